@@ -91,7 +91,11 @@ def _names(of: typer.Typer) -> frozenset[str]:
     names = {info.name for info in of.registered_commands}
     for group in of.registered_groups:
         names |= {group.name, *(_names(group.typer_instance) if group.typer_instance else ())}
-    return frozenset(name for name in names if isinstance(name, str))
+    found = set()
+    for name in names:
+        if isinstance(name, str):
+            found.add(name)
+    return frozenset(found)
 
 
 def _read(of: typer.Typer, words: frozenset[str]) -> typer.Typer:

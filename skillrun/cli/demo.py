@@ -107,7 +107,10 @@ def _require_tools() -> None:
     """The shop's tests run for real, so its tools have to be here: make, and two packages beside
     skillrun.
     """
-    packages = [name for name in ("celery", "pytest") if find_spec(name) is None]
+    packages = []
+    for name in ("celery", "pytest"):
+        if find_spec(name) is None:
+            packages.append(name)
     if packages:
         hint = f"{sys.executable} -m pip install {' '.join(packages)}"
         raise Blocked(f"the demo's shop needs {' and '.join(packages)} beside skillrun", hint=hint)
@@ -152,7 +155,11 @@ def _change_to(repo: Path, step: Step) -> list[str]:
     diffs = (
         unified_diff(before[name], after[name], name, name, n=1, lineterm="") for name in before
     )
-    return [line for diff in diffs for line in diff]
+    found = []
+    for diff in diffs:
+        for line in diff:
+            found.append(line)
+    return found
 
 
 def _texts(repo: Path) -> dict[str, list[str]]:

@@ -110,7 +110,11 @@ def _has_plugins(folder: Path) -> bool:
 
 def find_entries(name: str) -> list[Entry]:
     """Every entry of that name, skillrun's own first: more than one is a conflict."""
-    return [entry for entry in (*own_entries(), *installed_entries()) if entry.name == name]
+    entries = []
+    for entry in (*own_entries(), *installed_entries()):
+        if entry.name == name:
+            entries.append(entry)
+    return entries
 
 
 def find_skill_file(entry: Entry) -> Path | None:
@@ -154,7 +158,10 @@ def installed_first(folder: Path) -> Iterator[None]:
     """Modules come from this folder before all others, and never from the current one."""
     before = list(sys.path)
     here = os.path.realpath(".")
-    others = [path for path in before if os.path.realpath(path or ".") != here]
+    others = []
+    for path in before:
+        if os.path.realpath(path or ".") != here:
+            others.append(path)
     sys.path[:] = [str(folder), *others]
     try:
         yield

@@ -297,7 +297,10 @@ def _unknown(name: str, repo: Path | None) -> SkillInvalid:
     import difflib
 
     skills = list_skills(repo)
-    names = {spelling: one.id for one in skills for spelling in (one.id, one.id.rsplit("/", 1)[-1])}
+    names = {}
+    for one in skills:
+        for spelling in (one.id, one.id.rsplit("/", 1)[-1]):
+            names[spelling] = one.id
     near = list(
         dict.fromkeys(
             names[match] for match in difflib.get_close_matches(name, list(names), n=4, cutoff=0.5)

@@ -336,7 +336,10 @@ def read_telemetry(body: Body) -> tuple[TelemetryField, ...]:
     from skillrun.contract.telemetry import read_field
 
     fields = (read_field(item) for item in _list_items(body, "telemetry"))
-    unique = {field.key: field for field in fields if field is not None}
+    unique = {}
+    for field in fields:
+        if field is not None:
+            unique[field.key] = field
     return tuple(unique.values())
 
 

@@ -86,10 +86,9 @@ def _built(values: dict[str, Any]) -> JobSpec:
         return JobSpec.model_validate(values)
     except ValidationError as error:
         # The schema is looser than the model in corners such as `version: 1.0`.
-        problems = [
-            f"{values['shown_path']}: {'.'.join(map(str, e['loc']))}: {e['msg']}"
-            for e in error.errors()
-        ]
+        problems = []
+        for e in error.errors():
+            problems.append(f"{values['shown_path']}: {'.'.join(map(str, e['loc']))}: {e['msg']}")
         raise SpecInvalid("\n".join(problems), hint="write the value plainly") from error
 
 
@@ -146,7 +145,9 @@ def spec_violations(value: Any) -> list[Violation]:
 def _all_violations(value: Any, document: Document, changed: set[yamlpos.Path]) -> list[Violation]:
     found = [_with_trap(violation, document) for violation in spec_violations(value)]
     named = {violation.path for violation in found}
-    found += [trap for trap in _traps(document, changed) if trap.path not in named]
+    for trap in _traps(document, changed):
+        if trap.path not in named:
+            found.append(trap)
     return found
 
 
@@ -211,7 +212,10 @@ def _unknown_effects(value: Any) -> Iterator[Violation]:
     if not isinstance(failures, dict):
         return
     declared = effects if isinstance(effects, list) else []
-    listed = [effect for effect in declared if isinstance(effect, dict)]
+    listed = []
+    for effect in declared:
+        if isinstance(effect, dict):
+            listed.append(effect)
     known = [str(effect.get("name")) for effect in listed]
     for kind in ("transient", "permanent", "success"):
         errors = failures.get(kind)

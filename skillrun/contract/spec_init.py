@@ -402,10 +402,11 @@ def _example(answer: str) -> list[Any]:
 
 def _effects(answer: str) -> list[dict[str, Any]]:
     calls = _listed(answer)
-    names = [
-        re.sub(r"[^A-Za-z0-9_.-]", "", call.replace(":", ".").rsplit(".", 1)[-1]) or "effect"
-        for call in calls
-    ]
+    names = []
+    for call in calls:
+        names.append(
+            re.sub(r"[^A-Za-z0-9_.-]", "", call.replace(":", ".").rsplit(".", 1)[-1]) or "effect"
+        )
     unique = []
     for index, name in enumerate(names, start=1):
         unique.append(name if names.count(name) == 1 else f"{name}-{index}")

@@ -128,7 +128,10 @@ def _misfit(branch: list[ValidationError]) -> tuple[int, int]:
 
 
 def _excluded(path: Path) -> Violation:
-    names = [step for step in path if isinstance(step, str)]
+    names = []
+    for step in path:
+        if isinstance(step, str):
+            names.append(step)
     what, hint = _EXCLUDED.get(
         (names[-2], names[-1]) if len(names) > 1 else ("", ""), ("is not allowed here", "remove it")
     )
@@ -258,7 +261,10 @@ def _type_of(value: Any) -> str:
         (list, "a list"),
         (dict, "a mapping"),
     )
-    return next((name for kind, name in names if isinstance(value, kind)), "empty")
+    for kind, name in names:
+        if isinstance(value, kind):
+            return name
+    return "empty"
 
 
 def _type_words(types: Any) -> str:

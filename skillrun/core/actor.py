@@ -171,7 +171,10 @@ def _named_agent(env: Mapping[str, str]) -> str | None:
 def _first_set(env: Mapping[str, str], names: Mapping[str, str]) -> str | None:
     for name, meaning in names.items():
         if name.endswith("*"):
-            matching = [key for key in env if key.startswith(name[:-1])]
+            matching = []
+            for key in env:
+                if key.startswith(name[:-1]):
+                    matching.append(key)
         else:
             matching = [name]
         if any(env.get(key, "").lower() not in _OFF for key in matching):

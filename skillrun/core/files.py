@@ -90,7 +90,10 @@ class Files:
         """The folders that must be made for the changes, relative to the base, the outermost
         first.
         """
-        created = [change.path for change in self.changes() if change.before is None]
+        created = []
+        for change in self.changes():
+            if change.before is None:
+                created.append(change.path)
         parents = {
             parent
             for path in created

@@ -343,7 +343,10 @@ def _finish(journal: Journal) -> str | None:
     if not journal.exists():
         return None
     ready, intent = journal.read()
-    edited = [step.path for step in intent.steps if not _can_be_done(journal.base, step)]
+    edited = []
+    for step in intent.steps:
+        if not _can_be_done(journal.base, step):
+            edited.append(step.path)
     said = None
     if ready and edited:
         said = (

@@ -161,7 +161,9 @@ def _list_own_folders(folder: Path) -> list[Path]:
     top = state_dir()
     own = [folder]
     if folder.is_relative_to(top):
-        own += [above for above in folder.parents if above.is_relative_to(top)]
+        for above in folder.parents:
+            if above.is_relative_to(top):
+                own.append(above)
     return own[::-1]
 
 

@@ -24,7 +24,10 @@ def count_stages(stages: Iterable[Mapping[str, Any]], schedules: int = 0) -> dic
     What there is none of is left out.
     """
     words = [_word_of(stage) for stage in stages]
-    counts = {word: words.count(word) for word in _ORDER if word in words}
+    counts = {}
+    for word in _ORDER:
+        if word in words:
+            counts[word] = words.count(word)
     if schedules and "proved" in counts:
         counts["schedules"] = schedules
     return counts
@@ -42,7 +45,10 @@ def outcome_line(report: Mapping[str, Any]) -> str:
     stage is known.
     """
     counts = report.get("counts") or count_stages(report.get("stages", ()))
-    parts = [_part(word, counts) for word in _ORDER if counts.get(word)]
+    parts = []
+    for word in _ORDER:
+        if counts.get(word):
+            parts.append(_part(word, counts))
     line = str(report["outcome"])
     if parts:
         line = f"{line}: {', '.join(parts)}"

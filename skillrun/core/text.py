@@ -107,10 +107,10 @@ def masked_json(value: Any) -> Any:
     from skillrun.core.masking import mask_member
 
     if isinstance(value, Mapping):
-        return {
-            key: mask_member(str(key), member) or masked_json(member)
-            for key, member in value.items()
-        }
+        found = {}
+        for key, member in value.items():
+            found[key] = mask_member(str(key), member) or masked_json(member)
+        return found
     return _deep(value, masked, masked_json)
 
 

@@ -192,11 +192,17 @@ def outcome_of(statuses: Iterable[Status]) -> Outcome:
 
 def weakest(grades: Iterable[Grade | None]) -> Grade | None:
     """The weakest of the given grades; None where there is none."""
-    known = [grade for grade in grades if grade is not None]
+    known = []
+    for grade in grades:
+        if grade is not None:
+            known.append(grade)
     return min(known, key=GRADES_WEAKEST_FIRST.index, default=None)
 
 
 def strongest(grades: Iterable[Grade | None]) -> Grade | None:
     """The strongest of the given grades; None where there is none."""
-    known = [grade for grade in grades if grade is not None]
+    known = []
+    for grade in grades:
+        if grade is not None:
+            known.append(grade)
     return max(known, key=GRADES_WEAKEST_FIRST.index, default=None)

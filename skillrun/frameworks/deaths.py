@@ -11,9 +11,11 @@ def lost_with_its_worker(facts: Facts) -> Iterator[str]:
     """A job that is tried once and leaves nothing is lost, which only effects that happen at most
     once allow.
     """
-    kept = next(
-        (effect.name for effect in facts.effects if effect.guarantee != "at_most_once"), None
-    )
+    kept = None
+    for effect in facts.effects:
+        if effect.guarantee != "at_most_once":
+            kept = effect.name
+            break
     if kept and not facts.retries.bounded and facts.dead_letter == "none":
         yield (
             "a worker that dies takes the job with it where retry and dead_letter are both none,"

@@ -68,7 +68,10 @@ class _Row:
         return found
 
     def _without_what_a_resume_compares(self) -> dict[str, Any]:
-        output = {key: member for key, member in self.value.items() if key not in _KEPT}
+        output = {}
+        for key, member in self.value.items():
+            if key not in _KEPT:
+                output[key] = member
         result = output.get("result")
         if isinstance(result, dict):
             output["result"] = {key: member for key, member in result.items() if key != "facts"}

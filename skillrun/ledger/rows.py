@@ -68,7 +68,10 @@ class NewEvent:
         Look-ups stay as they are: they hold paths and digests, and are compared with the tree
         letter by letter.
         """
-        said = {key: value for key, value in self.data.items() if key != LOOKUPS}
+        said = {}
+        for key, value in self.data.items():
+            if key != LOOKUPS:
+                said[key] = value
         kept = {key: value for key, value in self.data.items() if key == LOOKUPS}
         object.__setattr__(self, "data", masked_json(said) | kept)
 

@@ -223,7 +223,10 @@ def _parse_microseconds(ts_utc: str) -> int | None:
 
 
 def _figures_of_runs(runs: list[_Run], period: _Period, weak: int) -> tuple[Figure, ...]:
-    begun = [run for run in runs if run.started_us >= period.since]
+    begun = []
+    for run in runs:
+        if run.started_us >= period.since:
+            begun.append(run)
     ended = [run for run in runs if run.latest is not None]
     tried = [run for run in begun if run.first is not None]
     grades = Counter(run.grade or "no grade" for run in ended if run.latest == "success")
@@ -269,7 +272,10 @@ def _figure_of_stops(events: _Events, period: _Period, runs: int) -> Figure:
     detail = ""
     if others:
         detail = "then " + ", ".join(f"{name} {n}" for name, n in others)
-    times = [ts for (_, name), ts in events.stops.items() if name == stage]
+    times = []
+    for (_, name), ts in events.stops.items():
+        if name == stage:
+            times.append(ts)
     return Figure("blocks most", count, runs, str(stage), detail, period.bars(times))
 
 

@@ -84,7 +84,11 @@ class Call:
     @property
     def keywords(self) -> dict[str, ast.expr]:
         """The keyword arguments; those of `**mapping` are not among them."""
-        return {keyword.arg: keyword.value for keyword in self.node.keywords if keyword.arg}
+        found = {}
+        for keyword in self.node.keywords:
+            if keyword.arg:
+                found[keyword.arg] = keyword.value
+        return found
 
     @property
     def text(self) -> str:
@@ -217,7 +221,11 @@ def exception_names(module: Module, node: ast.expr | None) -> tuple[str, ...]:
     if node is None:
         return ()
     if isinstance(node, ast.Tuple | ast.List | ast.Set):
-        return tuple(name for element in node.elts for name in exception_names(module, element))
+        names = []
+        for element in node.elts:
+            for name in exception_names(module, element):
+                names.append(name)
+        return tuple(names)
     if isinstance(node, ast.Starred):
         return exception_names(module, node.value)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):

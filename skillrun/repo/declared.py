@@ -70,7 +70,10 @@ def own_scripts(tree: Tree) -> set[str]:
 def line_with(tree: Tree, path: str, needle: str) -> int:
     """The first line that holds a text; 1 where none does."""
     lines = (text_of(tree, path) or "").splitlines()
-    return next((number for number, line in enumerate(lines, 1) if needle in line), 1)
+    for number, line in enumerate(lines, 1):
+        if needle in line:
+            return number
+    return 1
 
 
 def shell_lines(value: Any) -> str:
@@ -78,10 +81,11 @@ def shell_lines(value: Any) -> str:
     that holds one.
     """
     if isinstance(value, dict):
-        held = next(
-            (value[key] for key in ("cmd", "shell", "cmds", "sequence", "script") if key in value),
-            None,
-        )
+        held = None
+        for key in ("cmd", "shell", "cmds", "sequence", "script"):
+            if key in value:
+                held = value[key]
+                break
         if held is not None:
             return shell_lines(held)
         return json.dumps(value, default=str)

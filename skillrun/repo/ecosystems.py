@@ -217,7 +217,10 @@ def composer(path: str, text: str) -> Iterator[Dependency]:
 def mix(path: str, text: str) -> Iterator[Dependency]:
     """The tuples of mix.exs's `deps`: `{:oban, "~> 2.23", only: :test}`."""
     for node in _calls(_parsed(text, "elixir"), "tuple"):
-        parts = [one for one in node.children() if one.is_named()]
+        parts = []
+        for one in node.children():
+            if one.is_named():
+                parts.append(one)
         if parts and parts[0].kind() == "atom" and len(parts) > 1:
             keywords = next((one.text() for one in parts if one.kind() == "keywords"), "")
             only = keywords.partition("only:")[2]

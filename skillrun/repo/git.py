@@ -455,7 +455,10 @@ def touched(repo: Repo, start: Snapshot) -> list[str]:
     untracked = _names(git_output(repo.root, "ls-files", "-z", "-o", "--exclude-standard"))
     candidates = {name.rstrip("/") for name in since_base + untracked} | set(start.dirty)
     candidates |= _dirty_submodules(repo.root)
-    known = {path for path in candidates if path in start.dirty}
+    known = set()
+    for path in candidates:
+        if path in start.dirty:
+            known.add(path)
     changed = {path for path in known if start.dirty[path] != _state(repo.root, path)}
     return sorted(changed | _unlike_commit(repo.root, base, candidates - known))
 
@@ -470,7 +473,10 @@ def _dirty_paths(root: Path) -> set[str]:
     """Paths that differ from HEAD in the index or the folder, and untracked files."""
     listing = ("status", "--porcelain=v1", "-z", "--no-renames", "-uall", _OWN_FILES)
     found = _names(git_output(root, *listing))
-    edited = {name[3:] for name in found if name[:2] == " M"}
+    edited = set()
+    for name in found:
+        if name[:2] == " M":
+            edited.add(name[3:])
     copies = _find_large_files(root, edited)
     return ({name[3:].rstrip("/") for name in found} - copies) | _dirty_submodules(root)
 
@@ -479,7 +485,10 @@ def count_uncommitted(repo: Repo) -> int:
     """How many changes HEAD does not hold; an untracked folder is one."""
     listing = ("status", "--porcelain=v1", "-z", "--no-renames", _OWN_FILES)
     found = _names(git_output(repo.root, *listing))
-    edited = {name[3:] for name in found if name[:2] == " M"}
+    edited = set()
+    for name in found:
+        if name[:2] == " M":
+            edited.add(name[3:])
     return (
         len(found) - len(_find_large_files(repo.root, edited)) + len(_dirty_submodules(repo.root))
     )

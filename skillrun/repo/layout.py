@@ -66,9 +66,11 @@ def find_stack(tree: Tree, manifests: Manifests) -> Stack:
     for dependency in manifests.dependencies:
         if not is_aside(dependency.path):
             main.add(dependency.name)
-    backend = next(
-        (name.removeprefix("@").partition("/")[0] for name in _BACKENDS if name in main), None
-    )
+    backend = None
+    for name in _BACKENDS:
+        if name in main:
+            backend = name.removeprefix("@").partition("/")[0]
+            break
     others = (_other_backend(tree, name, what) for name, what in _MANIFESTS_OF_OTHERS.items())
     frontend = next((what for name, what in _FRONTENDS.items() if name in main), None)
     return Stack(frontend, backend or next((what for what in others if what), None))

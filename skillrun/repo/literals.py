@@ -292,7 +292,10 @@ class Literals:
     def variable(self, module: Module, name: str) -> Any:
         """The value of a module variable by its name."""
         bound = module.bindings(module.tree).get(name, [])
-        values = [b for b in bound if b.value is not None]
+        values = []
+        for b in bound:
+            if b.value is not None:
+                values.append(b)
         if values:
             return self._bound(bound, module, ast.Name(name), 0)
         return UNKNOWN

@@ -354,7 +354,10 @@ def _call_mark(part: str) -> list[str]:
 
 
 def _is_property(node: FunctionNode) -> bool:
-    names = {last_word(d) for d in node.decorator_list if isinstance(d, ast.Name | ast.Attribute)}
+    names = set()
+    for d in node.decorator_list:
+        if isinstance(d, ast.Name | ast.Attribute):
+            names.add(last_word(d))
     return bool(names & {"property", "cached_property"})
 
 

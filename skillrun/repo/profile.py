@@ -212,7 +212,10 @@ def _use_contradictions(
             yield _differs(profile, key, "none", found)
     modules = said.get("task_modules")
     if isinstance(modules, list):
-        absent = [name for name in modules if name not in use.task_modules]
+        absent = []
+        for name in modules:
+            if name not in use.task_modules:
+                absent.append(name)
     else:
         absent = []
     if absent and use.task_modules:

@@ -187,7 +187,10 @@ class Project(Names):
         elsewhere. `inner_ones`: those of the function that the call stands in.
         """
         passed = [*node.args, *(keyword.value for keyword in node.keywords)]
-        names = {argument.id for argument in passed if isinstance(argument, ast.Name)}
+        names = set()
+        for argument in passed:
+            if isinstance(argument, ast.Name):
+                names.add(argument.id)
         for inner in inner_ones:
             if inner in passed or getattr(inner, "name", None) in names:
                 yield from self._frame(replace(frame, deferred=True), inner, depth)
@@ -198,7 +201,10 @@ class Project(Names):
         """
         bodies = list(self.callables(definition))
         if depth:
-            via = {name for call in self.calls(definition, depth=depth) for name in call.via}
+            via = set()
+            for call in self.calls(definition, depth=depth):
+                for name in call.via:
+                    via.add(name)
             bodies += [found for name in sorted(via) if (found := self.definition(name))]
         return tuple(
             self.handler(part.module, node)

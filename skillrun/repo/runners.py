@@ -59,7 +59,11 @@ def _decorated_offers(
 
 def _functions(text: str) -> list[ast.FunctionDef]:
     try:
-        return [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+        functions = []
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef):
+                functions.append(node)
+        return functions
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
 
@@ -85,9 +89,9 @@ def _tox_offers(tree: Tree) -> Iterator[Offer]:
         if isinstance(text, str) and (environments := _tox_environments(text)):
             yield from _environment_offers(path, environments, line_with(tree, path, "[testenv"))
     if native := table_at(pyproject, "env"):
-        commands = {
-            name: shell_lines(table_at(native, name).get("commands", "")) for name in native
-        }
+        commands = {}
+        for name in native:
+            commands[name] = shell_lines(table_at(native, name).get("commands", ""))
         yield from _environment_offers(
             "pyproject.toml", commands, line_with(tree, "pyproject.toml", "tool.tox")
         )

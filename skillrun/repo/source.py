@@ -382,7 +382,10 @@ class _Binder(ast.NodeVisitor):
 def _optional_inside(annotation: ast.expr | None) -> ast.expr | None:
     """The class named by an annotation, through `X | None`; None for a container or a union."""
     if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
-        sides = [s for s in (annotation.left, annotation.right) if not _is_none(s)]
+        sides = []
+        for s in (annotation.left, annotation.right):
+            if not _is_none(s):
+                sides.append(s)
         if len(sides) != 1:
             return None
         return _optional_inside(sides[0])

@@ -89,7 +89,11 @@ class Sources:
         for path in self._python_files:
             if path.endswith("/__init__.py"):
                 found.add(path[: -len("/__init__.py")])
-        return frozenset(folder for folder in found if not self._is_started(folder))
+        packages = set()
+        for folder in found:
+            if not self._is_started(folder):
+                packages.add(folder)
+        return frozenset(packages)
 
     def _is_started(self, folder: str) -> bool:
         """Django's manage.py puts its own folder on the path, and the settings are imported from

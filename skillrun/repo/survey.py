@@ -94,7 +94,10 @@ class Survey:
 
     def use(self, framework: str) -> FrameworkUse | None:
         """How a job library is used, or None."""
-        return next((use for use in self.frameworks if use.id == framework), None)
+        for use in self.frameworks:
+            if use.id == framework:
+                return use
+        return None
 
     def section(self, name: str) -> tuple[Any, tuple[str, ...]]:
         """(JSON value, files) of a part, as `Tree.fact` and `Tree.repeat` take it.
@@ -217,7 +220,10 @@ def _show_files(tree: Tree, recognisers: Sequence[Recogniser]) -> Iterator[str]:
         data = tree.peek(path) if interested else None
         if not data or not interested:
             continue
-        wanting = [one for one in interested.spoken_of(data, path) if one.wants(path, data)]
+        wanting = []
+        for one in interested.spoken_of(data, path):
+            if one.wants(path, data):
+                wanting.append(one)
         if is_python and wanting:
             yield from _show_python(path, data, wanting)
         elif wanting:

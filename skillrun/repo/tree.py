@@ -115,7 +115,11 @@ class Tree:
             names = [name for name in names if not name.startswith(without)]
         folders: dict[str, bool] = {"": True}
         found = ((name, _regular(self.root, name, folders)) for name in names)
-        return {name: seen for name, seen in found if seen is not None}
+        stats = {}
+        for name, seen in found:
+            if seen is not None:
+                stats[name] = seen
+        return stats
 
     @cached_property
     def files(self) -> tuple[str, ...]:

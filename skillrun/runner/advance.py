@@ -303,13 +303,13 @@ class _Invocation:
             said = masked_json({"item": w.item, "reason": w.reason, "by": w.by, "from": w.source})
             if (said["item"], said["reason"], said["from"]) not in recorded:
                 events.append(self._event("waiver.given", data=said))
-        events += [
-            self._event(
-                "attestation.given",
-                data={"step": a.step, "statement": a.statement, "evidence": dict(a.evidence)},
+        for a in self.inputs.attested.values():
+            events.append(
+                self._event(
+                    "attestation.given",
+                    data={"step": a.step, "statement": a.statement, "evidence": dict(a.evidence)},
+                )
             )
-            for a in self.inputs.attested.values()
-        ]
         self.ledger.append(self.run_id, events)
         attested = keep_signed(self.ledger.events(self.run_id, type="attestation.given"))
         self.case.attestations = recorded_attestations(attested)
@@ -365,14 +365,13 @@ class _Invocation:
 
         files = self._touched()
         taken, results = {p.stage.ID for p in self.inputs.planned}, self.results
-        checks = [
-            self._waived_check(c)
-            for c in conclude_checks(self.inputs.skill, self.case, results, taken)
-        ]
+        checks = []
+        for c in conclude_checks(self.inputs.skill, self.case, results, taken):
+            checks.append(self._waived_check(c))
         checks += self._check_promises("", files)
-        recommendations = [
-            self._waived_skill(r) for r in recommend(self.inputs.skill, self.case, self.results)
-        ]
+        recommendations = []
+        for r in recommend(self.inputs.skill, self.case, self.results):
+            recommendations.append(self._waived_skill(r))
         outcome = outcome_of(
             [*(r.status for r in self.results.values()), *(c.status for c in checks)]
         )
@@ -410,7 +409,10 @@ class _Invocation:
         from skillrun.core.verdict import Status
         from skillrun.runner.checkpoint import is_settled
 
-        costly = [p.stage.ID for p in self.inputs.planned if p.stage.COSTLY]
+        costly = []
+        for p in self.inputs.planned:
+            if p.stage.COSTLY:
+                costly.append(p.stage.ID)
         failed = any(
             self.results[stage].status in (Status.FAILED, Status.BLOCKED) for stage in costly
         )
@@ -485,10 +487,13 @@ class _Invocation:
         return {**report, "ledger": {"path": str(self.target.ledger_path), "head": stored[-1].hash}}
 
     def _recommended(self, report: dict[str, Any]) -> list[NewEvent]:
-        known = {
-            e["data"]["skill"] for e in self.ledger.events(self.run_id, type="recommendation.made")
-        }
-        new = [r for r in report["recommendations"] if r["skill"] not in known]
+        known = set()
+        for e in self.ledger.events(self.run_id, type="recommendation.made"):
+            known.add(e["data"]["skill"])
+        new = []
+        for r in report["recommendations"]:
+            if r["skill"] not in known:
+                new.append(r)
         return [
             self._event("recommendation.made", data={"skill": r["skill"], "reason": r["reason"]})
             for r in new

@@ -103,7 +103,10 @@ def _one_line(text: str) -> str:
 def _from_stages(
     rule: CheckRule, text: str, line: int | None, results: Mapping[str, StageResult]
 ) -> CheckResult:
-    seen = [results[stage] for stage in rule.stages if stage in results]
+    seen = []
+    for stage in rule.stages:
+        if stage in results:
+            seen.append(results[stage])
     statuses = {result.status for result in seen} or {Status.PENDING}
     status = next(status for status in _WORST_FIRST if status in statuses)
     own = [results[stage] for stage in rule.proved_by if stage in results]

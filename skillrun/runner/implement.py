@@ -93,7 +93,10 @@ def implement(
 
 def _only_people(report: dict[str, Any], tell: Tell) -> bool:
     """Whether all that is open is a person's to answer."""
-    actions = [action for action in report["next"] if action["action"] != "consider"]
+    actions = []
+    for action in report["next"]:
+        if action["action"] != "consider":
+            actions.append(action)
     asked = [action for action in actions if action["action"] == "consent"]
     if not actions or len(asked) < len(actions):
         return False

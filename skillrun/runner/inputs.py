@@ -99,7 +99,9 @@ class Inputs:
         attestable = _list_attestable(skill, planned)
         known = {*_list_waivable(code, planned), *attestable}
         check_waivers(request.waive, known, "--waive", code.never_waived)
-        given = {waiver.item: waiver.reason for waiver in (spec.waivers if spec else ())}
+        given = {}
+        for waiver in spec.waivers if spec else ():
+            given[waiver.item] = waiver.reason
         check_waivers(given, known, target.spec_name or "spec", code.never_waived)
         _check_until(request.until, planned)
         job = NO_JOB
@@ -134,8 +136,14 @@ def _list_waivable(code: CodedSkill[Any], planned: Iterable[Planned]) -> set[str
 def _list_attestable(skill: Skill, planned: tuple[Planned, ...]) -> set[str]:
     """The steps and checks that no code answers to."""
     stages = [one.stage for one in planned]
-    answers = [answer for _, _, answer in assign_checks(skill, {stage.ID for stage in stages})]
-    return {one.ID for one in (*stages, *answers) if isinstance(one, DeclaredStage)}
+    answers = []
+    for _, _, answer in assign_checks(skill, {stage.ID for stage in stages}):
+        answers.append(answer)
+    found = set()
+    for one in (*stages, *answers):
+        if isinstance(one, DeclaredStage):
+            found.add(one.ID)
+    return found
 
 
 def _read_committed(target: Target) -> bytes | None:

@@ -107,7 +107,10 @@ def _waived_in(text: bytes | None) -> set[tuple[str, str]]:
         return set()
     given = value.get("waivers") if isinstance(value, dict) else None
     if isinstance(given, list):
-        found = [waiver for waiver in given if isinstance(waiver, dict)]
+        found = []
+        for waiver in given:
+            if isinstance(waiver, dict):
+                found.append(waiver)
     else:
         found = []
     return {(str(waiver.get("item")), str(waiver.get("reason"))) for waiver in found}
@@ -135,16 +138,16 @@ def waivers(
 
 def recorded_attestations(events: Iterable[Mapping[str, Any]]) -> dict[str, Attestation]:
     """Step -> the latest attestation that the ledger holds."""
-    return {
-        e["data"]["step"]: Attestation(
+    attestations = {}
+    for e in events:
+        attestations[e["data"]["step"]] = Attestation(
             e["data"]["step"],
             e["data"]["statement"],
             e["data"]["evidence"],
             e["actor"],
             e["actor_kind"],
         )
-        for e in events
-    }
+    return attestations
 
 
 def new_attestations(request: Request, tree: Tree, known: set[str]) -> dict[str, Attestation]:

@@ -69,7 +69,9 @@ def _defined(text: str) -> list[str]:
                 targets = node.targets
             else:
                 targets = [node.target]
-            found += [target.id for target in targets if isinstance(target, ast.Name)]
+            for target in targets:
+                if isinstance(target, ast.Name):
+                    found.append(target.id)
     return found
 
 

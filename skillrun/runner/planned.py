@@ -56,9 +56,11 @@ def _pair_steps(
     answered: dict[str, Step] = {}
     left: list[Step] = []
     for step in steps:
-        stage = next(
-            (s for s in stages if s.ID not in answered and s.ANSWERS.search(step.text)), None
-        )
+        stage = None
+        for s in stages:
+            if s.ID not in answered and s.ANSWERS.search(step.text):
+                stage = s
+                break
         if stage is None:
             left.append(step)
         else:

@@ -112,7 +112,10 @@ def list_stages(code: CodedSkill[Any], skill: Skill) -> Sequence[Stage[Any]]:
     with installed_first(entry.folder):
         stages = tuple(code.stages(skill))
     for stage in stages:
-        lacking = [part for part in _STAGE_PARTS if not hasattr(stage, part)]
+        lacking = []
+        for part in _STAGE_PARTS:
+            if not hasattr(stage, part):
+                lacking.append(part)
         if lacking:
             raise _broken(entry, f"{stage!r} is no stage: it has no {', '.join(lacking)}")
     if not stages:

@@ -105,14 +105,11 @@ def _latest_of(ledger: Ledger, seen: Seen) -> tuple[dict[str, Any], dict[str, An
         return None
     target = seen.target
     runs = ledger.runs(repo=target.repo_name, limit=20)
-    run = next(
-        (
-            r
-            for r in runs
-            if r["spec_path"] == target.spec_name and r["skill_sha"] == target.skill_sha
-        ),
-        None,
-    )
+    run = None
+    for r in runs:
+        if r["spec_path"] == target.spec_name and r["skill_sha"] == target.skill_sha:
+            run = r
+            break
     if run is None or run["open_invocations"]:
         return None
     ended = ledger.last_event(run["run_id"], "invocation.ended")

@@ -116,7 +116,9 @@ def next_json(
         for action in result.next
     ]
     actions += [action for action in of_risks if action["action"] != "consider"]
-    actions += [{"stage": c.id, "action": "attest", "detail": c.next} for c in checks if c.next]
+    for c in checks:
+        if c.next:
+            actions.append({"stage": c.id, "action": "attest", "detail": c.next})
     considered = [action for action in of_risks if action["action"] == "consider"]
     actions += considered[:_MOST_CONSIDERED]
     if len(considered) > _MOST_CONSIDERED:

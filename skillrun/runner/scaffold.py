@@ -174,9 +174,9 @@ def _block(
         if stage["id"] == blocked:
             stage = {**stage, "findings": [*stage["findings"], *missing]}
         stages.append(stage)
-    actions = [
-        {"stage": blocked, "action": "decide", "detail": _words(finding)} for finding in missing
-    ]
+    actions = []
+    for finding in missing:
+        actions.append({"stage": blocked, "action": "decide", "detail": _words(finding)})
     return {**report, "outcome": "blocked", "stages": stages, "next": [*actions, *report["next"]]}
 
 

@@ -57,7 +57,10 @@ def is_signed(event: Mapping[str, Any]) -> bool:
     given = data.get(SIGNED) if isinstance(data, Mapping) else None
     if key is None or not isinstance(given, str):
         return False
-    said = {name: value for name, value in data.items() if name not in (SIGNED, SEAL)}
+    said = {}
+    for name, value in data.items():
+        if name not in (SIGNED, SEAL):
+            said[name] = value
     try:
         expected = _compute(key, event["run_id"], event, said)
     except (ValueError, RecursionError):  # nothing that a ledger writes
@@ -67,7 +70,11 @@ def is_signed(event: Mapping[str, Any]) -> bool:
 
 def keep_signed(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Those of the events that are believed."""
-    return [event for event in events if is_signed(event)]
+    found = []
+    for event in events:
+        if is_signed(event):
+            found.append(event)
+    return found
 
 
 def find_tampering(ledger: Ledger, run_id: str) -> str | None:

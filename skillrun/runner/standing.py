@@ -244,7 +244,10 @@ def _take_newer(
     detail = (
         "the latest invocation has not ended: run the same command again, and it goes on from there"
     )
-    kept = [action for action in report["next"] if action["stage"] not in newer]
+    kept = []
+    for action in report["next"]:
+        if action["stage"] not in newer:
+            kept.append(action)
     report["next"] = [{"stage": "-", "action": "run", "detail": detail}, *kept]
 
 

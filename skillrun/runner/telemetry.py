@@ -31,9 +31,17 @@ def telemetry_row(
     """`own`: the skill's own fields. Those that have a column go there, the others are kept
     together in `fields`.
     """
-    grades = [result.grade for result in seen.results.values() if result.status == Status.PASSED]
-    grades += [check.grade for check in checks if check.status == Status.PASSED]
-    columns = {name: own[name] for name in SKILL_COLUMNS if name in own}
+    grades = []
+    for result in seen.results.values():
+        if result.status == Status.PASSED:
+            grades.append(result.grade)
+    for check in checks:
+        if check.status == Status.PASSED:
+            grades.append(check.grade)
+    columns = {}
+    for name in SKILL_COLUMNS:
+        if name in own:
+            columns[name] = own[name]
     fields = {name: value for name, value in own.items() if name not in columns}
     return Telemetry(
         run_id=run_id,

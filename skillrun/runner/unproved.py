@@ -54,7 +54,10 @@ def has_not_read(result: StageResult) -> bool:
 
 def as_not_read(stage: str, result: StageResult) -> StageResult:
     """A stage with such a question is neither passed nor failed until it is answered."""
-    asked = [finding for finding in result.findings if is_not_read(finding)]
+    asked = []
+    for finding in result.findings:
+        if is_not_read(finding):
+            asked.append(finding)
     steps = tuple(Action(stage, "prove", _step(finding)) for finding in asked)
     return replace(
         result,

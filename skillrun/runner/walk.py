@@ -74,7 +74,10 @@ class Walk:
     def _read_latest(self) -> dict[str, dict[str, Any]]:
         """The latest event of each stage, as far as it is believed; one line names the others."""
         latest = self.ledger.latest_stages(self.run_id)
-        foreign = [stage for stage, event in latest.items() if not is_signed(event)]
+        foreign = []
+        for stage, event in latest.items():
+            if not is_signed(event):
+                foreign.append(stage)
         if foreign:
             said = f"{', '.join(map(visible, foreign))}: not recorded by skillrun for this user"
             print(
@@ -169,7 +172,10 @@ class Walk:
         prover = self._prover
         if prover is None or not self._can_be_proved(stage, result):
             return self._say_unproved(stage, result)
-        told = [one.stage.ID for one in self.planned if one.stage.ID in self._proven]
+        told = []
+        for one in self.planned:
+            if one.stage.ID in self._proven:
+                told.append(one.stage.ID)
         return prover.add_proof(self.case, stage, result, self._prove(prover), told)
 
     def _say_unproved(self, stage: str, result: StageResult) -> StageResult:

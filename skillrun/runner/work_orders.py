@@ -81,7 +81,10 @@ def open_stages(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The stages that somebody can do something about; one that is pending, or has passed beside a
     risk, counts where it has a step of its own.
     """
-    steps = {action["stage"] for action in report["next"] if action["action"] != "consider"}
+    steps = set()
+    for action in report["next"]:
+        if action["action"] != "consider":
+            steps.add(action["stage"])
     found = []
     for stage in report["stages"]:
         has_step = stage["status"] in ("pending", "passed") and stage["id"] in steps
@@ -127,7 +130,10 @@ def command_of(report: Mapping[str, Any]) -> str:
 def _make_order(
     stage: Mapping[str, Any], report: Mapping[str, Any], case: Case | None
 ) -> dict[str, Any]:
-    findings = [f for f in stage["findings"] if f["severity"] in ("blocker", "error", "warning")]
+    findings = []
+    for f in stage["findings"]:
+        if f["severity"] in ("blocker", "error", "warning"):
+            findings.append(f)
     witnesses = [f for f in findings if _is_witness(f)]
     refuted = next(iter(witnesses), None)
     actions = []
@@ -150,10 +156,9 @@ def _make_order(
 
 
 def _list_found(findings: list[Mapping[str, Any]]) -> list[str]:
-    shown = [
-        visible(f"{_show_place(f)}{f['message']} [{f['rule']}]", limit=_LONG)
-        for f in findings[:_FOUND]
-    ]
+    shown = []
+    for f in findings[:_FOUND]:
+        shown.append(visible(f"{_show_place(f)}{f['message']} [{f['rule']}]", limit=_LONG))
     left = len(findings) - len(shown)
     return [*shown, *([f"and {left} more: skillrun why STAGE"] if left > 0 else [])]
 
@@ -327,4 +332,5 @@ def order_lines(made: Mapping[str, Any]) -> Iterator[str]:
 def _indent_code(idiom: str | None) -> Iterator[str]:
     if idiom:
         yield "   idiom:"
-        yield from (f"     {line}" for line in idiom.strip("\n").splitlines())
+        for line in idiom.strip("\n").splitlines():
+            yield f"     {line}"

@@ -41,7 +41,9 @@ def hook_checks(agent: Agent, base: Path, additions: tuple[Addition, ...]) -> It
             )
     for word, event in agent.EVENTS.items():
         ours = {command for one in additions for command in _commands(one.value, agent.ID, word)}
-        ours |= {hook_command(agent.ID, word) for one in additions if one.how == "file"}
+        for one in additions:
+            if one.how == "file":
+                ours.add(hook_command(agent.ID, word))
         found = [
             command
             for one in additions
@@ -149,9 +151,9 @@ def trust_checks(name: str, base: Path, home: Path, *, project: bool) -> Iterato
             f"{config} switches all hooks off",
             "remove hooks = false from [features]",
         )
-    levels = [
-        _member(said, "projects", str(path), "trust_level") for path in (base, base.resolve())
-    ]
+    levels = []
+    for path in (base, base.resolve()):
+        levels.append(_member(said, "projects", str(path), "trust_level"))
     if project and "trusted" not in levels:
         yield Check(
             name,

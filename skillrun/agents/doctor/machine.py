@@ -46,7 +46,10 @@ def repository_checks(root: Path | None) -> Iterator[Check]:
     python = find_python(root, None)
     matches = filter(None, map(_DISTRIBUTION.fullmatch, installed(python)))
     versions = {match["name"].lower().replace("_", "-"): match["version"] for match in matches}
-    libraries = [f"{name} {versions[name]}" for name in FRAMEWORKS if name in versions]
+    libraries = []
+    for name in FRAMEWORKS:
+        if name in versions:
+            libraries.append(f"{name} {versions[name]}")
     whose = "the repository's own"
     if python == sys.executable:
         whose = "that of skillrun: the repository has no .venv"

@@ -183,7 +183,11 @@ def _parts(text: str) -> "list[str]":
         elif sign in ";|&\n":
             found.append(text[start:at])
             start = at + 1
-    return [part.strip() for part in (*found, text[start:]) if part.strip()]
+    parts = []
+    for part in (*found, text[start:]):
+        if part.strip():
+            parts.append(part.strip())
+    return parts
 
 
 def _about_part(part: str) -> "str | None":

@@ -74,7 +74,10 @@ def _newest_runs(path: "Path", repo: str) -> "list[dict[str, Any]]":
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for row in ledger.runs(repo=repo, limit=500):
             found.setdefault((row["skill"], row["job"]), row)
-    named = {skill for skill, job in found if job != NO_JOB}
+    named = set()
+    for skill, job in found:
+        if job != NO_JOB:
+            named.add(skill)
     return [row for (skill, job), row in found.items() if job != NO_JOB or skill not in named]
 
 
@@ -89,7 +92,10 @@ def _about(root: "Path", path: "Path", row: "dict[str, Any]") -> "str | None":
         said = {"stage": "-", "detail": error.message.splitlines()[0]}
         run = {"skill": row["skill"], "job": row["job"]}
         return _said({"run": run, "outcome": "blocked", "stages": [], "next": [said]}, [])
-    stale = [stage["id"] for stage in report["stages"] if stage["stale"]]
+    stale = []
+    for stage in report["stages"]:
+        if stage["stale"]:
+            stale.append(stage["id"])
     if report["outcome"] != "success" or stale:
         return _said(report, stale)
     if is_believed(row["run_id"], path):
@@ -120,7 +126,10 @@ def _record(
 
     try:
         with Ledger.open(path) as ledger:
-            events = [event for row in runs for event in _hook_events(ledger, row["run_id"])]
+            events = []
+            for row in runs:
+                for event in _hook_events(ledger, row["run_id"]):
+                    events.append(event)
             mine = {event["type"] for event in events if event["data"]["tree"] == key}
             if RELEASED in mine:
                 return False

@@ -177,7 +177,10 @@ def _container(text: str, keys: Sequence[str]) -> Container:
     at = _skip(text, 0)
     for key in keys:
         parts = _scan(text, at).parts if text[at] == "{" else ()
-        found = [part.value_at for part in parts if part.key == key]
+        found = []
+        for part in parts:
+            if part.key == key:
+                found.append(part.value_at)
         if not found:
             raise Unfit(f"{key} is not there")
         at = found[-1]

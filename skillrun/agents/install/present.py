@@ -85,7 +85,10 @@ def take_out(text: str, entry: Entry, *, created: bool) -> str | None:
     except KeyError:
         return text
     if entry.how == "default":
-        others = [value for key, value in document.items() if key != entry.keys[0]]
+        others = []
+        for key, value in document.items():
+            if key != entry.keys[0]:
+                others.append(value)
         needed = created and any(value not in ({}, []) for value in others)
         if needed or found != entry.value:
             return text

@@ -49,11 +49,18 @@ class Record:
 
     def at(self, place: tuple[str, str, tuple[str, ...]]) -> Entry | None:
         """The entry in that place."""
-        return next((entry for entry in self.entries if entry.place == place), None)
+        for entry in self.entries:
+            if entry.place == place:
+                return entry
+        return None
 
     def of(self, agent: str) -> tuple[Entry, ...]:
         """The entries that an agent needs."""
-        return tuple(entry for entry in self.entries if agent in entry.agents)
+        found = []
+        for entry in self.entries:
+            if agent in entry.agents:
+                found.append(entry)
+        return tuple(found)
 
     def agents(self) -> tuple[str, ...]:
         """Every agent that something was installed for."""

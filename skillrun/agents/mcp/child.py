@@ -109,7 +109,10 @@ def _answer(code: int, out: bytes, err: str) -> Answer:
         document = json.loads(out) if out.strip() else None
     except ValueError:
         document = None
-    lines = [line for line in err.splitlines() if line.strip()]
+    lines = []
+    for line in err.splitlines():
+        if line.strip():
+            lines.append(line)
     message = "\n".join(
         line.removeprefix("skillrun: ") for line in lines if line.startswith("skillrun: ")
     )

@@ -18,20 +18,23 @@ def list_runs(repo: Path, ledger: Path | None, limit: int, format: Format) -> in
     with Ledger.open(ledger_of(repo, ledger), read_only=True) as opened:
         runs = opened.runs(limit=limit)
     columns = ("run", "skill", "job", "outcome", "invocations", "started", "actor", "repo")
-    rows = [
-        (
-            r["run_id"],
-            r["skill"],
-            r["job"],
-            r["outcome"],
-            r["invocations"],
-            _when(r["started_us"]),
-            r["actor"],
-            r["repo"],
+    rows = []
+    for r in runs:
+        rows.append(
+            (
+                r["run_id"],
+                r["skill"],
+                r["job"],
+                r["outcome"],
+                r["invocations"],
+                _when(r["started_us"]),
+                r["actor"],
+                r["repo"],
+            )
         )
-        for r in runs
-    ]
-    document = [{k: v for k, v in run.items() if k != "base_tree"} for run in runs]
+    document = []
+    for run in runs:
+        document.append({k: v for k, v in run.items() if k != "base_tree"})
     print_rows(format, columns, rows, document)
     return 0
 

@@ -49,7 +49,8 @@ def _lines(report: VerifyReport, name: str) -> Iterator[str]:
         number = f" {problem.n}" if problem.n is not None else ""
         yield f"  {where}{problem.table}{number}: {problem.what}"
     yield from _anchor_lines(report.anchors)
-    yield from (f"note: {note}" for note in (*report.notes, *report.limits))
+    for note in (*report.notes, *report.limits):
+        yield f"note: {note}"
 
 
 def _anchor_lines(runs: tuple[RunAnchor, ...]) -> Iterator[str]:

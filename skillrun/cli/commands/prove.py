@@ -154,7 +154,9 @@ def _options(repo: Path, spec: Path | None, set_: list[str]) -> str:
     """What a replay needs on its command line to find the same job."""
     words = ["--spec", str(spec)] if spec is not None else []
     words += ["--repo", str(repo)] if repo != Path() else []
-    words += [word for pair in set_ for word in ("--set", pair)]
+    for pair in set_:
+        for word in ("--set", pair):
+            words.append(word)
     if not words:
         return ""
     return f" {shlex.join(words)}"

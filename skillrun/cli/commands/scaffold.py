@@ -72,10 +72,15 @@ def _document(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> dict[str, Any
 
     from skillrun.core.canonical import sha256
 
-    files = [
-        {"path": change.path, "new": change.before is None, "sha256": sha256(change.after.encode())}
-        for change in plan.changes
-    ]
+    files = []
+    for change in plan.changes:
+        files.append(
+            {
+                "path": change.path,
+                "new": change.before is None,
+                "sha256": sha256(change.after.encode()),
+            }
+        )
     return {
         "schema_version": 1,
         "diff": _diff(plan),
@@ -100,10 +105,9 @@ def _notes(plan: Plan) -> list[str]:
     """The plan's own, and what is not in the diff: a formatter is the repository's code, and a look
     runs none.
     """
-    run = [
-        f"not in this diff: {command} runs over the Python files once they are written"
-        for command in plan.formatters
-    ]
+    run = []
+    for command in plan.formatters:
+        run.append(f"not in this diff: {command} runs over the Python files once they are written")
     return [*plan.notes, *(run if plan.changes else [])]
 
 
@@ -111,7 +115,10 @@ def _print_beside(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> None:
     from skillrun.core.text import visible
     from skillrun.reports.lines import finding_lines
 
-    lines = [shown.text for finding in missing for shown in finding_lines(finding, indent=0)]
+    lines = []
+    for finding in missing:
+        for shown in finding_lines(finding, indent=0):
+            lines.append(shown.text)
     lines += [text for kept in plan.kept for text in kept_lines(kept)]
     lines += [f"note: {note}" for note in _notes(plan)]
     if not plan.changes and not missing:

@@ -55,7 +55,10 @@ def guard_app(app: App, port: int) -> App:
 
 
 def _hosts_asked_for(scope: Message) -> set[str]:
-    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    hosts = []
+    for name, value in scope["headers"]:
+        if name == b"host":
+            hosts.append(value)
     return {host.decode("latin-1").lower() for host in hosts}
 
 

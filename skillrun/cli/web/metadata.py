@@ -130,7 +130,10 @@ def _with_defaults(query: NamedQuery) -> str:
 
     What begins with `_skillrun_` Datasette asks of the plugin.
     """
-    lines = [line for line in query.sql.splitlines() if not line.startswith("--")]
+    lines = []
+    for line in query.sql.splitlines():
+        if not line.startswith("--"):
+            lines.append(line)
     defaults = {}
     for param in query.params:
         if param.default:

@@ -355,7 +355,10 @@ def period(project: Project, job: Scheduled) -> float | None:
         return None
     node = job.argument("trigger")
     given = node.keywords if isinstance(node, ast.Call) else job.call.keywords
-    values = {k.arg: project.literal(k.value, job.module) for k in given if k.arg in _UNITS}
+    values = {}
+    for k in given:
+        if k.arg in _UNITS:
+            values[k.arg] = project.literal(k.value, job.module)
     if not all(isinstance(value, int | float) for value in values.values()):
         return None
     return float(sum(_UNITS[name or ""] * value for name, value in values.items())) or None

@@ -183,6 +183,9 @@ def _place(path: str, node: ast.expr, lines: list[str]) -> Place:
 
 def _evidence(declared: Iterable[Dependency], *groups: list[Place]) -> Iterator[Place]:
     found = [Place(one.path, one.line, one.text) for one in declared if one.main][:_FEW]
-    found += [place for group in groups for place in group[:_FEW]]
+    for group in groups:
+        for place in group[:_FEW]:
+            found.append(place)
     lines = {(place.path, place.line): place for place in found}
-    yield from (Place(one.path, one.line, excerpt(one.text)) for one in lines.values())
+    for one in lines.values():
+        yield Place(one.path, one.line, excerpt(one.text))

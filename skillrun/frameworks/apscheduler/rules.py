@@ -45,7 +45,11 @@ def _jobs(job: Job) -> tuple[Scheduled, ...]:
     """The places outside tests that schedule the handler, of APScheduler 3."""
     if is_version_4(job.project):
         return ()
-    return tuple(one for one in find_jobs(job.project, job.handler) if not one.in_tests)
+    jobs = []
+    for one in find_jobs(job.project, job.handler):
+        if not one.in_tests:
+            jobs.append(one)
+    return tuple(jobs)
 
 
 @rule(

@@ -25,7 +25,11 @@ class ArqBroker(RedisBroker):
 
     def _jobs(self) -> list[str]:
         """The ids of the jobs that are there."""
-        return [key.removeprefix(_JOB) for key in self.read_kinds() if key.startswith(_JOB)]
+        jobs = []
+        for key in self.read_kinds():
+            if key.startswith(_JOB):
+                jobs.append(key.removeprefix(_JOB))
+        return jobs
 
     def _waiting(self) -> Iterator[tuple[str, bytes]]:
         """(queue, id) of each of them."""

@@ -35,7 +35,10 @@ def crontab(trigger: str, schedule: str | None, every_s: float | None) -> list[s
         fields = read_fields(schedule or "")
     if fields is None or (trigger == "cron" and both_days(fields)):
         return None
-    given = {name: numbers_in(name, text) for name, text in fields.items() if text != "*"}
+    given = {}
+    for name, text in fields.items():
+        if text != "*":
+            given[name] = numbers_in(name, text)
     if not given:
         return ["second=0"]
     given.setdefault("minute", list(range(60)))

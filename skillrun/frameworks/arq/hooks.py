@@ -42,5 +42,8 @@ def job_hooks(project: Project, handler: Definition) -> tuple[tuple[str, Definit
 
 def reads_result(called: Definition) -> bool:
     """It asks arq how the job ended: `Job(ctx["job_id"], ctx["redis"]).result_info()`."""
-    words = {node.attr for node in ast.walk(called.node) if isinstance(node, ast.Attribute)}
+    words = set()
+    for node in ast.walk(called.node):
+        if isinstance(node, ast.Attribute):
+            words.add(node.attr)
     return bool(words & {"result_info", "result"})

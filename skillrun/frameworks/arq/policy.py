@@ -189,7 +189,10 @@ class _Reader:
 
     def _backoff(self, paths: tuple[Path, ...], attempts: int) -> Backoff:
         self.sources["backoff"] = paths[0].place if paths else None
-        read = [path.backoff for path in paths if path.backoff is not None]
+        read = []
+        for path in paths:
+            if path.backoff is not None:
+                read.append(path.backoff)
         unread = next((path for path in paths if path.backoff is None), None)
         if unread is not None or len(set(read)) > 1:
             self.unknown["backoff"] = (unread or paths[-1]).place

@@ -264,5 +264,7 @@ def _sent(facts: Facts) -> list[str]:
 
 def _job_id(facts: Facts) -> str:
     payload = facts.message == "payload"
-    parts = [f"{{payload.get('{key}')!r}}" if payload else f"{{{key}!r}}" for key in facts.key]
+    parts = []
+    for key in facts.key:
+        parts.append(f"{{payload.get('{key}')!r}}" if payload else f"{{{key}!r}}")
     return f'f"{facts.job}:{":".join(parts)}"'

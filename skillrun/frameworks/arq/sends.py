@@ -77,7 +77,10 @@ def _read_send(project: Project, named: NamedCall, handler: Definition) -> Send:
     arguments = read_call(call, skipped=1, options=OWN)
     # What a function in between does with its arguments is not followed.
     hidden = arguments.partly_hidden or not direct or not call.args
-    options = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg in OWN}
+    options = {}
+    for keyword in call.keywords:
+        if keyword.arg in OWN:
+            options[keyword.arg] = keyword.value
     return Send(
         "enqueue",
         place_of(module, call),

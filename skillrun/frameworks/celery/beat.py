@@ -88,7 +88,10 @@ def _when(facts: Facts) -> str:
     if facts.schedule is None:
         return f"{seconds(facts.every_s or 60)}.0"
     fields = read_fields(facts.schedule) or {}
-    given = [f"{_FIELDS[name]}={source(text)}" for name, text in fields.items() if text != "*"]
+    given = []
+    for name, text in fields.items():
+        if text != "*":
+            given.append(f"{_FIELDS[name]}={source(text)}")
     return f"crontab({', '.join(given)})"
 
 

@@ -101,7 +101,10 @@ class _Finder:
 
     def _bodies(self) -> Iterator[Definition]:
         yield from self.project.callables(self.task.handler)
-        via = {name for call in self.project.calls(self.task.handler, depth=1) for name in call.via}
+        via = set()
+        for call in self.project.calls(self.task.handler, depth=1):
+            for name in call.via:
+                via.add(name)
         yield from (found for name in sorted(via) if (found := self.project.definition(name)))
 
     def _errbacks(self) -> Iterator[Place]:

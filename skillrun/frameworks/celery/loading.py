@@ -76,8 +76,14 @@ def _target(name: str, value: ast.expr) -> str | None:
 
 def _in_call(app: Module) -> tuple[str, str] | None:
     """The only call of Celery in the app's module."""
-    calls = [node for node in ast.walk(app.tree) if isinstance(node, ast.Call)]
-    made = [call for call in calls if ast.unparse(call.func).rpartition(".")[2] == "Celery"]
+    calls = []
+    for node in ast.walk(app.tree):
+        if isinstance(node, ast.Call):
+            calls.append(node)
+    made = []
+    for call in calls:
+        if ast.unparse(call.func).rpartition(".")[2] == "Celery":
+            made.append(call)
     spread = any(keyword.arg is None for call in made for keyword in call.keywords)
     if len(made) == 1 and not spread:
         return (app.path, CALL)

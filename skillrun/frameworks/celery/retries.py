@@ -89,10 +89,9 @@ class _Reader:
         self.project = project
         self.task = task
         self.calls = project.calls(task.handler, depth=2)
-        known = {
-            name: task.option(name)
-            for name in ("max_retries", "default_retry_delay", "retry_backoff_max")
-        }
+        known = {}
+        for name in ("max_retries", "default_retry_delay", "retry_backoff_max"):
+            known[name] = task.option(name)
         self.countdown = Countdown(project, known)
 
     # autoretry_for
@@ -160,7 +159,10 @@ class _Reader:
         """Exceptions that a clause around the whole body keeps from the wrapper."""
         node = next(iter(self.project.callables(self.task.handler)), None)
         if node:
-            body = [s for s in getattr(node.node, "body", []) if not _is_docstring(s)]
+            body = []
+            for s in getattr(node.node, "body", []):
+                if not _is_docstring(s):
+                    body.append(s)
         else:
             body = []
         if len(body) == 1:
@@ -176,7 +178,10 @@ class _Reader:
         return tuple(found)
 
     def _raises_ignored(self, handler: Handler) -> bool:
-        raised = [n.exc for n in ast.walk(handler.node) if isinstance(n, ast.Raise)]
+        raised = []
+        for n in ast.walk(handler.node):
+            if isinstance(n, ast.Raise):
+                raised.append(n.exc)
         return bool(raised) and all(self._is_ignored(exc, handler.module) for exc in raised)
 
     def _is_ignored(self, node: ast.expr | None, module: Module) -> bool:

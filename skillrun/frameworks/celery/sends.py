@@ -133,7 +133,10 @@ def _function_at(module: Module, line: int) -> FunctionNode | None:
         for node in ast.walk(module.tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     )
-    return next((node for node in found if node.lineno <= line <= (node.end_lineno or 0)), None)
+    for node in found:
+        if node.lineno <= line <= (node.end_lineno or 0):
+            return node
+    return None
 
 
 def _by_object(project: Project, use: Use) -> Iterator[Send]:
@@ -173,7 +176,10 @@ def _read_publish(project: Project, module: Module, method: ast.Attribute) -> Se
 
 def _read_message(project: Project, module: Module, call: ast.Call, send: Send) -> Send:
     """`apply_async((1, 2), {"a": 3}, countdown=5)`."""
-    named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    named = {}
+    for keyword in call.keywords:
+        if keyword.arg:
+            named[keyword.arg] = keyword.value
     hidden = len(named) < len(call.keywords)
     args, kwargs = named.pop("args", None), named.pop("kwargs", None)
     if call.args:

@@ -141,7 +141,10 @@ def run_node(handler: Definition) -> ast.FunctionDef | ast.AsyncFunctionDef | No
     methods = (
         n for n in handler.node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
     )
-    return next((node for node in methods if node.name == "run"), None)
+    for node in methods:
+        if node.name == "run":
+            return node
+    return None
 
 
 def read_task(project: Project, use: FrameworkUse, handler: Definition) -> Task:
@@ -281,7 +284,10 @@ class _Reader:
         bound = found[0].bindings(found[0].tree).get(found[1], []) if found else []
         value = bound[0].value if bound else None
         keywords = value.keywords if isinstance(value, ast.Call) else []
-        return next((k.value for k in keywords if k.arg == "task_cls"), None)
+        for k in keywords:
+            if k.arg == "task_cls":
+                return k.value
+        return None
 
     def _from_base(self, base: ast.expr, module: Module) -> None:
         for holder in (

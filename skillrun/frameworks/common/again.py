@@ -74,7 +74,10 @@ class Tries(Countdown):
 
 def bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:
     """The handler, the functions of the repository that it calls, and its decorators."""
-    via = {name for call in project.calls(handler, depth=1) for name in call.via}
+    via = set()
+    for call in project.calls(handler, depth=1):
+        for name in call.via:
+            via.add(name)
     called = (found for name in sorted(via) if (found := project.definition(name)))
     return (handler, *called, *decorators(project, handler))
 

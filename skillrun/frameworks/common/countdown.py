@@ -41,9 +41,9 @@ class Countdown:
         for largest in (True, False):
             self._largest = largest
             try:
-                delays = [
-                    float(self._number(node, module, retries, {}, 0)) for retries in range(_TRIES)
-                ]
+                delays = []
+                for retries in range(_TRIES):
+                    delays.append(float(self._number(node, module, retries, {}, 0)))
             except (_Unreadable, ArithmeticError, ValueError, TypeError):
                 return None
             shape = recognise(delays)
@@ -120,10 +120,11 @@ class Countdown:
             return _computed(ast.Pow(), arguments[0], arguments[1])
         if name == "datetime.timedelta":
             units = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
-            parts = [
-                (units[k.arg or ""], self._number(k.value, module, retries, given, depth + 1))
-                for k in node.keywords
-            ]
+            parts = []
+            for k in node.keywords:
+                parts.append(
+                    (units[k.arg or ""], self._number(k.value, module, retries, given, depth + 1))
+                )
             return sum(unit * value for unit, value in parts)
         if name.startswith(("random.", "secrets.")):
             return self._drawn(name, arguments)
@@ -253,7 +254,10 @@ def _assigned(node: ast.Name, module: Module) -> ast.expr:
 
 
 def _only_return(found: Definition) -> ast.expr | None:
-    returns = [n for n in ast.walk(found.node) if isinstance(n, ast.Return)]
+    returns = []
+    for n in ast.walk(found.node):
+        if isinstance(n, ast.Return):
+            returns.append(n)
     branches = any(
         isinstance(n, ast.If | ast.For | ast.While | ast.Try | ast.Yield)
         for n in ast.walk(found.node)

@@ -42,7 +42,10 @@ def ancestors(project: Project, exception: str) -> frozenset[str]:
     repository.
     """
     names = [short(name) for name in project.ancestors(exception)]
-    known = [base for name in names for base in _KNOWN_BASES.get(name, ())]
+    known = []
+    for name in names:
+        for base in _KNOWN_BASES.get(name, ()):
+            known.append(base)
     known += [short(base) for name in known for base in project.ancestors(name)]
     if set(names) & set(_NOT_ORDINARY):
         ordinary = set()

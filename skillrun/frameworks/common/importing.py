@@ -23,7 +23,10 @@ def imports(project: Project, start: str, target: str) -> bool:
         if path == target:
             return True
         module = project.module(path)
-        around = [name for name in _packages(path) if name in project.tree.files]
+        around = []
+        for name in _packages(path):
+            if name in project.tree.files:
+                around.append(name)
         for found in (*around, *(_imported(project, module) if module is not None else ())):
             if found not in seen:
                 seen.add(found)

@@ -34,7 +34,10 @@ def name_serializer(project: Project, node: ast.expr, module: Module) -> str:
     text = _find_text(project, node, module).lower()
     if any(word in text for word in _EXTENDED):
         return CUSTOM
-    return next((word for word in _WORDS if word in text), CUSTOM)
+    for word in _WORDS:
+        if word in text:
+            return word
+    return CUSTOM
 
 
 def _find_text(project: Project, node: ast.expr, module: Module) -> str:

@@ -57,7 +57,10 @@ def _suppressed(job: Job, transient: dict[str, frozenset[str]], says: str) -> It
         for node, caught in _suppressing(call):
             names = {short(name) for name in caught}
             broad = bool({"builtins.Exception", "builtins.BaseException"} & names)
-            named = [written for written, bases in transient.items() if bases & names]
+            named = []
+            for written, bases in transient.items():
+                if bases & names:
+                    named.append(written)
             if node in seen or not (broad or named):
                 continue
             seen.add(node)
@@ -111,7 +114,9 @@ def _finding(job: Job, says: str, handler: Handler, what: str, severity: Severit
 
 def _transient(job: Job) -> dict[str, frozenset[str]]:
     failures = job.spec.failures
-    written = [error.type for error in (failures.transient if failures else ())]
+    written = []
+    for error in failures.transient if failures else ():
+        written.append(error.type)
     return {name: ancestors(job.project, short(spec_name(job, name))) for name in written}
 
 
@@ -134,9 +139,11 @@ def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     for error in failures.permanent if failures else ():
         bases = ancestors(job.project, short(spec_name(job, error.type)))
         for call in effect_calls(job):
-            clause = next(
-                (h for h in call.in_try if h.bare or bases & {short(n) for n in h.exceptions}), None
-            )
+            clause = None
+            for h in call.in_try:
+                if h.bare or bases & {short(n) for n in h.exceptions}:
+                    clause = h
+                    break
             if (
                 clause is None
                 or clause.node in seen

@@ -60,7 +60,10 @@ def _is_handed_to_on_commit(module: Module, function: ast.FunctionDef) -> bool:
     for node in ast.walk(around):
         if not isinstance(node, ast.Call) or not _is_on_commit(node):
             continue
-        given = {argument.id for argument in node.args if isinstance(argument, ast.Name)}
+        given = set()
+        for argument in node.args:
+            if isinstance(argument, ast.Name):
+                given.add(argument.id)
         if function.name in given:
             return True
     return False

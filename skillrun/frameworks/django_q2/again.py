@@ -118,7 +118,10 @@ def _backoff(counted: _Counted, send: Send) -> Backoff | None:
     node, module = found
     if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Add):
         return None
-    waits = [side for side in (node.left, node.right) if not _is_now(side)]
+    waits = []
+    for side in (node.left, node.right):
+        if not _is_now(side):
+            waits.append(side)
     if len(waits) != 1:
         return None
     return counted.backoff(waits[0], module)

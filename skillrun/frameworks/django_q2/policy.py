@@ -160,10 +160,9 @@ class _Reader:
 
     def _limit(self) -> float | None:
         """The longest time limit of all sends; None where one has none."""
-        values = [
-            send_value(self.project, self.cluster, send, "timeout", "timeout")
-            for send in self.sends
-        ]
+        values = []
+        for send in self.sends:
+            values.append(send_value(self.project, self.cluster, send, "timeout", "timeout"))
         self.sources["time_limit_s"] = self.cluster.source("timeout")
         if not all(is_known(value) for value in values):
             self._not_read("time_limit_s", "timeout")

@@ -206,7 +206,8 @@ def _schedule(facts: Facts, render: Render) -> Iterator[Piece]:
     migration = facts.store.facts["schedule"]
     if migration is None:
         return
-    yield from (NewFile(path, "") for path in migration.packages)
+    for path in migration.packages:
+        yield NewFile(path, "")
     needed = ["from typing import Any", "from django.db import migrations"]
     if facts.trigger == "cron":
         needed += ["from datetime import datetime", "from croniter import croniter"]

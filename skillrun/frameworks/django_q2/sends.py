@@ -98,7 +98,11 @@ def find_publishes(project: Project, handler: Definition) -> tuple[Send, ...]:
 
 def find_real_publishes(project: Project, handler: Definition) -> tuple[Send, ...]:
     """Those outside tests."""
-    return tuple(send for send in find_publishes(project, handler) if not send.in_tests)
+    publishes = []
+    for send in find_publishes(project, handler):
+        if not send.in_tests:
+            publishes.append(send)
+    return tuple(publishes)
 
 
 def _find_publishes(project: Project, handler: Definition) -> Iterator[Send]:
@@ -115,7 +119,10 @@ def _find_publishes(project: Project, handler: Definition) -> Iterator[Send]:
 
 def published(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
     """(file, call, style) of every call of Django Q2 that publishes something."""
-    modules = {module.path: module for word in _WORDS for module in project.modules_with(word)}
+    modules = {}
+    for word in _WORDS:
+        for module in project.modules_with(word):
+            modules[module.path] = module
     for path in sorted(modules):
         for node in ast.walk(modules[path].tree):
             style = None
@@ -177,7 +184,11 @@ def _named(call: ast.Call, name: str) -> ast.expr | None:
     defaults = next((keyword.value for keyword in call.keywords if keyword.arg == "defaults"), None)
     if found is None and isinstance(defaults, ast.Dict):
         pairs = zip(defaults.keys, defaults.values, strict=True)
-        found = next((v for k, v in pairs if isinstance(k, ast.Constant) and k.value == name), None)
+        found = None
+        for k, v in pairs:
+            if isinstance(k, ast.Constant) and k.value == name:
+                found = v
+                break
     return found
 
 

@@ -51,7 +51,11 @@ def find_backends(project: Project, use: FrameworkUse, task: Task) -> tuple[Back
     if not isinstance(alias, str):
         return ()
     found = (_backend(project, module, alias) for module in settings(project, use))
-    return tuple(one for one in found if one is not None)
+    backends = []
+    for one in found:
+        if one is not None:
+            backends.append(one)
+    return tuple(backends)
 
 
 def find_default_backends(
@@ -72,7 +76,10 @@ def settings(project: Project, use: FrameworkUse) -> tuple[Module, ...]:
     """The settings modules: those that DJANGO_SETTINGS_MODULE names, and those that were seen to
     set TASKS.
     """
-    paths = [app.partition(":")[0] for app in use.apps if app.endswith(":TASKS")]
+    paths = []
+    for app in use.apps:
+        if app.endswith(":TASKS"):
+            paths.append(app.partition(":")[0])
     seen = (project.module(path) for path in paths if not in_tests(path))
     every = [*project.settings_modules(), *(module for module in seen if module is not None)]
     return tuple({module.path: module for module in every}.values())

@@ -21,9 +21,9 @@ _EVENTS = {"started": "task_started", "failed": "task_finished"}
 
 def find_hooks(project: Project) -> dict[str, Definition]:
     """Event -> receiver."""
-    found = {
-        event: next(iter(receivers(project, signal)), None) for event, signal in _EVENTS.items()
-    }
+    found = {}
+    for event, signal in _EVENTS.items():
+        found[event] = next(iter(receivers(project, signal)), None)
     return {event: receiver for event, receiver in found.items() if receiver is not None}
 
 

@@ -71,14 +71,11 @@ def find_again(project: Project, handler: Definition) -> tuple[Again, ...]:
 
 def attempts_in(project: Project, handler: Definition, part: Definition) -> Attempts:
     """What counts the attempts in one of the handler's functions."""
-    found = next(
-        (
-            one
-            for one in find_again(project, handler)
-            if one.path.call.node in set(ast.walk(part.node))
-        ),
-        None,
-    )
+    found = None
+    for one in find_again(project, handler):
+        if one.path.call.node in set(ast.walk(part.node)):
+            found = one
+            break
     return Attempts(project, found.count if found else None, found.first if found else 1)
 
 
@@ -152,9 +149,11 @@ def _first(project: Project, handler: Definition, call: Call, name: str) -> int:
         for a, d in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
             if d:
                 pairs.append((a, d))
-        value = next(
-            (project.literal(default, module) for arg, default in pairs if arg.arg == name), None
-        )
+        value = None
+        for arg, default in pairs:
+            if arg.arg == name:
+                value = project.literal(default, module)
+                break
         if isinstance(value, int) and not isinstance(value, bool):
             return value
     return 1

@@ -92,7 +92,11 @@ def find_enqueues(project: Project, task: Task) -> tuple[Send, ...]:
 
 def find_real_enqueues(project: Project, task: Task) -> tuple[Send, ...]:
     """Those outside the tests."""
-    return tuple(send for send in find_enqueues(project, task) if not send.in_tests)
+    enqueues = []
+    for send in find_enqueues(project, task):
+        if not send.in_tests:
+            enqueues.append(send)
+    return tuple(enqueues)
 
 
 def _find_enqueues(project: Project, task: Task) -> Iterator[Send]:
@@ -143,7 +147,10 @@ def _read_enqueue(project: Project, module: Module, enqueue: Enqueue) -> Send:
     """`.enqueue(...)`, or what is handed on to be called: `partial(x.enqueue, 1)`."""
     method, using = enqueue
     keywords = using.keywords if using is not None else []
-    options = {keyword.arg: keyword.value for keyword in keywords if keyword.arg}
+    options = {}
+    for keyword in keywords:
+        if keyword.arg:
+            options[keyword.arg] = keyword.value
     send = Send(
         "enqueue",
         place_of(module, method),

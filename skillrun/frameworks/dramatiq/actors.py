@@ -216,9 +216,11 @@ class _Reader:
         """
         for use in self.project.uses(self.actor.handler.dotted):
             above = list(use.module.parents(use.node))[:2]
-            made = next(
-                (n for n in above if isinstance(n, ast.Call) and n.func is not use.node), None
-            )
+            made = None
+            for n in above:
+                if isinstance(n, ast.Call) and n.func is not use.node:
+                    made = n
+                    break
             if made is None:
                 continue
             maker = made.func

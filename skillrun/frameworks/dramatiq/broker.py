@@ -20,5 +20,8 @@ class DramatiqBroker(RedisBroker):
 
     def deliver_again(self) -> None:
         """Messages before the lists of their ids."""
-        lists = [command for command in self.kept if command[0] == "RPUSH"]
+        lists = []
+        for command in self.kept:
+            if command[0] == "RPUSH":
+                lists.append(command)
         self.redis.pipeline([*(command for command in self.kept if command[0] != "RPUSH"), *lists])

@@ -58,7 +58,10 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     """
     setup = read_setup(project, facts.use)
     clocked = runner.read(project, facts, _WORKER) if _is_clocked(facts) else {}
-    elsewhere = [part for part in (*setup.listed, *setup.added) if part.place.path != facts.path]
+    elsewhere = []
+    for part in (*setup.listed, *setup.added):
+        if part.place.path != facts.path:
+            elsewhere.append(part)
     return {
         **clocked,
         "sends": (

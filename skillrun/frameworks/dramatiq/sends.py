@@ -122,7 +122,10 @@ def _read_message(
     """What is sent; a message that is only built may be sent elsewhere, or never."""
     read = replace(send, call=project.call_at(module, call))
     if send.via.endswith("_with_options"):
-        named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+        named = {}
+        for keyword in call.keywords:
+            if keyword.arg:
+                named[keyword.arg] = keyword.value
         arguments = read_containers(named.pop("args", None), named.pop("kwargs", None))
         hidden = any(keyword.arg is None for keyword in call.keywords)
         stray = find_stray(actor.handler, named)

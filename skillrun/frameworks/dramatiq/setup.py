@@ -195,7 +195,10 @@ class _Reader:
             self.setup.unread.append(place_of(module, node))
             return
         if isinstance(made, ast.Call):
-            keywords = {k.arg: k.value for k in made.keywords if k.arg}
+            keywords = {}
+            for k in made.keywords:
+                if k.arg:
+                    keywords[k.arg] = k.value
         else:
             keywords = {}
         own = self.project.definition(name)

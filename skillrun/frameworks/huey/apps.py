@@ -124,6 +124,9 @@ def storage(project: Project, use: FrameworkUse, owner: str | None) -> str:
             name = "RedisHuey"
     else:
         name = project.origin(made[1].resolve(made[0].func) or "")
-        bases = [base for base in project.ancestors(name) if base.startswith("huey.")]
+        bases = []
+        for base in project.ancestors(name):
+            if base.startswith("huey."):
+                bases.append(base)
         name = bases[0] if bases else name
     return name.rpartition(".")[2]

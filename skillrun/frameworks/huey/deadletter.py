@@ -123,7 +123,10 @@ def _in_clauses(project: Project, task: Task) -> Iterator[Record]:
     only one.
     """
     for clause in project.handlers(task.handler, depth=1):
-        body = [statement for statement in clause.node.body if not isinstance(statement, ast.If)]
+        body = []
+        for statement in clause.node.body:
+            if not isinstance(statement, ast.If):
+                body.append(statement)
         record = _kept(project, body, clause.module)
         if record is None or not _LIKE_A_RECORD.search(ast.unparse(record)):
             continue

@@ -30,10 +30,9 @@ def decided(project: Project, use: FrameworkUse, task: Task, exception: str) -> 
     """What becomes of an exception that leaves the task: retries, stops (a receiver gives it up),
     unsure.
     """
-    answers = {
-        _answer(project, task, receiver, exception)
-        for receiver in _deciding(project, use, "retries")
-    }
+    answers = set()
+    for receiver in _deciding(project, use, "retries"):
+        answers.add(_answer(project, task, receiver, exception))
     if "stops" in answers:
         return "stops"
     if "unsure" in answers:
@@ -114,7 +113,10 @@ def _answer(project: Project, task: Task, receiver: Definition, exception: str) 
     """`if not isinstance(error, X): task.retries = 0`, in the receiver's own block; anything else
     is unsure.
     """
-    setting = [node for node in ast.walk(receiver.node) if _sets(node, "retries")]
+    setting = []
+    for node in ast.walk(receiver.node):
+        if _sets(node, "retries"):
+            setting.append(node)
     above = next(
         (node for node in _body(receiver) if isinstance(node, ast.If) and setting[0] in node.body),
         None,

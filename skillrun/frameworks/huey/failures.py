@@ -45,7 +45,10 @@ class Raised:
 
 def bodies(project: Project, handler: Definition, depth: int = 1) -> tuple[Definition, ...]:
     """The handler, and the repository's functions that it calls."""
-    via = {name for call in project.calls(handler, depth=depth) for name in call.via}
+    via = set()
+    for call in project.calls(handler, depth=depth):
+        for name in call.via:
+            via.add(name)
     return (handler, *(found for name in sorted(via) if (found := project.definition(name))))
 
 
@@ -155,7 +158,9 @@ def fate(project: Project, task: Task, call: Call, exception: str) -> str:
         answer = outcome(project, clause)
         if answer != "again":
             return answer
-    below = [n.func if isinstance(n, ast.Call) else n for n in task.below]
+    below = []
+    for n in task.below:
+        below.append(n.func if isinstance(n, ast.Call) else n)
     if all(_passes(project, n, task.handler.module) for n in below) and not task.unread:
         return "retries"
     return "unsure"
@@ -185,7 +190,10 @@ def _catches(project: Project, clause: Handler, exception: str) -> bool | None:
 def outcome(project: Project, clause: Handler) -> str:
     """Where a clause leads: again (the exception goes on), or as `fate`."""
     nodes = list(_own(clause.node))
-    found = [n for n in nodes if isinstance(n, ast.Raise)]
+    found = []
+    for n in nodes:
+        if isinstance(n, ast.Raise):
+            found.append(n)
     if not found:
         return "ends"
     answers = {_leads(project, clause, node, nodes) for node in found}
@@ -219,7 +227,10 @@ def gives_up(node: ast.AST) -> bool:
 
 
 def _inside_another(clause: Handler) -> bool:
-    tries = [n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar)]
+    tries = []
+    for n in clause.module.parents(clause.node):
+        if isinstance(n, ast.Try | ast.TryStar):
+            tries.append(n)
     return len(tries) > 1
 
 

@@ -84,7 +84,8 @@ def receivers(
 
 def functions(project: Project, use: FrameworkUse, hook: str) -> Iterator[Definition]:
     """The functions under `@huey.post_execute()`."""
-    yield from (definition for definition, _ in _decorated(project, use, hook))
+    for definition, _ in _decorated(project, use, hook):
+        yield definition
 
 
 def _decorated(

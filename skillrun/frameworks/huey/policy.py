@@ -135,7 +135,8 @@ def _counts(project: Project, task: Task) -> bool:
 def _nodes(project: Project, task: Task) -> Iterator[tuple[ast.AST, Module]]:
     """Every node of the task, of what it calls, and of the decorator that makes it."""
     for part in (*bodies(project, task.handler), *([task.wrapper] if task.wrapper else [])):
-        yield from ((node, part.module) for node in ast.walk(part.node))
+        for node in ast.walk(part.node):
+            yield (node, part.module)
 
 
 def _sets(node: ast.AST, name: str) -> bool:
@@ -233,7 +234,10 @@ def _multiplied(
             and module.resolve(value.func) == "builtins.min"
             and len(value.args) == 2
         ):
-            products = [a for a in value.args if isinstance(a, ast.BinOp)]
+            products = []
+            for a in value.args:
+                if isinstance(a, ast.BinOp):
+                    products.append(a)
             caps = [a for a in value.args if a not in products]
             cap = project.literal(caps[0], module) if len(caps) == 1 else "none"
             value = products[0] if len(products) == 1 else value

@@ -81,7 +81,10 @@ def _unloaded(project: Project, facts: Facts, django: bool) -> str:
             return ""
         said = "run_huey loads the module tasks of each app, and no other"
         return f"{said}: write handler: {facts.package or 'app'}.tasks:{facts.name}"
-    started = [name for place in facts.use.evidence for name in _consumer_objects(place.text)]
+    started = []
+    for place in facts.use.evidence:
+        for name in _consumer_objects(place.text):
+            started.append(name)
     paths = [path for name in started if (path := project.locate(name.rpartition(".")[0]))]
     if not paths or any(imports(project, path, facts.path) for path in paths):
         return ""

@@ -97,7 +97,10 @@ def _by_object(project: Project, task: Task, use: Use) -> Iterator[Send]:
 
 
 def _read_message(project: Project, task: Task, module: Module, call: ast.Call, via: str) -> Send:
-    named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    named = {}
+    for keyword in call.keywords:
+        if keyword.arg:
+            named[keyword.arg] = keyword.value
     arguments = read_call(call, options=(*TAKEN, *TAKEN_SINCE_3))
     if via == "schedule":
         args, kwargs = [*call.args, None, None][:2]
@@ -105,7 +108,10 @@ def _read_message(project: Project, task: Task, module: Module, call: ast.Call, 
     # `send.s(7)` alone enqueues nothing.
     above = next(module.parents(call), None)
     enqueued = isinstance(above, ast.Call) and last_word(above.func) == "enqueue"
-    options = {name: node for name, node in named.items() if name in (*TAKEN, *TAKEN_SINCE_3)}
+    options = {}
+    for name, node in named.items():
+        if name in (*TAKEN, *TAKEN_SINCE_3):
+            options[name] = node
     return replace(
         _send(module, call, CALL if via == CALL else f".{via}(...)"),
         call=project.call_at(module, call),

@@ -177,7 +177,10 @@ class _Reader:
             name = handler.module.resolve(node.func if isinstance(node, ast.Call) else node)
             own = self.project.definition(name) if name else None
             if own and not own.is_class:
-                calls = [n for n in ast.walk(own.node) if isinstance(n, ast.Call)]
+                calls = []
+                for n in ast.walk(own.node):
+                    if isinstance(n, ast.Call):
+                        calls.append(n)
             else:
                 calls = []
             maker = next(
@@ -239,7 +242,10 @@ def _named(reader: _Reader, call: ast.Call, module: Module) -> Iterator[tuple[st
 
 
 def _keyword(call: ast.Call, name: str) -> ast.expr | None:
-    return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+    for keyword in call.keywords:
+        if keyword.arg == name:
+            return keyword.value
+    return None
 
 
 def _given(own: Definition, node: ast.expr, module: Module) -> dict[str, tuple[ast.expr, Module]]:

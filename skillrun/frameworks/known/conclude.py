@@ -131,7 +131,10 @@ class _Conclusion:
         ids = ids or self._names_in_commands()
         scheduler, scheduled_at = self._said(known.schedules, located)
         broker, broker_at = self._broker(located)
-        shown = [place for place in (scheduled_at, broker_at) if place is not None]
+        shown = []
+        for place in (scheduled_at, broker_at):
+            if place is not None:
+                shown.append(place)
         return FrameworkUse(
             id=known.id,
             app=ids[0] if ids else None,
@@ -401,7 +404,10 @@ def _prefer_kept(apps: list[Match]) -> list[Match]:
 def _most_derived(matches: Iterable[Match]) -> list[Match]:
     """Of classes, those from which no other class here is derived."""
     found = list(matches)
-    bases = {name for match in found for name in match.seen.values.get(match.sight.target, ())}
+    bases = set()
+    for match in found:
+        for name in match.seen.values.get(match.sight.target, ()):
+            bases.add(name)
     return [match for match in found if f":{match.sight.target}" not in bases]
 
 
@@ -419,7 +425,10 @@ def _maker_of(match: Match) -> str:
     """The function that makes an object; of `Runner.__init__` the class; "" of a module."""
     if match.sight.kind not in ("made", "given"):
         return ""
-    words = [word for word in match.sight.scope.split(".") if not word.startswith("__")]
+    words = []
+    for word in match.sight.scope.split("."):
+        if not word.startswith("__"):
+            words.append(word)
     return ".".join(words)
 
 

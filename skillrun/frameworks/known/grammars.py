@@ -51,7 +51,8 @@ class Names:
             return
         yield name
         if first[:1].isupper():
-            yield from (f"{path}{separator}{name}" for path in self._opened)
+            for path in self._opened:
+                yield f"{path}{separator}{name}"
 
 
 def _text(node: SgNode | None) -> str:
@@ -137,7 +138,11 @@ def _arguments(node: SgNode) -> list[SgNode]:
     held = node.field("arguments")
     if held is None:
         return []
-    return [one for one in held.children() if one.is_named()]
+    arguments = []
+    for one in held.children():
+        if one.is_named():
+            arguments.append(one)
+    return arguments
 
 
 def _js_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
@@ -225,7 +230,10 @@ def _ruby_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
 
 
 def _enclosing(node: SgNode, *kinds: str) -> str:
-    return next((_text(one.field("name")) for one in node.ancestors() if one.kind() in kinds), "")
+    for one in node.ancestors():
+        if one.kind() in kinds:
+            return _text(one.field("name"))
+    return ""
 
 
 def _ruby_class(node: SgNode) -> Iterator[tuple[str, str, str]]:
@@ -351,7 +359,10 @@ KOTLIN = Reader(
 
 
 def _php_import(node: SgNode) -> Iterator[tuple[str, str]]:
-    named = [one for one in node.children() if one.kind() in ("qualified_name", "name")]
+    named = []
+    for one in node.children():
+        if one.kind() in ("qualified_name", "name"):
+            named.append(one)
     if not named:
         return
     group = node.parent()

@@ -97,7 +97,10 @@ def _read_start(
     if is_manifest:
         command = " ".join(_VALUE.findall(line))
     least = 1 if is_manifest else 2
-    words = [word for word in command.translate(_SEPARATORS).split() if word.strip("-:")]
+    words = []
+    for word in command.translate(_SEPARATORS).split():
+        if word.strip("-:"):
+            words.append(word)
     for one in wanted:
         at = _find_words([word.rpartition("/")[2] for word in words], one)
         # More than the name of a service or an item of a list: `arq:` and `- arq` start nothing.

@@ -25,7 +25,10 @@ def see_python(path: str, module: ast.Module, data: bytes) -> Seen:
     reader = _Reader()
     reader.read(module)
     lines = tuple(data.decode("utf-8", "replace").splitlines())
-    values = {name: tuple(found) for name, found in reader.values.items() if found}
+    values = {}
+    for name, found in reader.values.items():
+        if found:
+            values[name] = tuple(found)
     return Seen(path, tuple(reader.sights), lines, reader.names, values)
 
 
@@ -258,7 +261,10 @@ def _given(node: ast.Call, names: dict[str, str]) -> Iterator[str]:
     """The first arguments as names, and texts as they are; "" for anything else. What a keyword
     hands over comes last.
     """
-    handed = [keyword.value for keyword in node.keywords if keyword.arg in _HANDED]
+    handed = []
+    for keyword in node.keywords:
+        if keyword.arg in _HANDED:
+            handed.append(keyword.value)
     for argument in (*node.args[:_GIVEN], *handed):
         if isinstance(argument, ast.Constant):
             yield argument.value if isinstance(argument.value, str) else ""

@@ -141,7 +141,9 @@ class PlainCronRecogniser:
         modules = {path for _, path in timed} | {loop.path for _, loop in polling}
         places = [Place(start.path, start.line, start.text) for start, _ in timed[:_FEW]]
         places += [place for _, place in self._code[:_FEW]]
-        places += [place for pair in polling[:_FEW] for place in pair]
+        for pair in polling[:_FEW]:
+            for place in pair:
+                places.append(place)
         return FrameworkUse(
             id=ID,
             task_modules=tuple(sorted(modules | {place.path for _, place in self._code})),

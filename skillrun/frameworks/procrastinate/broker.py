@@ -46,9 +46,10 @@ class ProcrastinateBroker:
         return self._count(_MINE)
 
     def list_queues(self) -> list[str]:
-        return [
-            str(name) for [name] in self._ask("select distinct queue_name from procrastinate_jobs")
-        ]
+        queues = []
+        for [name] in self._ask("select distinct queue_name from procrastinate_jobs"):
+            queues.append(str(name))
+        return queues
 
     def remember_waiting(self) -> None:
         self.kept = [id_ for [id_] in self._ask("select id from procrastinate_jobs")]

@@ -64,7 +64,10 @@ def _records(project: Project, task: Task) -> Iterator[Record]:
 
 
 def _bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:
-    via = {name for call in project.calls(handler, depth=1) for name in call.via}
+    via = set()
+    for call in project.calls(handler, depth=1):
+        for name in call.via:
+            via.add(name)
     called = (found for name in sorted(via) if (found := project.definition(name)))
     return (handler, *called, *decorators(project, handler))
 

@@ -53,7 +53,8 @@ def _reaches(project: Project, module: Module, wanted: str, seen: set[str]) -> b
 
 def _imported(node: ast.AST, module: Module) -> Iterator[str]:
     if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
+        for alias in node.names:
+            yield alias.name
     elif isinstance(node, ast.ImportFrom):
         base = module.absolute(node.module, node.level)
         yield base

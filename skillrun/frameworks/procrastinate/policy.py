@@ -71,7 +71,10 @@ class _Reader:
         if not is_known(strategy.retries):
             self._unread("max_attempts", strategy)
         bounds = raised(self.project, self.handler)
-        lasts = [bound for bound in bounds if bound.last is not None]
+        lasts = []
+        for bound in bounds:
+            if bound.last is not None:
+                lasts.append(bound)
         own = None
         if len(lasts) == len(bounds):
             own = max((bound.last or 0 for bound in lasts), default=None)

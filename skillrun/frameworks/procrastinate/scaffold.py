@@ -127,10 +127,15 @@ def _loading(project: Project, facts: Facts) -> Entry | None:
     app = project.module(facts.app.path) if facts.app is not None else None
     if app is None or facts.path in facts.use.task_modules:
         return None
-    calls = [node for node in ast.walk(app.tree) if isinstance(node, ast.Call)]
-    made = next(
-        (call for call in calls if ast.unparse(call.func).rpartition(".")[2] == "App"), None
-    )
+    calls = []
+    for node in ast.walk(app.tree):
+        if isinstance(node, ast.Call):
+            calls.append(node)
+    made = None
+    for call in calls:
+        if ast.unparse(call.func).rpartition(".")[2] == "App":
+            made = call
+            break
     option = None
     if made is not None:
         option = options_of(project, made, app)[0].get("import_paths")

@@ -83,7 +83,10 @@ def _read_defer(
     method = last_word(call.func)
     named: dict[str, ast.expr] = {}
     if configured is not None:
-        named = {keyword.arg: keyword.value for keyword in configured.keywords if keyword.arg}
+        named = {}
+        for keyword in configured.keywords:
+            if keyword.arg:
+                named[keyword.arg] = keyword.value
     # A task has keyword arguments alone: what is given by position does not reach it.
     arguments = read_call(call, skipped=len(call.args))
     hidden = arguments.partly_hidden or bool(call.args) or "task_kwargs" in named

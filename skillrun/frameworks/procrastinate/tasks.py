@@ -36,7 +36,10 @@ class Periodic:
     @property
     def cron(self) -> ast.expr | None:
         """Its schedule, as it is written."""
-        return next((k.value for k in self.call.keywords if k.arg == "cron"), None)
+        for k in self.call.keywords:
+            if k.arg == "cron":
+                return k.value
+        return None
 
 
 @dataclass

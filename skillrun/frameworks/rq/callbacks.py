@@ -31,7 +31,11 @@ def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
     found = {"failed": failed, "succeeded": succeeded}
     if failed is not None and looks_at_retries(project, failed):
         found["retried"] = failed
-    return {event: hook for event, hook in found.items() if hook is not None}
+    hooks = {}
+    for event, hook in found.items():
+        if hook is not None:
+            hooks[event] = hook
+    return hooks
 
 
 def failure_callbacks(project: Project, handler: Definition) -> Iterator[Definition]:
@@ -113,7 +117,10 @@ def _listed(project: Project, node: ast.expr, module: Module) -> Iterator[Defini
 
 def looks_at_retries(project: Project, hook: Definition) -> bool:
     """What it does depends on whether retries are left, here or in a function that it calls."""
-    via = {name for call in project.calls(hook, depth=2) for name in call.via}
+    via = set()
+    for call in project.calls(hook, depth=2):
+        for name in call.via:
+            via.add(name)
     parts = [hook, *(found for name in sorted(via) if (found := project.definition(name)))]
     tests = (
         n.test

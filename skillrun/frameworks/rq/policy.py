@@ -62,9 +62,9 @@ class _Reader:
 
     def read(self) -> Policy:
         given = [self._noted(reading) for reading in self._given()] or [NONE]
-        returned = [
-            self._noted(reading) for reading in returned_retries(self.project, self.handler)
-        ]
+        returned = []
+        for reading in returned_retries(self.project, self.handler):
+            returned.append(self._noted(reading))
         most = max(given, key=lambda one: (one.retries or 0, sum(one.waits or ())))
         again = max(returned, key=lambda one: one.retries or 0, default=NONE)
         self.sources["max_attempts"] = most.place or again.place
@@ -73,7 +73,10 @@ class _Reader:
         self.sources["retried"] = most.place if requeued else None
         if requeued:
             self.sources["autoretry"] = most.place  # RQ itself logs the error and that it retries
-        spared = [c for c in self.project.handlers(self.handler, depth=1) if ends_job(c)]
+        spared = []
+        for c in self.project.handlers(self.handler, depth=1):
+            if ends_job(c):
+                spared.append(c)
         dead, permanent = self._dead_letter(), self._permanent()
         self.sources |= {"dead_letter": dead, "dead_letter_permanent": permanent}
         return Policy(
@@ -206,7 +209,10 @@ def ends_job(clause: Handler) -> bool:
         for n in ast.walk(clause.node)
     ):
         return True
-    returned = [n.value for n in ast.walk(clause.node) if isinstance(n, ast.Return)]
+    returned = []
+    for n in ast.walk(clause.node):
+        if isinstance(n, ast.Return):
+            returned.append(n.value)
     again = any(value is not None and "Retry" in ast.unparse(value) for value in returned)
     return not clause.reraises and not again
 

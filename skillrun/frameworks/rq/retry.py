@@ -45,9 +45,10 @@ class Reading:
         if not self.intervals:
             return (0.0,) * self.retries
         if self.returned:
-            return tuple(
-                self.intervals[min(n, len(self.intervals) - 1)] for n in range(self.retries)
-            )
+            found = []
+            for n in range(self.retries):
+                found.append(self.intervals[min(n, len(self.intervals) - 1)])
+            return tuple(found)
         left = range(self.retries, 0, -1)
         return tuple(self.intervals[max(len(self.intervals) - n, 0)] for n in left)
 

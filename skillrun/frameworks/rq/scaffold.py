@@ -95,7 +95,11 @@ def _workers(project: Project) -> tuple[Rewritten, ...]:
 
     launches = unscheduled_workers(project)
     made = (Rewritten(path, launch.text, with_scheduler(launch.text)) for path, launch in launches)
-    return tuple(one for one in made if one.text != one.line)
+    workers = []
+    for one in made:
+        if one.text != one.line:
+            workers.append(one)
+    return tuple(workers)
 
 
 def _queue(project: Project, facts: Facts) -> _Queue | None:
@@ -175,7 +179,10 @@ def _of_flask(project: Project, path: str | None) -> Iterator[_Queue]:
 
 def _is_flask(module: Code, name: str) -> bool:
     """`name = Flask(...)` somewhere in the module."""
-    assigned = [node for node in ast.walk(module.tree) if isinstance(node, ast.Assign)]
+    assigned = []
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Assign):
+            assigned.append(node)
     made = [node.value for node in assigned if ast.unparse(node.targets[0]) == name]
     return any(
         isinstance(value, ast.Call) and module.resolve(value.func) == "flask.Flask"
@@ -208,7 +215,10 @@ def _in_functions(project: Project) -> Iterator[_Queue]:
     """A queue that functions make anew each time, over a connection that any module could name."""
     for module in project.modules_with("Queue"):
         if not in_tests(module.path):
-            calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+            calls = []
+            for node in ast.walk(module.tree):
+                if isinstance(node, ast.Call):
+                    calls.append(node)
         else:
             calls = []
         for call in (
@@ -284,7 +294,8 @@ def _imported(module: Source) -> Iterator[str]:
     """The dotted names that `from ... import ...` binds in a module."""
     for node in module.tree.body:
         if isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
 
 
 def _scheduled(facts: Facts, render: Render) -> Module:

@@ -255,7 +255,10 @@ def _read_arguments(
     call: ast.Call, method: str, skipped: int, reserved: frozenset[str]
 ) -> Arguments:
     """The function's own."""
-    named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+    named = {}
+    for keyword in call.keywords:
+        if keyword.arg:
+            named[keyword.arg] = keyword.value
     hidden = len(named) < len(call.keywords)
     if method not in EXPLICIT and not named.keys() & {"args", "kwargs"}:
         return read_call(call, skipped, {*reserved, *_FUNCTION})
@@ -359,7 +362,10 @@ def _parameter(call: ast.Call, node: ast.expr, own: Definition) -> str | None:
     named = next((keyword.arg for keyword in call.keywords if keyword.value is node), None)
     if named is not None:
         return named
-    names = [name for name in own.parameters if name not in ("self", "cls")]
+    names = []
+    for name in own.parameters:
+        if name not in ("self", "cls"):
+            names.append(name)
     position = call.args.index(node) if node in call.args else len(names)
     if position < len(names):
         return names[position]

@@ -139,14 +139,18 @@ def _launches(project: Project) -> Iterator[tuple[str, Launch]]:
         ):
             continue
         text = (project.tree.read(path) or b"").decode("utf-8", "replace")
-        yield from ((path, launch) for launch in find_launches(text))
+        for launch in find_launches(text):
+            yield (path, launch)
 
 
 def unscheduled_workers(project: Project) -> list[tuple[str, Launch]]:
     """The workers that are started, where no scheduler is: not by one of them, and not by the
     repository's code.
     """
-    workers = [(path, launch) for path, launch in launches_of(project) if launch.mode == "worker"]
+    workers = []
+    for path, launch in launches_of(project):
+        if launch.mode == "worker":
+            workers.append((path, launch))
     in_code = (
         module
         for word in ("with_scheduler", "RQScheduler")

@@ -54,7 +54,10 @@ class TaskiqBroker(RedisBroker):
                 yield stream, group, entry
 
     def count_waiting(self) -> int:
-        scheduled = [key for key in self.read_kinds() if self.WAITS.fullmatch(key)]
+        scheduled = []
+        for key in self.read_kinds():
+            if self.WAITS.fullmatch(key):
+                scheduled.append(key)
         in_streams = [*self._new(), *self._pending()]
         return super().count_waiting() + len(scheduled) + len(in_streams)
 

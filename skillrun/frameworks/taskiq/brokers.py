@@ -176,7 +176,10 @@ def _find(project: Project) -> Iterator[Broker]:
                 continue
             name, chained = _chain(module, node)
             options, unread = options_of(project, node, module)
-            later = [(where, call) for where, call, owner in added if owner == name]
+            later = []
+            for where, call, owner in added:
+                if owner == name:
+                    later.append((where, call))
             found = [
                 _parts(project, call, where)
                 for where, call in [*((module, call) for call in chained), *later]

@@ -235,9 +235,11 @@ def own_bound(project: Project, handler: Definition) -> Bound | None:
         if isinstance(test, ast.Compare):
             first = tries.holds(test, module, 0)
         if first is not None and isinstance(test, ast.Compare):
-            turned = next(
-                (n for n in range(1, _MOST) if tries.holds(test, module, n) is not first), None
-            )
+            turned = None
+            for n in range(1, _MOST):
+                if tries.holds(test, module, n) is not first:
+                    turned = n
+                    break
             if turned is not None:
                 return Bound(turned + 1, node, module)
         found = found or Bound(None, node, module)
@@ -252,6 +254,9 @@ def _comparisons(project: Project, handler: Definition) -> Iterator[tuple[ast.If
             if any(b.value and "_retries" in ast.unparse(b.value) for b in bound):
                 held.add(name)
         for node in (one for one in ast.walk(part.node) if isinstance(one, ast.If)):
-            words = {one.id for one in ast.walk(node.test) if isinstance(one, ast.Name)}
+            words = set()
+            for one in ast.walk(node.test):
+                if isinstance(one, ast.Name):
+                    words.add(one.id)
             if words & held or "'_retries'" in ast.unparse(node.test):
                 yield node, part.module

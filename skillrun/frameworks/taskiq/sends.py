@@ -122,7 +122,11 @@ def find_kicks(project: Project, handler: Definition) -> tuple[Send, ...]:
 
 def find_real_kicks(project: Project, handler: Definition) -> tuple[Send, ...]:
     """Those outside the tests."""
-    return tuple(send for send in find_kicks(project, handler) if not send.in_tests)
+    kicks = []
+    for send in find_kicks(project, handler):
+        if not send.in_tests:
+            kicks.append(send)
+    return tuple(kicks)
 
 
 def _find_kicks(project: Project, handler: Definition) -> list[Send]:
@@ -172,7 +176,10 @@ def _read_kick(project: Project, handler: Definition, module: Module, node: ast.
                 options=hold_options(options, module),
                 is_coroutine=True,
             )
-        named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+        named = {}
+        for keyword in call.keywords:
+            if keyword.arg:
+                named[keyword.arg] = keyword.value
         if word == "with_labels":
             options |= named
         elif word == "with_task_id":

@@ -217,7 +217,10 @@ def _problem(project: Project, facts: Facts, broker: Broker, part: Part | None) 
         if same:
             return ""
         return f"{named}.make_delay computes other waits than retry.backoff says"
-    changed = [name for name in _CHANGES if option(project, part, name) is not False]
+    changed = []
+    for name in _CHANGES:
+        if option(project, part, name) is not False:
+            changed.append(name)
     if changed:
         return f"the broker's {named} has {changed[0]}, which changes the waits of a job"
     return ""
@@ -257,7 +260,8 @@ def pieces(facts: Facts, setup: Setup, render: Render) -> Iterator[Piece]:
         yield from _more_sources(facts, setup, setup.scheduler, render)
     elif setup.labels or setup.source:
         yield from _started(facts, setup)
-    yield from (start.loading(facts.module) for start in setup.unloaded)
+    for start in setup.unloaded:
+        yield start.loading(facts.module)
 
 
 def _below_broker(facts: Facts, setup: Setup, render: Render) -> Iterator[Piece]:
@@ -314,10 +318,11 @@ def _module(
 
 def _started(facts: Facts, setup: Setup) -> Iterator[Piece]:
     """The scheduler's line in a Procfile, like the worker's."""
-    worker = next(
-        (one for one in setup.starts if one.starts(setup.broker.module.name) and one.in_procfile),
-        None,
-    )
+    worker = None
+    for one in setup.starts:
+        if one.starts(setup.broker.module.name) and one.in_procfile:
+            worker = one
+            break
     if worker is not None:
         modules = (*worker.modules, facts.module) if setup.labels else ()
         late = f" --update-interval {_EVERY_S}" if setup.source else ""

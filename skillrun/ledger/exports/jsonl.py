@@ -33,7 +33,10 @@ def build_record(
         said |= _describe_own_invocation(rows, telemetry, event)
     else:
         said |= came
-    who = {key: telemetry[key] for key in _WHO if telemetry[key] is not None}
+    who = {}
+    for key in _WHO:
+        if telemetry[key] is not None:
+            who[key] = telemetry[key]
     place = {"invocation": telemetry["invocation"], "n": event["n"], "hash": event["hash"]}
     checks = {key: telemetry[f"checks_{key}"] for key in ("attempted", "passed", "failed")}
     value: dict[str, Any] = bound_value(
@@ -81,7 +84,10 @@ def _describe_own_invocation(
 
 def _list_commands(rows: RunRows, invocation: int) -> list[str]:
     """The command lines that this invocation ran, each once."""
-    numbers = {event["n"] for event in rows.events if event["invocation"] == invocation}
+    numbers = set()
+    for event in rows.events:
+        if event["invocation"] == invocation:
+            numbers.add(event["n"])
     ran = []
     for row in rows.evidence:
         if row["role"] == "command" and row["n"] in numbers:

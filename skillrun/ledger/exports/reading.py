@@ -232,7 +232,10 @@ def _build_telemetry(run_id: str, invocation: int, value: Mapping[str, Any]) -> 
     """The row of a line; what the ledger has no column for is kept in `fields` as it came."""
     names = ("run_id", "outcome", "intent", "inputs", "outputs", "followups")
     checks = value["checks"]
-    as_it_came = {name: value[name] for name in names if name in value}
+    as_it_came = {}
+    for name in names:
+        if name in value:
+            as_it_came[name] = value[name]
     return Telemetry(
         run_id=run_id,
         invocation=invocation,

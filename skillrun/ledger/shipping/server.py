@@ -82,7 +82,10 @@ def hide_secrets(url: str) -> str:
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     name = user.partition(":")[0]
-    words = [word for word in parts.query.split("&") if not word.startswith(_SECRETS)]
+    words = []
+    for word in parts.query.split("&"):
+        if not word.startswith(_SECRETS):
+            words.append(word)
     query = "&".join(words)
     return urlunsplit((parts.scheme, f"{name}{at}{host}", parts.path, query, ""))
 

@@ -76,9 +76,9 @@ def ship_ledger(
                     if parcel.run_id not in gone:
                         events += len(parcel.events)
                         runs.add(parcel.run_id)
-            left = {
-                run_id: f"event {n}: {why}" for run_id, (n, why) in outbox.list_refused().items()
-            }
+            left = {}
+            for run_id, (n, why) in outbox.list_refused().items():
+                left[run_id] = f"event {n}: {why}"
             return Shipped(sink, events, len(runs), outbox.count_waiting(), left, notes)
     finally:
         server.close()
@@ -107,7 +107,10 @@ def _mend_receiver(outbox: Outbox, server: Server, sleep: Callable[[float], None
             " there once"
         )
     held = outbox.list_refused()
-    lost = [run_id for run_id in list_lost_runs(sent, there) if run_id not in held]
+    lost = []
+    for run_id in list_lost_runs(sent, there):
+        if run_id not in held:
+            lost.append(run_id)
     refused = list(_send_again(outbox, server, lost, sleep))
     if refused:
         outbox.record_sent(outbox.read_cursor(), refused)

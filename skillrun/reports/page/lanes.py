@@ -95,7 +95,10 @@ def _place_mark(step: Mapping[str, Any], x: int, y: int) -> Mark:
 
 
 def _draw_lane(name: str, y: int, marks: Sequence[Mark]) -> Lane:
-    places = [mark.x for mark in marks if mark.y == y]
+    places = []
+    for mark in marks:
+        if mark.y == y:
+            places.append(mark.x)
     return Lane(name, y, min(places), max(places))
 
 

@@ -140,4 +140,8 @@ def _make_bar(event: _Event, begin: int, whole: int) -> Bar:
 
 
 def _events_of_type(events: Iterable[_Event], type: str) -> list[_Event]:
-    return [event for event in events if event["type"] == type]
+    found = []
+    for event in events:
+        if event["type"] == type:
+            found.append(event)
+    return found

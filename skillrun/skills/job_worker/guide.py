@@ -49,7 +49,8 @@ def _all(case: JobCase) -> Iterator[tuple[str, str]]:
         yield "spec", spec.shown_path
     yield from _handler(case)
     if use is not None:
-        yield from (("app", app) for app in use.apps[:2])
+        for app in use.apps[:2]:
+            yield ("app", app)
         yield from (("tasks", path) for path in use.task_modules[:3])
     for w in case.wiring:
         if not w.in_tests:
@@ -60,7 +61,8 @@ def _all(case: JobCase) -> Iterator[tuple[str, str]]:
         found = case.project.find(effect.call)
         where = f"{found.path}:{found.line}" if found is not None else "to write"
         yield f"adapter {effect.name}", f"{where} {effect.call}"
-    yield from (("test", path) for path in _tests(case))
+    for path in _tests(case):
+        yield ("test", path)
 
 
 def _handler(case: JobCase) -> Iterator[tuple[str, str]]:

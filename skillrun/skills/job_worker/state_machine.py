@@ -19,7 +19,10 @@ def recommend_mapper(case: JobCase, results: Mapping[str, StageResult]) -> Itera
     """The state-machine mapper, where the job retries or polls, or its handler branches a lot."""
     if case.spec is None:
         return
-    findings = [finding for result in results.values() for finding in result.findings]
+    findings = []
+    for result in results.values():
+        for finding in result.findings:
+            findings.append(finding)
     reasons = list(_list_reasons(case.spec, findings))
     if reasons:
         said = f"the job {' and '.join(reasons)}: its states and transitions should be written down"

@@ -29,5 +29,8 @@ def format_files(
     case: JobCase, written: Plan, ask: AskConsent, on_line: Callable[[str], None]
 ) -> tuple[str, ...]:
     """The repository's formatters over the Python files of a plan."""
-    paths = [change.path for change in written.changes if change.path.endswith(".py")]
+    paths = []
+    for change in written.changes:
+        if change.path.endswith(".py"):
+            paths.append(change.path)
     return formatting.format_files(case.root, paths, written.formatters, ask, on_line)

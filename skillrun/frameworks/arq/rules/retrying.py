@@ -96,7 +96,11 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
             clause = taking(call, bases)
-            path = next((p for p in _paths(job) if clause is not None and p.clause == clause), None)
+            path = None
+            for p in _paths(job):
+                if clause is not None and p.clause == clause:
+                    path = p
+                    break
             if path is not None and not _asks(path):
                 message = f"{written} is permanent in the spec, and this clause raises Retry for it"
                 hint = "a clause of its own before this one: record it, and return"
@@ -107,7 +111,10 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 def _asks(path: Path) -> bool:
     """Something other than the number of the try decides about it."""
     above = list(path.call.module.parents(path.call.node))
-    tests = [node.test for node in above if isinstance(node, ast.If)]
+    tests = []
+    for node in above:
+        if isinstance(node, ast.If):
+            tests.append(node.test)
     return any("job_try" not in ast.unparse(test) for test in tests) or path.bound_unread
 
 

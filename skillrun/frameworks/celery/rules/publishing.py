@@ -64,7 +64,10 @@ def _sent_as_text(module: Module, node: ast.Constant) -> bool:
         word = above.func.attr if isinstance(above.func, ast.Attribute) else ""
         return word == "send_task" and above.args[:1] == [node]
     if isinstance(above, ast.Dict):
-        keys = [k.value for k in above.keys if isinstance(k, ast.Constant)]
+        keys = []
+        for k in above.keys:
+            if isinstance(k, ast.Constant):
+                keys.append(k.value)
         value = dict(zip(keys, above.values, strict=False)).get("task")
         return value is node and "schedule" in keys
     return False

@@ -170,7 +170,10 @@ def _permanent(job: Job, path: Path, name: str, written: str) -> Iterator[Findin
                 "see that no permanent error comes this way",
             )
         return
-    below = [n for n in path.exceptions if name in ancestors(job.project, n)]
+    below = []
+    for n in path.exceptions:
+        if name in ancestors(job.project, n):
+            below.append(n)
     if below:
         message = (
             f"{', '.join(below)} is retried here, and is a kind of {written}, which the spec calls"
@@ -227,7 +230,10 @@ def _from(job: Job, call: Call, path: Path, exception: str) -> str:
 
 def _converted(job: Job, path: Path, handler: Handler) -> str:
     """A clause that raises something else: what becomes of that."""
-    raised = [n.exc for n in ast.walk(handler.node) if isinstance(n, ast.Raise)]
+    raised = []
+    for n in ast.walk(handler.node):
+        if isinstance(n, ast.Raise):
+            raised.append(n.exc)
     classes = []
     for exc in raised:
         if exc is not None:
@@ -250,7 +256,10 @@ def _catches(handler: Handler, bases: frozenset[str]) -> bool:
 
 def _same_again(handler: Handler) -> bool:
     """Every `raise` of the clause lets the caught exception go on."""
-    raised = [n.exc for n in ast.walk(handler.node) if isinstance(n, ast.Raise)]
+    raised = []
+    for n in ast.walk(handler.node):
+        if isinstance(n, ast.Raise):
+            raised.append(n.exc)
     return all(
         exc is None or (isinstance(exc, ast.Name) and exc.id == handler.name) for exc in raised
     )

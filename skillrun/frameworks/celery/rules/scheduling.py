@@ -155,10 +155,9 @@ def _step(text: str | None, unit: float, size: int) -> float | None:
     numbers = sorted(int(part) for part in text.split(",") if part.strip().isdigit())
     if len(numbers) < 2:
         return None
-    gaps = [
-        later - earlier
-        for earlier, later in zip(numbers, [*numbers[1:], numbers[0] + size], strict=True)
-    ]
+    gaps = []
+    for earlier, later in zip(numbers, [*numbers[1:], numbers[0] + size], strict=True):
+        gaps.append(later - earlier)
     return unit * min(gaps)
 
 

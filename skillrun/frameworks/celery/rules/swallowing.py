@@ -47,10 +47,11 @@ def soft_time_limit_swallowed(job: Job) -> Iterator[Finding]:
 
 def _named_before(handler: Handler) -> bool:
     """An earlier clause of the same `try` names it."""
-    block = next(
-        (n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar)),
-        None,
-    )
+    block = None
+    for n in handler.module.parents(handler.node):
+        if isinstance(n, ast.Try | ast.TryStar):
+            block = n
+            break
     earlier = block.handlers[: block.handlers.index(handler.node)] if block else []
     names = set()
     for clause in earlier:

@@ -57,8 +57,14 @@ def find_ways(project: Project, handler: Definition) -> tuple[Way, ...]:
     """The ways of the handler and of the functions that it calls; an adapter elsewhere may mean its
     own attempts.
     """
-    inner = [found for found in called(project, handler) if not found.is_class]
-    ways = [(part, way) for part in (handler, *inner) for way in _ways(project, part)]
+    inner = []
+    for found in called(project, handler):
+        if not found.is_class:
+            inner.append(found)
+    ways = []
+    for part in (handler, *inner):
+        for way in _ways(project, part):
+            ways.append((part, way))
     return tuple(
         way if part.path == handler.path else replace(way, readable=False) for part, way in ways
     )
@@ -230,7 +236,10 @@ def _counted(project: Project, module: Module, loop: ast.For) -> Iterator[Way]:
         or not _ends(loop, tried)
     ):
         return
-    again = [clause for clause in tried.handlers if not _never_goes_on(clause)]
+    again = []
+    for clause in tried.handlers:
+        if not _never_goes_on(clause):
+            again.append(clause)
     if not again:
         return
     bounds = [project.literal(node, module) for node in loop.iter.args]

@@ -37,7 +37,10 @@ def polls(loop: ast.While) -> bool:
     if not _endless(loop.test) or _leaves(loop.body) or _sets_its_end(loop):
         return False
     asked = _asked(loop)
-    words = [last_word(call.func) for call in _calls(loop) if id(call) not in asked]
+    words = []
+    for call in _calls(loop):
+        if id(call) not in asked:
+            words.append(last_word(call.func))
     sleeps = any(
         last_word(call.func) in _SLEEPS and (call.args or call.keywords)
         for call in _calls(loop, clauses=False)
@@ -95,7 +98,10 @@ def _asked(loop: ast.While) -> set[int]:
     A loop that ends because something is missing, or went wrong, did its work in the turns before.
     """
     ends = [node.test for node in ast.walk(loop) if isinstance(node, ast.If) and _leaves(node.body)]
-    tests = [test for test in map(_awaited, ends) if _is_positive(test)]
+    tests = []
+    for test in map(_awaited, ends):
+        if _is_positive(test):
+            tests.append(test)
     names = {node.id for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)}
     asking: list[ast.AST] = [*tests]
     if isinstance(loop.test, ast.UnaryOp):  # `while not database_is_running():` waits for it

@@ -215,7 +215,10 @@ def marked_after_batch(job: Job) -> Iterator[Finding]:
             marks = []
         if loop is None or not marks:
             continue
-        inside = [mark for mark in marks if _loop(mark.call) is loop]
+        inside = []
+        for mark in marks:
+            if _loop(mark.call) is loop:
+                inside.append(mark)
         commits = _commits(job, effect)
         late = not inside and all(mark.call.line > (loop.end_lineno or 0) for mark in marks)
         late_commit = (
@@ -245,21 +248,20 @@ def failed_marked_done(job: Job) -> Iterator[Finding]:
     `try: send() except Exception: log()` and then the mark: what failed counts as done.
     """
     for effect in _own(effect_calls(job)):
-        tried = next(
-            (
-                n
-                for n in effect.module.parents(effect.node)
-                if isinstance(n, ast.Try | ast.FunctionDef)
-            ),
-            None,
-        )
+        tried = None
+        for n in effect.module.parents(effect.node):
+            if isinstance(n, ast.Try | ast.FunctionDef):
+                tried = n
+                break
         if not isinstance(tried, ast.Try) or not any(
             effect.node in ast.walk(s) for s in tried.body
         ):
             continue
-        clause = next(
-            (c for c in effect.in_try if c.node in tried.handlers and _catches(job, c)), None
-        )
+        clause = None
+        for c in effect.in_try:
+            if c.node in tried.handlers and _catches(job, c):
+                clause = c
+                break
         if clause is None or not _goes_on(job, clause):
             continue
         for mark in _marks(job):

@@ -45,9 +45,11 @@ def read(project: Project, facts: Facts, worker: re.Pattern[str] | None = None) 
     """
     tick = callables.beside(facts)
     command = _command(project, facts)
-    manage = next(
-        (path for path in project.tree.files if f"/{path}".endswith("/manage.py")), "manage.py"
-    )
+    manage = "manage.py"
+    for path in project.tree.files:
+        if f"/{path}".endswith("/manage.py"):
+            manage = path
+            break
     if command:
         start = f"python {manage} {facts.name}"
     else:
@@ -209,7 +211,8 @@ def pieces(facts: Facts, render: Render, ticked: Ticked) -> Iterator[Piece]:
         yield callables.ticking(facts, render, "runner_cron.py.jinja", needed, ticked)
     if facts.facts["command"] is not None:
         yield from _django_command(facts, render)
-    yield from (Line(path, text) for path, text in facts.facts["lines"])
+    for path, text in facts.facts["lines"]:
+        yield Line(path, text)
 
 
 def _django_command(facts: Facts, render: Render) -> Iterator[Piece]:

@@ -183,7 +183,10 @@ def _candidates(start: Start, paths: Iterable[str]) -> list[str]:
         if "/" in tail:
             return found
         return [path for path in found if path.count("/") < 2]
-    parts = [part for part in start.name.split("/") if part not in ("", ".", "..", "~")]
+    parts = []
+    for part in start.name.split("/"):
+        if part not in ("", ".", "..", "~"):
+            parts.append(part)
     for first in range(len(parts) if start.kind == "script" else 0):
         found = [path for path in paths if _ends(path, "/".join(parts[first:]))]
         if found:

@@ -128,7 +128,10 @@ def option_taken(job: Job) -> Iterator[Finding]:
 def publish_unkeyed(job: Job) -> Iterator[Finding]:
     """A job that queues another one does so again on every run."""
     again = find_again(job.project, job.handler)
-    own = {one.send.call.node for one in again if one.send.call is not None}
+    own = set()
+    for one in again:
+        if one.send.call is not None:
+            own.add(one.send.call.node)
     for call in calls_of(job):
         if call.node in own or style_of(job.project, call.module, call.node) is None:
             continue

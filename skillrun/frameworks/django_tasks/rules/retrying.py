@@ -113,9 +113,11 @@ def _is_in_loop(call: Call, bases: frozenset[str]) -> bool:
 
 def goes_round(clause: Handler) -> bool:
     """A clause in a loop that ends neither the loop nor its function."""
-    block = next(
-        (node for node in clause.module.parents(clause.node) if isinstance(node, ast.Try)), None
-    )
+    block = None
+    for node in clause.module.parents(clause.node):
+        if isinstance(node, ast.Try):
+            block = node
+            break
     around = None
     if block is not None:
         around = next(clause.module.parents(block), None)
@@ -157,10 +159,9 @@ def _forgotten(one: Again) -> str | None:
     function = one.path.call.module.function_of(one.path.call.node)
     if one.count is not None or function is None:
         return None
-    names = [
-        arg.arg
-        for arg in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
-    ]
+    names = []
+    for arg in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs):
+        names.append(arg.arg)
     given = {keyword.arg for keyword in one.path.call.node.keywords} | set(
         names[: len(one.path.call.node.args)]
     )
@@ -171,7 +172,10 @@ def _forgotten(one: Again) -> str | None:
             if isinstance(node, ast.Name):
                 compared.add(node.id)
     if None not in given:
-        return next((name for name in names if name in compared - given), None)
+        for name in names:
+            if name in compared - given:
+                return name
+        return None
     return None
 
 
@@ -407,8 +411,13 @@ def swallowed_exception(job: Job) -> Iterator[Finding]:
     What ends in the handler is a success, unless it is enqueued again there, or goes on with a
     loop.
     """
-    own = {one.path.clause.line for one in again_of(job) if one.path.clause is not None}
-    own |= {clause.line for clause in clauses(job.project, job.handler) if goes_round(clause)}
+    own = set()
+    for one in again_of(job):
+        if one.path.clause is not None:
+            own.add(one.path.clause.line)
+    for clause in clauses(job.project, job.handler):
+        if goes_round(clause):
+            own.add(clause.line)
     says = "the task is SUCCESSFUL, and nothing runs it again"
     for found in swallowing.swallowed_exception(job, says):
         if found.line not in own:

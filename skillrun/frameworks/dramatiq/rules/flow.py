@@ -41,7 +41,10 @@ def leaves(job: Job, exception: str) -> tuple[str, str]:
     """
     calls = effect_calls(job)
     if not calls:
-        clauses = [h for call in calls_of(job) for h in call.in_try]
+        clauses = []
+        for call in calls_of(job):
+            for h in call.in_try:
+                clauses.append(h)
         fits = any(h.bare or is_kind_of(job, exception, h.exceptions) != NO for h in clauses)
         return (UNSURE if fits else YES), exception
     answers = [_from(job, call, exception) for call in calls]

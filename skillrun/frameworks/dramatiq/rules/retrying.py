@@ -161,7 +161,10 @@ def retries_missing(job: Job) -> Iterator[Finding]:
 def retries_twice(job: Job) -> Iterator[Finding]:
     """add_middleware(Retries(...)) adds to the default one; both send a retry of each failure."""
     setup = options_of(job).setup
-    listed = [part for part in setup.listed if part.name == "Retries"]
+    listed = []
+    for part in setup.listed:
+        if part.name == "Retries":
+            listed.append(part)
     default = setup.replaced is None and not setup.unread
     added = [part for part in setup.added if part.name == "Retries"]
     if not added or not (default or listed):
@@ -249,7 +252,10 @@ def options_differ(job: Job) -> Iterator[Finding]:
     """
     options = options_of(job)
     for name in _RETRY_OPTIONS:
-        values = [value for value in options.of_messages(name) if is_known(value.value)]
+        values = []
+        for value in options.of_messages(name):
+            if is_known(value.value):
+                values.append(value)
         given = []
         for v in values:
             if v.place and any(v.place == o.place for o in _given(job, name)):

@@ -66,7 +66,10 @@ def never_runs(job: Job) -> Iterator[Finding]:
             message,
             "add a parameter task, or drop context=True",
         )
-    missing = [name for name in needed if not (name == "task" and context)]
+    missing = []
+    for name in needed:
+        if not (name == "task" and context):
+            missing.append(name)
     if task.kind == "periodic" and missing:
         message = (
             f"a periodic task is called without arguments, and this one needs {', '.join(missing)}"

@@ -172,7 +172,10 @@ def locked_job_lost(job: Job) -> Iterator[Finding]:
 
 
 def _caught(job: Job, call: ast.Call, module: Module) -> bool:
-    tries = [above for above in module.parents(call) if isinstance(above, ast.Try)]
+    tries = []
+    for above in module.parents(call):
+        if isinstance(above, ast.Try):
+            tries.append(above)
     names = set()
     for t in tries:
         for h in t.handlers:

@@ -194,9 +194,11 @@ _IN_ALL = "; without retry_exceptions every exception is retried"
 def _leaves(job: Job, call: Call, bases: frozenset[str]) -> bool:
     """No clause around it, or in a decorator, takes the error for good."""
     every = (*call.in_try, *around(job.project, job.handler))
-    taking = next(
-        (c for c in every if c.bare or bases & {short(name) for name in c.exceptions}), None
-    )
+    taking = None
+    for c in every:
+        if c.bare or bases & {short(name) for name in c.exceptions}:
+            taking = c
+            break
     return taking is None or taking.always_raises
 
 

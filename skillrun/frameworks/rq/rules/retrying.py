@@ -93,7 +93,11 @@ def retry_differs(job: Job) -> Iterator[Finding]:
     """
     sends = _readable(job)
     first = next(iter(sends), None)
-    other = next((pair for pair in sends if first and pair[1].waits != first[1].waits), None)
+    other = None
+    for pair in sends:
+        if first and pair[1].waits != first[1].waits:
+            other = pair
+            break
     if first is None or other is None:
         return
     message = (
@@ -182,7 +186,9 @@ def decorator_ignored(job: Job) -> Iterator[Finding]:
         "on_failure",
     }
     for send in find_effective_sends(job.project, job.handler):
-        there = {"timeout" if name == "job_timeout" else name for name in send.options}
+        there = set()
+        for name in send.options:
+            there.add("timeout" if name == "job_timeout" else name)
         if send.via == QUEUE and not send.options_hidden and given - there:
             lost = ", ".join(sorted(given - there))
             message = (
@@ -233,7 +239,10 @@ def _takes(clause: Handler, bases: frozenset[str]) -> bool:
 
 def _takes_retries_away(job: Job) -> bool:
     """The handler's way or a callback assigns `retries_left`."""
-    via = {name for call in job.project.calls(job.handler, depth=2) for name in call.via}
+    via = set()
+    for call in job.project.calls(job.handler, depth=2):
+        for name in call.via:
+            via.add(name)
     parts = [job.handler, *failure_callbacks(job.project, job.handler)]
     parts += [found for name in sorted(via) if (found := job.project.definition(name))]
     return any(
@@ -316,9 +325,10 @@ def timeout_swallowed(job: Job) -> Iterator[Finding]:
 
 def _named_before(clause: Handler) -> bool:
     """An earlier clause of the same `try` names it."""
-    block = next(
-        (n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar)),
-        None,
-    )
+    block = None
+    for n in clause.module.parents(clause.node):
+        if isinstance(n, ast.Try | ast.TryStar):
+            block = n
+            break
     earlier = block.handlers[: block.handlers.index(clause.node)] if block else []
     return any(_TIMEOUT in ast.unparse(one.type) for one in earlier if one.type is not None)

@@ -61,7 +61,10 @@ def no_retry_middleware(job: Job) -> Iterator[Finding]:
     # What a part that was not read, or that is of the house, does with a failure is not known.
     if any(part.unread or part.own for part in broker.parts or ()):
         return
-    asked = [name for name in _WANTED if name in task.labels]
+    asked = []
+    for name in _WANTED:
+        if name in task.labels:
+            asked.append(name)
     named = task.labels[asked[0]] if asked else None
     is_wanted = named is not None or _wanted(job) > 1
     if is_wanted and not broker.retrying:
@@ -233,7 +236,10 @@ def source_unread(job: Job) -> Iterator[Finding]:
         return
     part, lists = found[1], [one.sources for one in find_schedulers(job.project)]
     kind = class_of(job.project, part.options["schedule_source"], part.module)
-    known = {class_of(job.project, *source) for sources in lists for source in sources or ()}
+    known = set()
+    for sources in lists:
+        for source in sources or ():
+            known.add(class_of(job.project, *source))
     if kind and None not in lists and kind not in known:
         message = (
             "no TaskiqScheduler has this schedule source among its sources: the retries are kept,"
@@ -383,7 +389,10 @@ def _of_context(job: Job, call: Call, word: str) -> bool:
     every = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
     given = next((one.annotation for one in every if one.arg == owner.id), None)
     if given is not None:
-        words = [node for node in ast.walk(given) if isinstance(node, ast.Name | ast.Attribute)]
+        words = []
+        for node in ast.walk(given):
+            if isinstance(node, ast.Name | ast.Attribute):
+                words.append(node)
     else:
         words = []
     return any(job.project.origin(call.module.resolve(one) or "") in _CONTEXT for one in words)

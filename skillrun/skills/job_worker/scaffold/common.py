@@ -15,8 +15,14 @@ from skillrun.skills.job_worker.scaffold.stores.testing import Testing
 
 def adapters(facts: Facts, render: Renderer) -> Iterator[Piece]:
     """A stub for each adapter that is not there, and the errors that nobody has defined yet."""
-    missing = [s for s in (*facts.transient, *facts.permanent, facts.invalid) if not s.exists]
-    effects = [effect for effect in facts.effects if not effect.call.exists]
+    missing = []
+    for s in (*facts.transient, *facts.permanent, facts.invalid):
+        if not s.exists:
+            missing.append(s)
+    effects = []
+    for effect in facts.effects:
+        if not effect.call.exists:
+            effects.append(effect)
     modules = dict.fromkeys(
         symbol.module for symbol in (*missing, *(effect.call for effect in effects))
     )
@@ -27,8 +33,14 @@ def adapters(facts: Facts, render: Renderer) -> Iterator[Piece]:
 def _adapter(
     facts: Facts, render: Renderer, module: str, effects: list[EffectCall], missing: list[Symbol]
 ) -> Piece:
-    own = [effect for effect in effects if effect.call.module == module]
-    errors = {symbol.name: symbol for symbol in missing if symbol.module == module}
+    own = []
+    for effect in effects:
+        if effect.call.module == module:
+            own.append(effect)
+    errors = {}
+    for symbol in missing:
+        if symbol.module == module:
+            errors[symbol.name] = symbol
     passing = {symbol.name for symbol in facts.transient if symbol.module == module}
     path = next(s.path for s in (*(effect.call for effect in own), *errors.values()))
     signatures = {effect.name: stub_parameters(facts, effect) for effect in own}
@@ -53,7 +65,10 @@ def _adapter(
 
 def stub_parameters(facts: Facts, effect: EffectCall) -> list[str]:
     """The parameters of an adapter that is still to be written."""
-    fields = [parameter(field) for field in facts.fields if field.name in effect.arguments]
+    fields = []
+    for field in facts.fields:
+        if field.name in effect.arguments:
+            fields.append(parameter(field))
     handle = [f"{effect.handle_arg}: Any"] if effect.handle_arg else []
     key = ["*", f"{effect.key_arg}: str"] if effect.key_arg else []
     return [*handle, *fields, *key]
@@ -83,7 +98,9 @@ def tests(
     wanted += [] if case else ["import pytest"]
     wanted += stand_ins_need(facts)
     wanted += [effect.call for effect in facts.effects]
-    wanted += [error for error in (*facts.transient[:1], *facts.permanent[:1]) if error.module]
+    for error in (*facts.transient[:1], *facts.permanent[:1]):
+        if error.module:
+            wanted.append(error)
     wanted.append(Symbol(facts.module, facts.name))
     text = render(
         "tests_unittest.py.jinja" if case else "tests.py.jinja",
@@ -151,7 +168,9 @@ def expected(facts: Facts, effect: EffectCall, *, other: bool = False) -> dict[s
     """The arguments of the one call that a delivery of the first example makes, or of the other
     job.
     """
-    examples = {field.name: field.other if other else field.example for field in facts.fields}
+    examples = {}
+    for field in facts.fields:
+        examples[field.name] = field.other if other else field.example
     given: dict[str, Any] = {name: examples.get(name) for name in effect.arguments}
     if effect.key_arg:
         given[effect.key_arg] = key_of(facts, examples)
@@ -170,7 +189,11 @@ def key_of(facts: Facts, values: dict[str, Any]) -> str:
 
 def poison(facts: Facts) -> str:
     """Source of a payload that breaks its schema, or "" where every payload satisfies it."""
-    broken = next((field for field in facts.fields if field.valid and field.required), None)
+    broken = None
+    for field in facts.fields:
+        if field.valid and field.required:
+            broken = field
+            break
     if broken is None:
         return ""
     wrong: Any = (

@@ -38,7 +38,11 @@ def missing_parts(case: JobCase, spec: JobSpec, facts: Facts) -> dict[str, Any]:
     secrets = dict.fromkeys(find_secrets(case.project), VALUE)
     proof["env"] = {**secrets, **proof.get("env", {})}
     made["proof"] = lacking(spec.proof, {name: value for name, value in proof.items() if value})
-    return {part: value for part, value in made.items() if value}
+    found = {}
+    for part, value in made.items():
+        if value:
+            found[part] = value
+    return found
 
 
 def lacking(given: Proof | None, proof: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,14 +53,21 @@ def lacking(given: Proof | None, proof: Mapping[str, Any]) -> dict[str, Any]:
         return dict(proof)
     if given.database is not None and given.database != proof.get("database"):
         proof = {name: value for name, value in proof.items() if name not in _SETTING}
-    new = {name: value for name, value in proof.items() if name not in given.model_fields_set}
+    new = {}
+    for name, value in proof.items():
+        if name not in given.model_fields_set:
+            new[name] = value
     env = {name: value for name, value in proof.get("env", {}).items() if name not in given.env}
     return {**new, **({"env": env} if env else {})}
 
 
 def example(facts: Facts) -> dict[str, Any]:
     """The first example of the payload, as its fields say it."""
-    return {field.name: field.example for field in facts.fields if field.example is not None}
+    found = {}
+    for field in facts.fields:
+        if field.example is not None:
+            found[field.name] = field.example
+    return found
 
 
 def _poison(facts: Facts) -> dict[str, Any]:

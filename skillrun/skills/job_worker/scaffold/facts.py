@@ -222,12 +222,14 @@ def app_symbol(names: Names, use: FrameworkUse, handler_path: str = "") -> Symbo
 def _imported_apps(project: Project, use: FrameworkUse, path: str) -> Counter[str]:
     """ "path:object" of the app objects that a module imports."""
     module = project.module(path)
-    apps = {
-        f"{project.import_name(home)}.{name}": f"{home}:{name}"
-        for home, _, name in map(_parted, use.apps)
-    }
+    apps = {}
+    for home, _, name in map(_parted, use.apps):
+        apps[f"{project.import_name(home)}.{name}"] = f"{home}:{name}"
     if module:
-        found = [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom)]
+        found = []
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ImportFrom):
+                found.append(node)
     else:
         found = []
     dotted = []
@@ -248,7 +250,10 @@ def _parted(app: str) -> tuple[str, str, str]:
 def _fields(spec: JobSpec) -> Iterator[Field]:
     payload = spec.payload or {}
     required = payload.get("required", ())
-    examples = [example for example in spec.examples if isinstance(example, dict)]
+    examples = []
+    for example in spec.examples:
+        if isinstance(example, dict):
+            examples.append(example)
     first = examples[0] if examples else {}
     other = next((e for e in examples[1:] if _differs(spec, first, e)), None) or _another(
         spec, first
@@ -374,7 +379,11 @@ def _arguments(fields: tuple[str, ...], adapter: Definition | None) -> tuple[str
     """
     if adapter is None or adapter.is_class or _hides(adapter):
         return fields
-    return tuple(name for name in adapter.parameters if name in fields)
+    arguments = []
+    for name in adapter.parameters:
+        if name in fields:
+            arguments.append(name)
+    return tuple(arguments)
 
 
 def _hides(adapter: Definition) -> bool:
@@ -388,7 +397,10 @@ def _handle(effect: Effect, adapter: Definition | None) -> str | None:
         return None
     if adapter is None:
         return "connection"
-    return next((name for name in adapter.parameters if name in HANDLES), None)
+    for name in adapter.parameters:
+        if name in HANDLES:
+            return name
+    return None
 
 
 def takes(adapter: Definition, name: str) -> bool:
@@ -406,7 +418,9 @@ def unfilled(adapter: Definition, effect: EffectCall) -> tuple[str, ...]:
     positional = [*node.args.posonlyargs, *node.args.args]
     needed = [arg.arg for arg in positional[: len(positional) - len(node.args.defaults)]]
     pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-    needed += [arg.arg for arg, default in pairs if default is None]
+    for arg, default in pairs:
+        if default is None:
+            needed.append(arg.arg)
     given = {*effect.arguments, effect.key_arg, effect.handle_arg, "self", "cls"}
     return tuple(name for name in needed if name not in given)
 

@@ -162,6 +162,7 @@ def _rows(facts: Facts) -> list[dict[str, Any]]:
         ]
         failing = f"{failing}; or attempt {retries.max_attempts} failed"
     rows.append(("give-up", "running", "dead", failing, kept))
-    return [
-        dict(zip(("name", "source", "target", "when", "then"), row, strict=True)) for row in rows
-    ]
+    found = []
+    for row in rows:
+        found.append(dict(zip(("name", "source", "target", "when", "then"), row, strict=True)))
+    return found

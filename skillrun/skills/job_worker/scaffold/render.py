@@ -149,7 +149,9 @@ class Writer:
         """
         here = self._facts.module if module is None else module
         wanted = [*symbols, *(metrics.needed(self._facts) if here == self._facts.module else ())]
-        lines = [one if isinstance(one, str) else _import_of(one, here) for one in wanted]
+        lines = []
+        for one in wanted:
+            lines.append(one if isinstance(one, str) else _import_of(one, here))
         return import_block([line for line in lines if line], self._facts.own_packages, self._width)
 
     def log(
@@ -216,7 +218,9 @@ def log_call(
             width=width,
         )
     plain, shown = ("{}", "{!r}") if loguru else ("%s", "%r")
-    marks = [f"{label}={shown if label == 'reason' else plain}" for label, _ in values]
+    marks = []
+    for label, _ in values:
+        marks.append(f"{label}={shown if label == 'reason' else plain}")
     return call(
         name,
         [source(" ".join([words, *marks])), *(value for _, value in values)],

@@ -41,8 +41,13 @@ def block(key: str, value: Any) -> str:
 
 
 def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
-    return next((value for name, value in pairs if name.value == key), None)
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    inner: yaml.Node
+    for name, inner in node.value:
+        if name.value == key:
+            return inner
+    return None
 
 
 def _with(text: str, node: yaml.MappingNode, key: str, value: Any) -> str:

@@ -216,7 +216,10 @@ def is_stage_proved(stage: str, report: Mapping[str, Any]) -> bool:
     whether the handler ran to its end.
     """
     promises = STAGES.get(stage, ("ends",))
-    tried = [name for name in promises if name in report["properties"]]
+    tried = []
+    for name in promises:
+        if name in report["properties"]:
+            tried.append(name)
     return bool(tried) and all(is_proved(name, report) for name in tried)
 
 
@@ -259,7 +262,10 @@ def _is_sound(finding: Finding, case: JobCase | None) -> bool:
     if spec is None:
         return True
     if finding.rule == "handler.signature-differs":
-        objects = [example for example in spec.examples if isinstance(example, dict)]
+        objects = []
+        for example in spec.examples:
+            if isinstance(example, dict):
+                objects.append(example)
         given = {name for example in objects for name in example}
         return given.issuperset((spec.payload or {}).get("properties", ()))
     if finding.rule == "idempotency.no-table":

@@ -31,7 +31,10 @@ def choose(found: Survey, profile: Profile | None, path: str | None = None) -> C
         return Choice(_merged(said, by_id.get(str(said["framework"]))), "profile", tuple(by_id))
     if len(by_id) == 1:
         return Choice(next(iter(by_id.values())), "survey", tuple(by_id))
-    beside = [use for use in found.frameworks if path in use.task_modules]
+    beside = []
+    for use in found.frameworks:
+        if path in use.task_modules:
+            beside.append(use)
     if len(beside) == 1:
         return Choice(beside[0], "handler", tuple(by_id))
     if found.primary in by_id:

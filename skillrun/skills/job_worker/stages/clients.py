@@ -142,4 +142,7 @@ def reach(name: str) -> Reach | None:
 
 def _library(name: str) -> str | None:
     parts = name.replace("()", "").split(".")
-    return next((".".join(parts[:n]) for n in (3, 2, 1) if ".".join(parts[:n]) in CLIENTS), None)
+    for n in (3, 2, 1):
+        if ".".join(parts[:n]) in CLIENTS:
+            return ".".join(parts[:n])
+    return None

@@ -68,7 +68,11 @@ def _is_published(case: JobCase, name: str) -> bool:
 def effect_calls(case: JobCase, handler: Definition, effect: Effect) -> tuple[Call, ...]:
     """The calls to an effect's adapter, wherever the handler makes them."""
     wanted = adapter_names(case, effect)
-    return tuple(call for call in handler_calls(case, handler) if wanted & _names(call))
+    calls = []
+    for call in handler_calls(case, handler):
+        if wanted & _names(call):
+            calls.append(call)
+    return tuple(calls)
 
 
 def _names(call: Call) -> set[str]:
@@ -107,7 +111,10 @@ def undeclared(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Un
     """The calls to known clients outside the declared adapters; SQL only where it stands in the
     handler itself.
     """
-    declared = {name for effect in spec.effects or () for name in adapter_names(case, effect)}
+    declared = set()
+    for effect in spec.effects or ():
+        for name in adapter_names(case, effect):
+            declared.add(name)
     for call in handler_calls(case, handler):
         if declared & {*_names(call), *call.via} or _is_retry(call):
             continue

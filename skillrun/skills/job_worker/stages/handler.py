@@ -165,7 +165,10 @@ def _wired(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """
     if case.framework is None or case.handler is None:
         return
-    real = [wiring for wiring in case.wiring if not wiring.in_tests]
+    real = []
+    for wiring in case.wiring:
+        if not wiring.in_tests:
+            real.append(wiring)
     kinds = {wiring.kind for wiring in real}
     trigger = spec.trigger.type if spec.trigger else None
     sender = find_unread_sender(case, case.handler) if not real else None
@@ -316,7 +319,10 @@ def _unfilled(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Fin
         for c in case.project.calls(owner, depth=0):
             if c.resolved:
                 asked[c.name] = c
-    adapters = {effect.call.replace(":", ".") for effect in spec.effects or () if effect.call}
+    adapters = set()
+    for effect in spec.effects or ():
+        if effect.call:
+            adapters.add(effect.call.replace(":", "."))
     for name in sorted(asked.keys() - adapters):
         source = case.project.definition(name)
         if source is None or source.is_class or not _is_unwritten(source.node.body[-1]):
@@ -364,14 +370,11 @@ def _in_loops(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Fin
     again.
     """
     for effect in spec.effects or ():
-        call = next(
-            (
-                c
-                for c in effect_calls(case, handler, effect)
-                if c.in_loop and not _differs(c, effect.key_arg)
-            ),
-            None,
-        )
+        call = None
+        for c in effect_calls(case, handler, effect):
+            if c.in_loop and not _differs(c, effect.key_arg):
+                call = c
+                break
         if call is None or _tries_again(call):
             continue
         message = (
@@ -395,7 +398,9 @@ def _differs(call: Call, key_arg: str | None) -> bool:
     if varies is None:
         varies = getattr(call.module.function_of(call.node), "args", None)
     if varies is not None:
-        names = {n.id if isinstance(n, ast.Name) else n.arg for n in _names_in(varies)}
+        names = set()
+        for n in _names_in(varies):
+            names.add(n.id if isinstance(n, ast.Name) else n.arg)
     else:
         names = set()
     return any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(key))
@@ -452,7 +457,9 @@ def _thin(handler: Definition) -> Iterator[Finding]:
 
 def _evidence(case: JobCase, handler: Definition) -> tuple[Evidence, ...]:
     places = [(handler.path, handler.line, "handler")]
-    places += [(w.place.path, w.place.line, w.how) for w in case.wiring if not w.in_tests]
+    for w in case.wiring:
+        if not w.in_tests:
+            places.append((w.place.path, w.place.line, w.how))
     return tuple(
         Evidence(
             "file", path, case.tree.sha256(path) or "", case.tree.size(path), line, {"what": what}
@@ -462,7 +469,10 @@ def _evidence(case: JobCase, handler: Definition) -> tuple[Evidence, ...]:
 
 
 def _wiring_words(case: JobCase) -> str:
-    real = [wiring for wiring in case.wiring if not wiring.in_tests]
+    real = []
+    for wiring in case.wiring:
+        if not wiring.in_tests:
+            real.append(wiring)
     if not real:
         return "not wired"
     more = f" and {len(real) - 1} more" if len(real) > 1 else ""

@@ -53,7 +53,10 @@ def horizon(spec: JobSpec, policy: Policy | None) -> Horizon | None:
     Each attempt can be redelivered once the broker's visibility timeout has passed (kombu restores
     an unacknowledged message then), so that timeout counts once for every attempt.
     """
-    bounds = [bound for bound in (_of_spec(spec), _of_policy(policy)) if bound is not None]
+    bounds = []
+    for bound in (_of_spec(spec), _of_policy(policy)):
+        if bound is not None:
+            bounds.append(bound)
     if not bounds:
         return None
     attempts, backoff = max(a for a, _ in bounds), max(b for _, b in bounds)

@@ -87,17 +87,18 @@ def _undecided(choice: Choice) -> list[Finding]:
 def _evidence(case: JobCase, use: FrameworkUse | None) -> tuple[Evidence, ...]:
     if use is None:
         return ()
-    seen = [
-        Evidence(
-            "file",
-            place.path,
-            case.tree.sha256(place.path) or "",
-            case.tree.size(place.path),
-            place.line,
-            {"text": place.text},
+    seen = []
+    for place in use.evidence:
+        seen.append(
+            Evidence(
+                "file",
+                place.path,
+                case.tree.sha256(place.path) or "",
+                case.tree.size(place.path),
+                place.line,
+                {"text": place.text},
+            )
         )
-        for place in use.evidence
-    ]
     return tuple(seen[:20])
 
 

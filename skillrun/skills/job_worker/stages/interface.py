@@ -235,7 +235,10 @@ def survey_value(found: Survey, section: str) -> tuple[Any, tuple[str, ...]]:
     from dataclasses import asdict
 
     if section == "frameworks":
-        files = {place.path for use in found.frameworks for place in use.evidence}
+        files = set()
+        for use in found.frameworks:
+            for place in use.evidence:
+                files.add(place.path)
         return {
             "primary": found.primary,
             "frameworks": [asdict(use) for use in found.frameworks],

@@ -40,7 +40,11 @@ def missing_fields(
     trace.follow(call.module, value, _DEPTH)
     if trace.uncertain:
         return ()
-    return tuple(field for field in fields if not set(field.split(".")) & trace.reached)
+    found = []
+    for field in fields:
+        if not set(field.split(".")) & trace.reached:
+            found.append(field)
+    return tuple(found)
 
 
 class _Origins:

@@ -180,7 +180,10 @@ def _function(case: JobCase, handler: Definition) -> Definition | None:
     if not handler.is_class:
         return handler
     methods = (case.project.member([handler], name) for name in _RUN_METHODS)
-    return next((method for method in methods if method is not None), None)
+    for method in methods:
+        if method is not None:
+            return method
+    return None
 
 
 def find_import_root(function: Definition) -> str:
@@ -222,7 +225,10 @@ def _generated(case: JobCase) -> tuple[str, ...]:
 def _effect(spec: JobSpec) -> Effect | None:
     """The first effect that the proof would stand in for."""
     effects = spec.effects or ()
-    return next((e for e in effects if e.mode == "stand_in"), next(iter(effects), None))
+    for e in effects:
+        if e.mode == "stand_in":
+            return e
+    return next(iter(effects), None)
 
 
 def _breaks(case: JobCase, spec: JobSpec, function: Definition) -> tuple[Break, ...]:
@@ -318,12 +324,19 @@ def _references(case: JobCase, function: Definition, effect: Effect) -> dict[str
     for use in (use for name in names for use in case.project.uses(name)):
         if id(use.module.function_of(use.node)) in inside:
             found.setdefault(use.path, {}).setdefault(Span.of(use.node), is_async)
-    return {path: spans for path, spans in found.items() if not is_test_file(path)}
+    references = {}
+    for path, spans in found.items():
+        if not is_test_file(path):
+            references[path] = spans
+    return references
 
 
 def _reached(case: JobCase, function: Definition) -> list[Definition]:
     """The repository's functions that the handler calls."""
-    names = {name for call in handler_calls(case, function) for name in call.via}
+    names = set()
+    for call in handler_calls(case, function):
+        for name in call.via:
+            names.add(name)
     found = (case.project.definition(name) for name in sorted(names))
     return [
         part
@@ -336,7 +349,10 @@ def _retrying(case: JobCase, function: Definition, effect: Effect | None) -> Ite
     """Functions that the handler calls and that try again themselves when they catch an error."""
     adapters = adapter_names(case, effect) if effect else frozenset()
     for part in _reached(case, function):
-        clauses = [n for n in ast.walk(part.node) if isinstance(n, ast.ExceptHandler)]
+        clauses = []
+        for n in ast.walk(part.node):
+            if isinstance(n, ast.ExceptHandler):
+                clauses.append(n)
         if part.dotted not in adapters and any(_tries_again(clause) for clause in clauses):
             yield part
 

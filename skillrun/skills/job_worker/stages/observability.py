@@ -216,7 +216,10 @@ def find_unread_logs(case: JobCase, handler: Definition) -> tuple[Unfollowed, ..
     """
     found = list(case.unfollowed)
     effects = case.spec.effects if case.spec else None
-    adapters = {name for effect in effects or () for name in adapter_names(case, effect)}
+    adapters = set()
+    for effect in effects or ():
+        for name in adapter_names(case, effect):
+            adapters.add(name)
     for call in handler_calls(case, handler):
         if adapters & {call.name, call.origin, *call.via}:
             continue
@@ -302,8 +305,14 @@ def _effect_span(case: JobCase, spec: JobSpec, handler: Definition) -> tuple[int
     none. Where its effects are not seen, every record may stand before and after them.
     """
     calls = handler_calls(case, handler)
-    effects = {id(c.node) for e in spec.effects or () for c in effect_calls(case, handler, e)}
-    orders = [order for order, call in enumerate(calls) if id(call.node) in effects]
+    effects = set()
+    for e in spec.effects or ():
+        for c in effect_calls(case, handler, e):
+            effects.add(id(c.node))
+    orders = []
+    for order, call in enumerate(calls):
+        if id(call.node) in effects:
+            orders.append(order)
     if orders:
         return orders[0], orders[-1]
     if spec.effects:
@@ -546,7 +555,10 @@ def _list_values(log: LogCall) -> Iterator[ast.expr]:
 
 def _carried(case: JobCase, handler: Definition, logs: tuple[LogCall, ...]) -> list[str]:
     """What the log lines carry: their own arguments, and what is bound to the logger."""
-    bound = [c for c in handler_calls(case, handler) if c.name.rpartition(".")[2] in _BINDING]
+    bound = []
+    for c in handler_calls(case, handler):
+        if c.name.rpartition(".")[2] in _BINDING:
+            bound.append(c)
     return [*(log.text for log in logs), *(ast.unparse(call.node) for call in bound)]
 
 
@@ -570,7 +582,10 @@ def _correlation(
 
 
 def _metrics(case: JobCase, handler: Definition) -> Iterator[Finding]:
-    used = [library for library in _METRIC_LIBRARIES if _imported(case, library)]
+    used = []
+    for library in _METRIC_LIBRARIES:
+        if _imported(case, library):
+            used.append(library)
     if not used:
         return
     calls = handler_calls(case, handler)

@@ -126,7 +126,11 @@ def _publishers(spec: JobSpec) -> list[str]:
     named: list[str | None] = [sweep.call for sweep in spec.recovers]
     if spec.enqueue is not None:
         named += [spec.enqueue.call, spec.enqueue.relay]
-    return [path for path in named if path is not None]
+    publishers = []
+    for path in named:
+        if path is not None:
+            publishers.append(path)
+    return publishers
 
 
 def _source_roots(case: JobCase, spec: JobSpec) -> tuple[str, ...]:
@@ -399,9 +403,15 @@ def add_proof(
     result = _drop_answered(case, stage, result, report)
     if stage not in PROVEN:
         return _add_run(stage, result, report)
-    mine = [w for w in report["witnesses"] if stage in _find_tellers(w["rule"], told)]
+    mine = []
+    for w in report["witnesses"]:
+        if stage in _find_tellers(w["rule"], told):
+            mine.append(w)
     listed = report.get("risks", ())
-    risks = [_read_risk(risk) for risk in listed if stage in _find_tellers(risk["rule"], told)]
+    risks = []
+    for risk in listed:
+        if stage in _find_tellers(risk["rule"], told):
+            risks.append(_read_risk(risk))
     return add_risks(_add_verdict(stage, result, report, mine), risks)
 
 
@@ -436,7 +446,10 @@ def _find_tellers(rule: str, told: Sequence[str]) -> Sequence[str]:
     skill, the first one does: else nobody would.
     """
     promises = set(find_promises(rule))
-    own = [stage for stage in told if promises.intersection(PROVEN[stage])]
+    own = []
+    for stage in told:
+        if promises.intersection(PROVEN[stage]):
+            own.append(stage)
     return own or told[:1]
 
 
@@ -476,15 +489,24 @@ def _drop_answered(
     """Without the findings that the proof has shown to be wrong, and the steps that they asked
     for; what blocked is recorded as a disagreement.
     """
-    dropped = [f for f in result.findings if answers.is_answered(stage, f, report, case)]
+    dropped = []
+    for f in result.findings:
+        if answers.is_answered(stage, f, report, case):
+            dropped.append(f)
     if not dropped:
         return result
     left = tuple(finding for finding in result.findings if finding not in dropped)
     made = [answers.make_disagreement(finding, report) for finding in dropped]
-    wrong = [one.as_json() for one in made if one is not None]
+    wrong = []
+    for one in made:
+        if one is not None:
+            wrong.append(one.as_json())
     if not wrong:
         return replace(result, findings=left)
-    blocking = [finding for finding in left if answers.is_blocking(finding)]
+    blocking = []
+    for finding in left:
+        if answers.is_blocking(finding):
+            blocking.append(finding)
     return replace(
         result,
         status=status_of(left),
@@ -598,7 +620,10 @@ def _families(report: Mapping[str, Any]) -> set[str]:
 
 
 def _refuted(witness: Mapping[str, Any]) -> Finding:
-    places = [step for step in witness["events"] if step["path"]]
+    places = []
+    for step in witness["events"]:
+        if step["path"]:
+            places.append(step)
     place = next((step for step in places if step["fault"]), places[-1] if places else {})
     cause = f": {witness['cause']}" if witness["cause"] else ""
     message = (
@@ -636,7 +661,10 @@ def record_proof(report: Mapping[str, Any] | None) -> dict[str, Any]:
     if report is None:
         return {}
     names = ("verdict", "properties", "handler", "library", "assumptions", "histories", "risks")
-    kept = {name: report[name] for name in (*names, "kept") if name in report}
+    kept = {}
+    for name in (*names, "kept"):
+        if name in report:
+            kept[name] = report[name]
     return {
         "proof": {**kept, "bounds": report["bounds"]["sentence"], "schedules": report["schedules"]}
     }

@@ -51,7 +51,10 @@ def _compare_signature(case: JobCase, spec: JobSpec, handler: Definition) -> Ite
             hint = "message: kwargs, or a handler that takes one dict"
             yield error("handler.signature-differs", message, hint=hint, **at)
         return
-    missing = [name for name in needed if name not in fields]
+    missing = []
+    for name in needed:
+        if name not in fields:
+            missing.append(name)
     unknown = [name for name in fields if name not in (*needed, *optional)]
     if missing:
         message = f"the handler needs {', '.join(missing)}, which the payload does not have"

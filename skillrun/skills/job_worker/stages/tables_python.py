@@ -92,7 +92,10 @@ def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
     """ "exact" by `__tablename__`, `db_table` or the derived name; "alike" where only the class
     name resembles it.
     """
-    named = [value for key, value in _class_strings(node) if key in ("__tablename__", "db_table")]
+    named = []
+    for key, value in _class_strings(node):
+        if key in ("__tablename__", "db_table"):
+            named.append(value)
     if named:
         if name in [value.rpartition(".")[2].strip('"') for value in named]:
             return "exact"
@@ -107,7 +110,10 @@ def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
     # Django leads a table's name with its app's.
     of_app = prefix.lower() in module.path.lower().split("/")
     words = {name.replace("_", ""), rest.replace("_", "") if of_app else ""}
-    singular = {form for word in words for form in (word, word.removesuffix("s"), _singular(word))}
+    singular = set()
+    for word in words:
+        for form in (word, word.removesuffix("s"), _singular(word)):
+            singular.add(form)
     if node.name.lower() in singular:
         return "alike"
     return None
@@ -412,7 +418,10 @@ def _argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
 
 
 def _keyword(call: ast.Call, name: str) -> ast.expr | None:
-    return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+    for keyword in call.keywords:
+        if keyword.arg == name:
+            return keyword.value
+    return None
 
 
 def _is_true(call: ast.Call, name: str) -> bool:

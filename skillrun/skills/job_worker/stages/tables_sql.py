@@ -165,7 +165,10 @@ def columns_of(text: str) -> frozenset[str]:
     """The column names of a list; empty where one of them is an expression, which is another
     promise.
     """
-    names = [_NAME.fullmatch(part.strip()) for part in _parts(text) if part.strip()]
+    names = []
+    for part in _parts(text):
+        if part.strip():
+            names.append(_NAME.fullmatch(part.strip()))
     if not all(names):
         return frozenset()
     return frozenset(match[1].lower() for match in names if match)

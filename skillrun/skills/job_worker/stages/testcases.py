@@ -292,8 +292,14 @@ def _is_cut_off(parts: tuple[tuple[Module, ast.AST], ...], own: set[str]) -> boo
             for n in ast.walk(part)
             if isinstance(n, ast.Call) and re.search("patch|setattr", ast.unparse(n.func))
         ):
-            words = [w for argument in call.args[:2] for w in words_in(argument)]
-            split = {piece for word in words for piece in word.split(".")}
+            words = []
+            for argument in call.args[:2]:
+                for w in words_in(argument):
+                    words.append(w)
+            split = set()
+            for word in words:
+                for piece in word.split("."):
+                    split.add(piece)
             if _hands_on(call, named):
                 continue
             if (

@@ -104,7 +104,10 @@ def _read(
 
 
 def _actions(findings: Iterable[Finding]) -> tuple[Action, ...]:
-    stopping = [f for f in findings if f.severity in ("blocker", "error")]
+    stopping = []
+    for f in findings:
+        if f.severity in ("blocker", "error"):
+            stopping.append(f)
     return tuple(Action(ID, "edit-code", f"{f.message}: {f.hint}") for f in stopping)
 
 
@@ -118,7 +121,10 @@ def _covering(
     failures = spec.failures
     transient = failures.transient_names if failures else ()
     permanent = failures.permanent_names if failures else ()
-    asserting = [test for test in found if any(test.asserts())]
+    asserting = []
+    for test in found:
+        if any(test.asserts()):
+            asserting.append(test)
     kept = _dead_letter_words(case, spec)
     if kind == "retryable":
         return tuple(t for t in asserting if _is_retried(case, t, transient))
@@ -152,7 +158,9 @@ def _dead_letter_words(case: JobCase, spec: JobSpec) -> frozenset[str]:
         if module is None:
             continue
         classes = (n for n in ast.walk(module.tree) if isinstance(n, ast.ClassDef))
-        found |= {node.name for node in classes if node.lineno == table.line}
+        for node in classes:
+            if node.lineno == table.line:
+                found.add(node.name)
     return frozenset(found)
 
 
@@ -395,7 +403,10 @@ def _commands(trial: Trial) -> Iterator[Evidence]:
 
 
 def _noticed_words(trial: Trial) -> str:
-    noticed = [n.broken.id for n in trial.breaks if n.state == "noticed"]
+    noticed = []
+    for n in trial.breaks:
+        if n.state == "noticed":
+            noticed.append(n.broken.id)
     if not noticed:
         return ""
     return f"; seen to fail: {', '.join(noticed)}"

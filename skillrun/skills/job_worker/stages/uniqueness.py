@@ -107,7 +107,11 @@ def _python_files(project: Project, table: str) -> set[str]:
     any models.
     """
     words = {table, *class_names(table), "Model", "SQLModel"}
-    return {path for word in words for path in project.tree.search(word, ".py")}
+    files = set()
+    for word in words:
+        for path in project.tree.search(word, ".py"):
+            files.add(path)
+    return files
 
 
 def class_names(table: str) -> set[str]:

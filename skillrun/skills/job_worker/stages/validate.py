@@ -61,7 +61,9 @@ def examine(case: JobCase) -> StageResult:
     case.tree.everything()
     before = _tracked_state(case)
     results = dict(_run(case, chosen))
-    findings += [finding for v in chosen for finding in _judge(v, results[v.kind])]
+    for v in chosen:
+        for finding in _judge(v, results[v.kind]):
+            findings.append(finding)
     findings += _changed(case, before)
     return _result(case, findings, results, {v.kind: v for v in chosen})
 
@@ -244,7 +246,10 @@ def _tracked_state(case: JobCase) -> Any:
 def _changed(case: JobCase, before: Any) -> list[Finding]:
     from skillrun.repo.git import touched
 
-    changed = [path for path in touched(case.repo, before) if path in set(case.tree.files)]
+    changed = []
+    for path in touched(case.repo, before):
+        if path in set(case.tree.files):
+            changed.append(path)
     return [
         error(
             "validate.changed-files",

@@ -42,7 +42,10 @@ def parts(
 def with_statements(module: cst.Module, new: Sequence[Pair]) -> cst.Module:
     """The module with the new statements, each in its place and in their order."""
     new = once_a_line(new)
-    raised = [pair for pair in new if is_raised(pair[0], new)]
+    raised = []
+    for pair in new:
+        if is_raised(pair[0], new):
+            raised.append(pair)
     body = below_imports(list(module.body), [node for _, node in raised])
     module = module.with_changes(body=body)
     return at_the_end(module, [pair for pair in new if pair not in raised])
@@ -61,7 +64,10 @@ def is_raised(statement: ast.stmt, new: Sequence[Pair]) -> bool:
     if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
         return False
     names = defined(statement)
-    users = [one for one, _ in new if isinstance(one, Definition)]
+    users = []
+    for one, _ in new:
+        if isinstance(one, Definition):
+            users.append(one)
     return is_simple(statement.value) and any(
         name in used(user) for name in names for user in users
     )
@@ -80,7 +86,10 @@ def is_simple(value: ast.expr) -> bool:
         )
     if isinstance(value, ast.Name):
         return value.id == "__name__"
-    children = [child for child in ast.iter_child_nodes(value) if isinstance(child, ast.expr)]
+    children = []
+    for child in ast.iter_child_nodes(value):
+        if isinstance(child, ast.expr):
+            children.append(child)
     plain = ast.Constant | ast.List | ast.Tuple | ast.Set | ast.Dict | ast.BinOp | ast.UnaryOp
     return isinstance(value, plain) and all(is_simple(child) for child in children)
 

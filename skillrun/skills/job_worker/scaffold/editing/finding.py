@@ -52,7 +52,10 @@ def assignments(module: cst.Module, target: str) -> list[Found]:
     first, the last of them at the head. `Settings.x` is `x = ...` in the body of the class Settings
     too.
     """
-    found = [one for one in small_statements(module) if is_assigned(one, target)]
+    found = []
+    for one in small_statements(module):
+        if is_assigned(one, target):
+            found.append(one)
     direct = [one for one in found if isinstance(module.body[one.index], cst.SimpleStatementLine)]
     plain = [one for one in direct if not isinstance(one.node, cst.AugAssign)]
     nested = [one for one in found if one not in direct]
@@ -70,7 +73,10 @@ def attributes(module: cst.Module, target: str) -> list[Found]:
     """
     owner, _, name = target.rpartition(".")
     if owner:
-        made = [one for one in class_statements(module, owner) if is_assigned(one, name)]
+        made = []
+        for one in class_statements(module, owner):
+            if is_assigned(one, name):
+                made.append(one)
     else:
         made = []
     return made[::-1]
@@ -186,7 +192,10 @@ def argument(call: cst.Call, keyword: str) -> cst.Arg | None:
 
 def argument_indent(call: cst.Call) -> str:
     """How far the lines of a call's arguments are indented; "" where the call is one line."""
-    commas = [one.comma for one in call.args if isinstance(one.comma, cst.Comma)]
+    commas = []
+    for one in call.args:
+        if isinstance(one.comma, cst.Comma):
+            commas.append(one.comma)
     spaces = (call.whitespace_before_args, *(comma.whitespace_after for comma in commas))
     for space in spaces:
         if isinstance(space, cst.ParenthesizedWhitespace):

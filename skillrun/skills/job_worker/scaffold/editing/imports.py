@@ -59,7 +59,10 @@ def manner_of(source: Source, own: Collection[str]) -> Manner:
 
 def own_packages(path: str) -> set[str]:
     """The package that a file lies in, by its path."""
-    folders = [part for part in PurePosixPath(path).parent.parts if part not in SOURCE_ROOTS]
+    folders = []
+    for part in PurePosixPath(path).parent.parts:
+        if part not in SOURCE_ROOTS:
+            folders.append(part)
     return set(folders[:1])
 
 
@@ -158,7 +161,10 @@ def with_imports(
     """The statements with the missing imports among them."""
     result = list(body)
     for one in missing:
-        lonely = [alias for alias in one.aliases if not join(result, one.statement, alias, manner)]
+        lonely = []
+        for alias in one.aliases:
+            if not join(result, one.statement, alias, manner):
+                lonely.append(alias)
         if lonely:
             place(result, new_import(one, lonely, manner), manner)
     return result
@@ -291,7 +297,10 @@ def place(body: list[Statement], new: cst.SimpleStatementLine, manner: Manner) -
     ]
     groups = [(number, section(module_of(one), manner), one) for number, one in there]
     mates = [(number, one) for number, kind, one in groups if kind == group]
-    lower = [number for number, kind, _ in groups if kind < group]
+    lower = []
+    for number, kind, _ in groups:
+        if kind < group:
+            lower.append(number)
     higher = [number for number, kind, _ in groups if kind > group]
     apart = 0 if is_flat(body, groups) else 1
     if mates:

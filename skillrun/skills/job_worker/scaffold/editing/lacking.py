@@ -26,7 +26,11 @@ def is_there(
     """Whether the module has it. Raises CannotEdit where its name is something else there."""
     if any(same_origin(one.origin, binding.origin, follow) for binding in bound):
         return any(serves(one, binding, for_types=for_types, follow=follow) for binding in bound)
-    clash = next((binding for binding in bound if for_types or not binding.for_types), None)
+    clash = None
+    for binding in bound:
+        if for_types or not binding.for_types:
+            clash = binding
+            break
     if clash is None:
         return False
     what = ast.unparse(clash.statement).splitlines()[0]

@@ -136,7 +136,10 @@ def with_element(source: Source, entry: Entry) -> cst.Module:
         return without_assignment(source, entry)
     if entry.key is not None and is_set(source, entry):
         return source.module
-    places = [place for one in assigned for place in literals_in(source.module, one)]
+    places = []
+    for one in assigned:
+        for place in literals_in(source.module, one):
+            places.append(place)
     if not places:
         line = line_of(source, assigned[-1].node)
         raise CannotEdit(

@@ -157,7 +157,10 @@ def names_within(statement: ast.stmt) -> list[str]:
     """What a statement binds, or the statements in its blocks."""
     if is_main(statement):
         return []
-    found = [name for inner, _ in top_level([statement]) for name in defined(inner)]
+    found = []
+    for inner, _ in top_level([statement]):
+        for name in defined(inner):
+            found.append(name)
     return list(dict.fromkeys(found))
 
 
@@ -187,7 +190,10 @@ def rivals_of(
     if is_main(wanted.statement):
         return [statement for statement in statements if is_main(statement)]
     if isinstance(wanted.statement, ast.If | ast.Try | ast.With):
-        whole = [statement for statement in statements if same(statement, wanted.statement)]
+        whole = []
+        for statement in statements:
+            if same(statement, wanted.statement):
+                whole.append(statement)
         if whole:
             return whole
     return [

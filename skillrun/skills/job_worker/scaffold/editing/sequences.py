@@ -95,7 +95,10 @@ def gap(there: Bracketed, unit: str) -> Space:
 
 def inner_indent(there: Bracketed, unit: str, base: str = "") -> str:
     """How far the elements are indented that begin a line; `base` where none does."""
-    commas = [element.comma for element in there.elements if isinstance(element.comma, cst.Comma)]
+    commas = []
+    for element in there.elements:
+        if isinstance(element.comma, cst.Comma):
+            commas.append(element.comma)
     for space in (there.opening, *(comma.whitespace_after for comma in commas)):
         if isinstance(space, cst.ParenthesizedWhitespace) and there.elements:
             return space.last_line.value
@@ -133,9 +136,9 @@ def stacked(elements: Sequence[Any], indent: str, base: str = "") -> Bracketed:
     bracket.
     """
     *rest, last = elements
-    commas = [
-        element.with_changes(comma=cst.Comma(whitespace_after=new_line(indent))) for element in rest
-    ]
+    commas = []
+    for element in rest:
+        commas.append(element.with_changes(comma=cst.Comma(whitespace_after=new_line(indent))))
     return Bracketed(
         new_line(indent), (*commas, last.with_changes(comma=cst.Comma())), new_line(base)
     )

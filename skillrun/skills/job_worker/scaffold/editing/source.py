@@ -222,7 +222,10 @@ BLANK = cst.EmptyLine(indent=False)
 
 def blanks(lines: Sequence[cst.EmptyLine]) -> int:
     """How many blank lines come first."""
-    return next((number for number, line in enumerate(lines) if line.comment), len(lines))
+    for number, line in enumerate(lines):
+        if line.comment:
+            return number
+    return len(lines)
 
 
 def spaced(statement: Statement, least: int) -> Statement:

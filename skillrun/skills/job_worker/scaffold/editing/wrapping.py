@@ -157,7 +157,10 @@ def _pair(text: str, tokens: list[TokenInfo]) -> _Pair | None:
     """Black's right hand split: the last brackets that hold something; of a function those of its
     parameters.
     """
-    pairs = [pair for pair in _pairs(tokens) if text[pair.start + 1 : pair.end].strip()]
+    pairs = []
+    for pair in _pairs(tokens):
+        if text[pair.start + 1 : pair.end].strip():
+            pairs.append(pair)
     if text.startswith(("def ", "async def ")):
         if not pairs:
             return None

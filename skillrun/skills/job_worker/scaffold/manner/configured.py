@@ -41,7 +41,10 @@ class Settings:
 
     def of(self, tool: str) -> Mapping[str, Any]:
         """The nearest table of a tool; empty where there is none."""
-        return next((table for name, table in self.tables if name == tool), {})
+        for name, table in self.tables:
+            if name == tool:
+                return table
+        return {}
 
     def has(self, tool: str) -> bool:
         """Whether any file configures the tool."""
@@ -244,9 +247,10 @@ def _alternatives(glob: str) -> list[str]:
     """ "*.{py,js}" as "*.py" and "*.js"."""
     found = re.search(r"\{([^{}]*)\}", glob)
     if found:
-        return [
-            glob[: found.start()] + one.strip() + glob[found.end() :] for one in found[1].split(",")
-        ]
+        alternatives = []
+        for one in found[1].split(","):
+            alternatives.append(glob[: found.start()] + one.strip() + glob[found.end() :])
+        return alternatives
     return [glob]
 
 

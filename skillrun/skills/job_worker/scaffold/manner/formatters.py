@@ -86,7 +86,11 @@ def find_formatters(
     formatter = min(
         (n for n in found if n.tool not in _SORTERS), key=lambda n: n.plainness, default=None
     )
-    return tuple(named for named in (sorter, formatter) if named)
+    formatters = []
+    for named in (sorter, formatter):
+        if named:
+            formatters.append(named)
+    return tuple(formatters)
 
 
 def _sorts(settings: Settings, named: Named) -> bool:
@@ -96,7 +100,10 @@ def _sorts(settings: Settings, named: Named) -> bool:
         lint = option(table, "lint")
     else:
         lint = {}
-    chosen = [option(one, key) for one in (lint, table) for key in ("select", "extend-select")]
+    chosen = []
+    for one in (lint, table):
+        for key in ("select", "extend-select"):
+            chosen.append(option(one, key))
     codes = [
         *named.rules,
         *(str(code) for part in chosen if isinstance(part, list) for code in part),

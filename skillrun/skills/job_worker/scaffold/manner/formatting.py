@@ -39,8 +39,14 @@ def format_files(
     repo = open_repo(root)
     before = snapshot(repo)
     names = shlex.join(f"./{path}" for path in paths)
-    notes = [note for command in commands for note in _run(command, names, root, on_line)]
-    more = [path for path in touched(repo, before) if path not in paths]
+    notes = []
+    for command in commands:
+        for note in _run(command, names, root, on_line):
+            notes.append(note)
+    more = []
+    for path in touched(repo, before):
+        if path not in paths:
+            more.append(path)
     return (*notes, *_beyond(more))
 
 

@@ -72,7 +72,10 @@ def annotated(file: Neighbour) -> Iterator[bool]:
     say something.
     """
     for node in _functions(file):
-        given = [a for a in _parameters(node.args) if a.arg not in ("self", "cls")]
+        given = []
+        for a in _parameters(node.args):
+            if a.arg not in ("self", "cls"):
+                given.append(a)
         if given or node.returns is not None:
             yield node.returns is not None or any(a.annotation for a in given)
 
@@ -93,7 +96,10 @@ def _is_dunder(name: str) -> bool:
 
 
 def _parameters(arguments: ast.arguments) -> list[ast.arg]:
-    single = [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
+    single = []
+    for a in (arguments.vararg, arguments.kwarg):
+        if a is not None:
+            single.append(a)
     return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *single]
 
 
@@ -115,5 +121,8 @@ def absolute_imports(package: str) -> Callable[[Neighbour], Iterator[bool]]:
 
 def fits(files: Iterable[Neighbour], columns: int) -> bool:
     """Whether all but one line in a hundred is that short."""
-    lengths = [len(line) for file in files for line in file.text.splitlines()]
+    lengths = []
+    for file in files:
+        for line in file.text.splitlines():
+            lengths.append(len(line))
     return sum(length > columns for length in lengths) * 100 <= len(lengths)

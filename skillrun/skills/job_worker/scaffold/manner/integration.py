@@ -42,7 +42,10 @@ def find_integration(
     pytest, or by a fixture that is a worker or a broker and no stand-in.
     """
     service = _service(_BROKERS.get(broker or "", _USUAL))
-    conftests = [read_text(tree, path) for path in tree.files if _is_named(path, "conftest.py")]
+    conftests = []
+    for path in tree.files:
+        if _is_named(path, "conftest.py"):
+            conftests.append(read_text(tree, path))
     folder, marker = _folder(tree, handler_path), next(_markers(settings, conftests), None)
     started = any(_starts(tree, path, service) for path in tree.files)
     if folder or marker or started or any(map(_has_fixture, conftests)):

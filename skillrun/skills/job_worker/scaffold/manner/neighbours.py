@@ -131,4 +131,7 @@ def _steps(path: str, other: str) -> int:
 def common(one: Sequence[str], other: Sequence[str]) -> int:
     """How many parts two paths or dotted names share from their beginning."""
     pairs = zip(one, other, strict=False)
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    for n, (a, b) in enumerate(pairs):
+        if a != b:
+            return n
+    return min(len(one), len(other))

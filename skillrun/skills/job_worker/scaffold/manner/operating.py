@@ -75,8 +75,14 @@ def _of_its_own(paths: list[str], job: str) -> str:
     nothing else.
     """
     nearest = paths[0].rpartition("/")[0]
-    names = [path.rpartition("/")[2] for path in paths if path.rpartition("/")[0] == nearest]
-    others = [name for name in names if not _INDEX.fullmatch(name)]
+    names = []
+    for path in paths:
+        if path.rpartition("/")[0] == nearest:
+            names.append(path.rpartition("/")[2])
+    others = []
+    for name in names:
+        if not _INDEX.fullmatch(name):
+            others.append(name)
     underscored = sum("_" in name for name in others) > sum("-" in name for name in others)
     return f"{nearest}/{job.replace('-', '_') if underscored else job.replace('_', '-')}.md"
 

@@ -47,7 +47,10 @@ def _edits(
     annotated = any(_has_annotation(node) for node in ast.walk(module))
     for node in module.body:
         if _is_for_types(node):
-            kept = [one for one in node.body if not _goes(one, going, annotated)]
+            kept = []
+            for one in node.body:
+                if not _goes(one, going, annotated):
+                    kept.append(one)
             if not kept:
                 yield _range(node), ""
                 continue
@@ -76,7 +79,10 @@ def _of_body(
     for node in body:
         if not isinstance(node, ast.Import | ast.ImportFrom) or not _stands_alone(node, lines):
             continue
-        kept = [alias for alias in node.names if not _alias_goes(node, alias, going, annotated)]
+        kept = []
+        for alias in node.names:
+            if not _alias_goes(node, alias, going, annotated):
+                kept.append(alias)
         if not kept:
             yield _range(node), ""
         elif len(kept) < len(node.names):

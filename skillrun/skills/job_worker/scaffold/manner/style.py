@@ -191,5 +191,7 @@ def _moved(docstring: str, before: str, after: str) -> str:
         or not all(line.startswith(before) or not line.strip() for line in lines)
     ):
         return docstring
-    moved = [after + line[len(before) :] if line.startswith(before) else line for line in lines]
+    moved = []
+    for line in lines:
+        moved.append(after + line[len(before) :] if line.startswith(before) else line)
     return "\n".join([first, *moved])

@@ -222,7 +222,10 @@ def _prepared(tree: Tree, settings: Settings, paths: tuple[str, ...], folder: st
         if not any(_is_below(path, one) for path in paths):
             nearest.append(one)
     places = [within(one, name) for one in (folder, *nearest) for name in _FOLDERS]
-    files = [f"{place}/{name}" for place in places for name in ("__init__.py", "conftest.py")]
+    files = []
+    for place in places:
+        for name in ("__init__.py", "conftest.py"):
+            files.append(f"{place}/{name}")
     for p in files:
         if p in tree.files and _is_collected(settings, p):
             return _folder_of(p)

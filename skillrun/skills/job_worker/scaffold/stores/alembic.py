@@ -201,7 +201,10 @@ def _assigned(module: Module) -> Iterator[tuple[str, ast.Assign | ast.AnnAssign]
 
 
 def _head(scripts: Scripts, there: list[_Revision]) -> _Revision | None:
-    followed = {below for revision in there for below in revision.follows}
+    followed = set()
+    for revision in there:
+        for below in revision.follows:
+            followed.add(below)
     heads = sorted(
         (revision for revision in there if revision.id not in followed), key=lambda one: one.id
     )

@@ -173,7 +173,10 @@ def _store_imports(store: Store, orm: Orm) -> list[Symbol | str]:
             needed.append("from django.db.backends.base.base import BaseDatabaseWrapper")
     if orm.dead is not None:
         needed += ["import json", "from hashlib import sha256", "from typing import Any"]
-    models = [model for model in (orm.model, orm.dead) if model is not None]
+    models = []
+    for model in (orm.model, orm.dead):
+        if model is not None:
+            models.append(model)
     return [*needed, *(f"from {model.module} import {model.name}" for model in models)]
 
 

@@ -166,7 +166,10 @@ def _migration(
     `keeps_none`).
     """
     there = list(_migrations(project, app))
-    made = {name for module, _ in there for name in _created(module)}
+    made = set()
+    for module, _ in there:
+        for name in _created(module):
+            made.add(name)
     needs_done = model is not None and model.name not in made and model.path == app.models.path
     needs_dead = dead is not None and dead.name not in made and dead.path == app.models.path
     if keeps_none(project, app) or not (needs_done or needs_dead):
@@ -253,7 +256,10 @@ def _created(module: Module) -> Iterator[str]:
 def _leaf(app: App, there: list[tuple[Module, str]]) -> str | None:
     """The migration that no other of the app depends on, or replaces."""
     named = {name for _, name in there}
-    behind = {name for module, _ in there for name in _pairs(app, module.tree)}
+    behind = set()
+    for module, _ in there:
+        for name in _pairs(app, module.tree):
+            behind.add(name)
     behind |= {name for module, name in there if _is_built_upon(app, module, there)}
     leaves = sorted(named - behind)
     if len(leaves) > 1:
@@ -266,7 +272,10 @@ def _leaf(app: App, there: list[tuple[Module, str]]) -> str | None:
 
 def _is_built_upon(app: App, module: Module, there: list[tuple[Module, str]]) -> bool:
     """Whether a squashed migration has others after it: they name one that it replaces."""
-    replaced = {name for part in _assigned(module, "replaces") for name in _pairs(app, part)}
+    replaced = set()
+    for part in _assigned(module, "replaces"):
+        for name in _pairs(app, part):
+            replaced.add(name)
     others = (
         part
         for other, _ in there
@@ -359,7 +368,10 @@ def _dict_behind(module: Module, node: ast.expr | None) -> ast.expr | None:
     for n in ast.walk(module.tree):
         if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == node.id:
             held.append(n.value)
-    return next((value for value in reversed(held) if isinstance(value, ast.Dict)), node)
+    for value in reversed(held):
+        if isinstance(value, ast.Dict):
+            return value
+    return node
 
 
 def _item(node: ast.expr | None, key: str) -> ast.expr | None:

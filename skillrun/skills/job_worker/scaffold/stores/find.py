@@ -279,7 +279,10 @@ def _awaits(case: JobCase, spec: JobSpec) -> bool:
     """
     if case.use is None or not awaits(case.project, case.use, spec.handler or ""):
         return False
-    calls = [effect.call for effect in spec.effects or () if effect.guarantee == "transactional"]
+    calls = []
+    for effect in spec.effects or ():
+        if effect.guarantee == "transactional":
+            calls.append(effect.call)
     adapters = [case.project.find(call) for call in calls]
     return all(
         adapter is not None and isinstance(adapter.node, ast.AsyncFunctionDef)

@@ -35,9 +35,11 @@ def is_around(project: Project, path: str, near: str) -> bool:
 def distance(path: str, near: str) -> int:
     """How many folders lie between two files."""
     ours, theirs = path.split("/")[:-1], near.split("/")[:-1]
-    shared = next(
-        (at for at, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), None
-    )
+    shared = None
+    for at, pair in enumerate(zip(ours, theirs, strict=False)):
+        if pair[0] != pair[1]:
+            shared = at
+            break
     common = min(len(ours), len(theirs)) if shared is None else shared
     return len(ours) + len(theirs) - 2 * common
 

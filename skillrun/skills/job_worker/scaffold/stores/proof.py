@@ -37,7 +37,11 @@ def proof_part(store: Store, case: JobCase) -> dict[str, Any]:
             part["dead_letters"] = f"select count(*) from {_bare(dead)}"
         else:
             part["dead_letters"] = None
-    return {name: value for name, value in part.items() if value}
+    found = {}
+    for name, value in part.items():
+        if value:
+            found[name] = value
+    return found
 
 
 def _state(store: Store) -> dict[str, str]:

@@ -69,7 +69,10 @@ def _passing(facts: Facts) -> str:
     """A builtin error that the spec tries again, which `Busy` is one of; "" where it has none (see
     `problems`).
     """
-    return next((error.name for error in facts.transient if not error.module), "")
+    for error in facts.transient:
+        if not error.module:
+            return error.name
+    return ""
 
 
 def problems(facts: Facts) -> Iterator[str]:

@@ -72,7 +72,10 @@ def _named(node: ast.stmt) -> tuple[str, list[ast.Call]]:
         return ("", [])
     if not isinstance(node, ast.FunctionDef) or len(node.args.args) > len(node.args.defaults):
         return "", []
-    returned = [inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return)]
+    returned = []
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Return):
+            returned.append(inner.value)
     return node.name, [value for value in returned if isinstance(value, ast.Call)]
 
 

@@ -323,7 +323,10 @@ def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
         if (store.transactional and done) or orm.flask or orm.commits
         else []
     )
-    ours = [symbol for symbol in (store.connect, orm.model, orm.dead, base) if symbol is not None]
+    ours = []
+    for symbol in (store.connect, orm.model, orm.dead, base):
+        if symbol is not None:
+            ours.append(symbol)
     named = {_LOCAL: f"{_LOCAL} as {_OTHER}"}
     ours = [symbol for symbol in ours if symbol.module != store.module]
     return [*needed, *(f"from {one.module} import {named.get(one.name, one.name)}" for one in ours)]
@@ -358,7 +361,10 @@ def testing(facts: Facts) -> Testing:
     """A database of its own for each test: a file of SQLite with the job's tables alone."""
     store, orm = facts.store, facts.store.facts["orm"]
     base = _base(facts, orm)
-    models = [model for model in (orm.model, orm.dead) if model is not None]
+    models = []
+    for model in (orm.model, orm.dead):
+        if model is not None:
+            models.append(model)
     needed: list[Symbol | str] = [
         "from sqlalchemy import create_engine",
         "from sqlalchemy.orm import sessionmaker",

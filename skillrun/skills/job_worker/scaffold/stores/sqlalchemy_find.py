@@ -86,7 +86,11 @@ def _own_url(wanted: Wanted, scheme: str | None) -> str:
 
 def _apart(base: Base, *models: Symbol | None) -> list[Symbol | None]:
     """The new ones in a module of their own, named for the first."""
-    first = next((model for model in models if model is not None and not model.exists), None)
+    first = None
+    for model in models:
+        if model is not None and not model.exists:
+            first = model
+            break
     if first is None:
         return list(models)
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", first.name).lower()

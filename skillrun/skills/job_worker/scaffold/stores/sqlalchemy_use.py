@@ -108,7 +108,10 @@ def _base(project: Project, symbol: Symbol, style: str, near: str) -> tuple[int,
         models = _sqlmodels(project, near)
     else:
         models = _models(project, symbol)
-    places = [(module, node) for module, node in models if not is_aside(module.path)]
+    places = []
+    for module, node in models:
+        if not is_aside(module.path):
+            places.append((module, node))
     if style == "column" and any("mapped_column" in module.text for module, _ in places):
         style = "mapped"
     counted = Counter((module.name, module.path) for module, _ in places)
@@ -128,7 +131,10 @@ def _package(project: Project, home: str, others: set[str]) -> Package | None:
             beside.append(path)
     if shown is None or len(beside) < 2 or home.endswith("/__init__.py"):
         return None
-    imports = [node for node in shown.tree.body if isinstance(node, ast.ImportFrom)]
+    imports = []
+    for node in shown.tree.body:
+        if isinstance(node, ast.ImportFrom):
+            imports.append(node)
     names = {path.rpartition("/")[2].removesuffix(".py") for path in beside}
     taken = [node for node in imports if names & set(_named(node))]
     if not taken:
@@ -142,7 +148,8 @@ def _named(node: ast.ImportFrom) -> Iterator[str]:
     user.
     """
     yield (node.module or "").rpartition(".")[2]
-    yield from (alias.name for alias in node.names)
+    for alias in node.names:
+        yield alias.name
 
 
 def _sqlmodels(project: Project, near: str) -> Iterator[tuple[Module, ast.ClassDef]]:
@@ -266,7 +273,10 @@ def _is_bound(project: Project, name: str, value: ast.Call) -> bool:
     """`sessionmaker(engine)`, `sessionmaker(bind=engine)`, or `Session.configure(bind=...)`
     somewhere.
     """
-    calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
+    calls = []
+    for node in ast.walk(value):
+        if isinstance(node, ast.Call):
+            calls.append(node)
     made = next((node for node in calls if ast.unparse(node.func).endswith("sessionmaker")), None)
     if (
         made is None

@@ -197,7 +197,10 @@ def _followed(
 
 
 def _returned(project: Project, module: Module, function: ast.AST, hops: int) -> Variable | None:
-    values = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+    values = []
+    for node in ast.walk(function):
+        if isinstance(node, ast.Return):
+            values.append(node.value)
     return next(filter(None, (variable_of(project, module, value, hops) for value in values)), None)
 
 
