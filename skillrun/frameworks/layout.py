@@ -105,14 +105,14 @@ def import_block(lines: Iterable[str], roots: frozenset[str], width: int = WIDTH
     groups: tuple[dict[str, set[str]], ...] = ({}, {}, {}, {})
     for line in lines:
         words = line.split(maxsplit=3)
-        kept = groups[_group(words[1], roots)].setdefault(words[1], set())
+        kept = groups[_group_module(words[1], roots)].setdefault(words[1], set())
         kept.update(name.strip() for name in words[3].split(",")) if words[
             0
         ] == "from" else kept.add("")
-    return "\n\n".join("\n".join(_lines(group, width)) for group in groups if group)
+    return "\n\n".join("\n".join(_write_lines(group, width)) for group in groups if group)
 
 
-def _group(module: str, roots: frozenset[str]) -> int:
+def _group_module(module: str, roots: frozenset[str]) -> int:
     first = module.partition(".")[0]
     if module == "__future__":
         return 0
@@ -123,14 +123,14 @@ def _group(module: str, roots: frozenset[str]) -> int:
     return 2
 
 
-def _lines(group: dict[str, set[str]], width: int) -> Iterable[str]:
+def _write_lines(group: dict[str, set[str]], width: int) -> Iterable[str]:
     yield from (
         f"import {module}" for module in sorted(group, key=str.lower) if "" in group[module]
     )
     for module in sorted(group, key=str.lower):
         names = sorted(group[module] - {""}, key=_by_type)
         if names:
-            yield _from(module, names, width)
+            yield _write_from_import(module, names, width)
 
 
 def _by_type(name: str) -> tuple[int, str]:
@@ -139,7 +139,7 @@ def _by_type(name: str) -> tuple[int, str]:
     return (0 if bare.isupper() and len(bare) > 1 else 1 if bare[:1].isupper() else 2), name
 
 
-def _from(module: str, names: Sequence[str], width: int) -> str:
+def _write_from_import(module: str, names: Sequence[str], width: int) -> str:
     line = f"from {module} import {', '.join(names)}"
     if len(line) <= width:
         return line

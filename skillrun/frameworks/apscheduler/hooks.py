@@ -36,19 +36,19 @@ _EVENTS = {
 def find_hooks(project: Project) -> dict[str, Definition]:
     """Event -> the first of the repository's functions that listens to it."""
     found: dict[str, Definition] = {}
-    for call, listener in _listeners(project):
+    for call, listener in _find_listeners(project):
         words = set()
-        for a in _masks(call):
+        for a in _list_masks(call):
             for n in ast.walk(a):
                 if isinstance(n, ast.expr):
                     words.add(last_word(n))
         for event, names in _EVENTS.items():
-            if not _masks(call) or words & set(names) or "EVENT_ALL" in words:
+            if not _list_masks(call) or words & set(names) or "EVENT_ALL" in words:
                 found.setdefault(event, listener)
     return found
 
 
-def _listeners(project: Project) -> Iterator[tuple[ast.Call, Definition]]:
+def _find_listeners(project: Project) -> Iterator[tuple[ast.Call, Definition]]:
     for word in ("add_listener", "subscribe"):
         for module in project.modules_with(word):
             for node in ast.walk(module.tree):
@@ -72,7 +72,7 @@ def _listeners(project: Project) -> Iterator[tuple[ast.Call, Definition]]:
                     yield node, listener
 
 
-def _masks(call: ast.Call) -> list[ast.expr]:
+def _list_masks(call: ast.Call) -> list[ast.expr]:
     """The events that are asked for; none given means all."""
     return [*call.args[1:2], *(k.value for k in call.keywords if k.arg in ("mask", "event_types"))]
 
@@ -80,11 +80,11 @@ def _masks(call: ast.Call) -> list[ast.expr]:
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
     """The handler's own retry; a listener on errors may write the dead letter."""
     found = policy.read_policy(project, use, handler)
-    place = found.dead_letter or _recorded(project)
+    place = found.dead_letter or _find_failure_record(project)
     return replace(found, dead_letter=place, sources={**found.sources, "dead_letter": place})
 
 
-def _recorded(project: Project) -> Place | None:
+def _find_failure_record(project: Project) -> Place | None:
     listener = find_hooks(project).get("failed")
     record = None
     if listener:

@@ -108,9 +108,9 @@ def find_jobs(project: Project, handler: Definition) -> tuple[Scheduled, ...]:
 
 def _jobs(project: Project, handler: Definition) -> Iterator[Scheduled]:
     for function in reach_of(project, handler).functions:
-        yield from _decorated(function)
+        yield from _find_decorators(function)
         for use in project.uses(function.dotted):
-            call = _adding(use.module, use.node)
+            call = _find_adding_call(use.module, use.node)
             if call is not None:
                 yield Scheduled(last_word(call.func), call, use.module, function)
         for module in project.modules_with(function.name.rpartition(".")[2]):
@@ -122,7 +122,7 @@ def _jobs(project: Project, handler: Definition) -> Iterator[Scheduled]:
                     yield from _by_text(module, node, function)
 
 
-def _decorated(function: Definition) -> Iterator[Scheduled]:
+def _find_decorators(function: Definition) -> Iterator[Scheduled]:
     """`@scheduler.scheduled_job("cron", hour=3)`, `@scheduler.task(...)` of flask_apscheduler."""
     for node in function.decorators:
         if (
@@ -137,7 +137,7 @@ def _is_scheduler(call: ast.Call) -> bool:
     return isinstance(call.func, ast.Attribute) and "sched" in ast.unparse(call.func.value).lower()
 
 
-def _adding(module: Module, node: ast.AST) -> ast.Call | None:
+def _find_adding_call(module: Module, node: ast.AST) -> ast.Call | None:
     """The `add_job(...)` around a function: itself, `partial(f, 1)`, `lambda: f(1)`, or the mistake
     `f()`.
     """
@@ -163,7 +163,7 @@ def _adding(module: Module, node: ast.AST) -> ast.Call | None:
 
 def _by_text(module: Module, node: ast.Constant, function: Definition) -> Iterator[Scheduled]:
     """`add_job("shop.jobs:sweep", ...)`, and the dictionaries of flask_apscheduler's JOBS."""
-    call = _adding(module, node)
+    call = _find_adding_call(module, node)
     if call is not None:
         yield Scheduled(last_word(call.func), call, module, function)
         return
@@ -239,7 +239,7 @@ def _makes_scheduler(project: Project, module: Module, node: ast.Call) -> bool:
 
 
 def _read_scheduler(project: Project, module: Module, call: ast.Call) -> Scheduler:
-    settings = [(module, call), *_configured(project)]
+    settings = [(module, call), *_find_configure_calls(project)]
     given = {}
     for m, c in settings:
         for k in c.keywords:
@@ -258,13 +258,13 @@ def _read_scheduler(project: Project, module: Module, call: ast.Call) -> Schedul
         call=call,
         module=module,
         defaults=UNKNOWN if opaque else defaults,
-        persistent=_persistent(project, given.get("jobstores")),
+        persistent=_find_persistent_store(project, given.get("jobstores")),
         stores_known=not opaque,
         timezone=UNKNOWN if opaque else zone,
     )
 
 
-def _configured(project: Project) -> Iterator[tuple[Module, ast.Call]]:
+def _find_configure_calls(project: Project) -> Iterator[tuple[Module, ast.Call]]:
     """`scheduler.configure(jobstores=..., job_defaults=...)`."""
     for module in project.modules_with("configure"):
         for node in ast.walk(module.tree):
@@ -276,14 +276,16 @@ def _configured(project: Project) -> Iterator[tuple[Module, ast.Call]]:
                 yield module, node
 
 
-def _persistent(project: Project, jobstores: tuple[Module, ast.expr] | None) -> ast.AST | None:
+def _find_persistent_store(
+    project: Project, jobstores: tuple[Module, ast.expr] | None
+) -> ast.AST | None:
     """The default job store, where it is a persistent one: `{"default": SQLAlchemyJobStore(...)}`,
     `add_jobstore`.
     """
     if jobstores is not None:
         module, node = jobstores
-        for key, value in _items(project, node, module):
-            if key == "default" and _outlives(value):
+        for key, value in _list_items(project, node, module):
+            if key == "default" and _outlives_process(value):
                 return value
     for module in project.modules_with("add_jobstore"):
         for call in ast.walk(module.tree):
@@ -298,12 +300,12 @@ def _persistent(project: Project, jobstores: tuple[Module, ast.expr] | None) -> 
                 default = alias is None or (
                     isinstance(alias, ast.Constant) and alias.value == "default"
                 )
-                if call.args and _outlives(call.args[0]) and default:
+                if call.args and _outlives_process(call.args[0]) and default:
                     return call
     return None
 
 
-def _items(project: Project, node: ast.expr, module: Module) -> Iterator[tuple[str, ast.expr]]:
+def _list_items(project: Project, node: ast.expr, module: Module) -> Iterator[tuple[str, ast.expr]]:
     found = None
     if isinstance(node, ast.Name | ast.Attribute):
         found = project.lookup(module.resolve(node) or "")
@@ -323,13 +325,14 @@ def _items(project: Project, node: ast.expr, module: Module) -> Iterator[tuple[s
             yield str(key.value), held
 
 
-def _outlives(node: ast.expr) -> bool:
+def _outlives_process(node: ast.expr) -> bool:
     if isinstance(node, ast.Constant):
         return node.value in _ALIASES
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
         return any(
-            isinstance(k, ast.Constant) and k.value == "type" and _outlives(v) for k, v in pairs
+            isinstance(k, ast.Constant) and k.value == "type" and _outlives_process(v)
+            for k, v in pairs
         )
     return isinstance(node, ast.Call) and last_word(node.func) in PERSISTENT
 

@@ -89,11 +89,12 @@ class APSchedulerRecogniser:
         lines = data.decode("utf-8", "replace").splitlines()
         if _IMPORTED.search(data):
             self._apps += [
-                (f"{path}:{name}", _place(path, node, lines)) for name, node in _schedulers(module)
+                (f"{path}:{name}", _place_of_line(path, node, lines))
+                for name, node in _find_schedulers(module)
             ]
         if b"apscheduler" in data:
             self._stores += [store for word, store in _STORES.items() if word.encode() in data]
-        self._jobs += [_place(path, node, lines) for node in _additions(module)]
+        self._jobs += [_place_of_line(path, node, lines) for node in _find_added_functions(module)]
 
     def see_text(self, path: str, data: bytes) -> None:
         """Nothing: a scheduler runs inside the application."""
@@ -114,7 +115,7 @@ class APSchedulerRecogniser:
             task_modules=tuple(sorted(busy)),
             scheduler=ID,
             broker=next(iter(self._stores), None),
-            evidence=tuple(_evidence(declared, [place for _, place in apps], self._jobs)),
+            evidence=tuple(_list_evidence(declared, [place for _, place in apps], self._jobs)),
         )
 
     def _comes_along(self, declared: tuple[Dependency, ...]) -> bool:
@@ -130,7 +131,7 @@ class APSchedulerRecogniser:
         )
 
 
-def _schedulers(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+def _find_schedulers(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
     """(name, call): the variable of a module, or the class or function that holds the scheduler."""
     names = set()
     for node in ast.walk(module):
@@ -142,7 +143,7 @@ def _schedulers(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
     for outer in module.body:
         for node in ast.walk(outer):
             if isinstance(node, ast.Call) and _is_scheduler(node.func, names):
-                yield _named(outer, node), node
+                yield _name_scheduler(outer, node), node
         if isinstance(outer, ast.ClassDef) and any(
             _is_scheduler(base, names) for base in outer.bases
         ):
@@ -155,7 +156,7 @@ def _is_scheduler(node: ast.expr, names: set[str]) -> bool:
     return isinstance(node, ast.Name) and node.id in names
 
 
-def _named(outer: ast.stmt, call: ast.Call) -> str:
+def _name_scheduler(outer: ast.stmt, call: ast.Call) -> str:
     target = getattr(outer, "target", None)
     if isinstance(outer, ast.Assign):
         target = outer.targets[0]
@@ -166,7 +167,7 @@ def _named(outer: ast.stmt, call: ast.Call) -> str:
     return last_word(call.func)
 
 
-def _additions(module: ast.Module) -> Iterator[ast.expr]:
+def _find_added_functions(module: ast.Module) -> Iterator[ast.expr]:
     for node in ast.walk(module):
         called = node.func if isinstance(node, ast.Call) else None
         if (
@@ -177,11 +178,11 @@ def _additions(module: ast.Module) -> Iterator[ast.expr]:
             yield called
 
 
-def _place(path: str, node: ast.expr, lines: list[str]) -> Place:
+def _place_of_line(path: str, node: ast.expr, lines: list[str]) -> Place:
     return Place(path, node.lineno, lines[node.lineno - 1])
 
 
-def _evidence(declared: Iterable[Dependency], *groups: list[Place]) -> Iterator[Place]:
+def _list_evidence(declared: Iterable[Dependency], *groups: list[Place]) -> Iterator[Place]:
     found = [Place(one.path, one.line, one.text) for one in declared if one.main][:_FEW]
     for group in groups:
         for place in group[:_FEW]:

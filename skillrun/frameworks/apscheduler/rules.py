@@ -41,7 +41,7 @@ _COARSE = {"hour", "day", "week", "day_of_week", "month", "year"}
 _THREADS = ("BackgroundScheduler", "BlockingScheduler")
 
 
-def _jobs(job: Job) -> tuple[Scheduled, ...]:
+def _list_scheduled(job: Job) -> tuple[Scheduled, ...]:
     """The places outside tests that schedule the handler, of APScheduler 3."""
     if is_version_4(job.project):
         return ()
@@ -65,9 +65,9 @@ def started_in_web_process(job: Job) -> Iterator[Finding]:
     """A scheduler that a web module starts runs in each of the server's processes: every job runs
     that many times.
     """
-    for module, call in _starts(job):
+    for module, call in _find_starts(job):
         where = _web_place(job, module, call)
-        workers = _workers(job, module) if where else None
+        workers = _count_workers(job, module) if where else None
         if where is None or (
             workers is not None and (workers[1] == 1 or "--preload" in workers[0].text)
         ):
@@ -94,7 +94,7 @@ def started_in_web_process(job: Job) -> Iterator[Finding]:
             )
 
 
-def _starts(job: Job) -> Iterator[tuple[Module, ast.Call]]:
+def _find_starts(job: Job) -> Iterator[tuple[Module, ast.Call]]:
     for module in job.project.modules_with("start"):
         for node in ast.walk(module.tree):
             called = node.func if isinstance(node, ast.Call) else None
@@ -134,7 +134,7 @@ def _web_place(job: Job, module: Module, call: ast.Call) -> str | None:
     return None
 
 
-def _workers(job: Job, module: Module) -> tuple[Place, int] | None:
+def _count_workers(job: Job, module: Module) -> tuple[Place, int] | None:
     """A command line that serves this module with a number of processes."""
     for path in sorted(
         {
@@ -171,7 +171,9 @@ def copied_on_restart(job: Job) -> Iterator[Finding]:
     restart.
     """
     scheduler = the_scheduler(job.project)
-    for one in _jobs(job) if scheduler is not None and scheduler.persistent is not None else ():
+    for one in (
+        _list_scheduled(job) if scheduler is not None and scheduler.persistent is not None else ()
+    ):
         if (
             one.spread
             or one.argument("jobstore") is not None
@@ -228,7 +230,7 @@ def misfire(job: Job) -> Iterator[Finding]:
 
     A job that comes seldom, with the second of grace that is the default.
     """
-    for one in _jobs(job):
+    for one in _list_scheduled(job):
         grace = option(job.project, one, "misfire_grace_time")
         seldom = (
             one.trigger in ("cron", "CronTrigger", "date", "DateTrigger")
@@ -239,7 +241,7 @@ def misfire(job: Job) -> Iterator[Finding]:
             and is_known(grace)
             and isinstance(grace, int)
             and grace <= 1
-            and not _often(job, one)
+            and not _is_hourly(job, one)
         ):
             message = (
                 "a run that is more than 1 s late (a busy pool, a restart) is dropped, and the next"
@@ -251,7 +253,7 @@ def misfire(job: Job) -> Iterator[Finding]:
             yield tell(job, "misfire", Severity.WARNING, one.place, message, hint)
 
 
-def _often(job: Job, one: Scheduled) -> bool:
+def _is_hourly(job: Job, one: Scheduled) -> bool:
     """A cron trigger without an hour comes at least every hour."""
     if one.trigger not in ("cron", "CronTrigger"):
         return False
@@ -277,7 +279,9 @@ def piled_up_runs(job: Job) -> Iterator[Finding]:
     A persistent interval job whose grace is longer than its period, with coalesce=False.
     """
     scheduler = the_scheduler(job.project)
-    for one in _jobs(job) if scheduler is not None and scheduler.persistent is not None else ():
+    for one in (
+        _list_scheduled(job) if scheduler is not None and scheduler.persistent is not None else ()
+    ):
         every, grace = period(job.project, one), option(job.project, one, "misfire_grace_time")
         long = grace is None or (isinstance(grace, int) and every is not None and grace > every)
         if (
@@ -303,7 +307,7 @@ def piled_up_runs(job: Job) -> Iterator[Finding]:
 )
 def max_instances(job: Job) -> Iterator[Finding]:
     """max_instances above 1 lets a run begin beside one that still goes on."""
-    for one in _jobs(job):
+    for one in _list_scheduled(job):
         value = option(job.project, one, "max_instances")
         if isinstance(value, int) and value > 1 and one.scheduled:
             message = (
@@ -329,7 +333,7 @@ def coroutine_in_threads(job: Job) -> Iterator[Finding]:
     scheduler = the_scheduler(job.project)
     if scheduler is None or scheduler.kind not in _THREADS or _has_executors(scheduler):
         return
-    for one in _jobs(job):
+    for one in _list_scheduled(job):
         if isinstance(one.function.node, ast.AsyncFunctionDef):
             message = (
                 f"{scheduler.kind} never awaits {one.function.name}: the coroutine is made, and"
@@ -359,12 +363,12 @@ def _has_executors(scheduler: Scheduler) -> bool:
 )
 def called_not_added(job: Job) -> Iterator[Finding]:
     """`add_job(f())` runs f once, there and then, and adds what it returned."""
-    for one in _jobs(job):
+    for one in _list_scheduled(job):
         first = one.call.args[0] if one.call.args else one.argument("func")
         name = None
         if isinstance(first, ast.Call) and one.method == "add_job":
             name = one.module.resolve(first.func)
-        if name and job.project.origin(name) == one.function.dotted and not _returns(one):
+        if name and job.project.origin(name) == one.function.dotted and not _may_return(one):
             message = f"{one.function.name}() runs once, here, and what it returns is added"
             yield tell(
                 job,
@@ -376,7 +380,7 @@ def called_not_added(job: Job) -> Iterator[Finding]:
             )
 
 
-def _returns(one: Scheduled) -> bool:
+def _may_return(one: Scheduled) -> bool:
     """It may return the function that is meant."""
     return any(
         isinstance(n, ast.Return) and n.value is not None for n in ast.walk(one.function.node)
@@ -394,7 +398,9 @@ def unserializable(job: Job) -> Iterator[Finding]:
     the function.
     """
     scheduler = the_scheduler(job.project)
-    for one in _jobs(job) if scheduler is not None and scheduler.persistent is not None else ():
+    for one in (
+        _list_scheduled(job) if scheduler is not None and scheduler.persistent is not None else ()
+    ):
         first = None
         if one.call.args and one.method == "add_job":
             first = one.call.args[0]
@@ -426,7 +432,7 @@ def daylight_saving(job: Job) -> Iterator[Finding]:
     autumn.
     """
     scheduler = the_scheduler(job.project)
-    for one in _jobs(job) if one_cron(job) else ():
+    for one in _list_scheduled(job) if one_cron(job) else ():
         node = one.argument("trigger")
         given = {}
         for k in (node if isinstance(node, ast.Call) else one.call).keywords:
@@ -442,7 +448,7 @@ def daylight_saving(job: Job) -> Iterator[Finding]:
         if (
             hour in ("1", "2", "3", "01", "02", "03")
             and isinstance(zone, str)
-            and _changes(zone, int(hour))
+            and _has_clock_change(zone, int(hour))
         ):
             message = (
                 f"{int(hour)} o'clock in {zone} may be skipped at the clock change in spring, or"
@@ -454,10 +460,10 @@ def daylight_saving(job: Job) -> Iterator[Finding]:
 
 def one_cron(job: Job) -> bool:
     """Some place schedules it by cron."""
-    return any(one.trigger in ("cron", "CronTrigger") for one in _jobs(job))
+    return any(one.trigger in ("cron", "CronTrigger") for one in _list_scheduled(job))
 
 
-def _changes(zone: str, hour: int) -> bool:
+def _has_clock_change(zone: str, hour: int) -> bool:
     """Some day of this year has no such hour, or has it twice, as the machine's time zone data
     say.
     """

@@ -39,11 +39,11 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     return {
         **callables.ticks(tick, f"due_{facts.name}"),
         "version_4": is_version_4(project),
-        "decorator": _decorator(project, facts),
+        "decorator": _choose_decorator(project, facts),
     }
 
 
-def _decorator(project: Project, facts: Facts) -> str:
+def _choose_decorator(project: Project, facts: Facts) -> str:
     """The scheduler's decorator of jobs: `task` of flask_apscheduler, which has no `scheduled_job`
     of its own.
     """
@@ -85,9 +85,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     app = facts.app or Symbol("", "scheduler")
     options = [f'id="{facts.job}"', "coalesce=True", "misfire_grace_time=None"]
     if facts.trigger == "cron":
-        trigger = _cron(facts)
+        trigger = _write_cron(facts)
     else:
-        trigger = _interval(facts.every_s or 60)
+        trigger = _write_interval(facts.every_s or 60)
     decorator = call(f"@{app.name}.{facts.facts['decorator']}", [*trigger, *options])
     needed: list[Symbol | str] = [Symbol(app.module, app.name)]  # by name, as jobs are written
     return [
@@ -98,12 +98,12 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     ]
 
 
-def _interval(every_s: float) -> list[str]:
+def _write_interval(every_s: float) -> list[str]:
     """A tick every so often; a tenth of jitter keeps several hosts out of step."""
     return ['"interval"', f"seconds={seconds(every_s)}", f"jitter={max(1, int(every_s / 10))}"]
 
 
-def _cron(facts: Facts) -> list[str]:
+def _write_cron(facts: Facts) -> list[str]:
     zone = [f"timezone={source(facts.timezone)}"] if facts.timezone else []
     given = cron_trigger(facts.schedule or "")
     return ['"cron"', *(f"{name}={source(text)}" for name, text in given.items()), *zone]
@@ -121,11 +121,11 @@ def cron_trigger(schedule: str) -> dict[str, str]:
         if fields["month"] != "*" or fields[name] != "*"
     }
     if fields["day_of_week"] != "*":
-        given["day_of_week"] = _days(fields["day_of_week"])
+        given["day_of_week"] = _name_days(fields["day_of_week"])
     return given
 
 
-def _days(text: str) -> str:
+def _name_days(text: str) -> str:
     """Days of the week by name: APScheduler counts from Monday, cron from Sunday."""
     first, dash, last = text.partition("-")
     if dash:

@@ -23,7 +23,7 @@ class ArqBroker(RedisBroker):
     OWN_SERVER = False
     OF_JOBS = re.compile(r"arq:(job|in-progress|retry|result):.*")
 
-    def _jobs(self) -> list[str]:
+    def _list_jobs(self) -> list[str]:
         """The ids of the jobs that are there."""
         jobs = []
         for key in self.read_kinds():
@@ -31,9 +31,9 @@ class ArqBroker(RedisBroker):
                 jobs.append(key.removeprefix(_JOB))
         return jobs
 
-    def _waiting(self) -> Iterator[tuple[str, bytes]]:
+    def _list_waiting(self) -> Iterator[tuple[str, bytes]]:
         """(queue, id) of each of them."""
-        known = set(self._jobs())
+        known = set(self._list_jobs())
         for key, kind in self.read_kinds().items():
             members: Any = self.redis.call("ZRANGE", key, 0, -1) if kind == b"zset" else []
             for member in members:
@@ -41,20 +41,20 @@ class ArqBroker(RedisBroker):
                     yield key, member
 
     def count_waiting(self) -> int:
-        return len(self._jobs())
+        return len(self._list_jobs())
 
     def list_queues(self) -> list[str]:
-        return sorted({queue for queue, _ in self._waiting()})
+        return sorted({queue for queue, _ in self._list_waiting()})
 
     def remember_waiting(self) -> None:
         self.kept = []
-        for queue, member in self._waiting():
+        for queue, member in self._list_waiting():
             key = _JOB + member.decode("utf-8", "replace")
             data: Any = self.redis.call("GET", key)
             self.kept += [("SET", key, data), ("ZADD", queue, 1, member)]
 
     def lose_messages(self) -> None:
-        for queue, member in list(self._waiting()):
+        for queue, member in list(self._list_waiting()):
             self.redis.call("ZREM", queue, member)
         self.redis.pipeline(
             ("DEL", key) for key in self.read_kinds() if self.OF_JOBS.fullmatch(key)

@@ -28,7 +28,7 @@ def crontab(trigger: str, schedule: str | None, every_s: float | None) -> list[s
             divides = every.is_integer() and 60 % every == 0
             if not divides:
                 return None
-            return [f"second={_written(list(range(0, 60, int(every))))}"]
+            return [f"second={_write_numbers(list(range(0, 60, int(every))))}"]
     if trigger == "poller":
         fields = every_fields(every_s or 60.0)
     else:
@@ -44,10 +44,12 @@ def crontab(trigger: str, schedule: str | None, every_s: float | None) -> list[s
     given.setdefault("minute", list(range(60)))
     if "day_of_week" in given:
         given["day_of_week"] = sorted((day - 1) % 7 for day in given["day_of_week"])
-    return [f"{word}={_written(given[name])}" for name, word in _NAMES.items() if name in given]
+    return [
+        f"{word}={_write_numbers(given[name])}" for name, word in _NAMES.items() if name in given
+    ]
 
 
-def _written(numbers: list[int]) -> str:
+def _write_numbers(numbers: list[int]) -> str:
     """An integer, a set, or the set of a range where there are many."""
     if len(numbers) == 1:
         return str(numbers[0])

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 def find_record(project: Project, handler: Definition) -> Record | None:
     """The first record that is left after the last attempt, else of a permanent error."""
-    return next(_records(project, handler), None)
+    return next(_find_records(project, handler), None)
 
 
-def _records(project: Project, handler: Definition) -> Iterator[Record]:
+def _find_records(project: Project, handler: Definition) -> Iterator[Record]:
     yield from beside(project, handler, lambda clause: raises_retry(project, clause), RETRY)
     yield from by_count(project, handler, lambda part: JobTry(project, {}))
     for name, hook in job_hooks(project, handler):

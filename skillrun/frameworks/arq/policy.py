@@ -41,12 +41,12 @@ def max_tries(project: Project, entry: Entry) -> Any:
     """How often arq begins a job of this entry; an `Unknown` where it cannot be read."""
     if entry.kind == "cron" and "max_tries" not in entry.options:
         return UNKNOWN if entry.unread else 1  # arq/cron.py
-    return _value(project, entry, entry.option("max_tries"), MAX_TRIES)
+    return _read_value(project, entry, entry.option("max_tries"), MAX_TRIES)
 
 
 def timeout_s(project: Project, entry: Entry) -> Any:
     """After how long arq cancels it."""
-    return _value(project, entry, entry.option("timeout", "job_timeout"), TIMEOUT_S)
+    return _read_value(project, entry, entry.option("timeout", "job_timeout"), TIMEOUT_S)
 
 
 def keep_result_s(project: Project, entry: Entry) -> Any:
@@ -60,10 +60,10 @@ def keep_result_s(project: Project, entry: Entry) -> Any:
     forever = entry.option("keep_result_forever")
     if forever is not None and project.literal(*forever) is True:
         return float("inf")
-    return _value(project, entry, entry.option("keep_result"), KEEP_S)
+    return _read_value(project, entry, entry.option("keep_result"), KEEP_S)
 
 
-def _value(project: Project, entry: Entry, found: Found | None, default: float) -> Any:
+def _read_value(project: Project, entry: Entry, found: Found | None, default: float) -> Any:
     if found is None:
         if entry.unread:
             return UNKNOWN
@@ -85,7 +85,7 @@ def counted(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     return tuple(path for path in paths if path.clause is not None) or paths
 
 
-def _uncapped(backoff: Backoff, attempts: int) -> Backoff:
+def _drop_own_cap(backoff: Backoff, attempts: int) -> Backoff:
     """`(5, 15, 45)[job_try - 1]` ends with its list: that is no cap."""
     last = backoff.base_s * backoff.factor ** max(attempts - 2, 0)
     if backoff.cap_s == last:
@@ -104,13 +104,13 @@ class _Reader:
         self.entries = find_entries(self.project, self.handler)
         on = all(retries_on(self.project, entry) for entry in self.entries)
         paths = counted(find_retries(self.project, self.handler)) if on else ()
-        attempts = self._attempts(paths) if paths else 1
-        retried = self._paths(
+        attempts = self._count_attempts(paths) if paths else 1
+        retried = self._import_paths(
             name for path in paths if path.clause for name in path.clause.exceptions
         )
         if any(path.clause is not None and path.clause.bare for path in paths):
             retried = ("builtins:BaseException",)
-        limit = self._longest("time_limit_s", "timeout", "job_timeout", TIMEOUT_S)
+        limit = self._read_time_limit("time_limit_s", "timeout", "job_timeout", TIMEOUT_S)
         record = find_record(self.project, self.handler)
         self.sources["dead_letter"] = record.place if record else None
         self.sources["retried"] = paths[0].place if paths else None
@@ -118,7 +118,7 @@ class _Reader:
             max_attempts=attempts,
             backoff=self._backoff(paths, attempts),
             retried=retried,
-            not_retried=self._spared(),
+            not_retried=self._list_spared(),
             acks_late=True,
             reject_on_worker_lost=True,
             visibility_timeout_s=limit + IN_PROGRESS_S if limit is not None else None,
@@ -129,7 +129,7 @@ class _Reader:
             unknown=self.unknown,
         )
 
-    def _attempts(self, paths: tuple[Path, ...]) -> int:
+    def _count_attempts(self, paths: tuple[Path, ...]) -> int:
         """The handler's own bound where it has one, and never more than arq's."""
         most = self._most_tries()
         bounds = [path.bound if path.bound is not None else most for path in paths]
@@ -170,12 +170,14 @@ class _Reader:
             self.sources["max_attempts"] = chosen.place
         return most
 
-    def _longest(self, source: str, own: str, of_worker: str, default: float) -> float | None:
+    def _read_time_limit(
+        self, source: str, own: str, of_worker: str, default: float
+    ) -> float | None:
         self.sources[source] = None
         found: list[float] = []
         for entry in self.entries:
             option = entry.option(own, of_worker)
-            value = _value(self.project, entry, option, default)
+            value = _read_value(self.project, entry, option, default)
             if not is_known(value):
                 if option:
                     self.unknown[source] = place_of(option[1], option[0])
@@ -198,17 +200,17 @@ class _Reader:
             self.unknown["backoff"] = (unread or paths[-1]).place
             return Backoff("none")
         if read:
-            return _uncapped(read[0], attempts)
+            return _drop_own_cap(read[0], attempts)
         return Backoff("none")
 
-    def _spared(self) -> tuple[str, ...]:
+    def _list_spared(self) -> tuple[str, ...]:
         """Exceptions that a clause takes without a Retry."""
         found = clauses(self.project, self.handler)
-        return self._paths(
+        return self._import_paths(
             n for c in found if not raises_retry(self.project, c) for n in c.exceptions
         )
 
-    def _paths(self, names: Iterator[str]) -> tuple[str, ...]:
+    def _import_paths(self, names: Iterator[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(import_path(self.project, name) for name in names))
 
     def _read_serializer(self) -> str:

@@ -53,18 +53,20 @@ class JobTry(Tries):
 
 def find_retries(project: Project, handler: Definition) -> tuple[Path, ...]:
     """Every `Retry` that is raised on the handler's way, in order."""
-    return project.remember(("arq.retries", handler.dotted), lambda: tuple(_find(project, handler)))
+    return project.remember(
+        ("arq.retries", handler.dotted), lambda: tuple(_find_raised(project, handler))
+    )
 
 
-def _find(project: Project, handler: Definition) -> Iterator[Path]:
+def _find_raised(project: Project, handler: Definition) -> Iterator[Path]:
     for call in project.calls(handler, depth=_DEEP):
         if _is_raised(project, call):
-            yield _read(project, call)
+            yield _read_path(project, call)
     for decorator in decorators(project, handler):
         for node in (n for n in ast.walk(decorator.node) if isinstance(n, ast.Call)):
             inside = project.call_at(decorator.module, node)
             if _is_raised(project, inside):
-                yield replace(_read(project, inside), around=True)
+                yield replace(_read_path(project, inside), around=True)
 
 
 def _is_raised(project: Project, call: Call) -> bool:
@@ -93,7 +95,7 @@ def raises_retry(project: Project, clause: Handler) -> bool:
     return False
 
 
-def _read(project: Project, call: Call) -> Path:
+def _read_path(project: Project, call: Call) -> Path:
     tries = JobTry(project, {})
     bound, place, unread = bound_of(tries, call)
     return Path(call, call.in_except, _backoff(tries, call), bound, place, unread)

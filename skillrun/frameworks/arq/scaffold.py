@@ -123,7 +123,7 @@ def problems(facts: Facts) -> Iterator[str]:
 
 
 def _clock_problems(facts: Facts) -> Iterator[str]:
-    if facts.trigger == "event" or _crontab(facts) is not None:
+    if facts.trigger == "event" or _write_crontab(facts) is not None:
         return
     if facts.trigger == "cron":
         yield f"arq has no cron that means {facts.schedule!r}"
@@ -176,24 +176,24 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     text = render(
         "handler.py.jinja",
         facts,
-        needed=_needed(facts),
+        needed=_list_needed(facts),
         attempts_name=_attempts_name(facts),
         wait=longest_wait(facts.retries, 'ctx["job_try"] - 1'),
-        given=_given(facts),
+        given=_list_parameters(facts),
         publisher=facts.facts["publisher"],
         pool=facts.facts["pool"],
-        sent=_sent(facts),
+        sent=_list_arguments(facts),
         publishing=when_to_publish(facts),
         limits=_LIMITS if facts.dead_letter == "table" else "",
         left_out=left_out(facts) if clocked else "",
         clocked=clocked,
-        hours=_hours(facts),
+        hours=_name_zone(facts),
         **awaiting.names(facts),
     )
-    return [Module(facts.path, text), *_entries(facts)]
+    return [Module(facts.path, text), *_list_entries(facts)]
 
 
-def _entries(facts: Facts) -> Iterator[Entry]:
+def _list_entries(facts: Facts) -> Iterator[Entry]:
     """The function in the worker's list, and the tick in its cron jobs."""
     bounded, lists = facts.retries.bounded, facts.facts["lists"]
     attempts = _attempts_name(facts) if bounded else None
@@ -201,14 +201,16 @@ def _entries(facts: Facts) -> Iterator[Entry]:
     options = [f"max_tries={most}", *(["keep_result=0"] if facts.trigger != "event" else [])]
     yield lists["functions"].entry("func", facts.name, options, attempts)
     if facts.trigger != "event":
-        yield lists["cron_jobs"].entry("cron", facts.facts["tick"].name, _crontab(facts) or ())
+        yield lists["cron_jobs"].entry(
+            "cron", facts.facts["tick"].name, _write_crontab(facts) or ()
+        )
 
 
-def _crontab(facts: Facts) -> list[str] | None:
+def _write_crontab(facts: Facts) -> list[str] | None:
     return crontab(facts.trigger, facts.schedule, facts.every_s)
 
 
-def _hours(facts: Facts) -> str:
+def _name_zone(facts: Facts) -> str:
     """Whose hours the schedule means, where it names any."""
     if facts.trigger != "cron" or not facts.timezone or not names_hours(facts.schedule):
         return ""
@@ -222,7 +224,7 @@ def _attempts_name(facts: Facts) -> str:
     return f"{facts.name.upper()}_ATTEMPTS"
 
 
-def _needed(facts: Facts) -> list[Symbol | str]:
+def _list_needed(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
         "from typing import Any",
         facts.conventions.logger_import,
@@ -243,7 +245,7 @@ def _needed(facts: Facts) -> list[Symbol | str]:
     return needed
 
 
-def _given(facts: Facts) -> list[str]:
+def _list_parameters(facts: Facts) -> list[str]:
     """The handler's parameters: arq ends a call that lacks an argument without a record, so none
     must be given.
     """
@@ -252,7 +254,7 @@ def _given(facts: Facts) -> list[str]:
     return [f"{field.name}: Any = None" for field in facts.fields]
 
 
-def _sent(facts: Facts) -> list[str]:
+def _list_arguments(facts: Facts) -> list[str]:
     """The arguments of enqueue_job. A tick sends what is due once more; arq leaves out an id that
     is in use.
     """

@@ -36,11 +36,11 @@ OWN = frozenset(("_job_id", "_queue_name", "_defer_until", "_defer_by", "_expire
 def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place, in order of path and line."""
     return project.remember(
-        ("arq.sends", handler.dotted), lambda: order_sends(_find(project, handler))
+        ("arq.sends", handler.dotted), lambda: order_sends(_find_enqueueings(project, handler))
     )
 
 
-def _find(project: Project, handler: Definition) -> Iterator[Send]:
+def _find_enqueueings(project: Project, handler: Definition) -> Iterator[Send]:
     entries = find_entries(project, handler)
     for entry in entries:
         if entry.kind == "cron":
@@ -49,10 +49,10 @@ def _find(project: Project, handler: Definition) -> Iterator[Send]:
     for send, name in find_named_sends(project, handler):
         if name in names:
             yield send
-            yield from _ticks(project, send)
+            yield from _find_ticks(project, send)
 
 
-def _ticks(project: Project, send: Send) -> Iterator[Send]:
+def _find_ticks(project: Project, send: Send) -> Iterator[Send]:
     """The cron jobs that come to an enqueueing call: its own function, or one that calls that."""
     around = find_function(project, send)
     if around is None or send.in_tests or send.own:

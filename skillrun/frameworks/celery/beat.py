@@ -41,7 +41,7 @@ def find_schedule(project: Project, facts: Facts) -> Schedule | None:
     """
     for word in _SETTINGS:
         for module in project.modules_with(word):
-            target = next(_targets(module, word), None)
+            target = next(_list_targets(module, word), None)
             if target is not None and "test" not in module.path:
                 return Schedule(module.path, target)
     app = facts.app
@@ -50,7 +50,7 @@ def find_schedule(project: Project, facts: Facts) -> Schedule | None:
     return Schedule(app.path, f"{app.name}.conf.beat_schedule")
 
 
-def _targets(module: Module, word: str) -> Iterator[str]:
+def _list_targets(module: Module, word: str) -> Iterator[str]:
     """ "CELERY_BEAT_SCHEDULE", "app.conf.beat_schedule", or "app.conf.update(beat_schedule=)"."""
     for node in module.tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
@@ -74,14 +74,16 @@ def problems(facts: Facts) -> Iterator[str]:
 def entry(facts: Facts, task: str) -> Entry:
     """The entry that starts a task at each tick."""
     place: Schedule = facts.facts["beat"]
-    return Entry(place.path, place.target, _value(facts, task), source(facts.job), _imports(facts))
+    return Entry(
+        place.path, place.target, _write_entry(facts, task), source(facts.job), _list_imports(facts)
+    )
 
 
-def _value(facts: Facts, task: str) -> str:
-    return f'{{\n    "task": {source(task)},\n    "schedule": {_when(facts)},\n}}'
+def _write_entry(facts: Facts, task: str) -> str:
+    return f'{{\n    "task": {source(task)},\n    "schedule": {_write_schedule(facts)},\n}}'
 
 
-def _when(facts: Facts) -> str:
+def _write_schedule(facts: Facts) -> str:
     """Seconds for a poller, a crontab else: every field that differs from "any", which is crontab's
     default.
     """
@@ -95,7 +97,7 @@ def _when(facts: Facts) -> str:
     return f"crontab({', '.join(given)})"
 
 
-def _imports(facts: Facts) -> tuple[str, ...]:
+def _list_imports(facts: Facts) -> tuple[str, ...]:
     if facts.schedule is None:
         return ()
     return ("from celery.schedules import crontab",)

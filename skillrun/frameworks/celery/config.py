@@ -139,26 +139,26 @@ class _Reader:
 
     def read(self) -> Config:
         self._default_module()
-        for module in self._modules("config_from_object"):
-            self._objects(module)
-        for module in self._modules("Celery"):
-            self._constructors(module)
-        for module in self._modules("conf"):
-            self._conf(module)
+        for module in self._list_modules("config_from_object"):
+            self._read_config_objects(module)
+        for module in self._list_modules("Celery"):
+            self._read_constructors(module)
+        for module in self._list_modules("conf"):
+            self._read_conf(module)
         for word in ("config_from_envvar", "config_from_cmdline"):
-            for module in self._modules(word):
+            for module in self._list_modules(word):
                 self._unread_calls(module, word)
         return self.config
 
-    def _modules(self, word: str) -> Iterator[Module]:
+    def _list_modules(self, word: str) -> Iterator[Module]:
         """Test code configures apps of its own; it is left out."""
         return (module for module in self.project.modules_with(word) if not in_tests(module.path))
 
-    def _set(self, name: str, value: Any, module: Module, node: ast.AST) -> None:
+    def _set_option(self, name: str, value: Any, module: Module, node: ast.AST) -> None:
         self.config.settings[name] = Setting(value, place_of(module, node))
 
     def _set_from(self, name: str, node: ast.expr, module: Module) -> None:
-        self._set(name, self.project.literal(node, module), module, node)
+        self._set_option(name, self.project.literal(node, module), module, node)
 
     # celeryconfig.py is what the default loader reads when nothing else is named
 
@@ -168,18 +168,18 @@ class _Reader:
         if module is not None:
             self._names_of(module, module.tree, "")
 
-    def _objects(self, module: Module) -> None:
+    def _read_config_objects(self, module: Module) -> None:
         for node in ast.walk(module.tree):
             if (
                 isinstance(node, ast.Call)
-                and _method(node) == "config_from_object"
+                and _method_of(node) == "config_from_object"
                 and self._on_app(node, module)
             ):
-                namespace = self._argument(node, module, "namespace", 3) or ""
+                namespace = self._find_argument(node, module, "namespace", 3) or ""
                 if node.args:
-                    self._object(node.args[0], module, str(namespace))
+                    self._read_object(node.args[0], module, str(namespace))
 
-    def _argument(self, node: ast.Call, module: Module, name: str, position: int) -> Any:
+    def _find_argument(self, node: ast.Call, module: Module, name: str, position: int) -> Any:
         given = [k.value for k in node.keywords if k.arg == name] or node.args[
             position : position + 1
         ]
@@ -198,10 +198,10 @@ class _Reader:
             or not name.startswith(("flask", "self"))
         )
 
-    def _object(self, node: ast.expr, module: Module, namespace: str) -> None:
+    def _read_object(self, node: ast.expr, module: Module, namespace: str) -> None:
         literal = self.project.literal(node, module)
         if isinstance(literal, dict):
-            self._update(node, module, namespace)
+            self._take_update(node, module, namespace)
             return
         name = literal if isinstance(literal, str) else module.resolve(node)
         if name in ("django.conf:settings", "django.conf.settings"):
@@ -219,14 +219,14 @@ class _Reader:
             return True
         found = self.project.lookup(name)
         if found and found.definition and isinstance(found.definition.node, ast.ClassDef):
-            self._class(found.definition, namespace)
+            self._read_class(found.definition, namespace)
             return True
         if found and found.module and found.binding and isinstance(found.binding.value, ast.Dict):
-            self._update(found.binding.value, found.module, namespace)
+            self._take_update(found.binding.value, found.module, namespace)
             return True
         return False
 
-    def _class(self, definition: Definition, namespace: str) -> None:
+    def _read_class(self, definition: Definition, namespace: str) -> None:
         for ancestor in reversed(self.project.ancestors(definition.dotted)):
             found = self.project.definition(ancestor)
             if found and isinstance(found.node, ast.ClassDef):
@@ -245,7 +245,7 @@ class _Reader:
             setting = setting_name(name, namespace)
             value = bound[-1].value
             if setting and value is not None:
-                self._set(
+                self._set_option(
                     setting, self._bound_value(name, value, module, scope), module, bound[-1].node
                 )
 
@@ -256,10 +256,10 @@ class _Reader:
 
     # Celery(broker=..., ...)
 
-    def _constructors(self, module: Module) -> None:
+    def _read_constructors(self, module: Module) -> None:
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Call) and self._makes_app(node, module):
-                self._constructor(node, module)
+                self._read_constructor(node, module)
 
     def _makes_app(self, node: ast.Call, module: Module) -> bool:
         name = module.resolve(node.func)
@@ -268,20 +268,22 @@ class _Reader:
             "celery.app.base.Celery",
         )
 
-    def _constructor(self, node: ast.Call, module: Module) -> None:
+    def _read_constructor(self, node: ast.Call, module: Module) -> None:
         for keyword in node.keywords:
             if keyword.arg is None:
-                self._update(keyword.value, module, "")
+                self._take_update(keyword.value, module, "")
             elif keyword.arg == "config_source":
-                self._object(
-                    keyword.value, module, str(self._argument(node, module, "namespace", 99) or "")
+                self._read_object(
+                    keyword.value,
+                    module,
+                    str(self._find_argument(node, module, "namespace", 99) or ""),
                 )
             elif keyword.arg not in _CONSTRUCTOR_ONLY and not _is_none(keyword.value):
                 self._set_from(_CONSTRUCTOR.get(keyword.arg, keyword.arg), keyword.value, module)
 
     # app.conf.x = ..., app.conf["x"] = ..., app.conf.update(...)
 
-    def _conf(self, module: Module) -> None:
+    def _read_conf(self, module: Module) -> None:
         found = [
             n for n in ast.walk(module.tree) if isinstance(n, ast.Attribute) and n.attr == "conf"
         ]
@@ -300,7 +302,7 @@ class _Reader:
             if first.attr == "update":
                 self._update_call(second, module)
             elif first.attr == "setdefault" and len(second.args) == 2:
-                self._assigned(second.args[0], second.args[1], module)
+                self._take_assignment(second.args[0], second.args[1], module)
         elif (
             isinstance(first, ast.Attribute)
             and isinstance(second, ast.Assign)
@@ -312,16 +314,18 @@ class _Reader:
             and isinstance(second, ast.Assign)
             and first in second.targets
         ):
-            self._assigned(first.slice, second.value, module)
+            self._take_assignment(first.slice, second.value, module)
         elif isinstance(first, ast.Attribute):
-            self._below(first, around[1:], module)
+            self._take_inner_change(first, around[1:], module)
 
-    def _assigned(self, key: ast.expr, value: ast.expr, module: Module) -> None:
+    def _take_assignment(self, key: ast.expr, value: ast.expr, module: Module) -> None:
         name = self.project.literal(key, module)
         if isinstance(name, str):
             self._set_from(setting_name(name, "") or name, value, module)
 
-    def _below(self, node: ast.Attribute, around: list[ast.AST], module: Module) -> None:
+    def _take_inner_change(
+        self, node: ast.Attribute, around: list[ast.AST], module: Module
+    ) -> None:
         """`app.conf.beat_schedule["x"] = {...}` and `app.conf.beat_schedule.update({...})` add to a
         mapping.
         """
@@ -350,18 +354,18 @@ class _Reader:
         both: Any = UNKNOWN
         if isinstance(held, dict) and isinstance(added, dict):
             both = {**held, **added}
-        self._set(node.attr, both, module, node)
+        self._set_option(node.attr, both, module, node)
 
     def _update_call(self, node: ast.Call, module: Module) -> None:
         for argument in node.args:
-            self._update(argument, module, "")
+            self._take_update(argument, module, "")
         for keyword in node.keywords:
             if keyword.arg is None:
-                self._update(keyword.value, module, "")
+                self._take_update(keyword.value, module, "")
             else:
                 self._set_from(setting_name(keyword.arg, "") or keyword.arg, keyword.value, module)
 
-    def _update(self, node: ast.expr, module: Module, namespace: str) -> None:
+    def _take_update(self, node: ast.expr, module: Module, namespace: str) -> None:
         values = self.project.literal(node, module)
         if not isinstance(values, dict):
             self.config.unread.append(place_of(module, node))
@@ -369,11 +373,11 @@ class _Reader:
         for name, value in values.items():
             setting = setting_name(str(name), namespace)
             if setting:
-                self._set(setting, value, module, _key_node(node, name) or node)
+                self._set_option(setting, value, module, _key_node(node, name) or node)
 
     def _unread_calls(self, module: Module, word: str) -> None:
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call) and _method(node) == word:
+            if isinstance(node, ast.Call) and _method_of(node) == word:
                 self.config.unread.append(place_of(module, node))
 
 
@@ -456,7 +460,7 @@ def broker_transport(config: Config, use: FrameworkUse) -> str | None:
     return scheme or None
 
 
-def _method(node: ast.Call) -> str:
+def _method_of(node: ast.Call) -> str:
     if not isinstance(node.func, ast.Attribute):
         return ""
     return node.func.attr

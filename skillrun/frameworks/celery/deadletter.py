@@ -50,9 +50,9 @@ class _Finder:
         yield from self._on_failure()
         yield from self._max_retries_exceeded()
         yield from self._last_attempt_branch()
-        yield from self._errbacks()
+        yield from self._find_errbacks()
         yield from self._failure_receivers()
-        yield from self._rejected()
+        yield from self._find_dead_exchange()
 
     def permanent(self, retries: Retries) -> Iterator[Place]:
         """A clause of the handler itself that does not retry, and calls something named like a
@@ -63,7 +63,7 @@ class _Finder:
             if path.call and path.call.in_except:
                 retrying.add(path.call.in_except.node)
         for handler in self.project.handlers(self.task.handler):
-            record = self._record(handler.node.body, handler.module)
+            record = self._find_record(handler.node.body, handler.module)
             if (
                 record is not None
                 and handler.node not in retrying
@@ -71,35 +71,35 @@ class _Finder:
             ):
                 yield place_of(handler.module, record)
 
-    def _handlers(self) -> tuple[Handler, ...]:
+    def _list_handlers(self) -> tuple[Handler, ...]:
         return self.project.handlers(self.task.handler, depth=1)
 
     def _on_failure(self) -> Iterator[Place]:
         for owner in self.task.classes:
             for node in owner.node.body:
                 if isinstance(node, ast.FunctionDef) and node.name == "on_failure":
-                    record = self._record(node.body, owner.module)
+                    record = self._find_record(node.body, owner.module)
                     if record is not None:
                         yield place_of(owner.module, record)
 
     def _max_retries_exceeded(self) -> Iterator[Place]:
-        for handler in self._handlers():
+        for handler in self._list_handlers():
             named = any(name.endswith("MaxRetriesExceededError") for name in handler.exceptions)
             record = None
             if named:
-                record = self._record(handler.node.body, handler.module)
+                record = self._find_record(handler.node.body, handler.module)
             if record is not None:
                 yield place_of(handler.module, record)
 
     def _last_attempt_branch(self) -> Iterator[Place]:
-        for part in self._bodies():
+        for part in self._list_bodies():
             for node in ast.walk(part.node):
                 branch = _given_up(node) if isinstance(node, ast.If) else None
-                record = self._record(branch, part.module) if branch else None
+                record = self._find_record(branch, part.module) if branch else None
                 if record is not None:
                     yield place_of(part.module, record)
 
-    def _bodies(self) -> Iterator[Definition]:
+    def _list_bodies(self) -> Iterator[Definition]:
         yield from self.project.callables(self.task.handler)
         via = set()
         for call in self.project.calls(self.task.handler, depth=1):
@@ -107,7 +107,7 @@ class _Finder:
                 via.add(name)
         yield from (found for name in sorted(via) if (found := self.project.definition(name)))
 
-    def _errbacks(self) -> Iterator[Place]:
+    def _find_errbacks(self) -> Iterator[Place]:
         option = self.task.options.get("link_error")
         if option is not None:
             yield option.place
@@ -123,11 +123,11 @@ class _Finder:
 
     def _failure_receivers(self) -> Iterator[Place]:
         for receiver in receivers(self.project, self.task, "task_failure"):
-            record = self._record(receiver.node.body, receiver.module)
+            record = self._find_record(receiver.node.body, receiver.module)
             if record is not None:
                 yield place_of(receiver.module, record)
 
-    def _rejected(self) -> Iterator[Place]:
+    def _find_dead_exchange(self) -> Iterator[Place]:
         exchange = [
             *self.project.tree.search("dead-letter-exchange"),
             *self.project.tree.search("x-dead-letter-exchange"),
@@ -140,7 +140,7 @@ class _Finder:
                 if requeue is None or self.project.literal(requeue, call.module) is False:
                     yield place_of(call.module, call.node)
 
-    def _record(self, body: Iterable[ast.stmt], module: Module) -> ast.Call | None:
+    def _find_record(self, body: Iterable[ast.stmt], module: Module) -> ast.Call | None:
         """The first call that may leave a record behind."""
         return first_record(self.project, body, module)
 

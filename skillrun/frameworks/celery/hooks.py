@@ -48,8 +48,10 @@ def receivers(project: Project, task: Task, signal: str) -> Iterator[Definition]
         if in_tests(use.path):
             continue
         connect = _connect_call(use.module, use.node)
-        receiver = _receiver(project, use.module, use.node)
-        if receiver is not None and (connect is None or _hears(project, task, use.module, connect)):
+        receiver = _find_receiver(project, use.module, use.node)
+        if receiver is not None and (
+            connect is None or _hears_task(project, task, use.module, connect)
+        ):
             if connect is not None and any(keyword.arg == "sender" for keyword in connect.keywords):
                 yield receiver
             else:
@@ -65,7 +67,7 @@ def _connect_call(module: Module, node: ast.expr) -> ast.Call | None:
     return None
 
 
-def _hears(project: Project, task: Task, module: Module, connect: ast.Call) -> bool:
+def _hears_task(project: Project, task: Task, module: Module, connect: ast.Call) -> bool:
     """No sender, the task itself, or its name; what cannot be told is taken for another task."""
     sender = next((keyword.value for keyword in connect.keywords if keyword.arg == "sender"), None)
     if sender is None or (isinstance(sender, ast.Constant) and sender.value is None):
@@ -76,7 +78,7 @@ def _hears(project: Project, task: Task, module: Module, connect: ast.Call) -> b
     return name is not None and project.origin(name) == project.origin(task.handler.dotted)
 
 
-def _receiver(project: Project, module: Module, node: ast.expr) -> Definition | None:
+def _find_receiver(project: Project, module: Module, node: ast.expr) -> Definition | None:
     for above in list(module.parents(node))[:3]:
         if isinstance(above, ast.FunctionDef):
             return project.define(module, above)

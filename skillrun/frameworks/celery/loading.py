@@ -38,12 +38,12 @@ def find_loading(project: Project, facts: Facts) -> tuple[str, str] | None:
     else:
         path = (facts.use.app or "").partition(":")[0]
     app = project.module(path) if path else None
-    if app is None or facts.path in facts.use.task_modules or _discovers(app):
+    if app is None or facts.path in facts.use.task_modules or _discovers_tasks(app):
         return None
     return next(_in_settings(project), None) or _in_call(app)
 
 
-def _discovers(app: Module) -> bool:
+def _discovers_tasks(app: Module) -> bool:
     return any(
         isinstance(node, ast.Attribute) and node.attr == "autodiscover_tasks"
         for node in ast.walk(app.tree)
@@ -56,12 +56,12 @@ def _in_settings(project: Project) -> Iterator[tuple[str, str]]:
         module = None if is_aside(path) else project.module(path)
         for node in module.tree.body if module is not None else ():
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                target = _target(node.targets[0].id, node.value)
+                target = _find_target(node.targets[0].id, node.value)
                 if target is not None:
                     yield path, target
 
 
-def _target(name: str, value: ast.expr) -> str | None:
+def _find_target(name: str, value: ast.expr) -> str | None:
     if name in _NAMES and isinstance(value, ast.List | ast.Tuple):
         return name
     if not isinstance(value, ast.Dict):

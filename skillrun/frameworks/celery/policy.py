@@ -32,11 +32,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     retries = find_retries(project, task)
     sources: dict[str, Place | None] = {}
     unknown: dict[str, Place] = {}
-    attempts = _attempts(retries, sources, unknown, task)
-    backoff = _backoff(retries, sources, unknown, task)
+    attempts = _count_attempts(retries, sources, unknown, task)
+    backoff = _choose_backoff(retries, sources, unknown, task)
     timeout = visibility_timeout(task.config, use)
     if timeout.unknown:
-        unknown["visibility_timeout_s"] = timeout.place or _fallback(task)
+        unknown["visibility_timeout_s"] = timeout.place or _place_of_task(task)
     sources["visibility_timeout_s"] = timeout.place
     dead_letter = find_dead_letter(project, task, retries)
     sources |= {"retried": retries.paths[0].place if retries.paths else None}
@@ -55,11 +55,13 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
         not_retried=_import_paths(
             project, [name for path in retries.paths for name in path.spared]
         ),
-        acks_late=bool(_option(task, "acks_late", False, sources, unknown)),
-        reject_on_worker_lost=bool(_option(task, "reject_on_worker_lost", False, sources, unknown)),
+        acks_late=bool(_read_option(task, "acks_late", False, sources, unknown)),
+        reject_on_worker_lost=bool(
+            _read_option(task, "reject_on_worker_lost", False, sources, unknown)
+        ),
         visibility_timeout_s=timeout.seconds,
-        time_limit_s=_number(_option(task, "time_limit", None, sources, unknown)),
-        serializer=str(_option(task, "serializer", "json", sources, unknown)),
+        time_limit_s=_read_number(_read_option(task, "time_limit", None, sources, unknown)),
+        serializer=str(_read_option(task, "serializer", "json", sources, unknown)),
         dead_letter=dead_letter.exhausted
         if retries.paths
         else dead_letter.exhausted or dead_letter.permanent,
@@ -68,7 +70,7 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     )
 
 
-def _attempts(
+def _count_attempts(
     retries: Retries, sources: dict[str, Place | None], unknown: dict[str, Place], task: Task
 ) -> int | None:
     """Runs including the first: the most that any way allows. An unreadable limit is named and
@@ -93,7 +95,7 @@ def _attempts(
     return (most.max_retries if most else 3) + 1
 
 
-def _backoff(
+def _choose_backoff(
     retries: Retries, sources: dict[str, Place | None], unknown: dict[str, Place], task: Task
 ) -> Backoff:
     """The slowest readable wait of all ways."""
@@ -119,7 +121,7 @@ def _last_wait(path: Path) -> float:
     return sum(path.backoff.delays(min(max(retries, 1), 50)))
 
 
-def _option(
+def _read_option(
     task: Task, name: str, default: Any, sources: dict[str, Place | None], unknown: dict[str, Place]
 ) -> Any:
     key = f"{name}_s" if name == "time_limit" else name
@@ -127,17 +129,17 @@ def _option(
     sources[key] = task.place(name)
     if is_known(value):
         return value
-    unknown[key] = task.place(name) or _fallback(task)
+    unknown[key] = task.place(name) or _place_of_task(task)
     if value.default is not None:
         return value.default
     return default
 
 
-def _fallback(task: Task) -> Place:
+def _place_of_task(task: Task) -> Place:
     return task.registered or Place(task.handler.path, task.handler.line)
 
 
-def _number(value: Any) -> float | None:
+def _read_number(value: Any) -> float | None:
     if not isinstance(value, int | float):
         return None
     return float(value)

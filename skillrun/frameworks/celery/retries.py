@@ -116,7 +116,7 @@ class _Reader:
             backoff_place=backoff_place,
             spared=(
                 *self._exceptions(self.task.options.get("dont_autoretry_for")),
-                *self._swallowed(),
+                *self._list_swallowed(),
             ),
         )
 
@@ -155,7 +155,7 @@ class _Reader:
             backoff = Backoff("fixed", float(delay))
         return backoff, self.task.place(place)
 
-    def _swallowed(self) -> tuple[str, ...]:
+    def _list_swallowed(self) -> tuple[str, ...]:
         """Exceptions that a clause around the whole body keeps from the wrapper."""
         node = next(iter(self.project.callables(self.task.handler)), None)
         if node:
@@ -194,7 +194,7 @@ class _Reader:
     def explicit(self) -> Iterator[Path]:
         for call in self.calls:
             if self._is_retry(call):
-                yield self._explicit(call)
+                yield self._read_explicit(call)
 
     def _is_retry(self, call: Call) -> bool:
         func = call.node.func
@@ -208,7 +208,7 @@ class _Reader:
             bool(call.via) and func.value.id in ("self", "task")
         )
 
-    def _explicit(self, call: Call) -> Path:
+    def _read_explicit(self, call: Call) -> Path:
         max_retries, max_place = self._explicit_max(call)
         backoff, backoff_place = self._explicit_backoff(call)
         clause = call.in_except
@@ -223,9 +223,9 @@ class _Reader:
             max_place=max_place,
             backoff=backoff,
             backoff_place=backoff_place,
-            conditional=self._conditional(call),
+            conditional=self._is_conditional(call),
             call=call,
-            spared=tuple(short(n) for n in _earlier(self.project, call)),
+            spared=tuple(short(n) for n in _list_taken_before(self.project, call)),
         )
 
     def _explicit_max(self, call: Call) -> tuple[Any, Place | None]:
@@ -240,7 +240,7 @@ class _Reader:
             else:
                 value = self.project.literal(node, call.module)
             place = place_of(call.module, node)
-        guard = self._guard(call)
+        guard = self._find_guard(call)
         if guard is not None and is_known(value) and (value is None or guard[0] < value):
             return guard
         return value, place
@@ -260,7 +260,7 @@ class _Reader:
         self.countdown.random = False
         return self.countdown.backoff(node, call.module), place_of(call.module, node)
 
-    def _conditional(self, call: Call) -> bool:
+    def _is_conditional(self, call: Call) -> bool:
         """An `if` between the clause (or the function) and the call decides, other than by counting
         retries.
         """
@@ -288,7 +288,7 @@ class _Reader:
             self.countdown.is_retries(n) for n in ast.walk(test) if isinstance(n, ast.expr)
         )
 
-    def _guard(self, call: Call) -> tuple[int, Place] | None:
+    def _find_guard(self, call: Call) -> tuple[int, Place] | None:
         """The largest number of retries that a comparison with `request.retries` lets through."""
         for test, holds in tests_before(call.module, call.node):
             limit = count_let_through(test, holds, self.countdown.is_retries)
@@ -304,7 +304,7 @@ def _is_docstring(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
-def _earlier(project: Project, call: Call) -> tuple[str, ...]:
+def _list_taken_before(project: Project, call: Call) -> tuple[str, ...]:
     """Exceptions that earlier clauses of the same `try` take away, and those of `try` blocks inside
     its body.
     """
@@ -314,10 +314,13 @@ def _earlier(project: Project, call: Call) -> tuple[str, ...]:
     block = next((n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try)), None)
     before = block.handlers[: block.handlers.index(clause.node)] if block else []
     return tuple(
-        n for c in before if not _retries(c) for n in project.handler(clause.module, c).exceptions
+        n
+        for c in before
+        if not _asks_for_retry(c)
+        for n in project.handler(clause.module, c).exceptions
     )
 
 
-def _retries(clause: ast.ExceptHandler) -> bool:
+def _asks_for_retry(clause: ast.ExceptHandler) -> bool:
     calls = (n.func for n in ast.walk(clause) if isinstance(n, ast.Call))
     return any(isinstance(func, ast.Attribute) and func.attr == "retry" for func in calls)

@@ -125,7 +125,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         needed.append("from celery import Task")
     if facts.trigger != "event":
         needed.append("from collections.abc import Iterable")
-    if facts.retries.bounded and facts.retries.jitter and not _automatic(facts):
+    if facts.retries.bounded and facts.retries.jitter and not _fits_own_options(facts):
         needed.append("import random")
     if shared:
         needed.append("from celery import shared_task")
@@ -138,9 +138,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         facts,
         needed=needed,
         base=base,
-        auto=_automatic(facts),
+        auto=_fits_own_options(facts),
         wait=longest_wait(facts.retries, "self.request.retries"),
-        attempt=facts.retries.bounded and not _automatic(facts),
+        attempt=facts.retries.bounded and not _fits_own_options(facts),
         decorator="shared_task" if shared or facts.app is None else f"{facts.app.name}.task",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "self.correlation_id()")],
         publishing=when_to_publish(facts),
@@ -151,10 +151,10 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         entry = [beat.entry(facts, f"{facts.module}.tick_{facts.name}")]
     else:
         entry = []
-    return [Module(facts.path, text), *entry, *_loading(facts)]
+    return [Module(facts.path, text), *entry, *_load_module(facts)]
 
 
-def _loading(facts: Facts) -> list[Piece]:
+def _load_module(facts: Facts) -> list[Piece]:
     """A module of its own is named where the app names the modules that a worker loads."""
     if facts.facts["loading"] is None:
         return []
@@ -162,7 +162,7 @@ def _loading(facts: Facts) -> list[Piece]:
     return [Entry(path, target, source(facts.module))]
 
 
-def _automatic(facts: Facts) -> bool:
+def _fits_own_options(facts: Facts) -> bool:
     """Whether Celery's own options can say the waits: whole seconds that double."""
     retries = facts.retries
     whole = float(retries.base_s).is_integer() and retries.base_s > 0

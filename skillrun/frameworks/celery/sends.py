@@ -59,16 +59,16 @@ _SCHEDULED_MODELS = (
 def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that enqueues or schedules the handler."""
     key = ("celery.sends", use.app, handler.path, handler.name)
-    return project.remember(key, lambda: order_sends(_find(project, use, handler)))
+    return project.remember(key, lambda: order_sends(_find_all(project, use, handler)))
 
 
-def _find(project: Project, use: FrameworkUse, handler: Definition) -> list[Send]:
+def _find_all(project: Project, use: FrameworkUse, handler: Definition) -> list[Send]:
     task = read_task(project, use, handler)
     every = list(_find_named(project, task))
     if not is_sent_by_others(every):
         every += _handed_on(project, task)
     if not any(send.kind == "schedule" for send in every):
-        every += _ticks(project, use, every)
+        every += _find_ticks(project, use, every)
     return every
 
 
@@ -80,7 +80,7 @@ def _find_named(project: Project, task: Task) -> Iterator[Send]:
                 yield replace(send, own=own)
     for name in names_of(task):
         yield from _by_name(project, name)
-    yield from _fixtures(project, names_of(task))
+    yield from _find_fixtures(project, names_of(task))
 
 
 def _registered_names(project: Project, task: Task) -> Iterator[str]:
@@ -102,10 +102,10 @@ def _handed_on(project: Project, task: Task) -> Iterator[Send]:
         if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(
             use.path
         ):
-            yield _send("enqueue", use.module, use.node, "handed on as a value")
+            yield _make_send("enqueue", use.module, use.node, "handed on as a value")
 
 
-def _ticks(project: Project, use: FrameworkUse, enqueued: list[Send]) -> Iterator[Send]:
+def _find_ticks(project: Project, use: FrameworkUse, enqueued: list[Send]) -> Iterator[Send]:
     """Schedules of another task that enqueues this one: by itself, or by the function that does."""
     for send in enqueued:
         if send.in_tests or send.own:
@@ -146,8 +146,8 @@ def _by_object(project: Project, use: Use) -> Iterator[Send]:
     if above.attr in PUBLISHING:
         yield _read_publish(project, use.module, above)
     elif above.attr in _SIGNATURES:
-        signature = _send("enqueue", use.module, above, _SIGNATURES[above.attr])
-        yield _scheduled(use.module, above) or signature
+        signature = _make_send("enqueue", use.module, above, _SIGNATURES[above.attr])
+        yield _read_periodic_task(use.module, above) or signature
     elif above.attr == "name":
         yield from _named_by(use.module, above)
 
@@ -155,7 +155,7 @@ def _by_object(project: Project, use: Use) -> Iterator[Send]:
 def _read_publish(project: Project, module: Module, method: ast.Attribute) -> Send:
     """`task.delay(...)`, `task.apply_async(...)`, or `on_commit(partial(task.delay, ...))`."""
     send = replace(
-        _send("enqueue", module, method, PUBLISHING[method.attr]),
+        _make_send("enqueue", module, method, PUBLISHING[method.attr]),
         via=method.attr,
         waits_for_commit=method.attr.endswith("_on_commit"),
     )
@@ -206,7 +206,7 @@ def _is_partial_for_on_commit(module: Module, call: ast.Call, method: ast.Attrib
     return isinstance(above, ast.Call) and last_word(above.func) == "on_commit"
 
 
-def _scheduled(module: Module, node: ast.expr) -> Send | None:
+def _read_periodic_task(module: Module, node: ast.expr) -> Send | None:
     """A signature handed to `add_periodic_task`."""
     for above in module.parents(node):
         if isinstance(above, ast.stmt):
@@ -216,7 +216,7 @@ def _scheduled(module: Module, node: ast.expr) -> Send | None:
             and isinstance(above.func, ast.Attribute)
             and above.func.attr == "add_periodic_task"
         ):
-            return _send("schedule", module, above, "add_periodic_task(...)")
+            return _make_send("schedule", module, above, "add_periodic_task(...)")
     return None
 
 
@@ -232,25 +232,25 @@ def _named_by(module: Module, node: ast.expr) -> Iterator[Send]:
     """What a task's name is used for, at the place where it stands."""
     above = next(module.parents(node), None)
     if isinstance(above, ast.Dict):
-        yield from _entry(module, above, node)
+        yield from _read_beat_entry(module, above, node)
     elif isinstance(above, ast.keyword) and above.arg in ("task", "name"):
         call = next(module.parents(above), None)
         word = last_word(call.func) if isinstance(call, ast.Call) else ""
         if above.arg == "task" and word in _SCHEDULED_MODELS:
-            yield _send("schedule", module, node, f"{word}(task=...)")
+            yield _make_send("schedule", module, node, f"{word}(task=...)")
         elif word in _BY_NAME:
-            yield _send("enqueue", module, node, f"{word}({_quoted(node)})")
+            yield _make_send("enqueue", module, node, f"{word}({_quote_text(node)})")
     elif (
         isinstance(above, ast.Call)
         and above.args[:1] == [node]
         and last_word(above.func) in _BY_NAME
     ):
-        yield _scheduled(module, node) or _send(
-            "enqueue", module, node, f"{last_word(above.func)}({_quoted(node)})"
+        yield _read_periodic_task(module, node) or _make_send(
+            "enqueue", module, node, f"{last_word(above.func)}({_quote_text(node)})"
         )
 
 
-def _entry(module: Module, entry: ast.Dict, node: ast.expr) -> Iterator[Send]:
+def _read_beat_entry(module: Module, entry: ast.Dict, node: ast.expr) -> Iterator[Send]:
     """`{"task": "shop.tasks.send", "schedule": ...}` inside a beat schedule."""
     keys = {}
     for key, value in zip(entry.keys, entry.values, strict=True):
@@ -258,7 +258,7 @@ def _entry(module: Module, entry: ast.Dict, node: ast.expr) -> Iterator[Send]:
             keys[key.value] = value
     if keys.get("task") is not node or "schedule" not in keys:
         return
-    yield _send("schedule", module, node, f"beat_schedule[{_entry_name(module, entry)!r}]")
+    yield _make_send("schedule", module, node, f"beat_schedule[{_entry_name(module, entry)!r}]")
 
 
 def _entry_name(module: Module, entry: ast.Dict) -> str:
@@ -276,7 +276,7 @@ def _entry_name(module: Module, entry: ast.Dict) -> str:
     return "..."
 
 
-def _fixtures(project: Project, names: tuple[str, ...]) -> Iterator[Send]:
+def _find_fixtures(project: Project, names: tuple[str, ...]) -> Iterator[Send]:
     """django-celery-beat rows that ship as JSON fixtures."""
     for name in names:
         for path in project.tree.search(name, ".json"):
@@ -287,21 +287,21 @@ def _fixtures(project: Project, names: tuple[str, ...]) -> Iterator[Send]:
                 if f'"{name}"' in line:
                     yield Send(
                         "schedule",
-                        _place(path, number, line),
+                        _place_at(path, number, line),
                         "django_celery_beat fixture",
                         in_tests(path),
                     )
 
 
-def _place(path: str, line: int, text: str) -> Place:
+def _place_at(path: str, line: int, text: str) -> Place:
     return Place(path, line, text.strip())
 
 
-def _send(kind: str, module: Module, node: ast.AST, how: str) -> Send:
+def _make_send(kind: str, module: Module, node: ast.AST, how: str) -> Send:
     return Send(kind, place_of(module, node), how, in_tests(module.path))
 
 
-def _quoted(node: ast.expr) -> str:
+def _quote_text(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return repr(node.value)
     return ast.unparse(node)

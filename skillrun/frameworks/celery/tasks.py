@@ -175,7 +175,7 @@ def _registered_argument(
     `app.register_task(C())`.
     """
     maker = call.func.func if isinstance(call.func, ast.Call) else call.func
-    is_maker = is_task_decorator(project, use, maker, module) or _registers(
+    is_maker = is_task_decorator(project, use, maker, module) or _is_registering(
         project, use, call.func, module
     )
     argument = None
@@ -211,7 +211,7 @@ def _is_named_like_app(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id in ("app", "celery", "celery_app", "capp")
 
 
-def _registers(project: Project, use: FrameworkUse, node: ast.expr, module: Module) -> bool:
+def _is_registering(project: Project, use: FrameworkUse, node: ast.expr, module: Module) -> bool:
     name = module.resolve(node) or ""
     owner, _, last = name.rpartition(".")
     return last in ("register_task", "register") and is_app(
@@ -239,7 +239,7 @@ class _Reader:
         self._from_config()
         if self.task.handler.is_class:
             self._from_classes(self.task.handler)
-            self.task.registered = self._registration()
+            self.task.registered = self._find_registration()
         else:
             self._from_decorators()
         self._from_annotations()
@@ -255,7 +255,7 @@ class _Reader:
         handler = self.task.handler
         for node in handler.decorators:
             if is_task_decorator(self.project, self.use, node, handler.module):
-                self._registered(node, handler.module)
+                self._note_registration(node, handler.module)
                 return
         for node in handler.decorators:
             if self._is_wrapper(node, handler.module):
@@ -264,7 +264,7 @@ class _Reader:
                 return
         self._from_call()
 
-    def _registered(self, node: ast.expr, module: Module) -> None:
+    def _note_registration(self, node: ast.expr, module: Module) -> None:
         self.task.registered = place_of(module, node)
         keywords = node.keywords if isinstance(node, ast.Call) else []
         base = next((k.value for k in keywords if k.arg == "base"), None) or self._app_base()
@@ -272,9 +272,9 @@ class _Reader:
             self._from_base(base, module)
         for keyword in keywords:
             if keyword.arg is None:
-                self._spread(keyword.value, module)
+                self._take_spread(keyword.value, module)
             elif keyword.arg != "base":
-                self._set(keyword.arg, keyword.value, module)
+                self._set_option(keyword.arg, keyword.value, module)
 
     def _app_base(self) -> ast.expr | None:
         """`Celery(task_cls=...)`: the base of every task; read only where it names a class of the
@@ -312,9 +312,9 @@ class _Reader:
             for name, bound in owner.module.bindings(owner.node).items():
                 value = bound[-1].value
                 if name in DEFAULTS and value is not None:
-                    self._set(name, value, owner.module)
+                    self._set_option(name, value, owner.module)
 
-    def _spread(self, node: ast.expr, module: Module) -> None:
+    def _take_spread(self, node: ast.expr, module: Module) -> None:
         """`**options`."""
         values = self.project.literal(node, module)
         found = self._dict_node(node, module)
@@ -325,7 +325,7 @@ class _Reader:
             inner, holder = found
             for key, value in zip(inner.keys, inner.values, strict=True):
                 if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                    self._set(key.value, value, holder)
+                    self._set_option(key.value, value, holder)
             return
         for name, value in values.items():
             self.task.options[str(name)] = Option(value, place_of(module, node))
@@ -342,7 +342,7 @@ class _Reader:
             return (value, found.module)
         return None
 
-    def _set(self, name: str, node: ast.expr, module: Module) -> None:
+    def _set_option(self, name: str, node: ast.expr, module: Module) -> None:
         value = self.project.literal(node, module)
         if value is None and name in _FROM_CONFIG:
             return  # None means: as configured
@@ -368,15 +368,15 @@ class _Reader:
                 continue
             maker = above.func
             if is_task_decorator(self.project, self.use, maker, use.module):
-                self._registered(maker if isinstance(maker, ast.Call) else above, use.module)
+                self._note_registration(maker if isinstance(maker, ast.Call) else above, use.module)
                 return
 
-    def _registration(self) -> Place | None:
+    def _find_registration(self) -> Place | None:
         """`app.register_task(SendReceipt())`."""
         name = self.task.handler.dotted
         for use in self.project.uses(name):
             for above in list(use.module.parents(use.node))[:2]:
-                if isinstance(above, ast.Call) and _registers(
+                if isinstance(above, ast.Call) and _is_registering(
                     self.project, self.use, above.func, use.module
                 ):
                     return place_of(use.module, above)
@@ -392,7 +392,7 @@ class _Reader:
         if not isinstance(setting.value, dict):
             self.task.unread.append(setting.place)
             return
-        for name, values in _annotations(setting, names_of(self.task)):
+        for name, values in _list_annotations(setting, names_of(self.task)):
             if not isinstance(values, dict):
                 self.task.unread.append(setting.place)
                 continue
@@ -402,7 +402,7 @@ class _Reader:
             assert name
 
 
-def _annotations(setting: Setting, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+def _list_annotations(setting: Setting, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     for name in ("*", *names):
         if name in setting.value:
             yield name, setting.value[name] if is_known(setting.value[name]) else UNKNOWN

@@ -109,7 +109,7 @@ def find_bound(
     return least[0], least[1], unread
 
 
-def _parts(test: ast.expr, holds: bool) -> list[ast.expr]:
+def _split_condition(test: ast.expr, holds: bool) -> list[ast.expr]:
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) and holds:
         return test.values
     return [test]

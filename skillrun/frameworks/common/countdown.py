@@ -199,23 +199,23 @@ def recognise(delays: Sequence[float]) -> tuple[str, float, float, float | None]
     exponential.
     """
     first, second, last = delays[0], delays[1], delays[-1]
-    if all(_near(delay, first) for delay in delays):
+    if all(_is_near(delay, first) for delay in delays):
         return "fixed", first, 1.0, None
     if first <= 0 or second <= first:
         return None
     factor = second / first
-    capped = _near(delays[-2], last)
+    capped = _is_near(delays[-2], last)
     expected = [first * factor**n for n in range(len(delays))]
     if capped:
         wanted = [min(value, last) for value in expected]
     else:
         wanted = expected
-    if not all(_near(have, want) for have, want in zip(delays, wanted, strict=True)):
+    if not all(_is_near(have, want) for have, want in zip(delays, wanted, strict=True)):
         return None
     return "exponential", first, factor, last if capped else None
 
 
-def _near(left: float, right: float) -> bool:
+def _is_near(left: float, right: float) -> bool:
     return abs(left - right) <= 1e-6 * max(1.0, abs(left), abs(right))
 
 

@@ -37,7 +37,7 @@ def read_fields(schedule: str) -> dict[str, str] | None:
     texts = _NAMED.get(schedule, schedule).lower().split()
     if len(texts) != len(FIELDS):
         return None
-    made = {name: _field(name, text) for name, text in zip(FIELDS, texts, strict=True)}
+    made = {name: _read_field(name, text) for name, text in zip(FIELDS, texts, strict=True)}
     if None not in made.values():
         return {name: text for name, text in made.items() if text is not None}
     return None
@@ -73,32 +73,32 @@ def every_fields(seconds: float) -> dict[str, str] | None:
 
 def numbers_in(name: str, text: str) -> list[int]:
     """The numbers of a field as `read_fields` gives it, in order: all of them for "*"."""
-    return sorted({number for part in text.split(",") for number in _numbers(name, part)})
+    return sorted({number for part in text.split(",") for number in _list_numbers(name, part)})
 
 
-def _field(name: str, text: str) -> str | None:
+def _read_field(name: str, text: str) -> str | None:
     if text in ("*", "?"):
         return "*"
     if name != "day_of_week" and _PLAIN.fullmatch(text):
         return text
     found: set[int] = set()
     for part in text.split(","):
-        numbers = list(_numbers(name, part))
+        numbers = list(_list_numbers(name, part))
         if not numbers:
             return None
         found.update(numbers)
     return _written(sorted(found))
 
 
-def _numbers(name: str, part: str) -> Iterator[int]:
+def _list_numbers(name: str, part: str) -> Iterator[int]:
     low, high = _RANGES[name]
     match = _PART.fullmatch(part)
     if match is None:
         return
-    first = low if match["any"] else _number(name, match["low"])
+    first = low if match["any"] else _read_number(name, match["low"])
     given = match["high"] or (None if match["any"] or match["step"] else match["low"])
     if given:
-        last = _number(name, given)
+        last = _read_number(name, given)
     elif name == "day_of_week":
         last = 6
     else:
@@ -109,7 +109,7 @@ def _numbers(name: str, part: str) -> Iterator[int]:
     yield from (number % 7 for number in numbers) if name == "day_of_week" else numbers
 
 
-def _number(name: str, word: str) -> int | None:
+def _read_number(name: str, word: str) -> int | None:
     words = {"month": _MONTHS, "day_of_week": DAYS}.get(name, ())
     if word in words:
         return words.index(word) + _RANGES[name][0]

@@ -29,7 +29,7 @@ Left = Callable[[ast.stmt], bool]
 """Whether a statement is itself the way to another run, and so no record."""
 
 
-def _nothing(statement: ast.stmt) -> bool:
+def _does_nothing(statement: ast.stmt) -> bool:
     return False
 
 
@@ -38,7 +38,7 @@ def beside(
     handler: Definition,
     is_again: Callable[[Handler], bool],
     way: Collection[str] = (),
-    left: Left = _nothing,
+    left: Left = _does_nothing,
 ) -> Iterator[Record]:
     """In a clause that leads to another run, and in one around it that takes what it raises
     instead.
@@ -61,13 +61,13 @@ def by_count(
     project: Project,
     handler: Definition,
     tries: Callable[[Definition], Tries],
-    left: Left = _nothing,
+    left: Left = _does_nothing,
 ) -> Iterator[Record]:
     """In a branch that the number of the try decides."""
     for part in bodies(project, handler):
         counted = tries(part)
         for node in ast.walk(part.node):
-            if isinstance(node, ast.If) and _asks(counted, node.test, part.module):
+            if isinstance(node, ast.If) and _asks_tries(counted, node.test, part.module):
                 yield from kept(project, [node], part.module, "by the number of the try", left)
 
 
@@ -78,24 +78,26 @@ def in_clauses(project: Project, handler: Definition) -> Iterator[Record]:
 
 
 def kept(
-    project: Project, body: Iterable[ast.stmt], module: Module, how: str, left: Left = _nothing
+    project: Project, body: Iterable[ast.stmt], module: Module, how: str, left: Left = _does_nothing
 ) -> Iterator[Record]:
     """The first call of some statements that may leave a record."""
-    record = first_record(project, [step for step in _steps(body) if not left(step)], module)
+    record = first_record(
+        project, [step for step in _list_statements(body) if not left(step)], module
+    )
     if record is not None:
         yield Record(place_of(module, record), how)
 
 
-def _asks(tries: Tries, test: ast.expr, module: Module) -> bool:
+def _asks_tries(tries: Tries, test: ast.expr, module: Module) -> bool:
     return any(isinstance(node, ast.expr) and tries.counts(node, module) for node in ast.walk(test))
 
 
-def _steps(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+def _list_statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements of all branches but what is raised: building an exception leaves nothing."""
     for statement in body:
         inner = [getattr(statement, name, []) for name in ("body", "orelse", "finalbody")]
         if isinstance(statement, ast.If | ast.For | ast.AsyncFor | ast.While | ast.Try):
             for block in inner:
-                yield from _steps(block)
+                yield from _list_statements(block)
         elif not isinstance(statement, ast.Raise):
             yield statement

@@ -24,23 +24,23 @@ def imports(project: Project, start: str, target: str) -> bool:
             return True
         module = project.module(path)
         around = []
-        for name in _packages(path):
+        for name in _list_packages(path):
             if name in project.tree.files:
                 around.append(name)
-        for found in (*around, *(_imported(project, module) if module is not None else ())):
+        for found in (*around, *(_list_imported(project, module) if module is not None else ())):
             if found not in seen:
                 seen.add(found)
                 waiting.append(found)
     return target in seen
 
 
-def _packages(path: str) -> list[str]:
+def _list_packages(path: str) -> list[str]:
     """The `__init__.py` of each package that a file lies in: importing it imports them."""
     parts = path.split("/")[:-1]
     return ["/".join([*parts[:length], "__init__.py"]) for length in range(1, len(parts) + 1)]
 
 
-def _imported(project: Project, module: Module) -> Iterator[str]:
+def _list_imported(project: Project, module: Module) -> Iterator[str]:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

@@ -56,17 +56,17 @@ def _cache_get_then_set(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
         if "cache" not in owner.lower() and "redis" not in owner.lower():
             continue
         key = (owner, ast.unparse(call.node.args[0]) if call.node.args else "")
-        if _takes(call, word):
+        if _takes_key(call, word):
             taken.add(key)
         elif key in taken:
             continue  # whoever comes here has the key: nobody else looks and writes
-        elif word in ("get", "exists", "has_key") and _decides(call):
+        elif word in ("get", "exists", "has_key") and _decides_branch(call):
             looked[key] = call
         elif (
             word in ("set", "setex")
             and key in looked
             and "nx" not in call.keywords
-            and _marks(call)
+            and _writes_mark(call)
         ):
             message = (
                 f"{word} follows {looked[key].origin.rpartition('.')[2]} of the"
@@ -76,15 +76,15 @@ def _cache_get_then_set(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
             yield tell(job, "check-then-act", Severity.WARNING, call_place(call), message, hint)
 
 
-def _takes(call: Call, word: str) -> bool:
+def _takes_key(call: Call, word: str) -> bool:
     """`if not redis.set(key, token, nx=True, px=...)`: one of two deliveries gets the key, the
     other is turned away.
     """
     alone = word in ("add", "setnx") or (word == "set" and "nx" in call.keywords)
-    return alone and _decides(call)
+    return alone and _decides_branch(call)
 
 
-def _decides(call: Call) -> bool:
+def _decides_branch(call: Call) -> bool:
     """It stands in the condition of an `if`: what was found decides what is done."""
     below: ast.AST = call.node
     for above in call.module.parents(call.node):
@@ -96,7 +96,7 @@ def _decides(call: Call) -> bool:
     return False
 
 
-def _marks(call: Call) -> bool:
+def _writes_mark(call: Call) -> bool:
     """What is written is a mere mark; a computed value fills a cache, and may be written twice."""
     value = call.argument(1, "value")
     return isinstance(value, ast.Constant)
@@ -105,7 +105,7 @@ def _marks(call: Call) -> bool:
 def _select_then_insert(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
     looked: set[str] = set()
     for call in calls:
-        sql = _sql(job, call)
+        sql = _read_sql(job, call)
         insert = _INSERT.search(sql)
         if insert and insert[1].lower() in looked and not _SAFE_INSERT.search(sql):
             if _table_unique(job, insert[1]) is False:
@@ -121,7 +121,7 @@ def _select_then_insert(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
             looked.add(select[1].lower())
 
 
-def _sql(job: Job, call: Call) -> str:
+def _read_sql(job: Job, call: Call) -> str:
     if call.origin.rpartition(".")[2] not in (
         "execute",
         "executemany",
@@ -144,10 +144,10 @@ def _table_unique(job: Job, table: str) -> bool | None:
     is found.
     """
     created = re.compile(
-        rf"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{_named(table)}\s*\((.*?)\)\s*(?:;|$|\"|')",
+        rf"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{_match_table(table)}\s*\((.*?)\)\s*(?:;|$|\"|')",
         _FLAGS,
     )
-    index = re.compile(rf"CREATE\s+UNIQUE\s+INDEX\b[^;]*?\bON\s+{_named(table)}", _FLAGS)
+    index = re.compile(rf"CREATE\s+UNIQUE\s+INDEX\b[^;]*?\bON\s+{_match_table(table)}", _FLAGS)
     found: bool | None = None
     for suffix in (".sql", ".py"):
         for path in job.project.tree.search(table, suffix):
@@ -162,7 +162,7 @@ def _table_unique(job: Job, table: str) -> bool | None:
 _FLAGS = re.IGNORECASE | re.DOTALL
 
 
-def _named(table: str) -> str:
+def _match_table(table: str) -> str:
     return rf"[\"'`\[]?(?:\w+[\"'`\]]?\.[\"'`\[]?)?{re.escape(table)}[\"'`\]]?"
 
 
@@ -203,12 +203,12 @@ def _model_unique(job: Job, model: Definition) -> bool:
     for name in job.project.ancestors(model.dotted):
         found = job.project.definition(name)
         nodes = ast.walk(found.node) if found else ()
-        if any(_word(node) in words for node in nodes):
+        if any(_read_word(node) in words for node in nodes):
             return True
     return False
 
 
-def _word(node: ast.AST) -> str:
+def _read_word(node: ast.AST) -> str:
     if isinstance(node, ast.keyword):
         return node.arg or ""
     if isinstance(node, ast.Attribute):
@@ -233,7 +233,9 @@ def select_for_update_outside_transaction(job: Job) -> Iterator[Finding]:
         word = ""
         if isinstance(call.node.func, ast.Attribute):
             word = call.node.func.attr
-        raw = _FOR_UPDATE.search(_sql(job, call)) and call.origin.startswith("django.db.connection")
+        raw = _FOR_UPDATE.search(_read_sql(job, call)) and call.origin.startswith(
+            "django.db.connection"
+        )
         if (word != "select_for_update" and not raw) or _in_transaction(job, call):
             continue
         what = "FOR UPDATE"

@@ -67,7 +67,7 @@ def _leaves_something(project: Project, call: ast.Call, module: Module, depth: i
     own = project.definition(origin)
     if own is None or depth == 0:
         return True
-    return not own.is_class and (_is_task(own) or _stores(project, own, depth - 1))
+    return not own.is_class and (_is_task(own) or _writes_store(project, own, depth - 1))
 
 
 def _is_task(own: Definition) -> bool:
@@ -75,7 +75,7 @@ def _is_task(own: Definition) -> bool:
     return bool(own.decorators)
 
 
-def _stores(project: Project, own: Definition, depth: int) -> bool:
+def _writes_store(project: Project, own: Definition, depth: int) -> bool:
     """What a function of the repository does itself; a mapping that it writes to may be a store."""
     body = getattr(own.node, "body", [])
     kept = any(

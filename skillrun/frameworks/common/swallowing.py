@@ -20,11 +20,11 @@ def swallowed_exception(job: Job, says: str) -> Iterator[Finding]:
     """A clause around an effect that ends the job normally: the library takes it for a success,
     and `says` what it does then.
     """
-    transient = _transient(job)
+    transient = _bases_of_transient(job)
     seen: set[ast.AST] = set()
     for call in effect_calls(job):
         for handler in call.in_try:
-            if handler.node in seen or not _swallows(job, handler):
+            if handler.node in seen or not _drops_error(job, handler):
                 continue
             seen.add(handler.node)
             named = []
@@ -32,7 +32,7 @@ def swallowed_exception(job: Job, says: str) -> Iterator[Finding]:
                 if bases & {short(n) for n in handler.exceptions}:
                     named.append(w)
             if named and not handler.broad:
-                yield _finding(
+                yield _make_finding(
                     job,
                     says,
                     handler,
@@ -41,11 +41,13 @@ def swallowed_exception(job: Job, says: str) -> Iterator[Finding]:
                 )
             elif handler.broad:
                 severity = Severity.ERROR if transient else Severity.WARNING
-                yield _finding(job, says, handler, "catches every exception", severity)
-    yield from _suppressed(job, transient, says)
+                yield _make_finding(job, says, handler, "catches every exception", severity)
+    yield from _find_suppressed(job, transient, says)
 
 
-def _suppressed(job: Job, transient: dict[str, frozenset[str]], says: str) -> Iterator[Finding]:
+def _find_suppressed(
+    job: Job, transient: dict[str, frozenset[str]], says: str
+) -> Iterator[Finding]:
     """`with contextlib.suppress(...)` around an effect, in the handler or in a function on the way
     to it.
     """
@@ -54,7 +56,7 @@ def _suppressed(job: Job, transient: dict[str, frozenset[str]], says: str) -> It
     for call in calls_of(job):
         if not any(effect.node is call.node or call.origin in effect.via for effect in effects):
             continue
-        for node, caught in _suppressing(call):
+        for node, caught in _list_suppressing(call):
             names = {short(name) for name in caught}
             broad = bool({"builtins.Exception", "builtins.BaseException"} & names)
             named = []
@@ -80,7 +82,7 @@ def _suppressed(job: Job, transient: dict[str, frozenset[str]], says: str) -> It
             )
 
 
-def _suppressing(call: Call) -> Iterator[tuple[ast.Call, tuple[str, ...]]]:
+def _list_suppressing(call: Call) -> Iterator[tuple[ast.Call, tuple[str, ...]]]:
     """The `suppress(...)` around a call in its own function, each with what it drops."""
     below: ast.AST = call.node
     for above in call.module.parents(call.node):
@@ -99,7 +101,7 @@ def _suppressing(call: Call) -> Iterator[tuple[ast.Call, tuple[str, ...]]]:
         below = above
 
 
-def _finding(job: Job, says: str, handler: Handler, what: str, severity: Severity) -> Finding:
+def _make_finding(job: Job, says: str, handler: Handler, what: str, severity: Severity) -> Finding:
     place = Place(handler.path, handler.line)
     message = f"this clause {what}, around a declared effect, and lets the job end: {says}"
     return tell(
@@ -112,7 +114,7 @@ def _finding(job: Job, says: str, handler: Handler, what: str, severity: Severit
     )
 
 
-def _transient(job: Job) -> dict[str, frozenset[str]]:
+def _bases_of_transient(job: Job) -> dict[str, frozenset[str]]:
     failures = job.spec.failures
     written = []
     for error in failures.transient if failures else ():
@@ -120,7 +122,7 @@ def _transient(job: Job) -> dict[str, frozenset[str]]:
     return {name: ancestors(job.project, short(spec_name(job, name))) for name in written}
 
 
-def _swallows(job: Job, handler: Handler) -> bool:
+def _drops_error(job: Job, handler: Handler) -> bool:
     """It neither raises nor retries nor leaves a record."""
     retries = any(name.endswith(".retry") for name in handler.calls)
     return (
@@ -147,7 +149,7 @@ def permanent_not_recorded(job: Job) -> Iterator[Finding]:
             if (
                 clause is None
                 or clause.node in seen
-                or not _swallows(job, clause)
+                or not _drops_error(job, clause)
                 or _recorded_later(job, clause)
             ):
                 continue

@@ -54,10 +54,10 @@ def find_unfollowed(
 ) -> tuple[Unfollowed, ...]:
     """Everything around a handler that cannot be read."""
     key = ("unfollowed", use.app, handler.path, handler.name)
-    return project.remember(key, lambda: tuple(_find(project, use, handler)))
+    return project.remember(key, lambda: tuple(_find_all(project, use, handler)))
 
 
-def _find(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[Unfollowed]:
+def _find_all(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[Unfollowed]:
     yield from _find_at_app(project, use)
     for node in handler.decorators:
         yield from _find_at_decorator(project, handler.module, node)

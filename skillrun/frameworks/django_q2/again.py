@@ -65,22 +65,24 @@ class _Counted(Countdown):
 def find_again(project: Project, handler: Definition) -> tuple[Again, ...]:
     """Every one on the handler's way, in order."""
     return project.remember(
-        ("django-q2.again", handler.dotted), lambda: tuple(_find(project, handler))
+        ("django-q2.again", handler.dotted), lambda: tuple(_find_clauses(project, handler))
     )
 
 
-def _find(project: Project, handler: Definition) -> Iterator[Again]:
+def _find_clauses(project: Project, handler: Definition) -> Iterator[Again]:
     sends = {}
     for send in find_publishes(project, handler):
         if send.call is not None:
             sends[send.call.node] = send
     for call in project.calls(handler, depth=_DEEP):
         if call.node in sends and call.in_except is not None:
-            yield _read(project, handler, sends[call.node], call, call.in_except)
+            yield _read_again(project, handler, sends[call.node], call, call.in_except)
 
 
-def _read(project: Project, handler: Definition, send: Send, call: Call, clause: Handler) -> Again:
-    for parameter, first in _counters(project, handler):
+def _read_again(
+    project: Project, handler: Definition, send: Send, call: Call, clause: Handler
+) -> Again:
+    for parameter, first in _list_counters(project, handler):
         counted = _Counted(project, parameter, first)
         for test, holds in tests_before(call.module, call.node):
             limit = count_let_through(test, holds, counted.is_retries)
@@ -88,11 +90,11 @@ def _read(project: Project, handler: Definition, send: Send, call: Call, clause:
             if limit is not None and number is not None:
                 attempts = int(number) + limit[1] - first + 1
                 place = place_of(call.module, test)
-                return Again(send, clause, attempts, _backoff(counted, send), place)
-    return Again(send, clause, None, _backoff(_Counted(project, "", 0), send))
+                return Again(send, clause, attempts, _read_backoff(counted, send), place)
+    return Again(send, clause, None, _read_backoff(_Counted(project, "", 0), send))
 
 
-def _counters(project: Project, handler: Definition) -> Iterator[tuple[str, int]]:
+def _list_counters(project: Project, handler: Definition) -> Iterator[tuple[str, int]]:
     """(parameter, its default) of those whose default is a small number."""
     if isinstance(handler.node, ast.ClassDef):
         return
@@ -110,7 +112,7 @@ def _counters(project: Project, handler: Definition) -> Iterator[tuple[str, int]
             yield arg.arg, int(value)
 
 
-def _backoff(counted: _Counted, send: Send) -> Backoff | None:
+def _read_backoff(counted: _Counted, send: Send) -> Backoff | None:
     """From `next_run=timezone.now() + timedelta(seconds=...)`; async_task waits for nothing."""
     found = send.options.get("next_run")
     if found is None:

@@ -77,18 +77,18 @@ class Cluster:
 
 def read_cluster(project: Project, use: FrameworkUse) -> Cluster:
     """The first settings module that has it."""
-    return project.remember(("django-q2.cluster", use.app), lambda: _read(project, use))
+    return project.remember(("django-q2.cluster", use.app), lambda: _read_setting(project, use))
 
 
-def _read(project: Project, use: FrameworkUse) -> Cluster:
-    for module in _modules(project, use):
+def _read_setting(project: Project, use: FrameworkUse) -> Cluster:
+    for module in _list_settings_modules(project, use):
         bound = []
         for one in module.bindings(module.tree).get(_NAME, []):
             if one.value is not None:
                 bound.append(one.value)
         if bound:
             made = Cluster(place_of(module, bound[-1]))
-            _take(project, made, bound[-1], module)
+            _take_entries(project, made, bound[-1], module)
             for name, value in _set_later(module):
                 made.options[name] = Setting(
                     project.literal(value, module), place_of(module, value)
@@ -97,7 +97,7 @@ def _read(project: Project, use: FrameworkUse) -> Cluster:
     return Cluster()
 
 
-def _modules(project: Project, use: FrameworkUse) -> Iterator[Module]:
+def _list_settings_modules(project: Project, use: FrameworkUse) -> Iterator[Module]:
     app = project.module((use.app or "").rpartition(":")[0]) if use.app else None
     known = [module for module in project.modules_with(_NAME) if not in_tests(module.path)]
     yield from (
@@ -108,7 +108,7 @@ def _modules(project: Project, use: FrameworkUse) -> Iterator[Module]:
     yield from sorted(known, key=lambda module: module.path)
 
 
-def _take(project: Project, made: Cluster, node: ast.expr, module: Module) -> None:
+def _take_entries(project: Project, made: Cluster, node: ast.expr, module: Module) -> None:
     """The entries of a dictionary, those of `**BASE` and `dict(...)` included."""
     found = held_value(project, node, module)
     node, module = found or (node, module)
@@ -127,7 +127,7 @@ def _take(project: Project, made: Cluster, node: ast.expr, module: Module) -> No
         made.unread = place_of(module, node)
     for name, value in pairs:
         if name is None:
-            _take(project, made, value, module)
+            _take_entries(project, made, value, module)
         elif isinstance(name, str):
             made.options[name] = Setting(project.literal(value, module), place_of(module, value))
 

@@ -53,18 +53,18 @@ def records(project: Project, handler: Definition) -> Iterator[Record]:
 
 def in_clause(project: Project, clause: Handler) -> ast.Call | None:
     """The first call of a clause that keeps something; to publish a job again is not that."""
-    for statement in _statements(clause.node.body):
+    for statement in _list_statements(clause.node.body):
         found = first_record(project, [statement], clause.module)
         if found is not None and style_of(project, clause.module, found) is None:
             return found
     return None
 
 
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+def _list_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements of all branches, one by one; what is raised leaves nothing."""
     for statement in body:
         if isinstance(statement, ast.If | ast.For | ast.While | ast.Try | ast.With):
             for name in ("body", "orelse", "finalbody"):
-                yield from _statements(getattr(statement, name, []))
+                yield from _list_statements(getattr(statement, name, []))
         elif not isinstance(statement, ast.Raise):
             yield statement

@@ -23,11 +23,11 @@ def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
     attempt.
     """
     found: dict[str, Definition] = {}
-    for ended in (*job_hooks(project, handler), *_receivers(project, _ENDS)):
+    for ended in (*job_hooks(project, handler), *_find_receivers(project, _ENDS)):
         found.setdefault("failed", ended)
         if asks_attempt(project, ended):
             found.setdefault("retried", ended)
-    for begun in _receivers(project, ("pre_execute",)):
+    for begun in _find_receivers(project, ("pre_execute",)):
         found.setdefault("started", begun)
     return found
 
@@ -37,7 +37,7 @@ def job_hooks(project: Project, handler: Definition) -> tuple[Definition, ...]:
     found: dict[str, Definition] = {}
     for send in find_real_publishes(project, handler):
         option = send.options.get("hook")
-        hook = _function(project, *option) if option is not None else None
+        hook = _find_function(project, *option) if option is not None else None
         if hook is not None:
             found.setdefault(hook.dotted, hook)
     return tuple(found.values())
@@ -45,7 +45,7 @@ def job_hooks(project: Project, handler: Definition) -> tuple[Definition, ...]:
 
 def ends(project: Project, handler: Definition) -> tuple[Definition, ...]:
     """Whatever is called with a job's end."""
-    return (*job_hooks(project, handler), *_receivers(project, _ENDS))
+    return (*job_hooks(project, handler), *_find_receivers(project, _ENDS))
 
 
 def asks_attempt(project: Project, hook: Definition) -> bool:
@@ -62,10 +62,10 @@ def on_failure(hook: Definition) -> list[ast.stmt]:
     """What a hook does where the attempt failed: it is called for a success too, and asks
     `task.success`.
     """
-    return list(_failing(getattr(hook.node, "body", [])))
+    return list(_list_failing(getattr(hook.node, "body", [])))
 
 
-def _failing(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+def _list_failing(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     for statement in body:
         succeeded = None
         if isinstance(statement, ast.If):
@@ -73,7 +73,7 @@ def _failing(body: list[ast.stmt]) -> Iterator[ast.stmt]:
         if succeeded is None or not isinstance(statement, ast.If):
             yield statement
             continue
-        yield from _failing(statement.orelse if succeeded else statement.body)
+        yield from _list_failing(statement.orelse if succeeded else statement.body)
         if not succeeded and leaves(statement.body):
             return
 
@@ -100,7 +100,7 @@ def _asks_success(test: ast.expr) -> bool | None:
     return None
 
 
-def _function(project: Project, node: ast.expr, module: Module) -> Definition | None:
+def _find_function(project: Project, node: ast.expr, module: Module) -> Definition | None:
     name = module.resolve(node)
     text = project.literal(node, module)
     found = project.definition(name) if name else None
@@ -111,16 +111,18 @@ def _function(project: Project, node: ast.expr, module: Module) -> Definition | 
     return found
 
 
-def _receivers(project: Project, signals: tuple[str, ...]) -> Iterator[Definition]:
+def _find_receivers(project: Project, signals: tuple[str, ...]) -> Iterator[Definition]:
     for signal in signals:
         for module in project.modules_with(signal):
             for node in () if in_tests(module.path) else ast.walk(module.tree):
-                found = _received(project, module, node, signal)
+                found = _read_receiver(project, module, node, signal)
                 if found is not None:
                     yield found
 
 
-def _received(project: Project, module: Module, node: ast.AST, signal: str) -> Definition | None:
+def _read_receiver(
+    project: Project, module: Module, node: ast.AST, signal: str
+) -> Definition | None:
     """The function of `@receiver(post_execute)`, or of `post_execute.connect(f)`."""
     if isinstance(node, ast.FunctionDef):
         given = []
@@ -128,7 +130,7 @@ def _received(project: Project, module: Module, node: ast.AST, signal: str) -> D
             if isinstance(one, ast.Call):
                 for arg in one.args:
                     given.append(arg)
-        if any(_is(project, module, arg, signal) for arg in given):
+        if any(_is_signal(project, module, arg, signal) for arg in given):
             return project.define(module, node)
         return None
     if (
@@ -137,11 +139,11 @@ def _received(project: Project, module: Module, node: ast.AST, signal: str) -> D
         or node.func.attr != "connect"
     ):
         return None
-    heard = bool(node.args) and _is(project, module, node.func.value, signal)
+    heard = bool(node.args) and _is_signal(project, module, node.func.value, signal)
     if not heard:
         return None
-    return _function(project, node.args[0], module)
+    return _find_function(project, node.args[0], module)
 
 
-def _is(project: Project, module: Module, node: ast.expr, signal: str) -> bool:
+def _is_signal(project: Project, module: Module, node: ast.expr, signal: str) -> bool:
     return project.origin(module.resolve(node) or "") == f"django_q.signals.{signal}"

@@ -75,9 +75,9 @@ class _Reader:
         self.sends = first_sends(self.project, self.handler)
         gives_back = self.cluster.broker not in ("redis", "")
         again = find_again(self.project, self.handler)
-        attempts, backoff = self._library() if gives_back else (1, Backoff("none"))
+        attempts, backoff = self._read_library_retry() if gives_back else (1, Backoff("none"))
         if again:
-            attempts, backoff = self._own(again, attempts)
+            attempts, backoff = self._read_own_retry(again, attempts)
         elif not self.cluster.broker:
             self._not_read("max_attempts", "orm")
         elif attempts != 1:
@@ -87,12 +87,12 @@ class _Reader:
         return Policy(
             max_attempts=attempts,
             backoff=backoff,
-            retried=self._retried(again, attempts),
-            not_retried=self._spared(again),
+            retried=self._list_retried(again, attempts),
+            not_retried=self._list_spared(again),
             acks_late=gives_back,
             reject_on_worker_lost=gives_back,
             visibility_timeout_s=self._retry_s() if gives_back else None,
-            time_limit_s=self._limit(),
+            time_limit_s=self._read_limit(),
             serializer="pickle",
             dead_letter=record.place if record else None,
             sources=self.sources,
@@ -103,10 +103,10 @@ class _Reader:
         place = self.cluster.source(option) or self.cluster.place
         self.unknown[name] = place or Place(self.handler.path, self.handler.line)
 
-    def _library(self) -> tuple[int | None, Backoff]:
+    def _read_library_retry(self) -> tuple[int | None, Backoff]:
         """The most that any send leaves to Django Q2's own retry."""
         self.sources["max_attempts"] = self.sources["backoff"] = self.cluster.place
-        found = [self._attempts(send) for send in self.sends]
+        found = [self._count_attempts(send) for send in self.sends]
         if None in found:
             most = None
         else:
@@ -115,7 +115,7 @@ class _Reader:
             return 1, Backoff("none")
         return most, Backoff("fixed", self._retry_s())
 
-    def _attempts(self, send: Send | None) -> int | None:
+    def _count_attempts(self, send: Send | None) -> int | None:
         acked = ends_at_failure(self.project, self.cluster, send)
         most = self.cluster.value("max_attempts")
         if not is_known(acked):
@@ -135,7 +135,9 @@ class _Reader:
             return int(most)
         return None
 
-    def _own(self, again: tuple[Again, ...], library: int | None) -> tuple[int | None, Backoff]:
+    def _read_own_retry(
+        self, again: tuple[Again, ...], library: int | None
+    ) -> tuple[int | None, Backoff]:
         """The handler's own count; what it then lets out is Django Q2's to run again."""
         first = again[0]
         self.sources |= {"max_attempts": first.bound_place or first.place, "backoff": first.place}
@@ -158,7 +160,7 @@ class _Reader:
         self.sources.setdefault("backoff", self.cluster.source("retry"))
         return float(value)
 
-    def _limit(self) -> float | None:
+    def _read_limit(self) -> float | None:
         """The longest time limit of all sends; None where one has none."""
         values = []
         for send in self.sends:
@@ -174,22 +176,22 @@ class _Reader:
             return None
         return float(max(known))
 
-    def _retried(self, again: tuple[Again, ...], attempts: int | None) -> tuple[str, ...]:
+    def _list_retried(self, again: tuple[Again, ...], attempts: int | None) -> tuple[str, ...]:
         if again:
-            return self._paths(name for one in again for name in one.clause.exceptions)
+            return self._import_paths(name for one in again for name in one.clause.exceptions)
         if attempts == 1:
             return ()
         return ("builtins:Exception",)
 
-    def _spared(self, again: tuple[Again, ...]) -> tuple[str, ...]:
+    def _list_spared(self, again: tuple[Again, ...]) -> tuple[str, ...]:
         """What a clause takes and does not raise, where it is no clause that runs it again."""
         own = {one.clause.node for one in again}
         found: list[Handler] = [
             c for c in self.project.handlers(self.handler, depth=1) if c.node not in own
         ]
-        return self._paths(
+        return self._import_paths(
             name for clause in found if not clause.reraises for name in clause.exceptions
         )
 
-    def _paths(self, names: Iterator[str]) -> tuple[str, ...]:
+    def _import_paths(self, names: Iterator[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(import_path(self.project, name) for name in names))

@@ -121,11 +121,11 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
         yield f"Django Q2 has no cron expression that means {facts.schedule!r}"
     if facts.trigger == "cron" and not facts.facts["croniter"]:
         yield "Django Q2 reads no cron expression without croniter: depend on django-q2[croniter]"
-    if facts.trigger == "poller" and _minutes(facts) is None:
+    if facts.trigger == "poller" and _whole_minutes(facts) is None:
         yield "Django Q2's clock ticks by the minute: trigger.every is to be whole minutes"
 
 
-def _minutes(facts: Facts) -> int | None:
+def _whole_minutes(facts: Facts) -> int | None:
     """Between two ticks of a poller; None where they are no whole minutes that a SmallInteger
     holds.
     """
@@ -185,10 +185,10 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     text = render(
         "handler.py.jinja",
         facts,
-        needed=_needed(facts),
+        needed=_list_needed(facts),
         attempts_name=f"{facts.name.upper()}_ATTEMPTS",
-        given=_given(facts),
-        sent=_sent(facts),
+        given=_list_parameters(facts),
+        sent=_list_arguments(facts),
         raises=raises,
         limits=limits,
         clocked=clocked,
@@ -198,10 +198,10 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         left_out=_left_out(facts) if clocked else "",
         **keys(facts),
     )
-    return [Module(facts.path, text), *(_schedule(facts, render) if clocked else ())]
+    return [Module(facts.path, text), *(_write_schedule(facts, render) if clocked else ())]
 
 
-def _schedule(facts: Facts, render: Render) -> Iterator[Piece]:
+def _write_schedule(facts: Facts, render: Render) -> Iterator[Piece]:
     """The migration that adds the row of Schedule; nothing where it is there."""
     migration = facts.store.facts["schedule"]
     if migration is None:
@@ -217,13 +217,13 @@ def _schedule(facts: Facts, render: Render) -> Iterator[Piece]:
         facts,
         needed=needed,
         migration=migration,
-        minutes=_minutes(facts),
-        hours=_hours(facts),
+        minutes=_whole_minutes(facts),
+        hours=_name_zone(facts),
     )
     yield NewFile(migration.path, text)
 
 
-def _hours(facts: Facts) -> str:
+def _name_zone(facts: Facts) -> str:
     """Whose hours the schedule means, where it names any."""
     if facts.trigger != "cron" or not facts.timezone or not names_hours(facts.schedule):
         return ""
@@ -244,7 +244,7 @@ def _left_out(facts: Facts) -> str:
     )
 
 
-def _needed(facts: Facts) -> list[Symbol | str]:
+def _list_needed(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
         "from typing import Any",
         "import uuid",
@@ -266,7 +266,7 @@ def _needed(facts: Facts) -> list[Symbol | str]:
     return needed
 
 
-def _given(facts: Facts) -> list[str]:
+def _list_parameters(facts: Facts) -> list[str]:
     """The handler's parameters: a call that lacks one would be given up without a record, so none
     must be given.
     """
@@ -278,7 +278,7 @@ def _given(facts: Facts) -> list[str]:
     return [*(f"{field} = None" for field in fields), *counted, "correlation_id: str | None = None"]
 
 
-def _sent(facts: Facts) -> list[str]:
+def _list_arguments(facts: Facts) -> list[str]:
     """What `async_task` and `schedule` are given of a message."""
     fields = [f"{field.name}={field.name}" for field in facts.fields]
     given = ["payload"] if facts.message == "payload" else fields

@@ -73,11 +73,11 @@ def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tupl
     found = []
     for send in find_publishes(project, handler):
         found.append(replace(send, waits_for_commit=waits))
-        found += _ticks(project, send)
+        found += _find_ticks(project, send)
     return order_sends(found)
 
 
-def _ticks(project: Project, send: Send) -> Iterator[Send]:
+def _find_ticks(project: Project, send: Send) -> Iterator[Send]:
     """The schedules that come to an enqueueing call: of its own function, or of one that calls
     that.
     """
@@ -107,12 +107,12 @@ def find_real_publishes(project: Project, handler: Definition) -> tuple[Send, ..
 
 def _find_publishes(project: Project, handler: Definition) -> Iterator[Send]:
     for module, call, style in published(project):
-        for node in _functions(module, call, style):
+        for node in _list_functions(module, call, style):
             if means(project, node, module, handler):
                 send = _read_publish(project, module, call, style)
                 yield replace(send, own=handler.node in module.parents(call))
             elif isinstance(node, ast.Name):
-                for send in _through(project, module, call, style, node.id, handler):
+                for send in _follow_wrapper(project, module, call, style, node.id, handler):
                     own = send.call and handler.node in send.call.module.parents(send.call.node)
                     yield replace(send, own=bool(own))
 
@@ -151,7 +151,7 @@ def style_of(project: Project, module: Module, call: ast.Call) -> str | None:
         if in_chain:
             return "other"
         return "row"
-    if written in _ROWS and _named(call, "func") is not None:
+    if written in _ROWS and _find_keyword(call, "func") is not None:
         return "row"
     return None
 
@@ -163,11 +163,11 @@ def called(module: Module, call: ast.Call) -> ast.expr:
     return call.func
 
 
-def _functions(module: Module, call: ast.Call, style: str) -> Iterator[ast.expr]:
+def _list_functions(module: Module, call: ast.Call, style: str) -> Iterator[ast.expr]:
     """What stands for the function: the first argument or `func`; in a chain, the first of each
     tuple.
     """
-    named = _named(call, "func")
+    named = _find_keyword(call, "func")
     given = call.args if called(module, call) is call.func else call.args[1:]
     first = named or (given[0] if given and style != "row" else None)
     if isinstance(first, ast.List | ast.Tuple):
@@ -178,7 +178,7 @@ def _functions(module: Module, call: ast.Call, style: str) -> Iterator[ast.expr]
         yield first
 
 
-def _named(call: ast.Call, name: str) -> ast.expr | None:
+def _find_keyword(call: ast.Call, name: str) -> ast.expr | None:
     """A keyword, also one in the `defaults` of `update_or_create`."""
     found = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
     defaults = next((keyword.value for keyword in call.keywords if keyword.arg == "defaults"), None)
@@ -234,7 +234,7 @@ def _read_options(
             if isinstance(key, ast.Constant):
                 options[str(key.value)] = value
     for name in ("hook", "func", "kwargs"):
-        node = _named(call, name) if style == ROW else None
+        node = _find_keyword(call, name) if style == ROW else None
         if node is not None:
             options[name] = node
     return options, hidden
@@ -247,7 +247,7 @@ def reserved_names(style: str) -> frozenset[str]:
     return OPTIONS
 
 
-def _through(
+def _follow_wrapper(
     project: Project,
     module: Module,
     call: ast.Call,

@@ -50,7 +50,7 @@ def find_backends(project: Project, use: FrameworkUse, task: Task) -> tuple[Back
         alias = DEFAULT
     if not isinstance(alias, str):
         return ()
-    found = (_backend(project, module, alias) for module in settings(project, use))
+    found = (_read_backend(project, module, alias) for module in settings(project, use))
     backends = []
     for one in found:
         if one is not None:
@@ -68,7 +68,7 @@ def find_default_backends(
     if tests:
         modules = tuple(project.modules_with("TASKS"))
     return tuple(
-        one for module in modules if (one := _backend(project, module, DEFAULT)) is not None
+        one for module in modules if (one := _read_backend(project, module, DEFAULT)) is not None
     )
 
 
@@ -85,7 +85,7 @@ def settings(project: Project, use: FrameworkUse) -> tuple[Module, ...]:
     return tuple({module.path: module for module in every}.values())
 
 
-def _backend(project: Project, module: Module, alias: str) -> Backend | None:
+def _read_backend(project: Project, module: Module, alias: str) -> Backend | None:
     bound = module.bindings(module.tree).get("TASKS", [])
     if not bound:
         return None
@@ -97,13 +97,13 @@ def _backend(project: Project, module: Module, alias: str) -> Backend | None:
     path = entry.get("BACKEND")
     return Backend(
         alias,
-        place_of(module, _named(node, "BACKEND") or node),
+        place_of(module, _find_key(node, "BACKEND") or node),
         path if isinstance(path, str) else None,
         {name: held for name, held in entry.items() if is_known(held)},
     )
 
 
-def _named(node: ast.AST, key: str) -> ast.expr | None:
+def _find_key(node: ast.AST, key: str) -> ast.expr | None:
     """Where a key of a written-out setting stands."""
     for held in ast.walk(node):
         for name in held.keys if isinstance(held, ast.Dict) else ():

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 def find_record(project: Project, handler: Definition) -> Record | None:
     """The first record that is left after the last attempt, else of a permanent error."""
-    return next(_records(project, handler), None)
+    return next(_find_records(project, handler), None)
 
 
-def _records(project: Project, handler: Definition) -> Iterator[Record]:
+def _find_records(project: Project, handler: Definition) -> Iterator[Record]:
     own = {one.path.call.node for one in find_again(project, handler)}
 
     def enqueues(statement: ast.stmt) -> bool:

@@ -32,15 +32,15 @@ def receivers(project: Project, signal: str) -> Iterator[Definition]:
     for module in project.modules_with(signal):
         for node in ast.walk(module.tree) if not in_tests(module.path) else ():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                if any(_hears(project, module, one, signal) for one in node.decorator_list):
+                if any(_hears_signal(project, module, one, signal) for one in node.decorator_list):
                     yield project.define(module, node)
             elif isinstance(node, ast.Call):
-                connected = _connected(project, module, node, signal)
+                connected = _find_connected(project, module, node, signal)
                 if connected is not None:
                     yield connected
 
 
-def _hears(project: Project, module: Module, node: ast.expr, signal: str) -> bool:
+def _hears_signal(project: Project, module: Module, node: ast.expr, signal: str) -> bool:
     if (
         not isinstance(node, ast.Call)
         or module.resolve(node.func) != "django.dispatch.receiver"
@@ -51,17 +51,19 @@ def _hears(project: Project, module: Module, node: ast.expr, signal: str) -> boo
         given = node.args[0].elts
     else:
         given = [node.args[0]]
-    return any(_is(project, module, one, signal) for one in given)
+    return any(_is_signal(project, module, one, signal) for one in given)
 
 
-def _connected(project: Project, module: Module, node: ast.Call, signal: str) -> Definition | None:
+def _find_connected(
+    project: Project, module: Module, node: ast.Call, signal: str
+) -> Definition | None:
     func = node.func
     if not isinstance(func, ast.Attribute) or func.attr != "connect" or not node.args:
         return None
-    if not _is(project, module, func.value, signal):
+    if not _is_signal(project, module, func.value, signal):
         return None
     return project.definition(module.resolve(node.args[0]) or "")
 
 
-def _is(project: Project, module: Module, node: ast.expr, signal: str) -> bool:
+def _is_signal(project: Project, module: Module, node: ast.expr, signal: str) -> bool:
     return project.origin(module.resolve(node) or "") in [f"{home}.{signal}" for home in _MODULES]

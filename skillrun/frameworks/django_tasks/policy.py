@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
     """The policy of a handler; what cannot be read is named in `unknown`."""
     return project.remember(
-        ("django-tasks.policy", handler.dotted), lambda: _read(project, use, handler)
+        ("django-tasks.policy", handler.dotted), lambda: _read_policy(project, use, handler)
     )
 
 
-def _read(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+def _read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
     record = find_record(project, handler)
     place = record.place if record else None
     again = counted(find_again(project, handler))
     if again:
-        found = _enqueued(project, handler, again)
+        found = _read_enqueued_policy(project, handler, again)
     else:
         found = callables.read_policy(project, use, handler)
     kept = place or (found.dead_letter if not again else None)
@@ -53,9 +53,11 @@ def counted(again: tuple[Again, ...]) -> tuple[Again, ...]:
     return tuple(one for one in again if one.path.clause is not None) or again
 
 
-def _enqueued(project: Project, handler: Definition, again: tuple[Again, ...]) -> Policy:
+def _read_enqueued_policy(
+    project: Project, handler: Definition, again: tuple[Again, ...]
+) -> Policy:
     unknown: dict[str, Place] = {}
-    attempts, source = _attempts(again, unknown)
+    attempts, source = _count_attempts(again, unknown)
     clause_names = (name for one in again if one.path.clause for name in one.path.clause.exceptions)
     bare = any(one.path.clause is not None and one.path.clause.bare for one in again)
     sources = {
@@ -65,15 +67,15 @@ def _enqueued(project: Project, handler: Definition, again: tuple[Again, ...]) -
     }
     return Policy(
         max_attempts=attempts,
-        backoff=_backoff(again, unknown),
-        retried=("builtins:BaseException",) if bare else _paths(project, clause_names),
-        not_retried=_spared(project, handler),
+        backoff=_read_backoff(again, unknown),
+        retried=("builtins:BaseException",) if bare else _import_paths(project, clause_names),
+        not_retried=_list_spared(project, handler),
         sources=sources,
         unknown=unknown,
     )
 
 
-def _attempts(
+def _count_attempts(
     again: tuple[Again, ...], unknown: dict[str, Place]
 ) -> tuple[int | None, Place | None]:
     """(the most runs, where that is written)."""
@@ -87,7 +89,7 @@ def _attempts(
     return most.attempts, most.path.bound_place
 
 
-def _backoff(again: tuple[Again, ...], unknown: dict[str, Place]) -> Backoff:
+def _read_backoff(again: tuple[Again, ...], unknown: dict[str, Place]) -> Backoff:
     read = {one.path.backoff for one in again}
     if len(read) > 1 or None in read:
         unknown["backoff"] = again[0].path.place
@@ -96,13 +98,13 @@ def _backoff(again: tuple[Again, ...], unknown: dict[str, Place]) -> Backoff:
     return only or Backoff("none")
 
 
-def _spared(project: Project, handler: Definition) -> tuple[str, ...]:
+def _list_spared(project: Project, handler: Definition) -> tuple[str, ...]:
     """Exceptions that a clause takes without enqueueing again."""
     found = clauses(project, handler)
-    return _paths(
+    return _import_paths(
         project, (n for c in found if not enqueues_again(project, handler, c) for n in c.exceptions)
     )
 
 
-def _paths(project: Project, names: Iterable[str]) -> tuple[str, ...]:
+def _import_paths(project: Project, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(import_path(project, name) for name in names))

@@ -65,7 +65,7 @@ class Again:
 def find_again(project: Project, handler: Definition) -> tuple[Again, ...]:
     """Every enqueueing of the handler's own task on its way, in order."""
     return project.remember(
-        ("django-tasks.again", handler.dotted), lambda: tuple(_find(project, handler))
+        ("django-tasks.again", handler.dotted), lambda: tuple(_find_enqueueings(project, handler))
     )
 
 
@@ -91,23 +91,23 @@ def enqueues_again(project: Project, handler: Definition, clause: Handler) -> bo
     return False
 
 
-def _find(project: Project, handler: Definition) -> Iterator[Again]:
+def _find_enqueueings(project: Project, handler: Definition) -> Iterator[Again]:
     task = read_task(project, handler)
     around = [part.node for part in bodies(project, handler)[1:]]
     for send in find_real_enqueues(project, task):
         call = send.call
         if call is None or send.arguments is None or not send.own:
             continue
-        count, first = _count(project, handler, call, send.arguments)
+        count, first = _find_counter(project, handler, call, send.arguments)
         tries = Attempts(project, count, first)
         bound, place, unread = bound_of(tries, call)
         outside = any(above in around for above in call.module.parents(call.node))
-        clause = call.in_except or _calling(project, handler, call)
+        clause = call.in_except or _find_calling_clause(project, handler, call)
         path = Path(call, clause, _backoff(tries, send), bound, place, unread, around=outside)
         yield Again(path, count, first)
 
 
-def _calling(project: Project, handler: Definition, sent: Call) -> Handler | None:
+def _find_calling_clause(project: Project, handler: Definition, sent: Call) -> Handler | None:
     """Of an enqueueing in a function of its own, the clause that calls it."""
     function = sent.module.function_of(sent.node)
     if function is None or function is handler.node:
@@ -119,7 +119,7 @@ def _calling(project: Project, handler: Definition, sent: Call) -> Handler | Non
     return None
 
 
-def _count(
+def _find_counter(
     project: Project, handler: Definition, call: Call, arguments: Arguments
 ) -> tuple[str | None, int]:
     """(parameter, its first value) of `attempt=attempt + 1`, or of the same by position."""
@@ -130,11 +130,11 @@ def _count(
             and isinstance(node.left, ast.Name)
         )
         if is_sum and isinstance(node, ast.BinOp) and isinstance(node.left, ast.Name):
-            return node.left.id, _first(project, handler, call, node.left.id)
+            return node.left.id, _read_first_value(project, handler, call, node.left.id)
     return None, 1
 
 
-def _first(project: Project, handler: Definition, call: Call, name: str) -> int:
+def _read_first_value(project: Project, handler: Definition, call: Call, name: str) -> int:
     """A parameter's default in the function around the call, else in the handler."""
     around = call.module.function_of(call.node)
     for function, module in ((around, call.module), (handler.node, handler.module)):

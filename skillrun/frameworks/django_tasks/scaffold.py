@@ -55,17 +55,17 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "dies": ("queued", "the next tick enqueues it again") if clocked else ("lost", _LOST),
         "publishes": True,  # a tick of the clock enqueues too
         "backends": backends,
-        "library": _library(project, facts),
-        "queue": _queue(backends),
+        "library": _choose_library(project, facts),
+        "queue": _choose_queue(backends),
         "replaced": any(
             not one.is_database for one in find_default_backends(project, facts.use, tests=True)
         ),
         "routed": any("DATABASE_ROUTERS" in module.text for module in settings(project, facts.use)),
-        "sends": _sends(facts),
+        "sends": _name_sender(facts),
     }
 
 
-def _library(project: Project, facts: Facts) -> str:
+def _choose_library(project: Project, facts: Facts) -> str:
     """Django's own module, or the backport that it came from, as most of the repository's tasks
     have it.
     """
@@ -95,7 +95,7 @@ def _has_backport(project: Project) -> bool:
     )
 
 
-def _queue(backends: tuple[Backend, ...]) -> str | None:
+def _choose_queue(backends: tuple[Backend, ...]) -> str | None:
     """The first queue of a backend that has no queue of the name "default"; None where Django's own
     will do.
     """
@@ -106,13 +106,13 @@ def _queue(backends: tuple[Backend, ...]) -> str | None:
     return None
 
 
-def _sends(facts: Facts) -> Symbol:
+def _name_sender(facts: Facts) -> Symbol:
     """What enqueues the job: the publisher beside it, else the task itself."""
-    name = facts.enqueue.name if _publishes(facts) else f"{facts.name}.enqueue"
+    name = facts.enqueue.name if _writes_publisher(facts) else f"{facts.name}.enqueue"
     return Symbol(facts.module, name, path=facts.path)
 
 
-def _publishes(facts: Facts) -> bool:
+def _writes_publisher(facts: Facts) -> bool:
     """Whether the publisher is written beside the handler."""
     return facts.enqueue.module == facts.module
 
@@ -163,7 +163,7 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     replaced: tuple[str, ...] = ()
     if facts.facts["replaced"]:
         replaced = ("from django.test import override_settings",)
-    sent = (Symbol(facts.module, facts.enqueue.name),) if _publishes(facts) else ()
+    sent = (Symbol(facts.module, facts.enqueue.name),) if _writes_publisher(facts) else ()
     ticks: list[Symbol | str] = []
     if facts.trigger != "event" and not case:
         ticks = [
@@ -186,26 +186,26 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     text = render(
         "handler.py.jinja",
         facts,
-        needed=_needed(facts),
+        needed=_list_needed(facts),
         attempts_name=f"{facts.name.upper()}_ATTEMPTS",
-        options=_options(facts),
-        given=_given(facts),
-        again=_again(facts),
+        options=_list_options(facts),
+        given=_list_parameters(facts),
+        again=_list_retry_arguments(facts),
         settles=settles(facts),
         wait=longest_wait(facts.retries, "attempt - 1"),
-        publishes=_publishes(facts),
-        sent=_sent(facts),
+        publishes=_writes_publisher(facts),
+        sent=_list_arguments(facts),
         limits="" if clocked else f"Where a worker dies, {_LOST}.",
         publishing=when_to_publish(facts) if facts.facts["routed"] else IN_TRANSACTION,
         **keys(facts),
     )
     return [
         Module(facts.path, text),
-        *(runner.pieces(facts, render, _ticked(facts)) if clocked else ()),
+        *(runner.pieces(facts, render, _describe_tick(facts)) if clocked else ()),
     ]
 
 
-def _ticked(facts: Facts) -> Ticked:
+def _describe_tick(facts: Facts) -> Ticked:
     """The tick enqueues a row; what was given up counts as handled, or has a row that says so."""
     failed = (
         "It leaves out what is done, and what has a FAILED row: each tick would enqueue it again."
@@ -216,7 +216,7 @@ def _ticked(facts: Facts) -> Ticked:
     return Ticked(facts.facts["sends"], argument, "Queues", "could not be enqueued", said)
 
 
-def _needed(facts: Facts) -> list[Symbol | str]:
+def _list_needed(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
         "from typing import Any",
         facts.conventions.logger_import,
@@ -226,27 +226,27 @@ def _needed(facts: Facts) -> list[Symbol | str]:
     ]
     if facts.retries.bounded:
         needed += facts.transient
-    if _waits(facts):
+    if _has_waits(facts):
         needed += ["from datetime import timedelta", "from django.utils import timezone"]
         needed += ["import random"] if facts.retries.jitter else []
-    if _publishes(facts) and facts.facts["routed"]:
+    if _writes_publisher(facts) and facts.facts["routed"]:
         needed.append("from django.db import transaction")
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     return needed
 
 
-def _waits(facts: Facts) -> bool:
+def _has_waits(facts: Facts) -> bool:
     return facts.retries.bounded and facts.retries.kind != "none"
 
 
-def _options(facts: Facts) -> list[str]:
+def _list_options(facts: Facts) -> list[str]:
     """The options of the decorator."""
     queue = facts.facts["queue"]
     return [*([f'queue_name="{queue}"'] if queue else []), "takes_context=True"]
 
 
-def _given(facts: Facts) -> list[str]:
+def _list_parameters(facts: Facts) -> list[str]:
     """The handler's parameters: a call that lacks an argument would end before anything is kept of
     it.
     """
@@ -262,13 +262,13 @@ def _given(facts: Facts) -> list[str]:
     ]
 
 
-def _again(facts: Facts) -> list[str]:
+def _list_retry_arguments(facts: Facts) -> list[str]:
     """The arguments of the enqueueing that is a retry: the number of the attempt goes along."""
     message = "payload" if facts.message == "payload" else "**message"
     return [message, "correlation_id=correlation_id", "attempt=attempt + 1"]
 
 
-def _sent(facts: Facts) -> list[str]:
+def _list_arguments(facts: Facts) -> list[str]:
     """The arguments of the first enqueueing."""
     fields = [f"{field.name}={field.name}" for field in facts.fields]
     return [

@@ -59,7 +59,7 @@ def _find(project: Project, use: FrameworkUse, task: Task) -> Iterator[Send]:
     waits = _waits_for_commit(project, use, task)
     for send in find_enqueues(project, task):
         yield replace(send, waits_for_commit=waits)
-    yield from _started(project, task)
+    yield from _find_starts(project, task)
 
 
 def _waits_for_commit(project: Project, use: FrameworkUse, task: Task) -> bool:
@@ -73,7 +73,7 @@ def _waits_for_commit(project: Project, use: FrameworkUse, task: Task) -> bool:
     return not outside or any(backend.kind in _NO_WORKER for backend in outside)
 
 
-def _started(project: Project, task: Task) -> Iterator[Send]:
+def _find_starts(project: Project, task: Task) -> Iterator[Send]:
     """What starts by the clock the functions and scripts that enqueue."""
     places = []
     for send in find_enqueues(project, task):
@@ -137,7 +137,7 @@ def find_enqueue(module: Module, node: ast.expr) -> Enqueue | None:
         if isinstance(using, ast.Call):
             above = next(module.parents(using), None)
     if isinstance(above, ast.Assign) and isinstance(using, ast.Call):
-        above = _later(module, above)
+        above = _find_later_enqueue(module, above)
     if not isinstance(above, ast.Attribute) or above.attr not in ENQUEUES:
         return None
     return above, using if isinstance(using, ast.Call) else None
@@ -169,7 +169,7 @@ def _read_enqueue(project: Project, module: Module, enqueue: Enqueue) -> Send:
     return replace(send, arguments=read_call(call), is_coroutine=is_coroutine)
 
 
-def _later(module: Module, assigned: ast.Assign) -> ast.Attribute | None:
+def _find_later_enqueue(module: Module, assigned: ast.Assign) -> ast.Attribute | None:
     """`later = task.using(...)`, then `later.enqueue(...)` in the same function."""
     name = ""
     if isinstance(assigned.targets[0], ast.Name):

@@ -45,7 +45,9 @@ def find_task(project: Project, import_path: str) -> Definition | None:
     value = found.binding.value if found.binding else None
     if found.module is None or not isinstance(value, ast.Call) or not value.args:
         return None
-    made = _maker(project, value.func, found.module) or _maker(project, value, found.module)
+    made = _read_maker(project, value.func, found.module) or _read_maker(
+        project, value, found.module
+    )
     name = found.module.resolve(value.args[0]) if made is not None else None
     if not name:
         return None
@@ -54,19 +56,23 @@ def find_task(project: Project, import_path: str) -> Definition | None:
 
 def read_task(project: Project, handler: Definition) -> Task:
     """The options of a handler, from its decorator or from the call that makes it a task."""
-    return project.remember(("django-tasks.task", handler.dotted), lambda: _read(project, handler))
+    return project.remember(
+        ("django-tasks.task", handler.dotted), lambda: _read_decorated(project, handler)
+    )
 
 
-def _read(project: Project, handler: Definition) -> Task:
+def _read_decorated(project: Project, handler: Definition) -> Task:
     for node in handler.decorators:
-        made = _maker(project, node, handler.module)
+        made = _read_maker(project, node, handler.module)
         if made is not None:
             return Task(handler, place_of(handler.module, node), made, handler.dotted)
     for use in project.uses(handler.dotted):
         above = next(use.module.parents(use.node), None)
         if not isinstance(above, ast.Call) or use.node not in above.args:
             continue
-        made = _maker(project, above.func, use.module) or _maker(project, above, use.module)
+        made = _read_maker(project, above.func, use.module) or _read_maker(
+            project, above, use.module
+        )
         bound = next(use.module.parents(above), None)
         if (
             made is not None
@@ -82,7 +88,7 @@ def _read(project: Project, handler: Definition) -> Task:
     return Task(handler)
 
 
-def _maker(project: Project, node: ast.expr, module: Module) -> dict[str, ast.expr] | None:
+def _read_maker(project: Project, node: ast.expr, module: Module) -> dict[str, ast.expr] | None:
     """The options of `task` or `task(...)`; None for anything else, the backend's own decorators
     included.
     """

@@ -116,35 +116,35 @@ class _Reader:
     def read(self) -> Actor:
         handler = self.actor.handler
         for node in handler.decorators:
-            if self._decorator(node, handler.module):
+            if self._read_decorator(node, handler.module):
                 return self.actor
         if handler.is_class:
-            self._meta()
+            self._read_meta()
         if self.actor.registered is None:
-            self._call()
+            self._find_actor_call()
         return self.actor
 
-    def _decorator(self, node: ast.expr, module: Module) -> bool:
+    def _read_decorator(self, node: ast.expr, module: Module) -> bool:
         target = node.func if isinstance(node, ast.Call) else node
         if is_maker(self.project, target, module) or self._is_partial(target, module):
-            self._made(node, module)
+            self._note_registration(node, module)
         elif self._is_wrapper(target, module):
             self.actor.registered = place_of(module, node)
             self.actor.unread.append(self.actor.registered)
         return self.actor.registered is not None
 
-    def _made(self, node: ast.expr, module: Module) -> None:
+    def _note_registration(self, node: ast.expr, module: Module) -> None:
         self.actor.registered = place_of(module, node)
         for keyword in node.keywords if isinstance(node, ast.Call) else ():
             if keyword.arg is None:
-                self._spread(keyword.value, module)
+                self._take_spread(keyword.value, module)
             else:
-                self._set(keyword.arg, keyword.value, module)
+                self._set_option(keyword.arg, keyword.value, module)
 
-    def _set(self, name: str, node: ast.expr, module: Module) -> None:
+    def _set_option(self, name: str, node: ast.expr, module: Module) -> None:
         self.actor.options[name] = option(self.project, node, module)
 
-    def _spread(self, node: ast.expr, module: Module) -> None:
+    def _take_spread(self, node: ast.expr, module: Module) -> None:
         """`**OPTIONS`, where that is a mapping that is written out."""
         name = module.resolve(node)
         found = self.project.lookup(name) if name else None
@@ -161,7 +161,7 @@ class _Reader:
             return
         for key, inner in zip(value.keys, value.values, strict=True):
             if isinstance(key, ast.Constant):
-                self._set(str(key.value), inner, holder)
+                self._set_option(str(key.value), inner, holder)
 
     def _is_partial(self, node: ast.expr, module: Module) -> bool:
         """`job = functools.partial(dramatiq.actor, max_retries=3)`."""
@@ -175,7 +175,7 @@ class _Reader:
         partial = found.module.resolve(value.func) == "functools.partial"
         if not partial or not is_maker(self.project, value.args[0], found.module):
             return False
-        self._made(value, found.module)
+        self._note_registration(value, found.module)
         return True
 
     def _is_wrapper(self, node: ast.expr, module: Module) -> bool:
@@ -187,7 +187,7 @@ class _Reader:
         calls = (n for n in ast.walk(own.node) if isinstance(n, ast.Call))
         return any(is_maker(self.project, call.func, own.module) for call in calls)
 
-    def _meta(self) -> None:
+    def _read_meta(self) -> None:
         """`class Send(GenericActor): class Meta: max_retries = 3`; the nearest `Meta` alone counts
         (generic.py).
         """
@@ -205,12 +205,12 @@ class _Reader:
         for owner, meta in metas[:1]:
             for name, bound in owner.module.bindings(meta).items():
                 if bound[-1].value is not None:
-                    self._set(name, bound[-1].value, owner.module)
+                    self._set_option(name, bound[-1].value, owner.module)
         abstract = self.actor.options.pop("abstract", None)
         if abstract is None or metas[0][0].node is not self.actor.handler.node:
             self.actor.registered = Place(self.actor.handler.path, self.actor.handler.line)
 
-    def _call(self) -> None:
+    def _find_actor_call(self) -> None:
         """`send = dramatiq.actor(_send, max_retries=3)`, `dramatiq.actor(max_retries=3)(_send)`,
         `actor(Send())`.
         """
@@ -226,7 +226,7 @@ class _Reader:
             maker = made.func
             inner = maker.func if isinstance(maker, ast.Call) else maker
             if is_maker(self.project, inner, use.module) or self._is_partial(inner, use.module):
-                self._made(maker if isinstance(maker, ast.Call) else made, use.module)
+                self._note_registration(maker if isinstance(maker, ast.Call) else made, use.module)
                 return
 
 

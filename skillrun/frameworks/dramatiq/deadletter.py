@@ -40,11 +40,12 @@ class DeadLetter:
 def find_dead_letter(project: Project, actor: Actor, setup: Setup) -> DeadLetter:
     """The first place of each kind, or None."""
     return DeadLetter(
-        next(_exhausted(project, actor, setup), None), next(_permanent(project, actor), None)
+        next(_find_callback_records(project, actor, setup), None),
+        next(_find_clause_records(project, actor), None),
     )
 
 
-def _exhausted(project: Project, actor: Actor, setup: Setup) -> Iterator[Place]:
+def _find_callback_records(project: Project, actor: Actor, setup: Setup) -> Iterator[Place]:
     for name in ("on_retry_exhausted", "on_failure"):
         yield from callback_records(project, actor, name)
     yield from nack_records(project, setup)
@@ -96,7 +97,7 @@ def _last_attempt(project: Project, actor: Actor) -> Iterator[Place]:
                     yield place_of(part.module, record)
 
 
-def _permanent(project: Project, actor: Actor) -> Iterator[Place]:
+def _find_clause_records(project: Project, actor: Actor) -> Iterator[Place]:
     """A clause of the handler that calls something named like a record of failures."""
     for handler in project.handlers(actor.handler):
         record = first_record(project, handler.node.body, handler.module)

@@ -60,10 +60,10 @@ def _logs_success(method: Definition) -> bool:
     """A log call that is reached without an exception: outside every `if exception...`, or in the
     branch of None.
     """
-    return any(_logs(statement, True) for statement in getattr(method.node, "body", ()))
+    return any(_logs_retry(statement, True) for statement in getattr(method.node, "body", ()))
 
 
-def _logs(node: ast.AST, reached: bool) -> bool:
+def _logs_retry(node: ast.AST, reached: bool) -> bool:
     called = None
     if isinstance(node, ast.Call) and reached:
         called = node.func
@@ -71,7 +71,7 @@ def _logs(node: ast.AST, reached: bool) -> bool:
         return True
     if isinstance(node, ast.If) and "exception" in ast.unparse(node.test):
         none = "is None" in ast.unparse(node.test) or isinstance(node.test, ast.UnaryOp)
-        return any(_logs(n, none) for n in node.body) or any(
-            _logs(n, not none) for n in node.orelse
+        return any(_logs_retry(n, none) for n in node.body) or any(
+            _logs_retry(n, not none) for n in node.orelse
         )
-    return any(_logs(child, reached) for child in ast.iter_child_nodes(node))
+    return any(_logs_retry(child, reached) for child in ast.iter_child_nodes(node))

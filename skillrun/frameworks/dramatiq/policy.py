@@ -145,9 +145,9 @@ class _Reader:
 
     def read(self) -> Policy:
         actor, setup = self.options.actor, self.options.setup
-        attempts = self._attempts()
+        attempts = self._count_attempts()
         spared, throws_place = self.options.throws()
-        retried, not_retried = self._exceptions(attempts)
+        retried, not_retried = self._list_exceptions(attempts)
         dead_letter = find_dead_letter(self.project, actor, setup)
         self.sources |= {
             "dead_letter": dead_letter.exhausted,
@@ -163,22 +163,22 @@ class _Reader:
             self.unknown.setdefault("options", where)
         return Policy(
             max_attempts=attempts,
-            backoff=self._backoff(attempts),
+            backoff=self._read_backoff(attempts),
             retried=tuple(import_path(self.project, name) for name in retried),
             not_retried=tuple(
                 import_path(self.project, name) for name in dict.fromkeys((*spared, *not_retried))
             ),
             acks_late=True,
             reject_on_worker_lost=True,
-            visibility_timeout_s=self._number("visibility_timeout_s", Value(seconds, place)),
+            visibility_timeout_s=self._read_number("visibility_timeout_s", Value(seconds, place)),
             time_limit_s=self._time_limit(),
-            serializer=self._serializer(),
+            serializer=self._name_serializer(),
             dead_letter=dead_letter.exhausted or (dead_letter.permanent if attempts == 1 else None),
             sources=self.sources,
             unknown=self.unknown,
         )
 
-    def _attempts(self) -> int | None:
+    def _count_attempts(self) -> int | None:
         """Runs including the first."""
         setup = self.options.setup
         if not setup.has("Retries"):
@@ -189,14 +189,14 @@ class _Reader:
         )
         asked = self.options.predicate()
         if asked is not None:
-            return self._asked(*asked)
+            return self._count_by_predicate(*asked)
         found = self.options.largest("max_retries")
         self.sources["max_attempts"] = found.place
         if found.value is None:
             return None
-        return int(self._number("max_attempts", found) or 0) + 1
+        return int(self._read_number("max_attempts", found) or 0) + 1
 
-    def _asked(self, predicate: Predicate, place: Place) -> int | None:
+    def _count_by_predicate(self, predicate: Predicate, place: Place) -> int | None:
         """With `retry_when`, `max_retries` counts for nothing."""
         self.sources["max_attempts"] = place
         if predicate.limit is not None or predicate.endless:
@@ -206,7 +206,7 @@ class _Reader:
         self.unknown["max_attempts"] = place
         return int(_DEFAULTS["max_retries"]) + 1
 
-    def _exceptions(self, attempts: int | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _list_exceptions(self, attempts: int | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """(retried, not retried): everything, unless `retry_when` names some."""
         asked = self.options.predicate()
         if asked:
@@ -221,7 +221,7 @@ class _Reader:
             self.unknown["retried"] = asked[1]
         return asked[0].retried or ("builtins.Exception",), asked[0].spared
 
-    def _backoff(self, attempts: int | None) -> Backoff:
+    def _read_backoff(self, attempts: int | None) -> Backoff:
         """The waits that Dramatiq computes, or those of `raise Retry(delay=...)` where they are
         longer.
         """
@@ -229,7 +229,7 @@ class _Reader:
             return Backoff("none")
         low, high = self.options.largest("min_backoff"), self.options.largest("max_backoff")
         self.sources["backoff"] = low.place or high.place
-        base, cap = self._number("backoff.base", low), self._number("backoff.cap", high)
+        base, cap = self._read_number("backoff.base", low), self._read_number("backoff.cap", high)
         computed = Backoff(
             "exponential",
             (base or 0) / 1000,
@@ -262,12 +262,12 @@ class _Reader:
             return None
         found = self.options.largest("time_limit")
         self.sources["time_limit_s"] = found.place
-        limit = self._number("time_limit_s", found)
+        limit = self._read_number("time_limit_s", found)
         if limit is not None and limit != float("inf"):
             return limit / 1000
         return None
 
-    def _serializer(self) -> str:
+    def _name_serializer(self) -> str:
         encoder = self.options.setup.encoder
         self.sources["serializer"] = encoder[1] if encoder else None
         if encoder is None:
@@ -278,7 +278,7 @@ class _Reader:
         self.unknown["serializer"] = encoder[1]
         return "json"
 
-    def _number(self, field: str, found: Value) -> float | None:
+    def _read_number(self, field: str, found: Value) -> float | None:
         """A number; one that cannot be read is named, and what the code falls back to is taken."""
         self.sources.setdefault(field, found.place)
         if isinstance(found.value, int | float):

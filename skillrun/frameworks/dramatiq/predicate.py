@@ -65,32 +65,32 @@ class _Reader:
             isinstance(n, ast.Name) and n.id == self.names[0] for n in ast.walk(function)
         )
         if isinstance(function, ast.Lambda):
-            self._term(function.body, True)
+            self._read_term(function.body, True)
         else:
-            self._body(function.body)
+            self._read_body(function.body)
         self.result.limit = min(self.result._limits, default=None)
         return self.result
 
-    def _body(self, body: list[ast.stmt]) -> None:
+    def _read_body(self, body: list[ast.stmt]) -> None:
         for statement in body:
             if isinstance(statement, ast.Return) and statement.value is not None:
-                self._term(statement.value, True)
+                self._read_term(statement.value, True)
             elif isinstance(statement, ast.If) and _is_refusal(statement):
-                self._term(statement.test, False)
+                self._read_term(statement.test, False)
             elif not isinstance(statement, ast.Expr):
                 self.result.readable = False
                 return
 
-    def _term(self, node: ast.expr, wanted: bool) -> None:
+    def _read_term(self, node: ast.expr, wanted: bool) -> None:
         """One condition that must be `wanted` for a retry; several of them all hold."""
         joined = ast.And if wanted else ast.Or
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            self._term(node.operand, not wanted)
+            self._read_term(node.operand, not wanted)
         elif isinstance(node, ast.BoolOp) and isinstance(node.op, joined):
             for part in node.values:
-                self._term(part, wanted)
+                self._read_term(part, wanted)
         elif isinstance(node, ast.Compare) and len(node.ops) == 1:
-            self._compare(node, wanted)
+            self._read_comparison(node, wanted)
         elif isinstance(node, ast.Call) and self._is_about_exception(node):
             names = self.project.exception_names(node.args[1], self.module)
             if wanted:
@@ -104,7 +104,7 @@ class _Reader:
         named = self.module.resolve(node.func) == "builtins.isinstance" and len(node.args) == 2
         return named and isinstance(node.args[0], ast.Name) and node.args[0].id == self.names[1]
 
-    def _compare(self, node: ast.Compare, wanted: bool) -> None:
+    def _read_comparison(self, node: ast.Compare, wanted: bool) -> None:
         """`retries < 3`, `3 > retries`, and the opposite where it must not hold."""
         left, right, kind = node.left, node.comparators[0], type(node.ops[0])
         if isinstance(right, ast.Name) and right.id == self.names[0]:

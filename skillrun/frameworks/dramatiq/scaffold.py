@@ -66,7 +66,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         **clocked,
         "sends": (
             facts.enqueue
-            if _publishes(facts)
+            if _writes_publisher(facts)
             else Symbol(facts.module, f"{facts.name}.send", path=facts.path)
         ),
         "publishes": True,  # a tick of the clock sends too
@@ -87,7 +87,7 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     waits: tuple[Symbol, ...] = ()
     if _own_waits(facts.retries):
         waits = (Symbol(facts.module, facts.name, path=facts.path),)
-    sent = Symbol(facts.module, facts.enqueue.name if _publishes(facts) else facts.name)
+    sent = Symbol(facts.module, facts.enqueue.name if _writes_publisher(facts) else facts.name)
     ticks: list[Symbol | str] = []
     if _is_clocked(facts) and not case:
         ticks = [
@@ -103,7 +103,7 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
     if not facts.facts["redis"]:
         return None
     beside: tuple[Symbol, ...] = ()
-    if _publishes(facts):
+    if _writes_publisher(facts):
         beside = (Symbol(facts.module, facts.enqueue.name),)
     return (
         "from uuid import uuid4",
@@ -126,7 +126,7 @@ def _own_waits(retries: Retries) -> bool:
     )
 
 
-def _publishes(facts: Facts) -> bool:
+def _writes_publisher(facts: Facts) -> bool:
     """Whether the function that sends the message is written beside the handler."""
     return facts.enqueue.module == facts.module
 
@@ -159,9 +159,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
         "handler.py.jinja",
-        replace(facts, retries=_stretched(facts.retries)),
+        replace(facts, retries=_stretch_waits(facts.retries)),
         needed=needed,
-        options=_options(facts),
+        options=_list_options(facts),
         waits=[round(delay * 1000) for delay in facts.retries.delays],
         waits_name=f"{facts.name.upper()}_WAITS",
         current=facts.facts["current"],
@@ -174,7 +174,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     )
     return [
         Module(facts.path, text),
-        *(runner.pieces(facts, render, _sends(facts)) if _is_clocked(facts) else ()),
+        *(runner.pieces(facts, render, _describe_tick(facts)) if _is_clocked(facts) else ()),
     ]
 
 
@@ -183,7 +183,7 @@ def _is_clocked(facts: Facts) -> bool:
     return facts.trigger != "event"
 
 
-def _sends(facts: Facts) -> Ticked:
+def _describe_tick(facts: Facts) -> Ticked:
     """The tick sends a message; a job that was given up is none that is done."""
     left_out = (
         f"It leaves out what is done, and what {given_up(facts)}: each tick would send it again."
@@ -200,7 +200,7 @@ def _ids_of(facts: Facts, message: str) -> list[tuple[str, str]]:
     return [*ids, ("correlation_id", f"_{facts.name}_correlation({message})"), ("reason", "error")]
 
 
-def _stretched(retries: Retries) -> Retries:
+def _stretch_waits(retries: Retries) -> Retries:
     """With the waits that Dramatiq's jitter makes of them at most: twice as long, up to the cap."""
     if _own_waits(retries):
         return retries
@@ -208,7 +208,7 @@ def _stretched(retries: Retries) -> Retries:
     return replace(retries, delays=tuple(min(delay * 2, cap) for delay in retries.delays))
 
 
-def _options(facts: Facts) -> list[str]:
+def _list_options(facts: Facts) -> list[str]:
     """The options of the actor, a line each."""
     retries = facts.retries
     made = [f"broker={facts.app.name},"] if facts.app else []
@@ -221,8 +221,8 @@ def _options(facts: Facts) -> list[str]:
             else:
                 cap = max(retries.delays)
             made += [
-                f"min_backoff={_ms(retries.base_s)},  # milliseconds",
-                f"max_backoff={_ms(cap)},",
+                f"min_backoff={_write_ms(retries.base_s)},  # milliseconds",
+                f"max_backoff={_write_ms(cap)},",
             ]
         made.append(f"retry_when=_{facts.name}_may_pass,")
     if facts.dead_letter == "table":
@@ -230,5 +230,5 @@ def _options(facts: Facts) -> list[str]:
     return made
 
 
-def _ms(seconds: float) -> str:
+def _write_ms(seconds: float) -> str:
     return f"{round(seconds * 1000):_}"

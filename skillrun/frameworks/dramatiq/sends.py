@@ -62,15 +62,15 @@ def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tupl
     """Every place that sends or schedules the handler."""
     actor = read_actor(project, handler)
     key = ("dramatiq.sends", handler.path, handler.name)
-    return project.remember(key, lambda: order_sends(_find(project, actor)))
+    return project.remember(key, lambda: order_sends(_find_all(project, actor)))
 
 
-def _find(project: Project, actor: Actor) -> list[Send]:
+def _find_all(project: Project, actor: Actor) -> list[Send]:
     every = list(_find_named(project, actor))
     if not is_sent_by_others(every):
         for seen in uses_of(project, actor):
             every += _handed_on(project, seen)
-    return [*every, *_started(project, actor)]
+    return [*every, *_find_starts(project, actor)]
 
 
 def find_message_sends(project: Project, actor: Actor) -> tuple[Send, ...]:
@@ -103,10 +103,12 @@ def _by_object(project: Project, actor: Actor, use: Use) -> Iterator[Send]:
     """`send.send(...)`; handed to a scheduler, or in a function that one calls, it is a
     schedule.
     """
-    method = _sent(use)
+    method = _find_send_method(use)
     if method is None:
         return
-    send = replace(_send("enqueue", use.module, method, _METHODS[method.attr]), via=method.attr)
+    send = replace(
+        _make_send("enqueue", use.module, method, _METHODS[method.attr]), via=method.attr
+    )
     schedule = _scheduling_call(use.module, method) or _scheduled_function(use.module, method)
     if schedule is not None:
         send = replace(send, kind="schedule", how=schedule)
@@ -145,18 +147,18 @@ def find_stray(handler: Definition, options: Iterable[str]) -> list[str]:
     return sorted(taken & {*options})
 
 
-def _started(project: Project, actor: Actor) -> Iterator[Send]:
+def _find_starts(project: Project, actor: Actor) -> Iterator[Send]:
     """What starts by the clock the functions and scripts that send: Dramatiq itself has none."""
     places = []
     for use in uses_of(project, actor):
-        if not is_aside(use.path) and _sent(use):
+        if not is_aside(use.path) and _find_send_method(use):
             places.append((use.module, use.node))
     for one in starting(project, reach_of_places(project, places)):
         if one.kind == "schedule":
             yield one
 
 
-def _sent(use: Use) -> ast.Attribute | None:
+def _find_send_method(use: Use) -> ast.Attribute | None:
     """`send.send`, `send.message`: the method that sends or builds a message."""
     above = next(use.module.parents(use.node), None)
     if isinstance(above, ast.Attribute) and above.attr in _METHODS:
@@ -202,7 +204,7 @@ def _own_schedule(project: Project, actor: Actor) -> Iterator[Send]:
     for node in actor.handler.decorators:
         name = module.resolve(node.func) if isinstance(node, ast.Call) else None
         if name and project.origin(name) in _CRON_DECORATORS:
-            yield _send("schedule", module, node, f"@{ast.unparse(node)}")
+            yield _make_send("schedule", module, node, f"@{ast.unparse(node)}")
 
 
 def _by_name(project: Project, actor: Actor) -> Iterator[Send]:
@@ -212,12 +214,14 @@ def _by_name(project: Project, actor: Actor) -> Iterator[Send]:
     for module in project.modules_with(actor.name):
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield from _text(project, actor, module, node)
+                yield from _read_text_use(project, actor, module, node)
             elif isinstance(node, ast.Call):
-                yield from _callback(project, actor, module, node)
+                yield from _read_callback_use(project, actor, module, node)
 
 
-def _text(project: Project, actor: Actor, module: Module, node: ast.Constant) -> Iterator[Send]:
+def _read_text_use(
+    project: Project, actor: Actor, module: Module, node: ast.Constant
+) -> Iterator[Send]:
     above = next(module.parents(node), None)
     if isinstance(above, ast.keyword):
         call = next(module.parents(above), None)
@@ -227,20 +231,22 @@ def _text(project: Project, actor: Actor, module: Module, node: ast.Constant) ->
     called = getattr(word, "attr", getattr(word, "id", ""))
     if called in _BY_NAME and node.value == actor.name:
         if called == "get_actor" or (isinstance(above, ast.keyword) and above.arg == "actor_name"):
-            yield _send("enqueue", module, node, f"{called}({node.value!r})")
+            yield _make_send("enqueue", module, node, f"{called}({node.value!r})")
     elif called == "add_job" and str(node.value).endswith(".send"):
         path = str(node.value).removesuffix(".send")
         if project.find(path) == actor.handler:
-            yield _send("schedule", module, node, f"add_job({node.value!r})")
+            yield _make_send("schedule", module, node, f"add_job({node.value!r})")
 
 
-def _callback(project: Project, actor: Actor, module: Module, node: ast.Call) -> Iterator[Send]:
+def _read_callback_use(
+    project: Project, actor: Actor, module: Module, node: ast.Call
+) -> Iterator[Send]:
     """`on_failure="record_failure"` of another actor sends this one."""
     for keyword in node.keywords:
         if keyword.arg in _CALLBACKS and actor.name in ast.unparse(keyword.value):
             target = actor_behind(project, option(project, keyword.value, module))
             if target is not None and target.handler.node is actor.handler.node:
-                yield _send(
+                yield _make_send(
                     "enqueue", module, keyword.value, f"{keyword.arg}={ast.unparse(keyword.value)}"
                 )
 
@@ -261,10 +267,10 @@ def _handed_on(project: Project, use: Use) -> Iterator[Send]:
     if (given or isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword)) and not in_tests(
         use.path
     ):
-        yield _send("enqueue", use.module, use.node, "handed on as a value")
+        yield _make_send("enqueue", use.module, use.node, "handed on as a value")
 
 
-def _send(kind: str, module: Module, node: ast.AST, how: str) -> Send:
+def _make_send(kind: str, module: Module, node: ast.AST, how: str) -> Send:
     return Send(kind, place_of(module, node), how, in_tests(module.path))
 
 

@@ -90,17 +90,17 @@ class _Reader:
         self.setup = Setup()
 
     def read(self) -> Setup:
-        self._brokers()
-        self._setting()
-        for module, call in self._calls("add_middleware"):
+        self._read_brokers()
+        self._read_setting()
+        for module, call in self._find_calls("add_middleware"):
             if call.args and isinstance(call.func, ast.Attribute):
-                self.setup.added += self._part(call.args[0], module)
-        for module, call in self._calls("set_encoder"):
-            name = self._name(call.args[0], module) if call.args else None
+                self.setup.added += self._read_part(call.args[0], module)
+        for module, call in self._find_calls("set_encoder"):
+            name = self._resolve_name(call.args[0], module) if call.args else None
             self.setup.encoder = ((name or "unknown").removesuffix("()"), place_of(module, call))
         return self.setup
 
-    def _calls(self, word: str) -> Iterator[tuple[Module, ast.Call]]:
+    def _find_calls(self, word: str) -> Iterator[tuple[Module, ast.Call]]:
         """The calls of a method or function of this name outside tests and examples."""
         for module in self.project.modules_with(word):
             if self._counts(module):
@@ -111,18 +111,18 @@ class _Reader:
                     ):
                         yield module, node
 
-    def _name(self, node: ast.expr, module: Module) -> str | None:
+    def _resolve_name(self, node: ast.expr, module: Module) -> str | None:
         name = module.resolve(node)
         if not name:
             return None
         return self.project.origin(name)
 
-    def _brokers(self) -> None:
+    def _read_brokers(self) -> None:
         """The main broker object; where that is not known, every one that is no stub."""
         main = self.use.app.rpartition(":")[0] if self.use.app else None
         for module in [
             m for path in (main,) if path and (m := self.project.module(path))
-        ] or self._anywhere():
+        ] or self._list_modules():
             for node in ast.walk(module.tree):
                 name = None
                 if isinstance(node, ast.Call):
@@ -130,47 +130,49 @@ class _Reader:
                 if not isinstance(node, ast.Call) or not name or "stub" in name.lower():
                     continue
                 if is_broker_class(self.project, name):
-                    self._broker(node, module)
+                    self._read_broker(node, module)
                     self.setup.unread += [
-                        place_of(module, n) for n in ast.walk(module.tree) if _changes(module, n)
+                        place_of(module, n)
+                        for n in ast.walk(module.tree)
+                        if _changes_middleware(module, n)
                     ]
 
-    def _anywhere(self) -> list[Module]:
+    def _list_modules(self) -> list[Module]:
         return [module for module in self.project.modules_with("dramatiq") if self._counts(module)]
 
     def _counts(self, module: Module) -> bool:
         """No test and no example, unless the main broker is there."""
         return not is_aside(module.path) or module.path == (self.use.app or "").rpartition(":")[0]
 
-    def _broker(self, node: ast.Call, module: Module) -> None:
+    def _read_broker(self, node: ast.Call, module: Module) -> None:
         for keyword in node.keywords:
             if keyword.arg == "middleware":
-                self._list(keyword.value, module)
+                self._read_middleware_list(keyword.value, module)
             elif keyword.arg == "heartbeat_timeout":
                 value = self.project.literal(keyword.value, module)
                 self.setup.heartbeat = (value, place_of(module, keyword.value))
             elif keyword.arg is None:
                 self.setup.unread.append(place_of(module, keyword.value))
 
-    def _list(self, node: ast.expr, module: Module) -> None:
+    def _read_middleware_list(self, node: ast.expr, module: Module) -> None:
         """`middleware=[Retries(max_retries=3), ...]`; `None` keeps the default."""
         if isinstance(node, ast.Constant) and node.value is None:
             return
         self.setup.replaced = place_of(module, node)
-        found, holder = self._followed(node, module)
+        found, holder = self._follow_variable(node, module)
         if not isinstance(found, ast.BinOp):
             parts = [found]
         else:
             parts = [found.left, found.right]
         for part in parts:
-            inner, where = self._followed(part, holder)
+            inner, where = self._follow_variable(part, holder)
             if isinstance(inner, ast.List | ast.Tuple):
                 for element in inner.elts:
-                    self.setup.listed += self._part(element, where)
+                    self.setup.listed += self._read_part(element, where)
             else:
                 self.setup.unread.append(place_of(where, inner))
 
-    def _followed(self, node: ast.expr, module: Module) -> tuple[ast.expr, Module]:
+    def _follow_variable(self, node: ast.expr, module: Module) -> tuple[ast.expr, Module]:
         """What a variable holds."""
         function = module.function_of(node) if isinstance(node, ast.Name) else None
         if function and isinstance(node, ast.Name):
@@ -187,10 +189,10 @@ class _Reader:
             return found.binding.value, found.module
         return node, module
 
-    def _part(self, node: ast.expr, module: Module) -> Iterator[Part]:
-        made, holder = self._followed(node, module)
+    def _read_part(self, node: ast.expr, module: Module) -> Iterator[Part]:
+        made, holder = self._follow_variable(node, module)
         called = made.func if isinstance(made, ast.Call) else made
-        name = self._name(called, holder)
+        name = self._resolve_name(called, holder)
         if name is None or isinstance(node, ast.Starred):
             self.setup.unread.append(place_of(module, node))
             return
@@ -215,7 +217,7 @@ class _Reader:
                 return last
         return name.rpartition(".")[2]
 
-    def _setting(self) -> None:
+    def _read_setting(self) -> None:
         """Django: `DRAMATIQ_BROKER = {"BROKER": ..., "OPTIONS": {...}, "MIDDLEWARE":
         ["path.of.a.Class"]}`.
         """
@@ -226,9 +228,9 @@ class _Reader:
                 bound = []
             for value in (binding.value for binding in bound):
                 if isinstance(value, ast.Dict):
-                    self._django(value, module)
+                    self._read_django_setting(value, module)
 
-    def _django(self, node: ast.Dict, module: Module) -> None:
+    def _read_django_setting(self, node: ast.Dict, module: Module) -> None:
         entries = {}
         for k, v in zip(node.keys, node.values, strict=True):
             if isinstance(k, ast.Constant):
@@ -254,7 +256,7 @@ class _Reader:
             self.setup.listed.append(Part(self._library_name(name), place, {}, module, found))
 
 
-def _changes(module: Module, node: ast.AST) -> bool:
+def _changes_middleware(module: Module, node: ast.AST) -> bool:
     """`broker.middleware = [...]`, `broker.middleware.remove(...)`."""
     if not isinstance(node, ast.Attribute) or node.attr != "middleware":
         return False

@@ -92,13 +92,13 @@ def setting(project: Project, use: FrameworkUse, owner: str | None, name: str) -
     be read sets it.
     """
     made = made_as(project, use, owner)
-    for key, value in _entries(made[0]) if made else ():
+    for key, value in _list_entries(made[0]) if made else ():
         if key == name and made:
             return Setting(project.literal(value, made[1]), place_of(made[1], value))
     return None
 
 
-def _entries(node: ast.Call | ast.Dict) -> Iterator[tuple[str, ast.expr]]:
+def _list_entries(node: ast.Call | ast.Dict) -> Iterator[tuple[str, ast.expr]]:
     if isinstance(node, ast.Call):
         for keyword in node.keywords:
             if keyword.arg:

@@ -44,22 +44,26 @@ def find_record(project: Project, use: FrameworkUse, task: Task) -> Record | Non
     """The first record that is surely left after the last attempt, one that only the last attempt
     writes preferred.
     """
-    return min(_records(project, use, task), key=lambda record: record.every, default=None)
+    return min(_find_records(project, use, task), key=lambda record: record.every, default=None)
 
 
-def _records(project: Project, use: FrameworkUse, task: Task) -> Iterator[Record]:
+def _find_records(project: Project, use: FrameworkUse, task: Task) -> Iterator[Record]:
     yield from _last_attempt(project, task)
     for receiver, _ in receivers(project, use, "error"):
-        record = _kept(project, receiver.node.body, receiver.module)
+        record = _find_record_call(project, receiver.node.body, receiver.module)
         if record is not None:
             yield Record(
-                place_of(receiver.module, record), "a receiver of SIGNAL_ERROR", not _asks(receiver)
+                place_of(receiver.module, record),
+                "a receiver of SIGNAL_ERROR",
+                not _asks_retries(receiver),
             )
     yield from _on_error(project, use, task)
     for hook in functions(project, use, "post_execute"):
-        record = _kept(project, hook.node.body, hook.module)
+        record = _find_record_call(project, hook.node.body, hook.module)
         if record is not None and _looks_at_exception(hook):
-            yield Record(place_of(hook.module, record), "a post_execute hook", not _asks(hook))
+            yield Record(
+                place_of(hook.module, record), "a post_execute hook", not _asks_retries(hook)
+            )
     yield from _in_clauses(project, task)
 
 
@@ -68,13 +72,13 @@ def _last_attempt(project: Project, task: Task) -> Iterator[Record]:
         for node in ast.walk(part.node):
             branch = last_branch(node) if isinstance(node, ast.If) else []
             if branch and isinstance(branch[0], ast.Pass) and isinstance(node, ast.If):
-                branch = _following(part.module, node)
-            record = _kept(project, branch, part.module)
+                branch = _list_following(part.module, node)
+            record = _find_record_call(project, branch, part.module)
             if record is not None:
                 yield Record(place_of(part.module, record), "the last attempt")
 
 
-def _following(module: Module, node: ast.If) -> list[ast.stmt]:
+def _list_following(module: Module, node: ast.If) -> list[ast.stmt]:
     """The statements after an `if` in the same block."""
     above = next(module.parents(node))
     for name in ("body", "orelse", "finalbody"):
@@ -84,7 +88,7 @@ def _following(module: Module, node: ast.If) -> list[ast.stmt]:
     return []
 
 
-def _asks(function: Definition) -> bool:
+def _asks_retries(function: Definition) -> bool:
     """It looks at how many retries are left."""
     return any(
         isinstance(node, ast.Attribute) and node.attr == "retries"
@@ -127,7 +131,7 @@ def _in_clauses(project: Project, task: Task) -> Iterator[Record]:
         for statement in clause.node.body:
             if not isinstance(statement, ast.If):
                 body.append(statement)
-        record = _kept(project, body, clause.module)
+        record = _find_record_call(project, body, clause.module)
         if record is None or not _LIKE_A_RECORD.search(ast.unparse(record)):
             continue
         final = outcome(project, clause) in ("stops", "ends")
@@ -137,6 +141,8 @@ def _in_clauses(project: Project, task: Task) -> Iterator[Record]:
             yield Record(place_of(clause.module, record), "the except clause", every=True)
 
 
-def _kept(project: Project, body: Iterable[ast.stmt], module: Module) -> ast.Call | None:
+def _find_record_call(
+    project: Project, body: Iterable[ast.stmt], module: Module
+) -> ast.Call | None:
     """The first call that may leave a record; what a `raise` builds is none."""
     return first_record(project, [s for s in body if not isinstance(s, ast.Raise)], module)

@@ -31,8 +31,8 @@ def decided(project: Project, use: FrameworkUse, task: Task, exception: str) -> 
     unsure.
     """
     answers = set()
-    for receiver in _deciding(project, use, "retries"):
-        answers.add(_answer(project, task, receiver, exception))
+    for receiver in _find_deciding(project, use, "retries"):
+        answers.add(_read_answer(project, task, receiver, exception))
     if "stops" in answers:
         return "stops"
     if "unsure" in answers:
@@ -47,7 +47,7 @@ def own_wait(
     cannot be read.
     """
     found = []
-    for receiver in _deciding(project, use, "retry_delay"):
+    for receiver in _find_deciding(project, use, "retry_delay"):
         for node in ast.walk(receiver.node):
             if _sets(node, "retry_delay"):
                 found.append((receiver, node))
@@ -60,7 +60,7 @@ def own_wait(
     return _Left(project, retries).backoff(node.value, receiver.module), place
 
 
-def _deciding(project: Project, use: FrameworkUse, name: str) -> Iterator[Definition]:
+def _find_deciding(project: Project, use: FrameworkUse, name: str) -> Iterator[Definition]:
     """The receivers that set an attribute of the task."""
     for receiver, _ in receivers(project, use, "error"):
         if any(_sets(node, name) for node in ast.walk(receiver.node)):
@@ -80,7 +80,7 @@ def _is_for(project: Project, task: Task, receiver: Definition) -> bool:
     """It leaves at once where the failed task is not this one: `if not isinstance(task,
     send.task_class): return`.
     """
-    first = next((node for node in _body(receiver) if isinstance(node, ast.If)), None)
+    first = next((node for node in _list_body(receiver) if isinstance(node, ast.If)), None)
     if (
         first is None
         or not isinstance(first.body[-1], ast.Return)
@@ -103,13 +103,13 @@ def _is_for(project: Project, task: Task, receiver: Definition) -> bool:
     return project.origin(name) in task.names
 
 
-def _body(receiver: Definition) -> list[ast.stmt]:
+def _list_body(receiver: Definition) -> list[ast.stmt]:
     if isinstance(receiver.node, ast.ClassDef):
         return []
     return receiver.node.body
 
 
-def _answer(project: Project, task: Task, receiver: Definition, exception: str) -> str:
+def _read_answer(project: Project, task: Task, receiver: Definition, exception: str) -> str:
     """`if not isinstance(error, X): task.retries = 0`, in the receiver's own block; anything else
     is unsure.
     """
@@ -118,10 +118,14 @@ def _answer(project: Project, task: Task, receiver: Definition, exception: str) 
         if _sets(node, "retries"):
             setting.append(node)
     above = next(
-        (node for node in _body(receiver) if isinstance(node, ast.If) and setting[0] in node.body),
+        (
+            node
+            for node in _list_body(receiver)
+            if isinstance(node, ast.If) and setting[0] in node.body
+        ),
         None,
     )
-    kinds = _spared(receiver, above.test) if above is not None else None
+    kinds = _read_spared_test(receiver, above.test) if above is not None else None
     if (
         len(setting) > 1
         or kinds is None
@@ -129,10 +133,10 @@ def _answer(project: Project, task: Task, receiver: Definition, exception: str) 
         or not _is_for(project, task, receiver)
     ):
         return "unsure"
-    return _among(project, receiver.module, kinds, exception)
+    return _is_among(project, receiver.module, kinds, exception)
 
 
-def _spared(receiver: Definition, test: ast.expr) -> ast.expr | None:
+def _read_spared_test(receiver: Definition, test: ast.expr) -> ast.expr | None:
     """The exceptions of `not isinstance(error, X)`, where `error` is the receiver's third
     parameter.
     """
@@ -152,7 +156,7 @@ def _spared(receiver: Definition, test: ast.expr) -> ast.expr | None:
     return None
 
 
-def _among(project: Project, module: Module, kinds: ast.expr, exception: str) -> str:
+def _is_among(project: Project, module: Module, kinds: ast.expr, exception: str) -> str:
     """Whether an exception is one of those that are spared, as far as its bases are known."""
     names = {short(name) for name in project.exception_names(kinds, module)}
     bases = ancestors(project, exception)

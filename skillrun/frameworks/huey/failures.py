@@ -58,12 +58,12 @@ def raised(project: Project, task: Task) -> Iterator[Raised]:
         for node in ast.walk(part.node):
             found = None
             if isinstance(node, ast.Raise):
-                found = _read(project, node, part.module)
+                found = _read_raise(project, node, part.module)
             if found is not None:
                 yield found
 
 
-def _read(project: Project, node: ast.Raise, module: Module) -> Raised | None:
+def _read_raise(project: Project, node: ast.Raise, module: Module) -> Raised | None:
     made = node.exc
     name = None
     if made is not None:
@@ -97,10 +97,10 @@ def guarded(found: Raised) -> bool:
     if not function:
         return False
     earlier = (n for n in ast.walk(function) if isinstance(n, ast.If) and n not in around)
-    return any(n.lineno < found.node.lineno and _leaves(n.body) for n in earlier)
+    return any(n.lineno < found.node.lineno and _leaves_function(n.body) for n in earlier)
 
 
-def _leaves(body: list[ast.stmt]) -> bool:
+def _leaves_function(body: list[ast.stmt]) -> bool:
     return bool(body) and isinstance(body[-1], ast.Return | ast.Raise)
 
 
@@ -121,19 +121,19 @@ def last_branch(node: ast.If) -> list[ast.stmt]:
     if isinstance(test, ast.UnaryOp):
         return node.body
     if not isinstance(test, ast.Compare):
-        return node.orelse or _after(node)
+        return node.orelse or _list_last_attempt(node)
     if isinstance(test.ops[0], ast.Eq | ast.Lt | ast.LtE):
         return node.body
     if isinstance(test.ops[0], ast.Gt | ast.GtE | ast.NotEq):
-        return node.orelse or _after(node)
+        return node.orelse or _list_last_attempt(node)
     return []
 
 
-def _after(node: ast.If) -> list[ast.stmt]:
+def _list_last_attempt(node: ast.If) -> list[ast.stmt]:
     """`if task.retries: raise` leaves the statements below it for the last attempt; found by the
     caller.
     """
-    if not _leaves(node.body):
+    if not _leaves_function(node.body):
         return []
     return [ast.Pass(lineno=node.end_lineno or node.lineno)]
 
@@ -149,7 +149,7 @@ def fate(project: Project, task: Task, call: Call, exception: str) -> str:
         )
         caught: bool | None = False
         if block not in done:
-            caught = _catches(project, clause, exception)
+            caught = _catches_exception(project, clause, exception)
         if caught is None:
             return "unsure"
         if not caught:
@@ -161,18 +161,18 @@ def fate(project: Project, task: Task, call: Call, exception: str) -> str:
     below = []
     for n in task.below:
         below.append(n.func if isinstance(n, ast.Call) else n)
-    if all(_passes(project, n, task.handler.module) for n in below) and not task.unread:
+    if all(_passes_errors(project, n, task.handler.module) for n in below) and not task.unread:
         return "retries"
     return "unsure"
 
 
-def _passes(project: Project, node: ast.expr, module: Module) -> bool:
+def _passes_errors(project: Project, node: ast.expr, module: Module) -> bool:
     """A decorator below the task's own that lets exceptions through."""
     name = project.origin(module.resolve(node) or "")
     return name in _HARMLESS or name.endswith(".lock_task")
 
 
-def _catches(project: Project, clause: Handler, exception: str) -> bool | None:
+def _catches_exception(project: Project, clause: Handler, exception: str) -> bool | None:
     """None where bases outside the repository decide."""
     names = {short(name) for name in clause.exceptions}
     bases = ancestors(project, exception)
@@ -189,21 +189,21 @@ def _catches(project: Project, clause: Handler, exception: str) -> bool | None:
 
 def outcome(project: Project, clause: Handler) -> str:
     """Where a clause leads: again (the exception goes on), or as `fate`."""
-    nodes = list(_own(clause.node))
+    nodes = list(_list_own_nodes(clause.node))
     found = []
     for n in nodes:
         if isinstance(n, ast.Raise):
             found.append(n)
     if not found:
         return "ends"
-    answers = {_leads(project, clause, node, nodes) for node in found}
+    answers = {_follow_clause(project, clause, node, nodes) for node in found}
     if len(answers) > 1 or not clause.always_raises:
         return "unsure"
     return answers.pop()
 
 
-def _leads(project: Project, clause: Handler, node: ast.Raise, nodes: list[ast.AST]) -> str:
-    known = _read(project, node, clause.module)
+def _follow_clause(project: Project, clause: Handler, node: ast.Raise, nodes: list[ast.AST]) -> str:
+    known = _read_raise(project, node, clause.module)
     if known is not None and not known.readable:
         return "unsure"
     if (known and known.cancels and known.retry is False) or any(gives_up(n) for n in nodes):
@@ -234,13 +234,13 @@ def _inside_another(clause: Handler) -> bool:
     return len(tries) > 1
 
 
-def _own(node: ast.AST) -> Iterator[ast.AST]:
+def _list_own_nodes(node: ast.AST) -> Iterator[ast.AST]:
     for child in ast.iter_child_nodes(node):
         if not isinstance(
             child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
         ):
             yield child
-            yield from _own(child)
+            yield from _list_own_nodes(child)
 
 
 def locks(

@@ -39,17 +39,17 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
     for event, (signal, hook) in HOOKS.items():
         heard = []
         for d, names in receivers(project, use, signal):
-            if len(names) == 1 or not _branches(d):
+            if len(names) == 1 or not _has_branches(d):
                 heard.append(d)
         called = heard or list(functions(project, use, hook) if hook else ())
         if called:
-            found[event] = min(called, key=lambda one: not _names(one, handler))
+            found[event] = min(called, key=lambda one: not _names_handler(one, handler))
     if "failed" in found and _tells_retries(found["failed"]):
         found.setdefault("retried", found["failed"])
     return found
 
 
-def _names(receiver: Definition, handler: Definition) -> bool:
+def _names_handler(receiver: Definition, handler: Definition) -> bool:
     """It asks for the handler, e.g. `isinstance(task, send.task_class)`."""
     names = (n for n in ast.walk(receiver.node) if isinstance(n, ast.Name | ast.Attribute))
     return any(receiver.module.resolve(name) == handler.dotted for name in names)
@@ -76,36 +76,40 @@ def receivers(
     """(function, the signals that it is connected to) under `@huey.signal(SIGNAL_ERROR)`; () means
     every signal.
     """
-    for definition, call in _decorated(project, use, "signal"):
-        names = tuple(_signal(project, definition.module, node) for node in call.args)
+    for definition, call in _find_decorated(project, use, "signal"):
+        names = tuple(_read_signal_name(project, definition.module, node) for node in call.args)
         if not names or signal in names:
             yield definition, names
 
 
 def functions(project: Project, use: FrameworkUse, hook: str) -> Iterator[Definition]:
     """The functions under `@huey.post_execute()`."""
-    for definition, _ in _decorated(project, use, hook):
+    for definition, _ in _find_decorated(project, use, hook):
         yield definition
 
 
-def _decorated(
+def _find_decorated(
     project: Project, use: FrameworkUse, method: str
 ) -> Iterator[tuple[Definition, ast.Call]]:
     for module in project.modules_with(method):
         for node in ast.walk(module.tree) if not in_tests(module.path) else ():
             if isinstance(node, ast.FunctionDef):
                 calls = (d for d in node.decorator_list if isinstance(d, ast.Call))
-                call = next((c for c in calls if _is(project, use, c, module, method)), None)
+                call = next(
+                    (c for c in calls if _is_app_method(project, use, c, module, method)), None
+                )
                 if call is not None:
                     yield project.define(module, node), call
 
 
-def _is(project: Project, use: FrameworkUse, call: ast.Call, module: Module, method: str) -> bool:
+def _is_app_method(
+    project: Project, use: FrameworkUse, call: ast.Call, module: Module, method: str
+) -> bool:
     found = app_method(project, use, call.func, module)
     return found is not None and found[1] == method
 
 
-def _signal(project: Project, module: Module, node: ast.expr) -> str:
+def _read_signal_name(project: Project, module: Module, node: ast.expr) -> str:
     """ "error" of SIGNAL_ERROR, `signals.SIGNAL_ERROR` or the text itself."""
     if isinstance(node, ast.Constant):
         return str(node.value)
@@ -113,7 +117,7 @@ def _signal(project: Project, module: Module, node: ast.expr) -> str:
     return name.removeprefix("SIGNAL_").lower().replace("rate_limited", "rate-limited")
 
 
-def _branches(definition: Definition) -> bool:
+def _has_branches(definition: Definition) -> bool:
     return any(
         isinstance(node, ast.If | ast.Match | ast.IfExp) for node in ast.walk(definition.node)
     )

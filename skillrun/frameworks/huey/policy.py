@@ -38,13 +38,13 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     options = {name: effective(project, task, name) for name in AT_SITE}
     sources: dict[str, Place | None] = {}
     unknown: dict[str, Place] = {}
-    attempts = _attempts(project, task, options["retries"], sources, unknown)
+    attempts = _count_attempts(project, task, options["retries"], sources, unknown)
     if attempts != 1:
-        backoff = _backoff(project, use, task, options, sources, unknown)
+        backoff = _read_backoff(project, use, task, options, sources, unknown)
     else:
         backoff = _NONE
     record = find_record(project, use, task)
-    limit = _number(options["timeout"], "time_limit_s", sources, unknown)
+    limit = _read_number(options["timeout"], "time_limit_s", sources, unknown)
     serializer = setting(project, use, task.owner, "serializer")
     sources |= {
         "dead_letter": record.place if record else None,
@@ -62,7 +62,7 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
         retried=("builtins:Exception",) if attempts != 1 else (),
         not_retried=_not_retried(project, task),
         time_limit_s=limit,
-        serializer=_serializer(project, use, task),
+        serializer=_name_serializer(project, use, task),
         dead_letter=record.place if record else None,
         sources=sources,
         unknown=unknown,
@@ -90,10 +90,10 @@ def effective(project: Project, task: Task, name: str) -> Option | None:
     given = overrides(project, task, name)
     own = task.options.get(name)
     every = [one or own for one in given] or [own]
-    return max(every, key=_size)
+    return max(every, key=_size_of)
 
 
-def _size(option: Option | None) -> float:
+def _size_of(option: Option | None) -> float:
     value = option.value if option else 0
     if isinstance(value, int | float):
         return float(value)
@@ -102,7 +102,7 @@ def _size(option: Option | None) -> float:
     return float("inf")
 
 
-def _attempts(
+def _count_attempts(
     project: Project,
     task: Task,
     option: Option | None,
@@ -114,32 +114,32 @@ def _attempts(
     endless = [found for found in raised(project, task) if found.endless]
     for found in endless:
         place = place_of(found.module, found.node)
-        if not guarded(found) and not _counts(project, task):
+        if not guarded(found) and not _counts_retries(project, task):
             sources["max_attempts"] = place
             return None
         unknown["max_attempts"] = place
     if not isinstance(retries, int) or isinstance(retries, bool):
-        unknown["max_attempts"] = option.place if option else _fallback(task)
+        unknown["max_attempts"] = option.place if option else _place_of_task(task)
         written = getattr(retries, "default", None)
         return (written if isinstance(written, int) else 0) + 1
-    if _counts(project, task) and endless:
-        unknown["max_attempts"] = _fallback(task)
+    if _counts_retries(project, task) and endless:
+        unknown["max_attempts"] = _place_of_task(task)
     return max(retries, 0) + 1
 
 
-def _counts(project: Project, task: Task) -> bool:
+def _counts_retries(project: Project, task: Task) -> bool:
     """The code itself counts down or sets what is left, other than to zero."""
-    return any(_sets(node, "retries") for node, _ in _nodes(project, task))
+    return any(_sets_attribute(node, "retries") for node, _ in _list_nodes(project, task))
 
 
-def _nodes(project: Project, task: Task) -> Iterator[tuple[ast.AST, Module]]:
+def _list_nodes(project: Project, task: Task) -> Iterator[tuple[ast.AST, Module]]:
     """Every node of the task, of what it calls, and of the decorator that makes it."""
     for part in (*bodies(project, task.handler), *([task.wrapper] if task.wrapper else [])):
         for node in ast.walk(part.node):
             yield (node, part.module)
 
 
-def _sets(node: ast.AST, name: str) -> bool:
+def _sets_attribute(node: ast.AST, name: str) -> bool:
     targets: list[ast.expr] = []
     if isinstance(node, ast.AugAssign):
         targets = [node.target]
@@ -153,7 +153,7 @@ def _sets(node: ast.AST, name: str) -> bool:
     return any(isinstance(t, ast.Attribute) and t.attr == name for t in targets) and not zero
 
 
-def _backoff(
+def _read_backoff(
     project: Project,
     use: FrameworkUse,
     task: Task,
@@ -161,8 +161,8 @@ def _backoff(
     sources: dict[str, Place | None],
     unknown: dict[str, Place],
 ) -> Backoff:
-    delay = _number(options["retry_delay"], "backoff", sources, unknown)
-    factor = _number(options["retry_backoff"], "backoff", sources, unknown)
+    delay = _read_number(options["retry_delay"], "backoff", sources, unknown)
+    factor = _read_number(options["retry_backoff"], "backoff", sources, unknown)
     if "backoff" in unknown:
         return _NONE
     base, times = delay or 0.0, factor or 0.0
@@ -178,8 +178,8 @@ def _backoff(
             unknown["backoff"] = received[1]
         return received[0] or _NONE
     changed = []
-    for node, module in _nodes(project, task):
-        if _sets(node, "retry_delay"):
+    for node, module in _list_nodes(project, task):
+        if _sets_attribute(node, "retry_delay"):
             changed.append((node, module))
     if changed:
         return _by_hand(project, changed, base, times, sources, unknown)
@@ -203,7 +203,7 @@ def _by_hand(
     """
     node, module = changed[0]
     place = place_of(module, node)
-    read = _multiplied(project, node, module)
+    read = _read_multiplication(project, node, module)
     if (
         len(changed) > 1
         or times
@@ -220,7 +220,7 @@ def _by_hand(
     return _NONE
 
 
-def _multiplied(
+def _read_multiplication(
     project: Project, node: ast.AST, module: Module
 ) -> tuple[float, float | None] | None:
     """(factor, cap) of `x *= 2`, `x = x * 2`, `x = min(x * 2, 60)`."""
@@ -255,7 +255,7 @@ def _multiplied(
     return float(factor), float(cap) if cap is not None else None
 
 
-def _number(
+def _read_number(
     option: Option | None, field: str, sources: dict[str, Place | None], unknown: dict[str, Place]
 ) -> float | None:
     sources[field] = option.place if option else sources.get(field)
@@ -277,7 +277,7 @@ def _not_retried(project: Project, task: Task) -> tuple[str, ...]:
     return tuple(dict.fromkeys(import_path(project, name) for name in names))
 
 
-def _serializer(project: Project, use: FrameworkUse, task: Task) -> str:
+def _name_serializer(project: Project, use: FrameworkUse, task: Task) -> str:
     """Huey pickles (huey/serializer.py) unless the Huey object was given something else."""
     found = setting(project, use, task.owner, "serializer")
     if found is None or found.value is None:
@@ -290,5 +290,5 @@ def _serializer(project: Project, use: FrameworkUse, task: Task) -> str:
     return "custom"
 
 
-def _fallback(task: Task) -> Place:
+def _place_of_task(task: Task) -> Place:
     return task.registered or Place(task.handler.path, task.handler.line)

@@ -63,14 +63,14 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "django": django,
         "tick": tick,
         "due": f"due_{facts.name}",
-        "unloaded": _unloaded(project, facts, django),
+        "unloaded": _explain_unloaded(project, facts, django),
         "redis": any(
             path for name in _REDIS for path in project.tree.search(name) if not is_aside(path)
         ),
     }
 
 
-def _unloaded(project: Project, facts: Facts, django: bool) -> str:
+def _explain_unloaded(project: Project, facts: Facts, django: bool) -> str:
     """Why no consumer would load the handler's module; "" where one does, or where none is seen to
     be started.
     """
@@ -106,7 +106,7 @@ def _consumer_objects(line: str) -> list[str]:
     return []
 
 
-def _app(facts: Facts) -> Symbol | None:
+def _find_app(facts: Facts) -> Symbol | None:
     """The Huey object; None where Django's decorators stand for it."""
     if facts.facts["django"]:
         return None
@@ -138,7 +138,7 @@ def problems(facts: Facts) -> Iterator[str]:
 
 
 def _clock_problems(facts: Facts) -> Iterator[str]:
-    fields = _fields(facts)
+    fields = _read_fields_of_trigger(facts)
     if facts.trigger == "cron" and (fields is None or both_days(fields)):
         yield f"Huey has no crontab that means {facts.schedule!r}"
     if facts.trigger == "poller" and fields is None:
@@ -155,7 +155,7 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler, the receiver that decides about a failed attempt, and the publisher."""
-    app = _app(facts)
+    app = _find_app(facts)
     needed: list[Symbol | str] = [
         "from typing import Any",
         facts.conventions.logger_import,
@@ -194,13 +194,13 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
             ("correlation_id", "correlation_id"),
             ("reason", "error"),
         ],
-        sent=[*_sent(facts), "**more"],
-        tick=call(f"@{periodic}", [_crontab(facts)]) if clocked else "",
-        key=_key(facts),
+        sent=[*_list_arguments(facts), "**more"],
+        tick=call(f"@{periodic}", [_write_crontab(facts)]) if clocked else "",
+        key=_write_key(facts),
         left_out=left_out(facts),
         settles=settles(facts),
         handled=[f'message["{key}"]' for key in facts.key],
-        publishing=_publishing(clocked=clocked),
+        publishing=_explain_publishing(clocked=clocked),
     )
     return [Module(facts.path, text)]
 
@@ -225,23 +225,23 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     return ()
 
 
-def _fields(facts: Facts) -> dict[str, str] | None:
+def _read_fields_of_trigger(facts: Facts) -> dict[str, str] | None:
     """The fields of Huey's crontab; None where it has none that means the trigger."""
     if facts.trigger == "cron":
         return read_fields(facts.schedule or "")
     return every_fields(facts.every_s or 60.0)
 
 
-def _crontab(facts: Facts) -> str:
+def _write_crontab(facts: Facts) -> str:
     """Its minute is written always: it would be any."""
     given = {}
-    for name, text in (_fields(facts) or {}).items():
+    for name, text in (_read_fields_of_trigger(facts) or {}).items():
         if text != "*" or name == "minute":
             given[name] = text
     return f"crontab({', '.join(f'{name}={source(text)}' for name, text in given.items())})"
 
 
-def _publishing(*, clocked: bool) -> str:
+def _explain_publishing(*, clocked: bool) -> str:
     """When to call the publisher, and what Huey does not do."""
     again = "it is lost until it is published again"
     if clocked:
@@ -252,7 +252,7 @@ def _publishing(*, clocked: bool) -> str:
     )
 
 
-def _key(facts: Facts) -> str:
+def _write_key(facts: Facts) -> str:
     """Source of what tells the jobs of two payloads apart."""
     parts = [f'payload.get("{name}")' for name in facts.key]
     if len(parts) == 1:
@@ -260,7 +260,7 @@ def _key(facts: Facts) -> str:
     return f"({', '.join(parts)})"
 
 
-def _sent(facts: Facts) -> list[str]:
+def _list_arguments(facts: Facts) -> list[str]:
     """The arguments of a call that publishes."""
     if facts.message == "payload":
         return ["payload"]

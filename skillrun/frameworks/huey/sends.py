@@ -42,17 +42,17 @@ _ON_COMMIT = ("on_commit", "partial", "enqueue")
 def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that enqueues or schedules the handler."""
     key = ("huey.sends", use.app, handler.path, handler.name)
-    return project.remember(key, lambda: order_sends(_find(project, use, handler)))
+    return project.remember(key, lambda: order_sends(_find_all(project, use, handler)))
 
 
-def _find(project: Project, use: FrameworkUse, handler: Definition) -> list[Send]:
+def _find_all(project: Project, use: FrameworkUse, handler: Definition) -> list[Send]:
     task = read_task(project, use, handler)
     every = list(_find_named(project, task))
     if not is_sent_by_others(every):
         every += _handed_on(project, task)
     for send in tuple(every):
         if not send.in_tests and not send.own:
-            every += _ticks(project, use, send)
+            every += _find_ticks(project, use, send)
     return every
 
 
@@ -74,7 +74,7 @@ def _read_named(project: Project, task: Task) -> Iterator[Send]:
     if task.kind == "periodic" and task.registered is not None:
         aside = in_tests(task.registered.path)
         yield Send("schedule", task.registered, "periodic_task(...)", aside)
-    for use in _uses(project, task):
+    for use in _list_uses(project, task):
         own = task.handler.node in use.module.parents(use.node)
         for send in _by_object(project, task, use):
             yield replace(send, own=own)
@@ -87,13 +87,13 @@ def _by_object(project: Project, task: Task, use: Use) -> Iterator[Send]:
     elif isinstance(above, ast.Call) and use.node in above.args:
         word = last_word(above.func)
         if word in (*_NEXT, *_ON_COMMIT):
-            yield _send(use.module, above, f".{word}(...)")
+            yield _make_send(use.module, above, f".{word}(...)")
     elif isinstance(above, ast.Attribute) and above.attr in _METHODS:
         call = next(use.module.parents(above), None)
         if above.attr != "map" and isinstance(call, ast.Call) and call.func is above:
             yield _read_message(project, task, use.module, call, above.attr)
         else:
-            yield _send(use.module, above, f".{above.attr}(...)")
+            yield _make_send(use.module, above, f".{above.attr}(...)")
 
 
 def _read_message(project: Project, task: Task, module: Module, call: ast.Call, via: str) -> Send:
@@ -113,7 +113,7 @@ def _read_message(project: Project, task: Task, module: Module, call: ast.Call, 
         if name in (*TAKEN, *TAKEN_SINCE_3):
             options[name] = node
     return replace(
-        _send(module, call, CALL if via == CALL else f".{via}(...)"),
+        _make_send(module, call, CALL if via == CALL else f".{via}(...)"),
         call=project.call_at(module, call),
         via=via,
         arguments=arguments,
@@ -124,7 +124,7 @@ def _read_message(project: Project, task: Task, module: Module, call: ast.Call, 
     )
 
 
-def _ticks(project: Project, use: FrameworkUse, send: Send) -> Iterator[Send]:
+def _find_ticks(project: Project, use: FrameworkUse, send: Send) -> Iterator[Send]:
     """The periodic tasks that come to an enqueueing call: its own function, or one that calls
     that.
     """
@@ -147,7 +147,7 @@ def _functions_at(module: Module, line: int) -> Iterator[FunctionNode]:
             yield node
 
 
-def _uses(project: Project, task: Task) -> Iterator[Use]:
+def _list_uses(project: Project, task: Task) -> Iterator[Use]:
     for name in task.names:
         yield from project.uses(name)
 
@@ -156,15 +156,15 @@ def _handed_on(project: Project, task: Task) -> Iterator[Send]:
     """The task as a value, in a mapping or an argument: somebody publishes it, but the text does
     not say where.
     """
-    for use in _uses(project, task):
+    for use in _list_uses(project, task):
         above = next(use.module.parents(use.node), None)
         if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(
             use.path
         ):
-            yield _send(use.module, use.node, "handed on as a value")
+            yield _make_send(use.module, use.node, "handed on as a value")
 
 
-def _send(module: Module, node: ast.AST, how: str) -> Send:
+def _make_send(module: Module, node: ast.AST, how: str) -> Send:
     return Send("enqueue", place_of(module, node), how, in_tests(module.path))
 
 

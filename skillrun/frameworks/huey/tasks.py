@@ -96,7 +96,7 @@ def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definiti
     value = found.binding.value if found.binding else None
     if not isinstance(value, ast.Call) or found.module is None or not value.args:
         return None
-    maker = _maker(project, use, value.func, found.module)
+    maker = _read_maker(project, use, value.func, found.module)
     name = found.module.resolve(value.args[0]) if maker else None
     if not name:
         return None
@@ -108,7 +108,7 @@ def is_task(project: Project, use: FrameworkUse, definition: Definition) -> bool
     return not definition.is_class and read_task(project, use, definition).registered is not None
 
 
-def _maker(
+def _read_maker(
     project: Project, use: FrameworkUse, node: ast.expr, module: Module
 ) -> tuple[str, str, ast.Call] | None:
     """(kind, owner, call) of `huey.task(...)`; None for anything else, `huey.task` without a call
@@ -138,7 +138,7 @@ class _Reader:
 
     def _from_decorators(self, handler: Definition) -> bool:
         for number, node in enumerate(handler.decorators):
-            maker = _maker(self.project, self.use, node, handler.module)
+            maker = _read_maker(self.project, self.use, node, handler.module)
             if maker is not None:
                 self._registered(maker, handler.module, node)
                 self.task.names = (handler.dotted,)
@@ -161,7 +161,7 @@ class _Reader:
                 call = above[0]
             maker = None
             if call:
-                maker = _maker(self.project, self.use, call.func, use.module)
+                maker = _read_maker(self.project, self.use, call.func, use.module)
             if maker is None or call is None:
                 continue
             self._registered(maker, use.module, call)
@@ -184,12 +184,18 @@ class _Reader:
             else:
                 calls = []
             maker = next(
-                (m for c in calls if own and (m := _maker(self.project, self.use, c, own.module))),
+                (
+                    m
+                    for c in calls
+                    if own and (m := _read_maker(self.project, self.use, c, own.module))
+                ),
                 None,
             )
             if own is None or maker is None:
                 continue
-            self._registered(maker, own.module, maker[2], _given(own, node, handler.module))
+            self._registered(
+                maker, own.module, maker[2], _bind_arguments(own, node, handler.module)
+            )
             self.task.registered = place_of(handler.module, node)
             self.task.unread.append(self.task.registered)
             self.task.wrapper = own
@@ -211,9 +217,9 @@ class _Reader:
             if positional:
                 self.task.schedule = positional.pop(0)
             else:
-                self.task.schedule = _keyword(call, "validate_datetime")
+                self.task.schedule = _find_keyword(call, "validate_datetime")
         written = [*zip(DEFAULTS, positional, strict=False)]
-        for name, value in (*written, *_named(self, call, module)):
+        for name, value in (*written, *_list_keywords(self, call, module)):
             word = value.id if isinstance(value, ast.Name) else ""
             inner, held = (given or {}).get(word, (value, module))
             self.task.options[name] = Option(
@@ -221,7 +227,9 @@ class _Reader:
             )
 
 
-def _named(reader: _Reader, call: ast.Call, module: Module) -> Iterator[tuple[str, ast.expr]]:
+def _list_keywords(
+    reader: _Reader, call: ast.Call, module: Module
+) -> Iterator[tuple[str, ast.expr]]:
     """Keyword arguments, those of `**OPTIONS` included where its dict can be read."""
     for keyword in call.keywords:
         if keyword.arg is not None:
@@ -241,14 +249,16 @@ def _named(reader: _Reader, call: ast.Call, module: Module) -> Iterator[tuple[st
                 yield str(key.value), value
 
 
-def _keyword(call: ast.Call, name: str) -> ast.expr | None:
+def _find_keyword(call: ast.Call, name: str) -> ast.expr | None:
     for keyword in call.keywords:
         if keyword.arg == name:
             return keyword.value
     return None
 
 
-def _given(own: Definition, node: ast.expr, module: Module) -> dict[str, tuple[ast.expr, Module]]:
+def _bind_arguments(
+    own: Definition, node: ast.expr, module: Module
+) -> dict[str, tuple[ast.expr, Module]]:
     """Parameter of the repository's decorator -> what it was given, else its default."""
     assert not isinstance(own.node, ast.ClassDef)
     args = own.node.args

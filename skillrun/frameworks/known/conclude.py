@@ -103,22 +103,22 @@ class _Conclusion:
     def use(self) -> FrameworkUse | None:
         """Where the library is used, if it is."""
         known = self._known
-        apps = _prefer_kept(self._find(known.apps))
+        apps = _prefer_kept(self._find_marks(known.apps))
         self._matcher.know_apps([_own_id(match) for match in apps])
-        tasks = _in_application(self._find(known.tasks))
-        handing = [_in_application(self._find((mark,))) for mark in known.hands]
+        tasks = _in_application(self._find_marks(known.tasks))
+        handing = [_in_application(self._find_marks((mark,))) for mark in known.hands]
         tasks += [match for matches in handing for match in matches]
-        sent = _in_application(self._find(known.sends))
+        sent = _in_application(self._find_marks(known.sends))
         builtin = _in_application(self._matcher.find(known.builtin, True))
         if not builtin and not self._is_in_use(_in_application(apps), tasks, sent):
             return None
         paths = set(self._handed_paths(known.hands.values(), handing))
-        tasks += [*builtin, *_in_application(self._find(known.follows))]
+        tasks += [*builtin, *_in_application(self._find_marks(known.follows))]
         for match in tasks:
             paths.update(self._task_paths(match))
-        return self._describe(self._ranked(apps, tasks), tasks, paths)
+        return self._describe_use(self._rank_apps(apps, tasks), tasks, paths)
 
-    def _describe(
+    def _describe_use(
         self, apps: list[Match], tasks: list[Match], task_paths: set[str]
     ) -> FrameworkUse:
         known = self._known
@@ -129,8 +129,8 @@ class _Conclusion:
             located = _most_derived(self._matcher.find(known.places, True)) or apps
         ids = list(dict.fromkeys(self._app_id(match) for match in located))
         ids = ids or self._names_in_commands()
-        scheduler, scheduled_at = self._said(known.schedules, located)
-        broker, broker_at = self._broker(located)
+        scheduler, scheduled_at = self._read_mark(known.schedules, located)
+        broker, broker_at = self._name_broker(located)
         shown = []
         for place in (scheduled_at, broker_at):
             if place is not None:
@@ -142,10 +142,10 @@ class _Conclusion:
             task_modules=tuple(sorted(path for path in task_paths if not is_aside(path))),
             scheduler=scheduler,
             broker=broker or known.broker,
-            evidence=self._evidence(located, tasks, shown),
+            evidence=self._list_evidence(located, tasks, shown),
         )
 
-    def _find(self, marks: Iterable[str]) -> list[Match]:
+    def _find_marks(self, marks: Iterable[str]) -> list[Match]:
         return list(self._matcher.find(marks, self._is_anchored))
 
     # is it in use
@@ -157,7 +157,7 @@ class _Conclusion:
         if not self._known.app_alone and not tasks and not self._starts:
             return False
         gems = _gem_folders(self._manifests)
-        comes_along = any(one.main and _folder(one.path) not in gems for one in self._declared)
+        comes_along = any(one.main and _folder_of(one.path) not in gems for one in self._declared)
         if (
             self._starts
             or comes_along
@@ -185,16 +185,16 @@ class _Conclusion:
 
     # where its apps are
 
-    def _ranked(self, apps: list[Match], tasks: list[Match]) -> list[Match]:
+    def _rank_apps(self, apps: list[Match], tasks: list[Match]) -> list[Match]:
         """The app that workers are started with comes first, then one that is set up, then by the
         order of the marks, then the one that is used most.
         """
         used = Counter(match.owner for match in tasks if match.owner)
         # Several objects that are known by their file alone count for that file.
-        made = [match for match in self._find(self._known.apps) if _maker_of(match)]
+        made = [match for match in self._find_marks(self._known.apps) if _maker_of(match)]
         many = Counter(self._app_id(match) for match in made)
-        sending = {match.owner for match in self._find(self._known.clients)} - used.keys()
-        set_up = {match.owner for match in self._find(self._known.sets_up)}
+        sending = {match.owner for match in self._find_marks(self._known.clients)} - used.keys()
+        set_up = {match.owner for match in self._find_marks(self._known.sets_up)}
 
         def rank(match: Match) -> tuple[object, ...]:
             own = _own_id(match)
@@ -297,19 +297,19 @@ class _Conclusion:
 
     # what starts it, and what carries it
 
-    def _said(
+    def _read_mark(
         self, marks: Mapping[str, str], located: list[Match]
     ) -> tuple[str | None, Place | None]:
         """The first name that a mark stands for, the app's own file first, and where."""
         first = {match.seen.path for match in located[:1]}
         for paths in (first, None):
             for mark, name in marks.items():
-                found, place = self._holds(mark, paths)
+                found, place = self._holds_mark(mark, paths)
                 if found:
                     return name or None, place
         return None, None
 
-    def _holds(self, mark: str, paths: set[str] | None) -> tuple[bool, Place | None]:
+    def _holds_mark(self, mark: str, paths: set[str] | None) -> tuple[bool, Place | None]:
         """Whether a mark holds, in some files or anywhere, and where it does."""
         kind, _, pattern = mark.partition(" ")
         if kind == "dep":
@@ -325,7 +325,7 @@ class _Conclusion:
             for m in matches:
                 if paths is None or m.seen.path in paths:
                     ours.append(m)
-            place = _place(ours[0]) if ours else None
+            place = _place_of_match(ours[0]) if ours else None
         return place is not None, place
 
     def _depends_on(self, pattern: str) -> bool:
@@ -349,24 +349,24 @@ class _Conclusion:
                     return Place(seen.path, number, seen.lines[number - 1])
         return None
 
-    def _broker(self, located: list[Match]) -> tuple[str | None, Place | None]:
+    def _name_broker(self, located: list[Match]) -> tuple[str | None, Place | None]:
         if self._brokers:
             _, broker, place = min(self._brokers, key=lambda one: one[0])
             return broker, place
-        return self._said(self._known.brokers, located)
+        return self._read_mark(self._known.brokers, located)
 
     # the lines that show it
 
-    def _evidence(
+    def _list_evidence(
         self, apps: list[Match], tasks: list[Match], shown: list[Place]
     ) -> tuple[Place, ...]:
         """Where it is declared, made, used, started, scheduled and connected: a few lines of
         each.
         """
         found = [Place(one.path, one.line, one.text) for one in self._declared if one.main][:_FEW]
-        found += [_place(match) for match in apps[:_FEW]]
+        found += [_place_of_match(match) for match in apps[:_FEW]]
         from_the_end = sorted(tasks, key=lambda match: -match.sight.line)
-        first = {match.seen.path: _place(match) for match in from_the_end}
+        first = {match.seen.path: _place_of_match(match) for match in from_the_end}
         nearest = sorted(first, key=lambda path: (path.count("/"), path))
         found += [first[path] for path in nearest[:_FEW]]
         found += [start.place for start in self._starts[:_FEW]]
@@ -449,11 +449,11 @@ def _gem_folders(manifests: Manifests) -> frozenset[str]:
     folders = set()
     for one in manifests.dependencies:
         if one.path.endswith(".gemspec"):
-            folders.add(_folder(one.path))
+            folders.add(_folder_of(one.path))
     return frozenset(folders)
 
 
-def _folder(path: str) -> str:
+def _folder_of(path: str) -> str:
     return path.rpartition("/")[0]
 
 
@@ -464,7 +464,7 @@ def _is_optional(path: str, gems: frozenset[str]) -> bool:
     return any(path.startswith(f"{gem}/lib/".lstrip("/")) for gem in gems)
 
 
-def _place(match: Match) -> Place:
+def _place_of_match(match: Match) -> Place:
     lines, line = match.seen.lines, match.sight.line
     text = lines[line - 1] if 0 < line <= len(lines) else ""
     return Place(match.seen.path, line, text)

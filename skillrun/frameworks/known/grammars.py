@@ -55,7 +55,7 @@ class Names:
                 yield f"{path}{separator}{name}"
 
 
-def _text(node: SgNode | None) -> str:
+def _read_name(node: SgNode | None) -> str:
     """A name as it is written; "" for an expression."""
     if node is None or _is_deep(node):
         return ""
@@ -78,20 +78,20 @@ def _is_deep(node: SgNode) -> bool:
     return True
 
 
-def _plain(node: SgNode | None) -> str:
+def _read_string(node: SgNode | None) -> str:
     """The text of a string."""
-    return _text(node).strip("\"'`")
+    return _read_name(node).strip("\"'`")
 
 
-def _children(node: SgNode, *kinds: str) -> Iterator[SgNode]:
+def _list_children(node: SgNode, *kinds: str) -> Iterator[SgNode]:
     return (child for child in node.children() if child.kind() in kinds)
 
 
-def _child(node: SgNode, *kinds: str) -> SgNode | None:
-    return next(_children(node, *kinds), None)
+def _find_child(node: SgNode, *kinds: str) -> SgNode | None:
+    return next(_list_children(node, *kinds), None)
 
 
-def _tail(name: str) -> str:
+def _last_part(name: str) -> str:
     """The last part of a written name: "queue" of "this.queue"."""
     return name.replace("::", ".").rpartition(".")[2].strip()
 
@@ -100,17 +100,17 @@ def _tail(name: str) -> str:
 
 
 def _js_import(node: SgNode) -> Iterator[tuple[str, str]]:
-    module = _plain(node.field("source"))
-    clause = _child(node, "import_clause")
+    module = _read_string(node.field("source"))
+    clause = _find_child(node, "import_clause")
     for part in clause.children() if clause else ():
         if part.kind() == "identifier":
             yield part.text(), module  # a default export goes by the name of its module
         elif part.kind() == "namespace_import":
-            yield _tail(part.text().replace(" ", ".")), module
+            yield _last_part(part.text().replace(" ", ".")), module
         elif part.kind() == "named_imports":
-            for one in _children(part, "import_specifier"):
-                name = _text(one.field("name"))
-                local = _text(one.field("alias")) or name
+            for one in _list_children(part, "import_specifier"):
+                name = _read_name(one.field("name"))
+                local = _read_name(one.field("alias")) or name
                 yield local, module if name == "default" else f"{module}.{name}"
     if clause is None:
         yield " ", module
@@ -123,18 +123,20 @@ def _js_require(node: SgNode) -> Iterator[tuple[str, str]]:
         value = next((one for one in value.children() if one.is_named()), None)
     if value is None or name is None or value.kind() != "call_expression":
         return
-    if _text(value.field("function")) not in ("require", "import"):
+    if _read_name(value.field("function")) not in ("require", "import"):
         return
-    module = _plain(next((one for one in _arguments(value) if one.kind() == "string"), None))
+    module = _read_string(
+        next((one for one in _list_arguments(value) if one.kind() == "string"), None)
+    )
     if name.kind() == "identifier":
         yield name.text(), module
-    for part in _children(name, "shorthand_property_identifier_pattern"):
+    for part in _list_children(name, "shorthand_property_identifier_pattern"):
         yield part.text(), f"{module}.{part.text()}"
-    for part in _children(name, "pair_pattern"):
-        yield _text(part.field("value")), f"{module}.{_text(part.field('key'))}"
+    for part in _list_children(name, "pair_pattern"):
+        yield _read_name(part.field("value")), f"{module}.{_read_name(part.field('key'))}"
 
 
-def _arguments(node: SgNode) -> list[SgNode]:
+def _list_arguments(node: SgNode) -> list[SgNode]:
     held = node.field("arguments")
     if held is None:
         return []
@@ -146,7 +148,7 @@ def _arguments(node: SgNode) -> list[SgNode]:
 
 
 def _js_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    name = _text(node.field("function") or node.field("constructor"))
+    name = _read_name(node.field("function") or node.field("constructor"))
     if name and name not in ("require", "import"):
         yield "call", name.removeprefix("this."), _bound_to(node)
 
@@ -168,7 +170,7 @@ def _bound_to(node: SgNode) -> str:
         if held is not None:
             if current.text() == held.text():
                 return ""
-            return _tail(_text(held))
+            return _last_part(_read_name(held))
         if parent.kind() not in (
             "await_expression",
             "parenthesized_expression",
@@ -181,12 +183,12 @@ def _bound_to(node: SgNode) -> str:
 
 
 def _js_heritage(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    target = _text((node.parent() or node).field("name"))
-    for clause in [*_children(node, "extends_clause", "implements_clause"), node]:
-        for one in _children(
+    target = _read_name((node.parent() or node).field("name"))
+    for clause in [*_list_children(node, "extends_clause", "implements_clause"), node]:
+        for one in _list_children(
             clause, "identifier", "member_expression", "type_identifier", "generic_type"
         ):
-            yield "base", _text(one).partition("<")[0], target
+            yield "base", _read_name(one).partition("<")[0], target
 
 
 def _js_decorator(node: SgNode) -> Iterator[tuple[str, str, str]]:
@@ -194,7 +196,7 @@ def _js_decorator(node: SgNode) -> Iterator[tuple[str, str, str]]:
     if held is not None:
         yield (
             "mark",
-            _text(held.field("function") if held.kind() == "call_expression" else held),
+            _read_name(held.field("function") if held.kind() == "call_expression" else held),
             "",
         )
 
@@ -216,34 +218,34 @@ _INCLUDES = frozenset({"include", "extend", "prepend"})
 
 
 def _ruby_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    method, receiver = _text(node.field("method")), _text(node.field("receiver"))
+    method, receiver = _read_name(node.field("method")), _read_name(node.field("receiver"))
     if receiver:
         yield "call", f"{receiver}.{method}", ""
     elif method in _INCLUDES:
-        for one in _arguments(node):
-            yield "base", _text(one), _enclosing(node, "class", "module")
+        for one in _list_arguments(node):
+            yield "base", _read_name(one), _name_enclosing(node, "class", "module")
     elif method in ("require", "gem"):
-        for one in _arguments(node):
-            yield "import", _plain(one), ""
+        for one in _list_arguments(node):
+            yield "import", _read_string(one), ""
     else:
         yield "call", method, ""
 
 
-def _enclosing(node: SgNode, *kinds: str) -> str:
+def _name_enclosing(node: SgNode, *kinds: str) -> str:
     for one in node.ancestors():
         if one.kind() in kinds:
-            return _text(one.field("name"))
+            return _read_name(one.field("name"))
     return ""
 
 
 def _ruby_class(node: SgNode) -> Iterator[tuple[str, str, str]]:
     held = node.field("superclass")
     if held is not None:
-        yield "base", _text(held).removeprefix("<").strip(), _text(node.field("name"))
+        yield "base", _read_name(held).removeprefix("<").strip(), _read_name(node.field("name"))
 
 
 def _ruby_assignment(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    yield "set", f"{_text(node.field('left'))}={_text(node.field('right'))}", ""
+    yield "set", f"{_read_name(node.field('left'))}={_read_name(node.field('right'))}", ""
 
 
 RUBY = Reader(
@@ -257,23 +259,23 @@ RUBY = Reader(
 
 
 def _go_import(node: SgNode) -> Iterator[tuple[str, str]]:
-    path = _plain(node.field("path"))
+    path = _read_string(node.field("path"))
     parts = path.split("/")
     if len(parts) > 1 and parts[-1][:1] == "v" and parts[-1][1:].isdigit():
         last = parts[-2]
     else:
         last = parts[-1]
-    yield _text(node.field("name")) or last.partition(".")[0], path
+    yield _read_name(node.field("name")) or last.partition(".")[0], path
 
 
 def _go_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    name = _text(node.field("function"))
+    name = _read_name(node.field("function"))
     if name:
         yield "call", name.partition("[")[0], ""
 
 
 def _go_type(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    yield "type", _text(node), ""
+    yield "type", _read_name(node), ""
 
 
 GO = Reader(
@@ -286,20 +288,20 @@ GO = Reader(
 
 
 def _jvm_import(node: SgNode) -> Iterator[tuple[str, str]]:
-    held = _child(node, "scoped_identifier", "identifier")
-    path = _text(held)
-    alias = _child(node, "import_alias")
-    opened = _child(node, "asterisk", "wildcard_import") is not None
-    yield "" if opened else _tail(_text(alias)) or _tail(path), path
+    held = _find_child(node, "scoped_identifier", "identifier")
+    path = _read_name(held)
+    alias = _find_child(node, "import_alias")
+    opened = _find_child(node, "asterisk", "wildcard_import") is not None
+    yield "" if opened else _last_part(_read_name(alias)) or _last_part(path), path
 
 
 def _java_annotation(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    yield "mark", _text(node.field("name")), ""
+    yield "mark", _read_name(node.field("name")), ""
 
 
 def _java_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    owner = _text(node.field("object"))
-    name = _text(node.field("name")) or _text(node.field("type")).partition("<")[0]
+    owner = _read_name(node.field("object"))
+    name = _read_name(node.field("name")) or _read_name(node.field("type")).partition("<")[0]
     yield "call", f"{owner}.{name}" if owner else name, ""
 
 
@@ -308,7 +310,7 @@ def _java_class(node: SgNode) -> Iterator[tuple[str, str, str]]:
         for one in _named_below(
             clause, "type_identifier", "generic_type", "scoped_type_identifier"
         ):
-            yield "base", _text(one).partition("<")[0], _text(node.field("name"))
+            yield "base", _read_name(one).partition("<")[0], _read_name(node.field("name"))
 
 
 def _named_below(node: SgNode | None, *kinds: str) -> Iterator[SgNode]:
@@ -316,23 +318,23 @@ def _named_below(node: SgNode | None, *kinds: str) -> Iterator[SgNode]:
         if child.kind() in kinds:
             yield child
         elif child.kind() == "type_list":
-            yield from _children(child, *kinds)
+            yield from _list_children(child, *kinds)
 
 
 def _kotlin_annotation(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    yield "mark", _text(node).lstrip("@").partition("(")[0], ""
+    yield "mark", _read_name(node).lstrip("@").partition("(")[0], ""
 
 
 def _kotlin_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
     held = next((one for one in node.children() if one.is_named()), None)
     if held is not None and held.kind() in ("simple_identifier", "navigation_expression"):
-        yield "call", _text(held), ""
+        yield "call", _read_name(held), ""
 
 
 def _kotlin_base(node: SgNode) -> Iterator[tuple[str, str, str]]:
     parent = node.parent()
-    target = _text(_child(parent, "type_identifier")) if parent is not None else ""
-    yield "base", _text(node).partition("(")[0].partition("<")[0], target
+    target = _read_name(_find_child(parent, "type_identifier")) if parent is not None else ""
+    yield "base", _read_name(node).partition("(")[0].partition("<")[0], target
 
 
 JAVA = Reader(
@@ -371,21 +373,21 @@ def _php_import(node: SgNode) -> Iterator[tuple[str, str]]:
         above = group.parent()
     prefix = ""
     if above is not None:
-        prefix = _text(_child(above, "namespace_name")) + "\\"
-    path = prefix + _text(named[0]).lstrip("\\")
-    alias = _text(named[1]) if len(named) > 1 else ""
+        prefix = _read_name(_find_child(above, "namespace_name")) + "\\"
+    path = prefix + _read_name(named[0]).lstrip("\\")
+    alias = _read_name(named[1]) if len(named) > 1 else ""
     yield alias or path.rpartition("\\")[2], path
 
 
 def _php_class(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    for clause in _children(node, "base_clause", "class_interface_clause"):
-        for one in _children(clause, "name", "qualified_name"):
-            yield "base", _text(one).lstrip("\\"), _text(node.field("name"))
+    for clause in _list_children(node, "base_clause", "class_interface_clause"):
+        for one in _list_children(clause, "name", "qualified_name"):
+            yield "base", _read_name(one).lstrip("\\"), _read_name(node.field("name"))
 
 
 def _php_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    owner = _text(node.field("scope") or node.field("object"))
-    name = _text(node.field("name"))
+    owner = _read_name(node.field("scope") or node.field("object"))
+    name = _read_name(node.field("name"))
     if owner and name:
         yield "call", f"{owner.lstrip(chr(92))}\\{name}", ""
 
@@ -406,10 +408,10 @@ PHP = Reader(
 
 def _elixir_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
     held = node.field("target") or next((one for one in node.children() if one.is_named()), None)
-    name = _text(held)
-    given = _child(node, "arguments")
+    name = _read_name(held)
+    given = _find_child(node, "arguments")
     if given is not None:
-        aliases = [_text(one) for one in _children(given, "alias")]
+        aliases = [_read_name(one) for one in _list_children(given, "alias")]
     else:
         aliases = []
     if name in ("use", "import") and aliases:
@@ -426,7 +428,7 @@ def _elixir_tuple(node: SgNode) -> Iterator[tuple[str, str, str]]:
     """
     first = next((one for one in node.children() if one.is_named()), None)
     if first is not None and first.kind() == "alias":
-        yield "type", _text(first), ""
+        yield "type", _read_name(first), ""
 
 
 ELIXIR = Reader(imports={}, sights={"call": _elixir_call, "tuple": _elixir_tuple})
@@ -436,26 +438,26 @@ ELIXIR = Reader(imports={}, sights={"call": _elixir_call, "tuple": _elixir_tuple
 
 
 def _csharp_using(node: SgNode) -> Iterator[tuple[str, str]]:
-    held = _child(node, "identifier", "qualified_name")
-    if held is not None and "=" not in _text(node):
-        yield "", _text(held)
+    held = _find_child(node, "identifier", "qualified_name")
+    if held is not None and "=" not in _read_name(node):
+        yield "", _read_name(held)
 
 
 def _csharp_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
     held = node.field("function") or node.field("type")
-    name = _text(held) or (f"?.{_text(held.field('name'))}" if held is not None else "")
+    name = _read_name(held) or (f"?.{_read_name(held.field('name'))}" if held is not None else "")
     if name:
         yield "call", name.partition("<")[0].removeprefix("?"), ""
 
 
 def _csharp_base(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    target = _text((node.parent() or node).field("name"))
-    for one in _children(node, "identifier", "qualified_name", "generic_name"):
-        yield "base", _text(one).partition("<")[0], target
+    target = _read_name((node.parent() or node).field("name"))
+    for one in _list_children(node, "identifier", "qualified_name", "generic_name"):
+        yield "base", _read_name(one).partition("<")[0], target
 
 
 def _csharp_attribute(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    yield "mark", _text(node.field("name")), ""
+    yield "mark", _read_name(node.field("name")), ""
 
 
 CSHARP = Reader(
@@ -480,7 +482,7 @@ def _rust_use(node: SgNode) -> Iterator[tuple[str, str]]:
 
 def _rust_tree(node: SgNode, prefix: str) -> Iterator[tuple[str, str]]:
     if node.kind() == "scoped_use_list":
-        path, held = _text(node.field("path")), node.field("list")
+        path, held = _read_name(node.field("path")), node.field("list")
         for one in held.children() if held is not None else ():
             if one.is_named():
                 yield from _rust_tree(one, f"{prefix}{path}::")
@@ -489,17 +491,17 @@ def _rust_tree(node: SgNode, prefix: str) -> Iterator[tuple[str, str]]:
             if one.is_named():
                 yield from _rust_tree(one, prefix)
     elif node.kind() == "use_as_clause":
-        yield _text(node.field("alias")), prefix + _text(node.field("path"))
+        yield _read_name(node.field("alias")), prefix + _read_name(node.field("path"))
     elif node.kind() == "use_wildcard":
-        yield "", prefix + _text(node).removesuffix("::*")
+        yield "", prefix + _read_name(node).removesuffix("::*")
     else:
-        yield _tail(_text(node)), prefix + _text(node)
+        yield _last_part(_read_name(node)), prefix + _read_name(node)
 
 
 def _rust_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
     held = node.field("function")
     if held is not None and held.kind() in ("scoped_identifier", "identifier"):
-        yield "call", _text(held), ""
+        yield "call", _read_name(held), ""
 
 
 RUST = Reader(

@@ -120,10 +120,10 @@ class Matcher:
                 method, owner = candidate.method
                 if method == wanted:
                     yield candidate, owner
-            elif any(glob.fullmatch(reading) for reading in self._read(candidate)):
+            elif any(glob.fullmatch(reading) for reading in self._read_candidate(candidate)):
                 yield candidate, ""
 
-    def _read(self, candidate: _Candidate) -> tuple[str, ...]:
+    def _read_candidate(self, candidate: _Candidate) -> tuple[str, ...]:
         if not candidate.readings:
             found = dict.fromkeys(self._each_reading(candidate.seen, candidate.sight))
             candidate.readings = tuple(found)
@@ -137,7 +137,7 @@ class Matcher:
         if sight.kind not in _FOLLOWED:
             return
         if not seen.path.endswith(".py"):
-            base = self._base(seen, sight)
+            base = self._name_base(seen, sight)
             if base:
                 yield base
             return
@@ -147,33 +147,33 @@ class Matcher:
         yield from self.names.expand(sight.name, seen, sight.scope)
         if sight.kind == "mark" or sight.kind in _MAKES:
             for result in self.names.expand(f"{sight.name}()", seen, sight.scope):
-                yield _uncalled(result, sight.kind)
+                yield _drop_call(result, sight.kind)
         if sight.kind == "mark":
             for result in self.names.expand(f"{sight.name}()()", seen, sight.scope):
-                yield _uncalled(result, sight.kind)
+                yield _drop_call(result, sight.kind)
 
-    def _base(self, seen: Seen, sight: Sight) -> str:
+    def _name_base(self, seen: Seen, sight: Sight) -> str:
         """In another language: what a class of the repository's own is derived from, where a call
         makes one.
         """
         if sight.kind != "call":
             return ""
         module, _, name = sight.name.rpartition(".")
-        return self._bases.get((module.rpartition(".")[2] or _stem(seen.path), name), "")
+        return self._bases.get((module.rpartition(".")[2] or _stem_of(seen.path), name), "")
 
     def _method_of_app(self, candidate: _Candidate) -> tuple[str, str]:
         """(method, app) of `app.task`, `shop.celery.app.conf.update`; ("", "") of anything else."""
         seen, sight = candidate.seen, candidate.sight
-        for owner, method in _splits(sight.name):
+        for owner, method in _list_splits(sight.name):
             if seen.path.endswith(".py"):
                 located = self.names.locate(owner, seen, sight.scope)
                 if located in self._app_ids:
                     return method, located
-        for reading in self._read(candidate):
-            for owner, method in _splits(reading):
+        for reading in self._read_candidate(candidate):
+            for owner, method in _list_splits(reading):
                 if owner.endswith("()") and self._is_app(owner.removesuffix("()")):
                     return method, ""
-        owner, method = next(_splits(sight.name), ("", ""))
+        owner, method = next(_list_splits(sight.name), ("", ""))
         if owner and self._is_likely(owner, seen, sight.scope):
             return (method, "")
         return ("", "")
@@ -204,7 +204,7 @@ def _patterns_of_makers(marks: Iterable[str]) -> Iterator[str]:
             yield pattern.partition(" in ")[0].partition(" if ")[0]
 
 
-def _splits(name: str) -> Iterator[tuple[str, str]]:
+def _list_splits(name: str) -> Iterator[tuple[str, str]]:
     """("app.conf", "update") and ("app", "conf.update") of "app.conf.update"."""
     words = name.split(".")
     for depth in range(1, min(_DEEPEST, len(words) - 1) + 1):
@@ -213,7 +213,7 @@ def _splits(name: str) -> Iterator[tuple[str, str]]:
             yield owner, ".".join(words[-depth:])
 
 
-def _uncalled(result: str, kind: str) -> str:
+def _drop_call(result: str, kind: str) -> str:
     """What gave a result: "celery.Celery" of "celery.Celery()". A decorator may give another."""
     if kind != "mark":
         if not result.endswith("()"):
@@ -230,8 +230,8 @@ def _bases_elsewhere(files: list[Seen]) -> Iterator[tuple[tuple[str, str], str]]
         if not seen.path.endswith(".py"):
             for sight in seen.sights:
                 if sight.kind == "base" and "." in sight.name:
-                    yield (_stem(seen.path), sight.target), sight.name
+                    yield (_stem_of(seen.path), sight.target), sight.name
 
 
-def _stem(path: str) -> str:
+def _stem_of(path: str) -> str:
     return path.rpartition("/")[2].partition(".")[0]

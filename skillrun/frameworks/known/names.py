@@ -41,7 +41,7 @@ class Names:
         if self.is_library(name):
             return name
         is_relative = name.startswith(".")
-        words = _absolute(near.path, name) if is_relative else name.split(".")
+        words = _resolve_relative(near.path, name) if is_relative else name.split(".")
         for length in range(len(words), 0, -1):
             path = self._find_module(words[:length], near.path, is_relative)
             if path:
@@ -59,7 +59,7 @@ class Names:
         if key not in self._expanded:
             # Whoever comes back here while this is being worked out has gone round in a circle.
             self._expanded[key] = ()
-            self._expanded[key] = tuple(dict.fromkeys(self._expand(name, near, scope, hops)))
+            self._expanded[key] = tuple(dict.fromkeys(self._expand_name(name, near, scope, hops)))
         return self._expanded[key]
 
     def is_defined(self, name: str, near: Seen, scope: str = "") -> bool:
@@ -70,7 +70,7 @@ class Names:
             return False
         return all(":" in one for one in self.expand(name, near, scope))
 
-    def _expand(self, name: str, near: Seen, scope: str, hops: int) -> Iterator[str]:
+    def _expand_name(self, name: str, near: Seen, scope: str, hops: int) -> Iterator[str]:
         located = self.locate(name, near, scope)
         path, _, inner = located.partition(":")
         file = self._files.get(path)
@@ -94,7 +94,7 @@ class Names:
             return f"{path}:{name}"
         first, dot, rest = name.partition(".")
         plain = first.removesuffix("()")
-        for around in _scopes(scope):
+        for around in _list_scopes(scope):
             if f"{around}{plain}" in file.values or f"{around}{plain}()" in file.values:
                 return f"{path}:{around}{name}"
         imported = file.names.get(plain)
@@ -141,7 +141,7 @@ def _stands_for(file: Seen, inner: str) -> tuple[str, str] | None:
     return None
 
 
-def _scopes(scope: str) -> Iterator[str]:
+def _list_scopes(scope: str) -> Iterator[str]:
     """ "Runner.start.", "Runner." and "" of a scope, the innermost first."""
     while scope:
         yield f"{scope}."
@@ -149,7 +149,7 @@ def _scopes(scope: str) -> Iterator[str]:
     yield ""
 
 
-def _absolute(path: str, name: str) -> list[str]:
+def _resolve_relative(path: str, name: str) -> list[str]:
     """The words of a relative import, seen from the root of the repository."""
     level = len(name) - len(name.lstrip("."))
     folders = path.split("/")[:-level]

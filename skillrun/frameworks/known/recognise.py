@@ -58,7 +58,7 @@ class KnownRecogniser:
             self._found.paths.append(path)
         if is_aside(path):
             return self._may_hold_app(path, data)
-        speaks = self._speaks(data)
+        speaks = self._has_words(data)
         if path.endswith(".py"):
             return (speaks and self._worth.search(data) is not None) or self._speaks_in(path)
         return speaks or not self._is_source(path) or self._speaks_in(path)
@@ -108,11 +108,11 @@ class KnownRecogniser:
             return False
         return any(word in data for word in self._known.aside)
 
-    def _speaks(self, text: bytes) -> bool:
+    def _has_words(self, text: bytes) -> bool:
         return any(word in text for word in self._known.words)
 
     def _speaks_in(self, path: str) -> bool:
-        return self._speaks(os.fsencode(path))
+        return self._has_words(os.fsencode(path))
 
     def _is_source(self, path: str) -> bool:
         if not self._sources:

@@ -8,7 +8,7 @@ _ACTIVE_JOB = (b"ApplicationJob", b"ActiveJob::Base", b"queue_adapter")
 _JOBS = ("base ApplicationJob", "base ActiveJob::Base")
 
 
-def _adapter(name: str) -> tuple[str, ...]:
+def _name_adapter_setting(name: str) -> tuple[str, ...]:
     """The setting that makes Active Job use a library, for the application or for one job."""
     return (f"set *queue_adapter=:{name}", f"call *queue_adapter=:{name}")
 
@@ -31,7 +31,7 @@ RUBY = (
         places=("file *config/sidekiq.yml*", "set *queue_adapter=:sidekiq"),
         tasks=("base Sidekiq::Worker", "base Sidekiq::Job", "base *Sidekiq::*Worker"),
         follows=_JOBS,
-        sends=(*_adapter("sidekiq"), "file *config/sidekiq.yml*"),
+        sends=(*_name_adapter_setting("sidekiq"), "file *config/sidekiq.yml*"),
         schedules={
             "dep sidekiq-scheduler": "sidekiq-scheduler",
             "dep sidekiq-cron": "sidekiq-cron",
@@ -51,10 +51,10 @@ RUBY = (
         modules=("good_job",),
         words=(b"good_job", b"GoodJob", *_ACTIVE_JOB),
         apps=("set *good_job*", "set GoodJob.*", "call GoodJob.configure*"),
-        places=_adapter("good_job"),
+        places=_name_adapter_setting("good_job"),
         tasks=("base GoodJob::*",),
         follows=_JOBS,
-        sends=_adapter("good_job"),
+        sends=_name_adapter_setting("good_job"),
         schedules={
             "set *good_job.cron=*": "good_job cron",
             "set *good_job.enable_cron=*": "good_job cron",
@@ -77,9 +77,13 @@ RUBY = (
             b"config/recurring.yml",
             *_ACTIVE_JOB,
         ),
-        places=("file *config/queue.yml", "file *config/solid_queue.yml", *_adapter("solid_queue")),
+        places=(
+            "file *config/queue.yml",
+            "file *config/solid_queue.yml",
+            *_name_adapter_setting("solid_queue"),
+        ),
         follows=_JOBS,
-        sends=(*_adapter("solid_queue"), "set *solid_queue.*", "set SolidQueue.*"),
+        sends=(*_name_adapter_setting("solid_queue"), "set *solid_queue.*", "set SolidQueue.*"),
         schedules={"file *config/recurring.yml": "solid_queue recurring", **_CLOCKS},
         brokers={
             "dep pg": "postgres",
@@ -99,10 +103,10 @@ RUBY = (
         modules=("resque", "resque/*"),
         words=(b"esque", *_ACTIVE_JOB),
         apps=("set Resque.*", "call Resque.configure"),
-        places=("file *config/resque.yml", *_adapter("resque")),
+        places=("file *config/resque.yml", *_name_adapter_setting("resque")),
         tasks=("call Resque.enqueue*",),
         follows=_JOBS,
-        sends=(*_adapter("resque"), "call Resque::*"),
+        sends=(*_name_adapter_setting("resque"), "call Resque::*"),
         schedules={"dep resque-scheduler": "resque-scheduler", **_CLOCKS},
         broker="redis",
         starts=("resque:work",),
@@ -117,10 +121,10 @@ RUBY = (
         modules=("delayed_job", "delayed/*"),
         words=(b"elayed", b"handle_asynchronously", b".delay", *_ACTIVE_JOB),
         apps=("set Delayed::Worker.*",),
-        places=_adapter("delayed_job"),
+        places=_name_adapter_setting("delayed_job"),
         tasks=("call handle_asynchronously", "call Delayed::Job.enqueue"),
         follows=_JOBS,
-        sends=(*_adapter("delayed_job"), "call Delayed::*"),
+        sends=(*_name_adapter_setting("delayed_job"), "call Delayed::*"),
         schedules={**_CLOCKS},
         brokers={
             "dep pg": "postgres",

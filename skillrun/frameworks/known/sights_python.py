@@ -42,7 +42,7 @@ class _Reader:
         self._targets: dict[int, str] = {}
 
     def read(self, module: ast.Module) -> None:
-        nodes = list(_walk(module))
+        nodes = list(_walk_scopes(module))
         for node, _ in nodes:
             self._note_names(node)
         for node, scope in nodes:
@@ -52,10 +52,10 @@ class _Reader:
 
     def _note_names(self, node: ast.AST) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            self.names.update(_imported(node))
+            self.names.update(_list_imported(node))
         elif isinstance(node, _ASSIGNMENTS) and node.value is not None:
             target = _target_of(node)
-            for value in _choices(node.value):
+            for value in _list_choices(node.value):
                 call = _first_call(value)
                 if call is not None and target:
                     self._targets[id(call)] = target
@@ -65,17 +65,17 @@ class _Reader:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Name):
-                    self._keep(_inside(scope, target.id), node.value)
+                    self._keep_value(_join_scope(scope, target.id), node.value)
         elif isinstance(node, ast.Return) and node.value is not None and scope:
-            self._keep(f"{scope}()", node.value)
+            self._keep_value(f"{scope}()", node.value)
         elif isinstance(node, ast.ClassDef):
             for base in node.bases:
-                self._keep(_inside(scope, node.name), base)
+                self._keep_value(_join_scope(scope, node.name), base)
 
-    def _keep(self, name: str, value: ast.expr) -> None:
+    def _keep_value(self, name: str, value: ast.expr) -> None:
         """A name that is made from itself, `query = query.where(x)`, says nothing new."""
         plain = name.rpartition(".")[2].removesuffix("()")
-        for one in _choices(value):
+        for one in _list_choices(value):
             said = self._stands_for(one)
             known = self.values.setdefault(name, [])
             first = said.partition(".")[0].partition("(")[0]
@@ -119,7 +119,7 @@ class _Reader:
         if not name:
             return
         target = self._targets.get(id(node), "")
-        given = tuple(_given(node, self.names))
+        given = tuple(_list_given(node, self.names))
         self.sights.append(Sight("call", name, node.lineno, target, scope, given))
         if target:
             self.sights.append(Sight("made", name, node.lineno, target, scope))
@@ -193,27 +193,27 @@ class _Reader:
                 self.sights.append(Sight("lists", name, element.lineno))
 
 
-def _walk(module: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+def _walk_scopes(module: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     """Every node with the function or class around it, as `ast.walk` goes."""
     todo: deque[tuple[ast.AST, str]] = deque([(module, "")])
     while todo:
         node, scope = todo.popleft()
         yield node, scope
         if isinstance(node, _DEFINITIONS):
-            inner = _inside(scope, node.name)
+            inner = _join_scope(scope, node.name)
         else:
             inner = scope
         for child in ast.iter_child_nodes(node):
             todo.append((child, inner))
 
 
-def _inside(scope: str, name: str) -> str:
+def _join_scope(scope: str, name: str) -> str:
     if scope:
         return f"{scope}.{name}"
     return name
 
 
-def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
+def _list_imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
     """(local name, import path); a relative import keeps its dots."""
     if isinstance(node, ast.ImportFrom):
         dots = "." * node.level
@@ -238,7 +238,7 @@ def _target_of(node: ast.Assign | ast.AnnAssign | ast.NamedExpr) -> str:
     return target.attr
 
 
-def _choices(value: ast.expr) -> tuple[ast.expr, ...]:
+def _list_choices(value: ast.expr) -> tuple[ast.expr, ...]:
     """Both of `a if x else b`."""
     if isinstance(value, ast.IfExp):
         return (value.body, value.orelse)
@@ -257,7 +257,7 @@ def _first_call(value: ast.expr) -> ast.Call | None:
     return value
 
 
-def _given(node: ast.Call, names: dict[str, str]) -> Iterator[str]:
+def _list_given(node: ast.Call, names: dict[str, str]) -> Iterator[str]:
     """The first arguments as names, and texts as they are; "" for anything else. What a keyword
     hands over comes last.
     """

@@ -42,21 +42,21 @@ def see_source(path: str, data: bytes) -> Seen:
     sights = [Sight("file", path, 1)]
     language, reader = _READERS.get(path.rpartition(".")[2].lower(), ("", None))
     if reader is not None:
-        sights += _read(text, language, reader)
+        sights += _read_language(text, language, reader)
     return Seen(path, tuple(sights), tuple(text.splitlines()))
 
 
-def _read(text: str, language: str, reader: grammars.Reader) -> Iterator[Sight]:
+def _read_language(text: str, language: str, reader: grammars.Reader) -> Iterator[Sight]:
     from ast_grep_py import SgRoot
 
     root = SgRoot(text, language).root()
     line_of = _lines_of(text)
     names = grammars.Names()
-    for node in _nodes(root, reader.imports):
+    for node in _find_nodes(root, reader.imports):
         for local, path in reader.imports[node.kind()](node):
             names.bind(local, path)
             yield Sight("import", path, line_of(node))
-    for node in _nodes(root, reader.sights):
+    for node in _find_nodes(root, reader.sights):
         for kind, name, target in reader.sights[node.kind()](node):
             for said in (
                 names.resolve(name, reader.separator) if kind in grammars.RESOLVED else (name,)
@@ -64,7 +64,7 @@ def _read(text: str, language: str, reader: grammars.Reader) -> Iterator[Sight]:
                 yield Sight(kind, said, line_of(node), target)
 
 
-def _nodes(root: SgNode, kinds: Iterable[str]) -> list[SgNode]:
+def _find_nodes(root: SgNode, kinds: Iterable[str]) -> list[SgNode]:
     return root.find_all({"rule": {"any": [{"kind": kind} for kind in kinds]}})
 
 

@@ -130,7 +130,7 @@ class PlainCronRecogniser:
 
     def conclude(self, manifests: Manifests) -> FrameworkUse | None:
         """The use, or None where nothing is started by the clock."""
-        timed, polling = self._timed(), self._polling()
+        timed, polling = self._list_timed(), self._list_polling()
         if not timed and not polling and not self._code:
             return None
         hows = (
@@ -153,17 +153,17 @@ class PlainCronRecogniser:
             ),
         )
 
-    def _resolved(self) -> list[tuple[Start, str]]:
+    def _list_resolved(self) -> list[tuple[Start, str]]:
         starts = with_timers(self._starts, self._timers)
         return [(start, path) for start in starts if (path := resolve(start, self._paths))]
 
-    def _timed(self) -> list[tuple[Start, str]]:
-        return [(start, path) for start, path in self._resolved() if start.scheduled]
+    def _list_timed(self) -> list[tuple[Start, str]]:
+        return [(start, path) for start, path in self._list_resolved() if start.scheduled]
 
-    def _polling(self) -> list[tuple[Place, Place]]:
+    def _list_polling(self) -> list[tuple[Place, Place]]:
         """(the command, the loop): the started file polls, or imports a module that does."""
         found = []
-        for start, path in self._resolved():
+        for start, path in self._list_resolved():
             loop = self._loops.get(path) or next(
                 filter(None, map(self._loop_of, sorted(self._imports.get(path, ())))), None
             )

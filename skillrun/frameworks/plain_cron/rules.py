@@ -25,7 +25,7 @@ from skillrun.repo.source import last_word
 )
 def crontab_minute(job: Job) -> Iterator[Finding]:
     """`* 3 * * *` runs every minute from 3:00 to 3:59, because its minute is '*'."""
-    for start in _starts(job):
+    for start in _list_starts(job):
         fields = start.when.split()
         if len(fields) == 5 and fields[0] == "*" and re.fullmatch(r"\d{1,2}", fields[1]):
             hour = int(fields[1])
@@ -56,7 +56,7 @@ def cronjob_overlap(job: Job) -> Iterator[Finding]:
 
     A CronJob that says nothing about a run that still goes on.
     """
-    for start in _starts(job):
+    for start in _list_starts(job):
         if start.how == "CronJob" and not start.locked:
             message = (
                 "Kubernetes starts the next run beside one that still runs (concurrencyPolicy is"
@@ -68,7 +68,7 @@ def cronjob_overlap(job: Job) -> Iterator[Finding]:
             )
 
 
-def _starts(job: Job) -> Iterator[Start]:
+def _list_starts(job: Job) -> Iterator[Start]:
     starts = starts_of(job.project, reach_of(job.project, job.handler))
     for start in starts:
         if not is_aside(start.path):
@@ -157,9 +157,9 @@ def _catches_all(job: Job) -> bool:
     return all(
         any(clause.broad and not clause.reraises for clause in call.in_try)
         for call in own
-        if _works(call.name)
+        if _does_work(call.name)
     )
 
 
-def _works(name: str) -> bool:
+def _does_work(name: str) -> bool:
     return not re.search(r"(^|\.)(log|logger|logging)(\(\))?\.", name)

@@ -87,17 +87,19 @@ def raised(project: Project, handler: Definition) -> tuple[Bound, ...]:
     """The bounds of what the clauses of the handler and its decorators raise, one for each
     `raise`.
     """
-    found = (bound for clause in clauses(project, handler) for bound in _bounds(project, clause))
+    found = (
+        bound for clause in clauses(project, handler) for bound in _list_bounds(project, clause)
+    )
     return tuple(found)
 
 
-def _bounds(project: Project, clause: Handler) -> Iterator[Bound]:
+def _list_bounds(project: Project, clause: Handler) -> Iterator[Bound]:
     for node in ast.walk(clause.node):
         if isinstance(node, ast.Raise):
-            yield _bound(Attempts(project, {}), node, clause.module)
+            yield _read_bound(Attempts(project, {}), node, clause.module)
 
 
-def _bound(attempts: Attempts, node: ast.AST, module: Module) -> Bound:
+def _read_bound(attempts: Attempts, node: ast.AST, module: Module) -> Bound:
     found: list[Bound] = []
     unread = False
     for test, holds in tests_before(module, node):

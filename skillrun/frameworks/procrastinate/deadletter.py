@@ -35,35 +35,41 @@ class Record:
 
 def find_record(project: Project, task: Task) -> Record | None:
     """The first record that is left after the last attempt, else of a permanent error."""
-    return next(_records(project, task), None)
+    return next(_find_records(project, task), None)
 
 
-def _records(project: Project, task: Task) -> Iterator[Record]:
+def _find_records(project: Project, task: Task) -> Iterator[Record]:
     attempts, strategy = Attempts(project, {}), read_strategy(project, task)
-    around = tuple(_around(project, task))
-    for part in (*_bodies(project, task.handler), *around):
+    around = tuple(_list_middlewares(project, task))
+    for part in (*_list_bodies(project, task.handler), *around):
         for node in ast.walk(part.node):
             if isinstance(node, ast.If) and attempts.asked(node.test, part.module):
-                yield from _kept(project, [node], part.module, "by the number of the attempt")
+                yield from _find_kept_records(
+                    project, [node], part.module, "by the number of the attempt"
+                )
     own = None
     if strategy.custom:
         own = project.definition(f"{strategy.custom}.get_retry_decision")
     if own is not None:
-        yield from _kept(project, getattr(own.node, "body", []), own.module, "get_retry_decision")
+        yield from _find_kept_records(
+            project, getattr(own.node, "body", []), own.module, "get_retry_decision"
+        )
     every = clauses(project, task.handler)
     instead = frozenset(name for clause in every for name in raised_instead(project, clause))
     for clause in every:
         ends = not strategy.tries_again or (clause.reraises and not clause.always_raises)
         if ends or (not clause.reraises and instead & set(clause.exceptions)):
-            yield from _kept(project, clause.node.body, clause.module, "the except clause")
+            yield from _find_kept_records(
+                project, clause.node.body, clause.module, "the except clause"
+            )
     if strategy.tries_again:
         return
     for part in around:
         for clause in project.handlers(part):
-            yield from _kept(project, clause.node.body, clause.module, "a middleware")
+            yield from _find_kept_records(project, clause.node.body, clause.module, "a middleware")
 
 
-def _bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:
+def _list_bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:
     via = set()
     for call in project.calls(handler, depth=1):
         for name in call.via:
@@ -72,7 +78,7 @@ def _bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:
     return (handler, *called, *decorators(project, handler))
 
 
-def _around(project: Project, task: Task) -> Iterator[Definition]:
+def _list_middlewares(project: Project, task: Task) -> Iterator[Definition]:
     """The task's own middlewares."""
     option = task.option("task_middleware")
     held = held_value(project, *option) if option else None
@@ -83,13 +89,15 @@ def _around(project: Project, task: Task) -> Iterator[Definition]:
                 yield one
 
 
-def _kept(project: Project, body: Iterable[ast.stmt], module: Module, how: str) -> Iterator[Record]:
-    record = first_record(project, list(_steps(body)), module)
+def _find_kept_records(
+    project: Project, body: Iterable[ast.stmt], module: Module, how: str
+) -> Iterator[Record]:
+    record = first_record(project, list(_list_statements(body)), module)
     if record is not None:
         yield Record(place_of(module, record), how)
 
 
-def _steps(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+def _list_statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements of all branches but what is raised or returned: building that leaves
     nothing.
     """
@@ -100,12 +108,12 @@ def _steps(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
             ast.If | ast.For | ast.AsyncFor | ast.While | ast.Try | ast.With | ast.AsyncWith,
         ):
             for block in inner:
-                yield from _steps(block)
-        elif not isinstance(statement, ast.Raise) and not _builds(statement):
+                yield from _list_statements(block)
+        elif not isinstance(statement, ast.Raise) and not _builds_decision(statement):
             yield statement
 
 
-def _builds(statement: ast.stmt) -> bool:
+def _builds_decision(statement: ast.stmt) -> bool:
     """`return RetryDecision(...)`."""
     value = statement.value if isinstance(statement, ast.Return) else None
     return isinstance(value, ast.Call) and ast.unparse(value.func).endswith("RetryDecision")

@@ -17,18 +17,18 @@ _DEEP = 200  # modules that are looked into
 
 def loads(project: Project, app: Module, import_paths: Iterable[str], wanted: str) -> bool:
     """Whether a worker of an app imports the file `wanted`; what cannot be told counts as so."""
-    return _reaches(project, app, wanted, set()) or any(
-        _leads(project, name, wanted) for name in import_paths
+    return _reaches_file(project, app, wanted, set()) or any(
+        _leads_to(project, name, wanted) for name in import_paths
     )
 
 
-def _leads(project: Project, name: str, wanted: str) -> bool:
+def _leads_to(project: Project, name: str, wanted: str) -> bool:
     path = project.locate(name)
     module = project.module(path) if path else None
-    return module is None or _reaches(project, module, wanted, set())
+    return module is None or _reaches_file(project, module, wanted, set())
 
 
-def _reaches(project: Project, module: Module, wanted: str, seen: set[str]) -> bool:
+def _reaches_file(project: Project, module: Module, wanted: str, seen: set[str]) -> bool:
     """Whether importing a module imports that file, as far as the text tells; what cannot be told
     counts as so.
     """
@@ -41,17 +41,17 @@ def _reaches(project: Project, module: Module, wanted: str, seen: set[str]) -> b
             "import_string",
         ):
             return True
-        for name in _imported(node, module):
+        for name in _list_imported(node, module):
             path = project.locate(name)
             inner = None
             if path and path not in seen:
                 inner = project.module(path)
-            if inner is not None and _reaches(project, inner, wanted, seen):
+            if inner is not None and _reaches_file(project, inner, wanted, seen):
                 return True
     return False
 
 
-def _imported(node: ast.AST, module: Module) -> Iterator[str]:
+def _list_imported(node: ast.AST, module: Module) -> Iterator[str]:
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield alias.name

@@ -50,12 +50,12 @@ class _Reader:
         self.sources |= dict.fromkeys(("max_attempts", "backoff", "retried"), strategy.place)
         self.sources |= {"dead_letter": record.place if record else None}
         self.sources |= {"reject_on_worker_lost": recovery.place if recovery else None}
-        attempts = self._attempts(strategy)
+        attempts = self._count_attempts(strategy)
         return Policy(
             max_attempts=attempts,
-            backoff=self._backoff(strategy) if attempts != 1 else Backoff("none"),
-            retried=self._retried(strategy),
-            not_retried=self._spared(strategy),
+            backoff=self._read_backoff(strategy) if attempts != 1 else Backoff("none"),
+            retried=self._list_retried(strategy),
+            not_retried=self._list_spared(strategy),
             acks_late=True,
             reject_on_worker_lost=recovery is not None,
             visibility_timeout_s=(recovery.wait_s or HEARTBEAT_S) if recovery is not None else None,
@@ -64,12 +64,12 @@ class _Reader:
             unknown=self.unknown,
         )
 
-    def _attempts(self, strategy: Strategy) -> int | None:
+    def _count_attempts(self, strategy: Strategy) -> int | None:
         """The strategy's bound, or the handler's own where every clause of it stops raising
         before.
         """
         if not is_known(strategy.retries):
-            self._unread("max_attempts", strategy)
+            self._note_unread("max_attempts", strategy)
         bounds = raised(self.project, self.handler)
         lasts = []
         for bound in bounds:
@@ -84,25 +84,25 @@ class _Reader:
             self.unknown.pop("max_attempts", None)
             return own + 1
         if most is None and any(bound.unread for bound in bounds):
-            self._unread("max_attempts", strategy)
+            self._note_unread("max_attempts", strategy)
         if most is None:
             return None
         return int(most) + 1
 
-    def _backoff(self, strategy: Strategy) -> Backoff:
+    def _read_backoff(self, strategy: Strategy) -> Backoff:
         read = strategy.backoff()
         if read is None:
-            self._unread("backoff", strategy)
+            self._note_unread("backoff", strategy)
         return read or Backoff("none")
 
-    def _retried(self, strategy: Strategy) -> tuple[str, ...]:
+    def _list_retried(self, strategy: Strategy) -> tuple[str, ...]:
         if not strategy.tries_again:
             return ()
         if strategy.exceptions is None:
-            self._unread("retried", strategy)
+            self._note_unread("retried", strategy)
         return tuple(import_path(self.project, name) for name in strategy.exceptions or ())
 
-    def _spared(self, strategy: Strategy) -> tuple[str, ...]:
+    def _list_spared(self, strategy: Strategy) -> tuple[str, ...]:
         """Exceptions that a clause of the handler takes and does not raise again."""
         found = (clause for clause in clauses(self.project, self.handler) if not clause.reraises)
         names = dict.fromkeys(
@@ -112,5 +112,5 @@ class _Reader:
             return tuple(import_path(self.project, name) for name in names)
         return ()
 
-    def _unread(self, name: str, strategy: Strategy) -> None:
+    def _note_unread(self, name: str, strategy: Strategy) -> None:
         self.unknown[name] = strategy.place or Place(self.handler.path, self.handler.line)

@@ -76,15 +76,17 @@ def find_recoveries(project: Project, use: FrameworkUse) -> tuple[Recovery, ...]
     """Every one outside tests, those that a periodic task makes first."""
     key = ("procrastinate.recoveries", use.app)
     return project.remember(
-        key, lambda: tuple(sorted(_find(project, use), key=lambda one: not one.periodic))
+        key, lambda: tuple(sorted(_find_all(project, use), key=lambda one: not one.periodic))
     )
 
 
-def _find(project: Project, use: FrameworkUse) -> Iterator[Recovery]:
-    yield from _calling(project, use, ("get_stalled_jobs",)) or _calling(project, use, _RETRIES)
+def _find_all(project: Project, use: FrameworkUse) -> Iterator[Recovery]:
+    yield from _find_calling(project, use, ("get_stalled_jobs",)) or _find_calling(
+        project, use, _RETRIES
+    )
 
 
-def _calling(project: Project, use: FrameworkUse, names: tuple[str, ...]) -> list[Recovery]:
+def _find_calling(project: Project, use: FrameworkUse, names: tuple[str, ...]) -> list[Recovery]:
     modules = (module for module in project.modules_with(names[0]) if not in_tests(module.path))
     found = []
     for module in modules:
@@ -101,7 +103,7 @@ def _calling(project: Project, use: FrameworkUse, names: tuple[str, ...]) -> lis
 def _recovery(project: Project, use: FrameworkUse, call: ast.Call, module: Module) -> Recovery:
     around = module.function_of(call)
     function = project.define(module, around) if around is not None else None
-    for one in (function, *_callers(project, function)) if function is not None else ():
+    for one in (function, *_list_callers(project, function)) if function is not None else ():
         periodics = read_task(project, use, one).periodics
         if periodics:
             cron = project.literal(periodics[0].cron, periodics[0].module)
@@ -111,7 +113,7 @@ def _recovery(project: Project, use: FrameworkUse, call: ast.Call, module: Modul
     return Recovery(call, module, function)
 
 
-def _callers(project: Project, function: Definition) -> Iterator[Definition]:
+def _list_callers(project: Project, function: Definition) -> Iterator[Definition]:
     for seen in project.uses(function.dotted):
         caller = seen.module.function_of(seen.node)
         if caller is not None and caller is not function.node:

@@ -83,11 +83,11 @@ def read_strategy(project: Project, task: Task) -> Strategy:
     if isinstance(value, int):
         return Strategy(value, place)
     if isinstance(node, ast.Call):
-        return _made(project, node, module, place)
+        return _read_made(project, node, module, place)
     return Strategy(UNKNOWN, place, UNKNOWN, exceptions=None)
 
 
-def _made(project: Project, call: ast.Call, module: Module, place: Place) -> Strategy:
+def _read_made(project: Project, call: ast.Call, module: Module, place: Place) -> Strategy:
     """`RetryStrategy(...)`, or a class of the repository's own."""
     name = project.origin(module.resolve(call.func) or "")
     if name not in STRATEGY:
@@ -109,7 +109,7 @@ def _made(project: Project, call: ast.Call, module: Module, place: Place) -> Str
         return UNKNOWN
 
     most = number("max_attempts")
-    exceptions = _exceptions(project, options.get("retry_exceptions"), module, unread)
+    exceptions = _list_exceptions(project, options.get("retry_exceptions"), module, unread)
     retries = None
     if not is_known(most) or most:
         retries = most
@@ -123,7 +123,7 @@ def _made(project: Project, call: ast.Call, module: Module, place: Place) -> Str
     )
 
 
-def _exceptions(
+def _list_exceptions(
     project: Project, node: ast.expr | None, module: Module, unread: bool
 ) -> tuple[str, ...] | None:
     if node is None or (isinstance(node, ast.Constant) and node.value is None):

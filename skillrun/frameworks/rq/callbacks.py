@@ -27,7 +27,7 @@ def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
     failed = next(failure_callbacks(project, handler), None) or next(
         exception_handlers(project), None
     )
-    succeeded = next(_callbacks(project, handler, "on_success"), None)
+    succeeded = next(_find_own_callbacks(project, handler, "on_success"), None)
     found = {"failed": failed, "succeeded": succeeded}
     if failed is not None and looks_at_retries(project, failed):
         found["retried"] = failed
@@ -40,10 +40,10 @@ def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
 
 def failure_callbacks(project: Project, handler: Definition) -> Iterator[Definition]:
     """The functions of the repository that are given as `on_failure`."""
-    yield from _callbacks(project, handler, "on_failure")
+    yield from _find_own_callbacks(project, handler, "on_failure")
 
 
-def _callbacks(project: Project, handler: Definition, option: str) -> Iterator[Definition]:
+def _find_own_callbacks(project: Project, handler: Definition, option: str) -> Iterator[Definition]:
     seen: set[str] = set()
     for options in _find_options(project, handler):
         given = options.get(option)
@@ -91,14 +91,14 @@ def exception_handlers(project: Project) -> Iterator[Definition]:
     for module in project.modules_with("exception_handlers"):
         for node in () if in_tests(module.path) else ast.walk(module.tree):
             if isinstance(node, ast.keyword) and node.arg == "exception_handlers":
-                yield from _listed(project, node.value, module)
+                yield from _list_listed(project, node.value, module)
     for module in project.modules_with("RQ_EXCEPTION_HANDLERS"):
         for node in () if in_tests(module.path) else ast.walk(module.tree):
             if (
                 isinstance(node, ast.Assign)
                 and ast.unparse(node.targets[0]) == "RQ_EXCEPTION_HANDLERS"
             ):
-                yield from _listed(project, node.value, module)
+                yield from _list_listed(project, node.value, module)
     for _, launch in launches_of(project):
         for option, value in zip(launch.words, launch.words[1:], strict=False):
             found = None
@@ -108,7 +108,7 @@ def exception_handlers(project: Project) -> Iterator[Definition]:
                 yield found
 
 
-def _listed(project: Project, node: ast.expr, module: Module) -> Iterator[Definition]:
+def _list_listed(project: Project, node: ast.expr, module: Module) -> Iterator[Definition]:
     for element in node.elts if isinstance(node, ast.List | ast.Tuple) else ():
         found = callback(project, element, module)
         if found is not None:

@@ -61,10 +61,10 @@ class _Reader:
     unknown: dict[str, Place] = field(default_factory=dict)
 
     def read(self) -> Policy:
-        given = [self._noted(reading) for reading in self._given()] or [NONE]
+        given = [self._note_place(reading) for reading in self._list_given()] or [NONE]
         returned = []
         for reading in returned_retries(self.project, self.handler):
-            returned.append(self._noted(reading))
+            returned.append(self._note_place(reading))
         most = max(given, key=lambda one: (one.retries or 0, sum(one.waits or ())))
         again = max(returned, key=lambda one: one.retries or 0, default=NONE)
         self.sources["max_attempts"] = most.place or again.place
@@ -77,28 +77,28 @@ class _Reader:
         for c in self.project.handlers(self.handler, depth=1):
             if ends_job(c):
                 spared.append(c)
-        dead, permanent = self._dead_letter(), self._permanent()
+        dead, permanent = self._dead_letter(), self._find_permanent_record()
         self.sources |= {"dead_letter": dead, "dead_letter_permanent": permanent}
         return Policy(
             max_attempts=1 + (most.retries or 0) + (again.retries or 0),
-            backoff=self._backoff(most, again),
+            backoff=self._read_backoff(most, again),
             retried=(
                 ("builtins:Exception",)
                 if requeued
-                else self._paths(n for r in returned for n in r.clause or ())
+                else self._import_paths(n for r in returned for n in r.clause or ())
             ),
-            not_retried=self._paths(name for clause in spared for name in clause.exceptions),
+            not_retried=self._import_paths(name for clause in spared for name in clause.exceptions),
             acks_late=requeued,
             reject_on_worker_lost=requeued,
             visibility_timeout_s=_TAKEN_OVER_S if requeued else None,
             time_limit_s=self._time_limit(),
-            serializer=self._serializer(),
+            serializer=self._name_serializer(),
             dead_letter=dead if most.retries or again.retries else dead or permanent,
             sources=self.sources,
             unknown=self.unknown,
         )
 
-    def _given(self) -> Iterator[Reading]:
+    def _list_given(self) -> Iterator[Reading]:
         """What each site says; the decorator where nothing enqueues the handler yet."""
         sends = find_effective_sends(self.project, self.handler)
         for send in sends:
@@ -108,7 +108,7 @@ class _Reader:
             options, _ = options_of(self.project, decorator[0], decorator[1])
             yield read_retry(self.project, options.get("retry"), decorator[1])
 
-    def _noted(self, reading: Reading) -> Reading:
+    def _note_place(self, reading: Reading) -> Reading:
         place = reading.place or Place(self.handler.path, self.handler.line)
         if reading.retries is None:
             self.unknown["max_attempts"] = place
@@ -116,11 +116,11 @@ class _Reader:
             self.unknown["backoff"] = place
         return reading
 
-    def _backoff(self, given: Reading, returned: Reading) -> Backoff:
+    def _read_backoff(self, given: Reading, returned: Reading) -> Backoff:
         backoff = backoff_of((*(given.waits or ()), *(returned.waits or ())))
         return replace(backoff, jitter=random_waits(self.project, self.handler))
 
-    def _paths(self, names: Iterator[str]) -> tuple[str, ...]:
+    def _import_paths(self, names: Iterator[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(import_path(self.project, name) for name in names))
 
     def _time_limit(self) -> float | None:
@@ -151,7 +151,7 @@ class _Reader:
             return next(iter(values.values()))
         return UNKNOWN
 
-    def _serializer(self) -> str:
+    def _name_serializer(self) -> str:
         """pickle, unless a queue or a worker is given JSON."""
         self.sources["serializer"] = None
         for module in self.project.modules_with("serializer"):
@@ -193,7 +193,7 @@ class _Reader:
                     return place_of(self.handler.module, record)
         return None
 
-    def _permanent(self) -> Place | None:
+    def _find_permanent_record(self) -> Place | None:
         """A clause of the handler that takes an error and records it."""
         for clause in self.project.handlers(self.handler):
             record = first_record(self.project, clause.node.body, clause.module)

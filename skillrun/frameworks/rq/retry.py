@@ -65,7 +65,7 @@ def read_retry(project: Project, node: ast.expr | None, module: Module) -> Readi
     if isinstance(value, ast.Constant) and value.value is None:
         return NONE
     if isinstance(value, ast.Call) and is_retry(project, value, holder):
-        return _read(project, value, holder)
+        return _read_call(project, value, holder)
     return Reading(None, None, place_of(module, node))
 
 
@@ -74,7 +74,7 @@ def is_retry(project: Project, call: ast.Call, module: Module) -> bool:
     return project.origin(module.resolve(call.func) or "") in CLASSES
 
 
-def _read(project: Project, call: ast.Call, module: Module) -> Reading:
+def _read_call(project: Project, call: ast.Call, module: Module) -> Reading:
     place = place_of(module, call)
     if any(keyword.arg is None for keyword in call.keywords) or any(
         isinstance(a, ast.Starred) for a in call.args
@@ -85,11 +85,15 @@ def _read(project: Project, call: ast.Call, module: Module) -> Reading:
     }
     most = project.literal(given.get("max"), module)
     return Reading(
-        most if _is_count(most) else None, _intervals(project, given.get("interval"), module), place
+        most if _is_count(most) else None,
+        _read_intervals(project, given.get("interval"), module),
+        place,
     )
 
 
-def _intervals(project: Project, node: ast.expr | None, module: Module) -> tuple[float, ...] | None:
+def _read_intervals(
+    project: Project, node: ast.expr | None, module: Module
+) -> tuple[float, ...] | None:
     value = project.literal(node, module) if node is not None else 0
     values = value if isinstance(value, list | tuple) else [value]
     good = all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
@@ -107,11 +111,11 @@ def returned_retries(project: Project, handler: Definition) -> Iterator[Reading]
     for call in project.calls(handler, depth=0):
         above = next(call.module.parents(call.node), None)
         if isinstance(above, ast.Return) and is_retry(project, call.node, call.module):
-            read = _read(project, call.node, call.module)
-            yield Reading(read.retries, read.intervals, read.place, True, _clause(call))
+            read = _read_call(project, call.node, call.module)
+            yield Reading(read.retries, read.intervals, read.place, True, _list_clause_errors(call))
 
 
-def _clause(call: Call) -> tuple[str, ...] | None:
+def _list_clause_errors(call: Call) -> tuple[str, ...] | None:
     if not call.in_except:
         return None
     return call.in_except.exceptions

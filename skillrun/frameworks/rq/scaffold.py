@@ -69,15 +69,15 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`: how the queue is written, and the function
     that enqueues.
     """
-    found = _queue(project, facts)
+    found = _choose_queue(project, facts)
     return {
         "queue": found.written if found else None,
         "needed": found.needed if found else (),
         "in_app_context": found is not None and "current_app." in found.written,
         # All that a job may do is said where it is enqueued: this function is always written beside
         # the handler.
-        "schedule": _schedule(project, facts) if facts.trigger != "event" else None,
-        "workers": _workers(project) if facts.retries.bounded else (),
+        "schedule": _place_schedule(project, facts) if facts.trigger != "event" else None,
+        "workers": _rewrite_workers(project) if facts.retries.bounded else (),
         "publishes": True,  # a tick of the clock publishes too
         "due": f"due_{facts.name}",
         "tick_name": f"tick_{facts.name}",
@@ -87,7 +87,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     }
 
 
-def _workers(project: Project) -> tuple[Rewritten, ...]:
+def _rewrite_workers(project: Project) -> tuple[Rewritten, ...]:
     """The lines that start workers, with the scheduler that moves a job on when its wait is
     over.
     """
@@ -102,7 +102,7 @@ def _workers(project: Project) -> tuple[Rewritten, ...]:
     return tuple(workers)
 
 
-def _queue(project: Project, facts: Facts) -> _Queue | None:
+def _choose_queue(project: Project, facts: Facts) -> _Queue | None:
     """The repository's queue: Django's, an object, what a function returns, or what its `@job`
     decorators name.
     """
@@ -121,9 +121,9 @@ def _queue(project: Project, facts: Facts) -> _Queue | None:
             (Symbol(app.module, app.name),),
         )
     return (
-        next(_returned(project, facts.use.app), None)
+        next(_find_returned_queue(project, facts.use.app), None)
         or next(_of_flask(project, facts.use.app), None)
-        or next(_decorated(project, facts.use.task_modules), None)
+        or next(_find_decorated_queue(project, facts.use.task_modules), None)
         or next(_in_functions(project), None)
     )
 
@@ -139,7 +139,7 @@ def _made_by(project: Project, app: Symbol) -> str:
     return project.origin(found.module.resolve(value.func) or "")
 
 
-def _returned(project: Project, path: str | None) -> Iterator[_Queue]:
+def _find_returned_queue(project: Project, path: str | None) -> Iterator[_Queue]:
     """A function that makes the queue and needs no arguments."""
     module = project.module(path) if path else None
     for node in module.tree.body if module else ():
@@ -190,7 +190,7 @@ def _is_flask(module: Code, name: str) -> bool:
     )
 
 
-def _decorated(project: Project, paths: tuple[str, ...]) -> Iterator[_Queue]:
+def _find_decorated_queue(project: Project, paths: tuple[str, ...]) -> Iterator[_Queue]:
     """`@job("mail", connection=redis)`: that queue, over that connection."""
     from skillrun.frameworks.rq.sends import is_job_decorator
 
@@ -226,8 +226,8 @@ def _in_functions(project: Project) -> Iterator[_Queue]:
         ):
             given = next(
                 (k.value for k in call.keywords if k.arg == "connection"), None
-            ) or _around(module, call)
-            needed = _globals(module, given) if given else None
+            ) or _find_connection_around(module, call)
+            needed = _list_globals(module, given) if given else None
             name = project.literal(call.args[0], module) if call.args else None
             if (
                 given is not None
@@ -243,7 +243,7 @@ def _in_functions(project: Project) -> Iterator[_Queue]:
                 )
 
 
-def _around(module: Code, call: ast.Call) -> ast.expr | None:
+def _find_connection_around(module: Code, call: ast.Call) -> ast.expr | None:
     """The connection of the `with Connection(...):` around a call, as RQ before 2 has it."""
     for above in module.parents(call):
         if isinstance(above, ast.With):
@@ -256,7 +256,7 @@ def _around(module: Code, call: ast.Call) -> ast.expr | None:
     return None
 
 
-def _globals(module: Code, expression: ast.expr) -> tuple[Symbol | str, ...] | None:
+def _list_globals(module: Code, expression: ast.expr) -> tuple[Symbol | str, ...] | None:
     """What another module imports to write the expression; None where a name is a function's
     own.
     """
@@ -279,10 +279,12 @@ def _globals(module: Code, expression: ast.expr) -> tuple[Symbol | str, ...] | N
 # -- the schedule
 
 
-def _schedule(project: Project, facts: Facts) -> Symbol:
+def _place_schedule(project: Project, facts: Facts) -> Symbol:
     """The module of the repository's schedule, or the one that is written beside the queue."""
     for module in project.modules_with("cron"):
-        if any(origin == "rq.cron" for origin in _imported(module)) and not in_tests(module.path):
+        if any(origin == "rq.cron" for origin in _list_imported(module)) and not in_tests(
+            module.path
+        ):
             return Symbol(module.name, "cron", path=module.path)
     folder, slash, _ = facts.path.rpartition("/")
     return Symbol(
@@ -290,7 +292,7 @@ def _schedule(project: Project, facts: Facts) -> Symbol:
     )
 
 
-def _imported(module: Source) -> Iterator[str]:
+def _list_imported(module: Source) -> Iterator[str]:
     """The dotted names that `from ... import ...` binds in a module."""
     for node in module.tree.body:
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -298,7 +300,7 @@ def _imported(module: Source) -> Iterator[str]:
                 yield f"{node.module}.{alias.name}"
 
 
-def _scheduled(facts: Facts, render: Render) -> Module:
+def _write_schedule_entry(facts: Facts, render: Render) -> Module:
     """The entry that starts the tick: RQ's schedule itself takes no retries and no callbacks."""
     place: Symbol = facts.facts["schedule"]
     needed = [
@@ -346,18 +348,18 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     text = render(
         "handler.py.jinja",
         replace(facts, transient=(*facts.transient, _ABANDONED)),
-        needed=_needed(facts),
+        needed=_list_needed(facts),
         waits=[int(delay) for delay in facts.retries.delays],
         killed=_KILLED if facts.dead_letter == "table" else "",
         **keys(facts),
         commits=publishes_on_commit(facts),
         publishing=when_to_publish(facts),
     )
-    clocked = [_scheduled(facts, render)] if facts.trigger != "event" else []
+    clocked = [_write_schedule_entry(facts, render)] if facts.trigger != "event" else []
     return [Module(facts.path, text), *clocked, *facts.facts["workers"]]
 
 
-def _needed(facts: Facts) -> list[Symbol | str]:
+def _list_needed(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
         "from typing import Any",
         facts.conventions.logger_import,

@@ -96,7 +96,7 @@ def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tupl
 def find_direct_sends(project: Project, handler: Definition) -> tuple[Send, ...]:
     """Those that name the handler, without the schedules of what enqueues it."""
     key = ("rq.sends", handler.path, handler.name)
-    return project.remember(key, lambda: order_sends(_find(project, handler)))
+    return project.remember(key, lambda: order_sends(_find_all(project, handler)))
 
 
 def find_effective_sends(project: Project, handler: Definition) -> tuple[Send, ...]:
@@ -115,7 +115,7 @@ def reserved_names(send: Send) -> frozenset[str]:
     return _RESERVED
 
 
-def _find(project: Project, handler: Definition) -> Iterator[Send]:
+def _find_all(project: Project, handler: Definition) -> Iterator[Send]:
     every = list(_find_named(project, handler))
     if not is_sent_by_others(every):
         every += _handed_on(project, handler)
@@ -229,7 +229,7 @@ def _by_object(project: Project, use: Use, decorator: Decorator | None) -> Itera
 def _of_task(project: Project, module: Module, node: ast.Attribute, decorator: Decorator) -> Send:
     how = f".{node.attr}(...)"
     made = _read_decorator(project, decorator)
-    send = replace(_send(_OF_A_TASK[node.attr], TASK, how, module, node), **made)
+    send = replace(_make_send(_OF_A_TASK[node.attr], TASK, how, module, node), **made)
     call = next(module.parents(node), None)
     if not isinstance(call, ast.Call) or call.func is not node:
         return send
@@ -285,7 +285,7 @@ def _in_call(
     own = project.definition(name) if name else None
     word = last_word(call.func)
     if own is not None and not own.is_class:
-        yield from _through(project, module, call, node, own, decorator)
+        yield from _follow_wrapper(project, module, call, node, own, decorator)
     elif (
         last_word(call.func) == "partial"
         and call.args
@@ -294,41 +294,43 @@ def _in_call(
     ):
         if call.args.index(node) == ENQUEUE[last_word(call.args[0])] + 1:
             how = f"partial({last_word(call.args[0])}, ...)"
-            yield _queued(project, module, call, call, how, module)
-    elif word in ENQUEUE and _receives(call, node, ENQUEUE[word]):
+            yield _make_queued(project, module, call, call, how, module)
+    elif word in ENQUEUE and _receives_function(call, node, ENQUEUE[word]):
         arguments = _read_arguments(call, word, ENQUEUE[word] + 1, _RESERVED)
-        queued = _queued(project, module, call, call, f".{word}(...)", module)
+        queued = _make_queued(project, module, call, call, f".{word}(...)", module)
         yield replace(queued, arguments=arguments)
     elif (
-        word == "register" and _receives(call, node, 0) and "rq.cron" in project.origin(name or "")
+        word == "register"
+        and _receives_function(call, node, 0)
+        and "rq.cron" in project.origin(name or "")
     ):
-        send = _send("schedule", CRON, "cron.register(...)", module, call)
+        send = _make_send("schedule", CRON, "cron.register(...)", module, call)
         yield replace(send, **_read_options(project, call, module))
-    elif word in _ELSEWHERE and _receives(call, node, _ELSEWHERE[word]):
+    elif word in _ELSEWHERE and _receives_function(call, node, _ELSEWHERE[word]):
         kind = "enqueue" if word == "create" else "schedule"
-        send = _send(kind, SCHEDULER, f".{word}(...)", module, call)
+        send = _make_send(kind, SCHEDULER, f".{word}(...)", module, call)
         yield replace(send, **_read_options(project, call, module))
 
 
-def _queued(
+def _make_queued(
     project: Project, module: Module, node: ast.Call, given: ast.Call, how: str, holder: Module
 ) -> Send:
     """The call at `node`, with the options of the one that goes to RQ."""
-    send = _send("enqueue", QUEUE, how, module, node)
+    send = _make_send("enqueue", QUEUE, how, module, node)
     call = project.call_at(module, node)
     return replace(send, call=call, **_read_options(project, given, holder))
 
 
-def _send(kind: str, via: str, how: str, module: Module, node: ast.AST) -> Send:
+def _make_send(kind: str, via: str, how: str, module: Module, node: ast.AST) -> Send:
     return Send(kind, place_of(module, node), how, in_tests(module.path), via=via)
 
 
-def _receives(call: ast.Call, node: ast.expr, position: int) -> bool:
+def _receives_function(call: ast.Call, node: ast.expr, position: int) -> bool:
     named = any(keyword.value is node and keyword.arg in _FUNCTION for keyword in call.keywords)
     return named or call.args[position : position + 1] == [node]
 
 
-def _through(
+def _follow_wrapper(
     project: Project,
     module: Module,
     call: ast.Call,
@@ -337,28 +339,28 @@ def _through(
     decorator: Decorator | None,
 ) -> Iterator[Send]:
     """`enqueue_later(send, ...)` of the repository: a call inside it hands that parameter to RQ."""
-    parameter = _parameter(call, node, own)
+    parameter = _find_parameter(call, node, own)
     for inner in (n for n in ast.walk(own.node) if isinstance(n, ast.Call)) if parameter else ():
         word = last_word(inner.func)
         passed = [
             n
             for n in (*inner.args, *(k.value for k in inner.keywords))
-            if _names(n, parameter or "")
+            if _names_parameter(n, parameter or "")
         ]
-        if word in ENQUEUE and any(_receives(inner, one, ENQUEUE[word]) for one in passed):
-            yield _queued(project, module, call, inner, f"{own.name}(...)", own.module)
+        if word in ENQUEUE and any(_receives_function(inner, one, ENQUEUE[word]) for one in passed):
+            yield _make_queued(project, module, call, inner, f"{own.name}(...)", own.module)
             return
-        of_task = isinstance(inner.func, ast.Attribute) and _names(
+        of_task = isinstance(inner.func, ast.Attribute) and _names_parameter(
             inner.func.value, parameter or ""
         )
         if of_task and word in ("delay", "enqueue"):
-            send = _send("enqueue", TASK, f"{own.name}(...)", module, call)
+            send = _make_send("enqueue", TASK, f"{own.name}(...)", module, call)
             sent = project.call_at(module, call)
             yield replace(send, call=sent, **_read_decorator(project, decorator))
             return
 
 
-def _parameter(call: ast.Call, node: ast.expr, own: Definition) -> str | None:
+def _find_parameter(call: ast.Call, node: ast.expr, own: Definition) -> str | None:
     named = next((keyword.arg for keyword in call.keywords if keyword.value is node), None)
     if named is not None:
         return named
@@ -372,7 +374,7 @@ def _parameter(call: ast.Call, node: ast.expr, own: Definition) -> str | None:
     return None
 
 
-def _names(node: ast.expr, parameter: str) -> bool:
+def _names_parameter(node: ast.expr, parameter: str) -> bool:
     return isinstance(node, ast.Name) and node.id == parameter
 
 
@@ -399,7 +401,7 @@ def _handed_on(project: Project, handler: Definition) -> Iterator[Send]:
         if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(
             use.path
         ):
-            send = _send("enqueue", VALUE, "handed on as a value", use.module, use.node)
+            send = _make_send("enqueue", VALUE, "handed on as a value", use.module, use.node)
             yield replace(send, options_hidden=True)
 
 

@@ -63,19 +63,21 @@ class Launch:
     @property
     def schedules(self) -> bool:
         """A worker that also moves jobs out of the ScheduledJobRegistry."""
-        return self.mode == "worker" and (self._has("--with-scheduler") or self._short("s"))
+        return self.mode == "worker" and (
+            self._has_option("--with-scheduler") or self._has_short_option("s")
+        )
 
     @property
     def forgets_failures(self) -> bool:
         """Without the default exception handler nothing enters the FailedJobRegistry."""
         return self.mode == "worker" and (
-            self._has("--disable-default-exception-handler") or self._short("d")
+            self._has_option("--disable-default-exception-handler") or self._has_short_option("d")
         )
 
-    def _has(self, option: str) -> bool:
+    def _has_option(self, option: str) -> bool:
         return any(word == option or word.startswith(f"{option}=") for word in self.words)
 
-    def _short(self, letter: str) -> bool:
+    def _has_short_option(self, letter: str) -> bool:
         return any(
             re.fullmatch(rf"-[a-z]*{letter}[a-z]*", word) and word != "-ds" for word in self.words
         )
@@ -86,12 +88,12 @@ def find_launches(text: str) -> Iterator[Launch]:
     lines = text.splitlines()
     for number, line in enumerate(lines):
         if "rq" in line and not line.lstrip().startswith(_COMMENT):
-            launch = _launch(number, line, _whole(lines, number))
+            launch = _read_launch(number, line, _join_command(lines, number))
             if launch:
                 yield launch
 
 
-def _whole(lines: list[str], number: int) -> str:
+def _join_command(lines: list[str], number: int) -> str:
     """The command that begins in a line, with backslashes and one-word-a-line lists joined."""
     listed = (
         re.match(r"\s*- [\"']?(?:\S*/)?(?:rq\w*|python3?)[\"']?\s*$", lines[number]) is not None
@@ -99,7 +101,7 @@ def _whole(lines: list[str], number: int) -> str:
     return whole_command(lines, number, _JOINED, listed=listed)
 
 
-def _launch(number: int, line: str, whole: str) -> Launch | None:
+def _read_launch(number: int, line: str, whole: str) -> Launch | None:
     words = _WORD.findall(whole)
     for at, word in enumerate(words):
         program = word.rpartition("=")[2].rpartition("/")[2]
@@ -125,10 +127,10 @@ def launches_of(project: Project) -> tuple[tuple[str, Launch], ...]:
     """(path, launch) in the files that start processes; read again, because the survey keeps only a
     few.
     """
-    return project.remember(("rq.launches",), lambda: tuple(_launches(project)))
+    return project.remember(("rq.launches",), lambda: tuple(_find_launches(project)))
 
 
-def _launches(project: Project) -> Iterator[tuple[str, Launch]]:
+def _find_launches(project: Project) -> Iterator[tuple[str, Launch]]:
     words = ("rq", *_PROGRAMS)
     for path in sorted({path for word in words for path in project.tree.search(word, "")}):
         name = path.rpartition("/")[2].lower()

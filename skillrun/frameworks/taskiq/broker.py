@@ -28,27 +28,27 @@ class TaskiqBroker(RedisBroker):
     STREAM = re.compile(r"(?s).+")
     ALONE = True
 
-    def _streams(self) -> list[str]:
+    def _list_streams(self) -> list[str]:
         return [key for key, _ in self.find_keys(self.STREAM, b"stream")]
 
-    def _groups(self) -> Iterator[tuple[str, str, str]]:
+    def _list_groups(self) -> Iterator[tuple[str, str, str]]:
         """(stream, group, the last id that was given to a worker)."""
-        for stream in self._streams():
+        for stream in self._list_streams():
             groups: Any = self.redis.call("XINFO", "GROUPS", stream)
             for group in groups:
                 told = dict(zip(group[::2], group[1::2], strict=True))
                 yield stream, told[b"name"].decode(), told[b"last-delivered-id"].decode()
 
-    def _new(self) -> Iterator[tuple[str, list[bytes]]]:
+    def _list_new(self) -> Iterator[tuple[str, list[bytes]]]:
         """(stream, fields) of the messages that no worker was given."""
-        for stream, _, last in self._groups():
+        for stream, _, last in self._list_groups():
             entries: Any = self.redis.call("XRANGE", stream, f"({last}", "+")
             for _, fields in entries:
                 yield stream, fields
 
-    def _pending(self) -> Iterator[tuple[str, str, Any]]:
+    def _list_pending(self) -> Iterator[tuple[str, str, Any]]:
         """(stream, group, [id, consumer, idle ms, times]) of what a worker has."""
-        for stream, group, _ in self._groups():
+        for stream, group, _ in self._list_groups():
             entries: Any = self.redis.call("XPENDING", stream, group, "-", "+", 1000)
             for entry in entries:
                 yield stream, group, entry
@@ -58,18 +58,18 @@ class TaskiqBroker(RedisBroker):
         for key in self.read_kinds():
             if self.WAITS.fullmatch(key):
                 scheduled.append(key)
-        in_streams = [*self._new(), *self._pending()]
+        in_streams = [*self._list_new(), *self._list_pending()]
         return super().count_waiting() + len(scheduled) + len(in_streams)
 
     def list_queues(self) -> list[str]:
-        return sorted({*super().list_queues(), *self._streams()})
+        return sorted({*super().list_queues(), *self._list_streams()})
 
     def remember_waiting(self) -> None:
         super().remember_waiting()
-        self.kept += [("XADD", stream, "*", *fields) for stream, fields in self._new()]
+        self.kept += [("XADD", stream, "*", *fields) for stream, fields in self._list_new()]
 
     def lose_messages(self) -> None:
-        groups = list(self._groups())
+        groups = list(self._list_groups())
         super().lose_messages()
         for stream, group, _ in groups:
             self.redis.call("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
@@ -78,7 +78,7 @@ class TaskiqBroker(RedisBroker):
         """And another message comes: without one nobody claims what is pending."""
         super().pass_time(seconds)
         touched = set()
-        for stream, group, (id_, consumer, idle, _) in list(self._pending()):
+        for stream, group, (id_, consumer, idle, _) in list(self._list_pending()):
             older = int(idle) + round(seconds * 1000)
             self.redis.call("XCLAIM", stream, group, consumer, 0, id_, "IDLE", older, "JUSTID")
             touched.add(stream)

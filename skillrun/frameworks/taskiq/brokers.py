@@ -118,7 +118,8 @@ class Broker:
 def find_brokers(project: Project) -> tuple[Broker, ...]:
     """Every broker outside of tests, those in memory last, else in order of path and line."""
     return project.remember(
-        ("taskiq.brokers",), lambda: tuple(sorted(_find(project), key=lambda one: one.in_memory))
+        ("taskiq.brokers",),
+        lambda: tuple(sorted(_find_all(project), key=lambda one: one.in_memory)),
     )
 
 
@@ -133,7 +134,7 @@ def brokers_of(project: Project, node: ast.expr, module: Module) -> tuple[Broker
         return found
     if name in SHARED:
         given = []
-        for where, call in _calls(project, "default_broker"):
+        for where, call in _find_calls(project, "default_broker"):
             if call.args:
                 given.append(brokers_of(project, call.args[0], where))
         return next(iter(given), every)
@@ -144,7 +145,7 @@ def brokers_of(project: Project, node: ast.expr, module: Module) -> tuple[Broker
 
 def find_serializer(project: Project, broker: Broker) -> tuple[ast.expr, Module] | None:
     """What `with_serializer` gives a broker; None where it keeps JSON."""
-    for module, call in _calls(project, "with_serializer"):
+    for module, call in _find_calls(project, "with_serializer"):
         given = [*call.args, *(keyword.value for keyword in call.keywords)]
         if given and _is_called_on(project, module, call, broker):
             return given[0], module
@@ -161,8 +162,8 @@ def _is_called_on(project: Project, module: Module, call: ast.Call, broker: Brok
     return node is broker.node or project.origin(module.resolve(node) or "") == broker.name
 
 
-def _find(project: Project) -> Iterator[Broker]:
-    added = list(_added(project))
+def _find_all(project: Project) -> Iterator[Broker]:
+    added = list(_find_added(project))
     modules = {
         module.path: module for word in _PACKAGES.split() for module in project.modules_with(word)
     }
@@ -171,17 +172,17 @@ def _find(project: Project) -> Iterator[Broker]:
         for node in () if in_tests(path) else ast.walk(module.tree):
             kind = None
             if isinstance(node, ast.Call):
-                kind = _kind(project, node.func, module)
+                kind = _name_class(project, node.func, module)
             if kind is None or not isinstance(node, ast.Call):
                 continue
-            name, chained = _chain(module, node)
+            name, chained = _unwind_chain(module, node)
             options, unread = options_of(project, node, module)
             later = []
             for where, call, owner in added:
                 if owner == name:
                     later.append((where, call))
             found = [
-                _parts(project, call, where)
+                _read_parts(project, call, where)
                 for where, call in [*((module, call) for call in chained), *later]
             ]
             parts = tuple(part for parts, _ in found for part in parts)
@@ -196,7 +197,7 @@ def _find(project: Project) -> Iterator[Broker]:
             )
 
 
-def _kind(project: Project, node: ast.expr, module: Module) -> str | None:
+def _name_class(project: Project, node: ast.expr, module: Module) -> str | None:
     """The class of a taskiq package that a call makes an object of."""
     name = module.resolve(node)
     for ancestor in project.ancestors(name) if name else ():
@@ -207,7 +208,7 @@ def _kind(project: Project, node: ast.expr, module: Module) -> str | None:
     return None
 
 
-def _chain(module: Module, node: ast.Call) -> tuple[str, list[ast.Call]]:
+def _unwind_chain(module: Module, node: ast.Call) -> tuple[str, list[ast.Call]]:
     """(the broker's dotted name, the calls of `with_middlewares` on it) of
     `XBroker(...).with_...(...)...`.
     """
@@ -242,12 +243,12 @@ def _made_by(module: Module, function: ast.FunctionDef | ast.AsyncFunctionDef) -
     return f"{module.name}.{module.qualname(function)}"
 
 
-def _added(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
+def _find_added(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
     """(file, call, dotted name of the broker) of `broker.add_middlewares(...)` that stand by
     themselves.
     """
     for word in ("add_middlewares", "with_middlewares"):
-        for module, call in _calls(project, word):
+        for module, call in _find_calls(project, word):
             owner = None
             if isinstance(call.func, ast.Attribute):
                 owner = call.func.value
@@ -265,7 +266,7 @@ def _added(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
             yield module, call, project.origin(name or "")
 
 
-def _calls(project: Project, word: str) -> Iterator[tuple[Module, ast.Call]]:
+def _find_calls(project: Project, word: str) -> Iterator[tuple[Module, ast.Call]]:
     for module in project.modules_with(word):
         for node in () if in_tests(module.path) else ast.walk(module.tree):
             if (
@@ -276,7 +277,7 @@ def _calls(project: Project, word: str) -> Iterator[tuple[Module, ast.Call]]:
                 yield module, node
 
 
-def _parts(project: Project, call: ast.Call, module: Module) -> tuple[list[Part], bool]:
+def _read_parts(project: Project, call: ast.Call, module: Module) -> tuple[list[Part], bool]:
     """(the middlewares that a call adds, whether there may be more)."""
     found: list[Part] = []
     unread = False
@@ -287,13 +288,13 @@ def _parts(project: Project, call: ast.Call, module: Module) -> tuple[list[Part]
         ):
             unread = True
         elif isinstance(node, ast.Starred) and isinstance(held[0], ast.List | ast.Tuple):
-            found += [_part(project, one, held[1]) for one in held[0].elts]
+            found += [_read_part(project, one, held[1]) for one in held[0].elts]
         else:
-            found.append(_part(project, *held))
+            found.append(_read_part(project, *held))
     return found, unread
 
 
-def _part(project: Project, node: ast.expr, module: Module) -> Part:
+def _read_part(project: Project, node: ast.expr, module: Module) -> Part:
     if not isinstance(node, ast.Call):
         return Part("", node, module, unread=True)
     name = project.origin(module.resolve(node.func) or "")

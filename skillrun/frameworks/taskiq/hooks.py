@@ -30,7 +30,11 @@ def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
             found.setdefault("started", method)
         elif name == "on_error":
             found.setdefault("failed", method)
-            if any(_logs(branch) for node in ast.walk(method.node) for branch in _of_retries(node)):
+            if any(
+                _logs_something(branch)
+                for node in ast.walk(method.node)
+                for branch in _of_retries(node)
+            ):
                 found.setdefault("retried", method)
         elif any(word in text for word in _FAILED):
             found.setdefault("failed", method)
@@ -51,7 +55,7 @@ def _of_retries(node: ast.AST) -> list[list[ast.stmt]]:
     return [node.orelse if text.startswith("not ") else node.body]
 
 
-def _logs(body: list[ast.stmt]) -> bool:
+def _logs_something(body: list[ast.stmt]) -> bool:
     calls = (node for one in body for node in ast.walk(one) if isinstance(node, ast.Call))
     return any(isinstance(call.func, ast.Attribute) and call.func.attr in _LEVELS for call in calls)
 

@@ -85,18 +85,22 @@ class _Reader:
         record = find_record(self.project, self.task)
         permanent = clause_record(self.project, self.handler)
         self.sources |= {"dead_letter": record, "dead_letter_permanent": permanent}
-        late = broker is not None and broker.gives_back and self._acknowledged() != "when_received"
+        late = broker is not None and broker.gives_back and self._read_ack() != "when_received"
         return Policy(
             max_attempts=attempts,
-            backoff=self._backoff(part, broker, attempts),
-            retried=self._retried(part),
+            backoff=self._read_backoff(part, broker, attempts),
+            retried=self._list_retried(part),
             not_retried=("taskiq.exceptions:NoResultError",) if part else (),
             acks_late=late,
             reject_on_worker_lost=late,
-            visibility_timeout_s=self._number("visibility_timeout_s", *idle_s(self.project, broker))
+            visibility_timeout_s=self._read_number(
+                "visibility_timeout_s", *idle_s(self.project, broker)
+            )
             if broker
             else None,
-            time_limit_s=self._number("time_limit_s", *label(self.project, self.task, "timeout")),
+            time_limit_s=self._read_number(
+                "time_limit_s", *label(self.project, self.task, "timeout")
+            ),
             serializer=self._read_serializer(),
             dead_letter=record or (permanent if attempts == 1 else None),
             sources=self.sources,
@@ -117,10 +121,10 @@ class _Reader:
             return "json"
         return name_serializer(self.project, *found)
 
-    def _registered(self) -> Place:
+    def _place_of_task(self) -> Place:
         return self.task.registered or Place(self.handler.path, self.handler.line)
 
-    def _acknowledged(self) -> str:
+    def _read_ack(self) -> str:
         found, self.sources["acks_late"] = ack_type(self.project, self.handler)
         return found
 
@@ -161,7 +165,7 @@ class _Reader:
             return place_of(part.module, node)
         return part.place
 
-    def _backoff(self, part: Part | None, broker: Broker | None, attempts: int) -> Backoff:
+    def _read_backoff(self, part: Part | None, broker: Broker | None, attempts: int) -> Backoff:
         self.sources["backoff"] = part.place if part else None
         if part is None or broker is None:
             return NONE
@@ -170,7 +174,7 @@ class _Reader:
             self.unknown["backoff"] = part.place
         return found or NONE
 
-    def _retried(self, part: Part | None) -> tuple[str, ...]:
+    def _list_retried(self, part: Part | None) -> tuple[str, ...]:
         self.sources["retried"] = part.place if part else None
         if part is None:
             return ()
@@ -179,7 +183,7 @@ class _Reader:
         named = types(self.project, self.task, part)
         return tuple(import_path(self.project, name) for name in named or ("builtins.Exception",))
 
-    def _number(self, name: str, value: Any, place: Place | None) -> float | None:
+    def _read_number(self, name: str, value: Any, place: Place | None) -> float | None:
         self.sources[name] = place
         if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
             if value is None:

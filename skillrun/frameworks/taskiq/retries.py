@@ -138,7 +138,7 @@ def backoff(
         return own_waits(project, own)
     names = ("default_delay", "max_delay_exponent", "use_delay_exponent", "use_jitter")
     values = [option(project, part, name) for name in names]
-    told = _told(project, task.handler)
+    told = _find_told_delay(project, task.handler)
     if told is not None:
         found = None
         if values[2] is False and is_known(values[3]):
@@ -150,7 +150,7 @@ def backoff(
     base = values[0] if base is None else base
     if not all(map(is_known, (base, *values))):
         return None
-    return _computed(
+    return _compute_backoff(
         float(base),
         float(values[1]),
         attempts,
@@ -160,7 +160,7 @@ def backoff(
     )
 
 
-def _computed(
+def _compute_backoff(
     base: float, cap: float, attempts: int, *, grows: bool, jitter: bool, kept: bool
 ) -> Backoff:
     """As `make_delay` does; `kept`: the wait stays in the label, and the next one starts from
@@ -174,7 +174,7 @@ def _computed(
     return Backoff("exponential", base, cap_s=cap, jitter=bool(jitter), waits=tuple(waits))
 
 
-def _told(project: Project, handler: Definition) -> tuple[ast.expr, Module] | None:
+def _find_told_delay(project: Project, handler: Definition) -> tuple[ast.expr, Module] | None:
     """What the handler puts into the label `delay` of the message that it works on, for a retry to
     wait so long.
     """
@@ -229,7 +229,7 @@ class Bound:
 def own_bound(project: Project, handler: Definition) -> Bound | None:
     """The first one that can be read, else the first; None where the handler does not ask."""
     tries, found = Tries(project), None
-    for node, module in _comparisons(project, handler):
+    for node, module in _find_comparisons(project, handler):
         test = node.test
         first = None
         if isinstance(test, ast.Compare):
@@ -246,7 +246,7 @@ def own_bound(project: Project, handler: Definition) -> Bound | None:
     return found
 
 
-def _comparisons(project: Project, handler: Definition) -> Iterator[tuple[ast.If, Module]]:
+def _find_comparisons(project: Project, handler: Definition) -> Iterator[tuple[ast.If, Module]]:
     for part in project.callables(handler):
         bindings = part.module.bindings(part.node).items()
         held = set()

@@ -93,7 +93,7 @@ def problems(facts: Facts) -> Iterator[str]:
     for field in facts.fields:
         if field.name in _OURS:
             yield f"the handler has a use of its own for the name {field.name}: rename the field"
-    if facts.trigger == "cron" and _cron(facts) is None:
+    if facts.trigger == "cron" and _write_cron(facts) is None:
         yield f"taskiq's scheduler has no cron that means {facts.schedule!r}"
     if facts.trigger == "poller" and not (facts.every_s or 60.0).is_integer():
         yield "taskiq's scheduler counts whole seconds: trigger.every is to be such"
@@ -142,20 +142,20 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     text = render(
         "handler.py.jinja",
         facts,
-        needed=_needed(facts),
+        needed=_list_needed(facts),
         broker=facts.app.name if facts.app else "broker",
-        options=_options(facts, setup),
+        options=_list_options(facts, setup),
         attempts_name=_attempts_name(facts),
         tells=setup.tells,
         wait=longest_wait(facts.retries, "tries - 1"),
         plain=_is_plain(facts),
-        given=_given(facts),
-        kicked=_kicked(facts),
-        notes=_notes(facts, setup),
+        given=_list_parameters(facts),
+        kicked=_write_kick(facts),
+        notes=_explain_retries(facts, setup),
         publisher=facts.facts["publisher"],
-        publishing=_publishing(facts, setup),
+        publishing=_explain_publishing(facts, setup),
         clocked=clocked,
-        schedule=_schedule(facts) if clocked else "",
+        schedule=_write_schedule(facts) if clocked else "",
         left_out=left_out(facts) if clocked else "",
         **awaiting.names(facts, coroutine=not _is_plain(facts)),
     )
@@ -171,7 +171,7 @@ def _attempts_name(facts: Facts) -> str:
     return f"{facts.name.upper()}_ATTEMPTS"
 
 
-def _needed(facts: Facts) -> list[Symbol | str]:
+def _list_needed(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
         "from typing import Any",
         "from taskiq import Context, TaskiqDepends",
@@ -190,7 +190,7 @@ def _needed(facts: Facts) -> list[Symbol | str]:
     return needed
 
 
-def _options(facts: Facts, setup: Setup) -> list[str]:
+def _list_options(facts: Facts, setup: Setup) -> list[str]:
     """The labels of the task; `types_of_exceptions` is added by the template."""
     if facts.retries.bounded:
         return ["retry_on_error=True", f"max_retries={_attempts_name(facts)}"]
@@ -199,7 +199,7 @@ def _options(facts: Facts, setup: Setup) -> list[str]:
     return ["retry_on_error=False"]
 
 
-def _given(facts: Facts) -> list[str]:
+def _list_parameters(facts: Facts) -> list[str]:
     """The handler's parameters: a call that lacks an argument never begins, so none must be
     given.
     """
@@ -210,7 +210,7 @@ def _given(facts: Facts) -> list[str]:
     return [*(f"{one} = None" for one in fields), "context: Context = TaskiqDepends()"]
 
 
-def _kicked(facts: Facts) -> str:
+def _write_kick(facts: Facts) -> str:
     """The statement that publishes; too long for a line, it is laid out as formatters do it with a
     chain of calls.
     """
@@ -230,7 +230,7 @@ def _kicked(facts: Facts) -> str:
     return f"await (\n        {chain}\n    )"
 
 
-def _notes(facts: Facts, setup: Setup) -> str:
+def _explain_retries(facts: Facts, setup: Setup) -> str:
     """Who sends the retries."""
     if not facts.retries.bounded or not setup.waits:
         return ""
@@ -243,7 +243,7 @@ def _notes(facts: Facts, setup: Setup) -> str:
     )
 
 
-def _publishing(facts: Facts, setup: Setup) -> str:
+def _explain_publishing(facts: Facts, setup: Setup) -> str:
     """When to call the publisher, and what the broker does not do."""
     if setup.broker.gives_back:
         return when_to_publish(facts)
@@ -257,7 +257,7 @@ def _publishing(facts: Facts, setup: Setup) -> str:
     )
 
 
-def _cron(facts: Facts) -> str | None:
+def _write_cron(facts: Facts) -> str | None:
     """The schedule in numbers; None where pycron has none that means it."""
     fields = read_fields(facts.schedule or "")
     if fields is None:
@@ -265,7 +265,7 @@ def _cron(facts: Facts) -> str | None:
     return " ".join(fields[name] for name in FIELDS)
 
 
-def _schedule(facts: Facts) -> str:
+def _write_schedule(facts: Facts) -> str:
     """The label of a tick."""
     if facts.trigger == "poller":
         return source([{"interval": round(facts.every_s or 60)}])
@@ -273,4 +273,4 @@ def _schedule(facts: Facts) -> str:
         zone = {"cron_offset": facts.timezone}
     else:
         zone = {}
-    return source([{"cron": _cron(facts), **zone}])
+    return source([{"cron": _write_cron(facts), **zone}])

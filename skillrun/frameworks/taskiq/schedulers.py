@@ -40,33 +40,36 @@ class Scheduler:
     @property
     def name(self) -> str:
         """The variable of its module that holds it; "" where none does."""
-        return _name(self.module, self.node)
+        return _name_scheduler(self.module, self.node)
 
 
 def find_schedulers(project: Project) -> tuple[Scheduler, ...]:
     """Every one outside the tests, in order of path and line."""
-    return project.remember(("taskiq.schedulers",), lambda: tuple(_find(project)))
+    return project.remember(("taskiq.schedulers",), lambda: tuple(_find_all(project)))
 
 
-def _find(project: Project) -> Iterator[Scheduler]:
+def _find_all(project: Project) -> Iterator[Scheduler]:
     for module in project.modules_with("TaskiqScheduler"):
         for node in () if in_tests(module.path) else ast.walk(module.tree):
             name = None
             if isinstance(node, ast.Call):
                 name = module.resolve(node.func)
             if isinstance(node, ast.Call) and name and name.endswith("TaskiqScheduler"):
-                yield Scheduler(node, module, _sources(project, node, module))
+                yield Scheduler(node, module, _read_sources(project, node, module))
 
 
-def _sources(project: Project, call: ast.Call, module: Module) -> tuple[Source, ...] | None:
+def _read_sources(project: Project, call: ast.Call, module: Module) -> tuple[Source, ...] | None:
     given = argument(call, "sources", 1)
     held = held_value(project, given, module) if given is not None else None
     if held is None or not isinstance(held[0], ast.List | ast.Tuple):
         return None
-    return (*((one, held[1]) for one in held[0].elts), *_appended(module, _name(module, call)))
+    return (
+        *((one, held[1]) for one in held[0].elts),
+        *_find_appended(module, _name_scheduler(module, call)),
+    )
 
 
-def _appended(module: Module, name: str) -> Iterator[Source]:
+def _find_appended(module: Module, name: str) -> Iterator[Source]:
     """`scheduler.sources.append(...)` in its module."""
     for node in ast.walk(module.tree) if name else ():
         if (
@@ -77,7 +80,7 @@ def _appended(module: Module, name: str) -> Iterator[Source]:
             yield node.args[0], module
 
 
-def _name(module: Module, call: ast.Call) -> str:
+def _name_scheduler(module: Module, call: ast.Call) -> str:
     above = next(module.parents(call), None)
     target = getattr(above, "target", None)
     if isinstance(above, ast.Assign):

@@ -53,16 +53,16 @@ TASK_ID = "task_id"  # of `with_task_id`, beside the labels among a send's optio
 def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
     """Every place that kicks or schedules the handler."""
     return project.remember(
-        ("taskiq.sends", handler.dotted), lambda: order_sends(_find(project, handler))
+        ("taskiq.sends", handler.dotted), lambda: order_sends(_find_all(project, handler))
     )
 
 
-def _find(project: Project, handler: Definition) -> list[Send]:
+def _find_all(project: Project, handler: Definition) -> list[Send]:
     every = list(_find_named(project, handler))
     if not is_sent_by_others(every):
         for use in project.uses(handler.dotted):
             every += _handed_on(use)
-    return [*every, *_started(project, handler)]
+    return [*every, *_find_starts(project, handler)]
 
 
 def _find_named(project: Project, handler: Definition) -> Iterator[Send]:
@@ -72,10 +72,10 @@ def _find_named(project: Project, handler: Definition) -> Iterator[Send]:
         yield Send("schedule", place_of(module, node), "schedule=[...]", in_tests(module.path))
     for send in find_kicks(project, handler):
         yield send
-        yield from _ticks(project, send)
+        yield from _find_ticks(project, send)
 
 
-def _ticks(project: Project, send: Send) -> Iterator[Send]:
+def _find_ticks(project: Project, send: Send) -> Iterator[Send]:
     """The scheduled tasks that come to a kick: its own function, or one that calls that."""
     around = find_function(project, send)
     if around is None or send.in_tests or send.own:
@@ -88,7 +88,7 @@ def _ticks(project: Project, send: Send) -> Iterator[Send]:
             yield Send("schedule", place_of(module, node), how)
 
 
-def _started(project: Project, handler: Definition) -> Iterator[Send]:
+def _find_starts(project: Project, handler: Definition) -> Iterator[Send]:
     """What starts by the clock the functions and scripts that kick it."""
     places = []
     for send in find_kicks(project, handler):
@@ -131,7 +131,7 @@ def find_real_kicks(project: Project, handler: Definition) -> tuple[Send, ...]:
 
 def _find_kicks(project: Project, handler: Definition) -> list[Send]:
     found = []
-    for name in _names(project, handler):
+    for name in _list_names(project, handler):
         for use in project.uses(name):
             send = _read_kick(project, handler, use.module, use.node)
             if send is not None:
@@ -139,7 +139,7 @@ def _find_kicks(project: Project, handler: Definition) -> list[Send]:
     return sorted(found, key=lambda send: (send.place.path, send.place.line))
 
 
-def _names(project: Project, handler: Definition) -> tuple[str, ...]:
+def _list_names(project: Project, handler: Definition) -> tuple[str, ...]:
     """The function, and variables that hold the task that a call made of it."""
     found = [handler.dotted]
     for use in project.uses(handler.dotted):
@@ -195,15 +195,15 @@ def label(project: Project, task: Task, name: str, default: Any = None) -> tuple
     """
     for send in find_real_kicks(project, task.handler):
         if name in send.options:
-            return _value(project, send.options[name])
+            return _read_value(project, send.options[name])
     if name in task.labels:
-        return _value(project, task.labels[name])
+        return _read_value(project, task.labels[name])
     if task.unread:
         return (UNKNOWN, task.registered)
     return (default, None)
 
 
-def _value(project: Project, found: Found) -> tuple[Any, Place]:
+def _read_value(project: Project, found: Found) -> tuple[Any, Place]:
     return project.literal(*found), place_of(found[1], found[0])
 
 

@@ -94,7 +94,7 @@ def chosen_broker(project: Project, app: Symbol | None) -> Broker | None:
 
 def read_setup(project: Project, facts: Facts, broker: Broker) -> Setup:
     """What is there, and what is to be added for this job."""
-    sending = (one for one in find_schedulers(project) if _sends(project, one, broker))
+    sending = (one for one in find_schedulers(project) if _sends_to_broker(project, one, broker))
     scheduler = next(sending, None)
     known = []
     if scheduler is not None:
@@ -115,28 +115,28 @@ def read_setup(project: Project, facts: Facts, broker: Broker) -> Setup:
     return Setup(
         broker,
         scheduler,
-        url=_url(broker),
+        url=_name_url(broker),
         adds=adds,
         source=source,
         waits=source or (part is not None and has_source(part)),
         tells=part is None
         or (part.kind == "SmartRetryMiddleware" and make_delay(project, part) is None),
         labels=labels,
-        problem=_problem(project, facts, broker, part)
-        or _closed(broker, scheduler, source=source, labels=labels),
+        problem=_explain_problem(project, facts, broker, part)
+        or _explain_closed(broker, scheduler, source=source, labels=labels),
         exchanged=any(one.in_memory and one.name == broker.name for one in find_brokers(project)),
         starts=starts,
-        unloaded=tuple(_unloaded(project, facts, broker, scheduler, starts)),
+        unloaded=tuple(_find_unloaded(project, facts, broker, scheduler, starts)),
     )
 
 
-def _sends(project: Project, scheduler: Scheduler, broker: Broker) -> bool:
+def _sends_to_broker(project: Project, scheduler: Scheduler, broker: Broker) -> bool:
     return scheduler.broker is not None and broker in brokers_of(
         project, scheduler.broker, scheduler.module
     )
 
 
-def _url(broker: Broker) -> str:
+def _name_url(broker: Broker) -> str:
     node = argument(broker.node, "url", 0)
     written = ""
     if node is not None:
@@ -146,10 +146,16 @@ def _url(broker: Broker) -> str:
     return written
 
 
-def _closed(broker: Broker, scheduler: Scheduler | None, *, source: bool, labels: bool) -> str:
+def _explain_closed(
+    broker: Broker, scheduler: Scheduler | None, *, source: bool, labels: bool
+) -> str:
     """Why a source for retries cannot be made, or the scheduler takes none; "" where they can."""
     kind = broker.kind.rpartition(".")[2]
-    made = kind in _KNOWN_BY_URL and _url(broker) and broker.module.function_of(broker.node) is None
+    made = (
+        kind in _KNOWN_BY_URL
+        and _name_url(broker)
+        and broker.module.function_of(broker.node) is None
+    )
     if source and not made:
         return (
             f"nothing waits for a retry of {kind} here, and what would is not written: give it "
@@ -175,7 +181,7 @@ def _is_listed(scheduler: Scheduler | None) -> bool:
     return scheduler is not None and scheduler.is_listed
 
 
-def _problem(project: Project, facts: Facts, broker: Broker, part: Part | None) -> str:
+def _explain_problem(project: Project, facts: Facts, broker: Broker, part: Part | None) -> str:
     """Why the middleware that is there cannot keep the spec's waits; "" where it can."""
     kind, delays = broker.kind.rpartition(".")[2], facts.retries.delays
     fractions = facts.retries.jitter or not all(delay.is_integer() for delay in delays)
@@ -226,7 +232,7 @@ def _problem(project: Project, facts: Facts, broker: Broker, part: Part | None) 
     return ""
 
 
-def _unloaded(
+def _find_unloaded(
     project: Project,
     facts: Facts,
     broker: Broker,
@@ -259,7 +265,7 @@ def pieces(facts: Facts, setup: Setup, render: Render) -> Iterator[Piece]:
     if setup.scheduler is not None:
         yield from _more_sources(facts, setup, setup.scheduler, render)
     elif setup.labels or setup.source:
-        yield from _started(facts, setup)
+        yield from _start_scheduler(facts, setup)
     for start in setup.unloaded:
         yield start.loading(facts.module)
 
@@ -279,7 +285,7 @@ def _below_broker(facts: Facts, setup: Setup, render: Render) -> Iterator[Piece]
         sources = [f"LabelScheduleSource({setup.name})"] * setup.labels + [_RETRIES] * setup.source
         lines.append(f"scheduler = TaskiqScheduler({setup.name}, sources=[{', '.join(sources)}])")
     if lines:
-        yield _module(facts, setup.broker.module, needed, lines, render)
+        yield _change_module(facts, setup.broker.module, needed, lines, render)
 
 
 def _more_sources(
@@ -301,12 +307,12 @@ def _more_sources(
         if scheduler.is_listed and above:
             yield Entry(home.path, "TaskiqScheduler(sources=)", value, imports=tuple(needed))
         else:
-            yield _module(
+            yield _change_module(
                 facts, home, needed, [f"{scheduler.name}.sources.append({value})"], render
             )
 
 
-def _module(
+def _change_module(
     facts: Facts, home: Code, needed: Sequence[str], lines: Sequence[str], render: Render
 ) -> Module:
     """Statements for a module that is there."""
@@ -316,7 +322,7 @@ def _module(
     )
 
 
-def _started(facts: Facts, setup: Setup) -> Iterator[Piece]:
+def _start_scheduler(facts: Facts, setup: Setup) -> Iterator[Piece]:
     """The scheduler's line in a Procfile, like the worker's."""
     worker = None
     for one in setup.starts:

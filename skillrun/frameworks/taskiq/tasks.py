@@ -60,13 +60,15 @@ def find_handler(project: Project, import_path: str) -> Definition | None:
 
 def read_task(project: Project, handler: Definition) -> Task:
     """The task behind a handler."""
-    return project.remember(("taskiq.task", handler.dotted), lambda: _read(project, handler))
+    return project.remember(
+        ("taskiq.task", handler.dotted), lambda: _read_decorated(project, handler)
+    )
 
 
-def _read(project: Project, handler: Definition) -> Task:
+def _read_decorated(project: Project, handler: Definition) -> Task:
     task = Task(handler)
     for node in handler.decorators:
-        if _made(project, task, node, handler.module):
+        if _read_made(project, task, node, handler.module):
             return task
     for use in project.uses(handler.dotted):
         above = next(use.module.parents(use.node), None)
@@ -79,7 +81,7 @@ def _read(project: Project, handler: Definition) -> Task:
         if (
             isinstance(above, ast.Call)
             and given
-            and _made(project, task, _maker(above), use.module)
+            and _read_made(project, task, _find_maker(above), use.module)
         ):
             return task
     return task
@@ -87,18 +89,18 @@ def _read(project: Project, handler: Definition) -> Task:
 
 def is_maker(call: ast.Call) -> bool:
     """`broker.register_task(f, ...)`, `broker.task(f)` or `broker.task(...)(f)`."""
-    node = _maker(call)
+    node = _find_maker(call)
     func = node.func if isinstance(node, ast.Call) else node
     return isinstance(func, ast.Attribute) and func.attr in MAKERS
 
 
-def _maker(call: ast.Call) -> ast.expr:
+def _find_maker(call: ast.Call) -> ast.expr:
     if isinstance(call.func, ast.Call):
         return call.func
     return call
 
 
-def _made(project: Project, task: Task, node: ast.expr, module: Module) -> bool:
+def _read_made(project: Project, task: Task, node: ast.expr, module: Module) -> bool:
     func = node.func if isinstance(node, ast.Call) else node
     if not isinstance(func, ast.Attribute) or func.attr not in MAKERS:
         return False

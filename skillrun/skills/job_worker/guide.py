@@ -32,7 +32,7 @@ def list_places(case: JobCase, stage: str) -> list[str]:
     """
     wanted = _WANTED.get(stage, ())
     try:
-        found = case.once("places", lambda: list(_all(case)))
+        found = case.once("places", lambda: list(_list_all(case)))
     except SkillrunError:
         return []
     return [
@@ -43,11 +43,11 @@ def list_places(case: JobCase, stage: str) -> list[str]:
     ][:_MOST]
 
 
-def _all(case: JobCase) -> Iterator[tuple[str, str]]:
+def _list_all(case: JobCase) -> Iterator[tuple[str, str]]:
     spec, use = case.spec, case.use
     if spec is not None:
         yield "spec", spec.shown_path
-    yield from _handler(case)
+    yield from _list_handler(case)
     if use is not None:
         for app in use.apps[:2]:
             yield ("app", app)
@@ -61,11 +61,11 @@ def _all(case: JobCase) -> Iterator[tuple[str, str]]:
         found = case.project.find(effect.call)
         where = f"{found.path}:{found.line}" if found is not None else "to write"
         yield f"adapter {effect.name}", f"{where} {effect.call}"
-    for path in _tests(case):
+    for path in _list_tests(case):
         yield ("test", path)
 
 
-def _handler(case: JobCase) -> Iterator[tuple[str, str]]:
+def _list_handler(case: JobCase) -> Iterator[tuple[str, str]]:
     if case.handler is not None:
         yield "handler", f"{case.handler.path}:{case.handler.line} {case.handler.name}"
     elif case.spec is not None and case.spec.handler:
@@ -73,7 +73,7 @@ def _handler(case: JobCase) -> Iterator[tuple[str, str]]:
         yield "handler to write", f"{module.replace('.', '/')}.py {name}"
 
 
-def _tests(case: JobCase) -> list[str]:
+def _list_tests(case: JobCase) -> list[str]:
     """Test files that name the handler first, then others, by path."""
     names = (path for path in case.tree.files if path.endswith(".py"))
     tests = [

@@ -28,7 +28,7 @@ _OF_RETRY = {
 _HINT = "except ... as error: raise Retry(defer=...) from error, while ctx['job_try'] allows it"
 
 
-def _paths(job: Job) -> tuple[Path, ...]:
+def _find_paths(job: Job) -> tuple[Path, ...]:
     return find_retries(job.project, job.handler)
 
 
@@ -51,7 +51,7 @@ def plain_exception(job: Job) -> Iterator[Finding]:
         for call in effect_calls(job):
             clause = taking(call, bases)
             around = (
-                path.clause for path in _paths(job) if path.around and path.clause is not None
+                path.clause for path in _find_paths(job) if path.around and path.clause is not None
             )
             if _comes_again(job, call, clause) or any(
                 c.bare or bases & set(c.exceptions) for c in around
@@ -97,18 +97,18 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
         for call in effect_calls(job):
             clause = taking(call, bases)
             path = None
-            for p in _paths(job):
+            for p in _find_paths(job):
                 if clause is not None and p.clause == clause:
                     path = p
                     break
-            if path is not None and not _asks(path):
+            if path is not None and not _asks_more(path):
                 message = f"{written} is permanent in the spec, and this clause raises Retry for it"
                 hint = "a clause of its own before this one: record it, and return"
                 yield tell(job, "permanent-retried", Severity.ERROR, path.place, message, hint)
                 break
 
 
-def _asks(path: Path) -> bool:
+def _asks_more(path: Path) -> bool:
     """Something other than the number of the try decides about it."""
     above = list(path.call.module.parents(path.call.node))
     tests = []
@@ -136,7 +136,7 @@ def swallowed_exception(job: Job) -> Iterator[Finding]:
 @rule("arq.retry-swallowed", stage="retry", source="class Retry(RuntimeError) in arq/worker.py")
 def retry_swallowed(job: Job) -> Iterator[Finding]:
     """Retry is a RuntimeError, so a broad clause around it takes it, and the job counts as done."""
-    for path in _paths(job):
+    for path in _find_paths(job):
         for block in surroundings(path.call.module, path.call.node).tries:
             for node in block.handlers:
                 clause = job.project.handler(path.call.module, node)
@@ -155,7 +155,7 @@ def retry_jobs_off(job: Job) -> Iterator[Finding]:
     """With retry_jobs=False neither Retry nor a cancelled job is run again."""
     for entry in find_entries(job.project, job.handler):
         option = entry.worker.option("retry_jobs")
-        if _paths(job) and option is not None and not retries_on(job.project, entry):
+        if _find_paths(job) and option is not None and not retries_on(job.project, entry):
             message = (
                 "with retry_jobs=False a Retry is a failure like any other: the job is not run"
                 " again"
@@ -170,7 +170,7 @@ def retry_jobs_off(job: Job) -> Iterator[Finding]:
 @rule("arq.retry-without-defer", stage="retry", source="Retry and finish_job in arq/worker.py")
 def retry_without_defer(job: Job) -> Iterator[Finding]:
     """Retry without defer is run again at once: all tries are used up before an outage can pass."""
-    for path in _paths(job):
+    for path in _find_paths(job):
         if path.backoff is not None and path.backoff.kind == "none":
             message = (
                 "Retry without defer: the next try follows at once, and all are used up before an"
@@ -192,7 +192,7 @@ def flat_defer(job: Job) -> Iterator[Finding]:
     The spec asks for growing waits, the code waits the same each time.
     """
     backoff = job.spec.retry.backoff if job.spec.retry else None
-    for path in _paths(job):
+    for path in _find_paths(job):
         fixed = (
             path.clause is not None and path.backoff is not None and path.backoff.kind == "fixed"
         )
@@ -212,7 +212,7 @@ def tries_below_spec(job: Job) -> Iterator[Finding]:
         wanted = job.spec.retry.max_attempts
     for entry in find_entries(job.project, job.handler):
         most, option = max_tries(job.project, entry), entry.option("max_tries")
-        if wanted is None or not _paths(job) or not is_known(most) or most >= wanted:
+        if wanted is None or not _find_paths(job) or not is_known(most) or most >= wanted:
             continue
         place = place_of(option[1], option[0]) if option else entry.place
         given = option is not None and (entry.kind == "function" or "max_tries" in entry.options)

@@ -84,7 +84,7 @@ def inherited_settings(job: Job) -> Iterator[Finding]:
     """arq reads the attributes of the settings class itself; what it inherits is silently left at
     its default.
     """
-    for worker in _workers(job):
+    for worker in _find_own_workers(job):
         lost = sorted(name for name in worker.inherited if name in _SETTINGS)
         if lost and isinstance(worker.node, ast.ClassDef):
             message = (
@@ -96,7 +96,7 @@ def inherited_settings(job: Job) -> Iterator[Finding]:
             yield tell(job, "inherited-settings", Severity.ERROR, place, message, hint)
 
 
-def _workers(job: Job) -> Iterator[Worker]:
+def _find_own_workers(job: Job) -> Iterator[Worker]:
     seen: list[Worker] = []
     for entry in find_entries(job.project, job.handler):
         if entry.worker not in seen:
@@ -104,13 +104,13 @@ def _workers(job: Job) -> Iterator[Worker]:
             yield entry.worker
 
 
-def _crons(job: Job) -> Iterator[Entry]:
+def _find_crons(job: Job) -> Iterator[Entry]:
     for entry in find_entries(job.project, job.handler):
         if entry.kind == "cron":
             yield entry
 
 
-def _is(job: Job, entry: Entry, name: str, value: bool) -> bool:
+def _has_option(job: Job, entry: Entry, name: str, value: bool) -> bool:
     node = entry.options.get(name)
     return node is not None and job.project.literal(node, entry.module) is value
 
@@ -136,7 +136,7 @@ def shared_session(job: Job) -> Iterator[Finding]:
             if (
                 not isinstance(node, ast.Assign)
                 or started is None
-                or _entry(node.targets[0]) not in used
+                or _read_context_key(node.targets[0]) not in used
             ):
                 continue
             if _is_session(job, node.value, started.module):
@@ -159,7 +159,7 @@ def shared_session(job: Job) -> Iterator[Finding]:
                 )
 
 
-def _entry(node: ast.AST) -> object:
+def _read_context_key(node: ast.AST) -> object:
     """The name in `ctx["name"]`; None for anything else."""
     constant = node.slice if isinstance(node, ast.Subscript) else None
     if not isinstance(constant, ast.Constant):
@@ -189,8 +189,8 @@ def _is_session(job: Job, node: ast.expr, module: Module) -> bool:
 )
 def cron_not_unique(job: Job) -> Iterator[Finding]:
     """With unique=False each worker enqueues the tick, and it runs as often as there are workers."""
-    for entry in _crons(job):
-        if _is(job, entry, "unique", False) and "job_id" not in entry.options:
+    for entry in _find_crons(job):
+        if _has_option(job, entry, "unique", False) and "job_id" not in entry.options:
             message = (
                 "unique=False: every worker that runs enqueues this tick, and each of them is run"
             )
@@ -207,8 +207,8 @@ def cron_not_unique(job: Job) -> Iterator[Finding]:
 @rule("arq.cron-at-startup", stage="idempotency", source="run_cron in arq/worker.py")
 def cron_at_startup(job: Job) -> Iterator[Finding]:
     """run_at_startup runs the job in each worker that starts: its id is made of the moment."""
-    for entry in _crons(job):
-        if _is(job, entry, "run_at_startup", True) and "job_id" not in entry.options:
+    for entry in _find_crons(job):
+        if _has_option(job, entry, "run_at_startup", True) and "job_id" not in entry.options:
             message = (
                 "run_at_startup: every worker runs it when it starts, at each deployment, and no id"
                 " keeps it single"
@@ -226,7 +226,7 @@ def cron_at_startup(job: Job) -> Iterator[Finding]:
 @rule("arq.cron-every-second", stage="contract", source="cron in arq/cron.py")
 def cron_every_second(job: Job) -> Iterator[Finding]:
     """cron(f, hour=3) runs every minute from 3:00 to 3:59, and second=None every second."""
-    for entry in _crons(job):
+    for entry in _find_crons(job):
         node = entry.options.get("second")
         if isinstance(node, ast.Constant) and node.value is None:
             message = "second=None: it runs every second of the time that the other fields name"
@@ -262,7 +262,7 @@ def _coarse_without_minute(entry: Entry) -> bool:
 def handler_unlisted_queue(job: Job) -> Iterator[Finding]:
     """A job in a queue that no worker of it reads waits until it expires."""
     read: set[object] = set()
-    for worker in _workers(job):
+    for worker in _find_own_workers(job):
         option = worker.option("queue_name")
         read.add(job.project.literal(*option) if option else "arq:queue")
     if not read or not all(isinstance(name, str) for name in read):

@@ -37,7 +37,7 @@ def visibility_timeout(job: Job) -> Iterator[Finding]:
     if limit is None or "visibility_timeout_s" in job.policy.unknown:
         return
     broker = broker_transport(task_of(job).config, job.use)
-    for what, delay, place in _delays(job):
+    for what, delay, place in _list_delays(job):
         if delay >= limit:
             message = (
                 f"{what} is {seconds(delay)}, the visibility timeout of {broker} is"
@@ -52,7 +52,7 @@ def visibility_timeout(job: Job) -> Iterator[Finding]:
     yield from _long_runs(job, limit)
 
 
-def _delays(job: Job) -> Iterator[tuple[str, float, Place | None]]:
+def _list_delays(job: Job) -> Iterator[tuple[str, float, Place | None]]:
     """Every wait that can be read: before retries, and asked for by publishers."""
     for path in retries_of(job).paths:
         if path.backoff is not None:

@@ -43,7 +43,7 @@ def task_name_renamed(job: Job) -> Iterator[Finding]:
             if (
                 isinstance(node, ast.Constant)
                 and _sent_as_text(module, node)
-                and _lost(job, node, names, last)
+                and _leads_nowhere(job, node, names, last)
             ):
                 message = (
                     f"{node.value!r} is sent by name, but the task is called"
@@ -73,7 +73,7 @@ def _sent_as_text(module: Module, node: ast.Constant) -> bool:
     return False
 
 
-def _lost(job: Job, node: ast.Constant, names: tuple[str, ...], last: str) -> bool:
+def _leads_nowhere(job: Job, node: ast.Constant, names: tuple[str, ...], last: str) -> bool:
     """The text ends in the handler's name, is none of its names, and leads to no other function."""
     text = node.value
     if (

@@ -147,10 +147,10 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
         name = short(spec_name(job, written))
         for path in retries_of(job).paths:
-            yield from _permanent(job, path, name, written)
+            yield from _find_retried_permanent(job, path, name, written)
 
 
-def _permanent(job: Job, path: Path, name: str, written: str) -> Iterator[Finding]:
+def _find_retried_permanent(job: Job, path: Path, name: str, written: str) -> Iterator[Finding]:
     hint = "leave it out of what is retried, or name it in dont_autoretry_for"
     if takes(job.project, path, name):
         answer = "unsure" if path.conditional else reaches(job, path, name)
@@ -189,21 +189,21 @@ def reaches(job: Job, path: Path, exception: str) -> str:
     """
     answers = set()
     for call in effect_calls(job):
-        if call.node is not _node(path):
-            answers.add(_from(job, call, path, exception))
+        if call.node is not _node_of(path):
+            answers.add(_follow_outward(job, call, path, exception))
     for answer in ("yes", "unsure", "no"):
         if answer in answers:
             return answer
     return "yes"
 
 
-def _node(path: Path) -> ast.Call | None:
+def _node_of(path: Path) -> ast.Call | None:
     if not path.call:
         return None
     return path.call.node
 
 
-def _from(job: Job, call: Call, path: Path, exception: str) -> str:
+def _follow_outward(job: Job, call: Call, path: Path, exception: str) -> str:
     """Follows an exception outward through the clauses around one call."""
     bases = ancestors(job.project, exception)
     retrying = None
@@ -214,7 +214,7 @@ def _from(job: Job, call: Call, path: Path, exception: str) -> str:
         block = next(
             n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar)
         )
-        if block in done or not _catches(handler, bases):
+        if block in done or not _catches_kind(handler, bases):
             continue
         done.add(block)
         if handler.node is retrying:
@@ -222,13 +222,13 @@ def _from(job: Job, call: Call, path: Path, exception: str) -> str:
         if not handler.reraises:
             return "no"
         if not _same_again(handler):
-            return _converted(job, path, handler)
+            return _follow_converted(job, path, handler)
     if path.kind == "autoretry":
         return "yes"
     return "no"
 
 
-def _converted(job: Job, path: Path, handler: Handler) -> str:
+def _follow_converted(job: Job, path: Path, handler: Handler) -> str:
     """A clause that raises something else: what becomes of that."""
     raised = []
     for n in ast.walk(handler.node):
@@ -250,7 +250,7 @@ def _converted(job: Job, path: Path, handler: Handler) -> str:
     return "no"
 
 
-def _catches(handler: Handler, bases: frozenset[str]) -> bool:
+def _catches_kind(handler: Handler, bases: frozenset[str]) -> bool:
     return handler.bare or bool(bases & {short(name) for name in handler.exceptions})
 
 

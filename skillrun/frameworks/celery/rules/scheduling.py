@@ -34,10 +34,10 @@ def period_overlap(job: Job) -> Iterator[Finding]:
 
     A tick that starts while the one before still runs.
     """
-    if _locked(job):
+    if _takes_lock(job):
         return
     for send, module, node in schedules(job):
-        period = _period(job, module, node)
+        period = _read_period(job, module, node)
         if period is None:
             continue
         limit = job.policy.time_limit_s
@@ -70,10 +70,10 @@ def crontab_minute(job: Job) -> Iterator[Finding]:
     for _, module, node in schedules(job):
         if not _is_crontab(job, module, node):
             continue
-        given = _fields(node)
+        given = _read_fields(node)
         coarser = []
         for name in _COARSER:
-            if name in given and _text(job, module, given[name]) != "*":
+            if name in given and _read_text(job, module, given[name]) != "*":
                 coarser.append(name)
         if "minute" not in given and coarser:
             message = (
@@ -117,7 +117,7 @@ def _schedule_at(node: ast.AST, line: int) -> ast.expr | None:
     return None
 
 
-def _period(job: Job, module: Module, node: ast.expr) -> float | None:
+def _read_period(job: Job, module: Module, node: ast.expr) -> float | None:
     """Seconds between two ticks at the closest."""
     value = job.project.literal(node, module)
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -127,24 +127,28 @@ def _period(job: Job, module: Module, node: ast.expr) -> float | None:
         and (module.resolve(node.func) or "").endswith("schedules.schedule")
         and node.args
     ):
-        return _period(job, module, node.args[0])
+        return _read_period(job, module, node.args[0])
     if not _is_crontab(job, module, node):
         return None
     return _cron_period(job, module, node)
 
 
 def _cron_period(job: Job, module: Module, node: ast.expr) -> float | None:
-    given = _fields(node)
-    every = _step(_text(job, module, given["minute"]) if "minute" in given else "*", 60.0, 60)
+    given = _read_fields(node)
+    every = _read_step(
+        _read_text(job, module, given["minute"]) if "minute" in given else "*", 60.0, 60
+    )
     if every is not None:
         return every
-    hours = _step(_text(job, module, given["hour"]) if "hour" in given else "*", 3600.0, 24)
+    hours = _read_step(
+        _read_text(job, module, given["hour"]) if "hour" in given else "*", 3600.0, 24
+    )
     if hours is None:
         return 86400.0
     return hours
 
 
-def _step(text: str | None, unit: float, size: int) -> float | None:
+def _read_step(text: str | None, unit: float, size: int) -> float | None:
     """ "*" is every unit, "*/n" every n-th, "0,30" the closest two; None for one fixed time."""
     if text is None:
         return None
@@ -166,7 +170,7 @@ def _is_crontab(job: Job, module: Module, node: ast.expr) -> bool:
     return bool(name) and job.project.origin(name or "") in _CRONTABS
 
 
-def _fields(node: ast.expr) -> dict[str, ast.expr]:
+def _read_fields(node: ast.expr) -> dict[str, ast.expr]:
     if not isinstance(node, ast.Call):
         return {}
     names = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
@@ -174,14 +178,14 @@ def _fields(node: ast.expr) -> dict[str, ast.expr]:
     return given | {k.arg: k.value for k in node.keywords if k.arg}
 
 
-def _text(job: Job, module: Module, node: ast.expr) -> str | None:
+def _read_text(job: Job, module: Module, node: ast.expr) -> str | None:
     value = job.project.literal(node, module)
     if not isinstance(value, int | str):
         return None
     return str(value)
 
 
-def _locked(job: Job) -> bool:
+def _takes_lock(job: Job) -> bool:
     for call in calls_of(job):
         word = call.origin.rpartition(".")[2]
         if (

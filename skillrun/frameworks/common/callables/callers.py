@@ -81,7 +81,7 @@ def called(project: Project, handler: Definition) -> tuple[Definition, ...]:
 def reach_of(project: Project, handler: Definition) -> Reach:
     """Follows the callers outside tests, three functions up."""
     return project.remember(
-        ("callables.reach", handler.path, handler.name), lambda: _climb(project, handler)
+        ("callables.reach", handler.path, handler.name), lambda: _climb_callers(project, handler)
     )
 
 
@@ -90,21 +90,25 @@ def reach_of_places(project: Project, places: Iterable[tuple[Module, ast.AST]]) 
     message.
     """
     reach = Reach()
-    return _up(
+    return _visit_callers(
         project,
         reach,
-        [above for module, node in places for above in _above(project, reach, module, node, -1)],
+        [
+            above
+            for module, node in places
+            for above in _list_callers_above(project, reach, module, node, -1)
+        ],
     )
 
 
-def _climb(project: Project, handler: Definition) -> Reach:
+def _climb_callers(project: Project, handler: Definition) -> Reach:
     reach = Reach(
         [handler], loops=[place_of(handler.module, loop) for loop in poll_loops(handler.node)]
     )
-    return _up(project, reach, [(handler, 0)])
+    return _visit_callers(project, reach, [(handler, 0)])
 
 
-def _up(project: Project, reach: Reach, waiting: list[tuple[Definition, int]]) -> Reach:
+def _visit_callers(project: Project, reach: Reach, waiting: list[tuple[Definition, int]]) -> Reach:
     while waiting:
         part, height = waiting.pop(0)
         _note_command(reach, part)
@@ -112,19 +116,19 @@ def _up(project: Project, reach: Reach, waiting: list[tuple[Definition, int]]) -
             if (
                 not is_aside(use.path)
                 and part.node not in use.module.parents(use.node)
-                and _runs(use)
+                and _runs_function(use)
             ):
-                waiting += _above(project, reach, use.module, use.node, height)
+                waiting += _list_callers_above(project, reach, use.module, use.node, height)
     return reach
 
 
-def _above(
+def _list_callers_above(
     project: Project, reach: Reach, module: Module, node: ast.AST, height: int
 ) -> Iterator[tuple[Definition, int]]:
     """The function around a node, where it is to be followed; a module that runs the node is noted
     as an entry.
     """
-    reach.loops += [place_of(module, loop) for loop in _around(module, node)]
+    reach.loops += [place_of(module, loop) for loop in _list_loops_around(module, node)]
     function = module.function_of(node)
     above = project.define(module, function) if function else None
     if above is None:
@@ -139,13 +143,13 @@ def _note_command(reach: Reach, part: Definition) -> None:
         reach.entries.setdefault(part.path, own_place(part))
 
 
-def _runs(use: Use) -> bool:
+def _runs_function(use: Use) -> bool:
     """It is called, or handed to a call such as `asyncio.run(main())` or `Thread(target=main)`."""
     above = next(use.module.parents(use.node), None)
     return isinstance(above, ast.Call | ast.keyword)
 
 
-def _around(module: Module, node: ast.AST) -> Iterator[ast.While]:
+def _list_loops_around(module: Module, node: ast.AST) -> Iterator[ast.While]:
     for above in module.parents(node):
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
             return

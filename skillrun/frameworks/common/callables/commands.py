@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 def starts_of(project: Project, reach: Reach) -> tuple[Start, ...]:
     """The commands that start a file which runs the handler."""
-    consoles = _consoles(project, reach)
-    words = {_word(path) for path in reach.entries} | set(consoles)
+    consoles = _find_console_scripts(project, reach)
+    words = {_name_command(path) for path in reach.entries} | set(consoles)
     paths = {
         path for word in words for path in project.tree.search(word, "") if is_start_file(path)
     }
@@ -32,10 +32,11 @@ def starts_of(project: Project, reach: Reach) -> tuple[Start, ...]:
     for path in sorted(paths):
         if is_vendored(path):
             continue
-        found += find_starts(path, _text(project, path))
+        found += find_starts(path, _read_text(project, path))
     timers = dict(
         filter(
-            None, (timer(path, _text(project, path)) for path in project.tree.match("**/*.timer"))
+            None,
+            (timer(path, _read_text(project, path)) for path in project.tree.match("**/*.timer")),
         )
     )
     kept = []
@@ -52,12 +53,12 @@ def _leads_elsewhere(
     if start.kind == "console" and start.name in consoles:
         return False
     entry = resolve(start, reach.entries)
-    word = _word(entry or "")
+    word = _name_command(entry or "")
     named = (*project.tree.match(f"**/{word}.py"), *project.tree.match(f"**/{word}/__main__.py"))
     return resolve(start, [path for path in named if not is_aside(path)]) not in (entry, None)
 
 
-def _word(path: str) -> str:
+def _name_command(path: str) -> str:
     """The last word of a command that starts a file."""
     folder, _, name = path.rpartition("/")
     if name == "__main__.py":
@@ -65,11 +66,11 @@ def _word(path: str) -> str:
     return name.removesuffix(".py")
 
 
-def _text(project: Project, path: str) -> str:
+def _read_text(project: Project, path: str) -> str:
     return (project.tree.read(path) or b"").decode("utf-8", "replace")
 
 
-def _consoles(project: Project, reach: Reach) -> dict[str, Place]:
+def _find_console_scripts(project: Project, reach: Reach) -> dict[str, Place]:
     """Console scripts of pyproject.toml and setup.cfg that lead to the handler: `sweep =
     "shop.sweep:main"`.
     """
@@ -79,7 +80,7 @@ def _consoles(project: Project, reach: Reach) -> dict[str, Place]:
             rf"^\s*[\"']?([\w.-]+)[\"']?\s*=\s*[\"']?{re.escape(function.import_path)}\b"
         )
         for path in (*project.tree.match("pyproject.toml"), *project.tree.match("setup.cfg")):
-            for number, line in enumerate(_text(project, path).splitlines(), 1):
+            for number, line in enumerate(_read_text(project, path).splitlines(), 1):
                 if match := written.match(line):
                     found[match[1]] = Place(path, number, line.strip())
     return found

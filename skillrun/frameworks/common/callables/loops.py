@@ -34,39 +34,39 @@ def polls(loop: ast.While) -> bool:
     """It runs until it is told to stop, sleeps outside of its `except` clauses, and calls
     something.
     """
-    if not _endless(loop.test) or _leaves(loop.body) or _sets_its_end(loop):
+    if not _is_endless(loop.test) or _leaves_loop(loop.body) or _sets_its_end(loop):
         return False
-    asked = _asked(loop)
+    asked = _list_waiting_calls(loop)
     words = []
-    for call in _calls(loop):
+    for call in _list_calls(loop):
         if id(call) not in asked:
             words.append(last_word(call.func))
     sleeps = any(
         last_word(call.func) in _SLEEPS and (call.args or call.keywords)
-        for call in _calls(loop, clauses=False)
+        for call in _list_calls(loop, clauses=False)
     )
     return sleeps and any(word not in _NO_WORK for word in words)
 
 
-def _endless(test: ast.expr) -> bool:
+def _is_endless(test: ast.expr) -> bool:
     if isinstance(test, ast.Constant):
         return bool(test.value)
     return _GOES_ON.search(ast.unparse(test)) is not None
 
 
-def _leaves(body: list[ast.stmt]) -> bool:
+def _leaves_loop(body: list[ast.stmt]) -> bool:
     """A turn that succeeds ends the loop: `while True: try: connect(); break; except ...:
     sleep(1)`.
     """
     for node in body:
-        if isinstance(node, ast.Break | ast.Return) or _exits(node):
+        if isinstance(node, ast.Break | ast.Return) or _exits_program(node):
             return True
-        if isinstance(node, ast.Try) and (_leaves(node.body) or _leaves(node.orelse)):
+        if isinstance(node, ast.Try) and (_leaves_loop(node.body) or _leaves_loop(node.orelse)):
             return True
     return False
 
 
-def _exits(node: ast.stmt) -> bool:
+def _exits_program(node: ast.stmt) -> bool:
     """`sys.exit(0)`, or the program gives its place to the one that it waited for."""
     call = node.value if isinstance(node, ast.Expr) else None
     return isinstance(call, ast.Call) and last_word(call.func) in _EXITS
@@ -91,13 +91,15 @@ def _sets_its_end(loop: ast.While) -> bool:
     return False
 
 
-def _asked(loop: ast.While) -> set[int]:
+def _list_waiting_calls(loop: ast.While) -> set[int]:
     """The calls that wait for something to be there: `if is_there(): break`, `found = look(); if
     found: return`.
 
     A loop that ends because something is missing, or went wrong, did its work in the turns before.
     """
-    ends = [node.test for node in ast.walk(loop) if isinstance(node, ast.If) and _leaves(node.body)]
+    ends = [
+        node.test for node in ast.walk(loop) if isinstance(node, ast.If) and _leaves_loop(node.body)
+    ]
     tests = []
     for test in map(_awaited, ends):
         if _is_positive(test):
@@ -124,11 +126,11 @@ def _is_positive(test: ast.expr) -> bool:
     return isinstance(test, ast.Name | ast.Call)
 
 
-def _calls(node: ast.AST, *, clauses: bool = True) -> Iterator[ast.Call]:
+def _list_calls(node: ast.AST, *, clauses: bool = True) -> Iterator[ast.Call]:
     """The calls below a node; `clauses`: also those in `except`."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, _OTHER) or (isinstance(child, ast.ExceptHandler) and not clauses):
             continue
         if isinstance(child, ast.Call):
             yield child
-        yield from _calls(child, clauses=clauses)
+        yield from _list_calls(child, clauses=clauses)

@@ -85,7 +85,7 @@ def unlocked_poll(job: Job) -> Iterator[Finding]:
     calls = calls_of(job)
     opened = next((call for call in calls if _reads_open(job, call)), None)
     effect = next(iter(effect_calls(job)), None)
-    if opened is None or effect is None or _locked(job, calls):
+    if opened is None or effect is None or _may_be_locked(job, calls):
         return
     keyed = all(one.guarantee in ("keyed", "transactional") for one in job.spec.effects or ())
     if keyed or job.use.id != "plain-cron":
@@ -103,7 +103,7 @@ def unlocked_poll(job: Job) -> Iterator[Finding]:
 
 
 def _reads_open(job: Job, call: Call) -> bool:
-    sql = _sql(job, call)
+    sql = _read_sql(job, call)
     if sql:
         return _SQL_OPEN.search(sql) is not None
     word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
@@ -121,7 +121,7 @@ def _is_open(job: Job, call: Call, name: str, node: ast.expr) -> bool:
     return (value is False or value is None) and _DONE.fullmatch(name) is not None
 
 
-def _locked(job: Job, calls: tuple[Call, ...]) -> bool:
+def _may_be_locked(job: Job, calls: tuple[Call, ...]) -> bool:
     """Something may keep a second run out: a lock by any name, a claim, an isolation level, flock
     in the crontab.
     """
@@ -130,7 +130,9 @@ def _locked(job: Job, calls: tuple[Call, ...]) -> bool:
         call for function in reach.functions[1:] for call in job.project.calls(function, depth=1)
     ]
     for call in (*calls, *callers):
-        words = " ".join((call.origin, call.name, *call.in_with, _sql(job, call), *call.keywords))
+        words = " ".join(
+            (call.origin, call.name, *call.in_with, _read_sql(job, call), *call.keywords)
+        )
         texts = [
             value
             for node in ast.walk(call.node)
@@ -140,8 +142,8 @@ def _locked(job: Job, calls: tuple[Call, ...]) -> bool:
             " ".join((words, *texts))
         ):
             return True
-        if re.search(r"\bUPDATE\b", _sql(job, call), re.IGNORECASE) and _CLAIMS.search(
-            _sql(job, call)
+        if re.search(r"\bUPDATE\b", _read_sql(job, call), re.IGNORECASE) and _CLAIMS.search(
+            _read_sql(job, call)
         ):
             return True
         if call.name.rpartition(".")[2] == "update" and any(
@@ -165,15 +167,18 @@ def marked_before_effect(job: Job) -> Iterator[Finding]:
 
     The mark is committed, and only then the effect is tried.
     """
-    marks = _marks(job)
-    for effect in _own(effect_calls(job)):
+    marks = _find_marks(job)
+    for effect in _list_undeferred(effect_calls(job)):
         before = []
         for m in marks:
             if _same_place(m.call, effect) and m.settled and m.settled < effect.line:
                 before.append(m)
         after = []
         for mark in marks:
-            if _function(mark.call) is _function(effect) and mark.call.line > effect.line:
+            if (
+                _function_around(mark.call) is _function_around(effect)
+                and mark.call.line > effect.line
+            ):
                 after.append(mark)
         if before and not after and not effect.in_try:
             message = (
@@ -207,19 +212,23 @@ def marked_after_batch(job: Job) -> Iterator[Finding]:
     The effects run in a loop, and what says that they are done is written or committed after the
     loop only.
     """
-    for effect in _own(effect_calls(job)):
-        loop = _loop(effect)
+    for effect in _list_undeferred(effect_calls(job)):
+        loop = _find_loop_around(effect)
         if loop:
-            marks = [mark for mark in _marks(job) if _function(mark.call) is _function(effect)]
+            marks = [
+                mark
+                for mark in _find_marks(job)
+                if _function_around(mark.call) is _function_around(effect)
+            ]
         else:
             marks = []
         if loop is None or not marks:
             continue
         inside = []
         for mark in marks:
-            if _loop(mark.call) is loop:
+            if _find_loop_around(mark.call) is loop:
                 inside.append(mark)
-        commits = _commits(job, effect)
+        commits = _list_commits(job, effect)
         late = not inside and all(mark.call.line > (loop.end_lineno or 0) for mark in marks)
         late_commit = (
             bool(inside) and not any(mark.settled for mark in inside) and _only_after(commits, loop)
@@ -247,7 +256,7 @@ def failed_marked_done(job: Job) -> Iterator[Finding]:
 
     `try: send() except Exception: log()` and then the mark: what failed counts as done.
     """
-    for effect in _own(effect_calls(job)):
+    for effect in _list_undeferred(effect_calls(job)):
         tried = None
         for n in effect.module.parents(effect.node):
             if isinstance(n, ast.Try | ast.FunctionDef):
@@ -259,13 +268,13 @@ def failed_marked_done(job: Job) -> Iterator[Finding]:
             continue
         clause = None
         for c in effect.in_try:
-            if c.node in tried.handlers and _catches(job, c):
+            if c.node in tried.handlers and _catches_transient(job, c):
                 clause = c
                 break
         if clause is None or not _goes_on(job, clause):
             continue
-        for mark in _marks(job):
-            if _follows(mark.call, tried):
+        for mark in _find_marks(job):
+            if _follows_try(mark.call, tried):
                 message = (
                     f"{effect.name} may have failed, the clause above goes on, and the row is"
                     " marked as done"
@@ -279,7 +288,7 @@ def failed_marked_done(job: Job) -> Iterator[Finding]:
                 return
 
 
-def _catches(job: Job, clause: Handler) -> bool:
+def _catches_transient(job: Job, clause: Handler) -> bool:
     """It takes everything, or an error that the spec calls transient."""
     transient = job.spec.failures.transient if job.spec.failures else ()
     return clause.broad or bool(
@@ -297,7 +306,7 @@ def _goes_on(job: Job, clause: Handler) -> bool:
     return not leaves and first_record(job.project, clause.node.body, clause.module) is None
 
 
-def _follows(call: Call, tried: ast.Try) -> bool:
+def _follows_try(call: Call, tried: ast.Try) -> bool:
     """It stands after the `try`, in the same block, unconditionally."""
     block = next(call.module.parents(tried), None)
     body: list[ast.stmt] = next(
@@ -314,16 +323,16 @@ def _follows(call: Call, tried: ast.Try) -> bool:
     return any(isinstance(s, ast.Expr) and s.value is call.node for s in after)
 
 
-def _marks(job: Job) -> list[Mark]:
+def _find_marks(job: Job) -> list[Mark]:
     """The calls of the handler's way that write "done"."""
-    return [mark for call in calls_of(job) if (mark := _mark(job, call))]
+    return [mark for call in calls_of(job) if (mark := _read_mark(job, call))]
 
 
-def _mark(job: Job, call: Call) -> Mark | None:
+def _read_mark(job: Job, call: Call) -> Mark | None:
     word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
-    if _SQL_MARK.search(_sql(job, call)):
+    if _SQL_MARK.search(_read_sql(job, call)):
         commits = []
-        for one in _commits(job, call):
+        for one in _list_commits(job, call):
             if _same_place(one, call) and one.line > call.line:
                 commits.append(one.line)
         return Mark(call, min(commits, default=None))
@@ -333,7 +342,7 @@ def _mark(job: Job, call: Call) -> Mark | None:
     )
     if word == "update" and any(_is_done(job, call, n, v) for n, v in call.keywords.items()):
         return Mark(call, call.line if ".objects." in call.name and not atomic else None)
-    if word == "save" and _assigned(call):
+    if word == "save" and _is_assigned_before(call):
         return Mark(call, None if atomic else call.line)
     return None
 
@@ -345,12 +354,12 @@ def _is_done(job: Job, call: Call, name: str, node: ast.expr) -> bool:
     return _DONE.fullmatch(name) is not None and value is not False and value is not None
 
 
-def _assigned(save: Call) -> bool:
+def _is_assigned_before(save: Call) -> bool:
     """`row.sent = True` directly before `row.save()`."""
     row = ""
     if isinstance(save.node.func, ast.Attribute):
         row = ast.unparse(save.node.func.value)
-    function = _function(save)
+    function = _function_around(save)
     for node in ast.walk(function) if function is not None else ():
         target = node.targets[0] if isinstance(node, ast.Assign) else None
         if (
@@ -364,11 +373,11 @@ def _assigned(save: Call) -> bool:
     return False
 
 
-def _commits(job: Job, near: Call) -> list[Call]:
+def _list_commits(job: Job, near: Call) -> list[Call]:
     """The `.commit()` calls of the same function, in order."""
     found = []
     for call in calls_of(job):
-        if call.name.endswith(".commit") and _function(call) is _function(near):
+        if call.name.endswith(".commit") and _function_around(call) is _function_around(near):
             found.append(call)
     return found
 
@@ -378,7 +387,7 @@ def _only_after(commits: list[Call], loop: ast.stmt) -> bool:
     return bool(commits) and all(commit.line > end for commit in commits)
 
 
-def _sql(job: Job, call: Call) -> str:
+def _read_sql(job: Job, call: Call) -> str:
     if isinstance(call.node.func, ast.Attribute):
         word = call.node.func.attr
     else:
@@ -391,17 +400,17 @@ def _sql(job: Job, call: Call) -> str:
     return value
 
 
-def _own(calls: tuple[Call, ...]) -> Iterator[Call]:
+def _list_undeferred(calls: tuple[Call, ...]) -> Iterator[Call]:
     for call in calls:
         if not call.deferred:
             yield call
 
 
-def _function(call: Call) -> ast.AST | None:
+def _function_around(call: Call) -> ast.AST | None:
     return call.module.function_of(call.node)
 
 
-def _loop(call: Call) -> ast.For | ast.AsyncFor | None:
+def _find_loop_around(call: Call) -> ast.For | ast.AsyncFor | None:
     """The `for` around a call, within its function."""
     for above in call.module.parents(call.node):
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -413,4 +422,6 @@ def _loop(call: Call) -> ast.For | ast.AsyncFor | None:
 
 def _same_place(one: Call, other: Call) -> bool:
     """In the same function, and in the same loop of it or none."""
-    return _function(one) is _function(other) and _loop(one) is _loop(other)
+    return _function_around(one) is _function_around(other) and _find_loop_around(
+        one
+    ) is _find_loop_around(other)

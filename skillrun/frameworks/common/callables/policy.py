@@ -49,7 +49,7 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     ways = find_ways(project, handler)
     unknown: dict[str, Place] = {}
     way = _the_way(ways, unknown)
-    kept = kept_attempts(project, handler) or _restarted(project, handler)
+    kept = kept_attempts(project, handler) or _find_restart(project, handler)
     if kept is not None:
         unknown |= {"max_attempts": kept, "backoff": kept, "retried": kept}
     dead_letter = next(_dead_letters(project, handler, ways), None)
@@ -72,7 +72,7 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     )
 
 
-def _restarted(project: Project, handler: Definition) -> Place | None:
+def _find_restart(project: Project, handler: Definition) -> Place | None:
     """Kubernetes runs a failed Job again, six times unless backoffLimit says otherwise: a retry
     outside the code.
     """
@@ -109,25 +109,27 @@ def _dead_letters(project: Project, handler: Definition, ways: tuple[Way, ...]) 
     for way in ways:
         module = project.module(way.place.path)
         if way.loop is not None and module is not None:
-            yield from _record(project, [*way.loop.orelse, *_after(module, way.loop)], module)
-    for part in _parts(project, handler):
+            yield from _find_record(
+                project, [*way.loop.orelse, *_list_statements_after(module, way.loop)], module
+            )
+    for part in _list_parts(project, handler):
         for node in ast.walk(part.node):
             if isinstance(node, ast.If) and any(
                 word in ast.unparse(node.test).lower() for word in _GIVES_UP
             ):
-                yield from _record(project, [*node.body, *node.orelse], part.module)
+                yield from _find_record(project, [*node.body, *node.orelse], part.module)
             elif isinstance(node, ast.ExceptHandler):
-                yield from _record(project, node.body, part.module)
+                yield from _find_record(project, node.body, part.module)
 
 
-def _parts(project: Project, handler: Definition) -> Iterator[Definition]:
+def _list_parts(project: Project, handler: Definition) -> Iterator[Definition]:
     """The handler, what it calls, and the callers whose `except` may keep what it raises."""
     yield handler
     yield from called(project, handler)
     yield from reach_of(project, handler).functions[1:]
 
 
-def _after(module: Module, loop: ast.For) -> list[ast.stmt]:
+def _list_statements_after(module: Module, loop: ast.For) -> list[ast.stmt]:
     above = next(module.parents(loop), None)
     body = getattr(above, "body", [])
     if loop not in body:
@@ -135,7 +137,7 @@ def _after(module: Module, loop: ast.For) -> list[ast.stmt]:
     return list(body[body.index(loop) + 1 :])
 
 
-def _record(project: Project, body: Iterable[ast.stmt], module: Module) -> Iterator[Place]:
+def _find_record(project: Project, body: Iterable[ast.stmt], module: Module) -> Iterator[Place]:
     """A call that leaves something behind, and is named like a record of failures."""
     for statement in body:
         call = first_record(project, [statement], module)

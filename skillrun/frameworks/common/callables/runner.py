@@ -44,7 +44,7 @@ def read(project: Project, facts: Facts, worker: re.Pattern[str] | None = None) 
     library's worker: Python is started where that is.
     """
     tick = callables.beside(facts)
-    command = _command(project, facts)
+    command = _write_command_path(project, facts)
     manage = "manage.py"
     for path in project.tree.files:
         if f"/{path}".endswith("/manage.py"):
@@ -54,11 +54,11 @@ def read(project: Project, facts: Facts, worker: re.Pattern[str] | None = None) 
         start = f"python {manage} {facts.name}"
     else:
         start = f"python -m {tick.module}"
-    lines = _starting(project, facts, facts.name if command else tick.module, start, worker)
+    lines = _write_start(project, facts, facts.name if command else tick.module, start, worker)
     return {**callables.ticks(tick, "due"), "command": command, "start": start, "lines": lines}
 
 
-def _command(project: Project, facts: Facts) -> str | None:
+def _write_command_path(project: Project, facts: Facts) -> str | None:
     """In the app around the handler; None where there is none, and outside Django."""
     folder = facts.path.rpartition("/")[0] if facts.django else ""
     while folder:
@@ -71,38 +71,40 @@ def _command(project: Project, facts: Facts) -> str | None:
 # -- the line that starts it
 
 
-def _starting(
+def _write_start(
     project: Project, facts: Facts, name: str, command: str, worker: re.Pattern[str] | None
 ) -> list[tuple[str, str]]:
     """A line like one that starts a job of this kind already; a new file where the repository has
     none of the kind.
     """
-    starts = list(_starts(project))
+    starts = list(_find_own_starts(project))
     like = (
-        (start.path, line) for start in starts if (line := _line(facts, start, name)) is not None
+        (start.path, line)
+        for start in starts
+        if (line := _write_start_line(facts, start, name)) is not None
     )
     found = next(like, None) or next(_beside_worker(project, facts, command, worker), None)
     if found is None:
         return _new_file(project, facts, command, any(start.how == "crontab" for start in starts))
-    return [*((found[0], said) for said in _hours(facts)), found]
+    return [*((found[0], said) for said in _note_zone(facts)), found]
 
 
-def _starts(project: Project) -> Iterator[Start]:
+def _find_own_starts(project: Project) -> Iterator[Start]:
     from skillrun.frameworks.common.callables.starts import find_starts, is_start_file
 
-    for path in _files(project, is_start_file):
-        yield from find_starts(path, _text(project, path))
+    for path in _list_files(project, is_start_file):
+        yield from find_starts(path, _read_text(project, path))
 
 
-def _files(project: Project, is_wanted: Callable[[str], bool]) -> list[str]:
+def _list_files(project: Project, is_wanted: Callable[[str], bool]) -> list[str]:
     return sorted(path for path in project.tree.files if is_wanted(path) and not is_aside(path))
 
 
-def _text(project: Project, path: str) -> str:
+def _read_text(project: Project, path: str) -> str:
     return (project.tree.read(path) or b"").decode("utf-8", "replace")
 
 
-def _line(facts: Facts, start: Start, name: str) -> str | None:
+def _write_start_line(facts: Facts, start: Start, name: str) -> str | None:
     """An existing line of a crontab, a Procfile or uWSGI's daemons, as it starts this job; None for
     any other.
     """
@@ -114,11 +116,11 @@ def _line(facts: Facts, start: Start, name: str) -> str | None:
         and facts.schedule
         and start.text.startswith(start.when)
     ):
-        return _instead(start.text.replace(start.when, facts.schedule, 1), start, name)
+        return _replace_start(start.text.replace(start.when, facts.schedule, 1), start, name)
     if facts.trigger == "poller" and _is_procfile(start.path):
-        return f"{facts.job}:{_instead(start.text.partition(':')[2], start, name)}"
+        return f"{facts.job}:{_replace_start(start.text.partition(':')[2], start, name)}"
     if facts.trigger == "poller" and start.text.startswith("attach-daemon"):
-        return _instead(start.text, start, name)
+        return _replace_start(start.text, start, name)
     return None
 
 
@@ -126,7 +128,7 @@ def _is_procfile(path: str) -> bool:
     return path.rpartition("/")[2] == "Procfile"
 
 
-def _instead(text: str, start: Start, name: str) -> str:
+def _replace_start(text: str, start: Start, name: str) -> str:
     """The line with another module or command; what was said to the old one is left out, where its
     output goes not.
     """
@@ -142,9 +144,11 @@ def _beside_worker(
     no example.
     """
     for path in (
-        _files(project, _is_procfile) if worker is not None and facts.trigger == "poller" else ()
+        _list_files(project, _is_procfile)
+        if worker is not None and facts.trigger == "poller"
+        else ()
     ):
-        for line in _text(project, path).splitlines():
+        for line in _read_text(project, path).splitlines():
             found = (
                 worker.search(line)
                 if worker is not None and not re.search(r"^\s*#|[\"']", line)
@@ -171,11 +175,11 @@ def _new_file(project: Project, facts: Facts, command: str, known: bool) -> list
         return [("Procfile", f"{facts.job}: {command}")]
     if known or "crontab" in project.tree.files or not facts.schedule:
         return []
-    lines = (_WHERE, "APP=/srv/app", *_hours(facts), f'{facts.schedule} cd "$APP" && {command}')
+    lines = (_WHERE, "APP=/srv/app", *_note_zone(facts), f'{facts.schedule} cd "$APP" && {command}')
     return [("crontab", line) for line in lines]
 
 
-def _hours(facts: Facts) -> list[str]:
+def _note_zone(facts: Facts) -> list[str]:
     """A comment for a schedule that is meant in another time zone than most machines have."""
     if facts.trigger != "cron" or facts.timezone in (None, "UTC", "Etc/UTC"):
         return []

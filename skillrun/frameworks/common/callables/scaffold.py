@@ -117,8 +117,8 @@ def handler(facts: Facts, render: Render) -> Piece:
         "callable.py.jinja",
         facts,
         needed=needed,
-        wait=_wait(facts),
-        fields=_parameters(facts),
+        wait=_write_longest_wait(facts),
+        fields=_list_parameters(facts),
         notes=_notes(facts),
         handled=[f'payload["{key}"]' for key in facts.key],
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
@@ -158,7 +158,7 @@ def ticking(
     return Module(tick.path, text)
 
 
-def _parameters(facts: Facts) -> list[str]:
+def _list_parameters(facts: Facts) -> list[str]:
     """The handler's own fields as parameters that must be given."""
     parameters = []
     for f in facts.fields:
@@ -187,7 +187,7 @@ def _notes(facts: Facts) -> list[str]:
     return [said.strip()]
 
 
-def _wait(facts: Facts) -> str:
+def _write_longest_wait(facts: Facts) -> str:
     """Source of the longest wait after the attempt number `attempt`."""
     from skillrun.frameworks.layout import seconds
 

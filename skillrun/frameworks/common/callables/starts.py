@@ -95,10 +95,10 @@ def find_starts(path: str, text: str) -> Iterator[Start]:
             path, number + 1, line.strip(), kind, found["name" if kind == "command" else kind]
         )
         yield _timed(start, line, text, found.start())
-    yield from _console(path, lines)
+    yield from _read_console_line(path, lines)
 
 
-def _console(path: str, lines: list[str]) -> Iterator[Start]:
+def _read_console_line(path: str, lines: list[str]) -> Iterator[Start]:
     """`*/5 * * * * sweep-orders`: a console script of a crontab line."""
     for number, line in enumerate(lines, 1):
         found = _CRONTAB.search(line) if not line.lstrip().startswith("#") else None
@@ -121,7 +121,7 @@ def _timed(start: Start, line: str, text: str, offset: int) -> Start:
     if "ofelia." in line:
         return replace(start, how="ofelia label")
     if start.path.endswith((".yml", ".yaml")):
-        part = _part(text, offset)
+        part = _cut_part(text, offset)
         if _CRON_JOB.search(part):
             schedule = _SCHEDULE.search(part)
             when = schedule[1].strip() if schedule else ""
@@ -129,7 +129,7 @@ def _timed(start: Start, line: str, text: str, offset: int) -> Start:
     return start
 
 
-def _part(text: str, offset: int) -> str:
+def _cut_part(text: str, offset: int) -> str:
     """The YAML document, or the service of a list, that holds an offset."""
     cuts = [0, *(found.start() for found in _DOCUMENT.finditer(text)), len(text)]
     begin = max(cut for cut in cuts if cut <= offset)
@@ -161,11 +161,11 @@ def resolve(start: Start, paths: Iterable[str]) -> str | None:
     else.
     """
     return next(
-        iter(sorted(_candidates(start, paths), key=lambda path: (path.count("/"), path))), None
+        iter(sorted(_list_candidates(start, paths), key=lambda path: (path.count("/"), path))), None
     )
 
 
-def _candidates(start: Start, paths: Iterable[str]) -> list[str]:
+def _list_candidates(start: Start, paths: Iterable[str]) -> list[str]:
     if start.kind in ("command", "console"):  # a wrapper may name a command of Django: run.sh NAME
         candidates = []
         for path in paths:
@@ -177,7 +177,7 @@ def _candidates(start: Start, paths: Iterable[str]) -> list[str]:
         found = [
             path
             for path in paths
-            if _ends(path, f"{tail}.py") or _ends(path, f"{tail}/__main__.py")
+            if _ends_with_path(path, f"{tail}.py") or _ends_with_path(path, f"{tail}/__main__.py")
         ]
         # -m celery is no shop/x/celery.
         if "/" in tail:
@@ -188,11 +188,11 @@ def _candidates(start: Start, paths: Iterable[str]) -> list[str]:
         if part not in ("", ".", "..", "~"):
             parts.append(part)
     for first in range(len(parts) if start.kind == "script" else 0):
-        found = [path for path in paths if _ends(path, "/".join(parts[first:]))]
+        found = [path for path in paths if _ends_with_path(path, "/".join(parts[first:]))]
         if found:
             return found
     return []
 
 
-def _ends(path: str, tail: str) -> bool:
+def _ends_with_path(path: str, tail: str) -> bool:
     return path == tail or path.endswith(f"/{tail}")

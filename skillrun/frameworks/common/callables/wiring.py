@@ -26,17 +26,17 @@ _DECORATORS = ("schedule.repeat", "aiocron.crontab")
 
 def starting(project: Project, reach: Reach) -> Iterator[Send]:
     """Every place that starts or schedules one of the functions or modules that were reached."""
-    yield from _loops(reach)
-    yield from _commands(project, reach)
+    yield from _find_loops(reach)
+    yield from _find_commands(project, reach)
     yield from _in_code(project, reach)
 
 
-def _loops(reach: Reach) -> Iterator[Send]:
+def _find_loops(reach: Reach) -> Iterator[Send]:
     for place in reach.loops:
         yield Send("schedule", place, "loop that sleeps (poller)")
 
 
-def _commands(project: Project, reach: Reach) -> Iterator[Send]:
+def _find_commands(project: Project, reach: Reach) -> Iterator[Send]:
     for start in starts_of(project, reach):
         kind = "enqueue"
         if start.scheduled or reach.loops:
@@ -52,13 +52,13 @@ def _commands(project: Project, reach: Reach) -> Iterator[Send]:
 
 def _in_code(project: Project, reach: Reach) -> Iterator[Send]:
     for function in reach.functions:
-        yield from _decorated(project, function)
+        yield from _find_decorators(project, function)
         for use in project.uses(function.dotted):
             yield from _handed_on(project, use)
         yield from _by_text(project, function)
 
 
-def _decorated(project: Project, function: Definition) -> Iterator[Send]:
+def _find_decorators(project: Project, function: Definition) -> Iterator[Send]:
     for node in function.decorators:
         name = function.module.resolve(node.func if isinstance(node, ast.Call) else node)
         if name and project.origin(name) in _DECORATORS:

@@ -23,15 +23,15 @@ from skillrun.repo.uses import Place
 _NO_RECEIPTS = ("redis", "")
 
 
-def _cluster(job: Job) -> Cluster:
+def _cluster_of(job: Job) -> Cluster:
     return read_cluster(job.project, job.use)
 
 
-def _sends(job: Job) -> tuple[Send | None, ...]:
+def _sends_of(job: Job) -> tuple[Send | None, ...]:
     return first_sends(job.project, job.handler)
 
 
-def _wanted(job: Job) -> int | None:
+def _count_wanted(job: Job) -> int | None:
     """The attempts of the spec; None where it promises no retry."""
     retry = job.spec.retry
     if retry is not None and retry.kind is None:
@@ -39,24 +39,24 @@ def _wanted(job: Job) -> int | None:
     return None
 
 
-def _number(value: Any) -> float | None:
+def _read_number(value: Any) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     return None
 
 
-def _timeouts(job: Job) -> Iterator[tuple[float, Place | None]]:
+def _list_timeouts(job: Job) -> Iterator[tuple[float, Place | None]]:
     """(seconds, where) of Q_CLUSTER's and of each send's own time limit."""
-    cluster = _cluster(job)
+    cluster = _cluster_of(job)
     values = [(cluster.value("timeout"), cluster.source("timeout"))]
-    for send in _sends(job):
+    for send in _sends_of(job):
         option = None
         if send is not None and send.via == ASYNC_TASK:
             option = send.options.get("timeout")
         if send is not None and option is not None:
             values.append((job.project.literal(*option), send.place))
     yield from (
-        (number, place) for value, place in values if (number := _number(value)) is not None
+        (number, place) for value, place in values if (number := _read_number(value)) is not None
     )
 
 
@@ -73,11 +73,11 @@ def retry_below_timeout(job: Job) -> Iterator[Finding]:
     """A job that runs for longer than `retry` is taken a second time while the first run is still
     at it.
     """
-    cluster = _cluster(job)
-    retry = _number(cluster.value("retry"))
+    cluster = _cluster_of(job)
+    retry = _read_number(cluster.value("retry"))
     if cluster.broker in _NO_RECEIPTS or retry is None:
         return
-    for timeout, place in _timeouts(job):
+    for timeout, place in _list_timeouts(job):
         if timeout >= retry:
             given = "" if cluster.source("retry") else " by default"
             message = (
@@ -100,14 +100,14 @@ def no_timeout(job: Job) -> Iterator[Finding]:
 
     Neither Q_CLUSTER nor the send says how long a job may run.
     """
-    cluster = _cluster(job)
+    cluster = _cluster_of(job)
     if (
         cluster.broker in _NO_RECEIPTS
         or not is_known(cluster.value("timeout"))
         or cluster.value("timeout")
     ):
         return
-    if any(send is None or send.options.get("timeout") is None for send in _sends(job)):
+    if any(send is None or send.options.get("timeout") is None for send in _sends_of(job)):
         message = (
             "no timeout: a job that hangs is never ended, and is taken once more while it hangs"
         )
@@ -123,16 +123,16 @@ def no_timeout(job: Job) -> Iterator[Finding]:
 )
 def unbounded_attempts(job: Job) -> Iterator[Finding]:
     """max_attempts is 0 by default: a job that fails is run again every `retry` seconds, for ever."""
-    cluster = _cluster(job)
+    cluster = _cluster_of(job)
     most = cluster.value("max_attempts")
     if cluster.broker in _NO_RECEIPTS or not is_known(most) or most:
         return
-    acked = [ends_at_failure(job.project, cluster, send) for send in _sends(job)]
+    acked = [ends_at_failure(job.project, cluster, send) for send in _sends_of(job)]
     if all(is_known(value) and not value for value in acked):
         given = "is 0" if cluster.source("max_attempts") else "is not set"
         message = f"max_attempts {given}: a job that fails is run again for ever"
         place = at(job, cluster.source("max_attempts") or cluster.place)
-        hint = f"max_attempts: {_wanted(job) or 5}"
+        hint = f"max_attempts: {_count_wanted(job) or 5}"
         yield tell(job, "unbounded-attempts", Severity.ERROR, place, message, hint)
 
 
@@ -144,10 +144,10 @@ def unbounded_attempts(job: Job) -> Iterator[Finding]:
 )
 def cached_unbounded(job: Job) -> Iterator[Finding]:
     """A result that goes to the cache counts no attempt: max_attempts does not end such a job."""
-    cluster = _cluster(job)
+    cluster = _cluster_of(job)
     if cluster.broker in _NO_RECEIPTS:
         return
-    for send in _sends(job):
+    for send in _sends_of(job):
         cached, acked = (read(job.project, cluster, send) for read in (is_cached, ends_at_failure))
         if is_known(cached) and cached and is_known(acked) and not acked:
             own = send is not None and send.options.get("cached") is not None
@@ -171,10 +171,10 @@ def cached_unbounded(job: Job) -> Iterator[Finding]:
 )
 def one_attempt(job: Job) -> Iterator[Finding]:
     """Before Django Q2 1.8 the first failure is not compared with max_attempts: 1 is two attempts."""
-    cluster = _cluster(job)
+    cluster = _cluster_of(job)
     if cluster.broker in _NO_RECEIPTS or cluster.value("max_attempts") != 1:
         return
-    acked = [ends_at_failure(job.project, cluster, send) for send in _sends(job)]
+    acked = [ends_at_failure(job.project, cluster, send) for send in _sends_of(job)]
     if all(is_known(value) and not value for value in acked):
         message = "max_attempts: 1 is two attempts before Django Q2 1.8"
         place = at(job, cluster.source("max_attempts"))
@@ -203,7 +203,7 @@ def redis_gives_nothing_back(job: Job) -> Iterator[Finding]:
 
     The spec promises attempts that this broker cannot give.
     """
-    cluster, wanted = _cluster(job), _wanted(job)
+    cluster, wanted = _cluster_of(job), _count_wanted(job)
     if (
         cluster.broker == "redis"
         and wanted
@@ -231,7 +231,7 @@ def failures_acknowledged(job: Job) -> Iterator[Finding]:
 
     The spec promises attempts, and a failure is the end.
     """
-    cluster, wanted = _cluster(job), _wanted(job)
+    cluster, wanted = _cluster_of(job), _count_wanted(job)
     if (
         cluster.broker in _NO_RECEIPTS
         or not wanted
@@ -239,7 +239,7 @@ def failures_acknowledged(job: Job) -> Iterator[Finding]:
         or find_again(job.project, job.handler)
     ):
         return
-    for send in _sends(job):
+    for send in _sends_of(job):
         acked = ends_at_failure(job.project, cluster, send)
         if is_known(acked) and acked:
             own = send is not None and send.options.get("ack_failure") is not None
@@ -269,7 +269,7 @@ def fractional_timeout(job: Job) -> Iterator[Finding]:
     """The timeout goes to signal.alarm, which takes whole seconds: with a fraction every run fails
     with TypeError.
     """
-    for timeout, place in _timeouts(job):
+    for timeout, place in _list_timeouts(job):
         if isinstance(timeout, float):
             message = (
                 f"timeout {timeout:g} is no whole number: signal.alarm refuses it, and every run"
@@ -291,7 +291,7 @@ def sync_left_on(job: Job) -> Iterator[Finding]:
 
     A test's option in what runs for users.
     """
-    cluster = _cluster(job)
+    cluster = _cluster_of(job)
     place = cluster.source("sync")
     if cluster.value("sync") is True and place is not None and not in_tests(place.path):
         message = "sync is on: jobs run where they are queued, and no worker sees one"
@@ -303,7 +303,7 @@ def sync_left_on(job: Job) -> Iterator[Finding]:
             message,
             "sync in the settings of tests alone",
         )
-    for send in _sends(job):
+    for send in _sends_of(job):
         option = None
         if send is not None and send.via == ASYNC_TASK:
             option = send.options.get("sync")

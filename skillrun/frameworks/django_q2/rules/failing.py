@@ -43,7 +43,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
-            clause = _taking(call, bases)
+            clause = _find_taking_clause(call, bases)
             again = own.get(clause.node) if clause is not None else None
             if again is None and (own or (clause is not None and not clause.always_raises)):
                 continue
@@ -57,7 +57,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
             break
 
 
-def _taking(call: Call, bases: frozenset[str]) -> Handler | None:
+def _find_taking_clause(call: Call, bases: frozenset[str]) -> Handler | None:
     for c in call.in_try:
         if c.bare or bases & {short(name) for name in c.exceptions}:
             return c

@@ -54,7 +54,7 @@ def never_runs(job: Job) -> Iterator[Finding]:
         )
         hint = "def, with asgiref.sync.async_to_sync around what is asynchronous"
         yield tell(job, "never-runs", Severity.ERROR, place, message, hint)
-    elif isinstance(node, ast.FunctionDef) and _yields(node):
+    elif isinstance(node, ast.FunctionDef) and _is_generator(node):
         message = (
             f"{job.handler.name} is a generator function: Django Q2 calls it and runs none of it"
         )
@@ -63,7 +63,7 @@ def never_runs(job: Job) -> Iterator[Finding]:
         )
 
 
-def _yields(function: ast.FunctionDef) -> bool:
+def _is_generator(function: ast.FunctionDef) -> bool:
     waiting: list[ast.AST] = list(function.body)
     while waiting:
         node = waiting.pop()

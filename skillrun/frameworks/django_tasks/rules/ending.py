@@ -35,7 +35,7 @@ _STARTED_IN = (
 )
 
 
-def _kind(job: Job) -> str | None:
+def _kind_of(job: Job) -> str | None:
     if job.spec.dead_letter is None:
         return None
     return job.spec.dead_letter.kind
@@ -50,7 +50,7 @@ def record_rolled_back(job: Job) -> Iterator[Finding]:
     """A dead letter that is written in a transaction is gone when what is raised then undoes that
     transaction.
     """
-    if _kind(job) != "table":
+    if _kind_of(job) != "table":
         return
     for clause in clauses(job.project, job.handler):
         for statement in ast.walk(clause.node):
@@ -95,7 +95,7 @@ def failed_at_every_attempt(job: Job) -> Iterator[Finding]:
             "enqueued again, and raised as well: each attempt leaves a FAILED row, also of a job"
             " that succeeds later"
         )
-        if _kind(job) == "framework":
+        if _kind_of(job) == "framework":
             severity = Severity.ERROR
         else:
             severity = Severity.WARNING
@@ -138,7 +138,7 @@ def given_up_as_successful(job: Job) -> Iterator[Finding]:
     dead_letter: framework, and a clause that ends the job without raising.
     """
     failures = job.spec.failures
-    if _kind(job) != "framework" or failures is None:
+    if _kind_of(job) != "framework" or failures is None:
         return
     seen: set[ast.AST] = set()
     for error in failures.permanent:
@@ -163,7 +163,7 @@ def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     """A permanent error that the handler catches and does not record is lost: its row is
     SUCCESSFUL.
     """
-    if _kind(job) != "framework":
+    if _kind_of(job) != "framework":
         yield from swallowing.permanent_not_recorded(job)
 
 
@@ -178,7 +178,7 @@ def failed_rows_pruned(job: Job) -> Iterator[Finding]:
 
     Something runs prune_db_task_results without a word about the failed ones.
     """
-    if _kind(job) != "framework":
+    if _kind_of(job) != "framework":
         return
     tree = job.project.tree
     for path in sorted(

@@ -16,7 +16,7 @@ from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call
 
 
-def _task(job: Job) -> Task:
+def _task_of(job: Job) -> Task:
     return read_task(job.project, job.handler)
 
 
@@ -32,7 +32,7 @@ def called(job: Job) -> Iterator[Finding]:
 
     `ship(1)`, or `ship.call(1)` outside of tests.
     """
-    task = _task(job)
+    task = _task_of(job)
     for use in job.project.uses(task.name) if task.registered is not None else ():
         above = next(use.module.parents(use.node), None)
         if in_tests(use.path) or use.node in ast.walk(job.handler.node):
@@ -66,9 +66,9 @@ def called(job: Job) -> Iterator[Finding]:
 )
 def publish_unkeyed(job: Job) -> Iterator[Finding]:
     """A task that enqueues another one does so again on every run: no backend drops a second row."""
-    own = _task(job)
+    own = _task_of(job)
     for call in calls_of(job):
-        owner = _enqueued(job, call)
+        owner = _find_enqueued_task(job, call)
         if owner is not None and owner.name != own.name:
             message = (
                 f"{ast.unparse(call.node.func)}(...) in a job that may run again: each run enqueues"
@@ -85,7 +85,7 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
             yield tell(job, "publish-unkeyed", severity, call_place(call), message, hint)
 
 
-def _enqueued(job: Job, call: Call) -> Task | None:
+def _find_enqueued_task(job: Job, call: Call) -> Task | None:
     """The repository's task that a call enqueues."""
     func = call.node.func
     inner = func.value if isinstance(func, ast.Attribute) else None

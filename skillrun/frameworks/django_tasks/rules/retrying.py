@@ -57,7 +57,7 @@ def no_retry(job: Job) -> Iterator[Finding]:
         calls = effect_calls(job)
         for call in () if any(_is_in_loop(call, bases) for call in calls) else calls:
             clause = taking(call, bases)
-            if _comes_again(job, call, bases) or _around(job, bases):
+            if _comes_again(job, call, bases) or _wraps_handler(job, bases):
                 continue
             if clause:
                 place = place_of(clause.module, clause.node)
@@ -74,18 +74,18 @@ def no_retry(job: Job) -> Iterator[Finding]:
             break
 
 
-def _around(job: Job, bases: frozenset[str]) -> bool:
+def _wraps_handler(job: Job, bases: frozenset[str]) -> bool:
     """A decorator's clause takes it and enqueues again."""
     clauses = (
         one.path.clause for one in again_of(job) if one.path.around and one.path.clause is not None
     )
     return any(
-        c.bare or not c.exceptions or _untold(job, c) or bases & {short(n) for n in c.exceptions}
+        c.bare or not c.exceptions or _is_untold(job, c) or bases & {short(n) for n in c.exceptions}
         for c in clauses
     )
 
 
-def _untold(job: Job, clause: Handler) -> bool:
+def _is_untold(job: Job, clause: Handler) -> bool:
     """`except errors`, where the decorator is given them."""
     return any("." not in name for name in clause.exceptions)
 
@@ -133,7 +133,7 @@ def goes_round(clause: Handler) -> bool:
 def retry_unbounded(job: Job) -> Iterator[Finding]:
     """A task that enqueues itself without counting does so for ever."""
     for one in counted(again_of(job)):
-        forgotten = _forgotten(one)
+        forgotten = _find_forgotten(one)
         if (
             one.attempts is not None
             or one.path.clause is None
@@ -154,7 +154,7 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
         yield tell(job, "retry-unbounded", Severity.ERROR, one.path.place, message, hint)
 
 
-def _forgotten(one: Again) -> str | None:
+def _find_forgotten(one: Again) -> str | None:
     """A parameter that is compared before the enqueueing, and not given to it."""
     function = one.path.call.module.function_of(one.path.call.node)
     if one.count is not None or function is None:
@@ -241,7 +241,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
                 (one for one in again_of(job) if clause is not None and one.path.clause == clause),
                 None,
             )
-            if one is not None and not _asks(one):
+            if one is not None and not _asks_more(one):
                 message = (
                     f"{written} is permanent in the spec, and this clause enqueues the task again"
                     " for it"
@@ -251,7 +251,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
                 break
 
 
-def _asks(one: Again) -> bool:
+def _asks_more(one: Again) -> bool:
     """Something other than the number of the attempt decides about it."""
     tests = []
     for node in one.path.call.module.parents(one.path.call.node):
@@ -341,17 +341,17 @@ def is_undone(job: Job, module: Module, node: ast.AST) -> bool:
     for above in module.parents(node):
         raises = raises or _raises_after(above, below)
         if isinstance(above, ast.With | ast.AsyncWith):
-            names = (module.resolve(_called(item.context_expr)) or "" for item in above.items)
+            names = (module.resolve(_called_of(item.context_expr)) or "" for item in above.items)
             if raises and any(is_atomic(job.project, name) for name in names):
                 return True
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
-            decorators = (module.resolve(_called(one)) or "" for one in above.decorator_list)
+            decorators = (module.resolve(_called_of(one)) or "" for one in above.decorator_list)
             return raises and any(is_atomic(job.project, name) for name in decorators)
         below = above
     return False
 
 
-def _called(node: ast.expr) -> ast.expr:
+def _called_of(node: ast.expr) -> ast.expr:
     if isinstance(node, ast.Call):
         return node.func
     return node

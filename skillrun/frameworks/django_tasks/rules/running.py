@@ -123,7 +123,7 @@ def enqueue_on_commit(job: Job) -> Iterator[Finding]:
             yield tell(job, "enqueue-on-commit", Severity.WARNING, one.place, message, hint)
 
 
-def _queues(job: Job) -> Iterator[tuple[str, Place]]:
+def _list_queues(job: Job) -> Iterator[tuple[str, Place]]:
     """(queue, where it is said), of the task and of `using(queue_name=...)`."""
     task = read_task(job.project, job.handler)
     node = task.options.get("queue_name")
@@ -149,7 +149,7 @@ def unknown_queue(job: Job) -> Iterator[Finding]:
     already.
     """
     backends = find_backends(job.project, job.use, read_task(job.project, job.handler))
-    for name, place in _queues(job):
+    for name, place in _list_queues(job):
         for one in backends:
             if one.path is not None:
                 known = one.settings.get("QUEUES", ["default"])
@@ -177,7 +177,7 @@ def unread_queue(job: Job) -> Iterator[Finding]:
     """
     starts = [place for place in job.use.evidence if _WORKER in place.text]
     read = {name for place in starts for name in _read_by(place.text)}
-    for name, place in _queues(job):
+    for name, place in _list_queues(job):
         if starts and name not in read and "*" not in read:
             message = (
                 f"the queue {name} is read by no db_worker that is started here"

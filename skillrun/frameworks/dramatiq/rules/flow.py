@@ -47,7 +47,7 @@ def leaves(job: Job, exception: str) -> tuple[str, str]:
                 clauses.append(h)
         fits = any(h.bare or is_kind_of(job, exception, h.exceptions) != NO for h in clauses)
         return (UNSURE if fits else YES), exception
-    answers = [_from(job, call, exception) for call in calls]
+    answers = [_follow_outward(job, call, exception) for call in calls]
     for wanted in (YES, UNSURE, NO):
         for a in answers:
             if a[0] == wanted:
@@ -55,7 +55,7 @@ def leaves(job: Job, exception: str) -> tuple[str, str]:
     return (YES, exception)
 
 
-def _from(job: Job, call: Call, exception: str) -> tuple[str, str]:
+def _follow_outward(job: Job, call: Call, exception: str) -> tuple[str, str]:
     """Follows it outward through the clauses around one call."""
     done: set[ast.AST] = set()
     for handler in call.in_try:
@@ -73,14 +73,14 @@ def _from(job: Job, call: Call, exception: str) -> tuple[str, str]:
         done.add(block)
         if not handler.reraises:
             return NO, exception
-        raised = _raised(job, handler)
+        raised = _name_raised(job, handler)
         if raised is None or not handler.always_raises:
             return UNSURE, exception
         exception = raised or exception
     return YES, exception
 
 
-def _raised(job: Job, handler: Handler) -> str | None:
+def _name_raised(job: Job, handler: Handler) -> str | None:
     """The one class that a clause raises instead, "" for the caught one; None where that is not
     plain.
     """

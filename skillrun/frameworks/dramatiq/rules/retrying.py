@@ -52,7 +52,7 @@ def default_retries(job: Job) -> Iterator[Finding]:
         f" {seconds(waited)}"
     )
     hint = "give max_retries, and a max_backoff that fits the acceptable delay"
-    yield tell(job, "default-retries", Severity.WARNING, _registered(job), message, hint)
+    yield tell(job, "default-retries", Severity.WARNING, _place_of_actor(job), message, hint)
 
 
 @rule(
@@ -83,7 +83,9 @@ def retry_when_overrides(job: Job) -> Iterator[Finding]:
     found = options.actor.options.get("max_retries")
     if found is None or options.predicate() is None:
         return
-    message = f"max_retries={_shown(found.value)} has no effect, because retry_when alone decides"
+    message = (
+        f"max_retries={_show_value(found.value)} has no effect, because retry_when alone decides"
+    )
     hint = "leave it out, and count in retry_when"
     yield tell(job, "retry-when-overrides", Severity.WARNING, found.place, message, hint)
 
@@ -102,7 +104,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
         as_what = f" as {raised}" if raised != name else ""
         message = f"{written} is permanent in the spec; it leaves the actor{as_what} and is retried"
         hint = f"@dramatiq.actor(..., throws=({written.rpartition(':')[2]},))"
-        yield tell(job, "permanent-retried", Severity.ERROR, _registered(job), message, hint)
+        yield tell(job, "permanent-retried", Severity.ERROR, _place_of_actor(job), message, hint)
 
 
 @rule(
@@ -258,11 +260,11 @@ def options_differ(job: Job) -> Iterator[Finding]:
                 values.append(value)
         given = []
         for v in values:
-            if v.place and any(v.place == o.place for o in _given(job, name)):
+            if v.place and any(v.place == o.place for o in _list_given(job, name)):
                 given.append(v)
         if len(values) < 2 or not given:
             continue
-        shown = ", ".join(sorted(_shown(value.value) for value in values))
+        shown = ", ".join(sorted(_show_value(value.value) for value in values))
         message = f"{name} depends on the sender: {shown}"
         yield tell(
             job,
@@ -274,7 +276,7 @@ def options_differ(job: Job) -> Iterator[Finding]:
         )
 
 
-def _given(job: Job, name: str) -> list[Option]:
+def _list_given(job: Job, name: str) -> list[Option]:
     return message_options(job.project, options_of(job).actor, name)
 
 
@@ -319,11 +321,11 @@ def held_too_long(job: Job) -> Iterator[Finding]:
             )
 
 
-def _registered(job: Job) -> Place:
+def _place_of_actor(job: Job) -> Place:
     return at(job, options_of(job).actor.registered)
 
 
-def _shown(value: object) -> str:
+def _show_value(value: object) -> str:
     if not is_known(value):
         return "..."
     return str(value)

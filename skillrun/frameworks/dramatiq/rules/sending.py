@@ -65,7 +65,7 @@ def limiter_ttl(job: Job) -> Iterator[Finding]:
     if limit is None or "time_limit_s" in job.policy.unknown:
         return
     for call in calls_of(job):
-        made = _limiter(job, call) if _is_limiter(call) else None
+        made = _find_limiter(job, call) if _is_limiter(call) else None
         if made is None:
             continue
         node, module = made
@@ -86,7 +86,7 @@ def limiter_ttl(job: Job) -> Iterator[Finding]:
             )
 
 
-def _limiter(job: Job, call: Call) -> tuple[ast.Call, Module] | None:
+def _find_limiter(job: Job, call: Call) -> tuple[ast.Call, Module] | None:
     """Where the limiter is made: a variable of a module, or the expression itself."""
     func = call.node.func
     owner = func.value if isinstance(func, ast.Attribute) else None

@@ -47,10 +47,10 @@ def run_place(job: Job) -> Place:
 
 def consumers(project: Project) -> tuple[Place, ...]:
     """The command lines outside tests that start a consumer."""
-    return project.remember(("huey.consumers",), lambda: tuple(_consumers(project)))
+    return project.remember(("huey.consumers",), lambda: tuple(_find_consumers(project)))
 
 
-def _consumers(project: Project) -> Iterator[Place]:
+def _find_consumers(project: Project) -> Iterator[Place]:
     for word in _CONSUMERS:
         for path in project.tree.search(word, ""):
             if path.endswith((".md", ".rst", ".txt", ".lock")) or in_tests(path):

@@ -51,7 +51,7 @@ def never_runs(job: Job) -> Iterator[Finding]:
             message,
             "a plain function that calls asyncio.run(...)",
         )
-    names, needed = job.handler.parameters, _needed(node)
+    names, needed = job.handler.parameters, _list_needed(node)
     context = task.option("context")
     if context is True and "task" not in names and node.args.kwarg is None:
         message = (
@@ -84,7 +84,7 @@ def never_runs(job: Job) -> Iterator[Finding]:
         )
 
 
-def _needed(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+def _list_needed(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     args = node.args
     positional = [*args.posonlyargs, *args.args]
     plain = positional[: len(positional) - len(args.defaults)]

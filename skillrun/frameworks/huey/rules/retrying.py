@@ -22,7 +22,7 @@ from skillrun.repo.uses import Place
 _STOPS = "raise CancelExecution(retry=False) from the error, once it is recorded"
 
 
-def _retries(job: Job) -> bool:
+def _is_retried(job: Job) -> bool:
     """The job is tried more than once, as far as can be read."""
     return job.policy.max_attempts != 1 and "max_attempts" not in job.policy.unknown
 
@@ -73,7 +73,7 @@ def cancel_is_retried(job: Job) -> Iterator[Finding]:
 
     `raise CancelExecution()` in a task with retries: it comes back.
     """
-    if not _retries(job):
+    if not _is_retried(job):
         return
     for found in raised(job.project, task_of(job)):
         if found.cancels and found.readable and found.retry is None:
@@ -102,7 +102,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     failures = job.spec.failures
     if job.policy.max_attempts == 1:
         return
-    for written, answers in _fates(
+    for written, answers in _list_fates(
         job, tuple(error.type for error in (failures.permanent if failures else ()))
     ):
         if "retries" in answers:
@@ -129,7 +129,7 @@ def transient_given_up(job: Job) -> Iterator[Finding]:
     A transient error ends the job for good.
     """
     failures = job.spec.failures
-    for written, answers in _fates(
+    for written, answers in _list_fates(
         job, tuple(error.type for error in (failures.transient if failures else ()))
     ):
         if "stops" in answers and job.policy.max_attempts != 1:
@@ -146,21 +146,24 @@ def transient_given_up(job: Job) -> Iterator[Finding]:
             )
 
 
-def _fates(job: Job, names: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Place]]]:
+def _list_fates(job: Job, names: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Place]]]:
     """Error of the spec -> what becomes of it -> the effect's call."""
     calls = []
     for call in effect_calls(job):
-        if not any(_elsewhere(job, name) for name in call.via):
+        if not any(_is_another_task(job, name) for name in call.via):
             calls.append(call)
     for written in dict.fromkeys(names):
         name = spec_name(job, written)
         yield (
             written,
-            {_fate(job, call, name): place_of(call.module, call.node) for call in reversed(calls)},
+            {
+                _follow_error(job, call, name): place_of(call.module, call.node)
+                for call in reversed(calls)
+            },
         )
 
 
-def _fate(job: Job, call: Call, name: str) -> str:
+def _follow_error(job: Job, call: Call, name: str) -> str:
     """What the handler leads an exception to; where it lets it out, a receiver of SIGNAL_ERROR may
     still decide.
     """
@@ -170,7 +173,7 @@ def _fate(job: Job, call: Call, name: str) -> str:
     return answer
 
 
-def _elsewhere(job: Job, name: str) -> bool:
+def _is_another_task(job: Job, name: str) -> bool:
     """Another task: calling it only enqueues it."""
     found = job.project.definition(name)
     return found is not None and is_task(job.project, job.use, found)
@@ -238,7 +241,7 @@ def retry_without_delay(job: Job) -> Iterator[Finding]:
 
     Retries that follow at once.
     """
-    if not _retries(job) or "backoff" in job.policy.unknown or job.policy.backoff.kind != "none":
+    if not _is_retried(job) or "backoff" in job.policy.unknown or job.policy.backoff.kind != "none":
         return
     if _find_idle_backoff(job) is None:
         message = (
@@ -333,7 +336,7 @@ def record_every_attempt(job: Job) -> Iterator[Finding]:
     dead letter too.
     """
     record = None
-    if _retries(job):
+    if _is_retried(job):
         record = find_record(job.project, job.use, task_of(job))
     if record is None or not record.every:
         return

@@ -76,7 +76,7 @@ def stale_lock(job: Job) -> Iterator[Finding]:
         _FLUSHES.search(c.text) for c in consumers(job.project)
     )
     for call, module, at_import in locks(job.project, job.use, task_of(job)):
-        if _ttl(call) is not None or (flushed and at_import):
+        if _find_ttl(call) is not None or (flushed and at_import):
             continue
         name = ast.unparse(call.args[0]) if call.args else "..."
         message = (
@@ -89,7 +89,7 @@ def stale_lock(job: Job) -> Iterator[Finding]:
         yield tell(job, "stale-lock", Severity.WARNING, place_of(module, call), message, hint)
 
 
-def _ttl(call: ast.Call) -> ast.expr | None:
+def _find_ttl(call: ast.Call) -> ast.expr | None:
     given = [keyword.value for keyword in call.keywords if keyword.arg == "ttl"] or call.args[1:2]
     if given and not (isinstance(given[0], ast.Constant) and given[0].value is None):
         return given[0]
@@ -107,7 +107,7 @@ def lock_ttl(job: Job) -> Iterator[Finding]:
     """
     made_as = storage(job.project, job.use, task_of(job).owner)
     for call, module, _ in locks(job.project, job.use, task_of(job)):
-        node = _ttl(call)
+        node = _find_ttl(call)
         ttl = job.project.literal(node, module) if node is not None else None
         place, limit = place_of(module, call), job.policy.time_limit_s
         if node is not None and made_as in _NO_TTL:
@@ -155,7 +155,7 @@ def locked_job_lost(job: Job) -> Iterator[Finding]:
     ):
         return
     for call, module, _ in locks(job.project, job.use, task):
-        if _caught(job, call, module):
+        if _is_caught(job, call, module):
             continue
         message = (
             "a job that finds this lock taken fails with TaskLockedException, and without retries"
@@ -171,7 +171,7 @@ def locked_job_lost(job: Job) -> Iterator[Finding]:
         )
 
 
-def _caught(job: Job, call: ast.Call, module: Module) -> bool:
+def _is_caught(job: Job, call: ast.Call, module: Module) -> bool:
     tries = []
     for above in module.parents(call):
         if isinstance(above, ast.Try):
@@ -242,10 +242,10 @@ def crontab_minute(job: Job) -> Iterator[Finding]:
     given.
     """
     node = crontab(job)
-    given = _given(node) if node else {}
+    given = _list_given(node) if node else {}
     coarser = []
     for name in _COARSER:
-        if name in given and _text(job, given[name]) not in ("*", None):
+        if name in given and _read_text(job, given[name]) not in ("*", None):
             coarser.append(name)
     if (
         node is None
@@ -277,8 +277,8 @@ def period_overlap(job: Job) -> Iterator[Finding]:
     node = crontab(job)
     if node is None or any(True for _ in locks(job.project, job.use, task_of(job))):
         return
-    given = _given(node)
-    text = _text(job, given["minute"]) if "minute" in given else "*"
+    given = _list_given(node)
+    text = _read_text(job, given["minute"]) if "minute" in given else "*"
     if text == "*":
         period = 60.0
     elif text and re.fullmatch(r"\*/\d+", text):
@@ -306,13 +306,13 @@ def period_overlap(job: Job) -> Iterator[Finding]:
         )
 
 
-def _given(node: ast.Call) -> dict[str, ast.expr]:
+def _list_given(node: ast.Call) -> dict[str, ast.expr]:
     return dict(zip(_FIELDS, node.args, strict=False)) | {
         k.arg: k.value for k in node.keywords if k.arg
     }
 
 
-def _text(job: Job, node: ast.expr) -> str | None:
+def _read_text(job: Job, node: ast.expr) -> str | None:
     value = job.project.literal(node, job.handler.module)
     if not isinstance(value, int | str):
         return None

@@ -26,7 +26,7 @@ _SWEEPERS = (
 _DAY = 86_400.0
 
 
-def _kind(job: Job) -> str | None:
+def _kind_of(job: Job) -> str | None:
     if not job.spec.dead_letter:
         return None
     return job.spec.dead_letter.kind
@@ -47,7 +47,7 @@ def failure_each_attempt(job: Job) -> Iterator[Finding]:
         record = first_record(job.project, getattr(hook.node, "body", []), hook.module)
         if record is None or looks_at_retries(job.project, hook):
             continue
-        certain = _kind(job) in ("table", "queue") and "max_attempts" not in job.policy.unknown
+        certain = _kind_of(job) in ("table", "queue") and "max_attempts" not in job.policy.unknown
         message = (
             f"on_failure runs after each of {job.policy.max_attempts} attempts, and {hook.name}"
             " records every time"
@@ -69,7 +69,7 @@ def killed_not_recorded(job: Job) -> Iterator[Finding]:
     knows.
     """
     place = job.policy.dead_letter
-    if _kind(job) not in ("table", "queue") or place is None:
+    if _kind_of(job) not in ("table", "queue") or place is None:
         return
     if any(
         not in_tests(module.path) for word in _SWEEPERS for module in job.project.modules_with(word)
@@ -94,7 +94,7 @@ def killed_not_recorded(job: Job) -> Iterator[Finding]:
 )
 def registry_off(job: Job) -> Iterator[Finding]:
     """A worker without the default exception handler puts no failed job into the FailedJobRegistry."""
-    if _kind(job) != "framework":
+    if _kind_of(job) != "framework":
         return
     hint = "let the default exception handler run"
     for path, launch in launches_of(job.project):
@@ -134,7 +134,7 @@ def failure_ttl(job: Job) -> Iterator[Finding]:
     """A failed job is deleted after failure_ttl: a short one empties the dead letters before
     anybody looks.
     """
-    if _kind(job) != "framework":
+    if _kind_of(job) != "framework":
         return
     for send in find_effective_sends(job.project, job.handler):
         given = send.option("failure_ttl")

@@ -36,7 +36,7 @@ def no_scheduler(job: Job) -> Iterator[Finding]:
     The job waits (an interval, enqueue_in, enqueue_at, repeat), and no worker that is started moves
     it on.
     """
-    waiting, workers = _waits(job), unscheduled_workers(job.project)
+    waiting, workers = _find_longest_wait(job), unscheduled_workers(job.project)
     if waiting is None or not workers:
         return
     message = (
@@ -53,7 +53,7 @@ def no_scheduler(job: Job) -> Iterator[Finding]:
     )
 
 
-def _waits(job: Job) -> str | None:
+def _find_longest_wait(job: Job) -> str | None:
     for send in find_effective_sends(job.project, job.handler):
         longest = max(read_send_retry(job.project, send).waits or (0.0,))
         if longest > 0:
@@ -69,7 +69,7 @@ def _waits(job: Job) -> str | None:
     return None
 
 
-def _readable(job: Job) -> list[tuple[Send, Reading]]:
+def _list_readable(job: Job) -> list[tuple[Send, Reading]]:
     found = []
     for send in find_effective_sends(job.project, job.handler):
         reading = read_send_retry(job.project, send)
@@ -91,7 +91,7 @@ def retry_differs(job: Job) -> Iterator[Finding]:
     """Retries are given where a job is enqueued, so one forgotten place leaves the same job without
     them.
     """
-    sends = _readable(job)
+    sends = _list_readable(job)
     first = next(iter(sends), None)
     other = None
     for pair in sends:
@@ -101,7 +101,7 @@ def retry_differs(job: Job) -> Iterator[Finding]:
     if first is None or other is None:
         return
     message = (
-        f"the job is retried {_times(first[1])} from {_where(first[0])}, and {_times(other[1])}"
+        f"the job is retried {_write_times(first[1])} from {_write_place(first[0])}, and {_write_times(other[1])}"
         " from here"
     )
     hint = (
@@ -111,7 +111,7 @@ def retry_differs(job: Job) -> Iterator[Finding]:
     yield tell(job, "retry-differs", Severity.ERROR, other[0].place, message, hint)
 
 
-def _times(one: Reading) -> str:
+def _write_times(one: Reading) -> str:
     waits = ""
     if one.waits and any(one.waits):
         waits = f" (waits {', '.join(f'{wait:g} s' for wait in one.waits)})"
@@ -120,7 +120,7 @@ def _times(one: Reading) -> str:
     return f"{one.retries} times{waits}"
 
 
-def _where(send: Send) -> str:
+def _write_place(send: Send) -> str:
     return f"{send.place.path}:{send.place.line}"
 
 
@@ -133,7 +133,7 @@ def _where(send: Send) -> str:
 def interval_length(job: Job) -> Iterator[Finding]:
     """A list of intervals that is not as long as max repeats its first value, or never uses it."""
     seen: set[Place] = set()
-    for _, one in _readable(job):
+    for _, one in _list_readable(job):
         count, place = len(one.intervals or ()), one.place
         if not one.retries or place is None or place in seen:
             continue
@@ -221,7 +221,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     ]
     for written in dict.fromkeys(error.type for error in failures.permanent):
         bases = ancestors(job.project, short(spec_name(job, written)))
-        if not any(_takes(clause, bases) and ends_job(clause) for clause in clauses):
+        if not any(_takes_kind(clause, bases) and ends_job(clause) for clause in clauses):
             message = (
                 f"{written} is permanent in the spec, and RQ retries every exception that the"
                 " function lets out"
@@ -233,7 +233,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
             yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
 
 
-def _takes(clause: Handler, bases: frozenset[str]) -> bool:
+def _takes_kind(clause: Handler, bases: frozenset[str]) -> bool:
     return clause.bare or bool(bases & {short(name) for name in clause.exceptions})
 
 
@@ -272,7 +272,7 @@ def swallowed_exception(job: Job) -> Iterator[Finding]:
     ):
         bases = ancestors(job.project, short(spec_name(job, error.type)))
         for call in effect_calls(job):
-            clause = next((one for one in call.in_try if _takes(one, bases)), None)
+            clause = next((one for one in call.in_try if _takes_kind(one, bases)), None)
             if clause is None or (clause.path, clause.line) in lines or not ends_job(clause):
                 continue
             lines.add((clause.path, clause.line))

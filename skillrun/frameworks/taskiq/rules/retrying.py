@@ -23,19 +23,19 @@ _WANTED = ("retry_on_error", "max_retries", "types_of_exceptions")
 _CONTEXT = ("taskiq.Context", "taskiq.context.Context")
 
 
-def _task(job: Job) -> Task:
+def _task_of(job: Job) -> Task:
     return read_task(job.project, job.handler)
 
 
-def _retrying(job: Job) -> tuple[Broker, Part] | None:
+def _find_retrying(job: Job) -> tuple[Broker, Part] | None:
     """The middleware that counts: the last of the list is asked first."""
-    broker = _task(job).broker
+    broker = _task_of(job).broker
     if broker is not None and broker.retrying:
         return (broker, broker.retrying[-1])
     return None
 
 
-def _wanted(job: Job) -> int:
+def _count_wanted(job: Job) -> int:
     retry = job.spec.retry
     if retry is not None and retry.kind is None:
         return retry.max_attempts or 1
@@ -54,7 +54,7 @@ def no_retry_middleware(job: Job) -> Iterator[Finding]:
 
     The task is to be retried, and no middleware of its broker does that.
     """
-    task = _task(job)
+    task = _task_of(job)
     broker = task.broker
     if broker is None or broker.unread:
         return
@@ -66,13 +66,13 @@ def no_retry_middleware(job: Job) -> Iterator[Finding]:
         if name in task.labels:
             asked.append(name)
     named = task.labels[asked[0]] if asked else None
-    is_wanted = named is not None or _wanted(job) > 1
+    is_wanted = named is not None or _count_wanted(job) > 1
     if is_wanted and not broker.retrying:
         place = place_of(named[1], named[0]) if named is not None else broker.place
         if named is not None:
             said = "this label is read by nobody"
         else:
-            said = f"the spec asks for {_wanted(job)} attempts"
+            said = f"the spec asks for {_count_wanted(job)} attempts"
         message = (
             f"no middleware of the broker retries, and {said}: a task that fails is acknowledged"
             " and done with"
@@ -97,11 +97,11 @@ def retry_not_asked(job: Job) -> Iterator[Finding]:
 
     `max_retries` alone asks for nothing.
     """
-    task, found = _task(job), _retrying(job)
+    task, found = _task_of(job), _find_retrying(job)
     if found is None or asks(job.project, task, found[1]) is not False:
         return
     count = task.labels.get("max_retries")
-    if count is not None or (_wanted(job) > 1 and "retry_on_error" not in task.labels):
+    if count is not None or (_count_wanted(job) > 1 and "retry_on_error" not in task.labels):
         if count is not None:
             place = place_of(count[1], count[0])
         else:
@@ -125,10 +125,10 @@ def retry_not_asked(job: Job) -> Iterator[Finding]:
 )
 def runs_not_retries(job: Job) -> Iterator[Finding]:
     """max_retries and default_retry_count count runs: 3 is the first run and two retries."""
-    if _retrying(job) is None or "max_attempts" in job.policy.unknown:
+    if _find_retrying(job) is None or "max_attempts" in job.policy.unknown:
         return
     most = job.policy.max_attempts
-    if most is not None and most > 1 and most == _wanted(job) - 1:
+    if most is not None and most > 1 and most == _count_wanted(job) - 1:
         message = (
             f"max_retries is {most}, and taskiq counts runs: {most} attempts, where the spec asks"
             f" for {most + 1}"
@@ -149,7 +149,7 @@ def delay_unread(job: Job) -> Iterator[Finding]:
     """SmartRetryMiddleware without a schedule source waits by a label, which no broker of
     taskiq-redis reads.
     """
-    found = _retrying(job)
+    found = _find_retrying(job)
     if (
         found is None
         or found[1].kind != "SmartRetryMiddleware"
@@ -178,7 +178,7 @@ def no_wait(job: Job) -> Iterator[Finding]:
 
     All runs are over before an outage can pass.
     """
-    found = _retrying(job)
+    found = _find_retrying(job)
     if (
         found is not None
         and found[1].kind == "SimpleRetryMiddleware"
@@ -203,7 +203,7 @@ def source_takes_none(job: Job) -> Iterator[Finding]:
 
     A source that knows the tasks' labels alone.
     """
-    found = _retrying(job)
+    found = _find_retrying(job)
     node = found[1].options.get("schedule_source") if found is not None else None
     if (
         found is None
@@ -231,7 +231,7 @@ def source_unread(job: Job) -> Iterator[Finding]:
     """A retry in a schedule source is sent by a scheduler that has this source, and by nothing
     else.
     """
-    found = _retrying(job)
+    found = _find_retrying(job)
     if found is None or not has_source(found[1]):
         return
     part, lists = found[1], [one.sources for one in find_schedulers(job.project)]
@@ -262,7 +262,7 @@ def product_of_delays(job: Job) -> Iterator[Finding]:
     """use_delay_exponent multiplies the delay by the number of the retry; in a label, it multiplies
     the product.
     """
-    found = _retrying(job)
+    found = _find_retrying(job)
     if (
         found is None
         or job.project.literal(found[1].options.get("use_delay_exponent"), found[1].module)
@@ -288,11 +288,11 @@ def product_of_delays(job: Job) -> Iterator[Finding]:
 )
 def retries_twice(job: Job) -> Iterator[Finding]:
     """Two retrying middlewares both send a retry of each failure."""
-    broker = _task(job).broker
+    broker = _task_of(job).broker
     if broker is not None and len(broker.retrying) > 1:
         asking = []
         for part in broker.retrying:
-            if asks(job.project, _task(job), part) is not False:
+            if asks(job.project, _task_of(job), part) is not False:
                 asking.append(part)
         if len(asking) > 1:
             message = "two middlewares retry this task: each failure is sent again twice"
@@ -311,7 +311,7 @@ def retries_twice(job: Job) -> Iterator[Finding]:
 )
 def permanent_retried(job: Job) -> Iterator[Finding]:
     """Without types_of_exceptions a middleware retries whatever leaves the task."""
-    found, failures = _retrying(job), job.spec.failures
+    found, failures = _find_retrying(job), job.spec.failures
     if (
         found is None
         or failures is None
@@ -319,12 +319,12 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
         or "retried" in job.policy.unknown
     ):
         return
-    named = types(job.project, _task(job), found[1])
+    named = types(job.project, _task_of(job), found[1])
     for written in dict.fromkeys(error.type for error in failures.permanent):
         bases = ancestors(job.project, short(spec_name(job, written)))
         if named is not None and not bases & {short(name) for name in named}:
             continue
-        call = next((call for call in effect_calls(job) if not _taken(call, bases)), None)
+        call = next((call for call in effect_calls(job) if not _is_taken(call, bases)), None)
         if call is not None:
             message = (
                 f"{written} is permanent in the spec, and leaves the task: the middleware retries"
@@ -338,7 +338,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
             return
 
 
-def _taken(call: Call, bases: frozenset[str]) -> bool:
+def _is_taken(call: Call, bases: frozenset[str]) -> bool:
     """A clause around the call lets it end there, as far as can be told."""
     for clause in call.in_try:
         names = {short(name) for name in clause.exceptions}
@@ -405,7 +405,7 @@ def _of_context(job: Job, call: Call, word: str) -> bool:
 )
 def thread_timeout(job: Job) -> Iterator[Finding]:
     """A plain function runs in a thread, which no timeout ends."""
-    found = _task(job).labels.get("timeout")
+    found = _task_of(job).labels.get("timeout")
     if found is not None and isinstance(job.handler.node, ast.FunctionDef):
         message = (
             "timeout cancels nothing in a plain function: it goes on in its thread, while the task"

@@ -27,10 +27,10 @@ def adapters(facts: Facts, render: Renderer) -> Iterator[Piece]:
         symbol.module for symbol in (*missing, *(effect.call for effect in effects))
     )
     for module in modules:
-        yield _adapter(facts, render, module, effects, missing)
+        yield _write_adapter(facts, render, module, effects, missing)
 
 
-def _adapter(
+def _write_adapter(
     facts: Facts, render: Renderer, module: str, effects: list[EffectCall], missing: list[Symbol]
 ) -> Piece:
     own = []

@@ -34,7 +34,7 @@ def missing_parts(case: JobCase, spec: JobSpec, facts: Facts) -> dict[str, Any]:
             "call": f"{facts.enqueue.module}:{facts.enqueue.name}",
             "args": {"payload": example(facts)} if facts.message == "payload" else example(facts),
         }
-    proof = {**proof_part(facts.store, case), **_poison(facts)}
+    proof = {**proof_part(facts.store, case), **_list_poison(facts)}
     secrets = dict.fromkeys(find_secrets(case.project), VALUE)
     proof["env"] = {**secrets, **proof.get("env", {})}
     made["proof"] = lacking(spec.proof, {name: value for name, value in proof.items() if value})
@@ -70,7 +70,7 @@ def example(facts: Facts) -> dict[str, Any]:
     return found
 
 
-def _poison(facts: Facts) -> dict[str, Any]:
+def _list_poison(facts: Facts) -> dict[str, Any]:
     """Messages that break the payload's schema: an empty one, and one with a wrong value for each
     checked field.
     """
@@ -78,13 +78,13 @@ def _poison(facts: Facts) -> dict[str, Any]:
     wrong = []
     for field in required:
         if field.valid:
-            wrong.append({**example(facts), field.name: _wrong(field.annotation)})
+            wrong.append({**example(facts), field.name: _choose_wrong(field.annotation)})
     if not required:
         return {}
     return {"poison": [*([{}] if required else []), *wrong]}
 
 
-def _wrong(annotation: str) -> Any:
+def _choose_wrong(annotation: str) -> Any:
     """A JSON value that no field of this type can have."""
     if annotation != "float" and annotation != "Any":
         return 0.5

@@ -52,8 +52,8 @@ def read_facts(
     handler = _import_path(spec.handler or "", spec, "handler")
     module, name = handler
     names = Names(case.project, conventions.source_root, flat="." not in module)
-    fields = tuple(_fields(spec))
-    invalid = _invalid(spec, module)
+    fields = tuple(_list_fields(spec))
+    invalid = _choose_invalid_error(spec, module)
     enqueue = spec.enqueue.call if spec.enqueue else f"{module}:enqueue_{name}"
     _import_path(enqueue, spec, "enqueue", "call")
     trigger = spec.trigger
@@ -62,8 +62,8 @@ def read_facts(
         job=spec.job,
         name=name,
         title="".join(part.title() for part in name.split("_")),
-        what=_sentence(spec.intent.what if spec.intent else None, spec.job),
-        why=_sentence(spec.intent.why_async if spec.intent else None, ""),
+        what=_write_sentence(spec.intent.what if spec.intent else None, spec.job),
+        why=_write_sentence(spec.intent.why_async if spec.intent else None, ""),
         module=module,
         path=names.path(module),
         package=module.rpartition(".")[0],
@@ -74,7 +74,7 @@ def read_facts(
         transient=_declared_errors(spec, names, "transient"),
         permanent=_declared_errors(spec, names, "permanent"),
         invalid=names.symbol(invalid),
-        retries=_retries(spec),
+        retries=_read_retries(spec),
         dead_letter=dead.kind if dead else "none",
         dead_letter_where=(dead.where if dead else None) or "",
         dead_letter_reason=dead.reason if dead else None,
@@ -92,7 +92,7 @@ def read_facts(
 
 def _effect_calls(case: JobCase, spec: JobSpec, names: Names) -> tuple[EffectCall, ...]:
     count = len(spec.effects or ())
-    return tuple(_effect(case, spec, names, number) for number in range(count))
+    return tuple(_read_effect(case, spec, names, number) for number in range(count))
 
 
 def _declared_errors(
@@ -107,7 +107,7 @@ def _declared_errors(
     return tuple(names.error(error) for error in errors)
 
 
-def _sentence(text: str | None, otherwise: str) -> str:
+def _write_sentence(text: str | None, otherwise: str) -> str:
     """One line without a full stop, safe in a docstring."""
     words = " ".join((text or otherwise).split()).rstrip(".")
     return words.replace("\\", "/").replace('"', "'")
@@ -137,7 +137,7 @@ class Names:
         path = self.project.locate(module)
         ours = path is not None or self.is_ours(module)
         first = name.partition(".")[0]
-        found = path is not None and self._has(module, path, first)
+        found = path is not None and self._has_name(module, path, first)
         return Symbol(
             module, name, exists=found or not ours, path=self.path(module) if ours else ""
         )
@@ -146,7 +146,7 @@ class Names:
         """A declared error, with what it is raised with."""
         return replace(self.symbol(error.type), args=error.args)
 
-    def _has(self, module: str, path: str, name: str) -> bool:
+    def _has_name(self, module: str, path: str, name: str) -> bool:
         read = self.project.module(path)
         return self.project.lookup(f"{module}:{name}") is not None or (
             read is not None and bool(read.stars)
@@ -223,7 +223,7 @@ def _imported_apps(project: Project, use: FrameworkUse, path: str) -> Counter[st
     """ "path:object" of the app objects that a module imports."""
     module = project.module(path)
     apps = {}
-    for home, _, name in map(_parted, use.apps):
+    for home, _, name in map(_split_app, use.apps):
         apps[f"{project.import_name(home)}.{name}"] = f"{home}:{name}"
     if module:
         found = []
@@ -240,14 +240,14 @@ def _imported_apps(project: Project, use: FrameworkUse, path: str) -> Counter[st
     return Counter(apps[one] for one in dotted if one in apps)
 
 
-def _parted(app: str) -> tuple[str, str, str]:
+def _split_app(app: str) -> tuple[str, str, str]:
     return app.partition(":")
 
 
 # -- the payload
 
 
-def _fields(spec: JobSpec) -> Iterator[Field]:
+def _list_fields(spec: JobSpec) -> Iterator[Field]:
     payload = spec.payload or {}
     required = payload.get("required", ())
     examples = []
@@ -255,9 +255,9 @@ def _fields(spec: JobSpec) -> Iterator[Field]:
         if isinstance(example, dict):
             examples.append(example)
     first = examples[0] if examples else {}
-    other = next((e for e in examples[1:] if _differs(spec, first, e)), None) or _another(
-        spec, first
-    )
+    other = next(
+        (e for e in examples[1:] if _is_another_job(spec, first, e)), None
+    ) or _make_another(spec, first)
     for name, schema in payload.get("properties", {}).items():
         if not name.isidentifier() or keyword.iskeyword(name):
             where = f"{spec.shown_path}:{spec.line('payload', 'properties', name)}"
@@ -271,19 +271,19 @@ def _fields(spec: JobSpec) -> Iterator[Field]:
             name,
             annotation,
             name in required,
-            _valid(name, annotation, schema, name in required),
+            _write_check(name, annotation, schema, name in required),
             first.get(name),
             _SQL.get(str(kind), "TEXT"),
             other.get(name),
         )
 
 
-def _differs(spec: JobSpec, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _is_another_job(spec: JobSpec, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     keys = spec.idempotency.key if spec.idempotency else ()
     return any(one.get(key) != other.get(key) for key in keys)
 
 
-def _another(spec: JobSpec, example: Mapping[str, Any]) -> dict[str, Any]:
+def _make_another(spec: JobSpec, example: Mapping[str, Any]) -> dict[str, Any]:
     """Another job than the first example's: its first key field is changed."""
     made = dict(example)
     for key in (spec.idempotency.key if spec.idempotency else ())[:1]:
@@ -292,7 +292,7 @@ def _another(spec: JobSpec, example: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _valid(name: str, annotation: str, schema: Any, required: bool) -> str:
+def _write_check(name: str, annotation: str, schema: Any, required: bool) -> str:
     """A Python expression for what the schema says of a field, as far as plain comparisons can say
     it.
     """
@@ -330,7 +330,7 @@ def _valid(name: str, annotation: str, schema: Any, required: bool) -> str:
     return f"{name} is None or {said}"
 
 
-def _invalid(spec: JobSpec, module: str) -> str:
+def _choose_invalid_error(spec: JobSpec, module: str) -> str:
     """The permanent error for a payload outside its schema: one of the handler's own module, else
     ValueError.
     """
@@ -347,7 +347,7 @@ def _invalid(spec: JobSpec, module: str) -> str:
 # -- the effects
 
 
-def _effect(case: JobCase, spec: JobSpec, names: Names, number: int) -> EffectCall:
+def _read_effect(case: JobCase, spec: JobSpec, names: Names, number: int) -> EffectCall:
     effect = (spec.effects or ())[number]
     module, _, attribute = effect.call.partition(":")
     for part in (*module.split("."), *attribute.split(".")):
@@ -359,11 +359,11 @@ def _effect(case: JobCase, spec: JobSpec, names: Names, number: int) -> EffectCa
     symbol = names.symbol(effect.call)
     fields = tuple((spec.payload or {}).get("properties", {}))
     adapter = case.project.find(effect.call) if symbol.exists else None
-    handle = _handle(effect, adapter)
+    handle = _name_handle(effect, adapter)
     return EffectCall(
         name=effect.name,
         call=symbol,
-        arguments=_arguments(fields, adapter),
+        arguments=_list_arguments(fields, adapter),
         key_arg=effect.key_arg if effect.guarantee == "keyed" else None,
         guarantee=effect.guarantee or "at_least_once",
         reason=effect.reason,
@@ -373,11 +373,11 @@ def _effect(case: JobCase, spec: JobSpec, names: Names, number: int) -> EffectCa
     )
 
 
-def _arguments(fields: tuple[str, ...], adapter: Definition | None) -> tuple[str, ...]:
+def _list_arguments(fields: tuple[str, ...], adapter: Definition | None) -> tuple[str, ...]:
     """The payload fields that an adapter takes; all of them where it is still to be written, or
     hides what it takes.
     """
-    if adapter is None or adapter.is_class or _hides(adapter):
+    if adapter is None or adapter.is_class or _hides_parameters(adapter):
         return fields
     arguments = []
     for name in adapter.parameters:
@@ -386,12 +386,12 @@ def _arguments(fields: tuple[str, ...], adapter: Definition | None) -> tuple[str
     return tuple(arguments)
 
 
-def _hides(adapter: Definition) -> bool:
+def _hides_parameters(adapter: Definition) -> bool:
     node = adapter.node
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.args.kwarg is not None
 
 
-def _handle(effect: Effect, adapter: Definition | None) -> str | None:
+def _name_handle(effect: Effect, adapter: Definition | None) -> str | None:
     """The parameter for the open transaction: only a transactional effect has one."""
     if effect.guarantee != "transactional":
         return None
@@ -405,7 +405,7 @@ def _handle(effect: Effect, adapter: Definition | None) -> str | None:
 
 def takes(adapter: Definition, name: str) -> bool:
     """Whether an adapter has a parameter of that name, or hides what it takes."""
-    return adapter.is_class or _hides(adapter) or name in adapter.parameters
+    return adapter.is_class or _hides_parameters(adapter) or name in adapter.parameters
 
 
 def unfilled(adapter: Definition, effect: EffectCall) -> tuple[str, ...]:
@@ -428,10 +428,12 @@ def unfilled(adapter: Definition, effect: EffectCall) -> tuple[str, ...]:
 # -- retries
 
 
-def _retries(spec: JobSpec) -> Retries:
+def _read_retries(spec: JobSpec) -> Retries:
     retry = spec.retry
     if retry is None or retry.kind == "none" or (retry.max_attempts or 1) <= 1:
-        return Retries(reason=_sentence(retry.reason if retry else None, "the spec asks for none"))
+        return Retries(
+            reason=_write_sentence(retry.reason if retry else None, "the spec asks for none")
+        )
     backoff = retry.backoff
     if backoff is None:
         return Retries(max_attempts=retry.max_attempts or 1, delays=retry.delays())

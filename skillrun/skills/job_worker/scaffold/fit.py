@@ -62,7 +62,7 @@ class Fitting:
         """Raises CannotEdit where a file cannot be edited."""
         from skillrun.skills.job_worker.scaffold.editing import literals, merge, sections
 
-        text, given = self._text(piece.path), (self._own, self._line_length, self._follow)
+        text, given = self._text_of(piece.path), (self._own, self._line_length, self._follow)
         if isinstance(piece, Module):
             styled = self._style(piece.path, piece.source)
             merged = merge.merge_module(piece.path, text, styled, *given)
@@ -78,7 +78,7 @@ class Fitting:
         elif isinstance(piece, Line):
             self._after[piece.path] = _with_line(text or "", piece.text)
         elif isinstance(piece, Rewritten):
-            self._after[piece.path] = _rewritten(text, piece)
+            self._after[piece.path] = _rewrite_lines(text, piece)
         elif isinstance(piece, SpecParts):
             self._after[piece.path] = completed(text or "", piece.path, piece.parts)
 
@@ -88,12 +88,14 @@ class Fitting:
             if after is not None and after != self._before[path]:
                 yield Change(path, self._before[path], after)
 
-    def _text(self, path: str) -> str | None:
+    def _text_of(self, path: str) -> str | None:
         if path not in self._before:
             data = self._tree.read(path)
             if data is None:  # a rule such as `*.json` of a .gitignore keeps it out of the tree
                 data = self._ignored.data(path)
-            self._before[path] = self._after[path] = None if data is None else _decoded(data, path)
+            self._before[path] = self._after[path] = (
+                None if data is None else _decode_file(data, path)
+            )
         return self._after[path]
 
     def _add_file(self, piece: NewFile, text: str | None) -> None:
@@ -101,13 +103,13 @@ class Fitting:
         wanted = self._style(piece.path, piece.text) if python else piece.text
         if text is None:
             self._after[piece.path] = wanted
-        elif _unmarked(text, piece) != _unmarked(wanted, piece) and not (
+        elif _drop_marks(text, piece) != _drop_marks(wanted, piece) and not (
             python and _same_code(text, wanted)
         ):
-            self.kept.append(Kept(piece.path, 1, piece.path, _diff(piece.path, text, wanted)))
+            self.kept.append(Kept(piece.path, 1, piece.path, _diff_texts(piece.path, text, wanted)))
 
 
-def _unmarked(text: str, piece: NewFile) -> str:
+def _drop_marks(text: str, piece: NewFile) -> str:
     for mark in piece.marks[1:]:
         text = text.replace(mark, piece.marks[0])
     return text
@@ -134,19 +136,19 @@ def _imports_first(text: str) -> list[ast.stmt]:
     single = []
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            for one in _single(node):
+            for one in _split_imports(node):
                 single.append(one)
     others = [node for node in body if not isinstance(node, ast.Import | ast.ImportFrom)]
     return [*sorted(single, key=ast.unparse), *others]
 
 
-def _single(node: ast.Import | ast.ImportFrom) -> list[ast.stmt]:
+def _split_imports(node: ast.Import | ast.ImportFrom) -> list[ast.stmt]:
     if isinstance(node, ast.Import):
         return [ast.Import([name]) for name in node.names]
     return [ast.ImportFrom(node.module, [name], node.level) for name in node.names]
 
 
-def _decoded(data: bytes, path: str) -> str:
+def _decode_file(data: bytes, path: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -164,7 +166,7 @@ def _with_line(text: str, line: str) -> str:
     return f"{text}{end}{line}\n"
 
 
-def _rewritten(text: str | None, piece: Rewritten) -> str | None:
+def _rewrite_lines(text: str | None, piece: Rewritten) -> str | None:
     lines = (text or "").splitlines(keepends=True)
     made = []
     for line in lines:
@@ -174,7 +176,7 @@ def _rewritten(text: str | None, piece: Rewritten) -> str | None:
     return "".join(made)
 
 
-def _diff(path: str, before: str, after: str) -> str:
+def _diff_texts(path: str, before: str, after: str) -> str:
     lines = difflib.unified_diff(
         before.splitlines(), after.splitlines(), path, f"{path} (scaffold)", lineterm=""
     )

@@ -82,15 +82,17 @@ class Gathered:
 
 def gather(case: JobCase) -> Gathered:
     """Reads the spec and the repository. Raises Refused for what can never be written."""
-    missing = tuple(_undecided(case))
+    missing = tuple(_find_undecided(case))
     spec, use = case.spec, case.use
     if missing or spec is None or use is None:
         return Gathered(None, missing)
-    facts = _facts(case, spec, use)
-    return Gathered(facts, (*_impossible(spec, facts), *_adapters(case, spec, facts)))
+    facts = _gather_facts(case, spec, use)
+    return Gathered(
+        facts, (*_find_impossible(spec, facts), *_find_unfit_adapters(case, spec, facts))
+    )
 
 
-def _facts(case: JobCase, spec: JobSpec, use: FrameworkUse) -> Facts:
+def _gather_facts(case: JobCase, spec: JobSpec, use: FrameworkUse) -> Facts:
     from skillrun.skills.job_worker.scaffold.app_context import find_context
     from skillrun.skills.job_worker.scaffold.manner.conventions import read_conventions
     from skillrun.skills.job_worker.scaffold.stores.django_use import is_django
@@ -104,12 +106,12 @@ def _facts(case: JobCase, spec: JobSpec, use: FrameworkUse) -> Facts:
     facts = replace(
         facts, django=is_django(case.project), awaits=awaits(case.project, use, spec.handler or "")
     )
-    facts = replace(facts, effects=tuple(_awaited(case, facts)))
+    facts = replace(facts, effects=tuple(_list_awaited(case, facts)))
     facts = replace(facts, facts=writer.read(case.project, facts))
     return replace(facts, facts={**facts.facts, "context": find_context(case, facts)})
 
 
-def _awaited(case: JobCase, facts: Facts) -> Iterator[EffectCall]:
+def _list_awaited(case: JobCase, facts: Facts) -> Iterator[EffectCall]:
     """The effects, with what their adapters are; one that is to be written is what the handler
     is.
     """
@@ -123,7 +125,7 @@ def _awaited(case: JobCase, facts: Facts) -> Iterator[EffectCall]:
         yield replace(effect, awaited=found if effect.call.exists else facts.awaits)
 
 
-def _undecided(case: JobCase) -> Iterator[Finding]:
+def _find_undecided(case: JobCase) -> Iterator[Finding]:
     spec, use = case.spec, case.use
     if spec is None:
         hint = "write one with skillrun spec init"
@@ -157,17 +159,22 @@ def _undecided(case: JobCase) -> Iterator[Finding]:
         )
 
 
-def _impossible(spec: JobSpec, facts: Facts) -> Iterator[Finding]:
+def _find_impossible(spec: JobSpec, facts: Facts) -> Iterator[Finding]:
     """What this library cannot do, and promises of the spec that contradict each other."""
     said = [*writer_of(facts.use.id).problems(facts), *redis.problems(facts)]
-    said += [*_contradictions(facts), *_forgotten(facts), *_taken_names(facts), *_no_errors(facts)]
-    said += [*_homes(facts), *_table_names(spec), *_publishers(facts)]
+    said += [
+        *_find_contradictions(facts),
+        *_find_forgotten(facts),
+        *_taken_names(facts),
+        *_no_errors(facts),
+    ]
+    said += [*_find_unfit_homes(facts), *_table_names(spec), *_find_unfit_publishers(facts)]
     for sentence in said:
         hint = "change the spec, or write the handler by hand"
         yield blocker("scaffold.impossible", sentence, hint=hint, path=spec.shown_path, line=1)
 
 
-def _contradictions(facts: Facts) -> Iterator[str]:
+def _find_contradictions(facts: Facts) -> Iterator[str]:
     for effect in facts.effects:
         if effect.guarantee == "at_most_once" and facts.retries.bounded:
             yield (
@@ -201,7 +208,7 @@ def _contradictions(facts: Facts) -> Iterator[str]:
             )
 
 
-def _forgotten(facts: Facts) -> Iterator[str]:
+def _find_forgotten(facts: Facts) -> Iterator[str]:
     """Where the receiver alone remembers, no longer window can be promised than its own."""
     promised = facts.store.window_s
     for effect in facts.effects:
@@ -261,7 +268,7 @@ def _no_errors(facts: Facts) -> Iterator[str]:
             yield f"there is no builtin error {error.name}: write module:{error.name}"
 
 
-def _homes(facts: Facts) -> Iterator[str]:
+def _find_unfit_homes(facts: Facts) -> Iterator[str]:
     """A module of a library cannot be added to, and one of its name would stand before it."""
     top = facts.module.partition(".")[0]
     if top in sys.stdlib_module_names or top == facts.use.id:
@@ -275,7 +282,7 @@ def _homes(facts: Facts) -> Iterator[str]:
             )
 
 
-def _publishers(facts: Facts) -> Iterator[str]:
+def _find_unfit_publishers(facts: Facts) -> Iterator[str]:
     """What an application does around a publication is its own to say: only a plain publisher is
     written.
     """
@@ -305,7 +312,7 @@ def _table_names(spec: JobSpec) -> Iterator[str]:
             yield f"{at}: {name!r} is no name of a table that can be written without quotes"
 
 
-def _adapters(case: JobCase, spec: JobSpec, facts: Facts) -> Iterator[Finding]:
+def _find_unfit_adapters(case: JobCase, spec: JobSpec, facts: Facts) -> Iterator[Finding]:
     """An adapter that wants what nobody has cannot be called."""
     for number, effect in enumerate(facts.effects):
         adapter = None

@@ -54,7 +54,7 @@ def integration_test(
     )
     if home is None or path is None or broker is None:
         return
-    case = _committing(facts, case_of(facts, testing))
+    case = _choose_case(facts, case_of(facts, testing))
     marker = home.marker if facts.conventions.test_runner == "pytest" else None
     wanted: list[Symbol | str] = ["from typing import Any", *testing.needed, *broker]
     wanted += (
@@ -81,7 +81,7 @@ def integration_test(
     yield NewFile(path, text)
 
 
-def _committing(facts: Facts, case: Symbol | None) -> Symbol | None:
+def _choose_case(facts: Facts, case: Symbol | None) -> Symbol | None:
     """In a Django project a publication waits for a commit, which a TestCase never makes."""
     if facts.django:
         return Symbol("django.test", "TransactionTestCase")

@@ -24,13 +24,13 @@ def find(case: JobCase) -> str | None:
     spec, handler = case.spec, case.handler
     path = None
     if spec is not None and handler is not None:
-        path = _path(handler.path, spec.job)
+        path = _path_of(handler.path, spec.job)
     if path is not None and case.tree.read(path) is not None:
         return path
     return None
 
 
-def _path(handler: str, job: str) -> str:
+def _path_of(handler: str, job: str) -> str:
     folder = handler.rpartition("/")[0]
     if folder:
         return f"{folder}/{job}.state-machine.md"
@@ -43,11 +43,11 @@ def state_machine(facts: Facts, render: Renderer) -> NewFile:
         "state-machine.md.jinja",
         facts,
         rows=_rows(facts),
-        assumptions=_assumptions(facts),
+        assumptions=_list_assumptions(facts),
         skill=SKILL,
-        lost=_dies(facts)[0] == "lost",
+        lost=_describe_death(facts)[0] == "lost",
     )
-    return NewFile(_path(facts.path, facts.job), text, marks=(UNSEEN, SEEN))
+    return NewFile(_path_of(facts.path, facts.job), text, marks=(UNSEEN, SEEN))
 
 
 def mark_proof(case: JobCase) -> tuple[Change, str] | None:
@@ -82,7 +82,7 @@ def marked(text: str, seen: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
-def _assumptions(facts: Facts) -> list[str]:
+def _list_assumptions(facts: Facts) -> list[str]:
     said = []
     for effect in facts.effects:
         if effect.key_arg:
@@ -98,14 +98,14 @@ def _assumptions(facts: Facts) -> list[str]:
     return said
 
 
-def _dies(facts: Facts) -> tuple[str, str]:
+def _describe_death(facts: Facts) -> tuple[str, str]:
     """(state, what is done) of a job whose process dies, by its framework's facts."""
     state, done = facts.facts.get("dies", ("queued", "the library delivers the message again"))
     return state, done
 
 
-def _deaths(facts: Facts) -> list[tuple[str, str, str, str, str]]:
-    state, done = _dies(facts)
+def _list_deaths(facts: Facts) -> list[tuple[str, str, str, str, str]]:
+    state, done = _describe_death(facts)
     rows = [("die", "running", state, "the process dies", done)]
     if state == "queued":
         rows.append(
@@ -138,7 +138,7 @@ def _rows(facts: Facts) -> list[dict[str, Any]]:
         ("start", "queued", "running", "a worker takes the message", "the payload is checked"),
         ("finish", "running", "done", "the effects have taken place", done),
         ("skip", "running", "done", f"the work of this {keys} was done before", "nothing"),
-        *_deaths(facts),
+        *_list_deaths(facts),
         ("refuse", "running", "dead", "the payload breaks its schema", kept),
     ]
     failing = ", ".join(error.name for error in facts.permanent) or "any error"

@@ -84,10 +84,10 @@ def grown(node: Container, key: str | None, value: str, unit: str, base: str) ->
     """
     inner = bracketed(node)
     new = element(key, shifted(value, inner_indent(inner, unit, base)))
-    return rebuilt(node, inserted(inner, new, _place(inner, new), unit))
+    return rebuilt(node, inserted(inner, new, _choose_index(inner, new), unit))
 
 
-def _place(inner: Bracketed, new: cst.Element | cst.DictElement) -> int:
+def _choose_index(inner: Bracketed, new: cst.Element | cst.DictElement) -> int:
     """The index at which the new element goes."""
     names = []
     for one in inner.elements:

@@ -31,7 +31,11 @@ def relaid(source: str, width: int, unit: str = "    ", kept: Collection[str] = 
     """
     if all(len(line.rstrip("\r\n")) <= width for line in lines_of(source)):
         return source
-    docs, fixed, depths = _docstrings(source), _within_strings(source), _depths(source)
+    docs, fixed, depths = (
+        _lines_of_docstrings(source),
+        _within_strings(source),
+        _count_depths(source),
+    )
     out: list[str] = []
     for number, line in enumerate(lines_of(source), 1):
         text = line.rstrip("\r\n")
@@ -39,7 +43,7 @@ def relaid(source: str, width: int, unit: str = "    ", kept: Collection[str] = 
             out.append(line)
             continue
         if number in docs or text.lstrip().startswith("# "):
-            made = _prose(text, width)
+            made = _wrap_prose(text, width)
         else:
             made = wrapped(text, width, unit, inside=depths.get(number, 0) > 0)
         out += [one + line[len(text) :] for one in made]
@@ -54,12 +58,12 @@ def wrapped(line: str, width: int, unit: str = "    ", *, inside: bool = False) 
     indent = line[: len(line) - len(text)]
     if len(line) > width and (found := _IMPORT.fullmatch(text)):
         text = f"{found[1]}({found[2]})"
-    tokens = _tokens(text)
+    tokens = _tokens_of(text)
     if len(line) <= width or not tokens or any(token.type == tokenize.COMMENT for token in tokens):
         return [line]
-    elements = _elements(text, tokens) if inside else []
+    elements = _split_elements(text, tokens) if inside else []
     if inside and len(elements) < 2:
-        clauses = _clauses(text, tokens)
+        clauses = _split_clauses(text, tokens)
     else:
         clauses = []
     if len(clauses) > 1:
@@ -72,15 +76,15 @@ def wrapped(line: str, width: int, unit: str = "    ", *, inside: bool = False) 
             for one in elements
             for made in wrapped(f"{indent}{one},", width, unit, inside=True)
         ]
-    if inside and (halves := _halves(text, tokens, width - len(indent))):
+    if inside and (halves := _halve_text(text, tokens, width - len(indent))):
         return [made for one in halves for made in wrapped(indent + one, width, unit, inside=True)]
-    pair = _pair(text, tokens)
+    pair = _choose_brackets(text, tokens)
     if pair is None:
         return [line]
-    return _opened(text, pair, indent, width, unit)
+    return _open_brackets(text, pair, indent, width, unit)
 
 
-def _prose(line: str, width: int) -> list[str]:
+def _wrap_prose(line: str, width: int) -> list[str]:
     """A line of a docstring or a comment as several; a docstring that was one line ends on a line
     of its own.
     """
@@ -101,7 +105,7 @@ def _prose(line: str, width: int) -> list[str]:
     return [*filled, *([f'{indent}"""'] if whole else [])]
 
 
-def _halves(text: str, tokens: list[TokenInfo], room: int) -> list[str]:
+def _halve_text(text: str, tokens: list[TokenInfo], room: int) -> list[str]:
     """A text with a comma, alone on its line, as two side by side; none where it cannot be divided
     at a space.
     """
@@ -124,14 +128,14 @@ class _Pair:
     end: int
 
 
-def _opened(text: str, pair: _Pair, indent: str, width: int, unit: str) -> list[str]:
+def _open_brackets(text: str, pair: _Pair, indent: str, width: int, unit: str) -> list[str]:
     """The head up to the bracket, what is within it, and the tail."""
     head, body, tail = (
         text[: pair.start + 1],
         text[pair.start + 1 : pair.end].strip(),
         text[pair.end :],
     )
-    elements = _elements(body, _tokens(body))
+    elements = _split_elements(body, _tokens_of(body))
     each = len(elements) > 1 and (not _is_called(head) or body.endswith(","))
     alone = head.startswith(("def ", "async def ")) and len(elements) == 1
     within = f"{indent}{unit}{body}"
@@ -153,12 +157,12 @@ def _is_called(head: str) -> bool:
     return _CALLED.search(before) is not None and re.split(r"\W", before)[-1] not in _WORDS
 
 
-def _pair(text: str, tokens: list[TokenInfo]) -> _Pair | None:
+def _choose_brackets(text: str, tokens: list[TokenInfo]) -> _Pair | None:
     """Black's right hand split: the last brackets that hold something; of a function those of its
     parameters.
     """
     pairs = []
-    for pair in _pairs(tokens):
+    for pair in _find_brackets(tokens):
         if text[pair.start + 1 : pair.end].strip():
             pairs.append(pair)
     if text.startswith(("def ", "async def ")):
@@ -170,7 +174,7 @@ def _pair(text: str, tokens: list[TokenInfo]) -> _Pair | None:
     return pairs[-1]
 
 
-def _pairs(tokens: list[TokenInfo]) -> Iterator[_Pair]:
+def _find_brackets(tokens: list[TokenInfo]) -> Iterator[_Pair]:
     """The outermost brackets, from left to right."""
     opened: list[int] = []
     for token in tokens:
@@ -182,11 +186,11 @@ def _pairs(tokens: list[TokenInfo]) -> Iterator[_Pair]:
                 yield _Pair(start, token.start[1])
 
 
-def _elements(text: str, tokens: list[TokenInfo]) -> list[str]:
+def _split_elements(text: str, tokens: list[TokenInfo]) -> list[str]:
     """What commas divide outside of brackets; a comprehension is one whole."""
     cuts: list[int] = []
     in_lambda = False
-    for token in _outside(tokens):
+    for token in _tokens_outside(tokens):
         if token.string == "for":
             return [text.strip()]
         in_lambda = token.string == "lambda" or (in_lambda and token.string != ":")
@@ -196,16 +200,16 @@ def _elements(text: str, tokens: list[TokenInfo]) -> list[str]:
     return [one for one in found if one]
 
 
-def _clauses(text: str, tokens: list[TokenInfo]) -> list[str]:
+def _split_clauses(text: str, tokens: list[TokenInfo]) -> list[str]:
     """The parts of a comprehension: what it makes, each `for`, each `if` behind one."""
     cuts = [0]
-    for token in _outside(tokens):
+    for token in _tokens_outside(tokens):
         if token.string == "for" or (token.string == "if" and len(cuts) > 1):
             cuts.append(token.start[1])
     return [text[start:end].strip() for start, end in pairwise([*cuts, len(text)])]
 
 
-def _outside(tokens: list[TokenInfo]) -> Iterator[TokenInfo]:
+def _tokens_outside(tokens: list[TokenInfo]) -> Iterator[TokenInfo]:
     """The names and operators outside of all brackets."""
     depth = 0
     for token in tokens:
@@ -216,7 +220,7 @@ def _outside(tokens: list[TokenInfo]) -> Iterator[TokenInfo]:
                 yield token
 
 
-def _tokens(text: str) -> list[TokenInfo]:
+def _tokens_of(text: str) -> list[TokenInfo]:
     """The tokens of one line; none where it is only a part of something, or several lines."""
     try:
         found = list(tokenize.generate_tokens(io.StringIO(text).readline))
@@ -234,7 +238,7 @@ def _tokens(text: str) -> list[TokenInfo]:
     return found
 
 
-def _docstrings(source: str) -> set[int]:
+def _lines_of_docstrings(source: str) -> set[int]:
     """The lines that docstrings lie on."""
     owners = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     nodes = (
@@ -261,7 +265,7 @@ def _within_strings(source: str) -> set[int]:
     return {line for start, end in ends if end > start for line in range(start, end + 1)}
 
 
-def _depths(source: str) -> dict[int, int]:
+def _count_depths(source: str) -> dict[int, int]:
     """In how many brackets a line begins; lines outside of all are left out."""
     found: dict[int, int] = {}
     depth = row = 0
