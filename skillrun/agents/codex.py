@@ -23,7 +23,8 @@ CHECKED = "codex-cli 0.169.0 run against a stand-in model; documentation of 2026
 SOURCE = "https://developers.openai.com/codex/hooks; openai/codex codex-rs/hooks/schema/generated"
 UNVERIFIED = "the form of its trust records is not documented, it was seen with codex-cli 0.169.0"
 EVENTS = {"stop": "Stop", "pre-tool": "PreToolUse"}
-ALLOW: dict[str, Any] = {}  # a Stop hook that ends with 0 must print JSON
+# A Stop hook that ends with 0 must print JSON.
+ALLOW: dict[str, Any] = {}
 SKILLS = (".agents/skills",)
 HOOKS_FILE = ".codex/hooks.json"
 PROJECT = (

@@ -4,7 +4,8 @@ anything.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # typing's own would cost its import
+# The one of typing would cost its import.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Literal, Protocol

@@ -89,4 +89,5 @@ def tool_deny(reason: str) -> dict[str, Any]:
     return {"deny": reason}
 
 
-stop_block = tool_deny  # no event asks for it
+# No event asks for it.
+stop_block = tool_deny

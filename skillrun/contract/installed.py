@@ -26,7 +26,8 @@ GROUP = "skillrun.skills"
 DISTRIBUTION = "skillrun-cli"
 FILE_NAME = "SKILL.md"
 _FILE = "entry_points.txt"
-_OWN = "skillrun_cli-"  # how the folder of its metadata begins
+# How the folder of its metadata begins.
+_OWN = "skillrun_cli-"
 _ENTRY = re.compile(r'^([\w-]+) *= *"?([\w.]+:\w+)"?$', re.MULTILINE)
 
 

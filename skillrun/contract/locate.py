@@ -111,7 +111,8 @@ def list_skills(repo: Path | None = None) -> list[FoundSkill]:
     for root in skill_roots(repo):
         for file in _skill_files_in(root):
             real = file.resolve()
-            if real in seen:  # .claude/skills is often a link to .agents/skills
+            # .claude/skills is often a link to .agents/skills.
+            if real in seen:
                 continue
             seen.add(real)
             one = _describe(root, file, taken)
@@ -189,7 +190,8 @@ def _named(file: Path, name: str) -> Path:
 
     if _is_path(name) or _answers_to(file, name):
         return file
-    _names(file, read_skill_bytes(file))  # a file that cannot be read says so itself
+    # A file that cannot be read says so itself.
+    _names(file, read_skill_bytes(file))
     raise SkillInvalid(
         f"{file}: this is not the skill {name}",
         hint="give the name that stands in its front-matter",

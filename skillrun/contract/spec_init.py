@@ -325,7 +325,8 @@ def write_spec(repo: Path, text: str, values: Mapping[str, Any]) -> Path:
     files = Files(repo)
     files.put(path.relative_to(repo).as_posix(), text.encode())
     schema = SPEC_FOLDER / SCHEMA_NAME
-    if not (repo / schema).is_symlink():  # a link is never written through
+    # A link is never written through.
+    if not (repo / schema).is_symlink():
         # Beside the spec, so that an editor completes it without the network.
         files.put(schema.as_posix(), resource("schemas", SCHEMA_NAME).read_bytes())
     write(repo, files.changes())

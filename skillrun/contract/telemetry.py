@@ -15,7 +15,8 @@ _FIELD = re.compile(
     r"[`*_]{0,3}(?P<key>[A-Za-z][A-Za-z0-9_.-]*?)[`*_]{0,3}\s*(?::\s*(?P<form>.*))?", re.DOTALL
 )
 _CODE = re.compile(r"`([^`]+)`")
-_SURE = {"skill", "outcome"}  # known from the beginning, so never null
+# Known from the beginning, so never null.
+_SURE = {"skill", "outcome"}
 
 
 def read_field(item: Bullet) -> TelemetryField | None:

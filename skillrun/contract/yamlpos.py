@@ -125,7 +125,8 @@ class _BoundedLoader(yaml.SafeLoader):
         super().__init__(text)
         self._depth = 0
         self._expanded = 0
-        self._sizes: dict[int, int] = {}  # id of a node -> how many nodes it stands for
+        # Id of a node -> how many nodes it stands for.
+        self._sizes: dict[int, int] = {}
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]

@@ -32,9 +32,11 @@ FOLDER = ".skillrun"
 LEFTOVER = f"{FOLDER}/writing.json"
 """Where earlier versions kept the journal. It is never read."""
 
-_JOURNALS = "writing"  # in the state folder
+# The folder of the journals, in the state folder.
+_JOURNALS = "writing"
 _DRAFT = re.compile(r"\.(?P<name>.+)\.skillrun-[0-9]+\Z")
-_PATIENCE_S = 10.0  # a write takes milliseconds
+# A write takes milliseconds.
+_PATIENCE_S = 10.0
 _NAMES = 5  # of files in a line
 
 
@@ -109,7 +111,8 @@ class Journal:
             sync_folder(self._path.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
-                self.close()  # half a text, on a full disk
+                # Half a text, on a full disk.
+                self.close()
             what = (
                 f"{error.filename or self._path.parent}: what is about to be written cannot be"
                 " noted there"

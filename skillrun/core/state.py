@@ -16,8 +16,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_MOST = 16 * 1024 * 1024  # bytes: what is kept there is far smaller
-_PATIENCE_S = 10.0  # a write takes milliseconds
+# Bytes: what is kept there is far smaller.
+_MOST = 16 * 1024 * 1024
+# A write takes milliseconds.
+_PATIENCE_S = 10.0
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -59,7 +61,8 @@ def read_own(path: Path) -> bytes | None:
         return None
     status = os.fstat(opened)
     if not stat.S_ISREG(status.st_mode) or not _belongs_to_user(status):
-        os.close(opened)  # a folder, say, which no file object can be made of
+        # A folder, say, which no file object can be made of.
+        os.close(opened)
         return None
     with os.fdopen(opened, "rb") as file:
         return file.read(_MOST)
@@ -105,7 +108,8 @@ def write_own(path: Path, content: bytes, *, replace: bool = True) -> None:
         if replace:
             draft.replace(path)
         else:
-            os.link(draft, path)  # unlike a rename it never replaces a file
+            # Unlike a rename it never replaces a file.
+            os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 

@@ -31,7 +31,8 @@ _MAY_HOLD_SECRET = re.compile(
     r"(?i)p(?:ass|w|sw)|secret|token|credential|key|auth|cookie|sess|bearer|basic|://|-----|[?&;]sig"
     r"|[ \t]--?(?:user|[aupw])|sql(?:plus|ldr)|(?:exp|imp)dp|rman|identified|:(?:[0-9]{4}|\*):|[a-z0-9+/_.~-]{15}"
 )
-_SOME, _FEW = 2_000, 200  # characters of a line that are looked at, and that are shown
+# Characters of a line that are looked at, and that are shown.
+_SOME, _FEW = 2_000, 200
 
 # Colours, cursor movements and window titles, as programs write them to a terminal.
 _TERMINAL_SEQUENCE = re.compile(
@@ -88,7 +89,8 @@ def masked(text: str) -> str:
     """
     if not _MAY_HOLD_SECRET.search(text):
         return text
-    from skillrun.core.masking import mask_text  # its patterns take a while to compile
+    # Its patterns take a while to compile.
+    from skillrun.core.masking import mask_text
 
     return mask_text(text)
 

@@ -108,7 +108,8 @@ class Evidence:
 
     def __post_init__(self) -> None:
         _mask(self, "detail")
-        if self.role == "command":  # its path is the command line; that of a file is a name
+        # Its path is the command line; that of a file is a name.
+        if self.role == "command":
             _mask(self, "path")
 
 

@@ -235,7 +235,8 @@ class Facts:
             self.store.base,
             *(e.call for e in self.effects),
         ]
-        named.append(self.facts.get("tick"))  # what a clock starts, in a module of its own
+        # What a clock starts, in a module of its own.
+        named.append(self.facts.get("tick"))
         modules = []
         for symbol in named:
             if symbol is not None and symbol.path:

@@ -19,7 +19,8 @@ from urllib.parse import quote, unquote
 from skillrun.ledger.connection import BUSY_MS, explained, open_reader, open_writer
 from skillrun.ledger.rows import STAGE_FINISHED
 
-ARCHIVE, SEALED = "archive", "sealed"  # kinds of rows that no publishing wrote: see archive.py
+# Kinds of rows that no publishing wrote: see archive.py.
+ARCHIVE, SEALED = "archive", "sealed"
 _LINE = re.compile(
     r"skillrun-anchor/1 ([0-9a-f]{16}) (\S{1,200}) ([1-9][0-9]{0,17}) ([0-9a-f]{64})"
 )

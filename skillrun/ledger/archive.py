@@ -21,7 +21,8 @@ from skillrun.ledger.connection import BUSY_MS, explained, open_reader, open_wri
 from skillrun.ledger.loosened import without_triggers
 from skillrun.ledger.verify import run_problems
 
-_BATCH = 100  # runs deleted in one transaction: others wait for it
+# Runs deleted in one transaction: others wait for it.
+_BATCH = 100
 _EVENT = (*chain.EVENT_COLUMNS, "prev", "hash")
 _ANCHOR = ("run_id", "n", "kind", "place", "hash", "ts_us")
 _COPIED = (  # table, its columns, its key

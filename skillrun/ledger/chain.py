@@ -17,9 +17,12 @@ from typing import Any
 from skillrun.core.canonical import object_writer, sha256
 from skillrun.ledger import texts
 
-GENESIS = "0" * 64  # `prev` of the first event of a run
-SEAL = "seal"  # the key in an event's data that holds the digests of other tables' rows
-TEXTS = "texts"  # the key in a seal that says: long texts are covered by their digests
+# `prev` of the first event of a run.
+GENESIS = "0" * 64
+# The key in an event's data that holds the digests of other tables' rows.
+SEAL = "seal"
+# The key in a seal that says: long texts are covered by their digests.
+TEXTS = "texts"
 _SEAL_SAID = f'"{SEAL}":'
 _DECODER = json.JSONDecoder()
 

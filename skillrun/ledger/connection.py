@@ -12,10 +12,14 @@ from pathlib import Path
 
 from skillrun.core.errors import LedgerUnusable
 
-APPLICATION_ID = 0x534B524E  # "SKRN" in the header of the file
-SCHEMA_VERSION = 3  # the highest number in ledger/migrations
-OPENED: dict[Path, None] = {}  # the files that this process has opened, in order: see tampered.py
-BUSY_MS = 30_000  # eight writers on a rollback journal were seen to wait 16 s
+# "SKRN" in the header of the file.
+APPLICATION_ID = 0x534B524E
+# The highest number in ledger/migrations.
+SCHEMA_VERSION = 3
+# The files that this process has opened, in order: see tampered.py.
+OPENED: dict[Path, None] = {}
+# Eight writers on a rollback journal were seen to wait 16 s.
+BUSY_MS = 30_000
 
 _STRICT_TABLES = (3, 37, 0)
 
@@ -76,7 +80,8 @@ def open_reader(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
         connection = _connect_readonly(path, busy_ms)
         OPENED[path] = None
         with _closed_on_error(connection):
-            if stored_version(connection, path) == 0:  # an older one is read as it is
+            # An older one is read as it is.
+            if stored_version(connection, path) == 0:
                 raise EmptyLedger(f"{path}: an empty ledger", hint="the first run fills it")
     return connection
 

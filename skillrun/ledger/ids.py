@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 
-_last = 0  # the last 60 bits of time handed out by this process
+# The last 60 bits of time handed out by this process.
+_last = 0
 
 
 def uuid7() -> str:

@@ -21,7 +21,8 @@ TIME_LIMIT_S = 10.0
 # Those are known to end; over a million events some take ten seconds on a busy machine.
 NAMED_TIME_LIMIT_S = 120.0
 MAX_ROWS = 1000
-_MAX_VALUE = 10_000_000  # bytes of one value: `zeroblob(1e9)` is refused
+# Bytes of one value: `zeroblob(1e9)` is refused.
+_MAX_VALUE = 10_000_000
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _READS = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE)
 _OF_THE_FILE = (

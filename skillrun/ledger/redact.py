@@ -17,7 +17,8 @@ from skillrun.ledger.loosened import without_triggers
 from skillrun.ledger.rows import REDACTED, NewEvent
 from skillrun.ledger.store import Ledger
 
-_KEPT = (chain.SEAL, "basis", "lookups")  # what a resume compares; never output
+# What a resume compares; never output.
+_KEPT = (chain.SEAL, "basis", "lookups")
 _TRIGGERS = ("event_no_update", "evidence_no_update")
 
 

@@ -20,7 +20,8 @@ from skillrun.ledger.query import named_queries
 
 DAY_US = 86_400_000_000
 GRADES = ("proved", "executed", "static", "declared")
-_MOST_BARS = 31  # a month of days still fits on a line of a terminal
+# A month of days still fits on a line of a terminal.
+_MOST_BARS = 31
 
 _TELEMETRY = """
     SELECT
@@ -147,7 +148,8 @@ def ledger_stats(
     period = _Period(until - days * DAY_US, until, per_bar * DAY_US)
     with contextlib.closing(open_reader(path, busy_ms)) as db, explained(path, busy_ms):
         db.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        db.execute("BEGIN")  # all figures are of one moment
+        # All figures are of one moment.
+        db.execute("BEGIN")
         every, events = _read_runs(db), _read_events(db, period.since)
         runs = []
         for run_id, run in every.items():

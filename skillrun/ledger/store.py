@@ -206,7 +206,8 @@ class Ledger:
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
-                if self._db.in_transaction:  # a full disk has rolled back already
+                # A full disk has rolled back already.
+                if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
 

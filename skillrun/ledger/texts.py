@@ -15,10 +15,12 @@ from typing import Any
 
 from skillrun.core.canonical import quoted, sha256
 
-LONG = 64  # characters: a digest stays as it is, a line of output does not
+# Characters: a digest stays as it is, a line of output does not.
+LONG = 64
 _MARKED = "[redacted sha256:"
 _MARK = re.compile(r"\[redacted sha256:([0-9a-f]{64})\]")
-_RUN = re.compile(f'"([^"]{{{LONG + 1},}})"')  # what is long between two quotes
+# What is long between two quotes.
+_RUN = re.compile(f'"([^"]{{{LONG + 1},}})"')
 _MARK_AS_JSON = re.compile(f'"{_MARK.pattern}"(?!:)')
 
 
@@ -67,9 +69,11 @@ def hashed_text(text: str) -> str:
 
 def _long_spans(text: str) -> Iterator[tuple[int, int]]:
     """Where the strings that are no keys and may be long begin and end, without their quotes."""
-    if "\\" in text:  # escaped quotes hide behind zero bytes; the places stay the same
+    # Escaped quotes hide behind zero bytes; the places stay the same.
+    if "\\" in text:
         text = text.replace(r"\\", "\0\0").replace(r"\"", "\0\0")
-    at = quotes = 0  # how many quotes are before `at`: an even one opens a string
+    # How many quotes are before `at`: an even one opens a string.
+    at = quotes = 0
     while found := _RUN.search(text, at):
         quotes += text.count('"', at, found.start())
         # The match began at a closing quote, and spans what is between two strings.

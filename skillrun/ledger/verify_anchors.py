@@ -87,7 +87,8 @@ def archived_runs(
     found = {}
     for run_id, n, hash, place in db.execute(query).fetchall():
         if not (is_id(run_id) and is_id(place) and isinstance(n, int)):
-            continue  # no ledger wrote it
+            # No ledger wrote it.
+            continue
         if place not in archives:
             archives[place] = _open_archive(place, path, opened)
         found[run_id] = Archived(run_id, n, hash, place, archives[place])

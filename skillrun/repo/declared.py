@@ -14,7 +14,8 @@ from skillrun.repo.tree import SEARCH_LIMIT
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
-_RUNS = 2000  # characters kept of what a command stands for
+# Characters kept of what a command stands for.
+_RUNS = 2000
 
 
 def text_of(tree: Tree, path: str) -> str | None:

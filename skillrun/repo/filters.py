@@ -17,7 +17,8 @@ NOTHING = "SKILLRUN_NOTHING"
 """A variable that is set, and empty, in the environment of every git process."""
 
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
-LARGEST_POINTER = 1024  # bytes: what Git LFS itself takes for a pointer
+# Bytes: what Git LFS itself takes for a pointer.
+LARGEST_POINTER = 1024
 
 
 def read_filter_names(listing: bytes) -> list[str]:
@@ -25,7 +26,8 @@ def read_filter_names(listing: bytes) -> list[str]:
     names = []
     for key in listing.split(b"\0"):
         name, dot, _ = os.fsdecode(key).removeprefix(_PREFIX).rpartition(".")
-        if dot:  # without it the key is of no filter: `filter.clean`
+        # Without it the key is of no filter: `filter.clean`.
+        if dot:
             names.append(name)
     return sorted(set(names))
 

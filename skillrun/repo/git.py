@@ -47,9 +47,12 @@ _LOOKS_AT_NO_FILE = frozenset(
     )
 )
 _NOT_FETCHED = (b"from promisor remote", b"lazy fetching disabled", b"transport '")
-_LARGE = 64 * 1024 * 1024  # bytes; beyond it a file is compared by size and time
-_IDLE_S = 4.0  # so often it is looked whether git has used the processor
-_MOST_IDLE = 8  # looks in a row without a tick: no file system that works is as slow
+# Bytes; beyond it a file is compared by size and time.
+_LARGE = 64 * 1024 * 1024
+# So often it is looked whether git has used the processor.
+_IDLE_S = 4.0
+# Looks in a row without a tick: no file system that works is as slow.
+_MOST_IDLE = 8
 _SUBMODULE_MODE = "160000"
 _READ_BY_GIT = frozenset({".gitignore", ".gitattributes", ".gitmodules"})
 
@@ -230,7 +233,8 @@ def _read_time_asleep(pid: int) -> int | None:
         return None
     if words[0] != "S":
         return None
-    ticks = sum(map(int, words[11:15]))  # its own, and those of children that have ended
+    # Its own, and those of children that have ended.
+    ticks = sum(map(int, words[11:15]))
     for child in _list_children(pid):
         of_child = _read_time_asleep(child)
         if of_child is None:
@@ -253,7 +257,8 @@ def filter_names(folder: Path) -> list[str]:
     """
     asked = ("config", "-z", "--name-only", "--get-regexp", r"^filter\.")
     done = _start(folder, asked, b"")
-    if done.returncode not in (0, 1):  # 1: there is none
+    # 1: there is none.
+    if done.returncode not in (0, 1):
         raise _failed(folder, "config", done.stderr)
     return filters.read_filter_names(done.stdout)
 

@@ -25,8 +25,10 @@ LANGUAGE_OF = {
 }
 # Where JavaScript is output, or somebody else's.
 _BUILT = frozenset({"public", "dist", "build", "static", "swagger"})
-_LARGEST = 256 * 1024  # bytes; a larger source file is data or generated, and counts no further
-_SHARE = 0.08  # a language below this share is not worth naming
+# Bytes; a larger source file is data or generated, and counts no further.
+_LARGEST = 256 * 1024
+# A language below this share is not worth naming.
+_SHARE = 0.08
 
 
 def find_languages(tree: Tree) -> tuple[str, ...]:

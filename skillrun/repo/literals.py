@@ -284,7 +284,8 @@ class Literals:
         if all(
             module.parents(b.node).__next__() is module.tree for b in bound if b.kind == "value"
         ):
-            return last  # assigned again at the top level: the last assignment holds
+            # Assigned again at the top level: the last assignment holds.
+            return last
         return Unknown(
             f"assigned in several places: {_shown(node)}", last if is_known(last) else None
         )

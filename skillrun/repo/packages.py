@@ -26,7 +26,8 @@ _BUILDS = (
     "prod",
 )
 _CALLED = re.compile(r"(?:npm|pnpm|yarn|bun)\s+(?:run\s+)?([\w:.-]+)(?:\s+--.*)?")
-_DEEP = 3  # scripts that call scripts
+# Scripts that call scripts.
+_DEEP = 3
 
 
 def package_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 NAME = "REPO_PROFILE.json"
 SCHEMA = "repo-profile.v1.json"
 _LARGEST = 1024 * 1024  # bytes
-_OUTSIDE = "plain-cron"  # a crontab may lie on the server, where no file of the repository shows it
+# A crontab may lie on the server, where no file of the repository shows it.
+_OUTSIDE = "plain-cron"
 _KINDS = ("lint", "typecheck", "test", "build")
 
 

@@ -31,7 +31,8 @@ _INVOKE = ("task", "invoke.task")
 def runner_offers(tree: Tree) -> Iterator[Offer]:
     """Every session, environment and task whose name says a purpose."""
     yield from _decorated_offers(tree, "noxfile.py", _NOX, "nox --session")
-    if "invoke" in (text_of(tree, "tasks.py") or ""):  # tasks.py at the top may as well hold jobs
+    # tasks.py at the top may as well hold jobs.
+    if "invoke" in (text_of(tree, "tasks.py") or ""):
         yield from _decorated_offers(tree, "tasks.py", _INVOKE, "inv")
     yield from _tox_offers(tree)
     for command, path, line, runs, name in _declared_tasks(tree):

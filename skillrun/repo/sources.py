@@ -46,7 +46,8 @@ class Sources:
 
     def __init__(self, tree: TreeLike) -> None:
         self.tree = tree
-        self.broken: dict[str, str] = {}  # path -> why Python cannot read it
+        # Path -> why Python cannot read it.
+        self.broken: dict[str, str] = {}
         self._parsed: dict[str, tuple[bytes, Module | None]] = {}
         self._known: dict[tuple[Any, ...], tuple[Any, Any]] = {}
 

@@ -38,7 +38,8 @@ __all__ = [
     "survey",
 ]
 
-_LARGEST = 1024 * 1024  # bytes; a larger file is data
+# Bytes; a larger file is data.
+_LARGEST = 1024 * 1024
 _NO_LIBRARY = ("plain-cron",)
 # These carry no jobs.
 _CLOCKS = frozenset({"apscheduler", "node-cron", "nestjs-schedule", "spring-scheduled"})

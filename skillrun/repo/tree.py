@@ -21,12 +21,14 @@ from typing import Any
 from skillrun.core.canonical import digest
 from skillrun.repo.git import git_output
 
-SEARCH_LIMIT = 1024 * 1024  # bytes; a larger file is no source that a search should read
+# Bytes; a larger file is no source that a search should read.
+SEARCH_LIMIT = 1024 * 1024
 _NAMED = (
     5_000  # files; a larger tree is compared as a whole, and the file that changed is not named
 )
 _ENVIRONMENT = "pyvenv.cfg"
-_MEMORY = 64 * 1024 * 1024  # bytes of file contents that a tree keeps
+# Bytes of file contents that a tree keeps.
+_MEMORY = 64 * 1024 * 1024
 
 SurveySection = Callable[[str], tuple[Any, Iterable[str]]]
 

@@ -13,9 +13,12 @@ from skillrun.core.text import masked, visible
 
 WORDS = {"not_applicable": "n/a"}
 _STYLES = {"blocker": "blocked", "error": "failed", "warning": "pending"}  # by severity
-_LONGEST = 2000  # characters of a part: a message may quote a whole line of minified code
-_RISKS_SHOWN = 8  # of a stage: with their hints they fill most of a screen
-_WORTH_SAYING_MS = 100  # below this, how long a stage took says nothing to a person
+# Characters of a part: a message may quote a whole line of minified code.
+_LONGEST = 2000
+# Of a stage: with their hints they fill most of a screen.
+_RISKS_SHOWN = 8
+# Below this, how long a stage took says nothing to a person.
+_WORTH_SAYING_MS = 100
 
 
 @dataclass(frozen=True)

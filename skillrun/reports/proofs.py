@@ -9,12 +9,14 @@ from skillrun.core.tally import risk_words
 from skillrun.reports.lines import Line, line
 
 _STYLES = {"proved": "passed", "refuted": "failed", "incomplete": "blocked"}
-_IN_FULL = 2  # stories; the others are told in a few lines
+# Stories; the others are told in a few lines.
+_IN_FULL = 2
 _LABEL = 15
 # A screen has 24 lines: four risks of four lines, and five more of one.
 _RISKS_IN_FULL, _RISKS_IN_SHORT = 4, 5
 _RISK_STYLES = {"money": "failed", "lost": "failed"}
-_WIDEST_NAME = 30  # of an effect: with the two columns beside it, it fits on 80
+# Of an effect: with the two columns beside it, it fits on 80.
+_WIDEST_NAME = 30
 # Whether a real worker did the same.
 _AGREEMENT = {True: ("passed", "the same"), False: ("failed", "DIFFERS")}
 _NOT_TRIED = ("blocked", "not tried")

@@ -11,8 +11,10 @@ COLUMNS = ("figure", "value", "of", "what", "detail")
 _BARS = "▁▂▃▄▅▆▇█"
 _NONE = "·"
 _PERIODS = {1: "24 hours", 7: "a week", 28: "four weeks"}
-_ENOUGH = 10  # a percentage of fewer would say more than is known
-_LABEL, _WORDS = 20, 27  # and 31 bars: 80 columns with the gaps
+# A percentage of fewer would say more than is known.
+_ENOUGH = 10
+# And 31 bars: 80 columns with the gaps.
+_LABEL, _WORDS = 20, 27
 
 
 def stats_lines(stats: Stats, name: str) -> Iterator[str]:
@@ -86,7 +88,8 @@ def _value_words(figure: Figure) -> str:
 def _share_words(value: float, of: int) -> str:
     if of < _ENOUGH:
         return f"{value} of {of}"
-    percent = str(int(100 * value / of))  # rounded down: 999 of 1000 are not all
+    # Rounded down: 999 of 1000 are not all.
+    percent = str(int(100 * value / of))
     if value and percent == "0":
         percent = "<1"
     return f"{value} of {of}, {percent}%"

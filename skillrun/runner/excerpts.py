@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from skillrun.core.verdict import Finding
     from skillrun.repo.tree import Tree
 
-AROUND = 3  # lines before and after
-MOST = 50  # excerpts of one stage
+# Lines before and after.
+AROUND = 3
+# Excerpts of one stage.
+MOST = 50
 _WIDTH = 160
-_TELLING = 4  # characters of a private value
+# Characters of a private value.
+_TELLING = 4
 
 
 def excerpts(

@@ -87,7 +87,8 @@ class Inputs:
         case = build_case(request, target.repo, seen.tree, target.skill_file, target.spec_file)
         skill, spec = case.skill, case.spec
         code = skill_code(skill.name)
-        profile = load_profile(target.repo.root)  # one that cannot be read is refused here
+        # One that cannot be read is refused here.
+        profile = load_profile(target.repo.root)
         if profile is not None:
             check_contract_risks(profile.contract_risks, code.risks)
         # Never by the profile: an agent can edit it, and a clone brings it along.

@@ -69,7 +69,8 @@ def _key(request: Request, target: Target, tree: Tree) -> str:
         dict(request.attest),
         {step: list(paths) for step, paths in request.evidence.items()},
     ]
-    packages = installed(find_python(target.repo.root, None))  # a proof holds for these versions
+    # A proof holds for these versions.
+    packages = installed(find_python(target.repo.root, None))
     seen = [
         packages,
         target.skill_sha,
@@ -134,7 +135,8 @@ def repeat(ledger: Ledger, seen: Seen, started: float) -> dict[str, Any] | None:
         return None
     run, ended = found
     if find_tampering(ledger, run["run_id"]) is not None:
-        return None  # a run that is not as it was written has nothing to repeat: a new one begins
+        # A run that is not as it was written has nothing to repeat: a new one begins.
+        return None
     run_id, actor, invocation = run["run_id"], who(), run["invocations"] + 1
     report = stored_report(ledger, run_id, ended)
     for stage in report["stages"]:

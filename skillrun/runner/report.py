@@ -65,7 +65,8 @@ def recommendations_json(recommendations: Iterable[Recommendation]) -> list[dict
     return [asdict(recommendation) for recommendation in recommendations]
 
 
-_MOST_CONSIDERED = 2  # risks among what is to be done next, the worst first
+# Risks among what is to be done next, the worst first.
+_MOST_CONSIDERED = 2
 
 RISK_RULE = "risk."
 """How the rule of a finding begins that tells of a risk."""

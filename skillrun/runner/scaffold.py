@@ -70,7 +70,8 @@ def scaffold(
     if plan.changes:
         _write_and_record(again, watcher, tell, plan, report)
         report = advance(again, watcher, lambda case: _mark(case, tell))
-    _mark(case_of(again), tell)  # where the proof of an earlier run still holds
+    # Where the proof of an earlier run still holds.
+    _mark(case_of(again), tell)
     return Scaffolded(report, plan)
 
 

@@ -29,7 +29,8 @@ from skillrun.ledger.rows import STAGE_FINISHED, NewEvent
 if TYPE_CHECKING:
     from skillrun.ledger.store import Ledger
 
-SIGNED = "signed"  # the key in an event's data
+# The key in an event's data.
+SIGNED = "signed"
 _KEY_BYTES = 32
 # What a run reads from an event again; its number and time are the chain's matter.
 _COVERED = ("type", "invocation", "stage", "outcome", "fingerprint", "actor", "actor_kind")

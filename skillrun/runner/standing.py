@@ -286,7 +286,8 @@ def _case(
     file = request.spec
     if file is not None and not file.is_file():
         file = None
-        request = replace(request, overrides={})  # they were said of a spec that is gone
+        # They were said of a spec that is gone.
+        request = replace(request, overrides={})
     case = build_case(request, repo, tree, skill_file, file)
     case.attestations = recorded_attestations(
         keep_signed(ledger.events(row["run_id"], type="attestation.given"))

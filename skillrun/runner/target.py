@@ -21,7 +21,8 @@ from skillrun.repo.git import Repo, open_repo
 from skillrun.runner.plugins import plugin_version, skill_code
 
 FOLDER = ".skillrun"
-NO_JOB = "-"  # what the ledger calls a run that is about nothing in particular
+# What the ledger calls a run that is about nothing in particular.
+NO_JOB = "-"
 _IGNORED = (
     "# Written by skillrun: its ledger stays out of the repository, job specs do"
     " not.\nledger.db*\nlocks/\n.gitignore\n"
@@ -184,10 +185,12 @@ def prepare_ledger_folder(repo: Repo, path: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
         draft.write_text(_IGNORED, encoding="utf-8")
-        draft.replace(ignore)  # at once whole: another process may look at the tree now
+        # At once whole: another process may look at the tree now.
+        draft.replace(ignore)
     except OSError as error:
         with contextlib.suppress(OSError):
-            draft.unlink()  # a full disk lets a name be made, and nothing be written in it
+            # A full disk lets a name be made, and nothing be written in it.
+            draft.unlink()
         hint = "name a ledger elsewhere: --ledger FILE, or SKILLRUN_LEDGER"
         raise LedgerUnusable(f"{folder}: cannot be written: {error.strerror}", hint=hint) from None
 

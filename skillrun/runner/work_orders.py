@@ -26,7 +26,8 @@ GONE = {
     "action": "edit-code",
     "detail": "make the witness disappear: its replay must end with exit code 0",
 }
-_MOST = 4200  # characters of all orders as JSON: with the frame and its indents below 1,500 tokens
+# Characters of all orders as JSON: with the frame and its indents below 1,500 tokens.
+_MOST = 4200
 # Of one text: in an order that is written out, and in one that is only named.
 _LONG, _SHORT = (
     280,

@@ -152,7 +152,8 @@ class Consent:
             for arrival in find_arrivals(self.repo.root):
                 for commit in arrival.commits:
                     record.commits.setdefault(commit, "")
-            record.commits.pop(head, None)  # the newest answer comes last
+            # The newest answer comes last.
+            record.commits.pop(head, None)
             record.commits[head] = _find_tree(self.repo)
             record.given.append({"commit": head, "how": how, "commands": shown, "at": at})
 
@@ -189,7 +190,8 @@ class Consent:
                     return False
                 record.commits |= made_here
         except Blocked:
-            pass  # where nothing can be written, nothing was taken back either
+            # Where nothing can be written, nothing was taken back either.
+            pass
         return True
 
     @contextlib.contextmanager

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from skillrun.core.text import masked, plain_lines, visible
 
-_MARGIN = 8_192  # kept beyond the tail, so that a secret that begins before it is still recognised
+# Kept beyond the tail, so that a secret that begins before it is still recognised.
+_MARGIN = 8_192
 _LONGEST_LINE = 2_000
 _LINE_EVERY_S = 0.1
 
@@ -47,7 +48,8 @@ class Output:
         """The last lines, without colours, masked and visible; at most `tail_bytes` characters."""
         text = masked(plain_lines(self._kept_text()))
         if self.size > self._keep and not self._starts_with_whole_line():
-            text = re.sub(r"\A\S{1,4096}", "…", text)  # half a secret cannot be recognised
+            # Half a secret cannot be recognised.
+            text = re.sub(r"\A\S{1,4096}", "…", text)
         shown = visible(text, None, lines=True)
         if len(shown) <= self._tail_bytes:
             return shown

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from skillrun.repo.git import run_git
 
-UNBORN = "-"  # in the place of a commit's id, before there is one
+# In the place of a commit's id, before there is one.
+UNBORN = "-"
 # So far back the reflog, and what was fetched, is read.
 _MOST_STEPS = 5000
 _MOST_BYTES = 1024 * 1024  # of a note of git's

@@ -21,8 +21,10 @@ from skillrun.validations.environment import command_env
 from skillrun.validations.output import Output
 
 DEFAULT_TIMEOUT_S = 600.0
-GRACE_S = 3.0  # between SIGTERM and SIGKILL
-_END_S = GRACE_S + 10.0  # the supervisor's own limit for ending everything, and some
+# Between SIGTERM and SIGKILL.
+GRACE_S = 3.0
+# The supervisor's own limit for ending everything, and some.
+_END_S = GRACE_S + 10.0
 _CHUNK = 1 << 16
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
@@ -191,7 +193,8 @@ class _Watch:
         wait = max(0.0, self._deadline - time.monotonic())
         for key, _ in selector.select(min(wait, 0.2) if self._stop else wait):
             if key.fd == self._output_fd and not self._take(output):
-                selector.unregister(self._output_fd)  # every writer has closed it
+                # Every writer has closed it.
+                selector.unregister(self._output_fd)
             if key.fd == self._report_fd and not self._read_reports():
                 return False
         if self._stop is not None and self._stop() and not self._asked_to_end:

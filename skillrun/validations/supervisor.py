@@ -27,7 +27,8 @@ import sys
 import time
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-SETTLE_S = 0.25  # what ends on its own within this time is no survivor: `> >(tee log)`
+# What ends on its own within this time is no survivor: `> >(tee log)`.
+SETTLE_S = 0.25
 KILL_S = 5.0
 DEFAULT_AGAIN = (
     signal.SIGPIPE,
@@ -69,7 +70,8 @@ class Supervisor:
         try:
             os.write(self.report_fd, line.encode())
         except OSError:
-            return  # skillrun is gone; what is left to do is the same
+            # Skillrun is gone; what is left to do is the same.
+            return
 
     def wait_for_main(self) -> bool:
         """Whether the command came to its own end before skillrun asked for it."""
@@ -85,7 +87,8 @@ class Supervisor:
         if self.wake_fd in ready and any(
             byte != signal.SIGCHLD for byte in os.read(self.wake_fd, 512)
         ):
-            return [self.life_fd]  # somebody ends this process: the same as the end of skillrun
+            # Somebody ends this process: the same as the end of skillrun.
+            return [self.life_fd]
         return ready
 
     def reap(self) -> bool:
@@ -128,7 +131,8 @@ class Supervisor:
         self.wait_until_none(self.grace_s)
         deadline = time.monotonic() + KILL_S
         while (running := self.running()) and time.monotonic() < deadline:
-            for pid in running:  # again and again: they may fork meanwhile
+            # Again and again: they may fork meanwhile.
+            for pid in running:
                 send(pid, signal.SIGKILL)
             time.sleep(0.002)
         return len(running)

@@ -67,6 +67,7 @@ def ask(
         out, err, code = b"", b"", None
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # also what it left behind
+            # Also what it left behind.
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     return Answer(code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))

@@ -20,7 +20,8 @@ from skillrun.core.opening import parse_json, parse_toml, read_file, read_json, 
 if TYPE_CHECKING:
     from skillrun.agents.interface import Addition, Agent
 
-CANARY = "SKILLRUN_CANARY"  # `skillrun hook` then answers with who it is, and decides nothing
+# `skillrun hook` then answers with who it is, and decides nothing.
+CANARY = "SKILLRUN_CANARY"
 _LIMIT_S = 10.0
 _NO_SKILLRUN = "make the command skillrun available on the PATH with which the agent starts"
 
@@ -72,7 +73,8 @@ def _in_file(path: Path, one: Addition, agent: str, word: str) -> Iterator[str]:
     if one.how != "file":
         yield from _commands(_json_file(path), agent, word)
     elif _read_bytes(path) == one.value.encode() and f'"{agent}", "{word}"' in one.value:
-        yield hook_command(agent, word)  # OpenCode's plugin starts it without a shell
+        # OpenCode's plugin starts it without a shell.
+        yield hook_command(agent, word)
 
 
 def _json_file(path: Path) -> Any:

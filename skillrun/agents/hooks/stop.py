@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 NO_JOB = "-"
-MOST = 3  # blocks in a row: files that change by themselves, a log, say, must not hold anybody for ever
+# Blocks in a row: files that change by themselves, a log, say, must not hold anybody for ever.
+MOST = 3
 BLOCKED, RELEASED = "hook.blocked", "hook.unverified"
 _LINE = 400
 

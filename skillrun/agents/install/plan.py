@@ -62,7 +62,8 @@ def plan_install(agent: Agent, base: Path, *, user: bool) -> Plan:
     additions = wanted(agent, user=user)
     places = {(one.path, one.how, one.keys) for one in additions}
     for entry in reversed(work.record.of(agent.ID)):
-        if entry.place not in places:  # an older version of skillrun added it
+        # An older version of skillrun added it.
+        if entry.place not in places:
             work.give_up(entry, agent.ID)
     for one in additions:
         work.add(one, agent.ID)

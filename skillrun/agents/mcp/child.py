@@ -21,8 +21,10 @@ OnProgress = Callable[[float, float | None, str], Awaitable[None]]
 """(done, of how many, what is at work)."""
 
 KINDS = {1: "partial", 2: "misuse", 3: "blocked", 4: "refused", 70: "bug", 130: "interrupted"}
-_LINGER_S = 5.0  # between the end of a process and the end of what it wrote
-_PATIENCE_S = 10.0  # between asking a process to end and ending it
+# Between the end of a process and the end of what it wrote.
+_LINGER_S = 5.0
+# Between asking a process to end and ending it.
+_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True)

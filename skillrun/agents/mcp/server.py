@@ -35,7 +35,8 @@ RECORDS = ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
 
-ERROR = "skillrun/error"  # the member of an answer's `_meta`
+# The member of an answer's `_meta`.
+ERROR = "skillrun/error"
 
 Repo = Annotated[str, Field(description="A folder inside the git repository.")]
 Job = Annotated[str | None, Field(description="The job, where there are several.")]
@@ -259,7 +260,8 @@ async def _answer(ctx: Context, words: list[str], *, within: str | None = None) 
 
     async def tell(done: float, of: float | None, what: str) -> None:
         nonlocal last
-        last = max(done, last + 0.001)  # the protocol wants it to grow
+        # The protocol wants it to grow.
+        last = max(done, last + 0.001)
         await ctx.report_progress(last, of, what)
 
     answer = await ask(words, actor=_client(ctx), on_progress=tell)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from skillrun.cli.options import Format
     from skillrun.repo.git import Repo
 
-_LOOKED_AT = 2_000  # characters of a cell that shows sixty
+# Characters of a cell that shows sixty.
+_LOOKED_AT = 2_000
 # Outcome -> exit code; the others are in errors.py.
 EXIT_CODES = {
     "success": 0,

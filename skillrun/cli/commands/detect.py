@@ -12,7 +12,8 @@ from skillrun.core.text import masked_json, visible
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
-_NOTES = 8  # lines about files that could not be read; a broken checkout has one for each
+# Lines about files that could not be read; a broken checkout has one for each.
+_NOTES = 8
 
 
 def detect(repo: Path, write: bool, json: bool) -> int:
@@ -37,7 +38,8 @@ def detect(repo: Path, write: bool, json: bool) -> int:
         "profile": profile_fields(found, command),
         "notes": list(found.notes),
     }
-    value = masked_json(value)  # a command of the repository's may hold a password
+    # A command of the repository's may hold a password.
+    value = masked_json(value)
     if json:
         print_json(value)
     else:

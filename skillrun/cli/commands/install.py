@@ -84,7 +84,8 @@ def _workflow(base: Path, user: bool, source: str | None) -> Agent:
         )
     from skillrun.wall.workflow import as_agent
 
-    return cast("Agent", as_agent(base, source))  # it has what an install asks for
+    # It has what an install asks for.
+    return cast("Agent", as_agent(base, source))
 
 
 def _base(repo: Path, user: bool, dry_run: bool) -> Path:

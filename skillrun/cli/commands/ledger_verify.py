@@ -13,7 +13,8 @@ from skillrun.core.text import visible
 if TYPE_CHECKING:
     from skillrun.ledger.findings import RunAnchor, VerifyReport
 
-_SHOWN = 20  # runs; --json names all
+# Runs; --json names all.
+_SHOWN = 20
 
 
 def verify(

@@ -116,7 +116,8 @@ def _replace(path: Path, content: str) -> None:
         handle, draft = tempfile.mkstemp(dir=path.absolute().parent, prefix=".skillrun-")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(content)
-        Path(draft).chmod(0o644)  # the next step of a pipeline may be another user
+        # The next step of a pipeline may be another user.
+        Path(draft).chmod(0o644)
         Path(draft).replace(path)
     except OSError as error:
         Path(draft).unlink(missing_ok=True) if draft else None

@@ -12,7 +12,8 @@ from typing import Any
 from skillrun.cli.web.guard import Message, Send
 from skillrun.ledger.exports.csvtables import safe_cell
 
-csv.field_size_limit(100_000_000)  # Python's own limit is 131,072; an event's data may be longer
+# Python's own limit is 131,072; an event's data may be longer.
+csv.field_size_limit(100_000_000)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?", re.IGNORECASE)
 
 

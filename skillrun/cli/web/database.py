@@ -12,8 +12,10 @@ from datasette.database import Database
 from skillrun.ledger.connection import open_reader
 from skillrun.runner.files_now import known_repo, query_params
 
-BUSY_MS = 5_000  # a page that waits longer for a writer says so
-_LONGEST = 10_000_000  # bytes of one value: `zeroblob(1e9)` is refused
+# A page that waits longer for a writer says so.
+BUSY_MS = 5_000
+# Bytes of one value: `zeroblob(1e9)` is refused.
+_LONGEST = 10_000_000
 _READS = (
     sqlite3.SQLITE_SELECT,
     sqlite3.SQLITE_READ,

@@ -13,8 +13,10 @@ from skillrun.core.resources import resource
 from skillrun.core.text import visible
 from skillrun.ledger.query import NamedQuery, Param, named_queries
 
-NAME = "ledger"  # of the database, whatever the file is called: links hold
-TREE = "tree"  # the parameter of a query that compares with the files as they are
+# The name of the database, whatever the file is called: links hold.
+NAME = "ledger"
+# The parameter of a query that compares with the files as they are.
+TREE = "tree"
 _TABLES: dict[str, dict[str, Any]] = {
     "run": {"facets": ["skill", "actor_kind", "agent"], "sort_desc": "run_id"},
     "run_status": {"facets": ["outcome", "skill", "job"], "sort_desc": "started_us"},

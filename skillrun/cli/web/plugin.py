@@ -71,7 +71,8 @@ def prepare_jinja2_environment(env: Any) -> None:
 def _make_visible(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    shown = visible(value.replace("\r\n", "\n"), None, lines=True)  # a form sends its lines so
+    # A form sends its lines so.
+    shown = visible(value.replace("\r\n", "\n"), None, lines=True)
     # What the template made itself is markup, and stays it.
     if hasattr(value, "__html__"):
         return Markup(shown)

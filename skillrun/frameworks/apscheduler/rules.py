@@ -36,7 +36,8 @@ _WEB_APPS = (
 )
 _SERVER = re.compile(r"\b(?:gunicorn|uvicorn|hypercorn|uwsgi)\b.*")
 _WORKERS = re.compile(r"(?:\s-w|--workers|--processes|\s-p)[ =]*(\d+)")
-_LONG = 3600.0  # seconds: from here on a dropped run is missed
+# Seconds: from here on a dropped run is missed.
+_LONG = 3600.0
 _COARSE = {"hour", "day", "week", "day_of_week", "month", "year"}
 _THREADS = ("BackgroundScheduler", "BlockingScheduler")
 

@@ -89,7 +89,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     else:
         trigger = _write_interval(facts.every_s or 60)
     decorator = call(f"@{app.name}.{facts.facts['decorator']}", [*trigger, *options])
-    needed: list[Symbol | str] = [Symbol(app.module, app.name)]  # by name, as jobs are written
+    # By name, as jobs are written.
+    needed: list[Symbol | str] = [Symbol(app.module, app.name)]
     return [
         callables.handler(facts, render),
         callables.ticking(

@@ -27,7 +27,8 @@ from skillrun.repo.python import UNKNOWN, Definition, Project, is_known
 from skillrun.repo.uses import Place
 
 MAX_TRIES, TIMEOUT_S, KEEP_S = 5, 300.0, 3600.0
-IN_PROGRESS_S = 10.0  # beyond the timeout: until another worker takes over the job of one that died
+# Beyond the timeout: until another worker takes over the job of one that died.
+IN_PROGRESS_S = 10.0
 
 
 def read_policy(project: Project, handler: Definition) -> Policy:

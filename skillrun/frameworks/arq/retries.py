@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Call, Definition, Handler, Project
 
 RETRY = ("arq.worker.Retry", "arq.Retry")
-_DEEP = 2  # functions of the repository that are followed
+# Functions of the repository that are followed.
+_DEEP = 2
 
 
 class JobTry(Tries):

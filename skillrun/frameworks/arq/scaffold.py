@@ -38,7 +38,8 @@ _MADE = ("func", "cron")
 _DEATHS = 5  # of a worker, before arq gives a job up and calls nobody
 _EXPIRES_S = 86_400.0  # arq/constants.py, expires_extra_ms
 _OURS = ("ctx", "correlation_id", "redis", "stack")
-_TAKEN = ("function",)  # the first parameter of enqueue_job
+# The first parameter of enqueue_job.
+_TAKEN = ("function",)
 _LIMITS = (
     "arq ends a run that outlasts the worker's job_timeout, or a job that kills its worker each"
     " time, without a row."

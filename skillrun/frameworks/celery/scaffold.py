@@ -130,7 +130,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     if shared:
         needed.append("from celery import shared_task")
     elif facts.app is not None:
-        needed.append(Symbol(facts.app.module, facts.app.name))  # by name, as tasks are written
+        # By name, as tasks are written.
+        needed.append(Symbol(facts.app.module, facts.app.name))
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(

@@ -345,7 +345,8 @@ class _Reader:
     def _set_option(self, name: str, node: ast.expr, module: Module) -> None:
         value = self.project.literal(node, module)
         if value is None and name in _FROM_CONFIG:
-            return  # None means: as configured
+            # None means: as configured.
+            return
         self.task.options[name] = Option(value, place_of(module, node), node, module)
 
     def _is_wrapper(self, node: ast.expr, module: Module) -> bool:

@@ -15,7 +15,8 @@ from skillrun.repo.python import Call, Module, Project, is_known
 from skillrun.repo.uses import Place
 
 ATOMIC = ("django.db.transaction.atomic", "django.db.transaction.Atomic")
-LOOKED_DEEP = 2  # functions of the repository that are followed from the handler
+# Functions of the repository that are followed from the handler.
+LOOKED_DEEP = 2
 
 
 def tell(

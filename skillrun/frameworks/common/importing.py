@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Project
     from skillrun.repo.source import Module
 
-_MOST = 2_000  # modules that are looked at
+# Modules that are looked at.
+_MOST = 2_000
 
 
 def imports(project: Project, start: str, target: str) -> bool:

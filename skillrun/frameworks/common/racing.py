@@ -59,7 +59,8 @@ def _cache_get_then_set(job: Job, calls: tuple[Call, ...]) -> Iterator[Finding]:
         if _takes_key(call, word):
             taken.add(key)
         elif key in taken:
-            continue  # whoever comes here has the key: nobody else looks and writes
+            # Whoever comes here has the key: nobody else looks and writes.
+            continue
         elif word in ("get", "exists", "has_key") and _decides_branch(call):
             looked[key] = call
         elif (

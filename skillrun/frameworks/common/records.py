@@ -27,7 +27,8 @@ _LIBRARIES_THAT_LEAVE_NOTHING = (
     ),
     "django.utils.timezone.",
 )
-_FOLLOWED = 3  # functions of the repository that are read on the way to a record
+# Functions of the repository that are read on the way to a record.
+_FOLLOWED = 3
 _LEAVES_NOTHING = frozenset(_PLAIN_WORDS.split())
 
 

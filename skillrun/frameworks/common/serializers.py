@@ -18,7 +18,8 @@ PLAIN_DATA = {
     "msgpack": "msgpack",
     "application/x-msgpack": "msgpack",
 }
-CUSTOM = "custom"  # one of the repository's, or another package's: nobody knows what it carries
+# One of the repository's, or another package's: nobody knows what it carries.
+CUSTOM = "custom"
 
 # A module is named after what it writes: orjson, jsonpickle, ormsgpack. pickle comes first,
 # because jsonpickle carries what pickle does.

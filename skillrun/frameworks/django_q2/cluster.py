@@ -26,7 +26,8 @@ DEFAULTS: dict[str, Any] = {
     "catch_up": True,
     "orm": None,
 }
-_OTHER_BROKERS = ("broker_class", "iron_mq", "sqs")  # django_q/brokers: asked for before the ORM
+# django_q/brokers: asked for before the ORM.
+_OTHER_BROKERS = ("broker_class", "iron_mq", "sqs")
 _NAME = "Q_CLUSTER"
 
 

@@ -178,7 +178,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler with what ends its failures, its publisher and tick, and the migration that
     schedules that.
     """
-    raises = facts.dead_letter != "table"  # a failed Task is what is left then
+    # A failed Task is what is left then.
+    raises = facts.dead_letter != "table"
     clocked = facts.trigger != "event"
     waits = [_LOOKS] if facts.retries.bounded else []
     limits = " ".join([*waits, _POPPED if facts.facts["broker"] == "redis" else _GIVEN_BACK])

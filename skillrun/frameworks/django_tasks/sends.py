@@ -30,7 +30,8 @@ from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.uses import FrameworkUse
 
 ENQUEUES = ("enqueue", "aenqueue")
-_HELD = ("context.task_result.task",)  # the running task's own
+# The running task's own.
+_HELD = ("context.task_result.task",)
 # They run the task where it stands, or drop it: no worker is faster than the commit.
 _NO_WORKER = ("ImmediateBackend", "DummyBackend")
 # What normalize_json of django/utils/json.py refuses.
@@ -45,7 +46,8 @@ _NO_JSON = (
     "datetime.timedelta",
     "builtins.set",
 )
-Enqueue = tuple[ast.Attribute, ast.Call | None]  # `.enqueue`, and the `.using(...)` before it
+# `.enqueue`, and the `.using(...)` before it.
+Enqueue = tuple[ast.Attribute, ast.Call | None]
 
 
 def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:

@@ -26,7 +26,8 @@ _METHODS = (
     ("failed", "after_nack"),
     ("failed", "before_nack"),
 )
-_OF_A_RETRY = ("'traceback'", "'retries'")  # options that a message has once it failed
+# Options that a message has once it failed.
+_OF_A_RETRY = ("'traceback'", "'retries'")
 _LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 
 

@@ -75,7 +75,8 @@ class Options:
             if node is not None:
                 given = option(self.project, node, part.module)
             if given is not None and given.value is None and name in ("min_backoff", "max_backoff"):
-                given = None  # Retries.__init__: `min_backoff or DEFAULT_MIN_BACKOFF`
+                # Retries.__init__: `min_backoff or DEFAULT_MIN_BACKOFF`
+                given = None
         if given:
             return Value(given.value, given.place)
         return Value(_DEFAULTS.get(name), None)

@@ -114,7 +114,8 @@ class _Reader:
             self.result.readable = False
             return
         if not isinstance(number, int):
-            return  # a limit that is not known; see `counts`
+            # A limit that is not known; see `counts`.
+            return
         extra = {
             (ast.Lt, True): 0,
             (ast.LtE, True): 1,

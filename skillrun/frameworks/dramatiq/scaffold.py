@@ -154,7 +154,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     if _own_waits(facts.retries) and facts.retries.jitter:
         needed.append("import random")
     if facts.app is not None:
-        needed.append(Symbol(facts.app.module, facts.app.name))  # by name, as actors are written
+        # By name, as actors are written.
+        needed.append(Symbol(facts.app.module, facts.app.name))
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(

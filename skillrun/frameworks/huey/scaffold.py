@@ -167,7 +167,8 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     ]
     needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
     if app is not None:
-        needed.append(Symbol(app.module, app.name))  # by name, as tasks are written
+        # By name, as tasks are written.
+        needed.append(Symbol(app.module, app.name))
     else:
         needed.append("from huey.contrib.djhuey import db_task, signal")
     clocked = facts.trigger != "event"

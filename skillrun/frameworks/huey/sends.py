@@ -33,7 +33,8 @@ from skillrun.repo.uses import FrameworkUse
 # What a call of the task, or `schedule`, keeps for itself; the last three since Huey 3.
 TAKEN = ("eta", "delay", "retries", "retry_delay", "priority", "expires")
 TAKEN_SINCE_3 = ("id", "retry_backoff", "timeout")
-CALL = "call"  # the way of a send that calls the task itself
+# The way of a send that calls the task itself.
+CALL = "call"
 _METHODS = ("schedule", "map", "s")
 _NEXT = ("then", "error", "callback")
 _ON_COMMIT = ("on_commit", "partial", "enqueue")

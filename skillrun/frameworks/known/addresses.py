@@ -27,7 +27,8 @@ _HINT = re.compile(r"(?i)redis|rabbit|amqp|sqs|valkey")
 # Characters after the word in which its address stands, over at most four lines.
 _NEAR = 300
 _LINES = 4
-_MANY = 200  # mentions of the word in one file; more is data
+# Mentions of the word in one file; more is data.
+_MANY = 200
 _HINTED = {
     "redis": "redis",
     "valkey": "redis",

@@ -53,7 +53,8 @@ _MANIFESTS = {
 }
 # An integration shows a task or two; whoever has so many runs them.
 _MANY_TASKS = 3
-_FEW = 3  # evidence lines of one sort
+# Evidence lines of one sort.
+_FEW = 3
 # A word of a worker command that is a module of a package or an object: a single word may be the
 # name of a queue.
 _NAME = re.compile(r"[A-Za-z_]\w*(?:[.:]\w+)+")

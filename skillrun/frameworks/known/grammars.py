@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from ast_grep_py import SgNode
 
 RESOLVED = frozenset({"call", "base", "mark", "type"})
-_LONGEST = 200  # characters of a written name; a longer one is an expression
-_UP = 5  # parents between a call and what it is bound to
+# Characters of a written name; a longer one is an expression.
+_LONGEST = 200
+# Parents between a call and what it is bound to.
+_UP = 5
 
 # (local name, "" for a whole module opened; import path).
 Imports = Callable[["SgNode"], Iterator[tuple[str, str]]]
@@ -71,7 +73,8 @@ def _is_deep(node: SgNode) -> bool:
     To ask for the text of each call in a chain of a hundred thousand would copy the chain as often.
     """
     first: SgNode | None = node
-    for _ in range(_LONGEST // 2):  # each call or attribute takes two characters at least
+    # Each call or attribute takes two characters at least.
+    for _ in range(_LONGEST // 2):
         first = first.child(0) if first is not None else None
         if first is None:
             return False
@@ -104,7 +107,8 @@ def _js_import(node: SgNode) -> Iterator[tuple[str, str]]:
     clause = _find_child(node, "import_clause")
     for part in clause.children() if clause else ():
         if part.kind() == "identifier":
-            yield part.text(), module  # a default export goes by the name of its module
+            # A default export goes by the name of its module.
+            yield part.text(), module
         elif part.kind() == "namespace_import":
             yield _last_part(part.text().replace(" ", ".")), module
         elif part.kind() == "named_imports":

@@ -51,8 +51,10 @@ _SETTINGS = (".toml", ".cfg", ".ini")
 _ASSIGNED = re.compile(r"(?:command|cmd|run|worker|=)\s*[=\"'\[]")
 _LISTED = re.compile(r"\s*- [\"']?[\w./-]+[\"']?\s*$")
 _COMMAND_KEY = re.compile(r"\b(?:command|entrypoint|args):")
-_JOINED = 24  # lines of a command that is written as a list, one word a line
-_ABOVE = 4  # lines above such a list in which its key stands
+# Lines of a command that is written as a list, one word a line.
+_JOINED = 24
+# Lines above such a list in which its key stands.
+_ABOVE = 4
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ _WEAK = frozenset({"class", "field", "set", "file", "import"})
 # Sights whose name may be one of our own that stands for the library's.
 _FOLLOWED = frozenset({"call", "base", "mark", "made", "wraps", "given"})
 _MAKES = frozenset({"made", "given"})
-COMMENT = ("#", "//", ";", "--")  # what begins one, in some language
-_DEEPEST = 2  # attributes between an app and its method: `app.conf.update`
+# What begins one, in some language.
+COMMENT = ("#", "//", ";", "--")
+# Attributes between an app and its method: `app.conf.update`.
+_DEEPEST = 2
 
 
 @dataclass(frozen=True)

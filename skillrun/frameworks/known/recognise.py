@@ -45,7 +45,8 @@ class KnownRecogniser:
             *_SOURCES[known.language],
             *known.configs,
         )
-        self.starts = known.starts  # command lines that start a worker
+        # Command lines that start a worker.
+        self.starts = known.starts
         self._known = known
         self._worth = re.compile(known.worth.encode(), re.MULTILINE)
         self._found = Collected()

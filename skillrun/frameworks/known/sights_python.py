@@ -9,14 +9,17 @@ from functools import lru_cache
 
 from skillrun.frameworks.known.entry import Seen, Sight
 
-_LISTS = frozenset({"functions", "cron_jobs"})  # fields whose elements are handlers
+# Fields whose elements are handlers.
+_LISTS = frozenset({"functions", "cron_jobs"})
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 _ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.NamedExpr)
 # Keywords that carry the function of a job, where it is not given by its position.
 _HANDED = frozenset({"func", "f"})
-_CHOICES = 4  # values of one name; more is a name for anything
-_GIVEN = 2  # arguments of a call that are kept
+# Values of one name; more is a name for anything.
+_CHOICES = 4
+# Arguments of a call that are kept.
+_GIVEN = 2
 
 
 @lru_cache(maxsize=2)  # several recognisers look at one file, one after the other
@@ -292,6 +295,7 @@ def origin(node: ast.expr, names: dict[str, str]) -> str:
         return f"{base}()"
     if isinstance(node, ast.Await):
         return origin(node.value, names)
-    if isinstance(node, ast.Subscript):  # a generic base class: Worker[Args]
+    # A generic base class: Worker[Args].
+    if isinstance(node, ast.Subscript):
         return origin(node.value, names)
     return ""

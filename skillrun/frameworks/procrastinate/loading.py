@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from skillrun.repo.python import Module, Project
 
-_DEEP = 200  # modules that are looked into
+# Modules that are looked into.
+_DEEP = 200
 
 
 def loads(project: Project, app: Module, import_paths: Iterable[str], wanted: str) -> bool:

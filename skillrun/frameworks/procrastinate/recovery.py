@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
     from skillrun.repo.uses import FrameworkUse, Place
 
-HEARTBEAT_S = 30.0  # `seconds_since_heartbeat` of get_stalled_jobs, and `stalled_worker_timeout` of the worker
+# `seconds_since_heartbeat` of get_stalled_jobs, and `stalled_worker_timeout` of the worker.
+HEARTBEAT_S = 30.0
 _DAY_S = 86_400.0
 _RETRIES = ("retry_job", "retry_job_by_id", "retry_job_by_id_async")
 
@@ -122,7 +123,8 @@ def _list_callers(project: Project, function: Definition) -> Iterator[Definition
 
 def _period_s(cron: str) -> float | None:
     """Seconds between two ticks, at most, of the usual schedules; None for one that is not read."""
-    fields = read_fields(" ".join(cron.split()[:5]))  # a sixth column is for seconds
+    # A sixth column is for seconds.
+    fields = read_fields(" ".join(cron.split()[:5]))
     if fields is None:
         return None
     for name, size, whole in (("minute", 60.0, 60), ("hour", 3600.0, 24)):

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 STRATEGY = ("procrastinate.RetryStrategy", "procrastinate.retry.RetryStrategy")
 BASE = ("procrastinate.BaseRetryStrategy", "procrastinate.retry.BaseRetryStrategy")
 ANY = ("builtins.Exception",)
-_SHOWN = 50  # waits that are written out
+# Waits that are written out.
+_SHOWN = 50
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def _list_exceptions(
     if not isinstance(held, ast.List | ast.Tuple | ast.Set):
         return None
     if not held.elts:
-        return ANY  # an empty one is none at all
+        # An empty one is none at all.
+        return ANY
     named = tuple(project.origin(holder.resolve(one) or "") for one in held.elts)
     if not all(named):
         return None

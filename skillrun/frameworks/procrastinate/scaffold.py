@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from skillrun.repo.uses import FrameworkUse
 
 MESSAGE = "kwargs"
-AWAITS = False  # by itself; see `awaits`
+# What holds by itself; see `awaits`.
+AWAITS = False
 TESTS = (
     "run by Procrastinate's own worker over its database in memory: only the waits are left out."
 )
@@ -37,7 +38,8 @@ DEATHS = 20
 _OPEN = "The app has to be open."
 _CONTRIB = "procrastinate.contrib.django"
 _OURS = ("context", "correlation_id")
-_TAKEN = ("timestamp",)  # what a periodic task is given
+# What a periodic task is given.
+_TAKEN = ("timestamp",)
 _BLUEPRINT = ("procrastinate.Blueprint", "procrastinate.blueprints.Blueprint")
 
 
@@ -315,7 +317,8 @@ def _strategy(facts: Facts) -> list[str] | None:
     """
     retries = facts.retries
     waits = _own_words(retries)
-    if waits is None or facts.awaits:  # what a worker aborts when it is shut down is no Exception
+    # What a worker aborts when it is shut down is no Exception.
+    if waits is None or facts.awaits:
         return None
     errors = ", ".join(error.written if error.path else error.name for error in facts.transient)
     return [f"max_attempts={_retries_name(facts)}", *waits, f"retry_exceptions=[{errors}]"]
@@ -380,7 +383,8 @@ def _needed(facts: Facts) -> list[Symbol | str]:
         else []
     )
     if facts.facts["owner"] == facts.facts["app"].name:
-        needed.append(_by_name(facts.facts["app"]))  # by name, as tasks are written
+        # By name, as tasks are written.
+        needed.append(_by_name(facts.facts["app"]))
     if publishes_on_commit(facts) and not facts.facts["contrib"]:
         needed.append("from django.db import transaction")
     if facts.retries.bounded:

@@ -72,7 +72,8 @@ class _Reader:
         requeued = any(one.retries is None or one.retries > 0 for one in given)
         self.sources["retried"] = most.place if requeued else None
         if requeued:
-            self.sources["autoretry"] = most.place  # RQ itself logs the error and that it retries
+            # RQ itself logs the error and that it retries.
+            self.sources["autoretry"] = most.place
         spared = []
         for c in self.project.handlers(self.handler, depth=1):
             if ends_job(c):

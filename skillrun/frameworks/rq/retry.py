@@ -22,7 +22,8 @@ from skillrun.repo.python import Call, Definition, Module, Project, is_known
 from skillrun.repo.uses import Place
 
 CLASSES = ("rq.Retry", "rq.job.Retry")
-_LONGEST = 1000  # waits that are written out
+# Waits that are written out.
+_LONGEST = 1000
 
 
 @dataclass(frozen=True)

@@ -270,7 +270,8 @@ def _list_globals(module: Code, expression: ast.expr) -> tuple[Symbol | str, ...
         if not bound or any(name in module.bindings(scope) for scope in inner):
             return None
         home, _, last = (bound[-1].target or f"{module.name}.{name}").rpartition(".")
-        if last != name or home == "flask":  # a request's: neither a worker nor a test has it
+        # A request's: neither a worker nor a test has it.
+        if last != name or home == "flask":
             return None
         needed.append(Symbol(home, name) if home else f"import {name}")
     return tuple(needed)

@@ -64,7 +64,8 @@ DECORATORS = frozenset(
         ),
     }
 )
-Decorator = tuple[ast.expr, Module]  # and the file that it stands in
+# A decorator, and the file that it stands in.
+Decorator = tuple[ast.expr, Module]
 _OF_A_TASK = {
     "delay": "enqueue",
     "enqueue": "enqueue",
@@ -76,7 +77,8 @@ _OF_A_TASK = {
 # The ways of a `Send`: its options stand in the call, or (task: `send.delay()`) in the decorator;
 # cron and scheduler take no Retry; what becomes of a value that is handed on cannot be read.
 QUEUE, TASK, CRON, SCHEDULER, VALUE = "queue", "task", "cron", "scheduler", "value"
-REPEAT = "repeat"  # the schedule of a send that is there as an enqueueing too
+# The schedule of a send that is there as an enqueueing too.
+REPEAT = "repeat"
 
 # They take args= and kwargs=, and nothing else for the function.
 EXPLICIT = ("enqueue_call", "prepare_data", "create_job")

@@ -48,7 +48,8 @@ _PROGRAMS = {"rqworker": "worker", "rqworker-pool": "worker", "rqscheduler": "sc
 _MORE_OPTIONS = re.compile(r"\$[@*]|\$\{?\w*(?:ARG|OPT|FLAG|EXTRA|PARAM)\w*\}?.*", re.IGNORECASE)
 _WORKER = re.compile(r"\brq worker\b|\brqworker\b")
 _COMMENT = ("#", "//", ";")
-_JOINED = 24  # lines of a command that is written as a list, one word a line
+# Lines of a command that is written as a list, one word a line.
+_JOINED = 24
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ _DEFAULTS: dict[str, Any] = {
     "use_delay_exponent": False,
     "max_delay_exponent": 60,
 }
-_MOST = 12  # retries of which the handler's own comparison is evaluated
+# Retries of which the handler's own comparison is evaluated.
+_MOST = 12
 
 
 class Tries(Countdown):
@@ -59,7 +60,8 @@ class Tries(Countdown):
         self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
     ) -> float:
         if self.parameter and self.is_retries(node):
-            return retries + 1  # the first wait is that of retry 1
+            # The first wait is that of retry 1.
+            return retries + 1
         if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
             return self._number(node.values[0], module, retries, given, depth + 1)
         return super()._number(node, module, retries, given, depth)
@@ -132,7 +134,8 @@ def backoff(
     if part.kind == "SimpleRetryMiddleware":
         return NONE
     if not has_source(part) and not broker.waits and not part.unread:
-        return NONE  # nobody reads the label
+        # Nobody reads the label.
+        return NONE
     own = make_delay(project, part)
     if own is not None:
         return own_waits(project, own)

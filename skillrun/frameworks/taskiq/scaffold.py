@@ -49,7 +49,8 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     from skillrun.repo.manifests import read_manifests
 
     broker = chosen_broker(project, facts.app)
-    made: dict[str, Any] = {"publishes": True}  # a tick of the clock publishes too
+    # A tick of the clock publishes too.
+    made: dict[str, Any] = {"publishes": True}
     manifests = read_manifests(project.tree)  # type: ignore[arg-type]
     pins = (_OLD.search(one.text) for one in manifests.find("taskiq"))
     made["old"] = next((found[0] for found in pins if found), "")
@@ -180,7 +181,8 @@ def _list_needed(facts: Facts) -> list[Symbol | str]:
     ]
     needed += ["import asyncio"] if awaiting.blocks(facts) and not _is_plain(facts) else []
     if facts.app is not None:
-        needed.append(Symbol(facts.app.module, facts.app.name))  # by name, as tasks are written
+        # By name, as tasks are written.
+        needed.append(Symbol(facts.app.module, facts.app.name))
     if facts.retries.bounded:
         needed += facts.transient
         told = facts.facts["setup"].tells and facts.retries.jitter and facts.retries.kind != "none"

@@ -47,7 +47,8 @@ _NOT_THE_TASKS = {
     "schedule_by_cron": 2,
     "schedule_by_interval": 2,
 }
-TASK_ID = "task_id"  # of `with_task_id`, beside the labels among a send's options
+# Of `with_task_id`, beside the labels among a send's options.
+TASK_ID = "task_id"
 
 
 def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:

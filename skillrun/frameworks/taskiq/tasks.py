@@ -105,7 +105,8 @@ def _read_made(project: Project, task: Task, node: ast.expr, module: Module) -> 
     if not isinstance(func, ast.Attribute) or func.attr not in MAKERS:
         return False
     brokers = brokers_of(project, func.value, module)
-    named = "broker" in ast.unparse(func.value).lower()  # one that is made out of sight
+    # One that is made out of sight.
+    named = "broker" in ast.unparse(func.value).lower()
     if (
         not brokers
         and not named

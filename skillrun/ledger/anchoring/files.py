@@ -88,7 +88,8 @@ def write_statement(path: Path, anchors: Iterable[Anchor]) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):  # it may not be there, or the whole place is read-only
+        # It may not be there, or the whole place is read-only.
+        with contextlib.suppress(OSError):
             draft.unlink()
         raise _refuse_unwritable(path, error) from None
 

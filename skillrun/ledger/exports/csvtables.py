@@ -11,7 +11,8 @@ from skillrun.core.text import spreadsheet_cell
 from skillrun.ledger.exports.source import Source
 
 SUFFIX = "csv"
-_CHUNK = 1000  # rows written at once: a million of them are not held in memory
+# Rows written at once: a million of them are not held in memory.
+_CHUNK = 1000
 
 
 def check_packages() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from skillrun.ledger.exports.shared import bound_value, json_line
 from skillrun.ledger.exports.source import RunRows, Source
 
-IMPORTED = "imported"  # the key in `fields` of a row that came from another tool
+# The key in `fields` of a row that came from another tool.
+IMPORTED = "imported"
 _MOST_FOLLOWUPS = 20
 _INPUTS = ("trigger", "idempotency", "retries", "tests_added")
 _WHO = ("actor", "actor_kind", "agent", "grade_min")

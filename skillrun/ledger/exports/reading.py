@@ -25,7 +25,8 @@ EVENT = "invocation.imported"
 _MOST_BYTES = 1_000_000  # of one line
 _SHOWN = 10  # bad lines
 _UNKNOWN = "unknown"
-_OUTCOMES = {"fail": "partial"}  # where something failed, the ledger's word is partial
+# Where something failed, the ledger's word is partial.
+_OUTCOMES = {"fail": "partial"}
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ _FIRST_S, _MOST_S, _TIMEOUT_S = 0.2, 10.0, 10.0
 # The answers after which OTLP/HTTP allows another try:
 # https://opentelemetry.io/docs/specs/otlp/#failures-1
 _AGAIN = (429, 502, 503, 504)
-_ANSWER = 100_000  # bytes of an answer that are read
+# Bytes of an answer that are read.
+_ANSWER = 100_000
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 from skillrun.core.text import masked_json, safe_json, visible
 
-MOST = 500  # characters of a string, as telemetry v1 says
+# Characters of a string, as telemetry v1 says.
+MOST = 500
 
 
 def shorten_text(value: Any) -> str:

@@ -177,7 +177,8 @@ def _parse_json_columns(row: dict[str, Any]) -> dict[str, Any]:
         if isinstance(row.get(column), str):
             row[column] = json.loads(row[column])
     if "data" in row and not isinstance(row["data"], dict):
-        row["data"] = {}  # no skillrun wrote it
+        # No skillrun wrote it.
+        row["data"] = {}
     return row
 
 

@@ -46,7 +46,8 @@ def _make_draft(path: Path) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".skillrun-")
     os.close(handle)
     try:
-        Path(name).chmod(0o644)  # whoever reads it next may be another user
+        # Whoever reads it next may be another user.
+        Path(name).chmod(0o644)
         yield Path(name)
     finally:
         Path(name).unlink(missing_ok=True)

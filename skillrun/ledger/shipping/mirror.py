@@ -23,7 +23,8 @@ from skillrun.ledger.shipping.server import first_line, hide_secrets, load_drive
 if TYPE_CHECKING:
     import psycopg
 
-_RUNS = 200  # fetched at a time
+# Fetched at a time.
+_RUNS = 200
 _ANCHOR = ("run_id", "n", "kind", "place", "hash", "ts_us")
 _ORDER = {
     "run": "run_id",
@@ -75,7 +76,8 @@ def _fetch_new_runs(far: psycopg.Connection[Any], here: sqlite3.Connection) -> N
     here.execute("PRAGMA foreign_keys = OFF")
     # Rows come as they are: verify judges them.
     here.execute("PRAGMA ignore_check_constraints = ON")
-    here.execute("PRAGMA secure_delete = ON")  # what was redacted there is gone from the copy, too
+    # What was redacted there is gone from the copy, too.
+    here.execute("PRAGMA secure_delete = ON")
     here.execute("BEGIN IMMEDIATE")
     with _without_triggers(here):
         heads = dict(here.execute("SELECT run_id, max(n) FROM event GROUP BY run_id"))

@@ -48,7 +48,8 @@ _RECORD_REFUSAL = """
         n = min(n, excluded.n),
         reason = excluded.reason
 """
-_LONGEST_REASON = 500  # characters of what a database says, kept in each ledger
+# Characters of what a database says, kept in each ledger.
+_LONGEST_REASON = 500
 
 
 class Outbox:

@@ -16,7 +16,8 @@ from skillrun.ledger.shipping.parcel import COLUMNS, Parcel, group_by_table
 if TYPE_CHECKING:
     import psycopg
 
-_SCHEMA_LOCK = 0x534B524E  # "SKRN": one creates the tables, others wait
+# "SKRN": one creates the tables, others wait.
+_SCHEMA_LOCK = 0x534B524E
 # Table, the column that has the texts, the key. An event must have the hash too: a row of the same
 # number that is another one stays as it is.
 _REDACTED = (
@@ -42,7 +43,8 @@ _HOLDINGS = """
     WHERE run_id = ANY(%s)
     GROUP BY run_id
 """
-_SECRETS = ("password=", "sslpassword=")  # parameters of an address that nobody else is to see
+# Parameters of an address that nobody else is to see.
+_SECRETS = ("password=", "sslpassword=")
 
 
 class Refusal(Exception):

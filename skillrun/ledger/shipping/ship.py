@@ -29,7 +29,8 @@ from skillrun.ledger.shipping.server import Refusal, Server, Unreachable, hide_s
 BATCH = 2000  # events
 # Of one batch, with waits of up to 0.5, 1, 2, 4 and 8 seconds in between.
 ATTEMPTS, BASE_S, CAP_S = 6, 0.5, 20.0
-_COMPARED = 1000  # runs that one question to the database names
+# Runs that one question to the database names.
+_COMPARED = 1000
 
 T = TypeVar("T")
 

@@ -69,7 +69,8 @@ def _finding_key(stage: str, finding: Mapping[str, Any]) -> _Key:
 
 def _worst_first(shown: Shown) -> tuple[bool, int]:
     severity = shown.finding["severity"]
-    rank = len(_SEVERITIES)  # a word of a later version comes last
+    # A word of a later version comes last.
+    rank = len(_SEVERITIES)
     if severity in _SEVERITIES:
         rank = _SEVERITIES.index(severity)
     return (shown.gone is not None, rank)

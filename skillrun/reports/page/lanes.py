@@ -10,8 +10,10 @@ from itertools import pairwise
 from typing import Any
 
 HEIGHT, LABEL, EDGE = 34, 92, 14  # pixels
-_NARROW, _WIDE, _USUAL = 15, 24, 400  # of a column, and of all columns where that can be
-_PLAIN, _TIMED = 4, 22  # room above the lanes, without and with words on the time
+# Of a column, and of all columns where that can be.
+_NARROW, _WIDE, _USUAL = 15, 24, 400
+# Room above the lanes, without and with words on the time.
+_PLAIN, _TIMED = 4, 22
 _SHAPES = {
     "fault": "fault",
     "performed": "effect",
@@ -19,9 +21,11 @@ _SHAPES = {
     "settled": "settled",
     "died": "fault",
 }
-_NOBODY = "at the end"  # what no process did
+# What no process did.
+_NOBODY = "at the end"
 _HOURS, _DAYS = 3600, 86400
-_SHORTEST_WAIT_S = 1.5  # what is less is the time that steps take, and no wait
+# What is less is the time that steps take, and no wait.
+_SHORTEST_WAIT_S = 1.5
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _Event = Mapping[str, Any]
-_NARROWEST = 1.5  # percent: some two pixels
+# Percent: some two pixels.
+_NARROWEST = 1.5
 
 
 @dataclass(frozen=True)

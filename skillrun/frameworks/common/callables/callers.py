@@ -18,7 +18,8 @@ from skillrun.repo.uses import Place
 if TYPE_CHECKING:
     from skillrun.repo.uses import FrameworkUse
 
-_FOLLOWED = 3  # callers of callers that are looked at
+# Callers of callers that are looked at.
+_FOLLOWED = 3
 COMMANDS = "/management/commands/"
 _COMMAND_CLASSES = ("django.core.management.base.BaseCommand", "django.core.management.BaseCommand")
 

@@ -106,7 +106,8 @@ def _list_waiting_calls(loop: ast.While) -> set[int]:
             tests.append(test)
     names = {node.id for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)}
     asking: list[ast.AST] = [*tests]
-    if isinstance(loop.test, ast.UnaryOp):  # `while not database_is_running():` waits for it
+    # `while not database_is_running():` waits for it.
+    if isinstance(loop.test, ast.UnaryOp):
         asking.append(loop.test)
     for node in ast.walk(loop):
         if isinstance(node, ast.Assign) and {last_word(target) for target in node.targets} <= names:

@@ -45,7 +45,8 @@ _LOCKS = re.compile(
     r"FOR\s+(?:NO\s+KEY\s+)?UPDATE|advisory|LOCK\s+TABLE|BEGIN\s+(?:IMMEDIATE|EXCLUSIVE)|UPDLOCK|RETURNING|SERIALIZABLE",
     re.IGNORECASE,
 )
-_NAMED_LOCK = re.compile(r"(?<![bc])lock|semaphore|for_update", re.IGNORECASE)  # no clock, no block
+# No word that only ends so: clock, block.
+_NAMED_LOCK = re.compile(r"(?<![bc])lock|semaphore|for_update", re.IGNORECASE)
 _CLAIMS = re.compile(
     r"claim|lease|locked|processing|in_progress|running|picked|worker", re.IGNORECASE
 )

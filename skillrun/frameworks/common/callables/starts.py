@@ -106,7 +106,8 @@ def _read_console_line(path: str, lines: list[str]) -> Iterator[Start]:
             words = without_prefix(found[2]).split()
         else:
             words = []
-        for word in words[:2]:  # /etc/cron.d names a user first
+        # /etc/cron.d names a user first.
+        for word in words[:2]:
             start = Start(
                 path, number, line.strip(), "console", word.rpartition("/")[2].strip("\"'")
             )
@@ -166,7 +167,8 @@ def resolve(start: Start, paths: Iterable[str]) -> str | None:
 
 
 def _list_candidates(start: Start, paths: Iterable[str]) -> list[str]:
-    if start.kind in ("command", "console"):  # a wrapper may name a command of Django: run.sh NAME
+    # A wrapper may name a command of Django: run.sh NAME.
+    if start.kind in ("command", "console"):
         candidates = []
         for path in paths:
             if path.endswith(f"management/commands/{start.name.replace('-', '_')}.py"):

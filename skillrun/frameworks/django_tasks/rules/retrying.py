@@ -51,7 +51,8 @@ def no_retry(job: Job) -> Iterator[Finding]:
     if retry is None or retry.kind == "none" or failures is None or (retry.max_attempts or 1) < 2:
         return
     if job.policy.max_attempts != 1 and not again_of(job):
-        return  # a loop within the run, or one that cannot be read
+        # A loop within the run, or one that cannot be read.
+        return
     for written in dict.fromkeys(error.type for error in failures.transient):
         bases = ancestors(job.project, short(spec_name(job, written)))
         calls = effect_calls(job)

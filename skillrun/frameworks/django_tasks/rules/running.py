@@ -204,7 +204,8 @@ def context_first(job: Job) -> Iterator[Finding]:
     task, node = read_task(job.project, job.handler), job.handler.node
     if task.registered is None or isinstance(node, ast.ClassDef):
         return
-    own = len(node.decorator_list) <= 1  # below another decorator the parameters are that one's
+    # Below another decorator the parameters are that one's.
+    own = len(node.decorator_list) <= 1
     first = next((arg.arg for arg in (*node.args.posonlyargs, *node.args.args)), None)
     takes = "takes_context" in task.options
     if takes and task.is_on(job.project, "takes_context") and first != "context" and own:

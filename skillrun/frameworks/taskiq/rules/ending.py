@@ -20,7 +20,8 @@ from skillrun.frameworks.taskiq.tasks import read_task
 from skillrun.repo.uses import Place
 
 _ASKS = ("NoResultError", "_retries")
-_SHORT_S = 60.0  # a task without a timeout may well take longer
+# A task without a timeout may well take longer.
+_SHORT_S = 60.0
 
 
 def _expects_record(job: Job) -> bool:

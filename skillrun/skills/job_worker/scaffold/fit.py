@@ -50,7 +50,8 @@ class Fitting:
     ) -> None:
         self._tree = tree
         self._ignored = Files(tree.root)
-        self._own = own  # the repository's top-level packages
+        # The repository's top-level packages.
+        self._own = own
         self._style = style
         self._line_length = line_length
         self._follow = follow
@@ -91,7 +92,8 @@ class Fitting:
     def _text_of(self, path: str) -> str | None:
         if path not in self._before:
             data = self._tree.read(path)
-            if data is None:  # a rule such as `*.json` of a .gitignore keeps it out of the tree
+            # A rule such as `*.json` of a .gitignore keeps it out of the tree.
+            if data is None:
                 data = self._ignored.data(path)
             self._before[path] = self._after[path] = (
                 None if data is None else _decode_file(data, path)

@@ -209,7 +209,8 @@ def log_call(
 ) -> str:
     """See `Writer.log`."""
     name, width = f"{conventions.logger}.{level}", conventions.line_length
-    loguru = "loguru" in conventions.logger_import  # what is only a keyword is not shown there
+    # What is only a keyword is not shown there.
+    loguru = "loguru" in conventions.logger_import
     if conventions.log_style == "structlog" and not loguru:
         return call(
             name,

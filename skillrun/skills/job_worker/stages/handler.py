@@ -180,7 +180,8 @@ def _wired(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
         where = {"path": case.handler.path, "line": case.handler.line}
         yield blocker("handler.not-wired", message, hint=_how_to_wire(case, trigger), **where)
     elif trigger in ("cron", "poller") and "schedule" not in kinds:
-        make = error if trigger == "cron" else warning  # a poller may go on by itself
+        # A poller may go on by itself.
+        make = error if trigger == "cron" else warning
         message = f"the trigger is {trigger}, and the handler is only enqueued, never scheduled"
         hint = "add the schedule entry, or correct trigger.type"
         yield make(

@@ -55,7 +55,8 @@ class _Origins:
         self.entries = {part.node for part in project.callables(handler)}
         self.properties = set((spec.payload or {}).get("properties") or ())
         self.callers = callers
-        self.reached: set[str] = set()  # names of fields: parameters, subscripts, attributes
+        # Names of fields: parameters, subscripts, attributes.
+        self.reached: set[str] = set()
         self.uncertain = False
         self.seen: set[ast.AST] = set()
 

@@ -28,7 +28,8 @@ _RUN_METHODS = ("run", "perform", "__call__", "handle")
 _CONFIGURATION = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 _PROJECT = (*_CONFIGURATION, "setup.py", "manage.py")
 _RETRYING = {"retry", "Retry", "RetryTask"}
-_GENERATED = (".py", ".so")  # ignored by git, and imported all the same: `_version.py`
+# Ignored by git, and imported all the same: `_version.py`.
+_GENERATED = (".py", ".so")
 
 
 def try_tests(

@@ -98,7 +98,8 @@ _BINDING = (
 _NO_NOTES = re.compile(
     r"(^|/)(requirements|constraints|changelog|history|news|changes)[^/]*$", re.IGNORECASE
 )
-_NOTES_WORDS = 12  # a docstring of fewer words tells an operator nothing
+# A docstring of fewer words tells an operator nothing.
+_NOTES_WORDS = 12
 
 
 @dataclass(frozen=True)

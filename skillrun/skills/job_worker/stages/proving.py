@@ -173,7 +173,8 @@ def consent_plan(target: Target) -> CommandPlan:
     return CommandPlan("prove the job in a scratch folder", tuple(commands))
 
 
-_REASONS_SHOWN = 5  # more are in `skillrun prove`
+# More are in `skillrun prove`
+_REASONS_SHOWN = 5
 
 # -- what the proof says to the stages
 

@@ -220,7 +220,8 @@ def _compare_backoff(retry: Retry, backoff: BackoffSpec, policy: Policy) -> Iter
     """The kind, then its numbers."""
     code = policy.backoff
     if backoff.kind == "linear" or backoff.first is not None:
-        return  # no library's options say so: the proof measures the waits
+        # No library's options say so: the proof measures the waits.
+        return
     if backoff.kind != code.kind:
         yield _differs(
             policy,
@@ -330,7 +331,8 @@ def _covers(case: JobCase, wide: str, narrow: str) -> bool:
     classes tell.
     """
     if dotted(wide) in ("builtins.Exception", "builtins.BaseException"):
-        return True  # also of a library whose classes are not read
+        # Also of a library whose classes are not read.
+        return True
     narrow = narrow if "." in narrow else f"builtins.{narrow}"
     # Two classes of one installed package: which of them derives from which is not read.
     package = narrow.partition(".")[0]

@@ -321,7 +321,8 @@ def _read_call(use: StoreUse, names: _Names, case: JobCase, call: Call) -> None:
     word = call.name.removesuffix("()").rpartition(".")[2]
     origin = call.origin.rpartition(".")[2]
     if origin in names.words or word in names.words:
-        use.writes = True  # Receipt(...): made in order to be kept
+        # Receipt(...): made in order to be kept.
+        use.writes = True
         use.looks |= _caught(call)
     elif names.mentions(call.module, call.node):
         if _WRITES.search(word) or word in ("add", "add_all"):

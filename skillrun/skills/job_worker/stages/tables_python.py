@@ -235,7 +235,8 @@ def _class_columns(node: ast.ClassDef) -> Iterator[tuple[str, ast.Call]]:
     for statement in node.body:
         name, value = _assigned_name(statement), getattr(statement, "value", None)
         if name and isinstance(value, ast.Call) and _called(value) not in ("relationship", "Meta"):
-            inner = _keyword(value, "sa_column")  # SQLModel's Field around a column of SQLAlchemy
+            # SQLModel's Field around a column of SQLAlchemy.
+            inner = _keyword(value, "sa_column")
             yield name, inner if isinstance(inner, ast.Call) else value
 
 

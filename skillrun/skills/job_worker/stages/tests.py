@@ -174,7 +174,8 @@ def _is_kept(test: TestCase, kept: frozenset[str]) -> bool:
 def _is_retried(case: JobCase, test: TestCase, transient: tuple[str, ...]) -> bool:
     """It has a transient error, and does not end with the job given up."""
     if any("Retry" in words_in(asserted) for asserted in test.asserts()):
-        return True  # Celery's exception is expected; RQ's Retry(max=3) is only an option
+        # Celery's exception is expected; RQ's Retry(max=3) is only an option.
+        return True
     came_through = bool(test.words & set(_CAME_THROUGH))
     return _names_error(case, test, transient) and (came_through or not _is_given_up(test))
 

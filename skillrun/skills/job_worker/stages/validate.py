@@ -99,7 +99,8 @@ def plan(case: JobCase) -> tuple[list[Validation], list[Finding]]:
             chosen.append(Validation(kind, str(said), "REPO_PROFILE.json", None))
         elif said is None and fact is not None:
             if any(one.command == fact.command for one in chosen):
-                continue  # `make lint` may check types, too: it is run once
+                # `make lint` may check types, too: it is run once.
+                continue
             chosen.append(Validation(kind, fact.command, fact.path, fact.line))
         elif kind == "test" and said is None and (own := _own_pytest(case)) is not None:
             chosen.append(own)

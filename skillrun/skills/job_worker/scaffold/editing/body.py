@@ -21,7 +21,8 @@ from skillrun.skills.job_worker.scaffold.editing.source import (
 
 Pair = tuple[ast.stmt, Statement]
 Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-PURE = {"frozenset", "tuple", "timedelta", "Decimal", "Path"}  # calls that only make a constant
+# Calls that only make a constant.
+PURE = {"frozenset", "tuple", "timedelta", "Decimal", "Path"}
 
 
 def parts(

@@ -333,7 +333,8 @@ def among(
             later = next((number for number, one in enumerate(keys) if one > key(node)), len(keys))
             break
     if later == 0 and body[mates[0][0]].leading_lines[blanks(body[mates[0][0]].leading_lines) :]:
-        later = 1  # a comment above the first import stays at the head of its group
+        # A comment above the first import stays at the head of its group.
+        later = 1
     if later == 0:
         ahead(body, new, mates[0][0], 0)
     else:

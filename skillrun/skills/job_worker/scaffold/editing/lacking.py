@@ -46,6 +46,7 @@ def serves(
 ) -> bool:
     if binding.for_types and not for_types:
         return False
-    if "." in one.dotted:  # `import a.b` binds `a`, and loads `a.b` too
+    # `import a.b` binds `a`, and loads `a.b` too.
+    if "." in one.dotted:
         return f"{binding.dotted}.".startswith(f"{one.dotted}.")
     return same_origin(one.origin, binding.origin, follow)

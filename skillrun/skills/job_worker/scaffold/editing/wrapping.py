@@ -92,7 +92,8 @@ def _wrap_prose(line: str, width: int) -> list[str]:
     indent = line[: len(line) - len(text)]
     mark = "# " if text.startswith("# ") else ""
     whole = not mark and text.startswith('"""') and text.endswith('"""')
-    if whole:  # where the quotes alone are too much, formatters would join the two lines again
+    # Where the quotes alone are too much, formatters would join the two lines again.
+    if whole:
         text, width = text.removesuffix('"""'), width - 3
     filled = textwrap.wrap(
         text,

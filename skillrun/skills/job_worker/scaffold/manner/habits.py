@@ -13,7 +13,8 @@ from typing import TypeVar
 from skillrun.skills.job_worker.scaffold.manner.neighbours import Neighbour
 
 Choice = TypeVar("Choice")
-_CAP = 20  # of one file's votes, so that one long file does not outvote its neighbours
+# Of one file's votes, so that one long file does not outvote its neighbours.
+_CAP = 20
 _OPENING = {
     tokenize.STRING,
     *(getattr(tokenize, n) for n in ("FSTRING_START", "TSTRING_START") if hasattr(tokenize, n)),

@@ -19,8 +19,10 @@ from skillrun.repo.syntax import parse_python
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
-_MOST = 40  # files; those farther away say nothing that these do not
-_LARGEST = 256 * 1024  # bytes; a larger file is data
+# Files; those farther away say nothing that these do not.
+_MOST = 40
+# Bytes; a larger file is data.
+_LARGEST = 256 * 1024
 _TASKS = re.compile(
     r"(?i)(tasks?|jobs?|workers?|actors?)(\.py$|/)|_(tasks?|jobs?|workers?|actors?)\.py$"
 )

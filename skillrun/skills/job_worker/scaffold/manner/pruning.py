@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import TypeGuard
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
-_NAMES = re.compile(r"[\w.\[\], |]+")  # a text that could be a name, or a quoted annotation
+# A text that could be a name, or a quoted annotation.
+_NAMES = re.compile(r"[\w.\[\], |]+")
 
 
 def prune(source: str, names: Iterable[str], line_length: int) -> str:

@@ -15,7 +15,8 @@ from skillrun.skills.job_worker.scaffold.manner.annotations import without_annot
 from skillrun.skills.job_worker.scaffold.manner.neighbours import common
 
 _WRITTEN = "    "  # how templates indent
-_HIGHEST = 2  # dots of a relative import; beyond, nobody counts them
+# Dots of a relative import; beyond, nobody counts them.
+_HIGHEST = 2
 _TOGETHER = re.compile(r"(\\\r?\n)( +)")
 
 

@@ -251,7 +251,8 @@ def _mirror(paths: tuple[str, ...], folder: str, module: str) -> str | None:
     held = {
         one for path in paths if not path.startswith(f"{folder}/") for one in _folders_above(path)
     }
-    for length in range(len(package), 0, -1):  # of the package's own path, from its beginning
+    # Of the package's own path, from its beginning.
+    for length in range(len(package), 0, -1):
         for start in range(length):
             tail = "/".join(package[start:length])
             found = [one for one in held if _ends_with(one, tail)]

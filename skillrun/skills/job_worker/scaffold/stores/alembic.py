@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from skillrun.skills.job_worker.scaffold.stores.wanted import Wanted
 
 _TEMPLATE = "%(rev)s_%(slug)s"
-_SLUG_LENGTH = 40  # as Alembic cuts it
+# As Alembic cuts it.
+_SLUG_LENGTH = 40
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def _upgrade(settings: dict[str, Any], *, flask: bool) -> str:
         return "flask db upgrade"
     ini = settings.get("ini", "alembic.ini")
     named = "" if ini == "alembic.ini" else f" -c {ini}"
-    return f"python -m alembic{named} upgrade head"  # with the folder in which it runs on sys.path
+    # With the folder in which it runs on sys.path.
+    return f"python -m alembic{named} upgrade head"
 
 
 def _settings(project: Project, folder: str) -> dict[str, Any]:

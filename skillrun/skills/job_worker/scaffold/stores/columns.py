@@ -13,7 +13,8 @@ from skillrun.core.errors import Blocked, Refused
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
 
-TEXT_LENGTH = 255  # what every database can hold in a unique index
+# What every database can hold in a unique index.
+TEXT_LENGTH = 255
 _TYPES = {"integer": "int", "string": "str", "number": "float", "boolean": "bool"}
 
 

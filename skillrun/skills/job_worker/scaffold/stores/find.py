@@ -303,7 +303,8 @@ def _sqlite3(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store:
     opening = sqlite3.find_opening(case.project, near)
     if opening.symbol is None:
         _refuse_beside_another(case, spec, near)
-    own = f"{wanted.folder}{wanted.handler}_{end}.py"  # what it made the last time is still its own
+    # What it made the last time is still its own.
+    own = f"{wanted.folder}{wanted.handler}_{end}.py"
     tables = sqlite3.Tables(
         done=bool(wanted.table) and _is_missing(case, wanted.table, own),
         dead=bool(wanted.dead_table)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from skillrun.repo.source import Module
 
 _CLASSES = ("Redis", "StrictRedis", "Valkey", "from_url")
-_LEASE_S = 300.0  # where no time limit is known
+# Where no time limit is known.
+_LEASE_S = 300.0
 
 
 @dataclass(frozen=True)

@@ -239,7 +239,8 @@ def _made(
         yield from _awaited(project, module, symbol, called, value)
         return
     if called in ("sessionmaker", "scoped_session") and not _is_bound(project, name, value):
-        return  # each request binds a session of its own: a job has none
+        # Each request binds a session of its own: a job has none.
+        return
     if called == "sessionmaker":
         yield (
             1,
