@@ -9,7 +9,8 @@ import sys
 
 _HELP = {"-h", "--help"}
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
-_LONGEST_MESSAGE = 40_000  # characters that are looked at
+# Characters of a message that are looked at.
+_LONGEST_MESSAGE = 40_000
 COMMANDS = (
     *(
         "run",
@@ -33,9 +34,8 @@ COMMANDS = (
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line and exits with the designed code; see `skillrun/core/errors.py`."""
     arguments = sys.argv[1:] if argv is None else argv
-    if arguments[:1] == ["hook"] and not _HELP & {
-        *arguments
-    }:  # on every tool call of an agent: nothing else is read
+    # An agent starts this on every tool call: nothing else is read.
+    if arguments[:1] == ["hook"] and not _HELP & {*arguments}:
         from skillrun.agents.hooks.entry import main as hook
 
         sys.exit(hook(arguments[1:]))

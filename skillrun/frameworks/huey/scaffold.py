@@ -153,9 +153,8 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
         )
 
 
-def pieces(facts: Facts, render: Render) -> list[Piece]:
-    """The handler, the receiver that decides about a failed attempt, and the publisher."""
-    app = _find_app(facts)
+def _list_needed(facts: Facts, app: Symbol | None) -> list[Symbol | str]:
+    """What the module of the handler imports; `app`: the Huey object, where it is no Django's."""
     needed: list[Symbol | str] = [
         "from typing import Any",
         facts.conventions.logger_import,
@@ -171,20 +170,26 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         needed.append(Symbol(app.module, app.name))
     else:
         needed.append("from huey.contrib.djhuey import db_task, signal")
-    clocked = facts.trigger != "event"
-    if clocked:
+    if facts.trigger != "event":
         needed += ["from collections.abc import Iterable", "from huey import crontab"]
         needed += ["from huey.contrib.djhuey import db_periodic_task"] if app is None else []
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     if facts.retries.bounded and facts.retries.jitter:
         needed.append("import random")
+    return needed
+
+
+def pieces(facts: Facts, render: Render) -> list[Piece]:
+    """The handler, the receiver that decides about a failed attempt, and the publisher."""
+    app = _find_app(facts)
+    clocked = facts.trigger != "event"
     owner = f"{app.name}." if app is not None else ""
     periodic = f"{owner}periodic_task" if owner else "db_periodic_task"
     text = render(
         "handler.py.jinja",
         facts,
-        needed=needed,
+        needed=_list_needed(facts, app),
         own=_own_waits(facts),
         wait=longest_wait(facts.retries, f"{facts.retries.max_attempts - 1} - task.retries"),
         decorator=f"{owner}task" if owner else "db_task",

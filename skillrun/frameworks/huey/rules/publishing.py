@@ -43,45 +43,42 @@ def never_runs(job: Job) -> Iterator[Finding]:
             "an async function is no Huey task: Huey 3 refuses it when it is defined, and older"
             " ones never await it"
         )
-        yield tell(
-            job,
-            "never-runs",
-            Severity.ERROR,
-            place,
-            message,
-            "a plain function that calls asyncio.run(...)",
-        )
-    names, needed = job.handler.parameters, _list_needed(node)
-    context = task.option("context")
-    if context is True and "task" not in names and node.args.kwarg is None:
-        message = (
-            "context=True passes task=, which the function does not take: every run raises"
-            " TypeError"
-        )
-        yield tell(
-            job,
-            "never-runs",
-            Severity.ERROR,
-            place,
-            message,
-            "add a parameter task, or drop context=True",
-        )
+        hint = "a plain function that calls asyncio.run(...)"
+        yield tell(job, "never-runs", Severity.ERROR, place, message, hint)
+    if task.option("context") is True:
+        yield from _find_unwanted_task(job, node, place)
+    if task.kind == "periodic":
+        yield from _find_missing_arguments(job, node, place)
+
+
+def _find_unwanted_task(
+    job: Job, node: ast.FunctionDef | ast.AsyncFunctionDef, place: Place
+) -> Iterator[Finding]:
+    """`context=True` hands the task over, which the function has to take."""
+    if "task" in job.handler.parameters or node.args.kwarg is not None:
+        return
+    message = (
+        "context=True passes task=, which the function does not take: every run raises TypeError"
+    )
+    hint = "add a parameter task, or drop context=True"
+    yield tell(job, "never-runs", Severity.ERROR, place, message, hint)
+
+
+def _find_missing_arguments(
+    job: Job, node: ast.FunctionDef | ast.AsyncFunctionDef, place: Place
+) -> Iterator[Finding]:
+    """The clock that starts a periodic task knows no arguments."""
+    context = task_of(job).option("context")
     missing = []
-    for name in needed:
+    for name in _list_needed(node):
         if not (name == "task" and context):
             missing.append(name)
-    if task.kind == "periodic" and missing:
+    if missing:
         message = (
             f"a periodic task is called without arguments, and this one needs {', '.join(missing)}"
         )
-        yield tell(
-            job,
-            "never-runs",
-            Severity.ERROR,
-            place,
-            message,
-            "give them defaults, or look them up inside",
-        )
+        hint = "give them defaults, or look them up inside"
+        yield tell(job, "never-runs", Severity.ERROR, place, message, hint)
 
 
 def _list_needed(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:

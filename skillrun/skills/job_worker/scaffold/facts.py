@@ -49,8 +49,7 @@ def read_facts(
 
     `message`: what holds where the spec does not say how the payload is passed.
     """
-    handler = _import_path(spec.handler or "", spec, "handler")
-    module, name = handler
+    module, name = _import_path(spec.handler or "", spec, "handler")
     names = Names(case.project, conventions.source_root, flat="." not in module)
     fields = tuple(_list_fields(spec))
     invalid = _choose_invalid_error(spec, module)
