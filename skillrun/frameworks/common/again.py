@@ -96,7 +96,7 @@ def find_bound(
     found: list[tuple[int, Place]] = []
     unread = False
     for test, holds in tests_before(module, node):
-        for part in _parts(test, holds):
+        for part in _split_condition(test, holds):
             limit = count_let_through(part, holds, lambda one: tries.counts(one, module))
             number = tries.number(limit[0], module) if limit else None
             if limit is not None and number is not None:

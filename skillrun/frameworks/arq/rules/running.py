@@ -129,8 +129,8 @@ def shared_session(job: Job) -> Iterator[Finding]:
 
     `ctx["db"] = sessions()` in on_startup, and the handler works with it.
     """
-    used = {_entry(node) for node in ast.walk(job.handler.node)} - {None}
-    for worker in _workers(job):
+    used = {_read_context_key(node) for node in ast.walk(job.handler.node)} - {None}
+    for worker in _find_own_workers(job):
         started = find_hook(job.project, worker, "on_startup")
         for node in ast.walk(started.node) if started is not None else ():
             if (
