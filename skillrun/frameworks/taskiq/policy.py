@@ -79,7 +79,9 @@ class _Reader:
         broker = self.task.broker
         retrying = broker.retrying if broker is not None else ()
         if broker is None or broker.unread:
-            self.unknown["middlewares"] = broker.place if broker is not None else self._registered()
+            self.unknown["middlewares"] = (
+                broker.place if broker is not None else self._place_of_task()
+            )
         attempts = self._attempts(retrying, broker)
         part = retrying[-1] if retrying and attempts > 1 else None
         record = find_record(self.project, self.task)

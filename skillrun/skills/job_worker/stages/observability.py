@@ -407,57 +407,63 @@ def _unanswered(
     answers: dict[str, tuple[Call, ...]],
     logs: tuple[LogCall, ...],
 ) -> Iterator[Finding]:
-    policy = case.policy
-    hints = {
-        "ran": "log the start, with the key fields, before the first effect",
-        "succeeded": "log the end, with the key fields, after the last effect",
-        "failed": "log the exception (exc_info or its text), with the key fields",
-        "retries": "log whether a retry follows, and which attempt it was, with the key fields",
-    }
-    hook = ""
-    if case.framework:
-        hook = f", or in {case.framework.TITLE}'s own hook (skillrun next shows how)"
-    hints |= {
-        question: f"{hints[question]}: in the except clause{hook}"
-        for question in ("failed", "retries")
-    }
+    hints = _list_hints(case)
+    place = {"path": handler.path, "line": handler.line}
     for question, calls in answers.items():
-        if calls or (question == "retries" and _never_retries(policy)):
+        if calls or (question == "retries" and _never_retries(case.policy)):
             continue
         if question == "ran" and answers["succeeded"] and answers["failed"]:
             # Whichever way it ends, somebody reads that it ran; when it began is not told.
-            yield warning(
-                "observability.no-start",
-                "no log line tells that it begins",
-                hint=hints[question],
-                path=handler.path,
-                line=handler.line,
-            )
+            message = "no log line tells that it begins"
+            yield warning("observability.no-start", message, hint=hints[question], **place)
             continue
-        place = {"path": handler.path, "line": handler.line}
         wordless = _find_record_of_failure(case, logs) if question == "retries" else None
         if wordless is not None:
-            because = "a record of the failure is there, and what its words say is not judged"
-            at = place_of(wordless.call.module, wordless.call.node)
-            yield ask_proof(
-                ID, "whether a log line says that it will be retried", Unfollowed(because, at)
-            )
+            yield _doubt_words(wordless)
             continue
-        silent = question == "failed" and _ends_quietly(case, handler)
-        if (
-            question in ("failed", "retries")
-            and case.framework
-            and _framework_retries(policy)
-            and not silent
-        ):
-            message = (
-                f"{QUESTIONS[question]} only {case.framework.TITLE}'s own log answers, without the"
-                " key fields"
-            )
+        if _is_told_by_library(case, handler, question):
+            message = f"{QUESTIONS[question]} only {_name_framework(case)}'s own log answers"
+            message = f"{message}, without the key fields"
             yield warning(f"observability.{question}", message, hint=hints[question], **place)
         else:
             message = f"no log line answers: {QUESTIONS[question]}"
             yield blocker(f"observability.{question}", message, hint=hints[question], **place)
+
+
+def _list_hints(case: JobCase) -> dict[str, str]:
+    """Question -> what to log, and where."""
+    hook = ""
+    if case.framework:
+        hook = f", or in {case.framework.TITLE}'s own hook (skillrun next shows how)"
+    clause = f": in the except clause{hook}"
+    return {
+        "ran": "log the start, with the key fields, before the first effect",
+        "succeeded": "log the end, with the key fields, after the last effect",
+        "failed": f"log the exception (exc_info or its text), with the key fields{clause}",
+        "retries": (
+            f"log whether a retry follows, and which attempt it was, with the key fields{clause}"
+        ),
+    }
+
+
+def _doubt_words(log: LogCall) -> Finding:
+    because = "a record of the failure is there, and what its words say is not judged"
+    place = place_of(log.call.module, log.call.node)
+    question = "whether a log line says that it will be retried"
+    return ask_proof(ID, question, Unfollowed(because, place))
+
+
+def _is_told_by_library(case: JobCase, handler: Definition, question: str) -> bool:
+    """The library's own log tells of a retry and its cause, but for one that ends quietly."""
+    if question not in ("failed", "retries") or not case.framework:
+        return False
+    if question == "failed" and _ends_quietly(case, handler):
+        return False
+    return _framework_retries(case.policy)
+
+
+def _name_framework(case: JobCase) -> str:
+    return case.framework.TITLE if case.framework else "the library"
 
 
 def _find_record_of_failure(case: JobCase, logs: tuple[LogCall, ...]) -> LogCall | None:
