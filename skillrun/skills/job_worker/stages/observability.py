@@ -472,8 +472,24 @@ def _find_record_of_failure(case: JobCase, logs: tuple[LogCall, ...]) -> LogCall
         clause = log.call.in_except
         if clause is None or _left_before(log.call) or takes_permanent_alone(case, clause):
             continue
-        return log
+        if not _is_given_up(log.call):
+            return log
     return None
+
+
+def _is_given_up(call: Call) -> bool:
+    """It stands in a branch of its clause that leaves it: what goes on behind the branch is the
+    other end, and has no record of its own.
+    """
+    below: ast.AST = call.node
+    for above in call.module.parents(call.node):
+        if isinstance(above, ast.ExceptHandler):
+            return False
+        is_branch = isinstance(above, ast.If) and below in above.body and not above.orelse
+        if is_branch and isinstance(above, ast.If) and _leaves(above.body):
+            return True
+        below = above
+    return False
 
 
 def _ends_quietly(case: JobCase, handler: Definition) -> bool:
