@@ -47,6 +47,8 @@ def test_a_draft_says_what_the_code_has_and_where(home: Path, tmp_path: Path) ->
     text = (root / shops.SPEC).read_text()
     assert "handler: shop.tasks:send_receipt  # shop/tasks.py:" in text
     assert "retry:  # shop/tasks.py:" in text
+    # Nothing read says that the receiver looks at it: a person must know that it was guessed.
+    assert "# guessed: effects.0.guarantee: keyed, since send takes idempotency_key" in text
 
 
 def test_the_strategy_is_a_decision_and_what_was_seen_a_proposal(

@@ -174,3 +174,16 @@ def test_a_message_that_comes_too_early_keeps_nobody_from_the_job() -> None:
     assert told(early(FAILED)) == [("early", "lost")]
     recorded = judge_history(early(FAILED, dead_letters=1), with_letters())
     assert [(one.rule, one.grade) for one in recorded] == [("early", "stuck")]
+
+
+def test_a_key_that_the_job_draws_is_compared_by_its_effect() -> None:
+    """It is drawn once and kept, so that another run alone has another one."""
+    alone = [
+        history("once", [*effect(key="'4f'"), RETURNED, ACKED]),
+        history("once", [*effect(key="'9c'"), RETURNED, ACKED]),
+    ]
+    drawn = replace(reference(), once=alone[0], later=alone[1])
+    done = early([], [*effect(key="'e1'"), *commit(), RETURNED, ACKED])
+    assert [one.rule for one in judge_history(done, drawn) if one.rule == "early"] == []
+    undone = early([], [RETURNED, ACKED])
+    assert "early" in [one.rule for one in judge_history(undone, drawn)]

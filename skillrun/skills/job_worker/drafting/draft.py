@@ -164,6 +164,12 @@ class _Drafter:
                 )
             effects.append(effect)
         effects += self._guess_effects(len(effects))
+        for number, effect in enumerate(effects):
+            if effect.get("guarantee") == "keyed":
+                self.drafted.guesses.append(
+                    f"effects.{number}.guarantee: keyed, since {effect['name']} takes"
+                    f" {effect['key_arg']}; whether its receiver looks at it was not read"
+                )
         if effects:
             self.drafted.put("effects", effects)
             return
