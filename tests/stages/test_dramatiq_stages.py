@@ -241,6 +241,15 @@ def test_who_means_dramatiqs_own_dead_letters_is_told_their_name(tmp_path: Path)
     )
 
 
+def test_a_jitter_that_lengthens_is_written_with_either_end(tmp_path: Path) -> None:
+    """Dramatiq waits once to twice min_backoff; the spec's jitter shortens."""
+    for number, base in enumerate(("2s", "4s")):
+        found = examine(tmp_path / str(number), "retry", retry__backoff__base=base)
+        assert "retry.backoff-differs" not in cases.rules(found)
+    found = examine(tmp_path / "other", "retry", retry__backoff__base="3s")
+    assert "retry.backoff-differs" in cases.rules(found)
+
+
 def test_an_error_of_a_library_is_an_exception(tmp_path: Path) -> None:
     """`Exception` is retried, whatever a library derives its errors from."""
     changes = {"failures__transient": ["shop.mailer:Unavailable", "requests:Timeout"]}

@@ -234,6 +234,10 @@ def _compare_backoff(retry: Retry, backoff: BackoffSpec, policy: Policy) -> Iter
         compared |= {"factor": (backoff.factor, code.factor), "cap": (backoff.cap, code.cap_s)}
     if code.cap_s is None and policy.max_attempts is not None and _never_capped(policy, retry):
         compared.pop("cap", None)
+    # The spec's jitter shortens a wait. Of a library whose jitter lengthens it, an author names
+    # the shortest or the longest.
+    if backoff.base is not None and backoff.base == code.base_s * code.spread:
+        compared.pop("base")
     for field, (wanted, seen) in compared.items():
         if f"backoff.{field}" not in policy.unknown and wanted is not None and wanted != seen:
             words = _number(field, seen) if seen is not None else "none"
