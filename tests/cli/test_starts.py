@@ -43,7 +43,7 @@ LINES = (
         "hook claude stop",
         "--help",
     ),
-    *("mcp --help", "doctor --nonsense", "demo --nonsense", "trust", "rules rq"),
+    *("mcp --help", "doctor --nonsense", "demo --nonsense", "trust", "rules rq", "jobs"),
 )
 VARIES = re.compile(
     r'(?<="duration_ms": )\d+|(?<="invocation": )\d+|(?<="head": )"\w+"|(?<="ts_utc": )"[^"]+"'

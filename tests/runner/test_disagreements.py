@@ -10,25 +10,28 @@ import helpers
 import pytest
 import shops
 
-TASKS = "shop/tasks.py"
+TASKS, SCHEMA, RECEIPTS = "shop/tasks.py", "shop/schema.py", "shop/receipts.py"
 SLOW_S = 400  # a whole proof, on a busy machine
-# A table of functions: who reads the handler finds nobody that writes the receipts.
-TABLE = "\nSINKS = {'done': receipts.mark_sent}\n"
-MARK, THROUGH_TABLE = "receipts.mark_sent(order_id, email)", 'SINKS["done"](order_id, email)'
+MARK = "receipts.mark_sent(order_id, email)"
+# A second row of an order is dropped by a trigger: who reads the schema finds no UNIQUE.
+UNIQUE = ",\n    UNIQUE (order_id)"
+TRIGGER = """
+CREATE TRIGGER IF NOT EXISTS once BEFORE INSERT ON receipts
+WHEN EXISTS (SELECT 1 FROM receipts WHERE order_id = NEW.order_id)
+BEGIN SELECT RAISE(IGNORE); END;
+"""
 SEND = "    mailer.send(order_id, email, idempotency_key=key)\n"
 
 
-def shop_with_a_table(root: Path, *, proof: bool = True) -> Path:
-    """The shop, which marks a receipt as sent by a call that reading does not follow."""
+def shop_with_a_trigger(root: Path, *, proof: bool = True) -> Path:
+    """The shop, whose receipts are unique by something that reading does not know."""
     repo = shops.shop(root, proof=proof)
+    edit(repo, SCHEMA, UNIQUE, "")
     edit(
-        repo,
-        TASKS,
-        "log = get_task_logger(__name__)\n",
-        f"log = get_task_logger(__name__)\n{TABLE}",
+        repo, SCHEMA, "CREATE TABLE IF NOT EXISTS dead", f"{TRIGGER}CREATE TABLE IF NOT EXISTS dead"
     )
-    edit(repo, TASKS, MARK, THROUGH_TABLE)
-    helpers.commit(repo, "A table of functions")
+    edit(repo, RECEIPTS, " ON CONFLICT (order_id) DO NOTHING", "")
+    helpers.commit(repo, "A trigger for a constraint")
     return repo
 
 
@@ -45,38 +48,38 @@ def stage_of(report: dict[str, object], name: str) -> dict[str, object]:
 
 
 def test_without_a_proof_the_reading_stands(tmp_path: Path) -> None:
-    repo = shop_with_a_table(tmp_path / "shop", proof=False)
+    repo = shop_with_a_trigger(tmp_path / "shop", proof=False)
     report = shops.report(repo, "--trust", code=1)
     stage = stage_of(report, "idempotency")
     assert stage["status"] == "failed"
-    assert "idempotency.store-not-written" in shops.rules(report)
+    assert "idempotency.store-not-unique" in shops.rules(report)
     assert "disagreements" not in stage
     assert shops.asked(repo, "ledger query disagreements")["rows"] == []
 
 
 @pytest.mark.real
 def test_a_proof_overrules_a_reading_and_it_is_recorded(tmp_path: Path) -> None:
-    repo = shop_with_a_table(tmp_path / "shop")
+    repo = shop_with_a_trigger(tmp_path / "shop")
     report = shops.report(repo, "--trust", code=0, timeout=SLOW_S)
     assert report["outcome"] == "success"
     stage = stage_of(report, "idempotency")
     assert (stage["status"], stage["grade"]) == ("passed", "proved")
-    assert "idempotency.store-not-written" not in shops.rules(report)
-    assert "store-not-written" not in str(report["next"])
+    assert "idempotency.store-not-unique" not in shops.rules(report)
+    assert "store-not-unique" not in str(report["next"])
     (found,) = stage["disagreements"]  # type: ignore[attr-defined]
-    assert found["rule"] == "idempotency.store-not-written"
-    assert found["path"] == TASKS
+    assert found["rule"] == "idempotency.store-not-unique"
+    assert found["path"] == SCHEMA
     assert found["proof"] == "effects proved"
     assert found["schedules"] > 20
 
     (kept,) = shops.asked(repo, "ledger query disagreements")["rows"]
     assert (kept["job"], kept["stage"]) == ("send-receipt", "idempotency")
     assert (kept["rule"], kept["schedules"]) == (found["rule"], found["schedules"])
-    assert kept["place"] == f"{TASKS}:{found['line']}"
+    assert kept["place"] == f"{SCHEMA}:{found['line']}"
     assert helpers.run_cli("ledger", "verify", cwd=repo).returncode == 0
 
     why = helpers.run_cli("why", "idempotency", cwd=repo).stdout
-    assert f"read: {TASKS}:{found['line']}: no code reached from the handler writes receipts" in why
+    assert f"read: {SCHEMA}:{found['line']}: receipts has no UNIQUE constraint" in why
     assert f"not so: effects proved under {found['schedules']} schedules" in why
     again = shops.report(repo, "--trust", code=0)
     assert stage_of(again, "idempotency")["disagreements"] == [found]
@@ -86,9 +89,9 @@ def test_a_proof_overrules_a_reading_and_it_is_recorded(tmp_path: Path) -> None:
 @pytest.mark.real
 def test_a_refutation_is_hidden_by_no_reading(tmp_path: Path) -> None:
     """The mark comes first, so a death in between loses the mail."""
-    repo = shop_with_a_table(tmp_path / "shop")
+    repo = shop_with_a_trigger(tmp_path / "shop")
     edit(repo, TASKS, SEND, "")
-    edit(repo, TASKS, f"    {THROUGH_TABLE}\n", f"    {THROUGH_TABLE}\n{SEND}")
+    edit(repo, TASKS, f"    {MARK}\n", f"    {MARK}\n{SEND}")
     report = shops.report(repo, "--trust", code=1, timeout=SLOW_S)
     stage = stage_of(report, "idempotency")
     assert stage["status"] == "failed"
