@@ -33,6 +33,7 @@ class _Mark:
     query: str
     row: Row
     column: int
+    before: tuple[Row, ...] = ()  # what stood in the table before anything ran
 
     def find_rows(self, rows: Rows, value: Any) -> list[Row]:
         """The rows that are the same one of another job."""
@@ -111,31 +112,46 @@ def _list_marks(once: Rows, reference: Reference, example: Any) -> Iterator[list
             if query in reference.volatile or row in before.get(query, []):
                 continue
             columns = [at for at, cell in enumerate(row) if str(cell) == str(example)]
-            yield [_Mark(query, row, at) for at in columns]
+            yield [_Mark(query, row, at, tuple(before.get(query, []))) for at in columns]
 
 
 def _list_unmarked(mark: _Mark, left: Rows, jobs: Mapping[int, Any]) -> list[int]:
-    """The jobs without such a row, compared in what most jobs' rows have from the example's."""
+    """The jobs without such a row, compared in what the example's run made of it."""
     rows = {job: mark.find_rows(left, value) for job, value in jobs.items()}
     agreed = _find_agreed_columns(mark, rows)
     missing = []
     for job, own in rows.items():
-        if not any(all(row[at] == mark.row[at] for at in agreed) for row in own):
+        made = [row for row in own if agreed or row not in mark.before]
+        if not any(all(row[at] == mark.row[at] for at in agreed) for row in made):
             missing.append(job)
     return missing
 
 
 def _find_agreed_columns(mark: _Mark, rows: Mapping[int, list[Row]]) -> list[int]:
-    """A row may stand there beforehand, with another status, so the key alone is not enough; what
-    differs in each job, such as a number or a token, is not asked for.
+    """A row that stands there beforehand, with another status, is no mark: what the example's run
+    changed in it is asked for. What a job brings along, such as its amount, is its own affair, and
+    so is what differs in each job, such as a number or a token.
     """
     found = []
     holders = [own for own in rows.values() if own]
-    for at, cell in enumerate(mark.row):
-        same = [own for own in holders if any(row[at] == cell for row in own)]
-        if at != mark.column and 2 * len(same) >= len(holders):
+    for at in _list_changed_columns(mark):
+        same = [own for own in holders if any(row[at] == mark.row[at] for row in own)]
+        if 2 * len(same) >= len(holders):
             found.append(at)
     return found
+
+
+def _list_changed_columns(mark: _Mark) -> list[int]:
+    """Where the example's row differs from the one of its key that stood there; none where it was
+    added.
+    """
+    key = mark.row[mark.column]
+    earlier = [row for row in mark.before if len(row) == len(mark.row) and row[mark.column] == key]
+    if not earlier:
+        return []
+    nearest = max(earlier, key=lambda row: sum(a == b for a, b in zip(row, mark.row, strict=True)))
+    columns = range(len(mark.row))
+    return [at for at in columns if at != mark.column and mark.row[at] != nearest[at]]
 
 
 def _say_skipped(mark: _Mark, field: str, missing: list[int], count: int) -> Judgement:

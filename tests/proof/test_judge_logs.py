@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,9 @@ from histories import (
 )
 
 from skillrun.probe.facts import BootFacts
+from skillrun.proof.history import History
 from skillrun.proof.judges import logs
+from skillrun.proof.judges.records import Records
 
 
 def test_whoever_waits_for_another_delivery_need_not_say_why() -> None:
@@ -237,3 +240,31 @@ def test_what_the_library_says_of_a_handler_whose_decorator_gave_up_is_no_lie() 
         == []
     )
     assert rules(logs.lies, seen, against(made, once)) == ["logs.lie"]
+
+
+def beside(*jobs: list[Any]) -> History:
+    """One delivery of each of some jobs, in one history."""
+    seen = history("redeliver", *jobs)
+    numbered = [replace(run, job=number) for number, run in enumerate(seen.deliveries)]
+    return replace(seen, deliveries=tuple(numbered))
+
+
+def told_by(begun: str, ended: str) -> list[Any]:
+    return [log(begun), *DONE[:-1], log(ended, logger="library.worker"), DONE[-1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("letter-{}", True), ("worker-py311", False), ("12:00:0{}", False)]
+)
+def test_what_stands_in_the_records_of_one_job_alone_ties_them(name: str, expected: bool) -> None:
+    """A name that the application makes is an id; a version, or a time, is none."""
+    mine = told_by(f"{name.format(1)} begins id=7", f"{name.format(1)} ends")
+    others = told_by(f"{name.format(2)} begins id=8", f"{name.format(2)} ends")
+    alone = history("once", told_by(f"{name.format(2)} begins id=7", f"{name.format(2)} ends"))
+    payloads = {0: {"id": 7}, 1: {"id": 8}}
+    seen = beside(mine, others)
+    # In a history of its own another job may have that name.
+    records = Records.read([seen, alone], against(spec()), payloads)
+    run = seen.deliveries[0]
+    end = list(run.all("log"))[-1]
+    assert records.tells_job(end, run, [("id", "7")]) is expected

@@ -170,8 +170,8 @@ def with_letters(**more: Any) -> Reference:
 def test_a_message_that_comes_too_early_keeps_nobody_from_the_job() -> None:
     again = [*effect(), *commit(), RETURNED, ACKED]
     assert told(early([], again)) == []
-    assert told(early([], [RETURNED, ACKED])) == [("early", "lost")]
-    assert told(early(FAILED)) == [("early", "lost")]
+    assert told(early([], [RETURNED, ACKED])) == [("early", "stuck")]
+    assert told(early(FAILED)) == [("early", "stuck")]
     recorded = judge_history(early(FAILED, dead_letters=1), with_letters())
     assert [(one.rule, one.grade) for one in recorded] == [("early", "stuck")]
 

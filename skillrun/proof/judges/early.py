@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History
-from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 
@@ -17,11 +16,10 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     if history.pending or (not failed and _is_done(history, reference)):
         return
     what = "the application's own call fails from then on" if failed else "the job is never done"
-    # Its record tells that something was wrong with it.
-    grade = RiskGrade.STUCK if is_kept(history, reference) else RiskGrade.LOST
+    # No application sends such a message: somebody does, by hand or from another place, and looks.
     yield name_risk(
         "early",
-        grade,
+        RiskGrade.STUCK,
         f"after a message that came too early {what}",
         expected="the job is done once the call was made",
         seen=what,

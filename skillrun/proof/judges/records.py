@@ -56,24 +56,17 @@ class Records:
     def read(
         cls, histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]
     ) -> Records:
+        histories = list(histories)
         jobs: dict[str, set[int]] = {}
-        loose: dict[str, set[int]] = {}
-        seen: set[int] = set()
         for delivery in itertools.chain.from_iterable(h.deliveries for h in histories):
             # A poison message may name the job that it is a bad copy of.
             if delivery.job < 0:
                 continue
-            seen.add(delivery.job)
             for event in delivery.all("log"):
                 for found in find_ids(event):
                     jobs.setdefault(found, set()).add(delivery.job)
-                for found in _LOOSE_ID.findall(_read_record(event)):
-                    loose.setdefault(found, set()).add(delivery.job)
         ambiguous = frozenset(found for found, of in jobs.items() if len(of) > 1)
-        of_one_job = frozenset[str]()
-        # Beside another job alone it is seen whether a word tells one.
-        if len(seen) > 1:
-            of_one_job = frozenset(found for found, of in loose.items() if len(of) == 1)
+        of_one_job = _find_words_of_one_job(histories)
         return cls(reference, payloads, ambiguous, of_one_job, _find_references(reference))
 
     def key_fields(self, job: int) -> list[tuple[str, str]]:
@@ -116,6 +109,26 @@ class Records:
             # The library's own formatter writes the message's id in front of it.
             found.add("the message")
         return found
+
+
+def _find_words_of_one_job(histories: Iterable[History]) -> frozenset[str]:
+    """Words with digits in them that stand in the records of one job, where another one was there
+    beside it. In another history the same word may be another job's.
+    """
+    telling: set[str] = set()
+    shared: set[str] = set()
+    for history in histories:
+        jobs = {delivery.job for delivery in history.deliveries if delivery.job >= 0}
+        if len(jobs) < 2:
+            continue
+        words: dict[str, set[int]] = {}
+        for delivery in history.deliveries:
+            for event in delivery.all("log"):
+                for word in _LOOSE_ID.findall(_read_record(event)):
+                    words.setdefault(word, set()).add(delivery.job)
+        for word, of in words.items():
+            (telling if len(of) == 1 else shared).add(word)
+    return frozenset(telling - shared)
 
 
 def _find_references(reference: Reference) -> dict[int, frozenset[str]]:

@@ -111,7 +111,7 @@ _RULES = (
     RiskRule(
         name="early",
         part="dead-letter",
-        grades=(RiskGrade.LOST, RiskGrade.STUCK),
+        grades=(RiskGrade.STUCK,),
         cause="what a message leaves that came too early stands in the way of the job",
         closes=(
             "let a delivery that finds nothing to do yet leave nothing behind, or let the"
