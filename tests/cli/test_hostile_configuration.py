@@ -31,6 +31,8 @@ READING = (
     "list --json",
     f"show {SKILL}",
     f"show {SKILL} --json",
+    "jobs",
+    "jobs --json",
     "check .",
     "check . --json",
     "rules",
