@@ -18,6 +18,7 @@ SCHEMA = Draft202012Validator(json.loads((helpers.ROOT / "schemas/jobs.v1.json")
 STRANGERS = {
     "async-tickets": ["tickets.tasks:refund_order"],
     "bank-payouts": ["bank_payouts.tasks:send_payout", "bank_payouts.tasks:publish_outbox"],
+    "claims": ["backoffice.entrypoints.actors:pay_instalment"],
     "clinic-reminders": ["reminders.tasks:send_reminder"],
     "data-team": ["pipeline.actors:load_batch", "pipeline.shipper:ship_pending"],
     "django-shop": ["shop.tasks:ShipOrder", "shop.tasks:requeue_paid"],

@@ -235,7 +235,9 @@ def _choose_examples(
     """Two jobs that differ: those that callers give, else the first one with other values."""
     found: list[dict[str, Any]] = []
     for value, _ in given:
-        fits = all(_fits(value[name], message.properties[name]) for name in value)
+        # A call that gives a field that the handler does not take is a call of something else.
+        fits = value.keys() <= message.properties.keys()
+        fits = fits and all(_fits(value[name], message.properties[name]) for name in value)
         if value not in found and fits and len(found) < _MOST_EXAMPLES:
             found.append(value)
     if not found:
