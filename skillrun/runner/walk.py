@@ -163,6 +163,8 @@ class Walk:
         if event is not None and is_done(self.case, planned.stage, event):
             kept = result_of(event["data"]["result"])
             if not self._can_be_proved(planned.stage.ID, kept):
+                # Told by a stage that stands: the next one that is examined does not tell again.
+                self.is_draft_told |= any(one.rule == NOT_ASKED for one in kept.findings)
                 self._keep(planned, kept, cached=True, duration_ms=0)
                 return
         self._examine(planned, begun)

@@ -349,7 +349,8 @@ def test_the_whole_proof_names_it_once_and_stays_proved(tmp_path: Path) -> None:
     assert proof.verdict == "proved"
     (risk,) = [risk for risk in proof.risks if risk.judgement.rule == "broker-lost"]
     assert risk.judgement.grade == "stuck"
-    assert [str(one) for one in risk.schedules] == [FIRST, LATER]
+    # Behind its own stand those of other risks that a sweep would close as well.
+    assert [str(one) for one in risk.schedules[:2]] == [FIRST, LATER]
     text = text_of(proof_report(proof, target))
     assert re.match(r"proved: \d+ schedules; risks: \d stuck", text.splitlines()[-1])
     assert "happened  the broker: loses the message that it holds" in text
