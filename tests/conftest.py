@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -25,6 +26,12 @@ from skillrun.validations.consent import Consent
 # worker, and keeps what came out only where bytecode may be written. What the tests start has its
 # own environment.
 sys.dont_write_bytecode = False
+
+# How long an example takes says something of the machine's load, and nothing of the code.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 NOT_OURS = (
     *("CI", "GITHUB_", "GITLAB_", "BUILDKITE", "JENKINS_"),
