@@ -187,3 +187,11 @@ def test_a_key_that_the_job_draws_is_compared_by_its_effect() -> None:
     assert [one.rule for one in judge_history(done, drawn) if one.rule == "early"] == []
     undone = early([], [RETURNED, ACKED])
     assert "early" in [one.rule for one in judge_history(undone, drawn)]
+    # Beside an effect whose key stays, the one with a drawn key is still asked for.
+    both = [
+        history("once", [*effect("bill"), *effect(key=key), RETURNED, ACKED])
+        for key in ("'4f'", "'9c'")
+    ]
+    drawn = replace(reference(), once=both[0], later=both[1])
+    half = early([], [*effect("bill"), *commit(), RETURNED, ACKED])
+    assert "early" in [one.rule for one in judge_history(half, drawn)]

@@ -27,18 +27,25 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def _is_done(history: History, reference: Reference) -> bool:
-    alone = _list_calls(reference.once)
-    if reference.later is not None:
-        # A key that the job draws is another one in each run: the effect alone is compared then.
-        alone = {call for call in alone if call in _list_calls(reference.later)} or {
-            (effect, None) for effect, _ in alone
-        }
-    if alone:
+    wanted = _list_wanted(reference)
+    if wanted:
         done = _list_calls(history)
-        done |= {(effect, None) for effect, _ in done}
-        return alone <= done
+        effects = {(effect, None) for effect, _ in done}
+        return wanted <= done | effects
     names = history.state.keys() - reference.volatile - reference.letters
     return all(history.state[name] == reference.once.state.get(name) for name in names)
+
+
+def _list_wanted(reference: Reference) -> set[tuple[str, str | None]]:
+    """The calls of a single run. A key that the job draws is another one in each run: of such a
+    call the effect alone is asked for.
+    """
+    calls = _list_calls(reference.once)
+    if reference.later is None:
+        return calls
+    again = _list_calls(reference.later)
+    drawn = {(effect, None) for effect, _ in calls - again}
+    return (calls & again) | drawn
 
 
 def _list_calls(history: History) -> set[tuple[str, str | None]]:
