@@ -83,11 +83,15 @@ def test_the_tests_of_both_sides_are_counted(succeeded: Verified) -> None:
 
 def test_every_format_says_success(succeeded: Verified) -> None:
     sarif = json.loads((succeeded.folder / "out.sarif").read_text())
-    assert {result["level"] for result in sarif["runs"][0]["results"]} <= {"note"}
+    for result in sarif["runs"][0]["results"]:
+        # What no promise of the spec covers is a risk: said, and it stops nothing.
+        expected = "warning" if result["ruleId"].startswith("risk.") else "note"
+        assert result["level"] == expected, result
     junit = ElementTree.parse(succeeded.folder / "out.junit").getroot()
     assert (junit.get("failures"), junit.get("errors")) == ("0", "0")
     statement = json.loads((succeeded.folder / "out.intoto").read_text())
-    assert statement["predicate"]["result"] == "PASSED"
+    assert statement["predicate"]["result"] == "WARNED"
+    assert statement["predicate"]["failedTests"] == []
     assert statement["subject"][0]["digest"]["gitCommit"] == succeeded.document["commit"]
 
 
