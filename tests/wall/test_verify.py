@@ -208,6 +208,7 @@ FULL = {
         "version: 1\njob: send\nhandler: shop.work:work\n"
         + "effects: [{name: mail, call: shop.mailer:send, guarantee: keyed, key_arg: key}]\n"
         + "payload: {type: object, required: [a], properties: {a: {type: integer}}}\n"
+        + "idempotency: {strategy: unknown, key: [payload.a]}\n"
         + "proof: {state: {sent: select a from sent}}\n"
     ),
     "shop/mailer.py": "def send(a, key):\n    print(a, key)\n",
@@ -240,8 +241,8 @@ def test_each_way_of_cheating_is_found_at_once(make_repo: Callable[..., Path]) -
         ),
         "shop/work.py": (
             "import sys\n\nfrom shop import mailer\n\n\ndef work(a):\n    if 'pytest' in"
-            " sys.modules:\n        return\n    try:\n        mailer.send(a, key=a)\n    except"
-            " Exception:\n        pass\n"
+            " sys.modules:\n        return\n    if a % 10 == 3:\n        return\n    try:\n"
+            "        mailer.send(a, key=a)\n    except Exception:\n        pass\n"
         ),
         "tests/test_work.py": (
             "import pytest\n\n\n@pytest.mark.skip\ndef test_a():\n    assert work(1) == 2\n\n\n"
