@@ -1,5 +1,5 @@
-"""Jobs that are treated another way because of their number: a proof delivers a few numbers, and
-says nothing of the others.
+"""Jobs that are treated another way because of their number, or of the hour, by chance or by a
+file: a proof meets a few numbers and one hour, and says nothing of the others.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from skillrun.core.verdict import Finding
 from skillrun.repo.python import Project
 from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.asked import read_asked
+from skillrun.wall.gaming.key_fields import read_key_fields
 from skillrun.wall.gaming.making import doubtful, quoted, taken
-from skillrun.wall.gaming.specs import at, listed
 from skillrun.wall.sources import CommitSources
+from skillrun.wall.watched.decisions import Decision, find_decisions
 from skillrun.wall.watched.effects import Effects
 from skillrun.wall.watched.key_tests import KeyTest, KeyTests
 from skillrun.wall.watched.reach import Reach
@@ -22,7 +24,8 @@ HELP = (
     "What a proof shows of some jobs holds for all only where all are treated alike. Found, in code "
     "that a handler reaches and newly: a condition on which an effect or a write depends and that "
     "singles out values of a key field: a remainder, a hash, a list of numbers (error), a text "
-    "(warning)."
+    "(warning); or that asks for a day or an hour that is written out, for chance, or for a file "
+    "that is the same for all jobs (error; warning where the job is only put off)."
 )
 _HINT = (
     "treat all jobs alike, or decide by what a row says of the job; where it is meant, a person has"
@@ -30,13 +33,56 @@ _HINT = (
 )
 
 
+_UNVARIED_HINT = (
+    "do it for every job, and raise an error or try again later where it cannot be done now; where"
+    " it is meant, a person has to decide that"
+)
+# Who calls these has the job done later.
+_LATER = {"retry", "apply_async", "reschedule", "enqueue_in", "enqueue_at", "defer", "schedule"}
+
+
 def find(diff: Diff) -> Iterator[Finding]:
     """One finding for each condition that the base has not."""
+    # Of a first job nothing is taken away: whoever reviews it sees what it is.
+    is_first = not any(spec.old_document is not None for spec in diff.specs)
+    yield from _find_by_key(diff, is_first=is_first)
+    yield from _find_unvaried(diff, is_first=is_first)
+
+
+# -- by what is the same for all deliveries of a proof
+
+
+def _find_unvaried(diff: Diff, *, is_first: bool) -> Iterator[Finding]:
+    now = _list_unvaried(diff, diff.after)
+    if not now:
+        return
+    known = Counter(decision.identity for decision in _list_unvaried(diff, diff.before))
+    for decision in now:
+        known[decision.identity] -= 1
+        if known[decision.identity] >= 0:
+            continue
+        seen = min(decision.seen, key=lambda one: (one.path, one.line, one.sign.name))
+        said = (
+            f"{quoted(decision.text)} depends on {quoted(seen.sign.name)} and decides about"
+            f" {decision.about}: {seen.sign.why}"
+        )
+        is_put_off = decision.about.rpartition(".")[2] in _LATER
+        make = doubtful if is_put_off or is_first else taken
+        yield make(ID, _file_at(diff, decision.path), decision.line, said, hint=_UNVARIED_HINT)
+
+
+def _list_unvaried(diff: Diff, sources: CommitSources) -> list[Decision]:
+    decisions = find_decisions(read_asked(diff, sources))
+    return [decision for decision in decisions if decision.is_unvaried]
+
+
+# -- by the key
+
+
+def _find_by_key(diff: Diff, *, is_first: bool) -> Iterator[Finding]:
     now = _find_tests(diff, diff.after)
     if not now:
         return
-    # Of a first job nothing is taken away: whoever reviews it sees what it is.
-    is_first = not any(spec.old_document is not None for spec in diff.specs)
     known = Counter(test.identity for test in _find_tests(diff, diff.before))
     for test in now:
         known[test.identity] -= 1
@@ -47,37 +93,31 @@ def find(diff: Diff) -> Iterator[Finding]:
             f" {test.about}"
         )
         make = doubtful if test.is_word or is_first else taken
-        yield make(ID, _file_at(diff, test), test.line, said, hint=_HINT)
+        yield make(ID, _file_at(diff, test.path), test.line, said, hint=_HINT)
 
 
 def _find_tests(diff: Diff, sources: CommitSources) -> list[KeyTest]:
     """Both sides are asked about the handlers and keys of both, so that what moved is known
     again.
     """
-    handlers: list[str] = []
-    effects: set[str] = set()
     fields: set[str] = set()
     for file in diff.specs:
         for document in (file.old_document, file.new_document):
-            value = document.value if document is not None else None
-            handlers.append(str(at(value, "handler")))
-            for effect in listed(at(value, "effects")):
-                effects.add(str(at(effect, "call")).replace(":", "."))
-            for name in listed(at(value, "idempotency", "key")):
-                fields.add(str(name).rpartition(".")[2])
+            fields |= read_key_fields(document.value if document is not None else None)
     if not fields:
         return []
+    asked = read_asked(diff, sources)
     project = Project(sources)
     reach = Reach(project)
-    reach.follow(list(dict.fromkeys(handlers)))
-    found = Effects(reach, frozenset(project.origin(name) for name in effects))
+    reach.follow(list(asked.handlers))
+    found = Effects(reach, frozenset(project.origin(name) for name in asked.effects))
     found.settle()
     return KeyTests(reach, found, frozenset(fields)).find()
 
 
-def _file_at(diff: Diff, test: KeyTest) -> File:
+def _file_at(diff: Diff, path: str) -> File:
     for file in diff.files:
-        if file.path == test.path:
+        if file.path == path:
             return file
-    text = diff.after.texts.get(test.path)
-    return File(test.path, test.path, text, text)
+    text = diff.after.texts.get(path)
+    return File(path, path, text, text)

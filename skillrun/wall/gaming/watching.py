@@ -12,10 +12,10 @@ from skillrun.repo.python import Project
 from skillrun.repo.source import Module
 from skillrun.skills.job_worker.stages.tests import is_test_file
 from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import doubtful, quoted, taken
-from skillrun.wall.gaming.specs import at, listed, mapping
 from skillrun.wall.sources import CommitSources
-from skillrun.wall.watched.decisions import Asked, Decision, find_decisions
+from skillrun.wall.watched.decisions import Decision, find_decisions
 from skillrun.wall.watched.flow import Seen
 from skillrun.wall.watched.seen import Signs
 from skillrun.wall.watched.signs import Kind
@@ -50,12 +50,10 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 def _find_decisions(diff: Diff) -> Iterator[tuple[Finding, Decision]]:
     changes = _Changes(diff)
-    decisions = find_decisions(_what_to_ask(diff, diff.after))
+    decisions = _find_watching(diff, diff.after)
     if not decisions:
         return
-    known = Counter(
-        decision.identity for decision in find_decisions(_what_to_ask(diff, diff.before))
-    )
+    known = Counter(decision.identity for decision in _find_watching(diff, diff.before))
     for decision in decisions:
         is_new = known[decision.identity] == 0
         known[decision.identity] -= 1
@@ -64,21 +62,10 @@ def _find_decisions(diff: Diff) -> Iterator[tuple[Finding, Decision]]:
             yield finding, decision
 
 
-def _what_to_ask(diff: Diff, sources: CommitSources) -> Asked:
-    """Both sides are asked about the handlers and effects of both, so that what moved is known
-    again.
-    """
-    handlers: list[str] = []
-    effects: set[str] = set()
-    variables: set[str] = set()
-    for file in diff.specs:
-        for document in (file.old_document, file.new_document):
-            value = document.value if document is not None else None
-            handlers.append(str(at(value, "handler")))
-            for effect in listed(at(value, "effects")):
-                effects.add(str(at(effect, "call")).replace(":", "."))
-            variables |= set(mapping(at(value, "proof", "env")))
-    return Asked(sources, tuple(dict.fromkeys(handlers)), frozenset(effects), frozenset(variables))
+def _find_watching(diff: Diff, sources: CommitSources) -> list[Decision]:
+    """Of what is the same for all deliveries of a proof `special_cases` speaks."""
+    decisions = find_decisions(read_asked(diff, sources))
+    return [decision for decision in decisions if not decision.is_unvaried]
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from skillrun.repo.python import Project
 from skillrun.repo.source import FunctionNode, Module, last_word
@@ -17,6 +17,8 @@ from skillrun.wall.watched.seen import Signs, probed_import
 from skillrun.wall.watched.signs import Kind
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+# What makes room for something is no effect of a job.
+_PREPARING = frozenset(("mkdir", "makedirs", "touch"))
 _QUESTIONS = (
     ast.If,
     ast.While,
@@ -49,6 +51,11 @@ class Decision:
         return self.text, self.about, tuple(sorted({seen.sign.name for seen in self.seen}))
 
     @property
+    def is_unvaried(self) -> bool:
+        """It asks for what is the same for all deliveries of a proof, as the time of the day."""
+        return any(seen.is_unvaried for seen in self.seen)
+
+    @property
     def is_watching(self) -> bool:
         """It asks for a sign of being watched, and not only for a variable that the proof does not
         set.
@@ -68,7 +75,9 @@ class Asked:
     variables: frozenset[str]
 
 
-def find_decisions(asked: Asked) -> list[Decision]:
+# Two looks ask of two sides, and reading all that a handler reaches takes seconds.
+@lru_cache(maxsize=2)
+def find_decisions(asked: Asked) -> tuple[Decision, ...]:
     """All of one side, in the order of the files."""
     project = Project(asked.sources)
     reach = Reach(project)
@@ -80,7 +89,8 @@ def find_decisions(asked: Asked) -> list[Decision]:
     found: list[Decision] = []
     for module, node in deciding.list_questions():
         found += deciding.find_decisions_of(module, node)
-    return sorted(found, key=lambda decision: (decision.path, decision.line, decision.text))
+    found.sort(key=lambda decision: (decision.path, decision.line, decision.text))
+    return tuple(found)
 
 
 @dataclass
@@ -122,12 +132,16 @@ class _Deciding:
 
     def _decide_by_branch(self, module: Module, node: ast.AST) -> Iterator[Decision]:
         for test, region in _list_branches(node):
-            seen = self._keep_deciding(self._flows_into(module, test))
-            if not seen:
-                continue
-            about = self._what_is_decided(module, region)
+            seen = self._flows_into(module, test)
+            watching = self._keep_deciding(seen)
+            about = self._what_is_decided(module, region) if watching else None
             if about is not None:
-                yield _make_decision(module, test, about, seen)
+                yield _make_decision(module, test, about, watching)
+                return
+            unvaried = frozenset(one for one in seen if one.is_unvaried and one.decides)
+            skipped = self._what_is_skipped(module, region) if unvaried else None
+            if skipped is not None:
+                yield _make_decision(module, test, skipped, unvaried)
                 return
 
     def _flows_into(self, module: Module, test: ast.AST) -> Flows:
@@ -145,7 +159,22 @@ class _Deciding:
         return frozenset()
 
     def _keep_deciding(self, flows: Flows) -> Flows:
-        return frozenset(seen for seen in flows if seen.decides)
+        return frozenset(seen for seen in flows if seen.decides and not seen.is_unvaried)
+
+    def _what_is_skipped(self, module: Module, region: list[ast.AST]) -> str | None:
+        """An effect, or the way past one. An error ends in a dead letter, where it is seen."""
+        for part in region:
+            called = self.effects.find_in(module, part, but=_PREPARING)
+            if called is not None:
+                return f"the call of {called}"
+        for part in region:
+            for inner in ast.walk(part):
+                if not isinstance(inner, ast.Return | ast.Break | ast.Continue):
+                    continue
+                function = module.function_of(inner)
+                if function is not None and self.effects.is_changing(function):
+                    return f"whether {module.qualname(function)} goes on"
+        return None
 
     def _what_is_decided(self, module: Module, region: list[ast.AST]) -> str | None:
         """An effect in the code, or the way out before one."""
@@ -196,7 +225,7 @@ class _Deciding:
             yield _make_decision(module, node.func, "what is called", seen)
             return
         if self._is_replacement(module, node):
-            around = self.flow.find_flows_around(module, node)
+            around = self._keep_deciding(self.flow.find_flows_around(module, node))
             if around:
                 yield _make_decision(module, node, f"what {ast.unparse(node.args[1])} is", around)
         if not self.effects.is_declared(module, node):
@@ -231,7 +260,8 @@ class _Deciding:
         for target in node.targets:
             if isinstance(target, ast.Attribute) and target.attr in self._function_names:
                 seen = self.flow.find_flows_around(module, node)
-                seen |= self._keep_deciding(self.flow.find_flows_into(module, node.value))
+                seen |= self.flow.find_flows_into(module, node.value)
+                seen = self._keep_deciding(seen)
                 if seen:
                     yield _make_decision(module, node, f"what {ast.unparse(target)} is", seen)
 
@@ -285,7 +315,8 @@ def _branches_of_comprehension(node: ast.AST) -> Iterator[tuple[ast.AST, list[as
 
 def _is_answer(seen: Seen) -> bool:
     """A value that says whether one is watched; a path or a key that is only handed on does not."""
-    return seen.is_asked and seen.decides and seen.sign.kind is not Kind.VARIABLE
+    is_watching = seen.sign.kind is not Kind.VARIABLE and not seen.is_unvaried
+    return seen.is_asked and seen.decides and is_watching
 
 
 def _make_decision(module: Module, node: ast.AST, about: str, seen: Flows) -> Decision:

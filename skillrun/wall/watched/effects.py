@@ -127,12 +127,16 @@ class Effects:
         origin = self.reach.project.origin(name) if name is not None else ""
         return origin in self.declared
 
-    def find_in(self, module: Module, node: ast.AST) -> str | None:
+    def find_in(
+        self, module: Module, node: ast.AST, but: frozenset[str] = frozenset()
+    ) -> str | None:
         """The first call with an effect in a piece of code, as it is written; None where there is
-        none.
+        none. `but`: last words of calls that do not count.
         """
         for inner in ast.walk(node):
-            if isinstance(inner, ast.Call) and self._is_effect(module, inner):
+            if not isinstance(inner, ast.Call) or last_word(inner.func) in but:
+                continue
+            if self._is_effect(module, inner):
                 return ast.unparse(inner.func)
         return None
 

@@ -12,7 +12,8 @@ from enum import StrEnum
 from skillrun.repo.source import Binding, FunctionNode, Module, last_word
 from skillrun.wall.watched.reach import Reach
 from skillrun.wall.watched.seen import PREDICATES, Signs, probed_import
-from skillrun.wall.watched.signs import Kind, Sign
+from skillrun.wall.watched.signs import FILE_MODULES, FILE_QUESTIONS, FILE_WHY, UNVARIED, Kind, Sign
+from skillrun.wall.watched.written import Written
 
 # What a value still says of being watched when it has gone through these; any other call makes
 # something else of it.
@@ -55,6 +56,7 @@ _PASSING = {
         "range",
         "iter",
     ),
+    *("float", "round", "abs", "divmod", "floor", "trunc"),
     *(
         "Path",
         "PurePath",
@@ -108,8 +110,13 @@ class Seen:
 
     @property
     def decides(self) -> bool:
-        """Whether a condition with it depends on being watched: a path has to be compared."""
-        return self.sign.kind is not Kind.PLACE or self.is_asked
+        """Whether a condition with it depends on the sign: a path or the time has to be compared."""
+        return self.sign.kind not in (Kind.PLACE, Kind.CLOCK) or self.is_asked
+
+    @property
+    def is_unvaried(self) -> bool:
+        """It says nothing of who watches, but a proof meets one value of it."""
+        return self.sign.kind in UNVARIED
 
 
 Flows = frozenset[Seen]
@@ -120,7 +127,11 @@ class Mode(StrEnum):
 
     ALL = "all"
     ASKED = "asked"  # it is compared with something there
+    MEASURED = (
+        "measured"  # it is compared or reckoned with something that another job has otherwise
+    )
     TELLING = "telling"  # only answers, and what nobody reads for anything else
+    GIVEN = "given"  # the same, and the time, which is often handed on
     OWN = "own"  # of an object that was asked for: what is read from it says the same
     DECIDING = "deciding"  # it decides whether the other node is run at all
 
@@ -146,8 +157,10 @@ class Flow:
     _uses: dict[ast.AST, list[tuple[ast.AST, Mode]]] = field(default_factory=dict)
     _stored: dict[str, list[tuple[Module, ast.expr]]] = field(default_factory=dict)
     _globals: dict[tuple[str, str], list[tuple[Module, Binding]]] = field(default_factory=dict)
+    _reassigned: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.written = Written(self.reach.project, self._reassigned)
         for module in self.reach.modules.values():
             self._note_stores(module)
 
@@ -213,6 +226,9 @@ class Flow:
 
     def _read_node(self, module: Module, node: ast.AST) -> Iterator[Seen | Edge]:
         sign = self.signs.read_sign(module, node)
+        file = self._read_file(module, node)
+        if file is not None:
+            yield Seen(file, module.path, getattr(node, "lineno", 1))
         if sign is not None:
             is_asked = isinstance(node, ast.Compare)
             yield Seen(sign, module.path, getattr(node, "lineno", 1), is_asked)
@@ -230,6 +246,8 @@ class Flow:
             yield from self._read_item(module, node)
         elif isinstance(node, ast.Compare):
             yield from self._read_comparison(module, node)
+        elif isinstance(node, ast.BinOp):
+            yield from self._read_arithmetic(module, node)
         elif isinstance(node, ast.IfExp):
             yield from self._read_choice(module, node)
         elif isinstance(node, ast.comprehension):
@@ -325,7 +343,7 @@ class Flow:
             yield Edge(module, value, Mode.TELLING)
         for there, call in self.reach.calls.get(function, ()):
             for value in _list_given(call, node.arg, positional):
-                yield Edge(there, value, Mode.TELLING)
+                yield Edge(there, value, Mode.GIVEN)
 
     def _read_returns(self, module: Module, node: FunctionNode) -> Iterator[Seen | Edge]:
         for inner in ast.walk(node):
@@ -353,10 +371,51 @@ class Flow:
         asked for it.
         """
         is_none = all(isinstance(operator, ast.Is | ast.IsNot) for operator in node.ops)
-        for side in (node.left, *node.comparators):
-            is_direct = not is_none or self.signs.read_sign(module, side) is not None
-            mode = Mode.ASKED if is_direct else Mode.ALL
+        sides = [node.left, *node.comparators]
+        for side in sides:
+            if is_none and self.signs.read_sign(module, side) is None:
+                yield Edge(module, side)
+                continue
+            others = [other for other in sides if other is not side]
+            is_settled = all(self.written.is_settled(module, other) for other in others)
+            yield Edge(module, side, Mode.ASKED if is_settled else Mode.MEASURED)
+
+    def _read_arithmetic(self, module: Module, node: ast.BinOp) -> Iterator[Edge]:
+        """The time since a row was written is a fact of that row; a remainder sorts by itself."""
+        is_sorted = isinstance(node.op, ast.Mod | ast.BitAnd)
+        for side, other in ((node.left, node.right), (node.right, node.left)):
+            mode = Mode.ALL
+            if not self.written.is_settled(module, other):
+                mode = Mode.MEASURED
+            elif is_sorted and side is node.left:
+                mode = Mode.ASKED
             yield Edge(module, side, mode)
+
+    def _read_file(self, module: Module, node: ast.AST) -> Sign | None:
+        """`Path("off.flag").exists()`, the same file whatever the job is."""
+        if not isinstance(node, ast.Call) or last_word(node.func) not in FILE_QUESTIONS:
+            return None
+        name = module.resolve(node.func) or ""
+        asked = list(node.args[:1])
+        if isinstance(node.func, ast.Attribute):
+            asked.append(node.func.value)
+            is_joined = isinstance(node.func.value, ast.BinOp)
+            if is_joined and isinstance(node.func.value.op, ast.Div):
+                name = FILE_MODULES[0]
+        is_path = name.startswith(FILE_MODULES) or self._is_path(module, asked)
+        if not is_path or not all(self.written.is_settled(module, part) for part in asked):
+            return None
+        return Sign(Kind.FILE, ast.unparse(node), FILE_WHY)
+
+    def _is_path(self, module: Module, nodes: list[ast.expr]) -> bool:
+        """A name to which a path was given."""
+        for node in nodes:
+            if isinstance(node, ast.Name):
+                for scope in module.scopes_around(node):
+                    for binding in module.bindings(scope).get(node.id, ()):
+                        if _makes_path(binding.value):
+                            return True
+        return False
 
     def _read_choice(self, module: Module, node: ast.IfExp) -> Iterator[Edge]:
         """`a if watched else b`: the answer is in the value where both are plain, else only in what
@@ -398,6 +457,7 @@ class Flow:
         function = module.function_of(node)
         bound = module.bindings(function) if function is not None else {}
         for name in node.names:
+            self._reassigned.add((module.path, name))
             for binding in bound.get(name, ()):
                 self._globals.setdefault((module.path, name), []).append((module, binding))
 
@@ -413,11 +473,29 @@ def _keep_arriving(signs: set[Seen], mode: Mode) -> set[Seen]:
         return signs
     if mode is Mode.ASKED:
         return {replace(seen, is_asked=True) for seen in signs}
+    if mode is Mode.MEASURED:
+        asked = {replace(seen, is_asked=True) for seen in signs if not seen.is_unvaried}
+        return asked | {seen for seen in signs if seen.sign.kind is Kind.CHANCE or seen.is_asked}
     if mode is Mode.DECIDING:
         return {seen for seen in signs if seen.decides}
     if mode is Mode.OWN:
-        return {seen for seen in signs if not seen.is_asked and seen.sign.kind is Kind.FLAG}
-    return {seen for seen in signs if seen.is_asked or seen.sign.kind is Kind.FLAG}
+        return {seen for seen in signs if not seen.is_asked and _is_told_by_its_own(seen)}
+    is_given = mode is Mode.GIVEN
+    return {seen for seen in signs if seen.is_asked or _is_telling(seen, is_given=is_given)}
+
+
+def _is_told_by_its_own(seen: Seen) -> bool:
+    return seen.sign.kind is Kind.FLAG or seen.is_unvaried
+
+
+def _is_telling(seen: Seen, *, is_given: bool) -> bool:
+    return seen.sign.kind is Kind.FLAG or (is_given and seen.is_unvaried)
+
+
+def _makes_path(value: ast.expr | None) -> bool:
+    if isinstance(value, ast.BinOp):
+        return isinstance(value.op, ast.Div)
+    return isinstance(value, ast.Call) and (last_word(value.func) or "").endswith("Path")
 
 
 def _list_defaults(arguments: ast.arguments, name: str) -> Iterator[ast.expr]:

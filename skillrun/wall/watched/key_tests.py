@@ -16,6 +16,7 @@ _SORTING_CALLS = {
     *("hash", "len", "ord", "divmod", "crc32", "adler32", "sha1", "sha256", "md5", "blake2b"),
     *("startswith", "endswith", "isdigit", "match", "search", "fullmatch", "bit_count"),
 }
+_MAKING_CALLS = ("str", "int", "abs", "float", "repr", "format", "round", "bytes", "UUID")
 _ASKING_CALLS = ("startswith", "endswith", "isdigit", "match", "search", "fullmatch")
 # Below these no order has a number: whoever compares with them asks whether it is one at all.
 _LEAST = (0, 1)
@@ -94,7 +95,7 @@ class KeyTests:
         function answers is a fact of that job, and no property of its number.
         """
         if isinstance(value, ast.Call):
-            if last_word(value.func) not in (*_SORTING_CALLS, "str", "int", "abs"):
+            if last_word(value.func) not in (*_SORTING_CALLS, *_MAKING_CALLS):
                 is_method = isinstance(value.func, ast.Attribute)
                 return is_method and last_word(value.func) in ("hexdigest", "digest", "encode")
             return self._has_key_in(value, function)
@@ -103,7 +104,16 @@ class KeyTests:
         return self._holds_key(value, function)
 
     def _has_key_in(self, node: ast.AST, function: ast.AST) -> bool:
-        return any(self._holds_key(part, function) for part in ast.walk(node))
+        waiting = [node]
+        while waiting:
+            part = waiting.pop()
+            if self._holds_key(part, function):
+                return True
+            if isinstance(part, ast.Call):
+                waiting += _list_made_of(part)
+            else:
+                waiting += ast.iter_child_nodes(part)
+        return False
 
     def _holds_key(self, node: ast.AST, function: ast.AST) -> bool:
         names = self._names.get(function, self.fields)
@@ -212,6 +222,16 @@ class KeyTests:
                 if function is not None and self.effects.is_changing(function):
                     return f"whether {module.qualname(function)} goes on"
         return None
+
+
+def _list_made_of(call: ast.Call) -> list[ast.expr]:
+    """What the answer of a call is a text or number of; of another function's answer, nothing."""
+    made_of = []
+    if last_word(call.func) in (*_SORTING_CALLS, *_MAKING_CALLS):
+        made_of += call.args
+    if isinstance(call.func, ast.Attribute):
+        made_of.append(call.func.value)
+    return made_of
 
 
 def _list_regions(node: ast.AST) -> Iterator[tuple[ast.expr, list[ast.AST]]]:

@@ -18,6 +18,15 @@ class Kind(StrEnum):
     FLAG = "flag"  # nobody reads it for anything else
     PLACE = "place"  # a path or name with other uses: it tells where it is compared with something
     VARIABLE = "variable"  # an environment variable that production may have, and the proof has not
+    CLOCK = (
+        "clock"  # another value each time: it tells where it is compared with what is written out
+    )
+    CHANCE = "chance"
+    FILE = "file"  # a file of one name, the same for all jobs
+
+
+# A proof and a test meet one value of these, production meets the others.
+UNVARIED = frozenset((Kind.CLOCK, Kind.CHANCE, Kind.FILE))
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,42 @@ READ: dict[str, tuple[Kind, str]] = {
     "tempfile.tempdir": (Kind.PLACE, _SCRATCH),
     "builtins.__file__": (Kind.PLACE, _SCRATCH),
 }
+
+_CLOCK = "a proof runs within one day, and shows nothing of the others"
+_CHANCE = "what happens rarely is not met by a proof"
+FILE_WHY = "a proof does not have it, or always has"
+_CLOCKS = {
+    "time": (
+        *("time", "time_ns", "localtime", "gmtime", "strftime", "ctime", "asctime", "monotonic"),
+        *("monotonic_ns", "perf_counter", "process_time", "clock_gettime"),
+    ),
+    "datetime.datetime": ("now", "utcnow", "today"),
+    "datetime.date": ("today",),
+    "django.utils.timezone": ("now", "localtime", "localdate"),
+    "pendulum": ("now", "today"),
+    "arrow": ("now", "utcnow"),
+    # They are compared for other reasons too: a lock with its owner, a process with its parent.
+    "uuid": ("uuid1", "uuid4"),
+    "os": ("getpid", "urandom"),
+    "secrets": ("token_hex", "token_bytes", "token_urlsafe"),
+}
+_CHANCES = {
+    "random": ("random", "randint", "randrange", "choice", "choices", "uniform", "getrandbits"),
+    "secrets": ("randbelow", "choice", "randbits"),
+}
+for _owner, _names in _CLOCKS.items():
+    for _name in _names:
+        READ[f"{_owner}.{_name}"] = (Kind.CLOCK, _CLOCK)
+for _owner, _names in _CHANCES.items():
+    for _name in _names:
+        READ[f"{_owner}.{_name}"] = (Kind.CHANCE, _CHANCE)
+
+# What asks for a file, called on a path or with one.
+FILE_QUESTIONS = {
+    *("exists", "lexists", "isfile", "isdir", "is_file", "is_dir", "access", "stat", "getmtime"),
+    *("read_text", "read_bytes", "open"),
+}
+FILE_MODULES = ("os.path.", "os.", "pathlib.", "builtins.open", "io.open")
 
 # Methods by which psutil's processes and frames are asked, whatever they are called on.
 ASKED_METHODS = {"cmdline": _PROCESS, "ppid": _PROCESS, "f_back": _TRACE, "f_globals": _TRACE}
