@@ -10,9 +10,18 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from skillrun.repo.source import Binding, FunctionNode, Module, last_word
+from skillrun.wall.watched.memory import list_remembered, name_variable
 from skillrun.wall.watched.reach import Reach
 from skillrun.wall.watched.seen import PREDICATES, Signs, probed_import
-from skillrun.wall.watched.signs import FILE_MODULES, FILE_QUESTIONS, FILE_WHY, UNVARIED, Kind, Sign
+from skillrun.wall.watched.signs import (
+    FILE_MODULES,
+    FILE_QUESTIONS,
+    FILE_WHY,
+    MEMORY_WHY,
+    UNVARIED,
+    Kind,
+    Sign,
+)
 from skillrun.wall.watched.written import Written
 
 # What a value still says of being watched when it has gone through these; any other call makes
@@ -111,7 +120,8 @@ class Seen:
     @property
     def decides(self) -> bool:
         """Whether a condition with it depends on the sign: a path or the time has to be compared."""
-        return self.sign.kind not in (Kind.PLACE, Kind.CLOCK) or self.is_asked
+        is_told_alone = self.sign.kind not in (Kind.PLACE, Kind.CLOCK, Kind.MEMORY)
+        return is_told_alone or self.is_asked
 
     @property
     def is_unvaried(self) -> bool:
@@ -127,6 +137,7 @@ class Mode(StrEnum):
 
     ALL = "all"
     ASKED = "asked"  # it is compared with something there
+    BEGUN = "begun"  # it is compared with the least that there is
     MEASURED = (
         "measured"  # it is compared or reckoned with something that another job has otherwise
     )
@@ -160,7 +171,9 @@ class Flow:
     _reassigned: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.written = Written(self.reach.project, self._reassigned)
+        project = self.reach.project
+        self.written = Written(project, self._reassigned)
+        self._remembered = list_remembered(project, self.reach.modules.values())
         for module in self.reach.modules.values():
             self._note_stores(module)
 
@@ -227,8 +240,9 @@ class Flow:
     def _read_node(self, module: Module, node: ast.AST) -> Iterator[Seen | Edge]:
         sign = self.signs.read_sign(module, node)
         file = self._read_file(module, node)
-        if file is not None:
-            yield Seen(file, module.path, getattr(node, "lineno", 1))
+        for found in (file, self._read_memory(module, node)):
+            if found is not None:
+                yield Seen(found, module.path, getattr(node, "lineno", 1))
         if sign is not None:
             is_asked = isinstance(node, ast.Compare)
             yield Seen(sign, module.path, getattr(node, "lineno", 1), is_asked)
@@ -378,7 +392,23 @@ class Flow:
                 continue
             others = [other for other in sides if other is not side]
             is_settled = all(self.written.is_settled(module, other) for other in others)
-            yield Edge(module, side, Mode.ASKED if is_settled else Mode.MEASURED)
+            mode = Mode.ASKED if is_settled else Mode.MEASURED
+            if is_settled and all(self._is_first(module, other) for other in others):
+                mode = Mode.BEGUN
+            yield Edge(module, side, mode)
+
+    def _is_first(self, module: Module, node: ast.expr) -> bool:
+        """Who asks for none or one asks for the first job of a process, and a proof has that."""
+        value = self.reach.project.literal(node, module)
+        return isinstance(value, int | float | str | None) and value in (0, 1, "", None)
+
+    def _read_memory(self, module: Module, node: ast.AST) -> Sign | None:
+        name = None
+        if self._remembered:
+            name = name_variable(self.reach.project, module, node)
+        if name not in self._remembered:
+            return None
+        return Sign(Kind.MEMORY, ast.unparse(node), MEMORY_WHY)
 
     def _read_arithmetic(self, module: Module, node: ast.BinOp) -> Iterator[Edge]:
         """The time since a row was written is a fact of that row; a remainder sorts by itself."""
@@ -473,6 +503,9 @@ def _keep_arriving(signs: set[Seen], mode: Mode) -> set[Seen]:
         return signs
     if mode is Mode.ASKED:
         return {replace(seen, is_asked=True) for seen in signs}
+    if mode is Mode.BEGUN:
+        kept = {seen for seen in signs if seen.is_asked or seen.sign.kind is not Kind.MEMORY}
+        return {replace(seen, is_asked=True) for seen in kept}
     if mode is Mode.MEASURED:
         asked = {replace(seen, is_asked=True) for seen in signs if not seen.is_unvaried}
         return asked | {seen for seen in signs if seen.sign.kind is Kind.CHANCE or seen.is_asked}

@@ -23,10 +23,11 @@ class Kind(StrEnum):
     )
     CHANCE = "chance"
     FILE = "file"  # a file of one name, the same for all jobs
+    MEMORY = "memory"  # what a process keeps from one job to the next
 
 
 # A proof and a test meet one value of these, production meets the others.
-UNVARIED = frozenset((Kind.CLOCK, Kind.CHANCE, Kind.FILE))
+UNVARIED = frozenset((Kind.CLOCK, Kind.CHANCE, Kind.FILE, Kind.MEMORY))
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ READ: dict[str, tuple[Kind, str]] = {
 
 _CLOCK = "a proof runs within one day, and shows nothing of the others"
 _CHANCE = "what happens rarely is not met by a proof"
+MEMORY_WHY = "a process of a proof has done few jobs before"
 FILE_WHY = "a proof does not have it, or always has"
 _CLOCKS = {
     "time": (

@@ -68,8 +68,9 @@ class Written:
 
     def _is_settled_call(self, module: Module, node: ast.Call) -> bool:
         word = last_word(node.func)
-        if word in _CLOCKS and module.function_of(node) is None:
-            return True
+        # `time(8)` is an hour of each day, `time()` is now.
+        if word in _CLOCKS and not (node.args and word == "time"):
+            return module.function_of(node) is None
         if word not in _MAKERS or self._is_own(module, node.func):
             return False
         given = [*node.args, *(keyword.value for keyword in node.keywords)]
