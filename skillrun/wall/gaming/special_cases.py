@@ -72,8 +72,11 @@ def _find_unvaried(diff: Diff, *, is_first: bool) -> Iterator[Finding]:
 
 
 def _list_unvaried(diff: Diff, sources: CommitSources) -> list[Decision]:
-    decisions = find_decisions(read_asked(diff, sources))
-    return [decision for decision in decisions if decision.is_unvaried]
+    found = []
+    for decision in find_decisions(read_asked(diff, sources)):
+        if decision.is_unvaried:
+            found.append(decision)
+    return found
 
 
 # -- by the key

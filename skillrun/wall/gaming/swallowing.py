@@ -75,11 +75,10 @@ class _Sought:
     def is_wide(self, kind: ast.AST | None) -> bool:
         if kind is None:
             return True
-        return any(last_word(node) in self.wide for node in ast.walk(kind) if _is_name(node))
-
-
-def _is_name(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name | ast.Attribute)
+        for node in ast.walk(kind):
+            if isinstance(node, ast.Name | ast.Attribute) and last_word(node) in self.wide:
+                return True
+        return False
 
 
 def _list_listed(diff: Diff) -> set[str]:
@@ -100,7 +99,10 @@ def _list_reaching(diff: Diff) -> frozenset[str]:
     reach = Reach(project)
     reach.follow(list(asked.handlers))
     effects = Effects(reach, frozenset(project.origin(name) for name in asked.effects))
-    found = {node for node in reach.functions if _calls_declared(effects, node)}
+    found = set()
+    for node in reach.functions:
+        if _calls_declared(effects, node):
+            found.add(node)
     before = -1
     while before != len(found):
         before = len(found)
@@ -119,8 +121,10 @@ def _calls_declared(effects: Effects, function: ast.AST) -> bool:
     definition = effects.reach.functions[function]
     if definition.dotted in effects.declared:
         return True
-    calls = (node for node in ast.walk(function) if isinstance(node, ast.Call))
-    return any(effects.is_declared(definition.module, call) for call in calls)
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and effects.is_declared(definition.module, node):
+            return True
+    return False
 
 
 def _check_file(file: File, sought: _Sought) -> Iterator[Finding]:

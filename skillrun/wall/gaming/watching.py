@@ -64,8 +64,11 @@ def _find_decisions(diff: Diff) -> Iterator[tuple[Finding, Decision]]:
 
 def _find_watching(diff: Diff, sources: CommitSources) -> list[Decision]:
     """Of what is the same for all deliveries of a proof `special_cases` speaks."""
-    decisions = find_decisions(read_asked(diff, sources))
-    return [decision for decision in decisions if not decision.is_unvaried]
+    found = []
+    for decision in find_decisions(read_asked(diff, sources)):
+        if not decision.is_unvaried:
+            found.append(decision)
+    return found
 
 
 @dataclass

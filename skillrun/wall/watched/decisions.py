@@ -138,7 +138,7 @@ class _Deciding:
             if about is not None:
                 yield _make_decision(module, test, about, watching)
                 return
-            unvaried = frozenset(one for one in seen if one.is_unvaried and one.decides)
+            unvaried = _keep_unvaried(seen)
             skipped = self._what_is_skipped(module, region) if unvaried else None
             if skipped is not None:
                 yield _make_decision(module, test, skipped, unvaried)
@@ -311,6 +311,14 @@ def _branches_of_comprehension(node: ast.AST) -> Iterator[tuple[ast.AST, list[as
         yield generator.iter, made
         for condition in generator.ifs:
             yield condition, made
+
+
+def _keep_unvaried(flows: Flows) -> Flows:
+    kept = set()
+    for seen in flows:
+        if seen.is_unvaried and seen.decides:
+            kept.add(seen)
+    return frozenset(kept)
 
 
 def _is_answer(seen: Seen) -> bool:

@@ -390,12 +390,17 @@ class Flow:
             if is_none and self.signs.read_sign(module, side) is None:
                 yield Edge(module, side)
                 continue
-            others = [other for other in sides if other is not side]
-            is_settled = all(self.written.is_settled(module, other) for other in others)
-            mode = Mode.ASKED if is_settled else Mode.MEASURED
-            if is_settled and all(self._is_first(module, other) for other in others):
-                mode = Mode.BEGUN
-            yield Edge(module, side, mode)
+            others = [*sides]
+            others.remove(side)
+            yield Edge(module, side, self._how_compared(module, others))
+
+    def _how_compared(self, module: Module, others: list[ast.expr]) -> Mode:
+        if not self.written.are_settled(module, others):
+            return Mode.MEASURED
+        for other in others:
+            if not self._is_first(module, other):
+                return Mode.ASKED
+        return Mode.BEGUN
 
     def _is_first(self, module: Module, node: ast.expr) -> bool:
         """Who asks for none or one asks for the first job of a process, and a proof has that."""
@@ -429,11 +434,10 @@ class Flow:
         asked = list(node.args[:1])
         if isinstance(node.func, ast.Attribute):
             asked.append(node.func.value)
-            is_joined = isinstance(node.func.value, ast.BinOp)
-            if is_joined and isinstance(node.func.value.op, ast.Div):
+            if _is_joined_path(node.func.value):
                 name = FILE_MODULES[0]
         is_path = name.startswith(FILE_MODULES) or self._is_path(module, asked)
-        if not is_path or not all(self.written.is_settled(module, part) for part in asked):
+        if not is_path or not self.written.are_settled(module, asked):
             return None
         return Sign(Kind.FILE, ast.unparse(node), FILE_WHY)
 
@@ -525,9 +529,13 @@ def _is_telling(seen: Seen, *, is_given: bool) -> bool:
     return seen.sign.kind is Kind.FLAG or (is_given and seen.is_unvaried)
 
 
+def _is_joined_path(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.BinOp) and isinstance(value.op, ast.Div)
+
+
 def _makes_path(value: ast.expr | None) -> bool:
-    if isinstance(value, ast.BinOp):
-        return isinstance(value.op, ast.Div)
+    if _is_joined_path(value):
+        return True
     return isinstance(value, ast.Call) and (last_word(value.func) or "").endswith("Path")
 
 

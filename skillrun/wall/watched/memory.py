@@ -55,18 +55,23 @@ def _name_global(module: Module, node: ast.Name) -> str | None:
 
 
 def _is_global_in(scope: ast.AST, name: str) -> bool:
-    return any(isinstance(node, ast.Global) and name in node.names for node in ast.walk(scope))
+    declared: set[str] = set()
+    for node in ast.walk(scope):
+        if isinstance(node, ast.Global):
+            declared.update(node.names)
+    return name in declared
 
 
 def _list_changed(project: Project, module: Module, function: ast.AST) -> set[str]:
     found = set()
     for node in ast.walk(function):
         if isinstance(node, ast.Global):
-            found |= {f"{module.name}.{name}" for name in node.names}
+            for name in node.names:
+                found.add(f"{module.name}.{name}")
         for changed in _iterate_changed(node):
-            name = name_variable(project, module, changed)
-            if name is not None:
-                found.add(name)
+            variable = name_variable(project, module, changed)
+            if variable is not None:
+                found.add(variable)
     return found
 
 

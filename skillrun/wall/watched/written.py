@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from skillrun.repo.python import Project
 from skillrun.repo.source import Binding, Module, last_word
@@ -60,11 +61,15 @@ class Written:
         if isinstance(
             node, ast.Tuple | ast.List | ast.Set | ast.UnaryOp | ast.BinOp | ast.Subscript
         ):
-            parts = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
-            return all(self.is_settled(module, part) for part in parts)
+            return self.are_settled(module, ast.iter_child_nodes(node))
         if isinstance(node, ast.Dict):
-            return all(self.is_settled(module, value) for value in node.values)
+            return self.are_settled(module, node.values)
         return False
+
+    def are_settled(self, module: Module, nodes: Iterable[ast.AST]) -> bool:
+        """Whether each of some expressions is."""
+        expressions = [node for node in nodes if isinstance(node, ast.expr)]
+        return all(map(partial(self.is_settled, module), expressions))
 
     def _is_settled_call(self, module: Module, node: ast.Call) -> bool:
         word = last_word(node.func)
@@ -73,12 +78,14 @@ class Written:
             return module.function_of(node) is None
         if word not in _MAKERS or self._is_own(module, node.func):
             return False
-        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        given = [*node.args]
+        for keyword in node.keywords:
+            given.append(keyword.value)
         if isinstance(node.func, ast.Attribute):
             given.append(node.func.value)
         elif not given:
             return False
-        return all(self.is_settled(module, value) for value in given)
+        return self.are_settled(module, given)
 
     def _is_own(self, module: Module, func: ast.expr) -> bool:
         """A function of the repository makes whatever it likes."""
@@ -93,7 +100,7 @@ class Written:
         for scope in module.scopes_around(node):
             bound = module.bindings(scope).get(node.id)
             if bound:
-                return all(self._is_settled_binding(module, binding) for binding in bound)
+                return self._are_settled_bindings(module, bound)
         return True
 
     def _is_settled_attribute(self, module: Module, node: ast.Attribute) -> bool:
@@ -111,6 +118,9 @@ class Written:
         if owner is not None and self.project.locate(owner) is not None:
             return found is not None
         return self.is_settled(module, node.value)
+
+    def _are_settled_bindings(self, module: Module, bindings: Iterable[Binding]) -> bool:
+        return all(map(partial(self._is_settled_binding, module), bindings))
 
     def _is_settled_binding(self, module: Module, binding: Binding) -> bool:
         if binding.kind == "define":
