@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -76,6 +77,8 @@ def plain_title(title: str) -> str:
     return " ".join(re.sub(r"[*_`:#]", "", title).replace("-", " ").casefold().split())
 
 
+# A run reads the same SKILL.md for its question, for its stages and for its report.
+@lru_cache(maxsize=8)
 def parse_body(text: str, first_line: int = 1) -> Body:
     """Reads Markdown that begins on line `first_line` of its file."""
     # Nesting is bounded: a text of ten thousand `>` would otherwise exhaust the stack.

@@ -317,7 +317,7 @@ class _Conclusion:
             return paths is None and self._depends_on(pattern), None
         if kind == "start":
             commands = [] if paths else self._starts
-            place = next((s.place for s in commands if glob_of(pattern).fullmatch(s.command)), None)
+            place = next((s.place for s in commands if glob_of(pattern).matches(s.command)), None)
         elif kind == "text":
             place = self._find_text(pattern, paths)
         else:

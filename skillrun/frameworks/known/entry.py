@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Seen:
     def imports(self, pattern: str) -> bool:
         """Whether any import path matches a glob."""
         return any(
-            one.kind == "import" and glob_of(pattern).fullmatch(one.name) for one in self.sights
+            one.kind == "import" and glob_of(pattern).matches(one.name) for one in self.sights
         )
 
 
@@ -137,12 +137,35 @@ class Known:
     start_files: tuple[str, ...] = ()
 
 
+class Glob:
+    """A glob over names. There are hundreds, few of which are asked in one repository: one becomes
+    a regular expression when it is first asked, and only where more than its end is wild.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self._beginning = pattern.removesuffix("*")
+        self._is_literal = not any(mark in self._beginning for mark in "*?[")
+
+    def matches(self, name: str) -> bool:
+        """Whether the whole name is what the glob says."""
+        if not self._is_literal:
+            return self._expression.fullmatch(name) is not None
+        if self._beginning == self._pattern:
+            return name == self._pattern
+        return name.startswith(self._beginning)
+
+    @cached_property
+    def _expression(self) -> re.Pattern[str]:
+        return re.compile(translate(self._pattern))
+
+
 @lru_cache(maxsize=4096)
-def glob_of(pattern: str) -> re.Pattern[str]:
-    """A glob as a regular expression."""
-    return re.compile(translate(pattern))
+def glob_of(pattern: str) -> Glob:
+    """The glob of a pattern, one for all who name it."""
+    return Glob(pattern)
 
 
 def declares(name: str, patterns: Iterable[str]) -> bool:
     """Whether a distribution's name matches any of the globs."""
-    return any(glob_of(pattern).fullmatch(name) for pattern in patterns)
+    return any(glob_of(pattern).matches(name) for pattern in patterns)
