@@ -4,15 +4,15 @@ there is found.
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import helpers
 import psycopg
 import pytest
 from rows import real_but
-from test_ledger_ship import fill, here, more, server, url  # noqa: F401
+from test_ledger_ship import fill, here, more
 
 from skillrun.core.errors import Blocked
 from skillrun.ledger.query import named_queries, run_query
@@ -28,7 +28,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_the_copy_has_every_row_and_comes_up_to_date(url: str, tmp_path: Path) -> None:  # noqa: F811
+def test_the_copy_has_every_row_and_comes_up_to_date(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     runs = fill(path)
     ship_ledger(path, url)
@@ -39,7 +39,7 @@ def test_the_copy_has_every_row_and_comes_up_to_date(url: str, tmp_path: Path) -
     assert here(refresh_mirror(url)) == here(path)
 
 
-def test_every_named_query_answers_the_same(url: str, tmp_path: Path) -> None:  # noqa: F811
+def test_every_named_query_answers_the_same(url: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     fill(path)
     ship_ledger(path, url)
@@ -50,7 +50,7 @@ def test_every_named_query_answers_the_same(url: str, tmp_path: Path) -> None:  
         assert sorted(one.rows, key=repr) == sorted(other.rows, key=repr), name
 
 
-def test_what_is_whole_there_is_whole_here(url: str, tmp_path: Path) -> None:  # noqa: F811
+def test_what_is_whole_there_is_whole_here(url: str, tmp_path: Path) -> None:
     fill(tmp_path / "ledger.db")
     ship_ledger(tmp_path / "ledger.db", url)
     report = verify_ledger(refresh_mirror(url, tmp_path))
@@ -68,7 +68,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_was_changed_there_is_found(url: str, tmp_path: Path, change: str) -> None:  # noqa: F811
+def test_what_was_changed_there_is_found(url: str, tmp_path: Path, change: str) -> None:
     fill(tmp_path / "ledger.db", runs=1)
     ship_ledger(tmp_path / "ledger.db", url)
     with psycopg.connect(url, autocommit=True, options="-c search_path=skillrun") as admin:
@@ -79,7 +79,7 @@ def test_what_was_changed_there_is_found(url: str, tmp_path: Path, change: str) 
     assert verify_ledger(refresh_mirror(url, tmp_path / "copy")).integrity == "broken"
 
 
-def test_a_database_without_a_ledger(url: str) -> None:  # noqa: F811
+def test_a_database_without_a_ledger(url: str) -> None:
     with pytest.raises(Blocked, match="no ledger in this database"):
         refresh_mirror(url)
 
@@ -91,8 +91,8 @@ def test_a_database_that_is_not_there(tmp_path: Path) -> None:
 
 
 def said(*args: str, ledger: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "skillrun", "ledger", *args, "--ledger", str(ledger)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    cache = {"XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"]}
+    return helpers.run_cli("ledger", *args, "--ledger", ledger, cwd=cwd, env=cache)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def said(*args: str, ledger: str | Path, cwd: Path) -> subprocess.CompletedProce
         ["verify"],
     ),
 )
-def test_the_commands_read_it_like_a_file(url: str, tmp_path: Path, words: list[str]) -> None:  # noqa: F811
+def test_the_commands_read_it_like_a_file(url: str, tmp_path: Path, words: list[str]) -> None:
     runs = fill(tmp_path / "ledger.db", runs=2)
     ship_ledger(tmp_path / "ledger.db", url)
     more_words = {
@@ -128,14 +128,14 @@ def without_places(text: str) -> list[str]:
     ]
 
 
-def test_a_command_that_writes_wants_a_file(url: str, tmp_path: Path) -> None:  # noqa: F811
+def test_a_command_that_writes_wants_a_file(url: str, tmp_path: Path) -> None:
     done = said("archive", "--before", "2020-01-01", "--to", "old.db", ledger=url, cwd=tmp_path)
     assert done.returncode == 4
     assert "is a file, and no database's address" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == []
 
 
-def test_it_is_called_by_its_address_without_the_password(url: str, tmp_path: Path) -> None:  # noqa: F811
+def test_it_is_called_by_its_address_without_the_password(url: str, tmp_path: Path) -> None:
     run_id, *_ = fill(tmp_path / "ledger.db")
     ship_ledger(tmp_path / "ledger.db", url)
     secret = url.replace("@/", ":geheim@/")
@@ -154,13 +154,9 @@ def test_it_is_called_by_its_address_without_the_password(url: str, tmp_path: Pa
 
 
 def test_status_says_that_it_wants_a_file(
-    url: str,  # noqa: F811
+    url: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     repo = helpers.build_tree(tmp_path / "repo", {"a.py": ""})
-    monkeypatch.setenv("SKILLRUN_LEDGER", url)
-    done = subprocess.run(
-        [sys.executable, "-m", "skillrun", "status"], cwd=repo, capture_output=True, text=True
-    )
+    done = helpers.run_cli("status", cwd=repo, env={"SKILLRUN_LEDGER": url})
     assert (done.returncode, "is a file, and no database's address" in done.stderr) == (4, True)

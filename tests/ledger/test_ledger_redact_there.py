@@ -12,7 +12,6 @@ import pytest
 from ledgers import plain, triggers_away
 from test_ledger_mirror import cache  # noqa: F401
 from test_ledger_redact import SECRET, TAIL, path, redacted  # noqa: F401
-from test_ledger_ship import server, url  # noqa: F401
 
 from skillrun.ledger.shipping.mirror import refresh_mirror
 from skillrun.ledger.shipping.server import hide_secrets
@@ -20,7 +19,7 @@ from skillrun.ledger.shipping.ship import ship_ledger
 from skillrun.ledger.verify import verify_ledger
 
 
-def secrets_there(url: str) -> int:  # noqa: F811
+def secrets_there(url: str) -> int:
     texts = "SELECT data AS text FROM skillrun.event UNION ALL SELECT detail FROM skillrun.evidence"
     with psycopg.connect(url) as far:
         row = far.execute(

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +21,10 @@ from ledgers import run_start, telemetry
 from skillrun.core.errors import Blocked, Misuse
 from skillrun.ledger.shipping.ship import ship_ledger
 from skillrun.ledger.store import EvidenceRow, Ledger, NewEvent
-from skillrun.proof.services.errors import ServiceMissing
-from skillrun.proof.services.postgres import PostgresServer
 
 TABLES = ("run", "event", "evidence", "telemetry")
 BUSY = """SELECT pid FROM pg_stat_activity
     WHERE application_name = 'skillrun' AND query LIKE '%arriving%' AND datname = current_database() LIMIT 1"""
-_names = iter(range(10_000))
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    try:
-        made = PostgresServer(tmp_path_factory.mktemp("pg"))
-    except ServiceMissing as missing:
-        pytest.skip(str(missing))
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def url(server: PostgresServer) -> str:
-    """An empty database of its own."""
-    name = f"ledger{next(_names)}"
-    with psycopg.connect(server.url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-    return server.url.replace("/app?", f"/{name}?")
 
 
 def fill(path: Path, runs: int = 3, stages: int = 4) -> list[str]:

@@ -109,6 +109,7 @@ def test_a_job_is_given_back_by_the_periodic_task_and_that_is_an_attempt(clinic:
     assert settled(history) == [("requeued", near(630)), ("requeued", near(25)), ("acked", 0.0)]
 
 
+@pytest.mark.real
 @edited((QUEUE, ', "clinic.stalled"', ""))
 def test_nobody_gives_it_back(clinic: Clinic) -> None:
     history = clinic.under(KILL)
@@ -202,6 +203,7 @@ def test_another_job_is_deferred_like_the_first(clinic: Clinic) -> None:
     assert [event["delay"] for event in clinic.published] == [near(120)]
 
 
+@pytest.mark.real
 @edited((DESK, "remind.defer(", 'remind.configure(lock="all").defer('))
 def test_jobs_with_one_lock_run_one_after_the_other(clinic: Clinic) -> None:
     history = clinic.under("switch@before:text#1 beside=1")

@@ -10,7 +10,6 @@ import pytest
 import yaml
 from histories import ACKED, history, reference
 from plain_job import JOBS, SPEC, target_of
-from rows import real_but
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.attempt import try_prove
@@ -160,7 +159,8 @@ def proof_beside_rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: s
     return try_prove(target_of(helpers.build_tree(tmp_path / "repo", files)))
 
 
-@pytest.mark.parametrize("name", real_but(AT_RISK, "check, then act"))
+@pytest.mark.parametrize("name", AT_RISK)
+@pytest.mark.real
 def test_a_rival_that_is_overwritten_or_ignored_is_a_risk(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

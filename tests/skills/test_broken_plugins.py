@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from plugged_environment import HERE, Environment
+from rows import real_but
 
 MakeRepo = Callable[..., Path]
 
@@ -49,7 +50,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", real_but(BROKEN, "an exit", "no stages"))
 def test_one_clear_line(name: str, bare: Environment, make_repo: MakeRepo) -> None:
     value, code, words = BROKEN[name]
     repo = make_repo(COPY)
@@ -81,7 +82,7 @@ FAILING = {
 }
 
 
-@pytest.mark.parametrize("name", FAILING)
+@pytest.mark.parametrize("name", real_but(FAILING, "a stage"))
 def test_what_fails_in_a_run_is_said_of_the_plugin(
     name: str, bare: Environment, make_repo: MakeRepo
 ) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -68,9 +71,16 @@ def severities(findings: list[Finding]) -> list[str]:
     return [str(finding.severity) for finding in findings]
 
 
+@functools.cache
+def _read_spec() -> dict[str, Any]:
+    """The shop's spec; a hundred rows change a part of it."""
+    value: dict[str, Any] = yaml.safe_load(SPEC_TEXT)
+    return value
+
+
 def spec(**changes: object) -> str:
     """The shop's spec with top-level parts replaced; None takes one out."""
-    value = yaml.safe_load(SPEC_TEXT)
+    value = copy.deepcopy(_read_spec())
     value |= changes
     return yaml.safe_dump(
         {key: part for key, part in value.items() if part is not None}, sort_keys=False
@@ -79,5 +89,5 @@ def spec(**changes: object) -> str:
 
 def part(name: str, **changes: object) -> dict[str, object]:
     """A part of the shop's spec with some of its keys replaced; None takes one out."""
-    value = {**yaml.safe_load(SPEC_TEXT)[name], **changes}
+    value = {**copy.deepcopy(_read_spec()[name]), **changes}
     return {key: inner for key, inner in value.items() if inner is not None}
