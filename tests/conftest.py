@@ -96,6 +96,22 @@ def own_surroundings(_homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) ->
     yield home
 
 
+@pytest.fixture(scope="session")
+def _places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("places")
+    return (folder / str(number) for number in itertools.count())
+
+
+@pytest.fixture
+def tmp_path(_places: Iterator[Path]) -> Path:
+    """A folder of this test. pytest's own looks at the folders of all tests before it for a free
+    number: a sixth of a minute for each worker.
+    """
+    place = next(_places)
+    place.mkdir(mode=0o700)
+    return place
+
+
 @pytest.fixture
 def home(own_surroundings: Path) -> Path:
     """The HOME of this test."""
