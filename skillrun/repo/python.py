@@ -224,7 +224,7 @@ class Project(Names):
         words = self._spellings(target.rpartition(".")[2])
         modules = {module.path: module for word in words for module in self.modules_with(word)}
         for _, module in sorted(modules.items()):
-            for node in module.nodes:
+            for node in module.all_nodes:
                 if isinstance(node, ast.Name | ast.Attribute) and last_word(node) in words:
                     name = None
                     if isinstance(node.ctx, ast.Load):
@@ -284,7 +284,7 @@ class Project(Names):
     def _settings_modules(self) -> Iterator[Module]:
         seen: set[str] = set()
         for module in self.modules_with("DJANGO_SETTINGS_MODULE"):
-            for node in module.nodes:
+            for node in module.all_nodes:
                 path = None
                 if name := _django_settings(node):
                     path = self.locate(name)
@@ -321,14 +321,14 @@ def _manager(module: Module, node: ast.expr) -> str:
 def _aliases(module: Module, word: str) -> set[str]:
     """Other names under which a file imports a word, and variables that hold it."""
     imported = set()
-    for node in module.nodes:
+    for node in module.all_nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             for alias in node.names:
                 if alias.asname and alias.name.rpartition(".")[2] == word:
                     imported.add(alias.asname)
     held = {
         target.id
-        for node in module.nodes
+        for node in module.all_nodes
         if isinstance(node, ast.Assign) and last_word(node.value) in {word, *imported}
         for target in node.targets
         if isinstance(target, ast.Name)

@@ -62,7 +62,7 @@ class Module:
         return ""
 
     @cached_property
-    def nodes(self) -> tuple[ast.AST, ...]:
+    def all_nodes(self) -> tuple[ast.AST, ...]:
         """All nodes of the tree, found once for all who look for one in the whole file."""
         return tuple(ast.walk(self.tree))
 
@@ -70,7 +70,7 @@ class Module:
     def renamed(self) -> tuple[tuple[str, str], ...]:
         """(name, alias) of each `from ... import name as alias`, wherever it stands."""
         found: list[tuple[str, str]] = []
-        for node in self.nodes:
+        for node in self.all_nodes:
             if not isinstance(node, ast.ImportFrom):
                 continue
             for alias in node.names:
@@ -80,7 +80,7 @@ class Module:
 
     @cached_property
     def _parents(self) -> dict[ast.AST, ast.AST]:
-        return {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
+        return {child: node for node in self.all_nodes for child in ast.iter_child_nodes(node)}
 
     def parents(self, node: ast.AST) -> Iterator[ast.AST]:
         """The nodes around a node, the nearest first."""

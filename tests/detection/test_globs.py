@@ -30,6 +30,6 @@ PATTERNS = (
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_it_says_what_fnmatch_says(pattern: str) -> None:
     glob = glob_of(pattern)
-    assert {name for name in NAMES if glob.matches(name)} == {
+    assert {name for name in NAMES if glob.matches_name(name)} == {
         name for name in NAMES if fnmatchcase(name, pattern)
     }

@@ -51,7 +51,7 @@ def find_hooks(project: Project) -> dict[str, Definition]:
 def _find_listeners(project: Project) -> Iterator[tuple[ast.Call, Definition]]:
     for word in ("add_listener", "subscribe"):
         for module in project.modules_with(word):
-            for node in module.nodes:
+            for node in module.all_nodes:
                 if (
                     not isinstance(node, ast.Call)
                     or last_word(node.func) != word

@@ -114,7 +114,7 @@ def _jobs(project: Project, handler: Definition) -> Iterator[Scheduled]:
             if call is not None:
                 yield Scheduled(last_word(call.func), call, use.module, function)
         for module in project.modules_with(function.name.rpartition(".")[2]):
-            for node in module.nodes:
+            for node in module.all_nodes:
                 if isinstance(node, ast.Constant) and node.value in (
                     function.import_path,
                     function.dotted,
@@ -223,7 +223,7 @@ def _the_scheduler(project: Project) -> Scheduler | None:
     for module in project.modules_with("apscheduler"):
         if is_aside(module.path):
             continue
-        for node in module.nodes:
+        for node in module.all_nodes:
             if isinstance(node, ast.Call) and _makes_scheduler(project, module, node):
                 made.append((module, node))
     if len(made) != 1:
@@ -267,7 +267,7 @@ def _read_scheduler(project: Project, module: Module, call: ast.Call) -> Schedul
 def _find_configure_calls(project: Project) -> Iterator[tuple[Module, ast.Call]]:
     """`scheduler.configure(jobstores=..., job_defaults=...)`."""
     for module in project.modules_with("configure"):
-        for node in module.nodes:
+        for node in module.all_nodes:
             if (
                 isinstance(node, ast.Call)
                 and last_word(node.func) == "configure"
@@ -288,7 +288,7 @@ def _find_persistent_store(
             if key == "default" and _outlives_process(value):
                 return value
     for module in project.modules_with("add_jobstore"):
-        for call in module.nodes:
+        for call in module.all_nodes:
             if (
                 isinstance(call, ast.Call)
                 and last_word(call.func) == "add_jobstore"

@@ -97,7 +97,7 @@ def started_in_web_process(job: Job) -> Iterator[Finding]:
 
 def _find_starts(job: Job) -> Iterator[tuple[Module, ast.Call]]:
     for module in job.project.modules_with("start"):
-        for node in module.nodes:
+        for node in module.all_nodes:
             called = node.func if isinstance(node, ast.Call) else None
             starts = (
                 isinstance(called, ast.Attribute)
@@ -119,7 +119,7 @@ def _web_place(job: Job, module: Module, call: ast.Call) -> str | None:
     if function is None:
         made = (
             job.project.origin(module.resolve(n.func) or "")
-            for n in module.nodes
+            for n in module.all_nodes
             if isinstance(n, ast.Call)
         )
         if any(name in _WEB_APPS for name in made):

@@ -169,7 +169,7 @@ class _Reader:
             self._names_of(module, module.tree, "")
 
     def _read_config_objects(self, module: Module) -> None:
-        for node in module.nodes:
+        for node in module.all_nodes:
             if (
                 isinstance(node, ast.Call)
                 and _method_of(node) == "config_from_object"
@@ -257,7 +257,7 @@ class _Reader:
     # Celery(broker=..., ...)
 
     def _read_constructors(self, module: Module) -> None:
-        for node in module.nodes:
+        for node in module.all_nodes:
             if isinstance(node, ast.Call) and self._makes_app(node, module):
                 self._read_constructor(node, module)
 
@@ -284,7 +284,7 @@ class _Reader:
     # app.conf.x = ..., app.conf["x"] = ..., app.conf.update(...)
 
     def _read_conf(self, module: Module) -> None:
-        found = [n for n in module.nodes if isinstance(n, ast.Attribute) and n.attr == "conf"]
+        found = [n for n in module.all_nodes if isinstance(n, ast.Attribute) and n.attr == "conf"]
         for node in sorted(found, key=lambda n: n.lineno):
             if is_app(self.project, self.use, module.resolve(node.value)):
                 self._conf_use(node, module)
@@ -374,7 +374,7 @@ class _Reader:
                 self._set_option(setting, value, module, _key_node(node, name) or node)
 
     def _unread_calls(self, module: Module, word: str) -> None:
-        for node in module.nodes:
+        for node in module.all_nodes:
             if isinstance(node, ast.Call) and _method_of(node) == word:
                 self.config.unread.append(place_of(module, node))
 

@@ -45,7 +45,8 @@ def find_loading(project: Project, facts: Facts) -> tuple[str, str] | None:
 
 def _discovers_tasks(app: Module) -> bool:
     return any(
-        isinstance(node, ast.Attribute) and node.attr == "autodiscover_tasks" for node in app.nodes
+        isinstance(node, ast.Attribute) and node.attr == "autodiscover_tasks"
+        for node in app.all_nodes
     )
 
 
@@ -76,7 +77,7 @@ def _find_target(name: str, value: ast.expr) -> str | None:
 def _in_call(app: Module) -> tuple[str, str] | None:
     """The only call of Celery in the app's module."""
     calls = []
-    for node in app.nodes:
+    for node in app.all_nodes:
         if isinstance(node, ast.Call):
             calls.append(node)
     made = []

@@ -129,7 +129,9 @@ def _find_ticks(project: Project, use: FrameworkUse, enqueued: list[Send]) -> It
 def _function_at(module: Module, line: int) -> FunctionNode | None:
     """The function whose body holds a line."""
     found = (
-        node for node in module.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        node
+        for node in module.all_nodes
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     )
     for node in found:
         if node.lineno <= line <= (node.end_lineno or 0):
@@ -221,7 +223,7 @@ def _read_periodic_task(module: Module, node: ast.expr) -> Send | None:
 def _by_name(project: Project, name: str) -> Iterator[Send]:
     """Text constants that are the task's name."""
     for module in project.modules_with(name.rpartition(".")[2]):
-        for node in module.nodes:
+        for node in module.all_nodes:
             if isinstance(node, ast.Constant) and node.value == name:
                 yield from _named_by(module, node)
 

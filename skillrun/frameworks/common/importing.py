@@ -42,7 +42,7 @@ def _list_packages(path: str) -> list[str]:
 
 
 def _list_imported(project: Project, module: Module) -> Iterator[str]:
-    for node in module.nodes:
+    for node in module.all_nodes:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         else:

@@ -101,7 +101,7 @@ def _workers(project: Project, manner: Manner) -> Iterator[Worker]:
     modules = {module.path: module for word in LISTS for module in project.modules_with(word)}
     for path in sorted(modules):
         module = modules[path]
-        for node in () if in_tests(path) else module.nodes:
+        for node in () if in_tests(path) else module.all_nodes:
             options = _options(project, manner, module, node)
             if not options.keys() & LISTS.keys():
                 continue
@@ -182,7 +182,7 @@ def _fields(node: ast.ClassDef, module: Module) -> dict[str, Found]:
 def _set_later(module: Module, owner: str) -> dict[str, Found]:
     """`WorkerSettings.cron_jobs = [...]` below the class."""
     found: dict[str, Found] = {}
-    for node in (n for n in module.nodes if isinstance(n, ast.Assign)):
+    for node in (n for n in module.all_nodes if isinstance(n, ast.Assign)):
         for target in node.targets:
             if (
                 isinstance(target, ast.Attribute)

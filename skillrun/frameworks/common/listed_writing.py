@@ -142,7 +142,7 @@ def _bound(module: Module, dotted: str) -> str:
 
 def _written(module: Module, dotted: str) -> str:
     """How a module writes where it imports from: relative where it does so already."""
-    for node in module.nodes:
+    for node in module.all_nodes:
         if (
             isinstance(node, ast.ImportFrom)
             and node.level

@@ -29,7 +29,7 @@ def find_named_calls(
     keyword.
     """
     for module in find_modules(project, methods):
-        for node in module.nodes:
+        for node in module.all_nodes:
             if not isinstance(node, ast.Call) or not _calls(node, methods):
                 continue
             given = next((k.value for k in node.keywords if k.arg == keyword), None)

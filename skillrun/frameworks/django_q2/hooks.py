@@ -114,7 +114,7 @@ def _find_function(project: Project, node: ast.expr, module: Module) -> Definiti
 def _find_receivers(project: Project, signals: tuple[str, ...]) -> Iterator[Definition]:
     for signal in signals:
         for module in project.modules_with(signal):
-            for node in () if in_tests(module.path) else module.nodes:
+            for node in () if in_tests(module.path) else module.all_nodes:
                 found = _read_receiver(project, module, node, signal)
                 if found is not None:
                     yield found

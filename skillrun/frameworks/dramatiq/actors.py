@@ -257,7 +257,7 @@ def actors_named(project: Project, name: str) -> tuple[Actor, ...]:
     """The actors of the repository with this name."""
     found = []
     for module in project.modules_with(name):
-        for node in module.nodes:
+        for node in module.all_nodes:
             if (
                 isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
                 and node.decorator_list

@@ -212,7 +212,7 @@ def _by_name(project: Project, actor: Actor) -> Iterator[Send]:
     callbacks.
     """
     for module in project.modules_with(actor.name):
-        for node in module.nodes:
+        for node in module.all_nodes:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield from _read_text_use(project, actor, module, node)
             elif isinstance(node, ast.Call):

@@ -104,7 +104,7 @@ class _Reader:
         """The calls of a method or function of this name outside tests and examples."""
         for module in self.project.modules_with(word):
             if self._counts(module):
-                for node in module.nodes:
+                for node in module.all_nodes:
                     called = node.func if isinstance(node, ast.Call) else None
                     if getattr(called, "attr", getattr(called, "id", "")) == word and isinstance(
                         node, ast.Call
@@ -123,7 +123,7 @@ class _Reader:
         for module in [
             m for path in (main,) if path and (m := self.project.module(path))
         ] or self._list_modules():
-            for node in module.nodes:
+            for node in module.all_nodes:
                 name = None
                 if isinstance(node, ast.Call):
                     name = module.resolve(node.func)
@@ -132,7 +132,9 @@ class _Reader:
                 if is_broker_class(self.project, name):
                     self._read_broker(node, module)
                     self.setup.unread += [
-                        place_of(module, n) for n in module.nodes if _changes_middleware(module, n)
+                        place_of(module, n)
+                        for n in module.all_nodes
+                        if _changes_middleware(module, n)
                     ]
 
     def _list_modules(self) -> list[Module]:

@@ -92,7 +92,7 @@ def _find_decorated(
     project: Project, use: FrameworkUse, method: str
 ) -> Iterator[tuple[Definition, ast.Call]]:
     for module in project.modules_with(method):
-        for node in module.nodes if not in_tests(module.path) else ():
+        for node in module.all_nodes if not in_tests(module.path) else ():
             if isinstance(node, ast.FunctionDef):
                 calls = (d for d in node.decorator_list if isinstance(d, ast.Call))
                 call = next(

@@ -317,7 +317,9 @@ class _Conclusion:
             return paths is None and self._depends_on(pattern), None
         if kind == "start":
             commands = [] if paths else self._starts
-            place = next((s.place for s in commands if glob_of(pattern).matches(s.command)), None)
+            place = next(
+                (s.place for s in commands if glob_of(pattern).matches_name(s.command)), None
+            )
         elif kind == "text":
             place = self._find_text(pattern, paths)
         else:

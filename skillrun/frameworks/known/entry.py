@@ -51,7 +51,7 @@ class Seen:
     def imports(self, pattern: str) -> bool:
         """Whether any import path matches a glob."""
         return any(
-            one.kind == "import" and glob_of(pattern).matches(one.name) for one in self.sights
+            one.kind == "import" and glob_of(pattern).matches_name(one.name) for one in self.sights
         )
 
 
@@ -147,7 +147,7 @@ class Glob:
         self._beginning = pattern.removesuffix("*")
         self._is_literal = not any(mark in self._beginning for mark in "*?[")
 
-    def matches(self, name: str) -> bool:
+    def matches_name(self, name: str) -> bool:
         """Whether the whole name is what the glob says."""
         if not self._is_literal:
             return self._expression.fullmatch(name) is not None
@@ -168,4 +168,4 @@ def glob_of(pattern: str) -> Glob:
 
 def declares(name: str, patterns: Iterable[str]) -> bool:
     """Whether a distribution's name matches any of the globs."""
-    return any(glob_of(pattern).matches(name) for pattern in patterns)
+    return any(glob_of(pattern).matches_name(name) for pattern in patterns)

@@ -99,7 +99,7 @@ class Matcher:
         return any(seen.imports(module) for module in self._known.modules)
 
     def _is_there(self, seen: Seen, where: str, needed: str) -> bool:
-        if where and not glob_of(where).matches(f"/{seen.path}"):
+        if where and not glob_of(where).matches_name(f"/{seen.path}"):
             return False
         if needed == "library":
             return self._imports_library(seen)
@@ -122,7 +122,7 @@ class Matcher:
                 method, owner = candidate.method
                 if method == wanted:
                     yield candidate, owner
-            elif any(glob.matches(reading) for reading in self._read_candidate(candidate)):
+            elif any(glob.matches_name(reading) for reading in self._read_candidate(candidate)):
                 yield candidate, ""
 
     def _read_candidate(self, candidate: _Candidate) -> tuple[str, ...]:
@@ -182,7 +182,7 @@ class Matcher:
 
     def _is_app(self, maker: str) -> bool:
         if maker not in self._is_maker:
-            self._is_maker[maker] = any(glob.matches(maker) for glob in self._makers)
+            self._is_maker[maker] = any(glob.matches_name(maker) for glob in self._makers)
         return self._is_maker[maker]
 
     def _is_likely(self, owner: str, seen: Seen, scope: str) -> bool:
@@ -190,7 +190,7 @@ class Matcher:
         word = owner.lstrip(":").rpartition(".")[2]
         likely = self._known.likely
         if likely:
-            named = glob_of(likely).matches(word.lower())
+            named = glob_of(likely).matches_name(word.lower())
         else:
             named = word in self._app_names
         if not named:

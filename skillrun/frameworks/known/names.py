@@ -104,7 +104,7 @@ class Names:
 
     def is_library(self, name: str) -> bool:
         """Whether a name is an import path of the library itself."""
-        return any(module.matches(name.replace("()", "")) for module in self._library)
+        return any(module.matches_name(name.replace("()", "")) for module in self._library)
 
     def _find_module(self, words: list[str], near: str, is_rooted: bool) -> str:
         """The file of a module; of several with the same last words, the nearest."""

@@ -36,7 +36,7 @@ def _reaches_file(project: Project, module: Module, wanted: str, seen: set[str])
     if module.path == wanted or len(seen) > _DEEP:
         return True
     seen.add(module.path)
-    for node in module.nodes:
+    for node in module.all_nodes:
         if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
             "import_module",
             "import_string",

@@ -91,7 +91,7 @@ def _find_calling(project: Project, use: FrameworkUse, names: tuple[str, ...]) -
     modules = (module for module in project.modules_with(names[0]) if not in_tests(module.path))
     found = []
     for module in modules:
-        for node in module.nodes:
+        for node in module.all_nodes:
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)

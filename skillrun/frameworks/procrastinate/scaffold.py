@@ -130,7 +130,7 @@ def _loading(project: Project, facts: Facts) -> Entry | None:
     if app is None or facts.path in facts.use.task_modules:
         return None
     calls = []
-    for node in app.nodes:
+    for node in app.all_nodes:
         if isinstance(node, ast.Call):
             calls.append(node)
     made = None

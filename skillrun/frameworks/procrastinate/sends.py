@@ -112,7 +112,7 @@ def _find_calls(project: Project, task: Task) -> Iterator[Found]:
             yield from _deferred(seen.module, seen.node)
     names = names_of(project, task)
     for module in project.modules_with("configure_task"):
-        for node in module.nodes:
+        for node in module.all_nodes:
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)

@@ -89,11 +89,11 @@ def exception_handlers(project: Project) -> Iterator[Definition]:
     `--exception-handler`.
     """
     for module in project.modules_with("exception_handlers"):
-        for node in () if in_tests(module.path) else module.nodes:
+        for node in () if in_tests(module.path) else module.all_nodes:
             if isinstance(node, ast.keyword) and node.arg == "exception_handlers":
                 yield from _list_listed(project, node.value, module)
     for module in project.modules_with("RQ_EXCEPTION_HANDLERS"):
-        for node in () if in_tests(module.path) else module.nodes:
+        for node in () if in_tests(module.path) else module.all_nodes:
             if (
                 isinstance(node, ast.Assign)
                 and ast.unparse(node.targets[0]) == "RQ_EXCEPTION_HANDLERS"

@@ -156,7 +156,7 @@ class _Reader:
         """pickle, unless a queue or a worker is given JSON."""
         self.sources["serializer"] = None
         for module in self.project.modules_with("serializer"):
-            for node in () if in_tests(module.path) else module.nodes:
+            for node in () if in_tests(module.path) else module.all_nodes:
                 text = ""
                 if isinstance(node, ast.keyword) and node.arg == "serializer":
                     text = ast.unparse(node.value)
@@ -232,7 +232,7 @@ def seconds_of(project: Project, node: ast.expr | None, module: Module) -> Any:
 
 def _default_timeouts(project: Project) -> Iterator[Any]:
     for module in project.modules_with("default_timeout"):
-        for node in () if in_tests(module.path) else module.nodes:
+        for node in () if in_tests(module.path) else module.all_nodes:
             if (
                 isinstance(node, ast.keyword)
                 and node.arg == "default_timeout"
@@ -240,7 +240,7 @@ def _default_timeouts(project: Project) -> Iterator[Any]:
             ):
                 yield seconds_of(project, node.value, module)
     for module in project.modules_with("DEFAULT_TIMEOUT"):
-        for node in () if in_tests(module.path) else module.nodes:
+        for node in () if in_tests(module.path) else module.all_nodes:
             for key, value in (
                 zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
             ):

@@ -162,7 +162,7 @@ def _needs_arguments(node: ast.FunctionDef) -> bool:
 def _of_flask(project: Project, path: str | None) -> Iterator[_Queue]:
     """`app.task_queue = rq.Queue(...)` where a Flask app is made: `current_app.task_queue`."""
     module = project.module(path) if path else None
-    for node in module.nodes if module else ():
+    for node in module.all_nodes if module else ():
         if (
             module is None
             or not isinstance(node, ast.Assign)
@@ -180,7 +180,7 @@ def _of_flask(project: Project, path: str | None) -> Iterator[_Queue]:
 def _is_flask(module: Code, name: str) -> bool:
     """`name = Flask(...)` somewhere in the module."""
     assigned = []
-    for node in module.nodes:
+    for node in module.all_nodes:
         if isinstance(node, ast.Assign):
             assigned.append(node)
     made = [node.value for node in assigned if ast.unparse(node.targets[0]) == name]
@@ -195,7 +195,7 @@ def _find_decorated_queue(project: Project, paths: tuple[str, ...]) -> Iterator[
     from skillrun.frameworks.rq.sends import is_job_decorator
 
     for module in (found for path in paths if (found := project.module(path)) is not None):
-        functions = (node for node in module.nodes if isinstance(node, ast.FunctionDef))
+        functions = (node for node in module.all_nodes if isinstance(node, ast.FunctionDef))
         for call in (
             one for node in functions for one in node.decorator_list if isinstance(one, ast.Call)
         ):
@@ -216,7 +216,7 @@ def _in_functions(project: Project) -> Iterator[_Queue]:
     for module in project.modules_with("Queue"):
         if not in_tests(module.path):
             calls = []
-            for node in module.nodes:
+            for node in module.all_nodes:
                 if isinstance(node, ast.Call):
                     calls.append(node)
         else:

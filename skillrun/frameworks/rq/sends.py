@@ -383,7 +383,7 @@ def _names_parameter(node: ast.expr, parameter: str) -> bool:
 def _by_name(project: Project, name: str) -> Iterator[Send]:
     """The function's name as text: RQ imports it in the worker."""
     for module in project.modules_with(name.rpartition(".")[2].rpartition(":")[2]):
-        for node in module.nodes:
+        for node in module.all_nodes:
             if isinstance(node, ast.Constant) and node.value == name:
                 above = next(module.parents(node), None)
                 if isinstance(above, ast.keyword):

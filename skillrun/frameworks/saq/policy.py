@@ -174,7 +174,7 @@ class _Reader:
         """JSON, unless a queue is given another `load` (saq/queue/base.py)."""
         self.sources["serializer"] = None
         for module in self.project.modules_with("load"):
-            nodes = () if in_tests(module.path) else module.nodes
+            nodes = () if in_tests(module.path) else module.all_nodes
             for node in (one for one in nodes if isinstance(one, ast.Call)):
                 name = self.project.origin(module.resolve(node.func) or "")
                 given = next((k.value for k in node.keywords if k.arg == "load"), None)

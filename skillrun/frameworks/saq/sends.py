@@ -86,7 +86,7 @@ def _find(project: Project, handler: Definition) -> Iterator[Send]:
 def _find_built(project: Project, handler: Definition) -> Iterator[NamedCall]:
     """`Job("name", kwargs={...})`, which is given to `enqueue`."""
     for module in find_modules(project, ("Job",)):
-        for node in module.nodes:
+        for node in module.all_nodes:
             if not isinstance(node, ast.Call):
                 continue
             if project.origin(module.resolve(node.func) or "") in _JOB:

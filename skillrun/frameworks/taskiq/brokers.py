@@ -169,7 +169,7 @@ def _find_all(project: Project) -> Iterator[Broker]:
     }
     for path in sorted(modules):
         module = modules[path]
-        for node in () if in_tests(path) else module.nodes:
+        for node in () if in_tests(path) else module.all_nodes:
             kind = None
             if isinstance(node, ast.Call):
                 kind = _name_class(project, node.func, module)
@@ -268,7 +268,7 @@ def _find_added(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
 
 def _find_calls(project: Project, word: str) -> Iterator[tuple[Module, ast.Call]]:
     for module in project.modules_with(word):
-        for node in () if in_tests(module.path) else module.nodes:
+        for node in () if in_tests(module.path) else module.all_nodes:
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)

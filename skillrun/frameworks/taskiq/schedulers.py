@@ -50,7 +50,7 @@ def find_schedulers(project: Project) -> tuple[Scheduler, ...]:
 
 def _find_all(project: Project) -> Iterator[Scheduler]:
     for module in project.modules_with("TaskiqScheduler"):
-        for node in () if in_tests(module.path) else module.nodes:
+        for node in () if in_tests(module.path) else module.all_nodes:
             name = None
             if isinstance(node, ast.Call):
                 name = module.resolve(node.func)
@@ -71,7 +71,7 @@ def _read_sources(project: Project, call: ast.Call, module: Module) -> tuple[Sou
 
 def _find_appended(module: Module, name: str) -> Iterator[Source]:
     """`scheduler.sources.append(...)` in its module."""
-    for node in module.nodes if name else ():
+    for node in module.all_nodes if name else ():
         if (
             isinstance(node, ast.Call)
             and ast.unparse(node.func) == f"{name}.sources.append"

@@ -114,7 +114,7 @@ def _list_named(reach: Reach, definition: Definition) -> Iterator[ast.AST]:
 
 def _list_receivers(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     handed = _list_handed(module.tree)
-    for node in module.nodes:
+    for node in module.all_nodes:
         if not isinstance(node, FunctionNode):
             continue
         is_hook = module.class_of(node) is not None and node.name in _HOOKS

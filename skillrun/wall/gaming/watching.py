@@ -154,7 +154,7 @@ def _list_questions(sources: CommitSources, path: str) -> Iterator[tuple[ast.exp
     if module is None:
         return
     signs = Signs(project, frozenset())
-    for node in module.nodes:
+    for node in module.all_nodes:
         if not isinstance(node, ast.expr):
             continue
         around = _condition_around(module, node)

@@ -101,7 +101,7 @@ class _Deciding:
     def list_questions(self) -> Iterator[tuple[Module, ast.AST]]:
         """Every node that may decide something, in the code that handlers reach."""
         for module in self.flow.reach.modules.values():
-            for node in module.nodes:
+            for node in module.all_nodes:
                 if isinstance(node, (*_QUESTIONS, FunctionNode)) and self._is_run(module, node):
                     yield module, node
 

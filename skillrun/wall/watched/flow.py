@@ -463,7 +463,7 @@ class Flow:
     # -- what is kept where no name is bound
 
     def _note_stores(self, module: Module) -> None:
-        for node in module.nodes:
+        for node in module.all_nodes:
             if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 for target in targets:

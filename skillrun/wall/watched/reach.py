@@ -81,7 +81,7 @@ class Reach:
         self._waiting.append((module, module.tree))
 
     def _read_imports(self, module: Module) -> None:
-        for node in module.nodes:
+        for node in module.all_nodes:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 self._add_imported(module, node)
             elif isinstance(node, FunctionNode):

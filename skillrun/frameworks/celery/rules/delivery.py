@@ -219,5 +219,5 @@ def _for_tests(job: Job, place: Place) -> bool:
     words = place.path.removesuffix(".py").replace("/", "_").replace("-", "_").split("_")
     if module is None or {"test", "tests", "testing"} & set(words):
         return True
-    inside = (n for n in module.nodes if isinstance(n, ast.If))
+    inside = (n for n in module.all_nodes if isinstance(n, ast.If))
     return any(node.lineno <= place.line <= (node.end_lineno or 0) for node in inside)

@@ -39,7 +39,7 @@ def task_name_renamed(job: Job) -> Iterator[Finding]:
     for module in job.project.modules_with(last):
         if in_tests(module.path):
             continue
-        for node in module.nodes:
+        for node in module.all_nodes:
             if (
                 isinstance(node, ast.Constant)
                 and _sent_as_text(module, node)

@@ -95,7 +95,7 @@ def schedules(job: Job) -> Iterator[tuple[Send, Module, ast.expr]]:
             module = job.project.module(send.place.path)
         if module is None or send.kind != "schedule" or send.in_tests:
             continue
-        for node in module.nodes:
+        for node in module.all_nodes:
             expression = _schedule_at(node, send.place.line)
             if expression is not None:
                 yield send, module, expression

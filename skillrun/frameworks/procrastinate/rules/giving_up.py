@@ -59,7 +59,7 @@ def failed_deleted(job: Job) -> Iterator[Finding]:
         ("remove_failed", "remove_failed", True),
     ):
         for module in job.project.modules_with(word):
-            for node in module.nodes if not in_tests(module.path) else ():
+            for node in module.all_nodes if not in_tests(module.path) else ():
                 found = given(node, option)
                 if found is not None and job.project.literal(found, module) == value:
                     message = (

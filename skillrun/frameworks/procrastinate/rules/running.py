@@ -91,7 +91,7 @@ def shutdown_aborts(job: Job) -> Iterator[Finding]:
     if strategy.tries_again and spared:
         return
     for module in job.project.modules_with("shutdown_graceful_timeout"):
-        for node in module.nodes if not in_tests(module.path) else ():
+        for node in module.all_nodes if not in_tests(module.path) else ():
             found = given(node, "shutdown_graceful_timeout")
             if found is not None and not (isinstance(found, ast.Constant) and found.value is None):
                 message = (

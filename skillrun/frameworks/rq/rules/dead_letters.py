@@ -106,7 +106,7 @@ def registry_off(job: Job) -> Iterator[Finding]:
                 job, "registry-off", Severity.ERROR, place_of_launch(path, launch), message, hint
             )
     for module in job.project.modules_with("disable_default_exception_handler"):
-        for node in () if in_tests(module.path) else module.nodes:
+        for node in () if in_tests(module.path) else module.all_nodes:
             named = (
                 isinstance(node, ast.keyword) and node.arg == "disable_default_exception_handler"
             )

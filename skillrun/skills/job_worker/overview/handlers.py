@@ -113,7 +113,7 @@ def _list_named(project: Project, path: str) -> set[str]:
     """
     module = project.module(path)
     names = set[str]()
-    for node in module.nodes if module is not None else ():
+    for node in module.all_nodes if module is not None else ():
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and module is not None:
             names.add(module.resolve(node) or "")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -61,7 +61,7 @@ def _settings(project: Project) -> Iterator[Module]:
 
 def _read_at_import(module: Module) -> Iterator[tuple[ast.Call | ast.Subscript, str]]:
     """(expression, the name that its statement binds): what stands in no function."""
-    for statement in module.nodes:
+    for statement in module.all_nodes:
         if (
             not isinstance(statement, ast.Assign | ast.AnnAssign | ast.Expr)
             or module.function_of(statement) is not None

@@ -631,7 +631,7 @@ def _imported(case: JobCase, library: str) -> bool:
 
 
 def _imports(module: Module, library: str) -> bool:
-    for node in module.nodes:
+    for node in module.all_nodes:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         else:

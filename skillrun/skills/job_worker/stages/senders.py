@@ -36,7 +36,7 @@ def _find_mentions(case: JobCase, handler: Definition, word: str) -> Iterator[Un
     for module in case.project.modules_with(word):
         if in_tests(module.path):
             continue
-        for node in module.nodes:
+        for node in module.all_nodes:
             if not _is_name_of(node, word) or _is_own_option(module, node, handler):
                 continue
             if _may_be_followed(case, module, node):
@@ -118,7 +118,7 @@ def _find_sends_of_anything(case: JobCase, handler: Definition) -> Iterator[Unfo
         for module in case.project.modules_with(word):
             if in_tests(module.path):
                 continue
-            for node in module.nodes:
+            for node in module.all_nodes:
                 if not isinstance(node, ast.Call) or _is_own_option(module, node, handler):
                     continue
                 if _sends_what_it_is_given(case, module, node, word):

@@ -94,7 +94,7 @@ def find_writer(case: JobCase, table: str) -> Place | None:
         statement = _find_statement(names, module)
         if statement is not None:
             return place_of(module, statement)
-        for function in module.nodes:
+        for function in module.all_nodes:
             if not isinstance(function, Function):
                 continue
             if _writes(case, names, module, function) and _is_reached(case, module, function):
@@ -156,7 +156,7 @@ def _is_reached(
         return False
     for path in case.tree.search(function.name, ".py"):
         user = None if in_tests(path) else case.project.module(path)
-        for node in user.nodes if user is not None else ():
+        for node in user.all_nodes if user is not None else ():
             if user is None or not _names_function(node, function.name):
                 continue
             caller = user.function_of(node)
@@ -256,7 +256,7 @@ def _declared_names(case: JobCase, table: str) -> Iterator[str]:
         module = None
         if declared.path.endswith(".py"):
             module = case.project.module(declared.path)
-        for node in module.nodes if module else ():
+        for node in module.all_nodes if module else ():
             if getattr(node, "lineno", None) != declared.line:
                 continue
             if isinstance(node, ast.ClassDef):

@@ -23,7 +23,7 @@ def python_tables(module: Module, name: str) -> Iterator[Table]:
     """Every declaration of a table in one file."""
     for text, line in _strings(module):
         yield from sql_tables(module.path, text, name, line)
-    for node in module.nodes:
+    for node in module.all_nodes:
         if isinstance(node, ast.ClassDef):
             how = _declares(module, node, name)
             if how:
@@ -63,7 +63,7 @@ def _strings(module: Module) -> Iterator[tuple[str, int]]:
     """Text constants with their lines, joined where Python joins them; docstrings and loose strings
     are prose.
     """
-    for node in module.nodes:
+    for node in module.all_nodes:
         above = next(module.parents(node), None)
         if isinstance(above, ast.Expr | ast.JoinedStr | ast.BinOp) or _undoes(module, node):
             continue

@@ -117,7 +117,7 @@ def _enqueuers(case: JobCase) -> set[str]:
     found = set()
     for wiring in case.wiring:
         module = case.project.module(wiring.place.path)
-        for node in module.nodes if module and not wiring.in_tests else ():
+        for node in module.all_nodes if module and not wiring.in_tests else ():
             if isinstance(node, Function) and node.lineno <= wiring.place.line <= (
                 node.end_lineno or 0
             ):
@@ -173,7 +173,7 @@ class _Reader:
         self.module = module
         self.known: dict[str, tuple[Module, ast.AST]] = {}
         for held in [*reversed(conftests), module]:
-            for node in held.nodes:
+            for node in held.all_nodes:
                 if isinstance(node, Function | ast.ClassDef):
                     self.known[_fixture_name(node)] = (held, node)
 

@@ -157,7 +157,7 @@ def _dead_letter_words(case: JobCase, spec: JobSpec) -> frozenset[str]:
             module = case.project.module(table.path)
         if module is None:
             continue
-        classes = (n for n in module.nodes if isinstance(n, ast.ClassDef))
+        classes = (n for n in module.all_nodes if isinstance(n, ast.ClassDef))
         for node in classes:
             if node.lineno == table.line:
                 found.add(node.name)

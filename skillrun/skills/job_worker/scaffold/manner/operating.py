@@ -132,7 +132,7 @@ def _clients(project: Project, path: str) -> Iterator[Metrics]:
     module = project.module(path)
     if module is None:
         return
-    for node in module.nodes:
+    for node in module.all_nodes:
         if (
             isinstance(node, ast.Attribute)
             and node.attr in ("incr", "increment")

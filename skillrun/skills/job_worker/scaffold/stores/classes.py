@@ -69,7 +69,7 @@ def find_model(project: Project, table: str) -> Model | None:
         module = None
         if declared.exact and declared.path.endswith(".py"):
             module = project.module(declared.path)
-        for node in module.nodes if module else ():
+        for node in module.all_nodes if module else ():
             if (
                 isinstance(node, ast.ClassDef)
                 and node.lineno == declared.line

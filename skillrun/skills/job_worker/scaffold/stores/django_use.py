@@ -91,7 +91,7 @@ def _check_installed(project: Project, package: str, where: str) -> None:
     texts = {
         node.value
         for module in {module.path: module for module, _ in listed}.values()
-        for node in module.nodes
+        for node in module.all_nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     if any(text == package or text.startswith(f"{package}.") for text in texts):
@@ -118,7 +118,7 @@ def _app(project: Project, package: str, folder: str) -> App:
 
 def _of_config(project: Project, config: Module | None, name: str) -> str:
     """A text that the AppConfig sets."""
-    for node in config.nodes if config else ():
+    for node in config.all_nodes if config else ():
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name and config:
             value = project.literal(node.value, config)
             if not isinstance(value, str):
@@ -243,7 +243,7 @@ def _migrations(project: Project, app: App) -> Iterator[tuple[Module, str]]:
 
 
 def _created(module: Module) -> Iterator[str]:
-    for node in module.nodes:
+    for node in module.all_nodes:
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("CreateModel"):
             name = next(
                 (k.value for k in node.keywords if k.arg == "name"),
@@ -287,7 +287,7 @@ def _is_built_upon(app: App, module: Module, there: list[tuple[Module, str]]) ->
 
 def _assigned(module: Module, name: str) -> Iterator[ast.AST]:
     """What the module's migration has under a name."""
-    for node in module.nodes:
+    for node in module.all_nodes:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             yield node.value
 
@@ -365,7 +365,7 @@ def _dict_behind(module: Module, node: ast.expr | None) -> ast.expr | None:
     if not isinstance(node, ast.Name):
         return node
     held = []
-    for n in module.nodes:
+    for n in module.all_nodes:
         if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == node.id:
             held.append(n.value)
     for value in reversed(held):

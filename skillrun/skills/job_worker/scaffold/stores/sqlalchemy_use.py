@@ -223,7 +223,9 @@ def _rebound(module: Module) -> set[str]:
     """Names that a function gives another value (`global Session`): who imports them has the old
     one.
     """
-    return {name for node in module.nodes if isinstance(node, ast.Global) for name in node.names}
+    return {
+        name for node in module.all_nodes if isinstance(node, ast.Global) for name in node.names
+    }
 
 
 def _made(
@@ -310,7 +312,7 @@ def _url(project: Project, module: Module) -> tuple[Module, ast.expr] | None:
 
 
 def _engine_urls(module: Module) -> Iterator[ast.expr]:
-    for node in module.nodes:
+    for node in module.all_nodes:
         if isinstance(node, ast.Call) and _last(module, node.func) in _ENGINES:
             url = next((keyword.value for keyword in node.keywords if keyword.arg == "url"), None)
             yield from [*node.args[:1], *([url] if url is not None else [])]

@@ -250,7 +250,7 @@ def _bound(statement: ast.Assign | ast.AnnAssign) -> str:
 
 def _settings_classes(project: Project) -> Iterator[tuple[Module, ast.ClassDef]]:
     for module in project.modules_with("BaseSettings"):
-        for node in module.nodes if not is_aside(module.path) else ():
+        for node in module.all_nodes if not is_aside(module.path) else ():
             if isinstance(node, ast.ClassDef) and any(
                 ast.unparse(base) in _SETTINGS for base in node.bases
             ):
