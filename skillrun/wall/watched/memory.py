@@ -21,7 +21,7 @@ def list_remembered(project: Project, modules: Iterable[Module]) -> frozenset[st
     """The dotted names of the variables of modules and classes that a function changes."""
     found: set[str] = set()
     for module in modules:
-        for node in ast.walk(module.tree):
+        for node in module.all_nodes:
             if isinstance(node, FunctionNode):
                 found |= _list_changed(project, module, node)
     return frozenset(found)
