@@ -148,6 +148,20 @@ def test_an_honest_change_is_at_most_a_note(name: str) -> None:
     assert set(severities(everything(BASE, HONEST[name]))) <= {"note"}
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("TIMEOUT_S = 10", "TIMEOUT_S = None"),
+        (", timeout=TIMEOUT_S)", ")"),
+        ("timeout=TIMEOUT_S", "timeout=None"),
+    ],
+)
+def test_a_call_that_lost_its_time_out_is_for_the_reviewer(change: tuple[str, str]) -> None:
+    findings = found(LOOK, BASE, changed(change))
+    assert "warning" in severities(findings)
+    assert "no longer has a time-out" in findings[0].message
+
+
 def test_what_changed_is_noted() -> None:
     (finding,) = found(LOOK, BASE, HONEST["a prefix"])
     assert (finding.severity, finding.path) == ("note", MAILER)

@@ -103,6 +103,40 @@ def test_an_honest_start_is_no_finding(name: str) -> None:
     assert everything(BASE, HONEST[name]) == []
 
 
+ORDERS = (SHOP / "shop/orders.py").read_text()
+ENDING = {
+    "sent": {"shop/orders.py": ORDERS.replace("headers=headers)", "headers=headers, expires=300)")},
+    "by its task": {
+        "shop/tasks.py": TASKS.replace("    max_retries=4,", "    expires=60,\n    max_retries=4,")
+    },
+    "by its queue": {
+        "shop/celery.py": CELERY.replace(
+            "broker_transport_options={", 'broker_transport_options={"x-message-ttl": 60_000,', 1
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", ENDING)
+def test_a_job_that_ends_before_it_is_delivered_is_an_error(name: str) -> None:
+    base = {**BASE, "shop/orders.py": ORDERS}
+    assert severities(found("weaker-worker", base, {**base, **ENDING[name]})) == ["error"]
+    assert found("weaker-worker", {**base, **ENDING[name]}, {**base, **ENDING[name]}) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ORDERS + "\n\ndef visit(response):\n    response.set_cookie('seen', expires=60)\n",
+        ORDERS + "\n\ndef clean():\n    tasks.clean.apply_async(expires=60)\n",
+        ORDERS.replace("headers=headers)", "headers=headers, expires=None)"),
+    ],
+)
+def test_what_else_expires_is_no_finding(text: str) -> None:
+    base = {**BASE, "shop/orders.py": ORDERS}
+    assert everything(base, {**base, "shop/orders.py": text}) == []
+
+
 def test_prefetch_is_for_the_reviewer() -> None:
     new = changed("compose.yml", "--prefetch-multiplier 1", "--prefetch-multiplier 64")
     assert severities(found("weaker-worker", BASE, new)) == ["warning"]
@@ -166,6 +200,18 @@ LOSING = {
         "def create() -> None:",
         'RESET = "DELETE FROM dead_jobs"\n\n\ndef create() -> None:',
     ),
+    "only so many are kept": changed(
+        "shop/schema.py",
+        "def create() -> None:",
+        'TRIM = "DELETE FROM dead_jobs WHERE rowid <= (SELECT max(rowid) FROM dead_jobs) - 100"\n\n\n'
+        "def create() -> None:",
+    ),
+    "only the newest are kept": changed(
+        "shop/schema.py",
+        "def create() -> None:",
+        'TRIM = "delete from receipts where order_id not in '
+        '(select order_id from receipts order by sent_at desc limit 50)"\n\n\ndef create() -> None:',
+    ),
     "a migration": {
         **BASE,
         "migrations/2.py": 'from alembic import op\n\n\ndef upgrade():\n    op.drop_table("receipts")\n',
@@ -178,6 +224,12 @@ KEEPING = {
         "migrations/2.py": 'from alembic import op\n\n\ndef upgrade():\n    op.create_table("notes")\n\n\n'
         'def downgrade():\n    op.drop_table("receipts")\n',
     },
+    "an age": changed(
+        "shop/schema.py",
+        "def create() -> None:",
+        "TRIM = \"DELETE FROM receipts WHERE sent_at < date('now', '-1 year')\"\n\n\n"
+        "def create() -> None:",
+    ),
     "an index": {**BASE, "deploy.sql": "CREATE INDEX sent ON receipts (sent_at);\n"},
 }
 

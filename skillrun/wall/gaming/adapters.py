@@ -11,7 +11,7 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.source import FunctionNode
 from skillrun.wall.diff import Diff, File
-from skillrun.wall.gaming.making import quoted, taken
+from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.specs import at, base_document, listed
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.key_flow import KeyFlow, iterate_losses
@@ -22,7 +22,8 @@ ID = "altered-adapter"
 HELP = (
     "A proof stands in for the function behind an effect's call, and sees nothing of its code. "
     "Found there: an idempotency key that is cut, replaced or dropped, a further call that goes "
-    "out, and errors that no longer come out (errors); any other change (note)."
+    "out, and errors that no longer come out (errors); a call that lost its time-out (warning); "
+    "any other change (note)."
 )
 _HINT = "put it back, or let a person decide it: no proof looks behind an effect's call"
 
@@ -46,6 +47,24 @@ class Adapter:
             for name, line in Outgoing(self.reach).list_calls([node]):
                 found.append((name, definition.path, line))
         return found
+
+    def list_waits(self) -> list[tuple[str, str, int, bool]]:
+        """(name, path, line, whether it has a time-out) of the calls that go out."""
+        found = []
+        for node, definition in self.reach.functions.items():
+            outgoing = {line for _, line in Outgoing(self.reach).list_calls([node])}
+            for call in ast.walk(node):
+                if isinstance(call, ast.Call) and call.lineno in outgoing:
+                    is_ended = self._has_timeout(definition, call)
+                    found.append((ast.unparse(call.func), definition.path, call.lineno, is_ended))
+        return found
+
+    def _has_timeout(self, definition: Definition, call: ast.Call) -> bool:
+        for keyword in call.keywords:
+            if keyword.arg == "timeout":
+                value = self.reach.project.literal(keyword.value, definition.module)
+                return value is not None
+        return False
 
     def count_keyless(self, flow: KeyFlow) -> int:
         """How many functions call out and have no key at hand."""
@@ -91,9 +110,13 @@ def find(diff: Diff) -> Iterator[Finding]:
 def _compare_effect(diff: Diff, was: object, effect: object) -> Iterator[Finding]:
     old = _read_adapter(diff.before, was)
     new = _read_adapter(diff.after, effect)
-    if old is None or new is None or old.list_texts() == new.list_texts():
+    if old is None or new is None:
         return
     name = quoted(at(effect, "call"))
+    # Whether a call ends by itself is often said by a constant beside the function.
+    yield from _find_endless_calls(diff, old, new, name)
+    if old.list_texts() == new.list_texts():
+        return
     findings = [
         *_find_losses(diff, old, new, name),
         *_find_further_calls(diff, old, new, name),
@@ -164,6 +187,16 @@ def _find_further_calls(diff: Diff, old: Adapter, new: Adapter, name: str) -> It
         f" {quoted(file.new_line(place[1]))}"
     )
     yield taken(ID, file, place[1], said, hint=_HINT)
+
+
+def _find_endless_calls(diff: Diff, old: Adapter, new: Adapter, name: str) -> Iterator[Finding]:
+    """Calls that waited for a while only, and now for ever; a client may say it instead."""
+    known = {call for call, _, _, is_ended in old.list_waits() if is_ended}
+    for call, path, line, is_ended in new.list_waits():
+        if call in known and not is_ended:
+            file = _find_file(diff, path)
+            said = f"{quoted(call)} behind {name} no longer has a time-out"
+            yield doubtful(ID, file, line, f"{said}: {quoted(file.new_line(line))}", hint=_HINT)
 
 
 def _find_swallowed(diff: Diff, old: Adapter, new: Adapter, name: str) -> Iterator[Finding]:

@@ -24,6 +24,8 @@ _DROPPING = (
     r"\bdrop\s+table\s+(?:if\s+exists\s+)?{table}\b",
     r"\btruncate\s+(?:table\s+)?{table}\b",
     r"\bdelete\s+from\s+{table}\b(?!.*\bwhere\b)",
+    # Of so many rows the newest are kept, however young the others are; an age may be meant.
+    r"\bdelete\s+from\s+{table}\b.*\bwhere\b.*\bselect\b.*(\bmax\s*\(|\blimit\b|\boffset\b|\bcount\s*\()",
     r"\bcreate\s+(?:or\s+replace\s+)?(?:\w+\s+)?trigger\b.*\b{table}\b",
     r"\balter\s+table\s+{table}\b.*\brename\b",
 )

@@ -14,8 +14,10 @@ from skillrun.frameworks.known.launchers import Start, find_starts
 from skillrun.frameworks.known.recognise import KnownRecogniser
 from skillrun.frameworks.registry import recognisers
 from skillrun.repo.python import Project, is_known
+from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.skills.job_worker.stages.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.sources import CommitSources
 
@@ -55,6 +57,24 @@ _KEEPING = re.compile(
     r"(^|_)(acks_late|reject_on_worker_lost|retry_on_worker_lost|durable|delivery_mode)$",
     re.IGNORECASE,
 )
+# A cookie and a cache have such words, too: these are the calls that make or send a job.
+_MESSAGE_ENDS = {"expires", "ttl", "max_age", "_expires", "expires_in", "message_ttl"}
+_SENDING = {
+    *(
+        "apply_async",
+        "send_task",
+        "signature",
+        "subtask",
+        "s",
+        "si",
+        "task",
+        "shared_task",
+        "actor",
+    ),
+    *("send_with_options", "message_with_options", "enqueue", "enqueue_call", "enqueue_at"),
+    *("enqueue_in", "enqueue_job", "job", "db_task", "periodic_task", "defer", "configure"),
+}
+_QUEUE_ENDS = {"x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes"}
 _WAITS = re.compile(r"(^|_)visibility_timeout$", re.IGNORECASE)
 _HELD = re.compile(r"(^|_)prefetch(_multiplier|_count)?$", re.IGNORECASE)
 
@@ -70,6 +90,7 @@ def find(diff: Diff) -> Iterator[Finding]:
     for file in diff.python_files():
         if not is_test_file(file.path):
             yield from _find_purging_calls(file)
+    yield from _find_ending_messages(diff)
     yield from _find_settings(diff)
 
 
@@ -246,6 +267,65 @@ def _is_set_elsewhere(name: str, file: File, diff: Diff) -> bool:
         if name in dict(_list_variables(other.new)):
             set_in.add(other.path)
     return bool(set_in - {file.path})
+
+
+# -- messages that end before they are delivered
+
+
+def _find_ending_messages(diff: Diff) -> Iterator[Finding]:
+    """A worker throws away what is older, and no error, record or retry tells of it."""
+    handlers = set(read_asked(diff, diff.after).handlers)
+    jobs = {handler.replace(":", ".") for handler in handlers}
+    old, new = Project(diff.before), Project(diff.after)
+    for file in diff.python_files():
+        if is_test_file(file.path):
+            continue
+        known = [end[:2] for end in _list_ends(old, old.module(file.old_path), jobs)]
+        for name, value, line in _list_ends(new, new.module(file.path), jobs):
+            if (name, value) in known:
+                known.remove((name, value))
+                continue
+            said = f"a job that waits longer than {quoted(value)} is thrown away, and nothing tells"
+            yield taken(ID, file, line, f"{said}: {quoted(file.new_line(line))}", hint=_HINT)
+
+
+def _list_ends(
+    project: Project, module: Module | None, jobs: set[str]
+) -> Iterator[tuple[str, str, int]]:
+    """(option, value, line) of each option by which a queue's messages or those of a job end."""
+    for node in ast.walk(module.tree if module is not None else ast.Module([], [])):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value in _QUEUE_ENDS:
+                    yield str(key.value), ast.unparse(value), value.lineno
+        elif (
+            module is not None
+            and isinstance(node, ast.Call)
+            and _is_of_job(project, module, node, jobs)
+        ):
+            for keyword in node.keywords:
+                if keyword.arg in _MESSAGE_ENDS and not _is_none(keyword.value):
+                    yield str(keyword.arg), ast.unparse(keyword.value), keyword.value.lineno
+
+
+def _is_of_job(project: Project, module: Module, call: ast.Call, jobs: set[str]) -> bool:
+    """Whether a call sends a job of the specs, or decorates one."""
+    if last_word(call.func) not in _SENDING:
+        return False
+    named = [*call.args[:1]]
+    if isinstance(call.func, ast.Attribute):
+        named.append(call.func.value)
+    for node in named:
+        name = module.resolve(node)
+        if name is not None and project.origin(name) in jobs:
+            return True
+    above = next(module.parents(call), None)
+    is_decorator = isinstance(above, FunctionNode) and call in above.decorator_list
+    return is_decorator and f"{module.name}.{module.qualname(above)}" in jobs
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 # -- code
