@@ -320,8 +320,9 @@ def _is_of_job(project: Project, module: Module, call: ast.Call, jobs: set[str])
         if name is not None and project.origin(name) in jobs:
             return True
     above = next(module.parents(call), None)
-    is_decorator = isinstance(above, FunctionNode) and call in above.decorator_list
-    return is_decorator and f"{module.name}.{module.qualname(above)}" in jobs
+    if not isinstance(above, FunctionNode) or call not in above.decorator_list:
+        return False
+    return f"{module.name}.{module.qualname(above)}" in jobs
 
 
 def _is_none(node: ast.expr) -> bool:
