@@ -333,6 +333,10 @@ def jobs(repo: Repo = Path(), ledger: LedgerFile = None, json: Json = False) -> 
 
 @app.command("prove")
 def prove(
+    handler: Annotated[
+        str | None,
+        typer.Argument(metavar="[HANDLER]", help="A job without a spec, e.g. shop.tasks:send."),
+    ] = None,
     repo: Repo = Path(),
     spec: Spec = None,
     set_: Annotated[
@@ -362,7 +366,9 @@ def prove(
     """Prove a handler by fault injection, or show how it fails."""
     from skillrun.cli.commands.prove import prove as run_proof
 
-    return run_proof(repo, spec, set_, schedule, pytest, list_, trust, json, confirm=confirm)
+    return run_proof(
+        repo, spec, set_, schedule, pytest, list_, trust, json, confirm=confirm, handler=handler
+    )
 
 
 @app.command("verify")

@@ -192,12 +192,18 @@ class DeadLetter(Part):
     reason: str | None = None
 
 
+class Fixture(Part):
+    file: str  # SQL, relative to the repository
+    sha256: str  # of its bytes
+
+
 class Proof(Part):
     python: str | None = None
     env: dict[str, str] = Field(default_factory=dict)
     services: tuple[Literal["redis", "postgresql"], ...] = ()
     setup: str | None = None
     setup_timeout: Seconds = 120.0
+    fixture: Fixture | None = None
     database: str | None = None
     state: dict[str, str] = Field(default_factory=dict)
     not_state: tuple[str, ...] = ()  # tables that only coordinate

@@ -185,7 +185,31 @@ class Setting:
                     hint = "give it longer: proof.setup_timeout"
                 raise Blocked(f"proof.setup: {done.words}: {' | '.join(tail)}", hint=hint)
             self.left_by_setup = done.note if done.survivors > 0 else None
+        self._load_rows()
         self.keep()
+
+    def _load_rows(self) -> None:
+        """What proof.fixture holds, after the setup has had its turn. Raises Blocked."""
+        fixture = self.proof.fixture
+        if fixture is None:
+            return
+        from skillrun.proof.fixtures.load import load_fixture, read_fixture
+
+        store = self.store()
+        if not isinstance(store, SqliteStore):
+            raise Blocked(
+                "proof.fixture: proof.database names no SQLite file",
+                hint="load the rows of another database in proof.setup",
+            )
+        store.path.parent.mkdir(parents=True, exist_ok=True)
+        load_fixture(
+            read_fixture(self.root, fixture),
+            store.path,
+            self.place.run,
+            python=self.python,
+            env=self.env(),
+            prefix=self.sandbox.prefix(self.root),
+        )
 
     def keep(self) -> None:
         """What is there now is what every schedule begins with."""

@@ -32,21 +32,30 @@ def prove(
     json: bool,
     *,
     confirm: bool = False,
+    handler: str | None = None,
 ) -> int:
     """Proves, replays one schedule, or lists what there is to replay; the exit code says the
-    verdict.
+    verdict. `handler`: a job without a spec, whose draft is proved.
     """
     from skillrun.reports.watchers import watcher_for
     from skillrun.skills.job_worker.stages.proving import proof_target
 
     _check_options(schedule, pytest_file, listing)
+    if handler is not None and spec is not None:
+        raise Misuse("HANDLER and --spec: which of them?", hint="leave one of them out")
     if pytest_file is not None:
         _finish_writing(repo)
+    watcher = watcher_for(json=json)
+    options = _options(repo, spec, set_)
+    drafted = None
+    if handler is not None:
+        from skillrun.cli.commands.prove_draft import draft_for
+
+        drafted = draft_for(repo, handler, watcher, trust)
+        spec, options = drafted.path, f" {shlex.quote(handler)}{options}"
     case = _case(repo, spec, pairs("--set", set_))
     target = proof_target(case)
-    watcher = watcher_for(json=json)
     _ask(case, target, watcher, trust)
-    options = _options(repo, spec, set_)
     with ended_by_signals(), _progress(json=json) as progress:
         proof = _run(target, schedule, listing, progress)
         if confirm and not listing:
@@ -54,6 +63,8 @@ def prove(
     if listing and proof.reference is not None:
         _show_plan(proof, target, watcher, json)
         return 0
+    if drafted is not None:
+        drafted.tell(json=json)
     report = _show(proof, target, options, schedule, watcher, json)
     if pytest_file is not None:
         _write_test(report, target, case, pytest_file, json)

@@ -39,6 +39,12 @@ class Draft:
     seen: dict[str, str] = field(default_factory=dict)
     decisions: list[str] = field(default_factory=list)
     guesses: list[str] = field(default_factory=list)
+    told: dict[str, str] = field(default_factory=dict)  # import path of an effect -> who calls it
+
+    def drop(self, part: str) -> None:
+        """Takes back what was said of a part before more was known of it."""
+        self.decisions = [one for one in self.decisions if not one.startswith(part)]
+        self.guesses = [one for one in self.guesses if not one.startswith(part)]
 
     def put(self, name: str, value: Any, place: Place | None = None) -> None:
         """A part, and where it was seen."""

@@ -168,7 +168,7 @@ def _read_callers(given: list[tuple[dict[str, Any], Place]]) -> Message | None:
     first = given[0][0]
     message = Message("kwargs", seen=given[0][1])
     for name, value in first.items():
-        message.properties[name] = _type_of(value)
+        message.properties[name] = describe_value(value)
     message.required = list(first)
     message.examples = _choose_examples(message, given)
     return message
@@ -184,7 +184,7 @@ def _read_signature(
     annotated = _read_annotations(handler)
     for name in (*needed, *optional):
         shown = [value[name] for value, _ in given if name in value and value[name] is not None]
-        kind = annotated.get(name) or (_type_of(shown[0]) if shown else None)
+        kind = annotated.get(name) or (describe_value(shown[0]) if shown else None)
         if kind is None:
             message.guessed.append(name)
             kind = _guess_type(name)
@@ -212,7 +212,8 @@ def _read_annotations(handler: Definition) -> dict[str, str]:
     return found
 
 
-def _type_of(value: Any) -> str:
+def describe_value(value: Any) -> str:
+    """Its type as JSON Schema names it."""
     # A bool is an int to Python.
     if isinstance(value, bool):
         return "boolean"
@@ -250,7 +251,7 @@ def _choose_examples(
 
 
 def _fits(value: Any, kind: str) -> bool:
-    return _type_of(value) == kind or (kind == "number" and isinstance(value, int))
+    return describe_value(value) == kind or (kind == "number" and isinstance(value, int))
 
 
 def _vary(value: Any) -> Any:

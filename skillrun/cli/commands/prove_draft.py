@@ -1,0 +1,88 @@
+"""`skillrun prove HANDLER`: the job's own tests are the fixtures, and nothing is written to the
+repository.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillrun.core.errors import Blocked, Misuse
+from skillrun.core.text import visible
+
+if TYPE_CHECKING:
+    from skillrun.proof.fixtures.watch import Watched
+    from skillrun.reports.watchers import Silent
+    from skillrun.repo.git import Repo
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A spec in the state folder, and what it assumes."""
+
+    handler: str
+    path: Path
+    guesses: tuple[str, ...]
+
+    def tell(self, *, json: bool) -> None:
+        """The guesses that the verdict rests on; standard output is the document's with --json."""
+        out = sys.stderr if json else sys.stdout
+        print(f"no spec: drafted from {visible(self.handler)} and its tests", file=out)
+        for guess in self.guesses:
+            print(f"  guessed: {visible(guess, limit=160)}", file=out)
+        print(f"  the draft: {self.path}", file=out)
+
+
+def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
+    """Watches the tests of the job and writes the draft outside of the repository.
+
+    Raises Misuse for a job that is not there, Blocked where nobody has allowed its tests to run.
+    """
+    from skillrun.cli.commands.jobs import open_reader
+    from skillrun.core.state import state_dir
+    from skillrun.proof.fixtures.load import fixtures_folder
+    from skillrun.skills.job_worker.drafting.annotated import write_annotated
+    from skillrun.skills.job_worker.drafting.watching import (
+        add_fixture,
+        draft_observed,
+        plan_watching,
+    )
+    from skillrun.skills.job_worker.overview.handlers import find_job
+
+    reader = open_reader(repo)
+    job = find_job(reader.jobs, name)
+    if job is None:
+        known = ", ".join(one.handler.import_path for one in reader.jobs) or "none was found"
+        raise Misuse(f"{visible(name)}: no job is called so", hint=f"jobs here: {known}")
+    watched = plan_watching(reader, job)
+    ask_to_watch(reader.repo, watched, job.handler.import_path, watcher, trust)
+    draft, fixtures = draft_observed(reader, job, watched)
+    if fixtures is not None:
+        file = fixtures_folder() / f"{fixtures.sha256}.sql"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(fixtures.script, encoding="utf-8")
+        add_fixture(draft, fixtures, file)
+    path = state_dir() / "drafts" / f"{draft.values['job']}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(write_annotated(draft), encoding="utf-8")
+    return Drafted(job.handler.import_path, path, tuple(draft.guesses))
+
+
+def ask_to_watch(
+    repo: Repo, watched: Watched, handler: str, watcher: Silent, trust: bool
+) -> None:
+    """Raises Blocked where nobody has allowed code of this working tree to run."""
+    from skillrun.runner.case import AGREE
+    from skillrun.validations.consent import CommandPlan, Gate
+
+    commands = (
+        f"pytest {' '.join(watched.tests)}   in a copy, watched",
+        f"{handler}   under fault injection, many times",
+    )
+    plan = CommandPlan("run the tests of the job, and prove it in a scratch folder", commands)
+    if Gate(repo, trust, watcher).allows(plan):
+        return
+    lines = "".join(f"\n  {command}" for command in plan.shown)
+    raise Blocked(f"not allowed yet to {plan.purpose}; it would run:{lines}", hint=AGREE)

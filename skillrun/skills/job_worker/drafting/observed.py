@@ -1,0 +1,263 @@
+"""What the repository's tests showed of a job, written into its draft: the tests are the fixtures."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from skillrun.skills.job_worker.drafting.messages import describe_value
+from skillrun.skills.job_worker.drafting.rows_seen import find_dead_letters, find_store, write_state
+from skillrun.skills.job_worker.drafting.stand_ins import find_effect_of
+from skillrun.skills.job_worker.overview.seams import KEYED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, Seen
+    from skillrun.repo.python import Project
+    from skillrun.skills.job_worker.drafting.draft import Draft
+
+DATABASE = "{scratch}/app.db"
+# Where a receiver takes a key under a name that says less.
+_MAY_BE_KEY = re.compile(r"(?:^|_)(?:key|token|ref|reference)$", re.IGNORECASE)
+_UNASKED = ("TZ", "PYTHONPATH", "PYTHONHASHSEED", "TMPDIR")
+_TEMPORARY = re.compile(r"(?:/private)?/(?:tmp|var/folders|dev/shm)/[^\s:;?,]*")
+_UNKEYED = "a guess: it takes no key, and nobody has said what a second time costs"
+
+
+@dataclass(frozen=True)
+class _Example:
+    """The delivery that the draft's first example is, and another job beside it where there is
+    one.
+    """
+
+    first: DeliverySeen
+    others: tuple[DeliverySeen, ...]
+
+
+def add_observed(draft: Draft, seen: Seen, project: Project) -> str | None:
+    """Writes what was seen into the draft; the rows as SQL, None where no database was seen."""
+    example = _choose_example(seen)
+    if example is None:
+        reason = seen.problem or "no test lets the handler come to its end undisturbed"
+        draft.guesses.append(f"payload, setup, state: read from the code alone: {reason}")
+        return None
+    done = (example.first, *example.others)
+    _add_payload(draft, example)
+    _add_effects(draft, done, seen, project)
+    _add_errors(draft, seen)
+    return _add_store(draft, example, seen)
+
+
+def _choose_example(seen: Seen) -> _Example | None:
+    """The first job of a test that delivers two of them; else the first that came to its end."""
+    good = [one for one in seen.deliveries if _is_undisturbed(one, seen)]
+    by_test: dict[str, list[DeliverySeen]] = {}
+    for delivery in good:
+        by_test.setdefault(delivery.test, []).append(delivery)
+    best: _Example | None = None
+    for deliveries in by_test.values():
+        first = deliveries[0]
+        others = [one for one in deliveries[1:] if one.arguments != first.arguments]
+        if best is None or (others and not best.others):
+            best = _Example(first, tuple(others[:1]))
+    return best
+
+
+def _is_undisturbed(delivery: DeliverySeen, seen: Seen) -> bool:
+    """It ended well, it did something, and nothing refused it on the way."""
+    test = seen.tests.get(delivery.test)
+    is_good = test is not None and test.passed and delivery.is_ended and delivery.raised is None
+    is_refused = any(call.raised is not None for call in delivery.calls)
+    return is_good and not is_refused and bool(delivery.list_changed() or delivery.calls)
+
+
+def _add_payload(draft: Draft, example: _Example) -> None:
+    known = draft.values.get("payload", {}).get("properties", {})
+    first = _take_message(draft, example.first.arguments, known)
+    if first is None:
+        return
+    examples = [first]
+    for other in example.others:
+        message = _take_message(draft, other.arguments, known)
+        if message is not None and message.keys() == first.keys():
+            examples.append(message)
+    properties = {name: {"type": describe_value(value)} for name, value in first.items()}
+    payload = {"type": "object", "required": list(first), "properties": properties}
+    draft.values["payload"] = {**payload, "examples": examples}
+    draft.seen["payload.examples"] = f"delivered by {example.first.test}"
+    draft.drop("payload")
+
+
+def _take_message(
+    draft: Draft, arguments: Mapping[str, Any], known: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The message of a delivery: its arguments, or the one mapping that it was handed."""
+    plain = {name: value for name, value in arguments.items() if not _is_unsaid(value)}
+    whole = [value for value in plain.values() if isinstance(value, dict)]
+    if len(plain) == 1 and len(whole) == 1 and next(iter(plain)) not in known:
+        draft.values["message"] = "payload"
+        return whole[0]
+    if known and known.keys() <= plain.keys():
+        plain = {name: plain[name] for name in known}
+    draft.values["message"] = "kwargs"
+    return plain
+
+
+def _is_unsaid(value: Any) -> bool:
+    """Whether some part of it is no JSON value: an object that the library hands over."""
+    if isinstance(value, dict):
+        return "?" in value or any(map(_is_unsaid, value.values()))
+    return isinstance(value, list) and any(map(_is_unsaid, value))
+
+
+# -- effects
+
+
+def _add_effects(
+    draft: Draft, done: tuple[DeliverySeen, ...], seen: Seen, project: Project
+) -> None:
+    effects: list[dict[str, Any]] = draft.values.get("effects", [])
+    for delivery in done:
+        for call in delivery.calls:
+            drafted = tuple(effect["call"] for effect in effects)
+            path = find_effect_of(project, call, drafted)
+            if path is not None and path not in drafted:
+                effects.append({"name": _name(path), "call": path})
+            known = next((effect for effect in effects if effect["call"] == path), None)
+            if known is not None:
+                _describe_effect(draft, known, call, delivery)
+    effects = _drop_outer(effects, done)
+    for effect in effects:
+        _settle_guarantee(draft, effect)
+    if effects:
+        draft.values["effects"] = effects
+        draft.drop("effects:")
+
+
+def _name(path: str) -> str:
+    return re.split(r"[.:]", path)[-1].strip("_") or "effect"
+
+
+def _describe_effect(
+    draft: Draft, effect: dict[str, Any], call: CallSeen, delivery: DeliverySeen
+) -> None:
+    if "returns" not in effect and not _is_unsaid(call.returned) and call.returned is not None:
+        effect["returns"] = call.returned
+    if "key_arg" not in effect:
+        key = _find_key(call.arguments)
+        if key is not None:
+            effect["key_arg"] = key
+    draft.told.setdefault(effect["call"], f"{delivery.test} calls it")
+
+
+def _find_key(arguments: Mapping[str, Any]) -> str | None:
+    for pattern in (KEYED, _MAY_BE_KEY):
+        for name, value in arguments.items():
+            if pattern.search(name) and isinstance(value, str):
+                return name
+    return None
+
+
+def _drop_outer(
+    effects: list[dict[str, Any]], done: Iterable[DeliverySeen]
+) -> list[dict[str, Any]]:
+    """Without functions of the application that ran as they are and wrote rows: a stand-in for one
+    of them would leave that out.
+    """
+    outer = set()
+    for delivery in done:
+        for call in delivery.calls:
+            if call.wrote and not call.is_replaced and not call.is_stand_in:
+                outer.add(call.path)
+    return [effect for effect in effects if effect["call"] not in outer]
+
+
+def _settle_guarantee(draft: Draft, effect: dict[str, Any]) -> None:
+    if "guarantee" in effect:
+        return
+    name = effect["name"]
+    if "key_arg" in effect:
+        effect["guarantee"] = "keyed"
+        said = f"{name}: keyed by {effect['key_arg']}; whether its receiver looks at it was not read"
+    else:
+        effect["guarantee"] = "at_least_once"
+        effect["reason"] = _UNKEYED
+        said = f"{name}: at_least_once: it takes no key"
+    draft.guesses.append(f"effects: {said}")
+
+
+# -- errors
+
+
+def _add_errors(draft: Draft, seen: Seen) -> None:
+    """An error with which a test has the job tried again is transient, whatever the code seems to
+    say.
+    """
+    failures = draft.values.get("failures")
+    if failures is None:
+        return
+    for error in sorted(_list_tried_again(seen)):
+        if error in failures["permanent"]:
+            failures["permanent"] = [one for one in failures["permanent"] if one != error]
+        if error not in failures["transient"]:
+            failures["transient"] = [*failures["transient"], error]
+
+
+def _list_tried_again(seen: Seen) -> set[str]:
+    """The errors of the outside world after which the same job was delivered again, three times and
+    more: two deliveries may be the test's own.
+    """
+    counts: dict[tuple[str, str, str], int] = {}
+    for delivery in seen.deliveries:
+        for call in delivery.calls:
+            if call.raised is not None:
+                key = (delivery.test, repr(delivery.arguments), call.raised)
+                counts[key] = counts.get(key, 0) + 1
+    return {error for (_, _, error), count in counts.items() if count >= 3}
+
+
+# -- stores
+
+
+def _add_store(draft: Draft, example: _Example, seen: Seen) -> str | None:
+    proof: dict[str, Any] = draft.values.setdefault("proof", {})
+    done = (example.first, *example.others)
+    store = find_store(done)
+    env = _take_environ(example.first.environ, store)
+    if env:
+        proof["env"] = {**_keep_filled(proof.get("env", {})), **env}
+    if store is None:
+        return None
+    leads = any(DATABASE in value for value in proof.get("env", {}).values())
+    if leads:
+        proof["database"] = DATABASE
+    proof.pop("setup", None)
+    state = write_state(done, store)
+    if state:
+        proof["state"] = state
+    letters = find_dead_letters(seen, store)
+    if letters is not None:
+        draft.values["dead_letter"] = {"kind": "table", "where": letters}
+        proof["dead_letters"] = f"select count(*) from {letters}"
+        draft.drop("dead_letter")
+    draft.drop("proof:")
+    scripts = [one.script for one in example.first.before if one.name == store]
+    return scripts[0] if scripts else None
+
+
+def _keep_filled(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if "FILL IN" not in name}
+
+
+def _take_environ(environ: Mapping[str, str], store: str | None) -> dict[str, str]:
+    """What the tests set, with the database and temporary folders moved into the scratch."""
+    found = {}
+    for name, value in environ.items():
+        if name in _UNASKED:
+            continue
+        if store is not None and store in value:
+            value = value.replace(store, DATABASE)
+        found[name] = _TEMPORARY.sub("{scratch}", value)
+    return found

@@ -1,0 +1,100 @@
+"""A draft from code and tests: what to watch, and the files that the draft consists of."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillrun.proof.fixtures.watch import Watched, watch_tests
+from skillrun.proof.packages import find_python
+from skillrun.repo.places import is_test
+from skillrun.skills.job_worker.drafting.draft import draft_spec
+from skillrun.skills.job_worker.drafting.observed import add_observed
+from skillrun.skills.job_worker.overview.reaching_tests import find_reaching_tests
+
+if TYPE_CHECKING:
+    from skillrun.proof.fixtures.seen import Seen
+    from skillrun.skills.job_worker.drafting.draft import Draft
+    from skillrun.skills.job_worker.overview.handlers import FoundJob
+    from skillrun.skills.job_worker.overview.rows import JobReader
+
+_DJANGO = re.compile(r"DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)['\"]")
+
+
+@dataclass(frozen=True)
+class Fixtures:
+    """The rows of a draft, as SQL: `name` is the file's."""
+
+    name: str
+    script: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.script.encode()).hexdigest()
+
+
+def plan_watching(reader: JobReader, job: FoundJob) -> Watched:
+    """Which tests are run, and what of them is watched. Nothing runs. Raises Blocked for no
+    Python.
+    """
+    draft = draft_spec(reader, job)
+    tests = find_reaching_tests(reader.project, job)
+    files = reader.tree.files
+    return Watched(
+        root=reader.repo.root,
+        files=files,
+        python=find_python(reader.repo.root, None),
+        handler=(job.handler.path, job.handler.name),
+        effects=tuple(effect["call"] for effect in draft.values.get("effects", [])),
+        tests=tuple(dict.fromkeys(place.path for place in tests)),
+        test_code=tuple(path for path in files if path.endswith(".py") and is_test(path)),
+        paths=_find_roots(job),
+        env=_read_django(reader),
+    )
+
+
+def draft_observed(
+    reader: JobReader,
+    job: FoundJob,
+    watched: Watched,
+    watch: Callable[[Watched], Seen] = watch_tests,
+) -> tuple[Draft, Fixtures | None]:
+    """The draft with all that the tests show, and the rows that they begin with."""
+    draft = draft_spec(reader, job)
+    script = add_observed(draft, watch(watched), reader.project)
+    for number, effect in enumerate(draft.values.get("effects", [])):
+        if effect["call"] in draft.told:
+            draft.seen.setdefault(f"effects.{number}.call", draft.told[effect["call"]])
+    if watched.env:
+        proof = draft.values.setdefault("proof", {})
+        proof["env"] = {**watched.env, **proof.get("env", {})}
+    if script is None:
+        return draft, None
+    return draft, Fixtures(f"{draft.values['job']}.sql", script)
+
+
+def add_fixture(draft: Draft, fixtures: Fixtures, shown: Path) -> None:
+    """Names the file of the rows in the draft."""
+    proof = draft.values.setdefault("proof", {})
+    proof["fixture"] = {"file": str(shown), "sha256": fixtures.sha256}
+
+
+def _find_roots(job: FoundJob) -> tuple[str, ...]:
+    """The folder from which the handler is imported."""
+    module = job.handler.module.name.replace(".", "/")
+    path = job.handler.path
+    for end in (f"{module}.py", f"{module}/__init__.py"):
+        if path.endswith(end):
+            return (path.removesuffix(end).rstrip("/") or ".",)
+    return ()
+
+
+def _read_django(reader: JobReader) -> dict[str, str]:
+    """The settings that manage.py names: tests of Django need them before anything is imported."""
+    text = (reader.tree.read("manage.py") or b"").decode("utf-8", "replace")
+    named = _DJANGO.search(text)
+    return {"DJANGO_SETTINGS_MODULE": named[1]} if named else {}
