@@ -361,13 +361,26 @@ def prove(
     trust: Annotated[
         bool, typer.Option("--trust", help="Allow the repository's own code to run.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Everything, not one screen.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Prove a handler by fault injection, or show how it fails."""
     from skillrun.cli.commands.prove import prove as run_proof
 
     return run_proof(
-        repo, spec, set_, schedule, pytest, list_, trust, json, confirm=confirm, handler=handler
+        repo,
+        spec,
+        set_,
+        schedule,
+        pytest,
+        list_,
+        trust,
+        json,
+        confirm=confirm,
+        handler=handler,
+        verbose=verbose,
     )
 
 

@@ -368,6 +368,7 @@ def steps(tried: Tried) -> list[dict[str, Any]]:
                 "process": step.process,
                 "text": step.text,
                 "fault": step.fault,
+                "kind": step.kind,
                 "path": visible(path) if path is not None else None,
                 "line": line,
             }

@@ -33,10 +33,12 @@ def prove(
     *,
     confirm: bool = False,
     handler: str | None = None,
+    verbose: bool = False,
 ) -> int:
     """Proves, replays one schedule, or lists what there is to replay; the exit code says the
     verdict. `handler`: a job without a spec, whose draft is proved.
     """
+    from skillrun.proof.report import proof_report
     from skillrun.reports.watchers import watcher_for
     from skillrun.skills.job_worker.stages.proving import proof_target
 
@@ -63,9 +65,14 @@ def prove(
     if listing and proof.reference is not None:
         _show_plan(proof, target, watcher, json)
         return 0
+    report = proof_report(proof, target, options, schedule)
     if drafted is not None:
-        drafted.tell(json=json)
-    report = _show(proof, target, options, schedule, watcher, json)
+        report["drafted"] = drafted.document()
+    if json:
+        print_json(report)
+    else:
+        # A schedule that was given is a story to be read whole.
+        _show(report, options, watcher, in_full=verbose or schedule is not None)
     if pytest_file is not None:
         _write_test(report, target, case, pytest_file, json)
     return EXIT_CODES[proof.verdict]
@@ -173,19 +180,18 @@ def _options(repo: Path, spec: Path | None, set_: list[str]) -> str:
     return f" {shlex.join(words)}"
 
 
-def _show(
-    proof: Proof, target: Target, options: str, schedule: str | None, watcher: Silent, json: bool
-) -> dict[str, Any]:
-    from skillrun.proof.report import proof_report
+def _show(report: dict[str, Any], options: str, watcher: Silent, *, in_full: bool) -> None:
+    from skillrun.reports.proof_screen import screen_lines
     from skillrun.reports.proofs import proof_lines
 
-    report = proof_report(proof, target, options, schedule)
-    if json:
-        print_json(report)
-    else:
-        for shown in proof_lines(report):
-            watcher.show(shown)
-    return report
+    guesses = report.get("drafted", {}).get("guesses", ())
+    lines = (
+        proof_lines(report)
+        if in_full
+        else screen_lines(report, f"skillrun prove{options}", guesses)
+    )
+    for shown in lines:
+        watcher.show(shown)
 
 
 def _show_plan(proof: Proof, target: Target, watcher: Silent, json: bool) -> None:

@@ -4,18 +4,17 @@ repository.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skillrun.core.errors import Blocked, Misuse
 from skillrun.core.text import visible
 
 if TYPE_CHECKING:
     from skillrun.proof.fixtures.watch import Watched
-    from skillrun.reports.watchers import Silent
     from skillrun.repo.git import Repo
+    from skillrun.reports.watchers import Silent
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,12 @@ class Drafted:
     path: Path
     guesses: tuple[str, ...]
 
-    def tell(self, *, json: bool) -> None:
-        """The guesses that the verdict rests on; standard output is the document's with --json."""
-        out = sys.stderr if json else sys.stdout
-        print(f"no spec: drafted from {visible(self.handler)} and its tests", file=out)
-        for guess in self.guesses:
-            print(f"  guessed: {visible(guess, limit=160)}", file=out)
-        print(f"  the draft: {self.path}", file=out)
+    def document(self) -> dict[str, Any]:
+        """As proof.v1 has it."""
+        from skillrun.core.text import masked
+
+        text = masked(self.path.read_text("utf-8"))
+        return {"spec": text, "guesses": [visible(guess, limit=200) for guess in self.guesses]}
 
 
 def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
@@ -70,9 +68,7 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
     return Drafted(job.handler.import_path, path, tuple(draft.guesses))
 
 
-def ask_to_watch(
-    repo: Repo, watched: Watched, handler: str, watcher: Silent, trust: bool
-) -> None:
+def ask_to_watch(repo: Repo, watched: Watched, handler: str, watcher: Silent, trust: bool) -> None:
     """Raises Blocked where nobody has allowed code of this working tree to run."""
     from skillrun.runner.case import AGREE
     from skillrun.validations.consent import CommandPlan, Gate

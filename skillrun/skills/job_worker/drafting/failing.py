@@ -112,7 +112,8 @@ def _read_retry(policy: Policy) -> dict[str, Any] | None:
         return None
     written: dict[str, Any] = {"kind": backoff.kind}
     if backoff.kind != "none":
-        written["base"] = f"{backoff.base_s:g}s"
+        # As the spec means it: the longest that the first wait may be.
+        written["base"] = f"{backoff.base_s * backoff.spread:g}s"
         written["jitter"] = backoff.jitter
     if backoff.kind == "exponential":
         written["factor"] = backoff.factor

@@ -120,7 +120,7 @@ def _add_effects(
 ) -> None:
     effects: list[dict[str, Any]] = draft.values.get("effects", [])
     for delivery in done:
-        for call in delivery.calls:
+        for call in _drop_makers(delivery.calls):
             drafted = tuple(effect["call"] for effect in effects)
             path = find_effect_of(project, call, drafted)
             if path is not None and path not in drafted:
@@ -134,6 +134,20 @@ def _add_effects(
     if effects:
         draft.values["effects"] = effects
         draft.drop("effects:")
+
+
+def _drop_makers(calls: Iterable[CallSeen]) -> list[CallSeen]:
+    """Without the calls that hand out an object which stands for the outside world: what is called
+    of it is the effect.
+    """
+    calls = tuple(calls)
+    owners = {call.path.rpartition(":")[2].rpartition(".")[0] for call in calls}
+    kept = []
+    for call in calls:
+        made = call.returned.get("?", "") if isinstance(call.returned, dict) else ""
+        if not made or made.rpartition(":")[2] not in owners:
+            kept.append(call)
+    return kept
 
 
 def _name(path: str) -> str:
@@ -180,7 +194,9 @@ def _settle_guarantee(draft: Draft, effect: dict[str, Any]) -> None:
     name = effect["name"]
     if "key_arg" in effect:
         effect["guarantee"] = "keyed"
-        said = f"{name}: keyed by {effect['key_arg']}; whether its receiver looks at it was not read"
+        said = (
+            f"{name}: keyed by {effect['key_arg']}; whether its receiver looks at it was not read"
+        )
     else:
         effect["guarantee"] = "at_least_once"
         effect["reason"] = _UNKEYED

@@ -1,0 +1,200 @@
+"""A proof on one screen: the answer and its counts first, then what was found, each with the
+shortest story and what to type. `proofs.py` has everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from skillrun.core.tally import risk_words
+from skillrun.reports.lines import Line, line
+
+_STYLES = {"proved": "passed", "refuted": "failed", "incomplete": "blocked"}
+_RISK_STYLES = {"money": "failed", "lost": "failed"}
+# A screen has 24 lines: two findings with their stories, and five more of a line each.
+_IN_FULL, _IN_SHORT = 2, 3
+_LANES = 5  # of a story: the fault is in one of the first
+_LABEL = 8
+_TURNS = {"performed": "●", "settled": "■", "raised": "!", "published": "→"}
+_GUESSES = 5
+_Value = Mapping[str, Any]
+
+
+def screen_lines(report: _Value, command: str, guesses: Sequence[str] = ()) -> Iterator[Line]:
+    """At most five findings of a kind. `command` is what was typed, `guesses` what a draft took for
+    granted.
+    """
+    yield _answer_line(report)
+    yield from _rest_lines(report)
+    yield from _guess_lines(guesses)
+    for number, witness in enumerate(report["witnesses"][: _IN_FULL + _IN_SHORT], 1):
+        yield from _witness_lines(witness, number)
+    yield from _more_line(len(report["witnesses"]), "refutations")
+    yield from _incomplete_lines(report["incomplete"])
+    yield from _risk_lines(report.get("risks", ()), has_more_to_say=bool(report["witnesses"]))
+    yield from _confirmed_lines(report)
+    yield line(0, ("dim", f"{'more':<{_LABEL}}{command} -v"))
+
+
+def _answer_line(report: _Value) -> Line:
+    verdict, count = report["verdict"], report["schedules"]["total"]
+    what = f": {report['job']}: {_count(count, 'schedule')}"
+    refuted = len(report["witnesses"])
+    if refuted:
+        what += f", {_count(refuted, 'refutation')}"
+    what += risk_words(report.get("risks", ()))
+    took = ""
+    if report["duration_ms"]:
+        took = f"  ({report['duration_ms'] / 1000:.1f} s)"
+    return line(0, (_STYLES[verdict], verdict), ("", what), ("dim", took))
+
+
+def _count(number: int, what: str) -> str:
+    if number == 1:
+        return f"1 {what}"
+    return f"{number} {what}s"
+
+
+def _rest_lines(report: _Value) -> Iterator[Line]:
+    """What was proved of, and how each effect really was."""
+    library = "" if report["library"] == "none" else f"  {report['library']}"
+    yield _labelled("job", f"{report['handler']}{library}")
+    for effect in report["effects"]:
+        said = f"{effect['name']}: {effect['declared']}"
+        if effect["observed"] not in (effect["declared"], "unknown"):
+            said += f", was {effect['observed']}"
+        yield _labelled("effect", said)
+    attempts = report["attempts"]
+    if attempts["observed"]:
+        seen = " and ".join(map(str, attempts["observed"]))
+        crash = ", and a death is none" if attempts["unbounded_by_kills"] else ""
+        yield _labelled("tries", f"{seen}{crash}")
+    asked = [one for one in report["log_answers"].values() if one["by"] == "no"]
+    if asked:
+        yield _labelled("logs", f"do not say: {', '.join(one['question'] for one in asked)}")
+
+
+def _labelled(label: str, text: str) -> Line:
+    return line(0, ("bold", f"{label:<{_LABEL}}"), ("", text), hang=_LABEL)
+
+
+def _guess_lines(guesses: Sequence[str]) -> Iterator[Line]:
+    for guess in guesses[:_GUESSES]:
+        yield _labelled("guessed", guess)
+    yield from _more_line(len(guesses), "guesses", _GUESSES)
+
+
+def _more_line(count: int, what: str, shown: int = _IN_FULL + _IN_SHORT) -> Iterator[Line]:
+    if count > shown:
+        yield line(_LABEL, ("dim", f"and {count - shown} more {what}"))
+
+
+# -- findings
+
+
+def _witness_lines(witness: _Value, number: int) -> Iterator[Line]:
+    title = f"{number}. {witness['message']}"
+    unstable = "" if witness["stable"] else f", seen again {witness['again']} times of 3"
+    yield line(0, ("failed", title), ("dim", f"  [{witness['rule']}{unstable}]"), hang=3)
+    if number > _IN_FULL:
+        return
+    yield from _lane_lines(witness["events"])
+    place = _find_place(witness["events"])
+    if place:
+        yield _point("where", place)
+    yield _point("cause", witness["cause"])
+    yield _point("replay", witness["replay"])
+
+
+def _point(label: str, text: str) -> Line:
+    return line(3, ("bold", f"{label:<{_LABEL}}"), ("", text), hang=3 + _LABEL)
+
+
+def _find_place(events: Sequence[_Value]) -> str:
+    """The line where it was hit, else the last one that the story names."""
+    faults = [one for one in events if one["fault"] and one["path"]]
+    named = [one for one in events if one["path"]]
+    for one in (*faults[:1], *named[-1:]):
+        return f"{one['path']}:{one['line']}"
+    return ""
+
+
+def _lane_lines(events: Sequence[_Value]) -> Iterator[Line]:
+    """A row for each delivery, in order: ● effect, ✗ fault, ■ settled."""
+    rows: list[tuple[str, float, list[tuple[str, str]]]] = []
+    for event in events:
+        if not rows or rows[-1][0] != event["process"]:
+            rows.append((event["process"], event["at_s"], []))
+        token = _token(event)
+        if token is not None:
+            rows[-1][2].append(token)
+    told = [row for row in rows if row[2]]
+    for process, at_s, tokens in told[:_LANES]:
+        parts = [("dim", f"{process or 'at the end':<11} {_clock(at_s):>5}")]
+        parts += [(style, f"  {text}") for style, text in tokens]
+        yield line(3, *parts, hang=22)
+    if len(told) > _LANES:
+        yield line(3, ("dim", f"and {len(told) - _LANES} more deliveries"))
+
+
+def _token(event: _Value) -> tuple[str, str] | None:
+    if event["fault"]:
+        return "failed", f"✗ {event['text']}"
+    mark = _TURNS.get(event.get("kind", ""))
+    if mark is None:
+        return None
+    text = event["text"]
+    if event["kind"] == "performed":
+        text = text.partition(" takes place")[0]
+    return "", f"{mark} {text}"
+
+
+def _clock(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _incomplete_lines(found: Sequence[_Value]) -> Iterator[Line]:
+    for item in found[: _IN_FULL + _IN_SHORT]:
+        said = f"incomplete: {item['message']}"
+        yield line(0, ("blocked", said), ("dim", f"  [{item['rule']}]"), hang=2)
+        if item["hint"]:
+            yield _point("do", item["hint"])
+    yield from _more_line(len(found), "reasons")
+
+
+def _risk_lines(risks: Sequence[_Value], *, has_more_to_say: bool) -> Iterator[Line]:
+    """No promise of the spec covers them. Where something is refuted, that comes first: of the risks
+    there are only the titles then.
+    """
+    in_full = 0 if has_more_to_say else _IN_FULL
+    for number, risk in enumerate(risks[: _IN_FULL + _IN_SHORT]):
+        rules = ", ".join((risk["rule"], *risk.get("also", ())))
+        style = _RISK_STYLES.get(risk["grade"], "pending")
+        said = f": {risk['message']}"
+        yield line(
+            0, (style, f"risk, {risk['grade']}"), ("", said), ("dim", f"  [{rules}]"), hang=2
+        )
+        if number < in_full:
+            yield from _lane_lines(risk["events"])
+            yield _point("close", risk["closes"])
+            yield _point("replay", risk["replay"])
+    yield from _more_line(len(risks), "risks")
+
+
+def _confirmed_lines(report: _Value) -> Iterator[Line]:
+    """Whether a real worker did the same."""
+    if "confirmed" not in report:
+        return
+    agreed = sum(item["agrees"] is True for item in report["confirmed"])
+    said = f"{agreed} of {_count(len(report['confirmed']), 'schedule')} as a real worker did"
+    yield _labelled("worker", said)
+    for item in report["confirmed"]:
+        if item["agrees"] is not True:
+            word = "differs" if item["agrees"] is False else "not tried"
+            yield line(
+                _LABEL, ("failed", f"{word}: {item['schedule']}"), ("dim", f"  {item['note']}")
+            )
