@@ -131,9 +131,9 @@ def _lane_lines(events: Sequence[_Value]) -> Iterator[Line]:
             rows[-1][2].append(token)
     told = [row for row in rows if row[2]]
     for process, at_s, tokens in told[:_LANES]:
-        parts = [("dim", f"{process or 'at the end':<11} {_clock(at_s):>5}")]
+        parts = [("dim", f"{process or 'at the end':<11} {_clock(at_s):>6}")]
         parts += [(style, f"  {text}") for style, text in tokens]
-        yield line(3, *parts, hang=22)
+        yield line(3, *parts, hang=23)
     if len(told) > _LANES:
         yield line(3, ("dim", f"and {len(told) - _LANES} more deliveries"))
 

@@ -55,7 +55,7 @@ def prove(
 
         drafted = draft_for(repo, handler, watcher, trust)
         spec, options = drafted.path, f" {shlex.quote(handler)}{options}"
-    case = _case(repo, spec, pairs("--set", set_))
+    case = open_case(repo, spec, pairs("--set", set_))
     target = proof_target(case)
     _ask(case, target, watcher, trust)
     with ended_by_signals(), _progress(json=json) as progress:
@@ -106,7 +106,7 @@ def _check_options(schedule: str | None, pytest_file: Path | None, listing: bool
         )
 
 
-def _case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> JobCase:
+def open_case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> JobCase:
     """The job as the stages see it. Raises what is refused or misused, Blocked where there is no
     spec.
     """

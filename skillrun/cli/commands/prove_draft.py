@@ -13,6 +13,7 @@ from skillrun.core.text import visible
 
 if TYPE_CHECKING:
     from skillrun.proof.fixtures.watch import Watched
+    from skillrun.proof.result import Proof
     from skillrun.repo.git import Repo
     from skillrun.reports.watchers import Silent
 
@@ -42,6 +43,7 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
     from skillrun.core.state import state_dir
     from skillrun.proof.fixtures.load import fixtures_folder
     from skillrun.skills.job_worker.drafting.annotated import write_annotated
+    from skillrun.skills.job_worker.drafting.classify import classify_errors
     from skillrun.skills.job_worker.drafting.watching import (
         add_fixture,
         draft_observed,
@@ -59,13 +61,27 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
     draft, fixtures = draft_observed(reader, job, watched)
     if fixtures is not None:
         file = fixtures_folder() / f"{fixtures.sha256}.sql"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(fixtures.script, encoding="utf-8")
+        _write(file, fixtures.script)
         add_fixture(draft, fixtures, file)
     path = state_dir() / "drafts" / f"{draft.values['job']}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(write_annotated(draft), encoding="utf-8")
+    _write(path, write_annotated(draft))
+    if draft.unsure and classify_errors(draft, lambda schedule: _prove_one(repo, path, schedule)):
+        _write(path, write_annotated(draft))
     return Drafted(job.handler.import_path, path, tuple(draft.guesses))
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def _prove_one(repo: Path, spec: Path, schedule: str) -> Proof:
+    """One schedule of the draft as it is so far."""
+    from skillrun.cli.commands.prove import open_case
+    from skillrun.proof.attempt import try_prove
+    from skillrun.skills.job_worker.stages.proving import proof_target
+
+    return try_prove(proof_target(open_case(repo, spec, {})), only=schedule, workers=1)
 
 
 def ask_to_watch(repo: Repo, watched: Watched, handler: str, watcher: Silent, trust: bool) -> None:

@@ -39,6 +39,7 @@ class Draft:
     seen: dict[str, str] = field(default_factory=dict)
     decisions: list[str] = field(default_factory=list)
     guesses: list[str] = field(default_factory=list)
+    unsure: tuple[str, ...] = ()  # errors of which nothing says whether another try helps
     told: dict[str, str] = field(default_factory=dict)  # import path of an effect -> who calls it
 
     def drop(self, part: str) -> None:
@@ -100,7 +101,7 @@ class _Drafter:
             drafted.decisions.append("intent.what: what it does, in one sentence")
         drafted.decisions.append("intent.why_async: why it does not happen in the request")
         self._tell_trigger()
-        drafted.values["handler"] = handler.import_path
+        drafted.values["handler"] = _name_object(handler)
         drafted.seen["handler"] = f"{handler.path}:{handler.line}"
 
     def _tell_trigger(self) -> None:
@@ -235,6 +236,7 @@ class _Drafter:
         policy = self.job.framework.read_policy(self.project, self.job.use, self.job.handler)
         found = read_failing(self.project, self.job, policy, self.bodies, self.memories)
         self.drafted.put("failures", found.failures)
+        self.drafted.unsure = found.unsure
         for key, place in found.seen.items():
             self.drafted.seen[key] = f"{place.path}:{place.line}"
         if found.retry is not None:
@@ -271,6 +273,24 @@ def _choose_name(name: str, call: str, others: Iterable[dict[str, Any]]) -> str:
         return plain
     words = [word.strip("_") for word in re.split(r"[.:]", call)]
     return "-".join(words[-2:])
+
+
+def _name_object(handler: Definition) -> str:
+    """Of a class, the import path of the module's object that is made of it: that is what a library
+    runs.
+    """
+    if not isinstance(handler.node, ast.ClassDef):
+        return handler.import_path
+    for statement in handler.module.tree.body:
+        if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+            continue
+        target, makes = statement.targets[0], False
+        for node in ast.walk(statement.value):
+            if isinstance(node, ast.Call):
+                makes = makes or handler.module.resolve(node.func) == handler.dotted
+        if makes and isinstance(target, ast.Name):
+            return f"{handler.module.name}:{target.id}"
+    return handler.import_path
 
 
 def _is_table(memory: Memory) -> bool:

@@ -34,6 +34,8 @@ class Failing:
     retry: dict[str, Any] | None
     dead_letter: dict[str, Any] | None
     seen: dict[str, Place]
+    # Raised by the code, and in no policy: nobody has said whether they pass.
+    unsure: tuple[str, ...] = ()
 
 
 def read_failing(
@@ -48,11 +50,14 @@ def read_failing(
     retried = [_name_error(path) for path in policy.retried]
     transient = [name for name in retried if name not in _EVERYTHING]
     permanent = [_name_error(path) for path in policy.not_retried]
+    unsure: list[str] = []
     for name, place in _list_raised(project, bodies).items():
         if name in transient or name in permanent:
             continue
         is_retried = _is_one_of(project, name, transient)
         (transient if is_retried else permanent).append(name)
+        if not is_retried:
+            unsure.append(name)
         seen.setdefault("failures.transient" if is_retried else "failures.permanent", place)
     failures = {
         "transient": list(dict.fromkeys(transient)),
@@ -66,7 +71,8 @@ def read_failing(
     bound = policy.sources.get("max_attempts") or job.registered
     if bound is not None:
         seen["retry"] = bound
-    return Failing(failures, _read_retry(policy), _read_dead_letter(job, policy, memories), seen)
+    letter = _read_dead_letter(job, policy, memories)
+    return Failing(failures, _read_retry(policy), letter, seen, tuple(unsure))
 
 
 def _name_error(path: str) -> str:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skillrun.skills.job_worker.drafting.failing import is_dead_letter
 from skillrun.skills.job_worker.drafting.messages import describe_value
 from skillrun.skills.job_worker.drafting.rows_seen import find_dead_letters, find_store, write_state
 from skillrun.skills.job_worker.drafting.stand_ins import find_effect_of
@@ -23,6 +24,8 @@ DATABASE = "{scratch}/app.db"
 _MAY_BE_KEY = re.compile(r"(?:^|_)(?:key|token|ref|reference)$", re.IGNORECASE)
 _UNASKED = ("TZ", "PYTHONPATH", "PYTHONHASHSEED", "TMPDIR")
 _TEMPORARY = re.compile(r"(?:/private)?/(?:tmp|var/folders|dev/shm)/[^\s:;?,]*")
+_RETRY = re.compile(r"(?:^|[.:])Retry")
+_OWN_TRIES = 3
 _UNKEYED = "a guess: it takes no key, and nobody has said what a second time costs"
 
 
@@ -119,21 +122,60 @@ def _add_effects(
     draft: Draft, done: tuple[DeliverySeen, ...], seen: Seen, project: Project
 ) -> None:
     effects: list[dict[str, Any]] = draft.values.get("effects", [])
+    found: dict[str, list[CallSeen]] = {}  # import path of an effect -> its calls
+    names: dict[str, str] = {}  # what was called -> the effect that it is
     for delivery in done:
         for call in _drop_makers(delivery.calls):
             drafted = tuple(effect["call"] for effect in effects)
             path = find_effect_of(project, call, drafted)
-            if path is not None and path not in drafted:
+            if path is None:
+                continue
+            if path not in drafted:
                 effects.append({"name": _name(path), "call": path})
-            known = next((effect for effect in effects if effect["call"] == path), None)
-            if known is not None:
-                _describe_effect(draft, known, call, delivery)
-    effects = _drop_outer(effects, done)
+            found.setdefault(path, []).append(call)
+            names[call.path] = path
+            draft.told.setdefault(path, f"{delivery.test} calls it")
+    effects = _keep_narrowest(effects, found, names, project)
+    reached = {path for path, calls in found.items() if calls} & {e["call"] for e in effects}
     for effect in effects:
+        if reached and effect["call"] not in reached:
+            draft.guesses.append(f"effects: {effect['call']} is left out: no test reaches it")
+    effects = [effect for effect in effects if not reached or effect["call"] in reached]
+    for effect in effects:
+        for call in found.get(effect["call"], ()):
+            _describe_effect(effect, call)
         _settle_guarantee(draft, effect)
     if effects:
         draft.values["effects"] = effects
         draft.drop("effects:")
+
+
+def _keep_narrowest(
+    effects: list[dict[str, Any]],
+    found: Mapping[str, list[CallSeen]],
+    names: Mapping[str, str],
+    project: Project,
+) -> list[dict[str, Any]]:
+    """Of two effects, one within the other, one is meant.
+
+    A stand-in for the outer one would leave out the rows that it writes, and the application's own
+    adapter within it. Where the inner one is a library's call and the outer one writes nothing, the
+    outer one is the adapter.
+    """
+    dropped = set[str]()
+    for path, calls in found.items():
+        for call in calls:
+            outer = {names[one] for one in call.inside if one in names} - {path}
+            wrote = {one for one in outer if any(other.wrote for other in found.get(one, ()))}
+            is_ours = project.definition(path.replace(":", ".")) is not None
+            if outer and not is_ours and not wrote:
+                dropped.add(path)
+            else:
+                dropped |= outer
+    for path, calls in found.items():
+        if any(call.wrote and not call.is_replaced for call in calls):
+            dropped.add(path)
+    return [effect for effect in effects if effect["call"] not in dropped]
 
 
 def _drop_makers(calls: Iterable[CallSeen]) -> list[CallSeen]:
@@ -154,16 +196,13 @@ def _name(path: str) -> str:
     return re.split(r"[.:]", path)[-1].strip("_") or "effect"
 
 
-def _describe_effect(
-    draft: Draft, effect: dict[str, Any], call: CallSeen, delivery: DeliverySeen
-) -> None:
+def _describe_effect(effect: dict[str, Any], call: CallSeen) -> None:
     if "returns" not in effect and not _is_unsaid(call.returned) and call.returned is not None:
         effect["returns"] = call.returned
     if "key_arg" not in effect:
         key = _find_key(call.arguments)
         if key is not None:
             effect["key_arg"] = key
-    draft.told.setdefault(effect["call"], f"{delivery.test} calls it")
 
 
 def _find_key(arguments: Mapping[str, Any]) -> str | None:
@@ -172,20 +211,6 @@ def _find_key(arguments: Mapping[str, Any]) -> str | None:
             if pattern.search(name) and isinstance(value, str):
                 return name
     return None
-
-
-def _drop_outer(
-    effects: list[dict[str, Any]], done: Iterable[DeliverySeen]
-) -> list[dict[str, Any]]:
-    """Without functions of the application that ran as they are and wrote rows: a stand-in for one
-    of them would leave that out.
-    """
-    outer = set()
-    for delivery in done:
-        for call in delivery.calls:
-            if call.wrote and not call.is_replaced and not call.is_stand_in:
-                outer.add(call.path)
-    return [effect for effect in effects if effect["call"] not in outer]
 
 
 def _settle_guarantee(draft: Draft, effect: dict[str, Any]) -> None:
@@ -208,30 +233,48 @@ def _settle_guarantee(draft: Draft, effect: dict[str, Any]) -> None:
 
 
 def _add_errors(draft: Draft, seen: Seen) -> None:
-    """An error with which a test has the job tried again is transient, whatever the code seems to
-    say.
-    """
+    """What the tests show of an error counts more than what the code seems to say."""
     failures = draft.values.get("failures")
     if failures is None:
         return
-    for error in sorted(_list_tried_again(seen)):
-        if error in failures["permanent"]:
-            failures["permanent"] = [one for one in failures["permanent"] if one != error]
+    transient = _list_tried_again(seen)
+    for error in sorted(transient):
+        failures["permanent"] = [one for one in failures["permanent"] if one != error]
         if error not in failures["transient"]:
             failures["transient"] = [*failures["transient"], error]
+    known = {*failures["transient"], *failures["permanent"]}
+    given_up = _list_given_up(seen)
+    draft.unsure = tuple(one for one in draft.unsure if one not in transient | given_up)
+    final = sorted(given_up - known)
+    failures["permanent"] = [*failures["permanent"], *final]
 
 
 def _list_tried_again(seen: Seen) -> set[str]:
-    """The errors of the outside world after which the same job was delivered again, three times and
-    more: two deliveries may be the test's own.
+    """The errors of the outside world after which the handler asks its library for another try, or
+    the same job came three times and more: two deliveries may be the test's own.
     """
     counts: dict[tuple[str, str, str], int] = {}
+    asked = set[str]()
     for delivery in seen.deliveries:
         for call in delivery.calls:
-            if call.raised is not None:
-                key = (delivery.test, repr(delivery.arguments), call.raised)
-                counts[key] = counts.get(key, 0) + 1
-    return {error for (_, _, error), count in counts.items() if count >= 3}
+            if call.raised is None:
+                continue
+            key = (delivery.test, repr(delivery.arguments), call.raised)
+            counts[key] = counts.get(key, 0) + 1
+            if _RETRY.search(delivery.raised or ""):
+                asked.add(call.raised)
+    return asked | {error for (_, _, error), count in counts.items() if count >= _OWN_TRIES}
+
+
+def _list_given_up(seen: Seen) -> set[str]:
+    """The errors of the outside world after which a table of dead jobs has one more."""
+    found = set[str]()
+    for delivery in seen.deliveries:
+        errors = {call.raised for call in delivery.calls if call.raised is not None}
+        is_kept = any(is_dead_letter(table) for _, table in delivery.list_changed())
+        if is_kept:
+            found |= errors
+    return found
 
 
 # -- stores
@@ -253,7 +296,7 @@ def _add_store(draft: Draft, example: _Example, seen: Seen) -> str | None:
     state = write_state(done, store)
     if state:
         proof["state"] = state
-    letters = find_dead_letters(seen, store)
+    letters = find_dead_letters(seen)
     if letters is not None:
         draft.values["dead_letter"] = {"kind": "table", "where": letters}
         proof["dead_letters"] = f"select count(*) from {letters}"

@@ -1,0 +1,61 @@
+"""Whether an error passes: where neither the code's policy nor a test says it, the job is run with
+it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skillrun.proof.result import Proof
+    from skillrun.skills.job_worker.drafting.draft import Draft
+
+_MOST = 4  # errors that are tried: each takes a second or two
+
+
+def classify_errors(draft: Draft, prove: Callable[[str], Proof]) -> bool:
+    """Sorts the errors of which nothing is known by what the job does after each of them.
+
+    An error of a module that no effect comes from is raised by the handler itself: no effect raises
+    it. `prove` runs one schedule. Returns whether the draft is another one now.
+    """
+    failures: dict[str, Any] = draft.values.get("failures", {})
+    effects: list[dict[str, Any]] = draft.values.get("effects", [])
+    tried = 0
+    for error in draft.unsure:
+        effect = _find_effect(error, effects)
+        if effect is None:
+            _replace(failures["permanent"], error, {"type": error, "effects": []})
+        elif tried < _MOST:
+            tried += 1
+            if _is_tried_again(prove(f"raise={error}@before:{effect['name']}#1")):
+                failures["permanent"] = [one for one in failures["permanent"] if one != error]
+                failures["transient"] = [*failures["transient"], error]
+                said = f"failures: {error} is transient: the job was tried again after it"
+            else:
+                said = f"failures: {error} is permanent: the job was not tried again after it"
+            draft.guesses.append(said)
+        else:
+            draft.guesses.append(f"failures: {error} is permanent, as most errors are")
+    return bool(draft.unsure)
+
+
+def _find_effect(error: str, effects: list[dict[str, Any]]) -> dict[str, Any] | None:
+    home = error.partition(":")[0]
+    for effect in effects:
+        if effect["call"].partition(":")[0] == home:
+            return effect
+    return None
+
+
+def _replace(listed: list[Any], old: str, new: dict[str, Any]) -> None:
+    listed[:] = [new if one == old else one for one in listed]
+
+
+def _is_tried_again(proof: Proof) -> bool:
+    """Whether the job came to its handler a second time, without a death in between."""
+    for tried in proof.tried:
+        if tried.schedule.faults and len(tried.history.runs) > 1:
+            return True
+    return False
