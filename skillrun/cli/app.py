@@ -19,14 +19,19 @@ from skillrun.cli.ledger import ledger_app
 from skillrun.cli.options import (
     AgentName,
     DryRun,
+    Handler,
     Job,
     Json,
     LedgerFile,
     Pairs,
+    PytestFile,
     Repo,
     Run,
+    Schedule,
     Spec,
+    Trust,
     User,
+    Verbose,
 )
 
 app = typer.Typer(
@@ -285,13 +290,16 @@ def spec_init(
             help="Draft it from a job of the code (skillrun jobs names them).",
         ),
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Allow the job's own tests to run, in a copy.")
+    ] = False,
 ) -> int:
     """Write a job spec: asks for the fields, takes them from --set, or drafts them from the
     code.
     """
     from skillrun.cli.commands.spec import init
 
-    return init(repo, set_, handler)
+    return init(repo, set_, handler, trust)
 
 
 @spec_app.command("check")
@@ -333,55 +341,30 @@ def jobs(repo: Repo = Path(), ledger: LedgerFile = None, json: Json = False) -> 
 
 @app.command("prove")
 def prove(
-    handler: Annotated[
-        str | None,
-        typer.Argument(metavar="[HANDLER]", help="A job without a spec, e.g. shop.tasks:send."),
-    ] = None,
+    handler: Handler = None,
     repo: Repo = Path(),
     spec: Spec = None,
     set_: Annotated[
         Pairs, typer.Option("--set", metavar="PATH=VALUE", help="Override a field of the spec.")
     ] = [],  # noqa: B006
-    schedule: Annotated[
-        str | None,
-        typer.Option(
-            "--schedule", metavar="S", help="Replay this one, e.g. 'kill@before:email#1'."
-        ),
-    ] = None,
-    pytest: Annotated[
-        Path | None,
-        typer.Option("--pytest", metavar="FILE", help="Write the refutation as a regression test."),
-    ] = None,
+    schedule: Schedule = None,
+    pytest: PytestFile = None,
     list_: Annotated[
         bool, typer.Option("--list", help="List boundaries and schedules; run none of them.")
     ] = False,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Repeat some schedules with a real worker.")
     ] = False,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Allow the repository's own code to run.")
-    ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Everything, not one screen.")
-    ] = False,
+    trust: Trust = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> int:
     """Prove a handler by fault injection, or show how it fails."""
+    from skillrun.cli.commands.prove import Asked
     from skillrun.cli.commands.prove import prove as run_proof
 
-    return run_proof(
-        repo,
-        spec,
-        set_,
-        schedule,
-        pytest,
-        list_,
-        trust,
-        json,
-        confirm=confirm,
-        handler=handler,
-        verbose=verbose,
-    )
+    asked = Asked(schedule, pytest, listing=list_, confirm=confirm, verbose=verbose)
+    return run_proof(repo, spec, set_, asked, trust, json, handler=handler)
 
 
 @app.command("verify")

@@ -25,6 +25,20 @@ LedgerPlace = Annotated[
         help="The ledger, or one in PostgreSQL (default: .skillrun/ledger.db).",
     ),
 ]
+Handler = Annotated[
+    str | None,
+    typer.Argument(metavar="[HANDLER]", help="A job without a spec, e.g. shop.tasks:send."),
+]
+Schedule = Annotated[
+    str | None,
+    typer.Option("--schedule", metavar="S", help="Replay this one, e.g. 'kill@before:email#1'."),
+]
+PytestFile = Annotated[
+    Path | None,
+    typer.Option("--pytest", metavar="FILE", help="Write the refutation as a regression test."),
+]
+Trust = Annotated[bool, typer.Option("--trust", help="Allow the repository's own code to run.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Everything, not one screen.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 
 

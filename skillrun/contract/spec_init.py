@@ -313,9 +313,11 @@ def new_spec(values: Mapping[str, Any]) -> str:
     return "\n".join(_lines(spec)) + "\n"
 
 
-def write_spec(repo: Path, text: str, values: Mapping[str, Any]) -> Path:
+def write_spec(
+    repo: Path, text: str, values: Mapping[str, Any], beside: Mapping[str, str] | None = None
+) -> Path:
     """Writes `.skillrun/jobs/<job>.yaml` and the schema beside it. SpecInvalid where the spec is
-    there already.
+    there already. `beside`: files that the spec names, path -> text.
     """
     path = repo / SPEC_FOLDER / f"{nested(values)['job']}.yaml"
     if os.path.lexists(path):
@@ -324,6 +326,8 @@ def write_spec(repo: Path, text: str, values: Mapping[str, Any]) -> Path:
         )
     files = Files(repo)
     files.put(path.relative_to(repo).as_posix(), text.encode())
+    for name, content in (beside or {}).items():
+        files.put(name, content.encode())
     schema = SPEC_FOLDER / SCHEMA_NAME
     # A link is never written through.
     if not (repo / schema).is_symlink():

@@ -58,8 +58,9 @@ def _count(number: int, what: str) -> str:
 
 def _rest_lines(report: _Value) -> Iterator[Line]:
     """What was proved of, and how each effect really was."""
-    library = "" if report["library"] == "none" else f"  {report['library']}"
-    yield _labelled("job", f"{report['handler']}{library}")
+    # A plain callable has no library.
+    library = report["library"].removeprefix("none")
+    yield _labelled("job", f"{report['handler']}  {library}".rstrip())
     for effect in report["effects"]:
         said = f"{effect['name']}: {effect['declared']}"
         if effect["observed"] not in (effect["declared"], "unknown"):
@@ -68,11 +69,15 @@ def _rest_lines(report: _Value) -> Iterator[Line]:
     attempts = report["attempts"]
     if attempts["observed"]:
         seen = " and ".join(map(str, attempts["observed"]))
-        crash = ", and a death is none" if attempts["unbounded_by_kills"] else ""
-        yield _labelled("tries", f"{seen}{crash}")
-    asked = [one for one in report["log_answers"].values() if one["by"] == "no"]
-    if asked:
-        yield _labelled("logs", f"do not say: {', '.join(one['question'] for one in asked)}")
+        if attempts["unbounded_by_kills"]:
+            seen += ", and a death is none"
+        yield _labelled("tries", seen)
+    open_questions = []
+    for answer in report["log_answers"].values():
+        if answer["by"] == "no":
+            open_questions.append(answer["question"])
+    if open_questions:
+        yield _labelled("logs", f"do not say: {', '.join(open_questions)}")
 
 
 def _labelled(label: str, text: str) -> Line:
@@ -95,7 +100,9 @@ def _more_line(count: int, what: str, shown: int = _IN_FULL + _IN_SHORT) -> Iter
 
 def _witness_lines(witness: _Value, number: int) -> Iterator[Line]:
     title = f"{number}. {witness['message']}"
-    unstable = "" if witness["stable"] else f", seen again {witness['again']} times of 3"
+    unstable = ""
+    if not witness["stable"]:
+        unstable = f", seen again {witness['again']} times of 3"
     yield line(0, ("failed", title), ("dim", f"  [{witness['rule']}{unstable}]"), hang=3)
     if number > _IN_FULL:
         return
@@ -113,11 +120,14 @@ def _point(label: str, text: str) -> Line:
 
 def _find_place(events: Sequence[_Value]) -> str:
     """The line where it was hit, else the last one that the story names."""
-    faults = [one for one in events if one["fault"] and one["path"]]
-    named = [one for one in events if one["path"]]
-    for one in (*faults[:1], *named[-1:]):
-        return f"{one['path']}:{one['line']}"
-    return ""
+    place = ""
+    for event in events:
+        if not event["path"]:
+            continue
+        place = f"{event['path']}:{event['line']}"
+        if event["fault"]:
+            break
+    return place
 
 
 def _lane_lines(events: Sequence[_Value]) -> Iterator[Line]:
@@ -129,6 +139,7 @@ def _lane_lines(events: Sequence[_Value]) -> Iterator[Line]:
         token = _token(event)
         if token is not None:
             rows[-1][2].append(token)
+    # A process that did nothing of this has no row.
     told = [row for row in rows if row[2]]
     for process, at_s, tokens in told[:_LANES]:
         parts = [("dim", f"{process or 'at the end':<11} {_clock(at_s):>6}")]
@@ -167,10 +178,11 @@ def _incomplete_lines(found: Sequence[_Value]) -> Iterator[Line]:
 
 
 def _risk_lines(risks: Sequence[_Value], *, has_more_to_say: bool) -> Iterator[Line]:
-    """No promise of the spec covers them. Where something is refuted, that comes first: of the risks
-    there are only the titles then.
-    """
-    in_full = 0 if has_more_to_say else _IN_FULL
+    """What no promise of the spec covers."""
+    # Where something is refuted, of the risks there are only the titles.
+    in_full = _IN_FULL
+    if has_more_to_say:
+        in_full = 0
     for number, risk in enumerate(risks[: _IN_FULL + _IN_SHORT]):
         rules = ", ".join((risk["rule"], *risk.get("also", ())))
         style = _RISK_STYLES.get(risk["grade"], "pending")
@@ -194,7 +206,9 @@ def _confirmed_lines(report: _Value) -> Iterator[Line]:
     yield _labelled("worker", said)
     for item in report["confirmed"]:
         if item["agrees"] is not True:
-            word = "differs" if item["agrees"] is False else "not tried"
+            word = "not tried"
+            if item["agrees"] is False:
+                word = "differs"
             yield line(
                 _LABEL, ("failed", f"{word}: {item['schedule']}"), ("dim", f"  {item['note']}")
             )

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from skillrun.cli.commands.signals import ended_by_signals
 from skillrun.core.errors import Blocked, Misuse
 
 if TYPE_CHECKING:
+    from skillrun.cli.commands.drafts import Drafted
     from skillrun.proof.result import OnProgress, Proof, Target
     from skillrun.reports.watchers import Silent
     from skillrun.skills.job_worker.stages.interface import JobCase
@@ -21,37 +23,43 @@ if TYPE_CHECKING:
 EXIT_CODES = {"proved": 0, "refuted": 1, "incomplete": 3}
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What of a proof is wanted."""
+
+    schedule: str | None = None
+    pytest_file: Path | None = None
+    listing: bool = False
+    confirm: bool = False
+    verbose: bool = False
+
+
 def prove(
     repo: Path,
     spec: Path | None,
     set_: list[str],
-    schedule: str | None,
-    pytest_file: Path | None,
-    listing: bool,
+    asked: Asked,
     trust: bool,
     json: bool,
     *,
-    confirm: bool = False,
     handler: str | None = None,
-    verbose: bool = False,
 ) -> int:
     """Proves, replays one schedule, or lists what there is to replay; the exit code says the
     verdict. `handler`: a job without a spec, whose draft is proved.
     """
-    from skillrun.proof.report import proof_report
     from skillrun.reports.watchers import watcher_for
     from skillrun.skills.job_worker.stages.proving import proof_target
 
-    _check_options(schedule, pytest_file, listing)
+    _check_options(asked.schedule, asked.pytest_file, asked.listing)
     if handler is not None and spec is not None:
         raise Misuse("HANDLER and --spec: which of them?", hint="leave one of them out")
-    if pytest_file is not None:
+    if asked.pytest_file is not None:
         _finish_writing(repo)
     watcher = watcher_for(json=json)
     options = _options(repo, spec, set_)
     drafted = None
     if handler is not None:
-        from skillrun.cli.commands.prove_draft import draft_for
+        from skillrun.cli.commands.drafts import draft_for
 
         drafted = draft_for(repo, handler, watcher, trust)
         spec, options = drafted.path, f" {shlex.quote(handler)}{options}"
@@ -59,23 +67,31 @@ def prove(
     target = proof_target(case)
     _ask(case, target, watcher, trust)
     with ended_by_signals(), _progress(json=json) as progress:
-        proof = _run(target, schedule, listing, progress)
-        if confirm and not listing:
+        proof = _run(target, asked.schedule, asked.listing, progress)
+        if asked.confirm and not asked.listing:
             _confirm(proof, target, progress)
-    if listing and proof.reference is not None:
+    if asked.listing and proof.reference is not None:
         _show_plan(proof, target, watcher, json)
         return 0
-    report = proof_report(proof, target, options, schedule)
-    if drafted is not None:
-        report["drafted"] = drafted.document()
+    report = _make_report(proof, target, options, asked, drafted)
     if json:
         print_json(report)
     else:
-        # A schedule that was given is a story to be read whole.
-        _show(report, options, watcher, in_full=verbose or schedule is not None)
-    if pytest_file is not None:
-        _write_test(report, target, case, pytest_file, json)
+        _show(report, options, watcher, asked)
+    if asked.pytest_file is not None:
+        _write_test(report, target, case, asked.pytest_file, json)
     return EXIT_CODES[proof.verdict]
+
+
+def _make_report(
+    proof: Proof, target: Target, options: str, asked: Asked, drafted: Drafted | None
+) -> dict[str, Any]:
+    from skillrun.proof.report import proof_report
+
+    report = proof_report(proof, target, options, asked.schedule)
+    if drafted is not None:
+        report["drafted"] = drafted.document()
+    return report
 
 
 def _finish_writing(repo: Path) -> None:
@@ -180,16 +196,16 @@ def _options(repo: Path, spec: Path | None, set_: list[str]) -> str:
     return f" {shlex.join(words)}"
 
 
-def _show(report: dict[str, Any], options: str, watcher: Silent, *, in_full: bool) -> None:
+def _show(report: dict[str, Any], options: str, watcher: Silent, asked: Asked) -> None:
+    """One screen; a schedule that was given is a story to be read whole."""
     from skillrun.reports.proof_screen import screen_lines
     from skillrun.reports.proofs import proof_lines
 
-    guesses = report.get("drafted", {}).get("guesses", ())
-    lines = (
-        proof_lines(report)
-        if in_full
-        else screen_lines(report, f"skillrun prove{options}", guesses)
-    )
+    if asked.verbose or asked.schedule is not None:
+        lines = proof_lines(report)
+    else:
+        guesses = report.get("drafted", {}).get("guesses", ())
+        lines = screen_lines(report, f"skillrun prove{options}", guesses)
     for shown in lines:
         watcher.show(shown)
 

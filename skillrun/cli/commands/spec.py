@@ -15,9 +15,12 @@ from skillrun.core.text import visible
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
+    from skillrun.skills.job_worker.drafting.draft import Draft
+    from skillrun.skills.job_worker.overview.handlers import FoundJob
+    from skillrun.skills.job_worker.overview.rows import JobReader
 
 
-def init(repo: Path, set_: list[str], handler: str | None = None) -> int:
+def init(repo: Path, set_: list[str], handler: str | None = None, trust: bool = False) -> int:
     """Writes `.skillrun/jobs/<job>.yaml` from --set, from a handler of the code, or from answers on
     a terminal.
     """
@@ -27,7 +30,7 @@ def init(repo: Path, set_: list[str], handler: str | None = None) -> int:
 
     root = open_to_write(repo).root
     if handler is not None:
-        draft_from(repo, handler, values_from(pairs("--set", set_)))
+        draft_from(repo, handler, values_from(pairs("--set", set_)), trust=trust)
         return 0
     if not set_:
         if not sys.stdin.isatty():
@@ -41,29 +44,55 @@ def init(repo: Path, set_: list[str], handler: str | None = None) -> int:
     return 0
 
 
-def draft_from(repo: Path, name: str, given: dict[str, Any]) -> Path:
-    """Writes the drafted spec of a job that is there. Raises Misuse for one that is not."""
+def draft_from(repo: Path, name: str, given: dict[str, Any], *, trust: bool = False) -> Path:
+    """Writes the drafted spec of a job that is there, and the rows that its tests begin with, where
+    those may run. Raises Misuse for one that is not.
+    """
+    from skillrun.cli.commands.drafts import find_the_job
     from skillrun.cli.commands.jobs import open_reader
     from skillrun.contract.spec_init import write_spec
-    from skillrun.core.errors import Misuse
     from skillrun.skills.job_worker.drafting.annotated import write_annotated
-    from skillrun.skills.job_worker.drafting.draft import draft_spec
-    from skillrun.skills.job_worker.overview.handlers import find_job
 
     reader = open_reader(repo)
-    job = find_job(reader.jobs, name)
-    if job is None:
-        known = ", ".join(one.handler.import_path for one in reader.jobs) or "none was found"
-        raise Misuse(f"--from {visible(name)}: no job is called so", hint=f"jobs here: {known}")
-    draft = draft_spec(reader, job)
+    job = find_the_job(reader, name)
+    draft, beside = _draft(reader, job, trust)
     draft.values.update(given)
-    path = write_spec(reader.repo.root, write_annotated(draft), draft.values)
+    path = write_spec(reader.repo.root, write_annotated(draft), draft.values, beside)
     _say_written(path)
     for decision in draft.decisions:
         print(f"  decide: {visible(decision, limit=300)}")
     for guess in draft.guesses:
         print(f"  guessed: {visible(guess, limit=300)}")
     return path
+
+
+def _draft(reader: JobReader, job: FoundJob, trust: bool) -> tuple[Draft, dict[str, str]]:
+    """The draft and the files that it names: with what the tests show, where somebody has allowed
+    them to run; else from the code alone.
+    """
+    from skillrun.cli.commands.drafts import plan_tests
+    from skillrun.reports.watchers import watcher_for
+    from skillrun.skills.job_worker.drafting.draft import draft_spec
+    from skillrun.skills.job_worker.drafting.watching import (
+        add_fixture,
+        draft_observed,
+        plan_watching,
+    )
+    from skillrun.validations.consent import Gate
+
+    watched = plan_watching(reader, job)
+    plan = plan_tests(watched)
+    if not plan.commands:
+        return draft_spec(reader, job), {}
+    if not Gate(reader.repo, trust, watcher_for(json=False)).allows(plan):
+        print("  its tests were not run, which would show rows and messages: --trust allows it")
+        return draft_spec(reader, job), {}
+    draft, fixtures = draft_observed(reader, job, watched, guesses=False)
+    if fixtures is None:
+        return draft, {}
+    name = f".skillrun/fixtures/{fixtures.name}"
+    add_fixture(draft, fixtures, name)
+    return draft, {name: fixtures.script}
 
 
 def offer_draft(repo: Path) -> Path | None:

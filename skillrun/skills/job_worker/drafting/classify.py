@@ -30,7 +30,7 @@ def classify_errors(draft: Draft, prove: Callable[[str], Proof]) -> bool:
         elif tried < _MOST:
             tried += 1
             if _is_tried_again(prove(f"raise={error}@before:{effect['name']}#1")):
-                failures["permanent"] = [one for one in failures["permanent"] if one != error]
+                failures["permanent"].remove(error)
                 failures["transient"] = [*failures["transient"], error]
                 said = f"failures: {error} is transient: the job was tried again after it"
             else:
@@ -50,12 +50,9 @@ def _find_effect(error: str, effects: list[dict[str, Any]]) -> dict[str, Any] | 
 
 
 def _replace(listed: list[Any], old: str, new: dict[str, Any]) -> None:
-    listed[:] = [new if one == old else one for one in listed]
+    listed[listed.index(old)] = new
 
 
 def _is_tried_again(proof: Proof) -> bool:
     """Whether the job came to its handler a second time, without a death in between."""
-    for tried in proof.tried:
-        if tried.schedule.faults and len(tried.history.runs) > 1:
-            return True
-    return False
+    return any(tried.schedule.faults and len(tried.history.runs) > 1 for tried in proof.tried)

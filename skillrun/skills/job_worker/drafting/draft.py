@@ -39,6 +39,8 @@ class Draft:
     seen: dict[str, str] = field(default_factory=dict)
     decisions: list[str] = field(default_factory=list)
     guesses: list[str] = field(default_factory=list)
+    # Import path of an effect -> that of the library's call within it.
+    within: dict[str, str] = field(default_factory=dict)
     unsure: tuple[str, ...] = ()  # errors of which nothing says whether another try helps
     told: dict[str, str] = field(default_factory=dict)  # import path of an effect -> who calls it
 
@@ -46,6 +48,14 @@ class Draft:
         """Takes back what was said of a part before more was known of it."""
         self.decisions = [one for one in self.decisions if not one.startswith(part)]
         self.guesses = [one for one in self.guesses if not one.startswith(part)]
+
+    def name_places(self) -> None:
+        """Where each effect was seen, by its number in the spec as it is now."""
+        for path in [path for path in self.seen if path.startswith("effects.")]:
+            del self.seen[path]
+        for number, effect in enumerate(self.values.get("effects", [])):
+            if effect["call"] in self.told:
+                self.seen[f"effects.{number}.call"] = self.told[effect["call"]]
 
     def put(self, name: str, value: Any, place: Place | None = None) -> None:
         """A part, and where it was seen."""
@@ -159,9 +169,11 @@ class _Drafter:
             if seam.kind == "publish":
                 continue
             effect = self._write_effect(seam)
+            if seam.library is not None:
+                self.drafted.within[effect["call"]] = spell_import_path(seam.library)
             effect["name"] = _choose_name(effect["name"], effect["call"], effects)
             number = len(effects)
-            self.drafted.seen[f"effects.{number}.call"] = f"{seam.place.path}:{seam.place.line}"
+            self.drafted.told[effect["call"]] = f"{seam.place.path}:{seam.place.line}"
             if "guarantee" not in effect:
                 said = "it takes no key: at_least_once or at_most_once, with a reason"
                 if seam.is_keyed:
@@ -179,6 +191,7 @@ class _Drafter:
                 )
         if effects:
             self.drafted.put("effects", effects)
+            self.drafted.name_places()
             return
         # An empty list would be a promise that nobody has made.
         self.drafted.decisions.append(
@@ -206,7 +219,7 @@ class _Drafter:
             effect = self._name_effect(target.dotted, target)
             effect["name"] = _choose_name(effect["name"], effect["call"], found.values())
             found[target.import_path] = effect
-            self.drafted.seen[f"effects.{len(found) - 1}.call"] = f"{call.path}:{call.line}"
+            self.drafted.told[effect["call"]] = f"{call.path}:{call.line}"
             self.drafted.guesses.append(
                 f"effects: {target.import_path} is one, since errors of its module are tried again"
             )
@@ -273,6 +286,19 @@ def _choose_name(name: str, call: str, others: Iterable[dict[str, Any]]) -> str:
         return plain
     words = [word.strip("_") for word in re.split(r"[.:]", call)]
     return "-".join(words[-2:])
+
+
+def spell_import_path(dotted: str) -> str:
+    """module:object, where a class begins with a capital letter, and a module does not.
+
+    >>> spell_import_path("django.core.mail.EmailMessage.send")
+    'django.core.mail:EmailMessage.send'
+    """
+    parts = dotted.split(".")
+    for number, part in enumerate(parts[1:-1], 1):
+        if part[:1].isupper():
+            return f"{'.'.join(parts[:number])}:{'.'.join(parts[number:])}"
+    return f"{'.'.join(parts[:-1])}:{parts[-1]}"
 
 
 def _name_object(handler: Definition) -> str:

@@ -39,8 +39,11 @@ class _Example:
     others: tuple[DeliverySeen, ...]
 
 
-def add_observed(draft: Draft, seen: Seen, project: Project) -> str | None:
-    """Writes what was seen into the draft; the rows as SQL, None where no database was seen."""
+def add_observed(draft: Draft, seen: Seen, project: Project, *, guesses: bool = True) -> str | None:
+    """Writes what was seen into the draft; the rows as SQL, None where no database was seen.
+
+    `guesses`: an effect without a key gets the weakest guarantee; else that stays a decision.
+    """
     example = _choose_example(seen)
     if example is None:
         reason = seen.problem or "no test lets the handler come to its end undisturbed"
@@ -48,7 +51,9 @@ def add_observed(draft: Draft, seen: Seen, project: Project) -> str | None:
         return None
     done = (example.first, *example.others)
     _add_payload(draft, example)
-    _add_effects(draft, done, seen, project)
+    _add_effects(draft, done, project)
+    for effect in draft.values.get("effects", []):
+        _settle_guarantee(draft, effect, guesses)
     _add_errors(draft, seen)
     return _add_store(draft, example, seen)
 
@@ -118,15 +123,13 @@ def _is_unsaid(value: Any) -> bool:
 # -- effects
 
 
-def _add_effects(
-    draft: Draft, done: tuple[DeliverySeen, ...], seen: Seen, project: Project
-) -> None:
+def _add_effects(draft: Draft, done: tuple[DeliverySeen, ...], project: Project) -> None:
     effects: list[dict[str, Any]] = draft.values.get("effects", [])
     found: dict[str, list[CallSeen]] = {}  # import path of an effect -> its calls
     names: dict[str, str] = {}  # what was called -> the effect that it is
     for delivery in done:
         for call in _drop_makers(delivery.calls):
-            drafted = tuple(effect["call"] for effect in effects)
+            drafted = _list_calls(effects)
             path = find_effect_of(project, call, drafted)
             if path is None:
                 continue
@@ -135,19 +138,38 @@ def _add_effects(
             found.setdefault(path, []).append(call)
             names[call.path] = path
             draft.told.setdefault(path, f"{delivery.test} calls it")
-    effects = _keep_narrowest(effects, found, names, project)
-    reached = {path for path, calls in found.items() if calls} & {e["call"] for e in effects}
-    for effect in effects:
-        if reached and effect["call"] not in reached:
-            draft.guesses.append(f"effects: {effect['call']} is left out: no test reaches it")
-    effects = [effect for effect in effects if not reached or effect["call"] in reached]
+    effects, dropped = _keep_narrowest(effects, found, names, project)
+    for path in dropped & draft.within.keys():
+        # What leaves the process within it still has to be declared.
+        if not any(_made_within(path, calls) for calls in found.values()):
+            within = draft.within[path]
+            effects.append({"name": _name(within), "call": within})
+            found[draft.within[path]] = []
+    if found.keys() & set(_list_calls(effects)):
+        effects = _drop_unreached(draft, effects, found)
     for effect in effects:
         for call in found.get(effect["call"], ()):
             _describe_effect(effect, call)
-        _settle_guarantee(draft, effect)
     if effects:
         draft.values["effects"] = effects
         draft.drop("effects:")
+
+
+def _list_calls(effects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(effect["call"] for effect in effects)
+
+
+def _drop_unreached(
+    draft: Draft, effects: list[dict[str, Any]], found: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Without those that the draft's example does not come to: a proof compares what one run did."""
+    kept = []
+    for effect in effects:
+        if effect["call"] in found:
+            kept.append(effect)
+        else:
+            draft.guesses.append(f"effects: {effect['call']} is left out: no test reaches it")
+    return kept
 
 
 def _keep_narrowest(
@@ -155,27 +177,33 @@ def _keep_narrowest(
     found: Mapping[str, list[CallSeen]],
     names: Mapping[str, str],
     project: Project,
-) -> list[dict[str, Any]]:
-    """Of two effects, one within the other, one is meant.
+) -> tuple[list[dict[str, Any]], set[str]]:
+    """(those that are kept, those that are not). Of two effects, one within the other, one is meant.
 
     A stand-in for the outer one would leave out the rows that it writes, and the application's own
     adapter within it. Where the inner one is a library's call and the outer one writes nothing, the
     outer one is the adapter.
     """
-    dropped = set[str]()
+    dropped = set[str | None]()
+    writing = set[str | None]()  # the application's own code, that ran and wrote rows
+    for path, calls in found.items():
+        if any(call.wrote for call in calls):
+            writing.add(path)
     for path, calls in found.items():
         for call in calls:
-            outer = {names[one] for one in call.inside if one in names} - {path}
-            wrote = {one for one in outer if any(other.wrote for other in found.get(one, ()))}
+            outer = set(map(names.get, call.inside)) - {path, None}
             is_ours = project.definition(path.replace(":", ".")) is not None
-            if outer and not is_ours and not wrote:
+            if outer and not is_ours and not outer & writing:
                 dropped.add(path)
             else:
                 dropped |= outer
-    for path, calls in found.items():
-        if any(call.wrote and not call.is_replaced for call in calls):
-            dropped.add(path)
-    return [effect for effect in effects if effect["call"] not in dropped]
+    dropped |= writing
+    kept = [effect for effect in effects if effect["call"] not in dropped]
+    return kept, {path for path in dropped if path is not None}
+
+
+def _made_within(path: str, calls: Iterable[CallSeen]) -> bool:
+    return any(path in call.inside for call in calls)
 
 
 def _drop_makers(calls: Iterable[CallSeen]) -> list[CallSeen]:
@@ -186,7 +214,9 @@ def _drop_makers(calls: Iterable[CallSeen]) -> list[CallSeen]:
     owners = {call.path.rpartition(":")[2].rpartition(".")[0] for call in calls}
     kept = []
     for call in calls:
-        made = call.returned.get("?", "") if isinstance(call.returned, dict) else ""
+        made = ""
+        if isinstance(call.returned, dict):
+            made = call.returned.get("?", "")
         if not made or made.rpartition(":")[2] not in owners:
             kept.append(call)
     return kept
@@ -213,10 +243,14 @@ def _find_key(arguments: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _settle_guarantee(draft: Draft, effect: dict[str, Any]) -> None:
+def _settle_guarantee(draft: Draft, effect: dict[str, Any], guesses: bool) -> None:
     if "guarantee" in effect:
         return
     name = effect["name"]
+    if "key_arg" not in effect and not guesses:
+        said = f"{name}: it takes no key: at_least_once or at_most_once, with a reason"
+        draft.decisions.append(f"effects: {said}")
+        return
     if "key_arg" in effect:
         effect["guarantee"] = "keyed"
         said = (
@@ -245,8 +279,27 @@ def _add_errors(draft: Draft, seen: Seen) -> None:
     known = {*failures["transient"], *failures["permanent"]}
     given_up = _list_given_up(seen)
     draft.unsure = tuple(one for one in draft.unsure if one not in transient | given_up)
-    final = sorted(given_up - known)
-    failures["permanent"] = [*failures["permanent"], *final]
+    failures["permanent"] = [*failures["permanent"], *sorted(given_up - known)]
+    arguments = _find_arguments(seen)
+    for name in ("transient", "permanent"):
+        failures[name] = [_write_error(error, arguments) for error in failures[name]]
+
+
+def _find_arguments(seen: Seen) -> dict[str, list[Any]]:
+    """With what the tests make an error: one may not be made without."""
+    found: dict[str, list[Any]] = {}
+    for delivery in seen.deliveries:
+        for call in delivery.calls:
+            given = list(call.error_args)
+            if call.raised is not None and given and not _is_unsaid(given):
+                found.setdefault(call.raised, given)
+    return found
+
+
+def _write_error(error: Any, arguments: Mapping[str, list[Any]]) -> Any:
+    if error not in arguments:
+        return error
+    return {"type": error, "args": arguments[error]}
 
 
 def _list_tried_again(seen: Seen) -> set[str]:
@@ -270,11 +323,10 @@ def _list_given_up(seen: Seen) -> set[str]:
     """The errors of the outside world after which a table of dead jobs has one more."""
     found = set[str]()
     for delivery in seen.deliveries:
-        errors = {call.raised for call in delivery.calls if call.raised is not None}
-        is_kept = any(is_dead_letter(table) for _, table in delivery.list_changed())
-        if is_kept:
-            found |= errors
-    return found
+        if any(is_dead_letter(table) for _, table in delivery.list_changed()):
+            for call in delivery.calls:
+                found.add(call.raised or "")
+    return found - {""}
 
 
 # -- stores
@@ -302,8 +354,10 @@ def _add_store(draft: Draft, example: _Example, seen: Seen) -> str | None:
         proof["dead_letters"] = f"select count(*) from {letters}"
         draft.drop("dead_letter")
     draft.drop("proof:")
-    scripts = [one.script for one in example.first.before if one.name == store]
-    return scripts[0] if scripts else None
+    for one in example.first.before:
+        if one.name == store:
+            return one.script
+    return None
 
 
 def _keep_filled(env: Mapping[str, str]) -> dict[str, str]:

@@ -28,13 +28,17 @@ def find_effect_of(project: Project, call: CallSeen, drafted: tuple[str, ...]) -
         is_ours = project.definition(call.path.replace(":", ".")) is not None
         leaves = reach(call.path.replace(":", "."))
         is_effect = is_ours or (leaves is not None and leaves.writes is not None)
-        return call.path if is_effect and call.is_replaced else None
+        if is_effect and call.is_replaced:
+            return call.path
+        return None
     last = call.path.rpartition(".")[2].rpartition(":")[2]
     named = [path for path in drafted if path.rpartition(".")[2].rpartition(":")[2] == last]
     if len(named) == 1:
         return named[0]
     alike = set(_list_alike(project, last, frozenset(call.arguments)))
-    return alike.pop() if len(alike) == 1 else None
+    if len(alike) == 1:
+        return alike.pop()
+    return None
 
 
 def _list_alike(project: Project, name: str, given: frozenset[str]) -> Iterator[str]:

@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillrun.proof.fixtures.watch import Watched, watch_tests
@@ -62,13 +61,15 @@ def draft_observed(
     job: FoundJob,
     watched: Watched,
     watch: Callable[[Watched], Seen] = watch_tests,
+    *,
+    guesses: bool = True,
 ) -> tuple[Draft, Fixtures | None]:
-    """The draft with all that the tests show, and the rows that they begin with."""
+    """The draft with all that the tests show, and the rows that they begin with. `guesses` False:
+    what nobody has said stays a decision.
+    """
     draft = draft_spec(reader, job)
-    script = add_observed(draft, watch(watched), reader.project)
-    for number, effect in enumerate(draft.values.get("effects", [])):
-        if effect["call"] in draft.told:
-            draft.seen.setdefault(f"effects.{number}.call", draft.told[effect["call"]])
+    script = add_observed(draft, watch(watched), reader.project, guesses=guesses)
+    draft.name_places()
     if watched.env:
         proof = draft.values.setdefault("proof", {})
         proof["env"] = {**watched.env, **proof.get("env", {})}
@@ -77,10 +78,10 @@ def draft_observed(
     return draft, Fixtures(f"{draft.values['job']}.sql", script)
 
 
-def add_fixture(draft: Draft, fixtures: Fixtures, shown: Path) -> None:
+def add_fixture(draft: Draft, fixtures: Fixtures, shown: str) -> None:
     """Names the file of the rows in the draft."""
     proof = draft.values.setdefault("proof", {})
-    proof["fixture"] = {"file": str(shown), "sha256": fixtures.sha256}
+    proof["fixture"] = {"file": shown, "sha256": fixtures.sha256}
 
 
 def _find_roots(job: FoundJob) -> tuple[str, ...]:
@@ -97,4 +98,6 @@ def _read_django(reader: JobReader) -> dict[str, str]:
     """The settings that manage.py names: tests of Django need them before anything is imported."""
     text = (reader.tree.read("manage.py") or b"").decode("utf-8", "replace")
     named = _DJANGO.search(text)
-    return {"DJANGO_SETTINGS_MODULE": named[1]} if named else {}
+    if named is None:
+        return {}
+    return {"DJANGO_SETTINGS_MODULE": named[1]}

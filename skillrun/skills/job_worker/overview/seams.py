@@ -49,6 +49,7 @@ class Seam:
     is_keyed: bool
     is_money: bool
     is_certain: bool  # False: the method's name alone says it
+    library: str | None = None  # dotted: the call of a library by which it leaves the process
 
     @property
     def cost(self) -> int:
@@ -106,7 +107,10 @@ def _read_seam(call: Call, calls: tuple[Call, ...], sent: Mapping[ast.Call, str]
     words = f"{name} {' '.join(call.via)} {_list_texts(call)}"
     # A mail about a payment pays nothing.
     is_money = kind != "smtp" and _MONEY.search(words) is not None
-    return Seam(kind, name, place, _is_keyed(call, calls), is_money, is_certain)
+    library = None
+    if known is not None:
+        library = call.origin or call.name
+    return Seam(kind, name, place, _is_keyed(call, calls), is_money, is_certain, library)
 
 
 def _guess_kind(call: Call, calls: tuple[Call, ...]) -> str | None:

@@ -1,6 +1,4 @@
-"""`skillrun prove HANDLER`: the job's own tests are the fixtures, and nothing is written to the
-repository.
-"""
+"""Drafted specs: from the code of a job and from its own tests, which are run in a copy."""
 
 from __future__ import annotations
 
@@ -16,6 +14,9 @@ if TYPE_CHECKING:
     from skillrun.proof.result import Proof
     from skillrun.repo.git import Repo
     from skillrun.reports.watchers import Silent
+    from skillrun.skills.job_worker.overview.handlers import FoundJob
+    from skillrun.skills.job_worker.overview.rows import JobReader
+    from skillrun.validations.consent import CommandPlan
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,17 @@ class Drafted:
         return {"spec": text, "guesses": [visible(guess, limit=200) for guess in self.guesses]}
 
 
+def find_the_job(reader: JobReader, name: str) -> FoundJob:
+    """Raises Misuse for a job that is not there, with the names of those that are."""
+    from skillrun.skills.job_worker.overview.handlers import find_job
+
+    job = find_job(reader.jobs, name)
+    if job is None:
+        known = ", ".join(one.handler.import_path for one in reader.jobs) or "none was found"
+        raise Misuse(f"{visible(name)}: no job is called so", hint=f"jobs here: {known}")
+    return job
+
+
 def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
     """Watches the tests of the job and writes the draft outside of the repository.
 
@@ -49,20 +61,16 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
         draft_observed,
         plan_watching,
     )
-    from skillrun.skills.job_worker.overview.handlers import find_job
 
     reader = open_reader(repo)
-    job = find_job(reader.jobs, name)
-    if job is None:
-        known = ", ".join(one.handler.import_path for one in reader.jobs) or "none was found"
-        raise Misuse(f"{visible(name)}: no job is called so", hint=f"jobs here: {known}")
+    job = find_the_job(reader, name)
     watched = plan_watching(reader, job)
-    ask_to_watch(reader.repo, watched, job.handler.import_path, watcher, trust)
+    _ask_to_prove(reader.repo, watched, job, watcher, trust)
     draft, fixtures = draft_observed(reader, job, watched)
     if fixtures is not None:
         file = fixtures_folder() / f"{fixtures.sha256}.sql"
         _write(file, fixtures.script)
-        add_fixture(draft, fixtures, file)
+        add_fixture(draft, fixtures, str(file))
     path = state_dir() / "drafts" / f"{draft.values['job']}.yaml"
     _write(path, write_annotated(draft))
     if draft.unsure and classify_errors(draft, lambda schedule: _prove_one(repo, path, schedule)):
@@ -84,17 +92,28 @@ def _prove_one(repo: Path, spec: Path, schedule: str) -> Proof:
     return try_prove(proof_target(open_case(repo, spec, {})), only=schedule, workers=1)
 
 
-def ask_to_watch(repo: Repo, watched: Watched, handler: str, watcher: Silent, trust: bool) -> None:
+def _ask_to_prove(
+    repo: Repo, watched: Watched, job: FoundJob, watcher: Silent, trust: bool
+) -> None:
     """Raises Blocked where nobody has allowed code of this working tree to run."""
     from skillrun.runner.case import AGREE
     from skillrun.validations.consent import CommandPlan, Gate
 
-    commands = (
-        f"pytest {' '.join(watched.tests)}   in a copy, watched",
-        f"{handler}   under fault injection, many times",
-    )
-    plan = CommandPlan("run the tests of the job, and prove it in a scratch folder", commands)
+    handled = f"{job.handler.import_path}   under fault injection, many times"
+    commands = (*plan_tests(watched).commands, handled)
+    purpose = "run the tests of the job, and prove it in a scratch folder"
+    plan = CommandPlan(purpose, commands)
     if Gate(repo, trust, watcher).allows(plan):
         return
     lines = "".join(f"\n  {command}" for command in plan.shown)
     raise Blocked(f"not allowed yet to {plan.purpose}; it would run:{lines}", hint=AGREE)
+
+
+def plan_tests(watched: Watched) -> CommandPlan:
+    """What somebody agrees to before the tests are run."""
+    from skillrun.validations.consent import CommandPlan
+
+    commands: tuple[str, ...] = ()
+    if watched.tests:
+        commands = (f"pytest {' '.join(watched.tests)}   in a copy, watched",)
+    return CommandPlan("run the tests of the job in a scratch folder", commands)
