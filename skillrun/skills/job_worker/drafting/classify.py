@@ -25,13 +25,15 @@ def classify_errors(draft: Draft, prove: Callable[[str], Proof]) -> bool:
     tried = 0
     for error in draft.unsure:
         effect = _find_effect(error, effects)
+        if _find(failures, error) < 0:
+            continue
         if effect is None:
-            _replace(failures["permanent"], error, {"type": error, "effects": []})
+            failures["permanent"][_find(failures, error)] = {"type": error, "effects": []}
         elif tried < _MOST:
+            # What they do decides the verdict, so that it is said.
             tried += 1
             if _is_tried_again(prove(f"raise={error}@before:{effect['name']}#1")):
-                failures["permanent"].remove(error)
-                failures["transient"] = [*failures["transient"], error]
+                failures["transient"].append(failures["permanent"].pop(_find(failures, error)))
                 said = f"failures: {error} is transient: the job was tried again after it"
             else:
                 said = f"failures: {error} is permanent: the job was not tried again after it"
@@ -49,8 +51,12 @@ def _find_effect(error: str, effects: list[dict[str, Any]]) -> dict[str, Any] | 
     return None
 
 
-def _replace(listed: list[Any], old: str, new: dict[str, Any]) -> None:
-    listed[listed.index(old)] = new
+def _find(failures: dict[str, Any], error: str) -> int:
+    """Its place among the permanent ones; -1 where a test has shown that it passes."""
+    for number, listed in enumerate(failures["permanent"]):
+        if listed == error or (isinstance(listed, dict) and listed["type"] == error):
+            return number
+    return -1
 
 
 def _is_tried_again(proof: Proof) -> bool:

@@ -1,0 +1,377 @@
+"""The repository's own tests are watched: what they show becomes the draft of a spec."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import helpers
+import pytest
+import shops
+
+from skillrun.cli.commands.jobs import open_reader
+from skillrun.contract.spec import load_spec
+from skillrun.core.errors import Blocked
+from skillrun.proof.fixtures.load import read_fixture
+from skillrun.proof.fixtures.marking import mark_handler, mark_stand_ins
+from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, EndSeen, Seen, StoreSeen, Table
+from skillrun.proof.fixtures.watch import watch_tests
+from skillrun.skills.job_worker.drafting.annotated import write_annotated
+from skillrun.skills.job_worker.drafting.classify import classify_errors
+from skillrun.skills.job_worker.drafting.draft import Draft, draft_spec, spell_import_path
+from skillrun.skills.job_worker.drafting.observed import add_observed
+from skillrun.skills.job_worker.drafting.watching import draft_observed, plan_watching
+from skillrun.skills.job_worker.overview.handlers import find_job
+
+SENT = "sent"
+SEND = "shop.mailer:send"
+
+
+def table(*rows: tuple[Any, ...]) -> Table:
+    columns = (("id", "INTEGER", True), ("order_id", "INTEGER", False), ("at", "TEXT", False))
+    return Table(columns, rows)
+
+
+def store(rows: int, name: str = "/tmp/pytest-1/app.db", dead: int = 0) -> StoreSeen:
+    made = [(number, 7 + number, "2026-01-02 03:04:05") for number in range(rows)]
+    lost = [(number, 7, "2026-01-02") for number in range(dead)]
+    tables = {SENT: table(*made), "dead_jobs": table(*lost)}
+    return StoreSeen(name, "create table sent (id);", tables)
+
+
+def call(**changes: Any) -> CallSeen:
+    given = {"order_id": 7, "idempotency_key": "order-7"}
+    plain: dict[str, Any] = {
+        "path": SEND,
+        "is_stand_in": False,
+        "is_replaced": True,
+        "wrote": False,
+        "inside": (),
+        "arguments": given,
+        "returned": "m-1",
+        "raised": None,
+        "error_args": (),
+    }
+    return CallSeen(**{**plain, **changes})
+
+
+def delivery(**changes: Any) -> DeliverySeen:
+    plain: dict[str, Any] = {
+        "test": "tests/test_x.py::test_sends",
+        "arguments": {"order_id": 7},
+        "environ": {"SHOP_DB": "/tmp/pytest-1/app.db", "TZ": "UTC"},
+        "before": (store(0),),
+        "after": (store(1),),
+        "raised": None,
+        "is_ended": True,
+        "calls": (call(),),
+    }
+    return DeliverySeen(**{**plain, **changes})
+
+
+def seen(*deliveries: DeliverySeen) -> Seen:
+    tests = {one.test: EndSeen(True, "", one.after) for one in deliveries}
+    return Seen(deliveries, tests)
+
+
+@pytest.fixture
+def shop(home: Path, tmp_path: Path) -> Path:
+    """The shop with tests of its job, and without a spec."""
+    root = shops.shop(tmp_path / "shop")
+    (root / shops.SPEC).unlink()
+    return root
+
+
+def observe(root: Path, what: Seen, **options: Any) -> Draft:
+    reader = open_reader(root)
+    job = find_job(reader.jobs, "send_receipt")
+    assert job is not None
+    draft = draft_spec(reader, job)
+    add_observed(draft, what, reader.project, **options)
+    draft.name_places()
+    return draft
+
+
+# -- what is seen becomes the draft
+
+
+def test_rows_messages_and_answers_are_the_fixtures(shop: Path) -> None:
+    draft = observe(shop, seen(delivery()))
+    assert draft.values["payload"]["examples"] == [{"order_id": 7}]
+    assert draft.values["effects"][0]["returns"] == "m-1"
+    proof = draft.values["proof"]
+    assert proof["env"]["SHOP_DB"] == "{scratch}/app.db"
+    assert "TZ" not in proof["env"]
+    # Neither the number that the database gives, nor a time, is the same in two runs.
+    assert proof["state"] == {SENT: "select order_id, at is not null from sent order by 1, 2"}
+    assert "setup" not in proof
+    assert draft.seen["payload.examples"] == "delivered by tests/test_x.py::test_sends"
+
+
+def test_two_jobs_of_one_test_are_two_examples(shop: Path) -> None:
+    other = delivery(arguments={"order_id": 8}, before=(store(1),), after=(store(2),))
+    alone = delivery(test="tests/test_x.py::test_alone", arguments={"order_id": 3})
+    draft = observe(shop, seen(alone, delivery(), other))
+    assert draft.values["payload"]["examples"] == [{"order_id": 7}, {"order_id": 8}]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"raised": "builtins:ValueError"},
+        {"is_ended": False},
+        {"calls": (call(raised="builtins:TimeoutError"),)},
+        {"calls": (), "after": (store(0),)},
+    ],
+)
+def test_a_delivery_that_was_disturbed_is_no_example(changes: dict[str, Any], shop: Path) -> None:
+    draft = observe(shop, seen(delivery(**changes)))
+    assert "no test lets the handler come to its end undisturbed" in draft.guesses[-1]
+
+
+def test_a_failing_test_shows_nothing(shop: Path) -> None:
+    failed = {delivery().test: EndSeen(False, "no", ())}
+    draft = observe(shop, Seen((delivery(),), failed))
+    assert "undisturbed" in draft.guesses[-1]
+
+
+def test_the_table_of_dead_jobs_is_the_one_that_a_test_fills(shop: Path) -> None:
+    given_up = delivery(after=(store(0, dead=1),), calls=(call(raised="shop.mailer:BadAddress"),))
+    draft = observe(shop, seen(delivery(), given_up))
+    assert draft.values["dead_letter"] == {"kind": "table", "where": "dead_jobs"}
+    assert draft.values["proof"]["dead_letters"] == "select count(*) from dead_jobs"
+
+
+def test_an_error_after_which_the_library_is_asked_for_another_try_is_transient(
+    shop: Path,
+) -> None:
+    away = call(raised="shop.mailer:Unavailable", error_args=("503",))
+    again = delivery(raised="arq.worker:Retry", calls=(away,))
+    failures = observe(shop, seen(delivery(), again)).values["failures"]
+    assert {"type": "shop.mailer:Unavailable", "args": ["503"]} in failures["transient"]
+
+
+def test_a_stand_in_without_a_name_is_known_by_its_arguments(shop: Path) -> None:
+    fake = call(
+        path="tests/test_x.py:Fake.send",
+        is_stand_in=True,
+        arguments={"order_id": 7, "email": "a@b", "idempotency_key": "k"},
+    )
+    draft = observe(shop, seen(delivery(calls=(fake,))))
+    assert [effect["call"] for effect in draft.values["effects"]] == [SEND]
+
+
+def test_what_hands_out_a_stand_in_is_no_effect(shop: Path) -> None:
+    maker = call(path="shop.mailer:connect", returned={"?": "test_x:Fake"}, arguments={})
+    fake = call(path="tests/test_x.py:Fake.send", is_stand_in=True)
+    draft = observe(shop, seen(delivery(calls=(maker, fake))))
+    assert [effect["call"] for effect in draft.values["effects"]] == [SEND]
+
+
+def test_an_effect_that_writes_the_jobs_own_rows_is_none(shop: Path) -> None:
+    """A stand-in for it would leave the rows out."""
+    wide = call(path=SEND, is_replaced=False, wrote=True)
+    narrow = call(path="shop.receipts:mark_sent", is_replaced=True, inside=(SEND,))
+    draft = observe(shop, seen(delivery(calls=(narrow, wide))))
+    assert [effect["call"] for effect in draft.values["effects"]] == ["shop.receipts:mark_sent"]
+
+
+def test_nobody_has_said_what_a_second_time_costs(shop: Path) -> None:
+    unkeyed = call(path="shop.receipts:mark_sent", arguments={"order_id": 7})
+    guessed = observe(shop, seen(delivery(calls=(unkeyed,))))
+    assert guessed.values["effects"][0]["guarantee"] == "at_least_once"
+    asked = observe(shop, seen(delivery(calls=(unkeyed,))), guesses=False)
+    assert "guarantee" not in asked.values["effects"][0]
+    assert any(one.startswith("effects: mark_sent") for one in asked.decisions)
+
+
+def test_an_error_of_which_nothing_is_known_is_tried(shop: Path) -> None:
+    draft = Draft(unsure=("app.mail:Down", "app.orders:Unknown", "app.mail:Shown"))
+    draft.values["effects"] = [{"name": "send", "call": "app.mail:send"}]
+    shown = {"type": "app.mail:Shown", "args": [1]}
+    draft.values["failures"] = {"transient": [shown], "permanent": [*draft.unsure[:2]]}
+    tried: list[str] = []
+
+    class Once:
+        tried: tuple[Any, ...] = ()
+
+    def prove(schedule: str) -> Any:
+        tried.append(schedule)
+        return Once()
+
+    assert classify_errors(draft, prove)
+    assert tried == ["raise=app.mail:Down@before:send#1"]
+    failures = draft.values["failures"]
+    # The handler itself raises it: no effect does.
+    assert failures["permanent"] == ["app.mail:Down", {"type": "app.orders:Unknown", "effects": []}]
+
+
+# -- decorators in the copy
+
+
+def test_the_handler_and_the_method_that_runs_are_marked() -> None:
+    function = "@task\ndef f(x):\n    return x\n"
+    marked = mark_handler(function, "f")
+    assert marked.splitlines()[0] == "@task"
+    assert ".delivery" in marked.splitlines()[1]
+    of_class = mark_handler("class T(Task):\n    name = 'x'\n    def run(self): ...\n", "T")
+    assert of_class.splitlines()[2].startswith("    @__import__(")
+    assert mark_handler(function, "g") == function
+
+
+def test_functions_of_a_test_file_are_marked_and_tests_and_fixtures_are_not() -> None:
+    text = (
+        "import pytest\n@pytest.fixture\ndef db(): ...\nclass Fake:\n    async def send(self): ...\n"
+        "def test_a():\n    def refuse(): ...\n"
+    )
+    marked = mark_stand_ins(text, "tests/test_a.py")
+    names = [line.partition('stand_in("')[2].strip('")') for line in marked.splitlines()]
+    assert [name for name in names if name] == [
+        "tests/test_a.py:Fake.send",
+        "tests/test_a.py:test_a.refuse",
+    ]
+    ast.parse(marked)
+
+
+def test_a_dotted_name_is_spelt_as_an_import_path() -> None:
+    assert spell_import_path("requests.post") == "requests:post"
+    assert spell_import_path("smtplib.SMTP.sendmail") == "smtplib:SMTP.sendmail"
+
+
+# -- real tests, watched
+
+
+@pytest.mark.real
+def test_the_example_shop_is_drafted_from_its_tests(home: Path, tmp_path: Path) -> None:
+    import fixtures_repos
+
+    root = fixtures_repos.example_shop(tmp_path / "shop")
+    (spec,) = (root / ".skillrun/jobs").glob("*.yaml")
+    wanted = load_spec(spec)
+    spec.unlink()
+    reader = open_reader(root)
+    job = find_job(reader.jobs, "send_receipt")
+    assert job is not None
+    watched = plan_watching(reader, job)
+    draft, fixtures = draft_observed(reader, job, watched)
+    assert fixtures is not None
+    assert "CREATE TABLE" in fixtures.script
+    text = tmp_path / "drafted.yaml"
+    text.write_text(write_annotated(draft))
+    drafted = load_spec(text)
+    assert [one.call for one in drafted.effects or ()] == [one.call for one in wanted.effects or ()]
+    assert drafted.dead_letter == wanted.dead_letter
+    assert drafted.proof is not None
+    assert set(drafted.proof.state) >= {"receipts"}
+    assert helpers.git(root, "status", "--short", "--", ":!.skillrun") == ""
+
+
+BAD: dict[str, tuple[str, str]] = {
+    "fails": ("def test_a():\n    import no_such_module\n", "tests fail"),
+    "cannot be collected": ("import no_such_module\ndef test_a(): ...\n", "no_such_module"),
+    "calls nothing": ("def test_a(): ...\n", "none of them calls the handler"),
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", BAD)
+def test_tests_that_show_nothing_are_answered_with_one_line(
+    name: str, home: Path, tmp_path: Path
+) -> None:
+    text, said = BAD[name]
+    root = shops.shop(tmp_path / "shop")
+    helpers.write_files(root, {"tests/test_only.py": text})
+    reader = open_reader(root)
+    job = find_job(reader.jobs, "send_receipt")
+    assert job is not None
+    plan = plan_watching(reader, job)
+    watched = type(plan)(**{**vars(plan), "tests": ("tests/test_only.py",)})
+    found = watch_tests(watched)
+    assert found.deliveries == ()
+    assert found.problem is not None
+    assert said in found.problem
+
+
+def test_no_test_that_reaches_the_handler_starts_nothing(shop: Path) -> None:
+    reader = open_reader(shop)
+    job = find_job(reader.jobs, "send_receipt")
+    assert job is not None
+    plan = plan_watching(reader, job)
+    watched = type(plan)(**{**vars(plan), "tests": ()})
+    assert watch_tests(watched).problem == "no test reaches the handler"
+
+
+# -- the rows of a spec
+
+
+def with_fixture(root: Path, content: str, **changes: str) -> Any:
+    from skillrun.contract.job import Fixture
+
+    file = root / "rows.sql"
+    file.write_text(content)
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    return Fixture(**{"file": "rows.sql", "sha256": digest, **changes})
+
+
+def test_rows_are_bound_to_their_digest(home: Path, tmp_path: Path) -> None:
+    fixture = with_fixture(tmp_path, "create table a (b);")
+    assert read_fixture(tmp_path, fixture) == b"create table a (b);"
+    (tmp_path / "rows.sql").write_text("create table a (c);")
+    with pytest.raises(Blocked) as refused:
+        read_fixture(tmp_path, fixture)
+    assert "holds other rows than the spec means" in refused.value.message
+    assert refused.value.hint is not None
+    assert "write: sha256: " in refused.value.hint
+
+
+@pytest.mark.parametrize("file", ["../rows.sql", "/etc/hostname", "link.sql"])
+def test_rows_from_elsewhere_are_refused(file: str, home: Path, tmp_path: Path) -> None:
+    root = tmp_path / "repo"
+    root.mkdir()
+    (root / "link.sql").symlink_to("/etc/hostname")
+    fixture = with_fixture(root, "x", file=file)
+    with pytest.raises(Blocked, match="lies outside of the repository"):
+        read_fixture(root, fixture)
+
+
+def test_rows_that_are_not_there(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(Blocked, match=r"(?i)no such file"):
+        read_fixture(tmp_path, with_fixture(tmp_path, "x", file="other.sql"))
+
+
+# -- the command
+
+
+@pytest.mark.real
+def test_a_job_without_a_spec_is_proved_and_nothing_is_written(tmp_path: Path) -> None:
+    import fixtures_repos
+
+    root = fixtures_repos.example_shop(tmp_path / "shop")
+    (spec,) = (root / ".skillrun/jobs").glob("*.yaml")
+    spec.unlink()
+    helpers.commit(root, "No spec")
+    asked = helpers.run_cli("prove", "shop.tasks:send_receipt", cwd=root)
+    assert asked.returncode == 3
+    assert "pytest tests/" in asked.stderr
+    done = helpers.run_cli("prove", "send_receipt", "--trust", "--json", cwd=root)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["verdict"]) == (0, "proved"), done.stdout[:3000]
+    assert "handler: shop.tasks:send_receipt" in report["drafted"]["spec"]
+    assert helpers.git(root, "status", "--short") == ""
+    for risk in report["risks"]:
+        assert risk["replay"].startswith("skillrun prove send_receipt --schedule")
+
+
+def test_a_job_that_is_not_there(shop: Path) -> None:
+    done = helpers.run_cli("prove", "nope", cwd=shop)
+    assert done.returncode == 2
+    assert "jobs here: shop.tasks:send_receipt" in done.stderr
+
+
+def test_a_handler_and_a_spec_are_two_answers(shop: Path) -> None:
+    done = helpers.run_cli("prove", "send_receipt", "--spec", "x.yaml", cwd=shop)
+    assert done.returncode == 2
+    assert "which of them?" in done.stderr
