@@ -39,10 +39,10 @@ def screen_lines(report: _Value, command: str, guesses: Sequence[str] = ()) -> I
 
 def _answer_line(report: _Value) -> Line:
     verdict, count = report["verdict"], report["schedules"]["total"]
-    what = f": {report['job']}: {_count(count, 'schedule')}"
+    what = f": {report['job']}: {_count_things(count, 'schedule')}"
     refuted = len(report["witnesses"])
     if refuted:
-        what += f", {_count(refuted, 'refutation')}"
+        what += f", {_count_things(refuted, 'refutation')}"
     what += risk_words(report.get("risks", ()))
     took = ""
     if report["duration_ms"]:
@@ -50,7 +50,7 @@ def _answer_line(report: _Value) -> Line:
     return line(0, (_STYLES[verdict], verdict), ("", what), ("dim", took))
 
 
-def _count(number: int, what: str) -> str:
+def _count_things(number: int, what: str) -> str:
     if number == 1:
         return f"1 {what}"
     return f"{number} {what}s"
@@ -60,33 +60,33 @@ def _rest_lines(report: _Value) -> Iterator[Line]:
     """What was proved of, and how each effect really was."""
     # A plain callable has no library.
     library = report["library"].removeprefix("none")
-    yield _labelled("job", f"{report['handler']}  {library}".rstrip())
+    yield _labelled_line("job", f"{report['handler']}  {library}".rstrip())
     for effect in report["effects"]:
         said = f"{effect['name']}: {effect['declared']}"
         if effect["observed"] not in (effect["declared"], "unknown"):
             said += f", was {effect['observed']}"
-        yield _labelled("effect", said)
+        yield _labelled_line("effect", said)
     attempts = report["attempts"]
     if attempts["observed"]:
         seen = " and ".join(map(str, attempts["observed"]))
         if attempts["unbounded_by_kills"]:
             seen += ", and a death is none"
-        yield _labelled("tries", seen)
+        yield _labelled_line("tries", seen)
     open_questions = []
     for answer in report["log_answers"].values():
         if answer["by"] == "no":
             open_questions.append(answer["question"])
     if open_questions:
-        yield _labelled("logs", f"do not say: {', '.join(open_questions)}")
+        yield _labelled_line("logs", f"do not say: {', '.join(open_questions)}")
 
 
-def _labelled(label: str, text: str) -> Line:
+def _labelled_line(label: str, text: str) -> Line:
     return line(0, ("bold", f"{label:<{_LABEL}}"), ("", text), hang=_LABEL)
 
 
 def _guess_lines(guesses: Sequence[str]) -> Iterator[Line]:
     for guess in guesses[:_GUESSES]:
-        yield _labelled("guessed", guess)
+        yield _labelled_line("guessed", guess)
     yield from _more_line(len(guesses), "guesses", _GUESSES)
 
 
@@ -109,12 +109,12 @@ def _witness_lines(witness: _Value, number: int) -> Iterator[Line]:
     yield from _lane_lines(witness["events"])
     place = _find_place(witness["events"])
     if place:
-        yield _point("where", place)
-    yield _point("cause", witness["cause"])
-    yield _point("replay", witness["replay"])
+        yield _point_line("where", place)
+    yield _point_line("cause", witness["cause"])
+    yield _point_line("replay", witness["replay"])
 
 
-def _point(label: str, text: str) -> Line:
+def _point_line(label: str, text: str) -> Line:
     return line(3, ("bold", f"{label:<{_LABEL}}"), ("", text), hang=3 + _LABEL)
 
 
@@ -136,20 +136,20 @@ def _lane_lines(events: Sequence[_Value]) -> Iterator[Line]:
     for event in events:
         if not rows or rows[-1][0] != event["process"]:
             rows.append((event["process"], event["at_s"], []))
-        token = _token(event)
+        token = _make_token(event)
         if token is not None:
             rows[-1][2].append(token)
     # A process that did nothing of this has no row.
     told = [row for row in rows if row[2]]
     for process, at_s, tokens in told[:_LANES]:
-        parts = [("dim", f"{process or 'at the end':<11} {_clock(at_s):>6}")]
+        parts = [("dim", f"{process or 'at the end':<11} {_tell_clock(at_s):>6}")]
         parts += [(style, f"  {text}") for style, text in tokens]
         yield line(3, *parts, hang=23)
     if len(told) > _LANES:
         yield line(3, ("dim", f"and {len(told) - _LANES} more deliveries"))
 
 
-def _token(event: _Value) -> tuple[str, str] | None:
+def _make_token(event: _Value) -> tuple[str, str] | None:
     if event["fault"]:
         return "failed", f"✗ {event['text']}"
     mark = _TURNS.get(event.get("kind", ""))
@@ -161,7 +161,7 @@ def _token(event: _Value) -> tuple[str, str] | None:
     return "", f"{mark} {text}"
 
 
-def _clock(seconds: float) -> str:
+def _tell_clock(seconds: float) -> str:
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
@@ -173,7 +173,7 @@ def _incomplete_lines(found: Sequence[_Value]) -> Iterator[Line]:
         said = f"incomplete: {item['message']}"
         yield line(0, ("blocked", said), ("dim", f"  [{item['rule']}]"), hang=2)
         if item["hint"]:
-            yield _point("do", item["hint"])
+            yield _point_line("do", item["hint"])
     yield from _more_line(len(found), "reasons")
 
 
@@ -192,8 +192,8 @@ def _risk_lines(risks: Sequence[_Value], *, has_more_to_say: bool) -> Iterator[L
         )
         if number < in_full:
             yield from _lane_lines(risk["events"])
-            yield _point("close", risk["closes"])
-            yield _point("replay", risk["replay"])
+            yield _point_line("close", risk["closes"])
+            yield _point_line("replay", risk["replay"])
     yield from _more_line(len(risks), "risks")
 
 
@@ -202,8 +202,8 @@ def _confirmed_lines(report: _Value) -> Iterator[Line]:
     if "confirmed" not in report:
         return
     agreed = sum(item["agrees"] is True for item in report["confirmed"])
-    said = f"{agreed} of {_count(len(report['confirmed']), 'schedule')} as a real worker did"
-    yield _labelled("worker", said)
+    said = f"{agreed} of {_count_things(len(report['confirmed']), 'schedule')} as a real worker did"
+    yield _labelled_line("worker", said)
     for item in report["confirmed"]:
         if item["agrees"] is not True:
             word = "not tried"

@@ -11,6 +11,7 @@ from skillrun.skills.job_worker.drafting.messages import describe_value
 from skillrun.skills.job_worker.drafting.rows_seen import find_dead_letters, find_store, write_state
 from skillrun.skills.job_worker.drafting.stand_ins import find_effect_of
 from skillrun.skills.job_worker.overview.seams import KEYED
+from skillrun.skills.job_worker.scaffold.proof_draft import BLANK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,9 +61,10 @@ def add_observed(draft: Draft, seen: Seen, project: Project, *, guesses: bool = 
 
 def _choose_example(seen: Seen) -> _Example | None:
     """The first job of a test that delivers two of them; else the first that came to its end."""
-    good = [one for one in seen.deliveries if _is_undisturbed(one, seen)]
     by_test: dict[str, list[DeliverySeen]] = {}
-    for delivery in good:
+    for delivery in seen.deliveries:
+        if not _is_undisturbed(delivery, seen):
+            continue
         by_test.setdefault(delivery.test, []).append(delivery)
     best: _Example | None = None
     for deliveries in by_test.values():
@@ -91,7 +93,9 @@ def _add_payload(draft: Draft, example: _Example) -> None:
         message = _take_message(draft, other.arguments, known)
         if message is not None and message.keys() == first.keys():
             examples.append(message)
-    properties = {name: {"type": describe_value(value)} for name, value in first.items()}
+    properties = {}
+    for name, value in first.items():
+        properties[name] = {"type": describe_value(value)}
     payload = {"type": "object", "required": list(first), "properties": properties}
     draft.values["payload"] = {**payload, "examples": examples}
     draft.seen["payload.examples"] = f"delivered by {example.first.test}"
@@ -102,8 +106,14 @@ def _take_message(
     draft: Draft, arguments: Mapping[str, Any], known: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """The message of a delivery: its arguments, or the one mapping that it was handed."""
-    plain = {name: value for name, value in arguments.items() if not _is_unsaid(value)}
-    whole = [value for value in plain.values() if isinstance(value, dict)]
+    plain = {}
+    whole = []
+    for name, value in arguments.items():
+        if _is_unsaid(value):
+            continue
+        plain[name] = value
+        if isinstance(value, dict):
+            whole.append(value)
     if len(plain) == 1 and len(whole) == 1 and next(iter(plain)) not in known:
         draft.values["message"] = "payload"
         return whole[0]
@@ -361,7 +371,9 @@ def _add_store(draft: Draft, example: _Example, seen: Seen) -> str | None:
 
 
 def _keep_filled(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in env.items() if "FILL IN" not in name}
+    kept = dict(env)
+    kept.pop(BLANK, None)
+    return kept
 
 
 def _take_environ(environ: Mapping[str, str], store: str | None) -> dict[str, str]:

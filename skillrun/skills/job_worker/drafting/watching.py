@@ -41,15 +41,20 @@ def plan_watching(reader: JobReader, job: FoundJob) -> Watched:
     Python.
     """
     draft = draft_spec(reader, job)
-    tests = find_reaching_tests(reader.project, job)
     files = reader.tree.files
+    tests = dict[str, None]()
+    for place in find_reaching_tests(reader.project, job):
+        tests[place.path] = None
+    effects = []
+    for effect in draft.values.get("effects", []):
+        effects.append(effect["call"])
     return Watched(
         root=reader.repo.root,
         files=files,
         python=find_python(reader.repo.root, None),
         handler=(job.handler.path, job.handler.name),
-        effects=tuple(effect["call"] for effect in draft.values.get("effects", [])),
-        tests=tuple(dict.fromkeys(place.path for place in tests)),
+        effects=tuple(effects),
+        tests=tuple(tests),
         test_code=tuple(path for path in files if path.endswith(".py") and is_test(path)),
         paths=_find_roots(job),
         env=_read_django(reader),
