@@ -18,20 +18,32 @@ from skillrun import __version__
 from skillrun.cli.ledger import ledger_app
 from skillrun.cli.options import (
     AgentName,
+    Attempts,
+    Attestations,
     DryRun,
+    EvidenceFiles,
     Handler,
+    Implementer,
     Job,
     Json,
+    LastStage,
     LedgerFile,
+    NewRun,
+    Overrides,
     Pairs,
     PytestFile,
     Repo,
     Run,
+    ScaffoldDryRun,
     Schedule,
+    SkillPath,
     Spec,
+    TimeLimit,
     Trust,
+    TrustCommands,
     User,
     Verbose,
+    Waivers,
 )
 
 app = typer.Typer(
@@ -154,59 +166,18 @@ def run(
     skill: Annotated[str, typer.Argument(help="A skill's name, or the path of a SKILL.md.")],
     repo: Repo = Path(),
     spec: Spec = None,
-    set_: Annotated[
-        Pairs, typer.Option("--set", metavar="PATH=VALUE", help="Override a field of the spec.")
-    ] = [],  # noqa: B006
-    waive: Annotated[
-        Pairs,
-        typer.Option("--waive", metavar="ITEM=REASON", help="Accept that an item is not met."),
-    ] = [],  # noqa: B006
-    attest: Annotated[
-        Pairs,
-        typer.Option(
-            "--attest", metavar="STEP=STATEMENT", help="Say what was done for a declared step."
-        ),
-    ] = [],  # noqa: B006
-    evidence: Annotated[
-        Pairs,
-        typer.Option(
-            "--evidence", metavar="STEP=PATH", help="The file that shows an attested step."
-        ),
-    ] = [],  # noqa: B006
-    implement: Annotated[
-        str | None,
-        typer.Option(
-            "--implement",
-            metavar="CMD",
-            help="Have this agent do what is open; scaffold: skillrun writes the job.",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="With --implement scaffold: show the changes as a diff; write nothing.",
-        ),
-    ] = False,
-    attempts: Annotated[
-        int, typer.Option("--attempts", metavar="N", help="How often it is asked.")
-    ] = 3,
-    time_limit: Annotated[
-        str, typer.Option("--time-limit", metavar="TIME", help="Of each attempt.")
-    ] = "30m",
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")
-    ] = None,
-    new_run: Annotated[
-        bool, typer.Option("--new-run", help="Start another run instead of resuming.")
-    ] = False,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Allow the repository's own commands to run.")
-    ] = False,
-    skill_path: Annotated[
-        Path | None,
-        typer.Option("--skill", metavar="PATH", help="Use this SKILL.md or skills folder."),
-    ] = None,
+    set_: Overrides = [],  # noqa: B006
+    waive: Waivers = [],  # noqa: B006
+    attest: Attestations = [],  # noqa: B006
+    evidence: EvidenceFiles = [],  # noqa: B006
+    implement: Implementer = None,
+    dry_run: ScaffoldDryRun = False,
+    attempts: Attempts = 3,
+    time_limit: TimeLimit = "30m",
+    until: LastStage = None,
+    new_run: NewRun = False,
+    trust: TrustCommands = False,
+    skill_path: SkillPath = None,
     ledger: LedgerFile = None,
     json: Json = False,
 ) -> int:

@@ -74,3 +74,44 @@ AgentName = Annotated[
     ),
 ]
 Pairs = list[str]
+Overrides = Annotated[
+    Pairs, typer.Option("--set", metavar="PATH=VALUE", help="Override a field of the spec.")
+]
+Waivers = Annotated[
+    Pairs, typer.Option("--waive", metavar="ITEM=REASON", help="Accept that an item is not met.")
+]
+Attestations = Annotated[
+    Pairs,
+    typer.Option(
+        "--attest", metavar="STEP=STATEMENT", help="Say what was done for a declared step."
+    ),
+]
+EvidenceFiles = Annotated[
+    Pairs,
+    typer.Option("--evidence", metavar="STEP=PATH", help="The file that shows an attested step."),
+]
+Implementer = Annotated[
+    str | None,
+    typer.Option(
+        "--implement",
+        metavar="CMD",
+        help="Have this agent do what is open; scaffold: skillrun writes the job.",
+    ),
+]
+ScaffoldDryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="With --implement scaffold: show the changes as a diff; write nothing."
+    ),
+]
+Attempts = Annotated[int, typer.Option("--attempts", metavar="N", help="How often it is asked.")]
+TimeLimit = Annotated[str, typer.Option("--time-limit", metavar="TIME", help="Of each attempt.")]
+LastStage = Annotated[
+    str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")
+]
+NewRun = Annotated[bool, typer.Option("--new-run", help="Start another run instead of resuming.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Allow the repository's own commands to run.")]
+SkillPath = Annotated[
+    Path | None,
+    typer.Option("--skill", metavar="PATH", help="Use this SKILL.md or skills folder."),
+]

@@ -282,7 +282,7 @@ def _cursor_class(base: Any, hook: SqliteHook) -> Any:
                 base.execute(self, sql, *args)
                 if _RETURNING.search(sql) and not self.connection.in_transaction:
                     self._skillrun_rows = iter(base.fetchall(self))
-                    self.__class__ = Returned
+                    self.__class__ = returned
                 return self
 
         def executemany(self, sql: str, *args: Any) -> Any:
@@ -297,17 +297,22 @@ def _cursor_class(base: Any, hook: SqliteHook) -> Any:
             _run_script(self.connection, sql)
             return self
 
-    class Returned(Cursor):
-        """One statement is committed with the last row that it returns: its rows are there before
-        anybody may die.
-        """
+    returned = _returned_class(Cursor, base)
+    return _named_like(Cursor, base)
 
+
+def _returned_class(cursor: Any, base: Any) -> Any:
+    """The class of a cursor whose statement is committed with the last row that it returns: its
+    rows are there before anybody may die.
+    """
+
+    class Returned(cursor):  # type: ignore[misc]
         def execute(self, sql: str, *args: Any) -> Any:
-            self.__class__ = Cursor
+            self.__class__ = cursor
             return self.execute(sql, *args)
 
         def executemany(self, sql: str, *args: Any) -> Any:
-            self.__class__ = Cursor
+            self.__class__ = cursor
             return self.executemany(sql, *args)
 
         def fetchone(self) -> Any:
@@ -325,8 +330,7 @@ def _cursor_class(base: Any, hook: SqliteHook) -> Any:
         def __next__(self) -> Any:
             return next(self._skillrun_rows)
 
-    _named_like(Returned, base)
-    return _named_like(Cursor, base)
+    return _named_like(Returned, base)
 
 
 @contextlib.contextmanager

@@ -42,6 +42,14 @@ def test_a_wide_line_and_a_long_function_are_seen() -> None:
     assert found["wide lines per 100"] > 0
 
 
+def test_the_mean_complexity_is_that_of_functions_and_not_of_lines() -> None:
+    assert (
+        measured("def choose(a):\n    if a:\n        return 1\n    return 2\n")["mean complexity"]
+        == 2
+    )
+    assert "mean complexity" not in measured("LIMIT = 3\n")
+
+
 def test_worse_is_said_and_better_is_kept() -> None:
     budget = {"wide lines per 100": 1.0, "own-line comments per 100": 2.0}
     worse = {"wide lines per 100": 1.5, "own-line comments per 100": 1.0}

@@ -38,8 +38,6 @@ def run_skill(
     """Advances the run and prints its report; the exit code says the outcome. `dry_run` shows a
     scaffold's diff.
     """
-    from skillrun.reports.watchers import watcher_for
-
     request = Request(
         skill=skill,
         repo=repo,
@@ -60,6 +58,13 @@ def run_skill(
         return show_diff(request, implement[0], json)
     if implement[0] is not None:
         _finish_writing(repo)
+    return _advance_and_show(request, implement, json)
+
+
+def _advance_and_show(request: Request, implement: tuple[str | None, int, str], json: bool) -> int:
+    """The exit code."""
+    from skillrun.reports.watchers import watcher_for
+
     watcher = watcher_for(json=json)
     request = _with_spec(request) if watcher.asks else request
     try:
@@ -69,26 +74,28 @@ def run_skill(
     if json:
         print_json(report, is_masked=True)
     else:
-        from skillrun.reports.lines import closing_lines, header_lines, line, stage_lines
-
-        if not watcher.begun:
-            for shown in [
-                *header_lines(report["run"]),
-                *(row for s in report["stages"] for row in stage_lines(s)),
-            ]:
-                watcher.show(shown)
-        for shown in closing_lines(report, _command()):
-            watcher.show(shown)
-        if _can_be_lost(report):
-            words = "git clean deletes the ledger; skillrun ledger anchor keeps its heads in git"
-            watcher.show(line(0, ("dim", words)))
-        watcher.show(
-            line(
-                0,
-                ("dim", f"ledger {report['ledger']['path']}  head {report['ledger']['head'][:12]}"),
-            )
-        )
+        _show_report(report, watcher)
     return EXIT_CODES[report["outcome"]]
+
+
+def _show_report(report: dict[str, Any], watcher: Silent) -> None:
+    """What has not been shown while the run went on."""
+    from skillrun.reports.lines import closing_lines, header_lines, line, stage_lines
+
+    # A run that was answered from the one before it has walked no stage, and shown none.
+    if not watcher.begun:
+        for shown in header_lines(report["run"]):
+            watcher.show(shown)
+        for stage in report["stages"]:
+            for shown in stage_lines(stage):
+                watcher.show(shown)
+    for shown in closing_lines(report, _command()):
+        watcher.show(shown)
+    if _can_be_lost(report):
+        words = "git clean deletes the ledger; skillrun ledger anchor keeps its heads in git"
+        watcher.show(line(0, ("dim", words)))
+    ledger = report["ledger"]
+    watcher.show(line(0, ("dim", f"ledger {ledger['path']}  head {ledger['head'][:12]}")))
 
 
 def _can_be_lost(report: dict[str, Any]) -> bool:

@@ -195,10 +195,9 @@ class Driver(BaseDriver):
             body, content_type, content_encoding = producer._prepare(
                 body, serializer, content_type, content_encoding, compression, headers
             )
+            data = body if isinstance(body, bytes) else body.encode()
             message = {
-                "body": base64.b64encode(
-                    body if isinstance(body, bytes) else body.encode()
-                ).decode(),
+                "body": base64.b64encode(data).decode(),
                 "headers": headers,
                 "content_type": content_type,
                 "content_encoding": content_encoding,
@@ -206,15 +205,18 @@ class Driver(BaseDriver):
                 "routing_key": routing_key,
                 "arguments": arguments,
             }
-            to_handler = headers.get("task") == driver.task.name
-            label, delay = str(headers.get("task") or routing_key or "message"), read_delay(headers)
-            driver.probe.publish(
-                lambda: None, message, to_handler=to_handler, delay=delay, label=label
-            )
-            if to_handler:
-                driver._given_back(message, delay)
+            driver._report_publish(message)
 
         swap(Producer.publish, publish)
+
+    def _report_publish(self, message: dict[str, Any]) -> None:
+        headers = message["headers"]
+        to_handler = headers.get("task") == self.task.name
+        label = str(headers.get("task") or message["routing_key"] or "message")
+        delay = read_delay(headers)
+        self.probe.publish(lambda: None, message, to_handler=to_handler, delay=delay, label=label)
+        if to_handler:
+            self._given_back(message, delay)
 
     def _given_back(self, message: dict[str, Any], delay: float) -> None:
         """Redis gives a message that waits for longer than the visibility timeout to other workers

@@ -219,15 +219,40 @@ def make_running_hooks(
     settings: dict[str, Any], say: Say, pytest: Any, names: Any, compare: Callable[[], None]
 ) -> tuple[Any, ...]:
     """They tell what ran, and run some of it again with a body that fails."""
-    _, id_of, id_of_report, code_of = names
-    # Tests whose outcome a run before this one has told: they need not run again.
-    known = frozenset(settings["known"])
+    _, id_of, id_of_report, _ = names
     # The one test that runs with another body, while it does.
     broken: list[Any] = []
     passed: dict[str, bool] = {}
+
+    @pytest.hookimpl(trylast=True)  # type: ignore[untyped-decorator]
+    def pytest_sessionfinish() -> None:
+        compare()
+        say("end")
+
+    return (
+        make_loop_hook(settings, say, pytest, id_of, compare, broken, passed),
+        make_call_hook(say, pytest, names, compare, broken),
+        make_outcome_hook(say, id_of_report, passed),
+        pytest_sessionfinish,
+    )
+
+
+def make_loop_hook(
+    settings: dict[str, Any],
+    say: Say,
+    pytest: Any,
+    id_of: Callable[[Any], str],
+    compare: Callable[[], None],
+    broken: list[Any],
+    passed: dict[str, bool],
+) -> Any:
+    """It runs the tests, then some of them again; `broken` and `passed` are shared with the other
+    hooks.
+    """
+    # Tests whose outcome a run before this one has told: they need not run again.
+    known = frozenset(settings["known"])
     choose_to_break = make_choice(settings, id_of, passed)
     run_broken = make_breaking(say, id_of, broken)
-    judge, shorten, make_failing = outcome_of, last_line, failing_like
     start_limit, least_s = make_limit(), _LEAST_BROKEN_S
     now = time.monotonic
 
@@ -249,6 +274,16 @@ def make_running_hooks(
             run_broken(item, following)
         limit.cancel()
 
+    return pytest_runtestloop
+
+
+def make_call_hook(
+    say: Say, pytest: Any, names: Any, compare: Callable[[], None], broken: list[Any]
+) -> Any:
+    """It stands around a test's own code, and gives a test that is `broken` another body."""
+    _, id_of, _, code_of = names
+    make_failing = failing_like
+
     @pytest.hookimpl(hookwrapper=True, trylast=True)  # type: ignore[untyped-decorator]
     def pytest_runtest_call(item: Any) -> Iterator[None]:
         """The innermost look: whether the test's own code raised, whatever a hook makes of that
@@ -261,10 +296,20 @@ def make_running_hooks(
             yield
             item.obj = held
             return
+        # Before the test runs: it could say afterwards that its code stands elsewhere.
         code = code_of(item)
         outcome: Any = yield
         raised = outcome.excinfo is not None or bool(getattr(item, "_excinfo", None))
         say("called", test=id_of(item), raised=raised, code=code)
+
+    return pytest_runtest_call
+
+
+def make_outcome_hook(
+    say: Say, id_of_report: Callable[[Any], str], passed: dict[str, bool]
+) -> Callable[[Any], None]:
+    """It tells how each test came out."""
+    judge, shorten = outcome_of, last_line
 
     def pytest_runtest_logreport(report: Any) -> None:
         outcome = judge(report)
@@ -274,17 +319,7 @@ def make_running_hooks(
             message = shorten(str(report.longrepr)) if report.failed else ""
             say("outcome", test=id_of_report(report), outcome=outcome, message=message)
 
-    @pytest.hookimpl(trylast=True)  # type: ignore[untyped-decorator]
-    def pytest_sessionfinish() -> None:
-        compare()
-        say("end")
-
-    return (
-        pytest_runtestloop,
-        pytest_runtest_call,
-        pytest_runtest_logreport,
-        pytest_sessionfinish,
-    )
+    return pytest_runtest_logreport
 
 
 def make_limit() -> Callable[[float], threading.Timer]:
