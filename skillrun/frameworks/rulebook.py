@@ -28,7 +28,7 @@ def rule(
     """
 
     def declare(find: Find) -> Rule:
-        return Rule(id, stage, _read_reason(find), source, find, rests_on)
+        return Rule(id, stage, read_reason(find), source, find, rests_on)
 
     return declare
 
@@ -51,7 +51,7 @@ def read_rule(rule: Rule, job: Job) -> Reading:
     return Reading(tuple(findings), tuple(not_read))
 
 
-def _read_reason(find: Find) -> str:
+def read_reason(find: Callable[..., Iterable[Finding]]) -> str:
     """The first paragraph of the docstring, on one line."""
     paragraph, _, _ = (inspect.getdoc(find) or "").partition("\n\n")
     return " ".join(paragraph.split())
@@ -61,8 +61,11 @@ def collect_rules(library: str, *modules: ModuleType) -> tuple[Rule, ...]:
     """The rules of these modules in their order, those that are shared under the library's name."""
     found = []
     for module in modules:
-        for value in vars(module).values():
-            if isinstance(value, Rule):
+        for held in vars(module).values():
+            # One rule, or those that `declare_send_rules` made.
+            for value in held if isinstance(held, tuple) else (held,):
+                if not isinstance(value, Rule):
+                    continue
                 named = "." in value.id
                 found.append(value if named else replace(value, id=f"{library}.{value.id}"))
     return tuple(found)

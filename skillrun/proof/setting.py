@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.errors import Blocked, Refused
+from skillrun.frameworks.known.launchers import find_commands
 from skillrun.frameworks.registry import FRAMEWORKS, features_of
 from skillrun.proof import aside
 from skillrun.proof.orders import spell_error
@@ -22,6 +23,7 @@ from skillrun.proof.state import SqliteStore, Store
 from skillrun.proof.store_watch import Watched
 from skillrun.proof.unset import find_unset
 from skillrun.proof.zygote import Zygote
+from skillrun.repo.tree import Tree
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -261,6 +263,14 @@ class Setting:
                 return self.zygote(kind)
         return self.zygotes[kind]
 
+    @cached_property
+    def starts(self) -> list[tuple[str, ...]]:
+        """The words of each command line that starts a worker with settings of the repository."""
+        program = features_of(self.driver).program
+        if not program:
+            return []
+        return [start.words for start in find_commands(Tree(self.root), program)]
+
     def config(self) -> dict[str, Any]:
         """What the zygote is told at its start; see probe/forking.py."""
         spec, failures = self.spec, self.spec.failures
@@ -299,6 +309,7 @@ class Setting:
                 "scratch": str(self.place.scratch),
                 "trigger": spec.trigger.model_dump() if spec.trigger else None,
                 "owners": _list_owners(),
+                "starts": self.starts,
             },
         }
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ID = "arq"
 TITLE = "arq"
 DRIVER: str | None = "arq"
-FEATURES = Features(needs_redis=True, context_first=True, keys=r"arq:.*")
+FEATURES = Features(needs_redis=True, context_first=True, program="arq", keys=r"arq:.*")
 
 
 def recogniser() -> Recogniser:

@@ -39,17 +39,14 @@ from arq.version import VERSION
 from arq.worker import Worker, func, get_kwargs
 
 from ...probe import ids
-from ...probe.async_driver import AsyncDriver
 from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
-from ...probe.modules import import_whose_text
+from ...probe.listed_driver import ListedDriver, keep_arguments
 from ...probe.names import NotThere, find, set_up_django
-from ...probe.redirecting import find_socket, redirect_client
-from ...probe.shapes import without_context
+from ...probe.redirecting import redirect_client
 from ...probe.swap import swap
 from ...probe.wrap import skip
 
-OLDEST = (0, 25)  # the ones before want a redis-py and a pydantic of their time
 _COPIES = 3  # of a message, delivered at once
 _ON_KILL = (
     "the job of a worker that dies is run again once its in-progress key has run out, {wait:g} s after it was begun "
@@ -57,16 +54,6 @@ _ON_KILL = (
     "the last one arq gives the job up without calling any function of the application"
 )
 _IMPORT = re.compile(rb"^\s*(?:from|import) arq\b", re.M)
-_NOT_LISTED = (
-    "no worker settings were found whose functions or cron_jobs have {handler} in them{why}"
-)
-
-
-def check_version(version: str) -> None:
-    """Raises NotThere for an arq that the proof does not know."""
-    if tuple(map(int, version.split(".")[:2])) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise NotThere(f"arq {version} is too old: the proof knows arq from {oldest} on")
 
 
 class Begun(Exception):
@@ -127,9 +114,15 @@ class InProcess(Worker):
         self.told("lost", why=f"arq gives it up without calling its function: {result}")
 
 
-class Driver(AsyncDriver):
+class Driver(ListedDriver):
     """See probe/driver.py for what each method promises."""
 
+    LIBRARY = "arq"
+    OLDEST = (0, 25)  # the ones before want a redis-py and a pydantic of their time
+    USUAL_NAME = "WorkerSettings"
+    NOT_LISTED = (
+        "no worker settings were found whose functions or cron_jobs have {handler} in them{why}"
+    )
     # CancelledError is how arq ends a job that has used up its timeout.
     CONTROL = (
         "arq.worker.Retry",
@@ -139,15 +132,7 @@ class Driver(AsyncDriver):
     LOGGERS = ("arq.",)
 
     def __init__(self, probe: Probe) -> None:
-        check_version(VERSION)
-        super().__init__(probe)
-        self.redis = find_socket(str(probe.settings["redis"]))
-        self.target: Any = None
-        # Queue -> what the worker that reads it is made with.
-        self.settings: dict[str, dict[str, Any]] = {}
-        self.workers: dict[str, InProcess] = {}  # of this process, by queue
-        self.settled = False
-        self._capture()
+        super().__init__(probe, VERSION)
 
     def boot(self, handler: str) -> Facts:
         logging.getLogger("arq").setLevel(logging.INFO)  # as the command line of its worker does
@@ -158,7 +143,7 @@ class Driver(AsyncDriver):
         worker = self.prepare(handler)
         most = self._most(worker, self._name(worker))
         self.redelivery_s = float(worker.in_progress_timeout_s)
-        self._warm()
+        self.warm_up(_run_nothing)
         return Facts(
             library=f"arq {VERSION}",
             redelivery_s=self.redelivery_s,
@@ -176,47 +161,43 @@ class Driver(AsyncDriver):
         """
         if not inspect.iscoroutinefunction(self.function()):
             raise NotThere(f"{handler} is no coroutine function, and arq runs nothing else")
-        self.takes = without_context(self.function())
-        self._find_settings(handler)
+        self.find_settings(handler)
         return self._looked_at()
-
-    def function(self) -> Any:
-        wrapped = inspect.unwrap(self.target)
-        return getattr(wrapped, "__func__", wrapped)
 
     # -- the worker's settings
 
-    def _find_settings(self, handler: str) -> None:
-        """Raises NotThere where no worker runs the handler."""
-        file = inspect.getsourcefile(self.function()) or self.probe.recorder.root
-        broken: list[str] = []
-        root = self.probe.recorder.root
-        for module in import_whose_text(_may_have_settings, root, file, broken):
-            for settings in filter(self._runs_mine, _settings_in(module)):
-                self.settings.setdefault(
-                    str(settings.get("queue_name") or default_queue_name), settings
-                )
-        if not self.settings:
-            raise NotThere(_NOT_LISTED.format(handler=handler, why="".join(broken[:1])))
-
-    def _runs_mine(self, settings: dict[str, Any]) -> bool:
-        """Whether such a worker has the handler among its functions; they may be named by their
-        import paths.
+    def may_have_settings(self, text: bytes) -> bool:
+        """A module is imported for nothing else: a script of the repository's may do anything
+        then.
         """
+        if b"functions" not in text and b"cron_jobs" not in text:
+            return False
+        named = b"redis_settings" in text or b"WorkerSettings" in text
+        return named or _IMPORT.search(text) is not None
+
+    def read_settings(self, module: Any, value: Any) -> dict[str, Any] | None:
+        """What `arq module.Name` may be given: a class or a dictionary. Inherited attributes do not
+        count (arq.worker.get_kwargs).
+        """
+        if not inspect.isclass(value) and not isinstance(value, dict):
+            return None
+        kwargs: dict[str, Any] = get_kwargs(value)  # type: ignore[arg-type,unused-ignore]
+        return kwargs if "functions" in kwargs or "cron_jobs" in kwargs else None
+
+    def list_functions(self, settings: dict[str, Any]) -> Iterator[Any]:
+        """They may be named by their import paths."""
         try:
             functions = [func(one).coroutine for one in settings.get("functions") or ()]
+        # Anything may be called so that stands in a module beside the settings of a worker.
         except Exception:
-            return False
-        return any(
-            map(
-                self._is_mine,
-                [*functions, *(job.coroutine for job in settings.get("cron_jobs") or ())],
-            )
-        )
+            return
+        yield from functions
+        for job in settings.get("cron_jobs") or ():
+            yield job.coroutine
 
-    def _is_mine(self, coroutine: Any) -> bool:
-        found = inspect.unwrap(coroutine) if callable(coroutine) else coroutine
-        return coroutine is self.target or getattr(found, "__func__", found) is self.function()
+    def keep_settings(self, settings: dict[str, Any], handler: str) -> None:
+        queue = str(settings.get("queue_name") or default_queue_name)
+        self.settings.setdefault(queue, settings)
 
     def _looked_at(self) -> InProcess:
         """A worker that connects to nothing."""
@@ -226,14 +207,12 @@ class Driver(AsyncDriver):
 
         worker: InProcess = self.run_in_loop(make())
         self.close_loop()
-        self.names = {
-            name for name, one in worker.functions.items() if self._is_mine(one.coroutine)
-        }
+        self.names = {name for name, one in worker.functions.items() if self.is_mine(one.coroutine)}
         return worker
 
     def _name(self, worker: InProcess) -> str:
         """Of several, the cron job where the spec says cron, else the function."""
-        scheduled = (self.probe.settings.get("trigger") or {}).get("type") in ("cron", "poller")
+        scheduled = self.is_clocked()
         names: set[str] = self.names
         return min(
             names, key=lambda name: (hasattr(worker.functions[name], "next_run") != scheduled, name)
@@ -253,32 +232,9 @@ class Driver(AsyncDriver):
         own = worker.functions[name].max_tries
         return int(worker.max_tries if own is None else own)
 
-    def _warm(self) -> None:
-        """What arq imports and compiles on first use is there before the forks; no connection
-        outlives this.
-        """
-
-        async def once() -> None:
-            worker = InProcess(
-                [_nothing], redis_settings=RedisSettings(), queue_name="warm", handle_signals=False
-            )
-            worker.told = lambda *_, **__: None
-            await worker.begin()
-            await worker.pool.enqueue_job("_nothing", _queue_name="warm", _job_id="warm")
-            await worker.start_jobs([b"warm"])
-            await worker.tasks["warm"]
-            await worker.pool.delete(result_key_prefix + "warm")
-            await worker.pool.connection_pool.disconnect()
-
-        said = logging.root.manager.disable
-        logging.disable(logging.CRITICAL)
-        self.run_in_loop(once())
-        logging.disable(said)
-        self.close_loop()
-
     # -- publishing
 
-    def _capture(self) -> None:
+    def capture(self) -> None:
         """Every job that is enqueued is a publish; every pool of arq's speaks to the private
         Redis.
         """
@@ -292,12 +248,8 @@ class Driver(AsyncDriver):
                 return await before(pool, function, *args, **kwargs)
             return await self._enqueue(before, pool, function, args, kwargs)
 
-        def worker(made: Any, functions: Any = (), **kwargs: Any) -> None:
-            makes(made, functions, **kwargs)
-            made._skillrun_made_with = {"functions": functions, **kwargs}
-
         made: Callable[..., None] = swap(ArqRedis.__init__, init)
-        makes: Callable[..., None] = swap(Worker.__init__, worker)
+        keep_arguments(Worker)
         before: Callable[..., Any] = swap(ArqRedis.enqueue_job, enqueue)
 
     async def _enqueue(
@@ -335,13 +287,10 @@ class Driver(AsyncDriver):
             one.delay = max(0.0, round((score - timestamp_ms()) / 1000, 2))
         return job
 
-    def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
-        """As the application published `like`: under its name, into its queue, with an id that is
-        made as its id is.
+    async def publish_payload(self, payload: Any, like: dict[str, Any] | None) -> None:
+        """Under the name that `like` was published by, into its queue, with an id that is made as
+        its id is.
         """
-        self.run_in_loop(self._publish(payload, like))
-
-    async def _publish(self, payload: Any, like: dict[str, Any] | None) -> None:
         args, kwargs = self.probe.arguments(payload, self.takes)
         with self.probe.recorder.quiet():
             name, queue, options = await self._as_published(args, kwargs, like)
@@ -374,20 +323,15 @@ class Driver(AsyncDriver):
             ids.values(self.takes, args, kwargs),
         )
         id_ = ids.like(like["id"], old, new)
-        if id_ == like["id"] and ids.are_distinct(old, new, self.probe.settings.get("key") or []):
-            raise ValueError(
-                f"two distinct jobs have the same _job_id {id_}: arq enqueues the first one alone"
-            )
+        if id_ == like["id"]:
+            self.refuse_shared_key(id_, "_job_id", old, new)
         return like["function"], like["queue"], {"_job_id": id_, "_expires": like["lives_s"]}
 
     # -- delivering
 
-    def deliver(self, message: dict[str, Any]) -> None:
-        self.run_in_loop(self._deliver(message))
-
-    async def _deliver(self, message: dict[str, Any]) -> None:
+    async def deliver_message(self, message: dict[str, Any]) -> None:
         self.settled = False
-        worker = await self._worker(message["queue"])
+        worker = await self.find_worker(message["queue"])
         worker.message, worker.failed = message, worker.jobs_failed
         others = asyncio.all_tasks()
         task = await self._taken(worker, message)
@@ -396,40 +340,16 @@ class Driver(AsyncDriver):
         except Exception as error:  # out of a hook of the application's: arq's worker ends with it
             if not self.settled:
                 why = f"{type(error).__name__} out of a hook ends the worker"
-                self._settle(
+                self.settle(
                     "requeued", delay=self.redelivery_s, message=self._once_more(message), why=why
                 )
         await self.wait_for_others({*others, task})
 
-    def sweep(self, function: Callable[..., Any]) -> None:
-        """A cron function, as its worker calls it: with the context that on_startup has filled."""
-        if not inspect.signature(function).parameters:
-            super().sweep(function)
-            return
-        self.run_in_loop(self._sweep(function))
-
-    async def _sweep(self, function: Callable[..., Any]) -> None:
-        worker = await self._worker(next(iter(self.settings)))
-        await function(worker.ctx)
-
-    async def _worker(self, queue: str) -> InProcess:
-        """This process's worker, begun."""
-        if queue not in self.workers:
-            worker = InProcess(**self._made_with(self.settings[queue]))
-            worker.told = self._settle
-            said = logging.root.manager.disable
-            logging.disable(logging.CRITICAL)
-            try:
-                with self.probe.recorder.quiet():
-                    await worker.begin()
-            finally:
-                logging.disable(said)
-            self.workers[queue] = worker
-        return self.workers[queue]
-
-    def _settle(self, how: str, **more: Any) -> None:
-        self.settled = True
-        self.probe.settle(how, **more)
+    async def begin_worker(self, queue: str) -> InProcess:
+        worker = InProcess(**self._made_with(self.settings[queue]))
+        worker.told = self.settle
+        await worker.begin()
+        return worker
 
     async def _taken(self, worker: InProcess, message: dict[str, Any]) -> Any:
         """As the worker takes it; of two copies at once, one may have begun what was brought for
@@ -469,32 +389,6 @@ class Driver(AsyncDriver):
         return {**message, "tries": message["tries"] + 1, "until": until}
 
 
-def _may_have_settings(text: bytes) -> bool:
-    """A module is imported for nothing else: a script of the repository's may do anything then."""
-    lists = b"functions" in text or b"cron_jobs" in text
-    return lists and (
-        b"redis_settings" in text or b"WorkerSettings" in text or _IMPORT.search(text) is not None
-    )
-
-
-def _settings_in(module: Any) -> Iterator[dict[str, Any]]:
-    """What `arq module.Name` may be given: classes, dictionaries, or anything with attributes.
-    Inherited ones do not count (arq.worker.get_kwargs), and a worker that was made already is read
-    back by the arguments that made it.
-    """
-    found: list[tuple[str, Any]] = [
-        item for item in vars(module).items() if not item[0].startswith("__")
-    ]
-    for _, value in sorted(found, key=lambda pair: pair[0] != "WorkerSettings"):
-        made = getattr(value, "_skillrun_made_with", None)
-        if made is not None:
-            yield made
-        elif inspect.isclass(value) or isinstance(value, dict):
-            kwargs: dict[str, Any] = get_kwargs(value)  # type: ignore[arg-type,unused-ignore]
-            if "functions" in kwargs or "cron_jobs" in kwargs:
-                yield kwargs
-
-
 _OPTIONS = frozenset(
     ("_job_id", "_queue_name", "_defer_until", "_defer_by", "_expires", "_job_try")
 )
@@ -517,6 +411,20 @@ def _of_tick(worker: InProcess, name: str, number: int) -> dict[str, Any]:
     if job.job_id or not job.unique:
         return {"_job_id": job.job_id}
     return {"_job_id": f"{name}:{to_unix_ms(job.next_run)}"}
+
+
+async def _run_nothing() -> None:
+    """One job, whose end nobody is told of."""
+    worker = InProcess(
+        [_nothing], redis_settings=RedisSettings(), queue_name="warm", handle_signals=False
+    )
+    worker.told = lambda *_, **__: None
+    await worker.begin()
+    await worker.pool.enqueue_job("_nothing", _queue_name="warm", _job_id="warm")
+    await worker.start_jobs([b"warm"])
+    await worker.tasks["warm"]
+    await worker.pool.delete(result_key_prefix + "warm")
+    await worker.pool.connection_pool.disconnect()
 
 
 async def _nothing(ctx: dict[str, Any]) -> None:

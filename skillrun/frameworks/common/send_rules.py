@@ -5,7 +5,9 @@ cannot arrive, once more for each run, and pickled.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.arguments import find_mismatch, shown
@@ -19,7 +21,8 @@ from skillrun.frameworks.common.transactions import (
     is_in_atomic_request,
     waits_for_commit,
 )
-from skillrun.frameworks.interface import Arguments, Job, Send
+from skillrun.frameworks.interface import Arguments, Job, Rule, RuleStage, Send
+from skillrun.frameworks.rulebook import read_reason
 from skillrun.repo.python import Call, Module
 
 
@@ -130,7 +133,9 @@ def _judge_carrying(sender: Sender, serializer: str) -> tuple[Severity, str]:
 
 
 def wrong_arguments(job: Job, sender: Sender) -> Iterator[Finding]:
-    """A literal call that leaves out an argument, or gives one that the job does not take."""
+    """Nobody compares arguments when a job is sent: a call that leaves one out, or gives one that
+    the job does not take, fails in the worker.
+    """
     taken = sender.find_parameters(job)
     if taken is None:
         return
@@ -145,7 +150,7 @@ def wrong_arguments(job: Job, sender: Sender) -> Iterator[Finding]:
 
 
 def not_awaited(job: Job, sender: Sender) -> Iterator[Finding]:
-    """A coroutine that nobody awaits does nothing."""
+    """What sends is a coroutine: without await nothing is sent."""
     for send, call in find_called_sends(job, sender):
         above = next(call.module.parents(call.node), None)
         if send.is_coroutine and isinstance(above, ast.Expr):
@@ -179,3 +184,57 @@ def pickle_serializer(job: Job, sender: Sender) -> Iterator[Finding]:
     severity = Severity.NOTE if words.is_default else Severity.WARNING
     place = at(job, job.policy.sources.get("serializer"))
     yield tell(job, words.rule, severity, place, words.message, words.hint)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A rule about sends that a library takes as it is."""
+
+    find: Callable[[Job, Sender], Iterator[Finding]]
+    stage: RuleStage
+    rests_on: Literal["handler", "setup"] = "setup"
+    source: str = ""  # of every library that does not say another
+
+
+# By the name that it has in a library unless the library's `Sender` says another.
+_SHARED = {
+    "not-awaited": Shared(not_awaited, "handler"),
+    "wrong-arguments": Shared(wrong_arguments, "handler", "handler"),
+    "publish-in-transaction": Shared(
+        publish_in_transaction, "handler", source="saleor#5457, sentry#89284"
+    ),
+    "publish-unkeyed": Shared(
+        publish_unkeyed,
+        "idempotency",
+        "handler",
+        source="posthog#62708 (review): publishing inside something that is retried",
+    ),
+    "object-argument": Shared(
+        object_argument, "contract", source="mozilla/experimenter#1631, mytardis#1420"
+    ),
+    "pickle-serializer": Shared(pickle_serializer, "contract", "handler"),
+}
+
+
+def declare_send_rules(
+    library: str, sender: Sender, sources: Mapping[str, str]
+) -> tuple[Rule, ...]:
+    """The shared rules under a library's name; `sources` says for each that has a source of the
+    library's own what that is. What the library does not do has no rule.
+    """
+    declared = []
+    for slug, shared in _SHARED.items():
+        source = sources.get(slug, shared.source)
+        if not source:
+            continue
+        find = _find_for(sender, shared)
+        why = read_reason(shared.find)
+        declared.append(Rule(f"{library}.{slug}", shared.stage, why, source, find, shared.rests_on))
+    return tuple(declared)
+
+
+def _find_for(sender: Sender, shared: Shared) -> Callable[[Job], Iterator[Finding]]:
+    def find(job: Job) -> Iterator[Finding]:
+        return shared.find(job, sender)
+
+    return find

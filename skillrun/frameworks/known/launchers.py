@@ -5,10 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.joining import whole_command
 from skillrun.repo.managers import CI_FILES
+from skillrun.repo.places import is_aside
 from skillrun.repo.uses import Place
+
+if TYPE_CHECKING:
+    from skillrun.repo.tree import Tree
 
 START_FILES = (
     *(
@@ -68,6 +74,16 @@ class Start:
     def command(self) -> str:
         """The command with one space between the words."""
         return " ".join(self.words)
+
+
+def find_commands(tree: Tree, program: str) -> Iterator[Start]:
+    """The repository's own command lines of a program, in order of path and line."""
+    for path in sorted(tree.search(program, "")):
+        name = path.rpartition("/")[2].lower()
+        if is_aside(path) or not any(fnmatch(name, glob) for glob in START_FILES):
+            continue
+        text = (tree.read(path) or b"").decode("utf-8", "replace")
+        yield from find_starts(path, text, (program,))
 
 
 def find_starts(path: str, text: str, commands: tuple[str, ...]) -> Iterator[Start]:

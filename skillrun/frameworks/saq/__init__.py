@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ID = "saq"
 TITLE = "SAQ"
 DRIVER: str | None = "saq"
-FEATURES = Features(needs_redis=True, context_first=True, keys=r"saq:.*")
+FEATURES = Features(needs_redis=True, context_first=True, program="saq", keys=r"saq:.*")
 
 
 def recogniser() -> Recogniser:

@@ -14,7 +14,6 @@ import asyncio
 import base64
 import importlib.metadata
 import inspect
-import logging
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -26,17 +25,14 @@ from saq.queue.redis import RedisQueue
 from saq.worker import Worker
 
 from ...probe import ids
-from ...probe.async_driver import AsyncDriver
 from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
-from ...probe.modules import import_whose_text
+from ...probe.listed_driver import ListedDriver, keep_arguments
 from ...probe.names import NotThere, find, set_up_django
-from ...probe.redirecting import find_socket, redirect_client
-from ...probe.shapes import without_context
+from ...probe.redirecting import redirect_client
 from ...probe.swap import swap
 from ...probe.wrap import skip
 
-OLDEST = (0, 22)  # the ones before have no queues of their own kinds
 TIMEOUT_S = 10.0  # of a job for which nobody says another
 # A sweep asks a job that may be alive to end, and waits so long for it (`RedisQueue.sweep`).
 ABORT_S = 5.0
@@ -47,10 +43,6 @@ _ON_KILL = (
     " and nobody is told"
 )
 _IMPORT = re.compile(rb"^\s*(?:from|import) saq\b", re.M)
-_NOT_LISTED = (
-    "no settings of a SAQ worker were found whose functions or cron_jobs have {handler} in"
-    " them{why}"
-)
 # What another job of the same kind has too; the rest of a job is its own history.
 _OPTIONS = (
     *("function", "timeout", "heartbeat", "retries", "ttl", "retry_delay", "retry_backoff"),
@@ -58,41 +50,32 @@ _OPTIONS = (
 )
 
 
-def check_version(version: str) -> None:
-    """Raises NotThere for a SAQ that the proof does not know."""
-    if tuple(map(int, version.split(".")[:2])) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise NotThere(f"saq {version} is too old: the proof knows saq from {oldest} on")
-
-
-class Driver(AsyncDriver):
+class Driver(ListedDriver):
     """See probe/driver.py for what each method promises."""
 
+    LIBRARY = "saq"
+    OLDEST = (0, 22)  # the ones before have no queues of their own kinds
+    NOT_LISTED = (
+        "no settings of a SAQ worker were found whose functions or cron_jobs have {handler} in"
+        " them{why}"
+    )
     # How SAQ ends a job that has used up its timeout, or that was aborted.
     CONTROL = ("asyncio.exceptions.CancelledError",)
     LOGGERS = ("saq",)
 
     def __init__(self, probe: Probe) -> None:
         self.version = importlib.metadata.version("saq")
-        check_version(self.version)
-        super().__init__(probe)
-        self.redis = find_socket(str(probe.settings["redis"]))
-        self.target: Any = None
-        # Queue -> what the worker that reads it is made with.
-        self.settings: dict[str, dict[str, Any]] = {}
-        self.workers: dict[str, Any] = {}  # of this process, by queue
         self.message: dict[str, Any] | None = None  # what is being delivered
-        self.settled = False
         self.waited = 0.0  # seconds that pass before the library does something with the message
         self.delay = 0.0  # what it then has its retry wait for
-        self._capture()
+        super().__init__(probe, self.version)
 
     def boot(self, handler: str) -> Facts:
         set_up_django()
         _, _, self.target = find(handler)
         skip(Worker, "start")  # a module that starts a worker when it is imported
         self.prepare(handler)
-        self._warm()
+        self.warm_up(self._run_nothing)
         sweep = self._find_sweep(next(iter(self.settings.values())))
         return Facts(
             library=f"saq {self.version}",
@@ -110,25 +93,33 @@ class Driver(AsyncDriver):
         """Finds the settings of the workers that run it. Raises NotThere where there are none."""
         if not inspect.isroutine(self.target):
             raise NotThere(f"{handler} is no function but {type(self.target).__name__}")
-        self.takes = without_context(self.function())
-        file = inspect.getsourcefile(self.function()) or self.probe.recorder.root
-        broken: list[str] = []
-        root = self.probe.recorder.root
-        for module in import_whose_text(_may_have_settings, root, file, broken):
-            for settings in _settings_in(module):
-                if any(self._is_mine(one) for _, one in _functions_of(settings)):
-                    self._keep(settings, handler)
-        if not self.settings:
-            raise NotThere(_NOT_LISTED.format(handler=handler, why="".join(broken[:1])))
-
-    def function(self) -> Any:
-        wrapped = inspect.unwrap(self.target)
-        return getattr(wrapped, "__func__", wrapped)
+        self.find_settings(handler)
 
     # -- the worker's settings
 
-    def _keep(self, settings: dict[str, Any], handler: str) -> None:
-        """As `saq.worker.start` takes them. Raises NotThere for a queue that is not in Redis."""
+    def may_have_settings(self, text: bytes) -> bool:
+        """A module is imported for nothing else: a script of the repository's may do anything
+        then.
+        """
+        lists = b"functions" in text or b"cron_jobs" in text
+        return lists and (b"queue" in text or _IMPORT.search(text) is not None)
+
+    def read_settings(self, module: Any, value: Any) -> dict[str, Any] | None:
+        """What `saq module.name` may be given: a dictionary, or a function that makes one."""
+        if inspect.isfunction(value) and _may_make_settings(module, value):
+            value = value()
+        if isinstance(value, dict) and ("functions" in value or "cron_jobs" in value):
+            return value
+        return None
+
+    def list_functions(self, settings: dict[str, Any]) -> Iterator[Any]:
+        for _, function in _functions_of(settings):
+            yield function
+
+    def keep_settings(self, settings: dict[str, Any], handler: str) -> None:
+        """As `saq.worker.start` takes them: without a queue it makes one. Raises NotThere for a
+        queue that is not in Redis.
+        """
         queue = settings.get("queue") or Queue.from_url("redis://localhost")
         if not isinstance(queue, RedisQueue):
             kind = type(queue).__name__
@@ -137,14 +128,10 @@ class Driver(AsyncDriver):
             )
         self.settings.setdefault(queue.name, {**settings, "queue": queue})
 
-    def _is_mine(self, function: Any) -> bool:
-        found = inspect.unwrap(function) if callable(function) else function
-        return function is self.target or getattr(found, "__func__", found) is self.function()
-
     def _find_names(self, queue: str) -> list[str]:
         """By which a job of that queue means the handler."""
         functions = _functions_of(self.settings.get(queue, {}))
-        return [name for name, function in functions if self._is_mine(function)]
+        return [name for name, function in functions if self.is_mine(function)]
 
     def _find_sweep(self, settings: dict[str, Any]) -> float:
         """Seconds between two looks for jobs that are stuck."""
@@ -156,37 +143,23 @@ class Driver(AsyncDriver):
         settings = self.settings.get(queue, {})
         return min(stuck) + self._find_sweep(settings) + ABORT_S if stuck else None
 
-    def _warm(self) -> None:
-        """What SAQ imports and compiles on first use is there before the forks; no connection
-        outlives this.
-        """
-
-        async def once() -> None:
-            queue: Any = Queue.from_url("redis://localhost", name="warm")
-            self.message = {"id": "warm"}
-            await queue.enqueue(_nothing.__name__, key="warm")
-            found = await queue.job("warm")
-            self.message = {"id": found.id, "job": _encode(queue, found)}
-            worker: Any = Worker(queue, [_nothing])
-            await worker.process()
-            self.message = None
-            await queue.redis.delete(*await queue.redis.keys("saq:warm:*"), found.id)
-            await queue.redis.connection_pool.disconnect()
-
-        said = logging.root.manager.disable
-        logging.disable(logging.CRITICAL)
-        self._settle_nothing(once)
-        logging.disable(said)
-        self.close_loop()
-
-    def _settle_nothing(self, work: Callable[[], Any]) -> None:
-        """Runs it, and nobody is told what becomes of its job."""
+    async def _run_nothing(self) -> None:
+        """One job, whose end nobody is told of."""
         self.settled = True
-        self.run_in_loop(work())
+        queue: Any = Queue.from_url("redis://localhost", name="warm")
+        self.message = {"id": "warm"}
+        await queue.enqueue(_nothing.__name__, key="warm")
+        found = await queue.job("warm")
+        self.message = {"id": found.id, "job": _encode(queue, found)}
+        worker: Any = Worker(queue, [_nothing])
+        await worker.process()
+        self.message = None
+        await queue.redis.delete(*await queue.redis.keys("saq:warm:*"), found.id)
+        await queue.redis.connection_pool.disconnect()
 
     # -- publishing
 
-    def _capture(self) -> None:
+    def capture(self) -> None:
         """Every job that is enqueued is a publish; every queue speaks to the private Redis, hands
         its worker the job that is delivered, and tells what became of it.
         """
@@ -199,11 +172,6 @@ class Driver(AsyncDriver):
             if not self.probe.recorder.watching:
                 return await before(queue, job)
             return await self._enqueue(before, queue, job)
-
-        def worker(made: Any, *args: Any, **kwargs: Any) -> None:
-            makes(made, *args, **kwargs)
-            given = inspect.signature(makes).bind(made, *args, **kwargs).arguments
-            made._skillrun_made_with = {k: v for k, v in given.items() if k != "self"}
 
         def wait(job: Any) -> float:
             self.delay = waits(job)
@@ -220,7 +188,7 @@ class Driver(AsyncDriver):
         accept_sockets()
         made: Callable[..., None] = swap(RedisQueue.__init__, init)
         before: Callable[..., Any] = swap(RedisQueue._enqueue, enqueue)
-        makes: Callable[..., None] = swap(Worker.__init__, worker)
+        keep_arguments(Worker)
         waits: Callable[..., float] = swap(Job.next_retry_delay, wait)
         retries: Callable[..., Any] = swap(Queue.retry, retry)
         finishes: Callable[..., Any] = swap(Queue.finish, finish)
@@ -241,11 +209,7 @@ class Driver(AsyncDriver):
         with self.probe.publishing(Publish(job.function, mine, message, delay)) as _:
             return await send(queue, job)
 
-    def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
-        """As the application published `like`: with its options, and a key made as its key is."""
-        self.run_in_loop(self._publish(payload, like))
-
-    async def _publish(self, payload: Any, like: dict[str, Any] | None) -> None:
+    async def publish_payload(self, payload: Any, like: dict[str, Any] | None) -> None:
         args, kwargs = self.probe.arguments(payload, self.takes)
         names = list(inspect.signature(self.takes).parameters)
         given = {**dict(zip(names, args)), **kwargs}
@@ -265,9 +229,8 @@ class Driver(AsyncDriver):
 
     def _find_options(self, name: str) -> dict[str, Any]:
         """Those of the cron job where the spec says cron, as `Worker.schedule` gives them."""
-        trigger = (self.probe.settings.get("trigger") or {}).get("type")
         for cron in self.settings[name].get("cron_jobs") or ():
-            if self._is_mine(cron.function) and trigger in ("cron", "poller"):
+            if self.is_mine(cron.function) and self.is_clocked():
                 function = cron.function.__qualname__
                 key = f"cron:{function}" if cron.unique else get_default_job_key()
                 given = {k: getattr(cron, k) for k in ("timeout", "heartbeat", "retries", "ttl")}
@@ -280,20 +243,14 @@ class Driver(AsyncDriver):
         old = ids.values(self.takes, (), job.kwargs or {})
         new = ids.values(self.takes, (), given)
         key = job.key if job.key.startswith("cron:") else _make_key(job.key, old, new)
-        keys = self.probe.settings.get("key") or []
-        if key == job.key and ids.are_distinct(old, new, keys):
-            raise ValueError(
-                f"two distinct jobs have the same key {key}: SAQ enqueues the first one alone"
-            )
+        if key == job.key:
+            self.refuse_shared_key(key, "key", old, new)
         return {**{name: getattr(job, name) for name in _OPTIONS}, "key": key}
 
     # -- delivering
 
-    def deliver(self, message: dict[str, Any]) -> None:
-        self.run_in_loop(self._deliver(message))
-
-    async def _deliver(self, message: dict[str, Any]) -> None:
-        worker = await self._find_worker(message["queue"])
+    async def deliver_message(self, message: dict[str, Any]) -> None:
+        worker = await self.find_worker(message["queue"])
         self._begin(message)
         others = asyncio.all_tasks()
         why = "it ends in neither a retry nor an end"
@@ -308,21 +265,12 @@ class Driver(AsyncDriver):
     def _begin(self, message: dict[str, Any]) -> None:
         self.message, self.settled, self.waited = message, False, 0.0
 
-    async def _find_worker(self, queue: str) -> Any:
-        """This process's worker, begun."""
-        if queue not in self.workers:
-            said = logging.root.manager.disable
-            logging.disable(logging.CRITICAL)
-            try:
-                with self.probe.recorder.quiet():
-                    worker: Any = Worker(**self.settings[queue])
-                    await worker.queue.connect()
-                    for function in worker.startup or ():
-                        await function(worker.context)
-            finally:
-                logging.disable(said)
-            self.workers[queue] = worker
-        return self.workers[queue]
+    async def begin_worker(self, queue: str) -> Any:
+        worker: Any = Worker(**self.settings[queue])
+        await worker.queue.connect()
+        for function in worker.startup or ():
+            await function(worker.context)
+        return worker
 
     async def _hand_over(self, queue: Any, *args: Any, **kwargs: Any) -> Any:
         """The job that is delivered, moved to the active list as any job that is taken."""
@@ -344,20 +292,16 @@ class Driver(AsyncDriver):
         if self._is_at_work(job):
             assert self.message is not None
             message = {**self.message, "job": _encode(queue, job)}
-            self._settle("requeued", delay=self.waited + self.delay, message=message)
+            self.settle("requeued", delay=self.waited + self.delay, message=message)
 
     def _tell_end(self, job: Any, status: Any) -> None:
         """What has failed stays for a while as a record of its ttl: nobody finds it there later."""
         if not self._is_at_work(job):
             return
         if status == Status.ABORTED:
-            self._settle("lost", why=f"SAQ gives it up without calling its function: {job.error}")
+            self.settle("lost", why=f"SAQ gives it up without calling its function: {job.error}")
         else:
-            self._settle("acked", why="raised" if status == Status.FAILED else "")
-
-    def _settle(self, how: str, **more: Any) -> None:
-        self.settled = True
-        self.probe.settle(how, **more)
+            self.settle("acked", why="raised" if status == Status.FAILED else "")
 
     def died(self, message: dict[str, Any], who: str) -> None:
         """Another worker's sweep finds the job in the active list."""
@@ -371,7 +315,7 @@ class Driver(AsyncDriver):
         job = await queue._get_job_by_id(message["id"]) or queue.deserialize(_decode(message))
         wait = self._find_redelivery(queue.name, job)
         if wait is None:
-            self._settle("lost", why=f"{why}; without a timeout no sweep takes it for stuck")
+            self.settle("lost", why=f"{why}; without a timeout no sweep takes it for stuck")
             return
         self.waited = wait
         error = queue.swept_error_message
@@ -380,19 +324,6 @@ class Driver(AsyncDriver):
             await queue.retry(job, error=error)
         else:
             await queue.finish(job, Status.ABORTED, error=error)
-
-    def sweep(self, function: Callable[..., Any]) -> None:
-        """A cron function, as its worker calls it: with the context that startup has filled."""
-        if not inspect.signature(function).parameters:
-            super().sweep(function)
-            return
-        self.run_in_loop(self._sweep(function))
-
-    async def _sweep(self, function: Callable[..., Any]) -> None:
-        worker = await self._find_worker(next(iter(self.settings)))
-        found = function(worker.context)
-        if inspect.isawaitable(found):
-            await found
 
 
 def accept_sockets() -> None:
@@ -406,28 +337,6 @@ def accept_sockets() -> None:
         )
 
     makes: Callable[..., Any] = swap(Queue.from_url, make)
-
-
-def _may_have_settings(text: bytes) -> bool:
-    """A module is imported for nothing else: a script of the repository's may do anything then."""
-    lists = b"functions" in text or b"cron_jobs" in text
-    return lists and (b"queue" in text or _IMPORT.search(text) is not None)
-
-
-def _settings_in(module: Any) -> Iterator[dict[str, Any]]:
-    """What `saq module.name` may be given: a dictionary, or a function that makes one. A worker
-    that was made already is read back by the arguments that made it.
-    """
-    for name, value in list(vars(module).items()):
-        if name.startswith("__"):
-            continue
-        made = getattr(value, "_skillrun_made_with", None)
-        if made is not None:
-            yield made
-        elif inspect.isfunction(value) and _may_make_settings(module, value):
-            value = value()
-        if isinstance(value, dict) and ("functions" in value or "cron_jobs" in value):
-            yield value
 
 
 def _may_make_settings(module: Any, function: Any) -> bool:

@@ -29,7 +29,7 @@ class Worker(RealWorker[Driver]):
 
     def boot(self, handler: str) -> Any:
         logging.basicConfig(level=logging.INFO)
-        kind = type("Unhooked", (Driver,), {"_capture": lambda _: None})
+        kind = type("Unhooked", (Driver,), {"capture": lambda _: None})
         driver = self.driver = kind(self.bench.probe)
         self._hook_queues()
         set_up_django()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common import send_rules, swallowing
+from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.again import taking, tries_itself
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, seconds, spec_name, tell
+from skillrun.frameworks.common.listed_sends import find_parameters
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.common.send_rules import find_real_sends
+from skillrun.frameworks.common.send_rules import declare_send_rules, find_real_sends
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.frameworks.saq.attempts import find_ways
@@ -21,7 +22,7 @@ from skillrun.frameworks.saq.policy import (
     read_attempts,
     read_option,
 )
-from skillrun.frameworks.saq.sends import SENDER, find_parameters
+from skillrun.frameworks.saq.sends import SENDER
 from skillrun.repo.python import is_known
 
 
@@ -194,57 +195,13 @@ def field_taken(job: Job) -> Iterator[Finding]:
             yield tell(job, "field-taken", Severity.ERROR, send.place, message, hint)
 
 
-@rule("saq.not-awaited", stage="handler", rests_on="setup", source="`enqueue` in saq/queue/base.py")
-def not_awaited(job: Job) -> Iterator[Finding]:
-    """enqueue is a coroutine: without await nothing is enqueued."""
-    return send_rules.not_awaited(job, SENDER)
-
-
-@rule(
-    "saq.wrong-arguments",
-    stage="handler",
-    source="`enqueue` in saq/queue/base.py, `process` in saq/worker.py",
+SENDING = declare_send_rules(
+    "saq",
+    SENDER,
+    {
+        "not-awaited": "`enqueue` in saq/queue/base.py",
+        "wrong-arguments": "`enqueue` in saq/queue/base.py, `process` in saq/worker.py",
+        "object-argument": "`dump or json.dumps` in saq/queue/base.py; mozilla/experimenter#1631",
+        "pickle-serializer": "dump and load in saq/queue/base.py",
+    },
 )
-def wrong_arguments(job: Job) -> Iterator[Finding]:
-    """SAQ does not compare arguments when a job is enqueued: what does not fit fails later."""
-    return send_rules.wrong_arguments(job, SENDER)
-
-
-@rule(
-    "saq.publish-in-transaction",
-    stage="handler",
-    rests_on="setup",
-    source="saleor#5457, sentry#89284",
-)
-def publish_in_transaction(job: Job) -> Iterator[Finding]:
-    """A job enqueued inside a transaction can be run before the commit, or although it is rolled
-    back.
-    """
-    return send_rules.publish_in_transaction(job, SENDER)
-
-
-@rule(
-    "saq.publish-unkeyed",
-    stage="idempotency",
-    source="posthog#62708 (review): publishing inside something that is retried",
-)
-def publish_unkeyed(job: Job) -> Iterator[Finding]:
-    """A job that enqueues another one does so again on every run."""
-    return send_rules.publish_unkeyed(job, SENDER)
-
-
-@rule(
-    "saq.object-argument",
-    stage="contract",
-    rests_on="setup",
-    source="`dump or json.dumps` in saq/queue/base.py; mozilla/experimenter#1631",
-)
-def object_argument(job: Job) -> Iterator[Finding]:
-    """A database row as an argument: JSON cannot carry it."""
-    return send_rules.object_argument(job, SENDER)
-
-
-@rule("saq.pickle-serializer", stage="contract", source="dump and load in saq/queue/base.py")
-def pickle_serializer(job: Job) -> Iterator[Finding]:
-    """A queue whose jobs are pickled runs code of whoever can write to its Redis."""
-    return send_rules.pickle_serializer(job, SENDER)

@@ -9,12 +9,16 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.arq.policy import keep_result_s
-from skillrun.frameworks.arq.sends import SENDER, find_named_sends
+from skillrun.frameworks.arq.sends import QUEUEING, SENDER
 from skillrun.frameworks.arq.workers import find_entries
-from skillrun.frameworks.common import send_rules
 from skillrun.frameworks.common.facts import seconds, tell
+from skillrun.frameworks.common.listed_sends import find_named_sends
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.common.send_rules import find_called_sends, find_real_sends
+from skillrun.frameworks.common.send_rules import (
+    declare_send_rules,
+    find_called_sends,
+    find_real_sends,
+)
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import is_known
@@ -31,7 +35,7 @@ def unknown_name(job: Job) -> Iterator[Finding]:
     if not entries or None in names:
         return
     own = {job.handler.name, job.handler.dotted, job.handler.name.rpartition(".")[2]} - names
-    for send, name in find_named_sends(job.project, job.handler):
+    for send, name in find_named_sends(job.project, job.handler, QUEUEING):
         if name in own and not send.in_tests:
             known = ", ".join(sorted(map(str, names)))
             message = (
@@ -138,65 +142,14 @@ def expires_before_retries(job: Job) -> Iterator[Finding]:
             )
 
 
-@rule(
-    "arq.not-awaited", stage="handler", rests_on="setup", source="enqueue_job in arq/connections.py"
+SENDING = declare_send_rules(
+    "arq",
+    SENDER,
+    {
+        "not-awaited": "enqueue_job in arq/connections.py",
+        "wrong-arguments": "enqueue_job in arq/connections.py, run_job in arq/worker.py",
+        "pickle-serializer": (
+            "Custom job serializers in arq's documentation; serialize_job in arq/jobs.py"
+        ),
+    },
 )
-def not_awaited(job: Job) -> Iterator[Finding]:
-    """enqueue_job is a coroutine: without await nothing is enqueued."""
-    return send_rules.not_awaited(job, SENDER)
-
-
-@rule(
-    "arq.wrong-arguments",
-    stage="handler",
-    source="enqueue_job in arq/connections.py, run_job in arq/worker.py",
-)
-def wrong_arguments(job: Job) -> Iterator[Finding]:
-    """arq does not compare arguments when a job is enqueued: what does not fit fails in the worker."""
-    return send_rules.wrong_arguments(job, SENDER)
-
-
-@rule(
-    "arq.publish-in-transaction",
-    stage="handler",
-    rests_on="setup",
-    source="saleor#5457, sentry#89284",
-)
-def publish_in_transaction(job: Job) -> Iterator[Finding]:
-    """A job enqueued inside a transaction can be run before the commit, or although it is rolled
-    back.
-    """
-    return send_rules.publish_in_transaction(job, SENDER)
-
-
-@rule(
-    "arq.publish-unkeyed",
-    stage="idempotency",
-    source="posthog#62708 (review): publishing inside something that is retried",
-)
-def publish_unkeyed(job: Job) -> Iterator[Finding]:
-    """A job that enqueues another one does so again on every run."""
-    return send_rules.publish_unkeyed(job, SENDER)
-
-
-@rule(
-    "arq.object-argument",
-    stage="contract",
-    rests_on="setup",
-    source="mozilla/experimenter#1631, mytardis#1420",
-)
-def object_argument(job: Job) -> Iterator[Finding]:
-    """A database row as an argument is pickled as it was when it was enqueued, and is stale when
-    the job runs; JSON cannot carry it.
-    """
-    return send_rules.object_argument(job, SENDER)
-
-
-@rule(
-    "arq.pickle-serializer",
-    stage="contract",
-    source="Custom job serializers in arq's documentation; serialize_job in arq/jobs.py",
-)
-def pickle_serializer(job: Job) -> Iterator[Finding]:
-    """arq pickles its jobs: whoever writes to a shared Redis runs code in the worker."""
-    return send_rules.pickle_serializer(job, SENDER)

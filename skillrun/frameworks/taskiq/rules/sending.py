@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common import send_rules
 from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.send_rules import declare_send_rules
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.frameworks.taskiq.sends import SENDER, TASK_ID, find_real_kicks
@@ -38,49 +38,11 @@ def task_id_is_no_key(job: Job) -> Iterator[Finding]:
             )
 
 
-@rule("taskiq.not-awaited", stage="handler", rests_on="setup", source="kiq in taskiq/kicker.py")
-def not_awaited(job: Job) -> Iterator[Finding]:
-    """kiq is a coroutine: without await nothing is sent."""
-    return send_rules.not_awaited(job, SENDER)
-
-
-@rule("taskiq.wrong-arguments", stage="handler", source="_prepare_message in taskiq/kicker.py")
-def wrong_arguments(job: Job) -> Iterator[Finding]:
-    """taskiq does not compare arguments when a task is kicked: what does not fit fails in the
-    worker.
-    """
-    return send_rules.wrong_arguments(job, SENDER)
-
-
-@rule(
-    "taskiq.publish-in-transaction",
-    stage="handler",
-    rests_on="setup",
-    source="saleor#5457, sentry#89284",
+SENDING = declare_send_rules(
+    "taskiq",
+    SENDER,
+    {
+        "not-awaited": "kiq in taskiq/kicker.py",
+        "wrong-arguments": "_prepare_message in taskiq/kicker.py",
+    },
 )
-def publish_in_transaction(job: Job) -> Iterator[Finding]:
-    """A task kicked inside a transaction can be run before the commit, or although it is rolled
-    back.
-    """
-    return send_rules.publish_in_transaction(job, SENDER)
-
-
-@rule(
-    "taskiq.publish-unkeyed",
-    stage="idempotency",
-    source="posthog#62708 (review): publishing inside something that is retried",
-)
-def publish_unkeyed(job: Job) -> Iterator[Finding]:
-    """A task that kicks another one does so again on every run."""
-    return send_rules.publish_unkeyed(job, SENDER)
-
-
-@rule(
-    "taskiq.object-argument",
-    stage="contract",
-    rests_on="setup",
-    source="mozilla/experimenter#1631, mytardis#1420",
-)
-def object_argument(job: Job) -> Iterator[Finding]:
-    """A database row as an argument is no JSON, or is stale when the task runs."""
-    return send_rules.object_argument(job, SENDER)

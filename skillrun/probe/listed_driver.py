@@ -1,0 +1,219 @@
+"""The base of drivers whose worker is started with settings that list its functions (arq, SAQ), and
+whose jobs are in Redis.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from . import ids
+from .async_driver import AsyncDriver
+from .driver import Probe
+from .modules import import_whose_text
+from .names import NotThere, find
+from .redirecting import find_socket
+from .shapes import without_context
+from .swap import swap
+
+
+class ListedDriver(AsyncDriver):
+    """See driver.py for what each method promises. A worker is made when a process first needs it,
+    and lives as long as the process.
+    """
+
+    LIBRARY: str  # as its distribution is called
+    OLDEST: tuple[int, int]  # the ones before are not known to the proof
+    USUAL_NAME = ""  # of several settings for one queue, those of that name count
+    NOT_LISTED: str  # words for a {handler} that no worker lists, {why} where a module is broken
+
+    def __init__(self, probe: Probe, version: str) -> None:
+        check_version(self.LIBRARY, version, self.OLDEST)
+        super().__init__(probe)
+        self.redis = find_socket(str(probe.settings["redis"]))
+        self.target: Any = None
+        # Queue -> what the worker that reads it is made with.
+        self.settings: dict[str, dict[str, Any]] = {}
+        self.workers: dict[str, Any] = {}  # of this process, by queue
+        self.settled = False
+        self.capture()
+
+    @abc.abstractmethod
+    def capture(self) -> None:
+        """Every job that is enqueued is a publish; every client speaks to the private Redis."""
+
+    @abc.abstractmethod
+    def may_have_settings(self, text: bytes) -> bool:
+        """Whether a module with that text is imported for its settings."""
+
+    @abc.abstractmethod
+    def read_settings(self, module: Any, value: Any) -> dict[str, Any] | None:
+        """The settings that a name of a module holds; None where it holds something else."""
+
+    @abc.abstractmethod
+    def list_functions(self, settings: dict[str, Any]) -> Iterator[Any]:
+        """What a worker with such settings runs."""
+
+    @abc.abstractmethod
+    def keep_settings(self, settings: dict[str, Any], handler: str) -> None:
+        """Puts them into `self.settings`. Raises NotThere."""
+
+    @abc.abstractmethod
+    async def begin_worker(self, queue: str) -> Any:
+        """A worker of that queue that has called what its settings have it call at its start."""
+
+    @abc.abstractmethod
+    async def deliver_message(self, message: dict[str, Any]) -> None:
+        """See `deliver`."""
+
+    @abc.abstractmethod
+    async def publish_payload(self, payload: Any, like: dict[str, Any] | None) -> None:
+        """See `publish`."""
+
+    # -- the worker's settings
+
+    def function(self) -> Any:
+        wrapped = inspect.unwrap(self.target)
+        return getattr(wrapped, "__func__", wrapped)
+
+    def find_settings(self, handler: str) -> None:
+        """Those that a command line of the repository names, if they list the handler; else those
+        of any module. Raises NotThere where there are none.
+        """
+        self.takes = without_context(self.function())
+        for settings in self._load_started():
+            self._keep_mine(settings, handler)
+        if self.settings:
+            return
+        file = inspect.getsourcefile(self.function()) or self.probe.recorder.root
+        broken: list[str] = []
+        root = self.probe.recorder.root
+        for module in import_whose_text(self.may_have_settings, root, file, broken):
+            for settings in self._settings_in(module):
+                self._keep_mine(settings, handler)
+        if not self.settings:
+            raise NotThere(self.NOT_LISTED.format(handler=handler, why="".join(broken[:1])))
+
+    def _load_started(self) -> Iterator[dict[str, Any]]:
+        """`saq shop.worker.settings`: of each command, what its first word with a dot names."""
+        for words in self.probe.settings.get("starts") or ():
+            named = [word for word in words[1:] if "." in word and not word.startswith("-")]
+            try:
+                owner, _, value = find(named[0]) if named else (None, "", None)
+            # A command of another folder, or of another service: what it names is not there.
+            except (Exception, SystemExit):
+                continue
+            settings = self.read_settings(owner, value)
+            if settings is not None:
+                yield settings
+
+    def _settings_in(self, module: Any) -> Iterator[dict[str, Any]]:
+        """A worker that was made already is read back by the arguments that made it."""
+        held = sorted(vars(module).items(), key=lambda item: item[0] != self.USUAL_NAME)
+        for name, value in held:
+            if name.startswith("__"):
+                continue
+            settings = getattr(value, "_skillrun_made_with", None)
+            if settings is None:
+                settings = self.read_settings(module, value)
+            if settings is not None:
+                yield settings
+
+    def _keep_mine(self, settings: dict[str, Any], handler: str) -> None:
+        if any(self.is_mine(function) for function in self.list_functions(settings)):
+            self.keep_settings(settings, handler)
+
+    def is_mine(self, function: Any) -> bool:
+        """Whether it is the handler, below every decorator."""
+        found = inspect.unwrap(function) if callable(function) else function
+        return function is self.target or getattr(found, "__func__", found) is self.function()
+
+    def is_clocked(self) -> bool:
+        """Whether the spec says that a clock starts the job."""
+        trigger = self.probe.settings.get("trigger") or {}
+        return trigger.get("type") in ("cron", "poller")
+
+    # -- publishing and delivering
+
+    def refuse_shared_key(
+        self, key: str, name: str, old: dict[str, str], new: dict[str, str]
+    ) -> None:
+        """Raises ValueError where two distinct jobs have the same key."""
+        if ids.are_distinct(old, new, self.probe.settings.get("key") or []):
+            raise ValueError(
+                f"two distinct jobs have the same {name} {key}: {self.LIBRARY} enqueues the first"
+                " one alone"
+            )
+
+    def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
+        self.run_in_loop(self.publish_payload(payload, like))
+
+    def deliver(self, message: dict[str, Any]) -> None:
+        self.run_in_loop(self.deliver_message(message))
+
+    async def find_worker(self, queue: str) -> Any:
+        """This process's worker, begun in silence."""
+        if queue not in self.workers:
+            with say_nothing(), self.probe.recorder.quiet():
+                self.workers[queue] = await self.begin_worker(queue)
+        return self.workers[queue]
+
+    def settle(self, how: str, **more: Any) -> None:
+        """Tells what becomes of the message that is being delivered."""
+        self.settled = True
+        self.probe.settle(how, **more)
+
+    def sweep(self, function: Callable[..., Any]) -> None:
+        """A cron function, as its worker calls it: with the context that its start has filled."""
+        if not inspect.signature(function).parameters:
+            super().sweep(function)
+            return
+        self.run_in_loop(self._sweep(function))
+
+    async def _sweep(self, function: Callable[..., Any]) -> None:
+        worker = await self.find_worker(next(iter(self.settings)))
+        found = function(getattr(worker, "context", None) or getattr(worker, "ctx", None))
+        if inspect.isawaitable(found):
+            await found
+
+    def warm_up(self, once: Callable[[], Any]) -> None:
+        """What the library imports and compiles on first use is there before the forks; no
+        connection outlives this.
+        """
+        with say_nothing():
+            self.run_in_loop(once())
+        self.close_loop()
+
+
+@contextlib.contextmanager
+def say_nothing() -> Iterator[None]:
+    """No record of any logger is kept inside."""
+    said = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(said)
+
+
+def check_version(library: str, version: str, oldest: tuple[int, int]) -> None:
+    """Raises NotThere for a release that the proof does not know."""
+    if tuple(map(int, version.split(".")[:2])) < oldest:
+        first = ".".join(map(str, oldest))
+        raise NotThere(f"{library} {version} is too old: the proof knows {library} from {first} on")
+
+
+def keep_arguments(worker: Any) -> None:
+    """A worker that is made keeps the arguments that made it, for whoever asks what it lists."""
+
+    def init(made: Any, *args: Any, **kwargs: Any) -> None:
+        makes(made, *args, **kwargs)
+        given = inspect.signature(makes).bind(made, *args, **kwargs).arguments
+        kept = {name: value for name, value in given.items() if name not in ("self", "kwargs")}
+        made._skillrun_made_with = {**kept, **given.get("kwargs", {})}
+
+    makes: Callable[..., None] = swap(worker.__init__, init)
