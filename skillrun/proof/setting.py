@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.core.errors import Blocked, Refused
+from skillrun.core.errors import Blocked, Refused, RepoUnusable
 from skillrun.frameworks.known.launchers import find_commands
 from skillrun.frameworks.registry import FRAMEWORKS, features_of
 from skillrun.proof import aside
@@ -269,7 +269,11 @@ class Setting:
         program = features_of(self.driver).program
         if not program:
             return []
-        return [start.words for start in find_commands(Tree(self.root), program)]
+        try:
+            return [start.words for start in find_commands(Tree(self.root), program)]
+        # A folder that is no checkout: its modules are looked through.
+        except RepoUnusable:
+            return []
 
     def config(self) -> dict[str, Any]:
         """What the zygote is told at its start; see probe/forking.py."""

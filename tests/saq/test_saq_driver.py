@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers import build_tree
 
 pytest.importorskip("saq")
 
@@ -37,8 +38,7 @@ pytestmark = [
 def read_redelivery(root: Path, procfile: str) -> float | None:
     """After how many seconds another worker is said to take over the job of a dead one."""
     shutil.copytree(CORPUS, root, ignore=shutil.ignore_patterns("corpus.py", "__pycache__"))
-    (root / "museum" / "zone.py").write_text(ZONE)
-    (root / "Procfile").write_text(procfile)
+    build_tree(root, {"museum/zone.py": ZONE, "Procfile": procfile})
     spec = load_spec(root / ".skillrun" / "jobs" / "ticket.yaml", root=root)
     with Setting(spec, root, "saq", ()) as setting:
         setting.start_servers()
