@@ -74,9 +74,8 @@ COMPLETION = "_SKILLRUN_COMPLETE"
 def invoke(arguments: list[str]) -> int:
     """Parses and runs; returns the exit code. Typer's own complaints become exit code 2."""
     words = frozenset(arguments)
-    if (
-        COMPLETION in os.environ
-    ):  # a shell asks what may come next: its words are in the environment
+    # A shell asks what may come next: its words are in the environment.
+    if COMPLETION in os.environ:
         words = _names(app)
     try:
         code = parser(words & _names(app))(

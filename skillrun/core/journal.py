@@ -158,7 +158,8 @@ class Journal:
             # folder.
             with contextlib.suppress(OSError):
                 remove_file(self.base, name)
-        for name in sorted(intent.folders, reverse=True):  # the innermost first
+        # The innermost first: a folder goes only when it is empty.
+        for name in sorted(intent.folders, reverse=True):
             remove_folder(self.base, name)
         self.close()
 

@@ -41,7 +41,8 @@ def mask_member(key: str, value: object) -> str | None:
 # -- private keys
 
 _KEY_MARK = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
-_LONGEST_KEY = 16_384  # characters between the two marks; a key of 16,384 bits takes 13,000
+# Characters between the two marks; a key of 16,384 bits takes 13,000.
+_LONGEST_KEY = 16_384
 # What follows a beginning whose end was cut off: headers of an encrypted key, lines of base64, and
 # a last one that is shorter, where it is padded or where the text ends. A word of the next sentence
 # is neither.
@@ -419,7 +420,8 @@ def _is_secret(name: str, separator: str, value: str, *, quoted: bool) -> bool:
     a sentence.
     """
     if not quoted:
-        value = value.rstrip(")]}>:.,`")  # the punctuation of a sentence or of code
+        # The punctuation of a sentence or of code, which is no part of the value.
+        value = value.rstrip(")]}>:.,`")
     if not value or _NO_SECRET.match(value) or _VARIABLE.match(value):
         return False
     if not quoted and value.isidentifier() and _SECRET_NAME.search(value):

@@ -43,7 +43,8 @@ RUN_COLUMNS = (
     ),
     *("actor", "actor_kind", "agent", "host_id", "runner_version", "started_us"),
 )
-EVENT_COLUMNS = (  # the columns under the hash, that is all but seq, prev and hash
+# The columns under the hash, that is all but seq, prev and hash.
+EVENT_COLUMNS = (
     *(
         "run_id",
         "n",

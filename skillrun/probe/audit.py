@@ -103,13 +103,16 @@ class Audit:
         recorder.is_own_server = self.reach.has
         recorder.before_passing = self._before_passing
         recorder.after_passing = self._after_passing
-        self.faults = 0  # pages that ended children of this process have asked for
+        # Pages that ended children of this process have asked for.
+        self.faults = 0
         self.has_asked = False  # a process was let begin
         self.booting = (
             False  # the repository is being imported: what it opens then, a delivery may use
         )
-        self.forking = False  # a function of the repository's runs at a fork, before a delivery
-        self.known: set[int] = set()  # descriptors that a delivery begins with
+        # A function of the repository's runs at a fork, before a delivery.
+        self.forking = False
+        # Descriptors that a delivery begins with.
+        self.known: set[int] = set()
         self.refused: Refused | None = None
         self.heard = False  # the trial of the hook itself
         self.works = self._works()
@@ -304,7 +307,8 @@ class Audit:
             return
         acts = self.forking or self.recorder.acts
         if self.booting or (self._is_quiet(address) and acts):
-            raise refusal(address)  # it is no effect, but it would reach somebody's
+            # It is no effect, but it would reach somebody's server.
+            raise refusal(address)
         self.stop("network", name_of(address), refusal(address))
 
     def _is_quiet(self, address: Any) -> bool:
@@ -342,7 +346,8 @@ class Audit:
         """A process is about to begin."""
         if self.booting or self.recorder.effect_depth or self.frames.is_done_by(_ASKING):
             self.has_asked = True
-            return  # what is still there when the repository has been imported is said then
+            # What is still there when the repository has been imported is said then.
+            return
         if self.recorder.is_caller or not (self.forking or self.recorder.acts):
             self.has_asked = True
             return  # it publishes: what else it does is not judged
@@ -402,7 +407,8 @@ class Audit:
             return  # it is about to connect, and that waits in vain
         elif not self.recorder.acts:
             return
-        elif not self.frames.is_done_by(METRICS):  # a count is no effect, and reaches nobody
+        elif not self.frames.is_done_by(METRICS):
+            # What is left is no count: one is no effect, and reaches nobody.
             self.recorder.emit(
                 "undeclared", kind=kind, detail=detail[:200], place=self.recorder.place()
             )

@@ -99,8 +99,10 @@ class Files:
         self.relative = threading.local()  # .folder: what the path of an `os.open` is relative to
         self.left: dict[str, Any] = {}  # path -> the line that wrote it
         self.locks: dict[str, Any] = {}  # the same of what is called like a lock
-        self.early: dict[str, Any] = {}  # what was opened for writing at import -> by which line
-        self.refused: dict[str, Any] = {}  # what is not the proof's, and was meant at import
+        # What was opened for writing at import, with the line that did.
+        self.early: dict[str, Any] = {}
+        # What is not the proof's, and was meant at import.
+        self.refused: dict[str, Any] = {}
         places = [*self.own.values(), self.scratch]
         if shared is not None:
             places.append(shared.rstrip("/") + "/")
@@ -152,9 +154,8 @@ class Files:
         if isinstance(path, int) or (_NAMELESS and flags & _NAMELESS == _NAMELESS):
             return
         name = self.real_name(path, getattr(self.relative, "folder", None))
-        if name is not None and not os.path.isdir(
-            name
-        ):  # a temporary file's folder, which an opener opens in
+        # A temporary file's folder, which an opener opens in.
+        if name is not None and not os.path.isdir(name):
             self.wrote(name, reads=flags & os.O_RDWR != 0)
 
     def changed(self, event: str, args: tuple[Any, ...]) -> None:

@@ -48,10 +48,12 @@ from .recorder import Recorder, close_all
 from .sql import SqliteHook
 from .stores import install as install_stores
 
-_MOST_FILE = 256 * 1024 * 1024  # bytes that a delivery may write into one file
+# Bytes that a delivery may write into one file.
+_MOST_FILE = 256 * 1024 * 1024
 # Children that wait for an order: two deaths may come within the time that one takes to get ready.
 _SPARES = 2
-_MOST_MEMORY = 6 * 1024**3  # bytes that a delivery may map; more is a MemoryError in the handler
+# Bytes that a delivery may map; more is a MemoryError in the handler.
+_MOST_MEMORY = 6 * 1024**3
 LIBC = ctypes.CDLL(None)  # once, before the forks
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -385,7 +387,8 @@ class Zygote:
         """
         own = set(module_files(self.recorder.root))
         found = []
-        for name, module in list(sys.modules.items()):  # a look at a module may import another
+        # A copy of the list: a look at a module may import another.
+        for name, module in list(sys.modules.items()):
             if name in self.imported:
                 continue
             file = os.path.realpath(str(getattr(module, "__file__", "") or ""))

@@ -30,7 +30,8 @@ _FROZEN_NAMES = {
     "importlib._bootstrap": "_frozen_importlib",
     "importlib._bootstrap_external": "_frozen_importlib_external",
 }
-_find_frozen = importlib.machinery.FrozenImporter.get_code  # as it was before the repository
+# As it was before the repository could put another one in its place.
+_find_frozen = importlib.machinery.FrozenImporter.get_code
 _find_module = importlib.machinery.PathFinder.find_spec
 
 

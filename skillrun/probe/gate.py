@@ -28,7 +28,8 @@ _MACHINES = {
     "x86_64": (0xC000003E, 42, 44, 317),
     "aarch64": (0xC00000B7, 203, 206, 277),
 }
-_IO_URING_SETUP = 425  # of both: it would make connections that no filter sees
+# The same number on both architectures: it would make connections that no filter sees.
+_IO_URING_SETUP = 425
 _X32 = 0x40000000  # the other numbers of an x86_64
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _ASK, _ERROR = 0x7FFF0000, 0x7FC00000, 0x00050000
@@ -39,8 +40,10 @@ _NEW_LISTENER, _WAIT_KILLABLE = (
     32,
 )
 _NO_NEW_PRIVS = 38
-_RECEIVE, _SEND = 0xC0502100, 0xC0182101  # ioctl numbers of SECCOMP_IOCTL_NOTIF_RECV and _SEND
-_NOTICE = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, number, arch, instruction, arguments
+# The ioctl numbers of SECCOMP_IOCTL_NOTIF_RECV and _SEND.
+_RECEIVE, _SEND = 0xC0502100, 0xC0182101
+# Id, pid, flags, number, architecture, instruction, arguments (struct seccomp_notif).
+_NOTICE = struct.Struct("=QIIiIQ6Q")
 _ANSWER = struct.Struct("=QqiI")  # id, value, error, flags
 _CONTINUE = 1
 _LONGEST = 128  # bytes of a sockaddr

@@ -44,7 +44,8 @@ class Later:
 
     def __init__(self, recorder: Recorder, audit: Audit) -> None:
         self.recorder, self.audit, self.frames = recorder, audit, audit.frames
-        self.registered: list[Callable[[], Any]] = []  # with atexit, in this process
+        # With atexit, in this process.
+        self.registered: list[Callable[[], Any]] = []
         self.known: set[int] = set()  # threads that a delivery begins with
         self.finalizers: set[Any] = set()  # the same of what waits for an object's end
 

@@ -28,7 +28,8 @@ class ListedDriver(AsyncDriver):
 
     LIBRARY: str  # as its distribution is called
     OLDEST: tuple[int, int]  # the ones before are not known to the proof
-    USUAL_NAME = ""  # of several settings for one queue, those of that name count
+    # Of several settings for one queue, those of that name count.
+    USUAL_NAME = ""
     NOT_LISTED: str  # words for a {handler} that no worker lists, {why} where a module is broken
 
     def __init__(self, probe: Probe, version: str) -> None:

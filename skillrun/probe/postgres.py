@@ -161,7 +161,8 @@ class Psycopg:
         self, parse: Callable[..., Any], kind: Any, conninfo: str = "", **kwargs: Any
     ) -> str | None:
         known = ("host", "hostaddr", "port")
-        with contextlib.suppress(Exception):  # whatever is wrong with it, connecting says
+        # Whatever is wrong with it, connecting says.
+        with contextlib.suppress(Exception):
             parameters = parse(conninfo, **{key: kwargs[key] for key in known if key in kwargs})
             return self.servers.meet(dict(parameters))
         return None

@@ -83,9 +83,8 @@ class Live(Recorder):
         plan = dict(self.plans.get(str(number)) or self.plans.get("*") or {})
         jitter = plan.pop("jitter", None)
         if jitter:
-            if (
-                self.jitter.highest is None
-            ):  # not before it is needed: the worker itself draws lots as well
+            # Not before it is needed: the worker itself draws lots as well.
+            if self.jitter.highest is None:
                 self.jitter.install()
             self.jitter.highest = jitter == "high"
         self.file.delivery = number

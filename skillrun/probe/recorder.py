@@ -23,9 +23,12 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _SHOWN = 400
 _DEEPEST = 8  # lists in lists that are read
 _TEXTS_AND_NUMBERS: tuple[Any, ...] = (str, bytes, bytearray, int, float)
-_MOST_ERRORS = 300  # thrown into one delivery: who then still tries again does so for ever, without any real wait
+# Errors thrown into one delivery. Who then still tries again does so for ever, without any real
+# wait.
+_MOST_ERRORS = 300
 _WRITING_VERBS = ("insert", "update", "delete", "replace", "copy", "merge")
-UNHEARD = 96  # exit status: the channel was closed under it, so nothing more could be reported
+# An exit status: the channel was closed under it, so nothing more could be reported.
+UNHEARD = 96
 
 
 class Lost(BaseException):
@@ -54,12 +57,15 @@ class Recorder:
         self.prefix = ""  # of the names of boundaries, where this process is not the handler's own
         self.raised = 0
         self.depth = 0  # > 0: inside the handler
-        self.is_caller = False  # this process calls the application's own way to publish
+        # This process calls the application's own way to publish.
+        self.is_caller = False
         self._own = threading.local()
         self.effect_depth = 0
         self.said = 0  # events of this delivery
-        self.told = 0  # what was said that is more than the handler's own boundaries
-        self.hanging = False  # a declared effect's real call waits in vain: it reaches nobody
+        # What was said that is more than the handler's own boundaries.
+        self.told = 0
+        # A declared effect's real call waits in vain: it reaches nobody.
+        self.hanging = False
         self.silenced = ""  # the boundary whose call is to do so
         self.is_own_server: Callable[[Any], bool] = lambda address: False
         self.finishes = False  # what the end of the process would run is run
@@ -258,7 +264,8 @@ class Recorder:
             self.emit("fault", at=at, do="jump", s=fault["s"], **place)
             self.jump(float(fault["s"]))
         elif what == "pause":
-            with self._lock:  # no other thread says anything while it stands still
+            # No other thread says anything while this one stands still.
+            with self._lock:
                 self.emit("fault", at=at, do="pause", **place)
                 self._wait(at)
 

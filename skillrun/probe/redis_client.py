@@ -138,7 +138,8 @@ class RedisHook:
         client = script.registered_client if client is None else client
         if hasattr(client, "command_stack"):
             return contextlib.nullcontext()  # into a pipeline
-        known = keys if isinstance(keys, (list, tuple)) else ()  # an iterator may be read once only
+        # An iterator may be read once only: the command needs it.
+        known = keys if isinstance(keys, (list, tuple)) else ()
         return self.command(("EVALSHA", script.sha, len(known), *known))
 
     def command(self, args: Sequence[Any]) -> Any:
@@ -153,7 +154,8 @@ class RedisHook:
         if not self.tells() or not pipeline.command_stack:
             return contextlib.nullcontext()
         commands = [_args_of(entry) for entry in pipeline.command_stack]
-        if hasattr(pipeline, "is_transaction"):  # the asynchronous client's name for it
+        # The asynchronous client's name for it.
+        if hasattr(pipeline, "is_transaction"):
             is_transaction = pipeline.is_transaction
         else:
             is_transaction = pipeline.transaction

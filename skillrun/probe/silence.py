@@ -16,7 +16,8 @@ from typing import Any
 from .recorder import Recorder
 
 _NOWHERE = "192.0.2.1"  # RFC 5737: nobody has this address
-_TURNS = 5  # of an event loop, in which a time-out that is due cancels who waits
+# Turns of an event loop, in which a time-out that is due cancels who waits.
+_TURNS = 5
 _MOST_TIMERS = 50  # of a loop that keeps time for others, too
 _OPEN = (
     (socket.socket, "connect"),

@@ -243,7 +243,8 @@ def _connection_class(base: Any, hook: SqliteHook) -> Any:
             return self.cursor().executescript(sql)
 
         def commit(self) -> None:
-            if getattr(self, "autocommit", -1) is True:  # then it does nothing
+            # With autocommit, rolling back does nothing.
+            if getattr(self, "autocommit", -1) is True:
                 return
             with statements.end(self, "commit"), _waiting(statements):
                 super().commit()

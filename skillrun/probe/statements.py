@@ -67,7 +67,8 @@ class Statements:
         self.failure: Callable[[], BaseException] | None = (
             None  # the driver's error of a database that cannot write
         )
-        self.lent = threading.local()  # .place: whose work a library's own thread does
+        # Its `place` says whose work a library's own thread does.
+        self.lent = threading.local()
         self._links: weakref.WeakKeyDictionary[Any, Link] = weakref.WeakKeyDictionary()
 
     def opened(self, connection: Any) -> Any:

@@ -42,7 +42,8 @@ def swap(function: Callable[..., Any], hook: Callable[..., Any]) -> Callable[...
     consts = tuple(hook if value == _MARK else value for value in code.co_consts)
     signature = _signature(function)
     function.__code__ = code.replace(co_consts=consts, co_name=function.__name__)
-    _KEPT.append(function.__code__)  # so that no other object ever has its id
+    # Kept, so that no other object ever has its id.
+    _KEPT.append(function.__code__)
     _TRAMPOLINES.add(id(function.__code__))
     function.__defaults__ = None
     function.__kwdefaults__ = None

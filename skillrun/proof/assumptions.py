@@ -37,7 +37,8 @@ _ADDS = frozenset(
     )
 )
 
-_SCRIPTS = ("eval", "evalsha", "fcall")  # what they write, their names do not say
+# What scripts write, their names do not say.
+_SCRIPTS = ("eval", "evalsha", "fcall")
 
 
 def assumptions(proof: Proof, target: Target) -> list[str]:

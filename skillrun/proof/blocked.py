@@ -12,7 +12,8 @@ _SAMPLES = 3
 _PAUSE_S = 0.001
 # nanosleep and clock_nanosleep, on x86-64 and on aarch64: who polls a lock wakes up to look at it
 _POLLING = {"35", "230"} if platform.machine() == "x86_64" else {"101", "115"}
-PATIENCE_S = 0.25  # off Linux only: who reports nothing for so long counts as blocked
+# Off Linux only: who reports nothing for so long counts as blocked.
+PATIENCE_S = 0.25
 
 
 def can_see() -> bool:

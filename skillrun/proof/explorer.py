@@ -114,7 +114,8 @@ class Explorer(Messages, Sweeps):
         left or brought.
         """
         day = self.run(Schedule("once", moves=(f"wait={int(ticks.DAY_S)}", "redeliver")))
-        works: list[set[tuple[Any, Any]]] = []  # of each tick, what its calls are about
+        # What the calls of each tick are about.
+        works: list[set[tuple[Any, Any]]] = []
         for run in day.runs:
             works.append({(call["subject"], call["key"]) for call in run.all("performed")})
         done: set[Any] = set()
@@ -315,7 +316,8 @@ class Explorer(Messages, Sweeps):
             delivery = self._run_process(run, "deliver", [message], job=job)
             run.deliveries.append(delivery)
             if delivery.raised is not None:
-                self.processes.end_schedule()  # what it left in its process is not handed on
+                # What a schedule left in its process is not handed on to the next one.
+                self.processes.end_schedule()
 
     def _enqueue_again(self, run: Run, job: int) -> None:
         self._bring_work(run, job)

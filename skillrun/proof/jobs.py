@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
 
 POISON = -1  # the first poison payload; the others follow downwards
-DIRECT = 1_000  # the proof's own payload, published without the application's call
+# From here on: the proof's own payloads, published without the application's call.
+DIRECT = 1_000
 
 
 def payloads_of(spec: JobSpec) -> dict[int, Any]:

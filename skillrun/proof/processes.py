@@ -111,7 +111,8 @@ class Processes:
             elif state == "blocked":
                 other = next((p for p in all_ if p is not process and not p.running.ended), None)
                 if other is None:
-                    continue  # it waits for itself, or for time that no lock will give back
+                    # It waits for itself, or for time that no lock will give back.
+                    continue
                 if other.running.paused:
                     other.running.resume()
                 self.follow(all_, other, deadline)

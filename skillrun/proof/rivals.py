@@ -21,7 +21,8 @@ from skillrun.proof.services.errors import ServiceFailed
 
 _MOST_ROWS = 200  # of one table: a proof's database is small
 _MOST_TABLES = 60
-_BUSY_S = 0.05  # who holds the row for longer keeps a rival out until it has committed
+# Who holds the row for longer keeps a rival out until it has committed.
+_BUSY_S = 0.05
 _VERSIONS = ("version", "rev", "revision", "lock_version", "row_version", "generation", "etag")
 _TIMES = ("updated", "modified", "changed")
 _WORD = re.compile(r"[A-Za-z][\w -]{0,30}")

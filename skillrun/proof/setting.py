@@ -243,7 +243,8 @@ class Setting:
             more = {"PYTHONHASHSEED": "4711", "TZ": "Pacific/Auckland"} if kind == "fresh" else {}
             trigger = self.spec.trigger
             meant = trigger is not None and trigger.type == "cron" and trigger.timezone is None
-            if "TZ" in self.proof.env or meant:  # the machine's own time zone is the job's
+            # Here the machine's own time zone is the job's.
+            if "TZ" in self.proof.env or meant:
                 more.pop("TZ", None)
             output = self.place.run / f"{kind}.out"
             if self.abandoned:
@@ -254,9 +255,8 @@ class Setting:
             )
             made.start()
             owner = made.facts.owner
-            if (
-                self.driver is None and owner is not None
-            ):  # whatever the sources looked like, the object says it
+            # Whatever the sources looked like, the object says it.
+            if self.driver is None and owner is not None:
                 made.stop()
                 self.driver = owner
                 del self.zygotes[kind]
@@ -388,5 +388,6 @@ def server_folders() -> list[Path]:
     redis, postgres = find_redis_server(), find_postgres()
     folders = [] if redis is None else [redis.parent]
     if postgres is not None:
-        folders.append(postgres.parent)  # its libraries and templates lie beside its bin
+        # Its libraries and templates lie beside its bin.
+        folders.append(postgres.parent)
     return folders

@@ -16,7 +16,8 @@ from skillrun.proof.jobs import get_field, with_values
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
 
-VARIED = 2_000  # the number of the first of them; no other job has one above it
+# The number of the first of them; no other job has one above it.
+VARIED = 2_000
 MOST = 50
 ENOUGH = 10  # of these must reach an effect, or it is said
 # Who goes by a remainder, or by the last digits, takes two of these for one.

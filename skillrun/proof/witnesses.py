@@ -12,7 +12,8 @@ from skillrun.proof.result import RERUNS, Tried, Witness
 from skillrun.proof.schedule import Schedule
 
 MOST = 5
-CANDIDATES = 3  # where the simplest does not come again each time, the next ones are tried
+# Where the simplest does not come again each time, the next ones are tried.
+CANDIDATES = 3
 _BY_ITSELF = ("state.not-committed",)  # needs no comparison
 
 

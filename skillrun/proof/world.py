@@ -233,7 +233,8 @@ def _judge_redis_commands(
     for change in find_changed(histories):
         detail = f"{change.name} of Redis"
         if publishes and change.name in ("PUBLISH", "SPUBLISH"):
-            continue  # these were perhaps not the handler's: the client's hook knows its own
+            # These were perhaps not the handler's: the client's hook knows its own.
+            continue
         if change.kind == "command" and detail not in said:
             yield Judgement(INCOMPLETE, "effect.undeclared", f"undeclared store: {detail}")
 

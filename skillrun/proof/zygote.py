@@ -32,7 +32,8 @@ _DOOR = Path(__file__).parent.parent / "probe" / "main.py"
 _HEARD = itertools.count(1)
 BOOT_S = 120.0
 _GLANCE_S = 0.5  # between two looks whether the interpreter was stopped
-_MOST_SAID = 64 * 1024 * 1024  # bytes of one delivery's events: more is babble
+# Bytes of one delivery's events: more is babble.
+_MOST_SAID = 64 * 1024 * 1024
 _STOPPED = (b"T", b"t")  # by a signal, by a tracer: proc_pid_stat(5)
 
 
@@ -113,7 +114,8 @@ class Running:
         if event["e"] == "began":
             self.pid = event["pid"]
         if event["e"] == "fault" and event["do"] == "pause":
-            self.paused = True  # until it is resumed: another thread of it may say something more, also after the end
+            # Until it is resumed: another thread of it may say something more, also after the end.
+            self.paused = True
         self.rests = self.rests or (self.stays and event["e"] == "end")
 
     def close(self) -> None:
@@ -152,7 +154,8 @@ class Zygote:
         self._life = -1
         self._report = -1
         self._stopped = False
-        self._pid = 0  # of the interpreter, as it is known out here; 0: not asked for yet
+        # Of the interpreter, as it is known out here; 0 where nobody has asked yet.
+        self._pid = 0
         self._glanced = 0.0
 
     def start(self) -> Zygote:
@@ -371,7 +374,8 @@ class Zygote:
         if not ready:
             self._check_running()
         hung_up = [open_[fd] for fd in ready if fd in open_ and _hangs_up(fd)]
-        heard = self._listen()  # after that: all that was said before it is there
+        # After that, all that was said before it is there.
+        heard = self._listen()
         for running in hung_up:
             running.close()
             running.leave()

@@ -293,9 +293,8 @@ class Walk:
         stage = stage_json(
             planned, result, cached=cached, duration_ms=duration_ms, skill_file=self.skill_file
         )
-        if (
-            not self.shown
-        ):  # what the text of the skill lacks belongs to no stage: it is said with the first
+        # What the text of the skill lacks belongs to no stage: it is said with the first.
+        if not self.shown:
             stage["findings"] += [finding_json(finding) for finding in self.missing_steps]
         self.shown.append(stage)
 

@@ -33,7 +33,8 @@ _LONG, _SHORT = (
     280,
     140,
 )
-_DRAFT = 1500  # characters of a drafted section: one that is cut could not be written down
+# Characters of a drafted section: one that is cut could not be written down.
+_DRAFT = 1500
 _FOUND, _DO = 3, 3  # findings and actions of a stage that are written out
 OPEN = ("blocked", "failed")
 OFFERED = "offered"

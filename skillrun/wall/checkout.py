@@ -53,13 +53,15 @@ def clean_checkout(repo: Repo, commit: str, pythons: Iterable[str] = ()) -> Iter
     """
     pythons = tuple(pythons)
     place = _new_folder()
-    root = place / f"{place.name}-repo"  # git names the worktree so: two at once never meet
+    # Git names the worktree after its folder: so two at once never meet.
+    root = place / f"{place.name}-repo"
     try:
         contents = _check_out(repo.root, root, commit)
         notes = tuple(find_conversions(repo.root, root, contents.entries))
         _link_installed(repo.root, root, pythons)
         (place / "ledgers").mkdir()
-        (place / "tmp").mkdir()  # what the repository's commands leave in it goes, too
+        # What the repository's commands leave in it goes, too.
+        (place / "tmp").mkdir()
         changes = {
             "SKILLRUN_STATE_DIR": str(place / "state"),
             "SKILLRUN_LEDGER": None,

@@ -21,7 +21,8 @@ from skillrun.repo.git import git_output, objects_missing
 from skillrun.repo.sources import ROOT_MARKERS
 from skillrun.wall.sources import CommitSources
 
-LARGEST = 1_000_000  # bytes; a larger file is no source that somebody reviews
+# Bytes; a larger file is no source that somebody reviews.
+LARGEST = 1_000_000
 # Code is followed into files that nobody would review: a large one must not hide what it asks.
 _LARGEST_SOURCE = 8_000_000
 _REGULAR = ("100644", "100755")

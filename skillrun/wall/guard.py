@@ -21,7 +21,8 @@ _HINT = (
     "let setup and tests leave the commit's files alone, and write below a folder that git ignores"
 )
 _FIRST = ""  # before any stage
-_MOST = 20  # findings of one stage: who replaces a thousand files is found out by the first
+# Findings of one stage: who replaces a thousand files is found out by the first.
+_MOST = 20
 
 
 class Guard:

@@ -79,7 +79,8 @@ class Strays:
         for folder in self._folders:
             name = _join_path(folder, _BYTECODE)
             place = self.folder / name
-            if name in self._folders:  # the commit's own: the comparison speaks of it
+            # The commit's own folder: the comparison speaks of it.
+            if name in self._folders:
                 continue
             if place.is_symlink():
                 place.unlink(missing_ok=True)

@@ -41,7 +41,8 @@ COUNTING = CommandPlan(
     " job where HEAD's is less proved",
     ("python -m pytest",),
 )
-_BEHIND_PROOF = "tests"  # a run proves before the first stage that a proof does not speak of
+# A run proves before the first stage that a proof does not speak of.
+_BEHIND_PROOF = "tests"
 _KEPT = (
     "outcome",
     "counts",

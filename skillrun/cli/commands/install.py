@@ -143,9 +143,8 @@ def _print_diff(plan: Plan, base: Path) -> int:
     from skillrun.agents.install.plan import diff
     from skillrun.agents.install.record import PATH
 
-    for change in sorted(
-        plan.changes, key=lambda change: change.name == PATH
-    ):  # what is remembered comes last
+    # What is remembered comes last.
+    for change in sorted(plan.changes, key=lambda change: change.name == PATH):
         for line in diff(change):
             print(visible(line, limit=2_000))
     for name, note in plan.notes:

@@ -118,7 +118,8 @@ class Driver(ListedDriver):
     """See probe/driver.py for what each method promises."""
 
     LIBRARY = "arq"
-    OLDEST = (0, 25)  # the ones before want a redis-py and a pydantic of their time
+    # The ones before want a redis-py and a pydantic of their time.
+    OLDEST = (0, 25)
     USUAL_NAME = "WorkerSettings"
     NOT_LISTED = (
         "no worker settings were found whose functions or cron_jobs have {handler} in them{why}"
@@ -135,10 +136,12 @@ class Driver(ListedDriver):
         super().__init__(probe, VERSION)
 
     def boot(self, handler: str) -> Facts:
-        logging.getLogger("arq").setLevel(logging.INFO)  # as the command line of its worker does
+        # As the command line of its worker does.
+        logging.getLogger("arq").setLevel(logging.INFO)
         set_up_django()
         _, _, self.target = find(handler)
-        for name in ("run", "async_run"):  # a module that starts a worker when it is imported
+        # A module may start a worker when it is imported.
+        for name in ("run", "async_run"):
             skip(Worker, name)
         worker = self.prepare(handler)
         most = self._most(worker, self._name(worker))
@@ -281,7 +284,8 @@ class Driver(ListedDriver):
             data, left = await pool.get(job_key_prefix + id_), await pool.pttl(job_key_prefix + id_)
             score = await pool.zscore(queue, id_)
             if job is None or data is None or score is None:
-                one.to_handler = False  # somebody else enqueued it at the same moment
+                # Somebody else enqueued it at the same moment.
+                one.to_handler = False
                 return job
             message |= {"data": base64.b64encode(data).decode(), "lives_s": left / 1000}
             one.delay = max(0.0, round((score - timestamp_ms()) / 1000, 2))
@@ -299,7 +303,8 @@ class Driver(ListedDriver):
                 settings.get("redis_settings"), job_serializer=settings.get("job_serializer")
             )
             id_ = options.get("_job_id")
-            if id_:  # its result is forgotten: whoever enqueues the job once more does so later
+            # Its result is forgotten: whoever enqueues the job once more does so later.
+            if id_:
                 await pool.delete(job_key_prefix + id_, result_key_prefix + id_)
         await pool.enqueue_job(name, *args, _queue_name=queue, **options, **kwargs)
 

@@ -379,9 +379,8 @@ def load_apps(package: str) -> None:
         packages.insert(0, os.environ["DJANGO_SETTINGS_MODULE"].partition(".")[0])
     for name in packages:
         spec = importlib.util.find_spec(name)
-        if (
-            spec is None or spec.submodule_search_locations is None
-        ):  # a module by itself has no module beside it
+        # A module by itself has no module beside it.
+        if spec is None or spec.submodule_search_locations is None:
             continue
         if importlib.util.find_spec(f"{name}.celery") is not None:
             importlib.import_module(f"{name}.celery")

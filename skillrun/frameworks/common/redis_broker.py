@@ -19,9 +19,11 @@ class RedisBroker:
     """
 
     QUEUE = re.compile(r"(.+)")  # lists of waiting messages
-    TAKEN = re.compile(r"(?!)")  # where those are that a worker has, or that wait for their time
+    # Where those are that a worker has, or that wait for their time.
+    TAKEN = re.compile(r"(?!)")
     DEAD: re.Pattern[str] | None = None
-    CLOCKED = re.compile(r"(?!)")  # sorted sets by time: in it, everything becomes older
+    # Sorted sets by time: in them, everything becomes older.
+    CLOCKED = re.compile(r"(?!)")
     PER_SECOND = 1.0
     MINE = re.compile(r"")  # the library's keys
     ALONE = False

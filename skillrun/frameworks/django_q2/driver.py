@@ -36,7 +36,8 @@ from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
 from ...probe.swap import swap
 
-_KEPT = ("arguments", "redelivered", "later")  # of a message, when it becomes another one
+# What stays of a message when it becomes another one.
+_KEPT = ("arguments", "redelivered", "later")
 _LOOKS_S = 30.0  # between two looks of the scheduler
 _ON_KILL = "nobody acknowledges it: it is taken again {retry:g} s after it was taken, and no attempt is counted"
 _POPPED = "it was popped from Redis: it is lost"
@@ -116,9 +117,8 @@ class Driver(BaseDriver):
     def boot(self, handler: str) -> Facts:
         self.prepare(handler)
         self._capture()
-        with contextlib.suppress(
-            ImportError
-        ):  # before Django Q2 1.8 the sentinel alone keeps the time
+        # Before Django Q2 1.8 the sentinel alone keeps the time.
+        with contextlib.suppress(ImportError):
             importlib.import_module("django_q.timeout").signal = Alarms("signal")  # type: ignore[attr-defined]
         self._warm()
         return self.read_facts()
@@ -133,7 +133,8 @@ class Driver(BaseDriver):
         self.models, self.tasks = load("django_q.models"), load("django_q.tasks")
         self.signing, self.db = load("django_q.signing").SignedPackage, load("django.db")
         self.now: Callable[[], Any] = load("django.utils.timezone").now
-        self.conf.SYNC = False  # development may run jobs where they are queued
+        # A development setting may run jobs where they are queued.
+        self.conf.SYNC = False
         self.broker = load("django_q.brokers").get_broker()
         self.orm = self._is("orm")
         if not self.orm and not self._is("redis_broker"):
@@ -279,7 +280,8 @@ class Driver(BaseDriver):
             message = queued
         broker = self._lent(message)
         if broker is None:
-            self.probe.settle("acked", why="ignored")  # another delivery has done it, or has it
+            # Another delivery has done it, or has it.
+            self.probe.settle("acked", why="ignored")
             return
         tasks, results = Line(), Line()
         self.cluster.pusher(tasks, Stopped(), broker)

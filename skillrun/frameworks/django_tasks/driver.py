@@ -115,7 +115,8 @@ class Driver(BaseDriver):
                 )
             )
         self.takes = _without_context(self.function(), self.task.takes_context)
-        for name in (self.library.compat.TASKS_LOGGER, "django_tasks_db"):  # as db_worker does
+        # As db_worker does.
+        for name in (self.library.compat.TASKS_LOGGER, "django_tasks_db"):
             logging.getLogger(name).setLevel(logging.INFO)
 
     def function(self) -> Any:
@@ -231,8 +232,10 @@ class Driver(BaseDriver):
         brought = self._row(message)
         self.wanted = brought.object.pk
         with self.probe.recorder.quiet():
-            time.sleep(self._until(brought.object))  # a worker may be late, but not early
-            while not taken:  # another copy at its end may close what was brought for this one
+            # A worker may be late, but not early.
+            time.sleep(self._until(brought.object))
+            # Another copy at its end may close what was brought for this one.
+            while not taken:
                 brought.save()
                 worker = self._worker(brought.object.backend_name)
                 worker.run_task = taken.append

@@ -60,7 +60,8 @@ class Driver(BaseDriver):
         )
 
     def boot(self, handler: str) -> Facts:
-        logging.basicConfig(level=logging.INFO)  # as its worker does before it imports anything
+        # As its worker does before it imports anything.
+        logging.basicConfig(level=logging.INFO)
         set_up_django()
         _, _, found = find(handler)
         found = found.__dict__.get("__actor__", found) if hasattr(found, "__dict__") else found

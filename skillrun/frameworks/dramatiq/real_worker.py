@@ -18,7 +18,8 @@ from .driver import Driver, name_broker
 _ONLINE_MS = (
     "5000"  # its main process waits so long for a worker that may have died of its first message
 )
-_ALWAYS = 1_000_000  # of a million commands: whoever asks Redis looks for dead workers as well
+# Of a million commands: whoever asks Redis looks for dead workers as well.
+_ALWAYS = 1_000_000
 
 
 class Worker(RealWorker[Driver]):

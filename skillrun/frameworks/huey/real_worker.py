@@ -78,7 +78,8 @@ class Worker(RealWorker[Driver]):
         return task
 
     def _send(self, instance: Any, task: Any, send: Callable[[], Any]) -> Any:
-        if not hasattr(task, "id"):  # a chord or a group: its tasks come one by one
+        # A chord or a group has no id: its tasks come one by one.
+        if not hasattr(task, "id"):
             return send()
         mine = instance is self.driver.huey and type(task) is self.driver.task.task_class
         label = instance._registry.task_to_string(type(task))

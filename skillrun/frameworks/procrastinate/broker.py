@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from skillrun.frameworks.broker import Premises
 
-_HEARTBEAT = (  # a worker that was silent for longer is dead: its job waits for nobody
-    "interval '30 seconds'"
-)
+# A worker that was silent for longer is dead: its job waits for nobody.
+_HEARTBEAT = "interval '30 seconds'"
 _MINE = (
     "status = 'todo' or (status = 'doing' and worker_id in"
     f" (select id from procrastinate_workers where last_heartbeat > now() - {_HEARTBEAT}))"

@@ -46,9 +46,11 @@ from ...probe.shapes import without_context
 from ...probe.swap import swap
 from ...probe.wrap import skip
 
-OLDEST = (3, 2)  # the ones before have no heartbeats, or defer one job at a time
+# The ones before have no heartbeats, or defer one job at a time.
+OLDEST = (3, 2)
 HEARTBEAT_S = 30.0  # without one for so long a worker counts as dead
-_ELSEWHERE_S = 60.0  # between two calls of what gives jobs back and is no periodic task
+# Seconds between two calls of what gives jobs back and is no periodic task.
+_ELSEWHERE_S = 60.0
 _LONG_AGO = timedelta(days=30)
 _LOST = "its status stays `doing`: no periodic task of the application's calls get_stalled_jobs and retry_job"
 _AGAIN = (
@@ -194,7 +196,8 @@ class Driver(AsyncDriver):
 
     def boot(self, handler: str) -> Facts:
         self._replace_connectors()
-        logging.getLogger("procrastinate").setLevel(logging.INFO)  # as its command line does
+        # As its command line does.
+        logging.getLogger("procrastinate").setLevel(logging.INFO)
         self.prepare(handler)
         self.find_recoveries()
         self._warm()
@@ -223,10 +226,11 @@ class Driver(AsyncDriver):
     def prepare(self, handler: str) -> None:
         """Finds the task and its app. Raises NotThere."""
         set_up_django()
+        # A module may start a worker when it is imported.
         for name in (
             "run_worker",
             "run_worker_async",
-        ):  # a module that starts a worker when it is imported
+        ):
             skip(App, name)
         _, _, found = find(handler)
         self._import_apps(found)

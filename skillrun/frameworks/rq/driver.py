@@ -202,7 +202,8 @@ class Driver(BaseDriver):
             serializer=queue.serializer,
         )
         worker.redis_server_version = self.version
-        worker.last_cleaned_at = _now()  # registries are cleaned when a worker died: see `died`
+        # Registries are cleaned when a worker died, see `died`, and not here.
+        worker.last_cleaned_at = _now()
         return worker  # type: ignore[no-any-return]
 
     def _queue(self, message: dict[str, Any]) -> Queue:

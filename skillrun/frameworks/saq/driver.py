@@ -73,7 +73,8 @@ class Driver(ListedDriver):
     def boot(self, handler: str) -> Facts:
         set_up_django()
         _, _, self.target = find(handler)
-        skip(Worker, "start")  # a module that starts a worker when it is imported
+        # A module may start a worker when it is imported.
+        skip(Worker, "start")
         self.prepare(handler)
         self.warm_up(self._run_nothing)
         sweep = self._find_sweep(next(iter(self.settings.values())))
@@ -165,7 +166,8 @@ class Driver(ListedDriver):
         """
 
         def init(queue: Any, redis: Any, *args: Any, **kwargs: Any) -> None:
-            redirect_client(redis, self.redis)  # first: its pubsub takes over the pool
+            # First, since its pubsub takes over the pool.
+            redirect_client(redis, self.redis)
             made(queue, redis, *args, **kwargs)
 
         async def enqueue(queue: Any, job: Any) -> Any:

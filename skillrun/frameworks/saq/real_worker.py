@@ -19,7 +19,8 @@ from ...probe.redirecting import redirect_client
 from ...probe.swap import swap
 from .driver import Driver, accept_sockets
 
-_SHORT_S = 0.1  # instead of the five seconds in which a swept job may end by itself
+# Instead of the five seconds in which a swept job may end by itself.
+_SHORT_S = 0.1
 
 
 class Worker(RealWorker[Driver]):

@@ -55,7 +55,8 @@ from ...probe.swap import swap
 
 OLDEST = (0, 12)
 _DEPENDENCY: type = type(TaskiqDepends())
-_OF_A_RUN = ("_retries", "schedule_id", "X-Taskiq-requeue")  # labels that the library itself writes
+# Labels that the library itself writes.
+_OF_A_RUN = ("_retries", "schedule_id", "X-Taskiq-requeue")
 # In a broker's code: how it comes to its messages.
 _WORDS = (
     "xreadgroup",
@@ -120,7 +121,8 @@ class Due(ScheduleSource):
     async def add_schedule(self, schedule: ScheduledTask) -> None:
         """What the scheduler will kick is published."""
         if type(self.source).add_schedule is ScheduleSource.add_schedule:
-            await self.source.add_schedule(schedule)  # it raises NotImplementedError
+            # It raises NotImplementedError.
+            await self.source.add_schedule(schedule)
         await self.driver.scheduled(self, schedule)
 
 
@@ -144,7 +146,8 @@ class Driver(AsyncDriver):
         self._capture()
 
     def boot(self, handler: str) -> Facts:
-        logging.basicConfig(level=logging.INFO)  # as its worker does before it imports anything
+        # As its worker does before it imports anything.
+        logging.basicConfig(level=logging.INFO)
         set_up_django()
         self.prepare(handler)
         for broker in self.brokers:
@@ -452,7 +455,8 @@ class Driver(AsyncDriver):
     def _ended(self, message: dict[str, Any]) -> None:
         if self.settled:
             return
-        if self._acknowledges and not message["early"]:  # ack_type manual, and nobody did
+        # With ack_type manual the handler does it, and here nobody did.
+        if self._acknowledges and not message["early"]:
             self._unacknowledged(message, "the handler did not acknowledge it")
         else:
             self._settle("acked")

@@ -99,7 +99,8 @@ class _Tests:
         self.limit_s = limit_s
         self.run = run
         self._all: Records | None = None
-        self.seen: dict[str, Records] = {}  # break -> what the expected files' tests did
+        # What the expected files' tests did under each break.
+        self.seen: dict[str, Records] = {}
 
     @property
     def known(self) -> Records:

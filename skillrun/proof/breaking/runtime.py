@@ -37,7 +37,8 @@ SPAWNS = frozenset(
 
 _DEPTH = 3
 _SLOW_S = 1.0
-_HELD = 64 * 1024**2  # bytes that importing the tests may have written, to be put back
+# Bytes that importing the tests may have written, to be put back.
+_HELD = 64 * 1024**2
 
 
 def _records(path: str) -> int:
@@ -623,4 +624,5 @@ if __name__ == "__main__":
     code = importlib.import_module("skillrun_broken").launch(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # a thread that a test has left running would keep the process alive
+    # A thread that a test has left running would keep the process alive.
+    os._exit(code)

@@ -112,7 +112,8 @@ class Watch:
         self.events: list[dict[str, Any]] = []
         self.waited = 0  # how many of them `cut` has seen
         self.moved = 0  # how many of them are older than the last move
-        self.started = 0  # how many of them are older than the worker that is there now
+        # How many of them are older than the worker that is there now.
+        self.started = 0
 
     def read(self) -> bool:
         """Whether there was anything new."""

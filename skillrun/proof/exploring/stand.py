@@ -30,7 +30,8 @@ class Stand:
         self.payloads: dict[int, Any] = {}
         self.caller: Delivery | None = None  # the application's own publish
         self.unpublished: dict[int, str] = {}  # job -> why
-        self.refused: set[int] = set()  # poison that the application itself takes no job from
+        # Poison that the application itself takes no job from.
+        self.refused: set[int] = set()
         self.orders = Orders(setting.spec.failures)
         self.base = 0.0  # where virtual time begins
         # The hour at which the schedules begin where each day's ticks are a job of their own; 0 where
@@ -39,7 +40,8 @@ class Stand:
         # A callable that a clock starts and that finds its work by itself; one whose tick says which
         # job it is.
         self.polled = self.clocked = False
-        self.once: History | None = None  # the single run, as soon as there is one
+        # The single run, as soon as there is one.
+        self.once: History | None = None
         # Table that is written and that no state query reads -> a query of all of it.
         self.unread: dict[str, str] = {}
         self.rivals: dict[str, Rival] = {}  # by their texts

@@ -44,7 +44,8 @@ def switch_points(boundaries: list[Event]) -> list[str]:
     hold the lock.
     """
     found: list[str] = []
-    committed: dict[str, str] = {}  # store -> the commit after which nothing was done there
+    # Of each store, the commit after which nothing was done there.
+    committed: dict[str, str] = {}
     for event in boundaries:
         store = str(event["store"])
         if event["when"] == "after" and event["kind"] == "commit" and event.boundary:

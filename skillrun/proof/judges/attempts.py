@@ -513,7 +513,8 @@ def _judge_dead_letters(history: History, reference: Reference) -> Iterator[Judg
         )
         return
     if _is_excused(history, reference, seen) or schedule.waiting > 1:
-        return  # each copy of a message that waited may be given up by itself
+        # Each copy of a message that waited may be given up by itself.
+        return
     if schedule.family == "distinct" and gives_up(history, reference):
         yield from _letters_of_two(history, seen)
         return

@@ -58,7 +58,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             yield from _judge_bad_status(history, reference, effect)
         if history.schedule.family == "after-failure":
             yield from _judge_job_after_failure(history, reference, effect)
-        if effect.guarantee == "at_most_once":  # also of a job that was given up
+        # The promise is kept also by a job that was given up.
+        if effect.guarantee == "at_most_once":
             yield from _judge_repeated(history, reference, effect)
 
 
@@ -88,7 +89,8 @@ def _judge_other_items(
     hit = hit_items(history)
     pieces = number_pieces(reference.once)
     if pieces is None and effect.name not in find_hit_effects(history):
-        return  # nobody can tell which of its calls belong to the piece of work that failed
+        # Nobody can tell which of its calls belong to the piece of work that failed.
+        return
     hit_pieces = {(pieces or {}).get(what) for what in hit} - {None}
     done = {call["subject"] for call in history.performed(effect.name)}
     for call in reference.calls(effect.name):
@@ -197,10 +199,12 @@ def _judge_keyed(history: History, reference: Reference, effect: Effect) -> Iter
     they are made of.
     """
     if effect.key_arg is None:
-        return  # `effect.key-not-named`: nobody knows which calls are the same
+        # `effect.key-not-named` says it: nobody knows which calls are the same.
+        return
     shared = _find_shared_keys(history, reference, effect)
     if shared and _are_numbered_apart(history, reference, effect):
-        return  # the database numbers them: each is the first where it is alone
+        # The database numbers them: each is the first where it is alone.
+        return
     if shared:
         said = (
             f"two distinct jobs call {effect.name} with the same key: its receiver drops the"

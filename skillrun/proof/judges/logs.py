@@ -28,7 +28,8 @@ QUESTIONS = {
     "why": "why did it fail?",
     "retry": "will it retry?",
 }
-_OF_THE_JOB = ("ran", "succeeded")  # asked of the job, whichever of its deliveries tells it
+# Asked of the job, whichever of its deliveries tells it.
+_OF_THE_JOB = ("ran", "succeeded")
 # The spec says nothing of how such a delivery ends.
 _NOT_ASKED = OUTAGES | {"late-error", "rival"}
 # "succeeded", "successful"; not "unsuccessful", "no success", nor a field such as `success=False`.
@@ -109,7 +110,8 @@ def _group_deliveries(histories: list[History], records: Records) -> dict[str, l
                 continue  # the other one tells what becomes of the job
             kind = classify(history, delivery, reference.is_batch)
             if kind == "again" and _follows_own_errors(history, run):
-                continue  # it may have given up for the same error, and taken that itself
+                # It may have given up for the same error, and taken that itself.
+                continue
             by_kind.setdefault(kind, []).append(delivery)
     return by_kind
 
@@ -239,7 +241,8 @@ def _classify_delivery(history: History, delivery: Delivery, batch: bool) -> str
             done = [event for event in done if _identify(event) in hit]
         if any(event.number > met[-1] for event in done):
             return "recovered"
-        return "failed"  # the handler took the error and gave the job up by itself
+        # The handler took the error and gave the job up by itself.
+        return "failed"
     if any(delivery.all("performed")) or history.schedule.family == "once":
         return "did"
     return "again"
@@ -437,7 +440,8 @@ def _says_why(event: Event, delivery: Delivery) -> bool:
     """It names one of the errors on the way from what went wrong to how the delivery ended."""
     reasons = _list_reasons(delivery)
     if not reasons:
-        return True  # it asks to come again and met no error: its own words are the reason
+        # It asks to come again and met no error: its own words are the reason.
+        return True
     extra = " ".join(map(str, (event["extra"] or {}).values()))
     text = f"{event['text']} {event['error'] or ''} {extra}"
     return any(_names_error(text, name, said) for name, said in reasons)

@@ -18,7 +18,8 @@ _SAID = {
     "store-failed": "the store failed once, and the job was let go of",
     "crash-loop": "each delivery of the message kills its worker",
 }
-_RULES = {"store-error": "store-failed"}  # family -> rule, where their names differ
+# The rules of families that have another name than the rule.
+_RULES = {"store-error": "store-failed"}
 _EXPECTED = "the job comes again, or a record says that it does not"
 # A policy of a few seconds is over soon, copies or not.
 _SHORT_POLICY_S = 10.0

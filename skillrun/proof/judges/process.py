@@ -11,7 +11,8 @@ from skillrun.proof.judges.effects import strip_numbers
 from skillrun.proof.reference import REFUTED, Judgement, Reference
 
 _SHOWN = 200  # characters of a value in a message
-_RANDOM = re.compile(r"[0-9A-Za-z_-]{16,}")  # a UUID, a token; shorter ones may repeat by chance
+# A UUID or a token; what is shorter may repeat by chance.
+_RANDOM = re.compile(r"[0-9A-Za-z_-]{16,}")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:

@@ -42,7 +42,8 @@ def unnamed_field(history: History, reference: Reference) -> str | None:
     if enqueue is None or idempotency is None or enqueue.relay is not None:
         return None
     if reference.spec.recovers:
-        return None  # as with a relay: the call is repeated only where it had committed nothing
+        # As with a relay: the call is repeated only where it had committed nothing.
+        return None
     return next(
         (field for field in idempotency.key if field.partition(".")[0] not in enqueue.args), None
     )

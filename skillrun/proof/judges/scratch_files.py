@@ -31,7 +31,8 @@ def is_like_state(name: str, history: History, reference: Reference) -> bool:
     if is_named_aside(name, reference):
         return True
     if history.schedule.family == "varied":
-        return True  # what a payload that nobody gave comes to is its own affair
+        # What a payload that nobody gave comes to is its own affair.
+        return True
     if _differs_between_runs(name, reference):
         return False
     seen = history.files.get(name)

@@ -119,7 +119,8 @@ def _find_forgotten_writes(delivery: Delivery) -> list[Event]:
     """
     temporary: set[tuple[str, str]] = set()
     waiting: dict[tuple[str, str], Event] = {}
-    failing: set[str] = set()  # stores whose last statement has not come back
+    # Stores whose last statement has not come back.
+    failing: set[str] = set()
     for event in delivery.all("at"):
         store = str(event["store"])
         # A rollback after an error is what the handler meant.

@@ -18,7 +18,8 @@ from skillrun.proof.history import (
 from skillrun.proof.judges.scratch_files import is_like_state
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 
-_REFUSED = ".reach:Refusal"  # what the probe raises in place of what it does not let happen
+# What the probe raises in place of what it does not let happen.
+_REFUSED = ".reach:Refusal"
 
 _SAID = re.compile(
     r"undeclared (?P<kind>[\w ]+): (?P<detail>.*?)(?P<place> \([^()]+:\d+\))?", re.DOTALL
@@ -47,7 +48,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             continue
         yield from undeclared(delivery, reference, history)
         if history.schedule.family in _OUTSIDE:
-            continue  # what comes out of it is the driver's, wrapped by whoever is in between
+            # What comes out of it is the driver's error, wrapped by whoever is in between.
+            continue
         yield from _judge_ends_of_process(history, delivery)
         if history.schedule.poison is None:
             yield from _judge_unlisted_errors(history, delivery, reference)
@@ -158,7 +160,8 @@ def _judge_unlisted_errors(
     history: History, delivery: Delivery, reference: Reference
 ) -> Iterator[Judgement]:
     if history.waits_for_another(delivery):
-        return  # it is tried again, as if the lock or the lease had been waited for
+        # It is tried again, as if the lock or the lease had been waited for.
+        return
     for event in delivery.all("raised"):
         if event["control"] or event["injected"] or _is_exit_status(event, history):
             continue

@@ -16,7 +16,8 @@ from skillrun.proof.varied import VARIED, varied_field
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
 
-_SHORT = 4  # letters below which a value that a key contains may be there by chance
+# Letters below which a value that a key contains may be there by chance.
+_SHORT = 4
 _WORD = re.compile(r"\w+")
 
 

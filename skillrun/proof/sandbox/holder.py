@@ -151,7 +151,8 @@ def be_first_process(plan: dict[str, Any], answer_fd: int) -> None:
     os.close(answer_fd)
     # The death signal is gone with the capabilities: prctl(2).
     kernel.die_with_parent(signal.SIGKILL)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel takes the dead by itself
+    # The kernel takes the dead by itself.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     while True:

@@ -160,7 +160,8 @@ def is_committed(root: Path, folder: Path) -> bool:
 def follow_links(path: Path) -> list[Path]:
     """A path, what it points at, and so on."""
     found = [path]
-    while path.is_symlink() and len(found) < 40:  # ELOOP of path_resolution(7)
+    # As many links as the kernel follows before it says ELOOP, path_resolution(7).
+    while path.is_symlink() and len(found) < 40:
         path = path.parent / path.readlink()
         found.append(path)
     return found

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _SUPERVISOR = Path(__file__).parents[2] / "validations" / "supervisor.py"
 _GRACE_S = 3.0  # between SIGTERM and SIGKILL
-_END_S = _GRACE_S + 10.0  # the supervisor's own limit for ending everything, and some
+# The supervisor's own limit for ending everything, and some.
+_END_S = _GRACE_S + 10.0
 # Sun_path of unix(7), without its final zero.
 _SOCKET_LIMIT = 107 if sys.platform == "linux" else 103
 _SHOWN_LINES = 5

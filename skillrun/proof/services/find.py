@@ -26,7 +26,8 @@ def find_redis_server() -> Path | None:
     """
     for name in _REDIS_NAMES:
         if on_path := shutil.which(name):
-            return Path(on_path).absolute()  # the server is started in another folder
+            # Absolute, since the server is started in another folder.
+            return Path(on_path).absolute()
     for package in _REDIS_PACKAGES:
         for binary in _find_shipped(package, _REDIS_NAMES):
             return binary

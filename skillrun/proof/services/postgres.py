@@ -224,7 +224,8 @@ class PostgresServer:
             asked = [str(row[0]) for row in session.run(DIGESTS)]
             rows = sorted(session.run(" UNION ALL ".join(asked)), key=repr)
         tables: dict[str, str] = {}
-        for name, digest in rows:  # several of them where a table has partitions
+        # There are several rows where a table has partitions.
+        for name, digest in rows:
             tables[str(name)] = tables.get(str(name), "") + str(digest or "")
         return Contents(tables, definitions)
 
@@ -250,7 +251,8 @@ class PostgresServer:
         self._end()
 
     def _end(self) -> None:
-        self._child.stop(signal.SIGINT)  # the fast shutdown: it waits for no client
+        # The fast shutdown: it waits for no client.
+        self._child.stop(signal.SIGINT)
         unlink_quietly(self.socket, self.folder / ".s.PGSQL.5432.lock")
         if self._is_borrowed:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -353,7 +355,8 @@ def _command(binaries: Path, folder: Path, *, socket_mode: str, listens: bool) -
     no half cluster.
     """
     data, half = folder / "data", folder / "data.new"
-    quoted = '"' + str(folder).replace('"', '""') + '"'  # it is a list: a comma would separate
+    # The setting is a list, in which a comma would separate: hence the quotes.
+    quoted = '"' + str(folder).replace('"', '""') + '"'
     settings = {
         **_SETTINGS,
         "unix_socket_directories": quoted,

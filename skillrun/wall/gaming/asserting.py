@@ -225,7 +225,8 @@ def _judge_expression(test: ast.expr) -> tuple[int, list[ast.expr]]:
     if _is_always_true(test):
         return ALWAYS, []
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        return EXACTLY, [test.operand]  # `not rows` says as much as `rows == []`
+        # `not rows` says as much as `rows == []`.
+        return EXACTLY, [test.operand]
     if isinstance(test, ast.BoolOp | ast.IfExp):
         return _judge_alternatives(list_alternatives(test))
     if isinstance(test, ast.Compare):
@@ -281,7 +282,8 @@ def _read_call(node: ast.Expr, call: ast.Call) -> Assertion:
         strength = EXACTLY
     elif name in _LOOSE:
         strength = SOMETHING
-    if name.startswith("assert_") and isinstance(call.func, ast.Attribute):  # of a mock
+    # A method of a mock.
+    if name.startswith("assert_") and isinstance(call.func, ast.Attribute):
         about = [call.func.value]
     elif name == "assertTrue" and call.args:
         strength, about = _judge_expression(call.args[0])
@@ -296,7 +298,8 @@ def _is_always_true(test: ast.expr) -> bool:
     """A constant, a tuple with the message in it, `x or True`, `len(x) >= 0`."""
     if isinstance(test, ast.Constant | ast.Tuple | ast.List | ast.Dict | ast.JoinedStr):
         return True
-    if isinstance(test, ast.Lambda | ast.GeneratorExp):  # an object, whatever is in it
+    # An object is true, whatever is in it.
+    if isinstance(test, ast.Lambda | ast.GeneratorExp):
         return True
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
         return _is_one_always_true(test.values)

@@ -32,7 +32,8 @@ _WORKFLOW = re.compile(
 )
 _NAMED = re.compile(r"\bskillrun\b")
 _IGNORING = re.compile(r"(\|\||;)\s*(true|:|exit 0)(?=[\s\"']|$)")
-_ENDING = re.compile(r"\s*(exit 0|set \+e)\s*$")  # in the script that calls skillrun
+# In the script that calls skillrun.
+_ENDING = re.compile(r"\s*(exit 0|set \+e)\s*$")
 # Words of a call that decide what it judges, and against what.
 _STEERING = re.compile(r"--(base|repo|waive)\b[= ]*(?P<value>\S*)")
 # A branch of the server is what a request goes to; HEAD compared with itself has changed nothing.

@@ -15,7 +15,8 @@ _ASSIGNED = re.compile(
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh", "ksh"}
 _SHELL_FLAGS = re.compile(r"^(-[euxoc]+|pipefail)$")
 _LONG = {"--ignore-errors", "--just-print", "--dry-run", "--recon", "--touch", "--question"}
-_SHORT = set("inqt")  # ignore errors; print, ask or touch in the place of running
+# They ignore errors, or print, ask or touch in the place of running.
+_SHORT = set("inqt")
 _WITH_VALUE = "CfIjloW"
 _CALL = re.compile(r"(?:\bg?make|\$[({]MAKE[)}])((?:\s+[-\w=./$(){}]+)*)")
 

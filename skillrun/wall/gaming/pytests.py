@@ -53,7 +53,8 @@ def list_changed_tests(diff: Diff) -> Iterator[Change]:
     hidden = _list_uncollected(files, list(now.values()))
     for file in files:
         if file.new is not None and file.new_tree is None:
-            continue  # nothing can be said of what is not parsed; another look says so
+            # Nothing can be said of what is not parsed; another look says so.
+            continue
         for old in _all_tests(file, file.old_tree):
             new = now.get((file.path, old.name)) or _find_same(old, fresh, list(now.values()))
             if new:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from skillrun.skills.job_worker.stages.tests import is_test_file
 from skillrun.wall.diff import Diff
 
-_SHORTEST = 4  # letters; shorter names, and those of every module, say nothing
+# Letters; shorter names, and those of every module, say nothing.
+_SHORTEST = 4
 _EVERYWHERE = {
     "main",
     "name",

@@ -46,7 +46,8 @@ class Skip:
 
 def find(diff: Diff) -> Iterator[Finding]:
     """The findings of every test that both sides have, and of the modules that hold them."""
-    said: set[tuple[str, int]] = set()  # a mark of a class stands once, for all its tests
+    # A mark of a class stands once, for all its tests.
+    said: set[tuple[str, int]] = set()
     files: dict[str, File] = {}
     for change in list_changed_tests(diff):
         if change.new is None:

@@ -13,7 +13,8 @@ from skillrun.wall.gaming.specs import at, listed, mapping
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.reach import Reach
 
-_MOST_SITES = 600  # that tests may come by; how many are tried is another question
+# Sites that tests may come by; how many are tried is another question.
+_MOST_SITES = 600
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from skillrun.skills.job_worker.stages.tests import is_test_file
 
 # Functions with these decorators are called by whoever sends the signal.
 _RECEIVERS = {"connect", "receiver", "listens_for", "on_event", "register", "hook", "middleware"}
-_MOST_FUNCTIONS = 4_000  # of a repository in which everything reaches everything
+# Of a repository in which everything reaches everything.
+_MOST_FUNCTIONS = 4_000
 _IMPORTERS = ("importlib.import_module", "builtins.__import__")
 
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from skillrun.repo.survey import Survey
     from skillrun.repo.tree import Tree
 
-_NOTHING_LEAVES = 5  # after whatever reaches out; a job that only writes its own tables
+# The rank of a job that only writes its own tables: after whatever reaches out.
+_NOTHING_LEAVES = 5
 _NOTHING_SEEN = 6
 
 

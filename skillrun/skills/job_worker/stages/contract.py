@@ -47,7 +47,8 @@ _INSIDE = {
 }
 _JOBS_NAMED = 5
 _DRAFTING = "skillrun spec init --from HANDLER"
-_OF_MODELS = ("DoesNotExist", "MultipleObjectsReturned")  # Django gives them to every model
+# Django gives them to every model.
+_OF_MODELS = ("DoesNotExist", "MultipleObjectsReturned")
 
 
 def examine(case: JobCase) -> StageResult:

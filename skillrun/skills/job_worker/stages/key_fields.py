@@ -88,7 +88,9 @@ class _Origins:
         name = module.resolve(value)
         is_constant = name is not None and self.project.lookup(name) is not None
         if is_constant and _is_imported(module, value.value):
-            return  # of a module or class; `order.id` of a parameter `order: Order` is none
+            # An attribute of a module or class is none; `order.id` of a parameter `order: Order` is
+            # none either.
+            return
         if value.attr not in _IDENTITY or module.resolve(value.value) in ("self", "cls"):
             self.uncertain = True
         self.follow(module, value.value, depth)

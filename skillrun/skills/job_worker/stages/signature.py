@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.repo.python import Definition
 
-_GIVES_FIRST = ("bind", "takes_context", "pass_context")  # of Celery, Django, Procrastinate
+# The options of Celery, Django and Procrastinate that have the library give the first argument.
+_GIVES_FIRST = ("bind", "takes_context", "pass_context")
 
 
 def signature_findings(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
@@ -39,7 +40,8 @@ def _compare_signature(case: JobCase, spec: JobSpec, handler: Definition) -> Ite
     if taken is None or not isinstance(fields, dict):
         return
     if spec.trigger is not None and spec.trigger.type == "poller":
-        return  # nobody hands it a message: the payload says what one piece of its work is
+        # Nobody hands it a message: the payload says what one piece of its work is.
+        return
     needed, optional = taken
     at = {"path": handler.path, "line": handler.line}
     if spec.message == "payload" or (spec.message is None and _takes_one_object(needed, fields)):

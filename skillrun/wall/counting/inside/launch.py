@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 BROKEN_PER_FILE = 3  # tests of a file that are tried with a body that fails
 _SET_UP_S = 60.0  # for fixtures of the session, once more
-_LEAST_BROKEN_S = 5.0  # time for trying them; longer where the tests themselves take longer
+# Time for trying them; there is more where the tests themselves take longer.
+_LEAST_BROKEN_S = 5.0
 
 
 def open_records(settings: dict[str, Any]) -> Say:
@@ -581,4 +582,5 @@ if __name__ == "__main__":
     main()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # a thread that a test has left running would keep the process alive
+    # A thread that a test has left running would keep the process alive.
+    os._exit(0)

@@ -243,9 +243,8 @@ def _made(
             1,
             Opening(symbol, f"{name}()", bind=f"{name}().get_bind()", url=_url(project, module)),
         )
-    elif (
-        called == "scoped_session"
-    ):  # a session of its own, so that nobody's pending work is committed
+    elif called == "scoped_session":
+        # A session of its own, so that nobody's pending work is committed.
         own = f"{name}.session_factory()"
         yield 2, Opening(symbol, own, bind=f"{own}.get_bind()", url=_url(project, module))
     elif called == "create_engine":
