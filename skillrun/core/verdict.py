@@ -181,6 +181,16 @@ def status_of(findings: Iterable[Finding]) -> Status:
     return Status.PASSED
 
 
+def list_edits(stage: str, findings: Iterable[Finding]) -> tuple[Action, ...]:
+    """What is to be changed in the code because of a stage's findings."""
+    edits = []
+    for finding in findings:
+        if finding.severity in (Severity.BLOCKER, Severity.ERROR):
+            words = f"{finding.message}: {finding.hint}" if finding.hint else finding.message
+            edits.append(Action(stage, "edit-code", words))
+    return tuple(edits)
+
+
 def outcome_of(statuses: Iterable[Status]) -> Outcome:
     """Blocked if any is blocked; else partial if any is failed, pending or waived; else success."""
     seen = set(statuses)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.probe.recorder import brief
@@ -16,7 +16,7 @@ from skillrun.proof.world import find_changed
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
-    from skillrun.proof.history import Event
+    from skillrun.proof.history import Delivery, Event
     from skillrun.proof.result import Proof, Target
 
 SEEN_ALONE = "that its keys differ was seen in the examples alone"
@@ -141,13 +141,12 @@ def _lives_on(proof: Proof, target: Target) -> Iterator[str]:
 def _added(proof: Proof, target: Target) -> Iterator[str]:
     """Redis is no state: a counter that a second delivery adds to is not seen."""
     runs = proof.reference.once.runs if proof.reference else ()
-    calls = (event for run in runs for event in run.all("at") if event["kind"] == "redis")
-    words = {
-        word
-        for call in calls
-        for word in (f"{call['verb']} {call['key']}", *(call["commands"] or ()))
-    }
-    added = {word.partition(" ")[2] for word in words if word.partition(" ")[0].lower() in _ADDS}
+    added = set()
+    for call in _find_redis_calls(runs):
+        for word in _list_commands(call):
+            verb, _, key = word.partition(" ")
+            if verb.lower() in _ADDS:
+                added.add(key)
     names = sorted(added | _unexplained(proof, target))
     if names:
         yield (
@@ -156,27 +155,36 @@ def _added(proof: Proof, target: Target) -> Iterator[str]:
         )
 
 
+def _find_redis_calls(deliveries: Iterable[Delivery]) -> Iterator[Event]:
+    for delivery in deliveries:
+        for event in delivery.all("at"):
+            if event["kind"] == "redis":
+                yield event
+
+
+def _list_commands(call: Event) -> tuple[str, ...]:
+    """A call's own command, and those of a pipeline: "VERB key" each."""
+    return (f"{call['verb']} {call['key']}", *(call["commands"] or ()))
+
+
 def _unexplained(proof: Proof, target: Target) -> set[str]:
     """Keys that the server has otherwise afterwards, and that no command of a client is known to
     have written: a raw socket, a script, the second key of a command.
     """
     histories = [tried.history for tried in proof.tried]
-    known = {
-        word.partition(" ")[2]
-        for history in histories
-        for delivery in history.deliveries
-        for call in delivery.all("at")
-        if call["kind"] == "redis" and call["verb"] not in _SCRIPTS
-        for word in (f"{call['verb']} {call['key']}", *(call["commands"] or ()))
-    }
-    return {
-        change.name
-        for change in find_changed(histories)
-        if change.kind == "key"
-        and change.what != "dropped"
-        and not is_kept_by_library(change, target.driver)
-        and brief(change.name.removeprefix("db0:")) not in known
-    }
+    known = set()
+    for history in histories:
+        for call in _find_redis_calls(history.deliveries):
+            if call["verb"] not in _SCRIPTS:
+                known |= {word.partition(" ")[2] for word in _list_commands(call)}
+    unexplained = set()
+    for change in find_changed(histories):
+        if change.kind != "key" or change.what == "dropped":
+            continue
+        is_explained = brief(change.name.removeprefix("db0:")) in known
+        if not is_explained and not is_kept_by_library(change, target.driver):
+            unexplained.add(change.name)
+    return unexplained
 
 
 def _aside(proof: Proof) -> Iterator[str]:
@@ -192,7 +200,10 @@ def _list_scratch_files(proof: Proof) -> Iterator[str]:
     reference = proof.reference
     if reference is None:
         return
-    names = [name for name in sorted(reference.once.files) if not is_named_aside(name, reference)]
+    names = []
+    for name in sorted(reference.once.files):
+        if not is_named_aside(name, reference):
+            names.append(name)
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         yield f"{{scratch}}/{names[0]}{more}: a file that holds at the end what a single run leaves"

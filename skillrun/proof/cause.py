@@ -177,7 +177,7 @@ def _explain_loss(history: History, judgement: Judgement) -> str | None:
 def _explain_loss_after_kill(history: History, killed: Delivery, effect: str | None) -> str | None:
     """What became of the message, or what the next delivery found."""
     done = any(effect in (None, event["effect"]) for event in killed.all("performed"))
-    later = [run for run in history.runs if run.number > killed.number]
+    later = history.runs_after(killed)
     if not later:
         if history.lost or not history.schedule.lose:
             return "the message is acknowledged before the work is done: a death loses it"
@@ -415,4 +415,4 @@ def _has_committed(delivery: Delivery) -> bool:
 
 def _has_commit_later(history: History, killed: Delivery) -> bool:
     """A later delivery shows that a commit belongs to the work."""
-    return any(_has_committed(run) for run in history.runs if run.number > killed.number)
+    return any(map(_has_committed, history.runs_after(killed)))

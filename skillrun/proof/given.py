@@ -75,14 +75,12 @@ def check_given(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> N
 
 def unreached(history: History) -> list[Judgement]:
     """A given schedule whose faults did not all come about shows nothing."""
-    met = [str(event["at"]) for event in history.events if event.kind == "fault"]
-    missed = [
-        fault for fault in history.schedule.faults if not any(_is_at(fault.at, at) for at in met)
-    ]
-    said = "the job never came to"
-    return [
-        Judgement(INCOMPLETE, "schedule.unreached", f"{said} {fault.at}") for fault in missed[:1]
-    ]
+    met = history.list_met()
+    for fault in history.schedule.faults:
+        if not any(_is_at(fault.at, at) for at in met):
+            said = f"the job never came to {fault.at}"
+            return [Judgement(INCOMPLETE, "schedule.unreached", said)]
+    return []
 
 
 def _is_at(planned: str, met: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -212,6 +212,22 @@ class History:
             sorted((e for d in self.deliveries for e in d.events), key=lambda event: event.number)
         )
 
+    def all(self, kind: str) -> list[Event]:
+        """The events of one kind, in order."""
+        return [event for event in self.events if event.kind == kind]
+
+    def list_met(self) -> list[str]:
+        """Where its faults came about, in order."""
+        return [str(event["at"]) for event in self.all("fault")]
+
+    def runs_after(self, delivery: Delivery) -> list[Delivery]:
+        """The deliveries to the handler that began later."""
+        return [run for run in self.runs if run.number > delivery.number]
+
+    def runs_of(self, job: int) -> list[Delivery]:
+        """The deliveries of one job to the handler."""
+        return [run for run in self.runs if run.job == job]
+
     def performed(self, effect: str | None = None) -> tuple[Event, ...]:
         """The effects that took place, in the handler's processes."""
         found = (e for d in self.deliveries if d.op != "call" for e in d.all("performed"))
@@ -238,6 +254,11 @@ class History:
     def delivery_of(self, event: Event) -> Delivery:
         """The delivery that reported an event."""
         return next(delivery for delivery in self.deliveries if event in delivery.events)
+
+
+def find_keys(calls: Iterable[Event]) -> set[Any]:
+    """The keys that effects were called with; None for a call without one."""
+    return {call["key"] for call in calls}
 
 
 def list_written_keys(event: Event) -> list[str]:

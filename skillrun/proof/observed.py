@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.proof.history import find_keys
 from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.reference import must_complete, was_met
 
@@ -63,11 +64,11 @@ def observe(effect: Effect, histories: Iterable[History], reference: Reference) 
     repeated, lost, other = list[str](), list[str](), False
     for history in judged:
         expected, seen = reference.expected(history, effect.name), history.performed(effect.name)
-        new = {call["key"] for call in seen} - {call["key"] for call in expected}
+        new = find_keys(seen) - find_keys(expected)
         other = other or bool(new)
         if len(seen) > len(expected):
             repeated.append(window_of(history, reference, effect.name))
-        missing = {call["key"] for call in expected} - {call["key"] for call in seen}
+        missing = find_keys(expected) - find_keys(seen)
         # Under another key it took place all the same.
         is_lost = (missing and not new) or len(seen) < len(expected)
         if is_lost and not is_kept(history, reference):

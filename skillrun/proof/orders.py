@@ -27,12 +27,13 @@ class Orders:
 
     def of_delivery(self, schedule: Schedule, number: int) -> Plan:
         """The faults of one delivery, counted from 1."""
-        faults = [fault for fault in schedule.faults if fault.delivery in (number, EVERY)]
+        plan: Plan = {}
         # It stands still first, then it fails.
-        faults = sorted(faults, key=lambda fault: fault.do == "stall")
-        plan: Plan = dict(
-            self._planned(fault) for fault in faults if not fault.do.startswith("caller-")
-        )
+        for fault in sorted(schedule.faults, key=lambda fault: fault.do == "stall"):
+            is_callers = fault.do.startswith("caller-")
+            if fault.delivery in (number, EVERY) and not is_callers:
+                at, order = self._planned(fault)
+                plan[at] = order
         if schedule.echo:
             self._echo_secrets(plan)
         if any(fault.delivery == EVERY for fault in schedule.faults):
@@ -56,11 +57,11 @@ class Orders:
 
     def of_publisher(self, schedule: Schedule) -> Plan:
         """The faults of the application's own call."""
-        return {
-            fault.at: self._order(fault)
-            for fault in schedule.faults
-            if fault.do.startswith("caller-")
-        }
+        plan: Plan = {}
+        for fault in schedule.faults:
+            if fault.do.startswith("caller-"):
+                plan[fault.at] = self._order(fault)
+        return plan
 
     def of_late_errors(self, schedule: Schedule) -> list[Plan]:
         """What a delivery meets that stood still, when it goes on."""

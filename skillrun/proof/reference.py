@@ -328,7 +328,7 @@ def was_met(history: History) -> bool:
     """Whether the schedule's faults really came about; a fault that was never reached shows
     nothing, and neither does a broker that had nothing to lose.
     """
-    met = [event["do"] for event in history.events if event.kind == "fault"]
+    met = [event["do"] for event in history.all("fault")]
     if history.schedule.emptied is not None:
         return EMPTY in met
     return not history.schedule.faults or bool(met)

@@ -51,15 +51,12 @@ def confirm(proof: Proof, target: Target, progress: OnProgress | None = None) ->
 
 def differences(found: list[Confirmed]) -> list[Judgement]:
     """What a real worker did otherwise: the proof's own picture of the library is wrong there."""
-    return [
-        Judgement(
-            INCOMPLETE,
-            "confirm.differs",
-            f"under {item.schedule} a real worker does otherwise: {item.note}",
-        )
-        for item in found
-        if item.agrees is False
-    ]
+    judged = []
+    for item in found:
+        if item.agrees is False:
+            said = f"under {item.schedule} a real worker does otherwise: {item.note}"
+            judged.append(Judgement(INCOMPLETE, "confirm.differs", said))
+    return judged
 
 
 def find_untried(found: list[Confirmed]) -> list[Judgement]:
@@ -74,20 +71,31 @@ def choose(proof: Proof) -> list[History]:
     """The first stable refutation that can be repeated, then deaths of a child and of a worker
     after an effect.
     """
-    witnesses = [
-        w.tried.history
-        for w in proof.witnesses
-        if w.stable and not w.judgement.rule.startswith("logs.")
-    ]
-    refuted = [history for history in witnesses if unsupported(history.schedule) is None][:1]
-    kills = [t.history for t in proof.tried if t.schedule.family == "kill" and was_met(t.history)]
-    supported = [history for history in kills if unsupported(history.schedule) is None]
-    others = [history for history in supported if history not in refuted]
+    refuted = list(_find_refuted(proof))[:1]
+    others = [history for history in _find_kills(proof) if history not in refuted]
     effects: set[str] = set()
     if proof.reference:
         effects = {effect.name for effect in proof.reference.spec.effects or ()}
     others.sort(key=lambda history: _rank(history.schedule, effects))
     return refuted + others[:KILLS]
+
+
+def _find_refuted(proof: Proof) -> Iterator[History]:
+    """Those of stable witnesses. What a log tells is not read from a real worker."""
+    for witness in proof.witnesses:
+        history = witness.tried.history
+        if not witness.stable or witness.judgement.rule.startswith("logs."):
+            continue
+        if unsupported(history.schedule) is None:
+            yield history
+
+
+def _find_kills(proof: Proof) -> Iterator[History]:
+    for tried in proof.tried:
+        if tried.schedule.family != "kill" or not was_met(tried.history):
+            continue
+        if unsupported(tried.schedule) is None:
+            yield tried.history
 
 
 def _rank(schedule: Schedule, effects: set[str]) -> int:
@@ -114,10 +122,7 @@ def confirm_one(
     """One schedule, simulated and real."""
     here, text = simulated(history, redelivery_s), str(history.schedule)
     try:
-        real = stage.run(
-            history.schedule,
-            [str(event["at"]) for event in history.events if event.kind == "fault"],
-        )
+        real = stage.run(history.schedule, history.list_met())
     except NotConfirmed as error:
         return Confirmed(text, here, None, note=str(error))
     loose = jitter and history.schedule.family != "exhaustion"
@@ -167,13 +172,10 @@ def compare(
         yield "deliveries", f"{_words(here.outcomes)} simulated, {_words(real.outcomes)} real"
     if not _same_calls(here.performed, real.performed):
         yield "effects", f"{_calls(here)} simulated, {_calls(real)} real"
-    names = [
-        name
-        for name in here.state
-        if name not in volatile and here.state[name] != real.state.get(name)
-    ]
-    for name in names[:1]:
-        yield "state", f"{name} is {here.state[name]!r} simulated, {real.state.get(name)!r} real"
+    for name, rows in here.state.items():
+        if name not in volatile and rows != real.state.get(name):
+            yield "state", f"{name} is {rows!r} simulated, {real.state.get(name)!r} real"
+            break
     if here.dead_letters != real.dead_letters:
         yield "dead letters", f"{here.dead_letters} simulated, {real.dead_letters} real"
     if delays and not _alike(here.delays, real.delays):

@@ -385,10 +385,13 @@ class Stage:
 
 def _check_met(wanted: Collection[str], watch: Watch) -> None:
     """A fault that a real worker never came to shows nothing."""
-    met = {str(event["at"]).rpartition("#")[0] for event in watch.events if event["e"] == "fault"}
-    missed = [at for at in wanted if at.rpartition("#")[0] not in met]
-    if missed:
-        raise NotConfirmed(f"the real worker never came to {missed[0]}")
+    met = set()
+    for event in watch.events:
+        if event["e"] == "fault":
+            met.add(str(event["at"]).rpartition("#")[0])
+    for at in wanted:
+        if at.rpartition("#")[0] not in met:
+            raise NotConfirmed(f"the real worker never came to {at}")
 
 
 def outcomes(events: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -418,12 +421,10 @@ def plans(schedule: Schedule, order: Any) -> dict[str, dict[str, Any]]:
 
 def unsupported(schedule: Schedule) -> str | None:
     """Why a schedule cannot be repeated in real time; None where it can."""
-    others = [
-        fault.do for fault in schedule.faults if fault.do not in ("kill", "kill-worker", "raise")
-    ]
-    if others or schedule.copies > 1:
+    done = {fault.do for fault in schedule.faults}
+    if done - {"kill", "kill-worker", "raise"} or schedule.copies > 1:
         return "deliveries at once are not repeated with a real worker"
-    moves = [move for move in schedule.moves if move not in ("redeliver", "re-enqueue")]
+    moves = set(schedule.moves) - {"redeliver", "re-enqueue"}
     if moves or schedule.late or schedule.midnight or schedule.fresh:
         return "it needs another clock or another interpreter"
     if schedule.waiting > 1 or any(is_publish(fault.at) for fault in schedule.faults):

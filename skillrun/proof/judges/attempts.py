@@ -192,7 +192,7 @@ def _describe_bound(reference: Reference) -> str:
 
 def faults_met(history: History) -> tuple[Event, ...]:
     """The injected errors, in order."""
-    return tuple(e for e in history.events if e.kind == "fault" and e["do"] == "raise")
+    return tuple(event for event in history.all("fault") if event["do"] == "raise")
 
 
 def count_attempts(history: History, reference: Reference) -> int:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.history import Delivery, Event, History, find_keys
 from skillrun.proof.judges.superseding import is_superseded
 from skillrun.proof.reference import (
     HINT,
@@ -113,8 +113,8 @@ def _judge_bad_status(
     hit = {str(event["at"]).partition(":")[2].rpartition("#")[0] for event in answered}
     if effect.name not in hit or history.pending or history.runs[-1].outcome != "succeeded":
         return
-    seen = {call["key"] for call in history.performed(effect.name)}
-    wanted = {call["key"] for call in reference.calls(effect.name)}
+    seen = find_keys(history.performed(effect.name))
+    wanted = find_keys(reference.calls(effect.name))
     if len(seen) < len(wanted):
         yield from _judge_lost(history, reference, effect, len(wanted), len(seen))
 
@@ -128,9 +128,10 @@ def _judge_job_after_failure(
         alone = reference.jobs.get(job)
         if alone is None or given_up > 1:
             continue
-        own = [run for run in history.runs if run.job == job]
-        seen = {call["key"] for run in own for call in _list_calls(run, effect)}
-        wanted = {call["key"] for call in alone.performed(effect.name)}
+        seen: set[Any] = set()
+        for run in history.runs_of(job):
+            seen |= find_keys(_list_calls(run, effect))
+        wanted = find_keys(alone.performed(effect.name))
         if len(seen) < len(wanted):
             said = f"{effect.name} did not take place for another job than the one that failed"
             yield Judgement(
@@ -217,7 +218,7 @@ def _judge_keyed(history: History, reference: Reference, effect: Effect) -> Iter
     calls = history.performed(effect.name)
     wanted, seen = _group_keys(reference.expected(history, effect.name), calls)
     expected: set[str] = set().union(*wanted.values())
-    took = {call["key"] for call in calls}
+    took = find_keys(calls)
     swapped = _find_swapped_call(calls, wanted)
     if swapped is not None and took == expected:
         yield _say_swapped(history, reference, effect, swapped)
@@ -306,7 +307,7 @@ def _group_by_subject(calls: Iterable[Event]) -> _Keys:
 
 
 def _group_as_one(calls: Iterable[Event]) -> _Keys:
-    keys = {call["key"] for call in calls}
+    keys = find_keys(calls)
     return {"": keys} if keys else {}
 
 
@@ -319,7 +320,7 @@ def _find_subject(call: Event, wanted: _Keys) -> str:
 
 def _are_numbered_apart(history: History, reference: Reference, effect: Effect) -> bool:
     """In one and the same database every call has a key of its own."""
-    keys = {call["key"] for call in history.performed(effect.name)}
+    keys = find_keys(history.performed(effect.name))
     return len(keys) == len(reference.expected(history, effect.name))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
-from skillrun.proof.history import History
+from skillrun.proof.history import History, find_keys
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 
@@ -19,7 +19,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         usual = reference.calls(effect.name)
         if len(calls) <= len(usual):
             continue
-        is_new = {call["key"] for call in calls} - {call["key"] for call in usual}
+        is_new = find_keys(calls) - find_keys(usual)
         is_dropped = effect.guarantee in (None, "keyed", "convergent") and not is_new
         if is_dropped or effect.guarantee == "at_least_once":
             continue

@@ -16,7 +16,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """What a real call that was waited for in vain comes to. One that could not be made in a proof
     says nothing.
     """
-    stuck = [event for event in history.events if event.kind == "stuck"]
+    stuck = history.all("stuck")
     name = str(history.schedule.faults[0].at).partition(":")[2].rpartition("#")[0]
     if stuck:
         if not reference.facts.ends_stuck:

@@ -288,7 +288,7 @@ def _classify_tick(history: History, delivery: Delivery, batch: bool) -> str:
     kind = _classify_delivery(history, delivery, batch)
     if kind == "again":
         return "idle"
-    after = [run for run in history.runs if run.number > delivery.number]
+    after = history.runs_after(delivery)
     if batch:
         is_tried_again = _is_called_again(history, after)
     else:

@@ -77,7 +77,7 @@ def _can_be_let_go(history: History, reference: Reference) -> bool:
 
 def _have_all_been_met(history: History) -> bool:
     """Of an error and a failure after it, the second one alone shows something."""
-    met = {str(event["at"]) for event in history.events if event.kind == "fault"}
+    met = set(history.list_met())
     failures = [fault for fault in history.schedule.faults if fault.do == "fail"]
     # A store that stays away fails what is tried again, if anything is.
     needed = [fault for fault in history.schedule.faults if fault not in failures[1:]]

@@ -61,7 +61,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 def _is_skipped(history: History, reference: Reference, last: int, before: int) -> bool:
     """Whether the job that comes last does less than it does alone, or leaves nothing."""
     alone = reference.once if last == OWN else reference.jobs[last]
-    own = [run for run in history.runs if run.job == last]
+    own = history.runs_of(last)
     for effect in reference.effects:
         calls = [event for run in own for event in run.all("performed")]
         seen = sum(event["effect"] == effect.name for event in calls)

@@ -35,12 +35,12 @@ def list_places(case: JobCase, stage: str) -> list[str]:
         found = case.once("places", lambda: list(_list_all(case)))
     except SkillrunError:
         return []
-    return [
-        f"{kind}: {text}"
-        for name in wanted
-        for kind, text in found
-        if kind.partition(" ")[0] == name
-    ][:_MOST]
+    places = []
+    for name in wanted:
+        for kind, text in found:
+            if kind.partition(" ")[0] == name:
+                places.append(f"{kind}: {text}")
+    return places[:_MOST]
 
 
 def _list_all(case: JobCase) -> Iterator[tuple[str, str]]:
@@ -75,12 +75,11 @@ def _list_handler(case: JobCase) -> Iterator[tuple[str, str]]:
 
 def _list_tests(case: JobCase) -> list[str]:
     """Test files that name the handler first, then others, by path."""
-    names = (path for path in case.tree.files if path.endswith(".py"))
-    tests = [
-        path
-        for path in names
-        if path.rpartition("/")[2].startswith("test_") or path.endswith("_test.py")
-    ]
+    tests = []
+    for path in case.tree.files:
+        file = path.rpartition("/")[2]
+        if file.endswith(".py") and (file.startswith("test_") or file.endswith("_test.py")):
+            tests.append(path)
     name = ""
     if case.spec is not None and case.spec.handler:
         name = case.spec.handler.rpartition(":")[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import Action, Finding, Grade, Severity, StageResult, status_of
@@ -62,11 +62,7 @@ def examine(case: JobCase) -> StageResult:
         status=status_of(findings),
         grade=Grade.STATIC,
         findings=tuple(findings),
-        next=tuple(
-            Action(ID, "edit-spec", f.hint)
-            for f in findings
-            if f.hint and f.severity == Severity.BLOCKER
-        ),
+        next=tuple(_list_next(findings)),
         summary=_summary(spec),
         facts={"trigger": spec.trigger.type if spec.trigger else None},
     )
@@ -277,3 +273,9 @@ def _at(spec: JobSpec, *path: str | int) -> dict[str, Any]:
 def _summary(spec: JobSpec) -> str:
     effects = ", ".join(f"{e.name} {e.guarantee}" for e in spec.effects or ()) or "no effects"
     return f"{spec.trigger.type if spec.trigger else 'no trigger'}; {effects}"
+
+
+def _list_next(findings: Iterable[Finding]) -> Iterator[Action]:
+    for finding in findings:
+        if finding.hint and finding.severity == Severity.BLOCKER:
+            yield Action(ID, "edit-spec", finding.hint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.core.verdict import (
@@ -13,6 +13,7 @@ from skillrun.core.verdict import (
     Severity,
     StageResult,
     Status,
+    list_edits,
     status_of,
 )
 from skillrun.frameworks.common.reading import place_of
@@ -61,12 +62,7 @@ def examine(case: JobCase) -> StageResult:
         grade=Grade.STATIC if place else Grade.DECLARED,
         findings=tuple(findings),
         evidence=evidence,
-        next=tuple(
-            Action(ID, "edit-code", f"{f.message}: {f.hint}")
-            for f in findings
-            if f.severity in (Severity.BLOCKER, Severity.ERROR)
-            and f.rule != "dead-letter.no-handler"
-        ),
+        next=list_edits(ID, (f for f in findings if f.rule != "dead-letter.no-handler")),
         summary=f"{dead_letter.kind} {dead_letter.where or ''}".strip()
         + (f", {place.path}:{place.line}" if place else ""),
     )
@@ -115,15 +111,7 @@ def _none(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> StageResult:
         status=status_of(findings),
         grade=None,
         findings=tuple(findings),
-        next=tuple(
-            Action(
-                ID,
-                "edit-spec" if f.severity == Severity.BLOCKER else "edit-code",
-                f"{f.message}: {f.hint}",
-            )
-            for f in findings
-            if f.severity in (Severity.BLOCKER, Severity.ERROR)
-        ),
+        next=tuple(_list_next(findings)),
     )
 
 
@@ -228,3 +216,11 @@ def _named(case: JobCase, where: str) -> bool:
     written = case.tree.search(word, ".py") or case.tree.search(word, ".sql")
     # Django derives a table's name from app and class.
     return bool(written or tables(case.project, word))
+
+
+def _list_next(findings: Iterable[Finding]) -> Iterator[Action]:
+    """A spec that says too little comes before the code."""
+    for finding in findings:
+        if finding.severity in (Severity.BLOCKER, Severity.ERROR):
+            kind = "edit-spec" if finding.severity == Severity.BLOCKER else "edit-code"
+            yield Action(ID, kind, f"{finding.message}: {finding.hint}")

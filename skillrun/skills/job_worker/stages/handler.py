@@ -9,7 +9,16 @@ import platform
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.core.verdict import Action, Evidence, Finding, Grade, Severity, StageResult, status_of
+from skillrun.core.verdict import (
+    Action,
+    Evidence,
+    Finding,
+    Grade,
+    Severity,
+    StageResult,
+    list_edits,
+    status_of,
+)
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, note, warning
 from skillrun.skills.job_worker.stages.effects import (
@@ -68,11 +77,7 @@ def examine(case: JobCase) -> StageResult:
         grade=Grade.STATIC,
         findings=tuple(findings),
         evidence=_evidence(case, handler),
-        next=tuple(
-            Action(ID, "edit-code", f"{f.message}: {f.hint}" if f.hint else f.message)
-            for f in findings
-            if f.severity in (Severity.BLOCKER, Severity.ERROR)
-        ),
+        next=list_edits(ID, findings),
         summary=f"{handler.path}:{handler.line}, {_wiring_words(case)}",
         facts={"handler": spec.handler, "path": handler.path, "line": handler.line},
     )
@@ -309,12 +314,13 @@ def _stubs(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
 def _unfilled(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     """Whoever starts the job asks a function that nobody has filled in: nothing is ever due."""
     names = [handler.dotted, *([spec.enqueue.call] if spec.enqueue else [])]
-    owners = {
-        (use.path, function.name): case.project.define(use.module, function)
-        for name in names
-        for use in case.project.uses(name)
-        if (function := use.module.function_of(use.node)) is not None
-    }
+    owners = {}
+    for name in names:
+        for use in case.project.uses(name):
+            function = use.module.function_of(use.node)
+            if function is not None:
+                owner = case.project.define(use.module, function)
+                owners[use.path, function.name] = owner
     asked = {}
     for owner in owners.values():
         for c in case.project.calls(owner, depth=0):

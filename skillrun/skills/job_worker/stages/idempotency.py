@@ -5,7 +5,7 @@ never be waived.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import Action, Finding, Grade, Severity, StageResult, status_of
@@ -67,11 +67,7 @@ def examine(case: JobCase) -> StageResult:
             else Grade.DECLARED
         ),
         findings=tuple(findings),
-        next=tuple(
-            Action(ID, "edit-spec" if _in_spec(f) else "edit-code", f"{f.message}: {f.hint}")
-            for f in findings
-            if f.hint and f.severity in (Severity.BLOCKER, Severity.ERROR)
-        ),
+        next=tuple(_list_next(findings)),
         summary=_summary(idempotency),
         facts={"idempotency": idempotency.strategy},
     )
@@ -212,3 +208,10 @@ def _summary(idempotency: Idempotency) -> str:
         return f"invariant: {idempotency.invariant.statement if idempotency.invariant else ''}"
     dedupe = idempotency.dedupe
     return f"key {', '.join(idempotency.key or ())} in {dedupe.store if dedupe else 'nowhere'}"
+
+
+def _list_next(findings: Iterable[Finding]) -> Iterator[Action]:
+    for finding in findings:
+        if finding.hint and finding.severity in (Severity.BLOCKER, Severity.ERROR):
+            kind = "edit-spec" if _in_spec(finding) else "edit-code"
+            yield Action(ID, kind, f"{finding.message}: {finding.hint}")

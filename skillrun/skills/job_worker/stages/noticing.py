@@ -7,7 +7,7 @@ from __future__ import annotations
 import ast
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from skillrun.skills.job_worker.stages.testcases import TestCase, is_test_file, 
 from skillrun.validations.consent import CommandPlan
 
 if TYPE_CHECKING:
-    from skillrun.contract.job import Effect, JobSpec
+    from skillrun.contract.job import Effect, JobError, JobSpec
     from skillrun.proof.breaking.judge import Break, Trial
     from skillrun.proof.breaking.runs import Asked, Job, Ran, Records
     from skillrun.repo.python import Definition
@@ -147,12 +147,8 @@ def _job(
         python=python,
         folder=folder,
         import_root=find_import_root(function),
-        transient=tuple(
-            {"type": e.type, "args": list(e.args)} for e in (failures.transient if failures else ())
-        ),
-        permanent=tuple(
-            {"type": e.type, "args": list(e.args)} for e in (failures.permanent if failures else ())
-        ),
+        transient=_describe_errors(failures.transient if failures else ()),
+        permanent=_describe_errors(failures.permanent if failures else ()),
         returns=effect.returns if effect else None,
         env={**_settings(case, spec, folder), **command_env(case.root)},
     )
@@ -338,12 +334,12 @@ def _reached(case: JobCase, function: Definition) -> list[Definition]:
     for call in handler_calls(case, function):
         for name in call.via:
             names.add(name)
-    found = (case.project.definition(name) for name in sorted(names))
-    return [
-        part
-        for part in found
-        if part is not None and not part.is_class and not is_test_file(part.path)
-    ]
+    functions = []
+    for name in sorted(names):
+        part = case.project.definition(name)
+        if part is not None and not part.is_class and not is_test_file(part.path):
+            functions.append(part)
+    return functions
 
 
 def _retrying(case: JobCase, function: Definition, effect: Effect | None) -> Iterator[Definition]:
@@ -365,3 +361,7 @@ def _tries_again(clause: ast.ExceptHandler) -> bool:
 def _says_retry(node: ast.Call | ast.Raise) -> bool:
     meant = node.func if isinstance(node, ast.Call) else node.exc
     return meant is not None and bool(words_in(meant) & _RETRYING)
+
+
+def _describe_errors(errors: Iterable[JobError]) -> tuple[dict[str, Any], ...]:
+    return tuple({"type": error.type, "args": list(error.args)} for error in errors)

@@ -6,11 +6,18 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.core.verdict import Action, Finding, Grade, Severity, StageResult, status_of
+from skillrun.core.verdict import (
+    Finding,
+    Grade,
+    Severity,
+    StageResult,
+    list_edits,
+    status_of,
+)
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.unfollowed import Unfollowed, is_foreign
 from skillrun.runner.coded import wording
@@ -30,7 +37,7 @@ from skillrun.skills.job_worker.stages.unread import ask_proof, unread
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
     from skillrun.frameworks.interface import Policy
-    from skillrun.repo.calls import Call
+    from skillrun.repo.calls import Call, Handler
     from skillrun.repo.python import Definition, Module
 
 ID = "observability"
@@ -143,11 +150,7 @@ def examine(case: JobCase) -> StageResult:
         status=status_of(findings),
         grade=Grade.STATIC,
         findings=tuple(findings),
-        next=tuple(
-            Action(ID, "edit-code", f"{f.message}: {f.hint}")
-            for f in findings
-            if f.severity in (Severity.BLOCKER, Severity.ERROR)
-        ),
+        next=list_edits(ID, findings),
         summary=(
             f"{len(logs)} log calls; answered:"
             f" {', '.join(q for q in QUESTIONS if answers[q]) or 'nothing'}"
@@ -285,20 +288,17 @@ def _answers(
     for log in logs:
         if log.call.in_except is None and log.event is None:
             plain.append(log)
-    return {
-        "ran": tuple(
-            log.call
-            for log in logs
-            if log.event == "started" or (log in plain and log.order < first)
-        ),
-        "succeeded": tuple(
-            log.call
-            for log in logs
-            if log.event == "succeeded" or (log in plain and log.order > last)
-        ),
-        "failed": tuple(log.call for log in logs if _tells_failure(log)),
-        "retries": tuple(log.call for log in logs if _tells_retry(log)),
-    }
+    answers: dict[str, list[Call]] = {question: [] for question in QUESTIONS}
+    for log in logs:
+        if log.event == "started" or (log in plain and log.order < first):
+            answers["ran"].append(log.call)
+        if log.event == "succeeded" or (log in plain and log.order > last):
+            answers["succeeded"].append(log.call)
+        if _tells_failure(log):
+            answers["failed"].append(log.call)
+        if _tells_retry(log):
+            answers["retries"].append(log.call)
+    return {question: tuple(calls) for question, calls in answers.items()}
 
 
 def _effect_span(case: JobCase, spec: JobSpec, handler: Definition) -> tuple[int, int]:
@@ -501,19 +501,22 @@ def _ends_quietly(case: JobCase, handler: Definition) -> bool:
         permanent = spec.failures.permanent_names
     else:
         permanent = ()
-    names = [n if "." in n else f"builtins.{n}" for n in (dotted(name) for name in permanent)]
-    clauses = []
-    for e in (spec.effects if spec else None) or ():
-        for call in effect_calls(case, handler, e):
-            for c in call.in_try:
-                clauses.append(c)
-    return any(
-        not clause.reraises
-        and any(
-            case.project.is_subclass(name, wide) for name in names for wide in clause.exceptions
-        )
-        for clause in clauses
-    )
+    for effect in (spec.effects if spec else None) or ():
+        for call in effect_calls(case, handler, effect):
+            for clause in call.in_try:
+                if not clause.reraises and _takes_any(case, clause, permanent):
+                    return True
+    return False
+
+
+def _takes_any(case: JobCase, clause: Handler, errors: Iterable[str]) -> bool:
+    """Whether a clause takes one of these errors, or one of their bases."""
+    for error in errors:
+        name = dotted(error)
+        full = name if "." in name else f"builtins.{name}"
+        if any(case.project.is_subclass(full, wide) for wide in clause.exceptions):
+            return True
+    return False
 
 
 def _never_retries(policy: Policy | None) -> bool:

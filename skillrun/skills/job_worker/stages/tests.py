@@ -133,13 +133,12 @@ def _covering(
             t for t in asserting if _ends(case, t, transient, permanent) or _is_kept(t, kept)
         )
     raising = {"raises", "assertRaises", "assertRaisesRegex"}
-    return tuple(
-        t
-        for t in asserting
-        if not _names_error(case, t, (*transient, *permanent))
-        and not t.words & raising
-        and not _is_kept(t, kept)
-    )
+    plain = []
+    for test in asserting:
+        is_of_error = _names_error(case, test, (*transient, *permanent)) or test.words & raising
+        if not is_of_error and not _is_kept(test, kept):
+            plain.append(test)
+    return tuple(plain)
 
 
 def _dead_letter_words(case: JobCase, spec: JobSpec) -> frozenset[str]:
@@ -191,12 +190,10 @@ def _ends(
 
 def _is_given_up(test: TestCase) -> bool:
     """An assertion speaks of dead letters or failure; that there are none is the opposite."""
-    return any(
-        _GIVEN_UP.search(word)
-        for asserted in test.asserts()
-        if not _is_absence(asserted)
-        for word in words_in(asserted)
-    )
+    for asserted in test.asserts():
+        if not _is_absence(asserted) and any(map(_GIVEN_UP.search, words_in(asserted))):
+            return True
+    return False
 
 
 def _is_absence(asserted: ast.AST) -> bool:

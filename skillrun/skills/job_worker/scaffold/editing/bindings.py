@@ -173,12 +173,11 @@ def defined(statement: ast.stmt) -> list[str]:
         case ast.AnnAssign() | ast.For() | ast.AsyncFor():
             return list(targets(statement.target))
         case ast.With() | ast.AsyncWith():
-            return [
-                name
-                for item in statement.items
-                if item.optional_vars
-                for name in targets(item.optional_vars)
-            ]
+            bound: list[str] = []
+            for item in statement.items:
+                if item.optional_vars:
+                    bound += targets(item.optional_vars)
+            return bound
     return []
 
 

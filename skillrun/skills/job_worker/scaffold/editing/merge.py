@@ -139,11 +139,12 @@ def beside_comments(there: Source, template: Source) -> Merged:
 def statements_of(template: Source) -> list[Wanted]:
     """The top-level statements, imports and the docstring aside."""
     pairs = parts(template.module.body, template.tree.body)[1 if docstring(template) else 0 :]
-    return [
-        Wanted(statement, node, tuple(names_within(statement)))
-        for node, statement in pairs
-        if not isinstance(statement, ast.Import | ast.ImportFrom) and not only_for_types(statement)
-    ]
+    wanted = []
+    for node, statement in pairs:
+        is_import = isinstance(statement, ast.Import | ast.ImportFrom)
+        if not is_import and not only_for_types(statement):
+            wanted.append(Wanted(statement, node, tuple(names_within(statement))))
+    return wanted
 
 
 def only_for_types(statement: ast.stmt) -> bool:
@@ -196,12 +197,12 @@ def rivals_of(
                 whole.append(statement)
         if whole:
             return whole
-    return [
-        binding.statement
-        for name in wanted.names
-        for binding in known.get(name, ())
-        if not binding.for_types
-    ]
+    bound = []
+    for name in wanted.names:
+        for binding in known.get(name, ()):
+            if not binding.for_types:
+                bound.append(binding.statement)
+    return bound
 
 
 def docstring(source: Source) -> ast.Expr | None:

@@ -164,12 +164,11 @@ def _folder_of(path: str) -> str:
 def _pattern(paths: Iterable[str], in_one_file: bool) -> str:
     """How most of the files are named; "tests.py" holds all tests of its package."""
     names = [path.rpartition("/")[2] for path in paths]
-    votes = Counter(
-        pattern
-        for name in names
-        for pattern, regex in _PATTERNS.items()
-        if re.fullmatch(regex, name)
-    )
+    votes = Counter[str]()
+    for name in names:
+        for pattern, regex in _PATTERNS.items():
+            if re.fullmatch(regex, name):
+                votes[pattern] += 1
     votes["{}.py"] = sum(not _NAME.fullmatch(name) for name in names)
     votes["tests.py"] = names.count("tests.py") if in_one_file else 0
     if not votes.total():
@@ -233,14 +232,10 @@ def _prepared(tree: Tree, settings: Settings, paths: tuple[str, ...], folder: st
 
 
 def _unit(folder: str, held: set[str]) -> str:
-    return next(
-        (
-            one
-            for name in ("unit", "unit_tests", "unittests")
-            if (one := f"{folder}/{name}") in held
-        ),
-        folder,
-    )
+    for name in ("unit", "unit_tests", "unittests"):
+        if f"{folder}/{name}" in held:
+            return f"{folder}/{name}"
+    return folder
 
 
 def _mirror(paths: tuple[str, ...], folder: str, module: str) -> str | None:
@@ -297,14 +292,10 @@ def _imports(text: str, wanted: str) -> bool:
     if wanted.rpartition(".")[2] not in text:
         return False
     for found in _OURS.finditer(text):
-        names = [
-            found[1],
-            *(
-                f"{found[1]}.{name.split()[0]}"
-                for name in (found[2] or "").split(",")
-                if name.strip()
-            ),
-        ]
+        names = [found[1]]
+        for name in (found[2] or "").split(","):
+            if name.strip():
+                names.append(f"{found[1]}.{name.split()[0]}")
         if wanted in names or (
             "." in wanted and any(name.startswith(f"{wanted}.") for name in names)
         ):

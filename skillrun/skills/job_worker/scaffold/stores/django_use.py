@@ -88,12 +88,11 @@ def _check_installed(project: Project, package: str, where: str) -> None:
     for tasks in it.
     """
     listed = list(_settings(project, "INSTALLED_APPS"))
-    texts = {
-        node.value
-        for module in {module.path: module for module, _ in listed}.values()
-        for node in module.all_nodes
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
+    texts = set()
+    for module in {module.path: module for module, _ in listed}.values():
+        for node in module.all_nodes:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.add(node.value)
     if any(text == package or text.startswith(f"{package}.") for text in texts):
         return
     if not all(is_known(project.literal(value, module)) for module, value in listed):
@@ -276,13 +275,13 @@ def _is_built_upon(app: App, module: Module, there: list[tuple[Module, str]]) ->
     for part in _assigned(module, "replaces"):
         for name in _pairs(app, part):
             replaced.add(name)
-    others = (
-        part
-        for other, _ in there
-        if other is not module
-        for part in _assigned(other, "dependencies")
-    )
-    return any(name in replaced for part in others for name in _pairs(app, part))
+    for other, _ in there:
+        if other is module:
+            continue
+        for part in _assigned(other, "dependencies"):
+            if replaced.intersection(_pairs(app, part)):
+                return True
+    return False
 
 
 def _assigned(module: Module, name: str) -> Iterator[ast.AST]:
