@@ -181,6 +181,10 @@ def _repeats(above: ast.AST, below: ast.AST) -> bool:
 def read_handler(module: Module, node: ast.ExceptHandler) -> Handler:
     """The facts of one `except` clause."""
     statements = list(_own_nodes(node))
+    calls = []
+    for statement in node.body:
+        for call in calls_in_order(statement):
+            calls.append(module.resolve(call.func) or ast.unparse(call.func))
     return Handler(
         exceptions=exception_names(module, node.type),
         bare=node.type is None,
@@ -192,11 +196,7 @@ def read_handler(module: Module, node: ast.ExceptHandler) -> Handler:
         always_raises=isinstance(node.body[-1], ast.Raise),
         returns=any(isinstance(n, ast.Return) for n in statements),
         silent=all(_does_nothing(statement) for statement in node.body),
-        calls=tuple(
-            module.resolve(c.func) or ast.unparse(c.func)
-            for s in node.body
-            for c in calls_in_order(s)
-        ),
+        calls=tuple(calls),
         name=node.name,
     )
 

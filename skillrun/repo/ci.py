@@ -135,15 +135,14 @@ def _with_variables(text: str) -> str:
     for block in _ENVIRONMENT.finditer(text):
         for name, value in _VARIABLE.findall(block[2]):
             found.setdefault(name, set()).add(value.strip("\"' "))
-    plain = {
-        name: values
-        for name, values in found.items()
-        if len(values) == 1 and "$" not in str(values)
-    }
+    plain = {}
+    for name, values in found.items():
+        if len(values) == 1 and "$" not in str(values):
+            plain[name] = next(iter(values))
 
     def replace_name(reference: re.Match[str]) -> str:
         name = reference["ci"] or reference["shell"] or reference["plain"]
-        return next(iter(plain.get(name, {reference[0]})))
+        return plain.get(name, reference[0])
 
     return _REFERENCE.sub(replace_name, text)
 
@@ -197,6 +196,14 @@ def _command(line: str) -> str:
     return text
 
 
+def _find_folder(lines: list[str]) -> str | None:
+    for line in lines:
+        found = _FOLDER.match(line)
+        if found:
+            return found[1]
+    return None
+
+
 def _default_folders(lines: list[str]) -> list[str | None]:
     """For each line the working directory that a `defaults:` block gives its file, or its job."""
     whole, of_job, depth = None, None, 0
@@ -206,14 +213,7 @@ def _default_folders(lines: list[str]) -> list[str | None]:
         if of_job and line.strip() and indent < depth:
             of_job = None
         if line.lstrip().startswith("defaults:"):
-            folder = next(
-                (
-                    match[1]
-                    for below in lines[number : number + 4]
-                    if (match := _FOLDER.match(below))
-                ),
-                None,
-            )
+            folder = _find_folder(lines[number : number + 4])
             if indent:
                 whole, of_job, depth = (whole, folder, indent)
             else:

@@ -191,11 +191,10 @@ def _script_offer(tree: Tree, path: str, name: str) -> Offer | None:
     ):
         return None
     text = text_of(tree, path) or ""
-    runs = [
-        line.strip()
-        for line in text.splitlines()
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
+    runs = []
+    for line in map(str.strip, text.splitlines()):
+        if line and not line.startswith("#"):
+            runs.append(line)
     if not runs or not (name.endswith("sh") or text.startswith("#!")):
         return None
     kinds = {purpose(re.sub(r"^\$\{?\w+\}?", "", line)) for line in runs}

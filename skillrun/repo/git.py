@@ -611,11 +611,11 @@ def _unlike_commit(root: Path, commit: str, paths: Iterable[str]) -> set[str]:
         hashes = git_output(root, "hash-object", "--stdin-paths", stdin=stdin).decode().split()
     else:
         hashes = []
-    same = {
-        path
-        for path, blob in zip(present, hashes, strict=True)
-        if held[path] == (_state(root, path).partition(":")[0], blob)
-    }
+    same = set()
+    for path, blob in zip(present, hashes, strict=True):
+        mode, _, _ = _state(root, path).partition(":")
+        if held[path] == (mode, blob):
+            same.add(path)
     unlike = wanted - same
     if unlike.intersection(present) and "lfs" in filter_names(root):
         unlike -= _find_pointed_to(

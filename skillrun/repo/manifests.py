@@ -202,13 +202,12 @@ def _cfg_value(path: str, number: int, section: str, key: str, text: str) -> Ite
 
 def _setup_py(path: str, text: str) -> Iterator[Dependency]:
     module = ast.parse(text)
-    names = {
-        target.id: node.value
-        for node in module.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
+    names = {}
+    for statement in module.body:
+        if isinstance(statement, ast.Assign):
+            for target in statement.targets:
+                if isinstance(target, ast.Name):
+                    names[target.id] = statement.value
     for node in ast.walk(module):
         if not isinstance(node, ast.keyword) or node.arg not in (
             "install_requires",

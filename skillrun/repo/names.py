@@ -304,9 +304,8 @@ class Names(Sources):
             found.append(name)
             definition = self.definition(name)
             if definition and isinstance(definition.node, ast.ClassDef):
-                waiting += [
-                    b for base in definition.node.bases if (b := definition.module.resolve(base))
-                ]
+                bases = map(definition.module.resolve, definition.node.bases)
+                waiting += filter(None, bases)
             elif name.startswith("builtins."):
                 waiting += [f"builtins.{base.__name__}" for base in _builtin_bases(name)]
         return tuple(found)

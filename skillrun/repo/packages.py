@@ -74,15 +74,14 @@ def _runs(scripts: Mapping[str, Any], name: str, depth: int = _DEEP) -> str:
     text = scripts.get(name)
     if not isinstance(text, str):
         return ""
-    called = [
-        found[1]
-        for part in commands_in(text)
-        if (found := _CALLED.fullmatch(part)) and found[1] != name
-    ]
     if not depth:
         return text
-    inner = (_runs(scripts, one, depth - 1) for one in called)
-    return "\n".join([text, *filter(None, inner)])
+    texts = [text]
+    for part in commands_in(text):
+        found = _CALLED.fullmatch(part)
+        if found and found[1] != name:
+            texts.append(_runs(scripts, found[1], depth - 1))
+    return "\n".join(filter(None, texts))
 
 
 def _command(manager: str, folder: str, script: str) -> str:

@@ -206,12 +206,12 @@ class Project(Names):
                 for name in call.via:
                     via.add(name)
             bodies += [found for name in sorted(via) if (found := self.definition(name))]
-        return tuple(
-            self.handler(part.module, node)
-            for part in bodies
-            for node in ast.walk(part.node)
-            if isinstance(node, ast.ExceptHandler)
-        )
+        clauses = []
+        for part in bodies:
+            for node in ast.walk(part.node):
+                if isinstance(node, ast.ExceptHandler):
+                    clauses.append(self.handler(part.module, node))
+        return tuple(clauses)
 
     def uses(self, dotted: str) -> tuple[Use, ...]:
         """Every expression in the repository that means a dotted name, by whatever path it was
@@ -326,13 +326,10 @@ def _aliases(module: Module, word: str) -> set[str]:
             for alias in node.names:
                 if alias.asname and alias.name.rpartition(".")[2] == word:
                     imported.add(alias.asname)
-    held = {
-        target.id
-        for node in module.all_nodes
-        if isinstance(node, ast.Assign) and last_word(node.value) in {word, *imported}
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
+    held = set()
+    for node in module.all_nodes:
+        if isinstance(node, ast.Assign) and last_word(node.value) in {word, *imported}:
+            held |= {target.id for target in node.targets if isinstance(target, ast.Name)}
     return imported | held
 
 

@@ -117,11 +117,9 @@ class Sources:
             for folder, name in [_split(path)]:
                 if name in ROOT_MARKERS:
                     marked.add(folder)
-        marked |= {
-            f"{folder}/src".lstrip("/")
-            for folder in [*marked, ""]
-            if self._has_python(f"{folder}/src")
-        }
+        for folder in [*marked, ""]:
+            if self._has_python(f"{folder}/src"):
+                marked.add(f"{folder}/src".lstrip("/"))
         holding = {_split(package)[0] for package in self._packages} - self._packages
         return tuple(
             sorted(

@@ -266,11 +266,9 @@ class Tree:
         )
 
     def _with_suffix(self, suffix: str) -> Iterator[str]:
-        return (
-            path
-            for path, seen in self._stats.items()
-            if path.endswith(suffix) and seen.st_size <= SEARCH_LIMIT
-        )
+        for path, seen in self._stats.items():
+            if path.endswith(suffix) and seen.st_size <= SEARCH_LIMIT:
+                yield path
 
     def _holds(self, path: str, word: bytes, pattern: re.Pattern[bytes]) -> bool:
         """The plain search first: it is many times faster, and most files do not hold the word at

@@ -127,11 +127,12 @@ def _attempt(
             given, cwd=repo.root, timeout_s=who_does.limit_s, on_line=watcher.output, env=env
         )
     own = own_files(repo, ledger)
-    return done, [
-        path
-        for path in touched(open_repo(repo.root), before)
-        if not own or not path.startswith(own)
-    ]
+    theirs = []
+    for path in touched(open_repo(repo.root), before):
+        # The ledger of the run is written meanwhile, by skillrun itself.
+        if not own or not path.startswith(own):
+            theirs.append(path)
+    return done, theirs
 
 
 def _record(

@@ -110,12 +110,10 @@ def next_json(
     nobody has attested, and last the other risks and the warnings.
     """
     of_risks = list(_act_on_risks(risks))
-    actions = [
-        asdict(action)
-        for stage, result in results.items()
-        if stage in open_stages
-        for action in result.next
-    ]
+    actions = []
+    for stage, result in results.items():
+        if stage in open_stages:
+            actions += [asdict(action) for action in result.next]
     actions += [action for action in of_risks if action["action"] != "consider"]
     for c in checks:
         if c.next:
