@@ -234,7 +234,7 @@ def declare_send_rules(
 
 
 def _find_for(sender: Sender, shared: Shared) -> Callable[[Job], Iterator[Finding]]:
-    def find(job: Job) -> Iterator[Finding]:
+    def find_with_sender(job: Job) -> Iterator[Finding]:
         return shared.find(job, sender)
 
-    return find
+    return find_with_sender
