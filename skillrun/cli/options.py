@@ -110,7 +110,9 @@ LastStage = Annotated[
     str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")
 ]
 NewRun = Annotated[bool, typer.Option("--new-run", help="Start another run instead of resuming.")]
-Trust = Annotated[bool, typer.Option("--trust", help="Allow the repository's own commands to run.")]
+TrustCommands = Annotated[
+    bool, typer.Option("--trust", help="Allow the repository's own commands to run.")
+]
 SkillPath = Annotated[
     Path | None,
     typer.Option("--skill", metavar="PATH", help="Use this SKILL.md or skills folder."),
