@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.jobs import get_field
@@ -34,48 +34,63 @@ class _Mark:
     row: Row
     column: int
     before: tuple[Row, ...] = ()  # what stood in the table before anything ran
+    # The rest of the key, as far as the row holds it: field -> columns. A row with another rest is
+    # another job's, whatever it has in `column`.
+    rest: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
-    def find_rows(self, rows: Rows, value: Any) -> list[Row]:
+    def find_rows(self, rows: Rows, value: Any, payload: Any) -> list[Row]:
         """The rows that are the same one of another job."""
         found = []
         for row in rows.get(self.query, []):
-            if len(row) == len(self.row) and str(row[self.column]) == str(value):
+            is_alike = len(row) == len(self.row) and str(row[self.column]) == str(value)
+            if is_alike and self._has_rest(row, payload):
                 found.append(row)
         return found
+
+    def _has_rest(self, row: Row, payload: Any) -> bool:
+        for name, columns in self.rest.items():
+            wanted = str(get_field(payload, name))
+            if not any(str(row[at]) == wanted for at in columns):
+                return False
+        return True
 
 
 def find_skipped_marks(history: History, reference: Reference) -> Iterator[Judgement]:
     """One judgement for the first key field and row that some jobs leave and some do not."""
     left = _read_rows(history.state) | _read_rows(history.tables)
     once = _read_rows(reference.once.state) | _read_rows(reference.once.tables)
-    for field in reference.spec.idempotency.key if reference.spec.idempotency else ():
-        jobs = _list_like_example(history, reference, field)
-        example = get_field(reference.spec.examples[0], field) if jobs else None
-        for marks in _list_marks(once, reference, example):
-            answers = [
-                (mark, _list_unmarked(mark, left, jobs))
-                for mark in marks
-                if _is_of_each_job(mark, left, jobs, example)
-            ]
+    key = reference.spec.idempotency.key if reference.spec.idempotency else ()
+    for name in key:
+        jobs = _list_like_example(history, reference, name)
+        if not jobs:
+            continue
+        for marks in _list_marks(once, reference, name):
+            answers = []
+            for mark in marks:
+                if _is_of_each_job(mark, left, jobs, reference.spec.examples[0], name):
+                    answers.append((mark, _list_unmarked(mark, left, jobs, name)))
             if not answers:
                 continue
             # The value may stand in another column by chance: the best one has the key.
             mark, missing = min(answers, key=lambda answer: len(answer[1]))
             if missing:
-                yield _say_skipped(mark, field, missing, len(jobs))
+                yield _say_skipped(mark, name, missing, len(jobs))
                 return
 
 
-def _is_of_each_job(mark: _Mark, left: Rows, jobs: Mapping[int, Any], example: Any) -> bool:
+def _is_of_each_job(
+    mark: _Mark, left: Rows, jobs: Mapping[int, Any], example: Any, name: str
+) -> bool:
     """Whether jobs have such a row side by side. A row that the next job replaces is a place where
     one job stands at a time, and a count of rows is the number of a job by chance.
     """
-    if not mark.find_rows(left, example):
+    if not mark.find_rows(left, get_field(example, name), example):
         return False
     count = len(left[mark.query])
-    for value in jobs.values():
+    for payload in jobs.values():
+        value = get_field(payload, name)
         is_count = isinstance(value, int) and value <= count
-        if not is_count and mark.find_rows(left, value):
+        if not is_count and mark.find_rows(left, value, payload):
             return True
     return False
 
@@ -86,7 +101,9 @@ def _read_rows(state: Mapping[str, Any]) -> dict[str, list[Row]]:
 
 
 def _list_like_example(history: History, reference: Reference, field: str) -> dict[int, Any]:
-    """Job -> its value of the field: those that succeed with the very effects of the example."""
+    """Job -> its payload: those that succeed with the very effects of the example, and have another
+    value of this field alone.
+    """
     wanted = _count_effects(reference.once.runs)
     found = {}
     for run in history.runs:
@@ -94,7 +111,7 @@ def _list_like_example(history: History, reference: Reference, field: str) -> di
         if run.job < VARIED or varied_field(reference.spec, payload) != field:
             continue
         if run.outcome == "succeeded" and _count_effects([run]) == wanted:
-            found[run.job] = get_field(payload, field)
+            found[run.job] = payload
     return found
 
 
@@ -102,22 +119,38 @@ def _count_effects(runs: Sequence[Delivery]) -> Counter[str]:
     return Counter(str(event["effect"]) for run in runs for event in run.all("performed"))
 
 
-def _list_marks(once: Rows, reference: Reference, example: Any) -> Iterator[list[_Mark]]:
-    """For each row that the example's single run adds, the columns that hold its key."""
-    if example is None:
+def _list_marks(once: Rows, reference: Reference, name: str) -> Iterator[list[_Mark]]:
+    """For each row that the example's single run adds, the columns that hold its value of the
+    field.
+    """
+    example = reference.spec.examples[0]
+    wanted = get_field(example, name)
+    if wanted is None or reference.spec.idempotency is None:
         return
+    others = [other for other in reference.spec.idempotency.key if other != name]
     before = _read_rows(reference.before)
     for query, rows in once.items():
         for row in rows:
             if query in reference.volatile or row in before.get(query, []):
                 continue
-            columns = [at for at, cell in enumerate(row) if str(cell) == str(example)]
-            yield [_Mark(query, row, at, tuple(before.get(query, []))) for at in columns]
+            rest = {}
+            for other in others:
+                columns = _find_columns(row, get_field(example, other))
+                if columns:
+                    rest[other] = columns
+            earlier = tuple(before.get(query, []))
+            yield [_Mark(query, row, at, earlier, rest) for at in _find_columns(row, wanted)]
 
 
-def _list_unmarked(mark: _Mark, left: Rows, jobs: Mapping[int, Any]) -> list[int]:
+def _find_columns(row: Row, value: Any) -> tuple[int, ...]:
+    return tuple(at for at, cell in enumerate(row) if str(cell) == str(value))
+
+
+def _list_unmarked(mark: _Mark, left: Rows, jobs: Mapping[int, Any], name: str) -> list[int]:
     """The jobs without such a row, compared in what the example's run made of it."""
-    rows = {job: mark.find_rows(left, value) for job, value in jobs.items()}
+    rows = {}
+    for job, payload in jobs.items():
+        rows[job] = mark.find_rows(left, get_field(payload, name), payload)
     agreed = _find_agreed_columns(mark, rows)
     missing = []
     for job, own in rows.items():

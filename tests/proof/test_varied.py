@@ -296,6 +296,55 @@ def test_a_row_that_stood_there_keeps_its_status_and_is_no_mark(tmp_path: Path) 
         assert found.verdict == verdict, [one.message for one in found.incomplete]
 
 
+VERSIONED = """
+    import logging
+    import os
+    import sqlite3
+    from contextlib import closing
+
+    log = logging.getLogger(__name__)
+
+
+    def send(order_id, key):
+        raise RuntimeError("the real one must never run")
+
+
+    def handle(order_id, version):
+        log.info("handle started order_id=%s version=%s", order_id, version)
+        with closing(sqlite3.connect(os.environ["APP_DB"])) as db, db:
+            found = db.execute("select version from done where order_id = ?", (order_id,)).fetchone()
+            if found and found[0] == version:
+                return
+            send(order_id, key=f"order-{order_id}-{version}")
+            db.execute("insert or replace into done values (?, ?)", (order_id, version))
+        log.info("handle finished order_id=%s version=%s", order_id, version)
+"""
+
+
+@pytest.mark.real
+def test_a_row_that_the_next_version_replaces_is_no_mark_of_each(tmp_path: Path) -> None:
+    """That another order's row holds the same version by chance makes it no row of this job."""
+    payload = {
+        "type": "object",
+        "required": ["order_id", "version"],
+        "properties": {"order_id": {"type": "integer"}, "version": {"type": "integer"}},
+        "examples": [{"order_id": 7, "version": 2}, {"order_id": 8, "version": 6}],
+    }
+    setup = """python -c "import os, sqlite3
+db = sqlite3.connect(os.environ['APP_DB'])
+db.execute('create table done (order_id integer primary key, version integer)')
+db.execute('insert into done values (99, 3), (98, 1), (97, 1000)')
+db.commit()
+" """
+    changed = {
+        "payload": payload,
+        "idempotency": {**SPEC["idempotency"], "key": ["order_id", "version"]},
+        "proof": {**SPEC["proof"], "setup": setup},
+    }
+    found = proof_of(plain_repo(tmp_path / "repo", jobs=VERSIONED, changed=changed), only=ALL)
+    assert "state.mark-skipped" not in [one.rule for one in found.incomplete]
+
+
 # -- keys that come out of rows
 
 READS = """
