@@ -40,6 +40,12 @@ PAYLOADS = {
 KILL = "kill@before:text#1"
 DOWN = "raise=TimeoutError@before:text#*/*"
 Edit = tuple[str, str, str]
+OWN_APP = (
+    "async def retry_stalled(timestamp: int) -> None:\n"
+    "    import procrastinate\n"
+    "    mine = procrastinate.App(connector=procrastinate.PsycopgConnector())\n"
+    "    for"
+)
 
 
 @dataclass
@@ -105,6 +111,17 @@ def test_a_job_is_given_back_by_the_periodic_task_and_that_is_an_attempt(clinic:
         4,
         True,
     )
+    history = clinic.under(f"{KILL} {DOWN.replace('/*', '/2')}")
+    assert settled(history) == [("requeued", near(630)), ("requeued", near(25)), ("acked", 0.0)]
+
+
+@edited(
+    (STALLED, "async def retry_stalled(timestamp: int) -> None:\n    for", OWN_APP),
+    (STALLED, "await app.job_manager.retry_job(job)", "await mine.job_manager.retry_job(job)"),
+    (STALLED, "in await app.job_manager.get", "in await mine.job_manager.get"),
+)
+def test_what_gives_it_back_may_make_an_app_of_its_own(clinic: Clinic) -> None:
+    """It looks at the same tables."""
     history = clinic.under(f"{KILL} {DOWN.replace('/*', '/2')}")
     assert settled(history) == [("requeued", near(630)), ("requeued", near(25)), ("acked", 0.0)]
 

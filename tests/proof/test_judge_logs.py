@@ -42,6 +42,9 @@ def test_whoever_waits_for_another_delivery_need_not_say_why() -> None:
         assert (found["why"].by, found["retry"].by) == (by, by)
 
 
+KNOWN = "app.mail:Known"
+
+
 def answered(*told: Any, failing: Any = (), fields: str = "id=7") -> dict[str, str]:
     """Who answers each question, for one success and one attempt that is retried."""
     good = history("once", [*told, *DONE])
@@ -87,6 +90,21 @@ def test_the_four_questions_are_answered_by_difference() -> None:
     good = [log("started id=7"), log("done id=7")]
     bad = [log("started id=7"), log("failed id=7: Away, will retry")]
     assert set(answered(*good, failing=bad).values()) == {"application"}
+
+
+def test_an_error_that_means_success_is_no_failure() -> None:
+    """The effect had taken place before: its record of success is no lie."""
+    done = log("done id=7")
+    known = history(f"raise={KNOWN}@before:email#1", [MET, done, *DONE[-2:]])
+    failures = {"transient": [AWAY], "permanent": [], "success": [KNOWN]}
+    reference = against(spec(failures=failures))
+    failed = history(
+        f"raise={AWAY}@before:email#1",
+        [MET, log("failed id=7: Away"), raised(AWAY), retry(), ACKED],
+        [done, *DONE],
+    )
+    found = logs.answers([history("once", [done, *DONE]), failed, known], reference, {0: {"id": 7}})
+    assert found["succeeded"].by == "application"
 
 
 def test_a_record_that_is_always_there_answers_nothing() -> None:

@@ -272,7 +272,10 @@ class Driver(AsyncDriver):
 
         def init(app: Any, **kwargs: Any) -> None:
             made(app, **kwargs)
-            app.connector = app.job_manager.connector = Store(self, kwargs["connector"])
+            # What a command or a sweep makes for itself, once the job's own app is known, looks at
+            # the same tables.
+            store = getattr(self.app, "connector", None) or Store(self, kwargs["connector"])
+            app.connector = app.job_manager.connector = store
             self.apps.append(app)
 
         @contextlib.contextmanager
@@ -315,7 +318,10 @@ class Driver(AsyncDriver):
         """What the library imports and compiles on first use is there before the forks."""
         said = logging.root.manager.disable
         logging.disable(logging.CRITICAL)
+        # A store of its own: no job of it is anybody's.
+        known, self.app = self.app, None
         app = App(connector=InMemoryConnector())
+        self.app = known
         app.task(name="warm")(_nothing)
         message: dict[str, Any] = {
             **dict.fromkeys(_KEPT),

@@ -81,7 +81,7 @@ def plan_schedules(situation: Situation) -> Plan:
             plan.add(family.name, planned, family.most)
     # Last: other families build on schedules as they were planned.
     if situation.spec.recovers:
-        plan.schedules = sweeps.follow_with_sweeps(plan.schedules)
+        plan.schedules = sweeps.follow_with_sweeps(plan.schedules, situation.facts)
     present = {schedule.family for schedule in plan.schedules}
     for family in FAMILIES:
         if family.name not in present:
@@ -110,7 +110,7 @@ def plan_second_phase(histories: Iterable[History], tried: int, facts: BootFacts
     twice = tuple(deaths.double_kill(seen))
     later.add("double-kill", twice, max(room - len(later.schedules), 0))
     if any(SWEEP in history.schedule.moves for history in seen):
-        later.schedules = sweeps.follow_with_sweeps(later.schedules)
+        later.schedules = sweeps.follow_with_sweeps(later.schedules, facts)
     if not twice:
         later.skipped["double-kill"] = "no delivery followed a death"
     return later

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from skillrun.probe.facts import BootFacts
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.schedule import SWEEP, Schedule
@@ -39,13 +40,20 @@ def sweep(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     yield Schedule("sweep", moves=(SWEEP,))
 
 
-def follow_with_sweeps(schedules: Iterable[Schedule]) -> list[Schedule]:
+def follow_with_sweeps(schedules: Iterable[Schedule], facts: BootFacts) -> list[Schedule]:
     """The schedules, with the sweeps behind what they may find."""
-    return [_follow(schedule) for schedule in schedules]
+    return [_follow(schedule, facts) for schedule in schedules]
 
 
-def _follow(schedule: Schedule) -> Schedule:
-    if schedule.family not in _SWEPT or SWEEP in schedule.moves:
+def _follow(schedule: Schedule, facts: BootFacts) -> Schedule:
+    is_swept = schedule.family in _SWEPT
+    if schedule.family == "crash-loop":
+        # Where a death loses the message, the sweeps alone bring it back, and end it in the end.
+        is_swept = facts.lossy or facts.acks_late is False
+    elif schedule.family == "kill-lose":
+        # A message that is a row of the database is not lost: who brings it back looks at that row.
+        is_swept = not facts.keeps_rows
+    if not is_swept or SWEEP in schedule.moves:
         return schedule
     moves = schedule.moves
     if schedule.family == "kill-lose":

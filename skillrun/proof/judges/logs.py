@@ -18,7 +18,7 @@ from skillrun.proof.judges.records import (
     has_value,
     template,
 )
-from skillrun.proof.reference import OUTAGES, REFUTED, Judgement, Reference, hit_items
+from skillrun.proof.reference import OUTAGES, REFUTED, Judgement, Reference, hit_items, is_success
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.ticks import is_idle, is_polled
 
@@ -109,6 +109,9 @@ def _group_deliveries(histories: list[History], records: Records) -> dict[str, l
             if history.waits_for_another(run):
                 continue  # the other one tells what becomes of the job
             kind = classify(history, delivery, reference.is_batch)
+            # An error that means that the effect had taken place before is no failure.
+            if kind == "failed" and _met_success(history, reference):
+                kind = "did"
             if kind == "again" and _follows_own_errors(history, run):
                 # It may have given up for the same error, and taken that itself.
                 continue
@@ -246,6 +249,10 @@ def _classify_delivery(history: History, delivery: Delivery, batch: bool) -> str
     if any(delivery.all("performed")) or history.schedule.family == "once":
         return "did"
     return "again"
+
+
+def _met_success(history: History, reference: Reference) -> bool:
+    return any(is_success(reference, fault) for fault in history.schedule.faults)
 
 
 def _find_errors_met(delivery: Delivery) -> list[int]:

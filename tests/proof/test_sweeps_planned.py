@@ -1,0 +1,34 @@
+"""Which schedules a sweep follows: those whose job it may find undone."""
+
+from __future__ import annotations
+
+import pytest
+
+from skillrun.probe.facts import BootFacts
+from skillrun.proof.families.sweeps import follow_with_sweeps
+from skillrun.proof.schedule import SWEEP, Schedule
+
+
+def is_swept(family: str, facts: BootFacts) -> bool:
+    (followed,) = follow_with_sweeps([Schedule(family, moves=("lose", "re-enqueue"))], facts)
+    return SWEEP in followed.moves
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (BootFacts(lossy=True), True),  # Huey forgets what a dead worker had
+        (BootFacts(acks_late=False), True),
+        (BootFacts(acks_late=True), False),  # the broker brings it back itself
+    ],
+)
+def test_where_a_death_loses_the_message_the_sweep_ends_a_crash_loop(
+    facts: BootFacts, expected: bool
+) -> None:
+    assert is_swept("crash-loop", facts) is expected
+
+
+def test_a_message_that_is_a_row_of_the_database_is_not_lost() -> None:
+    """What brings it back looks at that row: without it there is nothing to find."""
+    assert is_swept("kill-lose", BootFacts(acks_late=True))
+    assert not is_swept("kill-lose", BootFacts(acks_late=True, keeps_rows=True))
