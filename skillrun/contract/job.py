@@ -109,6 +109,7 @@ class JobError(Part):
     factory: str | None = None  # makes it; None: its class does
     effects: tuple[str, ...] | None = None  # which it comes out of; None: not said
     wait: Seconds | None = None  # in the place of the backoff
+    unsent: bool = False  # it comes only where the effect has not taken place
 
 
 NamedError = Annotated[JobError, BeforeValidator(_named)]

@@ -45,6 +45,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
     """Sentences for people, the job's own first."""
     return [
         *(words for effect in target.spec.effects or () for words in _effect(effect)),
+        *_unsent(target),
         *_library(proof, target),
         *_last_death(proof, target),
         *_volatile(proof),
@@ -77,6 +78,13 @@ def _effect(effect: Effect) -> Iterator[str]:
         )
     if effect.reason:
         yield f"{effect.name} is declared {guarantee}: {effect.reason}"
+
+
+def _unsent(target: Target) -> Iterator[str]:
+    failures = target.spec.failures
+    for error in failures.transient if failures else ():
+        if error.unsent:
+            yield f"{error.type} comes only where nothing was sent, as the spec says"
 
 
 def _library(proof: Proof, target: Target) -> Iterator[str]:

@@ -114,6 +114,8 @@ def places(schedules: list[Schedule], family: str) -> set[str]:
         ({}, {"before:email#1", "after:email#1", "before:sms#1", "after:sms#1"}),
         ({"effects": ["sms"]}, {"before:sms#1", "after:sms#1"}),
         ({"effects": []}, set()),
+        # Nothing was sent: no answer is lost.
+        ({"unsent": True}, {"before:email#1", "before:sms#1"}),
     ],
 )
 def test_an_error_comes_out_of_the_effects_that_it_names(

@@ -417,6 +417,7 @@ def test_a_word_that_was_added_may_ask_for_more(
     (
         {"effects": []},
         {"wait": "1h"},
+        {"unsent": True},
         {"kwargs": {"status": 1}},
         {"factory": "shop.fake:make"},
     ),

@@ -29,8 +29,12 @@ def error(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """
     effects = situation.effects
     at_most_once = [effect.name for effect in effects if effect.guarantee == "at_most_once"]
-    for name, fault in _errors_before(situation, _number_transient(situation), situation.fallible):
+    errors = _number_transient(situation)
+    unsent = {(listed.type, index) for listed, index in errors if listed.unsent}
+    for name, fault in _errors_before(situation, errors, situation.fallible):
         yield Schedule("error", (fault,))
+        if (fault.error, fault.index) in unsent:
+            continue
         answer_lost = replace(fault, at=f"after:{name}")
         yield Schedule("error", (answer_lost,))
         if name.rpartition("#")[0] in at_most_once:
