@@ -12,6 +12,7 @@ import yaml
 from skillrun.contract.job import JobSpec
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter, read_failing
 from skillrun.skills.job_worker.drafting.messages import name_fields, read_message
+from skillrun.skills.job_worker.drafting.sending import add_sender
 from skillrun.skills.job_worker.overview.handlers import list_bodies, list_calls
 from skillrun.skills.job_worker.overview.memories import find_memories
 from skillrun.skills.job_worker.overview.rows import find_sending_calls, list_others
@@ -138,6 +139,7 @@ class _Drafter:
         self.drafted.put("message", message.style)
         if message.seen is not None:
             self.drafted.seen["payload.examples"] = f"{message.seen.path}:{message.seen.line}"
+        add_sender(self.drafted, self.job, self.project)
         if message.guessed:
             fields = ", ".join(message.guessed)
             self.drafted.guesses.append(f"payload.examples: no caller gives literals for {fields}")

@@ -76,7 +76,10 @@ def _choose_example(seen: Seen) -> _Example | None:
 
 
 def _is_undisturbed(delivery: DeliverySeen, seen: Seen) -> bool:
-    """It ended well, it did something, and nothing refused it on the way."""
+    """It ended well, it did something, nothing refused it on the way, and it was not given up."""
+    for _, table in delivery.list_changed():
+        if is_dead_letter(table):
+            return False
     test = seen.tests.get(delivery.test)
     is_good = test is not None and test.passed and delivery.is_ended and delivery.raised is None
     is_refused = any(call.raised is not None for call in delivery.calls)
@@ -358,7 +361,7 @@ def _add_store(draft: Draft, example: _Example, seen: Seen) -> str | None:
     state = write_state(done, store)
     if state:
         proof["state"] = state
-    letters = find_dead_letters(seen)
+    letters = find_dead_letters(seen, tuple(state))
     if letters is not None:
         draft.values["dead_letter"] = {"kind": "table", "where": letters}
         proof["dead_letters"] = f"select count(*) from {letters}"

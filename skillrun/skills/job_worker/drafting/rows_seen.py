@@ -71,9 +71,9 @@ def _is_volatile(kind: str, values: list[object]) -> bool:
     return any(_TIME.match(str(text)) or _RANDOM.fullmatch(str(text)) for text in texts)
 
 
-def find_dead_letters(seen: Seen) -> str | None:
-    """The table of given up jobs that some test has filled. Each test may have a database of its
-    own.
+def find_dead_letters(seen: Seen, changed_by_job: tuple[str, ...] = ()) -> str | None:
+    """The table of given up jobs that some test has filled; else the one that is called so, or so
+    after a table of the job. Each test may have a database of its own.
     """
     from skillrun.proof.fixtures.seen import find_changed
 
@@ -85,15 +85,18 @@ def find_dead_letters(seen: Seen) -> str | None:
         for _, table in changed:
             if is_dead_letter(table):
                 return table
-    return _find_named(seen)
+    return _find_named(seen, changed_by_job)
 
 
-def _find_named(seen: Seen) -> str | None:
-    """The only table that is called so, where no test gives a job up."""
+def _find_named(seen: Seen, changed_by_job: tuple[str, ...]) -> str | None:
     names = set[str]()
     for delivery in seen.deliveries:
         for store in delivery.before:
             names |= set(filter(is_dead_letter, store.tables))
+    for table in changed_by_job:
+        alike = [name for name in names if name.endswith(table)]
+        if alike:
+            return alike[0]
     if len(names) == 1:
         return names.pop()
     return None

@@ -13,6 +13,7 @@ from skillrun.proof.packages import find_python
 from skillrun.repo.places import is_test
 from skillrun.skills.job_worker.drafting.draft import draft_spec
 from skillrun.skills.job_worker.drafting.observed import add_observed
+from skillrun.skills.job_worker.drafting.sending import add_sender
 from skillrun.skills.job_worker.overview.reaching_tests import find_reaching_tests
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def draft_observed(
     draft = draft_spec(reader, job)
     script = add_observed(draft, watch(watched), reader.project, guesses=guesses)
     draft.name_places()
+    # The example may be another one now.
+    add_sender(draft, job, reader.project)
     if watched.env:
         proof = draft.values.setdefault("proof", {})
         proof["env"] = {**watched.env, **proof.get("env", {})}
