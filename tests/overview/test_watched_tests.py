@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import helpers
@@ -20,7 +21,7 @@ from skillrun.proof.fixtures.marking import mark_handler, mark_stand_ins
 from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, EndSeen, Seen, StoreSeen, Table
 from skillrun.proof.fixtures.watch import watch_tests
 from skillrun.skills.job_worker.drafting.annotated import write_annotated
-from skillrun.skills.job_worker.drafting.classify import classify_errors
+from skillrun.skills.job_worker.drafting.classify import classify_effects, classify_errors
 from skillrun.skills.job_worker.drafting.draft import Draft, draft_spec, spell_import_path
 from skillrun.skills.job_worker.drafting.observed import add_observed
 from skillrun.skills.job_worker.drafting.watching import draft_observed, plan_watching
@@ -132,10 +133,60 @@ def test_a_delivery_that_was_disturbed_is_no_example(changes: dict[str, Any], sh
     assert "no test lets the handler come to its end undisturbed" in draft.guesses[-1]
 
 
-def test_a_failing_test_shows_nothing(shop: Path) -> None:
-    failed = {delivery().test: EndSeen(False, "no", ())}
-    draft = observe(shop, Seen((delivery(),), failed))
+def test_a_passing_test_shows_more_than_a_failing_one(shop: Path) -> None:
+    """A test that fails may fail because of the job: it is better than nothing."""
+    red = delivery(test="tests/test_x.py::test_red", arguments={"order_id": 3})
+    ends = {red.test: EndSeen(False, "no", ()), delivery().test: EndSeen(True, "", ())}
+    draft = observe(shop, Seen((red, delivery()), ends))
+    assert draft.values["payload"]["examples"] == [{"order_id": 7}]
+    alone = observe(shop, Seen((red,), ends))
+    assert alone.values["payload"]["examples"] == [{"order_id": 3}]
+    assert "payload: from tests/test_x.py::test_red, which fails" in alone.guesses
+
+
+def test_a_second_delivery_of_a_job_is_no_beginning(shop: Path) -> None:
+    """The first one, which was disturbed, may have left half of the work done."""
+    first = delivery(calls=(call(raised="builtins:TimeoutError"),))
+    draft = observe(shop, seen(first, delivery()))
     assert "undisturbed" in draft.guesses[-1]
+
+
+def test_numbers_of_tries_and_times_are_no_state(shop: Path) -> None:
+    columns = (("order_id", "INT", True), ("n", "int", False), ("due", "real", False))
+    more = (("till", "real", False), ("sent", "int", False))
+    made = Table((*columns, *more), ((7, 1, 0.0, 1.8e9, 1),))
+    before = StoreSeen("a", "x", {SENT: Table((*columns, *more), ())})
+    after = StoreSeen("a", "x", {SENT: made})
+    proof = observe(shop, seen(delivery(before=(before,), after=(after,)))).values["proof"]
+    asked = "select order_id, till is not null, sent from sent order by 1, 2, 3"
+    assert proof["state"] == {SENT: asked}
+
+
+def test_what_only_failures_fill_holds_the_dead_jobs(shop: Path) -> None:
+    def bin_of(rows: int) -> StoreSeen:
+        columns = (("what", "text", True),)
+        given = tuple((str(number),) for number in range(rows))
+        return StoreSeen("a", "x", {"bin": Table(columns, given), SENT: table()})
+
+    failed = delivery(
+        test="tests/test_x.py::test_refused",
+        before=(bin_of(0),),
+        after=(bin_of(1),),
+        calls=(call(raised="shop.mailer:BadAddress"),),
+    )
+    draft = observe(shop, seen(delivery(before=(store(0),), after=(store(1),)), failed))
+    assert draft.values["proof"]["dead_letters"] == "select count(*) from bin"
+
+
+def test_an_effect_that_a_death_keeps_from_taking_place_is_at_most_once() -> None:
+    draft = Draft()
+    draft.values["effects"] = [{"name": "sms", "guarantee": "at_least_once"}]
+    died = SimpleNamespace(died=True)
+    history = SimpleNamespace(runs=[died], events=[])
+    tried = SimpleNamespace(schedule=SimpleNamespace(faults=(1,)), history=history)
+    proof: Any = SimpleNamespace(tried=[tried])
+    assert classify_effects(draft, lambda schedule: proof)
+    assert draft.values["effects"][0]["guarantee"] == "at_most_once"
 
 
 def test_the_table_of_dead_jobs_is_the_one_that_a_test_fills(shop: Path) -> None:

@@ -55,7 +55,10 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
     from skillrun.core.state import state_dir
     from skillrun.proof.fixtures.load import fixtures_folder
     from skillrun.skills.job_worker.drafting.annotated import write_annotated
-    from skillrun.skills.job_worker.drafting.classify import classify_errors
+    from skillrun.skills.job_worker.drafting.classify import (
+        classify_effects,
+        classify_errors,
+    )
     from skillrun.skills.job_worker.drafting.watching import (
         add_fixture,
         draft_observed,
@@ -73,8 +76,9 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
         add_fixture(draft, fixtures, str(file))
     path = state_dir() / "drafts" / f"{draft.values['job']}.yaml"
     _write(path, write_annotated(draft))
-    if draft.unsure and classify_errors(draft, lambda schedule: _prove_one(repo, path, schedule)):
-        _write(path, write_annotated(draft))
+    for classify in (classify_errors, classify_effects):
+        if classify(draft, lambda schedule: _prove_one(repo, path, schedule)):
+            _write(path, write_annotated(draft))
     return Drafted(job.handler.import_path, path, tuple(draft.guesses))
 
 

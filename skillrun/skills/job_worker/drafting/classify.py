@@ -1,5 +1,5 @@
-"""Whether an error passes: where neither the code's policy nor a test says it, the job is run with
-it once.
+"""What neither the code nor a test says, and one run of the job shows: whether an error passes, and
+whether an effect is left out after a death.
 """
 
 from __future__ import annotations
@@ -41,6 +41,34 @@ def classify_errors(draft: Draft, prove: Callable[[str], Proof]) -> bool:
         else:
             draft.guesses.append(f"failures: {error} is permanent, as most errors are")
     return bool(draft.unsure)
+
+
+def classify_effects(draft: Draft, prove: Callable[[str], Proof]) -> bool:
+    """An effect without a key that a death keeps from taking place takes place at most once: the
+    job takes it for done before it does it. Returns whether the draft is another one now.
+    """
+    is_other = False
+    for effect in draft.values.get("effects", [])[:_MOST]:
+        if effect.get("guarantee") != "at_least_once":
+            continue
+        name = effect["name"]
+        proof = prove(f"kill@before:{name}#1 lose re-enqueue")
+        if _is_left_out(proof, name):
+            effect["guarantee"] = "at_most_once"
+            draft.guesses.append(
+                f"effects: {name}: at_most_once: after a death before it, nothing does it"
+            )
+            is_other = True
+    return is_other
+
+
+def _is_left_out(proof: Proof, name: str) -> bool:
+    for tried in proof.tried:
+        history = tried.history
+        if tried.schedule.faults and any(run.died for run in history.runs):
+            done = [event for event in history.events if event.kind == "performed"]
+            return not any(event["effect"] == name for event in done)
+    return False
 
 
 def _find_effect(error: str, effects: list[dict[str, Any]]) -> dict[str, Any] | None:

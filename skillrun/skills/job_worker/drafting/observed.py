@@ -52,6 +52,8 @@ def add_observed(draft: Draft, seen: Seen, project: Project, *, guesses: bool = 
         return None
     done = (example.first, *example.others)
     _add_payload(draft, example)
+    if not seen.tests[example.first.test].passed:
+        draft.guesses.append(f"payload: from {example.first.test}, which fails")
     _add_effects(draft, done, project)
     for effect in draft.values.get("effects", []):
         _settle_guarantee(draft, effect, guesses)
@@ -60,19 +62,27 @@ def add_observed(draft: Draft, seen: Seen, project: Project, *, guesses: bool = 
 
 
 def _choose_example(seen: Seen) -> _Example | None:
-    """The first job of a test that delivers two of them; else the first that came to its end."""
+    """The first delivery of its job, with as many effects as any; best where its test delivers a
+    second job beside it.
+    """
     by_test: dict[str, list[DeliverySeen]] = {}
+    begun = set[tuple[str, str]]()
     for delivery in seen.deliveries:
-        if not _is_undisturbed(delivery, seen):
-            continue
-        by_test.setdefault(delivery.test, []).append(delivery)
-    best: _Example | None = None
-    for deliveries in by_test.values():
-        first = deliveries[0]
-        others = [one for one in deliveries[1:] if one.arguments != first.arguments]
-        if best is None or (others and not best.others):
-            best = _Example(first, tuple(others[:1]))
-    return best
+        # What came before may have left half of the work done.
+        job = (delivery.test, repr(delivery.arguments))
+        if job not in begun and _is_undisturbed(delivery, seen):
+            by_test.setdefault(delivery.test, []).append(delivery)
+        begun.add(job)
+    found = []
+    for first, *others in by_test.values():
+        found.append(_Example(first, tuple(others[:1])))
+    return max(found, key=lambda one: _rank(one, seen), default=None)
+
+
+def _rank(example: _Example, seen: Seen) -> tuple[bool, int, int]:
+    """A test that fails may fail because of the job: what it delivers is better than nothing."""
+    calls = {call.path for call in example.first.calls}
+    return seen.tests[example.first.test].passed, len(calls), len(example.others)
 
 
 def _is_undisturbed(delivery: DeliverySeen, seen: Seen) -> bool:
@@ -80,8 +90,7 @@ def _is_undisturbed(delivery: DeliverySeen, seen: Seen) -> bool:
     for _, table in delivery.list_changed():
         if is_dead_letter(table):
             return False
-    test = seen.tests.get(delivery.test)
-    is_good = test is not None and test.passed and delivery.is_ended and delivery.raised is None
+    is_good = delivery.test in seen.tests and delivery.is_ended and delivery.raised is None
     is_refused = any(call.raised is not None for call in delivery.calls)
     return is_good and not is_refused and bool(delivery.list_changed() or delivery.calls)
 
@@ -373,6 +382,11 @@ def _add_store(draft: Draft, example: _Example, seen: Seen) -> str | None:
     return None
 
 
+def _move_aside(found: re.Match[str]) -> str:
+    """The same name in the scratch."""
+    return f"{{scratch}}/{found[0].rstrip('/').rpartition('/')[2]}"
+
+
 def _keep_filled(env: Mapping[str, str]) -> dict[str, str]:
     kept = dict(env)
     kept.pop(BLANK, None)
@@ -387,5 +401,5 @@ def _take_environ(environ: Mapping[str, str], store: str | None) -> dict[str, st
             continue
         if store is not None and store in value:
             value = value.replace(store, DATABASE)
-        found[name] = _TEMPORARY.sub("{scratch}", value)
+        found[name] = _TEMPORARY.sub(_move_aside, value)
     return found

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 _RANDOM = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OF_TIME = re.compile(r"date|time", re.IGNORECASE)
+_SECONDS = (1.5e9, 2.5e9)  # since 1970: a time as a number
+# What counts tries, or says who is at it and until when: it may end otherwise after a retry.
+_COORDINATES = re.compile(
+    r"n|attempts?|tries|retries|(?:try|retry|attempt)_?counte?r?|version|due|due_at|lease\w*|locked\w*"
+    r"|claimed\w*|heartbeat\w*|updated\w*|worker\w*",
+    re.IGNORECASE,
+)
 
 
 def find_store(deliveries: Iterable[DeliverySeen]) -> str | None:
@@ -54,6 +61,8 @@ def _write_query(name: str, table: Table, was: Table | None) -> str:
         # A number that the database gives counts tries that were rolled back, too.
         if is_key and counts and gained and kind.upper() == "INTEGER":
             continue
+        if not is_key and _COORDINATES.fullmatch(column):
+            continue
         word = column
         if not column.isidentifier():
             word = f'"{column}"'
@@ -67,8 +76,13 @@ def _write_query(name: str, table: Table, was: Table | None) -> str:
 def _is_volatile(kind: str, values: list[object]) -> bool:
     if _OF_TIME.search(kind):
         return True
-    texts = filter(lambda value: isinstance(value, str), values)
-    return any(_TIME.match(str(text)) or _RANDOM.fullmatch(str(text)) for text in texts)
+    return any(map(_is_drawn_anew, values))
+
+
+def _is_drawn_anew(value: object) -> bool:
+    if isinstance(value, str):
+        return bool(_TIME.match(value) or _RANDOM.fullmatch(value))
+    return isinstance(value, float) and _SECONDS[0] < value < _SECONDS[1]
 
 
 def find_dead_letters(seen: Seen, changed_by_job: tuple[str, ...] = ()) -> str | None:
@@ -85,7 +99,26 @@ def find_dead_letters(seen: Seen, changed_by_job: tuple[str, ...] = ()) -> str |
         for _, table in changed:
             if is_dead_letter(table):
                 return table
-    return _find_named(seen, changed_by_job)
+    return _find_filled_by_failures(seen, changed_by_job) or _find_named(seen, changed_by_job)
+
+
+def _find_filled_by_failures(seen: Seen, changed_by_job: tuple[str, ...]) -> str | None:
+    """The only table, whatever its name, that has more rows after something failed, and that a job
+    which is done does not change.
+    """
+    gained = set[str]()
+    for delivery in seen.deliveries:
+        failed = delivery.raised is not None
+        failed = failed or any(call.raised is not None for call in delivery.calls)
+        known = {store.name: store for store in delivery.before}
+        for store, table in delivery.list_changed() if failed else ():
+            was = known[store.name].tables.get(table) if store.name in known else None
+            if was is not None and len(store.tables[table].rows) > len(was.rows):
+                gained.add(table)
+    gained -= set(changed_by_job)
+    if len(gained) == 1:
+        return gained.pop()
+    return None
 
 
 def _find_named(seen: Seen, changed_by_job: tuple[str, ...]) -> str | None:
