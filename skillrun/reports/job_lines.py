@@ -111,5 +111,7 @@ def _closing_lines(document: _Value) -> Iterator[Line]:
     without = [job for job in jobs if job["spec"] is None]
     yield line(0, ("bold", f"{_count(jobs, 'job')}, {len(jobs) - len(without)} with a spec"))
     if without:
-        command = f"skillrun spec init --from {without[0]['handler']}"
-        yield line(2, ("dim", f"next: {command}"))
+        first = without[0]["handler"]
+        if without[0]["tests"]:
+            yield line(2, ("dim", f"try: skillrun prove {first}   its own tests are the fixtures"))
+        yield line(2, ("dim", f"next: skillrun spec init --from {first}"))

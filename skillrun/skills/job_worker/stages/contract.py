@@ -84,7 +84,10 @@ def _no_spec(case: JobCase) -> StageResult:
     more = f" and {len(names) - _JOBS_NAMED} more" if len(names) > _JOBS_NAMED else ""
     count = "one job" if len(names) == 1 else f"{len(names)} jobs"
     message = f"there is no job spec; the code has {count}: {', '.join(names[:_JOBS_NAMED])}{more}"
-    hint = f"skillrun jobs says what is known of them; {_DRAFTING} drafts the spec of one"
+    hint = (
+        f"skillrun jobs says what is known of them; {_DRAFTING} drafts the spec of one; skillrun"
+        " prove HANDLER shows what it does under faults, without a spec"
+    )
     return _ask_for_spec(message, hint, f"skillrun spec init --from {names[0]}")
 
 
