@@ -355,6 +355,42 @@ def test_no_test_that_reaches_the_handler_starts_nothing(shop: Path) -> None:
     assert watch_tests(watched).problem == "no test reaches the handler"
 
 
+REPLACED = {
+    "the records": (
+        "import os, pathlib, skillrun_watching as w\n"
+        "os.remove(w.SETTINGS['out']); os.symlink('/etc/passwd', w.SETTINGS['out'])\n"
+        "def test_a(): ...\n"
+    ),
+    "their folder": (
+        "import os, pathlib, skillrun_watching as w\n"
+        "inside = pathlib.Path(w.SETTINGS['out']).parent\n"
+        "inside.rename(inside.with_name('x')); os.symlink('/etc', inside)\n"
+        "def test_a(): ...\n"
+    ),
+    "a pipe": (
+        "import os, skillrun_watching as w\n"
+        "os.remove(w.SETTINGS['out']); os.mkfifo(w.SETTINGS['out'])\n"
+        "def test_a(): ...\n"
+    ),
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", REPLACED)
+def test_what_the_tests_put_in_the_place_of_the_records_is_not_read(
+    name: str, home: Path, tmp_path: Path
+) -> None:
+    root = shops.shop(tmp_path / "shop")
+    helpers.write_files(root, {"tests/test_only.py": REPLACED[name]})
+    reader = open_reader(root)
+    job = find_job(reader.jobs, "send_receipt")
+    assert job is not None
+    plan = plan_watching(reader, job)
+    found = watch_tests(type(plan)(**{**vars(plan), "tests": ("tests/test_only.py",)}))
+    assert found.deliveries == ()
+    assert found.problem is not None
+
+
 # -- the rows of a spec
 
 
