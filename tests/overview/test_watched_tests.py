@@ -452,6 +452,26 @@ def test_a_job_without_a_spec_is_proved_and_nothing_is_written(tmp_path: Path) -
         assert risk["replay"].startswith("skillrun prove send_receipt --schedule")
 
 
+@pytest.mark.real
+def test_a_job_whose_message_nobody_knows_is_one_line(tmp_path: Path) -> None:
+    files = {
+        "app/__init__.py": "",
+        "app/tasks.py": (
+            "from celery import shared_task\n\n\n@shared_task\ndef work(**fields):\n    ...\n"
+        ),
+        "tests/test_work.py": (
+            "import no_such_module\nfrom app.tasks import work\n\n\n"
+            "def test_work():\n    work(**no_such_module.made)\n"
+        ),
+    }
+    root = helpers.build_tree(tmp_path / "repo", files)
+    done = helpers.run_cli("prove", "work", "--trust", cwd=root)
+    assert done.returncode == 3
+    assert "no message of app.tasks:work is known: the tests" in done.stderr
+    assert "no_such_module" in done.stderr
+    assert "skillrun spec init --from app.tasks:work" in done.stderr
+
+
 def test_a_job_that_is_not_there(shop: Path) -> None:
     done = helpers.run_cli("prove", "nope", cwd=shop)
     assert done.returncode == 2

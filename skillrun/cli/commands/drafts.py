@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from skillrun.proof.result import Proof
     from skillrun.repo.git import Repo
     from skillrun.reports.watchers import Silent
+    from skillrun.skills.job_worker.drafting.draft import Draft
     from skillrun.skills.job_worker.overview.handlers import FoundJob
     from skillrun.skills.job_worker.overview.rows import JobReader
     from skillrun.validations.consent import CommandPlan
@@ -70,6 +71,8 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
     watched = plan_watching(reader, job)
     _ask_to_prove(reader.repo, watched, job, watcher, trust)
     draft, fixtures = draft_observed(reader, job, watched)
+    _check_message(draft, job)
+    draft.drop_blanks()
     if fixtures is not None:
         file = fixtures_folder() / f"{fixtures.sha256}.sql"
         _write(file, fixtures.script)
@@ -80,6 +83,22 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
         if classify(draft, lambda schedule: _prove_one(repo, path, schedule)):
             _write(path, write_annotated(draft))
     return Drafted(job.handler.import_path, path, tuple(draft.guesses))
+
+
+def _check_message(draft: Draft, job: FoundJob) -> None:
+    """Raises Blocked where neither the code nor a test says what a message looks like."""
+    payload = draft.values.get("payload")
+    if payload is not None and payload["examples"]:
+        return
+    why = "the code does not show one"
+    for guess in draft.guesses:
+        if guess.startswith("payload, setup, state:"):
+            why = guess.rpartition("the code alone: ")[2]
+    command = f"skillrun spec init --from {job.handler.import_path}"
+    raise Blocked(
+        f"no message of {job.handler.import_path} is known: {why}",
+        hint=f"mend that, or draft it and name payload.examples: {command}",
+    )
 
 
 def _write(file: Path, text: str) -> None:

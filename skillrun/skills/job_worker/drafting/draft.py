@@ -50,6 +50,17 @@ class Draft:
         self.decisions = [one for one in self.decisions if not one.startswith(part)]
         self.guesses = [one for one in self.guesses if not one.startswith(part)]
 
+    def drop_blanks(self) -> None:
+        """Without what a person would have to fill in: nobody is there to do so."""
+        from skillrun.skills.job_worker.scaffold.proof_draft import BLANK
+
+        proof: dict[str, Any] = self.values.get("proof", {})
+        for name, value in list(proof.items()):
+            if isinstance(value, dict):
+                value.pop(BLANK, None)
+            elif BLANK in str(value):
+                del proof[name]
+
     def name_places(self) -> None:
         """Where each effect was seen, by its number in the spec as it is now."""
         for path in [path for path in self.seen if path.startswith("effects.")]:
