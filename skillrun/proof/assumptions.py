@@ -46,6 +46,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
     return [
         *(words for effect in target.spec.effects or () for words in _effect(effect)),
         *_unsent(target),
+        *_alone_in_queue(target),
         *_library(proof, target),
         *_last_death(proof, target),
         *_volatile(proof),
@@ -78,6 +79,14 @@ def _effect(effect: Effect) -> Iterator[str]:
         )
     if effect.reason:
         yield f"{effect.name} is declared {guarantee}: {effect.reason}"
+
+
+def _alone_in_queue(target: Target) -> Iterator[str]:
+    if target.spec.enqueue is not None and len(target.spec.examples) > 1:
+        yield (
+            "each job was published while no other one waited: that two distinct jobs share a lock"
+            " or an id in the queue, so that the second one is dropped, was not tried"
+        )
 
 
 def _unsent(target: Target) -> Iterator[str]:
