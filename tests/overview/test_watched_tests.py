@@ -205,6 +205,15 @@ def test_an_error_after_which_the_library_is_asked_for_another_try_is_transient(
     assert {"type": "shop.mailer:Unavailable", "args": ["503"]} in failures["transient"]
 
 
+def test_a_key_may_have_a_name_that_says_little(shop: Path) -> None:
+    """What is handed on as it came is the subject of the call."""
+    given = {"order_id": 7, "url": "https://x", "webhook_id": "7:acme"}
+    hooked = call(path="shop.receipts:mark_sent", arguments=given)
+    draft = observe(shop, seen(delivery(calls=(hooked,))))
+    assert draft.values["effects"][0]["key_arg"] == "webhook_id"
+    assert "payload: one job alone is known" in " ".join(draft.guesses)
+
+
 def test_a_stand_in_without_a_name_is_known_by_its_arguments(shop: Path) -> None:
     fake = call(
         path="tests/test_x.py:Fake.send",

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from skillrun.skills.job_worker.drafting.draft import Draft
 
 DATABASE = "{scratch}/app.db"
-# Where a receiver takes a key under a name that says less.
-_MAY_BE_KEY = re.compile(r"(?:^|_)(?:key|token|ref|reference)$", re.IGNORECASE)
+# Where a receiver takes a key under a name that says less. Taken for one it is asked for more: an
+# effect without a key may take place again, with whatever it was given.
+_MAY_BE_KEY = re.compile(r"(?:^|_)(?:key|token|ref|reference|txn|nonce|id)$", re.IGNORECASE)
 _UNASKED = ("TZ", "PYTHONPATH", "PYTHONHASHSEED", "TMPDIR")
 _TEMPORARY = re.compile(r"(?:/private)?/(?:tmp|var/folders|dev/shm)/[^\s:;?,]*")
 _RETRY = re.compile(r"(?:^|[.:])Retry")
 _OWN_TRIES = 3
+_TWO_JOBS = 2
 _UNKEYED = "a guess: it takes no key, and nobody has said what a second time costs"
 
 
@@ -52,6 +54,11 @@ def add_observed(draft: Draft, seen: Seen, project: Project, *, guesses: bool = 
         return None
     done = (example.first, *example.others)
     _add_payload(draft, example)
+    if len(draft.values["payload"]["examples"]) < _TWO_JOBS:
+        said = (
+            "payload: one job alone is known: what two distinct jobs do to each other was not tried"
+        )
+        draft.guesses.append(said)
     if not seen.tests[example.first.test].passed:
         draft.guesses.append(f"payload: from {example.first.test}, which fails")
     _add_effects(draft, done, project)
@@ -167,11 +174,12 @@ def _add_effects(draft: Draft, done: tuple[DeliverySeen, ...], project: Project)
             within = draft.within[path]
             effects.append({"name": _name(within), "call": within})
             found[draft.within[path]] = []
+    fields = tuple(draft.values.get("payload", {}).get("properties", ()))
     if found.keys() & set(_list_calls(effects)):
         effects = _drop_unreached(draft, effects, found)
     for effect in effects:
         for call in found.get(effect["call"], ()):
-            _describe_effect(effect, call)
+            _describe_effect(effect, call, fields)
     if effects:
         draft.values["effects"] = effects
         draft.drop("effects:")
@@ -248,19 +256,20 @@ def _name(path: str) -> str:
     return re.split(r"[.:]", path)[-1].strip("_") or "effect"
 
 
-def _describe_effect(effect: dict[str, Any], call: CallSeen) -> None:
+def _describe_effect(effect: dict[str, Any], call: CallSeen, fields: Iterable[str]) -> None:
     if "returns" not in effect and not _is_unsaid(call.returned) and call.returned is not None:
         effect["returns"] = call.returned
     if "key_arg" not in effect:
-        key = _find_key(call.arguments)
+        key = _find_key(call.arguments, fields)
         if key is not None:
             effect["key_arg"] = key
 
 
-def _find_key(arguments: Mapping[str, Any]) -> str | None:
+def _find_key(arguments: Mapping[str, Any], fields: Iterable[str]) -> str | None:
+    """`fields` of the message: what is handed on as it came is the call's subject."""
     for pattern in (KEYED, _MAY_BE_KEY):
         for name, value in arguments.items():
-            if pattern.search(name) and isinstance(value, str):
+            if pattern.search(name) and isinstance(value, str) and name not in fields:
                 return name
     return None
 
