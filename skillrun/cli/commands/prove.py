@@ -138,7 +138,9 @@ def open_case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> JobCa
     file = spec if spec is not None else the_only_spec(opened)
     if file is None:
         raise Blocked(
-            "there is no job spec in .skillrun/jobs/", hint="write one with: skillrun spec init"
+            "there is no job spec in .skillrun/jobs/",
+            hint="none is needed for a job with tests: skillrun prove HANDLER (skillrun jobs names"
+            " them); or write one with: skillrun spec init",
         )
     request = Request(SKILL.name, repo, overrides=overrides)
     tree = Tree(opened.root, without=own_files(opened, ledger_path(opened, None)))

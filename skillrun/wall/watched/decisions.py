@@ -139,7 +139,9 @@ class _Deciding:
                 yield _make_decision(module, test, about, watching)
                 return
             unvaried = _keep_unvaried(seen)
-            skipped = self._what_is_skipped(module, region) if unvaried else None
+            skipped = (
+                self.effects.find_decided(module, region, but=_PREPARING) if unvaried else None
+            )
             if skipped is not None:
                 yield _make_decision(module, test, skipped, unvaried)
                 return
@@ -160,21 +162,6 @@ class _Deciding:
 
     def _keep_deciding(self, flows: Flows) -> Flows:
         return frozenset(seen for seen in flows if seen.decides and not seen.is_unvaried)
-
-    def _what_is_skipped(self, module: Module, region: list[ast.AST]) -> str | None:
-        """An effect, or the way past one. An error ends in a dead letter, where it is seen."""
-        for part in region:
-            called = self.effects.find_in(module, part, but=_PREPARING)
-            if called is not None:
-                return f"the call of {called}"
-        for part in region:
-            for inner in ast.walk(part):
-                if not isinstance(inner, ast.Return | ast.Break | ast.Continue):
-                    continue
-                function = module.function_of(inner)
-                if function is not None and self.effects.is_changing(function):
-                    return f"whether {module.qualname(function)} goes on"
-        return None
 
     def _what_is_decided(self, module: Module, region: list[ast.AST]) -> str | None:
         """An effect in the code, or the way out before one."""

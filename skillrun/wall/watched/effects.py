@@ -127,6 +127,25 @@ class Effects:
         origin = self.reach.project.origin(name) if name is not None else ""
         return origin in self.declared
 
+    def find_decided(
+        self, module: Module, region: list[ast.AST], but: frozenset[str] = frozenset()
+    ) -> str | None:
+        """An effect in some code, or the way past one, in words. An error ends in a dead letter,
+        where it is seen. `but`: as of `find_in`.
+        """
+        for part in region:
+            called = self.find_in(module, part, but=but)
+            if called is not None:
+                return f"the call of {called}"
+        for part in region:
+            for inner in ast.walk(part):
+                if not isinstance(inner, ast.Return | ast.Break | ast.Continue):
+                    continue
+                function = module.function_of(inner)
+                if function is not None and self.is_changing(function):
+                    return f"whether {module.qualname(function)} goes on"
+        return None
+
     def find_in(
         self, module: Module, node: ast.AST, but: frozenset[str] = frozenset()
     ) -> str | None:

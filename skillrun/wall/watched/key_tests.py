@@ -148,7 +148,7 @@ class KeyTests:
                 is_word = self._singles_out(test, function)
                 if is_word is None:
                     continue
-                about = self._what_is_decided(module, region)
+                about = self.effects.find_decided(module, region)
                 if about is not None:
                     text = ast.unparse(test)
                     yield KeyTest(module.path, test.lineno, name, text, about, is_word)
@@ -207,21 +207,6 @@ class KeyTests:
         if isinstance(value, ast.Compare):
             return self._read_comparison(value, function) is False
         return any(self._sorts_keys(part, function, is_asked=False) for part in ast.walk(value))
-
-    def _what_is_decided(self, module: Module, region: list[ast.AST]) -> str | None:
-        """An effect, or the way past one. An error ends in a dead letter, where it is seen."""
-        for part in region:
-            called = self.effects.find_in(module, part)
-            if called is not None:
-                return f"the call of {called}"
-        for part in region:
-            for inner in ast.walk(part):
-                if not isinstance(inner, ast.Return | ast.Break | ast.Continue):
-                    continue
-                function = module.function_of(inner)
-                if function is not None and self.effects.is_changing(function):
-                    return f"whether {module.qualname(function)} goes on"
-        return None
 
 
 def _list_made_of(call: ast.Call) -> list[ast.expr]:
