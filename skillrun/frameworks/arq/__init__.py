@@ -66,7 +66,7 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     """The effective policy of a handler."""
     from skillrun.frameworks.arq import policy
 
-    return policy.read_policy(project, handler)
+    return policy.read_policy(project, use, handler)
 
 
 def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:

@@ -7,27 +7,28 @@ any clause that keeps something.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.arq.hooks import job_hooks, reads_result
 from skillrun.frameworks.arq.retries import RETRY, JobTry, find_retries, raises_retry
-from skillrun.frameworks.common.giving_up import Record, beside, by_count, in_clauses, kept
+from skillrun.frameworks.common.giving_up import Record, find_record
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Project
 
 
-def find_record(project: Project, handler: Definition) -> Record | None:
-    """The first record that is left after the last attempt, else of a permanent error."""
-    return next(_find_records(project, handler), None)
-
-
-def _find_records(project: Project, handler: Definition) -> Iterator[Record]:
-    yield from beside(project, handler, lambda clause: raises_retry(project, clause), RETRY)
-    yield from by_count(project, handler, lambda part: JobTry(project, {}))
+def find_left(project: Project, handler: Definition) -> Record | None:
+    """The record of a job that is given up."""
+    hooks = []
     for name, hook in job_hooks(project, handler):
         if name == "after_job_end" and reads_result(hook):
-            yield from kept(project, getattr(hook.node, "body", []), hook.module, "after_job_end")
-    if not find_retries(project, handler):
-        yield from in_clauses(project, handler)
+            hooks.append((name, hook))
+    return find_record(
+        project,
+        handler,
+        JobTry(project, {}),
+        find_retries(project, handler),
+        lambda clause: raises_retry(project, clause),
+        RETRY,
+        hooks,
+    )

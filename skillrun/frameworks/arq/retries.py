@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.again import Path, Tries, bound_of
+from skillrun.frameworks.common.again import Path, Tries, find_bound
 from skillrun.frameworks.common.around import decorators
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Backoff
 
 if TYPE_CHECKING:
@@ -98,8 +99,13 @@ def raises_retry(project: Project, clause: Handler) -> bool:
 
 def _read_path(project: Project, call: Call) -> Path:
     tries = JobTry(project, {})
-    bound, place, unread = bound_of(tries, call)
-    return Path(call, call.in_except, _backoff(tries, call), bound, place, unread)
+    return Path(
+        place_of(call.module, call.node),
+        call.in_except,
+        _backoff(tries, call),
+        *find_bound(tries, call.module, call.node),
+        call=call,
+    )
 
 
 def _backoff(tries: JobTry, call: Call) -> Backoff | None:

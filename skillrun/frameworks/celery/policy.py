@@ -13,7 +13,7 @@ from skillrun.frameworks.celery.config import visibility_timeout
 from skillrun.frameworks.celery.deadletter import find_dead_letter
 from skillrun.frameworks.celery.retries import Path, Retries, find_retries
 from skillrun.frameworks.celery.tasks import Task, read_task
-from skillrun.frameworks.common.reading import import_path
+from skillrun.frameworks.common.reading import import_paths
 from skillrun.frameworks.interface import (
     Backoff,
     Policy,
@@ -49,12 +49,8 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return Policy(
         max_attempts=attempts,
         backoff=backoff,
-        retried=_import_paths(
-            project, [name for path in retries.paths for name in path.exceptions]
-        ),
-        not_retried=_import_paths(
-            project, [name for path in retries.paths for name in path.spared]
-        ),
+        retried=import_paths(project, [name for path in retries.paths for name in path.exceptions]),
+        not_retried=import_paths(project, [name for path in retries.paths for name in path.spared]),
         acks_late=bool(_read_option(task, "acks_late", False, sources, unknown)),
         reject_on_worker_lost=bool(
             _read_option(task, "reject_on_worker_lost", False, sources, unknown)
@@ -143,8 +139,3 @@ def _read_number(value: Any) -> float | None:
     if not isinstance(value, int | float):
         return None
     return float(value)
-
-
-def _import_paths(project: Project, names: list[str]) -> tuple[str, ...]:
-    """Dotted names as "module:Class", each once."""
-    return tuple(dict.fromkeys(import_path(project, name) for name in names))

@@ -29,23 +29,25 @@ _TRIERS = re.compile(r"\s*(?:from|import) (?:tenacity|backoff|stamina)\b")
 
 
 @dataclass(frozen=True)
-class Path:
-    """One call that has the job run again. `bound` is the last try that it lets through to a run
-    after it, or None.
+class Way:
+    """What has the job run again. `bound` is the last try that it lets through to a run after it,
+    or None.
     """
 
-    call: Call
+    place: Place
     clause: Handler | None
     backoff: Backoff | None  # None: it cannot be read
     bound: int | None = None
     bound_place: Place | None = None
     bound_unread: bool = False  # something compares the try with what cannot be read
-    around: bool = False  # in a decorator of the handler
 
-    @property
-    def place(self) -> Place:
-        """Where it stands."""
-        return place_of(self.call.module, self.call.node)
+
+@dataclass(frozen=True, kw_only=True)
+class Path(Way):
+    """One call that has the job run again."""
+
+    call: Call
+    around: bool = False  # in a decorator of the handler
 
 
 class Tries(Countdown):
@@ -82,16 +84,11 @@ def bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:
     return (handler, *called, *decorators(project, handler))
 
 
-def bound_of(tries: Tries, call: Call) -> tuple[int | None, Place | None, bool]:
-    """(bound, its place, unread) of a `Path`."""
-    return find_bound(tries, call.module, call.node)
-
-
 def find_bound(
     tries: Tries, module: Module, node: ast.AST
 ) -> tuple[int | None, Place | None, bool]:
-    """(bound, its place, unread): the least of all comparisons on the way to a node, in its own
-    function.
+    """(bound, its place, unread) of a `Way`: the least of all comparisons on the way to a node, in
+    its own function.
     """
     found: list[tuple[int, Place]] = []
     unread = False
@@ -115,7 +112,7 @@ def _split_condition(test: ast.expr, holds: bool) -> list[ast.expr]:
     return [test]
 
 
-def taking(call: Call, bases: frozenset[str]) -> Handler | None:
+def find_taking_clause(call: Call, bases: frozenset[str]) -> Handler | None:
     """The clause around a call that takes an error; `bases`: short names of its class and of what
     that derives from.
     """

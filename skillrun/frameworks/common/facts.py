@@ -78,6 +78,11 @@ def atomic_function(project: Project, module: Module, node: ast.AST) -> bool:
     )
 
 
+def expects_record(job: Job) -> bool:
+    """The spec wants its dead letters in a place of the application's."""
+    return job.spec.dead_letter is not None and job.spec.dead_letter.kind in ("table", "queue")
+
+
 def spec_name(job: Job, written: str) -> str:
     """The canonical dotted name of an exception or adapter in a spec: "shop.mailer:BadAddress",
     "TimeoutError".

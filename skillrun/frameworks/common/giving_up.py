@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.again import Tries, bodies
+from skillrun.frameworks.common.again import Tries, Way, bodies
 from skillrun.frameworks.common.around import clauses, raised_instead
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
@@ -33,7 +33,34 @@ def _does_nothing(statement: ast.stmt) -> bool:
     return False
 
 
-def beside(
+def find_record(
+    project: Project,
+    handler: Definition,
+    tries: Tries,
+    ways: Collection[Way],
+    is_again: Callable[[Handler], bool],
+    steering: Collection[str] = (),
+    hooks: Iterable[tuple[str, Definition]] = (),
+) -> Record | None:
+    """The first record that is left after the last attempt, else of a permanent error.
+
+    `is_again`: a clause has the job run again; `steering`: names of exceptions that do so
+    themselves; `hooks`: (name, function) of what the library calls at the end of a job.
+    """
+
+    def find_records() -> Iterator[Record]:
+        yield from find_beside_retry(project, handler, is_again, steering)
+        yield from by_count(project, handler, lambda part: tries)
+        for name, hook in hooks:
+            yield from find_kept(project, getattr(hook.node, "body", []), hook.module, name)
+        # Where no error leads to another run, each of them has ended the job where it was caught.
+        if not ways:
+            yield from in_clauses(project, handler)
+
+    return next(find_records(), None)
+
+
+def find_beside_retry(
     project: Project,
     handler: Definition,
     is_again: Callable[[Handler], bool],
@@ -48,11 +75,11 @@ def beside(
     every = clauses(project, handler)
     again = [clause for clause in every if is_again(clause)]
     for clause in again:
-        yield from kept(project, clause.node.body, clause.module, "beside the retry", left)
+        yield from find_kept(project, clause.node.body, clause.module, "beside the retry", left)
         raised = raised_instead(project, clause, frozenset(way))
         for other in every:
             if other not in again and (other.broad or raised & set(other.exceptions)) and raised:
-                yield from kept(
+                yield from find_kept(
                     project, other.node.body, other.module, "a clause around the retry's"
                 )
 
@@ -68,16 +95,16 @@ def by_count(
         counted = tries(part)
         for node in ast.walk(part.node):
             if isinstance(node, ast.If) and _asks_tries(counted, node.test, part.module):
-                yield from kept(project, [node], part.module, "by the number of the try", left)
+                yield from find_kept(project, [node], part.module, "by the number of the try", left)
 
 
 def in_clauses(project: Project, handler: Definition) -> Iterator[Record]:
     """In any clause: of a handler that is never run again each of them ends the job."""
     for clause in clauses(project, handler):
-        yield from kept(project, clause.node.body, clause.module, "the except clause")
+        yield from find_kept(project, clause.node.body, clause.module, "the except clause")
 
 
-def kept(
+def find_kept(
     project: Project, body: Iterable[ast.stmt], module: Module, how: str, left: Left = _does_nothing
 ) -> Iterator[Record]:
     """The first call of some statements that may leave a record."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 
 from skillrun.repo.python import Module, Project
 from skillrun.repo.uses import Place
@@ -36,6 +37,11 @@ def import_path(project: Project, name: str) -> str:
     if module:
         return f"{module}:{attribute}"
     return name
+
+
+def import_paths(project: Project, names: Iterable[str]) -> tuple[str, ...]:
+    """The same of several, each once."""
+    return tuple(dict.fromkeys(import_path(project, name) for name in names))
 
 
 def options_of(

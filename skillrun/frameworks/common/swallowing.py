@@ -10,15 +10,47 @@ from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import calls_of, effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
-from skillrun.frameworks.interface import Job
+from skillrun.frameworks.interface import Job, Rule
+from skillrun.frameworks.rulebook import read_reason
 from skillrun.repo.calls import exception_names
 from skillrun.repo.python import Call, Handler
 from skillrun.repo.uses import Place
 
+_SEEN = "stock-screener#49: except, then return {'status': 'error'}"
+
+
+def declare_swallowing_rules(library: str, says: str, source: str) -> tuple[Rule, ...]:
+    """Both rules under a library's name. `says` what it does with a job that ends normally;
+    `source` is where that stands.
+    """
+
+    def find_swallowed(job: Job) -> Iterator[Finding]:
+        return swallowed_exception(job, says)
+
+    whence = f"{source}; {_SEEN}"
+    return (
+        Rule(
+            f"{library}.swallowed-exception",
+            "retry",
+            read_reason(swallowed_exception),
+            whence,
+            find_swallowed,
+        ),
+        Rule(
+            f"{library}.permanent-not-recorded",
+            "dead-letter",
+            read_reason(permanent_not_recorded),
+            whence,
+            permanent_not_recorded,
+        ),
+    )
+
 
 def swallowed_exception(job: Job, says: str) -> Iterator[Finding]:
-    """A clause around an effect that ends the job normally: the library takes it for a success,
-    and `says` what it does then.
+    """An exception that the handler catches and does not raise is a success for the library: it
+    does not run the job again, and keeps no dead letter.
+
+    A clause around an effect ends the job normally; `says` what the library does then.
     """
     transient = _bases_of_transient(job)
     seen: set[ast.AST] = set()
@@ -133,7 +165,9 @@ def _drops_error(job: Job, handler: Handler) -> bool:
 
 
 def permanent_not_recorded(job: Job) -> Iterator[Finding]:
-    """A clause takes a permanent error of an effect, ends the task, and leaves no record of it."""
+    """A permanent error that the handler catches and does not record is lost: for the library the
+    job has succeeded.
+    """
     if job.spec.dead_letter is None or job.spec.dead_letter.kind == "none":
         return
     failures = job.spec.failures

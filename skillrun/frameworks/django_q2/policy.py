@@ -8,11 +8,10 @@ count.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from skillrun.frameworks.common.reading import import_path
+from skillrun.frameworks.common.reading import import_paths
 from skillrun.frameworks.django_q2.again import Again, find_again
 from skillrun.frameworks.django_q2.cluster import Cluster, read_cluster
 from skillrun.frameworks.django_q2.deadletter import find_record
@@ -178,7 +177,9 @@ class _Reader:
 
     def _list_retried(self, again: tuple[Again, ...], attempts: int | None) -> tuple[str, ...]:
         if again:
-            return self._import_paths(name for one in again for name in one.clause.exceptions)
+            return import_paths(
+                self.project, [name for one in again for name in one.clause.exceptions]
+            )
         if attempts == 1:
             return ()
         return ("builtins:Exception",)
@@ -189,9 +190,7 @@ class _Reader:
         found: list[Handler] = [
             c for c in self.project.handlers(self.handler, depth=1) if c.node not in own
         ]
-        return self._import_paths(
-            name for clause in found if not clause.reraises for name in clause.exceptions
+        return import_paths(
+            self.project,
+            [name for clause in found if not clause.reraises for name in clause.exceptions],
         )
-
-    def _import_paths(self, names: Iterator[str]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(import_path(self.project, name) for name in names))

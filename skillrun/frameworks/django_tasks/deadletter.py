@@ -11,7 +11,13 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.giving_up import Record, beside, by_count, in_clauses, kept
+from skillrun.frameworks.common.giving_up import (
+    Record,
+    by_count,
+    find_beside_retry,
+    find_kept,
+    in_clauses,
+)
 from skillrun.frameworks.django_tasks.hooks import receivers
 from skillrun.frameworks.django_tasks.retries import attempts_in, enqueues_again, find_again
 
@@ -30,14 +36,14 @@ def _find_records(project: Project, handler: Definition) -> Iterator[Record]:
     def enqueues(statement: ast.stmt) -> bool:
         return not own.isdisjoint(ast.walk(statement))
 
-    yield from beside(
+    yield from find_beside_retry(
         project, handler, lambda clause: enqueues_again(project, handler, clause), left=enqueues
     )
     yield from by_count(
         project, handler, lambda part: attempts_in(project, handler, part), enqueues
     )
     for receiver in receivers(project, "task_finished"):
-        yield from kept(
+        yield from find_kept(
             project,
             getattr(receiver.node, "body", []),
             receiver.module,

@@ -7,13 +7,12 @@ JSON.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.callables import policy as callables
-from skillrun.frameworks.common.reading import import_path
+from skillrun.frameworks.common.reading import import_paths
 from skillrun.frameworks.django_tasks.deadletter import find_record
 from skillrun.frameworks.django_tasks.retries import Again, enqueues_again, find_again
 from skillrun.frameworks.interface import (
@@ -68,7 +67,7 @@ def _read_enqueued_policy(
     return Policy(
         max_attempts=attempts,
         backoff=_read_backoff(again, unknown),
-        retried=("builtins:BaseException",) if bare else _import_paths(project, clause_names),
+        retried=("builtins:BaseException",) if bare else import_paths(project, clause_names),
         not_retried=_list_spared(project, handler),
         sources=sources,
         unknown=unknown,
@@ -101,10 +100,6 @@ def _read_backoff(again: tuple[Again, ...], unknown: dict[str, Place]) -> Backof
 def _list_spared(project: Project, handler: Definition) -> tuple[str, ...]:
     """Exceptions that a clause takes without enqueueing again."""
     found = clauses(project, handler)
-    return _import_paths(
+    return import_paths(
         project, (n for c in found if not enqueues_again(project, handler, c) for n in c.exceptions)
     )
-
-
-def _import_paths(project: Project, names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(import_path(project, name) for name in names))

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.again import Path, Tries, bodies, bound_of
+from skillrun.frameworks.common.again import Path, Tries, bodies, find_bound
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.django_tasks.sends import find_real_enqueues
 from skillrun.frameworks.django_tasks.tasks import read_task
 from skillrun.frameworks.interface import Arguments, Backoff, Send
@@ -100,10 +101,16 @@ def _find_enqueueings(project: Project, handler: Definition) -> Iterator[Again]:
             continue
         count, first = _find_counter(project, handler, call, send.arguments)
         tries = Attempts(project, count, first)
-        bound, place, unread = bound_of(tries, call)
         outside = any(above in around for above in call.module.parents(call.node))
         clause = call.in_except or _find_calling_clause(project, handler, call)
-        path = Path(call, clause, _backoff(tries, send), bound, place, unread, around=outside)
+        path = Path(
+            place_of(call.module, call.node),
+            clause,
+            _backoff(tries, send),
+            *find_bound(tries, call.module, call.node),
+            call=call,
+            around=outside,
+        )
         yield Again(path, count, first)
 
 

@@ -12,7 +12,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from skillrun.frameworks.common.reading import import_path, place_of
+from skillrun.frameworks.common.reading import import_paths, place_of
 from skillrun.frameworks.huey.apps import setting
 from skillrun.frameworks.huey.deadletter import find_record
 from skillrun.frameworks.huey.deciding import own_wait
@@ -274,7 +274,7 @@ def _not_retried(project: Project, task: Task) -> tuple[str, ...]:
     for clause in project.handlers(task.handler):
         if outcome(project, clause) in ("stops", "ends"):
             names += clause.exceptions
-    return tuple(dict.fromkeys(import_path(project, name) for name in names))
+    return import_paths(project, names)
 
 
 def _name_serializer(project: Project, use: FrameworkUse, task: Task) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from skillrun.frameworks.common.reading import import_path, in_tests, options_of, place_of
+from skillrun.frameworks.common.reading import import_paths, in_tests, options_of, place_of
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.interface import (
     Backoff,
@@ -86,9 +86,11 @@ class _Reader:
             retried=(
                 ("builtins:Exception",)
                 if requeued
-                else self._import_paths(n for r in returned for n in r.clause or ())
+                else import_paths(self.project, [n for r in returned for n in r.clause or ()])
             ),
-            not_retried=self._import_paths(name for clause in spared for name in clause.exceptions),
+            not_retried=import_paths(
+                self.project, [name for clause in spared for name in clause.exceptions]
+            ),
             acks_late=requeued,
             reject_on_worker_lost=requeued,
             visibility_timeout_s=_TAKEN_OVER_S if requeued else None,
@@ -120,9 +122,6 @@ class _Reader:
     def _read_backoff(self, given: Reading, returned: Reading) -> Backoff:
         backoff = backoff_of((*(given.waits or ()), *(returned.waits or ())))
         return replace(backoff, jitter=random_waits(self.project, self.handler))
-
-    def _import_paths(self, names: Iterator[str]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(import_path(self.project, name) for name in names))
 
     def _time_limit(self) -> float | None:
         """The longest `job_timeout` of all sites, else the queue's default; -1 is none."""

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.again import Tries, find_bound
+from skillrun.frameworks.common.again import Tries, Way, find_bound
 from skillrun.frameworks.common.around import clauses
+from skillrun.frameworks.common.giving_up import Record, find_record
 from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.saq.workers import find_hooks
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.interface import Backoff
     from skillrun.repo.python import Definition, Handler, Module, Project
-    from skillrun.repo.uses import Place
 
 
 class Attempts(Tries):
@@ -37,38 +37,50 @@ class LastAttempt(Attempts):
         return asks or super().counts(node, module)
 
 
-@dataclass(frozen=True)
-class Way:
-    """A clause through which an error leaves the handler, so that the job is run again."""
+@dataclass(frozen=True, kw_only=True)
+class Raised(Way):
+    """An error that leaves the handler, so that the job is run again."""
 
-    clause: Handler
-    place: Place
-    bound: int | None  # the last attempt that it lets through to one after it
-    bound_place: Place | None
-    bound_unread: bool
-    sets_delay: ast.expr | None  # what it assigns to the job's `retry_delay`
-    backoff: Backoff | None  # the same, where it can be read
+    sets_delay: bool  # its clause assigns to the job's `retry_delay`
 
 
-def find_ways(project: Project, handler: Definition) -> tuple[Way, ...]:
+def find_raised(project: Project, handler: Definition) -> tuple[Raised, ...]:
     """In the handler, in what it calls, and in its decorators."""
     return project.remember(
-        ("saq.ways", handler.dotted), lambda: tuple(_find_ways(project, handler))
+        ("saq.raised", handler.dotted), lambda: tuple(_find_raised(project, handler))
     )
 
 
-def _find_ways(project: Project, handler: Definition) -> Iterator[Way]:
+def _find_raised(project: Project, handler: Definition) -> Iterator[Raised]:
     attempts = Attempts(project, {})
     for clause in clauses(project, handler):
-        for node in find_raises(clause):
-            bound, place, unread = find_bound(attempts, clause.module, node)
-            delay = find_assigned(clause.node, "retry_delay")
-            backoff = attempts.backoff(delay, clause.module) if delay is not None else None
-            where = place_of(clause.module, node)
-            yield Way(clause, where, bound, place, unread, delay, backoff)
+        delay = _find_assigned(clause.node, "retry_delay")
+        backoff = attempts.backoff(delay, clause.module) if delay is not None else None
+        for node in _find_raises(clause):
+            yield Raised(
+                place_of(clause.module, node),
+                clause,
+                backoff,
+                *find_bound(attempts, clause.module, node),
+                sets_delay=delay is not None,
+            )
 
 
-def find_raises(clause: Handler) -> Iterator[ast.Raise]:
+def is_again(clause: Handler) -> bool:
+    """What it catches is run again."""
+    return next(_find_raises(clause), None) is not None
+
+
+def find_left(project: Project, handler: Definition) -> Record | None:
+    """The record of a job that is given up."""
+    hook = find_hooks(project, handler).get("failed")
+    hooks = [("after_process", hook)] if hook is not None else []
+    ways = find_raised(project, handler)
+    tries = LastAttempt(project, {})
+    return find_record(project, handler, tries, ways, is_again, hooks=hooks)
+
+
+def _find_raises(clause: Handler) -> Iterator[ast.Raise]:
     """Those that have the job run again: not where its retries were taken away just before."""
     for node in ast.walk(clause.node):
         if isinstance(node, ast.Raise) and not _is_last(clause, node):
@@ -81,11 +93,11 @@ def _is_last(clause: Handler, node: ast.Raise) -> bool:
         block = getattr(above, name, [])
         if node in block:
             before = ast.Module(block[: block.index(node)], [])
-            return find_assigned(before, "retries") is not None
+            return _find_assigned(before, "retries") is not None
     return False
 
 
-def find_assigned(node: ast.AST, name: str) -> ast.expr | None:
+def _find_assigned(node: ast.AST, name: str) -> ast.expr | None:
     """What is assigned to an attribute of that name."""
     for one in ast.walk(node):
         target = one.targets[0] if isinstance(one, ast.Assign) else None

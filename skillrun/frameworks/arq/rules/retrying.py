@@ -6,18 +6,20 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.arq.policy import max_tries, retries_on
+from skillrun.frameworks.arq.policy import retries_on
 from skillrun.frameworks.arq.retries import find_retries, raises_retry
+from skillrun.frameworks.arq.rules.giving_up import LIMITING
 from skillrun.frameworks.arq.workers import find_entries
-from skillrun.frameworks.common import swallowing
-from skillrun.frameworks.common.again import Path, taking, tries_itself
+from skillrun.frameworks.common.again import Path, find_taking_clause, tries_itself
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, spec_name, tell
+from skillrun.frameworks.common.limit_rules import find_below_spec
 from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.swallowing import declare_swallowing_rules
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.calls import surroundings
-from skillrun.repo.python import Call, Handler, is_known
+from skillrun.repo.python import Call, Handler
 
 # What an `except` may name to take a Retry: arq declares `class Retry(RuntimeError)`.
 _OF_RETRY = {
@@ -49,7 +51,7 @@ def plain_exception(job: Job) -> Iterator[Finding]:
     for written in dict.fromkeys(error.type for error in failures.transient):
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
-            clause = taking(call, bases)
+            clause = find_taking_clause(call, bases)
             around = (
                 path.clause for path in _find_paths(job) if path.around and path.clause is not None
             )
@@ -95,7 +97,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
-            clause = taking(call, bases)
+            clause = find_taking_clause(call, bases)
             path = None
             for p in _find_paths(job):
                 if clause is not None and p.clause == clause:
@@ -116,21 +118,6 @@ def _asks_more(path: Path) -> bool:
         if isinstance(node, ast.If):
             tests.append(node.test)
     return any("job_try" not in ast.unparse(test) for test in tests) or path.bound_unread
-
-
-@rule(
-    "arq.swallowed-exception",
-    stage="retry",
-    source="run_job in arq/worker.py; stock-screener#49: except, then return {'status': 'error'}",
-)
-def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """An exception that the handler catches and does not raise is a completed job for arq.
-
-    What ends in the handler is a success for arq.
-    """
-    yield from swallowing.swallowed_exception(
-        job, "arq takes the job for done, and does not run it again"
-    )
 
 
 @rule("arq.retry-swallowed", stage="retry", source="class Retry(RuntimeError) in arq/worker.py")
@@ -207,18 +194,12 @@ def flat_defer(job: Job) -> Iterator[Finding]:
 @rule("arq.tries-below-spec", stage="retry", source="max_tries in arq/worker.py")
 def tries_below_spec(job: Job) -> Iterator[Finding]:
     """max_tries, 5 by default, ends the job before the attempts that the spec promises."""
-    wanted = None
-    if job.spec.retry and job.spec.retry.kind is None:
-        wanted = job.spec.retry.max_attempts
-    for entry in find_entries(job.project, job.handler):
-        most, option = max_tries(job.project, entry), entry.option("max_tries")
-        if wanted is None or not _find_paths(job) or not is_known(most) or most >= wanted:
-            continue
-        place = place_of(option[1], option[0]) if option else entry.place
-        given = option is not None and (entry.kind == "function" or "max_tries" in entry.options)
-        message = (
-            f"max_tries is {most:g}{'' if given else ' by default'}, and the spec asks for {wanted}"
-            " attempts"
-        )
-        hint = f"func({job.handler.name}, max_tries={wanted + 5}): a death uses up a try too"
-        yield tell(job, "tries-below-spec", Severity.ERROR, place, message, hint)
+    if _find_paths(job):
+        yield from find_below_spec(job, LIMITING, "tries-below-spec")
+
+
+SWALLOWING = declare_swallowing_rules(
+    "arq",
+    says="arq takes the job for done, and does not run it again",
+    source="run_job in arq/worker.py",
+)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.celery.rules.facts import say, task_of
-from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import known
+from skillrun.frameworks.common.swallowing import declare_swallowing_rules
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Handler
@@ -63,28 +63,8 @@ def _named_before(handler: Handler) -> bool:
     )
 
 
-@rule(
-    "celery.swallowed-exception",
-    stage="retry",
-    source="stock-screener#49: except, then return {'status': 'error'}",
+SWALLOWING = declare_swallowing_rules(
+    "celery",
+    says="Celery reports SUCCESS and never retries",
+    source="Task.on_failure is not called for what is caught",
 )
-def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """An exception that the handler catches and does not raise is a SUCCESS for Celery: no retry,
-    no dead letter.
-    """
-    return swallowing.swallowed_exception(job, "Celery reports SUCCESS and never retries")
-
-
-@rule(
-    "celery.permanent-not-recorded",
-    stage="dead-letter",
-    source=(
-        "stock-screener#49: except, then return {'status': 'error'}; Task.on_failure is not"
-        " called for what is caught"
-    ),
-)
-def permanent_not_recorded(job: Job) -> Iterator[Finding]:
-    """A permanent error that the handler catches and does not record is lost: Celery reports
-    SUCCESS.
-    """
-    return swallowing.permanent_not_recorded(job)

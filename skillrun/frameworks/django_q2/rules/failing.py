@@ -8,16 +8,16 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common import swallowing
+from skillrun.frameworks.common.again import find_taking_clause
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import call_place, calls_of, effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.swallowing import declare_swallowing_rules
 from skillrun.frameworks.django_q2.again import find_again
 from skillrun.frameworks.django_q2.deadletter import records
 from skillrun.frameworks.django_q2.sends import find_real_publishes
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.python import Call, Handler
 
 _EXITS = ("sys.exit", "builtins.exit", "builtins.quit")
 
@@ -43,7 +43,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
-            clause = _find_taking_clause(call, bases)
+            clause = find_taking_clause(call, bases)
             again = own.get(clause.node) if clause is not None else None
             if again is None and (own or (clause is not None and not clause.always_raises)):
                 continue
@@ -55,39 +55,6 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
             hint = "catch it: record it, and return"
             yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
             break
-
-
-def _find_taking_clause(call: Call, bases: frozenset[str]) -> Handler | None:
-    for c in call.in_try:
-        if c.bare or bases & {short(name) for name in c.exceptions}:
-            return c
-    return None
-
-
-@rule(
-    "django-q2.swallowed-exception",
-    stage="retry",
-    source=(
-        "worker in django_q/worker.py; stock-screener#49: except, then return {'status': 'error'}"
-    ),
-)
-def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """An exception that the handler catches and does not raise is a success for Django Q2."""
-    yield from swallowing.swallowed_exception(
-        job, "Django Q2 keeps it as a success, and does not run it again"
-    )
-
-
-@rule(
-    "django-q2.permanent-not-recorded",
-    stage="dead-letter",
-    source="worker in django_q/worker.py; stock-screener#49",
-)
-def permanent_not_recorded(job: Job) -> Iterator[Finding]:
-    """A permanent error that the handler catches and does not record is lost: Django Q2 keeps it as
-    a success.
-    """
-    yield from swallowing.permanent_not_recorded(job)
 
 
 @rule(
@@ -172,3 +139,10 @@ def hook_as_function(job: Job) -> Iterator[Finding]:
                 message,
                 f'hook="{job.project.origin(name)}"',
             )
+
+
+SWALLOWING = declare_swallowing_rules(
+    "django-q2",
+    says="Django Q2 keeps it as a success, and does not run it again",
+    source="worker in django_q/worker.py",
+)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
-from skillrun.frameworks.common.again import taking
+from skillrun.frameworks.common.again import find_taking_clause
 from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, spec_name, tell
@@ -144,7 +144,7 @@ def given_up_as_successful(job: Job) -> Iterator[Finding]:
     for error in failures.permanent:
         bases = ancestors(job.project, short(spec_name(job, error.type)))
         for call in effect_calls(job):
-            clause = taking(call, bases)
+            clause = find_taking_clause(call, bases)
             if clause is None or clause.node in seen or clause.reraises:
                 continue
             if enqueues_again(job.project, job.handler, clause):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
-from skillrun.frameworks.common.again import bodies, taking, tries_itself
+from skillrun.frameworks.common.again import bodies, find_taking_clause, tries_itself
 from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import effect_calls, is_atomic, spec_name, tell
@@ -57,7 +57,7 @@ def no_retry(job: Job) -> Iterator[Finding]:
         bases = ancestors(job.project, short(spec_name(job, written)))
         calls = effect_calls(job)
         for call in () if any(_is_in_loop(call, bases) for call in calls) else calls:
-            clause = taking(call, bases)
+            clause = find_taking_clause(call, bases)
             if _comes_again(job, call, bases) or _wraps_handler(job, bases):
                 continue
             if clause:
@@ -108,7 +108,7 @@ def _comes_again(job: Job, call: Call, bases: frozenset[str]) -> bool:
 
 def _is_in_loop(call: Call, bases: frozenset[str]) -> bool:
     """The clause that takes it goes on with the next turn of a loop."""
-    clause = taking(call, bases)
+    clause = find_taking_clause(call, bases)
     return clause is not None and goes_round(clause)
 
 
@@ -237,7 +237,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
-            clause = taking(call, bases)
+            clause = find_taking_clause(call, bases)
             one = next(
                 (one for one in again_of(job) if clause is not None and one.path.clause == clause),
                 None,

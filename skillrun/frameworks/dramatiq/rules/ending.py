@@ -8,7 +8,6 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import at, spec_name, tell
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.dramatiq.actors import actor_behind, actors_named, run_node
@@ -169,15 +168,3 @@ def redelivery_loop(job: Job) -> Iterator[Finding]:
     yield tell(
         job, "redelivery-loop", Severity.WARNING, at(job, options.actor.registered), message, hint
     )
-
-
-@rule(
-    "dramatiq.permanent-not-recorded",
-    stage="dead-letter",
-    source="bookcard-io/bookcard#91; stock-screener#49",
-)
-def permanent_not_recorded(job: Job) -> Iterator[Finding]:
-    """A permanent error that the handler catches and does not record is lost: Dramatiq sees a
-    success.
-    """
-    return swallowing.permanent_not_recorded(job)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import at, seconds, tell
+from skillrun.frameworks.common.swallowing import declare_swallowing_rules
 from skillrun.frameworks.dramatiq.actors import Option
 from skillrun.frameworks.dramatiq.policy import SEVEN_DAYS, explicit_delays
 from skillrun.frameworks.dramatiq.rules.flow import (
@@ -331,15 +331,8 @@ def _show_value(value: object) -> str:
     return str(value)
 
 
-@rule(
-    "dramatiq.swallowed-exception",
-    stage="retry",
-    source="bookcard-io/bookcard#91; stock-screener#49",
+SWALLOWING = declare_swallowing_rules(
+    "dramatiq",
+    says="Dramatiq acknowledges the message and never retries",
+    source="bookcard-io/bookcard#91",
 )
-def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """An exception that does not leave the actor is a success for Dramatiq: no retry, no dead
-    letter.
-    """
-    return swallowing.swallowed_exception(
-        job, "Dramatiq acknowledges the message and never retries"
-    )

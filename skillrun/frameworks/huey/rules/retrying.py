@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import at, effect_calls, seconds, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.swallowing import declare_swallowing_rules
 from skillrun.frameworks.huey.deadletter import find_record
 from skillrun.frameworks.huey.deciding import decided
 from skillrun.frameworks.huey.failures import fate, guarded, raised
@@ -179,34 +179,6 @@ def _is_another_task(job: Job, name: str) -> bool:
     return found is not None and is_task(job.project, job.use, found)
 
 
-@rule(
-    "huey.swallowed-exception",
-    stage="retry",
-    source="stock-screener#49: except, then return {'status': 'error'}",
-)
-def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """An exception that the handler catches and does not raise is a completed task for Huey: no
-    retry, no error.
-
-    A clause around an effect that ends the task normally.
-    """
-    yield from swallowing.swallowed_exception(
-        job, "Huey calls the task complete and never retries it"
-    )
-
-
-@rule(
-    "huey.permanent-not-recorded",
-    stage="dead-letter",
-    source="stock-screener#49: except, then return {'status': 'error'}",
-)
-def permanent_not_recorded(job: Job) -> Iterator[Finding]:
-    """A permanent error that the handler catches and does not record is lost: Huey calls the task
-    complete.
-    """
-    yield from swallowing.permanent_not_recorded(job)
-
-
 @rule("huey.backoff-without-delay", stage="retry", source="Huey._requeue_task in huey/api.py")
 def backoff_without_delay(job: Job) -> Iterator[Finding]:
     """retry_backoff multiplies retry_delay, which is 0 unless it is given: the retries follow at
@@ -348,3 +320,10 @@ def record_every_attempt(job: Job) -> Iterator[Finding]:
     yield tell(
         job, "record-every-attempt", Severity.WARNING, record.place or run_place(job), message, hint
     )
+
+
+SWALLOWING = declare_swallowing_rules(
+    "huey",
+    says="Huey calls the task complete and never retries it",
+    source="Huey._execute in huey/api.py",
+)

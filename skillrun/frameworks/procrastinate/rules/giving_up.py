@@ -6,8 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common import swallowing
-from skillrun.frameworks.common.facts import at, tell
+from skillrun.frameworks.common.facts import at, expects_record, tell
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.deadletter import find_record
@@ -24,9 +23,8 @@ def failure_unrecorded(job: Job) -> Iterator[Finding]:
     """Procrastinate keeps a failed job's row and nothing else: a table of one's own is written by
     the handler.
     """
-    letter = job.spec.dead_letter
     task = read_task(job.project, job.use, job.handler)
-    if letter is None or letter.kind not in ("table", "queue") or task.registered is None:
+    if not expects_record(job) or task.registered is None:
         return
     if find_record(job.project, task) is None:
         message = (
@@ -91,15 +89,3 @@ def given(node: ast.AST, option: str) -> ast.expr | None:
                 return v
         return None
     return None
-
-
-@rule(
-    "procrastinate.permanent-not-recorded",
-    stage="dead-letter",
-    source="_process_job in procrastinate/worker.py; stock-screener#49",
-)
-def permanent_not_recorded(job: Job) -> Iterator[Finding]:
-    """A permanent error that the handler catches and does not record is lost: the job has
-    succeeded.
-    """
-    yield from swallowing.permanent_not_recorded(job)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.around import around
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import at, effect_calls, spec_name, tell
+from skillrun.frameworks.common.swallowing import declare_swallowing_rules
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.attempts import raised
 from skillrun.frameworks.procrastinate.retries import ANY, Strategy, read_strategy
@@ -238,17 +238,8 @@ def transient_not_retried(job: Job) -> Iterator[Finding]:
             )
 
 
-@rule(
-    "procrastinate.swallowed-exception",
-    stage="retry",
-    source=(
-        "_process_job in procrastinate/worker.py; stock-screener#49: except, then return"
-        " {'status': 'error'}"
-    ),
+SWALLOWING = declare_swallowing_rules(
+    "procrastinate",
+    says="the job is `succeeded`, and is not retried",
+    source="_process_job in procrastinate/worker.py",
 )
-def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """An exception that the handler catches and does not raise is a job that succeeded.
-
-    What ends in the handler is a success for Procrastinate.
-    """
-    yield from swallowing.swallowed_exception(job, "the job is `succeeded`, and is not retried")

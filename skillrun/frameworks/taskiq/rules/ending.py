@@ -8,8 +8,7 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common import swallowing
-from skillrun.frameworks.common.facts import at, calls_of, seconds, tell
+from skillrun.frameworks.common.facts import at, calls_of, expects_record, seconds, tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
@@ -24,15 +23,11 @@ _ASKS = ("NoResultError", "_retries")
 _SHORT_S = 60.0
 
 
-def _expects_record(job: Job) -> bool:
-    return job.spec.dead_letter is not None and job.spec.dead_letter.kind in ("table", "queue")
-
-
 @rule("taskiq.failure-unrecorded", stage="dead-letter", source="taskiq-python/taskiq#322, #371")
 def failure_unrecorded(job: Job) -> Iterator[Finding]:
     """taskiq acknowledges a failed message: a dead-letter queue of the broker stays empty."""
     task = read_task(job.project, job.handler)
-    if not _expects_record(job) or (task.broker is not None and task.broker.unread):
+    if not expects_record(job) or (task.broker is not None and task.broker.unread):
         return
     if find_record(job.project, task) is None and clause_record(job.project, job.handler) is None:
         message = (
@@ -343,15 +338,3 @@ def schedule_unread(job: Job) -> Iterator[Finding]:
     hint = "TaskiqScheduler(broker, sources=[LabelScheduleSource(broker)])"
     place: Place = place_of(found[1], found[0])
     yield tell(job, "schedule-unread", Severity.ERROR, place, message, hint)
-
-
-@rule(
-    "taskiq.permanent-not-recorded",
-    stage="dead-letter",
-    source="stock-screener#49; run_task in taskiq/receiver/receiver.py",
-)
-def permanent_not_recorded(job: Job) -> Iterator[Finding]:
-    """A permanent error that the task catches and does not record is lost: taskiq calls it a
-    success.
-    """
-    return swallowing.permanent_not_recorded(job)

@@ -6,10 +6,10 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import at, call_place, calls_of, effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.swallowing import declare_swallowing_rules
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.frameworks.taskiq.brokers import Broker, Part
@@ -422,13 +422,8 @@ def thread_timeout(job: Job) -> Iterator[Finding]:
         )
 
 
-@rule(
-    "taskiq.swallowed-exception",
-    stage="retry",
-    source="stock-screener#49; run_task in taskiq/receiver/receiver.py",
+SWALLOWING = declare_swallowing_rules(
+    "taskiq",
+    says="taskiq takes the task for done, and does not run it again",
+    source="run_task in taskiq/receiver/receiver.py",
 )
-def swallowed_exception(job: Job) -> Iterator[Finding]:
-    """An exception that does not leave the task is a success for taskiq: no retry, no on_error."""
-    return swallowing.swallowed_exception(
-        job, "taskiq takes the task for done, and does not run it again"
-    )
