@@ -31,6 +31,7 @@ class Facts:
     counts_dead: bool = False  # what ends up in its own dead-letter place settles with `dead`
     sets_log_level: bool = False  # its worker gives the root logger a level of its own
     spread: float = 1.0  # its jitter makes a computed wait up to so many times as long
+    one_by_id: bool = False  # a job that is enqueued under the id of one that waits takes its place
     keeps_rows: bool = False  # its messages are rows of the application's own database
     ends_stuck: bool = False  # its worker ends a job that runs for too long
     broker_error: str = "ConnectionError"  # what a publisher meets whose broker is away

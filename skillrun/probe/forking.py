@@ -17,6 +17,7 @@ import functools
 import gc
 import importlib
 import importlib.machinery
+import inspect
 import json
 import os
 import resource
@@ -25,7 +26,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from . import pages
@@ -409,32 +410,64 @@ class Zygote:
 
     def publish_each(self, given: list[list[Any]]) -> None:
         """Publishes one after the other; `publishing` comes before each. One that cannot be
-        published is left out.
+        published is an event, and left out.
         """
         for job, arguments in given:
             self.recorder.emit("publishing", job=job)
-            with contextlib.suppress(Exception):
-                self.hooked.publish(*arguments)
+            self.call_application(functools.partial(self.hooked.publish, *arguments))
 
-    def call_publisher(self, path: str, kwargs: dict[str, Any]) -> None:
-        """The application's own way to publish."""
+    def call_publisher(
+        self, path: str, kwargs: dict[str, Any], others: Sequence[tuple[int, dict[str, Any]]] = ()
+    ) -> None:
+        """The application's own way to publish; then the same for other jobs, (job, arguments)
+        each: `publishing` comes before these.
+        """
         _, _, function = find(path)
-        self.call_application(lambda: finished(function(**kwargs)))
+        calls: Iterator[tuple[int, dict[str, Any]]] = iter(others)
+        begun = self.call_application(functools.partial(function, **kwargs))
+        while not inspect.isawaitable(begun):
+            following = next(calls, None)
+            if following is None:
+                return
+            job, given = following
+            self.recorder.emit("publishing", job=job)
+            begun = self.call_application(functools.partial(function, **given))
+        # One loop for all that is left, as in a server: a client's connection belongs to it.
+        finished(self.await_calls(function, begun, calls))
 
-    def call_application(self, call: Callable[[], Any]) -> None:
+    async def await_calls(
+        self, function: Any, begun: Any, calls: Iterator[tuple[int, dict[str, Any]]]
+    ) -> None:
+        """What has begun, then the others in turn."""
+        try:
+            await begun
+        except Exception as error:
+            self.tell_failed_call(error)
+        for job, given in calls:
+            self.recorder.emit("publishing", job=job)
+            try:
+                await function(**given)
+            except Exception as error:
+                self.tell_failed_call(error)
+
+    def call_application(self, call: Callable[[], Any]) -> Any:
         """What runs beside the worker; an exception out of it is an event."""
         try:
-            call()
+            return call()
         except Exception as error:
-            names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
-            injected = bool(getattr(error, "__skillrun__", False))
-            self.recorder.emit(
-                "caller-raised",
-                error=names[0],
-                text=str(error)[:400],
-                injected=injected,
-                serialising=is_serialising(error),
-            )
+            self.tell_failed_call(error)
+            return None
+
+    def tell_failed_call(self, error: Exception) -> None:
+        names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
+        injected = bool(getattr(error, "__skillrun__", False))
+        self.recorder.emit(
+            "caller-raised",
+            error=names[0],
+            text=str(error)[:400],
+            injected=injected,
+            serialising=is_serialising(error),
+        )
 
 
 # What serialisers say, when the frame that raised is in C and leaves no trace.

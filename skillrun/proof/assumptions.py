@@ -46,7 +46,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
     return [
         *(words for effect in target.spec.effects or () for words in _effect(effect)),
         *_unsent(target),
-        *_alone_in_queue(target),
+        *_alone_in_queue(proof),
         *_library(proof, target),
         *_last_death(proof, target),
         *_volatile(proof),
@@ -81,12 +81,14 @@ def _effect(effect: Effect) -> Iterator[str]:
         yield f"{effect.name} is declared {guarantee}: {effect.reason}"
 
 
-def _alone_in_queue(target: Target) -> Iterator[str]:
-    if target.spec.enqueue is not None and len(target.spec.examples) > 1:
-        yield (
-            "each job was published while no other one waited: that two distinct jobs share a lock"
-            " or an id in the queue, so that the second one is dropped, was not tried"
-        )
+def _alone_in_queue(proof: Proof) -> Iterator[str]:
+    facts = proof.facts
+    if facts.ticks or facts.is_called or "queued-together" not in proof.plan.skipped:
+        return
+    yield (
+        "each job was published while no other one waited: that two distinct jobs share a lock or"
+        " an id in the queue, so that the second one is dropped, was not tried"
+    )
 
 
 def _unsent(target: Target) -> Iterator[str]:

@@ -371,6 +371,17 @@ def _explain_poison(history: History, judgement: Judgement) -> str | None:
     return "the payload is not checked before the work begins"
 
 
+def _explain_dropped(history: History, judgement: Judgement) -> str | None:
+    for delivery in history.deliveries:
+        refused = delivery.first("caller-raised")
+        if refused is not None:
+            name = str(refused["error"]).rpartition(":")[2]
+            return f"the call ends with {name} while the other job waits, and later too"
+    return (
+        "the lock or the id under which a job waits does not name all that makes two jobs different"
+    )
+
+
 _TOPICS: dict[str, Callable[[History, Judgement], str | None]] = {
     "effect": _explain_effect,
     "state": _explain_state,
@@ -380,6 +391,7 @@ _TOPICS: dict[str, Callable[[History, Judgement], str | None]] = {
     "logs": _explain_logs,
     "poison": _explain_poison,
     "process": _explain_process,
+    "publish": _explain_dropped,
 }
 
 

@@ -171,7 +171,7 @@ class Explorer(Messages, Sweeps):
         return replace(history, notes=(*history.notes, _TOO_BUSY))
 
     def _run_once(self, schedule: Schedule) -> History:
-        self.setting.restore(first=is_of_publisher(schedule) or schedule.early)
+        self.setting.restore(first=_begins_with_call(schedule))
         self.processes.begin_schedule()
         run = Run(schedule, now=self._find_beginning(schedule))
         self._clone_rows(run)
@@ -219,6 +219,9 @@ class Explorer(Messages, Sweeps):
         schedule = run.schedule
         if is_of_publisher(schedule):
             self._call_publisher(run)
+            return
+        if schedule.called:
+            self._publish_called(run)
             return
         job = 0
         if schedule.poison is not None:
@@ -409,6 +412,11 @@ class Explorer(Messages, Sweeps):
             published = delivery.all("published")
             sent += sum(is_dead_letter(event, letter.where) for event in published)
         return sent + (counted or 0)
+
+
+def _begins_with_call(schedule: Schedule) -> bool:
+    """Whether the application has not published anything yet."""
+    return is_of_publisher(schedule) or schedule.early or bool(schedule.called)
 
 
 def _find_varied_jobs(schedule: Schedule) -> list[int]:

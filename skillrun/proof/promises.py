@@ -28,7 +28,7 @@ JUDGED_BY: dict[str, tuple[str, ...]] = {
     "delays": ("delays.",),
     "dead_letter": ("dead-letter.", "poison."),
     "ends": ("attempts.unbounded",),
-    "publish": ("payload.",),
+    "publish": ("payload.", "publish."),
     "logs": ("logs.",),
 }
 """Promise -> the rules of the judges that refute it, or how their names begin."""

@@ -217,6 +217,7 @@ class _Session:
             self.reference.once,
             explorer.facts,
             jobs=tuple(sorted(self.reference.jobs)),
+            called=tuple(sorted(self.reference.called)),
             caller=tuple(caller),
             varied=self._count_varied(explorer),
             daily=bool(explorer.daily),

@@ -75,6 +75,8 @@ class Reference:
     )
     # Distinct job -> both orders of it and the proof's own. None where ticks bring the work.
     orders: Mapping[int, InTurn] = field(default_factory=dict)
+    # Distinct job -> what comes of it where the application publishes it by itself.
+    called: Mapping[int, History] = field(default_factory=dict)
     # What a log must not tell: value -> the name under which the payload or a row has it.
     secrets: Mapping[str, str] = field(default_factory=dict)
     # The risks that the repository's profile makes contract.

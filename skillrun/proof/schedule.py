@@ -32,6 +32,7 @@ copies=2 switch@before:email#1         twice at once; the first runs to there, t
 job=1                                  a distinct job is delivered as well
 first=1                                that distinct job is delivered before
 beside=1 switch@before:email#1         at once with that distinct job
+called=0,1                             the application publishes both before one is delivered
 varied=1-50                            payloads that are varied in a key field, in turn
 varied=3,17                            these two of them
 poison=0                               the first poison payload instead of the message
@@ -119,6 +120,8 @@ class Schedule:
     echo: bool = False  # an injected error tells a secret that the call was given
     early: bool = False  # delivered once before the application's own call
     emptied: int | None = None  # after so many deliveries the broker loses its messages
+    # Jobs that the application publishes one after the other, before any of them is delivered.
+    called: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         # The order is part of the text: a replay and a witness are compared by it.
@@ -127,6 +130,7 @@ class Schedule:
             (f"beside={self.beside}", self.beside is not None),
             (f"first={self.first}", self.first is not None),
             (f"waiting={self.waiting}", self.waiting > 1),
+            (f"called={','.join(map(str, self.called))}", bool(self.called)),
             ("lose", self.lose),
             (f"poison={self.poison}", self.poison is not None),
             ("fresh", self.fresh),
@@ -151,7 +155,7 @@ class Schedule:
     def jobs(self) -> tuple[int, ...]:
         """The distinct jobs that it delivers as well."""
         moved = tuple(int(float(move[4:])) for move in self.moves if move.startswith("job="))
-        others = (job for job in (self.first, self.beside) if job is not None)
+        others = (job for job in (self.first, self.beside, *self.called) if job)
         return (*others, *moved)
 
     @property
@@ -231,6 +235,8 @@ def _add_word(made: Schedule, word: str) -> Schedule:
     if name in _NUMBERS and value.isdigit():
         numbers: dict[str, Any] = {_NUMBERS[name]: int(value)}
         return replace(made, **numbers)
+    if re.fullmatch(r"called=\d{1,3}(,\d{1,3})*", word):
+        return replace(made, called=tuple(map(int, value.split(","))))
     if re.fullmatch(r"varied=(\d{1,3}-\d{1,3}|\d{1,3}(,\d{1,3})*)", word):
         return replace(made, moves=(*made.moves, word))
     if word in ("redeliver", "re-enqueue", SWEEP, FORGET) or (
@@ -309,6 +315,7 @@ def _name_by_word(schedule: Schedule) -> str | None:
         ("same-process", schedule.same),
         ("broker-lost", schedule.emptied is not None),
         ("poison", schedule.poison is not None),
+        ("queued-together", bool(schedule.called)),
     )
     return next((name for name, holds in words if holds), None)
 

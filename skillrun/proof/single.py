@@ -51,6 +51,7 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
         later=later,
         ticks=_single_ticks(explorer, spec),
         orders=_run_in_turn(explorer, jobs),
+        called=_call_alone(explorer, once),
         letters=letter_queries(spec),
         payload=explorer.payloads.get(0),
     )
@@ -75,6 +76,22 @@ def _run_in_turn(explorer: Explorer, jobs: Iterable[int]) -> dict[int, InTurn]:
         other_first = explorer.run(Schedule("distinct", first=job))
         orders[job] = InTurn(own_first, other_first)
     return orders
+
+
+def _call_alone(explorer: Explorer, once: History) -> dict[int, History]:
+    """The distinct jobs that the application's own call publishes, each by itself: a call that
+    needs more than it is given here publishes nothing, or another job.
+    """
+    if explorer.facts.ticks or explorer.facts.is_called:
+        return {}
+    found: dict[int, History] = {}
+    for job in explorer.payloads:
+        if not 0 < job < DIRECT:
+            continue
+        alone = explorer.run(Schedule("alone", called=(job,)))
+        if _succeeds(alone) and alone.runs_of(job) and not _leaves_letter(alone, once):
+            found[job] = alone
+    return found
 
 
 def _why_unfit(history: History, once: History) -> str:

@@ -220,6 +220,7 @@ _MAKERS: dict[str, _Maker] = {
     "began": _began,
     "at": _at,
     "performed": _performed,
+    "publishing": lambda *_: "the application publishes a distinct job, while the first one waits",
     "published": _published,
     "fault": _fault,
     "raised": _raised,

@@ -58,6 +58,7 @@ TEXTS = {
     "kill@after:email#1 lose wait=95040 redeliver": "late-back",
     "raise=TimeoutError@before:email#*/* waiting=3": "copies",
     "caller-pause@after:publish#1": "before-commit",
+    "called=0,1 sweep": "queued-together",
 }
 
 

@@ -147,6 +147,7 @@ class Driver(BaseDriver):
             bounded_kills=True,
             victims_differ=True,
             counts_dead=True,
+            one_by_id=True,
             ends_stuck=True,  # after 180 s where nothing else is said
             broker_error="redis.exceptions:ConnectionError",
             on_kill=_ON_KILL,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.proof.broker import list_sweeps
-from skillrun.proof.exploring.publisher import Publisher
+from skillrun.proof.exploring.called import Called
 from skillrun.proof.exploring.run import CALLER, Run, Waiting
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.state import read_state
@@ -50,7 +50,7 @@ class _Beat:
         return self.quiet >= _OLD_S and self.wait > self.sweep.every * _GROWTH
 
 
-class Sweeps(Publisher):
+class Sweeps(Called):
     """Calls each sweep after its period, until none of them finds anything any more."""
 
     def _let_sweeps_come(self, run: Run) -> None:

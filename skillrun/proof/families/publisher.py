@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
-from skillrun.proof.schedule import Fault, Schedule
+from skillrun.proof.schedule import SWEEP, Fault, Schedule
 
 _NO_CALL = "enqueue is not given"
 
@@ -53,6 +53,26 @@ def _has_no_broker(situation: Situation) -> str | None:
     if situation.facts.keeps_rows:
         return "its messages are rows of the application's own database"
     return None
+
+
+def _is_not_published(situation: Situation) -> str | None:
+    if situation.facts.ticks or situation.facts.is_called:
+        return "without messages nothing waits in a queue"
+    return None
+
+
+@family(
+    "queued-together",
+    "no second job could be published by the application's own call: see enqueue.args",
+    unless=_is_not_published,
+)
+def queued_together(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Two distinct jobs are published before one is delivered: a lock or an id that they share in
+    the queue drops one. The sweeps may bring it back.
+    """
+    moves = (SWEEP,) if situation.spec.recovers else ()
+    for job in situation.called:
+        yield Schedule("queued-together", called=(0, job), moves=moves)
 
 
 @family("broker-lost", _NO_CALL, unless=_has_no_broker)

@@ -39,6 +39,7 @@ FAMILIES: tuple[Family, ...] = (
     messages.two_given_up,
     messages.after_failure,
     messages.varied,
+    publisher.queued_together,
     together.distinct_at_once,
     messages.same_process,
     errors.store_error,

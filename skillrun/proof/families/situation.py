@@ -30,6 +30,7 @@ class Situation:
     once: History  # the single run
     facts: BootFacts
     jobs: tuple[int, ...] = ()  # distinct jobs that could be run
+    called: tuple[int, ...] = ()  # distinct jobs that the application's own call publishes
     caller: tuple[Event, ...] = ()  # boundaries of the application's own publish
     varied: int = 0  # how many varied payloads there are
     rivals: tuple[Rival, ...] = ()  # what others may commit to its rows
