@@ -11,7 +11,6 @@ from skillrun.frameworks.arq.clock import crontab
 from skillrun.frameworks.arq.settings import find_pool
 from skillrun.frameworks.arq.workers import MANNER
 from skillrun.frameworks.common import listed_scaffold
-from skillrun.frameworks.common.handlers import longest_wait
 from skillrun.frameworks.common.listed_scaffold import DEATHS, NO_SUCH_CLOCK, Words, name_attempts
 from skillrun.frameworks.common.listed_writing import is_on
 from skillrun.frameworks.pieces import Entry, Facts, Piece, Render, Symbol
@@ -46,6 +45,8 @@ WORDS = Words(
     ),
     zone="the timezone",
     key="_job_id",
+    tried='ctx["job_try"]',
+    counted="arq's max_tries is more: it counts deaths too",
 )
 
 
@@ -109,7 +110,6 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         render,
         WORDS,
         _list_needed(facts),
-        wait=longest_wait(facts.retries, 'ctx["job_try"] - 1'),
         pool=facts.facts["pool"],
         sent=listed_scaffold.list_arguments(facts, WORDS, "payload"),
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common import awaiting
 from skillrun.frameworks.common.callables.scaffold import left_out
 from skillrun.frameworks.common.crontab import names_hours
-from skillrun.frameworks.common.handlers import published
+from skillrun.frameworks.common.handlers import longest_wait, published
 from skillrun.frameworks.common.listed import LISTS
 from skillrun.frameworks.common.listed_writing import choose_worker, find_list, write_option
 from skillrun.frameworks.pieces import Facts, Module, Render, Symbol
@@ -45,6 +45,8 @@ class Words:
     limits: str  # what ends a job without a dead letter
     zone: str  # the option that says whose hours a schedule means, with its article
     key: str  # the option that keeps a second job out
+    tried: str  # the expression of the attempt's number, from 1
+    counted: str  # why the library's own limit is another one
 
 
 def read_worker(
@@ -136,7 +138,11 @@ def render_handler(
         "handler.py.jinja",
         facts,
         needed=[*_list_needed(facts), *needed],
+        title=words.title,
+        tried=words.tried,
+        counted=words.counted,
         attempts_name=name_attempts(facts),
+        wait=longest_wait(facts.retries, f"{words.tried} - 1"),
         given=_list_parameters(facts),
         publisher=facts.facts["publisher"],
         publishing=when_to_publish(facts),

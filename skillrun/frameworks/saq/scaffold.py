@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common import listed_scaffold
-from skillrun.frameworks.common.handlers import longest_wait
 from skillrun.frameworks.common.listed_scaffold import DEATHS, NO_SUCH_CLOCK, Words, name_attempts
 from skillrun.frameworks.common.listed_writing import leads_back, name_owner, write_found
 from skillrun.frameworks.pieces import Entry, Facts, Piece, Render, Symbol
@@ -41,6 +40,8 @@ WORDS = Words(
     ),
     zone="cron_tz",
     key="key",
+    tried="job.attempts",
+    counted="SAQ's retries are more: they count deaths too",
 )
 
 
@@ -109,7 +110,6 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         render,
         WORDS,
         _list_needed(facts),
-        wait=longest_wait(facts.retries, "job.attempts - 1"),
         queue=facts.facts["queue"],
         within=facts.facts.get("within"),
         sent=listed_scaffold.list_arguments(facts, WORDS, "payload=payload", *options),

@@ -1,0 +1,128 @@
+"""The rules about the most attempts that a library makes of a job which says itself when it runs
+again (arq, SAQ): too few, none left for a death, and nothing kept at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from skillrun.core.verdict import Finding, Severity
+from skillrun.frameworks.common.again import Way
+from skillrun.frameworks.common.facts import expects_record, seconds, tell
+from skillrun.frameworks.common.giving_up import Record
+from skillrun.frameworks.common.policy_reader import Limit
+from skillrun.frameworks.interface import Job, Rule
+from skillrun.frameworks.rulebook import read_reason
+from skillrun.repo.python import is_known
+
+# How many attempts a limit is to leave for the deaths of workers, which use them up.
+SPARE = 5
+
+
+@dataclass(frozen=True)
+class Limiting:
+    """What one library says for itself in these rules."""
+
+    title: str
+    option: str  # that gives the limit
+    attempt: str  # what the library calls one
+    find_limits: Callable[[Job], Iterable[Limit]]
+    find_ways: Callable[[Job], Sequence[Way]]
+    find_record: Callable[[Job], Record | None]
+    # For how many seconds its own record of a failed job is there, where anybody sends the job;
+    # infinite where it is all there is.
+    find_kept: Callable[[Job], Limit | None]
+    write: Callable[[Job, int], str]  # how the option is given
+
+
+def find_below_spec(job: Job, limiting: Limiting, name: str) -> Iterator[Finding]:
+    """Limits that end the job before the attempts that the spec promises; `name` of the rule."""
+    wanted = job.spec.retry.max_attempts if job.spec.retry is not None else None
+    if wanted is None:
+        return
+    for limit in limiting.find_limits(job):
+        if not is_known(limit.value) or limit.value >= wanted:
+            continue
+        by_default = " by default" if limit.by_default else ""
+        message = (
+            f"{limiting.option} is {limit.value:g}{by_default}, and the spec asks for"
+            f" {wanted} attempts"
+        )
+        given = limiting.write(job, wanted + SPARE)
+        hint = f"{given}: the first {limiting.attempt} counts, and a death uses one up"
+        yield tell(job, name, Severity.ERROR, limit.place, message, hint)
+
+
+def no_room_for_deaths(job: Job, limiting: Limiting) -> Iterator[Finding]:
+    """Each begun run uses up an attempt: a worker that dies in the last one leaves no dead
+    letter.
+    """
+    bounds: list[int] = []
+    for way in limiting.find_ways(job):
+        if way.bound is not None:
+            bounds.append(way.bound)
+    if not expects_record(job) or not bounds:
+        return
+    last, one = max(bounds), limiting.attempt
+    for limit in limiting.find_limits(job):
+        if not is_known(limit.value) or last < limit.value:
+            continue
+        # A default below the handler's own count is too low for the spec as well.
+        if limit.by_default and limit.value < last:
+            continue
+        message = (
+            f"{limiting.option} is {limit.value:g}, and the handler writes its dead letter at {one}"
+            f" {last}: a worker that dies in it has used up the last {one}, and {limiting.title}"
+            " gives the job up without a record"
+        )
+        hint = f"{limiting.write(job, last + SPARE)}: the handler's own count stays the bound"
+        yield tell(job, "no-room-for-deaths", Severity.WARNING, limit.place, message, hint)
+
+
+def failure_unrecorded(job: Job, limiting: Limiting) -> Iterator[Finding]:
+    """The library keeps no dead letters: what it remembers of a failed job is deleted after a
+    while.
+    """
+    kept = limiting.find_kept(job)
+    if not expects_record(job) or kept is None or limiting.find_record(job) is not None:
+        return
+    after = "is all there is"
+    if is_known(kept.value) and kept.value != float("inf"):
+        after = f"is gone after {seconds(kept.value)}"
+    message = (
+        f"nothing is recorded when the job is given up: what {limiting.title} keeps of it {after}"
+    )
+    hint = "write the dead letter in the handler, at the last attempt and on a permanent error"
+    yield tell(job, "failure-unrecorded", Severity.WARNING, kept.place, message, hint)
+
+
+def declare_limit_rules(
+    library: str, limiting: Limiting, *, counted: str, forgotten: str
+) -> tuple[Rule, ...]:
+    """The last two under a library's name. `counted` and `forgotten`: where it stands that a death
+    counts, and that a failed job is deleted.
+    """
+
+    def find_no_room(job: Job) -> Iterator[Finding]:
+        return no_room_for_deaths(job, limiting)
+
+    def find_unrecorded(job: Job) -> Iterator[Finding]:
+        return failure_unrecorded(job, limiting)
+
+    return (
+        Rule(
+            f"{library}.no-room-for-deaths",
+            "dead-letter",
+            read_reason(no_room_for_deaths),
+            counted,
+            find_no_room,
+        ),
+        Rule(
+            f"{library}.failure-unrecorded",
+            "dead-letter",
+            read_reason(failure_unrecorded),
+            forgotten,
+            find_unrecorded,
+        ),
+    )
