@@ -287,7 +287,10 @@ class Names(Sources):
                 found = self._follow(".".join([dotted, *rest]), hops + 1)
             if found and (found.definition or found.binding):
                 return found
-            if dotted and not self.definition(dotted) and len(owner.node.bases) == 1:
+            # A class within another, such as a model's own DoesNotExist, may be made for each one
+            # that derives: it stays where it was named.
+            is_foreign = dotted and not self.definition(dotted) and len(owner.node.bases) == 1
+            if dotted and is_foreign and not name[:1].isupper():
                 return Found(".".join([dotted, *rest]))
         return None
 

@@ -16,13 +16,14 @@ import shops
 from skillrun.cli.commands.jobs import open_reader
 from skillrun.contract.spec import load_spec
 from skillrun.core.errors import Blocked
+from skillrun.frameworks.common.reading import import_path, spell_import_path
 from skillrun.proof.fixtures.load import read_fixture
 from skillrun.proof.fixtures.marking import mark_handler, mark_stand_ins
 from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, EndSeen, Seen, StoreSeen, Table
 from skillrun.proof.fixtures.watch import watch_tests
 from skillrun.skills.job_worker.drafting.annotated import write_annotated
 from skillrun.skills.job_worker.drafting.classify import classify_effects, classify_errors
-from skillrun.skills.job_worker.drafting.draft import Draft, draft_spec, spell_import_path
+from skillrun.skills.job_worker.drafting.draft import Draft, draft_spec
 from skillrun.skills.job_worker.drafting.observed import add_observed
 from skillrun.skills.job_worker.drafting.watching import draft_observed, plan_watching
 from skillrun.skills.job_worker.overview.handlers import find_job
@@ -299,6 +300,38 @@ def test_functions_of_a_test_file_are_marked_and_tests_and_fixtures_are_not() ->
 def test_a_dotted_name_is_spelt_as_an_import_path() -> None:
     assert spell_import_path("requests.post") == "requests:post"
     assert spell_import_path("smtplib.SMTP.sendmail") == "smtplib:SMTP.sendmail"
+
+
+def test_an_error_within_a_model_is_named_by_that_model(shop: Path) -> None:
+    """Django makes a DoesNotExist for each model: that of its base is another one, or none."""
+    helpers.write_files(
+        shop,
+        {
+            "shop/models.py": """
+                from django.db import models
+
+
+                class Order(models.Model):
+                    pass
+                """,
+            "shop/paid.py": """
+                from shop import models
+
+
+                def pay(order_id):
+                    try:
+                        models.Order.objects.get(pk=order_id)
+                    except models.Order.DoesNotExist:
+                        raise
+                """,
+        },
+    )
+    project = open_reader(shop).project
+    module = project.module("shop/paid.py")
+    assert module is not None
+    handlers = [one for one in ast.walk(module.tree) if isinstance(one, ast.ExceptHandler)]
+    (name,) = project.exception_names(handlers[0].type, module)
+    assert import_path(project, name) == "shop.models:Order.DoesNotExist"
 
 
 # -- real tests, watched

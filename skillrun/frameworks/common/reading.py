@@ -33,10 +33,26 @@ def import_path(project: Project, name: str) -> str:
     definition = project.definition(name)
     if definition is not None:
         return definition.import_path
-    module, _, attribute = name.rpartition(".")
-    if module:
-        return f"{module}:{attribute}"
-    return name
+    owner, _, last = name.rpartition(".")
+    known = project.definition(owner) if owner else None
+    if known is not None:
+        return f"{known.import_path}.{last}"
+    return spell_import_path(name)
+
+
+def spell_import_path(dotted: str) -> str:
+    """module:object, where a class begins with a capital letter, and a module does not.
+
+    >>> spell_import_path("django.core.mail.EmailMessage.send")
+    'django.core.mail:EmailMessage.send'
+    """
+    parts = dotted.split(".")
+    if len(parts) == 1:
+        return dotted
+    for number, part in enumerate(parts[1:-1], 1):
+        if part[:1].isupper():
+            return f"{'.'.join(parts[:number])}:{'.'.join(parts[number:])}"
+    return f"{'.'.join(parts[:-1])}:{parts[-1]}"
 
 
 def import_paths(project: Project, names: Iterable[str]) -> tuple[str, ...]:

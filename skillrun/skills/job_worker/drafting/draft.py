@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from skillrun.contract.job import JobSpec
+from skillrun.frameworks.common.reading import import_path, spell_import_path
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter, read_failing
 from skillrun.skills.job_worker.drafting.messages import name_fields, read_message
 from skillrun.skills.job_worker.drafting.sending import add_sender
@@ -239,12 +240,8 @@ class _Drafter:
         return list(found.values())
 
     def _write_effect(self, seam: Seam) -> dict[str, Any]:
-        definition = self.project.definition(seam.name)
-        call = seam.name
-        if definition is None:
-            owner, _, last = call.rpartition(".")
-            call = f"{owner}:{last}" if owner else call
-        return self._name_effect(call, definition)
+        call = import_path(self.project, seam.name.replace("()", ""))
+        return self._name_effect(call, self.project.definition(seam.name))
 
     def _name_effect(self, call: str, definition: Definition | None) -> dict[str, Any]:
         """With the key that it takes, where it takes one."""
@@ -299,19 +296,6 @@ def _choose_name(name: str, call: str, others: Iterable[dict[str, Any]]) -> str:
         return plain
     words = [word.strip("_") for word in re.split(r"[.:]", call)]
     return "-".join(words[-2:])
-
-
-def spell_import_path(dotted: str) -> str:
-    """module:object, where a class begins with a capital letter, and a module does not.
-
-    >>> spell_import_path("django.core.mail.EmailMessage.send")
-    'django.core.mail:EmailMessage.send'
-    """
-    parts = dotted.split(".")
-    for number, part in enumerate(parts[1:-1], 1):
-        if part[:1].isupper():
-            return f"{'.'.join(parts[:number])}:{'.'.join(parts[number:])}"
-    return f"{'.'.join(parts[:-1])}:{parts[-1]}"
 
 
 def _name_object(handler: Definition) -> str:
