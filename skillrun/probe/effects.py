@@ -62,7 +62,8 @@ class Effect:
         if key is None or self.signature is None:
             return None
         taken = self.signature.parameters
-        if key in taken or any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        argument = key.partition(".")[0]
+        if argument in taken or any(p.kind is p.VAR_KEYWORD for p in taken.values()):
             return None
         return f"key_arg: {self.spec['call']} has no parameter {key}; it has {', '.join(taken) or 'none'}"
 
@@ -154,21 +155,21 @@ class Effect:
         given = self.bound(args, kwargs)
         name = self.recorder.next_name(self.name)
         key_arg = self.spec.get("key_arg")
+        about = leave_out(given, key_arg)
         fields: dict[str, Any] = {
             "effect": self.name,
             "args": brief(", ".join(f"{key}={shown(value)}" for key, value in given.items())),
-            "subject": brief(
-                ", ".join(f"{key}={shown(value)}" for key, value in given.items() if key != key_arg)
-            ),
+            "subject": brief(", ".join(f"{key}={shown(value)}" for key, value in about.items())),
             "place": self.recorder.place(),
             "plain": {
                 key: shown(value) if isinstance(value, int) else str(value)
-                for key, value in given.items()
-                if _is_plain(value) and key != key_arg
+                for key, value in about.items()
+                if _is_plain(value)
             },
         }
         if key_arg:
-            fields["key"] = shown(given[key_arg]) if given.get(key_arg) is not None else None
+            key = read_key(given, key_arg)
+            fields["key"] = shown(key) if key is not None else None
         unavailable = find_unavailable(self.original)
         http = {"http": True} if unavailable is not None else {}
         self.recorder.boundary("before", name, unavailable, kind="effect", **http, **fields)
@@ -218,6 +219,30 @@ class Effect:
         self.recorder.emit("performed", name=name, **fields)
         about = {field: fields.get(field) for field in ("effect", "subject", "key", "place")}
         self.recorder.boundary("after", name, kind="effect", **about)
+
+
+def read_key(given: dict[str, Any], path: str) -> Any:
+    """The argument of that name; of `headers.Idempotency-Key` what a mapping or an object holds."""
+    if path in given:
+        return given[path]
+    name, _, within = path.partition(".")
+    held = given.get(name)
+    if not within or held is None:
+        return None
+    if isinstance(held, dict):
+        return held.get(within)
+    return getattr(held, within, None)
+
+
+def leave_out(given: dict[str, Any], path: Any) -> dict[str, Any]:
+    """The arguments without the key, as far as it can be taken out of them."""
+    about = dict(given)
+    name, _, within = str(path or "").partition(".")
+    if path in about or not within:
+        about.pop(path, None)
+    elif isinstance(about.get(name), dict):
+        about[name] = {key: value for key, value in about[name].items() if key != within}
+    return about
 
 
 def _says_what(value: Any) -> bool:

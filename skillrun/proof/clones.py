@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from skillrun.proof.jobs import get_field
 from skillrun.proof.rows import Rows, Table, open_rows
@@ -22,6 +22,13 @@ _UNIQUE_NAME = re.compile(rf"(?:^|_)(?:{_UNIQUE_WORDS})(?:_|$)")
 _UNIQUE_TEXT = re.compile(
     r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}|[0-9a-f]{16,}", re.I
 )
+
+
+class Numbered(Protocol):
+    """Rows whose numbers are known."""
+
+    def highest(self, table: Table, column: str) -> int:
+        """The highest number in a column; 0 for none."""
 
 
 def clone_rows(
@@ -52,14 +59,14 @@ def _clone_example(
 ) -> Iterator[str]:
     for table in tables:
         for column in table.columns:
-            if not _holds_field(table, column, field):
+            if not holds_field(table, column, field):
                 continue
             for row in rows.select(table, column, old)[:_MOST_ROWS]:
                 values = dict(zip(table.columns, row, strict=True))
                 yield from _copy_row(rows, table, values, column, new)
 
 
-def _holds_field(table: Table, column: str, field: str) -> bool:
+def holds_field(table: Table, column: str, field: str) -> bool:
     """Whether a column may hold what a field names: `order_id` is `order_id` anywhere, and `id` in
     `orders`.
     """
@@ -80,19 +87,30 @@ def _copy_row(
     rows: Rows, table: Table, row: dict[str, Any], column: str, new: Any
 ) -> Iterator[str]:
     """Adds one row; gives what it has in common with the one that it is a copy of."""
-    made = {**row, column: new}
-    if table.numbered is not None and table.numbered != column:
-        del made[table.numbered]
-    others = [name for name in made if name != column]
-    fresh = {name for name in others if _must_differ(table, name, made[name])}
-    for name in fresh:
-        made[name] = _make_fresh(rows, table, name, row[name], new)
+    made, fresh = change_copy(rows, table, row, {column: new})
     if not rows.insert(table, made):
         return
-    for name in others:
-        if name not in fresh and made[name] not in (None, ""):
-            yield str(made[name])
+    for name, value in made.items():
+        if name != column and name not in fresh and value not in (None, ""):
+            yield str(value)
     yield ""  # it was copied, whatever it holds
+
+
+def change_copy(
+    rows: Numbered, table: Table, row: Mapping[str, Any], changes: Mapping[str, Any]
+) -> tuple[dict[str, Any], set[str]]:
+    """(the copy with these values, the other columns in which it had to differ)."""
+    made = {**row, **changes}
+    if table.numbered is not None and table.numbered not in changes:
+        del made[table.numbered]
+    fresh = set[str]()
+    salt = ", ".join(map(str, changes.values()))
+    for name in made:
+        if name not in changes and _must_differ(table, name, made[name]):
+            fresh.add(name)
+    for name in fresh:
+        made[name] = _make_fresh(rows, table, name, row[name], salt)
+    return made, fresh
 
 
 def _must_differ(table: Table, name: str, value: Any) -> bool:
@@ -107,7 +125,7 @@ def _must_differ(table: Table, name: str, value: Any) -> bool:
     return is_named_so or _UNIQUE_TEXT.fullmatch(value) is not None
 
 
-def _make_fresh(rows: Rows, table: Table, name: str, value: Any, new: Any) -> Any:
+def _make_fresh(rows: Numbered, table: Table, name: str, value: Any, new: Any) -> Any:
     """Another value of the same kind: of a text that looks like a number in base 16, another such
     number.
     """

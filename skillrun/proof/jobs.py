@@ -146,14 +146,14 @@ def is_valid(payload: Any, spec: JobSpec) -> bool:
 def _varied(spec: JobSpec, first: Any, field: str, known: list[Any]) -> Iterator[Any]:
     """With a value that another example has, where there is one: what it names is there."""
     now = get_field(first, field)
-    for value in [*(known if now is not None else ()), *_other_values(now)]:
+    for value in [*(known if now is not None else ()), *other_values(now)]:
         payload = with_values(first, {field: value})
         if is_valid(payload, spec):
             yield payload
             return
 
 
-def _other_values(value: Any) -> list[Any]:
+def other_values(value: Any) -> list[Any]:
     """Values of the same kind that are not equal."""
     if isinstance(value, bool):
         return [not value]

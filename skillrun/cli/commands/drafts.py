@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skillrun.repo.git import Repo
     from skillrun.reports.watchers import Silent
     from skillrun.skills.job_worker.drafting.draft import Draft
+    from skillrun.skills.job_worker.drafting.watching import Fixtures
     from skillrun.skills.job_worker.overview.handlers import FoundJob
     from skillrun.skills.job_worker.overview.rows import JobReader
     from skillrun.validations.consent import CommandPlan
@@ -54,17 +55,13 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
     """
     from skillrun.cli.commands.jobs import open_reader
     from skillrun.core.state import state_dir
-    from skillrun.proof.fixtures.load import fixtures_folder
     from skillrun.skills.job_worker.drafting.annotated import write_annotated
     from skillrun.skills.job_worker.drafting.classify import (
+        choose_broker,
         classify_effects,
         classify_errors,
     )
-    from skillrun.skills.job_worker.drafting.watching import (
-        add_fixture,
-        draft_observed,
-        plan_watching,
-    )
+    from skillrun.skills.job_worker.drafting.watching import draft_observed, plan_watching
 
     reader = open_reader(repo)
     job = find_the_job(reader, name)
@@ -73,16 +70,49 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
     draft, fixtures = draft_observed(reader, job, watched)
     _check_message(draft, job)
     draft.drop_blanks()
+    _keep_fixtures(draft, fixtures)
+    path = state_dir() / "drafts" / f"{draft.values['job']}.yaml"
+    _write(path, write_annotated(draft))
+
+    def prove(schedule: str) -> Proof:
+        _write(path, write_annotated(draft))
+        return _prove_one(repo, path, schedule)
+
+    for classify in (choose_broker, classify_errors, classify_effects):
+        if classify(draft, prove):
+            _write(path, write_annotated(draft))
+    _add_second_jobs(repo, path, draft, fixtures)
+    return Drafted(job.handler.import_path, path, tuple(draft.guesses))
+
+
+def _keep_fixtures(draft: Draft, fixtures: Fixtures | None) -> None:
+    """Writes the rows where a proof of the draft finds them."""
+    from skillrun.proof.fixtures.load import fixtures_folder
+    from skillrun.skills.job_worker.drafting.watching import add_fixture
+
     if fixtures is not None:
         file = fixtures_folder() / f"{fixtures.sha256}.sql"
         _write(file, fixtures.script)
         add_fixture(draft, fixtures, str(file))
-    path = state_dir() / "drafts" / f"{draft.values['job']}.yaml"
+
+
+def _add_second_jobs(repo: Path, path: Path, draft: Draft, fixtures: Fixtures | None) -> None:
+    """Writes the draft with those of its second jobs that a run of their own shows to be such."""
+    from skillrun.skills.job_worker.drafting.annotated import write_annotated
+    from skillrun.skills.job_worker.drafting.classify import keep_second_jobs
+
+    if not draft.second_jobs:
+        return
+    first, *known = draft.values["payload"]["examples"]
+    made = [dict(job.payload) for job in draft.second_jobs]
+    draft.values["payload"]["examples"] = [first, *made, *known]
+    if fixtures is not None:
+        _keep_fixtures(draft, fixtures.add_rows(draft.second_jobs))
     _write(path, write_annotated(draft))
-    for classify in (classify_errors, classify_effects):
-        if classify(draft, lambda schedule: _prove_one(repo, path, schedule)):
-            _write(path, write_annotated(draft))
-    return Drafted(job.handler.import_path, path, tuple(draft.guesses))
+    kept = keep_second_jobs(draft, _prove_one(repo, path, "once").reference)
+    if fixtures is not None:
+        _keep_fixtures(draft, fixtures.add_rows(kept))
+    _write(path, write_annotated(draft))
 
 
 def _check_message(draft: Draft, job: FoundJob) -> None:

@@ -26,8 +26,8 @@ def is_superseded(history: History, reference: Reference) -> bool:
     orders = reference.orders.get(other)
     if orders is None or len(orders.done) < 2:
         return False
-    skips_other = _is_skipped(orders.own_first, reference, other, OWN)
-    skips_own = _is_skipped(orders.other_first, reference, OWN, other)
+    skips_other = is_skipped(orders.own_first, reference, other, OWN)
+    skips_own = is_skipped(orders.other_first, reference, OWN, other)
     if schedule.first is not None:
         return skips_own and not skips_other
     return skips_other and not skips_own
@@ -58,7 +58,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     )
 
 
-def _is_skipped(history: History, reference: Reference, last: int, before: int) -> bool:
+def is_skipped(history: History, reference: Reference, last: int, before: int) -> bool:
     """Whether the job that comes last does less than it does alone, or leaves nothing."""
     alone = reference.once if last == OWN else reference.jobs[last]
     own = history.runs_of(last)

@@ -1,17 +1,55 @@
-"""What neither the code nor a test says, and one run of the job shows: whether an error passes, and
-whether an effect is left out after a death.
+"""What neither the code nor a test says, and one run of the job shows: whether an error passes,
+whether an effect is left out after a death, and whether a message is another job.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from skillrun.proof.judges.superseding import OWN, is_skipped
+from skillrun.skills.job_worker.drafting.observed import ONE_JOB, UNKEYED
+
 if TYPE_CHECKING:
+    from skillrun.proof.history import History
+    from skillrun.proof.reference import Reference
     from skillrun.proof.result import Proof
     from skillrun.skills.job_worker.drafting.draft import Draft
+    from skillrun.skills.job_worker.drafting.second_jobs import SecondJob
 
 _MOST = 4  # errors that are tried: each takes a second or two
+_OF_BROKER = re.compile(r"broker|queue|redis|taskiq|celery", re.IGNORECASE)
+
+
+def choose_broker(draft: Draft, prove: Callable[[str], Proof]) -> bool:
+    """Tests may set a broker that is none: what the process holds is lost with it. Where the job
+    cannot be started with theirs, it gets a private Redis. Returns whether the draft is another one
+    now.
+    """
+    proof = draft.values.get("proof", {})
+    env: dict[str, str] = proof.get("env", {})
+    names = [name for name in env if _OF_BROKER.search(name) and "{" not in env[name]]
+    if not names or not _fails_at_boot(prove("once")):
+        return False
+    known = dict(env), list(proof.get("services", []))
+    for name in names:
+        env[name] = "{redis}"
+        proof["services"] = [*dict.fromkeys((*known[1], "redis"))]
+        if not _fails_at_boot(prove("once")):
+            said = f"proof.env: {name}: a private Redis; the tests set {known[0][name]}"
+            draft.guesses.append(said)
+            return True
+        env[name] = known[0][name]
+    proof["services"] = known[1]
+    if not known[1]:
+        del proof["services"]
+    return True
+
+
+def _fails_at_boot(proof: Proof) -> bool:
+    return any(one.rule.startswith("boot.") for one in proof.incomplete)
 
 
 def classify_errors(draft: Draft, prove: Callable[[str], Proof]) -> bool:
@@ -60,6 +98,81 @@ def classify_effects(draft: Draft, prove: Callable[[str], Proof]) -> bool:
             )
             is_other = True
     return is_other
+
+
+def keep_second_jobs(draft: Draft, reference: Reference | None) -> tuple[SecondJob, ...]:
+    """Of the draft's second jobs, which stand among its examples, those that do by themselves what
+    the example does. `reference`: the single runs with all of them; None where there are none.
+    """
+    examples: list[Any] = draft.values["payload"]["examples"]
+    first, *others = examples
+    known = others[len(draft.second_jobs) :]
+    numbered = dict(enumerate(draft.second_jobs, 1))
+    fit = {}
+    for number, job in numbered.items():
+        alone = reference.jobs.get(number) if reference is not None else None
+        if reference is not None and alone is not None and _does_the_same(alone, reference):
+            fit[number] = job
+    if reference is not None:
+        _drop_doubtful_keys(draft, reference, [n for n, job in fit.items() if not job.is_doubtful])
+    kept = []
+    for number, job in fit.items():
+        assert reference is not None
+        if job.is_doubtful and _may_be_one(draft, reference, number):
+            fields = ", ".join(job.fields)
+            said = f"payload: messages that differ in {fields} alone may be one job: not tried together"
+            draft.guesses.append(said)
+        else:
+            kept.append(job)
+    draft.values["payload"]["examples"] = [first, *(dict(one.payload) for one in kept), *known]
+    draft.second_jobs = tuple(kept)
+    if kept:
+        draft.guesses = [one for one in draft.guesses if one != ONE_JOB]
+        fields = "; ".join(", ".join(one.fields) for one in kept)
+        said = f"payload: another job is the first one with another {fields}, its rows copied"
+        draft.guesses.append(said)
+    return draft.second_jobs
+
+
+def _does_the_same(alone: History, reference: Reference) -> bool:
+    """Whether a job comes to every effect that the example comes to."""
+    seen = Counter(str(call["effect"]) for call in alone.performed())
+    wanted = Counter(str(call["effect"]) for call in reference.once.performed())
+    return seen == wanted
+
+
+def _drop_doubtful_keys(draft: Draft, reference: Reference, jobs: list[int]) -> None:
+    """What goes by a name that says little, and is the same for two jobs, is no key."""
+    for effect in draft.values.get("effects", []):
+        name = effect["name"]
+        if name in draft.doubtful_keys and _share_keys(name, reference, jobs):
+            draft.guesses = [one for one in draft.guesses if f"{name}: keyed by" not in one]
+            del effect["key_arg"]
+            effect["guarantee"] = "at_least_once"
+            effect["reason"] = UNKEYED
+            draft.guesses.append(f"effects: {name}: at_least_once: it takes no key")
+
+
+def _may_be_one(draft: Draft, reference: Reference, job: int) -> bool:
+    """Whether a message is taken for the example's job: by a key that both have, or since each of
+    the two does less after the other.
+    """
+    for effect in draft.values.get("effects", []):
+        if "key_arg" in effect and _share_keys(effect["name"], reference, [job]):
+            return True
+    orders = reference.orders.get(job)
+    if orders is None or len(orders.done) < len((orders.own_first, orders.other_first)):
+        return True
+    skips_other = is_skipped(orders.own_first, reference, job, OWN)
+    return skips_other and is_skipped(orders.other_first, reference, OWN, job)
+
+
+def _share_keys(effect: str, reference: Reference, jobs: list[int]) -> bool:
+    own = {call["key"] for call in reference.calls(effect)}
+    others = set[Any]()
+    for job in jobs:
+        others |= {call["key"] for call in reference.jobs[job].performed(effect)}
+    return bool(own & others)
 
 
 def _is_left_out(proof: Proof, name: str) -> bool:

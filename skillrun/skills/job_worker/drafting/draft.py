@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from skillrun.repo.python import Definition
     from skillrun.repo.uses import Place
+    from skillrun.skills.job_worker.drafting.second_jobs import SecondJob
     from skillrun.skills.job_worker.overview.handlers import FoundJob
     from skillrun.skills.job_worker.overview.memories import Memory
     from skillrun.skills.job_worker.overview.rows import JobReader
@@ -45,6 +46,9 @@ class Draft:
     within: dict[str, str] = field(default_factory=dict)
     unsure: tuple[str, ...] = ()  # errors of which nothing says whether another try helps
     told: dict[str, str] = field(default_factory=dict)  # import path of an effect -> who calls it
+    # Names of effects whose key goes by a name that says little.
+    doubtful_keys: set[str] = field(default_factory=set)
+    second_jobs: tuple[SecondJob, ...] = ()  # made of the example; not among the examples yet
 
     def drop(self, part: str) -> None:
         """Takes back what was said of a part before more was known of it."""

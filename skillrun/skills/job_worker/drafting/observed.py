@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skillrun.proof.fixtures.seen import is_unsaid
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter
 from skillrun.skills.job_worker.drafting.messages import describe_value
 from skillrun.skills.job_worker.drafting.rows_seen import find_dead_letters, find_store, write_state
+from skillrun.skills.job_worker.drafting.second_jobs import find_second_jobs
 from skillrun.skills.job_worker.drafting.stand_ins import find_effect_of
 from skillrun.skills.job_worker.overview.seams import KEYED
 from skillrun.skills.job_worker.scaffold.proof_draft import BLANK
@@ -16,7 +18,7 @@ from skillrun.skills.job_worker.scaffold.proof_draft import BLANK
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, Seen
+    from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, Seen, Table
     from skillrun.repo.python import Project
     from skillrun.skills.job_worker.drafting.draft import Draft
 
@@ -29,7 +31,8 @@ _TEMPORARY = re.compile(r"(?:/private)?/(?:tmp|var/folders|dev/shm)/[^\s:;?,]*")
 _RETRY = re.compile(r"(?:^|[.:])Retry")
 _OWN_TRIES = 3
 _TWO_JOBS = 2
-_UNKEYED = "a guess: it takes no key, and nobody has said what a second time costs"
+ONE_JOB = "payload: one job alone is known: what two distinct jobs do to each other was not tried"
+UNKEYED = "a guess: it takes no key, and nobody has said what a second time costs"
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,26 @@ def add_observed(draft: Draft, seen: Seen, project: Project, *, guesses: bool = 
     done = (example.first, *example.others)
     _add_payload(draft, example)
     if len(draft.values["payload"]["examples"]) < _TWO_JOBS:
-        said = (
-            "payload: one job alone is known: what two distinct jobs do to each other was not tried"
-        )
-        draft.guesses.append(said)
+        draft.guesses.append(ONE_JOB)
     if not seen.tests[example.first.test].passed:
         draft.guesses.append(f"payload: from {example.first.test}, which fails")
     _add_effects(draft, done, project)
     for effect in draft.values.get("effects", []):
         _settle_guarantee(draft, effect, guesses)
     _add_errors(draft, seen)
-    return _add_store(draft, example, seen)
+    store = find_store(done)
+    script = _add_store(draft, example, seen, store)
+    if guesses:
+        first = draft.values["payload"]["examples"][0]
+        draft.second_jobs = find_second_jobs(first, _find_tables(example, store))
+    return script
+
+
+def _find_tables(example: _Example, store: str | None) -> Mapping[str, Table]:
+    for one in example.first.before:
+        if one.name == store:
+            return one.tables
+    return {}
 
 
 def _choose_example(seen: Seen) -> _Example | None:
@@ -128,7 +140,7 @@ def _take_message(
     plain = {}
     whole = []
     for name, value in arguments.items():
-        if _is_unsaid(value):
+        if is_unsaid(value):
             continue
         plain[name] = value
         if isinstance(value, dict):
@@ -140,13 +152,6 @@ def _take_message(
         plain = {name: plain[name] for name in known}
     draft.values["message"] = "kwargs"
     return plain
-
-
-def _is_unsaid(value: Any) -> bool:
-    """Whether some part of it is no JSON value: an object that the library hands over."""
-    if isinstance(value, dict):
-        return "?" in value or any(map(_is_unsaid, value.values()))
-    return isinstance(value, list) and any(map(_is_unsaid, value))
 
 
 # -- effects
@@ -179,7 +184,7 @@ def _add_effects(draft: Draft, done: tuple[DeliverySeen, ...], project: Project)
         effects = _drop_unreached(draft, effects, found)
     for effect in effects:
         for call in found.get(effect["call"], ()):
-            _describe_effect(effect, call, fields)
+            _describe_effect(draft, effect, call, fields)
     if effects:
         draft.values["effects"] = effects
         draft.drop("effects:")
@@ -256,21 +261,33 @@ def _name(path: str) -> str:
     return re.split(r"[.:]", path)[-1].strip("_") or "effect"
 
 
-def _describe_effect(effect: dict[str, Any], call: CallSeen, fields: Iterable[str]) -> None:
-    if "returns" not in effect and not _is_unsaid(call.returned) and call.returned is not None:
+def _describe_effect(
+    draft: Draft, effect: dict[str, Any], call: CallSeen, fields: Iterable[str]
+) -> None:
+    if "returns" not in effect and not is_unsaid(call.returned) and call.returned is not None:
         effect["returns"] = call.returned
-    if "key_arg" not in effect:
-        key = _find_key(call.arguments, fields)
-        if key is not None:
-            effect["key_arg"] = key
+    if "key_arg" in effect:
+        return
+    key = _find_key(call, fields)
+    if key is not None:
+        effect["key_arg"] = key
+        if not KEYED.search(key):
+            draft.doubtful_keys.add(effect["name"])
 
 
-def _find_key(arguments: Mapping[str, Any], fields: Iterable[str]) -> str | None:
+def _find_key(call: CallSeen, fields: Iterable[str]) -> str | None:
     """`fields` of the message: what is handed on as it came is the call's subject."""
-    for pattern in (KEYED, _MAY_BE_KEY):
-        for name, value in arguments.items():
-            if pattern.search(name) and isinstance(value, str) and name not in fields:
-                return name
+    for name, value in call.arguments.items():
+        if KEYED.search(name) and isinstance(value, str) and name not in fields:
+            return name
+    # Of what an argument holds, such as the headers of a request or the fields of a letter, a name
+    # that says less is the name of anything.
+    for path in call.within:
+        if KEYED.search(path.rpartition(".")[2]):
+            return path
+    for name, value in call.arguments.items():
+        if _MAY_BE_KEY.search(name) and isinstance(value, str) and name not in fields:
+            return name
     return None
 
 
@@ -289,7 +306,7 @@ def _settle_guarantee(draft: Draft, effect: dict[str, Any], guesses: bool) -> No
         )
     else:
         effect["guarantee"] = "at_least_once"
-        effect["reason"] = _UNKEYED
+        effect["reason"] = UNKEYED
         said = f"{name}: at_least_once: it takes no key"
     draft.guesses.append(f"effects: {said}")
 
@@ -322,7 +339,7 @@ def _find_arguments(seen: Seen) -> dict[str, list[Any]]:
     for delivery in seen.deliveries:
         for call in delivery.calls:
             given = list(call.error_args)
-            if call.raised is not None and given and not _is_unsaid(given):
+            if call.raised is not None and given and not is_unsaid(given):
                 found.setdefault(call.raised, given)
     return found
 
@@ -363,10 +380,9 @@ def _list_given_up(seen: Seen) -> set[str]:
 # -- stores
 
 
-def _add_store(draft: Draft, example: _Example, seen: Seen) -> str | None:
+def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -> str | None:
     proof: dict[str, Any] = draft.values.setdefault("proof", {})
     done = (example.first, *example.others)
-    store = find_store(done)
     env = _take_environ(example.first.environ, store)
     if env:
         proof["env"] = {**_keep_filled(proof.get("env", {})), **env}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.proof.fixtures.watch import Watched, watch_tests
@@ -14,15 +13,15 @@ from skillrun.repo.places import is_test
 from skillrun.skills.job_worker.drafting.draft import draft_spec
 from skillrun.skills.job_worker.drafting.observed import add_observed
 from skillrun.skills.job_worker.drafting.sending import add_sender
+from skillrun.skills.job_worker.drafting.variables import read_variables
 from skillrun.skills.job_worker.overview.reaching_tests import find_reaching_tests
 
 if TYPE_CHECKING:
     from skillrun.proof.fixtures.seen import Seen
     from skillrun.skills.job_worker.drafting.draft import Draft
+    from skillrun.skills.job_worker.drafting.second_jobs import SecondJob
     from skillrun.skills.job_worker.overview.handlers import FoundJob
     from skillrun.skills.job_worker.overview.rows import JobReader
-
-_DJANGO = re.compile(r"DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)['\"]")
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,13 @@ class Fixtures:
     @property
     def sha256(self) -> str:
         return hashlib.sha256(self.script.encode()).hexdigest()
+
+    def add_rows(self, jobs: Iterable[SecondJob]) -> Fixtures:
+        """With the rows that further jobs work on."""
+        lines = [self.script]
+        for job in jobs:
+            lines += job.statements
+        return replace(self, script="\n".join(lines))
 
 
 def plan_watching(reader: JobReader, job: FoundJob) -> Watched:
@@ -58,7 +64,7 @@ def plan_watching(reader: JobReader, job: FoundJob) -> Watched:
         tests=tuple(tests),
         test_code=tuple(path for path in files if path.endswith(".py") and is_test(path)),
         paths=_find_roots(job),
-        env=_read_django(reader),
+        env=read_variables(reader.tree),
     )
 
 
@@ -100,12 +106,3 @@ def _find_roots(job: FoundJob) -> tuple[str, ...]:
         if path.endswith(end):
             return (path.removesuffix(end).rstrip("/") or ".",)
     return ()
-
-
-def _read_django(reader: JobReader) -> dict[str, str]:
-    """The settings that manage.py names: tests of Django need them before anything is imported."""
-    text = (reader.tree.read("manage.py") or b"").decode("utf-8", "replace")
-    named = _DJANGO.search(text)
-    if named is None:
-        return {}
-    return {"DJANGO_SETTINGS_MODULE": named[1]}

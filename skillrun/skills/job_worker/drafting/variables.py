@@ -1,0 +1,71 @@
+"""The environment variables with which a repository runs its own tests, as its files say."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skillrun.repo.tree import Tree
+
+_DJANGO = "DJANGO_SETTINGS_MODULE"
+# os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings", and setdefault(...).
+_IN_CODE = re.compile(rf"['\"]{_DJANGO}['\"]\s*(?:,|\]\s*=)\s*['\"]([\w.]+)['\"]")
+_SCRIPTS = ("runtests.py", "run_tests.py", "manage.py")
+_SET = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
+_OF_PYTEST = (("pytest.ini", "pytest"), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest"))
+
+
+def read_variables(tree: Tree) -> dict[str, str]:
+    """Name -> value. What pytest is told counts more than what another way to run the tests is."""
+    found = _read_tox(tree)
+    for script in _SCRIPTS:
+        named = _IN_CODE.search(_read_text(tree, script))
+        if named is not None:
+            found.setdefault(_DJANGO, named[1])
+    settings = _read_pytest(tree)
+    if settings is not None:
+        found[_DJANGO] = settings
+    return found
+
+
+def _read_tox(tree: Tree) -> dict[str, str]:
+    """`setenv` of tox.ini, without what tox would fill in."""
+    found = {}
+    for line in _read_section(tree, "tox.ini", "testenv").get("setenv", "").splitlines():
+        named = _SET.fullmatch(line)
+        if named is not None and "{" not in named[2] and named[1] != "PYTHONPATH":
+            found[named[1]] = named[2]
+    return found
+
+
+def _read_pytest(tree: Tree) -> str | None:
+    try:
+        document = tomllib.loads(_read_text(tree, "pyproject.toml"))
+    except tomllib.TOMLDecodeError:
+        document = {}
+    options = document.get("tool", {}).get("pytest", {}).get("ini_options", {})
+    if isinstance(options.get(_DJANGO), str):
+        return str(options[_DJANGO])
+    for path, section in _OF_PYTEST:
+        # As configparser spells every option.
+        named = _read_section(tree, path, section).get(_DJANGO.lower())
+        if named is not None:
+            return named
+    return None
+
+
+def _read_section(tree: Tree, path: str, section: str) -> Mapping[str, str]:
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(_read_text(tree, path))
+    except configparser.Error:
+        return {}
+    return dict(parser[section]) if section in parser else {}
+
+
+def _read_text(tree: Tree, path: str) -> str:
+    return (tree.read(path) or b"").decode("utf-8", "replace")
