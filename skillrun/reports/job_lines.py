@@ -14,15 +14,20 @@ _KEYED = {True: "keyed", False: "no key seen"}
 _Value = Mapping[str, Any]
 
 
-def job_lines(document: _Value) -> Iterator[Line]:
-    """One job after the other, the costliest first, then what to type next."""
-    for job in document["jobs"]:
+def job_lines(document: _Value, most: int | None = None) -> Iterator[Line]:
+    """One job after the other, the costliest first, then what to type next. `most`: what fits on
+    one screen.
+    """
+    for job in document["jobs"][:most]:
         yield _head_line(job)
         yield line(2, ("", f"{job['trigger']}; {job['policy']['words']}"), hang=4)
         yield line(2, *_effect_parts(job), hang=4)
         yield line(2, ("dim", _tell_evidence(job)), hang=4)
         for finding in job["certain"][:_SHOWN]:
             yield line(2, ("failed", f"{format_place(finding)}{finding['message']}"), hang=4)
+    left = len(document["jobs"][most:]) if most is not None else 0
+    if left:
+        yield line(0, ("dim", f"and {left} more: skillrun jobs"))
     for title in document["unread"]:
         yield line(0, ("blocked", f"{title}: in use here; skillrun cannot list its jobs yet"))
     yield from _closing_lines(document)

@@ -33,6 +33,18 @@ def test_no_spec(tmp_path: Path) -> None:
     assert "skillrun spec init --from " in command
 
 
+def test_no_spec_is_one_screen_of_jobs(tmp_path: Path) -> None:
+    """Seven stages that all wait for the same file would hide what can be done without it."""
+    repo = odd.plain(tmp_path / "repo")
+    for _ in range(2):
+        done = helpers.run_cli(shops.SKILL, "--repo", str(repo), cwd=repo)
+        assert done.returncode == 3
+        assert "skillrun spec init --from " in done.stdout
+        assert "blocked: there is no job spec" in done.stdout
+        assert "dead-letter" not in done.stdout
+        assert len(done.stdout.splitlines()) < 24
+
+
 def test_the_spec_init_command_that_is_proposed_works(tmp_path: Path) -> None:
     repo = odd.plain(tmp_path / "repo")
     report = blocked(repo)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.cli.commands.common import EXIT_CODES, lists, pairs, print_json
+from skillrun.core.text import masked, masked_json
 from skillrun.runner.advance import advance
 from skillrun.runner.target import Request
 
 SCAFFOLD = "scaffold"
+_JOBS_SHOWN = 4  # each takes four lines, and a screen has 24
 
 if TYPE_CHECKING:
     from skillrun.reports.watchers import Silent
@@ -63,19 +65,66 @@ def run_skill(
 
 def _advance_and_show(request: Request, implement: tuple[str | None, int, str], json: bool) -> int:
     """The exit code."""
-    from skillrun.reports.watchers import watcher_for
+    from skillrun.reports.watchers import Silent, watcher_for
 
     watcher = watcher_for(json=json)
     request = _with_spec(request) if watcher.asks else request
+    jobs = None if json else _read_jobs_without_spec(request)
     try:
-        report = _advance(request, watcher, implement)
+        # Stages that all wait for a spec say less than the jobs that there are.
+        report = _advance(request, watcher if jobs is None else Silent(), implement)
     finally:
         watcher.leaves()
     if json:
         print_json(report, is_masked=True)
+    elif jobs is not None and _waits_for_spec(report):
+        _show_jobs(jobs, report, watcher)
     else:
         _show_report(report, watcher)
     return EXIT_CODES[report["outcome"]]
+
+
+def _read_jobs_without_spec(request: Request) -> dict[str, Any] | None:
+    """The jobs of a repository without a spec, as jobs.v1; None where there is a spec, where the
+    skill asks for none, or where there is no job.
+    """
+    from skillrun.cli.commands.jobs import open_reader, read_document
+    from skillrun.core.errors import SkillrunError
+    from skillrun.repo.git import open_repo
+    from skillrun.runner.plugins import skill_code
+    from skillrun.runner.target import the_only_spec
+
+    if request.spec is not None or request.until is not None:
+        return None
+    try:
+        if not skill_code(request.skill.rpartition("/")[2]).spec.is_asked_for:
+            return None
+        if the_only_spec(open_repo(request.repo)) is not None:
+            return None
+        document = read_document(open_reader(request.repo, request.ledger))
+    except SkillrunError:
+        # The run itself refuses what is wrong, and is on record with it.
+        return None
+    return document if document["jobs"] else None
+
+
+def _waits_for_spec(report: dict[str, Any]) -> bool:
+    findings = [finding for stage in report["stages"] for finding in stage["findings"]]
+    return any(finding["rule"] == "contract.no-spec" for finding in findings)
+
+
+def _show_jobs(jobs: dict[str, Any], report: dict[str, Any], watcher: Silent) -> None:
+    """One screen: the jobs, what shows one of them under faults, and what drafts its spec."""
+    from skillrun.reports.job_lines import job_lines
+    from skillrun.reports.lines import header_lines, line
+
+    for shown in header_lines(report["run"]):
+        watcher.show(shown)
+    for shown in job_lines(masked_json(jobs), most=_JOBS_SHOWN):
+        watcher.show(shown)
+    words = "blocked: there is no job spec yet; the stages begin with one (--json has them all)"
+    watcher.show(line(0, ("blocked", words)))
+    watcher.show(line(0, ("dim", f"then again: {masked(_command())}")))
 
 
 def _show_report(report: dict[str, Any], watcher: Silent) -> None:
