@@ -25,6 +25,7 @@ from skillrun.skills.job_worker.drafting.annotated import write_annotated
 from skillrun.skills.job_worker.drafting.classify import classify_effects, classify_errors
 from skillrun.skills.job_worker.drafting.draft import Draft, draft_spec
 from skillrun.skills.job_worker.drafting.observed import add_observed
+from skillrun.skills.job_worker.drafting.rows_seen import write_state
 from skillrun.skills.job_worker.drafting.watching import draft_observed, plan_watching
 from skillrun.skills.job_worker.overview.handlers import find_job
 
@@ -118,6 +119,16 @@ def test_two_jobs_of_one_test_are_two_examples(shop: Path) -> None:
     alone = delivery(test="tests/test_x.py::test_alone", arguments={"order_id": 3})
     draft = observe(shop, seen(alone, delivery(), other))
     assert draft.values["payload"]["examples"] == [{"order_id": 7}, {"order_id": 8}]
+
+
+def test_a_column_of_the_message_is_no_count_of_tries() -> None:
+    """An answer that comes late may leave an older version than the job's."""
+    columns = (("meter", "TEXT", True), ("version", "INTEGER", False))
+    before = StoreSeen("app.db", "", {SENT: Table(columns, ())})
+    after = StoreSeen("app.db", "", {SENT: Table(columns, (("M-1", 2),))})
+    changed = delivery(before=(before,), after=(after,))
+    assert write_state([changed], "app.db", ["version"])[SENT].startswith("select meter, version ")
+    assert write_state([changed], "app.db")[SENT].startswith("select meter from")
 
 
 @pytest.mark.parametrize(

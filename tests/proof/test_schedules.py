@@ -97,12 +97,23 @@ def step(number: int, kind: str, when: str, name: str, **more: object) -> Event:
     )
 
 
-def planned(**more: Any) -> list[Schedule]:
+def planned(jobs: tuple[int, ...] = (), **more: Any) -> list[Schedule]:
     """The schedules of a job with two effects, from its single run."""
     made = (Effect(name="email", call="app.mail:send"), Effect(name="sms", call="app.sms:send"))
     spec = JobSpec(version=1, job="job", effects=made, **more)
     events = [*effect("email"), *effect("sms"), *commit()]
-    return plan_schedules(Situation(spec, history("once", events), BootFacts())).schedules
+    once = history("once", events)
+    return plan_schedules(Situation(spec, once, BootFacts(), jobs=jobs)).schedules
+
+
+def test_each_further_job_comes_while_an_answer_is_on_its_way() -> None:
+    """It may be the newer version of what the first one is about to write."""
+    found: dict[int | None, set[str]] = {}
+    for one in planned(jobs=(1, 2, 3)):
+        if one.family == "distinct-at-once":
+            found.setdefault(one.beside, set()).add(one.faults[0].at)
+    assert found[2] == found[3] == {"after:email#1", "after:sms#1"}
+    assert len(found[1]) > len(found[2])
 
 
 def places(schedules: list[Schedule], family: str) -> set[str]:

@@ -41,6 +41,7 @@ FAMILIES: tuple[Family, ...] = (
     messages.varied,
     publisher.queued_together,
     together.distinct_at_once,
+    together.others_at_once,
     messages.same_process,
     errors.store_error,
     errors.bad_status,

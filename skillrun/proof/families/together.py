@@ -41,6 +41,19 @@ def distinct_at_once(situation: Situation, planned: Planned) -> Iterator[Schedul
             yield Schedule("distinct-at-once", (fault,), beside=situation.jobs[0])
 
 
+@family("distinct-at-once", "no second job comes as a message of its own", most=_BESIDE)
+def others_at_once(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Each further job while the answer of an effect is on its way: it may be the newer version of
+    what the first one is about to write.
+    """
+    if situation.facts.ticks:
+        return
+    for job in situation.jobs[1:]:
+        for effect in situation.effects:
+            fault = Fault("switch", f"after:{effect.name}#1")
+            yield Schedule("distinct-at-once", (fault,), beside=job)
+
+
 @family("stall", _NO_STEP)
 def stall(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """An hour, or half of the shortest window where that is less: longer than a lock should

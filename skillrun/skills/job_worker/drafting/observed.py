@@ -392,7 +392,8 @@ def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -
     if leads:
         proof["database"] = DATABASE
     proof.pop("setup", None)
-    state = write_state(done, store)
+    fields = draft.values.get("payload", {}).get("properties", {})
+    state = write_state(done, store, fields)
     if state:
         proof["state"] = state
     letters = find_dead_letters(seen, tuple(state))

@@ -5,7 +5,7 @@ asked for.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter
@@ -38,8 +38,10 @@ def find_store(deliveries: Iterable[DeliverySeen]) -> str | None:
     return None
 
 
-def write_state(deliveries: Iterable[DeliverySeen], store: str) -> dict[str, str]:
-    """Name -> query, of each table whose rows a delivery has changed."""
+def write_state(
+    deliveries: Iterable[DeliverySeen], store: str, fields: Collection[str] = ()
+) -> dict[str, str]:
+    """Name -> query, of each table whose rows a delivery has changed. `fields`: of the message."""
     found: dict[str, str] = {}
     for delivery in deliveries:
         known = {one.name: one for one in delivery.before}
@@ -48,11 +50,12 @@ def write_state(deliveries: Iterable[DeliverySeen], store: str) -> dict[str, str
                 was = None
                 if store in known:
                     was = known[store].tables.get(table)
-                found.setdefault(table, _write_query(table, after.tables[table], was))
+                query = _write_query(table, after.tables[table], was, fields)
+                found.setdefault(table, query)
     return found
 
 
-def _write_query(name: str, table: Table, was: Table | None) -> str:
+def _write_query(name: str, table: Table, was: Table | None, fields: Collection[str]) -> str:
     gained = was is None or len(table.rows) > len(was.rows)
     counts = sum(is_key for _, _, is_key in table.columns) == 1 and len(table.columns) > 1
     asked = []
@@ -61,7 +64,8 @@ def _write_query(name: str, table: Table, was: Table | None) -> str:
         # A number that the database gives counts tries that were rolled back, too.
         if is_key and counts and gained and kind.upper() == "INTEGER":
             continue
-        if not is_key and _COORDINATES.fullmatch(column):
+        # What the message says is of the job, and no matter of how often it was tried.
+        if not is_key and column not in fields and _COORDINATES.fullmatch(column):
             continue
         word = column
         if not column.isidentifier():
