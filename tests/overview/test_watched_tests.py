@@ -281,6 +281,29 @@ def test_an_error_of_which_nothing_is_known_is_tried(shop: Path) -> None:
     assert failures["permanent"] == ["app.mail:Down", {"type": "app.orders:Unknown", "effects": []}]
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_where_no_error_is_known_nobody_answers(again: bool) -> None:
+    """Else no effect would ever fail, and what becomes of its job was not tried."""
+    draft = Draft(within={"app.pay:charge": "httpx:post"})
+    draft.values["effects"] = [
+        {"name": "charge", "call": "app.pay:charge"},
+        {"name": "tell", "call": "app.chat:tell"},
+    ]
+    draft.values["failures"] = {"transient": [], "permanent": []}
+    runs = (1, 2) if again else (1,)
+    history = SimpleNamespace(runs=runs)
+    one = SimpleNamespace(schedule=SimpleNamespace(faults=(1,)), history=history)
+    proof: Any = SimpleNamespace(tried=(one,), incomplete=())
+    assert classify_errors(draft, lambda schedule: proof)
+    failures = draft.values["failures"]
+    listed = failures["transient" if again else "permanent"]
+    assert [(error["type"], error["effects"]) for error in listed] == [
+        ("httpx:ConnectTimeout", ["charge"]),
+        ("ConnectionError", ["tell"]),
+    ]
+    assert not failures["permanent" if again else "transient"]
+
+
 # -- decorators in the copy
 
 

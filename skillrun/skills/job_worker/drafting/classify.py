@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.judges.superseding import OWN, is_skipped
 from skillrun.skills.job_worker.drafting.observed import ONE_JOB, UNKEYED
+from skillrun.skills.job_worker.drafting.usual_errors import find_usual_error
 
 if TYPE_CHECKING:
     from skillrun.proof.history import History
@@ -60,9 +61,10 @@ def classify_errors(draft: Draft, prove: Callable[[str], Proof]) -> bool:
     """
     failures: dict[str, Any] = draft.values.get("failures", {})
     effects: list[dict[str, Any]] = draft.values.get("effects", [])
+    homes = _add_usual_errors(draft)
     tried = 0
     for error in draft.unsure:
-        effect = _find_effect(error, effects)
+        effect = homes.get(error) or _find_effect(error, effects)
         if _find(failures, error) < 0:
             continue
         if effect is None:
@@ -70,7 +72,12 @@ def classify_errors(draft: Draft, prove: Callable[[str], Proof]) -> bool:
         elif tried < _MOST:
             # What they do decides the verdict, so that it is said.
             tried += 1
-            if _is_tried_again(prove(f"raise={error}@before:{effect['name']}#1")):
+            proof = prove(f"raise={error}@before:{effect['name']}#1")
+            if error in homes and _fails_at_boot(proof):
+                # A client that has another error for this, or none.
+                failures["permanent"].pop(_find(failures, error))
+                continue
+            if _is_tried_again(proof):
                 failures["transient"].append(failures["permanent"].pop(_find(failures, error)))
                 said = f"failures: {error} is transient: the job was tried again after it"
             else:
@@ -79,6 +86,28 @@ def classify_errors(draft: Draft, prove: Callable[[str], Proof]) -> bool:
         else:
             draft.guesses.append(f"failures: {error} is permanent, as most errors are")
     return bool(draft.unsure)
+
+
+def _add_usual_errors(draft: Draft) -> dict[str, dict[str, Any]]:
+    """Where no error is known that passes, no effect would ever fail: each meets what its client
+    raises where nobody answers. Error -> an effect that it comes out of.
+    """
+    failures: dict[str, Any] = draft.values.get("failures", {})
+    if not failures or failures["transient"]:
+        return {}
+    homes: dict[str, dict[str, Any]] = {}
+    names: dict[str, list[str]] = {}
+    for effect in draft.values.get("effects", []):
+        error = find_usual_error(draft.within.get(effect["call"], effect["call"]))
+        kind = error["type"]
+        if _find(failures, kind) < 0:
+            names[kind] = []
+            failures["permanent"] = [*failures["permanent"], {**error, "effects": names[kind]}]
+            homes[kind] = effect
+            draft.unsure = (*draft.unsure, kind)
+        if kind in names:
+            names[kind].append(effect["name"])
+    return homes
 
 
 def classify_effects(draft: Draft, prove: Callable[[str], Proof]) -> bool:
