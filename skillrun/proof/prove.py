@@ -36,6 +36,9 @@ from skillrun.proof.world import world_judgements
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
 
+# Where nobody has said how often a job is tried, no library's own default is endless: Dramatiq's is
+# the highest.
+_MOST_BY_DEFAULT = 21
 _MORE_DELIVERIES = 6
 
 
@@ -473,7 +476,9 @@ def _limit_deliveries(spec: JobSpec) -> int:
     """
     retry = spec.retry
     attempts = 1
-    if retry is not None and retry.kind != "none":
+    if retry is None:
+        attempts = _MOST_BY_DEFAULT
+    elif retry.kind != "none":
         attempts = retry.max_attempts or 1
     deaths = (spec.worker.deliveries or 0) if spec.worker is not None else 0
     return max(attempts * 2, deaths) + _MORE_DELIVERIES

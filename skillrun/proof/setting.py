@@ -279,7 +279,10 @@ class Setting:
         """What the zygote is told at its start; see probe/forking.py."""
         spec, failures = self.spec, self.spec.failures
         errors = [spell_error(error) for error in failures.listed] if failures else []
-        paths = [str((self.root / path).resolve()) for path in self.paths] or [str(self.root)]
+        paths = [str((self.root / path).resolve()) for path in self.paths]
+        # Where the application is started: what lies there is imported too, after all else.
+        if str(self.root) not in paths:
+            paths.append(str(self.root))
         free = [str(self.place.tmp), str(self.place.home), str(self.place.run)]
         servers = [str(self.place.run)]
         for server in self.servers:

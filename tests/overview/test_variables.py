@@ -10,6 +10,7 @@ import pytest
 
 from skillrun.cli.commands.jobs import open_reader
 from skillrun.skills.job_worker.drafting.variables import read_variables
+from skillrun.skills.job_worker.drafting.watching import plan_watching
 
 MANAGE = 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
 RUN = "import os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'\n"
@@ -57,3 +58,38 @@ def test_variables_of_the_tests(
 ) -> None:
     root = helpers.build_tree(tmp_path / "shop", files)
     assert read_variables(open_reader(root).tree) == found
+
+
+def test_a_project_in_a_folder_of_its_own_is_at_home_there(home: Path, tmp_path: Path) -> None:
+    root = helpers.build_tree(
+        tmp_path / "shop",
+        {
+            "tox.ini": TOX,
+            "backend/pytest.ini": "[pytest]\nDJANGO_SETTINGS_MODULE = shop.test_settings\n",
+            "backend/worker.py": """
+                from celery import Celery
+
+                app = Celery("shop")
+
+
+                @app.task(name="send_receipt")
+                def send_receipt(order_id):
+                    return True
+                """,
+            "backend/requirements.txt": "celery\n",
+            "backend/main.py": "from worker import send_receipt\n",
+            "backend/tests/test_worker.py": """
+                from worker import send_receipt
+
+
+                def test_it():
+                    assert send_receipt.run(1)
+                """,
+        },
+    )
+    reader = open_reader(root)
+    (job,) = reader.jobs
+    watched = plan_watching(reader, job)
+    assert watched.home == "backend"
+    assert watched.env["DJANGO_SETTINGS_MODULE"] == "shop.test_settings"
+    assert watched.env["SHOP_CONFIGURATION"] == "shop.configuration.test"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -260,6 +261,18 @@ def test_nobody_has_said_what_a_second_time_costs(shop: Path) -> None:
     assert any(one.startswith("effects: mark_sent") for one in asked.decisions)
 
 
+def test_an_error_within_an_effect_does_not_come_out_of_it(shop: Path) -> None:
+    """The adapter turns what its client raises into an error of its own."""
+    inner = call(path="smtplib:SMTP.send_message", raised="smtplib:SMTPServerDisconnected")
+    inner = replace(inner, inside=(SEND,))
+    outer = call(raised="shop.mailer:Unavailable")
+    failed = delivery(calls=(inner, outer), raised="celery.exceptions:Retry", after=(store(0),))
+    failures = observe(shop, seen(delivery(), failed)).values["failures"]
+    listed = json.dumps(failures)
+    assert "shop.mailer:Unavailable" in json.dumps(failures["transient"])
+    assert "SMTPServerDisconnected" not in listed
+
+
 def test_an_error_of_which_nothing_is_known_is_tried(shop: Path) -> None:
     draft = Draft(unsure=("app.mail:Down", "app.orders:Unknown", "app.mail:Shown"))
     draft.values["effects"] = [{"name": "send", "call": "app.mail:send"}]
@@ -284,7 +297,7 @@ def test_an_error_of_which_nothing_is_known_is_tried(shop: Path) -> None:
 @pytest.mark.parametrize("again", [True, False])
 def test_where_no_error_is_known_nobody_answers(again: bool) -> None:
     """Else no effect would ever fail, and what becomes of its job was not tried."""
-    draft = Draft(within={"app.pay:charge": "httpx:post"})
+    draft = Draft(clients={"app.pay:charge": "httpx.Client().post"})
     draft.values["effects"] = [
         {"name": "charge", "call": "app.pay:charge"},
         {"name": "tell", "call": "app.chat:tell"},

@@ -98,7 +98,7 @@ def _add_usual_errors(draft: Draft) -> dict[str, dict[str, Any]]:
     homes: dict[str, dict[str, Any]] = {}
     names: dict[str, list[str]] = {}
     for effect in draft.values.get("effects", []):
-        error = find_usual_error(draft.within.get(effect["call"], effect["call"]))
+        error = find_usual_error(draft.clients.get(effect["call"], effect["call"]))
         kind = error["type"]
         if _find(failures, kind) < 0:
             names[kind] = []

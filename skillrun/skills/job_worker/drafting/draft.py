@@ -44,6 +44,8 @@ class Draft:
     guesses: list[str] = field(default_factory=list)
     # Import path of an effect -> that of the library's call within it.
     within: dict[str, str] = field(default_factory=dict)
+    # Import path of an effect -> the dotted name of the library's call, as it is read.
+    clients: dict[str, str] = field(default_factory=dict)
     unsure: tuple[str, ...] = ()  # errors of which nothing says whether another try helps
     told: dict[str, str] = field(default_factory=dict)  # import path of an effect -> who calls it
     # Names of effects whose key goes by a name that says little.
@@ -186,9 +188,15 @@ class _Drafter:
         for seam in find_seams(self.calls, sent):
             if seam.kind == "publish":
                 continue
+            if _is_of_a_result(seam.name):
+                said = f"effects: {seam.name}: name the method of the object that is returned there"
+                self.drafted.decisions.append(said)
+                continue
             effect = self._write_effect(seam)
-            if seam.library is not None:
-                self.drafted.within[effect["call"]] = spell_import_path(seam.library)
+            self.drafted.clients[effect["call"]] = seam.library or seam.name
+            if seam.library is not None and not _is_of_a_result(seam.library):
+                library = spell_import_path(seam.library.replace("()", ""))
+                self.drafted.within[effect["call"]] = library
             effect["name"] = _choose_name(effect["name"], effect["call"], effects)
             number = len(effects)
             self.drafted.told[effect["call"]] = f"{seam.place.path}:{seam.place.line}"
@@ -291,6 +299,14 @@ class _Drafter:
         if blanks:
             self.drafted.decisions.append(f"proof: {', '.join(blanks)}: marked {BLANK}")
         self.drafted.put("proof", proof)
+
+
+def _is_of_a_result(name: str) -> bool:
+    """Whether it is called of what a function returns, as in `get_connection().send`: no import
+    path leads there. A class that is called makes an object of itself.
+    """
+    called = [part for part in name.split(".") if part.endswith("()")]
+    return any(not part[:1].isupper() for part in called)
 
 
 def _choose_name(name: str, call: str, others: Iterable[dict[str, Any]]) -> str:

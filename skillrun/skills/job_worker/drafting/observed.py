@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.fixtures.seen import is_unsaid
@@ -319,6 +319,7 @@ def _add_errors(draft: Draft, seen: Seen) -> None:
     failures = draft.values.get("failures")
     if failures is None:
         return
+    seen = _drop_inner_calls(seen, set(_list_calls(draft.values.get("effects", []))))
     transient = _list_tried_again(seen)
     for error in sorted(transient):
         failures["permanent"] = [one for one in failures["permanent"] if one != error]
@@ -331,6 +332,17 @@ def _add_errors(draft: Draft, seen: Seen) -> None:
     arguments = _find_arguments(seen)
     for name in ("transient", "permanent"):
         failures[name] = [_write_error(error, arguments) for error in failures[name]]
+
+
+def _drop_inner_calls(seen: Seen, effects: set[str]) -> Seen:
+    """Without the calls that an effect makes itself: what they raise comes out of it as something
+    else, or not at all.
+    """
+    deliveries = []
+    for delivery in seen.deliveries:
+        outer = [call for call in delivery.calls if not effects & set(call.inside)]
+        deliveries.append(replace(delivery, calls=tuple(outer)))
+    return replace(seen, deliveries=tuple(deliveries))
 
 
 def _find_arguments(seen: Seen) -> dict[str, list[Any]]:

@@ -23,12 +23,9 @@ _USUAL: dict[str, dict[str, Any]] = {
 }
 
 
-def find_usual_error(path: str | None) -> dict[str, Any]:
-    """As a spec lists it. `path`: the import path of the library's call; None where it is not
-    known.
-    """
-    module = (path or "").partition(":")[0]
+def find_usual_error(name: str) -> dict[str, Any]:
+    """As a spec lists it. `name`: the dotted name of the library's call, as far as it is known."""
     for library, error in _USUAL.items():
-        if module == library or module.startswith(f"{library}."):
+        if name.startswith((f"{library}.", f"{library}:")):
             return dict(error)
     return dict(_OTHER)

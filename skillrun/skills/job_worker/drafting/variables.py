@@ -16,56 +16,67 @@ _DJANGO = "DJANGO_SETTINGS_MODULE"
 _IN_CODE = re.compile(rf"['\"]{_DJANGO}['\"]\s*(?:,|\]\s*=)\s*['\"]([\w.]+)['\"]")
 _SCRIPTS = ("runtests.py", "run_tests.py", "manage.py")
 _SET = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
+_FILES = (*_SCRIPTS, "pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg")
 _OF_PYTEST = (("pytest.ini", "pytest"), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest"))
 
 
-def read_variables(tree: Tree) -> dict[str, str]:
-    """Name -> value. What pytest is told counts more than what another way to run the tests is."""
-    found = _read_tox(tree)
+def read_variables(tree: Tree, home: str = ".") -> dict[str, str]:
+    """Name -> value. What pytest is told counts more than what another way to run the tests is.
+    `home`: the folder in which they are run, whose files count more than those above it.
+    """
+    if home != ".":
+        return {**read_variables(tree), **_read_folder(tree, home)}
+    return _read_folder(tree, home)
+
+
+def _read_folder(tree: Tree, home: str) -> dict[str, str]:
+    texts = {name: _read_text(tree, home, name) for name in _FILES}
+    found = _read_tox(texts["tox.ini"])
     for script in _SCRIPTS:
-        named = _IN_CODE.search(_read_text(tree, script))
+        named = _IN_CODE.search(texts[script])
         if named is not None:
             found.setdefault(_DJANGO, named[1])
-    settings = _read_pytest(tree)
+    settings = _read_pytest(texts)
     if settings is not None:
         found[_DJANGO] = settings
     return found
 
 
-def _read_tox(tree: Tree) -> dict[str, str]:
+def _read_tox(text: str) -> dict[str, str]:
     """`setenv` of tox.ini, without what tox would fill in."""
     found = {}
-    for line in _read_section(tree, "tox.ini", "testenv").get("setenv", "").splitlines():
+    for line in _read_section(text, "testenv").get("setenv", "").splitlines():
         named = _SET.fullmatch(line)
         if named is not None and "{" not in named[2] and named[1] != "PYTHONPATH":
             found[named[1]] = named[2]
     return found
 
 
-def _read_pytest(tree: Tree) -> str | None:
+def _read_pytest(texts: Mapping[str, str]) -> str | None:
     try:
-        document = tomllib.loads(_read_text(tree, "pyproject.toml"))
+        document = tomllib.loads(texts["pyproject.toml"])
     except tomllib.TOMLDecodeError:
         document = {}
     options = document.get("tool", {}).get("pytest", {}).get("ini_options", {})
     if isinstance(options.get(_DJANGO), str):
         return str(options[_DJANGO])
-    for path, section in _OF_PYTEST:
+    for name, section in _OF_PYTEST:
         # As configparser spells every option.
-        named = _read_section(tree, path, section).get(_DJANGO.lower())
+        named = _read_section(texts[name], section).get(_DJANGO.lower())
         if named is not None:
             return named
     return None
 
 
-def _read_section(tree: Tree, path: str, section: str) -> Mapping[str, str]:
+def _read_section(text: str, section: str) -> Mapping[str, str]:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
-        parser.read_string(_read_text(tree, path))
+        parser.read_string(text)
     except configparser.Error:
         return {}
     return dict(parser[section]) if section in parser else {}
 
 
-def _read_text(tree: Tree, path: str) -> str:
+def _read_text(tree: Tree, home: str, name: str) -> str:
+    path = name if home == "." else f"{home}/{name}"
     return (tree.read(path) or b"").decode("utf-8", "replace")

@@ -64,7 +64,8 @@ def plan_watching(reader: JobReader, job: FoundJob) -> Watched:
         tests=tuple(tests),
         test_code=tuple(path for path in files if path.endswith(".py") and is_test(path)),
         paths=_find_roots(job),
-        env=read_variables(reader.tree),
+        env=read_variables(reader.tree, _find_home(job, tuple(tests))),
+        home=_find_home(job, tuple(tests)),
     )
 
 
@@ -96,6 +97,14 @@ def add_fixture(draft: Draft, fixtures: Fixtures, shown: str) -> None:
     """Names the file of the rows in the draft."""
     proof = draft.values.setdefault("proof", {})
     proof["fixture"] = {"file": shown, "sha256": fixtures.sha256}
+
+
+def _find_home(job: FoundJob, tests: tuple[str, ...]) -> str:
+    """Where the tests are run: a project in a folder of its own, with its tests, is at home there."""
+    for root in _find_roots(job):
+        if root != "." and tests and all(path.startswith(f"{root}/") for path in tests):
+            return root
+    return "."
 
 
 def _find_roots(job: FoundJob) -> tuple[str, ...]:
