@@ -76,7 +76,7 @@ def test_a_project_in_a_folder_of_its_own_is_at_home_there(home: Path, tmp_path:
                 def send_receipt(order_id):
                     return True
                 """,
-            "backend/requirements.txt": "celery\n",
+            "backend/pyproject.toml": "[project]\nname = 'shop'\n",
             "backend/main.py": "from worker import send_receipt\n",
             "backend/tests/test_worker.py": """
                 from worker import send_receipt
