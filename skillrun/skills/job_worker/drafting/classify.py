@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.judges.superseding import OWN, is_skipped
@@ -137,37 +138,49 @@ def keep_second_jobs(draft: Draft, reference: Reference | None) -> tuple[SecondJ
     first, *others = examples
     known = others[len(draft.second_jobs) :]
     numbered = dict(enumerate(draft.second_jobs, 1))
-    fit = {}
-    for number, job in numbered.items():
-        alone = reference.jobs.get(number) if reference is not None else None
-        if reference is not None and alone is not None and _does_the_same(alone, reference):
-            fit[number] = job
+    kept: list[SecondJob] = []
     if reference is not None:
-        _drop_doubtful_keys(draft, reference, [n for n, job in fit.items() if not job.is_doubtful])
-    kept = []
-    for number, job in fit.items():
-        assert reference is not None
-        if job.is_doubtful and _may_be_one(draft, reference, number):
-            fields = ", ".join(job.fields)
-            said = f"payload: messages that differ in {fields} alone may be one job: not tried together"
-            draft.guesses.append(said)
-        else:
-            kept.append(job)
-    draft.values["payload"]["examples"] = [first, *(dict(one.payload) for one in kept), *known]
+        kept = list(_list_kept(draft, reference, numbered))
+    made, words = [], []
+    for job in kept:
+        made.append(dict(job.payload))
+        words.append(", ".join(job.fields))
+    draft.values["payload"]["examples"] = [first, *made, *known]
     draft.second_jobs = tuple(kept)
     if kept:
-        draft.guesses = [one for one in draft.guesses if one != ONE_JOB]
-        fields = "; ".join(", ".join(one.fields) for one in kept)
+        draft.drop(ONE_JOB)
+        fields = "; ".join(words)
         said = f"payload: another job is the first one with another {fields}, its rows copied"
         draft.guesses.append(said)
     return draft.second_jobs
 
 
+def _list_kept(
+    draft: Draft, reference: Reference, numbered: Mapping[int, SecondJob]
+) -> Iterator[SecondJob]:
+    """What is doubtful and may be the example's own job is left out, and that is said."""
+    fit = {}
+    sure = []
+    for number, job in numbered.items():
+        alone = reference.jobs.get(number)
+        if alone is not None and _does_the_same(alone, reference):
+            fit[number] = job
+            sure += [number] * (not job.is_doubtful)
+    _drop_doubtful_keys(draft, reference, sure)
+    for number, job in fit.items():
+        if not job.is_doubtful or not _may_be_one(draft, reference, number):
+            yield job
+            continue
+        fields = ", ".join(job.fields)
+        said = f"payload: messages that differ in {fields} alone may be one job: not tried together"
+        draft.guesses.append(said)
+
+
 def _does_the_same(alone: History, reference: Reference) -> bool:
     """Whether a job comes to every effect that the example comes to."""
-    seen = Counter(str(call["effect"]) for call in alone.performed())
-    wanted = Counter(str(call["effect"]) for call in reference.once.performed())
-    return seen == wanted
+    effect = itemgetter("effect")
+    wanted = Counter(map(effect, reference.once.performed()))
+    return Counter(map(effect, alone.performed())) == wanted
 
 
 def _drop_doubtful_keys(draft: Draft, reference: Reference, jobs: list[int]) -> None:
@@ -175,7 +188,7 @@ def _drop_doubtful_keys(draft: Draft, reference: Reference, jobs: list[int]) -> 
     for effect in draft.values.get("effects", []):
         name = effect["name"]
         if name in draft.doubtful_keys and _share_keys(name, reference, jobs):
-            draft.guesses = [one for one in draft.guesses if f"{name}: keyed by" not in one]
+            draft.drop(f"effects: {name}: keyed by")
             del effect["key_arg"]
             effect["guarantee"] = "at_least_once"
             effect["reason"] = UNKEYED
@@ -197,11 +210,11 @@ def _may_be_one(draft: Draft, reference: Reference, job: int) -> bool:
 
 
 def _share_keys(effect: str, reference: Reference, jobs: list[int]) -> bool:
-    own = {call["key"] for call in reference.calls(effect)}
+    key = itemgetter("key")
     others = set[Any]()
     for job in jobs:
-        others |= {call["key"] for call in reference.jobs[job].performed(effect)}
-    return bool(own & others)
+        others.update(map(key, reference.jobs[job].performed(effect)))
+    return not others.isdisjoint(map(key, reference.calls(effect)))
 
 
 def _is_left_out(proof: Proof, name: str) -> bool:

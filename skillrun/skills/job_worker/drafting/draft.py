@@ -305,8 +305,7 @@ def _is_of_a_result(name: str) -> bool:
     """Whether it is called of what a function returns, as in `get_connection().send`: no import
     path leads there. A class that is called makes an object of itself.
     """
-    called = [part for part in name.split(".") if part.endswith("()")]
-    return any(not part[:1].isupper() for part in called)
+    return re.search(r"(?:^|\.)[^A-Z.][^.]*\(\)", name) is not None
 
 
 def _choose_name(name: str, call: str, others: Iterable[dict[str, Any]]) -> str:

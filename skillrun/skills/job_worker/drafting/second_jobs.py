@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from skillrun.proof import rows as proof_rows
@@ -42,15 +44,19 @@ def find_second_jobs(
 ) -> tuple[SecondJob, ...]:
     """Jobs beside the example, those first of which it is sure that they are others."""
     found: list[SecondJob] = []
+    made: list[dict[str, Any]] = []
     for fields, is_doubtful in _choose_fields(payload, _list_tables(tables)):
         rows = _SeenRows(tables)
-        values = {name: _choose_value(rows, name, payload[name]) for name in fields}
-        if None in values.values():
-            continue
-        _copy_rows(rows, {name: payload[name] for name in fields}, values)
+        known, values = dict[str, Any](), dict[str, Any]()
+        for name in fields:
+            known[name] = payload[name]
+            values[name] = _choose_value(rows, name, payload[name])
         other = {**payload, **values}
-        if all(other != one.payload for one in found):
-            found.append(SecondJob(other, fields, is_doubtful, tuple(rows.statements)))
+        if None in values.values() or other in made:
+            continue
+        made.append(other)
+        _copy_rows(rows, known, values)
+        found.append(SecondJob(other, fields, is_doubtful, tuple(rows.statements)))
     return tuple(found)
 
 
@@ -58,10 +64,17 @@ def _choose_fields(
     payload: Mapping[str, Any], tables: Iterable[proof_rows.Table]
 ) -> Iterator[tuple[tuple[str, ...], bool]]:
     """(the fields in which a job is another one, whether that is doubtful)."""
-    varied = [name for name, value in payload.items() if _can_vary(value)]
-    parts = [name for name in varied if _PART.search(name)]
-    names = [name for name in varied if name not in parts and _NAME.search(name)]
-    names = [name for name in names if not _OF_MESSAGE.search(name)]
+    varied: list[str] = []
+    parts: list[str] = []
+    names: list[str] = []
+    for name, value in payload.items():
+        if not _can_vary(value):
+            continue
+        varied.append(name)
+        if _PART.search(name):
+            parts.append(name)
+        elif _NAME.search(name) and not _OF_MESSAGE.search(name):
+            names.append(name)
     together = _find_row_names(varied, tables)
     whole = tuple(dict.fromkeys((*names, *together))) or tuple(varied)
     if whole:
@@ -80,9 +93,11 @@ def _can_vary(value: Any) -> bool:
 def _find_row_names(fields: list[str], tables: Iterable[proof_rows.Table]) -> tuple[str, ...]:
     """The fields that name a row together: each of them tells it from another one."""
     for table in tables:
-        held = []
+        held: list[str] = []
         for column in table.primary:
-            held += [name for name in fields if holds_field(table, column, name)][:1]
+            field = next(filter(partial(holds_field, table, column), fields), None)
+            if field is not None:
+                held.append(field)
         if len(held) > 1 and len(held) == len(table.primary):
             return tuple(held)
     return ()
@@ -109,9 +124,11 @@ def _copy_rows(rows: _SeenRows, old: Mapping[str, Any], new: Mapping[str, Any]) 
                 if column not in held and holds_field(table, column, field):
                     held[column] = field
         for row in rows.read(table):
-            mine = [row[column] == old[field] for column, field in held.items()]
-            if mine and all(mine):
-                changes = {column: new[field] for column, field in held.items()}
+            changes = {}
+            for column, field in held.items():
+                if row[column] == old[field]:
+                    changes[column] = new[field]
+            if changes and changes.keys() == held.keys():
                 made, _ = change_copy(rows, table, row, changes)
                 rows.insert(table, made)
 
@@ -135,17 +152,21 @@ class _SeenRows:
         return rows
 
     def list_values(self, field: str) -> list[Any]:
-        found = []
+        found: list[Any] = []
         for table in self.tables():
-            for number, column in enumerate(table.columns):
+            for column in table.columns:
                 if holds_field(table, column, field):
-                    found += [row[number] for row in self.seen[table.name].rows]
+                    found += self._read_column(table, column)
         return found
 
+    def _read_column(self, table: proof_rows.Table, column: str) -> list[Any]:
+        return list(map(itemgetter(table.columns.index(column)), self.seen[table.name].rows))
+
     def highest(self, table: proof_rows.Table, column: str) -> int:
-        at = table.columns.index(column)
-        values = [row[at] for row in self.seen[table.name].rows if isinstance(row[at], int)]
-        number = self._numbers.get((table.name, column), max(values, default=0))
+        number = self._numbers.get((table.name, column), 0)
+        for value in self._read_column(table, column):
+            if isinstance(value, int):
+                number = max(number, value)
         self._numbers[table.name, column] = number + 1
         return number
 
@@ -160,16 +181,22 @@ class _SeenRows:
 def _list_tables(seen: Mapping[str, Table]) -> list[proof_rows.Table]:
     found = []
     for name, table in seen.items():
-        primary = tuple(column for column, _, is_key in table.columns if is_key)
-        types = {column: kind.upper() for column, kind, _ in table.columns}
+        columns: list[str] = []
+        primary: list[str] = []
+        types = {}
+        for column, kind, is_key in table.columns:
+            columns.append(column)
+            types[column] = kind.upper()
+            if is_key:
+                primary.append(column)
         unique = set(table.unique)
         numbered = None
         if len(primary) == 1:
             unique.add(primary[0])
             # INTEGER PRIMARY KEY, and no other type, is SQLite's own rowid.
             numbered = primary[0] if types[primary[0]] == "INTEGER" else None
-        columns = tuple(column for column, _, _ in table.columns)
-        found.append(proof_rows.Table(name, columns, primary, frozenset(unique), numbered))
+        keys = frozenset(unique)
+        found.append(proof_rows.Table(name, tuple(columns), tuple(primary), keys, numbered))
     return found
 
 
