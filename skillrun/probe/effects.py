@@ -11,8 +11,8 @@ from typing import Any
 
 from .answers import answer_in_place, find_unavailable, make_answer
 from .names import NotThere, find
+from .receiver import HANG, Receiver
 from .recorder import Recorder, brief, shown
-from .silence import Silence
 from .swap import replace_everywhere, swap
 
 
@@ -93,8 +93,11 @@ class Effect:
             return self.original(*args, **kwargs)
         try:
             name, fields = self.arrive(args, kwargs)
-            if self.recorder.silenced == f"before:{name}":
-                self.call_in_vain(name, args, kwargs)
+            receiver = self.find_receiver(name)
+            if receiver is not None:
+                result = self.call_in_vain(receiver, args, kwargs)
+                if self.was_in_vain(receiver):
+                    return result
             if self.spec.get("mode") != "pass_through":
                 return self.pretend(name, fields, args, kwargs)
             with self.recorder.passing():
@@ -110,8 +113,11 @@ class Effect:
             return await self.original(*args, **kwargs)
         try:
             name, fields = self.arrive(args, kwargs)
-            if self.recorder.silenced == f"before:{name}":
-                await self.await_in_vain(name, args, kwargs)
+            receiver = self.find_receiver(name)
+            if receiver is not None:
+                result = await self.await_in_vain(receiver, args, kwargs)
+                if self.was_in_vain(receiver):
+                    return result
             if self.spec.get("mode") != "pass_through":
                 return self.pretend(name, fields, args, kwargs)
             with self.recorder.passing():
@@ -121,25 +127,56 @@ class Effect:
         except Exception as error:
             return self.meet(error, args, kwargs)
 
-    def call_in_vain(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Makes the real call to a receiver that never answers. Raises what a time-out becomes."""
-        silence = Silence(self.recorder, name)
-        try:
-            with silence:
-                self.original(*args, **kwargs)
-        except Exception as error:
-            if silence.is_cause_of(error):
-                raise
+    def find_receiver(self, name: str) -> Receiver | None:
+        """Who the real call is made to, where a fault says so."""
+        fault = self.recorder.receivers.get(f"before:{name}")
+        if fault is None:
+            return None
+        return Receiver(self.recorder, name, fault["do"], int(fault.get("status", 0)))
 
-    async def await_in_vain(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """As `call_in_vain`."""
-        silence = Silence(self.recorder, name)
+    def call_in_vain(
+        self, receiver: Receiver, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Makes the real call. Raises what the receiver's doing becomes there; returns what the
+        call makes of it, or None where it cannot be made in a proof.
+        """
         try:
-            with silence:
-                await self.original(*args, **kwargs)
+            with receiver:
+                return self.original(*args, **kwargs)
         except Exception as error:
-            if silence.is_cause_of(error):
+            self.tell_receiver(receiver, error)
+            if receiver.is_cause_of(error):
                 raise
+            receiver.was_reached = False
+        return None
+
+    async def await_in_vain(
+        self, receiver: Receiver, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """As `call_in_vain`."""
+        try:
+            with receiver:
+                return await self.original(*args, **kwargs)
+        except Exception as error:
+            self.tell_receiver(receiver, error)
+            if receiver.is_cause_of(error):
+                raise
+            receiver.was_reached = False
+        return None
+
+    def tell_receiver(self, receiver: Receiver, error: Exception | None) -> None:
+        """That the call came to a receiver which did it no good, and what the adapter made of it."""
+        if receiver.way == HANG or not receiver.was_reached:
+            return
+        made = f"{type(error).__module__}:{type(error).__qualname__}" if error else None
+        self.recorder.emit("away", name=receiver.name, way=receiver.way, error=made)
+
+    def was_in_vain(self, receiver: Receiver) -> bool:
+        """Whether the call came to its receiver, and returned as if nothing were the matter."""
+        if receiver.way == HANG or not receiver.was_reached:
+            return False
+        self.tell_receiver(receiver, None)
+        return True
 
     def meet(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Raises an error as the real call would. Where that would give an answer in place of it,

@@ -26,6 +26,8 @@ _TEXTS_AND_NUMBERS: tuple[Any, ...] = (str, bytes, bytearray, int, float)
 # Errors thrown into one delivery. Who then still tries again does so for ever, without any real
 # wait.
 _MOST_ERRORS = 300
+# What a receiver does, as `receiver.py` has it.
+_OF_RECEIVERS = ("hang", "refuse", "hang-up", "answer")
 _WRITING_VERBS = ("insert", "update", "delete", "replace", "copy", "merge")
 # An exit status: the channel was closed under it, so nothing more could be reported.
 UNHEARD = 96
@@ -40,7 +42,7 @@ class Recorder:
     there:
 
     {"do": "kill"} | {"do": "raise", "error": "module:Class", "args": [...]} | {"do": "fail"} |
-    {"do": "pause"} | {"do": "jump", "s": 1} | {"do": "hang"}
+    {"do": "pause"} | {"do": "jump", "s": 1} | {"do": "hang"} | {"do": "answer", "status": 503}
     "*" in place of the number means each time: "before:email#*"; with "only", each time that the
     call is about that.
     """
@@ -66,7 +68,8 @@ class Recorder:
         self.told = 0
         # A declared effect's real call waits in vain: it reaches nobody.
         self.hanging = False
-        self.silenced = ""  # the boundary whose call is to do so
+        # Boundary -> what the receiver does whose call it is (see receiver.py).
+        self.receivers: dict[str, dict[str, Any]] = {}
         self.is_own_server: Callable[[Any], bool] = lambda address: False
         self.finishes = False  # what the end of the process would run is run
         self.make_error: Callable[[dict[str, Any]], BaseException] = lambda order: RuntimeError(
@@ -257,9 +260,9 @@ class Recorder:
             status = getattr(getattr(broken, "response", None), "status_code", None)
             self.emit("fault", at=at, do="fail", text=said, status=status, **place)
             raise broken
-        elif what == "hang":
-            self.emit("fault", at=at, do="hang", **place)
-            self.silenced = at
+        elif what in _OF_RECEIVERS:
+            self.emit("fault", at=at, do=what, status=fault.get("status"), **place)
+            self.receivers[at] = fault
         elif what == "jump":
             self.emit("fault", at=at, do="jump", s=fault["s"], **place)
             self.jump(float(fault["s"]))

@@ -45,6 +45,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
     """Sentences for people, the job's own first."""
     return [
         *(words for effect in target.spec.effects or () for words in _effect(effect)),
+        *_never_reached(proof),
         *_unsent(target),
         *_alone_in_queue(proof),
         *_library(proof, target),
@@ -89,6 +90,23 @@ def _alone_in_queue(proof: Proof) -> Iterator[str]:
         "each job was published while no other one waited: that two distinct jobs share a lock or"
         " an id in the queue, so that the second one is dropped, was not tried"
     )
+
+
+def _never_reached(proof: Proof) -> Iterator[str]:
+    """Effects whose real call was made to a receiver that is away, and did not come to any."""
+    away = [tried.history for tried in proof.tried if tried.schedule.family == "receiver-away"]
+    reached, asked = set[str](), set[str]()
+    for history in away:
+        for event in history.all("fault"):
+            asked.add(str(event["at"]).partition(":")[2].rpartition("#")[0])
+        for event in history.all("away"):
+            reached.add(str(event["name"]).rpartition("#")[0])
+    names = ", ".join(sorted(asked - reached))
+    if names:
+        yield (
+            f"the real call of {names} connects to nothing under proof.env: what its adapter makes of"
+            " a receiver that is away was not tried"
+        )
 
 
 def _unsent(target: Target) -> Iterator[str]:

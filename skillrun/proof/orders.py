@@ -82,7 +82,9 @@ class Orders:
             return {"do": "kill"}
         if do == "raise":
             return {"do": "raise", **describe_error(self.failures, fault)}
-        return {"do": do if do in ("fail", "hang") else "pause"}
+        if do == "answer":
+            return {"do": do, "status": int(fault.error or 0)}
+        return {"do": do if do in ("fail", "hang", "refuse", "hang-up") else "pause"}
 
 
 def describe_error(failures: Failures | None, fault: Fault) -> dict[str, Any]:

@@ -302,6 +302,7 @@ OUTAGES = frozenset(
         "copies",
         "late-back",
         "effect-hangs",
+        "receiver-away",
         "early",
         "secret-echoed",
         "store-emptied",

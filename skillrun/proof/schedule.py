@@ -16,6 +16,9 @@ lose                                   a killed message does not come back by it
 raise=shop.mailer:Unavailable@before:email#1
 fail@before:commit#1                   the store fails there, with its driver's own error
 hang@before:email#1                    its receiver never answers: the real call waits
+refuse@before:email#1                  its receiver is not there: the real call is made to nobody
+hang-up@before:email#1                 its receiver takes the call, and hangs up without an answer
+answer=503@before:email#1              its receiver says that it is out of service
 raise=…@before:charge#1 echo           the error's text names a secret that the call was given
 early                                  delivered before the application's own call, then after it
 rival=orders.status:void@before:email#1   somebody else commits this meanwhile
@@ -53,9 +56,11 @@ EVERY = 0
 SWEEP = "sweep"  # a move
 FORGET = "forget"  # as well
 _KILLS = ("kill", "kill-worker")
+AWAY = frozenset(("refuse", "hang-up", "answer"))
+"""What a receiver does that is no use, and that tells."""
 
 _FAULT = re.compile(
-    r"(?P<do>kill|kill-worker|raise|fail|hang|stall|switch|rival|caller-kill|caller-raise|caller-pause)"
+    r"(?P<do>kill|kill-worker|raise|fail|hang|refuse|hang-up|answer|stall|switch|rival|caller-kill|caller-raise|caller-pause)"
     r"(?:=(?P<error>[\w.:%*-]+)(?:~(?P<index>\d+))?)?@(?P<at>(?:before|after):[\w.:/-]+#(?:\d+!?|\*))(?:/(?P<delivery>\d+|\*))?"
 )
 
@@ -74,8 +79,8 @@ _FLAGS = ("lose", "fresh", "echo", "early")
 class Fault:
     """What happens at a boundary. `delivery`: 1-based, EVERY for each of them."""
 
-    # kill | kill-worker | raise | fail | hang | stall | switch | rival; in the publisher: caller-kill |
-    # caller-raise | caller-pause
+    # kill | kill-worker | raise | fail | stall | switch | rival; of a receiver: hang | refuse |
+    # hang-up | answer; in the publisher: caller-kill | caller-raise | caller-pause
     do: str
     at: str  # "before:email#1"
     delivery: int = 1
@@ -269,6 +274,8 @@ def family_of(schedule: Schedule) -> str:
         return told
     if "hang" in does:
         return "effect-hangs"
+    if does & AWAY:
+        return "receiver-away"
     if does & {"caller-kill", "caller-raise"}:
         return "publish-fault"
     if "caller-pause" in does:

@@ -162,6 +162,8 @@ def _fault(history: History, delivery: Delivery, event: Event) -> str:
         "pause": f"it stands still {at}, and the others go on",
         "jump": f"the clock jumps {at}",
         "hang": f"its receiver never answers, {at}",
+        "refuse": f"nobody is there to take the call, {at}",
+        "hang-up": f"its receiver hangs up without an answer, {at}",
     }
     rival = next((one for one in history.rivalries if history.schedule.family == "rival"), None)
     if rival is not None and event["do"] == "pause":

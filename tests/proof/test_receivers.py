@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from histories import ACKED, DONE, RETURNED, commit, effect, fault, history, raised, reference
-from plain_job import JOBS, SPEC, plain_repo, proof_of
+from plain_job import JOBS, SPEC, plain_repo, proof_of, target_of
 from rows import real_but
 
 from skillrun.contract.job import DeadLetter, JobSpec
 from skillrun.core.verdict import RiskGrade
 from skillrun.probe.facts import BootFacts
+from skillrun.proof.assumptions import assumptions
 from skillrun.proof.families import receivers
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import History
@@ -89,6 +90,95 @@ def test_a_time_out_that_ends_the_job_at_once_is_told() -> None:
     assert told(given_up, spec=spec) == [("effect-hangs", "stuck")]
     again = history("hang@before:email#1", [HUNG, error, gone], DONE)
     assert told(again, spec=spec) == []
+
+
+URLLIB = 'import urllib.request; urllib.request.urlopen("%s://shop.example.com/mails", timeout=5)'
+SMTP = 'import smtplib; smtplib.SMTP("mail.example.com", timeout=5).quit()'
+HTTP = (
+    'import http.client; asked = http.client.HTTPConnection("shop.example.com", timeout=5);'
+    ' asked.request("POST", "/mails", b"{}"); asked.getresponse()'
+)
+STREAM = """
+        import asyncio
+
+        async def ask():
+            reader, writer = await asyncio.open_connection("shop.example.com", 443, ssl=True)
+            writer.write(b"hello")
+            return await reader.readexactly(200)
+
+        asyncio.run(ask())
+"""
+REFUSED, HANG_UP, ANSWER = (
+    "refuse@before:send#1",
+    "hang-up@before:send#1",
+    "answer=503@before:send#1",
+)
+MADE = {
+    (REFUSED, URLLIB % "http"): "urllib.error:URLError",
+    (HANG_UP, URLLIB % "http"): "http.client:RemoteDisconnected",
+    (HANG_UP, URLLIB % "https"): "http.client:RemoteDisconnected",
+    (ANSWER, URLLIB % "http"): "urllib.error:HTTPError",
+    (ANSWER, URLLIB % "https"): "urllib.error:HTTPError",
+    (REFUSED, SMTP): "builtins:ConnectionRefusedError",
+    (HANG_UP, SMTP): "smtplib:SMTPServerDisconnected",
+    (ANSWER, SMTP): "smtplib:SMTPConnectError",
+    (REFUSED, STREAM.strip()): "builtins:ConnectionRefusedError",
+    (HANG_UP, STREAM.strip()): "asyncio.exceptions:IncompleteReadError",
+    (HANG_UP, HTTP): "http.client:RemoteDisconnected",
+    (ANSWER, HTTP): None,  # nobody looks at the answer
+}
+
+
+@pytest.mark.parametrize("asked", real_but(MADE, (REFUSED, URLLIB % "http")))
+def test_what_a_client_makes_of_a_receiver_that_is_away(
+    tmp_path: Path, asked: tuple[str, str]
+) -> None:
+    schedule, call = asked
+    proof = proof_of(plain_repo(tmp_path / "repo", was=STAND_IN, becomes=call), only=schedule)
+    history = next(one.history for one in proof.tried if one.schedule.family == "receiver-away")
+    assert [event["error"] for event in history.all("away")] == [MADE[schedule, call]]
+    risks = [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks]
+    # The next tick does what has failed.
+    done = MADE[schedule, call] is None
+    assert risks == ([("receiver-away", RiskGrade.LOST)] if done else [])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ('print("written to a file here")', True),
+        ('raise RuntimeError("no credentials")', True),
+        (f"try: {(URLLIB % 'http').partition('; ')[2]}\n        except OSError: raise Away", False),
+    ],
+)
+def test_a_call_that_connects_to_nothing_is_said(tmp_path: Path, call: str, said: bool) -> None:
+    becomes = f"import urllib.request\n        {call}"
+    repo = plain_repo(tmp_path / "repo", was=STAND_IN, becomes=becomes)
+    proof = proof_of(repo, only=REFUSED)
+    words = " ".join(assumptions(proof, target_of(repo)))
+    assert ("the real call of send connects to nothing under proof.env" in words) == said
+    assert not proof.risks
+
+
+def test_an_outage_that_ends_the_job_at_once_is_told() -> None:
+    spec = JobSpec(
+        **{
+            **reference().spec.model_dump(exclude_unset=True),
+            "retry": {"max_attempts": 3, "backoff": {"kind": "exponential", "base": "10s"}},
+        }
+    )
+    met = fault("refuse", "before:email#1")
+    away = ("away", {"name": "email#1", "way": "refuse", "error": "urllib.error:URLError"})
+    error = raised("urllib.error:URLError", injected=False)
+    gone = ("settled", {"how": "dead", "delay": 0.0, "why": "raised"})
+    given_up = history("refuse@before:email#1", [met, away, error, gone])
+    assert told(given_up, spec=spec) == [("receiver-away", "stuck")]
+    assert told(history("refuse@before:email#1", [met, away, error, gone], DONE), spec=spec) == []
+    counts_as_done = history("refuse@before:email#1", [met, away, RETURNED, ACKED])
+    assert told(counts_as_done, spec=spec) == [("receiver-away", "lost")]
+    kept_for_later = history("refuse@before:email#1", [met, away, RETURNED, ACKED], state=[[2]])
+    assert told(kept_for_later, spec=spec) == []
 
 
 CARD = "tok_4f9aa71c03d2"

@@ -59,6 +59,8 @@ TEXTS = {
     "raise=TimeoutError@before:email#*/* waiting=3": "copies",
     "caller-pause@after:publish#1": "before-commit",
     "called=0,1 sweep": "queued-together",
+    "refuse@before:email#1": "receiver-away",
+    "answer=503@before:email#1": "receiver-away",
 }
 
 

@@ -22,6 +22,12 @@ EMAIL = {
 }
 BACKOFF = {"kind": "exponential", "base": "2s", "factor": 2, "cap": "60s", "jitter": True}
 
+# The example's own variables, as its spec has them.
+DB = 'SHOP_DB: "{scratch}/app.db"'
+URL = 'SHOP_MAIL_URL: "http://mail.example/messages"'
+ENV = f"env: {{{DB}, {URL}}}"
+VARIABLES = yaml.safe_load(ENV)["env"]
+
 PROPERTIES = {
     "order_id": {"type": "integer", "minimum": 1},
     "email": {"type": "string", "format": "email"},
@@ -293,10 +299,13 @@ COLUMNS = "select order_id, email from receipts"
         ),
         ({"proof": part("proof", poison=None)}, "proof.poison is gone"),
         (
-            {"proof": part("proof", env={"SHOP_DB": "{scratch}/app.db", "SHOP_TESTING": "1"})},
+            {"proof": part("proof", env={**VARIABLES, "SHOP_TESTING": "1"})},
             "SHOP_TESTING is new: `1`",
         ),
-        ({"proof": part("proof", env={"SHOP_DB": "{scratch}/other.db"})}, "proof.env.SHOP_DB was"),
+        (
+            {"proof": part("proof", env={**VARIABLES, "SHOP_DB": "{scratch}/other.db"})},
+            "proof.env.SHOP_DB was",
+        ),
         ({"proof": part("proof", env=None)}, "proof.env is gone"),
         (
             {"proof": part("proof", setup="python -m shop.schema && touch /tmp/x")},
@@ -339,10 +348,8 @@ def test_another_proof_is_found(changes: dict[str, object], words: str) -> None:
 
 
 def test_an_added_variable_is_shown_with_its_line() -> None:
-    line = '  env: {SHOP_DB: "{scratch}/app.db"}\n'
-    attack = SPEC_TEXT.replace(
-        line, '  env:\n    SHOP_DB: "{scratch}/app.db"\n    SHOP_TESTING: "1"\n'
-    )
+    line = f"  {ENV}\n"
+    attack = SPEC_TEXT.replace(line, f'  env:\n    {DB}\n    {URL}\n    SHOP_TESTING: "1"\n')
     (finding,) = found("thinner-proof", {SPEC: SPEC_TEXT}, {SPEC: attack})
     assert attack.splitlines()[(finding.line or 0) - 1] == '    SHOP_TESTING: "1"'
 
@@ -358,17 +365,9 @@ def test_true_is_not_one() -> None:
     "attack",
     (
         # Each means the same as a new variable, written otherwise.
-        SPEC_TEXT.replace(
-            'env: {SHOP_DB: "{scratch}/app.db"}', 'env: {SHOP_DB: "{scratch}/app.db", "CI": "1"}'
-        ),
-        SPEC_TEXT.replace(
-            'env: {SHOP_DB: "{scratch}/app.db"}',
-            'env: {<<: {CI: "1"}, SHOP_DB: "{scratch}/app.db"}',
-        ),
-        SPEC_TEXT.replace(
-            'env: {SHOP_DB: "{scratch}/app.db"}',
-            'env:\n    ? "C\\x49"\n    : "1"\n    SHOP_DB: "{scratch}/app.db"',
-        ),
+        SPEC_TEXT.replace(ENV, f'env: {{{DB}, {URL}, "CI": "1"}}'),
+        SPEC_TEXT.replace(ENV, f'env: {{<<: {{CI: "1"}}, {DB}, {URL}}}'),
+        SPEC_TEXT.replace(ENV, f'env:\n    ? "C\\x49"\n    : "1"\n    {DB}\n    {URL}'),
     ),
 )
 def test_a_variable_is_found_however_it_is_written(attack: str) -> None:

@@ -1,4 +1,4 @@
-"""What the receiver of an effect does: it never answers, or its error repeats what it was told."""
+"""What the receiver of an effect does: it never answers, is away, or repeats what it was told."""
 
 from __future__ import annotations
 
@@ -16,6 +16,23 @@ def effect_hangs(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     for effect in situation.effects:
         if effect.mode != "pass_through":
             yield Schedule("effect-hangs", (Fault("hang", f"before:{effect.name}#1"),))
+
+
+_OUT_OF_SERVICE = "503"  # the answer that every client has to take for one that passes
+
+
+@family("receiver-away", "no effect is stood in for")
+def receiver_away(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The real call of each effect, once, to somebody who is not there, who hangs up, and who is out
+    of service: what its adapter makes of that is what the job meets in production.
+    """
+    for effect in situation.effects:
+        if effect.mode == "pass_through":
+            continue
+        at = f"before:{effect.name}#1"
+        yield Schedule("receiver-away", (Fault("refuse", at),))
+        yield Schedule("receiver-away", (Fault("hang-up", at),))
+        yield Schedule("receiver-away", (Fault("answer", at, error=_OUT_OF_SERVICE),))
 
 
 @family("secret-echoed", "no effect that can fail is called with a secret")

@@ -62,6 +62,7 @@ FAMILIES: tuple[Family, ...] = (
     publisher.broker_lost,
     publisher.early,
     receivers.effect_hangs,
+    receivers.receiver_away,
     receivers.secret_echoed,
     messages.dst,
 )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from skillrun.proof.history import Event, History
 from skillrun.proof.judges import (
     attempts,
+    away,
     broker,
     early,
     effects,
@@ -67,6 +68,7 @@ BY_FAMILY: dict[str, dict[str, Judge]] = {
     "queued-together": {"queued": queued.judge},
     "store-emptied": {"emptied": emptied.judge},
     "effect-hangs": {"hangs": hangs.judge},
+    "receiver-away": {"away": away.judge},
     "secret-echoed": {"leaks": leaks.judge_echo},
 }
 """Families that ask for one thing alone, and begin with a world that no promise speaks of."""

@@ -129,6 +129,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="receiver-away",
+        part="retry",
+        grades=(RiskGrade.LOST, RiskGrade.STUCK),
+        cause="the adapter does not make an error that passes of what its client raises or answers",
+        closes=(
+            "let the adapter raise one of failures.transient for every error of the connection and"
+            " for the answers 429 and 5xx, and look at the status of each answer"
+        ),
+    ),
+    RiskRule(
         name="retry-lost",
         part="retry",
         grades=(RiskGrade.LOST, RiskGrade.STUCK),

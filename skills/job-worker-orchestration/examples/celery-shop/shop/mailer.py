@@ -1,5 +1,6 @@
 """The mail provider. Its API drops a message whose idempotency key it saw in the last 24 hours."""
 
+import http.client
 import json
 import os
 import urllib.error
@@ -41,8 +42,9 @@ def _post(url: str, mail: dict[str, str], idempotency_key: str) -> None:
         if error.code in (400, 404, 410, 422):
             raise BadAddress(f"{mail['to']}: {error.code}") from error
         raise Unavailable(f"the mail provider answered {error.code}") from error
-    except urllib.error.URLError as error:
-        raise Unavailable(str(error.reason)) from error
+    # Nobody is there, or who is there hangs up: http.client raises errors of its own for that.
+    except (OSError, http.client.HTTPException) as error:
+        raise Unavailable(str(error)) from error
 
 
 def _write(outbox: Path, mail: dict[str, str], idempotency_key: str) -> None:

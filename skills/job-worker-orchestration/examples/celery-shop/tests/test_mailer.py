@@ -17,6 +17,8 @@ def api(monkeypatch):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             self.server.seen.append((self.headers["Idempotency-Key"], json.loads(body)))
+            if self.server.status is None:
+                return  # and the connection is closed
             self.send_response(self.server.status)
             self.end_headers()
 
@@ -43,6 +45,12 @@ def test_the_key_travels_with_the_mail(api):
 def test_answers_become_the_shop_own_errors(api, status, error):
     api.status = status
     with pytest.raises(error):
+        mailer.send(7, "a@example.com", idempotency_key="receipt-7")
+
+
+def test_a_provider_that_hangs_up_is_unavailable(api):
+    api.status = None
+    with pytest.raises(mailer.Unavailable):
         mailer.send(7, "a@example.com", idempotency_key="receipt-7")
 
 

@@ -1,0 +1,248 @@
+"""What a receiver may do to the real call of a declared effect: it never answers, it is not there,
+it hangs up, or it says that it is out of service.
+
+Nothing is sent. Who waits with a time-out has it at once, in virtual time; who waits for ever is
+told, and its process ends, as a person would end it some day.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+from .recorder import Recorder
+
+HANG, REFUSE, HANG_UP, ANSWER = "hang", "refuse", "hang-up", "answer"
+WAYS = (HANG, REFUSE, HANG_UP, ANSWER)
+"""The last one with a status of HTTP; a mail server then says its own word for it."""
+
+_NOWHERE = "192.0.2.1"  # RFC 5737: nobody has this address
+# Turns of an event loop, in which a time-out that is due cancels who waits.
+_TURNS = 5
+_MOST_TIMERS = 50  # of a loop that keeps time for others, too
+_MAIL_PORTS = (25, 465, 587, 2525)
+_OUT_OF_SERVICE = b"421 4.3.2 Service not available\r\n"  # RFC 5321, 3.8
+_ANSWER = "HTTP/1.1 {status} Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+# What is said of a connection, and none of a socket between two ends of one process.
+_OF_LOOP = ("ssl", "server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout")
+_OF_ADDRESS = (
+    *("family", "proto", "flags", "local_addr", "happy_eyeballs_delay", "interleave"),
+    "all_errors",
+)
+
+
+class Receiver:
+    """Around one real call. The proof's own servers do answer."""
+
+    def __init__(self, recorder: Recorder, name: str, way: str, status: int = 0) -> None:
+        self.recorder, self.name, self.way, self.status = recorder, name, way, status
+        self.was_reached = False  # the call has come as far as a receiver
+        self.has_ended = False  # a time-out ended a wait
+        self._real: list[tuple[Any, str, Any]] = []
+        self._ends: dict[
+            int, socket.socket
+        ] = {}  # file descriptor of the caller's -> the other end
+
+    def __enter__(self) -> Receiver:
+        self._replace(socket.socket, "connect", self._connect())
+        self._replace(socket, "getaddrinfo", self._look_up())
+        self._replace(asyncio.BaseEventLoop, "create_connection", self._open())
+        self._replace(socket.socket, "setsockopt", self._set_option())
+        # Who has not imported it does not speak TLS.
+        tls = sys.modules.get("ssl")
+        if tls is not None and self.way != HANG:
+            self._replace(tls.SSLContext, "wrap_socket", self._speak_plainly())
+            self._replace(tls.SSLContext, "wrap_bio", self._give_up())
+        self.recorder.hanging = True
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.recorder.hanging = False
+        for owner, name, real in reversed(self._real):
+            setattr(owner, name, real)
+        for end in self._ends.values():
+            end.close()
+
+    def _replace(self, owner: Any, name: str, hook: Any) -> None:
+        self._real.append((owner, name, getattr(owner, name)))
+        setattr(owner, name, hook)
+
+    def is_cause_of(self, error: BaseException) -> bool:
+        """Whether an error of the call comes from what its receiver did. Any other one says that
+        the real call cannot be made here.
+        """
+        if self.way != HANG:
+            return self.was_reached
+        seen: BaseException | None = error
+        while self.has_ended and seen is not None:
+            if isinstance(seen, TimeoutError) or "timeout" in type(seen).__name__.lower():
+                return True
+            seen = seen.__cause__ or seen.__context__
+        return False
+
+    # -- what a client does
+
+    def _connect(self) -> Any:
+        real = socket.socket.connect
+
+        def connect(sock: Any, address: Any) -> Any:
+            is_elsewhere = sock.family in (socket.AF_INET, socket.AF_INET6)
+            if not is_elsewhere or self.recorder.is_own_server(address):
+                return real(sock, address)
+            if self.way != HANG:
+                self._join(sock, int(address[1]))
+                return None
+            self.was_reached = True
+            longest = sock.gettimeout()
+            if longest is None:
+                self._wait_for_ever()
+            self._wait(float(longest))
+            raise socket.timeout("timed out")
+
+        return connect
+
+    def _look_up(self) -> Any:
+        real = socket.getaddrinfo
+
+        def look_up(host: Any, port: Any, *args: Any, **more: Any) -> Any:
+            if self.recorder.is_own_server((str(host), port)):
+                return real(host, port, *args, **more)
+            number = port if isinstance(port, int) else 0
+            where = (_NOWHERE, number)
+            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where)]
+
+        return look_up
+
+    def _open(self) -> Any:
+        """For clients that await: their time-outs are timers of the loop."""
+        real = asyncio.BaseEventLoop.create_connection
+
+        async def create_connection(
+            loop: Any, factory: Any, host: Any = None, port: Any = None, **more: Any
+        ) -> Any:
+            if host is None or self.recorder.is_own_server((str(host), port)):
+                return await real(loop, factory, host, port, **more)
+            if self.way != HANG:
+                mine = self._make_pair(int(port or 0))
+                mine.setblocking(False)
+                left = {k: v for k, v in more.items() if k not in (*_OF_LOOP, *_OF_ADDRESS)}
+                return await real(loop, factory, sock=mine, **left)
+            self.was_reached = True
+            for _ in range(_MOST_TIMERS):
+                due = _find_next_timer(loop)
+                if due is None:
+                    break
+                self._wait(max(due - loop.time(), 0.0))
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
+            return self._wait_for_ever()
+
+        return create_connection
+
+    def _set_option(self) -> Any:
+        """What is said of TCP is said in vain to a socket that is none."""
+        real: Any = socket.socket.setsockopt
+
+        def set_option(sock: Any, level: int, *args: Any) -> Any:
+            if sock.fileno() in self._ends and level == socket.IPPROTO_TCP:
+                return None
+            return real(sock, level, *args)
+
+        return set_option
+
+    # -- a receiver that is there, and does no good
+
+    def _join(self, sock: Any, port: int) -> None:
+        """The socket becomes one end of a pair, whose other end has said all that it will say."""
+        mine = self._make_pair(port)
+        longest = sock.gettimeout()
+        mine.settimeout(longest)
+        # The other end stays open: what is sent has arrived.
+        self._ends[sock.fileno()] = self._ends.pop(mine.fileno())
+        os.dup2(mine.fileno(), sock.fileno())
+        mine.close()
+
+    def _make_pair(self, port: int) -> socket.socket:
+        """Raises ConnectionRefusedError where nobody is there."""
+        self.was_reached = True
+        if self.way == REFUSE:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        mine, theirs = socket.socketpair()
+        if self.way == ANSWER:
+            is_mail = port in _MAIL_PORTS
+            theirs.sendall(_OUT_OF_SERVICE if is_mail else self._make_answer())
+        theirs.shutdown(socket.SHUT_WR)
+        self._ends[mine.fileno()] = theirs
+        return mine
+
+    def _make_answer(self) -> bytes:
+        return _ANSWER.format(status=self.status).encode()
+
+    def _speak_plainly(self) -> Any:
+        """TLS with somebody who is not there: the answer is what counts."""
+        real = sys.modules["ssl"].SSLContext.wrap_socket
+
+        def wrap_socket(context: Any, sock: Any, *args: Any, **more: Any) -> Any:
+            number = sock.fileno()
+            if number not in self._ends:
+                return real(context, sock, *args, **more)
+            longest = sock.gettimeout()
+            made = _Plain(fileno=sock.detach())
+            made.settimeout(longest)
+            made.context = context
+            return made
+
+        return wrap_socket
+
+    def _give_up(self) -> Any:
+        """TLS over a client's own buffers is not spoken here: such a call says nothing."""
+
+        def wrap_bio(*_: Any, **__: Any) -> Any:
+            self.was_reached = False
+            raise ConnectionAbortedError(errno.ECONNABORTED, "no TLS in a proof")
+
+        return wrap_bio
+
+    # -- waiting
+
+    def _wait(self, seconds: float) -> None:
+        self.has_ended = True
+        self.recorder.jump(seconds)
+
+    def _wait_for_ever(self) -> None:
+        self.recorder.emit("stuck", name=self.name, place=self.recorder.place())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Plain(socket.socket):
+    """A socket that answers what is asked of a connection with TLS."""
+
+    context: Any = None
+
+    def version(self) -> str:
+        return "TLSv1.3"
+
+    def cipher(self) -> tuple[str, str, int]:
+        return ("TLS_AES_256_GCM_SHA384", "TLSv1.3", 256)
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        return b"" if binary_form else {}
+
+    def selected_alpn_protocol(self) -> None:
+        return None
+
+    def do_handshake(self) -> None:
+        return None
+
+
+def _find_next_timer(loop: Any) -> float | None:
+    """When the next timer of an event loop is due; None where there is none, or none can be
+    seen.
+    """
+    timers = [handle for handle in getattr(loop, "_scheduled", ()) if not handle.cancelled()]
+    return min((timer.when() for timer in timers), default=None)

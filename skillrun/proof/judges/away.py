@@ -1,0 +1,82 @@
+"""A receiver that is away, hangs up or is out of service: the job is tried again, and never counts as
+done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.history import Event, History
+from skillrun.proof.judges.risks import name_risk
+from skillrun.proof.reference import Judgement, Reference
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import Effect
+
+_WORDS = {
+    "refuse": "where nobody is there",
+    "hang-up": "where its receiver hangs up",
+    "answer": "where its receiver answers 503",
+}
+# Of these the spec says that a job may end although the effect did not take place.
+_MAY_BE_LOST = ("at_most_once", "none")
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """What the adapter makes of it, seen by its real call. One that comes to no receiver in a proof
+    says nothing.
+    """
+    away = next(iter(history.all("away")), None)
+    if away is None or history.hung:
+        return
+    name = str(away["name"]).rpartition("#")[0]
+    effect = next((one for one in reference.effects if one.name == name), None)
+    if effect is None or effect.guarantee in _MAY_BE_LOST:
+        return
+    has_attempts = (reference.max_attempts or 1) > 1
+    if has_attempts and len(history.runs) == 1 and history.runs[0].outcome == "failed":
+        yield _say_ended(reference, effect, away)
+    elif _counts_as_done(history, reference, effect):
+        yield _say_done(effect, away)
+
+
+def _counts_as_done(history: History, reference: Reference, effect: Effect) -> bool:
+    """Whether all is as if the effect had taken place. What leaves another state behind may have
+    kept it for later.
+    """
+    if history.pending or not history.runs or history.runs[-1].outcome != "succeeded":
+        return False
+    if len(history.performed(effect.name)) >= len(reference.calls(effect.name)):
+        return False
+    for name, rows in history.state.items():
+        if name not in reference.volatile and rows != reference.once.state.get(name):
+            return False
+    return bool(history.state)
+
+
+def _say_ended(reference: Reference, effect: Effect, away: Event) -> Judgement:
+    error = str(away["error"] or "").rpartition(":")[2]
+    return name_risk(
+        "receiver-away",
+        RiskGrade.STUCK,
+        f"{effect.name} ends the job at once {_WORDS[str(away['way'])]}: its {error or 'answer'} does"
+        " not count as transient",
+        effect=effect.name,
+        events=(away.number,),
+        expected=f"{reference.max_attempts} attempts",
+        seen="1 attempt",
+    )
+
+
+def _say_done(effect: Effect, away: Event) -> Judgement:
+    return name_risk(
+        "receiver-away",
+        RiskGrade.LOST,
+        f"{effect.name} counts as done {_WORDS[str(away['way'])]}: its real call says nothing of it",
+        effect=effect.name,
+        events=(away.number,),
+        expected="an error that counts as transient",
+        seen="the job succeeds",
+    )
