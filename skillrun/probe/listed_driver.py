@@ -8,17 +8,20 @@ import abc
 import contextlib
 import inspect
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import ids
 from .async_driver import AsyncDriver
 from .driver import Probe
+from .facts import Facts
 from .modules import import_whose_text
-from .names import NotThere, find
+from .names import NotThere, check_version, find, set_up_django
 from .redirecting import find_socket
 from .shapes import without_context
 from .swap import swap
+from .wrap import skip
 
 
 class ListedDriver(AsyncDriver):
@@ -28,6 +31,10 @@ class ListedDriver(AsyncDriver):
 
     LIBRARY: str  # as its distribution is called
     OLDEST: tuple[int, int]  # the ones before are not known to the proof
+    WORKER: Any  # its class
+    STARTS: tuple[str, ...]  # the worker's methods that begin to work
+    # One of these words stands in a module that has settings and does not import the library.
+    HINTS: tuple[bytes, ...]
     # Of several settings for one queue, those of that name count.
     USUAL_NAME = ""
     NOT_LISTED: str  # words for a {handler} that no worker lists, {why} where a module is broken
@@ -35,6 +42,7 @@ class ListedDriver(AsyncDriver):
     def __init__(self, probe: Probe, version: str) -> None:
         check_version(self.LIBRARY, version, self.OLDEST)
         super().__init__(probe)
+        self.version = version
         self.redis = find_socket(str(probe.settings["redis"]))
         self.target: Any = None
         # Queue -> what the worker that reads it is made with.
@@ -48,8 +56,16 @@ class ListedDriver(AsyncDriver):
         """Every job that is enqueued is a publish; every client speaks to the private Redis."""
 
     @abc.abstractmethod
-    def may_have_settings(self, text: bytes) -> bool:
-        """Whether a module with that text is imported for its settings."""
+    def prepare(self, handler: str) -> None:
+        """Finds the settings of the workers that run `self.target`. Raises NotThere."""
+
+    @abc.abstractmethod
+    def read_facts(self) -> Facts:
+        """What `boot` says, of a handler whose settings are found."""
+
+    @abc.abstractmethod
+    async def run_nothing(self) -> None:
+        """Runs one job of the driver's own, whose end nobody is told of."""
 
     @abc.abstractmethod
     def read_settings(self, module: Any, value: Any) -> dict[str, Any] | None:
@@ -75,6 +91,29 @@ class ListedDriver(AsyncDriver):
     async def publish_payload(self, payload: Any, like: dict[str, Any] | None) -> None:
         """See `publish`."""
 
+    def boot(self, handler: str) -> Facts:
+        set_up_django()
+        self.target = find(handler)[2]
+        # A module may start a worker when it is imported.
+        for name in self.STARTS:
+            skip(self.WORKER, name)
+        self.prepare(handler)
+        self.warm_up()
+        return self.read_facts()
+
+    def make_facts(self, **own: Any) -> Facts:
+        """With what is so of all these libraries: a job is there until it is done, and a death uses
+        up an attempt.
+        """
+        return Facts(
+            library=f"{self.LIBRARY} {self.version}",
+            acks_late=True,
+            same_process=True,
+            bounded_kills=True,
+            broker_error="redis.exceptions:ConnectionError",
+            **own,
+        )
+
     # -- the worker's settings
 
     def function(self) -> Any:
@@ -98,6 +137,15 @@ class ListedDriver(AsyncDriver):
                 self._keep_mine(settings, handler)
         if not self.settings:
             raise NotThere(self.NOT_LISTED.format(handler=handler, why="".join(broken[:1])))
+
+    def may_have_settings(self, text: bytes) -> bool:
+        """A module is imported for nothing else: a script of the repository's may do anything
+        then.
+        """
+        if b"functions" not in text and b"cron_jobs" not in text:
+            return False
+        imports = rf"^\s*(?:from|import) {self.LIBRARY}\b".encode()
+        return any(word in text for word in self.HINTS) or bool(re.search(imports, text, re.M))
 
     def _load_started(self) -> Iterator[dict[str, Any]]:
         """`saq shop.worker.settings`: of each command, what its first word with a dot names."""
@@ -140,15 +188,40 @@ class ListedDriver(AsyncDriver):
 
     # -- publishing and delivering
 
-    def refuse_shared_key(
-        self, key: str, name: str, old: dict[str, str], new: dict[str, str]
-    ) -> None:
-        """Raises ValueError where two distinct jobs have the same key."""
-        if ids.are_distinct(old, new, self.probe.settings.get("key") or []):
+    def watch_sending(self, function: Callable[..., Any], send: Callable[..., Any]) -> None:
+        """A call of a library's coroutine function is `send(before, ...)`, where `before` is that
+        function as it was; nothing changes while nobody watches.
+        """
+
+        async def hook(*args: Any, **kwargs: Any) -> Any:
+            if self.probe.recorder.watching:
+                return await send(before, *args, **kwargs)
+            return await before(*args, **kwargs)
+
+        before: Callable[..., Any] = swap(function, hook)
+
+    def find_like_key(
+        self,
+        key: str,
+        name: str,
+        theirs: tuple[Any, dict[str, Any]],
+        ours: tuple[Any, dict[str, Any]],
+    ) -> str:
+        """The key of a job with our arguments, made as that of one with theirs. Raises ValueError
+        where two distinct jobs have the same.
+        """
+        old, new = ids.values(self.takes, *theirs), ids.values(self.takes, *ours)
+        made = self.make_key(key, old, new)
+        if made == key and ids.are_distinct(old, new, self.probe.settings.get("key") or []):
             raise ValueError(
                 f"two distinct jobs have the same {name} {key}: {self.LIBRARY} enqueues the first"
                 " one alone"
             )
+        return made
+
+    def make_key(self, key: str, old: dict[str, str], new: dict[str, str]) -> str:
+        """A key like another one, of a job with other arguments."""
+        return ids.like(key, old, new)
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         self.run_in_loop(self.publish_payload(payload, like))
@@ -181,12 +254,12 @@ class ListedDriver(AsyncDriver):
         if inspect.isawaitable(found):
             await found
 
-    def warm_up(self, once: Callable[[], Any]) -> None:
+    def warm_up(self) -> None:
         """What the library imports and compiles on first use is there before the forks; no
         connection outlives this.
         """
         with say_nothing():
-            self.run_in_loop(once())
+            self.run_in_loop(self.run_nothing())
         self.close_loop()
 
 
@@ -199,13 +272,6 @@ def say_nothing() -> Iterator[None]:
         yield
     finally:
         logging.disable(said)
-
-
-def check_version(library: str, version: str, oldest: tuple[int, int]) -> None:
-    """Raises NotThere for a release that the proof does not know."""
-    if tuple(map(int, version.split(".")[:2])) < oldest:
-        first = ".".join(map(str, oldest))
-        raise NotThere(f"{library} {version} is too old: the proof knows {library} from {first} on")
 
 
 def keep_arguments(worker: Any) -> None:

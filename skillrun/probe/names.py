@@ -15,6 +15,13 @@ class NotThere(Exception):
     """The import path names nothing; the words are for a person."""
 
 
+def check_version(library: str, version: str, oldest: tuple[int, int]) -> None:
+    """Raises NotThere for a release that the proof does not know."""
+    if tuple(map(int, version.split(".")[:2])) < oldest:
+        first = ".".join(map(str, oldest))
+        raise NotThere(f"{library} {version} is too old: the proof knows {library} from {first} on")
+
+
 def find(path: str) -> tuple[Any, str, Any]:
     """(owner, attribute, value). Raises NotThere, or whatever the import raises."""
     module_name, _, attributes = path.partition(":")

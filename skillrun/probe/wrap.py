@@ -47,6 +47,17 @@ def skip(owner: Any, name: str) -> None:
     swap(function, nothing)
 
 
+def tell_after(function: Callable[..., Any], tell: Callable[..., None]) -> None:
+    """Once a call of a coroutine function is over, `tell` is called with the same arguments."""
+
+    async def hook(*args: Any, **kwargs: Any) -> Any:
+        result = await before(*args, **kwargs)
+        tell(*args, **kwargs)
+        return result
+
+    before = swap(function, hook)
+
+
 def _plain(function: types.FunctionType, context: Context) -> None:
     def hook(*args: Any, **kwargs: Any) -> Any:
         with context(*args, **kwargs):

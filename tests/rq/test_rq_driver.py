@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis.connection import UnixDomainSocketConnection
 
-from skillrun.frameworks.rq.driver import check_version, quiet
+from skillrun.frameworks.rq.driver import OLDEST, quiet
 from skillrun.probe import names
 
 
@@ -40,8 +40,8 @@ def test_a_connection_is_told_to_say_nothing_in_the_words_of_its_version() -> No
 
 def test_an_rq_that_nobody_tried_is_said() -> None:
     for known in ("1.14.0", "2.0", "10.0.1"):
-        check_version(known)
+        names.check_version("RQ", known, OLDEST)
     with pytest.raises(
         names.NotThere, match=r"RQ 1\.13\.0 is too old: the proof knows RQ from 1\.14 on"
     ):
-        check_version("1.13.0")
+        names.check_version("RQ", "1.13.0", OLDEST)

@@ -18,7 +18,6 @@ import asyncio
 import base64
 import inspect
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -38,14 +37,12 @@ from arq.utils import timestamp_ms, to_unix_ms
 from arq.version import VERSION
 from arq.worker import Worker, func, get_kwargs
 
-from ...probe import ids
 from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.listed_driver import ListedDriver, keep_arguments
-from ...probe.names import NotThere, find, set_up_django
+from ...probe.names import NotThere
 from ...probe.redirecting import redirect_client
 from ...probe.swap import swap
-from ...probe.wrap import skip
 
 _COPIES = 3  # of a message, delivered at once
 _ON_KILL = (
@@ -53,7 +50,6 @@ _ON_KILL = (
     "(the longest timeout of the worker's functions, and 10 s); each death uses up one of its {most} tries, and after "
     "the last one arq gives the job up without calling any function of the application"
 )
-_IMPORT = re.compile(rb"^\s*(?:from|import) arq\b", re.M)
 
 
 class Begun(Exception):
@@ -120,6 +116,9 @@ class Driver(ListedDriver):
     LIBRARY = "arq"
     # The ones before want a redis-py and a pydantic of their time.
     OLDEST = (0, 25)
+    WORKER = Worker
+    STARTS = ("run", "async_run")
+    HINTS = (b"redis_settings", b"WorkerSettings")
     USUAL_NAME = "WorkerSettings"
     NOT_LISTED = (
         "no worker settings were found whose functions or cron_jobs have {handler} in them{why}"
@@ -138,45 +137,25 @@ class Driver(ListedDriver):
     def boot(self, handler: str) -> Facts:
         # As the command line of its worker does.
         logging.getLogger("arq").setLevel(logging.INFO)
-        set_up_django()
-        _, _, self.target = find(handler)
-        # A module may start a worker when it is imported.
-        for name in ("run", "async_run"):
-            skip(Worker, name)
-        worker = self.prepare(handler)
-        most = self._most(worker, self._name(worker))
-        self.redelivery_s = float(worker.in_progress_timeout_s)
-        self.warm_up(_run_nothing)
-        return Facts(
-            library=f"arq {VERSION}",
+        return super().boot(handler)
+
+    def read_facts(self) -> Facts:
+        most = self._most(self.looked_at, self._name(self.looked_at))
+        self.redelivery_s = float(self.looked_at.in_progress_timeout_s)
+        return self.make_facts(
             redelivery_s=self.redelivery_s,
-            acks_late=True,
-            same_process=True,
-            bounded_kills=True,
             max_attempts=most,
-            broker_error="redis.exceptions:ConnectionError",
             on_kill=_ON_KILL.format(wait=self.redelivery_s, most=most),
         )
 
-    def prepare(self, handler: str) -> InProcess:
-        """Finds the settings of the workers that run it, and its names there. One such worker;
-        raises NotThere.
-        """
+    def prepare(self, handler: str) -> None:
+        """And its names there, with one such worker."""
         if not inspect.iscoroutinefunction(self.function()):
             raise NotThere(f"{handler} is no coroutine function, and arq runs nothing else")
         self.find_settings(handler)
-        return self._looked_at()
+        self.looked_at = self._make_looked_at()
 
     # -- the worker's settings
-
-    def may_have_settings(self, text: bytes) -> bool:
-        """A module is imported for nothing else: a script of the repository's may do anything
-        then.
-        """
-        if b"functions" not in text and b"cron_jobs" not in text:
-            return False
-        named = b"redis_settings" in text or b"WorkerSettings" in text
-        return named or _IMPORT.search(text) is not None
 
     def read_settings(self, module: Any, value: Any) -> dict[str, Any] | None:
         """What `arq module.Name` may be given: a class or a dictionary. Inherited attributes do not
@@ -202,7 +181,7 @@ class Driver(ListedDriver):
         queue = str(settings.get("queue_name") or default_queue_name)
         self.settings.setdefault(queue, settings)
 
-    def _looked_at(self) -> InProcess:
+    def _make_looked_at(self) -> InProcess:
         """A worker that connects to nothing."""
 
         async def make() -> InProcess:
@@ -220,6 +199,18 @@ class Driver(ListedDriver):
         return min(
             names, key=lambda name: (hasattr(worker.functions[name], "next_run") != scheduled, name)
         )
+
+    async def run_nothing(self) -> None:
+        worker = InProcess(
+            [_nothing], redis_settings=RedisSettings(), queue_name="warm", handle_signals=False
+        )
+        worker.told = lambda *_, **__: None
+        await worker.begin()
+        await worker.pool.enqueue_job("_nothing", _queue_name="warm", _job_id="warm")
+        await worker.start_jobs([b"warm"])
+        await worker.tasks["warm"]
+        await worker.pool.delete(result_key_prefix + "warm")
+        await worker.pool.connection_pool.disconnect()
 
     def _database(self, queue: str) -> int:
         """Of the worker that reads a queue: what is enqueued into another one it never sees."""
@@ -246,18 +237,11 @@ class Driver(ListedDriver):
             made(pool, *args, **kwargs)
             redirect_client(pool, self.redis)
 
-        async def enqueue(pool: Any, function: str, *args: Any, **kwargs: Any) -> Any:
-            if not self.probe.recorder.watching:
-                return await before(pool, function, *args, **kwargs)
-            return await self._enqueue(before, pool, function, args, kwargs)
-
         made: Callable[..., None] = swap(ArqRedis.__init__, init)
         keep_arguments(Worker)
-        before: Callable[..., Any] = swap(ArqRedis.enqueue_job, enqueue)
+        self.watch_sending(ArqRedis.enqueue_job, self._enqueue)
 
-    async def _enqueue(
-        self, send: Any, pool: Any, function: str, args: Any, kwargs: dict[str, Any]
-    ) -> Any:
+    async def _enqueue(self, send: Any, pool: Any, function: str, *args: Any, **kwargs: Any) -> Any:
         """A job whose id is in use is not enqueued at all: then nothing is published."""
         id_ = kwargs["_job_id"] = kwargs.get("_job_id") or uuid4().hex
         with self.probe.recorder.quiet():
@@ -323,13 +307,8 @@ class Driver(ListedDriver):
         _, old_args, old_kwargs, *_ = deserialize_job_raw(
             base64.b64decode(like["data"]), deserializer=deserialize
         )
-        old, new = (
-            ids.values(self.takes, old_args, old_kwargs),
-            ids.values(self.takes, args, kwargs),
-        )
-        id_ = ids.like(like["id"], old, new)
-        if id_ == like["id"]:
-            self.refuse_shared_key(id_, "_job_id", old, new)
+        theirs = (old_args, old_kwargs)
+        id_ = self.find_like_key(like["id"], "_job_id", theirs, (args, kwargs))
         return like["function"], like["queue"], {"_job_id": id_, "_expires": like["lives_s"]}
 
     # -- delivering
@@ -416,20 +395,6 @@ def _of_tick(worker: InProcess, name: str, number: int) -> dict[str, Any]:
     if job.job_id or not job.unique:
         return {"_job_id": job.job_id}
     return {"_job_id": f"{name}:{to_unix_ms(job.next_run)}"}
-
-
-async def _run_nothing() -> None:
-    """One job, whose end nobody is told of."""
-    worker = InProcess(
-        [_nothing], redis_settings=RedisSettings(), queue_name="warm", handle_signals=False
-    )
-    worker.told = lambda *_, **__: None
-    await worker.begin()
-    await worker.pool.enqueue_job("_nothing", _queue_name="warm", _job_id="warm")
-    await worker.start_jobs([b"warm"])
-    await worker.tasks["warm"]
-    await worker.pool.delete(result_key_prefix + "warm")
-    await worker.pool.connection_pool.disconnect()
 
 
 async def _nothing(ctx: dict[str, Any]) -> None:

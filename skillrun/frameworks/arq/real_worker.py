@@ -15,31 +15,21 @@ from arq.utils import to_ms
 from arq.worker import Retry
 from arq.worker import Worker as Polling
 
-from ...probe.names import find, set_up_django
-from ...probe.real import RealWorker
+from ...probe.listed_worker import ListedWorker
 from ...probe.swap import swap
 from ...probe.wrap import around
 from .driver import Driver
 
 
-class Worker(RealWorker[Driver]):
+class Worker(ListedWorker[Driver]):
     """See probe/real.py. The driver's hooks are in place: what the application enqueues
     really is enqueued.
     """
 
-    def boot(self, handler: str) -> Any:
-        driver = self.driver = Driver(self.bench.probe)
-        self._cut_waits()
-        set_up_django()
-        driver.target = find(handler)[2]
-        driver.prepare(handler)
-        around(Polling, "_poll_iteration", lambda *_: self.bench.polling())
-        around(Polling, "run_job", lambda *_: self.bench.delivering())
-        return driver.function()
+    def make_driver(self) -> Driver:
+        return Driver(self.bench.probe)
 
-    def _cut_waits(self) -> None:
-        """Whoever is made to wait is told; nobody sits through it."""
-
+    def hook_library(self) -> None:
         def init(error: Any, defer: Any = None) -> None:
             made(error, defer)
             if error.defer_score:
@@ -54,10 +44,10 @@ class Worker(RealWorker[Driver]):
 
         made: Callable[..., None] = swap(Retry.__init__, init)
         before: Callable[..., Any] = swap(ArqRedis.enqueue_job, enqueue)
+        around(Polling, "_poll_iteration", lambda *_: self.bench.polling())
+        around(Polling, "run_job", lambda *_: self.bench.delivering())
 
     def work(self) -> None:
-        """As `arq module.WorkerSettings` does, for the queue that the job is in."""
+        """As `arq module.WorkerSettings` does."""
         logging.config.dictConfig(default_log_config(False))
-        settings = self.driver.settings
-        queue = next((name for name in self.bench.queues if name in settings), next(iter(settings)))
-        Polling(**settings[queue]).run()
+        Polling(**self.choose_settings()).run()

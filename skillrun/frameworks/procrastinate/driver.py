@@ -41,7 +41,7 @@ from ...probe.async_driver import AsyncDriver
 from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.modules import whose_text
-from ...probe.names import NotThere, find, set_up_django
+from ...probe.names import NotThere, check_version, find, set_up_django
 from ...probe.shapes import without_context
 from ...probe.swap import swap
 from ...probe.wrap import skip
@@ -59,13 +59,6 @@ _AGAIN = (
 )
 _GIVES_BACK = ("get_stalled_jobs", "retry_job", "retry_job_by_id", "retry_job_by_id_async")
 _KEPT = ("id", "queue_name", "task_name", "priority", "lock", "queueing_lock", "args", "attempts")
-
-
-def check_version(version: str) -> None:
-    """Raises NotThere for a Procrastinate that the proof does not know."""
-    if tuple(map(int, version.split(".")[:2])) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise NotThere(f"Procrastinate {version} is too old: the proof knows it from {oldest} on")
 
 
 def now() -> datetime:
@@ -177,7 +170,7 @@ class Driver(AsyncDriver):
 
     def __init__(self, probe: Probe) -> None:
         self.version = importlib.metadata.version("procrastinate")
-        check_version(self.version)
+        check_version("Procrastinate", self.version, OLDEST)
         super().__init__(probe)
         self.task: Any = None
         self.app: Any = None

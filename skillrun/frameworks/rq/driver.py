@@ -39,7 +39,7 @@ from ...probe import ids
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
-from ...probe.names import NotThere, find, set_up_django
+from ...probe.names import NotThere, check_version, find, set_up_django
 from ...probe.swap import swap
 from ...probe.wrap import around
 
@@ -58,13 +58,6 @@ _NOT_SAID = (
     "RQ's retries, callbacks and timeouts are said where a job is enqueued, and {handler} has no @job decorator: "
     "name that place, enqueue: {{call: module:function, args: {{...}}}}"
 )
-
-
-def check_version(version: str) -> None:
-    """Raises NotThere for an RQ that the proof does not know."""
-    if tuple(map(int, version.split(".")[:2])) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise NotThere(f"RQ {version} is too old: the proof knows RQ from {oldest} on")
 
 
 def quiet(kind: type) -> dict[str, Any]:
@@ -119,7 +112,7 @@ class Driver(BaseDriver):
     LOGGERS = ("rq.",)
 
     def __init__(self, probe: Probe) -> None:
-        check_version(VERSION)
+        check_version("RQ", VERSION, OLDEST)
         super().__init__(probe)
         self.url = str(probe.settings["redis"])
         self.options = quiet(UnixDomainSocketConnection)

@@ -24,14 +24,13 @@ from saq.queue.base import Queue
 from saq.queue.redis import RedisQueue
 from saq.worker import Worker
 
-from ...probe import ids
 from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.listed_driver import ListedDriver, keep_arguments
-from ...probe.names import NotThere, find, set_up_django
+from ...probe.names import NotThere
 from ...probe.redirecting import redirect_client
 from ...probe.swap import swap
-from ...probe.wrap import skip
+from ...probe.wrap import tell_after
 
 TIMEOUT_S = 10.0  # of a job for which nobody says another
 # A sweep asks a job that may be alive to end, and waits so long for it (`RedisQueue.sweep`).
@@ -42,7 +41,7 @@ _ON_KILL = (
     " uses up an attempt, and a job without retries left, or without a timeout, is not run again"
     " and nobody is told"
 )
-_IMPORT = re.compile(rb"^\s*(?:from|import) saq\b", re.M)
+_OWN_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # What another job of the same kind has too; the rest of a job is its own history.
 _OPTIONS = (
     *("function", "timeout", "heartbeat", "retries", "ttl", "retry_delay", "retry_backoff"),
@@ -55,6 +54,9 @@ class Driver(ListedDriver):
 
     LIBRARY = "saq"
     OLDEST = (0, 22)  # the ones before have no queues of their own kinds
+    WORKER = Worker
+    STARTS = ("start",)
+    HINTS = (b"queue",)
     NOT_LISTED = (
         "no settings of a SAQ worker were found whose functions or cron_jobs have {handler} in"
         " them{why}"
@@ -64,46 +66,26 @@ class Driver(ListedDriver):
     LOGGERS = ("saq",)
 
     def __init__(self, probe: Probe) -> None:
-        self.version = importlib.metadata.version("saq")
         self.message: dict[str, Any] | None = None  # what is being delivered
         self.waited = 0.0  # seconds that pass before the library does something with the message
         self.delay = 0.0  # what it then has its retry wait for
-        super().__init__(probe, self.version)
+        super().__init__(probe, importlib.metadata.version("saq"))
 
-    def boot(self, handler: str) -> Facts:
-        set_up_django()
-        _, _, self.target = find(handler)
-        # A module may start a worker when it is imported.
-        skip(Worker, "start")
-        self.prepare(handler)
-        self.warm_up(self._run_nothing)
+    def read_facts(self) -> Facts:
         sweep = self._find_sweep(next(iter(self.settings.values())))
-        return Facts(
-            library=f"saq {self.version}",
+        return self.make_facts(
             redelivery_s=TIMEOUT_S + sweep + ABORT_S,
-            acks_late=True,
-            same_process=True,
-            bounded_kills=True,
             # By the job's timeout; what runs in a thread cannot be cancelled.
             ends_stuck=inspect.iscoroutinefunction(self.function()),
-            broker_error="redis.exceptions:ConnectionError",
             on_kill=_ON_KILL.format(sweep=sweep + ABORT_S),
         )
 
     def prepare(self, handler: str) -> None:
-        """Finds the settings of the workers that run it. Raises NotThere where there are none."""
         if not inspect.isroutine(self.target):
             raise NotThere(f"{handler} is no function but {type(self.target).__name__}")
         self.find_settings(handler)
 
     # -- the worker's settings
-
-    def may_have_settings(self, text: bytes) -> bool:
-        """A module is imported for nothing else: a script of the repository's may do anything
-        then.
-        """
-        lists = b"functions" in text or b"cron_jobs" in text
-        return lists and (b"queue" in text or _IMPORT.search(text) is not None)
 
     def read_settings(self, module: Any, value: Any) -> dict[str, Any] | None:
         """What `saq module.name` may be given: a dictionary, or a function that makes one."""
@@ -144,8 +126,7 @@ class Driver(ListedDriver):
         settings = self.settings.get(queue, {})
         return min(stuck) + self._find_sweep(settings) + ABORT_S if stuck else None
 
-    async def _run_nothing(self) -> None:
-        """One job, whose end nobody is told of."""
+    async def run_nothing(self) -> None:
         self.settled = True
         queue: Any = Queue.from_url("redis://localhost", name="warm")
         self.message = {"id": "warm"}
@@ -170,30 +151,17 @@ class Driver(ListedDriver):
             redirect_client(redis, self.redis)
             made(queue, redis, *args, **kwargs)
 
-        async def enqueue(queue: Any, job: Any) -> Any:
-            if not self.probe.recorder.watching:
-                return await before(queue, job)
-            return await self._enqueue(before, queue, job)
-
         def wait(job: Any) -> float:
             self.delay = waits(job)
             return self.delay
 
-        async def retry(queue: Any, job: Any, error: Any) -> None:
-            await retries(queue, job, error)
-            self._tell_retry(queue, job)
-
-        async def finish(queue: Any, job: Any, status: Any, **more: Any) -> None:
-            await finishes(queue, job, status, **more)
-            self._tell_end(job, status)
-
         accept_sockets()
         made: Callable[..., None] = swap(RedisQueue.__init__, init)
-        before: Callable[..., Any] = swap(RedisQueue._enqueue, enqueue)
+        self.watch_sending(RedisQueue._enqueue, self._enqueue)
         keep_arguments(Worker)
         waits: Callable[..., float] = swap(Job.next_retry_delay, wait)
-        retries: Callable[..., Any] = swap(Queue.retry, retry)
-        finishes: Callable[..., Any] = swap(Queue.finish, finish)
+        tell_after(Queue.retry, self._tell_retry)
+        tell_after(Queue.finish, self._tell_end)
         swap(RedisQueue.dequeue, self._hand_over)
 
     async def _enqueue(self, send: Any, queue: Any, job: Any) -> Any:
@@ -219,7 +187,10 @@ class Driver(ListedDriver):
         if like is None:
             options = self._find_options(queue.name)
         else:
-            options = self._find_same_options(queue.deserialize(_decode(like)), given)
+            theirs = queue.deserialize(_decode(like))
+            # Where another job has the same key, it is refused.
+            key = self.find_like_key(theirs.key, "key", ((), theirs.kwargs or {}), ((), given))
+            options = {**{name: getattr(theirs, name) for name in _OPTIONS}, "key": key}
         job = Job(**options, kwargs=given)
         with self.probe.recorder.quiet():
             # Whoever enqueues the job once more does so when the one before has ended.
@@ -240,14 +211,13 @@ class Driver(ListedDriver):
                 return {"function": function, "key": key, **said}
         return {"function": self._find_names(name)[0]}
 
-    def _find_same_options(self, job: Any, given: dict[str, Any]) -> dict[str, Any]:
-        """Raises ValueError where another job has the same key."""
-        old = ids.values(self.takes, (), job.kwargs or {})
-        new = ids.values(self.takes, (), given)
-        key = job.key if job.key.startswith("cron:") else _make_key(job.key, old, new)
-        if key == job.key:
-            self.refuse_shared_key(key, "key", old, new)
-        return {**{name: getattr(job, name) for name in _OPTIONS}, "key": key}
+    def make_key(self, key: str, old: dict[str, str], new: dict[str, str]) -> str:
+        if key.startswith("cron:"):
+            return key
+        # A key that SAQ made itself is a UUID of another kind than most ids.
+        if _OWN_KEY.fullmatch(key):
+            return get_default_job_key()
+        return super().make_key(key, old, new)
 
     # -- delivering
 
@@ -290,13 +260,13 @@ class Driver(ListedDriver):
     def _is_at_work(self, job: Any) -> bool:
         return self.message is not None and job.id == self.message["id"] and not self.settled
 
-    def _tell_retry(self, queue: Any, job: Any) -> None:
+    def _tell_retry(self, queue: Any, job: Any, error: Any) -> None:
         if self._is_at_work(job):
             assert self.message is not None
             message = {**self.message, "job": _encode(queue, job)}
             self.settle("requeued", delay=self.waited + self.delay, message=message)
 
-    def _tell_end(self, job: Any, status: Any) -> None:
+    def _tell_end(self, queue: Any, job: Any, status: Any, **_: Any) -> None:
         """What has failed stays for a while as a record of its ttl: nobody finds it there later."""
         if not self._is_at_work(job):
             return
@@ -356,13 +326,6 @@ def _functions_of(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for cron in settings.get("cron_jobs") or ():
         if isinstance(cron, CronJob):
             yield cron.function.__qualname__, cron.function
-
-
-def _make_key(key: str, old: dict[str, str], new: dict[str, str]) -> str:
-    """A key that SAQ made itself is a UUID of another kind than most ids."""
-    if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", key):
-        return get_default_job_key()
-    return ids.like(key, old, new)
 
 
 def _encode(queue: Any, job: Any) -> str:

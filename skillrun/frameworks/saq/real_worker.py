@@ -13,34 +13,27 @@ from saq.job import Job
 from saq.queue.redis import RedisQueue
 from saq.worker import Worker as Polling
 
-from ...probe.names import find, set_up_django
-from ...probe.real import RealWorker
+from ...probe.listed_worker import ListedWorker
 from ...probe.redirecting import redirect_client
 from ...probe.swap import swap
+from ...probe.wrap import around
 from .driver import Driver, accept_sockets
 
 # Instead of the five seconds in which a swept job may end by itself.
 _SHORT_S = 0.1
 
 
-class Worker(RealWorker[Driver]):
+class Worker(ListedWorker[Driver]):
     """See probe/real.py. Whatever the application enqueues really is enqueued."""
 
     swept: asyncio.Event  # the first sweep is over
 
-    def boot(self, handler: str) -> Any:
+    def make_driver(self) -> Driver:
         logging.basicConfig(level=logging.INFO)
         kind = type("Unhooked", (Driver,), {"capture": lambda _: None})
-        driver = self.driver = kind(self.bench.probe)
-        self._hook_queues()
-        set_up_django()
-        driver.target = find(handler)[2]
-        driver.prepare(handler)
-        return driver.function()
+        return kind(self.bench.probe)
 
-    def _hook_queues(self) -> None:
-        """Every queue speaks to the private Redis; whoever is made to wait is told."""
-
+    def hook_library(self) -> None:
         def init(queue: Any, redis: Any, *args: Any, **kwargs: Any) -> None:
             redirect_client(redis, self.driver.redis)
             made(queue, redis, *args, **kwargs)
@@ -63,22 +56,16 @@ class Worker(RealWorker[Driver]):
             with self.bench.polling():
                 return bool(await processes(worker))
 
-        async def after(worker: Any, context: Any) -> None:
-            with self.bench.delivering():
-                await afters(worker, context)
-
         accept_sockets()
         made: Callable[..., None] = swap(RedisQueue.__init__, init)
         waits: Callable[..., float] = swap(Job.next_retry_delay, wait)
         sweeps: Callable[..., Any] = swap(RedisQueue.sweep, sweep)
         processes: Callable[..., Any] = swap(Polling.process, process)
-        afters: Callable[..., Any] = swap(Polling._after_process, after)
+        around(Polling, "_after_process", lambda *_: self.bench.delivering())
 
     def work(self) -> None:
-        """As `saq module.settings -v` does, for the queue that the job is in."""
-        settings = self.driver.settings
-        queue = next((name for name in self.bench.queues if name in settings), next(iter(settings)))
-        worker: Any = Polling(**settings[queue])
+        """As `saq module.settings -v` does."""
+        worker: Any = Polling(**self.choose_settings())
 
         async def start() -> None:
             self.swept = asyncio.Event()

@@ -49,7 +49,7 @@ from ...probe.async_driver import AsyncDriver
 from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.modules import whose_text
-from ...probe.names import NotThere, find, set_up_django
+from ...probe.names import NotThere, check_version, find, set_up_django
 from ...probe.shapes import make_shape
 from ...probe.swap import swap
 
@@ -72,13 +72,6 @@ _STREAM = (
     "another message has come after it: in a quiet stream it waits; no death counts as an attempt"
 )
 _ACKED = "a worker that dies gives the message back; that counts as no attempt"
-
-
-def check_version(text: str) -> None:
-    """Raises NotThere for a taskiq that the proof does not know."""
-    if tuple(map(int, text.split(".")[:2])) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise NotThere(f"taskiq {text} is too old: the proof knows taskiq from {oldest} on")
 
 
 def _find_other_broker(broker: Any) -> str | None:
@@ -133,7 +126,7 @@ class Driver(AsyncDriver):
     LOGGERS = ("taskiq.",)
 
     def __init__(self, probe: Probe) -> None:
-        check_version(version("taskiq"))
+        check_version("taskiq", version("taskiq"), OLDEST)
         super().__init__(probe)
         self.brokers: list[Any] = []
         self.sources: list[Any] = []  # of all schedulers
