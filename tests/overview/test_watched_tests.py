@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -407,6 +408,78 @@ def test_the_example_shop_is_drafted_from_its_tests(home: Path, tmp_path: Path) 
     assert drafted.proof is not None
     assert set(drafted.proof.state) >= {"receipts"}
     assert helpers.git(root, "status", "--short", "--", ":!.skillrun") == ""
+
+
+CLIENT = """
+    class Client:
+        def post(self, url, headers, json):
+            raise OSError("no network here")
+
+
+    client = Client()
+"""
+OF_CLIENT = """
+    from unittest import mock
+
+    from shop import client, tasks
+
+
+    def test_posts():
+        answer = mock.Mock(status_code=201)
+        answer.json.return_value = {"id": "m-1"}
+        with mock.patch.object(client.client, "post", return_value=answer):
+            client.client.post("/", {}, {})
+            tasks.send_receipt.run(order_id=7, email="a@example.com")
+"""
+
+
+@pytest.mark.real
+def test_a_client_that_a_module_holds_is_seen(home: Path, tmp_path: Path) -> None:
+    """With the key within its headers, and the answer of a mock as a response."""
+    root = shops.shop(tmp_path / "shop")
+    handler = """
+        from shop.celery import app
+        from shop.client import client
+
+
+        @app.task(name="shop.send_receipt")
+        def send_receipt(order_id, email):
+            key = f"receipt-{order_id}"
+            client.post("/receipts", headers={"Idempotency-Key": key}, json={"to": email})
+        """
+    files = {"shop/client.py": CLIENT, "shop/tasks.py": handler, "tests/test_only.py": OF_CLIENT}
+    helpers.write_files(root, files)
+    reader = open_reader(root)
+    job = find_job(reader.jobs, "send_receipt")
+    assert job is not None
+    draft, _ = draft_observed(reader, job, plan_watching(reader, job))
+    (effect,) = draft.values["effects"]
+    assert effect["call"] == "shop.client:Client.post"
+    assert effect["key_arg"] == "headers.Idempotency-Key"
+    assert effect["returns"] == {"http": {"status": 201, "json": {"id": "m-1"}}}
+
+
+def test_settings_of_django_get_their_database_in_the_scratch(shop: Path) -> None:
+    """Their tests run on one in memory, which no process of a proof would share."""
+    reader = open_reader(shop)
+    job = find_job(reader.jobs, "send_receipt")
+    assert job is not None
+    draft = draft_spec(reader, job)
+    draft.values["proof"] = {"env": {"DJANGO_SETTINGS_MODULE": "shop.settings"}}
+    memory = "file:memorydb_default?mode=memory&cache=shared"
+    one = delivery(environ={}, before=(store(0, memory),), after=(store(1, memory),))
+    assert add_observed(draft, seen(one), reader.project) is not None
+    proof = draft.values["proof"]
+    assert proof["env"] == {"DJANGO_SETTINGS_MODULE": "proof_settings", "PYTHONPATH": "{scratch}"}
+    assert proof["database"] == "{scratch}/app.db"
+    folder = shop / "scratch"
+    folder.mkdir()
+    command = proof["setup"].replace("{scratch}", str(folder))
+    subprocess.run(["sh", "-c", command], check=True)
+    lines = (folder / "proof_settings.py").read_text().splitlines()
+    assert lines[0] == "from shop.settings import *"
+    assert f"NAME='{folder}/app.db'" in lines[1]
+    ast.parse("\n".join(lines))
 
 
 BAD: dict[str, tuple[str, str]] = {

@@ -26,6 +26,7 @@ DATABASE = "{scratch}/app.db"
 # Where a receiver takes a key under a name that says less. Taken for one it is asked for more: an
 # effect without a key may take place again, with whatever it was given.
 _MAY_BE_KEY = re.compile(r"(?:^|_)(?:key|token|ref|reference|txn|nonce|id)$", re.IGNORECASE)
+_SETTINGS = "proof_settings"
 _UNASKED = ("TZ", "PYTHONPATH", "PYTHONHASHSEED", "TMPDIR")
 _TEMPORARY = re.compile(r"(?:/private)?/(?:tmp|var/folders|dev/shm)/[^\s:;?,]*")
 _RETRY = re.compile(r"(?:^|[.:])Retry")
@@ -400,10 +401,13 @@ def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -
         proof["env"] = {**_keep_filled(proof.get("env", {})), **env}
     if store is None:
         return None
-    leads = any(DATABASE in value for value in proof.get("env", {}).values())
-    if leads:
-        proof["database"] = DATABASE
     proof.pop("setup", None)
+    leads = any(DATABASE in value for value in proof.get("env", {}).values())
+    settings = proof.get("env", {}).get("DJANGO_SETTINGS_MODULE")
+    if not leads and settings is not None:
+        _move_database(draft, proof, settings)
+    if leads or settings is not None:
+        proof["database"] = DATABASE
     fields = draft.values.get("payload", {}).get("properties", {})
     state = write_state(done, store, fields)
     if state:
@@ -418,6 +422,20 @@ def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -
         if one.name == store:
             return one.script
     return None
+
+
+def _move_database(draft: Draft, proof: dict[str, Any], settings: str) -> None:
+    """Django's settings with the database in the scratch, where no variable leads there."""
+    lines = (
+        f"from {settings} import *",
+        "db = dict(ENGINE='django.db.backends.sqlite3', NAME='{scratch}/app.db')",
+        "DATABASES = dict(DATABASES, default=db)",
+    )
+    words = ", ".join(f'\\"{line}\\"' for line in lines)
+    write = f"open('{{scratch}}/{_SETTINGS}.py', 'w').write(chr(10).join([{words}]))"
+    proof["setup"] = f'python -c "{write}"'
+    proof["env"] = {**proof["env"], "DJANGO_SETTINGS_MODULE": _SETTINGS, "PYTHONPATH": "{scratch}"}
+    draft.guesses.append(f"proof.env: {settings} with its database moved into the scratch")
 
 
 def _move_aside(found: re.Match[str]) -> str:

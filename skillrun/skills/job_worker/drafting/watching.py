@@ -81,13 +81,13 @@ def draft_observed(
     what nobody has said stays a decision.
     """
     draft = draft_spec(reader, job)
+    if watched.env:
+        proof = draft.values.setdefault("proof", {})
+        proof["env"] = {**watched.env, **proof.get("env", {})}
     script = add_observed(draft, watch(watched), reader.project, guesses=guesses)
     draft.name_places()
     # The example may be another one now.
     add_sender(draft, job, reader.project)
-    if watched.env:
-        proof = draft.values.setdefault("proof", {})
-        proof["env"] = {**watched.env, **proof.get("env", {})}
     if script is None:
         return draft, None
     return draft, Fixtures(f"{draft.values['job']}.sql", script)
