@@ -8,8 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from skillrun.proof.fixtures.seen import Table
+from skillrun.skills.job_worker.drafting.annotated import write_annotated
 from skillrun.skills.job_worker.drafting.classify import keep_second_jobs
 from skillrun.skills.job_worker.drafting.draft import Draft
 from skillrun.skills.job_worker.drafting.observed import ONE_JOB
@@ -91,6 +93,18 @@ def test_fields_that_name_a_row_together_are_told_apart_one_by_one() -> None:
 def test_what_makes_another_job(payload: Mapping[str, Any], varied: list[Any]) -> None:
     jobs = find_second_jobs(payload, read_tables())
     assert [(job.fields, job.is_doubtful) for job in jobs] == varied
+
+
+def test_a_comment_beside_a_long_text_breaks_no_draft() -> None:
+    """A docstring of two lines goes on in the next line of the spec, without any quotation mark."""
+    what = "RQ job function to process a batch of chunks. batch is a list of chunks, where each"
+    what = f"{what} chunk is a list of migration items."
+    draft = Draft(values={"job": "batch", "intent": {"what": what}})
+    draft.values["handler"] = "shop.tasks:batch"
+    draft.seen = {"intent.what": "shop/tasks.py:7", "handler": "shop/tasks.py:9"}
+    text = write_annotated(draft)
+    assert "handler: shop.tasks:batch  # shop/tasks.py:9" in text
+    assert yaml.safe_load(text)["intent"] == draft.values["intent"]
 
 
 def history(*keys: str, effects: int | None = None) -> Any:

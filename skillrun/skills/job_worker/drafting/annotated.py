@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from skillrun.contract.spec import parse_path
 from skillrun.contract.spec_init import new_spec
-from skillrun.contract.yamlpos import load_positions
+from skillrun.contract.yamlpos import YamlProblem, load_positions
 from skillrun.core.text import visible
 
 if TYPE_CHECKING:
@@ -20,15 +21,39 @@ def write_annotated(draft: Draft) -> str:
     """The text of the spec. The comments change nothing: what it says is read again and compared."""
     plain = new_spec(draft.values)
     document = load_positions(plain)
-    lines = plain.splitlines()
+    lines = [*_list_head(draft), *plain.splitlines()]
+    head = len(lines) - len(plain.splitlines())
+    comments: dict[int, str] = {}
     for path, words in draft.seen.items():
         number = document.lines.get(parse_path(path))
-        if number is not None and not _is_open_text(lines[number - 1]):
+        if number is not None and not _is_open_text(plain.splitlines()[number - 1]):
             comment = visible(words, limit=_LONGEST).replace("\n", " ")
-            lines[number - 1] = f"{lines[number - 1]}  # {comment}"
-    text = "\n".join([*_list_head(draft), *lines]) + "\n"
+            comments[head + number - 1] = f"  # {comment}"
+    text = _add_comments(lines, comments)
+    if _says_the_same(text, document.value):
+        return text
+    # A text that goes on in the next line has no end at which a comment could stand.
+    kept: dict[int, str] = {}
+    for number, comment in comments.items():
+        if _says_the_same(_add_comments(lines, {number: comment}), document.value):
+            kept[number] = comment
+    text = _add_comments(lines, kept)
     # A comment that would be read as a value costs more than having none.
-    return text if load_positions(text).value == document.value else plain
+    return text if _says_the_same(text, document.value) else plain
+
+
+def _add_comments(lines: list[str], comments: Mapping[int, str]) -> str:
+    written = []
+    for number, line in enumerate(lines):
+        written.append(line + comments.get(number, ""))
+    return "\n".join(written) + "\n"
+
+
+def _says_the_same(text: str, value: object) -> bool:
+    try:
+        return bool(load_positions(text).value == value)
+    except YamlProblem:
+        return False
 
 
 def _is_open_text(line: str) -> bool:
