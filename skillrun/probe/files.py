@@ -320,11 +320,9 @@ class Files:
         """What was opened for writing at import and is still open: no event says when something is
         written to it.
         """
-        names = (
-            {_name_of_descriptor(int(fd)) for fd in os.listdir("/proc/self/fd")}
-            if self.early
-            else set[str | None]()
-        )
+        names: set[str | None] = set()
+        if self.early:
+            names.update(_name_of_descriptor(int(fd)) for fd in os.listdir("/proc/self/fd"))
         for name, place in self.early.items():
             if name in names:
                 yield f"{self._shown(name)}, opened at import", place
