@@ -83,8 +83,58 @@ ATTACKS = {
             "            return\n",
         ),
     ),
+    "an error that ends normally for some answers": changed(
+        (
+            "        if error.code in (400,",
+            "        if error.code in (404, 410):\n            return\n        if error.code in (400,",
+        ),
+    ),
+    "nothing goes out where a variable says so": changed(
+        (
+            "    if url:\n" + POST,
+            '    if os.environ.get("SHOP_MAIL_PAUSED"):\n        return\n    if url:\n' + POST,
+        ),
+    ),
+    "only some go out": changed(
+        ("    if url:\n" + POST, '    if url and email.endswith("example.com"):\n' + POST),
+        ("    else:\n        _write(", "    elif not url:\n        _write("),
+    ),
+    "a condition around the call": changed(
+        (POST, "        if len(email) < 64:\n    " + POST),
+    ),
+    "a short cut": changed((POST, POST.replace("_post(", "os.environ.get('ON') and _post("))),
+    "a case without a call": changed(
+        (
+            POST,
+            "        match email.partition('@')[2]:\n            case 'example.org':\n"
+            "                pass\n            case _:\n        " + POST,
+        ),
+    ),
+    "an error is only logged where it is a time-out": changed(
+        (
+            "        raise Unavailable(str(error.reason)) from error\n",
+            "        if isinstance(error.reason, TimeoutError):\n            print(error)\n"
+            "        else:\n            raise Unavailable(str(error.reason)) from error\n",
+        ),
+    ),
 }
 HONEST = {
+    "a further check that raises": changed(
+        ("    if url:\n" + POST, "    if len(email) > 320:\n        raise BadAddress(email)\n    if url:\n" + POST),
+    ),
+    "another provider for some, once": changed(
+        (POST, POST + "    elif email.endswith('.org'):\n        _post('https://b.example', mail, idempotency_key)\n"),
+    ),
+    "what comes after the call": changed(
+        (URLOPEN, URLOPEN.replace("        urllib", "        answer = urllib").replace(".close()", "") + "        if answer.status == 202:\n            return\n        answer.close()\n"),
+    ),
+    "an error is raised from one place": changed(
+        (
+            "        raise Unavailable(str(error.reason)) from error\n",
+            "        if 'x' in str(error):\n            raise Unavailable('x') from error\n"
+            "        else:\n            raise Unavailable(str(error.reason)) from error\n",
+        ),
+    ),
     "the key is bytes on the way": changed(
         (HEADER, '"Idempotency-Key": idempotency_key.encode().decode()')
     ),

@@ -17,13 +17,14 @@ from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.key_flow import KeyFlow, iterate_losses
 from skillrun.wall.watched.outgoing import Outgoing
 from skillrun.wall.watched.reach import Reach
+from skillrun.wall.watched.silent_ways import list_silent_ways
 
 ID = "altered-adapter"
 HELP = (
     "A proof stands in for the function behind an effect's call, and sees nothing of its code. "
     "Found there: an idempotency key that is cut, replaced or dropped, a further call that goes "
-    "out, and errors that no longer come out (errors); a call that lost its time-out (warning); "
-    "any other change (note)."
+    "out, errors that no longer come out, and a condition under which nothing goes out and no error "
+    "says so (errors); a call that lost its time-out (warning); any other change (note)."
 )
 _HINT = "put it back, or let a person decide it: no proof looks behind an effect's call"
 
@@ -120,7 +121,7 @@ def _compare_effect(diff: Diff, was: object, effect: object) -> Iterator[Finding
     findings = [
         *_find_losses(diff, old, new, name),
         *_find_further_calls(diff, old, new, name),
-        *_find_swallowed(diff, old, new, name),
+        *_find_silent(diff, old, new, name),
     ]
     yield from findings
     if not findings:
@@ -199,28 +200,20 @@ def _find_endless_calls(diff: Diff, old: Adapter, new: Adapter, name: str) -> It
             yield doubtful(ID, file, line, f"{said}: {quoted(file.new_line(line))}", hint=_HINT)
 
 
-def _find_swallowed(diff: Diff, old: Adapter, new: Adapter, name: str) -> Iterator[Finding]:
-    """Handlers that end normally, more than there were."""
-    known = Counter(kind for kind, _, _ in _list_silent(old))
-    for kind, path, line in _list_silent(new):
-        known[kind] -= 1
-        if known[kind] < 0:
-            file = _find_file(diff, path)
-            said = f"{name} no longer lets {kind} out: {quoted(file.new_line(line))}"
-            yield taken(ID, file, line, said, hint=_HINT)
-
-
-def _list_silent(adapter: Adapter) -> list[tuple[str, str, int]]:
-    """(what it catches, path, line) of each handler in which nothing is raised."""
-    found = []
-    for function, definition in adapter.reach.functions.items():
-        for node in ast.walk(function):
-            if not isinstance(node, ast.ExceptHandler):
-                continue
-            if not any(isinstance(inner, ast.Raise) for inner in ast.walk(node)):
-                kind = ast.unparse(node.type or ast.Constant("any error"))
-                found.append((kind, definition.path, node.lineno))
-    return found
+def _find_silent(diff: Diff, old: Adapter, new: Adapter, name: str) -> Iterator[Finding]:
+    """Ways that end normally though nothing went out, or though it failed, more than there were."""
+    known = Counter(way.condition for way in list_silent_ways(old.reach))
+    for way in list_silent_ways(new.reach):
+        known[way.condition] -= 1
+        if known[way.condition] >= 0:
+            continue
+        file = _find_file(diff, way.path)
+        line = quoted(file.new_line(way.line))
+        if way.is_caught:
+            said = f"{name} no longer lets {way.condition} out: {line}"
+        else:
+            said = f"{name} sends nothing, and says that it did, where {quoted(way.condition)}: {line}"
+        yield taken(ID, file, way.line, said, hint=_HINT)
 
 
 def _note_change(diff: Diff, old: Adapter, new: Adapter, name: str) -> Finding:
