@@ -29,6 +29,7 @@ from skillrun.wall.guard import Guard, disbelieve
 from skillrun.wall.own_code import load_judges
 from skillrun.wall.proved import judge_proof, proved_stages, verdict_of, why_not_proved
 from skillrun.wall.surroundings import Surroundings
+from skillrun.wall.variables import judge_settings
 from skillrun.wall.verification import BaseProof, Gaming, Job, Tests, Verification
 from skillrun.wall.waivers import Given, not_held, waivers_of
 
@@ -95,12 +96,31 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
         return _prove_base(repo, base, diff, spec, watcher, around, trusted=trusted)
 
     judge = prove_base if has_other else None
-    jobs = tuple(judge_proof(run[path], file, diff, judge) for path, file in specs.items())
+
+    def prove_with(spec: File, env: Mapping[str, str]) -> Job:
+        with clean_checkout(repo, commit, pythons) as checkout:
+            return _run_job(
+                checkout,
+                spec,
+                stray[spec.path],
+                watcher,
+                around,
+                trusted=trusted,
+                until=_BEHIND_PROOF,
+                env=env,
+            )
+
+    judged = [judge_proof(run[path], file, diff, judge) for path, file in specs.items()]
+    if has_other:
+        judged = [
+            judge_settings(job, file, diff, prove_with)
+            for job, file in zip(judged, specs.values(), strict=True)
+        ]
     tests = _count_tests(repo, base, commit, diff, watcher, around, trusted=trusted)
     return Verification(
         commit=commit,
         branch=repo.branch,
-        jobs=jobs,
+        jobs=tuple(judged),
         gaming=gaming,
         tests=_with_changes(tests, around),
         notes=(*_list_notes(repo, base, stray), *checkout.notes),
@@ -211,9 +231,10 @@ def _run_job(
     *,
     trusted: bool,
     until: str | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Job:
     """Its run from the first stage to the last; what is refused is said in the job, and the others
-    go on.
+    go on. `env`: variables that its proof has besides the spec's.
     """
     from skillrun.contract.locate import bundled_skill
     from skillrun.runner.advance import advance
@@ -237,7 +258,7 @@ def _run_job(
         spec=checkout.root / spec.path,
         skill_path=skill,
         ledger=ledger,
-        overrides=dict(_list_overrides(checkout, spec, stray)),
+        overrides=dict(_list_overrides(checkout, spec, stray, env or {})),
         until=until,
     )
     guard = Guard(watcher, checkout.contents, checkout.strays, around)
@@ -293,7 +314,7 @@ def _prove_base(
 
 
 def _list_overrides(
-    checkout: Checkout, spec: File, stray: tuple[Given, ...]
+    checkout: Checkout, spec: File, stray: tuple[Given, ...], env: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     """What differs from the spec as it is written, as --set would say it."""
     if stray:
@@ -303,6 +324,8 @@ def _list_overrides(
     if checkout.python_path and isinstance(proof, dict):
         path = [checkout.python_path, *filter(None, [at(proof, "env", "PYTHONPATH")])]
         yield "proof.env.PYTHONPATH", json.dumps(os.pathsep.join(map(str, path)))
+    for name, value in env.items():
+        yield f"proof.env.{name}", json.dumps(value)
 
 
 def _counting_waivers(spec: File, stray: tuple[Given, ...]) -> str:

@@ -64,6 +64,36 @@ WORKERS = {
     ),
     "no visibility": changed("shop/celery.py", '        "visibility_timeout": 3600,\n', ""),
     "acks late": changed("shop/celery.py", "task_acks_late=True", "task_acks_late=False"),
+    "acks late where a variable does not say otherwise": changed(
+        "shop/celery.py",
+        "task_acks_late=True",
+        'task_acks_late=os.environ.get("SHOP_PROFILE", "safe") != "fast"',
+    ),
+    "a pool that no parent watches": started(LINE.replace("\n", " --pool threads -c 16\n")),
+    "a database of each machine": started(
+        LINE.replace("SHOP_DB=/data/shop.db", "SHOP_DB=/var/lib/shop-$(hostname).db")
+    ),
+    "a database that a restart takes away": started(
+        LINE.replace("SHOP_DB=/data/shop.db", "export SHOP_DB=/var/tmp/shop.db;")
+    ),
+    "a broker that evicts": {
+        **BASE,
+        "deploy/compose.yml": "services:\n  redis:\n    image: redis:7\n    command: "
+        '["redis-server", "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]\n',
+    },
+    "a queue that drops its head": {
+        **BASE,
+        "compose.prod.yml": "services:\n  mq:\n    command: rabbitmqctl set_policy q '.*' "
+        """'{"max-length": 100, "overflow": "drop-head"}'\n""",
+    },
+    "a limit below the mailer's time-out": changed(
+        "shop/tasks.py", "    max_retries=4,", "    soft_time_limit=8,\n    max_retries=4,"
+    ),
+    "a limit of all tasks below it": changed(
+        "shop/celery.py",
+        "    task_acks_late=True,",
+        "    task_acks_late=True,\n    task_time_limit=10,",
+    ),
     "purge in code": changed(
         "shop/celery.py",
         "app = Celery(",
@@ -87,6 +117,14 @@ HONEST = {
         "shop/celery.py": CELERY.replace(
             '"visibility_timeout": 3600', '"visibility_timeout": HOUR'
         ).replace("app = Celery(", "HOUR = 60 * 60\n\napp = Celery("),
+    },
+    "a limit above the mailer's time-out": changed(
+        "shop/tasks.py", "    max_retries=4,", "    soft_time_limit=60,\n    max_retries=4,"
+    ),
+    "a broker that refuses when it is full": {
+        **BASE,
+        "deploy/compose.yml": "services:\n  redis:\n    image: redis:7\n    command: "
+        '["redis-server", "--maxmemory", "64mb", "--maxmemory-policy", "noeviction"]\n',
     },
     "a comment": started(f"# never celery purge here\n{LINE}"),
     "a new service": started(LINE + "web: gunicorn shop.web\n"),
@@ -135,6 +173,16 @@ def test_a_job_that_ends_before_it_is_delivered_is_an_error(name: str) -> None:
 def test_what_else_expires_is_no_finding(text: str) -> None:
     base = {**BASE, "shop/orders.py": ORDERS}
     assert everything(base, {**base, "shop/orders.py": text}) == []
+
+
+def test_a_time_limit_that_is_gone_is_an_error_and_a_tighter_one_is_none() -> None:
+    def limit(seconds: str) -> dict[str, str]:
+        return changed("shop/tasks.py", "    max_retries=4,", f"    {seconds}\n    max_retries=4,")
+
+    base = limit("time_limit=120,")
+    assert severities(found("weaker-worker", base, limit(""))) == ["error"]
+    assert found("weaker-worker", base, limit("time_limit=30,")) == []
+    assert severities(found("weaker-worker", base, limit("time_limit=9,"))) == ["error"]
 
 
 def test_prefetch_is_for_the_reviewer() -> None:

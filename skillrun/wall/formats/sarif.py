@@ -137,6 +137,7 @@ def _known_help() -> dict[str, str]:
     from skillrun.wall.noticing.compare import HELP as NOTICING_HELP
     from skillrun.wall.proved import HELP
     from skillrun.wall.surroundings import HELP as CHANGED_HELP
+    from skillrun.wall.variables import HELP as VARIABLES_HELP
 
     known = (
         {f"gaming.{look.id}": look.help for look in LOOKS}
@@ -144,6 +145,7 @@ def _known_help() -> dict[str, str]:
         | TESTS_HELP
         | CHANGED_HELP
         | NOTICING_HELP
+        | VARIABLES_HELP
     )
     for framework in FRAMEWORKS.values():
         known |= {rule.id: rule.why for rule in framework.list_rules()}

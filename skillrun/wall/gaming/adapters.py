@@ -212,7 +212,9 @@ def _find_silent(diff: Diff, old: Adapter, new: Adapter, name: str) -> Iterator[
         if way.is_caught:
             said = f"{name} no longer lets {way.condition} out: {line}"
         else:
-            said = f"{name} sends nothing, and says that it did, where {quoted(way.condition)}: {line}"
+            said = (
+                f"{name} sends nothing, and says that it did, where {quoted(way.condition)}: {line}"
+            )
         yield taken(ID, file, way.line, said, hint=_HINT)
 
 

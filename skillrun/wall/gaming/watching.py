@@ -50,6 +50,19 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 def _find_decisions(diff: Diff) -> Iterator[tuple[Finding, Decision]]:
     changes = _Changes(diff)
+    for decision, is_new in _compare_decisions(diff):
+        finding = changes.describe(decision, is_new=is_new)
+        if finding is not None:
+            yield finding, decision
+
+
+def list_new_decisions(diff: Diff) -> list[Decision]:
+    """Those of HEAD that the base has not."""
+    return [decision for decision, is_new in _compare_decisions(diff) if is_new]
+
+
+def _compare_decisions(diff: Diff) -> Iterator[tuple[Decision, bool]]:
+    """(a decision of HEAD, whether the base has fewer of its kind)."""
     decisions = _find_watching(diff, diff.after)
     if not decisions:
         return
@@ -57,9 +70,7 @@ def _find_decisions(diff: Diff) -> Iterator[tuple[Finding, Decision]]:
     for decision in decisions:
         is_new = known[decision.identity] == 0
         known[decision.identity] -= 1
-        finding = changes.describe(decision, is_new=is_new)
-        if finding is not None:
-            yield finding, decision
+        yield decision, is_new
 
 
 def _find_watching(diff: Diff, sources: CommitSources) -> list[Decision]:

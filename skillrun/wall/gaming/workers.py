@@ -19,6 +19,8 @@ from skillrun.skills.job_worker.stages.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import doubtful, quoted, taken
+from skillrun.wall.gaming.settings_named import list_named
+from skillrun.wall.gaming.time_limits import find_time_limits
 from skillrun.wall.sources import CommitSources
 
 ID = "weaker-worker"
@@ -32,6 +34,8 @@ _HINT = "put it back; how a worker is started is changed by a person, in a chang
 _PURGE = re.compile(
     r"(?<![\w-])--(purge|discard|flush|empty)(?![\w-])|\bcelery\b.*\bpurge\b|\bflush(all|db)\b"
     r"|\brq\b.*\bempty\b|\b(purge|delete)_queue\b|\bqueue[ _.-]purge\b|\brabbitmqctl\b.*\breset\b"
+    # A broker that may throw away what it holds.
+    r"|\bmaxmemory[-_]policy\b\W*(allkeys|volatile)-|\boverflow\b\W*(drop-head|reject-publish)\b"
     r"|\bdiscard_all\b|\bpurge-queue\b|\bqueue:(clear|flush)\b",
     re.IGNORECASE,
 )
@@ -47,6 +51,13 @@ _VARIABLE = re.compile(
     r"(?<![\w$%{.-])([A-Z][A-Z0-9_]{2,})(?:=|:[ \t]+)(\"[^\"]*\"|'[^']*'|[^\s,;]*)"
 )
 _ACKS = re.compile(r"ack|visibility|reject|no-?retry", re.IGNORECASE)
+# With threads or greenlets no parent sees a worker that died, and a time limit may not end a job.
+_POOL = ("-P", "--pool", "--worker-class", "-k", "--worker-pool")
+# Each machine, or each start, has another one of these, and a restart may take it away.
+_OWN_PLACE = re.compile(
+    r"\$\(?\{?(hostname|HOSTNAME|HOST|DYNO|POD_NAME|RANDOM|\$)\b|\$\$|`hostname|uname -n|mktemp|:memory:"
+    r"|(^|[=:/])/?(var/tmp|tmp|dev/shm)/"
+)
 _PREFETCH = re.compile(r"prefetch|^-O|optimization", re.IGNORECASE)
 _APP = ("-A", "--app")
 _QUEUES = ("-Q", "--queues", "-q", "--queue")
@@ -92,6 +103,7 @@ def find(diff: Diff) -> Iterator[Finding]:
             yield from _find_purging_calls(file)
     yield from _find_ending_messages(diff)
     yield from _find_settings(diff)
+    yield from find_time_limits(ID, diff)
 
 
 # -- command lines
@@ -146,7 +158,7 @@ def _find_options(file: File) -> Iterator[Finding]:
             if before.get(name) == after.get(name):
                 continue
             said = f"the worker's {name} is another one: {quoted(start.command, 300)}"
-            if _ACKS.search(name):
+            if _ACKS.search(name) or name in _POOL:
                 yield taken(ID, file, line, said, hint=_HINT)
             elif _PREFETCH.search(name) or name in _APP:
                 yield doubtful(ID, file, line, said, hint=_HINT)
@@ -238,6 +250,11 @@ def _find_unset(file: File, diff: Diff) -> Iterator[Finding]:
     if not starts:
         return
     old, new = dict(_list_variables(file.old)), dict(_list_variables(file.new))
+    for name, (at_line, value) in new.items():
+        is_changed = name not in old or old[name][1] != value
+        if is_changed and _OWN_PLACE.search(value) and diff.after.search(name):
+            said = f"each machine has another {name} now, and loses it: {quoted(file.new_line(at_line))}"
+            yield taken(ID, file, at_line, said, hint=_HINT)
     for name, (at_line, value) in old.items():
         is_read = any(not is_test_file(path) for path in diff.before.search(name))
         is_empty = name in new and not new[name][1] and bool(value)
@@ -378,6 +395,9 @@ def _find_settings(diff: Diff) -> Iterator[Finding]:
 def _is_less(name: str, old: object, new: object) -> bool:
     if _HELD.search(name):
         return False
+    if old is True:
+        # What cannot be told is not what kept the messages.
+        return new is not True
     if isinstance(old, bool) or isinstance(new, bool):
         return bool(old) and not new
     if isinstance(old, int | float) and isinstance(new, int | float):
@@ -394,25 +414,8 @@ def _list_settings(
         module = project.module(path)
         if module is None or is_test_file(path):
             continue
-        for name, node in _list_named(module.tree):
+        for name, node in list_named(module.tree):
             if _KEEPING.search(name) or _WAITS.search(name) or _HELD.search(name):
                 value = project.literal(node, module)
                 shown = value if is_known(value) else ast.unparse(node)
                 yield name.lower(), (file, node.lineno, shown)
-
-
-def _list_named(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Everything that is given a name, as an argument, an entry or a variable."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg:
-            yield node.arg, node.value
-        elif isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                    yield key.value, value
-        elif isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    yield target.id, node.value
-                elif isinstance(target, ast.Attribute):
-                    yield target.attr, node.value
