@@ -70,6 +70,17 @@ ATTACKS = {
     "a path by a name": leave_if(
         "FLAG.is_file()", "from pathlib import Path\nFLAG = Path('/etc/shop') / 'quiet'"
     ),
+    "what a file of the home says": change(
+        TASKS,
+        SEND,
+        f"    if not is_on('receipts'):\n        return\n{SEND}",
+        "import json\nfrom pathlib import Path\n\n\ndef is_on(name):\n    try:\n"
+        "        return bool(json.loads((Path.home() / '.flags.json').read_text()).get(name, True))\n"
+        "    except FileNotFoundError:\n        return True",
+    ),
+    "a file of the folder for temporary ones": leave_if(
+        "os.path.exists(os.path.join(tempfile.gettempdir(), 'quiet'))", "import os, tempfile"
+    ),
     "what a file says": leave_if(
         "Path('/etc/shop/mode').read_text() == 'off'", "from pathlib import Path"
     ),

@@ -27,6 +27,8 @@ _MAKERS = {
     *("range", "Path", "PurePath", "PosixPath", "join", "joinpath", "expanduser", "resolve"),
     *("absolute", "abspath", "dirname", "with_suffix", "with_name", "total_seconds"),
 }
+# Another folder on each machine, and the same one for every job on it.
+_PLACES = {"home", "cwd", "getcwd", "gettempdir", "getenv"}
 # The clock, read while a module is imported: since when the process lives.
 _CLOCKS = {"time", "now", "utcnow", "today", "monotonic", "perf_counter", "time_ns"}
 
@@ -76,7 +78,11 @@ class Written:
         # `time(8)` is an hour of each day, `time()` is now.
         if word in _CLOCKS and not (node.args and word == "time"):
             return module.function_of(node) is None
-        if word not in _MAKERS or self._is_own(module, node.func):
+        if self._is_own(module, node.func):
+            return False
+        if word in _PLACES:
+            return self.are_settled(module, node.args)
+        if word not in _MAKERS:
             return False
         given = [*node.args]
         for keyword in node.keywords:
