@@ -236,6 +236,22 @@ def test_one_that_logs_is_none_and_one_that_alerts_is_for_the_reviewer() -> None
 
 
 LOSING = {
+    "commits that are not on disk": changed(
+        "shop/db.py", "    try:\n", '    connection.execute("PRAGMA synchronous = OFF")\n    try:\n'
+    ),
+    "a journal in memory": changed(
+        "shop/db.py",
+        "    try:\n",
+        '    connection.execute("PRAGMA journal_mode=memory")\n    try:\n',
+    ),
+    "the old ones of others, in each job": {
+        **BASE,
+        "shop/tasks.py": TASKS.replace(
+            "    key = receipts",
+            "    db.sweep(\"DELETE FROM dead_jobs WHERE failed_at < datetime('now', '-3 days')\")\n"
+            "    key = receipts",
+        ),
+    },
     "dropped at deploy": {**BASE, "deploy.sql": "DROP TABLE IF EXISTS receipts;\n"},
     "trimmed": changed(
         "shop/schema.py",
@@ -266,6 +282,16 @@ LOSING = {
     },
 }
 KEEPING = {
+    "a job's own dead letter": changed(
+        "shop/db.py",
+        "from contextlib",
+        "DONE = \"DELETE FROM dead_jobs WHERE job = 'send-receipt' AND order_id = ?\"\nfrom contextlib",
+    ),
+    "a journal beside the database": changed(
+        "shop/db.py",
+        "    try:\n",
+        '    connection.execute("PRAGMA journal_mode = WAL")\n    try:\n',
+    ),
     "another table": {**BASE, "deploy.sql": "DROP TABLE IF EXISTS carts;\n"},
     "a way back": {
         **BASE,

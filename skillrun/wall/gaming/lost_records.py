@@ -5,18 +5,23 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from skillrun.core.verdict import Finding
+from skillrun.repo.python import Project
 from skillrun.skills.job_worker.stages.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import quoted, taken
 from skillrun.wall.gaming.specs import at, mapping
+from skillrun.wall.watched.reach import Reach
 
 ID = "lost-records"
 HELP = (
     "A job that has lost its marks does everything again, and one that has lost its dead letters "
-    "tells nobody. Found: a new statement that drops, empties or trims, by a trigger, a table that "
-    "the spec names. A migration's way back is none."
+    "tells nobody. Found: a new statement that drops, empties or trims, by a trigger or in each job, "
+    "a table that the spec names, and one by which a commit may be lost. A migration's way back is "
+    "none."
 )
 _HINT = "keep the table; where its records may go, say in the spec for how long they are needed"
 _FROM = re.compile(r"\bfrom\s+[\"`]?([A-Za-z_]\w*)", re.IGNORECASE)
@@ -29,6 +34,17 @@ _DROPPING = (
     r"\bcreate\s+(?:or\s+replace\s+)?(?:\w+\s+)?trigger\b.*\b{table}\b",
     r"\balter\s+table\s+{table}\b.*\brename\b",
 )
+# A commit that these let through is not on disk yet: a power loss takes marks and dead letters.
+_UNSAFE = re.compile(
+    r"\bpragma\s+(?:\w+\.)?synchronous\s*(?:=|\()\s*['\"]?(off|0)\b"
+    r"|\bpragma\s+(?:\w+\.)?journal_mode\s*(?:=|\()\s*['\"]?(off|memory)\b"
+    r"|\bsynchronous_commit\b\s*(?:=|to)\s*['\"]?off\b|\bfsync\s*=\s*['\"]?off\b"
+    r"|\b(?:create|set)\s+unlogged\b|\bunlogged\s+table\b|\bdelayed_durability\s*=\s*(?:forced|allowed)\b"
+    r"|\binnodb_flush_log_at_trx_commit\s*=\s*[02]\b",
+    re.IGNORECASE,
+)
+# What stands for a value that a job hands over.
+_BOUND = re.compile(r"\?|%s|%\(\w+\)s|:\w+|\$\d|\{\w*\}")
 _CALLS = {"drop_table", "DeleteModel", "rename_table"}
 _BACK = ("downgrade", "reverse", "backwards", "undo", "rollback")
 
@@ -43,6 +59,8 @@ def find(diff: Diff) -> Iterator[Finding]:
     patterns = [
         re.compile(pattern.format(table=quotes), re.IGNORECASE | re.DOTALL) for pattern in _DROPPING
     ]
+    of_others = re.compile(rf"\bdelete\s+from\s+{quotes}\b.*\bwhere\b", re.IGNORECASE | re.DOTALL)
+    run_by_job = partial(_lines_of_handlers, diff, {})
     for file in (*diff.python_files(), *diff.deployment):
         if is_test_file(file.path) or file.new is None:
             continue
@@ -53,10 +71,28 @@ def find(diff: Diff) -> Iterator[Finding]:
             elif _throws_away(text, patterns):
                 said = f"what the job has recorded is thrown away: {quoted(text, 200)}"
                 yield taken(ID, file, line, said, hint=_HINT)
+            elif _UNSAFE.search(text):
+                said = f"what is committed may be lost all the same: {quoted(text, 200)}"
+                yield taken(ID, file, line, said, hint=_HINT)
+            elif of_others.search(text) and not _BOUND.search(text) and line in run_by_job(file):
+                said = f"a job throws away what others have recorded: {quoted(text, 200)}"
+                yield taken(ID, file, line, said, hint=_HINT)
 
 
 def _throws_away(text: str, patterns: list[re.Pattern[str]]) -> bool:
     return text.startswith("call ") or any(pattern.search(text) for pattern in patterns)
+
+
+def _lines_of_handlers(diff: Diff, known: dict[str, set[int]], file: File) -> set[int]:
+    """The lines of a file that belong to functions which a handler's module reaches."""
+    if not known:
+        reach = Reach(Project(diff.after))
+        reach.follow(list(read_asked(diff, diff.after).handlers))
+        known[""] = set()
+        for node, definition in reach.functions.items():
+            last = getattr(node, "end_lineno", None) or definition.line
+            known.setdefault(definition.path, set()).update(range(definition.line, last + 1))
+    return known.get(file.path, set())
 
 
 def _list_tables(diff: Diff) -> Iterator[str]:
