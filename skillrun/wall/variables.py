@@ -60,42 +60,46 @@ def judge_settings(job: Job, spec: File, diff: Diff, prove_with: ProveWith) -> J
     """
     if job.proof is None or job.outcome != "success":
         return job
-    wanted = set(proved_stages(job))
     settings = list_settings(replace(diff, specs=(spec,)))
-    findings: list[Finding] = []
-    for number, setting in enumerate(settings):
-        why = None
-        if not setting.name.isidentifier():
-            why = "which variable it is cannot be told, and so it was not tried"
-        elif number >= _MOST_PROOFS:
-            why = f"it was not tried, {_MOST_PROOFS} others were"
-        else:
-            other = prove_with(spec, {setting.name: setting.value})
-            if not wanted <= set(proved_stages(other)):
-                why = _say_why(other)
-        if why is not None:
-            findings.append(_describe(setting, why))
-            # One is enough to fail, and each further one takes as long as HEAD's proof.
-            break
-    if not findings:
+    finding = _find_unproved(job, spec, settings, prove_with)
+    if finding is None:
         return job
-    proof = replace(job.proof, findings=(*job.proof.findings, *findings))
+    proof = replace(job.proof, findings=(*job.proof.findings, finding))
     return replace(job, proof=proof, outcome="partial")
+
+
+def _find_unproved(
+    job: Job, spec: File, settings: list[Setting], prove_with: ProveWith
+) -> Finding | None:
+    """The first that is not proved is enough: each further one takes as long as HEAD's proof."""
+    wanted = set(proved_stages(job))
+    for number, setting in enumerate(settings):
+        if not setting.name.isidentifier():
+            said = "which variable it is cannot be told, and so it was not tried"
+            return _describe(setting, said)
+        if number == _MOST_PROOFS:
+            return _describe(setting, f"it was not tried, {_MOST_PROOFS} others were")
+        other = prove_with(spec, {setting.name: setting.value})
+        if not wanted <= set(proved_stages(other)):
+            return _describe(setting, _say_why(other))
+    return None
 
 
 def list_settings(diff: Diff) -> list[Setting]:
     """What has to be tried, each once, in the order of the code."""
     found: dict[tuple[str, str], Setting] = {}
     for decision in list_new_decisions(diff):
-        if decision.is_watching:
-            continue
-        for seen in sorted(decision.seen, key=lambda seen: (seen.path, seen.line)):
-            if seen.sign.kind is not Kind.VARIABLE:
-                continue
-            for value in _list_values(diff.after, decision, seen):
-                setting = Setting(seen.sign.name, value, decision.path, decision.line)
-                found.setdefault((setting.name, value), setting)
+        if not decision.is_watching:
+            for setting in _list_asked(diff.after, decision):
+                found.setdefault((setting.name, setting.value), setting)
     return list(found.values())
+
+
+def _list_asked(sources: CommitSources, decision: Decision) -> Iterator[Setting]:
+    for seen in sorted(decision.seen, key=lambda seen: (seen.path, seen.line)):
+        if seen.sign.kind is Kind.VARIABLE:
+            for value in _list_values(sources, decision, seen):
+                yield Setting(seen.sign.name, value, decision.path, decision.line)
 
 
 def _list_values(sources: CommitSources, decision: Decision, seen: Seen) -> Iterator[str]:

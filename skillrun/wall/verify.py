@@ -95,32 +95,20 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
     def prove_base(spec: File) -> BaseProof:
         return _prove_base(repo, base, diff, spec, watcher, around, trusted=trusted)
 
-    judge = prove_base if has_other else None
-
     def prove_with(spec: File, env: Mapping[str, str]) -> Job:
         with clean_checkout(repo, commit, pythons) as checkout:
-            return _run_job(
-                checkout,
-                spec,
-                stray[spec.path],
-                watcher,
-                around,
-                trusted=trusted,
-                until=_BEHIND_PROOF,
-                env=env,
-            )
+            given = stray[spec.path]
+            return _prove_job(checkout, spec, given, watcher, around, trusted=trusted, env=env)
 
-    judged = [judge_proof(run[path], file, diff, judge) for path, file in specs.items()]
-    if has_other:
-        judged = [
-            judge_settings(job, file, diff, prove_with)
-            for job, file in zip(judged, specs.values(), strict=True)
-        ]
+    jobs = []
+    for path, file in specs.items():
+        job = judge_proof(run[path], file, diff, prove_base if has_other else None)
+        jobs.append(judge_settings(job, file, diff, prove_with) if has_other else job)
     tests = _count_tests(repo, base, commit, diff, watcher, around, trusted=trusted)
     return Verification(
         commit=commit,
         branch=repo.branch,
-        jobs=tuple(judged),
+        jobs=tuple(jobs),
         gaming=gaming,
         tests=_with_changes(tests, around),
         notes=(*_list_notes(repo, base, stray), *checkout.notes),
@@ -274,6 +262,21 @@ def _run_job(
     return Job(spec.path, sha, report["run"]["job"], believed["outcome"], kept)
 
 
+def _prove_job(
+    checkout: Checkout,
+    spec: File,
+    stray: tuple[Given, ...],
+    watcher: Watcher,
+    around: Surroundings,
+    *,
+    trusted: bool,
+    env: Mapping[str, str],
+) -> Job:
+    """Its run as far as a proof speaks of it."""
+    until = _BEHIND_PROOF
+    return _run_job(checkout, spec, stray, watcher, around, trusted=trusted, until=until, env=env)
+
+
 def _begin_anew(checkout: Checkout, spec: File) -> Path:
     """The ledger of a job, which is not there yet, as nothing of another one's state is."""
     # What the job before ran could have left a kept proof of this one, a key, or a ledger with
@@ -303,7 +306,7 @@ def _prove_base(
     commit = base.commit or ""
     old = base_file(diff, spec)
     with clean_checkout(repo, commit, _list_interpreters([old])) as checkout:
-        job = _run_job(checkout, old, (), watcher, around, trusted=trusted, until=_BEHIND_PROOF)
+        job = _prove_job(checkout, old, (), watcher, around, trusted=trusted, env={})
     return BaseProof(
         commit=commit,
         verdict=verdict_of(job),

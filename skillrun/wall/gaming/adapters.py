@@ -23,8 +23,8 @@ ID = "altered-adapter"
 HELP = (
     "A proof stands in for the function behind an effect's call, and sees nothing of its code. "
     "Found there: an idempotency key that is cut, replaced or dropped, a further call that goes "
-    "out, errors that no longer come out, and a condition under which nothing goes out and no error "
-    "says so (errors); a call that lost its time-out (warning); any other change (note)."
+    "out, errors that no longer come out, and a condition under which nothing goes out without an "
+    "error (errors); a call that lost its time-out (warning); any other change (note)."
 )
 _HINT = "put it back, or let a person decide it: no proof looks behind an effect's call"
 

@@ -19,8 +19,8 @@ from skillrun.wall.watched.reach import Reach
 ID = "lost-records"
 HELP = (
     "A job that has lost its marks does everything again, and one that has lost its dead letters "
-    "tells nobody. Found: a new statement that drops, empties or trims, by a trigger or in each job, "
-    "a table that the spec names, and one by which a commit may be lost. A migration's way back is "
+    "tells nobody. Found: a new statement that drops, empties or trims, by a trigger or in each "
+    "job, a table that the spec names, and one by which a commit may be lost. A migration's way back is "
     "none."
 )
 _HINT = "keep the table; where its records may go, say in the spec for how long they are needed"
@@ -39,7 +39,8 @@ _UNSAFE = re.compile(
     r"\bpragma\s+(?:\w+\.)?synchronous\s*(?:=|\()\s*['\"]?(off|0)\b"
     r"|\bpragma\s+(?:\w+\.)?journal_mode\s*(?:=|\()\s*['\"]?(off|memory)\b"
     r"|\bsynchronous_commit\b\s*(?:=|to)\s*['\"]?off\b|\bfsync\s*=\s*['\"]?off\b"
-    r"|\b(?:create|set)\s+unlogged\b|\bunlogged\s+table\b|\bdelayed_durability\s*=\s*(?:forced|allowed)\b"
+    r"|\b(?:create|set)\s+unlogged\b|\bunlogged\s+table\b"
+    r"|\bdelayed_durability\s*=\s*(?:forced|allowed)\b"
     r"|\binnodb_flush_log_at_trx_commit\s*=\s*[02]\b",
     re.IGNORECASE,
 )
@@ -59,7 +60,7 @@ def find(diff: Diff) -> Iterator[Finding]:
     patterns = [
         re.compile(pattern.format(table=quotes), re.IGNORECASE | re.DOTALL) for pattern in _DROPPING
     ]
-    of_others = re.compile(rf"\bdelete\s+from\s+{quotes}\b.*\bwhere\b", re.IGNORECASE | re.DOTALL)
+    is_of_others = partial(_takes_from_others, quotes)
     run_by_job = partial(_lines_of_handlers, diff, {})
     for file in (*diff.python_files(), *diff.deployment):
         if is_test_file(file.path) or file.new is None:
@@ -68,19 +69,26 @@ def find(diff: Diff) -> Iterator[Finding]:
         for text, line in _list_statements(file.new, file.new_tree, file, tables):
             if text in known:
                 known.remove(text)
-            elif _throws_away(text, patterns):
-                said = f"what the job has recorded is thrown away: {quoted(text, 200)}"
-                yield taken(ID, file, line, said, hint=_HINT)
+                continue
+            lost = None
+            if _throws_away(text, patterns):
+                lost = "what the job has recorded is thrown away"
             elif _UNSAFE.search(text):
-                said = f"what is committed may be lost all the same: {quoted(text, 200)}"
-                yield taken(ID, file, line, said, hint=_HINT)
-            elif of_others.search(text) and not _BOUND.search(text) and line in run_by_job(file):
-                said = f"a job throws away what others have recorded: {quoted(text, 200)}"
-                yield taken(ID, file, line, said, hint=_HINT)
+                lost = "what is committed may be lost all the same"
+            elif is_of_others(text) and line in run_by_job(file):
+                lost = "a job throws away what others have recorded"
+            if lost is not None:
+                yield taken(ID, file, line, f"{lost}: {quoted(text, 200)}", hint=_HINT)
 
 
 def _throws_away(text: str, patterns: list[re.Pattern[str]]) -> bool:
     return text.startswith("call ") or any(pattern.search(text) for pattern in patterns)
+
+
+def _takes_from_others(tables: str, text: str) -> bool:
+    """A condition that no value of the job's own stands in chooses rows of others."""
+    deleting = re.search(rf"\bdelete\s+from\s+{tables}.*\bwhere\b", text, re.IGNORECASE | re.DOTALL)
+    return deleting is not None and _BOUND.search(text) is None
 
 
 def _lines_of_handlers(diff: Diff, known: dict[str, set[int]], file: File) -> set[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from skillrun.core.verdict import Finding
 from skillrun.repo.python import Project, is_known
@@ -24,6 +24,8 @@ from skillrun.wall.watched.reach import Reach
 
 _LIMIT = re.compile(r"^(task_)?(soft_)?time_limit$|^job_timeout$", re.IGNORECASE)
 _MS = 1000.0
+Limits = Mapping[str, tuple[File, int, float]]
+"""Name -> (file, line, seconds)."""
 _HINT = (
     "leave the job more time than its calls, or list what the library raises then with the errors"
     " that are tried again"
@@ -32,26 +34,28 @@ _HINT = (
 
 def find_time_limits(look: str, diff: Diff) -> Iterator[Finding]:
     """One finding for each limit that is gone, or newly too short."""
-    old, new = dict(_list_limits(diff, diff.before, is_new=False)), {}
-    for name, place in _list_limits(diff, diff.after, is_new=True):
-        new[name] = place
+    old = dict(_list_limits(diff, diff.before, is_new=False))
+    new = dict(_list_limits(diff, diff.after, is_new=True))
+    yield from _find_gone(look, old, new)
+    longest = _find_longest_call(diff, diff.after)
+    if longest is None:
+        return
+    for name, (file, line, value) in new.items():
+        is_shorter = name not in old or value < old[name][2]
+        if is_shorter and value <= longest:
+            said = (
+                f"{name} is {value:g} s, and a call of an effect may take {longest:g} s: the job is"
+                f" cut off before that ends: {quoted(file.new_line(line))}"
+            )
+            yield taken(look, file, line, said, hint=_HINT)
+
+
+def _find_gone(look: str, old: Limits, new: Limits) -> Iterator[Finding]:
     for name, (file, line, value) in old.items():
         if name not in new:
-            said = (
-                f"{name} was {value:g} s and is gone: a call that hangs holds its worker for ever"
-            )
-            place = file.line_of(line)
-            yield taken(look, file, place, f"{said}: {quoted(file.old_line(line))}", hint=_HINT)
-    longest = _find_longest_call(diff, diff.after)
-    for name, (file, line, value) in new.items():
-        was = old.get(name)
-        if longest is None or value > longest or (was is not None and was[2] <= value):
-            continue
-        said = (
-            f"{name} is {value:g} s, and a call of an effect may take {longest:g} s: the job is cut"
-            f" off before that ends: {quoted(file.new_line(line))}"
-        )
-        yield taken(look, file, line, said, hint=_HINT)
+            was = quoted(file.old_line(line))
+            said = f"{name} was {value:g} s and is gone: a call that hangs holds its worker: {was}"
+            yield taken(look, file, file.line_of(line), said, hint=_HINT)
 
 
 def _list_limits(
@@ -94,15 +98,18 @@ def _find_longest_call(diff: Diff, sources: CommitSources) -> float | None:
     project = Project(sources)
     reach = Reach(project)
     reach.follow(list(read_asked(diff, sources).effects))
-    longest: float | None = None
+    found: list[float] = []
     for node, definition in reach.functions.items():
         lines = {line for _, line in Outgoing(reach).list_calls([node])}
         for call in ast.walk(node):
-            if not isinstance(call, ast.Call) or call.lineno not in lines:
-                continue
-            for keyword in call.keywords:
-                value = project.literal(keyword.value, definition.module)
-                is_number = isinstance(value, int | float) and not isinstance(value, bool)
-                if keyword.arg == "timeout" and is_number:
-                    longest = max(longest or 0.0, float(value))
-    return longest
+            if isinstance(call, ast.Call) and call.lineno in lines:
+                found += _list_timeouts(project, definition.module, call)
+    return max(found, default=None)
+
+
+def _list_timeouts(project: Project, module: Module, call: ast.Call) -> Iterator[float]:
+    for keyword in call.keywords:
+        value = project.literal(keyword.value, module)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if keyword.arg == "timeout" and is_number:
+            yield float(value)

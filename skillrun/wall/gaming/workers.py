@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 from skillrun.core.verdict import Finding
@@ -35,7 +35,8 @@ _PURGE = re.compile(
     r"(?<![\w-])--(purge|discard|flush|empty)(?![\w-])|\bcelery\b.*\bpurge\b|\bflush(all|db)\b"
     r"|\brq\b.*\bempty\b|\b(purge|delete)_queue\b|\bqueue[ _.-]purge\b|\brabbitmqctl\b.*\breset\b"
     # A broker that may throw away what it holds.
-    r"|\bmaxmemory[-_]policy\b\W*(allkeys|volatile)-|\boverflow\b\W*(drop-head|reject-publish)\b"
+    r"|\bmaxmemory[-_]policy\b\W*(allkeys|volatile)-"
+    r"|\boverflow\b\W*(drop-head|reject-publish)\b"
     r"|\bdiscard_all\b|\bpurge-queue\b|\bqueue:(clear|flush)\b",
     re.IGNORECASE,
 )
@@ -50,12 +51,15 @@ _UNSET = re.compile(
 _VARIABLE = re.compile(
     r"(?<![\w$%{.-])([A-Z][A-Z0-9_]{2,})(?:=|:[ \t]+)(\"[^\"]*\"|'[^']*'|[^\s,;]*)"
 )
+Variables = Mapping[str, tuple[int, str]]
+"""Name -> (line, value)."""
 _ACKS = re.compile(r"ack|visibility|reject|no-?retry", re.IGNORECASE)
 # With threads or greenlets no parent sees a worker that died, and a time limit may not end a job.
 _POOL = ("-P", "--pool", "--worker-class", "-k", "--worker-pool")
 # Each machine, or each start, has another one of these, and a restart may take it away.
 _OWN_PLACE = re.compile(
-    r"\$\(?\{?(hostname|HOSTNAME|HOST|DYNO|POD_NAME|RANDOM|\$)\b|\$\$|`hostname|uname -n|mktemp|:memory:"
+    r"\$\(?\{?(hostname|HOSTNAME|HOST|DYNO|POD_NAME|RANDOM|\$)\b|\$\$|`hostname|uname -n|mktemp"
+    r"|:memory:"
     r"|(^|[=:/])/?(var/tmp|tmp|dev/shm)/"
 )
 _PREFETCH = re.compile(r"prefetch|^-O|optimization", re.IGNORECASE)
@@ -250,11 +254,7 @@ def _find_unset(file: File, diff: Diff) -> Iterator[Finding]:
     if not starts:
         return
     old, new = dict(_list_variables(file.old)), dict(_list_variables(file.new))
-    for name, (at_line, value) in new.items():
-        is_changed = name not in old or old[name][1] != value
-        if is_changed and _OWN_PLACE.search(value) and diff.after.search(name):
-            said = f"each machine has another {name} now, and loses it: {quoted(file.new_line(at_line))}"
-            yield taken(ID, file, at_line, said, hint=_HINT)
+    yield from _find_own_places(file, diff, old, new)
     for name, (at_line, value) in old.items():
         is_read = any(not is_test_file(path) for path in diff.before.search(name))
         is_empty = name in new and not new[name][1] and bool(value)
@@ -268,6 +268,16 @@ def _find_unset(file: File, diff: Diff) -> Iterator[Finding]:
         said = f"the worker no longer gets {name}: {quoted(file.old_line(at_line))}"
         make = taken if is_read else doubtful
         yield make(ID, file, place, said, hint=_HINT)
+
+
+def _find_own_places(file: File, diff: Diff, old: Variables, new: Variables) -> Iterator[Finding]:
+    for name, (line, value) in new.items():
+        is_changed = name not in old or old[name][1] != value
+        if is_changed and _OWN_PLACE.search(value) and diff.after.search(name):
+            said = (
+                f"each machine has another {name} now, or loses it: {quoted(file.new_line(line))}"
+            )
+            yield taken(ID, file, line, said, hint=_HINT)
 
 
 def _list_variables(text: str | None) -> Iterator[tuple[str, tuple[int, str]]]:

@@ -69,19 +69,22 @@ def _list_ends(block: list[ast.stmt], condition: str) -> tuple[list[tuple[str, i
             return ends, False
         if isinstance(statement, _ENDS):
             return [*ends, (condition, statement.lineno)], False
-        if isinstance(statement, ast.If):
-            test = ast.unparse(statement.test)
-            body, body_goes_on = _list_ends(statement.body, test)
-            other, other_goes_on = _list_ends(statement.orelse, f"not ({test})")
-            ends += [*body, *other]
-            if not (body_goes_on or other_goes_on):
-                return ends, False
-        elif isinstance(statement, ast.With | ast.AsyncWith):
-            inner, goes_on = _list_ends(statement.body, condition)
-            ends += inner
-            if not goes_on:
-                return ends, False
+        inner, goes_on = _list_inner_ends(statement, condition)
+        ends += inner
+        if not goes_on:
+            return ends, False
     return ends, True
+
+
+def _list_inner_ends(statement: ast.stmt, condition: str) -> tuple[list[tuple[str, int]], bool]:
+    if isinstance(statement, ast.If):
+        test = ast.unparse(statement.test)
+        body, body_goes_on = _list_ends(statement.body, test)
+        other, other_goes_on = _list_ends(statement.orelse, f"not ({test})")
+        return [*body, *other], body_goes_on or other_goes_on
+    if isinstance(statement, ast.With | ast.AsyncWith):
+        return _list_ends(statement.body, condition)
+    return [], True
 
 
 # -- a condition under which nothing goes out
@@ -98,19 +101,20 @@ class _Ways:
         """`before` and `after`: how many calls go out around the block, at most."""
         for number, node in enumerate(block):
             rest = self._count(block[number + 1 :]) + after
-            if isinstance(node, ast.If):
-                if not before:
-                    yield from self._compare_alternatives(node, rest)
-                yield from self.list_ways(node.body, before=before, after=rest)
-                yield from self.list_ways(node.orelse, before=before, after=rest)
-            elif isinstance(node, ast.Match) and not before:
-                yield from self._compare_cases(node, rest)
-            elif isinstance(node, ast.Expr) and isinstance(node.value, ast.BoolOp):
-                if not before:
-                    yield from self._find_short_cut(node.value)
-            elif isinstance(node, ast.With | ast.AsyncWith | ast.Try):
-                yield from self.list_ways(node.body, before=before, after=rest)
+            if not before:
+                yield from self._find_first(node, rest)
+            for inner in _list_blocks(node):
+                yield from self.list_ways(inner, before=before, after=rest)
             before += self._count([node])
+
+    def _find_first(self, node: ast.stmt, rest: int) -> Iterator[SilentWay]:
+        """Of a statement before which nothing went out."""
+        if isinstance(node, ast.If):
+            yield from self._compare_alternatives(node, rest)
+        elif isinstance(node, ast.Match):
+            yield from self._compare_cases(node, rest)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.BoolOp):
+            yield from self._find_short_cut(node.value)
 
     def _count(self, block: list[ast.stmt]) -> int:
         return self.outgoing.count_block(block, self.definition.module)
@@ -149,3 +153,11 @@ class _Ways:
 
     def _make_way(self, condition: str, node: ast.stmt | ast.expr | ast.pattern) -> SilentWay:
         return SilentWay(condition, self.definition.path, node.lineno)
+
+
+def _list_blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
+    if isinstance(node, ast.If):
+        yield node.body
+        yield node.orelse
+    elif isinstance(node, ast.With | ast.AsyncWith | ast.Try):
+        yield node.body
