@@ -54,11 +54,11 @@ class Setting:
     line: int
 
 
-def judge_settings(job: Job, spec: File, diff: Diff, prove_with: ProveWith) -> Job:
+def judge_settings(job: Job, spec: File, diff: Diff, prove_with: ProveWith | None) -> Job:
     """The job, no success where it is not proved with such a value. Costs nothing where the branch
-    adds no such variable, or the job fails anyway.
+    adds no such variable, the job fails anyway, or there is no other commit (`prove_with` None).
     """
-    if job.proof is None or job.outcome != "success":
+    if prove_with is None or job.proof is None or job.outcome != "success":
         return job
     settings = list_settings(replace(diff, specs=(spec,)))
     finding = _find_unproved(job, spec, settings, prove_with)

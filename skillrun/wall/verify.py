@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,11 +65,9 @@ class Ask:
 
 
 def verify(ask: Ask, watcher: Watcher) -> Verification:
-    """Verifies HEAD. Trusts no ledger, no kept proof, no uncommitted file, and no waiver that the
-    base does not hold.
+    """Verifies HEAD, and trusts nothing that the base does not hold.
 
-    Raises Blocked where there is no commit or no committed spec, Refused where --base cannot be
-    compared with.
+    Raises Blocked where there is no commit or spec, Refused where --base cannot be compared with.
     """
     started = time.monotonic()
     repo = open_repo(ask.repo)
@@ -85,9 +84,8 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
     around = Surroundings(find_environments(repo.root, pythons))
     is_covered = covers_verification(repo, trust=ask.trust)
     with clean_checkout(repo, commit, pythons) as checkout:
-        trusted = is_covered or _ask_once(
-            repo, checkout, specs, has_other=has_other, watcher=watcher
-        )
+        ask_person = partial(_ask_once, has_other=has_other, watcher=watcher)
+        trusted = is_covered or ask_person(repo, checkout, specs)
         run: dict[str, Job] = {}
         for path, file in specs.items():
             run[path] = _run_job(checkout, file, stray[path], watcher, around, trusted=trusted)
@@ -96,14 +94,14 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
         return _prove_base(repo, base, diff, spec, watcher, around, trusted=trusted)
 
     def prove_with(spec: File, env: Mapping[str, str]) -> Job:
-        with clean_checkout(repo, commit, pythons) as checkout:
+        with clean_checkout(repo, commit, pythons) as other:
             given = stray[spec.path]
-            return _prove_job(checkout, spec, given, watcher, around, trusted=trusted, env=env)
+            return _prove_job(other, spec, given, watcher, around, trusted=trusted, env=env)
 
     jobs = []
     for path, file in specs.items():
         job = judge_proof(run[path], file, diff, prove_base if has_other else None)
-        jobs.append(judge_settings(job, file, diff, prove_with) if has_other else job)
+        jobs.append(judge_settings(job, file, diff, prove_with if has_other else None))
     tests = _count_tests(repo, base, commit, diff, watcher, around, trusted=trusted)
     return Verification(
         commit=commit,
