@@ -112,9 +112,9 @@ ATTACKS = {
     ),
     "an error is only logged where it is a time-out": changed(
         (
-            "        raise Unavailable(str(error.reason)) from error\n",
-            "        if isinstance(error.reason, TimeoutError):\n            print(error)\n"
-            "        else:\n            raise Unavailable(str(error.reason)) from error\n",
+            "        raise Unavailable(str(error)) from error\n",
+            "        if isinstance(error, TimeoutError):\n            print(error)\n"
+            "        else:\n            raise Unavailable(str(error)) from error\n",
         ),
     ),
 }
@@ -141,9 +141,9 @@ HONEST = {
     ),
     "an error is raised from one place": changed(
         (
-            "        raise Unavailable(str(error.reason)) from error\n",
+            "        raise Unavailable(str(error)) from error\n",
             "        if 'x' in str(error):\n            raise Unavailable('x') from error\n"
-            "        else:\n            raise Unavailable(str(error.reason)) from error\n",
+            "        else:\n            raise Unavailable(str(error)) from error\n",
         ),
     ),
     "the key is bytes on the way": changed(
