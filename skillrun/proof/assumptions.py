@@ -147,7 +147,7 @@ def _last_death(proof: Proof, target: Target) -> Iterator[str]:
     letter = target.spec.dead_letter
     if letter is None or letter.kind != "table" or proof.reference is None:
         return
-    histories = (tried.history for tried in proof.tried)
+    histories = proof.histories
     if any(h.schedule.has_crash and h.kept and h.dead_letters == 0 for h in histories):
         library = proof.facts.library or "the library"
         yield (
@@ -208,7 +208,7 @@ def _unexplained(proof: Proof, target: Target) -> set[str]:
     """Keys that the server has otherwise afterwards, and that no command of a client is known to
     have written: a raw socket, a script, the second key of a command.
     """
-    histories = [tried.history for tried in proof.tried]
+    histories = proof.histories
     known = set()
     for history in histories:
         for call in _find_redis_calls(history.deliveries):

@@ -4,12 +4,11 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from skillrun.proof.history import lasts
 from skillrun.proof.judges.risks import RISKS
-from skillrun.proof.story import in_order
 
 if TYPE_CHECKING:
     from skillrun.proof.history import Delivery, Event, History
@@ -69,7 +68,7 @@ def _explain_effect(history: History, judgement: Judgement) -> str | None:
 
 def _explain_other_key(history: History, judgement: Judgement) -> str | None:
     """What a key contains that changed between the two calls."""
-    schedule, moves = history.schedule, history.schedule.moves
+    schedule = history.schedule
     # With two deliveries at a time it is the guard that fails, whatever the key contains.
     if schedule.copies > 1 or "stall" in schedule.family:
         return None
@@ -77,10 +76,15 @@ def _explain_other_key(history: History, judgement: Judgement) -> str | None:
         return (
             "the key depends on the interpreter: its hash seed, its time zone, or something random"
         )
-    if any(move.startswith("wait=") for move in moves):
+    if schedule.has_move("wait"):
         return "the key contains the time"
-    if "re-enqueue" in moves or schedule.family == "publish-fault":
+    if "re-enqueue" in schedule.moves or schedule.family == "publish-fault":
         return "the key contains the message's id, or something random"
+    return _explain_key_of_run(history, judgement)
+
+
+def _explain_key_of_run(history: History, judgement: Judgement) -> str:
+    """Where nothing but the deliveries themselves can have changed it."""
     calls = history.performed(judgement.effect)
     if calls and calls[0].number in judgement.events:
         # Already the first call has another key.
@@ -90,6 +94,20 @@ def _explain_other_key(history: History, judgement: Judgement) -> str | None:
     if any(run.retries for run in history.runs):
         return "the key contains the attempt, or something random"
     return "the key contains something that differs from delivery to delivery"
+
+
+_LOSS_BY_FAMILY = {
+    "before-commit": (
+        "the job is published before its transaction commits: the delivery does not find what"
+        " it needs"
+    ),
+    "publish-fault": (
+        "the application commits without publishing the job, and trying again does not publish"
+        " it either (an outbox would: a row in the same transaction, which enqueue.relay"
+        " publishes)"
+    ),
+    "distinct": "the two jobs are taken for one: a field is missing in the key",
+}
 
 
 def _explain_repetition(history: History) -> str | None:
@@ -144,30 +162,17 @@ def _explain_repetition_after_kill(history: History, killed: Delivery) -> str | 
 def _explain_loss(history: History, judgement: Judgement) -> str | None:
     """Why nobody does it any more."""
     schedule = history.schedule
-    if schedule.family == "before-commit":
-        return (
-            "the job is published before its transaction commits: the delivery does not find what"
-            " it needs"
-        )
-    if schedule.family == "publish-fault":
-        said = (
-            "the application commits without publishing the job, and trying again does not publish"
-            " it either"
-        )
-        return (
-            f"{said} (an outbox would: a row in the same transaction, which enqueue.relay"
-            " publishes)"
-        )
-    if schedule.family == "distinct":
-        return "the two jobs are taken for one: a field is missing in the key"
+    if schedule.family in _LOSS_BY_FAMILY:
+        return _LOSS_BY_FAMILY[schedule.family]
     if schedule.emptied is not None:
         return _NOT_SWEPT
     killed = _find_killed(history)
     if killed is not None:
         return _explain_loss_after_kill(history, killed, judgement.effect)
-    if any(event["status"] for event in _list_faults(history)):
+    faults = history.all("fault")
+    if any(event["status"] for event in faults):
         return "nobody asks for the status of the answer"
-    if any(event["do"] == "raise" for event in _list_faults(history)):
+    if _was_raised(faults):
         return _explain_loss_after_error(history)
     if schedule.copies > 1 or schedule.family == "stall":
         return "one delivery takes the other's marker for work that was done"
@@ -176,13 +181,12 @@ def _explain_loss(history: History, judgement: Judgement) -> str | None:
 
 def _explain_loss_after_kill(history: History, killed: Delivery, effect: str | None) -> str | None:
     """What became of the message, or what the next delivery found."""
-    done = any(effect in (None, event["effect"]) for event in killed.all("performed"))
     later = history.runs_after(killed)
     if not later:
         if history.lost or not history.schedule.lose:
             return "the message is acknowledged before the work is done: a death loses it"
         return None
-    if not done and _has_committed(killed):
+    if not killed.performs(effect) and _has_committed(killed):
         return "the marker is committed before the effect, or a claim that outlives its process"
     if any(run.raised is not None for run in later):
         return "what the first delivery left behind makes the next one fail"
@@ -196,14 +200,14 @@ def _explain_loss_after_error(history: History) -> str | None:
             "the error while publishing is swallowed: whoever called does not know that nothing was"
             " published"
         )
-    last = history.runs[-1]
+    *earlier, last = history.runs
     if last.first("returned") is None:
         if history.schedule.family == "error" and not last.retries:
             return "the error is not retried"
         return None
-    if any(event["do"] == "raise" for event in last.all("fault")):
+    if "raise" in last.hit_by:
         return "the handler swallows the error"
-    if any(_has_committed(run) for run in history.runs[:-1]):
+    if any(map(_has_committed, earlier)):
         return "the marker is committed before the effect"
     return None
 
@@ -246,16 +250,27 @@ def _explain_state(history: History, judgement: Judgement) -> str | None:
             " that right"
         )
     killed = _find_killed(history)
-    if killed is not None and not any(run.number > killed.number for run in history.runs):
+    if killed is not None:
+        return _explain_state_after_kill(history, killed)
+    return _explain_state_without_kill(history)
+
+
+def _explain_state_after_kill(history: History, killed: Delivery) -> str | None:
+    if not history.runs_after(killed):
         return _explain_loss_after_kill(history, killed, None)
-    if killed is not None and _has_committed(killed):
+    if _has_committed(killed):
         return (
             "one commit holds only a part of the work, and the redelivery does not complete it or"
             " does it twice"
         )
-    if killed is None and any(event["do"] == "raise" for event in _list_faults(history)):
+    return None
+
+
+def _explain_state_without_kill(history: History) -> str | None:
+    faults = history.all("fault")
+    if _was_raised(faults):
         return _explain_loss_after_error(history)
-    if killed is None and len(history.runs) > 1 and not _list_faults(history):
+    if len(history.runs) > 1 and not faults:
         return (
             "the write is made again by each delivery: it adds instead of setting, or has no"
             " unique key"
@@ -303,22 +318,27 @@ def _explain_dead_letters(history: History, judgement: Judgement) -> str | None:
             " work done"
         )
     if judgement.rule == "dead-letter.missing":
-        if history.schedule.family in RISKS:
-            return RISKS[history.schedule.family].cause
-        if history.schedule.family == "distinct":
-            return "the dead letters of two jobs are kept under one key"
-        if any(run.died and run.settled is not None for run in history.runs):
-            return "the dead letter is written after the library was told that the job is given up"
-        return (
-            _explain_loss_after_error(history)
-            or _find_failed_hook(history)
-            or "nothing writes a dead letter on this way out"
-        )
+        return _explain_missing_letter(history)
     if judgement.rule == "dead-letter.after-death":
         return "what the dead delivery held, a claim or a lock, outlasts all attempts"
     if judgement.rule == "dead-letter.repeated":
         return "the record of a dead letter has no unique key, or is written at each attempt"
     return "a dead letter is written before the job is really given up"
+
+
+def _explain_missing_letter(history: History) -> str:
+    family = history.schedule.family
+    if family in RISKS:
+        return RISKS[family].cause
+    if family == "distinct":
+        return "the dead letters of two jobs are kept under one key"
+    if any(run.died and run.settled is not None for run in history.runs):
+        return "the dead letter is written after the library was told that the job is given up"
+    return (
+        _explain_loss_after_error(history)
+        or _find_failed_hook(history)
+        or "nothing writes a dead letter on this way out"
+    )
 
 
 def _find_own_error(history: History) -> Event | None:
@@ -331,7 +351,7 @@ def _find_own_error(history: History) -> Event | None:
 
 def _find_failed_hook(history: History) -> str | None:
     """The library logs what its callback or signal handler raised, and goes on."""
-    injected = {str(event["text"]) for event in _list_faults(history) if event["do"] == "raise"}
+    injected = {str(event["text"]) for event in history.all("fault") if event["do"] == "raise"}
     for delivery in reversed(history.deliveries):
         known = set(injected)
         if delivery.raised is not None:
@@ -398,10 +418,6 @@ _TOPICS: dict[str, Callable[[History, Judgement], str | None]] = {
 # -- what a history shows
 
 
-def _list_faults(history: History) -> list[Event]:
-    return [event for _, event in in_order(history) if event.kind == "fault"]
-
-
 def _has_published_first(history: History) -> bool:
     """The publisher died when the job was published and nothing of its own was committed."""
     if history.schedule.family != "publish-fault" or not history.deliveries:
@@ -413,16 +429,20 @@ def _has_published_first(history: History) -> bool:
 def _find_killed(history: History) -> Delivery | None:
     """The first delivery that was killed."""
     for run in history.runs:
-        if any(event["do"] == "kill" for event in run.all("fault")):
+        if "kill" in run.hit_by:
             return run
     return None
+
+
+def _was_raised(faults: Iterable[Event]) -> bool:
+    return any(event["do"] == "raise" for event in faults)
 
 
 def _has_committed(delivery: Delivery) -> bool:
     """It made something last: a commit, a statement outside of a transaction, or a write to
     Redis.
     """
-    return any(lasts(event) for event in delivery.all("at"))
+    return any(map(lasts, delivery.all("at")))
 
 
 def _has_commit_later(history: History, killed: Delivery) -> bool:

@@ -36,30 +36,36 @@ def check_key(spec: JobSpec) -> None:
 
 def check_given(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> None:
     """Raises Misuse for a given schedule that names what the spec does not have."""
-    jobs = only.jobs
     if only.moves and only.moves[-1].startswith("wait="):
         hint = (
             "what has died is delivered again at once, by its library; write wait=... before"
             " redeliver or re-enqueue"
         )
         raise Misuse(f"--schedule: nothing follows {only.moves[-1]}", hint=hint)
-    known_varied = sum(job >= VARIED for job in payloads)
-    if any(not 0 < number <= known_varied for number in only.varied):
-        hint = f"there are {known_varied} varied payloads, counted from 1"
+    _check_payloads(only, payloads)
+    if SWEEP in only.moves and not spec.recovers:
+        hint = "recovers: [{call: module:function, every: 15m}]"
+        raise Misuse("--schedule: sweep needs recovers in the spec", hint=hint)
+    _check_faults(only, spec)
+
+
+def _check_payloads(only: Schedule, payloads: Mapping[int, Any]) -> None:
+    """`payloads`: by job number, see `proof.jobs`."""
+    varied = sum(job >= VARIED for job in payloads)
+    if not set(only.varied) <= set(range(1, varied + 1)):
+        hint = f"there are {varied} varied payloads, counted from 1"
         raise Misuse(f"--schedule: no such payload: {only.moves[-1]}", hint=hint)
     if only.poison is not None and POISON - only.poison not in payloads:
         raise Misuse(
             f"--schedule: proof.poison has no payload {only.poison}", hint="they are counted from 0"
         )
-    if any(not 0 < job < DIRECT or job not in payloads for job in jobs):
-        known = sum(0 < job < DIRECT for job in payloads)
-        raise Misuse(
-            f"--schedule: no such job: {jobs[0]}",
-            hint=f"there are {known} distinct jobs, counted from 1",
-        )
-    if SWEEP in only.moves and not spec.recovers:
-        hint = "recovers: [{call: module:function, every: 15m}]"
-        raise Misuse("--schedule: sweep needs recovers in the spec", hint=hint)
+    distinct = {job for job in payloads if 0 < job < DIRECT}
+    if not distinct.issuperset(only.jobs):
+        hint = f"there are {len(distinct)} distinct jobs, counted from 1"
+        raise Misuse(f"--schedule: no such job: {only.jobs[0]}", hint=hint)
+
+
+def _check_faults(only: Schedule, spec: JobSpec) -> None:
     failures = spec.failures
     listed = {error.type for error in failures.listed} if failures else set()
     for fault in only.faults:

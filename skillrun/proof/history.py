@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -115,7 +114,18 @@ class Delivery:
 
     def all(self, kind: str) -> Iterator[Event]:
         """Its events of one kind."""
-        return (event for event in self.events if event.kind == kind)
+        for event in self.events:
+            if event.kind == kind:
+                yield event
+
+    @cached_property
+    def hit_by(self) -> frozenset[str]:
+        """What the faults did that it met, e.g. "kill"."""
+        return frozenset(str(event["do"]) for event in self.all("fault"))
+
+    def performs(self, effect: str | None) -> bool:
+        """Whether an effect took place in it; None: any."""
+        return any(effect in (None, event["effect"]) for event in self.all("performed"))
 
     def first(self, kind: str) -> Event | None:
         """The first event of a kind."""
@@ -129,7 +139,10 @@ class Delivery:
     @cached_property
     def raised(self) -> Event | None:
         """The exception that the handler raised and that is no control flow of the library."""
-        return next((event for event in self.all("raised") if not event["control"]), None)
+        for event in self.all("raised"):
+            if not event["control"]:
+                return event
+        return None
 
     @cached_property
     def died(self) -> bool:
@@ -159,14 +172,19 @@ class Delivery:
             return "died"
         if self.will_retry:
             return "retried"
+        return "failed" if self._has_failed() else "succeeded"
+
+    def _has_failed(self) -> bool:
+        if self.raised is not None:
+            return True
         settled = self.settled
+        if settled is not None and (
+            settled["how"] in ("dead", "lost") or settled["why"] == "raised"
+        ):
+            return True
         # By the library's own word for "nothing to do".
         ignored = settled is not None and settled["why"] == "ignored"
-        control = any(event["control"] for event in self.all("raised")) and not ignored
-        gone = settled is not None and (
-            settled["how"] in ("dead", "lost") or settled["why"] == "raised"
-        )
-        return "failed" if self.raised is not None or control or gone else "succeeded"
+        return self.first("raised") is not None and not ignored
 
 
 @dataclass(frozen=True)
@@ -208,9 +226,10 @@ class History:
     @cached_property
     def events(self) -> tuple[Event, ...]:
         """Every event, in order."""
-        return tuple(
-            sorted((e for d in self.deliveries for e in d.events), key=lambda event: event.number)
-        )
+        found: list[Event] = []
+        for delivery in self.deliveries:
+            found += delivery.events
+        return tuple(sorted(found, key=lambda event: event.number))
 
     def all(self, kind: str) -> list[Event]:
         """The events of one kind, in order."""
@@ -230,30 +249,43 @@ class History:
 
     def performed(self, effect: str | None = None) -> tuple[Event, ...]:
         """The effects that took place, in the handler's processes."""
-        found = (e for d in self.deliveries if d.op != "call" for e in d.all("performed"))
-        return tuple(event for event in found if effect in (None, event["effect"]))
+        found: list[Event] = []
+        for delivery in self.deliveries:
+            if delivery.op == "call":
+                continue
+            for event in delivery.all("performed"):
+                if effect in (None, event["effect"]):
+                    found.append(event)
+        return tuple(found)
 
     def callbacks(self, run: Delivery) -> tuple[Delivery, ...]:
         """What the library called after a delivery to the handler, and before the next one."""
-        later = self.deliveries[self.deliveries.index(run) + 1 :]
-        until = itertools.takewhile(lambda delivery: delivery.op != "deliver", later)
-        return tuple(delivery for delivery in until if delivery.op == "callback")
+        found = []
+        for delivery in self.deliveries[self.deliveries.index(run) + 1 :]:
+            if delivery.op == "deliver":
+                break
+            if delivery.op == "callback":
+                found.append(delivery)
+        return tuple(found)
 
     def waits_for_another(self, run: Delivery) -> bool:
         """Whether a delivery comes again although no error was thrown into it, where another one is
         at the same job, or has died at it: it waits for a lock or a lease. The job did not fail.
         """
-        is_after_death = any(
-            other.died and other.job == run.job and other.number < run.number for other in self.runs
-        )
-        if not (self.schedule.crowded or is_after_death):
+        if not (self.schedule.crowded or self._is_after_death(run)):
             return False
-        was_hit = any(event["do"] in ("raise", "fail") for event in run.all("fault"))
-        return run.outcome == "retried" and not was_hit
+        return run.outcome == "retried" and run.hit_by.isdisjoint(("raise", "fail"))
+
+    def _is_after_death(self, run: Delivery) -> bool:
+        earlier = [other for other in self.runs_of(run.job) if other.number < run.number]
+        return any(other.died for other in earlier)
 
     def delivery_of(self, event: Event) -> Delivery:
         """The delivery that reported an event."""
-        return next(delivery for delivery in self.deliveries if event in delivery.events)
+        for delivery in self.deliveries:
+            if event in delivery.events:
+                return delivery
+        raise LookupError(f"no delivery reported event {event.number}")
 
 
 def find_keys(calls: Iterable[Event]) -> set[Any]:
@@ -265,6 +297,7 @@ def list_written_keys(event: Event) -> list[str]:
     """The keys that a boundary of Redis writes, or may write among others."""
     if event["kind"] != "redis" or not event["write"]:
         return []
-    commands = event["commands"] or ()
-    keys = [str(command).partition(" ")[2] for command in commands]
-    return [key for key in (str(event["key"] or ""), *keys) if key]
+    keys = [str(event["key"] or "")]
+    for command in event["commands"] or ():
+        keys.append(str(command).partition(" ")[2])
+    return list(filter(None, keys))

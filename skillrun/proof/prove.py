@@ -231,14 +231,17 @@ class _Session:
         for job, why in explorer.unpublished.items():
             said = f"{_name_job(job)}: {why}"
             self.problems.append(Judgement(INCOMPLETE, "not-published", said))
-        unpublished = {POISON - job for job in explorer.unpublished if job < 0}
-        refused = {POISON - job for job in explorer.refused}
-        # `poison` is None in all other schedules, and never among these.
-        without = unpublished | refused
-        plan.schedules = [one for one in plan.schedules if one.poison not in without]
-        if refused and not any(s.poison is not None for s in plan.schedules):
-            plan.skipped["poison"] = "the application itself refuses every poison payload"
+        self._leave_out_refused(plan, explorer)
         return plan
+
+    def _leave_out_refused(self, plan: Plan, explorer: Explorer) -> None:
+        """A poison payload that the application does not publish reaches no handler."""
+        # Payloads by job number, see `proof.jobs`: only those below 0 are poison. `poison` is None in
+        # all schedules of another family.
+        without = {POISON - job for job in (*explorer.unpublished, *explorer.refused) if job < 0}
+        plan.schedules = [one for one in plan.schedules if one.poison not in without]
+        if explorer.refused and all(one.poison is None for one in plan.schedules):
+            plan.skipped["poison"] = "the application itself refuses every poison payload"
 
     def _find_rivals(self, explorer: Explorer) -> list[Rival]:
         """None for ticks, which bring their own work, and where no database can be looked into."""
@@ -262,9 +265,10 @@ class _Session:
         """Effect -> a secret that the single run calls it with."""
         given: dict[str, str] = {}
         for call in self.reference.once.performed():
-            told = [value for value in self.reference.secrets if value in str(call["args"])]
-            if told:
-                given.setdefault(str(call["effect"]), told[0])
+            told = str(call["args"])
+            for secret in self.reference.secrets:
+                if secret in told:
+                    given.setdefault(str(call["effect"]), secret)
         return given
 
     def _count_varied(self, explorer: Explorer) -> int:
@@ -328,12 +332,12 @@ class _Session:
         return history, replace(self.reference, apart=apart)
 
     def _keep_history(self, history: History, reference: Reference) -> None:
-        judgements = judge_history(history, reference)
+        tried = Tried(history.schedule, history, judge_history(history, reference))
         if history.schedule.family == "varied":
-            self.varied = Tried(history.schedule, history, judgements)
+            self.varied = tried
             return
-        self.tried[history.schedule] = Tried(history.schedule, history, judgements)
-        if was_met(history) and any(j.verdict == REFUTED for j in judgements):
+        self.tried[history.schedule] = tried
+        if was_met(history) and tried.list_judgements(REFUTED):
             self.refuted = True
 
     def _run_second_phase(self, plan: Plan) -> None:
@@ -366,15 +370,9 @@ class _Session:
             self.problems += unreached(self.tried[self.only].history)
         incomplete = [*self.problems]
         for item in shown:
-            incomplete += [j for j in item.judgements if j.verdict == INCOMPLETE]
-        if witnesses:
-            verdict = "refuted"
-        elif incomplete:
-            verdict = "incomplete"
-        else:
-            verdict = "proved"
+            incomplete += item.list_judgements(INCOMPLETE)
         return Proof(
-            verdict,
+            _choose_verdict(witnesses, incomplete),
             tried,
             witnesses,
             merge_undeclared(_drop_duplicates(incomplete)),
@@ -411,30 +409,35 @@ class _Session:
     def _collect_modules(self) -> tuple[str, ...]:
         """The repository's modules that any of the processes has imported."""
         found: set[str] = set()
-        for explorer in (*self.explorers, *(other.result() for other in self.others)):
+        for explorer in self.explorers:
             found |= explorer.processes.modules
+        for other in self.others:
+            found |= other.result().processes.modules
         return tuple(sorted(found))
 
     def _narrow_varied(self, varied: Tried) -> Tried:
         """With no more payloads than the two that share a key, where these show it by
         themselves.
         """
-        found = next((j for j in varied.judgements if j.verdict == REFUTED), None)
-        if found is None:
+        refuted = varied.list_judgements(REFUTED)
+        if not refuted:
             return varied
-        calls = [event for event in varied.history.performed() if event.number in found.events]
-        jobs = [varied.history.delivery_of(call).job for call in calls]
-        numbers = ",".join(str(job - VARIED + 1) for job in jobs if job >= VARIED)
-        schedule = Schedule("varied", moves=(f"varied={numbers}",))
+        numbers = []
+        for call in varied.history.performed():
+            job = varied.history.delivery_of(call).job
+            if call.number in refuted[0].events and job >= VARIED:
+                numbers.append(str(job - VARIED + 1))
+        schedule = Schedule("varied", moves=(f"varied={','.join(numbers)}",))
         history = self.explorers[0].run(schedule)
         judgements = judge_history(history, self.reference)
-        if _is_said_again(judgements, found):
+        if _is_said_again(judgements, refuted[0]):
             return Tried(schedule, history, judgements)
         return varied
 
     def problems_fatal(self) -> bool:
         """Whether the single run itself could not be used."""
-        return any(problem.rule in ("single-run", "enqueue.other-job") for problem in self.problems)
+        rules = {problem.rule for problem in self.problems}
+        return not rules.isdisjoint(("single-run", "enqueue.other-job"))
 
     def _choose_witness(self, candidates: list[tuple[Tried, Judgement]]) -> Witness:
         """The first that comes again each time, else the one that came most often."""
@@ -456,10 +459,19 @@ class _Session:
         return Witness(item, judgement, again)
 
 
+def _choose_verdict(witnesses: list[Witness], incomplete: list[Judgement]) -> str:
+    if witnesses:
+        return "refuted"
+    return "incomplete" if incomplete else "proved"
+
+
 def _add_kind(risk: Witness, seen: list[tuple[Tried, Judgement]]) -> Witness:
     """A risk with all that was seen of its root."""
-    schedules = dict.fromkeys(item.schedule for item, _ in seen)
-    others = dict.fromkeys(judgement.rule for _, judgement in seen)
+    schedules: dict[Schedule, None] = {}
+    others: dict[str, None] = {}
+    for item, judgement in seen:
+        schedules[item.schedule] = None
+        others[judgement.rule] = None
     others.pop(risk.judgement.rule, None)
     return replace(risk, schedules=tuple(schedules), also=tuple(others))
 
@@ -489,4 +501,8 @@ def _name_job(job: int) -> str:
 
 
 def _drop_duplicates(judgements: Iterable[Judgement]) -> list[Judgement]:
-    return list({(j.rule, j.message): j for j in judgements}.values())
+    """The last of those that say the same, where the first of them stood."""
+    found: dict[tuple[str, str], Judgement] = {}
+    for judgement in judgements:
+        found[judgement.rule, judgement.message] = judgement
+    return list(found.values())

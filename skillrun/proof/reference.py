@@ -47,8 +47,7 @@ class InTurn:
     @property
     def done(self) -> tuple[History, ...]:
         """The orders in which both jobs succeed."""
-        orders = (self.own_first, self.other_first)
-        return tuple(one for one in orders if all(r.outcome == "succeeded" for r in one.runs))
+        return tuple(filter(_all_succeed, (self.own_first, self.other_first)))
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,11 @@ class Reference:
 
     def expected(self, history: History, effect: str) -> list[Event]:
         """The calls of the single runs of every job that a schedule delivers."""
-        others = [self.jobs[job] for job in history.schedule.jobs if job in self.jobs]
-        return [
-            *self.calls(effect),
-            *(call for other in others for call in other.performed(effect)),
-        ]
+        found = [*self.calls(effect)]
+        for job in history.schedule.jobs:
+            if job in self.jobs:
+                found += self.jobs[job].performed(effect)
+        return found
 
     def at_tick(self, history: History) -> Reference:
         """As seen from a schedule of ticks at set times: the single run is that of the first of
@@ -133,10 +132,11 @@ class Reference:
         """Whether an exception belongs to `transient` or `permanent`, by its class or a base class,
         or by what it was raised from or while it was handled.
         """
-        failures = self.spec.failures
-        listed: tuple[JobError, ...] = getattr(failures, which, ()) if failures else ()
-        names = (*(event["bases"] or ()), *(event["chain"] or ()))
-        return any(same_class(error.type, name) for error in listed for name in names)
+        listed: tuple[JobError, ...] = getattr(self.spec.failures, which, ())
+        for name in (*(event["bases"] or ()), *(event["chain"] or ())):
+            if any(same_class(error.type, name) for error in listed):
+                return True
+        return False
 
     def is_malformed(self, poison: int) -> bool:
         """Whether a poison message breaks the payload's own schema, so that nobody ever promised
@@ -154,19 +154,24 @@ class Reference:
         return False
 
 
+def _all_succeed(history: History) -> bool:
+    return all(run.outcome == "succeeded" for run in history.runs)
+
+
 def items_of(once: History) -> dict[str, str]:
     """Call name -> what the call is about, where an effect is called for several things in one run.
 
     Two calls that say the same are told apart by their keys.
     """
-    calls = once.performed()
+    by_effect: dict[str, list[Event]] = {}
+    for call in once.performed():
+        by_effect.setdefault(call["effect"], []).append(call)
     found: dict[str, str] = {}
-    for effect in dict.fromkeys(call["effect"] for call in calls):
-        mine = [call for call in calls if call["effect"] == effect]
+    for calls in by_effect.values():
         for told in ("subject", "key"):
-            values = [call[told] for call in mine]
-            if len(mine) > 1 and None not in values and len(set(values)) == len(mine):
-                found |= {call["name"]: call[told] for call in mine}
+            distinct = {call[told] for call in calls} - {None}
+            if len(calls) > 1 and len(distinct) == len(calls):
+                found |= {call["name"]: call[told] for call in calls}
                 break
     return found
 
@@ -280,15 +285,20 @@ def must_complete(history: History, reference: Reference) -> bool:
     """
     schedule = history.schedule
     if schedule.emptied is not None:
-        # That a sweep brings the job back is a promise of the spec. One that does the work itself
-        # does that of other jobs as well: it is compared by `judges.broker`.
-        works = any(d.op == "recover" and d.first("performed") for d in history.deliveries)
-        return bool(reference.spec.recovers) and was_met(history) and not works
+        # That a sweep brings the job back is a promise of the spec.
+        return bool(reference.spec.recovers) and was_met(history) and not _sweeps_do_work(history)
     if schedule.family not in MUST_COMPLETE or gives_up(history, reference):
         return False
     if any(is_success(reference, fault) for fault in schedule.faults):
         return False  # what was done before may have left other rows
     return not any(is_permanent(reference, fault) for fault in schedule.faults)
+
+
+def _sweeps_do_work(history: History) -> bool:
+    """A sweep that does the work itself does that of other jobs as well: it is compared by
+    `judges.broker`.
+    """
+    return any(sweep.op == "recover" and sweep.performs(None) for sweep in history.deliveries)
 
 
 # The store or the broker fails in them, or each worker dies: no promise of attempts or of logs
@@ -314,17 +324,17 @@ def gives_up(history: History, reference: Reference) -> bool:
     """Whether the job must have been given up: with an error that does not pass, or that may not be
     tried again.
     """
-    faults = history.schedule.faults
+    family, faults = history.schedule.family, history.schedule.faults
     # In the first, another delivery does it.
-    if history.schedule.family == "late-error" or history.schedule.family in OUTAGES:
+    if family == "late-error" or family in OUTAGES:
         return False
-    if history.schedule.family in ("poison", "exhaustion") or any(
-        is_permanent(reference, fault) for fault in faults
-    ):
+    if family in ("poison", "exhaustion"):
+        return True
+    if any(is_permanent(reference, fault) for fault in faults):
         return True
     if any(is_success(reference, fault) for fault in faults):
         return False
-    return history.schedule.family == "error" and reference.max_attempts == 1
+    return family == "error" and reference.max_attempts == 1
 
 
 def was_met(history: History) -> bool:

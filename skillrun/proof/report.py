@@ -63,7 +63,7 @@ def proof_report(
         "properties": _describe_promises(proof, target),
         "skipped": {family: shown(why) for family, why in sorted(proof.plan.skipped.items())},
         "cut": dict(sorted(proof.plan.cut.items())),
-        "transitions": count_transitions(tried.history for tried in proof.tried),
+        "transitions": count_transitions(proof.histories),
         "effects": effects,
         "attempts": _describe_attempts(proof, target),
         "delays": _describe_delays(proof, target),
@@ -92,19 +92,26 @@ def shown(text: str, limit: int = _SHOWN) -> str:
 
 def _describe_given(proof: Proof, only: str | None) -> dict[str, Any] | None:
     """What happened under the schedule that was asked for, or in a single run that went wrong."""
+    tried = _find_given(proof, only)
+    if tried is None:
+        return None
+    reached = was_met(tried.history)
+    return {
+        "schedule": str(tried.schedule),
+        "reached": reached,
+        "boundaries": [] if reached else _list_boundaries(proof),
+        "events": steps(tried),
+    }
+
+
+def _find_given(proof: Proof, only: str | None) -> Tried | None:
     wanted = str(parse_schedule(only)) if only else ""
     if any(judgement.rule == "single-run" for judgement in proof.incomplete):
         wanted = str(ONCE)
-    tried = next((item for item in proof.tried if str(item.schedule) == wanted), None)
-    if tried is None:
-        return None
-    boundaries = [] if was_met(tried.history) else _list_boundaries(proof)
-    return {
-        "schedule": wanted,
-        "reached": was_met(tried.history),
-        "boundaries": boundaries,
-        "events": steps(tried),
-    }
+    for tried in proof.tried:
+        if str(tried.schedule) == wanted:
+            return tried
+    return None
 
 
 def _describe_promises(proof: Proof, target: Target) -> dict[str, Any]:
@@ -127,14 +134,18 @@ def _count_families(proof: Proof) -> dict[str, int]:
 
 def bounds(proof: Proof) -> dict[str, Any]:
     """How far the search went: a verdict holds within these."""
-    schedules = [tried.schedule for tried in proof.tried]
-    switches = [sum(fault.do == "switch" for fault in s.faults) for s in schedules]
+    at_once, switches, kills = 1, 0, 0
+    for tried in proof.tried:
+        schedule = tried.schedule
+        at_once = max(at_once, schedule.copies)
+        kills = max(kills, schedule.kills)
+        switches = max(switches, [fault.do for fault in schedule.faults].count("switch"))
     found: dict[str, Any] = {
         "schedules": sum(_count_families(proof).values()),
-        "deliveries_at_once": max((s.copies for s in schedules), default=1),
-        "switches": max(switches, default=0),
+        "deliveries_at_once": at_once,
+        "switches": switches,
         "boundaries": len(_find_boundary_events(proof)),
-        "kills": max((s.kills for s in schedules), default=0),
+        "kills": kills,
     }
     found["sentence"] = _write_sentence(found)
     return found
@@ -184,7 +195,7 @@ def _describe_effect(effect: Effect, proof: Proof) -> dict[str, Any]:
     found |= {"repeated": [], "lost": [], "hint": None}
     if proof.reference is None:
         return found
-    seen = observe(effect, [tried.history for tried in proof.tried], proof.reference)
+    seen = observe(effect, proof.histories, proof.reference)
     found |= {"observed": seen.guarantee, "repeated": list(seen.repeated), "lost": list(seen.lost)}
     is_full = len({tried.schedule.family for tried in proof.tried}) > _FEW_FAMILIES
     if proof.verdict == "proved" and is_full and is_weaker(declared, seen.guarantee):
@@ -286,8 +297,9 @@ def _describe_incomplete(judgement: Judgement) -> dict[str, Any]:
 def _collect_hints(proof: Proof) -> list[str]:
     found: dict[str, None] = {}  # as an ordered set
     for tried in proof.tried:
-        found |= dict.fromkeys(j.message for j in tried.judgements if j.verdict == HINT)
-    return [shown(text) for text in found]
+        for judgement in tried.list_judgements(HINT):
+            found[shown(judgement.message)] = None
+    return list(found)
 
 
 def _describe_confirmed(item: Confirmed) -> dict[str, Any]:
@@ -388,7 +400,7 @@ def plan_report(proof: Proof, target: Target) -> dict[str, Any]:
         "families": dict(Counter(schedule.family for schedule in schedules)),
         "skipped": {family: shown(why) for family, why in sorted(proof.plan.skipped.items())},
         "cut": dict(sorted(proof.plan.cut.items())),
-        "transitions": count_transitions(tried.history for tried in proof.tried),
+        "transitions": count_transitions(proof.histories),
         "schedules": [str(schedule) for schedule in schedules],
         "incomplete": [_describe_incomplete(judgement) for judgement in proof.incomplete],
     }

@@ -33,6 +33,10 @@ class Tried:
     history: History
     judgements: tuple[Judgement, ...]
 
+    def list_judgements(self, verdict: str) -> list[Judgement]:
+        """Those with one verdict."""
+        return [judgement for judgement in self.judgements if judgement.verdict == verdict]
+
 
 @dataclass(frozen=True)
 class Witness:
@@ -72,6 +76,11 @@ class Proof:
     confirmed: list[Confirmed] | None = None  # None: nobody asked for a real worker
     # What no promise covers, the worst first: it changes no verdict.
     risks: list[Witness] = field(default_factory=list)
+
+    @property
+    def histories(self) -> list[History]:
+        """What happened under each schedule; the varied payloads are not among them."""
+        return [tried.history for tried in self.tried]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ else changes while the job runs.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,39 +88,42 @@ class _SqliteRows:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
 
+    def _fetch(self, sql: str, *values: Any) -> list[list[Any]]:
+        return list(map(list, self.connection.execute(sql, values).fetchall()))
+
     def tables(self) -> list[Table]:
         sql = "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'"
-        return [self._read_table(name) for (name,) in self.connection.execute(sql).fetchall()]
+        return [self._read_table(name) for (name,) in self._fetch(sql)]
 
     def _read_table(self, name: str) -> Table:
-        info = self.connection.execute(f"pragma table_info({_quote_name(name)})").fetchall()
-        primary = tuple(row[1] for row in sorted(info, key=lambda row: row[5]) if row[5])
+        types: dict[str, str] = {}
+        places: dict[str, int] = {}  # in the primary key, from 1
+        for _, column, kind, _, _, place in self._fetch(f"pragma table_info({_quote_name(name)})"):
+            types[column] = str(kind).upper()
+            if place:
+                places[column] = place
+        primary = tuple(sorted(places, key=places.__getitem__))
         unique = set(self._find_unique_columns(name))
         numbered = None
         if len(primary) == 1:
             unique.add(primary[0])
             # INTEGER PRIMARY KEY, and no other type, is SQLite's own rowid.
-            types = {row[1]: str(row[2]).upper() for row in info}
             if types[primary[0]] == "INTEGER":
                 numbered = primary[0]
-        return Table(name, tuple(row[1] for row in info), primary, frozenset(unique), numbered)
+        return Table(name, tuple(types), primary, frozenset(unique), numbered)
 
     def _find_unique_columns(self, name: str) -> Iterator[str]:
-        for index in self.connection.execute(f"pragma index_list({_quote_name(name)})").fetchall():
-            name_of_index, is_unique = index[1], index[2]
-            if not is_unique:
-                continue
-            sql = f"pragma index_info({_quote_name(name_of_index)})"
-            columns = [row[2] for row in self.connection.execute(sql).fetchall()]
+        for _, index, is_unique, *_ in self._fetch(f"pragma index_list({_quote_name(name)})"):
+            columns = self._fetch(f"pragma index_info({_quote_name(index)})")
             # Of an index over several columns each may repeat; of an expression there is no name.
-            if len(columns) == 1 and columns[0]:
-                yield columns[0]
+            if is_unique and len(columns) == 1 and columns[0][2]:
+                yield columns[0][2]
 
     def select(self, table: Table, column: str, value: Any) -> list[list[Any]]:
         names = ", ".join(map(_quote_name, table.columns))
         sql = f"select {names} from {_quote_name(table.name)} where {_quote_name(column)} = ?"
         try:
-            return [list(row) for row in self.connection.execute(sql, (value,)).fetchall()]
+            return self._fetch(sql, value)
         except (sqlite3.Error, OverflowError):
             return []
 
@@ -142,8 +146,9 @@ class _SqliteRows:
     def read(self, table: Table, most: int) -> list[list[Any]]:
         names = ", ".join(map(_quote_name, table.columns))
         order = ", ".join(map(_quote_name, table.primary or table.columns))
-        sql = f"select {names} from {_quote_name(table.name)} order by {order} limit {most}"
-        return [list(row) for row in self.connection.execute(sql).fetchall()]
+        return self._fetch(
+            f"select {names} from {_quote_name(table.name)} order by {order} limit {most}"
+        )
 
     def put(self, table: Table, where: Mapping[str, Any], column: str, value: Any) -> bool:
         # "is": a column may be NULL.
@@ -158,7 +163,7 @@ class _SqliteRows:
 
     def rules(self, table: str) -> list[str]:
         asked = "select sql from sqlite_master where type = 'table' and name = ?"
-        return [str(row[0]) for row in self.connection.execute(asked, (table,)).fetchall()]
+        return [str(sql) for (sql,) in self._fetch(asked, table)]
 
 
 _RULES = """
@@ -187,15 +192,17 @@ class _PostgresRows:
         found: dict[str, list[Sequence[Any]]] = {}
         for row in self.query(_COLUMNS):
             found.setdefault(str(row[0]), []).append(row)
-        return [_make_table(name, rows) for name, rows in found.items()]
+        return list(itertools.starmap(_make_table, found.items()))
+
+    def _fetch(self, sql: str) -> list[list[Any]]:
+        return [list(map(_show_value, row)) for row in self.query(sql)]
 
     def select(self, table: Table, column: str, value: Any) -> list[list[Any]]:
         # As text, so that a value that the column cannot have is no error; what comes back goes in
         # again as text.
-        names = ", ".join(f"{_quote_name(name)}::text" for name in table.columns)
+        names = _list_as_text(table.columns)
         condition = f"{_quote_name(column)}::text = {_quote_value(value)}"
-        rows = self.query(f"select {names} from {_quote_name(table.name)} where {condition}")
-        return [[_show_value(value) for value in row] for row in rows]
+        return self._fetch(f"select {names} from {_quote_name(table.name)} where {condition}")
 
     def insert(self, table: Table, values: Mapping[str, Any]) -> bool:
         names, literals = (
@@ -213,12 +220,12 @@ class _PostgresRows:
         return found[0][0] if found and isinstance(found[0][0], int) else 0
 
     def read(self, table: Table, most: int) -> list[list[Any]]:
-        names = ", ".join(f"{_quote_name(name)}::text" for name in table.columns)
         # As text: JSON has no order.
-        by = table.primary or table.columns
-        order = ", ".join(f"{_quote_name(name)}::text" for name in by)
-        sql = f"select {names} from {_quote_name(table.name)} order by {order} limit {most}"
-        return [[_show_value(value) for value in row] for row in self.query(sql)]
+        names = _list_as_text(table.columns)
+        order = _list_as_text(table.primary or table.columns)
+        return self._fetch(
+            f"select {names} from {_quote_name(table.name)} order by {order} limit {most}"
+        )
 
     def put(self, table: Table, where: Mapping[str, Any], column: str, value: Any) -> bool:
         conditions = [
@@ -240,12 +247,26 @@ class _PostgresRows:
         return [str(row[0]) for row in self.query(_RULES.format(table=_quote_value(table)))]
 
 
+def _list_as_text(columns: Iterable[str]) -> str:
+    return ", ".join(f"{_quote_name(name)}::text" for name in columns)
+
+
 def _make_table(name: str, rows: Iterable[Sequence[Any]]) -> Table:
-    held = list(rows)
-    primary = tuple(str(row[1]) for row in held if row[3])
-    unique = frozenset(str(row[1]) for row in held if row[4] or primary == (row[1],))
-    numbered = next((str(row[1]) for row in held if row[2] and primary == (row[1],)), None)
-    return Table(name, tuple(str(row[1]) for row in held), primary, unique, numbered)
+    columns, primary = [], []
+    unique, numbered = set(), set()
+    for _, column, is_numbered, is_primary, is_unique in rows:
+        columns.append(str(column))
+        if is_numbered:
+            numbered.add(str(column))
+        if is_primary:
+            primary.append(str(column))
+        if is_unique:
+            unique.add(str(column))
+    number = None
+    if len(primary) == 1:
+        unique.add(primary[0])
+        number = primary[0] if primary[0] in numbered else None
+    return Table(name, tuple(columns), tuple(primary), frozenset(unique), number)
 
 
 def _show_value(value: Any) -> str | None:

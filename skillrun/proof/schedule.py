@@ -71,8 +71,15 @@ _NUMBERS = {name: name for name in ("copies", "poison", "late", "beside", "first
 """Word with a number -> the field that it sets."""
 
 
-_FLAGS = ("lose", "fresh", "echo", "early")
-"""Words that set the field of the same name."""
+_MOVES = ("redeliver", "re-enqueue", SWEEP, FORGET)
+_MEASURED_MOVE = re.compile(r"(?:wait|job|tick)=[\d.]+")
+_VARIED_MOVE = re.compile(r"varied=(?:\d{1,3}-\d{1,3}|\d{1,3}(?:,\d{1,3})*)")
+
+_FLAGS = {name: name for name in ("lose", "fresh", "echo", "early", "midnight")} | {
+    "same-process": "same",
+    "jitter=low": "low_jitter",
+}
+"""Word -> the field that it sets."""
 
 
 @dataclass(frozen=True)
@@ -179,15 +186,24 @@ class Schedule:
         return tuple(found)
 
     @property
+    def does(self) -> frozenset[str]:
+        """What its faults do, e.g. "kill"."""
+        return frozenset(fault.do for fault in self.faults)
+
+    @property
     def crowded(self) -> bool:
         """More than one process is there at a time."""
-        still = any(fault.do in ("stall", "caller-pause") for fault in self.faults)
-        return self.copies > 1 or self.beside is not None or still
+        stands_still = not self.does.isdisjoint(("stall", "caller-pause"))
+        return self.copies > 1 or self.beside is not None or stands_still
 
     @property
     def waits(self) -> bool:
         """Time passes between its deliveries."""
-        return any(move == SWEEP or move.startswith("wait=") for move in self.moves)
+        return SWEEP in self.moves or self.has_move("wait")
+
+    def has_move(self, name: str) -> bool:
+        """Whether a move of that name follows, whatever its number is."""
+        return any(move.partition("=")[0] == name for move in self.moves)
 
     @property
     def kills(self) -> int:
@@ -207,7 +223,7 @@ class Schedule:
     @property
     def kills_handler(self) -> bool:
         """A delivery dies in it, and not only the publisher."""
-        return any(fault.do in _KILLS for fault in self.faults)
+        return not self.does.isdisjoint(_KILLS)
 
 
 ONCE = Schedule("once")
@@ -225,28 +241,18 @@ def _add_word(made: Schedule, word: str) -> Schedule:
     fault = _FAULT.fullmatch(word)
     if fault:
         return replace(made, faults=(*made.faults, _make_fault(fault)))
-    name, _, value = word.partition("=")
     if word == "once":
         return made
-    if word == "same-process":
-        return replace(made, same=True)
-    if word == "midnight":
-        return replace(made, midnight=True)
-    if word == "jitter=low":
-        return replace(made, low_jitter=True)
     if word in _FLAGS:
-        flags: dict[str, Any] = {word: True}
+        flags: dict[str, Any] = {_FLAGS[word]: True}
         return replace(made, **flags)
+    name, _, value = word.partition("=")
     if name in _NUMBERS and value.isdigit():
         numbers: dict[str, Any] = {_NUMBERS[name]: int(value)}
         return replace(made, **numbers)
     if re.fullmatch(r"called=\d{1,3}(,\d{1,3})*", word):
         return replace(made, called=tuple(map(int, value.split(","))))
-    if re.fullmatch(r"varied=(\d{1,3}-\d{1,3}|\d{1,3}(,\d{1,3})*)", word):
-        return replace(made, moves=(*made.moves, word))
-    if word in ("redeliver", "re-enqueue", SWEEP, FORGET) or (
-        name in ("wait", "job", "tick") and re.fullmatch(r"[\d.]+", value)
-    ):
+    if word in _MOVES or _MEASURED_MOVE.fullmatch(word) or _VARIED_MOVE.fullmatch(word):
         return replace(made, moves=(*made.moves, word))
     raise Misuse(
         f"--schedule: cannot read {word!r}",
@@ -265,13 +271,23 @@ def _make_fault(match: re.Match[str]) -> Fault:
 
 def family_of(schedule: Schedule) -> str:
     """The family that a schedule belongs to, from what it does."""
-    does = {fault.do for fault in schedule.faults}
-    names = [move.partition("=")[0] for move in schedule.moves]
-    if "varied" in names:
-        return "varied"
-    told = _name_by_word(schedule)
-    if told is not None:
-        return told
+    # The order decides: a later question is asked only of what no earlier one has named.
+    for name_family in (
+        _name_by_word,
+        _name_at_publisher,
+        _name_crowd,
+        _name_outage,
+        _name_failure,
+    ):
+        family = name_family(schedule)
+        if family is not None:
+            return family
+    return _name_by_moves(schedule)
+
+
+def _name_at_publisher(schedule: Schedule) -> str | None:
+    """The family of what happens while a call waits, or before the job is delivered at all."""
+    does = schedule.does
     if "hang" in does:
         return "effect-hangs"
     if does & AWAY:
@@ -282,49 +298,67 @@ def family_of(schedule: Schedule) -> str:
         return "before-commit"
     if schedule.fresh:
         return "fresh-interpreter"
+    return None
+
+
+def _name_crowd(schedule: Schedule) -> str | None:
+    """The family of deliveries that meet each other, or somebody else at the same rows."""
+    does = schedule.does
     if "stall" in does:
         return "late-error" if "raise" in does else "stall"
     if schedule.beside is not None:
         return "distinct-at-once"
     if schedule.copies > 1:
         return "at-once"
-    if "rival" in does:
-        return "rival"
-    outage = _name_outage(schedule)
-    if outage is not None:
-        return outage
-    if "raise" in does:
+    return "rival" if "rival" in does else None
+
+
+def _name_failure(schedule: Schedule) -> str | None:
+    """The family of an error, of a store that fails, or of deaths."""
+    if "raise" in schedule.does:
         every = any(fault.delivery == EVERY for fault in schedule.faults)
-        if "job" in names:
+        if schedule.has_move("job"):
             return "distinct" if every else "after-failure"
         return "exhaustion" if every else "error"
-    if "fail" in does:
+    if "fail" in schedule.does:
         return "store-error"
+    if schedule.kills > 1:
+        return "double-kill"
     if schedule.has_crash:
-        if schedule.kills > 1:
-            return "double-kill"
         return "kill-lose" if schedule.lose else "kill"
-    if "tick" in names:
+    return None
+
+
+def _name_by_moves(schedule: Schedule) -> str:
+    """The family of what follows where no fault tells it."""
+    if schedule.has_move("tick"):
         return "dst"
-    if "job" in names or schedule.first is not None:
+    if schedule.has_move("job") or schedule.first is not None:
         return "distinct"
-    if "wait" in names:
+    if schedule.has_move("wait"):
         return "window"
-    return next((name for name in ("redeliver", "re-enqueue", SWEEP) if name in names), "once")
+    for move in ("redeliver", "re-enqueue", SWEEP):
+        if move in schedule.moves:
+            return move
+    return "once"
 
 
 def _name_by_word(schedule: Schedule) -> str | None:
     """The family of which one word of the text is enough."""
-    words = (
-        ("secret-echoed", schedule.echo),
-        ("early", schedule.early),
-        ("store-emptied", FORGET in schedule.moves),
-        ("same-process", schedule.same),
-        ("broker-lost", schedule.emptied is not None),
-        ("poison", schedule.poison is not None),
-        ("queued-together", bool(schedule.called)),
-    )
-    return next((name for name, holds in words if holds), None)
+    words = {
+        "varied": schedule.has_move("varied"),
+        "secret-echoed": schedule.echo,
+        "early": schedule.early,
+        "store-emptied": FORGET in schedule.moves,
+        "same-process": schedule.same,
+        "broker-lost": schedule.emptied is not None,
+        "poison": schedule.poison is not None,
+        "queued-together": bool(schedule.called),
+    }
+    for family, holds in words.items():
+        if holds:
+            return family
+    return None
 
 
 def _name_outage(schedule: Schedule) -> str | None:
@@ -333,14 +367,18 @@ def _name_outage(schedule: Schedule) -> str | None:
         return "copies"
     if schedule.dies_each_time:
         return "crash-loop"
-    comes_late = any(move.startswith("wait=") for move in schedule.moves)
-    if schedule.kills_handler and schedule.lose and comes_late and not schedule.midnight:
+    is_killed_for_long = schedule.kills_handler and schedule.lose and schedule.has_move("wait")
+    if is_killed_for_long and not schedule.midnight:
         return "late-back"
-    failing = [fault for fault in schedule.faults if fault.do == "raise"]
-    if not failing:
+    if "raise" not in schedule.does:
         return None
-    if any(fault.do == "fail" for fault in schedule.faults):
+    if "fail" in schedule.does:
         return "letter-lost"
+    return _name_lost_publish([fault for fault in schedule.faults if fault.do == "raise"])
+
+
+def _name_lost_publish(failing: list[Fault]) -> str | None:
+    """The family of an error after which the retry, or the dead letter, cannot be published."""
     last = failing[-1]
     # An effect may be called "publish": then it is its own error that comes again.
     if last.error == failing[0].error or not is_publish(last.at):

@@ -7,6 +7,7 @@ Nothing is drawn by lot: the same spec gives the same payloads in the same order
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -33,10 +34,9 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 def varied_payloads(spec: JobSpec) -> dict[int, Any]:
     """By job number; empty where no key field says what makes another job."""
     first = spec.examples[0] if spec.examples else None
-    key = spec.idempotency.key if spec.idempotency else ()
-    fields = [
-        field for field in key if isinstance(first, dict) and get_field(first, field) is not None
-    ]
+    if not isinstance(first, dict) or spec.idempotency is None:
+        return {}
+    fields = [field for field in spec.idempotency.key if get_field(first, field) is not None]
     found: list[Any] = []
     for field in fields:
         found += _of_field(spec, first, field, MOST // len(fields))
@@ -103,29 +103,27 @@ def _texts(value: str) -> Iterator[str]:
     number = re.search(r"\d+(?=\D*$)", value)
     if number is not None:
         before, after = value[: number.start()], value[number.end() :]
-        yield from (
-            f"{before}{other:0{len(number[0])}d}{after}" for other in _numbers(int(number[0]))
-        )
+        for other in _numbers(int(number[0])):
+            yield f"{before}{other:0{len(number[0])}d}{after}"
     for at in range(len(value) - 1, -1, -1):
-        yield from (value[:at] + letter + value[at + 1 :] for letter in _replacements(value[at]))
+        for letter in _replacements(value[at]):
+            yield value[:at] + letter + value[at + 1 :]
     local, mark, domain = value.partition("@")
     for letter in _LETTERS:
         yield f"{local}{letter}{mark}{domain}"
         yield f"{letter}{local}{mark}{domain}"
-    yield from (
-        local + "x" * length + letter + mark + domain for length in _LONG for letter in "ab"
-    )
+    for length, letter in itertools.product(_LONG, "ab"):
+        yield f"{local}{'x' * length}{letter}{mark}{domain}"
 
 
 def _replacements(letter: str) -> str:
     """Others of the same kind; case alone makes no other job."""
+    others = ""
     if letter.isdigit():
-        return "".join(digit for digit in "123456789" if digit != letter)[:3]
-    return (
-        "".join(other for other in "abcdef" if other != letter.lower())[:3]
-        if letter.isalpha()
-        else ""
-    )
+        others = "123456789"
+    elif letter.isalpha():
+        others = "abcdef"
+    return others.replace(letter.lower(), "")[:3]
 
 
 def _dates(value: str) -> Iterator[str]:
@@ -140,8 +138,8 @@ def _dates(value: str) -> Iterator[str]:
 
 def varied_field(spec: JobSpec, payload: Any) -> str | None:
     """The key field in which a payload is another than the first example's."""
-    key = spec.idempotency.key if spec.idempotency else ()
     first = spec.examples[0] if spec.examples else None
-    return next(
-        (field for field in key if get_field(payload, field) != get_field(first, field)), None
-    )
+    for field in spec.idempotency.key if spec.idempotency else ():
+        if get_field(payload, field) != get_field(first, field):
+            return field
+    return None

@@ -8,7 +8,7 @@ it leaves what the example leaves. Otherwise a second delivery would find nothin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +49,8 @@ class _Mark:
 
     def _has_rest(self, row: Row, payload: Any) -> bool:
         for name, columns in self.rest.items():
-            wanted = str(get_field(payload, name))
-            if not any(str(row[at]) == wanted for at in columns):
+            cells = [str(row[at]) for at in columns]
+            if str(get_field(payload, name)) not in cells:
                 return False
         return True
 
@@ -116,7 +116,10 @@ def _list_like_example(history: History, reference: Reference, field: str) -> di
 
 
 def _count_effects(runs: Sequence[Delivery]) -> Counter[str]:
-    return Counter(str(event["effect"]) for run in runs for event in run.all("performed"))
+    found = Counter[str]()
+    for run in runs:
+        found.update(str(event["effect"]) for event in run.all("performed"))
+    return found
 
 
 def _list_marks(once: Rows, reference: Reference, name: str) -> Iterator[list[_Mark]]:
@@ -130,16 +133,23 @@ def _list_marks(once: Rows, reference: Reference, name: str) -> Iterator[list[_M
     others = [other for other in reference.spec.idempotency.key if other != name]
     before = _read_rows(reference.before)
     for query, rows in once.items():
+        if query in reference.volatile:
+            continue
+        earlier = tuple(before.get(query, []))
         for row in rows:
-            if query in reference.volatile or row in before.get(query, []):
-                continue
-            rest = {}
-            for other in others:
-                columns = _find_columns(row, get_field(example, other))
-                if columns:
-                    rest[other] = columns
-            earlier = tuple(before.get(query, []))
-            yield [_Mark(query, row, at, earlier, rest) for at in _find_columns(row, wanted)]
+            if row not in earlier:
+                rest = _find_rest(row, example, others)
+                yield [_Mark(query, row, at, earlier, rest) for at in _find_columns(row, wanted)]
+
+
+def _find_rest(row: Row, example: Any, others: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Each other key field -> the columns of the row that hold the example's value of it."""
+    rest = {}
+    for other in others:
+        columns = _find_columns(row, get_field(example, other))
+        if columns:
+            rest[other] = columns
+    return rest
 
 
 def _find_columns(row: Row, value: Any) -> tuple[int, ...]:
@@ -152,12 +162,19 @@ def _list_unmarked(mark: _Mark, left: Rows, jobs: Mapping[int, Any], name: str) 
     for job, payload in jobs.items():
         rows[job] = mark.find_rows(left, get_field(payload, name), payload)
     agreed = _find_agreed_columns(mark, rows)
-    missing = []
-    for job, own in rows.items():
-        made = [row for row in own if agreed or row not in mark.before]
-        if not any(all(row[at] == mark.row[at] for at in agreed) for row in made):
-            missing.append(job)
-    return missing
+    return [job for job, own in rows.items() if not _is_marked(mark, own, agreed)]
+
+
+def _is_marked(mark: _Mark, own: Iterable[Row], agreed: list[int]) -> bool:
+    """Whether one of a job's rows is like the example's in these columns."""
+    wanted = [mark.row[at] for at in agreed]
+    for row in own:
+        # Where no column tells them apart, a row that stood there before shows nothing.
+        if not agreed and row in mark.before:
+            continue
+        if [row[at] for at in agreed] == wanted:
+            return True
+    return False
 
 
 def _find_agreed_columns(mark: _Mark, rows: Mapping[int, list[Row]]) -> list[int]:
@@ -166,10 +183,12 @@ def _find_agreed_columns(mark: _Mark, rows: Mapping[int, list[Row]]) -> list[int
     so is what differs in each job, such as a number or a token.
     """
     found = []
-    holders = [own for own in rows.values() if own]
+    holders = list(filter(None, rows.values()))
     for at in _list_changed_columns(mark):
-        same = [own for own in holders if any(row[at] == mark.row[at] for row in own)]
-        if 2 * len(same) >= len(holders):
+        same = 0
+        for own in holders:
+            same += mark.row[at] in [row[at] for row in own]
+        if 2 * same >= len(holders):
             found.append(at)
     return found
 
@@ -178,13 +197,17 @@ def _list_changed_columns(mark: _Mark) -> list[int]:
     """Where the example's row differs from the one of its key that stood there; none where it was
     added.
     """
-    key = mark.row[mark.column]
-    earlier = [row for row in mark.before if len(row) == len(mark.row) and row[mark.column] == key]
-    if not earlier:
-        return []
-    nearest = max(earlier, key=lambda row: sum(a == b for a, b in zip(row, mark.row, strict=True)))
-    columns = range(len(mark.row))
-    return [at for at in columns if at != mark.column and mark.row[at] != nearest[at]]
+    nearest, most = None, -1
+    for row in mark.before:
+        if len(row) == len(mark.row) and row[mark.column] == mark.row[mark.column]:
+            alike = len(row) - len(_list_differences(row, mark.row))
+            if alike > most:
+                nearest, most = row, alike
+    return [] if nearest is None else _list_differences(nearest, mark.row)
+
+
+def _list_differences(one: Row, other: Row) -> list[int]:
+    return [at for at, cell in enumerate(one) if cell != other[at]]
 
 
 def _say_skipped(mark: _Mark, field: str, missing: list[int], count: int) -> Judgement:

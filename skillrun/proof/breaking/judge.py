@@ -4,7 +4,7 @@ fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -113,7 +113,7 @@ class _Tests:
         return self._all
 
     def shown(self) -> set[str]:
-        return {self.known.shown(test) for test in self.known.reaching}
+        return set(map(self.known.shown, self.known.reaching))
 
     def try_one(self, broken: Break) -> Noticing:
         if broken.why_not is not None:
@@ -140,7 +140,7 @@ class _Tests:
         return self._unsure(self._try(broken, everything, ()) if self._has_more() else first)
 
     def _has_more(self) -> bool:
-        shown = {self.baseline.shown(test) for test in self.baseline.reaching}
+        shown = set(map(self.baseline.shown, self.baseline.reaching))
         return bool(self.shown() - shown)
 
     def _try(self, broken: Break, baseline: Records, paths: tuple[str, ...]) -> Noticing:
@@ -166,10 +166,12 @@ class _Tests:
 
     def doubtful(self, *outcomes: str) -> list[str]:
         """The tests that should run the handler by their text, and that ended so."""
-        found = {
-            self.baseline.shown(test) for outcome in outcomes for test in self.baseline.of(outcome)
-        }
-        return sorted(test for test in found if test.partition("[")[0] in self.expected.tests)
+        found = set()
+        for outcome in outcomes:
+            for test in map(self.baseline.shown, self.baseline.of(outcome)):
+                if test.partition("[")[0] in self.expected.tests:
+                    found.add(test)
+        return sorted(found)
 
 
 def _doubted(noticing: Noticing, why: str) -> Noticing:
@@ -181,14 +183,18 @@ def _noticing(broken: Break, seen: Records, red: frozenset[str]) -> Noticing:
     tests came to one.
     """
     struck = bool(seen.struck)
-    failed = tuple(sorted(seen.shown(test) for test in seen.of("failed") - red))
+    failed = _list_shown(seen, seen.of("failed") - red)
     if struck and failed:
         return Noticing(broken, "noticed", failed[:1], struck, ran=seen.ran)
     if struck and not seen.ended and seen.timed_out:
         return Noticing(broken, "noticed", ("the tests do not end",), struck, ran=seen.ran)
-    green = tuple(sorted(seen.shown(test) for test in seen.of("passed")))
+    green = _list_shown(seen, seen.of("passed"))
     why = _unusable_break(seen, failed)
     return Noticing(broken, "incomplete" if why else "missed", green, struck, why or "", seen.ran)
+
+
+def _list_shown(records: Records, tests: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(map(records.shown, tests)))
 
 
 def _unusable_break(seen: Records, failed: tuple[str, ...]) -> str | None:
@@ -269,5 +275,7 @@ def _not_reached(found: _Tests) -> Trial:
 
 
 def _last_line(records: Records) -> str | None:
-    lines = [line.strip() for line in records.ran.tail.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else None
+    for line in reversed(records.ran.tail.splitlines()):
+        if line.strip():
+            return line.strip()[:300]
+    return None

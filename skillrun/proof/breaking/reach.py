@@ -38,8 +38,9 @@ def reaching(reached: Mapping[str, str], outcomes: Mapping[str, str]) -> frozens
     found = set(reached)
     for test, scope in reached.items():
         shared = _SHARED.get(scope)
-        file = test.partition("::")[0]
-        found |= {
-            t for t in outcomes if shared == "all" or (shared and t.partition("::")[0] == file)
-        }
+        if shared == "all":
+            found |= set(outcomes)
+        elif shared == "file":
+            file = test.partition("::")[0]
+            found |= {other for other in outcomes if other.partition("::")[0] == file}
     return frozenset(test.partition("[")[0] for test in found & of(outcomes, "passed"))

@@ -165,12 +165,12 @@ def _run_in_copy(
         ran = run(
             _command(job, asked), repo / job.folder, _environment(job, scratch), asked.limit_s
         )
-        own, *forked = [_said(file) for file in files]
-        shared = {event: said for event, said in own.items() if event != "end"}
-        return [
-            _read(own, ran, repo, job),
-            *(_read({**shared, **said}, ran, repo, job) for said in forked),
-        ]
+        own = _said(files[0])
+        found = [_read(own, ran, repo, job)]
+        own.pop("end", None)  # each fork has its own
+        for file in files[1:]:
+            found.append(_read({**own, **_said(file)}, ran, repo, job))
+        return found
 
 
 def _write_edits(job: Job, asked: Asked, repo: Path) -> None:
@@ -187,22 +187,22 @@ def _write_runtime(
     place = repo / job.import_root / f"{_NAME}.py"
     place.write_bytes(_RUNTIME.read_bytes())
     place.with_name(f"{_NAME}_reach.py").write_bytes(_REACH.read_bytes())
+    forked = []
+    for broken, out in zip(forks, files[1:], strict=True):
+        forked.append({**_UNBROKEN, **broken, "out": str(out), "stop": broken != _UNBROKEN})
     settings = {
         **_UNBROKEN,
         **asked.broken,
         "out": str(files[0]),
         "root": str(repo),
         "source": str(job.root),
-        "forks": [
-            {**_UNBROKEN, **broken, "out": str(out), "stop": broken != _UNBROKEN}
-            for broken, out in zip(forks, files[1:], strict=True)
-        ],
+        "forks": forked,
         "limit_s": asked.limit_s,
         "least_s": LEAST_S,
         "times_longer": TIMES_LONGER,
         "modules": list(job.modules),
-        "transient": [dict(item) for item in job.transient],
-        "permanent": [dict(item) for item in job.permanent],
+        "transient": list(map(dict, job.transient)),
+        "permanent": list(map(dict, job.permanent)),
         "returns": job.returns,
         "only": None if asked.only is None else sorted(asked.only),
         "red": sorted(asked.red),
@@ -225,15 +225,14 @@ def _environment(job: Job, scratch: Path) -> dict[str, str]:
     """The copy leads PYTHONPATH, before what an editable install would give; temporary files go
     with the copy.
     """
-    kept = {
-        name: value
-        for name, value in job.env.items()
-        if not name.startswith(("PYTEST_CURRENT", "PYTEST_XDIST"))
-    }
-    roots = dict.fromkeys(
-        str(scratch / "repo" / folder) for folder in (job.import_root, job.folder, "")
-    )
-    path = [*roots, *filter(None, [kept.get("PYTHONPATH")])]
+    kept = {}
+    for name, value in job.env.items():
+        if not name.startswith(("PYTEST_CURRENT", "PYTEST_XDIST")):
+            kept[name] = value
+    repo = scratch / "repo"
+    path = list(dict.fromkeys(map(str, (repo / job.import_root, repo / job.folder, repo))))
+    if kept.get("PYTHONPATH"):
+        path.append(kept["PYTHONPATH"])
     return {**kept, "PYTHONPATH": os.pathsep.join(path), "TMPDIR": str(scratch / "tmp")}
 
 
@@ -248,34 +247,53 @@ def _said(records: Path) -> dict[str, list[dict[str, Any]]]:
 
 def _read(said: Mapping[str, list[dict[str, Any]]], ran: Ran, repo: Path, job: Job) -> Records:
     end = said.get("end", [{}])[-1]
-    roots = [event["path"] for event in said.get("root", [])]
-    met: dict[str, dict[str, str]] = {}
-    for event in said.get("met", []):
-        if event["test"]:
-            met.setdefault(event["site"], {})[event["test"]] = event["scope"]
-    failures = [*said.get("outcome", []), *said.get("uncollected", [])]
+    fork = said.get("fork", [{}])
     return Records(
         ran=ran,
-        prefix=_relative(roots[0], repo) if roots else "",
+        prefix=_relative(said["root"][0]["path"], repo) if "root" in said else "",
         outcomes=reach.worst(said.get("outcome", [])),
-        messages={event["test"]: event["message"] for event in failures if event["message"]},
-        reached={
-            event["test"]: event["scope"] for event in said.get("reached", []) if event["test"]
+        messages={
+            **_by_test(said, "outcome", "message"),
+            **_by_test(said, "uncollected", "message"),
         },
-        struck=frozenset(event["test"] for event in said.get("struck", [])),
-        met=met,
+        reached=_by_test(said, "reached", "scope"),
+        struck=frozenset(_list_field(said, "struck", "test")),
+        met=_read_met(said),
         unmet="unmet" in said,
-        uncollected=tuple(event["test"] for event in said.get("uncollected", [])),
+        uncollected=_list_field(said, "uncollected", "test"),
         elsewhere=tuple(end.get("elsewhere", ())),
-        unresolved=tuple(event["name"] for event in said.get("unresolved", [])),
+        unresolved=_list_field(said, "unresolved", "name"),
         opened=frozenset(_inside(end.get("opened", ()), repo, repo / job.folder)),
-        words=said.get("fork", [{}])[0].get("words") or ran.words,
-        timed_out=ran.timed_out or any(event["timed_out"] for event in said.get("fork", [])),
+        words=fork[0].get("words") or ran.words,
+        timed_out=ran.timed_out or True in _list_field(said, "fork", "timed_out"),
         not_alone="not-alone" in said,
         spawned=bool(end.get("spawned")),
         no_pytest="no-pytest" in said,
         ended=bool(end) and "unended" not in said,
     )
+
+
+def _list_field(said: Mapping[str, list[dict[str, Any]]], kind: str, name: str) -> tuple[Any, ...]:
+    """One field of every event of a kind."""
+    return tuple(event[name] for event in said.get(kind, []))
+
+
+def _by_test(said: Mapping[str, list[dict[str, Any]]], kind: str, name: str) -> dict[str, Any]:
+    """Test -> one field of its last event of a kind; without what has no test or says nothing."""
+    found = {}
+    for event in said.get(kind, []):
+        if event["test"] and event[name]:
+            found[event["test"]] = event[name]
+    return found
+
+
+def _read_met(said: Mapping[str, list[dict[str, Any]]]) -> dict[str, dict[str, str]]:
+    """Site -> test -> the scope in which the test came by it."""
+    met: dict[str, dict[str, str]] = {}
+    for event in said.get("met", []):
+        if event["test"]:
+            met.setdefault(event["site"], {})[event["test"]] = event["scope"]
+    return met
 
 
 def _parsed(line: str) -> dict[str, Any]:

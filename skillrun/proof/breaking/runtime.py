@@ -145,18 +145,23 @@ def _other(value: Any, depth: int) -> Any:
     kind = type(value)
     if kind is bool:
         return not value
-    if kind in (int, float):
-        return value + 1
-    if kind is str:
-        return value + "~"
-    if kind is bytes:
-        return value + b"~"
-    if kind in (list, tuple) and value and depth < _DEPTH:
-        return kind([_other(value[0], depth + 1), *value[1:]])
-    if kind is dict and value and depth < _DEPTH:
-        first = next(iter(value))
-        return {**value, first: _other(value[first], depth + 1)}
+    if kind in _CHANGES:
+        return value + _CHANGES[kind]
+    if kind in (list, tuple, dict) and value and depth < _DEPTH:
+        return _other_inside(value, depth + 1)
     return value
+
+
+_CHANGES: dict[type, Any] = {int: 1, float: 1, str: "~", bytes: b"~"}
+"""What is added to a value to make it another one."""
+
+
+def _other_inside(value: Any, depth: int) -> Any:
+    """A list, a tuple or a dict with another first element."""
+    if type(value) is dict:
+        first = next(iter(value))
+        return {**value, first: _other(value[first], depth)}
+    return type(value)([_other(value[0], depth), *value[1:]])
 
 
 def turned() -> BaseException:
@@ -183,22 +188,34 @@ def _kind(error: BaseException) -> str | None:
     declared as both.
     """
     for above in type(error).__mro__:
-        declared = [
-            (kind, args) for kind, known in _errors().items() for cls, args in known if cls is above
-        ]
-        kinds = {kind for kind, _ in declared}
+        declared = _declared_args(above)
+        kinds = set(declared)
         if len(kinds) > 1:
-            kinds = {kind for kind, args in declared if list(error.args) == args}
+            given = list(error.args)
+            kinds = {kind for kind, args in declared.items() if given in args}
         if declared:
             return kinds.pop() if len(kinds) == 1 else None
     return None
 
 
+def _declared_args(cls: type) -> dict[str, list[list[Any]]]:
+    """transient, permanent -> the arguments with which the spec declares exactly this class."""
+    declared: dict[str, list[list[Any]]] = {}
+    for kind, known in _errors().items():
+        for one, args in known:
+            if one is cls:
+                declared.setdefault(kind, []).append(args)
+    return declared
+
+
 def _errors() -> dict[str, list[tuple[type[BaseException], list[Any]]]]:
     if not _known:
         for kind in ("transient", "permanent"):
-            found = [(_resolved(item["type"]), item["args"]) for item in SETTINGS[kind]]
-            _known[kind] = [(cls, args) for cls, args in found if cls is not None]
+            _known[kind] = []
+            for item in SETTINGS[kind]:
+                cls = _resolved(item["type"])
+                if cls is not None:
+                    _known[kind].append((cls, item["args"]))
     return _known
 
 
@@ -248,9 +265,10 @@ class Watching:
         _say("root", path=str(config.rootpath if hasattr(config, "rootpath") else config.rootdir))
 
     def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
-        left = [item for item in items if not _is_wanted(item)]
-        if left:
-            items[:] = [item for item in items if _is_wanted(item)]
+        wanted = list(filter(_is_wanted, items))
+        if len(wanted) < len(items):
+            left = [item for item in items if not _is_wanted(item)]
+            items[:] = wanted
             config.hook.pytest_deselected(items=left)
 
     def pytest_collectreport(self, report: Any) -> None:
@@ -263,51 +281,63 @@ class Watching:
 
         None: run it here.
         """
-        forks = SETTINGS["forks"]
-        if not forks:
+        if not SETTINGS["forks"]:
             return None
         kept = Kept(SETTINGS["root"], os.environ["TMPDIR"])
         if not _is_alone() or not kept.whole:
             _say("not-alone")
             return True
-        limit_s = SETTINGS["limit_s"]
-        for number, settings in enumerate(each for each in forks if not each["site"]):
+        whole, sites = [], []
+        for settings in SETTINGS["forks"]:
+            if settings["site"]:
+                sites.append(settings)
+            else:
+                whole.append(settings)
+        limit_s = self._try_whole(kept, whole)
+        if limit_s is None:
+            if SETTINGS["stop"]:
+                # Of a break only the message is kept. Showing the way to it has pytest parse
+                # each file on that way, which takes longer than the tests.
+                session.config.option.tbstyle = "no"
+            session.items[:] = filter(_is_wanted, session.items)
+            return None
+        if self._try_sites(kept, sites, limit_s):
+            session.items[:] = sorted(filter(_is_wanted, session.items), key=_comes_later)
+            return None
+        return True
+
+    def _try_whole(self, kept: Kept, forks: list[dict[str, Any]]) -> float | None:
+        """The unbroken handler, then each break that has no site. Seconds that a break may take;
+        None in a fork.
+        """
+        limit_s: float = SETTINGS["limit_s"]
+        for number, settings in enumerate(forks):
             began = time.monotonic()
             if _fork(settings, limit_s):
-                if SETTINGS["stop"]:
-                    # Of a break only the message is kept. Showing the way to it has pytest parse
-                    # each file on that way, which takes longer than the tests.
-                    session.config.option.tbstyle = "no"
-                session.items[:] = [item for item in session.items if _is_wanted(item)]
                 return None
             kept.put_back()
             if number == 0:
-                limit_s = max(
-                    SETTINGS["least_s"], SETTINGS["times_longer"] * (time.monotonic() - began)
-                )
+                took_s = time.monotonic() - began
+                limit_s = max(SETTINGS["least_s"], SETTINGS["times_longer"] * took_s)
                 SETTINGS.update(_green_and_red(settings["out"]))
                 if not SETTINGS["only"]:
                     break
-        if self._try_sites(kept, [each for each in forks if each["site"]], limit_s):
-            wanted = filter(_is_wanted, session.items)
-            session.items[:] = sorted(wanted, key=_comes_later)
-            return None
-        return True
+        return limit_s
 
     def _try_sites(self, kept: Kept, forks: list[dict[str, Any]], limit_s: float) -> bool:
         """Each site with the tests that come by it, the slow ones only where the others have not
         noticed. True in a fork.
         """
         end = time.monotonic() + SETTINGS["enough_s"]
-        slow = set(SETTINGS["slow"])
-        waiting = [each for each in forks if SETTINGS["meeting"].get(each["site"])]
+        waiting = []
         for settings in forks:
-            if settings not in waiting:
+            if SETTINGS["meeting"].get(settings["site"]):
+                waiting.append(settings)
+            else:
                 _tell(settings["out"], "unmet")
         for is_slow in (False, True):
             for settings in waiting[: SETTINGS["most"]]:
-                meeting = SETTINGS["meeting"][settings["site"]]
-                settings["only"] = [test for test in meeting if (test in slow) is is_slow]
+                settings["only"] = _list_meeting(settings["site"], is_slow=is_slow)
                 if not settings["only"] or _has_noticed(settings["out"]):
                     continue
                 if time.monotonic() > end:
@@ -362,6 +392,12 @@ def _is_wanted(item: Any) -> bool:
     return SETTINGS["only"] is None or item.nodeid.partition("[")[0] in SETTINGS["only"]
 
 
+def _list_meeting(site: str, is_slow: bool) -> list[str]:
+    """The green tests that come by a site: the slow ones of them, or the others."""
+    slow = set(SETTINGS["slow"])
+    return [test for test in SETTINGS["meeting"][site] if (test in slow) is is_slow]
+
+
 def _comes_later(item: Any) -> bool:
     """False for the test that is likely to notice: the first that does ends the run."""
     first = SETTINGS.get("first", "")
@@ -375,20 +411,21 @@ def _struck() -> bool:
 def _message(report: Any) -> str:
     """The error in one line."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    lines = [
-        line
-        for line in str(crash.message if crash else report.longrepr).splitlines()
-        if line.strip()
-    ]
-    errors = [line[1:] for line in lines if line.startswith("E ")]
-    return (errors or lines[:1] or [""])[-1].strip()[:300]
+    text = str(crash.message if crash else report.longrepr)
+    said = list(filter(str.strip, text.splitlines())) or [""]
+    errors = [line[1:] for line in said if line.startswith("E ")]
+    line = errors[-1] if errors else said[0]
+    return line.strip()[:300]
 
 
 def _elsewhere() -> set[str]:
     """Files that were imported in the place of the copy's changed ones."""
-    files = (getattr(sys.modules.get(name), "__file__", None) for name in SETTINGS["modules"])
-    real = {os.path.realpath(file) for file in files if file}
-    return {file for file in real if not file.startswith(SETTINGS["root"] + os.sep)}
+    found = set()
+    for name in SETTINGS["modules"]:
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file:
+            found.add(os.path.realpath(file))
+    return {file for file in found if not file.startswith(SETTINGS["root"] + os.sep)}
 
 
 _opened: set[str] = set()
@@ -412,14 +449,12 @@ def _is_alone() -> bool:
     shared = ("socket:", "anon_inode:", SETTINGS["root"] + os.sep)
     try:
         threads = list(Path("/proc/self/task").iterdir())
-        links = [_link(fd) for fd in Path("/proc/self/fd").iterdir()]
+        descriptors = list(Path("/proc/self/fd").iterdir())
     except OSError:
         return False
-    return (
-        len(threads) == 1
-        and threading.active_count() == 1
-        and not any(link.startswith(shared) for link in links)
-    )
+    if len(threads) > 1 or threading.active_count() > 1:
+        return False
+    return not any(_link(fd).startswith(shared) for fd in descriptors)
 
 
 def _link(fd: Path) -> str:
@@ -469,13 +504,17 @@ def _await(child: int, records: str, limit_s: float) -> None:
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
         ended, status = os.waitpid(child, 0 if timed_out else os.WNOHANG)
-    how = (
-        f"ended by signal {os.WTERMSIG(status)}"
-        if os.WIFSIGNALED(status)
-        else f"exit {os.WEXITSTATUS(status)}"
-    )
-    words = f"it took longer than {limit_s:.0f} s" if timed_out else how
+    if timed_out:
+        words = f"it took longer than {limit_s:.0f} s"
+    elif os.WIFSIGNALED(status):
+        words = f"ended by signal {os.WTERMSIG(status)}"
+    else:
+        words = f"exit {os.WEXITSTATUS(status)}"
     _tell(records, "fork", words=words, timed_out=timed_out)
+
+
+def _read_records(records: str) -> list[dict[str, Any]]:
+    return list(map(json.loads, Path(records).read_text(encoding="utf-8").splitlines()))
 
 
 def _tell(records: str, event: str, **fields: Any) -> None:
@@ -487,31 +526,33 @@ def _tell(records: str, event: str, **fields: Any) -> None:
 
 def _has_noticed(records: str) -> bool:
     """Whether a fork has ended with a test that fails because of the break."""
-    said = [json.loads(line) for line in Path(records).read_text(encoding="utf-8").splitlines()]
-    failed = [
-        event for event in said if event["event"] == "outcome" and event["outcome"] == "failed"
-    ]
-    is_struck = any(event["event"] == "struck" for event in said)
-    return is_struck and any(event["test"] not in SETTINGS["red"] for event in failed)
+    is_struck, has_failed = False, False
+    for event in _read_records(records):
+        if event["event"] == "struck":
+            is_struck = True
+        elif event["event"] == "outcome" and event["outcome"] == "failed":
+            has_failed = has_failed or event["test"] not in SETTINGS["red"]
+    return is_struck and has_failed
 
 
 def _green_and_red(records: str) -> dict[str, Any]:
     """The settings of a break from what the unbroken run recorded."""
     reach = importlib.import_module(f"{__name__}_reach")
-    said = [json.loads(line) for line in Path(records).read_text(encoding="utf-8").splitlines()]
-    outcomes = reach.worst(event for event in said if event["event"] == "outcome")
-    reached = {
-        event["test"]: event["scope"]
-        for event in said
-        if event["event"] == "reached" and event["test"]
-    }
+    ended = []
+    reached: dict[str, str] = {}
     met: dict[str, dict[str, str]] = {}
     slow = set()
-    for event in said:
-        if event["event"] == "met" and event["test"]:
-            met.setdefault(event["site"], {})[event["test"]] = event["scope"]
-        elif event["event"] == "outcome" and event["seconds"] > _SLOW_S:
-            slow.add(event["test"].partition("[")[0])
+    for event in _read_records(records):
+        kind, test = event["event"], event.get("test", "")
+        if kind == "outcome":
+            ended.append(event)
+            if event["seconds"] > _SLOW_S:
+                slow.add(test.partition("[")[0])
+        elif kind == "reached" and test:
+            reached[test] = event["scope"]
+        elif kind == "met" and test:
+            met.setdefault(event["site"], {})[test] = event["scope"]
+    outcomes = reach.worst(ended)
     return {
         "meeting": {site: sorted(reach.reaching(tests, outcomes)) for site, tests in met.items()},
         "slow": sorted(slow),
@@ -526,20 +567,24 @@ class Kept:
     def __init__(self, *folders: str) -> None:
         self.folders = folders
         self.before = {path: _seen(path) for path in self.paths()}
-        changed = [path for path in self.before if _seen(path) != _seen(self._source(path))]
-        self.whole = sum(path.lstat().st_size for path in changed) < _HELD and not any(
-            map(Path.is_symlink, changed)
-        )
-        self.held = {path: path.read_bytes() for path in changed} if self.whole else {}
+        size, self.whole, changed = 0, True, []
+        for path, seen in self.before.items():
+            if seen != _seen(self._source(path)):
+                changed.append(path)
+                size += path.lstat().st_size
+                self.whole = self.whole and not path.is_symlink()
+        self.whole = self.whole and size < _HELD
+        self.held: dict[Path, bytes] = {}
+        if self.whole:
+            self.held = {path: path.read_bytes() for path in changed}
 
     def paths(self) -> list[Path]:
         """All that is no folder."""
-        return [
-            Path(at, name)
-            for folder in self.folders
-            for at, _, names in os.walk(folder)
-            for name in names
-        ]
+        found = []
+        for folder in self.folders:
+            for at, _, names in os.walk(folder):
+                found += [Path(at, name) for name in names]
+        return found
 
     def _source(self, path: Path) -> Path:
         return Path(SETTINGS["source"], os.path.relpath(path, SETTINGS["root"]))

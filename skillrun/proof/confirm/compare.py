@@ -41,11 +41,9 @@ def confirm(proof: Proof, target: Target, progress: OnProgress | None = None) ->
                     confirm_one(stage, history, redelivery_s, volatile, jitter=_jitter(target))
                 )
     except (NotConfirmed, ServiceMissing, ServiceFailed) as error:
-        missed = chosen[len(found) :]
-        found += [
-            Confirmed(str(h.schedule), simulated(h, redelivery_s), None, note=str(error))
-            for h in missed
-        ]
+        for history in chosen[len(found) :]:
+            here = simulated(history, redelivery_s)
+            found.append(Confirmed(str(history.schedule), here, None, note=str(error)))
     return found
 
 
@@ -155,13 +153,18 @@ def _delays(history: History, redelivery_s: float) -> Iterator[float]:
     for delivery in history.deliveries:
         if delivery.op not in ("deliver", "died"):
             continue
-        waits = [float(event["delay"]) for event in delivery.retries]
-        if delivery.settled is not None and delivery.settled["how"] == "requeued":
-            waits.append(float(delivery.settled["delay"]))
-        for wait in waits:
-            left = wait - redelivery_s if delivery.op == "died" and wait >= redelivery_s else wait
+        for wait in _list_waits(delivery):
+            is_noticed = delivery.op == "died" and wait >= redelivery_s
+            left = wait - redelivery_s if is_noticed else wait
             if left > _SHORT_S:
                 yield left
+
+
+def _list_waits(delivery: Delivery) -> list[float]:
+    waits = [float(event["delay"]) for event in delivery.retries]
+    if delivery.settled is not None and delivery.settled["how"] == "requeued":
+        waits.append(float(delivery.settled["delay"]))
+    return waits
 
 
 def compare(

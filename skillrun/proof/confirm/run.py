@@ -141,36 +141,45 @@ class Watch:
                 found = "killed"
         return found
 
+    def list_new(self, kind: str, since: int = 0) -> list[dict[str, Any]]:
+        """The events of one kind, without so many of the oldest ones."""
+        return [event for event in self.events[since:] if event["e"] == kind]
+
     @property
     def at_rest(self) -> bool:
         """Whether the worker came up, lives, and has done with its last delivery. One may die
         before it is up.
         """
-        mine = self.events[self.started :]
-        dies = any(event["e"] == "fault" and event["do"] == "kill-worker" for event in mine)
-        return (
-            any(event["e"] == "ready" for event in mine)
-            and not dies
-            and self.last in ("killed", "over")
-        )
+        for event in self.list_new("fault", self.started):
+            if event["do"] == "kill-worker":
+                return False
+        is_up = bool(self.list_new("ready", self.started))
+        return is_up and self.last in ("killed", "over")
+
+    def waits(self, since: int = 0) -> list[float]:
+        """For how many seconds jobs were made to wait by their deliveries."""
+        found = []
+        for event in self.list_new("waits", since):
+            if event["delivery"] >= 0:
+                found.append(float(event["s"]))
+        return found
 
     def cut(self, wait_s: float | None) -> float:
         """Seconds that jobs were made to wait for since this was asked, beyond those that they
         really waited.
         """
-        new, self.waited = self.events[self.waited :], len(self.events)
-        waits = [
-            float(event["s"]) for event in new if event["e"] == "waits" and event["delivery"] >= 0
-        ]
-        return sum(max(0.0, wait - wait_s) for wait in waits) if wait_s is not None else 0.0
+        since, self.waited = self.waited, len(self.events)
+        if wait_s is None:
+            return 0.0
+        return sum(max(0.0, wait - wait_s) for wait in self.waits(since))
 
     @property
     def kills(self) -> int:
-        return sum(e["e"] == "fault" and e["do"] in ("kill", "kill-worker") for e in self.events)
+        return sum(event["do"] in ("kill", "kill-worker") for event in self.list_new("fault"))
 
     def place(self) -> str:
         """The last boundary, for a person."""
-        points = [event for event in self.events if event["e"] == "at"]
+        points = self.list_new("at")
         return f"{points[-1]['when']}:{points[-1]['name']}" if points else "its beginning"
 
 
@@ -368,27 +377,22 @@ class Stage:
                 dead = count(self.store, self.setting.filled(proof.dead_letters))
             except StateError as error:
                 raise NotConfirmed(f"proof.dead_letters: {error}") from error
-        calls = [event for event in watch.events if event["e"] == "performed"]
         return Seen(
             outcomes(watch.events),
-            tuple((event["effect"], event.get("key")) for event in calls),
+            tuple((call["effect"], call.get("key")) for call in watch.list_new("performed")),
             read_state(self.store, proof.state),
             dead,
-            tuple(
-                event["s"]
-                for event in watch.events
-                if event["e"] == "waits" and event["delivery"] >= 0
-            ),
+            tuple(watch.waits()),
             seconds,
         )
 
 
+_OTHER_QUEUE = "its queue, or its broker, is another one than a real worker has"
+
+
 def _check_met(wanted: Collection[str], watch: Watch) -> None:
     """A fault that a real worker never came to shows nothing."""
-    met = set()
-    for event in watch.events:
-        if event["e"] == "fault":
-            met.add(str(event["at"]).rpartition("#")[0])
+    met = {str(event["at"]).rpartition("#")[0] for event in watch.list_new("fault")}
     for at in wanted:
         if at.rpartition("#")[0] not in met:
             raise NotConfirmed(f"the real worker never came to {at}")
@@ -396,14 +400,17 @@ def _check_met(wanted: Collection[str], watch: Watch) -> None:
 
 def outcomes(events: list[dict[str, Any]]) -> tuple[str, ...]:
     """Of each delivery: returned | raised | died."""
-    numbers = sorted({event["delivery"] for event in events if event["e"] == "entered"})
-    found = []
-    for number in numbers:
-        mine = [event for event in events if event["delivery"] == number]
-        ends = [event["e"] for event in mine if event["e"] in ("returned", "raised")]
-        killed = any(event["e"] == "fault" and event["do"].startswith("kill") for event in mine)
-        found.append("died" if killed or not ends else ends[-1])
-    return tuple(found)
+    ends: dict[int, str] = {}
+    killed: set[int] = set()
+    for event in events:
+        number, kind = event.get("delivery", 0), event["e"]
+        if kind == "entered":
+            ends.setdefault(number, "died")
+        elif kind in ("returned", "raised"):
+            ends[number] = kind
+        elif kind == "fault" and event["do"].startswith("kill"):
+            killed.add(number)
+    return tuple("died" if number in killed else ends[number] for number in sorted(ends))
 
 
 def plans(schedule: Schedule, order: Any) -> dict[str, dict[str, Any]]:
@@ -421,16 +428,18 @@ def plans(schedule: Schedule, order: Any) -> dict[str, dict[str, Any]]:
 
 def unsupported(schedule: Schedule) -> str | None:
     """Why a schedule cannot be repeated in real time; None where it can."""
-    done = {fault.do for fault in schedule.faults}
-    if done - {"kill", "kill-worker", "raise"} or schedule.copies > 1:
+    if schedule.does - {"kill", "kill-worker", "raise"} or schedule.copies > 1:
         return "deliveries at once are not repeated with a real worker"
     moves = set(schedule.moves) - {"redeliver", "re-enqueue"}
     if moves or schedule.late or schedule.midnight or schedule.fresh:
         return "it needs another clock or another interpreter"
-    if schedule.waiting > 1 or any(is_publish(fault.at) for fault in schedule.faults):
-        return "its queue, or its broker, is another one than a real worker has"
+    if schedule.waiting > 1:
+        return _OTHER_QUEUE
     if schedule.emptied is not None:
         return "a broker that loses its messages is not repeated with a real worker"
-    if any("." in fault.at.partition(":")[2].partition("#")[0] for fault in schedule.faults):
-        return "its fault is in a callback"
+    for fault in schedule.faults:
+        if is_publish(fault.at):
+            return _OTHER_QUEUE
+        if "." in fault.at.partition(":")[2].partition("#")[0]:
+            return "its fault is in a callback"
     return None
