@@ -260,6 +260,13 @@ class JobSpec(Part):
             path = path[:-1]
         return self.lines.get(path, 1)
 
+    def list_errors(self, kind: str) -> tuple[str, ...]:
+        """Import paths of the errors that are transient, permanent or success, each class once;
+        none where the spec says nothing of errors.
+        """
+        listed: tuple[JobError, ...] = getattr(self.failures, kind, ())
+        return tuple(dict.fromkeys(error.type for error in listed))
+
     def private_values(self) -> tuple[str, ...]:
         """The environment that it gives to a proof."""
         given = self.proof.env if self.proof else {}

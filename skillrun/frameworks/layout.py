@@ -45,34 +45,33 @@ def constant(name: str, value: Any, indent: int = 0, *, width: int = WIDTH) -> s
     if indent + len(line) <= width or not isinstance(value, dict):
         return line
     inner, outer = " " * (indent + 4), " " * indent
-    return (
-        f"{name} = {{\n"
-        + "".join(f"{inner}{source(k)}: {source(v)},\n" for k, v in value.items())
-        + f"{outer}}}"
-    )
+    lines = [f"{name} = {{"]
+    for key, item in value.items():
+        lines.append(f"{inner}{source(key)}: {source(item)},")
+    return "\n".join([*lines, f"{outer}}}"])
 
 
 def doc(first: str, more: Sequence[str] = (), indent: int = 4, *, width: int = WIDTH) -> str:
     """A docstring: one line where it fits, else its first sentence and the rest below; `more` are
     paragraphs.
     """
-    left, room = " " * indent, width - indent - 6
+    room = width - indent - 6
     if not more and len(first) <= room:
         return f'"""{first}"""'
     if len(first) > room and ". " in first:
         first, _, rest = first.partition(". ")
         first, more = f"{first}.", [rest, *more]
-    head, *tail = textwrap.wrap(first, room)
-    lines = [f'"""{head}', *(left + line for line in tail)]
+    head, *lines = textwrap.wrap(first, room)
     for paragraph in more:
-        lines += ["", *(left + line for line in textwrap.wrap(paragraph, width - indent))]
-    return "\n".join([*lines, f'{left}"""'])
+        lines += ["", *textwrap.wrap(paragraph, width - indent)]
+    text = textwrap.indent("\n".join([*lines, '"""']), " " * indent)
+    return f'"""{head}\n{text}'
 
 
 def tidy(text: str) -> str:
     """No spaces at line ends, never more than two empty lines, one line end at the end."""
     lines: list[str] = []
-    for line in (one.rstrip() for one in text.strip("\n").split("\n")):
+    for line in map(str.rstrip, text.strip("\n").split("\n")):
         if line or lines[-2:] != ["", ""]:
             lines.append(line)
     return "\n".join(lines) + "\n"
@@ -85,13 +84,13 @@ def source(value: Any) -> str:
             return json.dumps(value, ensure_ascii=False)
         return repr(value)
     if isinstance(value, dict):
-        return (
-            "{" + ", ".join(f"{source(key)}: {source(item)}" for key, item in value.items()) + "}"
-        )
+        items = [f"{source(key)}: {source(item)}" for key, item in value.items()]
+        return f"{{{', '.join(items)}}}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(source, value)) + "]"
+        return f"[{', '.join(map(source, value))}]"
     if isinstance(value, tuple):
-        return "(" + ", ".join(map(source, value)) + ("," if len(value) == 1 else "") + ")"
+        end = "," if len(value) == 1 else ""
+        return f"({', '.join(map(source, value))}{end})"
     return repr(value)
 
 
@@ -106,9 +105,9 @@ def import_block(lines: Iterable[str], roots: frozenset[str], width: int = WIDTH
     for line in lines:
         words = line.split(maxsplit=3)
         kept = groups[_group_module(words[1], roots)].setdefault(words[1], set())
-        kept.update(name.strip() for name in words[3].split(",")) if words[
-            0
-        ] == "from" else kept.add("")
+        # `import x` is kept as the name "" of x.
+        names = words[3].split(",") if words[0] == "from" else [""]
+        kept.update(map(str.strip, names))
     return "\n\n".join("\n".join(_write_lines(group, width)) for group in groups if group)
 
 
@@ -124,10 +123,11 @@ def _group_module(module: str, roots: frozenset[str]) -> int:
 
 
 def _write_lines(group: dict[str, set[str]], width: int) -> Iterable[str]:
-    yield from (
-        f"import {module}" for module in sorted(group, key=str.lower) if "" in group[module]
-    )
-    for module in sorted(group, key=str.lower):
+    modules = sorted(group, key=str.lower)
+    for module in modules:
+        if "" in group[module]:
+            yield f"import {module}"
+    for module in modules:
         names = sorted(group[module] - {""}, key=_by_type)
         if names:
             yield _write_from_import(module, names, width)
@@ -143,7 +143,7 @@ def _write_from_import(module: str, names: Sequence[str], width: int) -> str:
     line = f"from {module} import {', '.join(names)}"
     if len(line) <= width:
         return line
-    return f"from {module} import (\n" + "".join(f"    {name},\n" for name in names) + ")"
+    return "\n".join([f"from {module} import (", *(f"    {name}," for name in names), ")"])
 
 
 def seconds(value: float) -> str:

@@ -56,9 +56,14 @@ def find_package_manager(tree: Tree, languages: tuple[str, ...]) -> str | None:
     for path in tree.files:
         if path.count("/") <= 2 and not is_aside(path):
             near.append(path)
-    python = "python" in languages and any(_PYTHON_FILES.fullmatch(path) for path in near)
-    order = ["python", *languages] if python else list(languages)
-    return next((found for language in order if (found := _manager(tree, near, language))), None)
+    order = list(languages)
+    if "python" in languages and any(map(_PYTHON_FILES.fullmatch, near)):
+        order.insert(0, "python")
+    for language in order:
+        found = _manager(tree, near, language)
+        if found:
+            return found
+    return None
 
 
 def javascript_manager(tree: Tree) -> str | None:
@@ -68,9 +73,9 @@ def javascript_manager(tree: Tree) -> str | None:
 
 def _manager(tree: Tree, near: list[str], language: str) -> str | None:
     family = "javascript" if language == "typescript" else language
-    names = {
-        path.rpartition("/")[2]: path for path in sorted(near, key=lambda path: -path.count("/"))
-    }
+    # Of files of one name, the one nearest to the root.
+    deepest_first = sorted(near, key=lambda path: -path.count("/"))
+    names = {path.rpartition("/")[2]: path for path in deepest_first}
     if family in _LOCKS:
         locks = [manager for name, manager in _LOCKS[family].items() if name in names]
         if locks:
@@ -86,13 +91,24 @@ def _decided(tree: Tree, managers: list[str]) -> str:
     """CI decides between several lock files; the first where it says nothing."""
     if len(managers) == 1:
         return managers[0]
-    text = b"\n".join(
-        tree.skim(path) or b"" for path in tree.files if CI_FILES.fullmatch(path)
-    ).decode("utf-8", "replace")
-    counts = {
-        name: len(re.findall(rf"(?m)(?:^|[\s;&|\"'(]){name}(?:$|\s)", text)) for name in managers
-    }
-    return max(managers, key=lambda name: counts[name])
+    counts = dict.fromkeys(managers, 0)
+    for path in _list_ci_files(tree):
+        text = (tree.skim(path) or b"").decode("utf-8", "replace")
+        for name in managers:
+            counts[name] += len(re.findall(rf"(?m)(?:^|[\s;&|\"'(]){name}(?:$|\s)", text))
+    return max(managers, key=counts.__getitem__)
+
+
+def _list_ci_files(tree: Tree) -> list[str]:
+    return list(filter(CI_FILES.fullmatch, tree.files))
+
+
+_BY_TABLE = (
+    (re.compile(rb"(?m)^\[tool\.poetry[.\]]"), "poetry"),
+    (re.compile(rb"(?m)^\[tool\.pdm[.\]]"), "pdm"),
+    (re.compile(rb"(?m)^\[tool\.hatch\.envs[.\]]"), "hatch"),
+)
+"""A table of pyproject.toml -> who reads it."""
 
 
 def _unlocked(tree: Tree, names: dict[str, str], family: str) -> str | None:
@@ -101,42 +117,41 @@ def _unlocked(tree: Tree, names: dict[str, str], family: str) -> str | None:
     pyproject = b""
     if "pyproject.toml" in names:
         pyproject = tree.skim(names["pyproject.toml"]) or b""
-    for name in ("poetry", "pdm", "uv"):
-        if re.search(rb"(?m)^\[tool\." + name.encode() + rb"[.\]]", pyproject) and name != "uv":
-            return name
-    if re.search(rb"(?m)^\[tool\.hatch\.envs[.\]]", pyproject):
-        return "hatch"
+    for table, manager in _BY_TABLE:
+        if table.search(pyproject):
+            return manager
     if "Pipfile" in names:
         return "pipenv"
-    compiled = (
-        path
-        for name, path in names.items()
-        if name.endswith((".txt", ".lock")) and "requirements" in path
-    )
-    if any(_BY_UV.search(tree.skim(path) or b"") for path in compiled) or _installed_by_uv(
-        tree, names
-    ):
+    return _by_requirements(tree, names)
+
+
+def _by_requirements(tree: Tree, names: dict[str, str]) -> str | None:
+    compiled, written = [], []
+    for name, path in names.items():
+        if "requirements" in path and name.endswith((".txt", ".lock")):
+            compiled.append(path)
+        elif "requirements" in path and name.endswith(".in"):
+            written.append(path)
+    is_by_uv = any(_BY_UV.search(tree.skim(path) or b"") for path in compiled)
+    if is_by_uv or _installed_by_uv(tree, names):
         return "uv"
-    if any(name.endswith(".in") and "requirements" in path for name, path in names.items()):
+    if written:
         return "pip-tools"
-    if any(_PYTHON_FILES.fullmatch(name) for name in names):
+    if any(map(_PYTHON_FILES.fullmatch, names)):
         return "pip"
-    if {"environment.yml", "environment.yaml"} & names.keys():
-        return "conda"
-    return None
+    return None if {"environment.yml", "environment.yaml"}.isdisjoint(names) else "conda"
+
+
+_UV_INSTALLS = re.compile(rb"\buv pip (?:install|sync)\b[^\n]*\brequirements")
 
 
 def _installed_by_uv(tree: Tree, names: dict[str, str]) -> bool:
     """Recipes, images or CI install the requirements with `uv pip`."""
-    beside = []
-    for name, path in names.items():
-        if name in ("Makefile", "justfile", "Dockerfile"):
-            beside.append(path)
-    ci = [path for path in tree.files if CI_FILES.fullmatch(path)]
-    return any(
-        re.search(rb"\buv pip (?:install|sync)\b[^\n]*\brequirements", tree.skim(path) or b"")
-        for path in beside + ci
-    )
+    paths = _list_ci_files(tree)
+    for name in ("Makefile", "justfile", "Dockerfile"):
+        if name in names:
+            paths.append(names[name])
+    return any(_UV_INSTALLS.search(tree.skim(path) or b"") for path in paths)
 
 
 def _declared_javascript(tree: Tree, names: dict[str, str]) -> str | None:

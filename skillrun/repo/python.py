@@ -27,6 +27,7 @@ from skillrun.repo.literals import UNKNOWN, Literals, Unknown, is_known
 from skillrun.repo.names import Definition, Found, Names
 from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.repo.sources import TreeLike
+from skillrun.repo.syntax import list_given
 
 __all__ = [
     "UNKNOWN",
@@ -186,7 +187,7 @@ class Project(Names):
         """Calls inside the lambdas and inner functions that this call receives: they run later or
         elsewhere. `inner_ones`: those of the function that the call stands in.
         """
-        passed = [*node.args, *(keyword.value for keyword in node.keywords)]
+        passed = list_given(node)
         names = set()
         for argument in passed:
             if isinstance(argument, ast.Name):
@@ -195,17 +196,20 @@ class Project(Names):
             if inner in passed or getattr(inner, "name", None) in names:
                 yield from self._frame(replace(frame, deferred=True), inner, depth)
 
+    def reached(self, definition: Definition, *, depth: int = 1) -> tuple[Definition, ...]:
+        """The repository's functions that a body calls, `depth` deep, in the order of their names."""
+        names = set[str]()
+        for call in self.calls(definition, depth=depth):
+            names.update(call.via)
+        return tuple(filter(None, map(self.definition, sorted(names))))
+
     def handlers(self, definition: Definition, *, depth: int = 0) -> tuple[Handler, ...]:
         """The `except` clauses of a body in order, and of the repository's functions that it calls,
         `depth` deep.
         """
         bodies = list(self.callables(definition))
         if depth:
-            via = set()
-            for call in self.calls(definition, depth=depth):
-                for name in call.via:
-                    via.add(name)
-            bodies += [found for name in sorted(via) if (found := self.definition(name))]
+            bodies += self.reached(definition, depth=depth)
         clauses = []
         for part in bodies:
             for node in ast.walk(part.node):

@@ -9,9 +9,11 @@ import builtins
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 from skillrun.repo.syntax import parse_python
 
+_Node = TypeVar("_Node", bound=ast.AST)
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 ScopeNode = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
 _SCOPES = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
@@ -100,6 +102,13 @@ class Module:
             self._parents[inner] = node
             self._inner_calls[key] = inner
         return self._inner_calls[key]
+
+    def above(self, node: ast.AST, *kinds: type[_Node]) -> _Node | None:
+        """The nearest node around another one that is of one of these kinds."""
+        for above in self.parents(node):
+            if isinstance(above, kinds):
+                return above
+        return None
 
     def function_of(self, node: ast.AST) -> FunctionNode | None:
         """The function whose body holds a node; None at module or class level."""

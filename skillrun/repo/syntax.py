@@ -1,10 +1,13 @@
-"""Parses Python that may be newer than the interpreter that skillrun runs on."""
+"""Parses Python that may be newer than the interpreter that skillrun runs on, and asks short
+questions of its syntax trees.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
 import warnings
+from collections.abc import Iterator
 
 # Each keeps the number of lines, so that places stay right.
 _NEWER = (
@@ -42,3 +45,33 @@ def _written_older(data: bytes) -> bytes:
     for pattern, replacement in _NEWER:
         data = pattern.sub(replacement, data)
     return data
+
+
+def walk_calls(node: ast.AST) -> Iterator[ast.Call]:
+    """Every call in a piece of code, those of inner functions among them."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Call):
+            yield inner
+
+
+def find_names(node: ast.AST) -> set[str]:
+    """The variables in a piece of code; attributes are none."""
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+
+
+def find_keyword(call: ast.Call | ast.ClassDef, name: str) -> ast.expr | None:
+    """What a call gives for a keyword; None where it gives nothing."""
+    for keyword in call.keywords:
+        if keyword.arg == name:
+            return keyword.value
+    return None
+
+
+def has_spread(call: ast.Call) -> bool:
+    """Whether `**mapping` gives keywords that nobody can read."""
+    return any(keyword.arg is None for keyword in call.keywords)
+
+
+def list_given(call: ast.Call) -> list[ast.expr]:
+    """All that a call is given, by position and by keyword."""
+    return [*call.args, *(keyword.value for keyword in call.keywords)]

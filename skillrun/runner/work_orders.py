@@ -8,7 +8,7 @@ round. Text that comes from the repository is bounded, made visible, and labelle
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.text import visible
@@ -50,19 +50,9 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
      more: open stages that had no room, pending, stale, then: the command}
     """
     stages = open_stages(report)
-    shown = {stage["id"] for stage in stages}
-    orders: list[dict[str, Any]] = []
-    attested = [_check_order(action) for action in _of_checks(report)][:_DO]
-    room = _MOST - sum(map(_count_characters, attested))
-    for stage in stages:
-        order = _make_order(stage, report, case)
-        if not orders:
-            order = _fit_order(order, room)
-        if orders and _count_characters(order) > room:
-            break
-        orders.append(order)
-        room -= _count_characters(order)
-    more = [stage["id"] for stage in stages[len(orders) :]]
+    attested = list(map(_check_order, _of_checks(report)))[:_DO]
+    orders = _list_fitting(stages, report, case, _MOST - sum(map(_count_characters, attested)))
+    left = stages[len(orders) :]
     orders += attested
     if not orders:
         orders += _offer_proof(report)
@@ -72,11 +62,31 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
         "outcome": report["outcome"],
         "data": DATA,
         "orders": orders,
-        "more": more,
-        "pending": _find_pending(report, shown),
+        "more": list(map(_id_of, left)),
+        "pending": _find_pending(report, set(map(_id_of, stages))),
         "stale": [stage["id"] for stage in report["stages"] if stage["stale"]],
         "then": command_of(report),
     }
+
+
+def _id_of(stage: Mapping[str, Any]) -> str:
+    return str(stage["id"])
+
+
+def _list_fitting(
+    stages: Sequence[Mapping[str, Any]], report: Mapping[str, Any], case: Case | None, room: int
+) -> list[dict[str, Any]]:
+    """The orders of the first stages, as far as they have room; that of the very first always."""
+    orders: list[dict[str, Any]] = []
+    for stage in stages:
+        order = _make_order(stage, report, case)
+        if not orders:
+            order = _fit_order(order, room)
+        elif _count_characters(order) > room:
+            break
+        orders.append(order)
+        room -= _count_characters(order)
+    return orders
 
 
 def open_stages(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -133,28 +143,41 @@ def _make_order(
     stage: Mapping[str, Any], report: Mapping[str, Any], case: Case | None
 ) -> dict[str, Any]:
     findings = []
-    for f in stage["findings"]:
-        if f["severity"] in ("blocker", "error", "warning"):
-            findings.append(f)
-    witnesses = [f for f in findings if _is_witness(f)]
-    refuted = next(iter(witnesses), None)
-    actions = []
-    for a in report["next"]:
-        if a["stage"] == stage["id"] and a["action"] != "consider":
-            actions.append(a)
-    if refuted:
-        shown = tuple(f["message"] for f in witnesses)
-        actions = [a for a in actions if not a["detail"].startswith(shown)] or [GONE]
+    for finding in stage["findings"]:
+        if finding["severity"] in ("blocker", "error", "warning"):
+            findings.append(finding)
+    witnesses = list(filter(_is_witness, findings))
+    if witnesses:
+        findings.remove(witnesses[0])
     order = {
         "stage": stage["id"],
         "status": stage["status"],
         "title": stage["title"],
-        "found": _list_found([f for f in findings if f is not refuted]),
-        "do": [*_ask_to_repeat(stage), *_quick_way(stage, report), *_list_actions(actions)],
+        "found": _list_found(findings),
+        "do": [
+            *_ask_to_repeat(stage),
+            *_quick_way(stage, report),
+            *_list_actions(_choose_actions(stage, report, witnesses)),
+        ],
         **_guidance(stage["id"], report, case),
-        "witness": _show_witness(refuted) if refuted else _show_risk(stage["id"], report),
+        "witness": _show_witness(witnesses[0]) if witnesses else _show_risk(stage["id"], report),
     }
     return {name: value for name, value in order.items() if value}
+
+
+def _choose_actions(
+    stage: Mapping[str, Any], report: Mapping[str, Any], witnesses: list[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """What to do, without what only repeats a witness."""
+    shown = tuple(str(finding["message"]) for finding in witnesses)
+    chosen = []
+    for action in report["next"]:
+        is_of_stage = action["stage"] == stage["id"] and action["action"] != "consider"
+        if is_of_stage and not (shown and action["detail"].startswith(shown)):
+            chosen.append(action)
+    if witnesses and not chosen:
+        chosen.append(GONE)
+    return chosen
 
 
 def _list_found(findings: list[Mapping[str, Any]]) -> list[str]:
@@ -199,8 +222,12 @@ def _skill_name(report: Mapping[str, Any]) -> str:
 
 
 def _list_actions(actions: list[Mapping[str, Any]]) -> list[str]:
-    words = [visible(f"{a['action']}: {a['detail']}", limit=_LONG) for a in actions[:_DO]]
-    return [*words, *([CONSENT] if any(a["action"] == "consent" for a in actions) else [])]
+    words, asks = [], []
+    for action in actions:
+        words.append(visible(f"{action['action']}: {action['detail']}", limit=_LONG))
+        if action["action"] == "consent":
+            asks = [CONSENT]
+    return [*words[:_DO], *asks]
 
 
 def _guidance(stage: str, report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
@@ -270,13 +297,15 @@ def _fit_order(order: dict[str, Any], room: int) -> dict[str, Any]:
     """The first order is there whatever its size: what is told elsewhere goes first, then the ends
     of its texts.
     """
+    order = dict(order)
     for name in ("idiom", "checked", "where"):
         if _count_characters(order) > room:
-            order = {key: value for key, value in order.items() if key != name}
+            order.pop(name, None)
     limit = _LONG
     while _count_characters(order) > room and limit > 20:
         limit //= 2
-        order = {key: _cut_texts(value, limit) for key, value in order.items()}
+        for name, value in order.items():
+            order[name] = _cut_texts(value, limit)
     return order
 
 

@@ -20,6 +20,7 @@ from skillrun.frameworks.interface import (
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import UNKNOWN
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import find_keyword, has_spread
 from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Scheduled:
 
     def argument(self, name: str) -> ast.expr | None:
         """An argument by keyword; the trigger also by its position."""
-        named = next((keyword.value for keyword in self.call.keywords if keyword.arg == name), None)
+        named = find_keyword(self.call, name)
         if named is not None or name != "trigger":
             return named
         position = {"scheduled_job": 0, "task": 0}.get(self.method, 1)
@@ -94,7 +95,7 @@ class Scheduled:
     @property
     def spread(self) -> bool:
         """`**options`: any option may be given."""
-        return any(keyword.arg is None for keyword in self.call.keywords)
+        return has_spread(self.call)
 
 
 def find_jobs(project: Project, handler: Definition) -> tuple[Scheduled, ...]:
@@ -143,22 +144,23 @@ def _find_adding_call(module: Module, node: ast.AST) -> ast.Call | None:
     """
     below = node
     for above in list(module.parents(node))[:4]:
-        if (
-            isinstance(above, ast.Call)
-            and last_word(above.func) in ("add_job", "add_schedule")
-            and below is not above.func
-        ):
-            passed = [
-                *above.args[:1],
-                *(keyword for keyword in above.keywords if keyword.arg == "func"),
-            ]
-            if below not in passed:
-                return None
-            return above
         if not isinstance(above, ast.Call | ast.Lambda | ast.keyword):
             return None
+        if isinstance(above, ast.Call) and _adds_job(above) and below is not above.func:
+            return above if _is_what_is_added(above, below) else None
         below = above
     return None
+
+
+def _adds_job(call: ast.Call) -> bool:
+    return last_word(call.func) in ("add_job", "add_schedule")
+
+
+def _is_what_is_added(call: ast.Call, given: ast.AST) -> bool:
+    """The first argument, or `func=...`."""
+    if isinstance(given, ast.keyword):
+        return given.arg == "func"
+    return call.args[:1] == [given]
 
 
 def _by_text(module: Module, node: ast.Constant, function: Definition) -> Iterator[Scheduled]:
@@ -168,15 +170,14 @@ def _by_text(module: Module, node: ast.Constant, function: Definition) -> Iterat
         yield Scheduled(last_word(call.func), call, module, function)
         return
     above = next(module.parents(node), None)
-    if isinstance(above, ast.Dict) and any(
-        isinstance(k, ast.Constant) and k.value == "trigger" for k in above.keys
-    ):
-        pairs = []
-        for k, v in zip(above.keys, above.values, strict=True):
-            if isinstance(k, ast.Constant):
-                pairs.append((k.value, v))
-        keywords = [ast.keyword(arg=str(name), value=value) for name, value in pairs]
-        made = ast.Call(func=ast.Name("JOBS", ast.Load()), args=[], keywords=keywords)
+    if not isinstance(above, ast.Dict):
+        return
+    keywords = []
+    for key, value in zip(above.keys, above.values, strict=True):
+        if isinstance(key, ast.Constant):
+            keywords.append(ast.keyword(arg=str(key.value), value=value))
+    made = ast.Call(func=ast.Name("JOBS", ast.Load()), args=[], keywords=keywords)
+    if find_keyword(made, "trigger") is not None:
         yield Scheduled("JOBS", ast.copy_location(made, node), module, function)
 
 
@@ -239,29 +240,29 @@ def _makes_scheduler(project: Project, module: Module, node: ast.Call) -> bool:
 
 
 def _read_scheduler(project: Project, module: Module, call: ast.Call) -> Scheduler:
-    settings = [(module, call), *_find_configure_calls(project)]
-    given = {}
-    for m, c in settings:
-        for k in c.keywords:
-            if k.arg:
-                given[k.arg] = (m, k.value)
-    opaque = any(c.args or any(k.arg is None for k in c.keywords) for _, c in settings)
-    if "job_defaults" in given:
-        defaults = project.literal(given["job_defaults"][1], given["job_defaults"][0])
-    else:
-        defaults = {}
-    zone = None
-    if "timezone" in given:
-        zone = project.literal(given["timezone"][1], given["timezone"][0])
+    given: dict[str, tuple[Module, ast.expr]] = {}
+    opaque = False
+    for where, one in ((module, call), *_find_configure_calls(project)):
+        opaque = opaque or bool(one.args) or has_spread(one)
+        for keyword in one.keywords:
+            if keyword.arg:
+                given[keyword.arg] = (where, keyword.value)
     return Scheduler(
         kind=last_word(call.func),
         call=call,
         module=module,
-        defaults=UNKNOWN if opaque else defaults,
+        defaults=UNKNOWN if opaque else _read_given(project, given.get("job_defaults"), {}),
         persistent=_find_persistent_store(project, given.get("jobstores")),
         stores_known=not opaque,
-        timezone=UNKNOWN if opaque else zone,
+        timezone=UNKNOWN if opaque else _read_given(project, given.get("timezone"), None),
     )
+
+
+def _read_given(project: Project, given: tuple[Module, ast.expr] | None, default: Any) -> Any:
+    if given is None:
+        return default
+    module, node = given
+    return project.literal(node, module)
 
 
 def _find_configure_calls(project: Project) -> Iterator[tuple[Module, ast.Call]]:
@@ -288,52 +289,55 @@ def _find_persistent_store(
             if key == "default" and _outlives_process(value):
                 return value
     for module in project.modules_with("add_jobstore"):
+        if is_aside(module.path):
+            continue
         for call in module.all_nodes:
-            if (
-                isinstance(call, ast.Call)
-                and last_word(call.func) == "add_jobstore"
-                and not is_aside(module.path)
-            ):
-                alias = next((k.value for k in call.keywords if k.arg == "alias"), None)
-                if len(call.args) > 1:
-                    alias = call.args[1]
-                default = alias is None or (
-                    isinstance(alias, ast.Constant) and alias.value == "default"
-                )
-                if call.args and _outlives_process(call.args[0]) and default:
-                    return call
+            if isinstance(call, ast.Call) and _adds_persistent_default(call):
+                return call
     return None
 
 
+def _adds_persistent_default(call: ast.Call) -> bool:
+    """`scheduler.add_jobstore("sqlalchemy", url=...)`, without another alias than "default"."""
+    if last_word(call.func) != "add_jobstore" or not call.args:
+        return False
+    alias = call.args[1] if len(call.args) > 1 else find_keyword(call, "alias")
+    is_default = isinstance(alias, ast.Constant) and alias.value == "default"
+    return (alias is None or is_default) and _outlives_process(call.args[0])
+
+
 def _list_items(project: Project, node: ast.expr, module: Module) -> Iterator[tuple[str, ast.expr]]:
-    found = None
-    if isinstance(node, ast.Name | ast.Attribute):
-        found = project.lookup(module.resolve(node) or "")
-    local = None
-    if isinstance(node, ast.Name) and (scope := module.function_of(node)):
-        local = module.bindings(scope).get(node.id)
-    if local:
-        value = local[-1].value
-    elif found and found.binding:
-        value = found.binding.value
-    else:
-        value = node
-    for key, held in (
-        zip(value.keys, value.values, strict=True) if isinstance(value, ast.Dict) else ()
-    ):
+    value = _find_held(project, node, module)
+    if not isinstance(value, ast.Dict):
+        return
+    for key, held in zip(value.keys, value.values, strict=True):
         if isinstance(key, ast.Constant):
             yield str(key.value), held
+
+
+def _find_held(project: Project, node: ast.expr, module: Module) -> ast.expr | None:
+    """What a variable of the function, else of a module, holds; any other expression itself."""
+    scope = module.function_of(node)
+    if isinstance(node, ast.Name) and scope is not None:
+        local = module.bindings(scope).get(node.id)
+        if local:
+            return local[-1].value
+    if isinstance(node, ast.Name | ast.Attribute):
+        found = project.lookup(module.resolve(node) or "")
+        if found and found.binding:
+            return found.binding.value
+    return node
 
 
 def _outlives_process(node: ast.expr) -> bool:
     if isinstance(node, ast.Constant):
         return node.value in _ALIASES
     if isinstance(node, ast.Dict):
-        pairs = zip(node.keys, node.values, strict=True)
-        return any(
-            isinstance(k, ast.Constant) and k.value == "type" and _outlives_process(v)
-            for k, v in pairs
-        )
+        for key, value in zip(node.keys, node.values, strict=True):
+            is_type = isinstance(key, ast.Constant) and key.value == "type"
+            if is_type and _outlives_process(value):
+                return True
+        return False
     return isinstance(node, ast.Call) and last_word(node.func) in PERSISTENT
 
 
@@ -357,14 +361,15 @@ def period(project: Project, job: Scheduled) -> float | None:
     if job.trigger not in ("interval", "IntervalTrigger"):
         return None
     node = job.argument("trigger")
-    given = node.keywords if isinstance(node, ast.Call) else job.call.keywords
-    values = {}
-    for k in given:
-        if k.arg in _UNITS:
-            values[k.arg] = project.literal(k.value, job.module)
-    if not all(isinstance(value, int | float) for value in values.values()):
-        return None
-    return float(sum(_UNITS[name or ""] * value for name, value in values.items())) or None
+    total = 0.0
+    for keyword in node.keywords if isinstance(node, ast.Call) else job.call.keywords:
+        if keyword.arg not in _UNITS:
+            continue
+        value = project.literal(keyword.value, job.module)
+        if not isinstance(value, int | float):
+            return None
+        total += _UNITS[keyword.arg] * value
+    return total or None
 
 
 def is_version_4(project: Project) -> bool:

@@ -15,6 +15,7 @@ from skillrun.core.text import excerpt
 from skillrun.repo.manifests import Dependency, Manifests
 from skillrun.repo.places import is_aside
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import walk_calls
 from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "apscheduler"
@@ -88,13 +89,14 @@ class APSchedulerRecogniser:
         """Notes scheduler objects and what adds jobs to something named like one."""
         lines = data.decode("utf-8", "replace").splitlines()
         if _IMPORTED.search(data):
-            self._apps += [
-                (f"{path}:{name}", _place_of_line(path, node, lines))
-                for name, node in _find_schedulers(module)
-            ]
+            for name, node in _find_schedulers(module):
+                self._apps.append((f"{path}:{name}", _place_of_line(path, node, lines)))
         if b"apscheduler" in data:
-            self._stores += [store for word, store in _STORES.items() if word.encode() in data]
-        self._jobs += [_place_of_line(path, node, lines) for node in _find_added_functions(module)]
+            for word, store in _STORES.items():
+                if word.encode() in data:
+                    self._stores.append(store)
+        for added in _find_added_functions(module):
+            self._jobs.append(_place_of_line(path, added, lines))
 
     def see_text(self, path: str, data: bytes) -> None:
         """Nothing: a scheduler runs inside the application."""
@@ -105,13 +107,12 @@ class APSchedulerRecogniser:
         if not self._apps or not self._comes_along(declared):
             return None
         busy = Counter(place.path for place in self._jobs)
-        apps = sorted(
-            self._apps, key=lambda one: (-busy[one[1].path], one[1].path.count("/"), one[1].path)
-        )
+        apps = sorted(self._apps, key=lambda one: _rank_app(one[1], busy))
+        names = list(dict.fromkeys(name for name, _ in apps))
         return FrameworkUse(
             id=ID,
-            app=apps[0][0],
-            apps=tuple(dict.fromkeys(name for name, _ in apps)),
+            app=names[0],
+            apps=tuple(names),
             task_modules=tuple(sorted(busy)),
             scheduler=ID,
             broker=next(iter(self._stores), None),
@@ -123,31 +124,41 @@ class APSchedulerRecogniser:
         plug-in's.
         """
         if declared:
-            return any(
-                one.main or (one.group in _PROCESSES and not is_aside(one.path)) for one in declared
-            )
-        return any(
-            _OPTIONAL_FOLDERS.isdisjoint(place.path.split("/")[:-1]) for _, place in self._apps
-        )
+            return any(map(_is_of_application, declared))
+        folders = [place.path.split("/")[:-1] for _, place in self._apps]
+        return any(map(_OPTIONAL_FOLDERS.isdisjoint, folders))
+
+
+def _rank_app(place: Place, busy: Counter[str]) -> tuple[object, ...]:
+    """The file with the most jobs first, then the one nearest to the root."""
+    return -busy[place.path], place.path.count("/"), place.path
+
+
+def _is_of_application(one: Dependency) -> bool:
+    return one.main or (one.group in _PROCESSES and not is_aside(one.path))
 
 
 def _find_schedulers(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
     """(name, call): the variable of a module, or the class or function that holds the scheduler."""
-    names = set()
-    for node in ast.walk(module):
-        if not (isinstance(node, ast.ImportFrom)):
-            continue
-        for alias in node.names:
-            if alias.name in SCHEDULERS and "apscheduler" in (node.module or ""):
-                names.add(alias.asname or alias.name)
+    names = set(_imported_schedulers(module))
     for outer in module.body:
-        for node in ast.walk(outer):
-            if isinstance(node, ast.Call) and _is_scheduler(node.func, names):
-                yield _name_scheduler(outer, node), node
+        for call in walk_calls(outer):
+            if _is_scheduler(call.func, names):
+                yield _name_scheduler(outer, call), call
         if isinstance(outer, ast.ClassDef) and any(
             _is_scheduler(base, names) for base in outer.bases
         ):
             yield outer.name, outer  # type: ignore[misc]
+
+
+def _imported_schedulers(module: ast.Module) -> Iterator[str]:
+    """The names by which a module has imported scheduler classes."""
+    for node in ast.walk(module):
+        if not isinstance(node, ast.ImportFrom) or "apscheduler" not in (node.module or ""):
+            continue
+        for alias in node.names:
+            if alias.name in SCHEDULERS:
+                yield alias.asname or alias.name
 
 
 def _is_scheduler(node: ast.expr, names: set[str]) -> bool:

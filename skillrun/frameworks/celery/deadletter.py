@@ -101,11 +101,7 @@ class _Finder:
 
     def _list_bodies(self) -> Iterator[Definition]:
         yield from self.project.callables(self.task.handler)
-        via = set()
-        for call in self.project.calls(self.task.handler, depth=1):
-            for name in call.via:
-                via.add(name)
-        yield from (found for name in sorted(via) if (found := self.project.definition(name)))
+        yield from self.project.reached(self.task.handler)
 
     def _find_errbacks(self) -> Iterator[Place]:
         option = self.task.options.get("link_error")

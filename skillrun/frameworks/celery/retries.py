@@ -7,7 +7,7 @@ it is Ignore, Retry, or in `dont_autoretry_for`) and celery/app/task.py (`retry`
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from skillrun.frameworks.interface import (
     Backoff,
 )
 from skillrun.repo.python import Call, Handler, Module, Project, is_known
+from skillrun.repo.syntax import has_spread, walk_calls
 from skillrun.repo.uses import Place
 
 NEVER_RETRIED = ("celery.exceptions.Ignore", "celery.exceptions.Reject", "celery.exceptions.Retry")
@@ -67,9 +68,7 @@ def takes(project: Project, path: Path, exception: str) -> bool:
     spared.
     """
     bases = ancestors(project, exception)
-    if bases & set(path.spared):
-        return False
-    return bool(bases & {short(name) for name in path.exceptions})
+    return bases.isdisjoint(path.spared) and not bases.isdisjoint(map(short, path.exceptions))
 
 
 def find_retries(project: Project, task: Task) -> Retries:
@@ -123,9 +122,7 @@ class _Reader:
     def _exceptions(self, option: Option | None) -> tuple[str, ...]:
         if option is None or option.node is None or option.module is None:
             return ()
-        return tuple(
-            short(name) for name in self.project.exception_names(option.node, option.module)
-        )
+        return tuple(map(short, self.project.exception_names(option.node, option.module)))
 
     def _retry_kwargs(self) -> dict[str, Any]:
         value = self.task.option("retry_kwargs")
@@ -158,31 +155,25 @@ class _Reader:
     def _list_swallowed(self) -> tuple[str, ...]:
         """Exceptions that a clause around the whole body keeps from the wrapper."""
         node = next(iter(self.project.callables(self.task.handler)), None)
-        if node:
-            body = []
-            for s in getattr(node.node, "body", []):
-                if not _is_docstring(s):
-                    body.append(s)
-        else:
-            body = []
-        if len(body) == 1:
-            whole = [s for s in body if isinstance(s, ast.Try)]
-        else:
-            whole = []
+        body = getattr(node.node, "body", []) if node is not None else []
+        body = [statement for statement in body if not _is_docstring(statement)]
+        if len(body) != 1 or not isinstance(body[0], ast.Try):
+            return ()
         found: list[str] = []
-        for block in whole:
-            for clause in block.handlers:
-                handler = self.project.handler(self.task.handler.module, clause)
-                if not handler.reraises or self._raises_ignored(handler):
-                    found += [short(name) for name in handler.exceptions]
+        for clause in body[0].handlers:
+            handler = self.project.handler(self.task.handler.module, clause)
+            if not handler.reraises or self._raises_ignored(handler):
+                found += map(short, handler.exceptions)
         return tuple(found)
 
     def _raises_ignored(self, handler: Handler) -> bool:
-        raised = []
-        for n in ast.walk(handler.node):
-            if isinstance(n, ast.Raise):
-                raised.append(n.exc)
-        return bool(raised) and all(self._is_ignored(exc, handler.module) for exc in raised)
+        is_raised = False
+        for node in ast.walk(handler.node):
+            if isinstance(node, ast.Raise):
+                is_raised = True
+                if not self._is_ignored(node.exc, handler.module):
+                    return False
+        return is_raised
 
     def _is_ignored(self, node: ast.expr | None, module: Module) -> bool:
         target = node.func if isinstance(node, ast.Call) else node
@@ -212,12 +203,14 @@ class _Reader:
         max_retries, max_place = self._explicit_max(call)
         backoff, backoff_place = self._explicit_backoff(call)
         clause = call.in_except
-        names: Iterable[str] = clause.exceptions if clause else ()
+        exceptions: tuple[str, ...] = ()
+        if clause is not None:
+            exceptions = tuple(map(short, clause.exceptions))
+            if clause.bare:
+                exceptions = ("builtins.BaseException",)
         return Path(
             kind="explicit",
-            exceptions=("builtins.BaseException",)
-            if clause and clause.bare
-            else tuple(short(n) for n in names),
+            exceptions=exceptions,
             place=place_of(call.module, call.node),
             max_retries=max_retries,
             max_place=max_place,
@@ -225,40 +218,42 @@ class _Reader:
             backoff_place=backoff_place,
             conditional=self._is_conditional(call),
             call=call,
-            spared=tuple(short(n) for n in _list_taken_before(self.project, call)),
+            spared=tuple(map(short, _list_taken_before(self.project, call))),
         )
 
     def _explicit_max(self, call: Call) -> tuple[Any, Place | None]:
-        node = call.keywords.get("max_retries") or (
-            call.node.args[6] if len(call.node.args) > 6 else None
-        )
-        value, place = self.task.option("max_retries"), self.task.place("max_retries")
-        if node is not None and not (isinstance(node, ast.Constant) and node.value is None):
-            read = self.countdown.number(node, call.module)
-            if read is not None:
-                value = int(read)
-            else:
-                value = self.project.literal(node, call.module)
-            place = place_of(call.module, node)
+        value, place = self._own_max(call)
         guard = self._find_guard(call)
         if guard is not None and is_known(value) and (value is None or guard[0] < value):
             return guard
         return value, place
 
-    def _explicit_backoff(self, call: Call) -> tuple[Backoff | None, Place | None]:
-        node = call.argument(5, "countdown")
-        if call.argument(4, "eta") is not None:
-            return None, place_of(call.module, call.node)
+    def _own_max(self, call: Call) -> tuple[Any, Place | None]:
+        """`self.retry(max_retries=...)`, else what the task says."""
+        node = call.keywords.get("max_retries") or (
+            call.node.args[6] if len(call.node.args) > 6 else None
+        )
         if node is None or (isinstance(node, ast.Constant) and node.value is None):
-            if any(keyword.arg is None for keyword in call.node.keywords):
-                return None, place_of(call.module, call.node)
-            delay = self.task.option("default_retry_delay")
-            fixed = None
-            if isinstance(delay, int | float):
-                fixed = Backoff("fixed", float(delay))
-            return fixed, self.task.place("default_retry_delay")
-        self.countdown.random = False
-        return self.countdown.backoff(node, call.module), place_of(call.module, node)
+            return self.task.option("max_retries"), self.task.place("max_retries")
+        read = self.countdown.number(node, call.module)
+        value = int(read) if read is not None else self.project.literal(node, call.module)
+        return value, place_of(call.module, node)
+
+    def _explicit_backoff(self, call: Call) -> tuple[Backoff | None, Place | None]:
+        here = place_of(call.module, call.node)
+        if call.argument(4, "eta") is not None:
+            return None, here
+        node = call.argument(5, "countdown")
+        if node is not None and not (isinstance(node, ast.Constant) and node.value is None):
+            self.countdown.random = False
+            return self.countdown.backoff(node, call.module), here
+        if has_spread(call.node):
+            return None, here
+        delay = self.task.option("default_retry_delay")
+        fixed = None
+        if isinstance(delay, int | float):
+            fixed = Backoff("fixed", float(delay))
+        return fixed, self.task.place("default_retry_delay")
 
     def _is_conditional(self, call: Call) -> bool:
         """An `if` between the clause (or the function) and the call decides, other than by counting
@@ -277,11 +272,12 @@ class _Reader:
         """`if is_permanent(exc): return` stands before the call in its clause."""
         if call.in_except is None:
             return False
-        before = []
-        for s in call.in_except.node.body:
-            if s.lineno < call.line and isinstance(s, ast.If):
-                before.append(s)
-        return any(leaves(s.body) and not self._counts(s.test) for s in before)
+        for statement in call.in_except.node.body:
+            if not isinstance(statement, ast.If) or statement.lineno >= call.line:
+                continue
+            if leaves(statement.body) and not self._counts(statement.test):
+                return True
+        return False
 
     def _counts(self, test: ast.expr | None) -> bool:
         return test is not None and any(
@@ -309,18 +305,16 @@ def _list_taken_before(project: Project, call: Call) -> tuple[str, ...]:
     its body.
     """
     clause = call.in_except
-    if clause is None:
+    block = clause.module.above(clause.node, ast.Try) if clause is not None else None
+    if clause is None or block is None:
         return ()
-    block = next((n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try)), None)
-    before = block.handlers[: block.handlers.index(clause.node)] if block else []
-    return tuple(
-        n
-        for c in before
-        if not _asks_for_retry(c)
-        for n in project.handler(clause.module, c).exceptions
-    )
+    found: list[str] = []
+    for earlier in block.handlers[: block.handlers.index(clause.node)]:
+        if not _asks_for_retry(earlier):
+            found += project.handler(clause.module, earlier).exceptions
+    return tuple(found)
 
 
 def _asks_for_retry(clause: ast.ExceptHandler) -> bool:
-    calls = (n.func for n in ast.walk(clause) if isinstance(n, ast.Call))
-    return any(isinstance(func, ast.Attribute) and func.attr == "retry" for func in calls)
+    called = [call.func for call in walk_calls(clause)]
+    return any(isinstance(func, ast.Attribute) and func.attr == "retry" for func in called)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skillrun.repo.calls import Handler
 from skillrun.repo.python import Project
 
 # Library exceptions and what they derive from, so that a base class in `autoretry_for` is
@@ -52,6 +53,11 @@ def ancestors(project: Project, exception: str) -> frozenset[str]:
     else:
         ordinary = {"builtins.Exception", "builtins.BaseException"}
     return frozenset({*names, *known} | ordinary)
+
+
+def takes_any(clause: Handler, bases: frozenset[str]) -> bool:
+    """Whether an `except` clause takes an exception whose classes are these, see `ancestors`."""
+    return clause.bare or not bases.isdisjoint(map(short, clause.exceptions))
 
 
 def short(name: str) -> str:

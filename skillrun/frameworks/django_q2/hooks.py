@@ -50,11 +50,7 @@ def ends(project: Project, handler: Definition) -> tuple[Definition, ...]:
 
 def asks_attempt(project: Project, hook: Definition) -> bool:
     """What it does depends on the number of the attempt, here or in a function that it calls."""
-    via = set()
-    for call in project.calls(hook, depth=1):
-        for name in call.via:
-            via.add(name)
-    parts = [hook, *(found for name in sorted(via) if (found := project.definition(name)))]
+    parts = (hook, *project.reached(hook))
     return any(_COUNT in ast.unparse(part.node) for part in parts)
 
 

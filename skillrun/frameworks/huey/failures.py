@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.common.errors import ancestors, short, takes_any
 from skillrun.frameworks.huey.apps import app_method
 from skillrun.frameworks.huey.tasks import Task
+from skillrun.repo.syntax import find_keyword, has_spread
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Call, Definition, Handler, Module, Project
@@ -45,11 +46,7 @@ class Raised:
 
 def bodies(project: Project, handler: Definition, depth: int = 1) -> tuple[Definition, ...]:
     """The handler, and the repository's functions that it calls."""
-    via = set()
-    for call in project.calls(handler, depth=depth):
-        for name in call.via:
-            via.add(name)
-    return (handler, *(found for name in sorted(via) if (found := project.definition(name))))
+    return (handler, *project.reached(handler, depth=depth))
 
 
 def raised(project: Project, task: Task) -> Iterator[Raised]:
@@ -73,14 +70,10 @@ def _read_raise(project: Project, node: ast.Raise, module: Module) -> Raised | N
         return Raised(node, module, cancels=False, retry=True)
     if origin not in CANCEL:
         return None
-    if isinstance(made, ast.Call):
-        keywords = {k.arg: k.value for k in made.keywords}
-    else:
-        keywords = {}
-    value = None
-    if "retry" in keywords:
-        value = project.literal(keywords["retry"], module)
-    known = (value is None or isinstance(value, bool)) and None not in keywords
+    given = find_keyword(made, "retry") if isinstance(made, ast.Call) else None
+    value = project.literal(given, module) if given is not None else None
+    is_hidden = isinstance(made, ast.Call) and has_spread(made)
+    known = (value is None or isinstance(value, bool)) and not is_hidden
     return Raised(node, module, cancels=True, retry=value if known else None, readable=known)
 
 
@@ -88,16 +81,24 @@ def guarded(found: Raised) -> bool:
     """An `if` decides whether it is raised, by something else than `task.retries`, which it does
     not use up.
     """
+    around = set[ast.AST]()
     for above in found.module.parents(found.node):
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
-            break
+            return _is_left_before(above, found.node.lineno, around)
         if isinstance(above, ast.If | ast.Match) and not is_remaining(getattr(above, "test", None)):
             return True
-    function, around = found.module.function_of(found.node), set(found.module.parents(found.node))
-    if not function:
-        return False
-    earlier = (n for n in ast.walk(function) if isinstance(n, ast.If) and n not in around)
-    return any(n.lineno < found.node.lineno and _leaves_function(n.body) for n in earlier)
+        around.add(above)
+    return False
+
+
+def _is_left_before(function: ast.AST, line: int, around: set[ast.AST]) -> bool:
+    """Another branch leaves the function before that line."""
+    for node in ast.walk(function):
+        if not isinstance(node, ast.If) or node in around:
+            continue
+        if node.lineno < line and _leaves_function(node.body):
+            return True
+    return False
 
 
 def _leaves_function(body: list[ast.stmt]) -> bool:
@@ -142,14 +143,12 @@ def fate(project: Project, task: Task, call: Call, exception: str) -> str:
     """What an exception of a call leads to: retries, stops (given up at once), ends (a success for
     Huey), unsure.
     """
-    done: set[ast.AST] = set()
+    done: set[ast.AST | None] = set()
     for clause in call.in_try:
-        block = next(
-            n for n in clause.module.parents(clause.node) if isinstance(n, ast.Try | ast.TryStar)
-        )
-        caught: bool | None = False
-        if block not in done:
-            caught = _catches_exception(project, clause, exception)
+        block = clause.module.above(clause.node, ast.Try, ast.TryStar)
+        if block in done:
+            continue
+        caught = _catches_exception(project, clause, exception)
         if caught is None:
             return "unsure"
         if not caught:
@@ -158,12 +157,16 @@ def fate(project: Project, task: Task, call: Call, exception: str) -> str:
         answer = outcome(project, clause)
         if answer != "again":
             return answer
-    below = []
-    for n in task.below:
-        below.append(n.func if isinstance(n, ast.Call) else n)
-    if all(_passes_errors(project, n, task.handler.module) for n in below) and not task.unread:
-        return "retries"
-    return "unsure"
+    return "unsure" if task.unread or _may_take_errors(project, task) else "retries"
+
+
+def _may_take_errors(project: Project, task: Task) -> bool:
+    """A decorator below the task's own may do something with an error."""
+    for decorator in task.below:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if not _passes_errors(project, called, task.handler.module):
+            return True
+    return False
 
 
 def _passes_errors(project: Project, node: ast.expr, module: Module) -> bool:
@@ -174,29 +177,26 @@ def _passes_errors(project: Project, node: ast.expr, module: Module) -> bool:
 
 def _catches_exception(project: Project, clause: Handler, exception: str) -> bool | None:
     """None where bases outside the repository decide."""
-    names = {short(name) for name in clause.exceptions}
     bases = ancestors(project, exception)
-    if clause.broad or bases & names:
+    if clause.broad or takes_any(clause, bases):
         return True
     outside = []
     for name in bases:
         if not name.startswith("builtins.") and project.definition(name) is None:
             outside.append(name)
-    if outside and any(name.partition(".")[0] == outside[0].partition(".")[0] for name in names):
-        return None
-    return False
+    packages = {short(name).partition(".")[0] for name in clause.exceptions}
+    return None if outside and outside[0].partition(".")[0] in packages else False
 
 
 def outcome(project: Project, clause: Handler) -> str:
     """Where a clause leads: again (the exception goes on), or as `fate`."""
     nodes = list(_list_own_nodes(clause.node))
-    found = []
-    for n in nodes:
-        if isinstance(n, ast.Raise):
-            found.append(n)
-    if not found:
+    answers = set()
+    for node in nodes:
+        if isinstance(node, ast.Raise):
+            answers.add(_follow_clause(project, clause, node, nodes))
+    if not answers:
         return "ends"
-    answers = {_follow_clause(project, clause, node, nodes) for node in found}
     if len(answers) > 1 or not clause.always_raises:
         return "unsure"
     return answers.pop()
@@ -206,16 +206,13 @@ def _follow_clause(project: Project, clause: Handler, node: ast.Raise, nodes: li
     known = _read_raise(project, node, clause.module)
     if known is not None and not known.readable:
         return "unsure"
-    if (known and known.cancels and known.retry is False) or any(gives_up(n) for n in nodes):
+    if (known and known.cancels and known.retry is False) or any(map(gives_up, nodes)):
         return "stops"
     if known is not None:
         return "retries"
-    same = node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == clause.name)
-    if same:
+    if node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == clause.name):
         return "again"
-    if not _inside_another(clause):
-        return "retries"
-    return "unsure"
+    return "unsure" if _inside_another(clause) else "retries"
 
 
 def gives_up(node: ast.AST) -> bool:

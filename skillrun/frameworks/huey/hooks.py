@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.huey.apps import app_method
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import walk_calls
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
@@ -37,10 +38,7 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
     """
     found = {}
     for event, (signal, hook) in HOOKS.items():
-        heard = []
-        for d, names in receivers(project, use, signal):
-            if len(names) == 1 or not _has_branches(d):
-                heard.append(d)
+        heard = list(_list_heard(project, use, signal))
         called = heard or list(functions(project, use, hook) if hook else ())
         if called:
             found[event] = min(called, key=lambda one: not _names_handler(one, handler))
@@ -49,19 +47,31 @@ def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict
     return found
 
 
+def _list_heard(project: Project, use: FrameworkUse, signal: str) -> Iterator[Definition]:
+    """The receivers of a signal; one of several signals that branches does not tell which."""
+    for definition, names in receivers(project, use, signal):
+        if len(names) == 1 or not _has_branches(definition):
+            yield definition
+
+
 def _names_handler(receiver: Definition, handler: Definition) -> bool:
     """It asks for the handler, e.g. `isinstance(task, send.task_class)`."""
-    names = (n for n in ast.walk(receiver.node) if isinstance(n, ast.Name | ast.Attribute))
-    return any(receiver.module.resolve(name) == handler.dotted for name in names)
+    for node in ast.walk(receiver.node):
+        if not isinstance(node, ast.Name | ast.Attribute):
+            continue
+        if receiver.module.resolve(node) == handler.dotted:
+            return True
+    return False
 
 
 def _tells_retries(receiver: Definition) -> bool:
     """A log call in a branch on `task.retries`."""
-    branches = (
-        n for n in ast.walk(receiver.node) if isinstance(n, ast.If) and _asks_retries(n.test)
-    )
-    inside = (n for branch in branches for n in ast.walk(branch))
-    return any(isinstance(n, ast.Call) and last_word(n.func) in _LEVELS for n in inside)
+    for branch in ast.walk(receiver.node):
+        if not isinstance(branch, ast.If) or not _asks_retries(branch.test):
+            continue
+        if any(last_word(call.func) in _LEVELS for call in walk_calls(branch)):
+            return True
+    return False
 
 
 def _asks_retries(test: ast.expr) -> bool:
@@ -92,14 +102,17 @@ def _find_decorated(
     project: Project, use: FrameworkUse, method: str
 ) -> Iterator[tuple[Definition, ast.Call]]:
     for module in project.modules_with(method):
-        for node in module.all_nodes if not in_tests(module.path) else ():
-            if isinstance(node, ast.FunctionDef):
-                calls = (d for d in node.decorator_list if isinstance(d, ast.Call))
-                call = next(
-                    (c for c in calls if _is_app_method(project, use, c, module, method)), None
-                )
-                if call is not None:
+        if in_tests(module.path):
+            continue
+        for node in module.all_nodes:
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            for call in node.decorator_list:
+                if isinstance(call, ast.Call) and _is_app_method(
+                    project, use, call, module, method
+                ):
                     yield project.define(module, node), call
+                    break
 
 
 def _is_app_method(

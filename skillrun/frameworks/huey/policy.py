@@ -111,8 +111,11 @@ def _count_attempts(
 ) -> int | None:
     retries = option.value if option else DEFAULTS["retries"]
     sources["max_attempts"] = option.place if option else None
-    endless = [found for found in raised(project, task) if found.endless]
-    for found in endless:
+    is_endless = False
+    for found in raised(project, task):
+        if not found.endless:
+            continue
+        is_endless = True
         place = place_of(found.module, found.node)
         if not guarded(found) and not _counts_retries(project, task):
             sources["max_attempts"] = place
@@ -122,7 +125,7 @@ def _count_attempts(
         unknown["max_attempts"] = option.place if option else _place_of_task(task)
         written = getattr(retries, "default", None)
         return (written if isinstance(written, int) else 0) + 1
-    if _counts_retries(project, task) and endless:
+    if is_endless and _counts_retries(project, task):
         unknown["max_attempts"] = _place_of_task(task)
     return max(retries, 0) + 1
 
@@ -140,17 +143,15 @@ def _list_nodes(project: Project, task: Task) -> Iterator[tuple[ast.AST, Module]
 
 
 def _sets_attribute(node: ast.AST, name: str) -> bool:
+    """Other than to zero."""
     targets: list[ast.expr] = []
     if isinstance(node, ast.AugAssign):
         targets = [node.target]
     elif isinstance(node, ast.Assign):
         targets = node.targets
-    zero = (
-        isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Constant)
-        and node.value.value == 0
-    )
-    return any(isinstance(t, ast.Attribute) and t.attr == name for t in targets) and not zero
+        if isinstance(node.value, ast.Constant) and node.value.value == 0:
+            return False
+    return any(isinstance(target, ast.Attribute) and target.attr == name for target in targets)
 
 
 def _read_backoff(
@@ -165,7 +166,6 @@ def _read_backoff(
     factor = _read_number(options["retry_backoff"], "backoff", sources, unknown)
     if "backoff" in unknown:
         return _NONE
-    base, times = delay or 0.0, factor or 0.0
     for found in raised(project, task):
         if found.endless:
             unknown["backoff"] = place_of(found.module, found.node)
@@ -177,12 +177,15 @@ def _read_backoff(
         if received[0] is None:
             unknown["backoff"] = received[1]
         return received[0] or _NONE
-    changed = []
-    for node, module in _list_nodes(project, task):
-        if _sets_attribute(node, "retry_delay"):
-            changed.append((node, module))
+    base, times = delay or 0.0, factor or 0.0
+    changed = [one for one in _list_nodes(project, task) if _sets_attribute(one[0], "retry_delay")]
     if changed:
         return _by_hand(project, changed, base, times, sources, unknown)
+    return _by_options(base, times)
+
+
+def _by_options(base: float, times: float) -> Backoff:
+    """What Huey makes of its own options: every wait so many times as long as the one before."""
     if not base:
         return _NONE
     if times and times != 1:
@@ -204,12 +207,8 @@ def _by_hand(
     node, module = changed[0]
     place = place_of(module, node)
     read = _read_multiplication(project, node, module)
-    if (
-        len(changed) > 1
-        or times
-        or read is None
-        or any(isinstance(n, ast.If) for n in module.parents(node))
-    ):
+    is_conditional = module.above(node, ast.If) is not None
+    if len(changed) > 1 or times or read is None or is_conditional:
         unknown["backoff"] = place
         return _NONE
     sources["backoff"] = place
@@ -225,34 +224,38 @@ def _read_multiplication(
 ) -> tuple[float, float | None] | None:
     """(factor, cap) of `x *= 2`, `x = x * 2`, `x = min(x * 2, 60)`."""
     cap: Any = None
+    factor: ast.expr | None = None
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult):
-        factor = project.literal(node.value, module)
+        factor = node.value
     elif isinstance(node, ast.Assign):
-        value = node.value
-        if (
-            isinstance(value, ast.Call)
-            and module.resolve(value.func) == "builtins.min"
-            and len(value.args) == 2
-        ):
-            products = []
-            for a in value.args:
-                if isinstance(a, ast.BinOp):
-                    products.append(a)
-            caps = [a for a in value.args if a not in products]
-            cap = project.literal(caps[0], module) if len(caps) == 1 else "none"
-            value = products[0] if len(products) == 1 else value
-        if not isinstance(value, ast.BinOp) or not isinstance(value.op, ast.Mult):
-            return None
-        sides = []
-        for s in (value.left, value.right):
-            if ast.unparse(s) != ast.unparse(node.targets[0]):
-                sides.append(s)
-        factor = project.literal(sides[0], module) if len(sides) == 1 else None
-    else:
+        product, capped = _split_minimum(module, node.value)
+        factor = _find_factor(product, ast.unparse(node.targets[0]))
+        cap = project.literal(capped, module) if capped is not None else None
+    number = project.literal(factor, module) if factor is not None else None
+    if not isinstance(number, int | float) or not isinstance(cap, int | float | None):
         return None
-    if not isinstance(factor, int | float) or not isinstance(cap, int | float | None):
+    return float(number), float(cap) if cap is not None else None
+
+
+def _split_minimum(module: Module, value: ast.expr) -> tuple[ast.expr, ast.expr | None]:
+    """(x * 2, 60) of `min(x * 2, 60)`; anything else has no cap."""
+    if not isinstance(value, ast.Call) or module.resolve(value.func) != "builtins.min":
+        return value, None
+    if len(value.args) != 2:
+        return value, None
+    first, second = value.args
+    if isinstance(second, ast.BinOp):
+        first, second = second, first
+    # Where both are products, neither is known to be the cap.
+    return (value, None) if isinstance(second, ast.BinOp) else (first, second)
+
+
+def _find_factor(product: ast.expr, target: str) -> ast.expr | None:
+    """What the target is multiplied by."""
+    if not isinstance(product, ast.BinOp) or not isinstance(product.op, ast.Mult):
         return None
-    return float(factor), float(cap) if cap is not None else None
+    sides = [side for side in (product.left, product.right) if ast.unparse(side) != target]
+    return sides[0] if len(sides) == 1 else None
 
 
 def _read_number(

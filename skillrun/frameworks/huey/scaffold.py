@@ -52,22 +52,27 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     the settings call
     HUEY may be a dict.
     """
-    texts = [
-        module.text
-        for path in facts.use.task_modules
-        if (module := project.module(path)) is not None
-    ]
-    django = any("huey.contrib.djhuey" in text for text in texts)
+    django = _uses_djhuey(project, facts)
     tick = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
     return {
         "django": django,
         "tick": tick,
         "due": f"due_{facts.name}",
         "unloaded": _explain_unloaded(project, facts, django),
-        "redis": any(
-            path for name in _REDIS for path in project.tree.search(name) if not is_aside(path)
-        ),
+        "redis": any(_is_mentioned(project, name) for name in _REDIS),
     }
+
+
+def _uses_djhuey(project: Project, facts: Facts) -> bool:
+    for path in facts.use.task_modules:
+        module = project.module(path)
+        if module is not None and "huey.contrib.djhuey" in module.text:
+            return True
+    return False
+
+
+def _is_mentioned(project: Project, word: str) -> bool:
+    return not all(map(is_aside, project.tree.search(word)))
 
 
 def _explain_unloaded(project: Project, facts: Facts, django: bool) -> str:
@@ -81,21 +86,25 @@ def _explain_unloaded(project: Project, facts: Facts, django: bool) -> str:
             return ""
         said = "run_huey loads the module tasks of each app, and no other"
         return f"{said}: write handler: {facts.package or 'app'}.tasks:{facts.name}"
-    started = []
-    for place in facts.use.evidence:
-        for name in _consumer_objects(place.text):
-            started.append(name)
-    paths = [path for name in started if (path := project.locate(name.rpartition(".")[0]))]
+    paths = _list_started(project, facts)
     if not paths or any(imports(project, path, facts.path) for path in paths):
         return ""
-    known = (
-        ", ".join(project.import_name(path) for path in facts.use.task_modules)
-        or "a module that it loads"
-    )
+    known = ", ".join(map(project.import_name, facts.use.task_modules))
     return (
         f"the consumer loads {paths[0]}, which does not import {facts.module}: write a handler in"
-        f" {known}"
+        f" {known or 'a module that it loads'}"
     )
+
+
+def _list_started(project: Project, facts: Facts) -> list[str]:
+    """The files of the Huey objects that consumers are started with."""
+    found = []
+    for place in facts.use.evidence:
+        for name in _consumer_objects(place.text):
+            path = project.locate(name.rpartition(".")[0])
+            if path:
+                found.append(path)
+    return found
 
 
 def _consumer_objects(line: str) -> list[str]:
@@ -124,15 +133,11 @@ def problems(facts: Facts) -> Iterator[str]:
             f"Huey keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be"
             " table or none"
         )
-    if facts.message == "kwargs":
-        names = [field.name for field in facts.fields]
-    else:
-        names = []
-    for name in names:
-        if name in _TAKEN or name in _OURS:
+    for field in facts.fields if facts.message == "kwargs" else ():
+        if field.name in _TAKEN or field.name in _OURS:
             yield (
-                f"Huey takes the argument {name} for itself: rename the field, or write message:"
-                " payload"
+                f"Huey takes the argument {field.name} for itself: rename the field, or write"
+                " message: payload"
             )
     yield from _clock_problems(facts)
 
@@ -240,11 +245,11 @@ def _read_fields_of_trigger(facts: Facts) -> dict[str, str] | None:
 
 def _write_crontab(facts: Facts) -> str:
     """Its minute is written always: it would be any."""
-    given = {}
+    given = []
     for name, text in (_read_fields_of_trigger(facts) or {}).items():
         if text != "*" or name == "minute":
-            given[name] = text
-    return f"crontab({', '.join(f'{name}={source(text)}' for name, text in given.items())})"
+            given.append(f"{name}={source(text)}")
+    return f"crontab({', '.join(given)})"
 
 
 def _explain_publishing(*, clocked: bool) -> str:

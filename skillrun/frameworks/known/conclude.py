@@ -7,6 +7,7 @@ repository runs.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ from skillrun.repo.uses import FrameworkUse, Place
 
 if TYPE_CHECKING:
     from skillrun.frameworks.known.launchers import Start
+    from skillrun.repo.dependency import Dependency
     from skillrun.repo.manifests import Manifests
 
 _OPTIONAL = frozenset(
@@ -80,9 +82,14 @@ def conclude(known: Known, collected: Collected, manifests: Manifests) -> Framew
 
 
 def _has_needed(known: Known, manifests: Manifests) -> bool:
-    if not known.needs:
-        return True
-    return any(one.main and declares(one.name, known.needs) for one in manifests.dependencies)
+    return not known.needs or any(_list_declared(manifests, known.needs))
+
+
+def _list_declared(manifests: Manifests, names: tuple[str, ...]) -> Iterator[Dependency]:
+    """The dependencies of an application that have one of these names."""
+    for one in manifests.dependencies:
+        if one.main and declares(one.name, names):
+            yield one
 
 
 class _Conclusion:
@@ -92,23 +99,20 @@ class _Conclusion:
         self._brokers = collected.brokers
         self._manifests = manifests
         self._matcher = Matcher(known, collected.files, collected.paths)
-        self._declared = [
-            one
-            for one in manifests.dependencies
-            if one.path.endswith(_MANIFESTS[known.language])
-            and declares(one.name, known.distributions)
-        ]
-        is_declared = any(one.main for one in self._declared)
-        self._is_anchored = is_declared or self._matcher.imports_library()
+        self._declared = []
+        for one in _list_declared(manifests, known.distributions):
+            if one.path.endswith(_MANIFESTS[known.language]):
+                self._declared.append(one)
+        self._is_anchored = bool(self._declared) or self._matcher.imports_library()
 
     def use(self) -> FrameworkUse | None:
         """Where the library is used, if it is."""
         known = self._known
         apps = _prefer_kept(self._find_marks(known.apps))
-        self._matcher.know_apps([_own_id(match) for match in apps])
+        self._matcher.know_apps(list(map(_own_id, apps)))
         tasks = _in_application(self._find_marks(known.tasks))
         handing = [_in_application(self._find_marks((mark,))) for mark in known.hands]
-        tasks += [match for matches in handing for match in matches]
+        tasks += itertools.chain.from_iterable(handing)
         sent = _in_application(self._find_marks(known.sends))
         builtin = _in_application(self._matcher.find(known.builtin, True))
         if not builtin and not self._is_in_use(_in_application(apps), tasks, sent):
@@ -123,19 +127,11 @@ class _Conclusion:
         self, apps: list[Match], tasks: list[Match], task_paths: set[str]
     ) -> FrameworkUse:
         known = self._known
-        located = apps
-        names = self._matcher.names
-        if not any(not _maker_of(one) or names.is_library(one.sight.name) for one in apps):
-            # A class of ours says more than the functions that make objects of it.
-            located = _most_derived(self._matcher.find(known.places, True)) or apps
-        ids = list(dict.fromkeys(self._app_id(match) for match in located))
-        ids = ids or self._names_in_commands()
+        located = self._locate_apps(apps)
+        ids = list(dict.fromkeys(map(self._app_id, located))) or self._names_in_commands()
         scheduler, scheduled_at = self._read_mark(known.schedules, located)
         broker, broker_at = self._name_broker(located)
-        shown = []
-        for place in (scheduled_at, broker_at):
-            if place is not None:
-                shown.append(place)
+        shown = [place for place in (scheduled_at, broker_at) if place is not None]
         return FrameworkUse(
             id=known.id,
             app=ids[0] if ids else None,
@@ -145,6 +141,13 @@ class _Conclusion:
             broker=broker or known.broker,
             evidence=self._list_evidence(located, tasks, shown),
         )
+
+    def _locate_apps(self, apps: list[Match]) -> list[Match]:
+        for app in apps:
+            if not _maker_of(app) or self._matcher.names.is_library(app.sight.name):
+                return apps
+        # A class of ours says more than the functions that make objects of it.
+        return _most_derived(self._matcher.find(self._known.places, True)) or apps
 
     def _find_marks(self, marks: Iterable[str]) -> list[Match]:
         return list(self._matcher.find(marks, self._is_anchored))
@@ -157,16 +160,17 @@ class _Conclusion:
             return False
         if not self._known.app_alone and not tasks and not self._starts:
             return False
-        gems = _gem_folders(self._manifests)
-        comes_along = any(one.main and _folder_of(one.path) not in gems for one in self._declared)
-        if (
-            self._starts
-            or comes_along
-            or self._comes_by_extra(tasks)
-            or not self._manifests.dependencies
-        ):
+        if self._starts or not self._manifests.dependencies or self._comes_along(tasks):
             return True
+        gems = _gem_folders(self._manifests)
         return bool(apps) and not all(_is_optional(match.seen.path, gems) for match in found)
+
+    def _comes_along(self, tasks: list[Match]) -> bool:
+        """Whether the application installs the library, be it by an extra of something else."""
+        gems = _gem_folders(self._manifests)
+        if any(_folder_of(one.path) not in gems for one in self._declared):
+            return True
+        return self._comes_by_extra(tasks)
 
     def _comes_by_extra(self, tasks: list[Match]) -> bool:
         """Another dependency brings it, `openwisp-utils[celery]`, and there are tasks enough for an
@@ -192,8 +196,8 @@ class _Conclusion:
         """
         used = Counter(match.owner for match in tasks if match.owner)
         # Several objects that are known by their file alone count for that file.
-        made = [match for match in self._find_marks(self._known.apps) if _maker_of(match)]
-        many = Counter(self._app_id(match) for match in made)
+        made = filter(_maker_of, self._find_marks(self._known.apps))
+        many = Counter(map(self._app_id, made))
         sending = {match.owner for match in self._find_marks(self._known.clients)} - used.keys()
         set_up = {match.owner for match in self._find_marks(self._known.sets_up)}
 
@@ -231,21 +235,18 @@ class _Conclusion:
             words = [*said, *tail]
             if module[-len(words) :] == words:
                 return True
-        objects = (target, "app", self._known.id, f"{self._known.id}_app")
         dotted = ".".join(said)
         own = _own_id(match)
-        return any(
-            self._matcher.names.locate(name, match.seen) == own
-            for name in (dotted, *(f"{dotted}.{one}" for one in objects))
-        )
+        for inside in ("", f".{target}", ".app", f".{self._known.id}", f".{self._known.id}_app"):
+            if self._matcher.names.locate(f"{dotted}{inside}", match.seen) == own:
+                return True
+        return False
 
     def _names_in_commands(self) -> list[str]:
         """Without an object that was seen: what a worker's command names, else its file."""
-        found = dict.fromkeys(
-            located
-            for name in self._started_names()
-            if self._known.app_options and (located := self._locate_command(name))
-        )
+        found: dict[str, None] = {}
+        if self._known.app_options:
+            found = dict.fromkeys(filter(None, map(self._locate_command, self._started_names())))
         if not found and self._known.launched:
             found = dict.fromkeys(start.place.path for start in self._starts)
         return list(found)
@@ -316,27 +317,29 @@ class _Conclusion:
         if kind == "dep":
             return paths is None and self._depends_on(pattern), None
         if kind == "start":
-            commands = [] if paths else self._starts
-            place = next(
-                (s.place for s in commands if glob_of(pattern).matches_name(s.command)), None
-            )
+            place = None if paths else self._find_start(pattern)
         elif kind == "text":
             place = self._find_text(pattern, paths)
         else:
-            matches = _in_application(self._matcher.find((mark,), True))
-            ours = []
-            for m in matches:
-                if paths is None or m.seen.path in paths:
-                    ours.append(m)
-            place = _place_of_match(ours[0]) if ours else None
+            place = self._find_sight(mark, paths)
         return place is not None, place
+
+    def _find_start(self, pattern: str) -> Place | None:
+        for start in self._starts:
+            if glob_of(pattern).matches_name(start.command):
+                return start.place
+        return None
+
+    def _find_sight(self, mark: str, paths: set[str] | None) -> Place | None:
+        for match in _in_application(self._matcher.find((mark,), True)):
+            if paths is None or match.seen.path in paths:
+                return _place_of_match(match)
+        return None
 
     def _depends_on(self, pattern: str) -> bool:
         name, _, extra = pattern.rstrip("]").partition("[")
-        return any(
-            one.main and declares(one.name, (name,)) and (not extra or extra in one.extras)
-            for one in self._manifests.dependencies
-        )
+        found = _list_declared(self._manifests, (name,))
+        return any(not extra or extra in one.extras for one in found)
 
     def _find_text(self, pattern: str, paths: set[str] | None) -> Place | None:
         """The first line of the code that matches, in a file that holds all else that is asked
@@ -366,16 +369,15 @@ class _Conclusion:
         """Where it is declared, made, used, started, scheduled and connected: a few lines of
         each.
         """
-        found = [Place(one.path, one.line, one.text) for one in self._declared if one.main][:_FEW]
-        found += [_place_of_match(match) for match in apps[:_FEW]]
-        from_the_end = sorted(tasks, key=lambda match: -match.sight.line)
-        first = {match.seen.path: _place_of_match(match) for match in from_the_end}
-        nearest = sorted(first, key=lambda path: (path.count("/"), path))
-        found += [first[path] for path in nearest[:_FEW]]
+        found = [Place(one.path, one.line, one.text) for one in self._declared[:_FEW]]
+        found += map(_place_of_match, apps[:_FEW])
+        found += map(_place_of_match, _list_first_of_files(tasks)[:_FEW])
         found += [start.place for start in self._starts[:_FEW]]
         found += shown
-        lines = {(place.path, place.line): place for place in found}
-        return tuple(replace(one, text=excerpt(one.text)) for one in lines.values())
+        lines: dict[tuple[str, int], Place] = {}
+        for place in found:
+            lines[place.path, place.line] = replace(place, text=excerpt(place.text))
+        return tuple(lines.values())
 
 
 def _first_line(seen: Seen, wanted: re.Pattern[str]) -> int:
@@ -386,6 +388,14 @@ def _first_line(seen: Seen, wanted: re.Pattern[str]) -> int:
     return 0
 
 
+def _list_first_of_files(matches: list[Match]) -> list[Match]:
+    """The first match of each file, those of files near the root first."""
+    first: dict[str, Match] = {}
+    for match in sorted(matches, key=lambda match: match.sight.line):
+        first.setdefault(match.seen.path, match)
+    return sorted(first.values(), key=lambda match: (match.seen.path.count("/"), match.seen.path))
+
+
 def _in_application(matches: Iterable[Match]) -> list[Match]:
     return [match for match in matches if not is_aside(match.seen.path)]
 
@@ -393,11 +403,9 @@ def _in_application(matches: Iterable[Match]) -> list[Match]:
 def _prefer_kept(apps: list[Match]) -> list[Match]:
     """An object of a module comes before what only functions make; each app once."""
     kept = [match for match in apps if not _maker_of(match)]
-    has_made = any(match.sight.kind in ("made", "given") for match in kept)
-    if has_made or not any(_maker_of(match) for match in apps):
+    chosen = apps
+    if len(kept) == len(apps) or any(match.sight.kind in ("made", "given") for match in kept):
         chosen = kept
-    else:
-        chosen = apps
     once: dict[str, Match] = {}
     for match in chosen:
         once.setdefault(_own_id(match), match)
@@ -407,10 +415,9 @@ def _prefer_kept(apps: list[Match]) -> list[Match]:
 def _most_derived(matches: Iterable[Match]) -> list[Match]:
     """Of classes, those from which no other class here is derived."""
     found = list(matches)
-    bases = set()
+    bases = set[str]()
     for match in found:
-        for name in match.seen.values.get(match.sight.target, ()):
-            bases.add(name)
+        bases.update(match.seen.values.get(match.sight.target, ()))
     return [match for match in found if f":{match.sight.target}" not in bases]
 
 

@@ -133,32 +133,35 @@ class PlainCronRecogniser:
         timed, polling = self._list_timed(), self._list_polling()
         if not timed and not polling and not self._code:
             return None
-        hows = (
-            [start.how for start, _ in timed]
-            + [name for name, _ in self._code]
-            + ["poller"] * bool(polling)
-        )
-        modules = {path for _, path in timed} | {loop.path for _, loop in polling}
         places = [Place(start.path, start.line, start.text) for start, _ in timed[:_FEW]]
         places += [place for _, place in self._code[:_FEW]]
         for pair in polling[:_FEW]:
-            for place in pair:
-                places.append(place)
+            places += pair
+        modules = {path for _, path in timed}
+        modules |= {place.path for _, place in (*self._code, *polling)}
         return FrameworkUse(
             id=ID,
-            task_modules=tuple(sorted(modules | {place.path for _, place in self._code})),
-            scheduler=next(iter(dict.fromkeys(hows))),
-            evidence=tuple(
-                Place(one.path, one.line, excerpt(one.text)) for one in dict.fromkeys(places)
-            ),
+            task_modules=tuple(sorted(modules)),
+            scheduler=self._name_scheduler(timed),
+            evidence=tuple(map(_shorten, dict.fromkeys(places))),
         )
+
+    def _name_scheduler(self, timed: list[tuple[Start, str]]) -> str:
+        """What is written in a file of its own comes before what code says, and that before a loop."""
+        if timed:
+            return timed[0][0].how
+        return self._code[0][0] if self._code else "poller"
 
     def _list_resolved(self) -> list[tuple[Start, str]]:
         starts = with_timers(self._starts, self._timers)
         return [(start, path) for start in starts if (path := resolve(start, self._paths))]
 
     def _list_timed(self) -> list[tuple[Start, str]]:
-        return [(start, path) for start, path in self._list_resolved() if start.scheduled]
+        found = []
+        for start, path in self._list_resolved():
+            if start.scheduled:
+                found.append((start, path))
+        return found
 
     def _list_polling(self) -> list[tuple[Place, Place]]:
         """(the command, the loop): the started file polls, or imports a module that does."""
@@ -179,6 +182,10 @@ class PlainCronRecogniser:
         return None
 
 
+def _shorten(place: Place) -> Place:
+    return Place(place.path, place.line, excerpt(place.text))
+
+
 def _imported_modules(data: bytes) -> list[str]:
     """ "shop.poller" of `from shop.poller import run`, `from shop import poller` and `import
     shop.poller`.
@@ -186,8 +193,7 @@ def _imported_modules(data: bytes) -> list[str]:
     found = []
     for source, names, plain in _IMPORT.findall(data):
         base = (source or plain).decode()
-        found += [
-            base,
-            *(f"{base}.{name.strip()}" for name in names.decode().split(",") if name.strip()),
-        ]
+        found.append(base)
+        for name in filter(str.strip, names.decode().split(",")):
+            found.append(f"{base}.{name.strip()}")
     return found

@@ -70,12 +70,7 @@ def _find_records(project: Project, task: Task) -> Iterator[Record]:
 
 
 def _list_bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:
-    via = set()
-    for call in project.calls(handler, depth=1):
-        for name in call.via:
-            via.add(name)
-    called = (found for name in sorted(via) if (found := project.definition(name)))
-    return (handler, *called, *decorators(project, handler))
+    return (handler, *project.reached(handler), *decorators(project, handler))
 
 
 def _list_middlewares(project: Project, task: Task) -> Iterator[Definition]:

@@ -15,6 +15,7 @@ from skillrun.frameworks.common.sender import hold_options
 from skillrun.frameworks.rq.sends import find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import launches_of
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import find_keyword
 
 _CALLBACK = ("rq.Callback", "rq.job.Callback", "rq.callbacks.Callback")
 _LEFT = ("retries_left", "should_retry", "number_of_retries")
@@ -71,10 +72,7 @@ def callback(project: Project, node: ast.expr | None, module: Module) -> Definit
     if held is not None and isinstance(held[0], ast.Call):
         node, module = held
     if isinstance(node, ast.Call) and project.origin(module.resolve(node.func) or "") in _CALLBACK:
-        if node.args:
-            node = node.args[0]
-        else:
-            node = next((k.value for k in node.keywords if k.arg == "func"), None)
+        node = node.args[0] if node.args else find_keyword(node, "func")
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return project.find(node.value)
     name = module.resolve(node) if node is not None else None
@@ -88,24 +86,28 @@ def exception_handlers(project: Project) -> Iterator[Definition]:
     """`exception_handlers=[f]` and `push_exc_handler(f)` of a worker, RQ_EXCEPTION_HANDLERS,
     `--exception-handler`.
     """
-    for module in project.modules_with("exception_handlers"):
-        for node in () if in_tests(module.path) else module.all_nodes:
-            if isinstance(node, ast.keyword) and node.arg == "exception_handlers":
-                yield from _list_listed(project, node.value, module)
-    for module in project.modules_with("RQ_EXCEPTION_HANDLERS"):
-        for node in () if in_tests(module.path) else module.all_nodes:
-            if (
-                isinstance(node, ast.Assign)
-                and ast.unparse(node.targets[0]) == "RQ_EXCEPTION_HANDLERS"
-            ):
-                yield from _list_listed(project, node.value, module)
+    for node, module in nodes_beside(project, "exception_handlers"):
+        if isinstance(node, ast.keyword) and node.arg == "exception_handlers":
+            yield from _list_listed(project, node.value, module)
+    for node, module in nodes_beside(project, _SETTING):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == _SETTING:
+            yield from _list_listed(project, node.value, module)
     for _, launch in launches_of(project):
         for option, value in zip(launch.words, launch.words[1:], strict=False):
-            found = None
-            if option == "--exception-handler":
-                found = project.find(value)
+            found = project.find(value) if option == "--exception-handler" else None
             if found is not None:
                 yield found
+
+
+_SETTING = "RQ_EXCEPTION_HANDLERS"
+
+
+def nodes_beside(project: Project, word: str) -> Iterator[tuple[ast.AST, Module]]:
+    """Every node of the modules that hold a word, tests left out."""
+    for module in project.modules_with(word):
+        if not in_tests(module.path):
+            for node in module.all_nodes:
+                yield node, module
 
 
 def _list_listed(project: Project, node: ast.expr, module: Module) -> Iterator[Definition]:
@@ -117,18 +119,14 @@ def _list_listed(project: Project, node: ast.expr, module: Module) -> Iterator[D
 
 def looks_at_retries(project: Project, hook: Definition) -> bool:
     """What it does depends on whether retries are left, here or in a function that it calls."""
-    via = set()
-    for call in project.calls(hook, depth=2):
-        for name in call.via:
-            via.add(name)
-    parts = [hook, *(found for name in sorted(via) if (found := project.definition(name)))]
-    tests = (
-        n.test
-        for part in parts
-        for n in ast.walk(part.node)
-        if isinstance(n, ast.If | ast.IfExp | ast.While)
-    )
-    return any(word in ast.unparse(test) for test in tests for word in _LEFT)
+    for part in (hook, *project.reached(hook, depth=2)):
+        for node in ast.walk(part.node):
+            if not isinstance(node, ast.If | ast.IfExp | ast.While):
+                continue
+            asked = ast.unparse(node.test)
+            if any(word in asked for word in _LEFT):
+                return True
+    return False
 
 
 def random_waits(project: Project, handler: Definition) -> bool:
@@ -137,14 +135,15 @@ def random_waits(project: Project, handler: Definition) -> bool:
     """
     for hook in failure_callbacks(project, handler):
         for node in ast.walk(hook.node):
-            if (
-                isinstance(node, ast.Assign)
-                and isinstance(node.targets[0], ast.Attribute)
-                and node.targets[0].attr == "retry_intervals"
-                and any(_is_random(hook.module, part) for part in ast.walk(node.value))
-            ):
+            if not isinstance(node, ast.Assign) or not _is_interval(node.targets[0]):
+                continue
+            if any(_is_random(hook.module, part) for part in ast.walk(node.value)):
                 return True
     return False
+
+
+def _is_interval(target: ast.expr) -> bool:
+    return isinstance(target, ast.Attribute) and target.attr == "retry_intervals"
 
 
 def _is_random(module: Module, node: ast.AST) -> bool:

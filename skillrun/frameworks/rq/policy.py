@@ -12,14 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from skillrun.frameworks.common.reading import import_paths, in_tests, options_of, place_of
+from skillrun.frameworks.common.reading import import_paths, options_of, place_of
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.interface import (
     Backoff,
     Policy,
     Send,
 )
-from skillrun.frameworks.rq.callbacks import exception_handlers, failure_callbacks, random_waits
+from skillrun.frameworks.rq.callbacks import (
+    exception_handlers,
+    failure_callbacks,
+    nodes_beside,
+    random_waits,
+)
 from skillrun.frameworks.rq.retry import NONE, Reading, backoff_of, read_retry, returned_retries
 from skillrun.frameworks.rq.sends import CRON, SCHEDULER, find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import launches_of
@@ -61,10 +66,8 @@ class _Reader:
     unknown: dict[str, Place] = field(default_factory=dict)
 
     def read(self) -> Policy:
-        given = [self._note_place(reading) for reading in self._list_given()] or [NONE]
-        returned = []
-        for reading in returned_retries(self.project, self.handler):
-            returned.append(self._note_place(reading))
+        given = list(map(self._note_place, self._list_given())) or [NONE]
+        returned = list(map(self._note_place, returned_retries(self.project, self.handler)))
         most = max(given, key=lambda one: (one.retries or 0, sum(one.waits or ())))
         again = max(returned, key=lambda one: one.retries or 0, default=NONE)
         self.sources["max_attempts"] = most.place or again.place
@@ -74,32 +77,42 @@ class _Reader:
         if requeued:
             # RQ itself logs the error and that it retries.
             self.sources["autoretry"] = most.place
-        spared = []
-        for c in self.project.handlers(self.handler, depth=1):
-            if ends_job(c):
-                spared.append(c)
-        dead, permanent = self._dead_letter(), self._find_permanent_record()
-        self.sources |= {"dead_letter": dead, "dead_letter_permanent": permanent}
         return Policy(
             max_attempts=1 + (most.retries or 0) + (again.retries or 0),
             backoff=self._read_backoff(most, again),
-            retried=(
-                ("builtins:Exception",)
-                if requeued
-                else import_paths(self.project, [n for r in returned for n in r.clause or ()])
-            ),
-            not_retried=import_paths(
-                self.project, [name for clause in spared for name in clause.exceptions]
-            ),
+            retried=("builtins:Exception",) if requeued else self._list_asking(returned),
+            not_retried=self._list_spared(),
             acks_late=requeued,
             reject_on_worker_lost=requeued,
             visibility_timeout_s=_TAKEN_OVER_S if requeued else None,
             time_limit_s=self._time_limit(),
             serializer=self._name_serializer(),
-            dead_letter=dead if most.retries or again.retries else dead or permanent,
+            dead_letter=self._find_letter(is_retried=bool(most.retries or again.retries)),
             sources=self.sources,
             unknown=self.unknown,
         )
+
+    def _list_asking(self, returned: list[Reading]) -> tuple[str, ...]:
+        """Exceptions of the clauses that return a Retry."""
+        names: list[str] = []
+        for reading in returned:
+            names += reading.clause or ()
+        return import_paths(self.project, names)
+
+    def _list_spared(self) -> tuple[str, ...]:
+        """Exceptions of the clauses after which the job is not run again."""
+        names: list[str] = []
+        for clause in filter(ends_job, self.project.handlers(self.handler, depth=1)):
+            names += clause.exceptions
+        return import_paths(self.project, names)
+
+    def _find_letter(self, *, is_retried: bool) -> Place | None:
+        """Where a job that is given up is recorded; a record of permanent errors alone is none of a job
+        that is tried again.
+        """
+        dead, permanent = self._dead_letter(), self._find_permanent_record()
+        self.sources |= {"dead_letter": dead, "dead_letter_permanent": permanent}
+        return dead if is_retried else dead or permanent
 
     def _list_given(self) -> Iterator[Reading]:
         """What each site says; the decorator where nothing enqueues the handler yet."""
@@ -154,25 +167,15 @@ class _Reader:
     def _name_serializer(self) -> str:
         """pickle, unless a queue or a worker is given JSON."""
         self.sources["serializer"] = None
-        for module in self.project.modules_with("serializer"):
-            for node in () if in_tests(module.path) else module.all_nodes:
-                text = ""
-                if isinstance(node, ast.keyword) and node.arg == "serializer":
-                    text = ast.unparse(node.value)
-                if (
-                    "json" in text.lower()
-                    and isinstance(node, ast.keyword)
-                    and _of_rq(self.project, node, module)
-                ):
-                    self.sources["serializer"] = place_of(module, node.value)
-                    return "json"
-        json = any(
-            "json" in word.lower()
-            for _, launch in launches_of(self.project)
-            for word in launch.words
-        )
-        if json:
-            return "json"
+        for node, module in nodes_beside(self.project, "serializer"):
+            if not isinstance(node, ast.keyword) or node.arg != "serializer":
+                continue
+            if "json" in ast.unparse(node.value).lower() and _of_rq(self.project, node, module):
+                self.sources["serializer"] = place_of(module, node.value)
+                return "json"
+        for _, launch in launches_of(self.project):
+            if "json" in " ".join(launch.words).lower():
+                return "json"
         return "pickle"
 
     def _dead_letter(self) -> Place | None:
@@ -204,16 +207,12 @@ class _Reader:
 
 def ends_job(clause: Handler) -> bool:
     """What it catches is not run again: it lets the job end, or takes its retries away."""
-    if any(
-        isinstance(n, ast.Assign) and "retries_left" in ast.unparse(n.targets[0])
-        for n in ast.walk(clause.node)
-    ):
-        return True
-    returned = []
-    for n in ast.walk(clause.node):
-        if isinstance(n, ast.Return):
-            returned.append(n.value)
-    again = any(value is not None and "Retry" in ast.unparse(value) for value in returned)
+    again = False
+    for node in ast.walk(clause.node):
+        if isinstance(node, ast.Assign) and "retries_left" in ast.unparse(node.targets[0]):
+            return True
+        if isinstance(node, ast.Return) and node.value is not None:
+            again = again or "Retry" in ast.unparse(node.value)
     return not clause.reraises and not again
 
 
@@ -230,27 +229,22 @@ def seconds_of(project: Project, node: ast.expr | None, module: Module) -> Any:
 
 
 def _default_timeouts(project: Project) -> Iterator[Any]:
-    for module in project.modules_with("default_timeout"):
-        for node in () if in_tests(module.path) else module.all_nodes:
-            if (
-                isinstance(node, ast.keyword)
-                and node.arg == "default_timeout"
-                and _of_rq(project, node, module)
-            ):
-                yield seconds_of(project, node.value, module)
-    for module in project.modules_with("DEFAULT_TIMEOUT"):
-        for node in () if in_tests(module.path) else module.all_nodes:
-            for key, value in (
-                zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
-            ):
-                if isinstance(key, ast.Constant) and key.value == "DEFAULT_TIMEOUT":
-                    yield seconds_of(project, value, module)
+    for node, module in nodes_beside(project, "default_timeout"):
+        if not isinstance(node, ast.keyword) or node.arg != "default_timeout":
+            continue
+        if _of_rq(project, node, module):
+            yield seconds_of(project, node.value, module)
+    for node, module in nodes_beside(project, "DEFAULT_TIMEOUT"):
+        if not isinstance(node, ast.Dict):
+            continue
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant) and key.value == "DEFAULT_TIMEOUT":
+                yield seconds_of(project, value, module)
 
 
 def _of_rq(project: Project, node: ast.keyword, module: Module) -> bool:
     """The keyword stands in a call of RQ's own, such as `Queue(...)`, or of a subclass."""
     call = next(module.parents(node), None)
     name = module.resolve(call.func) if isinstance(call, ast.Call) else None
-    return bool(name) and any(
-        one.partition(".")[0] in ("rq", "django_rq") for one in project.ancestors(name or "")
-    )
+    packages = {one.partition(".")[0] for one in project.ancestors(name)} if name else set()
+    return not packages.isdisjoint(("rq", "django_rq"))

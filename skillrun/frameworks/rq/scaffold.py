@@ -14,6 +14,7 @@ from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.deaths import lost_with_its_worker
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Rewritten, Symbol
 from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
+from skillrun.repo.syntax import find_keyword, find_names
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -93,12 +94,11 @@ def _rewrite_workers(project: Project) -> tuple[Rewritten, ...]:
     """
     from skillrun.frameworks.rq.workers import unscheduled_workers, with_scheduler
 
-    launches = unscheduled_workers(project)
-    made = (Rewritten(path, launch.text, with_scheduler(launch.text)) for path, launch in launches)
     workers = []
-    for one in made:
-        if one.text != one.line:
-            workers.append(one)
+    for path, launch in unscheduled_workers(project):
+        text = with_scheduler(launch.text)
+        if text != launch.text:
+            workers.append(Rewritten(path, launch.text, text))
     return tuple(workers)
 
 
@@ -106,13 +106,8 @@ def _choose_queue(project: Project, facts: Facts) -> _Queue | None:
     """The repository's queue: Django's, an object, what a function returns, or what its `@job`
     decorators name.
     """
-    texts = [
-        module.text
-        for path in facts.use.task_modules
-        if (module := project.module(path)) is not None
-    ]
     app = facts.app
-    if any("django_rq" in text for text in texts) or (app is not None and app.name == "RQ_QUEUES"):
+    if (app is not None and app.name == "RQ_QUEUES") or _uses_django_rq(project, facts):
         return _Queue('django_rq.get_queue("default")', ("import django_rq",))
     if app is not None:
         made = _made_by(project, app)
@@ -126,6 +121,14 @@ def _choose_queue(project: Project, facts: Facts) -> _Queue | None:
         or next(_find_decorated_queue(project, facts.use.task_modules), None)
         or next(_in_functions(project), None)
     )
+
+
+def _uses_django_rq(project: Project, facts: Facts) -> bool:
+    for path in facts.use.task_modules:
+        module = project.module(path)
+        if module is not None and "django_rq" in module.text:
+            return True
+    return False
 
 
 def _made_by(project: Project, app: Symbol) -> str:
@@ -142,15 +145,26 @@ def _made_by(project: Project, app: Symbol) -> str:
 def _find_returned_queue(project: Project, path: str | None) -> Iterator[_Queue]:
     """A function that makes the queue and needs no arguments."""
     module = project.module(path) if path else None
-    for node in module.tree.body if module else ():
-        if module is not None and isinstance(node, ast.FunctionDef) and not _needs_arguments(node):
-            returned = [n.value for n in ast.walk(node) if isinstance(n, ast.Return)]
-            made = []
-            for n in returned:
-                if isinstance(n, ast.Call):
-                    made.append(project.origin(module.resolve(n.func) or ""))
-            if any(origin in _QUEUES for origin in made):
-                yield _Queue(f"{node.name}()", (Symbol(module.name, node.name),))
+    if module is None:
+        return
+    for node in module.tree.body:
+        if not isinstance(node, ast.FunctionDef) or _needs_arguments(node):
+            continue
+        if any(_makes_queue(project, module, value) for value in _list_returned(node)):
+            yield _Queue(f"{node.name}()", (Symbol(module.name, node.name),))
+
+
+def _list_returned(function: ast.FunctionDef) -> Iterator[ast.expr]:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Return) and node.value is not None:
+            yield node.value
+
+
+def _makes_queue(project: Project, module: Code, value: ast.expr) -> bool:
+    """`Queue(...)`, by whatever way it is imported."""
+    if not isinstance(value, ast.Call):
+        return False
+    return project.origin(module.resolve(value.func) or "") in _QUEUES
 
 
 def _needs_arguments(node: ast.FunctionDef) -> bool:
@@ -162,95 +176,92 @@ def _needs_arguments(node: ast.FunctionDef) -> bool:
 def _of_flask(project: Project, path: str | None) -> Iterator[_Queue]:
     """`app.task_queue = rq.Queue(...)` where a Flask app is made: `current_app.task_queue`."""
     module = project.module(path) if path else None
-    for node in module.all_nodes if module else ():
-        if (
-            module is None
-            or not isinstance(node, ast.Assign)
-            or not isinstance(node.value, ast.Call)
-        ):
+    if module is None:
+        return
+    for node in module.all_nodes:
+        if not isinstance(node, ast.Assign) or not _makes_queue(project, module, node.value):
             continue
         target = node.targets[0]
         if not isinstance(target, ast.Attribute) or not isinstance(target.value, ast.Name):
             continue
-        made = project.origin(module.resolve(node.value.func) or "")
-        if made in _QUEUES and _is_flask(module, target.value.id):
+        if _is_flask(module, target.value.id):
             yield _Queue(f"current_app.{target.attr}", ("from flask import current_app",))
 
 
 def _is_flask(module: Code, name: str) -> bool:
     """`name = Flask(...)` somewhere in the module."""
-    assigned = []
     for node in module.all_nodes:
-        if isinstance(node, ast.Assign):
-            assigned.append(node)
-    made = [node.value for node in assigned if ast.unparse(node.targets[0]) == name]
-    return any(
-        isinstance(value, ast.Call) and module.resolve(value.func) == "flask.Flask"
-        for value in made
-    )
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            is_flask = module.resolve(node.value.func) == "flask.Flask"
+            if is_flask and ast.unparse(node.targets[0]) == name:
+                return True
+    return False
 
 
 def _find_decorated_queue(project: Project, paths: tuple[str, ...]) -> Iterator[_Queue]:
     """`@job("mail", connection=redis)`: that queue, over that connection."""
     from skillrun.frameworks.rq.sends import is_job_decorator
 
-    for module in (found for path in paths if (found := project.module(path)) is not None):
-        functions = (node for node in module.all_nodes if isinstance(node, ast.FunctionDef))
-        for call in (
-            one for node in functions for one in node.decorator_list if isinstance(one, ast.Call)
-        ):
-            connection = next((k.value for k in call.keywords if k.arg == "connection"), None)
-            name = project.literal(call.args[0], module) if call.args else None
-            if (
-                isinstance(name, str)
-                and isinstance(connection, ast.Name)
-                and is_job_decorator(project, call, module)
-            ):
-                home, _, attribute = (module.resolve(connection) or "").rpartition(".")
-                needed = ("from rq import Queue", Symbol(home, attribute))
-                yield _Queue(f'Queue("{name}", connection={connection.id})', needed)
+    for module, call in _list_decorating_calls(project, paths):
+        connection = find_keyword(call, "connection")
+        name = project.literal(call.args[0], module) if call.args else None
+        if not isinstance(name, str) or not isinstance(connection, ast.Name):
+            continue
+        if is_job_decorator(project, call, module):
+            home, _, attribute = (module.resolve(connection) or "").rpartition(".")
+            needed = ("from rq import Queue", Symbol(home, attribute))
+            yield _Queue(f'Queue("{name}", connection={connection.id})', needed)
+
+
+def _list_decorating_calls(
+    project: Project, paths: tuple[str, ...]
+) -> Iterator[tuple[Code, ast.Call]]:
+    for module in filter(None, map(project.module, paths)):
+        for node in module.all_nodes:
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call):
+                    yield module, decorator
 
 
 def _in_functions(project: Project) -> Iterator[_Queue]:
     """A queue that functions make anew each time, over a connection that any module could name."""
     for module in project.modules_with("Queue"):
-        if not in_tests(module.path):
-            calls = []
-            for node in module.all_nodes:
-                if isinstance(node, ast.Call):
-                    calls.append(node)
-        else:
-            calls = []
-        for call in (
-            one for one in calls if project.origin(module.resolve(one.func) or "") in _QUEUES
-        ):
-            given = next(
-                (k.value for k in call.keywords if k.arg == "connection"), None
-            ) or _find_connection_around(module, call)
-            needed = _list_globals(module, given) if given else None
-            name = project.literal(call.args[0], module) if call.args else None
-            if (
-                given is not None
-                and needed is not None
-                and (isinstance(name, str) or not call.args)
-            ):
-                named = f'"{name}", ' if name else ""
-                written = ast.get_source_segment(module.text, given) or ""
-                if not written or "\n" in written:
-                    written = ast.unparse(given)
-                yield _Queue(
-                    f"Queue({named}connection={written})", ("from rq import Queue", *needed)
-                )
+        if in_tests(module.path):
+            continue
+        for call in module.all_nodes:
+            if isinstance(call, ast.Call) and _makes_queue(project, module, call):
+                yield from _write_anew(project, module, call)
+
+
+def _write_anew(project: Project, module: Code, call: ast.Call) -> Iterator[_Queue]:
+    """The same queue, written so that another module can make it; nothing where it cannot."""
+    given = find_keyword(call, "connection") or _find_connection_around(module, call)
+    needed = _list_globals(module, given) if given is not None else None
+    if given is None or needed is None:
+        return
+    named = ""
+    if call.args:
+        name = project.literal(call.args[0], module)
+        if not isinstance(name, str):
+            return
+        named = f'"{name}", ' if name else ""
+    written = ast.get_source_segment(module.text, given) or ""
+    if not written or "\n" in written:
+        written = ast.unparse(given)
+    yield _Queue(f"Queue({named}connection={written})", ("from rq import Queue", *needed))
 
 
 def _find_connection_around(module: Code, call: ast.Call) -> ast.expr | None:
     """The connection of the `with Connection(...):` around a call, as RQ before 2 has it."""
     for above in module.parents(call):
-        if isinstance(above, ast.With):
-            items = [item.context_expr for item in above.items]
-        else:
-            items = []
-        for made in (one for one in items if isinstance(one, ast.Call) and one.args):
+        if not isinstance(above, ast.With):
+            continue
+        for item in above.items:
+            made = item.context_expr
+            if not isinstance(made, ast.Call) or not made.args:
+                continue
             if module.resolve(made.func) in ("rq.Connection", "rq.connections.Connection"):
                 return made.args[0]
     return None
@@ -260,14 +271,14 @@ def _list_globals(module: Code, expression: ast.expr) -> tuple[Symbol | str, ...
     """What another module imports to write the expression; None where a name is a function's
     own.
     """
-    inner = []
+    inner = set[str]()
     for above in module.parents(expression):
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
-            inner.append(above)
+            inner.update(module.bindings(above))
     needed: list[Symbol | str] = []
-    for name in sorted({node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}):
+    for name in sorted(find_names(expression)):
         bound = module.bindings(module.tree).get(name)
-        if not bound or any(name in module.bindings(scope) for scope in inner):
+        if not bound or name in inner:
             return None
         home, _, last = (bound[-1].target or f"{module.name}.{name}").rpartition(".")
         # A request's: neither a worker nor a test has it.
@@ -283,9 +294,7 @@ def _list_globals(module: Code, expression: ast.expr) -> tuple[Symbol | str, ...
 def _place_schedule(project: Project, facts: Facts) -> Symbol:
     """The module of the repository's schedule, or the one that is written beside the queue."""
     for module in project.modules_with("cron"):
-        if any(origin == "rq.cron" for origin in _list_imported(module)) and not in_tests(
-            module.path
-        ):
+        if "rq.cron" in _list_imported(module) and not in_tests(module.path):
             return Symbol(module.name, "cron", path=module.path)
     folder, slash, _ = facts.path.rpartition("/")
     return Symbol(

@@ -33,6 +33,7 @@ from skillrun.frameworks.interface import (
 )
 from skillrun.repo.python import Call, Definition, Module, Project, Use
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import find_keyword, list_given, walk_calls
 from skillrun.repo.uses import FrameworkUse, Place
 
 # method -> position of the function among its arguments
@@ -211,9 +212,12 @@ def _made_by_call(project: Project, handler: Definition) -> Iterator[tuple[str, 
         if not isinstance(above, ast.Call) or above.args[:1] != [use.node]:
             continue
         around = next(use.module.parents(above), None)
-        if is_job_decorator(project, above.func, use.module) and isinstance(around, ast.Assign):
-            for target in (t for t in around.targets if isinstance(t, ast.Name)):
-                yield f"{use.module.name}.{target.id}", (above.func, use.module)
+        if not isinstance(around, ast.Assign):
+            continue
+        if is_job_decorator(project, above.func, use.module):
+            for target in around.targets:
+                if isinstance(target, ast.Name):
+                    yield f"{use.module.name}.{target.id}", (above.func, use.module)
 
 
 def _by_object(project: Project, use: Use, decorator: Decorator | None) -> Iterator[Send]:
@@ -288,30 +292,38 @@ def _in_call(
     word = last_word(call.func)
     if own is not None and not own.is_class:
         yield from _follow_wrapper(project, module, call, node, own, decorator)
-    elif (
-        last_word(call.func) == "partial"
-        and call.args
-        and last_word(call.args[0]) in ENQUEUE
-        and node in call.args
-    ):
-        if call.args.index(node) == ENQUEUE[last_word(call.args[0])] + 1:
-            how = f"partial({last_word(call.args[0])}, ...)"
-            yield _make_queued(project, module, call, call, how, module)
+    elif word == "partial" and _is_partial_of(call, node):
+        how = f"partial({last_word(call.args[0])}, ...)"
+        yield _make_queued(project, module, call, call, how, module)
     elif word in ENQUEUE and _receives_function(call, node, ENQUEUE[word]):
         arguments = _read_arguments(call, word, ENQUEUE[word] + 1, _RESERVED)
         queued = _make_queued(project, module, call, call, f".{word}(...)", module)
         yield replace(queued, arguments=arguments)
-    elif (
-        word == "register"
-        and _receives_function(call, node, 0)
-        and "rq.cron" in project.origin(name or "")
-    ):
+    else:
+        yield from _put_off(project, module, call, node)
+
+
+def _is_partial_of(call: ast.Call, node: ast.expr) -> bool:
+    """`partial(queue.enqueue, send, ...)`"""
+    if not call.args or node not in call.args:
+        return False
+    position = ENQUEUE.get(last_word(call.args[0]))
+    return position is not None and call.args.index(node) == position + 1
+
+
+def _put_off(project: Project, module: Module, call: ast.Call, node: ast.expr) -> Iterator[Send]:
+    """A call by which RQ's cron, or rq-scheduler, enqueues the function at some time."""
+    word = last_word(call.func)
+    if word == "register" and _receives_function(call, node, 0):
+        if "rq.cron" not in project.origin(project.call_name(module, call) or ""):
+            return
         send = _make_send("schedule", CRON, "cron.register(...)", module, call)
-        yield replace(send, **_read_options(project, call, module))
     elif word in _ELSEWHERE and _receives_function(call, node, _ELSEWHERE[word]):
         kind = "enqueue" if word == "create" else "schedule"
         send = _make_send(kind, SCHEDULER, f".{word}(...)", module, call)
-        yield replace(send, **_read_options(project, call, module))
+    else:
+        return
+    yield replace(send, **_read_options(project, call, module))
 
 
 def _make_queued(
@@ -328,8 +340,9 @@ def _make_send(kind: str, via: str, how: str, module: Module, node: ast.AST) -> 
 
 
 def _receives_function(call: ast.Call, node: ast.expr, position: int) -> bool:
-    named = any(keyword.value is node and keyword.arg in _FUNCTION for keyword in call.keywords)
-    return named or call.args[position : position + 1] == [node]
+    if call.args[position : position + 1] == [node]:
+        return True
+    return any(find_keyword(call, name) is node for name in _FUNCTION)
 
 
 def _follow_wrapper(
@@ -342,18 +355,15 @@ def _follow_wrapper(
 ) -> Iterator[Send]:
     """`enqueue_later(send, ...)` of the repository: a call inside it hands that parameter to RQ."""
     parameter = _find_parameter(call, node, own)
-    for inner in (n for n in ast.walk(own.node) if isinstance(n, ast.Call)) if parameter else ():
+    if parameter is None:
+        return
+    for inner in walk_calls(own.node):
         word = last_word(inner.func)
-        passed = [
-            n
-            for n in (*inner.args, *(k.value for k in inner.keywords))
-            if _names_parameter(n, parameter or "")
-        ]
-        if word in ENQUEUE and any(_receives_function(inner, one, ENQUEUE[word]) for one in passed):
+        if word in ENQUEUE and _receives_parameter(inner, parameter, ENQUEUE[word]):
             yield _make_queued(project, module, call, inner, f"{own.name}(...)", own.module)
             return
         of_task = isinstance(inner.func, ast.Attribute) and _names_parameter(
-            inner.func.value, parameter or ""
+            inner.func.value, parameter
         )
         if of_task and word in ("delay", "enqueue"):
             send = _make_send("enqueue", TASK, f"{own.name}(...)", module, call)
@@ -362,18 +372,20 @@ def _follow_wrapper(
             return
 
 
+def _receives_parameter(inner: ast.Call, parameter: str, position: int) -> bool:
+    for given in list_given(inner):
+        if _names_parameter(given, parameter) and _receives_function(inner, given, position):
+            return True
+    return False
+
+
 def _find_parameter(call: ast.Call, node: ast.expr, own: Definition) -> str | None:
-    named = next((keyword.arg for keyword in call.keywords if keyword.value is node), None)
-    if named is not None:
-        return named
-    names = []
-    for name in own.parameters:
-        if name not in ("self", "cls"):
-            names.append(name)
+    for keyword in call.keywords:
+        if keyword.value is node:
+            return keyword.arg
+    names = [name for name in own.parameters if name not in ("self", "cls")]
     position = call.args.index(node) if node in call.args else len(names)
-    if position < len(names):
-        return names[position]
-    return None
+    return names[position] if position < len(names) else None
 
 
 def _names_parameter(node: ast.expr, parameter: str) -> bool:

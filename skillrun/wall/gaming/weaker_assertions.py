@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding
+from skillrun.repo.syntax import find_keyword
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming.asserting import (
     ALWAYS,
@@ -79,30 +80,34 @@ def _compare_assertions(
     for assertion in before:
         if assertion.text in kept | elsewhere or assertion.strength == ALWAYS:
             continue
-        adequate = [one for one in added if says_as_much(one, assertion, local, was_local)]
-        if is_whole_together(added, assertion, local, was_local):
-            adequate = added
+        adequate = added
+        if not is_whole_together(added, assertion, local, was_local):
+            adequate = [one for one in added if says_as_much(one, assertion, local, was_local)]
         if _is_made(old, new, assertion, adequate):
             continue
         weaker = _find_weaker(assertion, added)
         if weaker is None and covered is not None:
-            said_now = set(covered)
-            for one in adequate:
-                said_now |= one.words(local)
+            said_now = covered.union(*(one.words(local) for one in adequate))
             if assertion.words(was_local) - old.file.renamed <= said_now:
                 continue
-            for one in added:
-                if one in adequate or one.strength == ALWAYS:
-                    continue
-                if is_about_same(one, assertion, local, was_local):
-                    weaker = one
-                    break
+            others = [one for one in added if one not in adequate]
+            weaker = _find_about_same(assertion, others, local, was_local)
         if weaker is not None:
             said = f"{old.name} asserts less: {quoted(assertion.text)} became {quoted(weaker.text)}"
             yield taken(ID, new.file, weaker.line, said)
         elif covered is not None:
             is_moot = bool(names_in(assertion.node) & removed)
             yield _report_gone(old, new, assertion, added, is_moot=is_moot)
+
+
+def _find_about_same(
+    assertion: Assertion, others: list[Assertion], local: Locals, was_local: Locals
+) -> Assertion | None:
+    """What stands in the place of an assertion, and says less."""
+    for one in others:
+        if one.strength != ALWAYS and is_about_same(one, assertion, local, was_local):
+            return one
+    return None
 
 
 def _report_gone(
@@ -142,10 +147,10 @@ def _is_made(old: Test, new: Test, lost: Assertion, added: list[Assertion]) -> b
     """
     local = map_local_variables(new.node)
     strong = [assertion for assertion in added if assertion.strength >= lost.strength]
-    if any(assertion.heads & lost.heads for assertion in strong):
-        return True
     said: set[str] = set()
     for assertion in strong:
+        if assertion.heads & lost.heads:
+            return True
         said |= assertion.words(local)
     return bool(strong) and lost.words(map_local_variables(old.node)) - old.file.renamed <= said
 
@@ -153,15 +158,15 @@ def _is_made(old: Test, new: Test, lost: Assertion, added: list[Assertion]) -> b
 def _words_of_new_helpers(old: Test, new: Test) -> set[str] | None:
     """What newly called helpers speak of; None: a helper of another file asserts."""
     before = {node.name for node in find_helpers(old.node, old.file.old_tree)}
-    fresh = [node for node in find_helpers(new.node, new.file.new_tree) if node.name not in before]
-    known = {node.name for node in fresh} | before
+    known, found = set(before), set[str]()
+    for helper in find_helpers(new.node, new.file.new_tree):
+        known.add(helper.name)
+        if helper.name not in before:
+            found |= words(helper, map_local_variables(helper))
     for name in _called_functions(new.node) - _called_functions(old.node) - known:
         # Those of a mock are assertions themselves.
         if _ASSERTING_NAME.match(name) and not name.startswith("assert_called"):
             return None
-    found: set[str] = set()
-    for helper in fresh:
-        found |= words(helper, map_local_variables(helper))
     return found
 
 
@@ -186,16 +191,16 @@ def _called_functions(function: ast.AST) -> set[str]:
 
 
 def _compare_raises(old: Test, new: Test, elsewhere: set[str]) -> Iterator[Finding]:
-    after = list(list_expected_raises(new.node))
-    names = [ast.unparse(call.args[0]) for call in after]
-    wides = [call for call in after if ast.unparse(call.args[0]) in _WIDE]
-    wide = wides[0] if wides else None
+    after: dict[str, ast.Call] = {}
+    for call in list_expected_raises(new.node):
+        after.setdefault(ast.unparse(call.args[0]), call)
+    wide = next((call for name, call in after.items() if name in _WIDE), None)
     for call in list_expected_raises(old.node):
         name = ast.unparse(call.args[0])
         if ast.unparse(call) in elsewhere:
             continue
-        if name in names:
-            yield from _compare_match(old, new, call, after[names.index(name)])
+        if name in after:
+            yield from _compare_match(old, new, call, after[name])
         elif name not in _WIDE and wide is not None:
             now = quoted(ast.unparse(wide))
             said = f"{old.name} expects {now} where it expected {quoted(name)}"
@@ -207,9 +212,7 @@ def _compare_raises(old: Test, new: Test, elsewhere: set[str]) -> Iterator[Findi
 
 
 def _compare_match(old: Test, new: Test, was: ast.Call, now: ast.Call) -> Iterator[Finding]:
-    looked = "match" in [keyword.arg for keyword in was.keywords]
-    looks = "match" in [keyword.arg for keyword in now.keywords]
-    if looked and not looks:
+    if find_keyword(was, "match") is not None and find_keyword(now, "match") is None:
         said = (
             f"{old.name} no longer looks at the message: {quoted(ast.unparse(was))} became"
             f" {quoted(ast.unparse(now))}"
@@ -225,14 +228,16 @@ def _compare_tolerances(old: Test, new: Test) -> Iterator[Finding]:
             if _tolerance_of(call, "rel") > _WIDE_TOLERANCE:
                 said = f"{new.name} is content with {quoted(ast.unparse(call))}"
                 yield doubtful(ID, new.file, call.lineno, said)
-            continue
-        is_wider = [_tolerance_of(call, key) > _tolerance_of(was, key) for key in ("rel", "abs")]
-        if any(is_wider):
+        elif _is_wider(call, was, "rel") or _is_wider(call, was, "abs"):
             said = (
                 f"{old.name}: {quoted(ast.unparse(was))} became {quoted(ast.unparse(call))}, a"
                 " wider tolerance"
             )
             yield doubtful(ID, new.file, call.lineno, said)
+
+
+def _is_wider(now: ast.Call, was: ast.Call, keyword: str) -> bool:
+    return _tolerance_of(now, keyword) > _tolerance_of(was, keyword)
 
 
 def _find_approx_calls(function: ast.AST) -> Iterator[ast.Call]:
@@ -258,7 +263,7 @@ def _tolerance_of(call: ast.Call, key: str) -> float:
 
 
 def _check_catching(old: Test, new: Test) -> Iterator[Finding]:
-    if any(True for _ in _find_catching(old.node)):
+    if next(_find_catching(old.node), None) is not None:
         return
     for node in _find_catching(new.node):
         said = f"{new.name} catches its own assertion: {quoted(new.file.new_line(node.lineno))}"
@@ -286,23 +291,21 @@ def _check_forgiving(old: Test, new: Test, diff: Diff) -> Iterator[Finding]:
 def _find_catching(function: ast.AST) -> Iterator[ast.With | ast.ExceptHandler]:
     """Handlers and suppressions that an AssertionError from inside ends in."""
     for node in ast.walk(function):
-        if isinstance(node, ast.Try) and any(_has_assertion(statement) for statement in node.body):
-            for handler in node.handlers:
-                if _swallows_assertions(handler):
-                    yield handler
-        elif isinstance(node, ast.With) and any(
-            _has_assertion(statement) for statement in node.body
-        ):
-            for item in node.items:
-                if re.search(_SUPPRESS, ast.unparse(item.context_expr)):
-                    yield node
+        if not isinstance(node, ast.Try | ast.With) or not any(map(_has_assertion, node.body)):
+            continue
+        if isinstance(node, ast.Try):
+            yield from filter(_swallows_assertions, node.handlers)
+            continue
+        for item in node.items:
+            if re.search(_SUPPRESS, ast.unparse(item.context_expr)):
+                yield node
 
 
 _SUPPRESS = rf"\bsuppress\(.*\b({'|'.join(_CATCHING)})\b"
 
 
 def _has_assertion(statement: ast.stmt) -> bool:
-    return any(True for _ in list_assertions(statement))
+    return next(iter(list_assertions(statement)), None) is not None
 
 
 def _swallows_assertions(handler: ast.ExceptHandler) -> bool:

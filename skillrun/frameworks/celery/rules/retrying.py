@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.celery.retries import NEVER_RETRIED, Path, takes
 from skillrun.frameworks.celery.rules.facts import retries_of, say
-from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.common.errors import ancestors, short, takes_any
 from skillrun.frameworks.common.facts import at, effect_calls, seconds, spec_name
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
@@ -67,11 +67,11 @@ def retry_everything(job: Job) -> Iterator[Finding]:
 
 def _permanent_kept_away(job: Job, path: Path) -> bool:
     """The handler itself ends every permanent error of the spec before it gets here."""
-    failures = job.spec.failures
-    names = []
-    for error in failures.permanent if failures else ():
-        names.append(short(spec_name(job, error.type)))
-    return bool(names) and all(reaches(job, path, name) == "no" for name in names)
+    listed = job.spec.list_errors("permanent")
+    for written in listed:
+        if reaches(job, path, short(spec_name(job, written))) != "no":
+            return False
+    return bool(listed)
 
 
 @rule(
@@ -143,8 +143,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     """An error that the spec calls permanent will not pass by waiting; retrying it only delays the
     dead letter.
     """
-    failures = job.spec.failures
-    for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
+    for written in job.spec.list_errors("permanent"):
         name = short(spec_name(job, written))
         for path in retries_of(job).paths:
             yield from _find_retried_permanent(job, path, name, written)
@@ -214,7 +213,7 @@ def _follow_outward(job: Job, call: Call, path: Path, exception: str) -> str:
         block = next(
             n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar)
         )
-        if block in done or not _catches_kind(handler, bases):
+        if block in done or not takes_any(handler, bases):
             continue
         done.add(block)
         if handler.node is retrying:
@@ -230,28 +229,25 @@ def _follow_outward(job: Job, call: Call, path: Path, exception: str) -> str:
 
 def _follow_converted(job: Job, path: Path, handler: Handler) -> str:
     """A clause that raises something else: what becomes of that."""
-    raised = []
-    for n in ast.walk(handler.node):
-        if isinstance(n, ast.Raise):
-            raised.append(n.exc)
-    classes = []
-    for exc in raised:
-        if exc is not None:
-            classes.append(exc.func if isinstance(exc, ast.Call) else exc)
-    names = [handler.module.resolve(node) for node in classes]
-    if len(names) != len(raised) or not all(names) or path.kind != "autoretry":
+    if path.kind != "autoretry":
         return "unsure"
-    origins = [job.project.origin(name or "") for name in names]
-    taken = [name not in NEVER_RETRIED and takes(job.project, path, name) for name in origins]
-    if all(taken):
-        return "yes"
-    if any(taken):
+    taken = set()
+    for node in ast.walk(handler.node):
+        if isinstance(node, ast.Raise):
+            name = _name_raised(handler, node)
+            if not name:
+                return "unsure"
+            origin = job.project.origin(name)
+            taken.add(origin not in NEVER_RETRIED and takes(job.project, path, origin))
+    if len(taken) > 1:
         return "unsure"
-    return "no"
+    return "no" if False in taken else "yes"
 
 
-def _catches_kind(handler: Handler, bases: frozenset[str]) -> bool:
-    return handler.bare or bool(bases & {short(name) for name in handler.exceptions})
+def _name_raised(handler: Handler, node: ast.Raise) -> str | None:
+    """The dotted name of the class; None where it cannot be told."""
+    raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+    return handler.module.resolve(raised) if raised is not None else None
 
 
 def _same_again(handler: Handler) -> bool:

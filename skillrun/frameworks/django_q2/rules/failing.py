@@ -34,23 +34,20 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     """Django Q2 runs every failure again, whatever was raised: a permanent error only delays its
     dead letter.
     """
-    failures, own = (
-        job.spec.failures,
-        {one.clause.node: one for one in find_again(job.project, job.handler)},
-    )
     if job.policy.max_attempts == 1:
         return
-    for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
+    own = {one.clause.node: one for one in find_again(job.project, job.handler)}
+    for written in job.spec.list_errors("permanent"):
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
             clause = find_taking_clause(call, bases)
             again = own.get(clause.node) if clause is not None else None
-            if again is None and (own or (clause is not None and not clause.always_raises)):
-                continue
-            place = again.place if again is not None else call_place(call)
-            how = "leaves the handler, which is run again"
             if again is not None:
-                how = "this clause runs the job again"
+                place, how = again.place, "this clause runs the job again"
+            elif own or (clause is not None and not clause.always_raises):
+                continue
+            else:
+                place, how = call_place(call), "leaves the handler, which is run again"
             message = f"{written} is permanent in the spec, and {how} as after any other error"
             hint = "catch it: record it, and return"
             yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)

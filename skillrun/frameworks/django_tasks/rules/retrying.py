@@ -9,7 +9,7 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.again import bodies, find_taking_clause, tries_itself
 from skillrun.frameworks.common.around import clauses
-from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.common.errors import ancestors, short, takes_any
 from skillrun.frameworks.common.facts import effect_calls, is_atomic, spec_name, tell
 from skillrun.frameworks.common.guards import tests_before
 from skillrun.frameworks.common.reading import held_value, place_of
@@ -20,6 +20,7 @@ from skillrun.frameworks.django_tasks.tasks import read_task
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler, Module
+from skillrun.repo.syntax import find_names, has_spread, walk_calls
 
 _HINT = (
     "except ... as error: ship.using(run_after=timezone.now() + wait).enqueue(..., attempt=attempt"
@@ -47,43 +48,45 @@ def no_retry(job: Job) -> Iterator[Finding]:
 
     A transient error leaves the handler as it is.
     """
-    retry, failures = job.spec.retry, job.spec.failures
-    if retry is None or retry.kind == "none" or failures is None or (retry.max_attempts or 1) < 2:
+    retry = job.spec.retry
+    if retry is None or retry.kind == "none" or (retry.max_attempts or 1) < 2:
         return
     if job.policy.max_attempts != 1 and not again_of(job):
         # A loop within the run, or one that cannot be read.
         return
-    for written in dict.fromkeys(error.type for error in failures.transient):
+    for written in job.spec.list_errors("transient"):
         bases = ancestors(job.project, short(spec_name(job, written)))
         calls = effect_calls(job)
-        for call in () if any(_is_in_loop(call, bases) for call in calls) else calls:
-            clause = find_taking_clause(call, bases)
-            if _comes_again(job, call, bases) or _wraps_handler(job, bases):
-                continue
-            if clause:
-                place = place_of(clause.module, clause.node)
-            else:
-                place = place_of(call.module, call.node)
-            what = "leaves the handler from this call"
-            if clause:
-                what = "is raised again from this clause"
-            message = (
-                f"{written} is transient in the spec, and {what}: the task is FAILED, and nothing"
-                " runs it again"
-            )
-            yield tell(job, "no-retry", Severity.ERROR, place, message, _HINT)
-            break
+        if any(_is_in_loop(call, bases) for call in calls) or _wraps_handler(job, bases):
+            continue
+        for call in calls:
+            if not _comes_again(job, call, bases):
+                yield _tell_lost(job, call, bases, written)
+                break
+
+
+def _tell_lost(job: Job, call: Call, bases: frozenset[str], written: str) -> Finding:
+    clause = find_taking_clause(call, bases)
+    if clause:
+        place, what = place_of(clause.module, clause.node), "is raised again from this clause"
+    else:
+        place, what = place_of(call.module, call.node), "leaves the handler from this call"
+    message = (
+        f"{written} is transient in the spec, and {what}: the task is FAILED, and nothing"
+        " runs it again"
+    )
+    return tell(job, "no-retry", Severity.ERROR, place, message, _HINT)
 
 
 def _wraps_handler(job: Job, bases: frozenset[str]) -> bool:
     """A decorator's clause takes it and enqueues again."""
-    clauses = (
-        one.path.clause for one in again_of(job) if one.path.around and one.path.clause is not None
-    )
-    return any(
-        c.bare or not c.exceptions or _is_untold(job, c) or bases & {short(n) for n in c.exceptions}
-        for c in clauses
-    )
+    for one in again_of(job):
+        clause = one.path.clause
+        if clause is None or not one.path.around:
+            continue
+        if not clause.exceptions or _is_untold(job, clause) or takes_any(clause, bases):
+            return True
+    return False
 
 
 def _is_untold(job: Job, clause: Handler) -> bool:
@@ -95,15 +98,14 @@ def _comes_again(job: Job, call: Call, bases: frozenset[str]) -> bool:
     """As far as can be told: a clause raises it on to the one around, and one that raises on some
     of its ways alone is not judged.
     """
-    taken = []
-    for c in call.in_try:
-        if c.bare or bases & {short(name) for name in c.exceptions}:
-            taken.append(c)
-    ends = (
-        enqueues_again(job.project, job.handler, clause) or not clause.always_raises
-        for clause in taken
-    )
-    return tries_itself(job.project, call) or any(ends)
+    if tries_itself(job.project, call):
+        return True
+    for clause in call.in_try:
+        if not takes_any(clause, bases):
+            continue
+        if not clause.always_raises or enqueues_again(job.project, job.handler, clause):
+            return True
+    return False
 
 
 def _is_in_loop(call: Call, bases: frozenset[str]) -> bool:
@@ -114,16 +116,15 @@ def _is_in_loop(call: Call, bases: frozenset[str]) -> bool:
 
 def goes_round(clause: Handler) -> bool:
     """A clause in a loop that ends neither the loop nor its function."""
-    block = None
-    for node in clause.module.parents(clause.node):
-        if isinstance(node, ast.Try):
-            block = node
-            break
+    block = clause.module.above(clause.node, ast.Try)
     around = None
     if block is not None:
         around = next(clause.module.parents(block), None)
-    ends = any(isinstance(node, ast.Raise | ast.Return | ast.Break) for node in clause.node.body)
-    return isinstance(around, ast.For | ast.AsyncFor | ast.While) and not ends
+    if not isinstance(around, ast.For | ast.AsyncFor | ast.While):
+        return False
+    return not any(
+        isinstance(node, ast.Raise | ast.Return | ast.Break) for node in clause.node.body
+    )
 
 
 @rule(
@@ -157,26 +158,19 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
 
 def _find_forgotten(one: Again) -> str | None:
     """A parameter that is compared before the enqueueing, and not given to it."""
-    function = one.path.call.module.function_of(one.path.call.node)
-    if one.count is not None or function is None:
+    call = one.path.call
+    function = call.module.function_of(call.node)
+    if one.count is not None or function is None or has_spread(call.node):
         return None
-    names = []
-    for arg in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs):
-        names.append(arg.arg)
-    given = {keyword.arg for keyword in one.path.call.node.keywords} | set(
-        names[: len(one.path.call.node.args)]
-    )
-    tests = (test for test, _ in tests_before(one.path.call.module, one.path.call.node))
-    compared = set()
-    for test in tests:
-        for node in ast.walk(test):
-            if isinstance(node, ast.Name):
-                compared.add(node.id)
-    if None not in given:
-        for name in names:
-            if name in compared - given:
-                return name
-        return None
+    arguments = function.args
+    names = [arg.arg for arg in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    given = {*call.keywords, *names[: len(call.node.args)]}
+    compared = set[str]()
+    for test, _ in tests_before(call.module, call.node):
+        compared |= find_names(test)
+    for name in names:
+        if name in compared - given:
+            return name
     return None
 
 
@@ -192,26 +186,19 @@ def attempt_is_always_one(job: Job) -> Iterator[Finding]:
     """context.attempt counts the runs of one row, and each row is run once: it is always 1."""
     for part in bodies(job.project, job.handler):
         for node in ast.walk(part.node):
-            if isinstance(node, ast.Compare):
-                sides = (node.left, *node.comparators)
-            else:
-                sides = ()
-            if isinstance(node, ast.Compare) and any(
-                _is_attempt(job, side, part.module) for side in sides
+            if not isinstance(node, ast.Compare):
+                continue
+            if not any(
+                _is_attempt(job, side, part.module) for side in (node.left, *node.comparators)
             ):
-                message = (
-                    f"{ast.unparse(node)}: each retry is a row of its own, so the attempt of the"
-                    " context is always 1"
-                )
-                hint = "let the attempt go along as an argument: enqueue(..., attempt=attempt + 1)"
-                yield tell(
-                    job,
-                    "attempt-is-always-one",
-                    Severity.ERROR,
-                    place_of(part.module, node),
-                    message,
-                    hint,
-                )
+                continue
+            message = (
+                f"{ast.unparse(node)}: each retry is a row of its own, so the attempt of the"
+                " context is always 1"
+            )
+            hint = "let the attempt go along as an argument: enqueue(..., attempt=attempt + 1)"
+            place = place_of(part.module, node)
+            yield tell(job, "attempt-is-always-one", Severity.ERROR, place, message, hint)
 
 
 def _is_attempt(job: Job, node: ast.expr, module: Module) -> bool:
@@ -233,15 +220,10 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     """An error that the spec calls permanent is enqueued again: trying again only delays the dead
     letter.
     """
-    failures = job.spec.failures
-    for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
+    for written in job.spec.list_errors("permanent"):
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
-            clause = find_taking_clause(call, bases)
-            one = next(
-                (one for one in again_of(job) if clause is not None and one.path.clause == clause),
-                None,
-            )
+            one = _find_again_in(job, find_taking_clause(call, bases))
             if one is not None and not _asks_more(one):
                 message = (
                     f"{written} is permanent in the spec, and this clause enqueues the task again"
@@ -252,16 +234,24 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
                 break
 
 
+def _find_again_in(job: Job, clause: Handler | None) -> Again | None:
+    """The way back into the queue that begins in a clause."""
+    for one in again_of(job) if clause is not None else ():
+        if one.path.clause == clause:
+            return one
+    return None
+
+
 def _asks_more(one: Again) -> bool:
     """Something other than the number of the attempt decides about it."""
-    tests = []
+    if one.path.bound_unread:
+        return True
     for node in one.path.call.module.parents(one.path.call.node):
-        if isinstance(node, ast.If):
-            tests.append(node.test)
-    return (
-        any(one.count is None or one.count not in ast.unparse(test) for test in tests)
-        or one.path.bound_unread
-    )
+        if not isinstance(node, ast.If):
+            continue
+        if one.count is None or one.count not in ast.unparse(node.test):
+            return True
+    return False
 
 
 @rule(
@@ -342,14 +332,18 @@ def is_undone(job: Job, module: Module, node: ast.AST) -> bool:
     for above in module.parents(node):
         raises = raises or _raises_after(above, below)
         if isinstance(above, ast.With | ast.AsyncWith):
-            names = (module.resolve(_called_of(item.context_expr)) or "" for item in above.items)
-            if raises and any(is_atomic(job.project, name) for name in names):
+            managers = [item.context_expr for item in above.items]
+            if raises and _has_atomic(job, module, managers):
                 return True
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
-            decorators = (module.resolve(_called_of(one)) or "" for one in above.decorator_list)
-            return raises and any(is_atomic(job.project, name) for name in decorators)
+            return raises and _has_atomic(job, module, above.decorator_list)
         below = above
     return False
+
+
+def _has_atomic(job: Job, module: Module, given: list[ast.expr]) -> bool:
+    names = [module.resolve(_called_of(one)) or "" for one in given]
+    return any(is_atomic(job.project, name) for name in names)
 
 
 def _called_of(node: ast.expr) -> ast.expr:
@@ -363,9 +357,8 @@ def _raises_after(above: ast.AST, below: ast.AST) -> bool:
     for name in ("body", "orelse", "finalbody"):
         block = getattr(above, name, None)
         if isinstance(block, list) and below in block:
-            return any(
-                isinstance(statement, ast.Raise) for statement in block[block.index(below) + 1 :]
-            )
+            later = block[block.index(below) + 1 :]
+            return any(isinstance(statement, ast.Raise) for statement in later)
     return False
 
 
@@ -379,15 +372,16 @@ def naive_run_after(job: Job) -> Iterator[Finding]:
     """With USE_TZ, which is the default, a run_after without a time zone raises InvalidTask when it
     is enqueued.
     """
-    if any(
-        job.project.variable(module, "USE_TZ") is False for module in job.project.settings_modules()
-    ):
-        return
+    for module in job.project.settings_modules():
+        if job.project.variable(module, "USE_TZ") is False:
+            return
     for send in find_real_enqueues(job.project, read_task(job.project, job.handler)):
         given = send.option("run_after")
         held = held_value(job.project, *given) if given is not None else None
-        for inner in ast.walk(held[0]) if held is not None else ():
-            if held is not None and isinstance(inner, ast.Call) and _is_naive(job, held[1], inner):
+        if held is None:
+            continue
+        for inner in walk_calls(held[0]):
+            if _is_naive(job, held[1], inner):
                 message = (
                     f"{ast.unparse(inner)} has no time zone: enqueueing raises InvalidTask"
                     " (run_after must be aware)"

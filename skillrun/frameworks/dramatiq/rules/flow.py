@@ -133,6 +133,7 @@ def is_retry(exception: str) -> bool:
 
 def declared(job: Job, kind: str) -> list[tuple[str, str]]:
     """(as written in the spec, dotted) of the transient or permanent errors."""
-    failures = job.spec.failures
-    written = dict.fromkeys(error.type for error in (getattr(failures, kind) if failures else ()))
-    return [(name, short(spec_name(job, name))) for name in written]
+    found = []
+    for written in job.spec.list_errors(kind):
+        found.append((written, short(spec_name(job, written))))
+    return found

@@ -99,12 +99,9 @@ def cancel_is_retried(job: Job) -> Iterator[Finding]:
 )
 def permanent_retried(job: Job) -> Iterator[Finding]:
     """Huey retries every exception; one that the spec calls permanent only delays the dead letter."""
-    failures = job.spec.failures
     if job.policy.max_attempts == 1:
         return
-    for written, answers in _list_fates(
-        job, tuple(error.type for error in (failures.permanent if failures else ()))
-    ):
+    for written, answers in _list_fates(job, job.spec.list_errors("permanent")):
         if "retries" in answers:
             message = (
                 f"{written} is permanent in the spec; it leaves the handler here, and Huey retries"
@@ -128,10 +125,7 @@ def transient_given_up(job: Job) -> Iterator[Finding]:
 
     A transient error ends the job for good.
     """
-    failures = job.spec.failures
-    for written, answers in _list_fates(
-        job, tuple(error.type for error in (failures.transient if failures else ()))
-    ):
+    for written, answers in _list_fates(job, job.spec.list_errors("transient")):
         if "stops" in answers and job.policy.max_attempts != 1:
             message = (
                 f"{written} is transient in the spec, and the handler gives the job up at once"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.around import around
-from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.common.errors import ancestors, short, takes_any
 from skillrun.frameworks.common.facts import at, effect_calls, spec_name, tell
 from skillrun.frameworks.common.swallowing import declare_swallowing_rules
 from skillrun.frameworks.interface import Job
@@ -167,11 +167,10 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     A permanent error leaves the handler, and the strategy takes it.
     """
     strategy = _strategy(job)
-    failures = job.spec.failures
     if not strategy.tries_again or strategy.exceptions is None or strategy.custom is not None:
         return
     taken = frozenset(map(short, strategy.exceptions))
-    for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
+    for written in job.spec.list_errors("permanent"):
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
             if taken & bases and _leaves(job, call, bases):
@@ -193,13 +192,10 @@ _IN_ALL = "; without retry_exceptions every exception is retried"
 
 def _leaves(job: Job, call: Call, bases: frozenset[str]) -> bool:
     """No clause around it, or in a decorator, takes the error for good."""
-    every = (*call.in_try, *around(job.project, job.handler))
-    taking = None
-    for c in every:
-        if c.bare or bases & {short(name) for name in c.exceptions}:
-            taking = c
-            break
-    return taking is None or taking.always_raises
+    for clause in (*call.in_try, *around(job.project, job.handler)):
+        if takes_any(clause, bases):
+            return clause.always_raises
+    return True
 
 
 @rule(
@@ -210,7 +206,6 @@ def _leaves(job: Job, call: Call, bases: frozenset[str]) -> bool:
 def transient_not_retried(job: Job) -> Iterator[Finding]:
     """A task without retry, or an exception that retry_exceptions lacks, fails its job at once."""
     strategy, wanted = _strategy(job), _wanted(job)
-    failures = job.spec.failures
     if wanted is None or wanted < 2 or strategy.custom is not None or strategy.exceptions is None:
         return
     if not is_known(strategy.retries):
@@ -219,7 +214,7 @@ def transient_not_retried(job: Job) -> Iterator[Finding]:
         taken = frozenset(map(short, strategy.exceptions))
     else:
         taken = frozenset[str]()
-    for written in dict.fromkeys(error.type for error in (failures.transient if failures else ())):
+    for written in job.spec.list_errors("transient"):
         bases = ancestors(job.project, short(spec_name(job, written)))
         if not taken & bases:
             why = "the task has no retry"

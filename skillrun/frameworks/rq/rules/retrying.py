@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
-from skillrun.frameworks.common.errors import ancestors, short
+from skillrun.frameworks.common.errors import ancestors, short, takes_any
 from skillrun.frameworks.common.facts import effect_calls, seconds, spec_name, tell
 from skillrun.frameworks.common.reading import options_of
 from skillrun.frameworks.interface import Job, Send
@@ -208,20 +208,16 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
     No clause around the effects ends the job for an error that the spec calls permanent.
     """
-    failures, place = job.spec.failures, job.policy.sources.get("autoretry")
-    if (
-        failures is None
-        or place is None
-        or job.policy.max_attempts == 1
-        or _takes_retries_away(job)
-    ):
+    place = job.policy.sources.get("autoretry")
+    if place is None or job.policy.max_attempts == 1 or _takes_retries_away(job):
         return
-    clauses = [c for call in effect_calls(job) for c in call.in_try] or [
-        *job.project.handlers(job.handler, depth=2)
-    ]
-    for written in dict.fromkeys(error.type for error in failures.permanent):
+    clauses: list[Handler] = []
+    for call in effect_calls(job):
+        clauses += call.in_try
+    ending = list(filter(ends_job, clauses or job.project.handlers(job.handler, depth=2)))
+    for written in job.spec.list_errors("permanent"):
         bases = ancestors(job.project, short(spec_name(job, written)))
-        if not any(_takes_kind(clause, bases) and ends_job(clause) for clause in clauses):
+        if not any(takes_any(clause, bases) for clause in ending):
             message = (
                 f"{written} is permanent in the spec, and RQ retries every exception that the"
                 " function lets out"
@@ -233,24 +229,18 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
             yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
 
 
-def _takes_kind(clause: Handler, bases: frozenset[str]) -> bool:
-    return clause.bare or bool(bases & {short(name) for name in clause.exceptions})
-
-
 def _takes_retries_away(job: Job) -> bool:
     """The handler's way or a callback assigns `retries_left`."""
-    via = set()
-    for call in job.project.calls(job.handler, depth=2):
-        for name in call.via:
-            via.add(name)
-    parts = [job.handler, *failure_callbacks(job.project, job.handler)]
-    parts += [found for name in sorted(via) if (found := job.project.definition(name))]
-    return any(
-        isinstance(target, ast.Attribute) and target.attr == "retries_left"
-        for part in parts
-        for node in ast.walk(part.node)
-        for target in (node.targets if isinstance(node, ast.Assign) else ())
-    )
+    callbacks = failure_callbacks(job.project, job.handler)
+    for part in (job.handler, *callbacks, *job.project.reached(job.handler, depth=2)):
+        for node in ast.walk(part.node):
+            if isinstance(node, ast.Assign) and any(map(_is_what_is_left, node.targets)):
+                return True
+    return False
+
+
+def _is_what_is_left(target: ast.expr) -> bool:
+    return isinstance(target, ast.Attribute) and target.attr == "retries_left"
 
 
 @rule(
@@ -272,7 +262,7 @@ def swallowed_exception(job: Job) -> Iterator[Finding]:
     ):
         bases = ancestors(job.project, short(spec_name(job, error.type)))
         for call in effect_calls(job):
-            clause = next((one for one in call.in_try if _takes_kind(one, bases)), None)
+            clause = next((one for one in call.in_try if takes_any(one, bases)), None)
             if clause is None or (clause.path, clause.line) in lines or not ends_job(clause):
                 continue
             lines.add((clause.path, clause.line))

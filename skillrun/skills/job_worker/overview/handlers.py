@@ -16,7 +16,7 @@ from skillrun.repo.places import is_aside
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import Framework
     from skillrun.repo.calls import Call
-    from skillrun.repo.python import Definition, Project
+    from skillrun.repo.python import Definition, Module, Project
     from skillrun.repo.uses import FrameworkUse, Place
 
 _DOTTED = re.compile(r"\w+(?:\.\w+)+")
@@ -75,11 +75,15 @@ def find_job(jobs: Iterable[FoundJob], name: str) -> FoundJob | None:
     """The job that a person means: by import path, dotted name, or function name alone where only
     one job is called so.
     """
-    jobs = tuple(jobs)
     wanted = name.replace(":", ".")
-    exact = [job for job in jobs if job.handler.dotted == wanted]
-    near = exact or [job for job in jobs if f".{job.handler.dotted}".endswith(f".{wanted}")]
-    return near[0] if len(near) == 1 else None
+    exact, near = [], []
+    for job in jobs:
+        if job.handler.dotted == wanted:
+            exact.append(job)
+        elif job.handler.dotted.endswith(f".{wanted}"):
+            near.append(job)
+    meant = exact or near
+    return meant[0] if len(meant) == 1 else None
 
 
 def _find_jobs_of(project: Project, framework: Framework, use: FrameworkUse) -> list[FoundJob]:
@@ -97,9 +101,10 @@ def _find_jobs_of(project: Project, framework: Framework, use: FrameworkUse) -> 
 
 def _list_modules(project: Project, framework: Framework, use: FrameworkUse) -> list[str]:
     """The files in which a job of this library may be defined: those that hold a word of it."""
-    words = [word.decode() for word in framework.recogniser().words]
-    paths = {path for word in words for path in project.tree.search(word, ".py")}
-    return sorted(path for path in {*paths, *use.task_modules} if not is_aside(path))
+    paths = set(use.task_modules)
+    for word in framework.recogniser().words:
+        paths.update(project.tree.search(word.decode(), ".py"))
+    return sorted(path for path in paths if not is_aside(path))
 
 
 def _list_importers(project: Project, path: str) -> list[str]:
@@ -112,15 +117,25 @@ def _list_named(project: Project, path: str) -> set[str]:
     "shop.tasks.send".
     """
     module = project.module(path)
-    names = set[str]()
-    for node in module.all_nodes if module is not None else ():
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and module is not None:
-            names.add(module.resolve(node) or "")
+    if module is None:
+        return set()
+    found = set()
+    for name in sorted(_list_texts_and_origins(module)):
+        meant = project.definition(name) if _DOTTED.fullmatch(name) else None
+        if meant is not None and not is_aside(meant.path):
+            found.add(meant.path)
+    return found
+
+
+def _list_texts_and_origins(module: Module) -> set[str]:
+    """Every text of a module, and where each name that it reads comes from."""
+    found = set[str]()
+    for node in module.all_nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            found.add(module.resolve(node) or "")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names.add(node.value)
-    dotted = {name for name in names if _DOTTED.fullmatch(name)}
-    found = [project.definition(name) for name in sorted(dotted)]
-    return {one.path for one in found if one is not None and not is_aside(one.path)}
+            found.add(node.value)
+    return found
 
 
 def _look_into(
@@ -187,15 +202,15 @@ def _keep_outermost(project: Project, jobs: Iterable[FoundJob]) -> list[FoundJob
     """
     started = [job for job in jobs if job.real_sends]
     dotted = {job.handler.dotted for job in started}
-    clocks = set[str]()
-    called = set[str]()
+    dropped = set[str]()
     for job in started:
         inside = _list_called(project, job.handler) & dotted
-        if inside and any(True for _ in poll_loops(job.handler.node)):
-            clocks.add(job.handler.dotted)
+        is_clock = next(poll_loops(job.handler.node), None) is not None
+        if inside and is_clock:
+            dropped.add(job.handler.dotted)
         else:
-            called |= inside
-    return [job for job in started if job.handler.dotted not in clocks | called]
+            dropped |= inside
+    return [job for job in started if job.handler.dotted not in dropped]
 
 
 def _list_called(project: Project, handler: Definition) -> set[str]:

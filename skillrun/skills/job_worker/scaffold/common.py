@@ -4,6 +4,7 @@ tests.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,52 +16,42 @@ from skillrun.skills.job_worker.scaffold.stores.testing import Testing
 
 def adapters(facts: Facts, render: Renderer) -> Iterator[Piece]:
     """A stub for each adapter that is not there, and the errors that nobody has defined yet."""
-    missing = []
-    for s in (*facts.transient, *facts.permanent, facts.invalid):
-        if not s.exists:
-            missing.append(s)
-    effects = []
+    missing: dict[str, list[Symbol]] = {}
+    for symbol in (*facts.transient, *facts.permanent, facts.invalid):
+        if not symbol.exists:
+            missing.setdefault(symbol.module, []).append(symbol)
+    effects: dict[str, list[EffectCall]] = {}
     for effect in facts.effects:
         if not effect.call.exists:
-            effects.append(effect)
-    modules = dict.fromkeys(
-        symbol.module for symbol in (*missing, *(effect.call for effect in effects))
-    )
-    for module in modules:
-        yield _write_adapter(facts, render, module, effects, missing)
+            effects.setdefault(effect.call.module, []).append(effect)
+    for module in dict.fromkeys((*missing, *effects)):
+        yield _write_adapter(
+            facts, render, module, effects.get(module, []), missing.get(module, [])
+        )
 
 
 def _write_adapter(
     facts: Facts, render: Renderer, module: str, effects: list[EffectCall], missing: list[Symbol]
 ) -> Piece:
-    own = []
-    for effect in effects:
-        if effect.call.module == module:
-            own.append(effect)
-    errors = {}
-    for symbol in missing:
-        if symbol.module == module:
-            errors[symbol.name] = symbol
+    """One module, with its own effects and errors."""
+    errors = {symbol.name: symbol for symbol in missing}
     passing = {symbol.name for symbol in facts.transient if symbol.module == module}
-    path = next(s.path for s in (*(effect.call for effect in own), *errors.values()))
-    signatures = {effect.name: stub_parameters(facts, effect) for effect in own}
-    if any("Any" in p for ps in signatures.values() for p in ps):
-        needed = ["from typing import Any"]
-    else:
-        needed = []
-    about = f"Adapters of {facts.job}." if own else f"Errors of {facts.job}."
+    signatures = {effect.name: stub_parameters(facts, effect) for effect in effects}
+    needed = []
+    if "Any" in " ".join(itertools.chain.from_iterable(signatures.values())):
+        needed.append("from typing import Any")
     text = render(
         "adapter.py.jinja",
         facts,
-        about=about,
-        effects=own,
+        about=f"Adapters of {facts.job}." if effects else f"Errors of {facts.job}.",
+        effects=effects,
         errors=list(errors.values()),
         passing=passing,
         module=module,
         needed=needed,
         signatures=signatures,
     )
-    return Module(path, text)
+    return Module(effects[0].call.path if effects else missing[0].path, text)
 
 
 def stub_parameters(facts: Facts, effect: EffectCall) -> list[str]:
@@ -88,32 +79,24 @@ def tests(
     or the store needs one.
     """
     case = case_of(facts, testing)
-    wanted: list[Symbol | str] = ["from typing import Any", *testing.needed]
-    wanted += runs_need(facts, case=case is not None)
-    wanted += (
-        [*testing.for_unittest, "from unittest.mock import patch", case]
-        if case
-        else testing.for_pytest
-    )
-    wanted += [] if case else ["import pytest"]
-    wanted += stand_ins_need(facts)
-    wanted += [effect.call for effect in facts.effects]
-    for error in (*facts.transient[:1], *facts.permanent[:1]):
-        if error.module:
-            wanted.append(error)
-    wanted.append(Symbol(facts.module, facts.name))
+    given, other = {}, {}
+    for field in facts.fields:
+        if field.example is not None:
+            given[field.name] = field.example
+        if field.other is not None:
+            other[field.name] = field.other
     text = render(
         "tests_unittest.py.jinja" if case else "tests.py.jinja",
         facts,
         case=case.name if case else "",
         words=words,
-        needed=wanted,
+        needed=[*_list_needed(facts, testing, case, runs_need)],
         fixtures=testing.fixtures,
         store=testing.values,
         buries=facts.dead_letter == "table",
         told=_only_told(facts),
-        payload={field.name: field.example for field in facts.fields if field.example is not None},
-        other={field.name: field.other for field in facts.fields if field.other is not None},
+        payload=given,
+        other=other,
         expected=expected,
         poison=poison(facts),
     )
@@ -122,6 +105,29 @@ def tests(
     if one_file:
         return Module(test_path(facts), text)
     return NewFile(test_path(facts), text)
+
+
+def _list_needed(
+    facts: Facts, testing: Testing, case: Symbol | None, runs_need: RunsNeed
+) -> Iterator[Symbol | str]:
+    """What the module of the tests imports."""
+    yield "from typing import Any"
+    yield from testing.needed
+    yield from runs_need(facts, case=case is not None)
+    if case:
+        yield from testing.for_unittest
+        yield "from unittest.mock import patch"
+        yield case
+    else:
+        yield from testing.for_pytest
+        yield "import pytest"
+    yield from stand_ins_need(facts)
+    for effect in facts.effects:
+        yield effect.call
+    for error in (*facts.transient[:1], *facts.permanent[:1]):
+        if error.module:
+            yield error
+    yield Symbol(facts.module, facts.name)
 
 
 def stand_ins_need(facts: Facts) -> list[str]:

@@ -8,6 +8,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from skillrun.repo.syntax import list_given
 from skillrun.skills.job_worker.stages.sources import passed_for, returns_of
 
 if TYPE_CHECKING:
@@ -104,14 +105,19 @@ class _Origins:
                 self.follow(target.module, part, depth - 1)
             return
         if isinstance(value.func, ast.Attribute):
-            if value.func.attr == "get" and value.args and isinstance(value.args[0], ast.Constant):
-                self.reached.add(str(value.args[0].value))
-            if not _is_imported(module, value.func.value):
-                self.follow(module, value.func.value, depth)
+            self._method(module, value, value.func.value, depth)
         elif name is None:
             self.uncertain = True
-        for child in (*value.args, *(keyword.value for keyword in value.keywords)):
+        for child in list_given(value):
             self.follow(module, child, depth)
+
+    def _method(self, module: Module, call: ast.Call, receiver: ast.expr, depth: int) -> None:
+        """`payload.get("order_id")` reaches that field; any other method what it is called on."""
+        is_get = isinstance(call.func, ast.Attribute) and call.func.attr == "get"
+        if is_get and call.args and isinstance(call.args[0], ast.Constant):
+            self.reached.add(str(call.args[0].value))
+        if not _is_imported(module, receiver):
+            self.follow(module, receiver, depth)
 
     def _name(self, module: Module, value: ast.Name, depth: int) -> None:
         scope = module.function_of(value)
@@ -147,17 +153,14 @@ class _Origins:
         for node in ast.walk(scope):
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
                 call = node.value
-                receiver = None
-                if isinstance(call.func, ast.Attribute):
-                    receiver = call.func.value
-                given = [*call.args, *(keyword.value for keyword in call.keywords)]
-                if isinstance(receiver, ast.Name) and receiver.id == name:
-                    for part in given:
+                receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
+                if _is_name(receiver, name):
+                    for part in list_given(call):
                         self.follow(module, part, depth - 1)
-                elif any(isinstance(part, ast.Name) and part.id == name for part in given):
+                elif any(_is_name(part, name) for part in list_given(call)):
                     self.uncertain |= _can_change(module, scope, name)
             elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
-                self.uncertain |= isinstance(node.value, ast.Name) and node.value.id == name
+                self.uncertain |= _is_name(node.value, name)
 
     def _parameter(self, scope: ast.AST, name: str, depth: int) -> None:
         if scope in self.entries:
@@ -197,3 +200,7 @@ def _expressions(value: ast.AST) -> Iterator[ast.expr]:
             yield child
         elif isinstance(child, ast.comprehension):
             yield child.iter
+
+
+def _is_name(node: ast.AST | None, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name

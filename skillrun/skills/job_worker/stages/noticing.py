@@ -160,15 +160,12 @@ def _settings(case: JobCase, spec: JobSpec, folder: str) -> dict[str, str]:
     """
     given = spec.proof.env if spec.proof else {}
     plain = {name: value for name, value in given.items() if "{" not in value}
-    files = []
     for name in (*_CONFIGURATION, "conftest.py"):
         for path in (name, f"{folder}/{name}".lstrip("/")):
-            files.append(path)
-    if any(
-        b"DJANGO_SETTINGS_MODULE" in (case.tree.read(path) or b"") for path in dict.fromkeys(files)
-    ):
-        # Pytest-django would take the environment's before its own.
-        plain.pop("DJANGO_SETTINGS_MODULE", None)
+            if b"DJANGO_SETTINGS_MODULE" in (case.tree.read(path) or b""):
+                # Pytest-django would take the environment's before its own.
+                plain.pop("DJANGO_SETTINGS_MODULE", None)
+                return plain
     return plain
 
 
@@ -176,8 +173,8 @@ def _function(case: JobCase, handler: Definition) -> Definition | None:
     """The function that runs; of a class, its method."""
     if not handler.is_class:
         return handler
-    methods = (case.project.member([handler], name) for name in _RUN_METHODS)
-    for method in methods:
+    for name in _RUN_METHODS:
+        method = case.project.member([handler], name)
         if method is not None:
             return method
     return None
@@ -196,11 +193,11 @@ def _folder(case: JobCase, found: tuple[TestCase, ...]) -> str:
     """Where the tests are run: the nearest folder above them that is a project of its own."""
     folder = found[0].path.rpartition("/")[0]
     known = set(case.tree.files)
-    while folder and not any(f"{folder}/{name}" in known for name in _PROJECT):
+    while folder and known.isdisjoint(f"{folder}/{name}" for name in _PROJECT):
         folder = folder.rpartition("/")[0]
-    if not all(test.path.startswith(f"{folder}/") for test in found):
-        return ""
-    return folder
+    if all(test.path.startswith(f"{folder}/") for test in found):
+        return folder
+    return ""
 
 
 def _generated(case: JobCase) -> tuple[str, ...]:
@@ -210,10 +207,11 @@ def _generated(case: JobCase) -> tuple[str, ...]:
     listing = git_output(
         case.root, "ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory"
     )
-    names = (os.fsdecode(name) for name in listing.split(b"\0"))
-    return tuple(
-        name for name in names if name.endswith(_GENERATED) and (case.root / name).is_file()
-    )
+    found = []
+    for name in map(os.fsdecode, listing.split(b"\0")):
+        if name.endswith(_GENERATED) and (case.root / name).is_file():
+            found.append(name)
+    return tuple(found)
 
 
 # -- the breaks
@@ -309,23 +307,25 @@ def _references(case: JobCase, function: Definition, effect: Effect) -> dict[str
     """Path -> each expression that means the effect's adapter in the code that the handler runs,
     and if it is async.
     """
-    names = adapter_names(case, effect)
-    is_async = any(
-        isinstance(d.node, ast.AsyncFunctionDef) for n in names if (d := case.project.definition(n))
-    )
+    is_async = _has_async_adapter(case, effect)
     found: dict[str, dict[Span, bool]] = {}
     for call in effect_calls(case, function, effect):
         awaited = isinstance(next(call.module.parents(call.node), None), ast.Await)
         found.setdefault(call.path, {})[Span.of(call.node.func)] = is_async or awaited
     inside = {id(part.node) for part in (function, *_reached(case, function))}
-    for use in (use for name in names for use in case.project.uses(name)):
-        if id(use.module.function_of(use.node)) in inside:
-            found.setdefault(use.path, {}).setdefault(Span.of(use.node), is_async)
-    references = {}
-    for path, spans in found.items():
-        if not is_test_file(path):
-            references[path] = spans
-    return references
+    for name in adapter_names(case, effect):
+        for use in case.project.uses(name):
+            if id(use.module.function_of(use.node)) in inside:
+                found.setdefault(use.path, {}).setdefault(Span.of(use.node), is_async)
+    return {path: spans for path, spans in found.items() if not is_test_file(path)}
+
+
+def _has_async_adapter(case: JobCase, effect: Effect) -> bool:
+    for name in adapter_names(case, effect):
+        definition = case.project.definition(name)
+        if definition is not None and isinstance(definition.node, ast.AsyncFunctionDef):
+            return True
+    return False
 
 
 def _reached(case: JobCase, function: Definition) -> list[Definition]:
@@ -346,15 +346,14 @@ def _retrying(case: JobCase, function: Definition, effect: Effect | None) -> Ite
     """Functions that the handler calls and that try again themselves when they catch an error."""
     adapters = adapter_names(case, effect) if effect else frozenset()
     for part in _reached(case, function):
-        clauses = []
-        for n in ast.walk(part.node):
-            if isinstance(n, ast.ExceptHandler):
-                clauses.append(n)
-        if part.dotted not in adapters and any(_tries_again(clause) for clause in clauses):
+        if part.dotted not in adapters and any(map(_tries_again, ast.walk(part.node))):
             yield part
 
 
-def _tries_again(clause: ast.ExceptHandler) -> bool:
+def _tries_again(clause: ast.AST) -> bool:
+    """An `except` clause that calls or raises what is called a retry."""
+    if not isinstance(clause, ast.ExceptHandler):
+        return False
     return any(isinstance(n, ast.Call | ast.Raise) and _says_retry(n) for n in ast.walk(clause))
 
 

@@ -5,6 +5,7 @@ will retry?
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from skillrun.core.verdict import (
 )
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.unfollowed import Unfollowed, is_foreign
+from skillrun.repo.syntax import find_names, list_given
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, note, warning
 from skillrun.skills.job_worker.stages.clients import reach
@@ -146,35 +148,33 @@ def examine(case: JobCase) -> StageResult:
         *_correlation(case, handler, logs),
     ]
     findings += [*_metrics(case, handler), *_notes(case, handler), *case.rule_findings(ID)]
+    places = {}
+    for question in QUESTIONS:
+        places[question] = [f"{call.path}:{call.line}" for call in answers[question]]
+    answered = ", ".join(question for question in QUESTIONS if places[question])
     return StageResult(
         status=status_of(findings),
         grade=Grade.STATIC,
         findings=tuple(findings),
         next=list_edits(ID, findings),
-        summary=(
-            f"{len(logs)} log calls; answered:"
-            f" {', '.join(q for q in QUESTIONS if answers[q]) or 'nothing'}"
-        ),
-        facts={"answers": {q: [f"{c.path}:{c.line}" for c in answers[q]] for q in QUESTIONS}},
+        summary=f"{len(logs)} log calls; answered: {answered or 'nothing'}",
+        facts={"answers": places},
     )
 
 
 def _logs(case: JobCase, handler: Definition) -> tuple[LogCall, ...]:
     """The job's own log calls in order; what an adapter logs inside says nothing of the job."""
-    adapters = set()
-    for e in (case.spec.effects if case.spec else None) or ():
-        for n in adapter_names(case, e):
-            adapters.add(n)
-    own = []
+    adapters = set[str]()
+    for effect in (case.spec.effects if case.spec else None) or ():
+        adapters |= adapter_names(case, effect)
+    found = []
     for order, call in enumerate(handler_calls(case, handler)):
-        if not adapters & set(call.via) and (_is_log(call) or _hands_to_log(case, call)):
-            own.append(LogCall(call, ast.unparse(call.node), order))
-    hooked = []
+        if adapters.isdisjoint(call.via) and (_is_log(call) or _hands_to_log(case, call)):
+            found.append(LogCall(call, ast.unparse(call.node), order))
     for event, hook in case.hooks.items():
-        for c in case.project.calls(hook, depth=2):
-            if _is_log(c):
-                hooked.append(LogCall(c, ast.unparse(c.node), 0, event))
-    return (*own, *hooked)
+        for call in filter(_is_log, case.project.calls(hook, depth=2)):
+            found.append(LogCall(call, ast.unparse(call.node), 0, event))
+    return tuple(found)
 
 
 def _is_log(call: Call) -> bool:
@@ -184,34 +184,37 @@ def _is_log(call: Call) -> bool:
     # Whatever the logger is called: what made it says so.
     if call.origin.partition(".")[0] in _LOG_LIBRARIES:
         return True
-    words = receiver.replace("()", "").split(".")
-    written = ast.unparse(call.node.func).split(".")
-    return (
-        any(
-            w.lower() in _LOGGERS or w.lower().endswith(("_log", "_logger"))
-            for w in (*words, *written)
-        )
-        or "getLogger" in words
-        or "get_task_logger" in words
-    )
+    made_by = receiver.replace("()", "").split(".")
+    if not {"getLogger", "get_task_logger"}.isdisjoint(made_by):
+        return True
+    return any(map(_is_called_logger, (*made_by, *ast.unparse(call.node.func).split("."))))
+
+
+def _is_called_logger(word: str) -> bool:
+    return word.lower() in _LOGGERS or word.lower().endswith(("_log", "_logger"))
 
 
 def _hands_to_log(case: JobCase, call: Call) -> bool:
     """A function of the repository that logs what it is given: the call of it is the log call. So
     is one of an adapter that derives from a library's.
     """
-    receiver, _, method = call.origin.replace("()", "").rpartition(".")
-    if method in _LEVELS and receiver:
-        kinds = case.project.ancestors(receiver)
-        if any(kind.partition(".")[0] in _LOG_LIBRARIES for kind in kinds):
-            return True
+    if _is_derived_logger(case, call):
+        return True
     wrapper = case.project.definition(call.origin) if call.resolved else None
     if wrapper is None or wrapper.is_class:
         return False
     for inner in case.project.calls(wrapper, depth=0):
-        if _is_log(inner) and _names(inner.node) & set(wrapper.parameters):
+        if _is_log(inner) and find_names(inner.node) & set(wrapper.parameters):
             return True
     return False
+
+
+def _is_derived_logger(case: JobCase, call: Call) -> bool:
+    receiver, _, method = call.origin.replace("()", "").rpartition(".")
+    if method not in _LEVELS or not receiver:
+        return False
+    kinds = case.project.ancestors(receiver)
+    return any(kind.partition(".")[0] in _LOG_LIBRARIES for kind in kinds)
 
 
 def find_unread_logs(case: JobCase, handler: Definition) -> tuple[Unfollowed, ...]:
@@ -284,44 +287,43 @@ def _answers(
     in an except.
     """
     first, last = _effect_span(case, spec, handler)
-    plain = []
+    answers: dict[str, tuple[Call, ...]] = dict.fromkeys(QUESTIONS, ())
     for log in logs:
-        if log.call.in_except is None and log.event is None:
-            plain.append(log)
-    answers: dict[str, list[Call]] = {question: [] for question in QUESTIONS}
-    for log in logs:
-        if log.event == "started" or (log in plain and log.order < first):
-            answers["ran"].append(log.call)
-        if log.event == "succeeded" or (log in plain and log.order > last):
-            answers["succeeded"].append(log.call)
-        if _tells_failure(log):
-            answers["failed"].append(log.call)
-        if _tells_retry(log):
-            answers["retries"].append(log.call)
-    return {question: tuple(calls) for question, calls in answers.items()}
+        is_plain = log.call.in_except is None and log.event is None
+        told = {
+            "ran": log.event == "started" or (is_plain and log.order < first),
+            "succeeded": log.event == "succeeded" or (is_plain and log.order > last),
+            "failed": _tells_failure(log),
+            "retries": _tells_retry(log),
+        }
+        for question, is_told in told.items():
+            if is_told:
+                answers[question] += (log.call,)
+    return answers
 
 
 def _effect_span(case: JobCase, spec: JobSpec, handler: Definition) -> tuple[int, int]:
     """The order numbers of the first and the last effect; of the handler's middle where it has
     none. Where its effects are not seen, every record may stand before and after them.
     """
-    calls = handler_calls(case, handler)
     effects = set()
-    for e in spec.effects or ():
-        for c in effect_calls(case, handler, e):
-            effects.add(id(c.node))
-    orders = []
+    for effect in spec.effects or ():
+        for call in effect_calls(case, handler, effect):
+            effects.add(id(call.node))
+    calls = handler_calls(case, handler)
+    orders, work = [], []
     for order, call in enumerate(calls):
         if id(call.node) in effects:
             orders.append(order)
+        if not _is_log(call):
+            work.append(order)
     if orders:
         return orders[0], orders[-1]
     if spec.effects:
         return len(calls), -1
-    work = [order for order, call in enumerate(calls) if not _is_log(call)]
     if work:
-        return (work[0], work[-1])
-    return (1, 0)
+        return work[0], work[-1]
+    return 1, 0
 
 
 def _tells_failure(log: LogCall) -> bool:
@@ -339,7 +341,9 @@ def _tells_failure(log: LogCall) -> bool:
         causes = set()
     causes |= set(_CAUSES) if log.event == "failed" else set()
     method = log.call.name.rpartition(".")[2]
-    return method == "exception" or "exc_info" in log.text or bool(causes & _names(log.call.node))
+    return (
+        method == "exception" or "exc_info" in log.text or bool(causes & find_names(log.call.node))
+    )
 
 
 def _left_before(call: Call) -> bool:
@@ -348,23 +352,18 @@ def _left_before(call: Call) -> bool:
     """
     below: ast.AST = call.node
     for above in call.module.parents(call.node):
-        if (
-            isinstance(above, ast.If)
-            and _counts_retries(above)
-            and below not in above.body
-            and _leaves(above.body)
-        ):
+        if isinstance(above, ast.If) and below not in above.body and _leaves_at_last(above):
             return True
         if isinstance(above, ast.ExceptHandler):
-            if below in above.body:
-                before = above.body[: above.body.index(below)]
-            else:
-                before = []
-            return any(
-                isinstance(s, ast.If) and _counts_retries(s) and _leaves(s.body) for s in before
-            )
+            before = above.body[: above.body.index(below)] if below in above.body else []
+            return any(map(_leaves_at_last, before))
         below = above
     return False
+
+
+def _leaves_at_last(node: ast.stmt) -> bool:
+    """A branch on the number of attempts, whose body ends in a return or a raise."""
+    return isinstance(node, ast.If) and _counts_retries(node) and _leaves(node.body)
 
 
 def _counts_retries(node: ast.If) -> bool:
@@ -395,10 +394,6 @@ def _leaves(body: list[ast.stmt]) -> bool:
 def _tells_retry(log: LogCall) -> bool:
     says = _RETRYING.search(log.text) is not None
     return log.event == "retried" or (says and log.call.in_except is not None)
-
-
-def _names(node: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
 def _unanswered(
@@ -532,12 +527,7 @@ def _framework_retries(policy: Policy | None) -> bool:
 def _fields(
     case: JobCase, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
 ) -> Iterator[Finding]:
-    if spec.idempotency and spec.idempotency.key:
-        keys = spec.idempotency.key
-    else:
-        keys = ()
-    texts = _carried(case, handler, logs)
-    missing = [key for key in keys if logs and not any(_names_field(text, key) for text in texts)]
+    missing = _list_missing(case, spec, handler, logs) if logs else []
     carrier = _find_carrier(case, spec, handler, logs) if missing else None
     if carrier is not None:
         question = f"whether a log line carries the key field {', '.join(missing)}"
@@ -552,6 +542,18 @@ def _fields(
             path=handler.path,
             line=handler.line,
         )
+
+
+def _list_missing(
+    case: JobCase, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
+) -> list[str]:
+    """The key fields that no log line carries."""
+    missing = []
+    texts = _carried(case, handler, logs)
+    for key in spec.idempotency.key if spec.idempotency else ():
+        if not any(_names_field(text, key) for text in texts):
+            missing.append(key)
+    return missing
 
 
 def _find_carrier(
@@ -570,22 +572,21 @@ def _find_carrier(
 
 def _list_values(log: LogCall) -> Iterator[ast.expr]:
     """What a log call puts into its record, but for the error and what the library counts."""
-    node = log.call.node
     clause = log.call.in_except
     error = clause.name if clause else None
-    for value in (*node.args, *(keyword.value for keyword in node.keywords)):
-        names = _names(value)
+    for value in list_given(log.call.node):
+        names = find_names(value)
         if names and not names <= {error, "self", "task", "repr", "str", "type"}:
             yield value
 
 
 def _carried(case: JobCase, handler: Definition, logs: tuple[LogCall, ...]) -> list[str]:
     """What the log lines carry: their own arguments, and what is bound to the logger."""
-    bound = []
-    for c in handler_calls(case, handler):
-        if c.name.rpartition(".")[2] in _BINDING:
-            bound.append(c)
-    return [*(log.text for log in logs), *(ast.unparse(call.node) for call in bound)]
+    found = [log.text for log in logs]
+    for call in handler_calls(case, handler):
+        if call.name.rpartition(".")[2] in _BINDING:
+            found.append(ast.unparse(call.node))
+    return found
 
 
 def _names_field(text: str, key: str) -> bool:
@@ -595,9 +596,8 @@ def _names_field(text: str, key: str) -> bool:
 def _correlation(
     case: JobCase, handler: Definition, logs: tuple[LogCall, ...]
 ) -> Iterator[Finding]:
-    if logs and not any(
-        word in text for text in _carried(case, handler, logs) for word in _CORRELATION
-    ):
+    text = "\n".join(_carried(case, handler, logs))
+    if logs and not any(word in text for word in _CORRELATION):
         yield note(
             "observability.no-correlation",
             "no log line carries a correlation id (the task's id, or the caller's)",
@@ -608,25 +608,20 @@ def _correlation(
 
 
 def _metrics(case: JobCase, handler: Definition) -> Iterator[Finding]:
-    used = []
-    for library in _METRIC_LIBRARIES:
-        if _imported(case, library):
-            used.append(library)
+    used = [library for library in _METRIC_LIBRARIES if _imported(case, library)]
     if not used:
         return
-    calls = handler_calls(case, handler)
-    if not any(
-        c.name.rpartition(".")[2] in _METRIC_CALLS and any(u in c.origin for u in used)
-        for c in calls
-    ):
-        message = f"the repository uses {used[0]}, and the handler emits no metric"
-        yield warning(
-            "observability.no-metrics",
-            message,
-            hint="count runs and failures, time the work",
-            path=handler.path,
-            line=handler.line,
-        )
+    for call in handler_calls(case, handler):
+        is_metric = call.name.rpartition(".")[2] in _METRIC_CALLS
+        if is_metric and any(library in call.origin for library in used):
+            return
+    yield warning(
+        "observability.no-metrics",
+        f"the repository uses {used[0]}, and the handler emits no metric",
+        hint="count runs and failures, time the work",
+        path=handler.path,
+        line=handler.line,
+    )
 
 
 def _imported(case: JobCase, library: str) -> bool:
@@ -635,33 +630,26 @@ def _imported(case: JobCase, library: str) -> bool:
 
 def _imports(module: Module, library: str) -> bool:
     for node in module.all_nodes:
+        names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        else:
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        if any(name.partition(".")[0] == library for name in names):
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        if library in [name.partition(".")[0] for name in names]:
             return True
     return False
 
 
 def _notes(case: JobCase, handler: Definition) -> Iterator[Finding]:
     """A docstring that says how to operate the job, or a document that names it."""
-    docstrings = [
-        ast.get_docstring(handler.node) or "",
-        ast.get_docstring(handler.module.tree) or "",
-    ]
-    if any(len(text.split()) >= _NOTES_WORDS for text in docstrings):
+    if _has_long_docstring(handler.node) or _has_long_docstring(handler.module.tree):
         return
-    name = handler.name.rpartition(".")[2]
-    spec = case.spec
-    words = [name, *([spec.job] if spec else [])]
-    found = set()
-    for word in words:
-        for suffix in (".md", ".rst", ".txt"):
-            for path in case.tree.search(word, suffix):
-                found.add(path)
-    if any(not _NO_NOTES.search(path) for path in found):
-        return
+    names = [handler.name.rpartition(".")[2]]
+    if case.spec is not None:
+        names.append(case.spec.job)
+    for name, suffix in itertools.product(names, (".md", ".rst", ".txt")):
+        if not all(map(_NO_NOTES.search, case.tree.search(name, suffix))):
+            return
     yield blocker(
         "observability.no-notes",
         "no operational notes for this job",
@@ -672,3 +660,9 @@ def _notes(case: JobCase, handler: Definition) -> Iterator[Finding]:
             " to run it again"
         ),
     )
+
+
+def _has_long_docstring(
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module,
+) -> bool:
+    return len((ast.get_docstring(node) or "").split()) >= _NOTES_WORDS

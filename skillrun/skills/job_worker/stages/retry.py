@@ -153,29 +153,37 @@ def _declared(spec: JobSpec, retry: Retry) -> Iterator[Finding]:
             hint = "retry: {kind: none, reason: why one try is all that is safe}"
             yield blocker("retry.no-reason", "retry: none without a reason", hint=hint, **place)
         return
-    delays = retry.delays()
+    total = sum(retry.delays())
     delay = spec.failures.acceptable_delay if spec.failures else None
-    if delay is not None and sum(delays) > delay:
+    if delay is not None and total > delay:
         message = (
-            f"the waits add up to {duration(sum(delays))}, more than the acceptable delay"
+            f"the waits add up to {duration(total)}, more than the acceptable delay"
             f" {duration(delay)}"
         )
         yield error("retry.too-slow", message, hint="fewer attempts or a smaller cap", **place)
-    grows = retry.backoff is not None and retry.backoff.kind == "exponential"
     # A number of attempts bounds the waits as well, and the acceptable delay has judged their sum.
     is_bounded = retry.max_attempts is not None and delay is not None
-    if grows and retry.backoff and retry.backoff.cap is None and not is_bounded:
+    if _grows_without_cap(retry) and not is_bounded:
         yield error(
             "retry.no-cap",
             "exponential backoff without a cap",
             hint="retry.backoff.cap: 60s",
             **place,
         )
-    if (retry.backoff is None or retry.backoff.kind == "none") and (retry.max_attempts or 1) > 1:
+    if _never_waits(retry) and (retry.max_attempts or 1) > 1:
         hint = "retry.backoff: {kind: exponential, base: 2s, factor: 2, cap: 60s, jitter: true}"
         yield warning(
             "retry.no-backoff", "several attempts without a wait between them", hint=hint, **place
         )
+
+
+def _grows_without_cap(retry: Retry) -> bool:
+    backoff = retry.backoff
+    return backoff is not None and backoff.kind == "exponential" and backoff.cap is None
+
+
+def _never_waits(retry: Retry) -> bool:
+    return retry.backoff is None or retry.backoff.kind == "none"
 
 
 def _unread(policy: Policy) -> Iterator[Finding]:
@@ -229,6 +237,29 @@ def _compare_backoff(retry: Retry, backoff: BackoffSpec, policy: Policy) -> Iter
             f"the spec says {backoff.kind} backoff; the code has {_backoff(policy)}",
         )
         return
+    for field, (wanted, seen) in _list_compared(retry, backoff, policy).items():
+        if f"backoff.{field}" not in policy.unknown and wanted is not None and wanted != seen:
+            words = _number(field, seen) if seen is not None else "none"
+            message = (
+                f"backoff.{field}: the spec says {_number(field, wanted)}; the code has {words}"
+            )
+            yield _differs(policy, "backoff", message)
+    if backoff.kind != "exponential" or "backoff.jitter" in policy.unknown:
+        return
+    if backoff.jitter != code.jitter:
+        have = "has" if code.jitter else "lacks"
+        yield _differs(
+            policy,
+            "backoff",
+            f"the spec says jitter: {str(backoff.jitter).lower()}; the code {have} it",
+        )
+
+
+def _list_compared(
+    retry: Retry, backoff: BackoffSpec, policy: Policy
+) -> dict[str, tuple[float | None, float | None]]:
+    """Number -> (as the spec says, as the code has it), of those that have to agree."""
+    code = policy.backoff
     compared: dict[str, tuple[float | None, float | None]] = {"base": (backoff.base, code.base_s)}
     if backoff.kind == "exponential":
         compared |= {"factor": (backoff.factor, code.factor), "cap": (backoff.cap, code.cap_s)}
@@ -238,24 +269,7 @@ def _compare_backoff(retry: Retry, backoff: BackoffSpec, policy: Policy) -> Iter
     # the shortest or the longest.
     if backoff.base is not None and backoff.base == code.base_s * code.spread:
         compared.pop("base")
-    for field, (wanted, seen) in compared.items():
-        if f"backoff.{field}" not in policy.unknown and wanted is not None and wanted != seen:
-            words = _number(field, seen) if seen is not None else "none"
-            message = (
-                f"backoff.{field}: the spec says {_number(field, wanted)}; the code has {words}"
-            )
-            yield _differs(policy, "backoff", message)
-    if (
-        backoff.jitter != code.jitter
-        and "backoff.jitter" not in policy.unknown
-        and backoff.kind == "exponential"
-    ):
-        have = "has" if code.jitter else "lacks"
-        yield _differs(
-            policy,
-            "backoff",
-            f"the spec says jitter: {str(backoff.jitter).lower()}; the code {have} it",
-        )
+    return compared
 
 
 def _never_capped(policy: Policy, retry: Retry) -> bool:

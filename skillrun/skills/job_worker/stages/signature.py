@@ -53,27 +53,16 @@ def _compare_signature(case: JobCase, spec: JobSpec, handler: Definition) -> Ite
             hint = "message: kwargs, or a handler that takes one dict"
             yield error("handler.signature-differs", message, hint=hint, **at)
         return
-    missing = []
-    for name in needed:
-        if name not in fields:
-            missing.append(name)
-    unknown = [name for name in fields if name not in (*needed, *optional)]
+    missing = [name for name in needed if name not in fields]
     if missing:
         message = f"the handler needs {', '.join(missing)}, which the payload does not have"
-        yield error(
-            "handler.signature-differs",
-            message,
-            hint="add the field, or give the argument a default",
-            **at,
-        )
+        hint = "add the field, or give the argument a default"
+        yield error("handler.signature-differs", message, hint=hint, **at)
+    unknown = [name for name in fields if name not in (*needed, *optional)]
     if unknown:
         message = f"the payload has {', '.join(unknown)}, which the handler does not take"
-        yield error(
-            "handler.signature-differs",
-            message,
-            hint="take it as an argument, or drop the field",
-            **at,
-        )
+        hint = "take it as an argument, or drop the field"
+        yield error("handler.signature-differs", message, hint=hint, **at)
 
 
 def _takes_one_object(needed: tuple[str, ...], fields: dict[str, object]) -> bool:
@@ -92,27 +81,50 @@ def list_parameters(
     arguments = parts[0].node.args
     if arguments.vararg or arguments.kwarg:
         return None
+    needed, optional = _split_parameters(case, parts[0], arguments)
+    del needed[: _count_given_first(case, handler, needed)]
+    # What the library gives by name is no part of a message.
+    given = set[str]()
+    if _asks(handler, "context"):
+        given.add("task")
+    if any(isinstance(d, ast.Call) and last_word(d.func) == "periodic" for d in handler.decorators):
+        # Of Procrastinate's tick.
+        if "timestamp" in needed:
+            needed.remove("timestamp")
+        optional.append("timestamp")
+    return (
+        tuple(name for name in needed if name not in given),
+        tuple(name for name in optional if name not in given),
+    )
+
+
+def _split_parameters(
+    case: JobCase, part: Definition, arguments: ast.arguments
+) -> tuple[list[str], list[str]]:
+    """Those without and those with a default, without what is injected."""
     positional = [*arguments.posonlyargs, *arguments.args]
     plain = len(positional) - len(arguments.defaults)
     defaults = [*[None] * plain, *arguments.defaults, *arguments.kw_defaults]
     needed, optional = list[str](), list[str]()
     for arg, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True):
-        if not is_injected(case.project, parts[0].module, arg, default):
-            (needed if default is None else optional).append(arg.arg)
-    if needed and (
-        needed[0] in ("self", "cls") or any(_asks(handler, one) for one in _GIVES_FIRST)
-    ):
-        needed = needed[1:]
-    if needed and case.use is not None and features_of(case.use.id).context_first:
-        needed = needed[1:]
-    given = ("task",) if _asks(handler, "context") else ()
-    if any(isinstance(d, ast.Call) and last_word(d.func) == "periodic" for d in handler.decorators):
-        # Of Procrastinate's tick.
-        needed, optional = (
-            [n for n in needed if n != "timestamp"],
-            [*optional, "timestamp"],
-        )
-    return tuple(n for n in needed if n not in given), tuple(n for n in optional if n not in given)
+        if is_injected(case.project, part.module, arg, default):
+            continue
+        if default is None:
+            needed.append(arg.arg)
+        else:
+            optional.append(arg.arg)
+    return needed, optional
+
+
+def _count_given_first(case: JobCase, handler: Definition, needed: list[str]) -> int:
+    """How many of the first parameters are the object itself, or what the library puts there."""
+    count = 0
+    asks_first = any(_asks(handler, option) for option in _GIVES_FIRST)
+    if needed and (needed[0] in ("self", "cls") or asks_first):
+        count += 1
+    if case.use is not None and features_of(case.use.id).context_first:
+        count += 1
+    return count
 
 
 def _asks(handler: Definition, option: str) -> bool:

@@ -156,21 +156,27 @@ def _is_reached(
         return False
     for path in case.tree.search(function.name, ".py"):
         user = None if in_tests(path) else case.project.module(path)
-        for node in user.all_nodes if user is not None else ():
-            if user is None or not _names_function(node, function.name):
-                continue
-            caller = user.function_of(node)
-            if caller is None and not _is_import(user, node):
-                return True
-            if caller is None or caller is function:
-                continue
-            if caller.name == _handler_name(case) and not _fails_otherwise(case, user, node):
-                continue  # what the handler itself calls was read
-            if caller.name == _handler_name(case) or _is_reached(
-                case, user, caller, (*above, function.name)
-            ):
+        if user is None:
+            continue
+        for node in user.all_nodes:
+            if _names_function(node, function.name) and _reaches(case, user, node, function, above):
                 return True
     return False
+
+
+def _reaches(
+    case: JobCase, user: Module, node: ast.AST, function: Function, above: tuple[str, ...]
+) -> bool:
+    """Whether the place where a function is named runs, and is not the handler's own way."""
+    caller = user.function_of(node)
+    if caller is None:
+        return not _is_import(user, node)
+    if caller is function:
+        return False
+    if caller.name == _handler_name(case):
+        # What the handler itself calls was read.
+        return _fails_otherwise(case, user, node)
+    return _is_reached(case, user, caller, (*above, function.name))
 
 
 def _fails_otherwise(case: JobCase, module: Module, node: ast.AST) -> bool:
@@ -376,11 +382,13 @@ def _of_unknown_class(call: Call) -> bool:
     if call.module.resolve(receiver) in ("self", "cls"):
         return len(path) > 1 and path[-1] != "request"
     scope = call.module.function_of(call.node)
-    bound = call.module.bindings(scope).get(receiver.id, ()) if scope else ()
-    if any(binding.kind == "opaque" and isinstance(binding.node, ast.arg) for binding in bound):
-        return True
-    # What a call gave back: `order = self.locked(order_id)` may be a row of any table.
-    return any(isinstance(binding.value, ast.Call) for binding in bound) and not call.resolved
+    for binding in call.module.bindings(scope).get(receiver.id, ()) if scope else ():
+        if binding.kind == "opaque" and isinstance(binding.node, ast.arg):
+            return True
+        # What a call gave back: `order = self.locked(order_id)` may be a row of any table.
+        if isinstance(binding.value, ast.Call) and not call.resolved:
+            return True
+    return False
 
 
 def _plain_argument(case: JobCase, call: Call) -> bool:

@@ -8,6 +8,7 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.repo.python import Module
+from skillrun.repo.syntax import find_keyword, walk_calls
 from skillrun.skills.job_worker.stages.tables_sql import Table, sql_tables
 
 _CONSTRAINTS = ("UniqueConstraint", "PrimaryKeyConstraint")
@@ -27,27 +28,35 @@ def python_tables(module: Module, name: str) -> Iterator[Table]:
         if isinstance(node, ast.ClassDef):
             how = _declares(module, node, name)
             if how:
-                yield Table(
-                    name,
-                    module.path,
-                    node.lineno,
-                    tuple(_class_unique(node)),
-                    exact=how == "exact",
-                    nullable=frozenset(_class_nullable(node)),
-                    columns=frozenset(_name_class_columns(node)),
-                    unread_base=_find_unread_base(node),
-                )
+                yield _read_class(module, node, name, is_exact=how == "exact")
         elif (
             isinstance(node, ast.Call) and not _undoes(module, node) and _makes(module, node, name)
         ):
-            yield Table(
-                name,
-                module.path,
-                node.lineno,
-                tuple(_call_unique(node)),
-                nullable=frozenset(_call_nullable(node)),
-                columns=frozenset(word for word, _ in _call_columns(node)),
-            )
+            yield _read_call(module, node, name)
+
+
+def _read_class(module: Module, node: ast.ClassDef, name: str, *, is_exact: bool) -> Table:
+    return Table(
+        name,
+        module.path,
+        node.lineno,
+        tuple(_class_unique(node)),
+        exact=is_exact,
+        nullable=frozenset(_class_nullable(node)),
+        columns=frozenset(_name_class_columns(node)),
+        unread_base=_find_unread_base(node),
+    )
+
+
+def _read_call(module: Module, node: ast.Call, name: str) -> Table:
+    return Table(
+        name,
+        module.path,
+        node.lineno,
+        tuple(_call_unique(node)),
+        nullable=frozenset(_call_nullable(node)),
+        columns=frozenset(word for word, _ in _call_columns(node)),
+    )
 
 
 def _undoes(module: Module, node: ast.AST) -> bool:
@@ -81,7 +90,6 @@ def _text(node: ast.AST) -> str | None:
         left, right = _text(node.left), _text(node.right)
         if left is not None and right is not None:
             return left + right
-        return None
     return None
 
 
@@ -92,31 +100,31 @@ def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
     """ "exact" by `__tablename__`, `db_table` or the derived name; "alike" where only the class
     name resembles it.
     """
-    named = []
+    named = set()
     for key, value in _class_strings(node):
         if key in ("__tablename__", "db_table"):
-            named.append(value)
+            named.add(value.rpartition(".")[2].strip('"'))
     if named:
-        if name in [value.rpartition(".")[2].strip('"') for value in named]:
-            return "exact"
-        return None
-    if not any(_is_model(module, base) for base in node.bases) or _abstract(node):
+        return "exact" if name in named else None
+    if _abstract(node) or not any(_is_model(module, base) for base in node.bases):
         return None
     app = module.path.split("/models")[0].rpartition("/")[2]
-    derived = {node.name.lower(), f"{app}_{node.name}".lower()}
-    if name.lower() in derived:
+    if name.lower() in (node.name.lower(), f"{app}_{node.name}".lower()):
         return "exact"
-    prefix, _, rest = name.partition("_")
+    return "alike" if node.name.lower() in _list_singular(module, name) else None
+
+
+def _list_singular(module: Module, table: str) -> set[str]:
+    """How a class may be called whose rows are in a table of this name."""
+    words = [table.replace("_", "")]
+    prefix, _, rest = table.partition("_")
     # Django leads a table's name with its app's.
-    of_app = prefix.lower() in module.path.lower().split("/")
-    words = {name.replace("_", ""), rest.replace("_", "") if of_app else ""}
-    singular = set()
+    if prefix.lower() in module.path.lower().split("/"):
+        words.append(rest.replace("_", ""))
+    found = {""}
     for word in words:
-        for form in (word, word.removesuffix("s"), _singular(word)):
-            singular.add(form)
-    if node.name.lower() in singular:
-        return "alike"
-    return None
+        found |= {word, word.removesuffix("s"), _singular(word)}
+    return found
 
 
 def _is_model(module: Module, base: ast.expr) -> bool:
@@ -132,28 +140,34 @@ def _singular(word: str) -> str:
 
 
 def _abstract(node: ast.ClassDef) -> bool:
-    return any(
-        key == "abstract" and isinstance(value, ast.Constant) and value.value
-        for key, value in _meta_values(node)
-    )
+    for key, value in _meta_values(node):
+        if key == "abstract" and isinstance(value, ast.Constant) and value.value:
+            return True
+    return False
 
 
 def _class_strings(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    inner = []
-    for s in node.body:
-        if isinstance(s, ast.ClassDef) and s.name == "Meta":
-            inner.append(s)
-    for statement in [*node.body, *(s for meta in inner for s in meta.body)]:
+    statements = [*node.body]
+    for meta in _list_metas(node):
+        statements += meta.body
+    for statement in statements:
         name, value = _assigned_name(statement), getattr(statement, "value", None)
         if name and isinstance(value, ast.Constant) and isinstance(value.value, str):
             yield name, value.value
+
+
+def _list_metas(node: ast.ClassDef) -> Iterator[ast.ClassDef]:
+    """Django's `class Meta` inside a model."""
+    for statement in node.body:
+        if isinstance(statement, ast.ClassDef) and statement.name == "Meta":
+            yield statement
 
 
 def _class_unique(node: ast.ClassDef) -> Iterator[Columns]:
     """The unique groups by the names that the class gives its columns, and by those of the
     database.
     """
-    columns = [(name, call) for name, call in _class_columns(node)]
+    columns = list(_class_columns(node))
     stored = {name.lower(): _stored(name, call) for name, call in columns}
     if _has_hidden_id(node, columns):
         yield frozenset({"id"})
@@ -164,8 +178,9 @@ def _class_unique(node: ast.ClassDef) -> Iterator[Columns]:
 
 def _has_hidden_id(node: ast.ClassDef, columns: list[tuple[str, ast.Call]]) -> bool:
     """Django gives a model that names no primary key the column `id`."""
-    is_model = any(ast.unparse(base) == "models.Model" for base in node.bases)
-    return is_model and not any(_is_true(call, "primary_key") for _, call in columns)
+    if "models.Model" not in map(ast.unparse, node.bases):
+        return False
+    return not any(_is_true(call, "primary_key") for _, call in columns)
 
 
 def _name_class_columns(node: ast.ClassDef) -> Iterator[str]:
@@ -196,23 +211,25 @@ def _class_nullable(node: ast.ClassDef) -> Iterator[str]:
         if _is_true(call, "nullable") or _is_true(call, "null"):
             yield from (name.lower(), _stored(name, call))
     for statement in node.body:
-        annotated = ""
-        if isinstance(statement, ast.AnnAssign):
-            annotated = ast.unparse(statement.annotation)
-        optional = annotated.startswith("Mapped[") and (
-            "| None" in annotated or "Optional[" in annotated
-        )
-        value = getattr(statement, "value", None)
-        said = isinstance(value, ast.Call) and (
-            _keyword(value, "nullable") or _keyword(value, "primary_key")
-        )
-        if optional and not said:
+        if isinstance(statement, ast.AnnAssign) and _is_mapped_optional(statement):
             yield (_assigned_name(statement) or "").lower()
+
+
+def _is_mapped_optional(statement: ast.AnnAssign) -> bool:
+    """`Mapped[int | None]`, where the column itself does not say whether it may be null."""
+    value = statement.value
+    is_told = isinstance(value, ast.Call) and (
+        find_keyword(value, "nullable") or find_keyword(value, "primary_key")
+    )
+    if is_told:
+        return False
+    annotated = ast.unparse(statement.annotation)
+    return annotated.startswith("Mapped[") and ("| None" in annotated or "Optional[" in annotated)
 
 
 def _stored(name: str, call: ast.Call) -> str:
     """The column behind an attribute: a foreign key `order` is kept in `order_id`."""
-    if _called(call) in ("OneToOneField", "ForeignKey") and _keyword(call, "db_column") is None:
+    if _called(call) in ("OneToOneField", "ForeignKey") and find_keyword(call, "db_column") is None:
         return name.lower() + "_id"
     return _column_name(name, call)
 
@@ -222,10 +239,9 @@ def _declared_groups(node: ast.ClassDef, columns: list[tuple[str, ast.Call]]) ->
         if _is_true(call, "unique") or _called(call) == "OneToOneField":
             yield from _names(name, call)
     yield from _primary([(_column_name(name, call), call) for name, call in columns])
-    for call in (
-        n for statement in node.body for n in ast.walk(statement) if isinstance(n, ast.Call)
-    ):
-        yield from _constraint(call)
+    for statement in node.body:
+        for call in walk_calls(statement):
+            yield from _constraint(call)
     for key, value in _meta_values(node):
         if key == "unique_together":
             yield from _groups(value)
@@ -236,7 +252,7 @@ def _class_columns(node: ast.ClassDef) -> Iterator[tuple[str, ast.Call]]:
         name, value = _assigned_name(statement), getattr(statement, "value", None)
         if name and isinstance(value, ast.Call) and _called(value) not in ("relationship", "Meta"):
             # SQLModel's Field around a column of SQLAlchemy.
-            inner = _keyword(value, "sa_column")
+            inner = find_keyword(value, "sa_column")
             yield name, inner if isinstance(inner, ast.Call) else value
 
 
@@ -251,7 +267,7 @@ def _names(name: str, call: ast.Call) -> Iterator[Columns]:
 
 
 def _column_name(name: str, call: ast.Call) -> str:
-    given = _keyword(call, "db_column") or (
+    given = find_keyword(call, "db_column") or (
         call.args[0] if call.args and _called(call) in _COLUMNS else None
     )
     return (_word(given) if isinstance(given, ast.Constant) else None) or name.lower()
@@ -276,7 +292,7 @@ def _assigned_name(statement: ast.stmt) -> str | None:
 
 
 def _meta_values(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
-    for meta in (s for s in node.body if isinstance(s, ast.ClassDef) and s.name == "Meta"):
+    for meta in _list_metas(node):
         for statement in meta.body:
             name = _assigned_name(statement)
             if name and isinstance(statement, ast.Assign):
@@ -319,10 +335,10 @@ def _batch_table(module: Module, call: ast.Call) -> str | None:
 
 
 def _call_nullable(call: ast.Call) -> Iterator[str]:
-    for column in (
-        a for a in call.args if isinstance(a, ast.Call) and _called(a) in _COLUMNS and a.args
-    ):
-        if _is_true(column, "nullable"):
+    for column in call.args:
+        if not isinstance(column, ast.Call) or _called(column) not in _COLUMNS:
+            continue
+        if column.args and _is_true(column, "nullable"):
             yield _word(column.args[0]) or ""
 
 
@@ -337,20 +353,29 @@ def _call_columns(call: ast.Call) -> Iterator[tuple[str, ast.Call]]:
 
 def _call_unique(call: ast.Call) -> Iterator[Columns]:
     if _called(call) in ("create_unique_constraint", "create_index"):
-        unique = _called(call) == "create_unique_constraint" or _is_true(call, "unique")
-        listed = _keyword(call, "columns") or next(
-            (a for a in call.args if isinstance(a, ast.List | ast.Tuple)), None
-        )
-        if unique and not _partial(call) and listed is not None:
-            yield from _groups(listed)
+        yield from _index_columns(call)
         return
     named = list(_call_columns(call))
     for word, column in named:
         if _is_true(column, "unique"):
             yield frozenset({word})
     yield from _primary(named)
-    for inner in (a for a in call.args if isinstance(a, ast.Call)):
-        yield from _constraint(inner)
+    for inner in call.args:
+        if isinstance(inner, ast.Call):
+            yield from _constraint(inner)
+
+
+def _index_columns(call: ast.Call) -> Iterator[Columns]:
+    """What `op.create_unique_constraint` or `op.create_index` makes unique among all rows."""
+    is_unique = _called(call) == "create_unique_constraint" or _is_true(call, "unique")
+    if not is_unique or _partial(call):
+        return
+    listed = find_keyword(call, "columns")
+    for argument in call.args:
+        if listed is None and isinstance(argument, ast.List | ast.Tuple):
+            listed = argument
+    if listed is not None:
+        yield from _groups(listed)
 
 
 def _constraint(call: ast.Call) -> Iterator[Columns]:
@@ -362,7 +387,7 @@ def _constraint(call: ast.Call) -> Iterator[Columns]:
         name in _CONSTRAINTS or (name == "Index" and _is_true(call, "unique"))
     ):
         return
-    fields = _keyword(call, "fields")
+    fields = find_keyword(call, "fields")
     if fields is not None:
         yield from _groups(fields)
     else:
@@ -371,34 +396,39 @@ def _constraint(call: ast.Call) -> Iterator[Columns]:
 
 def _partial(call: ast.Call) -> bool:
     """Unique among some rows only."""
-    return any(
-        k.arg and (k.arg in ("condition", "where") or k.arg.endswith("_where"))
-        for k in call.keywords
-    )
+    for keyword in call.keywords:
+        name = keyword.arg or ""
+        if name in ("condition", "where") or name.endswith("_where"):
+            return True
+    return False
 
 
 def _groups(value: ast.expr) -> Iterator[Columns]:
     """`["a", "b"]`, or a collection of such lists."""
-    if isinstance(value, ast.Tuple | ast.List | ast.Set):
-        elements = value.elts
-    else:
-        elements = []
-    if elements and all(
-        isinstance(element, ast.Tuple | ast.List | ast.Set) for element in elements
-    ):
-        for element in elements:
+    if not isinstance(value, _COLLECTIONS) or not value.elts:
+        return
+    if all(isinstance(element, _COLLECTIONS) for element in value.elts):
+        for element in value.elts:
             yield from _groups(element)
     else:
-        yield from _listed(elements)
+        yield from _listed(value.elts)
+
+
+_COLLECTIONS = (ast.Tuple, ast.List, ast.Set)
 
 
 def _listed(elements: list[ast.expr]) -> Iterator[Columns]:
     """Nothing where one element cannot be told: an expression is another promise than its
     column.
     """
-    words = [_word(element) for element in elements]
-    if words and all(words):
-        yield frozenset(word for word in words if word)
+    words = set()
+    for element in elements:
+        word = _word(element)
+        if not word:
+            return
+        words.add(word)
+    if words:
+        yield frozenset(words)
 
 
 def _word(node: ast.expr | None) -> str | None:
@@ -415,18 +445,11 @@ def _word(node: ast.expr | None) -> str | None:
 
 
 def _argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
-    return _keyword(call, name) or (call.args[position] if position < len(call.args) else None)
-
-
-def _keyword(call: ast.Call, name: str) -> ast.expr | None:
-    for keyword in call.keywords:
-        if keyword.arg == name:
-            return keyword.value
-    return None
+    return find_keyword(call, name) or (call.args[position] if position < len(call.args) else None)
 
 
 def _is_true(call: ast.Call, name: str) -> bool:
-    value = _keyword(call, name)
+    value = find_keyword(call, name)
     return isinstance(value, ast.Constant) and value.value is True
 
 

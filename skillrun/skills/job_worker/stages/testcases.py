@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from skillrun.repo.syntax import list_given, walk_calls
+
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
     from skillrun.skills.job_worker.stages.interface import JobCase
@@ -62,7 +64,10 @@ class TestCase:
     @cached_property
     def words(self) -> frozenset[str]:
         """Every name, attribute and text constant of a word."""
-        return frozenset(word for _, node in self.nodes for word in words_in_node(node))
+        found = set[str]()
+        for _, node in self.nodes:
+            found.update(words_in_node(node))
+        return frozenset(found)
 
     def asserts(self) -> Iterator[ast.AST]:
         """What is asserted; an assertion of a constant asserts nothing."""
@@ -84,13 +89,14 @@ def tests_of(case: JobCase, handler: Definition) -> tuple[TestCase, ...]:
     """
     own = {handler.name.rpartition(".")[2]} | _variables(case, handler)
     names = own | _enqueuers(case)
-    paths = set()
+    paths = set[str]()
     for name in names:
-        for path in case.tree.search(name, ".py"):
-            if is_test_file(path):
-                paths.add(path)
-    paths |= {path for path in _users(case, paths) if is_test_file(path)}
-    return tuple(test for path in sorted(paths) for test in _running(case, path, names, own))
+        paths.update(filter(is_test_file, case.tree.search(name, ".py")))
+    paths.update(filter(is_test_file, _users(case, paths)))
+    found: list[TestCase] = []
+    for path in sorted(paths):
+        found += _running(case, path, names, own)
+    return tuple(found)
 
 
 def _variables(case: JobCase, handler: Definition) -> set[str]:
@@ -131,14 +137,24 @@ def _running(case: JobCase, path: str, names: set[str], own: set[str]) -> Iterat
         return
     reader = _Reader(case.project, module, _conftests(case, path))
     for node, owner in _tests(module):
-        if not _is_skipped(node) and not (owner and _is_skipped(owner)):
-            parts = tuple(reader.parts(node, owner))
-            runs = _runs_itself if _is_cut_off(parts, own) else _runs
-            wanted = own if runs is _runs_itself else names
-            if any(runs(part, _with_aliases(held, wanted)) for held, part in parts):
-                yield TestCase(
-                    path, node.lineno, f"{owner.name}.{node.name}" if owner else node.name, parts
-                )
+        if _is_skipped(node) or (owner is not None and _is_skipped(owner)):
+            continue
+        parts = tuple(reader.parts(node, owner))
+        if _runs_handler(parts, names, own):
+            name = node.name if owner is None else f"{owner.name}.{node.name}"
+            yield TestCase(path, node.lineno, name, parts)
+
+
+def _runs_handler(
+    parts: tuple[tuple[Module, ast.AST], ...], names: set[str], own: set[str]
+) -> bool:
+    """Whether the test runs the handler by itself, or by way of what enqueues it, where it does not
+    cut that way off.
+    """
+    runs, wanted = _runs, names
+    if _is_cut_off(parts, own):
+        runs, wanted = _runs_itself, own
+    return any(runs(part, _with_aliases(held, wanted)) for held, part in parts)
 
 
 def _tests(module: Module) -> Iterator[tuple[Function, ast.ClassDef | None]]:
@@ -158,9 +174,14 @@ def _holds_tests(node: ast.ClassDef) -> bool:
 
 def _conftests(case: JobCase, path: str) -> list[Module]:
     """The conftest.py files of a test, the nearest first."""
-    folders = path.split("/")[:-1]
-    paths = ["/".join([*folders[:depth], "conftest.py"]) for depth in range(len(folders), -1, -1)]
-    return [module for path in paths if (module := case.project.module(path))]
+    found = []
+    folder = path
+    while folder:
+        folder = folder.rpartition("/")[0]
+        module = case.project.module(f"{folder}/conftest.py".lstrip("/"))
+        if module is not None:
+            found.append(module)
+    return found
 
 
 class _Reader:
@@ -179,12 +200,13 @@ class _Reader:
 
     def parts(self, test: Function, owner: ast.ClassDef | None) -> Iterator[tuple[Module, ast.AST]]:
         waiting: list[tuple[Module, ast.AST]] = [(self.module, test)]
-        waiting += (
-            [(self.module, n) for n in owner.body if getattr(n, "name", "") in _SET_UP]
-            if owner
-            else []
-        )
-        seen: set[ast.AST] = {node for _, node in waiting} | ({owner} if owner else set())
+        seen: set[ast.AST] = {test}
+        if owner is not None:
+            seen.add(owner)
+            for statement in owner.body:
+                if getattr(statement, "name", "") in _SET_UP:
+                    waiting.append((self.module, statement))
+                    seen.add(statement)
         while waiting:
             module, current = waiting.pop(0)
             yield module, current
@@ -195,25 +217,27 @@ class _Reader:
 
     def _used(self, module: Module, current: ast.AST) -> Iterator[tuple[Module, ast.AST]]:
         for node in ast.walk(current):
-            if isinstance(node, ast.arg):
-                word = node.arg
-            elif isinstance(node, ast.Call):
-                word = _called(node)
-            else:
-                word = None
-            word = node.id if isinstance(node, ast.Name) else word
+            word = _word_of_use(node)
             if word in self.known:
                 yield self.known[word]
+            elif word == "usefixtures" and isinstance(node, ast.Call):
+                yield from self._fixtures_named(node)
             elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
-                name = module.resolve(node)
-                found = self.project.definition(name) if name else None
-                if found is not None and is_test_file(found.path):
-                    yield found.module, found.node
-            elif isinstance(node, ast.Call) and word == "usefixtures":
-                for a in node.args:
-                    for w in words_in_node(a):
-                        if w in self.known:
-                            yield self.known[w]
+                yield from self._helper_meant(module, node)
+
+    def _fixtures_named(self, call: ast.Call) -> Iterator[tuple[Module, ast.AST]]:
+        """`@pytest.mark.usefixtures("broker")`"""
+        for argument in call.args:
+            for word in words_in_node(argument):
+                if word in self.known:
+                    yield self.known[word]
+
+    def _helper_meant(self, module: Module, node: ast.expr) -> Iterator[tuple[Module, ast.AST]]:
+        """A function of another test file."""
+        name = module.resolve(node)
+        found = self.project.definition(name) if name else None
+        if found is not None and is_test_file(found.path):
+            yield found.module, found.node
 
 
 def _fixture_name(node: ast.AST) -> str:
@@ -225,30 +249,37 @@ def _fixture_name(node: ast.AST) -> str:
     return str(getattr(node, "name", ""))
 
 
+def _word_of_use(node: ast.AST) -> str | None:
+    """The name by which a fixture or a helper is asked for: a parameter, a call, or a variable."""
+    if isinstance(node, ast.arg):
+        return node.arg
+    if isinstance(node, ast.Call):
+        return _called(node)
+    return node.id if isinstance(node, ast.Name) else None
+
+
 def _is_skipped_module(module: Module) -> bool:
-    marks = []
-    for b in module.bindings(module.tree).get("pytestmark", ()):
-        if b.value is not None:
-            marks.append(b.value)
-    return any(_is_skip(mark) for mark in marks)
+    for binding in module.bindings(module.tree).get("pytestmark", ()):
+        if binding.value is not None and _is_skip(binding.value):
+            return True
+    return False
 
 
 def _is_skipped(node: Function | ast.ClassDef) -> bool:
     """Always skipped, or expected to fail: such a test shows nothing."""
-    if any(_is_skip(decorator) for decorator in node.decorator_list):
+    if any(map(_is_skip, node.decorator_list)):
         return True
-    first = [
-        s for s in node.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
-    ][:1]
-    return any(
-        isinstance(s, ast.Expr) and isinstance(s.value, ast.Call) and _is_skip(s.value)
-        for s in first
-    )
+    for statement in node.body:
+        value = statement.value if isinstance(statement, ast.Expr) else None
+        if isinstance(value, ast.Constant):
+            continue  # a docstring
+        return isinstance(value, ast.Call) and _is_skip(value)
+    return False
 
 
 def _is_skip(node: ast.expr) -> bool:
     if isinstance(node, ast.List | ast.Tuple):
-        return any(_is_skip(element) for element in node.elts)
+        return any(map(_is_skip, node.elts))
     return bool(_SKIPPED.search(ast.unparse(node.func if isinstance(node, ast.Call) else node)))
 
 
@@ -261,24 +292,28 @@ def _runs(node: ast.AST, names: set[str]) -> bool:
     """A call of the handler or of one of its methods, a call that receives it, or one that names it
     as a text.
     """
-    for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
-        chain = set()
-        for n in ast.walk(call.func):
-            for w in words_in_node(n):
-                if isinstance(n, ast.Name | ast.Attribute):
-                    chain.add(w)
-        passed = [*call.args, *(k.value for k in call.keywords)]
-        received = {
-            w for a in passed if isinstance(a, ast.Name | ast.Attribute) for w in words_in_node(a)
-        }
-        if chain & names or received & names:
-            return True
-        if (
-            _called(call) == "send_task"
-            and {w.rpartition(".")[2] for a in call.args for w in words_in_node(a)} & names
-        ):
+    for call in walk_calls(node):
+        words = set[str]()
+        for part in ast.walk(call.func):
+            if isinstance(part, ast.Name | ast.Attribute):
+                words.update(words_in_node(part))
+        for given in list_given(call):
+            if isinstance(given, ast.Name | ast.Attribute):
+                words.update(words_in_node(given))
+        if _called(call) == "send_task":
+            words |= _last_words(call.args)
+        if words & names:
             return True
     return False
+
+
+def _last_words(arguments: list[ast.expr]) -> set[str]:
+    """ "shop.tasks.send" names `send`."""
+    found = set()
+    for argument in arguments:
+        for word in words_in_node(argument):
+            found.add(word.rpartition(".")[2])
+    return found
 
 
 def _is_cut_off(parts: tuple[tuple[Module, ast.AST], ...], own: set[str]) -> bool:
@@ -287,40 +322,37 @@ def _is_cut_off(parts: tuple[tuple[Module, ast.AST], ...], own: set[str]) -> boo
     """
     for held, part in parts:
         named = _with_aliases(held, own)
-        for call in (
-            n
-            for n in ast.walk(part)
-            if isinstance(n, ast.Call) and re.search("patch|setattr", ast.unparse(n.func))
-        ):
-            words = []
-            for argument in call.args[:2]:
-                for w in words_in(argument):
-                    words.append(w)
-            split = set()
-            for word in words:
-                for piece in word.split("."):
-                    split.add(piece)
-            if _hands_on(call, named):
-                continue
-            if (
-                "send_task" in split
-                or (named & split and (split - named) & set(_PUBLISHING))
-                or _replaces(held, call, named)
-            ):
+        for call in walk_calls(part):
+            is_patch = re.search("patch|setattr", ast.unparse(call.func)) is not None
+            if is_patch and not _hands_on(call, named) and _cuts_off(held, call, named):
                 return True
     return False
+
+
+def _cuts_off(module: Module, call: ast.Call, named: set[str]) -> bool:
+    """Whether a patch stands in for the handler, or for a way of publishing it."""
+    words = set[str]()
+    for argument in call.args[:2]:
+        for text in words_in(argument):
+            words.update(text.split("."))
+    if "send_task" in words:
+        return True
+    if named & words and (words - named) & set(_PUBLISHING):
+        return True
+    return _replaces(module, call, named)
 
 
 def _hands_on(call: ast.Call, names: set[str]) -> bool:
     """`setattr(send, "apply_async", partial(send.apply_async, queue=own))`: the same, into another
     queue.
     """
-    parts = []
     for argument in call.args[2:]:
         for node in ast.walk(argument):
-            if isinstance(node, ast.Attribute):
-                parts.append(node)
-    return any(node.attr in _PUBLISHING and names & words_in(node.value) for node in parts)
+            if not isinstance(node, ast.Attribute) or node.attr not in _PUBLISHING:
+                continue
+            if names & words_in(node.value):
+                return True
+    return False
 
 
 def _replaces(module: Module, call: ast.Call, names: set[str]) -> bool:
@@ -341,25 +373,25 @@ def _runs_itself(node: ast.AST, names: set[str]) -> bool:
     """`send(...)`, `send.apply(...)`, `run(send)`: no way over the broker; what a patch replaces
     does not run.
     """
-    for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
-        func = call.func
-        replaced = 2 if re.search("patch|setattr", ast.unparse(func)) else 0
-        if isinstance(func, ast.Attribute) and func.attr in _RUNNING:
-            called = func.value
-        else:
-            called = func
-        passed = [*call.args[replaced:], *(keyword.value for keyword in call.keywords)]
-        if any(
-            isinstance(n, ast.Name | ast.Attribute) and set(words_in_node(n)) & names
-            for n in (called, *passed)
-        ):
-            return True
+    for call in walk_calls(node):
+        called = call.func
+        replaced = 2 if re.search("patch|setattr", ast.unparse(called)) else 0
+        if isinstance(called, ast.Attribute) and called.attr in _RUNNING:
+            called = called.value
+        given = list_given(call)[min(replaced, len(call.args)) :]
+        for part in (called, *given):
+            is_named = isinstance(part, ast.Name | ast.Attribute)
+            if is_named and not names.isdisjoint(words_in_node(part)):
+                return True
     return False
 
 
 def words_in(part: ast.AST) -> set[str]:
     """Every name, attribute and text constant in a piece of code."""
-    return {word for node in ast.walk(part) for word in words_in_node(node)}
+    found = set[str]()
+    for node in ast.walk(part):
+        found.update(words_in_node(node))
+    return found
 
 
 def words_in_node(node: ast.AST) -> tuple[str, ...]:

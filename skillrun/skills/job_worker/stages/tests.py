@@ -5,6 +5,7 @@ notice a break.
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -30,6 +31,7 @@ from skillrun.skills.job_worker.stages.unread import unread
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
     from skillrun.proof.breaking.judge import Noticing, Trial
+    from skillrun.proof.breaking.runs import Ran
     from skillrun.repo.python import Definition, Module
 
 ID = "tests"
@@ -77,38 +79,34 @@ def _read(
     covered: dict[str, tuple[TestCase, ...]],
     findings: list[Finding],
 ) -> StageResult:
+    evidence: list[Evidence] = []
+    places: dict[str, list[str]] = {}
+    for kind, tests in covered.items():
+        places[kind] = [f"{test.path}:{test.line}" for test in tests]
+        evidence += [_show_test(case, kind, test) for test in tests[:2]]
     return StageResult(
         status=status_of(findings),
         grade=Grade.STATIC if found else None,
         findings=tuple(findings),
-        evidence=tuple(
-            Evidence(
-                "file",
-                t.path,
-                case.tree.sha256(t.path) or "",
-                case.tree.size(t.path),
-                t.line,
-                {"kind": kind, "test": t.name},
-            )
-            for kind, tests in covered.items()
-            for t in tests[:2]
-        ),
+        evidence=tuple(evidence),
         next=_actions(findings),
         summary=f"{len(found)} tests reach the handler; covered: {_kinds(covered)}",
-        facts={
-            "covered": {
-                kind: [f"{t.path}:{t.line}" for t in tests] for kind, tests in covered.items()
-            }
-        },
+        facts={"covered": places},
     )
 
 
+def _show_test(case: JobCase, kind: str, test: TestCase) -> Evidence:
+    digest, size = case.tree.sha256(test.path) or "", case.tree.size(test.path)
+    detail = {"kind": kind, "test": test.name}
+    return Evidence("file", test.path, digest, size, test.line, detail)
+
+
 def _actions(findings: Iterable[Finding]) -> tuple[Action, ...]:
-    stopping = []
-    for f in findings:
-        if f.severity in ("blocker", "error"):
-            stopping.append(f)
-    return tuple(Action(ID, "edit-code", f"{f.message}: {f.hint}") for f in stopping)
+    made = []
+    for finding in findings:
+        if finding.severity in ("blocker", "error"):
+            made.append(Action(ID, "edit-code", f"{finding.message}: {finding.hint}"))
+    return tuple(made)
 
 
 def _kinds(covered: dict[str, tuple[TestCase, ...]]) -> str:
@@ -121,53 +119,43 @@ def _covering(
     failures = spec.failures
     transient = failures.transient_names if failures else ()
     permanent = failures.permanent_names if failures else ()
-    asserting = []
-    for test in found:
-        if any(test.asserts()):
-            asserting.append(test)
     kept = _dead_letter_words(case, spec)
-    if kind == "retryable":
-        return tuple(t for t in asserting if _is_retried(case, t, transient))
-    if kind == "terminal":
-        return tuple(
-            t for t in asserting if _ends(case, t, transient, permanent) or _is_kept(t, kept)
+
+    def covers(test: TestCase) -> bool:
+        if kind == "retryable":
+            return _is_retried(case, test, transient)
+        if kind == "terminal":
+            return _ends(case, test, transient, permanent) or _is_kept(test, kept)
+        return not (
+            _names_error(case, test, (*transient, *permanent))
+            or test.words & _RAISING
+            or _is_kept(test, kept)
         )
-    raising = {"raises", "assertRaises", "assertRaisesRegex"}
-    plain = []
-    for test in asserting:
-        is_of_error = _names_error(case, test, (*transient, *permanent)) or test.words & raising
-        if not is_of_error and not _is_kept(test, kept):
-            plain.append(test)
-    return tuple(plain)
+
+    return tuple(test for test in found if any(test.asserts()) and covers(test))
+
+
+_RAISING = {"raises", "assertRaises", "assertRaisesRegex"}
 
 
 def _dead_letter_words(case: JobCase, spec: JobSpec) -> frozenset[str]:
     """The place of the dead letters, and the classes that stand for its table."""
-    place = None
-    if spec.dead_letter and spec.dead_letter.where:
-        place = spec.dead_letter.where
-    if place is None:
+    if spec.dead_letter is None or not spec.dead_letter.where:
         return frozenset()
-    name = place.split()[-1].rpartition(".")[2]
+    name = spec.dead_letter.where.split()[-1].rpartition(".")[2]
     found = {name}
     for table in tables(case.project, name):
-        module = None
-        if table.path.endswith(".py"):
-            module = case.project.module(table.path)
-        if module is None:
-            continue
-        classes = (n for n in module.all_nodes if isinstance(n, ast.ClassDef))
-        for node in classes:
-            if node.lineno == table.line:
+        module = case.project.module(table.path) if table.path.endswith(".py") else None
+        for node in module.all_nodes if module is not None else ():
+            if isinstance(node, ast.ClassDef) and node.lineno == table.line:
                 found.add(node.name)
     return frozenset(found)
 
 
 def _is_kept(test: TestCase, kept: frozenset[str]) -> bool:
     """An assertion says that a dead letter is there, whatever brought it about."""
-    return any(
-        not _is_absence(asserted) and kept & words_in(asserted) for asserted in test.asserts()
-    )
+    words = [words_in(asserted) for asserted in test.asserts() if not _is_absence(asserted)]
+    return not kept.isdisjoint(itertools.chain.from_iterable(words))
 
 
 def _is_retried(case: JobCase, test: TestCase, transient: tuple[str, ...]) -> bool:
@@ -204,10 +192,10 @@ def _is_absence(asserted: ast.AST) -> bool:
         return True
     if isinstance(asserted, ast.Call):
         absent = re.search(r"[nN]ot|False|None", ast.unparse(asserted.func).rpartition(".")[2])
-        return bool(absent) or any(_is_nothing(argument) for argument in asserted.args)
+        return bool(absent) or any(map(_is_nothing, asserted.args))
     if not isinstance(asserted, ast.Compare):
         return False
-    nothing = any(_is_nothing(side) for side in (asserted.left, *asserted.comparators))
+    nothing = any(map(_is_nothing, (asserted.left, *asserted.comparators)))
     if isinstance(asserted.ops[0], ast.NotEq | ast.IsNot | ast.NotIn):
         return not nothing  # `state != "dead"`
     return isinstance(asserted.ops[0], ast.Eq | ast.Is) and nothing
@@ -223,11 +211,13 @@ def _is_nothing(node: ast.expr) -> bool:
 
 def _names_error(case: JobCase, test: TestCase, names: tuple[str, ...]) -> bool:
     """It names one of the errors, or a class derived from one."""
-    if {re.split(r"[.:]", name)[-1] for name in names} & test.words:
-        return True
-    wanted = [dotted(name) if ":" in name or "." in name else f"builtins.{name}" for name in names]
-    classes = {name for module, node in test.nodes if (name := _class_name(module, node))}
-    return any(case.project.is_subclass(name, of) for name in classes for of in wanted)
+    wanted = []
+    for name in names:
+        if re.split(r"[.:]", name)[-1] in test.words:
+            return True
+        wanted.append(dotted(name) if ":" in name or "." in name else f"builtins.{name}")
+    classes = filter(None, {_class_name(module, node) for module, node in test.nodes})
+    return any(itertools.starmap(case.project.is_subclass, itertools.product(classes, wanted)))
 
 
 def _class_name(module: Module, node: ast.AST) -> str | None:
@@ -387,17 +377,17 @@ def _red(test: str, message: str) -> Finding:
 
 
 def _commands(trial: Trial) -> Iterator[Evidence]:
-    runs = [("as it is", trial.baseline.ran if trial.baseline else None, "")]
-    runs += [(n.broken.id, n.ran, f"{n.state}: {', '.join(n.tests[:3])}") for n in trial.breaks]
-    for kind, ran, seen in runs:
-        if ran is not None:
-            detail = {
-                "kind": kind,
-                "seen": seen,
-                "duration_ms": ran.duration_ms,
-                "tail": ran.tail[-2000:],
-            }
-            yield Evidence("command", ran.command, ran.output_sha256, ran.output_size, None, detail)
+    if trial.baseline is not None and trial.baseline.ran is not None:
+        yield _show_run("as it is", trial.baseline.ran, "")
+    for noticing in trial.breaks:
+        if noticing.ran is not None:
+            seen = f"{noticing.state}: {', '.join(noticing.tests[:3])}"
+            yield _show_run(noticing.broken.id, noticing.ran, seen)
+
+
+def _show_run(kind: str, ran: Ran, seen: str) -> Evidence:
+    detail = {"kind": kind, "seen": seen, "duration_ms": ran.duration_ms, "tail": ran.tail[-2000:]}
+    return Evidence("command", ran.command, ran.output_sha256, ran.output_size, None, detail)
 
 
 def _noticed_words(trial: Trial) -> str:

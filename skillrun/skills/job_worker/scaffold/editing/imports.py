@@ -5,6 +5,7 @@ belongs.
 from __future__ import annotations
 
 import ast
+import bisect
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -200,15 +201,11 @@ def joined(
 ) -> cst.ImportFrom:
     """`from x import y` with one more name, in parentheses where the line gets too long."""
     assert not isinstance(node.names, cst.ImportStar)
-    new = alias_node(alias)
     names = [(get_full_name_for_node(name.name) or "") for name in node.names]
     opening = node.lpar.whitespace_after if node.lpar else cst.SimpleWhitespace("")
-    if node.rpar:
-        closing = node.rpar.whitespace_before
-    else:
-        closing = cst.SimpleWhitespace("")
+    closing = node.rpar.whitespace_before if node.rpar else cst.SimpleWhitespace("")
     there = Bracketed(opening, tuple(node.names), closing)
-    longer = inserted(there, new, position(names, alias.name), manner.indent)
+    longer = inserted(there, alias_node(alias), position(names, alias.name), manner.indent)
     if node.lpar:
         result = within(node, longer)
     else:
@@ -233,10 +230,11 @@ def position(names: Sequence[str], new: str) -> int:
     """Where a name goes among others: in order where they are in one of the usual orders, else
     last.
     """
-    for key in (typed, str.lower, str):
-        keys = [key(name) for name in names]
+    orders: tuple[Callable[[str], Any], ...] = (typed, str.lower, str)
+    for key in orders:
+        keys = list(map(key, names))
         if keys == sorted(keys):
-            return next((number for number, one in enumerate(keys) if one > key(new)), len(keys))  # type: ignore[operator]
+            return bisect.bisect_right(keys, key(new))
     return len(names)
 
 
@@ -290,25 +288,27 @@ def place(body: list[Statement], new: cst.SimpleStatementLine, manner: Manner) -
     node = import_of(new)
     assert node is not None
     group = section(module_of(node), manner)
-    there = [
-        (number, one)
-        for number, line in enumerate(body[: import_zone(body)])
-        if (one := import_of(line))
-    ]
-    groups = [(number, section(module_of(one), manner), one) for number, one in there]
-    mates = [(number, one) for number, kind, one in groups if kind == group]
-    lower = []
-    for number, kind, _ in groups:
-        if kind < group:
-            lower.append(number)
-    higher = [number for number, kind, _ in groups if kind > group]
+    groups, mates = [], []
+    lower, higher = None, None  # the last import of an earlier group, the first of a later one
+    for number, line in enumerate(body[: import_zone(body)]):
+        one = import_of(line)
+        if not one:
+            continue
+        kind = section(module_of(one), manner)
+        groups.append((number, kind, one))
+        if kind == group:
+            mates.append((number, one))
+        elif kind < group:
+            lower = number
+        elif higher is None:
+            higher = number
     apart = 0 if is_flat(body, groups) else 1
     if mates:
         among(body, new, mates)
-    elif lower:
-        body.insert(lower[-1] + 1, set_off(new, apart))
-    elif higher and group != FUTURE:
-        ahead(body, new, higher[0], apart)
+    elif lower is not None:
+        body.insert(lower + 1, set_off(new, apart))
+    elif higher is not None and group != FUTURE:
+        ahead(body, new, higher, apart)
     else:
         first(body, new)
 
@@ -330,7 +330,7 @@ def among(
     for key in (by_kind, by_module):
         keys = [key(one) for _, one in mates]
         if keys == sorted(keys):
-            later = next((number for number, one in enumerate(keys) if one > key(node)), len(keys))
+            later = bisect.bisect_right(keys, key(node))
             break
     if later == 0 and body[mates[0][0]].leading_lines[blanks(body[mates[0][0]].leading_lines) :]:
         # A comment above the first import stays at the head of its group.

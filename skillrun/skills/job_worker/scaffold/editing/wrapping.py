@@ -29,20 +29,18 @@ def relaid(source: str, width: int, unit: str = "    ", kept: Collection[str] = 
     Docstrings and comments are filled. Other lines that begin or end within a string, those with a
     comment at their end and those of `kept` stay.
     """
-    if all(len(line.rstrip("\r\n")) <= width for line in lines_of(source)):
+    lines = lines_of(source)
+    if all(len(line.rstrip("\r\n")) <= width for line in lines):
         return source
-    docs, fixed, depths = (
-        _lines_of_docstrings(source),
-        _within_strings(source),
-        _count_depths(source),
-    )
+    docs = _lines_of_docstrings(source)
+    strings, depths = _within_strings(source), _count_depths(source)
     out: list[str] = []
-    for number, line in enumerate(lines_of(source), 1):
+    for number, line in enumerate(lines, 1):
         text = line.rstrip("\r\n")
-        if len(text) <= width or line in kept or (number in fixed and number not in docs):
-            out.append(line)
-            continue
-        if number in docs or text.lstrip().startswith("# "):
+        is_fixed = line in kept or (number in strings and number not in docs)
+        if is_fixed or len(text) <= width:
+            made = [text]
+        elif number in docs or text.lstrip().startswith("# "):
             made = _wrap_prose(text, width)
         else:
             made = wrapped(text, width, unit, inside=depths.get(number, 0) > 0)
@@ -54,34 +52,39 @@ def wrapped(line: str, width: int, unit: str = "    ", *, inside: bool = False) 
     """The lines that a line becomes, itself where nothing can be broken. `inside`: it lies within
     brackets.
     """
+    if len(line) <= width:
+        return [line]
     text = line.lstrip()
     indent = line[: len(line) - len(text)]
-    if len(line) > width and (found := _IMPORT.fullmatch(text)):
+    found = _IMPORT.fullmatch(text)
+    if found:
         text = f"{found[1]}({found[2]})"
     tokens = _tokens_of(text)
-    if len(line) <= width or not tokens or any(token.type == tokenize.COMMENT for token in tokens):
+    if not tokens or any(token.type == tokenize.COMMENT for token in tokens):
         return [line]
-    elements = _split_elements(text, tokens) if inside else []
-    if inside and len(elements) < 2:
-        clauses = _split_clauses(text, tokens)
-    else:
-        clauses = []
-    if len(clauses) > 1:
-        return [
-            made for one in clauses for made in wrapped(f"{indent}{one}", width, unit, inside=True)
-        ]
-    if len(elements) > 1:
-        return [
-            made
-            for one in elements
-            for made in wrapped(f"{indent}{one},", width, unit, inside=True)
-        ]
-    if inside and (halves := _halve_text(text, tokens, width - len(indent))):
-        return [made for one in halves for made in wrapped(indent + one, width, unit, inside=True)]
+    parts = _split_inside(text, tokens, width - len(indent)) if inside else []
+    if parts:
+        made: list[str] = []
+        for part in parts:
+            made += wrapped(indent + part, width, unit, inside=True)
+        return made
     pair = _choose_brackets(text, tokens)
     if pair is None:
         return [line]
     return _open_brackets(text, pair, indent, width, unit)
+
+
+def _split_inside(text: str, tokens: list[TokenInfo], room: int) -> list[str]:
+    """The parts of what stands in brackets, each for a line of its own: elements, clauses, or the
+    halves of a text; none where it is one whole.
+    """
+    elements = _split_elements(text, tokens)
+    if len(elements) > 1:
+        return [f"{one}," for one in elements]
+    clauses = _split_clauses(text, tokens)
+    if len(clauses) > 1:
+        return list(clauses)
+    return list(_halve_text(text, tokens, room) or ())
 
 
 def _wrap_prose(line: str, width: int) -> list[str]:
@@ -137,17 +140,23 @@ def _open_brackets(text: str, pair: _Pair, indent: str, width: int, unit: str) -
         text[pair.end :],
     )
     elements = _split_elements(body, _tokens_of(body))
-    each = len(elements) > 1 and (not _is_called(head) or body.endswith(","))
-    alone = head.startswith(("def ", "async def ")) and len(elements) == 1
     within = f"{indent}{unit}{body}"
-    if each or alone or head.startswith("from ") or (len(within) > width and len(elements) > 1):
+    if _stands_apart(head, body, elements) or (len(within) > width and len(elements) > 1):
         made = []
         for one in elements:
-            for line in wrapped(f"{indent}{unit}{one},", width, unit, inside=True):
-                made.append(line)
+            made += wrapped(f"{indent}{unit}{one},", width, unit, inside=True)
     else:
         made = wrapped(within, width, unit, inside=True)
     return [f"{indent}{head}", *made, f"{indent}{tail}"]
+
+
+def _stands_apart(head: str, body: str, elements: list[str]) -> bool:
+    """Each element has a line of its own, whether or not all of them would fit into one."""
+    if head.startswith("from "):
+        return True
+    if len(elements) > 1:
+        return not _is_called(head) or body.endswith(",")
+    return len(elements) == 1 and head.startswith(("def ", "async def "))
 
 
 def _is_called(head: str) -> bool:
@@ -189,16 +198,17 @@ def _find_brackets(tokens: list[TokenInfo]) -> Iterator[_Pair]:
 
 def _split_elements(text: str, tokens: list[TokenInfo]) -> list[str]:
     """What commas divide outside of brackets; a comprehension is one whole."""
-    cuts: list[int] = []
-    in_lambda = False
+    found: list[str] = []
+    start, in_lambda = 0, False
     for token in _tokens_outside(tokens):
         if token.string == "for":
             return [text.strip()]
         in_lambda = token.string == "lambda" or (in_lambda and token.string != ":")
-        cuts += [token.start[1]] if token.string == "," and not in_lambda else []
-    starts, ends = [0, *(cut + 1 for cut in cuts)], [*cuts, len(text)]
-    found = [text[start:end].strip() for start, end in zip(starts, ends, strict=True)]
-    return [one for one in found if one]
+        if token.string == "," and not in_lambda:
+            found.append(text[start : token.start[1]].strip())
+            start = token.start[1] + 1
+    found.append(text[start:].strip())
+    return list(filter(None, found))
 
 
 def _split_clauses(text: str, tokens: list[TokenInfo]) -> list[str]:
@@ -241,29 +251,25 @@ def _tokens_of(text: str) -> list[TokenInfo]:
 
 def _lines_of_docstrings(source: str) -> set[int]:
     """The lines that docstrings lie on."""
-    owners = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    nodes = (
-        node
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, owners) and ast.get_docstring(node)
-    )
-    firsts = (node.body[0] for node in nodes)
-    docstrings = set()
-    for first in firsts:
-        for line in range(first.lineno, (first.end_lineno or first.lineno) + 1):
-            docstrings.add(line)
+    owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = set[int]()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, owners) and ast.get_docstring(node):
+            docstrings.update(_lines_of_node(node.body[0]))
     return docstrings
+
+
+def _lines_of_node(node: ast.stmt | ast.expr) -> range:
+    return range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
 def _within_strings(source: str) -> set[int]:
     """The lines that a string of several lines lies on."""
-    strings = (
-        node
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Constant | ast.JoinedStr)
-    )
-    ends = ((node.lineno, node.end_lineno or node.lineno) for node in strings)
-    return {line for start, end in ends if end > start for line in range(start, end + 1)}
+    found = set[int]()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno != node.lineno:
+            found.update(_lines_of_node(node))
+    return found
 
 
 def _count_depths(source: str) -> dict[int, int]:

@@ -4,9 +4,10 @@ written.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
@@ -67,11 +68,7 @@ def find_test_home(
     """
     paths = _tests(tree, settings, handler_path)
     folder = _folder(tree, settings, paths, handler_path, module)
-    near = (
-        [p for p in paths if _folder_of(p) == folder]
-        or [p for p in paths if p.startswith(f"{folder}/")]
-        or paths
-    )
+    near = _list_near(paths, folder)
     runner = _runner(tree, found, manifests, settings, near)
     if folder is None:
         return _nowhere(settings, runner, _folder_of(handler_path))
@@ -81,29 +78,43 @@ def find_test_home(
     return TestHome(runner, folder, _pattern(near, in_one_file))
 
 
+def _list_near(paths: tuple[str, ...], folder: str | None) -> Sequence[str]:
+    """The tests in a folder, else those below it, else all."""
+    inside, below = [], []
+    for path in paths:
+        if _folder_of(path) == folder:
+            inside.append(path)
+        if path.startswith(f"{folder}/"):
+            below.append(path)
+    return inside or below or paths
+
+
 def _nowhere(settings: Settings, runner: str, folder: str) -> TestHome:
     """There are no tests yet: where the configuration wants them, or where the framework's own
     generator puts them.
     """
     if runner == "django" and folder:
         return TestHome(runner, folder, "tests.py")
-    wanted = [one for path in settings.listed("testpaths") if (one := path.strip("./"))]
-    return TestHome(runner, wanted[0] if wanted else "tests", "test_{}.py")
+    for path in settings.listed("testpaths"):
+        if path.strip("./"):
+            return TestHome(runner, path.strip("./"), "test_{}.py")
+    return TestHome(runner, "tests", "test_{}.py")
 
 
 def _tests(tree: Tree, settings: Settings, handler_path: str) -> tuple[str, ...]:
     """The files of tests: of the project that the handler belongs to where it has some, in the
     configured folders.
     """
-    named = (path for path in tree.files if _is_test_module(path) or _is_told_of(settings, path))
     paths = []
-    for path in named:
-        if not _is_aside(path, handler_path) and _holds_tests(tree, path):
+    for path in tree.files:
+        is_named = _is_test_module(path) or _is_told_of(settings, path)
+        if is_named and not _is_aside(path, handler_path) and _holds_tests(tree, path):
             paths.append(path)
     for folder in _projects(tree, settings):
         inside = [path for path in paths if _is_below(path, folder)]
         if inside:
-            return tuple(path for path in inside if _is_collected(settings, path)) or tuple(inside)
+            collected = [path for path in inside if _is_collected(settings, path)]
+            return tuple(collected or inside)
     return tuple(paths)
 
 
@@ -122,10 +133,11 @@ def _is_below(path: str, folder: str) -> bool:
 
 def _is_collected(settings: Settings, path: str) -> bool:
     """No test paths are configured, or it lies in one, seen from any folder above the handler."""
-    wanted = [one.strip("./") for one in settings.listed("testpaths")]
-    return not wanted or any(
-        _is_below(path, within(f, one)) for f in settings.folders for one in wanted
-    )
+    wanted = settings.listed("testpaths")
+    for folder, one in itertools.product(settings.folders, wanted):
+        if _is_below(path, within(folder, one.strip("./"))):
+            return True
+    return not wanted
 
 
 def _is_test_module(path: str) -> bool:
@@ -163,14 +175,18 @@ def _folder_of(path: str) -> str:
 
 def _pattern(paths: Iterable[str], in_one_file: bool) -> str:
     """How most of the files are named; "tests.py" holds all tests of its package."""
-    names = [path.rpartition("/")[2] for path in paths]
     votes = Counter[str]()
-    for name in names:
+    others, shared = 0, 0
+    for path in paths:
+        name = path.rpartition("/")[2]
         for pattern, regex in _PATTERNS.items():
             if re.fullmatch(regex, name):
                 votes[pattern] += 1
-    votes["{}.py"] = sum(not _NAME.fullmatch(name) for name in names)
-    votes["tests.py"] = names.count("tests.py") if in_one_file else 0
+        others += not _NAME.fullmatch(name)
+        shared += name == "tests.py"
+    # Last, so that of as many files a pattern is chosen.
+    votes["{}.py"] = others
+    votes["tests.py"] = shared if in_one_file else 0
     if not votes.total():
         return "test_{}.py"
     return votes.most_common(1)[0][0]
@@ -199,35 +215,36 @@ def _own_folder(paths: tuple[str, ...], folder: str) -> str | None:
     """`<package>/tests/`, `<package>/tests.py` or tests beside the code."""
     held = {_folder_of(path) for path in paths}
     for name in _FOLDERS if folder else ():
-        inside = within(folder, name)
-        deeper = sorted(path for path in held if path.startswith(f"{inside}/"))
-        if inside in held:
-            return _unit(inside, held)
-        if deeper:
-            if _unit(inside, held) in held:
-                return _unit(inside, held)
-            return deeper[0]
+        found = _choose_inside(within(folder, name), held)
+        if found is not None:
+            return found
     if folder in held and folder.rpartition("/")[2] not in _FOLDERS:
         return folder
     return None
+
+
+def _choose_inside(inside: str, held: set[str]) -> str | None:
+    """A folder of tests itself, or one below it; the one of unit tests first."""
+    unit = _unit(inside, held)
+    if inside in held or unit in held:
+        return unit
+    deeper = [path for path in held if path.startswith(f"{inside}/")]
+    return min(deeper, default=None)
 
 
 def _prepared(tree: Tree, settings: Settings, paths: tuple[str, ...], folder: str) -> str | None:
     """A package of tests without any yet, beside the handler or in its project where that has no
     tests either.
     """
-    nearest = []
+    homes = [folder]
     for one in _projects(tree, settings)[:1]:
         if not any(_is_below(path, one) for path in paths):
-            nearest.append(one)
-    places = [within(one, name) for one in (folder, *nearest) for name in _FOLDERS]
-    files = []
-    for place in places:
-        for name in ("__init__.py", "conftest.py"):
-            files.append(f"{place}/{name}")
-    for p in files:
-        if p in tree.files and _is_collected(settings, p):
-            return _folder_of(p)
+            homes.append(one)
+    for home, name in itertools.product(homes, _FOLDERS):
+        place = within(home, name)
+        for path in (f"{place}/__init__.py", f"{place}/conftest.py"):
+            if path in tree.files and _is_collected(settings, path):
+                return place
     return None
 
 
@@ -243,62 +260,66 @@ def _mirror(paths: tuple[str, ...], folder: str, module: str) -> str | None:
     parts.
     """
     package = module.split(".")[:-1]
-    held = {
-        one for path in paths if not path.startswith(f"{folder}/") for one in _folders_above(path)
-    }
+    held = set[str]()
+    for path in paths:
+        if not path.startswith(f"{folder}/"):
+            held.update(_folders_above(path))
     # Of the package's own path, from its beginning.
     for length in range(len(package), 0, -1):
         for start in range(length):
             tail = "/".join(package[start:length])
             found = [one for one in held if _ends_with(one, tail)]
             if found and (start == 0 or len(package) > 1):
-                return min(
-                    found, key=lambda one: (_ELSEWHERE.search(one) is not None, one.count("/"), one)
-                )
+                return min(found, key=_rank_mirror)
     return None
 
 
-def _folders_above(path: str) -> list[str]:
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]
+def _rank_mirror(folder: str) -> tuple[object, ...]:
+    return _ELSEWHERE.search(folder) is not None, folder.count("/"), folder
+
+
+def _folders_above(path: str) -> Iterator[str]:
+    """The nearest first."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 def _ends_with(folder: str, tail: str) -> bool:
     """ "tests/unit/shop/billing" is a mirror of "shop/billing"; "shop/billing" itself is none."""
     head = folder.removesuffix(tail).rstrip("/")
-    named = (
-        folder == f"{head}/{tail}"
-        or folder == f"{head}/{'/'.join(f'test_{part}' for part in tail.split('/'))}"
-    )
-    return named and any(part.startswith("test") for part in head.split("/"))
+    tested = "/".join(f"test_{part}" for part in tail.split("/"))
+    if folder not in (f"{head}/{tail}", f"{head}/{tested}"):
+        return False
+    return any(part.startswith("test") for part in head.split("/"))
 
 
 def _importing(tree: Tree, paths: tuple[str, ...], module: str) -> str | None:
     """The folder of most tests that import the handler's module, else its package."""
-    package = module.rpartition(".")[0]
-    for wanted in [module, package] if package else [module]:
-        held = Counter(
-            _folder_of(path) for path in paths if _imports(read_text(tree, path), wanted)
-        )
-        plain = {one: count for one, count in held.items() if not _ELSEWHERE.search(one)} or dict(
-            held
-        )
-        if plain:
-            return max(plain, key=lambda one: (plain[one], -one.count("/"), one))
+    for wanted in filter(None, (module, module.rpartition(".")[0])):
+        held, plain = Counter[str](), Counter[str]()
+        for path in paths:
+            if _imports(read_text(tree, path), wanted):
+                folder = _folder_of(path)
+                held[folder] += 1
+                plain[folder] += not _ELSEWHERE.search(folder)
+        votes = +plain or held
+        if votes:
+            return max(votes, key=lambda one: (votes[one], -one.count("/"), one))
     return None
 
 
 def _imports(text: str, wanted: str) -> bool:
     if wanted.rpartition(".")[2] not in text:
         return False
+    # Of a whole package, what is imported from inside of it counts as well.
+    inside = f"{wanted}." if "." in wanted else None
     for found in _OURS.finditer(text):
         names = [found[1]]
         for name in (found[2] or "").split(","):
             if name.strip():
                 names.append(f"{found[1]}.{name.split()[0]}")
-        if wanted in names or (
-            "." in wanted and any(name.startswith(f"{wanted}.") for name in names)
-        ):
+        if wanted in names or (inside and any(name.startswith(inside) for name in names)):
             return True
     return False
 
@@ -307,24 +328,29 @@ def _as_others(tree: Tree, paths: tuple[str, ...], folder: str) -> str | None:
     """Most of the packages beside this one keep their tests inside: so does this one."""
     beside = _folder_of(folder)
     depth = len(beside.split("/")) if beside else 0
+    inside = _list_inside_packages(tree, paths, beside, depth)
+    if not folder or not inside or len(inside) * 2 < len(paths):
+        return None
+    named = Counter(parts[depth + 1] for parts in inside)
+    common = named.most_common(1)[0][0]
+    return within(folder, common) if common in _FOLDERS else folder
+
+
+def _list_inside_packages(
+    tree: Tree, paths: tuple[str, ...], beside: str, depth: int
+) -> list[list[str]]:
+    """The parts of each test's path that lies in a package of code, or in a folder of that."""
     code = set()
     for path in tree.files:
         if path.endswith(".py") and _is_code(path):
             code.add(_top(path, depth))
     inside = []
-    for p in paths:
-        if _is_below(p, beside) and _top(p, depth) in code:
-            inside.append(p.split("/"))
-    inside = [parts for parts in inside if len(parts) in (depth + 2, depth + 3)]
-    if not folder or len(inside) * 2 < len(paths):
-        return None
-    named = Counter(parts[depth + 1] for parts in inside)
-    common = named.most_common(1)[0][0] if named else ""
-    if common in _FOLDERS:
-        return within(folder, common)
-    if not common:
-        return None
-    return folder
+    for path in paths:
+        parts = path.split("/")
+        is_inside = _is_below(path, beside) and _top(path, depth) in code
+        if is_inside and len(parts) in (depth + 2, depth + 3):
+            inside.append(parts)
+    return inside
 
 
 def _top(path: str, depth: int) -> str:
@@ -363,19 +389,15 @@ def _runner(
     command = found.commands.test
     runs = f"{command.command} {command.runs}" if command else ""
     pytest = _has_pytest(settings, manifests) or re.search(r"\bpy\.?test\b", runs) is not None
-    is_django = _is_django(manifests)
-    styles = Counter(style for path in near for style in _styles(read_text(tree, path), is_django))
     managed = re.search(r"manage\.py\s+test|django-admin\s+test|runtests", runs) is not None
+    is_django = _is_django(manifests)
+    styles = Counter[str]()
+    for path in near:
+        styles.update(_styles(read_text(tree, path), is_django))
     if not styles:
-        if pytest:
-            return "pytest"
-        if managed or is_django:
-            return "django"
-        return "pytest"
+        return "django" if not pytest and (managed or is_django) else "pytest"
     if not pytest and not styles["pytest"]:
-        if styles["django"] or managed:
-            return "django"
-        return "unittest"
+        return "django" if styles["django"] or managed else "unittest"
     return styles.most_common(1)[0][0]
 
 

@@ -54,24 +54,19 @@ def database_behind(
             note=f"{where} is put together of several variables, and a proof gives one URL"
         )
     default = variable.default or ""
-    if default.startswith("postgres") or (
-        not default.startswith("sqlite") and "://" not in default and postgresql
-    ):
-        return Database(
-            {variable.name: server_url(default.partition(":")[0])}, ("postgresql",), "{postgresql}"
-        )
-    if default and "://" in default and not default.startswith("sqlite"):
-        kind = default.partition(":")[0]
+    kind = default.partition(":")[0]
+    is_sqlite, has_scheme = default.startswith("sqlite"), "://" in default
+    if default.startswith("postgres") or (postgresql and not is_sqlite and not has_scheme):
+        return Database({variable.name: server_url(kind)}, ("postgresql",), "{postgresql}")
+    if has_scheme and not is_sqlite:
         return Database(
             note=(
                 f"{variable.name} names a {kind} database: a proof starts PostgreSQL or uses SQLite"
             )
         )
     if is_url is None:
-        is_url = "://" in default or (not default and _URL_NAME.search(variable.name) is not None)
-    scheme = "sqlite"
-    if default.startswith("sqlite+"):
-        scheme = default.partition(":")[0]
+        is_url = has_scheme or (not default and _URL_NAME.search(variable.name) is not None)
+    scheme = kind if default.startswith("sqlite+") else "sqlite"
     return Database({variable.name: f"{scheme}:///{_FILE}" if is_url else _FILE}, (), _FILE)
 
 

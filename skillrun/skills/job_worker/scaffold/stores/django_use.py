@@ -46,21 +46,20 @@ def _settings(project: Project, name: str) -> Iterator[tuple[Module, ast.expr]]:
     """(module, value) of each setting of that name: of the settings that the repository names
     first.
     """
-    named = list(project.settings_modules())
-    others = [
-        module
-        for module in project.modules_with(name)
-        if module.path not in {one.path for one in named}
-    ]
-    for module in (*named, *(one for one in others if not is_aside(one.path))):
+    modules = {module.path: module for module in project.settings_modules()}
+    for module in project.modules_with(name):
+        if not is_aside(module.path):
+            modules.setdefault(module.path, module)
+    for module in modules.values():
         for node in module.tree.body:
-            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-                if isinstance(node, ast.Assign):
-                    target = node.targets[0]
-                else:
-                    target = node.target
-                if ast.unparse(target) == name:
-                    yield module, node.value
+            if isinstance(node, ast.Assign):
+                target = node.targets[0]
+            elif isinstance(node, ast.AnnAssign):
+                target = node.target
+            else:
+                continue
+            if node.value is not None and ast.unparse(target) == name:
+                yield module, node.value
 
 
 def find_app(project: Project, wanted: Wanted, where: str) -> App:
@@ -88,15 +87,9 @@ def _check_installed(project: Project, package: str, where: str) -> None:
     for tasks in it.
     """
     listed = list(_settings(project, "INSTALLED_APPS"))
-    texts = set()
-    for module in {module.path: module for module, _ in listed}.values():
-        for node in module.all_nodes:
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                texts.add(node.value)
-    if any(text == package or text.startswith(f"{package}.") for text in texts):
-        return
-    if not all(is_known(project.literal(value, module)) for module, value in listed):
-        return
+    for module, value in listed:
+        if _names_app(module, package) or not is_known(project.literal(value, module)):
+            return
     module, value = listed[0]
     place = f"{module.path}:{value.lineno}: INSTALLED_APPS"
     message = (
@@ -104,6 +97,15 @@ def _check_installed(project: Project, package: str, where: str) -> None:
         " task in it"
     )
     raise Blocked(message, hint=f"add {package} there, or name a handler in an app that is there")
+
+
+def _names_app(module: Module, package: str) -> bool:
+    """Whether any text of a module is the app, or a class inside of it."""
+    for node in module.all_nodes:
+        text = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and f"{text}.".startswith(f"{package}."):
+            return True
+    return False
 
 
 def _app(project: Project, package: str, folder: str) -> App:
@@ -165,21 +167,25 @@ def _migration(
     `keeps_none`).
     """
     there = list(_migrations(project, app))
-    made = set()
+    made = set[str]()
     for module, _ in there:
-        for name in _created(module):
-            made.add(name)
-    needs_done = model is not None and model.name not in made and model.path == app.models.path
-    needs_dead = dead is not None and dead.name not in made and dead.path == app.models.path
+        made.update(_created(module))
+    needs_done, needs_dead = _needs_table(app, model, made), _needs_table(app, dead, made)
     if keeps_none(project, app) or not (needs_done or needs_dead):
         return None
     leaf = _leaf(app, there)
     names = []
-    for one, new in ((model, needs_done), (dead, needs_dead)):
-        if one and new:
-            names.append(one.name.lower())
+    if model is not None and needs_done:
+        names.append(model.name.lower())
+    if dead is not None and needs_dead:
+        names.append(dead.name.lower())
     path = f"{app.folder}migrations/{_numbered('_'.join(names), [name for _, name in there])}.py"
     return Migration(path, leaf, needs_done, needs_dead, _packages(project, app, there))
+
+
+def _needs_table(app: App, model: Symbol | None, made: set[str]) -> bool:
+    """A model of the app's own that no migration creates."""
+    return model is not None and model.path == app.models.path and model.name not in made
 
 
 def plan_row(project: Project, app: App, name: str, made: Migration | None) -> RowMigration | None:
@@ -197,7 +203,9 @@ def plan_row(project: Project, app: App, name: str, made: Migration | None) -> R
     before = _leaf(app, there)
     if made:
         before = made.path.rpartition("/")[2].removesuffix(".py")
-    path = f"{app.folder}migrations/{_numbered(name, [*names, *([before] if before else [])])}.py"
+    if before:
+        names.append(before)
+    path = f"{app.folder}migrations/{_numbered(name, names)}.py"
     return RowMigration(path, app.label, before, () if made else _packages(project, app, there))
 
 
@@ -218,16 +226,13 @@ def keeps_none(project: Project, app: App) -> bool:
     """The app has models and no migrations: its tables are made in another way, which a migration
     would end.
     """
-    paths = [f"{app.folder}models.py", *project.tree.match(f"{app.folder}models/*.py")]
-    modules = [module for path in paths if (module := project.module(path)) is not None]
-    has_models = any(
-        isinstance(node, ast.ClassDef) for module in modules for node in module.tree.body
-    )
-    return (
-        has_models
-        and not _has(project, app, "migrations/__init__.py")
-        and not list(_migrations(project, app))
-    )
+    if _has(project, app, "migrations/__init__.py") or any(_migrations(project, app)):
+        return False
+    for path in (f"{app.folder}models.py", *project.tree.match(f"{app.folder}models/*.py")):
+        module = project.module(path)
+        if module is not None and any(isinstance(node, ast.ClassDef) for node in module.tree.body):
+            return True
+    return False
 
 
 def _has(project: Project, app: App, name: str) -> bool:
@@ -254,19 +259,15 @@ def _created(module: Module) -> Iterator[str]:
 
 def _leaf(app: App, there: list[tuple[Module, str]]) -> str | None:
     """The migration that no other of the app depends on, or replaces."""
-    named = {name for _, name in there}
-    behind = set()
-    for module, _ in there:
-        for name in _pairs(app, module.tree):
-            behind.add(name)
-    behind |= {name for module, name in there if _is_built_upon(app, module, there)}
-    leaves = sorted(named - behind)
+    leaves = {name for _, name in there}
+    for module, name in there:
+        leaves.difference_update(_pairs(app, module.tree))
+        if _is_built_upon(app, module, there):
+            leaves.discard(name)
     if len(leaves) > 1:
-        message = f"{app.folder}migrations has several ends: {', '.join(leaves)}"
+        message = f"{app.folder}migrations has several ends: {', '.join(sorted(leaves))}"
         raise Blocked(message, hint="join them first: python manage.py makemigrations --merge")
-    if not leaves:
-        return None
-    return leaves[0]
+    return next(iter(leaves), None)
 
 
 def _is_built_upon(app: App, module: Module, there: list[tuple[Module, str]]) -> bool:

@@ -19,29 +19,28 @@ def proof_part(store: Store, case: JobCase) -> dict[str, Any]:
     variable reaches.
     """
     spec = case.spec
-    dead = None
-    if spec and spec.dead_letter and spec.dead_letter.kind == "table":
-        dead = spec.dead_letter.where
-    beside: list[Store | None] = [store.facts.get("letters"), store.facts.get("rows")]
-    both = [store, *(one for one in beside if one is not None)]
-    databases: list[Database] = [one.facts["database"] for one in both if "database" in one.facts]
-    part: dict[str, Any] = {
-        "env": {name: value for database in databases for name, value in database.env.items()},
-        "services": sorted({service for database in databases for service in database.services}),
-        "setup": next((one.facts["setup"] for one in both if one.facts.get("setup")), None),
-        "database": next((database.database for database in databases if database.database), None),
-    }
-    if part["database"] is not None or (spec and spec.proof and spec.proof.database is not None):
+    part: dict[str, Any] = {"env": {}, "services": [], "setup": None, "database": None}
+    for one in (store, store.facts.get("letters"), store.facts.get("rows")):
+        if one is not None:
+            _add_store(part, one)
+    part["services"] = sorted(set(part["services"]))
+    is_named = bool(spec and spec.proof and spec.proof.database is not None)
+    if part["database"] is not None or is_named:
         part["state"] = _state(store)
-        if dead:
-            part["dead_letters"] = f"select count(*) from {_bare(dead)}"
-        else:
-            part["dead_letters"] = None
-    found = {}
-    for name, value in part.items():
-        if value:
-            found[name] = value
-    return found
+        letter = spec.dead_letter if spec else None
+        if letter is not None and letter.kind == "table" and letter.where:
+            part["dead_letters"] = f"select count(*) from {_bare(letter.where)}"
+    return {name: value for name, value in part.items() if value}
+
+
+def _add_store(part: dict[str, Any], store: Store) -> None:
+    """What one of the stores needs; the first has the say about what there is but one of."""
+    part["setup"] = part["setup"] or store.facts.get("setup")
+    database: Database | None = store.facts.get("database")
+    if database is not None:
+        part["env"] |= database.env
+        part["services"] += database.services
+        part["database"] = part["database"] or database.database
 
 
 def _state(store: Store) -> dict[str, str]:

@@ -222,24 +222,28 @@ def _type_of(column: Column, before: str) -> str:
 def _model_imports(orm: Orm, *, done: bool, dead: bool) -> list[Symbol | str]:
     if orm.style == "flask":
         return []
+    used = {"DateTime", "func"}
     if done:
-        used = {_TYPES[column.annotation] for column in orm.columns}
-    else:
-        used = set()
-    used |= {"String", "Text"} if dead else set()
-    used |= {"DateTime", "func"} | ({"Column"} if orm.style == "column" else set())
+        used |= {_TYPES[column.annotation] for column in orm.columns}
+    if dead:
+        used |= {"String", "Text"}
+    if orm.style == "column":
+        used.add("Column")
     needed: list[Symbol | str] = [f"from sqlalchemy import {', '.join(sorted(used))}"]
     if orm.style == "mapped":
-        mapped = dead or done
-        names = [
-            *(["DeclarativeBase"] if orm.own_base else []),
-            *(["Mapped"] if mapped else []),
-            "mapped_column",
-        ]
-        needed.append(f"from sqlalchemy.orm import {', '.join(names)}")
+        needed.append(f"from sqlalchemy.orm import {_name_mapped(orm, done or dead)}")
     elif orm.own_base:
         needed.append("from sqlalchemy.orm import declarative_base")
     return needed
+
+
+def _name_mapped(orm: Orm, mapped: bool) -> str:
+    names = ["mapped_column"]
+    if mapped:
+        names.insert(0, "Mapped")
+    if orm.own_base:
+        names.insert(0, "DeclarativeBase")
+    return ", ".join(names)
 
 
 def _names(orm: Orm) -> list[str]:
@@ -301,35 +305,30 @@ def _store(facts: Facts, render: Render, orm: Orm) -> str:
 def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
     done, buries = orm.model is not None, orm.dead is not None
     remote = done and not store.transactional and not store.claims
-    opens = done or orm.flask is not None or orm.commits
-    if opens:
-        needed = ["from contextlib import contextmanager", "from collections.abc import Iterator"]
-    else:
-        needed = []
-    needed += (
-        ["from contextlib import ExitStack", "from functools import cache"] if orm.flask else []
-    )
-    needed += ["from flask import Flask, has_app_context"] if orm.flask else []
-    needed += ["from contextlib import suppress"] if remote or buries else []
-    needed += (
-        ["import json", "from hashlib import sha256", "from typing import Any"] if buries else []
-    )
-    needed += ["from sqlalchemy.exc import IntegrityError"]
-    needed += ["from sqlalchemy import insert"] if store.transactional and done else []
-    needed += ["from sqlalchemy import select"] if remote else []
-    needed += ["import os", "from sqlalchemy import create_engine"] if orm.engine else []
-    needed += (
-        ["from sqlalchemy import orm"]
-        if (store.transactional and done) or orm.flask or orm.commits
-        else []
-    )
-    ours = []
-    for symbol in (store.connect, orm.model, orm.dead, base):
-        if symbol is not None:
-            ours.append(symbol)
+    writes = done and store.transactional
+    wanted = {
+        "from contextlib import contextmanager": done or orm.flask or orm.commits,
+        "from collections.abc import Iterator": done or orm.flask or orm.commits,
+        "from contextlib import ExitStack": orm.flask,
+        "from functools import cache": orm.flask,
+        "from flask import Flask, has_app_context": orm.flask,
+        "from contextlib import suppress": remote or buries,
+        "import json": buries,
+        "from hashlib import sha256": buries,
+        "from typing import Any": buries,
+        "from sqlalchemy.exc import IntegrityError": True,
+        "from sqlalchemy import insert": writes,
+        "from sqlalchemy import select": remote,
+        "import os": orm.engine,
+        "from sqlalchemy import create_engine": orm.engine,
+        "from sqlalchemy import orm": writes or orm.flask or orm.commits,
+    }
+    needed = [line for line, is_wanted in wanted.items() if is_wanted]
     named = {_LOCAL: f"{_LOCAL} as {_OTHER}"}
-    ours = [symbol for symbol in ours if symbol.module != store.module]
-    return [*needed, *(f"from {one.module} import {named.get(one.name, one.name)}" for one in ours)]
+    for symbol in (store.connect, orm.model, orm.dead, base):
+        if symbol is not None and symbol.module != store.module:
+            needed.append(f"from {symbol.module} import {named.get(symbol.name, symbol.name)}")
+    return needed
 
 
 def _opened(store: Store, orm: Orm) -> str:

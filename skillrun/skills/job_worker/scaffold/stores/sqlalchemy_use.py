@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.pieces import Symbol
 from skillrun.repo.places import is_aside
+from skillrun.repo.syntax import find_keyword, has_spread, walk_calls
 from skillrun.skills.job_worker.scaffold.stores.nearness import distance, within_reach
 from skillrun.skills.job_worker.scaffold.stores.sqlalchemy import Package
 
@@ -71,7 +72,7 @@ def _bases(project: Project, near: str) -> Iterator[tuple[Symbol, str]]:
     for module in _modules(project, _WORDS, near):
         for node in module.tree.body:
             name, style = _declared(project, module, node)
-            if name:
+            if style:
                 yield Symbol(module.name, name, path=module.path), style
     if next(_sqlmodels(project, near), None) is not None:
         yield _SQLMODEL, "sqlmodel"
@@ -80,67 +81,63 @@ def _bases(project: Project, near: str) -> Iterator[tuple[Symbol, str]]:
 def _declared(project: Project, module: Module, node: ast.stmt) -> tuple[str, str]:
     """(name, style) of a statement that makes a base; ("", "") for any other."""
     if isinstance(node, ast.ClassDef):
-        bases = {_last(module, base) for base in node.bases}
-        decorators = set()
-        for one in node.decorator_list:
-            decorators.add(_last(module, one.func if isinstance(one, ast.Call) else one))
-        if bases & set(_BASES):
-            return node.name, "mapped"
-        if "as_declarative" in decorators:
-            return (node.name, "column")
-        return ("", "")
+        return node.name, _style_of_class(module, node)
     name, value = _assigned(node)
     if not isinstance(value, ast.Call):
         return "", ""
-    if any(
-        one.startswith("flask_sqlalchemy.")
-        for one in project.ancestors(module.resolve(value.func) or "")
-    ):
-        return name, "flask"
-    if _last(module, value.func) in _MADE:
-        return (name, "column")
-    return ("", "")
+    for above in project.ancestors(module.resolve(value.func) or ""):
+        if above.startswith("flask_sqlalchemy."):
+            return name, "flask"
+    return name, "column" if _last(module, value.func) in _MADE else ""
+
+
+def _style_of_class(module: Module, node: ast.ClassDef) -> str:
+    """ "" where the class is no base."""
+    if any(_last(module, base) in _BASES for base in node.bases):
+        return "mapped"
+    for decorator in node.decorator_list:
+        made = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if _last(module, made) == "as_declarative":
+            return "column"
+    return ""
 
 
 def _base(project: Project, symbol: Symbol, style: str, near: str) -> tuple[int, Base]:
     """(number of its models, the base): 2.x style counts where a model is written so."""
-    if style == "sqlmodel":
-        models = _sqlmodels(project, near)
-    else:
-        models = _models(project, symbol)
-    places = []
-    for module, node in models:
+    models = _sqlmodels(project, near) if style == "sqlmodel" else _models(project, symbol)
+    counted = Counter[tuple[str, str]]()
+    for module, _ in models:
         if not is_aside(module.path):
-            places.append((module, node))
-    if style == "column" and any("mapped_column" in module.text for module, _ in places):
-        style = "mapped"
-    counted = Counter((module.name, module.path) for module, _ in places)
+            counted[module.name, module.path] += 1
+            if style == "column" and "mapped_column" in module.text:
+                style = "mapped"
     best = sorted(counted.items(), key=lambda item: (distance(item[0][1], near), -item[1], item[0]))
     home, path = best[0][0] if best else (symbol.module, symbol.path)
     package = _package(project, path, {path for _, path in counted})
-    return len(places), Base(symbol, style, Symbol(home, "", path=path), package)
+    return counted.total(), Base(symbol, style, Symbol(home, "", path=path), package)
 
 
 def _package(project: Project, home: str, others: set[str]) -> Package | None:
     """The package with a module for each thing, which imports them."""
-    folder = home.rpartition("/")[0]
+    folder, _, own = home.rpartition("/")
     shown = project.module(f"{folder}/__init__.py")
-    beside = []
+    names = set()
     for path in others:
-        if path.rpartition("/")[0] == folder and not path.endswith("/__init__.py"):
-            beside.append(path)
-    if shown is None or len(beside) < 2 or home.endswith("/__init__.py"):
+        place, _, name = path.rpartition("/")
+        if place == folder and name != "__init__.py":
+            names.add(name.removesuffix(".py"))
+    if shown is None or len(names) < 2 or own == "__init__.py":
         return None
-    imports = []
+    is_listed, is_relative, is_taken = False, True, False
     for node in shown.tree.body:
-        if isinstance(node, ast.ImportFrom):
-            imports.append(node)
-    names = {path.rpartition("/")[2].removesuffix(".py") for path in beside}
-    taken = [node for node in imports if names & set(_named(node))]
-    if not taken:
+        if _assigned(node)[0] == "__all__":
+            is_listed = True
+        elif isinstance(node, ast.ImportFrom) and not names.isdisjoint(_named(node)):
+            is_taken = True
+            is_relative = is_relative and node.level > 0
+    if not is_taken:
         return None
-    listed = any(_assigned(node)[0] == "__all__" for node in shown.tree.body)
-    return Package(shown.path, listed=listed, relative=all(node.level for node in taken))
+    return Package(shown.path, listed=is_listed, relative=is_relative)
 
 
 def _named(node: ast.ImportFrom) -> Iterator[str]:
@@ -156,18 +153,18 @@ def _sqlmodels(project: Project, near: str) -> Iterator[tuple[Module, ast.ClassD
     """`class X(SQLModel, table=True)`, also behind a class of the repository's own."""
     for module in _modules(project, ("SQLModel", "sqlmodel"), near):
         for node in module.tree.body:
-            if isinstance(node, ast.ClassDef) and any(k.arg == "table" for k in node.keywords):
+            if isinstance(node, ast.ClassDef) and find_keyword(node, "table") is not None:
                 yield module, node
 
 
 def _models(project: Project, symbol: Symbol) -> Iterator[tuple[Module, ast.ClassDef]]:
     for use in project.uses(f"{symbol.module}:{symbol.name}"):
+        below: ast.AST = use.node
         for above in use.module.parents(use.node):
-            if isinstance(above, ast.ClassDef) and any(
-                use.node in list(ast.walk(base)) for base in above.bases
-            ):
+            if isinstance(above, ast.ClassDef) and below in above.bases:
                 yield use.module, above
                 break
+            below = above
 
 
 # -- sessions
@@ -184,9 +181,13 @@ def find_opening(
     if base is not None and base.style == "flask":
         name = base.symbol.name
         return Opening(base.symbol, f"orm.Session({name}.engine)")
-    found = sorted(_openings(project, near), key=lambda one: one[0])
-    kinds = (True, False) if awaited else (False,)
-    return next((one for kind in kinds for _, one in found if one.awaited is kind), None)
+    plain: Opening | None = None
+    for _, found in sorted(_openings(project, near), key=lambda one: one[0]):
+        if awaited and found.awaited:
+            return found
+        if plain is None and not found.awaited:
+            plain = found
+    return plain
 
 
 def _openings(project: Project, near: str) -> Iterator[tuple[int, Opening]]:
@@ -223,9 +224,11 @@ def _rebound(module: Module) -> set[str]:
     """Names that a function gives another value (`global Session`): who imports them has the old
     one.
     """
-    return {
-        name for node in module.all_nodes if isinstance(node, ast.Global) for name in node.names
-    }
+    found = set[str]()
+    for node in module.all_nodes:
+        if isinstance(node, ast.Global):
+            found.update(node.names)
+    return found
 
 
 def _made(
@@ -270,18 +273,13 @@ def _is_bound(project: Project, name: str, value: ast.Call) -> bool:
     """`sessionmaker(engine)`, `sessionmaker(bind=engine)`, or `Session.configure(bind=...)`
     somewhere.
     """
-    calls = []
-    for node in ast.walk(value):
-        if isinstance(node, ast.Call):
-            calls.append(node)
-    made = next((node for node in calls if ast.unparse(node.func).endswith("sessionmaker")), None)
-    if (
-        made is None
-        or made.args
-        or any(keyword.arg in ("bind", "binds", None) for keyword in made.keywords)
-    ):
-        return True
-    return bool(project.tree.search(f"{name}.configure"))
+    for call in walk_calls(value):
+        if ast.unparse(call.func).endswith("sessionmaker"):
+            is_given = find_keyword(call, "bind") or find_keyword(call, "binds")
+            if call.args or is_given or has_spread(call):
+                return True
+            return bool(project.tree.search(f"{name}.configure"))
+    return True
 
 
 def _is_scope(module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -303,18 +301,22 @@ def _commits(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 def _url(project: Project, module: Module) -> tuple[Module, ast.expr] | None:
     """The argument of `create_engine`, in this module or in the only one that has such a call."""
-    found = []
+    first = None
     for one in _modules(project, _ENGINES, module.path):
         for node in _engine_urls(one):
-            found.append((one, node))
-    return next((one for one in found if one[0].path == module.path), found[0] if found else None)
+            if one.path == module.path:
+                return one, node
+            first = first or (one, node)
+    return first
 
 
 def _engine_urls(module: Module) -> Iterator[ast.expr]:
     for node in module.all_nodes:
         if isinstance(node, ast.Call) and _last(module, node.func) in _ENGINES:
-            url = next((keyword.value for keyword in node.keywords if keyword.arg == "url"), None)
-            yield from [*node.args[:1], *([url] if url is not None else [])]
+            yield from node.args[:1]
+            url = find_keyword(node, "url")
+            if url is not None:
+                yield url
 
 
 # -- small things
@@ -324,13 +326,14 @@ def _modules(project: Project, words: tuple[str, ...], near: str) -> Iterator[Mo
     """The modules with any of the words, once each, without tests, examples and migrations, the
     nearest first.
     """
-    paths = {path for word in words for path in project.tree.search(word)}
+    paths = set[str]()
+    for word in words:
+        paths.update(project.tree.search(word))
     for path in within_reach(project, paths, near):
-        if is_aside(path) or "/versions/" in path:
-            module = None
-        else:
-            module = project.module(path)
-        if module is not None and path.rpartition("/")[2] != "env.py":
+        if is_aside(path) or "/versions/" in path or path.rpartition("/")[2] == "env.py":
+            continue
+        module = project.module(path)
+        if module is not None:
             yield module
 
 

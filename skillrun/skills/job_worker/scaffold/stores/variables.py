@@ -61,19 +61,27 @@ def file_of(project: Project, module: Module, node: ast.expr | None, hops: int =
     if node is None:
         return ""
     value = project.literal(node, module)
-    if not isinstance(value, str):
-        last = _last_part(node)
-        found = None
-        if isinstance(node, ast.Name | ast.Attribute):
-            found = project.lookup(module.resolve(node) or "")
-        if found is not None and found.module is not None and found.binding is not None and hops:
-            return file_of(project, found.module, found.binding.value, hops - 1)
-        if last is not None and hops:
-            return file_of(project, module, last, hops - 1)
+    if isinstance(value, str):
+        return "" if value.endswith(":memory:") else value.rpartition("/")[2].partition("?")[0]
+    if not hops:
         return ""
-    if value.endswith(":memory:"):
-        return ""
-    return value.rpartition("/")[2].partition("?")[0]
+    held = _find_held(project, module, node)
+    if held is not None:
+        return file_of(project, *held, hops - 1)
+    last = _last_part(node)
+    return file_of(project, module, last, hops - 1) if last is not None else ""
+
+
+def _find_held(
+    project: Project, module: Module, node: ast.expr | None
+) -> tuple[Module, ast.expr | None] | None:
+    """(module, value) of what a name of the repository is bound to."""
+    if not isinstance(node, ast.Name | ast.Attribute):
+        return None
+    found = project.lookup(module.resolve(node) or "")
+    if found is None or found.module is None or found.binding is None:
+        return None
+    return found.module, found.binding.value
 
 
 def _last_part(node: ast.expr) -> ast.expr | None:
@@ -98,10 +106,9 @@ def scheme_of(project: Project, module: Module, node: ast.expr | None, hops: int
         text = value.partition("://")[0]
     else:
         text = _scheme(node)
-    if not text and isinstance(node, ast.Name | ast.Attribute) and hops:
-        found = project.lookup(module.resolve(node) or "")
-        if found is not None and found.module is not None and found.binding is not None:
-            return scheme_of(project, found.module, found.binding.value, hops - 1)
+    held = _find_held(project, module, node) if hops and not text else None
+    if held is not None:
+        return scheme_of(project, *held, hops - 1)
     return text.partition("+")[0]
 
 
@@ -110,21 +117,19 @@ def _scheme(node: ast.expr | None, read: ast.AST | None = None) -> str:
     where it puts none.
     """
     for inner in ast.walk(node) if node is not None else ():
-        if isinstance(inner, ast.JoinedStr):
-            parts = inner.values
-        elif isinstance(inner, ast.BinOp):
-            parts = [inner.left]
-        else:
-            parts = []
         if read is not None and not any(one is read for one in ast.walk(inner)):
             continue
-        texts = []
-        for part in parts:
+        for part in _list_text_parts(inner):
             if isinstance(part, ast.Constant) and "://" in str(part.value):
-                texts.append(str(part.value))
-        if texts:
-            return texts[0].partition("://")[0]
+                return str(part.value).partition("://")[0]
     return ""
+
+
+def _list_text_parts(node: ast.AST) -> list[ast.expr]:
+    """What a text is put together of, as far as a scheme may stand there."""
+    if isinstance(node, ast.JoinedStr):
+        return node.values
+    return [node.left] if isinstance(node, ast.BinOp) else []
 
 
 def read_variable(project: Project, module: Module, node: ast.AST) -> Variable | None:
@@ -133,9 +138,7 @@ def read_variable(project: Project, module: Module, node: ast.AST) -> Variable |
     """
     if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("os.environ", "environ"):
         name = project.literal(node.slice, module)
-        if not isinstance(name, str):
-            return None
-        return Variable(name)
+        return Variable(name) if isinstance(name, str) else None
     if not isinstance(node, ast.Call):
         return None
     called = ast.unparse(node.func)
@@ -143,14 +146,17 @@ def read_variable(project: Project, module: Module, node: ast.AST) -> Variable |
         return _dj_database_url(project, module, node)
     if called not in _READERS and called.partition(".")[0] not in _OTHER_READERS:
         return None
+    return _read_reader(project, module, node, called)
+
+
+def _read_reader(project: Project, module: Module, node: ast.Call, called: str) -> Variable | None:
+    """What a call of one of the known readers asks for."""
     name = project.literal(node.args[0], module) if node.args else None
-    if isinstance(name, str) and called.startswith("config.") and not name.isupper():
+    if not isinstance(name, str):
+        return Variable("DATABASE_URL") if called in ("env.db", "env.db_url") else None
+    if called.startswith("config.") and not name.isupper():
         return None  # configparser's: config.get("storage", "database")
-    if isinstance(name, str):
-        return Variable(name, _default(project, module, node))
-    if called not in ("env.db", "env.db_url"):
-        return None
-    return Variable("DATABASE_URL")
+    return Variable(name, _default(project, module, node))
 
 
 def _dj_database_url(project: Project, module: Module, node: ast.Call) -> Variable:
@@ -185,12 +191,9 @@ def _followed(
             held = variable_of(project, found.module, found.binding.value, hops - 1)
             if held is not None:
                 return held
-        if (
-            found.definition is not None
-            and not found.definition.is_class
-            and isinstance(node, ast.Call)
-        ):
-            return _returned(project, found.module, found.definition.node, hops - 1)
+        called = found.definition if isinstance(node, ast.Call) else None
+        if called is not None and not called.is_class:
+            return _returned(project, found.module, called.node, hops - 1)
     if not isinstance(node, ast.Attribute):
         return None
     return _setting(project, node.attr) or _constant(project, node.attr, hops - 1)
@@ -230,16 +233,23 @@ def _constant(project: Project, name: str, hops: int) -> Variable | None:
     `class Config`.
     """
     for module in project.modules_with(name) if name.isupper() else ():
-        classes = []
-        for node in module.tree.body:
-            if isinstance(node, ast.ClassDef) and not is_aside(module.path):
-                classes.append(node)
-        for statement in (one for node in classes for one in node.body):
-            if isinstance(statement, ast.Assign | ast.AnnAssign) and _bound(statement) == name:
-                found = variable_of(project, module, statement.value, hops)
-                if found is not None:
-                    return found
+        if is_aside(module.path):
+            continue
+        for value in _list_class_values(module, name):
+            found = variable_of(project, module, value, hops)
+            if found is not None:
+                return found
     return None
+
+
+def _list_class_values(module: Module, name: str) -> Iterator[ast.expr | None]:
+    """What the classes of a module bind a name to."""
+    for node in module.tree.body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for statement in node.body:
+            if isinstance(statement, ast.Assign | ast.AnnAssign) and _bound(statement) == name:
+                yield statement.value
 
 
 def _bound(statement: ast.Assign | ast.AnnAssign) -> str:

@@ -49,18 +49,8 @@ class Wanted:
 
 def read_wanted(project: Project, spec: JobSpec) -> Wanted:
     """Raises Blocked where the spec does not say where a finished job is remembered."""
-    idempotency, dead = spec.idempotency, spec.dead_letter
-    dedupe = idempotency.dedupe if idempotency else None
-    words = ((dedupe.store if dedupe else None) or "").split()
-    kind = words[0].lower() if words else ""
-    kind = "redis" if kind in ("redis", "valkey") else kind
-    if kind not in ("table", "redis", "receiver") or (kind == "table" and len(words) < 2):
-        where = f"{spec.shown_path}:{spec.line('idempotency', 'dedupe')}: idempotency.dedupe.store"
-        if words:
-            said = f"{where}: {' '.join(words)!r} is nothing that a scaffold can write"
-        else:
-            said = f"{where} is missing"
-        raise Blocked(said, hint='write "table NAME", "redis PREFIX" or "receiver"')
+    dedupe = spec.idempotency.dedupe if spec.idempotency else None
+    kind, words = _read_store(spec, (dedupe.store if dedupe else None) or "")
     module, _, name = (spec.handler or "").partition(":")
     package = module.rpartition(".")[0]
     guarantees = {effect.guarantee for effect in spec.effects or ()}
@@ -71,16 +61,36 @@ def read_wanted(project: Project, spec: JobSpec) -> Wanted:
         package=package,
         folder=_folder(project, package),
         kind=kind,
-        table=_bare(words[1]) if kind == "table" else "",
-        prefix=_prefix(words[1:], spec.job) if kind == "redis" else "",
-        dead_table=_bare(dead.where.split()[-1])
-        if dead and dead.kind == "table" and dead.where
-        else "",
+        table=_bare(words[0]) if kind == "table" else "",
+        prefix=_prefix(words, spec.job) if kind == "redis" else "",
+        dead_table=_name_dead_table(spec),
         columns=key_columns(spec),
         window_s=dedupe.window if dedupe else None,
         transactional="transactional" in guarantees,
         claims="at_most_once" in guarantees,
     )
+
+
+def _read_store(spec: JobSpec, store: str) -> tuple[str, list[str]]:
+    """(table | redis | receiver, the words behind it)."""
+    words = store.split()
+    kind = words[0].lower() if words else ""
+    if kind == "valkey":
+        kind = "redis"
+    if kind in ("redis", "receiver") or (kind == "table" and len(words) > 1):
+        return kind, words[1:]
+    where = f"{spec.shown_path}:{spec.line('idempotency', 'dedupe')}: idempotency.dedupe.store"
+    said = f"{where} is missing"
+    if words:
+        said = f"{where}: {' '.join(words)!r} is nothing that a scaffold can write"
+    raise Blocked(said, hint='write "table NAME", "redis PREFIX" or "receiver"')
+
+
+def _name_dead_table(spec: JobSpec) -> str:
+    dead = spec.dead_letter
+    if dead is None or dead.kind != "table" or not dead.where:
+        return ""
+    return _bare(dead.where.split()[-1])
 
 
 def _bare(name: str) -> str:
