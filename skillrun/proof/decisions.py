@@ -14,6 +14,7 @@ from typing import Any
 
 from skillrun.proof.rivals import ChangedRow, Rival, name_change, name_decision
 from skillrun.proof.rows import open_rows
+from skillrun.repo.syntax import find_names
 
 _MOST_ROWS = 3  # that one job changes
 _MOST_DECISIONS = 2  # of one column
@@ -59,13 +60,13 @@ class Code:
 
 def _list_names(node: ast.AST) -> set[str]:
     """Every name and attribute in it, its decorators and bases included."""
-    names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
-    return names | {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)}
+    attributes = {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)}
+    return find_names(node) | attributes
 
 
 def read_code(root: Path, words: Iterable[str], modules: Iterable[str] = ()) -> Code:
     """The modules under a folder in which one of the words occurs, and those with these paths."""
-    sought = tuple(word.lower() for word in words)
+    sought = re.compile("|".join(re.escape(word.lower()) for word in words) or r"(?!)")
     paths = set(modules)
     found: list[tuple[str, ast.Module]] = []
     for path in sorted(root.rglob("*.py"))[:_MOST_FILES]:
@@ -74,8 +75,8 @@ def read_code(root: Path, words: Iterable[str], modules: Iterable[str] = ()) -> 
             continue
         with contextlib.suppress(OSError, ValueError, SyntaxError, RecursionError):
             text = path.read_text(encoding="utf-8")
-            is_sought = any(word in text.lower() for word in sought)
-            if len(text) <= _MOST_BYTES and (name in paths or is_sought):
+            is_wanted = name in paths or sought.search(text.lower()) is not None
+            if len(text) <= _MOST_BYTES and is_wanted:
                 found.append((name, ast.parse(text)))
     return Code(tuple(found))
 
@@ -110,11 +111,15 @@ def find_decisions(
     """Other values than the two that the job itself finds and leaves, those first that the
     application's code writes.
     """
-    written = list(find_written(code, column))
-    listed = [*_find_in_database(store, table, column, values), *_find_in_code(code, values)]
-    written += [value for value in listed if value not in written]
-    others = [value for value in dict.fromkeys(written) if value not in values]
-    return [value for value in others if not _OF_THE_JOB.search(value)]
+    found: dict[str, None] = {}  # as an ordered set
+    for value in (
+        *find_written(code, column),
+        *_find_in_database(store, table, column, values),
+        *_find_in_code(code, values),
+    ):
+        if value not in values and not _OF_THE_JOB.search(value):
+            found[value] = None
+    return list(found)
 
 
 def _find_in_database(
@@ -173,14 +178,15 @@ def find_written(code: Code, column: str, within: Iterable[ast.AST] | None = Non
         for node in ast.walk(part):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield from in_sql.findall(node.value)
-            elif (isinstance(node, ast.Assign) and _names_column(node.targets, column)) or (
-                isinstance(node, ast.keyword) and node.arg == column
-            ):
+            elif isinstance(node, ast.Assign | ast.keyword) and _gives_column(node, column):
                 yield from _read_value(node.value, members)
 
 
-def _names_column(targets: Iterable[ast.expr], column: str) -> bool:
-    return any(isinstance(one, ast.Attribute) and one.attr == column for one in targets)
+def _gives_column(node: ast.Assign | ast.keyword, column: str) -> bool:
+    """`order.status = value`, or `update(status=value)`."""
+    if isinstance(node, ast.keyword):
+        return node.arg == column
+    return any(isinstance(one, ast.Attribute) and one.attr == column for one in node.targets)
 
 
 def _read_value(node: ast.expr, members: dict[str, str]) -> Iterator[str]:

@@ -64,17 +64,18 @@ def distinct_payloads(spec: JobSpec) -> list[Any]:
     """
     first, *others = spec.examples
     key = spec.idempotency.key if spec.idempotency else ()
-    found = [
-        payload for payload in others if not key or _values(payload, key) != _values(first, key)
-    ]
+    found = list(others)
+    if key:
+        found = [payload for payload in others if _values(payload, key) != _values(first, key)]
     for field in key:
-        if not any(_is_first_but_for(payload, first, field) for payload in found):
-            values = [
-                value
-                for other in others
-                if (value := get_field(other, field)) != get_field(first, field)
-            ]
-            found += _varied(spec, first, field, [value for value in values if value is not None])
+        if any(_is_first_but_for(payload, first, field) for payload in found):
+            continue
+        values = []
+        for other in others:
+            value = get_field(other, field)
+            if value is not None and value != get_field(first, field):
+                values.append(value)
+        found += _varied(spec, first, field, values)
     return [*found, *_run_together(spec, first, key)]
 
 
@@ -101,9 +102,7 @@ def _run_together(spec: JobSpec, first: Any, key: tuple[str, ...]) -> Iterator[A
     """
     for one, other in itertools.pairwise(key):
         left, right = get_field(first, one), get_field(first, other)
-        if not all(
-            isinstance(value, (int, str)) and not isinstance(value, bool) for value in (left, right)
-        ):
+        if not _is_plain(left) or not _is_plain(right):
             continue
         text, cut = f"{left}{right}", len(f"{left}")
         for at in (cut + 1, cut - 1):
@@ -113,6 +112,10 @@ def _run_together(spec: JobSpec, first: Any, key: tuple[str, ...]) -> Iterator[A
                 if _values(payload, (one, other)) != [left, right] and is_valid(payload, spec):
                     yield payload
                     break
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
 def _like(value: Any, text: str) -> Any:

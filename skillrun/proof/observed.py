@@ -94,14 +94,16 @@ def _choose_guarantee(repeated: bool, lost: bool, keyed: bool) -> str:
 
 def _observe_by_state(judged: list[History], reference: Reference) -> Observed:
     """What is passed through to the database is seen there."""
-    names = set(reference.once.state) - reference.volatile
-    if not names:
+    once = {
+        name: rows for name, rows in reference.once.state.items() if name not in reference.volatile
+    }
+    if not once:
         return Observed("unknown")
     for history in judged:
         # Another job leaves its own state too.
         if history.schedule.jobs or is_kept(history, reference):
             continue
-        if any(history.state.get(name) != reference.once.state[name] for name in names):
+        if {name: history.state.get(name) for name in once} != once:
             return Observed("unknown")
     return Observed("exactly_once")
 
@@ -134,7 +136,7 @@ def window_of(history: History, reference: Reference, effect: str) -> str:
     # Of several deaths, the one after the effect explains its repetition.
     chosen = deaths[-1][1]
     for run, fault in deaths:
-        if any(event["effect"] == effect for event in run.all("performed")):
+        if run.performs(effect):
             chosen = fault
             break
     return _name_gap(str(chosen["at"]), reference.once)
@@ -150,8 +152,11 @@ def _find_kill(run: Delivery) -> Event | None:
 
 def find_lasting_steps(once: History) -> list[Event]:
     """The single run's steps that outlast the process, each by its "after" boundary."""
-    after = [event for event in _find_boundaries(once) if event["when"] == "after"]
-    return [event for event in after if _is_lasting(event)]
+    found = []
+    for event in _find_boundaries(once):
+        if event["when"] == "after" and _is_lasting(event):
+            found.append(event)
+    return found
 
 
 def _find_boundaries(once: History) -> list[Event]:
@@ -171,21 +176,23 @@ def _is_lasting(event: Event) -> bool:
 
 def _name_gap(at: str, once: History) -> str:
     """Between which two lasting steps of the single run a boundary lies."""
-    events = _find_boundaries(once)
-    boundaries = [event.boundary for event in events]
-    if at not in boundaries:
-        return f"a death {at.replace(':', ' ', 1)}"
-    place = boundaries.index(at)
     steps = find_lasting_steps(once)
-    done = [event for event in events[: place + 1] if event in steps]
-    left = [event for event in events[place + 1 :] if event in steps]
+    is_past, done, left = False, "", ""  # the last step up to it, the first one behind it
+    for event in _find_boundaries(once):
+        if event in steps:
+            name = _shorten_name(event, steps)
+            if is_past:
+                left = left or name
+            else:
+                done = name
+        is_past = is_past or event.boundary == at
+    if not is_past:
+        return f"a death {at.replace(':', ' ', 1)}"
     if done and left:
-        return f"between {_shorten_name(done[-1], steps)} and {_shorten_name(left[0], steps)}"
+        return f"between {done} and {left}"
     if done:
-        return f"after {_shorten_name(done[-1], steps)}"
-    if left:
-        return f"before {_shorten_name(left[0], steps)}"
-    return "a death"
+        return f"after {done}"
+    return f"before {left}" if left else "a death"
 
 
 def _shorten_name(event: Event, steps: list[Event]) -> str:

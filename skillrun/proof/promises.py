@@ -120,12 +120,12 @@ def _list_refutations(proof: Proof) -> Iterable[Judgement]:
         tried.append(proof.varied)
     for item in tried:
         if was_met(item.history):
-            yield from (one for one in item.judgements if one.verdict == REFUTED)
+            yield from item.list_judgements(REFUTED)
 
 
 def _count_schedules(name: str, proof: Proof, spec: JobSpec) -> int:
     """How many schedules had to keep a promise."""
-    met = [tried.history for tried in proof.tried if was_met(tried.history)]
+    met = list(filter(was_met, proof.histories))
     if name == "effects":
         return len(met) + (proof.varied is not None)
     if name == "state" and (spec.proof is None or not spec.proof.state):
@@ -133,7 +133,7 @@ def _count_schedules(name: str, proof: Proof, spec: JobSpec) -> int:
     if name == "logs" and all(answer.by == NOT_ASKED.by for answer in proof.answers.values()):
         return 0
     if name == "publish":
-        return sum(any(one.op == "call" for one in history.deliveries) for history in met)
+        return sum("call" in [one.op for one in history.deliveries] for history in met)
     if name in _SHOWN_BY_ALL:
         return len(met)
     return _count_families(met, _list_families(name, proof, spec))

@@ -44,6 +44,7 @@ def proof_report(
     `only`: the one schedule that was asked for. What is told by comparing many schedules is left
     open then.
     """
+    families = _count_families(proof)
     effects = [_describe_effect(effect, proof) for effect in target.spec.effects or ()]
     document: dict[str, Any] = {
         "schema_version": 1,
@@ -55,13 +56,10 @@ def proof_report(
         "sandbox": {"kind": proof.walls.kind, "missing": list(proof.walls.missing)},
         "given": _describe_given(proof, only),
         "bounds": bounds(proof),
-        "assumptions": [shown(text) for text in assumptions(proof, target)],
-        "schedules": {
-            "total": sum(_count_families(proof).values()),
-            "families": _count_families(proof),
-        },
+        "assumptions": list(map(shown, assumptions(proof, target))),
+        "schedules": {"total": sum(families.values()), "families": families},
         "properties": _describe_promises(proof, target),
-        "skipped": {family: shown(why) for family, why in sorted(proof.plan.skipped.items())},
+        "skipped": _describe_skipped(proof),
         "cut": dict(sorted(proof.plan.cut.items())),
         "transitions": count_transitions(proof.histories),
         "effects": effects,
@@ -72,17 +70,24 @@ def proof_report(
         "witnesses": [_describe_witness(witness, options) for witness in proof.witnesses],
         "risks": [_describe_risk(risk, options) for risk in proof.risks],
         "undeclared": [shown(j.message) for j in proof.incomplete if j.rule == "effect.undeclared"],
-        "incomplete": [_describe_incomplete(judgement) for judgement in proof.incomplete],
-        "hints": [
-            *_collect_hints(proof),
-            *(effect["hint"] for effect in effects if effect["hint"]),
-        ],
+        "incomplete": list(map(_describe_incomplete, proof.incomplete)),
+        "hints": [*_collect_hints(proof), *filter(None, map(_hint_of, effects))],
     }
     if proof.confirmed is not None:
-        document["confirmed"] = [_describe_confirmed(item) for item in proof.confirmed]
+        document["confirmed"] = list(map(_describe_confirmed, proof.confirmed))
     document["duration_ms"] = proof.duration_ms
     whole: dict[str, Any] = masked_json(document)
     return whole
+
+
+def _describe_skipped(proof: Proof) -> dict[str, str]:
+    """Family -> why none of its schedules was run."""
+    return {family: shown(why) for family, why in sorted(proof.plan.skipped.items())}
+
+
+def _hint_of(effect: Mapping[str, Any]) -> str | None:
+    hint: str | None = effect["hint"]
+    return hint
 
 
 def shown(text: str, limit: int = _SHOWN) -> str:
@@ -354,7 +359,7 @@ def _describe_risk(risk: Witness, options: str) -> dict[str, Any]:
         "grade": str(grade) if grade is not None else None,
         "closes": RISKS[risk.judgement.rule].closes,
         "also": list(risk.also),
-        "schedules": [str(schedule) for schedule in risk.schedules],
+        "schedules": list(map(str, risk.schedules)),
         "story": shown(tell_shortly(risk.tried.history)),
     }
 
@@ -396,13 +401,13 @@ def plan_report(proof: Proof, target: Target) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "job": shown(target.spec.job),
-        "boundaries": [_describe_boundary(event) for event in _find_boundary_events(proof)],
+        "boundaries": list(map(_describe_boundary, _find_boundary_events(proof))),
         "families": dict(Counter(schedule.family for schedule in schedules)),
-        "skipped": {family: shown(why) for family, why in sorted(proof.plan.skipped.items())},
+        "skipped": _describe_skipped(proof),
         "cut": dict(sorted(proof.plan.cut.items())),
         "transitions": count_transitions(proof.histories),
-        "schedules": [str(schedule) for schedule in schedules],
-        "incomplete": [_describe_incomplete(judgement) for judgement in proof.incomplete],
+        "schedules": list(map(str, schedules)),
+        "incomplete": list(map(_describe_incomplete, proof.incomplete)),
     }
 
 

@@ -15,6 +15,7 @@ from skillrun.proof.broker import EMPTY
 
 if TYPE_CHECKING:
     from skillrun.proof.history import Delivery, Event, History
+    from skillrun.proof.rivals import Rivalry
     from skillrun.proof.schedule import Schedule
 
 MOST_STEPS = 60
@@ -72,7 +73,9 @@ def in_order(history: History) -> list[tuple[Delivery, Event]]:
     """(delivery, event) as they happened. Numbers of two interpreters do not compare: there, one by
     one.
     """
-    pairs = [(delivery, event) for delivery in history.deliveries for event in delivery.events]
+    pairs: list[tuple[Delivery, Event]] = []
+    for delivery in history.deliveries:
+        pairs += [(delivery, event) for event in delivery.events]
     if history.schedule.family in _AT_ONCE:
         return sorted(pairs, key=lambda pair: pair[1].number)
     return pairs
@@ -99,14 +102,8 @@ def _words(history: History, delivery: Delivery, event: Event) -> str:
 
 
 def _began(history: History, delivery: Delivery, event: Event) -> str:
-    if delivery.op == "died":
-        return "learns that the process which had the message is dead"
-    if delivery.op == "publish":
-        return "publishes another message for the same job"
-    if delivery.op == "call":
-        return "the application publishes the job"
-    if delivery.op == "recover":
-        return "the application looks for what stood still"
+    if delivery.op in _OPERATIONS:
+        return _OPERATIONS[delivery.op]
     if delivery.job and delivery.job in history.payloads:
         what = "a distinct job" if delivery.job > 0 else "a job that cannot be done"
         return f"begins, with {what}: {brief(repr(history.payloads[delivery.job]))}"
@@ -116,20 +113,37 @@ def _began(history: History, delivery: Delivery, event: Event) -> str:
     return "begins, in an interpreter with another hash seed and time zone" if fresh else "begins"
 
 
+_OPERATIONS = {
+    "died": "learns that the process which had the message is dead",
+    "publish": "publishes another message for the same job",
+    "call": "the application publishes the job",
+    "recover": "the application looks for what stood still",
+}
+"""What begins that is no delivery to the handler."""
+
+
 def _at(history: History, delivery: Delivery, event: Event) -> str:
     kind, name = event["kind"], event["name"]
     if event["when"] == "before":
         return ""
     if kind == "commit":
         return f"commits ({name})"
-    if kind == "sql" and event["verb"] not in ("select", "pragma", "begin"):
-        table = f" {event['table']}" if event["table"] else ""
-        return f"{event['verb']}{table} ({name})" + (", not committed yet" if event["open"] else "")
-    if kind == "sql" and event["verb"] == "select" and history.schedule.family in _AT_ONCE:
-        return f"reads {event['table'] or 'the database'} ({name})"
+    if kind == "sql":
+        return _tell_statement(history, event)
     if kind == "redis":
         return f"writes to Redis ({name})" if event["write"] else f"reads from Redis ({name})"
     return ""
+
+
+def _tell_statement(history: History, event: Event) -> str:
+    """What reads is told where others may write meanwhile."""
+    verb, name = event["verb"], event["name"]
+    if verb == "select" and history.schedule.family in _AT_ONCE:
+        return f"reads {event['table'] or 'the database'} ({name})"
+    if verb in ("select", "pragma", "begin"):
+        return ""
+    table = f" {event['table']}" if event["table"] else ""
+    return f"{verb}{table} ({name})" + (", not committed yet" if event["open"] else "")
 
 
 def _performed(history: History, delivery: Delivery, event: Event) -> str:
@@ -165,14 +179,17 @@ def _fault(history: History, delivery: Delivery, event: Event) -> str:
         "refuse": f"nobody is there to take the call, {at}",
         "hang-up": f"its receiver hangs up without an answer, {at}",
     }
-    rival = next((one for one in history.rivalries if history.schedule.family == "rival"), None)
-    if rival is not None and event["do"] == "pause":
-        if rival.landed is None:
-            return f"somebody else wants to change {rival.rival.text} {at}, and is kept out"
-        written = ", ".join(f"{name} = {value!r}" for name, value in rival.written.items())
-        return f"somebody else commits to {rival.rival.row.table.name} {at}: {written}"
+    if history.schedule.family == "rival" and history.rivalries and event["do"] == "pause":
+        return _tell_rivalry(history.rivalries[0], at)
     what = "answer" if event["status"] else str(event["do"])
     return does.get(what, f"{what} {at}")
+
+
+def _tell_rivalry(rivalry: Rivalry, at: str) -> str:
+    if rivalry.landed is None:
+        return f"somebody else wants to change {rivalry.rival.text} {at}, and is kept out"
+    written = ", ".join(f"{name} = {value!r}" for name, value in rivalry.written.items())
+    return f"somebody else commits to {rivalry.rival.row.table.name} {at}: {written}"
 
 
 def _tell_loss(count: int) -> str:
@@ -207,7 +224,7 @@ def _settled(history: History, delivery: Delivery, event: Event) -> str:
 
 
 def _died(history: History, delivery: Delivery, event: Event) -> str:
-    if any(fault["do"] == "kill" for fault in delivery.all("fault")):
+    if "kill" in delivery.hit_by:
         return ""
     if event["signal"]:
         return f"the process ends by signal {event['signal']}"
@@ -244,12 +261,18 @@ _MOST_TURNS = 4
 
 def tell_shortly(history: History) -> str:
     """The story in one line: its faults, and what came of the last of them."""
-    steps = [step for step in story(history) if step.text]
-    last = max((step.number for step in steps if step.fault), default=0)
-    told = [step for step in steps if step.fault]
-    told += [step for step in steps if step.number > last and step.kind in _TURNS][-_MOST_TURNS:]
+    faults: list[Step] = []
+    turns: list[Step] = []
+    for step in story(history):
+        if not step.text:
+            continue
+        if step.fault:
+            faults.append(step)
+            turns = []  # what came of an earlier one is not told
+        elif step.kind in _TURNS:
+            turns.append(step)
     words = []
-    for step in told:
+    for step in (*faults, *turns[-_MOST_TURNS:]):
         process = f"{step.process}: " if step.process else ""
         words.append(f"{process}{step.text}")
     return "; then ".join(words)

@@ -23,14 +23,17 @@ def find_like_state(histories: Iterable[History], reference: Reference) -> set[s
     fixed = _find_fixed_columns(reference)
     same = set(fixed)
     for history in histories:
-        schedule = history.schedule
-        # Other jobs and rivals leave rows of their own, and another day another date.
-        is_alone = not schedule.jobs and schedule.beside is None and not schedule.midnight
-        is_alone = is_alone and not history.rivalries
         is_done = must_complete(history, reference) and not may_be_lost(history, reference)
-        if is_alone and is_done and history.tables:
+        if is_done and history.tables and _is_alone(history):
             same = {name for name in same if _ends_alike(name, fixed[name], history, reference)}
     return same
+
+
+def _is_alone(history: History) -> bool:
+    """Other jobs and rivals leave rows of their own, and another day another date."""
+    schedule = history.schedule
+    is_crowded = schedule.jobs or schedule.beside is not None or history.rivalries
+    return not is_crowded and not schedule.midnight
 
 
 def _find_fixed_columns(reference: Reference) -> dict[str, set[int]]:
@@ -63,4 +66,7 @@ def _ends_alike(name: str, columns: set[int], history: History, reference: Refer
 
 def _take(rows: list[Any], columns: set[int]) -> list[str]:
     """These columns of all rows, in an order of their own."""
-    return sorted(repr([row[at] for at in sorted(columns)]) for row in rows)
+    found = []
+    for row in rows:
+        found.append(repr([row[at] for at in sorted(columns)]))
+    return sorted(found)

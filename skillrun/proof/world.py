@@ -184,24 +184,26 @@ def _judge_unread_tables(
         return
     read = _find_tables_read(explorer.store, _list_queries(spec)) | list_coordinating(spec)
     like_state = find_like_state(histories, reference)
-    mine = getattr(explorer.store, "path", None)
-    name = str(mine).replace(str(explorer.setting.place.scratch), "{scratch}")
     temporary = _find_temporary(histories)
     for store, table in sorted(written):
         if table in temporary and not _has_table(explorer.store, table):
             continue  # it ends with its connection
-        is_other_file = (
-            mine is not None
-            and store.startswith("sqlite:")
-            and store[7:] not in (name, str(Path(mine).resolve()))
-        )
-        if is_other_file:
+        if _is_other_file(explorer, store):
             said = f"the handler writes to {Path(store[7:]).name}, which is not proof.database"
             yield Judgement(INCOMPLETE, "state.other-database", said)
         elif table and table not in read and table not in like_state:
             said = f"the table {table} is written but no query of proof.state reads it"
             yield Judgement(INCOMPLETE, "state.unread", said)
     yield from _unshown(changes, read | like_state, driver, explorer)
+
+
+def _is_other_file(explorer: Explorer, store: str) -> bool:
+    """Whether a store ("sqlite:PATH") is another SQLite file than the one of `proof.database`."""
+    mine = getattr(explorer.store, "path", None)
+    if mine is None or not store.startswith("sqlite:"):
+        return False
+    name = str(mine).replace(str(explorer.setting.place.scratch), "{scratch}")
+    return store[7:] not in (name, str(Path(mine).resolve()))
 
 
 def find_unread_tables(explorer: Explorer, singles: Iterable[History]) -> dict[str, str]:
@@ -224,12 +226,9 @@ def _judge_redis_commands(
     """Commands that reach beyond the server, by whatever way they came to it."""
     passed = any(effect.mode == "pass_through" for effect in spec.effects or ())
     publishes = passed or may_publish(driver)
-    said = {
-        str(event["detail"])
-        for history in histories
-        for delivery in history.deliveries
-        for event in delivery.all("undeclared")
-    }
+    said = set()
+    for history in histories:
+        said |= {str(event["detail"]) for event in history.all("undeclared")}
     for change in find_changed(histories):
         detail = f"{change.name} of Redis"
         if publishes and change.name in ("PUBLISH", "SPUBLISH"):
@@ -311,7 +310,8 @@ def _find_writes(histories: Iterable[History]) -> set[tuple[str, str]]:
         for delivery in history.deliveries:
             if delivery.op not in ("deliver", "callback", "died"):
                 continue
-            found |= {(e["store"], e["table"]) for e in delivery.all("at") if _is_kept_write(e)}
+            for event in filter(_is_kept_write, delivery.all("at")):
+                found.add((event["store"], event["table"]))
     return found
 
 

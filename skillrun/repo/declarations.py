@@ -109,25 +109,28 @@ def _recipe_files(tree: Tree, languages: tuple[str, ...]) -> Iterator[str]:
 
 def _taskfile_offers(tree: Tree) -> Iterator[Offer]:
     """The tasks of go-task's Taskfile.yml."""
-    path = next((path for path in tree.files if _TASKFILE.fullmatch(path)), None)
-    text = ""
-    if path:
-        text = text_of(tree, path) or ""
+    path = next(filter(_TASKFILE.fullmatch, tree.files), None)
+    text = (text_of(tree, path) if path else None) or ""
     _, started, body = text.partition("\ntasks:")
+    if not path or not started:
+        return
     line = text.count("\n", 0, len(text) - len(body)) + 1
-    held = "\n" + body.partition("\n")[2] if started else ""
+    held = "\n" + body.partition("\n")[2]
+    for task, end in _list_tasks(held):
+        named = named_kind(task[2])
+        runs = "\n".join(_TASK_LINE.findall(held[task.start() : end]))
+        if named and runs:
+            number = line + held.count("\n", 0, task.start(2))
+            fact = command_fact(f"task {task[2]}", path, number, runs)
+            yield Offer(named[0], fact, Source.MAKE, named[1])
+
+
+def _list_tasks(held: str) -> list[tuple[re.Match[str], int | None]]:
+    """The names that stand as deep as the first one, and where each of their tasks ends."""
     names = list(_TASK.finditer(held))
     names = [name for name in names if name[1] == names[0][1]]
-    for task, following in zip(names, [*names[1:], None], strict=False):
-        named = named_kind(task[2])
-        runs = "\n".join(
-            _TASK_LINE.findall(held[task.start() : following.start() if following else None])
-        )
-        if path and named and runs:
-            number = line + held.count("\n", 0, task.start(2))
-            yield Offer(
-                named[0], command_fact(f"task {task[2]}", path, number, runs), Source.MAKE, named[1]
-            )
+    ends = [name.start() for name in names[1:]]
+    return list(zip(names, [*ends, None], strict=False))
 
 
 def _holds(tree: Tree, folder: str, languages: tuple[str, ...]) -> bool:
@@ -184,28 +187,37 @@ def _script_offer(tree: Tree, path: str, name: str) -> Offer | None:
     first.
     """
     plain = _SCRIPT_NAME.fullmatch(name)
-    if (
-        not plain
-        or (named := named_kind(plain[1]) or (("typecheck", 9) if plain[1] == "check" else None))
-        is None
-    ):
+    named = named_kind(plain[1]) if plain else None
+    if plain and named is None and plain[1] == "check":
+        named = ("typecheck", _TOLD_BY_ITS_LINES)
+    if named is None:
         return None
     text = text_of(tree, path) or ""
+    runs = _list_lines_of_script(text)
+    if not runs or not (name.endswith("sh") or text.startswith("#!")):
+        return None
+    kinds = {purpose(re.sub(r"^\$\{?\w+\}?", "", line)) for line in runs}
+    if named[1] == _TOLD_BY_ITS_LINES and "typecheck" not in kinds:
+        return None
+    command = path
+    if not os.access(tree.root / path, os.X_OK):
+        command = f"{'bash' if 'bash' in text[:30] else 'sh'} {path}"
+    elif path == name:
+        command = f"./{path}"
+    return Offer(named[0], command_fact(command, path, 1, "\n".join(runs)), Source.SCRIPT, named[1])
+
+
+# How well a script fits that is called `check`, which may mean anything.
+_TOLD_BY_ITS_LINES = 9
+
+
+def _list_lines_of_script(text: str) -> list[str]:
+    """What it runs: neither comments nor empty lines."""
     runs = []
     for line in map(str.strip, text.splitlines()):
         if line and not line.startswith("#"):
             runs.append(line)
-    if not runs or not (name.endswith("sh") or text.startswith("#!")):
-        return None
-    kinds = {purpose(re.sub(r"^\$\{?\w+\}?", "", line)) for line in runs}
-    if named[1] == 9 and "typecheck" not in kinds:
-        return None
-    if os.access(tree.root / path, os.X_OK):
-        command = path
-    else:
-        command = f"{'bash' if 'bash' in text[:30] else 'sh'} {path}"
-    command = f"./{command}" if command == name else command
-    return Offer(named[0], command_fact(command, path, 1, "\n".join(runs)), Source.SCRIPT, named[1])
+    return runs
 
 
 def _hook_offers(tree: Tree) -> Iterator[Offer]:
@@ -249,16 +261,17 @@ def _note_offers(tree: Tree) -> Iterator[Offer]:
             for code in [line.strip()] if fenced else re.findall(r"`([^`]+)`", line):
                 command = re.split(r"\s+#", code)[0].strip()
                 kind = purpose(command)
-                if (
-                    kind
-                    and " " in command
-                    and not _PLACEHOLDER.search(command)
-                    and not is_partial(command)
-                    and not unset_variables(command)
-                ):
+                if kind and _is_whole_command(command):
                     whole = command
                     if folder not in ("", "."):
                         whole = f"cd {folder} && {command.removeprefix('$ ')}"
                     yield Offer(kind, command_fact(whole, path, number, command), Source.NOTES)
             if fenced:
                 folder = moved_to(folder, line.strip().removeprefix("$ "))
+
+
+def _is_whole_command(command: str) -> bool:
+    """Not only a program's name, and nothing that the reader is to fill in first."""
+    if " " not in command or _PLACEHOLDER.search(command):
+        return False
+    return not is_partial(command) and not unset_variables(command)

@@ -601,27 +601,28 @@ def _unlike_commit(root: Path, commit: str, paths: Iterable[str]) -> set[str]:
     """
     wanted = set(paths)
     held = {path: (mode, blob) for path, mode, blob in _entries(root, commit, wanted)}
-    plain = []
-    for path in held:
-        if "\n" not in path and held[path][0] in ("100644", "100755"):
-            plain.append(path)
-    present = [path for path in plain if (root / path).is_file() and not (root / path).is_symlink()]
-    stdin = b"".join(os.fsencode(path) + b"\n" for path in present)
-    if present:
-        hashes = git_output(root, "hash-object", "--stdin-paths", stdin=stdin).decode().split()
-    else:
-        hashes = []
+    present = []
+    for path, (mode, _) in held.items():
+        is_plain = "\n" not in path and mode in ("100644", "100755")
+        if is_plain and (root / path).is_file() and not (root / path).is_symlink():
+            present.append(path)
     same = set()
-    for path, blob in zip(present, hashes, strict=True):
+    for path, blob in zip(present, _hash_files(root, present), strict=True):
         mode, _, _ = _state(root, path).partition(":")
         if held[path] == (mode, blob):
             same.add(path)
-    unlike = wanted - same
-    if unlike.intersection(present) and "lfs" in filter_names(root):
-        unlike -= _find_pointed_to(
-            root, {path: held[path][1] for path in present if path in unlike}
-        )
-    return unlike
+    changed = {path: held[path][1] for path in present if path not in same}
+    if changed and "lfs" in filter_names(root):
+        same |= _find_pointed_to(root, changed)
+    return wanted - same
+
+
+def _hash_files(root: Path, paths: list[str]) -> list[str]:
+    """The blob that git would make of each file."""
+    if not paths:
+        return []
+    stdin = b"".join(os.fsencode(path) + b"\n" for path in paths)
+    return git_output(root, "hash-object", "--stdin-paths", stdin=stdin).decode().split()
 
 
 def _entries(root: Path, commit: str, paths: set[str]) -> list[tuple[str, str, str]]:

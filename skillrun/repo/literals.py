@@ -179,12 +179,10 @@ class Literals:
             return {k.arg: self.fold(k.value, module, depth + 1) for k in node.keywords if k.arg}
         if name in _CONVERSIONS and len(node.args) == 1 and not node.keywords:
             return self._converted(name, node, module, depth)
-        if name in ("builtins.min", "builtins.max") and len(node.args) > 1:
+        if name in _EXTREMES and len(node.args) > 1:
             values = [self.fold(arg, module, depth + 1) for arg in node.args]
             if all(isinstance(value, int | float) for value in values):
-                if name.endswith("min"):
-                    return min(values)
-                return max(values)
+                return _EXTREMES[name](values)
         if _reads_environment(name):
             return Unknown(f"environment: {_shown(node)}", self._default(node, module, depth))
         return Unknown(f"computed: {_shown(node)}")
@@ -273,19 +271,13 @@ class Literals:
 
     def _bound(self, bound: list[Binding], module: Module, node: ast.expr, depth: int) -> Any:
         """One value where every assignment agrees; else unknown, the last one being the default."""
-        values = []
-        for b in bound:
-            values.append(self.fold(b.value, module, depth + 1) if b.value is not None else UNKNOWN)
+        values = [self.fold(binding.value, module, depth + 1) for binding in bound]
         if all(is_known(value) and value == values[0] for value in values):
             return values[0]
-        if len(values) == 1:
-            return values[0]
+        # Assigned again at the top level: the last assignment holds.
+        if len(values) == 1 or _are_at_top(bound, module):
+            return values[-1]
         last = values[-1]
-        if all(
-            module.parents(b.node).__next__() is module.tree for b in bound if b.kind == "value"
-        ):
-            # Assigned again at the top level: the last assignment holds.
-            return last
         return Unknown(
             f"assigned in several places: {_shown(node)}", last if is_known(last) else None
         )
@@ -313,16 +305,25 @@ class Literals:
         return Unknown(f"setting not found: {name}")
 
 
+_EXTREMES: dict[str, Callable[[list[Any]], Any]] = {"builtins.min": min, "builtins.max": max}
+
+
+def _are_at_top(bound: list[Binding], module: Module) -> bool:
+    for binding in bound:
+        if binding.kind == "value" and next(module.parents(binding.node)) is not module.tree:
+            return False
+    return True
+
+
 def _computed(node: ast.BinOp, left: Any, right: Any) -> Any:
+    are_numbers = isinstance(left, int | float) and isinstance(right, int | float)
+    if isinstance(node.op, ast.Mult) and not are_numbers:
+        return UNKNOWN
     try:
         if isinstance(node.op, ast.Pow):
-            if isinstance(left, int | float) and abs(left) < 1000 and 0 <= right < 64:
-                return left**right
-            return UNKNOWN
-        if isinstance(node.op, ast.Mult) and not (
-            isinstance(left, int | float) and isinstance(right, int | float)
-        ):
-            return UNKNOWN
+            # What a repository writes must not take us for ever.
+            is_small = isinstance(left, int | float) and abs(left) < 1000 and 0 <= right < 64
+            return left**right if is_small else UNKNOWN
         if isinstance(node.op, ast.BitOr) and isinstance(left, dict) and isinstance(right, dict):
             return left | right
         return _ARITHMETIC[type(node.op)](left, right)

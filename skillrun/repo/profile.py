@@ -207,25 +207,18 @@ def _use_contradictions(
     if _spoken(app) and use.apps and not any(_same_object(str(app), known) for known in use.apps):
         yield _differs(profile, "app", app, " and ".join(use.apps))
     for key, found in (("broker", use.broker), ("scheduler", use.scheduler)):
-        if _spoken(said.get(key)) and found and not _alike(str(said[key]), found):
+        if not found:
+            continue
+        is_other = _spoken(said.get(key)) and not _alike(str(said[key]), found)
+        if is_other or said.get(key) == "none":
             yield _differs(profile, key, said[key], found)
-        elif said.get(key) == "none" and found:
-            yield _differs(profile, key, "none", found)
     modules = said.get("task_modules")
-    if isinstance(modules, list):
-        absent = []
-        for name in modules:
-            if name not in use.task_modules:
-                absent.append(name)
-    else:
-        absent = []
-    if absent and use.task_modules:
-        yield _differs(
-            profile,
-            "task_modules",
-            ", ".join(absent),
-            "tasks in " + ", ".join(use.task_modules[:5]),
-        )
+    if not isinstance(modules, list) or not use.task_modules:
+        return
+    absent = [name for name in modules if name not in use.task_modules]
+    if absent:
+        found = "tasks in " + ", ".join(use.task_modules[:5])
+        yield _differs(profile, "task_modules", ", ".join(absent), found)
 
 
 def _differs(profile: Profile, key: str, said: object, found: str) -> Finding:

@@ -8,7 +8,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cached_property
@@ -181,10 +181,9 @@ def read_diff(root: Path, base: str, head: str) -> Diff:
     old_specs, new_specs = _find_specs(root, base), _find_specs(root, head)
     blobs = {*old_specs.values(), *new_specs.values()}
     for _, _, was, now in changed:
-        blobs.update(blob for blob in (was, now) if blob)
+        blobs.update(filter(None, (was, now)))
     texts = _read_texts(root, blobs)
-    files = []
-    deployment = []
+    files, deployment = [], []
     for old, new, was, now in changed:
         file = File(new, old, texts.get(was or ""), texts.get(now or ""))
         # Neither a text here nor there: a link, or too large to be a source.
@@ -194,18 +193,21 @@ def read_diff(root: Path, base: str, head: str) -> Diff:
             files.append(file)
         if _is_deployment(old) or _is_deployment(new):
             deployment.append(file)
-    specs = []
-    for path in sorted({*old_specs, *new_specs}):
-        old_text = texts.get(old_specs.get(path, ""))
-        new_text = texts.get(new_specs.get(path, ""))
-        specs.append(File(path, path, old_text, new_text))
     return Diff(
         tuple(files),
-        tuple(specs),
+        tuple(_pair_specs(old_specs, new_specs, texts)),
         CommitSources(lambda: _python_texts(root, base)),
         CommitSources(lambda: _python_texts(root, head)),
         tuple(deployment),
     )
+
+
+def _pair_specs(
+    old: Mapping[str, str], new: Mapping[str, str], texts: Mapping[str, str]
+) -> Iterator[File]:
+    """The specs of both commits; each path -> its blob. Those that did not change are among them."""
+    for path in sorted({*old, *new}):
+        yield File(path, path, texts.get(old.get(path, "")), texts.get(new.get(path, "")))
 
 
 def is_spec(path: str) -> bool:

@@ -108,25 +108,35 @@ def _parse_or_none(text: str) -> ast.Module | None:
 def _judge_definition(definition: Definition) -> bool | None:
     """None: it forgives nothing. Else whether a `raise` of its own may let the failure out."""
     if isinstance(definition, ast.ClassDef):
-        for method in definition.body:
-            if isinstance(method, Function) and method.name in ("__exit__", "__aexit__"):
-                return _judge_exit(method)
-        # A class that is used as a decorator.
-        for method in definition.body:
-            if isinstance(method, Function) and method.name == "__call__":
-                return _judge_definition(method)
-        return None
-    raises = any(isinstance(node, ast.Raise) for node in ast.walk(definition))
+        return _judge_class(definition)
     for node in ast.walk(definition):
-        if isinstance(node, ast.Try) and _runs_something(node.body):
-            if any(_is_forgiven(handler) for handler in node.handlers):
-                return raises
-        elif isinstance(node, ast.With) and _runs_something(node.body):
-            for item in node.items:
-                text = ast.unparse(item.context_expr)
-                if "suppress(" in text and _WIDE.search(text):
-                    return raises
+        if isinstance(node, ast.Try | ast.With) and _runs_something(node.body) and _forgives(node):
+            return any(isinstance(inner, ast.Raise) for inner in ast.walk(definition))
     return None
+
+
+def _judge_class(definition: ast.ClassDef) -> bool | None:
+    """By what ends a `with`, else by what a decorator calls."""
+    methods: dict[str, Function] = {}
+    for method in definition.body:
+        if isinstance(method, Function):
+            methods.setdefault(method.name, method)
+    for name, method in methods.items():
+        if name in ("__exit__", "__aexit__"):
+            return _judge_exit(method)
+    # A class that is used as a decorator.
+    called = methods.get("__call__")
+    return _judge_definition(called) if called is not None else None
+
+
+def _forgives(node: ast.Try | ast.With) -> bool:
+    if isinstance(node, ast.Try):
+        return any(map(_is_forgiven, node.handlers))
+    for item in node.items:
+        text = ast.unparse(item.context_expr)
+        if "suppress(" in text and _WIDE.search(text):
+            return True
+    return False
 
 
 def _judge_exit(function: Function) -> bool | None:

@@ -71,16 +71,21 @@ def _check_hooks(file: File) -> Iterator[Finding]:
         return
     # Where fewer lines call it than did, that was said above already.
     calls_as_often = _count_calls(file.new) >= _count_calls(file.old)
-    for event in sorted(_events_that_call(old.value) - _events_that_call(new.value)):
-        if calls_as_often:
+    if calls_as_often:
+        for event in sorted(_events_that_call(old.value) - _events_that_call(new.value)):
             said = f"the hook {quoted(event)} no longer calls skillrun"
             yield taken(ID, file, 1, said, hint=HINT)
     if at(new.value, "disableAllHooks") is True and at(old.value, "disableAllHooks") is not True:
         line = new.line(("disableAllHooks",))
         yield taken(ID, file, line, "all hooks are turned off: disableAllHooks", hint=HINT)
+    if calls_as_often:
+        yield from _find_lost_answers(file)
+
+
+def _find_lost_answers(file: File) -> Iterator[Finding]:
+    """Words that say what a hook does when it fails."""
     for word in ("onFailure", "failClosed"):
-        is_lost = (file.old or "").count(f'"{word}"') > (file.new or "").count(f'"{word}"')
-        if is_lost and calls_as_often:
+        if (file.old or "").count(f'"{word}"') > (file.new or "").count(f'"{word}"'):
             said = f"a hook lost {word}: what it does when it fails has changed"
             yield doubtful(ID, file, 1, said, hint=HINT)
 

@@ -503,22 +503,26 @@ def _edges_to_children(module: Module, node: ast.AST, mode: Mode) -> Iterator[Ed
 
 def _keep_arriving(signs: set[Seen], mode: Mode) -> set[Seen]:
     """What is left of some signs on the way."""
-    if mode is Mode.ALL:
-        return signs
-    if mode is Mode.ASKED:
-        return {replace(seen, is_asked=True) for seen in signs}
-    if mode is Mode.BEGUN:
-        kept = {seen for seen in signs if seen.is_asked or seen.sign.kind is not Kind.MEMORY}
+    kept = {seen for seen in signs if _arrives(seen, mode)}
+    if mode in (Mode.ASKED, Mode.BEGUN):
         return {replace(seen, is_asked=True) for seen in kept}
     if mode is Mode.MEASURED:
-        asked = {replace(seen, is_asked=True) for seen in signs if not seen.is_unvaried}
-        return asked | {seen for seen in signs if seen.sign.kind is Kind.CHANCE or seen.is_asked}
+        return kept | {replace(seen, is_asked=True) for seen in signs if not seen.is_unvaried}
+    return kept
+
+
+def _arrives(seen: Seen, mode: Mode) -> bool:
+    if mode in (Mode.ALL, Mode.ASKED):
+        return True
+    if mode is Mode.BEGUN:
+        return seen.is_asked or seen.sign.kind is not Kind.MEMORY
+    if mode is Mode.MEASURED:
+        return seen.is_asked or seen.sign.kind is Kind.CHANCE
     if mode is Mode.DECIDING:
-        return {seen for seen in signs if seen.decides}
+        return seen.decides
     if mode is Mode.OWN:
-        return {seen for seen in signs if not seen.is_asked and _is_told_by_its_own(seen)}
-    is_given = mode is Mode.GIVEN
-    return {seen for seen in signs if seen.is_asked or _is_telling(seen, is_given=is_given)}
+        return not seen.is_asked and _is_told_by_its_own(seen)
+    return seen.is_asked or _is_telling(seen, is_given=mode is Mode.GIVEN)
 
 
 def _is_told_by_its_own(seen: Seen) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from skillrun.repo.python import Definition
 from skillrun.repo.source import FunctionNode, Module, last_word
+from skillrun.repo.syntax import find_names
 from skillrun.wall.watched.outgoing import Outgoing
 from skillrun.wall.watched.reach import Reach
 
@@ -122,26 +123,14 @@ class KeyFlow:
 
     def _holds_key(self, value: ast.expr, names: set[str]) -> bool:
         """Whether a value is the key, or made from it alone."""
-        while True:
-            if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
-                inner = value.args[0] if value.args else value.func.value
-                if self._holds_key(value.func.value, names):
-                    return True
-                value = inner
-            elif isinstance(value, ast.Call) and value.args:
-                value = value.args[0]
-            elif isinstance(value, ast.Subscript) and not self._carries_key(value, names):
-                value = value.value
-            elif isinstance(value, ast.BinOp):
-                return self._holds_key(value.left, names) or self._holds_key(value.right, names)
-            elif isinstance(value, ast.IfExp):
-                return self._holds_key(value.body, names) or self._holds_key(value.orelse, names)
-            elif isinstance(value, ast.BoolOp):
-                return any(self._holds_key(part, names) for part in value.values)
-            elif isinstance(value, ast.JoinedStr):
-                return any(self._carries_key(inner, names) for inner in ast.walk(value))
-            else:
-                return self._carries_key(value, names)
+        if isinstance(value, ast.JoinedStr):
+            return any(self._carries_key(inner, names) for inner in ast.walk(value))
+        if isinstance(value, ast.Subscript) and self._carries_key(value, names):
+            return True
+        parts = _list_makers(value)
+        if parts is None:
+            return self._carries_key(value, names)
+        return any(self._holds_key(part, names) for part in parts)
 
     def _carries_key(self, node: ast.AST, names: set[str]) -> bool:
         if isinstance(node, ast.Name):
@@ -198,19 +187,11 @@ class KeyFlow:
         """Follows the parameter of the repository's function that an argument becomes."""
         definition = self.reach.definition(module, call.func)
         if definition is None or not isinstance(definition.node, FunctionNode):
-            for keyword in call.keywords:
-                if keyword is argument and keyword.arg and last_word(call.func)[:1].isupper():
-                    self._kept.add(keyword.arg)
+            is_made = last_word(call.func)[:1].isupper()
+            if is_made and isinstance(argument, ast.keyword) and argument.arg:
+                self._kept.add(argument.arg)
             return False
-        arguments = definition.node.args
-        names = [one.arg for one in (*arguments.posonlyargs, *arguments.args)]
-        if names[:1] in (["self"], ["cls"]):
-            names = names[1:]
-        name = None
-        if isinstance(argument, ast.keyword):
-            name = argument.arg
-        if argument in call.args and call.args.index(argument) < len(names):
-            name = names[call.args.index(argument)]
+        name = _name_parameter(definition.node.args, call, argument)
         if name is None:
             return False
         self._read_function(definition, frozenset([name]))
@@ -234,31 +215,32 @@ def _takes_parameter(function: ast.AST, parameter: str) -> bool:
 
 def _name_loss(above: ast.AST, below: ast.AST, names: set[str]) -> str | None:
     """How a piece of code makes less of what is below it."""
-    if isinstance(above, ast.Subscript) and below is above.value:
-        return "is cut"
-    if isinstance(above, ast.BinOp) and isinstance(above.op, _LOSSY_OPERATORS):
-        # "%s" % key is a text with the key in it.
-        is_format = isinstance(above.op, ast.Mod) and below is above.right
-        if is_format:
-            return None
-        return "is cut"
-    if isinstance(above, ast.FormattedValue) and "." in _format_of(above):
+    if _is_cut(above, below):
         return "is cut"
     if isinstance(above, ast.Attribute) and above.attr in _LOSSY_METHODS:
         return f"goes through {above.attr}()"
     if isinstance(above, ast.Call) and below is not above.func:
         word = last_word(above.func)
-        if word in _LOSSY_CALLS:
-            return f"goes through {word}()"
+        return f"goes through {word}()" if word in _LOSSY_CALLS else None
     if isinstance(above, ast.IfExp) and below is not above.test:
-        asked = {node.id for node in ast.walk(above.test) if isinstance(node, ast.Name)}
-        if asked.isdisjoint(names):
-            return "is sometimes left out"
+        return "is sometimes left out" if find_names(above.test).isdisjoint(names) else None
+    if isinstance(above, ast.BinOp) and isinstance(above.op, _LOSSY_OPERATORS):
+        return None
     if isinstance(above, ast.JoinedStr | ast.BinOp):
         return _name_varying(above)
-    if isinstance(above, ast.comprehension | ast.GeneratorExp | ast.ListComp):
-        return "is cut"
     return None
+
+
+def _is_cut(above: ast.AST, below: ast.AST) -> bool:
+    """Only a part of it goes on: an element, a rest, so many letters, what some filter lets by."""
+    if isinstance(above, ast.Subscript):
+        return below is above.value
+    if isinstance(above, ast.BinOp) and isinstance(above.op, _LOSSY_OPERATORS):
+        # "%s" % key is a text with the key in it.
+        return not (isinstance(above.op, ast.Mod) and below is above.right)
+    if isinstance(above, ast.FormattedValue):
+        return "." in _format_of(above)
+    return isinstance(above, ast.comprehension | ast.GeneratorExp | ast.ListComp)
 
 
 def _name_varying(joined: ast.AST) -> str | None:
@@ -275,6 +257,37 @@ def _format_of(value: ast.FormattedValue) -> str:
     if value.format_spec is None:
         return ""
     return ast.unparse(value.format_spec)
+
+
+_MADE_OF = {
+    ast.Subscript: ("value",),
+    ast.BinOp: ("left", "right"),
+    ast.IfExp: ("body", "orelse"),
+}
+"""Expression -> those of its parts from which its value is made."""
+
+
+def _list_makers(value: ast.expr) -> list[ast.expr] | None:
+    """What a value is made from; None where it is made from nothing else."""
+    if isinstance(value, ast.Call):
+        if isinstance(value.func, ast.Attribute):
+            return [value.func.value, *value.args[:1]]
+        return value.args[:1] or None
+    if isinstance(value, ast.BoolOp):
+        return value.values
+    fields = _MADE_OF.get(type(value))
+    return [getattr(value, name) for name in fields] if fields is not None else None
+
+
+def _name_parameter(arguments: ast.arguments, call: ast.Call, argument: ast.AST) -> str | None:
+    """The parameter of a function that an argument of a call becomes."""
+    if isinstance(argument, ast.keyword):
+        return argument.arg
+    names = [one.arg for one in (*arguments.posonlyargs, *arguments.args)]
+    if names[:1] in (["self"], ["cls"]):
+        del names[0]
+    position = call.args.index(argument) if argument in call.args else len(names)
+    return names[position] if position < len(names) else None
 
 
 def _is_test_of(above: ast.AST, below: ast.AST) -> bool:
