@@ -275,8 +275,7 @@ def _list_makers(value: ast.expr) -> list[ast.expr] | None:
         return value.args[:1] or None
     if isinstance(value, ast.BoolOp):
         return value.values
-    fields = _MADE_OF.get(type(value))
-    return [getattr(value, name) for name in fields] if fields is not None else None
+    return [getattr(value, name) for name in _MADE_OF.get(type(value), ())] or None
 
 
 def _name_parameter(arguments: ast.arguments, call: ast.Call, argument: ast.AST) -> str | None:
