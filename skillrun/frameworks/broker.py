@@ -109,3 +109,8 @@ class Broker(Protocol):
 
     def stop(self) -> None:
         """Leaves nothing."""
+
+
+def refuse_broker(premises: Premises) -> Broker:
+    """Where nobody stands between the clock and the handler. Raises NotConfirmed."""
+    raise NotConfirmed("there is no worker for it that could be started here")

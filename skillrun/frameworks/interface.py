@@ -1,11 +1,12 @@
-"""What skillrun needs to know of a job library. A framework is a package that fits `Framework`."""
+"""What skillrun needs to know of a job library. A framework is a package with a `Framework`."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.uses import FrameworkUse, Place
@@ -176,47 +177,73 @@ class Rule:
     rests_on: Literal["handler", "setup"] = "handler"
 
 
-class Framework(Protocol):
-    """One job library."""
+def find_no_hooks(
+    project: Project, use: FrameworkUse, handler: Definition
+) -> dict[str, Definition]:
+    """Of a library that calls nothing of the repository's around a job."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Code:
+    """What is read of the jobs of one library."""
+
+    # The task behind an import path "module:object", or None.
+    find_handler: Callable[[Project, FrameworkUse, str], Definition | None]
+    # Where the handler is registered with the library (its decorator or a call), or None.
+    find_registration: Callable[[Project, FrameworkUse, Definition], Place | None]
+    # The effective policy of a handler.
+    read_policy: Callable[[Project, FrameworkUse, Definition], Policy]
+    # Every place that enqueues or schedules the handler, in order of path and line.
+    find_sends: Callable[[Project, FrameworkUse, Definition], tuple[Send, ...]]
+    # What people get wrong with it: functions with the decorator `rule` of `rulebook.py`.
+    rules: tuple[Rule, ...]
+    # Event (started, succeeded, failed, retried) -> the repository's function that the library
+    # calls then.
+    find_hooks: Callable[[Project, FrameworkUse, Definition], dict[str, Definition]] = find_no_hooks
+
+
+@dataclass(frozen=True)
+class Framework:
+    """One job library. What reads, and what writes its jobs, is loaded when it is first asked."""
 
     ID: str
     TITLE: str
     IDIOMS: Mapping[str, str]  # stage -> a few lines that show how it is written with this library
-    FEATURES: Features
     # The folder whose driver runs its jobs in the target's interpreter; None: any callable's does.
     DRIVER: str | None
+    FEATURES: Features
+    recogniser: Callable[[], Recogniser]  # a fresh one for one pass over the files
+    # What its real worker is confirmed on. Raises NotConfirmed where there is none.
+    make_broker: Callable[[Premises], Broker]
+    load_code: Callable[[], Code]
+    load_writer: Callable[[], JobWriter]
 
-    def recogniser(self) -> Recogniser:
-        """A fresh recogniser for one pass over the files."""
+    @cached_property
+    def _code(self) -> Code:
+        return self.load_code()
 
     def find_handler(self, project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-        """The task behind an import path "module:object", or None."""
+        """See `Code`, as with the others."""
+        return self._code.find_handler(project, use, handler)
 
     def find_registration(
         self, project: Project, use: FrameworkUse, handler: Definition
     ) -> Place | None:
-        """Where the handler is registered with the library (its decorator or a call), or None."""
+        return self._code.find_registration(project, use, handler)
 
     def read_policy(self, project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-        """The effective policy of a handler."""
+        return self._code.read_policy(project, use, handler)
 
     def find_sends(
         self, project: Project, use: FrameworkUse, handler: Definition
     ) -> tuple[Send, ...]:
-        """Every place that enqueues or schedules the handler, in order of path and line."""
+        return self._code.find_sends(project, use, handler)
 
     def find_hooks(
         self, project: Project, use: FrameworkUse, handler: Definition
     ) -> dict[str, Definition]:
-        """Event (started, succeeded, failed, retried) -> the repository's function that the library
-        calls then.
-        """
+        return self._code.find_hooks(project, use, handler)
 
     def list_rules(self) -> tuple[Rule, ...]:
-        """What people get wrong with it: functions with the decorator `rule` of `rulebook.py`."""
-
-    def make_broker(self, premises: Premises) -> Broker:
-        """What its real worker is confirmed on. Raises NotConfirmed where there is none."""
-
-    def load_writer(self) -> JobWriter:
-        """What writes its jobs."""
+        return self._code.rules

@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from skillrun.repo.survey import Recogniser
 
 FRAMEWORKS: dict[str, Framework] = {
-    "apscheduler": apscheduler,
-    "arq": arq,
-    "celery": celery,
-    "django-q2": django_q2,
-    "django-tasks": django_tasks,
-    "dramatiq": dramatiq,
-    "huey": huey,
-    "plain-cron": plain_cron,
-    "procrastinate": procrastinate,
-    "rq": rq,
-    "saq": saq,
-    "taskiq": taskiq,
+    "apscheduler": apscheduler.FRAMEWORK,
+    "arq": arq.FRAMEWORK,
+    "celery": celery.FRAMEWORK,
+    "django-q2": django_q2.FRAMEWORK,
+    "django-tasks": django_tasks.FRAMEWORK,
+    "dramatiq": dramatiq.FRAMEWORK,
+    "huey": huey.FRAMEWORK,
+    "plain-cron": plain_cron.FRAMEWORK,
+    "procrastinate": procrastinate.FRAMEWORK,
+    "rq": rq.FRAMEWORK,
+    "saq": saq.FRAMEWORK,
+    "taskiq": taskiq.FRAMEWORK,
 }
 
 

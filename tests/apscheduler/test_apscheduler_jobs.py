@@ -8,7 +8,7 @@ from pathlib import Path
 import helpers
 import pytest
 
-from skillrun.frameworks import apscheduler
+from skillrun.frameworks.apscheduler import FRAMEWORK as apscheduler
 from skillrun.frameworks.apscheduler.recognise import APSchedulerRecogniser
 from skillrun.frameworks.interface import (
     Send,

@@ -14,7 +14,7 @@ import pytest
 
 from skillrun.contract.job import JobSpec
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks import apscheduler
+from skillrun.frameworks.apscheduler import FRAMEWORK as apscheduler
 from skillrun.frameworks.apscheduler.jobs import DEFAULTS
 from skillrun.frameworks.interface import (
     Job,

@@ -11,7 +11,7 @@ import helpers
 import pytest
 from arq_repo import FILES, Shop, open_shop
 
-from skillrun.frameworks import arq
+from skillrun.frameworks.arq import FRAMEWORK as arq
 from skillrun.frameworks.interface import Backoff
 from skillrun.frameworks.registry import RECOGNISED_ONLY, recognisers
 from skillrun.repo.survey import survey

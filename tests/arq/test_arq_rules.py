@@ -14,7 +14,7 @@ import pytest
 from arq_repo import SPEC, WORKER, findings, open_shop
 
 from skillrun.core.verdict import Severity
-from skillrun.frameworks.arq import list_rules
+from skillrun.frameworks.arq import FRAMEWORK
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = "from arq import Retry\nfrom shop import dead_jobs, mailer\nATTEMPTS = 5\n"
@@ -93,7 +93,7 @@ def test_every_rule_has_a_pair() -> None:
         "arq.check-then-act",
         "arq.select-for-update-outside-transaction",
     }
-    for rule in {rule.id for rule in list_rules()} - shared:
+    for rule in {rule.id for rule in FRAMEWORK.list_rules()} - shared:
         for check in ("finds", "ignores"):
             assert f'check_{check}("{rule.removeprefix("arq.")}"' in text, (rule, check)
 

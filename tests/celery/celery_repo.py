@@ -12,7 +12,7 @@ import helpers
 
 from skillrun.contract.job import JobSpec
 from skillrun.core.verdict import Finding
-from skillrun.frameworks import celery
+from skillrun.frameworks.celery import FRAMEWORK as celery
 from skillrun.frameworks.interface import (
     Job,
     Policy,

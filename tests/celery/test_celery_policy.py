@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from celery_repo import open_shop, shop_of
 
-from skillrun.frameworks import celery
+from skillrun.frameworks.celery import FRAMEWORK as celery
 from skillrun.frameworks.interface import Backoff, Policy
 
 HEAD = """\

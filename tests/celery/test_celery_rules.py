@@ -10,7 +10,7 @@ from pathlib import Path
 from celery_repo import job_of
 from celery_rules import ERROR, LATE, NOTE, PLAIN, WARNING, Check, orders, task
 
-from skillrun.frameworks.celery import list_rules
+from skillrun.frameworks.celery import FRAMEWORK
 from skillrun.frameworks.rulebook import read_rule
 
 # Delivery
@@ -499,7 +499,7 @@ def test_every_rule_has_a_finding_and_an_ignored_look_alike() -> None:
     source = "\n\n\n".join(
         path.read_text("utf-8") for path in Path(__file__).parent.glob("test_celery_rules*.py")
     )
-    for rule in list_rules():
+    for rule in FRAMEWORK.list_rules():
         slug = rule.id.removeprefix("celery.")
         body = re.search(
             rf"(?s)def test_\w+\(check_finds[^\n]*\n(?:(?!\ndef ).)*\"{slug}\".*?(?=\n\n\ndef |\Z)",
@@ -510,9 +510,9 @@ def test_every_rule_has_a_finding_and_an_ignored_look_alike() -> None:
 
 
 def test_rules_say_why_and_whence() -> None:
-    ids = [rule.id for rule in list_rules()]
+    ids = [rule.id for rule in FRAMEWORK.list_rules()]
     assert len(ids) == len(set(ids))
-    for rule in list_rules():
+    for rule in FRAMEWORK.list_rules():
         assert rule.why.endswith(".")
         assert rule.source
 
@@ -529,6 +529,8 @@ def test_the_mended_shop_has_no_errors(tmp_path: Path) -> None:
     shutil.copytree(resource("skills", "job-worker-orchestration", "examples", "celery-shop"), root)
     helpers.build_tree(root, {})
     job = job_of(shop_of(root))
-    found = [finding for rule in list_rules() for finding in read_rule(rule, job).findings]
+    found = [
+        finding for rule in FRAMEWORK.list_rules() for finding in read_rule(rule, job).findings
+    ]
     assert [f for f in found if f.severity == ERROR] == []
     assert {f.rule for f in found} <= {"celery.redelivery-loop"}

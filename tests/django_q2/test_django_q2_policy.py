@@ -12,7 +12,7 @@ import helpers
 import pytest
 from django_q2_repo import FILES, open_shop
 
-from skillrun.frameworks import django_q2
+from skillrun.frameworks.django_q2 import FRAMEWORK as django_q2
 from skillrun.frameworks.interface import (
     Backoff,
 )

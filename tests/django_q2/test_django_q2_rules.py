@@ -14,7 +14,7 @@ import pytest
 from django_q2_repo import SPEC, findings, open_shop
 
 from skillrun.core.verdict import Severity
-from skillrun.frameworks.django_q2 import list_rules
+from skillrun.frameworks.django_q2 import FRAMEWORK
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = "from django_q.tasks import async_task, schedule\nfrom shop import dead_jobs, mailer\n"
@@ -99,7 +99,7 @@ def test_every_rule_has_a_pair() -> None:
         "django-q2.check-then-act",
         "django-q2.select-for-update-outside-transaction",
     }
-    for rule in {rule.id for rule in list_rules()} - shared:
+    for rule in {rule.id for rule in FRAMEWORK.list_rules()} - shared:
         for check in ("finds", "ignores"):
             assert f'check_{check}("{rule.removeprefix("django-q2.")}"' in text, (rule, check)
 

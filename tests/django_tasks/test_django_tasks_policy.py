@@ -11,7 +11,7 @@ import helpers
 import pytest
 from django_tasks_repo import FILES, Shop, open_shop
 
-from skillrun.frameworks import django_tasks
+from skillrun.frameworks.django_tasks import FRAMEWORK as django_tasks
 from skillrun.frameworks.interface import Backoff
 from skillrun.frameworks.registry import recognisers
 from skillrun.repo.survey import survey

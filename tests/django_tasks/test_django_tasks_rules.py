@@ -15,7 +15,7 @@ import pytest
 from django_tasks_repo import SETTINGS, SPEC, findings, open_shop
 
 from skillrun.core.verdict import Severity
-from skillrun.frameworks.django_tasks import list_rules
+from skillrun.frameworks.django_tasks import FRAMEWORK as django_tasks
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = """import datetime
@@ -125,7 +125,7 @@ def test_every_rule_has_a_pair() -> None:
         "django-tasks.check-then-act",
         "django-tasks.select-for-update-outside-transaction",
     }
-    for rule in {rule.id for rule in list_rules()} - shared:
+    for rule in {rule.id for rule in django_tasks.list_rules()} - shared:
         for check in ("finds", "ignores"):
             pattern = rf'check_{check}\(\s*"{rule.removeprefix("django-tasks.")}"'
             assert re.search(pattern, text), (rule, check)

@@ -12,7 +12,7 @@ import helpers
 
 from skillrun.contract.job import JobSpec
 from skillrun.core.verdict import Finding
-from skillrun.frameworks import dramatiq
+from skillrun.frameworks.dramatiq import FRAMEWORK as dramatiq
 from skillrun.frameworks.interface import (
     Job,
     Policy,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dramatiq_repo import BROKER, Shop, open_shop
 
-from skillrun.frameworks import dramatiq
+from skillrun.frameworks.dramatiq import FRAMEWORK as dramatiq
 from skillrun.frameworks.interface import Backoff, Policy
 
 WEEK = 7 * 86400.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import helpers
 import pytest
 
-from skillrun.frameworks.dramatiq.recognise import recogniser
+from skillrun.frameworks.dramatiq import FRAMEWORK
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
@@ -24,7 +24,7 @@ TASKS = {"shop/tasks.py": "import dramatiq\n\n@dramatiq.actor\ndef send(): ...\n
 
 
 def use_in(root: Path, files: dict[str, str]) -> FrameworkUse | None:
-    return survey(Tree(helpers.build_tree(root, files)), [recogniser()]).use("dramatiq")
+    return survey(Tree(helpers.build_tree(root, files)), [FRAMEWORK.recogniser()]).use("dramatiq")
 
 
 def found_in(root: Path, files: dict[str, str]) -> FrameworkUse:

@@ -15,7 +15,7 @@ import pytest
 from dramatiq_repo import BROKER, findings, job_of, open_shop
 
 from skillrun.core.verdict import Severity
-from skillrun.frameworks.dramatiq import list_rules
+from skillrun.frameworks.dramatiq import FRAMEWORK
 from skillrun.frameworks.rulebook import read_rule
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
@@ -491,7 +491,7 @@ def test_every_rule_is_described_and_tried(tmp_path: Path) -> None:
         "check-then-act",
         "select-for-update-outside-transaction",
     }
-    for rule in list_rules():
+    for rule in FRAMEWORK.list_rules():
         assert re.fullmatch(r"dramatiq\.[a-z-]+", rule.id)
         assert rule.stage in stages
         assert rule.why.endswith(".") and rule.source
@@ -500,7 +500,7 @@ def test_every_rule_is_described_and_tried(tmp_path: Path) -> None:
     shop = open_shop(tmp_path / "r", actor("max_retries=4, throws=mailer.BadAddress"))
     said = [
         f.rule
-        for rule in list_rules()
+        for rule in FRAMEWORK.list_rules()
         for f in read_rule(rule, job_of(shop, {"dead_letter": {"kind": "framework"}})).findings
     ]
     assert said == ["dramatiq.redelivery-loop"]

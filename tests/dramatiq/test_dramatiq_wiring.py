@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dramatiq_repo import Shop, open_shop
 
-from skillrun.frameworks import dramatiq
+from skillrun.frameworks.dramatiq import FRAMEWORK as dramatiq
 
 ACTOR = (
     "@dramatiq.actor\ndef send_receipt(order_id): ...\n\ndef enqueue(order_id):\n   "

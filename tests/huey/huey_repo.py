@@ -19,7 +19,7 @@ from receipt_job import SPEC
 from skillrun.contract.job import JobSpec
 from skillrun.contract.spec import load_spec
 from skillrun.core.verdict import Finding, StageResult
-from skillrun.frameworks import huey
+from skillrun.frameworks.huey import FRAMEWORK as huey
 from skillrun.frameworks.interface import (
     Job,
     Policy,

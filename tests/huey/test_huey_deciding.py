@@ -11,7 +11,7 @@ import pytest
 from huey_repo import Shop, findings, open_shop
 
 from skillrun.core.verdict import Severity
-from skillrun.frameworks import huey
+from skillrun.frameworks.huey import FRAMEWORK as huey
 from skillrun.frameworks.interface import Backoff
 
 TASKS = """\

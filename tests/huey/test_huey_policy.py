@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from huey_repo import APP, Shop, findings, open_shop
 
-from skillrun.frameworks import huey
+from skillrun.frameworks.huey import FRAMEWORK as huey
 from skillrun.frameworks.interface import Backoff, find_wiring
 
 HEAD = (

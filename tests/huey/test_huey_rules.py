@@ -14,7 +14,7 @@ import pytest
 from huey_repo import APP, findings, open_shop
 
 from skillrun.core.verdict import Severity
-from skillrun.frameworks.huey import list_rules
+from skillrun.frameworks.huey import FRAMEWORK
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = """\
@@ -88,7 +88,7 @@ def test_every_rule_has_a_pair() -> None:
         "huey.check-then-act",
         "huey.select-for-update-outside-transaction",
     }
-    for rule in {rule.id for rule in list_rules()} - shared:
+    for rule in {rule.id for rule in FRAMEWORK.list_rules()} - shared:
         for check in ("finds", "ignores"):
             assert f'check_{check}("{rule.removeprefix("huey.")}"' in text, (rule, check)
 

@@ -11,13 +11,13 @@ import helpers
 
 from skillrun.contract.job import JobSpec
 from skillrun.core.verdict import Finding
-from skillrun.frameworks import plain_cron
 from skillrun.frameworks.interface import (
     Framework,
     Job,
     Policy,
     Send,
 )
+from skillrun.frameworks.plain_cron import FRAMEWORK as plain_cron
 from skillrun.frameworks.plain_cron.recognise import PlainCronRecogniser
 from skillrun.frameworks.rulebook import read_rule
 from skillrun.repo.python import Definition, Project

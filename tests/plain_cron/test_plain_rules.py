@@ -14,7 +14,7 @@ import pytest
 from plain_repo import CRONTAB, Plain, build
 
 from skillrun.core.verdict import Severity
-from skillrun.frameworks.plain_cron import list_rules
+from skillrun.frameworks.plain_cron import FRAMEWORK
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = """\
@@ -264,5 +264,5 @@ def test_schedule_dies(check_finds: Check, check_ignores: Check) -> None:
 
 def test_every_rule_is_tried_here() -> None:
     tried = Path(__file__).read_text()
-    assert all(f'"{rule.id.partition(".")[2]}"' in tried for rule in list_rules())
-    assert all(rule.why.endswith(".") and rule.source for rule in list_rules())
+    assert all(f'"{rule.id.partition(".")[2]}"' in tried for rule in FRAMEWORK.list_rules())
+    assert all(rule.why.endswith(".") and rule.source for rule in FRAMEWORK.list_rules())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from plain_repo import CRONTAB, Plain, build, recognised
 
-from skillrun.frameworks import plain_cron
+from skillrun.frameworks.plain_cron import FRAMEWORK as plain_cron
 from skillrun.repo.python import Project
 from skillrun.repo.tree import Tree
 

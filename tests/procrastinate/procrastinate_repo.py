@@ -11,7 +11,7 @@ from typing import Any
 from framework_shop import SPEC_PATH, Shop, case_of, edited_file, examine, findings, opened
 from receipt_job import SPEC
 
-from skillrun.frameworks import procrastinate
+from skillrun.frameworks.procrastinate import FRAMEWORK as procrastinate
 from skillrun.repo.uses import FrameworkUse
 from skillrun.skills.job_worker.stages.interface import JobCase
 

@@ -146,7 +146,7 @@ def send_receipt(order_id): ...
     "tasks", [CALLED, BLUEPRINT, DJANGO], ids=["called", "blueprint", "django"]
 )
 def test_registered_in_other_ways(tmp_path: Path, tasks: str) -> None:
-    from skillrun.frameworks import procrastinate
+    from skillrun.frameworks.procrastinate import FRAMEWORK as procrastinate
 
     shop = open_shop(tmp_path / "r", tasks)
     assert procrastinate.find_registration(shop.project, shop.use, shop.handler) is not None

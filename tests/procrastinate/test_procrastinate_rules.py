@@ -15,7 +15,7 @@ import pytest
 from procrastinate_repo import QUEUE, SPEC, STALLED, findings, open_shop
 
 from skillrun.core.verdict import Severity
-from skillrun.frameworks.procrastinate import list_rules
+from skillrun.frameworks.procrastinate import FRAMEWORK
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = (
@@ -87,7 +87,7 @@ GOOD = strategy("max_attempts=4, exponential_wait=2, retry_exceptions=PASSING")
 def test_every_rule_has_a_pair() -> None:
     text = re.sub(r"\(\s+", "(", Path(__file__).read_text())
     shared = {"check-then-act", "select-for-update-outside-transaction"}  # tested with Celery
-    for rule in {rule.id.partition(".")[2] for rule in list_rules()} - shared:
+    for rule in {rule.id.partition(".")[2] for rule in FRAMEWORK.list_rules()} - shared:
         for check in ("finds", "ignores"):
             assert f'check_{check}("{rule}"' in text, (rule, check)
 

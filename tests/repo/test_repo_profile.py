@@ -12,7 +12,7 @@ import pytest
 
 from skillrun.core.errors import ProfileInvalid
 from skillrun.core.verdict import Severity
-from skillrun.frameworks.celery.recognise import recogniser as celery
+from skillrun.frameworks.celery import FRAMEWORK as celery
 from skillrun.repo.profile import contradictions, load_profile, profile_fields, write_profile
 from skillrun.repo.survey import Survey, survey
 from skillrun.repo.tree import Tree
@@ -27,7 +27,7 @@ SHOP = {
 
 
 def surveyed(root: Path) -> Survey:
-    return survey(Tree(root), [celery()])
+    return survey(Tree(root), [celery.recogniser()])
 
 
 def put(root: Path, profile: Any) -> Path:

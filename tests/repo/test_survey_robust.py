@@ -10,7 +10,7 @@ from pathlib import Path
 import helpers
 
 from skillrun.frameworks.apscheduler.recognise import APSchedulerRecogniser
-from skillrun.frameworks.celery.recognise import recogniser as celery
+from skillrun.frameworks.celery import FRAMEWORK as celery
 from skillrun.repo.manifests import Manifests
 from skillrun.repo.survey import Survey, statements, survey
 from skillrun.repo.syntax import parse_python
@@ -22,7 +22,7 @@ APP = "from celery import Celery\napp = Celery()\n"
 
 
 def surveyed(root: Path) -> Survey:
-    return survey(Tree(root), [celery()])
+    return survey(Tree(root), [celery.recogniser()])
 
 
 def test_hostile_python_becomes_notes(make_repo: MakeRepo) -> None:
@@ -99,7 +99,7 @@ def test_a_file_that_vanishes_is_skipped(make_repo: MakeRepo) -> None:
     tree = Tree(root)
     assert len(tree.files) == 2
     (root / "a.py").unlink()
-    use = survey(tree, [celery()]).use("celery")
+    use = survey(tree, [celery.recogniser()]).use("celery")
     assert use and use.apps == ("b.py:app",)
 
 
@@ -207,7 +207,7 @@ def test_sections_are_json_and_equal_on_the_same_tree(make_repo: MakeRepo) -> No
 
 def test_primary_is_the_one_that_carries_more(make_repo: MakeRepo) -> None:
     root = make_repo({"app.py": APP, "needle.py": "needle = 1", "requirements.txt": "celery\n"})
-    assert survey(Tree(root), [_Counting(), celery()]).primary == "celery"
+    assert survey(Tree(root), [_Counting(), celery.recogniser()]).primary == "celery"
     assert survey(Tree(root), []).primary is None
 
 
@@ -223,8 +223,10 @@ def test_what_carries_jobs_comes_before_the_clock_beside_it(make_repo: MakeRepo)
         for n in (1, 2)
     }
     files = {"app.py": APP, "clock.py": clock, **jobs, "requirements.txt": "celery\napscheduler\n"}
-    found = survey(Tree(make_repo(files)), [celery(), APSchedulerRecogniser()])
+    found = survey(Tree(make_repo(files)), [celery.recogniser(), APSchedulerRecogniser()])
     assert found.primary == "celery"
     assert found.use("celery").scheduler == "apscheduler"
-    alone = survey(Tree(make_repo({**files, "app.py": ""})), [celery(), APSchedulerRecogniser()])
+    alone = survey(
+        Tree(make_repo({**files, "app.py": ""})), [celery.recogniser(), APSchedulerRecogniser()]
+    )
     assert alone.primary == "apscheduler"

@@ -12,12 +12,12 @@ import helpers
 
 from skillrun.contract.job import JobSpec
 from skillrun.core.verdict import Finding
-from skillrun.frameworks import rq
 from skillrun.frameworks.interface import (
     Job,
     Policy,
     find_wiring,
 )
+from skillrun.frameworks.rq import FRAMEWORK as rq
 from skillrun.frameworks.rulebook import read_rule
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey

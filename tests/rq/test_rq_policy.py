@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rq_repo import open_shop
 
-from skillrun.frameworks import rq
 from skillrun.frameworks.interface import Backoff
+from skillrun.frameworks.rq import FRAMEWORK as rq
 
 GIVEN_UP = """\
 from shop import dead_jobs, mailer

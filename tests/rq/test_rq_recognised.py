@@ -9,7 +9,7 @@ from pathlib import Path
 import helpers
 import pytest
 
-from skillrun.frameworks.rq.recognise import recogniser
+from skillrun.frameworks.rq import FRAMEWORK
 from skillrun.frameworks.rq.workers import find_launches
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
@@ -33,7 +33,7 @@ SETTINGS = {"proj/settings.py": "RQ_QUEUES = {'default': {}}\n", "requirements.t
 
 
 def use_in(root: Path, files: dict[str, str]) -> FrameworkUse | None:
-    return survey(Tree(helpers.build_tree(root, files)), [recogniser()]).use("rq")
+    return survey(Tree(helpers.build_tree(root, files)), [FRAMEWORK.recogniser()]).use("rq")
 
 
 def check_finds(

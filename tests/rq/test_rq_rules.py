@@ -13,7 +13,7 @@ import pytest
 from rq_repo import findings, open_shop
 
 from skillrun.core.verdict import Severity
-from skillrun.frameworks.rq import list_rules
+from skillrun.frameworks.rq import FRAMEWORK as rq
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 PLAIN = "queue.enqueue(send_receipt, 7)\n"
@@ -363,7 +363,7 @@ def test_racing(check_finds: Check, check_ignores: Check) -> None:
 
 def test_every_rule_has_a_reason_and_tests() -> None:
     text = Path(__file__).read_text()
-    for rule in list_rules():
+    for rule in rq.list_rules():
         assert rule.id.startswith("rq.")
         assert rule.why.endswith(".")
         assert rule.source

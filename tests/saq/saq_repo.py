@@ -10,7 +10,7 @@ from typing import Any
 
 from framework_shop import Shop, case_of, edited_file, opened
 
-from skillrun.frameworks import saq
+from skillrun.frameworks.saq import FRAMEWORK as saq
 from skillrun.repo.uses import FrameworkUse
 from skillrun.skills.job_worker.stages.interface import JobCase
 

@@ -12,7 +12,7 @@ from typing import Any
 from framework_shop import SPEC_PATH, Shop, case_of, edited_file, examine, findings, opened
 from receipt_job import SPEC
 
-from skillrun.frameworks import taskiq
+from skillrun.frameworks.taskiq import FRAMEWORK as taskiq
 from skillrun.repo.uses import FrameworkUse
 from skillrun.skills.job_worker.stages.interface import JobCase
 

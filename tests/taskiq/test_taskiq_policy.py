@@ -10,9 +10,9 @@ import helpers
 import pytest
 from taskiq_repo import FILES, Shop, open_shop
 
-from skillrun.frameworks import taskiq
 from skillrun.frameworks.interface import Backoff
 from skillrun.frameworks.registry import RECOGNISED_ONLY, recognisers
+from skillrun.frameworks.taskiq import FRAMEWORK as taskiq
 from skillrun.repo.survey import survey
 from skillrun.repo.tree import Tree
 

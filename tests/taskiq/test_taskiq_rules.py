@@ -17,12 +17,11 @@ from taskiq_repo import OUTCOMES, findings, open_shop
 
 from skillrun.contract.spec import load_spec
 from skillrun.core.verdict import Severity
-from skillrun.frameworks import taskiq
 from skillrun.frameworks.interface import (
     Job,
 )
 from skillrun.frameworks.rulebook import read_rule
-from skillrun.frameworks.taskiq import list_rules
+from skillrun.frameworks.taskiq import FRAMEWORK as taskiq
 from skillrun.repo.python import Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
@@ -513,7 +512,7 @@ def test_every_rule_has_a_pair() -> None:
         "taskiq.check-then-act",
         "taskiq.select-for-update-outside-transaction",
     }
-    for rule in {rule.id for rule in list_rules()} - shared:
+    for rule in {rule.id for rule in taskiq.list_rules()} - shared:
         for check in ("finds", "ignores"):
             assert f'check_{check}("{rule.removeprefix("taskiq.")}"' in text, (rule, check)
 
@@ -538,7 +537,7 @@ def test_no_correct_style_is_an_error(tmp_path: Path, id_: str | None) -> None:
     job = Job(project, Survey(), use, spec, handler, policy)
     assert [
         f
-        for rule in list_rules()
+        for rule in taskiq.list_rules()
         for f in read_rule(rule, job).findings
         if f.severity in (Severity.BLOCKER, ERROR)
     ] == []

@@ -18,93 +18,52 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.broker import NotConfirmed
-from skillrun.frameworks.common.callables.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.broker import refuse_broker
+from skillrun.frameworks.common.callables.idioms import IDIOMS
 from skillrun.frameworks.features import Features
+from skillrun.frameworks.interface import Code, Framework
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.broker import Broker, Premises
-    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.frameworks.writer import JobWriter
-    from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
-    from skillrun.repo.uses import FrameworkUse, Place
-
-ID = "apscheduler"
-TITLE = "APScheduler"
-DRIVER: str | None = None
-FEATURES = Features(runs_in_place=True, tables=r"apscheduler_jobs|django_apscheduler_\w+")
 
 
-def recogniser() -> Recogniser:
-    """A fresh recogniser for one pass over the files."""
+def _make_recogniser() -> Recogniser:
     from skillrun.frameworks.apscheduler.recognise import APSchedulerRecogniser
 
     return APSchedulerRecogniser()
 
 
-def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The function behind an import path "module:function", or None."""
-    from skillrun.frameworks.common.callables.callers import find_callable
-
-    return find_callable(project, use, handler)
-
-
-def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The decorator or call that schedules the handler; else its own `def`, as any function can be
-    scheduled.
-    """
-    from skillrun.frameworks.apscheduler.jobs import find_jobs
-    from skillrun.frameworks.common.callables.callers import is_nested, own_place
-
-    first = next((job for job in find_jobs(project, handler) if not job.in_tests), None)
-    if first:
-        return first.place
-    if is_nested(handler):
-        return None
-    return own_place(handler)
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The effective policy of a handler: its own retry; the dead letters may be written by a
-    listener.
-    """
-    from skillrun.frameworks.apscheduler import hooks
-
-    return hooks.read_policy(project, use, handler)
-
-
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place that schedules the handler, or adds it to be run once."""
-    from skillrun.frameworks.apscheduler import jobs
-
-    return jobs.find_sends(project, handler)
-
-
-def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the repository's function that a scheduler calls then."""
-    from skillrun.frameworks.apscheduler import hooks
-
-    return hooks.find_hooks(project)
-
-
-def list_rules() -> tuple[Rule, ...]:
-    """What people get wrong with it."""
-    from skillrun.frameworks.apscheduler import rules
+def _load_code() -> Code:
+    from skillrun.frameworks.apscheduler import hooks, jobs, rules
     from skillrun.frameworks.common import racing
-    from skillrun.frameworks.common.callables import marks
+    from skillrun.frameworks.common.callables import callers, marks
     from skillrun.frameworks.rulebook import collect_rules
 
-    return collect_rules(ID, marks, racing, rules)
+    return Code(
+        find_handler=callers.find_callable,
+        find_registration=jobs.find_registration,
+        read_policy=hooks.read_policy,
+        find_sends=lambda project, use, handler: jobs.find_sends(project, handler),
+        find_hooks=lambda project, use, handler: hooks.find_hooks(project),
+        rules=collect_rules("apscheduler", marks, racing, rules),
+    )
 
 
-def make_broker(premises: Premises) -> Broker:
-    """Nobody stands between the clock and the handler. Raises NotConfirmed."""
-    raise NotConfirmed("there is no worker for it that could be started here")
-
-
-def load_writer() -> JobWriter:
-    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+def _load_writer() -> JobWriter:
     from skillrun.frameworks.apscheduler import scaffold
 
     return scaffold
+
+
+FRAMEWORK = Framework(
+    ID="apscheduler",
+    TITLE="APScheduler",
+    IDIOMS=IDIOMS,
+    DRIVER=None,
+    FEATURES=Features(runs_in_place=True, tables=r"apscheduler_jobs|django_apscheduler_\w+"),
+    recogniser=_make_recogniser,
+    make_broker=refuse_broker,
+    load_code=_load_code,
+    load_writer=_load_writer,
+)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.callables.callers import reach_of
-from skillrun.frameworks.common.reading import place_of
+from skillrun.frameworks.common.reading import find_own_place, place_of
 from skillrun.frameworks.interface import (
     Send,
 )
@@ -25,6 +25,7 @@ from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
+    from skillrun.repo.uses import FrameworkUse
 
 DEFAULTS: dict[str, Any] = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 1}
 PERSISTENT = (
@@ -179,6 +180,16 @@ def _by_text(module: Module, node: ast.Constant, function: Definition) -> Iterat
     made = ast.Call(func=ast.Name("JOBS", ast.Load()), args=[], keywords=keywords)
     if find_keyword(made, "trigger") is not None:
         yield Scheduled("JOBS", ast.copy_location(made, node), module, function)
+
+
+def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
+    """The decorator or call that schedules it; else its own `def`, as any function can be
+    scheduled.
+    """
+    for job in find_jobs(project, handler):
+        if not job.in_tests:
+            return job.place
+    return find_own_place(project, use, handler)
 
 
 def find_sends(project: Project, handler: Definition) -> tuple[Send, ...]:

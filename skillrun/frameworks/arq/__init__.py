@@ -19,86 +19,53 @@ with more tries than
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.arq.broker import ArqBroker
-from skillrun.frameworks.arq.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.arq.idioms import IDIOMS
+from skillrun.frameworks.arq.recognise import ENTRY
 from skillrun.frameworks.features import Features
+from skillrun.frameworks.interface import Code, Framework
+from skillrun.frameworks.known.making import make_recogniser
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.broker import Broker, Premises
-    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.frameworks.writer import JobWriter
-    from skillrun.repo.python import Definition, Project
-    from skillrun.repo.survey import Recogniser
-    from skillrun.repo.uses import FrameworkUse, Place
-
-ID = "arq"
-TITLE = "arq"
-DRIVER: str | None = "arq"
-FEATURES = Features(needs_redis=True, context_first=True, program="arq", keys=r"arq:.*")
 
 
-def recogniser() -> Recogniser:
-    """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.arq.recognise import recogniser as made
-
-    return made()
-
-
-def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The function behind an import path; arq runs whatever its settings list."""
-    found = project.find(handler)
-    if found is None or found.is_class:
-        return None
-    return found
-
-
-def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The entry in the worker's `functions` or `cron_jobs`, or None."""
-    from skillrun.frameworks.arq.workers import MANNER
-    from skillrun.frameworks.common import listed
-
-    return listed.find_registration(project, MANNER, handler)
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The effective policy of a handler."""
-    from skillrun.frameworks.arq import policy
-
-    return policy.read_policy(project, use, handler)
-
-
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.arq import sends
-
-    return sends.find_sends(project, use, handler)
-
-
-def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the function of the worker's settings that arq calls then."""
-    from skillrun.frameworks.arq import hooks
-
-    return hooks.find_hooks(project, handler)
-
-
-def list_rules() -> tuple[Rule, ...]:
-    """What people get wrong with it."""
+def _load_code() -> Code:
+    from skillrun.frameworks.arq import hooks, policy, sends
     from skillrun.frameworks.arq.rules import enqueueing, giving_up, retrying, running
-    from skillrun.frameworks.common import racing
+    from skillrun.frameworks.arq.workers import MANNER
+    from skillrun.frameworks.common import listed, racing, reading
     from skillrun.frameworks.rulebook import collect_rules
 
-    return collect_rules(ID, retrying, enqueueing, giving_up, running, racing)
+    return Code(
+        find_handler=reading.find_function,
+        find_registration=lambda project, use, handler: listed.find_registration(
+            project, MANNER, handler
+        ),
+        read_policy=policy.read_policy,
+        find_sends=sends.find_sends,
+        find_hooks=lambda project, use, handler: hooks.find_hooks(project, handler),
+        rules=collect_rules("arq", retrying, enqueueing, giving_up, running, racing),
+    )
 
 
-def make_broker(premises: Premises) -> Broker:
-    """What its real worker is confirmed on."""
-    return ArqBroker(premises)
-
-
-def load_writer() -> JobWriter:
-    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+def _load_writer() -> JobWriter:
     from skillrun.frameworks.arq import scaffold
 
     return scaffold
+
+
+FRAMEWORK = Framework(
+    ID="arq",
+    TITLE="arq",
+    IDIOMS=IDIOMS,
+    DRIVER="arq",
+    FEATURES=Features(needs_redis=True, context_first=True, program="arq", keys=r"arq:.*"),
+    recogniser=partial(make_recogniser, ENTRY),
+    make_broker=ArqBroker,
+    load_code=_load_code,
+    load_writer=_load_writer,
+)

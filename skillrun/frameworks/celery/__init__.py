@@ -11,80 +11,22 @@ Celery itself is never imported. Everything heavy is imported when it is first a
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.celery.broker import CeleryBroker
-from skillrun.frameworks.celery.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.celery.idioms import IDIOMS
+from skillrun.frameworks.celery.recognise import ENTRY
 from skillrun.frameworks.features import Features
+from skillrun.frameworks.interface import Code, Framework
+from skillrun.frameworks.known.making import make_recogniser
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.broker import Broker, Premises
-    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.frameworks.writer import JobWriter
-    from skillrun.repo.python import Definition, Project
-    from skillrun.repo.survey import Recogniser
-    from skillrun.repo.uses import FrameworkUse, Place
-
-ID = "celery"
-TITLE = "Celery"
-DRIVER: str | None = "celery"
-FEATURES = Features(
-    tasks_are_objects=True,
-    tables=(
-        r"celery_taskmeta|celery_tasksetmeta|django_celery_(results|beat)_\w+"
-        r"|(dj)?kombu_(message|queue)|(message|queue|task|taskset)_id_sequence"
-    ),
-    keys=r"celery.*|_kombu\..*|unacked.*",
-)
 
 
-def recogniser() -> Recogniser:
-    """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.celery.recognise import recogniser as made
-
-    return made()
-
-
-def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The task behind an import path "module:object", or None."""
-    from skillrun.frameworks.celery.tasks import find_task
-
-    return find_task(project, use, handler)
-
-
-def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The decorator or the call that makes the handler a task, or None."""
-    from skillrun.frameworks.celery.tasks import read_task
-
-    return read_task(project, use, handler).registered
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The effective policy of a handler."""
-    from skillrun.frameworks.celery import policy
-
-    return policy.read_policy(project, use, handler)
-
-
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.celery import sends
-
-    return sends.find_sends(project, use, handler)
-
-
-def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the repository's function that Celery calls then: a method of the task's class, or a
-    receiver.
-    """
-    from skillrun.frameworks.celery import hooks
-    from skillrun.frameworks.celery.tasks import read_task
-
-    return hooks.find_hooks(project, read_task(project, use, handler))
-
-
-def list_rules() -> tuple[Rule, ...]:
-    """What people get wrong with it."""
+def _load_code() -> Code:
+    from skillrun.frameworks.celery import hooks, policy, sends, tasks
     from skillrun.frameworks.celery.rules import (
         delivery,
         publishing,
@@ -95,18 +37,43 @@ def list_rules() -> tuple[Rule, ...]:
     from skillrun.frameworks.common import lock_times, racing
     from skillrun.frameworks.rulebook import collect_rules
 
-    return collect_rules(
-        ID, delivery, retrying, swallowing, publishing, scheduling, lock_times, racing
+    return Code(
+        find_handler=tasks.find_task,
+        find_registration=lambda project, use, handler: (
+            tasks.read_task(project, use, handler).registered
+        ),
+        read_policy=policy.read_policy,
+        find_sends=sends.find_sends,
+        find_hooks=lambda project, use, handler: hooks.find_hooks(
+            project, tasks.read_task(project, use, handler)
+        ),
+        rules=collect_rules(
+            "celery", delivery, retrying, swallowing, publishing, scheduling, lock_times, racing
+        ),
     )
 
 
-def make_broker(premises: Premises) -> Broker:
-    """What its real worker is confirmed on."""
-    return CeleryBroker(premises)
-
-
-def load_writer() -> JobWriter:
-    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+def _load_writer() -> JobWriter:
     from skillrun.frameworks.celery import scaffold
 
     return scaffold
+
+
+FRAMEWORK = Framework(
+    ID="celery",
+    TITLE="Celery",
+    IDIOMS=IDIOMS,
+    DRIVER="celery",
+    FEATURES=Features(
+        tasks_are_objects=True,
+        tables=(
+            r"celery_taskmeta|celery_tasksetmeta|django_celery_(results|beat)_\w+"
+            r"|(dj)?kombu_(message|queue)|(message|queue|task|taskset)_id_sequence"
+        ),
+        keys=r"celery.*|_kombu\..*|unacked.*",
+    ),
+    recogniser=partial(make_recogniser, ENTRY),
+    make_broker=CeleryBroker,
+    load_code=_load_code,
+    load_writer=_load_writer,
+)

@@ -5,14 +5,31 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from skillrun.repo.python import Module, Project
-from skillrun.repo.uses import Place
+from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.uses import FrameworkUse, Place
 
 
 def place_of(module: Module, node: ast.AST) -> Place:
     """Where a node stands."""
     line = getattr(node, "lineno", 1)
     return Place(module.path, line, module.line_text(line))
+
+
+def find_function(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
+    """The function behind an import path, of a library that runs whatever can be imported."""
+    found = project.find(handler)
+    if found is None or found.is_class:
+        return None
+    return found
+
+
+def find_own_place(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
+    """The function itself: nothing registers it. None where a worker cannot import it: inside a
+    function.
+    """
+    if handler.module.function_of(handler.node) is not None:
+        return None
+    return place_of(handler.module, handler.node)
 
 
 def in_tests(path: str) -> bool:

@@ -18,98 +18,56 @@ Task with success=False. The Redis broker pops: what fails, or dies, is gone.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.django_q2.broker import DjangoQ2Broker
-from skillrun.frameworks.django_q2.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.django_q2.idioms import IDIOMS
+from skillrun.frameworks.django_q2.recognise import ENTRY
 from skillrun.frameworks.features import Features
+from skillrun.frameworks.interface import Code, Framework
+from skillrun.frameworks.known.making import make_recogniser
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.broker import Broker, Premises
-    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.frameworks.writer import JobWriter
-    from skillrun.repo.python import Definition, Project
-    from skillrun.repo.survey import Recogniser
-    from skillrun.repo.uses import FrameworkUse, Place
-
-ID = "django-q2"
-TITLE = "Django Q2"
-DRIVER: str | None = "django_q2"
-FEATURES = Features(
-    own_dead_letters=True,
-    rows_in_database=True,
-    schedules_in_rows=True,
-    tables=r"django_q_\w+",
-    keys=r"django_q.*",
-)
 
 
-def recogniser() -> Recogniser:
-    """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.django_q2.recognise import recogniser as made
-
-    return made()
-
-
-def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The function behind an import path: Django Q2 runs whatever can be imported."""
-    found = project.find(handler)
-    if found is None or found.is_class:
-        return None
-    return found
-
-
-def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The function itself: nothing registers it. None where a worker cannot import it: inside a
-    function.
-    """
-    from skillrun.frameworks.common.reading import place_of
-
-    inner = handler.module.function_of(handler.node) is not None
-    if inner:
-        return None
-    return place_of(handler.module, handler.node)
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The effective policy of a handler."""
-    from skillrun.frameworks.django_q2 import policy
-
-    return policy.read_policy(project, use, handler)
-
-
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.django_q2 import sends
-
-    return sends.find_sends(project, use, handler)
-
-
-def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the function that is called then: a hook of the job, or a receiver of Django Q2's
-    signals.
-    """
-    from skillrun.frameworks.django_q2 import hooks
-
-    return hooks.find_hooks(project, handler)
-
-
-def list_rules() -> tuple[Rule, ...]:
-    """What people get wrong with it."""
-    from skillrun.frameworks.common import racing
+def _load_code() -> Code:
+    from skillrun.frameworks.common import racing, reading
+    from skillrun.frameworks.django_q2 import hooks, policy, sends
     from skillrun.frameworks.django_q2.rules import cluster, failing, publishing
     from skillrun.frameworks.rulebook import collect_rules
 
-    return collect_rules(ID, cluster, failing, publishing, racing)
+    return Code(
+        find_handler=reading.find_function,
+        find_registration=reading.find_own_place,
+        read_policy=policy.read_policy,
+        find_sends=sends.find_sends,
+        find_hooks=lambda project, use, handler: hooks.find_hooks(project, handler),
+        rules=collect_rules("django-q2", cluster, failing, publishing, racing),
+    )
 
 
-def make_broker(premises: Premises) -> Broker:
-    """What its real worker is confirmed on."""
-    return DjangoQ2Broker(premises)
-
-
-def load_writer() -> JobWriter:
-    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+def _load_writer() -> JobWriter:
     from skillrun.frameworks.django_q2 import scaffold
 
     return scaffold
+
+
+FRAMEWORK = Framework(
+    ID="django-q2",
+    TITLE="Django Q2",
+    IDIOMS=IDIOMS,
+    DRIVER="django_q2",
+    FEATURES=Features(
+        own_dead_letters=True,
+        rows_in_database=True,
+        schedules_in_rows=True,
+        tables=r"django_q_\w+",
+        keys=r"django_q.*",
+    ),
+    recogniser=partial(make_recogniser, ENTRY),
+    make_broker=DjangoQ2Broker,
+    load_code=_load_code,
+    load_writer=_load_writer,
+)

@@ -4,13 +4,7 @@ schedule, qcluster.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from skillrun.frameworks.known.entry import Known
-from skillrun.frameworks.known.recognise import KnownRecogniser
-
-if TYPE_CHECKING:
-    from skillrun.repo.survey import Recogniser
 
 ENTRY = Known(
     id="django-q2",
@@ -35,8 +29,3 @@ ENTRY = Known(
     objects=True,
     own="django_q/cluster.py",
 )
-
-
-def recogniser() -> Recogniser:
-    """Read as the libraries are that are only recognised: marks over one pass."""
-    return KnownRecogniser(ENTRY)

@@ -18,84 +18,52 @@ with the commit. Django itself has no backend with a worker.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.django_tasks.broker import DjangoTasksBroker
-from skillrun.frameworks.django_tasks.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.django_tasks.idioms import IDIOMS
+from skillrun.frameworks.django_tasks.recognise import ENTRY
 from skillrun.frameworks.features import Features
+from skillrun.frameworks.interface import Code, Framework
+from skillrun.frameworks.known.making import make_recogniser
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.broker import Broker, Premises
-    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.frameworks.writer import JobWriter
-    from skillrun.repo.python import Definition, Project
-    from skillrun.repo.survey import Recogniser
-    from skillrun.repo.uses import FrameworkUse, Place
-
-ID = "django-tasks"
-TITLE = "Django tasks"
-DRIVER: str | None = "django_tasks"
-FEATURES = Features(own_dead_letters=True, rows_in_database=True, tables=r"django_tasks_\w+")
 
 
-def recogniser() -> Recogniser:
-    """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.django_tasks.recognise import recogniser as made
-
-    return made()
-
-
-def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The task's function behind an import path "module:object", or None."""
-    from skillrun.frameworks.django_tasks.tasks import find_task
-
-    return find_task(project, handler)
-
-
-def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The decorator or the call that makes the handler a task, or None."""
-    from skillrun.frameworks.django_tasks.tasks import read_task
-
-    return read_task(project, handler).registered
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The effective policy of a handler."""
-    from skillrun.frameworks.django_tasks import policy
-
-    return policy.read_policy(project, use, handler)
-
-
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.django_tasks import sends
-
-    return sends.find_sends(project, use, handler)
-
-
-def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the repository's receiver of the signal that is sent then."""
-    from skillrun.frameworks.django_tasks import hooks
-
-    return hooks.find_hooks(project)
-
-
-def list_rules() -> tuple[Rule, ...]:
-    """What people get wrong with it."""
+def _load_code() -> Code:
     from skillrun.frameworks.common import racing
+    from skillrun.frameworks.django_tasks import hooks, policy, sends, tasks
     from skillrun.frameworks.django_tasks.rules import ending, enqueueing, retrying, running
     from skillrun.frameworks.rulebook import collect_rules
 
-    return collect_rules(ID, retrying, ending, running, enqueueing, racing)
+    return Code(
+        find_handler=lambda project, use, handler: tasks.find_task(project, handler),
+        find_registration=lambda project, use, handler: (
+            tasks.read_task(project, handler).registered
+        ),
+        read_policy=policy.read_policy,
+        find_sends=sends.find_sends,
+        find_hooks=lambda project, use, handler: hooks.find_hooks(project),
+        rules=collect_rules("django-tasks", retrying, ending, running, enqueueing, racing),
+    )
 
 
-def make_broker(premises: Premises) -> Broker:
-    """What its real worker is confirmed on."""
-    return DjangoTasksBroker(premises)
-
-
-def load_writer() -> JobWriter:
-    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+def _load_writer() -> JobWriter:
     from skillrun.frameworks.django_tasks import scaffold
 
     return scaffold
+
+
+FRAMEWORK = Framework(
+    ID="django-tasks",
+    TITLE="Django tasks",
+    IDIOMS=IDIOMS,
+    DRIVER="django_tasks",
+    FEATURES=Features(own_dead_letters=True, rows_in_database=True, tables=r"django_tasks_\w+"),
+    recogniser=partial(make_recogniser, ENTRY),
+    make_broker=DjangoTasksBroker,
+    load_code=_load_code,
+    load_writer=_load_writer,
+)

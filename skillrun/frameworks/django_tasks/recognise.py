@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from skillrun.frameworks.known.entry import Known
-from skillrun.frameworks.known.recognise import KnownRecogniser
-
-if TYPE_CHECKING:
-    from skillrun.repo.survey import Recogniser
 
 ENTRY = Known(
     id="django-tasks",
@@ -24,8 +18,3 @@ ENTRY = Known(
     objects=True,
     own="django_tasks/base.py",
 )
-
-
-def recogniser() -> Recogniser:
-    """Read as the libraries are that are only recognised: marks over one pass."""
-    return KnownRecogniser(ENTRY)

@@ -28,91 +28,57 @@ For whoever proves (read in Dramatiq 2.2.1, the starred ones seen in a run):
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.dramatiq.broker import DramatiqBroker
-from skillrun.frameworks.dramatiq.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.dramatiq.idioms import IDIOMS
+from skillrun.frameworks.dramatiq.recognise import ENTRY
 from skillrun.frameworks.features import Features
+from skillrun.frameworks.interface import Code, Framework
+from skillrun.frameworks.known.making import make_recogniser
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.broker import Broker, Premises
-    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.frameworks.writer import JobWriter
-    from skillrun.repo.python import Definition, Project
-    from skillrun.repo.survey import Recogniser
-    from skillrun.repo.uses import FrameworkUse, Place
-
-ID = "dramatiq"
-TITLE = "Dramatiq"
-DRIVER: str | None = "dramatiq"
-FEATURES = Features(
-    tasks_are_objects=True,
-    own_dead_letters=True,
-    tables=r"django_dramatiq_\w+|dramatiq\.\w+",
-    keys=r"dramatiq.*",
-)
 
 
-def recogniser() -> Recogniser:
-    """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.dramatiq.recognise import recogniser as made
-
-    return made()
-
-
-def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The function or class behind an import path "module:object", or None."""
-    from skillrun.frameworks.dramatiq import actors
-
-    return actors.find_handler(project, handler)
-
-
-def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The decorator or the call that makes the handler an actor, or None."""
-    from skillrun.frameworks.dramatiq.actors import read_actor
-
-    return read_actor(project, handler).registered
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The effective policy of a handler."""
-    from skillrun.frameworks.dramatiq import policy
-
-    return policy.read_policy(project, use, handler)
-
-
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place that sends the actor a message or schedules it."""
-    from skillrun.frameworks.dramatiq import sends
-
-    return sends.find_sends(project, use, handler)
-
-
-def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the repository's function that Dramatiq calls then: a callback actor, or a
-    middleware's method.
-    """
-    from skillrun.frameworks.dramatiq import hooks
-
-    return hooks.find_hooks(project, use, handler)
-
-
-def list_rules() -> tuple[Rule, ...]:
-    """What people get wrong with it."""
+def _load_code() -> Code:
     from skillrun.frameworks.common import lock_times, racing
+    from skillrun.frameworks.dramatiq import actors, hooks, policy, sends
     from skillrun.frameworks.dramatiq.rules import ending, retrying, sending
     from skillrun.frameworks.rulebook import collect_rules
 
-    return collect_rules(ID, retrying, ending, sending, lock_times, racing)
+    return Code(
+        find_handler=lambda project, use, handler: actors.find_handler(project, handler),
+        find_registration=lambda project, use, handler: (
+            actors.read_actor(project, handler).registered
+        ),
+        read_policy=policy.read_policy,
+        find_sends=sends.find_sends,
+        find_hooks=hooks.find_hooks,
+        rules=collect_rules("dramatiq", retrying, ending, sending, lock_times, racing),
+    )
 
 
-def make_broker(premises: Premises) -> Broker:
-    """What its real worker is confirmed on."""
-    return DramatiqBroker(premises)
-
-
-def load_writer() -> JobWriter:
-    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+def _load_writer() -> JobWriter:
     from skillrun.frameworks.dramatiq import scaffold
 
     return scaffold
+
+
+FRAMEWORK = Framework(
+    ID="dramatiq",
+    TITLE="Dramatiq",
+    IDIOMS=IDIOMS,
+    DRIVER="dramatiq",
+    FEATURES=Features(
+        tasks_are_objects=True,
+        own_dead_letters=True,
+        tables=r"django_dramatiq_\w+|dramatiq\.\w+",
+        keys=r"dramatiq.*",
+    ),
+    recogniser=partial(make_recogniser, ENTRY),
+    make_broker=DramatiqBroker,
+    load_code=_load_code,
+    load_writer=_load_writer,
+)

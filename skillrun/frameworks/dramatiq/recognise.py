@@ -5,13 +5,7 @@ A broker alone is for others to use: what counts is an actor, or a worker that i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from skillrun.frameworks.known.entry import Known
-from skillrun.frameworks.known.recognise import KnownRecogniser
-
-if TYPE_CHECKING:
-    from skillrun.repo.survey import Recogniser
 
 _BROKERS = ("dramatiq.*RedisBroker", "dramatiq.*RabbitmqBroker", "dramatiq_*.*Broker")
 
@@ -72,8 +66,3 @@ ENTRY = Known(
     objects=True,
     own="dramatiq/__init__.py",
 )
-
-
-def recogniser() -> Recogniser:
-    """Read as the libraries are that are only recognised: marks over one pass."""
-    return KnownRecogniser(ENTRY)

@@ -19,86 +19,52 @@ its holder is killed. MemoryHuey, SqliteHuey and FileHuey need no server.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.features import Features
 from skillrun.frameworks.huey.broker import HueyBroker
-from skillrun.frameworks.huey.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.huey.idioms import IDIOMS
+from skillrun.frameworks.huey.recognise import ENTRY
+from skillrun.frameworks.interface import Code, Framework
+from skillrun.frameworks.known.making import make_recogniser
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.broker import Broker, Premises
-    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.frameworks.writer import JobWriter
-    from skillrun.repo.python import Definition, Project
-    from skillrun.repo.survey import Recogniser
-    from skillrun.repo.uses import FrameworkUse, Place
-
-ID = "huey"
-TITLE = "Huey"
-DRIVER: str | None = "huey"
-FEATURES = Features(tasks_are_objects=True, tables=r"kv|schedule|task|huey_\w+", keys=r"huey.*")
 
 
-def recogniser() -> Recogniser:
-    """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.huey.recognise import recogniser as made
-
-    return made()
-
-
-def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The task behind an import path "module:object", or None."""
-    from skillrun.frameworks.huey.tasks import find_task
-
-    return find_task(project, use, handler)
-
-
-def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The decorator or the call that makes the handler a task, or None."""
-    from skillrun.frameworks.huey.tasks import read_task
-
-    return read_task(project, use, handler).registered
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The effective policy of a handler."""
-    from skillrun.frameworks.huey import policy
-
-    return policy.read_policy(project, use, handler)
-
-
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.huey import sends
-
-    return sends.find_sends(project, use, handler)
-
-
-def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the repository's function that Huey calls then: a receiver of its signals, or an
-    execution hook.
-    """
-    from skillrun.frameworks.huey import hooks
-
-    return hooks.find_hooks(project, use, handler)
-
-
-def list_rules() -> tuple[Rule, ...]:
-    """What people get wrong with it."""
+def _load_code() -> Code:
     from skillrun.frameworks.common import racing
+    from skillrun.frameworks.huey import hooks, policy, sends, tasks
     from skillrun.frameworks.huey.rules import publishing, retrying, running
     from skillrun.frameworks.rulebook import collect_rules
 
-    return collect_rules(ID, retrying, running, publishing, racing)
+    return Code(
+        find_handler=tasks.find_task,
+        find_registration=lambda project, use, handler: (
+            tasks.read_task(project, use, handler).registered
+        ),
+        read_policy=policy.read_policy,
+        find_sends=sends.find_sends,
+        find_hooks=hooks.find_hooks,
+        rules=collect_rules("huey", retrying, running, publishing, racing),
+    )
 
 
-def make_broker(premises: Premises) -> Broker:
-    """What its real worker is confirmed on."""
-    return HueyBroker(premises)
-
-
-def load_writer() -> JobWriter:
-    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+def _load_writer() -> JobWriter:
     from skillrun.frameworks.huey import scaffold
 
     return scaffold
+
+
+FRAMEWORK = Framework(
+    ID="huey",
+    TITLE="Huey",
+    IDIOMS=IDIOMS,
+    DRIVER="huey",
+    FEATURES=Features(tasks_are_objects=True, tables=r"kv|schedule|task|huey_\w+", keys=r"huey.*"),
+    recogniser=partial(make_recogniser, ENTRY),
+    make_broker=HueyBroker,
+    load_code=_load_code,
+    load_writer=_load_writer,
+)

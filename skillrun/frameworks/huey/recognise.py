@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from skillrun.frameworks.known.entry import Known
-from skillrun.frameworks.known.recognise import KnownRecogniser
-
-if TYPE_CHECKING:
-    from skillrun.repo.survey import Recogniser
 
 _MAKERS = ("task", "periodic_task", "context_task")
 _DJANGO = ("huey.contrib.djhuey", "django_huey")
@@ -68,8 +62,3 @@ ENTRY = Known(
     objects=True,
     own="huey/api.py",
 )
-
-
-def recogniser() -> Recogniser:
-    """Read as the libraries are that are only recognised: marks over one pass."""
-    return KnownRecogniser(ENTRY)

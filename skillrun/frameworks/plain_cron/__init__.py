@@ -19,87 +19,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.broker import NotConfirmed
-from skillrun.frameworks.common.callables.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.broker import refuse_broker
+from skillrun.frameworks.common.callables.idioms import IDIOMS
 from skillrun.frameworks.features import Features
+from skillrun.frameworks.interface import Code, Framework
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.broker import Broker, Premises
-    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.frameworks.writer import JobWriter
-    from skillrun.repo.python import Definition, Project
     from skillrun.repo.survey import Recogniser
-    from skillrun.repo.uses import FrameworkUse, Place
-
-ID = "plain-cron"
-TITLE = "plain cron"
-DRIVER: str | None = None
-FEATURES = Features(runs_in_place=True)
 
 
-def recogniser() -> Recogniser:
-    """A fresh recogniser for one pass over the files."""
+def _make_recogniser() -> Recogniser:
     from skillrun.frameworks.plain_cron.recognise import PlainCronRecogniser
 
     return PlainCronRecogniser()
 
 
-def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The function behind an import path "module:function", or the `handle` of a Django command; or
-    None.
-    """
-    from skillrun.frameworks.common.callables.callers import find_callable
-
-    return find_callable(project, use, handler)
-
-
-def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """Its own `def`: a plain callable registers with nobody. None for one inside another
-    function.
-    """
-    from skillrun.frameworks.common.callables.callers import is_nested, own_place
-
-    if is_nested(handler):
-        return None
-    return own_place(handler)
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The effective policy of a handler."""
-    from skillrun.frameworks.common.callables import policy
-
-    return policy.read_policy(project, use, handler)
-
-
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place that starts or schedules the handler."""
-    from skillrun.frameworks.plain_cron import wiring
-
-    return wiring.find_sends(project, use, handler)
-
-
-def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Nothing calls anything around a plain callable."""
-    return {}
-
-
-def list_rules() -> tuple[Rule, ...]:
-    """What people get wrong with it."""
-    from skillrun.frameworks.common import racing
-    from skillrun.frameworks.common.callables import marks
-    from skillrun.frameworks.plain_cron import rules
+def _load_code() -> Code:
+    from skillrun.frameworks.common import racing, reading
+    from skillrun.frameworks.common.callables import callers, marks, policy
+    from skillrun.frameworks.plain_cron import rules, wiring
     from skillrun.frameworks.rulebook import collect_rules
 
-    return collect_rules(ID, marks, racing, rules)
+    return Code(
+        find_handler=callers.find_callable,
+        find_registration=reading.find_own_place,
+        read_policy=policy.read_policy,
+        find_sends=wiring.find_sends,
+        rules=collect_rules("plain-cron", marks, racing, rules),
+    )
 
 
-def make_broker(premises: Premises) -> Broker:
-    """Nobody stands between the clock and the handler. Raises NotConfirmed."""
-    raise NotConfirmed("there is no worker for it that could be started here")
-
-
-def load_writer() -> JobWriter:
-    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+def _load_writer() -> JobWriter:
     from skillrun.frameworks.plain_cron import scaffold
 
     return scaffold
+
+
+FRAMEWORK = Framework(
+    ID="plain-cron",
+    TITLE="plain cron",
+    IDIOMS=IDIOMS,
+    DRIVER=None,
+    FEATURES=Features(runs_in_place=True),
+    recogniser=_make_recogniser,
+    make_broker=refuse_broker,
+    load_code=_load_code,
+    load_writer=_load_writer,
+)

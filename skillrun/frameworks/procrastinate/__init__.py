@@ -22,71 +22,23 @@ fails is kept as
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.features import Features
+from skillrun.frameworks.interface import Code, Framework
+from skillrun.frameworks.known.making import make_recogniser
 from skillrun.frameworks.procrastinate.broker import ProcrastinateBroker
-from skillrun.frameworks.procrastinate.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.procrastinate.idioms import IDIOMS
+from skillrun.frameworks.procrastinate.recognise import ENTRY
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.broker import Broker, Premises
-    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.frameworks.writer import JobWriter
-    from skillrun.repo.python import Definition, Project
-    from skillrun.repo.survey import Recogniser
-    from skillrun.repo.uses import FrameworkUse, Place
-
-ID = "procrastinate"
-TITLE = "Procrastinate"
-DRIVER: str | None = "procrastinate"
-FEATURES = Features(own_dead_letters=True, tables=r"procrastinate_\w+")
 
 
-def recogniser() -> Recogniser:
-    """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.procrastinate.recognise import recogniser as made
-
-    return made()
-
-
-def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The function behind an import path; also where the object is what `app.task(...)(function)`
-    returned.
-    """
-    from skillrun.frameworks.procrastinate import tasks
-
-    return tasks.find_task(project, use, handler)
-
-
-def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The decorator or the call that makes it a task, or None."""
-    from skillrun.frameworks.procrastinate import tasks
-
-    return tasks.read_task(project, use, handler).registered
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The effective policy of a handler."""
-    from skillrun.frameworks.procrastinate import policy
-
-    return policy.read_policy(project, use, handler)
-
-
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place that defers or schedules the handler."""
-    from skillrun.frameworks.procrastinate import sends
-
-    return sends.find_sends(project, use, handler)
-
-
-def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """None: what a middleware or a strategy does is read where the dead letter is looked for."""
-    return {}
-
-
-def list_rules() -> tuple[Rule, ...]:
-    """What people get wrong with it."""
+def _load_code() -> Code:
     from skillrun.frameworks.common import racing
+    from skillrun.frameworks.procrastinate import policy, sends, tasks
     from skillrun.frameworks.procrastinate.rules import (
         deferring,
         giving_up,
@@ -96,16 +48,33 @@ def list_rules() -> tuple[Rule, ...]:
     )
     from skillrun.frameworks.rulebook import collect_rules
 
-    return collect_rules(ID, retrying, recovering, giving_up, running, deferring, racing)
+    return Code(
+        find_handler=tasks.find_task,
+        find_registration=lambda project, use, handler: (
+            tasks.read_task(project, use, handler).registered
+        ),
+        read_policy=policy.read_policy,
+        find_sends=sends.find_sends,
+        rules=collect_rules(
+            "procrastinate", retrying, recovering, giving_up, running, deferring, racing
+        ),
+    )
 
 
-def make_broker(premises: Premises) -> Broker:
-    """What its real worker is confirmed on."""
-    return ProcrastinateBroker(premises)
-
-
-def load_writer() -> JobWriter:
-    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+def _load_writer() -> JobWriter:
     from skillrun.frameworks.procrastinate import scaffold
 
     return scaffold
+
+
+FRAMEWORK = Framework(
+    ID="procrastinate",
+    TITLE="Procrastinate",
+    IDIOMS=IDIOMS,
+    DRIVER="procrastinate",
+    FEATURES=Features(own_dead_letters=True, tables=r"procrastinate_\w+"),
+    recogniser=partial(make_recogniser, ENTRY),
+    make_broker=ProcrastinateBroker,
+    load_code=_load_code,
+    load_writer=_load_writer,
+)

@@ -25,84 +25,50 @@ For whoever drives it (measured with RQ 3.0.0, and read in rq/worker and rq/job.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.features import Features
+from skillrun.frameworks.interface import Code, Framework
+from skillrun.frameworks.known.making import make_recogniser
 from skillrun.frameworks.rq.broker import RqBroker
-from skillrun.frameworks.rq.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.rq.idioms import IDIOMS
+from skillrun.frameworks.rq.recognise import ENTRY
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.broker import Broker, Premises
-    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.frameworks.writer import JobWriter
-    from skillrun.repo.python import Definition, Project
-    from skillrun.repo.survey import Recogniser
-    from skillrun.repo.uses import FrameworkUse, Place
-
-ID = "rq"
-TITLE = "RQ"
-DRIVER: str | None = "rq"
-FEATURES = Features(own_dead_letters=True, needs_redis=True, keys=r"rq:.*")
 
 
-def recogniser() -> Recogniser:
-    """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.rq.recognise import recogniser as made
-
-    return made()
-
-
-def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The function or class behind an import path: RQ runs whatever can be imported."""
-    return project.find(handler)
-
-
-def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The `@job` decorator, else the function itself; None where a worker cannot import it: inside
-    a function.
-    """
-    from skillrun.frameworks.rq.sends import registration
-
-    return registration(project, handler)
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The effective policy of a handler."""
-    from skillrun.frameworks.rq import policy
-
-    return policy.read_policy(project, handler)
-
-
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.rq import sends
-
-    return sends.find_sends(project, use, handler)
-
-
-def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the callback or exception handler that RQ calls then."""
-    from skillrun.frameworks.rq.callbacks import find_hooks as found
-
-    return found(project, handler)
-
-
-def list_rules() -> tuple[Rule, ...]:
-    """What people get wrong with it."""
+def _load_code() -> Code:
     from skillrun.frameworks.common import lock_times, racing
+    from skillrun.frameworks.rq import callbacks, policy, sends
     from skillrun.frameworks.rq.rules import dead_letters, publishing, retrying
     from skillrun.frameworks.rulebook import collect_rules
 
-    return collect_rules(ID, retrying, dead_letters, publishing, lock_times, racing)
+    return Code(
+        find_handler=lambda project, use, handler: project.find(handler),
+        find_registration=lambda project, use, handler: sends.registration(project, handler),
+        read_policy=lambda project, use, handler: policy.read_policy(project, handler),
+        find_sends=sends.find_sends,
+        find_hooks=lambda project, use, handler: callbacks.find_hooks(project, handler),
+        rules=collect_rules("rq", retrying, dead_letters, publishing, lock_times, racing),
+    )
 
 
-def make_broker(premises: Premises) -> Broker:
-    """What its real worker is confirmed on."""
-    return RqBroker(premises)
-
-
-def load_writer() -> JobWriter:
-    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+def _load_writer() -> JobWriter:
     from skillrun.frameworks.rq import scaffold
 
     return scaffold
+
+
+FRAMEWORK = Framework(
+    ID="rq",
+    TITLE="RQ",
+    IDIOMS=IDIOMS,
+    DRIVER="rq",
+    FEATURES=Features(own_dead_letters=True, needs_redis=True, keys=r"rq:.*"),
+    recogniser=partial(make_recogniser, ENTRY),
+    make_broker=RqBroker,
+    load_code=_load_code,
+    load_writer=_load_writer,
+)

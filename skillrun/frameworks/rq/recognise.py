@@ -4,13 +4,7 @@ schedulers, worker starts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from skillrun.frameworks.known.entry import Known
-from skillrun.frameworks.known.recognise import KnownRecogniser
-
-if TYPE_CHECKING:
-    from skillrun.repo.survey import Recogniser
 
 ENTRY = Known(
     id="rq",
@@ -82,8 +76,3 @@ ENTRY = Known(
     factories=False,
     own="rq/__init__.py",
 )
-
-
-def recogniser() -> Recogniser:
-    """Read as the libraries are that are only recognised: marks over one pass."""
-    return KnownRecogniser(ENTRY)

@@ -17,84 +17,51 @@ letters.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.features import Features
+from skillrun.frameworks.interface import Code, Framework
+from skillrun.frameworks.known.making import make_recogniser
 from skillrun.frameworks.saq.broker import SaqBroker
-from skillrun.frameworks.saq.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.saq.idioms import IDIOMS
+from skillrun.frameworks.saq.recognise import ENTRY
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.broker import Broker, Premises
-    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.frameworks.writer import JobWriter
-    from skillrun.repo.python import Definition, Project
-    from skillrun.repo.survey import Recogniser
-    from skillrun.repo.uses import FrameworkUse, Place
-
-ID = "saq"
-TITLE = "SAQ"
-DRIVER: str | None = "saq"
-FEATURES = Features(needs_redis=True, context_first=True, program="saq", keys=r"saq:.*")
 
 
-def recogniser() -> Recogniser:
-    """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.saq import recognise
-
-    return recognise.recogniser()
-
-
-def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The function behind an import path; SAQ runs whatever its settings list."""
-    found = project.find(handler)
-    return None if found is None or found.is_class else found
-
-
-def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The entry in the worker's `functions` or `cron_jobs`, or None."""
-    from skillrun.frameworks.common import listed
-    from skillrun.frameworks.saq.workers import MANNER
-
-    return listed.find_registration(project, MANNER, handler)
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The effective policy of a handler."""
-    from skillrun.frameworks.saq import policy
-
-    return policy.read_policy(project, use, handler)
-
-
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place that enqueues or schedules the handler."""
-    from skillrun.frameworks.saq import sends
-
-    return sends.find_sends(project, use, handler)
-
-
-def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the function of the worker's settings that SAQ calls then."""
-    from skillrun.frameworks.saq import workers
-
-    return workers.find_hooks(project, handler)
-
-
-def list_rules() -> tuple[Rule, ...]:
-    """What people get wrong with it."""
-    from skillrun.frameworks.common import racing
+def _load_code() -> Code:
+    from skillrun.frameworks.common import listed, racing, reading
     from skillrun.frameworks.rulebook import collect_rules
-    from skillrun.frameworks.saq import rules
+    from skillrun.frameworks.saq import policy, rules, sends, workers
 
-    return collect_rules(ID, rules, racing)
+    return Code(
+        find_handler=reading.find_function,
+        find_registration=lambda project, use, handler: listed.find_registration(
+            project, workers.MANNER, handler
+        ),
+        read_policy=policy.read_policy,
+        find_sends=sends.find_sends,
+        find_hooks=lambda project, use, handler: workers.find_hooks(project, handler),
+        rules=collect_rules("saq", rules, racing),
+    )
 
 
-def make_broker(premises: Premises) -> Broker:
-    """What its real worker is confirmed on."""
-    return SaqBroker(premises)
-
-
-def load_writer() -> JobWriter:
-    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+def _load_writer() -> JobWriter:
     from skillrun.frameworks.saq import scaffold
 
     return scaffold
+
+
+FRAMEWORK = Framework(
+    ID="saq",
+    TITLE="SAQ",
+    IDIOMS=IDIOMS,
+    DRIVER="saq",
+    FEATURES=Features(needs_redis=True, context_first=True, program="saq", keys=r"saq:.*"),
+    recogniser=partial(make_recogniser, ENTRY),
+    make_broker=SaqBroker,
+    load_code=_load_code,
+    load_writer=_load_writer,
+)

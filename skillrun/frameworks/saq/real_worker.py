@@ -30,7 +30,7 @@ class Worker(ListedWorker[Driver]):
 
     def make_driver(self) -> Driver:
         logging.basicConfig(level=logging.INFO)
-        kind = type("Unhooked", (Driver,), {"capture": lambda _: None})
+        kind: type[Driver] = type("Unhooked", (Driver,), {"capture": lambda _: None})
         return kind(self.bench.probe)
 
     def hook_library(self) -> None:

@@ -25,86 +25,52 @@ dead letters.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.features import Features
+from skillrun.frameworks.interface import Code, Framework
+from skillrun.frameworks.known.making import make_recogniser
 from skillrun.frameworks.taskiq.broker import TaskiqBroker
-from skillrun.frameworks.taskiq.idioms import IDIOMS as IDIOMS
+from skillrun.frameworks.taskiq.idioms import IDIOMS
+from skillrun.frameworks.taskiq.recognise import ENTRY
 
 if TYPE_CHECKING:
-    from skillrun.frameworks.broker import Broker, Premises
-    from skillrun.frameworks.interface import Policy, Rule, Send
     from skillrun.frameworks.writer import JobWriter
-    from skillrun.repo.python import Definition, Project
-    from skillrun.repo.survey import Recogniser
-    from skillrun.repo.uses import FrameworkUse, Place
-
-ID = "taskiq"
-TITLE = "Taskiq"
-DRIVER: str | None = "taskiq"
-FEATURES = Features(tables=r"taskiq_\w+", keys=r"taskiq.*|[0-9a-f]{32}")
 
 
-def recogniser() -> Recogniser:
-    """A fresh recogniser for one pass over the files."""
-    from skillrun.frameworks.taskiq.recognise import recogniser as made
-
-    return made()
-
-
-def find_handler(project: Project, use: FrameworkUse, handler: str) -> Definition | None:
-    """The function behind an import path, also where the object is what `register_task(f)`
-    returned.
-    """
-    from skillrun.frameworks.taskiq import tasks
-
-    return tasks.find_handler(project, handler)
-
-
-def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
-    """The decorator or the call that makes the handler a task, or None."""
-    from skillrun.frameworks.taskiq.tasks import read_task
-
-    return read_task(project, handler).registered
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The effective policy of a handler."""
-    from skillrun.frameworks.taskiq import policy
-
-    return policy.read_policy(project, handler)
-
-
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place that kicks or schedules the handler."""
-    from skillrun.frameworks.taskiq import sends
-
-    return sends.find_sends(project, use, handler)
-
-
-def find_hooks(project: Project, use: FrameworkUse, handler: Definition) -> dict[str, Definition]:
-    """Event -> the method of the repository's own middlewares that taskiq calls then."""
-    from skillrun.frameworks.taskiq import hooks
-
-    return hooks.find_hooks(project, handler)
-
-
-def list_rules() -> tuple[Rule, ...]:
-    """What people get wrong with it."""
+def _load_code() -> Code:
     from skillrun.frameworks.common import racing
     from skillrun.frameworks.rulebook import collect_rules
+    from skillrun.frameworks.taskiq import hooks, policy, sends, tasks
     from skillrun.frameworks.taskiq.rules import ending, retrying, sending
 
-    return collect_rules(ID, retrying, ending, sending, racing)
+    return Code(
+        find_handler=lambda project, use, handler: tasks.find_handler(project, handler),
+        find_registration=lambda project, use, handler: (
+            tasks.read_task(project, handler).registered
+        ),
+        read_policy=lambda project, use, handler: policy.read_policy(project, handler),
+        find_sends=sends.find_sends,
+        find_hooks=lambda project, use, handler: hooks.find_hooks(project, handler),
+        rules=collect_rules("taskiq", retrying, ending, sending, racing),
+    )
 
 
-def make_broker(premises: Premises) -> Broker:
-    """What its real worker is confirmed on."""
-    return TaskiqBroker(premises)
-
-
-def load_writer() -> JobWriter:
-    """What writes its jobs; much is imported for that, and only a scaffold needs it."""
+def _load_writer() -> JobWriter:
     from skillrun.frameworks.taskiq import scaffold
 
     return scaffold
+
+
+FRAMEWORK = Framework(
+    ID="taskiq",
+    TITLE="Taskiq",
+    IDIOMS=IDIOMS,
+    DRIVER="taskiq",
+    FEATURES=Features(tables=r"taskiq_\w+", keys=r"taskiq.*|[0-9a-f]{32}"),
+    recogniser=partial(make_recogniser, ENTRY),
+    make_broker=TaskiqBroker,
+    load_code=_load_code,
+    load_writer=_load_writer,
+)

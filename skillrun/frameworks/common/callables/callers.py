@@ -62,11 +62,6 @@ def own_place(handler: Definition) -> Place:
     return Place(handler.path, handler.line, handler.module.line_text(handler.line))
 
 
-def is_nested(handler: Definition) -> bool:
-    """A function inside another one: no command line and no scheduler can name it."""
-    return handler.module.function_of(handler.node) is not None
-
-
 def called(project: Project, handler: Definition) -> tuple[Definition, ...]:
     """The repository's functions and classes that the handler's own body calls."""
     found = (
