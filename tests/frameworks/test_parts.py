@@ -12,6 +12,7 @@ import pytest
 from skillrun.frameworks.registry import FRAMEWORKS, features_of, list_proved
 
 FOLDER = helpers.ROOT / "skillrun" / "frameworks"
+TESTS = helpers.ROOT / "tests"
 IN_THE_TARGET = {"driver.py": "Driver", "real_worker.py": "Worker"}
 
 
@@ -30,6 +31,30 @@ def test_what_the_target_imports_by_name_is_there(id_: str) -> None:
 def test_every_driver_is_registered() -> None:
     found = {path.parent.name for path in FOLDER.glob("*/driver.py")}
     assert found == {FRAMEWORKS[id_].DRIVER for id_ in list_proved()}
+
+
+def list_words(path: Path, pattern: str) -> set[str]:
+    """What a file names, without an import: some of them need every library."""
+    return set(re.findall(pattern, path.read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("id_", FRAMEWORKS)
+def test_every_library_has_rows_for_what_its_scaffold_writes(id_: str) -> None:
+    folder = TESTS / "scaffold"
+    name = id_.replace("-", "_")
+    assert (folder / "samples" / f"{name}.py").is_file()
+    assert name in list_words(folder / "samples" / "combinations.py", r'"([a-z0-9_]+)"')
+    assert name in list_words(folder / "test_matrix_slice.py", r'Combination\("([a-z0-9_]+)"')
+
+
+@pytest.mark.parametrize("id_", list_proved())
+def test_every_driver_has_a_corpus_and_is_confirmed(id_: str) -> None:
+    confirmed = list_words(TESTS / "proof" / "confirm_matrix.py", r'^    "([a-z0-9_]+)",$')
+    drivers: set[str] = set()
+    for name in confirmed:
+        corpus = TESTS / "proof" / "corpus" / name / "corpus.py"
+        drivers |= list_words(corpus, r'^DRIVER = "([a-z0-9-]+)"')
+    assert id_ in drivers
 
 
 @pytest.mark.parametrize("id_", FRAMEWORKS)

@@ -46,7 +46,7 @@ def _load_code() -> Code:
             project, MANNER, handler
         ),
         read_policy=policy.read_policy,
-        find_sends=sends.find_sends,
+        find_sends=sends.QUEUEING.find_sends,
         find_hooks=lambda project, use, handler: hooks.find_hooks(project, handler),
         rules=collect_rules("arq", retrying, enqueueing, giving_up, running, racing),
     )

@@ -6,11 +6,8 @@ Sources: arq/connections.py (`enqueue_job`), arq/worker.py (`run_cron`).
 from __future__ import annotations
 
 from skillrun.frameworks.arq.workers import MANNER
-from skillrun.frameworks.common.listed_sends import Queueing, find_listed_sends, find_parameters
+from skillrun.frameworks.common.listed_sends import Queueing, find_parameters
 from skillrun.frameworks.common.sender import Pickling, Sender, Unkeyed, calls_method
-from skillrun.frameworks.interface import Job, Send
-from skillrun.repo.python import Call, Definition, Project
-from skillrun.repo.uses import FrameworkUse
 
 QUEUEING = Queueing(
     manner=MANNER,
@@ -23,18 +20,8 @@ QUEUEING = Queueing(
 )
 
 
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place, in order of path and line."""
-    return find_listed_sends(project, handler, QUEUEING)
-
-
-def publishes_another(job: Job, call: Call) -> bool:
-    """An `enqueue_job` without a key; any job may run again."""
-    return calls_method(call, ("enqueue_job",), key="_job_id")
-
-
 SENDER = Sender(
-    find_sends=find_sends,
+    find_sends=QUEUEING.find_sends,
     find_parameters=find_parameters,
     sending="enqueueing",
     sent="enqueued",
@@ -42,7 +29,7 @@ SENDER = Sender(
     taker="beside ctx the function takes",
     after_commit="enqueue it after the block",
     unkeyed=Unkeyed(
-        publishes_another,
+        publishes=lambda job, call: calls_method(call, ("enqueue_job",), key="_job_id"),
         again="each run enqueues once more",
         hint="_job_id=<made of the job's key>, and let the other job de-duplicate as well",
     ),

@@ -7,7 +7,7 @@ ones do not), arq/cron.py (`cron`).
 from __future__ import annotations
 
 from skillrun.frameworks.common import listed
-from skillrun.frameworks.common.listed import Entry, Manner, Worker
+from skillrun.frameworks.common.listed import Entry, Manner
 from skillrun.repo.python import Definition, Project
 
 
@@ -29,11 +29,6 @@ MANNER = Manner(
     wrapped="coroutine",
     name_entry=_name_entry,
 )
-
-
-def find_workers(project: Project) -> tuple[Worker, ...]:
-    """Every worker outside of tests, in order of path and line."""
-    return listed.find_workers(project, MANNER)
 
 
 def find_entries(project: Project, handler: Definition) -> tuple[Entry, ...]:

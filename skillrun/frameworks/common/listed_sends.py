@@ -21,6 +21,7 @@ from skillrun.frameworks.common.reading import in_tests, options_of, place_of
 from skillrun.frameworks.common.sender import find_function, hold_options, order_sends
 from skillrun.frameworks.interface import Arguments, Job, Send
 from skillrun.repo.python import Definition, Project
+from skillrun.repo.uses import FrameworkUse
 
 
 def _find_no_calls(project: Project, handler: Definition) -> Iterator[NamedCall]:
@@ -42,13 +43,12 @@ class Queueing:
     of_many: str = ""  # the method that gives each of its jobs other arguments
     find_built: Callable[[Project, Definition], Iterator[NamedCall]] = _find_no_calls
 
-
-def find_listed_sends(
-    project: Project, handler: Definition, queueing: Queueing
-) -> tuple[Send, ...]:
-    """Every place, in order of path and line."""
-    key = ("listed.sends", queueing.manner.library, handler.dotted)
-    return project.remember(key, lambda: order_sends(_find_sends(project, handler, queueing)))
+    def find_sends(
+        self, project: Project, use: FrameworkUse, handler: Definition
+    ) -> tuple[Send, ...]:
+        """Every place, in order of path and line."""
+        key = ("listed.sends", self.manner.library, handler.dotted)
+        return project.remember(key, lambda: order_sends(_find_sends(project, handler, self)))
 
 
 def _find_sends(project: Project, handler: Definition, queueing: Queueing) -> Iterator[Send]:

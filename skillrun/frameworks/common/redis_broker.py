@@ -18,7 +18,8 @@ class RedisBroker:
     name.
     """
 
-    QUEUE = re.compile(r"(.+)")  # lists of waiting messages
+    QUEUE = re.compile(r"(.+)")  # what holds waiting messages, and its type
+    HOLDS = b"list"
     # Where those are that a worker has, or that wait for their time.
     TAKEN = re.compile(r"(?!)")
     DEAD: re.Pattern[str] | None = None
@@ -61,12 +62,12 @@ class RedisBroker:
         return sum(self.redis.pipeline(asked))
 
     def count_waiting(self) -> int:
-        lists = self.count_members(self.QUEUE, b"list")
-        return lists + self.count_members(self.TAKEN, *_SIZES)
+        waiting = self.count_members(self.QUEUE, self.HOLDS)
+        return waiting + self.count_members(self.TAKEN, *_SIZES)
 
     def list_queues(self) -> list[str]:
         names = set()
-        for key, _ in self.find_keys(self.QUEUE, b"list"):
+        for key, _ in self.find_keys(self.QUEUE, self.HOLDS):
             match = self.QUEUE.fullmatch(key)
             assert match is not None
             # Kombu writes a message's priority behind its queue.

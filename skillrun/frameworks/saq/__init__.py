@@ -42,7 +42,7 @@ def _load_code() -> Code:
             project, workers.MANNER, handler
         ),
         read_policy=policy.read_policy,
-        find_sends=sends.find_sends,
+        find_sends=sends.QUEUEING.find_sends,
         find_hooks=lambda project, use, handler: workers.find_hooks(project, handler),
         rules=collect_rules("saq", rules, racing),
     )

@@ -21,14 +21,8 @@ class SaqBroker(RedisBroker):
     ALONE = True
     OWN_SERVER = False
     QUEUE = re.compile(r"saq:(.+):incomplete")
+    HOLDS = b"zset"
     MINE = re.compile(r"saq:")
-
-    def count_waiting(self) -> int:
-        return self.count_members(self.QUEUE, b"zset")
-
-    def list_queues(self) -> list[str]:
-        found = (self.QUEUE.fullmatch(key) for key, _ in self.find_keys(self.QUEUE, b"zset"))
-        return sorted(match[1] for match in found if match is not None)
 
     def _jobs(self) -> Iterator[tuple[str, bytes, bytes]]:
         """(queue, id, the job as it is written) of those that wait or are active."""

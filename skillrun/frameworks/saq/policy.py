@@ -13,7 +13,7 @@ from skillrun.frameworks.common.policy_reader import Limit, PolicyReader
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.interface import Backoff, Policy, Send
 from skillrun.frameworks.saq.attempts import find_left, find_raised, is_again
-from skillrun.frameworks.saq.sends import find_sends
+from skillrun.frameworks.saq.sends import QUEUEING
 from skillrun.repo.python import UNKNOWN, Definition, Project, is_known
 from skillrun.repo.uses import FrameworkUse
 
@@ -43,7 +43,7 @@ def read_limit(project: Project, send: Send, name: str, default: float) -> Limit
 
 
 def _read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    sends = [send for send in find_sends(project, use, handler) if not send.in_tests]
+    sends = [send for send in QUEUEING.find_sends(project, use, handler) if not send.in_tests]
     ways = find_raised(project, handler)
     reader = PolicyReader(project, handler, ways)
     tried = [read_limit(project, send, "retries", RETRIES) for send in sends]

@@ -10,13 +10,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from skillrun.frameworks.common.listed_sends import Queueing, find_listed_sends, find_parameters
+from skillrun.frameworks.common.listed_sends import Queueing, find_parameters
 from skillrun.frameworks.common.named_sends import NamedCall, find_modules, read_name
 from skillrun.frameworks.common.sender import Pickling, Sender, Unkeyed, calls_method
-from skillrun.frameworks.interface import Job, Send
 from skillrun.frameworks.saq.workers import MANNER
-from skillrun.repo.python import Call, Definition, Project
-from skillrun.repo.uses import FrameworkUse
+from skillrun.repo.python import Definition, Project
 
 # The fields of `saq.job.Job`, which `enqueue` keeps for itself.
 JOB_FIELDS = frozenset(
@@ -28,11 +26,6 @@ JOB_FIELDS = frozenset(
     }
 )
 _JOB = ("saq.Job", "saq.job.Job")
-
-
-def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tuple[Send, ...]:
-    """Every place, in order of path and line."""
-    return find_listed_sends(project, handler, QUEUEING)
 
 
 def _find_built(project: Project, handler: Definition) -> Iterator[NamedCall]:
@@ -62,13 +55,8 @@ QUEUEING = Queueing(
 )
 
 
-def publishes_another(job: Job, call: Call) -> bool:
-    """An `enqueue` without a key; any job may run again."""
-    return calls_method(call, ("enqueue",), key="key")
-
-
 SENDER = Sender(
-    find_sends=find_sends,
+    find_sends=QUEUEING.find_sends,
     find_parameters=find_parameters,
     sending="enqueueing",
     sent="enqueued",
@@ -76,7 +64,7 @@ SENDER = Sender(
     taker="beside its context the function takes",
     after_commit="enqueue it after the block",
     unkeyed=Unkeyed(
-        publishes_another,
+        publishes=lambda job, call: calls_method(call, ("enqueue",), key="key"),
         again="each run enqueues once more",
         hint="key=<made of the job's key>, and let the other job de-duplicate as well",
     ),

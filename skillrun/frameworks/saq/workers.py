@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 
 from skillrun.frameworks.common import listed
-from skillrun.frameworks.common.listed import Entry, Manner, Worker
+from skillrun.frameworks.common.listed import Manner
 from skillrun.repo.python import Definition, Project
 
 MANNER = Manner(
@@ -22,22 +22,12 @@ MANNER = Manner(
 )
 
 
-def find_workers(project: Project) -> tuple[Worker, ...]:
-    """Every worker outside of tests, in order of path and line."""
-    return listed.find_workers(project, MANNER)
-
-
-def find_entries(project: Project, handler: Definition) -> tuple[Entry, ...]:
-    """Where the handler is listed."""
-    return listed.find_entries(project, MANNER, handler)
-
-
 def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
     """Event -> function. after_process is called whatever became of the job: only one that asks
     for the exception or the status knows of a failure.
     """
     found: dict[str, Definition] = {}
-    for entry in find_entries(project, handler):
+    for entry in listed.find_entries(project, MANNER, handler):
         before = listed.find_hook(project, entry.worker, "before_process")
         after = listed.find_hook(project, entry.worker, "after_process")
         if before is not None:
