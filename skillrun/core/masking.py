@@ -457,8 +457,68 @@ def _is_random(value: str) -> bool:
     return {"d", "u", "l"} <= set(kinds) and changes >= 0.4 * len(value) and len(set(value)) >= 14
 
 
+# -- what somebody else has cut short: password 'open ses...
+
+_CUT = re.compile(r"\.{3}|…")
+_QUOTES = ("'", '"')
+# Characters before a cut that are looked at: a name, and what of its value is left.
+_LOOKED_BACK = 400
+# What may have stood behind the end of a quotation.
+_ENDINGS = ("", " was rejected")
+# Where providers' tokens begin; their forms are known by a length that a cut one has no more.
+_CUT_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9_])((?:AKIA|ASIA|AIza|ya29\.|GOCSPX-|gh[pousr]_|github_pat_|gl[a-z]{2,6}-|npm_|pypi-|hf_"
+    r"|[srp]k_(?:live|test)_|whsec_|xox[a-z]-|xapp-|SG\.|shp(?:at|ss|ca|pa)_|dapi|eyJ)[\w.=+/-]{3,256}?)(?=\.{3}|…)"
+)
+
+
+def _mask_cut(text: str) -> str:
+    """What stands before a cut is read as if its quotation ended there."""
+    if not _CUT.search(text):
+        return text
+    lines = _CUT_TOKEN.sub(MASK, text).split("\n")
+    return "\n".join(map(_mask_cut_line, lines))
+
+
+def _mask_cut_line(line: str) -> str:
+    """Each piece by itself, and no more than the last characters of one: a line may be long."""
+    told: list[str] = []
+    at = 0
+    for cut in _CUT.finditer(line):
+        begin = max(at, cut.start() - _LOOKED_BACK)
+        told += (line[at:begin], _mask_open_quotation(line[begin : cut.start()]), cut[0])
+        at = cut.end()
+    return "".join((*told, line[at:]))
+
+
+def _mask_open_quotation(head: str) -> str:
+    """`password 'open ses` -> `password '[masked]`."""
+    for quote in _QUOTES:
+        if head.count(quote) % 2 == 0:
+            continue
+        for ending in _ENDINGS:
+            closed = f"{head}{quote}{ending}"
+            masked = closed
+            for rule in _OF_QUOTATIONS:
+                masked = rule(masked)
+            if masked != closed and masked.endswith(f"{MASK}{quote}{ending}"):
+                return masked.removesuffix(f"{quote}{ending}")
+    return head
+
+
+_OF_QUOTATIONS: tuple[Callable[[str], str], ...] = (
+    _masks_group(_QUOTED_PAIR),
+    _masks_group(_COMMAND_LINE),
+    _masks_group(_OPTION),
+    _mask_named,
+    _mask_said,
+    _mask_quoted,
+)
+
+
 _RULES: tuple[Callable[[str], str], ...] = (
     _mask_private_keys,
+    _mask_cut,
     _masks_all(_URL_CREDENTIALS, f"{MASK}@"),
     _masks_all(_URL_TOKEN, f"{MASK}@"),
     _masks_group(_URL_SIGNED),

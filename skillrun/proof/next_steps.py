@@ -44,6 +44,9 @@ NEXT_STEPS = {
         "let proof.setup end what it starts; a server that the job needs is named in proof.services"
     ),
     "proof.note": "run it again; where it stays, report it with the spec",
+    "publish.not-called": (
+        "let enqueue.args hold the payload's fields by their names, so that another job can be asked for"
+    ),
     "schedule.unreached": "take a boundary that the job comes to: skillrun prove --list shows them",
     "single-run": (
         "one delivery without any fault must succeed first: see proof.env, proof.setup,"

@@ -100,6 +100,24 @@ def test_what_is_no_secret_stays(text: str) -> None:
     assert masked(text) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("E   AssertionError: password 'open ses...", "E   AssertionError: password '[masked]..."),
+        ('curl -u "admin:A Bc9 x...', 'curl -u "admin:[masked]...'),
+        ("Error: {'password': 'A b c9...", "Error: {'password': '[masked]..."),
+        (f"key {'AIza'}SyA12345678..., and more", "key [masked]..., and more"),
+        ("assert 'open ses...' == 'x'", "assert 'open ses...' == 'x'"),
+        ("the password is wrong...", "the password is wrong..."),
+        ("password 'required...", "password 'required..."),
+        ("it's the token of a parser ... it's", "it's the token of a parser ... it's"),
+    ],
+)
+def test_what_was_cut_short_goes_as_well(text: str, shown: str) -> None:
+    assert masked(text) == shown
+    assert masked(shown) == shown
+
+
 KEY_LINES = "\n".join(["MIIEvQIBADANBgkqhkiG9w0BAQEFAASC" * 2] * 6)
 
 
