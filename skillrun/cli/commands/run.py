@@ -69,42 +69,44 @@ def _advance_and_show(request: Request, implement: tuple[str | None, int, str], 
 
     watcher = watcher_for(json=json)
     request = _with_spec(request) if watcher.asks else request
-    jobs = None if json else _read_jobs_without_spec(request)
+    # Stages that all wait for a spec say less than the jobs that there are.
+    lacks_spec = not json and _lacks_spec(request)
     try:
-        # Stages that all wait for a spec say less than the jobs that there are.
-        report = _advance(request, watcher if jobs is None else Silent(), implement)
+        report = _advance(request, Silent() if lacks_spec else watcher, implement)
     finally:
         watcher.leaves()
+    jobs = _read_jobs(request) if lacks_spec and _waits_for_spec(report) else None
     if json:
         print_json(report, is_masked=True)
-    elif jobs is not None and _waits_for_spec(report):
+    elif jobs is not None:
         _show_jobs(jobs, report, watcher)
     else:
         _show_report(report, watcher)
     return EXIT_CODES[report["outcome"]]
 
 
-def _read_jobs_without_spec(request: Request) -> dict[str, Any] | None:
-    """The jobs of a repository without a spec, as jobs.v1; None where there is a spec, where the
-    skill asks for none, or where there is no job.
-    """
-    from skillrun.cli.commands.jobs import open_reader, read_document
+def _lacks_spec(request: Request) -> bool:
+    """Whether the skill asks for a job spec, and the repository has none."""
     from skillrun.core.errors import SkillrunError
     from skillrun.repo.git import open_repo
     from skillrun.runner.plugins import skill_code
     from skillrun.runner.target import the_only_spec
 
     if request.spec is not None or request.until is not None:
-        return None
+        return False
     try:
-        if not skill_code(request.skill.rpartition("/")[2]).spec.is_asked_for:
-            return None
-        if the_only_spec(open_repo(request.repo)) is not None:
-            return None
-        document = read_document(open_reader(request.repo, request.ledger))
+        asks = skill_code(request.skill.rpartition("/")[2]).spec.is_asked_for
+        return asks and the_only_spec(open_repo(request.repo)) is None
     except SkillrunError:
         # The run itself refuses what is wrong, and is on record with it.
-        return None
+        return False
+
+
+def _read_jobs(request: Request) -> dict[str, Any] | None:
+    """The repository's jobs, as jobs.v1; None where there is none."""
+    from skillrun.cli.commands.jobs import open_reader, read_document
+
+    document = read_document(open_reader(request.repo, request.ledger))
     return document if document["jobs"] else None
 
 
