@@ -467,8 +467,9 @@ _LOOKED_BACK = 400
 _ENDINGS = ("", " was rejected")
 # Where providers' tokens begin; their forms are known by a length that a cut one has no more.
 _CUT_TOKEN = re.compile(
-    r"(?<![A-Za-z0-9_])((?:AKIA|ASIA|AIza|ya29\.|GOCSPX-|gh[pousr]_|github_pat_|gl[a-z]{2,6}-|npm_|pypi-|hf_"
-    r"|[srp]k_(?:live|test)_|whsec_|xox[a-z]-|xapp-|SG\.|shp(?:at|ss|ca|pa)_|dapi|eyJ)[\w.=+/-]{3,256}?)(?=\.{3}|…)"
+    r"(?<![A-Za-z0-9_])((?:AKIA|ASIA|AIza|ya29\.|GOCSPX-|gh[pousr]_|github_pat_|gl[a-z]{2,6}-"
+    r"|npm_|pypi-|hf_|[srp]k_(?:live|test)_|whsec_|xox[a-z]-|xapp-|SG\.|shp(?:at|ss|ca|pa)_|dapi|eyJ)"
+    r"[\w.=+/-]{3,256}?)(?=\.{3}|…)"
 )
 
 
