@@ -11,6 +11,7 @@ from skillrun.proof.families.messages import NOT_VARIED
 from skillrun.proof.judges.scratch_files import is_named_aside
 from skillrun.proof.judges.varied import count_reached
 from skillrun.proof.store_watch import is_kept_by_library
+from skillrun.proof.ticks import is_published_by_clock
 from skillrun.proof.varied import ENOUGH, VARIED
 from skillrun.proof.world import find_changed
 
@@ -47,7 +48,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
         *(words for effect in target.spec.effects or () for words in _effect(effect)),
         *_never_reached(proof),
         *_unsent(target),
-        *_alone_in_queue(proof),
+        *_alone_in_queue(proof, target),
         *_library(proof, target),
         *_last_death(proof, target),
         *_volatile(proof),
@@ -82,9 +83,11 @@ def _effect(effect: Effect) -> Iterator[str]:
         yield f"{effect.name} is declared {guarantee}: {effect.reason}"
 
 
-def _alone_in_queue(proof: Proof) -> Iterator[str]:
+def _alone_in_queue(proof: Proof, target: Target) -> Iterator[str]:
     facts = proof.facts
-    if facts.ticks or facts.is_called or "queued-together" not in proof.plan.skipped:
+    if facts.ticks or facts.is_called or is_published_by_clock(target.spec):
+        return
+    if "queued-together" not in proof.plan.skipped:
         return
     yield (
         "each job was published while no other one waited: that two distinct jobs share a lock or"

@@ -12,6 +12,7 @@ from skillrun.proof.jobs import DIRECT
 from skillrun.proof.judges.unknowns import how_it_ended
 from skillrun.proof.reference import InTurn, Reference, items_of
 from skillrun.proof.schedule import ONCE, Schedule
+from skillrun.proof.ticks import is_published_by_clock
 from skillrun.proof.world import find_unread_tables, letter_queries
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
         later=later,
         ticks=_single_ticks(explorer, spec),
         orders=_run_in_turn(explorer, jobs),
-        called=_call_alone(explorer, once),
+        called=_call_alone(explorer, spec, once),
         letters=letter_queries(spec),
         payload=explorer.payloads.get(0),
     )
@@ -78,11 +79,11 @@ def _run_in_turn(explorer: Explorer, jobs: Iterable[int]) -> dict[int, InTurn]:
     return orders
 
 
-def _call_alone(explorer: Explorer, once: History) -> dict[int, History]:
+def _call_alone(explorer: Explorer, spec: JobSpec, once: History) -> dict[int, History]:
     """The distinct jobs that the application's own call publishes, each by itself: a call that
     needs more than it is given here publishes nothing, or another job.
     """
-    if explorer.facts.ticks or explorer.facts.is_called:
+    if explorer.facts.ticks or explorer.facts.is_called or is_published_by_clock(spec):
         return {}
     found: dict[int, History] = {}
     for job in explorer.payloads:

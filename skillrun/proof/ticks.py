@@ -80,6 +80,14 @@ def is_clocked(spec: JobSpec, facts: BootFacts) -> bool:
     return facts.ticks and cron and not is_polled(spec, facts)
 
 
+def is_published_by_clock(spec: JobSpec) -> bool:
+    """Nothing but the library's own scheduler publishes it: two of its ticks are one after the
+    other.
+    """
+    trigger = spec.trigger
+    return spec.enqueue is None and trigger is not None and trigger.type in ("cron", "poller")
+
+
 # -- polled
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.schedule import SWEEP, Fault, Schedule
+from skillrun.proof.ticks import is_published_by_clock
 
 _NO_CALL = "enqueue is not given"
 
@@ -58,6 +59,8 @@ def _has_no_broker(situation: Situation) -> str | None:
 def _is_not_published(situation: Situation) -> str | None:
     if situation.facts.ticks or situation.facts.is_called:
         return "without messages nothing waits in a queue"
+    if is_published_by_clock(situation.spec):
+        return "nothing but a clock publishes it"
     return None
 
 
