@@ -5,6 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.repo.python import Project
+from skillrun.repo.source import Module
+from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.wall.diff import Diff, File
+
 
 def list_named(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
     """Everything that is given a name, as an argument, an entry or a variable."""
@@ -21,3 +26,14 @@ def list_named(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
                     yield target.id, node.value
                 elif isinstance(target, ast.Attribute):
                     yield target.attr, node.value
+
+
+def list_changed_modules(
+    diff: Diff, project: Project, *, is_new: bool
+) -> Iterator[tuple[File, Module]]:
+    """The application's own modules that a branch changes, as they are on one side."""
+    for file in diff.python_files():
+        path = file.path if is_new else file.old_path
+        module = project.module(path)
+        if module is not None and not is_test_file(path):
+            yield file, module

@@ -13,11 +13,10 @@ from collections.abc import Iterator, Mapping
 from skillrun.core.verdict import Finding
 from skillrun.repo.python import Project, is_known
 from skillrun.repo.source import Module
-from skillrun.skills.job_worker.stages.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import quoted, taken
-from skillrun.wall.gaming.settings_named import list_named
+from skillrun.wall.gaming.settings_named import list_changed_modules, list_named
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.outgoing import Outgoing
 from skillrun.wall.watched.reach import Reach
@@ -62,11 +61,7 @@ def _list_limits(
     diff: Diff, sources: CommitSources, *, is_new: bool
 ) -> Iterator[tuple[str, tuple[File, int, float]]]:
     project = Project(sources)
-    for file in diff.python_files():
-        path = file.path if is_new else file.old_path
-        module = project.module(path)
-        if module is None or is_test_file(path):
-            continue
+    for file, module in list_changed_modules(diff, project, is_new=is_new):
         for name, node in list_named(module.tree):
             if not _LIMIT.match(name):
                 continue

@@ -19,7 +19,7 @@ from skillrun.skills.job_worker.stages.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import doubtful, quoted, taken
-from skillrun.wall.gaming.settings_named import list_named
+from skillrun.wall.gaming.settings_named import list_changed_modules, list_named
 from skillrun.wall.gaming.time_limits import find_time_limits
 from skillrun.wall.sources import CommitSources
 
@@ -419,11 +419,7 @@ def _list_settings(
     diff: Diff, sources: CommitSources, *, is_new: bool
 ) -> Iterator[tuple[str, tuple[File, int, object]]]:
     project = Project(sources)
-    for file in diff.python_files():
-        path = file.path if is_new else file.old_path
-        module = project.module(path)
-        if module is None or is_test_file(path):
-            continue
+    for file, module in list_changed_modules(diff, project, is_new=is_new):
         for name, node in list_named(module.tree):
             if _KEEPING.search(name) or _WAITS.search(name) or _HELD.search(name):
                 value = project.literal(node, module)
