@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.probe.recorder import brief
 from skillrun.proof.blocked import PATIENCE_S, can_see
+from skillrun.proof.drafts import find_uncommitted
 from skillrun.proof.families.messages import NOT_VARIED
 from skillrun.proof.judges.scratch_files import is_named_aside
+from skillrun.proof.judges.uncommitted import is_shown
 from skillrun.proof.judges.varied import count_reached
 from skillrun.proof.store_watch import is_kept_by_library
 from skillrun.proof.ticks import is_published_by_clock
@@ -49,6 +51,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
         *_never_reached(proof),
         *_unsent(target),
         *_alone_in_queue(proof, target),
+        *_before_commit(proof),
         *_library(proof, target),
         *_last_death(proof, target),
         *_volatile(proof),
@@ -93,6 +96,24 @@ def _alone_in_queue(proof: Proof, target: Target) -> Iterator[str]:
         "each job was published while no other one waited: that two distinct jobs share a lock or"
         " an id in the queue, so that the second one is dropped, was not tried"
     )
+
+
+def _before_commit(proof: Proof) -> Iterator[str]:
+    """Why a publish before the commit of the application's call could not be seen to matter."""
+    reference = proof.reference
+    if reference is None or proof.facts.keeps_rows or is_shown(reference):
+        return
+    for tried in proof.tried:
+        made = [one for one in tried.history.deliveries if one.op == "call"]
+        if tried.schedule.family != "before-commit" or not made:
+            continue
+        if find_uncommitted(made[0].all("at")) is not None:
+            yield (
+                "the application's call publishes the job within an open transaction and changes"
+                " nothing here that the handler reads, so that a publish before its commit cannot be"
+                " seen: let proof.setup leave the row as it is before the call"
+            )
+            return
 
 
 def _never_reached(proof: Proof) -> Iterator[str]:

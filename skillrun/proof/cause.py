@@ -312,6 +312,9 @@ def _explain_delays(history: History, judgement: Judgement) -> str | None:
 
 def _explain_dead_letters(history: History, judgement: Judgement) -> str | None:
     own = _find_own_error(history)
+    is_early = history.schedule.family == "before-commit" or _has_published_first(history)
+    if judgement.rule == "dead-letter.unexpected" and is_early:
+        return _LOSS_BY_FAMILY["before-commit"]
     if judgement.rule == "dead-letter.unexpected" and own is not None:
         return (
             f"a delivery fails with {str(own['error']).rpartition(':')[2]} where it should find the"

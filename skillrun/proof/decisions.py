@@ -6,14 +6,24 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import operator
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skillrun.proof.rivals import ChangedRow, Rival, name_change, name_decision
-from skillrun.proof.rows import open_rows
+from skillrun.proof.drafts import Guess, list_columns, list_values
+from skillrun.proof.rivals import (
+    ChangedRow,
+    Contents,
+    Rival,
+    Values,
+    is_word,
+    name_change,
+    name_decision,
+)
+from skillrun.proof.rows import Table, open_rows
 from skillrun.repo.syntax import find_names
 
 _MOST_ROWS = 3  # that one job changes
@@ -79,6 +89,41 @@ def read_code(root: Path, words: Iterable[str], modules: Iterable[str] = ()) -> 
             if len(text) <= _MOST_BYTES and is_wanted:
                 found.append((name, ast.parse(text)))
     return Code(tuple(found))
+
+
+def list_guesses(
+    store: Any, root: Path, modules: Iterable[str], contents: Contents, names: Iterable[str]
+) -> Iterator[Guess]:
+    """What rows of these tables may have held before the application's own call, the words first
+    that its code has for a column.
+    """
+    sought = {*names}
+    wanted: list[Table] = []
+    columns: set[str] = set()
+    with open_rows(store) as rows:
+        for table in rows.tables() if rows else ():
+            if table.name.lower() in sought and table.primary:
+                wanted.append(table)
+                columns.update(list_columns(table))
+    code = read_code(root, columns, modules)
+    for table in wanted:
+        held = [*contents.get(table.name, {}).values()]
+        for column in list_columns(table):
+            words = list(_list_words(store, code, table, column, held))
+            for value in list_values(held, column, words):
+                yield Guess(table, column, value)
+
+
+def _list_words(
+    store: Any, code: Code, table: Table, column: str, held: Iterable[Values]
+) -> Iterator[str]:
+    """The words that stand beside those that the rows hold."""
+    known = set(filter(is_word, map(operator.itemgetter(column), held)))
+    for word in sorted(known):
+        yield from _find_in_code(code, (word, word))
+        yield from _find_in_database(store, table.name, column, (word, word))
+    if known:
+        yield from find_written(code, column)
 
 
 def list_rivals(

@@ -12,6 +12,7 @@ from typing import Any
 
 from skillrun.proof import ticks
 from skillrun.proof.clones import clone_rows
+from skillrun.proof.exploring.drafting import Drafting
 from skillrun.proof.exploring.messages import Messages
 from skillrun.proof.exploring.publisher import is_of_publisher
 from skillrun.proof.exploring.run import STEP_S, NotPublished, Origin, Run, Waiting
@@ -45,7 +46,7 @@ _TOO_BUSY = (
 )
 
 
-class Explorer(Messages, Sweeps):
+class Explorer(Messages, Drafting, Sweeps):
     """Runs schedules in one setting."""
 
     # -- messages
@@ -174,6 +175,8 @@ class Explorer(Messages, Sweeps):
         self.setting.restore(first=_begins_with_call(schedule))
         self.processes.begin_schedule()
         run = Run(schedule, now=self._find_beginning(schedule))
+        if schedule.draft:
+            self._undo_call(run)
         self._clone_rows(run)
         self._begin_watch(run)
         self._start_schedule(run)
@@ -362,6 +365,7 @@ class Explorer(Messages, Sweeps):
             tables=read_state(self.store, self.unread),
             changes=frozenset(run.watch.changes if run.watch else ()),
             rivalries=self._conclude_rivalries(run),
+            draft=self.draft if run.schedule.draft else (),
             echoed=self._find_echoes(run),
         )
 

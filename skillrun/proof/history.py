@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skillrun.proof.drafts import Undone
     from skillrun.proof.rivals import Rivalry
     from skillrun.proof.schedule import Schedule
     from skillrun.proof.store_watch import Change
@@ -216,6 +217,7 @@ class History:
     # What its deliveries changed in the stores, as the stores tell it; of a few families alone.
     changes: frozenset[Change] = frozenset()
     rivalries: tuple[Rivalry, ...] = ()
+    draft: tuple[Undone, ...] = ()  # what the application's call found undone
     echoed: tuple[str, ...] = ()  # "table.column" that repeats a secret of a provider's error
 
     @cached_property

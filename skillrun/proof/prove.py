@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.decisions import list_rivals
+from skillrun.proof.decisions import list_guesses, list_rivals
+from skillrun.proof.drafts import list_tables_of
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.exploring.run import NotPublished
 from skillrun.proof.families.plan import Plan
@@ -226,6 +227,7 @@ class _Session:
             daily=bool(explorer.daily),
             given=tuple(self._find_given_secrets()),
             rivals=tuple(self._find_rivals(explorer)),
+            draft_caller=tuple(self._call_from_draft(explorer)),
         )
         plan = plan_schedules(situation)
         for job, why in explorer.unpublished.items():
@@ -253,6 +255,30 @@ class _Session:
         found = list_rivals(explorer.store, self.target.root, handler, modules, rows)
         explorer.rivals = {rival.text: rival for rival in found}
         return found
+
+    def _call_from_draft(self, explorer: Explorer) -> list[Event]:
+        """The boundaries of the application's call where it finds its work undone; none where no
+        such state is found, or where the job does not come to the same end from there.
+        """
+        caller, ticks = explorer.caller, explorer.facts.ticks
+        if ticks or caller is None or explorer.store is None or self.problems_fatal():
+            return []
+        changed = explorer.list_changed_by_call()
+        self.reference = replace(self.reference, changed_by_call=changed)
+        read = set(list_tables_of(self.reference.once.events))
+        tables = read.intersection(list_tables_of(caller.events))
+        contents, modules = explorer.read_before_call(), explorer.facts.modules
+        guesses = list_guesses(explorer.store, self.target.root, modules, contents, tables)
+        explorer.draft = explorer.find_draft(guesses)
+        if not explorer.draft:
+            return []
+        history = explorer.run(Schedule("before-commit", draft=True))
+        judged = judge_history(history, self.reference)
+        if any(one.verdict in (REFUTED, INCOMPLETE) for one in judged):
+            explorer.draft = ()
+            return []
+        self.reference = replace(self.reference, has_draft=True)
+        return list(history.deliveries[0].all("at"))
 
     def _find_secrets(self, explorer: Explorer) -> dict[str, str]:
         """In the payloads, and in what the proof's stores hold before anything is delivered."""
@@ -325,6 +351,7 @@ class _Session:
         explorer.unread = self.explorers[0].unread
         explorer.once = self.explorers[0].once
         explorer.rivals = self.explorers[0].rivals
+        explorer.draft = self.explorers[0].draft
         explorer.orders.given = self._find_given_secrets()
         explorer.contents_after = self.explorers[0].contents_after
         history = explorer.run(schedule)

@@ -78,6 +78,10 @@ class Reference:
     called: Mapping[int, History] = field(default_factory=dict)
     # What a log must not tell: value -> the name under which the payload or a row has it.
     secrets: Mapping[str, str] = field(default_factory=dict)
+    # The tables that the application's own call changes, as the fixture stands; and whether another
+    # state was found in which it has more to do.
+    changed_by_call: frozenset[str] = frozenset()
+    has_draft: bool = False
     # The risks that the repository's profile makes contract.
     contract: frozenset[str] = frozenset()
 
@@ -318,6 +322,10 @@ OUTAGES = frozenset(
         "store-emptied",
     )
 )
+
+
+# The application publishes too early, or not at all: no error of the job's own is an excuse.
+OF_PUBLISHER = frozenset(("publish-fault", "before-commit"))
 
 
 def gives_up(history: History, reference: Reference) -> bool:

@@ -56,7 +56,7 @@ class ChangedRow:
         """Columns that end as they were, and that a rival can give another value."""
         names = [name for name in self.before if name not in self.changed]
         own = (*self.table.primary, *self.table.unique)
-        free = [name for name in names if name not in own and not _names_a_row(name)]
+        free = [name for name in names if name not in own and not names_a_row(name)]
         return tuple(name for name in free if self.before[name] is not None)
 
     @property
@@ -65,8 +65,7 @@ class ChangedRow:
         found: list[str] = []
         for name in self.changed:
             both = (self.before[name], self.after[name])
-            are_words = all(isinstance(one, str) and _WORD.fullmatch(one) for one in both)
-            if are_words and name not in self.versions:
+            if all(map(is_word, both)) and name not in self.versions:
                 found.append(name)
         return found
 
@@ -81,7 +80,12 @@ class ChangedRow:
         return found
 
 
-def _names_a_row(column: str) -> bool:
+def is_word(value: Any) -> bool:
+    """Whether a value may be one of a kind that code has names for."""
+    return isinstance(value, str) and _WORD.fullmatch(value) is not None
+
+
+def names_a_row(column: str) -> bool:
     """Another value there would be a row that does not exist, which nobody writes."""
     return column.lower().endswith("_id")
 

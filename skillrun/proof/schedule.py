@@ -21,6 +21,7 @@ hang-up@before:email#1                 its receiver takes the call, and hangs up
 answer=503@before:email#1              its receiver says that it is out of service
 raise=…@before:charge#1 echo           the error's text names a secret that the call was given
 early                                  delivered before the application's own call, then after it
+draft caller-pause@after:publish#1     the call begins with rows that it sets back: see drafts.py
 rival=orders.status:void@before:email#1   somebody else commits this meanwhile
 rival=orders.*@before:email#1          all columns that the job leaves alone
 raise=…@before:email#2!/*              each time that it is about what the second call is about
@@ -75,7 +76,7 @@ _MOVES = ("redeliver", "re-enqueue", SWEEP, FORGET)
 _MEASURED_MOVE = re.compile(r"(?:wait|job|tick)=[\d.]+")
 _VARIED_MOVE = re.compile(r"varied=(?:\d{1,3}-\d{1,3}|\d{1,3}(?:,\d{1,3})*)")
 
-_FLAGS = {name: name for name in ("lose", "fresh", "echo", "early", "midnight")} | {
+_FLAGS = {name: name for name in ("lose", "fresh", "echo", "early", "draft", "midnight")} | {
     "same-process": "same",
     "jitter=low": "low_jitter",
 }
@@ -131,6 +132,7 @@ class Schedule:
     waiting: int = 1  # so many copies of the message wait at the beginning
     echo: bool = False  # an injected error tells a secret that the call was given
     early: bool = False  # delivered once before the application's own call
+    draft: bool = False  # the application's call finds what it has to do still undone
     emptied: int | None = None  # after so many deliveries the broker loses its messages
     # Jobs that the application publishes one after the other, before any of them is delivered.
     called: tuple[int, ...] = ()
@@ -148,6 +150,7 @@ class Schedule:
             ("fresh", self.fresh),
             ("echo", self.echo),
             ("early", self.early),
+            ("draft", self.draft),
             ("same-process", self.same),
             (f"broker-empty={self.emptied}", self.emptied is not None),
             (f"late={self.late}", bool(self.late)),
@@ -294,7 +297,7 @@ def _name_at_publisher(schedule: Schedule) -> str | None:
         return "receiver-away"
     if does & {"caller-kill", "caller-raise"}:
         return "publish-fault"
-    if "caller-pause" in does:
+    if "caller-pause" in does or schedule.draft:
         return "before-commit"
     if schedule.fresh:
         return "fresh-interpreter"

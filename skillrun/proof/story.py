@@ -102,6 +102,8 @@ def _words(history: History, delivery: Delivery, event: Event) -> str:
 
 
 def _began(history: History, delivery: Delivery, event: Event) -> str:
+    if delivery.op == "call" and history.draft:
+        return f"{_OPERATIONS['call']}{_tell_draft(history, delivery)}"
     if delivery.op in _OPERATIONS:
         return _OPERATIONS[delivery.op]
     if delivery.job and delivery.job in history.payloads:
@@ -111,6 +113,17 @@ def _began(history: History, delivery: Delivery, event: Event) -> str:
         return "begins, with a distinct job: the tick of another day"
     fresh = history.schedule.fresh and delivery is not history.runs[0]
     return "begins, in an interpreter with another hash seed and time zone" if fresh else "begins"
+
+
+def _tell_draft(history: History, delivery: Delivery) -> str:
+    """What the first call finds otherwise than the fixture has it."""
+    first = next(one for one in history.deliveries if one.op == "call")
+    if delivery is not first:
+        return ""
+    told = ""
+    for one in history.draft:
+        told += f"; {one.table.name}.{one.column} is still {one.value!r}"
+    return told
 
 
 _OPERATIONS = {

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skillrun.probe.facts import BootFacts
+from skillrun.proof.drafts import Undone
 from skillrun.proof.exploring.run import CALLER, STEP_S, NotPublished, Origin, Run
 from skillrun.proof.history import (
     Delivery,
@@ -46,6 +47,7 @@ class Stand:
         self.unread: dict[str, str] = {}
         self.rivals: dict[str, Rival] = {}  # by their texts
         self.contents_after: Contents = {}  # all rows after a single run
+        self.draft: tuple[Undone, ...] = ()  # what the application's call finds undone
 
     # -- processes
 

@@ -45,11 +45,14 @@ class Together(Queue):
             found.append(Waiting({**message, "redelivered": True}, run.now, 0))
         return found
 
-    def _drain_beside(self, run: Run, other: Process) -> None:
-        """Delivers what waits while another process stands still; where it holds what they need, it
-        goes on first.
+    def _drain_beside(self, run: Run, other: Process, most: int | None = None) -> None:
+        """Delivers what waits while another process stands still, or so many of it; where it holds
+        what they need, it goes on first.
         """
+        begun = run.count
         while run.queue and self._goes_on(run):
+            if most is not None and run.count - begun >= most:
+                return
             waiting = min(run.queue, key=lambda item: item.due)
             run.queue.remove(waiting)
             self._count_delivery(run, waiting)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from skillrun.proof.drafts import find_early_publishes
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.schedule import SWEEP, Fault, Schedule
@@ -32,6 +33,24 @@ def before_commit(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     for event in situation.caller:
         if event["kind"] == "publish" and event["when"] == "after" and event.boundary:
             yield Schedule("before-commit", (Fault("caller-pause", event.boundary),))
+
+
+@family("before-commit", _NO_CALL)
+def before_commit_of_draft(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The same where the fixture is past the call: from a state in which the call has something to
+    do that a faster worker does not find.
+    """
+    for event in find_early_publishes(situation.draft_caller):
+        fault = Fault("caller-pause", event.boundary or "")
+        yield Schedule("before-commit", (fault,), draft=True)
+
+
+@family("publish-fault", _NO_CALL)
+def rollback_of_draft(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The message is out, and what the call was to write is not; then its caller calls again."""
+    for event in find_early_publishes(situation.draft_caller):
+        fault = Fault("caller-kill", event.boundary or "")
+        yield Schedule("publish-fault", (fault,), draft=True)
 
 
 def _has_no_early_message(situation: Situation) -> str | None:

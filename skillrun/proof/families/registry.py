@@ -59,6 +59,8 @@ FAMILIES: tuple[Family, ...] = (
     rivals.rival_between,
     publisher.publish_fault,
     publisher.before_commit,
+    publisher.before_commit_of_draft,
+    publisher.rollback_of_draft,
     publisher.broker_lost,
     publisher.early,
     receivers.effect_hangs,

@@ -16,6 +16,7 @@ from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import (
     HINT,
+    OF_PUBLISHER,
     OUTAGES,
     REFUTED,
     Judgement,
@@ -548,8 +549,11 @@ def _used_its_attempts(history: History, reference: Reference) -> bool:
     one message: giving it up then is what was declared.
     """
     most = reference.max_attempts
-    if most is None or faults_met(history):
+    # What a message finds that was published too early is no error of its own.
+    if most is None or faults_met(history) or history.schedule.family in OF_PUBLISHER:
         return False
+    if most == 1:
+        return any(run.raised is not None for run in history.runs)
     retried = Counter(run.job for run in history.runs if run.outcome == "retried")
     return max(retried.values(), default=0) >= most - 1
 

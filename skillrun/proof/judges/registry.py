@@ -23,6 +23,7 @@ from skillrun.proof.judges import (
     rivals,
     state,
     superseding,
+    uncommitted,
     unknowns,
     varied,
 )
@@ -40,6 +41,7 @@ JUDGES: dict[str, Judge] = {
     "outages": outages.judge,
     "leaks": leaks.judge,
     "superseding": superseding.judge,
+    "uncommitted": uncommitted.judge,
     "broker": broker.judge,
     "late-back": late_back.judge,
     "unknowns": unknowns.judge,

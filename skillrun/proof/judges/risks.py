@@ -129,6 +129,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="publish-uncommitted",
+        part="idempotency",
+        grades=(RiskGrade.LOST,),
+        cause="a worker may be faster than the commit, and a rollback does not take the message back",
+        closes=(
+            "publish once the transaction is committed (transaction.on_commit, after the session's"
+            " block, an outbox); or let proof.setup leave the row as it is before the call"
+        ),
+    ),
+    RiskRule(
         name="receiver-away",
         part="retry",
         grades=(RiskGrade.LOST, RiskGrade.STUCK),

@@ -1,0 +1,41 @@
+"""A job that is published within an open transaction, where no delivery can show what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.drafts import find_uncommitted, list_tables_of
+from skillrun.proof.history import History
+from skillrun.proof.judges.risks import name_risk
+from skillrun.proof.reference import Judgement, Reference
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """That it stands there is a fact, told by the connection. Where the call changes what the
+    handler reads, or a draft is known, a delivery before the commit has shown what comes of it.
+    """
+    schedule = history.schedule
+    if schedule.family != "before-commit" or schedule.draft or is_shown(reference):
+        return
+    caller = next((one for one in history.deliveries if one.op == "call"), None)
+    found = find_uncommitted(caller.all("at")) if caller is not None else None
+    if found is None or not found[1] or reference.facts.keeps_rows:
+        return
+    yield name_risk(
+        "publish-uncommitted",
+        RiskGrade.LOST,
+        "the job is published within an open transaction, and nothing that the handler reads is"
+        " changed by the call as the fixture stands: what a delivery before its commit, or after its"
+        " rollback, makes of what it finds was not seen",
+        events=(found[0].number,),
+        expected="published once the transaction is committed",
+        seen="published before",
+    )
+
+
+def is_shown(reference: Reference) -> bool:
+    """Whether a delivery before the commit finds anything otherwise than after it."""
+    read = set(list_tables_of(reference.once.events))
+    changed = set(map(str.lower, reference.changed_by_call))
+    return reference.has_draft or bool(read & changed)
