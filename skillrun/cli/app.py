@@ -178,6 +178,7 @@ def run(
     trust: TrustCommands = False,
     skill_path: SkillPath = None,
     ledger: LedgerFile = None,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> int:
     """Run a skill on a job of a repository; the same command resumes."""
@@ -199,6 +200,7 @@ def run(
         json,
         implement=(implement, attempts, time_limit),
         dry_run=dry_run,
+        verbose=verbose,
     )
 
 

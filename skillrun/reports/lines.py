@@ -5,7 +5,7 @@ view print the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from skillrun.core.tally import outcome_line
@@ -32,6 +32,7 @@ class Line:
     indent: int
     parts: tuple[tuple[str, str], ...]
     hang: int
+    is_cut: bool = False  # whether a terminal shows its beginning alone
 
     @property
     def text(self) -> str:
@@ -55,8 +56,14 @@ def header_lines(run: Mapping[str, Any]) -> Iterator[Line]:
     yield line(0, ("bold", run["skill"]), ("", job), ("dim", f"  {run['repo']}  run {run['id']}"))
 
 
-def stage_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
-    """A stage: its status, what it found, and below it each finding with place and hint."""
+def stage_line(stage: Mapping[str, Any]) -> Line:
+    """A stage in one line: its status, its grade and what it found. What has passed is cut where
+    a terminal has no room for it.
+    """
+    return replace(_stage_line(stage), is_cut=stage["status"] == "passed")
+
+
+def _stage_line(stage: Mapping[str, Any]) -> Line:
     status = stage["status"]
     marks = [("dim", f"{stage['grade'] or '':<9}")]
     if stage["stale"]:
@@ -66,7 +73,7 @@ def stage_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
         took = "  cached"
     elif stage["duration_ms"] >= _WORTH_SAYING_MS:
         took = f"  {stage['duration_ms'] / 1000:.1f}s"
-    yield line(
+    return line(
         2,
         (status, f"{_word_for_status(status):<8} "),
         ("bold", f"{stage['id']:<14} "),
@@ -75,6 +82,11 @@ def stage_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
         ("dim", took),
         hang=11,
     )
+
+
+def stage_lines(stage: Mapping[str, Any]) -> Iterator[Line]:
+    """A stage, and below it each finding with place and hint."""
+    yield _stage_line(stage)
     risks = 0
     for finding in stage["findings"]:
         risks += finding["rule"].startswith("risk.")
@@ -129,7 +141,7 @@ def closing_lines(report: Mapping[str, Any], command: str | None = None) -> Iter
             )
     yield from _recommendation_lines(report["recommendations"])
     yield from next_lines(report["next"])
-    yield from _outcome_lines(report, command)
+    yield from outcome_lines(report, command)
 
 
 def _recommendation_lines(recommendations: list[Mapping[str, Any]]) -> Iterator[Line]:
@@ -139,6 +151,12 @@ def _recommendation_lines(recommendations: list[Mapping[str, Any]]) -> Iterator[
     for item in recommendations:
         state = _state_of_recommendation(item)
         yield line(2, ("", f"{item['skill']} ({state}): {item['reason']}"))
+
+
+def recommendation_line(item: Mapping[str, Any]) -> Line:
+    """Another skill that the work calls for, and why."""
+    state = _state_of_recommendation(item)
+    return line(0, ("bold", "recommended: "), ("", f"{item['skill']} ({state}): {item['reason']}"))
 
 
 def _state_of_recommendation(item: Mapping[str, Any]) -> str:
@@ -166,7 +184,8 @@ def next_lines(actions: list[Mapping[str, Any]]) -> Iterator[Line]:
         )
 
 
-def _outcome_lines(report: Mapping[str, Any], command: str | None) -> Iterator[Line]:
+def outcome_lines(report: Mapping[str, Any], command: str | None) -> Iterator[Line]:
+    """The outcome with its counts, and what to type after the work."""
     outcome = report["outcome"]
     style = {"success": "passed", "partial": "failed", "blocked": "blocked"}[outcome]
     yield line(0)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.text import visible
-from skillrun.reports.lines import Line, header_lines, line, stage_lines
+from skillrun.reports.lines import Line, header_lines, line, stage_line, stage_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +35,7 @@ class Silent:
 
     asks = False  # whether a person is there to answer
     begun = False  # whether the header and the stages were shown
+    shows_all = False  # whether each finding is shown with its stage
 
     def begins(self, header: Mapping[str, Any], stages: list[tuple[str, str]]) -> None:
         """The run begins, with these stages: (id, title)."""
@@ -105,6 +106,9 @@ class Plain(Silent):
             self.show(shown)
 
     def stage_ends(self, stage: Mapping[str, Any]) -> None:
+        if not self.shows_all:
+            self.show(stage_line(stage))
+            return
         for shown in stage_lines(stage):
             self.show(shown)
 
@@ -204,6 +208,10 @@ class Live(Plain):
         if len(text) + shown.indent <= self.console.width:
             self.console.print(Padding(text, (0, 0, 0, shown.indent)))
             return
+        if shown.is_cut:
+            text.truncate(self.console.width - shown.indent, overflow="ellipsis")
+            self.console.print(Padding(text, (0, 0, 0, shown.indent)))
+            return
         width = max(self.console.width - max(shown.hang, shown.indent), 20)
         first, *rest = text.wrap(self.console, width)
         self.console.print(Padding(first, (0, 0, 0, shown.indent)))
@@ -283,16 +291,16 @@ def tell(fd: int, done: int, of: int, what: str) -> None:
             os.write(fd, json.dumps(told).encode() + b"\n")
 
 
-def watcher_for(*, json: bool) -> Silent:
+def watcher_for(*, json: bool, shows_all: bool = False) -> Silent:
     """JSON: silent. A terminal that nobody but a person looks at: live. Else plain."""
     if json:
         fd = progress_fd()
         if fd is None:
             return Silent()
         return Telling(fd)
-    if at_terminal():
-        return Live()
-    return Plain()
+    watcher: Plain = Live() if at_terminal() else Plain()
+    watcher.shows_all = shows_all
+    return watcher
 
 
 def at_terminal() -> bool:

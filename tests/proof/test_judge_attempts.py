@@ -146,6 +146,14 @@ def test_what_the_schema_allows_still_needs_its_dead_letter() -> None:
     assert verdicts(dropped, poisoned()) == {"dead-letter.missing": "refuted"}
 
 
+@pytest.mark.parametrize("after", ["", " job=1"])
+def test_a_job_that_was_done_after_a_permanent_error_was_never_given_up(after: str) -> None:
+    schedule = f"raise={NEVER}@before:email#1{after}"
+    seen = history(schedule, [MET, raised(NEVER), retry(10.0), ACKED], DONE, dead_letters=0)
+    found = rules(attempts.judge, seen, against(spec(), history("once", DONE, dead_letters=0)))
+    assert set(found) == {"attempts.permanent-retried"}
+
+
 def test_poison_whose_error_is_declared_permanent_is_tried_once() -> None:
     malformed = raised("app.jobs:Malformed", injected=False)
     twice = history("poison=0", [malformed, retry()], [malformed], dead_letters=1)

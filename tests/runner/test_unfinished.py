@@ -107,6 +107,14 @@ def test_a_failed_validation_names_what_failed(finished_shop: Path) -> None:
     assert "make: ***" not in finding["message"]
 
 
+def test_a_validation_that_lacks_a_library_asks_for_its_environment(finished_shop: Path) -> None:
+    missing = "test:\n\t@python -c 'import not_there_anywhere'\n"
+    (finished_shop / "Makefile").write_text(missing, encoding="utf-8")
+    value = report(finished_shop, "--trust", code=1)
+    (finding,) = [f for f in value["stages"][-1]["findings"] if f["rule"] == "validate.test-failed"]
+    assert "activate the environment that has what is missing" in finding["hint"]
+
+
 def test_a_misspelled_command_is_recognised(tmp_path: Path) -> None:
     done = helpers.run_cli("statsu", cwd=shop(tmp_path / "shop"))
     assert done.returncode == 4

@@ -36,9 +36,10 @@ def run_skill(
     *,
     implement: tuple[str | None, int, str] = (None, 3, "30m"),
     dry_run: bool = False,
+    verbose: bool = False,
 ) -> int:
     """Advances the run and prints its report; the exit code says the outcome. `dry_run` shows a
-    scaffold's diff.
+    scaffold's diff, `verbose` every finding.
     """
     request = Request(
         skill=skill,
@@ -60,14 +61,16 @@ def run_skill(
         return show_diff(request, implement[0], json)
     if implement[0] is not None:
         _finish_writing(repo)
-    return _advance_and_show(request, implement, json)
+    return _advance_and_show(request, implement, json=json, verbose=verbose)
 
 
-def _advance_and_show(request: Request, implement: tuple[str | None, int, str], json: bool) -> int:
+def _advance_and_show(
+    request: Request, implement: tuple[str | None, int, str], *, json: bool, verbose: bool
+) -> int:
     """The exit code."""
     from skillrun.reports.watchers import Silent, watcher_for
 
-    watcher = watcher_for(json=json)
+    watcher = watcher_for(json=json, shows_all=verbose)
     request = _with_spec(request) if watcher.asks else request
     # Stages that all wait for a spec say less than the jobs that there are.
     lacks_spec = not json and _lacks_spec(request)
@@ -131,16 +134,16 @@ def _show_jobs(jobs: dict[str, Any], report: dict[str, Any], watcher: Silent) ->
 
 def _show_report(report: dict[str, Any], watcher: Silent) -> None:
     """What has not been shown while the run went on."""
-    from skillrun.reports.lines import closing_lines, header_lines, line, stage_lines
+    from skillrun.reports.lines import closing_lines, line
+    from skillrun.reports.run_screen import closing_screen
 
     # A run that was answered from the one before it has walked no stage, and shown none.
     if not watcher.begun:
-        for shown in header_lines(report["run"]):
-            watcher.show(shown)
+        watcher.begins(report["run"], [])
         for stage in report["stages"]:
-            for shown in stage_lines(stage):
-                watcher.show(shown)
-    for shown in closing_lines(report, _command()):
+            watcher.stage_ends(stage)
+    closing = closing_lines if watcher.shows_all else closing_screen
+    for shown in closing(report, _command()):
         watcher.show(shown)
     if _can_be_lost(report):
         words = "git clean deletes the ledger; skillrun ledger anchor keeps its heads in git"
@@ -232,7 +235,7 @@ def _with_spec(request: Request) -> Request:
 
 def _command() -> str:
     """The command as it was typed, without what was only said once."""
-    once = ("--attest", "--evidence", "--waive", "--new-run")
+    once = ("--attest", "--evidence", "--waive", "--new-run", "--verbose", "-v")
     kept: list[str] = []
     skip = False
     for argument in sys.argv[1:]:

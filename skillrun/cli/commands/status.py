@@ -7,13 +7,14 @@ from typing import Any
 
 from skillrun.cli.commands.common import EXIT_CODES, print_json
 from skillrun.reports.lines import (
-    closing_lines,
     disagreement_lines,
     header_lines,
     line,
     next_lines,
+    stage_line,
     stage_lines,
 )
+from skillrun.reports.run_screen import closing_screen
 from skillrun.runner.standing import explain, standing
 
 
@@ -44,7 +45,7 @@ def status(repo: Path, job: str | None, run: str | None, ledger: Path | None, js
                 ),
             )
         )
-    for shown in closing_lines({**report, "checks": [], "recommendations": []}):
+    for shown in closing_screen({**report, "checks": [], "recommendations": []}):
         show(shown)
     if _stale(report):
         show(
@@ -104,11 +105,9 @@ def next_steps(
 
 
 def _brief(stage: dict[str, Any]) -> list[Any]:
-    """The stage's own line, and its findings where it is not done."""
-    lines = list(stage_lines(stage))
-    done = stage["status"] in ("passed", "not_applicable")
+    """The stage's own line, and what has changed since."""
     changed = [line(11, ("blocked", f"changed: {name}")) for name in stage.get("changed", ())]
-    return [*(lines[:1] if done else lines), *changed]
+    return [stage_line(stage), *changed]
 
 
 def _stale(report: dict[str, Any]) -> list[str]:

@@ -574,9 +574,21 @@ def _is_excused(history: History, reference: Reference, seen: int) -> bool:
     return bool(seen < 1 and has_crash and history.kept and not _was_let_go(history))
 
 
+def _judge_done_after_all(history: History) -> Iterator[Judgement]:
+    """Where a death came between, what was done before it was skipped. Else an error that ends the
+    job has not ended it, and what was never given up has no dead letter.
+    """
+    if not history.schedule.has_crash:
+        said = "the job was tried again after a permanent error, until it was done"
+        seen = "no dead letter"
+        yield Judgement(
+            REFUTED, "attempts.permanent-retried", said, expected="a dead letter", seen=seen
+        )
+
+
 def _was_done_after_all(history: History, reference: Reference) -> bool:
-    """After a death the job did not come to the faulty place again, since what was done before is
-    skipped: its last delivery met no error, and everything has taken place.
+    """Whether the job did not come to the faulty place again: its last delivery met no error, and
+    everything has taken place.
     """
     last = history.runs[-1]
     if last.outcome != "succeeded" or _has_met_error(last):
@@ -604,7 +616,8 @@ def _judge_letters_of_one(history: History, reference: Reference, seen: int) -> 
     # A fault that the job never reached did not make it give up.
     if schedule.faults and not faults_met(history):
         return
-    if seen < 1 and schedule.has_crash and _was_done_after_all(history, reference):
+    if seen < 1 and _was_done_after_all(history, reference):
+        yield from _judge_done_after_all(history)
         return
     if seen < 1 and schedule.poison is not None and reference.is_malformed(schedule.poison):
         # Nobody promised to do it. That an operator can find it is enough.

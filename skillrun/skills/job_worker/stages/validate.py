@@ -32,6 +32,10 @@ _TELLING = re.compile(
 )
 _NOISE = re.compile(r"^make(\[\d+\])?: ")
 _SHOWN_LINES = 4
+# What a command says where a program or a library is missing that another environment may have.
+_MISSING = re.compile(r"No module named|Cannot find module|command not found|: not found\b")
+_NOT_FOUND = 127
+"""The shell's exit code where there is no such command (POSIX, XCU 2.8.2)."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def examine(case: JobCase) -> StageResult:
     before = _tracked_state(case)
     results = dict(_run(case, chosen))
     for v in chosen:
-        for finding in _judge(v, results[v.kind]):
+        for finding in _judge(v, results[v.kind], _named_python(case)):
             findings.append(finding)
     findings += _changed(case, before)
     return _result(case, findings, results, {v.kind: v for v in chosen})
@@ -206,7 +210,7 @@ def _run(case: JobCase, chosen: list[Validation]) -> Iterator[tuple[str, Command
     )
 
 
-def _judge(validation: Validation, result: CommandResult) -> Iterator[Finding]:
+def _judge(validation: Validation, result: CommandResult, named: str | None) -> Iterator[Finding]:
     if not result.ok:
         last = telling_lines(result.tail)
         message = f"{validation.kind} failed ({result.words}): {validation.command}" + (
@@ -217,13 +221,23 @@ def _judge(validation: Validation, result: CommandResult) -> Iterator[Finding]:
             message,
             path=validation.path,
             line=validation.line,
-            hint=f"run it yourself: {validation.command}",
+            hint=_hint_for(validation, result, named),
         )
     if result.survivors > 0:
         yield note(
             "validate.left-processes",
             f"{validation.kind} left {result.survivors} processes running; they were ended",
         )
+
+
+def _hint_for(validation: Validation, result: CommandResult, named: str | None) -> str:
+    """What to do. `named` is proof.python: the commands see the caller's PATH, and not that."""
+    if result.exit_code != _NOT_FOUND and not _MISSING.search(result.tail):
+        return f"run it yourself: {validation.command}"
+    hint = "it runs with your own PATH: activate the environment that has what is missing"
+    if named is not None:
+        hint += f" (proof.python is {named})"
+    return f"{hint}, and run the skill again"
 
 
 def telling_lines(tail: str) -> str:
