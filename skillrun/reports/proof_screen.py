@@ -132,21 +132,25 @@ def _find_place(events: Sequence[_Value]) -> str:
 
 def _lane_lines(events: Sequence[_Value]) -> Iterator[Line]:
     """A row for each delivery, in order: ● effect, ✗ fault, ■ settled."""
-    rows: list[tuple[str, float, list[tuple[str, str]]]] = []
-    for event in events:
-        if not rows or rows[-1][0] != event["process"]:
-            rows.append((event["process"], event["at_s"], []))
-        token = _make_token(event)
-        if token is not None:
-            rows[-1][2].append(token)
-    # A process that did nothing of this has no row.
-    told = [row for row in rows if row[2]]
+    told = _list_lanes(events)
     for process, at_s, tokens in told[:_LANES]:
         parts = [("dim", f"{process or 'at the end':<11} {_tell_clock(at_s):>6}")]
         parts += [(style, f"  {text}") for style, text in tokens]
         yield line(3, *parts, hang=23)
     if len(told) > _LANES:
         yield line(3, ("dim", f"and {len(told) - _LANES} more deliveries"))
+
+
+def _list_lanes(events: Sequence[_Value]) -> list[tuple[str, float, list[tuple[str, str]]]]:
+    """(process, when it begins, its tokens). A process that did nothing of this has no row."""
+    lanes: list[tuple[str, float, list[tuple[str, str]]]] = []
+    for event in events:
+        if not lanes or lanes[-1][0] != event["process"]:
+            lanes.append((event["process"], event["at_s"], []))
+        token = _make_token(event)
+        if token is not None:
+            lanes[-1][2].append(token)
+    return [lane for lane in lanes if lane[2]]
 
 
 def _make_token(event: _Value) -> tuple[str, str] | None:

@@ -59,6 +59,7 @@ def closing_screen(report: _Value, command: str | None = None) -> Iterator[Line]
     for item in report["recommendations"]:
         yield recommendation_line(item)
     yield from _check_lines(report["checks"])
+    # Last: it stands next to the prompt, where a person looks first.
     yield from outcome_lines(report, command)
 
 
@@ -68,30 +69,42 @@ def closing_screen(report: _Value, command: str | None = None) -> Iterator[Line]
 def _list_causes(report: _Value) -> list[_Cause]:
     """What keeps stages open, each once; what is told of several stages names them all."""
     causes: dict[str, _Cause] = {}
-    stages = {stage["id"] for stage in report["stages"]}
     for stage in report["stages"]:
-        steps = [action for action in report["next"] if action["stage"] == stage["id"]]
-        for cause in _causes_of(stage, steps, report.get("risks", ())):
+        for cause in _causes_of(stage, report):
+            # A proof that could not be made keeps four stages waiting.
             first = causes.setdefault(cause.text, cause)
             if first is not cause:
                 first.stages.append(stage["id"])
+    for action in _steps_of_checks(report):
+        cause = _Cause([action["stage"]], "pending", action["detail"])
+        causes.setdefault(cause.text, cause)
+    return sorted(causes.values(), key=_rank_of)
+
+
+def _rank_of(cause: _Cause) -> int:
+    return cause.rank
+
+
+def _steps_of_checks(report: _Value) -> Iterator[_Value]:
+    """Those of no stage: a person has to attest something."""
+    stages = set()
+    for stage in report["stages"]:
+        stages.add(stage["id"])
     for action in report["next"]:
         if action["stage"] not in stages:
-            causes.setdefault(
-                action["detail"], _Cause([action["stage"]], "pending", action["detail"])
-            )
-    return sorted(causes.values(), key=lambda cause: cause.rank)
+            yield action
 
 
-def _causes_of(stage: _Value, steps: Iterable[_Value], risks: Iterable[_Value]) -> list[_Cause]:
-    """The stage's own, with the steps that no finding tells."""
+def _causes_of(stage: _Value, report: _Value) -> list[_Cause]:
+    """The stage's own, with the steps that neither a finding nor a risk tells."""
     causes: list[_Cause] = []
     if stage["status"] in _OPEN:
         causes = _from_findings(stage)
-    told = [cause.text for cause in causes] + [cause.hint for cause in causes]
-    told += [f"{risk['grade']}: {risk['message']}" for risk in risks]
-    for action in steps:
-        if action["action"] == "consider" or _is_told(action["detail"], stage, told):
+    told = tuple(_list_told(stage, causes, report))
+    for action in report["next"]:
+        is_other = action["stage"] != stage["id"] or action["action"] == "consider"
+        # An action repeats the message of its finding, or its hint.
+        if is_other or action["detail"].startswith(told):
             continue
         if not causes:
             causes.append(_Cause([stage["id"]], stage["status"], stage["summary"]))
@@ -99,26 +112,41 @@ def _causes_of(stage: _Value, steps: Iterable[_Value], risks: Iterable[_Value]) 
     return causes
 
 
+def _list_told(stage: _Value, causes: Iterable[_Cause], report: _Value) -> Iterator[str]:
+    """How the details begin of actions that would say something again."""
+    for cause in causes:
+        yield cause.text
+        if cause.hint:
+            yield cause.hint
+    for finding in stage["findings"]:
+        yield finding["message"]
+    for risk in report.get("risks", ()):
+        yield f"{risk['grade']}: {risk['message']}"
+
+
 def _from_findings(stage: _Value) -> list[_Cause]:
+    """One line of code that breaks a rule for several errors is one cause."""
     found: dict[tuple[str, str, str], _Cause] = {}
     for finding in stage["findings"]:
         if finding["severity"] == "note" or finding["rule"].startswith(RISK_RULE):
             continue
-        place = format_place(finding)
-        # One line of code that breaks a rule for several errors is one cause.
-        name = (finding["rule"], place or finding["message"], finding["hint"] or "")
+        name = (finding["rule"], format_place(finding) or finding["message"], finding["hint"] or "")
         if name in found:
             found[name].alike += 1
-            continue
-        found[name] = _Cause(
-            [stage["id"]],
-            stage["status"],
-            f"{place}{finding['message']}",
-            finding["rule"],
-            _rank(finding),
-            finding["hint"] or "",
-        )
+        else:
+            found[name] = _make_cause(stage, finding)
     return list(found.values())
+
+
+def _make_cause(stage: _Value, finding: _Value) -> _Cause:
+    return _Cause(
+        stages=[stage["id"]],
+        status=stage["status"],
+        text=f"{format_place(finding)}{finding['message']}",
+        rule=finding["rule"],
+        rank=_rank(finding),
+        hint=finding["hint"] or "",
+    )
 
 
 def _rank(finding: _Value) -> int:
@@ -129,23 +157,15 @@ def _rank(finding: _Value) -> int:
     return _READ
 
 
-def _is_told(detail: str, stage: _Value, told: Iterable[str]) -> bool:
-    """Whether a finding or a risk says it already: an action repeats its message and its hint."""
-    messages = [finding["message"] for finding in stage["findings"]]
-    return any(text and detail.startswith(text) for text in (*told, *messages))
-
-
 def _cause_lines(cause: _Cause, number: int) -> Iterator[Line]:
-    alike = ""
+    text, rule = cause.text, ""
     if cause.alike:
-        alike = f" (and {cause.alike} alike)"
-    yield line(
-        0,
-        ("bold", f"{number}. {', '.join(cause.stages)}: "),
-        (_STYLES.get(cause.status, ""), f"{cause.text}{alike}"),
-        ("dim", f"  [{cause.rule}]" if cause.rule else ""),
-        hang=3,
-    )
+        text += f" (and {cause.alike} alike)"
+    if cause.rule:
+        rule = f"  [{cause.rule}]"
+    title = f"{number}. {', '.join(cause.stages)}: "
+    style = _STYLES.get(cause.status, "")
+    yield line(0, ("bold", title), (style, text), ("dim", rule), hang=3)
     if cause.hint:
         yield line(3, ("dim", f"do: {cause.hint}"), hang=7)
     for step in cause.steps:
@@ -154,8 +174,10 @@ def _cause_lines(cause: _Cause, number: int) -> Iterator[Line]:
 
 def _count_left(count: int, what: str, command: str | None) -> Iterator[Line]:
     if count > 0:
-        everything = f": {command} -v" if command else ""
-        yield line(3, ("dim", f"and {count} {what}{everything}"))
+        said = f"and {count} {what}"
+        if command:
+            said += f": {command} -v"
+        yield line(3, ("dim", said))
 
 
 # -- what keeps nothing open
@@ -163,7 +185,7 @@ def _count_left(count: int, what: str, command: str | None) -> Iterator[Line]:
 
 def _risk_lines(risks: Iterable[_Value], *, are_in_full: bool) -> Iterator[Line]:
     """Those that nobody has accepted; beside causes only their titles."""
-    shown = [risk for risk in risks if risk["accepted"] is None]
+    shown = list(filter(_is_unaccepted, risks))
     for number, risk in enumerate(shown[:_RISKS]):
         style = _RISK_STYLES.get(risk["grade"], "pending")
         yield line(
@@ -179,13 +201,18 @@ def _risk_lines(risks: Iterable[_Value], *, are_in_full: bool) -> Iterator[Line]
     yield from _count_left(len(shown) - _RISKS, "more risks: skillrun prove tells them", None)
 
 
+def _is_unaccepted(risk: _Value) -> bool:
+    return risk["accepted"] is None
+
+
 def _list_warnings(report: _Value) -> Iterator[tuple[str, _Value]]:
     """Of stages that are not open: warnings that say what to do, with their stage."""
     for stage in report["stages"]:
+        if stage["status"] in _OPEN:
+            continue
         for finding in stage["findings"]:
-            is_warning = finding["severity"] == "warning" and finding["hint"]
-            is_told = stage["status"] in _OPEN or finding["rule"].startswith(RISK_RULE)
-            if is_warning and not is_told:
+            is_risk = finding["rule"].startswith(RISK_RULE)
+            if finding["severity"] == "warning" and finding["hint"] and not is_risk:
                 yield stage["id"], finding
 
 
@@ -202,6 +229,9 @@ def _warning_lines(stage: str, finding: _Value) -> Iterator[Line]:
 
 def _check_lines(checks: list[_Value]) -> Iterator[Line]:
     """How many hold; why the others do not is among the causes."""
-    if checks:
-        hold = [check for check in checks if check["status"] in _HOLDS]
-        yield line(0, ("dim", f"checks: {len(hold)} of {len(checks)} hold"))
+    if not checks:
+        return
+    hold = 0
+    for check in checks:
+        hold += check["status"] in _HOLDS
+    yield line(0, ("dim", f"checks: {hold} of {len(checks)} hold"))

@@ -96,10 +96,7 @@ def _find_titles(
 def _make_cell(
     events: Sequence[_Event], report: Mapping[str, Any], invocation: int, stage: str
 ) -> Cell:
-    examined = []
-    for event in _events_of_type(events, "stage.finished"):
-        if event["invocation"] == invocation and event["stage"] == stage:
-            examined.append(event)
+    examined = _list_examined(events, invocation, stage)
     bars = _make_bars(events, invocation, examined)
     took = None
     if examined:
@@ -115,6 +112,15 @@ def _make_cell(
     result = last["data"].get("result") or {}
     summary = result.get("summary", "")
     return Cell(last["outcome"], result.get("grade"), False, summary, bars, took)
+
+
+def _list_examined(events: Sequence[_Event], invocation: int, stage: str) -> list[_Event]:
+    """How the stage ended in this invocation; more than once where it was examined again."""
+    examined = []
+    for event in _events_of_type(events, "stage.finished"):
+        if event["invocation"] == invocation and event["stage"] == stage:
+            examined.append(event)
+    return examined
 
 
 def _make_bars(
