@@ -27,6 +27,13 @@ LARGEST = 1_000_000
 _LARGEST_SOURCE = 8_000_000
 _REGULAR = ("100644", "100755")
 _TABLES = (".sql", ".env")
+_PACKAGES = re.compile(
+    r"(^|/)(pyproject\.toml|setup\.(cfg|py)|Pipfile(\.lock)?|environment[^/]*\.ya?ml)$"
+    r"|(^|/)[^/]*(requirements|constraints|requires)[^/]*\.(txt|in)$"
+    r"|(^|/)(requirements|constraints)/[^/]*\.(txt|in)$"
+    r"|(^|/)[^/]*\.lock$|(^|/)([^/]*\.)?dockerfile[^/]*$",
+    re.IGNORECASE,
+)
 _IDENTIFIER = re.compile(r"\b[A-Za-z_]\w*")
 # A word that stands there once or twice may go for other reasons than a new name.
 _OFTEN = 3
@@ -160,6 +167,7 @@ class Diff:
     # The changed files that may start a worker or make its tables. No other look asks for them:
     # what is weak in a test's command is nothing in a script that deploys.
     deployment: tuple[File, ...] = ()
+    packages: tuple[File, ...] = ()  # the changed files that say which packages are installed
 
     def files_named(self, *names: str) -> Iterator[File]:
         """The changed files with one of these names, in whatever folder."""
@@ -176,14 +184,14 @@ def read_diff(root: Path, base: str, head: str) -> Diff:
     """What lies between two commits. Raises `RepoUnusable` where git cannot tell."""
     changed = []
     for entry in _list_changed(root, base, head):
-        if any(_is_looked_at(path) or _is_deployment(path) for path in entry[:2]):
+        if any(map(_is_read, entry[:2])):
             changed.append(entry)
     old_specs, new_specs = _find_specs(root, base), _find_specs(root, head)
     blobs = {*old_specs.values(), *new_specs.values()}
     for _, _, was, now in changed:
         blobs.update(filter(None, (was, now)))
     texts = _read_texts(root, blobs)
-    files, deployment = [], []
+    files, deployment, packages = [], [], []
     for old, new, was, now in changed:
         file = File(new, old, texts.get(was or ""), texts.get(now or ""))
         # Neither a text here nor there: a link, or too large to be a source.
@@ -193,12 +201,15 @@ def read_diff(root: Path, base: str, head: str) -> Diff:
             files.append(file)
         if _is_deployment(old) or _is_deployment(new):
             deployment.append(file)
+        if names_packages(old) or names_packages(new):
+            packages.append(file)
     return Diff(
         tuple(files),
         tuple(_pair_specs(old_specs, new_specs, texts)),
         CommitSources(lambda: _python_texts(root, base)),
         CommitSources(lambda: _python_texts(root, head)),
         tuple(deployment),
+        tuple(packages),
     )
 
 
@@ -306,6 +317,15 @@ def _list_changed(
         old_blob = was if was_mode in _REGULAR else None
         new_blob = now if now_mode in _REGULAR else None
         yield old, new, old_blob, new_blob
+
+
+def _is_read(path: str) -> bool:
+    return _is_looked_at(path) or _is_deployment(path) or names_packages(path)
+
+
+def names_packages(path: str) -> bool:
+    """Whether a file may say which packages are installed."""
+    return bool(_PACKAGES.search(path))
 
 
 def _is_looked_at(path: str) -> bool:

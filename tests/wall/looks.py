@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from skillrun.core.verdict import Finding
-from skillrun.wall.diff import Diff, File, _is_deployment, _is_looked_at, is_spec
+from skillrun.wall.diff import Diff, File, _is_deployment, _is_looked_at, is_spec, names_packages
 from skillrun.wall.gaming.registry import LOOKS
 from skillrun.wall.sources import CommitSources
 
@@ -44,6 +44,7 @@ def diff(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> Diff
         CommitSources(lambda: before),
         CommitSources(lambda: after),
         tuple(file for file in changed if _is_deployment(file.path)),
+        tuple(file for file in changed if names_packages(file.path)),
     )
 
 

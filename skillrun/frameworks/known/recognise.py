@@ -47,6 +47,8 @@ class KnownRecogniser:
         )
         # Command lines that start a worker.
         self.starts = known.starts
+        # As manifests name it, a glob each.
+        self.distributions = known.distributions
         self._known = known
         self._worth = re.compile(known.worth.encode(), re.MULTILINE)
         self._found = Collected()

@@ -18,6 +18,7 @@ from skillrun.wall.gaming import (
     deleted_tests,
     gates,
     guarantees,
+    job_libraries,
     lost_records,
     make_programs,
     new_waivers,
@@ -63,6 +64,7 @@ _MODULES = (
     bytecode,
     adapters,
     workers,
+    job_libraries,
     beside,
     lost_records,
 )
