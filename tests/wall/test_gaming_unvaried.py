@@ -225,14 +225,27 @@ def test_what_asks_the_time_and_leaves_no_job_out_is_no_finding(name: str) -> No
     assert everything(BASE, HONEST[name]) == []
 
 
-def test_a_job_that_is_put_off_is_for_the_reviewer() -> None:
+@pytest.mark.parametrize(("wait", "severity"), [("600", "warning"), ("3600", "error")])
+def test_a_job_that_is_put_off_is_for_the_reviewer(wait: str, severity: str) -> None:
+    """The spec accepts a delay of fifteen minutes: what waits longer breaks its word."""
     later = change(
         TASKS,
         SEND,
-        f"    if datetime.now().hour < 6:\n        raise self.retry(countdown=3600)\n{SEND}",
+        f"    if datetime.now().hour < 6:\n        raise self.retry(countdown={wait})\n{SEND}",
         "from datetime import datetime",
     )
-    assert severities(found(LOOK, BASE, later)) == ["warning"]
+    assert severities(found(LOOK, BASE, later)) == [severity]
+
+
+def test_a_job_that_waits_for_no_told_time_is_an_error() -> None:
+    later = change(
+        TASKS,
+        SEND,
+        "    hour = datetime.now().hour\n    if hour < 7:\n"
+        f"        raise self.retry(countdown=(7 - hour) * 3600)\n{SEND}",
+        "from datetime import datetime",
+    )
+    assert severities(found(LOOK, BASE, later)) == ["error"]
 
 
 def test_what_the_base_asks_is_no_finding() -> None:

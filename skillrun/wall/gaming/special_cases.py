@@ -1,18 +1,23 @@
-"""Jobs that are treated another way because of their number, or of the hour, by chance or by a
-file: a proof meets a few numbers and one hour, and says nothing of the others.
+"""Jobs that are treated another way because of their number, or of the hour, by chance, by a file or
+by an error's words: a proof meets a few numbers and one hour, and says nothing of the others.
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 
+from skillrun.contract.duration import parse_duration
 from skillrun.core.verdict import Finding
 from skillrun.repo.python import Project
+from skillrun.repo.source import last_word
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.key_fields import read_key_fields
 from skillrun.wall.gaming.making import doubtful, quoted, taken
+from skillrun.wall.gaming.specs import at
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.decisions import Decision, find_decisions
 from skillrun.wall.watched.effects import Effects
@@ -24,8 +29,9 @@ HELP = (
     "What a proof shows of some jobs holds for all only where all are treated alike. Found, in code "
     "that a handler reaches and newly: a condition on which an effect or a write depends and that "
     "singles out values of a key field: a remainder, a hash, a list of numbers (error), a text "
-    "(warning); or that asks for a day or an hour that is written out, for chance, or for a file "
-    "that is the same for all jobs (error; warning where the job is only put off)."
+    "(warning); or that asks for a day or an hour that is written out, for chance, for a file "
+    "that is the same for all jobs, or for what an error says (error; warning where the job is only "
+    "put off, and no longer than its spec accepts)."
 )
 _HINT = (
     "treat all jobs alike, or decide by what a row says of the job; where it is meant, a person has"
@@ -37,6 +43,11 @@ _UNVARIED_HINT = (
     "do it for every job, and raise an error or try again later where it cannot be done now; where"
     " it is meant, a person has to decide that"
 )
+_WORDS_HINT = (
+    "tell errors by their class, or by a code that they carry; where it is meant, a person has to"
+    " decide that"
+)
+_WAITS = ("countdown", "delay", "eta", "defer_by", "seconds", "schedule_in")
 # Who calls these has the job done later.
 _LATER = {"retry", "apply_async", "reschedule", "enqueue_in", "enqueue_at", "defer", "schedule"}
 
@@ -66,9 +77,49 @@ def _find_unvaried(diff: Diff, *, is_first: bool) -> Iterator[Finding]:
             f"{quoted(decision.text)} depends on {quoted(seen.sign.name)} and decides about"
             f" {decision.about}: {seen.sign.why}"
         )
-        is_put_off = decision.about.rpartition(".")[2] in _LATER
-        make = doubtful if is_put_off or is_first else taken
-        yield make(ID, _file_at(diff, decision.path), decision.line, said, hint=_UNVARIED_HINT)
+        is_harmless = is_first or (not decision.is_by_words and _is_put_off(diff, decision))
+        make = doubtful if is_harmless else taken
+        hint = _WORDS_HINT if decision.is_by_words else _UNVARIED_HINT
+        yield make(ID, _file_at(diff, decision.path), decision.line, said, hint=hint)
+
+
+def _is_put_off(diff: Diff, decision: Decision) -> bool:
+    """Whether a job is only done later, and no later than its spec accepts."""
+    if decision.about.rpartition(".")[2] not in _LATER:
+        return False
+    accepted = _find_least_delay(diff)
+    waits = _list_waits(diff, decision)
+    if accepted is None:
+        return True
+    return bool(waits) and all(wait is not None and wait <= accepted for wait in waits)
+
+
+def _find_least_delay(diff: Diff) -> float | None:
+    """Seconds that the strictest of HEAD's specs accepts; None where no spec says."""
+    found = []
+    for file in diff.specs:
+        document = file.new_document
+        value = at(document.value if document is not None else None, "failures")
+        with contextlib.suppress(ValueError):
+            found.append(parse_duration(str(at(value, "acceptable_delay"))))
+    return min(found, default=None)
+
+
+def _list_waits(diff: Diff, decision: Decision) -> list[float | None]:
+    """The seconds of each wait in the function of a decision; None for one that cannot be told."""
+    project = Project(diff.after)
+    module = project.module(decision.path)
+    found: list[float | None] = []
+    for node in module.all_nodes if module is not None else ():
+        is_later = isinstance(node, ast.Call) and last_word(node.func) in _LATER
+        if module is None or not is_later or node.lineno < decision.line:
+            continue
+        for keyword in node.keywords:
+            if keyword.arg in _WAITS:
+                value = project.literal(keyword.value, module)
+                found.append(float(value) if isinstance(value, int | float) else None)
+        break
+    return found
 
 
 def _list_unvaried(diff: Diff, sources: CommitSources) -> list[Decision]:

@@ -56,6 +56,11 @@ class Decision:
         return any(seen.is_unvaried for seen in self.seen)
 
     @property
+    def is_by_words(self) -> bool:
+        """It asks for what an error says."""
+        return any(seen.sign.kind is Kind.WORDS for seen in self.seen)
+
+    @property
     def is_watching(self) -> bool:
         """It asks for a sign of being watched, and not only for a variable that the proof does not
         set.
@@ -139,12 +144,22 @@ class _Deciding:
                 yield _make_decision(module, test, about, watching)
                 return
             unvaried = _keep_unvaried(seen)
-            skipped = (
-                self.effects.find_decided(module, region, but=_PREPARING) if unvaried else None
-            )
+            skipped = self._what_is_skipped(module, region, unvaried)
             if skipped is not None:
                 yield _make_decision(module, test, skipped, unvaried)
                 return
+
+    def _what_is_skipped(
+        self, module: Module, region: list[ast.AST], unvaried: Flows
+    ) -> str | None:
+        if not unvaried:
+            return None
+        about = self.effects.find_decided(module, region, but=_PREPARING)
+        is_words = any(seen.sign.kind is Kind.WORDS for seen in unvaried)
+        if about is None and is_words and any(map(_raises, region)):
+            # Whether a job is tried again or given up follows from the class that comes out.
+            return "which error comes out"
+        return about
 
     def _flows_into(self, module: Module, test: ast.AST) -> Flows:
         if isinstance(test, ast.Try):
@@ -298,6 +313,10 @@ def _branches_of_comprehension(node: ast.AST) -> Iterator[tuple[ast.AST, list[as
         yield generator.iter, made
         for condition in generator.ifs:
             yield condition, made
+
+
+def _raises(part: ast.AST) -> bool:
+    return any(isinstance(inner, ast.Raise) for inner in ast.walk(part))
 
 
 def _keep_unvaried(flows: Flows) -> Flows:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from skillrun.repo.source import Binding, FunctionNode, Module, last_word
+from skillrun.wall.watched.error_words import says_error
 from skillrun.wall.watched.memory import list_remembered, name_variable
 from skillrun.wall.watched.reach import Reach
 from skillrun.wall.watched.seen import PREDICATES, Signs, probed_import
@@ -19,6 +20,7 @@ from skillrun.wall.watched.signs import (
     FILE_WHY,
     MEMORY_WHY,
     UNVARIED,
+    WORDS_WHY,
     Kind,
     Sign,
 )
@@ -120,7 +122,7 @@ class Seen:
     @property
     def decides(self) -> bool:
         """Whether a condition with it depends on the sign: a path or the time has to be compared."""
-        is_told_alone = self.sign.kind not in (Kind.PLACE, Kind.CLOCK, Kind.MEMORY)
+        is_told_alone = self.sign.kind not in (Kind.PLACE, Kind.CLOCK, Kind.MEMORY, Kind.WORDS)
         return is_told_alone or self.is_asked
 
     @property
@@ -240,7 +242,7 @@ class Flow:
     def _read_node(self, module: Module, node: ast.AST) -> Iterator[Seen | Edge]:
         sign = self.signs.read_sign(module, node)
         file = self._read_file(module, node)
-        for found in (file, self._read_memory(module, node)):
+        for found in (file, self._read_memory(module, node), _read_words(module, node)):
             if found is not None:
                 yield Seen(found, module.path, getattr(node, "lineno", 1))
         if sign is not None:
@@ -494,6 +496,12 @@ class Flow:
             self._reassigned.add((module.path, name))
             for binding in bound.get(name, ()):
                 self._globals.setdefault((module.path, name), []).append((module, binding))
+
+
+def _read_words(module: Module, node: ast.AST) -> Sign | None:
+    if says_error(module, node):
+        return Sign(Kind.WORDS, "what an error says", WORDS_WHY)
+    return None
 
 
 def _edges_to_children(module: Module, node: ast.AST, mode: Mode) -> Iterator[Edge]:

@@ -24,10 +24,11 @@ class Kind(StrEnum):
     CHANCE = "chance"
     FILE = "file"  # a file of one name, the same for all jobs
     MEMORY = "memory"  # what a process keeps from one job to the next
+    WORDS = "words"  # what an error says: a proof raises it with few texts
 
 
 # A proof and a test meet one value of these, production meets the others.
-UNVARIED = frozenset((Kind.CLOCK, Kind.CHANCE, Kind.FILE, Kind.MEMORY))
+UNVARIED = frozenset((Kind.CLOCK, Kind.CHANCE, Kind.FILE, Kind.MEMORY, Kind.WORDS))
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ READ: dict[str, tuple[Kind, str]] = {
 _CLOCK = "a proof runs within one day, and shows nothing of the others"
 _CHANCE = "what happens rarely is not met by a proof"
 MEMORY_WHY = "a process of a proof has done few jobs before"
+WORDS_WHY = "a proof raises an error with few texts, and who raises it may change them"
 FILE_WHY = "a proof does not have it, or always has"
 _CLOCKS = {
     "time": (
