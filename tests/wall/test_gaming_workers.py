@@ -102,7 +102,7 @@ WORKERS = {
 }
 HONEST = {
     "more processes": started(LINE.replace("\n", " --concurrency 4\n")),
-    "another level": started(LINE.replace("INFO", "WARNING")),
+    "another level": started(LINE.replace("INFO", "DEBUG")),
     "two workers": started(
         LINE.replace("celery,mail", "celery")
         + LINE.replace("celery,mail", "mail").replace("worker:", "mail:")

@@ -24,6 +24,7 @@ from skillrun.wall.gaming import (
     new_waivers,
     payload,
     proof_asked,
+    quieter_logs,
     skill_copies,
     skipped_tests,
     special_cases,
@@ -67,5 +68,6 @@ _MODULES = (
     job_libraries,
     beside,
     lost_records,
+    quieter_logs,
 )
 LOOKS: tuple[Look, ...] = tuple(Look(module.ID, module.HELP, module.find) for module in _MODULES)

@@ -7,12 +7,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 
 from skillrun.core.verdict import Finding
-from skillrun.frameworks.known.launchers import Start, find_starts
-from skillrun.frameworks.known.recognise import KnownRecogniser
-from skillrun.frameworks.registry import recognisers
+from skillrun.frameworks.known.launchers import Start
 from skillrun.repo.python import Project, is_known
 from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.skills.job_worker.stages.testcases import is_test_file
@@ -20,6 +17,7 @@ from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.settings_named import list_changed_modules, list_named
+from skillrun.wall.gaming.starts import list_starts
 from skillrun.wall.gaming.time_limits import find_time_limits
 from skillrun.wall.sources import CommitSources
 
@@ -131,24 +129,10 @@ def _old_start(file: File, line: str) -> str:
     return ""
 
 
-@cache
-def _list_commands() -> tuple[str, ...]:
-    """The command lines that start a worker, of all libraries."""
-    found: list[str] = []
-    for recogniser in recognisers():
-        if isinstance(recogniser, KnownRecogniser):
-            found += recogniser.starts
-    return tuple(dict.fromkeys(found))
-
-
-def _list_starts(path: str, text: str | None) -> list[Start]:
-    return list(find_starts(path, text or "", _list_commands()))
-
-
 def _find_options(file: File) -> Iterator[Finding]:
     """What the options of a worker say otherwise than those of the base's."""
-    old = _list_starts(file.old_path, file.old)
-    new = _list_starts(file.path, file.new)
+    old = list_starts(file.old_path, file.old)
+    new = list_starts(file.path, file.new)
     if old and not new:
         said = f"{file.path} starts no worker any more: {quoted(old[0].command)} is gone"
         yield doubtful(ID, file, 1, said, hint=_HINT)
@@ -193,10 +177,10 @@ def _find_lost_queues(files: list[File], diff: Diff) -> Iterator[Finding]:
     before: dict[str, tuple[File, Start]] = {}
     after: set[str] = set()
     for file in files:
-        for start in _list_starts(file.old_path, file.old):
+        for start in list_starts(file.old_path, file.old):
             for queue in _list_queues(start, diff.before):
                 before.setdefault(queue, (file, start))
-        for start in _list_starts(file.path, file.new):
+        for start in list_starts(file.path, file.new):
             after.update(_list_queues(start, diff.after))
     for queue, (file, start) in before.items():
         if queue in after or not after:
@@ -207,7 +191,7 @@ def _find_lost_queues(files: list[File], diff: Diff) -> Iterator[Finding]:
 
 
 def _find_line(file: File, start: Start) -> int:
-    for new in _list_starts(file.path, file.new):
+    for new in list_starts(file.path, file.new):
         if new.words[0] == start.words[0]:
             return new.place.line or 1
     return file.line_of(start.place.line or 1)
@@ -244,7 +228,7 @@ def _is_default(queue: str, sources: CommitSources) -> bool:
 
 
 def _find_unset(file: File, diff: Diff) -> Iterator[Finding]:
-    starts = _list_starts(file.path, file.new) or _list_starts(file.old_path, file.old)
+    starts = list_starts(file.path, file.new) or list_starts(file.old_path, file.old)
     known = set(map(str.strip, (file.old or "").splitlines()))
     for number, line in file.added_lines():
         found = _UNSET.search(line)
