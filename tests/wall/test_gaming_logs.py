@@ -36,8 +36,12 @@ def dictionary(part: str) -> dict[str, str]:
 
 
 MUTED = {
-    "the reason": change(TASKS, RETRY, '        log.warning("will retry %s", kwargs["order_id"])\n'),
-    "the job": change(TASKS, RETRY, '        log.warning("send_receipt will retry reason=%r", exc)\n'),
+    "the reason": change(
+        TASKS, RETRY, '        log.warning("will retry %s", kwargs["order_id"])\n'
+    ),
+    "the job": change(
+        TASKS, RETRY, '        log.warning("send_receipt will retry reason=%r", exc)\n'
+    ),
     "lower": change(TASKS, DEAD, DEAD.replace("log.error", "log.debug")),
     "no error any more": change(TASKS, DEAD, DEAD.replace("log.error", "log.info")),
     "started": change(TASKS, STARTED, STARTED.replace("log.info", "log.debug")),
@@ -135,5 +139,8 @@ def test_a_variable_that_mutes_is_an_error() -> None:
 
 def test_a_record_of_success_that_is_gone_is_for_the_reviewer() -> None:
     """Whether the job still tells that it succeeded is for the proof to say."""
-    known = '        log.info("send_receipt already sent order_id=%s correlation_id=%s", order_id, self.correlation_id())\n'
+    known = (
+        '        log.info("send_receipt already sent order_id=%s correlation_id=%s", order_id,'
+        " self.correlation_id())\n"
+    )
     assert severities(found(LOOK, BASE, change(TASKS, known, "        pass\n"))) == ["warning"]

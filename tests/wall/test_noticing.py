@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from noticing_shop import CONFTEST, FILES, TESTS, WORKER, compare, replaced
+from noticing_shop import CONFTEST, FILES, TASKS, TESTS, WORKER, compare, replaced
 
 from skillrun.wall.noticing import compare as comparing
 
@@ -161,3 +161,64 @@ def test_what_the_bounds_leave_out_is_said(
     assert (said.rule, str(said.severity)) == ("verify.tests-not-compared", "note")
     assert words in said.message
     assert "left out are some of" in said.message
+
+
+JOBS = """
+    def job(*, max_retries):
+        def register(function):
+            def run(*arguments):
+                for attempt in range(run.max_retries + 1):
+                    try:
+                        return function(*arguments)
+                    except ConnectionError:
+                        pass
+                return "gave up"
+
+            run.max_retries = max_retries
+            return run
+
+        return register
+    """
+OUTAGE = """
+
+    def test_outage(shop, monkeypatch):
+        calls = []
+
+        def fail(*given):
+            calls.append(given)
+            raise ConnectionError
+
+        monkeypatch.setattr(mailer, "post", fail)
+        assert send_receipt(7, "a@b") == "gave up"
+        assert len(calls) == 5
+    """
+OPTIONS: dict[str, dict[str, str]] = {
+    "asks the job what to expect": {
+        SUITE: TESTS + OUTAGE.replace("== 5", "== send_receipt.max_retries + 1")
+    },
+    "sets what it expects": {
+        "tests/conftest.py": CONFTEST
+        + """
+
+    @pytest.fixture(autouse=True)
+    def same_everywhere(monkeypatch):
+        from shop.tasks import send_receipt
+
+        monkeypatch.setattr(send_receipt, "max_retries", 4)
+    """
+    },
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_tests_that_no_longer_notice_an_option_are_an_error(tmp_path: Path, name: str) -> None:
+    """A decorator's argument is read when the module is imported, before any test runs."""
+    registered = TASKS.replace(
+        "    def send_receipt", "    @job(max_retries=4)\n    def send_receipt"
+    ).replace("    import logging\n", "    import logging\n\n    from shop.jobs import job\n")
+    base = {**FILES, "shop/jobs.py": JOBS, "shop/tasks.py": registered, SUITE: TESTS + OUTAGE}
+    found = compare(tmp_path / "repo", OPTIONS[name], base)
+    (said,) = [one for one in found if one.severity == "error"]
+    assert said.rule == "verify.tests-notice-less"
+    assert "`max_retries=4` another setting" in said.message
+    assert "test_outage" in said.message

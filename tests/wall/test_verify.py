@@ -264,9 +264,12 @@ def test_each_way_of_cheating_is_found_at_once(make_repo: Callable[..., Path]) -
     assert found == {f"gaming.{look.id}" for look in LOOKS if look.id not in ATTACKED_ELSEWHERE}
 
 
-# They need an adapter, a worker's command line or a hook in the base: see test_gaming_adapters.py and
-# test_gaming_workers.py.
-ATTACKED_ELSEWHERE = ("altered-adapter", "weaker-worker", "beside-the-job", "lost-records")
+# They need an adapter, a worker's command line, a hook, a requirement or a log in the base: see
+# test_gaming_adapters.py, _workers, _libraries, _logs and _options.
+ATTACKED_ELSEWHERE = (
+    *("altered-adapter", "weaker-worker", "beside-the-job", "lost-records", "looser-library"),
+    *("quieter-logs", "tests-set-options"),
+)
 
 
 WAIVER = 'waivers: [{item: observability, reason: "not yet"}]\n'

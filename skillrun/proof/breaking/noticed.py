@@ -23,6 +23,7 @@ class Bounds:
     limit_s: float  # of the unbroken run
     most: int
     enough_s: float
+    most_early: int = 0  # of the sites that need a process each
 
 
 @dataclass(frozen=True)
@@ -41,33 +42,63 @@ class Noticed:
 
 
 def find_noticed(
-    sites: Mapping[str, str], bounds: Bounds, run: RunTests, forked: RunForked
+    sites: Mapping[str, str],
+    bounds: Bounds,
+    run: RunTests,
+    forked: RunForked,
+    early: tuple[str, ...] = (),
 ) -> Noticed:
     """Runs the tests with nothing broken, then with each site that they come by, in this order.
 
     `sites` maps one to the test that is likely to notice: it runs first, and may save the others.
+    `early`: those that are settled when a module is imported, before anything could be forked.
     """
+    late = {site: test for site, test in sites.items() if site not in early}
     asked = Asked((), bounds.limit_s, most=bounds.most, enough_s=bounds.enough_s)
-    breaks: list[Mapping[str, Any]] = [
-        {"site": site, "first": test} for site, test in sites.items()
-    ]
+    breaks: list[Mapping[str, Any]] = [{"site": site, "first": test} for site, test in late.items()]
     answer = forked(asked, breaks)
     if answer is None:
         # Something would outlast a fork: a process for each, as many as there is time for.
-        return _try_one_by_one(sites, bounds, run)
-    unbroken, *seen = answer
+        unbroken, seen = _try_one_by_one(late, bounds, run)
+    else:
+        unbroken, *forks = answer
+        seen = dict(zip(late, forks, strict=False))
     problem = _find_problem(unbroken)
     if problem is not None:
         return Noticed(problem=problem)
-    return _conclude(sites, unbroken, dict(zip(sites, seen, strict=False)))
+    asked_early = [site for site in early if site in sites]
+    seen |= _try_early(asked_early, bounds, unbroken, run)
+    return _conclude(sites, unbroken, seen)
 
 
-def _try_one_by_one(sites: Iterable[str], bounds: Bounds, run: RunTests) -> Noticed:
+def _try_early(
+    sites: list[str], bounds: Bounds, unbroken: Records, run: RunTests
+) -> dict[str, Records]:
+    """A process for each, with all tests that come by anything of the jobs."""
+    tests: set[str] = set()
+    for met in unbroken.met.values():
+        tests |= reach.reaching(met, unbroken.outcomes)
+    seen: dict[str, Records] = {}
+    began = time.monotonic()
+    limit_s = limit_of_break(unbroken.ran.duration_ms / 1000)
+    for site in sites[: bounds.most_early]:
+        if not tests:
+            seen[site] = Records(unbroken.ran, unmet=True)
+        elif time.monotonic() - began > bounds.enough_s:
+            break
+        else:
+            asked = Asked((), limit_s, {"site": site}, frozenset(tests), unbroken.of("failed"))
+            seen[site] = run(asked)
+    return seen
+
+
+def _try_one_by_one(
+    sites: Iterable[str], bounds: Bounds, run: RunTests
+) -> tuple[Records, dict[str, Records]]:
     began = time.monotonic()
     unbroken = run(Asked((), bounds.limit_s))
-    problem = _find_problem(unbroken)
-    if problem is not None:
-        return Noticed(problem=problem)
+    if _find_problem(unbroken) is not None:
+        return unbroken, {}
     limit_s = limit_of_break(unbroken.ran.duration_ms / 1000)
     red = unbroken.of("failed")
     seen: dict[str, Records] = {}
@@ -81,7 +112,7 @@ def _try_one_by_one(sites: Iterable[str], bounds: Bounds, run: RunTests) -> Noti
             break
         tried += 1
         seen[site] = run(Asked((), limit_s, {"site": site}, only, red))
-    return _conclude(sites, unbroken, seen)
+    return unbroken, seen
 
 
 def _find_problem(unbroken: Records) -> str | None:
@@ -100,7 +131,9 @@ def _conclude(sites: Iterable[str], unbroken: Records, seen: Mapping[str, Record
     missed: dict[str, tuple[str, ...]] = {}
     untried = set(sites) - seen.keys()
     for site, records in seen.items():
-        failed = sorted(records.of("failed") - red)
+        # A file that can no longer be imported runs none of its tests, and says so.
+        unread = set(records.uncollected) - set(unbroken.uncollected)
+        failed = sorted((records.of("failed") - red) | unread)
         if records.unmet:
             missed[site] = ()
         elif records.struck and failed:

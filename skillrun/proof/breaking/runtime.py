@@ -157,11 +157,19 @@ _CHANGES: dict[type, Any] = {int: 1, float: 1, str: "~", bytes: b"~"}
 
 
 def _other_inside(value: Any, depth: int) -> Any:
-    """A list, a tuple or a dict with another first element."""
+    """A list, a tuple or a dict with another first element, or without it where there is no other,
+    such as a class.
+    """
     if type(value) is dict:
         first = next(iter(value))
-        return {**value, first: _other(value[first], depth)}
-    return type(value)([_other(value[0], depth), *value[1:]])
+        other = _other(value[first], depth)
+        if other is value[first]:
+            return {key: value[key] for key in value if key != first}
+        return {**value, first: other}
+    other = _other(value[0], depth)
+    if other is value[0]:
+        return type(value)(value[1:])
+    return type(value)([other, *value[1:]])
 
 
 def turned() -> BaseException:

@@ -1,5 +1,5 @@
 """The small breaks of any function: a statement that is left out, a condition that is settled, a
-value that is another one.
+value that is another one; and of what is settled when a module is imported, as a job's options.
 
 Each has a number in its file. All of them are written into it at once, and which one is active is
 decided when it runs; so one text, and one collection of the tests, serves them all.
@@ -8,7 +8,7 @@ decided when it runs; so one text, and one collection of the tests, serves them 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass
 
 from skillrun.proof.breaking.edits import call_runtime, parse_source
@@ -18,7 +18,18 @@ WORKER = "worker"
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Ordered: what is worth most comes first where not all can be tried.
-KINDS = ("left out", "never true", "another value", "always true", "another argument")
+KINDS = (
+    *("left out", "another setting", "never true", "another value", "always true"),
+    "another argument",
+)
+# What the libraries call a job's promises: attempts, waits, acknowledgements, limits, its queue.
+_OPTION = re.compile(
+    r"retr(y|ies)|max_(tries|attempts)|attempts|backoff|jitter|acks_|reject|time_?limit|job_timeout"
+    r"|visibility|prefetch|queue|serializer|accept_content|expires|ttl$|priority|rate_limit|throws",
+    re.IGNORECASE,
+)
+# They name the job; without them no test finds it.
+_IDENTITY = ("name", "bind", "base", "actor_name", "task_name", "pass_context")
 _LOGS = ("log", "logger", "logging", "warnings", "print")
 _PLAIN = (ast.Constant, ast.Lambda, ast.Starred)
 _WORDS_SHOWN = 90
@@ -34,6 +45,7 @@ class Site:
     function: str
     kind: str
     text: str
+    at_import: bool = False  # it is settled before a test runs
 
     @property
     def words(self) -> str:
@@ -43,40 +55,54 @@ class Site:
         return f"{self.function} with {self.text} {self.kind}"
 
 
-def find_sites(source: bytes, path: str, functions: Iterable[int]) -> list[Site]:
-    """The sites of the functions that begin in these lines."""
-    return _break_tree(source, path, functions, frozenset())[1]
+@dataclass(frozen=True)
+class Parts:
+    """What of a file can be broken; functions are known by the line of their `def`."""
+
+    functions: frozenset[int]
+    handlers: frozenset[int] = frozenset()
+    has_options: bool = False  # its own code may set options of jobs
 
 
-def write_sites(source: bytes, path: str, functions: Iterable[int], handlers: Iterable[int]) -> str:
+def find_sites(source: bytes, path: str, parts: Parts) -> list[Site]:
+    """The sites of a file, in the order of their numbers."""
+    return _break_tree(source, path, parts)[1]
+
+
+def write_sites(source: bytes, path: str, parts: Parts) -> str:
     """The text of a file in which each site can be broken. Raises SyntaxError or ValueError where
     Python cannot read it.
     """
-    tree, _ = _break_tree(source, path, functions, frozenset(handlers))
+    tree, _ = _break_tree(source, path, parts)
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
 
 
-def _break_tree(
-    source: bytes, path: str, functions: Iterable[int], handlers: frozenset[int]
-) -> tuple[ast.Module, list[Site]]:
+def _break_tree(source: bytes, path: str, parts: Parts) -> tuple[ast.Module, list[Site]]:
     tree = parse_source(source)
-    writer = _Writer(source, path, frozenset(functions), handlers)
+    writer = _Writer(source, path, parts)
     writer.visit(tree)
     return tree, writer.sites
 
 
 class _Writer(ast.NodeTransformer):
-    """Goes through a file, and changes the bodies of the functions alone."""
+    """Goes through a file, and changes the bodies of the functions, and options."""
 
-    def __init__(
-        self, source: bytes, path: str, functions: frozenset[int], handlers: frozenset[int]
-    ) -> None:
+    def __init__(self, source: bytes, path: str, parts: Parts) -> None:
         self.source = source.decode("utf-8", "replace")
         self.path = path
-        self.functions = functions
-        self.handlers = handlers
+        self.functions = parts.functions
+        self.handlers = parts.handlers
+        self.has_options = parts.has_options
         self.sites: list[Site] = []
         self._name = ""
+
+    def visit_Module(self, node: ast.Module) -> ast.Module:
+        if self.has_options:
+            self._name = self.path
+            for part in _walk_import(node):
+                self._break_options(part)
+        self.generic_visit(node)
+        return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         self._enter(node)
@@ -86,7 +112,46 @@ class _Writer(ast.NodeTransformer):
         self._enter(node)
         return node
 
+    # -- options
+
+    def _break_options(self, node: ast.AST) -> None:
+        """What a module or a class sets by a name that a library reads."""
+        if isinstance(node, ast.Call):
+            for keyword in node.keywords:
+                if keyword.arg is not None and _OPTION.search(keyword.arg):
+                    keyword.value = self._set_otherwise(keyword.arg, keyword.value)
+        elif isinstance(node, ast.Dict):
+            for number, key in enumerate(node.keys):
+                name = str(getattr(key, "value", ""))
+                if isinstance(key, ast.Constant) and _OPTION.search(name):
+                    node.values[number] = self._set_otherwise(name, node.values[number])
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            name = getattr(target, "attr", getattr(target, "id", ""))
+            if _OPTION.search(name):
+                node.value = self._set_otherwise(name, node.value)
+
+    def _break_registration(self, node: Function) -> None:
+        """Every option that a handler's decorators give it, whatever it is called."""
+        for decorator in node.decorator_list:
+            for call in list(ast.walk(decorator)):
+                for keyword in call.keywords if isinstance(call, ast.Call) else ():
+                    if keyword.arg is not None and keyword.arg not in _IDENTITY:
+                        keyword.value = self._set_otherwise(keyword.arg, keyword.value)
+
+    def _set_otherwise(self, name: str, value: ast.expr) -> ast.expr:
+        text = f"{name}={self._quote(value)}"
+        changed = self._add_text(value.lineno, "another setting", "changed({site!r}, None)", text)
+        assert isinstance(changed, ast.Call)
+        changed.args[1] = value
+        return changed
+
+    # -- functions
+
     def _enter(self, node: Function) -> None:
+        if node.lineno in self.handlers:
+            self._name = node.name
+            self._break_registration(node)
         if node.lineno not in self.functions:
             self.generic_visit(node)
             return
@@ -174,13 +239,34 @@ class _Writer(ast.NodeTransformer):
         return changed
 
     def _add(self, node: ast.expr | ast.stmt, kind: str, call: str) -> ast.expr:
+        return self._add_text(node.lineno, kind, call, self._quote(node))
+
+    def _add_text(self, line: int, kind: str, call: str, text: str) -> ast.expr:
         site = f"{self.path}:{len(self.sites)}"
+        is_early = kind == "another setting"
+        found = Site(site, self.path, line, self._name, kind, f"`{text}`", is_early)
+        self.sites.append(found)
+        return call_runtime(call.format(site=site))
+
+    def _quote(self, node: ast.expr | ast.stmt) -> str:
         # Not what the tree says now: its parts may hold calls of ours.
         text = " ".join((ast.get_source_segment(self.source, node) or "").split())
         if len(text) > _WORDS_SHOWN:
-            text = f"{text[:_WORDS_SHOWN]}..."
-        self.sites.append(Site(site, self.path, node.lineno, self._name, kind, f"`{text}`"))
-        return call_runtime(call.format(site=site))
+            return f"{text[:_WORDS_SHOWN]}..."
+        return text
+
+
+def _walk_import(tree: ast.Module) -> list[ast.AST]:
+    """What importing a module runs, without functions and their decorators."""
+    found: list[ast.AST] = []
+    waiting: list[ast.AST] = [*reversed(tree.body)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Function | ast.Lambda):
+            continue
+        found.append(node)
+        waiting += reversed(list(ast.iter_child_nodes(node)))
+    return found
 
 
 def _can_be_left_out(node: ast.stmt) -> bool:

@@ -20,10 +20,10 @@ from skillrun.wall.gaming.version_ranges import Range, read_range
 
 ID = "looser-library"
 HELP = (
-    "A proof holds for the version of the job library that is installed here. Found: a requirement, "
+    "A proof holds for the job library that is installed here. Found: a requirement, "
     "a constraint, a lock or an install line by which an older version of it, or of what carries "
-    "its messages, may be installed than the base allows, or one without the base's upper bound, or "
-    "from elsewhere (errors); a raised bound (note)."
+    "its messages, may be installed than the base allows, or one without the base's upper bound, "
+    "or from elsewhere (errors); a raised bound (note)."
 )
 _HINT = (
     "keep the bounds that the job was proved with; a person changes them, in a change of its own"
@@ -38,6 +38,10 @@ _INDEX = re.compile(
 _LOCKS = (".lock", "Pipfile.lock")
 _LOCK_NAME = re.compile(r"^\s*(?:name\s*=\s*)?\"([A-Za-z0-9._-]+)\"\s*(?::\s*\{)?\s*$")
 _LOCK_VERSION = re.compile(r"^\s*\"?version\"?\s*[=:]\s*\"=*([^\"]+)\"")
+# Poetry's table, `celery = {version = "^5.4"}`.
+_TABLE = re.compile(r"=\s*[\"{\[]")
+_TABLE_VERSION = re.compile(r"(?:version\s*=\s*|^\s*=\s*)[\"']([^\"']*)[\"']")
+_TABLE_ORIGIN = re.compile(r"\b(?:git|path|url)\s*=\s*[\"']([^\"']*)[\"']")
 # A package's version stands in the lines below its name.
 _LOCK_LINES = 12
 
@@ -92,7 +96,7 @@ def _drop_same(old: list[Requirement], file: File) -> tuple[list[Requirement], l
 
 
 def _keep_surplus(
-    requirements: list[Requirement], other: Counter[tuple[str, ...]]
+    requirements: list[Requirement], other: Counter[tuple[str, str, str, str]]
 ) -> list[Requirement]:
     left = Counter(other)
     found = []
@@ -153,12 +157,14 @@ def _find_other_index(file: File) -> Iterator[Finding]:
 
 
 def _list_requirements(file: File, *, is_new: bool) -> list[Requirement]:
-    path, text = (file.path, file.new) if is_new else (file.old_path, file.old)
+    path, text = file.old_path, file.old
+    if is_new:
+        path, text = file.path, file.new
     lines = (text or "").splitlines()
     if path.endswith(_LOCKS):
         return list(_list_locked(lines))
     needs_install = "dockerfile" in path.rpartition("/")[2].lower()
-    found = []
+    found: list[Requirement] = []
     for number, line in enumerate(lines, 1):
         if needs_install and not _INSTALLS.search(line):
             continue
@@ -186,20 +192,21 @@ def _read_line(line: str, number: int) -> Iterator[Requirement]:
         name = _normalise(found["name"])
         if not _names_library().fullmatch(name):
             continue
-        rest = found["rest"].strip()
-        spec, _, marker = rest.partition(";")
+        spec, _, marker = found["rest"].strip().partition(";")
         origin = ""
-        table = re.match(r"=\s*[\"{\[]", spec)
-        if table is not None:
-            # Poetry's table, `celery = {version = "^5.4"}`: no blank or quote ends it.
-            whole = line[found.start("rest") :]
-            version = re.search(r"(?:version\s*=\s*|^\s*=\s*)[\"']([^\"']*)[\"']", whole)
-            spec = version[1] if version else ""
-            placed = re.search(r"\b(git|path|url)\s*=\s*[\"']([^\"']*)[\"']", whole)
-            origin = placed[2] if placed else ""
+        if _TABLE.match(spec):
+            # No blank or quote ends it.
+            spec, origin = _read_table(line[found.start("rest") :])
         elif spec.startswith("@"):
             spec, origin = "", spec[1:].strip()
         yield Requirement(name, number, read_range(spec), marker.strip(), origin)
+
+
+def _read_table(text: str) -> tuple[str, str]:
+    """(version, where it comes from) of `= {version = "^5.4"}` or `= "^5.4"`."""
+    version = _TABLE_VERSION.search(text) or ("", "")
+    placed = _TABLE_ORIGIN.search(text) or ("", "")
+    return version[1], placed[1]
 
 
 @cache

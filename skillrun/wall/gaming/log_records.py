@@ -14,7 +14,7 @@ from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.key_fields import read_key_fields
-from skillrun.wall.gaming.making import doubtful, quoted, taken
+from skillrun.wall.gaming.making import found, quoted
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.reach import Reach
 
@@ -38,7 +38,7 @@ _PLACEHOLDER = re.compile(r"%\(?\w*\)?[-\d.]*[a-z]|\{[^}]*\}")
 _REASONS = ("reason", "error", "exc", "err", "exception", "cause", "exc_info", "why")
 # Half of its words: a record that was shortened or put otherwise, and no other one.
 _ALIKE = 0.5
-_HINT = "let the job say it as before: an operator has nothing else; where it is meant, a person decides"
+_HINT = "let the job say it as before: an operator has nothing else; or a person decides that"
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def _describe_gone(look: str, file: File, was: Record, old: _Side, new: _Side) -
     if was.level < _INFO or is_said_elsewhere:
         return
     said = f"{was.function} no longer logs {quoted(was.text or file.old_line(was.line))}"
-    make = taken if was.level >= _WARNING else doubtful
-    yield make(look, file, file.line_of(was.line), said, hint=_HINT)
+    is_error = was.level >= _WARNING
+    yield found(look, file, file.line_of(was.line), said, is_error=is_error, hint=_HINT)
 
 
 def _describe_less(
@@ -93,16 +93,15 @@ def _describe_less(
     if now.level < was.level:
         said = f"a record of {was.function} has a lower level: {quoted(file.old_line(was.line))}"
         is_unheard = now.level < _INFO <= was.level or now.level < _ERROR <= was.level
-        make = taken if is_unheard else doubtful
-        yield make(look, place, now.line, said, hint=_HINT)
+        yield found(look, place, now.line, said, is_error=is_unheard, hint=_HINT)
     lost = was.fields - now.fields
     if not lost or now.is_open:
         return
     named = ", ".join(sorted(lost))
     said = f"a record of {was.function} no longer names {named}: {quoted(was.text)}"
     is_blind = _names_no_reason(was, now) or bool(lost & keys)
-    make = taken if is_blind and was.level >= _WARNING else doubtful
-    yield make(look, place, now.line, said, hint=_HINT)
+    is_error = is_blind and was.level >= _WARNING
+    yield found(look, place, now.line, said, is_error=is_error, hint=_HINT)
 
 
 def _names_no_reason(was: Record, now: Record) -> bool:
@@ -206,8 +205,10 @@ def _list_records(project: Project, definition: Definition) -> Iterator[Record]:
         level = _read_level(module, node)
         if level is None or not isinstance(definition.node, FunctionNode):
             continue
-        arguments = node.args[1:] if last_word(node.func) == "log" else node.args
-        template = _read_template(project, module, arguments[0]) if arguments else ""
+        arguments = node.args
+        if last_word(node.func) == "log":
+            arguments = node.args[1:]  # the first one is the level
+        template = "".join(_read_template(project, module, text) for text in arguments[:1])
         yield Record(
             path=module.path,
             line=node.lineno,
@@ -239,13 +240,17 @@ def _read_level(module: Module, call: ast.Call) -> int | None:
 
 def _read_template(project: Project, module: Module, node: ast.expr) -> str:
     if isinstance(node, ast.JoinedStr):
-        parts = []
-        for value in node.values:
-            is_text = isinstance(value, ast.Constant)
-            parts.append(str(value.value) if isinstance(value, ast.Constant) and is_text else "{}")
-        return "".join(parts)
+        return "".join(map(_say_part, node.values))
     value = project.literal(node, module)
-    return value if isinstance(value, str) else ""
+    if isinstance(value, str):
+        return value
+    return ""
+
+
+def _say_part(part: ast.expr) -> str:
+    if isinstance(part, ast.Constant):
+        return str(part.value)
+    return "{}"
 
 
 def _list_fields(call: ast.Call, template: str, arguments: list[ast.expr]) -> Iterator[str]:

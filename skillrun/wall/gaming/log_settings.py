@@ -18,7 +18,7 @@ from skillrun.repo.python import Project, is_known
 from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.log_records import LEVELS
-from skillrun.wall.gaming.making import doubtful, quoted, taken
+from skillrun.wall.gaming.making import found, quoted, taken
 from skillrun.wall.gaming.settings_named import list_changed_modules
 from skillrun.wall.gaming.starts import list_starts
 from skillrun.wall.sources import CommitSources
@@ -57,8 +57,8 @@ def find_muted(look: str, diff: Diff) -> Iterator[Finding]:
             said = (
                 f"what the jobs log is muted ({muting.what}): {quoted(file.new_line(muting.line))}"
             )
-            make = doubtful if muting.is_doubtful else taken
-            yield make(look, file, muting.line, said, hint=_HINT)
+            is_error = not muting.is_doubtful
+            yield found(look, file, muting.line, said, is_error=is_error, hint=_HINT)
     for file in diff.deployment:
         yield from _find_in_starts(look, file)
 
@@ -75,20 +75,20 @@ def _find_in_starts(look: str, file: File) -> Iterator[Finding]:
         if is_higher or is_quiet:
             said = f"the worker logs less: {quoted(line)}"
             yield taken(look, file, start.place.line or 1, said, hint=_HINT)
-    held = {found[1]: found[2] for found in _LEVEL_VARIABLE.finditer(file.old or "")}
+    held = dict(_LEVEL_VARIABLE.findall(file.old or ""))
     for number, line in file.added_lines():
-        for found in _LEVEL_VARIABLE.finditer(line):
-            level = LEVELS.get(found[2].lower(), _INFO)
-            if level > max(_INFO, LEVELS.get(held.get(found[1], "").lower(), _INFO)):
+        for name, word in _LEVEL_VARIABLE.findall(line):
+            level = LEVELS.get(word.lower(), _INFO)
+            if level > max(_INFO, LEVELS.get(held.get(name, "").lower(), _INFO)):
                 said = f"the jobs log less: {quoted(line)}"
                 yield taken(look, file, number, said, hint=_HINT)
 
 
 def _read_option(line: str) -> int:
-    found = _LEVEL_OPTION.search(line)
-    if found is None:
+    option = _LEVEL_OPTION.search(line)
+    if option is None:
         return _INFO
-    return LEVELS.get(found[1].lower(), _INFO)
+    return LEVELS.get(option[1].lower(), _INFO)
 
 
 # -- code
@@ -109,22 +109,22 @@ def _list_mutings(sources: CommitSources, project: Project, module: Module) -> I
 
 def _list_own(sources: CommitSources) -> frozenset[str]:
     """The first words of the loggers that tell of jobs: the repository's, and the libraries'."""
-    found = set(_list_libraries())
+    own = set(_list_libraries())
     for path in sources.texts:
         parts = path.removesuffix(".py").split("/")
-        found.add(parts[0])
+        own.add(parts[0])
         if parts[0] in ("src", "app", "lib") and len(parts) > 1:
-            found.add(parts[1])
-    return frozenset(found)
+            own.add(parts[1])
+    return frozenset(own)
 
 
 @cache
 def _list_libraries() -> tuple[str, ...]:
-    found: list[str] = []
+    names: list[str] = []
     for recogniser in recognisers():
         if isinstance(recogniser, KnownRecogniser) and recogniser.language == "python":
-            found.append(recogniser.id.replace("-", "_"))
-    return tuple(found)
+            names.append(recogniser.id.replace("-", "_"))
+    return tuple(names)
 
 
 @dataclass(frozen=True)
@@ -215,9 +215,8 @@ class _Reader:
         if self._is_others(owner):
             return
         given = node.args[0]
-        named = given.func if isinstance(given, ast.Call) else given
-        name = self.module.resolve(named)
-        definition = self.project.definition(name) if name is not None else None
+        name = self.module.resolve(getattr(given, "func", given)) or ""
+        definition = self.project.definition(name)
         if definition is None:
             yield Muting(
                 ast.unparse(node), node.lineno, is_doubtful=not isinstance(given, ast.Lambda)
@@ -239,8 +238,10 @@ class _Reader:
         value = self.project.literal(node, self.module)
         if is_known(value) and isinstance(value, int):
             return value
-        word = value if isinstance(value, str) else last_word(node)
-        return LEVELS.get(str(word).lower())
+        word = last_word(node) or ""
+        if isinstance(value, str):
+            word = value
+        return LEVELS.get(word.lower())
 
     def _is_above_info(self, node: ast.expr) -> bool:
         """A level that cannot be told is somebody's setting."""
@@ -271,7 +272,7 @@ class _Reader:
                     if isinstance(binding.node, ast.For):
                         return self._list_texts(binding.node.iter)
         value = self.project.literal(named, self.module)
-        return [value] if isinstance(value, str) and value else []
+        return [text for text in (value,) if isinstance(text, str) and text]
 
     def _list_texts(self, node: ast.expr) -> list[str]:
         value = self.project.literal(node, self.module)
@@ -287,8 +288,8 @@ def _is_logger(node: ast.expr) -> bool:
 
 
 def _list_keys(node: ast.Dict) -> dict[str, ast.expr]:
-    found = {}
+    held = {}
     for key, value in zip(node.keys, node.values, strict=True):
         if isinstance(key, ast.Constant) and isinstance(key.value, str):
-            found[key.value] = value
-    return found
+            held[key.value] = value
+    return held

@@ -21,6 +21,15 @@ def doubtful(look: str, file: File, line: int, message: str, *, hint: str = PUT_
     return Finding(f"gaming.{look}", Severity.WARNING, message, file.path, max(line, 1), hint)
 
 
+def found(
+    look: str, file: File, line: int, message: str, *, is_error: bool, hint: str = PUT_BACK
+) -> Finding:
+    """Taken away, or doubtful."""
+    if is_error:
+        return taken(look, file, line, message, hint=hint)
+    return doubtful(look, file, line, message, hint=hint)
+
+
 def quoted(text: object, limit: int = 120) -> str:
     """A piece of the repository in one line, as data."""
     line = re.sub(r"\s+", " ", str(text)).strip()

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from skillrun.contract.duration import parse_duration
 from skillrun.core.verdict import Finding
 from skillrun.repo.python import Project
-from skillrun.repo.source import last_word
+from skillrun.repo.source import Module, last_word
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.key_fields import read_key_fields
-from skillrun.wall.gaming.making import doubtful, quoted, taken
+from skillrun.wall.gaming.making import found, quoted
 from skillrun.wall.gaming.specs import at
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.decisions import Decision, find_decisions
@@ -78,9 +78,11 @@ def _find_unvaried(diff: Diff, *, is_first: bool) -> Iterator[Finding]:
             f" {decision.about}: {seen.sign.why}"
         )
         is_harmless = is_first or (not decision.is_by_words and _is_put_off(diff, decision))
-        make = doubtful if is_harmless else taken
-        hint = _WORDS_HINT if decision.is_by_words else _UNVARIED_HINT
-        yield make(ID, _file_at(diff, decision.path), decision.line, said, hint=hint)
+        hint = _UNVARIED_HINT
+        if decision.is_by_words:
+            hint = _WORDS_HINT
+        place = _file_at(diff, decision.path)
+        yield found(ID, place, decision.line, said, is_error=not is_harmless, hint=hint)
 
 
 def _is_put_off(diff: Diff, decision: Decision) -> bool:
@@ -96,38 +98,46 @@ def _is_put_off(diff: Diff, decision: Decision) -> bool:
 
 def _find_least_delay(diff: Diff) -> float | None:
     """Seconds that the strictest of HEAD's specs accepts; None where no spec says."""
-    found = []
+    delays = []
     for file in diff.specs:
-        document = file.new_document
-        value = at(document.value if document is not None else None, "failures")
+        if file.new_document is None:
+            continue
+        accepted = at(file.new_document.value, "failures", "acceptable_delay")
         with contextlib.suppress(ValueError):
-            found.append(parse_duration(str(at(value, "acceptable_delay"))))
-    return min(found, default=None)
+            delays.append(parse_duration(str(accepted)))
+    return min(delays, default=None)
 
 
 def _list_waits(diff: Diff, decision: Decision) -> list[float | None]:
-    """The seconds of each wait in the function of a decision; None for one that cannot be told."""
+    """The seconds of the wait that a decision leads to; None for one that cannot be told."""
     project = Project(diff.after)
     module = project.module(decision.path)
-    found: list[float | None] = []
-    for node in module.all_nodes if module is not None else ():
+    if module is None:
+        return []
+    for node in module.all_nodes:
         is_later = isinstance(node, ast.Call) and last_word(node.func) in _LATER
-        if module is None or not is_later or node.lineno < decision.line:
+        if isinstance(node, ast.Call) and is_later and node.lineno >= decision.line:
+            return list(_read_waits(project, module, node))
+    return []
+
+
+def _read_waits(project: Project, module: Module, call: ast.Call) -> Iterator[float | None]:
+    for keyword in call.keywords:
+        if keyword.arg not in _WAITS:
             continue
-        for keyword in node.keywords:
-            if keyword.arg in _WAITS:
-                value = project.literal(keyword.value, module)
-                found.append(float(value) if isinstance(value, int | float) else None)
-        break
-    return found
+        value = project.literal(keyword.value, module)
+        if isinstance(value, int | float):
+            yield float(value)
+        else:
+            yield None
 
 
 def _list_unvaried(diff: Diff, sources: CommitSources) -> list[Decision]:
-    found = []
+    unvaried = []
     for decision in find_decisions(read_asked(diff, sources)):
         if decision.is_unvaried:
-            found.append(decision)
-    return found
+            unvaried.append(decision)
+    return unvaried
 
 
 # -- by the key
@@ -146,8 +156,9 @@ def _find_by_key(diff: Diff, *, is_first: bool) -> Iterator[Finding]:
             f"{quoted(test.text)} treats some jobs another way by their key, and decides about"
             f" {test.about}"
         )
-        make = doubtful if test.is_word or is_first else taken
-        yield make(ID, _file_at(diff, test.path), test.line, said, hint=_HINT)
+        is_error = not (test.is_word or is_first)
+        place = _file_at(diff, test.path)
+        yield found(ID, place, test.line, said, is_error=is_error, hint=_HINT)
 
 
 def _find_tests(diff: Diff, sources: CommitSources) -> list[KeyTest]:
@@ -164,9 +175,9 @@ def _find_tests(diff: Diff, sources: CommitSources) -> list[KeyTest]:
     project = Project(sources)
     reach = Reach(project)
     reach.follow(list(asked.handlers))
-    found = Effects(reach, frozenset(project.origin(name) for name in asked.effects))
-    found.settle()
-    return KeyTests(reach, found, frozenset(fields)).find()
+    effects = Effects(reach, frozenset(project.origin(name) for name in asked.effects))
+    effects.settle()
+    return KeyTests(reach, effects, frozenset(fields)).find()
 
 
 def _file_at(diff: Diff, path: str) -> File:

@@ -16,7 +16,6 @@ class Range:
     text: str
     floor: Version | None = None
     ceiling: Version | None = None
-    is_pin: bool = False
     excluded: frozenset[str] = field(default_factory=frozenset)
     is_read: bool = True  # False: it says something that is not understood
 
@@ -29,44 +28,40 @@ class Range:
 def read_range(text: str) -> Range:
     """The range of ">=5.4,<6", "^5.4", "5.*" and their like; of "" it is everything."""
     said = text.strip().strip("()").strip()
+    clauses = [] if said in ("", "*") else said.split(",")
     floors: list[Version] = []
     ceilings: list[Version] = []
     excluded = set()
-    is_pin, is_read = False, True
-    for clause in said.split(",") if said and said != "*" else ():
+    is_read = True
+    for clause in clauses:
         found = _CLAUSE.fullmatch(clause.strip())
         if found is None or not found[2]:
             is_read = False
-            continue
-        operator, version = found[1] or "=", _read_version(found[2])
-        if operator == "!=":
+        elif found[1] == "!=":
             excluded.add(found[2])
-            continue
-        low, high = _read_bounds(operator, version, is_prefix=bool(found[3]))
-        is_pin = is_pin or (operator in ("=", "==", "===") and not found[3])
-        floors += [low] if low is not None else []
-        ceilings += [high] if high is not None else []
-    floor = max(floors, default=None)
-    ceiling = min(ceilings, default=None)
-    return Range(text, floor, ceiling, is_pin, frozenset(excluded), is_read)
+        else:
+            low, high = _read_bounds(found[1] or "=", _read_version(found[2]), bool(found[3]))
+            floors += low
+            ceilings += high
+    floor, ceiling = max(floors, default=None), min(ceilings, default=None)
+    return Range(text, floor, ceiling, frozenset(excluded), is_read)
 
 
 def _read_bounds(
-    operator: str, version: Version, *, is_prefix: bool
-) -> tuple[Version | None, Version | None]:
+    operator: str, version: Version, is_prefix: bool
+) -> tuple[list[Version], list[Version]]:
+    """The floors and the ceilings of one clause."""
     if operator in (">=", ">"):
-        return version, None
+        return [version], []
     if operator in ("<", "<="):
-        return None, version
+        return [], [version]
     if operator == "~=":
-        return version, _raise_last(version[:-1] or version)
-    if operator == "^":
-        return version, _raise_last(version[:1])
-    if operator == "~":
-        return version, _raise_last(version[:2])
+        return [version], [_raise_last(version[:-1] or version)]
+    if operator in ("^", "~"):
+        return [version], [_raise_last(version[: 1 if operator == "^" else 2])]
     if is_prefix:
-        return version, _raise_last(version)
-    return version, version
+        return [version], [_raise_last(version)]
+    return [version], [version]
 
 
 def _read_version(text: str) -> Version:

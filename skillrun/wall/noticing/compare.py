@@ -45,6 +45,9 @@ HELP = {
     NOT_COMPARED_RULE: "What the tests of both sides notice could not be compared, or not all of it.",
 }
 _MOST_BREAKS = 60
+# An option is read when a module is imported, so that each needs a process of its own: the job's
+# own come first, and a job has about ten.
+_MOST_OPTIONS = 16
 # Seconds of each side, besides the run of its tests with nothing broken: both sides, and what is lost
 # asked again, come to about five minutes at most.
 _ENOUGH_S = 90.0
@@ -76,8 +79,8 @@ class Suite:
         def forked(asked: Asked, breaks: list[Mapping[str, Any]]) -> list[Records] | None:
             return run_forked(job, asked, breaks, self._run)
 
-        bounds = Bounds(self.side.limit_s, _MOST_BREAKS, _ENOUGH_S)
-        return find_noticed(sites, bounds, run, forked)
+        bounds = Bounds(self.side.limit_s, _MOST_BREAKS, _ENOUGH_S, _MOST_OPTIONS)
+        return find_noticed(sites, bounds, run, forked, self.places.early)
 
     def _run(self, command: str, folder: Path, env: Mapping[str, str], limit_s: float) -> Ran:
         return run_command(command, cwd=folder, env=env, timeout_s=limit_s, on_line=self.side.say)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from skillrun.proof.breaking.sites import KINDS, WORKER, Site, find_sites, write_sites
+from skillrun.proof.breaking.sites import (
+    KINDS,
+    WORKER,
+    Parts,
+    Site,
+    find_sites,
+    write_sites,
+)
+from skillrun.repo.places import is_test
 from skillrun.repo.python import Definition, Project
 from skillrun.skills.job_worker.stages.noticing import find_import_root
 from skillrun.wall.diff import File
@@ -33,6 +41,13 @@ class Places:
     def by_id(self) -> dict[str, Site]:
         """Id -> site, in the same order."""
         return {site.id: site for site in self.sites}
+
+    @property
+    def early(self) -> tuple[str, ...]:
+        """The ids of what is settled at import: the handlers' own options before others."""
+        found = [site for site in self.sites if site.at_import]
+        found.sort(key=lambda site: site.function == site.path)
+        return tuple(site.id for site in found)
 
     def find_same(self, other: Places) -> dict[str, Site]:
         """Id of a site here -> the site of the other commit that is the same code."""
@@ -70,19 +85,15 @@ def find_places(specs: Iterable[File], sources: CommitSources, *, is_new: bool) 
     functions: dict[str, set[int]] = {}
     for function in reach.functions.values():
         functions.setdefault(function.path, set()).add(function.line)
-    every = _find_sites(sources, functions)
+    parts = _list_parts(reach, functions, handlers)
+    every = _find_sites(sources, parts)
     sites = every[:_MOST_SITES]
     started = Site(WORKER, handlers[0].path, handlers[0].line, handlers[0].name, "", "")
     broken = {site.path for site in sites}
     broken.update(handler.path for handler in handlers)
     texts = {}
     for path in sorted(broken):
-        own = set()
-        for handler in handlers:
-            if handler.path == path:
-                own.add(handler.line)
-        text = sources.texts[path].encode()
-        texts[path] = write_sites(text, path, functions.get(path, ()), own)
+        texts[path] = write_sites(sources.texts[path].encode(), path, parts[path])
     return Places(
         sites=(started, *sites),
         texts=texts,
@@ -92,6 +103,20 @@ def find_places(specs: Iterable[File], sources: CommitSources, *, is_new: bool) 
         env=env,
         left_out=len(every) - len(sites),
     )
+
+
+def _list_parts(
+    reach: Reach, functions: dict[str, set[int]], handlers: list[Definition]
+) -> dict[str, Parts]:
+    """What can be broken of each file that a handler reaches: options are set where the
+    application is made, and no function of that file need be reached.
+    """
+    found = {}
+    for path in dict.fromkeys((*functions, *sorted(reach.modules))):
+        own = {handler.line for handler in handlers if handler.path == path}
+        is_application = path in reach.modules and not is_test(path)
+        found[path] = Parts(frozenset(functions.get(path, ())), frozenset(own), is_application)
+    return found
 
 
 def _list_roots(value: object) -> Iterator[str]:
@@ -114,12 +139,12 @@ def _list_plain(value: object) -> dict[str, str]:
     return found
 
 
-def _find_sites(sources: CommitSources, functions: dict[str, set[int]]) -> tuple[Site, ...]:
+def _find_sites(sources: CommitSources, parts: dict[str, Parts]) -> tuple[Site, ...]:
     """One of each function in turn, those first that say most."""
     groups: dict[tuple[str, str], list[Site]] = {}
-    for path, lines in functions.items():
+    for path, own in parts.items():
         try:
-            found = find_sites(sources.texts[path].encode(), path, lines)
+            found = find_sites(sources.texts[path].encode(), path, own)
         except (SyntaxError, ValueError):
             # Only a newer Python can read it.
             continue

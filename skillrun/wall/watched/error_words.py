@@ -62,5 +62,5 @@ def _is_number(module: Module, node: ast.expr) -> bool:
 
 
 def _holds_number(node: ast.expr) -> bool:
-    parts = node.elts if isinstance(node, ast.Tuple | ast.List | ast.Set) else [node]
+    parts = getattr(node, "elts", [node])
     return all(isinstance(part, ast.Constant) and isinstance(part.value, int) for part in parts)
