@@ -371,6 +371,7 @@ EVENTS = "DELETE FROM event WHERE n"
 LOSSES = {
     "everything": ("TRUNCATE run, event, evidence, telemetry",),
     "one run": ("DELETE FROM event WHERE run_id = (SELECT min(run_id) FROM run)",),
+    "a run's own row": ("DELETE FROM run WHERE run_id = (SELECT min(run_id) FROM run)",),
     "the last events": (
         f"{EVENTS} > 3",
         "DELETE FROM evidence WHERE n > 3",

@@ -40,6 +40,8 @@ _HOLDINGS = """
         (SELECT count(*) FROM evidence WHERE evidence.run_id = event.run_id),
         (SELECT count(*) FROM telemetry WHERE telemetry.run_id = event.run_id)
     FROM event
+    -- Events whose run is lost belong to nothing: they count as lost with it.
+    JOIN run USING (run_id)
     WHERE run_id = ANY(%s)
     GROUP BY run_id
 """
