@@ -65,7 +65,8 @@ def found(
 
 def everything(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> list[Finding]:
     """The findings of all looks: for changes that are legitimate."""
-    return [finding for look in LOOKS for finding in look.find(diff(old, new, renamed))]
+    change = diff(old, new, renamed)
+    return [finding for look in LOOKS for finding in look.find(change)]
 
 
 def severities(findings: list[Finding]) -> list[str]:
