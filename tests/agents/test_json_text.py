@@ -36,6 +36,7 @@ STYLES = (
 )
 
 
+@pytest.mark.real
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     document=DOCUMENTS,

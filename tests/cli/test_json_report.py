@@ -55,6 +55,7 @@ def test_the_report_is_as_published(name: str, tmp_path: Path) -> None:
     valid(json_of(status), "report.v1.json")
 
 
+@pytest.mark.real
 def test_the_report_and_the_ledger_agree(finished_shop: Path) -> None:
     repo = finished_shop
     (repo / "README.md").write_text("Another.\n")

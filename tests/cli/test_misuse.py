@@ -92,6 +92,7 @@ def test_waiting_for_no_number_of_seconds(repo: Path) -> None:
     misused(repo, shops.SKILL, says="SKILLRUN_WAIT_S=soon", env={"SKILLRUN_WAIT_S": "soon"})
 
 
+@pytest.mark.real
 def test_questions_about_what_is_not_there(tmp_path: Path) -> None:
     repo = shops.shop(tmp_path / "repo")
     before = shops.listing(repo)

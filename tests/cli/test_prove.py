@@ -62,6 +62,7 @@ def test_a_handler_that_repeats_itself_is_refuted(tmp_path: Path) -> None:
     assert value["witnesses"][0]["replay"] == "skillrun prove --schedule redeliver"
 
 
+@pytest.mark.real
 def test_nothing_runs_before_somebody_agrees(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo")
     said = prove(repo, code=3).stderr

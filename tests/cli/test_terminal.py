@@ -89,6 +89,7 @@ def test_colours_and_lines_that_fit(tmp_path: Path) -> None:
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.real
 def test_an_unchanged_run_is_shown_in_colour_too(finished_shop: Path) -> None:
     for args in (["status"], [shops.SKILL]):
         code, text = at_terminal(finished_shop, *args)

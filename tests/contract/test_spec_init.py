@@ -125,6 +125,7 @@ def test_a_linked_schema_is_not_written_through(tmp_path: Path) -> None:
     assert target.read_text() == "keep"
 
 
+@pytest.mark.real
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_words_survive(what: str, why: str) -> None:
     values = {"job": "tidy", "intent.what": "x" + what, "intent.why_async": why + "x"}

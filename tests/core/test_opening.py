@@ -59,6 +59,7 @@ def test_what_is_no_file_is_said_to_be_none(tmp_path: Path, read: object) -> Non
         read(tmp_path / "a\0b")
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("parse", [parse_json, parse_toml, parse_yaml])
 def test_what_is_nested_too_deep_is_a_value_error(parse: object) -> None:
     assert callable(parse)

@@ -35,6 +35,7 @@ def stored(path: Path) -> Counter[tuple[str, str]]:
         )
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("journal", real_but(["truncate", "wal"], "wal"))
 @pytest.mark.parametrize("target", real_but(["one run", "runs of their own"], "one run"))
 def test_eight_processes_append_to_a_fresh_ledger(
@@ -56,6 +57,7 @@ def test_eight_processes_append_to_a_fresh_ledger(
     assert report.runs == (1 if target == "one run" else WRITERS)
 
 
+@pytest.mark.real
 def test_killed_writers_leave_a_whole_chain(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with Ledger.open(path) as ledger:

@@ -192,6 +192,7 @@ def test_headers_come_from_the_environment(ledger: Path, collector: Collector) -
     assert (path, headers["x-key"], headers["x-other"]) == ("/in/v1/traces", "a b", "c")
 
 
+@pytest.mark.real
 def test_long_runs_go_in_batches(tmp_path: Path, collector: Collector) -> None:
     path = tmp_path / "ledger.db"
     (run_id,) = exported.filled(path)

@@ -238,6 +238,7 @@ def test_a_proper_next_event_replaces_none_by_its_place_in_the_file(path: Path) 
         copied("event", "seq = 14", seq=3, n=6, prev=head)(db)
 
 
+@pytest.mark.real
 def test_every_single_value_is_protected(path: Path) -> None:
     """Each column of each row of a run in turn is changed to another value of its type, judged, and
     put back.

@@ -55,6 +55,7 @@ def slowly(value: Any) -> Any:
     )
 
 
+@pytest.mark.real
 @given(VALUES)
 def test_long_texts_count_by_their_digests(value: Any) -> None:
     assert texts.hashed_text(canonical(value).decode()) == canonical(slowly(value)).decode()

@@ -64,6 +64,7 @@ def test_a_missing_handler_is_said_with_place_idiom_and_checks(tmp_path: Path) -
     assert tokens(json.dumps(made, indent=2)) <= MOST_TOKENS
 
 
+@pytest.mark.real
 def test_a_scaffold_is_named_only_where_it_can_be_written(tmp_path: Path) -> None:
     """Not while the strategy is undecided, and not where the handler is there."""
     repo = shops.shop(tmp_path / "shop", "1-idempotency-unknown")

@@ -118,6 +118,7 @@ ENDS = {
 }
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", real_but(ENDS, "exit"))
 def test_a_handler_that_ends_itself_or_what_it_needs(name: str, tmp_path: Path) -> None:
     code, said = ENDS[name]

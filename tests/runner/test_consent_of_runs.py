@@ -154,6 +154,7 @@ def test_a_repository_cannot_bring_its_own_consent(repo: Path) -> None:
     assert "lies in the repository" in done.stderr
 
 
+@pytest.mark.real
 def test_a_validation_that_fails_is_told_and_run_again(tested: Path) -> None:
     (tested / "Makefile").write_text("test:\n\techo run >> ../runs; echo it broke; exit 7\n")
     report = shops.report(tested, "--trust", code=1)

@@ -193,6 +193,7 @@ def test_a_run_with_an_edited_row_is_left_and_a_new_one_begins(finished_shop: Pa
     assert run_of(finished_shop) != before
 
 
+@pytest.mark.real
 def test_a_run_with_an_edited_row_is_not_repeated_where_nothing_else_changed(
     finished_shop: Path,
 ) -> None:

@@ -133,6 +133,7 @@ def test_an_edit_makes_the_right_stages_stale(name: str, repo: Path) -> None:
     )
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "name",
     real_but(EDITS, "the handler"),
@@ -209,6 +210,7 @@ def test_status_marks_what_is_stale_in_words(repo: Path) -> None:
     assert "Their files have changed since" in helpers.run_cli("next", cwd=repo).stdout
 
 
+@pytest.mark.real
 def test_an_edit_reopens_a_finished_run(repo: Path) -> None:
     (first,) = shops.telemetry(shops.ledger_of(repo))
     edit(repo / "shop/tasks.py", "max_retries=4", "max_retries=9")
@@ -262,6 +264,7 @@ def test_status_knows_the_options_of_the_run(tmp_path: Path) -> None:
     assert set(stale(repo, code=1)) == {"validate"}
 
 
+@pytest.mark.real
 def test_reading_commands_write_nothing(repo: Path) -> None:
     edit(repo / "shop/tasks.py", "max_retries=4", "max_retries=9")
     before: dict[str, Any] = shops.listing(repo)

@@ -62,6 +62,7 @@ def test_a_folder_whose_name_is_not_utf_8(tmp_path: Path) -> None:
     assert "\udce9" not in run(odd, code=0)
 
 
+@pytest.mark.real
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_behind_stdout_is_one_line(finished_shop: Path) -> None:
     env = helpers.clean_env(finished_shop.with_name("repo.home"))

@@ -42,6 +42,7 @@ def test_a_waived_stage_holds_up_nothing_and_makes_no_success(repo: Path) -> Non
     assert summary.startswith("waived by ")
 
 
+@pytest.mark.real
 def test_one_whose_reason_looks_like_a_secret_is_recorded_once(repo: Path) -> None:
     spec = repo / shops.SPEC
     text = spec.read_text()
@@ -53,6 +54,7 @@ def test_one_whose_reason_looks_like_a_secret_is_recorded_once(repo: Path) -> No
     assert given["data"]["reason"] == "password=[masked]"
 
 
+@pytest.mark.real
 def test_in_the_spec_until_it_leaves_the_spec(repo: Path) -> None:
     spec = repo / shops.SPEC
     text = spec.read_text()
@@ -88,6 +90,7 @@ def test_a_costly_stage_can_be_waived_without_running(tmp_path: Path) -> None:
     assert not (repo / "ran").exists()
 
 
+@pytest.mark.real
 def test_a_waiver_ends_with_its_run(repo: Path) -> None:
     shops.run(repo, "--waive", "retry=x", code=3)
     assert shops.stages(shops.report(repo, "--new-run", code=1))["retry"] == "failed"

@@ -197,6 +197,7 @@ def test_what_counts_outcomes_is_imported_by_the_handler_alone(tmp_path: Path) -
     assert counting == [TASKS]
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("where", real_but(["setting", "fixture"], "setting"))
 def test_its_tests_run_where_a_celery_task_that_is_run_at_once_raises(
     tmp_path: Path, where: str

@@ -419,6 +419,7 @@ def test_a_url_in_parts_is_said(make_repo: Callable[..., Path]) -> None:
     )
 
 
+@pytest.mark.real
 def test_redis_remembers_and_the_database_buries(make_repo: Callable[..., Path]) -> None:
     spec = store_cases.spec()
     spec["idempotency"]["dedupe"]["store"] = "redis receipts:{order_id}"

@@ -69,6 +69,7 @@ def test_a_second_time_changes_and_keeps_nothing(written: Written) -> None:
     assert (again.changes, again.kept, again.missing) == ((), (), ())
 
 
+@pytest.mark.real
 def test_it_passes_the_linters_and_its_own_tests(written: Written) -> None:
     assert written.run("ruff", "check", ".").stdout == "All checks passed!\n"
     assert written.run("ruff", "format", "--check", ".").returncode == 0
@@ -101,6 +102,7 @@ def test_names_of_the_repository_are_hidden_by_none_of_the_scaffold(tmp_path: Pa
     assert written.run("mypy", "shop").returncode == 0
 
 
+@pytest.mark.real
 def test_a_test_notices_a_lost_effect(tmp_path: Path) -> None:
     written = write(tmp_path, BASE)
     text = written.text("shop/tasks.py")

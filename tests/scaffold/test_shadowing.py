@@ -34,6 +34,7 @@ def renamed(folder: Path, combination: Combination, module: str) -> Written:
     return write(folder, combination, more, without=("shop/db.py",))
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("case", real_but(CASES, CASES[0]), ids=" ".join)
 def test_a_module_of_the_repository_is_not_hidden_in_its_tests(
     case: tuple[str, str, str, str], tmp_path: Path

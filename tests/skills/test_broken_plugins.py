@@ -113,6 +113,7 @@ def test_two_of_one_name_and_one_of_the_bundled_name(
     assert "bring this skill: skillrun-cli and third-skill 0.1\n" in said
 
 
+@pytest.mark.real
 def test_a_broken_one_leaves_the_others_alone(bare: Environment, make_repo: MakeRepo) -> None:
     repo = make_repo({"README.md": "A shop.\n"})
     bare.register(NAME, "plugged:SKILL", "raise SystemExit(1)\n")
@@ -141,6 +142,7 @@ def test_what_lies_in_a_repository_registers_nothing(
     assert not (repo / "ran").exists()
 
 
+@pytest.mark.real
 def test_a_module_of_the_repository_does_not_stand_before_the_plugins(
     with_changelog_entry: Environment, make_repo: MakeRepo
 ) -> None:

@@ -32,6 +32,7 @@ def read_telemetry(repo: Path) -> dict[str, Any]:
     return dict(row)
 
 
+@pytest.mark.real
 def test_it_runs_from_blocked_to_success_and_the_ledger_has_its_fields(
     with_changelog_entry: Environment, make_repo: MakeRepo
 ) -> None:
@@ -56,6 +57,7 @@ def test_it_runs_from_blocked_to_success_and_the_ledger_has_its_fields(
     assert (row["trigger"], row["idempotency"], row["retries"]) == (None, None, None)
 
 
+@pytest.mark.real
 def test_nothing_changed_is_repeated_and_a_changed_file_makes_its_stage_stale(
     with_changelog_entry: Environment, make_repo: MakeRepo
 ) -> None:
@@ -70,6 +72,7 @@ def test_nothing_changed_is_repeated_and_a_changed_file_makes_its_stage_stale(
     assert read_statuses(with_changelog_entry.report(repo, *given, code=3))["entry"] == "blocked"
 
 
+@pytest.mark.real
 def test_another_version_of_its_code_is_asked_again(
     bare: Environment, tmp_path: Path, make_repo: MakeRepo
 ) -> None:
@@ -110,6 +113,7 @@ def test_its_items_are_waived_as_its_code_allows(
     assert read_statuses(report) == {"changelog": "waived", "entry": "blocked"}
 
 
+@pytest.mark.real
 def test_list_and_show_know_it_and_its_scaffold_is_refused(
     with_changelog_entry: Environment, make_repo: MakeRepo
 ) -> None:

@@ -519,6 +519,7 @@ def test_what_no_rule_knows_is_held_to_the_letter(changes: dict[str, object]) ->
     assert set(severities(findings)) == {"error"}
 
 
+@pytest.mark.real
 def test_a_word_of_tomorrow_is_held_in_every_section() -> None:
     for section in (
         "proof",

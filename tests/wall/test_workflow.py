@@ -84,6 +84,7 @@ def linter() -> Path:
     return PLACE
 
 
+@pytest.mark.real
 def test_actionlint_has_no_complaint_and_would_have_one(tmp_path: Path, linter: Path) -> None:
     texts = [text_for(tmp_path / kind, kind, branch='release/"1"') for kind in KINDS]
     broken = texts[0].replace("runs-on: ubuntu-latest", "runs-on: ubuntu-latest\n    steeps: []")
