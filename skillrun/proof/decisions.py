@@ -8,8 +8,9 @@ import ast
 import contextlib
 import operator
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from skillrun.proof.rivals import (
     name_decision,
 )
 from skillrun.proof.rows import Table, open_rows
+from skillrun.proof.writers import Write, Writers
 from skillrun.repo.syntax import find_names
 
 _MOST_ROWS = 3  # that one job changes
@@ -66,6 +68,32 @@ class Code:
                 seen |= called
                 waiting += called & named.keys()
         return found
+
+    def find_functions(self, places: Iterable[tuple[str, int]]) -> list[ast.AST]:
+        """The innermost functions that hold these lines."""
+        modules = dict(self.trees)
+        found: list[ast.AST] = []
+        for path, line in set(places):
+            if path in modules:
+                found += _find_innermost(modules[path], line)
+        return found
+
+    @cached_property
+    def writers(self) -> Writers:
+        """The same, read for who gives a column its values."""
+        return Writers(tree for _path, tree in self.trees)
+
+
+def _find_innermost(tree: ast.Module, line: int) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The function that a line stands in; none for a line outside of all."""
+    inner: list[ast.FunctionDef | ast.AsyncFunctionDef] = []
+    # Outer ones come before those within them.
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if node.lineno <= line <= (node.end_lineno or node.lineno):
+            inner = [node]
+    return inner
 
 
 def _list_names(node: ast.AST) -> set[str]:
@@ -122,32 +150,71 @@ def _list_words(
     for word in sorted(known):
         yield from _find_in_code(code, (word, word))
         yield from _find_in_database(store, table.name, column, (word, word))
-    if known:
-        yield from find_written(code, column)
+    for write in code.writers.list_writes(column) if known else ():
+        if code.writers.is_of(write.owners, table.name):
+            yield write.value
 
 
 def list_rivals(
-    store: Any, root: Path, handler: str, modules: Iterable[str], rows: Iterable[ChangedRow]
+    store: Any,
+    root: Path,
+    handler: str,
+    modules: Iterable[str],
+    rows: Iterable[ChangedRow],
+    places: Iterable[tuple[str, int]] = (),
 ) -> list[Rival]:
     """What others may commit to the rows that a job changes. `modules`: of the repository, imported
-    by the handler's process.
+    by the handler's process; `places`: where the single run spoke to a store or had an effect.
     """
     changed = list(rows)[:_MOST_ROWS]
     code = read_code(root, {name for row in changed for name in row.decided}, modules)
-    reached = code.find_reached(handler)
+    own = [*code.find_reached(handler), *code.find_functions(places)]
     found: list[Rival] = []
     for row in changed:
         if row.untouched:
             found.append(name_change(row))
         for column in row.decided:
-            values = (str(row.before[column]), str(row.after[column]))
-            others = find_decisions(store, code, row.table.name, column, values)
-            own = set(find_written(code, column, reached))
-            # What nobody but the job itself writes comes last: it is the least likely decision.
-            others.sort(key=own.__contains__)
-            for value in others[:_MOST_DECISIONS]:
-                found.append(name_decision(row, column, value, is_own=value in own))
+            found += _name_decisions(store, code, row, column, changed, own)
     return found
+
+
+def _name_decisions(
+    store: Any,
+    code: Code,
+    row: ChangedRow,
+    column: str,
+    changed: Iterable[ChangedRow],
+    own: Collection[ast.AST],
+) -> list[Rival]:
+    """The decisions on one column, the likeliest first: what somebody else's code writes, what the
+    job's own does, what nobody's does.
+    """
+    values = (str(row.before[column]), str(row.after[column]))
+    writes = list_writes(code, row.table.name, column)
+    guards = [
+        (one.table.name, name, _find_ends(one, name)) for one in changed for name in one.changed
+    ]
+    found: list[Rival] = []
+    for value in find_decisions(store, code, row.table.name, column, values):
+        mine = [write for write in writes if write.value == value]
+        if mine and not any(write.can_follow(values[0]) for write in mine):
+            continue  # whoever writes it asks for what the row is not
+        others = [write for write in mine if write.scope not in own]
+        is_minor = len(others) < len(mine) or not mine
+        is_late = any(code.writers.comes_any_time(write, guards) for write in others)
+        found.append(name_decision(row, column, value, is_minor=is_minor, comes_later=is_late))
+    found.sort(key=lambda rival: rival.is_minor)
+    return found[:_MOST_DECISIONS]
+
+
+def _find_ends(row: ChangedRow, column: str) -> frozenset[str]:
+    return frozenset((str(row.before[column]), str(row.after[column])))
+
+
+def list_writes(code: Code, table: str, column: str) -> list[Write]:
+    """The places that give the column of this table a value, or may do so."""
+    writes = code.writers.list_writes(column)
+    return [write for write in writes if code.writers.is_of(write.owners, table)]
 
 
 def find_decisions(
@@ -158,7 +225,7 @@ def find_decisions(
     """
     found: dict[str, None] = {}  # as an ordered set
     for value in (
-        *find_written(code, column),
+        *(write.value for write in list_writes(code, table, column)),
         *_find_in_database(store, table, column, values),
         *_find_in_code(code, values),
     ):
@@ -208,50 +275,3 @@ def _first_text(node: ast.expr) -> Iterator[str]:
         yield node.value
     elif isinstance(node, ast.Tuple) and node.elts:
         yield from _first_text(node.elts[0])
-
-
-def find_written(code: Code, column: str, within: Iterable[ast.AST] | None = None) -> Iterator[str]:
-    """The values that code gives a column: in SQL, as an attribute, as a keyword of an update.
-    `within`: these parts of it alone.
-    """
-    in_sql = re.compile(
-        rf"\bset\b[^;]*?\b{re.escape(column)}\b['\"]?\s*=\s*'([^']*)'", re.IGNORECASE
-    )
-    members = dict(_find_members(code))
-    parts = [tree for _path, tree in code.trees] if within is None else within
-    for part in parts:
-        for node in ast.walk(part):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield from in_sql.findall(node.value)
-            elif isinstance(node, ast.Assign | ast.keyword) and _gives_column(node, column):
-                yield from _read_value(node.value, members)
-
-
-def _gives_column(node: ast.Assign | ast.keyword, column: str) -> bool:
-    """`order.status = value`, or `update(status=value)`."""
-    if isinstance(node, ast.keyword):
-        return node.arg == column
-    return any(isinstance(one, ast.Attribute) and one.attr == column for one in node.targets)
-
-
-def _read_value(node: ast.expr, members: dict[str, str]) -> Iterator[str]:
-    """A text, or a member of an enum: `Status.VOID`, `Status.VOID.value`."""
-    if isinstance(node, ast.Attribute) and node.attr == "value":
-        node = node.value
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
-        owner = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
-        if f"{owner}.{node.attr}" in members:
-            yield members[f"{owner}.{node.attr}"]
-    yield from _first_text(node)
-
-
-def _find_members(code: Code) -> Iterator[tuple[str, str]]:
-    """("Status.VOID", "void") for each text that a class names."""
-    for _path, tree in code.trees:
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.ClassDef):
-                continue
-            for statement in node.body:
-                if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-                    for text in _first_text(statement.value):
-                        yield f"{node.name}.{statement.targets[0].id}", text

@@ -252,7 +252,8 @@ class _Session:
         rows = explorer.watch_rows()
         spec, modules = self.target.spec, explorer.facts.modules
         handler = spec.handler or ""
-        found = list_rivals(explorer.store, self.target.root, handler, modules, rows)
+        places = [one.place for one in self.reference.once.events if one.place is not None]
+        found = list_rivals(explorer.store, self.target.root, handler, modules, rows, places)
         explorer.rivals = {rival.text: rival for rival in found}
         return found
 
@@ -370,7 +371,8 @@ class _Session:
     def _run_second_phase(self, plan: Plan) -> None:
         """Second deaths, at the boundaries that the deliveries after a first one really had."""
         histories = [tried.history for tried in self.tried.values()]
-        later = plan_second_phase(histories, len(self.tried), self.reference.facts)
+        spec, facts = self.target.spec, self.reference.facts
+        later = plan_second_phase(histories, len(self.tried), facts, spec)
         plan.schedules += later.schedules
         plan.cut |= later.cut
         plan.skipped |= later.skipped

@@ -98,7 +98,10 @@ class Rival:
     row: ChangedRow
     column: str | None = None  # of a decision
     value: Any = None
-    is_own: bool = False  # the job itself gives the column this value, too
+    # The job itself gives the column this value, too; or no code of the repository does.
+    is_minor: bool = False
+    # Some way leads to it on which nobody asks what the job has done: it comes after the job as well.
+    comes_later: bool = False
 
     @property
     def is_decision(self) -> bool:
@@ -172,10 +175,12 @@ def name_change(row: ChangedRow) -> Rival:
     return Rival(f"{row.table.name}.*", row)
 
 
-def name_decision(row: ChangedRow, column: str, value: Any, *, is_own: bool = False) -> Rival:
+def name_decision(
+    row: ChangedRow, column: str, value: Any, *, is_minor: bool = False, comes_later: bool = False
+) -> Rival:
     """The rival that decides otherwise."""
-    shown = quote(str(value), safe="")
-    return Rival(f"{row.table.name}.{column}:{shown}", row, column, value, is_own)
+    text = f"{row.table.name}.{column}:{quote(str(value), safe='')}"
+    return Rival(text, row, column, value, is_minor, comes_later)
 
 
 def commit_rival(store: Any, rival: Rival) -> dict[str, Any]:

@@ -88,6 +88,11 @@ def is_published_by_clock(spec: JobSpec) -> bool:
     return spec.enqueue is None and trigger is not None and trigger.type in ("cron", "poller")
 
 
+def has_next_tick(spec: JobSpec, facts: BootFacts) -> bool:
+    """A message that a clock alone publishes: the next one comes, whatever became of this one."""
+    return is_published_by_clock(spec) and not facts.ticks and not facts.is_called
+
+
 # -- polled
 
 

@@ -9,15 +9,16 @@ import pytest
 from histories import ACKED, DONE, ONCE, commit, effect, fault, history, raised, reference, retry
 from till import SPEC, prove_till
 
-from skillrun.contract.job import BackoffSpec, DeadLetter, JobSpec, Retry, Sweep
+from skillrun.contract.job import BackoffSpec, DeadLetter, JobSpec, Retry, Sweep, Trigger
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.cause import UNKNOWN, find_cause
 from skillrun.proof.families.errors import statement_error, store_error
 from skillrun.proof.families.outages import lose_letters, lose_retry
 from skillrun.proof.families.situation import Situation
+from skillrun.proof.families.sweeps import follow_with_tick
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.reference import HINT, Judgement, Reference
-from skillrun.proof.schedule import parse_schedule
+from skillrun.proof.schedule import Fault, Schedule, parse_schedule
 
 AWAY = "kombu.exceptions:OperationalError"
 NO_RETRY = f"raise=till.bank:Away@before:charge#1 raise={AWAY}@before:publish#1"
@@ -294,6 +295,42 @@ def test_a_store_error_is_judged_where_its_end_can_be_seen() -> None:
     assert told(AT_UPDATE, [*effect(), *FAILS], DONE, state=[[1]]) == []
     # Nobody counts the library's own letters here.
     assert told(AT_UPDATE, FAILS, dead_letter=DeadLetter(kind="framework")) == []
+
+
+CLOCK = JobSpec(version=1, job="tick", trigger=Trigger(type="poller", every=900.0), effects=())
+NEXT_TICK = f"{AT_UPDATE} wait=900 re-enqueue"
+
+
+def sent(order_id: int) -> tuple[str, dict[str, Any]]:
+    """A message to another job."""
+    message = {"arguments": f"[{order_id}]"}
+    return ("published", {"to_handler": False, "label": "pay", "message": message})
+
+
+@pytest.mark.parametrize(
+    ("last", "state", "grades"),
+    [
+        ([sent(7), ACKED], [[1]], []),
+        ([ACKED], [[1]], ["lost"]),  # a mark keeps it from sending what the first one did not send
+        ([sent(8), ACKED], [[1]], ["lost"]),  # another day's work
+        ([sent(7), ACKED], [[2]], ["stuck"]),
+        ([sent(7), *BROKEN], [[1]], []),
+    ],
+)
+def test_the_next_tick_does_what_a_failed_one_left(
+    last: list[Any], state: list[Any], grades: list[str]
+) -> None:
+    """Nobody publishes the message again, and nobody need: a clock does."""
+    seen = history(NEXT_TICK, FAILS, last, state=state)
+    found = judge_history(seen, Reference(CLOCK, history("once", [sent(7), ACKED])))
+    assert [one.grade for one in found if one.rule == "store-failed"] == grades
+
+
+def test_what_a_clock_publishes_comes_again_with_its_next_tick() -> None:
+    planned = [Schedule("store-error", (Fault("fail", "before:commit#1"),)), Schedule("redeliver")]
+    found = list(map(str, follow_with_tick(planned, CLOCK)))
+    assert found == ["fail@before:commit#1 wait=900 re-enqueue", str(planned[1])]
+    assert parse_schedule(found[0]).family == "store-error"
 
 
 def test_each_statement_of_the_single_run_fails_once() -> None:

@@ -35,6 +35,11 @@ SCHEMA = """
     db.execute("insert into orders (id, status, address) values (7, 'open', '1 Mill Lane')")
     db.commit()
 """
+# Who else writes the column: as long as the order is open, nobody else cancels it.
+DESK = """
+    def cancel(db, order_id):
+        db.execute("update orders set status = 'void' where id = ? and status = 'open'", (order_id,))
+"""
 # What stands between `def handle(order_id):` and the end: `db` is a connection of sqlite3.
 AT_RISK = {
     "the row is written whole": (
@@ -143,7 +148,9 @@ SAFE = {
 }
 
 
-def proof_beside_rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> Proof:
+def proof_beside_rivals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, desk: str = DESK
+) -> Proof:
     """The single run and the rivals' schedules of a handler, nothing else."""
     monkeypatch.setattr(registry, "FAMILIES", (rivals.rival,))
     head, _, _ = textwrap.dedent(JOBS).partition("    log.info(")
@@ -154,6 +161,7 @@ def proof_beside_rivals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: s
     files = {
         "jobs.py": jobs,
         "schema.py": SCHEMA,
+        "desk.py": desk,
         ".skillrun/jobs/handle-order.yaml": yaml.safe_dump(spec),
     }
     return try_prove(target_of(helpers.build_tree(tmp_path / "repo", files)))
@@ -181,6 +189,48 @@ def test_who_keeps_a_rival_out_or_tells_of_it_is_at_no_risk(
     proof = proof_beside_rivals(tmp_path, monkeypatch, body)
     assert any(schedule.family == "rival" for schedule in proof.plan.schedules)
     assert proof.risks == []
+
+
+OVERWRITES, IGNORES = AT_RISK["check, then act"][0], AT_RISK["a guard that tells nobody"][0]
+ANY_TIME = """
+    def cancel(db, order_id):
+        db.execute("update orders set status = 'void' where id = ?", (order_id,))
+"""
+BEFORE_IT_IS_DUE = """
+    def discard(db, order_id):
+        db.execute("update orders set status = 'void' where id = ? and status = 'basket'", (order_id,))
+"""
+OF_ANOTHER_TABLE = """
+    def recall(db, letter_id):
+        db.execute("update letters set status = 'void' where id = ?", (letter_id,))
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "desk", "expected"),
+    [
+        (OVERWRITES, ANY_TIME, {"rival-overwritten": RiskGrade.MONEY}),
+        (IGNORES, ANY_TIME, {}),
+        (IGNORES, BEFORE_IT_IS_DUE, {}),
+        (IGNORES, OF_ANOTHER_TABLE, {"rival-ignored": RiskGrade.MINOR}),
+        (OVERWRITES, "", {"rival-overwritten": RiskGrade.MINOR}),
+    ],
+    ids=["overwritten-later", "later", "not-from-there", "another-table", "nobody"],
+)
+@pytest.mark.real
+def test_who_can_write_it_says_what_a_rival_is(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    body: str,
+    desk: str,
+    expected: dict[str, RiskGrade],
+) -> None:
+    """Who may cancel an order that is paid could have come after the job; who asks for a basket
+    cannot come at all; and what nobody writes comes from somebody's hand at most.
+    """
+    proof = proof_beside_rivals(tmp_path, monkeypatch, body, desk)
+    found = {risk.judgement.rule: risk.judgement.grade for risk in proof.risks}
+    assert found == expected
 
 
 def test_decisions_come_from_enums_and_from_the_code_that_writes_them(tmp_path: Path) -> None:
@@ -270,6 +320,7 @@ def test_rivals_in_postgresql(
     spec = {**SPEC, "trigger": {"type": "event"}, "proof": proof}
     files = {
         "jobs.py": IN_POSTGRESQL.replace("LOCK", lock),
+        "desk.py": DESK,
         "schema.py": POSTGRESQL_SCHEMA,
         ".skillrun/jobs/handle-order.yaml": yaml.safe_dump(spec),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.families import (
@@ -21,6 +22,10 @@ from skillrun.proof.families.plan import MOST, Plan
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import History
 from skillrun.proof.schedule import SWEEP
+from skillrun.proof.ticks import has_next_tick
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
 
 # The cheap and telling ones first. One that builds on others comes after them.
 FAMILIES: tuple[Family, ...] = (
@@ -87,6 +92,8 @@ def plan_schedules(situation: Situation) -> Plan:
     # Last: other families build on schedules as they were planned.
     if situation.spec.recovers:
         plan.schedules = sweeps.follow_with_sweeps(plan.schedules, situation.facts)
+    if has_next_tick(situation.spec, situation.facts):
+        plan.schedules = sweeps.follow_with_tick(plan.schedules, situation.spec)
     present = {schedule.family for schedule in plan.schedules}
     for family in FAMILIES:
         if family.name not in present:
@@ -94,7 +101,9 @@ def plan_schedules(situation: Situation) -> Plan:
     return plan
 
 
-def plan_second_phase(histories: Iterable[History], tried: int, facts: BootFacts) -> Plan:
+def plan_second_phase(
+    histories: Iterable[History], tried: int, facts: BootFacts, spec: JobSpec
+) -> Plan:
     """What follows from the histories of the first plan: second deaths, at the boundaries that the
     deliveries after a first one really had. `tried`: how many schedules there were before.
     """
@@ -116,6 +125,8 @@ def plan_second_phase(histories: Iterable[History], tried: int, facts: BootFacts
     later.add("double-kill", twice, max(room - len(later.schedules), 0))
     if any(SWEEP in history.schedule.moves for history in seen):
         later.schedules = sweeps.follow_with_sweeps(later.schedules, facts)
+    if has_next_tick(spec, facts):
+        later.schedules = sweeps.follow_with_tick(later.schedules, spec)
     if not twice:
         later.skipped["double-kill"] = "no delivery followed a death"
     return later

@@ -6,11 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from skillrun.probe.facts import BootFacts
+from skillrun.proof import ticks
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.schedule import SWEEP, Schedule
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
 
 # Where a fault may leave a job undone, or given up: a sweep then finds it, or leaves it alone.
 _SWEPT = frozenset(
@@ -43,6 +48,23 @@ def sweep(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 def follow_with_sweeps(schedules: Iterable[Schedule], facts: BootFacts) -> list[Schedule]:
     """The schedules, with the sweeps behind what they may find."""
     return [_follow(schedule, facts) for schedule in schedules]
+
+
+# What a clock publishes comes again with its next tick, whatever became of the last one.
+_DONE_BY_NEXT_TICK = frozenset(("store-error", "retry-lost", "letter-lost"))
+
+
+def follow_with_tick(schedules: Iterable[Schedule], spec: JobSpec) -> list[Schedule]:
+    """The schedules of what a clock alone publishes, with its next tick behind what an outage may
+    leave undone.
+    """
+    moves = (f"wait={int(ticks.every(spec))}", "re-enqueue")
+    found: list[Schedule] = []
+    for schedule in schedules:
+        if schedule.family in _DONE_BY_NEXT_TICK and not schedule.moves:
+            schedule = replace(schedule, moves=moves)
+        found.append(schedule)
+    return found
 
 
 def _follow(schedule: Schedule, facts: BootFacts) -> Schedule:

@@ -11,6 +11,7 @@ from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 from skillrun.proof.schedule import EVERY, SWEEP, Fault
+from skillrun.proof.ticks import has_next_tick
 
 _SAID = {
     "retry-lost": "the job's retry could not be published",
@@ -34,7 +35,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         yield from _judge_copies(history, reference)
     if family == "store-failed":
         yield from _judge_early_end(history, reference)
-        if not _can_be_let_go(history, reference):
+        if not _is_followed(history, reference) and not _can_be_let_go(history, reference):
             return
     if family not in _SAID or history.hung or not _have_all_been_met(history):
         return
@@ -91,12 +92,23 @@ def _was_met(fault: Fault, met: set[str]) -> bool:
     return any(at.rpartition("#")[0] == name for at in met)
 
 
+def _is_followed(history: History, reference: Reference) -> bool:
+    """A clock's next tick comes after a first one that failed."""
+    if not has_next_tick(reference.spec, reference.facts) or len(history.runs) < 2:
+        return False
+    return "re-enqueue" in history.schedule.moves and history.runs[0].outcome == "failed"
+
+
 def _is_over(history: History, reference: Reference) -> bool:
     """The job is done, or was given up with a record; a sweep that did not come may find it; or the library loses
     what a death takes along, which other schedules say.
     """
     if is_kept(history, reference) or history.lost:
         return True
+    if _is_followed(history, reference):
+        # The next tick has done what this one left, or it did another day's work.
+        left = _list_deeds(reference.once) - _list_deeds(history)
+        return not left and not find_showing(history, reference)
     if reference.spec.recovers and SWEEP not in history.schedule.moves:
         return True
     last = history.runs[-1] if history.runs else None
@@ -105,6 +117,18 @@ def _is_over(history: History, reference: Reference) -> bool:
     done = {(call["effect"], call["subject"]) for call in history.performed()}
     wanted = {(call["effect"], call["subject"]) for call in reference.once.performed()}
     return wanted <= done
+
+
+def _list_deeds(history: History) -> set[tuple[str, str]]:
+    """The effects that took place, and the messages that went out to other jobs."""
+    found: set[tuple[str, str]] = set()
+    for call in history.performed():
+        found.add((str(call["effect"]), str(call["subject"])))
+    for run in history.runs:
+        for event in run.all("published"):
+            if not event["to_handler"]:
+                found.add((str(event["label"]), str((event["message"] or {}).get("arguments"))))
+    return found
 
 
 def _say_endless(history: History) -> Judgement:

@@ -111,6 +111,8 @@ def _judge_decision(
             expected=f"{column} = {value!r}",
             seen=f"{column} = {final!r}",
         )
+    elif rivalry.rival.comes_later:
+        return  # the end is that of the job first, and the decision then
     elif history.performed() and not _is_told(history, reference, rivalry):
         when = "after" if done else "before"
         names = names or ", ".join(dict.fromkeys(str(e["effect"]) for e in history.performed()))
@@ -126,8 +128,10 @@ def _judge_decision(
 
 
 def _grade(rivalry: Rivalry, worst: RiskGrade) -> RiskGrade:
-    """A value that the job itself writes may be another delivery's, which promises cover."""
-    return RiskGrade.MINOR if rivalry.rival.is_own else worst
+    """A value that the job itself writes may be another delivery's, which promises cover; one that
+    nobody writes comes from a person's hand at most.
+    """
+    return RiskGrade.MINOR if rivalry.rival.is_minor else worst
 
 
 def _is_told(history: History, reference: Reference, rivalry: Rivalry) -> bool:
