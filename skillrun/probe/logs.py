@@ -20,12 +20,32 @@ _MOST = 500  # records of one delivery
 _LONGEST_WORD = 40  # longer texts are no words of a sentence
 
 
+def is_heard(logger: logging.Logger, level: int, root_is_heard: bool) -> bool:
+    """Whether a handler takes a record of this level. `root_is_heard`: what comes to the root is
+    written, whatever handlers the application gave it.
+    """
+    above: logging.Logger | None = logger
+    while above is not None:
+        for handler in above.handlers:
+            if level >= handler.level and not isinstance(handler, logging.NullHandler):
+                return True
+        if above.parent is None:
+            return root_is_heard
+        if not above.propagate:
+            return False
+        above = above.parent
+    return False
+
+
 class Logs:
-    """Reports each record that passes its logger's level, whether or not a handler takes it."""
+    """Reports each record that a worker would write: it passes its logger's level, and some handler
+    takes it.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.seen = 0
+        self.root_is_heard = True
         self.task_loggers: tuple[str, ...] = ()
 
     def install(self, *, sets_level: bool = False, task_loggers: tuple[str, ...] = ()) -> None:
@@ -36,7 +56,9 @@ class Logs:
         before: Callable[..., Any]
 
         def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
-            told = self.told(record)
+            told = None
+            if is_heard(logger, record.levelno, self.root_is_heard):
+                told = self.told(record)
             if told is not None:
                 told["names_message"] = self.names_message(logger)
             try:
@@ -46,7 +68,9 @@ class Logs:
                 self.record(record, told)
 
         before = swap(logging.Logger.callHandlers, call_handlers)
-        if sets_level or not logging.getLogger().handlers:
+        # Where the application gives the root no handler, whoever starts the worker does.
+        self.root_is_heard = sets_level or not logging.getLogger().handlers
+        if self.root_is_heard:
             # As a worker that is started with --loglevel=INFO.
             logging.getLogger().setLevel(logging.INFO)
 

@@ -1,0 +1,66 @@
+"""Which records a proof counts as told: those that a worker with the application's own settings of
+logging would write.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from skillrun.probe.logs import is_heard
+
+INFO, ERROR = logging.INFO, logging.ERROR
+
+
+@pytest.fixture
+def tree() -> Iterator[dict[str, logging.Logger]]:
+    """A root, a package and a module of their own, as `logging` links them."""
+    root = logging.RootLogger(logging.WARNING)
+    manager = logging.Manager(root)
+    shop, tasks = manager.getLogger("shop"), manager.getLogger("shop.tasks")
+    yield {"root": root, "shop": shop, "tasks": tasks}
+
+
+def heard(tree: dict[str, logging.Logger], level: int, *, root: bool = True) -> bool:
+    return is_heard(tree["tasks"], level, root)
+
+
+def make_handler(level: int) -> logging.Handler:
+    handler = logging.StreamHandler()
+    handler.setLevel(level)
+    return handler
+
+
+def test_what_comes_to_the_root_is_heard_where_the_worker_has_a_handler_there(
+    tree: dict[str, logging.Logger],
+) -> None:
+    assert heard(tree, INFO)
+
+
+def test_a_logger_that_is_cut_off_is_not_heard(tree: dict[str, logging.Logger]) -> None:
+    tree["shop"].propagate = False
+    assert not heard(tree, ERROR)
+    tree["shop"].addHandler(logging.NullHandler())
+    assert not heard(tree, ERROR)
+
+
+def test_a_logger_with_a_handler_of_its_own_is_heard(tree: dict[str, logging.Logger]) -> None:
+    tree["shop"].propagate = False
+    tree["shop"].addHandler(make_handler(INFO))
+    assert heard(tree, INFO)
+
+
+def test_a_handler_takes_what_has_its_level(tree: dict[str, logging.Logger]) -> None:
+    tree["root"].addHandler(make_handler(ERROR))
+    assert heard(tree, ERROR, root=False)
+    assert not heard(tree, INFO, root=False)
+
+
+def test_a_worker_that_replaces_the_roots_handlers_writes_all(
+    tree: dict[str, logging.Logger],
+) -> None:
+    """Celery does: an application's own handler there is gone by the time that a job runs."""
+    tree["root"].addHandler(make_handler(ERROR))
+    assert heard(tree, INFO, root=True)
