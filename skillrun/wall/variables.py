@@ -8,17 +8,20 @@ compares the variable with says which values make a difference.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import quoted
 from skillrun.wall.gaming.watching import list_new_decisions
+from skillrun.wall.gaming.workers import list_variables
 from skillrun.wall.proved import proved_stages, verdict_of, why_not_proved
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.verification import Job
-from skillrun.wall.watched.decisions import Decision
+from skillrun.wall.watched.decisions import Decision, find_decisions
 from skillrun.wall.watched.flow import Seen
 from skillrun.wall.watched.signs import Kind
 
@@ -26,8 +29,9 @@ RULE = "verify.not-proved-with"
 HELP = {
     RULE: (
         "An effect that newly depends on a variable of the environment is proved with the values"
-        " that the code compares it with, besides the case that nobody sets it. With each of them"
-        " the job has to be proved as the spec asks."
+        " that the code compares it with, besides the case that nobody sets it; and with the value"
+        " that a branch gives one where workers are deployed. With each of them the job has to be"
+        " proved as the spec asks."
     )
 }
 _HINT = (
@@ -46,7 +50,7 @@ ProveWith = Callable[[File, Mapping[str, str]], Job]
 
 @dataclass(frozen=True)
 class Setting:
-    """A value of a variable, and the place that asks for it."""
+    """A value of a variable, and the place that asks for it, or gives it."""
 
     name: str
     value: str
@@ -92,7 +96,35 @@ def list_settings(diff: Diff) -> list[Setting]:
         if not decision.is_watching:
             for setting in _list_asked(diff.after, decision):
                 found.setdefault((setting.name, setting.value), setting)
+    for setting in _list_deployed(diff):
+        found.setdefault((setting.name, setting.value), setting)
     return list(found.values())
+
+
+def _list_deployed(diff: Diff) -> Iterator[Setting]:
+    """The new values of variables in files of the deployment, where an effect depends on them: the
+    base was proved with what the code says where nobody sets them.
+    """
+    changed = {}
+    for file in diff.deployment:
+        for setting in _list_changed_values(file):
+            changed[setting.name] = setting
+    if not changed:
+        return
+    asked: set[str] = set()
+    for decision in find_decisions(read_asked(diff, diff.after)):
+        asked |= {seen.sign.name for seen in decision.seen if seen.sign.kind is Kind.VARIABLE}
+    for name in sorted(asked & changed.keys()):
+        yield changed[name]
+
+
+def _list_changed_values(file: File) -> Iterator[Setting]:
+    """Those that are written out: what the shell puts in is not known here."""
+    old = dict(list_variables(file.old))
+    for name, (line, value) in list_variables(file.new):
+        is_same = name in old and old[name][1] == value
+        if value and not is_same and not re.search(r"[${]", value):
+            yield Setting(name, value, file.path, line)
 
 
 def _list_asked(sources: CommitSources, decision: Decision) -> Iterator[Setting]:
@@ -153,5 +185,5 @@ def _say_why(job: Job) -> str:
 
 def _describe(setting: Setting, why: str) -> Finding:
     said = quoted(f"{setting.name}={setting.value}")
-    message = f"with {said}, on which an effect newly depends, the job is not proved: {why}"
+    message = f"with {said}, on which an effect depends, the job is not proved: {why}"
     return Finding(RULE, Severity.ERROR, message, setting.path, setting.line, _HINT)

@@ -144,3 +144,24 @@ def test_a_record_of_success_that_is_gone_is_for_the_reviewer() -> None:
         " self.correlation_id())\n"
     )
     assert severities(found(LOOK, BASE, change(TASKS, known, "        pass\n"))) == ["warning"]
+
+
+CONFIGURED = (
+    "import logging.config\n\n\ndef configure():\n    logging.config.dictConfig(CONFIG)\n\n\n"
+    "CONFIG = {'version': 1, 'root': {'level': 'INFO'}KEPT}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("kept", "severity"),
+    [
+        ("", ["error"]),
+        (", 'disable_existing_loggers': True", ["error"]),
+        (", 'disable_existing_loggers': False", []),
+        (", 'loggers': {'shop': {'level': 'INFO'}}", []),
+    ],
+)
+def test_a_dictionary_disables_what_was_made_before(kept: str, severity: list[str]) -> None:
+    """It does where nobody says otherwise, and the jobs' loggers are made at import."""
+    new = settings(CONFIGURED.replace("KEPT", kept))
+    assert severities(found(LOOK, BASE, new)) == severity

@@ -316,3 +316,27 @@ def test_records_that_are_thrown_away_are_an_error(name: str) -> None:
 @pytest.mark.parametrize("name", KEEPING)
 def test_what_keeps_the_records_is_no_finding(name: str) -> None:
     assert everything(BASE, KEEPING[name]) == []
+
+
+ENV = {**BASE, "config/production.env": "SHOP_DB=/data/shop.db\nSHOP_API=https://a.example\n"}
+READ = {"shop/places.py": "import os\n\nNAMES = ('SHOP_DB', 'SHOP_API')\n"}
+
+
+def placed(line: str) -> dict[str, str]:
+    return {**ENV, **READ, "config/production.env": line}
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "severity"),
+    [
+        ("SHOP_DB=/data/shop.db", "SHOP_DB=/app/data/shop.db", ["error"]),
+        ("SHOP_DB=redis://redis:6379/0", "SHOP_DB=redis://redis:6379/1", ["error"]),
+        ("SHOP_DB=postgresql://a:b@db/shop", "SHOP_DB=postgresql://c:d@db/shop", []),
+        ("SHOP_DB=redis://redis:6379/0", "SHOP_DB=rediss://redis:6379/0", []),
+        ("SHOP_API=https://a.example", "SHOP_API=https://b.example", []),
+        ("OTHER=/data", "OTHER=/else", []),
+    ],
+)
+def test_a_store_that_is_another_place_is_an_error(was: str, now: str, severity: list[str]) -> None:
+    """Nothing of what the base's jobs have recorded lies there."""
+    assert severities(found("weaker-worker", placed(was), placed(now))) == severity

@@ -88,3 +88,18 @@ def test_what_the_base_says_of_production_is_not_asked_again() -> None:
     said[spec] = said[spec].replace("env: {", 'env: {PAUSED: "no", ')
     asks = tasks(imports="import os", first='if os.getenv("PAUSED") == "yes":\n    return')
     assert list_settings(diff(said, {**said, **asks})) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("PAUSED", {"PAUSED": ["later"]}), ("REGION", {}), ("SHOP_DB", {})]
+)
+def test_the_value_that_a_branch_deploys_is_tried(
+    name: str, expected: dict[str, list[str]]
+) -> None:
+    """An effect depends on it already, and was proved for the case that nobody sets it."""
+    asks = tasks(imports="import os", first='if os.getenv("PAUSED"):\n    return')
+    base = {**shop(), **asks, "deploy/worker.env": f"{name}=now\n"}
+    found: dict[str, list[str]] = {}
+    for setting in list_settings(diff(base, {**base, "deploy/worker.env": f"{name}=later\n"})):
+        found.setdefault(setting.name, []).append(setting.value)
+    assert found == expected

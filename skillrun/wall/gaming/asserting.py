@@ -115,6 +115,24 @@ def list_expected_raises(function: ast.AST) -> Iterator[ast.Call]:
             yield node
 
 
+def list_unreached(function: ast.AST) -> Iterator[ast.stmt]:
+    """The assertions behind all else in a block that an expected exception leaves."""
+    for node in ast.walk(function):
+        if not isinstance(node, ast.With | ast.AsyncWith):
+            continue
+        if not any(map(_expects_error, node.items)):
+            continue
+        for statement in reversed(node.body[1:]):
+            if not any(list_assertions(ast.Module([statement], []))):
+                break
+            yield statement
+
+
+def _expects_error(item: ast.withitem) -> bool:
+    node = item.context_expr
+    return isinstance(node, ast.Call) and _called_name(node) in _RAISES
+
+
 def find_helpers(function: ast.AST, tree: ast.Module | None) -> list[Function]:
     """The functions of the file that a test calls: assertions may have moved there."""
     if tree is None:

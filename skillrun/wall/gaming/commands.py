@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.makefile import Recipe, make_recipes
 from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.gates import is_pipeline
 from skillrun.wall.gaming.make_settings import MAKEFILES, runs_make_weakly, weak_settings
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.other_runners import weaker_lines
@@ -37,11 +38,26 @@ _TARGETS = {
     "ci",
 }
 _TESTING = ("test", "tests", "check", "checks", "ci")
+_PIPED = "ends with another program's exit code"
+# With these a pipe fails with any of its programs.
+_PIPEFAIL = re.compile(r"\bpipefail\b|^\s*shell:\s*bash\s*$", re.MULTILINE)
+# What runs tests in a command line.
+_TESTER = (
+    r"(?<![\w./-])(pytest|py\.test|unittest|tox|nox|trial|manage\.py test|make (test|check|ci))\b"
+)
 _ABSENT = ("none", "unknown")
 _WEAK = (
     (re.compile(r"(\|\||;)\s*(/bin/|/usr/bin/)?(true|:)(\s|$)"), "ignores the exit code"),
     (re.compile(r"\bexit\s+0\b"), "always ends with 0"),
     (re.compile(r"\bset \+e\b"), "ignores the exit code"),
+    (
+        re.compile(rf"^(?!.*\bpipefail\b).*{_TESTER}[^|;&]*(2>&1\s*)?\|(?!\|)&?\s*\w"),
+        _PIPED,
+    ),
+    (
+        re.compile(rf"{_TESTER}[^|;&]*\|\|(?!\s*(exit\s+[1-9$]|false\b|true\b|:))"),
+        "ignores the exit code",
+    ),
     (
         re.compile(r"(?<!make)(?<!MAKE\))(?<!curl)\s(-k|--ignore|--ignore-glob|--deselect)\b"),
         "leaves tests out",
@@ -68,6 +84,8 @@ def find(diff: Diff) -> Iterator[Finding]:
                 yield from _check_new_makefile(file)
             else:
                 yield from _check_makefile(file)
+        elif is_pipeline(file.path):
+            yield from _check_pipeline(file)
         else:
             for line, said in weaker_lines(file, find_weaknesses):
                 yield taken(ID, file, line, quoted(said, 300))
@@ -81,6 +99,43 @@ def find_weaknesses(command: str) -> set[str]:
     if _NOTHING.match(command):
         found.add(_RUNS_NOTHING)
     return found
+
+
+# -- pipelines
+
+
+def _check_pipeline(file: File) -> Iterator[Finding]:
+    """A line of CI that runs tests, whoever looks at its answer."""
+    known: set[str] = set()
+    for line in (file.old or "").splitlines():
+        known |= _find_deafness(line)
+    if _PIPEFAIL.search(file.new or ""):
+        known.add(_PIPED)
+    for number, line in file.added_lines():
+        for words in sorted(_find_deafness(line) - known):
+            yield taken(ID, file, number, f"a line of CI that runs tests {words}: {quoted(line)}")
+    if not _list_test_lines(file.old):
+        return
+    if not _list_test_lines(file.new):
+        yield taken(ID, file, 1, f"{file.path} runs no tests any more")
+    for number, line in file.added_lines():
+        if re.match(r"\s*-?\s*(continue-on-error|allow_failure):\s*true", line):
+            yield taken(ID, file, number, f"a pipeline that runs tests may fail: {quoted(line)}")
+
+
+def _find_deafness(line: str) -> set[str]:
+    """In what way a line gives away what its tests say."""
+    if not _list_test_lines(line):
+        return set()
+    return find_weaknesses(line)
+
+
+def _list_test_lines(text: str | None) -> list[str]:
+    lines = []
+    for line in (text or "").splitlines():
+        if re.search(_TESTER, line) and not re.search(r"^\s*#|\binstall\b", line):
+            lines.append(line)
+    return lines
 
 
 # -- REPO_PROFILE.json

@@ -62,6 +62,11 @@ def find(diff: Diff) -> Iterator[Finding]:
     yield from _find_shadowing(diff)
 
 
+def is_pipeline(path: str) -> bool:
+    """Whether a file is a pipeline's."""
+    return bool(_WORKFLOW.search(path))
+
+
 def _check_hooks(file: File) -> Iterator[Finding]:
     yield from _find_missing_calls(file)
     yield from _find_steering(file)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache
+from itertools import repeat
+from operator import attrgetter
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.known.recognise import KnownRecogniser
@@ -63,6 +65,9 @@ class Requirement:
         return self.name, self.range.identity, self.marker, self.origin
 
 
+_IDENTITY = attrgetter("identity")
+
+
 def find(diff: Diff) -> Iterator[Finding]:
     """One finding for each requirement that allows more than the base's."""
     gone: list[tuple[File, Requirement]] = []
@@ -76,22 +81,30 @@ def find(diff: Diff) -> Iterator[Finding]:
                 gone.append((file, was))
             else:
                 yield from _compare(file, was, file, now)
-        further += [(file, requirement) for requirement in new]
+        further += zip(repeat(file), new)
     for file, was in gone:
-        partner = next((pair for pair in further if pair[1].name == was.name), None)
-        if partner is not None:
+        yield from _judge_gone(diff, file, was, further)
+
+
+def _judge_gone(
+    diff: Diff, file: File, was: Requirement, further: list[tuple[File, Requirement]]
+) -> Iterator[Finding]:
+    """What another file says now is compared with it."""
+    for partner in further:
+        if partner[1].name == was.name:
             yield from _compare(file, was, *partner)
-        elif not was.is_locked and diff.after.search(f"import {was.name.replace('-', '_')}"):
-            line = quoted(file.old_line(was.line))
-            said = f"nothing says any more which {was.name} is installed: {line} is gone"
-            yield taken(ID, file, file.line_of(was.line), said, hint=_HINT)
+            return
+    if not was.is_locked and diff.after.search(f"import {was.name.replace('-', '_')}"):
+        line = quoted(file.old_line(was.line))
+        said = f"nothing says any more which {was.name} is installed: {line} is gone"
+        yield taken(ID, file, file.line_of(was.line), said, hint=_HINT)
 
 
 def _drop_same(old: list[Requirement], file: File) -> tuple[list[Requirement], list[Requirement]]:
     """What only one side of a file has."""
     new = _list_requirements(file, is_new=True)
-    before = Counter(requirement.identity for requirement in old)
-    after = Counter(requirement.identity for requirement in new)
+    before = Counter(map(_IDENTITY, old))
+    after = Counter(map(_IDENTITY, new))
     return _keep_surplus(old, after), _keep_surplus(new, before)
 
 
@@ -136,7 +149,7 @@ def _describe_loss(was: Requirement, now: Requirement) -> str | None:
         return f"{was.name} comes from elsewhere"
     if now.marker and now.marker != was.marker:
         return f"the requirement of {was.name} holds only in some environments"
-    if old.floor is not None and (new.floor is None or new.floor < old.floor):
+    if new.reaches_below(old):
         return f"an older {was.name} may be installed than the base allows"
     if old.ceiling is not None and new.ceiling is None:
         return f"{was.name} has no upper bound any more"

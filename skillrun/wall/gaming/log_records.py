@@ -15,6 +15,7 @@ from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.key_fields import read_key_fields
 from skillrun.wall.gaming.making import found, quoted
+from skillrun.wall.gaming.settings_named import list_keys
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.reach import Reach
 
@@ -208,7 +209,9 @@ def _list_records(project: Project, definition: Definition) -> Iterator[Record]:
         arguments = node.args
         if last_word(node.func) == "log":
             arguments = node.args[1:]  # the first one is the level
-        template = "".join(_read_template(project, module, text) for text in arguments[:1])
+        template = ""
+        if arguments:
+            template = _read_template(project, module, arguments[0])
         yield Record(
             path=module.path,
             line=node.lineno,
@@ -216,26 +219,37 @@ def _list_records(project: Project, definition: Definition) -> Iterator[Record]:
             level=level,
             text=_PLACEHOLDER.sub("%", template),
             fields=frozenset(_list_fields(node, template, arguments[1:])),
-            is_open=any(isinstance(argument, ast.Starred) for argument in arguments)
-            or any(keyword.arg is None for keyword in node.keywords),
+            is_open=_is_open(node),
         )
+
+
+def _is_open(call: ast.Call) -> bool:
+    """Whether it is given `*fields` or `**fields`."""
+    if ast.Starred in map(type, call.args):
+        return True
+    return any(keyword.arg is None for keyword in call.keywords)
 
 
 def _read_level(module: Module, call: ast.Call) -> int | None:
     """The level of a call that logs; None where it does not."""
     if not isinstance(call.func, ast.Attribute):
         return None
-    owner = call.func.value
-    if isinstance(owner, ast.Call):
-        owner = owner.func
-        # `log.bind(order_id=7).info(...)`, `logging.getLogger(__name__).info(...)`
-        if isinstance(owner, ast.Attribute) and owner.attr in ("bind", "getLogger", "opt"):
-            owner = owner.value
+    owner = _find_logger(call.func.value)
     if not _LOGGER.search(last_word(owner) or ""):
         return None
     if call.func.attr == "log" and call.args:
         return LEVELS.get((last_word(call.args[0]) or "").lower(), _INFO)
     return LEVELS.get(call.func.attr)
+
+
+def _find_logger(owner: ast.expr) -> ast.expr:
+    """`log` of `log.bind(order_id=7)`, `logging` of `logging.getLogger(__name__)`."""
+    if not isinstance(owner, ast.Call):
+        return owner
+    made = owner.func
+    if isinstance(made, ast.Attribute) and made.attr in ("bind", "getLogger", "opt"):
+        return made.value
+    return made
 
 
 def _read_template(project: Project, module: Module, node: ast.expr) -> str:
@@ -257,17 +271,12 @@ def _list_fields(call: ast.Call, template: str, arguments: list[ast.expr]) -> It
     named = _FIELD.findall(template)
     yield from named
     for keyword in call.keywords:
-        if keyword.arg == "extra" and isinstance(keyword.value, ast.Dict):
-            for key in keyword.value.keys:
-                if isinstance(key, ast.Constant):
-                    yield str(key.value)
+        if keyword.arg == "extra":
+            yield from dict(list_keys(keyword.value))
         elif keyword.arg not in (None, "extra", "stack_info", "stacklevel"):
             yield str(keyword.arg)
     if last_word(call.func) == "exception":
         yield "exc_info"
     if not named:
         # Without names in the text, what it is given says what it names.
-        for argument in arguments:
-            word = last_word(argument)
-            if word:
-                yield word
+        yield from filter(None, map(last_word, arguments))

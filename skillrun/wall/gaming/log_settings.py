@@ -15,11 +15,11 @@ from skillrun.core.verdict import Finding
 from skillrun.frameworks.known.recognise import KnownRecogniser
 from skillrun.frameworks.registry import recognisers
 from skillrun.repo.python import Project, is_known
-from skillrun.repo.source import FunctionNode, Module, last_word
+from skillrun.repo.source import Binding, FunctionNode, Module, last_word
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.log_records import LEVELS
 from skillrun.wall.gaming.making import found, quoted, taken
-from skillrun.wall.gaming.settings_named import list_changed_modules
+from skillrun.wall.gaming.settings_named import list_changed_modules, list_keys
 from skillrun.wall.gaming.starts import list_starts
 from skillrun.wall.sources import CommitSources
 
@@ -48,7 +48,8 @@ def find_muted(look: str, diff: Diff) -> Iterator[Finding]:
     old, new = Project(diff.before), Project(diff.after)
     known: Counter[str] = Counter()
     for _, module in list_changed_modules(diff, old, is_new=False):
-        known.update(muting.what for muting in _list_mutings(diff.before, old, module))
+        for muting in _list_mutings(diff.before, old, module):
+            known[muting.what] += 1
     for file, module in list_changed_modules(diff, new, is_new=True):
         for muting in _list_mutings(diff.after, new, module):
             known[muting.what] -= 1
@@ -75,11 +76,15 @@ def _find_in_starts(look: str, file: File) -> Iterator[Finding]:
         if is_higher or is_quiet:
             said = f"the worker logs less: {quoted(line)}"
             yield taken(look, file, start.place.line or 1, said, hint=_HINT)
+    yield from _find_in_variables(look, file)
+
+
+def _find_in_variables(look: str, file: File) -> Iterator[Finding]:
     held = dict(_LEVEL_VARIABLE.findall(file.old or ""))
     for number, line in file.added_lines():
         for name, word in _LEVEL_VARIABLE.findall(line):
-            level = LEVELS.get(word.lower(), _INFO)
-            if level > max(_INFO, LEVELS.get(held.get(name, "").lower(), _INFO)):
+            before = LEVELS.get(held.get(name, "").lower(), _INFO)
+            if LEVELS.get(word.lower(), _INFO) > max(_INFO, before):
                 said = f"the jobs log less: {quoted(line)}"
                 yield taken(look, file, number, said, hint=_HINT)
 
@@ -134,19 +139,26 @@ class _Reader:
     own: frozenset[str]
 
     def read_call(self, node: ast.Call) -> Iterator[Muting]:
-        word = last_word(node.func)
-        if word == "setLevel" and isinstance(node.func, ast.Attribute) and node.args:
-            if self._is_above_info(node.args[0]) and not self._is_others(node.func.value):
-                yield Muting(ast.unparse(node), node.lineno)
-        elif word in ("basicConfig", "configure") and self._is_of_logging(node):
-            for keyword in node.keywords:
-                if keyword.arg == "level" and self._is_above_info(keyword.value):
-                    yield Muting(ast.unparse(node), node.lineno)
-        elif word == "disable" and self._is_of_logging(node):
-            if not node.args or self._read_level(node.args[0]) != 0:
-                yield Muting(ast.unparse(node), node.lineno)
-        elif word == "addFilter" and isinstance(node.func, ast.Attribute) and node.args:
+        if last_word(node.func) == "addFilter" and isinstance(node.func, ast.Attribute):
             yield from self._read_filter(node, node.func.value)
+        elif self._sets_level(node) or self._configures_level(node) or self._disables_all(node):
+            yield Muting(ast.unparse(node), node.lineno)
+
+    def _sets_level(self, node: ast.Call) -> bool:
+        if not isinstance(node.func, ast.Attribute) or node.func.attr != "setLevel":
+            return False
+        return any(map(self._is_above_info, node.args)) and not self._is_others(node.func.value)
+
+    def _configures_level(self, node: ast.Call) -> bool:
+        if last_word(node.func) not in ("basicConfig", "configure"):
+            return False
+        levels = [keyword.value for keyword in node.keywords if keyword.arg == "level"]
+        return self._is_of_logging(node) and any(map(self._is_above_info, levels))
+
+    def _disables_all(self, node: ast.Call) -> bool:
+        if last_word(node.func) != "disable" or not self._is_of_logging(node):
+            return False
+        return not node.args or self._read_level(node.args[0]) != 0
 
     def read_assignment(self, node: ast.Assign) -> Iterator[Muting]:
         for target in node.targets:
@@ -167,8 +179,14 @@ class _Reader:
         if "version" not in keys or not {"loggers", "root", "handlers"} & keys.keys():
             return
         disabling = keys.get("disable_existing_loggers")
-        if isinstance(disabling, ast.Constant) and disabling.value is True:
-            yield Muting("disable_existing_loggers", disabling.lineno, is_doubtful=True)
+        keeps = disabling is not None and ast.unparse(disabling) == "False"
+        if not keeps and not self._names_own_logger(keys.get("loggers")):
+            # It is True where nobody says so, and the jobs' loggers were made when they were
+            # imported. Django alone reads LOGGING before that.
+            is_early = (
+                "LOGGING" in ast.unparse(next(self.module.parents(node), node)).partition("=")[0]
+            )
+            yield Muting("disable_existing_loggers", node.lineno, is_early)
         parts = [("root", keys.get("root"))]
         for section in ("loggers", "handlers"):
             value = keys.get(section)
@@ -177,6 +195,13 @@ class _Reader:
         for name, part in parts:
             if isinstance(part, ast.Dict) and not self._is_foreign_name(name, part, keys):
                 yield from self._read_part(name, part)
+
+    def _names_own_logger(self, loggers: ast.expr | None) -> bool:
+        """Whether a logger of the repository is named: it and those below it stay."""
+        if not isinstance(loggers, ast.Dict):
+            return False
+        names = {name.partition(".")[0] for name in _list_keys(loggers)}
+        return not names.isdisjoint(self.own - set(_list_libraries()))
 
     def read_receiver(self, node: FunctionNode) -> Iterator[Muting]:
         """Celery leaves all logging to a receiver of `setup_logging`; an empty one leaves it at
@@ -194,10 +219,7 @@ class _Reader:
         level = keys.get("level")
         if level is not None and self._is_above_info(level):
             yield Muting(f"{name}: {ast.unparse(level)}", level.lineno)
-        propagates, handlers = keys.get("propagate"), keys.get("handlers")
-        is_cut = isinstance(propagates, ast.Constant) and propagates.value is False
-        has_none = handlers is None or (isinstance(handlers, ast.List) and not handlers.elts)
-        if is_cut and has_none:
+        if _is_cut_off(keys.get("propagate"), keys.get("handlers")):
             yield Muting(f"{name}: propagate", part.lineno)
         named = keys.get("class")
         if isinstance(named, ast.Constant) and str(named.value).endswith("NullHandler"):
@@ -212,23 +234,13 @@ class _Reader:
 
     def _read_filter(self, node: ast.Call, owner: ast.expr) -> Iterator[Muting]:
         """A filter that lets everything through adds something to the records."""
-        if self._is_others(owner):
-            return
-        given = node.args[0]
-        name = self.module.resolve(getattr(given, "func", given)) or ""
-        definition = self.project.definition(name)
-        if definition is None:
-            yield Muting(
-                ast.unparse(node), node.lineno, is_doubtful=not isinstance(given, ast.Lambda)
-            )
-            return
-        returned = []
-        for inner in ast.walk(definition.node):
-            if isinstance(inner, ast.Return) and inner.value is not None:
-                returned.append(inner.value)
-        is_open = all(isinstance(value, ast.Constant) and value.value for value in returned)
-        if not is_open:
-            yield Muting(ast.unparse(node), node.lineno)
+        for given in node.args[:1]:
+            name = self.module.resolve(getattr(given, "func", given)) or ""
+            definition = self.project.definition(name)
+            is_open = definition is not None and _lets_all_through(definition.node)
+            if not is_open and not self._is_others(owner):
+                is_doubtful = definition is None and not isinstance(given, ast.Lambda)
+                yield Muting(ast.unparse(node), node.lineno, is_doubtful)
 
     def _is_of_logging(self, node: ast.Call) -> bool:
         name = self.module.resolve(node.func) or ""
@@ -257,22 +269,25 @@ class _Reader:
 
     def _find_names(self, node: ast.expr) -> list[str]:
         """The names of a logger; none for the root or where they cannot be told."""
+        for binding in self._list_bindings(node):
+            if isinstance(binding.value, ast.Call):
+                return self._find_names(binding.value)
+        if not isinstance(node, ast.Call) or not _is_logger(node):
+            return []
+        for named in node.args[:1]:
+            for binding in self._list_bindings(named):
+                if isinstance(binding.node, ast.For):
+                    return self._list_texts(binding.node.iter)
+            value = self.project.literal(named, self.module)
+            if isinstance(value, str) and value:
+                return [value]
+        return []
+
+    def _list_bindings(self, node: ast.expr) -> Iterator[Binding]:
+        """Where a name gets its values; nothing of any other expression."""
         if isinstance(node, ast.Name):
             for scope in self.module.scopes_around(node):
-                for binding in self.module.bindings(scope).get(node.id, ()):
-                    if isinstance(binding.value, ast.Call):
-                        return self._find_names(binding.value)
-        is_got = isinstance(node, ast.Call) and last_word(node.func) in ("getLogger", "get_logger")
-        if not isinstance(node, ast.Call) or not is_got or not node.args:
-            return []
-        named = node.args[0]
-        if isinstance(named, ast.Name):
-            for scope in self.module.scopes_around(named):
-                for binding in self.module.bindings(scope).get(named.id, ()):
-                    if isinstance(binding.node, ast.For):
-                        return self._list_texts(binding.node.iter)
-        value = self.project.literal(named, self.module)
-        return [text for text in (value,) if isinstance(text, str) and text]
+                yield from self.module.bindings(scope).get(node.id, ())
 
     def _list_texts(self, node: ast.expr) -> list[str]:
         value = self.project.literal(node, self.module)
@@ -281,15 +296,25 @@ class _Reader:
         return [text for text in value if isinstance(text, str)]
 
 
+def _lets_all_through(function: ast.AST) -> bool:
+    returned = []
+    for inner in ast.walk(function):
+        if isinstance(inner, ast.Return) and inner.value is not None:
+            returned.append(inner.value)
+    return all(isinstance(value, ast.Constant) and value.value for value in returned)
+
+
+def _is_cut_off(propagates: ast.expr | None, handlers: ast.expr | None) -> bool:
+    """Whether a logger of the settings hands nothing on, and has no handler itself."""
+    is_cut = isinstance(propagates, ast.Constant) and propagates.value is False
+    return is_cut and not getattr(handlers, "elts", ())
+
+
 def _is_logger(node: ast.expr) -> bool:
     if isinstance(node, ast.Call):
         return last_word(node.func) in ("getLogger", "get_logger", "get_task_logger")
     return bool(re.search(r"log", last_word(node) or "", re.IGNORECASE))
 
 
-def _list_keys(node: ast.Dict) -> dict[str, ast.expr]:
-    held = {}
-    for key, value in zip(node.keys, node.values, strict=True):
-        if isinstance(key, ast.Constant) and isinstance(key.value, str):
-            held[key.value] = value
-    return held
+def _list_keys(node: ast.AST) -> dict[str, ast.expr]:
+    return dict(list_keys(node))

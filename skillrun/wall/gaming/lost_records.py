@@ -60,25 +60,35 @@ def find(diff: Diff) -> Iterator[Finding]:
     patterns = [
         re.compile(pattern.format(table=quotes), re.IGNORECASE | re.DOTALL) for pattern in _DROPPING
     ]
+    models = re.compile("|".join(_list_models(diff, tables)))
     is_of_others = partial(_takes_from_others, quotes)
     run_by_job = partial(_lines_of_handlers, diff, {})
     for file in (*diff.python_files(), *diff.deployment):
         if is_test_file(file.path) or file.new is None:
             continue
         known = [text for text, _ in _list_statements(file.old, file.old_tree, file, tables)]
-        for text, line in _list_statements(file.new, file.new_tree, file, tables):
+        known += [text for text, _ in _list_mapped(file.old_tree, models)]
+        statements = [*_list_statements(file.new, file.new_tree, file, tables)]
+        statements += _list_mapped(file.new_tree, models)
+        for text, line in statements:
             if text in known:
                 known.remove(text)
                 continue
-            lost = None
-            if _throws_away(text, patterns):
-                lost = "what the job has recorded is thrown away"
-            elif _UNSAFE.search(text):
-                lost = "what is committed may be lost all the same"
-            elif is_of_others(text) and line in run_by_job(file):
+            lost = _describe_loss(text, patterns)
+            is_others = is_of_others(text) or _is_by_age(text)
+            if lost is None and is_others and line in run_by_job(file):
                 lost = "a job throws away what others have recorded"
             if lost is not None:
                 yield taken(ID, file, line, f"{lost}: {quoted(text, 200)}", hint=_HINT)
+
+
+def _describe_loss(text: str, patterns: list[re.Pattern[str]]) -> str | None:
+    """What any statement takes, whoever runs it."""
+    if _throws_away(text, patterns):
+        return "what the job has recorded is thrown away"
+    if _UNSAFE.search(text):
+        return "what is committed may be lost all the same"
+    return None
 
 
 def _throws_away(text: str, patterns: list[re.Pattern[str]]) -> bool:
@@ -89,6 +99,42 @@ def _takes_from_others(tables: str, text: str) -> bool:
     """A condition that no value of the job's own stands in chooses rows of others."""
     deleting = re.search(rf"\bdelete\s+from\s+{tables}.*\bwhere\b", text, re.IGNORECASE | re.DOTALL)
     return deleting is not None and _BOUND.search(text) is None
+
+
+def _list_models(diff: Diff, tables: list[str]) -> Iterator[str]:
+    """The classes by which code speaks of the tables."""
+    for table in tables:
+        camel = "".join(part.capitalize() for part in table.split("_"))
+        yield re.escape(camel)
+        yield re.escape(camel.removesuffix("s"))
+        named = re.compile(
+            rf"^class (\w+)(?:(?!^class ).)*?__tablename__\s*=\s*[\"']{re.escape(table)}[\"']",
+            re.MULTILINE | re.DOTALL,
+        )
+        for path in diff.after.search("__tablename__"):
+            yield from named.findall(diff.after.texts[path])
+
+
+def _list_mapped(tree: ast.Module | None, models: re.Pattern[str]) -> Iterator[tuple[str, int]]:
+    """Deletions by an object-relational mapper: `delete(Row).where(...)`, `Row.objects...delete()`,
+    `query(Row)...delete()`.
+    """
+    named = re.compile(rf"\bdelete\(\s*(?:\w+\.)*(?:{models.pattern})\s*\)")
+    chained = re.compile(
+        rf"(?:\bquery\(\s*(?:\w+\.)*(?:{models.pattern})\s*\)|\b(?:{models.pattern})\.objects\b)"
+        r".*\.delete\("
+    )
+    for node in ast.walk(tree or ast.Module([], [])):
+        if isinstance(node, ast.Expr | ast.Assign | ast.Return | ast.AugAssign):
+            text = ast.unparse(node)
+            if named.search(text) or chained.search(text):
+                yield f"mapped {text}", node.lineno
+
+
+def _is_by_age(text: str) -> bool:
+    """Whether a mapper's deletion names no row: neither a key nor a list of them."""
+    is_mapped = text.startswith("mapped ")
+    return is_mapped and not re.search(r"==|\bin_\(|__in=|\b(pk|id|\w+_id|key|message)=", text)
 
 
 def _lines_of_handlers(diff: Diff, known: dict[str, set[int]], file: File) -> set[int]:

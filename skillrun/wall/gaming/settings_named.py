@@ -17,15 +17,26 @@ def list_named(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
         if isinstance(node, ast.keyword) and node.arg:
             yield node.arg, node.value
         elif isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                    yield key.value, value
+            yield from list_keys(node)
         elif isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    yield target.id, node.value
-                elif isinstance(target, ast.Attribute):
-                    yield target.attr, node.value
+            yield from _list_targets(node)
+
+
+def _list_targets(node: ast.Assign) -> Iterator[tuple[str, ast.expr]]:
+    for target in node.targets:
+        if isinstance(target, ast.Name):
+            yield target.id, node.value
+        elif isinstance(target, ast.Attribute):
+            yield target.attr, node.value
+
+
+def list_keys(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """(key, value) of a dictionary's keys that are texts; nothing of any other expression."""
+    if not isinstance(node, ast.Dict):
+        return
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            yield key.value, value
 
 
 def list_changed_modules(

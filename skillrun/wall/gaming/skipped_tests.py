@@ -21,6 +21,11 @@ HELP = (
     " platform, an installed program) is a warning."
 )
 _MARK = re.compile(r"\b(skip|skipif|xfail|skipIf|skipUnless|expectedFailure)\b")
+# Variables that only a pipeline sets.
+_PIPELINE = re.compile(
+    r"CI|GITHUB_(ACTIONS?|WORKFLOW|RUN_ID|SHA)|GITLAB_CI|CIRCLECI|TRAVIS|BUILDKITE|JENKINS_URL"
+    r"|TF_BUILD|CONTINUOUS_INTEGRATION|RUNNER_OS|BUILD_(ID|NUMBER)"
+)
 _CALL = re.compile(r"^(pytest\.)?(skip|xfail)$|\.skipTest$|\bSkipTest$|^pytest\.importorskip$")
 
 
@@ -54,8 +59,9 @@ def find(diff: Diff) -> Iterator[Finding]:
             continue
         file = change.new.file
         files[file.path] = file
-        known = {skip.identity for skip in _find_skips(change.old)}
-        for skip in _find_skips(change.new):
+        old_tree = change.old.file.old_tree
+        known = {skip.identity for skip in _find_skips(change.old, old_tree)}
+        for skip in _find_skips(change.new, file.new_tree):
             if skip.identity not in known and (file.path, skip.line) not in said:
                 said.add((file.path, skip.line))
                 yield _report_skip(file, change.new.name, skip)
@@ -71,9 +77,13 @@ def _report_skip(file: File, name: str, skip: Skip) -> Finding:
     return make(ID, file, skip.line, f"{name} is skipped or cut short now: {quoted(skip.text)}")
 
 
-def _find_skips(test: Test) -> Iterator[Skip]:
+def _find_skips(test: Test, tree: ast.Module | None) -> Iterator[Skip]:
     owner = test.owner.decorator_list if test.owner else []
+    named = _list_named_marks(tree)
     for decorator in [*test.node.decorator_list, *owner]:
+        if isinstance(decorator, ast.Name) and decorator.id in named:
+            # `slow = pytest.mark.skipif(...)`, and `@slow` at the test.
+            yield from _read_mark(named[decorator.id])
         yield from _read_mark(decorator)
         yield from _read_parameters(decorator)
     if test.owner is not None:
@@ -82,6 +92,16 @@ def _find_skips(test: Test) -> Iterator[Skip]:
             yield from _read_test_attribute(node)
     yield from _read_calls(test.node.body, conditional=None)
     yield from _find_cut_short(test.node)
+
+
+def _list_named_marks(tree: ast.Module | None) -> dict[str, ast.expr]:
+    """Name -> the mark that a module gives it."""
+    found: dict[str, ast.expr] = {}
+    for node in (tree or ast.Module([], [])).body:
+        if isinstance(node, ast.Assign) and _MARK.search(ast.unparse(node.value).partition("(")[0]):
+            for target in node.targets:
+                found[ast.unparse(target)] = node.value
+    return found
 
 
 def _find_module_skips(tree: ast.Module | None) -> Iterator[Skip]:
@@ -186,8 +206,16 @@ def _find_cut_short(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterato
 
 def _depends_on_something(condition: ast.expr) -> bool:
     """Something outside of the expression decides: a name that is no built-in, or an attribute."""
+    if _asks_for_pipeline(condition):
+        # Where the tests decide about a change they are all skipped.
+        return False
     names = [node.id for node in ast.walk(condition) if isinstance(node, ast.Name)]
     return any(not hasattr(builtins, name) for name in names)
+
+
+def _asks_for_pipeline(condition: ast.expr) -> bool:
+    texts = [node.value for node in ast.walk(condition) if isinstance(node, ast.Constant)]
+    return any(map(_PIPELINE.fullmatch, map(str, texts)))
 
 
 def _is_never(test: ast.expr) -> bool:

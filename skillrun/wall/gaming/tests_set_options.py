@@ -15,6 +15,7 @@ from skillrun.repo.source import FunctionNode, last_word
 from skillrun.skills.job_worker.stages.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import found, quoted
+from skillrun.wall.gaming.settings_named import list_keys
 
 ID = "tests-set-options"
 HELP = (
@@ -110,23 +111,19 @@ def _list_named(node: ast.AST) -> Iterator[tuple[str, str]]:
 
 def _list_of_call(node: ast.Call) -> Iterator[tuple[str, str]]:
     word = last_word(node.func)
-    if word == "setenv" and node.args:
-        yield _read_text(node.args[0]), "os.environ"
-    elif word in _SETTERS and len(node.args) > 1 and _is_text(node.args[1]):
-        yield _read_text(node.args[1]), ast.unparse(node.args[0])
-    elif word in (*_SETTERS, *_BY_PATH) and node.args and _is_text(node.args[0]):
-        owner, _, name = _read_text(node.args[0]).rpartition(".")
-        yield name, owner
+    if word == "setenv" or word in (*_SETTERS, *_BY_PATH):
+        # `setattr(task, "max_retries", 4)`, `setattr("shop.tasks.send.max_retries", 4)`
+        texts = [_read_text(argument) for argument in node.args[:2] if _is_text(argument)]
+        for text in texts[:1]:
+            yield text.rpartition(".")[2], ast.unparse(node.func)
     if word == "update" and not _is_settings(getattr(node.func, "value", node.func)):
         return
     if word in (*_BY_KEYWORD, "multiple", "dict"):
-        for keyword in node.keywords:
-            if keyword.arg is not None:
-                yield keyword.arg, ast.unparse(node.func)
+        names = [keyword.arg or "" for keyword in node.keywords]
         for argument in node.args:
-            for key in getattr(argument, "keys", ()):
-                if key is not None and _is_text(key):
-                    yield _read_text(key), ast.unparse(node.func)
+            names += dict(list_keys(argument))
+        for name in names:
+            yield name, ast.unparse(node.func)
 
 
 def _is_own(node: ast.expr) -> bool:

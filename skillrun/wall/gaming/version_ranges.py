@@ -24,6 +24,12 @@ class Range:
         """The same for requirements that are written otherwise in blanks alone."""
         return re.sub(r"\s+", "", self.text)
 
+    def reaches_below(self, other: Range) -> bool:
+        """Whether it allows what is older than anything that the other one does."""
+        if other.floor is None:
+            return False
+        return self.floor is None or self.floor < other.floor
+
 
 def read_range(text: str) -> Range:
     """The range of ">=5.4,<6", "^5.4", "5.*" and their like; of "" it is everything."""

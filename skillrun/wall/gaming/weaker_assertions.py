@@ -15,6 +15,7 @@ from skillrun.wall.gaming.asserting import (
     find_helpers,
     list_assertions,
     list_expected_raises,
+    list_unreached,
     map_local_variables,
     words,
 )
@@ -60,8 +61,21 @@ def find(diff: Diff) -> Iterator[Finding]:
             yield from _compare_tolerances(old, new)
             yield from _check_catching(old, new)
             yield from _check_own_answers(old, new)
+            yield from _check_unreached(old, new)
         # What runs a test may have changed where the test has not.
         yield from _check_forgiving(old, new, diff)
+
+
+def _check_unreached(old: Test, new: Test) -> Iterator[Finding]:
+    """An assertion behind the line that raises, within `with pytest.raises(...)`."""
+    known = set(map(ast.unparse, list_unreached(old.node)))
+    for node in list_unreached(new.node):
+        text = ast.unparse(node)
+        if text not in known:
+            said = (
+                f"{new.name} ends before it asserts {quoted(text)}: the block is left by an error"
+            )
+            yield taken(ID, new.file, node.lineno, said)
 
 
 # -- assertions

@@ -60,6 +60,11 @@ _OWN_PLACE = re.compile(
     r"|:memory:"
     r"|(^|[=:/])/?(var/tmp|tmp|dev/shm)/"
 )
+# Who reaches it, and with which words, may change; an API is no place where records lie.
+_STORE = re.compile(
+    r"(?:rediss?|valkeys?|amqps?|postgres(?:ql)?|mysql|mariadb|mongodb|sqlite|sqs|nats|memcached)"
+    r"(?:\+\w+)?://(?:[^@/]*@)?(?P<place>[^?#]+)"
+)
 _PREFETCH = re.compile(r"prefetch|^-O|optimization", re.IGNORECASE)
 _APP = ("-A", "--app")
 _QUEUES = ("-Q", "--queues", "-q", "--queue")
@@ -235,9 +240,10 @@ def _find_unset(file: File, diff: Diff) -> Iterator[Finding]:
         if found and line.strip() not in known and not line.lstrip().startswith(_COMMENT):
             said = f"a variable is taken from the environment: {quoted(line)}"
             yield taken(ID, file, number, said, hint=_HINT)
+    old, new = dict(list_variables(file.old)), dict(list_variables(file.new))
+    yield from _find_moved_places(file, diff, old, new)
     if not starts:
         return
-    old, new = dict(_list_variables(file.old)), dict(_list_variables(file.new))
     yield from _find_own_places(file, diff, old, new)
     for name, (at_line, value) in old.items():
         is_read = any(not is_test_file(path) for path in diff.before.search(name))
@@ -264,7 +270,29 @@ def _find_own_places(file: File, diff: Diff, old: Variables, new: Variables) -> 
             yield taken(ID, file, line, said, hint=_HINT)
 
 
-def _list_variables(text: str | None) -> Iterator[tuple[str, tuple[int, str]]]:
+def _find_moved_places(file: File, diff: Diff, old: Variables, new: Variables) -> Iterator[Finding]:
+    """What the jobs have recorded, or have to do, lies in the old place."""
+    for name, (line, value) in new.items():
+        if name not in old or not diff.after.search(name):
+            continue
+        before, after = _read_place(old[name][1]), _read_place(value)
+        if before and after and before != after:
+            said = f"{name} is another place now, where nothing of the base's lies"
+            yield taken(ID, file, line, f"{said}: {quoted(file.new_line(line))}", hint=_HINT)
+
+
+def _read_place(value: str) -> str:
+    """Host and path of a store or a queue, or an absolute path; "" for anything else."""
+    found = _STORE.match(value)
+    if found is not None:
+        return found["place"]
+    if value.startswith("/") and "$" not in value:
+        return value
+    return ""
+
+
+def list_variables(text: str | None) -> Iterator[tuple[str, tuple[int, str]]]:
+    """(name, (line, value)) of what looks like a variable in a file that starts workers."""
     for number, line in enumerate((text or "").splitlines(), 1):
         if line.lstrip().startswith(_COMMENT):
             continue
@@ -275,7 +303,7 @@ def _list_variables(text: str | None) -> Iterator[tuple[str, tuple[int, str]]]:
 def _is_set_elsewhere(name: str, file: File, diff: Diff) -> bool:
     set_in = set()
     for other in diff.deployment:
-        if name in dict(_list_variables(other.new)):
+        if name in dict(list_variables(other.new)):
             set_in.add(other.path)
     return bool(set_in - {file.path})
 
