@@ -23,6 +23,8 @@ from skillrun.repo.manifests import Manifests, read_manifests
 from skillrun.repo.places import is_vendored
 from skillrun.repo.syntax import parse_python
 
+from skillrun.repo.uses import Offer
+
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
     from skillrun.repo.uses import FrameworkUse
@@ -77,7 +79,7 @@ class Recogniser(Protocol):
         """A file whose name matches `text_files`."""
 
     def conclude(self, manifests: Manifests) -> FrameworkUse | None:
-        """What was seen, or None where the library is not in use."""
+        """What was seen, an Offer where it is for others, or None where the library is not in use."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Survey:
     frameworks: tuple[FrameworkUse, ...] = ()
     primary: str | None = None
     notes: tuple[str, ...] = ()
+    offers: tuple[Offer, ...] = ()  # of libraries that are not in use
 
     def use(self, framework: str) -> FrameworkUse | None:
         """How a job library is used, or None."""
@@ -133,7 +136,15 @@ def survey(tree: Tree, recognisers: Sequence[Recogniser]) -> Survey:
     with _no_collection():
         notes = [*manifests.notes, *_show_files(tree, recognisers)]
     languages = find_languages(tree)
-    uses = _merged(use for recogniser in recognisers if (use := recogniser.conclude(manifests)))
+    found: list[FrameworkUse] = []
+    offers: list[Offer] = []
+    for recogniser in recognisers:
+        use = recogniser.conclude(manifests)
+        if isinstance(use, Offer):
+            offers.append(use)
+        elif use is not None:
+            found.append(use)
+    uses = _merged(found)
     return Survey(
         languages=languages,
         package_manager=find_package_manager(tree, languages),
@@ -143,6 +154,7 @@ def survey(tree: Tree, recognisers: Sequence[Recogniser]) -> Survey:
         frameworks=tuple(uses),
         primary=_primary(uses),
         notes=tuple(notes),
+        offers=tuple(offers),
     )
 
 

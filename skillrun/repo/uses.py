@@ -25,3 +25,9 @@ class FrameworkUse:
     scheduler: str | None = None  # e.g. "celery-beat"
     broker: str | None = None  # e.g. "redis"
     evidence: tuple[Place, ...] = ()
+
+
+class Offer(FrameworkUse):
+    """Jobs for whoever has the library: the repository itself does not ask for it, as a plug-in
+    whose tasks are there for applications that run Celery.
+    """

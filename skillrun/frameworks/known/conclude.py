@@ -19,7 +19,7 @@ from skillrun.frameworks.known.entry import Known, Seen, declares, glob_of
 from skillrun.frameworks.known.matching import COMMENT, Match, Matcher
 from skillrun.frameworks.known.names import module_words
 from skillrun.repo.places import is_aside
-from skillrun.repo.uses import FrameworkUse, Place
+from skillrun.repo.uses import FrameworkUse, Offer, Place
 
 if TYPE_CHECKING:
     from skillrun.frameworks.known.launchers import Start
@@ -115,13 +115,17 @@ class _Conclusion:
         tasks += itertools.chain.from_iterable(handing)
         sent = _in_application(self._find_marks(known.sends))
         builtin = _in_application(self._matcher.find(known.builtin, True))
-        if not builtin and not self._is_in_use(_in_application(apps), tasks, sent):
+        is_in_use = bool(builtin) or self._is_in_use(_in_application(apps), tasks, sent)
+        if not is_in_use and not self._offers(tasks):
             return None
         paths = set(self._handed_paths(known.hands.values(), handing))
         tasks += [*builtin, *_in_application(self._find_marks(known.follows))]
         for match in tasks:
             paths.update(self._task_paths(match))
-        return self._describe_use(self._rank_apps(apps, tasks), tasks, paths)
+        use = self._describe_use(self._rank_apps(apps, tasks), tasks, paths)
+        if is_in_use:
+            return use
+        return Offer(**vars(use))
 
     def _describe_use(
         self, apps: list[Match], tasks: list[Match], task_paths: set[str]
@@ -164,6 +168,16 @@ class _Conclusion:
             return True
         gems = _gem_folders(self._manifests)
         return bool(apps) and not all(_is_optional(match.seen.path, gems) for match in found)
+
+    def _offers(self, tasks: list[Match]) -> bool:
+        """Whether a function carries the library's own decorator outside of an integration: nobody
+        writes one who means no job.
+        """
+        gems = _gem_folders(self._manifests)
+        for match in tasks:
+            if match.sight.kind == "mark" and not _is_optional(match.seen.path, gems):
+                return self._known.language == "python"
+        return False
 
     def _comes_along(self, tasks: list[Match]) -> bool:
         """Whether the application installs the library, be it by an extra of something else."""

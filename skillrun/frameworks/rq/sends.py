@@ -202,7 +202,29 @@ def registration(project: Project, handler: Definition) -> Place | None:
     inner = handler.module.function_of(handler.node) is not None
     if inner:
         return None
+    for node in handler.decorators:
+        if _enqueues_what_it_decorates(project, node, handler.module):
+            return place_of(handler.module, node)
     return place_of(handler.module, handler.node)
+
+
+def _enqueues_what_it_decorates(project: Project, node: ast.expr, module: Module) -> bool:
+    """A decorator of the repository, whose own code hands the function to a queue."""
+    name = module.resolve(node.func if isinstance(node, ast.Call) else node) or ""
+    own = project.definition(name)
+    if own is None or own.is_class:
+        return False
+    taken = set[str]()
+    for inner in ast.walk(own.node):
+        if isinstance(inner, ast.arg):
+            taken.add(inner.arg)
+    for call in walk_calls(own.node):
+        position = ENQUEUE.get(last_word(call.func))
+        if position is not None and len(call.args) > position:
+            given = call.args[position]
+            if isinstance(given, ast.Name) and given.id in taken:
+                return True
+    return False
 
 
 def _made_by_call(project: Project, handler: Definition) -> Iterator[tuple[str, Decorator]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from skillrun.frameworks.common.callables.loops import poll_loops
 from skillrun.frameworks.interface import Send, find_wiring
 from skillrun.frameworks.registry import FRAMEWORKS, features_of
-from skillrun.repo.places import is_aside
+from skillrun.repo.places import is_aside, is_shown, is_test
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import Framework
@@ -43,15 +43,17 @@ class FoundJob:
 
 def find_jobs(project: Project, uses: Iterable[FrameworkUse]) -> tuple[FoundJob, ...]:
     """Every job, in order of path and line. A function that a library queues is that library's,
-    also where a clock calls it as well.
+    also where a clock calls it as well. A plug-in may have no jobs but those of its demo project.
     """
     found: dict[tuple[str, str], FoundJob] = {}
-    for use in sorted(uses, key=lambda one: features_of(one.id).runs_in_place):
-        framework = FRAMEWORKS.get(use.id)
-        if framework is None:
-            continue
-        for job in _find_jobs_of(project, framework, use):
-            found.setdefault((job.handler.path, job.handler.name), job)
+    uses = sorted(uses, key=lambda one: features_of(one.id).runs_in_place)
+    for find in (_find_jobs_of, _find_shown_jobs):
+        for use in () if found else uses:
+            framework = FRAMEWORKS.get(use.id)
+            if framework is None:
+                continue
+            for job in find(project, framework, use):
+                found.setdefault((job.handler.path, job.handler.name), job)
     jobs = _drop_hooks(project, found.values())
     return tuple(sorted(jobs, key=lambda job: (job.handler.path, job.handler.line)))
 
@@ -97,6 +99,16 @@ def _find_jobs_of(project: Project, framework: Framework, use: FrameworkUse) -> 
     for path in sorted(set(first) - {job.handler.path for job in found}):
         near |= {*_list_importers(project, path), *_list_named(project, path)}
     return [*found, *_look_into(project, framework, use, sorted(near - set(first)))]
+
+
+def _find_shown_jobs(project: Project, framework: Framework, use: FrameworkUse) -> list[FoundJob]:
+    if features_of(use.id).runs_in_place:
+        return []
+    paths = set[str]()
+    for word in framework.recogniser().words:
+        paths.update(project.tree.search(word.decode(), ".py"))
+    demos = [path for path in paths if is_shown(path) and not is_test(path)]
+    return list(_look_into(project, framework, use, sorted(demos)))
 
 
 def _list_modules(project: Project, framework: Framework, use: FrameworkUse) -> list[str]:
@@ -158,7 +170,18 @@ def _list_definitions(
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node
         elif isinstance(node, _BLOCKS):
-            yield from _list_definitions(node.body)
+            for branch in _list_branches(node):
+                yield from _list_definitions(branch)
+
+
+def _list_branches(node: ast.If | ast.Try | ast.With) -> Iterator[list[ast.stmt]]:
+    """A job that needs a library which may be missing stands below `else`."""
+    yield node.body
+    if not isinstance(node, ast.With):
+        yield node.orelse
+    if isinstance(node, ast.Try):
+        for handler in node.handlers:
+            yield handler.body
 
 
 def _read_job(

@@ -80,7 +80,7 @@ class Overview:
 
 def rank_jobs(project: Project, survey: Survey) -> list[FoundJob]:
     """Every job, the costliest first, by the code alone."""
-    jobs = find_jobs(project, survey.frameworks)
+    jobs = find_jobs(project, (*survey.frameworks, *survey.offers))
     sent = find_sending_calls(jobs)
     costs = {}
     for job in jobs:
@@ -124,7 +124,7 @@ class JobReader:
     @cached_property
     def jobs(self) -> tuple[FoundJob, ...]:
         """Every job, in order of path and line."""
-        return find_jobs(self.project, self.survey.frameworks)
+        return find_jobs(self.project, (*self.survey.frameworks, *self.survey.offers))
 
     @cached_property
     def specs(self) -> dict[str, JobSpec]:

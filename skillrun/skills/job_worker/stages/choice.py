@@ -29,6 +29,9 @@ def choose(found: Survey, profile: Profile | None, path: str | None = None) -> C
     said = profile.jobs if profile else None
     if said and said.get("framework"):
         return Choice(_merged(said, by_id.get(str(said["framework"]))), "profile", tuple(by_id))
+    for offer in found.offers:
+        if path in offer.task_modules:
+            return Choice(offer, "handler", (*by_id, offer.id))
     if len(by_id) == 1:
         return Choice(next(iter(by_id.values())), "survey", tuple(by_id))
     beside = []

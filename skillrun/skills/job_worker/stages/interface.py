@@ -113,11 +113,9 @@ class JobCase(Case):
         """The file of the module that the spec's handler names, whether the handler is in it or
         not.
         """
-        if (
-            self.spec is None
-            or self.spec.handler is None
-            or len(self.survey_everything().frameworks) < 2
-        ):
+        found = self.survey_everything()
+        is_sure = len(found.frameworks) < 2 and not found.offers
+        if self.spec is None or self.spec.handler is None or is_sure:
             return None
         return self.project.locate(self.spec.handler.partition(":")[0], anywhere=True)
 
