@@ -92,6 +92,8 @@ def judge_promises(proof: Proof, spec: JobSpec) -> dict[str, Promise]:
     """The promises that were tried, or that something kept from being tried."""
     found: dict[str, Promise] = {}
     for name in JUDGED_BY:
+        if name in proof.unpromised:
+            continue
         count = _count_schedules(name, proof, spec)
         promise = _judge_promise(name, proof, count)
         # What nobody promised is in no schedule, and nothing is said of it.

@@ -31,7 +31,14 @@ from skillrun.proof.setting import Setting
 from skillrun.proof.single import reference_of, single_run_problem
 from skillrun.proof.varied import VARIED, varied_payloads
 from skillrun.proof.varied_marks import find_skipped_marks
-from skillrun.proof.witnesses import CANDIDATES, choose, choose_risks, log_witnesses, unstable
+from skillrun.proof.witnesses import (
+    CANDIDATES,
+    choose,
+    choose_risks,
+    log_witnesses,
+    release_logs,
+    unstable,
+)
 from skillrun.proof.world import world_judgements
 
 if TYPE_CHECKING:
@@ -174,7 +181,12 @@ class _Session:
         self.payloads = first.payloads
         found, singles = reference_of(first, self.target.spec)
         secrets = self._find_secrets(first)
-        self.reference = replace(found, contract=self.target.contract, secrets=secrets)
+        self.reference = replace(
+            found,
+            contract=self.target.contract,
+            secrets=secrets,
+            unpromised=self.target.unpromised,
+        )
         for history in singles:
             self._keep_history(history, self.reference)
         self._check_single_run()
@@ -394,7 +406,11 @@ class _Session:
         risks = [] if fatal else self._confirm_risks(tried)
         # Logs are compared over all schedules.
         if self.only is None and not fatal:
-            witnesses += log_witnesses(found, tried)
+            silent = log_witnesses(found, tried)
+            if "logs" in self.target.unpromised:
+                risks += release_logs(silent)
+            else:
+                witnesses += silent
         if self.only in self.tried:
             self.problems += unreached(self.tried[self.only].history)
         incomplete = [*self.problems]
@@ -413,6 +429,7 @@ class _Session:
             self.settings[0].sandbox.walls,
             varied=self.varied,
             risks=risks,
+            unpromised=self.target.unpromised,
         )
 
     def _confirm_all(self, kinds: list[list[tuple[Tried, Judgement]]]) -> list[Witness]:

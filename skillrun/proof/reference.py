@@ -84,6 +84,8 @@ class Reference:
     has_draft: bool = False
     # The risks that the repository's profile makes contract.
     contract: frozenset[str] = frozenset()
+    # Of a draft: the promises that nobody has made, see `judges.unpromised`.
+    unpromised: frozenset[str] = frozenset()
 
     @property
     def is_batch(self) -> bool:

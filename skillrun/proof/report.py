@@ -368,7 +368,7 @@ def replay_of(witness: Witness, options: str) -> str:
     """What the logs leave open shows in the comparison of many schedules: there, the whole proof is
     the replay.
     """
-    if witness.judgement.rule.startswith("logs."):
+    if witness.judgement.rule.startswith("logs"):
         return f"skillrun prove{options}"
     return replay_command(witness.tried.schedule, options)
 

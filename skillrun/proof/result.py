@@ -76,6 +76,7 @@ class Proof:
     confirmed: list[Confirmed] | None = None  # None: nobody asked for a real worker
     # What no promise covers, the worst first: it changes no verdict.
     risks: list[Witness] = field(default_factory=list)
+    unpromised: frozenset[str] = frozenset()  # as in Target
 
     @property
     def histories(self) -> list[History]:
@@ -88,7 +89,8 @@ class Target:
     """What is proved: the spec, the repository, the driver (None: a plain callable) and the source
     roots.
 
-    `contract`: the risks that the repository refuses, see `judges.risks`.
+    `contract`: the risks that the repository refuses, see `judges.risks`. `unpromised`: of a draft,
+    the promises that nobody has made, see `judges.unpromised`.
     """
 
     spec: JobSpec
@@ -96,3 +98,4 @@ class Target:
     driver: str | None
     paths: tuple[str, ...] = ()
     contract: frozenset[str] = frozenset()
+    unpromised: frozenset[str] = frozenset()

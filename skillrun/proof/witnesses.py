@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.judges import logs
 from skillrun.proof.judges.risks import RISKS
+from skillrun.proof.judges.unpromised import merge_questions
 from skillrun.proof.reference import INCOMPLETE, REFUTED, RISK, Judgement, was_met
 from skillrun.proof.result import RERUNS, Tried, Witness
 from skillrun.proof.schedule import Schedule
@@ -84,6 +86,15 @@ def log_witnesses(found: Mapping[str, logs.Answer], tried: list[Tried]) -> list[
         item = next(posing, tried[0])
         made.append(Witness(item, judgement, RERUNS))
     return made
+
+
+def release_logs(silent: list[Witness]) -> list[Witness]:
+    """The questions that the logs leave open as one risk, where nobody promised an answer."""
+    if not silent:
+        return []
+    judgement = merge_questions([witness.judgement for witness in silent])
+    schedules = dict.fromkeys(witness.tried.schedule for witness in silent)
+    return [replace(silent[0], judgement=judgement, schedules=tuple(schedules))]
 
 
 def unstable(witness: Witness) -> Judgement:

@@ -22,7 +22,6 @@ from skillrun.repo.managers import find_package_manager
 from skillrun.repo.manifests import Manifests, read_manifests
 from skillrun.repo.places import is_vendored
 from skillrun.repo.syntax import parse_python
-
 from skillrun.repo.uses import Offer
 
 if TYPE_CHECKING:

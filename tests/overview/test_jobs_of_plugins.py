@@ -12,7 +12,9 @@ import pytest
 from skillrun.cli.commands.jobs import open_reader
 from skillrun.skills.job_worker.stages.choice import choose
 
-PLUGIN = {"setup.py": "from setuptools import setup\nsetup(name='x', install_requires=['django'])\n"}
+PLUGIN = {
+    "setup.py": "from setuptools import setup\nsetup(name='x', install_requires=['django'])\n"
+}
 BEHIND_A_CONDITION = (
     "try:\n    from celery import shared_task\nexcept ImportError:\n"
     "    def send_queued(): ...\nelse:\n    @shared_task\n    def send_queued(): ...\n"

@@ -28,6 +28,7 @@ class Drafted:
     handler: str
     path: Path
     guesses: tuple[str, ...]
+    unpromised: frozenset[str]
 
     def document(self) -> dict[str, Any]:
         """As proof.v1 has it."""
@@ -82,7 +83,8 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
         if classify(draft, prove):
             _write(path, write_annotated(draft))
     _add_second_jobs(repo, path, draft, fixtures)
-    return Drafted(job.handler.import_path, path, tuple(draft.guesses))
+    unpromised = draft.list_unpromised()
+    return Drafted(job.handler.import_path, path, tuple(draft.guesses), unpromised)
 
 
 def _keep_fixtures(draft: Draft, fixtures: Fixtures | None) -> None:
@@ -164,9 +166,14 @@ def _ask_to_prove(
 
 def plan_tests(watched: Watched) -> CommandPlan:
     """What somebody agrees to before the tests are run."""
+    from skillrun.skills.job_worker.drafting.watching import list_part_tests
     from skillrun.validations.consent import CommandPlan
 
-    commands: tuple[str, ...] = ()
+    commands: list[str] = []
     if watched.tests:
-        commands = (f"pytest {' '.join(watched.tests)}   in a copy, watched",)
-    return CommandPlan("run the tests of the job in a scratch folder", commands)
+        commands.append(f"pytest {' '.join(watched.tests)}   in a copy, watched")
+    further = set(list_part_tests(watched)) - set(watched.tests)
+    if further:
+        said = "in a copy, watched, where the others show no delivery"
+        commands.append(f"pytest {' '.join(sorted(further))}   {said}")
+    return CommandPlan("run the tests of the job in a scratch folder", tuple(commands))

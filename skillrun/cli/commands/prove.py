@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,8 @@ def prove(
         spec, options = drafted.path, f" {shlex.quote(handler)}{options}"
     case = open_case(repo, spec, pairs("--set", set_))
     target = proof_target(case)
+    if drafted is not None:
+        target = replace(target, unpromised=drafted.unpromised)
     _ask(case, target, watcher, trust)
     with ended_by_signals(), _progress(json=json) as progress:
         proof = _run(target, asked.schedule, asked.listing, progress)

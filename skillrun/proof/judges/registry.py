@@ -29,6 +29,7 @@ from skillrun.proof.judges import (
 )
 from skillrun.proof.judges.publishing import another_job
 from skillrun.proof.judges.risks import hold_to_contract, set_aside
+from skillrun.proof.judges.unpromised import release_unpromised
 from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, RISK, Judgement, Reference
 
 Judge = Callable[[History, Reference], Iterator[Judgement]]
@@ -129,6 +130,7 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
                 Judgement(INCOMPLETE, "proof.judge", f"the judge {name} failed: {error!r}")
             )
     found = hold_to_contract(found, reference)
+    found = release_unpromised(found, history, reference)
     if _has_claim(found) and _asks_the_servers_clock(history):
         said = (
             "a statement compares with the database server's clock, which does not follow the"

@@ -202,6 +202,17 @@ _RULES = (
         root="attempts are not in the database",
     ),
     RiskRule(
+        name="death-loses",
+        part="retry",
+        grades=(RiskGrade.LOST,),
+        cause="the library acknowledges the message before the job is done, and a death ends both",
+        closes=(
+            "acknowledge the message once the job is done (acks_late and its like), or have a sweep"
+            " publish again what the database shows as not done"
+        ),
+        root="attempts are not in the database",
+    ),
+    RiskRule(
         name="attempts-doubled",
         part="retry",
         grades=(RiskGrade.MINOR,),
@@ -233,6 +244,23 @@ _RULES = (
         closes=(
             "commit that the effect is about to happen, and when, before it does; what finds such a"
             " mark older than the receiver's window gives the job to a person"
+        ),
+    ),
+    RiskRule(
+        name="not-as-read",
+        part="retry",
+        grades=(RiskGrade.BLIND, RiskGrade.MINOR),
+        cause="the job ends, or is tried again, otherwise than its code and settings were read",
+        closes="say in a spec what is meant: failures, retry and dead_letter",
+    ),
+    RiskRule(
+        name="logs-silent",
+        part="observability",
+        grades=(RiskGrade.BLIND,),
+        cause="no record that the job writes tells both which job it was and how it ended",
+        closes=(
+            "log the job's key fields where it is done, where it fails, and where it will be tried"
+            " again"
         ),
     ),
     RiskRule(

@@ -11,6 +11,7 @@ import yaml
 
 from skillrun.contract.job import JobSpec
 from skillrun.frameworks.common.reading import import_path, spell_import_path
+from skillrun.proof.judges.unpromised import PROMISES
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter, read_failing
 from skillrun.skills.job_worker.drafting.messages import name_fields, read_message
 from skillrun.skills.job_worker.drafting.sending import add_sender
@@ -51,6 +52,13 @@ class Draft:
     # Names of effects whose key goes by a name that says little.
     doubtful_keys: set[str] = field(default_factory=set)
     second_jobs: tuple[SecondJob, ...] = ()  # made of the example; not among the examples yet
+    shows_dead_letters: bool = False  # a test has filled the table of them
+
+    def list_unpromised(self) -> frozenset[str]:
+        """The promises of the draft that nobody has made; what a test shows, somebody has meant."""
+        if self.shows_dead_letters:
+            return PROMISES - {"dead_letter"}
+        return PROMISES
 
     def drop(self, part: str) -> None:
         """Takes back what was said of a part before more was known of it."""

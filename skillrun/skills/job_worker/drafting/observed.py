@@ -27,6 +27,13 @@ DATABASE = "{scratch}/app.db"
 # effect without a key may take place again, with whatever it was given.
 _MAY_BE_KEY = re.compile(r"(?:^|_)(?:key|token|ref|reference|txn|nonce|id)$", re.IGNORECASE)
 _SETTINGS = "proof_settings"
+_MOVED = (
+    "db = dict(ENGINE='django.db.backends.sqlite3', NAME='{scratch}/app.db')",
+    "DATABASES = dict(DATABASES, default=db)",
+)
+_MAILS_IN_MEMORY = "django.core.mail.backends.locmem"
+# What a shell, or the spec's own places, would take for something else.
+_UNQUOTABLE = re.compile(r"[\"$`\\\\{}\n]")
 _UNASKED = ("TZ", "PYTHONPATH", "PYTHONHASHSEED", "TMPDIR")
 _TEMPORARY = re.compile(r"(?:/private)?/(?:tmp|var/folders|dev/shm)/[^\s:;?,]*")
 _RETRY = re.compile(r"(?:^|[.:])Retry")
@@ -45,13 +52,21 @@ class _Example:
     first: DeliverySeen
     others: tuple[DeliverySeen, ...]
 
+    @property
+    def does_something(self) -> bool:
+        """Whether it did what can be seen."""
+        return bool(self.first.list_changed() or self.first.calls)
 
-def add_observed(draft: Draft, seen: Seen, project: Project, *, guesses: bool = True) -> str | None:
+
+def add_observed(
+    draft: Draft, seen: Seen, project: Project, needed: Iterable[str] = (), *, guesses: bool = True
+) -> str | None:
     """Writes what was seen into the draft; the rows as SQL, None where no database was seen.
 
+    `needed`: the arguments without which the handler cannot be called.
     `guesses`: an effect without a key gets the weakest guarantee; else that stays a decision.
     """
-    example = _choose_example(seen)
+    example = choose_example(seen, needed)
     if example is None:
         reason = seen.problem or "no test lets the handler come to its end undisturbed"
         draft.guesses.append(f"payload, setup, state: read from the code alone: {reason}")
@@ -62,6 +77,11 @@ def add_observed(draft: Draft, seen: Seen, project: Project, *, guesses: bool = 
         draft.guesses.append(ONE_JOB)
     if not seen.tests[example.first.test].passed:
         draft.guesses.append(f"payload: from {example.first.test}, which fails")
+    if example.first.through:
+        through = example.first.through
+        draft.guesses.append(
+            f"payload: as the tests call {through}, to which the handler gives its arguments"
+        )
     _add_effects(draft, done, project)
     for effect in draft.values.get("effects", []):
         _settle_guarantee(draft, effect, guesses)
@@ -81,16 +101,18 @@ def _find_tables(example: _Example, store: str | None) -> Mapping[str, Table]:
     return {}
 
 
-def _choose_example(seen: Seen) -> _Example | None:
+def choose_example(seen: Seen, needed: Iterable[str]) -> _Example | None:
     """The first delivery of its job, with as many effects as any; best where its test delivers a
-    second job beside it.
+    second job beside it. What came to its end and did nothing that can be seen comes after all.
     """
+    needed = tuple(needed)
     by_test: dict[str, list[DeliverySeen]] = {}
     begun = set[tuple[str, str]]()
     for delivery in seen.deliveries:
         # What came before may have left half of the work done.
         job = (delivery.test, repr(delivery.arguments))
-        if job not in begun and _is_undisturbed(delivery, seen):
+        is_message = _holds_all(delivery.arguments, needed)
+        if job not in begun and is_message and _is_undisturbed(delivery, seen):
             by_test.setdefault(delivery.test, []).append(delivery)
         begun.add(job)
     found = []
@@ -99,20 +121,30 @@ def _choose_example(seen: Seen) -> _Example | None:
     return max(found, key=lambda one: _rank(one, seen), default=None)
 
 
-def _rank(example: _Example, seen: Seen) -> tuple[bool, int, int]:
-    """A test that fails may fail because of the job: what it delivers is better than nothing."""
-    calls = {call.path for call in example.first.calls}
-    return seen.tests[example.first.test].passed, len(calls), len(example.others)
+def _holds_all(arguments: Mapping[str, Any], needed: Iterable[str]) -> bool:
+    """Whether a message could have said each of the needed arguments."""
+    return all(name in arguments and not is_unsaid(arguments[name]) for name in needed)
+
+
+def _rank(example: _Example, seen: Seen) -> tuple[bool, bool, int, int, int]:
+    """A test that fails may fail because of the job: what it delivers is better than nothing. One
+    that changes settings shows how the job is when they are not as usual.
+    """
+    first = example.first
+    calls = {call.path for call in first.calls}
+    passed = seen.tests[first.test].passed
+    is_usual = -len(first.settings)
+    return example.does_something, passed, len(calls), is_usual, len(example.others)
 
 
 def _is_undisturbed(delivery: DeliverySeen, seen: Seen) -> bool:
-    """It ended well, it did something, nothing refused it on the way, and it was not given up."""
+    """It ended well, nothing refused it on the way, and it was not given up."""
     for _, table in delivery.list_changed():
         if is_dead_letter(table):
             return False
     is_good = delivery.test in seen.tests and delivery.is_ended and delivery.raised is None
     is_refused = any(call.raised is not None for call in delivery.calls)
-    return is_good and not is_refused and bool(delivery.list_changed() or delivery.calls)
+    return is_good and not is_refused
 
 
 def _add_payload(draft: Draft, example: _Example) -> None:
@@ -400,19 +432,23 @@ def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -
     if env:
         proof["env"] = {**_keep_filled(proof.get("env", {})), **env}
     if store is None:
+        settings = _keep_filled(proof.get("env", {})).get("DJANGO_SETTINGS_MODULE")
+        lines = _list_settings(example.first)
+        if settings is not None and lines:
+            _write_settings(draft, proof, settings, lines)
         return None
     proof.pop("setup", None)
     leads = any(DATABASE in value for value in proof.get("env", {}).values())
     settings = proof.get("env", {}).get("DJANGO_SETTINGS_MODULE")
     if not leads and settings is not None:
-        _move_database(draft, proof, settings)
+        _write_settings(draft, proof, settings, [*_MOVED, *_list_settings(example.first)])
     if leads or settings is not None:
         proof["database"] = DATABASE
     fields = draft.values.get("payload", {}).get("properties", {})
     state = write_state(done, store, fields)
     if state:
         proof["state"] = state
-    letters = find_dead_letters(seen, tuple(state))
+    letters, draft.shows_dead_letters = find_dead_letters(seen, tuple(state))
     if letters is not None:
         draft.values["dead_letter"] = {"kind": "table", "where": letters}
         proof["dead_letters"] = f"select count(*) from {letters}"
@@ -424,18 +460,34 @@ def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -
     return None
 
 
-def _move_database(draft: Draft, proof: dict[str, Any], settings: str) -> None:
-    """Django's settings with the database in the scratch, where no variable leads there."""
-    lines = (
-        f"from {settings} import *",
-        "db = dict(ENGINE='django.db.backends.sqlite3', NAME='{scratch}/app.db')",
-        "DATABASES = dict(DATABASES, default=db)",
-    )
+def _write_settings(
+    draft: Draft, proof: dict[str, Any], settings: str, changed: Iterable[str]
+) -> None:
+    """A module of Django's settings in the scratch, which says what the tests' own does not."""
+    lines = (f"from {settings} import *", *changed)
     words = ", ".join(f'\\"{line}\\"' for line in lines)
     write = f"open('{{scratch}}/{_SETTINGS}.py', 'w').write(chr(10).join([{words}]))"
     proof["setup"] = f'python -c "{write}"'
-    proof["env"] = {**proof["env"], "DJANGO_SETTINGS_MODULE": _SETTINGS, "PYTHONPATH": "{scratch}"}
-    draft.guesses.append(f"proof.env: {settings} with its database moved into the scratch")
+    roots = proof["env"].get("PYTHONPATH")
+    path = "{scratch}" if roots is None else f"{{scratch}}:{roots}"
+    proof["env"] = {**proof["env"], "DJANGO_SETTINGS_MODULE": _SETTINGS, "PYTHONPATH": path}
+    names = [line.partition(" =")[0] for line in changed if line not in _MOVED]
+    said = f"proof.env: {settings} with its database moved into the scratch"
+    if names:
+        said += f", and as the test has it: {', '.join(names)}"
+    draft.guesses.append(said)
+
+
+def _list_settings(delivery: DeliverySeen) -> list[str]:
+    """What a test has set for a while, and where mails go in tests, as lines of Python."""
+    lines = []
+    for name, value in delivery.settings.items():
+        text = repr(value)
+        if not is_unsaid(value) and not _UNQUOTABLE.search(text) and name != "DATABASES":
+            lines.append(f"{name} = {text}")
+    if any(call.path.startswith(_MAILS_IN_MEMORY) for call in delivery.calls):
+        lines.append(f"EMAIL_BACKEND = '{_MAILS_IN_MEMORY}.EmailBackend'")
+    return lines
 
 
 def _move_aside(found: re.Match[str]) -> str:

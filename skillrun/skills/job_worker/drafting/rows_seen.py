@@ -24,6 +24,18 @@ _COORDINATES = re.compile(
     r"|claimed\w*|heartbeat\w*|updated\w*|worker\w*",
     re.IGNORECASE,
 )
+# Where a library's own middleware keeps what its worker does: no state of the job.
+_OF_QUEUES = re.compile(
+    r"django_(?:celery_\w+|dramatiq|q|tasks|apscheduler)_|huey_monitor_|procrastinate_|kombu_"
+    r"|celery_task|background_task"
+)
+# What happened, told line by line: another delivery has its own lines to add.
+_TELLS = re.compile(r"(?:^|_)(?:logs?|log_?entry|history|audit|audit_?log|journal)$", re.IGNORECASE)
+
+
+def is_told(table: str) -> bool:
+    """Whether a table only tells what went on, so that it is neither a job's state nor its end."""
+    return bool(_OF_QUEUES.match(table) or _TELLS.search(table))
 
 
 def find_store(deliveries: Iterable[DeliverySeen]) -> str | None:
@@ -46,7 +58,7 @@ def write_state(
     for delivery in deliveries:
         known = {one.name: one for one in delivery.before}
         for after, table in delivery.list_changed():
-            if after.name == store and not is_dead_letter(table):
+            if after.name == store and not is_dead_letter(table) and not is_told(table):
                 was = None
                 if store in known:
                     was = known[store].tables.get(table)
@@ -89,10 +101,18 @@ def _is_drawn_anew(value: object) -> bool:
     return isinstance(value, float) and _SECONDS[0] < value < _SECONDS[1]
 
 
-def find_dead_letters(seen: Seen, changed_by_job: tuple[str, ...] = ()) -> str | None:
-    """The table of given up jobs that some test has filled; else the one that is called so, or so
-    after a table of the job. Each test may have a database of its own.
+def find_dead_letters(seen: Seen, changed_by_job: tuple[str, ...] = ()) -> tuple[str | None, bool]:
+    """(the table of given up jobs, whether some test has filled it); else it is the one that is
+    called so, or so after a table of the job.
     """
+    filled = _find_filled(seen) or _find_filled_by_failures(seen, changed_by_job)
+    if filled is not None:
+        return filled, True
+    return _find_named(seen, changed_by_job), False
+
+
+def _find_filled(seen: Seen) -> str | None:
+    """By its name. Each test may have a database of its own."""
     from skillrun.proof.fixtures.seen import find_changed
 
     for delivery in seen.deliveries:
@@ -103,7 +123,7 @@ def find_dead_letters(seen: Seen, changed_by_job: tuple[str, ...] = ()) -> str |
         for _, table in changed:
             if is_dead_letter(table):
                 return table
-    return _find_filled_by_failures(seen, changed_by_job) or _find_named(seen, changed_by_job)
+    return None
 
 
 def _find_filled_by_failures(seen: Seen, changed_by_job: tuple[str, ...]) -> str | None:
@@ -117,7 +137,9 @@ def _find_filled_by_failures(seen: Seen, changed_by_job: tuple[str, ...]) -> str
         known = {store.name: store for store in delivery.before}
         for store, table in delivery.list_changed() if failed else ():
             was = known[store.name].tables.get(table) if store.name in known else None
-            if was is not None and len(store.tables[table].rows) > len(was.rows):
+            if was is None or is_told(table):
+                continue
+            if len(store.tables[table].rows) > len(was.rows):
                 gained.add(table)
     gained -= set(changed_by_job)
     if len(gained) == 1:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
 _SELF = ("self", "cls")
+_MAILERS = "django.core.mail.backends."
 
 
 def find_effect_of(project: Project, call: CallSeen, drafted: tuple[str, ...]) -> str | None:
@@ -22,7 +23,7 @@ def find_effect_of(project: Project, call: CallSeen, drafted: tuple[str, ...]) -
     `drafted`: the effects that reading has found. A call that a test has replaced by name is that
     name, where it is the application's or leads out of the process.
     """
-    if call.path in drafted:
+    if call.path in drafted or call.path.startswith(_MAILERS):
         return call.path
     if not call.is_stand_in:
         is_ours = project.definition(call.path.replace(":", ".")) is not None

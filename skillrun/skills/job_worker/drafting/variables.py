@@ -8,12 +8,17 @@ import tomllib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from skillrun.repo.places import is_vendored
+
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
 _DJANGO = "DJANGO_SETTINGS_MODULE"
 # os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings", and setdefault(...).
 _IN_CODE = re.compile(rf"['\"]{_DJANGO}['\"]\s*(?:,|\]\s*=)\s*['\"]([\w.]+)['\"]")
+_OF_TESTS = re.compile(
+    r"(?:^|/)(?:tests?/settings|test_?settings|settings/tests?|settings_tests?)\.py$"
+)
 _SCRIPTS = ("runtests.py", "run_tests.py", "manage.py")
 _SET = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
 _FILES = (*_SCRIPTS, "pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg")
@@ -24,9 +29,36 @@ def read_variables(tree: Tree, home: str = ".") -> dict[str, str]:
     """Name -> value. What pytest is told counts more than what another way to run the tests is.
     `home`: the folder in which they are run, whose files count more than those above it.
     """
+    found = _read_folder(tree, ".")
     if home != ".":
-        return {**read_variables(tree), **_read_folder(tree, home)}
-    return _read_folder(tree, home)
+        found.update(_read_folder(tree, home))
+    if _DJANGO not in found:
+        found.update(_find_settings(tree))
+    return found
+
+
+def _find_settings(tree: Tree) -> dict[str, str]:
+    """Where no file at the root says which settings a Django project has: those of a manage.py in a
+    folder of its own, such as a plug-in's example project, else the only ones that tests have.
+    """
+    for path in sorted(tree.files, key=_count_folders):
+        folder, _, name = path.rpartition("/")
+        if name != "manage.py" or is_vendored(path):
+            continue
+        named = _IN_CODE.search(_read_text(tree, folder or ".", name))
+        if named is not None:
+            return {_DJANGO: named[1], "PYTHONPATH": folder} if folder else {_DJANGO: named[1]}
+    for_tests = []
+    for path in tree.files:
+        if _OF_TESTS.search(path) and b"django" in (tree.read(path) or b""):
+            for_tests.append(path)
+    if len(for_tests) == 1:
+        return {_DJANGO: for_tests[0].removesuffix(".py").replace("/", ".")}
+    return {}
+
+
+def _count_folders(path: str) -> int:
+    return path.count("/")
 
 
 def _read_folder(tree: Tree, home: str) -> dict[str, str]:

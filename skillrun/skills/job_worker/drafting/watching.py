@@ -11,7 +11,13 @@ from skillrun.proof.fixtures.watch import Watched, watch_tests
 from skillrun.proof.packages import find_python
 from skillrun.repo.places import is_test
 from skillrun.skills.job_worker.drafting.draft import draft_spec
-from skillrun.skills.job_worker.drafting.observed import add_observed
+from skillrun.skills.job_worker.drafting.observed import add_observed, choose_example
+from skillrun.skills.job_worker.drafting.parts import (
+    drop_hollow,
+    find_body,
+    find_parts,
+    list_needed,
+)
 from skillrun.skills.job_worker.drafting.sending import add_sender
 from skillrun.skills.job_worker.drafting.variables import read_variables
 from skillrun.skills.job_worker.overview.reaching_tests import find_reaching_tests
@@ -66,6 +72,7 @@ def plan_watching(reader: JobReader, job: FoundJob) -> Watched:
         paths=_find_roots(job),
         env=read_variables(reader.tree, _find_home(job, tuple(tests))),
         home=_find_home(job, tuple(tests)),
+        parts=find_parts(reader.project, job.handler, list_needed(draft, job.handler)),
     )
 
 
@@ -84,13 +91,40 @@ def draft_observed(
     if watched.env:
         proof = draft.values.setdefault("proof", {})
         proof["env"] = {**watched.env, **proof.get("env", {})}
-    script = add_observed(draft, watch(watched), reader.project, guesses=guesses)
+    needed = list_needed(draft, job.handler)
+    body = find_body(reader.project, job.handler)
+    seen = drop_hollow(watch(watched), body)
+    if watched.parts and not _shows_work(seen, needed):
+        inner = drop_hollow(watch(_turn_to_parts(reader, job, watched)), body)
+        if _shows_work(inner, needed):
+            seen = inner
+    script = add_observed(draft, seen, reader.project, needed, guesses=guesses)
     draft.name_places()
     # The example may be another one now.
     add_sender(draft, job, reader.project)
     if script is None:
         return draft, None
     return draft, Fixtures(f"{draft.values['job']}.sql", script)
+
+
+def _shows_work(seen: Seen, needed: Iterable[str]) -> bool:
+    example = choose_example(seen, needed)
+    return example is not None and example.does_something
+
+
+def _turn_to_parts(reader: JobReader, job: FoundJob, watched: Watched) -> Watched:
+    """The tests of what the handler calls, where its own show no delivery."""
+    tests = list_part_tests(watched)
+    home = _find_home(job, tests)
+    return replace(watched, tests=tests, home=home, env=read_variables(reader.tree, home))
+
+
+def list_part_tests(watched: Watched) -> tuple[str, ...]:
+    """The test files that reach what the handler calls."""
+    tests = dict[str, None]()
+    for part in watched.parts:
+        tests |= dict.fromkeys(part.tests)
+    return tuple(tests)
 
 
 def add_fixture(draft: Draft, fixtures: Fixtures, shown: str) -> None:

@@ -20,8 +20,17 @@ def find_reaching_tests(project: Project, job: FoundJob) -> tuple[Place, ...]:
     """Test functions that name the handler, one of the functions that send it, or a helper that
     does, in order of path and line.
     """
+    return _follow_doors(project, _list_doors(project, job))
+
+
+def find_tests_of(project: Project, function: Definition) -> tuple[Place, ...]:
+    """The same for any function."""
+    return _follow_doors(project, [function.dotted])
+
+
+def _follow_doors(project: Project, doors: list[str]) -> tuple[Place, ...]:
     found: dict[tuple[str, int], Place] = {}
-    waiting = [(name, 0) for name in _list_doors(project, job)]
+    waiting = [(name, 0) for name in doors]
     seen = {name for name, _ in waiting}
     while waiting:
         name, height = waiting.pop()

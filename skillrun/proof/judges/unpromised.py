@@ -1,0 +1,115 @@
+"""What a draft says of tries, waits, dead letters and logs was read in the code: nobody has promised
+it. A job that does otherwise shows a risk at the most, and perhaps a misreading of ours.
+
+Effects that take place twice, state that another delivery changes, jobs that get lost although
+their library keeps them until they are done, and tries that never end need no promise to be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.history import History
+from skillrun.proof.judges.risks import name_risk, set_aside
+from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference
+
+PROMISES = frozenset({"attempts", "delays", "dead_letter", "logs"})
+"""The promises, as `proof.promises` names them, that only a spec that somebody has agreed to makes."""
+
+_ENDLESS = "attempts.unbounded"
+_ANOTHER_DAY = "a message without a field names no work, and later there may be other work"
+_LOCKED_OUT = "SQLite refused one of two writers, and another database would have had it wait"
+# What is missing where nobody goes on with a job.
+_UNDONE = ("state.differs", "effect.lost")
+# Promise -> how its rules begin, the risk that stands in their place, and its grade.
+_IN_PLACE = {
+    "attempts": ("attempts.", "not-as-read", RiskGrade.MINOR),
+    "delays": ("delays.", "not-as-read", RiskGrade.MINOR),
+    "dead_letter": ("dead-letter.", "not-as-read", RiskGrade.BLIND),
+    "logs": ("logs.", "logs-silent", RiskGrade.BLIND),
+}
+
+
+def release_unpromised(
+    found: Iterable[Judgement], history: History, reference: Reference
+) -> list[Judgement]:
+    """With risks in the place of refutations of what nobody has promised."""
+    if not reference.unpromised:
+        return list(found)
+    is_taken_along = _is_taken_along(history, reference)
+    is_locked_out = _is_locked_out(history)
+    kept = []
+    for judgement in found:
+        risk = _find_risk(judgement.rule, reference.unpromised)
+        if is_taken_along and judgement.rule in _UNDONE:
+            risk = "death-loses", RiskGrade.LOST
+        if risk is not None and judgement.verdict == REFUTED:
+            judgement = _name_in_place(judgement, *risk)
+        elif is_locked_out and judgement.verdict in (REFUTED, INCOMPLETE):
+            judgement = set_aside(judgement, _LOCKED_OUT)
+        elif judgement.rule == "state.differs" and _is_another_day(history, reference):
+            judgement = set_aside(judgement, _ANOTHER_DAY)
+        kept.append(judgement)
+    return kept
+
+
+def _is_locked_out(history: History) -> bool:
+    """Whether SQLite let one of two processes fail, where a server would have let it wait: the
+    database of a draft is that of the tests, and perhaps not that of the application.
+    """
+    if any(fault.do == "fail" for fault in history.schedule.faults):
+        return False
+    for delivery in history.deliveries:
+        for event in delivery.all("raised"):
+            if "database is locked" in str(event["text"]):
+                return True
+    return False
+
+
+def _is_another_day(history: History, reference: Reference) -> bool:
+    """A message without a field names no piece of work: a job that is started by the clock finds
+    other work when it comes later.
+    """
+    has_waited = any(move.startswith("wait=") for move in history.schedule.moves)
+    return has_waited and reference.spec.examples[0] == {}
+
+
+def _is_taken_along(history: History, reference: Reference) -> bool:
+    """Whether a death was the end of the job, by a library that is set to acknowledge a message
+    before the job is done: that is its setting, and what it costs is told as a risk.
+    """
+    if reference.facts.acks_late is not False or history.pending or not history.runs:
+        return False
+    return history.runs[-1].died
+
+
+def merge_questions(found: Iterable[Judgement]) -> Judgement:
+    """The questions that the logs leave open, as one risk."""
+    first, *others = found
+    asked = [first.message]
+    for judgement in others:
+        asked.append(judgement.message.rpartition(": ")[2])
+    return _name_in_place(replace(first, message=" ".join(asked)), "logs-silent", RiskGrade.BLIND)
+
+
+def _find_risk(rule: str, unpromised: frozenset[str]) -> tuple[str, RiskGrade] | None:
+    if rule == _ENDLESS:
+        return None
+    for promise, (start, risk, grade) in _IN_PLACE.items():
+        if promise in unpromised and rule.startswith(start):
+            return risk, grade
+    return None
+
+
+def _name_in_place(judgement: Judgement, risk: str, grade: RiskGrade) -> Judgement:
+    return name_risk(
+        risk,
+        grade,
+        judgement.message,
+        effect=judgement.effect,
+        events=judgement.events,
+        expected=judgement.expected,
+        seen=judgement.seen,
+    )

@@ -1,0 +1,96 @@
+"""The functions that do a job's work: a handler is often thin, and tests call what it calls."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from skillrun.proof.fixtures.watch import Part
+from skillrun.repo.places import is_aside
+from skillrun.skills.job_worker.overview.reaching_tests import find_tests_of
+
+if TYPE_CHECKING:
+    from skillrun.proof.fixtures.seen import DeliverySeen, Seen
+    from skillrun.repo.python import Call, Definition, Project
+    from skillrun.skills.job_worker.drafting.draft import Draft
+
+_MOST = 8
+_DEPTH = 2  # functions below a handler that takes nothing
+_GIVEN = ("self", "ctx", "context")  # by the library, and no part of a message
+
+
+def find_parts(project: Project, handler: Definition, needed: Iterable[str]) -> tuple[Part, ...]:
+    """The functions that the handler calls with its own arguments, so that what a test gives to
+    one says what the handler would have been given. `needed`: the arguments of a message.
+    """
+    found: dict[str, Part] = {}
+    needed = tuple(needed)
+    # What takes nothing does the same whichever of the functions below it begins.
+    depth = 0 if needed else _DEPTH
+    for call, target in _list_own_calls(project, handler, depth):
+        renamed = _match_parameters(call, target, handler)
+        if set(needed) <= set(renamed.values()):
+            tests = tuple(dict.fromkeys(place.path for place in find_tests_of(project, target)))
+            part = Part(target.path, target.name, target.import_path, renamed, tests)
+            found.setdefault(target.import_path, part)
+    with_tests = [part for part in found.values() if part.tests]
+    return tuple(with_tests[:_MOST])
+
+
+def list_needed(draft: Draft, handler: Definition) -> tuple[str, ...]:
+    """The arguments without which the handler cannot be called, also where it takes others."""
+    if draft.values.get("message") == "payload" or isinstance(handler.node, ast.ClassDef):
+        return ()
+    taken = handler.node.args
+    is_hidden = taken.vararg is not None or taken.kwarg is not None
+    if "payload" in draft.values and not is_hidden:
+        return tuple(draft.values["payload"]["required"])
+    plain = [arg.arg for arg in (*taken.posonlyargs, *taken.args)]
+    without_default = plain[: len(plain) - len(taken.defaults)]
+    return tuple(name for name in without_default if name not in _GIVEN)
+
+
+def find_body(project: Project, handler: Definition) -> str | None:
+    """The only function of the application that the handler calls: it is the job itself, and no
+    stand-in for it shows anything.
+    """
+    called = {target.import_path for _, target in _list_own_calls(project, handler, 0)}
+    if len(called) == 1:
+        return called.pop()
+    return None
+
+
+def drop_hollow(seen: Seen, body: str | None) -> Seen:
+    """Without the calls of what a test has put in the place of the job itself."""
+    deliveries: list[DeliverySeen] = []
+    for delivery in seen.deliveries:
+        kept = [one for one in delivery.calls if one.path != body or not one.is_replaced]
+        deliveries.append(replace(delivery, calls=tuple(kept)))
+    return replace(seen, deliveries=tuple(deliveries))
+
+
+def _list_own_calls(
+    project: Project, handler: Definition, depth: int
+) -> Iterator[tuple[Call, Definition]]:
+    for call in project.calls(handler, depth=depth):
+        target = project.definition(call.origin) if call.resolved else None
+        if target is None or target.is_class or is_aside(target.path):
+            continue
+        if target.path != handler.path or target.name != handler.name:
+            yield call, target
+
+
+def _match_parameters(call: Call, target: Definition, handler: Definition) -> dict[str, str]:
+    """Parameter of the function -> the handler's that is handed on."""
+    taken = [name for name in target.parameters if name not in ("self", "cls")]
+    given = dict(zip(taken, call.node.args, strict=False))
+    given.update(call.keywords)
+    renamed = {}
+    for name, value in given.items():
+        if not isinstance(value, ast.Name) or value.id in _GIVEN:
+            continue
+        if value.id in handler.parameters and name in taken:
+            renamed[name] = value.id
+    return renamed

@@ -1,0 +1,177 @@
+"""Where no test calls a job itself, the tests of what it calls show its message and its rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import helpers
+import pytest
+import shops
+
+from skillrun.cli.commands.jobs import open_reader
+from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, EndSeen, Seen
+from skillrun.skills.job_worker.drafting.draft import Draft, draft_spec
+from skillrun.skills.job_worker.drafting.observed import add_observed, choose_example
+from skillrun.skills.job_worker.drafting.parts import drop_hollow, find_body, list_needed
+from skillrun.skills.job_worker.drafting.rows_seen import is_told
+from skillrun.skills.job_worker.drafting.watching import draft_observed, plan_watching
+from skillrun.skills.job_worker.overview.handlers import find_job
+
+THIN = """
+    from shop.celery import app
+
+
+    @app.task(name="shop.send_receipt")
+    def send_receipt(order_id, email=None, **more):
+        from shop.engine import send_order
+        return send_order(order_id, to=email)
+    """
+ENGINE = """
+    from shop import mailer
+
+
+    def send_order(pk, to=None):
+        return mailer.send(pk, to)
+    """
+MAILER = "def send(pk, to):\n    raise OSError('no network here')\n"
+OF_ENGINE = """
+    from unittest import mock
+
+    from shop import engine
+
+
+    def test_sends():
+        with mock.patch("shop.mailer.send", return_value="m-1"):
+            engine.send_order(7, to="a@example.com")
+    """
+HOLLOW = """
+    from unittest import mock
+
+    from shop import tasks
+
+
+    def test_calls_the_engine():
+        with mock.patch("shop.engine.send_order") as send:
+            tasks.send_receipt.run(order_id=9)
+        send.assert_called_once_with(9, to=None)
+    """
+
+
+def thin_shop(root: Path, **files: str) -> Path:
+    shops.shop(root)
+    (root / shops.SPEC).unlink()
+    code = {"shop/tasks.py": THIN, "shop/engine.py": ENGINE, "shop/mailer.py": MAILER}
+    helpers.write_files(root, {**code, "tests/test_only.py": OF_ENGINE, **files})
+    return root
+
+
+def read_draft(root: Path) -> tuple[Any, Any, Draft]:
+    reader = open_reader(root)
+    job = find_job(reader.jobs, "send_receipt")
+    assert job is not None
+    return reader, job, draft_spec(reader, job)
+
+
+def call(path: str, **changes: Any) -> CallSeen:
+    plain: dict[str, Any] = {
+        "path": path,
+        "is_stand_in": False,
+        "is_replaced": True,
+        "wrote": False,
+        "inside": (),
+        "arguments": {},
+        "returned": None,
+        "raised": None,
+        "error_args": (),
+    }
+    return CallSeen(**{**plain, **changes})
+
+
+def delivery(number: int, arguments: dict[str, Any], *calls: CallSeen) -> DeliverySeen:
+    return DeliverySeen(f"t.py::test_{number}", arguments, {}, (), (), None, True, calls)
+
+
+def seen(*deliveries: DeliverySeen) -> Seen:
+    return Seen(deliveries, {one.test: EndSeen(True, "", ()) for one in deliveries})
+
+
+def test_what_the_handler_hands_on_is_a_part_of_it(home: Path, tmp_path: Path) -> None:
+    reader, job, draft = read_draft(thin_shop(tmp_path / "shop"))
+    (part,) = plan_watching(reader, job).parts
+    assert part.import_path == "shop.engine:send_order"
+    assert part.renamed == {"pk": "order_id", "to": "email"}
+    assert part.tests == ("tests/test_only.py",)
+    assert find_body(reader.project, job.handler) == "shop.engine:send_order"
+    assert list_needed(draft, job.handler) == ("order_id",)
+
+
+@pytest.mark.real
+def test_tests_of_a_part_show_the_message(home: Path, tmp_path: Path) -> None:
+    """One that replaces the whole job by a stand-in shows nothing of it."""
+    root = thin_shop(
+        tmp_path / "shop", **{"tests/test_only.py": HOLLOW, "tests/test_b.py": OF_ENGINE}
+    )
+    reader, job, _ = read_draft(root)
+    draft, _ = draft_observed(reader, job, plan_watching(reader, job))
+    assert draft.values["payload"]["examples"] == [{"order_id": 7, "email": "a@example.com"}]
+    assert [effect["call"] for effect in draft.values["effects"]] == ["shop.mailer:send"]
+    assert any("tests call shop.engine:send_order" in guess for guess in draft.guesses)
+
+
+def test_a_stand_in_for_the_job_itself_is_no_effect() -> None:
+    whole = delivery(1, {"order_id": 7}, call("shop.engine:send_order"), call("shop.mailer:send"))
+    (kept,) = drop_hollow(seen(whole), "shop.engine:send_order").deliveries
+    assert [one.path for one in kept.calls] == ["shop.mailer:send"]
+    real = dataclasses.replace(whole, calls=(call("shop.engine:send_order", is_replaced=False),))
+    assert drop_hollow(seen(real), "shop.engine:send_order").deliveries == (real,)
+
+
+def test_a_message_says_all_that_the_handler_needs() -> None:
+    """An object that a test hands over is no message, and neither is a call without it."""
+    whole = delivery(1, {"order_id": 7})
+    other = delivery(2, {"order_id": {"?": "shop.models:Order"}}, call("shop.mailer:send"))
+    without = delivery(3, {"email": "a"}, call("shop.mailer:send"))
+    example = choose_example(seen(other, without, whole), ("order_id",))
+    assert example is not None
+    assert (example.first, example.does_something) == (whole, False)
+    assert choose_example(seen(other, without), ("order_id",)) is None
+
+
+def test_settings_that_a_test_changes_are_kept(home: Path, tmp_path: Path) -> None:
+    reader, _, draft = read_draft(thin_shop(tmp_path / "shop"))
+    draft.values["proof"] = {"env": {"DJANGO_SETTINGS_MODULE": "shop.settings"}}
+    mail = call("django.core.mail.backends.locmem:EmailBackend.send_messages", is_replaced=False)
+    usual = delivery(1, {"order_id": 7}, mail)
+    changed = dataclasses.replace(usual, settings={"SHOP_PAUSED": False, "SHOP_KEYS": {"a": 1}})
+    add_observed(draft, seen(changed), reader.project)
+    setup = draft.values["proof"]["setup"]
+    assert "SHOP_PAUSED = False" in setup
+    assert "EMAIL_BACKEND = 'django.core.mail.backends.locmem.EmailBackend'" in setup
+    # Braces are places of the spec.
+    assert "SHOP_KEYS" not in setup
+    assert [effect["call"] for effect in draft.values["effects"]] == [mail.path]
+    # Of two, the one that changes nothing is as the job usually is.
+    both = seen(dataclasses.replace(changed, test="t.py::a"), usual)
+    example = choose_example(
+        Seen(both.deliveries, {**both.tests, "t.py::a": EndSeen(True, "", ())}), ()
+    )
+    assert example is not None
+    assert example.first == usual
+
+
+@pytest.mark.parametrize(
+    ("table", "is_aside"),
+    [
+        ("django_yubin_log", True),
+        ("order_history", True),
+        ("django_dramatiq_task", True),
+        ("django_celery_results_taskresult", True),
+        ("logins", False),
+        ("catalogue", False),
+        ("orders", False),
+    ],
+)
+def test_what_only_tells_is_no_state(table: str, is_aside: bool) -> None:
+    assert is_told(table) is is_aside

@@ -1,0 +1,83 @@
+"""Of a draft nobody has promised tries, waits, dead letters and records: what does otherwise is a risk."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from histories import ACKED, KILLED, RETURNED, commit, effect, history, raised, reference
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.probe.facts import BootFacts
+from skillrun.proof.judges.unpromised import PROMISES, merge_questions, release_unpromised
+from skillrun.proof.reference import HINT, REFUTED, RISK, Judgement, Reference
+
+DONE = [*effect(), *commit(), RETURNED, ACKED]
+LOCKED = [
+    ("raised", {"error": "OperationalError", "bases": [], "text": "database is locked"}),
+    ACKED,
+]
+
+
+def drafted(*, acks_late: bool | None = False, **changes: Any) -> Reference:
+    facts = BootFacts(acks_late=acks_late)
+    return dataclasses.replace(reference(), unpromised=PROMISES, facts=facts, **changes)
+
+
+def release(rule: str, told: Any, asked: Reference, schedule: str = "once") -> Judgement:
+    seen = history(schedule, *told)
+    (found,) = release_unpromised([Judgement(REFUTED, rule, "said")], seen, asked)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rule", "risk", "grade"),
+    [
+        ("attempts.too-few", "not-as-read", RiskGrade.MINOR),
+        ("delays.no-jitter", "not-as-read", RiskGrade.MINOR),
+        ("dead-letter.missing", "not-as-read", RiskGrade.BLIND),
+        ("logs.lie", "logs-silent", RiskGrade.BLIND),
+    ],
+)
+def test_what_was_only_read_is_a_risk(rule: str, risk: str, grade: RiskGrade) -> None:
+    found = release(rule, [DONE], drafted())
+    assert (found.verdict, found.rule, found.grade, found.message) == (RISK, risk, grade, "said")
+    agreed = dataclasses.replace(drafted(), unpromised=frozenset())
+    assert release(rule, [DONE], agreed).verdict == REFUTED
+
+
+@pytest.mark.parametrize("rule", ["effect.repeated", "state.differs", "attempts.unbounded"])
+def test_what_needs_no_promise_is_refuted_in_a_draft_too(rule: str) -> None:
+    assert release(rule, [DONE, DONE], drafted(), "redeliver").verdict == REFUTED
+
+
+@pytest.mark.parametrize("rule", ["effect.lost", "state.differs"])
+def test_a_death_takes_along_what_the_library_acknowledges_before_it_is_done(rule: str) -> None:
+    killed = [*effect(), KILLED]
+    found = release(rule, [killed], drafted(), "kill@after:email#1")
+    assert (found.verdict, found.rule, found.grade) == (RISK, "death-loses", RiskGrade.LOST)
+    late = release(rule, [killed], drafted(acks_late=True), "kill@after:email#1")
+    assert late.verdict == REFUTED
+    # It came again, so that nothing was taken along.
+    again = release(rule, [killed, DONE], drafted(), "kill@after:email#1")
+    assert again.verdict == REFUTED
+
+
+def test_who_is_locked_out_by_sqlite_alone_shows_nothing() -> None:
+    found = release("effect.lost", [LOCKED], drafted(), "redeliver")
+    assert found.verdict == HINT
+    failed = release("effect.lost", [LOCKED], drafted(), "fail@before:commit#1")
+    assert failed.verdict == REFUTED
+    other = release("effect.lost", [[raised(), ACKED]], drafted(), "redeliver")
+    assert other.verdict == REFUTED
+
+
+def test_questions_that_the_logs_leave_open_are_one_risk() -> None:
+    asked = ("ran", "why")
+    words = {"ran": "did it run?", "why": "why did it fail?"}
+    found = merge_questions(
+        [Judgement(REFUTED, f"logs.{one}", f"the logs do not tell: {words[one]}") for one in asked]
+    )
+    assert found.message == "the logs do not tell: did it run? why did it fail?"
+    assert (found.rule, found.grade) == ("logs-silent", RiskGrade.BLIND)
