@@ -175,3 +175,14 @@ def test_settings_that_a_test_changes_are_kept(home: Path, tmp_path: Path) -> No
 )
 def test_what_only_tells_is_no_state(table: str, is_aside: bool) -> None:
     assert is_told(table) is is_aside
+
+
+def test_what_the_signature_asks_for_is_in_the_message(home: Path, tmp_path: Path) -> None:
+    """Callers whose arguments are variables show less."""
+    reader, _, draft = read_draft(thin_shop(tmp_path / "shop"))
+    draft.values["message"] = "kwargs"
+    draft.values["payload"] = {"properties": {"email": {}}, "required": [], "examples": [{}]}
+    given = {"order_id": {"lines": [1]}, "email": "a", "trace": "x"}
+    add_observed(draft, seen(delivery(1, given)), reader.project, ("order_id",))
+    (example, *_) = draft.values["payload"]["examples"]
+    assert example == {"order_id": {"lines": [1]}, "email": "a"}

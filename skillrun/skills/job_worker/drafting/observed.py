@@ -72,7 +72,7 @@ def add_observed(
         draft.guesses.append(f"payload, setup, state: read from the code alone: {reason}")
         return None
     done = (example.first, *example.others)
-    _add_payload(draft, example)
+    _add_payload(draft, example, tuple(needed))
     if len(draft.values["payload"]["examples"]) < _TWO_JOBS:
         draft.guesses.append(ONE_JOB)
     if not seen.tests[example.first.test].passed:
@@ -147,8 +147,11 @@ def _is_undisturbed(delivery: DeliverySeen, seen: Seen) -> bool:
     return is_good and not is_refused
 
 
-def _add_payload(draft: Draft, example: _Example) -> None:
+def _add_payload(draft: Draft, example: _Example, needed: tuple[str, ...]) -> None:
     known = draft.values.get("payload", {}).get("properties", {})
+    if known:
+        # Callers may show less than the signature asks for.
+        known = {**dict.fromkeys(needed), **known}
     first = _take_message(draft, example.first.arguments, known)
     if first is None:
         return
