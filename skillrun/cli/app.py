@@ -327,6 +327,9 @@ def prove(
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Repeat some schedules with a real worker.")
     ] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every job without a spec, one line each, worst first.")
+    ] = False,
     trust: Trust = False,
     verbose: Verbose = False,
     json: Json = False,
@@ -335,6 +338,11 @@ def prove(
     from skillrun.cli.commands.prove import Asked
     from skillrun.cli.commands.prove import prove as run_proof
 
+    if all_:
+        from skillrun.cli.commands.prove_all import check_alone, prove_all
+
+        check_alone(handler, spec, set_, schedule, pytest, list_, confirm, json)
+        return prove_all(repo, trust)
     asked = Asked(schedule, pytest, listing=list_, confirm=confirm, verbose=verbose)
     return run_proof(repo, spec, set_, asked, trust, json, handler=handler)
 

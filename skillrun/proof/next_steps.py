@@ -54,6 +54,7 @@ NEXT_STEPS = {
     ),
     "source.elsewhere": "install the checkout (pip install -e .), or remove the installed copy",
     "state.no-database": "name it: proof.database",
+    "state.idle": "write a test that calls the job itself, and in which it has something to do",
     "state.nothing": "declare the effects, or ask in proof.state for what the job leaves behind",
     "state.other-database": "let proof.env point the handler to proof.database",
     "state.unread": "add a query of it to proof.state, without times and random values",

@@ -42,6 +42,7 @@ _KEEPS_OPEN: dict[str, tuple[str, ...]] = {
     "enqueue.not-repeatable": ("publish",),
     "distinct.none": ("effects", "state"),
     "state.no-database": ("effects", "state"),
+    "state.idle": ("effects", "state"),
     "state.nothing": ("effects", "state"),
     "state.other-database": ("effects", "state"),
     "state.unread": ("effects", "state"),

@@ -34,6 +34,7 @@ def world_judgements(
         *_judge_unread_tables(target.spec, driver, list(histories), explorer, reference),
         *_judge_redis_commands(target.spec, driver, list(histories)),
         *_judge_emptiness(reference),
+        *_judge_idleness(reference),
         *_judge_effects(reference),
         *_judge_uncounted_letters(target.spec, list(histories)),
         *_judge_distinct_jobs(target.spec, reference),
@@ -48,6 +49,21 @@ def _judge_emptiness(reference: Reference) -> Iterator[Judgement]:
             "the spec declares no effect and proof.state asks nothing: there is nothing to judge by"
         )
         yield Judgement(INCOMPLETE, "state.nothing", said)
+
+
+def _judge_idleness(reference: Reference) -> Iterator[Judgement]:
+    """A draft's rows may be those of another moment: a job that finds nothing to do in them shows
+    nothing of itself.
+    """
+    once = reference.once
+    if not reference.unpromised or not once.state or once.performed():
+        return
+    if all(rows == reference.before.get(name) for name, rows in once.state.items()):
+        said = (
+            "the single run changes no row that proof.state asks for: with these rows there is"
+            " nothing to do"
+        )
+        yield Judgement(INCOMPLETE, "state.idle", said)
 
 
 def _judge_effects(reference: Reference) -> Iterator[Judgement]:

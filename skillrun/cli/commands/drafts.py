@@ -75,14 +75,22 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
     path = state_dir() / "drafts" / f"{draft.values['job']}.yaml"
     _write(path, write_annotated(draft))
 
+    proofs: list[Proof] = []
+
     def prove(schedule: str) -> Proof:
         _write(path, write_annotated(draft))
-        return _prove_one(repo, path, schedule)
+        proofs.append(_prove_one(repo, path, schedule))
+        return proofs[-1]
+
+    def can_start() -> bool:
+        # What cannot be started shows nothing of itself, however often it is tried.
+        return not proofs or proofs[-1].reference is not None
 
     for classify in (choose_broker, classify_errors, classify_effects):
-        if classify(draft, prove):
+        if can_start() and classify(draft, prove):
             _write(path, write_annotated(draft))
-    _add_second_jobs(repo, path, draft, fixtures)
+    if can_start():
+        _add_second_jobs(repo, path, draft, fixtures)
     unpromised = draft.list_unpromised()
     return Drafted(job.handler.import_path, path, tuple(draft.guesses), unpromised)
 

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from skillrun.proof.fixtures.seen import is_unsaid
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter
 from skillrun.skills.job_worker.drafting.messages import describe_value
-from skillrun.skills.job_worker.drafting.rows_seen import find_dead_letters, find_store, write_state
+from skillrun.skills.job_worker.drafting.rows_seen import (
+    find_dead_letters,
+    find_store,
+    list_told,
+    write_state,
+)
 from skillrun.skills.job_worker.drafting.second_jobs import find_second_jobs
 from skillrun.skills.job_worker.drafting.stand_ins import find_effect_of
 from skillrun.skills.job_worker.overview.seams import KEYED
@@ -451,6 +456,10 @@ def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -
     state = write_state(done, store, fields)
     if state:
         proof["state"] = state
+    told = list_told(done, store)
+    if told:
+        proof["not_state"] = told
+        draft.guesses.append(f"proof.not_state: {', '.join(told)}: only told, and not compared")
     letters, draft.shows_dead_letters = find_dead_letters(seen, tuple(state))
     if letters is not None:
         draft.values["dead_letter"] = {"kind": "table", "where": letters}

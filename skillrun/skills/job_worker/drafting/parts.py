@@ -47,6 +47,17 @@ def list_needed(draft: Draft, handler: Definition) -> tuple[str, ...]:
     is_hidden = taken.vararg is not None or taken.kwarg is not None
     if "payload" in draft.values and not is_hidden:
         return tuple(draft.values["payload"]["required"])
+    return _list_without_default(taken)
+
+
+def takes_nothing(handler: Definition) -> bool:
+    """Whether the handler is a function that can be called without an argument."""
+    if isinstance(handler.node, ast.ClassDef):
+        return False
+    return not _list_without_default(handler.node.args)
+
+
+def _list_without_default(taken: ast.arguments) -> tuple[str, ...]:
     plain = [arg.arg for arg in (*taken.posonlyargs, *taken.args)]
     without_default = plain[: len(plain) - len(taken.defaults)]
     return tuple(name for name in without_default if name not in _GIVEN)

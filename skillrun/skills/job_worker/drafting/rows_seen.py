@@ -38,6 +38,16 @@ def is_told(table: str) -> bool:
     return bool(_OF_QUEUES.match(table) or _TELLS.search(table))
 
 
+def list_told(deliveries: Iterable[DeliverySeen], store: str) -> list[str]:
+    """The tables that deliveries have written and that only tell what went on."""
+    found = dict[str, None]()
+    for delivery in deliveries:
+        for after, table in delivery.list_changed():
+            if after.name == store and is_told(table):
+                found[table] = None
+    return list(found)
+
+
 def find_store(deliveries: Iterable[DeliverySeen]) -> str | None:
     """The name of the database that the job writes; else of the only one that is there."""
     names: dict[str, None] = {}
