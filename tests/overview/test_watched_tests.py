@@ -139,12 +139,22 @@ def test_a_column_of_the_message_is_no_count_of_tries() -> None:
         {"raised": "builtins:ValueError"},
         {"is_ended": False},
         {"calls": (call(raised="builtins:TimeoutError"),)},
-        {"calls": (), "after": (store(0),)},
     ],
 )
 def test_a_delivery_that_was_disturbed_is_no_example(changes: dict[str, Any], shop: Path) -> None:
     draft = observe(shop, seen(delivery(**changes)))
     assert "no test lets the handler come to its end undisturbed" in draft.guesses[-1]
+
+
+def test_a_delivery_that_did_nothing_shows_its_message_alone(shop: Path) -> None:
+    """Any other comes before it."""
+    idle = delivery(calls=(), after=(store(0),))
+    draft = observe(shop, seen(idle))
+    assert draft.values["payload"]["examples"][0] == {"order_id": 7}
+    assert any("nothing that the job does was seen" in guess for guess in draft.guesses)
+    busy = delivery(test="t.py::test_other", arguments={"order_id": 9})
+    draft = observe(shop, seen(idle, busy))
+    assert draft.values["payload"]["examples"][0] == {"order_id": 9}
 
 
 def test_a_passing_test_shows_more_than_a_failing_one(shop: Path) -> None:

@@ -36,6 +36,7 @@ _MOVED = (
     "db = dict(ENGINE='django.db.backends.sqlite3', NAME='{scratch}/app.db')",
     "DATABASES = dict(DATABASES, default=db)",
 )
+_IN_MEMORY = re.compile(r":memory:|mode=memory")
 _MAILS_IN_MEMORY = "django.core.mail.backends.locmem"
 # What a shell, or the spec's own places, would take for something else.
 _UNQUOTABLE = re.compile(r"[\"$`\\\\{}\n]")
@@ -82,6 +83,9 @@ def add_observed(
         draft.guesses.append(ONE_JOB)
     if not seen.tests[example.first.test].passed:
         draft.guesses.append(f"payload: from {example.first.test}, which fails")
+    if not example.does_something:
+        test = example.first.test
+        draft.guesses.append(f"payload: from {test}, where nothing that the job does was seen")
     if example.first.through:
         through = example.first.through
         draft.guesses.append(
@@ -448,7 +452,7 @@ def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -
     proof.pop("setup", None)
     leads = any(DATABASE in value for value in proof.get("env", {}).values())
     settings = proof.get("env", {}).get("DJANGO_SETTINGS_MODULE")
-    if not leads and settings is not None:
+    if settings is not None and (not leads or _IN_MEMORY.search(store)):
         _write_settings(draft, proof, settings, [*_MOVED, *_list_settings(example.first)])
     if leads or settings is not None:
         proof["database"] = DATABASE

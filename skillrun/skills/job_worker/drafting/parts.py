@@ -50,13 +50,6 @@ def list_needed(draft: Draft, handler: Definition) -> tuple[str, ...]:
     return _list_without_default(taken)
 
 
-def takes_nothing(handler: Definition) -> bool:
-    """Whether the handler is a function that can be called without an argument."""
-    if isinstance(handler.node, ast.ClassDef):
-        return False
-    return not _list_without_default(handler.node.args)
-
-
 def _list_without_default(taken: ast.arguments) -> tuple[str, ...]:
     plain = [arg.arg for arg in (*taken.posonlyargs, *taken.args)]
     without_default = plain[: len(plain) - len(taken.defaults)]
@@ -64,13 +57,17 @@ def _list_without_default(taken: ast.arguments) -> tuple[str, ...]:
 
 
 def find_body(project: Project, handler: Definition) -> str | None:
-    """The only function of the application that the handler calls: it is the job itself, and no
-    stand-in for it shows anything.
+    """The only function of the application that the handler calls, with nothing but its own
+    arguments: it is the job itself, and no stand-in for it shows anything.
     """
-    called = {target.import_path for _, target in _list_own_calls(project, handler, 0)}
-    if len(called) == 1:
-        return called.pop()
-    return None
+    calls = list(_list_own_calls(project, handler, 0))
+    if len({target.import_path for _, target in calls}) != 1:
+        return None
+    call, target = calls[0]
+    for value in (*call.node.args, *call.keywords.values()):
+        if not isinstance(value, ast.Name) or value.id not in handler.parameters:
+            return None
+    return target.import_path
 
 
 def drop_hollow(seen: Seen, body: str | None) -> Seen:

@@ -17,7 +17,6 @@ from skillrun.skills.job_worker.drafting.parts import (
     find_body,
     find_parts,
     list_needed,
-    takes_nothing,
 )
 from skillrun.skills.job_worker.drafting.sending import add_sender
 from skillrun.skills.job_worker.drafting.variables import read_variables
@@ -100,10 +99,6 @@ def draft_observed(
         if _shows_work(inner, needed):
             seen = inner
     script = add_observed(draft, seen, reader.project, needed, guesses=guesses)
-    if guesses and "payload" not in draft.values and takes_nothing(job.handler):
-        draft.values["payload"] = {"type": "object", "properties": {}, "examples": [{}]}
-        draft.values["message"] = "kwargs"
-        draft.guesses.append("payload: {}: the handler needs no argument, and no caller was read")
     draft.name_places()
     # The example may be another one now.
     add_sender(draft, job, reader.project)
