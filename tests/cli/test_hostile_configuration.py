@@ -71,7 +71,6 @@ READING = (
     f"ledger archive --before 2020-01-01 --to {STATEMENT}",
     "ledger redact RUN --containing - --dry-run",
     "hook claude pre-tool",
-    "prove --all",
 )
 WRITING = (
     f"run {SKILL}",

@@ -1,4 +1,4 @@
-"""`skillrun prove --all`: every job of the repository without a spec, one line each, the worst first."""
+"""`skillrun prove --all`: every job without a spec, one line each, the worst first."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ class Answer:
 
 
 def prove_all(repo: Path, trust: bool) -> int:
-    """Prints a line as each job ends, and all of them at the end; the exit code is the worst one's."""
+    """Prints the jobs as they begin, and a line of each at the end; exits as the worst one."""
     from skillrun.cli.commands.jobs import open_reader
     from skillrun.reports.watchers import watcher_for
 
     watcher = watcher_for(json=False)
-    handlers = [row.job.handler.import_path for row in open_reader(repo).read().rows]
+    rows = open_reader(repo).read().rows
+    handlers = [row.job.handler.import_path for row in rows if row.spec_path is None]
     if not handlers:
-        raise Blocked("no job was found here", hint="skillrun detect says why")
+        raise Blocked("there is no job without a spec here", hint="skillrun jobs lists all jobs")
     answers: list[Answer] = []
     for number, handler in enumerate(handlers, 1):
         watcher.show(_write_line(f"{number} of {len(handlers)}: {handler}"))
@@ -52,7 +53,7 @@ def check_alone(*others: object) -> None:
     if any(others):
         raise Misuse(
             "--all takes every job as it is",
-            hint="leave out HANDLER, --spec, --set, --schedule, --pytest, --list, --confirm, --json",
+            hint="leave out HANDLER, --json, and whatever is about one spec or one schedule",
         )
 
 
