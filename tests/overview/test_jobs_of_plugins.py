@@ -10,6 +10,7 @@ import helpers
 import pytest
 
 from skillrun.cli.commands.jobs import open_reader
+from skillrun.cli.commands.prove import open_case
 from skillrun.skills.job_worker.stages.choice import choose
 
 PLUGIN = {
@@ -76,3 +77,19 @@ def test_a_decorator_of_the_house_that_enqueues_makes_a_job(tmp_path: Path) -> N
         ),
     }
     assert list_jobs(tmp_path, code) == ["news.tasks:send"]
+
+
+def test_of_two_libraries_in_one_module_each_runs_its_own(home: Path, tmp_path: Path) -> None:
+    code = (
+        "try:\n    import dramatiq\nexcept ImportError: ...\nelse:\n"
+        "    @dramatiq.actor\n    def by_dramatiq(pk): ...\n"
+        "try:\n    from celery import shared_task\nexcept ImportError: ...\nelse:\n"
+        "    @shared_task\n    def by_celery(pk): ...\n"
+    )
+    root = helpers.build_tree(tmp_path / "pictures", PLUGIN | {"pictures/tasks.py": code})
+    for name in ("dramatiq", "celery"):
+        spec = tmp_path / f"{name}.yaml"
+        spec.write_text(f"version: 1\njob: one\nhandler: pictures.tasks:by_{name}\n")
+        use = open_case(root, spec, {}).use
+        assert use is not None
+        assert use.id == name

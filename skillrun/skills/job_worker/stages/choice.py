@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,16 +22,25 @@ class Choice:
     candidates: tuple[str, ...] = ()
 
 
-def choose(found: Survey, profile: Profile | None, path: str | None = None) -> Choice:
+def choose(
+    found: Survey,
+    profile: Profile | None,
+    path: str | None = None,
+    is_registered: Callable[[FrameworkUse], bool] | None = None,
+) -> Choice:
     """The profile's `jobs` section wins; else the only framework in use, the one whose tasks stand
     in the handler's module (`path`) and no other's do, or the survey's primary one.
+
+    `is_registered`: whether a library runs the handler itself; a plug-in may offer several beside
+    each other in one module.
     """
     by_id = {use.id: use for use in found.frameworks}
     said = profile.jobs if profile else None
     if said and said.get("framework"):
         return Choice(_merged(said, by_id.get(str(said["framework"]))), "profile", tuple(by_id))
     for offer in found.offers:
-        if path in offer.task_modules:
+        is_meant = is_registered is None or is_registered(offer)
+        if path in offer.task_modules and is_meant:
             return Choice(offer, "handler", (*by_id, offer.id))
     if len(by_id) == 1:
         return Choice(next(iter(by_id.values())), "survey", tuple(by_id))

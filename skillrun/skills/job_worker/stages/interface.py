@@ -107,7 +107,19 @@ class JobCase(Case):
         from skillrun.skills.job_worker.stages.choice import choose
 
         self.survey_section("frameworks")
-        return choose(self.survey_everything(), self.profile, self._module_of_handler())
+        found, path = self.survey_everything(), self._module_of_handler()
+        return choose(found, self.profile, path, self._is_registered)
+
+    def _is_registered(self, use: FrameworkUse) -> bool:
+        from skillrun.frameworks.registry import FRAMEWORKS
+
+        framework = FRAMEWORKS.get(use.id)
+        if framework is None or self.spec is None or self.spec.handler is None:
+            return False
+        handler = framework.find_handler(self.project, use, self.spec.handler)
+        if handler is None:
+            return False
+        return framework.find_registration(self.project, use, handler) is not None
 
     def _module_of_handler(self) -> str | None:
         """The file of the module that the spec's handler names, whether the handler is in it or
