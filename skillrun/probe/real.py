@@ -35,13 +35,19 @@ from .stores import install as install_stores
 
 OneDriver = TypeVar("OneDriver", bound=Driver)
 
+# The handler's clock is none of these.
+_real_monotonic, _real_sleep = time.monotonic, time.sleep
+_POLL_S = 0.02
+_HELD_S = 60.0  # nobody holds it for longer
+
 PUBLISHER = -1  # the number of its "delivery"; a worker's own doings have 0
 
 
 class File(Channel):
-    """Events at the end of a file; nobody answers."""
+    """Events at the end of a file. Who stands still goes on as soon as a file says so."""
 
     def __init__(self, path: str) -> None:
+        self.path, self.held = path, 0
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         super().__init__(fd, fd)
         self.delivery = 0
@@ -57,7 +63,14 @@ class File(Channel):
         pass
 
     def receive(self) -> dict[str, Any] | None:
-        return None
+        """Waits for the file of this pause; the plan stays as it is."""
+        self.held += 1
+        until = _real_monotonic() + _HELD_S
+        while not os.path.exists("%s.go%d" % (self.path, self.held)):
+            if _real_monotonic() > until:
+                return None
+            _real_sleep(_POLL_S)
+        return {}
 
 
 class Live(Recorder):

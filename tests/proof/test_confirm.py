@@ -120,6 +120,7 @@ OTHERS = """copies=2 switch@before:email#1
 stall@before:email#1 wait=5
 kill@after:a.b#1
 caller-kill@after:publish#1
+fail@before:commit#1 wait=900 re-enqueue
 kill@after:email#1 fresh
 wait=5 redeliver""".splitlines()
 
@@ -137,6 +138,8 @@ def test_what_needs_another_clock_is_not_repeated(text: str) -> None:
         "kill@after:email#1 lose re-enqueue",
         "poison=0",
         "raise=TimeoutError@before:email#*/*",
+        "fail@before:commit#1",
+        "rival=orders.*@before:email#1",
     ],
 )
 def test_what_can_be_repeated(text: str) -> None:

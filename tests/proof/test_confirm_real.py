@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from skillrun.contract.spec import load_spec
-from skillrun.proof.confirm.compare import confirm
-from skillrun.proof.prove import prove
+from skillrun.proof.confirm.compare import confirm, confirm_one
+from skillrun.proof.confirm.run import Stage
+from skillrun.proof.prove import look, prove
 from skillrun.proof.result import Proof, Target
 
 HERE = Path(__file__).parent
@@ -71,3 +72,29 @@ def test_a_refutation_is_confirmed(name: str, mutant: str, build: Build) -> None
     found = confirm(proof, target)
     assert len(found) == 4
     assert [(item.schedule, item.agrees, item.note) for item in found if not item.agrees] == []
+
+
+RISKY = (
+    ("celery_receipt", "fail@before:commit#1"),
+    ("rq_invoice", "fail@before:commit#1"),
+    ("celery_charge", "rival"),
+)
+
+
+@pytest.mark.parametrize(("name", "what"), RISKY)
+def test_a_store_that_fails_and_a_rival_are_the_same_with_a_real_worker(
+    name: str, what: str, build: Build
+) -> None:
+    target = build(name, None)
+    only = what
+    if what == "rival":
+        planned = [str(one) for one in look(target).plan.schedules if one.family == "rival"]
+        assert planned, "the corpus has rows that somebody else could change"
+        only = planned[0]
+    proof = prove(target, only=only)
+    (tried,) = [one for one in proof.tried if str(one.schedule) == only]
+    assert tried.history.list_met()
+    redelivery_s = proof.facts.redelivery_s
+    with Stage(target, redelivery_s=redelivery_s) as stage:
+        found = confirm_one(stage, tried.history, redelivery_s, frozenset())
+    assert (found.agrees, found.note) == (True, "")

@@ -67,7 +67,7 @@ def find_untried(found: list[Confirmed]) -> list[Judgement]:
 
 def choose(proof: Proof) -> list[History]:
     """The first stable refutation that can be repeated, then deaths of a child and of a worker
-    after an effect.
+    after an effect, then the risks that somebody would have to accept.
     """
     refuted = list(_find_refuted(proof))[:1]
     others = [history for history in _find_kills(proof) if history not in refuted]
@@ -75,7 +75,7 @@ def choose(proof: Proof) -> list[History]:
     if proof.reference:
         effects = {effect.name for effect in proof.reference.spec.effects or ()}
     others.sort(key=lambda history: _rank(history.schedule, effects))
-    return refuted + others[:KILLS]
+    return [*refuted, *others[:KILLS], *_find_risks(proof)]
 
 
 def _find_refuted(proof: Proof) -> Iterator[History]:
@@ -85,6 +85,15 @@ def _find_refuted(proof: Proof) -> Iterator[History]:
         if not witness.stable or witness.judgement.rule.startswith("logs."):
             continue
         if unsupported(history.schedule) is None:
+            yield history
+
+
+def _find_risks(proof: Proof) -> Iterator[History]:
+    """One of each rule, where a store fails or a rival commits."""
+    for risk in proof.risks:
+        history = risk.tried.history
+        is_new = not history.schedule.does.isdisjoint(("fail", "rival"))
+        if risk.stable and is_new and unsupported(history.schedule) is None:
             yield history
 
 
@@ -120,7 +129,8 @@ def confirm_one(
     """One schedule, simulated and real."""
     here, text = simulated(history, redelivery_s), str(history.schedule)
     try:
-        real = stage.run(history.schedule, history.list_met())
+        rival = history.rivalries[0].rival if history.rivalries else None
+        real = stage.run(history.schedule, history.list_met(), rival)
     except NotConfirmed as error:
         return Confirmed(text, here, None, note=str(error))
     loose = jitter and history.schedule.family != "exhaustion"

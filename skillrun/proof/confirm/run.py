@@ -20,6 +20,7 @@ from skillrun.frameworks.registry import FRAMEWORKS
 from skillrun.proof.confirm.interface import Seen
 from skillrun.proof.confirm.premises import SettingPremises
 from skillrun.proof.orders import describe_error
+from skillrun.proof.rivals import Rival, commit_rival
 from skillrun.proof.schedule import EVERY, Fault, Schedule, is_publish
 from skillrun.proof.setting import Setting
 from skillrun.proof.state import StateError, count, read_state
@@ -111,6 +112,7 @@ class Watch:
         self.path, self.read_to = path, 0
         self.events: list[dict[str, Any]] = []
         self.waited = 0  # how many of them `cut` has seen
+        self.held = 0  # how often its worker was held and let go on
         self.moved = 0  # how many of them are older than the last move
         # How many of them are older than the worker that is there now.
         self.started = 0
@@ -155,6 +157,12 @@ class Watch:
                 return False
         is_up = bool(self.list_new("ready", self.started))
         return is_up and self.last in ("killed", "over")
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the worker stands still until it is told to go on."""
+        pauses = [event for event in self.list_new("fault") if event["do"] == "pause"]
+        return len(pauses) > self.held
 
     def waits(self, since: int = 0) -> list[float]:
         """For how many seconds jobs were made to wait by their deliveries."""
@@ -207,6 +215,7 @@ class Stage:
         self.processes: list[Process] = []
         self.output = self.setting.place.run / "worker.out"
         self.events = self.setting.place.run / "events.jsonl"
+        self.rival: Rival | None = None
 
     def __enter__(self) -> Stage:
         try:
@@ -227,14 +236,19 @@ class Stage:
 
     # -- one schedule
 
-    def run(self, schedule: Schedule, met: Collection[str] | None = None) -> Seen:
-        """What a real worker makes of it. `met`: the faults that came about, None for all. Raises
-        NotConfirmed.
+    def run(
+        self,
+        schedule: Schedule,
+        met: Collection[str] | None = None,
+        rival: Rival | None = None,
+    ) -> Seen:
+        """What a real worker makes of it. `met`: the faults that came about, None for all; `rival`:
+        what somebody else commits where the worker is held. Raises NotConfirmed.
         """
         why = unsupported(schedule)
         if why:
             raise NotConfirmed(why)
-        begun = time.monotonic()
+        begun, self.rival = time.monotonic(), rival
         try:
             self._reset()
             self._publish(schedule.poison)
@@ -314,6 +328,8 @@ class Stage:
         while time.monotonic() < deadline:
             if watch.read() or self._broker.count_waiting():
                 quiet_since = time.monotonic()
+            if watch.is_held:
+                self._release_worker(watch)
             if self._broker.ALONE:
                 self._pass_time(watch.cut(self.wait_s))
             if worker.ended:
@@ -332,6 +348,13 @@ class Stage:
         raise NotConfirmed(
             f"it did not come to an end within {LIMIT_S:g} s; its last boundary is {watch.place()}"
         )
+
+    def _release_worker(self, watch: Watch) -> None:
+        """The worker stands still: somebody else commits, then it goes on."""
+        watch.held += 1
+        if self.rival is not None:
+            commit_rival(self.store, self.rival)
+        Path(f"{self.events}.go{watch.held}").touch()
 
     def _pass_time(self, seconds: float) -> None:
         """A wait that was cut short passes for the keys of the handler all the same."""
@@ -364,6 +387,10 @@ class Stage:
         return "it said nothing"
 
     def _order(self, fault: Fault, lose: bool) -> dict[str, Any]:
+        if fault.do == "rival":
+            return {"do": "pause"}
+        if fault.do == "fail":
+            return {"do": "fail"}
         if fault.do != "raise":
             return {"do": "kill-worker" if lose else fault.do}
         return {"do": "raise", **describe_error(self.target.spec.failures, fault)}
@@ -428,7 +455,7 @@ def plans(schedule: Schedule, order: Any) -> dict[str, dict[str, Any]]:
 
 def unsupported(schedule: Schedule) -> str | None:
     """Why a schedule cannot be repeated in real time; None where it can."""
-    if schedule.does - {"kill", "kill-worker", "raise"} or schedule.copies > 1:
+    if schedule.does - {"kill", "kill-worker", "raise", "fail", "rival"} or schedule.copies > 1:
         return "deliveries at once are not repeated with a real worker"
     moves = set(schedule.moves) - {"redeliver", "re-enqueue"}
     if moves or schedule.late or schedule.midnight or schedule.fresh:
