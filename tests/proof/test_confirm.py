@@ -183,7 +183,9 @@ def test_deaths_of_child_and_worker_after_the_effect_come_first() -> None:
         SimpleNamespace(schedule=parse_schedule(text), history=history(text)) for text in texts
     ]
     spec = SimpleNamespace(effects=[SimpleNamespace(name="email")])
-    proof: Any = SimpleNamespace(witnesses=[], tried=tried, reference=SimpleNamespace(spec=spec))
+    proof: Any = SimpleNamespace(
+        witnesses=[], risks=[], tried=tried, reference=SimpleNamespace(spec=spec)
+    )
     assert [str(found.schedule) for found in choose(proof)] == [texts[2], texts[3], texts[1]]
 
 
