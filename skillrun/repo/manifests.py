@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.repo import ecosystems
 from skillrun.repo.dependency import Dependency, Lines, normalised
 from skillrun.repo.places import is_vendored
+from skillrun.repo.syntax import find_nodes
 from skillrun.repo.tree import SEARCH_LIMIT
 
 if TYPE_CHECKING:
@@ -208,8 +209,8 @@ def _setup_py(path: str, text: str) -> Iterator[Dependency]:
             for target in statement.targets:
                 if isinstance(target, ast.Name):
                     names[target.id] = statement.value
-    for node in ast.walk(module):
-        if not isinstance(node, ast.keyword) or node.arg not in (
+    for node in find_nodes(module, ast.keyword):
+        if node.arg not in (
             "install_requires",
             "extras_require",
         ):
@@ -232,8 +233,8 @@ def _text_of(key: ast.expr | None) -> str:
 
 
 def _strings(path: str, node: ast.expr, group: str) -> Iterator[Dependency]:
-    for item in ast.walk(node):
-        if isinstance(item, ast.Constant) and isinstance(item.value, str):
+    for item in find_nodes(node, ast.Constant):
+        if isinstance(item.value, str):
             yield from _requirement(item.value, path, item.lineno, group)
 
 

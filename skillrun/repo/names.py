@@ -14,6 +14,7 @@ from functools import lru_cache
 from skillrun.repo.calls import exception_names
 from skillrun.repo.source import Binding, FunctionNode, Module, last_word
 from skillrun.repo.sources import Sources
+from skillrun.repo.syntax import find_nodes
 
 _MAX_HOPS = 12
 _INSTANCE = re.compile(r"(\b[A-Z]\w*)\(\)(?=\.)")
@@ -374,8 +375,8 @@ def _returned(module: Module, node: FunctionNode) -> str | None:
             return None
         return f"{found}()"
     returns = []
-    for n in ast.walk(node):
-        if isinstance(n, ast.Return) and n.value is not None:
+    for n in find_nodes(node, ast.Return):
+        if n.value is not None:
             returns.append(n.value)
     if len(returns) != 1:
         return None

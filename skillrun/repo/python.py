@@ -27,7 +27,7 @@ from skillrun.repo.literals import UNKNOWN, Literals, Unknown, is_known
 from skillrun.repo.names import Definition, Found, Names
 from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.repo.sources import TreeLike
-from skillrun.repo.syntax import list_given
+from skillrun.repo.syntax import find_nodes, list_given
 
 __all__ = [
     "UNKNOWN",
@@ -212,9 +212,8 @@ class Project(Names):
             bodies += self.reached(definition, depth=depth)
         clauses = []
         for part in bodies:
-            for node in ast.walk(part.node):
-                if isinstance(node, ast.ExceptHandler):
-                    clauses.append(self.handler(part.module, node))
+            for node in find_nodes(part.node, ast.ExceptHandler):
+                clauses.append(self.handler(part.module, node))
         return tuple(clauses)
 
     def uses(self, dotted: str) -> tuple[Use, ...]:
@@ -331,8 +330,8 @@ def _aliases(module: Module, word: str) -> set[str]:
                 if alias.asname and alias.name.rpartition(".")[2] == word:
                     imported.add(alias.asname)
     held = set()
-    for node in module.all_nodes:
-        if isinstance(node, ast.Assign) and last_word(node.value) in {word, *imported}:
+    for node in module.nodes(ast.Assign):
+        if last_word(node.value) in {word, *imported}:
             held |= {target.id for target in node.targets if isinstance(target, ast.Name)}
     return imported | held
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
-from skillrun.repo.syntax import parse_python
+from skillrun.repo.syntax import Node, is_none, parse_python
 
 _Node = TypeVar("_Node", bound=ast.AST)
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -68,13 +68,17 @@ class Module:
         """All nodes of the tree, found once for all who look for one in the whole file."""
         return tuple(ast.walk(self.tree))
 
+    def nodes(self, kind: type[Node]) -> Iterator[Node]:
+        """Those of a kind, in the same order."""
+        for node in self.all_nodes:
+            if isinstance(node, kind):
+                yield node
+
     @cached_property
     def renamed(self) -> tuple[tuple[str, str], ...]:
         """(name, alias) of each `from ... import name as alias`, wherever it stands."""
         found: list[tuple[str, str]] = []
-        for node in self.all_nodes:
-            if not isinstance(node, ast.ImportFrom):
-                continue
+        for node in self.nodes(ast.ImportFrom):
             for alias in node.names:
                 if alias.asname:
                     found.append((alias.name, alias.asname))
@@ -398,7 +402,7 @@ def _optional_inside(annotation: ast.expr | None) -> ast.expr | None:
     if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
         sides = []
         for s in (annotation.left, annotation.right):
-            if not _is_none(s):
+            if not is_none(s):
                 sides.append(s)
         if len(sides) != 1:
             return None
@@ -406,10 +410,6 @@ def _optional_inside(annotation: ast.expr | None) -> ast.expr | None:
     if not isinstance(annotation, ast.Name | ast.Attribute | ast.Constant):
         return None
     return annotation
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def parse(path: str, name: str, data: bytes) -> Module:

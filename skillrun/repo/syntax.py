@@ -8,6 +8,9 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
+from typing import TypeGuard, TypeVar
+
+Node = TypeVar("Node", bound=ast.AST)
 
 # Each keeps the number of lines, so that places stay right.
 _NEWER = (
@@ -47,16 +50,26 @@ def _written_older(data: bytes) -> bytes:
     return data
 
 
-def walk_calls(node: ast.AST) -> Iterator[ast.Call]:
-    """Every call in a piece of code, those of inner functions among them."""
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Call):
-            yield inner
+def find_nodes(tree: ast.AST, kind: type[Node]) -> Iterator[Node]:
+    """Every node of a kind in a piece of code, those of inner functions among them."""
+    for node in ast.walk(tree):
+        if isinstance(node, kind):
+            yield node
 
 
 def find_names(node: ast.AST) -> set[str]:
     """The variables in a piece of code; attributes are none."""
-    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+    return {inner.id for inner in find_nodes(node, ast.Name)}
+
+
+def is_none(node: ast.AST | None) -> bool:
+    """Whether `None` is written there."""
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def is_given(node: ast.expr | None) -> TypeGuard[ast.expr]:
+    """Whether an option is there, and something else than `None` is written for it."""
+    return node is not None and not is_none(node)
 
 
 def find_keyword(call: ast.Call | ast.ClassDef, name: str) -> ast.expr | None:

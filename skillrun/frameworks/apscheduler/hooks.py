@@ -18,6 +18,7 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
 from skillrun.repo.places import is_aside
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import (
@@ -39,9 +40,8 @@ def find_hooks(project: Project) -> dict[str, Definition]:
     for call, listener in _find_listeners(project):
         words = set()
         for a in _list_masks(call):
-            for n in ast.walk(a):
-                if isinstance(n, ast.expr):
-                    words.add(last_word(n))
+            for n in find_nodes(a, ast.expr):
+                words.add(last_word(n))
         for event, names in _EVENTS.items():
             if not _list_masks(call) or words & set(names) or "EVENT_ALL" in words:
                 found.setdefault(event, listener)
@@ -51,12 +51,8 @@ def find_hooks(project: Project) -> dict[str, Definition]:
 def _find_listeners(project: Project) -> Iterator[tuple[ast.Call, Definition]]:
     for word in ("add_listener", "subscribe"):
         for module in project.modules_with(word):
-            for node in module.all_nodes:
-                if (
-                    not isinstance(node, ast.Call)
-                    or last_word(node.func) != word
-                    or is_aside(module.path)
-                ):
+            for node in module.nodes(ast.Call):
+                if last_word(node.func) != word or is_aside(module.path):
                     continue
                 ours = (
                     isinstance(node.func, ast.Attribute)

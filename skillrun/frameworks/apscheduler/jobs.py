@@ -116,8 +116,8 @@ def _jobs(project: Project, handler: Definition) -> Iterator[Scheduled]:
             if call is not None:
                 yield Scheduled(last_word(call.func), call, use.module, function)
         for module in project.modules_with(function.name.rpartition(".")[2]):
-            for node in module.all_nodes:
-                if isinstance(node, ast.Constant) and node.value in (
+            for node in module.nodes(ast.Constant):
+                if node.value in (
                     function.import_path,
                     function.dotted,
                 ):
@@ -235,8 +235,8 @@ def _the_scheduler(project: Project) -> Scheduler | None:
     for module in project.modules_with("apscheduler"):
         if is_aside(module.path):
             continue
-        for node in module.all_nodes:
-            if isinstance(node, ast.Call) and _makes_scheduler(project, module, node):
+        for node in module.nodes(ast.Call):
+            if _makes_scheduler(project, module, node):
                 made.append((module, node))
     if len(made) != 1:
         return None
@@ -279,12 +279,8 @@ def _read_given(project: Project, given: tuple[Module, ast.expr] | None, default
 def _find_configure_calls(project: Project) -> Iterator[tuple[Module, ast.Call]]:
     """`scheduler.configure(jobstores=..., job_defaults=...)`."""
     for module in project.modules_with("configure"):
-        for node in module.all_nodes:
-            if (
-                isinstance(node, ast.Call)
-                and last_word(node.func) == "configure"
-                and _is_scheduler(node)
-            ):
+        for node in module.nodes(ast.Call):
+            if last_word(node.func) == "configure" and _is_scheduler(node):
                 yield module, node
 
 
@@ -302,8 +298,8 @@ def _find_persistent_store(
     for module in project.modules_with("add_jobstore"):
         if is_aside(module.path):
             continue
-        for call in module.all_nodes:
-            if isinstance(call, ast.Call) and _adds_persistent_default(call):
+        for call in module.nodes(ast.Call):
+            if _adds_persistent_default(call):
                 return call
     return None
 

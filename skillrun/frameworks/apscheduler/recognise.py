@@ -15,7 +15,7 @@ from skillrun.core.text import excerpt
 from skillrun.repo.manifests import Dependency, Manifests
 from skillrun.repo.places import is_aside
 from skillrun.repo.source import last_word
-from skillrun.repo.syntax import walk_calls
+from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import FrameworkUse, Place
 
 ID = "apscheduler"
@@ -142,7 +142,7 @@ def _find_schedulers(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
     """(name, call): the variable of a module, or the class or function that holds the scheduler."""
     names = set(_imported_schedulers(module))
     for outer in module.body:
-        for call in walk_calls(outer):
+        for call in find_nodes(outer, ast.Call):
             if _is_scheduler(call.func, names):
                 yield _name_scheduler(outer, call), call
         if isinstance(outer, ast.ClassDef) and any(
@@ -153,8 +153,8 @@ def _find_schedulers(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 def _imported_schedulers(module: ast.Module) -> Iterator[str]:
     """The names by which a module has imported scheduler classes."""
-    for node in ast.walk(module):
-        if not isinstance(node, ast.ImportFrom) or "apscheduler" not in (node.module or ""):
+    for node in find_nodes(module, ast.ImportFrom):
+        if "apscheduler" not in (node.module or ""):
             continue
         for alias in node.names:
             if alias.name in SCHEDULERS:

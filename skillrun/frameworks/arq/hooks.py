@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.arq.workers import find_entries
 from skillrun.frameworks.common.listed import find_hook
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Project
@@ -43,7 +44,6 @@ def job_hooks(project: Project, handler: Definition) -> tuple[tuple[str, Definit
 def reads_result(called: Definition) -> bool:
     """It asks arq how the job ended: `Job(ctx["job_id"], ctx["redis"]).result_info()`."""
     words = set()
-    for node in ast.walk(called.node):
-        if isinstance(node, ast.Attribute):
-            words.add(node.attr)
+    for node in find_nodes(called.node, ast.Attribute):
+        words.add(node.attr)
     return bool(words & {"result_info", "result"})

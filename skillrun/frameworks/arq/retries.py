@@ -15,6 +15,7 @@ from skillrun.frameworks.common.again import Path, Tries, find_bound
 from skillrun.frameworks.common.around import decorators
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Backoff
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Call, Definition, Handler, Project
@@ -65,7 +66,7 @@ def _find_raised(project: Project, handler: Definition) -> Iterator[Path]:
         if _is_raised(project, call):
             yield _read_path(project, call)
     for decorator in decorators(project, handler):
-        for node in (n for n in ast.walk(decorator.node) if isinstance(n, ast.Call)):
+        for node in find_nodes(decorator.node, ast.Call):
             inside = project.call_at(decorator.module, node)
             if _is_raised(project, inside):
                 yield replace(_read_path(project, inside), around=True)
@@ -84,16 +85,15 @@ def is_retry(project: Project, call: Call) -> bool:
 
 def raises_retry(project: Project, clause: Handler) -> bool:
     """Some way through a clause, or through a function that it calls, leads to a Retry."""
-    for node in ast.walk(clause.node):
-        if isinstance(node, ast.Call):
-            call = project.call_at(clause.module, node)
-            own = project.definition(call.name) if call.resolved else None
-            if own is not None and not own.is_class:
-                inner = project.calls(own, depth=1)
-            else:
-                inner = ()
-            if any(is_retry(project, one) for one in (call, *inner)):
-                return True
+    for node in find_nodes(clause.node, ast.Call):
+        call = project.call_at(clause.module, node)
+        own = project.definition(call.name) if call.resolved else None
+        if own is not None and not own.is_class:
+            inner = project.calls(own, depth=1)
+        else:
+            inner = ()
+        if any(is_retry(project, one) for one in (call, *inner)):
+            return True
     return False
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.reading import in_tests as in_tests
 from skillrun.frameworks.common.reading import place_of as place_of
 from skillrun.repo.python import UNKNOWN, Module, Project, Unknown, is_known
+from skillrun.repo.syntax import is_none
 from skillrun.repo.uses import FrameworkUse, Place
 
 if TYPE_CHECKING:
@@ -169,12 +170,8 @@ class _Reader:
             self._names_of(module, module.tree, "")
 
     def _read_config_objects(self, module: Module) -> None:
-        for node in module.all_nodes:
-            if (
-                isinstance(node, ast.Call)
-                and _method_of(node) == "config_from_object"
-                and self._on_app(node, module)
-            ):
+        for node in module.nodes(ast.Call):
+            if _method_of(node) == "config_from_object" and self._on_app(node, module):
                 namespace = self._find_argument(node, module, "namespace", 3) or ""
                 if node.args:
                     self._read_object(node.args[0], module, str(namespace))
@@ -257,8 +254,8 @@ class _Reader:
     # Celery(broker=..., ...)
 
     def _read_constructors(self, module: Module) -> None:
-        for node in module.all_nodes:
-            if isinstance(node, ast.Call) and self._makes_app(node, module):
+        for node in module.nodes(ast.Call):
+            if self._makes_app(node, module):
                 self._read_constructor(node, module)
 
     def _makes_app(self, node: ast.Call, module: Module) -> bool:
@@ -278,13 +275,13 @@ class _Reader:
                     module,
                     str(self._find_argument(node, module, "namespace", 99) or ""),
                 )
-            elif keyword.arg not in _CONSTRUCTOR_ONLY and not _is_none(keyword.value):
+            elif keyword.arg not in _CONSTRUCTOR_ONLY and not is_none(keyword.value):
                 self._set_from(_CONSTRUCTOR.get(keyword.arg, keyword.arg), keyword.value, module)
 
     # app.conf.x = ..., app.conf["x"] = ..., app.conf.update(...)
 
     def _read_conf(self, module: Module) -> None:
-        found = [n for n in module.all_nodes if isinstance(n, ast.Attribute) and n.attr == "conf"]
+        found = [n for n in module.nodes(ast.Attribute) if n.attr == "conf"]
         for node in sorted(found, key=lambda n: n.lineno):
             if is_app(self.project, self.use, module.resolve(node.value)):
                 self._conf_use(node, module)
@@ -374,8 +371,8 @@ class _Reader:
                 self._set_option(setting, value, module, _key_node(node, name) or node)
 
     def _unread_calls(self, module: Module, word: str) -> None:
-        for node in module.all_nodes:
-            if isinstance(node, ast.Call) and _method_of(node) == word:
+        for node in module.nodes(ast.Call):
+            if _method_of(node) == word:
                 self.config.unread.append(place_of(module, node))
 
 
@@ -462,10 +459,6 @@ def _method_of(node: ast.Call) -> str:
     if not isinstance(node.func, ast.Attribute):
         return ""
     return node.func.attr
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _key_node(node: ast.expr, name: Any) -> ast.expr | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from skillrun.frameworks.celery.config import in_tests
 from skillrun.frameworks.celery.tasks import Task, names_of
 from skillrun.repo.source import Module
+from skillrun.repo.syntax import find_keyword, is_given
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Project
@@ -69,8 +70,8 @@ def _connect_call(module: Module, node: ast.expr) -> ast.Call | None:
 
 def _hears_task(project: Project, task: Task, module: Module, connect: ast.Call) -> bool:
     """No sender, the task itself, or its name; what cannot be told is taken for another task."""
-    sender = next((keyword.value for keyword in connect.keywords if keyword.arg == "sender"), None)
-    if sender is None or (isinstance(sender, ast.Constant) and sender.value is None):
+    sender = find_keyword(connect, "sender")
+    if not is_given(sender):
         return True
     if isinstance(sender, ast.Constant):
         return sender.value in names_of(task)

@@ -77,9 +77,8 @@ def _find_target(name: str, value: ast.expr) -> str | None:
 def _in_call(app: Module) -> tuple[str, str] | None:
     """The only call of Celery in the app's module."""
     calls = []
-    for node in app.all_nodes:
-        if isinstance(node, ast.Call):
-            calls.append(node)
+    for node in app.nodes(ast.Call):
+        calls.append(node)
     made = []
     for call in calls:
         if ast.unparse(call.func).rpartition(".")[2] == "Celery":

@@ -20,7 +20,7 @@ from skillrun.frameworks.interface import (
     Backoff,
 )
 from skillrun.repo.python import Call, Handler, Module, Project, is_known
-from skillrun.repo.syntax import has_spread, walk_calls
+from skillrun.repo.syntax import find_nodes, has_spread, is_given
 from skillrun.repo.uses import Place
 
 NEVER_RETRIED = ("celery.exceptions.Ignore", "celery.exceptions.Reject", "celery.exceptions.Retry")
@@ -168,11 +168,10 @@ class _Reader:
 
     def _raises_ignored(self, handler: Handler) -> bool:
         is_raised = False
-        for node in ast.walk(handler.node):
-            if isinstance(node, ast.Raise):
-                is_raised = True
-                if not self._is_ignored(node.exc, handler.module):
-                    return False
+        for node in find_nodes(handler.node, ast.Raise):
+            is_raised = True
+            if not self._is_ignored(node.exc, handler.module):
+                return False
         return is_raised
 
     def _is_ignored(self, node: ast.expr | None, module: Module) -> bool:
@@ -233,7 +232,7 @@ class _Reader:
         node = call.keywords.get("max_retries") or (
             call.node.args[6] if len(call.node.args) > 6 else None
         )
-        if node is None or (isinstance(node, ast.Constant) and node.value is None):
+        if not is_given(node):
             return self.task.option("max_retries"), self.task.place("max_retries")
         read = self.countdown.number(node, call.module)
         value = int(read) if read is not None else self.project.literal(node, call.module)
@@ -244,7 +243,7 @@ class _Reader:
         if call.argument(4, "eta") is not None:
             return None, here
         node = call.argument(5, "countdown")
-        if node is not None and not (isinstance(node, ast.Constant) and node.value is None):
+        if is_given(node):
             self.countdown.random = False
             return self.countdown.backoff(node, call.module), here
         if has_spread(call.node):
@@ -281,7 +280,7 @@ class _Reader:
 
     def _counts(self, test: ast.expr | None) -> bool:
         return test is not None and any(
-            self.countdown.is_retries(n) for n in ast.walk(test) if isinstance(n, ast.expr)
+            self.countdown.is_retries(n) for n in find_nodes(test, ast.expr)
         )
 
     def _find_guard(self, call: Call) -> tuple[int, Place] | None:
@@ -316,5 +315,5 @@ def _list_taken_before(project: Project, call: Call) -> tuple[str, ...]:
 
 
 def _asks_for_retry(clause: ast.ExceptHandler) -> bool:
-    called = [call.func for call in walk_calls(clause)]
+    called = [call.func for call in find_nodes(clause, ast.Call)]
     return any(isinstance(func, ast.Attribute) and func.attr == "retry" for func in called)

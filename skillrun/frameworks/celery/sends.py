@@ -223,8 +223,8 @@ def _read_periodic_task(module: Module, node: ast.expr) -> Send | None:
 def _by_name(project: Project, name: str) -> Iterator[Send]:
     """Text constants that are the task's name."""
     for module in project.modules_with(name.rpartition(".")[2]):
-        for node in module.all_nodes:
-            if isinstance(node, ast.Constant) and node.value == name:
+        for node in module.nodes(ast.Constant):
+            if node.value == name:
                 yield from _named_by(module, node)
 
 

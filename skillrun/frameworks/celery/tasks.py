@@ -21,6 +21,7 @@ from skillrun.frameworks.celery.config import (
     read_config,
 )
 from skillrun.repo.python import UNKNOWN, Definition, Module, Project, is_known
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.uses import FrameworkUse, Place
@@ -355,7 +356,7 @@ class _Reader:
         definition = self.project.definition(name) if name else None
         if definition is None or definition.is_class:
             return False
-        calls = (n for n in ast.walk(definition.node) if isinstance(n, ast.Call))
+        calls = find_nodes(definition.node, ast.Call)
         return any(
             is_task_decorator(self.project, self.use, call.func, definition.module)
             for call in calls

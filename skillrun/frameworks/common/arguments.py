@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from skillrun.frameworks.common.reading import held_value
 from skillrun.frameworks.interface import Arguments
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import is_given
 
 
 def read_call(call: ast.Call, skipped: int = 0, options: Collection[str] = ()) -> Arguments:
@@ -38,17 +39,12 @@ def read_containers(args: ast.expr | None, kwargs: ast.expr | None) -> Arguments
     if isinstance(args, ast.List | ast.Tuple):
         positional = tuple(node for node in args.elts if not isinstance(node, ast.Starred))
         hidden = len(positional) < len(args.elts)
-    elif not is_none(args):
+    elif is_given(args):
         hidden = True
-    if not is_none(kwargs):
+    if is_given(kwargs):
         named, named_hidden = _read_mapping(kwargs)
         hidden = hidden or named_hidden
     return Arguments(positional, named, hidden)
-
-
-def is_none(node: ast.expr | None) -> bool:
-    """It is not given, or is given as None."""
-    return node is None or (isinstance(node, ast.Constant) and node.value is None)
 
 
 def _read_mapping(node: ast.expr | None) -> tuple[Mapping[str, ast.expr], bool]:

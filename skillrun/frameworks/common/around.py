@@ -7,6 +7,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from skillrun.repo.syntax import find_nodes
+
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Handler, Project
 
@@ -23,8 +25,7 @@ def around(project: Project, handler: Definition) -> tuple[Handler, ...]:
     return tuple(
         project.handler(decorator.module, node)
         for decorator in decorators(project, handler)
-        for node in ast.walk(decorator.node)
-        if isinstance(node, ast.ExceptHandler)
+        for node in find_nodes(decorator.node, ast.ExceptHandler)
     )
 
 
@@ -40,9 +41,7 @@ def raised_instead(
     may record that.
     """
     found: set[str] = set()
-    for node in (
-        n for n in ast.walk(clause.node) if isinstance(n, ast.Raise) and n.exc is not None
-    ):
+    for node in (n for n in find_nodes(clause.node, ast.Raise) if n.exc is not None):
         named = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         name = ""
         if named is not None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from skillrun.frameworks.interface import Backoff
 from skillrun.repo.python import Definition, Module, Project, is_known
+from skillrun.repo.syntax import find_nodes
 
 _TRIES = 12
 _MAX_DEPTH = 12
@@ -255,9 +256,8 @@ def _assigned(node: ast.Name, module: Module) -> ast.expr:
 
 def _only_return(found: Definition) -> ast.expr | None:
     returns = []
-    for n in ast.walk(found.node):
-        if isinstance(n, ast.Return):
-            returns.append(n)
+    for n in find_nodes(found.node, ast.Return):
+        returns.append(n)
     branches = any(
         isinstance(n, ast.If | ast.For | ast.While | ast.Try | ast.Yield)
         for n in ast.walk(found.node)

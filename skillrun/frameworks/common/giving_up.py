@@ -11,6 +11,7 @@ from skillrun.frameworks.common.again import Tries, Way, bodies
 from skillrun.frameworks.common.around import clauses, raised_instead
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Handler, Module, Project
@@ -93,8 +94,8 @@ def by_count(
     """In a branch that the number of the try decides."""
     for part in bodies(project, handler):
         counted = tries(part)
-        for node in ast.walk(part.node):
-            if isinstance(node, ast.If) and _asks_tries(counted, node.test, part.module):
+        for node in find_nodes(part.node, ast.If):
+            if _asks_tries(counted, node.test, part.module):
                 yield from find_kept(project, [node], part.module, "by the number of the try", left)
 
 

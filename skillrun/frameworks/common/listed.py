@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from skillrun.frameworks.common.reading import held_value, in_tests, options_of, place_of
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import is_given, is_none
 from skillrun.repo.uses import Place
 
 LISTS = {"functions": "function", "cron_jobs": "cron"}
@@ -45,7 +46,7 @@ class Worker:
     def option(self, name: str) -> Found | None:
         """The expression of an option; None where it is left to the default, or None itself."""
         found = self.options.get(name)
-        if found and isinstance(found[0], ast.Constant) and found[0].value is None:
+        if found and is_none(found[0]):
             return None
         return found
 
@@ -70,7 +71,7 @@ class Entry:
     def option(self, name: str, default: str | None = None) -> Found | None:
         """Its own, else the worker's."""
         own = self.options.get(name)
-        if own is not None and not (isinstance(own, ast.Constant) and own.value is None):
+        if is_given(own):
             return own, self.module
         return self.worker.option(default or name)
 
@@ -182,7 +183,7 @@ def _fields(node: ast.ClassDef, module: Module) -> dict[str, Found]:
 def _set_later(module: Module, owner: str) -> dict[str, Found]:
     """`WorkerSettings.cron_jobs = [...]` below the class."""
     found: dict[str, Found] = {}
-    for node in (n for n in module.all_nodes if isinstance(n, ast.Assign)):
+    for node in module.nodes(ast.Assign):
         for target in node.targets:
             if (
                 isinstance(target, ast.Attribute)
@@ -230,7 +231,7 @@ def _items(
         and node.args
     ):
         yield from _items(project, node.args[0], module, depth + 1)
-    elif not (isinstance(node, ast.Constant) and node.value is None):
+    elif not is_none(node):
         yield None
 
 
@@ -287,9 +288,7 @@ def _name(
     handler: Definition,
     kind: str,
 ) -> str | None:
-    if "name" in options and not (
-        isinstance(options["name"], ast.Constant) and options["name"].value is None
-    ):
+    if "name" in options and not is_none(options["name"]):
         given = project.literal(options["name"], module)
         return given if isinstance(given, str) else None
     plain = str(first.value) if isinstance(first, ast.Constant) else handler.name

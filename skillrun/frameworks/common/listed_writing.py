@@ -142,12 +142,8 @@ def _bound(module: Module, dotted: str) -> str:
 
 def _written(module: Module, dotted: str) -> str:
     """How a module writes where it imports from: relative where it does so already."""
-    for node in module.all_nodes:
-        if (
-            isinstance(node, ast.ImportFrom)
-            and node.level
-            and module.absolute(node.module, node.level) == dotted
-        ):
+    for node in module.nodes(ast.ImportFrom):
+        if node.level and module.absolute(node.module, node.level) == dotted:
             return f"{'.' * node.level}{node.module or ''}"
     return dotted
 

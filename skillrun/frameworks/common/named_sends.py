@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import find_keyword
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,10 @@ def find_named_calls(
     keyword.
     """
     for module in find_modules(project, methods):
-        for node in module.all_nodes:
-            if not isinstance(node, ast.Call) or not _calls(node, methods):
+        for node in module.nodes(ast.Call):
+            if not _calls(node, methods):
                 continue
-            given = next((k.value for k in node.keywords if k.arg == keyword), None)
+            given = find_keyword(node, keyword)
             first = node.args[0] if node.args else given
             name = read_name(project, first, module, handler)
             if name is not None:
@@ -77,7 +78,7 @@ def _through(
         above = next(use.module.parents(use.node), None)
         if not isinstance(above, ast.Call) or above.func is not use.node:
             continue
-        named = next((k.value for k in above.keywords if k.arg == parameter), None)
+        named = find_keyword(above, parameter)
         first = named or (above.args[position] if position < len(above.args) else None)
         name = read_name(project, first, use.module, handler)
         if name is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from skillrun.repo.calls import in_thread
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import find_nodes
 
 # What a call may be without leaving a record: logging, reporting, building values.
 _PLAIN_WORDS = """debug info warning warn error exception critical log print retry capture_exception
@@ -82,8 +83,7 @@ def _writes_store(project: Project, own: Definition, depth: int) -> bool:
     kept = any(
         isinstance(target, ast.Subscript)
         for statement in body
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Assign)
+        for node in find_nodes(statement, ast.Assign)
         for target in node.targets
     )
     return kept or first_record(project, body, own.module, depth) is not None

@@ -14,6 +14,7 @@ from skillrun.frameworks.interface import Job, Rule
 from skillrun.frameworks.rulebook import read_reason
 from skillrun.repo.calls import exception_names
 from skillrun.repo.python import Call, Handler
+from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import Place
 
 _SEEN = "stock-screener#49: except, then return {'status': 'error'}"
@@ -216,8 +217,8 @@ def _recorded_later(job: Job, clause: Handler) -> bool:
     if isinstance(clause.node.body[-1], ast.Return):
         return _hands_over(clause.node.body[-1])
     after = []
-    for n in ast.walk(function):
-        if isinstance(n, ast.stmt) and n.lineno > (block.end_lineno or 0):
+    for n in find_nodes(function, ast.stmt):
+        if n.lineno > (block.end_lineno or 0):
             after.append(n)
     return first_record(job.project, after, clause.module) is not None
 

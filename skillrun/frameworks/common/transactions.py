@@ -7,6 +7,7 @@ import ast
 from skillrun.frameworks.common.facts import atomic_function, is_atomic
 from skillrun.repo.python import Call, Module, Project
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import find_nodes
 
 _SQLALCHEMY = ("sqlalchemy.", "sqlmodel.")
 _OPENS = ("begin", "begin_nested", "transaction")
@@ -57,8 +58,8 @@ def _is_handed_to_on_commit(module: Module, function: ast.FunctionDef) -> bool:
     if any("on_commit" in ast.unparse(decorator) for decorator in function.decorator_list):
         return True
     around = module.function_of(function) or module.tree
-    for node in ast.walk(around):
-        if not isinstance(node, ast.Call) or not _is_on_commit(node):
+    for node in find_nodes(around, ast.Call):
+        if not _is_on_commit(node):
             continue
         given = set()
         for argument in node.args:

@@ -20,6 +20,7 @@ from skillrun.frameworks.interface import (
     Send,
 )
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import find_keyword
 from skillrun.repo.uses import FrameworkUse
 
 ENQUEUE = ("async_task", "async_", "async_iter", "AsyncTask", "Async", "Iter")
@@ -180,8 +181,8 @@ def _list_functions(module: Module, call: ast.Call, style: str) -> Iterator[ast.
 
 def _find_keyword(call: ast.Call, name: str) -> ast.expr | None:
     """A keyword, also one in the `defaults` of `update_or_create`."""
-    found = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
-    defaults = next((keyword.value for keyword in call.keywords if keyword.arg == "defaults"), None)
+    found = find_keyword(call, name)
+    defaults = find_keyword(call, "defaults")
     if found is None and isinstance(defaults, ast.Dict):
         pairs = zip(defaults.keys, defaults.values, strict=True)
         found = None
@@ -268,7 +269,7 @@ def _follow_wrapper(
         above = next(use.module.parents(use.node), None)
         if not isinstance(above, ast.Call) or above.func is not use.node:
             continue
-        named = next((k.value for k in above.keywords if k.arg == parameter), None)
+        named = find_keyword(above, parameter)
         given = named or (above.args[position] if position < len(above.args) else None)
         if given is not None and means(project, given, use.module, handler):
             yield replace(

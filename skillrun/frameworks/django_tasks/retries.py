@@ -17,6 +17,7 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.django_tasks.sends import find_real_enqueues
 from skillrun.frameworks.django_tasks.tasks import read_task
 from skillrun.frameworks.interface import Arguments, Backoff, Send
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Call, Definition, Handler, Module, Project
@@ -83,7 +84,7 @@ def attempts_in(project: Project, handler: Definition, part: Definition) -> Atte
 def enqueues_again(project: Project, handler: Definition, clause: Handler) -> bool:
     """Some way through a clause, or through a function that it calls, enqueues the handler."""
     own = {id(one.path.call.node) for one in find_again(project, handler)}
-    for node in (n for n in ast.walk(clause.node) if isinstance(n, ast.Call)):
+    for node in find_nodes(clause.node, ast.Call):
         if id(node) in own:
             return True
         called = project.definition(clause.module.resolve(node.func) or "")

@@ -27,6 +27,7 @@ from skillrun.frameworks.interface import (
 )
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import FrameworkUse
 
 ENQUEUES = ("enqueue", "aenqueue")
@@ -115,8 +116,8 @@ def _find_names(project: Project, task: Task) -> Iterator[tuple[Module, ast.expr
     for use in project.uses(task.name or task.handler.dotted):
         yield use.module, use.node
     for part in _with_context(project, task):
-        for node in ast.walk(part.node):
-            if isinstance(node, ast.Attribute) and ast.unparse(node).endswith(_HELD):
+        for node in find_nodes(part.node, ast.Attribute):
+            if ast.unparse(node).endswith(_HELD):
                 yield part.module, node
 
 

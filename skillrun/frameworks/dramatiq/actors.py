@@ -13,6 +13,7 @@ from typing import Any
 
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.repo.python import UNKNOWN, Definition, Module, Project, Use, is_known
+from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import Place
 
 _MAKERS = frozenset(
@@ -184,7 +185,7 @@ class _Reader:
         own = self.project.definition(name) if name else None
         if own is None or own.is_class:
             return False
-        calls = (n for n in ast.walk(own.node) if isinstance(n, ast.Call))
+        calls = find_nodes(own.node, ast.Call)
         return any(is_maker(self.project, call.func, own.module) for call in calls)
 
     def _read_meta(self) -> None:

@@ -19,6 +19,7 @@ from skillrun.frameworks.dramatiq.actors import Actor, actor_behind, run_node
 from skillrun.frameworks.dramatiq.sends import message_options
 from skillrun.frameworks.dramatiq.setup import Setup
 from skillrun.repo.python import Project
+from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import Place
 
 _NAMED_LIKE_A_RECORD = re.compile(
@@ -85,12 +86,8 @@ def nack_records(project: Project, setup: Setup) -> Iterator[Place]:
 def _last_attempt(project: Project, actor: Actor) -> Iterator[Place]:
     """`if message.options.get("retries", 0) >= 3: dead_jobs.record(...)`."""
     for part in project.callables(actor.handler):
-        for node in ast.walk(part.node):
-            if (
-                isinstance(node, ast.If)
-                and isinstance(node.test, ast.Compare)
-                and _COUNTS.search(ast.unparse(node.test))
-            ):
+        for node in find_nodes(part.node, ast.If):
+            if isinstance(node.test, ast.Compare) and _COUNTS.search(ast.unparse(node.test)):
                 late = isinstance(node.test.ops[0], ast.GtE | ast.Gt | ast.Eq)
                 record = first_record(project, node.body if late else node.orelse, part.module)
                 if record:

@@ -9,7 +9,6 @@ doubled each time and stretched by a random factor of up to two (dramatiq/common
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +29,7 @@ from skillrun.frameworks.interface import (
     Policy,
 )
 from skillrun.repo.python import Definition, Project, is_known
+from skillrun.repo.syntax import is_given
 from skillrun.repo.uses import FrameworkUse, Place
 
 SEVEN_DAYS = 86_400_000 * 7
@@ -306,7 +306,7 @@ def explicit_delays(project: Project, handler: Definition) -> tuple[Option, ...]
     found = []
     for call in project.calls(handler, depth=2):
         delay = call.argument(1, "delay") if call.origin in _RETRY else None
-        if delay is not None and not (isinstance(delay, ast.Constant) and delay.value is None):
+        if is_given(delay):
             found.append(
                 Option(
                     project.literal(delay, call.module),

@@ -15,6 +15,7 @@ from typing import Any
 from skillrun.frameworks.common.reading import place_of
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import is_none
 from skillrun.repo.uses import FrameworkUse, Place
 
 DEFAULT = frozenset(
@@ -156,7 +157,7 @@ class _Reader:
 
     def _read_middleware_list(self, node: ast.expr, module: Module) -> None:
         """`middleware=[Retries(max_retries=3), ...]`; `None` keeps the default."""
-        if isinstance(node, ast.Constant) and node.value is None:
+        if is_none(node):
             return
         self.setup.replaced = place_of(module, node)
         found, holder = self._follow_variable(node, module)

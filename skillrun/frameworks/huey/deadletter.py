@@ -21,6 +21,7 @@ from skillrun.frameworks.huey.failures import bodies, last_branch, outcome
 from skillrun.frameworks.huey.hooks import functions, receivers
 from skillrun.frameworks.huey.sends import find_messages
 from skillrun.frameworks.huey.tasks import Task
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
@@ -99,7 +100,7 @@ def _asks_retries(function: Definition) -> bool:
 def _looks_at_exception(hook: Definition) -> bool:
     """The third parameter, the exception, decides."""
     name = hook.parameters[2] if len(hook.parameters) > 2 else None
-    tests = (node.test for node in ast.walk(hook.node) if isinstance(node, ast.If))
+    tests = (node.test for node in find_nodes(hook.node, ast.If))
     return any(isinstance(n, ast.Name) and n.id == name for test in tests for n in ast.walk(test))
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from skillrun.frameworks.common.errors import ancestors, short, takes_any
 from skillrun.frameworks.huey.apps import app_method
 from skillrun.frameworks.huey.tasks import Task
-from skillrun.repo.syntax import find_keyword, has_spread
+from skillrun.repo.syntax import find_keyword, find_nodes, has_spread
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Call, Definition, Handler, Module, Project
@@ -93,8 +93,8 @@ def guarded(found: Raised) -> bool:
 
 def _is_left_before(function: ast.AST, line: int, around: set[ast.AST]) -> bool:
     """Another branch leaves the function before that line."""
-    for node in ast.walk(function):
-        if not isinstance(node, ast.If) or node in around:
+    for node in find_nodes(function, ast.If):
+        if node in around:
             continue
         if node.lineno < line and _leaves_function(node.body):
             return True

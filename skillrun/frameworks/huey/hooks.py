@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.huey.apps import app_method
 from skillrun.repo.source import last_word
-from skillrun.repo.syntax import walk_calls
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
@@ -66,10 +66,10 @@ def _names_handler(receiver: Definition, handler: Definition) -> bool:
 
 def _tells_retries(receiver: Definition) -> bool:
     """A log call in a branch on `task.retries`."""
-    for branch in ast.walk(receiver.node):
-        if not isinstance(branch, ast.If) or not _asks_retries(branch.test):
+    for branch in find_nodes(receiver.node, ast.If):
+        if not _asks_retries(branch.test):
             continue
-        if any(last_word(call.func) in _LEVELS for call in walk_calls(branch)):
+        if any(last_word(call.func) in _LEVELS for call in find_nodes(branch, ast.Call)):
             return True
     return False
 
@@ -104,9 +104,7 @@ def _find_decorated(
     for module in project.modules_with(method):
         if in_tests(module.path):
             continue
-        for node in module.all_nodes:
-            if not isinstance(node, ast.FunctionDef):
-                continue
+        for node in module.nodes(ast.FunctionDef):
             for call in node.decorator_list:
                 if isinstance(call, ast.Call) and _is_app_method(
                     project, use, call, module, method

@@ -143,8 +143,8 @@ def _find_ticks(project: Project, use: FrameworkUse, send: Send) -> Iterator[Sen
 
 def _functions_at(module: Module, line: int) -> Iterator[FunctionNode]:
     """The functions whose bodies hold a line."""
-    for node in module.all_nodes:
-        if isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or 0):
+    for node in module.nodes(ast.FunctionDef):
+        if node.lineno <= line <= (node.end_lineno or 0):
             yield node
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.huey.apps import app_method
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.uses import FrameworkUse, Place
@@ -178,9 +179,8 @@ class _Reader:
             own = self.project.definition(name) if name else None
             if own and not own.is_class:
                 calls = []
-                for n in ast.walk(own.node):
-                    if isinstance(n, ast.Call):
-                        calls.append(n)
+                for n in find_nodes(own.node, ast.Call):
+                    calls.append(n)
             else:
                 calls = []
             maker = next(

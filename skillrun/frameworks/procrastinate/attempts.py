@@ -16,6 +16,7 @@ from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.countdown import Countdown
 from skillrun.frameworks.common.guards import count_let_through, tests_before
 from skillrun.frameworks.common.reading import place_of
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Handler, Module, Project
@@ -94,9 +95,8 @@ def raised(project: Project, handler: Definition) -> tuple[Bound, ...]:
 
 
 def _list_bounds(project: Project, clause: Handler) -> Iterator[Bound]:
-    for node in ast.walk(clause.node):
-        if isinstance(node, ast.Raise):
-            yield _read_bound(Attempts(project, {}), node, clause.module)
+    for node in find_nodes(clause.node, ast.Raise):
+        yield _read_bound(Attempts(project, {}), node, clause.module)
 
 
 def _read_bound(attempts: Attempts, node: ast.AST, module: Module) -> Bound:

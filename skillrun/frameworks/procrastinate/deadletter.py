@@ -18,6 +18,7 @@ from skillrun.frameworks.common.reading import held_value, place_of
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.procrastinate.attempts import Attempts
 from skillrun.frameworks.procrastinate.retries import read_strategy
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.frameworks.procrastinate.tasks import Task
@@ -42,8 +43,8 @@ def _find_records(project: Project, task: Task) -> Iterator[Record]:
     attempts, strategy = Attempts(project, {}), read_strategy(project, task)
     around = tuple(_list_middlewares(project, task))
     for part in (*_list_bodies(project, task.handler), *around):
-        for node in ast.walk(part.node):
-            if isinstance(node, ast.If) and attempts.asked(node.test, part.module):
+        for node in find_nodes(part.node, ast.If):
+            if attempts.asked(node.test, part.module):
                 yield from _find_kept_records(
                     project, [node], part.module, "by the number of the attempt"
                 )

@@ -15,6 +15,7 @@ from skillrun.frameworks.common.crontab import read_fields
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.procrastinate.tasks import read_task
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import find_keyword, is_none
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
@@ -64,11 +65,11 @@ class Recovery:
         """`nb_seconds`: how long a job may run before it is taken for stalled, its worker alive or
         not.
         """
-        named = next((k.value for k in self.call.keywords if k.arg == "nb_seconds"), None)
+        named = find_keyword(self.call, "nb_seconds")
         node = named or (
             next(iter(self.call.args), None) if last_word(self.call.func) not in _RETRIES else None
         )
-        if isinstance(node, ast.Constant) and node.value is None:
+        if is_none(node):
             return None
         return node
 
@@ -91,12 +92,8 @@ def _find_calling(project: Project, use: FrameworkUse, names: tuple[str, ...]) -
     modules = (module for module in project.modules_with(names[0]) if not in_tests(module.path))
     found = []
     for module in modules:
-        for node in module.all_nodes:
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in names
-            ):
+        for node in module.nodes(ast.Call):
+            if isinstance(node.func, ast.Attribute) and node.func.attr in names:
                 found.append(_recovery(project, use, node, module))
     return found
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.reading import held_value, options_of, place_of
 from skillrun.frameworks.interface import Backoff
 from skillrun.repo.python import UNKNOWN, Module, Project, is_known
+from skillrun.repo.syntax import is_given
 
 if TYPE_CHECKING:
     from skillrun.frameworks.procrastinate.tasks import Task
@@ -127,7 +128,7 @@ def _read_made(project: Project, call: ast.Call, module: Module, place: Place) -
 def _list_exceptions(
     project: Project, node: ast.expr | None, module: Module, unread: bool
 ) -> tuple[str, ...] | None:
-    if node is None or (isinstance(node, ast.Constant) and node.value is None):
+    if not is_given(node):
         if unread and node is None:
             return None
         return ANY

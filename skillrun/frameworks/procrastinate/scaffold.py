@@ -130,9 +130,8 @@ def _loading(project: Project, facts: Facts) -> Entry | None:
     if app is None or facts.path in facts.use.task_modules:
         return None
     calls = []
-    for node in app.all_nodes:
-        if isinstance(node, ast.Call):
-            calls.append(node)
+    for node in app.nodes(ast.Call):
+        calls.append(node)
     made = None
     for call in calls:
         if ast.unparse(call.func).rpartition(".")[2] == "App":

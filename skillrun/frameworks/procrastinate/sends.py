@@ -29,6 +29,7 @@ from skillrun.frameworks.interface import (
 from skillrun.frameworks.procrastinate.tasks import Task, names_of, read_task
 from skillrun.repo.python import Call, Definition, Module, Project
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import find_keyword, find_nodes
 from skillrun.repo.uses import FrameworkUse
 
 DEFERS = ("defer", "defer_async")
@@ -112,13 +113,9 @@ def _find_calls(project: Project, task: Task) -> Iterator[Found]:
             yield from _deferred(seen.module, seen.node)
     names = names_of(project, task)
     for module in project.modules_with("configure_task"):
-        for node in module.all_nodes:
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr == "configure_task"
-            ):
-                given = next((k.value for k in node.keywords if k.arg == "name"), None)
+        for node in module.nodes(ast.Call):
+            if isinstance(node.func, ast.Attribute) and node.func.attr == "configure_task":
+                given = find_keyword(node, "name")
                 if node.args:
                     given = node.args[0]
                 value = None
@@ -159,7 +156,7 @@ def _ended(module: Module, node: ast.Call, configured: ast.Call) -> Iterator[Fou
             yield module, above[1], configured
     elif above and isinstance(above[0], ast.Assign) and isinstance(above[0].targets[0], ast.Name):
         held, scope = above[0].targets[0].id, module.function_of(node) or module.tree
-        for call in (n for n in ast.walk(scope) if isinstance(n, ast.Call)):
+        for call in find_nodes(scope, ast.Call):
             func = call.func
             if (
                 isinstance(func, ast.Attribute)

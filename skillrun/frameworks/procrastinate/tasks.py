@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.reading import options_of, place_of
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import is_none
 
 if TYPE_CHECKING:
     from skillrun.repo.uses import FrameworkUse, Place
@@ -61,11 +62,7 @@ class Task:
     def option(self, name: str) -> tuple[ast.expr, Module] | None:
         """The expression of an option; None where it is left to the default, or None itself."""
         node = self.options.get(name)
-        if (
-            node is None
-            or self.module is None
-            or (isinstance(node, ast.Constant) and node.value is None)
-        ):
+        if node is None or self.module is None or is_none(node):
             return None
         return node, self.module
 

@@ -15,7 +15,7 @@ from skillrun.frameworks.common.sender import hold_options
 from skillrun.frameworks.rq.sends import find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import launches_of
 from skillrun.repo.python import Definition, Module, Project
-from skillrun.repo.syntax import find_keyword
+from skillrun.repo.syntax import find_keyword, find_nodes
 
 _CALLBACK = ("rq.Callback", "rq.job.Callback", "rq.callbacks.Callback")
 _LEFT = ("retries_left", "should_retry", "number_of_retries")
@@ -134,8 +134,8 @@ def random_waits(project: Project, handler: Definition) -> bool:
     that comes next.
     """
     for hook in failure_callbacks(project, handler):
-        for node in ast.walk(hook.node):
-            if not isinstance(node, ast.Assign) or not _is_interval(node.targets[0]):
+        for node in find_nodes(hook.node, ast.Assign):
+            if not _is_interval(node.targets[0]):
                 continue
             if any(_is_random(hook.module, part) for part in ast.walk(node.value)):
                 return True

@@ -29,6 +29,7 @@ from skillrun.frameworks.rq.retry import NONE, Reading, backoff_of, read_retry, 
 from skillrun.frameworks.rq.sends import CRON, SCHEDULER, find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import launches_of
 from skillrun.repo.python import UNKNOWN, Definition, Handler, Module, Project, is_known
+from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import Place
 
 TIMEOUT_S = 180.0  # Queue.DEFAULT_TIMEOUT
@@ -189,8 +190,8 @@ class _Reader:
             record = first_record(self.project, getattr(hook.node, "body", []), hook.module)
             if record is not None:
                 return place_of(hook.module, record)
-        for node in ast.walk(self.handler.node):
-            if isinstance(node, ast.If) and "retries_left" in ast.unparse(node.test):
+        for node in find_nodes(self.handler.node, ast.If):
+            if "retries_left" in ast.unparse(node.test):
                 record = first_record(self.project, [node], self.handler.module)
                 if record is not None:
                     return place_of(self.handler.module, record)

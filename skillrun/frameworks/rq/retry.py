@@ -19,6 +19,7 @@ from skillrun.frameworks.interface import (
     Backoff,
 )
 from skillrun.repo.python import Call, Definition, Module, Project, is_known
+from skillrun.repo.syntax import is_none
 from skillrun.repo.uses import Place
 
 CLASSES = ("rq.Retry", "rq.job.Retry")
@@ -63,7 +64,7 @@ def read_retry(project: Project, node: ast.expr | None, module: Module) -> Readi
         return NONE
     held = held_value(project, node, module)
     value, holder = held or (node, module)
-    if isinstance(value, ast.Constant) and value.value is None:
+    if is_none(value):
         return NONE
     if isinstance(value, ast.Call) and is_retry(project, value, holder):
         return _read_call(project, value, holder)

@@ -14,7 +14,7 @@ from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.deaths import lost_with_its_worker
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Rewritten, Symbol
 from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
-from skillrun.repo.syntax import find_keyword, find_names
+from skillrun.repo.syntax import find_keyword, find_names, find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -155,8 +155,8 @@ def _find_returned_queue(project: Project, path: str | None) -> Iterator[_Queue]
 
 
 def _list_returned(function: ast.FunctionDef) -> Iterator[ast.expr]:
-    for node in ast.walk(function):
-        if isinstance(node, ast.Return) and node.value is not None:
+    for node in find_nodes(function, ast.Return):
+        if node.value is not None:
             yield node.value
 
 
@@ -178,8 +178,8 @@ def _of_flask(project: Project, path: str | None) -> Iterator[_Queue]:
     module = project.module(path) if path else None
     if module is None:
         return
-    for node in module.all_nodes:
-        if not isinstance(node, ast.Assign) or not _makes_queue(project, module, node.value):
+    for node in module.nodes(ast.Assign):
+        if not _makes_queue(project, module, node.value):
             continue
         target = node.targets[0]
         if not isinstance(target, ast.Attribute) or not isinstance(target.value, ast.Name):
@@ -190,8 +190,8 @@ def _of_flask(project: Project, path: str | None) -> Iterator[_Queue]:
 
 def _is_flask(module: Code, name: str) -> bool:
     """`name = Flask(...)` somewhere in the module."""
-    for node in module.all_nodes:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+    for node in module.nodes(ast.Assign):
+        if isinstance(node.value, ast.Call):
             is_flask = module.resolve(node.value.func) == "flask.Flask"
             if is_flask and ast.unparse(node.targets[0]) == name:
                 return True
@@ -217,9 +217,7 @@ def _list_decorating_calls(
     project: Project, paths: tuple[str, ...]
 ) -> Iterator[tuple[Code, ast.Call]]:
     for module in filter(None, map(project.module, paths)):
-        for node in module.all_nodes:
-            if not isinstance(node, ast.FunctionDef):
-                continue
+        for node in module.nodes(ast.FunctionDef):
             for decorator in node.decorator_list:
                 if isinstance(decorator, ast.Call):
                     yield module, decorator
@@ -230,8 +228,8 @@ def _in_functions(project: Project) -> Iterator[_Queue]:
     for module in project.modules_with("Queue"):
         if in_tests(module.path):
             continue
-        for call in module.all_nodes:
-            if isinstance(call, ast.Call) and _makes_queue(project, module, call):
+        for call in module.nodes(ast.Call):
+            if _makes_queue(project, module, call):
                 yield from _write_anew(project, module, call)
 
 

@@ -33,7 +33,7 @@ from skillrun.frameworks.interface import (
 )
 from skillrun.repo.python import Call, Definition, Module, Project, Use
 from skillrun.repo.source import last_word
-from skillrun.repo.syntax import find_keyword, list_given, walk_calls
+from skillrun.repo.syntax import find_keyword, find_nodes, list_given
 from skillrun.repo.uses import FrameworkUse, Place
 
 # method -> position of the function among its arguments
@@ -379,7 +379,7 @@ def _follow_wrapper(
     parameter = _find_parameter(call, node, own)
     if parameter is None:
         return
-    for inner in walk_calls(own.node):
+    for inner in find_nodes(own.node, ast.Call):
         word = last_word(inner.func)
         if word in ENQUEUE and _receives_parameter(inner, parameter, ENQUEUE[word]):
             yield _make_queued(project, module, call, inner, f"{own.name}(...)", own.module)
@@ -417,8 +417,8 @@ def _names_parameter(node: ast.expr, parameter: str) -> bool:
 def _by_name(project: Project, name: str) -> Iterator[Send]:
     """The function's name as text: RQ imports it in the worker."""
     for module in project.modules_with(name.rpartition(".")[2].rpartition(":")[2]):
-        for node in module.all_nodes:
-            if isinstance(node, ast.Constant) and node.value == name:
+        for node in module.nodes(ast.Constant):
+            if node.value == name:
                 above = next(module.parents(node), None)
                 if isinstance(above, ast.keyword):
                     call = next(module.parents(above), None)

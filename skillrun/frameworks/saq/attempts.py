@@ -17,6 +17,7 @@ from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.giving_up import Record, find_record
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.saq.workers import find_hooks
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Handler, Module, Project
@@ -82,8 +83,8 @@ def find_left(project: Project, handler: Definition) -> Record | None:
 
 def _find_raises(clause: Handler) -> Iterator[ast.Raise]:
     """Those that have the job run again: not where its retries were taken away just before."""
-    for node in ast.walk(clause.node):
-        if isinstance(node, ast.Raise) and not _is_last(clause, node):
+    for node in find_nodes(clause.node, ast.Raise):
+        if not _is_last(clause, node):
             yield node
 
 

@@ -15,6 +15,7 @@ from skillrun.frameworks.interface import Backoff, Policy, Send
 from skillrun.frameworks.saq.attempts import find_left, find_raised, is_again
 from skillrun.frameworks.saq.sends import QUEUEING
 from skillrun.repo.python import UNKNOWN, Definition, Project, is_known
+from skillrun.repo.syntax import find_keyword
 from skillrun.repo.uses import FrameworkUse
 
 RETRIES, TIMEOUT_S, TTL_S = 1, 10.0, 600.0
@@ -94,7 +95,7 @@ def _find_load(project: Project) -> Found | None:
             if not isinstance(node, ast.Call):
                 continue
             name = project.origin(module.resolve(node.func) or "")
-            given = next((k.value for k in node.keywords if k.arg == "load"), None)
+            given = find_keyword(node, "load")
             if given is not None and name.removesuffix(".from_url") in _QUEUES:
                 return given, module
     return None

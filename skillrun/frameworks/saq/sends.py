@@ -15,6 +15,7 @@ from skillrun.frameworks.common.named_sends import NamedCall, find_modules, read
 from skillrun.frameworks.common.sender import Pickling, Sender, Unkeyed, calls_method
 from skillrun.frameworks.saq.workers import MANNER
 from skillrun.repo.python import Definition, Project
+from skillrun.repo.syntax import find_keyword
 
 # The fields of `saq.job.Job`, which `enqueue` keeps for itself.
 JOB_FIELDS = frozenset(
@@ -31,11 +32,9 @@ _JOB = ("saq.Job", "saq.job.Job")
 def _find_built(project: Project, handler: Definition) -> Iterator[NamedCall]:
     """`Job("name", kwargs={...})`, which is given to `enqueue`."""
     for module in find_modules(project, ("Job",)):
-        for node in module.all_nodes:
-            if not isinstance(node, ast.Call):
-                continue
+        for node in module.nodes(ast.Call):
             if project.origin(module.resolve(node.func) or "") in _JOB:
-                given = next((k.value for k in node.keywords if k.arg == "function"), None)
+                given = find_keyword(node, "function")
                 first = node.args[0] if node.args else given
                 name = read_name(project, first, module, handler)
                 if name is not None:

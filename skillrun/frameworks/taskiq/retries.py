@@ -20,6 +20,7 @@ from skillrun.frameworks.taskiq.brokers import Broker, Part
 from skillrun.frameworks.taskiq.sends import label
 from skillrun.frameworks.taskiq.tasks import Task
 from skillrun.repo.python import UNKNOWN, Definition, Module, Project, is_known
+from skillrun.repo.syntax import find_nodes, is_given
 
 NONE = Backoff("none")
 _DEFAULTS: dict[str, Any] = {
@@ -124,7 +125,7 @@ def runs(project: Project, task: Task, part: Part) -> Any:
 def has_source(part: Part) -> bool:
     """It waits by a schedule, and not by a label."""
     node = part.options.get("schedule_source")
-    return node is not None and not (isinstance(node, ast.Constant) and node.value is None)
+    return is_given(node)
 
 
 def backoff(
@@ -182,7 +183,7 @@ def _find_told_delay(project: Project, handler: Definition) -> tuple[ast.expr, M
     wait so long.
     """
     for part in project.callables(handler):
-        for node in (one for one in ast.walk(part.node) if isinstance(one, ast.Assign)):
+        for node in find_nodes(part.node, ast.Assign):
             target = node.targets[0]
             named = isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant)
             if named and ast.unparse(target).endswith(".labels['delay']"):
@@ -200,8 +201,8 @@ def make_delay(project: Project, part: Part) -> Definition | None:
 def own_waits(project: Project, method: Definition) -> Backoff | None:
     """What a `make_delay` of the repository's own says that is one `return`; None for any other."""
     returns = []
-    for node in ast.walk(method.node):
-        if isinstance(node, ast.Return) and node.value is not None:
+    for node in find_nodes(method.node, ast.Return):
+        if node.value is not None:
             returns.append(node)
     if len(returns) != 1 or len(method.parameters) < 3 or returns[0].value is None:
         return None
@@ -213,7 +214,7 @@ def types(project: Project, task: Task, part: Part) -> tuple[str, ...] | None:
     found = task.labels.get("types_of_exceptions")
     given = part.options.get("types_of_exceptions")
     node, module = found if found is not None else (given, part.module)
-    if node is None or (isinstance(node, ast.Constant) and node.value is None):
+    if not is_given(node):
         return None
     return project.exception_names(node, module)
 
@@ -256,10 +257,9 @@ def _find_comparisons(project: Project, handler: Definition) -> Iterator[tuple[a
         for name, bound in bindings:
             if any(b.value and "_retries" in ast.unparse(b.value) for b in bound):
                 held.add(name)
-        for node in (one for one in ast.walk(part.node) if isinstance(one, ast.If)):
+        for node in find_nodes(part.node, ast.If):
             words = set()
-            for one in ast.walk(node.test):
-                if isinstance(one, ast.Name):
-                    words.add(one.id)
+            for one in find_nodes(node.test, ast.Name):
+                words.add(one.id)
             if words & held or "'_retries'" in ast.unparse(node.test):
                 yield node, part.module

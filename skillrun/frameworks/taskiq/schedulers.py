@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from skillrun.frameworks.common.reading import held_value, in_tests
 from skillrun.repo.python import Module, Project
+from skillrun.repo.syntax import find_keyword
 
 Source = tuple[ast.expr, Module]
 
@@ -92,7 +93,7 @@ def _name_scheduler(module: Module, call: ast.Call) -> str:
 
 def argument(call: ast.Call, name: str, position: int) -> ast.expr | None:
     """An argument that may be given in either way."""
-    named = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+    named = find_keyword(call, name)
     if named is not None or len(call.args) <= position:
         return named
     return call.args[position]

@@ -19,6 +19,7 @@ from skillrun.frameworks.interface import (
 )
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Module
+from skillrun.repo.syntax import is_none
 from skillrun.repo.uses import Place
 
 # What a worker's settings may hold (arq/worker.py, Worker.__init__).
@@ -228,7 +229,7 @@ def cron_every_second(job: Job) -> Iterator[Finding]:
     """cron(f, hour=3) runs every minute from 3:00 to 3:59, and second=None every second."""
     for entry in _find_crons(job):
         node = entry.options.get("second")
-        if isinstance(node, ast.Constant) and node.value is None:
+        if is_none(node):
             message = "second=None: it runs every second of the time that the other fields name"
             yield tell(
                 job,
@@ -248,7 +249,7 @@ def cron_every_second(job: Job) -> Iterator[Finding]:
 def _coarse_without_minute(entry: Entry) -> bool:
     given = set()
     for name, node in entry.options.items():
-        if not (isinstance(node, ast.Constant) and node.value is None):
+        if not is_none(node):
             given.add(name)
     return "minute" not in given and bool(given & {"hour", "day", "weekday", "month"})
 

@@ -18,6 +18,7 @@ from skillrun.frameworks.interface import (
     Send,
 )
 from skillrun.frameworks.rulebook import rule
+from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import Place
 
 
@@ -174,10 +175,9 @@ def _deliveries_bounded(job: Job) -> bool:
     ]
     attributes = set()
     for body in bodies:
-        for n in ast.walk(body):
-            if isinstance(n, ast.Attribute):
-                attributes.add(n.attr)
-    words = {n.value for body in bodies for n in ast.walk(body) if isinstance(n, ast.Constant)}
+        for n in find_nodes(body, ast.Attribute):
+            attributes.add(n.attr)
+    words = {n.value for body in bodies for n in find_nodes(body, ast.Constant)}
     return "delivery_info" in attributes or "redelivered" in attributes | words
 
 
@@ -219,5 +219,5 @@ def _for_tests(job: Job, place: Place) -> bool:
     words = place.path.removesuffix(".py").replace("/", "_").replace("-", "_").split("_")
     if module is None or {"test", "tests", "testing"} & set(words):
         return True
-    inside = (n for n in module.all_nodes if isinstance(n, ast.If))
+    inside = module.nodes(ast.If)
     return any(node.lineno <= place.line <= (node.end_lineno or 0) for node in inside)

@@ -39,12 +39,8 @@ def task_name_renamed(job: Job) -> Iterator[Finding]:
     for module in job.project.modules_with(last):
         if in_tests(module.path):
             continue
-        for node in module.all_nodes:
-            if (
-                isinstance(node, ast.Constant)
-                and _sent_as_text(module, node)
-                and _leads_nowhere(job, node, names, last)
-            ):
+        for node in module.nodes(ast.Constant):
+            if _sent_as_text(module, node) and _leads_nowhere(job, node, names, last):
                 message = (
                     f"{node.value!r} is sent by name, but the task is called"
                     f" {names[0]!r}: the worker discards it as unregistered"

@@ -13,6 +13,7 @@ from skillrun.frameworks.common.facts import at, effect_calls, seconds, spec_nam
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler
+from skillrun.repo.syntax import find_nodes
 
 _EVERYTHING = {"builtins.Exception", "builtins.BaseException"}
 
@@ -232,13 +233,12 @@ def _follow_converted(job: Job, path: Path, handler: Handler) -> str:
     if path.kind != "autoretry":
         return "unsure"
     taken = set()
-    for node in ast.walk(handler.node):
-        if isinstance(node, ast.Raise):
-            name = _name_raised(handler, node)
-            if not name:
-                return "unsure"
-            origin = job.project.origin(name)
-            taken.add(origin not in NEVER_RETRIED and takes(job.project, path, origin))
+    for node in find_nodes(handler.node, ast.Raise):
+        name = _name_raised(handler, node)
+        if not name:
+            return "unsure"
+        origin = job.project.origin(name)
+        taken.add(origin not in NEVER_RETRIED and takes(job.project, path, origin))
     if len(taken) > 1:
         return "unsure"
     return "no" if False in taken else "yes"
@@ -253,9 +253,8 @@ def _name_raised(handler: Handler, node: ast.Raise) -> str | None:
 def _same_again(handler: Handler) -> bool:
     """Every `raise` of the clause lets the caught exception go on."""
     raised = []
-    for n in ast.walk(handler.node):
-        if isinstance(n, ast.Raise):
-            raised.append(n.exc)
+    for n in find_nodes(handler.node, ast.Raise):
+        raised.append(n.exc)
     return all(
         exc is None or (isinstance(exc, ast.Name) and exc.id == handler.name) for exc in raised
     )

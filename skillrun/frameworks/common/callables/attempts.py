@@ -23,6 +23,7 @@ from skillrun.frameworks.interface import (
 )
 from skillrun.repo.python import Definition, Module, Project, is_known
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import find_keyword, find_nodes
 from skillrun.repo.uses import Place
 
 _NONE = Backoff("none")
@@ -201,7 +202,7 @@ def _made(project: Project, module: Module, node: ast.expr, origin: str) -> ast.
 def _argument(call: ast.Call | None, name: str, position: int) -> ast.expr | None:
     if call is None:
         return None
-    named = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+    named = find_keyword(call, name)
     return named or (call.args[position] if position < len(call.args) else None)
 
 
@@ -260,11 +261,7 @@ def _waits_for(loop: ast.For) -> bool:
     """`for wait in (30, 60): try: ... except X: sleep(wait)`: its turns are attempts, and not
     pieces of work.
     """
-    sleeps = (
-        node
-        for node in ast.walk(loop)
-        if isinstance(node, ast.Call) and last_word(node.func) == "sleep"
-    )
+    sleeps = (node for node in find_nodes(loop, ast.Call) if last_word(node.func) == "sleep")
     return any(ast.unparse(arg) == ast.unparse(loop.target) for call in sleeps for arg in call.args)
 
 
@@ -301,8 +298,8 @@ def _wait(
     """The wait before the next turn; none where nothing sleeps."""
     sleeps = []
     for part in (*again, loop):
-        for node in ast.walk(part):
-            if isinstance(node, ast.Call) and last_word(node.func) == "sleep":
+        for node in find_nodes(part, ast.Call):
+            if last_word(node.func) == "sleep":
                 sleeps.append(node)
     if not sleeps:
         return _NONE
@@ -335,8 +332,8 @@ def kept_attempts(project: Project, handler: Definition) -> Place | None:
         ):
             return Place(call.path, call.line, call.text)
     for part in (handler, *called(project, handler)):
-        for node in ast.walk(part.node):
-            if isinstance(node, ast.Compare) and _looks_at_counter(node):
+        for node in find_nodes(part.node, ast.Compare):
+            if _looks_at_counter(node):
                 return place_of(part.module, node)
     return None
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import find_nodes
 
 _SLEEPS = ("sleep", "wait")
 _NO_WORK = frozenset(
@@ -25,8 +26,8 @@ def poll_loops(tree: ast.AST) -> Iterator[ast.While]:
     """The loops in a module or function that poll. One that waits until something is there, then
     ends, is none.
     """
-    for node in ast.walk(tree):
-        if isinstance(node, ast.While) and polls(node):
+    for node in find_nodes(tree, ast.While):
+        if polls(node):
             yield node
 
 
@@ -97,22 +98,20 @@ def _list_waiting_calls(loop: ast.While) -> set[int]:
 
     A loop that ends because something is missing, or went wrong, did its work in the turns before.
     """
-    ends = [
-        node.test for node in ast.walk(loop) if isinstance(node, ast.If) and _leaves_loop(node.body)
-    ]
+    ends = [node.test for node in find_nodes(loop, ast.If) if _leaves_loop(node.body)]
     tests = []
     for test in map(_awaited, ends):
         if _is_positive(test):
             tests.append(test)
-    names = {node.id for test in tests for node in ast.walk(test) if isinstance(node, ast.Name)}
+    names = {node.id for test in tests for node in find_nodes(test, ast.Name)}
     asking: list[ast.AST] = [*tests]
     # `while not database_is_running():` waits for it.
     if isinstance(loop.test, ast.UnaryOp):
         asking.append(loop.test)
-    for node in ast.walk(loop):
-        if isinstance(node, ast.Assign) and {last_word(target) for target in node.targets} <= names:
+    for node in find_nodes(loop, ast.Assign):
+        if {last_word(target) for target in node.targets} <= names:
             asking.append(node.value)
-    return {id(call) for node in asking for call in ast.walk(node) if isinstance(call, ast.Call)}
+    return {id(call) for node in asking for call in find_nodes(node, ast.Call)}
 
 
 def _awaited(node: ast.expr) -> ast.expr:

@@ -27,6 +27,7 @@ from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler
+from skillrun.repo.syntax import find_nodes
 
 _DONE_WORD = r"(?:sent|processed|done|delivered|completed|published|handled|notified|finished|emailed|dispatched)"
 _DONE = re.compile(rf"\b(?:is_|was_)?{_DONE_WORD}(?:_at|_on|_flag)?\b", re.IGNORECASE)
@@ -136,8 +137,8 @@ def _may_be_locked(job: Job, calls: tuple[Call, ...]) -> bool:
         )
         texts = [
             value
-            for node in ast.walk(call.node)
-            if isinstance(node, ast.Constant) and isinstance(value := node.value, str)
+            for node in find_nodes(call.node, ast.Constant)
+            if isinstance(value := node.value, str)
         ]
         if re.search(r"(?<![bc])lock|semaphore|for_update", words, re.IGNORECASE) or _LOCKS.search(
             " ".join((words, *texts))

@@ -94,6 +94,6 @@ def _handed_on(project: Project, use: Use) -> Iterator[Send]:
 def _by_text(project: Project, function: Definition) -> Iterator[Send]:
     """django-crontab: `CRONJOBS = [("*/5 * * * *", "shop.cron.sweep")]`."""
     for module in project.modules_with("CRONJOBS"):
-        for node in module.all_nodes:
-            if isinstance(node, ast.Constant) and node.value == function.dotted:
+        for node in module.nodes(ast.Constant):
+            if node.value == function.dotted:
                 yield Send("schedule", place_of(module, node), "CRONJOBS", is_aside(module.path))

@@ -20,7 +20,7 @@ from skillrun.frameworks.django_tasks.tasks import read_task
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler, Module
-from skillrun.repo.syntax import find_names, has_spread, walk_calls
+from skillrun.repo.syntax import find_names, find_nodes, has_spread
 
 _HINT = (
     "except ... as error: ship.using(run_after=timezone.now() + wait).enqueue(..., attempt=attempt"
@@ -185,9 +185,7 @@ def _find_forgotten(one: Again) -> str | None:
 def attempt_is_always_one(job: Job) -> Iterator[Finding]:
     """context.attempt counts the runs of one row, and each row is run once: it is always 1."""
     for part in bodies(job.project, job.handler):
-        for node in ast.walk(part.node):
-            if not isinstance(node, ast.Compare):
-                continue
+        for node in find_nodes(part.node, ast.Compare):
             if not any(
                 _is_attempt(job, side, part.module) for side in (node.left, *node.comparators)
             ):
@@ -380,7 +378,7 @@ def naive_run_after(job: Job) -> Iterator[Finding]:
         held = held_value(job.project, *given) if given is not None else None
         if held is None:
             continue
-        for inner in walk_calls(held[0]):
+        for inner in find_nodes(held[0], ast.Call):
             if _is_naive(job, held[1], inner):
                 message = (
                     f"{ast.unparse(inner)} has no time zone: enqueueing raises InvalidTask"

@@ -10,6 +10,7 @@ from skillrun.frameworks.common.facts import calls_of, effect_calls, spec_name
 from skillrun.frameworks.dramatiq.policy import Options
 from skillrun.frameworks.interface import Job
 from skillrun.repo.python import Call, Handler
+from skillrun.repo.syntax import find_nodes
 
 YES, NO, UNSURE = "yes", "no", "unsure"
 _RETRY = ("dramatiq.Retry", "dramatiq.errors.Retry")
@@ -85,7 +86,7 @@ def _name_raised(job: Job, handler: Handler) -> str | None:
     plain.
     """
     found = set()
-    for node in (n for n in ast.walk(handler.node) if isinstance(n, ast.Raise)):
+    for node in find_nodes(handler.node, ast.Raise):
         same = node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == handler.name)
         made = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         name = None

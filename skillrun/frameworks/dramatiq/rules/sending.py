@@ -19,6 +19,7 @@ from skillrun.frameworks.dramatiq.sends import (
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Module
+from skillrun.repo.syntax import find_keyword
 
 
 @rule(
@@ -69,7 +70,7 @@ def limiter_ttl(job: Job) -> Iterator[Finding]:
         if made is None:
             continue
         node, module = made
-        given = next((k.value for k in node.keywords if k.arg == "ttl"), None)
+        given = find_keyword(node, "ttl")
         ttl = job.project.literal(given, module) if given is not None else 900_000
         if isinstance(ttl, int | float) and ttl / 1000 < limit:
             message = (

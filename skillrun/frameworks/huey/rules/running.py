@@ -22,6 +22,7 @@ from skillrun.frameworks.huey.sends import find_sends
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Module
+from skillrun.repo.syntax import is_none
 
 _NO_TTL = ("SqliteHuey", "CySqliteHuey", "PostgresHuey", "FileHuey")
 _FLUSHES = re.compile(r"(?:\s|[\"'])(?:--flush-locks|-[a-zA-Z]*f)\b")
@@ -91,7 +92,7 @@ def stale_lock(job: Job) -> Iterator[Finding]:
 
 def _find_ttl(call: ast.Call) -> ast.expr | None:
     given = [keyword.value for keyword in call.keywords if keyword.arg == "ttl"] or call.args[1:2]
-    if given and not (isinstance(given[0], ast.Constant) and given[0].value is None):
+    if given and not is_none(given[0]):
         return given[0]
     return None
 

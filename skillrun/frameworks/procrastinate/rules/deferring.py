@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import send_rules
-from skillrun.frameworks.common.arguments import is_none
 from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.send_rules import find_called_sends
 from skillrun.frameworks.interface import Job
@@ -17,6 +16,7 @@ from skillrun.frameworks.rulebook import rule
 from skillrun.repo.calls import surroundings
 from skillrun.repo.python import Call
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import is_none
 
 _ALREADY = "AlreadyEnqueued"
 

@@ -16,6 +16,7 @@ from skillrun.frameworks.procrastinate.retries import ANY, read_strategy
 from skillrun.frameworks.procrastinate.rules.giving_up import given
 from skillrun.frameworks.procrastinate.tasks import Task, read_task
 from skillrun.frameworks.rulebook import rule
+from skillrun.repo.syntax import is_given
 from skillrun.repo.uses import Place
 
 
@@ -93,7 +94,7 @@ def shutdown_aborts(job: Job) -> Iterator[Finding]:
     for module in job.project.modules_with("shutdown_graceful_timeout"):
         for node in module.all_nodes if not in_tests(module.path) else ():
             found = given(node, "shutdown_graceful_timeout")
-            if found is not None and not (isinstance(found, ast.Constant) and found.value is None):
+            if is_given(found):
                 message = (
                     "a coroutine that runs longer at a shutdown is aborted, and its strategy does"
                     " not retry that"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def find_memories(bodies: Iterable[Definition], calls: Iterable[Call]) -> tuple[
 def _read_statements(bodies: Iterable[Definition]) -> Iterator[Memory]:
     for body in bodies:
         docstring = ast.get_docstring(body.node, clean=False)
-        for node in ast.walk(body.node):
-            if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+        for node in find_nodes(body.node, ast.Constant):
+            if not isinstance(node.value, str):
                 continue
             if node.value == docstring:
                 continue

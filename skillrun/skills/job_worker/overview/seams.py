@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import Place
 from skillrun.skills.job_worker.stages.clients import reach
 
@@ -132,8 +133,8 @@ def _list_texts(call: Call) -> str:
     given = [*call.node.args, *call.keywords.values()]
     texts = []
     for node in given:
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+        for inner in find_nodes(node, ast.Constant):
+            if isinstance(inner.value, str):
                 texts.append(inner.value)
     return " ".join(texts)
 

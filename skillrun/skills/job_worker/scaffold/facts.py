@@ -226,9 +226,8 @@ def _imported_apps(project: Project, use: FrameworkUse, path: str) -> Counter[st
         apps[f"{project.import_name(home)}.{name}"] = f"{home}:{name}"
     if module:
         found = []
-        for node in module.all_nodes:
-            if isinstance(node, ast.ImportFrom):
-                found.append(node)
+        for node in module.nodes(ast.ImportFrom):
+            found.append(node)
     else:
         found = []
     dotted = []

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import ast
 
+from skillrun.repo.syntax import find_nodes
+
 
 def find_shadowed(text: str) -> frozenset[str]:
     """The names that are imported at the top of a module, and given to a function or a variable
@@ -38,7 +40,7 @@ def _defined_names(tree: ast.Module) -> set[str]:
     names = {
         node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+    for node in find_nodes(tree, ast.Name):
+        if isinstance(node.ctx, ast.Store):
             names.add(node.id)
     return names

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.core.verdict import Finding
+from skillrun.repo.syntax import find_keyword
 from skillrun.runner.findings import blocker, error, note
 from skillrun.skills.job_worker.stages.adapters import keys_made_inside
 from skillrun.skills.job_worker.stages.effects import effect_calls, handler_calls
@@ -142,7 +143,7 @@ def _entry(mapping: ast.expr, name: str) -> ast.expr | None:
         and isinstance(mapping.func, ast.Name)
         and mapping.func.id == "dict"
     ):
-        return next((k.value for k in mapping.keywords if k.arg == name), None)
+        return find_keyword(mapping, name)
     return None
 
 

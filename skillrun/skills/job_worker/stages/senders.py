@@ -118,8 +118,8 @@ def _find_sends_of_anything(case: JobCase, handler: Definition) -> Iterator[Unfo
         for module in case.project.modules_with(word):
             if in_tests(module.path):
                 continue
-            for node in module.all_nodes:
-                if not isinstance(node, ast.Call) or _is_own_option(module, node, handler):
+            for node in module.nodes(ast.Call):
+                if _is_own_option(module, node, handler):
                     continue
                 if _sends_what_it_is_given(case, module, node, word):
                     because = f"{ast.unparse(node.func)}({ast.unparse(node.args[0])}) may send it"

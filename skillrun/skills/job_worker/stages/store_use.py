@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import find_nodes
 from skillrun.skills.job_worker.stages import uniqueness
 from skillrun.skills.job_worker.stages.effects import dotted, handler_calls
 
@@ -128,9 +129,7 @@ def _writes(case: JobCase, names: _Names, module: Module, function: ast.AST) -> 
     if use.writes:
         return True
     names.learn_locals(module, function)
-    for node in ast.walk(function):
-        if not isinstance(node, ast.Call):
-            continue
+    for node in find_nodes(function, ast.Call):
         word = last_word(node.func)
         is_write = _WRITES.search(word) or word in ("add", "add_all")
         if word in names.words or (is_write and names.mentions(module, node)):
@@ -231,8 +230,8 @@ class _Names:
         """`row = Receipt(...)`, `table = Base.metadata.tables["receipts"]`: the local name stands
         for it too.
         """
-        for node in ast.walk(function):
-            if isinstance(node, ast.Assign) and self.mentions(module, node.value):
+        for node in find_nodes(function, ast.Assign):
+            if self.mentions(module, node.value):
                 self.instances |= {
                     target.id for target in node.targets if isinstance(target, ast.Name)
                 }

@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.repo.python import Module
-from skillrun.repo.syntax import find_keyword, walk_calls
+from skillrun.repo.syntax import find_keyword, find_nodes
 from skillrun.skills.job_worker.stages.tables_sql import Table, sql_tables
 
 _CONSTRAINTS = ("UniqueConstraint", "PrimaryKeyConstraint")
@@ -240,7 +240,7 @@ def _declared_groups(node: ast.ClassDef, columns: list[tuple[str, ast.Call]]) ->
             yield from _names(name, call)
     yield from _primary([(_column_name(name, call), call) for name, call in columns])
     for statement in node.body:
-        for call in walk_calls(statement):
+        for call in find_nodes(statement, ast.Call):
             yield from _constraint(call)
     for key, value in _meta_values(node):
         if key == "unique_together":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from skillrun.repo.syntax import list_given, walk_calls
+from skillrun.repo.syntax import find_nodes, list_given
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
@@ -292,7 +292,7 @@ def _runs(node: ast.AST, names: set[str]) -> bool:
     """A call of the handler or of one of its methods, a call that receives it, or one that names it
     as a text.
     """
-    for call in walk_calls(node):
+    for call in find_nodes(node, ast.Call):
         words = set[str]()
         for part in ast.walk(call.func):
             if isinstance(part, ast.Name | ast.Attribute):
@@ -322,7 +322,7 @@ def _is_cut_off(parts: tuple[tuple[Module, ast.AST], ...], own: set[str]) -> boo
     """
     for held, part in parts:
         named = _with_aliases(held, own)
-        for call in walk_calls(part):
+        for call in find_nodes(part, ast.Call):
             is_patch = re.search("patch|setattr", ast.unparse(call.func)) is not None
             if is_patch and not _hands_on(call, named) and _cuts_off(held, call, named):
                 return True
@@ -347,8 +347,8 @@ def _hands_on(call: ast.Call, names: set[str]) -> bool:
     queue.
     """
     for argument in call.args[2:]:
-        for node in ast.walk(argument):
-            if not isinstance(node, ast.Attribute) or node.attr not in _PUBLISHING:
+        for node in find_nodes(argument, ast.Attribute):
+            if node.attr not in _PUBLISHING:
                 continue
             if names & words_in(node.value):
                 return True
@@ -373,7 +373,7 @@ def _runs_itself(node: ast.AST, names: set[str]) -> bool:
     """`send(...)`, `send.apply(...)`, `run(send)`: no way over the broker; what a patch replaces
     does not run.
     """
-    for call in walk_calls(node):
+    for call in find_nodes(node, ast.Call):
         called = call.func
         replaced = 2 if re.search("patch|setattr", ast.unparse(called)) else 0
         if isinstance(called, ast.Attribute) and called.attr in _RUNNING:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from skillrun.repo.syntax import find_nodes
+
 BLOCKS = ("body", "orelse", "finalbody")
 
 
@@ -202,4 +204,4 @@ def dotted_name(node: ast.expr) -> str:
 
 def used(statement: ast.stmt) -> set[str]:
     """The names that a statement mentions."""
-    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    return {node.id for node in find_nodes(statement, ast.Name)}

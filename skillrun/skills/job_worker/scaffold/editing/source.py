@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import libcst as cst
 
 from skillrun.core.errors import Refused
+from skillrun.repo.syntax import find_nodes
 
 BOM = "\ufeff"
 
@@ -154,9 +155,8 @@ def reindented(text: str, old: str, new: str) -> str:
 def inside_strings(tree: ast.Module) -> set[int]:
     """The numbers of the lines that begin within a string."""
     docstrings = set()
-    for statement in ast.walk(tree):
-        if isinstance(statement, ast.Expr):
-            docstrings.add(id(statement.value))
+    for statement in find_nodes(tree, ast.Expr):
+        docstrings.add(id(statement.value))
     strings = (node for node in ast.walk(tree) if isinstance(node, ast.Constant | ast.JoinedStr))
     found = set()
     for node in strings:

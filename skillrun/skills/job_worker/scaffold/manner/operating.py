@@ -132,12 +132,8 @@ def _clients(project: Project, path: str) -> Iterator[Metrics]:
     module = project.module(path)
     if module is None:
         return
-    for node in module.all_nodes:
-        if (
-            isinstance(node, ast.Attribute)
-            and node.attr in ("incr", "increment")
-            and isinstance(node.value, ast.Name)
-        ):
+    for node in module.nodes(ast.Attribute):
+        if node.attr in ("incr", "increment") and isinstance(node.value, ast.Name):
             home, _, name = (module.resolve(node.value) or "").rpartition(".")
             if (
                 "statsd" in f"{home}.{name}".lower()

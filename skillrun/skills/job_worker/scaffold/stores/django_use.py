@@ -14,6 +14,7 @@ from skillrun.core.errors import Blocked
 from skillrun.frameworks.pieces import Symbol
 from skillrun.repo.literals import is_known
 from skillrun.repo.places import is_aside
+from skillrun.repo.syntax import find_nodes
 from skillrun.skills.job_worker.scaffold.stores.classes import plan_models
 from skillrun.skills.job_worker.scaffold.stores.database import Database, database_behind
 from skillrun.skills.job_worker.scaffold.stores.django import Migration, Orm, RowMigration
@@ -247,8 +248,8 @@ def _migrations(project: Project, app: App) -> Iterator[tuple[Module, str]]:
 
 
 def _created(module: Module) -> Iterator[str]:
-    for node in module.all_nodes:
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("CreateModel"):
+    for node in module.nodes(ast.Call):
+        if ast.unparse(node.func).endswith("CreateModel"):
             name = next(
                 (k.value for k in node.keywords if k.arg == "name"),
                 node.args[0] if node.args else None,
@@ -287,15 +288,15 @@ def _is_built_upon(app: App, module: Module, there: list[tuple[Module, str]]) ->
 
 def _assigned(module: Module, name: str) -> Iterator[ast.AST]:
     """What the module's migration has under a name."""
-    for node in module.all_nodes:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+    for node in module.nodes(ast.Assign):
+        if ast.unparse(node.targets[0]) == name:
             yield node.value
 
 
 def _pairs(app: App, part: ast.AST) -> Iterator[str]:
     """Names in `dependencies` and `replaces`: ("shop", "0001_initial")."""
-    for node in ast.walk(part):
-        if isinstance(node, ast.Tuple) and len(node.elts) == 2:
+    for node in find_nodes(part, ast.Tuple):
+        if len(node.elts) == 2:
             label, name = (
                 one.value if isinstance(one, ast.Constant) else None for one in node.elts
             )
@@ -365,8 +366,8 @@ def _dict_behind(module: Module, node: ast.expr | None) -> ast.expr | None:
     if not isinstance(node, ast.Name):
         return node
     held = []
-    for n in module.all_nodes:
-        if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == node.id:
+    for n in module.nodes(ast.Assign):
+        if ast.unparse(n.targets[0]) == node.id:
             held.append(n.value)
     for value in reversed(held):
         if isinstance(value, ast.Dict):

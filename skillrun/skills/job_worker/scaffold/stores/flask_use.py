@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.repo.places import is_aside
+from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -123,9 +124,7 @@ def _returns_app(
             project, module, one.value, hops
         ):
             made.add(ast.unparse(one.targets[0]))
-    returned = [
-        one.value for one in ast.walk(node) if isinstance(one, ast.Return) and one.value is not None
-    ]
+    returned = [one.value for one in find_nodes(node, ast.Return) if one.value is not None]
     return any(
         ast.unparse(value) in made
         or (isinstance(value, ast.Call) and _makes_app(project, module, value, hops))

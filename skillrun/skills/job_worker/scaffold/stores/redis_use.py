@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from skillrun.core.errors import Blocked
 from skillrun.frameworks.pieces import Symbol
 from skillrun.repo.places import is_aside
+from skillrun.repo.syntax import find_nodes
 from skillrun.skills.job_worker.scaffold.stores.database import Database
 from skillrun.skills.job_worker.scaffold.stores.nearness import within_reach
 from skillrun.skills.job_worker.scaffold.stores.variables import variable_of
@@ -74,9 +75,8 @@ def _named(node: ast.stmt) -> tuple[str, list[ast.Call]]:
     if not isinstance(node, ast.FunctionDef) or len(node.args.args) > len(node.args.defaults):
         return "", []
     returned = []
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Return):
-            returned.append(inner.value)
+    for inner in find_nodes(node, ast.Return):
+        returned.append(inner.value)
     return node.name, [value for value in returned if isinstance(value, ast.Call)]
 
 

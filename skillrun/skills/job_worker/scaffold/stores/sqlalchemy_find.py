@@ -151,8 +151,8 @@ def _flask(project: Project, *, postgresql: bool) -> Database:
     settings.
     """
     for module in project.modules_with(_SETTING):
-        for node in module.all_nodes:
-            if isinstance(node, ast.Assign) and _SETTING in ast.unparse(node.targets[0]):
+        for node in module.nodes(ast.Assign):
+            if _SETTING in ast.unparse(node.targets[0]):
                 where = f"{module.path}:{node.lineno}: {_SETTING}"
                 return _behind(project, module, node.value, where, postgresql=postgresql)
     return database_behind(None, _SETTING, postgresql=postgresql)

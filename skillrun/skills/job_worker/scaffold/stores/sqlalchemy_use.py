@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.pieces import Symbol
 from skillrun.repo.places import is_aside
-from skillrun.repo.syntax import find_keyword, has_spread, walk_calls
+from skillrun.repo.syntax import find_keyword, find_nodes, has_spread
 from skillrun.skills.job_worker.scaffold.stores.nearness import distance, within_reach
 from skillrun.skills.job_worker.scaffold.stores.sqlalchemy import Package
 
@@ -225,9 +225,8 @@ def _rebound(module: Module) -> set[str]:
     one.
     """
     found = set[str]()
-    for node in module.all_nodes:
-        if isinstance(node, ast.Global):
-            found.update(node.names)
+    for node in module.nodes(ast.Global):
+        found.update(node.names)
     return found
 
 
@@ -273,7 +272,7 @@ def _is_bound(project: Project, name: str, value: ast.Call) -> bool:
     """`sessionmaker(engine)`, `sessionmaker(bind=engine)`, or `Session.configure(bind=...)`
     somewhere.
     """
-    for call in walk_calls(value):
+    for call in find_nodes(value, ast.Call):
         if ast.unparse(call.func).endswith("sessionmaker"):
             is_given = find_keyword(call, "bind") or find_keyword(call, "binds")
             if call.args or is_given or has_spread(call):
@@ -311,8 +310,8 @@ def _url(project: Project, module: Module) -> tuple[Module, ast.expr] | None:
 
 
 def _engine_urls(module: Module) -> Iterator[ast.expr]:
-    for node in module.all_nodes:
-        if isinstance(node, ast.Call) and _last(module, node.func) in _ENGINES:
+    for node in module.nodes(ast.Call):
+        if _last(module, node.func) in _ENGINES:
             yield from node.args[:1]
             url = find_keyword(node, "url")
             if url is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Store, Symbol
 from skillrun.repo.places import is_aside
+from skillrun.repo.syntax import find_nodes
 from skillrun.skills.job_worker.scaffold.stores.columns import Column, remembered
 from skillrun.skills.job_worker.scaffold.stores.nearness import within_reach
 from skillrun.skills.job_worker.scaffold.stores.testing import Testing
@@ -90,7 +91,7 @@ def _openings(project: Project, near: str) -> Iterator[Opening]:
 
 
 def _connecting(node: ast.stmt) -> ast.Call | None:
-    calls = (inner for inner in ast.walk(node) if isinstance(inner, ast.Call))
+    calls = find_nodes(node, ast.Call)
     for call in calls:
         if ast.unparse(call.func) in ("sqlite3.connect", "connect"):
             return call

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.repo.literals import is_known
 from skillrun.repo.places import is_aside
+from skillrun.repo.syntax import find_keyword, find_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +161,7 @@ def _read_reader(project: Project, module: Module, node: ast.Call, called: str) 
 
 
 def _dj_database_url(project: Project, module: Module, node: ast.Call) -> Variable:
-    named = next((k.value for k in node.keywords if k.arg == "env"), None)
+    named = find_keyword(node, "env")
     name = project.literal(named, module) if named is not None else None
     return Variable(
         name if isinstance(name, str) else "DATABASE_URL", _default(project, module, node)
@@ -168,7 +169,7 @@ def _dj_database_url(project: Project, module: Module, node: ast.Call) -> Variab
 
 
 def _default(project: Project, module: Module, node: ast.Call) -> str | None:
-    written = next((k.value for k in node.keywords if k.arg == "default"), None)
+    written = find_keyword(node, "default")
     if written is None and len(node.args) > 1:
         written = node.args[1]
     value = project.literal(written, module) if written is not None else None
@@ -201,9 +202,8 @@ def _followed(
 
 def _returned(project: Project, module: Module, function: ast.AST, hops: int) -> Variable | None:
     values = []
-    for node in ast.walk(function):
-        if isinstance(node, ast.Return):
-            values.append(node.value)
+    for node in find_nodes(function, ast.Return):
+        values.append(node.value)
     return next(filter(None, (variable_of(project, module, value, hops) for value in values)), None)
 
 
