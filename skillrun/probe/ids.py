@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+# A UUID of a version that is another one each time: of the moment (1, 6, 7), or drawn (4).
 _RANDOM = re.compile(
-    r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32}"
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[1467][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}|[0-9a-f]{32}"
 )
 
 

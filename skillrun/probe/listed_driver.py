@@ -5,7 +5,9 @@ whose jobs are in Redis.
 from __future__ import annotations
 
 import abc
+import asyncio
 import contextlib
+import importlib.metadata
 import inspect
 import logging
 import re
@@ -20,7 +22,7 @@ from .modules import import_whose_text
 from .names import NotThere, check_version, find, set_up_django
 from .redirecting import find_socket
 from .shapes import without_context
-from .swap import swap
+from .swap import replace_calls
 from .wrap import skip
 
 
@@ -37,27 +39,29 @@ class ListedDriver(AsyncDriver):
     HINTS: tuple[bytes, ...]
     # Of several settings for one queue, those of that name count.
     USUAL_NAME = ""
-    NOT_LISTED: str  # words for a {handler} that no worker lists, {why} where a module is broken
+    ESCAPED: str  # words for an {error} of a class, {kind}, that leaves the worker's own code
 
-    def __init__(self, probe: Probe, version: str) -> None:
-        check_version(self.LIBRARY, version, self.OLDEST)
+    def __init__(self, probe: Probe) -> None:
+        self.version = importlib.metadata.version(self.LIBRARY)
+        check_version(self.LIBRARY, self.version, self.OLDEST)
         super().__init__(probe)
-        self.version = version
         self.redis = find_socket(str(probe.settings["redis"]))
         self.target: Any = None
         # Queue -> what the worker that reads it is made with.
         self.settings: dict[str, dict[str, Any]] = {}
         self.workers: dict[str, Any] = {}  # of this process, by queue
-        self.settled = False
+        self.message: dict[str, Any] = {}  # the last that was delivered
+        self.settled = True  # it is known what becomes of that
+        self.redirect()
         self.capture()
 
     @abc.abstractmethod
-    def capture(self) -> None:
-        """Every job that is enqueued is a publish; every client speaks to the private Redis."""
+    def redirect(self) -> None:
+        """Every client of the library speaks to the private Redis."""
 
     @abc.abstractmethod
-    def prepare(self, handler: str) -> None:
-        """Finds the settings of the workers that run `self.target`. Raises NotThere."""
+    def capture(self) -> None:
+        """Every job that is enqueued is a publish."""
 
     @abc.abstractmethod
     def read_facts(self) -> Facts:
@@ -72,8 +76,10 @@ class ListedDriver(AsyncDriver):
         """The settings that a name of a module holds; None where it holds something else."""
 
     @abc.abstractmethod
-    def list_functions(self, settings: dict[str, Any]) -> Iterator[Any]:
-        """What a worker with such settings runs."""
+    def list_functions(self, settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        """(name by which its jobs are enqueued, function) of what a worker with such settings
+        runs.
+        """
 
     @abc.abstractmethod
     def keep_settings(self, settings: dict[str, Any], handler: str) -> None:
@@ -84,8 +90,12 @@ class ListedDriver(AsyncDriver):
         """A worker of that queue that has called what its settings have it call at its start."""
 
     @abc.abstractmethod
-    async def deliver_message(self, message: dict[str, Any]) -> None:
-        """See `deliver`."""
+    async def run_delivery(self, worker: Any, message: dict[str, Any]) -> None:
+        """Has the worker run one job, and settles what becomes of it."""
+
+    @abc.abstractmethod
+    async def lose_worker(self, message: dict[str, Any], why: str) -> None:
+        """Settles a job whose worker lets go of it without an end: it died, or says why."""
 
     @abc.abstractmethod
     async def publish_payload(self, payload: Any, like: dict[str, Any] | None) -> None:
@@ -100,6 +110,10 @@ class ListedDriver(AsyncDriver):
         self.prepare(handler)
         self.warm_up()
         return self.read_facts()
+
+    def prepare(self, handler: str) -> None:
+        """Finds the settings of the workers that run `self.target`. Raises NotThere."""
+        self.find_settings(handler)
 
     def make_facts(self, **own: Any) -> Facts:
         """With what is so of all these libraries: a job is there until it is done, and a death uses
@@ -136,7 +150,11 @@ class ListedDriver(AsyncDriver):
             for settings in self._settings_in(module):
                 self._keep_mine(settings, handler)
         if not self.settings:
-            raise NotThere(self.NOT_LISTED.format(handler=handler, why="".join(broken[:1])))
+            why = "".join(broken[:1])
+            raise NotThere(
+                "no worker settings were found whose functions or cron_jobs have"
+                f" {handler} in them{why}"
+            )
 
     def may_have_settings(self, text: bytes) -> bool:
         """A module is imported for nothing else: a script of the repository's may do anything
@@ -173,8 +191,16 @@ class ListedDriver(AsyncDriver):
                 yield settings
 
     def _keep_mine(self, settings: dict[str, Any], handler: str) -> None:
-        if any(self.is_mine(function) for function in self.list_functions(settings)):
+        if self._list_names(settings):
             self.keep_settings(settings, handler)
+
+    def find_names(self, queue: str) -> list[str]:
+        """By which a job of that queue means the handler."""
+        return self._list_names(self.settings.get(queue, {}))
+
+    def _list_names(self, settings: dict[str, Any]) -> list[str]:
+        functions = self.list_functions(settings)
+        return [name for name, function in functions if self.is_mine(function)]
 
     def is_mine(self, function: Any) -> bool:
         """Whether it is the handler, below every decorator."""
@@ -193,12 +219,11 @@ class ListedDriver(AsyncDriver):
         function as it was; nothing changes while nobody watches.
         """
 
-        async def hook(*args: Any, **kwargs: Any) -> Any:
+        @replace_calls(function)
+        async def hook(before: Any, *args: Any, **kwargs: Any) -> Any:
             if self.probe.recorder.watching:
                 return await send(before, *args, **kwargs)
             return await before(*args, **kwargs)
-
-        before: Callable[..., Any] = swap(function, hook)
 
     def find_like_key(
         self,
@@ -211,7 +236,7 @@ class ListedDriver(AsyncDriver):
         where two distinct jobs have the same.
         """
         old, new = ids.values(self.takes, *theirs), ids.values(self.takes, *ours)
-        made = self.make_key(key, old, new)
+        made = ids.like(key, old, new)
         if made == key and ids.are_distinct(old, new, self.probe.settings.get("key") or []):
             raise ValueError(
                 f"two distinct jobs have the same {name} {key}: {self.LIBRARY} enqueues the first"
@@ -219,15 +244,29 @@ class ListedDriver(AsyncDriver):
             )
         return made
 
-    def make_key(self, key: str, old: dict[str, str], new: dict[str, str]) -> str:
-        """A key like another one, of a job with other arguments."""
-        return ids.like(key, old, new)
-
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         self.run_in_loop(self.publish_payload(payload, like))
 
     def deliver(self, message: dict[str, Any]) -> None:
-        self.run_in_loop(self.deliver_message(message))
+        self.run_in_loop(self._deliver(message))
+
+    async def _deliver(self, message: dict[str, Any]) -> None:
+        worker = await self.find_worker(message["queue"])
+        self.message, self.settled = message, False
+        others = asyncio.all_tasks()
+        why = "it ends in neither a retry nor an end"
+        try:
+            await self.run_delivery(worker, message)
+        except Exception as error:
+            why = self.ESCAPED.format(kind=type(error).__name__, error=error)
+        if not self.settled:
+            await self.lose_worker(message, why)
+        await self.wait_for_others(others)
+
+    def died(self, message: dict[str, Any], who: str) -> None:
+        """A worker has no child processes: a death is its own."""
+        self.message, self.settled = message, False
+        self.run_in_loop(self.lose_worker(message, "its worker died"))
 
     async def find_worker(self, queue: str) -> Any:
         """This process's worker, begun in silence."""
@@ -277,10 +316,9 @@ def say_nothing() -> Iterator[None]:
 def keep_arguments(worker: Any) -> None:
     """A worker that is made keeps the arguments that made it, for whoever asks what it lists."""
 
-    def init(made: Any, *args: Any, **kwargs: Any) -> None:
-        makes(made, *args, **kwargs)
-        given = inspect.signature(makes).bind(made, *args, **kwargs).arguments
+    @replace_calls(worker.__init__)
+    def init(make: Any, made: Any, *args: Any, **kwargs: Any) -> None:
+        make(made, *args, **kwargs)
+        given = inspect.signature(make).bind(made, *args, **kwargs).arguments
         kept = {name: value for name, value in given.items() if name not in ("self", "kwargs")}
         made._skillrun_made_with = {**kept, **given.get("kwargs", {})}
-
-    makes: Callable[..., None] = swap(worker.__init__, init)

@@ -15,7 +15,9 @@ import sys
 import types
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 _MARK = 0.7310585786300049
 _TRAMPOLINES: set[int] = set()  # ids of code
@@ -50,6 +52,21 @@ def swap(function: Callable[..., Any], hook: Callable[..., Any]) -> Callable[...
     if signature is not None and not hasattr(function, "__signature__"):
         function.__signature__ = signature  # type: ignore[attr-defined]
     return before
+
+
+def replace_calls(function: Callable[..., Any]) -> Callable[[Hook], Hook]:
+    """Decorates what calls of `function` reach from now on; it is given that function as it was
+    before all else.
+    """
+
+    def decorate(hook: Hook) -> Hook:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return hook(before, *args, **kwargs)
+
+        before = swap(function, call)
+        return hook
+
+    return decorate
 
 
 def _signature(function: types.FunctionType) -> inspect.Signature | None:

@@ -14,8 +14,6 @@ real worker's do.
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import inspect
 import logging
 import time
@@ -34,15 +32,15 @@ from arq.constants import (
 )
 from arq.jobs import deserialize_job_raw, deserialize_result
 from arq.utils import timestamp_ms, to_unix_ms
-from arq.version import VERSION
 from arq.worker import Worker, func, get_kwargs
 
-from ...probe.driver import Probe, Publish
+from ...probe.driver import Publish
 from ...probe.facts import Facts
 from ...probe.listed_driver import ListedDriver, keep_arguments
 from ...probe.names import NotThere
+from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.redirecting import redirect_client
-from ...probe.swap import swap
+from ...probe.swap import replace_calls
 
 _COPIES = 3  # of a message, delivered at once
 _ON_KILL = (
@@ -120,9 +118,7 @@ class Driver(ListedDriver):
     STARTS = ("run", "async_run")
     HINTS = (b"redis_settings", b"WorkerSettings")
     USUAL_NAME = "WorkerSettings"
-    NOT_LISTED = (
-        "no worker settings were found whose functions or cron_jobs have {handler} in them{why}"
-    )
+    ESCAPED = "{kind} out of a hook ends the worker"
     # CancelledError is how arq ends a job that has used up its timeout.
     CONTROL = (
         "arq.worker.Retry",
@@ -130,9 +126,6 @@ class Driver(ListedDriver):
         "asyncio.exceptions.CancelledError",
     )
     LOGGERS = ("arq.",)
-
-    def __init__(self, probe: Probe) -> None:
-        super().__init__(probe, VERSION)
 
     def boot(self, handler: str) -> Facts:
         # As the command line of its worker does.
@@ -152,7 +145,7 @@ class Driver(ListedDriver):
         """And its names there, with one such worker."""
         if not inspect.iscoroutinefunction(self.function()):
             raise NotThere(f"{handler} is no coroutine function, and arq runs nothing else")
-        self.find_settings(handler)
+        super().prepare(handler)
         self.looked_at = self._make_looked_at()
 
     # -- the worker's settings
@@ -166,16 +159,15 @@ class Driver(ListedDriver):
         kwargs: dict[str, Any] = get_kwargs(value)  # type: ignore[arg-type,unused-ignore]
         return kwargs if "functions" in kwargs or "cron_jobs" in kwargs else None
 
-    def list_functions(self, settings: dict[str, Any]) -> Iterator[Any]:
+    def list_functions(self, settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """They may be named by their import paths."""
         try:
-            functions = [func(one).coroutine for one in settings.get("functions") or ()]
+            functions = [func(one) for one in settings.get("functions") or ()]
         # Anything may be called so that stands in a module beside the settings of a worker.
         except Exception:
             return
-        yield from functions
-        for job in settings.get("cron_jobs") or ():
-            yield job.coroutine
+        for one in (*functions, *(settings.get("cron_jobs") or ())):
+            yield one.name, one.coroutine
 
     def keep_settings(self, settings: dict[str, Any], handler: str) -> None:
         queue = str(settings.get("queue_name") or default_queue_name)
@@ -189,15 +181,14 @@ class Driver(ListedDriver):
 
         worker: InProcess = self.run_in_loop(make())
         self.close_loop()
-        self.names = {name for name, one in worker.functions.items() if self.is_mine(one.coroutine)}
         return worker
 
     def _name(self, worker: InProcess) -> str:
         """Of several, the cron job where the spec says cron, else the function."""
         scheduled = self.is_clocked()
-        names: set[str] = self.names
         return min(
-            names, key=lambda name: (hasattr(worker.functions[name], "next_run") != scheduled, name)
+            self.find_names(next(iter(self.settings))),
+            key=lambda name: (hasattr(worker.functions[name], "next_run") != scheduled, name),
         )
 
     async def run_nothing(self) -> None:
@@ -228,16 +219,13 @@ class Driver(ListedDriver):
 
     # -- publishing
 
-    def capture(self) -> None:
-        """Every job that is enqueued is a publish; every pool of arq's speaks to the private
-        Redis.
-        """
-
-        def init(pool: Any, *args: Any, **kwargs: Any) -> None:
-            made(pool, *args, **kwargs)
+    def redirect(self) -> None:
+        @replace_calls(ArqRedis.__init__)
+        def init(make: Any, pool: Any, *args: Any, **kwargs: Any) -> None:
+            make(pool, *args, **kwargs)
             redirect_client(pool, self.redis)
 
-        made: Callable[..., None] = swap(ArqRedis.__init__, init)
+    def capture(self) -> None:
         keep_arguments(Worker)
         self.watch_sending(ArqRedis.enqueue_job, self._enqueue)
 
@@ -248,11 +236,8 @@ class Driver(ListedDriver):
             if await pool.exists(job_key_prefix + id_, result_key_prefix + id_):
                 return await send(pool, function, *args, **kwargs)
         queue = kwargs.get("_queue_name") or pool.default_queue_name
-        mine = (
-            function in self.names
-            and queue in self.settings
-            and _database(pool) == self._database(queue)
-        )
+        is_listed = function in self.find_names(queue)
+        mine = is_listed and _database(pool) == self._database(queue)
         message: dict[str, Any] = {
             "id": id_,
             "function": function,
@@ -271,7 +256,7 @@ class Driver(ListedDriver):
                 # Somebody else enqueued it at the same moment.
                 one.to_handler = False
                 return job
-            message |= {"data": base64.b64encode(data).decode(), "lives_s": left / 1000}
+            message |= {"data": pack_bytes(data), "lives_s": left / 1000}
             one.delay = max(0.0, round((score - timestamp_ms()) / 1000, 2))
         return job
 
@@ -305,7 +290,7 @@ class Driver(ListedDriver):
             return name, queue, _of_tick(worker, name, 1 if like is None else 2)
         deserialize = self.settings[like["queue"]].get("job_deserializer")
         _, old_args, old_kwargs, *_ = deserialize_job_raw(
-            base64.b64decode(like["data"]), deserializer=deserialize
+            unpack_bytes(like["data"]), deserializer=deserialize
         )
         theirs = (old_args, old_kwargs)
         id_ = self.find_like_key(like["id"], "_job_id", theirs, (args, kwargs))
@@ -313,21 +298,9 @@ class Driver(ListedDriver):
 
     # -- delivering
 
-    async def deliver_message(self, message: dict[str, Any]) -> None:
-        self.settled = False
-        worker = await self.find_worker(message["queue"])
+    async def run_delivery(self, worker: InProcess, message: dict[str, Any]) -> None:
         worker.message, worker.failed = message, worker.jobs_failed
-        others = asyncio.all_tasks()
-        task = await self._taken(worker, message)
-        try:
-            await task
-        except Exception as error:  # out of a hook of the application's: arq's worker ends with it
-            if not self.settled:
-                why = f"{type(error).__name__} out of a hook ends the worker"
-                self.settle(
-                    "requeued", delay=self.redelivery_s, message=self._once_more(message), why=why
-                )
-        await self.wait_for_others({*others, task})
+        await (await self._taken(worker, message))
 
     async def begin_worker(self, queue: str) -> InProcess:
         worker = InProcess(**self._made_with(self.settings[queue]))
@@ -357,16 +330,17 @@ class Driver(ListedDriver):
         async with worker.pool.pipeline(transaction=True) as pipeline:
             pipeline.delete(in_progress_key_prefix + id_, job_key_prefix + id_)
             if left > 0:
-                pipeline.set(job_key_prefix + id_, base64.b64decode(message["data"]), px=left)
+                pipeline.set(job_key_prefix + id_, unpack_bytes(message["data"]), px=left)
             pipeline.set(retry_key_prefix + id_, message["tries"])
             pipeline.zadd(worker.queue_name, {id_: timestamp_ms()})
             await pipeline.execute()
 
-    def died(self, message: dict[str, Any], who: str) -> None:
+    async def lose_worker(self, message: dict[str, Any], why: str) -> None:
         """Another worker takes it when the in-progress key is gone; `run_job` counts each
         beginning.
         """
-        self.probe.settle("requeued", delay=self.redelivery_s, message=self._once_more(message))
+        again = self._once_more(message)
+        self.settle("requeued", delay=self.redelivery_s, message=again, why=why)
 
     def _once_more(self, message: dict[str, Any]) -> dict[str, Any]:
         until = message["until"] or time.time() + message["lives_s"]

@@ -7,7 +7,6 @@ the worker does with a message whose process died is Celery's own code too: `Req
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import importlib.util
 import inspect
@@ -26,6 +25,7 @@ from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
 from ...probe.names import NotThere, find
+from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.swap import swap
 
 
@@ -197,7 +197,7 @@ class Driver(BaseDriver):
             )
             data = body if isinstance(body, bytes) else body.encode()
             message = {
-                "body": base64.b64encode(data).decode(),
+                "body": pack_bytes(data),
                 "headers": headers,
                 "content_type": content_type,
                 "content_encoding": content_encoding,
@@ -402,11 +402,9 @@ def _how(result: Any) -> str:
 
 def _example(task: str) -> dict[str, Any]:
     headers = {"task": task, "id": "0", "lang": "py", "argsrepr": "()", "kwargsrepr": "{}"}
-    body = base64.b64encode(
-        b'[[], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
-    ).decode()
+    body = b'[[], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
     return {
-        "body": body,
+        "body": pack_bytes(body),
         "headers": headers,
         "content_type": "application/json",
         "content_encoding": "utf-8",
@@ -416,7 +414,7 @@ def _example(task: str) -> dict[str, Any]:
 
 def message_body(message: dict[str, Any]) -> bytes:
     """The serialised body as it was sent."""
-    return base64.b64decode(message["body"])
+    return unpack_bytes(message["body"])
 
 
 def read_delay(headers: dict[str, Any]) -> float:

@@ -11,7 +11,6 @@ delivered too: a dead letter is often written there.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import importlib
 import inspect
@@ -39,6 +38,7 @@ from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
+from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.swap import swap
 
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
@@ -187,7 +187,7 @@ class Driver(BaseDriver):
         # A middleware of the worker sends.
         after = self.delivering and not recorder.depth and not recorder.effect_depth
         sent = {
-            "data": base64.b64encode(data).decode(),
+            "data": pack_bytes(data),
             "queue": None if message.queue_name == self.actor.queue_name else message.queue_name,
             "arguments": self.probe.bound(self.function(), message.args, message.kwargs)
             if to_handler
@@ -215,7 +215,7 @@ class Driver(BaseDriver):
 
     def deliver(self, message: dict[str, Any]) -> None:
         settled, self.delivering = _Settled(self.probe), True
-        proxy = MessageProxy(Message.decode(base64.b64decode(message["data"])))
+        proxy = MessageProxy(Message.decode(unpack_bytes(message["data"])))
         with self._worker(settled, proxy.queue_name) as (consumer, worker):
             work = self._taken(consumer, proxy)
             if work is not None:
@@ -228,7 +228,7 @@ class Driver(BaseDriver):
         """One delivery to an actor that the handler's options name; its boundaries have that
         actor's name.
         """
-        actor = Message.decode(base64.b64decode(message["data"])).actor_name
+        actor = Message.decode(unpack_bytes(message["data"])).actor_name
         self.probe.recorder.prefix = re.sub(r"[^\w-]", "-", actor) + "."
         self.deliver(message)
 

@@ -9,7 +9,6 @@ and not a schedule.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import copy
 import datetime
@@ -37,6 +36,7 @@ from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
+from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.shapes import make_shape
 from ...probe.swap import replace_everywhere, swap
 
@@ -163,7 +163,7 @@ class Driver(BaseDriver):
             self.huey.enqueue(self.task.task_class())
             return
         args, kwargs = self.probe.arguments(payload, self._shape())
-        theirs = self.huey.deserialize_task(base64.b64decode(like["data"])) if like else None
+        theirs = self.huey.deserialize_task(unpack_bytes(like["data"])) if like else None
         if theirs is None or not (theirs.on_error or theirs.on_complete):
             self.call(*args, **kwargs)
             return
@@ -182,7 +182,7 @@ class Driver(BaseDriver):
             return
         to_handler = instance is self.huey and type(task) is self.task.task_class
         message = {
-            "data": base64.b64encode(data).decode(),
+            "data": pack_bytes(data),
             "id": uuid.uuid4().hex,
             "scheduled": task.eta is not None,
             "arguments": self.probe.bound(self._shape(), task.args, task.kwargs)
@@ -212,7 +212,7 @@ class Driver(BaseDriver):
     def deliver(self, message: dict[str, Any]) -> None:
         self._start_worker()
         self.delivered = message
-        data, timestamp = base64.b64decode(message["data"]), None
+        data, timestamp = unpack_bytes(message["data"]), None
         if message["scheduled"]:
             data, timestamp = self._schedule(data)
         self.huey._signal.connect(self._hear)
@@ -266,7 +266,7 @@ class Driver(BaseDriver):
         if self.huey.storage.has_data_for_key(f"retried:{message['id']}"):
             self.probe.settle("acked", why="its retry was in the queue already")
         elif self.periodic:
-            data = base64.b64encode(self.huey.serialize_task(self.task.task_class())).decode()
+            data = pack_bytes(self.huey.serialize_task(self.task.task_class()))
             fresh = {**message, "data": data, "id": uuid.uuid4().hex, "scheduled": False}
             self.probe.settle("requeued", delay=self._tick_s(), message=fresh, why="the next tick")
         else:

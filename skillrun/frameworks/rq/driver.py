@@ -11,7 +11,6 @@ the worker's
 
 from __future__ import annotations
 
-import base64
 import inspect
 import logging
 import os
@@ -40,6 +39,7 @@ from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
 from ...probe.names import NotThere, check_version, find, set_up_django
+from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.swap import swap
 from ...probe.wrap import around
 
@@ -371,7 +371,7 @@ class Driver(BaseDriver):
             message["id"], connection=queue.connection, serializer=queue.serializer
         )
         job.restore(
-            {name.encode(): base64.b64decode(value) for name, value in message["fields"].items()}
+            {name.encode(): unpack_bytes(value) for name, value in message["fields"].items()}
         )
         job.redis_server_version = self.version
         return job
@@ -406,7 +406,7 @@ class Driver(BaseDriver):
         """
         connection, id_ = queue.connection, message["id"]
         key = queue.job_class.key_for(id_)
-        fields = {name: base64.b64decode(value) for name, value in message["fields"].items()}
+        fields = {name: unpack_bytes(value) for name, value in message["fields"].items()}
         with self.probe.recorder.quiet(), connection.pipeline(transaction=False) as pipeline:
             pipeline.hget(key, "meta")
             pipeline.delete(key)
@@ -427,9 +427,7 @@ class Driver(BaseDriver):
         waits = status in (JobStatus.QUEUED, JobStatus.SCHEDULED)
         fields: Any = queue.connection.hgetall(queue.job_class.key_for(job.id)) if waits else {}
         if waits and not _is_repeat(fields, message):
-            again = {
-                name.decode(): base64.b64encode(value).decode() for name, value in fields.items()
-            }
+            again = {name.decode(): pack_bytes(value) for name, value in fields.items()}
             self.probe.settle(
                 "requeued", delay=waited + self.wait, message={**message, "fields": again}
             )
@@ -487,13 +485,13 @@ def _is_repeat(fields: dict[bytes, bytes], message: dict[str, Any]) -> bool:
     job.
     """
     before = message["fields"].get("repeats_left")
-    return before is not None and fields.get(b"repeats_left") != base64.b64decode(before)
+    return before is not None and fields.get(b"repeats_left") != unpack_bytes(before)
 
 
 def _encoded(value: Any) -> str:
     """As redis-py sends a value."""
     data = value if isinstance(value, bytes) else str(getattr(value, "value", value)).encode()
-    return base64.b64encode(data).decode()
+    return pack_bytes(data)
 
 
 def _nothing() -> None:

@@ -11,7 +11,6 @@ that a middleware kicks, or that a scheduler kicks when it is due.
 from __future__ import annotations
 
 import asyncio
-import base64
 import datetime
 import functools
 import importlib
@@ -50,6 +49,7 @@ from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.modules import whose_text
 from ...probe.names import NotThere, check_version, find, set_up_django
+from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.shapes import make_shape
 from ...probe.swap import swap
 
@@ -332,7 +332,7 @@ class Driver(AsyncDriver):
         sent = broker.formatter.loads(data)
         mine = read and sent.task_name == self.task.task_name
         message = {
-            "data": base64.b64encode(data).decode(),
+            "data": pack_bytes(data),
             "id": sent.task_id,
             "early": self._is_early(sent.labels),
             "arguments": self.probe.bound(self.takes, sent.args, sent.kwargs) if mine else None,
@@ -370,7 +370,7 @@ class Driver(AsyncDriver):
         args, kwargs = self.probe.arguments(payload, self.takes)
         kicker = self.task.kicker()
         if like is not None:
-            theirs = self.broker.formatter.loads(base64.b64decode(like["data"]))
+            theirs = self.broker.formatter.loads(unpack_bytes(like["data"]))
             theirs.parse_labels()
             old, new = (
                 ids.values(self.takes, theirs.args, theirs.kwargs),
@@ -413,7 +413,7 @@ class Driver(AsyncDriver):
         self.receiver.result = None
         await self._begin()
         others = asyncio.all_tasks()
-        data = base64.b64decode(message["data"])
+        data = unpack_bytes(message["data"])
         ack = functools.partial(self._acked, message)
         try:
             await self.receiver.callback(
