@@ -53,9 +53,9 @@ def _load_code() -> Code:
 
 
 def _load_writer() -> JobWriter:
-    from skillrun.frameworks.arq import scaffold
+    from skillrun.frameworks.arq.scaffold import WRITER
 
-    return scaffold
+    return WRITER
 
 
 FRAMEWORK = Framework(

@@ -5,95 +5,88 @@ given up.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from skillrun.frameworks.arq.clock import crontab
 from skillrun.frameworks.arq.settings import find_pool
 from skillrun.frameworks.arq.workers import MANNER
-from skillrun.frameworks.common import listed_scaffold
-from skillrun.frameworks.common.listed_scaffold import DEATHS, NO_SUCH_CLOCK, Words, name_attempts
+from skillrun.frameworks.common.listed_scaffold import DEATHS, ListedWriter, name_attempts
 from skillrun.frameworks.common.listed_writing import is_on
-from skillrun.frameworks.pieces import Entry, Facts, Piece, Render, Symbol
+from skillrun.frameworks.pieces import Facts, Symbol
 
 if TYPE_CHECKING:
+    from skillrun.frameworks.common.listed import Worker
     from skillrun.repo.python import Project
 
-MESSAGE = "kwargs"
-AWAITS = True
-TESTS = (
-    "enqueued and run as arq's worker runs them, by its own list of functions; Redis and the waits"
-    " are left out."
-)
-"""What the tests' docstring says of how they run the job."""
-
 _EXPIRES_S = 86_400.0  # arq/constants.py, expires_extra_ms
-WORDS = Words(
-    manner=MANNER,
-    title="arq",
-    article="an",
-    made=("func", "cron"),
-    no_settings="class WorkerSettings with functions and redis_settings",
-    unreached=(
+
+
+class Writer(ListedWriter):
+    """See `JobWriter`."""
+
+    TITLE, ARTICLE = "arq", "an"
+    MANNER = MANNER
+    MADE: ClassVar = {"functions": "func", "cron_jobs": "cron"}
+    NO_SETTINGS = "class WorkerSettings with functions and redis_settings"
+    UNREACHED = (
         "the worker's Redis is a pool of its own that nobody else can open: give the settings"
         " redis_settings"
-    ),
+    )
     # `function` is the first parameter of enqueue_job.
-    taken=frozenset({"ctx", "correlation_id", "redis", "stack", "function"}),
-    limits=(
+    TAKEN = frozenset({"ctx", "correlation_id", "redis", "stack", "function"})
+    LIMITS = (
         "arq ends a run that outlasts the worker's job_timeout, or a job that kills its worker each"
         " time, without a row."
-    ),
-    zone="the timezone",
-    key="_job_id",
-    tried='ctx["job_try"]',
-    counted="arq's max_tries is more: it counts deaths too",
-)
-
-
-def read(project: Project, facts: Facts) -> dict[str, Any]:
-    """Beside what `read_worker` finds: `pool`, how the publisher comes to Redis, and whether the
-    worker runs anything again (`retries`).
-    """
-    worker, made = listed_scaffold.read_worker(project, facts, WORDS)
-    if worker is None:
-        return made
-    pool = find_pool(project, facts, worker)
-    return {**made, "pool": pool, "retries": is_on(project, worker, "retry_jobs")}
-
-
-def problems(facts: Facts) -> Iterator[str]:
-    """What arq cannot do of what the spec asks for, a sentence each."""
-    known = facts.facts
-    reaches = known.get("pool") is not None
-    yield from listed_scaffold.find_problems(facts, WORDS, reaches_queue=reaches)
-    if facts.retries.bounded and not known.get("retries", True):
-        yield "the worker's retry_jobs is False: arq runs nothing again there"
-    if sum(facts.retries.delays) >= _EXPIRES_S:
-        yield (
-            "a job of arq expires a day after it was due, before its last retry: shorten"
-            " retry.backoff"
-        )
-    if facts.trigger != "event" and _write_crontab(facts) is None:
-        is_cron = facts.trigger == "cron"
-        yield f"arq has no cron that means {facts.schedule!r}" if is_cron else f"arq{NO_SUCH_CLOCK}"
-
-
-def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
-    """What `runs.jinja` imports beyond the handler."""
-    return listed_scaffold.list_test_needs(facts, "import arq", case=case)
-
-
-def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
-    """What `over_broker.jinja` imports."""
-    needed = listed_scaffold.list_broker_needs(
-        facts,
+    )
+    ZONE, KEY, PAYLOAD = "the timezone", "_job_id", "payload"
+    TRIED, COUNTED = 'ctx["job_try"]', "arq's max_tries is more: it counts deaths too"
+    OF_PUBLISHER = (
+        "from contextlib import AsyncExitStack",
+        "from arq import create_pool",
+        "from arq.connections import ArqRedis",
+    )
+    OF_TEST = "import arq"
+    OF_BROKER = (
         "from dataclasses import replace",
         "from arq import create_pool",
         "from arq.worker import Worker",
     )
-    if needed is None:
-        return None
-    return (*needed, *map(_by_name, facts.facts["pool"].symbols))
+
+    def find_queue(self, project: Project, facts: Facts, worker: Worker) -> dict[str, Any]:
+        """`pool`: how the publisher comes to Redis; `retries`: the worker runs things again."""
+        pool = find_pool(project, facts, worker)
+        needed = [_by_name(symbol) for symbol in pool.needed] if pool is not None else []
+        retries = is_on(project, worker, "retry_jobs")
+        return {"reached": pool is not None, "pool": pool, "retries": retries, "needed": needed}
+
+    def list_limits(self, facts: Facts) -> Iterator[str]:
+        if facts.retries.bounded and not facts.facts.get("retries", True):
+            yield "the worker's retry_jobs is False: arq runs nothing again there"
+        if sum(facts.retries.delays) >= _EXPIRES_S:
+            yield (
+                "a job of arq expires a day after it was due, before its last retry: shorten"
+                " retry.backoff"
+            )
+
+    def write_clock(self, facts: Facts) -> list[str] | None:
+        return crontab(facts.trigger, facts.schedule, facts.every_s)
+
+    def list_options(self, facts: Facts) -> list[str]:
+        first = name_attempts(facts) if facts.retries.bounded else None
+        options = [f"max_tries={first} + {DEATHS}" if first else f"max_tries={1 + DEATHS}"]
+        if facts.trigger != "event":
+            options.append("keep_result=0")
+        return options
+
+    def broker_needs(self, facts: Facts) -> tuple[Symbol | str, ...] | None:
+        needed = super().broker_needs(facts)
+        if needed is None:
+            return None
+        return (*needed, *map(_by_name, facts.facts["pool"].symbols))
+
+    def _list_imports(self, facts: Facts) -> list[Symbol | str]:
+        needed = super()._list_imports(facts)
+        return ["from arq import Retry", *needed] if facts.retries.bounded else needed
 
 
 def _by_name(symbol: Symbol | str) -> Symbol | str:
@@ -103,41 +96,4 @@ def _by_name(symbol: Symbol | str) -> Symbol | str:
     return symbol
 
 
-def pieces(facts: Facts, render: Render) -> list[Piece]:
-    """The handler with what ends its failures, its publisher and tick, and the worker's entries."""
-    handler = listed_scaffold.render_handler(
-        facts,
-        render,
-        WORDS,
-        _list_needed(facts),
-        pool=facts.facts["pool"],
-        sent=listed_scaffold.list_arguments(facts, WORDS, "payload"),
-    )
-    return [handler, *_list_entries(facts)]
-
-
-def _list_entries(facts: Facts) -> Iterator[Entry]:
-    """The function in the worker's list, and the tick in its cron jobs."""
-    lists = facts.facts["lists"]
-    attempts = name_attempts(facts) if facts.retries.bounded else None
-    most = f"{attempts} + {DEATHS}" if attempts else str(1 + DEATHS)
-    options = [f"max_tries={most}"]
-    if facts.trigger != "event":
-        options.append("keep_result=0")
-    yield lists["functions"].entry("func", facts.name, options, attempts)
-    if facts.trigger != "event":
-        crons = _write_crontab(facts) or ()
-        yield lists["cron_jobs"].entry("cron", facts.facts["tick"].name, crons)
-
-
-def _write_crontab(facts: Facts) -> list[str] | None:
-    return crontab(facts.trigger, facts.schedule, facts.every_s)
-
-
-def _list_needed(facts: Facts) -> list[Symbol | str]:
-    needed: list[Symbol | str] = ["from arq import Retry"] if facts.retries.bounded else []
-    if facts.facts["publisher"]:
-        needed += ["from contextlib import AsyncExitStack", "from arq import create_pool"]
-        needed.append("from arq.connections import ArqRedis")
-        needed += map(_by_name, facts.facts["pool"].needed)
-    return needed
+WRITER = Writer()

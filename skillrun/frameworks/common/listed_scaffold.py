@@ -1,13 +1,12 @@
-"""What the scaffolds of libraries whose workers list their functions have in common (arq, SAQ).
-
-Such a library says its own words in `Words`; its `scaffold.py` adds what no other one has.
+"""What writes the jobs of libraries whose workers list their functions (arq, SAQ): a library says
+its own words, and adds what no other one has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import abc
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from skillrun.frameworks.common import awaiting
 from skillrun.frameworks.common.callables.scaffold import left_out
@@ -15,7 +14,7 @@ from skillrun.frameworks.common.crontab import names_hours
 from skillrun.frameworks.common.handlers import longest_wait, published
 from skillrun.frameworks.common.listed import LISTS
 from skillrun.frameworks.common.listed_writing import choose_worker, find_list, write_option
-from skillrun.frameworks.pieces import Facts, Module, Render, Symbol
+from skillrun.frameworks.pieces import Entry, Facts, Module, Piece, Render, Symbol
 from skillrun.frameworks.publishing import when_to_publish
 
 if TYPE_CHECKING:
@@ -25,156 +24,224 @@ if TYPE_CHECKING:
 # Of a worker. A death uses up an attempt, and after the last one nobody is called: so many are
 # left for the dead letter.
 DEATHS = 5
-NO_SUCH_CLOCK = (
-    "'s cron names seconds, minutes and hours: trigger.every is to divide a minute in seconds, an"
-    " hour in minutes, or a day in hours"
+_OF_EVERY_BROKER = (
+    "import asyncio",
+    "from uuid import uuid4",
+    "from redis.exceptions import RedisError",
 )
 
 
-@dataclass(frozen=True)
-class Words:
-    """What a library says for itself."""
+class ListedWriter(abc.ABC):
+    """A `JobWriter` of such a library: its words, and what no other one has."""
 
-    manner: Manner
-    title: str
-    article: str  # before the title
-    made: tuple[str, ...]  # calls around what its lists hold
-    no_settings: str  # what to write where no worker's settings were found
-    unreached: str  # a publisher does not come to the worker's queue
-    taken: frozenset[str]  # names that the library or the handler keeps for itself
-    limits: str  # what ends a job without a dead letter
-    zone: str  # the option that says whose hours a schedule means, with its article
-    key: str  # the option that keeps a second job out
-    tried: str  # the expression of the attempt's number, from 1
-    counted: str  # why the library's own limit is another one
+    TITLE: str
+    ARTICLE: str  # before the title
+    MANNER: Manner
+    # List -> the call around what stands in it; none where it is "".
+    MADE: ClassVar[Mapping[str, str]]
+    NO_SETTINGS: str  # what to write where no worker's settings were found
+    UNREACHED: str  # a publisher does not come to the worker's queue
+    TAKEN: frozenset[str]  # names that the library or the handler keeps for itself
+    LIMITS: str  # what ends a job without a dead letter
+    ZONE: str  # the option that says whose hours a schedule means, with its article
+    KEY: str  # the option that keeps a second job out
+    TRIED: str  # the expression of the attempt's number, from 1
+    COUNTED: str  # why the library's own limit is another one
+    PAYLOAD: str  # how a payload as a whole is given to what enqueues
+    # What is imported for a handler, for its publisher, for a test that runs it, for its worker.
+    OF_HANDLER: tuple[str, ...] = ()
+    OF_PUBLISHER: tuple[str, ...]
+    OF_TEST: str
+    OF_BROKER: tuple[str, ...]
 
+    MESSAGE = "kwargs"
+    AWAITS = True
 
-def read_worker(
-    project: Project, facts: Facts, words: Words
-) -> tuple[Worker | None, dict[str, Any]]:
-    """The worker that the job is added to, and what every such template knows of it.
-
-    `worker`: whether there is one, `inside` where its settings stand in the handler's own module;
-    `lists`: its lists; `functions`: the expression of one; `publisher`: that function, where it is
-    written; of a clock, `tick` and `due`.
-    """
-    worker = choose_worker(project, words.manner, facts)
-    made: dict[str, Any] = {"worker": worker is not None, "publishes": True, **published(facts)}
-    if worker is None:
-        return None, made
-    lists = {}
-    for name in LISTS:
-        if name == "functions" or facts.trigger != "event":
-            library = words.manner.library
-            lists[name] = find_list(project, worker, name, facts.module, library, words.made)
-    return worker, {
-        **made,
-        "lists": lists,
-        "functions": write_option(worker, "functions"),
-        "settings": Symbol(worker.module.name, write_option(worker, "")),
-        "inside": worker.module.path == facts.path,
-    }
-
-
-def find_problems(facts: Facts, words: Words, *, reaches_queue: bool) -> Iterator[str]:
-    """What such a library cannot do of what the spec asks for, a sentence each."""
-    known, title = facts.facts, words.title
-    if not known["worker"]:
-        yield f"no settings of {words.article} {title} worker were found: write {words.no_settings}"
-    elif known["inside"]:
-        yield (
-            f"{facts.module} holds the worker's settings, which name their functions above where a"
-            f" new one is written: write handler: {facts.package or 'package'}.tasks:{facts.name}"
+    def __init__(self) -> None:
+        self.TESTS = (
+            f"enqueued and run as {self.TITLE}'s worker runs them, by its own list of functions;"
+            " Redis and the waits are left out."
         )
-    elif not reaches_queue:
-        yield words.unreached
-    if facts.dead_letter in ("queue", "framework"):
-        yield (
-            f"{title} keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to"
-            " be table or none"
-        )
-    if facts.django:
-        yield (
-            f"skillrun's templates for {title} know no Django project, whose transactions are not"
-            " asyncio's"
-        )
-    for field in facts.fields if facts.message == "kwargs" else ():
-        if field.name in words.taken:
+
+    @abc.abstractmethod
+    def find_queue(self, project: Project, facts: Facts, worker: Worker) -> dict[str, Any]:
+        """How the handler's module comes to the worker's queue: what the templates know of it,
+        with `reached`, whether it does, and `needed`, what is imported for it.
+        """
+
+    @abc.abstractmethod
+    def write_clock(self, facts: Facts) -> list[str] | None:
+        """The options of a cron job; None where the library has none that mean the trigger."""
+
+    def list_sent(self, facts: Facts) -> tuple[str, ...]:
+        """Options of what enqueues."""
+        return ()
+
+    def list_options(self, facts: Facts) -> list[str]:
+        """Those of the call around the function in its list."""
+        return []
+
+    def list_limits(self, facts: Facts) -> Iterator[str]:
+        """What else the library cannot do, a sentence each."""
+        return iter(())
+
+    def read(self, project: Project, facts: Facts) -> dict[str, Any]:
+        """`worker`: whether there is one that the job is added to, `inside` where its settings
+        stand in the handler's own module; `lists`: its lists; `functions`: the expression of one;
+        `publisher`: that function, where it is written; of a clock, `tick` and `due`.
+        """
+        worker = choose_worker(project, self.MANNER, facts)
+        made: dict[str, Any] = {"worker": worker is not None, "publishes": True, **published(facts)}
+        if worker is None:
+            return made
+        calls = [call for call in self.MADE.values() if call]
+        lists = {}
+        for name in LISTS:
+            if name == "functions" or facts.trigger != "event":
+                library = self.MANNER.library
+                lists[name] = find_list(project, worker, name, facts.module, library, calls)
+        return {
+            **made,
+            "lists": lists,
+            "functions": write_option(worker, "functions"),
+            "settings": Symbol(worker.module.name, write_option(worker, "")),
+            "inside": worker.module.path == facts.path,
+            **self.find_queue(project, facts, worker),
+        }
+
+    def problems(self, facts: Facts) -> Iterator[str]:
+        known, title = facts.facts, self.TITLE
+        if not known["worker"]:
             yield (
-                f"{title} or the handler takes {field.name} for itself: rename the field, or write"
-                " message: payload"
+                f"no settings of {self.ARTICLE} {title} worker were found: write {self.NO_SETTINGS}"
             )
+        elif known["inside"]:
+            yield (
+                f"{facts.module} holds the worker's settings, which name their functions above where"
+                f" a new one is written: write handler: {facts.package or 'package'}.tasks:"
+                f"{facts.name}"
+            )
+        elif not known["reached"]:
+            yield self.UNREACHED
+        if facts.dead_letter in ("queue", "framework"):
+            yield (
+                f"{title} keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is"
+                " to be table or none"
+            )
+        if facts.django:
+            yield (
+                f"skillrun's templates for {title} know no Django project, whose transactions are"
+                " not asyncio's"
+            )
+        for field in facts.fields if facts.message == "kwargs" else ():
+            if field.name in self.TAKEN:
+                yield (
+                    f"{title} or the handler takes {field.name} for itself: rename the field, or"
+                    " write message: payload"
+                )
+        yield from self.list_limits(facts)
+        if facts.trigger != "event" and self.write_clock(facts) is None:
+            yield self._refuse_clock(facts)
 
+    def _refuse_clock(self, facts: Facts) -> str:
+        if facts.trigger == "cron":
+            return f"{self.TITLE} has no cron that means {facts.schedule!r}"
+        return (
+            f"{self.TITLE}'s cron names seconds, minutes and hours: trigger.every is to divide a"
+            " minute in seconds, an hour in minutes, or a day in hours"
+        )
 
-def list_test_needs(facts: Facts, *imports: str, case: bool) -> tuple[Symbol | str, ...]:
-    """What `runs.jinja` imports beyond the handler; `case` as for `JobWriter.runs_need`."""
-    known = facts.facts
-    needed: list[Symbol | str] = ["import asyncio", *imports, known["settings"]]
-    if known["publisher"]:
-        needed.append(Symbol(facts.module, known["publisher"].name))
-    if facts.trigger != "event" and not case:
-        needed.append(known["tick"])
-    return tuple(needed)
+    def runs_need(self, facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
+        known = facts.facts
+        needed: list[Symbol | str] = ["import asyncio", self.OF_TEST, known["settings"]]
+        if known["publisher"]:
+            needed.append(Symbol(facts.module, known["publisher"].name))
+        if facts.trigger != "event" and not case:
+            needed.append(known["tick"])
+        return tuple(needed)
 
+    def broker_needs(self, facts: Facts) -> tuple[Symbol | str, ...] | None:
+        """The publisher, the library's own worker, and the settings. None where the publisher is
+        written elsewhere.
+        """
+        known = facts.facts
+        if not known["publisher"]:
+            return None
+        publisher = Symbol(facts.module, known["publisher"].name)
+        return (*_OF_EVERY_BROKER, *self.OF_BROKER, publisher, known["settings"])
 
-def list_broker_needs(facts: Facts, *imports: str) -> tuple[Symbol | str, ...] | None:
-    """What `over_broker.jinja` imports: the publisher, the library's own worker, and the settings.
-    None where the publisher is written elsewhere.
-    """
-    known = facts.facts
-    if not known["publisher"]:
-        return None
-    ours = ("import asyncio", "from uuid import uuid4", "from redis.exceptions import RedisError")
-    publisher = Symbol(facts.module, known["publisher"].name)
-    return (*ours, *imports, publisher, known["settings"])
+    def pieces(self, facts: Facts, render: Render) -> list[Piece]:
+        """The handler with what ends its failures, its publisher and tick, and the worker's
+        entries.
+        """
+        return [self._render_handler(facts, render), *self._list_entries(facts)]
 
+    def _render_handler(self, facts: Facts, render: Render) -> Module:
+        clocked = facts.trigger != "event"
+        text = render(
+            "handler.py.jinja",
+            facts,
+            needed=[*_list_needed(facts), *self._list_imports(facts)],
+            title=self.TITLE,
+            tried=self.TRIED,
+            counted=self.COUNTED,
+            attempts_name=name_attempts(facts),
+            wait=longest_wait(facts.retries, f"{self.TRIED} - 1"),
+            given=_list_parameters(facts),
+            publisher=facts.facts["publisher"],
+            publishing=when_to_publish(facts),
+            limits=self.LIMITS if facts.dead_letter == "table" else "",
+            left_out=left_out(facts) if clocked else "",
+            clocked=clocked,
+            hours=self._say_hours(facts),
+            sent=self._list_arguments(facts),
+            **awaiting.names(facts),
+        )
+        return Module(facts.path, text)
 
-def render_handler(
-    facts: Facts, render: Render, words: Words, needed: Sequence[Symbol | str], **own: Any
-) -> Module:
-    """The handler with what ends its failures, its publisher and its tick."""
-    clocked = facts.trigger != "event"
-    text = render(
-        "handler.py.jinja",
-        facts,
-        needed=[*_list_needed(facts), *needed],
-        title=words.title,
-        tried=words.tried,
-        counted=words.counted,
-        attempts_name=name_attempts(facts),
-        wait=longest_wait(facts.retries, f"{words.tried} - 1"),
-        given=_list_parameters(facts),
-        publisher=facts.facts["publisher"],
-        publishing=when_to_publish(facts),
-        limits=words.limits if facts.dead_letter == "table" else "",
-        left_out=left_out(facts) if clocked else "",
-        clocked=clocked,
-        hours=_say_hours(facts, words),
-        **awaiting.names(facts),
-        **own,
-    )
-    return Module(facts.path, text)
+    def _list_imports(self, facts: Facts) -> list[Symbol | str]:
+        needed: list[Symbol | str] = [*self.OF_HANDLER]
+        if facts.facts["publisher"]:
+            needed += [*self.OF_PUBLISHER, *facts.facts["needed"]]
+        return needed
+
+    def _list_arguments(self, facts: Facts) -> list[str]:
+        """Of the call that enqueues. A tick sends what is due once more; the library leaves out a
+        key that is in use.
+        """
+        arguments = [f'"{facts.name}"']
+        if facts.message == "payload":
+            arguments.append(self.PAYLOAD)
+        else:
+            for field in facts.fields:
+                arguments.append(f"{field.name}={field.name}")
+        if facts.trigger != "event":
+            arguments.append(f"{self.KEY}={_write_key(facts)}")
+        return [*arguments, *self.list_sent(facts), "**more"]
+
+    def _say_hours(self, facts: Facts) -> str:
+        """Whose hours the schedule means, where it names any."""
+        if facts.trigger != "cron" or not facts.timezone or not names_hours(facts.schedule):
+            return ""
+        return (
+            f"Its hours are those of {facts.timezone}: {self.ZONE} of the worker's settings has to"
+            " say so."
+        )
+
+    def _list_entries(self, facts: Facts) -> Iterator[Entry]:
+        """The function in the worker's list, and the tick in its cron jobs."""
+        lists = facts.facts["lists"]
+        constant = name_attempts(facts) if facts.retries.bounded else None
+        made, options = self.MADE["functions"], self.list_options(facts)
+        yield lists["functions"].entry(made, facts.name, options, constant if options else None)
+        if facts.trigger != "event":
+            clock, tick = self.write_clock(facts) or (), facts.facts["tick"].name
+            yield lists["cron_jobs"].entry(self.MADE["cron_jobs"], tick, clock)
 
 
 def name_attempts(facts: Facts) -> str:
     """The constant of the handler's own bound."""
     return f"{facts.name.upper()}_ATTEMPTS"
-
-
-def list_arguments(facts: Facts, words: Words, payload: str, *options: str) -> list[str]:
-    """The arguments of the call that enqueues; `payload` is how a payload as a whole is given.
-
-    A tick sends what is due once more; the library leaves out a key that is in use.
-    """
-    arguments = [f'"{facts.name}"']
-    if facts.message == "payload":
-        arguments.append(payload)
-    else:
-        for field in facts.fields:
-            arguments.append(f"{field.name}={field.name}")
-    if facts.trigger != "event":
-        arguments.append(f"{words.key}={_write_key(facts)}")
-    return [*arguments, *options, "**more"]
 
 
 def _list_needed(facts: Facts) -> list[Symbol | str]:
@@ -210,13 +277,3 @@ def _write_key(facts: Facts) -> str:
             f"{{payload.get('{key}')!r}}" if facts.message == "payload" else f"{{{key}!r}}"
         )
     return f'f"{facts.job}:{":".join(parts)}"'
-
-
-def _say_hours(facts: Facts, words: Words) -> str:
-    """Whose hours the schedule means, where it names any."""
-    if facts.trigger != "cron" or not facts.timezone or not names_hours(facts.schedule):
-        return ""
-    return (
-        f"Its hours are those of {facts.timezone}: {words.zone} of the worker's settings has to say"
-        " so."
-    )

@@ -49,9 +49,9 @@ def _load_code() -> Code:
 
 
 def _load_writer() -> JobWriter:
-    from skillrun.frameworks.saq import scaffold
+    from skillrun.frameworks.saq.scaffold import WRITER
 
-    return scaffold
+    return WRITER
 
 
 FRAMEWORK = Framework(
