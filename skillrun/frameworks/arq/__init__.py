@@ -36,20 +36,10 @@ if TYPE_CHECKING:
 def _load_code() -> Code:
     from skillrun.frameworks.arq import hooks, policy, sends
     from skillrun.frameworks.arq.rules import enqueueing, giving_up, retrying, running
-    from skillrun.frameworks.arq.workers import MANNER
-    from skillrun.frameworks.common import listed, racing, reading
-    from skillrun.frameworks.rulebook import collect_rules
+    from skillrun.frameworks.common.listed_code import make_code
 
-    return Code(
-        find_handler=reading.find_function,
-        find_registration=lambda project, use, handler: listed.find_registration(
-            project, MANNER, handler
-        ),
-        read_policy=policy.read_policy,
-        find_sends=sends.QUEUEING.find_sends,
-        find_hooks=lambda project, use, handler: hooks.find_hooks(project, handler),
-        rules=collect_rules("arq", retrying, enqueueing, giving_up, running, racing),
-    )
+    rules = (retrying, enqueueing, giving_up, running)
+    return make_code(sends.QUEUEING, hooks.HOOKS, policy.read_policy, *rules)
 
 
 def _load_writer() -> JobWriter:

@@ -6,12 +6,11 @@ result knows of one.
 
 from __future__ import annotations
 
-import ast
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.arq.workers import find_entries
+from skillrun.frameworks.arq.workers import MANNER, find_entries
 from skillrun.frameworks.common.listed import find_hook
-from skillrun.repo.syntax import find_nodes
+from skillrun.frameworks.common.listed_hooks import Hooks
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Project
@@ -19,15 +18,7 @@ if TYPE_CHECKING:
 AROUND = ("on_job_start", "on_job_end", "after_job_end")
 
 
-def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
-    """Event -> function."""
-    found: dict[str, Definition] = {}
-    for name, called in job_hooks(project, handler):
-        if name == "on_job_start":
-            found.setdefault("started", called)
-        elif name == "after_job_end" and reads_result(called):
-            found.setdefault("failed", called)
-    return found
+HOOKS = Hooks(MANNER, "on_job_start", "after_job_end", asked=frozenset(("result_info", "result")))
 
 
 def job_hooks(project: Project, handler: Definition) -> tuple[tuple[str, Definition], ...]:
@@ -39,11 +30,3 @@ def job_hooks(project: Project, handler: Definition) -> tuple[tuple[str, Definit
             if called is not None:
                 found.setdefault(f"{name} {called.dotted}", (name, called))
     return tuple(found.values())
-
-
-def reads_result(called: Definition) -> bool:
-    """It asks arq how the job ended: `Job(ctx["job_id"], ctx["redis"]).result_info()`."""
-    words = set()
-    for node in find_nodes(called.node, ast.Attribute):
-        words.add(node.attr)
-    return bool(words & {"result_info", "result"})

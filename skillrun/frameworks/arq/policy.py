@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from skillrun.frameworks.arq.deadletter import find_left
-from skillrun.frameworks.arq.retries import find_retries, raises_retry
+from skillrun.frameworks.arq.retries import find_left, find_retries, raises_retry
 from skillrun.frameworks.arq.workers import find_entries
 from skillrun.frameworks.common.again import Path
 from skillrun.frameworks.common.listed import Entry, Found
-from skillrun.frameworks.common.policy_reader import Limit, PolicyReader
-from skillrun.frameworks.common.reading import import_paths, place_of
+from skillrun.frameworks.common.policy_reader import Limit, PolicyReader, read_limit
+from skillrun.frameworks.common.reading import import_paths
 from skillrun.frameworks.interface import Backoff, Policy
 from skillrun.repo.python import UNKNOWN, Definition, Project
 from skillrun.repo.uses import FrameworkUse
@@ -41,10 +40,7 @@ def read_tries(project: Project, entry: Entry) -> Limit:
 
 
 def _read_limit(project: Project, entry: Entry, found: Found | None, default: float) -> Limit:
-    value = _read_value(project, entry, found, default)
-    if found is None:
-        return Limit(value, entry.place, by_default=True)
-    return Limit(value, place_of(found[1], found[0]))
+    return read_limit(project, found, default, entry.place, is_hidden=entry.unread)
 
 
 def keep_result_s(project: Project, entry: Entry) -> Any:
@@ -58,18 +54,7 @@ def keep_result_s(project: Project, entry: Entry) -> Any:
     forever = entry.option("keep_result_forever")
     if forever is not None and project.literal(*forever) is True:
         return float("inf")
-    return _read_value(project, entry, entry.option("keep_result"), KEEP_S)
-
-
-def _read_value(project: Project, entry: Entry, found: Found | None, default: float) -> Any:
-    if found is None:
-        if entry.unread:
-            return UNKNOWN
-        return default
-    value = project.literal(*found)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    return UNKNOWN
+    return _read_limit(project, entry, entry.option("keep_result"), KEEP_S).value
 
 
 def retries_on(project: Project, entry: Entry) -> bool:

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.arq.hooks import HOOKS
 from skillrun.frameworks.common.again import Path, Tries, find_bound
 from skillrun.frameworks.common.around import decorators
+from skillrun.frameworks.common.giving_up import Record
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Backoff
 from skillrun.repo.syntax import find_nodes
@@ -95,6 +97,21 @@ def raises_retry(project: Project, clause: Handler) -> bool:
         if any(is_retry(project, one) for one in (call, *inner)):
             return True
     return False
+
+
+def find_left(project: Project, handler: Definition) -> Record | None:
+    """The record of a job that is given up: what stands beside the Retry that is not raised any
+    more (the clause, or the branch of `job_try`), and an after_job_end that looks at the result.
+    """
+    ways = find_retries(project, handler)
+    return HOOKS.find_left(
+        project,
+        handler,
+        JobTry(project, {}),
+        ways,
+        lambda clause: raises_retry(project, clause),
+        RETRY,
+    )
 
 
 def _read_path(project: Project, call: Call) -> Path:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.again import Way
 from skillrun.frameworks.common.facts import expects_record, seconds, tell
 from skillrun.frameworks.common.giving_up import Record
 from skillrun.frameworks.common.policy_reader import Limit
-from skillrun.frameworks.interface import Job, Rule
+from skillrun.frameworks.interface import Job, Rule, RuleStage
 from skillrun.frameworks.rulebook import read_reason
 from skillrun.repo.python import is_known
 
@@ -25,6 +26,7 @@ class Limiting:
     """What one library says for itself in these rules."""
 
     title: str
+    below: str  # the published name of the rule about too few attempts
     option: str  # that gives the limit
     attempt: str  # what the library calls one
     find_limits: Callable[[Job], Iterable[Limit]]
@@ -34,10 +36,12 @@ class Limiting:
     # infinite where it is all there is.
     find_kept: Callable[[Job], Limit | None]
     write: Callable[[Job, int], str]  # how the option is given
+    # What too few attempts are read from: the handler, or whoever sends it.
+    rests_on: Literal["handler", "setup"] = "handler"
 
 
-def find_below_spec(job: Job, limiting: Limiting, name: str) -> Iterator[Finding]:
-    """Limits that end the job before the attempts that the spec promises; `name` of the rule."""
+def limit_below_spec(job: Job, limiting: Limiting) -> Iterator[Finding]:
+    """The library's own limit ends the job before the attempts that the spec promises."""
     wanted = job.spec.retry.max_attempts if job.spec.retry is not None else None
     if wanted is None:
         return
@@ -51,7 +55,7 @@ def find_below_spec(job: Job, limiting: Limiting, name: str) -> Iterator[Finding
         )
         given = limiting.write(job, wanted + SPARE)
         hint = f"{given}: the first {limiting.attempt} counts, and a death uses one up"
-        yield tell(job, name, Severity.ERROR, limit.place, message, hint)
+        yield tell(job, limiting.below, Severity.ERROR, limit.place, message, hint)
 
 
 def no_room_for_deaths(job: Job, limiting: Limiting) -> Iterator[Finding]:
@@ -98,31 +102,31 @@ def failure_unrecorded(job: Job, limiting: Limiting) -> Iterator[Finding]:
 
 
 def declare_limit_rules(
-    library: str, limiting: Limiting, *, counted: str, forgotten: str
+    library: str, limiting: Limiting, *, limited: str, counted: str, forgotten: str
 ) -> tuple[Rule, ...]:
-    """The last two under a library's name. `counted` and `forgotten`: where it stands that a death
-    counts, and that a failed job is deleted.
+    """All three under a library's name, each with where it stands: that the limit is there, that a
+    death counts, and that a failed job is deleted.
     """
-
-    def find_no_room(job: Job) -> Iterator[Finding]:
-        return no_room_for_deaths(job, limiting)
-
-    def find_unrecorded(job: Job) -> Iterator[Finding]:
-        return failure_unrecorded(job, limiting)
-
     return (
-        Rule(
-            f"{library}.no-room-for-deaths",
-            "dead-letter",
-            read_reason(no_room_for_deaths),
-            counted,
-            find_no_room,
+        _declare(f"{library}.{limiting.below}", "retry", limited, limit_below_spec, limiting),
+        _declare(
+            f"{library}.no-room-for-deaths", "dead-letter", counted, no_room_for_deaths, limiting
         ),
-        Rule(
-            f"{library}.failure-unrecorded",
-            "dead-letter",
-            read_reason(failure_unrecorded),
-            forgotten,
-            find_unrecorded,
+        _declare(
+            f"{library}.failure-unrecorded", "dead-letter", forgotten, failure_unrecorded, limiting
         ),
     )
+
+
+def _declare(
+    id_: str,
+    stage: RuleStage,
+    source: str,
+    find: Callable[[Job, Limiting], Iterator[Finding]],
+    limiting: Limiting,
+) -> Rule:
+    def find_with_words(job: Job) -> Iterator[Finding]:
+        return find(job, limiting)
+
+    rests_on = limiting.rests_on if stage == "retry" else "handler"
+    return Rule(id_, stage, read_reason(find), source, find_with_words, rests_on)

@@ -48,6 +48,16 @@ def find_modules(project: Project, words: Collection[str]) -> list[Module]:
     return [found[path] for path in sorted(found)]
 
 
+def find_calls(
+    project: Project, word: str, names: Collection[str]
+) -> Iterator[tuple[Module, ast.Call]]:
+    """Every call of what has one of these names, in the modules that hold a word."""
+    for module in find_modules(project, (word,)):
+        for node in module.nodes(ast.Call):
+            if project.origin(module.resolve(node.func) or "") in names:
+                yield module, node
+
+
 def _calls(node: ast.Call, methods: Collection[str]) -> bool:
     return isinstance(node.func, ast.Attribute) and node.func.attr in methods
 

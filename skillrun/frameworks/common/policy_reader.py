@@ -15,7 +15,7 @@ from skillrun.frameworks.common.listed import Found
 from skillrun.frameworks.common.reading import import_paths, place_of
 from skillrun.frameworks.common.serializers import name_serializer
 from skillrun.frameworks.interface import Backoff, Policy
-from skillrun.repo.python import Definition, Handler, Project, is_known
+from skillrun.repo.python import UNKNOWN, Definition, Handler, Project, is_known
 from skillrun.repo.uses import Place
 
 
@@ -26,6 +26,19 @@ class Limit:
     value: Any  # an `Unknown` where it cannot be read
     place: Place  # of the option, else of the entry or the send
     by_default: bool = False  # nobody gives it
+
+
+def read_limit(
+    project: Project, found: Found | None, default: float, place: Place, *, is_hidden: bool
+) -> Limit:
+    """What an option says, else the default; `place` is where it would be given, and it may be
+    where nobody can read it.
+    """
+    if found is None:
+        return Limit(UNKNOWN if is_hidden else default, place, by_default=True)
+    number = project.literal(*found)
+    is_number = isinstance(number, int | float)
+    return Limit(number if is_number else UNKNOWN, place_of(found[1], found[0]))
 
 
 @dataclass

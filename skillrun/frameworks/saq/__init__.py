@@ -32,20 +32,10 @@ if TYPE_CHECKING:
 
 
 def _load_code() -> Code:
-    from skillrun.frameworks.common import listed, racing, reading
-    from skillrun.frameworks.rulebook import collect_rules
+    from skillrun.frameworks.common.listed_code import make_code
     from skillrun.frameworks.saq import policy, rules, sends, workers
 
-    return Code(
-        find_handler=reading.find_function,
-        find_registration=lambda project, use, handler: listed.find_registration(
-            project, workers.MANNER, handler
-        ),
-        read_policy=policy.read_policy,
-        find_sends=sends.QUEUEING.find_sends,
-        find_hooks=lambda project, use, handler: workers.find_hooks(project, handler),
-        rules=collect_rules("saq", rules, racing),
-    )
+    return make_code(sends.QUEUEING, workers.HOOKS, policy.read_policy, rules)
 
 
 def _load_writer() -> JobWriter:

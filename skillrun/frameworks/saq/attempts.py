@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.again import Tries, Way, find_bound
 from skillrun.frameworks.common.around import clauses
-from skillrun.frameworks.common.giving_up import Record, find_record
+from skillrun.frameworks.common.giving_up import Record
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.saq.workers import find_hooks
+from skillrun.frameworks.saq.workers import HOOKS
 from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
@@ -74,11 +74,8 @@ def is_again(clause: Handler) -> bool:
 
 def find_left(project: Project, handler: Definition) -> Record | None:
     """The record of a job that is given up."""
-    hook = find_hooks(project, handler).get("failed")
-    hooks = [("after_process", hook)] if hook is not None else []
     ways = find_raised(project, handler)
-    tries = LastAttempt(project, {})
-    return find_record(project, handler, tries, ways, is_again, hooks=hooks)
+    return HOOKS.find_left(project, handler, LastAttempt(project, {}), ways, is_again)
 
 
 def _find_raises(clause: Handler) -> Iterator[ast.Raise]:

@@ -6,15 +6,14 @@ senders differ, the most attempts, the slowest wait and the longest time count.
 
 from __future__ import annotations
 
-import ast
-
 from skillrun.frameworks.common.listed import Found
-from skillrun.frameworks.common.policy_reader import Limit, PolicyReader
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.named_sends import find_calls
+from skillrun.frameworks.common.policy_reader import Limit, PolicyReader, read_limit
+from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.interface import Backoff, Policy, Send
 from skillrun.frameworks.saq.attempts import find_left, find_raised, is_again
 from skillrun.frameworks.saq.sends import QUEUEING
-from skillrun.repo.python import UNKNOWN, Definition, Project, is_known
+from skillrun.repo.python import Definition, Project, is_known
 from skillrun.repo.syntax import find_keyword
 from skillrun.repo.uses import FrameworkUse
 
@@ -22,7 +21,8 @@ RETRIES, TIMEOUT_S, TTL_S = 1, 10.0, 600.0
 # Until another worker's sweep takes over the job of one that died: its default interval, and the
 # five seconds that it leaves a job which may be alive to end.
 SWEPT_S = 65.0
-_QUEUES = ("saq.Queue", "saq.queue.Queue", "saq.queue.redis.RedisQueue", "saq.RedisQueue")
+_KINDS = ("saq.Queue", "saq.queue.Queue", "saq.queue.redis.RedisQueue", "saq.RedisQueue")
+_QUEUES = (*_KINDS, *(f"{kind}.from_url" for kind in _KINDS))
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
@@ -32,25 +32,21 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     )
 
 
-def read_limit(project: Project, send: Send, name: str, default: float) -> Limit:
+def read_option(project: Project, send: Send, name: str, default: float) -> Limit:
     """A number that a send gives."""
-    given = send.option(name)
-    if given is None:
-        value = UNKNOWN if send.options_hidden else default
-        return Limit(value, send.place, by_default=True)
-    number = project.literal(*given)
-    value = number if isinstance(number, int | float) else UNKNOWN
-    return Limit(value, place_of(given[1], given[0]))
+    return read_limit(
+        project, send.option(name), default, send.place, is_hidden=send.options_hidden
+    )
 
 
 def _read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
     sends = [send for send in QUEUEING.find_sends(project, use, handler) if not send.in_tests]
     ways = find_raised(project, handler)
     reader = PolicyReader(project, handler, ways)
-    tried = [read_limit(project, send, "retries", RETRIES) for send in sends]
+    tried = [read_option(project, send, "retries", RETRIES) for send in sends]
     # It counts the first attempt; less than one is one (saq/worker.py `process`).
     most = max(1, int(reader.read_most("max_attempts", tried, RETRIES)))
-    ended = [read_limit(project, send, "timeout", TIMEOUT_S) for send in sends]
+    ended = [read_option(project, send, "timeout", TIMEOUT_S) for send in sends]
     own = [way for way in ways if way.sets_delay]
     return reader.conclude(
         reader.count_attempts(most),
@@ -73,8 +69,8 @@ def _read_slowest(reader: PolicyReader, sends: list[Send]) -> Backoff:
 
 def _read_asked(reader: PolicyReader, send: Send) -> Backoff:
     """`retry_delay`, doubled each time and drawn by lot with `retry_backoff`."""
-    delay = read_limit(reader.project, send, "retry_delay", 0.0)
-    grows = read_limit(reader.project, send, "retry_backoff", 0)
+    delay = read_option(reader.project, send, "retry_delay", 0.0)
+    grows = read_option(reader.project, send, "retry_backoff", 0)
     if not is_known(delay.value) or not is_known(grows.value):
         reader.unknown["backoff"] = send.place
         return Backoff("none")
@@ -90,12 +86,8 @@ def _read_asked(reader: PolicyReader, send: Send) -> Backoff:
 
 def _find_load(project: Project) -> Found | None:
     """What a queue is given instead of `json.loads` (saq/queue/base.py)."""
-    for module in project.modules_with("load"):
-        for node in () if in_tests(module.path) else module.all_nodes:
-            if not isinstance(node, ast.Call):
-                continue
-            name = project.origin(module.resolve(node.func) or "")
-            given = find_keyword(node, "load")
-            if given is not None and name.removesuffix(".from_url") in _QUEUES:
-                return given, module
+    for module, node in find_calls(project, "load", _QUEUES):
+        given = find_keyword(node, "load")
+        if given is not None and not in_tests(module.path):
+            return given, module
     return None

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common.again import find_taking_clause, tries_itself
-from skillrun.frameworks.common.errors import ancestors, short
-from skillrun.frameworks.common.facts import effect_calls, spec_name, tell
-from skillrun.frameworks.common.limit_rules import Limiting, declare_limit_rules, find_below_spec
+from skillrun.frameworks.common.again import tries_itself
+from skillrun.frameworks.common.facts import tell
+from skillrun.frameworks.common.limit_rules import Limiting, declare_limit_rules
 from skillrun.frameworks.common.listed_sends import find_parameters
 from skillrun.frameworks.common.policy_reader import Limit
-from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import declare_send_rules, find_real_sends
 from skillrun.frameworks.common.swallowing import declare_swallowing_rules
+from skillrun.frameworks.common.ways_out import WayOut, find_ways_out
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.frameworks.saq.attempts import find_left, find_raised, is_again
-from skillrun.frameworks.saq.policy import RETRIES, TIMEOUT_S, TTL_S, read_limit
+from skillrun.frameworks.saq.policy import RETRIES, TIMEOUT_S, TTL_S, read_option
 from skillrun.frameworks.saq.sends import SENDER
 from skillrun.repo.python import is_known
 
@@ -26,12 +25,12 @@ def _find_limits(job: Job) -> Iterator[Limit]:
     for send in find_real_sends(job, SENDER):
         # A cron job that enqueues the job says nothing of its attempts.
         if send.call is not None or send.options:
-            yield read_limit(job.project, send, "retries", RETRIES)
+            yield read_option(job.project, send, "retries", RETRIES)
 
 
 def _find_kept(job: Job) -> Limit | None:
     for send in find_real_sends(job, SENDER):
-        ttl = read_limit(job.project, send, "ttl", TTL_S)
+        ttl = read_option(job.project, send, "ttl", TTL_S)
         # 0 keeps it for ever, and less keeps nothing.
         if is_known(ttl.value) and ttl.value <= 0:
             return Limit(float("inf"), send.place)
@@ -41,6 +40,7 @@ def _find_kept(job: Job) -> Limit | None:
 
 LIMITING = Limiting(
     title="SAQ",
+    below="retries-below-spec",
     option="retries",
     attempt="attempt",
     find_limits=_find_limits,
@@ -48,10 +48,12 @@ LIMITING = Limiting(
     find_record=lambda job: find_left(job.project, job.handler),
     find_kept=_find_kept,
     write=lambda job, most: f"retries={most}",
+    rests_on="setup",
 )
 LIMITS = declare_limit_rules(
     "saq",
     LIMITING,
+    limited="`retries: int = 1` in saq/job.py, `retryable` there",
     counted="`sweep` in saq/queue/redis.py: a job that is not retryable is aborted",
     forgotten="`ttl: int = 600` in saq/job.py, `_finish` in saq/queue/redis.py",
 )
@@ -73,39 +75,22 @@ SENDING = declare_send_rules(
 
 
 @rule(
-    "saq.retries-below-spec",
-    stage="retry",
-    rests_on="setup",
-    source="`retries: int = 1` in saq/job.py, `retryable` there",
-)
-def retries_below_spec(job: Job) -> Iterator[Finding]:
-    """SAQ runs a job once unless who enqueues it gives more retries; the first run counts."""
-    return find_below_spec(job, LIMITING, "retries-below-spec")
-
-
-@rule(
     "saq.permanent-retried", stage="retry", source="`except Exception` in `process`, saq/worker.py"
 )
 def permanent_retried(job: Job) -> Iterator[Finding]:
     """SAQ runs a job again whatever exception it raises: a permanent one has to be caught."""
-    failures = job.spec.failures
-    if failures is None or job.policy.max_attempts == 1:
+    if job.policy.max_attempts == 1:
         return
-    for written in dict.fromkeys(error.type for error in failures.permanent):
-        bases = ancestors(job.project, short(spec_name(job, written)))
-        for call in effect_calls(job):
-            clause = find_taking_clause(call, bases)
-            if tries_itself(job.project, call) or (clause is not None and not is_again(clause)):
-                continue
-            place = place_of(call.module, call.node)
-            if clause is not None:
-                place = place_of(clause.module, clause.node)
-            message = (
-                f"{written} is permanent in the spec, and leaves the handler: SAQ runs it again"
-            )
-            hint = "a clause of its own: record it, and return"
-            yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
-            break
+    for way in find_ways_out(job, "permanent", lambda way: _is_run_again(job, way)):
+        message = f"{way.error} is permanent in the spec, and leaves the handler: SAQ runs it again"
+        hint = "a clause of its own: record it, and return"
+        yield tell(job, "permanent-retried", Severity.ERROR, way.place, message, hint)
+
+
+def _is_run_again(job: Job, way: WayOut) -> bool:
+    if tries_itself(job.project, way.call):
+        return False
+    return way.clause is None or is_again(way.clause)
 
 
 @rule(
@@ -120,8 +105,8 @@ def retry_without_delay(job: Job) -> Iterator[Finding]:
     if any(way.sets_delay for way in find_raised(job.project, job.handler)):
         return
     for send in find_real_sends(job, SENDER):
-        most = read_limit(job.project, send, "retries", RETRIES).value
-        delay = read_limit(job.project, send, "retry_delay", 0.0).value
+        most = read_option(job.project, send, "retries", RETRIES).value
+        delay = read_option(job.project, send, "retry_delay", 0.0).value
         if is_known(most) and most > 1 and is_known(delay) and not delay:
             message = f"{most} attempts follow each other at once: there is no retry_delay"
             hint = "retry_delay=2, retry_backoff=60, or job.retry_delay in the handler"
@@ -139,8 +124,8 @@ def never_swept(job: Job) -> Iterator[Finding]:
     in the active list for ever.
     """
     for send in find_real_sends(job, SENDER):
-        timeout = read_limit(job.project, send, "timeout", TIMEOUT_S).value
-        heartbeat = read_limit(job.project, send, "heartbeat", 0.0).value
+        timeout = read_option(job.project, send, "timeout", TIMEOUT_S).value
+        heartbeat = read_option(job.project, send, "heartbeat", 0.0).value
         if all(is_known(limit) and not limit for limit in (timeout, heartbeat)):
             message = "timeout=0 without a heartbeat: no sweep finds the job of a worker that died"
             hint = "a timeout that the job never needs, or heartbeat= and await job.update()"

@@ -7,15 +7,13 @@ the function's), saq/worker.py (`schedule`).
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 from skillrun.frameworks.common.listed_sends import Queueing, find_parameters
-from skillrun.frameworks.common.named_sends import NamedCall, find_modules, read_name
+from skillrun.frameworks.common.named_sends import NamedCall, find_calls, read_name
 from skillrun.frameworks.common.sender import Pickling, Sender, Unkeyed, calls_method
 from skillrun.frameworks.saq.workers import MANNER
 from skillrun.repo.python import Definition, Project
-from skillrun.repo.syntax import find_keyword
 
 # The fields of `saq.job.Job`, which `enqueue` keeps for itself.
 JOB_FIELDS = frozenset(
@@ -26,19 +24,15 @@ JOB_FIELDS = frozenset(
         *("group_key", "meta", "worker_id"),
     }
 )
-_JOB = ("saq.Job", "saq.job.Job")
 
 
 def _find_built(project: Project, handler: Definition) -> Iterator[NamedCall]:
     """`Job("name", kwargs={...})`, which is given to `enqueue`."""
-    for module in find_modules(project, ("Job",)):
-        for node in module.nodes(ast.Call):
-            if project.origin(module.resolve(node.func) or "") in _JOB:
-                given = find_keyword(node, "function")
-                first = node.args[0] if node.args else given
-                name = read_name(project, first, module, handler)
-                if name is not None:
-                    yield NamedCall(module, node, name)
+    for module, node in find_calls(project, "Job", ("saq.Job", "saq.job.Job")):
+        given = project.call_at(module, node).argument(0, "function")
+        name = read_name(project, given, module, handler)
+        if name is not None:
+            yield NamedCall(module, node, name)
 
 
 QUEUEING = Queueing(

@@ -6,11 +6,8 @@ functions are known by `__qualname__`, or by the name that a pair gives), saq/jo
 
 from __future__ import annotations
 
-import ast
-
-from skillrun.frameworks.common import listed
 from skillrun.frameworks.common.listed import Manner
-from skillrun.repo.python import Definition, Project
+from skillrun.frameworks.common.listed_hooks import Hooks
 
 MANNER = Manner(
     library="saq",
@@ -22,26 +19,6 @@ MANNER = Manner(
 )
 
 
-def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
-    """Event -> function. after_process is called whatever became of the job: only one that asks
-    for the exception or the status knows of a failure.
-    """
-    found: dict[str, Definition] = {}
-    for entry in listed.find_entries(project, MANNER, handler):
-        before = listed.find_hook(project, entry.worker, "before_process")
-        after = listed.find_hook(project, entry.worker, "after_process")
-        if before is not None:
-            found.setdefault("started", before)
-        if after is not None and _asks_for_failure(after):
-            found.setdefault("failed", after)
-    return found
-
-
-def _asks_for_failure(hook: Definition) -> bool:
-    """`ctx.get("exception")`, `ctx["job"].status`, `ctx["job"].error`."""
-    for node in ast.walk(hook.node):
-        if isinstance(node, ast.Constant) and node.value == "exception":
-            return True
-        if isinstance(node, ast.Attribute) and node.attr in ("status", "error"):
-            return True
-    return False
+HOOKS = Hooks(
+    MANNER, "before_process", "after_process", asked=frozenset(("exception", "status", "error"))
+)

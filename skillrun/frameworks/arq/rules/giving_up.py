@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.arq.deadletter import find_left
 from skillrun.frameworks.arq.hooks import job_hooks
 from skillrun.frameworks.arq.policy import keep_result_s, read_tries
-from skillrun.frameworks.arq.retries import find_retries
+from skillrun.frameworks.arq.retries import find_left, find_retries
 from skillrun.frameworks.arq.sends import SENDER
 from skillrun.frameworks.arq.workers import find_entries
 from skillrun.frameworks.common.facts import effect_calls, expects_record, seconds, tell
@@ -28,12 +27,15 @@ def _find_kept(job: Job) -> Limit | None:
 
 
 def _find_limits(job: Job) -> Iterator[Limit]:
-    for entry in find_entries(job.project, job.handler):
+    """Of a job that raises no Retry, they limit nothing."""
+    is_retried = bool(find_retries(job.project, job.handler))
+    for entry in find_entries(job.project, job.handler) if is_retried else ():
         yield read_tries(job.project, entry)
 
 
 LIMITING = Limiting(
     title="arq",
+    below="tries-below-spec",
     option="max_tries",
     attempt="try",
     find_limits=_find_limits,
@@ -45,6 +47,7 @@ LIMITING = Limiting(
 LIMITS = declare_limit_rules(
     "arq",
     LIMITING,
+    limited="max_tries in arq/worker.py",
     counted="the counter arq:retry:<id> in run_job, arq/worker.py",
     forgotten="keep_result in arq/worker.py; python-arq/arq#167",
 )

@@ -8,18 +8,15 @@ from collections.abc import Iterator
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.arq.policy import retries_on
 from skillrun.frameworks.arq.retries import find_retries, raises_retry
-from skillrun.frameworks.arq.rules.giving_up import LIMITING
 from skillrun.frameworks.arq.workers import find_entries
-from skillrun.frameworks.common.again import Path, find_taking_clause, tries_itself
-from skillrun.frameworks.common.errors import ancestors, short
-from skillrun.frameworks.common.facts import effect_calls, spec_name, tell
-from skillrun.frameworks.common.limit_rules import find_below_spec
+from skillrun.frameworks.common.again import Path, tries_itself
+from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.swallowing import declare_swallowing_rules
+from skillrun.frameworks.common.ways_out import WayOut, find_ways_out
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.calls import surroundings
-from skillrun.repo.python import Call, Handler
 
 # What an `except` may name to take a Retry: arq declares `class Retry(RuntimeError)`.
 _OF_RETRY = {
@@ -45,40 +42,35 @@ def plain_exception(job: Job) -> Iterator[Finding]:
 
     A transient error leaves the handler as it is: arq does not run the job again.
     """
-    retry, failures = job.spec.retry, job.spec.failures
-    if retry is None or retry.kind == "none" or failures is None:
+    retry = job.spec.retry
+    if retry is None or retry.kind == "none":
         return
-    for written in dict.fromkeys(error.type for error in failures.transient):
-        bases = ancestors(job.project, short(spec_name(job, written)))
-        for call in effect_calls(job):
-            clause = find_taking_clause(call, bases)
-            around = (
-                path.clause for path in _find_paths(job) if path.around and path.clause is not None
-            )
-            if _comes_again(job, call, clause) or any(
-                c.bare or bases & set(c.exceptions) for c in around
-            ):
-                continue
-            if clause:
-                place = place_of(clause.module, clause.node)
-            else:
-                place = place_of(call.module, call.node)
+    for way in find_ways_out(job, "transient", lambda way: _gives_up(job, way)):
+        what = "is raised again from this clause"
+        if way.clause is None:
             what = "leaves the handler from this call"
-            if clause:
-                what = "is raised again from this clause"
-            message = (
-                f"{written} is transient in the spec, and {what}: arq runs only Retry again, and"
-                " gives the job up"
-            )
-            yield tell(job, "plain-exception", Severity.ERROR, place, message, _HINT)
-            break
+        message = (
+            f"{way.error} is transient in the spec, and {what}: arq runs only Retry again, and"
+            " gives the job up"
+        )
+        yield tell(job, "plain-exception", Severity.ERROR, way.place, message, _HINT)
 
 
-def _comes_again(job: Job, call: Call, clause: Handler | None) -> bool:
+def _gives_up(job: Job, way: WayOut) -> bool:
     """As far as can be told; a clause that raises on some of its ways alone is not judged."""
-    if tries_itself(job.project, call):
-        return True
-    return clause is not None and (raises_retry(job.project, clause) or not clause.always_raises)
+    if tries_itself(job.project, way.call) or _is_taken_around(job, way):
+        return False
+    clause = way.clause
+    return clause is None or (clause.always_raises and not raises_retry(job.project, clause))
+
+
+def _is_taken_around(job: Job, way: WayOut) -> bool:
+    """A decorator of the handler raises Retry for it."""
+    for path in _find_paths(job):
+        clause = path.clause if path.around else None
+        if clause is not None and (clause.bare or way.bases & set(clause.exceptions)):
+            return True
+    return False
 
 
 @rule(
@@ -93,21 +85,20 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
     """An error that the spec calls permanent is raised as Retry: trying again only delays the dead
     letter.
     """
-    failures = job.spec.failures
-    for written in dict.fromkeys(error.type for error in (failures.permanent if failures else ())):
-        bases = ancestors(job.project, short(spec_name(job, written)))
-        for call in effect_calls(job):
-            clause = find_taking_clause(call, bases)
-            path = None
-            for p in _find_paths(job):
-                if clause is not None and p.clause == clause:
-                    path = p
-                    break
-            if path is not None and not _asks_more(path):
-                message = f"{written} is permanent in the spec, and this clause raises Retry for it"
-                hint = "a clause of its own before this one: record it, and return"
-                yield tell(job, "permanent-retried", Severity.ERROR, path.place, message, hint)
-                break
+    for way in find_ways_out(job, "permanent", lambda way: _find_path(job, way) is not None):
+        path = _find_path(job, way)
+        place = path.place if path is not None else way.place
+        message = f"{way.error} is permanent in the spec, and this clause raises Retry for it"
+        hint = "a clause of its own before this one: record it, and return"
+        yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
+
+
+def _find_path(job: Job, way: WayOut) -> Path | None:
+    """The Retry that a clause raises whatever it is told of the error."""
+    for path in _find_paths(job):
+        if way.clause is not None and path.clause == way.clause:
+            return None if _asks_more(path) else path
+    return None
 
 
 def _asks_more(path: Path) -> bool:
@@ -189,13 +180,6 @@ def flat_defer(job: Job) -> Iterator[Finding]:
                 "make it of ctx['job_try'], as arq's documentation does: defer=ctx['job_try'] * 5"
             )
             yield tell(job, "flat-defer", Severity.WARNING, path.place, message, hint)
-
-
-@rule("arq.tries-below-spec", stage="retry", source="max_tries in arq/worker.py")
-def tries_below_spec(job: Job) -> Iterator[Finding]:
-    """max_tries, 5 by default, ends the job before the attempts that the spec promises."""
-    if _find_paths(job):
-        yield from find_below_spec(job, LIMITING, "tries-below-spec")
 
 
 SWALLOWING = declare_swallowing_rules(
