@@ -9,9 +9,10 @@ be told stays untold. Every file read on the way is recorded as a look-up of the
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from skillrun.repo.calls import (
     Call,
@@ -40,7 +41,10 @@ __all__ = [
     "Unknown",
     "Use",
     "is_known",
+    "remembered",
 ]
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -341,3 +345,16 @@ def _module_body(module: Module) -> Definition:
     empty = ast.parse("def module(): pass").body[0]
     assert isinstance(empty, ast.FunctionDef)
     return Definition("<module>", module.path, 1, empty, module)
+
+
+def remembered(
+    find: Callable[[Project, Definition], Answer],
+) -> Callable[[Project, Definition], Answer]:
+    """Decorates what is found of a function: once for each, see `Project.remember`."""
+
+    @functools.wraps(find)
+    def find_once(project: Project, function: Definition) -> Answer:
+        key = (find.__module__, find.__qualname__, function.dotted)
+        return project.remember(key, lambda: find(project, function))
+
+    return find_once

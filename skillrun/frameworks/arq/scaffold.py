@@ -39,6 +39,7 @@ class Writer(ListedWriter):
         " time, without a row."
     )
     ZONE, KEY, PAYLOAD = "the timezone", "_job_id", "payload"
+    CONTEXT, TARGET = "ctx: dict[str, Any]", "redis: ArqRedis | None = None"
     TRIED, COUNTED = 'ctx["job_try"]', "arq's max_tries is more: it counts deaths too"
     OF_PUBLISHER = (
         "from contextlib import AsyncExitStack",
@@ -55,9 +56,12 @@ class Writer(ListedWriter):
     def find_queue(self, project: Project, facts: Facts, worker: Worker) -> dict[str, Any]:
         """`pool`: how the publisher comes to Redis; `retries`: the worker runs things again."""
         pool = find_pool(project, facts, worker)
-        needed = [_by_name(symbol) for symbol in pool.needed] if pool is not None else []
         retries = is_on(project, worker, "retry_jobs")
-        return {"reached": pool is not None, "pool": pool, "retries": retries, "needed": needed}
+        if pool is None:
+            return {"reached": False, "retries": retries}
+        needed = [_by_name(symbol) for symbol in pool.needed]
+        made = {"reached": True, "needed": needed, "within": pool.within}
+        return {**made, "pool": pool, "retries": retries}
 
     def list_limits(self, facts: Facts) -> Iterator[str]:
         if facts.retries.bounded and not facts.facts.get("retries", True):

@@ -4,7 +4,7 @@ again (arq, SAQ): too few, none left for a death, and nothing kept at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -102,20 +102,20 @@ def failure_unrecorded(job: Job, limiting: Limiting) -> Iterator[Finding]:
 
 
 def declare_limit_rules(
-    library: str, limiting: Limiting, *, limited: str, counted: str, forgotten: str
+    library: str, limiting: Limiting, sources: Mapping[str, str]
 ) -> tuple[Rule, ...]:
-    """All three under a library's name, each with where it stands: that the limit is there, that a
-    death counts, and that a failed job is deleted.
+    """All three under a library's name; `sources` says for each where it stands: that the limit is
+    there, that a death counts, and that a failed job is deleted.
     """
-    return (
-        _declare(f"{library}.{limiting.below}", "retry", limited, limit_below_spec, limiting),
-        _declare(
-            f"{library}.no-room-for-deaths", "dead-letter", counted, no_room_for_deaths, limiting
-        ),
-        _declare(
-            f"{library}.failure-unrecorded", "dead-letter", forgotten, failure_unrecorded, limiting
-        ),
-    )
+    rules: dict[str, tuple[RuleStage, Callable[[Job, Limiting], Iterator[Finding]]]] = {
+        limiting.below: ("retry", limit_below_spec),
+        "no-room-for-deaths": ("dead-letter", no_room_for_deaths),
+        "failure-unrecorded": ("dead-letter", failure_unrecorded),
+    }
+    declared = []
+    for slug, (stage, find) in rules.items():
+        declared.append(_declare(f"{library}.{slug}", stage, sources[slug], find, limiting))
+    return tuple(declared)
 
 
 def _declare(

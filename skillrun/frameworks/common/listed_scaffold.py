@@ -47,6 +47,8 @@ class ListedWriter(abc.ABC):
     KEY: str  # the option that keeps a second job out
     TRIED: str  # the expression of the attempt's number, from 1
     COUNTED: str  # why the library's own limit is another one
+    CONTEXT: str  # the parameter for what a worker gives a function
+    TARGET: str  # that of a publisher for where it sends
     PAYLOAD: str  # how a payload as a whole is given to what enqueues
     # What is imported for a handler, for its publisher, for a test that runs it, for its worker.
     OF_HANDLER: tuple[str, ...] = ()
@@ -66,7 +68,8 @@ class ListedWriter(abc.ABC):
     @abc.abstractmethod
     def find_queue(self, project: Project, facts: Facts, worker: Worker) -> dict[str, Any]:
         """How the handler's module comes to the worker's queue: what the templates know of it,
-        with `reached`, whether it does, and `needed`, what is imported for it.
+        with `reached`, whether it does, `needed`, what is imported for it at the top, and
+        `within`, what the publisher imports itself.
         """
 
     @abc.abstractmethod
@@ -195,6 +198,8 @@ class ListedWriter(abc.ABC):
             clocked=clocked,
             hours=self._say_hours(facts),
             sent=self._list_arguments(facts),
+            context=self.CONTEXT,
+            target=self.TARGET,
             **awaiting.names(facts),
         )
         return Module(facts.path, text)

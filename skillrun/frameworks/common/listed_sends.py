@@ -46,6 +46,10 @@ class Queueing:
     def find_sends(
         self, project: Project, use: FrameworkUse, handler: Definition
     ) -> tuple[Send, ...]:
+        """See `Code`."""
+        return self.list_sends(project, handler)
+
+    def list_sends(self, project: Project, handler: Definition) -> tuple[Send, ...]:
         """Every place, in order of path and line."""
         key = ("listed.sends", self.manner.library, handler.dotted)
         return project.remember(key, lambda: order_sends(_find_sends(project, handler, self)))

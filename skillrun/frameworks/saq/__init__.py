@@ -1,9 +1,9 @@
 """SAQ: how it is recognised, what its jobs really do, who enqueues them, and what people get wrong.
 
 A handler is a function that the settings of a worker list in `functions` or `cron_jobs`; retries,
-timeout and waits are said by who enqueues it. `workers.py` finds the settings, `sends.py` the calls
-of `enqueue`, `attempts.py` what the handler itself does with the number of the attempt, `policy.py`
-concludes; `rules.py` holds what people get wrong, each with its source. SAQ is never imported.
+timeout and waits are said by who enqueues it. `words.py` says how SAQ calls all that, `policy.py`
+what senders and the handler itself make of it; `rules.py` holds what people get wrong, each with
+its source. SAQ is never imported.
 
 For a proof (SAQ 0.26, saq/worker.py `process`, saq/queue/redis.py): `attempts` grows when a job is
 begun, so a death uses one up; `retries` 5 is five attempts, and 1 is the default. Whatever
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 def _load_code() -> Code:
     from skillrun.frameworks.common.listed_code import make_code
-    from skillrun.frameworks.saq import policy, rules, sends, workers
+    from skillrun.frameworks.saq import policy, rules, words
 
-    return make_code(sends.QUEUEING, workers.HOOKS, policy.read_policy, rules)
+    return make_code(words.QUEUEING, words.HOOKS, policy.read_policy, rules)
 
 
 def _load_writer() -> JobWriter:

@@ -1,20 +1,29 @@
-"""The effective policy of a SAQ job: what its senders and its own code say together.
+"""The effective policy of a SAQ job: what its senders say, and what the handler does with the number
+of its attempt: which errors it lets out to another one, up to which, and after which wait.
 
 Defaults are those of saq/job.py: one attempt, no wait, 10 s, JSON, a record for 600 s. Where
-senders differ, the most attempts, the slowest wait and the longest time count.
+senders differ, the most attempts, the slowest wait and the longest time count. The job that the
+context holds is the one that is asked (saq/worker.py `process`, saq/job.py `retryable`,
+`next_retry_delay`), so a handler may change its `retry_delay` and `retries`.
 """
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from skillrun.frameworks.common.again import Tries, Way, find_bound
+from skillrun.frameworks.common.around import clauses
+from skillrun.frameworks.common.giving_up import Record
 from skillrun.frameworks.common.listed import Found
 from skillrun.frameworks.common.named_sends import find_calls
 from skillrun.frameworks.common.policy_reader import Limit, PolicyReader, read_limit
-from skillrun.frameworks.common.reading import in_tests
+from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.interface import Backoff, Policy, Send
-from skillrun.frameworks.saq.attempts import find_left, find_raised, is_again
-from skillrun.frameworks.saq.sends import QUEUEING
-from skillrun.repo.python import Definition, Project, is_known
-from skillrun.repo.syntax import find_keyword
+from skillrun.frameworks.saq.words import HOOKS, QUEUEING
+from skillrun.repo.python import Definition, Handler, Module, Project, is_known, remembered
+from skillrun.repo.syntax import find_keyword, find_nodes
 from skillrun.repo.uses import FrameworkUse
 
 RETRIES, TIMEOUT_S, TTL_S = 1, 10.0, 600.0
@@ -27,9 +36,7 @@ _QUEUES = (*_KINDS, *(f"{kind}.from_url" for kind in _KINDS))
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
     """The policy of a handler; what cannot be read is named in `unknown`."""
-    return project.remember(
-        ("saq.policy", handler.dotted), lambda: _read_policy(project, use, handler)
-    )
+    return _read_policy(project, handler)
 
 
 def read_option(project: Project, send: Send, name: str, default: float) -> Limit:
@@ -39,8 +46,9 @@ def read_option(project: Project, send: Send, name: str, default: float) -> Limi
     )
 
 
-def _read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    sends = [send for send in QUEUEING.find_sends(project, use, handler) if not send.in_tests]
+@remembered
+def _read_policy(project: Project, handler: Definition) -> Policy:
+    sends = [send for send in QUEUEING.list_sends(project, handler) if not send.in_tests]
     ways = find_raised(project, handler)
     reader = PolicyReader(project, handler, ways)
     tried = [read_option(project, send, "retries", RETRIES) for send in sends]
@@ -90,4 +98,78 @@ def _find_load(project: Project) -> Found | None:
         given = find_keyword(node, "load")
         if given is not None and not in_tests(module.path):
             return given, module
+    return None
+
+
+class Attempts(Tries):
+    """`ctx["job"].attempts` counts from 1."""
+
+    def is_retries(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Attribute) and node.attr == "attempts"
+
+
+class LastAttempt(Attempts):
+    """`ctx["job"].retryable` asks for the same."""
+
+    def counts(self, node: ast.expr, module: Module) -> bool:
+        asks = isinstance(node, ast.Attribute) and node.attr == "retryable"
+        return asks or super().counts(node, module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raised(Way):
+    """An error that leaves the handler, so that the job is run again."""
+
+    sets_delay: bool  # its clause assigns to the job's `retry_delay`
+
+
+@remembered
+def find_raised(project: Project, handler: Definition) -> list[Raised]:
+    """In the handler, in what it calls, and in its decorators."""
+    raised = []
+    attempts = Attempts(project, {})
+    for clause in clauses(project, handler):
+        delay = _find_assigned(clause.node, "retry_delay")
+        backoff = attempts.backoff(delay, clause.module) if delay is not None else None
+        for node in _find_raises(clause):
+            bound = find_bound(attempts, clause.module, node)
+            place = place_of(clause.module, node)
+            raised.append(Raised(place, clause, backoff, *bound, sets_delay=delay is not None))
+    return raised
+
+
+def is_again(clause: Handler) -> bool:
+    """What it catches is run again."""
+    return next(_find_raises(clause), None) is not None
+
+
+def find_left(project: Project, handler: Definition) -> Record | None:
+    """The record of a job that is given up."""
+    ways = find_raised(project, handler)
+    return HOOKS.find_left(project, handler, LastAttempt(project, {}), ways, is_again)
+
+
+def _find_raises(clause: Handler) -> Iterator[ast.Raise]:
+    """Those that have the job run again: not where its retries were taken away just before."""
+    for node in find_nodes(clause.node, ast.Raise):
+        if not _is_last(clause, node):
+            yield node
+
+
+def _is_last(clause: Handler, node: ast.Raise) -> bool:
+    above = next(clause.module.parents(node), clause.node)
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(above, name, [])
+        if node in block:
+            before = ast.Module(block[: block.index(node)], [])
+            return _find_assigned(before, "retries") is not None
+    return False
+
+
+def _find_assigned(node: ast.AST, name: str) -> ast.expr | None:
+    """What is assigned to an attribute of that name."""
+    for one in ast.walk(node):
+        target = one.targets[0] if isinstance(one, ast.Assign) else None
+        if isinstance(target, ast.Attribute) and target.attr == name:
+            return getattr(one, "value", None)
     return None

@@ -7,17 +7,24 @@ from collections.abc import Iterator
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.again import tries_itself
 from skillrun.frameworks.common.facts import tell
-from skillrun.frameworks.common.limit_rules import Limiting, declare_limit_rules
+from skillrun.frameworks.common.limit_rules import Limiting
+from skillrun.frameworks.common.listed_rules import declare_listed_rules
 from skillrun.frameworks.common.listed_sends import find_parameters
 from skillrun.frameworks.common.policy_reader import Limit
-from skillrun.frameworks.common.send_rules import declare_send_rules, find_real_sends
-from skillrun.frameworks.common.swallowing import declare_swallowing_rules
+from skillrun.frameworks.common.send_rules import find_real_sends
 from skillrun.frameworks.common.ways_out import WayOut, find_ways_out
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
-from skillrun.frameworks.saq.attempts import find_left, find_raised, is_again
-from skillrun.frameworks.saq.policy import RETRIES, TIMEOUT_S, TTL_S, read_option
-from skillrun.frameworks.saq.sends import SENDER
+from skillrun.frameworks.saq.policy import (
+    RETRIES,
+    TIMEOUT_S,
+    TTL_S,
+    find_left,
+    find_raised,
+    is_again,
+    read_option,
+)
+from skillrun.frameworks.saq.words import SENDER
 from skillrun.repo.python import is_known
 
 
@@ -50,22 +57,15 @@ LIMITING = Limiting(
     write=lambda job, most: f"retries={most}",
     rests_on="setup",
 )
-LIMITS = declare_limit_rules(
-    "saq",
-    LIMITING,
-    limited="`retries: int = 1` in saq/job.py, `retryable` there",
-    counted="`sweep` in saq/queue/redis.py: a job that is not retryable is aborted",
-    forgotten="`ttl: int = 600` in saq/job.py, `_finish` in saq/queue/redis.py",
-)
-SWALLOWING = declare_swallowing_rules(
-    "saq",
-    says="SAQ takes the job for complete, and does not run it again",
-    source="`process` in saq/worker.py",
-)
-SENDING = declare_send_rules(
+COMMON = declare_listed_rules(
     "saq",
     SENDER,
+    LIMITING,
     {
+        "retries-below-spec": "`retries: int = 1` in saq/job.py, `retryable` there",
+        "no-room-for-deaths": "`sweep` in saq/queue/redis.py: what is not retryable is aborted",
+        "failure-unrecorded": "`ttl: int = 600` in saq/job.py, `_finish` in saq/queue/redis.py",
+        "swallowed-exception": "`process` in saq/worker.py",
         "not-awaited": "`enqueue` in saq/queue/base.py",
         "wrong-arguments": "`enqueue` in saq/queue/base.py, `process` in saq/worker.py",
         "object-argument": "`dump or json.dumps` in saq/queue/base.py; mozilla/experimenter#1631",

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from skillrun.frameworks.common.listed_scaffold import DEATHS, ListedWriter, name_attempts
 from skillrun.frameworks.common.listed_writing import leads_back, name_owner, write_found
 from skillrun.frameworks.pieces import Facts, Symbol
-from skillrun.frameworks.saq.sends import JOB_FIELDS
-from skillrun.frameworks.saq.workers import MANNER
+from skillrun.frameworks.saq.words import JOB_FIELDS, MANNER
 
 if TYPE_CHECKING:
     from skillrun.frameworks.common.listed import Worker
@@ -31,6 +30,7 @@ class Writer(ListedWriter):
         " without a row."
     )
     ZONE, KEY, PAYLOAD = "cron_tz", "key", "payload=payload"
+    CONTEXT, TARGET = "ctx: Context", "target: Queue | None = None"
     TRIED, COUNTED = "job.attempts", "SAQ's retries are more: they count deaths too"
     OF_HANDLER = ("from saq.types import Context",)
     OF_PUBLISHER = ("from saq import Queue",)
@@ -38,17 +38,16 @@ class Writer(ListedWriter):
     OF_BROKER = ("from saq import Worker", "from saq.queue.redis import RedisQueue")
 
     def find_queue(self, project: Project, facts: Facts, worker: Worker) -> dict[str, Any]:
-        """`queue` is its expression; it is imported at the top, or `within` the publisher."""
+        """`queue` is its expression."""
         found = worker.option("queue")
         own = Symbol(worker.module.name, name_owner(worker) or "", path=worker.module.path)
         text, symbol = write_found(project, worker, found, own) if found else ("", None)
         if symbol is None:
             return {"reached": False}
+        made = {"reached": True, "queue": text, "needed": [], "within": []}
         if leads_back(project, worker, symbol, facts.path):
-            within = f"from {symbol.module} import {symbol.name}"
-            return {"reached": True, "queue": text, "within": within, "needed": ()}
-        needed = (Symbol(symbol.module, symbol.name),)
-        return {"reached": True, "queue": text, "within": None, "needed": needed}
+            return {**made, "within": [f"from {symbol.module} import {symbol.name}"]}
+        return {**made, "needed": [Symbol(symbol.module, symbol.name)]}
 
     def list_sent(self, facts: Facts) -> tuple[str, ...]:
         first = name_attempts(facts) if facts.retries.bounded else "1"

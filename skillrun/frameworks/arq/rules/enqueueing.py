@@ -15,7 +15,6 @@ from skillrun.frameworks.common.facts import seconds, tell
 from skillrun.frameworks.common.listed_sends import find_named_sends
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import (
-    declare_send_rules,
     find_called_sends,
     find_real_sends,
 )
@@ -140,16 +139,3 @@ def expires_before_retries(job: Job) -> Iterator[Finding]:
                 message,
                 "a longer _expires, or fewer waits",
             )
-
-
-SENDING = declare_send_rules(
-    "arq",
-    SENDER,
-    {
-        "not-awaited": "enqueue_job in arq/connections.py",
-        "wrong-arguments": "enqueue_job in arq/connections.py, run_job in arq/worker.py",
-        "pickle-serializer": (
-            "Custom job serializers in arq's documentation; serialize_job in arq/jobs.py"
-        ),
-    },
-)

@@ -11,7 +11,8 @@ from skillrun.frameworks.arq.retries import find_left, find_retries
 from skillrun.frameworks.arq.sends import SENDER
 from skillrun.frameworks.arq.workers import find_entries
 from skillrun.frameworks.common.facts import effect_calls, expects_record, seconds, tell
-from skillrun.frameworks.common.limit_rules import Limiting, declare_limit_rules
+from skillrun.frameworks.common.limit_rules import Limiting
+from skillrun.frameworks.common.listed_rules import declare_listed_rules
 from skillrun.frameworks.common.policy_reader import Limit
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import find_real_sends
@@ -44,12 +45,21 @@ LIMITING = Limiting(
     find_kept=_find_kept,
     write=lambda job, most: f"func({job.handler.name}, max_tries={most})",
 )
-LIMITS = declare_limit_rules(
+COMMON = declare_listed_rules(
     "arq",
+    SENDER,
     LIMITING,
-    limited="max_tries in arq/worker.py",
-    counted="the counter arq:retry:<id> in run_job, arq/worker.py",
-    forgotten="keep_result in arq/worker.py; python-arq/arq#167",
+    {
+        "tries-below-spec": "max_tries in arq/worker.py",
+        "no-room-for-deaths": "the counter arq:retry:<id> in run_job, arq/worker.py",
+        "failure-unrecorded": "keep_result in arq/worker.py; python-arq/arq#167",
+        "swallowed-exception": "run_job in arq/worker.py",
+        "not-awaited": "enqueue_job in arq/connections.py",
+        "wrong-arguments": "enqueue_job in arq/connections.py, run_job in arq/worker.py",
+        "pickle-serializer": (
+            "Custom job serializers in arq's documentation; serialize_job in arq/jobs.py"
+        ),
+    },
 )
 
 

@@ -12,7 +12,6 @@ from skillrun.frameworks.arq.workers import find_entries
 from skillrun.frameworks.common.again import Path, tries_itself
 from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.common.swallowing import declare_swallowing_rules
 from skillrun.frameworks.common.ways_out import WayOut, find_ways_out
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
@@ -180,10 +179,3 @@ def flat_defer(job: Job) -> Iterator[Finding]:
                 "make it of ctx['job_try'], as arq's documentation does: defer=ctx['job_try'] * 5"
             )
             yield tell(job, "flat-defer", Severity.WARNING, path.place, message, hint)
-
-
-SWALLOWING = declare_swallowing_rules(
-    "arq",
-    says="arq takes the job for done, and does not run it again",
-    source="run_job in arq/worker.py",
-)

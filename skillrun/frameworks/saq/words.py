@@ -1,20 +1,36 @@
-"""Who enqueues or schedules a SAQ job: `enqueue`, `apply` and `map` with its name, `Job(...)`,
-`CronJob(...)`.
+"""SAQ's own words: the settings of its workers, what they call around a job, and who enqueues or
+schedules one (`enqueue`, `apply` and `map` with its name, `Job(...)`, `CronJob(...)`).
 
-Sources: saq/queue/base.py (`enqueue`: what is named like a field of `Job` is the job's, the rest
-the function's), saq/worker.py (`schedule`).
+Sources: saq/worker.py (`Worker`, `schedule`; `import_settings`: a dictionary, or a function that
+returns one; functions are known by `__qualname__`, or by the name that a pair gives), saq/job.py
+(`CronJob`), saq/queue/base.py (`enqueue`: what is named like a field of `Job` is the job's, the
+rest the function's).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from skillrun.frameworks.common.listed import Manner
+from skillrun.frameworks.common.listed_hooks import Hooks
 from skillrun.frameworks.common.listed_sends import Queueing, find_parameters
 from skillrun.frameworks.common.named_sends import NamedCall, find_calls, read_name
 from skillrun.frameworks.common.sender import Pickling, Sender, Unkeyed, calls_method
-from skillrun.frameworks.saq.workers import MANNER
 from skillrun.repo.python import Definition, Project
 
+MANNER = Manner(
+    library="saq",
+    makers=("saq.Worker", "saq.worker.Worker", "saq.types.SettingsDict"),
+    positions=("queue", "functions"),
+    wrappers=("saq.CronJob", "saq.job.CronJob"),
+    wrapped="function",
+    name_entry=lambda kind, function: function,
+)
+
+
+HOOKS = Hooks(
+    MANNER, "before_process", "after_process", asked=frozenset(("exception", "status", "error"))
+)
 # The fields of `saq.job.Job`, which `enqueue` keeps for itself.
 JOB_FIELDS = frozenset(
     {
