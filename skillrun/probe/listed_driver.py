@@ -34,6 +34,7 @@ class ListedDriver(AsyncDriver):
     LIBRARY: str  # as its distribution is called
     OLDEST: tuple[int, int]  # the ones before are not known to the proof
     WORKER: Any  # its class
+    SENDING: Any  # the coroutine function that enqueues
     STARTS: tuple[str, ...]  # the worker's methods that begin to work
     # One of these words stands in a module that has settings and does not import the library.
     HINTS: tuple[bytes, ...]
@@ -41,7 +42,7 @@ class ListedDriver(AsyncDriver):
     USUAL_NAME = ""
     ESCAPED: str  # words for an {error} of a class, {kind}, that leaves the worker's own code
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probe, *, captures: bool = True) -> None:
         self.version = importlib.metadata.version(self.LIBRARY)
         check_version(self.LIBRARY, self.version, self.OLDEST)
         super().__init__(probe)
@@ -53,15 +54,21 @@ class ListedDriver(AsyncDriver):
         self.message: dict[str, Any] = {}  # the last that was delivered
         self.settled = True  # it is known what becomes of that
         self.redirect()
-        self.capture()
+        if captures:
+            self.capture()
 
     @abc.abstractmethod
     def redirect(self) -> None:
         """Every client of the library speaks to the private Redis."""
 
-    @abc.abstractmethod
     def capture(self) -> None:
         """Every job that is enqueued is a publish."""
+        keep_arguments(self.WORKER)
+        self.watch_sending(self.SENDING, self.send_job)
+
+    @abc.abstractmethod
+    async def send_job(self, send: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """A call of `SENDING`, reported where it enqueues a job; `send` really enqueues it."""
 
     @abc.abstractmethod
     def read_facts(self) -> Facts:

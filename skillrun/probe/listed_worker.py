@@ -15,9 +15,8 @@ OneListed = TypeVar("OneListed", bound=ListedDriver)
 class ListedWorker(RealWorker[OneListed]):
     """See real.py."""
 
-    @abc.abstractmethod
-    def make_driver(self) -> OneListed:
-        """The driver, whose methods find the settings and publish."""
+    DRIVER: type[OneListed]  # its methods find the settings and publish
+    CAPTURES = True  # its hooks are in place; what the application enqueues really is enqueued
 
     @abc.abstractmethod
     def hook_library(self) -> None:
@@ -26,7 +25,7 @@ class ListedWorker(RealWorker[OneListed]):
         """
 
     def boot(self, handler: str) -> Any:
-        self.driver = self.make_driver()
+        self.driver = self.DRIVER(self.bench.probe, captures=self.CAPTURES)
         self.hook_library()
         set_up_django()
         self.driver.target = find(handler)[2]

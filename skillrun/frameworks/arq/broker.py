@@ -50,8 +50,7 @@ class ArqBroker(RedisBroker):
         self.kept = []
         for queue, member in self._list_waiting():
             key = _JOB + member.decode("utf-8", "replace")
-            data: Any = self.redis.call("GET", key)
-            self.kept += [("SET", key, data), ("ZADD", queue, 1, member)]
+            self.kept += [*self._copy_key(key, b"string"), ("ZADD", queue, 1, member)]
 
     def lose_messages(self) -> None:
         for queue, member in list(self._list_waiting()):

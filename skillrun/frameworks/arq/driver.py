@@ -36,7 +36,7 @@ from arq.worker import Worker, func, get_kwargs
 
 from ...probe.driver import Publish
 from ...probe.facts import Facts
-from ...probe.listed_driver import ListedDriver, keep_arguments
+from ...probe.listed_driver import ListedDriver
 from ...probe.names import NotThere
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.redirecting import redirect_client
@@ -115,6 +115,7 @@ class Driver(ListedDriver):
     # The ones before want a redis-py and a pydantic of their time.
     OLDEST = (0, 25)
     WORKER = Worker
+    SENDING = ArqRedis.enqueue_job
     STARTS = ("run", "async_run")
     HINTS = (b"redis_settings", b"WorkerSettings")
     USUAL_NAME = "WorkerSettings"
@@ -225,11 +226,7 @@ class Driver(ListedDriver):
             make(pool, *args, **kwargs)
             redirect_client(pool, self.redis)
 
-    def capture(self) -> None:
-        keep_arguments(Worker)
-        self.watch_sending(ArqRedis.enqueue_job, self._enqueue)
-
-    async def _enqueue(self, send: Any, pool: Any, function: str, *args: Any, **kwargs: Any) -> Any:
+    async def send_job(self, send: Any, pool: Any, function: str, *args: Any, **kwargs: Any) -> Any:
         """A job whose id is in use is not enqueued at all: then nothing is published."""
         id_ = kwargs["_job_id"] = kwargs.get("_job_id") or uuid4().hex
         with self.probe.recorder.quiet():

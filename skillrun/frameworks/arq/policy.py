@@ -17,17 +17,11 @@ from skillrun.frameworks.common.listed import Entry, Found
 from skillrun.frameworks.common.policy_reader import Limit, PolicyReader, read_limit
 from skillrun.frameworks.common.reading import import_paths
 from skillrun.frameworks.interface import Backoff, Policy
-from skillrun.repo.python import UNKNOWN, Definition, Project
-from skillrun.repo.uses import FrameworkUse
+from skillrun.repo.python import UNKNOWN, Definition, Project, remembered
 
 MAX_TRIES, TIMEOUT_S, KEEP_S = 5, 300.0, 3600.0
 # Beyond the timeout: until another worker takes over the job of one that died.
 IN_PROGRESS_S = 10.0
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The policy of a handler; what cannot be read is named in `unknown`."""
-    return project.remember(("arq.policy", handler.dotted), lambda: _read_policy(project, handler))
 
 
 def read_tries(project: Project, entry: Entry) -> Limit:
@@ -76,7 +70,9 @@ def _drop_own_cap(backoff: Backoff, attempts: int) -> Backoff:
     return backoff
 
 
-def _read_policy(project: Project, handler: Definition) -> Policy:
+@remembered
+def read_policy(project: Project, handler: Definition) -> Policy:
+    """What cannot be read is named in `unknown`."""
     entries = find_entries(project, handler)
     runs_again = all(retries_on(project, entry) for entry in entries)
     paths = counted(find_retries(project, handler)) if runs_again else ()

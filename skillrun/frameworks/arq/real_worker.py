@@ -22,12 +22,9 @@ from .driver import Driver
 
 
 class Worker(ListedWorker[Driver]):
-    """See probe/real.py. The driver's hooks are in place: what the application enqueues
-    really is enqueued.
-    """
+    """See probe/real.py."""
 
-    def make_driver(self) -> Driver:
-        return Driver(self.bench.probe)
+    DRIVER = Driver
 
     def hook_library(self) -> None:
         def init(error: Any, defer: Any = None) -> None:

@@ -17,6 +17,7 @@ from skillrun.frameworks.common.around import decorators
 from skillrun.frameworks.common.giving_up import Record
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Backoff
+from skillrun.repo.python import remembered
 from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
@@ -56,11 +57,10 @@ class JobTry(Tries):
         return False
 
 
+@remembered
 def find_retries(project: Project, handler: Definition) -> tuple[Path, ...]:
     """Every `Retry` that is raised on the handler's way, in order."""
-    return project.remember(
-        ("arq.retries", handler.dotted), lambda: tuple(_find_raised(project, handler))
-    )
+    return tuple(_find_raised(project, handler))
 
 
 def _find_raised(project: Project, handler: Definition) -> Iterator[Path]:

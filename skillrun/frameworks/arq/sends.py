@@ -6,8 +6,8 @@ Sources: arq/connections.py (`enqueue_job`), arq/worker.py (`run_cron`).
 from __future__ import annotations
 
 from skillrun.frameworks.arq.workers import MANNER
-from skillrun.frameworks.common.listed_sends import Queueing, find_parameters
-from skillrun.frameworks.common.sender import Pickling, Sender, Unkeyed, calls_method
+from skillrun.frameworks.common.listed_sends import Queueing, make_sender
+from skillrun.frameworks.common.sender import Pickling
 
 QUEUEING = Queueing(
     manner=MANNER,
@@ -20,19 +20,11 @@ QUEUEING = Queueing(
 )
 
 
-SENDER = Sender(
-    find_sends=QUEUEING.find_sends,
-    find_parameters=find_parameters,
-    sending="enqueueing",
-    sent="enqueued",
-    misfit="arq does not look when it is enqueued, the job fails with TypeError in the worker",
-    taker="beside ctx the function takes",
-    after_commit="enqueue it after the block",
-    unkeyed=Unkeyed(
-        publishes=lambda job, call: calls_method(call, ("enqueue_job",), key="_job_id"),
-        again="each run enqueues once more",
-        hint="_job_id=<made of the job's key>, and let the other job de-duplicate as well",
-    ),
+SENDER = make_sender(
+    QUEUEING,
+    "arq",
+    context="ctx",
+    key="_job_id",
     pickling=Pickling(
         "jobs are pickled (arq's default): whoever can write to this Redis runs code in the worker",
         hint=(

@@ -17,13 +17,16 @@ from skillrun.repo.uses import FrameworkUse, Place
 def make_code(
     queueing: Queueing,
     hooks: Hooks,
-    read_policy: Callable[[Project, FrameworkUse, Definition], Policy],
+    read_job: Callable[[Project, Definition], Policy],
     *rules: ModuleType,
 ) -> Code:
     """Any function that can be imported is a handler; a worker's list registers it."""
 
     def find_registration(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:
         return listed.find_registration(project, queueing.manner, handler)
+
+    def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
+        return read_job(project, handler)
 
     def find_hooks(
         project: Project, use: FrameworkUse, handler: Definition

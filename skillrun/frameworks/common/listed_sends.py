@@ -18,7 +18,15 @@ from skillrun.frameworks.common.callables.callers import callers_of
 from skillrun.frameworks.common.listed import Manner, find_entries
 from skillrun.frameworks.common.named_sends import NamedCall, find_named_calls
 from skillrun.frameworks.common.reading import in_tests, options_of, place_of
-from skillrun.frameworks.common.sender import find_function, hold_options, order_sends
+from skillrun.frameworks.common.sender import (
+    Pickling,
+    Sender,
+    Unkeyed,
+    calls_method,
+    find_function,
+    hold_options,
+    order_sends,
+)
 from skillrun.frameworks.interface import Arguments, Job, Send
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.uses import FrameworkUse
@@ -143,3 +151,28 @@ def find_parameters(job: Job) -> ast.arguments | None:
     """What a sender gives: the context comes from the worker."""
     taken = read_parameters(job.handler, decorators=0)
     return drop_first(taken) if taken is not None else None
+
+
+def make_sender(
+    queueing: Queueing, title: str, *, context: str, key: str, pickling: Pickling
+) -> Sender:
+    """What such a library says in the rules about sends. `context`: what it calls the first
+    parameter of a function; `key`: the option that keeps a second job out.
+    """
+    return Sender(
+        find_sends=queueing.find_sends,
+        find_parameters=find_parameters,
+        sending="enqueueing",
+        sent="enqueued",
+        misfit=(
+            f"{title} does not look when it is enqueued, the job fails with TypeError in the worker"
+        ),
+        taker=f"beside {context} the function takes",
+        after_commit="enqueue it after the block",
+        unkeyed=Unkeyed(
+            publishes=lambda job, call: calls_method(call, queueing.methods[:1], key=key),
+            again="each run enqueues once more",
+            hint=f"{key}=<made of the job's key>, and let the other job de-duplicate as well",
+        ),
+        pickling=pickling,
+    )

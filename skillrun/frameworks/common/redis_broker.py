@@ -8,7 +8,6 @@ from typing import Any
 
 from skillrun.frameworks.broker import Command, Premises
 
-_ANY = re.compile(r".*", re.DOTALL)
 # How to ask for what a key of a type holds.
 _SIZES = {b"list": "LLEN", b"zset": "ZCARD", b"hash": "HLEN"}
 
@@ -22,6 +21,8 @@ class RedisBroker:
     HOLDS = b"list"
     # Where those are that a worker has, or that wait for their time.
     TAKEN = re.compile(r"(?!)")
+    # What a waiting message consists of, beside queues that are lists, and hashes.
+    KEPT = re.compile(r"(?!)")
     DEAD: re.Pattern[str] | None = None
     # Sorted sets by time: in them, everything becomes older.
     CLOCKED = re.compile(r"(?!)")
@@ -76,16 +77,28 @@ class RedisBroker:
 
     def remember_waiting(self) -> None:
         self.kept = []
-        for key, _ in self.find_keys(self.QUEUE, b"list"):
-            items: Any = self.redis.call("LRANGE", key, 0, -1)
-            self.kept += [("RPUSH", key, item) for item in items]
-        for key, _ in self.find_keys(_ANY, b"hash"):
-            fields: Any = self.redis.call("HGETALL", key)
-            self.kept.append(("HSET", key, *fields))
+        for key, kind in self.read_kinds().items():
+            is_queue = kind == b"list" and self.QUEUE.fullmatch(key)
+            if is_queue or kind == b"hash" or self.KEPT.fullmatch(key):
+                self.kept += self._copy_key(key, kind)
+
+    def _copy_key(self, key: str, kind: bytes) -> Iterator[Command]:
+        """What writes it once more."""
+        if kind == b"string":
+            yield "SET", key, self.redis.call("GET", key)
+        elif kind == b"hash":
+            yield "HSET", key, *self.redis.call("HGETALL", key)
+        elif kind == b"list":
+            for item in self.redis.call("LRANGE", key, 0, -1):
+                yield "RPUSH", key, item
+        elif kind == b"zset":
+            # What waits for its time is due at once; nothing at all would mean that it is gone.
+            for item in self.redis.call("ZRANGE", key, 0, -1):
+                yield "ZADD", key, 1, item
 
     def deliver_again(self) -> None:
-        # What a message needs is there first.
-        self.redis.pipeline(sorted(self.kept, key=lambda command: str(command[0])))
+        # What a message needs is there first: who takes an id before its job takes it for missing.
+        self.redis.pipeline(sorted(self.kept, key=lambda command: command[0] in ("RPUSH", "ZADD")))
 
     def lose_messages(self) -> None:
         self.redis.pipeline(("DEL", key) for key in self.read_kinds())

@@ -17,11 +17,3 @@ class DramatiqBroker(RedisBroker):
     DEAD = re.compile(r".*\.XQ")
     CLOCKED = re.compile(r".*__heartbeats__")
     PER_SECOND = 1000.0
-
-    def deliver_again(self) -> None:
-        """Messages before the lists of their ids."""
-        lists = []
-        for command in self.kept:
-            if command[0] == "RPUSH":
-                lists.append(command)
-        self.redis.pipeline([*(command for command in self.kept if command[0] != "RPUSH"), *lists])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any
 
 from skillrun.frameworks.broker import NotConfirmed
 from skillrun.frameworks.common.redis_broker import RedisBroker
 
+_JOB = re.compile(r"saq:job:.*")
 _LONG_AGO_MS = 1
 
 
@@ -22,37 +21,16 @@ class SaqBroker(RedisBroker):
     OWN_SERVER = False
     QUEUE = re.compile(r"saq:(.+):incomplete")
     HOLDS = b"zset"
+    KEPT = re.compile(r"saq:(job:.+|.+:(incomplete|queued))")
     MINE = re.compile(r"saq:")
-
-    def _jobs(self) -> Iterator[tuple[str, bytes, bytes]]:
-        """(queue, id, the job as it is written) of those that wait or are active."""
-        for queue in self.list_queues():
-            members: Any = self.redis.call("ZRANGE", f"saq:{queue}:incomplete", 0, -1)
-            for id_ in members:
-                data: Any = self.redis.call("GET", id_)
-                if data is not None:
-                    yield queue, id_, data
-
-    def remember_waiting(self) -> None:
-        self.kept = []
-        for queue, id_, data in self._jobs():
-            self.kept += [
-                ("SET", id_, data),
-                ("ZADD", f"saq:{queue}:incomplete", 0, id_),
-                ("RPUSH", f"saq:{queue}:queued", id_),
-            ]
-
-    def deliver_again(self) -> None:
-        # A worker that takes the id before the job is there takes it for missing.
-        self.redis.pipeline(self.kept)
 
     def pass_time(self, seconds: float) -> None:
         """Whatever a worker had begun is older than its timeout, and a sweep is due."""
         self.redis.jump(seconds)
         self.redis.pipeline(("DEL", key) for key in self.read_kinds() if key.endswith(":sweep"))
-        for _, id_, data in list(self._jobs()):
+        for id_, _ in list(self.find_keys(_JOB, b"string")):
             try:
-                job = json.loads(data)
+                job = json.loads(self.redis.call("GET", id_) or b"{}")
             except ValueError as error:
                 raise NotConfirmed("the jobs of its queue are no JSON") from error
             if job.get("status") == "active":

@@ -22,7 +22,7 @@ from saq.worker import Worker
 
 from ...probe.driver import Publish
 from ...probe.facts import Facts
-from ...probe.listed_driver import ListedDriver, keep_arguments
+from ...probe.listed_driver import ListedDriver
 from ...probe.names import NotThere
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.redirecting import redirect_client
@@ -51,6 +51,7 @@ class Driver(ListedDriver):
     LIBRARY = "saq"
     OLDEST = (0, 22)  # the ones before have no queues of their own kinds
     WORKER = Worker
+    SENDING = RedisQueue._enqueue
     STARTS = ("start",)
     HINTS = (b"queue",)
     ESCAPED = "{kind} where its end is written: {error}"
@@ -149,13 +150,12 @@ class Driver(ListedDriver):
             self.delay = before(job)
             return self.delay
 
-        self.watch_sending(RedisQueue._enqueue, self._enqueue)
-        keep_arguments(Worker)
+        super().capture()
         tell_after(Queue.retry, self._tell_retry)
         tell_after(Queue.finish, self._tell_end)
         swap(RedisQueue.dequeue, self._hand_over)
 
-    async def _enqueue(self, send: Any, queue: Any, job: Any) -> Any:
+    async def send_job(self, send: Any, queue: Any, job: Any) -> Any:
         """A job whose key is in use is not enqueued at all: then nothing is published."""
         with self.probe.recorder.quiet():
             waits = await queue.redis.zscore(queue._incomplete, job.id) is not None

@@ -24,7 +24,6 @@ from skillrun.frameworks.interface import Backoff, Policy, Send
 from skillrun.frameworks.saq.words import HOOKS, QUEUEING
 from skillrun.repo.python import Definition, Handler, Module, Project, is_known, remembered
 from skillrun.repo.syntax import find_keyword, find_nodes
-from skillrun.repo.uses import FrameworkUse
 
 RETRIES, TIMEOUT_S, TTL_S = 1, 10.0, 600.0
 # Until another worker's sweep takes over the job of one that died: its default interval, and the
@@ -32,11 +31,6 @@ RETRIES, TIMEOUT_S, TTL_S = 1, 10.0, 600.0
 SWEPT_S = 65.0
 _KINDS = ("saq.Queue", "saq.queue.Queue", "saq.queue.redis.RedisQueue", "saq.RedisQueue")
 _QUEUES = (*_KINDS, *(f"{kind}.from_url" for kind in _KINDS))
-
-
-def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
-    """The policy of a handler; what cannot be read is named in `unknown`."""
-    return _read_policy(project, handler)
 
 
 def read_option(project: Project, send: Send, name: str, default: float) -> Limit:
@@ -47,7 +41,8 @@ def read_option(project: Project, send: Send, name: str, default: float) -> Limi
 
 
 @remembered
-def _read_policy(project: Project, handler: Definition) -> Policy:
+def read_policy(project: Project, handler: Definition) -> Policy:
+    """What cannot be read is named in `unknown`."""
     sends = [send for send in QUEUEING.list_sends(project, handler) if not send.in_tests]
     ways = find_raised(project, handler)
     reader = PolicyReader(project, handler, ways)

@@ -22,16 +22,15 @@ _SHORT_S = 0.1
 
 
 class Worker(ListedWorker[Driver]):
-    """See probe/real.py. Whatever the application enqueues really is enqueued."""
+    """See probe/real.py."""
 
+    DRIVER = Driver
+    CAPTURES = False  # they would hand the worker no job but the driver's
     swept: asyncio.Event  # the first sweep is over
 
-    def make_driver(self) -> Driver:
-        logging.basicConfig(level=logging.INFO)
-        kind: type[Driver] = type("Unhooked", (Driver,), {"capture": lambda _: None})
-        return kind(self.bench.probe)
-
     def hook_library(self) -> None:
+        logging.basicConfig(level=logging.INFO)
+
         @replace_calls(Job.next_retry_delay)
         def wait(before: Any, job: Any) -> float:
             seconds = before(job)

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 from skillrun.frameworks.common.listed import Manner
 from skillrun.frameworks.common.listed_hooks import Hooks
-from skillrun.frameworks.common.listed_sends import Queueing, find_parameters
+from skillrun.frameworks.common.listed_sends import Queueing, make_sender
 from skillrun.frameworks.common.named_sends import NamedCall, find_calls, read_name
-from skillrun.frameworks.common.sender import Pickling, Sender, Unkeyed, calls_method
+from skillrun.frameworks.common.sender import Pickling
 from skillrun.repo.python import Definition, Project
 
 MANNER = Manner(
@@ -64,19 +64,11 @@ QUEUEING = Queueing(
 )
 
 
-SENDER = Sender(
-    find_sends=QUEUEING.find_sends,
-    find_parameters=find_parameters,
-    sending="enqueueing",
-    sent="enqueued",
-    misfit="SAQ does not look when it is enqueued, the job fails with TypeError in the worker",
-    taker="beside its context the function takes",
-    after_commit="enqueue it after the block",
-    unkeyed=Unkeyed(
-        publishes=lambda job, call: calls_method(call, ("enqueue",), key="key"),
-        again="each run enqueues once more",
-        hint="key=<made of the job's key>, and let the other job de-duplicate as well",
-    ),
+SENDER = make_sender(
+    QUEUEING,
+    "SAQ",
+    context="its context",
+    key="key",
     pickling=Pickling(
         "the queue's jobs are pickled: whoever can write to this Redis runs code in the worker",
         hint="leave dump and load at json, or a Redis that only this application reaches",
