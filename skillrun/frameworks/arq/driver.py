@@ -115,7 +115,7 @@ class Driver(ListedDriver):
     # The ones before want a redis-py and a pydantic of their time.
     OLDEST = (0, 25)
     WORKER = Worker
-    SENDING = ArqRedis.enqueue_job
+    SENDING = staticmethod(ArqRedis.enqueue_job)
     STARTS = ("run", "async_run")
     HINTS = (b"redis_settings", b"WorkerSettings")
     USUAL_NAME = "WorkerSettings"

@@ -51,7 +51,7 @@ class Driver(ListedDriver):
     LIBRARY = "saq"
     OLDEST = (0, 22)  # the ones before have no queues of their own kinds
     WORKER = Worker
-    SENDING = RedisQueue._enqueue
+    SENDING = staticmethod(RedisQueue._enqueue)
     STARTS = ("start",)
     HINTS = (b"queue",)
     ESCAPED = "{kind} where its end is written: {error}"
