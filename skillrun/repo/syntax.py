@@ -88,3 +88,14 @@ def has_spread(call: ast.Call) -> bool:
 def list_given(call: ast.Call) -> list[ast.expr]:
     """All that a call is given, by position and by keyword."""
     return [*call.args, *(keyword.value for keyword in call.keywords)]
+
+
+def read_entries(node: ast.Dict) -> dict[object, ast.expr]:
+    """What a written dictionary holds under the keys that are written out; of one that is there
+    twice, the last.
+    """
+    entries: dict[object, ast.expr] = {}
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(key, ast.Constant):
+            entries[key.value] = value
+    return entries

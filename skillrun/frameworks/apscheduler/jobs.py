@@ -20,7 +20,7 @@ from skillrun.frameworks.interface import (
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import UNKNOWN
 from skillrun.repo.source import last_word
-from skillrun.repo.syntax import find_keyword, has_spread
+from skillrun.repo.syntax import find_keyword, has_spread, read_entries
 from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
@@ -174,9 +174,8 @@ def _by_text(module: Module, node: ast.Constant, function: Definition) -> Iterat
     if not isinstance(above, ast.Dict):
         return
     keywords = []
-    for key, value in zip(above.keys, above.values, strict=True):
-        if isinstance(key, ast.Constant):
-            keywords.append(ast.keyword(arg=str(key.value), value=value))
+    for key, value in read_entries(above).items():
+        keywords.append(ast.keyword(arg=str(key), value=value))
     made = ast.Call(func=ast.Name("JOBS", ast.Load()), args=[], keywords=keywords)
     if find_keyword(made, "trigger") is not None:
         yield Scheduled("JOBS", ast.copy_location(made, node), module, function)
@@ -317,9 +316,8 @@ def _list_items(project: Project, node: ast.expr, module: Module) -> Iterator[tu
     value = _find_held(project, node, module)
     if not isinstance(value, ast.Dict):
         return
-    for key, held in zip(value.keys, value.values, strict=True):
-        if isinstance(key, ast.Constant):
-            yield str(key.value), held
+    for key, held in read_entries(value).items():
+        yield str(key), held
 
 
 def _find_held(project: Project, node: ast.expr, module: Module) -> ast.expr | None:
@@ -340,11 +338,8 @@ def _outlives_process(node: ast.expr) -> bool:
     if isinstance(node, ast.Constant):
         return node.value in _ALIASES
     if isinstance(node, ast.Dict):
-        for key, value in zip(node.keys, node.values, strict=True):
-            is_type = isinstance(key, ast.Constant) and key.value == "type"
-            if is_type and _outlives_process(value):
-                return True
-        return False
+        named = read_entries(node).get("type")
+        return named is not None and _outlives_process(named)
     return isinstance(node, ast.Call) and last_word(node.func) in PERSISTENT
 
 

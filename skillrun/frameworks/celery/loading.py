@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.repo.places import is_aside
+from skillrun.repo.syntax import read_entries
 
 if TYPE_CHECKING:
     from skillrun.frameworks.pieces import Facts
@@ -66,8 +67,7 @@ def _find_target(name: str, value: ast.expr) -> str | None:
         return name
     if not isinstance(value, ast.Dict):
         return None
-    pairs = zip(value.keys, value.values, strict=True)
-    held = {key.value: one for key, one in pairs if isinstance(key, ast.Constant)}
+    held = read_entries(value)
     key = next((key for key in _KEYS if isinstance(held.get(key), ast.List | ast.Tuple)), None)
     if key is not None and any(beside in held for beside in _BESIDE):
         return f'{name}["{key}"]'

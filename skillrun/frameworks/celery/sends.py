@@ -27,6 +27,7 @@ from skillrun.frameworks.interface import (
 )
 from skillrun.repo.python import Call, Definition, Module, Project, Use
 from skillrun.repo.source import FunctionNode, last_word
+from skillrun.repo.syntax import read_entries
 from skillrun.repo.uses import FrameworkUse, Place
 
 PUBLISHING = {
@@ -252,10 +253,7 @@ def _named_by(module: Module, node: ast.expr) -> Iterator[Send]:
 
 def _read_beat_entry(module: Module, entry: ast.Dict, node: ast.expr) -> Iterator[Send]:
     """`{"task": "shop.tasks.send", "schedule": ...}` inside a beat schedule."""
-    keys = {}
-    for key, value in zip(entry.keys, entry.values, strict=True):
-        if isinstance(key, ast.Constant):
-            keys[key.value] = value
+    keys = read_entries(entry)
     if keys.get("task") is not node or "schedule" not in keys:
         return
     yield _make_send("schedule", module, node, f"beat_schedule[{_entry_name(module, entry)!r}]")

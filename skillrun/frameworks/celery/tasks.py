@@ -21,7 +21,7 @@ from skillrun.frameworks.celery.config import (
     read_config,
 )
 from skillrun.repo.python import UNKNOWN, Definition, Module, Project, is_known
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.syntax import find_nodes, read_entries
 
 if TYPE_CHECKING:
     from skillrun.repo.uses import FrameworkUse, Place
@@ -324,9 +324,8 @@ class _Reader:
             return
         if found is not None:
             inner, holder = found
-            for key, value in zip(inner.keys, inner.values, strict=True):
-                if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                    self._set_option(key.value, value, holder)
+            for key, value in read_entries(inner).items():
+                self._set_option(str(key), value, holder)
             return
         for name, value in values.items():
             self.task.options[str(name)] = Option(value, place_of(module, node))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from skillrun.frameworks.common.reading import held_value
 from skillrun.frameworks.interface import Arguments
 from skillrun.repo.python import Definition, Module, Project
-from skillrun.repo.syntax import is_given
+from skillrun.repo.syntax import is_given, read_entries
 
 
 def read_call(call: ast.Call, skipped: int = 0, options: Collection[str] = ()) -> Arguments:
@@ -55,10 +55,7 @@ def _read_mapping(node: ast.expr | None) -> tuple[Mapping[str, ast.expr], bool]:
         return read.named, read.partly_hidden or bool(read.positional)
     if not isinstance(node, ast.Dict):
         return {}, True
-    named: dict[str, ast.expr] = {}
-    for key, value in zip(node.keys, node.values, strict=True):
-        if isinstance(key, ast.Constant):
-            named[str(key.value)] = value
+    named = {str(key): value for key, value in read_entries(node).items()}
     return named, len(named) < len(node.keys)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from skillrun.frameworks.common.reading import held_value, in_tests, options_of, place_of
 from skillrun.repo.python import Definition, Module, Project
-from skillrun.repo.syntax import is_given, is_none
+from skillrun.repo.syntax import is_given, is_none, read_entries
 from skillrun.repo.uses import Place
 
 LISTS = {"functions": "function", "cron_jobs": "cron"}
@@ -134,8 +134,7 @@ def _options(project: Project, manner: Manner, module: Module, node: ast.AST) ->
         return _fields(node, module) | _set_later(module, node.name)
     held = _held_dictionary(manner, module, node)
     if held is not None:
-        pairs = zip(held.keys, held.values, strict=True)
-        return {str(k.value): (v, module) for k, v in pairs if isinstance(k, ast.Constant)}
+        return {str(key): (value, module) for key, value in read_entries(held).items()}
     makers = (*manner.makers, "builtins.dict")
     if isinstance(node, ast.Call) and project.origin(module.resolve(node.func) or "") in makers:
         named, _ = options_of(project, node, module)

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable
 
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import read_entries
 from skillrun.repo.uses import FrameworkUse, Place
 
 
@@ -94,11 +95,7 @@ def options_of(
         if inner is None or any(not isinstance(key, ast.Constant) for key in inner.keys):
             unread = True
             continue
-        found |= {
-            str(k.value): v
-            for k, v in zip(inner.keys, inner.values, strict=True)
-            if isinstance(k, ast.Constant)
-        }
+        found |= {str(key): value for key, value in read_entries(inner).items()}
     return found, unread
 
 

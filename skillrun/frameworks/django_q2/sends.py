@@ -20,7 +20,7 @@ from skillrun.frameworks.interface import (
     Send,
 )
 from skillrun.repo.python import Definition, Module, Project
-from skillrun.repo.syntax import find_keyword
+from skillrun.repo.syntax import find_keyword, read_entries
 from skillrun.repo.uses import FrameworkUse
 
 ENQUEUE = ("async_task", "async_", "async_iter", "AsyncTask", "Async", "Iter")
@@ -184,12 +184,7 @@ def _find_keyword(call: ast.Call, name: str) -> ast.expr | None:
     found = find_keyword(call, name)
     defaults = find_keyword(call, "defaults")
     if found is None and isinstance(defaults, ast.Dict):
-        pairs = zip(defaults.keys, defaults.values, strict=True)
-        found = None
-        for k, v in pairs:
-            if isinstance(k, ast.Constant) and k.value == name:
-                found = v
-                break
+        found = read_entries(defaults).get(name)
     return found
 
 
@@ -231,9 +226,8 @@ def _read_options(
     inner = options.get("q_options")
     held = held_value(project, inner, module) if inner is not None else None
     if held is not None and isinstance(held[0], ast.Dict):
-        for key, value in zip(held[0].keys, held[0].values, strict=True):
-            if isinstance(key, ast.Constant):
-                options[str(key.value)] = value
+        for key, value in read_entries(held[0]).items():
+            options[str(key)] = value
     for name in ("hook", "func", "kwargs"):
         node = _find_keyword(call, name) if style == ROW else None
         if node is not None:

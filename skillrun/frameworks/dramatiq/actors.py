@@ -13,7 +13,7 @@ from typing import Any
 
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.repo.python import UNKNOWN, Definition, Module, Project, Use, is_known
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.syntax import find_nodes, read_entries
 from skillrun.repo.uses import Place
 
 _MAKERS = frozenset(
@@ -160,9 +160,8 @@ class _Reader:
         if not isinstance(value, ast.Dict):
             self.actor.unread.append(place_of(module, node))
             return
-        for key, inner in zip(value.keys, value.values, strict=True):
-            if isinstance(key, ast.Constant):
-                self._set_option(str(key.value), inner, holder)
+        for key, inner in read_entries(value).items():
+            self._set_option(str(key), inner, holder)
 
     def _is_partial(self, node: ast.expr, module: Module) -> bool:
         """`job = functools.partial(dramatiq.actor, max_retries=3)`."""

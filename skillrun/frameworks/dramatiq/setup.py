@@ -15,7 +15,7 @@ from typing import Any
 from skillrun.frameworks.common.reading import place_of
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Definition, Module, Project
-from skillrun.repo.syntax import is_none
+from skillrun.repo.syntax import is_none, read_entries
 from skillrun.repo.uses import FrameworkUse, Place
 
 DEFAULT = frozenset(
@@ -232,10 +232,7 @@ class _Reader:
                     self._read_django_setting(value, module)
 
     def _read_django_setting(self, node: ast.Dict, module: Module) -> None:
-        entries = {}
-        for k, v in zip(node.keys, node.values, strict=True):
-            if isinstance(k, ast.Constant):
-                entries[k.value] = v
+        entries = read_entries(node)
         names = self.project.literal(entries.get("MIDDLEWARE"), module)
         options = self.project.literal(entries.get("OPTIONS"), module)
         if isinstance(options, dict) and "heartbeat_timeout" in options:

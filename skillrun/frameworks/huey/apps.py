@@ -13,6 +13,7 @@ from typing import Any
 
 from skillrun.frameworks.common.reading import place_of
 from skillrun.repo.python import Module, Project
+from skillrun.repo.syntax import read_entries
 from skillrun.repo.uses import FrameworkUse, Place
 
 DJANGO = ("huey.contrib.djhuey.", "django_huey.")
@@ -104,9 +105,8 @@ def _list_entries(node: ast.Call | ast.Dict) -> Iterator[tuple[str, ast.expr]]:
             if keyword.arg:
                 yield (keyword.arg, keyword.value)
         return
-    for key, value in zip(node.keys, node.values, strict=True):
-        if isinstance(key, ast.Constant) and isinstance(key.value, str):
-            yield key.value, value
+    for key, value in read_entries(node).items():
+        yield str(key), value
 
 
 def storage(project: Project, use: FrameworkUse, owner: str | None) -> str:

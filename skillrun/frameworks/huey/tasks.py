@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.huey.apps import app_method
 from skillrun.repo.python import Definition, Module, Project
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.syntax import find_nodes, read_entries
 
 if TYPE_CHECKING:
     from skillrun.repo.uses import FrameworkUse, Place
@@ -244,9 +244,8 @@ def _list_keywords(
         if not isinstance(held, ast.Dict) or (found and found.module is not module):
             reader.task.unread.append(place_of(module, keyword.value))
             continue
-        for key, value in zip(held.keys, held.values, strict=True):
-            if isinstance(key, ast.Constant):
-                yield str(key.value), value
+        for key, value in read_entries(held).items():
+            yield str(key), value
 
 
 def _find_keyword(call: ast.Call, name: str) -> ast.expr | None:

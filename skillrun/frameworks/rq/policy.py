@@ -29,7 +29,7 @@ from skillrun.frameworks.rq.retry import NONE, Reading, backoff_of, read_retry, 
 from skillrun.frameworks.rq.sends import CRON, SCHEDULER, find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import launches_of
 from skillrun.repo.python import UNKNOWN, Definition, Handler, Module, Project, is_known
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.syntax import find_nodes, read_entries
 from skillrun.repo.uses import Place
 
 TIMEOUT_S = 180.0  # Queue.DEFAULT_TIMEOUT
@@ -238,9 +238,9 @@ def _default_timeouts(project: Project) -> Iterator[Any]:
     for node, module in nodes_beside(project, "DEFAULT_TIMEOUT"):
         if not isinstance(node, ast.Dict):
             continue
-        for key, value in zip(node.keys, node.values, strict=True):
-            if isinstance(key, ast.Constant) and key.value == "DEFAULT_TIMEOUT":
-                yield seconds_of(project, value, module)
+        value = read_entries(node).get("DEFAULT_TIMEOUT")
+        if value is not None:
+            yield seconds_of(project, value, module)
 
 
 def _of_rq(project: Project, node: ast.keyword, module: Module) -> bool:

@@ -13,6 +13,7 @@ from skillrun.frameworks.common.facts import calls_of, seconds
 from skillrun.frameworks.interface import Job, Send
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Module
+from skillrun.repo.syntax import read_entries
 
 _CRONTABS = ("celery.schedules.crontab", "celery.task.schedules.crontab")
 _LOCKS = ("add", "lock", "select_for_update", "acquire", "setnx")
@@ -103,10 +104,7 @@ def schedules(job: Job) -> Iterator[tuple[Send, Module, ast.expr]]:
 
 def _schedule_at(node: ast.AST, line: int) -> ast.expr | None:
     if isinstance(node, ast.Dict):
-        entry = {}
-        for k, v in zip(node.keys, node.values, strict=True):
-            if isinstance(k, ast.Constant):
-                entry[k.value] = v
+        entry = read_entries(node)
         if "task" in entry and entry["task"].lineno == line:
             return entry.get("schedule")
         return None

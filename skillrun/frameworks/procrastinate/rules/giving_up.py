@@ -12,6 +12,7 @@ from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.deadletter import find_record
 from skillrun.frameworks.procrastinate.tasks import read_task
 from skillrun.frameworks.rulebook import rule
+from skillrun.repo.syntax import read_entries
 
 
 @rule(
@@ -83,9 +84,5 @@ def given(node: ast.AST, option: str) -> ast.expr | None:
     if isinstance(node, ast.keyword) and node.arg == option:
         return node.value
     if isinstance(node, ast.Dict):
-        pairs = zip(node.keys, node.values, strict=True)
-        for k, v in pairs:
-            if isinstance(k, ast.Constant) and k.value == option:
-                return v
-        return None
+        return read_entries(node).get(option)
     return None

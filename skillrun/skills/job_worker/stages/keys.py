@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.core.verdict import Finding
-from skillrun.repo.syntax import find_keyword
+from skillrun.repo.syntax import find_keyword, read_entries
 from skillrun.runner.findings import blocker, error, note
 from skillrun.skills.job_worker.stages.adapters import keys_made_inside
 from skillrun.skills.job_worker.stages.effects import effect_calls, handler_calls
@@ -133,11 +133,7 @@ def _mappings(call: Call, value: ast.expr) -> Iterator[ast.expr]:
 
 def _entry(mapping: ast.expr, name: str) -> ast.expr | None:
     if isinstance(mapping, ast.Dict):
-        pairs = zip(mapping.keys, mapping.values, strict=True)
-        for k, v in pairs:
-            if isinstance(k, ast.Constant) and k.value == name:
-                return v
-        return None
+        return read_entries(mapping).get(name)
     if (
         isinstance(mapping, ast.Call)
         and isinstance(mapping.func, ast.Name)

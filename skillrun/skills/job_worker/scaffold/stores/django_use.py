@@ -14,7 +14,7 @@ from skillrun.core.errors import Blocked
 from skillrun.frameworks.pieces import Symbol
 from skillrun.repo.literals import is_known
 from skillrun.repo.places import is_aside
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.syntax import find_nodes, read_entries
 from skillrun.skills.job_worker.scaffold.stores.classes import plan_models
 from skillrun.skills.job_worker.scaffold.stores.database import Database, database_behind
 from skillrun.skills.job_worker.scaffold.stores.django import Migration, Orm, RowMigration
@@ -378,10 +378,7 @@ def _dict_behind(module: Module, node: ast.expr | None) -> ast.expr | None:
 def _item(node: ast.expr | None, key: str) -> ast.expr | None:
     if not isinstance(node, ast.Dict):
         return None
-    for name, value in zip(node.keys, node.values, strict=True):
-        if isinstance(name, ast.Constant) and name.value == key:
-            return value
-    return None
+    return read_entries(node).get(key)
 
 
 def manage(project: Project) -> str:
