@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.repo.source import FunctionNode, Module, body_of
+from skillrun.repo.syntax import name_method
 
 if TYPE_CHECKING:
     from skillrun.repo.names import Definition
@@ -140,7 +141,7 @@ def in_thread(module: Module, node: ast.Call) -> ast.Call | None:
     other call.
     """
     at = _INTO_THREADS.get(module.resolve(node.func) or "")
-    if isinstance(node.func, ast.Attribute) and node.func.attr == "run_in_executor":
+    if name_method(node) == "run_in_executor":
         at = 1  # loop.run_in_executor(None, send, x)
     if (
         at is None

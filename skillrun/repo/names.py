@@ -131,6 +131,10 @@ class Names(Sources):
         found = self._follow(dotted, 0)
         return _INSTANCE.sub(r"\1", found.dotted if found else dotted)
 
+    def origin_of(self, module: Module, node: ast.expr) -> str:
+        """That of what an expression names; "" where it cannot be told."""
+        return self.origin(module.resolve(node) or "")
+
     def definition(self, dotted: str) -> Definition | None:
         """The function or class behind a dotted name as `Module.resolve` gives it."""
         found = self.remember(("follow", dotted), lambda: self._follow(dotted, 0))

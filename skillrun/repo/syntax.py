@@ -67,6 +67,11 @@ def is_none(node: ast.AST | None) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
+def is_constant(node: ast.AST | None, value: object) -> bool:
+    """Whether that number or text is written there."""
+    return isinstance(node, ast.Constant) and node.value == value
+
+
 def is_given(node: ast.expr | None) -> TypeGuard[ast.expr]:
     """Whether an option is there, and something else than `None` is written for it."""
     return node is not None and not is_none(node)
@@ -78,6 +83,12 @@ def find_keyword(call: ast.Call | ast.ClassDef, name: str) -> ast.expr | None:
         if keyword.arg == name:
             return keyword.value
     return None
+
+
+def name_method(node: ast.AST | None) -> str:
+    """The attribute that a call calls, as in `.delay(...)`; "" where it is another call, or none."""
+    func = node.func if isinstance(node, ast.Call) else None
+    return func.attr if isinstance(func, ast.Attribute) else ""
 
 
 def has_spread(call: ast.Call) -> bool:

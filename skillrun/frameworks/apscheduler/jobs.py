@@ -20,7 +20,7 @@ from skillrun.frameworks.interface import (
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import UNKNOWN
 from skillrun.repo.source import last_word
-from skillrun.repo.syntax import find_keyword, has_spread, read_entries
+from skillrun.repo.syntax import find_keyword, has_spread, is_constant, read_entries
 from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def _the_scheduler(project: Project) -> Scheduler | None:
 
 
 def _makes_scheduler(project: Project, module: Module, node: ast.Call) -> bool:
-    origin = project.origin(module.resolve(node.func) or "")
+    origin = project.origin_of(module, node.func)
     return origin.startswith(("apscheduler.schedulers.", "flask_apscheduler.")) and origin.endswith(
         "Scheduler"
     )
@@ -308,7 +308,7 @@ def _adds_persistent_default(call: ast.Call) -> bool:
     if last_word(call.func) != "add_jobstore" or not call.args:
         return False
     alias = call.args[1] if len(call.args) > 1 else find_keyword(call, "alias")
-    is_default = isinstance(alias, ast.Constant) and alias.value == "default"
+    is_default = is_constant(alias, "default")
     return (alias is None or is_default) and _outlives_process(call.args[0])
 
 

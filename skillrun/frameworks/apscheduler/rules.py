@@ -117,7 +117,7 @@ def _web_place(job: Job, module: Module, call: ast.Call) -> str | None:
         return None
     function = module.function_of(call)
     if function is None:
-        made = (job.project.origin(module.resolve(n.func) or "") for n in module.nodes(ast.Call))
+        made = (job.project.origin_of(module, n.func) for n in module.nodes(ast.Call))
         if any(name in _WEB_APPS for name in made):
             return "when the web module is imported"
         return None

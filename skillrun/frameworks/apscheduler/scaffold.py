@@ -55,7 +55,7 @@ def _choose_decorator(project: Project, facts: Facts) -> str:
         made = found.binding.value
     if found is None or found.module is None or not isinstance(made, ast.Call):
         return "scheduled_job"
-    origin = project.origin(found.module.resolve(made.func) or "")
+    origin = project.origin_of(found.module, made.func)
     if origin.startswith("flask_apscheduler"):
         return "task"
     return "scheduled_job"

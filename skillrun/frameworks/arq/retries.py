@@ -18,7 +18,7 @@ from skillrun.frameworks.common.giving_up import Record
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Backoff
 from skillrun.repo.python import remembered
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.syntax import find_nodes, is_constant, name_method
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Call, Definition, Handler, Project
@@ -35,26 +35,11 @@ class JobTry(Tries):
         """`ctx["job_try"]`, `ctx.get("job_try", 1)`, `int(ctx.get("job_try") or 1)`."""
         if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
             return self.is_retries(node.values[0])
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id == "int"
-            and node.args
-        ):
-            return self.is_retries(node.args[0])
-        if isinstance(node, ast.Subscript):
-            return isinstance(node.slice, ast.Constant) and node.slice.value == "job_try"
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "get"
-        ):
-            return (
-                bool(node.args)
-                and isinstance(node.args[0], ast.Constant)
-                and node.args[0].value == "job_try"
-            )
-        return False
+        if isinstance(node, ast.Call) and node.args:
+            if ast.unparse(node.func) == "int":
+                return self.is_retries(node.args[0])
+            return name_method(node) == "get" and is_constant(node.args[0], "job_try")
+        return isinstance(node, ast.Subscript) and is_constant(node.slice, "job_try")
 
 
 @remembered

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.reading import in_tests as in_tests
 from skillrun.frameworks.common.reading import place_of as place_of
 from skillrun.repo.python import UNKNOWN, Module, Project, Unknown, is_known
-from skillrun.repo.syntax import is_none
+from skillrun.repo.syntax import is_constant, is_none
 from skillrun.repo.uses import FrameworkUse, Place
 
 if TYPE_CHECKING:
@@ -464,6 +464,6 @@ def _method_of(node: ast.Call) -> str:
 def _key_node(node: ast.expr, name: Any) -> ast.expr | None:
     keys = node.keys if isinstance(node, ast.Dict) else []
     for key in keys:
-        if isinstance(key, ast.Constant) and key.value == name:
+        if is_constant(key, name):
             return key
     return None

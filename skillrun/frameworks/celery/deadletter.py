@@ -20,6 +20,7 @@ from skillrun.frameworks.celery.tasks import Task
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.common.records import first_record
 from skillrun.repo.python import Definition, Handler, Module, Project
+from skillrun.repo.syntax import name_method
 from skillrun.repo.uses import Place
 
 _NAMED_LIKE_A_RECORD = re.compile(
@@ -112,9 +113,7 @@ class _Finder:
                 if in_tests(use.path) or not isinstance(above, ast.Call):
                     continue
                 linked = any(keyword.arg == "link_error" for keyword in above.keywords)
-                if linked or (
-                    isinstance(above.func, ast.Attribute) and above.func.attr == "on_error"
-                ):
+                if linked or name_method(above) == "on_error":
                     yield place_of(use.module, above)
 
     def _failure_receivers(self) -> Iterator[Place]:

@@ -27,7 +27,7 @@ from skillrun.frameworks.interface import (
 )
 from skillrun.repo.python import Call, Definition, Module, Project, Use
 from skillrun.repo.source import FunctionNode, last_word
-from skillrun.repo.syntax import read_entries
+from skillrun.repo.syntax import name_method, read_entries
 from skillrun.repo.uses import FrameworkUse, Place
 
 PUBLISHING = {
@@ -212,11 +212,7 @@ def _read_periodic_task(module: Module, node: ast.expr) -> Send | None:
     for above in module.parents(node):
         if isinstance(above, ast.stmt):
             return None
-        if (
-            isinstance(above, ast.Call)
-            and isinstance(above.func, ast.Attribute)
-            and above.func.attr == "add_periodic_task"
-        ):
+        if name_method(above) == "add_periodic_task":
             return _make_send("schedule", module, above, "add_periodic_task(...)")
     return None
 

@@ -45,7 +45,7 @@ def raised_instead(
         named = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         name = ""
         if named is not None:
-            name = project.origin(clause.module.resolve(named) or "")
+            name = project.origin_of(clause.module, named)
         bases = project.ancestors(name) if name else ()
         if bases and not steering & {name, *bases}:
             found |= {name, *bases} - {"builtins.object"}

@@ -136,7 +136,7 @@ def _options(project: Project, manner: Manner, module: Module, node: ast.AST) ->
     if held is not None:
         return {str(key): (value, module) for key, value in read_entries(held).items()}
     makers = (*manner.makers, "builtins.dict")
-    if isinstance(node, ast.Call) and project.origin(module.resolve(node.func) or "") in makers:
+    if isinstance(node, ast.Call) and project.origin_of(module, node.func) in makers:
         named, _ = options_of(project, node, module)
         given = {name: (value, module) for name, value in named.items()}
         # What else is given by its position is a queue or a pool, by a name.
@@ -267,7 +267,7 @@ def _entry(
         path = node.value if isinstance(node, ast.Constant) else None
         name = str(path) if path else manner.name_entry("function", handler.name)
         return Entry(worker, kind, node, module, name=name)
-    origin = project.origin(module.resolve(node.func) or "")
+    origin = project.origin_of(module, node.func)
     options, unread = options_of(project, node, module)
     first = node.args[0] if node.args else options.get(manner.wrapped)
     if first is None or not _means(project, first, module, handler):

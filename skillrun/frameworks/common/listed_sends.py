@@ -29,6 +29,7 @@ from skillrun.frameworks.common.sender import (
 )
 from skillrun.frameworks.interface import Arguments, Job, Send
 from skillrun.repo.python import Definition, Project
+from skillrun.repo.syntax import name_method
 from skillrun.repo.uses import FrameworkUse
 
 
@@ -112,7 +113,7 @@ def _read_send(project: Project, named: NamedCall, handler: Definition, queueing
     module, call = named.module, named.node
     given, hidden = options_of(project, call, module)
     options = {name: node for name, node in given.items() if name in queueing.options}
-    is_method = isinstance(call.func, ast.Attribute) and call.func.attr in queueing.methods
+    is_method = name_method(call) in queueing.methods
     return Send(
         "enqueue",
         place_of(module, call),
@@ -140,7 +141,7 @@ def _read_arguments(
         inside = read_containers(None, held)
         hidden = read.partly_hidden or inside.partly_hidden
         read = Arguments((), {**inside.named, **read.named}, hidden)
-    is_of_many = isinstance(call.func, ast.Attribute) and call.func.attr == queueing.of_many
+    is_of_many = bool(queueing.of_many) and name_method(call) == queueing.of_many
     # The name that is given by its keyword would be taken for an argument of the job.
     is_named = not call.args and queueing.keyword not in queueing.options
     is_hidden = read.partly_hidden or not named.direct or is_of_many or is_named

@@ -39,7 +39,7 @@ def _lists(project: Project, worker: Worker, module: str) -> bool:
     )
     for node in names:
         for _, home in found:
-            if project.origin(home.resolve(node) or "").startswith(f"{module}."):
+            if project.origin_of(home, node).startswith(f"{module}."):
                 return True
     return False
 

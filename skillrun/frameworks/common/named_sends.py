@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from skillrun.repo.python import Definition, Module, Project
-from skillrun.repo.syntax import find_keyword
+from skillrun.repo.syntax import find_keyword, name_method
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ def find_calls(
     """Every call of what has one of these names, in the modules that hold a word."""
     for module in find_modules(project, (word,)):
         for node in module.nodes(ast.Call):
-            if project.origin(module.resolve(node.func) or "") in names:
+            if project.origin_of(module, node.func) in names:
                 yield module, node
 
 
 def _calls(node: ast.Call, methods: Collection[str]) -> bool:
-    return isinstance(node.func, ast.Attribute) and node.func.attr in methods
+    return name_method(node) in methods
 
 
 def read_name(
@@ -67,7 +67,7 @@ def read_name(
 ) -> str | None:
     """A text, or `handler.__name__`."""
     if isinstance(node, ast.Attribute) and node.attr in ("__name__", "__qualname__"):
-        mine = project.origin(module.resolve(node.value) or "") == handler.dotted
+        mine = project.origin_of(module, node.value) == handler.dotted
         return handler.name if mine else None
     value = project.literal(node, module) if node is not None else None
     return value if isinstance(value, str) else None

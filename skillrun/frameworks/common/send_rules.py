@@ -114,7 +114,7 @@ def _name_no_json(job: Job, sender: Sender, module: Module, node: ast.expr) -> s
     """What the library's JSON refuses beside rows."""
     if not isinstance(node, ast.Call):
         return None
-    name = job.project.origin(module.resolve(node.func) or "")
+    name = job.project.origin_of(module, node.func)
     if name not in sender.not_json:
         return None
     return f"no JSON ({name.rpartition('.')[0]})"

@@ -83,7 +83,7 @@ def _find_at_app(project: Project, use: FrameworkUse) -> Iterator[Unfollowed]:
             owner = project.define(module, binding.node)
             yield from _find_in_bases(project, owner, place)
         elif isinstance(binding.value, ast.Call):
-            made_by = project.origin(module.resolve(binding.value.func) or "")
+            made_by = project.origin_of(module, binding.value.func)
             if made_by and is_foreign(project, made_by):
                 yield Unfollowed(f"{use.app} is made by {made_by}", place)
 

@@ -20,6 +20,7 @@ from skillrun.frameworks.interface import (
     Send,
 )
 from skillrun.repo.python import Call, Definition, Handler, Module, Project
+from skillrun.repo.syntax import name_method
 from skillrun.repo.uses import Place
 
 _NOW = ("now", "utcnow", "localtime")
@@ -130,8 +131,4 @@ def _read_backoff(counted: _Counted, send: Send) -> Backoff | None:
 
 
 def _is_now(node: ast.expr) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in _NOW
-    )
+    return name_method(node) in _NOW

@@ -13,6 +13,7 @@ from skillrun.frameworks.common.guards import leaves
 from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.django_q2.sends import find_real_publishes
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import is_constant
 
 _ENDS = ("post_execute", "post_execute_in_worker")
 _COUNT = "attempt_count"
@@ -86,11 +87,7 @@ def _asks_success(test: ast.expr) -> bool | None:
             (found for part in test.values if (found := _asks_success(part)) is not None), None
         )
     named = isinstance(test, ast.Attribute) and test.attr == "success"
-    keyed = (
-        isinstance(test, ast.Subscript)
-        and isinstance(test.slice, ast.Constant)
-        and test.slice.value == "success"
-    )
+    keyed = isinstance(test, ast.Subscript) and is_constant(test.slice, "success")
     if named or keyed:
         return True
     return None
@@ -142,4 +139,4 @@ def _read_receiver(
 
 
 def _is_signal(project: Project, module: Module, node: ast.expr, signal: str) -> bool:
-    return project.origin(module.resolve(node) or "") == f"django_q.signals.{signal}"
+    return project.origin_of(module, node) == f"django_q.signals.{signal}"

@@ -138,7 +138,7 @@ def style_of(project: Project, module: Module, call: ast.Call) -> str | None:
     `apps.get_model` gives.
     """
     func = called(module, call)
-    origin = project.origin(module.resolve(func) or "")
+    origin = project.origin_of(module, func)
     last = origin.rpartition(".")[2]
     written = ast.unparse(func)
     if origin.startswith("django_q.") and last in (*ENQUEUE, SCHEDULE, *_CHAINS):

@@ -12,6 +12,7 @@ from typing import Any
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.django_tasks.tasks import Task
 from skillrun.repo.python import Module, Project, is_known
+from skillrun.repo.syntax import is_constant
 from skillrun.repo.uses import FrameworkUse, Place
 
 DEFAULT = "default"
@@ -107,6 +108,6 @@ def _find_key(node: ast.AST, key: str) -> ast.expr | None:
     """Where a key of a written-out setting stands."""
     for held in ast.walk(node):
         for name in held.keys if isinstance(held, ast.Dict) else ():
-            if isinstance(name, ast.Constant) and name.value == key:
+            if is_constant(name, key):
                 return name
     return None

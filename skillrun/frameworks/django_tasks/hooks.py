@@ -66,4 +66,4 @@ def _find_connected(
 
 
 def _is_signal(project: Project, module: Module, node: ast.expr, signal: str) -> bool:
-    return project.origin(module.resolve(node) or "") in [f"{home}.{signal}" for home in _MODULES]
+    return project.origin_of(module, node) in [f"{home}.{signal}" for home in _MODULES]

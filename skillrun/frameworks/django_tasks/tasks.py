@@ -93,7 +93,7 @@ def _read_maker(project: Project, node: ast.expr, module: Module) -> dict[str, a
     included.
     """
     call = node if isinstance(node, ast.Call) else None
-    if project.origin(module.resolve(call.func if call else node) or "") not in MAKERS:
+    if project.origin_of(module, call.func if call else node) not in MAKERS:
         return None
     if not call:
         return {}

@@ -123,7 +123,7 @@ def storage(project: Project, use: FrameworkUse, owner: str | None) -> str:
         else:
             name = "RedisHuey"
     else:
-        name = project.origin(made[1].resolve(made[0].func) or "")
+        name = project.origin_of(made[1], made[0].func)
         bases = []
         for base in project.ancestors(name):
             if base.startswith("huey."):

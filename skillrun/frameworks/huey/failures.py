@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from skillrun.frameworks.common.errors import ancestors, short, takes_any
 from skillrun.frameworks.huey.apps import app_method
 from skillrun.frameworks.huey.tasks import Task
-from skillrun.repo.syntax import find_keyword, find_nodes, has_spread
+from skillrun.repo.syntax import find_keyword, find_nodes, has_spread, is_constant
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Call, Definition, Handler, Module, Project
@@ -171,7 +171,7 @@ def _may_take_errors(project: Project, task: Task) -> bool:
 
 def _passes_errors(project: Project, node: ast.expr, module: Module) -> bool:
     """A decorator below the task's own that lets exceptions through."""
-    name = project.origin(module.resolve(node) or "")
+    name = project.origin_of(module, node)
     return name in _HARMLESS or name.endswith(".lock_task")
 
 
@@ -219,7 +219,7 @@ def gives_up(node: ast.AST) -> bool:
     """`task.retries = 0`."""
     if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Attribute):
         return False
-    zero = isinstance(node.value, ast.Constant) and node.value.value == 0
+    zero = is_constant(node.value, 0)
     return zero and node.targets[0].attr == "retries"
 
 

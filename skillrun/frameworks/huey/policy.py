@@ -24,6 +24,7 @@ from skillrun.frameworks.interface import (
     Policy,
 )
 from skillrun.repo.python import Definition, Module, Project, is_known
+from skillrun.repo.syntax import is_constant
 from skillrun.repo.uses import FrameworkUse, Place
 
 AT_SITE = ("retries", "retry_delay", "retry_backoff", "timeout")
@@ -149,7 +150,7 @@ def _sets_attribute(node: ast.AST, name: str) -> bool:
         targets = [node.target]
     elif isinstance(node, ast.Assign):
         targets = node.targets
-        if isinstance(node.value, ast.Constant) and node.value.value == 0:
+        if is_constant(node.value, 0):
             return False
     return any(isinstance(target, ast.Attribute) and target.attr == name for target in targets)
 

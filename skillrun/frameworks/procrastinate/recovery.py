@@ -15,7 +15,7 @@ from skillrun.frameworks.common.crontab import read_fields
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.procrastinate.tasks import read_task
 from skillrun.repo.source import last_word
-from skillrun.repo.syntax import find_keyword, is_none
+from skillrun.repo.syntax import find_keyword, is_none, name_method
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
@@ -93,7 +93,7 @@ def _find_calling(project: Project, use: FrameworkUse, names: tuple[str, ...]) -
     found = []
     for module in modules:
         for node in module.nodes(ast.Call):
-            if isinstance(node.func, ast.Attribute) and node.func.attr in names:
+            if name_method(node) in names:
                 found.append(_recovery(project, use, node, module))
     return found
 

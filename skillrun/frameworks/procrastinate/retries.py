@@ -91,7 +91,7 @@ def read_strategy(project: Project, task: Task) -> Strategy:
 
 def _read_made(project: Project, call: ast.Call, module: Module, place: Place) -> Strategy:
     """`RetryStrategy(...)`, or a class of the repository's own."""
-    name = project.origin(module.resolve(call.func) or "")
+    name = project.origin_of(module, call.func)
     if name not in STRATEGY:
         return Strategy(
             UNKNOWN, place, UNKNOWN, exceptions=None, custom=name or ast.unparse(call.func)
@@ -140,7 +140,7 @@ def _list_exceptions(
     if not held.elts:
         # An empty one is none at all.
         return ANY
-    named = tuple(project.origin(holder.resolve(one) or "") for one in held.elts)
+    named = tuple(project.origin_of(holder, one) for one in held.elts)
     if not all(named):
         return None
     return named

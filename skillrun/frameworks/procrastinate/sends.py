@@ -29,7 +29,7 @@ from skillrun.frameworks.interface import (
 from skillrun.frameworks.procrastinate.tasks import Task, names_of, read_task
 from skillrun.repo.python import Call, Definition, Module, Project
 from skillrun.repo.source import last_word
-from skillrun.repo.syntax import find_keyword, find_nodes
+from skillrun.repo.syntax import find_keyword, find_nodes, name_method
 from skillrun.repo.uses import FrameworkUse
 
 DEFERS = ("defer", "defer_async")
@@ -114,7 +114,7 @@ def _find_calls(project: Project, task: Task) -> Iterator[Found]:
     names = names_of(project, task)
     for module in project.modules_with("configure_task"):
         for node in module.nodes(ast.Call):
-            if isinstance(node.func, ast.Attribute) and node.func.attr == "configure_task":
+            if name_method(node) == "configure_task":
                 given = find_keyword(node, "name")
                 if node.args:
                     given = node.args[0]

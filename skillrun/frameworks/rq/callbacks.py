@@ -71,7 +71,7 @@ def callback(project: Project, node: ast.expr | None, module: Module) -> Definit
     held = held_value(project, node, module) if node is not None else None
     if held is not None and isinstance(held[0], ast.Call):
         node, module = held
-    if isinstance(node, ast.Call) and project.origin(module.resolve(node.func) or "") in _CALLBACK:
+    if isinstance(node, ast.Call) and project.origin_of(module, node.func) in _CALLBACK:
         node = node.args[0] if node.args else find_keyword(node, "func")
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return project.find(node.value)

@@ -73,7 +73,7 @@ def read_retry(project: Project, node: ast.expr | None, module: Module) -> Readi
 
 def is_retry(project: Project, call: ast.Call, module: Module) -> bool:
     """`Retry(...)` of RQ itself."""
-    return project.origin(module.resolve(call.func) or "") in CLASSES
+    return project.origin_of(module, call.func) in CLASSES
 
 
 def _read_call(project: Project, call: ast.Call, module: Module) -> Reading:

@@ -139,7 +139,7 @@ def _made_by(project: Project, app: Symbol) -> str:
         value = found.binding.value
     if found is None or found.module is None or not isinstance(value, ast.Call):
         return ""
-    return project.origin(found.module.resolve(value.func) or "")
+    return project.origin_of(found.module, value.func)
 
 
 def _find_returned_queue(project: Project, path: str | None) -> Iterator[_Queue]:
@@ -164,7 +164,7 @@ def _makes_queue(project: Project, module: Code, value: ast.expr) -> bool:
     """`Queue(...)`, by whatever way it is imported."""
     if not isinstance(value, ast.Call):
         return False
-    return project.origin(module.resolve(value.func) or "") in _QUEUES
+    return project.origin_of(module, value.func) in _QUEUES
 
 
 def _needs_arguments(node: ast.FunctionDef) -> bool:

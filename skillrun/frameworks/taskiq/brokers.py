@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from skillrun.frameworks.common.reading import held_value, in_tests, options_of, place_of
 from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import name_method
 from skillrun.repo.uses import Place
 
 RETRIES = {
@@ -128,7 +129,7 @@ def brokers_of(project: Project, node: ast.expr, module: Module) -> tuple[Broker
     others.
     """
     every = find_brokers(project)
-    name = project.origin(module.resolve(node) or "")
+    name = project.origin_of(module, node)
     found = tuple(one for one in every if one.name == name)
     if found:
         return found
@@ -159,7 +160,7 @@ def _is_called_on(project: Project, module: Module, call: ast.Call, broker: Brok
         if node is broker.node:
             return True
         node = node.func.value
-    return node is broker.node or project.origin(module.resolve(node) or "") == broker.name
+    return node is broker.node or project.origin_of(module, node) == broker.name
 
 
 def _find_all(project: Project) -> Iterator[Broker]:
@@ -268,12 +269,10 @@ def _find_added(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
 
 def _find_calls(project: Project, word: str) -> Iterator[tuple[Module, ast.Call]]:
     for module in project.modules_with(word):
-        for node in () if in_tests(module.path) else module.all_nodes:
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr == word
-            ):
+        if in_tests(module.path):
+            continue
+        for node in module.nodes(ast.Call):
+            if name_method(node) == word:
                 yield module, node
 
 
@@ -297,7 +296,7 @@ def _read_parts(project: Project, call: ast.Call, module: Module) -> tuple[list[
 def _read_part(project: Project, node: ast.expr, module: Module) -> Part:
     if not isinstance(node, ast.Call):
         return Part("", node, module, unread=True)
-    name = project.origin(module.resolve(node.func) or "")
+    name = project.origin_of(module, node.func)
     own = project.definition(name)
     line = []
     for ancestor in project.ancestors(name):

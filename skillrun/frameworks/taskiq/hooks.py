@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.taskiq.tasks import Task, read_task
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.syntax import find_nodes, name_method
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Project
@@ -58,7 +58,7 @@ def _of_retries(node: ast.AST) -> list[list[ast.stmt]]:
 
 def _logs_something(body: list[ast.stmt]) -> bool:
     calls = (node for one in body for node in find_nodes(one, ast.Call))
-    return any(isinstance(call.func, ast.Attribute) and call.func.attr in _LEVELS for call in calls)
+    return any(name_method(call) in _LEVELS for call in calls)
 
 
 def methods(

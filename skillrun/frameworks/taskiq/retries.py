@@ -20,7 +20,7 @@ from skillrun.frameworks.taskiq.brokers import Broker, Part
 from skillrun.frameworks.taskiq.sends import label
 from skillrun.frameworks.taskiq.tasks import Task
 from skillrun.repo.python import UNKNOWN, Definition, Module, Project, is_known
-from skillrun.repo.syntax import find_nodes, is_given
+from skillrun.repo.syntax import find_nodes, is_constant, is_given
 
 NONE = Backoff("none")
 _DEFAULTS: dict[str, Any] = {
@@ -49,12 +49,12 @@ class Tries(Countdown):
         if isinstance(node, ast.Name):
             return bool(self.parameter) and node.id == self.parameter
         if isinstance(node, ast.Subscript):
-            return isinstance(node.slice, ast.Constant) and node.slice.value == "_retries"
+            return is_constant(node.slice, "_retries")
         called = node.func if isinstance(node, ast.Call) else None
         first = None
         if isinstance(node, ast.Call) and node.args:
             first = node.args[0]
-        named = isinstance(first, ast.Constant) and first.value == "_retries"
+        named = is_constant(first, "_retries")
         return named and isinstance(called, ast.Attribute) and called.attr == "get"
 
     def _number(

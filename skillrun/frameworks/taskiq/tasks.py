@@ -107,11 +107,7 @@ def _read_made(project: Project, task: Task, node: ast.expr, module: Module) -> 
     brokers = brokers_of(project, func.value, module)
     # One that is made out of sight.
     named = "broker" in ast.unparse(func.value).lower()
-    if (
-        not brokers
-        and not named
-        and not project.origin(module.resolve(func) or "").startswith("taskiq")
-    ):
+    if not brokers and not named and not project.origin_of(module, func).startswith("taskiq"):
         return False
     if isinstance(node, ast.Call):
         options, task.unread = options_of(project, node, module)

@@ -173,7 +173,7 @@ def _is_session(job: Job, node: ast.expr, module: Module) -> bool:
     node = node.value if isinstance(node, ast.Await) else node
     if not isinstance(node, ast.Call):
         return False
-    made = job.project.origin(module.resolve(node.func) or "")
+    made = job.project.origin_of(module, node.func)
     if made in _SESSIONS or made.removesuffix("()") in _MAKERS:
         return made in _SESSIONS or made.endswith("()")
     held = held_value(job.project, node.func, module)

@@ -167,7 +167,7 @@ def _backoff(
     types = _argument(call, "exception", 1)
     if not is_known(attempts) or not isinstance(attempts, int | None) or types is None:
         return None
-    wait = project.origin(module.resolve(_argument(call, "wait_gen", 0) or call) or "")
+    wait = project.origin_of(module, _argument(call, "wait_gen", 0) or call)
     options = {}
     for name in ("base", "factor", "max_value", "interval"):
         if name in given:

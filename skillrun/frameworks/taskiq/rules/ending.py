@@ -16,6 +16,7 @@ from skillrun.frameworks.taskiq.deadletter import clause_record, find_record, ho
 from skillrun.frameworks.taskiq.policy import ack_type, idle_s
 from skillrun.frameworks.taskiq.sends import find_real_kicks
 from skillrun.frameworks.taskiq.tasks import read_task
+from skillrun.repo.syntax import name_method
 from skillrun.repo.uses import Place
 
 _ASKS = ("NoResultError", "_retries")
@@ -223,7 +224,7 @@ def ack_type_enum(job: Job) -> Iterator[Finding]:
         node, module = found if found is not None else (None, None)
         if not isinstance(node, ast.Attribute) or module is None:
             continue
-        if job.project.origin(module.resolve(node.value) or "").endswith("AcknowledgeType"):
+        if job.project.origin_of(module, node.value).endswith("AcknowledgeType"):
             message = (
                 f"{ast.unparse(node)} is sent as the text {ast.unparse(node)!r}, which the receiver"
                 " refuses: no message of this task is run, or acknowledged"
@@ -243,9 +244,7 @@ def never_acked(job: Job) -> Iterator[Finding]:
     and again.
     """
     found, place = ack_type(job.project, job.handler)
-    acks = any(
-        isinstance(c.node.func, ast.Attribute) and c.node.func.attr == "ack" for c in calls_of(job)
-    )
+    acks = any(name_method(c.node) == "ack" for c in calls_of(job))
     if found == "manual" and not acks:
         message = (
             "ack_type manual, and the task never calls context.ack(): its message comes back for"

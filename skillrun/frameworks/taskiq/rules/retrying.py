@@ -380,9 +380,8 @@ def requeue(job: Job) -> Iterator[Finding]:
 
 def _of_context(job: Job, call: Call, word: str) -> bool:
     """A method of the parameter that is taskiq's context."""
-    owner = None
-    if isinstance(call.node.func, ast.Attribute) and call.node.func.attr == word:
-        owner = call.node.func.value
+    func = call.node.func
+    owner = func.value if isinstance(func, ast.Attribute) and func.attr == word else None
     function = call.module.function_of(call.node)
     if not isinstance(owner, ast.Name) or function is None:
         return False
@@ -395,7 +394,7 @@ def _of_context(job: Job, call: Call, word: str) -> bool:
                 words.append(node)
     else:
         words = []
-    return any(job.project.origin(call.module.resolve(one) or "") in _CONTEXT for one in words)
+    return any(job.project.origin_of(call.module, one) in _CONTEXT for one in words)
 
 
 @rule(

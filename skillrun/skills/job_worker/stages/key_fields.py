@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from skillrun.repo.syntax import list_given
+from skillrun.repo.syntax import list_given, name_method
 from skillrun.skills.job_worker.stages.sources import passed_for, returns_of
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class _Origins:
 
     def _method(self, module: Module, call: ast.Call, receiver: ast.expr, depth: int) -> None:
         """`payload.get("order_id")` reaches that field; any other method what it is called on."""
-        is_get = isinstance(call.func, ast.Attribute) and call.func.attr == "get"
+        is_get = name_method(call) == "get"
         if is_get and call.args and isinstance(call.args[0], ast.Constant):
             self.reached.add(str(call.args[0].value))
         if not _is_imported(module, receiver):

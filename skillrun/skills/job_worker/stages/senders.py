@@ -64,7 +64,7 @@ def _is_registration(case: JobCase, handler: Definition, module: Module, node: a
     """
     for above in module.parents(node):
         if isinstance(above, ast.Call):
-            origin = case.project.origin(module.resolve(above.func) or "")
+            origin = case.project.origin_of(module, above.func)
             if is_read_library(origin):
                 return True
         if isinstance(above, ast.stmt):
@@ -88,7 +88,7 @@ def _may_be_followed(case: JobCase, module: Module, node: ast.AST) -> bool:
     """What is given to a function of Python's own (`print`, a logger) goes no further."""
     for above in module.parents(node):
         if isinstance(above, ast.Call):
-            origin = case.project.origin(module.resolve(above.func) or "")
+            origin = case.project.origin_of(module, above.func)
             first = origin.partition(".")[0]
             return first != "builtins" and first not in sys.stdlib_module_names
         if isinstance(above, ast.stmt):

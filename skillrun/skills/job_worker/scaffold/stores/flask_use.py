@@ -106,9 +106,7 @@ def _is_flask(project: Project, module: Module, call: ast.Call) -> bool:
     if found and found.definition:
         node = found.definition.node
     if isinstance(node, ast.ClassDef) and found is not None and found.module is not None:
-        return any(
-            project.origin(found.module.resolve(base) or "") in _FLASK for base in node.bases
-        )
+        return any(project.origin_of(found.module, base) in _FLASK for base in node.bases)
     return name in _FLASK or project.origin(name) in _FLASK
 
 
