@@ -22,23 +22,14 @@ def crontab(trigger: str, schedule: str | None, every_s: float | None) -> list[s
     """The options of `cron` for a trigger of type cron or poller; None where it has none that mean
     it.
     """
-    if trigger == "poller":
-        every = every_s or 60.0
-        if every < 60:
-            divides = every.is_integer() and 60 % every == 0
-            if not divides:
-                return None
-            return [f"second={_write_numbers(list(range(0, 60, int(every))))}"]
-    if trigger == "poller":
-        fields = every_fields(every_s or 60.0)
-    else:
-        fields = read_fields(schedule or "")
-    if fields is None or (trigger == "cron" and both_days(fields)):
+    every = every_s or 60.0
+    if trigger == "poller" and every < 60:
+        divides = every.is_integer() and 60 % every == 0
+        return [f"second={_write_numbers(list(range(0, 60, int(every))))}"] if divides else None
+    fields = every_fields(every) if trigger == "poller" else _read_cron(schedule or "")
+    if fields is None:
         return None
-    given = {}
-    for name, text in fields.items():
-        if text != "*":
-            given[name] = numbers_in(name, text)
+    given = {name: numbers_in(name, text) for name, text in fields.items() if text != "*"}
     if not given:
         return ["second=0"]
     given.setdefault("minute", list(range(60)))
@@ -47,6 +38,12 @@ def crontab(trigger: str, schedule: str | None, every_s: float | None) -> list[s
     return [
         f"{word}={_write_numbers(given[name])}" for name, word in _NAMES.items() if name in given
     ]
+
+
+def _read_cron(schedule: str) -> dict[str, str] | None:
+    """Its fields, where all that are given have to match."""
+    fields = read_fields(schedule)
+    return None if fields is not None and both_days(fields) else fields
 
 
 def _write_numbers(numbers: list[int]) -> str:

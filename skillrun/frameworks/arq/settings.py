@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
 _TO_POOL = {
+    "redis_settings": "",
     "queue_name": "default_queue_name",
     "job_serializer": "job_serializer",
     "job_deserializer": "job_deserializer",
 }
-"""An option of a worker -> what `create_pool` calls it: who publishes has to say the same."""
+"""An option of a worker -> what `create_pool` calls it, "" for its first argument: who publishes has
+to say the same.
+"""
 
-_DEFAULT = "from arq.connections import RedisSettings"
+_DEFAULT: Symbol | str | None = "from arq.connections import RedisSettings"
 
 
 @dataclass(frozen=True)
@@ -46,20 +49,24 @@ def find_pool(project: Project, facts: Facts, worker: Worker) -> Pool | None:
     if settings is None and worker.option("redis_pool") is not None:
         return None
     own = Symbol(worker.module.name, name_owner(worker) or "", path=worker.module.path)
-    parts = [write_found(project, worker, settings, own)] if settings else []
-    options = [(name, found) for name in _TO_POOL if (found := worker.option(name)) is not None]
-    named = {name: write_found(project, worker, found, own) for name, found in options}
-    symbols = [symbol for _, symbol in (*parts, *named.values()) if symbol is not None]
+    arguments, symbols = [], []
+    redis, of_redis = "RedisSettings()", _DEFAULT
+    for option, name in _TO_POOL.items():
+        found = worker.option(option)
+        if found is None:
+            continue
+        text, symbol = write_found(project, worker, found, own)
+        arguments.append(f"{name}={text}" if name else text)
+        symbols += [symbol] if symbol is not None else []
+        if not name:
+            redis, of_redis = text, symbol
     late = [symbol for symbol in symbols if leads_back(project, worker, symbol, facts.path)]
+    needed = dict.fromkeys(symbol for symbol in symbols if symbol not in late)
+    within = dict.fromkeys(f"from {symbol.module} import {symbol.name}" for symbol in late)
     return Pool(
-        arguments=(
-            *(text for text, _ in parts),
-            *(f"{_TO_POOL[name]}={text}" for name, (text, _) in named.items()),
-        ),
-        settings=parts[0][0] if parts else "RedisSettings()",
-        needed=tuple(dict.fromkeys(symbol for symbol in symbols if symbol not in late)),
-        within=tuple(
-            dict.fromkeys(f"from {symbol.module} import {symbol.name}" for symbol in late)
-        ),
-        symbols=tuple(symbol for _, symbol in parts if symbol) if parts else (_DEFAULT,),
+        arguments=tuple(arguments),
+        settings=redis,
+        needed=tuple(needed),
+        within=tuple(within),
+        symbols=(of_redis,) if of_redis is not None else (),
     )

@@ -111,29 +111,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     base = "Task"
     if facts.app and not shared and facts.facts["own_task"]:
         base = f"{facts.app.name}.Task"
-    needed: list[Symbol | str] = [
-        "from collections.abc import Sequence",
-        "from typing import Any",
-        facts.conventions.logger_import,
-        "from celery.signals import task_failure",
-        *(effect.call for effect in facts.effects),
-        *facts.transient,
-        facts.invalid,
-    ]
-    needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
+    needed = [*_list_needed(facts)]
     if base == "Task":
         needed.append("from celery import Task")
-    if facts.trigger != "event":
-        needed.append("from collections.abc import Iterable")
-    if facts.retries.bounded and facts.retries.jitter and not _fits_own_options(facts):
-        needed.append("import random")
-    if shared:
-        needed.append("from celery import shared_task")
-    elif facts.app is not None:
-        # By name, as tasks are written.
-        needed.append(Symbol(facts.app.module, facts.app.name))
-    if facts.store.kind != "receiver" or facts.dead_letter == "table":
-        needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
         "handler.py.jinja",
         facts,
@@ -148,11 +128,32 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         tick=f"tick_{facts.name}",
         message_ids=[(key, f'message.get("{key}")') for key in facts.key],
     )
+    pieces: list[Piece] = [Module(facts.path, text)]
     if facts.trigger != "event":
-        entry = [beat.entry(facts, f"{facts.module}.tick_{facts.name}")]
-    else:
-        entry = []
-    return [Module(facts.path, text), *entry, *_load_module(facts)]
+        pieces.append(beat.entry(facts, f"{facts.module}.tick_{facts.name}"))
+    return [*pieces, *_load_module(facts)]
+
+
+def _list_needed(facts: Facts) -> Iterator[Symbol | str]:
+    """What the handler's module imports, whatever its base class is."""
+    yield from ("from collections.abc import Sequence", "from typing import Any")
+    yield facts.conventions.logger_import
+    yield "from celery.signals import task_failure"
+    yield from (effect.call for effect in facts.effects)
+    yield from (*facts.transient, facts.invalid)
+    if publishes_on_commit(facts):
+        yield "from django.db import transaction"
+    if facts.trigger != "event":
+        yield "from collections.abc import Iterable"
+    if facts.retries.bounded and facts.retries.jitter and not _fits_own_options(facts):
+        yield "import random"
+    if facts.facts["shared"]:
+        yield "from celery import shared_task"
+    elif facts.app is not None:
+        # By name, as tasks are written.
+        yield Symbol(facts.app.module, facts.app.name)
+    if facts.store.kind != "receiver" or facts.dead_letter == "table":
+        yield Symbol(facts.store.module, "once", path=facts.store.path)
 
 
 def _load_module(facts: Facts) -> list[Piece]:

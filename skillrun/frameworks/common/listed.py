@@ -259,20 +259,32 @@ def _entry(
         name = given if isinstance(given, str) else None
         is_mine = _means(project, node.elts[1], module, handler)
         return Entry(worker, kind, node, module, name=name) if is_mine else None
-    if not isinstance(node, ast.Call):
-        node, module = item
-        if not _means(project, node, module, handler):
-            return None
-        # An import path is the name, as it is written.
-        path = node.value if isinstance(node, ast.Constant) else None
-        name = str(path) if path else manner.name_entry("function", handler.name)
-        return Entry(worker, kind, node, module, name=name)
-    origin = project.origin_of(module, node.func)
+    if isinstance(node, ast.Call):
+        return _wrapped_entry(project, manner, worker, kind, (node, module), handler)
+    node, module = item
+    if not _means(project, node, module, handler):
+        return None
+    # An import path is the name, as it is written.
+    path = node.value if isinstance(node, ast.Constant) else None
+    name = str(path) if path else manner.name_entry("function", handler.name)
+    return Entry(worker, kind, node, module, name=name)
+
+
+def _wrapped_entry(
+    project: Project,
+    manner: Manner,
+    worker: Worker,
+    kind: str,
+    found: tuple[ast.Call, Module],
+    handler: Definition,
+) -> Entry | None:
+    """A function in a call of the library's; what another call makes of it cannot be told."""
+    node, module = found
     options, unread = options_of(project, node, module)
     first = node.args[0] if node.args else options.get(manner.wrapped)
     if first is None or not _means(project, first, module, handler):
         return None
-    if origin not in manner.wrappers:
+    if project.origin_of(module, node.func) not in manner.wrappers:
         return Entry(worker, kind, node, module, unread=True)
     name = None if unread else _name(project, manner, options, first, module, handler, kind)
     return Entry(worker, kind, node, module, options, unread, name)

@@ -106,29 +106,24 @@ def held_value(project: Project, node: ast.expr, module: Module) -> tuple[ast.ex
     if not isinstance(node, ast.Name | ast.Attribute):
         return node, module
     function = module.function_of(node)
-    if (
-        isinstance(node, ast.Name)
-        and function is not None
-        and (bound := module.bindings(function).get(node.id))
-    ):
-        value = bound[0].value
-        if len(bound) == 1 and bound[0].kind == "value" and value is not None:
-            return (value, module)
-        return None
-    name = module.resolve(node)
+    if isinstance(node, ast.Name) and function is not None:
+        bound = module.bindings(function).get(node.id)
+        if bound:
+            value = bound[0].value
+            is_plain = len(bound) == 1 and bound[0].kind == "value"
+            return (value, module) if is_plain and value is not None else None
+    return _find_held(project, module.resolve(node))
+
+
+def _find_held(project: Project, name: str | None) -> tuple[ast.expr, Module] | None:
+    """What a variable of a module holds, where it is bound once."""
     found = project.lookup(name) if name else None
-    value = None
-    if found and found.binding:
-        value = found.binding.value
-    once = (
-        found is not None
-        and found.module is not None
-        and value is not None
-        and _bound_once(found.module, value)
-    )
-    if once and found and found.module and value is not None:
-        return (value, found.module)
-    return None
+    if found is None or found.module is None or found.binding is None:
+        return None
+    value = found.binding.value
+    if value is None or not _bound_once(found.module, value):
+        return None
+    return value, found.module
 
 
 def _bound_once(module: Module, value: ast.expr) -> bool:

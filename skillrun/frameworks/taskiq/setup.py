@@ -96,21 +96,11 @@ def read_setup(project: Project, facts: Facts, broker: Broker) -> Setup:
     """What is there, and what is to be added for this job."""
     sending = (one for one in find_schedulers(project) if _sends_to_broker(project, one, broker))
     scheduler = next(sending, None)
-    known = []
-    if scheduler is not None:
-        known = [class_of(project, *one) for one in scheduler.sources or ()]
-    clocked, bounded = facts.trigger != "event", facts.retries.bounded
-    part = None
-    if broker.retrying and bounded:
-        part = broker.retrying[-1]
+    bounded = facts.retries.bounded
+    part = broker.retrying[-1] if broker.retrying and bounded else None
     adds = bounded and part is None
     source = adds and not broker.waits
-    guessed = (
-        scheduler is not None
-        and scheduler.sources is None
-        and any(project.modules_with("LabelScheduleSource"))
-    )
-    labels = clocked and "LabelScheduleSource" not in known and not guessed
+    labels = facts.trigger != "event" and not _reads_labels(project, scheduler)
     starts = tuple(find_starts(project))
     return Setup(
         broker,
@@ -128,6 +118,16 @@ def read_setup(project: Project, facts: Facts, broker: Broker) -> Setup:
         starts=starts,
         unloaded=tuple(_find_unloaded(project, facts, broker, scheduler, starts)),
     )
+
+
+def _reads_labels(project: Project, scheduler: Scheduler | None) -> bool:
+    """A scheduler kicks what stands in the labels of tasks, as far as can be told."""
+    if scheduler is None:
+        return False
+    if scheduler.sources is None:
+        return any(project.modules_with("LabelScheduleSource"))
+    known = [class_of(project, *one) for one in scheduler.sources]
+    return "LabelScheduleSource" in known
 
 
 def _sends_to_broker(project: Project, scheduler: Scheduler, broker: Broker) -> bool:
@@ -187,48 +187,59 @@ def _explain_problem(project: Project, facts: Facts, broker: Broker, part: Part 
     fractions = facts.retries.jitter or not all(delay.is_integer() for delay in delays)
     if broker.kind.startswith(_WHOLE) and any(delays) and fractions:
         return f"{kind} waits whole seconds: retry.backoff is to have such, and no jitter"
-    if part is None:
-        said = (
+    if part is not None:
+        return _explain_part(project, facts, broker, part)
+    if broker.unread and facts.retries.bounded:
+        return (
             "some of the broker's middlewares were not read, and one of them may retry: write"
             " them out"
         )
-        if broker.unread and facts.retries.bounded:
-            return said
-        return ""
+    return ""
+
+
+def _explain_part(project: Project, facts: Facts, broker: Broker, part: Part) -> str:
     if part.kind == "SimpleRetryMiddleware":
-        said = (
+        if not any(facts.retries.delays):
+            return ""
+        return (
             "the broker's SimpleRetryMiddleware waits for nothing: put SmartRetryMiddleware in its"
             " place"
         )
-        if not any(delays):
-            return ""
-        return said
     named = part.own.name if part.own is not None else part.kind
-    if part.unread or (
-        part.own is not None and any(project.member([part.own], name) for name in _OWN_WAYS)
-    ):
+    if part.unread or _has_own_way(project, part):
         return f"the broker's {named} retries in a way of its own, which was not read"
     if has_source(part) is broker.waits:
-        twice = (
+        return _explain_source(broker, named)
+    return _explain_waits(project, part, named, facts.retries.delays)
+
+
+def _has_own_way(project: Project, part: Part) -> bool:
+    own = part.own
+    return own is not None and any(project.member([own], name) for name in _OWN_WAYS)
+
+
+def _explain_source(broker: Broker, named: str) -> str:
+    """Why a retry would wait twice, or never."""
+    kind = broker.kind.rpartition(".")[2]
+    if broker.waits:
+        return (
             f"{kind} waits by itself, and {named} has a schedule_source too: a retry would wait"
             " twice"
         )
-        if broker.waits:
-            return twice
-        return f"{kind} does not wait, and {named} has no schedule_source: give it one"
+    return f"{kind} does not wait, and {named} has no schedule_source: give it one"
+
+
+def _explain_waits(project: Project, part: Part, named: str, delays: tuple[float, ...]) -> str:
+    """Why a middleware waits otherwise than the spec says."""
     own = make_delay(project, part)
     if own is not None:
         found = own_waits(project, own)
-        same = found is not None and found.delays(len(delays)) == delays
-        if same:
+        if found is not None and found.delays(len(delays)) == delays:
             return ""
         return f"{named}.make_delay computes other waits than retry.backoff says"
-    changed = []
     for name in _CHANGES:
         if option(project, part, name) is not False:
-            changed.append(name)
-    if changed:
-        return f"the broker's {named} has {changed[0]}, which changes the waits of a job"
+            return f"the broker's {named} has {name}, which changes the waits of a job"
     return ""
 
 

@@ -227,34 +227,34 @@ def _number(
 def _counted(project: Project, module: Module, loop: ast.For) -> Iterator[Way]:
     """`for attempt in range(5): try: ...; break; except X: sleep(...)`."""
     tried = next((node for node in loop.body if isinstance(node, ast.Try)), None)
-    counted = isinstance(loop.iter, ast.Call) and module.resolve(loop.iter.func) == "builtins.range"
-    if tried is not None and not counted and _waits_for(loop):
-        yield Way(place_of(module, loop), readable=False, loop=loop)
-    if (
-        tried is None
-        or not counted
-        or not isinstance(loop.iter, ast.Call)
-        or not _ends(loop, tried)
-    ):
+    if tried is None:
         return
-    again = []
-    for clause in tried.handlers:
-        if not _never_goes_on(clause):
-            again.append(clause)
-    if not again:
+    if not isinstance(loop.iter, ast.Call) or module.resolve(loop.iter.func) != "builtins.range":
+        if _waits_for(loop):
+            yield Way(place_of(module, loop), readable=False, loop=loop)
         return
-    bounds = [project.literal(node, module) for node in loop.iter.args]
+    again = [clause for clause in tried.handlers if not _never_goes_on(clause)]
+    if _ends(loop, tried) and again:
+        yield _read_turns(project, module, loop, loop.iter, again)
+
+
+def _read_turns(
+    project: Project,
+    module: Module,
+    loop: ast.For,
+    counted: ast.Call,
+    again: list[ast.ExceptHandler],
+) -> Way:
+    """As many attempts as a `range` has numbers."""
+    bounds = [project.literal(node, module) for node in counted.args]
     if len(bounds) not in (1, 2) or not all(isinstance(bound, int) for bound in bounds):
-        yield Way(place_of(module, loop), readable=False, loop=loop)
-        return
+        return Way(place_of(module, loop), readable=False, loop=loop)
     first, past = (0, bounds[0]) if len(bounds) == 1 else bounds
-    retried = tuple(
-        n
-        for c in again
-        for n in project.exception_names(c.type, module) or ("builtins.BaseException",)
-    )
+    retried: list[str] = []
+    for clause in again:
+        retried += project.exception_names(clause.type, module) or ("builtins.BaseException",)
     wait = _wait(project, module, loop, again, first)
-    yield Way(place_of(module, loop), max(past - first, 1), wait, retried, loop=loop)
+    return Way(place_of(module, loop), max(past - first, 1), wait, tuple(retried), loop=loop)
 
 
 def _waits_for(loop: ast.For) -> bool:

@@ -169,28 +169,33 @@ def resolve(start: Start, paths: Iterable[str]) -> str | None:
 def _list_candidates(start: Start, paths: Iterable[str]) -> list[str]:
     # A wrapper may name a command of Django: run.sh NAME.
     if start.kind in ("command", "console"):
-        candidates = []
-        for path in paths:
-            if path.endswith(f"management/commands/{start.name.replace('-', '_')}.py"):
-                candidates.append(path)
-        return candidates
+        command = f"management/commands/{start.name.replace('-', '_')}.py"
+        return [path for path in paths if path.endswith(command)]
     if start.kind == "module":
-        tail = start.name.replace(".", "/")
-        found = [
-            path
-            for path in paths
-            if _ends_with_path(path, f"{tail}.py") or _ends_with_path(path, f"{tail}/__main__.py")
-        ]
-        # -m celery is no shop/x/celery.
-        if "/" in tail:
-            return found
-        return [path for path in found if path.count("/") < 2]
-    parts = []
-    for part in start.name.split("/"):
-        if part not in ("", ".", "..", "~"):
-            parts.append(part)
-    for first in range(len(parts) if start.kind == "script" else 0):
-        found = [path for path in paths if _ends_with_path(path, "/".join(parts[first:]))]
+        return _list_modules(start.name.replace(".", "/"), paths)
+    if start.kind == "script":
+        return _list_scripts(start.name, paths)
+    return []
+
+
+def _list_modules(tail: str, paths: Iterable[str]) -> list[str]:
+    found = []
+    for path in paths:
+        is_module = _ends_with_path(path, f"{tail}.py")
+        if is_module or _ends_with_path(path, f"{tail}/__main__.py"):
+            found.append(path)
+    # -m celery is no shop/x/celery.
+    if "/" in tail:
+        return found
+    return [path for path in found if path.count("/") < 2]
+
+
+def _list_scripts(name: str, paths: Iterable[str]) -> list[str]:
+    """By as much of the written path as any file has."""
+    parts = [part for part in name.split("/") if part not in ("", ".", "..", "~")]
+    for first in range(len(parts)):
+        tail = "/".join(parts[first:])
+        found = [path for path in paths if _ends_with_path(path, tail)]
         if found:
             return found
     return []
