@@ -1,30 +1,18 @@
-"""A small shop whose receipts are sent by APScheduler passes every cheap stage; broken variants do
-not.
-"""
+"""A small shop that APScheduler runs, which every stage passes, and the ways to break it."""
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cases
-import pytest
-import yaml
+from framework_shop import case_of, edited_file
 
 from skillrun.skills.job_worker.stages.interface import JobCase
 
-CHEAP = (
-    "identify",
-    "contract",
-    "idempotency",
-    "handler",
-    "retry",
-    "dead-letter",
-    "observability",
-    "tests",
-)
 KEPT = ("shop/__init__.py", "shop/mailer.py", "shop/dead_jobs.py", "shop/schema.sql")
-FILES = {
+FILES: dict[str, str] = {
     "requirements.txt": "APScheduler>=3.10,<4\ntenacity\n",
     "Procfile": "clock: python -m shop.clock\n",
     **{path: cases.FILES[path] for path in KEPT},
@@ -111,90 +99,57 @@ FILES = {
         """
     ),
 }
-
-
-def case_of(root: Path, change: tuple[str, str, str] | None = None) -> JobCase:
-    """`change`: (file, what stands there, what stands there instead)."""
-    files = dict(FILES)
-    if change:
-        path, old, new = change
-        assert old in files[path]
-        files[path] = files[path].replace(old, new)
-    spec = copy.deepcopy(cases.SPEC)
-    trigger = {"type": "cron", "schedule": "0 4 * * *", "timezone": "UTC"}
-    spec |= {"handler": "shop.receipts:send_receipt", "trigger": trigger}
-    return cases.build(root, files, spec=yaml.safe_dump(spec, sort_keys=False), alone=True)
-
-
-@pytest.mark.parametrize("stage", CHEAP)
-def test_the_shop_passes(tmp_path: Path, stage: str) -> None:
-    result = cases.examine(stage, case_of(tmp_path / "repo"))
-    waits = "pending" if stage == "tests" else "passed"  # for consent to run them
-    assert result.status in ("passed", waits), [(f.rule, f.message) for f in result.findings]
-    assert cases.rules(result) == []
-    assert not [f for f in result.findings if f.severity == "warning"]
-
-
-def test_what_the_stages_see(tmp_path: Path) -> None:
-    case = case_of(tmp_path / "repo")
-    assert case.use is not None
-    assert (case.use.id, case.use.app) == ("apscheduler", "shop/clock.py:scheduler")
-    assert "scheduled at shop/clock.py:6" in cases.examine("handler", case).summary
-    assert (
-        "tries 5 times, exponential backoff, capped at 1m" in cases.examine("retry", case).summary
-    )
-
-
-BROKEN = {
-    "not-wired": (
-        ("shop/clock.py", "scheduler.add_job(", "print("),
-        "handler",
-        "handler.not-wired",
-    ),
-    "once": (("shop/clock.py", '"cron", hour=4', '"date"'), "handler", "handler.not-scheduled"),
-    "attempts": (
-        ("shop/receipts.py", "attempt(5)", "attempt(3)"),
-        "retry",
-        "retry.max-attempts-differs",
-    ),
-    "endless": (
-        ("shop/receipts.py", "stop=stop_after_attempt(5),", ""),
-        "retry",
-        "retry.max-attempts-differs",
-    ),
-    "cap": (("shop/receipts.py", "max=60", "max=90"), "retry", "retry.backoff-differs"),
-    "dead-letter": (
-        ("shop/receipts.py", "dead_jobs.record(", "print("),
-        "dead-letter",
-        "dead-letter.not-written",
-    ),
-    "called": (
-        ("shop/clock.py", "(send_due,", "(send_due(),"),
-        "handler",
-        "apscheduler.called-not-added",
-    ),
+SCHEDULED: dict[str, Any] = {
+    "handler": "shop.receipts:send_receipt",
+    "trigger": {"type": "cron", "schedule": "0 4 * * *", "timezone": "UTC"},
 }
 
 
-@pytest.mark.parametrize("what", BROKEN)
-def test_broken_shops_fail(tmp_path: Path, what: str) -> None:
-    change, stage, rule = BROKEN[what]
-    assert rule in cases.rules(cases.examine(stage, case_of(tmp_path / "repo", change)))
-
-
-def test_a_crontab_never_outranks_a_job_library(tmp_path: Path) -> None:
-    """Plain jobs beside a library: the library is the primary one, however many scripts the crontab
-    names.
+def build(
+    root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None
+) -> JobCase:
+    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec
+    laid over them.
     """
-    scripts = {f"jobs/j{n}.py": "def run(): ...\nrun()\n" for n in range(5)}
-    crontab = "".join(f"0 {n} * * * python jobs/j{n}.py\n" for n in range(5))
-    files = {**FILES, **scripts, "crontab": crontab}
-    case = cases.build(tmp_path / "repo", files, spec=cases.spec_text(), alone=True)
-    assert {use.id for use in case.survey_everything().frameworks} == {"apscheduler", "plain-cron"}
-    assert case.use is not None
-    assert case.use.id == "apscheduler"
-    alone = cases.build(
-        tmp_path / "alone", {**scripts, "crontab": crontab}, spec=cases.spec_text(), alone=True
-    )
-    assert alone.use is not None
-    assert alone.use.id == "plain-cron"
+    return case_of(root, {**FILES, **(files or {})}, {**SCHEDULED, **(spec or {})})
+
+
+def edited(path: str, old: str, new: str) -> dict[str, str]:
+    """The sample's file with `old`, which must be in it, replaced."""
+    return edited_file(FILES, path, old, new)
+
+
+# What is broken -> (stage, files, the rule that tells it).
+BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
+    "not-wired": (
+        "handler",
+        edited("shop/clock.py", "scheduler.add_job(", "print("),
+        "handler.not-wired",
+    ),
+    "once": (
+        "handler",
+        edited("shop/clock.py", '"cron", hour=4', '"date"'),
+        "handler.not-scheduled",
+    ),
+    "attempts": (
+        "retry",
+        edited("shop/receipts.py", "attempt(5)", "attempt(3)"),
+        "retry.max-attempts-differs",
+    ),
+    "endless": (
+        "retry",
+        edited("shop/receipts.py", "stop=stop_after_attempt(5),", ""),
+        "retry.max-attempts-differs",
+    ),
+    "cap": ("retry", edited("shop/receipts.py", "max=60", "max=90"), "retry.backoff-differs"),
+    "dead-letter": (
+        "dead-letter",
+        edited("shop/receipts.py", "dead_jobs.record(", "print("),
+        "dead-letter.not-written",
+    ),
+    "called": (
+        "handler",
+        edited("shop/clock.py", "(send_due,", "(send_due(),"),
+        "apscheduler.called-not-added",
+    ),
+}
