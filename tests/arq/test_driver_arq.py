@@ -24,7 +24,7 @@ from skillrun.proof.services.find import find_redis_server
 from skillrun.proof.setting import Setting
 from skillrun.proof.zygote import BootFailed
 
-CORPUS = Path(__file__).parent / "corpus" / "arq_confirmation"
+CORPUS = Path(__file__).parents[1] / "proof" / "corpus" / "arq_confirmation"
 TASKS, DESK, WORKER, SPEC = (
     "booking/tasks.py",
     "booking/desk.py",

@@ -22,7 +22,7 @@ from skillrun.proof.services.find import find_redis_server
 from skillrun.proof.setting import Setting
 from skillrun.proof.zygote import BootFailed, Running
 
-CORPUS = Path(__file__).parent / "corpus" / "taskiq_parcel"
+CORPUS = Path(__file__).parents[1] / "proof" / "corpus" / "taskiq_parcel"
 TASKS, BROKER, COUNTER = "parcels/tasks.py", "parcels/broker.py", "parcels/counter.py"
 SPEC = ".skillrun/jobs/announce.yaml"
 PAYLOADS = {

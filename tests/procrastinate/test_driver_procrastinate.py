@@ -23,7 +23,7 @@ from skillrun.proof.schedule import parse_schedule
 from skillrun.proof.setting import Setting
 from skillrun.proof.zygote import BootFailed
 
-CORPUS = Path(__file__).parent / "corpus" / "procrastinate_reminder"
+CORPUS = Path(__file__).parents[1] / "proof" / "corpus" / "procrastinate_reminder"
 TASKS, DESK, QUEUE, STALLED = (
     "clinic/tasks.py",
     "clinic/desk.py",

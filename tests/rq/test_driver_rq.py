@@ -28,7 +28,7 @@ from skillrun.proof.zygote import BootFailed
 pytestmark = pytest.mark.real
 
 
-CORPUS = Path(__file__).parent / "corpus" / "rq_reminder"
+CORPUS = Path(__file__).parents[1] / "proof" / "corpus" / "rq_reminder"
 JOBS, JOB = "clinic/reminders.py", "from rq.job import Job\n"
 ENQUEUE = "    texts.enqueue(\n"
 RETRY = "        retry=Retry(max=2, interval=[20, 40]),\n"
