@@ -407,14 +407,3 @@ def _list_annotations(setting: Setting, names: tuple[str, ...]) -> Iterator[tupl
     for name in ("*", *names):
         if name in setting.value:
             yield name, setting.value[name] if is_known(setting.value[name]) else UNKNOWN
-
-
-def is_task_class(project: Project, use: FrameworkUse, definition: Definition) -> bool:
-    """A class that derives from Celery's Task, directly or through `app.Task`."""
-    ancestors = project.ancestors(definition.dotted)
-    if _TASK_CLASSES & set(ancestors):
-        return True
-    return any(
-        name.endswith(".Task") and is_app(project, use, name.rpartition(".")[0])
-        for name in ancestors
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from skillrun.core.text import masked_json, safe_json, visible
@@ -35,9 +34,3 @@ def _shorten_strings(value: Any) -> Any:
 def json_line(value: Any) -> str:
     """One line of ASCII, so that nothing of a repository reaches a terminal as it is."""
     return json.dumps(safe_json(value), ensure_ascii=True, separators=(",", ":")) + "\n"
-
-
-def format_iso_time(microseconds: int) -> str:
-    """The time with `Z`, to the millisecond."""
-    moment = datetime.fromtimestamp(microseconds / 1e6, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
