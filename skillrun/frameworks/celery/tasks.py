@@ -36,9 +36,6 @@ _DECORATORS = frozenset(
     }
     | {"celery.task.periodic_task", "celery.decorators.periodic_task"}
 )
-_TASK_CLASSES = frozenset(
-    {"celery.Task", "celery.app.task.Task", "celery.task.Task", "celery.task.base.Task"}
-)
 _OTHER_LIBRARIES = (
     "huey",
     "dramatiq",
