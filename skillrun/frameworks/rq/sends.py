@@ -218,7 +218,7 @@ def _enqueues_what_it_decorates(project: Project, node: ast.expr, module: Module
     for inner in ast.walk(own.node):
         if isinstance(inner, ast.arg):
             taken.add(inner.arg)
-    for call in walk_calls(own.node):
+    for call in find_nodes(own.node, ast.Call):
         position = ENQUEUE.get(last_word(call.func))
         if position is not None and len(call.args) > position:
             given = call.args[position]
