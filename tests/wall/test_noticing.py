@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from looks import diff
 from noticing_shop import CONFTEST, FILES, TASKS, TESTS, WORKER, compare, replaced
 
 from skillrun.wall.noticing import compare as comparing
+from skillrun.wall.noticing.places import find_places
 
 pytestmark = pytest.mark.real
 
@@ -222,3 +224,10 @@ def test_tests_that_no_longer_notice_an_option_are_an_error(tmp_path: Path, name
     assert said.rule == "verify.tests-notice-less"
     assert "`max_retries=4` another setting" in said.message
     assert "test_outage" in said.message
+
+
+def test_the_keys_of_the_effects_are_broken_first() -> None:
+    """Not all breaks can be tried, and this is what a receiver tells one job from another by."""
+    sides = diff(FILES, {**FILES, "README.md": "words"})
+    first = find_places(sides.specs, sides.after, is_new=True).sites[1]
+    assert first.words == 'send_receipt with `f"receipt-{order_id}"` another value'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -87,6 +88,9 @@ def find_places(specs: Iterable[File], sources: CommitSources, *, is_new: bool) 
         functions.setdefault(function.path, set()).add(function.line)
     parts = _list_parts(reach, functions, handlers)
     every = _find_sites(sources, parts)
+    # What a receiver goes by comes first, however much else there is.
+    keys = set(_list_key_lines(specs, reach, is_new=is_new))
+    every = tuple(sorted(every, key=lambda site: (site.path, site.line, site.kind) not in keys))
     sites = every[:_MOST_SITES]
     started = Site(WORKER, handlers[0].path, handlers[0].line, handlers[0].name, "", "")
     broken = {site.path for site in sites}
@@ -117,6 +121,22 @@ def _list_parts(
         is_application = path in reach.modules and not is_test(path)
         found[path] = Parts(frozenset(functions.get(path, ())), frozenset(own), is_application)
     return found
+
+
+def _list_key_lines(
+    specs: Iterable[File], reach: Reach, *, is_new: bool
+) -> Iterator[tuple[str, int, str]]:
+    """(path, line, kind) of the breaks of the keys with which the effects are called."""
+    names = set()
+    for spec in specs:
+        document = spec.new_document if is_new else spec.old_document
+        if document is not None:
+            for effect in listed(at(document.value, "effects")):
+                names.add(str(at(effect, "key_arg")).partition(".")[0])
+    for function in reach.functions.values():
+        for node in ast.walk(function.node):
+            if isinstance(node, ast.keyword) and node.arg in names:
+                yield function.path, node.value.lineno, "another value"
 
 
 def _list_roots(value: object) -> Iterator[str]:
