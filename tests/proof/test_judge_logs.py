@@ -176,6 +176,22 @@ def test_an_error_under_the_adapters_name_is_the_reason_too(said: str, expected:
 
 
 @pytest.mark.parametrize(
+    ("said", "expected"),
+    [("PartnerSaysNo('404 sms')", "application"), ("refused, see 4042", "no"), ("refused", "no")],
+)
+def test_the_status_of_an_answer_is_a_reason(said: str, expected: str) -> None:
+    """An adapter makes an error of its own of a 404, and the handler gives the job up with that."""
+    good = [log("started id=7"), log("done id=7")]
+    text = "404 injected by skillrun"
+    gone = [fault("raise", "before:email#1", error="requests:HTTPError", text=text)]
+    gone += [log(f"given up id=7: {said}"), raised("app.mail:PartnerSaysNo"), ACKED]
+    gone[-2] = ("raised", {**gone[-2][1], "error": "library:Reject", "text": "", "control": False})
+    seen = history("raise=requests:HTTPError@before:email#1/*", gone)
+    found = logs.answers([history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}})
+    assert found["why"].by == expected
+
+
+@pytest.mark.parametrize(
     ("error", "expected"),
     [("asyncio.exceptions:CancelledError", "not asked"), ("app.mail:Away", "no")],
 )
