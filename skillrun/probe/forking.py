@@ -92,14 +92,17 @@ class Zygote:
         facts: Facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
         function = driver.function()
         effects = self.hook_effects()
+        named: dict[type, str] = {}
         for order in config["errors"]:
             # Made once, to learn now whether it can be made.
             make = functools.partial(make_ordered_error, order)
-            self.run_of_repository("error", make, "failures: ")
+            made = self.run_of_repository("error", make, "failures: ")
+            if not order.get("factory"):
+                named[type(made)] = order["error"]
         if not hasattr(function, "__code__"):
             raise BootFailed("handler", f"{config['handler']} is no Python function")
         file = function.__code__.co_filename  # before its code is the hook's
-        HandlerHook(recorder, driver.CONTROL).install(function)
+        HandlerHook(recorder, driver.CONTROL, named).install(function)
         recorder.make_error = make_ordered_error
         self.logs.install(sets_level=facts.sets_log_level, task_loggers=driver.TASK_LOGGERS)
         self.clock.install()

@@ -13,8 +13,13 @@ from .swap import swap
 class HandlerHook:
     """In front of the handler's own function, below everything that the library wraps around it."""
 
-    def __init__(self, recorder: Recorder, control: tuple[str, ...]) -> None:
+    def __init__(
+        self, recorder: Recorder, control: tuple[str, ...], named: dict[type, str] | None = None
+    ) -> None:
         self.recorder, self.control = recorder, set(control)
+        # Class -> the name that the spec has for it: packages offer a class under another path than
+        # that of the module which defines it (requests:Timeout, requests.exceptions:Timeout).
+        self.named = named or {}
         self.before: Any = None
 
     def install(self, function: types.FunctionType) -> None:
@@ -63,7 +68,7 @@ class HandlerHook:
         if isinstance(error, SystemExit) and error.code in (None, 0):
             self.recorder.emit("returned")
             return
-        names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
+        names = self.list_names(error)
         self.recorder.emit(
             "raised",
             error=names[0],
@@ -72,9 +77,31 @@ class HandlerHook:
             injected=bool(getattr(error, "__skillrun__", False)),
             control=bool(self.control & {name.replace(":", ".") for name in names}),
             cause=_cause(error),
-            chain=_list_chain(error),
+            chain=self.list_chain(error),
             place=_last_place(error, self.recorder.root),
         )
+
+    def list_names(self, error: BaseException) -> list[str]:
+        """Its class and all base classes, the nearest first; after each the spec's name of it."""
+        names: list[str] = []
+        for kind in type(error).__mro__:
+            names.append(f"{kind.__module__}:{kind.__qualname__}")
+            if kind in self.named:
+                names.append(self.named[kind])
+        return names
+
+    def list_chain(self, error: BaseException) -> list[str]:
+        """The classes, with their bases, of what an exception was raised from, or while it was
+        handled.
+        """
+        names: list[str] = []
+        seen = {id(error)}
+        below = _find_cause(error)
+        while below is not None and id(below) not in seen:
+            seen.add(id(below))
+            names += self.list_names(below)
+            below = _find_cause(below)
+        return names
 
 
 def _cause(error: BaseException) -> list[str] | None:
@@ -87,20 +114,6 @@ def _cause(error: BaseException) -> list[str] | None:
         if cause is None
         else [f"{type(cause).__module__}:{type(cause).__qualname__}", brief(str(cause))]
     )
-
-
-def _list_chain(error: BaseException) -> list[str]:
-    """The classes, with their bases, of what an exception was raised from, or while it was
-    handled.
-    """
-    names: list[str] = []
-    seen = {id(error)}
-    below = _find_cause(error)
-    while below is not None and id(below) not in seen:
-        seen.add(id(below))
-        names += [f"{kind.__module__}:{kind.__qualname__}" for kind in type(below).__mro__]
-        below = _find_cause(below)
-    return names
 
 
 def _find_cause(error: BaseException) -> BaseException | None:

@@ -157,3 +157,30 @@ def test_one_that_is_in_two_of_them_is_there_twice(tmp_path: Path) -> None:
 def test_a_row_that_nobody_marks_is_no_dead_letter(tmp_path: Path) -> None:
     proof = prove_with(tmp_path, FAILED, ("store/tasks.py", RECORD, "pass"), only=NEVER_PASSES)
     assert "dead-letter.missing" in rules(proof)
+
+
+# -- errors
+
+ELSEWHERE: Edit = (
+    "store/db.py",
+    "import sqlite3\n",
+    "import sqlite3\nfrom store.parcels import Down\n",
+)
+BY_ANOTHER_PATH: Edit = (SPEC, '"store.parcels:Down"', '"store.db:Down"')
+AGAIN: Edit = (
+    "store/tasks.py",
+    "max_retries=2)",
+    'max_retries=2, autoretry_for=(LookupError,), retry_kwargs={"countdown": 10})',
+)
+WRAPPED: Edit = (
+    "store/tasks.py",
+    "raise self.retry(exc=error, countdown=10)",
+    'raise LookupError("no parcel service") from error',
+)
+
+
+def test_an_error_that_is_listed_by_another_path_of_its_class_is_listed(tmp_path: Path) -> None:
+    """`requests:Timeout` is the class that `requests.exceptions` defines."""
+    edits = (ELSEWHERE, BY_ANOTHER_PATH, AGAIN, WRAPPED)
+    proof = prove_with(tmp_path, *edits, only="raise=store.db:Down@before:parcel#1")
+    assert (proof.verdict, rules(proof)) == ("proved", set())
