@@ -131,6 +131,7 @@ class ListedDriver(AsyncDriver):
             acks_late=True,
             same_process=True,
             bounded_kills=True,
+            redis_keys=f"{self.LIBRARY}:",
             broker_error="redis.exceptions:ConnectionError",
             **own,
         )

@@ -141,6 +141,7 @@ class Driver(BaseDriver):
             victims_differ=True,
             counts_dead=True,
             one_by_id=True,
+            redis_keys="rq:",
             ends_stuck=True,  # after 180 s where nothing else is said
             broker_error="redis.exceptions:ConnectionError",
             on_kill=_ON_KILL,

@@ -43,6 +43,11 @@ class Queue(RivalsRoom):
         run.deliveries.append(lose_messages(run.deliveries, len(run.queue), run.now))
         run.queue.clear()
         run.emptied = True
+        # What the library knew of its jobs is gone with them: an id that was in use is free again.
+        if self.facts.redis_keys:
+            for server in self.setting.servers:
+                if server.name == "redis":
+                    server.forget_beginning(self.facts.redis_keys)
 
     def _goes_on(self, run: Run) -> bool:
         """Until the limit of deliveries: nothing bounds what comes to it. Idle ticks are none."""

@@ -165,8 +165,15 @@ class RedisServer:
     def forget(self, names: Iterable[str]) -> None:
         """As a server that came back without these keys."""
         gone = frozenset(names)
+        self._delete(gone.__contains__)
+
+    def forget_beginning(self, prefix: str) -> None:
+        """As a server that came back without the keys of which the names begin so."""
+        self._delete(lambda name: name.startswith(prefix))
+
+    def _delete(self, is_gone: Callable[[str], bool]) -> None:
         for _database, keys in self._list_keys():
-            lost = [key for key in keys if _decode_text(key) in gone]
+            lost = [key for key in keys if is_gone(_decode_text(key))]
             if lost:
                 self._resp.call("DEL", *lost)
 
