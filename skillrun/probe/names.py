@@ -36,6 +36,21 @@ def find(path: str) -> tuple[Any, str, Any]:
     return owner, last, _attribute(owner, last, path)
 
 
+def find_beside_django(path: str) -> tuple[Any, str, Any]:
+    """As `find` in a worker that no `manage.py` starts: an application that sets Django up as it is
+    imported does what it does only then, such as say how logs are written. Where it does not, Django
+    is set up first.
+    """
+    try:
+        found = find(path)
+    # Whatever it is that needs Django: a model, a setting, a translation.
+    except Exception:
+        set_up_django()
+        return find(path)
+    set_up_django()
+    return found
+
+
 def set_up_django() -> None:
     """As `manage.py` does before it imports a command, where the environment names the settings."""
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):

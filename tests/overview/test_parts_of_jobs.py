@@ -14,7 +14,12 @@ from skillrun.cli.commands.jobs import open_reader
 from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, EndSeen, Seen
 from skillrun.skills.job_worker.drafting.draft import Draft, draft_spec
 from skillrun.skills.job_worker.drafting.observed import add_observed, choose_example
-from skillrun.skills.job_worker.drafting.parts import drop_hollow, find_body, list_needed
+from skillrun.skills.job_worker.drafting.parts import (
+    drop_hollow,
+    find_body,
+    find_parts,
+    list_needed,
+)
 from skillrun.skills.job_worker.drafting.rows_seen import is_told
 from skillrun.skills.job_worker.drafting.watching import draft_observed, plan_watching
 from skillrun.skills.job_worker.overview.handlers import find_job
@@ -186,3 +191,20 @@ def test_what_the_signature_asks_for_is_in_the_message(home: Path, tmp_path: Pat
     add_observed(draft, seen(delivery(1, given)), reader.project, ("order_id",))
     (example, *_) = draft.values["payload"]["examples"]
     assert example == {"order_id": {"lines": [1]}, "email": "a"}
+
+
+def test_what_is_given_less_than_the_message_shows_no_message(tmp_path: Path) -> None:
+    """With a default for each argument a handler could be called without any, and is not."""
+    all_by_default = THIN.replace("(order_id, email=None, **more)", "(order_id=None, email=None)")
+    opens = all_by_default.replace(
+        "        from shop.engine import send_order\n",
+        "        from shop.engine import connect, send_order\n        connect()\n",
+    )
+    engine = f"{ENGINE}\n    def connect():\n        return None\n"
+    root = thin_shop(tmp_path / "repo", **{"shop/tasks.py": opens, "shop/engine.py": engine})
+    test = OF_ENGINE.replace("with mock", "engine.connect()\n        with mock")
+    helpers.write_files(root, {"tests/test_only.py": test})
+    reader, job, draft = read_draft(root)
+    needed = list_needed(draft, job.handler)
+    parts = find_parts(reader.project, job.handler, needed)
+    assert [part.name for part in parts] == ["send_order"]

@@ -38,7 +38,7 @@ from ...probe import ids
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
-from ...probe.names import NotThere, check_version, find, set_up_django
+from ...probe.names import NotThere, check_version, find_beside_django
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.swap import swap
 from ...probe.wrap import around
@@ -126,8 +126,7 @@ class Driver(BaseDriver):
         self._capture()
 
     def boot(self, handler: str) -> Facts:
-        set_up_django()
-        _, _, self.target = find(handler)
+        _, _, self.target = find_beside_django(handler)
         if not inspect.isroutine(self.target):
             raise NotThere(f"{handler} is no function but {type(self.target).__name__}")
         if not self.probe.settings.get("enqueue") and not hasattr(self.target, "delay"):

@@ -12,7 +12,7 @@ from redis import Redis
 from rq import Queue
 from rq import Worker as Forking
 
-from ...probe.names import find, set_up_django
+from ...probe.names import find, find_beside_django
 from ...probe.real import Bench, RealWorker
 from ...probe.swap import swap
 from ...probe.wrap import around
@@ -33,8 +33,7 @@ class Worker(RealWorker[Driver]):
         # Hooks nothing: its methods are wanted.
         driver = self.driver = object.__new__(Driver)
         driver.probe = self.bench.probe
-        set_up_django()
-        driver.target = find(handler)[2]
+        driver.target = find_beside_django(handler)[2]
         self._hook_worker()
         return driver.function()
 

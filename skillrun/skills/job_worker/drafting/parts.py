@@ -26,7 +26,9 @@ def find_parts(project: Project, handler: Definition, needed: Iterable[str]) -> 
     one says what the handler would have been given. `needed`: the arguments of a message.
     """
     found: dict[str, Part] = {}
-    needed = tuple(needed)
+    # An argument with a default is part of the message, too: without it nothing was handed on.
+    given = tuple(name for name in handler.parameters if name not in _GIVEN)
+    needed = tuple(needed) or given
     # What takes nothing does the same whichever of the functions below it begins.
     depth = 0 if needed else _DEPTH
     for call, target in _list_own_calls(project, handler, depth):
