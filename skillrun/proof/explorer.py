@@ -90,7 +90,7 @@ class Explorer(Messages, Drafting, Sweeps):
         self._learn_from_message(self.origin.messages.get(0, {}))
         if self.setting.servers and self.setting.spec.enqueue and not self.facts.ticks:
             self._publish_first_message(self.payloads[0])
-        self.setting.place.adopt(other.setting.place.kept)
+        self.setting.place.adopt(other.setting.place)
         self.setting.keep()
 
     def _boot_setting(self, payloads: Mapping[int, Any]) -> None:

@@ -97,8 +97,15 @@ class Workplace:
         """The snapshot."""
         return self._snapshot
 
-    def adopt(self, snapshot: dict[str, bytes]) -> None:
-        """Takes another workplace's snapshot."""
+    def adopt(self, other: Workplace) -> None:
+        """Takes another workplace's snapshot. What the setup wrote down of its own place, such as a
+        database's path in a module of settings, is of this one.
+        """
+        there, here = os.fsencode(other.folder), os.fsencode(self.folder)
+        snapshot = other.kept
+        # Of one process, and so of one length: what counts its bytes, as a database does, is right.
+        if len(there) == len(here):
+            snapshot = {name: text.replace(there, here) for name, text in snapshot.items()}
         self._snapshot = dict(snapshot)
         self._folders = {str(Path(name).parent) for name in snapshot} - {"."}
         self.restore()

@@ -28,6 +28,19 @@ def test_what_is_no_file_is_left_alone() -> None:
         place.remove()
 
 
+def test_what_another_place_wrote_down_of_itself_is_of_the_one_that_adopts_it() -> None:
+    """Two of them try one proof's schedules side by side; the second takes the first one's files."""
+    one, two = Workplace(), Workplace()
+    try:
+        (one.scratch / "settings.py").write_text(f"NAME = '{one.scratch}/app.db'")
+        one.snapshot()
+        two.adopt(one)
+        assert (two.scratch / "settings.py").read_text() == f"NAME = '{two.scratch}/app.db'"
+    finally:
+        one.remove()
+        two.remove()
+
+
 def test_a_snapshot_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch, "_MOST", 1 << 20)
     place = Workplace()
