@@ -77,15 +77,20 @@ def log_witnesses(found: Mapping[str, logs.Answer], tried: list[Tried]) -> list[
     made = []
     for judgement in logs.judge(found):
         question = judgement.rule.partition(".")[2]
-        wanted, schedule = found[question].example, found[question].schedule
-        posing = (
-            t
-            for t in tried
-            if any(d.outcome == wanted for d in t.history.runs) or t.schedule == schedule
-        )
-        item = next(posing, tried[0])
+        item = _find_posing(tried, found[question].schedule, found[question].example)
         made.append(Witness(item, judgement, RERUNS))
     return made
+
+
+def _find_posing(tried: list[Tried], schedule: Schedule | None, outcome: str | None) -> Tried:
+    """The schedule in which the answer was wrong; else one with a delivery that asks for it."""
+    for item in tried:
+        if item.schedule == schedule:
+            return item
+    for item in tried:
+        if any(run.outcome == outcome for run in item.history.runs):
+            return item
+    return tried[0]
 
 
 def release_logs(silent: list[Witness]) -> list[Witness]:

@@ -164,17 +164,22 @@ def _too_early(
     if _answer_question("succeeded", yes, [*no, *failed], records).by != "no":
         return None
     said = collect_templates(yes) - collect_templates(no)
+    # The one that came furthest has said the most: what it begins with is no record of success.
+    early: list[Event] = []
+    schedule = None
     for history, delivery in found:
-        early = [event for event in delivery.all("log") if template(event) in said]
-        if early:
-            last = early[-1]["text"]
-            return Answer(
-                "no",
-                example="fails with its commit",
-                near=f"{last!r} is logged before the commit, and stays where that fails",
-                schedule=history.schedule,
-            )
-    return None
+        told = [event for event in delivery.all("log") if template(event) in said]
+        if len(told) > len(early):
+            early, schedule = told, history.schedule
+    if not early:
+        return None
+    last = early[-1]["text"]
+    return Answer(
+        "no",
+        example="fails with its commit",
+        near=f"{last!r} is logged before the commit, and stays where that fails",
+        schedule=schedule,
+    )
 
 
 def find_undone_deliveries(history: History, reference: Reference) -> Iterator[Delivery]:
