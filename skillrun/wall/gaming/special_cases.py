@@ -90,10 +90,13 @@ def _is_put_off(diff: Diff, decision: Decision) -> bool:
     if decision.about.rpartition(".")[2] not in _LATER:
         return False
     accepted = _find_least_delay(diff)
-    waits = _list_waits(diff, decision)
     if accepted is None:
         return True
-    return bool(waits) and all(wait is not None and wait <= accepted for wait in waits)
+    waits = _list_waits(diff, decision)
+    for wait in waits:
+        if wait is None or wait > accepted:
+            return False
+    return bool(waits)
 
 
 def _find_least_delay(diff: Diff) -> float | None:
