@@ -17,7 +17,7 @@ class Features:
     # A task shows what it is when it is imported, however the code looks: its driver takes it then.
     tasks_are_objects: bool = False
     context_first: bool = False  # a handler's first argument is the worker's
-    # The program whose command line names the settings that its worker is started with.
-    program: str = ""
+    # Programs whose command lines begin its worker, or name what the worker is started with.
+    programs: tuple[str, ...] = ()
     tables: str = ""  # that its own code writes around a delivery
     keys: str = ""  # the same in Redis: what becomes of a job, and its queues

@@ -14,6 +14,7 @@ from typing import Any
 from .awaiting import finished
 from .facts import Facts
 from .recorder import Recorder
+from .starting import Begun, Ways
 
 When = Callable[[Callable[[], None]], None]
 
@@ -153,9 +154,18 @@ class Driver(abc.ABC):
     LOGGERS: tuple[str, ...] = ()  # prefixes of the library's own loggers
     # Below these loggers the library's own formatter writes the id of the message.
     TASK_LOGGERS: tuple[str, ...] = ()
+    WAYS = Ways()
+    worker_begun: Begun | None = (
+        None  # the repository's worker, where a command line of it led to one
+    )
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
+
+    def prepare_process(self) -> None:  # noqa: B027 - most libraries' workers do nothing before
+        """What its worker does, and what must be hooked, before anything of the repository is
+        imported.
+        """
 
     @abc.abstractmethod
     def boot(self, handler: str) -> Facts:

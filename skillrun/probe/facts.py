@@ -48,6 +48,9 @@ class BootFacts(Facts):
     modules: tuple[str, ...] = ()  # the repository's files that are imported
     # Effect -> the exceptions of the spec that its adapter could not raise.
     foreign_errors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    begun: str = (
+        ""  # the command line by which the worker was begun before the handler was imported
+    )
     has_gate: bool | None = None  # the kernel asks before a system call leaves; None: not booted
 
 

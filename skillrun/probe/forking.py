@@ -47,6 +47,7 @@ from .names import NotThere, find, make_ordered_error
 from .plain import PlainDriver
 from .recorder import Recorder, close_all
 from .sql import SqliteHook
+from .starting import begin_by_command
 from .stores import install as install_stores
 
 # Bytes that a delivery may write into one file.
@@ -89,6 +90,10 @@ class Zygote:
         ignore_bytecode(config["root"])
         self.hook_before_the_repository()
         driver = self.load_driver()
+        driver.prepare_process()
+        driver.worker_begun = begin_by_command(
+            driver.WAYS, config["settings"]["starts"], recorder.root
+        )
         facts: Facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
         function = driver.function()
         effects = self.hook_effects()
@@ -118,6 +123,7 @@ class Zygote:
             modules=tuple(module_files(recorder.root)),
             foreign_errors=foreign,
             has_gate=self.gate is not None,
+            begun=driver.worker_begun.command if driver.worker_begun else "",
         )
 
     def hook_before_the_repository(self) -> None:

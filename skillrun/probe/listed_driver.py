@@ -19,7 +19,7 @@ from .async_driver import AsyncDriver
 from .driver import Probe
 from .facts import Facts
 from .modules import import_whose_text
-from .names import NotThere, check_version, find, set_up_django
+from .names import NotThere, check_version, find, find_beside_django
 from .redirecting import find_socket
 from .shapes import without_context
 from .swap import replace_calls
@@ -109,8 +109,7 @@ class ListedDriver(AsyncDriver):
         """See `publish`."""
 
     def boot(self, handler: str) -> Facts:
-        set_up_django()
-        self.target = find(handler)[2]
+        self.target = find_beside_django(handler)[2]
         # A module may start a worker when it is imported.
         for name in self.STARTS:
             skip(self.WORKER, name)

@@ -6,7 +6,7 @@ import abc
 from typing import Any, TypeVar
 
 from .listed_driver import ListedDriver
-from .names import find, set_up_django
+from .names import find_beside_django
 from .real import RealWorker
 
 OneListed = TypeVar("OneListed", bound=ListedDriver)
@@ -27,8 +27,7 @@ class ListedWorker(RealWorker[OneListed]):
     def boot(self, handler: str) -> Any:
         self.driver = self.DRIVER(self.bench.probe, captures=self.CAPTURES)
         self.hook_library()
-        set_up_django()
-        self.driver.target = find(handler)[2]
+        self.driver.target = find_beside_django(handler)[2]
         self.driver.prepare(handler)
         return self.driver.function()
 

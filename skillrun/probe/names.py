@@ -37,18 +37,24 @@ def find(path: str) -> tuple[Any, str, Any]:
 
 
 def find_beside_django(path: str) -> tuple[Any, str, Any]:
-    """As `find` in a worker that no `manage.py` starts: an application that sets Django up as it is
-    imported does what it does only then, such as say how logs are written. Where it does not, Django
-    is set up first.
+    """As `find` in a worker that no `manage.py` starts, see `import_beside_django`."""
+    module = path.partition(":")[0] if ":" in path else path.rpartition(".")[0]
+    if module:
+        import_beside_django(module)
+    set_up_django()
+    return find(path)
+
+
+def import_beside_django(name: str) -> None:
+    """An application that sets Django up as it is imported does what it does only then, such as say
+    how logs are written. Where it does not, Django is set up first.
     """
     try:
-        found = find(path)
+        importlib.import_module(name)
     # Whatever it is that needs Django: a model, a setting, a translation.
     except Exception:
         set_up_django()
-        return find(path)
-    set_up_django()
-    return found
+        importlib.import_module(name)
 
 
 def set_up_django() -> None:
@@ -59,7 +65,9 @@ def set_up_django() -> None:
         django = importlib.import_module("django")
     except ModuleNotFoundError:
         return
-    django.setup()
+    # A second time would undo what the application has said of its logs since.
+    if not importlib.import_module("django.apps").apps.ready:
+        django.setup()
 
 
 def _attribute(owner: Any, name: str, path: str) -> Any:

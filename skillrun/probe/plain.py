@@ -14,7 +14,8 @@ from .awaiting import finished
 from .driver import Driver, Probe
 from .facts import Facts
 from .imports import when_imported
-from .names import NotThere, find, set_up_django
+from .names import NotThere, find, find_beside_django
+from .starting import Ways
 from .swap import swap
 
 
@@ -24,6 +25,13 @@ class PlainDriver(Driver):
     """
 
     LOGGERS = ("traceback",)
+    WAYS = Ways(
+        entries=(
+            "apscheduler.schedulers.blocking:BlockingScheduler.start",
+            "apscheduler.schedulers.background:BackgroundScheduler.start",
+            "apscheduler.schedulers.asyncio:AsyncIOScheduler.start",
+        )
+    )
 
     def __init__(self, probe: Probe) -> None:
         super().__init__(probe)
@@ -31,8 +39,7 @@ class PlainDriver(Driver):
         self.trigger: dict[str, Any] = probe.settings.get("trigger") or {}
 
     def boot(self, handler: str) -> Facts:
-        set_up_django()
-        owner, _, value = find(handler)
+        owner, _, value = find_beside_django(handler)
         self.target = _bound(owner, value)
         if not callable(self.target):
             raise NotThere(f"{handler} cannot be called")

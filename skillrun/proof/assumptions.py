@@ -147,6 +147,8 @@ def _library(proof: Proof, target: Target) -> Iterator[str]:
             "the handler runs as a plain callable: the next tick runs it again, and nothing else"
             " does"
         )
+    if facts.begun:
+        yield f"the worker was begun by `{facts.begun}`, up to where it waits for jobs"
     if facts.on_kill:
         yield f"after a death: {facts.on_kill}"
     tried_each_time = any(tried.schedule.dies_each_time for tried in proof.tried)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.errors import Blocked, Refused, RepoUnusable
-from skillrun.frameworks.known.launchers import find_commands
+from skillrun.frameworks.known.launchers import find_commands, split_commands
 from skillrun.frameworks.registry import FRAMEWORKS, features_of
 from skillrun.proof import aside
 from skillrun.proof.orders import spell_error
@@ -259,21 +259,26 @@ class Setting:
             if self.driver is None and owner is not None:
                 made.stop()
                 self.driver = owner
+                # Another library, other programs.
+                self.__dict__.pop("starts", None)
                 del self.zygotes[kind]
                 return self.zygote(kind)
         return self.zygotes[kind]
 
     @cached_property
     def starts(self) -> list[tuple[str, ...]]:
-        """The words of each command line that starts a worker with settings of the repository."""
-        program = features_of(self.driver).program
-        if not program:
-            return []
-        try:
-            return [start.words for start in find_commands(Tree(self.root), program)]
+        """The words of each command line of the repository that may begin the library's worker: the
+        library's own programs first, then Python's scripts.
+        """
+        programs = (*features_of(self.driver).programs, "python", "python3")
+        tree = Tree(self.root)
+        found: list[tuple[str, ...]] = []
         # A folder that is no checkout: its modules are looked through.
-        except RepoUnusable:
-            return []
+        with contextlib.suppress(RepoUnusable):
+            for program in programs:
+                for start in find_commands(tree, program):
+                    found += split_commands(start.words, program)
+        return list(dict.fromkeys(found))
 
     def config(self) -> dict[str, Any]:
         """What the zygote is told at its start; see probe/forking.py."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import helpers
 import pytest
 
 pytest.importorskip("rq")
@@ -236,3 +237,36 @@ def test_without_a_redis_server_the_proof_is_incomplete_and_says_how_to_get_one(
     proof = try_prove(Target(load_spec(root / ".skillrun/jobs/remind.yaml", root=root), root, "rq"))
     assert proof.verdict == "incomplete"
     assert [(j.rule, "redis-server" in j.expected) for j in proof.incomplete] == [("service", True)]
+
+
+WORKER = """
+import logging
+
+from rq import Worker
+
+from clinic.store import redis, texts
+
+
+def tell_operator(job, kind, error, trace):
+    logging.getLogger("clinic").error("house heard of %s", job.id)
+    return False
+
+
+if __name__ == "__main__":
+    logging.getLogger("clinic").setLevel(logging.INFO)
+    Worker([texts], connection=redis, exception_handlers=[tell_operator]).work(with_scheduler=True)
+"""
+
+
+@needs_redis
+def test_the_worker_of_the_repository_has_its_exception_handlers(tmp_path: Path) -> None:
+    root = build(tmp_path.resolve() / "clinic")
+    (root / "worker.py").write_text(WORKER)
+    (root / "Procfile").write_text("worker: python worker.py\n")
+    helpers.git(root, "init", "-q")
+    with setting_of(root) as setting:
+        clinic = make(setting)
+        history = clinic.under("raise=clinic.sms:UnknownNumber@before:text#*/*")
+        assert clinic.explorer.facts.begun == "python worker.py"
+    said = [str(event["text"]) for event in history.events if event.kind == "log"]
+    assert any("house heard of" in text for text in said)

@@ -53,7 +53,7 @@ FRAMEWORK = Framework(
     TITLE="arq",
     IDIOMS=IDIOMS,
     DRIVER="arq",
-    FEATURES=Features(needs_redis=True, context_first=True, program="arq", keys=r"arq:.*"),
+    FEATURES=Features(needs_redis=True, context_first=True, programs=("arq",), keys=r"arq:.*"),
     recogniser=partial(make_recogniser, ENTRY),
     make_broker=ArqBroker,
     load_code=_load_code,

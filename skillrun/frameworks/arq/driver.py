@@ -40,6 +40,7 @@ from ...probe.listed_driver import ListedDriver
 from ...probe.names import NotThere
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.redirecting import redirect_client
+from ...probe.starting import Importer, Ways
 from ...probe.swap import replace_calls
 
 _COPIES = 3  # of a message, delivered at once
@@ -119,6 +120,10 @@ class Driver(ListedDriver):
     STARTS = ("run", "async_run")
     HINTS = (b"redis_settings", b"WorkerSettings")
     USUAL_NAME = "WorkerSettings"
+    WAYS = Ways(
+        entries=("arq.worker:Worker.run", "arq.worker:Worker.async_run"),
+        importers=(Importer("arq"),),
+    )
     ESCAPED = "{kind} out of a hook ends the worker"
     # CancelledError is how arq ends a job that has used up its timeout.
     CONTROL = (

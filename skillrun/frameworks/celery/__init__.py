@@ -65,6 +65,7 @@ FRAMEWORK = Framework(
     IDIOMS=IDIOMS,
     DRIVER="celery",
     FEATURES=Features(
+        programs=("celery",),
         tasks_are_objects=True,
         tables=(
             r"celery_taskmeta|celery_tasksetmeta|django_celery_(results|beat)_\w+"

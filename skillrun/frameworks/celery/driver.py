@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from celery import Task, _state, current_app, signals
@@ -24,8 +25,9 @@ from kombu.messaging import Producer
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
-from ...probe.names import NotThere, find
+from ...probe.names import NotThere, find, import_beside_django, set_up_django
 from ...probe.packing import pack_bytes, unpack_bytes
+from ...probe.starting import Importer, Ways
 from ...probe.swap import swap
 
 
@@ -48,6 +50,10 @@ class Driver(BaseDriver):
     LOGGERS = ("celery.", "kombu.", "amqp.", "billiard.")
     # The parent of what `get_task_logger` gives: TaskFormatter writes the task's id.
     TASK_LOGGERS = ("celery.task",)
+    WAYS = Ways(
+        entries=("celery.app.base:Celery.worker_main", "celery.app.base:Celery.start"),
+        importers=(Importer("celery", options=("-A", "--app")),),
+    )
 
     def __init__(self, probe: Probe) -> None:
         super().__init__(probe)
@@ -368,14 +374,17 @@ class _Settled:
 
 
 def load_apps(package: str) -> None:
-    """As `celery -A` does: the app is there, and Django is set up, before a module of tasks is
-    imported.
+    """As `celery -A` does: first the module of the app is imported, then Django is set up, and then
+    the modules of tasks are imported.
     """
+    for name in _list_app_modules(package):
+        import_beside_django(name)
+    set_up_django()
+
+
+def _list_app_modules(package: str) -> Iterator[str]:
     packages = [package]
     if os.environ.get("DJANGO_SETTINGS_MODULE"):
-        import django
-
-        django.setup()
         packages.insert(0, os.environ["DJANGO_SETTINGS_MODULE"].partition(".")[0])
     for name in packages:
         spec = importlib.util.find_spec(name)
@@ -383,7 +392,7 @@ def load_apps(package: str) -> None:
         if spec is None or spec.submodule_search_locations is None:
             continue
         if importlib.util.find_spec(f"{name}.celery") is not None:
-            importlib.import_module(f"{name}.celery")
+            yield f"{name}.celery"
             return
 
 

@@ -72,6 +72,7 @@ FRAMEWORK = Framework(
     IDIOMS=IDIOMS,
     DRIVER="dramatiq",
     FEATURES=Features(
+        programs=("dramatiq", "dramatiq-gevent"),
         tasks_are_objects=True,
         own_dead_letters=True,
         tables=r"django_dramatiq_\w+|dramatiq\.\w+",

@@ -37,8 +37,9 @@ from dramatiq.worker import _WorkerThread as WorkerThread
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
-from ...probe.names import NotThere, find, set_up_django
+from ...probe.names import NotThere, find_beside_django
 from ...probe.packing import pack_bytes, unpack_bytes
+from ...probe.starting import Importer, Ways
 from ...probe.swap import swap
 
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
@@ -50,6 +51,10 @@ class Driver(BaseDriver):
 
     CONTROL = ("dramatiq.errors.Retry", "dramatiq.errors.RateLimitExceeded")
     LOGGERS = ("dramatiq.", "pika.", "apscheduler.")
+    WAYS = Ways(
+        entries=("dramatiq.worker:Worker.start",),
+        importers=(Importer("dramatiq"), Importer("dramatiq-gevent")),
+    )
 
     def __init__(self, probe: Probe) -> None:
         super().__init__(probe)
@@ -59,11 +64,11 @@ class Driver(BaseDriver):
             None  # takes what the consumer moves from the delay queue
         )
 
-    def boot(self, handler: str) -> Facts:
-        # As its worker does before it imports anything.
+    def prepare_process(self) -> None:
         logging.basicConfig(level=logging.INFO)
-        set_up_django()
-        _, _, found = find(handler)
+
+    def boot(self, handler: str) -> Facts:
+        _, _, found = find_beside_django(handler)
         found = found.__dict__.get("__actor__", found) if hasattr(found, "__dict__") else found
         if not isinstance(found, dramatiq.Actor):
             raise NotThere(f"{handler} is no Dramatiq actor but {type(found).__name__}")

@@ -10,7 +10,7 @@ from typing import Any
 import dramatiq
 from dramatiq import cli
 
-from ...probe.names import find, set_up_django
+from ...probe.names import find_beside_django
 from ...probe.real import Bench, RealWorker
 from ...probe.swap import swap
 from .driver import Driver, name_broker
@@ -27,8 +27,7 @@ class Worker(RealWorker[Driver]):
 
     def boot(self, handler: str) -> Any:
         driver = self.driver = Driver(self.bench.probe)
-        set_up_django()
-        found = find(handler)[2]
+        found = find_beside_django(handler)[2]
         actor = found.__dict__.get("__actor__", found) if hasattr(found, "__dict__") else found
         if not isinstance(actor, dramatiq.Actor):
             raise SystemExit(f"{handler} is no Dramatiq actor")

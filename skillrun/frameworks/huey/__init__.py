@@ -62,7 +62,12 @@ FRAMEWORK = Framework(
     TITLE="Huey",
     IDIOMS=IDIOMS,
     DRIVER="huey",
-    FEATURES=Features(tasks_are_objects=True, tables=r"kv|schedule|task|huey_\w+", keys=r"huey.*"),
+    FEATURES=Features(
+        tasks_are_objects=True,
+        programs=("huey_consumer", "huey_consumer.py"),
+        tables=r"kv|schedule|task|huey_\w+",
+        keys=r"huey.*",
+    ),
     recogniser=partial(make_recogniser, ENTRY),
     make_broker=HueyBroker,
     load_code=_load_code,

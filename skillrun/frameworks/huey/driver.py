@@ -35,9 +35,10 @@ from huey.storage import BaseStorage, MemoryStorage, RedisStorage
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
-from ...probe.names import NotThere, find, set_up_django
+from ...probe.names import NotThere, find_beside_django
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.shapes import make_shape
+from ...probe.starting import Importer, Ways
 from ...probe.swap import replace_everywhere, swap
 
 _DAY_MINUTES = 24 * 60
@@ -58,6 +59,11 @@ class Driver(BaseDriver):
         "huey.exceptions.RateLimitExceeded",
     )
     LOGGERS = ("huey",)
+    WAYS = Ways(
+        entries=("huey.consumer:Consumer.run",),
+        importers=(Importer("huey_consumer"), Importer("huey_consumer.py")),
+        manage=("run_huey",),
+    )
 
     def __init__(self, probe: Probe) -> None:
         super().__init__(probe)
@@ -72,11 +78,13 @@ class Driver(BaseDriver):
 
     # -- the beginning
 
-    def boot(self, handler: str) -> Facts:
+    def prepare_process(self) -> None:
         self._replace_storage()
         _follow_clock()
-        load_django()
-        _, _, self.call = find(handler)
+
+    def boot(self, handler: str) -> Facts:
+        _, _, self.call = find_beside_django(handler)
+        discover_tasks()
         self.task = find_wrapper(self.call)
         if self.task is None:
             raise NotThere(f"{handler} is no Huey task but {type(self.call).__name__}")
@@ -492,9 +500,8 @@ def _follow_clock() -> None:
     replace_everywhere(huey.utils, "utcnow", lambda: datetime.datetime.utcnow())
 
 
-def load_django() -> None:
-    """As `manage.py run_huey` does."""
-    set_up_django()
+def discover_tasks() -> None:
+    """As `manage.py run_huey` does, after Django is set up."""
     if "django" in sys.modules and os.environ.get("DJANGO_SETTINGS_MODULE"):
         from django.utils.module_loading import autodiscover_modules
 

@@ -13,11 +13,11 @@ import huey.api
 import huey.consumer
 import huey.storage
 
-from ...probe.names import find
+from ...probe.names import find_beside_django
 from ...probe.real import Bench, RealWorker
 from ...probe.swap import swap
 from ...probe.wrap import around
-from .driver import Driver, find_wrapper, load_django
+from .driver import Driver, discover_tasks, find_wrapper
 
 
 class Worker(RealWorker[Driver]):
@@ -29,9 +29,9 @@ class Worker(RealWorker[Driver]):
 
     def boot(self, handler: str) -> Any:
         self._replace_storage()
-        load_django()
         driver = self.driver = Driver(self.bench.probe)
-        driver.call = find(handler)[2]
+        driver.call = find_beside_django(handler)[2]
+        discover_tasks()
         driver.task = find_wrapper(driver.call)
         if driver.task is None:
             raise SystemExit(f"{handler} is no Huey task")

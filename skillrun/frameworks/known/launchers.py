@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
@@ -84,6 +84,18 @@ def find_commands(tree: Tree, program: str) -> Iterator[Start]:
             continue
         text = (tree.read(path) or b"").decode("utf-8", "replace")
         yield from find_starts(path, text, (program,))
+
+
+def split_commands(words: Sequence[str], program: str) -> list[tuple[str, ...]]:
+    """`python manage.py migrate && python worker.py`: a command for each time the program stands
+    there. The words are a line's, from the first time on, without what stood between commands.
+    """
+    found: list[list[str]] = []
+    for word in words:
+        if word.rpartition("/")[2] == program:
+            found.append([])
+        found[-1].append(word)
+    return [tuple(command) for command in found]
 
 
 def find_starts(path: str, text: str, commands: tuple[str, ...]) -> Iterator[Start]:

@@ -72,7 +72,9 @@ FRAMEWORK = Framework(
     TITLE="Procrastinate",
     IDIOMS=IDIOMS,
     DRIVER="procrastinate",
-    FEATURES=Features(own_dead_letters=True, tables=r"procrastinate_\w+"),
+    FEATURES=Features(
+        own_dead_letters=True, programs=("procrastinate",), tables=r"procrastinate_\w+"
+    ),
     recogniser=partial(make_recogniser, ENTRY),
     make_broker=ProcrastinateBroker,
     load_code=_load_code,

@@ -41,8 +41,9 @@ from ...probe.async_driver import AsyncDriver
 from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.modules import whose_text
-from ...probe.names import NotThere, check_version, find, set_up_django
+from ...probe.names import NotThere, check_version, find_beside_django
 from ...probe.shapes import without_context
+from ...probe.starting import Importer, Ways
 from ...probe.swap import swap
 from ...probe.wrap import skip
 
@@ -167,6 +168,10 @@ class Driver(AsyncDriver):
 
     CONTROL = ("procrastinate.exceptions.JobAborted", "asyncio.exceptions.CancelledError")
     LOGGERS = ("procrastinate",)
+    WAYS = Ways(
+        entries=("procrastinate.app:App.run_worker", "procrastinate.app:App.run_worker_async"),
+        importers=(Importer("procrastinate", options=("-a", "--app")),),
+    )
 
     def __init__(self, probe: Probe) -> None:
         self.version = importlib.metadata.version("procrastinate")
@@ -218,14 +223,13 @@ class Driver(AsyncDriver):
 
     def prepare(self, handler: str) -> None:
         """Finds the task and its app. Raises NotThere."""
-        set_up_django()
         # A module may start a worker when it is imported.
         for name in (
             "run_worker",
             "run_worker_async",
         ):
             skip(App, name)
-        _, _, found = find(handler)
+        _, _, found = find_beside_django(handler)
         self._import_apps(found)
         self.task = found if isinstance(found, Task) else self._task_of(found)
         if self.task is None:

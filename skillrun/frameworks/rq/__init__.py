@@ -66,7 +66,9 @@ FRAMEWORK = Framework(
     TITLE="RQ",
     IDIOMS=IDIOMS,
     DRIVER="rq",
-    FEATURES=Features(own_dead_letters=True, needs_redis=True, keys=r"rq:.*"),
+    FEATURES=Features(
+        own_dead_letters=True, needs_redis=True, programs=("rq", "rqworker"), keys=r"rq:.*"
+    ),
     recogniser=partial(make_recogniser, ENTRY),
     make_broker=RqBroker,
     load_code=_load_code,

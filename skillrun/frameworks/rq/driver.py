@@ -40,6 +40,7 @@ from ...probe.driver import Probe
 from ...probe.facts import Facts
 from ...probe.names import NotThere, check_version, find_beside_django
 from ...probe.packing import pack_bytes, unpack_bytes
+from ...probe.starting import Ways
 from ...probe.swap import swap
 from ...probe.wrap import around
 
@@ -105,11 +106,24 @@ class InProcess(Worker):
         return ()
 
 
+def _make_class(begun: Any) -> type[InProcess]:
+    """The class of the worker that the repository begins: it may do more around a job."""
+    kind = type(begun)
+    if begun is None or issubclass(InProcess, kind):
+        return InProcess
+    return type(InProcess.__name__, (InProcess, kind), {})
+
+
 class Driver(BaseDriver):
     """See probe/driver.py for what each method promises."""
 
     CONTROL: tuple[str, ...] = ()
     LOGGERS = ("rq.",)
+    WAYS = Ways(
+        entries=("rq.worker.base:BaseWorker.work", "rq.worker:Worker.work"),
+        programs=(("rq", "rq.cli:main"), ("rqworker", "rq.cli:worker")),
+        manage=("rqworker",),
+    )
 
     def __init__(self, probe: Probe) -> None:
         check_version("RQ", VERSION, OLDEST)
@@ -186,7 +200,8 @@ class Driver(BaseDriver):
             connection.connection_pool = self._pool(_db(connection))
 
     def _worker(self, queue: Queue) -> InProcess:
-        worker: Any = InProcess(
+        begun = self.worker_begun.worker if self.worker_begun else None
+        worker: Any = _make_class(begun)(
             [queue],
             name="proof",
             connection=queue.connection,
@@ -195,6 +210,9 @@ class Driver(BaseDriver):
             queue_class=type(queue),
             serializer=queue.serializer,
         )
+        if begun is not None:
+            worker._exc_handlers = begun._exc_handlers
+            worker.disable_default_exception_handler = begun.disable_default_exception_handler
         worker.redis_server_version = self.version
         # Registries are cleaned when a worker died, see `died`, and not here.
         worker.last_cleaned_at = _now()

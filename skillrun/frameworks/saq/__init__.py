@@ -49,7 +49,7 @@ FRAMEWORK = Framework(
     TITLE="SAQ",
     IDIOMS=IDIOMS,
     DRIVER="saq",
-    FEATURES=Features(needs_redis=True, context_first=True, program="saq", keys=r"saq:.*"),
+    FEATURES=Features(needs_redis=True, context_first=True, programs=("saq",), keys=r"saq:.*"),
     recogniser=partial(make_recogniser, ENTRY),
     make_broker=SaqBroker,
     load_code=_load_code,

@@ -26,6 +26,7 @@ from ...probe.listed_driver import ListedDriver
 from ...probe.names import NotThere
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.redirecting import redirect_client
+from ...probe.starting import Importer, Ways
 from ...probe.swap import replace_calls, swap
 from ...probe.wrap import tell_after
 
@@ -54,6 +55,7 @@ class Driver(ListedDriver):
     SENDING = staticmethod(RedisQueue._enqueue)
     STARTS = ("start",)
     HINTS = (b"queue",)
+    WAYS = Ways(entries=("saq.worker:Worker.start",), importers=(Importer("saq"),))
     ESCAPED = "{kind} where its end is written: {error}"
     # How SAQ ends a job that has used up its timeout, or that was aborted.
     CONTROL = ("asyncio.exceptions.CancelledError",)

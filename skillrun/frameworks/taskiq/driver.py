@@ -48,9 +48,10 @@ from ...probe.async_driver import AsyncDriver
 from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.modules import whose_text
-from ...probe.names import NotThere, check_version, find, set_up_django
+from ...probe.names import NotThere, check_version, find_beside_django
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.shapes import make_shape
+from ...probe.starting import Importer, Ways
 from ...probe.swap import swap
 
 OLDEST = (0, 12)
@@ -124,6 +125,7 @@ class Driver(AsyncDriver):
 
     CONTROL = ("taskiq.exceptions.NoResultError", "taskiq.exceptions.TaskRejectedError")
     LOGGERS = ("taskiq.",)
+    WAYS = Ways(importers=(Importer("taskiq", command="worker"),))
 
     def __init__(self, probe: Probe) -> None:
         check_version("taskiq", version("taskiq"), OLDEST)
@@ -138,10 +140,10 @@ class Driver(AsyncDriver):
         self.retried = self.settled = False
         self._capture()
 
-    def boot(self, handler: str) -> Facts:
-        # As its worker does before it imports anything.
+    def prepare_process(self) -> None:
         logging.basicConfig(level=logging.INFO)
-        set_up_django()
+
+    def boot(self, handler: str) -> Facts:
         self.prepare(handler)
         for broker in self.brokers:
             if not isinstance(broker, InMemoryBroker):
@@ -152,7 +154,7 @@ class Driver(AsyncDriver):
 
     def prepare(self, handler: str) -> None:
         """Finds the task and its broker. Raises NotThere."""
-        _, _, found = find(handler)
+        _, _, found = find_beside_django(handler)
         task = found if isinstance(found, AsyncTaskiqDecoratedTask) else self._registered(found)
         if task is None:
             raise NotThere(f"{handler} is no taskiq task but {type(found).__name__}")

@@ -25,7 +25,6 @@ from taskiq_redis import ListRedisScheduleSource, RedisAsyncResultBackend, Redis
 from taskiq_redis.redis_broker import BaseRedisBroker
 
 from ...probe.driver import Publish
-from ...probe.names import set_up_django
 from ...probe.real import Bench, RealWorker
 from ...probe.swap import swap
 from ...probe.wrap import around
@@ -56,7 +55,6 @@ class Worker(RealWorker[Driver]):
         ):
             self._redirect(library)
         self._hook_sending()
-        set_up_django()
         driver.prepare(handler)
         self.module = handler.partition(":")[0]
         if not isinstance(driver.broker, BaseRedisBroker):

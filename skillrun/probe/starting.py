@@ -1,0 +1,275 @@
+"""Begins the repository's own worker as its command line does, up to where it would wait for jobs.
+
+What a worker's script does before that is part of every job that it runs: it says how logs are
+written, sets Django up, gives the worker its exception handlers. Runs in the zygote before the
+handler is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .names import NotThere, find, import_beside_django
+
+_PYTHON = re.compile(r"python[\d.]*")
+# A script that waits for what is not here, or serves something else, is not followed.
+_MOST_S = 10.0
+
+
+@dataclass(frozen=True)
+class Importer:
+    """A program whose command line names modules: in the values of `options`, or, where there are
+    none, in its words after `command`.
+    """
+
+    program: str
+    options: tuple[str, ...] = ()
+    command: str = ""
+
+    def list_named(self, words: Sequence[str]) -> Iterator[str]:
+        """The words that may name a module, of those behind the program."""
+        if not self.options:
+            yield from words[self._find_command(words) :]
+            return
+        for number, word in enumerate(words):
+            option, equals, value = word.partition("=")
+            if option in self.options:
+                yield value if equals else "".join(words[number + 1 : number + 2])
+
+    def _find_command(self, words: Sequence[str]) -> int:
+        if not self.command:
+            return 0
+        return words.index(self.command) + 1 if self.command in words else len(words)
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How the workers of a library are begun, as data of its driver."""
+
+    # Import paths of the methods in which a worker waits for jobs: it is begun no further.
+    entries: tuple[str, ...] = ()
+    # Program -> the function behind it, where it begins the worker in its own process.
+    programs: tuple[tuple[str, str], ...] = ()
+    # Programs that import the modules which their command line names, and wait in other processes.
+    importers: tuple[Importer, ...] = ()
+    # Commands of `manage.py` that are the library's own.
+    manage: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A worker that was begun: the object that would wait for jobs, and the command line."""
+
+    command: str
+    worker: Any = None
+
+
+class _Waits(BaseException):
+    """The worker would wait for jobs now."""
+
+    def __init__(self, worker: Any) -> None:
+        super().__init__()
+        self.worker = worker
+
+
+class _TakesTooLong(BaseException):
+    """Nothing waited for jobs within the time."""
+
+
+def begin_by_command(ways: Ways, commands: Sequence[Sequence[str]], root: str) -> Begun | None:
+    """The first of the command lines that leads to a worker; None where none of them does.
+
+    Raises nothing: what cannot be begun here is left, and the job is imported by itself.
+    """
+    for words in commands:
+        command = " ".join(words)
+        program = os.path.basename(words[0])
+        for importer in ways.importers:
+            if importer.program == program and _import_named(importer, words[1:], root):
+                return Begun(command)
+        for run in _list_runs(ways, program, words, root):
+            worker = _run_until_it_waits(ways.entries, run, words)
+            if worker is not None:
+                return Begun(command, worker)
+    return None
+
+
+# -- command lines
+
+
+def _list_runs(ways: Ways, program: str, words: Sequence[str], root: str) -> Iterator[Any]:
+    """What a command line runs, as a function without arguments; nothing for another program."""
+    for name, path in ways.programs:
+        if name == program:
+            yield lambda path=path: find(path)[2]()
+    if not _PYTHON.fullmatch(program) or len(words) < 2:
+        return
+    file, name = _find_script(words, root)
+    if file and _may_begin(file, words, ways, root):
+        yield lambda: _run_as_main(file, name)
+
+
+def _find_script(words: Sequence[str], root: str) -> tuple[str, str]:
+    """`python -m shop.worker` and `python worker.py`: the file, and its module's name."""
+    if words[1] == "-m" and len(words) > 2:
+        name = words[2]
+        base = os.path.join(root, *name.split("."))
+        for file in (f"{base}.py", os.path.join(base, "__main__.py")):
+            if os.path.isfile(file):
+                return file, name
+        return "", ""
+    file = os.path.normpath(os.path.join(root, words[1]))
+    is_inside = file.startswith(root.rstrip("/") + "/")
+    return (file, "") if is_inside and file.endswith(".py") and os.path.isfile(file) else ("", "")
+
+
+def _may_begin(file: str, words: Sequence[str], ways: Ways, root: str) -> bool:
+    """Only what calls an entry of the library is run, or imports what does: any other program may
+    do anything.
+    """
+    if os.path.basename(file) != "manage.py":
+        near = (file, *_list_imported(file, root))
+        return any(_calls_entry(one, ways) for one in near)
+    command = words[2] if len(words) > 2 else ""
+    if command in ways.manage:
+        return True
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if folder.endswith("/management/commands") and f"{command}.py" in files:
+            return _calls_entry(os.path.join(folder, f"{command}.py"), ways)
+    return False
+
+
+def _list_imported(file: str, root: str) -> Iterator[str]:
+    """The repository's files that a script imports by their whole names."""
+    for name in re.findall(r"^\s*(?:from|import)\s+([\w.]+)", _read(file), re.MULTILINE):
+        base = os.path.join(root, *name.split("."))
+        if not name.startswith(".") and os.path.isfile(f"{base}.py"):
+            yield f"{base}.py"
+
+
+def _read(file: str) -> str:
+    try:
+        with open(file, encoding="utf-8", errors="replace") as opened:
+            return opened.read()
+    except OSError:
+        return ""
+
+
+def _calls_entry(file: str, ways: Ways) -> bool:
+    text = _read(file)
+    for path in ways.entries:
+        library, method = path.partition(".")[0], path.rpartition(".")[2]
+        if library in text and re.search(rf"\.{method}\(", text):
+            return True
+    return False
+
+
+# -- running
+
+
+def _run_until_it_waits(entries: Sequence[str], run: Any, words: Sequence[str]) -> Any:
+    """The object on which an entry was called; None where that never happened."""
+    argv, path = sys.argv, list(sys.path)
+    main = sys.modules["__main__"]
+    sys.argv = [word for word in words if not _PYTHON.fullmatch(os.path.basename(word))]
+    if sys.argv[:1] == ["-m"]:
+        sys.argv = sys.argv[1:]
+    try:
+        with _stopping_at(entries), _within(_MOST_S):
+            run()
+    except _Waits as reached:
+        return reached.worker
+    except (Exception, SystemExit, _TakesTooLong):
+        return None
+    finally:
+        sys.argv, sys.path[:], sys.modules["__main__"] = argv, path, main
+    return None
+
+
+def _run_as_main(file: str, name: str) -> None:
+    """As the interpreter runs a script, or with -m a module."""
+    module = types.ModuleType("__main__")
+    module.__file__ = file
+    if name:
+        module.__package__ = name.rpartition(".")[0]
+    else:
+        sys.path.insert(0, os.path.dirname(file))
+    sys.modules["__main__"] = module
+    with open(file, "rb") as opened:
+        code = compile(opened.read(), file, "exec")
+    exec(code, vars(module))
+
+
+@contextlib.contextmanager
+def _stopping_at(entries: Sequence[str]) -> Iterator[None]:
+    """Whoever calls an entry stops there."""
+
+    def stop(worker: Any = None, *_: Any, **__: Any) -> None:
+        raise _Waits(worker)
+
+    replaced: list[tuple[Any, str, Any]] = []
+    for path in entries:
+        # Another release has it elsewhere.
+        with contextlib.suppress(NotThere, ImportError):
+            owner, name, before = find(path)
+            replaced.append((owner, name, before))
+            setattr(owner, name, stop)
+    try:
+        yield
+    finally:
+        for owner, name, before in reversed(replaced):
+            setattr(owner, name, before)
+
+
+@contextlib.contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    def end(*_: Any) -> None:
+        raise _TakesTooLong
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# -- modules
+
+
+def _import_named(importer: Importer, words: Sequence[str], root: str) -> bool:
+    """`dramatiq shop.worker --processes 2`: the repository's modules among the words."""
+    found = False
+    for word in importer.list_named(words):
+        name = _find_module(word, root)
+        if not name:
+            continue
+        # A module of another environment: what it does for the job is not known, then.
+        with contextlib.suppress(Exception, SystemExit):
+            import_beside_django(name)
+            found = True
+    return found
+
+
+def _find_module(word: str, root: str) -> str:
+    """The longest beginning of `shop.worker:broker` or `shop.worker.huey` that is a module here."""
+    name = word.partition(":")[0]
+    while name and all(part.isidentifier() for part in name.split(".")):
+        for folder in (root, *sys.path):
+            if not folder.startswith(root):
+                continue
+            base = os.path.join(folder, *name.split("."))
+            if os.path.isfile(f"{base}.py") or os.path.isfile(os.path.join(base, "__init__.py")):
+                return name
+        name = name.rpartition(".")[0]
+    return ""
