@@ -167,12 +167,15 @@ def list_rivals(
     by the handler's process; `places`: where the single run spoke to a store or had an effect.
     """
     changed = list(rows)[:_MOST_ROWS]
-    code = read_code(root, {name for row in changed for name in row.decided}, modules)
+    sought: set[str] = set()
+    for row in changed:
+        sought.update(row.decided, row.untouched)
+    code = read_code(root, sought, modules)
     own = [*code.find_reached(handler), *code.find_functions(places)]
     found: list[Rival] = []
     for row in changed:
         if row.untouched:
-            found.append(name_change(row))
+            found.append(name_change(row, _list_unwritten(code, row, own)))
         for column in row.decided:
             found += _name_decisions(store, code, row, column, changed, own)
     return found
@@ -205,6 +208,13 @@ def _name_decisions(
         found.append(name_decision(row, column, value, is_minor=is_minor, comes_later=is_late))
     found.sort(key=lambda rival: rival.is_minor)
     return found[:_MOST_DECISIONS]
+
+
+def _list_unwritten(code: Code, row: ChangedRow, own: Collection[ast.AST]) -> Iterator[str]:
+    """Columns to which nobody else's code gives another value, whatever it is."""
+    for column in row.untouched:
+        if not code.writers.may_change(row.table.name, column, own):
+            yield column
 
 
 def _find_ends(row: ChangedRow, column: str) -> frozenset[str]:

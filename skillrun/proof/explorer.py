@@ -24,8 +24,8 @@ from skillrun.proof.history import (
     name_scratch_file,
 )
 from skillrun.proof.jobs import POISON
-from skillrun.proof.rivals import ChangedRow, find_changed_rows, read_contents
-from skillrun.proof.schedule import FORGET, ONCE, SWEEP, Schedule
+from skillrun.proof.rivals import ChangedRow, Rival, find_changed_rows, read_contents
+from skillrun.proof.schedule import FORGET, ONCE, SWEEP, Fault, Schedule
 from skillrun.proof.secrets import find_places
 from skillrun.proof.services.errors import ServiceFailed
 from skillrun.proof.state import StateError, count, read_state
@@ -156,6 +156,15 @@ class Explorer(Messages, Drafting, Sweeps):
         self.run(ONCE)
         self.contents_after = read_contents(self.store)
         return find_changed_rows(self.store, before, self.contents_after)
+
+    def let_come_first(self, rival: Rival, first: str) -> None:
+        """Learns how the row ends where a change is there before the job's first boundary, and so
+        before it reads anything.
+        """
+        history = self.run(Schedule("rival", (Fault("rival", first, error=rival.text),)))
+        for rivalry in history.rivalries:
+            if rivalry.landed is not None:
+                self.rivals[rival.text] = replace(rival, end_after=dict(rivalry.final))
 
     def run(self, schedule: Schedule) -> History:
         """The history of a schedule, from the snapshot; where the application itself fails, from

@@ -267,7 +267,11 @@ class _Session:
         places = [one.place for one in self.reference.once.events if one.place is not None]
         found = list_rivals(explorer.store, self.target.root, handler, modules, rows, places)
         explorer.rivals = {rival.text: rival for rival in found}
-        return found
+        first = next((one.boundary for one in self.reference.once.events if one.boundary), None)
+        for rival in found:
+            if first is not None and not rival.is_decision:
+                explorer.let_come_first(rival, first)
+        return list(explorer.rivals.values())
 
     def _call_from_draft(self, explorer: Explorer) -> list[Event]:
         """The boundaries of the application's call where it finds its work undone; none where no

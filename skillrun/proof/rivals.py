@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -102,6 +102,10 @@ class Rival:
     is_minor: bool = False
     # Some way leads to it on which nobody asks what the job has done: it comes after the job as well.
     comes_later: bool = False
+    # Of a change: columns to which no code but the job's own gives a row that is there another value.
+    unwritten: frozenset[str] = frozenset()
+    # Of a change: how the row ends where it comes first and the job afterwards; empty: not known.
+    end_after: Values = field(default_factory=dict)
 
     @property
     def is_decision(self) -> bool:
@@ -124,13 +128,21 @@ class Rivalry:
 
     @property
     def overwritten(self) -> list[str]:
-        """Columns in which the job put back what it had read, or put its own end."""
+        """Columns in which the job put back what it had read, or put its own end. What it writes
+        whatever it reads is there in either order: nothing depends on who comes first.
+        """
         lost: list[str] = []
         for name, value in self.written.items():
             mine = (self.rival.row.before[name], self.rival.row.after[name])
-            if self.final.get(name) != value and self.final.get(name) in mine:
+            final = self.final.get(name)
+            in_either_order = name in self.rival.end_after and self.rival.end_after[name] == final
+            if final != value and final in mine and not in_either_order:
                 lost.append(name)
         return lost
+
+    def is_of_nobody(self, columns: Iterable[str]) -> bool:
+        """Whether no code but the job's own writes any of these columns."""
+        return self.rival.unwritten.issuperset(columns)
 
 
 def read_contents(store: Any) -> Contents:
@@ -170,9 +182,9 @@ def find_changed_rows(store: Any, before: Contents, after: Contents) -> list[Cha
     return found
 
 
-def name_change(row: ChangedRow) -> Rival:
+def name_change(row: ChangedRow, unwritten: Iterable[str] = ()) -> Rival:
     """The rival that changes all that the job leaves alone."""
-    return Rival(f"{row.table.name}.*", row)
+    return Rival(f"{row.table.name}.*", row, unwritten=frozenset(unwritten))
 
 
 def name_decision(

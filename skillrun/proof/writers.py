@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -65,6 +65,7 @@ class Writers:
         self.members: dict[str, str] = {}  # "Status.VOID" -> "void"
         self.classes = {"dict"}  # whose calls make a value, and write none
         self.callers: dict[str, list[Scope]] = {}  # name -> who calls it
+        self.edited: set[str] = set()  # classes of rows that a form or an admin page changes
         for tree in trees:
             self._read_module(tree)
 
@@ -77,6 +78,9 @@ class Writers:
                 table = _read_table(node)
                 if table is not None:
                     self.tables[node.name] = table
+                self.edited.update(_list_edited(node))
+            elif isinstance(node, ast.Call) and _name_call(node) == "register":
+                self.edited.update(map(ast.unparse, node.args))
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 self.scopes.append(node)
                 for name in _list_called(node):
@@ -96,6 +100,49 @@ class Writers:
                 elif isinstance(node, ast.Call):
                     found += self._read_call(node, column, scope)
         return found
+
+    def may_change(self, table: str, column: str, but: Collection[Scope]) -> bool:
+        """Whether code outside of these scopes may give a row that is there another value in this
+        column. A form, an admin page or a name that is computed may.
+        """
+        set_in_sql = re.compile(rf"\bset\b[^;]*?\b{re.escape(column)}\b['\"]?\s*=", re.IGNORECASE)
+        for scope in self.scopes:
+            if scope in but:
+                continue
+            for node, _tests in _walk_scope(scope):
+                if self._may_set(node, column, scope, set_in_sql) and self.is_of(
+                    self._find_set(node, scope), table
+                ):
+                    return True
+        return any(self._is_table(name, table) for name in self.edited)
+
+    def _may_set(
+        self, node: ast.AST, column: str, scope: Scope, set_in_sql: re.Pattern[str]
+    ) -> bool:
+        """`row.total = x`, `.update(total=x)`, `.update(**x)`, `setattr(row, name, x)`, or SQL."""
+        if isinstance(node, ast.Constant):
+            return isinstance(node.value, str) and set_in_sql.search(node.value) is not None
+        if isinstance(node, ast.Attribute):
+            return isinstance(node.ctx, ast.Store) and node.attr == column
+        if not isinstance(node, ast.Call):
+            return False
+        if _name_call(node) == "setattr":
+            return True
+        names = [word.arg for word in node.keywords]
+        chain = list(_list_chain(node))
+        is_update = any(_name_call(one) in ("update", "update_or_create") for one in chain)
+        return is_update and (column in names or None in names) and self._may_write(chain)
+
+    def _find_set(self, node: ast.AST, scope: Scope) -> Values:
+        """The classes or the table that a write is about; nothing where that is not read."""
+        if isinstance(node, ast.Constant):
+            table = _UPDATED.search(str(node.value))
+            return frozenset((table[1],)) if table else frozenset()
+        if isinstance(node, ast.Attribute):
+            return self._find_owners(node.value, scope)
+        if isinstance(node, ast.Call) and _name_call(node) == "setattr" and node.args:
+            return self._find_owners(node.args[0], scope)
+        return self._find_owners(node, scope) if isinstance(node, ast.expr) else frozenset()
 
     def _read_assignment(
         self, node: ast.Assign, tests: tuple[ast.expr, ...], column: str, scope: Scope
@@ -444,6 +491,16 @@ def _read_table(node: ast.ClassDef) -> str | None:
     if named is None and any(map(_makes_field, node.body)):
         return ""
     return named
+
+
+def _list_edited(node: ast.ClassDef) -> Iterator[str]:
+    """`class Meta: model = Order` of a form or a serializer, `@admin.register(Order)`."""
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call) and _name_call(decorator) == "register":
+            yield from map(ast.unparse, decorator.args)
+    for one in ast.walk(node):
+        if isinstance(one, ast.Assign) and any(_is_name(name, "model") for name in one.targets):
+            yield ast.unparse(one.value)
 
 
 def _makes_field(statement: ast.stmt) -> bool:

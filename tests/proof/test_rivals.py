@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import helpers
@@ -21,6 +23,7 @@ from skillrun.proof.rivals import ChangedRow, Rivalry, make_other, name_change
 from skillrun.proof.rows import Table
 from skillrun.proof.services.find import find_postgres
 from skillrun.proof.state import SqliteStore
+from skillrun.proof.writers import Writers
 
 SCHEMA = """
     import os
@@ -115,6 +118,13 @@ SAFE = {
         """,
     "a claim with a condition": """
         sql = "update orders set status = 'paid' where id = ? and status = 'open'"
+        if not db.execute(sql, (order_id,)).rowcount:
+            return
+        db.commit()
+        send(order_id, key=f"order-{order_id}")
+        """,
+    "a value that is written whatever was read": """
+        sql = "update orders set status = 'paid', address = '1 Mill Lane' where id = ? and status = 'open'"
         if not db.execute(sql, (order_id,)).rowcount:
             return
         db.commit()
@@ -233,6 +243,63 @@ def test_who_can_write_it_says_what_a_rival_is(
     assert found == expected
 
 
+WRITTEN_WHOLE = """
+        row = db.execute("select status, address from orders where id = ?", (order_id,)).fetchone()
+        sql = "update orders set status = 'paid', address = ? where id = ? and status = 'open'"
+        if not db.execute(sql, (row[1], order_id)).rowcount:
+            return
+        db.commit()
+        send(order_id, key=f"order-{order_id}")
+        """
+MOVES = """
+    def move(db, order_id, address):
+        db.execute("update orders set address = ? where id = ?", (address, order_id))
+"""
+
+
+@pytest.mark.parametrize(
+    ("desk", "grade"), [(MOVES, RiskGrade.LOST), ("", RiskGrade.MINOR)], ids=["moved", "by hand"]
+)
+@pytest.mark.real
+def test_a_change_that_no_code_makes_is_minor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, desk: str, grade: RiskGrade
+) -> None:
+    proof = proof_beside_rivals(tmp_path, monkeypatch, WRITTEN_WHOLE, desk)
+    assert [(one.judgement.rule, one.judgement.grade) for one in proof.risks] == [
+        ("rival-overwritten", grade)
+    ]
+
+
+CHANGES = {
+    "an attribute": "def f(order: Order):\n    order.total = 1",
+    "a query": "def f():\n    Order.objects.filter(id=1).update(total=1)",
+    "what a caller names": "def f(order: Order, **more):\n    setattr(order, 'x', 1)",
+    "a dictionary": "def f(**more):\n    Order.objects.filter(id=1).update(**more)",
+    "SQL": "SQL = 'update orders set paid = 1, total = ? where id = ?'",
+    "an admin page": "@admin.register(Order)\nclass OrderAdmin: ...",
+    "a form": "class F(ModelForm):\n    class Meta:\n        model = Order",
+}
+NO_CHANGES = {
+    "a row that is made": "def f():\n    Order.objects.get_or_create(id=1, defaults={'total': 1})",
+    "another table": "def f(letter: Letter):\n    letter.total = 1",
+    "a row that is new": "def f():\n    Order(total=1).save()",
+    "what is asked for": "SQL = 'select total from orders where total = 1'",
+}
+MODELS = (
+    "class Order:\n    __tablename__ = 'orders'\nclass Letter:\n    __tablename__ = 'letters'\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [(text, True) for text in CHANGES.values()] + [(text, False) for text in NO_CHANGES.values()],
+    ids=[*CHANGES, *NO_CHANGES],
+)
+def test_who_may_change_a_column(text: str, changes: bool) -> None:
+    writers = Writers([ast.parse(MODELS + text)])
+    assert writers.may_change("orders", "total", ()) is changes
+
+
 def test_decisions_come_from_enums_and_from_the_code_that_writes_them(tmp_path: Path) -> None:
     files = {
         "models.py": """
@@ -298,6 +365,8 @@ def test_one_key_with_another_amount_is_told() -> None:
     assert judge(call(7, pages=2), call(7, pages=3)) == [("key-reused", "minor")]
     assert judge(call(7), call(7)) == []
     assert judge(call(7, attempt=1), call(7, attempt=2)) == []
+    rivalry = replace(rivalry, rival=name_change(row, {"cents"}))
+    assert judge(call(7), call(8)) == [("key-reused", "minor")]
 
 
 @pytest.mark.skipif(find_postgres() is None, reason="no PostgreSQL server here")

@@ -37,7 +37,7 @@ def _tell_change(rivalry: Rivalry) -> Judgement:
     names, first = ", ".join(lost), lost[0]
     return name_risk(
         "rival-overwritten",
-        RiskGrade.LOST,
+        RiskGrade.MINOR if rivalry.is_of_nobody(lost) else RiskGrade.LOST,
         f"what somebody else changed in {row.table.name} ({names}) while the job ran is overwritten"
         " with what the job had read before",
         expected=f"{first} = {rivalry.written[first]!r}",
@@ -57,7 +57,7 @@ def _judge_keys(history: History, reference: Reference, rivalry: Rivalry) -> Ite
                 continue
             yield name_risk(
                 "key-reused",
-                _grade_arguments(call, earlier),
+                _grade_arguments(call, earlier, rivalry),
                 f"{rivalry.rival.row.table.name} was changed between two attempts: {effect.name} is"
                 " called again with the same key and other arguments",
                 effect=effect.name,
@@ -79,13 +79,17 @@ def _says_another_thing(reference: Reference, call: Event, earlier: Event) -> bo
     return is_other_text or bool(find_other_value(call, earlier, usual))
 
 
-def _grade_arguments(call: Event, earlier: Event) -> RiskGrade:
+def _grade_arguments(call: Event, earlier: Event, rivalry: Rivalry) -> RiskGrade:
     """Another amount under the same key: the receiver keeps the first, and the rows say the
     second.
     """
     before = read_amounts(earlier)
     for name, value in read_amounts(call).items():
-        if name in before and before[name] != value:
+        if name not in before or before[name] == value:
+            continue
+        told = [column for column, written in rivalry.written.items() if written == value]
+        # Where the amount comes from is not known, or somebody's code changes it.
+        if not told or not rivalry.is_of_nobody(told):
             return RiskGrade.MONEY
     return RiskGrade.MINOR
 
