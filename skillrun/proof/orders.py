@@ -55,11 +55,11 @@ class Orders:
                 return fault.error
         return None
 
-    def of_publisher(self, schedule: Schedule) -> Plan:
-        """The faults of the application's own call."""
+    def of_publisher(self, schedule: Schedule, number: int = 1) -> Plan:
+        """The faults of the application's own call; of the second one where two are made at once."""
         plan: Plan = {}
         for fault in schedule.faults:
-            if fault.do.startswith("caller-"):
+            if fault.do.startswith("caller-") and fault.delivery == number:
                 plan[fault.at] = self._order(fault)
         return plan
 

@@ -37,6 +37,7 @@ job=1                                  a distinct job is delivered as well
 first=1                                that distinct job is delivered before
 beside=1 switch@before:email#1         at once with that distinct job
 called=0,1                             the application publishes both before one is delivered
+called=0,1 caller-pause@before:commit#1 caller-pause@after:commit#1/2   both calls at once
 varied=1-50                            payloads that are varied in a key field, in turn
 varied=3,17                            these two of them
 poison=0                               the first poison payload instead of the message

@@ -9,6 +9,7 @@ from skillrun.proof.exploring.publisher import Publisher
 from skillrun.proof.exploring.run import CALLER, Run, Waiting
 from skillrun.proof.history import Delivery, Event
 from skillrun.proof.jobs import is_same_job, read_payload
+from skillrun.proof.processes import Process
 
 
 class Called(Publisher):
@@ -20,14 +21,43 @@ class Called(Publisher):
         """Then what was published is delivered; who was told that it could not be calls again, and
         a relay publishes what is left.
         """
-        made = self._run_process(run, *self._order_publishes(run.schedule.called), job=CALLER)
-        run.deliveries.append(made)
-        self._queue_called(run, made, run.schedule.called[0])
+        called = run.schedule.called
+        if run.schedule.faults:
+            made = self._call_at_once(run)
+        else:
+            both = self._run_process(run, *self._order_publishes(called), job=CALLER)
+            made = {called[0]: both}
+        refused: set[int] = set()
+        for first, delivery in made.items():
+            run.deliveries.append(delivery)
+            self._queue_called(run, delivery, first)
+            refused.update(_find_refused(delivery, first))
         self._relay_called(run)
         self._drain_queue(run)
-        for job in set(_find_refused(made, run.schedule.called[0])):
+        for job in sorted(refused):
             self._call_for_job(run, job)
         self._relay_called(run)
+
+    def _call_at_once(self, run: Run) -> dict[int, Delivery]:
+        """Each call in a process of its own: the first stands still at its boundary, the second at
+        its own or runs to its end, then the first goes on. What each of them did, by its job.
+        """
+        processes: list[Process] = []
+        for number, job in enumerate(run.schedule.called, 1):
+            plan = self.orders.of_publisher(run.schedule, number)
+            order, args = self._order_publishes((job,))
+            process = self._fork_process(run, order, args, job=CALLER, plan=plan, copy=number - 1)
+            processes.append(process)
+            self.processes.follow(processes, process)
+        for process in processes:
+            if not process.running.ended:
+                if process.running.paused:
+                    process.running.resume()
+                self._finish_process(run, processes, process)
+        made: dict[int, Delivery] = {}
+        for job, process in zip(run.schedule.called, processes, strict=True):
+            made[job] = self._read_delivery(run, process)
+        return made
 
     def _order_publishes(self, jobs: tuple[int, ...]) -> tuple[str, list[Any]]:
         """By the application's own calls; where the spec names none, as the library publishes with

@@ -108,6 +108,8 @@ class Publisher(Together):
 
 def is_of_publisher(schedule: Schedule) -> bool:
     """Its faults are met by the application that publishes, and not by a delivery."""
+    if schedule.called:
+        return False  # two of them: see called.py
     return schedule.draft or any(fault.do.startswith("caller-") for fault in schedule.faults)
 
 

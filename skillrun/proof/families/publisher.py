@@ -13,6 +13,8 @@ from skillrun.proof.schedule import SWEEP, Fault, Schedule
 from skillrun.proof.ticks import is_published_by_clock
 
 _NO_CALL = "enqueue is not given"
+# Of the pairs of boundaries of two calls, spread evenly.
+_CALLS_AT_ONCE = 24
 
 
 @family("publish-fault", _NO_CALL)
@@ -95,6 +97,27 @@ def queued_together(situation: Situation, planned: Planned) -> Iterator[Schedule
     moves = (SWEEP,) if situation.spec.recovers else ()
     for job in situation.called:
         yield Schedule("queued-together", called=(0, job), moves=moves)
+
+
+@family(
+    "queued-together",
+    "no second job could be published by the application's own call: see enqueue.args",
+    most=_CALLS_AT_ONCE,
+    unless=_is_not_published,
+)
+def called_at_once(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The calls for two distinct jobs are made at once: what the first has not committed yet, or
+    has read before the second one wrote, takes the second one's message with it.
+    """
+    moves = (SWEEP,) if situation.spec.recovers else ()
+    steps = [event.boundary for event in situation.caller if event.boundary]
+    for job in situation.called[:1]:
+        for at in steps:
+            first = Fault("caller-pause", at)
+            yield Schedule("queued-together", (first,), called=(0, job), moves=moves)
+            for then in steps:
+                both = (first, Fault("caller-pause", then, 2))
+                yield Schedule("queued-together", both, called=(0, job), moves=moves)
 
 
 @family("broker-lost", _NO_CALL, unless=_has_no_broker)

@@ -45,6 +45,7 @@ FAMILIES: tuple[Family, ...] = (
     messages.after_failure,
     messages.varied,
     publisher.queued_together,
+    publisher.called_at_once,
     together.distinct_at_once,
     together.others_at_once,
     messages.same_process,

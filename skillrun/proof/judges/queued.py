@@ -1,4 +1,4 @@
-"""Two distinct jobs were published before one was delivered: both are done."""
+"""Two distinct jobs were published before one was delivered, or at once: both are done."""
 
 from __future__ import annotations
 
@@ -34,13 +34,17 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         other = next(one for one in history.schedule.called if one != job)
         said = (
             f"{_name(reference, history, job)} is never delivered where"
-            f" {_name(reference, history, other)} waits in the queue: the two are distinct jobs"
+            f" {_name(reference, history, other)} {_tell_other(history)}: the two are distinct jobs"
         )
         effect = undone if undone in {one.name for one in reference.effects} else None
         yield Judgement(
             REFUTED, "publish.dropped", said, effect, (), "a message for each job", undone
         )
         return
+
+
+def _tell_other(history: History) -> str:
+    return "is published at the same moment" if history.schedule.faults else "waits in the queue"
 
 
 def _find_undone_effect(history: History, reference: Reference) -> str | None:
