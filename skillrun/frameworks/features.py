@@ -17,6 +17,8 @@ class Features:
     # A task shows what it is when it is imported, however the code looks: its driver takes it then.
     tasks_are_objects: bool = False
     context_first: bool = False  # a handler's first argument is the worker's
+    # Calls by which a handler asks for its next attempt, and which the policy reads.
+    read_retries: tuple[str, ...] = ()
     # Programs whose command lines begin its worker, or name what the worker is started with.
     programs: tuple[str, ...] = ()
     tables: str = ""  # that its own code writes around a delivery

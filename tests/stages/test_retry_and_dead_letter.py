@@ -103,6 +103,41 @@ def test_an_unbounded_retry_is_found_by_the_framework_too(tmp_path):
     assert has(result, "celery.retry-unbounded")
 
 
+RAISED = """
+    import requests
+
+    from shop import dead_jobs, mailer
+    from shop.celery import app
+
+    @app.task(bind=True, name="shop.send_receipt", max_retries={retries})
+    def send_receipt(self, order_id, email):
+        try:
+            mailer.send(order_id, email, idempotency_key=f"r-{{order_id}}")
+        except (mailer.Unavailable, TimeoutError) as error:
+            {raised}
+    """
+ITS_OWN = "raise self.retry(exc=error, countdown=min(2 * 2**self.request.retries, 60))"
+
+
+@pytest.mark.parametrize("way", [ITS_OWN, ITS_OWN.removeprefix("raise ")])
+def test_a_retry_that_the_task_asks_for_is_read(tmp_path, way):
+    """Celery's commonest form: the library's own call is no call that nobody understands."""
+    texts = [RAISED.format(retries=number, raised=way) for number in (4, 6)]
+    same, other = [
+        examine("retry", build(tmp_path / str(number), {"shop/tasks.py": text}))
+        for number, text in enumerate(texts)
+    ]
+    assert "retry.max-attempts-differs" not in rules(same)
+    assert "tries 7 times" in finding(other, "retry.max-attempts-differs").message
+
+
+def test_a_retry_that_an_installed_package_may_ask_for_is_not_read(tmp_path):
+    text = RAISED.format(retries=6, raised="raise requests.try_again(self)")
+    assert "retry.max-attempts-differs" not in rules(
+        examine("retry", build(tmp_path / "repo", {"shop/tasks.py": text}))
+    )
+
+
 def test_a_fixed_backoff_has_no_factor(tmp_path):
     changes = {"retry.backoff": {"kind": "fixed", "base": "2s"}}
     options = (

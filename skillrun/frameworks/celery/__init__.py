@@ -66,6 +66,7 @@ FRAMEWORK = Framework(
     DRIVER="celery",
     FEATURES=Features(
         programs=("celery",),
+        read_retries=("self.retry",),
         tasks_are_objects=True,
         tables=(
             r"celery_taskmeta|celery_tasksetmeta|django_celery_(results|beat)_\w+"

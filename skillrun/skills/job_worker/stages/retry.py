@@ -103,9 +103,10 @@ def find_unread_retries(case: JobCase) -> tuple[Unfollowed, ...]:
     """
     if case.handler is None:
         return ()
+    read = case.framework.FEATURES.read_retries if case.framework else ()
     found = []
     for call in handler_calls(case, case.handler):
-        if call.in_except is None or not call.resolved:
+        if call.in_except is None or not call.resolved or call.name in read:
             continue
         if is_foreign(case.project, call.origin):
             above = next(call.module.parents(call.node), None)
