@@ -162,9 +162,11 @@ def list_rivals(
     modules: Iterable[str],
     rows: Iterable[ChangedRow],
     places: Iterable[tuple[str, int]] = (),
+    ends: Collection[tuple[str, str, Any]] = (),
 ) -> list[Rival]:
     """What others may commit to the rows that a job changes. `modules`: of the repository, imported
-    by the handler's process; `places`: where the single run spoke to a store or had an effect.
+    by the handler's process; `places`: where the single run spoke to a store or had an effect;
+    `ends`: (table, column, value) that the job leaves where it fails.
     """
     changed = list(rows)[:_MOST_ROWS]
     sought: set[str] = set()
@@ -177,7 +179,7 @@ def list_rivals(
         if row.untouched:
             found.append(name_change(row, _list_unwritten(code, row, own)))
         for column in row.decided:
-            found += _name_decisions(store, code, row, column, changed, own)
+            found += _name_decisions(store, code, row, column, changed, own, ends)
     return found
 
 
@@ -188,6 +190,7 @@ def _name_decisions(
     column: str,
     changed: Iterable[ChangedRow],
     own: Collection[ast.AST],
+    ends: Collection[tuple[str, str, Any]],
 ) -> list[Rival]:
     """The decisions on one column, the likeliest first: what somebody else's code writes, what the
     job's own does, what nobody's does.
@@ -203,7 +206,8 @@ def _name_decisions(
         if mine and not any(write.can_follow(values[0]) for write in mine):
             continue  # whoever writes it asks for what the row is not
         others = [write for write in mine if write.scope not in own]
-        is_minor = len(others) < len(mine) or not mine
+        is_of_job = len(others) < len(mine) or (row.table.name, column, value) in ends
+        is_minor = is_of_job or not mine
         is_late = any(code.writers.comes_any_time(write, guards) for write in others)
         found.append(name_decision(row, column, value, is_minor=is_minor, comes_later=is_late))
     found.sort(key=lambda rival: rival.is_minor)

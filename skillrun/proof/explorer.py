@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -156,6 +156,24 @@ class Explorer(Messages, Drafting, Sweeps):
         self.run(ONCE)
         self.contents_after = read_contents(self.store)
         return find_changed_rows(self.store, before, self.contents_after)
+
+    def find_other_ends(
+        self, rows: Iterable[ChangedRow], schedules: Iterable[Schedule]
+    ) -> frozenset[tuple[str, str, Any]]:
+        """(table, column, value) of each value that one of these schedules leaves in a row: who
+        gives the job up, and what that writes, is not always seen in the code that it calls.
+        """
+        changed = list(rows)
+        found: set[tuple[str, str, Any]] = set()
+        for schedule in schedules:
+            self.run(schedule)
+            contents = read_contents(self.store)
+            for row in changed:
+                name = row.table.name
+                end = contents.get(name, {}).get(tuple(row.where.values()), {})
+                for column in row.decided:
+                    found.add((name, column, end.get(column)))
+        return frozenset(found)
 
     def let_come_first(self, rival: Rival, first: str) -> None:
         """Learns how the row ends where a change is there before the job's first boundary, and so

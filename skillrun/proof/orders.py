@@ -56,7 +56,7 @@ class Orders:
         return None
 
     def of_publisher(self, schedule: Schedule, number: int = 1) -> Plan:
-        """The faults of the application's own call; of the second one where two are made at once."""
+        """The faults of the application's own call; of the second one of two at once."""
         plan: Plan = {}
         for fault in schedule.faults:
             if fault.do.startswith("caller-") and fault.delivery == number:

@@ -13,6 +13,7 @@ from skillrun.proof.decisions import list_guesses, list_rivals
 from skillrun.proof.drafts import list_tables_of
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.exploring.run import NotPublished
+from skillrun.proof.families.errors import list_ends_in_failure
 from skillrun.proof.families.plan import Plan
 from skillrun.proof.families.registry import plan_schedules, plan_second_phase
 from skillrun.proof.families.situation import Situation
@@ -238,10 +239,10 @@ class _Session:
             varied=self._count_varied(explorer),
             daily=bool(explorer.daily),
             given=tuple(self._find_given_secrets()),
-            rivals=tuple(self._find_rivals(explorer)),
             draft_caller=tuple(self._call_from_draft(explorer)),
         )
-        plan = plan_schedules(situation)
+        rivals = tuple(self._find_rivals(explorer, situation))
+        plan = plan_schedules(replace(situation, rivals=rivals))
         for job, why in explorer.unpublished.items():
             said = f"{_name_job(job)}: {why}"
             self.problems.append(Judgement(INCOMPLETE, "not-published", said))
@@ -257,15 +258,16 @@ class _Session:
         if explorer.refused and all(one.poison is None for one in plan.schedules):
             plan.skipped["poison"] = "the application itself refuses every poison payload"
 
-    def _find_rivals(self, explorer: Explorer) -> list[Rival]:
+    def _find_rivals(self, explorer: Explorer, situation: Situation) -> list[Rival]:
         """None for ticks, which bring their own work, and where no database can be looked into."""
         if explorer.facts.ticks or explorer.store is None or self.problems_fatal():
             return []
         rows = explorer.watch_rows()
+        ends = explorer.find_other_ends(rows, list_ends_in_failure(situation))
         spec, modules = self.target.spec, explorer.facts.modules
         handler = spec.handler or ""
         places = [one.place for one in self.reference.once.events if one.place is not None]
-        found = list_rivals(explorer.store, self.target.root, handler, modules, rows, places)
+        found = list_rivals(explorer.store, self.target.root, handler, modules, rows, places, ends)
         explorer.rivals = {rival.text: rival for rival in found}
         first = next((one.boundary for one in self.reference.once.events if one.boundary), None)
         for rival in found:

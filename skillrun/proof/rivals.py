@@ -102,7 +102,7 @@ class Rival:
     is_minor: bool = False
     # Some way leads to it on which nobody asks what the job has done: it comes after the job as well.
     comes_later: bool = False
-    # Of a change: columns to which no code but the job's own gives a row that is there another value.
+    # Of a change: columns to which no code but the job's own gives a row another value.
     unwritten: frozenset[str] = frozenset()
     # Of a change: how the row ends where it comes first and the job afterwards; empty: not known.
     end_after: Values = field(default_factory=dict)

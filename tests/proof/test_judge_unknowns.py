@@ -33,6 +33,17 @@ def test_an_exception_in_neither_list_is_incomplete() -> None:
     assert rules(unknowns.judge, listed, against(spec())) == []
 
 
+def test_who_gives_up_a_crash_loop_may_say_so_by_an_error_of_its_own() -> None:
+    """Nothing but deaths came before it: no list has to name it."""
+    gives_up = [raised("app.mail:GaveUp", injected=False), ACKED]
+    for text, found in (
+        ("kill-worker@after:email#1/*", []),
+        ("kill-worker@after:email#1", ["failures.unlisted"]),
+    ):
+        seen = history(text, KILLED_AFTER, KILLED_AFTER, gives_up)
+        assert rules(unknowns.judge, seen, against(spec())) == found
+
+
 @pytest.mark.parametrize(
     ("seen", "found"),
     [

@@ -15,7 +15,7 @@ from plain_job import JOBS, SPEC, target_of
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.attempt import try_prove
-from skillrun.proof.decisions import find_decisions, read_code
+from skillrun.proof.decisions import find_decisions, list_rivals, read_code
 from skillrun.proof.families import registry, rivals
 from skillrun.proof.judges.rivals import judge as judge_rivals
 from skillrun.proof.result import Proof
@@ -156,6 +156,27 @@ SAFE = {
             log.error("order_id=%s was changed meanwhile", order_id)
         """,
 }
+
+
+def test_what_the_job_leaves_where_it_fails_is_its_own_value(tmp_path: Path) -> None:
+    """Who writes it is called by the library, and not by the handler."""
+    desk = """
+        def bury(db, order_id):
+            db.execute("update orders set status = 'dead' where id = ?", (order_id,))
+    """
+    root = helpers.build_tree(tmp_path / "repo", {"desk.py": desk, "jobs.py": "def handle(): ..."})
+    table = Table("orders", ("id", "status"), ("id",), frozenset())
+    row = ChangedRow(table, {"id": 7, "status": "open"}, {"id": 7, "status": "paid"})
+    store = SqliteStore(tmp_path / "none.db")
+
+    def grade(*ends: tuple[str, str, str]) -> bool:
+        found = list_rivals(store, root, "jobs:handle", (), [row], (), ends)
+        (decision,) = [one for one in found if one.is_decision]
+        return decision.is_minor
+
+    assert not grade()
+    assert grade(("orders", "status", "dead"))
+    assert not grade(("orders", "status", "void"))
 
 
 def proof_beside_rivals(

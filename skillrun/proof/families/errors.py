@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -74,6 +75,14 @@ def permanent(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     errors = number_errors(failures.permanent, failures.transient)
     for _name, fault in _errors_before(situation, errors, situation.failing):
         yield Schedule("permanent", (replace(fault, delivery=EVERY),))
+
+
+def list_ends_in_failure(situation: Situation) -> list[Schedule]:
+    """One schedule in which a passing error never passes, and one with an error that stays."""
+    found: list[Schedule] = []
+    for one in (exhaustion, permanent):
+        found += itertools.islice(one.plan(situation, ()), 1)
+    return found
 
 
 Numbered = list[tuple["JobError", int]]

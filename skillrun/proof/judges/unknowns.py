@@ -51,7 +51,9 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             # What comes out of it is the driver's error, wrapped by whoever is in between.
             continue
         yield from _judge_ends_of_process(history, delivery)
-        if history.schedule.poison is None:
+        # Nothing was injected but deaths: the application ends the job by an error of its own.
+        gives_up = history.schedule.family == "crash-loop"
+        if history.schedule.poison is None and not gives_up:
             yield from _judge_unlisted_errors(history, delivery, reference)
 
 
