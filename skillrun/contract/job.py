@@ -208,6 +208,8 @@ class Proof(Part):
     database: str | None = None
     state: dict[str, str] = Field(default_factory=dict)
     not_state: tuple[str, ...] = ()  # tables that only coordinate
+    rivals: tuple[str, ...] = ()  # "table.column:value" that somebody else may commit as well
+    not_rivals: tuple[str, ...] = ()  # these, and "table.*", nobody commits
     scratch_files: tuple[str, ...] = ()  # globs of paths within the scratch
     dead_letters: str | None = None
     poison: tuple[Any, ...] = ()

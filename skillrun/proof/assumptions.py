@@ -280,6 +280,9 @@ def _left_aside(target: Target) -> Iterator[str]:
     if asked.not_state:
         tables = ", ".join(asked.not_state)
         yield f"proof.not_state: {tables}: said to coordinate only, and not compared"
+    if asked.not_rivals:
+        rivals = ", ".join(asked.not_rivals)
+        yield f"proof.not_rivals: {rivals}: said to be committed by nobody, and not tried"
     if asked.scratch_files:
         files = ", ".join(asked.scratch_files)
         yield f"proof.scratch_files: {files}: said to coordinate only, and not compared"

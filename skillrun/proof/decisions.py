@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from skillrun.proof.drafts import Guess, list_columns, list_values
 from skillrun.proof.rivals import (
@@ -27,6 +28,9 @@ from skillrun.proof.rivals import (
 from skillrun.proof.rows import Table, open_rows
 from skillrun.proof.writers import Write, Writers
 from skillrun.repo.syntax import find_names
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import Proof
 
 _MOST_ROWS = 3  # that one job changes
 _MOST_DECISIONS = 2  # of one column
@@ -181,6 +185,43 @@ def list_rivals(
         for column in row.decided:
             found += _name_decisions(store, code, row, column, changed, own, ends)
     return found
+
+
+def choose_rivals(
+    found: Iterable[Rival], rows: Iterable[ChangedRow], asked: Proof | None
+) -> tuple[list[Rival], list[str]]:
+    """Those that were found, without those that the spec leaves out and with those that it adds; and
+    what it adds of rows or columns that the job does not change.
+    """
+    if asked is None:
+        return list(found), []
+    chosen = [rival for rival in found if rival.text not in asked.not_rivals]
+    known = {rival.text for rival in chosen}
+    missing: list[str] = []
+    for text in asked.rivals:
+        made = _read_rival(text, rows)
+        if made is None:
+            missing.append(text)
+        elif text not in known:
+            chosen.append(made)
+    return chosen, missing
+
+
+def _read_rival(text: str, rows: Iterable[ChangedRow]) -> Rival | None:
+    """The decision of a text, "orders.status:void". None where no row has its table and column."""
+    table, _, rest = text.partition(".")
+    column, _, value = rest.partition(":")
+    for row in rows:
+        if row.table.name == table and column in row.before:
+            return name_decision(row, column, _make_like(row.before[column], unquote(value)))
+    return None
+
+
+def _make_like(held: Any, text: str) -> Any:
+    """A value of the kind that the column holds."""
+    if isinstance(held, int | float) and text.lstrip("-").isdigit():
+        return type(held)(int(text))
+    return text
 
 
 def _name_decisions(

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.decisions import list_guesses, list_rivals
+from skillrun.proof.decisions import choose_rivals, list_guesses, list_rivals
 from skillrun.proof.drafts import list_tables_of
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.exploring.run import NotPublished
@@ -268,6 +268,10 @@ class _Session:
         handler = spec.handler or ""
         places = [one.place for one in self.reference.once.events if one.place is not None]
         found = list_rivals(explorer.store, self.target.root, handler, modules, rows, places, ends)
+        found, missing = choose_rivals(found, rows, spec.proof)
+        for text in missing:
+            said = f"proof.rivals: {text}: the job changes no row that has this table and column"
+            self.problems.append(Judgement(INCOMPLETE, "rival.not-there", said))
         explorer.rivals = {rival.text: rival for rival in found}
         first = next((one.boundary for one in self.reference.once.events if one.boundary), None)
         for rival in found:

@@ -174,6 +174,7 @@ GOOD = [
     "failures: {success: ['a:B', {type: 'a:C', kwargs: {status: 409}, factory: 'a:make', wait: 3s}]}",
     "failures: {transient: [{type: 'a:Busy', effects: [], wait: 10s}]}",
     "effects: [{name: a, call: 'a:b', guarantee: convergent}]",
+    "proof: {rivals: ['orders.status:void'], not_rivals: ['orders.*', 'orders.status:open']}",
     "proof: {setup_timeout: 5m, not_state: [leases], scratch_files: ['cache/*']}",
     'payload: {type: object, examples: [{country: "no", at: "1:30"}]}',
 ]
@@ -275,6 +276,7 @@ BAD = {
     ),
     "payload: true": ":3: payload: true is true or false, not a mapping",
     "proof: {setup_timeout: 300}": ":3: proof.setup_timeout: 300 is a number, not text: write for",
+    "proof: {rivals: ['orders.*']}": ":3: proof.rivals.0: orders.* is not a rival",
     "proof: {not_state: leases}": ":3: proof.not_state: leases is text, not a list",
     "proof: {scratch_files: [a, a]}": "holds the same item twice",
     "proof: {scratch_files: ['']}": ":3: proof.scratch_files.0:",

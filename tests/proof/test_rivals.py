@@ -14,6 +14,7 @@ from histories import ACKED, history, reference
 from plain_job import JOBS, SPEC, target_of
 
 from skillrun.core.verdict import RiskGrade
+from skillrun.proof.assumptions import assumptions
 from skillrun.proof.attempt import try_prove
 from skillrun.proof.decisions import find_decisions, list_rivals, read_code
 from skillrun.proof.families import registry, rivals
@@ -180,14 +181,19 @@ def test_what_the_job_leaves_where_it_fails_is_its_own_value(tmp_path: Path) -> 
 
 
 def proof_beside_rivals(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, desk: str = DESK
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    body: str,
+    desk: str = DESK,
+    **asked: list[str],
 ) -> Proof:
     """The single run and the rivals' schedules of a handler, nothing else."""
     monkeypatch.setattr(registry, "FAMILIES", (rivals.rival,))
     head, _, _ = textwrap.dedent(JOBS).partition("    log.info(")
     inner = textwrap.indent(textwrap.dedent(body), " " * 8)
     jobs = f"{head}    with closing(sqlite3.connect(DB)) as db, db:\n{inner}"
-    proof = {**SPEC["proof"], "state": {"orders": "select id, status from orders order by 1"}}
+    state = {"orders": "select id, status from orders order by 1"}
+    proof = {**SPEC["proof"], "state": state, **asked}
     spec = {**SPEC, "trigger": {"type": "event"}, "proof": proof}
     files = {
         "jobs.py": jobs,
@@ -319,6 +325,24 @@ MODELS = (
 def test_who_may_change_a_column(text: str, changes: bool) -> None:
     writers = Writers([ast.parse(MODELS + text)])
     assert writers.may_change("orders", "total", ()) is changes
+
+
+@pytest.mark.real
+def test_the_spec_adds_rivals_and_leaves_some_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    void = "orders.status:void"
+    proof = proof_beside_rivals(tmp_path / "a", monkeypatch, OVERWRITES, not_rivals=[void])
+    assert proof.risks == []
+    said = assumptions(proof, target_of(tmp_path / "a" / "repo"))
+    assert any("orders.status:void: said to be committed by nobody" in one for one in said)
+    moved = {"rivals": ["orders.address:5%20Hill%20Street", "orders.nothing:1"]}
+    moved["not_rivals"] = [void, "orders.*"]
+    proof = proof_beside_rivals(tmp_path / "b", monkeypatch, OVERWRITES, **moved)
+    assert [risk.judgement.rule for risk in proof.risks] == ["rival-ignored"]
+    missing = [one.message for one in proof.incomplete if one.rule == "rival.not-there"]
+    assert len(missing) == 1
+    assert "orders.nothing:1" in missing[0]
 
 
 def test_decisions_come_from_enums_and_from_the_code_that_writes_them(tmp_path: Path) -> None:

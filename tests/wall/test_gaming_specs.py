@@ -402,6 +402,10 @@ def test_another_way_of_writing_is_no_finding() -> None:
         ({"retry": part("retry", backoff={**BACKOFF, "kind": "linear"})}, {}, True),
         ({}, {"retry": part("retry", backoff={**BACKOFF, "first": "0s"})}, False),
         ({"proof": part("proof", not_state=["leases"])}, {}, True),
+        ({"proof": part("proof", not_rivals=["orders.*"])}, {}, True),
+        ({"proof": part("proof", rivals=["orders.status:void"])}, {}, False),
+        ({}, {"proof": part("proof", rivals=["orders.status:void"])}, True),
+        ({}, {"proof": part("proof", not_rivals=["orders.*"])}, False),
         ({}, {"proof": part("proof", setup_timeout="10m")}, True),
     ),
 )

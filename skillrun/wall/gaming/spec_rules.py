@@ -267,9 +267,11 @@ RULES: dict[str, Rule] = {
     # The proof sees more.
     "proof.database": _fill_in,
     "proof.poison": _keep_all,
+    "proof.rivals": _keep_all,
     # It sees less.
     "proof.not_state": _leave_out_less,
     "proof.scratch_files": _leave_out_less,
+    "proof.not_rivals": _leave_out_less,
     # A setup that is cut off proves nothing.
     "proof.setup_timeout": _allow_change,
     # To the letter, in whatever way it is written.
