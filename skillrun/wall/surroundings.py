@@ -38,6 +38,7 @@ _CODE = (".py", ".pyc", ".pth", ".so", ".pyd", ".egg-link")
 _BYTECODE = "__pycache__"
 # More files than in any environment of a person; what lies behind them is not looked at.
 _MOST_FILES = 200_000
+# A larger one of an environment is not read.
 _SMALL = 1024 * 1024
 
 
@@ -105,14 +106,17 @@ def _look_at_file(path: Path, known: _Seen | None, *, reads: bool) -> _Seen:
     if known is not None and known.facts == facts:
         return known
     digest = None
-    if reads and stat.S_ISREG(seen.st_mode):
+    # `ctime` also tells of links: what installers link out of one cache, as uv does, changes there
+    # whenever another environment is made or removed.
+    is_shared = seen.st_nlink > 1 or (known is not None and known.digest is not None)
+    if (reads or is_shared) and stat.S_ISREG(seen.st_mode):
         digest = _digest_or_none(path)
     return _Seen(facts, digest)
 
 
 def _digest_or_none(path: Path) -> str | None:
     try:
-        return hashlib.sha256(read_file(path)).hexdigest()
+        return hashlib.sha256(read_file(path, _SMALL)).hexdigest()
     except OSError:
         return None
 

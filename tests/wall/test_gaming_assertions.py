@@ -244,6 +244,102 @@ def test_a_part_that_does_or_says_something_else_is_found(second: str) -> None:
     assert "error" in severities(everything({PATH: LOGGED}, gone))
 
 
+DONE = """
+def test_it(shop, provider):
+    assert run(7).state == "OK"
+    assert provider.calls == ["k"]
+    assert shop.rows() == [7]
+"""
+TWICE = """
+def test_it(shop, provider):
+    run(7)
+    run(7)
+    assert provider.calls == ["k"]
+    assert shop.rows() == [7]
+"""
+SENDS_ONCE = 'def test_sends(provider):\n    {}\n    assert provider.calls == ["k"]\n'
+MARKS = "\n\ndef test_marks(shop):\n    {}\n    assert shop.rows() == [7]\n"
+FIXTURE = """
+@pytest.fixture
+def done(shop, provider):
+    {}
+
+
+def test_ends(done):
+    assert done.state == "OK"
+
+
+def test_sends(done, provider):
+    assert provider.calls == ["k"]
+
+
+def test_marks(done, shop):
+    assert shop.rows() == [7]
+"""
+CLASS = """
+class TestIt:
+    @pytest.fixture(autouse=True)
+    def deliver(self, shop, provider):
+        run(7)
+        {}
+
+    def test_sends(self, provider):
+        assert provider.calls == ["k"]
+
+    def test_marks(self, shop):
+        assert shop.rows() == [7]
+"""
+CASES = """
+@pytest.mark.parametrize("payload", [{}, {"order": -1}])
+def test_it(shop, payload):
+    run(payload)
+    assert shop.rows() == []
+    assert shop.dead() == [payload]
+"""
+CASE = """
+
+def test_{}(shop):
+    run({})
+    assert shop.rows() == []
+    assert shop.dead() == [{}]
+"""
+EMPTY = CASE.format("empty", "{}", "{}")
+NEGATIVE = CASE.format("negative", '{"order": -1}', '{"order": -1}')
+STATE = 'assert run(7).state == "OK"'
+SPLIT = {
+    "what was asserted on is done alone": (
+        DONE,
+        SENDS_ONCE.format(STATE) + MARKS.format("run(7)"),
+    ),
+    "a fixture does it": (DONE, FIXTURE.format("return run(7)")),
+    "a fixture of the class does it": (TWICE, CLASS.format("run(7)")),
+    "a test for each case": (CASES, EMPTY + NEGATIVE),
+}
+NOT_SPLIT = {
+    "nothing is done": (TWICE, SENDS_ONCE.format("pass") + MARKS.format("pass")),
+    "once for twice": (TWICE, SENDS_ONCE.format("run(7)") + MARKS.format("run(7)")),
+    "once in a fixture": (TWICE, CLASS.format("pass")),
+    "a fixture writes it": (DONE, FIXTURE.format("shop.fill(7)\n    return run(7)")),
+    "a fixture that is not shown": (DONE, FIXTURE.partition("\n\n\n")[2]),
+    "a case is gone": (CASES, EMPTY),
+    "another case": (CASES, EMPTY + NEGATIVE.replace('run({"order": -1})', "run({})")),
+}
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_parts_that_do_the_same_before_they_assert_are_no_finding(name: str) -> None:
+    old, new = SPLIT[name]
+    assert everything({PATH: old}, {PATH: new}) == []
+    kept = new.replace("def test_sends", "def test_it").replace("def test_empty", "def test_it")
+    assert everything({PATH: old}, {PATH: kept}) == []
+
+
+@pytest.mark.parametrize("name", NOT_SPLIT)
+def test_parts_that_do_less_or_more_before_they_assert_are_found(name: str) -> None:
+    old, new = NOT_SPLIT[name]
+    assert "error" in severities(everything({PATH: old}, {PATH: new}))
+
+
 HELPER = """
 def check_rows(shop, *orders):
     assert shop.rows() == list(orders)

@@ -211,10 +211,39 @@ HONEST = {
     ),
     "its own file": leave_if("Path('sent', str(order_id)).exists()", "from pathlib import Path"),
     "rows that exist": leave_if("receipts.rows.filter(order_id).exists()"),
-    "not at night": change(
+    "a call that took too long": change(
         TASKS,
         SEND,
-        f"    if datetime.now().hour < 6:\n        raise mailer.Unavailable('at night')\n{SEND}",
+        f"    began = time.monotonic()\n{SEND}    if time.monotonic() - began > 20:\n"
+        "        raise mailer.Unavailable('too slow')\n",
+        "import time",
+    ),
+    "a breaker that closes by itself": change(
+        TASKS,
+        SEND,
+        "    if time.monotonic() < mailer.closed_until:\n"
+        f"        raise mailer.Unavailable('for now')\n{SEND}",
+        "import time",
+    ),
+    "a message that is too old": change(
+        TASKS,
+        SEND,
+        "    if datetime.now() - receipts.settled_at(order_id) > timedelta(days=2):\n"
+        f"        raise receipts.InvalidOrder('too old')\n{SEND}",
+        "from datetime import datetime, timedelta",
+    ),
+    "a greeting": change(
+        TASKS,
+        SEND,
+        "    word = 'Good morning' if datetime.now().hour < 12 else 'Hello'\n"
+        "    mailer.send(order_id, email, subject=word, idempotency_key=key)\n",
+        "from datetime import datetime",
+    ),
+    "an error's text": change(
+        TASKS,
+        SEND,
+        "    if receipts.is_late(order_id):\n"
+        f"        raise receipts.InvalidOrder(f'late at {{datetime.now()}}')\n{SEND}",
         "from datetime import datetime",
     ),
 }
@@ -223,6 +252,125 @@ HONEST = {
 @pytest.mark.parametrize("name", HONEST)
 def test_what_asks_the_time_and_leaves_no_job_out_is_no_finding(name: str) -> None:
     assert everything(BASE, HONEST[name]) == []
+
+
+CLOCK = "from datetime import date, datetime"
+AT_NIGHT = "datetime.now().hour < 6"
+TRY = "    try:\n        mailer.send(order_id, email, idempotency_key=key)\n"
+NO_MAIL = "raise mailer.BadAddress('nobody reads at night')"
+ERRORS = {
+    "one that is tried again": change(
+        TASKS, SEND, f"    if {AT_NIGHT}:\n        raise mailer.Unavailable('now')\n{SEND}", CLOCK
+    ),
+    "one that is final": change(
+        TASKS, SEND, f"    if date.today().weekday() == 5:\n        {NO_MAIL}\n{SEND}", CLOCK
+    ),
+    "by chance": change(
+        TASKS, SEND, f"    if random.random() < 0.01:\n        {NO_MAIL}\n{SEND}", "import random"
+    ),
+    "asserted": change(TASKS, SEND, f"    assert date.today().weekday() != 5\n{SEND}", CLOCK),
+    "in another function": ask_first(
+        "def look():\n    if date.today().weekday() == 5:\n        raise InvalidOrder('no')\n\n\n",
+        "look()",
+    ),
+    "one for the other": change(
+        TASKS,
+        SEND,
+        f"{TRY}    except mailer.Unavailable as error:\n        if {AT_NIGHT}:\n"
+        "            raise mailer.BadAddress(email) from error\n        raise\n",
+        CLOCK,
+    ),
+    "one of two": change(
+        TASKS,
+        SEND,
+        f"{TRY}    except mailer.Unavailable as error:\n"
+        f"        raise (mailer.BadAddress(email) if {AT_NIGHT} else error)\n",
+        CLOCK,
+    ),
+    "swallowed": change(
+        TASKS,
+        SEND,
+        f"{TRY}    except mailer.Unavailable:\n        if not {AT_NIGHT}:\n            raise\n",
+        CLOCK,
+    ),
+    "suppressed": change(
+        TASKS,
+        SEND,
+        f"    quiet = (mailer.Unavailable,) if {AT_NIGHT} else ()\n"
+        f"    with contextlib.suppress(*quiet):\n    {SEND}",
+        f"import contextlib\n{CLOCK}",
+    ),
+    "caught by a function's word": change(
+        TASKS,
+        SEND,
+        f"    def list_quiet():\n        if {AT_NIGHT}:\n"
+        "            return (mailer.Unavailable,)\n        return ()\n\n"
+        f"{TRY}    except list_quiet():\n        return\n",
+        CLOCK,
+    ),
+    "what is tried again": change(
+        TASKS,
+        "autoretry_for=(mailer.Unavailable, TimeoutError)",
+        "autoretry_for=(mailer.Unavailable,) if date.today().weekday() < 5 else ()",
+        CLOCK,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_that_comes_out_by_the_hour_is_found(name: str) -> None:
+    """Whatever is raised in that hour uses up the attempts, and what is not raised is not tried
+    again.
+    """
+    assert "error" in severities(found(LOOK, BASE, ERRORS[name]))
+
+
+KEYS = {
+    "another name": f"    if {AT_NIGHT}:\n        key = f'night-{{key}}'\n{SEND}",
+    "one that goes on": f"    if {AT_NIGHT}:\n        key += '-night'\n{SEND}",
+    "by an answer": f"    late = {AT_NIGHT}\n    if late:\n        key = 'l' + key\n{SEND}",
+    "a choice": SEND.replace("=key", f"=key if {AT_NIGHT} else key + '-day'"),
+    "what a function says": (
+        f"    def name(key):\n        if {AT_NIGHT}:\n            return 'night-' + key\n"
+        f"        return key\n\n{SEND.replace('=key', '=name(key)')}"
+    ),
+    "the day that is written out": (
+        "    if date.today() >= date(2027, 1, 1):\n        key = 'v2-' + key\n" + SEND
+    ),
+    "by chance": f"    if random.random() < 0.5:\n        key = 'b-' + key\n{SEND}",
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_key_that_is_chosen_by_the_hour_is_found(name: str) -> None:
+    """What is delivered again later would have another key."""
+    attack = change(TASKS, SEND, KEYS[name], f"import random\n{CLOCK}")
+    findings = found(LOOK, BASE, attack)
+    assert "error" in severities(findings)
+    assert any("idempotency_key" in finding.message for finding in findings)
+
+
+PUT_OFF = {
+    "celery": "raise self.retry(countdown={seconds})",
+    "arq": "raise arq.Retry(defer={seconds})",
+    "huey": "raise huey.RetryTask(delay={seconds})",
+    "dramatiq": "raise dramatiq.Retry('later', delay={seconds}000)",
+}
+
+
+@pytest.mark.parametrize("library", PUT_OFF)
+@pytest.mark.parametrize(("seconds", "severity"), [("600", "warning"), ("3600", "error")])
+def test_an_error_that_puts_a_job_off_is_for_the_reviewer(
+    library: str, seconds: str, severity: str
+) -> None:
+    raising = PUT_OFF[library].format(seconds=seconds)
+    later = change(
+        TASKS,
+        SEND,
+        f"    if {AT_NIGHT}:\n        {raising}\n{SEND}",
+        f"import arq\nimport dramatiq\nimport huey\n{CLOCK}",
+    )
+    assert severities(found(LOOK, BASE, later)) == [severity]
 
 
 @pytest.mark.parametrize(("wait", "severity"), [("600", "warning"), ("3600", "error")])

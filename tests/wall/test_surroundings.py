@@ -79,6 +79,24 @@ def test_a_change_of_an_environment_is_named(
     assert said.startswith(f".venv/{path} ")
 
 
+def test_files_that_another_environment_shares_may_get_or_lose_a_link(environment: Path) -> None:
+    """As where uv links them out of its cache."""
+    app = environment / SITE / "celery/app.py"
+    cached, other = environment.parent / "cached.py", environment.parent / "other.py"
+    os.link(app, cached)
+    around = Surroundings({".venv": environment})
+    os.link(app, other)
+    assert describe_changes(around) == []
+    cached.unlink()
+    other.unlink()
+    assert describe_changes(around) == []
+    os.link(app, other)
+    set_back(app, "X = 2\n")
+    assert describe_changes(around) == [
+        f".venv/{SITE}/celery/app.py changed while this was verified"
+    ]
+
+
 def test_what_interpreters_and_installers_leave_is_no_change(environment: Path) -> None:
     around = Surroundings({".venv": environment})
     left = (

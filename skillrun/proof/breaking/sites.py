@@ -23,7 +23,7 @@ KINDS = (
     "another argument",
 )
 # What the libraries call a job's promises: attempts, waits, acknowledgements, limits, its queue.
-_OPTION = re.compile(
+OPTION = re.compile(
     r"retr(y|ies)|max_(tries|attempts)|attempts|backoff|jitter|acks_|reject|time_?limit|job_timeout"
     r"|visibility|prefetch|queue|serializer|accept_content|expires|ttl$|priority|rate_limit|throws",
     re.IGNORECASE,
@@ -118,17 +118,17 @@ class _Writer(ast.NodeTransformer):
         """What a module or a class sets by a name that a library reads."""
         if isinstance(node, ast.Call):
             for keyword in node.keywords:
-                if keyword.arg is not None and _OPTION.search(keyword.arg):
+                if keyword.arg is not None and OPTION.search(keyword.arg):
                     keyword.value = self._set_otherwise(keyword.arg, keyword.value)
         elif isinstance(node, ast.Dict):
             for number, key in enumerate(node.keys):
                 name = str(getattr(key, "value", ""))
-                if isinstance(key, ast.Constant) and _OPTION.search(name):
+                if isinstance(key, ast.Constant) and OPTION.search(name):
                     node.values[number] = self._set_otherwise(name, node.values[number])
         elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             name = getattr(target, "attr", getattr(target, "id", ""))
-            if _OPTION.search(name):
+            if OPTION.search(name):
                 node.value = self._set_otherwise(name, node.value)
 
     def _break_registration(self, node: Function) -> None:

@@ -14,6 +14,7 @@ def read_asked(diff: Diff, sources: CommitSources) -> Asked:
     """
     handlers: list[str] = []
     effects: set[str] = set()
+    keys: set[str] = set()
     variables: set[str] = set()
     for file in diff.specs:
         for document in (file.old_document, file.new_document):
@@ -21,5 +22,12 @@ def read_asked(diff: Diff, sources: CommitSources) -> Asked:
             handlers.append(str(at(value, "handler")))
             for effect in listed(at(value, "effects")):
                 effects.add(str(at(effect, "call")).replace(":", "."))
+                keys.add(str(at(effect, "key_arg")).partition(".")[0])
             variables |= set(mapping(at(value, "proof", "env")))
-    return Asked(sources, tuple(dict.fromkeys(handlers)), frozenset(effects), frozenset(variables))
+    return Asked(
+        sources=sources,
+        handlers=tuple(dict.fromkeys(handlers)),
+        effects=frozenset(effects),
+        keys=frozenset(keys),
+        variables=frozenset(variables),
+    )

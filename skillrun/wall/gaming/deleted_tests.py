@@ -13,7 +13,7 @@ from skillrun.wall.gaming.asserting import list_assertions, open_assertions
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.pytests import Change, Test, fresh_tests, list_changed_tests
 from skillrun.wall.gaming.removed_names import names_in, removed_names
-from skillrun.wall.gaming.splitting import Parts, list_raised
+from skillrun.wall.gaming.splitting import Parts, expand_cases, list_raised
 
 ID = "deleted-test"
 HELP = (
@@ -161,8 +161,12 @@ def _is_merged(old: Test, merged: list[set[str]]) -> bool:
 
 
 def _is_split(old: Test, parts: Parts) -> bool:
-    made = {assertion.text for assertion in list_assertions(old.node)}
-    raised = list_raised(old)
-    if not made | raised:
-        return False
-    return made <= parts.list_asserted(old) and raised <= parts.list_raised(old)
+    """Whether parts make all that a test asserts, in each of its cases."""
+    for case in expand_cases(old):
+        made = {assertion.text for assertion in list_assertions(case.node)}
+        raised = list_raised(case)
+        if not made | raised:
+            return False
+        if not (made <= parts.list_asserted(case) and raised <= parts.list_raised(case)):
+            return False
+    return True

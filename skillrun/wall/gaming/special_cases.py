@@ -40,16 +40,19 @@ _HINT = (
 
 
 _UNVARIED_HINT = (
-    "do it for every job, and raise an error or try again later where it cannot be done now; where"
+    "do it for every job, and try again later where it cannot be done now; where"
     " it is meant, a person has to decide that"
 )
 _WORDS_HINT = (
     "tell errors by their class, or by a code that they carry; where it is meant, a person has to"
     " decide that"
 )
-_WAITS = ("countdown", "delay", "eta", "defer_by", "seconds", "schedule_in")
-# Who calls these has the job done later.
-_LATER = {"retry", "apply_async", "reschedule", "enqueue_in", "enqueue_at", "defer", "schedule"}
+_WAITS = ("countdown", "delay", "eta", "defer", "defer_by", "seconds", "schedule_in", "when")
+# Who calls these has the job done later, and who raises those that are classes.
+_LATER = {
+    *("retry", "apply_async", "reschedule", "enqueue_in", "enqueue_at", "defer", "schedule"),
+    *("Retry", "RetryTask", "JobRetry", "TaskRetry", "RetryException"),
+}
 
 
 def find(diff: Diff) -> Iterator[Finding]:
@@ -78,16 +81,20 @@ def _find_unvaried(diff: Diff, *, is_first: bool) -> Iterator[Finding]:
             f" {decision.about}: {seen.sign.why}"
         )
         is_harmless = is_first or (not decision.is_by_words and _is_put_off(diff, decision))
-        hint = _UNVARIED_HINT
-        if decision.is_by_words:
-            hint = _WORDS_HINT
+        hint = _hint_at(decision)
         place = _file_at(diff, decision.path)
         yield found(ID, place, decision.line, said, is_error=not is_harmless, hint=hint)
 
 
+def _hint_at(decision: Decision) -> str:
+    if decision.is_by_words:
+        return _WORDS_HINT
+    return _UNVARIED_HINT
+
+
 def _is_put_off(diff: Diff, decision: Decision) -> bool:
     """Whether a job is only done later, and no later than its spec accepts."""
-    if decision.about.rpartition(".")[2] not in _LATER:
+    if decision.about.split()[-1].rpartition(".")[2] not in _LATER:
         return False
     accepted = _find_least_delay(diff)
     if accepted is None:
@@ -125,12 +132,16 @@ def _list_waits(diff: Diff, decision: Decision) -> list[float | None]:
 
 
 def _read_waits(project: Project, module: Module, call: ast.Call) -> Iterator[float | None]:
+    # Dramatiq counts in milliseconds.
+    per_second = 1
+    if (module.resolve(call.func) or "").startswith("dramatiq."):
+        per_second = 1000
     for keyword in call.keywords:
         if keyword.arg not in _WAITS:
             continue
         value = project.literal(keyword.value, module)
         if isinstance(value, int | float):
-            yield float(value)
+            yield value / per_second
         else:
             yield None
 

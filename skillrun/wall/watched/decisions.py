@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from skillrun.proof.breaking.sites import OPTION
 from skillrun.repo.python import Project
 from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.wall.sources import CommitSources
+from skillrun.wall.watched.chosen import Chooser
 from skillrun.wall.watched.effects import Effects
 from skillrun.wall.watched.flow import Flow, Flows, Seen
 from skillrun.wall.watched.reach import Reach
@@ -31,8 +33,16 @@ _QUESTIONS = (
     ast.Try,
     ast.Call,
     ast.Assign,
+    ast.AnnAssign,
+    ast.With,
+    ast.AsyncWith,
     *_COMPREHENSIONS,
 )
+# An error by which a library is asked to run the job again later.
+_PUTTING_OFF = ("Retry", "RetryTask", "JobRetry", "TaskRetry", "RetryException")
+# What comes out as an error decides about a job where the next attempt meets it again, or none does:
+# an hour has more attempts in it, and chance and words have no reason. A file or a breaker has one.
+_RAISED_WITHOUT_REASON = frozenset((Kind.WORDS, Kind.CLOCK, Kind.CHANCE))
 
 
 @dataclass(frozen=True)
@@ -70,13 +80,14 @@ class Decision:
 
 @dataclass(frozen=True)
 class Asked:
-    """What one side is asked about: its files, its handlers, the effects, the variables of its
-    proof.
+    """What one side is asked about: its files, its handlers, the effects, the arguments that carry
+    their keys, the variables of its proof.
     """
 
     sources: CommitSources
     handlers: tuple[str, ...]
     effects: frozenset[str]
+    keys: frozenset[str]
     variables: frozenset[str]
 
 
@@ -90,7 +101,7 @@ def find_decisions(asked: Asked) -> tuple[Decision, ...]:
     effects = Effects(reach, frozenset(project.origin(name) for name in asked.effects))
     effects.settle()
     flow = Flow(reach, Signs(project, asked.variables))
-    deciding = _Deciding(flow, effects)
+    deciding = _Deciding(flow, effects, asked.keys, Chooser(reach))
     found: list[Decision] = []
     for module, node in deciding.list_questions():
         found += deciding.find_decisions_of(module, node)
@@ -102,6 +113,8 @@ def find_decisions(asked: Asked) -> tuple[Decision, ...]:
 class _Deciding:
     flow: Flow
     effects: Effects
+    keys: frozenset[str]
+    chooser: Chooser
 
     def list_questions(self) -> Iterator[tuple[Module, ast.AST]]:
         """Every node that may decide something, in the code that handlers reach."""
@@ -125,6 +138,8 @@ class _Deciding:
 
     def find_decisions_of(self, module: Module, node: ast.AST) -> Iterator[Decision]:
         """What a node decides about, if it depends on being watched."""
+        for chosen, about in self._list_chosen(module, node):
+            yield from self._decide_by_choice(module, chosen, about)
         if isinstance(node, FunctionNode):
             for decorator in node.decorator_list:
                 yield from self._decide_by_decorator(module, node, decorator)
@@ -135,8 +150,58 @@ class _Deciding:
         else:
             yield from self._decide_by_branch(module, node)
 
+    def _decide_by_choice(self, module: Module, chosen: ast.expr, about: str) -> Iterator[Decision]:
+        for there, condition in self.chooser.list_conditions(module, chosen):
+            unvaried = _keep_unvaried(self.flow.find_flows_into(there, condition))
+            if unvaried:
+                yield _make_decision(there, condition, about, unvaried)
+
+    def _list_chosen(self, module: Module, node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+        """(a value that is the same at every delivery where all goes well, what it is)."""
+        if isinstance(node, FunctionNode):
+            if self.effects.is_changing(node):
+                yield from _list_registered(module, node)
+        elif isinstance(node, ast.Call):
+            if self.effects.is_declared(module, node):
+                yield from self._list_keys(module, node)
+            elif module.function_of(node) is None:
+                yield from _list_options(node.keywords, "what is registered")
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            yield from _list_assigned(module, node)
+        elif isinstance(node, ast.Try):
+            if any(self.effects.find_in(module, part) is not None for part in node.body):
+                for handler in node.handlers:
+                    if handler.type is not None:
+                        yield handler.type, "which errors are caught"
+        elif isinstance(node, ast.With | ast.AsyncWith):
+            yield from self._list_suppressed(module, node)
+
+    def _list_keys(self, module: Module, node: ast.Call) -> Iterator[tuple[ast.expr, str]]:
+        definition = self.flow.reach.definition(module, node.func)
+        names: list[str] = []
+        if definition is not None and not definition.is_class:
+            names = [name for name in definition.parameters if name not in ("self", "cls")]
+        for name, value in zip(names, node.args, strict=False):
+            if name in self.keys:
+                yield value, f"{name} of {ast.unparse(node.func)}"
+        for keyword in node.keywords:
+            if keyword.arg in self.keys:
+                yield keyword.value, f"{keyword.arg} of {ast.unparse(node.func)}"
+
+    def _list_suppressed(
+        self, module: Module, node: ast.With | ast.AsyncWith
+    ) -> Iterator[tuple[ast.expr, str]]:
+        if not any(self.effects.find_in(module, part) is not None for part in node.body):
+            return
+        for item in node.items:
+            call = item.context_expr
+            if isinstance(call, ast.Call) and last_word(call.func) == "suppress":
+                for argument in call.args:
+                    yield argument, "which errors are caught"
+
     def _decide_by_branch(self, module: Module, node: ast.AST) -> Iterator[Decision]:
-        for test, region in _list_branches(node):
+        for test, decided in _list_branches(node):
+            region = [*decided, *_list_raised(module, node)]
             seen = self._flows_into(module, test)
             watching = self._keep_deciding(seen)
             about = self._what_is_decided(module, region) if watching else None
@@ -155,10 +220,10 @@ class _Deciding:
         if not unvaried:
             return None
         about = self.effects.find_decided(module, region, but=_PREPARING)
-        is_words = any(seen.sign.kind is Kind.WORDS for seen in unvaried)
-        if about is None and is_words and any(map(_raises, region)):
+        is_without_reason = any(seen.sign.kind in _RAISED_WITHOUT_REASON for seen in unvaried)
+        if about is None and is_without_reason:
             # Whether a job is tried again or given up follows from the class that comes out.
-            return "which error comes out"
+            return _find_error(region)
         return about
 
     def _flows_into(self, module: Module, test: ast.AST) -> Flows:
@@ -315,8 +380,57 @@ def _branches_of_comprehension(node: ast.AST) -> Iterator[tuple[ast.AST, list[as
             yield condition, made
 
 
-def _raises(part: ast.AST) -> bool:
-    return any(isinstance(inner, ast.Raise) for inner in ast.walk(part))
+def _list_raised(module: Module, node: ast.AST) -> Iterator[ast.AST]:
+    """The statement that raises one of the errors between which an expression chooses."""
+    if isinstance(node, ast.IfExp | ast.BoolOp):
+        for above in module.parents(node):
+            if isinstance(above, ast.Raise):
+                yield above
+            if isinstance(above, ast.stmt):
+                return
+
+
+def _find_error(region: list[ast.AST]) -> str | None:
+    """The errors that come out of some code, in words; one that is no request for a later attempt
+    counts first.
+    """
+    found = None
+    for part in region:
+        for inner in ast.walk(part):
+            if not isinstance(inner, ast.Raise | ast.Assert):
+                continue
+            error = getattr(inner, "exc", None)
+            if isinstance(error, ast.Call) and last_word(error.func) in _PUTTING_OFF:
+                found = f"the call of {ast.unparse(error.func)}"
+            else:
+                return "which error comes out"
+    return found
+
+
+def _list_registered(module: Module, node: FunctionNode) -> Iterator[tuple[ast.expr, str]]:
+    """The options that the decorators of a function give."""
+    for decorator in node.decorator_list:
+        for call in ast.walk(decorator):
+            if isinstance(call, ast.Call):
+                yield from _list_options(call.keywords, module.qualname(node))
+
+
+def _list_options(keywords: list[ast.keyword], owner: str) -> Iterator[tuple[ast.expr, str]]:
+    for keyword in keywords:
+        if keyword.arg is not None:
+            yield keyword.value, f"{keyword.arg} of {owner}"
+
+
+def _list_assigned(
+    module: Module, node: ast.Assign | ast.AnnAssign
+) -> Iterator[tuple[ast.expr, str]]:
+    """An option of jobs that a module or a class sets by its name."""
+    if module.function_of(node) is not None or node.value is None:
+        return
+    target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+    name = last_word(target)
+    if name is not None and OPTION.search(name):
+        yield node.value, name
 
 
 def _keep_unvaried(flows: Flows) -> Flows:

@@ -358,7 +358,7 @@ class Flow:
         for value in _list_defaults(arguments, node.arg):
             yield Edge(module, value, Mode.TELLING)
         for there, call in self.reach.calls.get(function, ()):
-            for value in _list_given(call, node.arg, positional):
+            for value in list_given(call, node.arg, positional):
                 yield Edge(there, value, Mode.GIVEN)
 
     def _read_returns(self, module: Module, node: FunctionNode) -> Iterator[Seen | Edge]:
@@ -564,7 +564,7 @@ def _list_defaults(arguments: ast.arguments, name: str) -> Iterator[ast.expr]:
             yield value
 
 
-def _list_given(call: ast.Call, name: str, positional: list[str]) -> Iterator[ast.expr]:
+def list_given(call: ast.Call, name: str, positional: list[str]) -> Iterator[ast.expr]:
     """The arguments of a call that may be a parameter's."""
     for keyword in call.keywords:
         if keyword.arg == name or keyword.arg is None:
