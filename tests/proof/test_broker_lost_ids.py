@@ -87,7 +87,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("schedule", ["broker-empty=0", "broker-empty=1"])
+# The last one: its worker dies, and the message is lost with it.
+SCHEDULES = ("broker-empty=0", "broker-empty=1", "kill@before:commit#1 lose sweep")
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("library", CASES)
 def test_what_an_id_stood_for_is_lost_with_it(library: str, schedule: str, tmp_path: Path) -> None:
     name, job, module, edits = CASES[library]

@@ -44,6 +44,24 @@ def test_who_gives_up_a_crash_loop_may_say_so_by_an_error_of_its_own() -> None:
         assert rules(unknowns.judge, seen, against(spec())) == found
 
 
+def test_a_last_error_of_its_own_needs_a_record_and_no_error_before_it() -> None:
+    gives_up = [raised("app.mail:GaveUp", injected=False), ACKED]
+    unlisted = ["failures.unlisted"]
+    kept = {"dead_letters": 1}
+    text = "kill-worker@after:email#1"
+    for seen, found in (
+        (history(text, KILLED_AFTER, gives_up, **kept), []),
+        (history(text, KILLED_AFTER, gives_up), unlisted),
+        (history(text, KILLED_AFTER, gives_up, DONE, **kept), unlisted),
+        (history(text, gives_up, **kept), unlisted),
+        (
+            history(text, KILLED_AFTER, [fault("raise", "before:email#1"), *gives_up], **kept),
+            unlisted,
+        ),
+    ):
+        assert rules(unknowns.judge, seen, against(spec())) == found
+
+
 @pytest.mark.parametrize(
     ("seen", "found"),
     [

@@ -43,11 +43,15 @@ class Queue(RivalsRoom):
         run.deliveries.append(lose_messages(run.deliveries, len(run.queue), run.now))
         run.queue.clear()
         run.emptied = True
-        # What the library knew of its jobs is gone with them: an id that was in use is free again.
-        if self.facts.redis_keys:
-            for server in self.setting.servers:
-                if server.name == "redis":
-                    server.forget_beginning(self.facts.redis_keys)
+        self._forget_ids()
+
+    def _forget_ids(self) -> None:
+        """What the library knew of its jobs is gone with them: an id that was in use is free again."""
+        if not self.facts.redis_keys:
+            return
+        for server in self.setting.servers:
+            if server.name == "redis":
+                server.forget_beginning(self.facts.redis_keys)
 
     def _goes_on(self, run: Run) -> bool:
         """Until the limit of deliveries: nothing bounds what comes to it. Idle ticks are none."""
@@ -101,6 +105,9 @@ class Queue(RivalsRoom):
         if settled is None and (delivery.died or _has_broken_down(delivery)):
             if run.schedule.lose:
                 run.queue = [item for item in run.queue if item.job != waiting.job]
+                # A message that comes back later was kept somewhere, and so was what belongs to it.
+                if not run.schedule.has_move("redeliver"):
+                    self._forget_ids()
                 return
             settled = self._ask_after_death(run, waiting)
         if settled is None:

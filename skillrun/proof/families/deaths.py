@@ -13,7 +13,7 @@ from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import Event, History, lasts
 from skillrun.proof.judges.late_back import read_window
-from skillrun.proof.schedule import EVERY, Fault, Schedule
+from skillrun.proof.schedule import EVERY, SWEEP, Fault, Schedule
 
 # Of a window: beyond it, whatever the deliveries themselves took.
 _LATER = 1.1
@@ -62,9 +62,13 @@ def crash_loop(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     at = next(iter([*effects, *later]), None)
     if at is None:
         return
-    yield Schedule("crash-loop", (Fault("kill", at, EVERY),))
+    spec = situation.spec
+    # A message may be dropped where another delivery seems to have the job: then a sweep brings it.
+    is_swept = spec.worker is not None and bool(spec.recovers)
+    moves = (SWEEP,) if is_swept else ()
+    yield Schedule("crash-loop", (Fault("kill", at, EVERY),), moves)
     if situation.facts.victims_differ:
-        yield Schedule("crash-loop", (Fault("kill-worker", at, EVERY),))
+        yield Schedule("crash-loop", (Fault("kill-worker", at, EVERY),), moves)
 
 
 @family("kill-lose", "as kill", unless=_has_no_message)

@@ -15,6 +15,7 @@ from skillrun.proof.history import (
     is_dead_letter,
     name_scratch_file,
 )
+from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.scratch_files import is_like_state
 from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
 
@@ -51,9 +52,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             # What comes out of it is the driver's error, wrapped by whoever is in between.
             continue
         yield from _judge_ends_of_process(history, delivery)
-        # Nothing was injected but deaths: the application ends the job by an error of its own.
-        gives_up = history.schedule.family == "crash-loop"
-        if history.schedule.poison is None and not gives_up:
+        if history.schedule.poison is None and not _gives_up(history, delivery, reference):
             yield from _judge_unlisted_errors(history, delivery, reference)
 
 
@@ -156,6 +155,20 @@ def _is_exit_status(event: Event, history: History) -> bool:
         if earlier.kind == "fault" and earlier["do"] in ("raise", "kill"):
             return True
     return False
+
+
+def _gives_up(history: History, delivery: Delivery, reference: Reference) -> bool:
+    """The application ends the job by an error of its own, after what other deliveries went through:
+    nothing failed in this one, nothing comes after it, and there is a record.
+    """
+    if any(event["do"] != "kill" for event in delivery.all("fault")):
+        return False
+    if history.schedule.family == "crash-loop":
+        return True
+    earlier = [run for run in history.runs if run.number < delivery.number]
+    was_hit = any(run.all("fault") for run in earlier)
+    is_last = not history.runs_after(delivery) and not history.pending
+    return was_hit and is_last and is_kept(history, reference)
 
 
 def _judge_unlisted_errors(
