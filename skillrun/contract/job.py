@@ -234,7 +234,7 @@ class JobSpec(Part):
     trigger: Trigger | None = None
     payload: dict[str, Any] | None = None
     handler: str | None = None
-    message: Literal["payload", "kwargs"] | None = None
+    message: Literal["payload", "kwargs", "args"] | None = None
     enqueue: Enqueue | None = None
     recovers: tuple[Sweep, ...] = ()
     idempotency: Annotated[Idempotency, BeforeValidator(_unknown_strategy)] | None = None

@@ -39,7 +39,7 @@ _PLACEHOLDERS = {
         " 7}]}"
     ),
     "handler": "handler: package.module:function",
-    "message": "message: payload    # or: kwargs",
+    "message": "message: payload    # or: kwargs, args (by position)",
     "enqueue": (
         "enqueue: {call: package.module:function, args: {order_id: 7}}   # is called twice; relay:"
         " module:sweep"

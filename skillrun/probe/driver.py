@@ -135,7 +135,28 @@ class Probe:
         )
         if mode == "payload" or not isinstance(payload, dict):
             return [payload], {}
+        if mode == "args":
+            return _split_by_position(payload, function, self.settings.get("fields") or [])
         return [], dict(payload)
+
+
+def _split_by_position(
+    payload: dict[str, Any], function: Callable[..., Any], fields: list[str]
+) -> tuple[list[Any], dict[str, Any]]:
+    """(args, kwargs) of a message whose fields have no names. What the library gives comes before
+    them; behind a field that is missing, all go by name.
+    """
+    named = dict(payload)
+    args: list[Any] = []
+    for parameter in inspect.signature(function).parameters.values():
+        is_given_by_library = parameter.name not in fields and not args
+        if is_given_by_library:
+            continue
+        has_place = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        if not has_place or parameter.name not in named:
+            break
+        args.append(named.pop(parameter.name))
+    return args, named
 
 
 def _message_mode(function: Callable[..., Any], fields: list[str]) -> str:

@@ -55,6 +55,15 @@ def is_same_job(spec: JobSpec, one: Any, other: Any) -> bool:
     return _values(one, key) == _values(other, key) if key else bool(one == other)
 
 
+def may_be_of_job(spec: JobSpec, read: Any, job: Any) -> bool:
+    """Whether a payload as `read_payload` has it may be the one of a job: a field that it lacks has
+    its default, whatever that is.
+    """
+    if isinstance(read, dict) and isinstance(job, dict):
+        read = {**job, **read}
+    return is_same_job(spec, read, job)
+
+
 def distinct_payloads(spec: JobSpec) -> list[Any]:
     """Payloads that are other jobs than the first example. A varied one satisfies the payload's
     schema.

@@ -6,7 +6,7 @@ from typing import Any
 
 from skillrun.contract.job import JobSpec
 from skillrun.probe.facts import BootFacts
-from skillrun.proof.jobs import distinct_payloads, is_same_job, read_payload
+from skillrun.proof.jobs import distinct_payloads, is_same_job, may_be_of_job, read_payload
 from skillrun.proof.ticks import is_clocked, is_polled
 
 
@@ -98,3 +98,10 @@ def test_the_key_says_which_payloads_are_one_job() -> None:
     made = spec(["order"], {"order": {"type": "string"}}, {"order": "o1", "sent_at": 1})
     assert is_same_job(made, {"order": "o1", "sent_at": 1}, {"order": "o1", "sent_at": 2})
     assert not is_same_job(made, {"order": "o1"}, {"order": "o2"})
+
+
+def test_a_field_that_a_message_leaves_out_has_its_default() -> None:
+    made = spec([], {"order": {"type": "string"}, "lang": {"type": "string"}}, {"order": "o1"})
+    assert may_be_of_job(made, {"order": "o1"}, {"order": "o1", "lang": "en"})
+    assert not may_be_of_job(made, {"order": "o1", "lang": "fr"}, {"order": "o1", "lang": "en"})
+    assert not may_be_of_job(made, {"order": "o2"}, {"order": "o1", "lang": "en"})

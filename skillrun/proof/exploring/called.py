@@ -8,7 +8,7 @@ from typing import Any
 from skillrun.proof.exploring.publisher import Publisher
 from skillrun.proof.exploring.run import CALLER, Run, Waiting
 from skillrun.proof.history import Delivery, Event
-from skillrun.proof.jobs import is_same_job, read_payload
+from skillrun.proof.jobs import is_same_job, may_be_of_job, read_payload
 from skillrun.proof.processes import Process
 
 
@@ -112,7 +112,9 @@ class Called(Publisher):
         for job in jobs:
             if is_same_job(self.setting.spec, payload, self.payloads[job]):
                 return job
-        return None
+        # Whose field is left out, whose call it is decides.
+        is_of_call = may_be_of_job(self.setting.spec, payload, self.payloads[called])
+        return called if is_of_call else None
 
 
 def _walk_jobs(made: Delivery, first: int) -> Iterator[tuple[int, Event]]:

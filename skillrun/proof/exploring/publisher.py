@@ -14,7 +14,7 @@ from skillrun.proof.history import (
     Event,
     lasts,
 )
-from skillrun.proof.jobs import is_same_job, read_payload
+from skillrun.proof.jobs import may_be_of_job, read_payload
 from skillrun.proof.schedule import Schedule
 
 
@@ -63,7 +63,9 @@ class Publisher(Together):
         if arguments is None:
             return False
         payload = read_payload(arguments, self.payloads[0])
-        return payload is not None and not is_same_job(self.setting.spec, payload, self.payloads[0])
+        if payload is None:
+            return False
+        return not may_be_of_job(self.setting.spec, payload, self.payloads[0])
 
     def _call_later(self, run: Run, args: list[Any]) -> None:
         """Whoever calls then: a worker is as fast as they are."""

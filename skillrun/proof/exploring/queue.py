@@ -13,13 +13,15 @@ from skillrun.proof.history import (
     Event,
 )
 from skillrun.proof.orders import victim
-from skillrun.proof.schedule import Schedule
 from skillrun.proof.state import StateError, count
 
 # The last tick of the day that begins at one: half an hour before the next day.
 _REST_OF_DAY_S = 22.5 * 3600.0
 # A callback counts a quarter of a delivery towards the limit: a library may call several after one.
 _CALLBACKS_A_DELIVERY = 4
+# What divides itself into more messages than this, and each of them again, has no end that one
+# could wait for.
+_MOST_PARTS = 20
 # More deaths of one message than anybody would call a bound.
 _MOST_DEATHS = 21
 
@@ -58,15 +60,15 @@ class Queue(RivalsRoom):
         if run.hung is not None:
             return False
         count = max(run.count - run.idle, run.callbacks // _CALLBACKS_A_DELIVERY)
-        return count < self._limit_deliveries(run.schedule)
+        return count < self._limit_deliveries(run)
 
-    def _limit_deliveries(self, schedule: Schedule) -> int:
-        """Each copy that waited may use up all attempts; that a death bounds nothing is said after
-        so many of them.
+    def _limit_deliveries(self, run: Run) -> int:
+        """Each copy that waited may use up all attempts, and so may each of the messages into which
+        a job divides itself; that a death bounds nothing is said after so many of them.
         """
-        if schedule.dies_each_time:
+        if run.schedule.dies_each_time:
             return max(self.limit, _MOST_DEATHS)
-        return self.limit * schedule.waiting
+        return self.limit * run.schedule.waiting * run.widest
 
     def _count_delivery(self, run: Run, waiting: Waiting) -> None:
         if waiting.op == "callback":
@@ -93,6 +95,7 @@ class Queue(RivalsRoom):
     def _settle_delivery(self, run: Run, waiting: Waiting, delivery: Delivery) -> None:
         """Does to the queue what the delivery, or the library after its death, said."""
         run.deliveries.append(delivery)
+        run.widest = max(run.widest, min(len(delivery.retries), _MOST_PARTS))
         endless = delivery.first("endless")
         if endless is not None:
             run.hung = str(endless["at"])

@@ -38,6 +38,7 @@ class Run:
     deliveries: list[Delivery] = field(default_factory=list)
     count: int = 0  # deliveries to the handler so far
     callbacks: int = 0  # deliveries to its callbacks
+    widest: int = 1  # messages to the handler that one delivery has published
     dead: int = 0
     lost: int = 0
     early: int = 0

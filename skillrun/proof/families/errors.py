@@ -209,7 +209,7 @@ def _pass_in_time(history: History) -> Iterator[Schedule]:
     if schedule.has_crash or schedule.low_jitter:
         return
     every = next((fault for fault in schedule.faults if fault.error), None)
-    if every is None:
+    if every is None or _has_divided(history):
         return
     met: list[Fault] = []
     for number, delivery in enumerate(history.runs, 1):
@@ -218,3 +218,10 @@ def _pass_in_time(history: History) -> Iterator[Schedule]:
                 met.append(replace(every, at=str(event["at"]), delivery=number))
     if len(met) > 1:
         yield Schedule("error", tuple(met[:-1]))
+
+
+def _has_divided(history: History) -> bool:
+    """Whether a delivery has published several more: each of them has attempts of its own, and the
+    last one of all is the last chance of one alone.
+    """
+    return any(len(delivery.retries) > 1 for delivery in history.runs)

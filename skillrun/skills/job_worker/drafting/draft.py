@@ -13,7 +13,7 @@ from skillrun.contract.job import JobSpec
 from skillrun.frameworks.common.reading import import_path, spell_import_path
 from skillrun.proof.judges.unpromised import PROMISES
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter, read_failing
-from skillrun.skills.job_worker.drafting.messages import name_fields, read_message
+from skillrun.skills.job_worker.drafting.messages import choose_style, name_fields, read_message
 from skillrun.skills.job_worker.drafting.sending import add_sender
 from skillrun.skills.job_worker.overview.handlers import list_bodies, list_calls
 from skillrun.skills.job_worker.overview.memories import find_memories
@@ -157,12 +157,14 @@ class _Drafter:
 
     def _tell_message(self) -> None:
         message = read_message(self.case, self.job, self.bodies)
+        self.drafted.values["message"] = choose_style(self.job)
         if message is None:
             self.drafted.decisions.append("payload: the signature hides its fields")
             return
         self.drafted.put("payload", message.make_schema())
         self.drafted.seen["payload.properties"] = self.drafted.seen["handler"]
-        self.drafted.put("message", message.style)
+        if message.style == "payload":
+            self.drafted.put("message", message.style)
         if message.seen is not None:
             self.drafted.seen["payload.examples"] = f"{message.seen.path}:{message.seen.line}"
         add_sender(self.drafted, self.job, self.project)

@@ -41,7 +41,7 @@ _MOST_EXAMPLES = 2
 class Message:
     """What a delivery carries. `guessed`: the fields whose type or value nothing in the code says."""
 
-    style: str  # payload | kwargs
+    style: str  # payload | kwargs | args
     properties: dict[str, str] = field(default_factory=dict)
     required: list[str] = field(default_factory=list)
     examples: list[dict[str, Any]] = field(default_factory=list)
@@ -79,6 +79,19 @@ def read_message(case: JobCase, job: FoundJob, bodies: Iterable[Definition]) -> 
     if len(needed) == 1 and not optional and _is_whole(job.handler, needed[0]):
         return _read_mapping(needed[0], bodies)
     return _read_signature(job.handler, needed, optional, given)
+
+
+def choose_style(job: FoundJob) -> str:
+    """How the fields are handed over, as the application's own senders do it: a handler that looks
+    at its own message, or sends it again, sees the difference.
+    """
+    shown = set[str]()
+    for send in job.real_sends:
+        given = send.arguments
+        if given is None or given.partly_hidden or not given.values or send.own:
+            continue
+        shown.add("kwargs" if given.named else "args")
+    return "args" if shown == {"args"} else "kwargs"
 
 
 def _is_whole(handler: Definition, name: str) -> bool:

@@ -195,7 +195,8 @@ def _take_message(
         return whole[0]
     if known and known.keys() <= plain.keys():
         plain = {name: plain[name] for name in known}
-    draft.values["message"] = "kwargs"
+    if draft.values.get("message") != "args":
+        draft.values["message"] = "kwargs"
     return plain
 
 

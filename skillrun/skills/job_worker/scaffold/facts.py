@@ -37,6 +37,11 @@ HANDLES = frozenset(
 """Parameters by which an adapter takes the open transaction."""
 
 
+def _choose_message(spec: JobSpec) -> str | None:
+    """A publisher that is written gives the fields their names, whatever others do."""
+    return "kwargs" if spec.message == "args" else spec.message
+
+
 def read_facts(
     case: JobCase,
     spec: JobSpec,
@@ -66,7 +71,7 @@ def read_facts(
         module=module,
         path=names.path(module),
         package=module.rpartition(".")[0],
-        message=spec.message or message,
+        message=_choose_message(spec) or message,
         fields=fields,
         key=spec.idempotency.key if spec.idempotency else (),
         effects=_effect_calls(case, spec, names),
