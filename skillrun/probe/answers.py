@@ -156,6 +156,16 @@ def make_status_error(kind: type[BaseException], args: list[Any]) -> BaseExcepti
         return None
 
 
+def make_usual_status_error(kind: type[BaseException]) -> BaseException | None:
+    """The same where nobody says which status: one that passes. The client itself makes no such
+    error without its response.
+    """
+    library = str(kind.__module__).partition(".")[0]
+    if kind.__name__ != _STATUS_ERRORS.get(library):
+        return None
+    return make_status_error(kind, [503])
+
+
 def make_described_error(
     kind: type[BaseException], args: list[Any], kwargs: dict[str, Any]
 ) -> BaseException:

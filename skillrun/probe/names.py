@@ -8,7 +8,7 @@ import inspect
 import os
 from typing import Any
 
-from .answers import make_described_error, make_status_error
+from .answers import make_described_error, make_status_error, make_usual_status_error
 
 
 class NotThere(Exception):
@@ -110,7 +110,7 @@ def make_error(path: str, args: list[Any], kwargs: dict[str, Any] | None = None)
         return make_described_error(kind, args, kwargs)
     if args:
         return make_status_error(kind, args) or kind(*args)
-    for make in (_bare, _filled, _unmade):
+    for make in (make_usual_status_error, _bare, _filled, _unmade):
         made = make(kind)
         if made is not None and _speaks(made):
             return made

@@ -55,6 +55,14 @@ def test_a_response_may_be_described(path: str) -> None:
     assert "429" in str(error)
 
 
+@pytest.mark.parametrize("path", ["httpx:HTTPStatusError", "requests:HTTPError"])
+def test_an_error_about_a_status_has_its_response(path: str) -> None:
+    """The client makes none without, and who handles one asks for the status."""
+    pytest.importorskip(path.partition(":")[0])
+    error: Any = make_error(path, [])
+    assert error.response.status_code == 503
+
+
 def test_keyword_arguments_are_taken_as_given() -> None:
     error = make_error("subprocess:CalledProcessError", [], {"returncode": 3, "cmd": "x"})
     assert (error.returncode, error.cmd) == (3, "x")  # type: ignore[attr-defined]

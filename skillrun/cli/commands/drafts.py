@@ -184,4 +184,8 @@ def plan_tests(watched: Watched) -> CommandPlan:
     if further:
         said = "in a copy, watched, where the others show no delivery"
         commands.append(f"pytest {' '.join(sorted(further))}   {said}")
+    if set(watched.others) - further:
+        commands.append(
+            "pytest, all other tests   in a copy, watched, where these show none either"
+        )
     return CommandPlan("run the tests of the job in a scratch folder", tuple(commands))

@@ -68,7 +68,9 @@ class Queue(RivalsRoom):
         """
         if run.schedule.dies_each_time:
             return max(self.limit, _MOST_DEATHS)
-        return self.limit * run.schedule.waiting * run.widest
+        # The limit has room for two jobs.
+        of_parts = self.limit // 2 * (run.widest - 1)
+        return self.limit * run.schedule.waiting + of_parts
 
     def _count_delivery(self, run: Run, waiting: Waiting) -> None:
         if waiting.op == "callback":

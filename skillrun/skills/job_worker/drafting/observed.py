@@ -461,7 +461,7 @@ def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -
     state = write_state(done, store, fields)
     if state:
         proof["state"] = state
-    told = list_told(done, store)
+    told = list_told(done, store, state)
     if told:
         proof["not_state"] = told
         draft.guesses.append(f"proof.not_state: {', '.join(told)}: only told, and not compared")

@@ -29,6 +29,7 @@ _OF_QUEUES = re.compile(
     r"django_(?:celery_\w+|dramatiq|q|tasks|apscheduler)_|huey_monitor_|procrastinate_|kombu_"
     r"|celery_task|background_task"
 )
+_MOST_NAMED = 50  # rows that one query can name and a person still read
 # What happened, told line by line: another delivery has its own lines to add.
 _TELLS = re.compile(r"(?:^|_)(?:logs?|log_?entry|history|audit|audit_?log|journal)$", re.IGNORECASE)
 
@@ -38,12 +39,16 @@ def is_told(table: str) -> bool:
     return bool(_OF_QUEUES.match(table) or _TELLS.search(table))
 
 
-def list_told(deliveries: Iterable[DeliverySeen], store: str) -> list[str]:
-    """The tables that deliveries have written and that only tell what went on."""
+def list_told(
+    deliveries: Iterable[DeliverySeen], store: str, state: Collection[str] = ()
+) -> list[str]:
+    """The tables that deliveries have written and that only tell what went on. `state`: those whose
+    rows are the job's work all the same.
+    """
     found = dict[str, None]()
     for delivery in deliveries:
         for after, table in delivery.list_changed():
-            if after.name == store and is_told(table):
+            if after.name == store and is_told(table) and table not in state:
                 found[table] = None
     return list(found)
 
@@ -68,13 +73,45 @@ def write_state(
     for delivery in deliveries:
         known = {one.name: one for one in delivery.before}
         for after, table in delivery.list_changed():
-            if after.name == store and not is_dead_letter(table) and not is_told(table):
-                was = None
-                if store in known:
-                    was = known[store].tables.get(table)
+            if after.name != store or is_dead_letter(table):
+                continue
+            was = known[store].tables.get(table) if store in known else None
+            if not is_told(table):
                 query = _write_query(table, after.tables[table], was, fields)
                 found.setdefault(table, query)
-    return found
+            elif was is not None and _count_removed(was, after.tables[table]):
+                found.setdefault(table, _ask_for_rows_before(table, was))
+    return {table: query for table, query in found.items() if query}
+
+
+def _find_key(table: Table) -> int | None:
+    """Which column is the primary key by itself."""
+    keys = [number for number, (_, _, is_key) in enumerate(table.columns) if is_key]
+    return keys[0] if len(keys) == 1 else None
+
+
+def _count_removed(was: Table, table: Table) -> int:
+    """Rows that a delivery has deleted."""
+    key = _find_key(was)
+    if key is None:
+        return 0
+    left = {row[key] for row in table.rows}
+    return sum(row[key] not in left for row in was.rows)
+
+
+def _ask_for_rows_before(name: str, was: Table) -> str:
+    """A job that tidies up what others have told: which of their rows are left. Those that its own
+    library, or the job itself, adds meanwhile are no part of that.
+    """
+    key = _find_key(was)
+    if key is None or len(was.rows) > _MOST_NAMED:
+        return ""
+    column = was.columns[key][0]
+    values = []
+    for row in was.rows:
+        text = str(row[key]).replace("'", "''")
+        values.append(text if isinstance(row[key], int) else f"'{text}'")
+    return f"select {column} from {name} where {column} in ({', '.join(values)}) order by 1"
 
 
 def _write_query(name: str, table: Table, was: Table | None, fields: Collection[str]) -> str:

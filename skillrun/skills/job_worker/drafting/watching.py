@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from skillrun.skills.job_worker.drafting.second_jobs import SecondJob
     from skillrun.skills.job_worker.overview.handlers import FoundJob
     from skillrun.skills.job_worker.overview.rows import JobReader
+
+
+# A file that pytest, or Django's runner, takes for one of tests.
+_TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_tests?|tests)\.py$")
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def plan_watching(reader: JobReader, job: FoundJob) -> Watched:
         env=read_variables(reader.tree, _find_home(job, tuple(tests))),
         home=_find_home(job, tuple(tests)),
         parts=find_parts(reader.project, job.handler, list_needed(draft, job.handler)),
+        others=tuple(path for path in files if _TEST_FILE.search(path) and path not in tests),
     )
 
 
@@ -94,10 +100,13 @@ def draft_observed(
     needed = list_needed(draft, job.handler)
     body = find_body(reader.project, job.handler)
     seen = drop_hollow(watch(watched), body)
-    if watched.parts and not _shows_work(seen, needed):
-        inner = drop_hollow(watch(_turn_to_parts(reader, job, watched)), body)
-        if _shows_work(inner, needed):
-            seen = inner
+    for further in _list_further(reader, job, watched):
+        if _shows_work(seen, needed):
+            break
+        shown = drop_hollow(watch(further), body)
+        # A message of which nothing more was seen is better than none.
+        if _shows_work(shown, needed) or not seen.deliveries:
+            seen = shown
     script = add_observed(draft, seen, reader.project, needed, guesses=guesses)
     draft.name_places()
     # The example may be another one now.
@@ -112,11 +121,16 @@ def _shows_work(seen: Seen, needed: Iterable[str]) -> bool:
     return example is not None and example.does_something
 
 
-def _turn_to_parts(reader: JobReader, job: FoundJob, watched: Watched) -> Watched:
-    """The tests of what the handler calls, where its own show no delivery."""
-    tests = list_part_tests(watched)
-    home = _find_home(job, tests)
-    return replace(watched, tests=tests, home=home, env=read_variables(reader.tree, home))
+def _list_further(reader: JobReader, job: FoundJob, watched: Watched) -> Iterator[Watched]:
+    """Where the job's own tests show no delivery: those of what the handler calls, then all others,
+    since a signal or a request may lead to it unseen.
+    """
+    of_parts = list_part_tests(watched)
+    for tests in (of_parts, tuple(path for path in watched.others if path not in of_parts)):
+        if tests:
+            home = _find_home(job, tests)
+            variables = read_variables(reader.tree, home)
+            yield replace(watched, tests=tests, home=home, env=variables)
 
 
 def list_part_tests(watched: Watched) -> tuple[str, ...]:

@@ -1,0 +1,193 @@
+"""Tests that reach a job in a way that their text does not show, and repositories whose tests do not
+run as they are: without pytest, or with options of plug-ins that are missing.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import helpers
+import pytest
+
+from skillrun.cli.commands.jobs import open_reader
+from skillrun.proof.fixtures.seen import DeliverySeen, StoreSeen, Table
+from skillrun.proof.fixtures.watch import Watched, watch_tests
+from skillrun.skills.job_worker.drafting.rows_seen import list_told, write_state
+from skillrun.skills.job_worker.drafting.watching import draft_observed, plan_watching
+from skillrun.skills.job_worker.overview.handlers import find_job
+
+FILES = {
+    "shop/__init__.py": "",
+    "shop/mailer.py": "def send(to):\n    raise OSError('no network here')\n",
+    # It holds the adapter by a name of its own.
+    "shop/tasks.py": (
+        "from shop.mailer import send\n\n\ndef send_receipt(order_id):\n    return send(order_id)\n"
+    ),
+    "tests/__init__.py": "",
+    "tests/test_receipts.py": """
+        import unittest
+        from unittest import mock
+
+        from shop import mailer, tasks
+
+
+        class ReceiptTest(unittest.TestCase):
+            def test_sends(self):
+                with mock.patch("shop.tasks.send", return_value="m-1"):
+                    tasks.send_receipt(7)
+
+            def test_fails(self):
+                with self.assertRaises(OSError):
+                    tasks.send_receipt(8)
+
+            def test_is_broken(self):
+                tasks.send_receipt(9)
+
+
+        class NotSetUpTest(unittest.TestCase):
+            @classmethod
+            def setUpClass(cls):
+                raise RuntimeError("no server")
+
+            def test_nothing(self): ...
+        """,
+}
+
+
+def watched_shop(root: Path, **files: str) -> Watched:
+    texts = {**FILES, **files}
+    helpers.build_tree(root, {name: textwrap.dedent(text) for name, text in texts.items()})
+    return Watched(
+        root=root,
+        files=tuple(texts),
+        python=sys.executable,
+        handler=("shop/tasks.py", "send_receipt"),
+        effects=("shop.mailer:send",),
+        tests=("tests/test_receipts.py",),
+        test_code=("tests/test_receipts.py",),
+    )
+
+
+def show_ends(watched: Watched) -> tuple[dict[int, str | None], dict[str, bool]]:
+    """(the order of each delivery -> how it ended, the last word of each test -> whether it
+    passed).
+    """
+    seen = watch_tests(watched)
+    raised = {one.arguments["order_id"]: one.raised for one in seen.deliveries}
+    # "test_receipts.ReceiptTest.test_sends", or "...::test_sends".
+    ends = {
+        name.replace("::", ".").rpartition(".")[2]: seen.tests[name].passed for name in seen.tests
+    }
+    return raised, ends
+
+
+RAISED = {7: None, 8: "builtins:OSError", 9: "builtins:OSError"}
+ENDS = {"test_sends": True, "test_fails": True, "test_is_broken": False}
+
+
+@pytest.mark.real
+def test_an_interpreter_without_pytest_runs_them_with_unittest(home: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    watched = watched_shop(tmp_path / "shop")
+    bare = replace(watched, python=str(tmp_path / "bare/bin/python"))
+    assert show_ends(bare) == (RAISED, ENDS)
+    assert show_ends(watched) == (RAISED, ENDS)
+
+
+@pytest.mark.real
+def test_tests_that_need_pytest_say_so(home: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    needing = "import pytest\nfrom shop import tasks\ndef test_a(): tasks.send_receipt(7)\n"
+    watched = watched_shop(tmp_path / "shop", **{"tests/test_receipts.py": needing})
+    found = watch_tests(replace(watched, python=str(tmp_path / "bare/bin/python")))
+    assert found.problem is not None
+    assert "No module named 'pytest'" in found.problem
+
+
+@pytest.mark.real
+def test_options_of_a_missing_plug_in_are_left_out(home: Path, tmp_path: Path) -> None:
+    ini = {"pytest.ini": "[pytest]\naddopts = --no-such-measure shop\n"}
+    assert show_ends(watched_shop(tmp_path / "shop", **ini)) == (RAISED, ENDS)
+
+
+@pytest.mark.real
+def test_an_adapter_is_seen_under_the_name_by_which_the_job_holds_it(
+    home: Path, tmp_path: Path
+) -> None:
+    seen = watch_tests(watched_shop(tmp_path / "shop"))
+    called = {}
+    for one in seen.deliveries:
+        called[one.arguments["order_id"]] = [(call.path, call.is_replaced) for call in one.calls]
+    assert called[8] == [("shop.mailer:send", False)]
+
+
+UNSEEN = {
+    "app/__init__.py": "",
+    "app/mailer.py": "def send(to, text):\n    raise OSError('no network here')\n",
+    "app/tasks.py": """
+        from celery import shared_task
+
+        from app import mailer
+
+
+        @shared_task
+        def greet(name):
+            return mailer.send(name, "hello")
+        """,
+    # As a signal does: who calls it says nothing of what is called.
+    "app/signals.py": """
+        import importlib
+
+
+        def fire(name):
+            getattr(importlib.import_module("app.tasks"), "greet")(name)
+        """,
+    "tests/test_signals.py": """
+        from unittest import mock
+
+        from app import signals
+
+
+        def test_fires():
+            with mock.patch("app.mailer.send", return_value=None):
+                signals.fire("ann")
+        """,
+}
+
+
+@pytest.mark.real
+def test_tests_that_reach_a_job_unseen_are_its_fixtures(home: Path, tmp_path: Path) -> None:
+    files = {name: textwrap.dedent(text) for name, text in UNSEEN.items()}
+    reader = open_reader(helpers.build_tree(tmp_path / "repo", files))
+    job = find_job(reader.jobs, "greet")
+    assert job is not None
+    watched = plan_watching(reader, job)
+    assert (watched.tests, watched.others) == ((), ("tests/test_signals.py",))
+    draft, _ = draft_observed(reader, job, watched)
+    assert draft.values["payload"]["examples"][0] == {"name": "ann"}
+
+
+# -- a job that tidies up
+
+
+def told_by(rows: tuple[Any, ...]) -> tuple[StoreSeen, ...]:
+    columns = (("id", "TEXT", True), ("at", "TEXT", False))
+    return (StoreSeen("app.db", "", {"audit_log": Table(columns, rows)}),)
+
+
+def test_rows_that_a_job_deletes_are_its_work_although_they_only_tell() -> None:
+    before, after = told_by((("a'1", "x"), ("b", "y"))), told_by((("b", "y"), ("c", "z")))
+    deleting = DeliverySeen("t", {}, {}, before, after, None, True)
+    state = write_state([deleting], "app.db")
+    # What it tells of itself meanwhile is not asked for.
+    asked = "select id from audit_log where id in ('a''1', 'b') order by 1"
+    assert state == {"audit_log": asked}
+    assert list_told([deleting], "app.db", state) == []
+    adding = replace(deleting, after=told_by((("a'1", "x"), ("b", "y"), ("c", "z"))))
+    assert write_state([adding], "app.db") == {}
+    assert list_told([adding], "app.db") == ["audit_log"]
