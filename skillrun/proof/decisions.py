@@ -190,7 +190,7 @@ def list_rivals(
 def choose_rivals(
     found: Iterable[Rival], rows: Iterable[ChangedRow], asked: Proof | None
 ) -> tuple[list[Rival], list[str]]:
-    """Those that were found, without those that the spec leaves out and with those that it adds; and
+    """Those that were found, without those that the spec leaves out, with those that it adds; and
     what it adds of rows or columns that the job does not change.
     """
     if asked is None:

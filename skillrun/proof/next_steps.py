@@ -40,7 +40,7 @@ NEXT_STEPS = {
     ),
     "proof.empty": "nothing came to the handler: check handler, enqueue and trigger in the spec",
     "proof.judge": "this is a fault of skillrun: report it with the spec",
-    "rival.not-there": "name a column of a row that the job changes, or take it out of proof.rivals",
+    "rival.not-there": "name a column of a row that the job changes in proof.rivals",
     "proof.setup": (
         "let proof.setup end what it starts; a server that the job needs is named in proof.services"
     ),

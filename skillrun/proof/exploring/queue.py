@@ -48,7 +48,7 @@ class Queue(RivalsRoom):
         self._forget_ids()
 
     def _forget_ids(self) -> None:
-        """What the library knew of its jobs is gone with them: an id that was in use is free again."""
+        """What the library knew of its jobs is gone, too: an id that was in use is free again."""
         if not self.facts.redis_keys:
             return
         for server in self.setting.servers:

@@ -52,12 +52,21 @@ def _looks_for_its_work(situation: Situation) -> str | None:
     return "the next tick comes whatever happens" if situation.facts.ticks else None
 
 
-@family("crash-loop", _NO_DEATH, unless=_looks_for_its_work)
+def _bounds_no_deaths(situation: Situation) -> str | None:
+    """The work of a poller may kill it at each tick: its spec says whether that ends."""
+    worker = situation.spec.worker
+    is_promised = worker is not None and worker.deliveries is not None
+    if situation.facts.ticks and is_promised:
+        return None
+    return _looks_for_its_work(situation)
+
+
+@family("crash-loop", _NO_DEATH, unless=_bounds_no_deaths)
 def crash_loop(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """A message that kills its worker, or its child, each time: before the first effect. What
-    counts deliveries has committed by then.
+    counts deliveries has committed by then. Of a tick's work it is the first piece.
     """
-    effects = [f"before:{name}" for name in situation.fallible]
+    effects = [f"before:{name}" for name in situation.failing]
     later = [at for at in reversed(situation.kills) if at.startswith("before:")]
     at = next(iter([*effects, *later]), None)
     if at is None:

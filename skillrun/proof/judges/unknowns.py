@@ -158,7 +158,7 @@ def _is_exit_status(event: Event, history: History) -> bool:
 
 
 def _gives_up(history: History, delivery: Delivery, reference: Reference) -> bool:
-    """The application ends the job by an error of its own, after what other deliveries went through:
+    """The application ends the job by an error of its own, after what others went through:
     nothing failed in this one, nothing comes after it, and there is a record.
     """
     if any(event["do"] != "kill" for event in delivery.all("fault")):
