@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 # the highest.
 _MOST_BY_DEFAULT = 21
 _MORE_DELIVERIES = 6
+_MOST_SHOWN = 160  # characters of a message
 
 
 def prove(
@@ -215,15 +216,19 @@ class _Session:
         problem = single_run_problem(self.reference)
         if problem:
             self.problems.append(Judgement(INCOMPLETE, "single-run", problem))
-        elif self.target.spec.enqueue is not None and self._publishes_other_arguments():
-            said = "enqueue.args publishes another job than the first of payload.examples"
-            self.problems.append(Judgement(INCOMPLETE, "enqueue.other-job", said))
+        elif self.target.spec.enqueue is not None:
+            self._compare_with_example()
 
-    def _publishes_other_arguments(self) -> bool:
-        """Whether the application's call publishes other arguments than the first example has."""
+    def _compare_with_example(self) -> None:
+        """The application's call publishes other arguments than the first example has."""
         messages = self.explorers[0].origin.messages
         mine, direct = messages[0].get("arguments"), messages.get(DIRECT, {}).get("arguments")
-        return mine is not None and direct is not None and mine != direct
+        if mine is None or direct is None or mine == direct:
+            return
+        said = "enqueue.args publishes another job than the first of payload.examples:"
+        # A field may be one of the library's own options, and never come to the handler.
+        said += f" {_show_arguments(mine)}, where the example is {_show_arguments(direct)}"
+        self.problems.append(Judgement(INCOMPLETE, "enqueue.other-job", said))
 
     def _make_plan(self, explorer: Explorer) -> Plan:
         caller: list[Event] = []
@@ -550,6 +555,12 @@ def _limit_deliveries(spec: JobSpec) -> int:
         attempts = retry.max_attempts or 1
     deaths = (spec.worker.deliveries or 0) if spec.worker is not None else 0
     return max(attempts * 2, deaths) + _MORE_DELIVERIES
+
+
+def _show_arguments(arguments: Any) -> str:
+    """As text, cut where it is long."""
+    text = str(arguments)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _name_job(job: int) -> str:
