@@ -46,8 +46,10 @@ class Version:
 def list_versions(folder: Path) -> list[Version]:
     """The base's own jobs, then the variants, correct ones and mistakes by turns."""
     jobs = sorted(path.stem for path in (folder / "base/.skillrun/jobs").glob("*.yaml"))
-    found = [Version(f"base-{job}", "correct", job, "as it was written") for job in jobs]
-    for row in runpy.run_path(str(folder / "variants.py"))["VARIANTS"]:
+    said = runpy.run_path(str(folder / "variants.py"))
+    kind = said.get("BASE", "correct")  # a bug report's base has the bug
+    found = [Version(f"base-{job}", kind, job, "as it was written") for job in jobs]
+    for row in said["VARIANTS"]:
         edits = tuple(tuple(edit) for edit in row["edits"])
         kind = "unpromised" if "unpromised" in row else row["kind"]
         found.append(Version(row["id"], kind, row["job"], row["what"], edits))
