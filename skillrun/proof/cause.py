@@ -217,8 +217,8 @@ _OF_STATE = {
         "what a failing delivery writes is not made to depend on the job's being still undone"
     ),
     "state.error-swallowed": (
-        "the error of the store is swallowed: the job is acknowledged although its write was not"
-        " made"
+        "the error of the store is swallowed: the job is acknowledged although its work was not"
+        " done"
     ),
     "state.lost-update": (
         "one job writes what it worked out from a value that the other has changed since (read,"

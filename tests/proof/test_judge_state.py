@@ -267,3 +267,21 @@ FAILS = "fail@before:commit#1"
 )
 def test_a_write_that_failed_is_not_taken_for_done(seen: History, expected: list[str]) -> None:
     assert [j.rule for j in judge_history(seen, against(spec()))] == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([[1], [2]], ["state.error-swallowed"]),
+        ([[1]], []),
+        # A lease that it has taken and not given back.
+        ([[1], [3]], []),
+    ],
+)
+def test_a_row_that_the_job_should_have_removed_is_not_taken_for_removed(
+    rows: list[list[int]], expected: list[str]
+) -> None:
+    """The single run leaves [[1]]."""
+    seen = history(FAILS, [*FAILED, RETURNED, ACKED], state=rows)
+    wanted = replace(against(spec()), before={"rows": [[1], [2]]})
+    assert [j.rule for j in judge_history(seen, wanted)] == expected

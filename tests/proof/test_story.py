@@ -142,8 +142,8 @@ CAUSES: dict[str, tuple[History, str, str]] = {
         ),
         "state.error-swallowed",
         (
-            "the error of the store is swallowed: the job is acknowledged although its write was"
-            " not made"
+            "the error of the store is swallowed: the job is acknowledged although its work was"
+            " not done"
         ),
     ),
     "message id": (

@@ -67,8 +67,8 @@ def _judge_late_error(history: History, reference: Reference) -> Iterator[Judgem
 
 
 def _judge_store_error(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A write that failed, and a job that the library takes for done. What it leaves too much may
-    be a held lease.
+    """A store that failed, and a job that the library takes for done. A row that it has made too
+    much may be a held lease.
     """
     if not history.runs or history.runs[-1].outcome != "succeeded" or history.pending:
         return
@@ -76,8 +76,11 @@ def _judge_store_error(history: History, reference: Reference) -> Iterator[Judge
         return
     for name, rows in history.state.items():
         wanted = reference.once.state.get(name)
-        if name not in reference.volatile | reference.letters and _lacks_rows(rows, wanted):
-            said = f"a write failed, and the job counts as done without it: {name}"
+        if name in reference.volatile | reference.letters:
+            continue
+        is_undone = _lacks_rows(rows, wanted)
+        if is_undone or _keeps_rows(rows, wanted, reference.before.get(name)):
+            said = f"the store failed once, and the job counts as done without its work: {name}"
             yield Judgement(
                 REFUTED,
                 "state.error-swallowed",
@@ -98,6 +101,15 @@ def _lacks_rows(rows: Any, wanted: Any) -> bool:
         if isinstance(seen, int | float) and isinstance(needed, int | float):
             return seen < needed
     return any(row not in rows for row in wanted)
+
+
+def _keeps_rows(rows: Any, wanted: Any, before: Any) -> bool:
+    """A row still stands as it was before the job, which should have removed it."""
+    if not all(isinstance(one, list) for one in (rows, wanted, before)):
+        return False
+    if len(rows) <= len(wanted):
+        return False
+    return any(row in before and row not in wanted for row in rows)
 
 
 def _judge_commits(history: History) -> Iterator[Judgement]:
