@@ -424,20 +424,30 @@ def _is_secret(name: str, separator: str, value: str, *, quoted: bool) -> bool:
         value = value.rstrip(")]}>:.,`")
     if not value or _NO_SECRET.match(value) or _VARIABLE.match(value):
         return False
-    if not quoted and value.isidentifier() and _SECRET_NAME.search(value):
-        return False  # a variable of code: self.password = password
+    if not quoted and _is_code(separator, value):
+        return False
     if name == "pwd" and value[0] in "/~.":
         return False  # the working folder
-    if not quoted and ":" in separator and _ANNOTATION.match(value):
-        return False  # a type: api_key: Mapped[str]
     if name in ("password", "passwd", "passphrase", "passwort", "pwd"):
         return True
     if value.isdigit() and len(value) < 12:
         return False  # a count: max_token=4096
-    if name == "pass" and not quoted and ":" in separator:
-        return False  # the verdict of a test: PASS: tests/a.sh
-    in_a_sentence = not quoted and ":" in separator and separator[-1:].isspace()
-    return not (in_a_sentence and _WORD.match(value))
+    return quoted or not _is_prose(name, separator, value)
+
+
+def _is_code(separator: str, value: str) -> bool:
+    """A variable (`self.password = password`), or a type (`api_key: Mapped[str]`)."""
+    if value.isidentifier() and _SECRET_NAME.search(value):
+        return True
+    return ":" in separator and _ANNOTATION.match(value) is not None
+
+
+def _is_prose(name: str, separator: str, value: str) -> bool:
+    """The verdict of a test (`PASS: tests/a.sh`), or a word of a sentence."""
+    if ":" not in separator:
+        return False
+    is_word = separator[-1:].isspace() and _WORD.match(value) is not None
+    return name == "pass" or is_word
 
 
 def _mask_assigned(text: str) -> str:

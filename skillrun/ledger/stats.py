@@ -225,22 +225,13 @@ def _parse_microseconds(ts_utc: str) -> int | None:
 
 
 def _figures_of_runs(runs: list[_Run], period: _Period, weak: int) -> tuple[Figure, ...]:
-    begun = []
-    for run in runs:
-        if run.started_us >= period.since:
-            begun.append(run)
+    begun = [run for run in runs if run.started_us >= period.since]
     ended = [run for run in runs if run.latest is not None]
     tried = [run for run in begun if run.first is not None]
     grades = Counter(run.grade or "no grade" for run in ended if run.latest == "success")
-    by_grade = []
-    for grade in (*GRADES, "no grade"):
-        if grades[grade]:
-            by_grade.append(f"{grade} {grades[grade]}")
-    weakest = ""
-    if by_grade:
-        weakest = f"weakest, stages too: {', '.join(by_grade)}"
     bars = period.bars(run.started_us for run in begun)
     at_first_try = sum(run.first == "success" for run in tried)
+    weakest = _describe_grades(grades)
     return (
         Figure("runs", len(runs), detail=f"{len(begun)} begun", bars=bars),
         Figure("stand at success", grades.total(), len(ended)),
@@ -248,6 +239,14 @@ def _figures_of_runs(runs: list[_Run], period: _Period, weak: int) -> tuple[Figu
         _figure_of_time_to_success(runs, period),
         Figure("weak successes", weak, grades.total(), detail=weakest),
     )
+
+
+def _describe_grades(grades: Counter[str]) -> str:
+    """How many successes rest on each of them."""
+    counted = [f"{grade} {grades[grade]}" for grade in (*GRADES, "no grade") if grades[grade]]
+    if not counted:
+        return ""
+    return f"weakest, stages too: {', '.join(counted)}"
 
 
 def _figure_of_time_to_success(runs: list[_Run], period: _Period) -> Figure:

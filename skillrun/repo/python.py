@@ -257,9 +257,9 @@ class Project(Names):
         """
         found = []
         for use in self.uses(name):
-            above = next(use.module.parents(use.node), None)
-            if isinstance(above, ast.Call) and above.func is use.node:
-                found.append(self.call_at(use.module, above))
+            call = use.module.find_call_of(use.node)
+            if call is not None:
+                found.append(self.call_at(use.module, call))
         return tuple(found)
 
     def call_at(self, module: Module, node: ast.Call) -> Call:

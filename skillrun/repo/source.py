@@ -94,6 +94,13 @@ class Module:
             yield above
             node = above
 
+    def find_call_of(self, node: ast.AST) -> ast.Call | None:
+        """The call of an expression; None where it is named, handed on, or something else."""
+        above = self._parents.get(node)
+        if isinstance(above, ast.Call) and above.func is node:
+            return above
+        return None
+
     def inner_call(self, node: ast.Call, at: int) -> ast.Call:
         """The call that another one makes of its argument at a position with those behind it; it
         stands inside.

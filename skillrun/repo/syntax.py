@@ -85,6 +85,13 @@ def find_keyword(call: ast.Call | ast.ClassDef, name: str) -> ast.expr | None:
     return None
 
 
+def find_assigned(node: ast.AST, target: ast.expr) -> ast.expr | None:
+    """What an assignment gives one of its targets; None where the node is no such assignment."""
+    if isinstance(node, ast.Assign) and target in node.targets:
+        return node.value
+    return None
+
+
 def name_method(node: ast.AST | None) -> str:
     """The attribute that a call calls, as in `.delay(...)`; "" where it is another call, or none."""
     func = node.func if isinstance(node, ast.Call) else None

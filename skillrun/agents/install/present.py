@@ -85,18 +85,23 @@ def take_out(text: str, entry: Entry, *, created: bool) -> str | None:
     except KeyError:
         return text
     if entry.how == "default":
-        others = []
-        for key, value in document.items():
-            if key != entry.keys[0]:
-                others.append(value)
-        needed = created and any(value not in ({}, []) for value in others)
-        if needed or found != entry.value:
+        if found != entry.value or (created and _holds_others(document, entry)):
             return text
         return _without(text, entry, None)
     if entry.how == "member":
         if found != entry.value:
             return None
         return _without(text, entry, None)
+    return _take_out_of_list(text, entry, found)
+
+
+def _holds_others(document: dict[str, Any], entry: Entry) -> bool:
+    """Something stands beside it."""
+    others = [value for key, value in document.items() if key != entry.keys[0]]
+    return any(value not in ({}, []) for value in others)
+
+
+def _take_out_of_list(text: str, entry: Entry, found: Any) -> str | None:
     among = _among(found, entry.value)
     if among == "same":
         return _without(text, entry, found.index(entry.value))

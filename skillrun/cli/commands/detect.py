@@ -70,17 +70,8 @@ def _framework(use: Any) -> dict[str, Any]:
 
 def _print(value: dict[str, Any], root: Path, write: bool, changed: tuple[str, ...]) -> None:
     for framework in value["frameworks"]:
-        mark = ""
-        if framework["id"] == value["primary"] and len(value["frameworks"]) > 1:
-            mark = " (primary)"
-        print(f"{framework['id']}{mark}")
-        for key in ("app", "broker", "scheduler"):
-            print(f"  {key:<12} {visible(str(framework[key] or '-'))}")
-        print(f"  {'tasks in':<12} {visible(', '.join(framework['task_modules'][:8]) or '-')}")
-        for place in framework["evidence"][:8]:
-            print(
-                f"  {visible(place['path'])}:{place['line']}: {visible(place['text'], limit=100)}"
-            )
+        is_primary = framework["id"] == value["primary"] and len(value["frameworks"]) > 1
+        _print_framework(framework, " (primary)" if is_primary else "")
     if not value["frameworks"]:
         print("no job framework is in use here")
         print("  do: name one in REPO_PROFILE.json (jobs.framework), skill personalize-repo")
@@ -96,3 +87,13 @@ def _print(value: dict[str, Any], root: Path, write: bool, changed: tuple[str, .
     if write:
         words = ", ".join(changed) if changed else "nothing was missing"
         print(f"\n{visible(str(root / 'REPO_PROFILE.json'))}: {visible(words, limit=400)}")
+
+
+def _print_framework(framework: dict[str, Any], mark: str) -> None:
+    print(f"{framework['id']}{mark}")
+    for key in ("app", "broker", "scheduler"):
+        print(f"  {key:<12} {visible(str(framework[key] or '-'))}")
+    print(f"  {'tasks in':<12} {visible(', '.join(framework['task_modules'][:8]) or '-')}")
+    for place in framework["evidence"][:8]:
+        text = visible(place["text"], limit=100)
+        print(f"  {visible(place['path'])}:{place['line']}: {text}")

@@ -6,6 +6,7 @@ import ast
 import datetime
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.apscheduler.jobs import (
@@ -26,6 +27,7 @@ from skillrun.frameworks.rulebook import rule
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Module, is_known
 from skillrun.repo.source import last_word
+from skillrun.repo.syntax import find_keyword
 from skillrun.repo.uses import Place
 
 _WEB_APPS = (
@@ -133,23 +135,30 @@ def _web_place(job: Job, module: Module, call: ast.Call) -> str | None:
 
 def _count_workers(job: Job, module: Module) -> tuple[Place, int] | None:
     """A command line that serves this module with a number of processes."""
-    for path in sorted(
-        {
-            p
-            for word in ("gunicorn", "uvicorn", "hypercorn")
-            for p in job.project.tree.search(word, "")
-        }
-    ):
+    tree = job.project.tree
+    paths: set[str] = set()
+    for word in ("gunicorn", "uvicorn", "hypercorn"):
+        paths |= set(tree.search(word, ""))
+    for path in sorted(paths):
         if is_aside(path) or path.endswith((".py", ".txt", ".lock", ".md", ".toml")):
             continue
-        text = (job.project.tree.read(path) or b"").decode("utf-8", "replace")
+        text = (tree.read(path) or b"").decode("utf-8", "replace")
         for number, line in enumerate(text.splitlines(), 1):
-            plain = re.sub(r"[\"',\[\]]+", " ", line)
-            served = _SERVER.search(plain) if not line.lstrip().startswith("#") else None
-            count = _WORKERS.search(served[0]) if served else None
-            if served and count and re.search(rf"\b{re.escape(module.name)}:", served[0]):
-                return Place(path, number, line.strip()), int(count[1])
+            count = _read_workers(line, module)
+            if count is not None:
+                return Place(path, number, line.strip()), count
     return None
+
+
+def _read_workers(line: str, module: Module) -> int | None:
+    """The number of processes that a line serves the module with."""
+    if line.lstrip().startswith("#"):
+        return None
+    served = _SERVER.search(re.sub(r"[\"',\[\]]+", " ", line))
+    if served is None or not re.search(rf"\b{re.escape(module.name)}:", served[0]):
+        return None
+    count = _WORKERS.search(served[0])
+    return int(count[1]) if count else None
 
 
 @rule(
@@ -168,41 +177,30 @@ def copied_on_restart(job: Job) -> Iterator[Finding]:
     restart.
     """
     scheduler = the_scheduler(job.project)
-    for one in (
-        _list_scheduled(job) if scheduler is not None and scheduler.persistent is not None else ()
-    ):
-        if (
-            one.spread
-            or one.argument("jobstore") is not None
-            or one.method == "JOBS"
-            or not one.scheduled
-        ):
+    if scheduler is None or scheduler.persistent is None:
+        return
+    for one in _list_scheduled(job):
+        if one.spread or one.argument("jobstore") is not None:
             continue
+        if one.method == "JOBS" or not one.scheduled:
+            continue
+        severity = Severity.WARNING
         if one.method == "scheduled_job" or _at_import(one):
             severity = Severity.ERROR
-        else:
-            severity = Severity.WARNING
         if one.argument("id") is None:
             message = (
                 "a job without an id in a persistent store: every start of the program adds it once"
                 " more"
             )
-            yield tell(
-                job,
-                "copied-on-restart",
-                severity,
-                one.place,
-                message,
-                'id="...", replace_existing=True',
-            )
+            hint = 'id="...", replace_existing=True'
+            yield tell(job, "copied-on-restart", severity, one.place, message, hint)
         elif one.method == "add_job" and one.argument("replace_existing") is None:
             message = (
                 "the id is in the persistent store already after a restart: add_job raises"
                 " ConflictingIdError"
             )
-            yield tell(
-                job, "copied-on-restart", severity, one.place, message, "replace_existing=True"
-            )
+            hint = "replace_existing=True"
+            yield tell(job, "copied-on-restart", severity, one.place, message, hint)
 
 
 def _at_import(one: Scheduled) -> bool:
@@ -428,31 +426,32 @@ def daylight_saving(job: Job) -> Iterator[Finding]:
     """A cron time in the hour of the clock change is skipped in spring, and may come twice in
     autumn.
     """
+    if not one_cron(job):
+        return
     scheduler = the_scheduler(job.project)
-    for one in _list_scheduled(job) if one_cron(job) else ():
-        node = one.argument("trigger")
-        given = {}
-        for k in (node if isinstance(node, ast.Call) else one.call).keywords:
-            if k.arg:
-                given[k.arg] = k.value
-        hour = ""
-        if "hour" in given:
-            hour = str(job.project.literal(given["hour"], one.module))
-        own = None
-        if "timezone" in given:
-            own = job.project.literal(given["timezone"], one.module)
+    for one in _list_scheduled(job):
+        hour, own = _read_cron_time(job, one)
         zone = own or (scheduler.timezone if scheduler else None)
-        if (
-            hour in ("1", "2", "3", "01", "02", "03")
-            and isinstance(zone, str)
-            and _has_clock_change(zone, int(hour))
-        ):
+        if hour not in ("1", "2", "3", "01", "02", "03") or not isinstance(zone, str):
+            continue
+        if _has_clock_change(zone, int(hour)):
             message = (
                 f"{int(hour)} o'clock in {zone} may be skipped at the clock change in spring, or"
                 " come twice in autumn"
             )
             hint = "another hour, or UTC; and an effect that a second run cannot repeat"
             yield tell(job, "daylight-saving", Severity.WARNING, one.place, message, hint)
+
+
+def _read_cron_time(job: Job, one: Scheduled) -> tuple[str, Any]:
+    """(hour, time zone) that the trigger, or the call itself, is given: "" and None for nothing."""
+    node = one.argument("trigger")
+    call = node if isinstance(node, ast.Call) else one.call
+    hour, zone = find_keyword(call, "hour"), find_keyword(call, "timezone")
+    return (
+        "" if hour is None else str(job.project.literal(hour, one.module)),
+        None if zone is None else job.project.literal(zone, one.module),
+    )
 
 
 def one_cron(job: Job) -> bool:

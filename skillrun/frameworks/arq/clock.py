@@ -23,10 +23,21 @@ def crontab(trigger: str, schedule: str | None, every_s: float | None) -> list[s
     it.
     """
     every = every_s or 60.0
-    if trigger == "poller" and every < 60:
-        divides = every.is_integer() and 60 % every == 0
-        return [f"second={_write_numbers(list(range(0, 60, int(every))))}"] if divides else None
-    fields = every_fields(every) if trigger == "poller" else _read_cron(schedule or "")
+    if trigger != "poller":
+        return _write_fields(_read_cron(schedule or ""))
+    if every < 60:
+        return _write_seconds(every)
+    return _write_fields(every_fields(every))
+
+
+def _write_seconds(every: float) -> list[str] | None:
+    """An interval that divides a minute."""
+    if not every.is_integer() or 60 % every:
+        return None
+    return [f"second={_write_numbers(list(range(0, 60, int(every))))}"]
+
+
+def _write_fields(fields: dict[str, str] | None) -> list[str] | None:
     if fields is None:
         return None
     given = {name: numbers_in(name, text) for name, text in fields.items() if text != "*"}
@@ -34,6 +45,7 @@ def crontab(trigger: str, schedule: str | None, every_s: float | None) -> list[s
         return ["second=0"]
     given.setdefault("minute", list(range(60)))
     if "day_of_week" in given:
+        # arq's week begins on Monday.
         given["day_of_week"] = sorted((day - 1) % 7 for day in given["day_of_week"])
     return [
         f"{word}={_write_numbers(given[name])}" for name, word in _NAMES.items() if name in given

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.reading import in_tests as in_tests
 from skillrun.frameworks.common.reading import place_of as place_of
 from skillrun.repo.python import UNKNOWN, Module, Project, Unknown, is_known
-from skillrun.repo.syntax import is_constant, is_none
+from skillrun.repo.syntax import find_assigned, is_constant, is_none
 from skillrun.repo.uses import FrameworkUse, Place
 
 if TYPE_CHECKING:
@@ -287,31 +287,32 @@ class _Reader:
                 self._conf_use(node, module)
 
     def _conf_use(self, node: ast.Attribute, module: Module) -> None:
-        around = list(module.parents(node))
-        first, second = around[0], around[1] if len(around) > 1 else None
-        if (
-            isinstance(first, ast.Attribute)
-            and isinstance(second, ast.Call)
-            and second.func is first
-        ):
-            if first.attr == "update":
-                self._update_call(second, module)
-            elif first.attr == "setdefault" and len(second.args) == 2:
-                self._take_assignment(second.args[0], second.args[1], module)
-        elif (
-            isinstance(first, ast.Attribute)
-            and isinstance(second, ast.Assign)
-            and first in second.targets
-        ):
-            self._set_from(setting_name(first.attr, "") or first.attr, second.value, module)
-        elif (
-            isinstance(first, ast.Subscript)
-            and isinstance(second, ast.Assign)
-            and first in second.targets
-        ):
-            self._take_assignment(first.slice, second.value, module)
-        elif isinstance(first, ast.Attribute):
-            self._take_inner_change(first, around[1:], module)
+        first, *above = module.parents(node)
+        if isinstance(first, ast.Attribute):
+            self._take_attribute_use(first, above, module)
+        elif isinstance(first, ast.Subscript):
+            value = find_assigned(above[0], first) if above else None
+            if value is not None:
+                self._take_assignment(first.slice, value, module)
+
+    def _take_attribute_use(
+        self, first: ast.Attribute, above: list[ast.AST], module: Module
+    ) -> None:
+        """`conf.update(...)`, `conf.name = ...`, or a change of what `conf.name` holds."""
+        call = module.find_call_of(first)
+        value = find_assigned(above[0], first) if above else None
+        if call is not None:
+            self._take_method_call(first.attr, call, module)
+        elif value is not None:
+            self._set_from(setting_name(first.attr, "") or first.attr, value, module)
+        else:
+            self._take_inner_change(first, above, module)
+
+    def _take_method_call(self, method: str, call: ast.Call, module: Module) -> None:
+        if method == "update":
+            self._update_call(call, module)
+        elif method == "setdefault" and len(call.args) == 2:
+            self._take_assignment(call.args[0], call.args[1], module)
 
     def _take_assignment(self, key: ast.expr, value: ast.expr, module: Module) -> None:
         name = self.project.literal(key, module)

@@ -62,10 +62,10 @@ def receivers(project: Project, task: Task, signal: str) -> Iterator[Definition]
 
 def _connect_call(module: Module, node: ast.expr) -> ast.Call | None:
     """`task_failure.connect(...)` around the signal's name; None for the bare decorator."""
-    above = list(module.parents(node))[:2]
-    if len(above) == 2 and isinstance(above[1], ast.Call) and above[1].func is above[0]:
-        return above[1]
-    return None
+    method = next(module.parents(node), None)
+    if method is None:
+        return None
+    return module.find_call_of(method)
 
 
 def _hears_task(project: Project, task: Task, module: Module, connect: ast.Call) -> bool:

@@ -22,6 +22,7 @@ from skillrun.repo.python import Definition, Project, is_known
 from skillrun.repo.uses import FrameworkUse, Place
 
 _NO_BACKOFF = Backoff("none")
+_DEFAULT_RETRIES = 3  # `max_retries` of celery/app/task.py
 
 
 def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
@@ -75,20 +76,28 @@ def _count_attempts(
     if not retries.paths:
         sources["max_attempts"] = None
         return 1
-    readable = [
-        path
-        for path in retries.paths
-        if path.max_retries is None or isinstance(path.max_retries, int)
-    ]
+    readable = _list_readable(retries, unknown)
+    for path in readable:
+        if path.max_retries is None:
+            sources["max_attempts"] = path.max_place
+            return None
+    if not readable:
+        sources["max_attempts"] = None
+        return _DEFAULT_RETRIES + 1
+    most = max(readable, key=lambda path: path.max_retries)
+    sources["max_attempts"] = most.max_place
+    return int(most.max_retries) + 1
+
+
+def _list_readable(retries: Retries, unknown: dict[str, Place]) -> list[Path]:
+    """The ways whose limit is a number, or none; the others are named."""
+    readable = []
     for path in retries.paths:
-        if path not in readable:
+        if path.max_retries is None or isinstance(path.max_retries, int):
+            readable.append(path)
+        else:
             unknown["max_attempts"] = path.max_place or path.place
-    endless = next((path for path in readable if path.max_retries is None), None)
-    most = endless or max(readable, key=lambda path: path.max_retries, default=None)
-    sources["max_attempts"] = most.max_place if most else None
-    if endless is not None:
-        return None
-    return (most.max_retries if most else 3) + 1
+    return readable
 
 
 def _choose_backoff(

@@ -112,14 +112,20 @@ def find_mismatch(taken: ast.arguments, given: Arguments) -> str | None:
     twice = [name for name in given.named if name in positional[:count]]
     if twice:
         return f"{', '.join(twice)} is given twice"
-    needed = positional[: len(positional) - len(taken.defaults)][count:]
-    for name, default in zip(only_named, taken.kw_defaults, strict=True):
-        if default is None:
-            needed.append(name)
-    missing = [name for name in needed if name not in given.named]
+    missing = [name for name in _list_needed(taken, count) if name not in given.named]
     if not missing:
         return None
     return f"{', '.join(missing)} is missing"
+
+
+def _list_needed(taken: ast.arguments, count: int) -> list[str]:
+    """The parameters without a default that so many arguments by position leave over."""
+    positional = [arg.arg for arg in (*taken.posonlyargs, *taken.args)]
+    needed = positional[count : len(positional) - len(taken.defaults)]
+    for parameter, default in zip(taken.kwonlyargs, taken.kw_defaults, strict=True):
+        if default is None:
+            needed.append(parameter.arg)
+    return needed
 
 
 def is_injected(project: Project, module: Module, arg: ast.arg, default: ast.expr | None) -> bool:

@@ -8,7 +8,7 @@ numbers are then recognised as fixed or exponential; anything else stays unknown
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from skillrun.frameworks.interface import Backoff
@@ -17,6 +17,11 @@ from skillrun.repo.syntax import find_nodes
 
 _TRIES = 12
 _MAX_DEPTH = 12
+_UNITS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
+_CHOICES: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "builtins.min": min,
+    "builtins.max": max,
+}
 _CONVERSIONS = ("builtins.int", "builtins.float", "builtins.round", "math.ceil", "math.floor")
 
 
@@ -88,6 +93,12 @@ class Countdown:
         folded = self.project.literal(node, module)
         if isinstance(folded, int | float):
             return folded
+        return self._compute(node, module, retries, given, depth)
+
+    def _compute(
+        self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
+    ) -> float:
+        """What is no number by itself."""
 
         def inner(part: ast.expr) -> float:
             return self._number(part, module, retries, given, depth + 1)
@@ -103,34 +114,26 @@ class Countdown:
         if isinstance(node, ast.Subscript):
             return self._item(node, module, inner(node.slice))
         if isinstance(node, ast.Name):
-            return self._number(_assigned(node, module), module, retries, given, depth + 1)
+            return inner(_assigned(node, module))
         raise _Unreadable
 
     def _call(
         self, node: ast.Call, module: Module, retries: int, given: dict[str, float], depth: int
     ) -> float:
+        def inner(part: ast.expr) -> float:
+            return self._number(part, module, retries, given, depth + 1)
+
         name = module.resolve(node.func) or ""
-        arguments = [self._number(arg, module, retries, given, depth + 1) for arg in node.args]
-        if name == "builtins.min" and len(arguments) > 1:
-            return min(arguments)
-        if name == "builtins.max" and len(arguments) > 1:
-            return max(arguments)
-        if name in _CONVERSIONS and arguments:
-            return arguments[0]
-        if name in ("builtins.pow", "math.pow") and len(arguments) == 2:
-            return _computed(ast.Pow(), arguments[0], arguments[1])
+        arguments = [inner(arg) for arg in node.args]
         if name == "datetime.timedelta":
-            units = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
-            parts = []
-            for k in node.keywords:
-                parts.append(
-                    (units[k.arg or ""], self._number(k.value, module, retries, given, depth + 1))
-                )
-            return sum(unit * value for unit, value in parts)
+            return sum(_UNITS[word.arg or ""] * inner(word.value) for word in node.keywords)
         if name.startswith(("random.", "secrets.")):
             return self._drawn(name, arguments)
         if name.endswith("get_exponential_backoff_interval"):
             return self._celery_backoff(node, module, retries, given, depth)
+        known = _call_builtin(name, arguments)
+        if known is not None:
+            return known
         return self._own_function(name, arguments, node, module, retries, given, depth)
 
     def _drawn(self, name: str, arguments: list[float]) -> float:
@@ -279,3 +282,14 @@ def _defaults(found: Definition) -> list[tuple[str, ast.expr]]:
         if d is not None:
             pairs.append((a, d))
     return [(arg.arg, default) for arg, default in pairs]
+
+
+def _call_builtin(name: str, arguments: list[float]) -> float | None:
+    """What a function of Python's own makes of numbers; None for any other."""
+    if name in _CONVERSIONS and arguments:
+        return arguments[0]
+    if name in ("builtins.pow", "math.pow") and len(arguments) == 2:
+        return _computed(ast.Pow(), arguments[0], arguments[1])
+    if name in _CHOICES and len(arguments) > 1:
+        return _CHOICES[name](arguments)
+    return None

@@ -96,17 +96,23 @@ def _list_numbers(name: str, part: str) -> Iterator[int]:
     if match is None:
         return
     first = low if match["any"] else _read_number(name, match["low"])
-    given = match["high"] or (None if match["any"] or match["step"] else match["low"])
-    if given:
-        last = _read_number(name, given)
-    elif name == "day_of_week":
-        last = 6
-    else:
-        last = high
+    last = _find_last(name, match)
     if first is None or last is None or not low <= first <= last <= high:
         return
-    numbers = range(first, last + 1, int(match["step"] or 1))
-    yield from (number % 7 for number in numbers) if name == "day_of_week" else numbers
+    for number in range(first, last + 1, int(match["step"] or 1)):
+        yield number % 7 if name == "day_of_week" else number
+
+
+def _find_last(name: str, match: re.Match[str]) -> int | None:
+    """The last number of a range: a single number is its own, and `5/10` goes on to the end."""
+    if match["high"]:
+        return _read_number(name, match["high"])
+    if match["low"] and not match["any"] and not match["step"]:
+        return _read_number(name, match["low"])
+    if name == "day_of_week":
+        # Sunday is 0 as well as 7, and is counted once.
+        return 6
+    return _RANGES[name][1]
 
 
 def _read_number(name: str, word: str) -> int | None:

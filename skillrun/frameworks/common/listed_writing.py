@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,20 +84,27 @@ class Listing:
         of the job's module.
         """
         here = f"{self.jobs}." if self.jobs else ""
-        there = f"{self.library}." if self.library else ""
-        told = [
-            option.replace(constant, here + constant) if constant else option for option in options
-        ]
-        value = f"{there}{made}({', '.join([here + job, *told])})" if made else here + job
-        names = [job, *([constant] if constant else [])]
-        needed = [] if self.jobs else [f"from {self.home} import {name}" for name in names]
+        value = here + job
+        if made:
+            told = list(options)
+            if constant:
+                told = [option.replace(constant, here + constant) for option in options]
+            there = f"{self.library}." if self.library else ""
+            value = f"{there}{made}({', '.join([value, *told])})"
+        if self.key:
+            value = f"[{value}]"
+        needed = tuple(self._list_imports(made, job, constant))
+        return Entry(self.path, self.target, value, self.key, needed)
+
+    def _list_imports(self, made: str, job: str, constant: str | None) -> Iterator[str]:
+        if not self.jobs:
+            yield f"from {self.home} import {job}"
+        if not self.jobs and constant:
+            yield f"from {self.home} import {constant}"
         if made and not self.library:
-            needed.append(f"from {self.package} import {made}")
+            yield f"from {self.package} import {made}"
         elif made and self.library == self.package:
-            needed.append(f"import {self.package}")
-        return Entry(
-            self.path, self.target, f"[{value}]" if self.key else value, self.key, tuple(needed)
-        )
+            yield f"import {self.package}"
 
 
 def find_list(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.syntax import read_entries
@@ -22,6 +22,26 @@ def find_function(project: Project, use: FrameworkUse, handler: str) -> Definiti
     if found is None or found.is_class:
         return None
     return found
+
+
+def find_made(
+    project: Project, import_path: str, is_made: Callable[[ast.Call, Module], bool]
+) -> Definition | None:
+    """The function behind an import path; also where the object is what a call made of the
+    function: `is_made` says whether a call does.
+    """
+    found = project.lookup(import_path)
+    if found is None:
+        return None
+    if found.definition is not None:
+        return None if found.definition.is_class else found.definition
+    call = found.binding.value if found.binding else None
+    if found.module is None or not isinstance(call, ast.Call) or not call.args:
+        return None
+    name = found.module.resolve(call.args[0])
+    if not name or not is_made(call, found.module):
+        return None
+    return project.definition(name)
 
 
 def find_own_place(project: Project, use: FrameworkUse, handler: Definition) -> Place | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from skillrun.core.verdict import Finding, Severity
+from skillrun.frameworks.common.again import find_taking_clause
 from skillrun.frameworks.common.errors import ancestors, short
 from skillrun.frameworks.common.facts import calls_of, effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
@@ -17,6 +18,7 @@ from skillrun.repo.python import Call, Handler
 from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import Place
 
+_EVERY = frozenset({"builtins.Exception", "builtins.BaseException"})
 _SEEN = "stock-screener#49: except, then return {'status': 'error'}"
 
 
@@ -60,22 +62,21 @@ def swallowed_exception(job: Job, says: str) -> Iterator[Finding]:
             if handler.node in seen or not _drops_error(job, handler):
                 continue
             seen.add(handler.node)
-            named = []
-            for w, bases in transient.items():
-                if bases & {short(n) for n in handler.exceptions}:
-                    named.append(w)
-            if named and not handler.broad:
-                yield _make_finding(
-                    job,
-                    says,
-                    handler,
-                    f"catches {', '.join(named)}, which the spec calls transient",
-                    Severity.ERROR,
-                )
-            elif handler.broad:
+            named = _list_taken(transient, handler.exceptions)
+            if handler.broad:
+                what = "catches every exception"
                 severity = Severity.ERROR if transient else Severity.WARNING
-                yield _make_finding(job, says, handler, "catches every exception", severity)
+                yield _make_finding(job, says, handler, what, severity)
+            elif named:
+                what = f"catches {', '.join(named)}, which the spec calls transient"
+                yield _make_finding(job, says, handler, what, Severity.ERROR)
     yield from _find_suppressed(job, transient, says)
+
+
+def _list_taken(transient: dict[str, frozenset[str]], caught: Iterable[str]) -> list[str]:
+    """The transient errors that are among what is caught, as the spec has them."""
+    names = {short(name) for name in caught}
+    return [written for written, bases in transient.items() if bases & names]
 
 
 def _find_suppressed(
@@ -90,29 +91,25 @@ def _find_suppressed(
         if not any(effect.node is call.node or call.origin in effect.via for effect in effects):
             continue
         for node, caught in _list_suppressing(call):
-            names = {short(name) for name in caught}
-            broad = bool({"builtins.Exception", "builtins.BaseException"} & names)
-            named = []
-            for written, bases in transient.items():
-                if bases & names:
-                    named.append(written)
-            if node in seen or not (broad or named):
+            named = _list_taken(transient, caught)
+            what = _say_suppressed(caught, named)
+            if node in seen or what is None:
                 continue
             seen.add(node)
-            if broad:
-                what = "drops every exception"
-            else:
-                what = f"drops {', '.join(named)}, which the spec calls transient"
             message = f"suppress(...) {what}, around a declared effect: {says}"
             severity = Severity.ERROR if named else Severity.WARNING
-            yield tell(
-                job,
-                "swallowed-exception",
-                severity,
-                place_of(call.module, node),
-                message,
-                "let it through",
-            )
+            place = place_of(call.module, node)
+            hint = "let it through"
+            yield tell(job, "swallowed-exception", severity, place, message, hint)
+
+
+def _say_suppressed(caught: Iterable[str], named: list[str]) -> str | None:
+    """None where it drops nothing that matters."""
+    if _EVERY & {short(name) for name in caught}:
+        return "drops every exception"
+    if named:
+        return f"drops {', '.join(named)}, which the spec calls transient"
+    return None
 
 
 def _list_suppressing(call: Call) -> Iterator[tuple[ast.Call, tuple[str, ...]]]:
@@ -171,34 +168,22 @@ def permanent_not_recorded(job: Job) -> Iterator[Finding]:
     """
     if job.spec.dead_letter is None or job.spec.dead_letter.kind == "none":
         return
-    failures = job.spec.failures
     seen: set[ast.AST] = set()
-    for error in failures.permanent if failures else ():
-        bases = ancestors(job.project, short(spec_name(job, error.type)))
+    for written in job.spec.list_errors("permanent"):
+        bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
-            clause = None
-            for h in call.in_try:
-                if h.bare or bases & {short(n) for n in h.exceptions}:
-                    clause = h
-                    break
-            if (
-                clause is None
-                or clause.node in seen
-                or not _drops_error(job, clause)
-                or _recorded_later(job, clause)
-            ):
+            clause = find_taking_clause(call, bases)
+            if clause is None or clause.node in seen or not _loses_error(job, clause):
                 continue
             seen.add(clause.node)
-            message = f"{error.type} is permanent in the spec, and ends here without a dead letter"
+            message = f"{written} is permanent in the spec, and ends here without a dead letter"
             hint = "record it here, or raise it on to an on_failure that records"
-            yield tell(
-                job,
-                "permanent-not-recorded",
-                Severity.ERROR,
-                Place(clause.path, clause.line),
-                message,
-                hint,
-            )
+            place = Place(clause.path, clause.line)
+            yield tell(job, "permanent-not-recorded", Severity.ERROR, place, message, hint)
+
+
+def _loses_error(job: Job, clause: Handler) -> bool:
+    return _drops_error(job, clause) and not _recorded_later(job, clause)
 
 
 def _recorded_later(job: Job, clause: Handler) -> bool:

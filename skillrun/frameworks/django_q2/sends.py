@@ -260,8 +260,8 @@ def _follow_wrapper(
     inner = _read_publish(project, module, call, style)
     position = [name for name in own.parameters if name not in ("self", "cls")].index(parameter)
     for use in project.uses(own.dotted):
-        above = next(use.module.parents(use.node), None)
-        if not isinstance(above, ast.Call) or above.func is not use.node:
+        above = use.module.find_call_of(use.node)
+        if above is None:
             continue
         named = find_keyword(above, parameter)
         given = named or (above.args[position] if position < len(above.args) else None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from skillrun.frameworks.common.reading import options_of, place_of
+from skillrun.frameworks.common.reading import find_made, options_of, place_of
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.uses import Place
 
@@ -37,21 +37,12 @@ def find_task(project: Project, import_path: str) -> Definition | None:
     """The function behind "module:object"; also where the object is what `task(...)(function)`
     returned.
     """
-    found = project.lookup(import_path)
-    if found is None or found.definition is not None:
-        if found is None or found.definition is None or found.definition.is_class:
-            return None
-        return found.definition
-    value = found.binding.value if found.binding else None
-    if found.module is None or not isinstance(value, ast.Call) or not value.args:
-        return None
-    made = _read_maker(project, value.func, found.module) or _read_maker(
-        project, value, found.module
-    )
-    name = found.module.resolve(value.args[0]) if made is not None else None
-    if not name:
-        return None
-    return project.definition(name)
+
+    def is_made(call: ast.Call, module: Module) -> bool:
+        makers = (call.func, call)
+        return any(_read_maker(project, node, module) is not None for node in makers)
+
+    return find_made(project, import_path, is_made)
 
 
 def read_task(project: Project, handler: Definition) -> Task:

@@ -7,7 +7,7 @@ an option of the message wins over the actor's, and that over the middleware's o
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -194,21 +194,25 @@ class _Reader:
         names = self.project.ancestors(self.actor.handler.dotted)
         if not set(_GENERIC) & set(names):
             return
-        owners = [
-            found for name in names if (found := self.project.definition(name)) and found.is_class
-        ]
-        metas = []
-        for owner in owners:
-            for meta in getattr(owner.node, "body", ()):
-                if isinstance(meta, ast.ClassDef) and meta.name == "Meta":
-                    metas.append((owner, meta))
-        for owner, meta in metas[:1]:
+        owner, meta = self._find_meta(names)
+        if owner is not None and meta is not None:
             for name, bound in owner.module.bindings(meta).items():
                 if bound[-1].value is not None:
                     self._set_option(name, bound[-1].value, owner.module)
         abstract = self.actor.options.pop("abstract", None)
-        if abstract is None or metas[0][0].node is not self.actor.handler.node:
+        if abstract is None or owner is None or owner.node is not self.actor.handler.node:
             self.actor.registered = Place(self.actor.handler.path, self.actor.handler.line)
+
+    def _find_meta(self, names: Iterable[str]) -> tuple[Definition | None, ast.ClassDef | None]:
+        """The nearest one, and the class that it stands in."""
+        for name in names:
+            owner = self.project.definition(name)
+            if owner is None or not owner.is_class:
+                continue
+            for inner in getattr(owner.node, "body", ()):
+                if isinstance(inner, ast.ClassDef) and inner.name == "Meta":
+                    return owner, inner
+        return None, None
 
     def _find_actor_call(self) -> None:
         """`send = dramatiq.actor(_send, max_retries=3)`, `dramatiq.actor(max_retries=3)(_send)`,

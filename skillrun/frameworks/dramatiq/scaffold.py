@@ -138,30 +138,10 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     if facts.app is not None and facts.app.name == SETTING:
         # A dict of Django's settings, which django_dramatiq makes the broker of.
         facts = replace(facts, app=None)
-    needed: list[Symbol | str] = [
-        "from typing import Any",
-        facts.conventions.logger_import,
-        "import dramatiq",
-        "from dramatiq import Message",
-        "from dramatiq.broker import MessageProxy",
-        "from dramatiq.middleware import CurrentMessage",
-        *(effect.call for effect in facts.effects),
-        facts.invalid,
-    ]
-    needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
-    if facts.retries.bounded:
-        needed += facts.transient
-    if _own_waits(facts.retries) and facts.retries.jitter:
-        needed.append("import random")
-    if facts.app is not None:
-        # By name, as actors are written.
-        needed.append(Symbol(facts.app.module, facts.app.name))
-    if facts.store.kind != "receiver" or facts.dead_letter == "table":
-        needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     text = render(
         "handler.py.jinja",
         replace(facts, retries=_stretch_waits(facts.retries)),
-        needed=needed,
+        needed=_list_needed(facts),
         options=_list_options(facts),
         waits=[round(delay * 1000) for delay in facts.retries.delays],
         waits_name=f"{facts.name.upper()}_WAITS",
@@ -173,10 +153,36 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         dead_ids=_ids_of(facts, "dead"),
         publishing=when_to_publish(facts),
     )
-    return [
-        Module(facts.path, text),
-        *(runner.pieces(facts, render, _describe_tick(facts)) if _is_clocked(facts) else ()),
+    handler = Module(facts.path, text)
+    if not _is_clocked(facts):
+        return [handler]
+    return [handler, *runner.pieces(facts, render, _describe_tick(facts))]
+
+
+def _list_needed(facts: Facts) -> list[Symbol | str]:
+    """What the handler's module imports."""
+    needed: list[Symbol | str] = [
+        "from typing import Any",
+        facts.conventions.logger_import,
+        "import dramatiq",
+        "from dramatiq import Message",
+        "from dramatiq.broker import MessageProxy",
+        "from dramatiq.middleware import CurrentMessage",
+        *(effect.call for effect in facts.effects),
+        facts.invalid,
     ]
+    if publishes_on_commit(facts):
+        needed.append("from django.db import transaction")
+    if facts.retries.bounded:
+        needed += facts.transient
+    if _own_waits(facts.retries) and facts.retries.jitter:
+        needed.append("import random")
+    if facts.app is not None:
+        # By name, as actors are written.
+        needed.append(Symbol(facts.app.module, facts.app.name))
+    if facts.store.kind != "receiver" or facts.dead_letter == "table":
+        needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
+    return needed
 
 
 def _is_clocked(facts: Facts) -> bool:

@@ -112,8 +112,8 @@ def _by_object(project: Project, actor: Actor, use: Use) -> Iterator[Send]:
     schedule = _scheduling_call(use.module, method) or _scheduled_function(use.module, method)
     if schedule is not None:
         send = replace(send, kind="schedule", how=schedule)
-    call = next(use.module.parents(method), None)
-    if isinstance(call, ast.Call) and call.func is method:
+    call = use.module.find_call_of(method)
+    if call is not None:
         send = _read_message(project, actor, use.module, call, send)
     yield send
 

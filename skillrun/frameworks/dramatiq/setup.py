@@ -120,23 +120,26 @@ class _Reader:
 
     def _read_brokers(self) -> None:
         """The main broker object; where that is not known, every one that is no stub."""
-        main = self.use.app.rpartition(":")[0] if self.use.app else None
-        for module in [
-            m for path in (main,) if path and (m := self.project.module(path))
-        ] or self._list_modules():
+        for module in self._list_searched():
             for node in module.all_nodes:
-                name = None
-                if isinstance(node, ast.Call):
-                    name = module.resolve(node.func)
-                if not isinstance(node, ast.Call) or not name or "stub" in name.lower():
-                    continue
-                if is_broker_class(self.project, name):
+                if isinstance(node, ast.Call) and self._makes_broker(node, module):
                     self._read_broker(node, module)
-                    self.setup.unread += [
-                        place_of(module, n)
-                        for n in module.all_nodes
-                        if _changes_middleware(module, n)
-                    ]
+                    for other in module.all_nodes:
+                        if _changes_middleware(module, other):
+                            self.setup.unread.append(place_of(module, other))
+
+    def _list_searched(self) -> list[Module]:
+        path = self.use.app.rpartition(":")[0] if self.use.app else ""
+        main = self.project.module(path) if path else None
+        if main is not None:
+            return [main]
+        return self._list_modules()
+
+    def _makes_broker(self, node: ast.Call, module: Module) -> bool:
+        name = module.resolve(node.func)
+        if not name or "stub" in name.lower():
+            return False
+        return is_broker_class(self.project, name)
 
     def _list_modules(self) -> list[Module]:
         return [module for module in self.project.modules_with("dramatiq") if self._counts(module)]

@@ -83,15 +83,16 @@ def _read_named(project: Project, task: Task) -> Iterator[Send]:
 
 def _by_object(project: Project, task: Task, use: Use) -> Iterator[Send]:
     above = next(use.module.parents(use.node), None)
-    if isinstance(above, ast.Call) and above.func is use.node:
-        yield _read_message(project, task, use.module, above, CALL)
+    called = use.module.find_call_of(use.node)
+    if called is not None:
+        yield _read_message(project, task, use.module, called, CALL)
     elif isinstance(above, ast.Call) and use.node in above.args:
         word = last_word(above.func)
         if word in (*_NEXT, *_ON_COMMIT):
             yield _make_send(use.module, above, f".{word}(...)")
     elif isinstance(above, ast.Attribute) and above.attr in _METHODS:
-        call = next(use.module.parents(above), None)
-        if above.attr != "map" and isinstance(call, ast.Call) and call.func is above:
+        call = use.module.find_call_of(above)
+        if above.attr != "map" and call is not None:
             yield _read_message(project, task, use.module, call, above.attr)
         else:
             yield _make_send(use.module, above, f".{above.attr}(...)")

@@ -119,26 +119,31 @@ def _read_start(
 ) -> tuple[str, ...]:
     """The command that a line begins, or nothing."""
     line = lines[number]
-    is_manifest = path.endswith("package.json")
-    is_item = _LISTED.match(line) is not None and path.endswith((".yml", ".yaml"))
-    if is_item and not _is_in_command(lines, number):
+    words = _read_words(path, lines, number)
+    # More than the name of a service or an item of a list: `arq:` and `- arq` start nothing.
+    least = 1 if path.endswith("package.json") else 2
+    if len(words) < least:
         return ()
-    command = whole_command(lines, number, _JOINED, listed=is_item)
-    if is_manifest:
-        command = " ".join(_VALUE.findall(line))
-    least = 1 if is_manifest else 2
-    words = []
-    for word in command.translate(_SEPARATORS).split():
-        if word.strip("-:"):
-            words.append(word)
     for one in wanted:
         at = _find_words([word.rpartition("/")[2] for word in words], one)
-        # More than the name of a service or an item of a list: `arq:` and `- arq` start nothing.
-        if at is None or len(words) < least or one[0] not in line:
+        if at is None or one[0] not in line:
             continue
         if len(one) > 1 or _is_command(path, line, words[at]):
             return tuple(words[at:])
     return ()
+
+
+def _read_words(path: str, lines: list[str], number: int) -> list[str]:
+    """Those of the command that a line begins; none of an item in a list that is no command."""
+    line = lines[number]
+    is_item = _LISTED.match(line) is not None and path.endswith((".yml", ".yaml"))
+    if is_item and not _is_in_command(lines, number):
+        return []
+    if path.endswith("package.json"):
+        command = " ".join(_VALUE.findall(line))
+    else:
+        command = whole_command(lines, number, _JOINED, listed=is_item)
+    return [word for word in command.translate(_SEPARATORS).split() if word.strip("-:")]
 
 
 def _is_in_command(lines: list[str], number: int) -> bool:

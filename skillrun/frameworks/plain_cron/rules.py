@@ -84,10 +84,8 @@ def _list_starts(job: Job) -> Iterator[Start]:
 def called_not_scheduled(job: Job) -> Iterator[Finding]:
     """`.do(f())` runs f once at start-up and schedules what it returned."""
     for use in job.project.uses(job.handler.dotted):
-        called = next(use.module.parents(use.node), None)
-        above = None
-        if isinstance(called, ast.Call) and called.func is use.node:
-            above = next(use.module.parents(called), None)
+        called = use.module.find_call_of(use.node)
+        above = next(use.module.parents(called), None) if called is not None else None
         if not isinstance(above, ast.Call) or above.args[:1] != [called] or is_aside(use.path):
             continue
         if last_word(above.func) == "do" and "every" in ast.unparse(above.func):

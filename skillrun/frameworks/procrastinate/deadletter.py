@@ -17,7 +17,7 @@ from skillrun.frameworks.common.around import clauses, decorators, raised_instea
 from skillrun.frameworks.common.reading import held_value, place_of
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.procrastinate.attempts import Attempts
-from skillrun.frameworks.procrastinate.retries import read_strategy
+from skillrun.frameworks.procrastinate.retries import Strategy, read_strategy
 from skillrun.repo.syntax import find_nodes
 
 if TYPE_CHECKING:
@@ -40,34 +40,47 @@ def find_record(project: Project, task: Task) -> Record | None:
 
 
 def _find_records(project: Project, task: Task) -> Iterator[Record]:
-    attempts, strategy = Attempts(project, {}), read_strategy(project, task)
+    strategy = read_strategy(project, task)
     around = tuple(_list_middlewares(project, task))
-    for part in (*_list_bodies(project, task.handler), *around):
-        for node in find_nodes(part.node, ast.If):
-            if attempts.asked(node.test, part.module):
-                yield from _find_kept_records(
-                    project, [node], part.module, "by the number of the attempt"
-                )
-    own = None
-    if strategy.custom:
-        own = project.definition(f"{strategy.custom}.get_retry_decision")
-    if own is not None:
-        yield from _find_kept_records(
-            project, getattr(own.node, "body", []), own.module, "get_retry_decision"
-        )
-    every = clauses(project, task.handler)
-    instead = frozenset(name for clause in every for name in raised_instead(project, clause))
-    for clause in every:
-        ends = not strategy.tries_again or (clause.reraises and not clause.always_raises)
-        if ends or (not clause.reraises and instead & set(clause.exceptions)):
-            yield from _find_kept_records(
-                project, clause.node.body, clause.module, "the except clause"
-            )
+    yield from _find_by_count(project, (*_list_bodies(project, task.handler), *around))
+    yield from _find_decided(project, strategy)
+    yield from _find_in_clauses(project, task, strategy)
     if strategy.tries_again:
         return
     for part in around:
         for clause in project.handlers(part):
             yield from _find_kept_records(project, clause.node.body, clause.module, "a middleware")
+
+
+def _find_by_count(project: Project, parts: Iterable[Definition]) -> Iterator[Record]:
+    """In a branch that the number of the attempt decides."""
+    attempts, how = Attempts(project, {}), "by the number of the attempt"
+    for part in parts:
+        for node in find_nodes(part.node, ast.If):
+            if attempts.asked(node.test, part.module):
+                yield from _find_kept_records(project, [node], part.module, how)
+
+
+def _find_decided(project: Project, strategy: Strategy) -> Iterator[Record]:
+    """In a strategy of the repository's own."""
+    name = "get_retry_decision"
+    own = project.definition(f"{strategy.custom}.{name}") if strategy.custom else None
+    if own is not None:
+        body = getattr(own.node, "body", [])
+        yield from _find_kept_records(project, body, own.module, name)
+
+
+def _find_in_clauses(project: Project, task: Task, strategy: Strategy) -> Iterator[Record]:
+    """In a clause that ends the job, and in one that takes what another raises instead."""
+    every = clauses(project, task.handler)
+    instead: set[str] = set()
+    for clause in every:
+        instead |= raised_instead(project, clause)
+    for clause in every:
+        ends = not strategy.tries_again or (clause.reraises and not clause.always_raises)
+        if ends or (not clause.reraises and instead & set(clause.exceptions)):
+            body, module = clause.node.body, clause.module
+            yield from _find_kept_records(project, body, module, "the except clause")
 
 
 def _list_bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:

@@ -6,6 +6,7 @@ comes back after a death is up to the repository's own code (`recovery.py`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from skillrun.frameworks.interface import (
     Backoff,
     Policy,
 )
-from skillrun.frameworks.procrastinate.attempts import raised
+from skillrun.frameworks.procrastinate.attempts import Bound, raised
 from skillrun.frameworks.procrastinate.deadletter import find_record
 from skillrun.frameworks.procrastinate.recovery import HEARTBEAT_S, find_recoveries
 from skillrun.frameworks.procrastinate.retries import ANY, Strategy, read_strategy
@@ -68,24 +69,18 @@ class _Reader:
         """The strategy's bound, or the handler's own where every clause of it stops raising
         before.
         """
+        most = strategy.retries if is_known(strategy.retries) else None
         if not is_known(strategy.retries):
             self._note_unread("max_attempts", strategy)
         bounds = raised(self.project, self.handler)
-        lasts = []
-        for bound in bounds:
-            if bound.last is not None:
-                lasts.append(bound)
-        own = None
-        if len(lasts) == len(bounds):
-            own = max((bound.last or 0 for bound in lasts), default=None)
-        most = strategy.retries if is_known(strategy.retries) else None
+        own = _find_own_bound(bounds)
         if own is not None and strategy.tries_again and (most is None or own < most):
-            self.sources["max_attempts"] = lasts[-1].place
+            self.sources["max_attempts"] = bounds[-1].place
             self.unknown.pop("max_attempts", None)
             return own + 1
-        if most is None and any(bound.unread for bound in bounds):
-            self._note_unread("max_attempts", strategy)
         if most is None:
+            if any(bound.unread for bound in bounds):
+                self._note_unread("max_attempts", strategy)
             return None
         return int(most) + 1
 
@@ -114,3 +109,11 @@ class _Reader:
 
     def _note_unread(self, name: str, strategy: Strategy) -> None:
         self.unknown[name] = strategy.place or Place(self.handler.path, self.handler.line)
+
+
+def _find_own_bound(bounds: Sequence[Bound]) -> int | None:
+    """The last attempt that any of them lets through to another, where each says one."""
+    lasts = [bound.last for bound in bounds if bound.last is not None]
+    if not lasts or len(lasts) != len(bounds):
+        return None
+    return max(lasts)

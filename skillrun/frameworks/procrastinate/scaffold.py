@@ -376,26 +376,28 @@ def _needed(facts: Facts) -> list[Symbol | str]:
         "from procrastinate import JobContext",
         *awaiting.needed(facts),
     ]
-    needed += (
-        ["import asyncio"]
-        if facts.awaits and (facts.retries.bounded or awaiting.blocks(facts))
-        else []
-    )
+    if facts.awaits and (facts.retries.bounded or awaiting.blocks(facts)):
+        needed.append("import asyncio")
     if facts.facts["owner"] == facts.facts["app"].name:
         # By name, as tasks are written.
         needed.append(_by_name(facts.facts["app"]))
     if publishes_on_commit(facts) and not facts.facts["contrib"]:
         needed.append("from django.db import transaction")
     if facts.retries.bounded:
-        needed += facts.transient
-        own = _strategy(facts) is None
-        needed += ["from procrastinate import BaseRetryStrategy, RetryDecision"] if own else []
-        needed += (
-            ["from procrastinate.jobs import Job"]
-            if own
-            else ["from procrastinate import RetryStrategy"]
-        )
-        needed += ["import random"] if own and facts.retries.jitter else []
+        needed += [*facts.transient, *_list_for_retries(facts)]
     if facts.trigger != "event":
         needed += ["from collections.abc import Iterable", _by_name(facts.facts["app"])]
     return needed
+
+
+def _list_for_retries(facts: Facts) -> list[str]:
+    """The library's strategy, or what one of the job's own is made of."""
+    if _strategy(facts) is not None:
+        return ["from procrastinate import RetryStrategy"]
+    own = [
+        "from procrastinate import BaseRetryStrategy, RetryDecision",
+        "from procrastinate.jobs import Job",
+    ]
+    if facts.retries.jitter:
+        own.append("import random")
+    return own

@@ -127,15 +127,11 @@ def _find_calls(project: Project, task: Task) -> Iterator[Found]:
 
 def _deferred(module: Module, node: ast.AST) -> Iterator[Found]:
     """`task.defer(...)` and `task.configure(...).defer(...)`, from the name of the task."""
-    above = list(module.parents(node))[:2]
-    if (
-        len(above) < 2
-        or not isinstance(above[0], ast.Attribute)
-        or not isinstance(above[1], ast.Call)
-    ):
+    attribute = next(module.parents(node), None)
+    if not isinstance(attribute, ast.Attribute):
         return
-    attribute, call = above[0], above[1]
-    if call.func is not attribute:
+    call = module.find_call_of(attribute)
+    if call is None:
         return
     if attribute.attr in (*DEFERS, *BATCHES):
         yield module, call, None
@@ -145,25 +141,23 @@ def _deferred(module: Module, node: ast.AST) -> Iterator[Found]:
 
 def _ended(module: Module, node: ast.Call, configured: ast.Call) -> Iterator[Found]:
     """What is called on a configured task; also by the variable that holds it."""
-    above = list(module.parents(node))[:2]
-    if (
-        above
-        and isinstance(above[0], ast.Attribute)
-        and isinstance(above[1], ast.Call)
-        and above[1].func is above[0]
-    ):
-        if above[0].attr in (*DEFERS, *BATCHES):
-            yield module, above[1], configured
-    elif above and isinstance(above[0], ast.Assign) and isinstance(above[0].targets[0], ast.Name):
-        held, scope = above[0].targets[0].id, module.function_of(node) or module.tree
-        for call in find_nodes(scope, ast.Call):
-            func = call.func
-            if (
-                isinstance(func, ast.Attribute)
-                and func.attr in (*DEFERS, *BATCHES)
-                and _is_name(func.value, held)
-            ):
-                yield module, call, configured
+    above = next(module.parents(node), None)
+    if isinstance(above, ast.Attribute):
+        call = module.find_call_of(above)
+        if call is not None and above.attr in (*DEFERS, *BATCHES):
+            yield module, call, configured
+    elif isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
+        scope = module.function_of(node) or module.tree
+        for call in _list_calls_on(scope, above.targets[0].id):
+            yield module, call, configured
+
+
+def _list_calls_on(scope: ast.AST, held: str) -> Iterator[ast.Call]:
+    """What is deferred through a variable."""
+    for call in find_nodes(scope, ast.Call):
+        is_send = name_method(call) in (*DEFERS, *BATCHES)
+        if is_send and isinstance(call.func, ast.Attribute) and _is_name(call.func.value, held):
+            yield call
 
 
 def _is_name(node: ast.expr, name: str) -> bool:

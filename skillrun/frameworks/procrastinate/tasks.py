@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.reading import options_of, place_of
+from skillrun.frameworks.common.reading import find_made, options_of, place_of
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.syntax import is_none
 
@@ -77,21 +77,12 @@ def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definiti
     """The function behind "module:object"; also where the object is what `app.task(...)(function)`
     returned.
     """
-    found = project.lookup(import_path)
-    if found is None or found.definition is not None:
-        if found is None or found.definition is None or found.definition.is_class:
-            return None
-        return found.definition
-    value = found.binding.value if found.binding else None
-    if not isinstance(value, ast.Call) or found.module is None or not value.args:
-        return None
-    maker = app_method(project, use, _called(value.func), found.module)
-    name = None
-    if maker is not None and maker[1] == "task":
-        name = found.module.resolve(value.args[0])
-    if not name:
-        return None
-    return project.definition(name)
+
+    def is_made(call: ast.Call, module: Module) -> bool:
+        maker = app_method(project, use, _called(call.func), module)
+        return maker is not None and maker[1] == "task"
+
+    return find_made(project, import_path, is_made)
 
 
 def names_of(project: Project, task: Task) -> tuple[str, ...]:

@@ -258,8 +258,8 @@ def _of_task(project: Project, module: Module, node: ast.Attribute, decorator: D
     how = f".{node.attr}(...)"
     made = _read_decorator(project, decorator)
     send = replace(_make_send(_OF_A_TASK[node.attr], TASK, how, module, node), **made)
-    call = next(module.parents(node), None)
-    if not isinstance(call, ast.Call) or call.func is not node:
+    call = module.find_call_of(node)
+    if call is None:
         return send
     sent = replace(send, place=place_of(module, call), call=project.call_at(module, call))
     if node.attr not in ("delay", "enqueue"):

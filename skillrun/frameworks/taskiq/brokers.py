@@ -165,37 +165,39 @@ def _is_called_on(project: Project, module: Module, call: ast.Call, broker: Brok
 
 def _find_all(project: Project) -> Iterator[Broker]:
     added = list(_find_added(project))
-    modules = {
-        module.path: module for word in _PACKAGES.split() for module in project.modules_with(word)
-    }
-    for path in sorted(modules):
-        module = modules[path]
-        for node in () if in_tests(path) else module.all_nodes:
-            kind = None
+    modules: dict[str, Module] = {}
+    for word in _PACKAGES.split():
+        modules |= {module.path: module for module in project.modules_with(word)}
+    for path, module in sorted(modules.items()):
+        if in_tests(path):
+            continue
+        for node in module.all_nodes:
             if isinstance(node, ast.Call):
                 kind = _name_class(project, node.func, module)
-            if kind is None or not isinstance(node, ast.Call):
-                continue
-            name, chained = _unwind_chain(module, node)
-            options, unread = options_of(project, node, module)
-            later = []
-            for where, call, owner in added:
-                if owner == name:
-                    later.append((where, call))
-            found = [
-                _read_parts(project, call, where)
-                for where, call in [*((module, call) for call in chained), *later]
-            ]
-            parts = tuple(part for parts, _ in found for part in parts)
-            yield Broker(
-                name,
-                kind,
-                node,
-                module,
-                options,
-                parts,
-                unread or any(missing for _, missing in found),
-            )
+                if kind is not None:
+                    yield _read_broker(project, module, node, kind, added)
+
+
+def _read_broker(
+    project: Project,
+    module: Module,
+    node: ast.Call,
+    kind: str,
+    added: list[tuple[Module, ast.Call, str]],
+) -> Broker:
+    """`added`: calls elsewhere that add middlewares, and the broker that each is of."""
+    name, chained = _unwind_chain(module, node)
+    options, unread = options_of(project, node, module)
+    calls = [(module, call) for call in chained]
+    for where, call, owner in added:
+        if owner == name:
+            calls.append((where, call))
+    parts: list[Part] = []
+    for where, call in calls:
+        found, is_missing = _read_parts(project, call, where)
+        parts += found
+        unread = unread or is_missing
+    return Broker(name, kind, node, module, options, tuple(parts), unread)
 
 
 def _name_class(project: Project, node: ast.expr, module: Module) -> str | None:

@@ -132,17 +132,7 @@ class _Reader:
 
     def _attempts(self, retrying: tuple[Part, ...], broker: Broker | None) -> int:
         """The most that any middleware lets run, and never more than the handler's own count."""
-        found = [(runs(self.project, self.task, part), part) for part in retrying]
-        if found:
-            self.sources["max_attempts"] = self._said_at(found[-1][1])
-        else:
-            self.sources["max_attempts"] = None
-        for value, part in found:
-            if not is_known(value):
-                self.unknown["max_attempts"] = part.place
-        most = max(
-            (int(value) if is_known(value) else _DEFAULT_RUNS for value, _ in found), default=1
-        )
+        most = self._count_runs(retrying)
         if "middlewares" in self.unknown:
             self.unknown["max_attempts"] = self.unknown["middlewares"]
         for part in broker.parts if broker is not None else ():
@@ -157,6 +147,20 @@ class _Reader:
         elif bound.runs < most:
             self.sources["max_attempts"] = place
         return min(bound.runs or most, most)
+
+    def _count_runs(self, retrying: tuple[Part, ...]) -> int:
+        """The most that any of them lets run."""
+        self.sources["max_attempts"] = None
+        most: list[int] = []
+        for part in retrying:
+            self.sources["max_attempts"] = self._said_at(part)
+            value = runs(self.project, self.task, part)
+            if is_known(value):
+                most.append(int(value))
+            else:
+                self.unknown["max_attempts"] = part.place
+                most.append(_DEFAULT_RUNS)
+        return max(most, default=1)
 
     def _said_at(self, part: Part) -> Place:
         found = self.task.labels.get("max_retries")

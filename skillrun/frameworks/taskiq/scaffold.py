@@ -76,6 +76,15 @@ def problems(facts: Facts) -> Iterator[str]:
         )
     elif setup.problem:
         yield setup.problem
+    yield from _list_unknown(facts)
+    if facts.trigger == "cron" and _write_cron(facts) is None:
+        yield f"taskiq's scheduler has no cron that means {facts.schedule!r}"
+    if facts.trigger == "poller" and not (facts.every_s or 60.0).is_integer():
+        yield "taskiq's scheduler counts whole seconds: trigger.every is to be such"
+
+
+def _list_unknown(facts: Facts) -> Iterator[str]:
+    """What neither taskiq nor its templates have."""
     if facts.facts["old"] and facts.retries.bounded:
         yield (
             f"{facts.facts['old']} knows no types_of_exceptions of a task, and retries all errors:"
@@ -94,10 +103,6 @@ def problems(facts: Facts) -> Iterator[str]:
     for field in facts.fields:
         if field.name in _OURS:
             yield f"the handler has a use of its own for the name {field.name}: rename the field"
-    if facts.trigger == "cron" and _write_cron(facts) is None:
-        yield f"taskiq's scheduler has no cron that means {facts.schedule!r}"
-    if facts.trigger == "poller" and not (facts.every_s or 60.0).is_integer():
-        yield "taskiq's scheduler counts whole seconds: trigger.every is to be such"
 
 
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:

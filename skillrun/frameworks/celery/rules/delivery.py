@@ -166,19 +166,25 @@ def _deliveries_bounded(job: Job) -> bool:
         return True
     if job.project.tree.search("x-delivery-limit") or job.project.tree.search("x-delivery-count"):
         return True
-    bodies = [part.node for part in job.project.callables(job.handler)]
-    bodies += [
-        found.node
-        for call in calls_of(job)
-        for name in call.via
-        if (found := job.project.definition(name))
-    ]
-    attributes = set()
-    for body in bodies:
-        for n in find_nodes(body, ast.Attribute):
-            attributes.add(n.attr)
-    words = {n.value for body in bodies for n in find_nodes(body, ast.Constant)}
-    return "delivery_info" in attributes or "redelivered" in attributes | words
+    for body in _list_bodies(job):
+        if {"delivery_info", "redelivered"} & {
+            node.attr for node in find_nodes(body, ast.Attribute)
+        }:
+            return True
+        if any(node.value == "redelivered" for node in find_nodes(body, ast.Constant)):
+            return True
+    return False
+
+
+def _list_bodies(job: Job) -> Iterator[ast.AST]:
+    """The handler, and what it calls on the way to something else."""
+    for part in job.project.callables(job.handler):
+        yield part.node
+    for call in calls_of(job):
+        for name in call.via:
+            found = job.project.definition(name)
+            if found is not None:
+                yield found.node
 
 
 @rule(

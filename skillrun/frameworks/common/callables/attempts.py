@@ -168,25 +168,27 @@ def _backoff(
     if not is_known(attempts) or not isinstance(attempts, int | None) or types is None:
         return None
     wait = project.origin_of(module, _argument(call, "wait_gen", 0) or call)
+    shape = _read_shape(project, module, wait, given)
+    return Way(place_of(module, call), attempts, shape, project.exception_names(types, module))
+
+
+def _read_shape(
+    project: Project, module: Module, wait: str, given: dict[str, ast.expr]
+) -> Backoff | None:
+    """The waits of one of backoff's generators; None where they cannot be read."""
     options = {}
     for name in ("base", "factor", "max_value", "interval"):
         if name in given:
             options[name] = project.literal(given[name], module)
-    shape: Backoff | None = None
+    if not all(isinstance(value, int | float) for value in options.values()):
+        return None
     jitter = "jitter" not in given or project.literal(given["jitter"], module) is not None
-    if all(isinstance(value, int | float) for value in options.values()):
-        if wait == "backoff.constant":
-            shape = Backoff("fixed", float(options.get("interval", 1)), jitter=jitter)
-        elif wait == "backoff.expo":
-            cap = options.get("max_value")
-            shape = Backoff(
-                "exponential",
-                float(options.get("factor", 1)),
-                float(options.get("base", 2)),
-                cap,
-                jitter,
-            )
-    return Way(place_of(module, call), attempts, shape, project.exception_names(types, module))
+    if wait == "backoff.constant":
+        return Backoff("fixed", float(options.get("interval", 1)), jitter=jitter)
+    if wait != "backoff.expo":
+        return None
+    base, factor = float(options.get("base", 2)), float(options.get("factor", 1))
+    return Backoff("exponential", factor, base, options.get("max_value"), jitter)
 
 
 def _made(project: Project, module: Module, node: ast.expr, origin: str) -> ast.Call | None:

@@ -27,8 +27,8 @@ _COMMAND_CLASSES = ("django.core.management.base.BaseCommand", "django.core.mana
 def callers_of(project: Project, function: Definition) -> Iterator[Definition]:
     """The functions that call one themselves."""
     for use in project.uses(function.dotted):
-        caller, above = use.module.function_of(use.node), next(use.module.parents(use.node), None)
-        if caller is not None and isinstance(above, ast.Call) and above.func is use.node:
+        caller = use.module.function_of(use.node)
+        if caller is not None and use.module.find_call_of(use.node) is not None:
             yield project.define(use.module, caller)
 
 

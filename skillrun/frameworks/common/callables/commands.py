@@ -24,26 +24,29 @@ if TYPE_CHECKING:
 def starts_of(project: Project, reach: Reach) -> tuple[Start, ...]:
     """The commands that start a file which runs the handler."""
     consoles = _find_console_scripts(project, reach)
-    words = {_name_command(path) for path in reach.entries} | set(consoles)
-    paths = {
-        path for word in words for path in project.tree.search(word, "") if is_start_file(path)
-    }
+    paths: set[str] = set()
+    for word in {_name_command(path) for path in reach.entries} | set(consoles):
+        paths |= set(filter(is_start_file, project.tree.search(word, "")))
     found: list[Start] = []
     for path in sorted(paths):
-        if is_vendored(path):
-            continue
-        found += find_starts(path, _read_text(project, path))
-    timers = dict(
-        filter(
-            None,
-            (timer(path, _read_text(project, path)) for path in project.tree.match("**/*.timer")),
-        )
-    )
+        if not is_vendored(path):
+            found += find_starts(path, _read_text(project, path))
     kept = []
-    for start in with_timers(found, timers):
-        if resolve(start, reach.entries) or start.name in consoles:
+    for start in with_timers(found, _find_timers(project)):
+        leads_here = resolve(start, reach.entries) or start.name in consoles
+        if leads_here and not _leads_elsewhere(project, start, reach, consoles):
             kept.append(start)
-    return tuple(start for start in kept if not _leads_elsewhere(project, start, reach, consoles))
+    return tuple(kept)
+
+
+def _find_timers(project: Project) -> dict[str, str]:
+    """What systemd's timers start, and when."""
+    found = []
+    for path in project.tree.match("**/*.timer"):
+        read = timer(path, _read_text(project, path))
+        if read is not None:
+            found.append(read)
+    return dict(found)
 
 
 def _leads_elsewhere(

@@ -128,35 +128,37 @@ def _may_be_locked(job: Job, calls: tuple[Call, ...]) -> bool:
     in the crontab.
     """
     reach = reach_of(job.project, job.handler)
-    callers = [
-        call for function in reach.functions[1:] for call in job.project.calls(function, depth=1)
-    ]
-    for call in (*calls, *callers):
-        words = " ".join(
-            (call.origin, call.name, *call.in_with, _read_sql(job, call), *call.keywords)
-        )
-        texts = [
-            value
-            for node in find_nodes(call.node, ast.Constant)
-            if isinstance(value := node.value, str)
-        ]
-        if re.search(r"(?<![bc])lock|semaphore|for_update", words, re.IGNORECASE) or _LOCKS.search(
-            " ".join((words, *texts))
-        ):
+    callers: list[Call] = []
+    for function in reach.functions[1:]:
+        callers += job.project.calls(function, depth=1)
+    if any(_keeps_others_out(job, call) for call in (*calls, *callers)):
+        return True
+    for function in reach.functions:
+        if any("lock" in ast.unparse(node).lower() for node in function.decorators):
             return True
-        if re.search(r"\bUPDATE\b", _read_sql(job, call), re.IGNORECASE) and _CLAIMS.search(
-            _read_sql(job, call)
-        ):
-            return True
-        if call.name.rpartition(".")[2] == "update" and any(
-            _CLAIMS.search(ast.unparse(v)) for v in call.keywords.values()
-        ):
-            return True
-    decorated = any(
-        "lock" in ast.unparse(node).lower() for f in reach.functions for node in f.decorators
-    )
     starts = starts_of(job.project, reach)
-    return decorated or (bool(starts) and all(start.locked for start in starts))
+    return bool(starts) and all(start.locked for start in starts)
+
+
+def _keeps_others_out(job: Job, call: Call) -> bool:
+    """Of a call: a lock by its name, a claim in its SQL or in its arguments."""
+    sql = _read_sql(job, call)
+    words = " ".join((call.origin, call.name, *call.in_with, sql, *call.keywords))
+    if _NAMED_LOCK.search(words) or _LOCKS.search(" ".join((words, *_list_texts(call)))):
+        return True
+    if re.search(r"\bUPDATE\b", sql, re.IGNORECASE) and _CLAIMS.search(sql):
+        return True
+    if call.name.rpartition(".")[2] != "update":
+        return False
+    return any(_CLAIMS.search(ast.unparse(value)) for value in call.keywords.values())
+
+
+def _list_texts(call: Call) -> list[str]:
+    texts = []
+    for node in find_nodes(call.node, ast.Constant):
+        if isinstance(node.value, str):
+            texts.append(node.value)
+    return texts
 
 
 @rule(
@@ -216,35 +218,41 @@ def marked_after_batch(job: Job) -> Iterator[Finding]:
     """
     for effect in _list_undeferred(effect_calls(job)):
         loop = _find_loop_around(effect)
-        if loop:
-            marks = [
-                mark
-                for mark in _find_marks(job)
-                if _function_around(mark.call) is _function_around(effect)
-            ]
-        else:
-            marks = []
-        if loop is None or not marks:
+        late = _find_late(job, effect, loop) if loop is not None else None
+        if late is None:
             continue
-        inside = []
-        for mark in marks:
+        what, call = late
+        message = (
+            f"{effect.name} runs for each item, and the items are {what} after the loop: a"
+            " failure repeats them all"
+        )
+        hint = "mark and commit each item after its effect"
+        place = call_place(call)
+        yield tell(job, "marked-after-batch", Severity.WARNING, place, message, hint)
+        return
+
+
+def _find_late(job: Job, effect: Call, loop: ast.stmt) -> tuple[str, Call] | None:
+    """What is done after the loop alone, and by which call: the marks are written there, or what
+    was written in the loop is committed there.
+    """
+    function = _function_around(effect)
+    inside: list[Mark] = []
+    outside: list[Mark] = []
+    for mark in _find_marks(job):
+        if _function_around(mark.call) is function:
             if _find_loop_around(mark.call) is loop:
                 inside.append(mark)
+            else:
+                outside.append(mark)
+    if inside:
         commits = _list_commits(job, effect)
-        late = not inside and all(mark.call.line > (loop.end_lineno or 0) for mark in marks)
-        late_commit = (
-            bool(inside) and not any(mark.settled for mark in inside) and _only_after(commits, loop)
-        )
-        if late or late_commit:
-            what = "marked" if late else "committed"
-            message = (
-                f"{effect.name} runs for each item, and the items are {what} after the loop: a"
-                " failure repeats them all"
-            )
-            at = call_place(marks[-1].call if late else commits[-1])
-            hint = "mark and commit each item after its effect"
-            yield tell(job, "marked-after-batch", Severity.WARNING, at, message, hint)
-            return
+        if any(mark.settled for mark in inside) or not _only_after(commits, loop):
+            return None
+        return "committed", commits[-1]
+    if outside and all(mark.call.line > (loop.end_lineno or 0) for mark in outside):
+        return "marked", outside[-1].call
+    return None
 
 
 @rule(
@@ -259,35 +267,40 @@ def failed_marked_done(job: Job) -> Iterator[Finding]:
     `try: send() except Exception: log()` and then the mark: what failed counts as done.
     """
     for effect in _list_undeferred(effect_calls(job)):
-        tried = None
-        for n in effect.module.parents(effect.node):
-            if isinstance(n, ast.Try | ast.FunctionDef):
-                tried = n
-                break
-        if not isinstance(tried, ast.Try) or not any(
-            effect.node in ast.walk(s) for s in tried.body
-        ):
-            continue
-        clause = None
-        for c in effect.in_try:
-            if c.node in tried.handlers and _catches_transient(job, c):
-                clause = c
-                break
-        if clause is None or not _goes_on(job, clause):
+        tried = _find_try_around(effect)
+        if tried is None or not _goes_on_after_failure(job, effect, tried):
             continue
         for mark in _find_marks(job):
-            if _follows_try(mark.call, tried):
-                message = (
-                    f"{effect.name} may have failed, the clause above goes on, and the row is"
-                    " marked as done"
-                )
-                hint = (
-                    "leave the row as it is (continue), count the attempt, or record a dead letter"
-                )
-                yield tell(
-                    job, "failed-marked-done", Severity.ERROR, call_place(mark.call), message, hint
-                )
-                return
+            if not _follows_try(mark.call, tried):
+                continue
+            message = (
+                f"{effect.name} may have failed, the clause above goes on, and the row is"
+                " marked as done"
+            )
+            hint = "leave the row as it is (continue), count the attempt, or record a dead letter"
+            place = call_place(mark.call)
+            yield tell(job, "failed-marked-done", Severity.ERROR, place, message, hint)
+            return
+
+
+def _find_try_around(effect: Call) -> ast.Try | None:
+    """The nearest `try` of its function that has the effect in its body."""
+    for above in effect.module.parents(effect.node):
+        if isinstance(above, ast.FunctionDef):
+            return None
+        if isinstance(above, ast.Try):
+            if any(effect.node in ast.walk(step) for step in above.body):
+                return above
+            return None
+    return None
+
+
+def _goes_on_after_failure(job: Job, effect: Call, tried: ast.Try) -> bool:
+    """The first clause that takes a transient error goes on."""
+    for clause in effect.in_try:
+        if clause.node in tried.handlers and _catches_transient(job, clause):
+            return _goes_on(job, clause)
+    return False
 
 
 def _catches_transient(job: Job, clause: Handler) -> bool:
@@ -331,22 +344,33 @@ def _find_marks(job: Job) -> list[Mark]:
 
 
 def _read_mark(job: Job, call: Call) -> Mark | None:
-    word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
     if _SQL_MARK.search(_read_sql(job, call)):
-        commits = []
-        for one in _list_commits(job, call):
-            if _same_place(one, call) and one.line > call.line:
-                commits.append(one.line)
-        return Mark(call, min(commits, default=None))
-    atomic = any(
-        is_atomic(job.project, name) or "begin" in name or "transaction" in name
-        for name in call.in_with
-    )
+        return Mark(call, _find_commit_after(job, call))
+    word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
     if word == "update" and any(_is_done(job, call, n, v) for n, v in call.keywords.items()):
-        return Mark(call, call.line if ".objects." in call.name and not atomic else None)
-    if word == "save" and _is_assigned_before(call):
-        return Mark(call, None if atomic else call.line)
-    return None
+        is_settled = ".objects." in call.name and not _is_in_transaction(job, call)
+    elif word == "save" and _is_assigned_before(call):
+        is_settled = not _is_in_transaction(job, call)
+    else:
+        return None
+    return Mark(call, call.line if is_settled else None)
+
+
+def _find_commit_after(job: Job, call: Call) -> int | None:
+    """The line of the first commit below a call, in its own place."""
+    lines = []
+    for commit in _list_commits(job, call):
+        if _same_place(commit, call) and commit.line > call.line:
+            lines.append(commit.line)
+    return min(lines, default=None)
+
+
+def _is_in_transaction(job: Job, call: Call) -> bool:
+    for name in call.in_with:
+        is_said = "begin" in name or "transaction" in name
+        if is_said or is_atomic(job.project, name):
+            return True
+    return False
 
 
 def _is_done(job: Job, call: Call, name: str, node: ast.expr) -> bool:

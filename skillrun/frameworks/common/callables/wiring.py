@@ -69,10 +69,8 @@ def _handed_on(project: Project, use: Use) -> Iterator[Send]:
     """`schedule.every().day.do(f)`, `aiocron.crontab("...", func=f)`; also with the call `f()` that
     is a mistake.
     """
-    above = next(use.module.parents(use.node), None)
-    inner: ast.AST = use.node
-    if isinstance(above, ast.Call) and above.func is use.node:
-        inner, above = above, next(use.module.parents(above), None)
+    inner = use.module.find_call_of(use.node) or use.node
+    above = next(use.module.parents(inner), None)
     if isinstance(above, ast.keyword):
         above = next(use.module.parents(above), None)
     if not isinstance(above, ast.Call) or above.func is inner:

@@ -78,31 +78,35 @@ def callback_unknown(job: Job) -> Iterator[Finding]:
 def on_failure_every_time(job: Job) -> Iterator[Finding]:
     """on_failure is sent after every failed attempt, not after the last."""
     given = options_of(job).actor.options.get("on_failure")
-    target = None
-    if given and job.policy.max_attempts != 1:
-        target = actor_behind(job.project, given)
-    node = run_node(target.handler) if target else None
     dead_letter = job.spec.dead_letter
-    if (
-        node is None
-        or target is None
-        or given is None
-        or dead_letter is None
-        or dead_letter.kind == "none"
-    ):
+    if not given or dead_letter is None or dead_letter.kind == "none":
         return
-    words = set()
-    for n in ast.walk(node):
-        words.add(
-            n.value if isinstance(n, ast.Constant) else getattr(n, "attr", getattr(n, "id", ""))
-        )
-    if set(_COUNTS) & words or first_record(job.project, node.body, target.handler.module) is None:
+    if job.policy.max_attempts == 1:
+        return
+    target = actor_behind(job.project, given)
+    node = run_node(target.handler) if target else None
+    if node is None or target is None or set(_COUNTS) & _list_words(node):
+        return
+    if first_record(job.project, node.body, target.handler.module) is None:
         return
     message = (
         f"{target.name} records a failure after every attempt, also where the next one succeeds"
     )
     hint = "use on_retry_exhausted, and on_failure only for what throws names"
     yield tell(job, "on-failure-every-time", Severity.WARNING, given.place, message, hint)
+
+
+def _list_words(tree: ast.AST) -> set[object]:
+    """The constants, attributes and names in a piece of code."""
+    words: set[object] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant):
+            words.add(node.value)
+        elif isinstance(node, ast.Attribute):
+            words.add(node.attr)
+        elif isinstance(node, ast.Name):
+            words.add(node.id)
+    return words
 
 
 @rule(

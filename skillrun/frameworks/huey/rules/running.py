@@ -278,33 +278,30 @@ def period_overlap(job: Job) -> Iterator[Finding]:
     node = crontab(job)
     if node is None or any(True for _ in locks(job.project, job.use, task_of(job))):
         return
-    given = _list_given(node)
-    text = _read_text(job, given["minute"]) if "minute" in given else "*"
-    if text == "*":
-        period = 60.0
-    elif text and re.fullmatch(r"\*/\d+", text):
-        period = 60.0 * int(text[2:])
-    else:
-        period = None
+    period = _read_period(job, node)
     limit, place = job.policy.time_limit_s, place_of(job.handler.module, node)
     if period is not None and limit is not None and period < limit:
         message = (
             f"it starts every {seconds(period)} and may run for {seconds(limit)} (its timeout): two"
             " run at once"
         )
-        yield tell(
-            job, "period-overlap", Severity.WARNING, place, message, "lock_task(...) around it"
-        )
+        hint = "lock_task(...) around it"
+        yield tell(job, "period-overlap", Severity.WARNING, place, message, hint)
     elif period == 60.0 and limit is None:
         message = "it starts every 60 s and nothing bounds how long it runs: two may run at once"
-        yield tell(
-            job,
-            "period-overlap",
-            Severity.NOTE,
-            place,
-            message,
-            "lock_task(...) around it, or a timeout",
-        )
+        hint = "lock_task(...) around it, or a timeout"
+        yield tell(job, "period-overlap", Severity.NOTE, place, message, hint)
+
+
+def _read_period(job: Job, node: ast.Call) -> float | None:
+    """Seconds between two ticks of a crontab whose minutes are `*` or `*/5`."""
+    given = _list_given(node)
+    text = _read_text(job, given["minute"]) if "minute" in given else "*"
+    if text == "*":
+        return 60.0
+    if text and re.fullmatch(r"\*/\d+", text):
+        return 60.0 * int(text[2:])
+    return None
 
 
 def _list_given(node: ast.Call) -> dict[str, ast.expr]:

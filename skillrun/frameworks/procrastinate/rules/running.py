@@ -16,6 +16,7 @@ from skillrun.frameworks.procrastinate.retries import ANY, read_strategy
 from skillrun.frameworks.procrastinate.rules.giving_up import given
 from skillrun.frameworks.procrastinate.tasks import Task, read_task
 from skillrun.frameworks.rulebook import rule
+from skillrun.repo.python import Module
 from skillrun.repo.syntax import is_given
 from skillrun.repo.uses import Place
 
@@ -116,34 +117,33 @@ def task_not_imported(job: Job) -> Iterator[Finding]:
     """A worker knows the tasks of the modules that it imports: any other fails with TaskNotFound."""
     task = _task(job)
     found = job.project.lookup(task.owner) if task.owner else None
-    if found is None or found.module is None or task.django or found.binding is None:
+    if found is None or found.module is None or found.binding is None or task.django:
         return
-    value = found.binding.value
-    is_app = (
-        isinstance(value, ast.Call)
-        and (found.module.resolve(value.func) or "").rpartition(".")[2] == "App"
-    )
-    if not isinstance(value, ast.Call) or not is_app:
+    app = found.binding.value
+    if not isinstance(app, ast.Call) or not _makes_app(app, found.module):
         return
-    options, unread = options_of(job.project, value, found.module)
-    if "import_paths" in options:
-        paths = job.project.literal(options["import_paths"], found.module)
-    else:
-        paths = []
-    if (
-        unread
-        or not isinstance(paths, list | tuple)
-        or not all(isinstance(path, str) for path in paths)
-    ):
+    paths = _read_import_paths(job, app, found.module)
+    if paths is None or loads(job.project, found.module, paths, job.handler.module.path):
         return
-    if not loads(job.project, found.module, paths, job.handler.module.path):
-        message = (
-            "the worker imports this module and import_paths, and neither leads to"
-            f" {job.handler.module.name}"
-        )
-        hint = (
-            f'import_paths=["{job.handler.module.name}"]: else each of its jobs fails with'
-            " TaskNotFound"
-        )
-        place = place_of(found.module, value)
-        yield tell(job, "task-not-imported", Severity.ERROR, place, message, hint)
+    own = job.handler.module.name
+    message = f"the worker imports this module and import_paths, and neither leads to {own}"
+    hint = f'import_paths=["{own}"]: else each of its jobs fails with TaskNotFound'
+    place = place_of(found.module, app)
+    yield tell(job, "task-not-imported", Severity.ERROR, place, message, hint)
+
+
+def _makes_app(call: ast.Call, module: Module) -> bool:
+    return (module.resolve(call.func) or "").rpartition(".")[2] == "App"
+
+
+def _read_import_paths(job: Job, app: ast.Call, module: Module) -> list[str] | None:
+    """What an App is given; None where it cannot be read."""
+    options, unread = options_of(job.project, app, module)
+    if unread:
+        return None
+    if "import_paths" not in options:
+        return []
+    paths = job.project.literal(options["import_paths"], module)
+    if not isinstance(paths, list | tuple) or not all(isinstance(path, str) for path in paths):
+        return None
+    return list(paths)

@@ -12,10 +12,12 @@ from skillrun.frameworks.common.facts import at, calls_of, expects_record, secon
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
+from skillrun.frameworks.taskiq.brokers import Broker
 from skillrun.frameworks.taskiq.deadletter import clause_record, find_record, hook_records
 from skillrun.frameworks.taskiq.policy import ack_type, idle_s
 from skillrun.frameworks.taskiq.sends import find_real_kicks
 from skillrun.frameworks.taskiq.tasks import read_task
+from skillrun.repo.python import Definition
 from skillrun.repo.syntax import name_method
 from skillrun.repo.uses import Place
 
@@ -56,23 +58,10 @@ def record_each_time(job: Job) -> Iterator[Finding]:
     broker = task.broker
     if broker is None or not broker.retrying or job.policy.max_attempts == 1:
         return
-    order = [part.own for part in broker.parts]
-    retrying = max(number for number, part in enumerate(broker.parts) if part.retries)
     for (name, method), place in hook_records(job.project, task):
         if name != "on_error":
             continue
         text = ast.unparse(method.node)
-        later = (
-            next(
-                (
-                    n
-                    for n, own in enumerate(order)
-                    if own and job.project.member([own], name) == method
-                ),
-                -1,
-            )
-            > retrying
-        )
         if not any(word in text for word in _ASKS):
             message = (
                 "on_error is called at every failure, also of one that is retried: each leaves a"
@@ -83,19 +72,22 @@ def record_each_time(job: Job) -> Iterator[Finding]:
                 " where it retries"
             )
             yield tell(job, "record-each-time", Severity.ERROR, place, message, hint)
-        elif later and "_retries" not in text:
+        elif "_retries" not in text and _is_called_before_retries(job, broker, method):
             message = (
                 "on_error is called in reverse order: this one before that of the retries, when"
                 " nothing says yet that the task is retried"
             )
-            yield tell(
-                job,
-                "record-each-time",
-                Severity.ERROR,
-                place,
-                message,
-                "put it before the retries in the list",
-            )
+            hint = "put it before the retries in the list"
+            yield tell(job, "record-each-time", Severity.ERROR, place, message, hint)
+
+
+def _is_called_before_retries(job: Job, broker: Broker, method: Definition) -> bool:
+    """The first middleware that has the method stands behind the last one that retries."""
+    retrying = max(number for number, part in enumerate(broker.parts) if part.retries)
+    for number, part in enumerate(broker.parts):
+        if part.own and job.project.member([part.own], "on_error") == method:
+            return number > retrying
+    return False
 
 
 @rule(

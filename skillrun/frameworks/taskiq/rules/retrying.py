@@ -56,32 +56,26 @@ def no_retry_middleware(job: Job) -> Iterator[Finding]:
     """
     task = _task_of(job)
     broker = task.broker
-    if broker is None or broker.unread:
+    if broker is None or broker.unread or broker.retrying:
         return
     # What a part that was not read, or that is of the house, does with a failure is not known.
     if any(part.unread or part.own for part in broker.parts or ()):
         return
-    asked = []
-    for name in _WANTED:
-        if name in task.labels:
-            asked.append(name)
-    named = task.labels[asked[0]] if asked else None
-    is_wanted = named is not None or _count_wanted(job) > 1
-    if is_wanted and not broker.retrying:
-        place = place_of(named[1], named[0]) if named is not None else broker.place
-        if named is not None:
-            said = "this label is read by nobody"
-        else:
-            said = f"the spec asks for {_count_wanted(job)} attempts"
-        message = (
-            f"no middleware of the broker retries, and {said}: a task that fails is acknowledged"
-            " and done with"
-        )
-        hint = (
-            "broker.with_middlewares(SmartRetryMiddleware(default_retry_count=5,"
-            " schedule_source=...))"
-        )
-        yield tell(job, "no-retry-middleware", Severity.ERROR, place, message, hint)
+    named = next((task.labels[name] for name in _WANTED if name in task.labels), None)
+    if named is not None:
+        place, said = place_of(named[1], named[0]), "this label is read by nobody"
+    elif _count_wanted(job) > 1:
+        place, said = broker.place, f"the spec asks for {_count_wanted(job)} attempts"
+    else:
+        return
+    message = (
+        f"no middleware of the broker retries, and {said}: a task that fails is acknowledged"
+        " and done with"
+    )
+    hint = (
+        "broker.with_middlewares(SmartRetryMiddleware(default_retry_count=5, schedule_source=...))"
+    )
+    yield tell(job, "no-retry-middleware", Severity.ERROR, place, message, hint)
 
 
 @rule(

@@ -181,31 +181,31 @@ def _find_contradictions(facts: Facts) -> Iterator[str]:
                 f"effect {effect.name} happens at most once, and an attempt that failed may have"
                 " done it: retry: none"
             )
-        if effect.guarantee == "transactional" and not effect.call.exists:
-            yield (
-                f"effect {effect.name} is transactional, and"
-                f" {effect.call.module}:{effect.call.name} is not there: what it writes, and in"
-                " which tables, is a change of its own (backend/persistence-layer-change)"
-            )
-        elif effect.guarantee == "transactional" and effect.handle_arg is None:
-            yield (
-                f"effect {effect.name} is transactional, and its adapter takes no connection or"
-                " session"
-            )
-        elif (
-            effect.guarantee == "transactional"
-            and effect.awaited
-            and not facts.store.facts.get("awaited")
-        ):
-            yield (
-                f"effect {effect.name} is transactional, and its adapter is a coroutine function:"
-                " the transaction that would be open meanwhile is not one of asyncio"
-            )
+        if effect.guarantee == "transactional":
+            yield from _refuse_transactional(facts, effect)
         if effect.awaited and not facts.awaits:
             yield (
                 f"effect {effect.name}: {effect.call.module}:{effect.call.name} is a coroutine"
                 f" function, and the handlers of {facts.use.id} await nothing"
             )
+
+
+def _refuse_transactional(facts: Facts, effect: EffectCall) -> Iterator[str]:
+    if not effect.call.exists:
+        yield (
+            f"effect {effect.name} is transactional, and"
+            f" {effect.call.module}:{effect.call.name} is not there: what it writes, and in"
+            " which tables, is a change of its own (backend/persistence-layer-change)"
+        )
+    elif effect.handle_arg is None:
+        yield (
+            f"effect {effect.name} is transactional, and its adapter takes no connection or session"
+        )
+    elif effect.awaited and not facts.store.facts.get("awaited"):
+        yield (
+            f"effect {effect.name} is transactional, and its adapter is a coroutine function:"
+            " the transaction that would be open meanwhile is not one of asyncio"
+        )
 
 
 def _find_forgotten(facts: Facts) -> Iterator[str]:

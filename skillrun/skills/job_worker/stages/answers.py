@@ -19,6 +19,7 @@ from skillrun.runner.findings import is_not_read
 from skillrun.skills.job_worker.stages.handler import WIRING_NOT_READ
 
 if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
     from skillrun.skills.job_worker.stages.interface import JobCase
 
 STAGES: dict[str, tuple[str, ...]] = {
@@ -258,21 +259,25 @@ def _was_tried(finding: Finding, report: Mapping[str, Any]) -> bool:
 
 def _is_sound(finding: Finding, case: JobCase | None) -> bool:
     """Whether the job that was proved is the one that the reading speaks of."""
-    spec = case.spec if case is not None else None
-    if spec is None:
+    if case is None or case.spec is None:
         return True
+    spec = case.spec
     if finding.rule == "handler.signature-differs":
-        objects = []
-        for example in spec.examples:
-            if isinstance(example, dict):
-                objects.append(example)
-        given = {name for example in objects for name in example}
-        return given.issuperset((spec.payload or {}).get("properties", ()))
+        return _has_whole_examples(spec)
     if finding.rule == "idempotency.no-table":
         # What made the table has to be the repository's own, and not the spec.
         setup = (spec.proof.setup if spec.proof else None) or ""
         return bool(setup) and "create table" not in setup.lower()
-    if finding.rule in ANSWERS["publish"] and spec.enqueue is not None and case is not None:
+    if finding.rule in ANSWERS["publish"] and spec.enqueue is not None:
         caller = case.project.find(spec.enqueue.call)
         return caller is not None and not in_tests(caller.path)
     return True
+
+
+def _has_whole_examples(spec: JobSpec) -> bool:
+    """Every field of the payload is in one of them."""
+    given: set[str] = set()
+    for example in spec.examples:
+        if isinstance(example, dict):
+            given |= example.keys()
+    return given.issuperset((spec.payload or {}).get("properties", ()))

@@ -44,10 +44,7 @@ def choose(
             return Choice(offer, "handler", (*by_id, offer.id))
     if len(by_id) == 1:
         return Choice(next(iter(by_id.values())), "survey", tuple(by_id))
-    beside = []
-    for use in found.frameworks:
-        if path in use.task_modules:
-            beside.append(use)
+    beside = [use for use in found.frameworks if path in use.task_modules]
     if len(beside) == 1:
         return Choice(beside[0], "handler", tuple(by_id))
     if found.primary in by_id:

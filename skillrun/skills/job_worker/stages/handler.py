@@ -170,42 +170,34 @@ def _wired(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """
     if case.framework is None or case.handler is None:
         return
-    real = []
-    for wiring in case.wiring:
-        if not wiring.in_tests:
-            real.append(wiring)
+    real = [wiring for wiring in case.wiring if not wiring.in_tests]
+    if not real:
+        yield _tell_unwired(case, spec, case.handler)
+        return
     kinds = {wiring.kind for wiring in real}
     trigger = spec.trigger.type if spec.trigger else None
-    sender = find_unread_sender(case, case.handler) if not real else None
-    if sender is not None:
-        yield _tell_unread_sender(spec, sender)
-    elif not real:
-        in_tests = " outside the tests" if case.wiring else ""
-        message = f"nothing{in_tests} enqueues or schedules the handler, as far as can be read"
-        where = {"path": case.handler.path, "line": case.handler.line}
-        yield blocker("handler.not-wired", message, hint=_how_to_wire(case, trigger), **where)
-    elif trigger in ("cron", "poller") and "schedule" not in kinds:
+    at = {"path": real[0].place.path, "line": real[0].place.line}
+    if trigger in ("cron", "poller") and "schedule" not in kinds:
         # A poller may go on by itself.
         make = error if trigger == "cron" else warning
         message = f"the trigger is {trigger}, and the handler is only enqueued, never scheduled"
         hint = "add the schedule entry, or correct trigger.type"
-        yield make(
-            "handler.not-scheduled",
-            message,
-            hint=hint,
-            path=real[0].place.path,
-            line=real[0].place.line,
-        )
+        yield make("handler.not-scheduled", message, hint=hint, **at)
     elif trigger == "event" and "enqueue" not in kinds:
         message = "the trigger is event, and the handler is only scheduled, never enqueued"
         hint = "add the call that enqueues it, or correct trigger.type"
-        yield error(
-            "handler.not-enqueued",
-            message,
-            hint=hint,
-            path=real[0].place.path,
-            line=real[0].place.line,
-        )
+        yield error("handler.not-enqueued", message, hint=hint, **at)
+
+
+def _tell_unwired(case: JobCase, spec: JobSpec, handler: Definition) -> Finding:
+    sender = find_unread_sender(case, handler)
+    if sender is not None:
+        return _tell_unread_sender(spec, sender)
+    in_tests = " outside the tests" if case.wiring else ""
+    message = f"nothing{in_tests} enqueues or schedules the handler, as far as can be read"
+    hint = _how_to_wire(case, spec.trigger.type if spec.trigger else None)
+    at = {"path": handler.path, "line": handler.line}
+    return blocker("handler.not-wired", message, hint=hint, **at)
 
 
 def _tell_unread_sender(spec: JobSpec, sender: Unfollowed) -> Finding:
@@ -313,24 +305,14 @@ def _stubs(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
 
 def _unfilled(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     """Whoever starts the job asks a function that nobody has filled in: nothing is ever due."""
-    names = [handler.dotted, *([spec.enqueue.call] if spec.enqueue else [])]
-    owners = {}
-    for name in names:
-        for use in case.project.uses(name):
-            function = use.module.function_of(use.node)
-            if function is not None:
-                owner = case.project.define(use.module, function)
-                owners[use.path, function.name] = owner
-    asked = {}
-    for owner in owners.values():
-        for c in case.project.calls(owner, depth=0):
-            if c.resolved:
-                asked[c.name] = c
+    names = [handler.dotted]
+    if spec.enqueue:
+        names.append(spec.enqueue.call)
     adapters = set()
     for effect in spec.effects or ():
         if effect.call:
             adapters.add(effect.call.replace(":", "."))
-    for name in sorted(asked.keys() - adapters):
+    for name in sorted(_list_asked(case, names) - adapters):
         source = case.project.definition(name)
         if source is None or source.is_class or not _is_unwritten(source.node.body[-1]):
             continue
@@ -340,6 +322,20 @@ def _unfilled(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Fin
         )
         hint = "fill it in: it says what is due, and the proof brings payloads of its own"
         yield warning("handler.stub-source", message, hint=hint, path=source.path, line=source.line)
+
+
+def _list_asked(case: JobCase, names: list[str]) -> set[str]:
+    """What the functions call that use one of these names."""
+    owners = {}
+    for name in names:
+        for use in case.project.uses(name):
+            function = use.module.function_of(use.node)
+            if function is not None:
+                owners[use.path, function.name] = case.project.define(use.module, function)
+    asked: set[str] = set()
+    for owner in owners.values():
+        asked |= {call.name for call in case.project.calls(owner, depth=0) if call.resolved}
+    return asked
 
 
 def _is_unwritten(last: ast.stmt) -> bool:

@@ -490,31 +490,36 @@ def _drop_answered(
     """Without the findings that the proof has shown to be wrong, and the steps that they asked
     for; what blocked is recorded as a disagreement.
     """
-    dropped = []
-    for f in result.findings:
-        if answers.is_answered(stage, f, report, case):
-            dropped.append(f)
+    dropped, left = [], []
+    for finding in result.findings:
+        if answers.is_answered(stage, finding, report, case):
+            dropped.append(finding)
+        else:
+            left.append(finding)
     if not dropped:
         return result
-    left = tuple(finding for finding in result.findings if finding not in dropped)
-    made = [answers.make_disagreement(finding, report) for finding in dropped]
+    kept = replace(result, findings=tuple(left))
     wrong = []
-    for one in made:
-        if one is not None:
-            wrong.append(one.as_json())
+    for finding in dropped:
+        made = answers.make_disagreement(finding, report)
+        if made is not None:
+            wrong.append(made.as_json())
     if not wrong:
-        return replace(result, findings=left)
-    blocking = []
-    for finding in left:
-        if answers.is_blocking(finding):
-            blocking.append(finding)
+        return kept
     return replace(
-        result,
-        status=status_of(left),
-        findings=left,
-        next=tuple(a for a in result.next if any(f.message in a.detail for f in blocking)),
+        kept,
+        status=status_of(kept.findings),
+        next=_list_steps(result, left),
         summary=f"read otherwise in {_count(wrong, 'place')}",
         facts={**result.facts, DISAGREEMENTS: wrong},
+    )
+
+
+def _list_steps(result: StageResult, left: list[Finding]) -> tuple[Action, ...]:
+    """Those that a finding asks for which still blocks."""
+    blocking = [finding.message for finding in left if answers.is_blocking(finding)]
+    return tuple(
+        step for step in result.next if any(message in step.detail for message in blocking)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import Finding
 from skillrun.frameworks.common.arguments import is_injected
@@ -43,26 +43,41 @@ def _compare_signature(case: JobCase, spec: JobSpec, handler: Definition) -> Ite
         # Nobody hands it a message: the payload says what one piece of its work is.
         return
     needed, optional = taken
-    at = {"path": handler.path, "line": handler.line}
     if spec.message == "payload" or (spec.message is None and _takes_one_object(needed, fields)):
-        if len(needed) > 1:
-            message = (
-                f"the message is one payload, and the handler needs {len(needed)} arguments:"
-                f" {', '.join(needed)}"
-            )
-            hint = "message: kwargs, or a handler that takes one dict"
-            yield error("handler.signature-differs", message, hint=hint, **at)
-        return
+        problems = _compare_payload(needed)
+    else:
+        problems = _compare_fields(needed, optional, fields)
+    for message, hint in problems:
+        at = {"path": handler.path, "line": handler.line}
+        yield error("handler.signature-differs", message, hint=hint, **at)
+
+
+def _compare_payload(needed: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """(what is wrong, what to do) where the message is one argument."""
+    if len(needed) > 1:
+        yield (
+            f"the message is one payload, and the handler needs {len(needed)} arguments:"
+            f" {', '.join(needed)}",
+            "message: kwargs, or a handler that takes one dict",
+        )
+
+
+def _compare_fields(
+    needed: tuple[str, ...], optional: tuple[str, ...], fields: dict[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """The same where each field is an argument."""
     missing = [name for name in needed if name not in fields]
     if missing:
-        message = f"the handler needs {', '.join(missing)}, which the payload does not have"
-        hint = "add the field, or give the argument a default"
-        yield error("handler.signature-differs", message, hint=hint, **at)
+        yield (
+            f"the handler needs {', '.join(missing)}, which the payload does not have",
+            "add the field, or give the argument a default",
+        )
     unknown = [name for name in fields if name not in (*needed, *optional)]
     if unknown:
-        message = f"the payload has {', '.join(unknown)}, which the handler does not take"
-        hint = "take it as an argument, or drop the field"
-        yield error("handler.signature-differs", message, hint=hint, **at)
+        yield (
+            f"the payload has {', '.join(unknown)}, which the handler does not take",
+            "take it as an argument, or drop the field",
+        )
 
 
 def _takes_one_object(needed: tuple[str, ...], fields: dict[str, object]) -> bool:
@@ -83,19 +98,23 @@ def list_parameters(
         return None
     needed, optional = _split_parameters(case, parts[0], arguments)
     del needed[: _count_given_first(case, handler, needed)]
-    # What the library gives by name is no part of a message.
-    given = set[str]()
-    if _asks(handler, "context"):
-        given.add("task")
-    if any(isinstance(d, ast.Call) and last_word(d.func) == "periodic" for d in handler.decorators):
-        # Of Procrastinate's tick.
+    if _is_periodic(handler):
         if "timestamp" in needed:
             needed.remove("timestamp")
         optional.append("timestamp")
-    return (
-        tuple(name for name in needed if name not in given),
-        tuple(name for name in optional if name not in given),
-    )
+    if _asks(handler, "context"):
+        # What the library gives by name is no part of a message.
+        needed = [name for name in needed if name != "task"]
+        optional = [name for name in optional if name != "task"]
+    return tuple(needed), tuple(optional)
+
+
+def _is_periodic(handler: Definition) -> bool:
+    """Procrastinate's tick calls it, with its time."""
+    for decorator in handler.decorators:
+        if isinstance(decorator, ast.Call) and last_word(decorator.func) == "periodic":
+            return True
+    return False
 
 
 def _split_parameters(

@@ -18,6 +18,7 @@ from skillrun.skills.job_worker.stages.pytest_command import TESTS, pytest_comma
 from skillrun.validations.consent import CommandPlan
 
 if TYPE_CHECKING:
+    from skillrun.repo.commands import CommandFact
     from skillrun.validations.run import CommandResult
 
 ID = "validate"
@@ -84,40 +85,42 @@ def plan(case: JobCase) -> tuple[list[Validation], list[Finding]]:
     for kind in KINDS:
         said = profile.commands.get(kind) if profile else None
         fact = getattr(found, kind)
+        offer = _find_offer(case, kind, fact) if said is None else None
         if said == "none" and fact is not None:
-            message = (
-                f'REPO_PROFILE.json says commands.{kind} is "none", and {fact.path}:{fact.line}'
-                f" declares {fact.command}"
-            )
-            findings.append(
-                error(
-                    "validate.none-but-declared",
-                    message,
-                    path="REPO_PROFILE.json",
-                    hint=f'set commands.{kind} to "{fact.command}"',
-                )
-            )
+            findings.append(_tell_declared(kind, fact))
         elif said == "unknown":
             findings.append(_unknown(case, kind, required=kind in required))
         elif said not in (None, "none"):
             chosen.append(Validation(kind, str(said), "REPO_PROFILE.json", None))
-        elif said is None and fact is not None:
-            if any(one.command == fact.command for one in chosen):
-                # `make lint` may check types, too: it is run once.
-                continue
-            chosen.append(Validation(kind, fact.command, fact.path, fact.line))
-        elif kind == "test" and said is None and (own := _own_pytest(case)) is not None:
-            chosen.append(own)
+        elif offer is not None:
+            # `make lint` may check types, too: it is run once.
+            if all(one.command != offer.command for one in chosen):
+                chosen.append(offer)
         elif kind in required:
             message = f"{kind} is a required check, and no command for it is known"
-            findings.append(
-                blocker(
-                    "validate.required-missing",
-                    message,
-                    hint=f"give commands.{kind} in REPO_PROFILE.json",
-                )
-            )
+            hint = f"give commands.{kind} in REPO_PROFILE.json"
+            findings.append(blocker("validate.required-missing", message, hint=hint))
     return chosen, findings
+
+
+def _find_offer(case: JobCase, kind: str, fact: CommandFact | None) -> Validation | None:
+    """What the repository declares, and pytest where tests are there and nobody says how to run
+    them.
+    """
+    if fact is not None:
+        return Validation(kind, fact.command, fact.path, fact.line)
+    if kind == "test":
+        return _own_pytest(case)
+    return None
+
+
+def _tell_declared(kind: str, fact: CommandFact) -> Finding:
+    message = (
+        f'REPO_PROFILE.json says commands.{kind} is "none", and {fact.path}:{fact.line}'
+        f" declares {fact.command}"
+    )
+    hint = f'set commands.{kind} to "{fact.command}"'
+    return error("validate.none-but-declared", message, path="REPO_PROFILE.json", hint=hint)
 
 
 def _untested(case: JobCase, chosen: list[Validation]) -> list[Finding]:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.skills.job_worker.stages.interface import JobCase
 
+_OWN_SESSIONS = "no session factory or engine was found: the store makes its own from DATABASE_URL"
+_NO_TABLES = "how the tables are made was not found: proof.setup needs a command for it"
 _NO_CONTEXT = (
     "no Flask app and no factory without arguments was found: what runs outside of an app context,"
     " such as a dead letter, needs one opened"
@@ -233,36 +235,24 @@ def _sqlalchemy(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store
         return None
     _refuse_old(case)
     scripts = alembic.find_scripts(case.project, base.models.path or near if base else near)
-    migration = None
-    if scripts:
-        migration = alembic.plan_migration(case.project, wanted, scripts)
-    flask = None
-    if base is not None and base.style == "flask":
-        flask = flask_use.find_app(case.project, _app_path(case))
-    scheme: str | None = "postgresql+asyncpg"
-    if not (opening and opening.awaited and _depends(case, "asyncpg")):
-        scheme = _scheme(case)
+    migration = alembic.plan_migration(case.project, wanted, scripts) if scripts else None
+    is_flask = base is not None and base.style == "flask"
+    flask = flask_use.find_app(case.project, _app_path(case)) if is_flask else None
+    scheme = _choose_scheme(case, opening)
     orm = plan_orm(case.project, wanted, base, opening, migration, flask, scheme=scheme)
     database = database_of(case.project, base, opening, orm, postgresql=scheme is not None)
     database = with_driver(database, scheme) if scheme else database
-    setup: str | None = None
     if scripts:
-        setup = scripts.upgrade
+        setup: str | None = scripts.upgrade
     else:
         setup = setup_command(case.project, base, opening, orm, wanted.module(end))
-    unmade = None
-    if not setup:
-        unmade = "how the tables are made was not found: proof.setup needs a command for it"
-    lost = None
-    if base is not None and base.style == "flask" and flask is None:
-        lost = _NO_CONTEXT
-    made = None
-    if not opening:
-        made = "no session factory or engine was found: the store makes its own from DATABASE_URL"
-    untested = None
-    if orm.awaited and not _depends(case, "aiosqlite"):
-        untested = _NO_AIOSQLITE
-    notes = _notes(made, lost, unmade, untested, database.note)
+    notes = _notes(
+        None if opening else _OWN_SESSIONS,
+        _NO_CONTEXT if is_flask and flask is None else None,
+        None if setup else _NO_TABLES,
+        _NO_AIOSQLITE if orm.awaited and not _depends(case, "aiosqlite") else None,
+        database.note,
+    )
     return _store(
         wanted,
         "sqlalchemy",
@@ -271,6 +261,13 @@ def _sqlalchemy(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store
         connect=opening.symbol if opening else None,
         base=base.symbol if base else Symbol(own_tables(wanted).module, "Base", exists=False),
     )
+
+
+def _choose_scheme(case: JobCase, opening: sqlalchemy_use.Opening | None) -> str | None:
+    """Of PostgreSQL's URL; None where the repository does not use it."""
+    if opening and opening.awaited and _depends(case, "asyncpg"):
+        return "postgresql+asyncpg"
+    return _scheme(case)
 
 
 def _awaits(case: JobCase, spec: JobSpec) -> bool:
