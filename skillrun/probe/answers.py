@@ -44,6 +44,11 @@ def answer_in_place(original: Any, error: Exception, given: dict[str, Any]) -> A
     return None
 
 
+def mark_injected(error: BaseException) -> None:
+    """It is the proof's own, and no error of the repository's."""
+    error.__dict__["__skillrun__"] = True
+
+
 def find_unavailable(original: Any) -> Callable[[], BaseException] | None:
     """Makes what stands for a 503 of the other side, where the callable is a call of an HTTP client;
     None elsewhere.
@@ -54,9 +59,10 @@ def find_unavailable(original: Any) -> Callable[[], BaseException] | None:
 
     def make() -> BaseException:
         kind = getattr(sys.modules[library], _STATUS_ERRORS[library])
-        error: Any = make_status_error(kind, [503])
-        error.__skillrun__ = True
-        return error  # type: ignore[no-any-return]
+        error = make_status_error(kind, [503])
+        assert error is not None
+        mark_injected(error)
+        return error
 
     return make
 
@@ -150,8 +156,9 @@ def make_status_error(kind: type[BaseException], args: list[Any]) -> BaseExcepti
     said = f"{args[0]} injected by skillrun"
     # An API says in its own format what is wrong: whoever reads on finds something to read.
     response = _RESPONSES[library]({"status": args[0], "json": {"error": said}}, "post", "/")
+    make: Callable[..., BaseException] = kind
     try:
-        return kind(said, request=response.request, response=response)  # type: ignore[call-arg]
+        return make(said, request=response.request, response=response)
     except TypeError:
         return None
 

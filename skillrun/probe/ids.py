@@ -16,17 +16,22 @@ _RANDOM = re.compile(
 )
 
 
+def name_arguments(
+    function: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """All arguments of a call by the function's own names."""
+    names = list(inspect.signature(function).parameters)
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
 def values(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> dict[str, str]:
     """The arguments by name, as the text that an id would hold; the payload's own where it is one
     argument.
     """
-    names = list(inspect.signature(function).parameters)
-    named = {**dict(zip(names, args, strict=False)), **kwargs}
     found: dict[str, str] = {}
-    for name, value in named.items():
-        found |= (
-            {k: str(v) for k, v in value.items()} if isinstance(value, dict) else {name: str(value)}
-        )
+    for name, value in name_arguments(function, args, kwargs).items():
+        held = value if isinstance(value, dict) else {name: value}
+        found |= {inner: str(one) for inner, one in held.items()}
     return found
 
 

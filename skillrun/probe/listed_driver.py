@@ -35,11 +35,11 @@ class ListedDriver(AsyncDriver):
     OLDEST: tuple[int, int]  # the ones before are not known to the proof
     WORKER: Any  # its class
     SENDING: Any  # the coroutine function that enqueues
-    STARTS: tuple[str, ...]  # the worker's methods that begin to work
     # One of these words stands in a module that has settings and does not import the library.
     HINTS: tuple[bytes, ...]
     # Of several settings for one queue, those of that name count.
     USUAL_NAME = ""
+    REFUSED: str  # words for a {handler} of a {kind} that it does not run
     ESCAPED: str  # words for an {error} of a class, {kind}, that leaves the worker's own code
 
     def __init__(self, probe: Probe, *, captures: bool = True) -> None:
@@ -56,6 +56,10 @@ class ListedDriver(AsyncDriver):
         self.redirect()
         if captures:
             self.capture()
+
+    @abc.abstractmethod
+    def can_run(self) -> bool:
+        """Whether the library runs such a thing as `self.target`."""
 
     @abc.abstractmethod
     def redirect(self) -> None:
@@ -105,20 +109,25 @@ class ListedDriver(AsyncDriver):
         """Settles a job whose worker lets go of it without an end: it died, or says why."""
 
     @abc.abstractmethod
-    async def publish_payload(self, payload: Any, like: dict[str, Any] | None) -> None:
+    async def publish_message(
+        self, args: Any, kwargs: dict[str, Any], like: dict[str, Any] | None
+    ) -> None:
         """See `publish`."""
 
     def boot(self, handler: str) -> Facts:
         self.target = find_beside_django(handler)[2]
         # A module may start a worker when it is imported.
-        for name in self.STARTS:
-            skip(self.WORKER, name)
+        for entry in self.WAYS.entries:
+            skip(self.WORKER, entry.rpartition(".")[2])
         self.prepare(handler)
         self.warm_up()
         return self.read_facts()
 
     def prepare(self, handler: str) -> None:
         """Finds the settings of the workers that run `self.target`. Raises NotThere."""
+        if not self.can_run():
+            kind = type(self.target).__name__
+            raise NotThere(self.REFUSED.format(handler=handler, kind=kind))
         self.find_settings(handler)
 
     def make_facts(self, **own: Any) -> Facts:
@@ -252,7 +261,8 @@ class ListedDriver(AsyncDriver):
         return made
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
-        self.run_in_loop(self.publish_payload(payload, like))
+        args, kwargs = self.probe.arguments(payload, self.takes)
+        self.run_in_loop(self.publish_message(args, kwargs, like))
 
     def deliver(self, message: dict[str, Any]) -> None:
         self.run_in_loop(self._deliver(message))
@@ -329,3 +339,7 @@ def keep_arguments(worker: Any) -> None:
         given = inspect.signature(make).bind(made, *args, **kwargs).arguments
         kept = {name: value for name, value in given.items() if name not in ("self", "kwargs")}
         made._skillrun_made_with = {**kept, **given.get("kwargs", {})}
+
+
+async def do_nothing(ctx: dict[str, Any]) -> None:
+    """A job that is run once at boot."""

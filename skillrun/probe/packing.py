@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 
 
-def pack_bytes(data: bytes) -> str:
-    """As text."""
+def pack_bytes(data: bytes | str) -> str:
+    """As text; some libraries' serializers make text already."""
+    if isinstance(data, str):
+        data = data.encode()
     return base64.b64encode(data).decode()
 
 

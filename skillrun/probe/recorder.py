@@ -15,8 +15,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
+from .answers import mark_injected
 from .channel import Channel
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -252,7 +254,7 @@ class Recorder:
             self.emit(
                 "fault", at=at, do="raise", error=fault["error"], text=brief(str(error)), **place
             )
-            error.__skillrun__ = True  # type: ignore[attr-defined]
+            mark_injected(error)
             raise error
         elif what == "fail" and fault["failure"] is not None:
             broken: BaseException = fault["failure"]()
@@ -300,7 +302,7 @@ class Recorder:
 
     def place(self) -> list[Any] | None:
         """[path in the repository, line] of the innermost frame of the repository's own code."""
-        frame = sys._getframe(1)
+        frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             path = frame.f_code.co_filename
             if (
@@ -309,7 +311,7 @@ class Recorder:
                 and not path.startswith(self.here)
             ):
                 return [path[len(self.root) :], frame.f_lineno]
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
         return None
 
 

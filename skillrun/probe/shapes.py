@@ -22,5 +22,5 @@ def make_shape(
     def takes(*args: Any, **kwargs: Any) -> None: ...
 
     signature = inspect.signature(function).replace(parameters=kept)
-    takes.__signature__ = signature  # type: ignore[attr-defined]
+    takes.__dict__["__signature__"] = signature
     return takes

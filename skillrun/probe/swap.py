@@ -50,7 +50,7 @@ def swap(function: Callable[..., Any], hook: Callable[..., Any]) -> Callable[...
     function.__defaults__ = None
     function.__kwdefaults__ = None
     if signature is not None and not hasattr(function, "__signature__"):
-        function.__signature__ = signature  # type: ignore[attr-defined]
+        function.__dict__["__signature__"] = signature
     return before
 
 
@@ -103,7 +103,8 @@ def _trampoline(free: int, is_async: bool) -> types.CodeType:
         made = compile(source, "<skillrun>", "exec")
     names_space: dict[str, Any] = {}
     exec(made, names_space)
-    return names_space["make"]().__code__  # type: ignore[no-any-return]
+    hooked: types.FunctionType = names_space["make"]()
+    return hooked.__code__
 
 
 def replace_everywhere(owner: Any, name: str, hook: Callable[..., Any]) -> Any:

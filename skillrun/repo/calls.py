@@ -101,7 +101,9 @@ class Call:
 class Surroundings:
     """What is around a node within its own function."""
 
-    tries: tuple[ast.Try, ...] = ()  # it stands in the body of these, the innermost first
+    tries: tuple[
+        ast.Try | ast.TryStar, ...
+    ] = ()  # it stands in the body of these, the innermost first
     clause: ast.ExceptHandler | None = None
     in_loop: bool = False
     managers: tuple[ast.expr, ...] = ()
@@ -154,7 +156,7 @@ def in_thread(module: Module, node: ast.Call) -> ast.Call | None:
 
 def surroundings(module: Module, node: ast.AST) -> Surroundings:
     """What is around a node, up to the function or module that holds it."""
-    tries: list[ast.Try] = []
+    tries: list[ast.Try | ast.TryStar] = []
     managers: list[ast.expr] = []
     clause: ast.ExceptHandler | None = None
     in_loop = False
@@ -163,7 +165,7 @@ def surroundings(module: Module, node: ast.AST) -> Surroundings:
         if isinstance(above, (*_OTHER_BODIES, ast.Module)):
             break
         if isinstance(above, ast.Try | ast.TryStar) and below in above.body:
-            tries.append(above)  # type: ignore[arg-type]
+            tries.append(above)
         elif isinstance(above, ast.ExceptHandler):
             clause = clause or above
         elif isinstance(above, ast.With | ast.AsyncWith) and below in above.body:

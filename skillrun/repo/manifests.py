@@ -19,7 +19,7 @@ from skillrun.repo.syntax import find_nodes
 from skillrun.repo.tree import SEARCH_LIMIT
 
 if TYPE_CHECKING:
-    from skillrun.repo.tree import Tree
+    from skillrun.repo.sources import TreeLike
 
 _REQUIREMENT = re.compile(
     r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?\s*(?=$|[<>=!~;@#,( \[])"
@@ -51,7 +51,7 @@ class Manifests:
         return frozenset(dependency.name for dependency in self.dependencies)
 
 
-def read_manifests(tree: Tree) -> Manifests:
+def read_manifests(tree: TreeLike) -> Manifests:
     """Reads every manifest in the tree. A broken one becomes a note and is skipped."""
     found: list[Dependency] = []
     notes: list[str] = []
@@ -77,7 +77,7 @@ def read_manifests(tree: Tree) -> Manifests:
     return Manifests(tuple(found), tuple(notes))
 
 
-def _reader(path: str, tree: Tree) -> Any:
+def _reader(path: str, tree: TreeLike) -> Any:
     name = path.rpartition("/")[2]
     if (
         not path.endswith(_ENDINGS)

@@ -28,7 +28,7 @@ from skillrun.repo.literals import UNKNOWN, Literals, Unknown, is_known
 from skillrun.repo.names import Definition, Found, Names
 from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.repo.sources import TreeLike
-from skillrun.repo.syntax import find_nodes, list_given
+from skillrun.repo.syntax import find_nodes, is_constant, list_given
 
 __all__ = [
     "UNKNOWN",
@@ -312,12 +312,10 @@ def _django_settings(node: ast.AST) -> str | None:
         pair = (node.args[0], node.args[1])
     elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
         pair = (node.targets[0].slice, node.value)
-    if pair is None or not all(isinstance(part, ast.Constant) for part in pair):
+    if pair is None or not is_constant(pair[0], "DJANGO_SETTINGS_MODULE"):
         return None
-    key, value = (part.value for part in pair)  # type: ignore[attr-defined]
-    if key == "DJANGO_SETTINGS_MODULE" and isinstance(value, str):
-        return value
-    return None
+    value = pair[1].value if isinstance(pair[1], ast.Constant) else None
+    return value if isinstance(value, str) else None
 
 
 def _manager(module: Module, node: ast.expr) -> str:

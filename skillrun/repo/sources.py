@@ -32,6 +32,10 @@ class TreeLike(Protocol):
 
     def read(self, path: str) -> bytes | None: ...
 
+    def peek(self, path: str) -> bytes | None: ...
+
+    def size(self, path: str) -> int: ...
+
     def search(self, word: str, suffix: str = ".py") -> tuple[str, ...]: ...
 
     def match(self, glob: str) -> tuple[str, ...]: ...
@@ -194,9 +198,9 @@ class Sources:
                 answer = compute()
             self._known[key] = (answer, lookups)
             return answer
-        kept, lookups = self._known[key]
-        self.tree.record(lookups)
-        return kept  # type: ignore[no-any-return]
+        kept: _Answer = self._known[key][0]
+        self.tree.record(self._known[key][1])
+        return kept
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -92,6 +92,15 @@ def find_assigned(node: ast.AST, target: ast.expr) -> ast.expr | None:
     return None
 
 
+def find_set_attribute(tree: ast.AST, name: str) -> ast.expr | None:
+    """What a piece of code first assigns to an attribute of that name, whatever has it."""
+    for node in find_nodes(tree, ast.Assign):
+        for target in node.targets:
+            if isinstance(target, ast.Attribute) and target.attr == name:
+                return node.value
+    return None
+
+
 def name_method(node: ast.AST | None) -> str:
     """The attribute that a call calls, as in `.delay(...)`; "" where it is another call, or none."""
     func = node.func if isinstance(node, ast.Call) else None

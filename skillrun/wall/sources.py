@@ -35,6 +35,14 @@ class CommitSources:
         """The content of a file; None where there is none of that name."""
         return self._contents.get(path)
 
+    def peek(self, path: str) -> bytes | None:
+        """The same: nothing is recorded here."""
+        return self._contents.get(path)
+
+    def size(self, path: str) -> int:
+        """Bytes of a file; 0 where there is none of that name."""
+        return len(self._contents.get(path, b""))
+
     def search(self, word: str, suffix: str = ".py") -> tuple[str, ...]:
         """The files that contain a word."""
         found = []

@@ -15,7 +15,7 @@ import samples
 from samples import Combination, procrastinate
 from writing import assert_clean, assert_noticed, case_of, write
 
-from skillrun.frameworks.procrastinate.scaffold import cron_of
+from skillrun.frameworks.common.crontab import write_croniter
 from skillrun.skills.job_worker.scaffold.plan import plan
 
 pytest.importorskip("procrastinate")
@@ -123,7 +123,7 @@ def test_a_clock_publishes_what_is_due(tmp_path: Path) -> None:
     ],
 )
 def test_a_pollers_interval_as_cron(every: float, cron: str | None) -> None:
-    assert cron_of("poller", None, every) == cron
+    assert write_croniter("poller", None, every) == cron
 
 
 def test_a_tick_leaves_out_what_failed_where_that_is_the_dead_letter(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def _is_of_application(one: Dependency) -> bool:
     return one.main or (one.group in _PROCESSES and not is_aside(one.path))
 
 
-def _find_schedulers(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+def _find_schedulers(module: ast.Module) -> Iterator[tuple[str, ast.expr | ast.ClassDef]]:
     """(name, call): the variable of a module, or the class or function that holds the scheduler."""
     names = set(_imported_schedulers(module))
     for outer in module.body:
@@ -148,7 +148,7 @@ def _find_schedulers(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
         if isinstance(outer, ast.ClassDef) and any(
             _is_scheduler(base, names) for base in outer.bases
         ):
-            yield outer.name, outer  # type: ignore[misc]
+            yield outer.name, outer
 
 
 def _imported_schedulers(module: ast.Module) -> Iterator[str]:
@@ -189,7 +189,7 @@ def _find_added_functions(module: ast.Module) -> Iterator[ast.expr]:
             yield called
 
 
-def _place_of_line(path: str, node: ast.expr, lines: list[str]) -> Place:
+def _place_of_line(path: str, node: ast.expr | ast.ClassDef, lines: list[str]) -> Place:
     return Place(path, node.lineno, lines[node.lineno - 1])
 
 

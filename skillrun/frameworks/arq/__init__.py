@@ -19,15 +19,13 @@ with more tries than
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.arq.broker import ArqBroker
 from skillrun.frameworks.arq.idioms import IDIOMS
 from skillrun.frameworks.arq.recognise import ENTRY
-from skillrun.frameworks.features import Features
-from skillrun.frameworks.interface import Code, Framework
-from skillrun.frameworks.known.making import make_recogniser
+from skillrun.frameworks.common.listed_framework import make_framework
+from skillrun.frameworks.interface import Code
 
 if TYPE_CHECKING:
     from skillrun.frameworks.writer import JobWriter
@@ -48,14 +46,4 @@ def _load_writer() -> JobWriter:
     return WRITER
 
 
-FRAMEWORK = Framework(
-    ID="arq",
-    TITLE="arq",
-    IDIOMS=IDIOMS,
-    DRIVER="arq",
-    FEATURES=Features(needs_redis=True, context_first=True, programs=("arq",), keys=r"arq:.*"),
-    recogniser=partial(make_recogniser, ENTRY),
-    make_broker=ArqBroker,
-    load_code=_load_code,
-    load_writer=_load_writer,
-)
+FRAMEWORK = make_framework(ENTRY, IDIOMS, ArqBroker, _load_code, _load_writer)

@@ -36,8 +36,7 @@ from arq.worker import Worker, func, get_kwargs
 
 from ...probe.driver import Publish
 from ...probe.facts import Facts
-from ...probe.listed_driver import ListedDriver
-from ...probe.names import NotThere
+from ...probe.listed_driver import ListedDriver, do_nothing
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.redirecting import redirect_client
 from ...probe.starting import Importer, Ways
@@ -117,13 +116,13 @@ class Driver(ListedDriver):
     OLDEST = (0, 25)
     WORKER = Worker
     SENDING = staticmethod(ArqRedis.enqueue_job)
-    STARTS = ("run", "async_run")
     HINTS = (b"redis_settings", b"WorkerSettings")
     USUAL_NAME = "WorkerSettings"
     WAYS = Ways(
         entries=("arq.worker:Worker.run", "arq.worker:Worker.async_run"),
         importers=(Importer("arq"),),
     )
+    REFUSED = "{handler} is no coroutine function, and arq runs nothing else"
     ESCAPED = "{kind} out of a hook ends the worker"
     # CancelledError is how arq ends a job that has used up its timeout.
     CONTROL = (
@@ -147,10 +146,11 @@ class Driver(ListedDriver):
             on_kill=_ON_KILL.format(wait=self.redelivery_s, most=most),
         )
 
+    def can_run(self) -> bool:
+        return inspect.iscoroutinefunction(self.function())
+
     def prepare(self, handler: str) -> None:
         """And its names there, with one such worker."""
-        if not inspect.iscoroutinefunction(self.function()):
-            raise NotThere(f"{handler} is no coroutine function, and arq runs nothing else")
         super().prepare(handler)
         self.looked_at = self._make_looked_at()
 
@@ -199,11 +199,11 @@ class Driver(ListedDriver):
 
     async def run_nothing(self) -> None:
         worker = InProcess(
-            [_nothing], redis_settings=RedisSettings(), queue_name="warm", handle_signals=False
+            [do_nothing], redis_settings=RedisSettings(), queue_name="warm", handle_signals=False
         )
         worker.told = lambda *_, **__: None
         await worker.begin()
-        await worker.pool.enqueue_job("_nothing", _queue_name="warm", _job_id="warm")
+        await worker.pool.enqueue_job(do_nothing.__name__, _queue_name="warm", _job_id="warm")
         await worker.start_jobs([b"warm"])
         await worker.tasks["warm"]
         await worker.pool.delete(result_key_prefix + "warm")
@@ -262,11 +262,12 @@ class Driver(ListedDriver):
             one.delay = max(0.0, round((score - timestamp_ms()) / 1000, 2))
         return job
 
-    async def publish_payload(self, payload: Any, like: dict[str, Any] | None) -> None:
+    async def publish_message(
+        self, args: Any, kwargs: dict[str, Any], like: dict[str, Any] | None
+    ) -> None:
         """Under the name that `like` was published by, into its queue, with an id that is made as
         its id is.
         """
-        args, kwargs = self.probe.arguments(payload, self.takes)
         with self.probe.recorder.quiet():
             name, queue, options = await self._as_published(args, kwargs, like)
             settings = self.settings[queue]
@@ -371,7 +372,3 @@ def _of_tick(worker: InProcess, name: str, number: int) -> dict[str, Any]:
     if job.job_id or not job.unique:
         return {"_job_id": job.job_id}
     return {"_job_id": f"{name}:{to_unix_ms(job.next_run)}"}
-
-
-async def _nothing(ctx: dict[str, Any]) -> None:
-    """A job that is run once at boot."""

@@ -11,7 +11,7 @@ from skillrun.frameworks.arq.clock import crontab
 from skillrun.frameworks.arq.settings import find_pool
 from skillrun.frameworks.arq.workers import MANNER
 from skillrun.frameworks.common.listed_scaffold import DEATHS, ListedWriter, name_attempts
-from skillrun.frameworks.common.listed_writing import is_on
+from skillrun.frameworks.common.listed_writing import is_on, split_imports
 from skillrun.frameworks.pieces import Facts, Symbol
 
 if TYPE_CHECKING:
@@ -55,13 +55,12 @@ class Writer(ListedWriter):
 
     def find_queue(self, project: Project, facts: Facts, worker: Worker) -> dict[str, Any]:
         """`pool`: how the publisher comes to Redis; `retries`: the worker runs things again."""
-        pool = find_pool(project, facts, worker)
+        pool = find_pool(project, worker)
         retries = is_on(project, worker, "retry_jobs")
         if pool is None:
             return {"reached": False, "retries": retries}
-        needed = [_by_name(symbol) for symbol in pool.needed]
-        made = {"reached": True, "needed": needed, "within": pool.within}
-        return {**made, "pool": pool, "retries": retries}
+        made = {"reached": True, "pool": pool, "retries": retries}
+        return {**made, **split_imports(project, worker, pool.imported, facts.path)}
 
     def list_limits(self, facts: Facts) -> Iterator[str]:
         if facts.retries.bounded and not facts.facts.get("retries", True):

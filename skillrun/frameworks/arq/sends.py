@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from skillrun.frameworks.arq.workers import MANNER
 from skillrun.frameworks.common.listed_sends import Queueing, make_sender
-from skillrun.frameworks.common.sender import Pickling
+from skillrun.frameworks.common.sender import pickle_in_redis
 
 QUEUEING = Queueing(
     manner=MANNER,
@@ -25,12 +25,9 @@ SENDER = make_sender(
     "arq",
     context="ctx",
     key="_job_id",
-    pickling=Pickling(
-        "jobs are pickled (arq's default): whoever can write to this Redis runs code in the worker",
-        hint=(
-            "job_serializer and job_deserializer (msgpack, json), or a Redis that only this"
-            " application reaches"
-        ),
+    pickling=pickle_in_redis(
+        "jobs are pickled (arq's default)",
+        "job_serializer and job_deserializer (msgpack, json)",
         is_default=True,
     ),
 )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.listed import Worker
-from skillrun.frameworks.common.listed_writing import leads_back, name_owner, write_found
-from skillrun.frameworks.pieces import Facts, Symbol
+from skillrun.frameworks.common.listed_writing import name_owner, write_found
+from skillrun.frameworks.pieces import Symbol
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
@@ -29,19 +29,17 @@ _DEFAULT: Symbol | str | None = "from arq.connections import RedisSettings"
 class Pool:
     """The arguments of `create_pool` in the handler's module.
 
-    `needed` is imported at its top, `within` by the publisher itself: such a module imports the
-    handler's.
-    `settings`: those of Redis alone, for a module that imports `symbols`.
+    `imported` are of the worker's settings. `settings`: those of Redis alone, for a module that
+    imports `symbols`.
     """
 
     arguments: tuple[str, ...]
     settings: str
-    needed: tuple[Symbol, ...] = ()
-    within: tuple[str, ...] = ()
+    imported: tuple[Symbol, ...] = ()
     symbols: tuple[Symbol | str, ...] = ()
 
 
-def find_pool(project: Project, facts: Facts, worker: Worker) -> Pool | None:
+def find_pool(project: Project, worker: Worker) -> Pool | None:
     """How a publisher opens the worker's Redis; None where nothing but the worker's own pool leads
     there.
     """
@@ -57,16 +55,9 @@ def find_pool(project: Project, facts: Facts, worker: Worker) -> Pool | None:
             continue
         text, symbol = write_found(project, worker, found, own)
         arguments.append(f"{name}={text}" if name else text)
-        symbols += [symbol] if symbol is not None else []
+        if symbol is not None:
+            symbols.append(symbol)
         if not name:
             redis, of_redis = text, symbol
-    late = [symbol for symbol in symbols if leads_back(project, worker, symbol, facts.path)]
-    needed = dict.fromkeys(symbol for symbol in symbols if symbol not in late)
-    within = dict.fromkeys(f"from {symbol.module} import {symbol.name}" for symbol in late)
-    return Pool(
-        arguments=tuple(arguments),
-        settings=redis,
-        needed=tuple(needed),
-        within=tuple(within),
-        symbols=(of_redis,) if of_redis is not None else (),
-    )
+    needed = (of_redis,) if of_redis is not None else ()
+    return Pool(tuple(arguments), redis, tuple(symbols), needed)

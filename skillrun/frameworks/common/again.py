@@ -74,6 +74,14 @@ class Tries(Countdown):
         return super()._number(node, module, retries, given, depth)
 
 
+class JobAttempts(Tries):
+    """`job.attempts` of the job that a context holds."""
+
+    def is_retries(self, node: ast.expr) -> bool:
+        """Whatever holds the job."""
+        return isinstance(node, ast.Attribute) and node.attr == "attempts"
+
+
 def bodies(project: Project, handler: Definition) -> tuple[Definition, ...]:
     """The handler, the functions of the repository that it calls, and its decorators."""
     via = set()

@@ -71,6 +71,23 @@ def every_fields(seconds: float) -> dict[str, str] | None:
     return {"minute": "0", "hour": {1: "*", 24: "0"}.get(hours, f"*/{hours}")}
 
 
+def write_croniter(trigger: str, schedule: str | None, every_s: float | None) -> str | None:
+    """A schedule as croniter reads it, with a sixth column for seconds; None where an interval has
+    none.
+    """
+    if trigger != "poller":
+        return schedule
+    every = every_s or 60.0
+    if every < 60:
+        if every.is_integer() and 60 % every == 0:
+            return f"* * * * * */{int(every)}"
+        return None
+    fields = every_fields(every)
+    if fields is None:
+        return None
+    return f"{fields.get('minute', '*')} {fields.get('hour', '*')} * * *"
+
+
 def numbers_in(name: str, text: str) -> list[int]:
     """The numbers of a field as `read_fields` gives it, in order: all of them for "*"."""
     return sorted({number for part in text.split(",") for number in _list_numbers(name, part)})

@@ -1,5 +1,5 @@
-"""The rules about the most attempts that a library makes of a job which says itself when it runs
-again (arq, SAQ): too few, none left for a death, and nothing kept at the end.
+"""The rules about the attempts that a library makes of a job which says itself when it runs again
+(arq, SAQ): too few, none left for a death, some for what will not pass, and nothing kept at the end.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from skillrun.frameworks.common.again import Way
 from skillrun.frameworks.common.facts import expects_record, seconds, tell
 from skillrun.frameworks.common.giving_up import Record
 from skillrun.frameworks.common.policy_reader import Limit
+from skillrun.frameworks.common.ways_out import WayOut, find_ways_out
 from skillrun.frameworks.interface import Job, Rule, RuleStage
 from skillrun.frameworks.rulebook import read_reason
 from skillrun.repo.python import is_known
+from skillrun.repo.uses import Place
 
 # How many attempts a limit is to leave for the deaths of workers, which use them up.
 SPARE = 5
@@ -36,6 +38,9 @@ class Limiting:
     # infinite where it is all there is.
     find_kept: Callable[[Job], Limit | None]
     write: Callable[[Job, int], str]  # how the option is given
+    # Where an error is run again that goes such a way; None where it is not.
+    find_rerun: Callable[[Job, WayOut], Place | None]
+    rerun: str  # what becomes of such an error
     # What too few attempts are read from: the handler, or whoever sends it.
     rests_on: Literal["handler", "setup"] = "handler"
 
@@ -101,15 +106,31 @@ def failure_unrecorded(job: Job, limiting: Limiting) -> Iterator[Finding]:
     yield tell(job, "failure-unrecorded", Severity.WARNING, kept.place, message, hint)
 
 
+def permanent_retried(job: Job, limiting: Limiting) -> Iterator[Finding]:
+    """An error that the spec calls permanent is run again: trying once more only delays the dead
+    letter.
+    """
+
+    def is_rerun(way: WayOut) -> bool:
+        return limiting.find_rerun(job, way) is not None
+
+    for way in find_ways_out(job, "permanent", is_rerun):
+        place = limiting.find_rerun(job, way) or way.place
+        message = f"{way.error} is permanent in the spec, and {limiting.rerun}"
+        hint = "a clause of its own before any other: record it, and return"
+        yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
+
+
 def declare_limit_rules(
     library: str, limiting: Limiting, sources: Mapping[str, str]
 ) -> tuple[Rule, ...]:
-    """All three under a library's name; `sources` says for each where it stands: that the limit is
-    there, that a death counts, and that a failed job is deleted.
+    """All four under a library's name; `sources` says for each where it stands: that the limit is
+    there, that a death counts, what is run again, and that a failed job is deleted.
     """
     rules: dict[str, tuple[RuleStage, Callable[[Job, Limiting], Iterator[Finding]]]] = {
         limiting.below: ("retry", limit_below_spec),
         "no-room-for-deaths": ("dead-letter", no_room_for_deaths),
+        "permanent-retried": ("retry", permanent_retried),
         "failure-unrecorded": ("dead-letter", failure_unrecorded),
     }
     declared = []
@@ -128,5 +149,5 @@ def _declare(
     def find_with_words(job: Job) -> Iterator[Finding]:
         return find(job, limiting)
 
-    rests_on = limiting.rests_on if stage == "retry" else "handler"
+    rests_on = limiting.rests_on if find is limit_below_spec else "handler"
     return Rule(id_, stage, read_reason(find), source, find_with_words, rests_on)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.importing import imports
 from skillrun.frameworks.common.listed import Found, Manner, Worker, find_workers
@@ -188,6 +188,23 @@ def write_found(
         return last, Symbol(home, last, path=path)
     option = next(name for name, value in worker.options.items() if value[0] is node)
     return write_option(worker, option), own
+
+
+def split_imports(
+    project: Project, worker: Worker, symbols: Iterable[Symbol], path: str
+) -> dict[str, Any]:
+    """How the handler's module comes to some symbols of a worker: `needed`, what it imports at its
+    top, and `within`, what its publisher imports itself, since that leads back to the handler.
+    """
+    needed: dict[Symbol, None] = {}
+    within: dict[str, None] = {}
+    for symbol in symbols:
+        if leads_back(project, worker, symbol, path):
+            within[f"from {symbol.module} import {symbol.name}"] = None
+        else:
+            # By its name, not through its module.
+            needed[Symbol(symbol.module, symbol.name)] = None
+    return {"needed": list(needed), "within": list(within)}
 
 
 def leads_back(project: Project, worker: Worker, symbol: Symbol, path: str) -> bool:

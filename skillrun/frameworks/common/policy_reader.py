@@ -14,7 +14,7 @@ from skillrun.frameworks.common.giving_up import Record
 from skillrun.frameworks.common.listed import Found
 from skillrun.frameworks.common.reading import import_paths, place_of
 from skillrun.frameworks.common.serializers import name_serializer
-from skillrun.frameworks.interface import Backoff, Policy
+from skillrun.frameworks.interface import Backoff, Policy, Send
 from skillrun.repo.python import UNKNOWN, Definition, Handler, Project, is_known
 from skillrun.repo.uses import Place
 
@@ -39,6 +39,12 @@ def read_limit(
     number = project.literal(*found)
     is_number = isinstance(number, int | float)
     return Limit(number if is_number else UNKNOWN, place_of(found[1], found[0]))
+
+
+def read_sent(project: Project, send: Send, name: str, default: float) -> Limit:
+    """A number that a send gives."""
+    option = send.option(name)
+    return read_limit(project, option, default, send.place, is_hidden=send.options_hidden)
 
 
 @dataclass

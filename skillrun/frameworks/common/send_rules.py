@@ -7,11 +7,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.arguments import find_mismatch, shown
 from skillrun.frameworks.common.facts import at, call_place, calls_of, tell
+from skillrun.frameworks.common.policy_reader import read_sent
 from skillrun.frameworks.common.rows import name_row
 from skillrun.frameworks.common.sender import Sender
 from skillrun.frameworks.common.serializers import PICKLES, PLAIN_DATA, SIGNED_PICKLE
@@ -31,6 +32,15 @@ def find_real_sends(job: Job, sender: Sender) -> Iterator[Send]:
     for send in sender.find_sends(job.project, job.use, job.handler):
         if not send.in_tests:
             yield send
+
+
+def read_sends(job: Job, sender: Sender, **defaults: float) -> Iterator[tuple[Send, list[Any]]]:
+    """Those outside the tests, with the numbers that they give for some options; what cannot be
+    read is `Unknown`.
+    """
+    for send in find_real_sends(job, sender):
+        limits = [read_sent(job.project, send, *default) for default in defaults.items()]
+        yield send, [limit.value for limit in limits]
 
 
 def find_called_sends(job: Job, sender: Sender) -> Iterator[tuple[Send, Call]]:

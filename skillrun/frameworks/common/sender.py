@@ -36,6 +36,18 @@ class Pickling:
     rule: str = "pickle-serializer"  # its published name
 
 
+def pickle_in_redis(
+    what: str, instead: str, *, is_default: bool, is_exposed: Callable[[Job], bool] | None = None
+) -> Pickling:
+    """Of a library whose messages are in Redis; `instead` of pickle something else can be had."""
+    return Pickling(
+        f"{what}: whoever can write to this Redis runs code in the worker",
+        f"{instead}, or a Redis that only this application reaches",
+        is_default,
+        is_exposed,
+    )
+
+
 @dataclass(frozen=True)
 class Sender:
     """What one library says for itself in the rules of `send_rules`."""

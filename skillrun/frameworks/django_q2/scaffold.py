@@ -81,7 +81,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         "publishes": True,  # a tick of the clock publishes too
     }
     if facts.trigger != "event":
-        found = read_manifests(project.tree).find("croniter", "django-q2", "django-q")  # type: ignore[arg-type]
+        found = read_manifests(project.tree).find("croniter", "django-q2", "django-q")
         made["croniter"] = any(one.name == "croniter" or "croniter" in one.extras for one in found)
         made["tick"] = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
         made["due"] = f"due_{facts.name}"

@@ -89,7 +89,7 @@ def _has_backport(project: Project) -> bool:
     """Among the dependencies, by itself or as what the backend's extra brings along."""
     from skillrun.repo.manifests import read_manifests
 
-    found = read_manifests(project.tree).find  # type: ignore[arg-type]
+    found = read_manifests(project.tree).find
     return bool(found("django-tasks")) or any(
         "compat" in one.text for one in found("django-tasks-db")
     )

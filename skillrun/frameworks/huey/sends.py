@@ -14,11 +14,11 @@ from skillrun.frameworks.common.arguments import read_call, read_containers, rea
 from skillrun.frameworks.common.callables.callers import callers_of
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.common.sender import (
-    Pickling,
     Sender,
     hold_options,
     is_sent_by_others,
     order_sends,
+    pickle_in_redis,
 )
 from skillrun.frameworks.huey.apps import storage
 from skillrun.frameworks.huey.tasks import Task, read_task
@@ -189,9 +189,9 @@ SENDER = Sender(
     misfit="Huey does not look when it is enqueued, the task fails with TypeError in the worker",
     taker="the task takes",
     after_commit="transaction.on_commit(lambda: ...), on_commit_task, or publish after the block",
-    pickling=Pickling(
-        "Huey's messages are pickled: whoever can write to this Redis runs code in the worker",
-        hint="SignedSerializer(secret=...), or a Redis that only this application reaches",
+    pickling=pickle_in_redis(
+        "Huey's messages are pickled",
+        "SignedSerializer(secret=...)",
         is_default=True,
         is_exposed=is_in_redis,
     ),

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.frameworks.common.again import JobAttempts
 from skillrun.frameworks.common.around import clauses
-from skillrun.frameworks.common.countdown import Countdown
 from skillrun.frameworks.common.guards import count_let_through, tests_before
 from skillrun.frameworks.common.reading import place_of
 from skillrun.repo.syntax import find_nodes
@@ -36,23 +36,10 @@ class Bound:
     unread: bool = False
 
 
-class Attempts(Countdown):
-    """`context.job.attempts` at each retry."""
+class Attempts(JobAttempts):
+    """`context.job.attempts` at each retry, from 0."""
 
-    def is_retries(self, node: ast.expr) -> bool:
-        """`context.job.attempts`, and `job.attempts` of a job that the context held."""
-        return isinstance(node, ast.Attribute) and node.attr == "attempts"
-
-    def counts(self, node: ast.expr, module: Module) -> bool:
-        """The count itself, also by the name of a local variable that holds it."""
-        if not isinstance(node, ast.Name):
-            return self.is_retries(node)
-        function = module.function_of(node)
-        if function is not None:
-            bound = module.bindings(function).get(node.id, [])
-        else:
-            bound = []
-        return any(one.value is not None and self.is_retries(one.value) for one in bound)
+    first = 0
 
     def shift(self, node: ast.expr, module: Module) -> int | None:
         """0 for the count, 1 for `attempts + 1`; None for anything else."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common import awaiting
 from skillrun.frameworks.common.callables.scaffold import left_out
-from skillrun.frameworks.common.crontab import every_fields, names_hours
+from skillrun.frameworks.common.crontab import names_hours, write_croniter
 from skillrun.frameworks.common.handlers import longest_wait, published
 from skillrun.frameworks.common.reading import options_of
 from skillrun.frameworks.layout import seconds, source
@@ -340,24 +340,7 @@ def _own_words(retries: Retries) -> list[str] | None:
 
 
 def _cron(facts: Facts) -> str | None:
-    return cron_of(facts.trigger, facts.schedule, facts.every_s)
-
-
-def cron_of(trigger: str, schedule: str | None, every_s: float | None) -> str | None:
-    """A schedule as croniter reads it, with a sixth column for seconds; None where an interval has
-    none.
-    """
-    if trigger != "poller":
-        return schedule
-    every = every_s or 60.0
-    if every < 60:
-        if every.is_integer() and 60 % every == 0:
-            return f"* * * * * */{int(every)}"
-        return None
-    fields = every_fields(every)
-    if fields is not None:
-        return f"{fields.get('minute', '*')} {fields.get('hour', '*')} * * *"
-    return None
+    return write_croniter(facts.trigger, facts.schedule, facts.every_s)
 
 
 def _given(facts: Facts) -> list[str]:

@@ -216,7 +216,8 @@ class Driver(BaseDriver):
         worker.redis_server_version = self.version
         # Registries are cleaned when a worker died, see `died`, and not here.
         worker.last_cleaned_at = _now()
-        return worker  # type: ignore[no-any-return]
+        made: InProcess = worker
+        return made
 
     def _queue(self, message: dict[str, Any]) -> Queue:
         connection = self._connection(message["db"])

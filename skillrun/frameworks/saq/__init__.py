@@ -17,12 +17,10 @@ letters.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.features import Features
-from skillrun.frameworks.interface import Code, Framework
-from skillrun.frameworks.known.making import make_recogniser
+from skillrun.frameworks.common.listed_framework import make_framework
+from skillrun.frameworks.interface import Code
 from skillrun.frameworks.saq.broker import SaqBroker
 from skillrun.frameworks.saq.idioms import IDIOMS
 from skillrun.frameworks.saq.recognise import ENTRY
@@ -44,14 +42,4 @@ def _load_writer() -> JobWriter:
     return WRITER
 
 
-FRAMEWORK = Framework(
-    ID="saq",
-    TITLE="SAQ",
-    IDIOMS=IDIOMS,
-    DRIVER="saq",
-    FEATURES=Features(needs_redis=True, context_first=True, programs=("saq",), keys=r"saq:.*"),
-    recogniser=partial(make_recogniser, ENTRY),
-    make_broker=SaqBroker,
-    load_code=_load_code,
-    load_writer=_load_writer,
-)
+FRAMEWORK = make_framework(ENTRY, IDIOMS, SaqBroker, _load_code, _load_writer)

@@ -22,7 +22,8 @@ from saq.worker import Worker
 
 from ...probe.driver import Publish
 from ...probe.facts import Facts
-from ...probe.listed_driver import ListedDriver
+from ...probe.ids import name_arguments
+from ...probe.listed_driver import ListedDriver, do_nothing
 from ...probe.names import NotThere
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.redirecting import redirect_client
@@ -53,9 +54,9 @@ class Driver(ListedDriver):
     OLDEST = (0, 22)  # the ones before have no queues of their own kinds
     WORKER = Worker
     SENDING = staticmethod(RedisQueue._enqueue)
-    STARTS = ("start",)
     HINTS = (b"queue",)
     WAYS = Ways(entries=("saq.worker:Worker.start",), importers=(Importer("saq"),))
+    REFUSED = "{handler} is no function but {kind}"
     ESCAPED = "{kind} where its end is written: {error}"
     # How SAQ ends a job that has used up its timeout, or that was aborted.
     CONTROL = ("asyncio.exceptions.CancelledError",)
@@ -73,10 +74,8 @@ class Driver(ListedDriver):
             on_kill=_ON_KILL.format(sweep=sweep + ABORT_S),
         )
 
-    def prepare(self, handler: str) -> None:
-        if not inspect.isroutine(self.target):
-            raise NotThere(f"{handler} is no function but {type(self.target).__name__}")
-        super().prepare(handler)
+    def can_run(self) -> bool:
+        return inspect.isroutine(self.target)
 
     # -- the worker's settings
 
@@ -120,10 +119,10 @@ class Driver(ListedDriver):
 
     async def run_nothing(self) -> None:
         queue: Any = Queue.from_url("redis://localhost", name="warm")
-        await queue.enqueue(_nothing.__name__, key="warm")
+        await queue.enqueue(do_nothing.__name__, key="warm")
         found = await queue.job("warm")
-        self.message = {"id": found.id, "job": _write(queue, found)}
-        worker: Any = Worker(queue, [_nothing])
+        self.message = {"id": found.id, "job": pack_bytes(queue.serialize(found))}
+        worker: Any = Worker(queue, [do_nothing])
         await worker.process()
         await queue.redis.delete(*await queue.redis.keys("saq:warm:*"), found.id)
         await queue.redis.connection_pool.disconnect()
@@ -164,7 +163,7 @@ class Driver(ListedDriver):
             if waits or await queue.redis.exists(job.abort_id):
                 return await send(queue, job)
         mine = job.function in self.find_names(queue.name)
-        message = {"id": job.id, "queue": queue.name, "job": _write(queue, job)}
+        message = {"id": job.id, "queue": queue.name, "job": pack_bytes(queue.serialize(job))}
         message["redelivery_s"] = self._find_redelivery(queue.name, job) if mine else None
         given = job.kwargs or {}
         message["arguments"] = self.probe.bound(self.takes, (), given) if mine else None
@@ -172,10 +171,10 @@ class Driver(ListedDriver):
         with self.probe.publishing(Publish(job.function, mine, message, delay)):
             return await send(queue, job)
 
-    async def publish_payload(self, payload: Any, like: dict[str, Any] | None) -> None:
-        args, kwargs = self.probe.arguments(payload, self.takes)
-        names = list(inspect.signature(self.takes).parameters)
-        given = {**dict(zip(names, args)), **kwargs}
+    async def publish_message(
+        self, args: Any, kwargs: dict[str, Any], like: dict[str, Any] | None
+    ) -> None:
+        given = name_arguments(self.takes, args, kwargs)
         queue = self.settings[like["queue"] if like else next(iter(self.settings))]["queue"]
         if like is None:
             options = self._find_options(queue.name)
@@ -234,7 +233,7 @@ class Driver(ListedDriver):
 
     def _tell_retry(self, queue: Any, job: Any, error: Any) -> None:
         if self._is_at_work(job):
-            message = {**self.message, "job": _write(queue, job)}
+            message = {**self.message, "job": pack_bytes(queue.serialize(job))}
             self.settle("requeued", delay=self.waited + self.delay, message=message)
 
     def _tell_end(self, queue: Any, job: Any, status: Any, **_: Any) -> None:
@@ -273,13 +272,3 @@ def _may_make_settings(module: Any, function: Any) -> bool:
     if function.__module__ != module.__name__ or inspect.signature(function).parameters:
         return False
     return "'functions'" in repr(function.__code__.co_consts)
-
-
-def _write(queue: Any, job: Any) -> str:
-    """As it stands in Redis, for a message."""
-    data = queue.serialize(job)
-    return pack_bytes(data.encode() if isinstance(data, str) else data)
-
-
-async def _nothing(ctx: dict[str, Any]) -> None:
-    """A job that is run once at boot."""

@@ -13,17 +13,17 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from skillrun.frameworks.common.again import Tries, Way, find_bound
+from skillrun.frameworks.common.again import JobAttempts, Way, find_bound
 from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.giving_up import Record
 from skillrun.frameworks.common.listed import Found
 from skillrun.frameworks.common.named_sends import find_calls
-from skillrun.frameworks.common.policy_reader import Limit, PolicyReader, read_limit
+from skillrun.frameworks.common.policy_reader import PolicyReader, read_sent
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.interface import Backoff, Policy, Send
 from skillrun.frameworks.saq.words import HOOKS, QUEUEING
 from skillrun.repo.python import Definition, Handler, Module, Project, is_known, remembered
-from skillrun.repo.syntax import find_keyword, find_nodes
+from skillrun.repo.syntax import find_keyword, find_nodes, find_set_attribute
 
 RETRIES, TIMEOUT_S, TTL_S = 1, 10.0, 600.0
 # Until another worker's sweep takes over the job of one that died: its default interval, and the
@@ -33,23 +33,16 @@ _KINDS = ("saq.Queue", "saq.queue.Queue", "saq.queue.redis.RedisQueue", "saq.Red
 _QUEUES = (*_KINDS, *(f"{kind}.from_url" for kind in _KINDS))
 
 
-def read_option(project: Project, send: Send, name: str, default: float) -> Limit:
-    """A number that a send gives."""
-    return read_limit(
-        project, send.option(name), default, send.place, is_hidden=send.options_hidden
-    )
-
-
 @remembered
 def read_policy(project: Project, handler: Definition) -> Policy:
     """What cannot be read is named in `unknown`."""
     sends = [send for send in QUEUEING.list_sends(project, handler) if not send.in_tests]
     ways = find_raised(project, handler)
     reader = PolicyReader(project, handler, ways)
-    tried = [read_option(project, send, "retries", RETRIES) for send in sends]
+    tried = [read_sent(project, send, "retries", RETRIES) for send in sends]
     # It counts the first attempt; less than one is one (saq/worker.py `process`).
     most = max(1, int(reader.read_most("max_attempts", tried, RETRIES)))
-    ended = [read_option(project, send, "timeout", TIMEOUT_S) for send in sends]
+    ended = [read_sent(project, send, "timeout", TIMEOUT_S) for send in sends]
     own = [way for way in ways if way.sets_delay]
     return reader.conclude(
         reader.count_attempts(most),
@@ -72,8 +65,8 @@ def _read_slowest(reader: PolicyReader, sends: list[Send]) -> Backoff:
 
 def _read_asked(reader: PolicyReader, send: Send) -> Backoff:
     """`retry_delay`, doubled each time and drawn by lot with `retry_backoff`."""
-    delay = read_option(reader.project, send, "retry_delay", 0.0)
-    grows = read_option(reader.project, send, "retry_backoff", 0)
+    delay = read_sent(reader.project, send, "retry_delay", 0.0)
+    grows = read_sent(reader.project, send, "retry_backoff", 0)
     if not is_known(delay.value) or not is_known(grows.value):
         reader.unknown["backoff"] = send.place
         return Backoff("none")
@@ -96,15 +89,8 @@ def _find_load(project: Project) -> Found | None:
     return None
 
 
-class Attempts(Tries):
-    """`ctx["job"].attempts` counts from 1."""
-
-    def is_retries(self, node: ast.expr) -> bool:
-        return isinstance(node, ast.Attribute) and node.attr == "attempts"
-
-
-class LastAttempt(Attempts):
-    """`ctx["job"].retryable` asks for the same."""
+class LastAttempt(JobAttempts):
+    """`ctx["job"].retryable` asks for the number as well."""
 
     def counts(self, node: ast.expr, module: Module) -> bool:
         asks = isinstance(node, ast.Attribute) and node.attr == "retryable"
@@ -122,9 +108,9 @@ class Raised(Way):
 def find_raised(project: Project, handler: Definition) -> list[Raised]:
     """In the handler, in what it calls, and in its decorators."""
     raised = []
-    attempts = Attempts(project, {})
+    attempts = JobAttempts(project, {})
     for clause in clauses(project, handler):
-        delay = _find_assigned(clause.node, "retry_delay")
+        delay = find_set_attribute(clause.node, "retry_delay")
         backoff = attempts.backoff(delay, clause.module) if delay is not None else None
         for node in _find_raises(clause):
             bound = find_bound(attempts, clause.module, node)
@@ -157,14 +143,5 @@ def _is_last(clause: Handler, node: ast.Raise) -> bool:
         block = getattr(above, name, [])
         if node in block:
             before = ast.Module(block[: block.index(node)], [])
-            return _find_assigned(before, "retries") is not None
+            return find_set_attribute(before, "retries") is not None
     return False
-
-
-def _find_assigned(node: ast.AST, name: str) -> ast.expr | None:
-    """What is assigned to an attribute of that name."""
-    for one in ast.walk(node):
-        target = one.targets[0] if isinstance(one, ast.Assign) else None
-        if isinstance(target, ast.Attribute) and target.attr == name:
-            return getattr(one, "value", None)
-    return None

@@ -10,9 +10,9 @@ from skillrun.frameworks.common.facts import tell
 from skillrun.frameworks.common.limit_rules import Limiting
 from skillrun.frameworks.common.listed_rules import declare_listed_rules
 from skillrun.frameworks.common.listed_sends import find_parameters
-from skillrun.frameworks.common.policy_reader import Limit
-from skillrun.frameworks.common.send_rules import find_real_sends
-from skillrun.frameworks.common.ways_out import WayOut, find_ways_out
+from skillrun.frameworks.common.policy_reader import Limit, read_sent
+from skillrun.frameworks.common.send_rules import find_real_sends, read_sends
+from skillrun.frameworks.common.ways_out import WayOut
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.frameworks.saq.policy import (
@@ -22,27 +22,34 @@ from skillrun.frameworks.saq.policy import (
     find_left,
     find_raised,
     is_again,
-    read_option,
 )
 from skillrun.frameworks.saq.words import SENDER
 from skillrun.repo.python import is_known
+from skillrun.repo.uses import Place
 
 
 def _find_limits(job: Job) -> Iterator[Limit]:
     for send in find_real_sends(job, SENDER):
         # A cron job that enqueues the job says nothing of its attempts.
         if send.call is not None or send.options:
-            yield read_option(job.project, send, "retries", RETRIES)
+            yield read_sent(job.project, send, "retries", RETRIES)
 
 
 def _find_kept(job: Job) -> Limit | None:
-    for send in find_real_sends(job, SENDER):
-        ttl = read_option(job.project, send, "ttl", TTL_S)
+    for send, (ttl,) in read_sends(job, SENDER, ttl=TTL_S):
         # 0 keeps it for ever, and less keeps nothing.
-        if is_known(ttl.value) and ttl.value <= 0:
-            return Limit(float("inf"), send.place)
-        return Limit(ttl.value, send.place)
+        is_endless = is_known(ttl) and ttl <= 0
+        return Limit(float("inf") if is_endless else ttl, send.place)
     return None
+
+
+def _find_rerun(job: Job, way: WayOut) -> Place | None:
+    """SAQ runs a job again whatever exception it raises."""
+    if job.policy.max_attempts == 1 or tries_itself(job.project, way.call):
+        return None
+    if way.clause is not None and not is_again(way.clause):
+        return None
+    return way.place
 
 
 LIMITING = Limiting(
@@ -56,6 +63,8 @@ LIMITING = Limiting(
     find_kept=_find_kept,
     write=lambda job, most: f"retries={most}",
     rests_on="setup",
+    find_rerun=_find_rerun,
+    rerun="it leaves the handler: SAQ runs it again",
 )
 COMMON = declare_listed_rules(
     "saq",
@@ -65,6 +74,7 @@ COMMON = declare_listed_rules(
         "retries-below-spec": "`retries: int = 1` in saq/job.py, `retryable` there",
         "no-room-for-deaths": "`sweep` in saq/queue/redis.py: what is not retryable is aborted",
         "failure-unrecorded": "`ttl: int = 600` in saq/job.py, `_finish` in saq/queue/redis.py",
+        "permanent-retried": "`except Exception` in `process`, saq/worker.py",
         "swallowed-exception": "`process` in saq/worker.py",
         "not-awaited": "`enqueue` in saq/queue/base.py",
         "wrong-arguments": "`enqueue` in saq/queue/base.py, `process` in saq/worker.py",
@@ -72,25 +82,6 @@ COMMON = declare_listed_rules(
         "pickle-serializer": "dump and load in saq/queue/base.py",
     },
 )
-
-
-@rule(
-    "saq.permanent-retried", stage="retry", source="`except Exception` in `process`, saq/worker.py"
-)
-def permanent_retried(job: Job) -> Iterator[Finding]:
-    """SAQ runs a job again whatever exception it raises: a permanent one has to be caught."""
-    if job.policy.max_attempts == 1:
-        return
-    for way in find_ways_out(job, "permanent", lambda way: _is_run_again(job, way)):
-        message = f"{way.error} is permanent in the spec, and leaves the handler: SAQ runs it again"
-        hint = "a clause of its own: record it, and return"
-        yield tell(job, "permanent-retried", Severity.ERROR, way.place, message, hint)
-
-
-def _is_run_again(job: Job, way: WayOut) -> bool:
-    if tries_itself(job.project, way.call):
-        return False
-    return way.clause is None or is_again(way.clause)
 
 
 @rule(
@@ -104,9 +95,7 @@ def retry_without_delay(job: Job) -> Iterator[Finding]:
     """
     if any(way.sets_delay for way in find_raised(job.project, job.handler)):
         return
-    for send in find_real_sends(job, SENDER):
-        most = read_option(job.project, send, "retries", RETRIES).value
-        delay = read_option(job.project, send, "retry_delay", 0.0).value
+    for send, (most, delay) in read_sends(job, SENDER, retries=RETRIES, retry_delay=0.0):
         if is_known(most) and most > 1 and is_known(delay) and not delay:
             message = f"{most} attempts follow each other at once: there is no retry_delay"
             hint = "retry_delay=2, retry_backoff=60, or job.retry_delay in the handler"
@@ -123,10 +112,8 @@ def never_swept(job: Job) -> Iterator[Finding]:
     """A job without a timeout and without a heartbeat is never stuck: that of a dead worker stays
     in the active list for ever.
     """
-    for send in find_real_sends(job, SENDER):
-        timeout = read_option(job.project, send, "timeout", TIMEOUT_S).value
-        heartbeat = read_option(job.project, send, "heartbeat", 0.0).value
-        if all(is_known(limit) and not limit for limit in (timeout, heartbeat)):
+    for send, limits in read_sends(job, SENDER, timeout=TIMEOUT_S, heartbeat=0.0):
+        if all(is_known(limit) and not limit for limit in limits):
             message = "timeout=0 without a heartbeat: no sweep finds the job of a worker that died"
             hint = "a timeout that the job never needs, or heartbeat= and await job.update()"
             yield tell(job, "never-swept", Severity.ERROR, send.place, message, hint)

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from skillrun.frameworks.common.crontab import write_croniter
 from skillrun.frameworks.common.listed_scaffold import DEATHS, ListedWriter, name_attempts
-from skillrun.frameworks.common.listed_writing import leads_back, name_owner, write_found
+from skillrun.frameworks.common.listed_writing import name_owner, split_imports, write_found
 from skillrun.frameworks.pieces import Facts, Symbol
 from skillrun.frameworks.saq.words import JOB_FIELDS, MANNER
 
@@ -44,33 +45,16 @@ class Writer(ListedWriter):
         text, symbol = write_found(project, worker, found, own) if found else ("", None)
         if symbol is None:
             return {"reached": False}
-        made = {"reached": True, "queue": text, "needed": [], "within": []}
-        if leads_back(project, worker, symbol, facts.path):
-            return {**made, "within": [f"from {symbol.module} import {symbol.name}"]}
-        return {**made, "needed": [Symbol(symbol.module, symbol.name)]}
+        made = {"reached": True, "queue": text}
+        return {**made, **split_imports(project, worker, [symbol], facts.path)}
 
     def list_sent(self, facts: Facts) -> tuple[str, ...]:
         first = name_attempts(facts) if facts.retries.bounded else "1"
         return (f"retries={first} + {DEATHS}", "timeout=60")
 
     def write_clock(self, facts: Facts) -> list[str] | None:
-        """As croniter reads a schedule, with a sixth field for seconds."""
-        cron = facts.schedule
-        if facts.trigger != "cron":
-            cron = _write_every(facts.every_s or 60.0)
+        cron = write_croniter(facts.trigger, facts.schedule, facts.every_s)
         return [f'cron="{cron}"'] if cron else None
-
-
-def _write_every(seconds: float) -> str | None:
-    for size, unit, form in (
-        (60, 1, "* * * * * */{}"),
-        (3600, 60, "*/{} * * * *"),
-        (86400, 3600, "0 */{} * * *"),
-    ):
-        if seconds < size:
-            divides = seconds % unit == size % seconds == 0
-            return form.format(int(seconds // unit)) if divides else None
-    return "0 0 * * *" if seconds == 86400 else None
 
 
 WRITER = Writer()

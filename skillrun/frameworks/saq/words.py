@@ -15,7 +15,7 @@ from skillrun.frameworks.common.listed import Manner
 from skillrun.frameworks.common.listed_hooks import Hooks
 from skillrun.frameworks.common.listed_sends import Queueing, make_sender
 from skillrun.frameworks.common.named_sends import NamedCall, find_calls, read_name
-from skillrun.frameworks.common.sender import Pickling
+from skillrun.frameworks.common.sender import pickle_in_redis
 from skillrun.repo.python import Definition, Project
 
 MANNER = Manner(
@@ -69,9 +69,7 @@ SENDER = make_sender(
     "SAQ",
     context="its context",
     key="key",
-    pickling=Pickling(
-        "the queue's jobs are pickled: whoever can write to this Redis runs code in the worker",
-        hint="leave dump and load at json, or a Redis that only this application reaches",
-        is_default=False,
+    pickling=pickle_in_redis(
+        "the queue's jobs are pickled", "leave dump and load at json", is_default=False
     ),
 )

@@ -51,7 +51,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     broker = chosen_broker(project, facts.app)
     # A tick of the clock publishes too.
     made: dict[str, Any] = {"publishes": True}
-    manifests = read_manifests(project.tree)  # type: ignore[arg-type]
+    manifests = read_manifests(project.tree)
     pins = (_OLD.search(one.text) for one in manifests.find("taskiq"))
     made["old"] = next((found[0] for found in pins if found), "")
     if broker is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from skillrun.frameworks.common.reading import in_tests, options_of, place_of
+from skillrun.frameworks.common.reading import find_made, in_tests, options_of, place_of
 from skillrun.frameworks.taskiq.brokers import Broker, brokers_of
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.uses import Place
@@ -41,21 +41,7 @@ def find_handler(project: Project, import_path: str) -> Definition | None:
     """The function behind "module:object"; also where the object is what `broker.task(f)`
     returned.
     """
-    found = project.lookup(import_path)
-    if found is None or found.definition is not None:
-        return found.definition if found and not found.definition.is_class else None  # type: ignore[union-attr]
-    value = found.binding.value if found.binding else None
-    if (
-        not isinstance(value, ast.Call)
-        or found.module is None
-        or not value.args
-        or not is_maker(value)
-    ):
-        return None
-    name = found.module.resolve(value.args[0])
-    if not name:
-        return None
-    return project.definition(name)
+    return find_made(project, import_path, lambda call, module: is_maker(call))
 
 
 def read_task(project: Project, handler: Definition) -> Task:

@@ -13,6 +13,7 @@ from skillrun.frameworks.arq.sends import QUEUEING, SENDER
 from skillrun.frameworks.arq.workers import find_entries
 from skillrun.frameworks.common.facts import seconds, tell
 from skillrun.frameworks.common.listed_sends import find_named_sends
+from skillrun.frameworks.common.policy_reader import read_sent
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import (
     find_called_sends,
@@ -121,12 +122,11 @@ def expires_before_retries(job: Job) -> Iterator[Finding]:
     for send in find_real_sends(job, SENDER):
         if send.kind != "enqueue":
             continue
-        given = send.option("_expires")
-        value = job.project.literal(*given) if given is not None else _EXPIRES_S
-        if isinstance(value, int | float) and 0 < value < waits:
-            place, said = send.place, f"a job expires after {seconds(value)}"
-            if given is not None:
-                place, said = place_of(given[1], given[0]), f"_expires is {seconds(value)}"
+        expires = read_sent(job.project, send, "_expires", _EXPIRES_S)
+        if is_known(expires.value) and 0 < expires.value < waits:
+            said = f"_expires is {seconds(expires.value)}"
+            if expires.by_default:
+                said = f"a job expires after {seconds(expires.value)}"
             message = (
                 f"{said}, and the retries wait for {seconds(waits)}: the last ones find no job any"
                 " more"
@@ -135,7 +135,7 @@ def expires_before_retries(job: Job) -> Iterator[Finding]:
                 job,
                 "expires-before-retries",
                 Severity.ERROR,
-                place,
+                expires.place,
                 message,
                 "a longer _expires, or fewer waits",
             )

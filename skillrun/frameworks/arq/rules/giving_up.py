@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
@@ -10,15 +11,18 @@ from skillrun.frameworks.arq.policy import keep_result_s, read_tries
 from skillrun.frameworks.arq.retries import find_left, find_retries
 from skillrun.frameworks.arq.sends import SENDER
 from skillrun.frameworks.arq.workers import find_entries
+from skillrun.frameworks.common.again import Path
 from skillrun.frameworks.common.facts import effect_calls, expects_record, seconds, tell
 from skillrun.frameworks.common.limit_rules import Limiting
 from skillrun.frameworks.common.listed_rules import declare_listed_rules
 from skillrun.frameworks.common.policy_reader import Limit
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.send_rules import find_real_sends
+from skillrun.frameworks.common.ways_out import WayOut
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import is_known
+from skillrun.repo.uses import Place
 
 
 def _find_kept(job: Job) -> Limit | None:
@@ -34,6 +38,22 @@ def _find_limits(job: Job) -> Iterator[Limit]:
         yield read_tries(job.project, entry)
 
 
+def _find_rerun(job: Job, way: WayOut) -> Place | None:
+    """The Retry that a clause raises whatever it is told of the error."""
+    for path in find_retries(job.project, job.handler):
+        if way.clause is not None and path.clause == way.clause:
+            return None if _asks_more(path) else path.place
+    return None
+
+
+def _asks_more(path: Path) -> bool:
+    """Something other than the number of the try decides about it."""
+    for above in path.call.module.parents(path.call.node):
+        if isinstance(above, ast.If) and "job_try" not in ast.unparse(above.test):
+            return True
+    return path.bound_unread
+
+
 LIMITING = Limiting(
     title="arq",
     below="tries-below-spec",
@@ -44,6 +64,8 @@ LIMITING = Limiting(
     find_record=lambda job: find_left(job.project, job.handler),
     find_kept=_find_kept,
     write=lambda job, most: f"func({job.handler.name}, max_tries={most})",
+    find_rerun=_find_rerun,
+    rerun="this clause raises Retry for it",
 )
 COMMON = declare_listed_rules(
     "arq",
@@ -53,6 +75,10 @@ COMMON = declare_listed_rules(
         "tries-below-spec": "max_tries in arq/worker.py",
         "no-room-for-deaths": "the counter arq:retry:<id> in run_job, arq/worker.py",
         "failure-unrecorded": "keep_result in arq/worker.py; python-arq/arq#167",
+        "permanent-retried": (
+            "Retry in arq/worker.py; open-wearables#1053: 462 attempts in a week, none of them"
+            " successful"
+        ),
         "swallowed-exception": "run_job in arq/worker.py",
         "not-awaited": "enqueue_job in arq/connections.py",
         "wrong-arguments": "enqueue_job in arq/connections.py, run_job in arq/worker.py",

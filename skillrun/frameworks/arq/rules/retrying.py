@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
@@ -70,44 +69,6 @@ def _is_taken_around(job: Job, way: WayOut) -> bool:
         if clause is not None and (clause.bare or way.bases & set(clause.exceptions)):
             return True
     return False
-
-
-@rule(
-    "arq.permanent-retried",
-    stage="retry",
-    source=(
-        "Retry in arq/worker.py; open-wearables#1053: 462 attempts in a week, none of them"
-        " successful"
-    ),
-)
-def permanent_retried(job: Job) -> Iterator[Finding]:
-    """An error that the spec calls permanent is raised as Retry: trying again only delays the dead
-    letter.
-    """
-    for way in find_ways_out(job, "permanent", lambda way: _find_path(job, way) is not None):
-        path = _find_path(job, way)
-        place = path.place if path is not None else way.place
-        message = f"{way.error} is permanent in the spec, and this clause raises Retry for it"
-        hint = "a clause of its own before this one: record it, and return"
-        yield tell(job, "permanent-retried", Severity.ERROR, place, message, hint)
-
-
-def _find_path(job: Job, way: WayOut) -> Path | None:
-    """The Retry that a clause raises whatever it is told of the error."""
-    for path in _find_paths(job):
-        if way.clause is not None and path.clause == way.clause:
-            return None if _asks_more(path) else path
-    return None
-
-
-def _asks_more(path: Path) -> bool:
-    """Something other than the number of the try decides about it."""
-    above = list(path.call.module.parents(path.call.node))
-    tests = []
-    for node in above:
-        if isinstance(node, ast.If):
-            tests.append(node.test)
-    return any("job_try" not in ast.unparse(test) for test in tests) or path.bound_unread
 
 
 @rule("arq.retry-swallowed", stage="retry", source="class Retry(RuntimeError) in arq/worker.py")

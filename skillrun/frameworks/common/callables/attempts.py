@@ -136,10 +136,13 @@ def _tenacity_wait(project: Project, module: Module, node: ast.expr) -> Backoff 
     for name, jitter in (("wait_exponential", False), ("wait_random_exponential", True)):
         call = _made(project, module, node, f"tenacity.{name}")
         if call is not None:
-            given = []
-            for n, (word, d) in enumerate(_EXPO):
-                given.append(_number(project, module, call, word, n, 1.0 if n == 0 else d))
-            return None if None in given else _exponential(*given, jitter=jitter)  # type: ignore[arg-type]
+            given: list[float] = []
+            for at, (word, default) in enumerate(_EXPO):
+                number = _number(project, module, call, word, at, default)
+                if number is None:
+                    return None
+                given.append(number)
+            return _exponential(*given, jitter=jitter)
     return None
 
 

@@ -18,7 +18,7 @@ from skillrun.frameworks.rq.sends import QUEUE, find_effective_sends, job_decora
 from skillrun.frameworks.rq.workers import place_of_launch, unscheduled_workers
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Handler
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.syntax import find_set_attribute
 from skillrun.repo.uses import Place
 
 _TIMEOUT = "JobTimeoutException"
@@ -234,14 +234,9 @@ def _takes_retries_away(job: Job) -> bool:
     """The handler's way or a callback assigns `retries_left`."""
     callbacks = failure_callbacks(job.project, job.handler)
     for part in (job.handler, *callbacks, *job.project.reached(job.handler, depth=2)):
-        for node in find_nodes(part.node, ast.Assign):
-            if any(map(_is_what_is_left, node.targets)):
-                return True
+        if find_set_attribute(part.node, "retries_left") is not None:
+            return True
     return False
-
-
-def _is_what_is_left(target: ast.expr) -> bool:
-    return isinstance(target, ast.Attribute) and target.attr == "retries_left"
 
 
 @rule(

@@ -166,7 +166,7 @@ class Names:
         """A module of the standard library, a dependency, or what some module imports already."""
         from skillrun.repo.manifests import read_manifests
 
-        if name in sys.stdlib_module_names or read_manifests(self.project.tree).find(name):  # type: ignore[arg-type]
+        if name in sys.stdlib_module_names or read_manifests(self.project.tree).find(name):
             return True
         imports = re.compile(rf"(?m)^\s*(?:from|import)\s+{name}\b")
         return any(imports.search(module.text) for module in self.project.modules_with(name))

@@ -72,7 +72,8 @@ class JobCase(Case):
             from skillrun.repo.tree import Lookups
 
             self._kept["survey"] = (found, Lookups())
-        return self._kept["survey"][0]  # type: ignore[no-any-return]
+        kept: Survey = self._kept["survey"][0]
+        return kept
 
     @property
     def project(self) -> Project:

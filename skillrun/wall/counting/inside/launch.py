@@ -29,7 +29,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeVar
 
+    Hook = TypeVar("Hook", bound=Callable[..., Any])
     Say = Callable[..., None]
 
 BROKEN_PER_FILE = 3  # tests of a file that are tried with a body that fails
@@ -121,10 +123,16 @@ def make_names(root: str) -> tuple[Callable[[Any], str], ...]:
     return name_path, id_of, id_of_report, code_of
 
 
+def mark_hook(pytest: Any, **options: bool) -> Callable[[Hook], Hook]:
+    """As pytest's own decorator, which no type checker sees here."""
+    marked: Callable[[Hook], Hook] = pytest.hookimpl(**options)
+    return marked
+
+
 def make_first_hook(pytest: Any, hold: Callable[..., None], counting: Counting) -> Any:
     """Called by pytest before any plugin or conftest of the repository is imported."""
 
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)  # type: ignore[untyped-decorator]
+    @mark_hook(pytest, hookwrapper=True, tryfirst=True)
     def pytest_cmdline_parse(pluginmanager: Any) -> Iterator[None]:
         hold(pluginmanager, counting)
         yield
@@ -225,7 +233,7 @@ def make_running_hooks(
     broken: list[Any] = []
     passed: dict[str, bool] = {}
 
-    @pytest.hookimpl(trylast=True)  # type: ignore[untyped-decorator]
+    @mark_hook(pytest, trylast=True)
     def pytest_sessionfinish() -> None:
         compare()
         say("end")
@@ -257,7 +265,7 @@ def make_loop_hook(
     start_limit, least_s = make_limit(), _LEAST_BROKEN_S
     now = time.monotonic
 
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)  # type: ignore[untyped-decorator]
+    @mark_hook(pytest, hookwrapper=True, tryfirst=True)
     def pytest_runtestloop(session: Any) -> Iterator[None]:
         """The tests as they are; then a few of each file with a body that fails."""
         session.items[:] = [item for item in session.items if id_of(item) not in known]
@@ -285,7 +293,7 @@ def make_call_hook(
     _, id_of, _, code_of = names
     make_failing = failing_like
 
-    @pytest.hookimpl(hookwrapper=True, trylast=True)  # type: ignore[untyped-decorator]
+    @mark_hook(pytest, hookwrapper=True, trylast=True)
     def pytest_runtest_call(item: Any) -> Iterator[None]:
         """The innermost look: whether the test's own code raised, whatever a hook makes of that
         afterwards.

@@ -54,8 +54,10 @@ def with_statements(module: cst.Module, new: Sequence[Pair]) -> cst.Module:
 
 def once_a_line(new: Sequence[Pair]) -> list[Pair]:
     """`a = 1; b = 2` is one line with two statements."""
-    seen: list[int] = []
-    return [pair for pair in new if id(pair[1]) not in seen and not seen.append(id(pair[1]))]  # type: ignore[func-returns-value]
+    first: dict[int, Pair] = {}
+    for pair in new:
+        first.setdefault(id(pair[1]), pair)
+    return list(first.values())
 
 
 def is_raised(statement: ast.stmt, new: Sequence[Pair]) -> bool:

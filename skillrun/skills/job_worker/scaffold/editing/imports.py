@@ -251,7 +251,9 @@ def typed(name: str) -> tuple[int, str, str]:
 
 def alias_node(alias: ast.alias) -> cst.ImportAlias:
     asname = cst.AsName(cst.Name(alias.asname)) if alias.asname else None
-    return cst.ImportAlias(cst.parse_expression(alias.name), asname)  # type: ignore[arg-type]
+    name = cst.parse_expression(alias.name)
+    assert isinstance(name, cst.Attribute | cst.Name)
+    return cst.ImportAlias(name, asname)
 
 
 def new_import(

@@ -24,7 +24,7 @@ from skillrun.skills.job_worker.scaffold.stores.variables import (
 )
 
 if TYPE_CHECKING:
-    from skillrun.repo.python import Project
+    from skillrun.repo.python import Module, Project
     from skillrun.skills.job_worker.scaffold.stores.wanted import Wanted
 
 _SETTING = "SQLALCHEMY_DATABASE_URI"
@@ -132,15 +132,15 @@ def database_of(
 
 
 def _behind(
-    project: Project, module: object, node: ast.expr, where: str, *, postgresql: bool
+    project: Project, module: Module, node: ast.expr, where: str, *, postgresql: bool
 ) -> Database:
-    variable = variable_of(project, module, node)  # type: ignore[arg-type]
-    literal = project.literal(node, module)  # type: ignore[arg-type]
+    variable = variable_of(project, module, node)
+    literal = project.literal(node, module)
     fixed = literal if isinstance(literal, str) else ""
     if variable is not None and not variable.default and fixed:
         variable = replace(variable, default=fixed)
     is_url = variable is None or not variable.part
-    file = file_of(project, module, node) if scheme_of(project, module, node) == "sqlite" else ""  # type: ignore[arg-type]
+    file = file_of(project, module, node) if scheme_of(project, module, node) == "sqlite" else ""
     return database_behind(
         variable, where, postgresql=postgresql, fixed=fixed, file=file, is_url=is_url
     )
