@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from clocked_shop import ClockedShop
 
-import cases
-from framework_shop import case_of, edited_file
-
-from skillrun.skills.job_worker.stages.interface import JobCase
-
-KEPT = ("shop/__init__.py", "shop/mailer.py", "shop/dead_jobs.py", "shop/schema.sql")
-FILES: dict[str, str] = {
+OWN: dict[str, str] = {
     "requirements.txt": "APScheduler>=3.10,<4\ntenacity\n",
     "Procfile": "clock: python -m shop.clock\n",
-    **{path: cases.FILES[path] for path in KEPT},
     "shop/clock.py": (
         """
         from apscheduler.schedulers.blocking import BlockingScheduler
@@ -79,45 +70,9 @@ FILES: dict[str, str] = {
                 raise
         '''
     ),
-    "tests/test_receipts.py": (
-        """
-        from shop import mailer, receipts
-
-        def test_happy(outbox):
-            receipts.send_receipt(7, "a@example.com")
-            assert outbox == ["receipt-7"]
-
-        def test_retryable(outbox, mail):
-            mail.failures = [mailer.Unavailable("down")]
-            receipts.send_receipt(7, "a@example.com")
-            assert outbox == ["receipt-7"]
-
-        def test_terminal(outbox, mail):
-            mail.failures = [mailer.BadAddress("bad")]
-            receipts.send_receipt(7, "a@example.com")
-            assert outbox == []
-        """
-    ),
 }
-SCHEDULED: dict[str, Any] = {
-    "handler": "shop.receipts:send_receipt",
-    "trigger": {"type": "cron", "schedule": "0 4 * * *", "timezone": "UTC"},
-}
-
-
-def build(
-    root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None
-) -> JobCase:
-    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec
-    laid over them.
-    """
-    return case_of(root, {**FILES, **(files or {})}, {**SCHEDULED, **(spec or {})})
-
-
-def edited(path: str, old: str, new: str) -> dict[str, str]:
-    """The sample's file with `old`, which must be in it, replaced."""
-    return edited_file(FILES, path, old, new)
-
+SHOP = ClockedShop("0 4 * * *", OWN)
+FILES, build, edited = SHOP.files, SHOP.build, SHOP.edited
 
 # What is broken -> (stage, files, the rule that tells it).
 BROKEN: dict[str, tuple[str, dict[str, str], str]] = {

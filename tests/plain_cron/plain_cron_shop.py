@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from clocked_shop import ClockedShop
 
-import cases
-from framework_shop import case_of, edited_file
-
-from skillrun.skills.job_worker.stages.interface import JobCase
-
-FILES: dict[str, str] = {
+OWN: dict[str, str] = {
     "requirements.txt": "psycopg\n",
     "deploy/crontab": "*/5 * * * * cd /srv && flock -n /run/receipts python -m shop.receipts\n",
-    **{
-        path: cases.FILES[path]
-        for path in ("shop/__init__.py", "shop/mailer.py", "shop/dead_jobs.py", "shop/schema.sql")
-    },
     "shop/orders.py": (
         """
         def due():
@@ -72,45 +61,9 @@ FILES: dict[str, str] = {
             main()
         '''
     ),
-    "tests/test_receipts.py": (
-        """
-        from shop import mailer, receipts
-
-        def test_happy(outbox):
-            receipts.send_receipt(7, "a@example.com")
-            assert outbox == ["receipt-7"]
-
-        def test_retryable(outbox, mail):
-            mail.failures = [mailer.Unavailable("down")]
-            receipts.send_receipt(7, "a@example.com")
-            assert outbox == ["receipt-7"]
-
-        def test_terminal(outbox, mail):
-            mail.failures = [mailer.BadAddress("bad")]
-            receipts.send_receipt(7, "a@example.com")
-            assert outbox == []
-        """
-    ),
 }
-SCHEDULED: dict[str, Any] = {
-    "handler": "shop.receipts:send_receipt",
-    "trigger": {"type": "cron", "schedule": "*/5 * * * *", "timezone": "UTC"},
-}
-
-
-def build(
-    root: Path, files: Mapping[str, str] | None = None, spec: Mapping[str, Any] | None = None
-) -> JobCase:
-    """A case on a real repository: the sample's files and spec, with `files` and parts of the spec
-    laid over them.
-    """
-    return case_of(root, {**FILES, **(files or {})}, {**SCHEDULED, **(spec or {})})
-
-
-def edited(path: str, old: str, new: str) -> dict[str, str]:
-    """The sample's file with `old`, which must be in it, replaced."""
-    return edited_file(FILES, path, old, new)
-
+SHOP = ClockedShop("*/5 * * * *", OWN)
+FILES, build, edited = SHOP.files, SHOP.build, SHOP.edited
 
 # What is broken -> (stage, files, the rule that tells it).
 BROKEN: dict[str, tuple[str, dict[str, str], str]] = {
