@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from test_escapes import check, proof_with, said_by
+from escaping import check, proof_with, said_by
 
 from skillrun.probe.listing import Listing
 

@@ -6,8 +6,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from escaping import check, proof_with, said_by
 from hooked import run
-from test_escapes import check, proof_with, said_by
 
 SEND = "open(os.environ['TMPDIR'] + '/mail', 'w').write('x')"
 CONNECT = "socket.socket().connect(('192.0.2.1', 9))"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from escaping import PLACE, check
 from plain_job import JOBS, SPEC, plain_repo, proof_of
-from test_escapes import PLACE, check
-from test_services import need, short_folder
+from serving import need, short_folder
 
 from skillrun.probe.sql_text import find_reach
 from skillrun.proof.services.errors import ServiceFailed

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from escaping import PLACE, check
 from plain_job import JOBS, SPEC, plain_repo, target_of
-from test_escapes import PLACE, check
 
 from skillrun.probe.redis_client import leaves_server
 from skillrun.proof.assumptions import assumptions

@@ -8,8 +8,8 @@ from typing import Any
 
 import helpers
 import pytest
+from escaping import IMPORTS, check, proof_with, said_by
 from plain_job import JOBS, SPEC, plain_repo, proof_of
-from test_escapes import IMPORTS, check, proof_with, said_by
 
 from skillrun.probe.recorder import shown
 from skillrun.proof.judges.unknowns import merge_undeclared

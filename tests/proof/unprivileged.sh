@@ -20,5 +20,5 @@ chmod 755 "$folder" && chown 65534:65534 "$folder"
 # pytest's own folder is /tmp/pytest-of-nobody: sockets of servers want short paths.
 "${nobody[@]}" HOME="$folder" PYTHONDONTWRITEBYTECODE=1 \
     "$python" -m pytest -q -p no:cacheprovider -n 2 -m 'not long and not hostile' \
-    tests/proof/test_sandbox.py tests/proof/test_escapes.py tests/proof/test_bad_input.py \
-    tests/proof/test_services.py
+    tests/proof/test_sandbox.py tests/proof/test_escapes*.py tests/proof/test_bad_input.py \
+    tests/proof/test_services*.py

@@ -4,27 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import helpers
 import pytest
+from surveying import check_finds
 
-from skillrun.repo.commands import Commands
 from skillrun.repo.shell import purpose
-from skillrun.repo.survey import survey
-from skillrun.repo.tree import Tree
-
-PYTHON = {"app/main.py": "x = 1\n" * 40, "requirements.txt": "django\n"}
-
-
-def commands_of(root: Path, files: dict[str, str]) -> Commands:
-    return survey(Tree(helpers.build_tree(root, PYTHON | files)), []).commands
-
-
-def check_finds(root: Path, files: dict[str, str], **expected: str) -> Commands:
-    """Exactly these commands are found."""
-    found = commands_of(root, files)
-    assert {kind: fact.command for kind, fact in found.known().items()} == expected
-    return found
-
 
 MAKEFILE = """
     PYTEST = uv run pytest
@@ -154,33 +137,6 @@ def test_composer_scripts(tmp_path: Path) -> None:
     assert found.lint and found.lint.runs == "pint --test\nphpcs"
 
 
-def test_a_linter_that_checks_types(tmp_path: Path) -> None:
-    hatch = '[tool.hatch.envs.default.scripts]\nlint-check = ["ruff check", "mypy app/"]\n'
-    check_finds(
-        tmp_path / "a",
-        {"pyproject.toml": hatch},
-        lint="hatch run lint-check",
-        typecheck="hatch run lint-check",
-    )
-    ci = {".github/workflows/ci.yml": "steps:\n  - run: mypy app\n"}
-    check_finds(
-        tmp_path / "b",
-        {"pyproject.toml": hatch} | ci,
-        lint="hatch run lint-check",
-        typecheck="mypy app",
-    )
-
-
-def test_a_linter_that_checks_no_types_and_a_build_that_does(tmp_path: Path) -> None:
-    make = "lint:\n\truff check && echo mypy\nbuild:\n\tmypy app && python -m build\n"
-    check_finds(tmp_path, {"Makefile": make}, lint="make lint", build="make build")
-
-
-def test_a_recipe_that_only_checks_comes_before_one_that_mends(tmp_path: Path) -> None:
-    make = "fix:\n\truff check --fix\nquality:\n\truff check\n"
-    check_finds(tmp_path, {"Makefile": make}, lint="make quality")
-
-
 def test_task_runners_in_pyproject(tmp_path: Path) -> None:
     pyproject = """
         [tool.poe.tasks]
@@ -216,59 +172,6 @@ def test_scripts_with_and_without_extension(tmp_path: Path) -> None:
     )
 
 
-def test_ci_of_any_kind(tmp_path: Path) -> None:
-    github = """
-        jobs:
-          test:
-            name: pytest and mypy
-            steps:
-              - run: pip install pytest mypy ruff
-              - name: Lint
-                run: ruff check . || true
-              - name: Test
-                working-directory: backend
-                run: |
-                  # pytest is run here
-                  python manage.py makemigrations --check
-                  coverage run -m pytest tests
-              - run: |
-                  cd front
-                  npm run build
-        """
-    check_finds(
-        tmp_path / "gh",
-        {".github/workflows/ci.yml": github},
-        lint="ruff check .",
-        test="cd backend && coverage run -m pytest tests",
-        build="cd front && npm run build",
-    )
-    gitlab = (
-        "test:\n  script:\n    - pip install tox\n    - poetry run pytest -q\n    - 'mypy src'\n"
-    )
-    check_finds(
-        tmp_path / "gl",
-        {".gitlab-ci.yml": gitlab},
-        test="poetry run pytest -q",
-        typecheck="mypy src",
-    )
-
-
-def test_ci_commands_that_only_ci_can_run_are_no_commands(tmp_path: Path) -> None:
-    ci = (
-        "env:\n  test: pytest\njobs:\n  a:\n    steps:\n      - run: tox -e ${{ matrix.env }}\n    "
-        "  # - run: pytest\n"
-    )
-    check_finds(tmp_path, {".github/workflows/ci.yml": ci})
-
-
-def test_ci_knows_the_plain_variables_of_its_file(tmp_path: Path) -> None:
-    ci = 'env:\n  CARGO: cargo\n  FLAGS: ""\njobs:\n  a:\n    steps:\n'
-    ci += "      - run: ${{ env.CARGO }} test ${{ env.FLAGS }}\n"
-    check_finds(tmp_path / "a", {".github/workflows/ci.yml": ci}, test="cargo test")
-    two = ci + "      - env:\n          CARGO: cross\n        run: ${{ env.CARGO }} build\n"
-    check_finds(tmp_path / "b", {".github/workflows/ci.yml": two})
-
-
 def test_console_scripts_of_the_repository_itself(tmp_path: Path) -> None:
     pyproject = {"pyproject.toml": "[project.scripts]\nshop = 'shop:main'\n"}
     ci = "steps:\n  - run: uv run shop test --cov\n  - run: uv run shop build\n"
@@ -289,16 +192,6 @@ def test_the_build_of_a_second_package_is_not_the_repositorys(tmp_path: Path) ->
     client = {"client/pyproject.toml": "[project]\nname = 'c'\n"}
     check_finds(tmp_path / "a", ci | client | {"pyproject.toml": "[project]\nname = 'x'\n"})
     check_finds(tmp_path / "b", ci | client, build="cd client && uv build")
-
-
-def test_a_jobs_working_directory_ends_with_the_job(tmp_path: Path) -> None:
-    ci = (
-        "jobs:\n  a:\n    defaults:\n      run:\n        working-directory: app\n    steps:\n     "
-        " - run: pytest\n  b:\n    steps:\n      - run: mypy .\n"
-    )
-    check_finds(
-        tmp_path, {".github/workflows/ci.yml": ci}, test="cd app && pytest", typecheck="mypy ."
-    )
 
 
 TASKFILE = """
@@ -375,34 +268,6 @@ def test_scripts_that_call_scripts(tmp_path: Path) -> None:
     check_finds(tmp_path / "b", loop, lint="npm run lint")
 
 
-def test_a_build_that_tests(tmp_path: Path) -> None:
-    ci = ".github/workflows/ci.yml"
-    check_finds(
-        tmp_path / "a",
-        {ci: "steps:\n  - run: ./gradlew build\n"},
-        build="./gradlew build",
-        test="./gradlew build",
-    )
-    check_finds(
-        tmp_path / "b",
-        {ci: "steps:\n  - run: ./gradlew build -x test\n"},
-        build="./gradlew build -x test",
-    )
-
-
-def test_all_tests_come_before_some(tmp_path: Path) -> None:
-    ci = (
-        "steps:\n  - run: pytest ./tools\n  - run: pytest -k 'not slow' tests\n  - run: pytest"
-        " --cov tests\n"
-    )
-    check_finds(tmp_path / "a", {".github/workflows/ci.yml": ci}, test="pytest --cov tests")
-    check_finds(
-        tmp_path / "b",
-        {".github/workflows/ci.yml": "steps:\n  - run: pytest app\n"},
-        test="pytest app",
-    )
-
-
 def test_trunk(tmp_path: Path) -> None:
     check_finds(
         tmp_path / "a",
@@ -421,46 +286,6 @@ def test_a_hook_says_what_it_runs(tmp_path: Path) -> None:
         tmp_path, {".pre-commit-config.yaml": hooks}, typecheck="pre-commit run mypy --all-files"
     )
     assert found.typecheck and found.typecheck.runs == "mypy\n[--strict]"
-
-
-def test_notes_for_people_come_last(tmp_path: Path) -> None:
-    notes = {
-        "CONTRIBUTING.md": "Run\n\n```sh\npoetry run pytest\n```\n",
-        "README.md": "```sh\nmypy .\n```\n",
-    }
-    some = {"CLAUDE.md": "One test: `pytest tests/test_a.py`, one app: `pytest shop/cart/tests/`\n"}
-    check_finds(tmp_path / "c", some)
-    check_finds(tmp_path / "a", notes, test="poetry run pytest")
-    check_finds(tmp_path / "b", notes | {"Makefile": "test:\n\tpytest\n"}, test="make test")
-
-
-def test_pre_commit_comes_after_ci_and_agent_notes_come_last(tmp_path: Path) -> None:
-    hooks = "repos:\n- repo: x\n  hooks:\n  - id: ruff\n  - id: mypy\n"
-    notes = (
-        "Run `uv run pytest -q` and `ruff check <files>`; `pytest` is used.\n```sh\nuv build  #"
-        " wheel\n```\n"
-    )
-    files = {".pre-commit-config.yaml": hooks, "AGENTS.md": notes}
-    check_finds(
-        tmp_path / "a",
-        files,
-        lint="pre-commit run --all-files",
-        typecheck="pre-commit run mypy --all-files",
-        test="uv run pytest -q",
-        build="uv build",
-    )
-    ci = {".github/workflows/ci.yml": "steps:\n  - run: mypy app\n"}
-    assert commands_of(tmp_path / "b", files | ci).typecheck == CommandLike("mypy app")
-
-
-class CommandLike:
-    """Equal to any fact with this command."""
-
-    def __init__(self, command: str) -> None:
-        self.command = command
-
-    def __eq__(self, other: object) -> bool:
-        return getattr(other, "command", None) == self.command
 
 
 def test_nothing_declared_is_nothing_found(tmp_path: Path) -> None:
@@ -546,118 +371,3 @@ def test_broken_files_declare_nothing(tmp_path: Path) -> None:
 )
 def test_purposes(command: str, expected: str | None) -> None:
     assert purpose(command) == expected
-
-
-def test_a_lint_that_mends_comes_after_one_that_checks(tmp_path: Path) -> None:
-    """But where nothing else is declared, it is what the repository calls its lint."""
-    make = {"Makefile": "lint:\n\truff check --fix .\n"}
-    check_finds(tmp_path / "alone", make, lint="make lint")
-    ci = {".github/workflows/ci.yml": "steps:\n  - run: ruff check .\n"}
-    check_finds(tmp_path / "beside", make | ci, lint="ruff check .")
-    mending = {".github/workflows/ci.yml": "steps:\n  - run: ruff check --fix .\n"}
-    check_finds(tmp_path / "in CI", mending)
-
-
-RESETS = {
-    "Rails": "test:\n\tbin/rails db:reset\n\tbin/rails test\n",
-    "compose": "test:\n\tdocker compose down -v\n\tdocker compose run --rm web pytest\n",
-    "Laravel": "test:\n\tphp artisan migrate:fresh\n\tvendor/bin/phpunit\n",
-    "Django": "test:\n\tpython manage.py flush --no-input\n\tpytest\n",
-    "PostgreSQL": "test:\n\tdropdb shop\n\tcreatedb shop\n\tpytest\n",
-}
-KEEPS = {
-    "Rails": "test:\n\tRAILS_ENV=test bin/rails db:reset\n\tbin/rails test\n",
-    "compose": "test:\n\tdocker compose down\n\tdocker compose run --rm web pytest\n",
-    "Laravel": "test:\n\tphp artisan migrate\n\tvendor/bin/phpunit\n",
-    "Django": "test:\n\tpython manage.py migrate --no-input\n\tpytest\n",
-    "PostgreSQL": "test:\n\tdropdb shop_test\n\tcreatedb shop_test\n\tpytest\n",
-}
-
-
-@pytest.mark.parametrize("name", RESETS)
-def test_a_command_that_resets_a_database_is_not_taken(tmp_path: Path, name: str) -> None:
-    check_finds(tmp_path / "resets", {"Makefile": RESETS[name]})
-    check_finds(tmp_path / "keeps", {"Makefile": KEEPS[name]}, test="make test")
-
-
-def test_a_command_that_needs_a_variable_of_the_ci_is_not_taken(tmp_path: Path) -> None:
-    ci = "jobs:\n  a:\n    steps:\n      - run: pytest --shard $SHARD\n"
-    check_finds(tmp_path / "unset", {".github/workflows/ci.yml": ci})
-    known = "env:\n  SHARD: all\n" + ci
-    check_finds(tmp_path / "set", {".github/workflows/ci.yml": known}, test="pytest --shard all")
-    own = ci.replace("$SHARD", "${SHARD:-all}")
-    check_finds(
-        tmp_path / "default", {".github/workflows/ci.yml": own}, test="pytest --shard ${SHARD:-all}"
-    )
-
-
-def test_the_interpreter_that_the_ci_picks_is_no_part_of_a_command(tmp_path: Path) -> None:
-    for name, picked in (("shell", '"${PYTHON_VERSION}"'), ("matrix", "${{ matrix.python }}")):
-        ci = f"jobs:\n  a:\n    steps:\n      - run: uv run --python {picked} --dev pytest\n"
-        files = {".github/workflows/ci.yml": ci}
-        check_finds(tmp_path / name, files, test="uv run --dev pytest")
-    chosen = "jobs:\n  a:\n    steps:\n      - run: uv run --python 3.12 pytest\n"
-    check_finds(
-        tmp_path / "written",
-        {".github/workflows/ci.yml": chosen},
-        test="uv run --python 3.12 pytest",
-    )
-
-
-def test_the_commands_of_another_package_are_not_taken(tmp_path: Path) -> None:
-    own = {"pyproject.toml": "[project]\nname = 'shop'\n"}
-    client = {"client/pyproject.toml": "[project]\nname = 'client'\n"}
-    ci = {
-        ".github/workflows/ci.yml": (
-            "jobs:\n  a:\n    steps:\n      - run: pytest\n        working-directory: client\n"
-            "      - run: cd client && mypy .\n"
-        )
-    }
-    check_finds(tmp_path / "beside", ci | own | client)
-    check_finds(
-        tmp_path / "alone", ci | client, test="cd client && pytest", typecheck="cd client && mypy ."
-    )
-
-
-def test_a_command_keeps_the_folder_that_a_line_above_went_to(tmp_path: Path) -> None:
-    ci = (
-        "jobs:\n  a:\n    steps:\n      - run: |\n          cd backend && pip install -e .\n"
-        "          pytest\n      - run: mypy .\n"
-    )
-    check_finds(
-        tmp_path / "ci",
-        {".github/workflows/ci.yml": ci},
-        test="cd backend && pytest",
-        typecheck="mypy .",
-    )
-    notes = "```sh\ncd backend\npytest tests\ncd ..\nmypy .\n```\nand `ruff check .`\n"
-    check_finds(
-        tmp_path / "notes",
-        {"AGENTS.md": notes},
-        test="cd backend && pytest tests",
-        typecheck="mypy .",
-        lint="ruff check .",
-    )
-
-
-def test_a_folder_of_the_next_job_is_not_the_steps(tmp_path: Path) -> None:
-    ci = (
-        "jobs:\n  back:\n    steps:\n      - name: Tests\n        run: pytest -q\n  front:\n"
-        "    defaults:\n      run:\n        working-directory: react\n    steps:\n      - run: ls\n"
-    )
-    check_finds(tmp_path, {".github/workflows/ci.yml": ci}, test="pytest -q")
-
-
-def test_hostile_commands_and_ci_cost_no_time(tmp_path: Path) -> None:
-    """The time grows with the length alone: no power of it, no square."""
-    for repeated in (
-        "docker compose run " + "-e " * 300,
-        "uv run " + "--group " * 300,
-        "docker compose " + "-f " * 300,
-    ):
-        assert purpose(repeated + "!") is None
-    block = "  defaults:\n    run:\n      working-directory: a\n"
-    found = commands_of(
-        tmp_path, {".github/workflows/ci.yml": "jobs:\n" + block * 10_000 + "  - run: pytest\n"}
-    )
-    assert found.test is not None

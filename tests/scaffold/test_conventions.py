@@ -1,45 +1,20 @@
-"""The conventions that a scaffold reads from a repository's text: pairs of repositories that differ
-in one thing.
-"""
+"""What a repository's quotes, indentation, lines, annotations and imports are like."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from bundled import bundled_skill
+from reading_conventions import DOUBLE, SINGLE, TASKS, Read
 
-from skillrun.frameworks.pieces import Conventions, Symbol
-from skillrun.repo.git import open_repo
-from skillrun.repo.tree import Tree
-from skillrun.skills.job_worker.scaffold.manner.conventions import read_conventions
-from skillrun.skills.job_worker.stages.interface import JobCase
-
-Read = Callable[..., Conventions]
-SINGLE = "A = 'a'\nB = 'b'\nC = \"c\"\n"
-DOUBLE = 'A = "a"\nB = "b"\nC = \'c\'\n'
-TASKS = "shop/tasks.py"
+from skillrun.frameworks.pieces import Conventions
 
 
-@pytest.fixture
-def read(make_repo: Callable[..., Path]) -> Read:
-    """`read({...}, handler_path)`: the conventions of a repository with these files."""
-
-    def work(files: Mapping[str, str | bytes], handler: str = TASKS) -> Conventions:
-        root = make_repo({"shop/__init__.py": "", **files})
-        skill = bundled_skill()
-        return read_conventions(JobCase(skill, None, open_repo(root), Tree(root)), handler)
-
-    return work
+def test_a_repository_without_anything_gets_the_usual(conventions_of: Read) -> None:
+    assert conventions_of({}) == Conventions()
 
 
-def test_a_repository_without_anything_gets_the_usual(read: Read) -> None:
-    assert read({}) == Conventions()
-
-
-def test_nothing_in_the_files_makes_it_fail(read: Read) -> None:
+def test_nothing_in_the_files_makes_it_fail(conventions_of: Read) -> None:
     broken = {
         "pyproject.toml": "[tool.black\n",
         "setup.cfg": "what = is\n= this",
@@ -52,7 +27,7 @@ def test_nothing_in_the_files_makes_it_fail(read: Read) -> None:
         "docs/runbooks/x.md": b"\xff",
         "shop/cut.py": "x = '''abc\n",
     }
-    assert read(broken).quote in "'\""
+    assert conventions_of(broken).quote in "'\""
 
 
 @pytest.mark.parametrize(
@@ -66,46 +41,51 @@ def test_nothing_in_the_files_makes_it_fail(read: Read) -> None:
         "x: &a [*a]",
     ],
 )
-def test_a_pre_commit_file_of_another_shape_says_nothing(read: Read, value: str) -> None:
-    assert replace(read({".pre-commit-config.yaml": value}), formatters=()) == Conventions()
+def test_a_pre_commit_file_of_another_shape_says_nothing(conventions_of: Read, value: str) -> None:
+    assert (
+        replace(conventions_of({".pre-commit-config.yaml": value}), formatters=()) == Conventions()
+    )
 
 
-def test_toml_of_another_shape_says_nothing(read: Read) -> None:
+def test_toml_of_another_shape_says_nothing(conventions_of: Read) -> None:
     files = {
         "pyproject.toml": (
             "[tool]\nblack = 3\nruff = {lint = 4, format = 'x'}\npytest = {ini_options = 3}\n"
         )
     }
-    assert replace(read(files), formatters=()) == Conventions()
+    assert replace(conventions_of(files), formatters=()) == Conventions()
 
 
 # -- quotes
 
 
-def test_quotes_are_those_of_most_files(read: Read) -> None:
-    assert read({"shop/mail.py": SINGLE}).quote == "'"
+def test_quotes_are_those_of_most_files(conventions_of: Read) -> None:
+    assert conventions_of({"shop/mail.py": SINGLE}).quote == "'"
 
 
-def test_double_quotes_are_those_of_most_files(read: Read) -> None:
-    assert read({"shop/mail.py": DOUBLE}).quote == '"'
+def test_double_quotes_are_those_of_most_files(conventions_of: Read) -> None:
+    assert conventions_of({"shop/mail.py": DOUBLE}).quote == '"'
 
 
-def test_the_handlers_own_file_counts_most(read: Read) -> None:
+def test_the_handlers_own_file_counts_most(conventions_of: Read) -> None:
     many = {f"shop/m{n}.py": SINGLE for n in range(12)}
-    assert read({TASKS: DOUBLE, **many}).quote == '"'
+    assert conventions_of({TASKS: DOUBLE, **many}).quote == '"'
 
 
-def test_near_files_count_more_than_far_ones(read: Read) -> None:
+def test_near_files_count_more_than_far_ones(conventions_of: Read) -> None:
     far = {f"other/deep/down/m{n}.py": SINGLE for n in range(10)}
-    assert read({"shop/mail.py": DOUBLE, **far}).quote == '"'
+    assert conventions_of({"shop/mail.py": DOUBLE, **far}).quote == '"'
 
 
-def test_texts_that_hold_a_quote_say_nothing(read: Read) -> None:
-    assert read({"shop/mail.py": "A = \"it's\"\nB = \"that's\"\nC = 'c'\n"}).quote == "'"
+def test_texts_that_hold_a_quote_say_nothing(conventions_of: Read) -> None:
+    assert conventions_of({"shop/mail.py": "A = \"it's\"\nB = \"that's\"\nC = 'c'\n"}).quote == "'"
 
 
-def test_docstrings_say_nothing(read: Read) -> None:
-    assert read({"shop/mail.py": '"""Doc."""\nC = \'c\'\ndef f():\n    """Doc."""\n'}).quote == "'"
+def test_docstrings_say_nothing(conventions_of: Read) -> None:
+    assert (
+        conventions_of({"shop/mail.py": '"""Doc."""\nC = \'c\'\ndef f():\n    """Doc."""\n'}).quote
+        == "'"
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,25 +99,25 @@ def test_docstrings_say_nothing(read: Read) -> None:
         "vendor/a.py",
     ],
 )
-def test_what_nobody_wrote_by_hand_says_nothing(read: Read, left_out: str) -> None:
-    assert read({"shop/mail.py": "C = 'c'\n", left_out: DOUBLE * 10}).quote == "'"
+def test_what_nobody_wrote_by_hand_says_nothing(conventions_of: Read, left_out: str) -> None:
+    assert conventions_of({"shop/mail.py": "C = 'c'\n", left_out: DOUBLE * 10}).quote == "'"
 
 
-def test_a_file_that_says_it_is_generated_says_nothing(read: Read) -> None:
+def test_a_file_that_says_it_is_generated_says_nothing(conventions_of: Read) -> None:
     files = {
         "shop/mail.py": "C = 'c'\n",
         "shop/api.py": f"# Code generated by x. DO NOT EDIT.\n{DOUBLE * 9}",
     }
-    assert read(files).quote == "'"
+    assert conventions_of(files).quote == "'"
 
 
-def test_black_means_double_quotes(read: Read) -> None:
-    assert read({"shop/mail.py": SINGLE, "pyproject.toml": "[tool.black]\n"}).quote == '"'
+def test_black_means_double_quotes(conventions_of: Read) -> None:
+    assert conventions_of({"shop/mail.py": SINGLE, "pyproject.toml": "[tool.black]\n"}).quote == '"'
 
 
-def test_black_that_skips_quotes_leaves_the_majority(read: Read) -> None:
+def test_black_that_skips_quotes_leaves_the_majority(conventions_of: Read) -> None:
     assert (
-        read(
+        conventions_of(
             {
                 "shop/mail.py": SINGLE,
                 "pyproject.toml": "[tool.black]\nskip-string-normalization = true\n",
@@ -147,9 +127,9 @@ def test_black_that_skips_quotes_leaves_the_majority(read: Read) -> None:
     )
 
 
-def test_black_told_by_its_hook_to_skip_quotes(read: Read) -> None:
+def test_black_told_by_its_hook_to_skip_quotes(conventions_of: Read) -> None:
     hook = "repos:\n- repo: x\n  hooks:\n  - id: black\n    args: [-S, -l, '100']\n"
-    found = read({"shop/mail.py": SINGLE, ".pre-commit-config.yaml": hook})
+    found = conventions_of({"shop/mail.py": SINGLE, ".pre-commit-config.yaml": hook})
     assert (found.quote, found.line_length, found.formatters) == ("'", 100, ("black -q -S -l 100",))
 
 
@@ -164,9 +144,9 @@ def test_black_told_by_its_hook_to_skip_quotes(read: Read) -> None:
         ("ruff.toml", "line-length = 100\n[format]\n", '"'),
     ],
 )
-def test_configured_quotes_win(read: Read, path: str, text: str, quote: str) -> None:
+def test_configured_quotes_win(conventions_of: Read, path: str, text: str, quote: str) -> None:
     assert (
-        read(
+        conventions_of(
             {"shop/mail.py": DOUBLE if quote == "'" or "preserve" in text else SINGLE, path: text}
         ).quote
         == quote
@@ -177,14 +157,14 @@ def test_configured_quotes_win(read: Read, path: str, text: str, quote: str) -> 
 
 
 @pytest.mark.parametrize("indent", ["  ", "    ", "\t"])
-def test_indentation_is_that_of_most_blocks(read: Read, indent: str) -> None:
+def test_indentation_is_that_of_most_blocks(conventions_of: Read, indent: str) -> None:
     text = f"def f(a):\n{indent}if a:\n{indent * 2}return f(\n{indent * 2}        a)\n"
-    assert read({"shop/mail.py": text}).indent == indent
+    assert conventions_of({"shop/mail.py": text}).indent == indent
 
 
-def test_the_editor_says_how_to_indent_where_no_file_does(read: Read) -> None:
+def test_the_editor_says_how_to_indent_where_no_file_does(conventions_of: Read) -> None:
     assert (
-        read(
+        conventions_of(
             {
                 ".editorconfig": (
                     "root = true\n[*]\nindent_style = space\nindent_size = 2\n[*.md]\nindent_size"
@@ -210,30 +190,30 @@ def test_the_editor_says_how_to_indent_where_no_file_does(read: Read) -> None:
         ("Makefile", "fmt:\n\tblack -l 95 shop\n", 95),
     ],
 )
-def test_line_length_is_configured(read: Read, path: str, text: str, length: int) -> None:
-    assert read({path: text, "shop/mail.py": f"A = {'1' * 85}\n"}).line_length == length
+def test_line_length_is_configured(conventions_of: Read, path: str, text: str, length: int) -> None:
+    assert conventions_of({path: text, "shop/mail.py": f"A = {'1' * 85}\n"}).line_length == length
 
 
-def test_the_configuration_nearest_to_the_handler_wins(read: Read) -> None:
+def test_the_configuration_nearest_to_the_handler_wins(conventions_of: Read) -> None:
     files = {
         "pyproject.toml": "[tool.black]\nline-length = 100\n",
         "backend/pyproject.toml": "[tool.black]\nline-length = 70\n",
     }
-    assert read(files, "backend/shop/tasks.py").line_length == 70
+    assert conventions_of(files, "backend/shop/tasks.py").line_length == 70
 
 
-def test_79_columns_where_all_lines_keep_to_them(read: Read) -> None:
-    assert read({"shop/mail.py": "A = 1\n" * 50}).line_length == 79
+def test_79_columns_where_all_lines_keep_to_them(conventions_of: Read) -> None:
+    assert conventions_of({"shop/mail.py": "A = 1\n" * 50}).line_length == 79
 
 
-def test_annotations_are_those_of_most_functions(read: Read) -> None:
+def test_annotations_are_those_of_most_functions(conventions_of: Read) -> None:
     bare = "def f(a):\n    pass\ndef g(self):\n    pass\ndef h(a: int):\n    pass\n"
-    assert read({"shop/mail.py": bare}).annotations is False
+    assert conventions_of({"shop/mail.py": bare}).annotations is False
 
 
-def test_annotated_functions(read: Read) -> None:
+def test_annotated_functions(conventions_of: Read) -> None:
     assert (
-        read(
+        conventions_of(
             {
                 "shop/mail.py": (
                     "def f(a: int):\n    pass\ndef g() -> None: ...\ndef h(a):\n    pass\n"
@@ -244,47 +224,49 @@ def test_annotated_functions(read: Read) -> None:
     )
 
 
-def test_functions_without_parameters_say_nothing(read: Read) -> None:
+def test_functions_without_parameters_say_nothing(conventions_of: Read) -> None:
     bare = "def f():\n    pass\ndef g():\n    pass\n"
-    assert read({"shop/mail.py": f"{bare}def h(a: int):\n    pass\n"}).annotations is True
+    assert conventions_of({"shop/mail.py": f"{bare}def h(a: int):\n    pass\n"}).annotations is True
 
 
 @pytest.mark.parametrize(("returns", "annotated"), [(" -> None", True), ("", False)])
-def test_annotations_of_tests(read: Read, returns: str, annotated: bool) -> None:
+def test_annotations_of_tests(conventions_of: Read, returns: str, annotated: bool) -> None:
     files = {
         "shop/mail.py": "def f(a: int): ...\n",
         "tests/test_mail.py": f"def test_a(){returns}:\n    assert True\n",
     }
-    found = read(files)
+    found = conventions_of(files)
     assert (found.annotations, found.test_annotations) == (True, annotated)
 
 
-def test_a_tie_in_the_handlers_file_is_broken_by_its_neighbours(read: Read) -> None:
-    assert read({TASKS: "A = 'a'\nB = \"b\"\n", "shop/mail.py": SINGLE}).quote == "'"
+def test_a_tie_in_the_handlers_file_is_broken_by_its_neighbours(conventions_of: Read) -> None:
+    assert conventions_of({TASKS: "A = 'a'\nB = \"b\"\n", "shop/mail.py": SINGLE}).quote == "'"
 
 
-def test_relative_imports(read: Read) -> None:
+def test_relative_imports(conventions_of: Read) -> None:
     assert (
-        read(
+        conventions_of(
             {"shop/mail.py": "from .db import a\nfrom . import b\nfrom shop.x import c\n"}
         ).absolute_imports
         is False
     )
 
 
-def test_absolute_imports(read: Read) -> None:
+def test_absolute_imports(conventions_of: Read) -> None:
     assert (
-        read(
+        conventions_of(
             {"shop/mail.py": "from .db import a\nfrom shop import b\nfrom shop.x import c\n"}
         ).absolute_imports
         is True
     )
 
 
-def test_relative_imports_that_ruff_bans(read: Read) -> None:
+def test_relative_imports_that_ruff_bans(conventions_of: Read) -> None:
     ban = "[tool.ruff.lint.flake8-tidy-imports]\nban-relative-imports = 'all'\n"
     assert (
-        read({"shop/mail.py": "from .db import a\n", "pyproject.toml": ban}).absolute_imports
+        conventions_of(
+            {"shop/mail.py": "from .db import a\n", "pyproject.toml": ban}
+        ).absolute_imports
         is True
     )
 
@@ -292,410 +274,7 @@ def test_relative_imports_that_ruff_bans(read: Read) -> None:
 @pytest.mark.parametrize(
     ("path", "root"), [("src/shop/tasks.py", "src"), ("shop/tasks.py", ""), ("tasks.py", "")]
 )
-def test_the_source_root_leads_import_paths(read: Read, path: str, root: str) -> None:
-    assert read({"src/shop/__init__.py": "", "pyproject.toml": ""}, path).source_root == root
-
-
-# -- loggers
-
-
-@pytest.mark.parametrize(
-    ("text", "name", "imported", "value", "style"),
-    [
-        (
-            "import logging\nlog = logging.getLogger(__name__)\n",
-            "log",
-            "import logging",
-            "logging.getLogger(__name__)",
-            "percent",
-        ),
-        (
-            "from logging import getLogger\nLOG = getLogger(__name__)\n",
-            "LOG",
-            "from logging import getLogger",
-            "getLogger(__name__)",
-            "percent",
-        ),
-        (
-            "import structlog\nlogger = structlog.get_logger()\n",
-            "logger",
-            "import structlog",
-            "structlog.get_logger()",
-            "structlog",
-        ),
-        (
-            "from celery.utils.log import get_task_logger\nlogger = get_task_logger(__name__)\n",
-            "logger",
-            "from celery.utils.log import get_task_logger",
-            "get_task_logger(__name__)",
-            "percent",
-        ),
-        (
-            "from loguru import logger\nlogger.info('x')\n",
-            "logger",
-            "from loguru import logger",
-            "",
-            "structlog",
-        ),
-        (
-            "from .log import get_logger\nlog = get_logger(__name__)\nlog.info('x', a=1)\n",
-            "log",
-            "from shop.log import get_logger",
-            "get_logger(__name__)",
-            "structlog",
-        ),
-        (
-            "from shop.log import log\nlog.info('x %s', 1)\n",
-            "log",
-            "from shop.log import log",
-            "",
-            "percent",
-        ),
-        (
-            "import logging\nlogger = logging.getLogger('shop.mail')\n",
-            "logger",
-            "import logging",
-            "logging.getLogger(__name__)",
-            "percent",
-        ),
-        (
-            "import logging\nlogging.info('x')\n",
-            "logger",
-            "import logging",
-            "logging.getLogger(__name__)",
-            "percent",
-        ),
-    ],
-)
-def test_loggers(read: Read, text: str, name: str, imported: str, value: str, style: str) -> None:
-    found = read({"shop/mail.py": text})
-    assert (found.logger, found.logger_import, found.logger_value, found.log_style) == (
-        name,
-        imported,
-        value,
-        style,
-    )
-
-
-def test_a_logger_that_several_files_share_keeps_its_name(read: Read) -> None:
-    text = "import logging\nlogger = logging.getLogger('shop')\n"
+def test_the_source_root_leads_import_paths(conventions_of: Read, path: str, root: str) -> None:
     assert (
-        read({"shop/mail.py": text, "shop/orders.py": text}).logger_value
-        == 'logging.getLogger("shop")'
+        conventions_of({"src/shop/__init__.py": "", "pyproject.toml": ""}, path).source_root == root
     )
-
-
-def test_the_logger_of_the_tasks_counts_most(read: Read) -> None:
-    usual = "import logging\nlogger = logging.getLogger(__name__)\n"
-    tasks = "from celery.utils.log import get_task_logger\nlog = get_task_logger(__name__)\n"
-    assert read({"shop/a.py": usual, "shop/b.py": usual, TASKS: tasks}).logger == "log"
-
-
-def test_of_two_loggers_the_one_that_is_named_so(read: Read) -> None:
-    text = (
-        "import logging\naudit_log = logging.getLogger('audit')\nlogger ="
-        " logging.getLogger(__name__)\n"
-    )
-    assert read({TASKS: f"{text}audit_log.info('x')\n"}).logger == "logger"
-
-
-def test_a_logger_that_the_repository_makes(read: Read) -> None:
-    found = read(
-        {TASKS: "from shop.worker import get_job_logger\nlogger = get_job_logger(__name__)\n"}
-    )
-    assert (found.logger_import, found.logger_value) == (
-        "from shop.worker import get_job_logger",
-        "get_job_logger(__name__)",
-    )
-
-
-def test_a_logging_module_of_the_repository_that_wraps_structlog(read: Read) -> None:
-    files = {
-        "shop/log.py": "import structlog\n",
-        "shop/mail.py": "from shop.log import get_logger\nlog = get_logger()\n",
-    }
-    assert read(files).log_style == "structlog"
-
-
-# -- formatters
-
-
-@pytest.mark.parametrize(
-    ("path", "text", "commands"),
-    [
-        (
-            ".pre-commit-config.yaml",
-            (
-                "repos:\n- repo: a\n  hooks:\n  - id: black\n  - id: isort\n    args: [--profile,"
-                " black]\n"
-            ),
-            ("isort -q --profile black", "black -q"),
-        ),
-        (
-            ".pre-commit-config.yaml",
-            "repos:\n- repo: a\n  hooks:\n  - id: ruff-format\n  - id: ruff\n    args: [--fix]\n",
-            ("ruff format -q",),
-        ),
-        (
-            ".pre-commit-config.yaml",
-            "repos:\n- repo: a\n  hooks:\n  - id: ruff\n    args: [--select, 'E,I', --fix]\n",
-            ("ruff check -q --select I --fix",),
-        ),
-        (
-            ".pre-commit-config.yaml",
-            "repos:\n- repo: local\n  hooks:\n  - id: fmt\n    entry: poetry run black -l 99\n",
-            ("black -q -l 99",),
-        ),
-        (
-            ".pre-commit-config.yaml",
-            "exclude: ^shop/\nrepos:\n- repo: a\n  hooks:\n  - id: black\n",
-            (),
-        ),
-        (
-            ".pre-commit-config.yaml",
-            "repos:\n- repo: a\n  hooks:\n  - id: black\n    files: ^other/\n",
-            (),
-        ),
-        ("Makefile", "lint:\n\tisort --check .\n\tblack --check shop\n", ("isort -q", "black -q")),
-        ("tox.ini", "[testenv:lint]\ndeps = black\ncommands = yapf -i -r shop\n", ("yapf -i",)),
-        (
-            ".github/workflows/ci.yml",
-            "jobs:\n  a:\n    steps:\n    - run: |\n        uv run ruff format --check .\n",
-            ("ruff format -q",),
-        ),
-        (
-            ".github/workflows/ci.yml",
-            "jobs:\n  a:\n    steps:\n    - run: pip install black isort==5\n",
-            (),
-        ),
-        (
-            "noxfile.py",
-            'def lint(session):\n    session.run("black", "--check", "shop")\n',
-            ("black -q",),
-        ),
-        ("requirements-dev.txt", "black==24.1\nisort\n", ("isort -q", "black -q")),
-        ("requirements-dev.txt", "ruff\n", ()),
-        ("pyproject.toml", "[tool.ruff]\nline-length = 88\n", ()),
-        (
-            "pyproject.toml",
-            "[tool.ruff.lint]\nselect = ['E', 'I']\n",
-            ("ruff check -q --select I --fix",),
-        ),
-        (
-            "pyproject.toml",
-            "[tool.ruff.lint]\nextend-select = ['I001']\n[tool.ruff.format]\n",
-            ("ruff check -q --select I --fix", "ruff format -q"),
-        ),
-        ("setup.cfg", "[isort]\nprofile = black\n", ("isort -q",)),
-        ("Makefile", "help:\n\techo 'run black . before you commit'\n", ()),
-        ("Makefile", "# black . was used before\nlint:\n\tflake8\n", ()),
-    ],
-)
-def test_formatters(read: Read, path: str, text: str, commands: tuple[str, ...]) -> None:
-    assert read({path: text}).formatters == commands
-
-
-def test_a_hook_is_plainer_than_a_leftover_dependency(read: Read) -> None:
-    hook = "repos:\n- repo: a\n  hooks:\n  - id: ruff-format\n"
-    assert read(
-        {".pre-commit-config.yaml": hook, "requirements-dev.txt": "black\n"}
-    ).formatters == ("ruff format -q",)
-
-
-# -- tests
-
-PYTEST = "def test_a():\n    assert True\n"
-UNITTEST = "import unittest\nclass ATest(unittest.TestCase):\n    def test_a(self): pass\n"
-DJANGO = "from django.test import TestCase\nclass ATest(TestCase):\n    def test_a(self): pass\n"
-HOMES = {
-    "top": ({"tests/test_mail.py": PYTEST}, ("pytest", "tests", "test_{}.py")),
-    "unit": (
-        {"tests/unit/test_a.py": PYTEST, "tests/integration/test_a.py": PYTEST},
-        ("pytest", "tests/unit", "test_{}.py"),
-    ),
-    "mirrored": (
-        {"tests/unit/shop/test_a.py": PYTEST, "tests/unit/test_b.py": PYTEST},
-        ("pytest", "tests/unit/shop", "test_{}.py"),
-    ),
-    "inside": (
-        {"shop/tests/test_a.py": PYTEST, "tests/test_b.py": PYTEST},
-        ("pytest", "shop/tests", "test_{}.py"),
-    ),
-    "beside": ({"shop/test_a.py": PYTEST}, ("pytest", "shop", "test_{}.py")),
-    "behind": (
-        {"tests/mail_test.py": PYTEST, "tests/conftest.py": ""},
-        ("pytest", "tests", "{}_test.py"),
-    ),
-    "unittest": ({"tests/test_mail.py": UNITTEST}, ("unittest", "tests", "test_{}.py")),
-    "unittest with pytest": (
-        {"tests/test_mail.py": UNITTEST, "requirements-dev.txt": "pytest\n"},
-        ("unittest", "tests", "test_{}.py"),
-    ),
-    "django file": ({"manage.py": "", "shop/tests.py": DJANGO}, ("django", "shop", "test_{}.py")),
-    "django file with the job's tests": (
-        {"manage.py": "", "shop/tests.py": f'"""tasks: its tests."""\n{DJANGO}'},
-        ("django", "shop", "tests.py"),
-    ),
-    "a module of helpers that is called test": (
-        {
-            "lib/test.py": "import pytest\n\n\nclass ViewTestMixin:\n    pass\n",
-            "test/shop/up/test_views.py": PYTEST,
-        },
-        ("pytest", "test/shop", "test_{}.py"),
-    ),
-    "django folder": (
-        {"manage.py": "", "shop/tests/__init__.py": "", "shop/tests/test_a.py": DJANGO},
-        ("django", "shop/tests", "test_{}.py"),
-    ),
-    "other app's file": (
-        {"manage.py": "", "users/models.py": "", "users/tests.py": DJANGO},
-        ("django", "shop", "tests.py"),
-    ),
-    "other app's folder": (
-        {"users/models.py": "", "users/tests/test_u.py": PYTEST},
-        ("pytest", "shop/tests", "test_{}.py"),
-    ),
-    "imported": (
-        {
-            "tests/a/test_x.py": "from shop import mail\n" + PYTEST,
-            "tests/b/test_y.py": PYTEST,
-            "tests/b/test_z.py": PYTEST,
-        },
-        ("pytest", "tests/a", "test_{}.py"),
-    ),
-    "empty package": ({"shop/tests/__init__.py": ""}, ("pytest", "shop/tests", "test_{}.py")),
-    "configured": (
-        {
-            "shop/tests/__init__.py": "",
-            "checks/test_a.py": PYTEST,
-            "pytest.ini": "[pytest]\ntestpaths = checks\n",
-        },
-        ("pytest", "checks", "test_{}.py"),
-    ),
-    "tests.py that pytest does not look at": (
-        {"shop/tests.py": PYTEST, "requirements-dev.txt": "pytest\n"},
-        ("pytest", "shop", "test_{}.py"),
-    ),
-    "tests.py that pytest is told to look at": (
-        {
-            "users/tests.py": PYTEST,
-            "users/models.py": "",
-            "pytest.ini": "[pytest]\npython_files = tests.py test_*.py\n",
-        },
-        ("pytest", "shop", "tests.py"),
-    ),
-    "a test case of its own": (
-        {
-            "requirements.txt": "django\n",
-            "tests/test_a.py": "from tests import TestCase\nclass A(TestCase): pass\n",
-        },
-        ("django", "tests", "test_{}.py"),
-    ),
-    "files without a mark": (
-        {
-            "pytest.ini": "[pytest]\npython_files = *.py\n",
-            "shop/tests/mail.py": PYTEST,
-            "shop/tests/db.py": PYTEST,
-        },
-        ("pytest", "shop/tests", "{}.py"),
-    ),
-    "none, django": (
-        {"manage.py": "", "requirements.txt": "django\n"},
-        ("django", "shop", "tests.py"),
-    ),
-    "none, pytest": (
-        {"pyproject.toml": "[tool.pytest.ini_options]\ntestpaths = ['test']\n"},
-        ("pytest", "test", "test_{}.py"),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", HOMES)
-def test_where_tests_live(read: Read, name: str) -> None:
-    files, expected = HOMES[name]
-    found = read(files)
-    assert (found.test_runner, found.tests, found.test_pattern) == expected
-
-
-@pytest.mark.parametrize("own", ["services/a/tests/__init__.py", "services/a/tests/test_other.py"])
-def test_tests_are_those_of_the_handlers_project(read: Read, own: str) -> None:
-    files = {
-        "services/a/pyproject.toml": "",
-        "services/a/app/tasks.py": "",
-        own: "",
-        "services/b/pyproject.toml": "",
-        "services/b/tests/test_b.py": "from app import tasks\n" + PYTEST,
-        "tests/test_all.py": "from app import tasks\n" + PYTEST,
-    }
-    assert read(files, "services/a/app/tasks.py").tests == "services/a/tests"
-
-
-# -- notes and metrics
-
-
-@pytest.mark.parametrize(
-    ("path", "notes"),
-    [
-        ("docs/operations.md", "docs/operations.md"),
-        ("RUNBOOK.md", "RUNBOOK.md"),
-        ("docs/runbooks/mail-outage.md", "docs/runbooks/tasks.md"),
-        ("docs/jobs/send_invoice.md", "docs/jobs/tasks.md"),
-        ("docs/background-jobs.md", "docs/background-jobs.md"),
-        ("docs/index.md", None),
-        ("docs/features/background-jobs.md", None),
-        ("README.md", None),
-        ("CHANGELOG.md", None),
-        ("docs/operations.rst", None),
-        ("node_modules/x/RUNBOOK.md", None),
-        ("examples/shop/docs/operations.md", None),
-    ],
-)
-def test_notes(read: Read, path: str, notes: str | None) -> None:
-    assert read({path: "# Notes\n"}).notes == notes
-
-
-@pytest.mark.parametrize(
-    ("path", "text", "metrics"),
-    [
-        ("shop/mail.py", "from prometheus_client import Counter\n", "prometheus_client"),
-        ("shop/mail.py", "from datadog import statsd\nstatsd.increment('x')\n", "statsd"),
-        ("shop/mail.py", "from shop import statsd_client\nstatsd_client.incr('x')\n", "statsd"),
-        ("shop/mail.py", "import statsd\nclient = statsd.StatsClient()\nclient.incr('x')\n", None),
-        ("shop/mail.py", "from opentelemetry import trace\n", "opentelemetry"),
-        ("requirements.txt", "prometheus_client\n", None),
-        ("tests/test_mail.py", "import prometheus_client\n", None),
-        ("shop/mail.py", "# prometheus_client is not used\n", None),
-    ],
-)
-def test_metrics(read: Read, path: str, text: str, metrics: str | None) -> None:
-    assert read({path: text}).metrics == metrics
-
-
-def test_the_client_of_statsd_is_the_repositorys_own(read: Read) -> None:
-    found = read(
-        {"shop/mail.py": "from shop import statsd_client\ndef f():\n    statsd_client.incr('x')\n"}
-    )
-    assert (found.metrics_client, found.metrics_count) == (Symbol("shop", "statsd_client"), "incr")
-
-
-def test_datadogs_client_counts_with_another_method(read: Read) -> None:
-    found = read({"shop/mail.py": "from datadog import statsd\nstatsd.increment('x')\n"})
-    assert (found.metrics_client, found.metrics_count) == (Symbol("datadog", "statsd"), "increment")
-
-
-@pytest.mark.parametrize(
-    ("files", "oldest"),
-    [
-        ({"pyproject.toml": '[project]\nname = "x"\nrequires-python = ">=3.8,<4"\n'}, (3, 8)),
-        ({"pyproject.toml": '[tool.poetry.dependencies]\npython = "^3.9"\n'}, (3, 9)),
-        ({"setup.cfg": "[options]\npython_requires = ~=3.12\n"}, (3, 12)),
-        ({"setup.py": "setup(name='x', python_requires='>=3.7')\n"}, (3, 7)),
-        ({".python-version": "3.9.18\n"}, (3, 9)),
-        ({"pyproject.toml": '[project]\nname = "x"\nrequires-python = ">=2.7"\n'}, (3, 10)),
-        ({"pyproject.toml": "[project]\n", "setup.cfg": "what is this"}, (3, 10)),
-    ],
-)
-def test_the_oldest_python_that_it_must_run_on(
-    read: Read, files: dict[str, str], oldest: tuple[int, int]
-) -> None:
-    assert read(files).python == oldest

@@ -1,6 +1,5 @@
 """Several files are written as one: killed at any step, on a full disk, or with somebody else at
-work in them.
-"""
+work in them."""
 
 from __future__ import annotations
 
@@ -11,106 +10,31 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import helpers
 import pytest
+from journals import (
+    WANTED,
+    WRITER,
+    copies,
+    leave,
+    repo,
+    run_cli,
+    same_state,
+    tree,
+    writer,
+)
 
 from skillrun.core import journal
 from skillrun.core.errors import Refused
 from skillrun.core.files import Change, Files, write
-from skillrun.core.journal import LEFTOVER, Intent, Journal, Place, Step, draft_name, held
+from skillrun.core.journal import held
 from skillrun.core.state import state_dir
 from skillrun.repo.git import open_to_write
 
 pytestmark = pytest.mark.real
-
-WRITER = Path(__file__).with_name("write_files.py")
-OLD: dict[str, str | bytes] = {
-    "a.py": b"a = 1\r\n",
-    "pkg/b.py": "b = 1\n",
-    "gone.py": "c = 1\n",
-    "other.txt": "o\n",
-}
-WANTED: dict[str, str | None] = {
-    "a.py": "a = 2\r\n",
-    "pkg/new/deep/d.py": "d = 2\n",
-    "pkg/b.py": "b = 2\n" * 5000,
-    "gone.py": None,
-    "e.py": "e = 2\n",
-}
-
-
-def tree(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file but git's own, with mode and content; empty folders as well."""
-    paths = [path for path in root.rglob("*") if ".git" not in path.relative_to(root).parts]
-    return {
-        str(path.relative_to(root)): (
-            path.lstat().st_mode & 0o777,
-            path.read_bytes() if path.is_file() else b"",
-        )
-        for path in paths
-    }
-
-
-def repo(folder: Path) -> Path:
-    root = helpers.build_tree(folder, OLD)
-    (root / "pkg" / "b.py").chmod(0o750)
-    return root
-
-
-def writer(
-    root: Path,
-    *options: str,
-    wanted: dict[str, str | None] | None = None,
-    prefix: tuple[str, ...] = (),
-) -> subprocess.CompletedProcess[str]:
-    command = [
-        *prefix,
-        sys.executable,
-        str(WRITER),
-        str(root),
-        json.dumps(wanted or WANTED),
-        *options,
-    ]
-    return subprocess.run(
-        command, env=same_state(), capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-
-
-def same_state() -> dict[str, str]:
-    """The environment of a process that shares this test's state folder."""
-    return helpers.clean_env(state_dir().parent)
-
-
-def journals() -> list[Path]:
-    """What lies in the state folder of this test."""
-    return sorted((state_dir() / "writing").glob("*"))
-
-
-@pytest.fixture
-def old_and_new(tmp_path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    root = repo(tmp_path / "undisturbed")
-    before = tree(root)
-    done = writer(root)
-    assert done.returncode == 0, done.stderr
-    after = tree(root)
-    assert after["a.py"][1] == b"a = 2\r\n"
-    assert after["pkg/b.py"][0] == 0o750
-    assert "gone.py" not in after
-    assert not any(".skillrun" in path for path in after)
-    return before, after
-
-
-def copies(folder: Path) -> Iterator[Path]:
-    """The same repository again and again."""
-    repo(folder / "model")
-    for number in range(1, 200):
-        shutil.copytree(folder / "model", folder / str(number), symlinks=True)
-        yield folder / str(number)
 
 
 def test_killed_at_every_step(tmp_path: Path, old_and_new: tuple[Any, Any], capsys: Any) -> None:
@@ -279,138 +203,6 @@ def test_a_full_disk(tmp_path: Path, size: str) -> None:
         assert after == before
 
 
-# -- what somebody left
-
-
-def leave(root: Path, *, edited: bool = False) -> None:
-    """What a write leaves that dies when all is ready and nothing is done."""
-    files = Files(root)
-    files.put("a.py", b"a = 2\n")
-    (change,) = files.changes()
-    draft = draft_name("a.py")
-    (root / draft).write_bytes(b"a = 2\n")
-    step = Step("a.py", draft, journal.sha256(change.before or b""), journal.sha256(b"a = 2\n"))
-    left = Journal(root.resolve())
-    left.drafting(Intent((), (draft,)))
-    left.ready(Intent((step,), (draft,)))
-    if edited:
-        (root / "a.py").write_text("mine\n")
-
-
-def run_cli(root: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return helpers.run_cli(*words, cwd=root, env={"SKILLRUN_STATE_DIR": str(state_dir()), **more})
-
-
-WRITING = (
-    ("detect", "--write"),
-    ("install", "agents"),
-    ("uninstall", "agents"),
-    ("spec", "init", "--set", "job=x"),
-    ("job-worker-orchestration", "--implement", "scaffold"),
-    ("job-worker-orchestration", "--implement", "true"),
-    ("prove", "--pytest", "test_x.py"),
-)
-READING = (
-    ("status",),
-    ("status", "--json"),
-    ("next",),
-    ("list",),
-    ("detect",),
-    ("doctor",),
-    ("verify", "--ci"),
-    ("prove", "--list"),
-    ("install", "agents", "--dry-run"),
-    ("uninstall", "agents", "--dry-run"),
-    ("job-worker-orchestration",),
-    ("job-worker-orchestration", "--implement", "scaffold", "--dry-run"),
-    ("ledger", "list"),
-    ("ledger", "verify"),
-)
-
-
-@pytest.mark.parametrize("command", WRITING, ids=" ".join)
-def test_the_next_command_that_writes_finishes_it(tmp_path: Path, command: tuple[str, ...]) -> None:
-    root = repo(tmp_path / "repo")
-    leave(root)
-    done = run_cli(root, *command)
-    assert "skillrun: finished what an interrupted skillrun was writing: a.py" in done.stderr
-    assert (root / "a.py").read_text() == "a = 2\n"
-    assert not [path for path in tree(root) if "writing" in path or path.startswith(".a.py")]
-    assert journals() == []
-
-
-@pytest.mark.parametrize("command", READING, ids=" ".join)
-def test_a_command_that_reads_says_it_and_changes_nothing(
-    tmp_path: Path, command: tuple[str, ...]
-) -> None:
-    root = repo(tmp_path / "repo")
-    leave(root)
-    before, left = tree(root), [path.read_bytes() for path in journals()]
-    done = run_cli(root, *command)
-    line = (
-        "skillrun: an interrupted skillrun has written half of a.py; the next command that writes"
-        " finishes it"
-    )
-    assert done.stderr.splitlines().count(line) == 1, done.stderr
-    assert [path.read_bytes() for path in journals()] == left
-    ours = (".skillrun",)  # a run keeps its ledger there
-    now = {path: was for path, was in tree(root).items() if not path.startswith(ours)}
-    assert now == before
-
-
-def test_drafts_alone_are_said_and_removed(tmp_path: Path) -> None:
-    root = repo(tmp_path / "repo")
-    draft = draft_name("a.py")
-    Journal(root).drafting(Intent((), (draft, draft_name("e.py")), ("new",)))
-    helpers.write_files(root, {draft: "half of"})
-    (root / "new").mkdir()
-    assert "has left drafts here" in run_cli(root, "status").stderr
-    assert (root / draft).exists()
-    run_cli(root, "detect", "--write")
-    assert not (root / draft).exists()
-    assert not (root / "new").exists()
-    assert journals() == []
-
-
-def test_a_file_that_somebody_changed_since(tmp_path: Path) -> None:
-    root = repo(tmp_path / "repo")
-    leave(root, edited=True)
-    done = run_cli(root, "detect", "--write")
-    assert done.stderr.splitlines()[0].startswith(
-        "skillrun: a.py: changed after skillrun was interrupted"
-    )
-    assert (root / "a.py").read_text() == "mine\n"
-    assert not [path for path in tree(root) if "writing" in path or path.startswith(".a.py")]
-
-
-def test_in_the_home_folder(tmp_path: Path, home: Path) -> None:
-    root = repo(tmp_path / "repo")
-    helpers.write_files(home, {"a.py": "a = 1\n"})
-    leave(home)
-    looked = run_cli(root, "install", "claude", "--user", "--dry-run", HOME=str(home))
-    assert "has written half of a.py" in looked.stderr
-    assert (home / "a.py").read_text() == "a = 1\n"
-    done = run_cli(root, "install", "claude", "--user", HOME=str(home))
-    assert "finished what an interrupted" in done.stderr
-    assert (home / "a.py").read_text() == "a = 2\n"
-
-
-def test_another_worktree_is_another_place(tmp_path: Path) -> None:
-    """A copy, and what stands at the same path later, has files of its own."""
-    root = repo(tmp_path / "repo")
-    leave(root)
-    shutil.copytree(root, tmp_path / "copy", symlinks=True)
-    root.rename(tmp_path / "moved")
-    shutil.copytree(tmp_path / "copy", root, symlinks=True)
-    for other in (root, tmp_path / "copy", tmp_path / "moved"):
-        done = run_cli(other, "detect", "--write")
-        assert "interrupted" not in done.stderr
-        assert (other / "a.py").read_bytes() == b"a = 1\r\n"
-    shutil.rmtree(root)
-    (tmp_path / "moved").rename(root)
-    assert "finished what" in run_cli(root, "detect", "--write").stderr
-
-
 # -- where journals cannot be kept
 
 
@@ -450,177 +242,6 @@ def test_a_state_folder_that_cannot_be_made(tmp_path: Path) -> None:
     done = run_cli(root, "install", "agents", SKILLRUN_STATE_DIR="/proc/none/state")
     assert (done.returncode, len(done.stderr.splitlines())) == (4, 2), done.stderr
     assert tree(root) == before
-
-
-# -- what somebody forged
-
-
-def step(path: str, draft: str | None, root: Path) -> dict[str, Any]:
-    """A step that could be done: it fits what is there."""
-    found, made = root / path, None if draft is None else root / draft
-    before = journal.sha256(found.read_bytes()) if found.is_file() else None
-    after = journal.sha256(made.read_bytes()) if made is not None and made.is_file() else None
-    return {"path": path, "draft": draft, "before": before, "after": after}
-
-
-def forged(root: Path, *steps: dict[str, Any], drafts: tuple[str, ...] = ()) -> str:
-    """A journal that says that all is ready."""
-    place = asdict(Place.find(root))
-    value = {
-        "version": 2,
-        "state": "ready",
-        "place": place,
-        "steps": steps,
-        "drafts": drafts,
-        "folders": [],
-    }
-    return json.dumps(value)
-
-
-def put_journal(root: Path, text: str | bytes) -> Path:
-    """As the user's own file."""
-    (state_dir() / "writing").mkdir(parents=True, mode=0o700)
-    path = state_dir() / "writing" / f"{Place.find(root).key}.json"
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    path.chmod(0o600)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("path", "draft", "drafts"),
-    (
-        ("../out.py", "../.out.py.skillrun-1", ()),
-        ("pkg/../../out.py", "pkg/../../.out.py.skillrun-1", ()),
-        ("link/out.py", "link/.out.py.skillrun-1", ()),
-        (".git/hooks/post-checkout", ".git/hooks/.post-checkout.skillrun-1", ()),
-        (".GIT/hooks/post-checkout", ".GIT/hooks/.post-checkout.skillrun-1", ()),
-        ("a.py", "other.txt", ()),
-        ("a.py", "pkg/.a.py.skillrun-1", ()),
-        ("a.py", None, ("other.txt",)),
-        ("a.py", None, ("../.out.py.skillrun-1",)),
-        ("a.py", None, ("link/.out.py.skillrun-1",)),
-    ),
-)
-def test_a_journal_leads_nowhere_else(
-    tmp_path: Path, path: str, draft: str | None, drafts: tuple[str, ...]
-) -> None:
-    """Whatever it says, and whatever the repository has put in the place of a folder since."""
-    root = repo(tmp_path / "repo")
-    (root / "link").symlink_to(tmp_path)
-    names = (
-        "../.out.py.skillrun-1",
-        ".git/hooks/.post-checkout.skillrun-1",
-        "pkg/.a.py.skillrun-1",
-    )
-    (root / ".git" / "hooks").mkdir(exist_ok=True)
-    helpers.write_files(root, dict.fromkeys(names, "forged\n"))
-    if path == "a.py" and draft is None and drafts == ("link/.out.py.skillrun-1",):
-        path = "gone-already.py"  # nothing is in the way of this step
-    before = tree(tmp_path)
-    put_journal(root, forged(root, step(path, draft, root), drafts=drafts))
-    open_to_write(root)
-    assert tree(tmp_path) == before
-    assert not (root / ".git" / "hooks" / "post-checkout").exists()
-    assert journals() == []
-
-
-@pytest.mark.parametrize(
-    "text", ("", "{", "[1]", '{"state": "ready"}', "[" * 100_000, '{"steps": [{"path": 1}]}')
-)
-def test_a_journal_that_is_none(tmp_path: Path, text: str) -> None:
-    root = repo(tmp_path / "repo")
-    put_journal(root, text)
-    run_cli(root, "status")
-    open_to_write(root)
-    assert journals() == []
-
-
-@pytest.mark.parametrize("kind", ("pipe", "link", "others", "elsewhere"))
-def test_a_journal_of_somebody_else(tmp_path: Path, kind: str) -> None:
-    """One that others could have written, or that speaks of another folder, moves nothing; nobody
-    waits for it.
-    """
-    root = repo(tmp_path / "repo")
-    draft = ".a.py.skillrun-1"
-    helpers.write_files(root, {draft: "forged\n"})
-    path = put_journal(root, forged(root, step("a.py", draft, root), drafts=(draft,)))
-    if kind == "pipe":
-        path.unlink()
-        os.mkfifo(path)
-    elif kind == "link":
-        path.rename(tmp_path / "kept")
-        path.symlink_to(tmp_path / "kept")
-    elif kind == "others":
-        path.chmod(0o666)
-    else:
-        path.write_text(path.read_text().replace(f'"inode": {root.stat().st_ino}', '"inode": 1'))
-    assert "has left drafts here" in run_cli(root, "status").stderr
-    open_to_write(root)
-    assert (root / "a.py").read_bytes() == b"a = 1\r\n"
-    assert (root / draft).exists()
-
-
-def commit_journal(root: Path) -> None:
-    """A repository that brings one: it would have a bad file replaced by a good one, and another
-    one removed.
-    """
-    draft = ".a.py.skillrun-1"
-    helpers.write_files(root, {draft: "good = 1\n"})
-    text = forged(root, step("a.py", draft, root), step("other.txt", None, root), drafts=(draft,))
-    helpers.write_files(root, {LEFTOVER: text})
-    helpers.git(root, "add", "--force", "--all")
-    helpers.git(root, "commit", "--quiet", "--message", "A journal")
-
-
-@pytest.mark.parametrize("command", (*READING, *WRITING), ids=" ".join)
-def test_a_journal_in_the_repository_is_not_followed(
-    tmp_path: Path, command: tuple[str, ...]
-) -> None:
-    """It is said once, also where a verification makes a checkout that has it too."""
-    root = repo(tmp_path / "repo")
-    helpers.write_files(root, {".skillrun/jobs/x.yaml": "version: 1\njob: x\n"})
-    commit_journal(root)
-    (root / ".skillrun" / "jobs" / "x.yaml").rename(root / ".skillrun" / "jobs" / "y.yaml")
-    before = {
-        name: (root / name).read_bytes()
-        for name in ("a.py", "other.txt", LEFTOVER, ".a.py.skillrun-1")
-    }
-    done = run_cli(root, *command)
-    assert done.stderr.count(f"skillrun: {LEFTOVER} is not followed") == 1, done.stderr
-    assert {name: (root / name).read_bytes() for name in before} == before
-
-
-def test_a_folder_that_leads_out(tmp_path: Path) -> None:
-    root = repo(tmp_path / "repo")
-    leave(root)
-    (tmp_path / "outside").mkdir()
-    (root / ".skillrun").symlink_to(tmp_path / "outside")
-    with pytest.raises(Refused, match="a symbolic link; nothing was written"):
-        open_to_write(root)
-    assert list((tmp_path / "outside").iterdir()) == []
-    assert (root / "a.py").read_bytes() == b"a = 1\r\n"
-    files = Files(root)
-    files.put("e.py", b"e = 1\n")
-    with pytest.raises(Refused, match="a symbolic link; nothing was written"):
-        write(root, files.changes())
-
-
-def test_a_folder_that_became_a_link_after_the_crash(tmp_path: Path) -> None:
-    """The drafts of a write that died lie in a folder whose place a link has taken: nothing outside
-    is moved.
-    """
-    root = repo(tmp_path / "repo")
-    done = writer(
-        root, "kill=20", wanted={"pkg/b.py": "b = 2\n", "pkg/c.py": "c = 2\n", "a.py": "a = 2\n"}
-    )
-    assert done.returncode == -signal.SIGKILL
-    assert journals()
-    (root / "pkg").rename(tmp_path / "outside")
-    (root / "pkg").symlink_to(tmp_path / "outside")
-    before = tree(tmp_path / "outside")
-    open_to_write(root)
-    assert tree(tmp_path / "outside") == before
-    assert journals() == []
 
 
 # -- somebody else at work

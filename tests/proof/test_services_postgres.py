@@ -1,0 +1,142 @@
+"""A PostgreSQL of the proof's own: who understands its address, and what a restore brings back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import psycopg
+import psycopg2
+import pytest
+import sqlalchemy
+from serving import soon
+
+from skillrun.proof.services.errors import ServiceFailed
+from skillrun.proof.services.postgres import PostgresServer
+
+
+def names(server: PostgresServer) -> list[object]:
+    return [row[0] for row in server.query("SELECT name FROM jobs ORDER BY id")]
+
+
+def test_every_driver_understands_the_url(postgres: PostgresServer) -> None:
+    with psycopg.connect(postgres.url) as three:
+        three.execute("INSERT INTO jobs (name) VALUES ('psycopg')")
+    two = psycopg2.connect(postgres.url)
+    two.cursor().execute("INSERT INTO jobs (name) VALUES ('psycopg2')")
+    two.commit()
+    two.close()
+    for scheme in ("postgresql", "postgresql+psycopg2", "postgresql+psycopg"):
+        engine = sqlalchemy.create_engine(scheme + postgres.url.removeprefix("postgresql"))
+        with engine.begin() as alchemy:
+            alchemy.execute(
+                sqlalchemy.text("INSERT INTO jobs (name) VALUES (:name)"), {"name": scheme}
+            )
+        engine.dispose()
+    assert names(postgres)[1:] == [
+        "psycopg",
+        "psycopg2",
+        "postgresql",
+        "postgresql+psycopg2",
+        "postgresql+psycopg",
+    ]
+
+
+DJANGO = """
+import sys
+from urllib.parse import parse_qsl, urlsplit
+from django.conf import settings
+url = urlsplit(sys.argv[1])
+settings.configure(DATABASES={"default": {
+    "ENGINE": "django.db.backends.postgresql",
+    "NAME": url.path[1:], "USER": url.username, "HOST": url.hostname or "", "OPTIONS": dict(parse_qsl(url.query)),
+}})
+import django
+django.setup()
+from django.db import connection
+connection.cursor().execute("INSERT INTO jobs (name) VALUES ('django')")
+"""
+
+
+def test_django_understands_the_url_as_dj_database_url_reads_it(postgres: PostgresServer) -> None:
+    subprocess.run([sys.executable, "-c", DJANGO, postgres.url], check=True)
+    assert names(postgres) == ["first", "django"]
+
+
+def test_restore_brings_back_rows_sequences_and_tables(postgres: PostgresServer) -> None:
+    for _ in range(2):
+        postgres.query(
+            "UPDATE jobs SET name = 'changed'; INSERT INTO jobs (name) VALUES ('second')"
+        )
+        postgres.query("CREATE TABLE later (id int); ALTER TABLE jobs ADD extra int")
+        postgres.restore()
+        assert postgres.query("SELECT * FROM jobs") == [[1, "first"]]
+        assert postgres.query("SELECT to_regclass('later')") == [[None]]
+    assert postgres.query("INSERT INTO jobs (name) VALUES ('second') RETURNING id") == [[2]]
+
+
+def test_restore_ends_transactions_and_their_locks(postgres: PostgresServer) -> None:
+    left = psycopg.connect(postgres.url)
+    left.execute("SELECT pg_advisory_lock(1)")
+    left.execute("INSERT INTO jobs (name) VALUES ('uncommitted')")
+    postgres.restore()
+    assert postgres.query("SELECT pg_try_advisory_lock(1)") == [[True]]
+    with pytest.raises(psycopg.OperationalError):
+        left.execute("SELECT 1")
+    assert names(postgres) == ["first"]
+
+
+def test_settings_of_the_database_stay(postgres: PostgresServer) -> None:
+    postgres.query("ALTER DATABASE app SET search_path = other, public")
+    postgres.snapshot()
+    for _ in range(2):
+        postgres.query("ALTER DATABASE app SET search_path = changed")
+        postgres.restore()
+        assert postgres.query("SHOW search_path") == [["other, public"]]
+
+
+def test_a_query_gives_values_or_what_postgres_says(postgres: PostgresServer) -> None:
+    row = "1, 2::bigint, 1.5::float8, 1.50::numeric, true, NULL, '', 'é', '\\x00ff'::bytea"
+    assert postgres.query(f"SELECT {row}") == [[1, 2, 1.5, "1.50", True, None, "", "é", "\\x00ff"]]
+    assert postgres.query("SELECT timestamptz '2020-01-01 01:00+01'") == [
+        ["2020-01-01 00:00:00+00"]
+    ]
+    assert postgres.query("") == []
+    for wrong, said in (
+        ("SELECT nothing", 'column "nothing" does not exist'),
+        ("COPY jobs FROM STDIN", "COPY from"),
+    ):
+        with pytest.raises(ServiceFailed, match=said):
+            postgres.query(wrong)
+    assert postgres.query("SELECT 1") == [[1]]
+
+
+HOLDER = (
+    "import psycopg, sys, time; held = psycopg.connect(sys.argv[1]); print(flush=True);"
+    " time.sleep(60)"
+)
+
+
+def test_the_server_notices_that_a_client_was_killed(postgres: PostgresServer) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, postgres.url], stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline()
+        assert postgres.clients() == 1
+        holder.kill()
+    assert soon(lambda: postgres.clients() == 0)
+
+
+def test_a_user_namespace_reaches_it(postgres: PostgresServer) -> None:
+    if subprocess.run(["unshare", "-Urn", "true"], capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    code = (
+        "import psycopg, sys; print(psycopg.connect(sys.argv[1]).execute('SELECT name FROM"
+        " jobs').fetchone())"
+    )
+    done = subprocess.run(
+        ["unshare", "-Urn", sys.executable, "-c", code, postgres.url],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "('first',)\n", done.stderr

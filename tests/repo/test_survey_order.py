@@ -1,0 +1,102 @@
+"""Of several commands for one purpose, which is taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from surveying import CommandLike, check_finds, commands_of
+
+
+def test_a_linter_that_checks_types(tmp_path: Path) -> None:
+    hatch = '[tool.hatch.envs.default.scripts]\nlint-check = ["ruff check", "mypy app/"]\n'
+    check_finds(
+        tmp_path / "a",
+        {"pyproject.toml": hatch},
+        lint="hatch run lint-check",
+        typecheck="hatch run lint-check",
+    )
+    ci = {".github/workflows/ci.yml": "steps:\n  - run: mypy app\n"}
+    check_finds(
+        tmp_path / "b",
+        {"pyproject.toml": hatch} | ci,
+        lint="hatch run lint-check",
+        typecheck="mypy app",
+    )
+
+
+def test_a_linter_that_checks_no_types_and_a_build_that_does(tmp_path: Path) -> None:
+    make = "lint:\n\truff check && echo mypy\nbuild:\n\tmypy app && python -m build\n"
+    check_finds(tmp_path, {"Makefile": make}, lint="make lint", build="make build")
+
+
+def test_a_recipe_that_only_checks_comes_before_one_that_mends(tmp_path: Path) -> None:
+    make = "fix:\n\truff check --fix\nquality:\n\truff check\n"
+    check_finds(tmp_path, {"Makefile": make}, lint="make quality")
+
+
+def test_a_build_that_tests(tmp_path: Path) -> None:
+    ci = ".github/workflows/ci.yml"
+    check_finds(
+        tmp_path / "a",
+        {ci: "steps:\n  - run: ./gradlew build\n"},
+        build="./gradlew build",
+        test="./gradlew build",
+    )
+    check_finds(
+        tmp_path / "b",
+        {ci: "steps:\n  - run: ./gradlew build -x test\n"},
+        build="./gradlew build -x test",
+    )
+
+
+def test_all_tests_come_before_some(tmp_path: Path) -> None:
+    ci = (
+        "steps:\n  - run: pytest ./tools\n  - run: pytest -k 'not slow' tests\n  - run: pytest"
+        " --cov tests\n"
+    )
+    check_finds(tmp_path / "a", {".github/workflows/ci.yml": ci}, test="pytest --cov tests")
+    check_finds(
+        tmp_path / "b",
+        {".github/workflows/ci.yml": "steps:\n  - run: pytest app\n"},
+        test="pytest app",
+    )
+
+
+def test_notes_for_people_come_last(tmp_path: Path) -> None:
+    notes = {
+        "CONTRIBUTING.md": "Run\n\n```sh\npoetry run pytest\n```\n",
+        "README.md": "```sh\nmypy .\n```\n",
+    }
+    some = {"CLAUDE.md": "One test: `pytest tests/test_a.py`, one app: `pytest shop/cart/tests/`\n"}
+    check_finds(tmp_path / "c", some)
+    check_finds(tmp_path / "a", notes, test="poetry run pytest")
+    check_finds(tmp_path / "b", notes | {"Makefile": "test:\n\tpytest\n"}, test="make test")
+
+
+def test_pre_commit_comes_after_ci_and_agent_notes_come_last(tmp_path: Path) -> None:
+    hooks = "repos:\n- repo: x\n  hooks:\n  - id: ruff\n  - id: mypy\n"
+    notes = (
+        "Run `uv run pytest -q` and `ruff check <files>`; `pytest` is used.\n```sh\nuv build  #"
+        " wheel\n```\n"
+    )
+    files = {".pre-commit-config.yaml": hooks, "AGENTS.md": notes}
+    check_finds(
+        tmp_path / "a",
+        files,
+        lint="pre-commit run --all-files",
+        typecheck="pre-commit run mypy --all-files",
+        test="uv run pytest -q",
+        build="uv build",
+    )
+    ci = {".github/workflows/ci.yml": "steps:\n  - run: mypy app\n"}
+    assert commands_of(tmp_path / "b", files | ci).typecheck == CommandLike("mypy app")
+
+
+def test_a_lint_that_mends_comes_after_one_that_checks(tmp_path: Path) -> None:
+    """But where nothing else is declared, it is what the repository calls its lint."""
+    make = {"Makefile": "lint:\n\truff check --fix .\n"}
+    check_finds(tmp_path / "alone", make, lint="make lint")
+    ci = {".github/workflows/ci.yml": "steps:\n  - run: ruff check .\n"}
+    check_finds(tmp_path / "beside", make | ci, lint="ruff check .")
+    mending = {".github/workflows/ci.yml": "steps:\n  - run: ruff check --fix .\n"}
+    check_finds(tmp_path / "in CI", mending)

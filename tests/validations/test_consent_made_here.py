@@ -1,0 +1,131 @@
+"""One answer holds for whatever is made in the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import helpers
+import pytest
+from consenting import covered, edit, give
+
+# -- made here
+
+
+def test_one_answer_holds_for_the_tree_whatever_is_edited_in_it(clone: Path) -> None:
+    assert covered(clone)
+    edit(clone)
+    (clone / "new.py").write_text("print()\n")
+    assert covered(clone)
+
+
+def commit_twice(root: Path) -> None:
+    edit(root)
+    helpers.commit(root, "One")
+    helpers.commit(root, "Two: merge: pull: of words")
+
+
+def amend(root: Path) -> None:
+    edit(root)
+    helpers.git(root, "commit", "--all", "--quiet", "--amend", "--message", "Other words")
+
+
+def commit_and_go_back(root: Path) -> None:
+    commit_twice(root)
+    helpers.git(root, "reset", "--quiet", "--hard", "HEAD~1")
+
+
+def commit_on_a_branch(root: Path) -> None:
+    helpers.git(root, "checkout", "--quiet", "-b", "work")
+    commit_twice(root)
+    helpers.git(root, "checkout", "--quiet", "main")
+    helpers.git(root, "checkout", "--quiet", "work")
+
+
+def squash(root: Path) -> None:
+    commit_twice(root)
+    helpers.git(root, "reset", "--quiet", "--soft", "HEAD~2")
+    helpers.commit(root, "One of two")
+
+
+def merge_own_branch(root: Path) -> None:
+    commit_on_a_branch(root)
+    helpers.git(root, "checkout", "--quiet", "main")
+    helpers.git(root, "merge", "--quiet", "work")
+
+
+def branch_off(root: Path) -> None:
+    """A branch and main, each with a commit of its own."""
+    helpers.git(root, "checkout", "--quiet", "-b", "work")
+    edit(root)
+    helpers.commit(root, "One")
+    helpers.git(root, "checkout", "--quiet", "main")
+    (root / "own.txt").write_text("mine\n")
+    helpers.commit(root, "Beside it")
+
+
+def merge_own_beside(root: Path) -> None:
+    branch_off(root)
+    helpers.git(root, "merge", "--quiet", "--no-edit", "work")
+
+
+def merge_own_in_two_steps(root: Path) -> None:
+    branch_off(root)
+    helpers.git(root, "merge", "--quiet", "--no-commit", "work")
+    assert covered(root)
+    helpers.git(root, "commit", "--quiet", "--no-edit")
+
+
+def squash_own_branch(root: Path) -> None:
+    branch_off(root)
+    helpers.git(root, "merge", "--quiet", "--squash", "work")
+    assert covered(root)
+    helpers.git(root, "commit", "--quiet", "--no-edit")
+
+
+def stash_and_pop(root: Path) -> None:
+    edit(root)
+    helpers.git(root, "stash", "--quiet")
+    assert covered(root)
+    helpers.git(root, "stash", "pop", "--quiet")
+
+
+def push_what_was_amended(root: Path) -> None:
+    edit(root)
+    helpers.commit(root, "One")
+    helpers.git(root, "commit", "--quiet", "--amend", "--message", "Other words")
+    helpers.git(root, "push", "--quiet", "origin", "HEAD:refs/heads/mine")
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        *(commit_twice, amend, commit_and_go_back, commit_on_a_branch, squash, merge_own_branch),
+        *(merge_own_beside, merge_own_in_two_steps, squash_own_branch, stash_and_pop),
+        push_what_was_amended,
+    ],
+)
+def test_what_is_committed_here_asks_nothing_more(
+    clone: Path, work: Callable[[Path], None]
+) -> None:
+    work(clone)
+    assert covered(clone)
+
+
+def test_a_repository_before_its_first_commit(tmp_path: Path) -> None:
+    root = tmp_path / "new"
+    root.mkdir()
+    helpers.git(root, "init", "--quiet")
+    assert not covered(root)
+    give(root)
+    edit(root)
+    helpers.commit(root, "First")
+    helpers.commit(root, "Second")
+    assert covered(root)
+
+
+def test_what_git_forgets_of_its_own_steps_is_not_asked_again(clone: Path) -> None:
+    commit_twice(clone)
+    assert covered(clone)
+    helpers.git(clone, "reflog", "expire", "--expire=all", "--all")
+    assert covered(clone)
