@@ -391,7 +391,7 @@ def test_one_key_with_another_amount_is_told() -> None:
     rivalry = Rivalry(name_change(row), 6, {"cents": 8}, {"cents": 8})
 
     def call(cents: int, **more: int) -> tuple[str, dict[str, object]]:
-        plain = {"cents": cents, **more}
+        plain = {"cents": str(cents), **more}
         shown = f"cents={cents}"
         done = {
             "effect": "email",

@@ -87,7 +87,10 @@ def _grade_arguments(call: Event, earlier: Event, rivalry: Rivalry) -> RiskGrade
     for name, value in read_amounts(call).items():
         if name not in before or before[name] == value:
             continue
-        told = [column for column, written in rivalry.written.items() if written == value]
+        told: list[str] = []
+        for column, written in rivalry.written.items():
+            if str(written) == str(value):
+                told.append(column)
         # Where the amount comes from is not known, or somebody's code changes it.
         if not told or not rivalry.is_of_nobody(told):
             return RiskGrade.MONEY

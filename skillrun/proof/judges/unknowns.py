@@ -159,7 +159,7 @@ def _is_exit_status(event: Event, history: History) -> bool:
 
 def _gives_up(history: History, delivery: Delivery, reference: Reference) -> bool:
     """The application ends the job by an error of its own, after what others went through:
-    nothing failed in this one, nothing comes after it, and there is a record.
+    nothing failed in this one, its message does not come again, and there is a record.
     """
     if any(event["do"] != "kill" for event in delivery.all("fault")):
         return False
@@ -167,8 +167,7 @@ def _gives_up(history: History, delivery: Delivery, reference: Reference) -> boo
         return True
     earlier = [run for run in history.runs if run.number < delivery.number]
     was_hit = any(run.all("fault") for run in earlier)
-    is_last = not history.runs_after(delivery) and not history.pending
-    return was_hit and is_last and is_kept(history, reference)
+    return was_hit and not delivery.will_retry and is_kept(history, reference)
 
 
 def _judge_unlisted_errors(
