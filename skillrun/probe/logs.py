@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import sys
 from collections.abc import Callable
@@ -16,6 +17,13 @@ _PLAIN = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
     "asctime",
     "taskName",
 }
+# What a formatter writes of each record, whatever it is about.
+_OF_EVERY_LINE = frozenset(
+    (
+        *("time", "timestamp", "ts", "asctime", "level", "levelname", "severity", "logger", "name"),
+        *("message", "msg", "pid", "process", "thread", "line", "lineno", "exc_info", "stack"),
+    )
+)
 _MOST = 500  # records of one delivery
 _LONGEST_WORD = 40  # longer texts are no words of a sentence
 
@@ -47,6 +55,7 @@ class Logs:
         self.seen = 0
         self.root_is_heard = True
         self.task_loggers: tuple[str, ...] = ()
+        self.written: list[str] = []  # what handlers make of the record that is on its way
 
     def install(self, *, sets_level: bool = False, task_loggers: tuple[str, ...] = ()) -> None:
         """Once, in the zygote. `sets_level`: the library's worker gives the root logger a level
@@ -54,6 +63,7 @@ class Logs:
         """
         self.task_loggers = task_loggers
         before: Callable[..., Any]
+        format_before: Callable[..., Any]
 
         def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
             told = None
@@ -61,13 +71,21 @@ class Logs:
                 told = self.told(record)
             if told is not None:
                 told["names_message"] = self.names_message(logger)
+            outer, self.written = self.written, []
             try:
                 with self.recorder.quiet_log():
                     before(logger, record)
             finally:
                 self.record(record, told)
+                self.written = outer
+
+        def format_record(handler: logging.Handler, record: logging.LogRecord) -> str:
+            text = str(format_before(handler, record))
+            self.written.append(text)
+            return text
 
         before = swap(logging.Logger.callHandlers, call_handlers)
+        format_before = swap(logging.Handler.format, format_record)
         # Where the application gives the root no handler, whoever starts the worker does.
         self.root_is_heard = sets_level or not logging.getLogger().handlers
         if self.root_is_heard:
@@ -104,13 +122,17 @@ class Logs:
         return False
 
     def record(self, record: logging.LogRecord, told: dict[str, Any] | None) -> None:
-        """Reports one record, with the fields that the filters of its handlers have added."""
+        """Reports one record, with the fields that the filters and the formatters of its handlers
+        have added.
+        """
         if told is not None:
             extra = {
                 k: str(v)
                 for k, v in vars(record).items()
                 if k not in _PLAIN and not k.startswith("_")
             }
+            for text in self.written:
+                extra = {**extra, **_read_fields(text), **extra}
             self.recorder.emit(
                 "log", extra={k: brief(v) for k, v in list(extra.items())[:20]}, **told
             )
@@ -131,6 +153,23 @@ class Logs:
             error=None,
             place=self.recorder.place(),
         )
+
+
+def _read_fields(text: str) -> dict[str, str]:
+    """What a formatter has put into a line of JSON, such as the job that a context variable holds.
+    In a plain line nobody can tell a field from a time.
+    """
+    if not text.startswith("{"):
+        return {}
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return {}
+    found: dict[str, str] = {}
+    for name, value in line.items():
+        if name.lower().lstrip("@") not in _OF_EVERY_LINE:
+            found[str(name)] = str(value)
+    return found
 
 
 def _find_words(args: Any) -> list[str]:

@@ -4,8 +4,13 @@ logging would write.
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +69,51 @@ def test_a_worker_that_replaces_the_roots_handlers_writes_all(
     """Celery does: an application's own handler there is gone by the time that a job runs."""
     tree["root"].addHandler(make_handler(ERROR))
     assert heard(tree, INFO, root=True)
+
+
+WRITES = """
+import contextlib, contextvars, json, logging
+from skillrun.probe.logs import Logs
+
+class Recorder:
+    active, root, told = True, "/nowhere", []
+    quiet_log = contextlib.nullcontext
+    def emit(self, kind, **data):
+        self.told.append(data["extra"])
+
+JOB = contextvars.ContextVar("job", default="al-7")
+
+class AsJson(logging.Formatter):
+    def format(self, record):
+        fields = {"time": "1", "alarm_id": JOB.get(), "message": record.getMessage()}
+        return json.dumps(fields)
+
+handler = logging.StreamHandler()
+handler.setFormatter(FORMATTER)
+logging.basicConfig(handlers=[handler], level=logging.INFO)
+recorder = Recorder()
+Logs(recorder).install()
+logging.getLogger("shop").info("delivered", extra={"receipt": "r-1"})
+print(json.dumps(recorder.told))
+"""
+
+
+@pytest.mark.parametrize(
+    ("formatter", "told"),
+    [
+        ("AsJson()", {"receipt": "r-1", "alarm_id": "al-7"}),
+        ("logging.Formatter('al-7 %(message)s')", {"receipt": "r-1"}),
+        ("logging.Formatter('{%(message)s')", {"receipt": "r-1"}),
+    ],
+    ids=["JSON", "a plain line", "no JSON"],
+)
+def test_what_a_formatter_puts_into_its_line_is_told(formatter: str, told: dict[str, str]) -> None:
+    """A formatter may know the job from a context variable, and say so in each line."""
+    done = subprocess.run(
+        [sys.executable, "-c", WRITES.replace("FORMATTER", formatter)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [told]
