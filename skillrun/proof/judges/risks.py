@@ -247,6 +247,13 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="effect-swallowed",
+        part="retry",
+        grades=(RiskGrade.LOST,),
+        cause="the handler goes on after the error, and tells neither the library nor a row of it",
+        closes="raise the error again, or try again, or record what was not done",
+    ),
+    RiskRule(
         name="not-as-read",
         part="retry",
         grades=(RiskGrade.BLIND, RiskGrade.MINOR),

@@ -1,0 +1,64 @@
+"""Without a spec: an effect that failed, and a job that ends as if it had not.
+
+With a spec the promises of failures, retry and dead_letter say how such a job ends; of a draft nobody
+has made them, and what is left is that the effect never took place while everything says that it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.history import History
+from skillrun.proof.judges.risks import name_risk
+from skillrun.proof.reference import Judgement, Reference, is_success
+
+_FAMILIES = ("error", "exhaustion", "permanent")
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """At most one risk. Ticks look for what is left by themselves."""
+    is_asked = reference.unpromised and history.schedule.family in _FAMILIES
+    if not is_asked or reference.facts.ticks or history.pending or not history.runs:
+        return
+    if history.runs[-1].outcome != "succeeded" or not _leaves_what_success_leaves(
+        history, reference
+    ):
+        return
+    for fault in history.schedule.faults:
+        name = fault.at.removeprefix("before:").partition("#")[0]
+        is_failure = fault.do == "raise" and fault.at.startswith("before:")
+        if not is_failure or is_success(reference, fault) or not _was_met(history, name):
+            continue
+        if len(history.performed(name)) < len(reference.calls(name)):
+            yield name_risk(
+                "effect-swallowed",
+                RiskGrade.LOST,
+                f"{name} failed and never took place, and the job ends as one that is done",
+                effect=name,
+                expected="an error, another attempt, or a record",
+                seen="success",
+            )
+            return
+
+
+def _leaves_what_success_leaves(history: History, reference: Reference) -> bool:
+    """No dead letter more, and the same state: nothing shows that something is missing."""
+    letters = (history.dead_letters or 0) - (reference.once.dead_letters or 0)
+    return (
+        letters <= 0 and history.kept == reference.once.kept and _is_same_state(history, reference)
+    )
+
+
+def _is_same_state(history: History, reference: Reference) -> bool:
+    for name, rows in reference.once.state.items():
+        if name not in reference.volatile and history.state.get(name) != rows:
+            return False
+    return True
+
+
+def _was_met(history: History, effect: str) -> bool:
+    for event in history.all("fault"):
+        if event["do"] == "raise" and str(event["at"]).startswith(f"before:{effect}#"):
+            return True
+    return False

@@ -1,0 +1,53 @@
+"""Without a spec: an effect that failed, and a job that ends as one that is done."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from histories import ACKED, MET, RETURNED, effect, history, raised, reference, retry
+
+from skillrun.proof.history import History
+from skillrun.proof.judges import swallowed
+from skillrun.proof.judges.unpromised import PROMISES
+from skillrun.proof.reference import Reference
+
+FAILS = "raise=app.mail:Away@before:email#1"
+SWALLOWED = [MET, RETURNED, ACKED]
+DONE = [*effect(), RETURNED, ACKED]
+
+
+def drafted(**changes: Any) -> Reference:
+    return dataclasses.replace(reference(), unpromised=PROMISES, **changes)
+
+
+def rules(seen: History, asked: Reference) -> list[tuple[str, str | None]]:
+    return [(one.rule, one.grade) for one in swallowed.judge(seen, asked)]
+
+
+def test_nothing_shows_that_something_is_missing() -> None:
+    seen = history(FAILS, SWALLOWED)
+    assert rules(seen, drafted()) == [("effect-swallowed", "lost")]
+    assert rules(seen, reference()) == []  # there promises say how it ends
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        history(FAILS, [MET, raised(), ACKED]),
+        history(FAILS, [MET, retry(), RETURNED, ACKED], DONE),
+        history(FAILS, SWALLOWED, dead_letters=1),
+        history(FAILS, SWALLOWED, kept=1),
+        history(FAILS, SWALLOWED, state={"orders": [[1, "failed"]]}),
+        history(FAILS, DONE),
+        history("once", [RETURNED, ACKED]),
+    ],
+    ids=["it fails", "it tries again", "a record", "kept", "a row", "not met", "no error"],
+)
+def test_whoever_shows_it_loses_nothing(seen: History) -> None:
+    asked = drafted()
+    once = dataclasses.replace(asked.once, state={"orders": [[1, "sent"]]})
+    if seen.state == {}:
+        once = asked.once
+    assert rules(seen, dataclasses.replace(asked, once=once)) == []
