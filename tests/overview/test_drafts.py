@@ -65,6 +65,10 @@ def test_the_strategy_is_a_decision_and_what_was_seen_a_proposal(
     assert "idempotency.undefined" in shops.rules(shops.report(root, code=3))
 
 
+# RQ is given a path that lies in a row of the house's own table.
+NOT_LISTED = {"beanroast"}
+
+
 @pytest.mark.parametrize("name", STRANGERS)
 def test_every_job_of_a_strangers_repository_can_be_drafted(
     name: str, home: Path, tmp_path: Path
@@ -75,7 +79,7 @@ def test_every_job_of_a_strangers_repository_can_be_drafted(
     shutil.rmtree(root / ".skillrun")
     helpers.git(root, "init", "-q")
     reader = open_reader(root)
-    assert reader.jobs
+    assert bool(reader.jobs) is (name not in NOT_LISTED)
     for job in reader.jobs:
         path = root / "drafted.yaml"
         path.write_text(write_annotated(draft_spec(reader, job)))

@@ -90,7 +90,8 @@ def find_job(jobs: Iterable[FoundJob], name: str) -> FoundJob | None:
 
 def _find_jobs_of(project: Project, framework: Framework, use: FrameworkUse) -> list[FoundJob]:
     if features_of(use.id).runs_in_place:
-        return _keep_outermost(project, _look_into(project, framework, use, use.task_modules))
+        own = _keep_outermost(project, _look_into(project, framework, use, use.task_modules))
+        return own or _find_handed_over(project, framework, use)
     first = _list_modules(project, framework, use)
     found = list(_look_into(project, framework, use, first))
     # A module of the house that wraps the library: its jobs stand where that wrapper is imported.
@@ -99,6 +100,15 @@ def _find_jobs_of(project: Project, framework: Framework, use: FrameworkUse) -> 
     for path in sorted(set(first) - {job.handler.path for job in found}):
         near |= {*_list_importers(project, path), *_list_named(project, path)}
     return [*found, *_look_into(project, framework, use, sorted(near - set(first)))]
+
+
+def _find_handed_over(project: Project, framework: Framework, use: FrameworkUse) -> list[FoundJob]:
+    """`scheduler.add_job(publish_due)`: what it is given stands in a module that it imports."""
+    near = set[str]()
+    for path in use.task_modules:
+        near |= _list_named(project, path)
+    others = sorted(near.difference(use.task_modules))
+    return _keep_outermost(project, _look_into(project, framework, use, others))
 
 
 def _find_shown_jobs(project: Project, framework: Framework, use: FrameworkUse) -> list[FoundJob]:
