@@ -408,7 +408,12 @@ def _masked_assignment(match: re.Match[str]) -> str:
     if quote and value.endswith(quote[0]) and len(value) > quote.end():
         closing = quote[0]
     inner = value[quote.end() : len(value) - len(closing)] if quote else value
-    if not _is_secret(match["name"].lower(), match["separator"], inner, quoted=quote is not None):
+    name = match["name"]
+    # `DB_PASS=my_secret` is a line of a shell or of a container's settings: what stands there is no
+    # variable of code, whatever it calls itself.
+    is_setting = name.isupper() and match["separator"] == "="
+    is_quoted = quote is not None or (is_setting and _names_secret(inner))
+    if not _is_secret(name.lower(), match["separator"], inner, quoted=is_quoted):
         return match[0]
     if quote:
         return f"{before}{quote[0]}{MASK}{closing}"
@@ -437,7 +442,7 @@ def _is_secret(name: str, separator: str, value: str, *, quoted: bool) -> bool:
 
 def _is_code(separator: str, value: str) -> bool:
     """A variable (`self.password = password`), or a type (`api_key: Mapped[str]`)."""
-    if value.isidentifier() and _SECRET_NAME.search(value):
+    if _names_secret(value):
         return True
     return ":" in separator and _ANNOTATION.match(value) is not None
 
@@ -448,6 +453,10 @@ def _is_prose(name: str, separator: str, value: str) -> bool:
         return False
     is_word = separator[-1:].isspace() and _WORD.match(value) is not None
     return name == "pass" or is_word
+
+
+def _names_secret(value: str) -> bool:
+    return value.isidentifier() and _SECRET_NAME.search(value) is not None
 
 
 def _mask_assigned(text: str) -> str:

@@ -4,16 +4,19 @@
 
 The same proof is run with namespaces and with the audit hooks alone, one after the other and again,
 so that other work on the machine falls on both. Prints for a Celery job in SQLite and for an RQ job
-with a Redis: the median schedule of both, and their ratio; the whole proof, with what is set up once.
+with a Redis: the median schedule of both, and their ratio; the whole proof, with what is set up once;
+and the processor's time of both, with all children, which other work on the machine changes least.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,27 +46,56 @@ def without_walls() -> Iterator[None]:
         Sandbox._start = start  # type: ignore[method-assign]
 
 
-def compare(root: Path, driver: str, rounds: int) -> tuple[list[Timed], list[Timed]]:
+@dataclass(frozen=True)
+class Side:
+    """Some proofs of one kind, and the processor's seconds of each schedule of them."""
+
+    proofs: list[Timed]
+    cpu_s: list[float]
+
+
+def compare(root: Path, driver: str, rounds: int) -> tuple[Side, Side]:
     """(with the sandbox, without it), so many proofs each, in turn."""
-    walled, unwalled = [], []
+    walled, unwalled = Side([], []), Side([], [])
     for _ in range(rounds):
-        walled.append(timed_proof(root, workers=1, driver=driver))
+        measure(walled, root, driver)
         with without_walls():
-            unwalled.append(timed_proof(root, workers=1, driver=driver))
+            measure(unwalled, root, driver)
     return walled, unwalled
 
 
-def describe(name: str, walled: list[Timed], unwalled: list[Timed]) -> str:
+def measure(side: Side, root: Path, driver: str) -> None:
+    """One proof more. The time of bare forks is in both sides alike."""
+    begun = read_cpu_s()
+    timed = timed_proof(root, workers=1, driver=driver)
+    count = sum(map(len, timed.taken.values()))
+    side.cpu_s.append((read_cpu_s() - begun) / count)
+    side.proofs.append(timed)
+
+
+def read_cpu_s() -> float:
+    """The processor's seconds of this process, and of all children that have ended."""
+    found = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        used = resource.getrusage(who)
+        found += used.ru_utime + used.ru_stime
+    return found
+
+
+def describe(name: str, one: Side, other: Side) -> str:
     """One line: schedules are compared family by family, since both sides try the same."""
+    walled, unwalled = one.proofs, other.proofs
+    cpu, bare_cpu = statistics.median(one.cpu_s), statistics.median(other.cpu_s)
     inside, outside = collect_median(walled), collect_median(unwalled)
-    whole = statistics.median(one.all for one in walled)
-    bare = statistics.median(one.all for one in unwalled)
-    kinds = sorted({one.proof.walls.kind for one in (*walled, *unwalled)})
-    verdicts = sorted({str(one.proof.verdict) for one in (*walled, *unwalled)})
+    whole = statistics.median(timed.all for timed in walled)
+    bare = statistics.median(timed.all for timed in unwalled)
+    kinds = sorted({timed.proof.walls.kind for timed in (*walled, *unwalled)})
+    verdicts = sorted({str(timed.proof.verdict) for timed in (*walled, *unwalled)})
     return (
         f"{name:<16} a schedule {inside * 1000:.1f} ms with, {outside * 1000:.1f} ms without ="
         f" {inside / outside:.2f}x; the whole proof {whole:.1f} s, {bare:.1f} s ="
-        f" {whole / bare:.2f}x  ({', '.join(kinds)}; {', '.join(verdicts)})"
+        f" {whole / bare:.2f}x; processor {cpu * 1000:.1f} ms a schedule, {bare_cpu * 1000:.1f} ms ="
+        f" {cpu / bare_cpu:.2f}x  ({', '.join(kinds)}; {', '.join(verdicts)})"
     )
 
 

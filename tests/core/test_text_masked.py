@@ -40,6 +40,7 @@ def test_tokens_of_known_services_go_wherever_they_stand(secret: str) -> None:
     [
         ("password=hunter2", "password=[masked]"),
         ("DB_PASSWORD: hunter2", "DB_PASSWORD: [masked]"),
+        ("DB_PASS=hunter2secret DB_PASSWORD=my_secret", "DB_PASS=[masked] DB_PASSWORD=[masked]"),
         ("PGPASSWORD=12345 make test", "PGPASSWORD=[masked] make test"),
         ('"password": "with \\"quotes\\" and spaces"', '"password": "[masked]"'),
         ('{\\"api_key\\": \\"abc\\"}', '{\\"api_key\\": \\"[masked]\\"}'),
@@ -83,6 +84,7 @@ def test_values_that_a_name_or_a_place_gives_away_go(text: str, shown: str) -> N
         "password = get_password(user)",
         "def connect(self, include_password=False): credentials = {",
         "password=$DB_PASSWORD PGPASSWORD=${PW} token={{ secrets.TOKEN }}",
+        "connect(password=db_password); DB_PASSWORD = my_secret",
         "SyntaxError: unexpected token: foo",
         "a bearer authentication is required",
         "PWD=/home/me/shop",
