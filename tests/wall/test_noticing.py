@@ -88,6 +88,16 @@ HONEST = {
 }
 
 
+ATTACKS["a fake that drops what it has"] = {
+    "tests/conftest.py": CONFTEST.replace(
+        "lambda url, body, headers: posted.append((body, headers))",
+        "lambda url, body, headers: posted.append((body, headers))\n"
+        "            if (body, headers) not in posted else None",
+    )
+}
+assert ATTACKS["a fake that drops what it has"]["tests/conftest.py"] != CONFTEST
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_test_that_notices_less_is_an_error(tmp_path: Path, name: str) -> None:
     found = compare(tmp_path / "repo", ATTACKS[name])
@@ -230,4 +240,56 @@ def test_the_keys_of_the_effects_are_broken_first() -> None:
     """Not all breaks can be tried, and this is what a receiver tells one job from another by."""
     sides = diff(FILES, {**FILES, "README.md": "words"})
     first = find_places(sides.specs, sides.after, is_new=True).sites[1]
-    assert first.words == 'send_receipt with `f"receipt-{order_id}"` another value'
+    assert first.words.startswith('send_receipt with `f"receipt-{order_id}"` another value')
+
+
+OUTAGES = """
+
+    class Provider:
+        def __init__(self):
+            self.keys = []
+
+        def send(self, email, *, idempotency_key):
+            self.keys.append(idempotency_key)
+            if len(self.keys) == 1:
+                raise ConnectionError
+
+
+    def test_the_key_outlives_a_failure(shop, monkeypatch):
+        provider = Provider()
+        monkeypatch.setattr(mailer, "send", provider.send)
+        with pytest.raises(ConnectionError):
+            send_receipt(7, "a@b")
+        send_receipt(7, "a@b")
+        assert provider.keys[0] == provider.keys[1]
+    """
+
+
+@pytest.mark.parametrize(
+    "weaker",
+    (
+        OUTAGES.replace("append(idempotency_key)", 'append(f"to-{email}")'),
+        OUTAGES.replace("idempotency_key)", "idempotency_key=None)").replace(
+            "append(idempotency_key=None)", "append(None)"
+        ),
+        # It no longer comes by a second time.
+        OUTAGES.replace('        send_receipt(7, "a@b")\n        assert', "        assert").replace(
+            "provider.keys[1]", "'receipt-7'"
+        ),
+    ),
+)
+def test_a_fake_that_looks_at_no_key_is_an_error(tmp_path: Path, weaker: str) -> None:
+    """A key that is the same wrong one each time is the same; a receiver needs the same one twice."""
+    assert weaker != OUTAGES
+    base = {**FILES, SUITE: TESTS + OUTAGES}
+    found = compare(tmp_path / "repo", {SUITE: TESTS + weaker}, base)
+    (said,) = [one for one in found if one.severity == "error"]
+    assert said.rule == "verify.tests-notice-less"
+    assert "another value at the next call" in said.message
+    assert "test_the_key_outlives_a_failure" in said.message
+
+
+def test_a_fake_that_is_written_otherwise_is_none(tmp_path: Path) -> None:
+    base = {**FILES, SUITE: TESTS + OUTAGES}
+    same = OUTAGES.replace("self.keys = []", "self.keys: list[str] = []").replace("[0]", "[-2]")
+    assert compare(tmp_path / "repo", {SUITE: TESTS + same}, base) == []

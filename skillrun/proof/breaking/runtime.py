@@ -49,6 +49,8 @@ _out = _records(SETTINGS["out"])
 _write = os.write  # a test may put something else in its place
 _said: set[str] = set()
 _met: set[tuple[str, str]] = set()
+# (site, test, value) with which a test came by before.
+_given: set[tuple[str, str, str]] = set()
 _known: dict[str, list[tuple[type[BaseException], list[Any]]]] = {}
 
 
@@ -117,6 +119,17 @@ def changed(site: str, value: Any) -> Any:
     if other is value or not _is_active(site):
         return value
     return other
+
+
+def changed_again(site: str, value: Any) -> Any:
+    """The value where a test comes by with it for the first time, and then another one."""
+    if SETTINGS["site"] not in ("", site):
+        return value
+    call = (site, _test(), repr(value))
+    if call not in _given:
+        _given.add(call)
+        return value
+    return changed(site, value)
 
 
 def _is_active(site: str) -> bool:
@@ -489,6 +502,7 @@ def _fork(settings: dict[str, Any], limit_s: float) -> bool:
     _out = _records(SETTINGS["out"])
     _said.clear()
     _met.clear()
+    _given.clear()
     _now.is_fork = True
     _hand_on()
     return True

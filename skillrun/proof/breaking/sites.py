@@ -21,6 +21,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 KINDS = (
     *("left out", "another setting", "never true", "another value", "always true"),
     "another argument",
+    "another value at the next call",
 )
 # What the libraries call a job's promises: attempts, waits, acknowledgements, limits, its queue.
 OPTION = re.compile(
@@ -62,6 +63,7 @@ class Parts:
     functions: frozenset[int]
     handlers: frozenset[int] = frozenset()
     has_options: bool = False  # its own code may set options of jobs
+    keys: frozenset[str] = frozenset()  # arguments that have to be the same at the next attempt
 
 
 def find_sites(source: bytes, path: str, parts: Parts) -> list[Site]:
@@ -93,6 +95,7 @@ class _Writer(ast.NodeTransformer):
         self.functions = parts.functions
         self.handlers = parts.handlers
         self.has_options = parts.has_options
+        self.keys = parts.keys
         self.sites: list[Site] = []
         self._name = ""
 
@@ -226,7 +229,10 @@ class _Writer(ast.NodeTransformer):
     def _break_arguments(self, call: ast.Call) -> None:
         for keyword in call.keywords:
             if keyword.arg is not None:
-                keyword.value = self._change(keyword.value, "another value")
+                value = keyword.value
+                keyword.value = self._change(value, "another value")
+                if keyword.arg in self.keys:
+                    self._change_again(keyword, value)
         for number, argument in enumerate(call.args):
             # A constant is most often a text that the program itself reads: SQL, a name, a format.
             if not isinstance(argument, _PLAIN):
@@ -237,6 +243,16 @@ class _Writer(ast.NodeTransformer):
         assert isinstance(changed, ast.Call)
         changed.args[1] = value
         return changed
+
+    def _change_again(self, keyword: ast.keyword, value: ast.expr) -> None:
+        """A stand-in that looks at no key hides a key that is another one at each attempt, and a
+        test that knows the one right key notices the other break alone.
+        """
+        kind = "another value at the next call"
+        changed = self._add(value, kind, "changed_again({site!r}, None)")
+        assert isinstance(changed, ast.Call)
+        changed.args[1] = keyword.value
+        keyword.value = changed
 
     def _add(self, node: ast.expr | ast.stmt, kind: str, call: str) -> ast.expr:
         return self._add_text(node.lineno, kind, call, self._quote(node))

@@ -24,6 +24,7 @@ from skillrun.wall.watched.reach import Reach
 
 # Sites that tests may come by; how many are tried is another question.
 _MOST_SITES = 600
+_KEY_KINDS = ("another value", "another value at the next call")
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,12 @@ def find_places(specs: Iterable[File], sources: CommitSources, *, is_new: bool) 
     functions: dict[str, set[int]] = {}
     for function in reach.functions.values():
         functions.setdefault(function.path, set()).add(function.line)
-    parts = _list_parts(reach, functions, handlers)
+    keys = frozenset(_list_key_names(specs, is_new=is_new))
+    parts = _list_parts(reach, functions, handlers, keys)
     every = _find_sites(sources, parts)
     # What a receiver goes by comes first, however much else there is.
-    keys = set(_list_key_lines(specs, reach, is_new=is_new))
-    every = tuple(sorted(every, key=lambda site: (site.path, site.line, site.kind) not in keys))
+    first = set(_list_key_lines(reach, keys))
+    every = tuple(sorted(every, key=lambda site: (site.path, site.line, site.kind) not in first))
     sites = every[:_MOST_SITES]
     started = Site(WORKER, handlers[0].path, handlers[0].line, handlers[0].name, "", "")
     broken = {site.path for site in sites}
@@ -110,7 +112,10 @@ def find_places(specs: Iterable[File], sources: CommitSources, *, is_new: bool) 
 
 
 def _list_parts(
-    reach: Reach, functions: dict[str, set[int]], handlers: list[Definition]
+    reach: Reach,
+    functions: dict[str, set[int]],
+    handlers: list[Definition],
+    keys: frozenset[str],
 ) -> dict[str, Parts]:
     """What can be broken of each file that a handler reaches: options are set where the
     application is made, and no function of that file need be reached.
@@ -119,24 +124,27 @@ def _list_parts(
     for path in dict.fromkeys((*functions, *sorted(reach.modules))):
         own = {handler.line for handler in handlers if handler.path == path}
         is_application = path in reach.modules and not is_test(path)
-        found[path] = Parts(frozenset(functions.get(path, ())), frozenset(own), is_application)
+        reached = frozenset(functions.get(path, ()))
+        found[path] = Parts(reached, frozenset(own), is_application, keys)
     return found
 
 
-def _list_key_lines(
-    specs: Iterable[File], reach: Reach, *, is_new: bool
-) -> Iterator[tuple[str, int, str]]:
-    """(path, line, kind) of the breaks of the keys with which the effects are called."""
-    names = set()
+def _list_key_names(specs: Iterable[File], *, is_new: bool) -> Iterator[str]:
+    """The arguments that carry the keys of the effects."""
     for spec in specs:
         document = spec.new_document if is_new else spec.old_document
         if document is not None:
             for effect in listed(at(document.value, "effects")):
-                names.add(str(at(effect, "key_arg")).partition(".")[0])
+                yield str(at(effect, "key_arg")).partition(".")[0]
+
+
+def _list_key_lines(reach: Reach, names: frozenset[str]) -> Iterator[tuple[str, int, str]]:
+    """(path, line, kind) of the breaks of the keys with which the effects are called."""
     for function in reach.functions.values():
         for node in ast.walk(function.node):
             if isinstance(node, ast.keyword) and node.arg in names:
-                yield function.path, node.value.lineno, "another value"
+                for kind in _KEY_KINDS:
+                    yield function.path, node.value.lineno, kind
 
 
 def _list_roots(value: object) -> Iterator[str]:
