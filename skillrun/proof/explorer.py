@@ -23,7 +23,7 @@ from skillrun.proof.history import (
     list_written_keys,
     name_scratch_file,
 )
-from skillrun.proof.jobs import POISON
+from skillrun.proof.jobs import POISON, list_texts
 from skillrun.proof.rivals import ChangedRow, Rival, find_changed_rows, read_contents
 from skillrun.proof.schedule import FORGET, ONCE, SWEEP, Fault, Schedule
 from skillrun.proof.secrets import find_places
@@ -177,12 +177,18 @@ class Explorer(Messages, Drafting, Sweeps):
 
     def let_come_first(self, rival: Rival, first: str) -> None:
         """Learns how the row ends where a change is there before the job's first boundary, and so
-        before it reads anything.
+        before it reads anything. What the message says is older than the change, and no value that
+        the job gives of itself.
         """
+        told = list_texts(self.payloads[0])
         history = self.run(Schedule("rival", (Fault("rival", first, error=rival.text),)))
         for rivalry in history.rivalries:
             if rivalry.landed is not None:
-                self.rivals[rival.text] = replace(rival, end_after=dict(rivalry.final))
+                own = {}
+                for column, value in rivalry.final.items():
+                    if str(value) not in told:
+                        own[column] = value
+                self.rivals[rival.text] = replace(rival, end_after=own)
 
     def run(self, schedule: Schedule) -> History:
         """The history of a schedule, from the snapshot; where the application itself fails, from

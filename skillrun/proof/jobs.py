@@ -7,7 +7,7 @@ from __future__ import annotations
 import ast
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -184,3 +184,15 @@ def _next_text(value: str) -> str:
         if value[at].isdigit():
             return value[:at] + str((int(value[at]) + 1) % 10 or 1) + value[at + 1 :]
     return value + "x"
+
+
+def list_texts(payload: Any) -> set[str]:
+    """Every single value in a payload, as text."""
+    if isinstance(payload, Mapping):
+        payload = list(payload.values())
+    if not isinstance(payload, list):
+        return {str(payload)}
+    found: set[str] = set()
+    for value in payload:
+        found |= list_texts(value)
+    return found

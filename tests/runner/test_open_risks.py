@@ -16,6 +16,12 @@ PROVEN = ["idempotency", "retry", "dead-letter", "observability"]
 ACCEPTED = "waivers: [{item: rival-overwritten, reason: nobody edits orders, by: Ada}]\n"
 
 
+DESK = """\
+def move(connection, order_id, email):
+    connection.execute("UPDATE orders SET email = ? WHERE id = ?", (email, order_id))
+"""
+
+
 def overwriting_shop(root: Path) -> Path:
     """A shop that writes into the order what the message said of it: a change made meanwhile is
     lost.
@@ -28,6 +34,7 @@ def overwriting_shop(root: Path) -> Path:
     text = module.read_text()
     assert last in text
     module.write_text(text.replace(last, whole + last))
+    (repo / "shop/desk.py").write_text(DESK)
     helpers.commit(repo, "The order is written whole")
     return repo
 

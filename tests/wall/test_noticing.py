@@ -88,16 +88,6 @@ HONEST = {
 }
 
 
-ATTACKS["a fake that drops what it has"] = {
-    "tests/conftest.py": CONFTEST.replace(
-        "lambda url, body, headers: posted.append((body, headers))",
-        "lambda url, body, headers: posted.append((body, headers))\n"
-        "            if (body, headers) not in posted else None",
-    )
-}
-assert ATTACKS["a fake that drops what it has"]["tests/conftest.py"] != CONFTEST
-
-
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_test_that_notices_less_is_an_error(tmp_path: Path, name: str) -> None:
     found = compare(tmp_path / "repo", ATTACKS[name])

@@ -132,10 +132,9 @@ class Driver(ListedDriver):
     )
     LOGGERS = ("arq.",)
 
-    def boot(self, handler: str) -> Facts:
+    def prepare_process(self) -> None:
         # As the command line of its worker does.
         logging.getLogger("arq").setLevel(logging.INFO)
-        return super().boot(handler)
 
     def read_facts(self) -> Facts:
         most = self._most(self.looked_at, self._name(self.looked_at))

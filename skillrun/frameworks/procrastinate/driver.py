@@ -192,10 +192,12 @@ class Driver(AsyncDriver):
         self.after_s = 0.0  # a death, until whoever gives jobs back comes
         self.settled = False
 
-    def boot(self, handler: str) -> Facts:
+    def prepare_process(self) -> None:
         self._replace_connectors()
         # As its command line does.
         logging.getLogger("procrastinate").setLevel(logging.INFO)
+
+    def boot(self, handler: str) -> Facts:
         self.prepare(handler)
         self.find_recoveries()
         self._warm()
