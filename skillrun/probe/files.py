@@ -4,6 +4,7 @@ refused, and what it leaves in its temporary folder or its home is said at its e
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -37,6 +38,8 @@ _DEVICES = (
     "/dev/fd/",
 )
 _ON_THE_FLY = ("/memfd:", "/dev/pts/")
+# Where the sandbox shows the folder of TMPDIR a second time.
+_TEMPORARY = ("/tmp", "/var/tmp")
 # What a process may set of its own without any effect: what it is called.
 _OWN_SETTINGS = ("/comm",)
 
@@ -95,6 +98,7 @@ class Files:
         self.recorder, self.frames, self.tell = recorder, frames, tell
         self.scratch = scratch.rstrip("/") + "/"
         self.own = {name: folder.rstrip("/") + "/" for name, folder in own.items()}
+        self.aliases = _find_aliases(self.own["tmp"])
         self.free = tuple(folder.rstrip("/") + "/" for folder in free)
         self.relative = threading.local()  # .folder: what the path of an `os.open` is relative to
         self.left: dict[str, Any] = {}  # path -> the line that wrote it
@@ -139,7 +143,14 @@ class Files:
             names = list(self._changed_names(event, args))
         for name in names:
             if name is not None:
-                self.listing.announce(name)
+                self.listing.announce(self._spell(name))
+
+    def _spell(self, name: str) -> str:
+        """As the listing finds it, under whichever name of its folder it was opened."""
+        for alias in self.aliases:
+            if name.startswith(alias):
+                return self.own["tmp"] + name[len(alias) :]
+        return name
 
     def opened(self, args: tuple[Any, ...]) -> None:
         """At the event "open"."""
@@ -341,6 +352,16 @@ def _is_bare_lock(name: str) -> bool:
     except OSError:
         return False
     return set(words) <= {str(os.getpid()), str(os.getppid()), os.uname().nodename}
+
+
+def _find_aliases(folder: str) -> tuple[str, ...]:
+    """The other names of a folder for temporary files."""
+    found = []
+    for name in _TEMPORARY:
+        with contextlib.suppress(OSError):
+            if os.path.samefile(name, folder) and not folder.startswith(name + "/"):
+                found.append(name + "/")
+    return tuple(found)
 
 
 def _name_of_descriptor(fd: int) -> str | None:

@@ -44,6 +44,10 @@ LEFT = {
         "file: {tmp}/mail, which",
     ),
     "system-alone": (f"{SYSTEM}libc.system(b'true')", "process: one that C code started"),
+    "c-elsewhere-in-tmp": (
+        HISTORY.format(path="'/var/tmp/letters'"),
+        "file: {tmp}/letters, which stays and which C",
+    ),
     "called-like-a-module": (
         f"open({FOLDER} + '/mail.pyc', 'w').write('x')",
         "file: {tmp}/mail.pyc, which stays (jobs.py:",
@@ -103,10 +107,15 @@ HONEST = {
         "sys.dont_write_bytecode = False; sys.pycache_prefix = " + FOLDER + " + '/pyc'\n"
         "sys.modules.pop('colorsys', None); import colorsys"
     ),
+    "log-elsewhere": "logging.getLogger('else').warning('x')",
     "platform": "platform.processor()",
     "folder-that-is-there": "pass",
 }
-AT_IMPORT = {"folder-that-is-there": "os.makedirs(os.path.dirname(__file__), exist_ok=True)"}
+AT_IMPORT = {
+    "folder-that-is-there": "os.makedirs(os.path.dirname(__file__), exist_ok=True)",
+    "log-elsewhere": "import logging.handlers\n"
+    "logging.getLogger('else').addHandler(logging.FileHandler('/var/tmp/app.log'))",
+}
 
 
 @pytest.mark.real
