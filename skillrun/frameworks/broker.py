@@ -79,6 +79,8 @@ class Broker(Protocol):
 
     # No keys that the library counts time by lie where the handler's do: those may age at any moment.
     ALONE: bool
+    # Whoever hears of a job's end is called in another process than the handler.
+    ENDS_APART: bool
     url: str  # for the worker
 
     def empty_queues(self) -> None:

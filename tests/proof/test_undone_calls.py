@@ -240,7 +240,21 @@ def test_where_no_draft_is_found_the_open_transaction_is_a_risk(
 ) -> None:
     monkeypatch.setattr(registry, "FAMILIES", (publisher.before_commit,))
     proof = prove(lay_out(tmp_path, NOTHING_READ))
-    assert [risk.judgement.rule for risk in proof.risks] == ["publish-uncommitted"]
+    assert [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks] == [
+        ("publish-uncommitted", "lost")
+    ]
+
+
+@pytest.mark.real
+def test_a_job_that_runs_for_a_call_that_failed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deliveries have shown that it ends well; that it should not have run is left."""
+    monkeypatch.setattr(registry, "FAMILIES", (publisher.before_commit,))
+    proof = prove(lay_out(tmp_path, WITHIN, TRIES_AGAIN))
+    assert [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks] == [
+        ("publish-uncommitted", "minor")
+    ]
 
 
 def test_the_values_that_a_column_may_have_had() -> None:

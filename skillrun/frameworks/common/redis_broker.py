@@ -29,6 +29,7 @@ class RedisBroker:
     PER_SECOND = 1.0
     MINE = re.compile(r"")  # the library's keys
     ALONE = False
+    ENDS_APART = False
     OWN_SERVER = True  # the handler's keys are elsewhere
 
     def __init__(self, premises: Premises) -> None:

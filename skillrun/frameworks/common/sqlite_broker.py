@@ -13,6 +13,7 @@ class SqliteBroker:
     """Asks and changes the rows of a file. Where it or a table is not there yet, nothing waits."""
 
     ALONE = False
+    ENDS_APART = False
 
     def __init__(self, file: Path) -> None:
         self.file = file

@@ -15,6 +15,7 @@ class DjangoQ2Broker(SqliteBroker):
     """
 
     ALONE = True  # its clock is the rows' own
+    ENDS_APART = True  # in the monitor, see hooks.py
 
     def __init__(self, premises: Premises) -> None:
         file = premises.find_sqlite_file()

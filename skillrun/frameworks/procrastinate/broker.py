@@ -23,6 +23,7 @@ class ProcrastinateBroker:
     """
 
     ALONE = False
+    ENDS_APART = False
 
     def __init__(self, premises: Premises) -> None:
         self.server = premises.start_postgres()

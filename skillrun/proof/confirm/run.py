@@ -248,6 +248,8 @@ class Stage:
         why = unsupported(schedule)
         if why:
             raise NotConfirmed(why)
+        if schedule.family == "letter-lost" and self._broker.ENDS_APART:
+            raise NotConfirmed(ENDS_APART)
         begun, self.rival = time.monotonic(), rival
         try:
             self._reset()
@@ -414,6 +416,9 @@ class Stage:
         )
 
 
+ENDS_APART = (
+    "a real worker writes the record in a process of its own, where nothing is made to fail"
+)
 _OTHER_QUEUE = "its queue, or its broker, is another one than a real worker has"
 
 

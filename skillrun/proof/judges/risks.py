@@ -131,7 +131,7 @@ _RULES = (
     RiskRule(
         name="publish-uncommitted",
         part="idempotency",
-        grades=(RiskGrade.LOST,),
+        grades=(RiskGrade.LOST, RiskGrade.MINOR),
         cause="a worker may be faster than the commit, and a rollback does not take the message back",
         closes=(
             "publish once the transaction is committed (transaction.on_commit, after the session's"

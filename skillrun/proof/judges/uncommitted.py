@@ -10,24 +10,32 @@ from skillrun.proof.history import History
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 
+_NOT_SEEN = (
+    "and nothing that the handler reads is changed by the call as the fixture stands: what a"
+    " delivery before its commit, or after its rollback, makes of what it finds was not seen"
+)
+_RUNS_ANYWAY = "and runs, effects and all, although that transaction may be rolled back"
+
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """That it stands there is a fact, told by the connection. Where the call changes what the
-    handler reads, or a draft is known, a delivery before the commit has shown what comes of it.
+    handler reads, or a draft is known, deliveries have shown what comes of it: what is left is
+    that the job runs for a call that failed.
     """
     schedule = history.schedule
-    if schedule.family != "before-commit" or schedule.draft or is_shown(reference):
+    if schedule.family != "before-commit" or schedule.draft:
         return
     caller = next((one for one in history.deliveries if one.op == "call"), None)
     found = find_uncommitted(caller.all("at")) if caller is not None else None
     if found is None or not found[1] or reference.facts.keeps_rows:
         return
+    grade, what_of_it = RiskGrade.LOST, _NOT_SEEN
+    if is_shown(reference):
+        grade, what_of_it = RiskGrade.MINOR, _RUNS_ANYWAY
     yield name_risk(
         "publish-uncommitted",
-        RiskGrade.LOST,
-        "the job is published within an open transaction, and nothing that the handler reads is"
-        " changed by the call as the fixture stands: what a delivery before its commit, or after its"
-        " rollback, makes of what it finds was not seen",
+        grade,
+        f"the job is published within an open transaction, {what_of_it}",
         events=(found[0].number,),
         expected="published once the transaction is committed",
         seen="published before",
