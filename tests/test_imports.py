@@ -85,7 +85,6 @@ class Read:
 
     # (dotted name below skillrun, whether it runs: not only for types), anywhere.
     imported: tuple[tuple[str, bool], ...]
-    at_import: tuple[str, ...]  # those at the top of the module
     opens_with_a_sentence: bool
 
 
@@ -94,7 +93,7 @@ def read(path: Path) -> Read:
     text = path.read_text()
     tree = ast.parse(text)
     opens = not text or ast.get_docstring(tree) is not None
-    return Read(tuple(_imported(path, tree)), tuple(_top_level(tree)), opens)
+    return Read(tuple(_imported(path, tree)), opens)
 
 
 def _imported(path: Path, tree: ast.Module) -> Iterator[tuple[str, bool]]:
@@ -120,13 +119,6 @@ def _imported(path: Path, tree: ast.Module) -> Iterator[tuple[str, bool]]:
         for name in names:
             if name.startswith("skillrun."):
                 yield name.removeprefix("skillrun."), id(node) not in for_types
-
-
-def _top_level(tree: ast.Module) -> Iterator[str]:
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("skillrun"):
-            base = (node.module or "").removeprefix("skillrun").lstrip(".")
-            yield from (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
 
 
 @cache
@@ -213,15 +205,28 @@ def test_no_circle_between_packages() -> None:
     assert circle({(here, there) for here, there, _ in edges()}) == []
 
 
-def test_no_circle_between_modules_at_import_time() -> None:
-    """Imports inside a function may point back; those at the top of a module may not."""
+def test_no_circle_between_modules() -> None:
+    """An import inside a function, or for types alone, points back no more than one at the top."""
     known = set(modules())
-    met = {
-        (name, target if target in known else target.rpartition(".")[0])
-        for name, path in modules().items()
-        for target in read(path).at_import
-    }
-    assert circle({(here, there) for here, there in met if here != there and there in known}) == []
+    met = set()
+    for name, path in modules().items():
+        for target, _ in read(path).imported:
+            # `from module import name`: the module.
+            there = target if target in known else target.rpartition(".")[0]
+            if there in known and there != name:
+                met.add((name, there))
+    assert circle(met) == []
+
+
+def test_no_circle_between_what_runs_in_the_target() -> None:
+    """Modules of the probe and drivers, which import by relative names."""
+    met = set()
+    for path in (path for path in PACKAGE.rglob("*.py") if in_target(path)):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                met |= {(str(path), str(there)) for there in _find_relative(path, node)}
+    assert met != set()
+    assert circle(met) == []
 
 
 def circle(met: set[tuple[str, str]]) -> list[str]:

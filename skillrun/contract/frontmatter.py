@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
+from skillrun.contract.positions import Document, YamlProblem
+from skillrun.contract.yamlpos import load_positions
 from skillrun.core.errors import SkillInvalid
 from skillrun.core.opening import read_file
 

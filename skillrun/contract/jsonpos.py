@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from skillrun.contract.yamlpos import MAX_DEPTH, MAX_NODES, Document, Path, YamlProblem
+from skillrun.contract.positions import MAX_DEPTH, MAX_NODES, Document, Path, YamlProblem
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)

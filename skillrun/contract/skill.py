@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from skillrun.contract.frontmatter import (
     SPEC_KEYS,
@@ -18,6 +18,7 @@ from skillrun.contract.frontmatter import (
     read_skill_bytes,
 )
 from skillrun.contract.markdown import Block, Body, Bullet, Section, parse_body, plain_title
+from skillrun.contract.telemetry import TelemetryField, read_field
 from skillrun.core.canonical import sha256
 from skillrun.core.errors import SkillInvalid
 
@@ -78,22 +79,6 @@ class FailureMode:
     condition: str
     reaction: str
     line: int
-
-
-FieldKind = Literal["enum", "string", "integer", "list", "const"]
-
-
-@dataclass(frozen=True)
-class TelemetryField:
-    """One field that the skill reports. `values`: the choices of an enum or a list, or the one
-    value of a const.
-    """
-
-    key: str
-    kind: FieldKind
-    values: tuple[str, ...]
-    line: int
-    optional: bool = False  # "(if known)": may stay unknown even when the outcome is success
 
 
 @dataclass(frozen=True)
@@ -333,8 +318,6 @@ def _failure_mode(item: Bullet) -> FailureMode:
 
 def read_telemetry(body: Body) -> tuple[TelemetryField, ...]:
     """The fields of the section Telemetry."""
-    from skillrun.contract.telemetry import read_field
-
     fields = (read_field(item) for item in _list_items(body, "telemetry"))
     unique = {}
     for field in fields:

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from referencing.exceptions import NoSuchResource, Unresolvable, Unretrievable
 
-from skillrun.contract import yamlpos
+from skillrun.contract import positions
 from skillrun.contract.job import BackoffSpec as BackoffSpec
 from skillrun.contract.job import DeadLetter as DeadLetter
 from skillrun.contract.job import Effect as Effect
@@ -27,10 +27,11 @@ from skillrun.contract.job import Proof as Proof
 from skillrun.contract.job import Retry as Retry
 from skillrun.contract.job import Trigger as Trigger
 from skillrun.contract.job import Waiver as Waiver
+from skillrun.contract.positions import Document, YamlProblem
 from skillrun.contract.specfile import read_raw_spec as read_raw_spec
 from skillrun.contract.specfile import spec_sha256
 from skillrun.contract.violations import UNKNOWN_KEY, Violation, schema_violations, violations
-from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
+from skillrun.contract.yamlpos import load_positions
 from skillrun.core.canonical import sha256
 from skillrun.core.errors import SpecInvalid
 from skillrun.core.resources import resource
@@ -142,7 +143,9 @@ def spec_violations(value: Any) -> list[Violation]:
     ]
 
 
-def _all_violations(value: Any, document: Document, changed: set[yamlpos.Path]) -> list[Violation]:
+def _all_violations(
+    value: Any, document: Document, changed: set[positions.Path]
+) -> list[Violation]:
     found = [_with_trap(violation, document) for violation in spec_violations(value)]
     named = {violation.path for violation in found}
     for trap in _traps(document, changed):
@@ -165,7 +168,7 @@ def _payload_violations(value: Any) -> Iterator[Violation]:
         yield from _example_violations(payload, example, ("payload", "examples", index))
 
 
-def _example_violations(payload: Any, example: Any, at: yamlpos.Path) -> Iterator[Violation]:
+def _example_violations(payload: Any, example: Any, at: positions.Path) -> Iterator[Violation]:
     try:
         for found in violations(payload, example, at):
             yield Violation(
@@ -238,7 +241,7 @@ def _with_trap(violation: Violation, document: Document) -> Violation:
     return Violation(violation.path, f"{violation.what} ({reading})", f"{violation.hint}; {remedy}")
 
 
-def _traps(document: Document, changed: set[yamlpos.Path]) -> Iterator[Violation]:
+def _traps(document: Document, changed: set[positions.Path]) -> Iterator[Violation]:
     """Values that YAML reads as something else: always for numbers in base 60, else where nothing
     else would notice.
     """
@@ -250,7 +253,7 @@ def _traps(document: Document, changed: set[yamlpos.Path]) -> Iterator[Violation
 
 
 def _refusal(
-    found: list[Violation], shown: str, document: Document, changed: set[yamlpos.Path]
+    found: list[Violation], shown: str, document: Document, changed: set[positions.Path]
 ) -> SpecInvalid:
     lines = sorted({(document.line(v.path), _one_line(v, shown, document, changed)) for v in found})
     texts = [text for _, text in lines[:_MAX_SHOWN]]
@@ -260,7 +263,7 @@ def _refusal(
 
 
 def _one_line(
-    violation: Violation, shown: str, document: Document, changed: set[yamlpos.Path]
+    violation: Violation, shown: str, document: Document, changed: set[positions.Path]
 ) -> str:
     place = f"{shown}:{document.line(violation.path)}"
     for prefix in changed:
@@ -271,10 +274,10 @@ def _one_line(
 
 def _with_overrides(
     value: Any, overrides: Mapping[str, str]
-) -> tuple[Any, set[yamlpos.Path], list[Violation]]:
+) -> tuple[Any, set[positions.Path], list[Violation]]:
     """A copy with the overrides in it, the paths that they set, and those that lead nowhere."""
     result = copy.deepcopy(value)
-    changed: set[yamlpos.Path] = set()
+    changed: set[positions.Path] = set()
     wrong: list[Violation] = []
     for dotted, text in overrides.items():
         path = parse_path(dotted)
@@ -288,7 +291,7 @@ def _with_overrides(
     return result, changed, wrong
 
 
-def parse_path(dotted: str) -> yamlpos.Path:
+def parse_path(dotted: str) -> positions.Path:
     """`effects.0.call` -> ("effects", 0, "call")."""
     return tuple(
         int(step) if step.isascii() and step.isdigit() else step for step in dotted.split(".")
@@ -308,7 +311,7 @@ def override_value(dotted: str, text: str) -> Any:
     return document.value
 
 
-def set_value(container: Any, path: yamlpos.Path, value: Any) -> None:
+def set_value(container: Any, path: positions.Path, value: Any) -> None:
     """Puts a value at a path, making what is missing on the way. LookupError or TypeError where it
     cannot be.
     """

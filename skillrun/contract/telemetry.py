@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from skillrun.contract.markdown import Bullet
-from skillrun.contract.skill import TelemetryField
+
+FieldKind = Literal["enum", "string", "integer", "list", "const"]
 
 _FIELD = re.compile(
     r"[`*_]{0,3}(?P<key>[A-Za-z][A-Za-z0-9_.-]*?)[`*_]{0,3}\s*(?::\s*(?P<form>.*))?", re.DOTALL
@@ -17,6 +19,19 @@ _FIELD = re.compile(
 _CODE = re.compile(r"`([^`]+)`")
 # Known from the beginning, so never null.
 _SURE = {"skill", "outcome"}
+
+
+@dataclass(frozen=True)
+class TelemetryField:
+    """One field that the skill reports. `values`: the choices of an enum or a list, or the one
+    value of a const.
+    """
+
+    key: str
+    kind: FieldKind
+    values: tuple[str, ...]
+    line: int
+    optional: bool = False  # "(if known)": may stay unknown even when the outcome is success
 
 
 def read_field(item: Bullet) -> TelemetryField | None:

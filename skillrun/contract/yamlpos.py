@@ -10,53 +10,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 50
-MAX_NODES = 20_000
+from skillrun.contract.positions import MAX_DEPTH, MAX_NODES, Document, Path, YamlProblem
 
-Path = tuple[str | int, ...]
+MAX_BYTES = 1_000_000
 
 _TAG = "tag:yaml.org,2002:"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _PLAIN_BOOLEANS = {"true", "True", "TRUE", "false", "False", "FALSE"}
-
-
-class YamlProblem(Exception):
-    """A text that cannot be read: `line` is 1-based, `what` says what is wrong, `hint` what to
-    do.
-    """
-
-    def __init__(self, line: int, what: str, hint: str) -> None:
-        super().__init__(f"{line}: {what}")
-        self.line = line
-        self.what = what
-        self.hint = hint
-
-
-@dataclass(frozen=True)
-class Document:
-    """A value with the line of each of its parts, and the places where YAML reads something else
-    than people mean.
-    """
-
-    value: Any
-    lines: dict[Path, int]  # path -> 1-based line of the key, or of the list item
-    traps: dict[Path, str] = field(default_factory=dict)  # path -> what happened and what to do
-    # Path -> the text of a scalar as it was written.
-    source: dict[Path, str] = field(default_factory=dict)
-
-    def line(self, path: Path) -> int:
-        """The line of a value, or of the nearest thing around it that exists."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return self.lines.get(path, 1)
 
 
 def load_positions(text: str, filename: str = "") -> Document:

@@ -11,11 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skillrun.core.errors import LedgerUnusable
+from skillrun.ledger.versions import SCHEMA_VERSION, stored_version
 
-# "SKRN" in the header of the file.
-APPLICATION_ID = 0x534B524E
-# The highest number in ledger/migrations.
-SCHEMA_VERSION = 3
 # The files that this process has opened, in order: see tampered.py.
 OPENED: dict[Path, None] = {}
 # Eight writers on a rollback journal were seen to wait 16 s.
@@ -61,7 +58,7 @@ def open_writer(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             if version < SCHEMA_VERSION:
-                # Only here: migrate imports this module.
+                # Only here: an up-to-date ledger starts without it.
                 from skillrun.ledger.migrate import migrate_to_newest
 
                 migrate_to_newest(connection, path)
@@ -84,36 +81,6 @@ def open_reader(path: Path, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
             if stored_version(connection, path) == 0:
                 raise EmptyLedger(f"{path}: an empty ledger", hint="the first run fills it")
     return connection
-
-
-def stored_version(connection: sqlite3.Connection, path: Path) -> int:
-    """The schema version in the file, 0 for a fresh one. Raises LedgerUnusable for a newer one and
-    for foreign files.
-
-    Migrations write version and tables in one transaction: a file that has tables and no version
-    was changed.
-
-    One statement, so that another process cannot finish its migration between two looks.
-    """
-    query = """
-        SELECT application_id, user_version, EXISTS (SELECT 1 FROM sqlite_schema)
-        FROM pragma_application_id, pragma_user_version"""
-    application, version, filled = connection.execute(query).fetchone()
-    if application != APPLICATION_ID and (application or version or filled):
-        raise LedgerUnusable(
-            f"{path}: a SQLite database, but not a ledger", hint="name another file with --ledger"
-        )
-    if filled and not version:
-        raise LedgerUnusable(
-            f"{path}: its version is gone: it was changed", hint="restore the file from a copy"
-        )
-    if version > SCHEMA_VERSION:
-        raise LedgerUnusable(
-            f"{path}: written by a newer skillrun (ledger version {version}, this one knows"
-            f" {SCHEMA_VERSION})",
-            hint="upgrade skillrun, or name another file with --ledger",
-        )
-    return int(version)
 
 
 @contextlib.contextmanager

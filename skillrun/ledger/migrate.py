@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skillrun.core.resources import resource
-from skillrun.ledger.connection import APPLICATION_ID, stored_version
+from skillrun.ledger.versions import APPLICATION_ID, stored_version
 
 
 def migrate_to_newest(connection: sqlite3.Connection, path: Path) -> None:

@@ -8,9 +8,9 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 
-from skillrun.ledger.connection import SCHEMA_VERSION
 from skillrun.ledger.findings import Problem
 from skillrun.ledger.migrate import apply_migration, read_migrations
+from skillrun.ledger.versions import SCHEMA_VERSION
 
 
 def file_problems(db: sqlite3.Connection) -> Iterator[Problem]:

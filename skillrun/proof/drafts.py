@@ -17,6 +17,7 @@ from typing import Any
 from skillrun.proof.history import Event, lasts
 from skillrun.proof.rivals import Contents, is_word, names_a_row
 from skillrun.proof.rows import Table, open_rows
+from skillrun.proof.undone import Undone
 
 # A call is run for each guess, and a proof has to end within minutes.
 MOST_GUESSES = 16
@@ -30,22 +31,6 @@ class Guess:
     table: Table
     column: str
     value: Any
-
-
-@dataclass(frozen=True)
-class Undone:
-    """One column of a row, as it is before the call, and as the call sets it."""
-
-    table: Table
-    where: Mapping[str, Any]
-    column: str
-    value: Any
-    done: Any
-
-    def is_done(self, contents: Contents) -> bool:
-        """Whether the call has set it back."""
-        row = contents.get(self.table.name, {}).get(tuple(self.where.values()), {})
-        return self.column in row and bool(row[self.column] == self.done)
 
 
 def list_tables_of(events: Iterable[Event]) -> list[str]:

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skillrun.proof.drafts import Undone
     from skillrun.proof.rivals import Rivalry
     from skillrun.proof.schedule import Schedule
     from skillrun.proof.store_watch import Change
+    from skillrun.proof.undone import Undone
 
 _IN_SCRATCH = "{scratch}/"  # how a file of the scratch is called
 TEMPORARY_TABLE = re.compile(

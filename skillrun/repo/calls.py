@@ -11,7 +11,7 @@ from skillrun.repo.source import FunctionNode, Module, body_of
 from skillrun.repo.syntax import name_method
 
 if TYPE_CHECKING:
-    from skillrun.repo.names import Definition
+    from skillrun.repo.definition import Definition
 
 _LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.comprehension)
 _OTHER_BODIES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)

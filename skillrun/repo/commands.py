@@ -5,10 +5,6 @@ guess.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from skillrun.repo.tree import Tree
 
 KINDS = ("lint", "typecheck", "test", "build")
 
@@ -37,13 +33,3 @@ class Commands:
     def known(self) -> dict[str, CommandFact]:
         """Kind -> fact, of those that are declared."""
         return {kind: fact for kind in KINDS if (fact := getattr(self, kind)) is not None}
-
-
-def find_commands(tree: Tree, languages: tuple[str, ...] = ()) -> Commands:
-    """Reads the places where commands are declared, the most deliberate first."""
-    from skillrun.repo.declarations import offers
-
-    best: dict[str, CommandFact] = {}
-    for offer in sorted(offers(tree, languages), key=lambda offer: offer.order):
-        best.setdefault(offer.kind, offer.fact)
-    return Commands(**best)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skillrun.repo.ci import ci_offers
+from skillrun.repo.commands import CommandFact, Commands
 from skillrun.repo.declared import command_fact, line_with, text_of
 from skillrun.repo.languages import LANGUAGE_OF
 from skillrun.repo.makefile import Recipe, just_recipes, make_recipes
@@ -52,6 +53,14 @@ _LINT_HOOKS = re.compile(
     r"ruff|flake8|black|pylint|isort|eslint|biome|prettier|rubocop|golangci|djlint|lint|pyupgrade"
 )
 _TYPE_HOOKS = re.compile(r"(?:mypy|pyright|basedpyright|pyrefly|ty)(?:-\w+)?")
+
+
+def find_commands(tree: Tree, languages: tuple[str, ...] = ()) -> Commands:
+    """Reads the places where commands are declared, the most deliberate first."""
+    best: dict[str, CommandFact] = {}
+    for offer in sorted(offers(tree, languages), key=lambda offer: offer.order):
+        best.setdefault(offer.kind, offer.fact)
+    return Commands(**best)
 
 
 def offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:

@@ -8,12 +8,12 @@ import ast
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from skillrun.repo.source import Binding, Module
 
 if TYPE_CHECKING:
-    from skillrun.repo.python import Project
+    from skillrun.repo.names import Found
 
 _MAX_DEPTH = 20
 _ENVIRONMENT = frozenset({"os.environ.get", "os.getenv", "os.environ.setdefault"})
@@ -64,10 +64,20 @@ def is_known(value: Any) -> bool:
     return not isinstance(value, Unknown)
 
 
+class NamesFollowed(Protocol):
+    """What folding asks of a project: where names lead, and which modules hold its settings."""
+
+    def lookup(self, import_path: str) -> Found | None: ...
+
+    def origin(self, dotted: str) -> str: ...
+
+    def settings_modules(self) -> tuple[Module, ...]: ...
+
+
 class Literals:
     """Folds expressions of one project."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: NamesFollowed) -> None:
         self.project = project
 
     def fold(self, node: ast.expr | None, module: Module, depth: int = 0) -> Any:

@@ -12,55 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from skillrun.repo.calls import exception_names
+from skillrun.repo.definition import Definition
 from skillrun.repo.source import Binding, FunctionNode, Module, last_word
 from skillrun.repo.sources import Sources
 from skillrun.repo.syntax import find_nodes
 
 _MAX_HOPS = 12
 _INSTANCE = re.compile(r"(\b[A-Z]\w*)\(\)(?=\.)")
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A function or class of the repository. `name` is its dotted name within the module, e.g.
-    "Mailer.send".
-    """
-
-    name: str
-    path: str
-    line: int  # of `def` or `class`, not of its decorators
-    node: FunctionNode | ast.ClassDef
-    module: Module
-
-    @property
-    def decorators(self) -> tuple[ast.expr, ...]:
-        """The decorator expressions, the outermost first."""
-        return tuple(self.node.decorator_list)
-
-    @property
-    def dotted(self) -> str:
-        """ "shop.mailer.Mailer.send"."""
-        return f"{self.module.name}.{self.name}"
-
-    @property
-    def import_path(self) -> str:
-        """ "shop.mailer:Mailer.send"."""
-        return f"{self.module.name}:{self.name}"
-
-    @property
-    def is_class(self) -> bool:
-        """It is a class."""
-        return isinstance(self.node, ast.ClassDef)
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of the positional and keyword parameters in order, without `*args` and `**kwargs`;
-        () for a class.
-        """
-        if isinstance(self.node, ast.ClassDef):
-            return ()
-        args = self.node.args
-        return tuple(a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs))
 
 
 @dataclass(frozen=True)

@@ -61,15 +61,15 @@ def _script_offers(
             continue
         if main or not folder or named[0] == "build":
             known = command_fact(
-                _command(manager, folder, script),
+                _spell_command(manager, folder, script),
                 path,
                 line_with(tree, path, f'"{script}"'),
-                _runs(scripts, script),
+                _read_script_text(scripts, script),
             )
             yield Offer(named[0], known, source, named[1])
 
 
-def _runs(scripts: Mapping[str, Any], name: str, depth: int = _DEEP) -> str:
+def _read_script_text(scripts: Mapping[str, Any], name: str, depth: int = _DEEP) -> str:
     """A script's text, and below it those of the scripts that it calls."""
     text = scripts.get(name)
     if not isinstance(text, str):
@@ -80,11 +80,11 @@ def _runs(scripts: Mapping[str, Any], name: str, depth: int = _DEEP) -> str:
     for part in commands_in(text):
         found = _CALLED.fullmatch(part)
         if found and found[1] != name:
-            texts.append(_runs(scripts, found[1], depth - 1))
+            texts.append(_read_script_text(scripts, found[1], depth - 1))
     return "\n".join(filter(None, texts))
 
 
-def _command(manager: str, folder: str, script: str) -> str:
+def _spell_command(manager: str, folder: str, script: str) -> str:
     where = {"npm": "--prefix", "pnpm": "--dir", "yarn": "--cwd", "bun": "--cwd"}[manager]
     run = "run "
     if manager in ("yarn", "pnpm") or (manager == "npm" and script == "test"):

@@ -21,7 +21,7 @@ from skillrun.core.opening import read_file
 from skillrun.core.verdict import Finding, Severity
 
 if TYPE_CHECKING:
-    from skillrun.contract.yamlpos import Document
+    from skillrun.contract.positions import Document
     from skillrun.repo.survey import Survey
     from skillrun.repo.uses import FrameworkUse
 
@@ -132,7 +132,8 @@ def _unreadable(error: OSError) -> ProfileInvalid:
 
 
 def _document(text: str) -> Document:
-    from skillrun.contract.yamlpos import YamlProblem, load_positions
+    from skillrun.contract.positions import YamlProblem
+    from skillrun.contract.yamlpos import load_positions
 
     try:
         return load_positions(text, NAME)

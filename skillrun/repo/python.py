@@ -24,8 +24,9 @@ from skillrun.repo.calls import (
     read_handler,
     surroundings,
 )
+from skillrun.repo.definition import Definition
 from skillrun.repo.literals import UNKNOWN, Literals, Unknown, is_known
-from skillrun.repo.names import Definition, Found, Names
+from skillrun.repo.names import Found, Names
 from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.repo.sources import TreeLike
 from skillrun.repo.syntax import find_nodes, is_constant, list_given

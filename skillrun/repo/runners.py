@@ -44,9 +44,13 @@ def runner_offers(tree: Tree) -> Iterator[Offer]:
 def _decorated_offers(
     tree: Tree, path: str, decorators: tuple[str, ...], runner: str
 ) -> Iterator[Offer]:
-    for node in _functions(text_of(tree, path) or ""):
+    for node in _list_functions(text_of(tree, path) or ""):
         name = next(
-            (found for one in node.decorator_list if (found := _name(one, node.name, decorators))),
+            (
+                found
+                for one in node.decorator_list
+                if (found := _name_on_command_line(one, node.name, decorators))
+            ),
             None,
         )
         named = named_kind(name) if name else None
@@ -58,7 +62,7 @@ def _decorated_offers(
             )
 
 
-def _functions(text: str) -> list[ast.FunctionDef]:
+def _list_functions(text: str) -> list[ast.FunctionDef]:
     try:
         functions = []
         for node in ast.parse(text).body:
@@ -69,7 +73,9 @@ def _functions(text: str) -> list[ast.FunctionDef]:
         return []
 
 
-def _name(decorator: ast.expr, function: str, decorators: tuple[str, ...]) -> str | None:
+def _name_on_command_line(
+    decorator: ast.expr, function: str, decorators: tuple[str, ...]
+) -> str | None:
     """What a decorated function is called on the command line."""
     call = decorator.func if isinstance(decorator, ast.Call) else decorator
     if ast.unparse(call) not in decorators:

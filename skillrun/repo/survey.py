@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any, Protocol
 
-from skillrun.repo.commands import CommandFact, Commands, find_commands
+from skillrun.repo.commands import CommandFact, Commands
+from skillrun.repo.declarations import find_commands
 from skillrun.repo.languages import find_languages
 from skillrun.repo.layout import Paths, Stack, find_paths, find_stack
 from skillrun.repo.managers import find_package_manager

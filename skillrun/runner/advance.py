@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from skillrun import __version__
 from skillrun.core.actor import Actor, host_id, who
@@ -43,31 +43,8 @@ if TYPE_CHECKING:
     from skillrun.runner.inputs import Inputs
     from skillrun.runner.options import Waiver
     from skillrun.runner.walk import Walk
-    from skillrun.validations.consent import CommandPlan, Gate, Question
-
-
-class Watcher(Protocol):
-    """Who looks on while a run advances, and who is asked."""
-
-    def begins(self, header: Mapping[str, Any], stages: list[tuple[str, str]]) -> None:
-        """The run is known; these stages (id, title) follow."""
-
-    def stage_begins(self, stage: str) -> None: ...
-
-    def stage_ends(self, stage: Mapping[str, Any]) -> None:
-        """A stage of the report."""
-
-    def output(self, line: str) -> None:
-        """A line that a running command printed, masked and safe to show."""
-
-    def waits(self, holder: str) -> None:
-        """Another invocation of the same run is at work."""
-
-    def may_run(self, question: Question) -> str | None:
-        """Asks a person; the means by which the answer was yes, or None."""
-
-    def runs(self, plan: CommandPlan) -> None:
-        """Code of the repository runs now, which somebody has allowed."""
+    from skillrun.runner.watcher import Watcher
+    from skillrun.validations.consent import CommandPlan, Gate
 
 
 def advance(

@@ -22,8 +22,8 @@ from skillrun.runner.advance import advance, open_gate
 from skillrun.validations.consent import CommandPlan
 
 if TYPE_CHECKING:
-    from skillrun.runner.advance import Watcher
     from skillrun.runner.target import Request
+    from skillrun.runner.watcher import Watcher
     from skillrun.validations.run import CommandResult
 
 ATTEMPT = "implement.attempt"

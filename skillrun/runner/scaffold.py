@@ -20,11 +20,11 @@ from skillrun.runner.plugins import skill_code
 from skillrun.runner.report import finding_json
 
 if TYPE_CHECKING:
-    from skillrun.runner.advance import Watcher
     from skillrun.runner.case import Case
     from skillrun.runner.changes import Change, Kept
     from skillrun.runner.coded import Writer
     from skillrun.runner.target import Request
+    from skillrun.runner.watcher import Watcher
     from skillrun.validations.consent import CommandPlan
 
 STAYS = "is there already and stays as it is"

@@ -19,11 +19,11 @@ from skillrun.runner.unproved import NOT_ASKED
 if TYPE_CHECKING:
     from skillrun.core.verdict import Finding, StageResult
     from skillrun.ledger.store import Ledger
-    from skillrun.runner.advance import Watcher
     from skillrun.runner.case import Case
     from skillrun.runner.coded import CodedSkill, Prover
     from skillrun.runner.options import Waiver
     from skillrun.runner.planned import Planned
+    from skillrun.runner.watcher import Watcher
 
 
 @dataclass

@@ -14,8 +14,9 @@ from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
+from skillrun.contract.positions import Document, YamlProblem
 from skillrun.contract.specfile import SCHEMA_NAME, SPEC_FOLDER, SUFFIXES
-from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
+from skillrun.contract.yamlpos import load_positions
 from skillrun.frameworks.known.launchers import START_FILES
 from skillrun.repo.git import git_output, objects_missing
 from skillrun.repo.sources import ROOT_MARKERS

@@ -14,7 +14,7 @@ from skillrun.wall.strays import Strays
 from skillrun.wall.surroundings import NOT_THE_COMMIT_RULE, Surroundings
 
 if TYPE_CHECKING:
-    from skillrun.runner.advance import Watcher
+    from skillrun.runner.watcher import Watcher
     from skillrun.validations.consent import CommandPlan, Question
 
 _HINT = (

@@ -35,7 +35,7 @@ from skillrun.wall.verification import BaseProof, Gaming, Job, Tests, Verificati
 from skillrun.wall.waivers import Given, not_held, waivers_of
 
 if TYPE_CHECKING:
-    from skillrun.runner.advance import Watcher
+    from skillrun.runner.watcher import Watcher
 
 # No file defines this command: what it runs is what HEAD and the base hold.
 COUNTING = CommandPlan(

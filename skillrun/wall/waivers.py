@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skillrun.contract.yamlpos import Document
+    from skillrun.contract.positions import Document
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from skillrun.contract.markdown import Bullet
-from skillrun.contract.skill import TelemetryField, load_skill
-from skillrun.contract.telemetry import read_field, telemetry_schema
+from skillrun.contract.skill import load_skill
+from skillrun.contract.telemetry import TelemetryField, read_field, telemetry_schema
 
 
 @pytest.mark.parametrize(

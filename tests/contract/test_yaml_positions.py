@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
+from skillrun.contract.positions import Document, YamlProblem
+from skillrun.contract.yamlpos import load_positions
 
 
 def short(value: object) -> str:

@@ -13,10 +13,11 @@ from ledgers import fill_run, plain, run_start, without_privileges
 
 from skillrun.core.errors import LedgerUnusable
 from skillrun.ledger import connection
-from skillrun.ledger.connection import SCHEMA_VERSION, journal_mode, open_writer
+from skillrun.ledger.connection import journal_mode, open_writer
 from skillrun.ledger.migrate import read_migrations
 from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.ledger.verify import verify_ledger
+from skillrun.ledger.versions import SCHEMA_VERSION
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from ledgers import fill_run, plain
 
-from skillrun.ledger.connection import SCHEMA_VERSION
 from skillrun.ledger.query import named_queries, run_query
 from skillrun.ledger.stats import ledger_stats
 from skillrun.ledger.store import Ledger, NewEvent
 from skillrun.ledger.verify import verify_ledger
+from skillrun.ledger.versions import SCHEMA_VERSION
 
 STORED = sorted(Path(__file__).with_name("stored").glob("v*.db"))
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import helpers
 import pytest
 
+from skillrun.cli.commands.case import open_case
 from skillrun.cli.commands.jobs import open_reader
-from skillrun.cli.commands.prove import open_case
 from skillrun.skills.job_worker.stages.choice import choose
 
 PLUGIN = {

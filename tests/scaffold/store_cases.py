@@ -23,9 +23,8 @@ from skillrun.frameworks.pieces import Conventions, Facts, Module, NewFile, Retr
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
-from skillrun.skills.job_worker.scaffold.render import Renderer
 from skillrun.skills.job_worker.scaffold.stores.find import find_store
-from skillrun.skills.job_worker.scaffold.stores.registry import STORES
+from skillrun.skills.job_worker.scaffold.stores.registry import pieces
 from skillrun.skills.job_worker.stages.interface import JobCase
 
 SPEC: dict[str, Any] = {
@@ -135,8 +134,7 @@ def write_store(case: JobCase) -> Store:
     commits.
     """
     store = find(case)
-    render = Renderer(resource_folder())
-    for piece in STORES[store.kind].pieces(facts_of(case, store), render):
+    for piece in pieces(facts_of(case, store)):
         assert isinstance(piece, Module | NewFile)
         path = case.root / piece.path
         text = piece.source if isinstance(piece, Module) else piece.text

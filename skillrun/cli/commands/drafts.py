@@ -148,7 +148,7 @@ def _write(file: Path, text: str) -> None:
 
 def _prove_one(repo: Path, spec: Path, schedule: str) -> Proof:
     """One schedule of the draft as it is so far."""
-    from skillrun.cli.commands.prove import open_case
+    from skillrun.cli.commands.case import open_case
     from skillrun.proof.attempt import try_prove
     from skillrun.skills.job_worker.stages.proving import proof_target
 

@@ -58,8 +58,8 @@ def check_alone(*others: object) -> None:
 
 
 def _prove_job(repo: Path, handler: str, watcher: Silent, trust: bool) -> Answer:
+    from skillrun.cli.commands.case import open_case
     from skillrun.cli.commands.drafts import draft_for
-    from skillrun.cli.commands.prove import open_case
     from skillrun.proof.attempt import try_prove
     from skillrun.proof.report import proof_report
     from skillrun.skills.job_worker.stages.proving import proof_target

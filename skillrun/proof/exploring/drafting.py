@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 
-from skillrun.proof.drafts import MOST_GUESSES, Guess, Undone, put_guess, put_undone
+from skillrun.proof.drafts import MOST_GUESSES, Guess, put_guess, put_undone
 from skillrun.proof.exploring.run import CALLER, Run
 from skillrun.proof.exploring.stand import Stand
 from skillrun.proof.history import Delivery
 from skillrun.proof.rivals import Contents, read_contents
 from skillrun.proof.schedule import Schedule
+from skillrun.proof.undone import Undone
 
 _NO_DRAFT = "no row was found that the application's own call sets: there is no draft to begin with"
 

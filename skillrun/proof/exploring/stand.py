@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from skillrun.probe.facts import BootFacts
-from skillrun.proof.drafts import Undone
 from skillrun.proof.exploring.run import CALLER, STEP_S, NotPublished, Origin, Run
 from skillrun.proof.history import (
     Delivery,
@@ -17,6 +16,7 @@ from skillrun.proof.orders import Orders
 from skillrun.proof.processes import Process, Processes
 from skillrun.proof.rivals import Contents, Rival
 from skillrun.proof.setting import Setting
+from skillrun.proof.undone import Undone
 
 
 class Stand:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from skillrun.contract.yamlpos import Document
+from skillrun.contract.positions import Document
 from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import doubtful, quoted, taken

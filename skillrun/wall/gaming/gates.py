@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from skillrun.contract.yamlpos import Document, YamlProblem, load_positions
+from skillrun.contract.positions import Document, YamlProblem
+from skillrun.contract.yamlpos import load_positions
 from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.gate_steps import find_moved, is_same_place, list_sources

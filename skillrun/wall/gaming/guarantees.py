@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from skillrun.contract.yamlpos import Document
+from skillrun.contract.positions import Document
 from skillrun.core.verdict import Finding
 from skillrun.repo.python import Definition, Project
 from skillrun.wall.diff import Diff, File

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skillrun.contract.duration import parse_duration
-from skillrun.contract.yamlpos import Document
+from skillrun.contract.positions import Document
 from skillrun.wall.diff import Diff, File
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from skillrun.contract.positions import YamlProblem
 from skillrun.contract.spec import parse_path
 from skillrun.contract.spec_init import new_spec
-from skillrun.contract.yamlpos import YamlProblem, load_positions
+from skillrun.contract.yamlpos import load_positions
 from skillrun.core.text import visible
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from skillrun.frameworks.common.reading import import_path, spell_import_path
 from skillrun.proof.judges.unpromised import PROMISES
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter, read_failing
 from skillrun.skills.job_worker.drafting.messages import choose_style, name_fields, read_message
-from skillrun.skills.job_worker.drafting.sending import add_sender
+from skillrun.skills.job_worker.drafting.sending import Sender, find_sender
 from skillrun.skills.job_worker.overview.handlers import list_bodies, list_calls
 from skillrun.skills.job_worker.overview.memories import find_memories
 from skillrun.skills.job_worker.overview.rows import find_sending_calls, list_others
@@ -89,6 +89,11 @@ class Draft:
         self.values[name] = value
         if place is not None:
             self.seen[name] = f"{place.path}:{place.line}"
+
+    def put_sender(self, sender: Sender | None) -> None:
+        """What sends the job, where somebody does."""
+        if sender is not None:
+            self.put("enqueue", {"call": sender.call, "args": sender.args}, sender.place)
 
 
 def draft_spec(reader: JobReader, job: FoundJob) -> Draft:
@@ -167,7 +172,7 @@ class _Drafter:
             self.drafted.put("message", message.style)
         if message.seen is not None:
             self.drafted.seen["payload.examples"] = f"{message.seen.path}:{message.seen.line}"
-        add_sender(self.drafted, self.job, self.project)
+        self.drafted.put_sender(find_sender(self.drafted.values, self.job, self.project))
         if message.guessed:
             fields = ", ".join(message.guessed)
             self.drafted.guesses.append(f"payload.examples: no caller gives literals for {fields}")

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
-    from skillrun.skills.job_worker.drafting.draft import Draft
+    from skillrun.repo.uses import Place
     from skillrun.skills.job_worker.overview.handlers import FoundJob
 
 
-def add_sender(draft: Draft, job: FoundJob, project: Project) -> None:
-    """Where nothing at the handler says how it is run, the call that sends it does: a function that
-    takes the job's fields, with those of the first example.
+@dataclass(frozen=True)
+class Sender:
+    """A function of the application that sends the job, what it is called with, and where it
+    sends.
     """
-    payload = draft.values.get("payload")
+
+    call: str
+    args: Mapping[str, Any]
+    place: Place
+
+
+def find_sender(values: Mapping[str, Any], job: FoundJob, project: Project) -> Sender | None:
+    """Where nothing at the handler says how it is run, the call that sends it does: a function that
+    takes the job's fields, with those of the draft's first example.
+    """
+    payload = values.get("payload")
     # A decorator holds retries and callbacks itself.
     if job.handler.node.decorator_list or payload is None:
-        return
+        return None
     example = payload["examples"][0]
     for send in job.real_sends:
         call = send.call
@@ -27,5 +40,5 @@ def add_sender(draft: Draft, job: FoundJob, project: Project) -> None:
         sender = project.define(call.module, function)
         if sender.parameters and set(sender.parameters) <= example.keys():
             given = {name: example[name] for name in sender.parameters}
-            draft.put("enqueue", {"call": sender.import_path, "args": given}, send.place)
-            return
+            return Sender(sender.import_path, given, send.place)
+    return None

@@ -19,7 +19,7 @@ from skillrun.skills.job_worker.drafting.parts import (
     find_parts,
     list_needed,
 )
-from skillrun.skills.job_worker.drafting.sending import add_sender
+from skillrun.skills.job_worker.drafting.sending import find_sender
 from skillrun.skills.job_worker.drafting.variables import read_variables
 from skillrun.skills.job_worker.overview.reaching_tests import find_reaching_tests
 
@@ -110,7 +110,7 @@ def draft_observed(
     script = add_observed(draft, seen, reader.project, needed, guesses=guesses)
     draft.name_places()
     # The example may be another one now.
-    add_sender(draft, job, reader.project)
+    draft.put_sender(find_sender(draft.values, job, reader.project))
     if script is None:
         return draft, None
     return draft, Fixtures(f"{draft.values['job']}.sql", script)

@@ -5,17 +5,14 @@ kept.
 from __future__ import annotations
 
 from skillrun.frameworks.pieces import Facts, Piece, Render
-from skillrun.skills.job_worker.scaffold.stores import letters
 from skillrun.skills.job_worker.scaffold.stores.testing import Testing
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
-    """The module of `bury` and its table, where dead letters are kept in one; there is no
-    `once`.
-    """
-    return letters.letters(facts, render)
+    """None: there is no `once`, and whoever keeps dead letters has a store of its own for them."""
+    return []
 
 
 def testing(facts: Facts) -> Testing:
-    """Of the dead letters alone."""
-    return letters.testing(facts)
+    """Nothing."""
+    return Testing()

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Store, Symbol
-from skillrun.skills.job_worker.scaffold.stores import letters
 from skillrun.skills.job_worker.scaffold.stores.columns import Column
 from skillrun.skills.job_worker.scaffold.stores.testing import Testing
 
@@ -54,7 +53,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         lease_ms=round((keys.lease_s or 0) * 1000),
         kept_s=round(keys.kept_s or 0),
     )
-    return [*letters.letters(facts, render), Module(facts.store.path, text)]
+    return [Module(facts.store.path, text)]
 
 
 def _manner(store: Store, keys: Keys) -> str:
@@ -129,10 +128,9 @@ def testing(facts: Facts) -> Testing:
         "fake": keys.fake,
     }
     needed = ["from fakeredis import FakeRedis"] if keys.fake else []
-    own = Testing(
+    return Testing(
         ("redis_fixture.jinja",), (*needed, Symbol(store.module, "once", path=store.path)), values
     )
-    return own + letters.testing(facts)
 
 
 def _replaced(client: str) -> str:

@@ -31,16 +31,36 @@ STORES: Mapping[str, StoreKind] = {
 
 
 def pieces(facts: Facts) -> list[Piece]:
-    """The pieces of the store that a job has."""
+    """The pieces of the store that a job has, after those of its dead letters: `once` imports
+    `bury`.
+    """
     from skillrun.skills.job_worker.scaffold.render import FOLDER, Renderer
 
-    return STORES[facts.store.kind].pieces(facts, Renderer(FOLDER / "stores" / "templates"))
+    render = Renderer(FOLDER / "stores" / "templates")
+    made: list[Piece] = []
+    letters = _find_letters(facts)
+    if letters is not None:
+        made += STORES[letters.store.kind].pieces(letters, render)
+    return made + STORES[facts.store.kind].pieces(facts, render)
 
 
 def testing(facts: Facts) -> Testing:
-    """What the tests of a job need of its store, and of the table that is its library's queue."""
+    """What the tests of a job need of its store, of its dead letters, and of the table that is its
+    library's queue.
+    """
+    needed = STORES[facts.store.kind].testing(facts)
+    letters = _find_letters(facts)
+    if letters is not None:
+        needed += STORES[letters.store.kind].testing(letters)
     rows: Store | None = facts.store.facts.get("rows")
-    own = STORES[facts.store.kind].testing(facts)
     if rows is not None:
-        return own + django.testing(replace(facts, store=rows))
-    return own
+        needed += django.testing(replace(facts, store=rows))
+    return needed
+
+
+def _find_letters(facts: Facts) -> Facts | None:
+    """A store that only buries, where a job's finished work is remembered elsewhere."""
+    store: Store | None = facts.store.facts.get("letters")
+    if store is None:
+        return None
+    return replace(facts, store=store)
