@@ -48,6 +48,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
     """Sentences for people, the job's own first."""
     return [
         *(words for effect in target.spec.effects or () for words in _effect(effect)),
+        *_other_examples(proof),
         *_never_reached(proof),
         *_unsent(target),
         *_alone_in_queue(proof, target),
@@ -63,6 +64,18 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
         *_varied(proof),
         *_machine(proof, target),
     ]
+
+
+def _other_examples(proof: Proof) -> Iterator[str]:
+    """Which further examples have a proof of their own, and for which effects."""
+    for part in proof.parts[1:]:
+        if part.reference is None or not part.tried:
+            continue
+        reached = {str(call["effect"]) for call in part.reference.once.performed()}
+        yield (
+            f"payload.examples[{part.tried[0].schedule.example}], which comes to"
+            f" {', '.join(sorted(reached))}, was proved as a job of its own"
+        )
 
 
 def _effect(effect: Effect) -> Iterator[str]:

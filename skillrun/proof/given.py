@@ -34,6 +34,13 @@ def check_key(spec: JobSpec) -> None:
         raise Blocked("idempotency: a keyed strategy without key fields", hint=hint)
 
 
+def check_example(spec: JobSpec, number: int) -> None:
+    """Raises Misuse where the spec has no such example."""
+    if number >= len(spec.examples):
+        hint = f"there are {len(spec.examples)}, counted from 0"
+        raise Misuse(f"--schedule: payload.examples has no {number}", hint=hint)
+
+
 def check_given(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> None:
     """Raises Misuse for a given schedule that names what the spec does not have."""
     if only.moves and only.moves[-1].startswith("wait="):

@@ -49,6 +49,35 @@ def read_payload(arguments: str, like: Any) -> Any:
     return None
 
 
+def choose_call_arguments(
+    given: Mapping[str, Any], first: Any, payload: Any, *, is_poison: bool = False
+) -> dict[str, Any]:
+    """The arguments of the application's call for another payload than the first: what that says,
+    and of poison nothing else. `given`: those for the first.
+    """
+    mine = payload if isinstance(payload, dict) else {}
+    chosen: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in mine:
+            chosen[name] = mine[name]
+        elif not is_poison:
+            chosen[name] = _translate_argument(value, first, mine)
+    return chosen
+
+
+def _translate_argument(value: Any, first: Any, payload: Mapping[str, Any]) -> Any:
+    """An argument of another name than the payload's field: the first example has its value in
+    that field. One that stands in several which would say different things is left as it is.
+    """
+    found: list[Any] = []
+    fields = first if isinstance(first, dict) else {}
+    for field, held in fields.items():
+        is_same = type(held) is type(value) and held == value
+        if is_same and field in payload and payload[field] not in found:
+            found.append(payload[field])
+    return found[0] if len(found) == 1 else value
+
+
 def is_same_job(spec: JobSpec, one: Any, other: Any) -> bool:
     """Whether two payloads agree in all fields of the key; without a key, in everything."""
     key = spec.idempotency.key if spec.idempotency else ()

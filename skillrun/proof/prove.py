@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.decisions import choose_rivals, list_guesses, list_rivals
 from skillrun.proof.drafts import list_tables_of
+from skillrun.proof.examples import (
+    choose_examples,
+    has_other_job,
+    label,
+    list_ways_to_put_first,
+    merge,
+)
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.exploring.run import NotPublished
 from skillrun.proof.families.errors import list_ends_in_failure
 from skillrun.proof.families.plan import Plan
 from skillrun.proof.families.registry import plan_schedules, plan_second_phase
 from skillrun.proof.families.situation import Situation
-from skillrun.proof.given import check_given, check_key, unreached
+from skillrun.proof.given import check_example, check_given, check_key, unreached
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.jobs import DIRECT, POISON, payloads_of
 from skillrun.proof.judges import logs
@@ -70,16 +77,52 @@ def prove(
     """
     begun = time.monotonic()
     check_key(target.spec)
-    with _Session(target, progress or (lambda what, done, of: None), workers) as session:
+    progress = progress or (lambda what, done, of: None)
+    asked = parse_schedule(only) if only else None
+
+    def prove_example(number: int) -> Proof:
+        own = replace(asked, example=0) if asked is not None else None
+        for spec in list_ways_to_put_first(target.spec, number):
+            try:
+                proof = _prove_first(replace(target, spec=spec), own, progress, workers)
+            except NotPublished:
+                if spec.enqueue is None:
+                    raise
+                continue
+            if spec.enqueue is None or not has_other_job(proof):
+                break
+        return label(proof, number)
+
+    if asked is not None and asked.example:
+        check_example(target.spec, asked.example)
+        proof = prove_example(asked.example)
+    else:
+        proof = _prove_first(target, asked, progress, workers, stop_early=stop_early)
+        is_answered = proof.verdict == "incomplete" or (stop_early and proof.witnesses)
+        if asked is None and proof.reference is not None and not is_answered:
+            others = list(map(prove_example, choose_examples(proof.reference)))
+            proof = merge(proof, others) if others else proof
+    proof.duration_ms = int((time.monotonic() - begun) * 1000)
+    return proof
+
+
+def _prove_first(
+    target: Target,
+    only: Schedule | None,
+    progress: OnProgress,
+    workers: int,
+    *,
+    stop_early: bool = False,
+) -> Proof:
+    """The proof with the first example as the proof's own job."""
+    with _Session(target, progress, workers) as session:
         session.stop_early = stop_early
         try:
-            proof = session.go(parse_schedule(only) if only else None)
+            return session.go(only)
         except NotPublished as error:
             if error.unfit is None or error.job != 0:
                 raise
-            proof = _never_published(error.unfit, error.why)
-    proof.duration_ms = int((time.monotonic() - begun) * 1000)
-    return proof
+            return _never_published(error.unfit, error.why)
 
 
 def _never_published(delivery: Delivery, why: str) -> Proof:

@@ -68,6 +68,7 @@ class Reference:
     # What the state queries answer before anything is delivered.
     before: Mapping[str, Any] = field(default_factory=dict)
     payload: Any = None  # of the proof's own message; None: the first example
+    payloads: Mapping[int, Any] = field(default_factory=dict)  # by job, see `jobs.payloads_of`
     later: History | None = None  # the single run a minute later, in another process
     apart: History | None = (
         None  # the schedule that is judged, with a process of its own for each delivery
@@ -99,6 +100,14 @@ class Reference:
     def calls(self, effect: str) -> tuple[Event, ...]:
         """An effect's calls in the single run."""
         return self.once.performed(effect)
+
+    def list_missing(self) -> list[str]:
+        """The effects that the single run does not come to."""
+        return [effect.name for effect in self.effects if not self.calls(effect.name)]
+
+    def find_reached(self, job: int) -> set[str]:
+        """The effects that a distinct job comes to when it runs alone."""
+        return {str(call["effect"]) for call in self.jobs[job].performed()}
 
     def expected(self, history: History, effect: str) -> list[Event]:
         """The calls of the single runs of every job that a schedule delivers."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.core.text import masked, masked_json, visible
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.cause import find_cause
+from skillrun.proof.examples import find_part
 from skillrun.proof.judges.attempts import count_attempts, measured_delays
 from skillrun.proof.judges.logs import NOT_ASKED, QUESTIONS
 from skillrun.proof.judges.risks import RISKS
@@ -200,7 +201,10 @@ def _describe_effect(effect: Effect, proof: Proof) -> dict[str, Any]:
     found |= {"repeated": [], "lost": [], "hint": None}
     if proof.reference is None:
         return found
-    seen = observe(effect, proof.histories, proof.reference)
+    part = find_part(proof, effect)
+    if part.reference is None:
+        return found
+    seen = observe(effect, part.histories, part.reference)
     found |= {"observed": seen.guarantee, "repeated": list(seen.repeated), "lost": list(seen.lost)}
     is_full = len({tried.schedule.family for tried in proof.tried}) > _FEW_FAMILIES
     if proof.verdict == "proved" and is_full and is_weaker(declared, seen.guarantee):

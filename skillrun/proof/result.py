@@ -77,6 +77,8 @@ class Proof:
     # What no promise covers, the worst first: it changes no verdict.
     risks: list[Witness] = field(default_factory=list)
     unpromised: frozenset[str] = frozenset()  # as in Target
+    # Of a job that was proved with several of its examples: each of these proofs, see examples.py.
+    parts: tuple[Proof, ...] = ()
 
     @property
     def histories(self) -> list[History]:

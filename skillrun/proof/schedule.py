@@ -43,6 +43,7 @@ varied=3,17                            these two of them
 poison=0                               the first poison payload instead of the message
 fresh                                  later deliveries run in another interpreter
 broker-empty=0                         the broker loses all before the first delivery; 1: after it
+kill@after:refund#1 example=1           of payload.examples[1], instead of the first example
 caller-kill@after:publish#1            in the publisher; also caller-raise, caller-pause
 """
 
@@ -67,9 +68,8 @@ _FAULT = re.compile(
 )
 
 
-_NUMBERS = {name: name for name in ("copies", "poison", "late", "beside", "first", "waiting")} | {
-    "broker-empty": "emptied"
-}
+_NUMBERED = ("copies", "poison", "late", "beside", "first", "waiting", "example")
+_NUMBERS = {name: name for name in _NUMBERED} | {"broker-empty": "emptied"}
 """Word with a number -> the field that it sets."""
 
 
@@ -137,10 +137,12 @@ class Schedule:
     emptied: int | None = None  # after so many deliveries the broker loses its messages
     # Jobs that the application publishes one after the other, before any of them is delivered.
     called: tuple[int, ...] = ()
+    example: int = 0  # the one of payload.examples that is the proof's own job, see examples.py
 
     def __str__(self) -> str:
         # The order is part of the text: a replay and a witness are compared by it.
         words = (
+            (f"example={self.example}", self.example > 0),
             (f"copies={self.copies}", self.copies > 1),
             (f"beside={self.beside}", self.beside is not None),
             (f"first={self.first}", self.first is not None),

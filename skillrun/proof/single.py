@@ -55,6 +55,7 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
         called=_call_alone(explorer, spec, once),
         letters=letter_queries(spec),
         payload=explorer.payloads.get(0),
+        payloads=explorer.payloads,
     )
     return reference, (once, later)
 
@@ -137,13 +138,25 @@ def single_run_problem(reference: Reference) -> str | None:
         return f"the single run fails: {broken['error']!s}"
     if not run.entered:
         return "the single run never reached the handler"
-    missing = [effect.name for effect in reference.effects if not reference.calls(effect.name)]
+    missing = _list_unreached(reference)
     if missing:
         return f"the single run does not reach: {', '.join(missing)}"
     return next(
         (f"proof.state.{name}: {rows[7:]}" for name, rows in once.state.items() if _is_error(rows)),
         None,
     )
+
+
+def _list_unreached(reference: Reference) -> list[str]:
+    """The effects that none of the examples comes to."""
+    missing = reference.list_missing()
+    if not missing or reference.facts.ticks:
+        return missing
+    reached: set[str] = set()
+    for job in reference.jobs:
+        if reference.payloads.get(job) in reference.spec.examples:
+            reached |= reference.find_reached(job)
+    return [name for name in missing if name not in reached]
 
 
 def _is_error(rows: Any) -> bool:

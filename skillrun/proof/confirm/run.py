@@ -462,6 +462,8 @@ def unsupported(schedule: Schedule) -> str | None:
     """Why a schedule cannot be repeated in real time; None where it can."""
     if schedule.does - {"kill", "kill-worker", "raise", "fail", "rival"} or schedule.copies > 1:
         return "deliveries at once are not repeated with a real worker"
+    if schedule.example:
+        return "another example than the first is not repeated with a real worker"
     moves = set(schedule.moves) - {"redeliver", "re-enqueue"}
     if moves or schedule.late or schedule.midnight or schedule.fresh:
         return "it needs another clock or another interpreter"

@@ -12,6 +12,7 @@ from skillrun.proof.history import (
     Delivery,
     History,
 )
+from skillrun.proof.jobs import choose_call_arguments
 from skillrun.proof.orders import Orders
 from skillrun.proof.processes import Process, Processes
 from skillrun.proof.rivals import Contents, Rival
@@ -121,30 +122,10 @@ class Stand:
         enqueue = self.setting.spec.enqueue
         if enqueue is None:
             return {}
-        given = dict(enqueue.args)
         if job == 0:
-            return given
-        payload = self.payloads.get(job)
-        mine = payload if isinstance(payload, dict) else {}
-        chosen: dict[str, Any] = {}
-        for name, value in given.items():
-            if name in mine:
-                chosen[name] = mine[name]
-            elif job > 0:
-                chosen[name] = self._translate_argument(value, mine)
-        return chosen
-
-    def _translate_argument(self, value: Any, payload: dict[str, Any]) -> Any:
-        """An argument of another name than the payload's field: the first example has its value in
-        that field. One that stands in several which would say different things is left as it is.
-        """
-        found: list[Any] = []
-        first = self.payloads[0] if isinstance(self.payloads[0], dict) else {}
-        for field, held in first.items():
-            is_same = type(held) is type(value) and held == value
-            if is_same and field in payload and payload[field] not in found:
-                found.append(payload[field])
-        return found[0] if len(found) == 1 else value
+            return dict(enqueue.args)
+        first, payload = self.payloads[0], self.payloads.get(job)
+        return choose_call_arguments(enqueue.args, first, payload, is_poison=job < 0)
 
     def _make_publish_arguments(self, payload: Any) -> list[Any]:
         """What the driver's publish is given: the application's own message says how."""
