@@ -64,7 +64,7 @@ class Outgoing:
             if definition is None:
                 continue
             for node in ast.walk(function):
-                if isinstance(node, ast.Call) and self._is_outgoing(definition.module, node.func):
+                if isinstance(node, ast.Call) and self.is_outgoing(definition.module, node.func):
                     found.append((ast.unparse(node.func), node.lineno))
         return found
 
@@ -139,7 +139,7 @@ class Outgoing:
         called = self._of_functions(module, node.func, depth)
         if called is not None:
             return total + called
-        return total + int(self._is_outgoing(module, node.func))
+        return total + int(self.is_outgoing(module, node.func))
 
     def _of_name(self, node: ast.Name | ast.Attribute, module: Module, depth: int) -> int:
         """A function that is handed on will be called."""
@@ -167,7 +167,7 @@ class Outgoing:
                 counts.append(self.count(function, found.module, depth + 1))
         return max(counts, default=None)
 
-    def _is_outgoing(self, module: Module, function: ast.expr) -> bool:
+    def is_outgoing(self, module: Module, function: ast.expr) -> bool:
         word = last_word(function)
         name = module.resolve(function) or ""
         if name.startswith(_CLIENTS):
