@@ -43,7 +43,7 @@ _ERRORS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
 class Calls(Statements, Expressions):
     """The whole of it."""
 
-    def call(self, frame: Frame, node: ast.Call) -> object:
+    def go_into_call(self, frame: Frame, node: ast.Call) -> object:
         """What a call gives back."""
         if isinstance(node.func, ast.Attribute) and node.func.attr == "raise_for_status":
             return self._raise_for_status(frame, node)
@@ -57,14 +57,14 @@ class Calls(Statements, Expressions):
         if isinstance(function, Function):
             return self._call_own(frame, function, node)
         if isinstance(function, Class):
-            return self._make(frame, function, node)
+            return self._make_object(frame, function, node)
         if self._goes_out(frame, node):
-            return self._answer(frame, node)
+            return self._take_answer(frame, node)
         if self._is_asked_again(node, word):
             raise Raised(Failure(("Retry", "Exception", "BaseException")))
         return self._call_other(frame, node, function)
 
-    _read_Call = call
+    _read_Call = go_into_call
 
     def _is_asked_again(self, node: ast.Call, word: str) -> bool:
         """`self.retry()`: it raises."""
@@ -82,7 +82,7 @@ class Calls(Statements, Expressions):
             return False
         return code.outgoing.is_outgoing(frame.module, node.func)
 
-    def _answer(self, frame: Frame, node: ast.Call) -> object:
+    def _take_answer(self, frame: Frame, node: ast.Call) -> object:
         self._evaluate_given(frame, node)
         self.walk.is_answered = True
         is_raised = last_word(node.func) == "urlopen" or self.walk.code.is_raising
@@ -211,7 +211,7 @@ class Calls(Statements, Expressions):
             if written is not None:
                 frame.names[parameter.arg] = self.evaluate(frame, written)
 
-    def _make(self, frame: Frame, made_of: Class, node: ast.Call) -> object:
+    def _make_object(self, frame: Frame, made_of: Class, node: ast.Call) -> object:
         values, named = self._evaluate_given(frame, node)
         if made_of.kinds[0] == "HTTPStatus" and values:
             return values[0]
@@ -238,7 +238,7 @@ class Calls(Statements, Expressions):
         if last_word(node.func) == "run_in_executor" and rest:
             first, rest = rest[0], rest[1:]
         handed = ast.Call(func=first, args=rest, keywords=node.keywords)
-        return self.call(frame, ast.copy_location(handed, node))
+        return self.go_into_call(frame, ast.copy_location(handed, node))
 
     # -- anything else
 
@@ -307,6 +307,6 @@ class Calls(Statements, Expressions):
 
     def _ask_all(self, word: str, value: object) -> bool:
         if word == "bool" or not isinstance(value, tuple):
-            return self.decide(value)
-        answers = map(self.decide, value)
+            return self.decide_truth(value)
+        answers = map(self.decide_truth, value)
         return any(answers) if word == "any" else all(answers)

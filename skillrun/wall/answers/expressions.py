@@ -65,7 +65,7 @@ class Expressions:
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
 
-    def call(self, frame: Frame, node: ast.Call) -> object:
+    def go_into_call(self, frame: Frame, node: ast.Call) -> object:
         raise NotImplementedError
 
     def call_function(self, frame: Frame, function: Function, given: ast.Call | None) -> object:
@@ -81,12 +81,12 @@ class Expressions:
             return Opaque(ast.unparse(node))
         return method(frame, node)
 
-    def test(self, frame: Frame, node: ast.expr) -> bool:
+    def test_condition(self, frame: Frame, node: ast.expr) -> bool:
         """A condition, with what it leaves open decided."""
         self.walk.trail.append((frame.module.path, node.lineno))
-        return self.decide(self.evaluate(frame, node))
+        return self.decide_truth(self.evaluate(frame, node))
 
-    def decide(self, value: object) -> bool:
+    def decide_truth(self, value: object) -> bool:
         """Whether a value is true; what nobody knows is asked of the way."""
         if isinstance(value, Opaque):
             self.walk.is_unread |= value.is_unread
@@ -186,7 +186,7 @@ class Expressions:
             return self._read_of_instance(frame, owner, name)
         if isinstance(owner, Class):
             return Opaque(f"{owner.kinds[0]}.{name}")
-        return Opaque(f"{_say(owner)}.{name}", is_unread=_is_unread(owner))
+        return Opaque(f"{_say_value(owner)}.{name}", is_unread=_is_unread(owner))
 
     def _read_of_answer(self, name: str) -> object:
         status = self.walk.status
@@ -261,7 +261,7 @@ class Expressions:
         return "".join(texts)
 
     def _read_IfExp(self, frame: Frame, node: ast.IfExp) -> object:
-        if self.test(frame, node.test):
+        if self.test_condition(frame, node.test):
             return self.evaluate(frame, node.body)
         return self.evaluate(frame, node.orelse)
 
@@ -270,14 +270,14 @@ class Expressions:
         value: object = None
         for part in node.values:
             value = self.evaluate(frame, part)
-            if self.decide(value) == is_or:
+            if self.decide_truth(value) == is_or:
                 return value
         return value
 
     def _read_UnaryOp(self, frame: Frame, node: ast.UnaryOp) -> object:
         value = self.evaluate(frame, node.operand)
         if isinstance(node.op, ast.Not):
-            return not self.decide(value)
+            return not self.decide_truth(value)
         try:
             return -value  # type: ignore[operator]
         except _ERRORS:
@@ -289,7 +289,7 @@ class Expressions:
         compute = _COMPUTED.get(type(node.op))
         is_open = isinstance(left, Opaque) or isinstance(right, Opaque)
         if compute is None or is_open:
-            return Opaque(f"{_say(left)} {ast.dump(node.op)} {_say(right)}")
+            return Opaque(f"{_say_value(left)} {ast.dump(node.op)} {_say_value(right)}")
         try:
             return compute(left, right)
         except _ERRORS:
@@ -323,16 +323,16 @@ class Expressions:
         answer: object = True
         for sign, part in zip(node.ops, node.comparators, strict=True):
             right = self.evaluate(frame, part)
-            answer = self._compare(left, sign, right)
-            if len(node.ops) > 1 and not self.decide(answer):
+            answer = self._compare_values(left, sign, right)
+            if len(node.ops) > 1 and not self.decide_truth(answer):
                 return False
             left = right
         return answer
 
-    def _compare(self, left: object, sign: ast.cmpop, right: object) -> object:
+    def _compare_values(self, left: object, sign: ast.cmpop, right: object) -> object:
         positive = _NEGATED.get(type(sign))
         if positive is not None:
-            return not self.decide(self._compare(left, positive(), right))
+            return not self.decide_truth(self._compare_values(left, positive(), right))
         if isinstance(sign, ast.Eq | ast.Is):
             return self.is_same(left, right)
         if isinstance(sign, ast.In):
@@ -340,13 +340,15 @@ class Expressions:
         try:
             return _COMPARED[type(sign)](left, right)
         except _ERRORS:
-            return _open(f"{_say(left)} {type(sign).__name__} {_say(right)}", left, right)
+            return _leave_open(
+                f"{_say_value(left)} {type(sign).__name__} {_say_value(right)}", left, right
+            )
 
     def is_same(self, left: object, right: object) -> object:
         if isinstance(right, Opaque | Answer) and not isinstance(left, Opaque | Answer):
             left, right = right, left
         if isinstance(left, Opaque | Answer) and right is None:
-            return not self.decide(left)
+            return not self.decide_truth(left)
         if isinstance(left, Opaque) and isinstance(right, Opaque):
             if left.text == right.text:
                 return True
@@ -354,25 +356,25 @@ class Expressions:
                 return False
         is_word = isinstance(left, Status) and isinstance(right, str)
         if isinstance(left, Opaque | Answer) or is_word:
-            said = f"{Answer().text}.status" if is_word else _say(left)
-            return _open(f"{said} == {_say(right)}", left, right)
+            said = f"{Answer().text}.status" if is_word else _say_value(left)
+            return _leave_open(f"{said} == {_say_value(right)}", left, right)
         return left == right
 
     def _is_among(self, left: object, several: object) -> object:
         if isinstance(several, Opaque | Answer):
             return name_part(several, left)
         if not isinstance(several, tuple | list | set | frozenset | dict | range | str):
-            return Opaque(f"{_say(left)} in {_say(several)}")
+            return Opaque(f"{_say_value(left)} in {_say_value(several)}")
         if not isinstance(left, Opaque | Answer | Status):
             return left in several
         if isinstance(several, str):
-            return _open(f"{_say(left)} in {several!r}", left, several)
-        return any(self.decide(self.is_same(left, one)) for one in several)
+            return _leave_open(f"{_say_value(left)} in {several!r}", left, several)
+        return any(self.decide_truth(self.is_same(left, one)) for one in several)
 
 
 def name_part(owner: Opaque | Answer, key: object) -> Opaque:
     """`owner[key]`, `owner.get(key)`, `key in owner`: what is asked for is the same."""
-    return Opaque(f"{owner.text}[{_say(key)}]", is_unread=_is_unread(owner))
+    return Opaque(f"{owner.text}[{_say_value(key)}]", is_unread=_is_unread(owner))
 
 
 def is_from_answer(value: object) -> bool:
@@ -390,7 +392,7 @@ def say_status(word: str) -> object:
     return int(found)
 
 
-def _open(text: str, *parts: object) -> Opaque:
+def _leave_open(text: str, *parts: object) -> Opaque:
     return Opaque(text, is_unread=any(_is_unread(part) for part in parts))
 
 
@@ -398,7 +400,7 @@ def _is_unread(value: object) -> bool:
     return isinstance(value, Opaque) and value.is_unread
 
 
-def _say(value: object) -> str:
+def _say_value(value: object) -> str:
     if isinstance(value, Opaque | Answer):
         return value.text
     if isinstance(value, Status):

@@ -50,16 +50,16 @@ class Statements(Expressions):
     def _run_Assign(self, frame: Frame, node: ast.Assign) -> None:
         value = self.evaluate(frame, node.value)
         for target in node.targets:
-            self.bind(frame, target, value)
+            self.bind_target(frame, target, value)
 
     def _run_AnnAssign(self, frame: Frame, node: ast.AnnAssign) -> None:
         if node.value is not None:
-            self.bind(frame, node.target, self.evaluate(frame, node.value))
+            self.bind_target(frame, node.target, self.evaluate(frame, node.value))
 
     def _run_AugAssign(self, frame: Frame, node: ast.AugAssign) -> None:
-        sum_of = ast.BinOp(left=_load(node.target), op=node.op, right=node.value)
+        sum_of = ast.BinOp(left=_read_target(node.target), op=node.op, right=node.value)
         value = self.evaluate(frame, ast.copy_location(sum_of, node))
-        self.bind(frame, node.target, value)
+        self.bind_target(frame, node.target, value)
 
     def _run_FunctionDef(self, frame: Frame, node: FunctionNode) -> None:
         definition = self.walk.code.reach.project.define(frame.module, node)
@@ -67,7 +67,7 @@ class Statements(Expressions):
 
     _run_AsyncFunctionDef = _run_FunctionDef
 
-    def bind(self, frame: Frame, target: ast.expr, value: object) -> None:
+    def bind_target(self, frame: Frame, target: ast.expr, value: object) -> None:
         """`target = value`."""
         if isinstance(target, ast.Name):
             frame.names[target.id] = value
@@ -75,7 +75,7 @@ class Statements(Expressions):
             frame.names[ast.unparse(target)] = value
         elif isinstance(target, ast.Tuple | ast.List):
             for number, one in enumerate(target.elts):
-                self.bind(frame, one, _take_part(value, number))
+                self.bind_target(frame, one, _take_part(value, number))
 
     # -- the ways out
 
@@ -100,7 +100,7 @@ class Statements(Expressions):
         return Failure((last_word(inner), *_UNKNOWN_ERROR))
 
     def _run_Assert(self, frame: Frame, node: ast.Assert) -> None:
-        if not self.test(frame, node.test):
+        if not self.test_condition(frame, node.test):
             raise Raised(Failure(("AssertionError", *_UNKNOWN_ERROR)))
 
     def _run_Break(self, frame: Frame, node: ast.Break) -> None:
@@ -112,14 +112,14 @@ class Statements(Expressions):
     # -- forks and loops
 
     def _run_If(self, frame: Frame, node: ast.If) -> None:
-        if self.test(frame, node.test):
+        if self.test_condition(frame, node.test):
             self.run_block(frame, node.body)
         else:
             self.run_block(frame, node.orelse)
 
     def _run_While(self, frame: Frame, node: ast.While) -> None:
         for _ in range(_MOST_ROUNDS):
-            if not self.test(frame, node.test):
+            if not self.test_condition(frame, node.test):
                 self.run_block(frame, node.orelse)
                 return
             if not self._run_round(frame, node.body):
@@ -132,7 +132,7 @@ class Statements(Expressions):
         if isinstance(several, range | tuple | list):
             rounds = list(several)
         for one in rounds[:_MOST_ROUNDS]:
-            self.bind(frame, node.target, one)
+            self.bind_target(frame, node.target, one)
             if not self._run_round(frame, node.body):
                 return
         self.run_block(frame, node.orelse)
@@ -194,25 +194,27 @@ class Statements(Expressions):
     # -- with
 
     def _run_With(self, frame: Frame, node: ast.With | ast.AsyncWith) -> None:
-        self._enter(frame, list(node.items), node.body)
+        self._enter_managers(frame, list(node.items), node.body)
 
     _run_AsyncWith = _run_With
 
-    def _enter(self, frame: Frame, items: list[ast.withitem], body: list[ast.stmt]) -> None:
+    def _enter_managers(
+        self, frame: Frame, items: list[ast.withitem], body: list[ast.stmt]
+    ) -> None:
         if not items:
             self.run_block(frame, body)
             return
         item, rest = items[0], items[1:]
         manager = self._find_manager(frame, item.context_expr)
         if manager is not None:
-            manager.run_block = lambda: self._enter(frame, rest, body)
+            manager.run_block = lambda: self._enter_managers(frame, rest, body)
             self.run_block(manager, manager.body)
             return
         value = self.evaluate(frame, item.context_expr)
         if item.optional_vars is not None:
-            self.bind(frame, item.optional_vars, value)
+            self.bind_target(frame, item.optional_vars, value)
         try:
-            self._enter(frame, rest, body)
+            self._enter_managers(frame, rest, body)
         except Raised as raised:
             if not self._is_suppressed(frame, item.context_expr, raised.failure):
                 raise
@@ -245,27 +247,27 @@ class Statements(Expressions):
         subject = self.evaluate(frame, node.subject)
         for case in node.cases:
             self.walk.trail.append((frame.module.path, case.pattern.lineno))
-            if not self._fits(frame, subject, case.pattern):
+            if not self._fits_pattern(frame, subject, case.pattern):
                 continue
-            if case.guard is None or self.test(frame, case.guard):
+            if case.guard is None or self.test_condition(frame, case.guard):
                 self.run_block(frame, case.body)
                 return
 
-    def _fits(self, frame: Frame, subject: object, pattern: ast.pattern) -> bool:
+    def _fits_pattern(self, frame: Frame, subject: object, pattern: ast.pattern) -> bool:
         if isinstance(pattern, ast.MatchOr):
-            return any(self._fits(frame, subject, one) for one in pattern.patterns)
+            return any(self._fits_pattern(frame, subject, one) for one in pattern.patterns)
         if isinstance(pattern, ast.MatchAs):
-            is_fit = pattern.pattern is None or self._fits(frame, subject, pattern.pattern)
+            is_fit = pattern.pattern is None or self._fits_pattern(frame, subject, pattern.pattern)
             if is_fit and pattern.name:
                 frame.names[pattern.name] = subject
             return is_fit
         if isinstance(pattern, ast.MatchValue):
-            return self.decide(self.is_same(subject, self.evaluate(frame, pattern.value)))
+            return self.decide_truth(self.is_same(subject, self.evaluate(frame, pattern.value)))
         if isinstance(pattern, ast.MatchSingleton):
-            return self.decide(self.is_same(subject, pattern.value))
+            return self.decide_truth(self.is_same(subject, pattern.value))
         if isinstance(pattern, ast.MatchClass) and isinstance(subject, Failure):
             return self.is_caught(subject, self.evaluate(frame, pattern.cls))
-        return self.decide(Opaque(f"{type(pattern).__name__} {ast.unparse(pattern)}"))
+        return self.decide_truth(Opaque(f"{type(pattern).__name__} {ast.unparse(pattern)}"))
 
 
 class _Manager(Frame):
@@ -276,7 +278,7 @@ class _Manager(Frame):
         self.body = body
 
 
-def _load(target: ast.expr) -> ast.expr:
+def _read_target(target: ast.expr) -> ast.expr:
     """The same expression, read."""
     read = ast.parse(ast.unparse(target), mode="eval").body
     return ast.copy_location(read, target)

@@ -50,7 +50,7 @@ class Way:
         """What the answer said on it, but for its status."""
         return {text: value for text, value in self.choices if ANSWER in text}
 
-    def fits(self, other: Way) -> bool:
+    def fits_with(self, other: Way) -> bool:
         """Whether one answer can lead to both."""
         mine, theirs = self.of_answer, other.of_answer
         return all(theirs.get(text, value) == value for text, value in mine.items())
@@ -90,7 +90,7 @@ def list_ways(code: Code, root: Definition, status: int) -> list[Way] | None:
     count = 0
     for choices in iterate_choices(_MOST_WAYS):
         count += 1
-        way = _go(code, root, status, choices)
+        way = _go_through(code, root, status, choices)
         if way is not None:
             found.append(way)
     if count == _MOST_WAYS:
@@ -98,7 +98,7 @@ def list_ways(code: Code, root: Definition, status: int) -> list[Way] | None:
     return found
 
 
-def _go(code: Code, root: Definition, status: int, choices: Choices) -> Way | None:
+def _go_through(code: Code, root: Definition, status: int, choices: Choices) -> Way | None:
     walk = Walk(code, status, choices)
     runner = Calls(walk)
     failure: tuple[str, ...] = ()
@@ -198,7 +198,7 @@ def _compare_errors(status: int, before: list[Way], after: list[Way]) -> Iterato
         if way.failure:
             continue
         for failed in telling:
-            if way.fits(failed):
+            if way.fits_with(failed):
                 is_read = not way.is_unread or not (way.of_answer.keys() - known)
                 yield Mistaken(status, way, failed.failure, is_read)
                 break
@@ -208,7 +208,7 @@ def _list_telling(status: int, ways: list[Way]) -> Iterator[Way]:
     """Those whose answer leads to nothing but errors."""
     normal = [way for way in ways if not way.failure]
     for way in ways:
-        if not way.failure or any(way.fits(one) for one in normal):
+        if not way.failure or any(way.fits_with(one) for one in normal):
             continue
         # With a good status only what else the answer says makes it a failure.
         if status != SUCCESS or way.of_answer:

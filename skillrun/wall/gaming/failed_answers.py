@@ -39,7 +39,7 @@ def find(diff: Diff) -> Iterator[Finding]:
         if spec.new_document is None or old is None:
             continue
         new = spec.new_document.value
-        yield from _look_at(diff, _pair_names(old.value, new), new, told)
+        yield from _look_at_pairs(diff, _pair_names(old.value, new), new, told)
 
 
 def _pair_names(old: object, new: object) -> list[tuple[str, str]]:
@@ -54,7 +54,7 @@ def _pair_names(old: object, new: object) -> list[tuple[str, str]]:
     return pairs
 
 
-def _look_at(
+def _look_at_pairs(
     diff: Diff, pairs: list[tuple[str, str]], spec: object, told: set[str]
 ) -> Iterator[Finding]:
     effects = read_asked(diff, diff.after).effects
@@ -62,13 +62,13 @@ def _look_at(
         if now in told:
             continue
         told.add(now)
-        compared = _compare(diff, was, now, effects)
+        compared = _compare_function(diff, was, now, effects)
         if compared is not None:
             yield from _tell_mistaken(diff, compared, now)
             yield from _tell_given_up(diff, compared, spec, now)
 
 
-def _compare(diff: Diff, was: str, now: str, effects: frozenset[str]) -> Compared | None:
+def _compare_function(diff: Diff, was: str, now: str, effects: frozenset[str]) -> Compared | None:
     # What an adapter calls by its own name is the client's function, and no effect.
     others = effects - {was.replace(":", "."), now.replace(":", ".")}
     old = read_code(diff.before, [was], others)
