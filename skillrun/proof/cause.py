@@ -38,6 +38,7 @@ def _explain_effect(history: History, judgement: Judgement) -> str | None:
         "effect.no-key": "the call leaves its key out",
         "effect.key-shared": "the key does not name all that makes two calls different",
         "effect.key-of-two-jobs": "the key leaves out a field in which the two jobs differ",
+        "effect.calendar": "a month or a year is added to a day that is not in every month or year",
         "effect.other-arguments": (
             "the delivery that goes on does not know what the one before it had worked out"
         ),

@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from skillrun.proof import ticks
@@ -248,6 +249,10 @@ class Explorer(Messages, Drafting, Sweeps):
         """Where virtual time stands at a schedule's beginning."""
         if schedule.midnight:
             return ticks.before_midnight(self.setting.proof.env.get("TZ"))
+        if schedule.day:
+            trigger = self.setting.spec.trigger
+            zone = trigger.timezone if trigger is not None else None
+            return ticks.on_day(date.fromisoformat(schedule.day), zone)
         return self.base + STEP_S + schedule.late
 
     def _start_schedule(self, run: Run) -> None:

@@ -32,6 +32,7 @@ waiting=3                              so many copies of the message wait, then 
 late=61                                delivered so many seconds after it was published
 same-process                           all deliveries in one process, as in a worker that lives on
 midnight                               delivered just before the day changes
+day=2028-02-29                         delivered on that day
 copies=2 switch@before:email#1         twice at once; the first runs to there, then the second
 job=1                                  a distinct job is delivered as well
 first=1                                that distinct job is delivered before
@@ -51,6 +52,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from skillrun.core.errors import Misuse
@@ -76,6 +78,8 @@ _NUMBERS = {name: name for name in _NUMBERED} | {"broker-empty": "emptied"}
 _MOVES = ("redeliver", "re-enqueue", SWEEP, FORGET)
 _MEASURED_MOVE = re.compile(r"(?:wait|job|tick)=[\d.]+")
 _VARIED_MOVE = re.compile(r"varied=(?:\d{1,3}-\d{1,3}|\d{1,3}(?:,\d{1,3})*)")
+
+_DAY = re.compile(r"day=\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
 
 _FLAGS = {name: name for name in ("lose", "fresh", "echo", "early", "draft", "midnight")} | {
     "same-process": "same",
@@ -137,6 +141,7 @@ class Schedule:
     emptied: int | None = None  # after so many deliveries the broker loses its messages
     # Jobs that the application publishes one after the other, before any of them is delivered.
     called: tuple[int, ...] = ()
+    day: str = ""  # the first delivery comes on this one, as YYYY-MM-DD
     example: int = 0  # the one of payload.examples that is the proof's own job, see examples.py
 
     def __str__(self) -> str:
@@ -158,6 +163,7 @@ class Schedule:
             (f"broker-empty={self.emptied}", self.emptied is not None),
             (f"late={self.late}", bool(self.late)),
             ("midnight", self.midnight),
+            (f"day={self.day}", bool(self.day)),
             ("jitter=low", self.low_jitter),
         )
         faults = [str(fault) for fault in self.faults]
@@ -258,12 +264,21 @@ def _add_word(made: Schedule, word: str) -> Schedule:
         return replace(made, **numbers)
     if re.fullmatch(r"called=\d{1,3}(,\d{1,3})*", word):
         return replace(made, called=tuple(map(int, value.split(","))))
+    if _DAY.fullmatch(word):
+        return replace(made, day=_read_day(value))
     if word in _MOVES or _MEASURED_MOVE.fullmatch(word) or _VARIED_MOVE.fullmatch(word):
         return replace(made, moves=(*made.moves, word))
     raise Misuse(
         f"--schedule: cannot read {word!r}",
         hint="e.g. 'kill@before:email#1', 'copies=2 switch@after:email#1'",
     )
+
+
+def _read_day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise Misuse(f"--schedule: there is no day {text}", hint="e.g. day=2028-02-29") from None
 
 
 def _make_fault(match: re.Match[str]) -> Fault:
@@ -356,6 +371,7 @@ def _name_by_word(schedule: Schedule) -> str | None:
         "secret-echoed": schedule.echo,
         "early": schedule.early,
         "store-emptied": FORGET in schedule.moves,
+        "calendar": bool(schedule.day),
         "same-process": schedule.same,
         "broker-lost": schedule.emptied is not None,
         "poison": schedule.poison is not None,

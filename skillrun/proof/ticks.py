@@ -7,6 +7,7 @@ which job it is.
 
 from __future__ import annotations
 
+import calendar
 import itertools
 import time
 from collections.abc import Iterable
@@ -42,6 +43,11 @@ _FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
     (1, 12, _MONTHS),
     (0, 7, _DAYS),
 )
+# Month and day. Of the 31sts the one before a shorter month, and the one after it.
+_BORDER_DAYS = ((12, 31), (1, 1), (1, 31), (3, 31), (2, 29))
+# A century's last year has no such day: eight years bring one for certain.
+_LEAP_CYCLE = 8
+NOON = datetime.min.time().replace(hour=12)
 _NAMED = {
     "@daily": "0 0 * * *",
     "@midnight": "0 0 * * *",
@@ -155,6 +161,32 @@ def at_hour(hour: int, zone: str | None) -> float:
     """Seconds from now to a full hour of this day in a time zone."""
     now = datetime.now(_read_zone(zone))
     return now.replace(hour=hour, minute=0, second=0, microsecond=0).timestamp() - time.time()
+
+
+def list_border_days(schedule: str | None, zone: str | None) -> list[date]:
+    """Coming days from which other months and years are counted wrongly: the ends of a year, the
+    31st before a shorter month and after one, the day that most years do not have. Of a cron
+    expression those on which it is due.
+    """
+    today = datetime.now(_read_zone(zone)).date()
+    fields = cron_fields(schedule)
+    found: list[date] = []
+    for month, day in _BORDER_DAYS:
+        years = range(today.year, today.year + _LEAP_CYCLE + 1)
+        days = [date(year, month, day) for year in years if day < 29 or _has_day(year, month, day)]
+        coming = next(one for one in days if one > today)
+        if fields is None or _is_due(fields, coming):
+            found.append(coming)
+    return sorted(found)
+
+
+def _has_day(year: int, month: int, day: int) -> bool:
+    return day <= calendar.monthrange(year, month)[1]
+
+
+def on_day(day: date, zone: str | None) -> float:
+    """Seconds from now to noon of a day in a time zone."""
+    return datetime.combine(day, NOON, _read_zone(zone)).timestamp() - time.time()
 
 
 def before_midnight(zone: str | None) -> float:

@@ -202,6 +202,15 @@ def _looks_for_its_work(situation: Situation) -> str | None:
     return None
 
 
+@family("calendar", "it is due on none of the days at the borders of months and years")
+def calendar(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The job comes on a day from which a date that does not exist is easily worked out."""
+    trigger = situation.spec.trigger
+    schedule, zone = (trigger.schedule, trigger.timezone) if trigger is not None else (None, None)
+    for day in ticks.list_border_days(schedule, zone):
+        yield Schedule("calendar", day=day.isoformat())
+
+
 @family(
     "dst",
     "no cron trigger that fires in the hour that comes twice when its time zone turns clocks back",

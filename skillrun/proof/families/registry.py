@@ -73,6 +73,7 @@ FAMILIES: tuple[Family, ...] = (
     receivers.receiver_away,
     receivers.secret_echoed,
     messages.dst,
+    messages.calendar,
 )
 
 

@@ -10,6 +10,7 @@ from skillrun.proof.judges import (
     attempts,
     away,
     broker,
+    calendar,
     early,
     effects,
     emptied,
@@ -75,6 +76,7 @@ BY_FAMILY: dict[str, dict[str, Judge]] = {
     "effect-hangs": {"hangs": hangs.judge},
     "receiver-away": {"away": away.judge},
     "secret-echoed": {"leaks": leaks.judge_echo},
+    "calendar": {"calendar": calendar.judge},
 }
 """Families that ask for one thing alone, and begin with a world that no promise speaks of."""
 

@@ -1,0 +1,37 @@
+"""A date that does not exist: the 31st of a month of thirty days, a thirteenth month."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from skillrun.proof.history import History
+from skillrun.proof.reference import REFUTED, Judgement, Reference
+
+# What `datetime` and `calendar` say of a day, a month or a year that is none (CPython, _datetimemodule.c).
+_NO_SUCH_DATE = re.compile(
+    r"\b(day|month|year)\b.*(out of range|must be in|is out of)|bad month number", re.IGNORECASE
+)
+_ERRORS = ("ValueError", "builtins:ValueError", "calendar:IllegalMonthError")
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Nothing failed but the arithmetic. How old the job's rows are on such a day is not asked: what
+    the application itself says of them is no fault.
+    """
+    for delivery in history.runs:
+        raised = delivery.raised
+        if raised is None or str(raised["error"]) not in _ERRORS:
+            continue
+        if _NO_SUCH_DATE.search(str(raised["text"])):
+            day = history.schedule.day
+            yield Judgement(
+                REFUTED,
+                "effect.calendar",
+                f"on {day} the job cannot be done: {raised['text']}",
+                None,
+                (raised.number,),
+                "as on any other day",
+                f"ValueError: {raised['text']}",
+            )
+            return
