@@ -67,6 +67,7 @@ def test_a_schema_is_valid_and_says_what_it_is(path: Path) -> None:
         "report",
         "detect",
         "jobs",
+        "proofs",
         "verification",
         "scaffold",
         "ledger-anchor",

@@ -17,10 +17,12 @@ from typer.models import CommandInfo
 from skillrun import __version__
 from skillrun.cli.ledger import ledger_app
 from skillrun.cli.options import (
+    AcksLate,
     AgentName,
     Attempts,
     Attestations,
     DryRun,
+    EveryJob,
     EvidenceFiles,
     Handler,
     Implementer,
@@ -327,9 +329,8 @@ def prove(
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Repeat some schedules with a real worker.")
     ] = False,
-    all_: Annotated[
-        bool, typer.Option("--all", help="Every job without a spec, one line each, worst first.")
-    ] = False,
+    all_: EveryJob = False,
+    acks_late: AcksLate = False,
     trust: Trust = False,
     verbose: Verbose = False,
     json: Json = False,
@@ -341,9 +342,9 @@ def prove(
     if all_:
         from skillrun.cli.commands.prove_all import check_alone, prove_all
 
-        check_alone(handler, spec, set_, schedule, pytest, list_, confirm, json)
-        return prove_all(repo, trust)
-    asked = Asked(schedule, pytest, listing=list_, confirm=confirm, verbose=verbose)
+        check_alone(handler, spec, set_, schedule, pytest, list_, confirm)
+        return prove_all(repo, trust, acks_late=acks_late, json=json)
+    asked = Asked(schedule, pytest, list_, confirm, verbose, acks_late)
     return run_proof(repo, spec, set_, asked, trust, json, handler=handler)
 
 

@@ -37,6 +37,12 @@ PytestFile = Annotated[
     Path | None,
     typer.Option("--pytest", metavar="FILE", help="Write the refutation as a regression test."),
 ]
+AcksLate = Annotated[
+    bool, typer.Option("--acks-late", help="Only: may it be acknowledged once it is done?")
+]
+EveryJob = Annotated[
+    bool, typer.Option("--all", help="Every job without a spec, one line each, worst first.")
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Allow the repository's own code to run.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Everything, not one screen.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]

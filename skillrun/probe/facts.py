@@ -21,6 +21,7 @@ class Facts:
     redelivery_s: float = 0.0  # after so long the message of a dead worker comes back
     on_kill: str = ""  # the same in words for a person
     acks_late: bool | None = None  # None: nothing is acknowledged
+    made_late: bool = False  # the application has it otherwise: the proof asks what would be
     max_attempts: int | None = None  # None: unbounded
     bounded_kills: bool | None = None  # a job that kills its worker uses up attempts
     victims_differ: bool = False  # a dead child and a dead worker are treated differently

@@ -200,6 +200,10 @@ class _Session:
         plan = self._make_plan(first.result())
         if only is not None:
             plan = Plan([only])
+        elif self.target.acks_late:
+            # What follows a lost message is the same however it was acknowledged.
+            deaths = [one for one in plan.schedules if one.kills_handler and not one.lose]
+            plan.schedules = deaths
         self._run_on_all_workers(plan.schedules)
         if only is None and not (self.stop_early and self.refuted):
             self._run_second_phase(plan)
@@ -242,6 +246,7 @@ class _Session:
         """A setting of its own; all but the first take over the first one's messages."""
         target = self.target
         setting = Setting(target.spec, target.root, target.driver, target.paths)
+        setting.acks_late = target.acks_late
         self.settings.append(setting)
         self.progress("setting up", 0, 0)
         setting.start_servers()

@@ -92,7 +92,8 @@ class Target:
     roots.
 
     `contract`: the risks that the repository refuses, see `judges.risks`. `unpromised`: of a draft,
-    the promises that nobody has made, see `judges.unpromised`.
+    the promises that nobody has made, see `judges.unpromised`. `acks_late`: what would be if the
+    library acknowledged the job once it is done; only deaths are tried.
     """
 
     spec: JobSpec
@@ -101,3 +102,4 @@ class Target:
     paths: tuple[str, ...] = ()
     contract: frozenset[str] = frozenset()
     unpromised: frozenset[str] = frozenset()
+    acks_late: bool = False

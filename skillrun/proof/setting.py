@@ -47,6 +47,7 @@ class Setting:
     root: Path
     driver: str | None  # framework id; None: a plain callable
     paths: tuple[str, ...]  # source roots, relative to `root`
+    acks_late: bool = False  # of a target: what would be with it
     place: Workplace = field(default_factory=Workplace)
     servers: list[Any] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
@@ -322,6 +323,7 @@ class Setting:
                 "trigger": spec.trigger.model_dump() if spec.trigger else None,
                 "owners": _list_owners(),
                 "starts": self.starts,
+                "acks_late": self.acks_late,
             },
         }
 

@@ -11,6 +11,7 @@ from skillrun.core.tally import risk_words
 from skillrun.reports.lines import Line, line
 
 _STYLES = {"proved": "passed", "refuted": "failed", "incomplete": "blocked"}
+_ANSWERS = {"yes": "passed", "already": "passed", "no": "failed"}
 _RISK_STYLES = {"money": "failed", "lost": "failed"}
 # A screen has 24 lines: two findings with their stories, and five more of a line each.
 _IN_FULL, _IN_SHORT = 2, 3
@@ -25,6 +26,10 @@ def screen_lines(report: _Value, command: str, guesses: Sequence[str] = ()) -> I
     """At most five findings of a kind. `command` is what was typed, `guesses` what a draft took for
     granted.
     """
+    if "acks_late" in report:
+        asked = report["acks_late"]
+        style = _ANSWERS.get(asked["answer"], "blocked")
+        yield line(0, ("bold", "acks late? "), (style, asked["answer"]), ("", f": {asked['says']}"))
     yield _answer_line(report)
     yield from _rest_lines(report)
     yield from _guess_lines(guesses)

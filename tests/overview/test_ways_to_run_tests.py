@@ -172,6 +172,49 @@ def test_tests_that_reach_a_job_unseen_are_its_fixtures(home: Path, tmp_path: Pa
     assert draft.values["payload"]["examples"][0] == {"name": "ann"}
 
 
+# It remembers in a Redis what it has sent, and says nothing to it of where that is.
+REMEMBERING = {
+    "shop/tasks.py": """
+        import redis
+        from celery import Celery
+
+        from shop import mailer
+
+        app = Celery("shop")
+
+
+        @app.task(acks_late=True)
+        def send_receipt(order_id):
+            sent = redis.Redis(host="localhost")
+            if sent.sadd("sent", order_id):
+                mailer.send(order_id)
+        """,
+    "tests/test_receipts.py": """
+        from unittest import mock
+
+        from shop import tasks
+
+
+        def test_sends():
+            with mock.patch("shop.mailer.send", return_value="m-1"):
+                tasks.send_receipt(7)
+        """,
+}
+
+
+@pytest.mark.real
+def test_tests_that_look_for_a_redis_get_a_private_one(home: Path, tmp_path: Path) -> None:
+    files = {**FILES, **REMEMBERING}
+    texts = {name: textwrap.dedent(text) for name, text in files.items()}
+    reader = open_reader(helpers.build_tree(tmp_path / "repo", texts))
+    job = find_job(reader.jobs, "send_receipt")
+    assert job is not None
+    draft, _ = draft_observed(reader, job, plan_watching(reader, job))
+    assert draft.values["payload"]["examples"] == [{"order_id": 7}]
+    assert draft.values["proof"]["services"] == ["redis"]
+    assert [one["call"] for one in draft.values["effects"]] == ["shop.mailer:send"]
+
+
 # -- a job that tidies up
 
 

@@ -14,6 +14,8 @@ from skillrun.cli.commands.case import open_case
 from skillrun.cli.commands.common import pairs, print_json
 from skillrun.cli.commands.signals import ended_by_signals
 from skillrun.core.errors import Blocked, Misuse
+from skillrun.proof.acks_late import EXIT_CODES as ACKS_LATE_CODES
+from skillrun.proof.acks_late import answer_acks_late, suppose_acks_late
 
 if TYPE_CHECKING:
     from skillrun.cli.commands.drafts import Drafted
@@ -33,6 +35,7 @@ class Asked:
     listing: bool = False
     confirm: bool = False
     verbose: bool = False
+    acks_late: bool = False  # only whether its library may acknowledge it once it is done
 
 
 def prove(
@@ -49,9 +52,8 @@ def prove(
     verdict. `handler`: a job without a spec, whose draft is proved.
     """
     from skillrun.reports.watchers import watcher_for
-    from skillrun.skills.job_worker.stages.proving import proof_target
 
-    _check_options(asked.schedule, asked.pytest_file, asked.listing)
+    _check_options(asked)
     if handler is not None and spec is not None:
         raise Misuse("HANDLER and --spec: which of them?", hint="leave one of them out")
     if asked.pytest_file is not None:
@@ -65,9 +67,8 @@ def prove(
         drafted = draft_for(repo, handler, watcher, trust)
         spec, options = drafted.path, f" {shlex.quote(handler)}{options}"
     case = open_case(repo, spec, pairs("--set", set_))
-    target = proof_target(case)
-    if drafted is not None:
-        target = replace(target, unpromised=drafted.unpromised)
+    target = _make_target(case, asked, drafted)
+    options += " --acks-late" * asked.acks_late
     _ask(case, target, watcher, trust)
     with ended_by_signals(), _progress(json=json) as progress:
         proof = _run(target, asked.schedule, asked.listing, progress)
@@ -83,7 +84,18 @@ def prove(
         _show(report, options, watcher, asked)
     if asked.pytest_file is not None:
         _write_test(report, target, case, asked.pytest_file, json)
-    return EXIT_CODES[proof.verdict]
+    return _choose_exit_code(report)
+
+
+def _make_target(case: JobCase, asked: Asked, drafted: Drafted | None) -> Target:
+    from skillrun.skills.job_worker.stages.proving import proof_target
+
+    target = proof_target(case)
+    if drafted is not None:
+        target = replace(target, unpromised=drafted.unpromised)
+    if asked.acks_late:
+        target = suppose_acks_late(target)
+    return target
 
 
 def _make_report(
@@ -94,7 +106,16 @@ def _make_report(
     report = proof_report(proof, target, options, asked.schedule)
     if drafted is not None:
         report["drafted"] = drafted.document()
+    if asked.acks_late and asked.schedule is None:
+        answer = answer_acks_late(proof, is_agreed=drafted is None)
+        report["acks_late"] = answer.document()
     return report
+
+
+def _choose_exit_code(report: dict[str, Any]) -> int:
+    """That of the one question, where it was asked and has an answer of its own."""
+    answer = report.get("acks_late", {}).get("answer")
+    return ACKS_LATE_CODES.get(answer, EXIT_CODES[report["verdict"]])
 
 
 def _finish_writing(repo: Path) -> None:
@@ -106,9 +127,13 @@ def _finish_writing(repo: Path) -> None:
     open_to_write(repo)
 
 
-def _check_options(schedule: str | None, pytest_file: Path | None, listing: bool) -> None:
+def _check_options(asked: Asked) -> None:
     from skillrun.proof.schedule import parse_schedule
 
+    schedule, pytest_file, listing = asked.schedule, asked.pytest_file, asked.listing
+    if asked.acks_late and (asked.confirm or listing or pytest_file):
+        hint = "leave out --confirm, --list and --pytest"
+        raise Misuse("--acks-late answers one question", hint=hint)
     if schedule is not None:
         parse_schedule(schedule)
     if listing and (schedule or pytest_file):

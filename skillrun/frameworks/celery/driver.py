@@ -60,6 +60,7 @@ class Driver(BaseDriver):
         self.task: Any = None
         self.app: Any = None
         self.scheme = "amqp"
+        self.made_late = False
 
     def boot(self, handler: str) -> Facts:
         load_apps(handler.partition(":")[0].partition(".")[0])
@@ -70,10 +71,17 @@ class Driver(BaseDriver):
         self.app = found.app or current_app._get_current_object()
         self._prepare()
         self.task = self.app.tasks[found.name]
+        if self.probe.settings.get("acks_late") and not self.task.acks_late:
+            self._acknowledge_late()
         self._trace()
         self._capture()
         self._warm()
         return self.read_facts()
+
+    def _acknowledge_late(self) -> None:
+        """`acks_late` alone lets a child that dies fail its task for good."""
+        self.task.acks_late = self.task.reject_on_worker_lost = True
+        self.made_late = True
 
     def _prepare(self) -> None:
         """As a worker starts: all task modules are imported. No message and no result leaves the
@@ -125,6 +133,7 @@ class Driver(BaseDriver):
             library=f"celery {find('celery:__version__')[2]}",
             redelivery_s=self._redelivery_s(),
             acks_late=bool(task.acks_late),
+            made_late=self.made_late,
             same_process=self.app.conf.worker_max_tasks_per_child != 1,
             bounded_kills=bool(getattr(task, "retry_on_worker_lost", False))
             and task.max_retries is not None,

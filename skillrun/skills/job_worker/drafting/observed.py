@@ -78,6 +78,8 @@ def add_observed(
         draft.guesses.append(f"payload, setup, state: read from the code alone: {reason}")
         return None
     done = (example.first, *example.others)
+    if seen.needs_redis:
+        _add_redis(draft)
     _add_payload(draft, example, tuple(needed))
     if len(draft.values["payload"]["examples"]) < _TWO_JOBS:
         draft.guesses.append(ONE_JOB)
@@ -436,6 +438,14 @@ def _list_given_up(seen: Seen) -> set[str]:
 
 
 # -- stores
+
+
+def _add_redis(draft: Draft) -> None:
+    """The job gets one of its own where its tests do not run without."""
+    proof: dict[str, Any] = draft.values.setdefault("proof", {})
+    proof["services"] = [*dict.fromkeys((*proof.get("services", ()), "redis"))]
+    said = "a private Redis, empty at first: the tests look for one on this machine"
+    draft.guesses.append(f"proof.services: {said}")
 
 
 def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -> str | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Call, Definition, Project
     from skillrun.skills.job_worker.drafting.draft import Draft
 
+_CHOOSING = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.Match)
 _MOST = 8
 _DEPTH = 2  # functions below a handler that takes nothing
 _GIVEN = ("self", "ctx", "context")  # by the library, and no part of a message
@@ -60,7 +61,7 @@ def _list_without_default(taken: ast.arguments) -> tuple[str, ...]:
 
 def find_body(project: Project, handler: Definition) -> str | None:
     """The only function of the application that the handler calls, with nothing but its own
-    arguments: it is the job itself, and no stand-in for it shows anything.
+    arguments, and whatever it finds: it is the job itself, and no stand-in for it shows anything.
     """
     calls = list(_list_own_calls(project, handler, 0))
     if len({target.import_path for _, target in calls}) != 1:
@@ -69,7 +70,13 @@ def find_body(project: Project, handler: Definition) -> str | None:
     for value in (*call.node.args, *call.keywords.values()):
         if not isinstance(value, ast.Name) or value.id not in handler.parameters:
             return None
-    return target.import_path
+    return None if _is_chosen(call, handler) else target.import_path
+
+
+def _is_chosen(call: Call, handler: Definition) -> bool:
+    """Whether the handler decides itself if, or how often, the call is made."""
+    choices = [node for node in ast.walk(handler.node) if isinstance(node, _CHOOSING)]
+    return any(call.node in ast.walk(choice) for choice in choices)
 
 
 def drop_hollow(seen: Seen, body: str | None) -> Seen:
