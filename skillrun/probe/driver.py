@@ -7,7 +7,7 @@ import contextlib
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -221,6 +221,14 @@ class Driver(abc.ABC):
 
     def rehearse(self) -> None:  # noqa: B027 - most drivers have nothing to touch
         """Touches what a delivery touches, in a child that waits for its order; reports nothing."""
+
+    def list_begun_queues(self, worker: Any) -> Sequence[str]:
+        """Those of the worker that a script of the repository began; empty: not known."""
+        return ()
+
+    def list_default_queues(self) -> Sequence[str]:
+        """Those that a worker takes jobs from whose command line names none; empty: not known."""
+        return ()
 
     def dead_letters(self) -> int | None:
         """How many the library's own dead-letter place holds; None where it has none."""

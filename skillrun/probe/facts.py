@@ -52,6 +52,9 @@ class BootFacts(Facts):
     begun: str = (
         ""  # the command line by which the worker was begun before the handler was imported
     )
+    # The queues from which the repository's workers take jobs, as their command lines say; empty
+    # where that is not known.
+    consumed: tuple[str, ...] = ()
     has_gate: bool | None = None  # the kernel asks before a system call leaves; None: not booted
 
 

@@ -47,7 +47,7 @@ from .names import NotThere, find, make_ordered_error
 from .plain import PlainDriver
 from .recorder import Recorder, close_all
 from .sql import SqliteHook
-from .starting import begin_by_command
+from .starting import begin_by_command, find_consumed
 from .stores import install as install_stores
 
 # Bytes that a delivery may write into one file.
@@ -95,6 +95,14 @@ class Zygote:
             driver.WAYS, config["settings"]["starts"], recorder.root
         )
         facts: Facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
+        worker = driver.worker_begun.worker if driver.worker_begun else None
+        consumed = find_consumed(
+            driver.WAYS,
+            config["settings"]["starts"],
+            recorder.root,
+            driver.list_begun_queues(worker),
+            driver.list_default_queues(),
+        )
         function = driver.function()
         effects = self.hook_effects()
         named: dict[type, str] = {}
@@ -124,6 +132,7 @@ class Zygote:
             foreign_errors=foreign,
             has_gate=self.gate is not None,
             begun=driver.worker_begun.command if driver.worker_begun else "",
+            consumed=tuple(consumed),
         )
 
     def hook_before_the_repository(self) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .consuming import QueueWords, list_consumed
 from .names import NotThere, find, import_beside_django
 
 _PYTHON = re.compile(r"python[\d.]*")
@@ -62,6 +63,8 @@ class Ways:
     importers: tuple[Importer, ...] = ()
     # Commands of `manage.py` that are the library's own.
     manage: tuple[str, ...] = ()
+    # Where the command lines of its workers name the queues that they take jobs from.
+    queues: tuple[QueueWords, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,38 @@ def begin_by_command(ways: Ways, commands: Sequence[Sequence[str]], root: str) -
             if worker is not None:
                 return Begun(command, worker)
     return None
+
+
+def find_consumed(
+    ways: Ways,
+    commands: Sequence[Sequence[str]],
+    root: str,
+    begun: Sequence[str],
+    default: Sequence[str],
+) -> list[str]:
+    """The queues that all workers together take jobs from; [] where that is not known.
+
+    `begun`: those of the worker that a script began, `default`: those of a command line that names
+    none; empty where they are not known.
+    """
+    scripts = set(_list_worker_scripts(ways, commands, root))
+    if len(scripts) > 1 or (scripts and not begun):
+        return []
+    named = list_consumed(ways.queues, commands, default)
+    if named is None:
+        return []
+    return list(dict.fromkeys([*named, *(begun if scripts else ())]))
+
+
+def _list_worker_scripts(ways: Ways, commands: Sequence[Sequence[str]], root: str) -> Iterator[str]:
+    """The files of the repository's own that may begin a worker."""
+    for words in commands:
+        is_named = any(way.is_worker(words) for way in ways.queues)
+        if is_named or not _PYTHON.fullmatch(os.path.basename(words[0])) or len(words) < 2:
+            continue
+        file, _ = _find_script(words, root)
+        if file and _may_begin(file, words, ways, root):
+            yield f"{file} {words[2:]}" if file.endswith("/manage.py") else file
 
 
 # -- command lines

@@ -68,6 +68,7 @@ class Reference:
     # What the state queries answer before anything is delivered.
     before: Mapping[str, Any] = field(default_factory=dict)
     payload: Any = None  # of the proof's own message; None: the first example
+    queue: str = ""  # to which the application publishes it; "" where that is not known
     payloads: Mapping[int, Any] = field(default_factory=dict)  # by job, see `jobs.payloads_of`
     later: History | None = None  # the single run a minute later, in another process
     apart: History | None = (

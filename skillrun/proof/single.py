@@ -9,6 +9,7 @@ from skillrun.proof.explorer import Explorer
 from skillrun.proof.families.messages import plan_dst
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT
+from skillrun.proof.judges.unconsumed import name_queue
 from skillrun.proof.judges.unknowns import how_it_ended
 from skillrun.proof.reference import InTurn, Reference, items_of
 from skillrun.proof.schedule import ONCE, Schedule
@@ -55,6 +56,7 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
         called=_call_alone(explorer, spec, once),
         letters=letter_queries(spec),
         payload=explorer.payloads.get(0),
+        queue=name_queue(explorer.origin.messages.get(0, {})),
         payloads=explorer.payloads,
     )
     return reference, (once, later)

@@ -82,17 +82,29 @@ def _is_of_each_job(
     mark: _Mark, left: Rows, jobs: Mapping[int, Any], example: Any, name: str
 ) -> bool:
     """Whether jobs have such a row side by side. A row that the next job replaces is a place where
-    one job stands at a time, and a count of rows is the number of a job by chance.
+    one job stands at a time, and what numbers the rows is the number of a job by chance.
     """
     if not mark.find_rows(left, get_field(example, name), example):
         return False
-    count = len(left[mark.query])
+    values = [get_field(payload, name) for payload in jobs.values()]
+    highest = _find_highest_number(mark, left[mark.query], [get_field(example, name), *values])
     for payload in jobs.values():
         value = get_field(payload, name)
-        is_count = isinstance(value, int) and value <= count
-        if not is_count and mark.find_rows(left, value, payload):
+        is_number = isinstance(value, int) and value <= highest
+        if not is_number and mark.find_rows(left, value, payload):
             return True
     return False
+
+
+def _find_highest_number(mark: _Mark, rows: Iterable[Row], values: Iterable[Any]) -> int:
+    """Up to where the column may only number its rows: how many there are, and the highest that no
+    job has for a value.
+    """
+    wanted = set(map(str, values))
+    added = [row for row in rows if len(row) == len(mark.row) and row not in mark.before]
+    cells = [row[mark.column] for row in added]
+    others = [cell for cell in cells if isinstance(cell, int) and str(cell) not in wanted]
+    return max([len(added) + len(mark.before), *others])
 
 
 def _read_rows(state: Mapping[str, Any]) -> dict[str, list[Row]]:

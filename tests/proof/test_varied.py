@@ -251,15 +251,17 @@ def test_a_mark_of_every_job_or_of_the_last_alone_is_proved(name: str, tmp_path:
     assert proof.verdict == "proved", [judgement.message for judgement in proof.incomplete]
 
 
-@pytest.mark.real
-def test_the_number_of_a_row_is_no_key(tmp_path: Path) -> None:
-    """The first row has the number 1, and so has the example."""
-    examples = {"payload": {**EXAMPLES["payload"], "examples": [{"order_id": 1}]}}
-    setup = """python -c "import os, sqlite3
+NUMBERED = """python -c "import os, sqlite3
 db = sqlite3.connect(os.environ['APP_DB'])
 db.execute('create table done (number integer primary key, order_id integer unique, at text)')
 db.commit()
 " """
+
+
+@pytest.mark.real
+def test_the_number_of_a_row_is_no_key(tmp_path: Path) -> None:
+    """The first row has the number 1, and so has the example."""
+    examples = {"payload": {**EXAMPLES["payload"], "examples": [{"order_id": 1}]}}
     into = (
         "insert into done (order_id, at) values (?, strftime('%f', 'now')) on conflict do nothing"
     )
@@ -268,7 +270,11 @@ db.commit()
         ("number", "True", "proved"),
         ("number, order_id", "order_id % 3", "incomplete"),
     ):
-        proof = {**SPEC["proof"], "setup": setup, "state": {"done": f"select {columns} from done"}}
+        proof = {
+            **SPEC["proof"],
+            "setup": NUMBERED,
+            "state": {"done": f"select {columns} from done"},
+        }
         becomes = (
             f'            if {condition}:\n                db.execute("{into}", (order_id,))\n'
         )
@@ -278,6 +284,24 @@ db.commit()
         )
         found = proof_of(repo, only=ALL)
         assert found.verdict == verdict, [one.message for one in found.incomplete]
+
+
+@pytest.mark.real
+def test_the_number_of_a_row_is_no_key_where_numbers_are_left_out(tmp_path: Path) -> None:
+    """Rows are numbered 1, 14, 27 ...: one of them is 66 by chance, and so is a varied payload."""
+    examples = {"payload": {**EXAMPLES["payload"], "examples": [{"order_id": 1}]}}
+    proof = {**SPEC["proof"], "setup": NUMBERED, "state": {"done": "select number from done"}}
+    into = (
+        "insert into done select coalesce(max(number) + 13, 1), ?, strftime('%f', 'now') from done"
+        " where true on conflict do nothing"
+    )
+    becomes = f'            db.execute("{into}", (order_id,))\n'
+    repo = plain_repo(tmp_path, changed={**examples, "proof": proof}, was=MARK, becomes=becomes)
+    found = proof_of(repo, only=ALL)
+    assert found.varied is not None
+    rows = found.varied.history.state["done"]
+    assert [66] in rows and [67] not in rows
+    assert found.verdict == "proved", [one.message for one in found.incomplete]
 
 
 @pytest.mark.real

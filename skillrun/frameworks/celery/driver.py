@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from celery import Task, _state, current_app, signals
@@ -22,6 +22,7 @@ from celery.worker.request import Request
 from kombu.message import Message
 from kombu.messaging import Producer
 
+from ...probe.consuming import QueueWords
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
@@ -43,6 +44,15 @@ def configure(app: Any, **values: Any) -> None:
         )
 
 
+def _name_queue(declare: Any, exchange: Any, routing_key: Any) -> str:
+    """The queue that a message goes to, "" where an exchange decides. Celery declares it with the
+    message (celery/app/amqp.py, send_task_message).
+    """
+    for queue in declare or ():
+        return str(getattr(queue, "name", ""))
+    return "" if exchange else str(routing_key or "")
+
+
 class Driver(BaseDriver):
     """See probe/driver.py for what each method promises."""
 
@@ -53,6 +63,7 @@ class Driver(BaseDriver):
     WAYS = Ways(
         entries=("celery.app.base:Celery.worker_main", "celery.app.base:Celery.start"),
         importers=(Importer("celery", options=("-A", "--app")),),
+        queues=(QueueWords("celery", "worker", options=("-Q", "--queues")),),
     )
 
     def __init__(self, probe: Probe) -> None:
@@ -171,6 +182,10 @@ class Driver(BaseDriver):
             "a worker that dies gives the message back; a child that dies fails the task for good"
         )
 
+    def list_default_queues(self) -> Sequence[str]:
+        """All that the settings name: `task_queues`, else the default one alone."""
+        return sorted(self.app.amqp.queues)
+
     def function(self) -> Any:
         run = getattr(self.task, "_orig_run", None) or self.task.run
         run = getattr(run, "__func__", run)
@@ -218,6 +233,7 @@ class Driver(BaseDriver):
                 "content_encoding": content_encoding,
                 "properties": _plain({**properties, "priority": priority}),
                 "routing_key": routing_key,
+                "queue": _name_queue(declare, exchange, routing_key),
                 "arguments": arguments,
             }
             driver._report_publish(message)

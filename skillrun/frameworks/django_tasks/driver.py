@@ -18,15 +18,17 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...probe.commits import Commits
+from ...probe.consuming import QueueWords
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
 from ...probe.shapes import make_shape
+from ...probe.starting import Ways
 from ...probe.swap import swap
 
 _ON_KILL = (
@@ -63,6 +65,8 @@ class Library:
 class Driver(BaseDriver):
     """See probe/driver.py for what each method promises."""
 
+    WAYS = Ways(queues=(QueueWords("manage.py", "db_worker", options=("--queue-name",)),))
+
     CONTROL: tuple[str, ...] = ()
     LOGGERS = ("django_tasks", "django.tasks")
 
@@ -92,6 +96,10 @@ class Driver(BaseDriver):
             on_kill=_ON_KILL,
             broker_error="django.db.utils:OperationalError",
         )
+
+    def list_default_queues(self) -> Sequence[str]:
+        """django_tasks, DEFAULT_TASK_QUEUE_NAME."""
+        return ("default",)
 
     def prepare(self, handler: str) -> None:
         """Reads the settings, finds the task, and hears of every task that is enqueued. Raises

@@ -38,6 +38,7 @@ from procrastinate.testing import InMemoryConnector
 
 from ...probe import ids
 from ...probe.async_driver import AsyncDriver
+from ...probe.consuming import QueueWords
 from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
 from ...probe.modules import whose_text
@@ -171,6 +172,7 @@ class Driver(AsyncDriver):
     WAYS = Ways(
         entries=("procrastinate.app:App.run_worker", "procrastinate.app:App.run_worker_async"),
         importers=(Importer("procrastinate", options=("-a", "--app")),),
+        queues=(QueueWords("procrastinate", "worker", options=("-q", "--queues")),),
     )
 
     def __init__(self, probe: Probe) -> None:

@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import rq.utils
@@ -35,6 +35,7 @@ from rq.utils import get_version, import_attribute
 from rq.version import VERSION
 
 from ...probe import ids
+from ...probe.consuming import QueueWords
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
@@ -106,6 +107,14 @@ class InProcess(Worker):
         return ()
 
 
+# Options of `rq worker` and `manage.py rqworker` that have no value (rq/cli/cli.py, django_rq's rqworker.py).
+_RQ_FLAGS = (
+    *("-b", "--burst", "-v", "--verbose", "-q", "--quiet", "-s", "--with-scheduler", "-d"),
+    *("--disable-job-desc-logging", "--disable-default-exception-handler", "--force-color"),
+    *("--no-color", "--traceback", "--skip-checks"),
+)
+
+
 def _make_class(begun: Any) -> type[InProcess]:
     """The class of the worker that the repository begins: it may do more around a job."""
     kind = type(begun)
@@ -123,6 +132,10 @@ class Driver(BaseDriver):
         entries=("rq.worker.base:BaseWorker.work", "rq.worker:Worker.work"),
         programs=(("rq", "rq.cli:main"), ("rqworker", "rq.cli:worker")),
         manage=("rqworker",),
+        queues=(
+            QueueWords("rq", "worker", flags=_RQ_FLAGS),
+            QueueWords("manage.py", "rqworker", flags=_RQ_FLAGS),
+        ),
     )
 
     def __init__(self, probe: Probe) -> None:
@@ -257,6 +270,12 @@ class Driver(BaseDriver):
 
         made: Callable[..., None] = swap(Queue.__init__, init)
         sent: Callable[..., Any] = swap(Pipeline.execute, execute)
+
+    def list_begun_queues(self, worker: Any) -> Sequence[str]:
+        return tuple(worker.queue_names()) if isinstance(worker, Worker) else ()
+
+    def list_default_queues(self) -> Sequence[str]:
+        return ("default",)
 
     def _hook(self, function: Any) -> None:
         if not isinstance(function, types.FunctionType):

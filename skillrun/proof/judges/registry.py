@@ -26,6 +26,7 @@ from skillrun.proof.judges import (
     superseding,
     swallowed,
     uncommitted,
+    unconsumed,
     unknowns,
     varied,
 )
@@ -46,6 +47,7 @@ JUDGES: dict[str, Judge] = {
     "superseding": superseding.judge,
     "swallowed": swallowed.judge,
     "uncommitted": uncommitted.judge,
+    "unconsumed": unconsumed.judge,
     "broker": broker.judge,
     "late-back": late_back.judge,
     "unknowns": unknowns.judge,

@@ -139,6 +139,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="queue-unconsumed",
+        part="idempotency",
+        grades=(RiskGrade.LOST,),
+        cause="no worker that the repository starts takes jobs from that queue",
+        closes=(
+            "name the queue in a worker's command line, or publish to one that is taken from; where"
+            " its worker is started from another place, accept this by name"
+        ),
+    ),
+    RiskRule(
         name="receiver-away",
         part="retry",
         grades=(RiskGrade.LOST, RiskGrade.STUCK),

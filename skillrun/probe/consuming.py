@@ -1,0 +1,90 @@
+"""From which queues the workers of a repository take jobs, as their command lines say it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# What somebody else fills in: a variable, a template, a substitution.
+_NOT_KNOWN_HERE = ("$", "{", "<", "%(", "*", "`")
+
+
+@dataclass(frozen=True)
+class QueueWords:
+    """How a command line names queues: behind `options`, or in the words after `command` that
+    belong to no option.
+    """
+
+    program: str
+    command: str  # "worker"
+    options: tuple[str, ...] = ()
+    # Options without a value, where the names stand after the command; () where they do not.
+    flags: tuple[str, ...] = ()
+
+    def is_worker(self, words: Sequence[str]) -> bool:
+        """Whether a command line starts a worker."""
+        programs = [os.path.basename(word) for word in words[:3]]
+        return self.program in programs and self.command in words[1:]
+
+    def list_named(self, words: Sequence[str]) -> list[str] | None:
+        """The queues that it names, [] for none; None where they are known elsewhere alone.
+
+        `words` are split at commas and at = as well.
+        """
+        named = self._list_behind_options(words) if self.options else self._list_free(words)
+        if any(sign in word for word in named for sign in _NOT_KNOWN_HERE):
+            return None
+        return named
+
+    def _list_behind_options(self, words: Sequence[str]) -> list[str]:
+        named: list[str] = []
+        is_queue = False
+        for word in words:
+            # -Qmail is -Q mail.
+            short = next((one for one in self.options if _is_joined(word, one)), "")
+            if short:
+                named.append(word[len(short) :])
+                is_queue = True
+            elif word.startswith("-"):
+                is_queue = word in self.options
+            elif is_queue:
+                named.append(word)
+        return named
+
+    def _list_free(self, words: Sequence[str]) -> list[str]:
+        """Each option that is no flag has one value."""
+        named: list[str] = []
+        is_value = False
+        for word in words[words.index(self.command) + 1 :]:
+            if word.startswith("-"):
+                is_value = word not in self.flags
+            elif is_value:
+                is_value = False
+            else:
+                named.append(word)
+        return named
+
+
+def _is_joined(word: str, option: str) -> bool:
+    is_short = len(option) == 2
+    return is_short and word.startswith(option) and len(word) > 2
+
+
+def list_consumed(
+    ways: Sequence[QueueWords], commands: Sequence[Sequence[str]], default: Sequence[str]
+) -> list[str] | None:
+    """The queues that the workers which these command lines start take jobs from; None where that is
+    not known. `default`: those of a worker that names none, empty where they are not known.
+    """
+    found: list[str] = []
+    for words in commands:
+        for way in ways:
+            if not way.is_worker(words):
+                continue
+            named = way.list_named(words)
+            queues = list(default) if named == [] else named
+            if not queues:
+                return None
+            found += queues
+    return list(dict.fromkeys(found))

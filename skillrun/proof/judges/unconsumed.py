@@ -1,0 +1,50 @@
+"""A job that waits in a queue from which nobody takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.history import History
+from skillrun.proof.judges.risks import name_risk
+from skillrun.proof.reference import Judgement, Reference
+
+
+def name_queue(message: Mapping[str, Any]) -> str:
+    """The queue of a published message; "" where its driver does not tell it."""
+    return str(message.get("queue") or message.get("queue_name") or "")
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """The application's own message, and what a failed attempt publishes for the next one. A proof
+    delivers each by hand: that somebody takes it is read from the command lines of the workers.
+    """
+    consumed = reference.facts.consumed
+    if not consumed:
+        return
+    if history.schedule.family == "once" and _is_left(reference.queue, consumed):
+        yield _name("the application publishes the job", reference.queue, consumed)
+    elif history.schedule.family == "error":
+        for run in history.runs:
+            for retry in run.retries:
+                queue = name_queue(retry["message"] or {})
+                if _is_left(queue, consumed) and queue != reference.queue:
+                    yield _name("an attempt that failed publishes the next one", queue, consumed)
+                    return
+
+
+def _is_left(queue: str, consumed: tuple[str, ...]) -> bool:
+    return bool(queue) and queue not in consumed
+
+
+def _name(what: str, queue: str, consumed: tuple[str, ...]) -> Judgement:
+    taken = ", ".join(consumed)
+    return name_risk(
+        "queue-unconsumed",
+        RiskGrade.LOST,
+        f"{what} to the queue {queue}, and the workers that the repository starts take jobs from"
+        f" {taken} alone",
+        expected=f"one of: {taken}",
+        seen=queue,
+    )
