@@ -30,7 +30,7 @@ class QueueWords:
     def list_named(self, words: Sequence[str]) -> list[str] | None:
         """The queues that it names, [] for none; None where they are known elsewhere alone.
 
-        `words` are split at commas and at = as well.
+        `words` are split at = as well.
         """
         named = self._list_behind_options(words) if self.options else self._list_free(words)
         if any(sign in word for word in named for sign in _NOT_KNOWN_HERE):
@@ -44,12 +44,12 @@ class QueueWords:
             # -Qmail is -Q mail.
             short = next((one for one in self.options if _is_joined(word, one)), "")
             if short:
-                named.append(word[len(short) :])
+                named += word[len(short) :].split(",")
                 is_queue = True
             elif word.startswith("-"):
                 is_queue = word in self.options
             elif is_queue:
-                named.append(word)
+                named += word.split(",")
         return named
 
     def _list_free(self, words: Sequence[str]) -> list[str]:

@@ -95,14 +95,7 @@ class Zygote:
             driver.WAYS, config["settings"]["starts"], recorder.root
         )
         facts: Facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
-        worker = driver.worker_begun.worker if driver.worker_begun else None
-        consumed = find_consumed(
-            driver.WAYS,
-            config["settings"]["starts"],
-            recorder.root,
-            driver.list_begun_queues(worker),
-            driver.list_default_queues(),
-        )
+        consumed = self._find_consumed(driver)
         function = driver.function()
         effects = self.hook_effects()
         named: dict[type, str] = {}
@@ -132,8 +125,20 @@ class Zygote:
             foreign_errors=foreign,
             has_gate=self.gate is not None,
             begun=driver.worker_begun.command if driver.worker_begun else "",
-            consumed=tuple(consumed),
+            consumed=consumed,
         )
+
+    def _find_consumed(self, driver: Driver) -> tuple[str, ...]:
+        """The queues that the repository's workers take jobs from."""
+        worker = driver.worker_begun.worker if driver.worker_begun else None
+        found = find_consumed(
+            driver.WAYS,
+            self.config["settings"]["starts"],
+            self.recorder.root,
+            driver.list_begun_queues(worker),
+            driver.list_default_queues(),
+        )
+        return tuple(found)
 
     def hook_before_the_repository(self) -> None:
         """What must be there before any line of the repository runs. Raises BootFailed."""

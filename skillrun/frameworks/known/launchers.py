@@ -45,6 +45,8 @@ START_FILES = (
     *("*entrypoint*", "*worker*", "*consumer*", "package.json"),
 )
 _SEPARATORS = str.maketrans(dict.fromkeys("[]\",'`();&|=", " "))
+_LIST_OF_OPTION = re.compile(r"(?<!\S)--?[A-Za-z][\w-]*[ =]?[\w.-]+(?:,[\w.]+)+(?!\S)")
+_KEPT_COMMA = "\0"
 _COMMENT = ("#", "//", ";")
 # Of a package.json: a key may be the name of a dependency.
 _VALUE = re.compile(r'(?<!"name)(?<!"description)"\s*:\s*"((?:[^"\\]|\\.)*)"')
@@ -143,7 +145,14 @@ def _read_words(path: str, lines: list[str], number: int) -> list[str]:
         command = " ".join(_VALUE.findall(line))
     else:
         command = whole_command(lines, number, _JOINED, listed=is_item)
-    return [word for word in command.translate(_SEPARATORS).split() if word.strip("-:")]
+    command = _LIST_OF_OPTION.sub(_keep_commas, command)
+    words = command.translate(_SEPARATORS).replace(_KEPT_COMMA, ",").split()
+    return [word for word in words if word.strip("-:")]
+
+
+def _keep_commas(found: re.Match[str]) -> str:
+    """`-Q mail,celery` is one value, whatever its parts are called."""
+    return found[0].replace(",", _KEPT_COMMA)
 
 
 def _is_in_command(lines: list[str], number: int) -> bool:

@@ -1,0 +1,108 @@
+"""A job in a queue from which no worker of the repository takes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import helpers
+import pytest
+
+from skillrun.contract.spec import load_spec
+from skillrun.frameworks.known.launchers import find_starts, split_commands
+from skillrun.probe.consuming import QueueWords, list_consumed
+from skillrun.proof.prove import prove
+from skillrun.proof.result import Target
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "corpus"))
+
+import run
+from run import Mutant
+
+Edits = tuple[tuple[str, str, str], ...]
+CELERY = QueueWords("celery", "worker", options=("-Q", "--queues"))
+RQ = QueueWords("rq", "worker", flags=("--burst", "-v"))
+
+
+@pytest.mark.parametrize(
+    ("way", "commands", "default", "expected"),
+    [
+        (
+            CELERY,
+            ["celery -A shop worker -Q mail default -l info"],
+            ["celery"],
+            ["mail", "default"],
+        ),
+        (CELERY, ["celery -A shop worker --queues mail"], ["celery"], ["mail"]),
+        (CELERY, ["celery -A shop worker -Qmail"], ["celery"], ["mail"]),
+        (CELERY, ["python -m celery -A shop worker -Q mail"], ["celery"], ["mail"]),
+        (CELERY, ["celery -A shop worker", "celery -A shop worker -Q slow"], ["a"], ["a", "slow"]),
+        (CELERY, ["celery -A shop beat -Q mail"], ["celery"], []),
+        (CELERY, ["celery -A shop worker -Q $QUEUES"], ["celery"], None),
+        (CELERY, ["celery -A shop worker"], [], None),
+        (RQ, ["rq worker high low --url redis --burst mail"], ["default"], ["high", "low", "mail"]),
+        (RQ, ["rq worker --url redis"], ["default"], ["default"]),
+        (RQ, ["rq info high"], ["default"], []),
+    ],
+)
+def test_what_a_command_line_says(
+    way: QueueWords, commands: list[str], default: list[str], expected: list[str] | None
+) -> None:
+    words = [command.split() for command in commands]
+    assert list_consumed((way,), words, default) == expected
+
+
+DELAY = "tasks.send_receipt.delay(order_id=order_id, email=email)"
+TO_MAIL = (
+    'tasks.send_receipt.apply_async(kwargs={"order_id": order_id, "email": email}, queue="mail")'
+)
+SENT_TO_MAIL = (("shop/orders.py", DELAY, TO_MAIL),)
+PLAIN = "worker: celery -A shop.tasks worker -l info\n"
+MAIL = "mail: celery -A shop.tasks worker --queues celery,mail\n"
+SLOW = "slow: celery -A shop.tasks worker -Q slow\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "procfile", "edits", "left_in"),
+    [
+        ("celery_receipt", PLAIN, SENT_TO_MAIL, "mail"),
+        ("celery_receipt", PLAIN, (), None),
+        ("celery_receipt", MAIL, SENT_TO_MAIL, None),
+        ("celery_receipt", SLOW, (), "celery"),
+        ("celery_receipt", SLOW + MAIL, SENT_TO_MAIL, None),
+        ("celery_receipt", "web: gunicorn shop\n", SENT_TO_MAIL, None),
+        ("rq_invoice", "worker: rq worker default --url redis://cache\n", (), "billing"),
+        ("rq_invoice", "worker: rq worker --with-scheduler billing\n", (), None),
+    ],
+)
+@pytest.mark.real
+def test_a_job_that_nobody_takes_is_a_risk(
+    name: str, procfile: str, edits: Edits, left_in: str | None, tmp_path: Path
+) -> None:
+    root = run.build(name, Mutant("H", "", edits), tmp_path.resolve() / name)
+    helpers.write_files(root, {"Procfile": procfile})
+    helpers.git(root, "init", "--quiet")
+    helpers.commit(root)
+    spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
+    proof = prove(Target(spec, root, run.load(name).DRIVER), only="once")
+    assert proof.verdict == "proved"
+    risks = {risk.judgement.rule: risk.judgement for risk in proof.risks}
+    if left_in is None:
+        assert "queue-unconsumed" not in risks
+    else:
+        risk = risks["queue-unconsumed"]
+        assert (risk.grade, risk.seen) == ("lost", left_in)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "worker: celery -A shop worker -Q mail,celery -l info",
+        "worker: celery -A shop worker --queues=mail,celery",
+        "worker: celery -A shop worker -Qmail,celery",
+    ],
+)
+def test_a_queue_may_be_called_as_the_program_is(line: str) -> None:
+    (start,) = find_starts("Procfile", line, ("celery",))
+    (command,) = split_commands(start.words, "celery")
+    assert CELERY.list_named(command) == ["mail", "celery"]
