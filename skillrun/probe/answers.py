@@ -177,9 +177,13 @@ def make_described_error(
     kind: type[BaseException], args: list[Any], kwargs: dict[str, Any]
 ) -> BaseException:
     """With keyword arguments, where {http: ...} becomes a response of the exception's own HTTP
-    client; what that client wants besides is taken from the response.
+    client, its argument `response` where it has no name; what that client wants besides is taken
+    from the response.
     """
     library = str(kind.__module__).partition(".")[0]
+    if _is_response(kwargs):
+        # {http: ...} alone: both clients call it so.
+        kwargs = {"response": kwargs}
     described = [name for name, value in kwargs.items() if _is_response(value)]
     if library not in _RESPONSES or not described:
         return kind(*args, **kwargs)

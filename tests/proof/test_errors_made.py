@@ -49,10 +49,11 @@ def test_what_is_no_exception_is_said() -> None:
 def test_a_response_may_be_described(path: str) -> None:
     pytest.importorskip(path.partition(":")[0])
     response = {"http": {"status": 429, "headers": {"Retry-After": "30"}}}
-    error: Any = make_error(path, [], {"response": response})
-    assert error.response.status_code == 429
-    assert error.response.headers["Retry-After"] == "30"
-    assert "429" in str(error)
+    for kwargs in ({"response": response}, response):
+        error: Any = make_error(path, [], kwargs)
+        assert error.response.status_code == 429
+        assert error.response.headers["Retry-After"] == "30"
+        assert "429" in str(error)
 
 
 @pytest.mark.parametrize("path", ["httpx:HTTPStatusError", "requests:HTTPError"])

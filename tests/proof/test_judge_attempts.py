@@ -24,6 +24,7 @@ from histories import (
 )
 
 from skillrun.contract.job import JobSpec
+from skillrun.probe.facts import BootFacts
 from skillrun.proof.history import History
 from skillrun.proof.judges import attempts
 
@@ -54,6 +55,31 @@ def test_an_error_that_does_not_pass_ends_as_declared(seen: History, expected: l
         rules(attempts.judge, seen, against(spec(), history("once", DONE, dead_letters=0)))
         == expected
     )
+
+
+@pytest.mark.parametrize(
+    ("waits", "spread", "expected"),
+    [
+        # Shortened down to nothing; to a half; and made up to twice as long by the library.
+        ((0.0, 0.0, 0.0), 1.0, []),
+        ((10.0, 20.0, 30.0), 1.0, []),
+        ((20.0, 40.0, 60.0), 2.0, []),
+        ((20.0, 40.0, 60.0), 1.0, ["delays.no-jitter"]),
+        ((40.0, 60.0, 60.0), 2.0, ["delays.no-jitter"]),
+    ],
+)
+def test_random_waits_differ_somewhere_from_the_longest(
+    waits: tuple[float, ...], spread: float, expected: list[str]
+) -> None:
+    """The last of them may stand at the cap either way."""
+    backoff = {"kind": "exponential", "base": "20s", "cap": "60s", "jitter": True}
+    declared = spec(retry={"max_attempts": 4, "backoff": backoff})
+    tries = [[MET, raised(AWAY), retry(wait), ACKED] for wait in waits]
+    seen = history(f"{FAILING} jitter=low", *tries, [MET, raised(AWAY), ACKED], dead_letters=1)
+    reference = against(
+        declared, history("once", DONE, dead_letters=0), facts=BootFacts(spread=spread)
+    )
+    assert rules(attempts.judge, seen, reference) == expected
 
 
 def test_what_still_waits_at_the_limit_is_unbounded() -> None:

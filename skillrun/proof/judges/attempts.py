@@ -371,16 +371,17 @@ def _read_spread(reference: Reference) -> float:
 
 
 def _no_jitter(history: History, wanted: tuple[float, ...], tick: float) -> Iterator[Judgement]:
-    """With random waits at their shortest, the longest delay is shorter than declared; else nothing
-    is random.
+    """With random waits at their shortest, some delay is shorter than the longest; else nothing
+    is random. The last one alone tells nothing: it may stand at its cap either way.
     """
     seen = measured_delays(history)
     if not seen or len(seen) != len(wanted):
         return
     # A wait of a few seconds, or of a few ticks, is the same with jitter and without: the readings
     # of the clock, or the ticks, hide what was random in it.
-    is_measurable = wanted[-1] > SLACK_S * 2 + tick * 3
-    if is_measurable and seen[-1] >= wanted[-1] * UNMOVED_SHARE:
+    pairs = zip(seen, wanted, strict=True)
+    measurable = [(one, most) for one, most in pairs if most > SLACK_S * 2 + tick * 3]
+    if measurable and all(one >= most * UNMOVED_SHARE for one, most in measurable):
         said = (
             "jitter is declared, but the delays are not random: all jobs of an outage come back at"
             " once"
