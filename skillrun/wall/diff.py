@@ -40,7 +40,7 @@ _IDENTIFIER = re.compile(r"\b[A-Za-z_]\w*")
 _OFTEN = 3
 _REPLACED = 0.8  # of its places: a few may go in the same change
 _MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
-_NAMES = (*_MAKEFILES, "justfile", ".justfile", "Justfile", "skillrun")
+_NAMES = (*_MAKEFILES, "justfile", ".justfile", "Justfile", "skillrun", ".gitattributes")
 _ENDINGS = (
     *(".py", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".ts", ".mk", "SKILL.md"),
     *(".pyc", ".pyo"),

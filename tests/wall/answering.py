@@ -49,6 +49,16 @@ def write_mailer(body: str, more: str = "", top: str = "") -> dict[str, str]:
 
 
 BY_STATUS = write_mailer(_CALL + _CHECKS + _END)
+BY_BOX = write_mailer(
+    """    if not os.environ.get("SHOP_MAIL_URL"):
+        (OUTBOX / idempotency_key).write_text(email)
+        return None
+"""
+    + _CALL
+    + _CHECKS
+    + _END,
+    top='import os\nfrom pathlib import Path\n\nOUTBOX = Path("outbox")\n\n\n',
+)
 BY_RAISING = write_mailer(
     """    try:
         answer = client().post("/letters", headers={"Idempotency-Key": idempotency_key})
@@ -268,6 +278,14 @@ BAD = {
             ),
         ),
     ),
+    "every status of a client is given up": (
+        BY_BOX,
+        change(BY_BOX, ("in (400, 410, 422)", "< 500")),
+    ),
+    "a status is accepted where there is an outbox": (
+        BY_BOX,
+        change(BY_BOX, ("    if answer.status_code >= 400:", "    if answer.status_code >= 500:")),
+    ),
     "another client whose statuses are not all errors": (
         BY_STATUS,
         change(
@@ -297,6 +315,14 @@ BAD = {
 
 # Code that nobody can read here, or another client, looks at the answer: a person has to.
 UNREAD = {
+    # Some providers say so that it was done before, others that the first call is at work.
+    "done before": (
+        BY_STATUS,
+        change(
+            BY_STATUS,
+            (_CALL, _CALL + "    if answer.status_code == 409:\n        return idempotency_key\n"),
+        ),
+    ),
     "code of elsewhere": (
         BY_STATUS,
         change(
@@ -317,6 +343,10 @@ UNREAD = {
 }
 
 HONEST = {
+    "the outbox is asked for elsewhere": (
+        BY_BOX,
+        change(BY_BOX, ('os.environ.get("SHOP_MAIL_URL")', "receipts.mail_url")),
+    ),
     "a property says it": (BY_STATUS, change(BY_STATUS, (_BROAD, "    if answer.is_error:\n"))),
     "a helper raises": (
         BY_STATUS,
@@ -422,13 +452,6 @@ HONEST = {
                 "        if answer.status_code != 429 or attempt > 2:\n"
                 "            break\n",
             ),
-        ),
-    ),
-    "done before": (
-        BY_STATUS,
-        change(
-            BY_STATUS,
-            (_CALL, _CALL + "    if answer.status_code == 409:\n        return idempotency_key\n"),
         ),
     ),
     "a further refusal": (

@@ -118,6 +118,14 @@ ATTACKS = {
         ),
     ),
 }
+ATTACKS |= {
+    "a hidden copy for somebody else": changed(
+        (
+            '"subject": f"Your receipt for order {order_id}"}',
+            '"subject": f"Your receipt for order {order_id}", "bcc": "archive@example.com"}',
+        ),
+    ),
+}
 HONEST = {
     "a further check that raises": changed(
         (
@@ -184,12 +192,6 @@ HONEST = {
         ("TIMEOUT_S = 10", "log = logging.getLogger(__name__)\nTIMEOUT_S = 10"),
         ("import json\n", "import json\nimport logging\n"),
     ),
-    "another error is told apart": changed(
-        (
-            "        if error.code in (400,",
-            "        if error.code == 409:\n            return\n        if error.code in (400,",
-        ),
-    ),
     "a check of the key": changed(
         (
             POST,
@@ -197,6 +199,24 @@ HONEST = {
         )
     ),
 }
+
+
+# By a 409 some providers say that it was done before, and others that the first call is at work.
+CONFLICT = changed(
+    (
+        "        if error.code in (400,",
+        "        if error.code == 409:\n            return\n        if error.code in (400,",
+    ),
+)
+OPENER = changed(
+    ("        urllib.request.urlopen(", "        _opener.open("),
+    (
+        "def _post(",
+        "class _NoRedirect(urllib.request.HTTPRedirectHandler):\n"
+        "    def redirect_request(self, *_):\n        return None\n\n\n"
+        "_opener = urllib.request.build_opener(_NoRedirect)\n\n\ndef _post(",
+    ),
+)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -207,6 +227,14 @@ def test_what_a_provider_gets_otherwise_is_an_error(name: str) -> None:
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_change_is_at_most_a_note(name: str) -> None:
     assert set(severities(everything(BASE, HONEST[name]))) <= {"note"}
+
+
+def test_a_conflict_that_is_done_is_for_the_reviewer() -> None:
+    assert set(severities(everything(BASE, CONFLICT))) == {"note", "warning"}
+
+
+def test_an_opener_calls_out_as_well() -> None:
+    assert set(severities(everything(BASE, OPENER))) <= {"note"}
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,11 @@ _COPIES = {"tuple", "list", "set", "frozenset", "sorted", "dict"}
 _THROUGH = {"wait_for", "shield", "cast", "create_task", "ensure_future", "dict", "run"}
 # And these call the function that they are given.
 _CALLERS = {"to_thread", "sync_to_async", "async_to_sync", "run_in_executor", "partial"}
+# A file and a program are no provider.
+_LOCAL = {
+    *("write_text", "write_bytes", "Popen", "run", "check_call", "check_output", "system"),
+    *("sendall", "sendmail"),
+}
 _READERS = {"loads", "json"}
 # Decorators that leave a function what it is.
 _PLAIN = {
@@ -84,8 +89,10 @@ class Calls(Statements, Expressions):
 
     def _take_answer(self, frame: Frame, node: ast.Call) -> object:
         self._evaluate_given(frame, node)
+        if last_word(node.func) in _LOCAL:
+            return Opaque(ast.unparse(node))
         self.walk.is_answered = True
-        is_raised = last_word(node.func) == "urlopen" or self.walk.code.is_raising
+        is_raised = last_word(node.func) in ("urlopen", "open") or self.walk.code.is_raising
         self.walk.is_status_read |= is_raised
         if is_raised and self.walk.status >= FAILING:
             raise Raised(Failure(ANSWER_ERRORS, is_answer=True))

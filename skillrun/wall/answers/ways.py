@@ -21,12 +21,12 @@ from skillrun.wall.watched.outgoing import Outgoing
 from skillrun.wall.watched.reach import Reach
 
 SUCCESS = 200
-# What clients and providers answer with; whatever else a side's text names is tried as well. 409 is
-# left out: it was done before.
+# What clients and providers answer with; whatever else a side's text names is tried as well.
 _USUAL = (
-    *(400, 401, 402, 403, 404, 405, 408, 410, 413, 415, 422, 425, 429),
+    *(400, 401, 402, 403, 404, 405, 408, 409, 410, 413, 415, 422, 425, 429),
     *(500, 501, 502, 503, 504, 520),
 )
+# By this one some say that it was done before, and others that the first call is still at work.
 _CONFLICT = 409
 # These say of themselves that they may pass.
 MAY_PASS = {408, 425, 429, *range(500, 600)} - {501, 505}
@@ -51,8 +51,8 @@ class Way:
         return {text: value for text, value in self.choices if ANSWER in text}
 
     def fits_with(self, other: Way) -> bool:
-        """Whether one answer can lead to both."""
-        mine, theirs = self.of_answer, other.of_answer
+        """Whether the same job, and the same answer, can lead to both."""
+        mine, theirs = dict(self.choices), dict(other.choices)
         return all(theirs.get(text, value) == value for text, value in mine.items())
 
 
@@ -81,7 +81,7 @@ def list_statuses(*sides: Code) -> list[int]:
             for node in module.all_nodes:
                 if isinstance(node, ast.Constant) and type(node.value) is int:
                     statuses |= {node.value - 1, node.value, node.value + 1}
-    return sorted(one for one in statuses if FAILING <= one < _MOST_STATUS and one != _CONFLICT)
+    return sorted(one for one in statuses if FAILING <= one < _MOST_STATUS)
 
 
 def list_ways(code: Code, root: Definition, status: int) -> list[Way] | None:
@@ -137,7 +137,8 @@ class Compared:
             is_told |= any(way.is_status_read for way in ways)
         for mistaken in self._find_all():
             # Another client, of which no answer is read: it may raise errors of its own.
-            yield replace(mistaken, is_certain=mistaken.is_certain and is_told)
+            is_plain = is_told and mistaken.status != _CONFLICT
+            yield replace(mistaken, is_certain=mistaken.is_certain and is_plain)
 
     def _find_all(self) -> Iterator[Mistaken]:
         for status, before in self.before.items():
@@ -156,13 +157,11 @@ class Compared:
             is_tried_again = [_is_first_of(passing, final, kinds) for kinds in errors]
             if not errors or not all(is_tried_again):
                 continue
-            given_up = []
+            asked = {question for way in self.before[status] for question, _ in way.choices}
             for way in self.after[status]:
                 if way.failure and _is_first_of(final, passing, way.failure):
-                    given_up.append(way)
-            for way in given_up:
-                is_certain = len(given_up) == len(self.after[status])
-                yield Mistaken(status, way, errors[0], is_certain)
+                    is_certain = all(question in asked for question, _ in way.choices)
+                    yield Mistaken(status, way, errors[0], is_certain)
 
 
 def _is_first_of(some: set[str], others: set[str], kinds: tuple[str, ...]) -> bool:

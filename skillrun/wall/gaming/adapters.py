@@ -29,6 +29,9 @@ HELP = (
 _HINT = "put it back, or let a person decide it: no proof looks behind an effect's call"
 
 
+_COPIES = ("cc", "bcc", "cc_addresses", "bcc_addresses", "ccaddresses", "bccaddresses")
+
+
 @dataclass(frozen=True)
 class Adapter:
     """The code behind an effect on one side."""
@@ -66,6 +69,20 @@ class Adapter:
                 value = self.reach.project.literal(keyword.value, definition.module)
                 return value is not None
         return False
+
+    def list_copies(self) -> list[tuple[str, str, int]]:
+        """(word, path, line) of each further recipient that a message is given."""
+        found = []
+        for node, definition in self.reach.functions.items():
+            for part in ast.walk(node):
+                word, line = "", 0
+                if isinstance(part, ast.keyword):
+                    word, line = part.arg or "", part.value.lineno
+                elif isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    word, line = part.value, part.lineno
+                if word.lower() in _COPIES:
+                    found.append((word.lower(), definition.path, line))
+        return found
 
     def count_keyless(self, flow: KeyFlow) -> int:
         """How many functions call out and have no key at hand."""
@@ -122,6 +139,7 @@ def _compare_effect(diff: Diff, was: object, effect: object) -> Iterator[Finding
         *_find_losses(diff, old, new, name),
         *_find_further_calls(diff, old, new, name),
         *_find_silent(diff, old, new, name),
+        *_find_recipients(diff, old, new, name),
     ]
     yield from findings
     if not findings:
@@ -216,6 +234,17 @@ def _find_silent(diff: Diff, old: Adapter, new: Adapter, name: str) -> Iterator[
                 f"{name} sends nothing, and says that it did, where {quoted(way.condition)}: {line}"
             )
         yield taken(ID, file, way.line, said, hint=_HINT)
+
+
+def _find_recipients(diff: Diff, old: Adapter, new: Adapter, name: str) -> Iterator[Finding]:
+    """Somebody else gets what goes out, in the same call."""
+    known = Counter(word for word, _, _ in old.list_copies())
+    for word, path, line in new.list_copies():
+        known[word] -= 1
+        if known[word] < 0:
+            file = _find_file(diff, path)
+            said = f"{name} sends to somebody else as well ({word}): {quoted(file.new_line(line))}"
+            yield taken(ID, file, line, said, hint=_HINT)
 
 
 def _note_change(diff: Diff, old: Adapter, new: Adapter, name: str) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from typing import Any
 
 from skillrun.contract.positions import Document, YamlProblem
@@ -48,11 +49,13 @@ _SHELL_WORDS = re.compile(
 )
 # `python -m skillrun` takes what lies where it is started; a shell takes what PATH names first.
 _SHADOWING = re.compile(r"(^|/)skillrun$|^skillrun(\.py|/__(init|main)__\.py)$")
+_HIDING = re.compile(r"\s(-diff|binary|linguist-(generated|vendored)(=true)?|gitlab-generated)\s")
 HINT = "put it back; a gate is changed by a person, in a change of its own"
 
 
 def find(diff: Diff) -> Iterator[Finding]:
     """One finding for each entry or line."""
+    yield from _find_hidden(diff)
     for file in diff.files:
         if file.old is None:
             continue
@@ -61,6 +64,28 @@ def find(diff: Diff) -> Iterator[Finding]:
         elif _WORKFLOW.search(file.old_path) and _NAMED.search(file.old):
             yield from _check_workflow(file)
     yield from _find_shadowing(diff)
+
+
+def _find_hidden(diff: Diff) -> Iterator[Finding]:
+    """Lines of .gitattributes by which a reviewer is shown no difference of what this changes."""
+    for file in diff.files:
+        if file.path.rpartition("/")[2] != ".gitattributes":
+            continue
+        for number, line in file.added_lines():
+            pattern, _, attributes = line.strip().partition(" ")
+            if not _HIDING.search(f" {attributes} ") or pattern.startswith("#"):
+                continue
+            hidden = [one.path for one in diff.files if _fits_pattern(pattern, one.path)]
+            hidden = [path for path in hidden if path != file.path]
+            if hidden:
+                said = f"reviewers are shown no difference of {quoted(hidden[0])}: {quoted(line)}"
+                yield taken(ID, file, number, said, hint=HINT)
+
+
+def _fits_pattern(pattern: str, path: str) -> bool:
+    bare = pattern.strip('"').lstrip("/").removesuffix("/**")
+    names = (path, path.rpartition("/")[2])
+    return any(fnmatch(name, bare) for name in names) or path.startswith(f"{bare}/")
 
 
 def is_pipeline(path: str) -> bool:

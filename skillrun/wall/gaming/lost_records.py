@@ -14,6 +14,7 @@ from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import quoted, taken
 from skillrun.wall.gaming.specs import at, mapping
+from skillrun.wall.gaming.uniqueness import find_lost_uniqueness
 from skillrun.wall.watched.reach import Reach
 
 ID = "lost-records"
@@ -63,6 +64,7 @@ def find(diff: Diff) -> Iterator[Finding]:
     models = re.compile("|".join(_list_models(diff, tables)))
     is_of_others = partial(_takes_from_others, quotes)
     run_by_job = partial(_lines_of_handlers, diff, {})
+    yield from find_lost_uniqueness(ID, diff, tables)
     for file in (*diff.python_files(), *diff.deployment):
         if is_test_file(file.path) or file.new is None:
             continue

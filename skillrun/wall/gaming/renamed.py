@@ -53,6 +53,13 @@ class Renames:
         wanted = self._new.origin(_spell_dotted(other))
         return wanted in self._new.ancestors(_spell_dotted(error))
 
+    def is_known_elsewhere(self, error: Any) -> bool:
+        """Whether an error is a library's, and the base's code names it: it does something with it."""
+        if not isinstance(error, str) or self._new.find(error) is not None:
+            return False
+        word = error.replace(":", ".").rpartition(".")[2]
+        return any(path.endswith(".py") for path in self.before.search(word))
+
     def is_reached(self, handler: Any, call: str) -> bool:
         """Whether the base's handler calls a function, directly or through others."""
         start = self._old.find(handler) if isinstance(handler, str) else None

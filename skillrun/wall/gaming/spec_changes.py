@@ -22,6 +22,7 @@ Path = tuple[str | int, ...]
 # Of a JSON Schema these words only describe.
 _DESCRIBING = ("title", "description", "$comment")
 _GIVEN_UP = "it is a kind of an error that the base tries again, and is given up at once now"
+_HANDLED_BEFORE = "the base's code deals with it already, and the spec did not let it be given up"
 _MEANS_SUCCESS = "the job that meets it counts as done"
 _STAND_IN = "its function ran for real in the base's proof, and would be replaced by a stand-in"
 # An error of these would make every other one permanent, or worth another try.
@@ -190,6 +191,8 @@ class _Comparison:
                 yield Change(f"{place}[]", name, path, None, error, _MEANS_SUCCESS)
             elif place == "failures.permanent" and self._is_transient_at_base(error["type"]):
                 yield Change(f"{place}[]", name, path, None, error, _GIVEN_UP)
+            elif place == "failures.permanent" and self.renames.is_known_elsewhere(error["type"]):
+                yield Change(f"{place}[]", name, path, None, error, _HANDLED_BEFORE)
 
     def _is_transient_at_base(self, error: Any) -> bool:
         """Whether an error is a kind of one that the base's spec tries again."""

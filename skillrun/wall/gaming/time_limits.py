@@ -22,6 +22,13 @@ from skillrun.wall.watched.outgoing import Outgoing
 from skillrun.wall.watched.reach import Reach
 
 _LIMIT = re.compile(r"^(task_)?(soft_)?time_limit$|^job_timeout$", re.IGNORECASE)
+# What a database is told in its options, `-c lock_timeout=45s`.
+_SAID = re.compile(
+    r"\b((?:lock|statement|idle_in_transaction_session|busy|connect)_timeout)\s*(?:=|to)\s*"
+    r"'?(\d+)\s*(ms|s|min)?",
+    re.IGNORECASE,
+)
+_UNITS = {"ms": 0.001, "": 0.001, "s": 1.0, "min": 60.0}
 _MS = 1000.0
 Limits = Mapping[str, tuple[File, int, float]]
 """Name -> (file, line, seconds)."""
@@ -40,6 +47,8 @@ def find_time_limits(look: str, diff: Diff) -> Iterator[Finding]:
     if longest is None:
         return
     for name, (file, line, value) in new.items():
+        if not _LIMIT.match(name):
+            continue
         is_shorter = name not in old or value < old[name][2]
         if is_shorter and value <= longest:
             said = (
@@ -53,7 +62,7 @@ def _find_gone(look: str, old: Limits, new: Limits) -> Iterator[Finding]:
     for name, (file, line, value) in old.items():
         if name not in new:
             was = quoted(file.old_line(line))
-            said = f"{name} was {value:g} s and is gone: a call that hangs holds its worker: {was}"
+            said = f"{name} was {value:g} s and is gone: what hangs holds its worker: {was}"
             yield taken(look, file, file.line_of(line), said, hint=_HINT)
 
 
@@ -69,6 +78,12 @@ def _list_limits(
             if value is not None:
                 # As the setting of the application and as an option of one task it is another one.
                 yield name.lower(), (file, node.lineno, value)
+        for node in module.nodes(ast.Constant):
+            for said in _SAID.finditer(node.value if isinstance(node.value, str) else ""):
+                seconds = int(said[2]) * _UNITS[(said[3] or "").lower()]
+                # None is 0 in these.
+                if seconds > 0:
+                    yield said[1].lower(), (file, node.lineno, seconds)
 
 
 def _read_seconds(project: Project, module: Module, node: ast.expr) -> float | None:

@@ -72,9 +72,17 @@ _DEFAULT = ("celery", "default")
 _COMMENT = ("#", "//", ";")
 # Settings of code whose loss lets a message be lost, or come twice. True is what keeps it.
 _KEEPING = re.compile(
-    r"(^|_)(acks_late|reject_on_worker_lost|retry_on_worker_lost|durable|delivery_mode)$",
+    r"(^|_)(acks_late|reject_on_worker_lost|retry_on_worker_lost|durable|delivery_mode"
+    r"|publish_retry|confirm_publish)$",
     re.IGNORECASE,
 )
+# Of these the libraries' own value keeps messages; these do not.
+_LOSSY: dict[str, tuple[object, ...]] = {
+    "delivery_mode": ("transient", 1, "1"),
+    "durable": (False,),
+    "publish_retry": (False,),
+    "confirm_publish": (False,),
+}
 # A cookie and a cache have such words, too: these are the calls that make or send a job.
 _MESSAGE_ENDS = {"expires", "ttl", "max_age", "_expires", "expires_in", "message_ttl"}
 _SENDING = {
@@ -412,6 +420,19 @@ def _find_settings(diff: Diff) -> Iterator[Finding]:
             yield taken(ID, *place, said, hint=_HINT)
         else:
             yield doubtful(ID, *place, said, hint=_HINT)
+
+    for name, (file, line, value) in new.items():
+        if name not in old and _is_lossy(name, value):
+            said = f"{name} is {quoted(value)} now: {quoted(file.new_line(line))}"
+            yield taken(ID, file, line, said, hint=_HINT)
+
+
+def _is_lossy(name: str, value: object) -> bool:
+    """Whether a setting, said for the first time, lets a restarted broker lose messages."""
+    for ending, values in _LOSSY.items():
+        if name.endswith(ending):
+            return any(value is one or value == one for one in values)
+    return False
 
 
 def _is_less(name: str, old: object, new: object) -> bool:

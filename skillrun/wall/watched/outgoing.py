@@ -172,9 +172,14 @@ class Outgoing:
         name = module.resolve(function) or ""
         if name.startswith(_CLIENTS):
             return word in _VERBS
-        if word not in _WORDS or not isinstance(function, ast.Attribute):
+        if not isinstance(function, ast.Attribute):
             return False
         owner = function.value
+        # urllib's `build_opener(...)`: what `open` means elsewhere stays on this machine.
+        if word == "open" and "opener" in last_word(owner).lower():
+            return True
+        if word not in _WORDS:
+            return False
         is_plain = isinstance(owner, ast.Constant | ast.Dict | ast.Set)
         return not is_plain and last_word(owner) not in _HARMLESS_OWNERS
 
