@@ -81,7 +81,7 @@ class Calls(Statements, Expressions):
         code = self.walk.code
         name = frame.module.resolve(node.func) or ""
         word = last_word(node.func)
-        is_effect = any(effect.rpartition(".")[2] == word for effect in code.effects)
+        is_effect = word in code.effect_words
         # A method of an object whose class is not told may be an effect's own.
         if is_effect and not name.startswith(_CLIENTS):
             return False
@@ -196,9 +196,12 @@ class Calls(Statements, Expressions):
         node = function.definition.node
         assert isinstance(node, FunctionNode)
         inner = Frame(function.definition.module, depth=frame.depth + 1)
-        parameters = [one.arg for one in (*node.args.posonlyargs, *node.args.args)]
-        for name in (*parameters, *(one.arg for one in node.args.kwonlyargs)):
-            inner.names[name] = Opaque(name)
+        parameters = []
+        for one in (*node.args.posonlyargs, *node.args.args):
+            parameters.append(one.arg)
+            inner.names[one.arg] = Opaque(one.arg)
+        for one in node.args.kwonlyargs:
+            inner.names[one.arg] = Opaque(one.arg)
         self._bind_defaults(inner, node.args)
         is_method = bool(parameters) and parameters[0] in ("self", "cls")
         if is_method:
@@ -206,7 +209,9 @@ class Calls(Statements, Expressions):
         else:
             given = values
         inner.names |= dict(zip(parameters, given, strict=False))
-        inner.names |= {name: value for name, value in named.items() if name in inner.names}
+        for name, value in named.items():
+            if name in inner.names:
+                inner.names[name] = value
         return inner
 
     def _bind_defaults(self, frame: Frame, args: ast.arguments) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from skillrun.repo.literals import is_known
 from skillrun.repo.python import Definition
-from skillrun.repo.source import FunctionNode
+from skillrun.repo.source import FunctionNode, last_word
 from skillrun.wall.answers.values import (
     FAILING,
     Answer,
@@ -206,7 +207,8 @@ class Expressions:
         if found is None or not isinstance(found.node, FunctionNode):
             return Opaque(f"{owner.made_of.kinds[0]}.{name}")
         method = Function(found, owner)
-        if any(ast.unparse(one).endswith("property") for one in found.decorators):
+        decorators = map(last_word, found.decorators)
+        if not {"property", "cached_property"}.isdisjoint(decorators):
             return self.call_function(frame, method, None)
         return method
 
@@ -236,7 +238,7 @@ class Expressions:
         return value
 
     def _read_Tuple(self, frame: Frame, node: ast.Tuple | ast.List | ast.Set) -> object:
-        return tuple(self.evaluate(frame, one) for one in node.elts)
+        return tuple(map(partial(self.evaluate, frame), node.elts))
 
     _read_List = _read_Tuple
     _read_Set = _read_Tuple
@@ -393,7 +395,7 @@ def say_status(word: str) -> object:
 
 
 def _leave_open(text: str, *parts: object) -> Opaque:
-    return Opaque(text, is_unread=any(_is_unread(part) for part in parts))
+    return Opaque(text, is_unread=any(map(_is_unread, parts)))
 
 
 def _is_unread(value: object) -> bool:

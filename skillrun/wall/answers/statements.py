@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import partial
 
 from skillrun.repo.source import FunctionNode, last_word
 from skillrun.wall.answers.expressions import Expressions
@@ -18,6 +19,7 @@ from skillrun.wall.answers.walking import (
 
 # Of a loop over what nobody knows one round is gone, of any other at most so many.
 _MOST_ROUNDS = 6
+_MANAGERS = frozenset(("contextmanager", "asynccontextmanager"))
 _UNKNOWN_ERROR = ("Exception", "BaseException")
 
 
@@ -177,7 +179,7 @@ class Statements(Expressions):
     def is_caught(self, failure: Failure, kinds: object) -> bool:
         """Whether a clause of these classes takes an error."""
         if isinstance(kinds, tuple | list):
-            return any(self.is_caught(failure, one) for one in kinds)
+            return any(map(partial(self.is_caught, failure), kinds))
         if isinstance(kinds, Class):
             return kinds.kinds[0] in failure.kinds
         return isinstance(kinds, Opaque) and kinds.text.rpartition(".")[2] in failure.kinds
@@ -228,8 +230,8 @@ class Statements(Expressions):
             return None
         definition = function.definition
         assert isinstance(definition.node, FunctionNode)
-        decorators = [last_word(one) for one in definition.decorators]
-        if not any(word.endswith("contextmanager") for word in decorators):
+        decorators = map(last_word, definition.decorators)
+        if not _MANAGERS.intersection(decorators):
             return None
         values = [self.evaluate(frame, one) for one in node.args]
         inner = self.open_frame(frame, function, values, {})
@@ -255,7 +257,7 @@ class Statements(Expressions):
 
     def _fits_pattern(self, frame: Frame, subject: object, pattern: ast.pattern) -> bool:
         if isinstance(pattern, ast.MatchOr):
-            return any(self._fits_pattern(frame, subject, one) for one in pattern.patterns)
+            return any(map(partial(self._fits_pattern, frame, subject), pattern.patterns))
         if isinstance(pattern, ast.MatchAs):
             is_fit = pattern.pattern is None or self._fits_pattern(frame, subject, pattern.pattern)
             if is_fit and pattern.name:

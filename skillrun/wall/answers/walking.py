@@ -68,7 +68,12 @@ class Code:
     # aiohttp's `raise_for_status=True`, at the call or where the client is made.
     is_raising: bool = False
 
+    # By their last words.
+    effect_words: set[str] = field(default_factory=set)
+
     def __post_init__(self) -> None:
+        for effect in self.effects:
+            self.effect_words.add(effect.rpartition(".")[2])
         self._find_leading()
         for node, definition in self.reach.functions.items():
             for keyword in ast.walk(node):

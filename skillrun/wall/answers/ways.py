@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.source import FunctionNode
@@ -48,12 +49,21 @@ class Way:
     @property
     def of_answer(self) -> dict[str, bool]:
         """What the answer said on it, but for its status."""
-        return {text: value for text, value in self.choices if ANSWER in text}
+        said = {}
+        for text, value in self.choices:
+            if ANSWER in text:
+                said[text] = value
+        return said
+
+    @property
+    def asked_questions(self) -> set[str]:
+        return set(dict(self.choices))
 
     def fits_with(self, other: Way) -> bool:
         """Whether the same job, and the same answer, can lead to both."""
         mine, theirs = dict(self.choices), dict(other.choices)
-        return all(theirs.get(text, value) == value for text, value in mine.items())
+        shared = mine.keys() & theirs.keys()
+        return all(mine[question] == theirs[question] for question in shared)
 
 
 @dataclass(frozen=True)
@@ -154,13 +164,14 @@ class Compared:
         """
         for status in self.before.keys() & MAY_PASS:
             errors = [way.failure for way in self.before[status] if way.failure]
-            is_tried_again = [_is_first_of(passing, final, kinds) for kinds in errors]
-            if not errors or not all(is_tried_again):
+            if not errors or not all(map(partial(_is_first_of, passing, final), errors)):
                 continue
-            asked = {question for way in self.before[status] for question, _ in way.choices}
+            asked: set[str] = set()
+            for way in self.before[status]:
+                asked |= way.asked_questions
             for way in self.after[status]:
                 if way.failure and _is_first_of(final, passing, way.failure):
-                    is_certain = all(question in asked for question, _ in way.choices)
+                    is_certain = way.asked_questions <= asked
                     yield Mistaken(status, way, errors[0], is_certain)
 
 
@@ -192,7 +203,9 @@ def compare_sides(old: tuple[Code, Definition], new: tuple[Code, Definition]) ->
 
 def _compare_errors(status: int, before: list[Way], after: list[Way]) -> Iterator[Mistaken]:
     telling = list(_list_telling(status, before))
-    known = {text for way in before for text in way.of_answer}
+    known: set[str] = set()
+    for way in before:
+        known |= way.of_answer.keys()
     for way in after:
         if way.failure:
             continue

@@ -75,8 +75,10 @@ def _find_hidden(diff: Diff) -> Iterator[Finding]:
             pattern, _, attributes = line.strip().partition(" ")
             if not _HIDING.search(f" {attributes} ") or pattern.startswith("#"):
                 continue
-            hidden = [one.path for one in diff.files if _fits_pattern(pattern, one.path)]
-            hidden = [path for path in hidden if path != file.path]
+            hidden = []
+            for one in diff.files:
+                if one is not file and _fits_pattern(pattern, one.path):
+                    hidden.append(one.path)
             if hidden:
                 said = f"reviewers are shown no difference of {quoted(hidden[0])}: {quoted(line)}"
                 yield taken(ID, file, number, said, hint=HINT)

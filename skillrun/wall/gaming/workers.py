@@ -431,7 +431,7 @@ def _is_lossy(name: str, value: object) -> bool:
     """Whether a setting, said for the first time, lets a restarted broker lose messages."""
     for ending, values in _LOSSY.items():
         if name.endswith(ending):
-            return any(value is one or value == one for one in values)
+            return value in values
     return False
 
 
