@@ -4,6 +4,7 @@ run as they are: without pytest, or with options of plug-ins that are missing.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -213,6 +214,56 @@ def test_tests_that_look_for_a_redis_get_a_private_one(home: Path, tmp_path: Pat
     assert draft.values["payload"]["examples"] == [{"order_id": 7}]
     assert draft.values["proof"]["services"] == ["redis"]
     assert [one["call"] for one in draft.values["effects"]] == ["shop.mailer:send"]
+
+
+PREPARED = {
+    "shop/limits.py": "PER_ORDER = {}\n",
+    "shop/tasks.py": """
+        from celery import Celery
+
+        from shop import limits, mailer
+
+        app = Celery("shop")
+
+
+        @app.task
+        def send_receipt(order_id):
+            if order_id < 10:
+                mailer.send(order_id, limits.PER_ORDER[order_id])
+            else:
+                mailer.send(order_id, 1)
+        """,
+    "shop/mailer.py": "def send(to, copies):\n    raise OSError('no network here')\n",
+    "tests/test_receipts.py": """
+        from unittest import mock
+
+        from shop import limits, tasks
+
+
+        @mock.patch("shop.mailer.send", autospec=True)
+        def test_sends_as_prepared(send):
+            limits.PER_ORDER[7] = 2
+            tasks.send_receipt(7)
+
+
+        @mock.patch("shop.mailer.send", autospec=True)
+        def test_sends(send):
+            tasks.send_receipt(12)
+        """,
+}
+
+
+@pytest.mark.real
+def test_an_example_that_does_not_run_through_gives_way(home: Path, tmp_path: Path) -> None:
+    files = {name: textwrap.dedent(text) for name, text in {**FILES, **PREPARED}.items()}
+    root = helpers.build_tree(tmp_path / "repo", files)
+    done = helpers.run_cli("prove", "send_receipt", "--trust", "--json", cwd=root)
+    report = json.loads(done.stdout)
+    assert report["schedules"]["total"] > 20, report["incomplete"]
+    assert "order_id: 12" in report["drafted"]["spec"]
+    assert any(
+        "test_sends_as_prepared the job does not" in one for one in report["drafted"]["guesses"]
+    )
 
 
 # -- a job that tidies up

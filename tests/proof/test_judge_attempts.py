@@ -199,3 +199,15 @@ def test_poison_has_no_effect() -> None:
     assert "poison.effect" in rules(
         attempts.judge, history("poison=0", DONE, dead_letters=1), against(spec())
     )
+
+
+def test_the_same_call_for_each_of_several_mails_is_one_try() -> None:
+    """A batch of ten equal mails that fails three times was tried three times, and not thirty."""
+    before = effect()[0]
+    once = history("once", [*effect(), *effect(), ("returned", {}), ACKED])
+    both = [before, MET, before, MET, raised(AWAY)]
+    seen = history(FAILING, [*both, retry(10), ACKED], [*both, retry(20), ACKED], [*both, ACKED])
+    assert attempts.count_attempts(seen, against(spec(), once)) == 3
+    # Of a handler that goes on trying by itself each is one.
+    patient = history(FAILING, [*both, before, MET, before, MET, raised(AWAY), ACKED])
+    assert attempts.count_attempts(patient, against(spec(), once)) == 2

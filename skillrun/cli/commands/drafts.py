@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from skillrun.validations.consent import CommandPlan
 
 
+_MOST_EXAMPLES = 3  # that are left for another one
+_OF_AN_EXAMPLE = ("single-run", "state.idle")
+
+
 @dataclass(frozen=True)
 class Drafted:
     """A spec in the state folder, and what it assumes."""
@@ -55,25 +59,19 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
     Raises Misuse for a job that is not there, Blocked where nobody has allowed its tests to run.
     """
     from skillrun.cli.commands.jobs import open_reader
-    from skillrun.core.state import state_dir
     from skillrun.skills.job_worker.drafting.annotated import write_annotated
     from skillrun.skills.job_worker.drafting.classify import (
         choose_broker,
         classify_effects,
         classify_errors,
     )
-    from skillrun.skills.job_worker.drafting.watching import draft_observed, plan_watching
+    from skillrun.skills.job_worker.drafting.watching import plan_watching
 
     reader = open_reader(repo)
     job = find_the_job(reader, name)
     watched = plan_watching(reader, job)
     _ask_to_prove(reader.repo, watched, job, watcher, trust)
-    draft, fixtures = draft_observed(reader, job, watched)
-    _check_message(draft, job)
-    draft.drop_blanks()
-    _keep_fixtures(draft, fixtures)
-    path = state_dir() / "drafts" / f"{draft.values['job']}.yaml"
-    _write(path, write_annotated(draft))
+    draft, fixtures, path = _choose_draft(repo, reader, job, watched)
 
     proofs: list[Proof] = []
 
@@ -93,6 +91,55 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
         _add_second_jobs(repo, path, draft, fixtures)
     unpromised = draft.list_unpromised()
     return Drafted(job.handler.import_path, path, tuple(draft.guesses), unpromised)
+
+
+def _choose_draft(
+    repo: Path, reader: JobReader, job: FoundJob, watched: Watched
+) -> tuple[Draft, Fixtures | None, Path]:
+    """With the example that the tests show best; where the job does not run through with it, the
+    next one with which it does.
+    """
+    from skillrun.skills.job_worker.drafting.watching import draft_observed, remember_watching
+
+    watch = remember_watching()
+    failed: list[str] = []
+
+    def write_draft() -> tuple[Draft, Fixtures | None, Path]:
+        draft, fixtures = draft_observed(reader, job, watched, watch, without=failed)
+        _check_message(draft, job)
+        return draft, fixtures, _keep_draft(draft, fixtures)
+
+    found = write_draft()
+    if not found[0].has_other_examples:
+        return found
+    while not _runs_through(_prove_one(repo, found[2], "once")):
+        failed.append(found[0].example_test)
+        if not found[0].has_other_examples or len(failed) > _MOST_EXAMPLES:
+            # What is said of the best one says most.
+            failed.clear()
+            return write_draft()
+        found = write_draft()
+    if failed:
+        said = f"payload: with that of {failed[0]} the job does not run through here"
+        found[0].guesses.append(said)
+    return found
+
+
+def _keep_draft(draft: Draft, fixtures: Fixtures | None) -> Path:
+    """Where it was written."""
+    from skillrun.core.state import state_dir
+    from skillrun.skills.job_worker.drafting.annotated import write_annotated
+
+    draft.drop_blanks()
+    _keep_fixtures(draft, fixtures)
+    path = state_dir() / "drafts" / f"{draft.values['job']}.yaml"
+    _write(path, write_annotated(draft))
+    return path
+
+
+def _runs_through(proof: Proof) -> bool:
+    """Whether nothing is wrong that another message or other rows would mend."""
+    return not any(one.rule in _OF_AN_EXAMPLE for one in proof.incomplete)
 
 
 def _keep_fixtures(draft: Draft, fixtures: Fixtures | None) -> None:

@@ -207,7 +207,7 @@ def count_attempts(history: History, reference: Reference) -> int:
     if calls <= 1:
         return met
     # Each of several calls may meet the error in one and the same attempt.
-    return max(len(_find_hit_deliveries(history)), _most_of_one_call(history))
+    return max(len(_find_hit_deliveries(history)), _most_of_one_call(history, reference))
 
 
 def _find_hit_deliveries(history: History) -> list[Delivery]:
@@ -219,16 +219,21 @@ def _has_met_error(delivery: Delivery) -> bool:
     return any(event["do"] == "raise" for event in delivery.all("fault"))
 
 
-def _most_of_one_call(history: History) -> int:
-    """How often the same call, with the same arguments, met an error: a handler may try again by
-    itself.
+def _most_of_one_call(history: History, reference: Reference) -> int:
+    """How often the same call, with the same arguments, was tried: a handler may try again by
+    itself. Of one that a single run makes several times, each time is a try of its own.
     """
+    once: Counter[tuple[str, str]] = Counter()
+    for at in reference.once.all("at"):
+        if at["when"] == "before":
+            once[at["name"].rpartition("#")[0], str(at["args"])] += 1
     calls: Counter[tuple[str, str]] = Counter()
     for delivery in history.runs:
         for at, fault in itertools.pairwise(delivery.events):
             if fault.kind == "fault" and fault["do"] == "raise" and at.kind == "at":
                 calls[at["name"].rpartition("#")[0], str(at["args"])] += 1
-    return max(calls.values(), default=0)
+    tried = (math.ceil(met / max(once[call], 1)) for call, met in calls.items())
+    return max(tried, default=0)
 
 
 def _judge_exhaustion(history: History, reference: Reference) -> Iterator[Judgement]:

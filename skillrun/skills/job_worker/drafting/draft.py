@@ -53,6 +53,8 @@ class Draft:
     doubtful_keys: set[str] = field(default_factory=set)
     second_jobs: tuple[SecondJob, ...] = ()  # made of the example; not among the examples yet
     shows_dead_letters: bool = False  # a test has filled the table of them
+    example_test: str = ""  # which test has shown the first example
+    has_other_examples: bool = False  # other tests show one, too
 
     def list_unpromised(self) -> frozenset[str]:
         """The promises of the draft that nobody has made; what a test shows, somebody has meant."""

@@ -21,7 +21,7 @@ from skillrun.skills.job_worker.overview.seams import KEYED
 from skillrun.skills.job_worker.scaffold.proof_draft import BLANK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, Seen, Table
     from skillrun.repo.python import Project
@@ -65,18 +65,28 @@ class _Example:
 
 
 def add_observed(
-    draft: Draft, seen: Seen, project: Project, needed: Iterable[str] = (), *, guesses: bool = True
+    draft: Draft,
+    seen: Seen,
+    project: Project,
+    needed: Iterable[str] = (),
+    *,
+    guesses: bool = True,
+    without: Collection[str] = (),
 ) -> str | None:
     """Writes what was seen into the draft; the rows as SQL, None where no database was seen.
 
     `needed`: the arguments without which the handler cannot be called.
     `guesses`: an effect without a key gets the weakest guarantee; else that stays a decision.
+    `without`: tests whose messages are no example.
     """
-    example = choose_example(seen, needed)
+    example = choose_example(seen, needed, without)
     if example is None:
-        reason = seen.problem or "no test lets the handler come to its end undisturbed"
+        reason = seen.problem or _explain_no_example(seen)
         draft.guesses.append(f"payload, setup, state: read from the code alone: {reason}")
         return None
+    draft.example_test = example.first.test
+    another = choose_example(seen, needed, (*without, draft.example_test))
+    draft.has_other_examples = another is not None
     done = (example.first, *example.others)
     if seen.needs_redis:
         _add_redis(draft)
@@ -105,6 +115,14 @@ def add_observed(
     return script
 
 
+def _explain_no_example(seen: Seen) -> str:
+    for delivery in seen.deliveries:
+        for name, value in delivery.arguments.items():
+            if _is_undisturbed(delivery, seen) and is_unsaid(value):
+                return f"the tests give {name} as an object, which no JSON says"
+    return "no test lets the handler come to its end undisturbed"
+
+
 def _find_tables(example: _Example, store: str | None) -> Mapping[str, Table]:
     for one in example.first.before:
         if one.name == store:
@@ -112,9 +130,12 @@ def _find_tables(example: _Example, store: str | None) -> Mapping[str, Table]:
     return {}
 
 
-def choose_example(seen: Seen, needed: Iterable[str]) -> _Example | None:
+def choose_example(
+    seen: Seen, needed: Iterable[str], without: Collection[str] = ()
+) -> _Example | None:
     """The first delivery of its job, with as many effects as any; best where its test delivers a
     second job beside it. What came to its end and did nothing that can be seen comes after all.
+    `without`: tests that show none.
     """
     needed = tuple(needed)
     by_test: dict[str, list[DeliverySeen]] = {}
@@ -127,8 +148,9 @@ def choose_example(seen: Seen, needed: Iterable[str]) -> _Example | None:
             by_test.setdefault(delivery.test, []).append(delivery)
         begun.add(job)
     found = []
-    for first, *others in by_test.values():
-        found.append(_Example(first, tuple(others[:1])))
+    for test, (first, *others) in by_test.items():
+        if test not in without:
+            found.append(_Example(first, tuple(others[:1])))
     return max(found, key=lambda one: _rank(one, seen), default=None)
 
 

@@ -21,6 +21,14 @@ _OF_TESTS = re.compile(
 )
 _SCRIPTS = ("runtests.py", "run_tests.py", "manage.py")
 _SET = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
+# Of a file of variables that each developer copies and fills in: the first one that is there.
+_SAMPLES = (".env.test", ".env.example", ".env.sample", ".env.dist", ".env.template", "env.example")
+_OF_MACHINE = frozenset(
+    {"PATH", "HOME", "PYTHONPATH", "TMPDIR", "TZ", "LD_PRELOAD", "PYTHONSTARTUP"}
+)
+_IN_SAMPLE = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)")
+# What a shell would fill in, and what is for a person to fill in.
+_UNFILLED = re.compile(r"\$|\{|<[^>]*>|^$")
 _FILES = (*_SCRIPTS, "pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg")
 _OF_PYTEST = (("pytest.ini", "pytest"), ("tox.ini", "pytest"), ("setup.cfg", "tool:pytest"))
 
@@ -35,6 +43,36 @@ def read_variables(tree: Tree, home: str = ".") -> dict[str, str]:
     if _DJANGO not in found:
         found.update(_find_settings(tree))
     return found
+
+
+def find_sample(tree: Tree) -> str | None:
+    """The file's name; None where the application has its variables committed as they are used."""
+    if _read_text(tree, ".", ".env"):
+        return None
+    return next((name for name in _SAMPLES if _read_text(tree, ".", name)), None)
+
+
+def read_sample(tree: Tree) -> dict[str, str]:
+    """What a developer's own file of variables begins as: nothing else says it of an application
+    whose settings need variables.
+    """
+    found = {}
+    for line in _read_text(tree, ".", find_sample(tree) or "").splitlines():
+        named = _IN_SAMPLE.fullmatch(line.strip())
+        if named is None:
+            continue
+        value = _strip_quotes(named[2])
+        if not _UNFILLED.search(value) and named[1] not in _OF_MACHINE:
+            found[named[1]] = value
+    return found
+
+
+def _strip_quotes(value: str) -> str:
+    value = value.strip()
+    for quote in ("'", '"'):
+        if len(value) > 1 and value[0] == value[-1] == quote:
+            return value[1:-1]
+    return value.partition(" #")[0].rstrip()
 
 
 def _find_settings(tree: Tree) -> dict[str, str]:

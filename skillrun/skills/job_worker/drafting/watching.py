@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from skillrun.skills.job_worker.drafting.parts import (
     list_needed,
 )
 from skillrun.skills.job_worker.drafting.sending import find_sender
-from skillrun.skills.job_worker.drafting.variables import read_variables
+from skillrun.skills.job_worker.drafting.variables import find_sample, read_sample, read_variables
 from skillrun.skills.job_worker.overview.reaching_tests import find_reaching_tests
 
 if TYPE_CHECKING:
@@ -89,14 +89,12 @@ def draft_observed(
     watch: Callable[[Watched], Seen] = watch_tests,
     *,
     guesses: bool = True,
+    without: Collection[str] = (),
 ) -> tuple[Draft, Fixtures | None]:
     """The draft with all that the tests show, and the rows that they begin with. `guesses` False:
-    what nobody has said stays a decision.
+    what nobody has said stays a decision. `without`: tests whose messages are no example.
     """
     draft = draft_spec(reader, job)
-    if watched.env:
-        proof = draft.values.setdefault("proof", {})
-        proof["env"] = {**watched.env, **proof.get("env", {})}
     needed = list_needed(draft, job.handler)
     body = find_body(reader.project, job.handler)
     seen = drop_hollow(watch(watched), body)
@@ -105,9 +103,10 @@ def draft_observed(
             break
         shown = drop_hollow(watch(further), body)
         # A message of which nothing more was seen is better than none.
-        if _shows_work(shown, needed) or not seen.deliveries:
-            seen = shown
-    script = add_observed(draft, seen, reader.project, needed, guesses=guesses)
+        if _shows_work(shown, needed) or (shown.deliveries and not seen.deliveries):
+            seen, watched = shown, further
+    _add_variables(draft, reader, watched)
+    script = add_observed(draft, seen, reader.project, needed, guesses=guesses, without=without)
     draft.name_places()
     # The example may be another one now.
     draft.put_sender(find_sender(draft.values, job, reader.project))
@@ -116,15 +115,44 @@ def draft_observed(
     return draft, Fixtures(f"{draft.values['job']}.sql", script)
 
 
+def _add_variables(draft: Draft, reader: JobReader, watched: Watched) -> None:
+    """Those with which the tests were run."""
+    if not watched.env:
+        return
+    proof = draft.values.setdefault("proof", {})
+    proof["env"] = {**watched.env, **proof.get("env", {})}
+    name = find_sample(reader.tree)
+    if watched.env != read_variables(reader.tree, watched.home) and name is not None:
+        draft.guesses.append(f"proof.env: as {name} has it: without it the tests showed nothing")
+
+
+def remember_watching() -> Callable[[Watched], Seen]:
+    """As `watch_tests`, where the same tests are looked at several times."""
+    known: list[tuple[Watched, Seen]] = []
+
+    def watch(watched: Watched) -> Seen:
+        for one, seen in known:
+            if one == watched:
+                return seen
+        known.append((watched, watch_tests(watched)))
+        return known[-1][1]
+
+    return watch
+
+
 def _shows_work(seen: Seen, needed: Iterable[str]) -> bool:
     example = choose_example(seen, needed)
     return example is not None and example.does_something
 
 
 def _list_further(reader: JobReader, job: FoundJob, watched: Watched) -> Iterator[Watched]:
-    """Where the job's own tests show no delivery: those of what the handler calls, then all others,
-    since a signal or a request may lead to it unseen.
+    """Where the job's own tests show no delivery: they once more with the variables of a sample, then
+    those of what the handler calls, then all others, since a signal or a request may lead to it
+    unseen.
     """
+    sample = read_sample(reader.tree)
+    if watched.tests and sample.keys() - watched.env.keys():
+        yield replace(watched, env={**sample, **watched.env})
     of_parts = list_part_tests(watched)
     for tests in (of_parts, tuple(path for path in watched.others if path not in of_parts)):
         if tests:
