@@ -60,9 +60,11 @@ def answer_acks_late(proof: Proof, *, is_agreed: bool) -> Answer:
 
 def _say_left_out(proof: Proof) -> str:
     """What is marked before it is done is lost with its worker, however its job is acknowledged."""
-    effects = proof.reference.effects if proof.reference else ()
-    names = [effect.name for effect in effects if effect.guarantee == "at_most_once"]
-    return f"; {', '.join(names)} may still be left out after one" if names else ""
+    said = ""
+    for effect in proof.reference.effects if proof.reference else ():
+        if effect.guarantee == "at_most_once":
+            said += f"; {effect.name} may still be left out after one"
+    return said
 
 
 def _find_repeated(proof: Proof) -> str | None:

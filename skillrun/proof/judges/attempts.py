@@ -232,8 +232,10 @@ def _most_of_one_call(history: History, reference: Reference) -> int:
         for at, fault in itertools.pairwise(delivery.events):
             if fault.kind == "fault" and fault["do"] == "raise" and at.kind == "at":
                 calls[at["name"].rpartition("#")[0], str(at["args"])] += 1
-    tried = (math.ceil(met / max(once[call], 1)) for call, met in calls.items())
-    return max(tried, default=0)
+    most = 0
+    for call, met in calls.items():
+        most = max(most, math.ceil(met / max(once[call], 1)))
+    return most
 
 
 def _judge_exhaustion(history: History, reference: Reference) -> Iterator[Judgement]:
