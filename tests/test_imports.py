@@ -66,7 +66,8 @@ def in_target(path: Path) -> bool:
 def _is_driver(path: Path) -> bool:
     """Whether it is the part of a job library that runs in the repository's interpreter."""
     is_there = path.relative_to(PACKAGE).parts[0] == "frameworks"
-    return is_there and path.name in ("driver.py", "real_worker.py")
+    is_part = path.name.startswith("driver_")
+    return is_there and (is_part or path.name in ("driver.py", "real_worker.py"))
 
 
 @cache

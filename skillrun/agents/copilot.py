@@ -85,7 +85,10 @@ def read(payload: dict[str, Any]) -> HookInput:
     # An object, its JSON text, or the text of a patch.
     raw = payload.get("toolArgs", payload.get("tool_input"))
     given = mapping(raw)
-    patch = text(raw) if not given else first_text(given, "input", "patch")
+    if not given:
+        patch = text(raw)
+    else:
+        patch = first_text(given, "input", "patch")
     writes = tool in _WRITERS
     return HookInput(
         cwd=text(payload.get("cwd")),

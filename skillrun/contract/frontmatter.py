@@ -70,7 +70,9 @@ def read_skill_bytes(path: Path) -> bytes:
     """
     try:
         if not path.is_file():
-            what = "is not a file" if path.exists() else "no such SKILL.md"
+            what = "no such SKILL.md"
+            if path.exists():
+                what = "is not a file"
             raise SkillInvalid(
                 f"{path}:1: {what}", hint="skillrun list shows the skills that can be found here"
             )

@@ -180,7 +180,10 @@ class Retry(Part):
         retries = (self.max_attempts or 1) - 1
         if backoff is None or backoff.kind == "none":
             return (0.0,) * retries
-        cap = backoff.cap if backoff.cap is not None else float("inf")
+        if backoff.cap is not None:
+            cap = backoff.cap
+        else:
+            cap = float("inf")
         waits = [min(backoff.wait_after(n) * spread, cap) for n in range(retries)]
         if backoff.first is not None:
             waits = [backoff.first, *waits][:retries]
@@ -271,7 +274,9 @@ class JobSpec(Part):
 
     def private_values(self) -> tuple[str, ...]:
         """The environment that it gives to a proof."""
-        given = self.proof.env if self.proof else {}
+        given = {}
+        if self.proof:
+            given = self.proof.env
         return tuple(given.values())
 
     def part(self, name: str) -> Any:

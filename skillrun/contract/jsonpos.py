@@ -107,7 +107,8 @@ class _Walk:
 
     def _skip(self) -> None:
         match = _SPACE.match(self.text, self.at)
-        self.at = match.end() if match else self.at
+        if match:
+            self.at = match.end()
 
     def _here(self) -> int:
         self._line += self.text.count("\n", self._counted_to, self.at)

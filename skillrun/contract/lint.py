@@ -54,7 +54,10 @@ def lint_skill(path: Path) -> list[Finding]:
 def _unreadable(file: Path, error: SkillInvalid) -> Finding:
     place = error.message.removeprefix(str(file))
     match = _PLACE.match(place)
-    what, line = (place[match.end() :], int(match[1])) if match else (place, 1)
+    if match:
+        what, line = (place[match.end() :], int(match[1]))
+    else:
+        what, line = (place, 1)
     return Finding("skill.unreadable", Severity.ERROR, what, str(file), line, error.hint)
 
 

@@ -161,7 +161,10 @@ def _is_path(text: str) -> bool:
 
 def _find_path(text: str) -> Path:
     path = Path(text).expanduser()
-    file = path / FILE_NAME if path.is_dir() else path
+    if path.is_dir():
+        file = path / FILE_NAME
+    else:
+        file = path
     if not file.exists():
         raise SkillInvalid(
             f"{file}: no such SKILL.md",
@@ -173,10 +176,15 @@ def _find_path(text: str) -> Path:
 def _find_explicit(name: str, explicit: Path) -> Path:
     """`--skill PATH` is the skill itself, or a folder of skills in which the name is looked for."""
     path = explicit.expanduser()
-    file = path / FILE_NAME if path.is_dir() else path
+    if path.is_dir():
+        file = path / FILE_NAME
+    else:
+        file = path
     if file.is_file():
         return _named(file, name)
-    found = _find_in(Root("explicit", path), name) if path.is_dir() else None
+    found = None
+    if path.is_dir():
+        found = _find_in(Root("explicit", path), name)
     if found is None:
         raise SkillInvalid(
             f"{path}: no skill {name} here",

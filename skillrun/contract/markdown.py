@@ -170,7 +170,9 @@ def _open_fences(tokens: Sequence[Token], text: str, offset: int) -> Iterator[in
         if token.type != "fence" or token.map is None or token.level:
             continue
         begin, end = token.map
-        last = lines[end - 1].strip() if end <= len(lines) else ""
+        last = ""
+        if end <= len(lines):
+            last = lines[end - 1].strip()
         closed = (
             end - begin > 1 and last.startswith(token.markup) and not last.strip(token.markup[0])
         )

@@ -123,7 +123,10 @@ def load_skill(path: Path) -> Skill:
     name, layer = skill_name(front, file), skill_layer(front)
     body = parse_body(front.body, front.body_line)
     workflow = find_workflow(body)
-    steps = tuple(read_steps(workflow)) if workflow else ()
+    if workflow:
+        steps = tuple(read_steps(workflow))
+    else:
+        steps = ()
     if not workflow or not steps:
         raise _no_workflow(file, front, workflow)
     return Skill(
@@ -199,10 +202,16 @@ def read_steps(workflow: Section) -> Iterator[Step]:
     next one.
     """
     level = _step_heading_level(workflow)
-    found = _heading_steps(workflow, level) if level else _list_steps(workflow)
+    if level:
+        found = _heading_steps(workflow, level)
+    else:
+        found = _list_steps(workflow)
     previous = -1
     for step in found:
-        previous = max(step.number, previous + 1) if previous >= 0 else step.number
+        if previous >= 0:
+            previous = max(step.number, previous + 1)
+        else:
+            previous = step.number
         yield Step(previous, step.text, step.bullets, step.line)
 
 
@@ -297,7 +306,10 @@ def _unique_slugs(inputs: Iterator[Input]) -> tuple[Input, ...]:
     for given in inputs:
         slug = given.slug or "input"
         taken[slug] = taken.get(slug, 0) + 1
-        numbered = slug if taken[slug] == 1 else f"{slug}-{taken[slug]}"
+        if taken[slug] == 1:
+            numbered = slug
+        else:
+            numbered = f"{slug}-{taken[slug]}"
         unique.append(Input(numbered, given.text, given.required, given.line, given.bullets))
     return tuple(unique)
 
@@ -310,7 +322,9 @@ def read_checks(body: Body) -> tuple[Check, ...]:
 def _failure_mode(item: Bullet) -> FailureMode:
     condition, *reactions = _ARROW.split(item.text, maxsplit=1)
     nested = "; ".join(bullet.text for bullet in item.bullets)
-    reaction = reactions[0] if reactions else ""
+    reaction = ""
+    if reactions:
+        reaction = reactions[0]
     return FailureMode(
         condition.strip(), "; ".join(part for part in (reaction.strip(), nested) if part), item.line
     )

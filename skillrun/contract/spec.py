@@ -114,7 +114,9 @@ def _read(data: bytes, path: Path, shown: str) -> Document:
             f"{shown}:1: the job spec is empty", hint="write one with: skillrun spec init"
         )
     if not isinstance(document.value, dict):
-        kind = "a list" if isinstance(document.value, list) else "a single value"
+        kind = "a single value"
+        if isinstance(document.value, list):
+            kind = "a list"
         raise SpecInvalid(
             f"{shown}:1: a job spec is a mapping, this is {kind}", hint="begin with: version: 1"
         )
@@ -199,7 +201,9 @@ def _repeated_names(value: Any) -> Iterator[Violation]:
     effects = value.get("effects")
     seen: set[str] = set()
     for index, effect in enumerate(effects if isinstance(effects, list) else []):
-        name = effect.get("name") if isinstance(effect, dict) else None
+        name = None
+        if isinstance(effect, dict):
+            name = effect.get("name")
         if not isinstance(name, str):
             continue
         if name in seen:
@@ -214,7 +218,9 @@ def _unknown_effects(value: Any) -> Iterator[Violation]:
     effects, failures = value.get("effects"), value.get("failures")
     if not isinstance(failures, dict):
         return
-    declared = effects if isinstance(effects, list) else []
+    declared = []
+    if isinstance(effects, list):
+        declared = effects
     listed = []
     for effect in declared:
         if isinstance(effect, dict):
@@ -223,7 +229,9 @@ def _unknown_effects(value: Any) -> Iterator[Violation]:
     for kind in ("transient", "permanent", "success"):
         errors = failures.get(kind)
         for index, error in enumerate(errors if isinstance(errors, list) else []):
-            named = error.get("effects") if isinstance(error, dict) else None
+            named = None
+            if isinstance(error, dict):
+                named = error.get("effects")
             for place, name in enumerate(named if isinstance(named, list) else []):
                 if name not in known:
                     yield Violation(
@@ -316,7 +324,9 @@ def set_value(container: Any, path: positions.Path, value: Any) -> None:
     cannot be.
     """
     for step, following in itertools.pairwise(path):
-        empty: Any = [] if isinstance(following, int) else {}
+        empty: Any = {}
+        if isinstance(following, int):
+            empty = []
         container = _child(container, step, empty)
     _child(container, path[-1], value, replace=True)
 

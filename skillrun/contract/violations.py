@@ -101,11 +101,10 @@ def _explain_choice(error: ValidationError, at: Path, path: Path) -> Iterator[Vi
     for inner in _nearest_branch(error.context or ()):
         for found in _explain(inner, at):
             instead = words and found.path == path and inner.validator == "type"
-            yield (
-                Violation(path, found.what, f"write {words[0]}, or {found.hint}")
-                if instead
-                else found
-            )
+            if instead:
+                yield Violation(path, found.what, f"write {words[0]}, or {found.hint}")
+            else:
+                yield found
 
 
 def _nearest_branch(errors: Iterable[ValidationError]) -> list[ValidationError]:
@@ -235,7 +234,9 @@ def _such_as(schema: Any) -> str:
 
 
 def _description(schema: Any) -> str:
-    text = str(schema.get("description", "")) if isinstance(schema, dict) else ""
+    text = ""
+    if isinstance(schema, dict):
+        text = str(schema.get("description", ""))
     first = text.split(". ")[0].rstrip(".")
     return first[:1].lower() + first[1:]
 
@@ -268,7 +269,10 @@ def _type_of(value: Any) -> str:
 
 
 def _type_words(types: Any) -> str:
-    names = types if isinstance(types, list) else [types]
+    if isinstance(types, list):
+        names = types
+    else:
+        names = [types]
     return " or ".join(_TYPES.get(name, str(name)) for name in names)
 
 

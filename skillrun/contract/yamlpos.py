@@ -292,9 +292,13 @@ def _unreadable_character(error: yaml.reader.ReaderError, text: str) -> YamlProb
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> YamlProblem:
     mark = error.problem_mark or error.context_mark
-    line = mark.line + 1 if mark else 1
+    line = 1
+    if mark:
+        line = mark.line + 1
     lines = text.splitlines()
-    shown = lines[line - 1] if line <= len(lines) else ""
+    shown = ""
+    if line <= len(lines):
+        shown = lines[line - 1]
     # The parser often notices only at the next token that the line before went wrong.
     opened = ""
     if error.context_mark and error.context_mark.line < len(lines):

@@ -91,8 +91,12 @@ def who(env: Mapping[str, str] | None = None, *, terminal: bool | None = None) -
 
     `SKILLRUN_ACTOR` is `kind:name` or a name alone. Raises Misuse for a kind that there is not.
     """
-    env = os.environ if env is None else env
-    at_terminal = _at_terminal() if terminal is None else terminal
+    if env is None:
+        env = os.environ
+    if terminal is None:
+        at_terminal = _at_terminal()
+    else:
+        at_terminal = terminal
     agent = _agent(env, at_terminal)
     service = _first_set(env, _CI)
     kind = _kind(agent, service, at_terminal)

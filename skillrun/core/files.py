@@ -250,7 +250,9 @@ class _Writing:
 
 def _step(base: Path, change: Change) -> Step:
     path = change.path.relative_to(base).as_posix()
-    before = None if change.before is None else sha256(change.before)
+    before = None
+    if change.before is not None:
+        before = sha256(change.before)
     if change.after is None:
         return Step(path, None, before, None)
     return Step(path, draft_name(path), before, sha256(change.after))

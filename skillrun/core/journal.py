@@ -240,7 +240,9 @@ def find_leftover(base: Path) -> str | None:
     names = [step.path for step in intent.steps]
     if ready and names:
         shown = ", ".join(names[:_NAMES])
-        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        more = ""
+        if len(names) > _NAMES:
+            more = f" and {len(names) - _NAMES} more"
         said = (
             f"an interrupted skillrun has written half of {shown}{more}; the next command that"
             " writes finishes it"

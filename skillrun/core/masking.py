@@ -79,7 +79,9 @@ def _key_spans(text: str) -> Iterator[tuple[int, int]]:
     marks = list(_KEY_MARK.finditer(text))
     done = 0
     for index, mark in enumerate(marks):
-        following = marks[index + 1] if index + 1 < len(marks) else None
+        following = None
+        if index + 1 < len(marks):
+            following = marks[index + 1]
         if mark.start() < done:
             continue
         if mark[1] == "END":
@@ -407,7 +409,10 @@ def _masked_assignment(match: re.Match[str]) -> str:
     closing = ""
     if quote and value.endswith(quote[0]) and len(value) > quote.end():
         closing = quote[0]
-    inner = value[quote.end() : len(value) - len(closing)] if quote else value
+    if quote:
+        inner = value[quote.end() : len(value) - len(closing)]
+    else:
+        inner = value
     name = match["name"]
     # `DB_PASS=my_secret` is a line of a shell or of a container's settings: what stands there is no
     # variable of code, whatever it calls itself.

@@ -75,5 +75,7 @@ def _part(word: str, counts: Mapping[str, int]) -> str:
     schedules = counts.get("schedules")
     if word != "proved" or not schedules:
         return part
-    unit = "schedule" if schedules == 1 else "schedules"
+    unit = "schedules"
+    if schedules == 1:
+        unit = "schedule"
     return f"{part} ({schedules} {unit})"

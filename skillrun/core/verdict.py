@@ -186,7 +186,10 @@ def list_edits(stage: str, findings: Iterable[Finding]) -> tuple[Action, ...]:
     edits = []
     for finding in findings:
         if finding.severity in (Severity.BLOCKER, Severity.ERROR):
-            words = f"{finding.message}: {finding.hint}" if finding.hint else finding.message
+            if finding.hint:
+                words = f"{finding.message}: {finding.hint}"
+            else:
+                words = finding.message
             edits.append(Action(stage, "edit-code", words))
     return tuple(edits)
 

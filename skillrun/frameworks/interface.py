@@ -37,7 +37,10 @@ class Backoff:
         """The longest wait before each of `retries` retries, in seconds."""
         if self.waits:
             return (*self.waits, *(self.waits[-1:] * (retries - len(self.waits))))[:retries]
-        cap = self.cap_s if self.cap_s is not None else float("inf")
+        if self.cap_s is not None:
+            cap = self.cap_s
+        else:
+            cap = float("inf")
         return tuple(min(self.base_s * self.spread * self.factor**n, cap) for n in range(retries))
 
 
@@ -156,7 +159,9 @@ class Reading:
         for finding in self.findings:
             if finding.severity in (Severity.BLOCKER, Severity.ERROR):
                 return "contradicted"
-        return "not read" if self.not_read else "holds"
+        if self.not_read:
+            return "not read"
+        return "holds"
 
 
 RuleStage = Literal["contract", "idempotency", "handler", "retry", "dead-letter"]

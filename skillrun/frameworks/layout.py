@@ -89,7 +89,9 @@ def source(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(source, value))}]"
     if isinstance(value, tuple):
-        end = "," if len(value) == 1 else ""
+        end = ""
+        if len(value) == 1:
+            end = ","
         return f"({', '.join(map(source, value))}{end})"
     return repr(value)
 
@@ -106,7 +108,10 @@ def import_block(lines: Iterable[str], roots: frozenset[str], width: int = WIDTH
         words = line.split(maxsplit=3)
         kept = groups[_group_module(words[1], roots)].setdefault(words[1], set())
         # `import x` is kept as the name "" of x.
-        names = words[3].split(",") if words[0] == "from" else [""]
+        if words[0] == "from":
+            names = words[3].split(",")
+        else:
+            names = [""]
         kept.update(map(str.strip, names))
     return "\n\n".join("\n".join(_write_lines(group, width)) for group in groups if group)
 

@@ -52,7 +52,9 @@ _NO_FEATURES = Features()
 def features_of(id_: str | None) -> Features:
     """Those of a library; none of a plain callable, and of a library that is only recognised."""
     known = FRAMEWORKS.get(id_ or "")
-    return _NO_FEATURES if known is None else known.FEATURES
+    if known is None:
+        return _NO_FEATURES
+    return known.FEATURES
 
 
 def list_proved() -> list[str]:

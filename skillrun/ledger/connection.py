@@ -166,7 +166,9 @@ def is_ledger_file(path: Path) -> bool:
             f"{path!s}: not a file name", hint="name a file with --ledger"
         ) from error
     if not stat.S_ISREG(mode):
-        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        what = "not a regular file"
+        if stat.S_ISDIR(mode):
+            what = "a folder"
         raise LedgerUnusable(f"{path}: {what}, not a ledger", hint="name a file with --ledger")
     return True
 
@@ -176,7 +178,10 @@ def _check_writable(path: Path) -> None:
     there = is_ledger_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The folder too: SQLite makes its journal beside the file.
-    places = [path, path.parent] if there else [path.parent]
+    if there:
+        places = [path, path.parent]
+    else:
+        places = [path.parent]
     for place in places:
         if not os.access(place, os.W_OK):
             raise LedgerUnusable(

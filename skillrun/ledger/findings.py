@@ -67,7 +67,9 @@ def limits_of(anchors: tuple[RunAnchor, ...]) -> tuple[str, ...]:
     behind = sum(anchor.anchored_n < anchor.last_n for anchor in anchors)
     if not behind:
         return (_TRUTH,)
-    runs = "1 run is" if behind == 1 else f"{behind} runs are"
+    runs = "1 run is"
+    if behind != 1:
+        runs = f"{behind} runs are"
     after = (
         f"{runs} not anchored up to the last event: a cut or a rewrite after the anchor could not"
         " have been seen."

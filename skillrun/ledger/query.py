@@ -86,9 +86,14 @@ def run_query(
     """
     sql, values = _prepare_query(name_or_sql.strip(), dict(params or {}))
     named = _NAME.fullmatch(name_or_sql.strip()) is not None
-    narrower = "a parameter" if named else "WHERE"
+    narrower = "WHERE"
+    if named:
+        narrower = "a parameter"
     if not time_limit_s:
-        time_limit_s = NAMED_TIME_LIMIT_S if named else TIME_LIMIT_S
+        if named:
+            time_limit_s = NAMED_TIME_LIMIT_S
+        else:
+            time_limit_s = TIME_LIMIT_S
     # SQLite's limit holds for parameters too; a character is at most four bytes.
     max_value = _MAX_VALUE + sum(4 * len(value) for value in values.values())
     if limit < 0:

@@ -180,7 +180,9 @@ def _find_left(ledger: Ledger, rows: list[_Row], run_id: str, wanted: Wanted) ->
 
 def _read_rows(ledger: Ledger, run_id: str, n: int | None) -> Iterator[_Row]:
     """An event and its evidence, or those of the whole run."""
-    before = 0 if n is None else n - 1
+    before = 0
+    if n is not None:
+        before = n - 1
     for event in ledger.events(run_id, after=before):
         if n is None or event["n"] == n:
             yield _Row(event["n"], None, event["data"])

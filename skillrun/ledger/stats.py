@@ -143,7 +143,10 @@ def ledger_stats(
     `files` are the parameters `repo` and `tree` of the query stale-successes; without them what is
     stale is not known. Raises LedgerUnusable where there is no ledger to read.
     """
-    until = time.time_ns() // 1000 if now_us is None else now_us
+    if now_us is None:
+        until = time.time_ns() // 1000
+    else:
+        until = now_us
     per_bar = _days_per_bar(days)
     period = _Period(until - days * DAY_US, until, per_bar * DAY_US)
     with contextlib.closing(open_reader(path, busy_ms)) as db, explained(path, busy_ms):

@@ -90,7 +90,10 @@ class Ledger:
         none is given. Raises LedgerUnusable: locked for good, of a newer version, no ledger, not a
         file, not writable, or missing when `read_only`.
         """
-        connect = open_reader if read_only else open_writer
+        if read_only:
+            connect = open_reader
+        else:
+            connect = open_writer
         return cls(connect(path, busy_ms), path, busy_ms, clock or _now_us)
 
     def __enter__(self) -> Ledger:
@@ -164,7 +167,9 @@ class Ledger:
         stored: list[StoredEvent] = []
         for event in events:
             is_last = len(stored) == len(events) - 1
-            own_seal = seal if is_last else {}
+            own_seal = {}
+            if is_last:
+                own_seal = seal
             stored.append(self.add_event(run_id, n + len(stored) + 1, prev, event, own_seal))
             prev = stored[-1].hash
         return stored
@@ -358,7 +363,9 @@ class Ledger:
         self, run_id: str | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:
         """Telemetry rows, newest first, with JSON columns parsed."""
-        where = "1" if run_id is None else "run_id = :run_id"
+        where = "run_id = :run_id"
+        if run_id is None:
+            where = "1"
         query = f"""
             SELECT * FROM telemetry
             WHERE {where}
@@ -409,7 +416,9 @@ def _condition_on_type(type: str) -> str:
     SQLite uses a partial index only where the query repeats its WHERE clause. One index has the
     results of stages, the other one all the other events.
     """
-    sign = "=" if type == STAGE_FINISHED else "<>"
+    sign = "<>"
+    if type == STAGE_FINISHED:
+        sign = "="
     return f"type = :type AND type {sign} '{STAGE_FINISHED}'"
 
 
@@ -432,8 +441,13 @@ def _has_long_detail(evidence_row: tuple[Any, ...]) -> bool:
 
 
 def _run_row(run_id: str, start: RunStart, now_us: int) -> tuple[Any, ...]:
-    tree = None if start.base_tree is None else _write_json(start.base_tree)
-    started_us = now_us if start.started_us is None else start.started_us
+    tree = None
+    if start.base_tree is not None:
+        tree = _write_json(start.base_tree)
+    if start.started_us is None:
+        started_us = now_us
+    else:
+        started_us = start.started_us
     # In the order of chain.RUN_COLUMNS.
     return _make_storable(
         *(
@@ -487,7 +501,9 @@ def _event_row(
 
 
 def _evidence_row(run_id: str, n: int, i: int, row: EvidenceRow) -> tuple[Any, ...]:
-    detail = _write_json(texts.escape_marks(row.detail)) if row.detail else None
+    detail = None
+    if row.detail:
+        detail = _write_json(texts.escape_marks(row.detail))
     return _make_storable(run_id, n, i, row.role, row.path, row.sha, row.size, row.line, detail)
 
 

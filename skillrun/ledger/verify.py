@@ -144,7 +144,9 @@ class _Look:
             yield f"{texts} taken out by a redaction that is on record; the hashes hold"
         if self.compared.strangers:
             count = len(self.compared.strangers)
-            runs = "run" if count == 1 else "runs"
+            runs = "runs"
+            if count == 1:
+                runs = "run"
             yield f"anchors speak of {count} more {runs} that another ledger has"
         if self.strangers:
             yield f"no part of the ledger, and not looked at: {', '.join(self.strangers)}"

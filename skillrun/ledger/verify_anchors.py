@@ -53,7 +53,9 @@ class Comparison:
 
     def add_problem(self, anchor: Anchor, n: int | None, what: str, kind: str) -> None:
         """The ledger has another event in its place, or none."""
-        table = "run" if n is None else "event"
+        table = "event"
+        if n is None:
+            table = "run"
         problem = Problem(anchor.run_id, table, n, f"{what} in {anchor.place}", kind)
         # One place is enough to name: the same anchor is often in a file and in notes.
         self.problems.setdefault((anchor.run_id, n, what), problem)

@@ -21,11 +21,15 @@ def make_answer(original: Any, returns: Any, given: dict[str, Any]) -> Any:
     name = str(getattr(original, "__name__", ""))
     library = str(getattr(original, "__module__", "")).partition(".")[0]
     if library not in _RESPONSES or name not in _CALLS:
-        library = _find_client(original) if _is_response(returns) else ""
+        library = ""
+        if _is_response(returns):
+            library = _find_client(original)
     if library not in _RESPONSES:
         return returns
     described = _describe_response(returns)
-    method = name if name in _METHODS else "post"
+    method = "post"
+    if name in _METHODS:
+        method = name
     return _RESPONSES[library](described, method, str(given.get("url") or "/"))
 
 
@@ -106,7 +110,9 @@ def _write_body(described: dict[str, Any]) -> bytes:
 
 
 def _write_headers(described: dict[str, Any]) -> dict[str, str]:
-    kind = "text/plain" if "text" in described else "application/json"
+    kind = "application/json"
+    if "text" in described:
+        kind = "text/plain"
     headers = {"content-type": kind}
     headers.update({name: str(value) for name, value in described.get("headers", {}).items()})
     return headers
@@ -114,7 +120,10 @@ def _write_headers(described: dict[str, Any]) -> dict[str, str]:
 
 def _make_httpx(described: dict[str, Any], method: str, url: str) -> Any:
     httpx = sys.modules["httpx"]
-    absolute = url if "://" in url else "http://localhost/" + url.lstrip("/")
+    if "://" in url:
+        absolute = url
+    else:
+        absolute = "http://localhost/" + url.lstrip("/")
     return httpx.Response(
         described.get("status", _OK),
         headers=_write_headers(described),
@@ -133,7 +142,10 @@ def _make_requests(described: dict[str, Any], method: str, url: str) -> Any:
     response.url = url
     response.request = requests.models.PreparedRequest()
     response.request.prepare(method=method.upper(), url="http://localhost/")
-    response.reason = "OK" if response.status_code < 400 else "Error"
+    if response.status_code < 400:
+        response.reason = "OK"
+    else:
+        response.reason = "Error"
     return response
 
 

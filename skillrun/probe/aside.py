@@ -47,11 +47,9 @@ class Aside:
         real = os.path.realpath(path)
         if real.startswith(self.free) or "/site-packages/" in real:
             return None
-        return (
-            os.path.relpath(real, self.root)
-            if real.startswith(self.root + "/")
-            else real.lstrip("/")
-        )
+        if real.startswith(self.root + "/"):
+            return os.path.relpath(real, self.root)
+        return real.lstrip("/")
 
     def database(self, given: Any) -> Any:
         """What is opened instead. Its folder is made, so that it can be."""
@@ -62,8 +60,13 @@ class Aside:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if name in self.kept and not os.path.exists(path):
             shutil.copyfile(os.path.join(self.root, name), path)
-        _, mark, query = text.partition("?") if text.startswith("file:") else ("", "", "")
-        return f"file:{path}{mark}{query}" if text.startswith("file:") else path
+        if text.startswith("file:"):
+            _, mark, query = text.partition("?")
+        else:
+            _, mark, query = ("", "", "")
+        if text.startswith("file:"):
+            return f"file:{path}{mark}{query}"
+        return path
 
 
 def path_and_mode(database: str) -> tuple[str, bool]:

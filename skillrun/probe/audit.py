@@ -376,11 +376,10 @@ class Audit:
         """
         if not self.frames.is_called_by_us():
             return
-        what = (
-            "an extension of SQLite"
-            if event.startswith("sqlite3")
-            else f"ctypes {name_of(args[0] or 'libc')}"
-        )
+        if event.startswith("sqlite3"):
+            what = "an extension of SQLite"
+        else:
+            what = f"ctypes {name_of(args[0] or 'libc')}"
         if event.startswith("sqlite3") and not args[1]:
             return
         if self.booting:

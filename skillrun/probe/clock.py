@@ -169,11 +169,20 @@ class Jitter:
         return drawn
 
     def _pick(self, a: Any, b: Any) -> Any:
-        return max(a, b) if self.highest else min(a, b)
+        if self.highest:
+            return max(a, b)
+        return min(a, b)
 
     def _range(self, start: int, stop: Any = None, step: int = 1) -> int:
-        first, end = (0, start) if stop is None else (start, stop)
-        return end - 1 if self.highest else first
+        if stop is None:
+            first, end = (0, start)
+        else:
+            first, end = (start, stop)
+        if self.highest:
+            return end - 1
+        return first
 
     def _random(self) -> float:
-        return 1.0 - 1e-9 if self.highest else 0.0
+        if self.highest:
+            return 1.0 - 1e-9
+        return 0.0

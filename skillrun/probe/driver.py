@@ -9,6 +9,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from .awaiting import finished
@@ -21,6 +22,15 @@ When = Callable[[Callable[[], None]], None]
 
 def _at_once(tell: Callable[[], None]) -> None:
     tell()
+
+
+def seconds_left(wait: timedelta | float) -> float:
+    """Seconds for which a message waits, as it is reported: to the hundredth, and none where its
+    time has come.
+    """
+    if isinstance(wait, timedelta):
+        wait = wait.total_seconds()
+    return max(0.0, round(wait, 2))
 
 
 @dataclass
@@ -82,21 +92,29 @@ class Probe:
             "label": label,
             "place": recorder.place(),
         }
+        # A death before the boundary comes before the message is there, one after it comes behind.
         recorder.boundary("before", name, **where)
         with recorder.quiet():
             yield
-        when(
-            functools.partial(
-                recorder.emit,
-                "published",
-                name=name,
-                in_handler=recorder.depth > 0,
-                in_effect=recorder.effect_depth > 0,
-                place=where["place"],
-                **vars(one),
-            )
-        )
+        when(self._report(one, name, where["place"]))
         recorder.boundary("after", name, **where)
+
+    def tell(self, one: Publish) -> None:
+        """Reports a publish that another one brought about: no boundary stands around it."""
+        self._report(one, one.label, self.recorder.place())()
+
+    def _report(self, one: Publish, name: str, place: Any) -> Callable[[], None]:
+        """What reports a publish, as it is now."""
+        recorder = self.recorder
+        return functools.partial(
+            recorder.emit,
+            "published",
+            name=name,
+            in_handler=recorder.depth > 0,
+            in_effect=recorder.effect_depth > 0,
+            place=place,
+            **vars(one),
+        )
 
     def settle(
         self, how: str, *, delay: float = 0.0, message: dict[str, Any] | None = None, why: str = ""
@@ -133,6 +151,7 @@ class Probe:
         mode = self.settings.get("message") or _message_mode(
             function, self.settings.get("fields") or []
         )
+        # A payload that is no object has no fields to be named by.
         if mode == "payload" or not isinstance(payload, dict):
             return [payload], {}
         if mode == "args":
@@ -162,7 +181,9 @@ def _split_by_position(
 def _message_mode(function: Callable[..., Any], fields: list[str]) -> str:
     """One parameter that is no payload field takes the whole payload."""
     names = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
-    return "payload" if len(names) == 1 and names[0] not in fields else "kwargs"
+    if len(names) == 1 and names[0] not in fields:
+        return "payload"
+    return "kwargs"
 
 
 class Driver(abc.ABC):
@@ -214,6 +235,11 @@ class Driver(abc.ABC):
         """What the library does with the message of a process that died: `who` is child or
         worker.
         """
+
+    def is_clocked(self) -> bool:
+        """Whether the spec says that a clock starts the job."""
+        trigger = self.probe.settings.get("trigger") or {}
+        return trigger.get("type") in ("cron", "poller")
 
     def sweep(self, function: Callable[..., Any]) -> None:
         """Calls a sweep of the application, with what the library's scheduler gives it."""

@@ -41,7 +41,10 @@ class Effect:
         if missing:
             raise NotThere(missing)
         if function is None:
-            hook = self.sync if not inspect.iscoroutinefunction(value) else self.coroutine
+            if not inspect.iscoroutinefunction(value):
+                hook = self.sync
+            else:
+                hook = self.coroutine
             self.original = replace_everywhere(
                 owner, name, functools.wraps(value)(lambda *a, **k: hook(*a, **k))
             )
@@ -168,7 +171,9 @@ class Effect:
         """That the call came to a receiver which did it no good, and what the adapter made of it."""
         if receiver.way == HANG or not receiver.was_reached:
             return
-        made = f"{type(error).__module__}:{type(error).__qualname__}" if error else None
+        made = None
+        if error:
+            made = f"{type(error).__module__}:{type(error).__qualname__}"
         self.recorder.emit("away", name=receiver.name, way=receiver.way, error=made)
 
     def was_in_vain(self, receiver: Receiver) -> bool:
@@ -206,9 +211,14 @@ class Effect:
         }
         if key_arg:
             key = read_key(given, key_arg)
-            fields["key"] = shown(key) if key is not None else None
+            if key is not None:
+                fields["key"] = shown(key)
+            else:
+                fields["key"] = None
         unavailable = find_unavailable(self.original)
-        http = {"http": True} if unavailable is not None else {}
+        http = {}
+        if unavailable is not None:
+            http = {"http": True}
         self.recorder.boundary("before", name, unavailable, kind="effect", **http, **fields)
         return name, fields
 
@@ -216,11 +226,10 @@ class Effect:
         """Argument name -> value, without self. Raises TypeError as the real call would."""
         if self.signature is None:
             return {**{str(number): value for number, value in enumerate(args)}, **kwargs}
-        bound = (
-            self.signature.bind(*args, **kwargs)
-            if self.only is None
-            else self.signature.bind(*args[1:], **kwargs)
-        )
+        if self.only is None:
+            bound = self.signature.bind(*args, **kwargs)
+        else:
+            bound = self.signature.bind(*args[1:], **kwargs)
         bound.apply_defaults()
         given: dict[str, Any] = {}
         for key, value in bound.arguments.items():
@@ -236,7 +245,9 @@ class Effect:
         """What the object holds whose method is called: `EmailMessage(to=...).send()` says all
         there, and nothing in its arguments.
         """
-        names = list(self.signature.parameters) if self.signature is not None else []
+        names = []
+        if self.signature is not None:
+            names = list(self.signature.parameters)
         if not args or names[:1] != ["self"]:
             return {}
         held = getattr(args[0], "__dict__", {})
@@ -317,7 +328,9 @@ def _python_function(value: Any) -> types.FunctionType | None:
     else.
     """
     function = getattr(value, "__func__", value)
-    return function if isinstance(function, types.FunctionType) else None
+    if isinstance(function, types.FunctionType):
+        return function
+    return None
 
 
 def _signature(value: Any) -> inspect.Signature | None:

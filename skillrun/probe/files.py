@@ -179,11 +179,9 @@ class Files:
     def _changed_names(self, event: str, args: tuple[Any, ...]) -> Iterator[str | None]:
         paths, folders = CHANGES[event]
         for number, at in enumerate(paths):
-            folder = (
-                args[folders[number]]
-                if number < len(folders) and folders[number] < len(args)
-                else None
-            )
+            folder = None
+            if number < len(folders) and folders[number] < len(args):
+                folder = args[folders[number]]
             yield self.real_name(args[at], folder)
 
     def real_name(self, path: Any, folder: Any = None) -> str | None:
@@ -195,7 +193,8 @@ class Files:
         name = os.fsdecode(path)
         if isinstance(folder, int) and folder >= 0 and not name.startswith("/"):
             held = _name_of_descriptor(folder)
-            name = os.path.join(held, name) if held is not None else name
+            if held is not None:
+                name = os.path.join(held, name)
         return os.path.realpath(name)
 
     def wrote(self, name: str, reads: bool = False) -> None:
@@ -254,7 +253,9 @@ class Files:
 
     def _shown(self, name: str) -> str:
         root = self.recorder.root
-        return os.path.relpath(name, root) if name.startswith(root) else name
+        if name.startswith(root):
+            return os.path.relpath(name, root)
+        return name
 
     def _is_nobodys(self, name: str) -> bool:
         if name.startswith((*_DEVICES, *_ON_THE_FLY)):
@@ -271,7 +272,10 @@ class Files:
         if self._is_compiled() or self._is_log(name, reads):
             return
         if self.frames.is_called_by_us() or self.frames.is_done_by(LOGS):
-            early = self.locks if name.endswith(_LOCKS) else self.early
+            if name.endswith(_LOCKS):
+                early = self.locks
+            else:
+                early = self.early
             early[name] = self.recorder.place()
             if not name.startswith(self.listing.places):
                 self.refused[name] = self.recorder.place()
@@ -287,7 +291,10 @@ class Files:
             folder == "home" and hidden and not self.frames.is_called_by_us()
         ) or self.frames.is_done_by(METRICS):
             return
-        kept = self.locks if name.endswith(_LOCKS) else self.left
+        if name.endswith(_LOCKS):
+            kept = self.locks
+        else:
+            kept = self.left
         kept.setdefault(name, self.recorder.place())
 
     def _is_compiled(self) -> bool:
@@ -318,7 +325,9 @@ class Files:
     def _called(self, name: str) -> str:
         folder = self._own_folder(name)
         is_short = folder is not None or name.startswith(self.scratch)
-        return self._short(name, folder) if is_short else name
+        if is_short:
+            return self._short(name, folder)
+        return name
 
     def _standing(self) -> Iterator[tuple[str, Any]]:
         """Of a file that stays, and not of the folder that was made for it as well."""
@@ -370,4 +379,6 @@ def _name_of_descriptor(fd: int) -> str | None:
         name = os.readlink(f"/proc/self/fd/{fd}")
     except OSError:
         return None
-    return name if name.startswith("/") and not name.endswith(" (deleted)") else None
+    if name.startswith("/") and not name.endswith(" (deleted)"):
+        return name
+    return None

@@ -209,10 +209,15 @@ class Zygote:
         gc.freeze()
         wake = wake_on_children()
         while True:
-            asked = self.gate.watched() if self.gate else []
+            asked = []
+            if self.gate:
+                asked = self.gate.watched()
             watched = [self.control.fileno(), wake, *asked]
             # A spare child is made when nobody waits for anything else.
-            wait_s = None if len(self.spares) >= _SPARES else 0
+            if len(self.spares) >= _SPARES:
+                wait_s = None
+            else:
+                wait_s = 0
             ready, _, _ = select.select(watched, [], [], wait_s)
             if self.gate:
                 self.gate.serve(fd for fd in asked if fd in ready)
@@ -242,7 +247,10 @@ class Zygote:
 
     def give_order(self, order: dict[str, Any], fds: tuple[int, int]) -> None:
         """Gives an order, and the channel of its delivery, to the child that waits for one."""
-        pid, wakes = self.spares.pop(0) if self.spares else self.make_spare()
+        if self.spares:
+            pid, wakes = self.spares.pop(0)
+        else:
+            pid, wakes = self.make_spare()
         data = json.dumps(order).encode() + b"\n"
         sent = socket.send_fds(wakes, [data], list(fds))
         if sent < len(data):
@@ -387,8 +395,12 @@ class Zygote:
         sys.stderr.flush()
         self.later.end(is_last=not order.get("stays"))
         self.audit.end()
-        needs = self.collect_needs(order["warms"]) if order.get("warms") else None
-        modules = module_files(self.recorder.root) if order.get("modules") else None
+        needs = None
+        if order.get("warms"):
+            needs = self.collect_needs(order["warms"])
+        modules = None
+        if order.get("modules"):
+            modules = module_files(self.recorder.root)
         alone = not order.get("stays") and self.recorder.is_alone()
         self.recorder.emit(
             "end", modules=modules, needs=needs, clock=self.clock.offset, alone=alone

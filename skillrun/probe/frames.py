@@ -149,8 +149,13 @@ def _find_home(module: str, here: str) -> str | None:
     if spec is None or spec.origin is None:
         return None
     above = os.path.dirname(spec.origin)
-    folder = above if spec.submodule_search_locations else os.path.join(above, top)
-    return os.path.join(folder, *rest.split(".")) if rest else folder
+    if spec.submodule_search_locations:
+        folder = above
+    else:
+        folder = os.path.join(above, top)
+    if rest:
+        return os.path.join(folder, *rest.split("."))
+    return folder
 
 
 def _is_within(path: str, home: str) -> bool:
@@ -167,7 +172,9 @@ def _read_codes(path: str) -> frozenset[Hashable]:
             whole = _Reader("probed", path).get_code("probed")
     except Exception:  # whatever is wrong with a file: it shows no code
         return frozenset()
-    return frozenset(_fingerprints(whole)) if whole is not None else frozenset()
+    if whole is not None:
+        return frozenset(_fingerprints(whole))
+    return frozenset()
 
 
 def _fingerprints(code: CodeType) -> Iterator[Hashable]:

@@ -238,7 +238,10 @@ class Gate:
     def _judge(self, pid: int, number: int, args: list[int]) -> tuple[int, str | None]:
         """(the error that the call has, 0 where it goes on; what is to be said of it)."""
         is_connect = number == _MACHINES[platform.machine()][1]
-        at, length = args[1:3] if is_connect else args[4:6]
+        if is_connect:
+            at, length = args[1:3]
+        else:
+            at, length = args[4:6]
         address = read_address(_memory(pid, at, min(length & _INT, _LONGEST)))
         if address is None:
             return 0, None
@@ -246,7 +249,10 @@ class Gate:
             address = os.path.join(os.readlink(f"/proc/{pid}/cwd"), address)
         if self.reach.has(address):
             return 0, None
-        error = errno.EACCES if isinstance(address, str) else errno.ENETUNREACH
+        if isinstance(address, str):
+            error = errno.EACCES
+        else:
+            error = errno.ENETUNREACH
         is_look_up = isinstance(address, tuple) and address[1] in _LOOK_UPS
         if is_look_up or is_quiet(address):
             return error, None

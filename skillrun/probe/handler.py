@@ -109,11 +109,9 @@ def _cause(error: BaseException) -> list[str] | None:
     from.
     """
     cause = _find_cause(error)
-    return (
-        None
-        if cause is None
-        else [f"{type(cause).__module__}:{type(cause).__qualname__}", brief(str(cause))]
-    )
+    if cause is None:
+        return None
+    return [f"{type(cause).__module__}:{type(cause).__qualname__}", brief(str(cause))]
 
 
 def _find_cause(error: BaseException) -> BaseException | None:

@@ -23,7 +23,9 @@ class Host:
         real_hostname, real_uname = socket.gethostname, os.uname
 
         def gethostname() -> str:
-            return self.name if self.frames.is_called_by_us() else real_hostname()
+            if self.frames.is_called_by_us():
+                return self.name
+            return real_hostname()
 
         def uname() -> Any:
             seen = real_uname()
@@ -32,7 +34,9 @@ class Host:
             return os.uname_result((seen.sysname, self.name, *seen[2:]))
 
         def node() -> str:
-            return self.name if self.frames.is_called_by_us() else str(before())
+            if self.frames.is_called_by_us():
+                return self.name
+            return str(before())
 
         replace_everywhere(socket, "gethostname", Door(gethostname))
         replace_everywhere(os, "uname", Door(uname))

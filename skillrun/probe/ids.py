@@ -30,7 +30,10 @@ def values(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> d
     """
     found: dict[str, str] = {}
     for name, value in name_arguments(function, args, kwargs).items():
-        held = value if isinstance(value, dict) else {name: value}
+        if isinstance(value, dict):
+            held = value
+        else:
+            held = {name: value}
         found |= {inner: str(one) for inner, one in held.items()}
     return found
 
@@ -42,7 +45,9 @@ def are_distinct(old: dict[str, str], new: dict[str, str], key: list[str]) -> bo
     One with the key of another and another content, such as poison, may have its id.
     """
     known = [name for name in key if name in old and name in new]
-    return any(old[name] != new[name] for name in known) if known else old != new
+    if known:
+        return any(old[name] != new[name] for name in known)
+    return old != new
 
 
 def like(id_: str, old: dict[str, str], new: dict[str, str]) -> str:

@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import abc
 import asyncio
-import contextlib
 import importlib.metadata
 import inspect
-import logging
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +16,7 @@ from . import ids
 from .async_driver import AsyncDriver
 from .driver import Probe
 from .facts import Facts
+from .logs import say_nothing
 from .modules import import_whose_text
 from .names import NotThere, check_version, find, find_beside_django
 from .redirecting import find_socket
@@ -186,7 +185,10 @@ class ListedDriver(AsyncDriver):
         for words in self.probe.settings.get("starts") or ():
             named = [word for word in words[1:] if "." in word and not word.startswith("-")]
             try:
-                owner, _, value = find(named[0]) if named else (None, "", None)
+                if named:
+                    owner, _, value = find(named[0])
+                else:
+                    owner, _, value = (None, "", None)
             # A command of another folder, or of another service: what it names is not there.
             except (Exception, SystemExit):
                 continue
@@ -220,13 +222,11 @@ class ListedDriver(AsyncDriver):
 
     def is_mine(self, function: Any) -> bool:
         """Whether it is the handler, below every decorator."""
-        found = inspect.unwrap(function) if callable(function) else function
+        if callable(function):
+            found = inspect.unwrap(function)
+        else:
+            found = function
         return function is self.target or getattr(found, "__func__", found) is self.function()
-
-    def is_clocked(self) -> bool:
-        """Whether the spec says that a clock starts the job."""
-        trigger = self.probe.settings.get("trigger") or {}
-        return trigger.get("type") in ("cron", "poller")
 
     # -- publishing and delivering
 
@@ -317,17 +317,6 @@ class ListedDriver(AsyncDriver):
         with say_nothing():
             self.run_in_loop(self.run_nothing())
         self.close_loop()
-
-
-@contextlib.contextmanager
-def say_nothing() -> Iterator[None]:
-    """No record of any logger is kept inside."""
-    said = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(said)
 
 
 def keep_arguments(worker: Any) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .recorder import Recorder, brief
@@ -43,6 +44,17 @@ def is_heard(logger: logging.Logger, level: int, root_is_heard: bool) -> bool:
             return False
         above = above.parent
     return False
+
+
+@contextlib.contextmanager
+def say_nothing() -> Iterator[None]:
+    """No record of any logger is kept inside."""
+    said = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(said)
 
 
 class Logs:
@@ -101,7 +113,9 @@ class Logs:
             text = record.getMessage()
         except Exception as error:
             text = f"{record.msg!r} (not formatted: {error})"
-        cause = record.exc_info[1] if record.exc_info and len(record.exc_info) > 1 else None
+        cause = None
+        if record.exc_info and len(record.exc_info) > 1:
+            cause = record.exc_info[1]
         return {
             "logger": record.name,
             "level": record.levelname,
@@ -181,7 +195,9 @@ def _find_words(args: Any) -> list[str]:
 
 
 def _within(root: str, path: str) -> str:
-    return path[len(root) :] if path.startswith(root) else path
+    if path.startswith(root):
+        return path[len(root) :]
+    return path
 
 
 class Printed(io.TextIOBase):

@@ -77,8 +77,11 @@ def _import_name(path: str) -> str:
         return ""
     inside = path[len(max(folders, key=len).rstrip("/")) + 1 : -len(".py")]
     parts = inside.split("/")
-    parts = parts[:-1] if parts[-1] in ("__init__", "__main__") else parts
-    return ".".join(parts) if all(part.isidentifier() for part in parts) else ""
+    if parts[-1] in ("__init__", "__main__"):
+        parts = parts[:-1]
+    if all(part.isidentifier() for part in parts):
+        return ".".join(parts)
+    return ""
 
 
 def _shared(path: str, other: str) -> int:

@@ -38,7 +38,10 @@ def find(path: str) -> tuple[Any, str, Any]:
 
 def find_beside_django(path: str) -> tuple[Any, str, Any]:
     """As `find` in a worker that no `manage.py` starts, see `import_beside_django`."""
-    module = path.partition(":")[0] if ":" in path else path.rpartition(".")[0]
+    if ":" in path:
+        module = path.partition(":")[0]
+    else:
+        module = path.rpartition(".")[0]
     if module:
         import_beside_django(module)
     set_up_django()

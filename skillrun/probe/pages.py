@@ -109,7 +109,10 @@ class Ahead:
             if done < 0 and ctypes.get_errno() != errno.ENOMEM:
                 return False
             there = bisect.bisect_right(self.before, self.before[at] + max(done, 0)) - 1
-            at = there if there == at + _MOST else there + 1
+            if there == at + _MOST:
+                at = there
+            else:
+                at = there + 1
         return True
 
     def _ask(self, fd: int, at: int) -> int:

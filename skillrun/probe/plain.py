@@ -72,7 +72,9 @@ class PlainDriver(Driver):
         while isinstance(found, functools.partial):
             found = found.func
         found = inspect.unwrap(getattr(found, "__func__", found))
-        return found if hasattr(found, "__code__") else type(found).__call__
+        if hasattr(found, "__code__"):
+            return found
+        return type(found).__call__
 
     def _capture(self, module: Any) -> None:
         """APScheduler's `add_job` publishes; nothing is scheduled."""
@@ -105,8 +107,12 @@ class PlainDriver(Driver):
     def _is_handler(self, func: Any) -> tuple[bool, str]:
         """(is it the handler, its name). `func` is a callable or "module:function"."""
         with contextlib.suppress(Exception):
-            func = find(func)[2] if isinstance(func, str) else func
-        found = inspect.unwrap(getattr(func, "__func__", func)) if callable(func) else func
+            if isinstance(func, str):
+                func = find(func)[2]
+        if callable(func):
+            found = inspect.unwrap(getattr(func, "__func__", func))
+        else:
+            found = func
         return found is self.function(), str(getattr(found, "__qualname__", found))
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
@@ -131,7 +137,9 @@ class PlainDriver(Driver):
     def _given(self, message: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         if "payload" not in message:
             return message["args"], message["kwargs"]
-        return self.probe.arguments(message["payload"], self.function()) if self.takes else ([], {})
+        if self.takes:
+            return self.probe.arguments(message["payload"], self.function())
+        return ([], {})
 
     def _tell(self, error: Exception) -> None:
         """What nobody catches is printed by the interpreter, or logged by the scheduler, with its

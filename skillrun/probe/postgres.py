@@ -118,7 +118,9 @@ class Psycopg:
 
     def _outcome(self, connection: Any) -> str:
         """A commit after an error rolls back."""
-        return "rollback" if int(connection.pgconn.transaction_status) == _IN_ERROR else "commit"
+        if int(connection.pgconn.transaction_status) == _IN_ERROR:
+            return "rollback"
+        return "commit"
 
     def _statement(
         self, cursor: Any, query: Any = "", *args: Any, **kwargs: Any
@@ -260,7 +262,9 @@ class Psycopg2:
                 if type(made) in hook.kinds.values():
                     return made
                 kwargs["cursor_factory"] = hook._cursor_kind(type(made))
-                return super().cursor(*args[:1], *args[2:], **kwargs) if len(args) < 3 else made
+                if len(args) < 3:
+                    return super().cursor(*args[:1], *args[2:], **kwargs)
+                return made
 
             def commit(self) -> None:
                 failed = self.get_transaction_status() == _IN_ERROR
@@ -336,7 +340,10 @@ class Asyncpg:
         around(connection, "copy_records_to_table", self._records)
         for name in ("__bind_execute", "executemany"):
             owner = module.prepared_stmt.PreparedStatement
-            mangled = f"_PreparedStatement{name}" if name.startswith("__") else name
+            if name.startswith("__"):
+                mangled = f"_PreparedStatement{name}"
+            else:
+                mangled = name
             around(owner, mangled, self._held)
         for name in ("_bind", "_bind_exec"):
             around(module.cursor.BaseCursor, name, self._held)
@@ -346,7 +353,9 @@ class Asyncpg:
         self, connection: Any, query: str, *args: Any, **kwargs: Any
     ) -> AbstractContextManager[None]:
         """With arguments it goes on to `_execute`."""
-        return contextlib.nullcontext() if args else self.statements.statement(connection, query)
+        if args:
+            return contextlib.nullcontext()
+        return self.statements.statement(connection, query)
 
     def _records(
         self, connection: Any, table_name: str, *args: Any, **kwargs: Any

@@ -59,7 +59,10 @@ class Reach:
 
     def has_port(self, host: str, port: Any) -> bool:
         """Whether one of them listens there."""
-        name = _LOOPBACK if host.lower() in _HERE else host
+        if host.lower() in _HERE:
+            name = _LOOPBACK
+        else:
+            name = host
         return f"{name}:{port}" in self.addresses
 
 
@@ -84,7 +87,10 @@ def is_known_name(host: Any) -> bool:
     """Whether nobody has to be asked for the address of a host."""
     if host is None:
         return True
-    name = os.fsdecode(host) if isinstance(host, (str, bytes)) else repr(host)
+    if isinstance(host, (str, bytes)):
+        name = os.fsdecode(host)
+    else:
+        name = repr(host)
     if name.lower() in _HERE or name == socket.gethostname():
         return True
     try:

@@ -163,7 +163,9 @@ class Bench:
         """Tells for how long a job is to wait; how long it shall."""
         self.recorder.emit("waits", s=seconds)
         most = self.config["wait_s"]
-        return seconds if most is None else min(seconds, float(most))
+        if most is None:
+            return seconds
+        return min(seconds, float(most))
 
 
 class RealWorker(abc.ABC, Generic[OneDriver]):

@@ -112,7 +112,9 @@ class Receiver:
         def look_up(host: Any, port: Any, *args: Any, **more: Any) -> Any:
             if self.recorder.is_own_server((str(host), port)):
                 return real(host, port, *args, **more)
-            number = port if isinstance(port, int) else 0
+            number = 0
+            if isinstance(port, int):
+                number = port
             where = (_NOWHERE, number)
             return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", where)]
 
@@ -231,7 +233,9 @@ class _Plain(socket.socket):
         return ("TLS_AES_256_GCM_SHA384", "TLSv1.3", 256)
 
     def getpeercert(self, binary_form: bool = False) -> Any:
-        return b"" if binary_form else {}
+        if binary_form:
+            return b""
+        return {}
 
     def selected_alpn_protocol(self) -> None:
         return None

@@ -356,7 +356,9 @@ def _read(value: Any, depth: int) -> str:
     for base in _TEXTS_AND_NUMBERS:
         if issubclass(kind, base) and kind is not bool:
             return str(base.__repr__(value))
-    name = "" if kind in (list, tuple, dict, set, frozenset) else kind.__name__
+    name = ""
+    if kind not in (list, tuple, dict, set, frozenset):
+        name = kind.__name__
     for collection in (set, frozenset):
         if issubclass(kind, collection):
             # As a list, so that its order is always the same.
@@ -369,7 +371,9 @@ def _read(value: Any, depth: int) -> str:
     for base, begin, end in ((list, "[", "]"), (tuple, "(", ")")):
         if issubclass(kind, base):
             texts = [_read(one, depth + 1) for one in base.__iter__(value)]
-            comma = "," if base is tuple and len(texts) == 1 else ""
+            comma = ""
+            if base is tuple and len(texts) == 1:
+                comma = ","
             return f"{name}{begin}{', '.join(texts)}{comma}{end}"
     try:
         return repr(value)

@@ -135,11 +135,15 @@ class RedisHook:
                 around(getattr(module, name), "__call__", self.script)
 
     def script(self, script: Any, keys: Any = None, args: Any = None, client: Any = None) -> Any:
-        client = script.registered_client if client is None else client
+        if client is None:
+            client = script.registered_client
         if hasattr(client, "command_stack"):
             return contextlib.nullcontext()  # into a pipeline
         # An iterator may be read once only: the command needs it.
-        known = keys if isinstance(keys, (list, tuple)) else ()
+        if isinstance(keys, (list, tuple)):
+            known = keys
+        else:
+            known = ()
         return self.command(("EVALSHA", script.sha, len(known), *known))
 
     def command(self, args: Sequence[Any]) -> Any:
@@ -159,7 +163,9 @@ class RedisHook:
             is_transaction = pipeline.is_transaction
         else:
             is_transaction = pipeline.transaction
-        verb = "exec" if is_transaction or pipeline.explicit_transaction else "pipeline"
+        verb = "pipeline"
+        if is_transaction or pipeline.explicit_transaction:
+            verb = "exec"
         for args in commands:
             self.tell_leaving(args)
         first = commands[:_MOST_COMMANDS]
@@ -245,7 +251,9 @@ def key_of(args: Sequence[Any]) -> str:
     if words:
         # "XINFO STREAM" is given as one.
         words[:1] = words[0].split()
-    verb = words[0].lower() if words else ""
+    verb = ""
+    if words:
+        verb = words[0].lower()
     if verb in ("xread", "xreadgroup"):
         lower = [word.lower() for word in words]
         if "streams" not in lower[:-1]:

@@ -215,13 +215,19 @@ def _is_legacy(connection: Any) -> bool:
 
 def _store(database: Any) -> str:
     """Which database: an absolute path, or ":memory:"."""
-    name = (
-        os.fsdecode(database) if isinstance(database, (str, bytes, os.PathLike)) else repr(database)
-    )
+    if isinstance(database, (str, bytes, os.PathLike)):
+        name = os.fsdecode(database)
+    else:
+        name = repr(database)
     if name.startswith("file:"):
         in_memory = "mode=memory" in name
-        name = ":memory:" if in_memory else name[5:].partition("?")[0]
-    return name if name == ":memory:" or not name else "sqlite:" + os.path.realpath(name)
+        if in_memory:
+            name = ":memory:"
+        else:
+            name = name[5:].partition("?")[0]
+    if name == ":memory:" or not name:
+        return name
+    return "sqlite:" + os.path.realpath(name)
 
 
 def _connection_class(base: Any, hook: SqliteHook) -> Any:

@@ -51,12 +51,18 @@ class OtherFiles:
                 self._meet_file(verb, _value(found["what"], args))
 
     def _meet_file(self, verb: str, database: str | None) -> None:
-        path, is_read = path_and_mode(database) if database is not None else ("", False)
+        if database is not None:
+            path, is_read = path_and_mode(database)
+        else:
+            path, is_read = ("", False)
         if database is not None and path in ("", ":memory:"):
             return
         if is_read and verb == "ATTACH of":
             return
-        name = os.path.realpath(path) if path else _UNKNOWN
+        if path:
+            name = os.path.realpath(path)
+        else:
+            name = _UNKNOWN
         self.tell(f"{verb} {self._shown(name)}")
         if not name.startswith(self.scratch):
             raise sqlite3.OperationalError(f"skillrun lets a proof open no other database: {name}")
@@ -65,7 +71,9 @@ class OtherFiles:
         if name.startswith(self.scratch):
             return "{scratch}/" + name[len(self.scratch) :]
         root = self.recorder.root
-        return name[len(root) :] if name.startswith(root) else name
+        if name.startswith(root):
+            return name[len(root) :]
+        return name
 
     def tell(self, what: str) -> None:
         """At import, each delivery is to say it."""
@@ -107,7 +115,12 @@ def _value(text: str, args: tuple[Any, ...]) -> str | None:
     if given is None or not args:
         return None
     try:
-        held = args[0][given["name"]] if given["name"] else args[0][int(given["number"] or 1) - 1]
+        if given["name"]:
+            held = args[0][given["name"]]
+        else:
+            held = args[0][int(given["number"] or 1) - 1]
     except (LookupError, TypeError):
         return None
-    return os.fsdecode(held) if isinstance(held, (str, bytes)) else None
+    if isinstance(held, (str, bytes)):
+        return os.fsdecode(held)
+    return None

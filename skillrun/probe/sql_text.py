@@ -82,7 +82,9 @@ def parse(sql: str) -> Parsed:
         return Parsed(verb, table, tuple(tables))
     if first in _TRANSACTION:
         return _parse_transaction(first, words)
-    verb = "select" if first in ("with", "values", "table", "copy") else first
+    verb = "select"
+    if first not in ("with", "values", "table", "copy"):
+        verb = first
     if not _WORD.match(verb):
         verb = "?"
     return Parsed(verb, _find_table_read(words))
@@ -168,10 +170,14 @@ def _find_target(words: list[str], at: int, word: str) -> int | None:
         return at + 2 + near.index("into")
     following = words[at + 1 : at + 2]
     if word == "delete":
-        return at + 2 if following == ["from"] else None
+        if following == ["from"]:
+            return at + 2
+        return None
     if word == "update" and not (at and words[at - 1] in _NO_UPDATE_AFTER):
         # UPDATE OR IGNORE of SQLite.
-        return at + 3 if following == ["or"] else at + 1
+        if following == ["or"]:
+            return at + 3
+        return at + 1
     if at == 0 and word == "truncate":
         return 1
     if at == 0 and word == "copy" and words[1:2] != ["("] and "from" in words:
@@ -199,12 +205,17 @@ def _find_created(words: list[str]) -> str:
 def _find_table_read(words: list[str]) -> str:
     """The first table after a FROM of the outermost level; for COPY and LOCK what they name."""
     if words[:1] in (["copy"], ["lock"], ["call"]):
-        start = 2 if words[1:2] == ["table"] else 1
+        start = 1
+        if words[1:2] == ["table"]:
+            start = 2
         return _read_name(words, start)
     depth = 0
     for at, word in enumerate(words):
         depth += (word == "(") - (word == ")")
         if word == "from" and depth == 0:
-            start = at + 2 if words[at + 1 : at + 2] == ["only"] else at + 1
+            if words[at + 1 : at + 2] == ["only"]:
+                start = at + 2
+            else:
+                start = at + 1
             return _read_name(words, start)
     return ""

@@ -43,12 +43,17 @@ class Importer:
         for number, word in enumerate(words):
             option, equals, value = word.partition("=")
             if option in self.options:
-                yield value if equals else "".join(words[number + 1 : number + 2])
+                if equals:
+                    yield value
+                else:
+                    yield "".join(words[number + 1 : number + 2])
 
     def _find_command(self, words: Sequence[str]) -> int:
         if not self.command:
             return 0
-        return words.index(self.command) + 1 if self.command in words else len(words)
+        if self.command in words:
+            return words.index(self.command) + 1
+        return len(words)
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,9 @@ def _find_script(words: Sequence[str], root: str) -> tuple[str, str]:
         return "", ""
     file = os.path.normpath(os.path.join(root, words[1]))
     is_inside = file.startswith(root.rstrip("/") + "/")
-    return (file, "") if is_inside and file.endswith(".py") and os.path.isfile(file) else ("", "")
+    if is_inside and file.endswith(".py") and os.path.isfile(file):
+        return (file, "")
+    return ("", "")
 
 
 def _may_begin(file: str, words: Sequence[str], ways: Ways, root: str) -> bool:
@@ -173,7 +180,9 @@ def _may_begin(file: str, words: Sequence[str], ways: Ways, root: str) -> bool:
     if os.path.basename(file) != "manage.py":
         near = (file, *_list_imported(file, root))
         return any(_calls_entry(one, ways) for one in near)
-    command = words[2] if len(words) > 2 else ""
+    command = ""
+    if len(words) > 2:
+        command = words[2]
     if command in ways.manage:
         return True
     for folder, folders, files in os.walk(root):

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
+# A constant that nobody writes by chance: in the compiled code the hook takes its place.
 _MARK = 0.7310585786300049
 _TRAMPOLINES: set[int] = set()  # ids of code
 _KEPT: list[types.CodeType] = []
@@ -47,6 +48,7 @@ def swap(function: Callable[..., Any], hook: Callable[..., Any]) -> Callable[...
     # Kept, so that no other object ever has its id.
     _KEPT.append(function.__code__)
     _TRAMPOLINES.add(id(function.__code__))
+    # The hook is handed what the caller gave, and fills in nothing.
     function.__defaults__ = None
     function.__kwdefaults__ = None
     if signature is not None and not hasattr(function, "__signature__"):
@@ -85,6 +87,7 @@ def _copy(function: types.FunctionType) -> types.FunctionType:
         function.__closure__,
     )
     functools.update_wrapper(before, function)
+    # It would lead `inspect.unwrap` back to the hook.
     vars(before).pop("__wrapped__", None)
     before.__kwdefaults__ = function.__kwdefaults__
     return before
@@ -93,7 +96,10 @@ def _copy(function: types.FunctionType) -> types.FunctionType:
 def _trampoline(free: int, is_async: bool) -> types.CodeType:
     """Code with as many free variables as the original has: a function object accepts no other."""
     names = [f"free_{number}" for number in range(free)]
-    kind, call = ("async def", "await ") if is_async else ("def", "")
+    if is_async:
+        kind, call = ("async def", "await ")
+    else:
+        kind, call = ("def", "")
     source = "def make():\n" + "".join(f" {name} = None\n" for name in names)
     source += f" {kind} hooked(*args, **kwargs):\n"
     source += "".join(f"  if 0: {name}\n" for name in names)

@@ -22,7 +22,10 @@ def around(owner: Any, name: str, context: Context) -> None:
     its owner.
     """
     value = vars(owner).get(name)
-    function = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
+    if isinstance(value, (classmethod, staticmethod)):
+        function = value.__func__
+    else:
+        function = value
     if not isinstance(function, types.FunctionType):
         return
     if inspect.isgeneratorfunction(function):

@@ -91,7 +91,10 @@ class _Reader:
         for step in _steps(text):
             command = _PICKED.sub("", cleaned(step.command))
             kind = purpose(command)
-            own = None if kind else own_purpose(command, self.scripts)
+            if kind:
+                own = None
+            else:
+                own = own_purpose(command, self.scripts)
             # What only the CI sets is not set where somebody else runs the command.
             if unset_variables(command):
                 continue
@@ -158,7 +161,8 @@ def _distance(kind: str, command: str) -> int:
     distance = 0
     if kind in lesser and re.search(lesser[kind], command):
         distance = 3
-    distance += 2 if kind == "test" and is_partial(command) else 0
+    if kind == "test" and is_partial(command):
+        distance += 2
     return distance
 
 
@@ -168,12 +172,14 @@ def _steps(text: str) -> Iterator[_Step]:
     held, start, moved = "", 0, ""
     for number, line in enumerate(lines, 1):
         command = held + _command(line)
-        start = start if held else number
+        if not held:
+            start = number
         if command.endswith("\\"):
             held = command[:-1].rstrip() + " "
             continue
         held = ""
-        moved = "" if _KEY.match(line) else moved
+        if _KEY.match(line):
+            moved = ""
         if command and not _CONTROL.match(command):
             yield _Step(start, command, moved or _folder(lines, start - 1) or defaults[start - 1])
         moved = moved_to(moved, command)

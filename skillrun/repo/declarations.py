@@ -108,7 +108,9 @@ def _recipe_files(tree: Tree, languages: tuple[str, ...]) -> Iterator[str]:
     for path in tree.files:
         folder, _, name = path.rpartition("/")
         if "/" not in folder and name.lower() in _RECIPE_FILES:
-            tool = "just" if name.lower().endswith("justfile") else "make"
+            tool = "make"
+            if name.lower().endswith("justfile"):
+                tool = "just"
             # GNUmakefile, Makefile, makefile.
             found[folder, tool] = min(path, found.get((folder, tool), path))
     for (folder, _), path in found.items():
@@ -163,7 +165,9 @@ def _module_kind(name: str) -> tuple[str, int] | None:
     """The recipes of a module that is named for a purpose, e.g. "test backend"."""
     module, _, recipe = name.partition(" ")
     plainest = ("all", "backend", "unit", "default")
-    named = named_kind(module) if recipe in plainest else None
+    named = None
+    if recipe in plainest:
+        named = named_kind(module)
     if not named:
         return None
     return (named[0], plainest.index(recipe))
@@ -196,7 +200,9 @@ def _script_offer(tree: Tree, path: str, name: str) -> Offer | None:
     first.
     """
     plain = _SCRIPT_NAME.fullmatch(name)
-    named = named_kind(plain[1]) if plain else None
+    named = None
+    if plain:
+        named = named_kind(plain[1])
     if plain and named is None and plain[1] == "check":
         named = ("typecheck", _TOLD_BY_ITS_LINES)
     if named is None:

@@ -22,7 +22,9 @@ def text_of(tree: Tree, path: str) -> str | None:
     """The text of a listed file; None where there is none, and for what is too large to be written
     by people.
     """
-    data = tree.peek(path) if tree.size(path) <= SEARCH_LIMIT else None
+    data = None
+    if tree.size(path) <= SEARCH_LIMIT:
+        data = tree.peek(path)
     if data is None:
         return None
     return data.decode("utf-8", "replace")
@@ -44,7 +46,10 @@ def toml_of(tree: Tree, path: str) -> dict[str, Any]:
 def table_at(data: Any, *keys: str) -> dict[str, Any]:
     """The table below these keys; an empty one where there is none."""
     for key in keys:
-        data = data.get(key) if isinstance(data, dict) else None
+        if isinstance(data, dict):
+            data = data.get(key)
+        else:
+            data = None
     if not isinstance(data, dict):
         return {}
     return data
@@ -56,7 +61,9 @@ def scripts_of(tree: Tree, path: str) -> dict[str, Any]:
         data = parse_json(text_of(tree, path) or "{}")
     except ValueError:
         return {}
-    scripts = data.get("scripts") if isinstance(data, dict) else None
+    scripts = None
+    if isinstance(data, dict):
+        scripts = data.get("scripts")
     if not isinstance(scripts, dict):
         return {}
     return scripts

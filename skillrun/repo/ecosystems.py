@@ -65,7 +65,9 @@ def gemfile(path: str, text: str) -> Iterator[Dependency]:
     """`gem "sidekiq"`, also inside `group :test do`; of a gemspec, `add_dependency "sidekiq"`."""
     for call in _calls(_parsed(text, "ruby"), "call"):
         method = call.field("method")
-        said = method.text() if method is not None else ""
+        said = ""
+        if method is not None:
+            said = method.text()
         given = _given(call)
         if (
             said
@@ -79,7 +81,9 @@ def gemfile(path: str, text: str) -> Iterator[Dependency]:
         ):
             continue
         if given[0].kind() == "string":
-            group = "dev" if "development" in said else _gem_group(call, given)
+            group = "dev"
+            if "development" not in said:
+                group = _gem_group(call, given)
             yield Dependency(
                 normalised(given[0].text().strip("\"'")),
                 path,
@@ -99,7 +103,9 @@ def _gem_group(call: SgNode, given: list[SgNode]) -> str:
             for word in _symbols(one):
                 names.append(word)
     for above in call.ancestors():
-        method = above.field("method") if above.kind() == "call" else None
+        method = None
+        if above.kind() == "call":
+            method = above.field("method")
         if method is not None and method.text() == "group":
             names += [word for one in _given(above) for word in _symbols(one)]
     if names and _DEVELOPMENT.issuperset(names):
@@ -125,7 +131,10 @@ def go_mod(path: str, text: str) -> Iterator[Dependency]:
         words = line.partition("//")[0].split()
         if words[:1] == ["require"]:
             inside = words[1:] == ["("]
-            words = [] if inside else words[1:]
+            if inside:
+                words = []
+            else:
+                words = words[1:]
         elif not inside or not words or words == [")"]:
             inside = inside and words != [")"]
             continue
@@ -145,7 +154,9 @@ def pom(path: str, text: str) -> Iterator[Dependency]:
             continue
         said = {child.tag.rpartition("}")[2]: (child.text or "").strip() for child in node}
         name = f"{said.get('groupId', '')}:{said.get('artifactId', '')}".lower()
-        group = "test" if said.get("scope") == "test" else ""
+        group = ""
+        if said.get("scope") == "test":
+            group = "test"
         yield Dependency(
             name, path, lines.of(f"<artifactId>{said.get('artifactId', '')}"), name, group
         )
@@ -167,7 +178,9 @@ def gradle(path: str, text: str) -> Iterator[Dependency]:
         coordinate = call.text().strip("\"'").split(":")
         before = text.splitlines()[_line(call) - 1].split("(")[0].split()
         if len(coordinate) in (2, 3) and before and before[0].strip() in _CONFIGURATIONS:
-            group = "test" if before[0].startswith("test") else ""
+            group = ""
+            if before[0].startswith("test"):
+                group = "test"
             yield Dependency(
                 ":".join(coordinate[:2]).lower(), path, _line(call), call.text()[:200], group
             )
@@ -183,7 +196,9 @@ def gradle_groovy(path: str, text: str) -> Iterator[Dependency]:
             continue
         coordinate = words[1].strip("\"',").split(":")
         if len(coordinate) in (2, 3):
-            group = "test" if words[0].startswith("test") else ""
+            group = ""
+            if words[0].startswith("test"):
+                group = "test"
             yield Dependency(
                 ":".join(coordinate[:2]).lower(), path, number, line.strip()[:200], group
             )
@@ -193,7 +208,10 @@ def version_catalog(path: str, text: str) -> Iterator[Dependency]:
     """The libraries of gradle/libs.versions.toml."""
     lines = Lines(text)
     for key, value in _toml(text).get("libraries", {}).items():
-        said = value if isinstance(value, dict) else {"module": str(value)}
+        if isinstance(value, dict):
+            said = value
+        else:
+            said = {"module": str(value)}
         module = said.get("module") or f"{said.get('group', '')}:{said.get('name', '')}"
         yield Dependency(
             ":".join(str(module).split(":")[:2]).lower(), path, lines.of(key), str(module)[:200]
@@ -272,7 +290,10 @@ def cargo(path: str, text: str) -> Iterator[Dependency]:
 
 def _crates(path: str, lines: Lines, table: Mapping[str, Any], group: str) -> Iterable[Dependency]:
     for name, value in table.items():
-        real = value.get("package", name) if isinstance(value, dict) else name
+        if isinstance(value, dict):
+            real = value.get("package", name)
+        else:
+            real = name
         yield Dependency(
             str(real).lower(),
             path,

@@ -307,7 +307,9 @@ def open_to_write(path: Path) -> Repo:
 
 def _find_repo(path: Path) -> Repo:
     if not path.is_dir():
-        what = "is not a folder" if path.exists() else "does not exist"
+        what = "does not exist"
+        if path.exists():
+            what = "is not a folder"
         raise RepoUnusable(f"{path}: {what}", hint="--repo takes a folder inside a git repository")
     asked = ("--is-bare-repository", "--show-toplevel", "--absolute-git-dir", "--git-common-dir")
     done = run_git(path, "rev-parse", *asked, "HEAD", "--symbolic-full-name", "HEAD")
@@ -421,7 +423,9 @@ def _last_line(stderr: bytes) -> str:
 
 
 def _short_branch(names: list[str]) -> str | None:
-    name = names[0] if names else ""
+    name = ""
+    if names:
+        name = names[0]
     if not name.startswith("refs/heads/"):
         return None
     return name.removeprefix("refs/heads/")
@@ -574,7 +578,9 @@ def _state(root: Path, path: str) -> str:
             return "120000:" + hashlib.sha256(os.fsencode(full.readlink())).hexdigest()
         if stat.S_ISDIR(seen.st_mode):
             return f"{_SUBMODULE_MODE}:{_submodule_state(full)}"
-        mode = "100755" if seen.st_mode & stat.S_IXUSR else "100644"
+        mode = "100644"
+        if seen.st_mode & stat.S_IXUSR:
+            mode = "100755"
         if seen.st_size > _LARGE or not stat.S_ISREG(seen.st_mode):
             return f"{mode}:size {seen.st_size} mtime {seen.st_mtime_ns}"
         with full.open("rb") as file:

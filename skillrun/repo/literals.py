@@ -122,7 +122,9 @@ class Literals:
         result: dict[Any, Any] = {}
         for key, value in zip(node.keys, node.values, strict=True):
             folded = self.fold(value, module, depth + 1)
-            name = self.fold(key, module, depth + 1) if key is not None else None
+            name = None
+            if key is not None:
+                name = self.fold(key, module, depth + 1)
             if key is None and isinstance(folded, dict):
                 result.update(folded)
             elif key is None or not is_known(name) or not _hashable(name):
@@ -172,7 +174,10 @@ class Literals:
     def _text(self, node: ast.JoinedStr, module: Module, depth: int) -> Any:
         parts = []
         for part in node.values:
-            inner = part.value if isinstance(part, ast.FormattedValue) else part
+            if isinstance(part, ast.FormattedValue):
+                inner = part.value
+            else:
+                inner = part
             value = self.fold(inner, module, depth + 1)
             if not is_known(value) or (isinstance(part, ast.FormattedValue) and part.format_spec):
                 return Unknown(f"computed: {_shown(node)}")
@@ -201,7 +206,9 @@ class Literals:
         given = [k.value for k in node.keywords if k.arg in ("default", "fallback")] or node.args[
             1:2
         ]
-        value = self.fold(given[0], module, depth + 1) if given else None
+        value = None
+        if given:
+            value = self.fold(given[0], module, depth + 1)
         if not is_known(value):
             return None
         return value
@@ -276,7 +283,9 @@ class Literals:
 
     def _is_settings_class(self, scope: ast.AST, module: Module) -> bool:
         """pydantic's settings read the environment first; what is written is only the default."""
-        bases = scope.bases if isinstance(scope, ast.ClassDef) else []
+        bases = []
+        if isinstance(scope, ast.ClassDef):
+            bases = scope.bases
         return any((module.resolve(base) or "").endswith("BaseSettings") for base in bases)
 
     def _bound(self, bound: list[Binding], module: Module, node: ast.expr, depth: int) -> Any:
@@ -333,7 +342,9 @@ def _computed(node: ast.BinOp, left: Any, right: Any) -> Any:
         if isinstance(node.op, ast.Pow):
             # What a repository writes must not take us for ever.
             is_small = isinstance(left, int | float) and abs(left) < 1000 and 0 <= right < 64
-            return left**right if is_small else UNKNOWN
+            if is_small:
+                return left**right
+            return UNKNOWN
         if isinstance(node.op, ast.BitOr) and isinstance(left, dict) and isinstance(right, dict):
             return left | right
         return _ARITHMETIC[type(node.op)](left, right)

@@ -47,7 +47,9 @@ def make_recipes(path: str, read: Read, *, expand: bool = True) -> dict[str, Rec
     variables: dict[str, str] = {}
     _read_make(path, read, recipes, variables, set())
     for recipe in recipes.values():
-        known = {**variables, **recipe.own} if expand else {}
+        known = {}
+        if expand:
+            known = {**variables, **recipe.own}
         recipe.lines = [_expanded(line, known) for line in recipe.lines]
     return _followed(recipes)
 
@@ -126,8 +128,12 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """(number of the first line, text) with continuation lines joined."""
     start, held = 0, ""
     for number, line in enumerate(text.splitlines(), 1):
-        start = start if held else number
-        joined = f"{held} {line.strip()}" if held else line
+        if not held:
+            start = number
+        if held:
+            joined = f"{held} {line.strip()}"
+        else:
+            joined = line
         if joined.endswith("\\"):
             held = joined[:-1].rstrip()
             continue
@@ -156,7 +162,9 @@ def _inlined(recipe: Recipe, recipes: dict[str, Recipe], above: set[str]) -> Rec
     lines = []
     for line in recipe.lines:
         called = _SUBMAKE.match(line)
-        other = recipes.get(called[1]) if called else None
+        other = None
+        if called:
+            other = recipes.get(called[1])
         if other and other.name not in above:
             lines += _inlined(other, recipes, above | {other.name}).lines
         else:

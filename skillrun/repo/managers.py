@@ -72,7 +72,9 @@ def javascript_manager(tree: Tree) -> str | None:
 
 
 def _manager(tree: Tree, near: list[str], language: str) -> str | None:
-    family = "javascript" if language == "typescript" else language
+    family = "javascript"
+    if language != "typescript":
+        family = language
     # Of files of one name, the one nearest to the root.
     deepest_first = sorted(near, key=lambda path: -path.count("/"))
     names = {path.rpartition("/")[2]: path for path in deepest_first}
@@ -139,7 +141,9 @@ def _by_requirements(tree: Tree, names: dict[str, str]) -> str | None:
         return "pip-tools"
     if any(map(_PYTHON_FILES.fullmatch, names)):
         return "pip"
-    return None if {"environment.yml", "environment.yaml"}.isdisjoint(names) else "conda"
+    if {"environment.yml", "environment.yaml"}.isdisjoint(names):
+        return None
+    return "conda"
 
 
 _UV_INSTALLS = re.compile(rb"\buv pip (?:install|sync)\b[^\n]*\brequirements")

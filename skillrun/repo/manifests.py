@@ -140,10 +140,14 @@ def _listed(path: str, lines: Lines, items: Iterable[Any], group: str) -> Iterat
 
 def _table(path: str, lines: Lines, table: Mapping[str, Any], group: str) -> Iterator[Dependency]:
     for name, value in table.items():
-        extras = tuple(value.get("extras", ())) if isinstance(value, dict) else ()
+        extras = ()
+        if isinstance(value, dict):
+            extras = tuple(value.get("extras", ()))
         optional = isinstance(value, dict) and value.get("optional")
         shown = f"{name} = {json.dumps(value, default=str)}"[:200]
-        number = lines.of(f"{name} =") if name != "python" else 1
+        number = 1
+        if name != "python":
+            number = lines.of(f"{name} =")
         yield Dependency(
             normalised(name), path, number, shown, "extra:" if optional else group, extras
         )

@@ -62,8 +62,12 @@ class Names(Sources):
 
     def _lookup(self, import_path: str) -> Found | None:
         module_name, _, attributes = import_path.partition(":")
-        path = self.locate(module_name, anywhere=True) if attributes else None
-        module = self.module(path) if path else None
+        path = None
+        if attributes:
+            path = self.locate(module_name, anywhere=True)
+        module = None
+        if path:
+            module = self.module(path)
         if module is not None:
             found = self._within(module, attributes.split("."), 0)
         else:
@@ -105,7 +109,9 @@ class Names(Sources):
         parts = dotted.split(".")
         for cut in range(len(parts), 0, -1):
             path = self.locate(".".join(parts[:cut]))
-            module = self.module(path) if path else None
+            module = None
+            if path:
+                module = self.module(path)
             if module is None:
                 continue
             if cut == len(parts):
@@ -115,9 +121,16 @@ class Names(Sources):
 
     def _shadowed(self, parts: list[str], hops: int) -> Found | None:
         """`from .send import send` in a package hides the module of the same name."""
-        package = self.locate(".".join(parts[:-1])) if len(parts) > 1 else None
-        module = self.module(package) if package else None
-        bound = module.bindings(module.tree).get(parts[-1], ()) if module else ()
+        package = None
+        if len(parts) > 1:
+            package = self.locate(".".join(parts[:-1]))
+        module = None
+        if package:
+            module = self.module(package)
+        if module:
+            bound = module.bindings(module.tree).get(parts[-1], ())
+        else:
+            bound = ()
         targets = []
         for b in bound:
             if b.kind == "import" and b.target and b.target != ".".join(parts):
@@ -231,7 +244,9 @@ class Names(Sources):
         if inner and not parts[0].endswith("()"):
             return self._defined(module, inner[0], rest, hops)
         is_result = parts[0].endswith("()") or _is_property(node)
-        result = _returned(module, node) if is_result else None
+        result = None
+        if is_result:
+            result = _returned(module, node)
         if result:
             return self._outward([result, *rest], hops)
         return Found(".".join([definition.dotted + parts[0][len(node.name) :], *rest]), module)
@@ -332,7 +347,9 @@ def _returned(module: Module, node: FunctionNode) -> str | None:
     """
     if node.returns is not None:
         named = isinstance(node.returns, ast.Name | ast.Attribute | ast.Constant)
-        found = module.resolve(node.returns) if named else None
+        found = None
+        if named:
+            found = module.resolve(node.returns)
         if not found:
             return None
         return f"{found}()"
@@ -357,7 +374,10 @@ def _all_set_on_self(owner: ast.ClassDef) -> dict[str, list[Binding]]:
     for node in ast.walk(owner):
         if not isinstance(node, ast.Assign | ast.AnnAssign):
             continue
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        else:
+            targets = [node.target]
         names = set()
         for target in targets:
             if isinstance(target, ast.Attribute) and _is_self(target.value):

@@ -132,7 +132,9 @@ def _in_tests(folder: str) -> bool:
 
 @lru_cache(maxsize=20_000)
 def _in_shown(folder: str) -> bool:
-    folders = _above_packages(folder).split("/") if folder else []
+    folders = []
+    if folder:
+        folders = _above_packages(folder).split("/")
     return any(_shown(one) for one in folders) or not _SHOWN_AT_TOP.isdisjoint(folders[:1])
 
 

@@ -301,7 +301,9 @@ def profile_fields(survey: Survey, test_command: str | None = None) -> dict[str,
         "quality_bar": {"required_checks": []},
         "conventions": {"package_manager": survey.package_manager or "unknown"},
     }
-    use = survey.use(survey.primary) if survey.primary else None
+    use = None
+    if survey.primary:
+        use = survey.use(survey.primary)
     if use:
         return fields | {"jobs": _jobs(use)}
     return fields
@@ -326,7 +328,9 @@ def write_profile(root: Path, survey: Survey, test_command: str | None = None) -
     nothing is written. Raises `ProfileInvalid` where the present file is no valid profile.
     """
     present = _text(root / NAME)
-    data = _document(present).value if present is not None else {}
+    data = {}
+    if present is not None:
+        data = _document(present).value
     if not isinstance(data, dict):
         raise ProfileInvalid(
             f"{NAME}:1: (top): is not an object", hint="move it away and run this again"

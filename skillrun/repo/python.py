@@ -266,7 +266,10 @@ class Project(Names):
     def call_at(self, module: Module, node: ast.Call) -> Call:
         """The facts of one call, wherever it stands."""
         function = module.function_of(node)
-        owner = self.define(module, function) if function else _module_body(module)
+        if function:
+            owner = self.define(module, function)
+        else:
+            owner = _module_body(module)
         return self._call(Frame(owner), node)
 
     def literal(self, node: ast.expr | None, module: Module) -> Any:
@@ -315,12 +318,19 @@ def _django_settings(node: ast.AST) -> str | None:
         pair = (node.targets[0].slice, node.value)
     if pair is None or not is_constant(pair[0], "DJANGO_SETTINGS_MODULE"):
         return None
-    value = pair[1].value if isinstance(pair[1], ast.Constant) else None
-    return value if isinstance(value, str) else None
+    value = None
+    if isinstance(pair[1], ast.Constant):
+        value = pair[1].value
+    if isinstance(value, str):
+        return value
+    return None
 
 
 def _manager(module: Module, node: ast.expr) -> str:
-    inner = node.func if isinstance(node, ast.Call) else node
+    if isinstance(node, ast.Call):
+        inner = node.func
+    else:
+        inner = node
     return module.resolve(inner) or ast.unparse(inner)
 
 

@@ -53,7 +53,9 @@ def _decorated_offers(
             ),
             None,
         )
-        named = named_kind(name) if name else None
+        named = None
+        if name:
+            named = named_kind(name)
         if name and named:
             runs = "\n".join(map(ast.unparse, node.body))
             command = f"{runner} {name if runner != 'inv' else name.replace('_', '-')}"
@@ -77,10 +79,15 @@ def _name_on_command_line(
     decorator: ast.expr, function: str, decorators: tuple[str, ...]
 ) -> str | None:
     """What a decorated function is called on the command line."""
-    call = decorator.func if isinstance(decorator, ast.Call) else decorator
+    if isinstance(decorator, ast.Call):
+        call = decorator.func
+    else:
+        call = decorator
     if ast.unparse(call) not in decorators:
         return None
-    keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
+    keywords = []
+    if isinstance(decorator, ast.Call):
+        keywords = decorator.keywords
     given = next((one.value for one in keywords if one.arg == "name"), None)
     if isinstance(given, ast.Constant):
         return str(given.value)
@@ -165,7 +172,9 @@ def _task_table(
     path: str, tree: Tree, runner: str, table: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, int, str, str]]:
     for name, value in table.items():
-        space = "" if runner.endswith(":") else " "
+        space = " "
+        if runner.endswith(":"):
+            space = ""
         yield (
             f"{runner}{space}{name}",
             path,

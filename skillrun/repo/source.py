@@ -162,7 +162,9 @@ class Module:
         """The dotted name that `from <dots><module> import ...` means in this file."""
         if not level:
             return module or ""
-        parts = self.name.split(".") if self.name else []
+        parts = []
+        if self.name:
+            parts = self.name.split(".")
         parts = parts[: len(parts) - level + (1 if self.is_package else 0)]
         return ".".join([*parts, *([module] if module else [])])
 
@@ -234,7 +236,9 @@ class Module:
         if any(last_word(decorator) == "staticmethod" for decorator in function.decorator_list):
             return None
         positional = [*function.args.posonlyargs, *function.args.args]
-        return positional[0].arg if positional else None
+        if positional:
+            return positional[0].arg
+        return None
 
     def _meaning(
         self, word: str, bound: list[Binding], scope: ScopeNode, seen: tuple[str, ...]
@@ -333,7 +337,10 @@ class _Binder(ast.NodeVisitor):
             if alias.name == "*":
                 self.module.stars.append(source)
             else:
-                target = f"{source}.{alias.name}" if source else alias.name
+                if source:
+                    target = f"{source}.{alias.name}"
+                else:
+                    target = alias.name
                 self._add(alias.asname or alias.name, Binding("import", node, target=target))
 
     def _define(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
@@ -382,7 +389,9 @@ class _Binder(ast.NodeVisitor):
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         if node.name:
-            single = node.type if not isinstance(node.type, ast.Tuple) else None
+            single = None
+            if not isinstance(node.type, ast.Tuple):
+                single = node.type
             self._add(
                 node.name,
                 Binding("instance" if single is not None else "opaque", node, value=single),

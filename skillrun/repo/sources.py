@@ -140,7 +140,9 @@ class Sources:
         "src/shop/mailer.py".
         """
         folder, name = _split(path)
-        parts = [] if name == "__init__.py" else [name.removesuffix(".py")]
+        parts = []
+        if name != "__init__.py":
+            parts = [name.removesuffix(".py")]
         while folder in self._packages:
             folder, package = _split(folder)
             parts.insert(0, package)

@@ -196,7 +196,10 @@ def _merged(uses: Iterable[FrameworkUse]) -> list[FrameworkUse]:
     """
     found: dict[str, FrameworkUse] = {}
     for use in uses:
-        found[use.id] = _joined(found[use.id], use) if use.id in found else use
+        if use.id in found:
+            found[use.id] = _joined(found[use.id], use)
+        else:
+            found[use.id] = use
     if found.keys() - {*_NO_LIBRARY, _HOME_MADE}:
         found.pop(_HOME_MADE, None)
     clocks = [use.scheduler or use.id for use in found.values() if use.id in _CLOCKS]
@@ -230,7 +233,9 @@ def _show_files(tree: Tree, recognisers: Sequence[Recogniser]) -> Iterator[str]:
         name = path.rpartition("/")[2].lower()
         is_python = name.endswith(".py")
         interested = python if is_python else texts.of(name)
-        data = tree.peek(path) if interested else None
+        data = None
+        if interested:
+            data = tree.peek(path)
         if not data or not interested:
             continue
         wanting = []

@@ -103,8 +103,12 @@ def find_set_attribute(tree: ast.AST, name: str) -> ast.expr | None:
 
 def name_method(node: ast.AST | None) -> str:
     """The attribute that a call calls, as in `.delay(...)`; "" where it is another call, or none."""
-    func = node.func if isinstance(node, ast.Call) else None
-    return func.attr if isinstance(func, ast.Attribute) else ""
+    func = None
+    if isinstance(node, ast.Call):
+        func = node.func
+    if isinstance(func, ast.Attribute):
+        return func.attr
+    return ""
 
 
 def has_spread(call: ast.Call) -> bool:

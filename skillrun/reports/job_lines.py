@@ -25,7 +25,9 @@ def job_lines(document: _Value, most: int | None = None) -> Iterator[Line]:
         yield line(2, ("dim", _tell_evidence(job)), hang=4)
         for finding in job["certain"][:_SHOWN]:
             yield line(2, ("failed", f"{format_place(finding)}{finding['message']}"), hang=4)
-    left = len(document["jobs"][most:]) if most is not None else 0
+    left = 0
+    if most is not None:
+        left = len(document["jobs"][most:])
     if left:
         yield line(0, ("dim", f"and {left} more: skillrun jobs"))
     for title in document["unread"]:

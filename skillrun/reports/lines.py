@@ -52,7 +52,9 @@ def line(indent: int, *parts: tuple[str, str], hang: int | None = None) -> Line:
 
 def header_lines(run: Mapping[str, Any]) -> Iterator[Line]:
     """What runs where."""
-    job = f", job {run['job']}" if run["job"] != "-" else ""
+    job = ""
+    if run["job"] != "-":
+        job = f", job {run['job']}"
     yield line(0, ("bold", run["skill"]), ("", job), ("dim", f"  {run['repo']}  run {run['id']}"))
 
 

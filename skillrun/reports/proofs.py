@@ -83,7 +83,9 @@ def _count_schedules(count: int) -> str:
 
 
 def _table_lines(report: _Value) -> Iterator[Line]:
-    library = "" if report["library"] == "none" else f"  {report['library']}"
+    library = ""
+    if report["library"] != "none":
+        library = f"  {report['library']}"
     yield line(0, ("bold", report["job"]), ("", f"  {report['handler']}"), ("dim", library))
     yield from _effect_lines(report["effects"])
     yield from _attempt_lines(report)
@@ -112,7 +114,9 @@ def _attempt_lines(report: _Value) -> Iterator[Line]:
     attempts, delays = report["attempts"], report["delays"]
     yield line(0)
     seen = " and ".join(map(str, attempts["observed"])) or "not asked"
-    crash = "; a death does not count" if attempts["unbounded_by_kills"] else ""
+    crash = ""
+    if attempts["unbounded_by_kills"]:
+        crash = "; a death does not count"
     declared = "not declared"
     if attempts["declared"] is not None:
         declared = f"declared {attempts['declared']}"
@@ -151,9 +155,13 @@ def _log_lines(answers: Mapping[str, _Value]) -> Iterator[Line]:
     yield line(0)
     yield line(0, ("bold", "The logs answer"))
     for answer in answers.values():
-        record = f"  {answer['record']}" if answer["record"] else ""
+        record = ""
+        if answer["record"]:
+            record = f"  {answer['record']}"
         by = _ANSWERED_BY.get(answer["by"], str(answer["by"]))
-        style = "failed" if by == "NO" else ""
+        style = ""
+        if by == "NO":
+            style = "failed"
         question = f"{answer['question']:<17} "
         yield line(2, ("", question), (style, by), ("dim", record), hang=20)
 
@@ -205,7 +213,9 @@ def _confirmed_lines(report: _Value) -> Iterator[Line]:
         yield line(2, ("dim", "no schedule that it could repeat"))
     for item in report["confirmed"]:
         style, word = _AGREEMENT.get(item["agrees"], _NOT_TRIED)
-        note = f"  {item['note']}" if item["note"] else ""
+        note = ""
+        if item["note"]:
+            note = f"  {item['note']}"
         yield line(2, (style, f"{word:<9}"), ("", f" {item['schedule']}"), ("dim", note), hang=12)
 
 
@@ -286,7 +296,9 @@ def event_lines(events: Sequence[_Value]) -> Iterator[Line]:
         if event["process"] != process:
             process = event["process"]
             yield _process_line(event)
-        place = f"  {event['path']}:{event['line']}" if event["path"] else ""
+        place = ""
+        if event["path"]:
+            place = f"  {event['path']}:{event['line']}"
         step = ("", f"  {event['text']}")
         if event["fault"]:
             step = ("failed", f"✗ [FAULT] {event['text']}")

@@ -61,9 +61,14 @@ def draw_bars(bars: Sequence[int]) -> str:
 
 def _figure_lines(figure: Figure) -> Iterator[str]:
     """A line, and a second one for the detail where the first has no room for it."""
-    bars = draw_bars(figure.bars) if any(figure.bars) else ""
+    bars = ""
+    if any(figure.bars):
+        bars = draw_bars(figure.bars)
     words = _value_words(figure)
-    together = f"{words} ({figure.detail})" if figure.detail else words
+    if figure.detail:
+        together = f"{words} ({figure.detail})"
+    else:
+        together = words
     fits = len(visible(together, limit=None)) <= _WORDS
     if fits:
         words = together

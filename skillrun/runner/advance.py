@@ -61,7 +61,10 @@ def advance(
     seen = Seen.of(request)
     _check_state_folder(seen.target)
     target, known = seen.target, find_settled(seen)
-    inputs = None if known else _read_inputs(seen)
+    if known:
+        inputs = None
+    else:
+        inputs = _read_inputs(seen)
     identity: tuple[str, ...] = ()
     if known:
         identity = (known["skill"], known["job"])
@@ -69,7 +72,7 @@ def advance(
         identity = inputs.identity
     prepare_ledger_folder(target.repo, target.ledger_path)
     with open_ledger(target.ledger_path) as ledger, RunLock(lock_path(target, identity)) as lock:
-        if _take(lock, watcher):
+        if _take_lock(lock, watcher):
             # The other one, or a person meanwhile, may have changed things.
             seen, inputs = (
                 Seen.of(request),
@@ -106,7 +109,7 @@ def _check_state_folder(target: Target) -> None:
         )
 
 
-def _take(lock: RunLock, watcher: Watcher) -> bool:
+def _take_lock(lock: RunLock, watcher: Watcher) -> bool:
     """Takes the lock; whether that took a wait. Raises Refused where the other one holds it for too
     long.
     """
@@ -175,7 +178,7 @@ class _Invocation:
     walk: Walk | None = None
 
     def go(self) -> dict[str, Any]:
-        self.run = self._resume() or self._start()
+        self.run = self._resume_run() or self._start_run()
         self.run_id: str = self.run["run_id"]
         self._close_interrupted()
         self.invocation: int = self.run["invocations"] + 1
@@ -189,10 +192,10 @@ class _Invocation:
         self.case.is_recorded = partial(is_proof_recorded, self.ledger)
         self._record_words()
         self.watcher.begins(
-            self._header(), [(p.stage.ID, p.stage.TITLE) for p in self.inputs.planned]
+            self._make_header(), [(p.stage.ID, p.stage.TITLE) for p in self.inputs.planned]
         )
         self._through_the_stages()
-        return self._conclude()
+        return self._conclude_run()
 
     # -- beginning
 
@@ -208,7 +211,7 @@ class _Invocation:
     def job(self) -> str:
         return self.inputs.job
 
-    def _resume(self) -> dict[str, Any] | None:
+    def _resume_run(self) -> dict[str, Any] | None:
         if self.request.new_run:
             return None
         run = self.ledger.latest_run(self.inputs.skill.id, self.job, self.target.repo_name)
@@ -224,7 +227,7 @@ class _Invocation:
         print(f"skillrun: {said}, and a new one begins", file=sys.stderr, flush=True)
         return None
 
-    def _start(self) -> dict[str, Any]:
+    def _start_run(self) -> dict[str, Any]:
         base = snapshot(self.target.repo)
         skill, actor, repo = self.inputs.skill, self.actor, self.target.repo
         run_id = self.ledger.start_run(
@@ -250,7 +253,7 @@ class _Invocation:
     def _close_interrupted(self) -> None:
         """An invocation that died without its row gets one: partial, interrupted."""
         for number in self.ledger.open_invocations(self.run_id):
-            row = self._telemetry(
+            row = self._make_telemetry(
                 number, "partial", [], None, {"interrupted": True}, duration_ms=None
             )
             event = NewEvent(
@@ -273,16 +276,16 @@ class _Invocation:
         self.waivers: dict[str, Waiver] = waivers(
             self.inputs.spec, self.request, earlier, self.actor
         )
-        events = [self._event("invocation.started", data=self.seen.options())]
+        events = [self._make_event("invocation.started", data=self.seen.options())]
         recorded = {(e["data"]["item"], e["data"]["reason"], e["data"]["from"]) for e in earlier}
         for w in self.waivers.values():
             # As the ledger keeps it: with a secret masked, which it was the last time as well.
             said = masked_json({"item": w.item, "reason": w.reason, "by": w.by, "from": w.source})
             if (said["item"], said["reason"], said["from"]) not in recorded:
-                events.append(self._event("waiver.given", data=said))
+                events.append(self._make_event("waiver.given", data=said))
         for a in self.inputs.attested.values():
             events.append(
-                self._event(
+                self._make_event(
                     "attestation.given",
                     data={"step": a.step, "statement": a.statement, "evidence": dict(a.evidence)},
                 )
@@ -291,7 +294,7 @@ class _Invocation:
         attested = keep_signed(self.ledger.events(self.run_id, type="attestation.given"))
         self.case.attestations = recorded_attestations(attested)
 
-    def _event(self, type: str, **fields: Any) -> NewEvent:
+    def _make_event(self, type: str, **fields: Any) -> NewEvent:
         event = NewEvent(
             type,
             actor=self.actor.name,
@@ -303,7 +306,7 @@ class _Invocation:
 
     def _record_consent(self, how: str, commands: tuple[str, ...]) -> None:
         data = {"how": how, "commit": self.target.repo.head, "commands": list(commands)}
-        self.ledger.append(self.run_id, [self._event("consent.given", data=data)])
+        self.ledger.append(self.run_id, [self._make_event("consent.given", data=data)])
 
     @property
     def results(self) -> dict[str, StageResult]:
@@ -324,7 +327,7 @@ class _Invocation:
             skill_file,
             self.ledger,
             self.run_id,
-            self._event,
+            self._make_event,
             self.watcher,
             self.waivers,
             self.request.until,
@@ -335,12 +338,12 @@ class _Invocation:
 
     # -- the end
 
-    def _conclude(self) -> dict[str, Any]:
+    def _conclude_run(self) -> dict[str, Any]:
         from skillrun.core.verdict import Outcome, Status, outcome_of
         from skillrun.runner.conclude import conclude_checks, recommend
         from skillrun.runner.report import is_open, next_json, recommendations_json, risks_json
 
-        files = self._touched()
+        files = self._list_touched()
         taken, results = {p.stage.ID for p in self.inputs.planned}, self.results
         checks = []
         for c in conclude_checks(self.inputs.skill, self.case, results, taken):
@@ -357,21 +360,25 @@ class _Invocation:
             outcome = Outcome.PARTIAL
         unfinished = (Status.BLOCKED, Status.FAILED, Status.PENDING)
         open_stages = {stage for stage, r in self.results.items() if r.status in unfinished}
-        shown = self.walk.shown if self.walk else []
+        shown = []
+        if self.walk:
+            shown = self.walk.shown
         report = {
             "schema_version": 1,
-            "run": self._header(),
+            "run": self._make_header(),
             "outcome": str(outcome),
-            "counts": count_stages(shown, self._schedules()),
+            "counts": count_stages(shown, self._count_schedules()),
             "stages": shown,
-            "checks": _checks(checks),
+            "checks": _show_checks(checks),
             "recommendations": recommendations_json(recommendations),
             "risks": risks,
             "next": next_json(self.results, checks, open_stages, risks),
         }
-        return self._write(report, files, checks, outcome_settled=not self._volatile())
+        return self._write_invocation(
+            report, files, checks, outcome_settled=not self._may_differ_again()
+        )
 
-    def _schedules(self) -> int:
+    def _count_schedules(self) -> int:
         """Under how many schedules the stages were proved that are. They share one proof, unless it
         was made again.
         """
@@ -379,7 +386,7 @@ class _Invocation:
             (result.facts.get("schedules", 0) for result in self.results.values()), default=0
         )
 
-    def _volatile(self) -> bool:
+    def _may_differ_again(self) -> bool:
         """Whether a repetition could find something else in the same tree: a command that failed, a
         missing consent.
         """
@@ -395,7 +402,7 @@ class _Invocation:
         )
         return failed or not all(is_settled(result.facts) for result in self.results.values())
 
-    def _touched(self) -> list[str] | None:
+    def _list_touched(self) -> list[str] | None:
         """The files that differ from the tree at the run's start; None where its commit is gone."""
         try:
             files = touched(self.target.repo, Snapshot.from_json(self.run["base_tree"]))
@@ -411,9 +418,9 @@ class _Invocation:
     def _check_promises(self, outcome: str, files: list[str] | None) -> list[CheckResult]:
         from skillrun.runner.conclude import skill_promises
 
-        return skill_promises(self.inputs.code, self._measured(outcome, files))
+        return skill_promises(self.inputs.code, self._measure_run(outcome, files))
 
-    def _measured(self, outcome: str, files: list[str] | None) -> Measured:
+    def _measure_run(self, outcome: str, files: list[str] | None) -> Measured:
         from skillrun.runner.coded import Measured
 
         return Measured(self.inputs.skill, self.inputs.spec, outcome, files, self.results)
@@ -435,7 +442,7 @@ class _Invocation:
             return replace(recommendation, waived=waiver.reason)
         return recommendation
 
-    def _write(
+    def _write_invocation(
         self,
         report: dict[str, Any],
         files: list[str] | None,
@@ -443,7 +450,7 @@ class _Invocation:
         *,
         outcome_settled: bool,
     ) -> dict[str, Any]:
-        telemetry = self._telemetry(
+        telemetry = self._make_telemetry(
             self.invocation,
             report["outcome"],
             checks,
@@ -452,18 +459,18 @@ class _Invocation:
             duration_ms=elapsed_ms(self.started),
         )
         report["telemetry"] = telemetry_json(telemetry)
-        event = self._event(
+        event = self._make_event(
             "invocation.ended",
             outcome=report["outcome"],
             dur_us=elapsed_ms(self.started) * 1000,
             data={"key": self.seen.key, "settled": outcome_settled, "report": report},
         )
         stored = self.ledger.append(
-            self.run_id, [*self._recommended(report), event], telemetry=telemetry
+            self.run_id, [*self._make_recommendations(report), event], telemetry=telemetry
         )
         return {**report, "ledger": {"path": str(self.target.ledger_path), "head": stored[-1].hash}}
 
-    def _recommended(self, report: dict[str, Any]) -> list[NewEvent]:
+    def _make_recommendations(self, report: dict[str, Any]) -> list[NewEvent]:
         known = set()
         for e in self.ledger.events(self.run_id, type="recommendation.made"):
             known.add(e["data"]["skill"])
@@ -472,11 +479,13 @@ class _Invocation:
             if r["skill"] not in known:
                 new.append(r)
         return [
-            self._event("recommendation.made", data={"skill": r["skill"], "reason": r["reason"]})
+            self._make_event(
+                "recommendation.made", data={"skill": r["skill"], "reason": r["reason"]}
+            )
             for r in new
         ]
 
-    def _telemetry(
+    def _make_telemetry(
         self,
         invocation: int,
         outcome: str,
@@ -488,7 +497,7 @@ class _Invocation:
     ) -> Telemetry:
         from skillrun.runner.telemetry import telemetry_row
 
-        seen = self._measured(outcome, files)
+        seen = self._measure_run(outcome, files)
         return telemetry_row(
             self.run_id,
             invocation,
@@ -500,7 +509,7 @@ class _Invocation:
             duration_ms,
         )
 
-    def _header(self) -> dict[str, Any]:
+    def _make_header(self) -> dict[str, Any]:
         return {
             "id": self.run_id,
             "skill": self.inputs.skill.id,
@@ -511,7 +520,7 @@ class _Invocation:
         }
 
 
-def _checks(checks: list[CheckResult]) -> list[dict[str, Any]]:
+def _show_checks(checks: list[CheckResult]) -> list[dict[str, Any]]:
     from skillrun.runner.report import checks_json
 
     return checks_json(checks)

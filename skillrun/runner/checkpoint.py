@@ -45,7 +45,9 @@ def spec_parts(case: Case, stage: Stage[Any]) -> dict[str, str]:
 def basis(case: Case, stage: Stage[Any]) -> dict[str, Any]:
     """All that a stage rests on besides its look-ups."""
     said = case.attestations.get(stage.ID)
-    attested = [said.statement, dict(said.evidence)] if said else None
+    attested = None
+    if said:
+        attested = [said.statement, dict(said.evidence)]
     return {
         "skill": case.skill.sha256,
         "spec": spec_parts(case, stage),

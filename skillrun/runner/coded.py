@@ -140,7 +140,9 @@ def measure_declared_fields(seen: Measured) -> dict[str, Any]:
         "outcome": seen.outcome,
         "files_touched": seen.files,
     }
-    given = seen.spec.inputs if seen.spec else {}
+    given = {}
+    if seen.spec:
+        given = seen.spec.inputs
     return {entry.key: known.get(entry.key, given.get(entry.key)) for entry in seen.skill.telemetry}
 
 

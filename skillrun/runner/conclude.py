@@ -121,7 +121,9 @@ def _from_stages(
 def _conclude_declared(case: Case, stage: DeclaredStage) -> CheckResult:
     result = stage.examine(case)
     evidence = tuple(item.path for item in result.evidence)
-    command = None if result.status == Status.PASSED else stage.command
+    command = None
+    if result.status != Status.PASSED:
+        command = stage.command
     return CheckResult(
         stage.ID, stage.TITLE, result.status, result.grade, evidence, stage.line, command
     )
@@ -143,7 +145,9 @@ def recommend(skill: Skill, case: Case, results: Mapping[str, StageResult]) -> l
 def _show_place(finding: Finding) -> str:
     if not finding.path:
         return ""
-    line = f":{finding.line}" if finding.line else ""
+    line = ""
+    if finding.line:
+        line = f":{finding.line}"
     return f" ({finding.path}{line})"
 
 

@@ -144,7 +144,9 @@ def slug(text: str, taken: set[str], numbers: dict[str, int] | None = None) -> s
     """
     words = re.findall(r"[a-z0-9]+", text.lower())
     base = "-".join(words[:6])[:48].strip("-") or "step"
-    known = {} if numbers is None else numbers
+    known = {}
+    if numbers is not None:
+        known = numbers
     name, number = base, known.get(base, 2)
     while name in taken:
         name, number = f"{base}-{number}", number + 1
@@ -163,7 +165,9 @@ def find_unknown_fields(seen: Measured) -> list[str]:
     """The fields of the skill's text that are neither measured nor given: the outcome cannot be
     success while one of them is null.
     """
-    given = seen.spec.inputs if seen.spec else {}
+    given = {}
+    if seen.spec:
+        given = seen.spec.inputs
     unknown = []
     for entry in seen.skill.telemetry:
         is_measured = entry.key in ("skill", "outcome", "files_touched")

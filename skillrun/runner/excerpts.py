@@ -35,7 +35,7 @@ def excerpts(
     names are.
     """
     places = dict.fromkeys((f.path, f.line) for f in findings if f.path and f.line)
-    found = (_excerpt(tree, path, line) for path, line in places if path and line)
+    found = (_cut_excerpt(tree, path, line) for path, line in places if path and line)
     kept = [excerpt for excerpt in found if excerpt is not None][:MOST]
     for excerpt in kept:
         if spec is not None and excerpt["path"] == spec.shown_path:
@@ -51,8 +51,8 @@ def _hide_private_values(line: str, spec: Spec) -> str:
     return line
 
 
-def _excerpt(tree: Tree, path: str, line: int) -> dict[str, Any] | None:
-    lines = _lines(tree.peek(path))
+def _cut_excerpt(tree: Tree, path: str, line: int) -> dict[str, Any] | None:
+    lines = _split_lines(tree.peek(path))
     if not 1 <= line <= len(lines):
         return None
     first = max(1, line - AROUND)
@@ -61,7 +61,7 @@ def _excerpt(tree: Tree, path: str, line: int) -> dict[str, Any] | None:
     return {"path": path, "line": line, "first": first, "lines": shown}
 
 
-def _lines(data: bytes | None) -> list[str]:
+def _split_lines(data: bytes | None) -> list[str]:
     """As compilers count them: `str.splitlines` also splits at form feeds and U+2028."""
     try:
         text = (data or b"").decode("utf-8-sig")

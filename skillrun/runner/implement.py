@@ -78,10 +78,10 @@ def implement(
             tell(_NOT_ALLOWED)
             break
         tell(f"attempt {number} of {who_does.attempts}: {who_does.command}")
-        done, files = _attempt(request, report, who_does, watcher)
-        _record(report, number, who_does, done, files)
+        done, files = _run_agent(request, report, who_does, watcher)
+        _record_attempt(report, number, who_does, done, files)
         tell(
-            f"attempt {number}: {done.words}, {done.duration_ms / 1000:.0f} s, {_count(files)}"
+            f"attempt {number}: {done.words}, {done.duration_ms / 1000:.0f} s, {_count_files(files)}"
             " changed"
         )
         report = advance(again, watcher)
@@ -104,7 +104,7 @@ def _only_people(report: dict[str, Any], tell: Tell) -> bool:
     return True
 
 
-def _attempt(
+def _run_agent(
     request: Request, report: dict[str, Any], who_does: Implementer, watcher: Watcher
 ) -> tuple[CommandResult, list[str]]:
     """(how the agent ended, the files that it changed)."""
@@ -135,7 +135,7 @@ def _attempt(
     return done, theirs
 
 
-def _record(
+def _record_attempt(
     report: dict[str, Any],
     number: int,
     who_does: Implementer,
@@ -167,5 +167,5 @@ def _record(
         ledger.append(report["run"]["id"], [event])
 
 
-def _count(files: list[str]) -> str:
+def _count_files(files: list[str]) -> str:
     return f"{len(files)} file{'' if len(files) == 1 else 's'}"

@@ -105,7 +105,9 @@ def _waived_in(text: bytes | None) -> set[tuple[str, str]]:
         value = parse_yaml(text or b"")
     except ValueError:
         return set()
-    given = value.get("waivers") if isinstance(value, dict) else None
+    given = None
+    if isinstance(value, dict):
+        given = value.get("waivers")
     if isinstance(given, list):
         found = []
         for waiver in given:
@@ -173,12 +175,12 @@ def new_attestations(request: Request, tree: Tree, known: set[str]) -> dict[str,
                 hint=f"--evidence {step}=PATH, a file that shows it",
             )
         found[step] = Attestation(
-            step, statement, _hashes(step, paths, tree), actor.name, str(actor.kind)
+            step, statement, _hash_evidence(step, paths, tree), actor.name, str(actor.kind)
         )
     return found
 
 
-def _hashes(step: str, paths: Iterable[str], tree: Tree) -> dict[str, str]:
+def _hash_evidence(step: str, paths: Iterable[str], tree: Tree) -> dict[str, str]:
     hashes = {}
     for path in paths:
         sha = tree.sha256(path)

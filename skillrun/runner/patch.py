@@ -22,39 +22,52 @@ def git_diff(change: Change) -> str:
     if change.before == change.after:
         return ""
     new = change.before is None
-    head = [f"diff --git {_name('a', change.path)} {_name('b', change.path)}\n"]
-    head += [f"new file mode {_NEW_MODE}\n"] if new else []
-    before = "/dev/null" if new else _end(_name("a", change.path))
+    head = [f"diff --git {_quote_name('a', change.path)} {_quote_name('b', change.path)}\n"]
+    if new:
+        head += [f"new file mode {_NEW_MODE}\n"]
+        before = "/dev/null"
+    else:
+        before = _end_name(_quote_name("a", change.path))
     hunks = difflib.unified_diff(
-        _lines(change.before or ""), _lines(change.after), before, _end(_name("b", change.path))
+        _split_lines(change.before or ""),
+        _split_lines(change.after),
+        before,
+        _end_name(_quote_name("b", change.path)),
     )
-    return "".join([*head, *map(_whole, hunks)])
+    return "".join([*head, *map(_end_line, hunks)])
 
 
 def describe_change(change: Change) -> str:
     """ "+ shop/tasks.py  send_receipt, enqueue_send_receipt": what comes into the file; "~" for one
     that is there.
     """
-    sign = "+" if change.before is None else "~"
-    names = list(_added(change))
-    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    return f"{sign} {change.path}  {', '.join(names[:_NAMES]) or _count(change)}{more}"
+    sign = "~"
+    if change.before is None:
+        sign = "+"
+    names = list(_list_added(change))
+    more = ""
+    if len(names) > _NAMES:
+        more = f" and {len(names) - _NAMES} more"
+    return f"{sign} {change.path}  {', '.join(names[:_NAMES]) or _count_lines(change)}{more}"
 
 
-def _added(change: Change) -> Iterator[str]:
+def _list_added(change: Change) -> Iterator[str]:
     """The names, or the headings of a Markdown file, that are new."""
-    read = _headings if change.path.endswith(".md") else _defined
+    if change.path.endswith(".md"):
+        read = _list_headings
+    else:
+        read = _list_defined
     known = set(read(change.before or ""))
     for name in dict.fromkeys(read(change.after)):
         if name not in known:
             yield name
 
 
-def _headings(text: str) -> list[str]:
+def _list_headings(text: str) -> list[str]:
     return _HEADING.findall(text)
 
 
-def _defined(text: str) -> list[str]:
+def _list_defined(text: str) -> list[str]:
     """What a Python module binds at its top, imports aside; nothing for what is no Python."""
     try:
         body = ast.parse(text).body
@@ -75,8 +88,8 @@ def _defined(text: str) -> list[str]:
     return found
 
 
-def _count(change: Change) -> str:
-    before, after = _lines(change.before or ""), _lines(change.after)
+def _count_lines(change: Change) -> str:
+    before, after = _split_lines(change.before or ""), _split_lines(change.after)
     if before:
         added = sum(line.startswith("+ ") for line in difflib.ndiff(before, after))
     else:
@@ -84,18 +97,18 @@ def _count(change: Change) -> str:
     return f"{added} line{'' if added == 1 else 's'}"
 
 
-def _lines(text: str) -> list[str]:
+def _split_lines(text: str) -> list[str]:
     r"""Lines as git counts them: `\n` alone ends one."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
-def _whole(line: str) -> str:
+def _end_line(line: str) -> str:
     if line.endswith("\n"):
         return line
     return f"{line}\n\\ No newline at end of file\n"
 
 
-def _name(side: str, path: str) -> str:
+def _quote_name(side: str, path: str) -> str:
     """As git writes names: quoted where a character would end the line or the name."""
     name = f"{side}/{path}"
     if not _QUOTED.search(name):
@@ -103,7 +116,7 @@ def _name(side: str, path: str) -> str:
     return '"' + _QUOTED.sub(lambda found: f"\\{ord(found[0]):03o}", name) + '"'
 
 
-def _end(name: str) -> str:
+def _end_name(name: str) -> str:
     """A tab behind a name with spaces, or it would end at the first."""
     if " " in name:
         return f"{name}\t"

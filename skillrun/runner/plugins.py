@@ -48,10 +48,10 @@ def skill_code(name: str) -> CodedSkill[Any]:
         # Its own skill is found without a look at what is installed, which takes as long as the
         # rest of an unchanged resume; `refuse_rivals` has that look before anything runs.
         if entry.name == name:
-            return _load(entry)
+            return _load_entry(entry)
     refuse_rivals(name)
     for entry in find_entries(name):
-        return _load(entry)
+        return _load_entry(entry)
     return DECLARED
 
 
@@ -60,10 +60,10 @@ def examine_stage(code: CodedSkill[Any], stage: Stage[Any], case: Case) -> Stage
     entry = _find_plugin(code.name)
     if entry is None:
         return stage.examine(case)
-    result = _blame(entry, f"its stage {stage.ID}", stage.examine)(case)
+    result = _blame_plugin(entry, f"its stage {stage.ID}", stage.examine)(case)
     if not isinstance(result, StageResult):
         said = f"its stage {stage.ID} gave a {type(result).__name__}, not a StageResult"
-        raise _broken(entry, said)
+        raise _refuse_plugin(entry, said)
     return result
 
 
@@ -117,20 +117,22 @@ def list_stages(code: CodedSkill[Any], skill: Skill) -> Sequence[Stage[Any]]:
             if not hasattr(stage, part):
                 lacking.append(part)
         if lacking:
-            raise _broken(entry, f"{stage!r} is no stage: it has no {', '.join(lacking)}")
+            raise _refuse_plugin(entry, f"{stage!r} is no stage: it has no {', '.join(lacking)}")
     if not stages:
-        raise _broken(entry, "it has no stages")
+        raise _refuse_plugin(entry, "it has no stages")
     return stages
 
 
-def _load(entry: Entry) -> CodedSkill[Any]:
+def _load_entry(entry: Entry) -> CodedSkill[Any]:
     module, _, attribute = entry.value.partition(":")
     with installed_first(entry.folder):
-        loaded = _blame(entry, entry.value, lambda: getattr(import_module(module), attribute))()
+        loaded = _blame_plugin(
+            entry, entry.value, lambda: getattr(import_module(module), attribute)
+        )()
     if not isinstance(loaded, CodedSkill):
-        raise _broken(entry, f"{entry.value} is a {type(loaded).__name__}, not a CodedSkill")
+        raise _refuse_plugin(entry, f"{entry.value} is a {type(loaded).__name__}, not a CodedSkill")
     if loaded.name != entry.name:
-        raise _broken(entry, f"{entry.value} calls itself {loaded.name}")
+        raise _refuse_plugin(entry, f"{entry.value} calls itself {loaded.name}")
     if entry.is_own:
         return loaded
     return _blame_parts(entry, loaded)
@@ -138,14 +140,14 @@ def _load(entry: Entry) -> CodedSkill[Any]:
 
 def _blame_parts(entry: Entry, code: CodedSkill[Any]) -> CodedSkill[Any]:
     """The same skill; what its functions raise is said of the plug-in."""
-    spec = replace(code.spec, load=_blame(entry, "spec.load", code.spec.load))
+    spec = replace(code.spec, load=_blame_plugin(entry, "spec.load", code.spec.load))
     parts: dict[str, Any] = {}
     for name in _FUNCTIONS:
-        parts[name] = _blame(entry, name, getattr(code, name))
+        parts[name] = _blame_plugin(entry, name, getattr(code, name))
     return replace(code, spec=spec, **parts)
 
 
-def _blame(entry: Entry, what: str, work: Callable[P, T]) -> Callable[P, T]:
+def _blame_plugin(entry: Entry, what: str, work: Callable[P, T]) -> Callable[P, T]:
     """A function of a plug-in. What it raises is not our bug, so it shows no traceback."""
 
     def call(*args: P.args, **more: P.kwargs) -> T:
@@ -155,7 +157,7 @@ def _blame(entry: Entry, what: str, work: Callable[P, T]) -> Callable[P, T]:
             raise
         except (Exception, SystemExit) as error:
             said = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise _broken(entry, f"{what} fails: {said}{_find_line(error)}") from error
+            raise _refuse_plugin(entry, f"{what} fails: {said}{_find_line(error)}") from error
 
     return call
 
@@ -169,7 +171,7 @@ def _find_line(error: BaseException) -> str:
     return f" ({frames[-1].filename}:{frames[-1].lineno})"
 
 
-def _broken(entry: Entry, said: str) -> SkillInvalid:
+def _refuse_plugin(entry: Entry, said: str) -> SkillInvalid:
     return SkillInvalid(
         f"the plug-in {entry.distribution} for the skill {entry.name} cannot be used: {said}",
         hint=f"mend it, or: pip uninstall {entry.distribution.partition(' ')[0]}",

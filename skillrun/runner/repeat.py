@@ -45,7 +45,7 @@ class Seen:
         """
         target = find_target(request)
         tree = Tree(target.repo.root, without=target.own_files)
-        return cls(request, target, tree, _key(request, target, tree))
+        return cls(request, target, tree, _compute_key(request, target, tree))
 
     def options(self) -> dict[str, Any]:
         """What a later look at the run has to know of this command line: JSON values, secrets
@@ -62,7 +62,7 @@ class Seen:
         return {name: value for name, value in given.items() if value}
 
 
-def _key(request: Request, target: Target, tree: Tree) -> str:
+def _compute_key(request: Request, target: Target, tree: Tree) -> str:
     asked = [
         dict(request.overrides),
         dict(request.waive),
@@ -142,7 +142,7 @@ def repeat(ledger: Ledger, seen: Seen, started: float) -> dict[str, Any] | None:
     for stage in report["stages"]:
         stage.update(cached=stage["status"] != "pending", duration_ms=0)
     row = ledger.telemetry(run_id, limit=1)[0]
-    telemetry = _repeated(row, invocation, actor, seen.target, elapsed_ms(started))
+    telemetry = _repeat_telemetry(row, invocation, actor, seen.target, elapsed_ms(started))
     same_as = ended["data"].get("same_as", ended["n"])
     said = {"actor": actor.name, "actor_kind": str(actor.kind), "invocation": invocation}
     events = [
@@ -188,7 +188,7 @@ def _find_report_event(
     return found[0]
 
 
-def _repeated(
+def _repeat_telemetry(
     row: Mapping[str, Any], invocation: int, actor: Actor, target: Target, duration_ms: int
 ) -> Telemetry:
     """The row of an invocation that saw what the last one saw: only who, when and how long

@@ -95,7 +95,9 @@ def _act_on_risks(risks: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]
     """How to close each that nobody has accepted: to accept it is nobody's work."""
     for risk in risks:
         if risk["accepted"] is None:
-            action = "edit-code" if is_open(risk) else "consider"
+            action = "consider"
+            if is_open(risk):
+                action = "edit-code"
             detail = f"{risk['grade']}: {risk['message']}: {risk['closes']}"
             yield {"stage": risk["stage"], "action": action, "detail": detail}
 
@@ -128,14 +130,16 @@ def next_json(
             actions.append({"stage": stage, "action": "consider", "detail": detail})
     first: dict[tuple[str, str, str], dict[str, Any]] = {}
     for action in actions:
-        first.setdefault(_sameness(action), action)
+        first.setdefault(_tell_apart(action), action)
     return list(first.values())
 
 
 def _count_others(considered: list[dict[str, Any]]) -> dict[str, Any]:
     """Less is read where more is said: the others are counted."""
     count = len(considered)
-    others = "one more risk" if count == 1 else f"{count} more risks"
+    others = "one more risk"
+    if count != 1:
+        others = f"{count} more risks"
     return {
         "stage": considered[0]["stage"],
         "action": "consider",
@@ -155,9 +159,11 @@ def _to_consider(result: StageResult) -> Iterator[Finding]:
             yield finding
 
 
-def _sameness(action: Mapping[str, Any]) -> tuple[str, str, str]:
+def _tell_apart(action: Mapping[str, Any]) -> tuple[str, str, str]:
     """What makes two actions one. What a proof lacks keeps several stages pending, and is said of
     the first.
     """
-    stage = "" if action["action"] == "prove" else action["stage"]
+    stage = ""
+    if action["action"] != "prove":
+        stage = action["stage"]
     return stage, action["action"], action["detail"]

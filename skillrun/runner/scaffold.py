@@ -57,21 +57,22 @@ def scaffold(
     where a file cannot be written or has changed since it was planned; then no file is different.
     """
     writer = make_writer(case_of(request))
-    report = advance(request, watcher) if report is None else report
+    if report is None:
+        report = advance(request, watcher)
     if first := writer.find_obstacles(report["stages"]):
-        tell(f"nothing was written: {_count(first, 'finding')} above must be answered first")
+        tell(f"nothing was written: {_count_things(first, 'finding')} above must be answered first")
         return Scaffolded(report)
     again = replace(request, waive={}, attest={}, evidence={}, new_run=False)
     plan = writer.plan_changes(case_of(again))
     if plan.missing:
         missing = tuple(finding_json(finding) for finding in plan.missing)
-        return Scaffolded(_block(report, missing, writer.STAGE), plan, missing)
-    _say(plan, tell)
+        return Scaffolded(_block_on_missing(report, missing, writer.STAGE), plan, missing)
+    _say_plan(plan, tell)
     if plan.changes:
         _write_and_record(again, watcher, tell, plan, report)
-        report = advance(again, watcher, lambda case: _mark(case, tell))
+        report = advance(again, watcher, lambda case: _mark_proved(case, tell))
     # Where the proof of an earlier run still holds.
-    _mark(case_of(again), tell)
+    _mark_proved(case_of(again), tell)
     return Scaffolded(report, plan)
 
 
@@ -98,18 +99,18 @@ def _write_and_record(
     path, root = Path(report["ledger"]["path"]), case.root
     written.begin(path, report["run"]["id"], plan)
     try:
-        _write(root, plan.changes)
+        _write_changes(root, plan.changes)
     except Refused:
         written.drop(path)
         raise
-    notes, ran = _format(request, case, watcher, plan)
+    notes, ran = _format_written(request, case, watcher, plan)
     for note in notes:
         tell(f"  note: {note}")
     with Ledger.open(path) as ledger:
         written.record(ledger, path, root, ran)
 
 
-def _format(
+def _format_written(
     request: Request, case: Case, watcher: Watcher, plan: Plan
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The repository's formatters over the files that were written, with consent: what to know,
@@ -127,12 +128,12 @@ def _format(
     return notes, tuple(ran)
 
 
-def _mark(case: Case, tell: Tell) -> None:
+def _mark_proved(case: Case, tell: Tell) -> None:
     """Marks in what was written what the proof has seen."""
     marked = make_writer(case).mark_proof(case)
     if marked is not None:
         change, said = marked
-        _write(case.root, [change])
+        _write_changes(case.root, [change])
         case.tree.forget(change.path)
         tell(said)
 
@@ -148,7 +149,7 @@ def preview(request: Request) -> tuple[Plan, tuple[dict[str, Any], ...]]:
     if first := writer.find_obstacles(_examine_gates(case, writer)):
         return Plan(), tuple(first)
     plan = writer.plan_changes(case)
-    _check(case.root, plan.changes)
+    _check_changes(case.root, plan.changes)
     return plan, tuple(finding_json(finding) for finding in plan.missing)
 
 
@@ -164,7 +165,7 @@ def _examine_gates(case: Case, writer: Writer[Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _block(
+def _block_on_missing(
     report: dict[str, Any], missing: Sequence[dict[str, Any]], blocked: str
 ) -> dict[str, Any]:
     """The report with what has to be decided first: among the findings of the stage that the work
@@ -177,19 +178,19 @@ def _block(
         stages.append(stage)
     actions = []
     for finding in missing:
-        actions.append({"stage": blocked, "action": "decide", "detail": _words(finding)})
+        actions.append({"stage": blocked, "action": "decide", "detail": _spell_finding(finding)})
     return {**report, "outcome": "blocked", "stages": stages, "next": [*actions, *report["next"]]}
 
 
-def _words(finding: dict[str, Any]) -> str:
+def _spell_finding(finding: dict[str, Any]) -> str:
     if finding["hint"]:
         return f"{finding['message']}: {finding['hint']}"
     return str(finding["message"])
 
 
-def _say(plan: Plan, tell: Tell) -> None:
+def _say_plan(plan: Plan, tell: Tell) -> None:
     if plan.changes:
-        tell(f"writing {_count(plan.changes, 'file')}")
+        tell(f"writing {_count_things(plan.changes, 'file')}")
     for change in plan.changes:
         tell(f"  {describe_change(change)}")
     for kept in plan.kept:
@@ -209,7 +210,7 @@ def kept_lines(kept: Kept) -> list[str]:
     ]
 
 
-def _check(root: Path, changes: Sequence[Change]) -> Files:
+def _check_changes(root: Path, changes: Sequence[Change]) -> Files:
     """The files of a plan with their new content in memory. Raises Refused for what may not, or no
     longer, be written.
 
@@ -234,9 +235,9 @@ def _check(root: Path, changes: Sequence[Change]) -> Files:
     return files
 
 
-def _write(root: Path, changes: Sequence[Change]) -> None:
-    write(root, _check(root, changes).changes())
+def _write_changes(root: Path, changes: Sequence[Change]) -> None:
+    write(root, _check_changes(root, changes).changes())
 
 
-def _count(things: Sequence[object], what: str) -> str:
+def _count_things(things: Sequence[object], what: str) -> str:
     return f"{len(things)} {what}{'' if len(things) == 1 else 's'}"

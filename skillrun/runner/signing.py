@@ -46,7 +46,7 @@ def sign_event(run_id: str, event: NewEvent) -> NewEvent:
         _say_once(f"what this run records counts for nothing later: {why}")
         return event
     fields = {name: getattr(event, name) for name in _COVERED}
-    signature = _compute(key, run_id, fields, texts.escape_marks(event.data))
+    signature = _compute_signature(key, run_id, fields, texts.escape_marks(event.data))
     return replace(event, data={**event.data, SIGNED: signature})
 
 
@@ -55,7 +55,9 @@ def is_signed(event: Mapping[str, Any]) -> bool:
     stands.
     """
     key, data = _read_key(), event["data"]
-    given = data.get(SIGNED) if isinstance(data, Mapping) else None
+    given = None
+    if isinstance(data, Mapping):
+        given = data.get(SIGNED)
     if key is None or not isinstance(given, str):
         return False
     said = {}
@@ -63,7 +65,7 @@ def is_signed(event: Mapping[str, Any]) -> bool:
         if name not in (SIGNED, SEAL):
             said[name] = value
     try:
-        expected = _compute(key, event["run_id"], event, said)
+        expected = _compute_signature(key, event["run_id"], event, said)
     except (ValueError, RecursionError):  # nothing that a ledger writes
         return False
     return hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace"))
@@ -98,20 +100,24 @@ def is_proof_recorded(ledger: Ledger, sha: str) -> bool:
     """
     for event in ledger.events_containing(STAGE_FINISHED, sha):
         proof = event["data"].get("proof")
-        kept = proof.get("kept") if isinstance(proof, Mapping) else None
+        kept = None
+        if isinstance(proof, Mapping):
+            kept = proof.get("kept")
         if kept == sha and is_signed(event) and find_tampering(ledger, event["run_id"]) is None:
             return True
     return False
 
 
-def _compute(key: bytes, run_id: str, fields: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+def _compute_signature(
+    key: bytes, run_id: str, fields: Mapping[str, Any], data: Mapping[str, Any]
+) -> str:
     """Long texts count by their digests, as in the chain: a redaction takes no signature away."""
     covered = texts.hashed_text(canonical(data).decode())
-    stated = [run_id, *(_plain(fields[name]) for name in _COVERED), covered]
+    stated = [run_id, *(_store_plainly(fields[name]) for name in _COVERED), covered]
     return hmac.new(key, canonical(stated), "sha256").hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def _store_plainly(value: Any) -> Any:
     """A word of an enumeration as it is stored."""
     if isinstance(value, str):
         return str(value)

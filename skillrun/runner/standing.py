@@ -55,7 +55,7 @@ def standing(
             hint="begin one: skillrun SKILL; skillrun list names those that can be run here",
         )
     with Ledger.open(path, read_only=True) as opened:
-        row = _choose(opened, repo, job, run)
+        row = _choose_run(opened, repo, job, run)
         ended = opened.last_event(row["run_id"], "invocation.ended")
         if ended is None:
             return _never_ended(row, path, opened)
@@ -65,9 +65,9 @@ def standing(
         report["telemetry"] = telemetry_row_json(opened.telemetry(row["run_id"], limit=1)[0])
         report["ledger"] = {"path": str(path), "head": opened.head(row["run_id"])[1]}
         report["open_invocations"] = row["open_invocations"]
-        request = _request(row, repo, path, opened)
+        request = _repeat_request(row, repo, path, opened)
         _take_newer(report, ended, opened.latest_stages(row["run_id"]))
-        if not _same(ended["data"]["key"], request):
+        if not _has_same_key(ended["data"]["key"], request):
             _mark_stale(report, row, repo, opened, request)
         return report
 
@@ -102,7 +102,9 @@ def order(
     if written is not None:
         report["stages"], report["counts"] = [], {}
         report["next"] = [{"stage": "contract", "action": "run", "detail": written}]
-    case = _case_of(report, open_repo(repo_path)) if open_stages(report) else None
+    case = None
+    if open_stages(report):
+        case = _case_of(report, open_repo(repo_path))
     return work_orders(report, case)
 
 
@@ -131,19 +133,21 @@ def _case_of(report: dict[str, Any], repo: Repo) -> Case | None:
     try:
         with Ledger.open(path, read_only=True) as opened:
             row = opened.run(report["run"]["id"])
-            return _case(row, repo, opened, _request(row, repo, path, opened))[0]
+            return _reopen_case(row, repo, opened, _repeat_request(row, repo, path, opened))[0]
     except SkillrunError:
         return None
 
 
-def _choose(ledger: Ledger, repo: Repo, job: str | None, run: str | None) -> dict[str, Any]:
+def _choose_run(ledger: Ledger, repo: Repo, job: str | None, run: str | None) -> dict[str, Any]:
     """The named run, else the newest one of the job, else the newest one here."""
     if run is not None:
         return ledger.run(ledger.resolve_run(run))
     runs = ledger.runs(repo=repo_name(repo), job=job, limit=1)
     if not runs:
         elsewhere = next((r["repo"] for r in ledger.runs(job=job, limit=1)), None)
-        which = f"of the job {job} " if job else ""
+        which = ""
+        if job:
+            which = f"of the job {job} "
         raise Blocked(
             f"{repo.root}: no run {which}has been made here yet",
             hint=(
@@ -169,7 +173,9 @@ def _never_ended(row: dict[str, Any], path: Path, ledger: Ledger) -> dict[str, A
         "schema_version": 1,
         "run": {key: row[column] for key, column in _HEADER.items()},
         "outcome": "partial",
-        "stages": [_committed(event) for event in ledger.latest_stages(row["run_id"]).values()],
+        "stages": [
+            _show_committed(event) for event in ledger.latest_stages(row["run_id"]).values()
+        ],
         "checks": [],
         "recommendations": [],
         "next": [action],
@@ -179,7 +185,7 @@ def _never_ended(row: dict[str, Any], path: Path, ledger: Ledger) -> dict[str, A
     }
 
 
-def _committed(event: dict[str, Any]) -> dict[str, Any]:
+def _show_committed(event: dict[str, Any]) -> dict[str, Any]:
     result = event["data"]["result"]
     shown = {key: result[key] for key in ("status", "grade", "summary")}
     if DISAGREEMENTS in result["facts"]:
@@ -199,10 +205,12 @@ def _committed(event: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _request(row: dict[str, Any], repo: Repo, path: Path, ledger: Ledger) -> Request:
+def _repeat_request(row: dict[str, Any], repo: Repo, path: Path, ledger: Ledger) -> Request:
     """A plain repetition of the run's latest invocation: the same skill, spec and --set."""
     started = ledger.last_event(row["run_id"], "invocation.started")
-    options: dict[str, Any] = started["data"] if started else {}
+    options: dict[str, Any] = {}
+    if started:
+        options = started["data"]
     return Request(
         skill=row["skill_name"],
         repo=repo.root,
@@ -214,7 +222,7 @@ def _request(row: dict[str, Any], repo: Repo, path: Path, ledger: Ledger) -> Req
     )
 
 
-def _same(key: str, request: Request) -> bool:
+def _has_same_key(key: str, request: Request) -> bool:
     """Quick look: the key of a plain repetition would be the same."""
     try:
         return Seen.of(request).key == key
@@ -237,10 +245,13 @@ def _take_newer(
         event = newer.get(shown["id"])
         if event is not None:
             known = {"title": shown["title"], "step": shown["step"]}
-            shown.update(_committed(event) | known)
+            shown.update(_show_committed(event) | known)
     report["counts"] = count_stages(report["stages"])
     is_blocked = any(shown["status"] == "blocked" for shown in report["stages"])
-    report["outcome"] = "blocked" if is_blocked else "partial"
+    if is_blocked:
+        report["outcome"] = "blocked"
+    else:
+        report["outcome"] = "partial"
     detail = (
         "the latest invocation has not ended: run the same command again, and it goes on from there"
     )
@@ -256,7 +267,7 @@ def _mark_stale(
 ) -> None:
     from skillrun.runner.checkpoint import staleness
 
-    case, planned = _case(row, repo, ledger, request)
+    case, planned = _reopen_case(row, repo, ledger, request)
     latest = ledger.latest_stages(row["run_id"])
     for shown in report["stages"]:
         stage: Stage[Any] | None = planned.get(shown["id"])
@@ -273,7 +284,7 @@ def _is_put_off(shown: dict[str, Any], event: dict[str, Any]) -> bool:
     return bool(shown["status"] == "pending" and event["outcome"] != "pending")
 
 
-def _case(
+def _reopen_case(
     row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request
 ) -> tuple[Case, dict[str, Stage[Any]]]:
     from skillrun.contract.locate import find_skill

@@ -159,7 +159,9 @@ def _profile_ledger(root: Path) -> str | None:
         profile = read_json(root / "REPO_PROFILE.json")
     except (OSError, ValueError):
         return None
-    said = profile.get("ledger") if isinstance(profile, dict) else None
+    said = None
+    if isinstance(profile, dict):
+        said = profile.get("ledger")
     if isinstance(said, str) and said:
         return said
     return None
@@ -226,7 +228,10 @@ def lock_folder(ledger: Path) -> Path:
 
 def shown(root: Path, path: Path) -> str:
     """A path for people: relative to the repository where it lies inside."""
-    absolute = path if path.is_absolute() else Path.cwd() / path
+    if path.is_absolute():
+        absolute = path
+    else:
+        absolute = Path.cwd() / path
     try:
         return absolute.relative_to(root).as_posix()
     except ValueError:

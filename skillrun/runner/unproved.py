@@ -24,7 +24,7 @@ def as_unproved(
     It is not settled: what is missing may be a server, or somebody's consent, which no file shows.
     """
     findings = tuple(said)
-    steps = tuple(Action(stage, action, _step(finding)) for finding in findings)
+    steps = tuple(Action(stage, action, _name_step(finding)) for finding in findings)
     return replace(
         result,
         status=Status.PENDING,
@@ -58,7 +58,7 @@ def as_not_read(stage: str, result: StageResult) -> StageResult:
     for finding in result.findings:
         if is_not_read(finding):
             asked.append(finding)
-    steps = tuple(Action(stage, "prove", _step(finding)) for finding in asked)
+    steps = tuple(Action(stage, "prove", _name_step(finding)) for finding in asked)
     return replace(
         result,
         status=Status.PENDING,
@@ -68,7 +68,7 @@ def as_not_read(stage: str, result: StageResult) -> StageResult:
     )
 
 
-def _step(finding: Finding) -> str:
+def _name_step(finding: Finding) -> str:
     if finding.hint:
         return f"{finding.message}; {finding.hint}"
     return finding.message

@@ -61,13 +61,13 @@ class Walk:
             if not stopped and self._is_behind_proof(stage.ID):
                 self._tell_of_proof()
             self.watcher.stage_begins(stage.ID)
-            if stopped or (stage.COSTLY and not self._clean()):
+            if stopped or (stage.COSTLY and not self._is_clean()):
                 self._put_off(
                     planned,
                     "after --until" if stopped else "runs once the stages before it are clean",
                 )
             else:
-                self._visit(planned, latest.get(stage.ID))
+                self._visit_stage(planned, latest.get(stage.ID))
             self.watcher.stage_ends(self.shown[-1])
             stopped = stopped or self.until == stage.ID
 
@@ -87,9 +87,9 @@ class Walk:
 
     def _is_behind_proof(self, stage: str) -> bool:
         """The first stage after those that a proof speaks of, with nothing open before it."""
-        if self.is_told_of_proof or stage in self._proven or not self._clean():
+        if self.is_told_of_proof or stage in self._list_proven or not self._is_clean():
             return False
-        return self._proven <= self.results.keys()
+        return self._list_proven <= self.results.keys()
 
     def _tell_of_proof(self) -> None:
         """Once, where a proof was made."""
@@ -98,7 +98,7 @@ class Walk:
         if is_made and self.after_proof is not None:
             self.after_proof(self.case)
 
-    def _prove(self, prover: Prover[Any]) -> dict[str, Any] | None:
+    def _prove_once(self, prover: Prover[Any]) -> dict[str, Any] | None:
         """The report of the one proof that all stages share. What it rests on becomes look-ups of
         each stage that asks.
         """
@@ -108,25 +108,25 @@ class Walk:
 
     def _record_proof(self) -> Mapping[str, Any]:
         """What the ledger keeps of the proof: with the first stage that it speaks of."""
-        if self._prover is None or self.proof is None or self.is_proof_recorded:
+        if self._find_prover is None or self.proof is None or self.is_proof_recorded:
             return {}
         self.is_proof_recorded = True
-        return self._prover.record_proof(self.proof[0])
+        return self._find_prover.record_proof(self.proof[0])
 
     @cached_property
-    def _prover(self) -> Prover[Any] | None:
+    def _find_prover(self) -> Prover[Any] | None:
         if self.code.prover is None:
             return None
         return self.code.prover()
 
     @cached_property
-    def _proven(self) -> frozenset[str]:
+    def _list_proven(self) -> frozenset[str]:
         """The stages that a proof speaks of."""
-        return frozenset(self._prover.PROVEN if self._prover is not None else ())
+        return frozenset(self._find_prover.PROVEN if self._find_prover is not None else ())
 
     def _can_be_proved(self, stage: str, result: StageResult) -> bool:
         """Whether a proof could say something of a stage that it has not said yet, and may run."""
-        prover = self._prover
+        prover = self._find_prover
         if prover is None or "proof" in result.facts or not prover.speaks_of(stage, result):
             return False
         known = {**self.results, stage: result}
@@ -134,12 +134,12 @@ class Walk:
 
     def _explain_no_proof(self) -> Finding | None:
         """Why no proof is made; None where one can be made."""
-        prover = self._prover
+        prover = self._find_prover
         if prover is None:
             return None
         return self.case.once("no-proof", lambda: prover.explain_no_proof(self.case))
 
-    def _clean(self) -> bool:
+    def _is_clean(self) -> bool:
         """Asked before every stage: to look at all results each time would be quadratic in a
         skill's steps.
         """
@@ -155,7 +155,7 @@ class Walk:
         else:
             self.open.add(stage)
 
-    def _visit(self, planned: Planned, event: dict[str, Any] | None) -> None:
+    def _visit_stage(self, planned: Planned, event: dict[str, Any] | None) -> None:
         from skillrun.runner.checkpoint import is_done
         from skillrun.runner.codec import result_of
 
@@ -165,20 +165,20 @@ class Walk:
             if not self._can_be_proved(planned.stage.ID, kept):
                 # Told by a stage that stands: the next one that is examined does not tell again.
                 self.is_draft_told |= any(one.rule == NOT_ASKED for one in kept.findings)
-                self._keep(planned, kept, cached=True, duration_ms=0)
+                self._keep_result(planned, kept, cached=True, duration_ms=0)
                 return
-        self._examine(planned, begun)
+        self._examine_stage(planned, begun)
 
     def _add_proof(self, stage: str, result: StageResult) -> StageResult:
         """What a stage has read, with what the proof says of it: reading never outranks running."""
-        prover = self._prover
+        prover = self._find_prover
         if prover is None or not self._can_be_proved(stage, result):
             return self._say_unproved(stage, result)
         told = []
         for one in self.planned:
-            if one.stage.ID in self._proven:
+            if one.stage.ID in self._list_proven:
                 told.append(one.stage.ID)
-        return prover.add_proof(self.case, stage, result, self._prove(prover), told)
+        return prover.add_proof(self.case, stage, result, self._prove_once(prover), told)
 
     def _say_unproved(self, stage: str, result: StageResult) -> StageResult:
         """With a note where the job is not proved: then reading is all there will be.
@@ -189,17 +189,17 @@ class Walk:
         from skillrun.core.verdict import Status
         from skillrun.runner.unproved import NOT_POSSIBLE, as_not_read, as_unproved, has_not_read
 
-        if self._prover is None or result.status != Status.PASSED:
+        if self._find_prover is None or result.status != Status.PASSED:
             return result
         why = self._explain_no_proof()
         if has_not_read(result):
-            if why is None or stage not in self._proven:
+            if why is None or stage not in self._list_proven:
                 # Without a reason it waits for a decision: nobody passes on a question meanwhile.
                 result = as_not_read(stage, result)
             if why is not None:
                 result = as_unproved(stage, result, [self._with_draft(why)], "prove")
             return result
-        if stage not in self._proven or why is None:
+        if stage not in self._list_proven or why is None:
             return result
         if why.rule == NOT_POSSIBLE:
             return as_unproved(stage, result, [why], "prove")
@@ -217,7 +217,7 @@ class Walk:
 
     def _with_draft(self, why: Finding) -> Finding:
         """Where the spec asks for no proof, with the section that would ask for one."""
-        prover = self._prover
+        prover = self._find_prover
         if prover is None or why.rule != NOT_ASKED:
             return why
         drafted = self.case.once("proof-draft", lambda: prover.draft_proof(self.case))
@@ -225,7 +225,7 @@ class Walk:
             return why
         return replace(why, hint=f"write into the spec: {drafted}")
 
-    def _examine(self, planned: Planned, begun: float) -> None:
+    def _examine_stage(self, planned: Planned, begun: float) -> None:
         """Examines a stage and commits what it found, with what the proof says of it."""
         from skillrun.runner.checkpoint import basis, fingerprint
         from skillrun.runner.codec import result_json
@@ -233,7 +233,7 @@ class Walk:
         from skillrun.runner.plugins import examine_stage
 
         stage = planned.stage
-        self.case.clean = self._clean()
+        self.case.clean = self._is_clean()
         with self.case.tree.recording() as lookups:
             result = self._add_proof(stage.ID, examine_stage(self.code, stage, self.case))
         result = self.waived(stage.ID, result)
@@ -257,21 +257,21 @@ class Walk:
         self.ledger.append(
             self.run_id, [event], evidence=[EvidenceRow.of(item) for item in result.evidence]
         )
-        self._keep(planned, result, cached=False, duration_ms=int(took * 1000))
+        self._keep_result(planned, result, cached=False, duration_ms=int(took * 1000))
 
     def _put_off(self, planned: Planned, why: str) -> None:
         from skillrun.core.verdict import StageResult, Status
 
         waiver = self.waivers.get(planned.stage.ID)
         if waiver is not None and planned.stage.COSTLY:
-            self._keep(
+            self._keep_result(
                 planned,
                 StageResult(Status.WAIVED, None, summary=waiver_words(waiver)),
                 cached=False,
                 duration_ms=0,
             )
             return
-        self._keep(
+        self._keep_result(
             planned, StageResult(Status.PENDING, None, summary=why), cached=False, duration_ms=0
         )
 
@@ -283,7 +283,7 @@ class Walk:
             return result
         return replace(result, status=Status.WAIVED, next=(), summary=waiver_words(waiver))
 
-    def _keep(
+    def _keep_result(
         self, planned: Planned, result: StageResult, *, cached: bool, duration_ms: int
     ) -> None:
         from skillrun.runner.report import finding_json, stage_json

@@ -159,7 +159,7 @@ def _make_order(
             *_quick_way(stage, report),
             *_list_actions(_choose_actions(stage, report, witnesses)),
         ],
-        **_guidance(stage["id"], report, case),
+        **_guide_stage(stage["id"], report, case),
         "witness": _show_witness(witnesses[0]) if witnesses else _show_risk(stage["id"], report),
     }
     return {name: value for name, value in order.items() if value}
@@ -230,7 +230,7 @@ def _list_actions(actions: list[Mapping[str, Any]]) -> list[str]:
     return [*words[:_DO], *asks]
 
 
-def _guidance(stage: str, report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
+def _guide_stage(stage: str, report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
     """Where the work of a stage lies, how it is usually written, and what will be checked."""
     make_guide = _find_code(report).guide
     if make_guide is None:
@@ -334,7 +334,9 @@ def is_done(made: Mapping[str, Any]) -> bool:
 
 def order_lines(made: Mapping[str, Any]) -> Iterator[str]:
     """The orders as plain text, for an agent's standard input and for a person."""
-    job = f" on {made['run']['job']}" if made["run"]["job"] != "-" else ""
+    job = ""
+    if made["run"]["job"] != "-":
+        job = f" on {made['run']['job']}"
     yield f"{made['run']['skill']}{job}: {made['outcome']}"
     if is_done(made) and not made["orders"]:
         yield "Nothing is left to do: the run has succeeded and nothing has changed since."

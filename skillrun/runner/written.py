@@ -25,7 +25,7 @@ WRITTEN = "scaffold.written"
 _MODE = 0o644
 
 
-def _note(ledger: Path) -> Path:
+def _locate_note(ledger: Path) -> Path:
     """Beside the locks, which git ignores."""
     return lock_folder(ledger) / "scaffold.json"
 
@@ -43,7 +43,7 @@ def begin(ledger: Path, run: str, plan: Plan) -> None:
         )
     kept = [{"path": kept.path, "line": kept.line, "name": kept.name} for kept in plan.kept]
     note = {"run": run, "actor": [actor.name, str(actor.kind)], "files": files, "kept": kept}
-    path = _note(ledger)
+    path = _locate_note(ledger)
     folder = ledger.parent.resolve()
     try:
         path.parent.mkdir(exist_ok=True)
@@ -67,9 +67,9 @@ def record(ledger: Ledger, path: Path, root: Path, formatters: Sequence[str] | N
     wrote has died.
     A write of which no file is to be seen is forgotten. `path` is the ledger's.
     """
-    note = _read(_note(path))
+    note = _read_note(_locate_note(path))
     if note is not None:
-        files = [_file(root, one) for one in note["files"]]
+        files = [_describe_file(root, one) for one in note["files"]]
         if any(
             one["sha256"] != before["before"]
             for one, before in zip(files, note["files"], strict=True)
@@ -80,12 +80,12 @@ def record(ledger: Ledger, path: Path, root: Path, formatters: Sequence[str] | N
             name, kind = note["actor"]
             data = {"files": files, "kept": note["kept"], **ran}
             ledger.append(note["run"], [NewEvent(WRITTEN, actor=name, actor_kind=kind, data=data)])
-        _note(path).unlink(missing_ok=True)
+        _locate_note(path).unlink(missing_ok=True)
 
 
 def drop(path: Path) -> None:
     """Nothing was written."""
-    _note(path).unlink(missing_ok=True)
+    _locate_note(path).unlink(missing_ok=True)
 
 
 def settle(ledger: Ledger, path: Path, root: Path) -> None:
@@ -98,7 +98,7 @@ def settle(ledger: Ledger, path: Path, root: Path) -> None:
         drop(path)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read_note(path: Path) -> dict[str, Any] | None:
     """The note, where it is one."""
     try:
         note: dict[str, Any] = read_json(path)
@@ -115,9 +115,9 @@ def _read(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _file(root: Path, one: dict[str, Any]) -> dict[str, Any]:
+def _describe_file(root: Path, one: dict[str, Any]) -> dict[str, Any]:
     path = root / one["path"]
-    text = _content(path)
+    text = _read_content(path)
     return {
         "path": one["path"],
         "sha256": None if text is None else sha256(text),
@@ -125,7 +125,7 @@ def _file(root: Path, one: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _content(path: Path) -> bytes | None:
+def _read_content(path: Path) -> bytes | None:
     """None where there is no file any more, or something else in its place."""
     try:
         return read_file(path)

@@ -100,7 +100,10 @@ class Consent:
 
     def __init__(self, repo: Repo, store: Path | None = None) -> None:
         self.repo = repo
-        self.store = state_dir() / "consent" if store is None else store
+        if store is None:
+            self.store = state_dir() / "consent"
+        else:
+            self.store = store
         self.identity = _identify_worktree(repo.root)
         self.path = self.store / f"{digest(self.identity)}.json"
         self.mark = _Mark(repo.root, digest([self.identity, os.path.realpath(self.store)]))

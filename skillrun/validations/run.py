@@ -312,11 +312,17 @@ def _ended(
 ) -> CommandResult:
     done = watch.reports.get("done")
     error = None
-    status = None if done is None else done["status"]
+    status = None
+    if done is not None:
+        status = done["status"]
     exit_code = signal_number = None
     if status is not None:
-        exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
-        signal_number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        exit_code = None
+        if os.WIFEXITED(status):
+            exit_code = os.WEXITSTATUS(status)
+        signal_number = None
+        if os.WIFSIGNALED(status):
+            signal_number = os.WTERMSIG(status)
     if watch.timed_out:
         exit_code, error = None, f"ended at its time limit of {timeout_s:g} s"
     elif done is None:
@@ -376,7 +382,9 @@ def _not_started(cwd: Path, error: Exception) -> str:
 
 def _not_found(exit_code: int, output: Output) -> str:
     """127 and 126 come from the shell, whose last line names the program."""
-    reason = "a program was not found" if exit_code == 127 else "a program could not be executed"
+    reason = "a program could not be executed"
+    if exit_code == 127:
+        reason = "a program was not found"
     last_line = output.tail().strip().rpartition("\n")[2]
     return f"exit {exit_code}: {reason}" + (f" ({last_line[:200]})" if last_line else "")
 

@@ -58,7 +58,9 @@ class Supervisor:
         self.report("started", pid=self.main)
         os.close(gate)
         ended_itself = self.wait_for_main()
-        survivors = 0 if self.sees_descendants else -1
+        survivors = -1
+        if self.sees_descendants:
+            survivors = 0
         if ended_itself:
             self.report("exited", status=self.main_status)
             survivors = self.settle()

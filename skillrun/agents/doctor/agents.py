@@ -47,7 +47,8 @@ def _agent(agent: Agent, root: Path | None, home: Path) -> Iterator[Check]:
             checks = list(_installed(agent, where, base, user=base == home))
         else:
             checks = []
-        installed += [where] if checks else []
+        if checks:
+            installed += [where]
         found += checks
     if not installed and program is None:
         yield Check(agent.NAME, "note", f"{_not_here(agent)}; formats: {agent.CHECKED}")
@@ -64,7 +65,9 @@ def _agent(agent: Agent, root: Path | None, home: Path) -> Iterator[Check]:
     if len(installed) > 1 and agent.EVENTS:
         do = f"skillrun uninstall {agent.ID} --user"
         yield Check(agent.NAME, "note", "installed in both places: its hooks run twice", do)
-    open_ = f"; not verified: {agent.UNVERIFIED}" if agent.UNVERIFIED else ""
+    open_ = ""
+    if agent.UNVERIFIED:
+        open_ = f"; not verified: {agent.UNVERIFIED}"
     yield Check(agent.NAME, "note" if open_ else "ok", f"formats: {agent.CHECKED}{open_}")
 
 

@@ -119,7 +119,9 @@ def _json(text: str) -> Any:
 def _reason(answer: Answer) -> str:
     if answer.code is None:
         return f"nothing within {_LIMIT_S:g} s"
-    said = f"said {answer.first_line!r}" if answer.first_line else "said nothing"
+    said = "said nothing"
+    if answer.first_line:
+        said = f"said {answer.first_line!r}"
     return f"it ended with {answer.code} and {said}"
 
 
@@ -216,5 +218,8 @@ def _snake(event: str) -> str:
 
 def _member(value: Any, *keys: str) -> Any:
     for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, dict):
+            value = value.get(key)
+        else:
+            value = None
     return value

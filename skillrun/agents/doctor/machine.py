@@ -149,6 +149,8 @@ def _check_sandbox() -> Iterator[Check]:
     if walls.has_network:
         text = "proofs run in user, mount, PID and network namespaces of their own"
         yield Check("machine", "ok", text)
-    do = f"allow user namespaces ({walls.why})" if walls.why else None
+    do = None
+    if walls.why:
+        do = f"allow user namespaces ({walls.why})"
     for words in walls.missing:
         yield Check("machine", "note", f"proofs have {words}, and their verdicts say so", do)

@@ -44,7 +44,10 @@ def main(arguments: "list[str]") -> int:
 
 def answer(allow: "Mapping[str, Any] | None", said: "Mapping[str, Any] | None") -> None:
     """What is said, else the agent's own word for nothing."""
-    value = allow if said is None else said
+    if said is None:
+        value = allow
+    else:
+        value = said
     if value is None:
         return
     try:

@@ -177,7 +177,8 @@ def _parts(text: str) -> "list[str]":
     found, quote, start = [], "", 0
     for at, sign in enumerate(text):
         if quote:
-            quote = "" if sign == quote else quote
+            if sign == quote:
+                quote = ""
         elif sign in "'\"":
             quote = sign
         elif sign in ";|&\n":
@@ -193,7 +194,9 @@ def _parts(text: str) -> "list[str]":
 def _about_part(part: str) -> "str | None":
     """One command of a line: it may read what is protected, by a program that only reads."""
     words = _words(part)
-    program = words[0].rpartition("/")[2] if words else ""
+    program = ""
+    if words:
+        program = words[0].rpartition("/")[2]
     if program not in ("grep", "rg", "echo"):
         reason = _about_words(part)
         if reason:
@@ -261,7 +264,9 @@ def _is_message(words: "list[str]") -> bool:
 
 
 def _only_reads(part: str, words: "list[str]") -> bool:
-    program = words[0].rpartition("/")[2].lstrip("(") if words else ""
+    program = ""
+    if words:
+        program = words[0].rpartition("/")[2].lstrip("(")
     if _NO_COVER.search(part) or _IN_PLACE.search(part) or _CODE.search(part):
         return False
     if program == "git":
@@ -275,7 +280,10 @@ def _git_command(words: "list[str]") -> str:
     """`git -C folder -c name=value diff` -> "diff"."""
     rest = words[1:]
     while rest and rest[0].startswith("-"):
-        rest = rest[2:] if rest[0] in ("-C", "-c") else rest[1:]
+        if rest[0] in ("-C", "-c"):
+            rest = rest[2:]
+        else:
+            rest = rest[1:]
     if not rest:
         return ""
     return rest[0]

@@ -42,7 +42,9 @@ def why_open(folder: str, agent: str, *, again: bool) -> "str | None":
         path, runs, reasons[0][0], agent, _tree_key(repo.root, path), again=again
     ):
         return None
-    others = f" Other open jobs: {len(reasons) - 1}." if len(reasons) > 1 else ""
+    others = ""
+    if len(reasons) > 1:
+        others = f" Other open jobs: {len(reasons) - 1}."
     return f"{reasons[0][1]}{others}"
 
 
@@ -163,11 +165,15 @@ def _said(report: "dict[str, Any]", stale: "list[str]") -> str:
         report["run"],
         [s["id"] for s in report["stages"] if s["status"] in ("blocked", "failed", "pending")],
     )
-    job = f" on {run['job']}" if run["job"] != "-" else ""
+    job = ""
+    if run["job"] != "-":
+        job = f" on {run['job']}"
     state = f"is {outcome_line(report)}"
     if open_:
         state += f" ({', '.join(open_)})"
-    changed = f"; changed since: {', '.join(stale)}" if stale else ""
+    changed = ""
+    if stale:
+        changed = f"; changed since: {', '.join(stale)}"
     first = next(iter(report["next"]), None)
     todo = "run it again: its evidence is older than the files"
     if first:

@@ -96,7 +96,10 @@ def remove(text: str, keys: Sequence[str], index: int | None = None, blank: str 
     document = parse(text)
     container = _container(text, keys if index is not None else keys[:-1])
     keyed = [number for number, part in enumerate(container.parts) if part.key == keys[-1]]
-    number = index if index is not None else keyed[0]
+    if index is not None:
+        number = index
+    else:
+        number = keyed[0]
     new = _without(text, container, number, blank)
     if parse(new) != _lacking(document, keys, index):
         raise Unfit("it cannot be edited without changing something else")
@@ -136,7 +139,9 @@ def _insert_at(
             f"{'.'.join(keys) or 'the document'} is not"
             f" {'an array' if key is None else 'an object'}"
         )
-    name = "" if key is None else json.dumps(key, ensure_ascii=False) + ": "
+    name = ""
+    if key is not None:
+        name = json.dumps(key, ensure_ascii=False) + ": "
     if container.parts:
         gap = text[container.start : container.parts[0].start]
         at, before, after = container.parts[-1].end, "," + (gap if "\n" in gap else " "), ""
@@ -158,7 +163,9 @@ def _dump(value: Any, gap: str, unit: str) -> str:
     """The value as text in the style of its neighbours: on lines of their own where they are."""
     if "\n" not in gap:
         return json.dumps(value, ensure_ascii=False)
-    newline = "\r\n" if "\r\n" in gap else "\n"
+    newline = "\n"
+    if "\r\n" in gap:
+        newline = "\r\n"
     return json.dumps(value, ensure_ascii=False, indent=unit).replace(
         "\n", newline + gap.rpartition("\n")[2]
     )
@@ -176,7 +183,10 @@ def _without(text: str, container: Container, number: int, blank: str) -> str:
 def _container(text: str, keys: Sequence[str]) -> Container:
     at = _skip(text, 0)
     for key in keys:
-        parts = _scan(text, at).parts if text[at] == "{" else ()
+        if text[at] == "{":
+            parts = _scan(text, at).parts
+        else:
+            parts = ()
         found = []
         for part in parts:
             if part.key == key:

@@ -45,7 +45,10 @@ def presence(text: str | None, wanted: Addition) -> Presence:
         return "none"
     if wanted.how == "element":
         return _among(found, wanted.value)
-    value = tomltext.parse(wanted.value) if wanted.how == "table" else wanted.value
+    if wanted.how == "table":
+        value = tomltext.parse(wanted.value)
+    else:
+        value = wanted.value
     if wanted.how == "default" or found == value:
         return "same"
     return "other"
@@ -58,7 +61,9 @@ def put_in(text: str | None, wanted: Addition, agents: tuple[str, ...]) -> tuple
     if wanted.how == "table":
         new, added = tomltext.append(text or "", wanted.keys, wanted.value)
         return new, Entry(wanted.path, wanted.how, wanted.keys, added, agents)
-    before = "{}\n" if text is None else text
+    before = "{}\n"
+    if text is not None:
+        before = text
     done = jsontext.insert(before, wanted.keys, wanted.value, element=wanted.how == "element")
     return done.text, Entry(
         wanted.path, wanted.how, wanted.keys, wanted.value, agents, done.made, done.blank

@@ -22,7 +22,9 @@ def append(text: str, keys: Sequence[str], body: str) -> tuple[str, str]:
     no room for it.
     """
     before = parse(text)
-    newline = "\r\n" if "\r\n" in text else "\n"
+    newline = "\n"
+    if "\r\n" in text:
+        newline = "\r\n"
     if not text:
         lead = ""
     elif text.endswith("\n"):

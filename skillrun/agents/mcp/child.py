@@ -72,7 +72,10 @@ async def ask(words: Sequence[str], *, actor: str, on_progress: OnProgress | Non
 
 def _with_json(words: Sequence[str]) -> list[str]:
     """`--json`, before the words that are no options."""
-    at = words.index("--") if "--" in words else len(words)
+    if "--" in words:
+        at = words.index("--")
+    else:
+        at = len(words)
     return [*words[:at], "--json", *words[at:]]
 
 
@@ -108,7 +111,9 @@ async def _listen(
 
 def _answer(code: int, out: bytes, err: str) -> Answer:
     try:
-        document = json.loads(out) if out.strip() else None
+        document = None
+        if out.strip():
+            document = json.loads(out)
     except ValueError:
         document = None
     lines = []

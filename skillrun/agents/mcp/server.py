@@ -267,7 +267,10 @@ async def _answer(ctx: Context, words: list[str], *, within: str | None = None) 
     answer = await ask(words, actor=_client(ctx), on_progress=tell)
     if answer.document is None:
         return _refusal(answer)
-    document = answer.document if within is None else {within: answer.document}
+    if within is None:
+        document = answer.document
+    else:
+        document = {within: answer.document}
     text = TextContent(type="text", text=json.dumps(document))
     return CallToolResult(content=[text], structured_content=document)
 

@@ -58,7 +58,8 @@ def print_json(value: Any, *, is_masked: bool = False) -> None:
     """
     from skillrun.reports.watchers import show
 
-    value = value if is_masked else masked_json(value)
+    if not is_masked:
+        value = masked_json(value)
     show(json_module.dumps(safe_json(value), indent=2, ensure_ascii=True))
 
 

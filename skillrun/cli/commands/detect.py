@@ -24,13 +24,19 @@ def detect(repo: Path, write: bool, json: bool) -> int:
     from skillrun.repo.survey import survey
     from skillrun.repo.tree import Tree
 
-    opened = open_to_write(repo) if write else open_repo(repo)
+    if write:
+        opened = open_to_write(repo)
+    else:
+        opened = open_repo(repo)
     root = opened.root
     load_profile(root)
     tree = Tree(root)
     found = survey(tree, recognisers())
     command = _test_command(root, tree)
-    changed = write_profile(root, found, command) if write else ()
+    if write:
+        changed = write_profile(root, found, command)
+    else:
+        changed = ()
     value = {
         "schema_version": 1,
         "primary": found.primary,
@@ -85,7 +91,9 @@ def _print(value: dict[str, Any], root: Path, write: bool, changed: tuple[str, .
     if len(value["notes"]) > _NOTES:
         print(f"note: {len(value['notes']) - _NOTES} more files could not be read: --json has all")
     if write:
-        words = ", ".join(changed) if changed else "nothing was missing"
+        words = "nothing was missing"
+        if changed:
+            words = ", ".join(changed)
         print(f"\n{visible(str(root / 'REPO_PROFILE.json'))}: {visible(words, limit=400)}")
 
 

@@ -48,7 +48,10 @@ def uninstall(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
     from skillrun.wall.workflow import Workflow
 
     base = _base(repo, user, dry_run)
-    known = cast("Agent", Workflow()) if agent == CI else _load_agent(agent)
+    if agent == CI:
+        known = cast("Agent", Workflow())
+    else:
+        known = _load_agent(agent)
     plan = plan_uninstall(known, base)
     if dry_run:
         return _print_diff(plan, base)
@@ -95,9 +98,15 @@ def _base(repo: Path, user: bool, dry_run: bool) -> Path:
     from skillrun.repo import git
 
     if not user:
-        opened = git.open_repo(repo) if dry_run else git.open_to_write(repo)
+        if dry_run:
+            opened = git.open_repo(repo)
+        else:
+            opened = git.open_to_write(repo)
         return opened.root
-    look = git.report_writing if dry_run else git.finish_writing
+    if dry_run:
+        look = git.report_writing
+    else:
+        look = git.finish_writing
     look(Path.home())
     return Path.home()
 

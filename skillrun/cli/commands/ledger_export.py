@@ -61,7 +61,9 @@ def _send(source: Source, to: str) -> int:
     from skillrun.ledger.exports.sending import send_spans
 
     sent = send_spans(source, to)
-    rejected = f", {sent.rejected} rejected: {sent.why}" if sent.rejected else ""
+    rejected = ""
+    if sent.rejected:
+        rejected = f", {sent.rejected} rejected: {sent.why}"
     print(f"{visible(to)}: {counted(sent.spans, 'span')} sent{rejected}")
     if sent.rejected:
         return 1

@@ -20,7 +20,9 @@ def import_telemetry(file: Path, repo: Path, ledger: Path | None, json: bool) ->
     if json:
         print_json(asdict(done))
         return 0
-    again = f", {counted(done.known, 'line')} known already" if done.known else ""
+    again = ""
+    if done.known:
+        again = f", {counted(done.known, 'line')} known already"
     print(
         f"{visible(str(file))}: {counted(done.lines, 'line')} imported into"
         f" {counted(done.runs, 'run')}{again}"

@@ -39,7 +39,10 @@ def redact(
     if not dry_run and not reason.strip():
         raise Misuse("--reason is missing", hint='say why, e.g. --reason "a token in the output"')
     wanted = Wanted(n, _secret(containing) if containing else None)
-    actor = who() if dry_run else person("redact")
+    if dry_run:
+        actor = who()
+    else:
+        actor = person("redact")
     done = take_out(
         ledger_of(repo, ledger),
         run,
@@ -90,7 +93,10 @@ def _secret(file: Path) -> str:
     read.
     """
     try:
-        text = sys.stdin.read() if str(file) == "-" else read_utf8(file)
+        if str(file) == "-":
+            text = sys.stdin.read()
+        else:
+            text = read_utf8(file)
     except (OSError, UnicodeDecodeError) as error:
         raise Misuse(
             f"--containing {file}: cannot be read: {getattr(error, 'strerror', 'not UTF-8')}"

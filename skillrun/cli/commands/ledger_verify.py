@@ -46,8 +46,12 @@ def _lines(report: VerifyReport, name: str) -> Iterator[str]:
     yield f"integrity: {report.integrity}"
     yield f"completeness: {report.completeness}"
     for problem in report.problems:
-        where = f"run {problem.run_id[:13]}… " if problem.run_id else ""
-        number = f" {problem.n}" if problem.n is not None else ""
+        where = ""
+        if problem.run_id:
+            where = f"run {problem.run_id[:13]}… "
+        number = ""
+        if problem.n is not None:
+            number = f" {problem.n}"
         yield f"  {where}{problem.table}{number}: {problem.what}"
     yield from _anchor_lines(report.anchors)
     for note in (*report.notes, *report.limits):

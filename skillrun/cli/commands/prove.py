@@ -186,8 +186,11 @@ def _confirm(proof: Proof, target: Target, progress: OnProgress) -> None:
 
 def _options(repo: Path, spec: Path | None, set_: list[str]) -> str:
     """What a replay needs on its command line to find the same job."""
-    words = ["--spec", str(spec)] if spec is not None else []
-    words += ["--repo", str(repo)] if repo != Path() else []
+    words = []
+    if spec is not None:
+        words = ["--spec", str(spec)]
+    if repo != Path():
+        words += ["--repo", str(repo)]
     for pair in set_:
         for word in ("--set", pair):
             words.append(word)
@@ -244,7 +247,9 @@ def _progress(*, json: bool) -> Iterator[OnProgress]:
     """A bar over the schedules on a terminal, a few plain lines on a pipe, nothing with --json."""
     from skillrun.reports.watchers import at_terminal, progress_fd, tell
 
-    fd = progress_fd() if json else None
+    fd = None
+    if json:
+        fd = progress_fd()
     if fd is not None:
         yield lambda what, done, of: tell(fd, done, of, what)
     elif json:
@@ -278,7 +283,10 @@ def _plain_progress() -> OnProgress:
 
     def tell(what: str, done: int, of: int) -> None:
         is_due = not of or done == of or done % max(of // 4, 1) == 0
-        text = f"{done} of {of} schedules" if of else what
+        if of:
+            text = f"{done} of {of} schedules"
+        else:
+            text = what
         if is_due and text not in said:
             said.add(text)
             show(text)

@@ -71,14 +71,17 @@ def _advance_and_show(
     from skillrun.reports.watchers import Silent, watcher_for
 
     watcher = watcher_for(json=json, shows_all=verbose)
-    request = _with_spec(request) if watcher.asks else request
+    if watcher.asks:
+        request = _with_spec(request)
     # Stages that all wait for a spec say less than the jobs that there are.
     lacks_spec = not json and _lacks_spec(request)
     try:
         report = _advance(request, Silent() if lacks_spec else watcher, implement)
     finally:
         watcher.leaves()
-    jobs = _read_jobs(request) if lacks_spec and _waits_for_spec(report) else None
+    jobs = None
+    if lacks_spec and _waits_for_spec(report):
+        jobs = _read_jobs(request)
     if json:
         print_json(report, is_masked=True)
     elif jobs is not None:
@@ -110,7 +113,9 @@ def _read_jobs(request: Request) -> dict[str, Any] | None:
     from skillrun.cli.commands.jobs import open_reader, read_document
 
     document = read_document(open_reader(request.repo, request.ledger))
-    return document if document["jobs"] else None
+    if document["jobs"]:
+        return document
+    return None
 
 
 def _waits_for_spec(report: dict[str, Any]) -> bool:
@@ -142,7 +147,10 @@ def _show_report(report: dict[str, Any], watcher: Silent) -> None:
         watcher.begins(report["run"], [])
         for stage in report["stages"]:
             watcher.stage_ends(stage)
-    closing = closing_lines if watcher.shows_all else closing_screen
+    if watcher.shows_all:
+        closing = closing_lines
+    else:
+        closing = closing_screen
     for shown in closing(report, _command()):
         watcher.show(shown)
     if _can_be_lost(report):
@@ -230,7 +238,9 @@ def _with_spec(request: Request) -> Request:
         return request
     _finish_writing(request.repo)
     written = offer_draft(repo.root) or ask_for_spec(repo.root)
-    return replace(request, spec=written) if written else request
+    if written:
+        return replace(request, spec=written)
+    return request
 
 
 def _command() -> str:

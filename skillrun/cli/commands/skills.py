@@ -63,8 +63,12 @@ def show_skill(skill: str, repo: Path, json: bool) -> int:
         )
     print("\nStages")
     for stage in stages:
-        kind = "verified" if stage["verified"] else "declared"
-        place = f"SKILL.md:{stage['line']}" if stage["line"] else "not in SKILL.md"
+        kind = "declared"
+        if stage["verified"]:
+            kind = "verified"
+        place = "not in SKILL.md"
+        if stage["line"]:
+            place = f"SKILL.md:{stage['line']}"
         print(f"  {stage['id']:<28} {kind:<9} {place:<14} {visible(stage['title'])}")
     print("\nChecks")
     for check in loaded.checks:

@@ -146,8 +146,12 @@ def _ask(question: Any, values: dict[str, Any], answers: dict[str, str]) -> None
     """Asks until the answer can be used; `answers` keeps the words, `values` what they stand
     for.
     """
-    choices = f" ({' | '.join(question.choices)})" if question.choices else ""
-    default = f" [{question.default}]" if question.default else ""
+    choices = ""
+    if question.choices:
+        choices = f" ({' | '.join(question.choices)})"
+    default = ""
+    if question.default:
+        default = f" [{question.default}]"
     print(f"{question.question}{choices}\n  {question.why}")
     while True:
         answer = input(f"  {question.path}{default}: ").strip() or (question.default or "")
@@ -204,7 +208,10 @@ def check(given: Path | None, repo: Path, json: bool) -> int:
     """
     from skillrun.contract.spec import load_spec
 
-    file = given if given is not None else _only(repo)
+    if given is not None:
+        file = given
+    else:
+        file = _only(repo)
     try:
         spec = load_spec(file)
     except SpecInvalid as error:

@@ -73,7 +73,9 @@ class Scheduled:
             if node.value is None:
                 return None
             return str(node.value)
-        word = last_word(node.func) if isinstance(node, ast.Call) else ""
+        word = ""
+        if isinstance(node, ast.Call):
+            word = last_word(node.func)
         if word == "from_crontab":
             return "CronTrigger"
         return word or "?"
@@ -104,11 +106,12 @@ def find_jobs(project: Project, handler: Definition) -> tuple[Scheduled, ...]:
     included.
     """
     return project.remember(
-        ("apscheduler.jobs", handler.path, handler.name), lambda: tuple(_jobs(project, handler))
+        ("apscheduler.jobs", handler.path, handler.name),
+        lambda: tuple(_list_jobs(project, handler)),
     )
 
 
-def _jobs(project: Project, handler: Definition) -> Iterator[Scheduled]:
+def _list_jobs(project: Project, handler: Definition) -> Iterator[Scheduled]:
     for function in reach_of(project, handler).functions:
         yield from _find_decorators(function)
         for use in project.uses(function.dotted):
@@ -148,7 +151,9 @@ def _find_adding_call(module: Module, node: ast.AST) -> ast.Call | None:
         if not isinstance(above, ast.Call | ast.Lambda | ast.keyword):
             return None
         if isinstance(above, ast.Call) and _adds_job(above) and below is not above.func:
-            return above if _is_what_is_added(above, below) else None
+            if _is_what_is_added(above, below):
+                return above
+            return None
         below = above
     return None
 

@@ -180,7 +180,9 @@ def _name_scheduler(outer: ast.stmt, call: ast.Call) -> str:
 
 def _find_added_functions(module: ast.Module) -> Iterator[ast.expr]:
     for node in ast.walk(module):
-        called = node.func if isinstance(node, ast.Call) else None
+        called = None
+        if isinstance(node, ast.Call):
+            called = node.func
         if (
             isinstance(called, ast.Attribute)
             and called.attr in ADDING

@@ -70,7 +70,9 @@ def started_in_web_process(job: Job) -> Iterator[Finding]:
     """
     for module, call in _find_starts(job):
         where = _web_place(job, module, call)
-        workers = _count_workers(job, module) if where else None
+        workers = None
+        if where:
+            workers = _count_workers(job, module)
         if where is None or (
             workers is not None and (workers[1] == 1 or "--preload" in workers[0].text)
         ):
@@ -100,7 +102,9 @@ def started_in_web_process(job: Job) -> Iterator[Finding]:
 def _find_starts(job: Job) -> Iterator[tuple[Module, ast.Call]]:
     for module in job.project.modules_with("start"):
         for node in module.all_nodes:
-            called = node.func if isinstance(node, ast.Call) else None
+            called = None
+            if isinstance(node, ast.Call):
+                called = node.func
             starts = (
                 isinstance(called, ast.Attribute)
                 and called.attr == "start"
@@ -158,7 +162,9 @@ def _read_workers(line: str, module: Module) -> int | None:
     if served is None or not re.search(rf"\b{re.escape(module.name)}:", served[0]):
         return None
     count = _WORKERS.search(served[0])
-    return int(count[1]) if count else None
+    if count:
+        return int(count[1])
+    return None
 
 
 @rule(
@@ -253,7 +259,10 @@ def _is_hourly(job: Job, one: Scheduled) -> bool:
     if one.trigger not in ("cron", "CronTrigger"):
         return False
     node = one.argument("trigger")
-    given = node if isinstance(node, ast.Call) else one.call
+    if isinstance(node, ast.Call):
+        given = node
+    else:
+        given = one.call
     if last_word(given.func) == "from_crontab":
         written = None
         if given.args:
@@ -446,7 +455,10 @@ def daylight_saving(job: Job) -> Iterator[Finding]:
 def _read_cron_time(job: Job, one: Scheduled) -> tuple[str, Any]:
     """(hour, time zone) that the trigger, or the call itself, is given: "" and None for nothing."""
     node = one.argument("trigger")
-    call = node if isinstance(node, ast.Call) else one.call
+    if isinstance(node, ast.Call):
+        call = node
+    else:
+        call = one.call
     hour, zone = find_keyword(call, "hour"), find_keyword(call, "timezone")
     return (
         "" if hour is None else str(job.project.literal(hour, one.module)),

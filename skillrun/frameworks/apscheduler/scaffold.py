@@ -34,7 +34,10 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
         path = facts.path
     else:
         path = known[0]
-    module = facts.module if path == facts.path else project.import_name(path)
+    if path == facts.path:
+        module = facts.module
+    else:
+        module = project.import_name(path)
     tick = Symbol(module, f"tick_{facts.name}", exists=False, path=path)
     return {
         **callables.ticks(tick, f"due_{facts.name}"),
@@ -68,7 +71,9 @@ def problems(facts: Facts) -> Iterator[str]:
         yield "no scheduler was found that a module could import"
     if facts.facts["version_4"]:
         yield "skillrun's templates are for APScheduler 3, and this is APScheduler 4"
-    fields = read_fields(facts.schedule) if facts.schedule else None
+    fields = None
+    if facts.schedule:
+        fields = read_fields(facts.schedule)
     if facts.schedule and (fields is None or both_days(fields)):
         yield f"APScheduler has no cron trigger that means {facts.schedule!r}"
 
@@ -105,7 +110,9 @@ def _write_interval(every_s: float) -> list[str]:
 
 
 def _write_cron(facts: Facts) -> list[str]:
-    zone = [f"timezone={source(facts.timezone)}"] if facts.timezone else []
+    zone = []
+    if facts.timezone:
+        zone = [f"timezone={source(facts.timezone)}"]
     given = cron_trigger(facts.schedule or "")
     return ['"cron"', *(f"{name}={source(text)}" for name, text in given.items()), *zone]
 

@@ -35,7 +35,9 @@ class ArqBroker(RedisBroker):
         """(queue, id) of each of them."""
         known = set(self._list_jobs())
         for key, kind in self.read_kinds().items():
-            members: Any = self.redis.call("ZRANGE", key, 0, -1) if kind == b"zset" else []
+            members: Any = []
+            if kind == b"zset":
+                members = self.redis.call("ZRANGE", key, 0, -1)
             for member in members:
                 if member.decode("utf-8", "replace") in known:
                     yield key, member

@@ -55,7 +55,9 @@ def _write_fields(fields: dict[str, str] | None) -> list[str] | None:
 def _read_cron(schedule: str) -> dict[str, str] | None:
     """Its fields, where all that are given have to match."""
     fields = read_fields(schedule)
-    return None if fields is not None and both_days(fields) else fields
+    if fields is not None and both_days(fields):
+        return None
+    return fields
 
 
 def _write_numbers(numbers: list[int]) -> str:
@@ -64,6 +66,9 @@ def _write_numbers(numbers: list[int]) -> str:
         return str(numbers[0])
     first, last, step = numbers[0], numbers[-1], numbers[1] - numbers[0]
     if len(numbers) > 3 and numbers == list(range(first, last + 1, step)):
-        end = last + step if first == 0 else last + 1
+        if first == 0:
+            end = last + step
+        else:
+            end = last + 1
         return f"set(range({first}, {end}{f', {step}' if step > 1 else ''}))"
     return f"{{{', '.join(map(str, numbers))}}}"

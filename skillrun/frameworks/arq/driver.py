@@ -34,7 +34,7 @@ from arq.jobs import deserialize_job_raw, deserialize_result
 from arq.utils import timestamp_ms, to_unix_ms
 from arq.worker import Worker, func, get_kwargs
 
-from ...probe.driver import Publish
+from ...probe.driver import Publish, seconds_left
 from ...probe.facts import Facts
 from ...probe.listed_driver import ListedDriver, do_nothing
 from ...probe.packing import pack_bytes, unpack_bytes
@@ -92,7 +92,7 @@ class InProcess(Worker):
             )
             return
         tries = int(await self.pool.get(retry_key_prefix + job_id) or 0)
-        delay = max(0.0, round((score - timestamp_ms()) / 1000, 2))
+        delay = seconds_left((score - timestamp_ms()) / 1000)
         self.told(
             "requeued", delay=delay, message={**self.message, "tries": tries, "until": self.until}
         )
@@ -100,11 +100,9 @@ class InProcess(Worker):
     async def finish_failed_job(self, job_id: str, result_data: Any) -> None:
         """Expired, unknown, or tried too often: no function of the application hears of it."""
         await super().finish_failed_job(job_id, result_data)
-        result = (
-            deserialize_result(result_data, deserializer=self.job_deserializer).result
-            if result_data
-            else ""
-        )
+        result = ""
+        if result_data:
+            result = deserialize_result(result_data, deserializer=self.job_deserializer).result
         self.told("lost", why=f"arq gives it up without calling its function: {result}")
 
 
@@ -162,7 +160,9 @@ class Driver(ListedDriver):
         if not inspect.isclass(value) and not isinstance(value, dict):
             return None
         kwargs: dict[str, Any] = get_kwargs(value)  # type: ignore[arg-type,unused-ignore]
-        return kwargs if "functions" in kwargs or "cron_jobs" in kwargs else None
+        if "functions" in kwargs or "cron_jobs" in kwargs:
+            return kwargs
+        return None
 
     def list_functions(self, settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """They may be named by their import paths."""
@@ -247,7 +247,10 @@ class Driver(ListedDriver):
             "until": None,
         }
         given = {name: value for name, value in kwargs.items() if name not in _OPTIONS}
-        message["arguments"] = self.probe.bound(self.takes, args, given) if mine else None
+        if mine:
+            message["arguments"] = self.probe.bound(self.takes, args, given)
+        else:
+            message["arguments"] = None
         one = Publish(function, mine, message)
         with self.probe.publishing(one):
             job = await send(pool, function, *args, **kwargs)
@@ -258,7 +261,7 @@ class Driver(ListedDriver):
                 one.to_handler = False
                 return job
             message |= {"data": pack_bytes(data), "lives_s": left / 1000}
-            one.delay = max(0.0, round((score - timestamp_ms()) / 1000, 2))
+            one.delay = seconds_left((score - timestamp_ms()) / 1000)
         return job
 
     async def publish_message(

@@ -75,9 +75,15 @@ def read_policy(project: Project, handler: Definition) -> Policy:
     """What cannot be read is named in `unknown`."""
     entries = find_entries(project, handler)
     runs_again = all(retries_on(project, entry) for entry in entries)
-    paths = counted(find_retries(project, handler)) if runs_again else ()
+    if runs_again:
+        paths = counted(find_retries(project, handler))
+    else:
+        paths = ()
     reader = PolicyReader(project, handler, paths)
-    reader.sources["retried"] = paths[0].place if paths else None
+    if paths:
+        reader.sources["retried"] = paths[0].place
+    else:
+        reader.sources["retried"] = None
     ended = []
     for entry in entries:
         option = entry.option("timeout", "job_timeout")

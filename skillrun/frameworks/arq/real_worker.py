@@ -34,7 +34,10 @@ class Worker(ListedWorker[Driver]):
 
         async def enqueue(pool: Any, function: str, *args: Any, **kwargs: Any) -> Any:
             until, by = kwargs.pop("_defer_until", None), kwargs.pop("_defer_by", None)
-            wait = until.timestamp() - time.time() if until else (to_ms(by) or 0) / 1000
+            if until:
+                wait = until.timestamp() - time.time()
+            else:
+                wait = (to_ms(by) or 0) / 1000
             if wait > 0:
                 kwargs["_defer_by"] = self.bench.cut(wait)
             return await before(pool, function, *args, **kwargs)

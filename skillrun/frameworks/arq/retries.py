@@ -74,7 +74,9 @@ def raises_retry(project: Project, clause: Handler) -> bool:
     """Some way through a clause, or through a function that it calls, leads to a Retry."""
     for node in find_nodes(clause.node, ast.Call):
         call = project.call_at(clause.module, node)
-        own = project.definition(call.name) if call.resolved else None
+        own = None
+        if call.resolved:
+            own = project.definition(call.name)
         if own is not None and not own.is_class:
             inner = project.calls(own, depth=1)
         else:

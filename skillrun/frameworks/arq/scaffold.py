@@ -75,7 +75,9 @@ class Writer(ListedWriter):
         return crontab(facts.trigger, facts.schedule, facts.every_s)
 
     def list_options(self, facts: Facts) -> list[str]:
-        first = name_attempts(facts) if facts.retries.bounded else None
+        first = None
+        if facts.retries.bounded:
+            first = name_attempts(facts)
         options = [f"max_tries={first} + {DEATHS}" if first else f"max_tries={1 + DEATHS}"]
         if facts.trigger != "event":
             options.append("keep_result=0")
@@ -89,7 +91,9 @@ class Writer(ListedWriter):
 
     def _list_imports(self, facts: Facts) -> list[Symbol | str]:
         needed = super()._list_imports(facts)
-        return ["from arq import Retry", *needed] if facts.retries.bounded else needed
+        if facts.retries.bounded:
+            return ["from arq import Retry", *needed]
+        return needed
 
 
 def _by_name(symbol: Symbol | str) -> Symbol | str:

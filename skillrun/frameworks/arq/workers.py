@@ -12,7 +12,9 @@ from skillrun.repo.python import Definition, Project
 
 
 def _name_entry(kind: str, function: str) -> str:
-    return f"cron:{function}" if kind == "cron" else function
+    if kind == "cron":
+        return f"cron:{function}"
+    return function
 
 
 MANNER = Manner(

@@ -57,7 +57,9 @@ def _list_targets(module: Module, word: str) -> Iterator[str]:
             name = ast.unparse(node.targets[0])
             if name.rpartition(".")[2] == word:
                 yield name
-        call = node.value if isinstance(node, ast.Expr | ast.Assign) else None
+        call = None
+        if isinstance(node, ast.Expr | ast.Assign):
+            call = node.value
         if isinstance(call, ast.Call) and any(keyword.arg == word for keyword in call.keywords):
             yield f"{ast.unparse(call.func)}({word}=)"
 
@@ -66,7 +68,9 @@ def problems(facts: Facts) -> Iterator[str]:
     """What beat cannot say of the schedule, or where no entry can be written."""
     if facts.facts["beat"] is None:
         yield "no beat schedule and no app object was found that a module could import"
-    fields = read_fields(facts.schedule) if facts.schedule else None
+    fields = None
+    if facts.schedule:
+        fields = read_fields(facts.schedule)
     if facts.schedule and (fields is None or both_days(fields)):
         yield f"Celery's crontab has no way to say {facts.schedule!r}"
 

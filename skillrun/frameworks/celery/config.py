@@ -91,7 +91,9 @@ class Config:
 def app_module(project: Project, use: FrameworkUse) -> tuple[Module, str] | None:
     """The module and the name of the app object in "path:object"; None where it is not known."""
     path, _, name = (use.app or "").rpartition(":")
-    module = project.module(path) if path else None
+    module = None
+    if path:
+        module = project.module(path)
     if not module:
         return None
     return (module, name)
@@ -165,7 +167,9 @@ class _Reader:
 
     def _default_module(self) -> None:
         path = self.project.locate("celeryconfig")
-        module = self.project.module(path) if path else None
+        module = None
+        if path:
+            module = self.project.module(path)
         if module is not None:
             self._names_of(module, module.tree, "")
 
@@ -180,7 +184,9 @@ class _Reader:
         given = [k.value for k in node.keywords if k.arg == name] or node.args[
             position : position + 1
         ]
-        value = self.project.literal(given[0], module) if given else None
+        value = None
+        if given:
+            value = self.project.literal(given[0], module)
         if not is_known(value):
             return None
         return value
@@ -210,7 +216,9 @@ class _Reader:
 
     def _named_object(self, name: str, namespace: str) -> bool:
         path = self.project.locate(name, anywhere=":" not in name)
-        module = self.project.module(path) if path else None
+        module = None
+        if path:
+            module = self.project.module(path)
         if module is not None:
             self._names_of(module, module.tree, namespace)
             return True
@@ -235,7 +243,9 @@ class _Reader:
         if scope is module.tree and hops < 5:
             for star in module.stars:
                 path = self.project.locate(star)
-                inner = self.project.module(path) if path else None
+                inner = None
+                if path:
+                    inner = self.project.module(path)
                 if inner is not None:
                     self._names_of(inner, inner.tree, namespace, hops + 1)
         for name, bound in bindings.items():
@@ -291,7 +301,9 @@ class _Reader:
         if isinstance(first, ast.Attribute):
             self._take_attribute_use(first, above, module)
         elif isinstance(first, ast.Subscript):
-            value = find_assigned(above[0], first) if above else None
+            value = None
+            if above:
+                value = find_assigned(above[0], first)
             if value is not None:
                 self._take_assignment(first.slice, value, module)
 
@@ -300,7 +312,9 @@ class _Reader:
     ) -> None:
         """`conf.update(...)`, `conf.name = ...`, or a change of what `conf.name` holds."""
         call = module.find_call_of(first)
-        value = find_assigned(above[0], first) if above else None
+        value = None
+        if above:
+            value = find_assigned(above[0], first)
         if call is not None:
             self._take_method_call(first.attr, call, module)
         elif value is not None:
@@ -463,7 +477,9 @@ def _method_of(node: ast.Call) -> str:
 
 
 def _key_node(node: ast.expr, name: Any) -> ast.expr | None:
-    keys = node.keys if isinstance(node, ast.Dict) else []
+    keys = []
+    if isinstance(node, ast.Dict):
+        keys = node.keys
     for key in keys:
         if is_constant(key, name):
             return key

@@ -95,8 +95,12 @@ class _Finder:
     def _last_attempt_branch(self) -> Iterator[Place]:
         for part in self._list_bodies():
             for node in ast.walk(part.node):
-                branch = _given_up(node) if isinstance(node, ast.If) else None
-                record = self._find_record(branch, part.module) if branch else None
+                branch = None
+                if isinstance(node, ast.If):
+                    branch = _given_up(node)
+                record = None
+                if branch:
+                    record = self._find_record(branch, part.module)
                 if record is not None:
                     yield place_of(part.module, record)
 

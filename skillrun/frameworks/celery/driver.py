@@ -37,7 +37,9 @@ def configure(app: Any, **values: Any) -> None:
     name.
     """
     app.conf.update(values)
-    prefix = f"{app.namespace.rstrip('_')}_" if app.namespace else ""
+    prefix = ""
+    if app.namespace:
+        prefix = f"{app.namespace.rstrip('_')}_"
     if prefix:
         app.conf.update(
             {prefix + (key.upper() if prefix.isupper() else key): values[key] for key in values}
@@ -76,17 +78,18 @@ class Driver(BaseDriver):
     def boot(self, handler: str) -> Facts:
         load_apps(handler.partition(":")[0].partition(".")[0])
         _, _, found = find(handler)
-        found = found._get_current_object() if hasattr(found, "_get_current_object") else found
+        if hasattr(found, "_get_current_object"):
+            found = found._get_current_object()
         if not isinstance(found, Task):
             raise NotThere(f"{handler} is no Celery task but {type(found).__name__}")
         self.app = found.app or current_app._get_current_object()
-        self._prepare()
+        self._start_as_worker()
         self.task = self.app.tasks[found.name]
         if self.probe.settings.get("acks_late") and not self.task.acks_late:
             self._acknowledge_late()
-        self._trace()
-        self._capture()
-        self._warm()
+        self._hook_tracer()
+        self._hook_publishing()
+        self._run_once()
         return self.read_facts()
 
     def _acknowledge_late(self) -> None:
@@ -94,7 +97,7 @@ class Driver(BaseDriver):
         self.task.acks_late = self.task.reject_on_worker_lost = True
         self.made_late = True
 
-    def _prepare(self) -> None:
+    def _start_as_worker(self) -> None:
         """As a worker starts: all task modules are imported. No message and no result leaves the
         process.
         """
@@ -114,7 +117,7 @@ class Driver(BaseDriver):
         app.loader.init_worker()
         app.finalize(auto=True)
 
-    def _trace(self) -> None:
+    def _hook_tracer(self) -> None:
         app, task = self.app, self.task
         trace._localized[:] = [
             app.tasks,
@@ -126,17 +129,17 @@ class Driver(BaseDriver):
             task.name, task, app.loader, "proof@skillrun", app=app, propagate=False
         )
 
-    def _warm(self) -> None:
+    def _run_once(self) -> None:
         """What Celery makes on first use is made once, before the forks."""
         app = self.app
         assert app.backend and self.task.backend and app.amqp.send_task_message and app.timezone
         with app.producer_pool.acquire(block=True) as producer:
             assert producer
-        self._request(_example(self.task.name), _Settled())
+        self._make_request(_make_example(self.task.name), _Settled())
 
     def rehearse(self) -> None:
         """Touches what a delivery touches, in a child that waits for its order."""
-        self._request(_example(self.task.name), _Settled())
+        self._make_request(_make_example(self.task.name), _Settled())
 
     def read_facts(self) -> Facts:
         task = self.task
@@ -194,7 +197,7 @@ class Driver(BaseDriver):
 
     # -- publishing
 
-    def _capture(self) -> None:
+    def _hook_publishing(self) -> None:
         """Every publish of any Celery app stops here, serialised as it would be sent."""
         driver = self
 
@@ -220,18 +223,19 @@ class Driver(BaseDriver):
             confirm_timeout: Any = None,
             **properties: Any,
         ) -> Any:
-            headers = {} if headers is None else dict(headers)
-            arguments = driver._arguments(body) if headers.get("task") == driver.task.name else None
+            headers = dict(headers or {})
+            arguments = None
+            if headers.get("task") == driver.task.name:
+                arguments = driver._read_arguments(body)
             body, content_type, content_encoding = producer._prepare(
                 body, serializer, content_type, content_encoding, compression, headers
             )
-            data = body if isinstance(body, bytes) else body.encode()
             message = {
-                "body": pack_bytes(data),
+                "body": pack_bytes(_as_bytes(body)),
                 "headers": headers,
                 "content_type": content_type,
                 "content_encoding": content_encoding,
-                "properties": _plain({**properties, "priority": priority}),
+                "properties": _keep_plain({**properties, "priority": priority}),
                 "routing_key": routing_key,
                 "queue": _name_queue(declare, exchange, routing_key),
                 "arguments": arguments,
@@ -269,7 +273,7 @@ class Driver(BaseDriver):
                 place=None,
             )
 
-    def _arguments(self, body: Any) -> str | None:
+    def _read_arguments(self, body: Any) -> str | None:
         """Protocol 2 has (args, kwargs, embed) as its body."""
         if not isinstance(body, (tuple, list)) or len(body) < 2:
             return None
@@ -279,11 +283,11 @@ class Driver(BaseDriver):
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         args, kwargs = self.probe.arguments(payload, self.function())
-        with self._unchecked():
+        with self._skip_argument_check():
             self.task.apply_async(args=args, kwargs=kwargs)
 
     @contextlib.contextmanager
-    def _unchecked(self) -> Any:
+    def _skip_argument_check(self) -> Any:
         """A poison message enters behind the publisher's own check of its arguments."""
         typing, self.task.typing = self.task.typing, False
         try:
@@ -295,7 +299,7 @@ class Driver(BaseDriver):
 
     def deliver(self, message: dict[str, Any]) -> None:
         settled = _Settled()
-        request = self._request(message, settled)
+        request = self._make_request(message, settled)
         if request.revoked():
             self.probe.settle("lost", why="it had expired, and its worker discarded it")
             return
@@ -313,25 +317,25 @@ class Driver(BaseDriver):
             os._exit(1)
         except Exception:
             # Out of the task's own `on_failure`: the pool's child hands it to the request.
-            self._fail(request)
-            self._settle(settled, message, "raised")
+            self._handle_error(request)
+            self._tell_end(settled, message, "raised")
             return
         request.on_success(result)
-        self._settle(settled, message, _how(result))
+        self._tell_end(settled, message, _describe_end(result))
 
-    def _fail(self, request: Any) -> None:
+    def _handle_error(self, request: Any) -> None:
         """As the pool does with the exception that is being handled."""
         from billiard.einfo import ExceptionInfo
 
         request.on_failure(ExceptionInfo())
 
-    def _settle(self, settled: _Settled, message: dict[str, Any], how: str = "") -> None:
+    def _tell_end(self, settled: _Settled, message: dict[str, Any], how: str = "") -> None:
         if settled.requeue:
             self.probe.settle("requeued", message={**message, "redelivered": True})
         else:
             self.probe.settle("acked", why="rejected" if settled.how == "rejected" else how)
 
-    def _request(self, message: dict[str, Any], settled: _Settled) -> Any:
+    def _make_request(self, message: dict[str, Any], settled: _Settled) -> Any:
         """The worker's own request for a message."""
         received = Message(  # type: ignore[no-untyped-call,unused-ignore]
             body=message_body(message),
@@ -375,13 +379,13 @@ class Driver(BaseDriver):
         from billiard.exceptions import WorkerLostError
 
         settled = _Settled()
-        request = self._request(message, settled)
+        request = self._make_request(message, settled)
         request.on_accepted(os.getpid(), time.monotonic())
         try:
             raise WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 0.")
         except WorkerLostError:
-            self._fail(request)
-        self._settle(settled, message)
+            self._handle_error(request)
+        self._tell_end(settled, message)
 
 
 class _Settled:
@@ -421,20 +425,23 @@ def _list_app_modules(package: str) -> Iterator[str]:
             return
 
 
-def _how(result: Any) -> str:
+def _describe_end(result: Any) -> str:
     """What became of a task, of the tracer's (failed, value, runtime): "raised", "ignored", or
     "" .
     """
-    error = getattr(result[1], "exception", None) if result[0] else None
-    error = (
-        getattr(error, "exc", error) if type(error).__name__ == "ExceptionWithTraceback" else error
-    )
+    error = None
+    if result[0]:
+        error = getattr(result[1], "exception", None)
+    if type(error).__name__ == "ExceptionWithTraceback":
+        error = getattr(error, "exc", error)
     if error is None or isinstance(error, Retry):
         return ""
-    return "ignored" if isinstance(error, Ignore) else "raised"
+    if isinstance(error, Ignore):
+        return "ignored"
+    return "raised"
 
 
-def _example(task: str) -> dict[str, Any]:
+def _make_example(task: str) -> dict[str, Any]:
     headers = {"task": task, "id": "0", "lang": "py", "argsrepr": "()", "kwargsrepr": "{}"}
     body = b'[[], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
     return {
@@ -466,6 +473,13 @@ def read_delay(headers: dict[str, Any]) -> float:
     )
 
 
-def _plain(properties: dict[str, Any]) -> dict[str, Any]:
+def _as_bytes(body: Any) -> bytes:
+    """A serialized body; JSON comes as text."""
+    if isinstance(body, bytes):
+        return body
+    return bytes(body.encode())
+
+
+def _keep_plain(properties: dict[str, Any]) -> dict[str, Any]:
     kept = (str, int, float, bool, type(None))
     return {name: value for name, value in properties.items() if isinstance(value, kept)}

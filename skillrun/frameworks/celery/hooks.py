@@ -85,7 +85,9 @@ def _find_receiver(project: Project, module: Module, node: ast.expr) -> Definiti
             return project.define(module, above)
         if isinstance(above, ast.Call) and above.args:
             name = module.resolve(above.args[0])
-            found = project.definition(name) if name else None
+            found = None
+            if name:
+                found = project.definition(name)
             if found is not None and not found.is_class:
                 return found
     return None

@@ -38,7 +38,9 @@ def find_loading(project: Project, facts: Facts) -> tuple[str, str] | None:
         path = facts.app.path
     else:
         path = (facts.use.app or "").partition(":")[0]
-    app = project.module(path) if path else None
+    app = None
+    if path:
+        app = project.module(path)
     if app is None or facts.path in facts.use.task_modules or _discovers_tasks(app):
         return None
     return next(_in_settings(project), None) or _in_call(app)
@@ -54,7 +56,10 @@ def _discovers_tasks(app: Module) -> bool:
 def _in_settings(project: Project) -> Iterator[tuple[str, str]]:
     """`CELERY_IMPORTS = [...]`, or `CELERY_CONFIG = {"broker_url": ..., "include": [...]}`."""
     for path in sorted({path for word in (*_NAMES, *_KEYS) for path in project.tree.search(word)}):
-        module = None if is_aside(path) else project.module(path)
+        if is_aside(path):
+            module = None
+        else:
+            module = project.module(path)
         for node in module.tree.body if module is not None else ():
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 target = _find_target(node.targets[0].id, node.value)

@@ -120,7 +120,9 @@ def _choose_backoff(
 
 
 def _last_wait(path: Path) -> float:
-    retries = path.max_retries if isinstance(path.max_retries, int) else 10
+    retries = 10
+    if isinstance(path.max_retries, int):
+        retries = path.max_retries
     if not path.backoff:
         return 0.0
     return sum(path.backoff.delays(min(max(retries, 1), 50)))
@@ -129,7 +131,10 @@ def _last_wait(path: Path) -> float:
 def _read_option(
     task: Task, name: str, default: Any, sources: dict[str, Place | None], unknown: dict[str, Place]
 ) -> Any:
-    key = f"{name}_s" if name == "time_limit" else name
+    if name == "time_limit":
+        key = f"{name}_s"
+    else:
+        key = name
     value = task.option(name)
     sources[key] = task.place(name)
     if is_known(value):

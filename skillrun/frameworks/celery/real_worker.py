@@ -36,11 +36,12 @@ class Worker(RealWorker[Driver]):
     def boot(self, handler: str) -> Any:
         load_apps(handler.partition(":")[0].partition(".")[0])
         found = find(handler)[2]
-        found = found._get_current_object() if hasattr(found, "_get_current_object") else found
+        if hasattr(found, "_get_current_object"):
+            found = found._get_current_object()
         if not isinstance(found, Task):
             raise SystemExit(f"{handler} is no Celery task")
         self.app = found.app or current_app._get_current_object()
-        self._redirect()
+        self._redirect_messages()
         self.driver = Driver(self.bench.probe)
         self.driver.app, self.driver.task = self.app, self.app.tasks[found.name]
         self._hook_waits()
@@ -48,7 +49,7 @@ class Worker(RealWorker[Driver]):
         signals.worker_ready.connect(lambda **_: self.bench.ready(), weak=False)
         return self.driver.function()
 
-    def _redirect(self) -> None:
+    def _redirect_messages(self) -> None:
         """Every message of every app goes to the private broker; no result leaves the process."""
         for app in {id(app): app for app in (*_state._get_active_apps(), self.app)}.values():
             configure(
@@ -64,7 +65,7 @@ class Worker(RealWorker[Driver]):
             headers = kwargs.get("headers") or {}
             mine = headers.get("task") == name
             if mine and headers.get("eta"):
-                kwargs["headers"] = {**headers, "eta": self._eta(headers)}
+                kwargs["headers"] = {**headers, "eta": self._cut_eta(headers)}
             label = str(headers.get("task") or kwargs.get("routing_key") or "message")
             return self.bench.probe.publish(
                 lambda: before(producer, body, *args, **kwargs),
@@ -76,7 +77,7 @@ class Worker(RealWorker[Driver]):
 
         before = swap(Producer.publish, publish)
 
-    def _eta(self, headers: dict[str, Any]) -> str:
+    def _cut_eta(self, headers: dict[str, Any]) -> str:
         wait = self.bench.cut(read_delay(headers))
         return (datetime.datetime.now(_UTC) + datetime.timedelta(seconds=wait)).isoformat()
 

@@ -97,7 +97,7 @@ class _Reader:
 
     def automatic(self) -> Iterator[Path]:
         option = self.task.options.get("autoretry_for")
-        exceptions = self._exceptions(option)
+        exceptions = self._name_exceptions(option)
         if option is None or not exceptions:
             return
         arguments = self._retry_kwargs()
@@ -114,12 +114,12 @@ class _Reader:
             backoff=backoff,
             backoff_place=backoff_place,
             spared=(
-                *self._exceptions(self.task.options.get("dont_autoretry_for")),
+                *self._name_exceptions(self.task.options.get("dont_autoretry_for")),
                 *self._list_swallowed(),
             ),
         )
 
-    def _exceptions(self, option: Option | None) -> tuple[str, ...]:
+    def _name_exceptions(self, option: Option | None) -> tuple[str, ...]:
         if option is None or option.node is None or option.module is None:
             return ()
         return tuple(map(short, self.project.exception_names(option.node, option.module)))
@@ -155,7 +155,10 @@ class _Reader:
     def _list_swallowed(self) -> tuple[str, ...]:
         """Exceptions that a clause around the whole body keeps from the wrapper."""
         node = next(iter(self.project.callables(self.task.handler)), None)
-        body = getattr(node.node, "body", []) if node is not None else []
+        if node is not None:
+            body = getattr(node.node, "body", [])
+        else:
+            body = []
         body = [statement for statement in body if not _is_docstring(statement)]
         if len(body) != 1 or not isinstance(body[0], ast.Try):
             return ()
@@ -176,7 +179,9 @@ class _Reader:
 
     def _is_ignored(self, node: ast.expr | None, module: Module) -> bool:
         target = node.func if isinstance(node, ast.Call) else node
-        name = module.resolve(target) if target is not None else None
+        name = None
+        if target is not None:
+            name = module.resolve(target)
         return bool(name) and self.project.origin(name or "") in NEVER_RETRIED
 
     # self.retry(...)
@@ -235,7 +240,10 @@ class _Reader:
         if not is_given(node):
             return self.task.option("max_retries"), self.task.place("max_retries")
         read = self.countdown.number(node, call.module)
-        value = int(read) if read is not None else self.project.literal(node, call.module)
+        if read is not None:
+            value = int(read)
+        else:
+            value = self.project.literal(node, call.module)
         return value, place_of(call.module, node)
 
     def _explicit_backoff(self, call: Call) -> tuple[Backoff | None, Place | None]:
@@ -261,7 +269,7 @@ class _Reader:
         for above in call.module.parents(call.node):
             if isinstance(above, ast.ExceptHandler | ast.FunctionDef | ast.AsyncFunctionDef):
                 break
-            if isinstance(above, ast.If | ast.IfExp | ast.Match) and not self._counts(
+            if isinstance(above, ast.If | ast.IfExp | ast.Match) and not self._counts_retries(
                 getattr(above, "test", None)
             ):
                 return True
@@ -274,11 +282,11 @@ class _Reader:
         for statement in call.in_except.node.body:
             if not isinstance(statement, ast.If) or statement.lineno >= call.line:
                 continue
-            if leaves(statement.body) and not self._counts(statement.test):
+            if leaves(statement.body) and not self._counts_retries(statement.test):
                 return True
         return False
 
-    def _counts(self, test: ast.expr | None) -> bool:
+    def _counts_retries(self, test: ast.expr | None) -> bool:
         return test is not None and any(
             self.countdown.is_retries(n) for n in find_nodes(test, ast.expr)
         )
@@ -304,7 +312,9 @@ def _list_taken_before(project: Project, call: Call) -> tuple[str, ...]:
     its body.
     """
     clause = call.in_except
-    block = clause.module.above(clause.node, ast.Try) if clause is not None else None
+    block = None
+    if clause is not None:
+        block = clause.module.above(clause.node, ast.Try)
     if clause is None or block is None:
         return ()
     found: list[str] = []

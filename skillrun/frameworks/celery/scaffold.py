@@ -61,7 +61,9 @@ def _has_own_task(project: Project, facts: Facts) -> bool:
     """Whether the app runs its tasks by a class of its own, e.g. within the context of a Flask
     app.
     """
-    module = project.module(facts.app.path) if facts.app else None
+    module = None
+    if facts.app:
+        module = project.module(facts.app.path)
     return module is not None and re.search(r"\btask_cls\s*=|\.Task = ", module.text) is not None
 
 

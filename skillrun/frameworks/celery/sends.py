@@ -232,7 +232,9 @@ def _named_by(module: Module, node: ast.expr) -> Iterator[Send]:
         yield from _read_beat_entry(module, above, node)
     elif isinstance(above, ast.keyword) and above.arg in ("task", "name"):
         call = next(module.parents(above), None)
-        word = last_word(call.func) if isinstance(call, ast.Call) else ""
+        word = ""
+        if isinstance(call, ast.Call):
+            word = last_word(call.func)
         if above.arg == "task" and word in _SCHEDULED_MODELS:
             yield _make_send("schedule", module, node, f"{word}(task=...)")
         elif word in _BY_NAME:

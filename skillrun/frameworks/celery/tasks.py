@@ -160,7 +160,9 @@ def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definiti
         return None
     if found.definition is not None:
         return found.definition
-    value = found.binding.value if found.binding else None
+    value = None
+    if found.binding:
+        value = found.binding.value
     if isinstance(value, ast.Call) and found.module is not None:
         return _registered_argument(project, use, value, found.module)
     return None
@@ -172,7 +174,10 @@ def _registered_argument(
     """The function in `app.task(f)` and `shared_task(bind=True)(f)`, the class in
     `app.register_task(C())`.
     """
-    maker = call.func.func if isinstance(call.func, ast.Call) else call.func
+    if isinstance(call.func, ast.Call):
+        maker = call.func.func
+    else:
+        maker = call.func
     is_maker = is_task_decorator(project, use, maker, module) or _is_registering(
         project, use, call.func, module
     )
@@ -180,7 +185,9 @@ def _registered_argument(
     if is_maker and call.args:
         argument = call.args[0]
     inner = argument.func if isinstance(argument, ast.Call) else argument
-    name = module.resolve(inner) if inner is not None else None
+    name = None
+    if inner is not None:
+        name = module.resolve(inner)
     if not name:
         return None
     return project.definition(name)
@@ -188,7 +195,10 @@ def _registered_argument(
 
 def is_task_decorator(project: Project, use: FrameworkUse, node: ast.expr, module: Module) -> bool:
     """`@shared_task`, `@app.task`, with or without arguments."""
-    target = node.func if isinstance(node, ast.Call) else node
+    if isinstance(node, ast.Call):
+        target = node.func
+    else:
+        target = node
     name = module.resolve(target)
     if name is None:
         return (
@@ -264,7 +274,9 @@ class _Reader:
 
     def _note_registration(self, node: ast.expr, module: Module) -> None:
         self.task.registered = place_of(module, node)
-        keywords = node.keywords if isinstance(node, ast.Call) else []
+        keywords = []
+        if isinstance(node, ast.Call):
+            keywords = node.keywords
         base = next((k.value for k in keywords if k.arg == "base"), None) or self._app_base()
         if base is not None:
             self._from_base(base, module)
@@ -279,9 +291,15 @@ class _Reader:
         same module.
         """
         found = app_module(self.project, self.use)
-        bound = found[0].bindings(found[0].tree).get(found[1], []) if found else []
-        value = bound[0].value if bound else None
-        keywords = value.keywords if isinstance(value, ast.Call) else []
+        bound = []
+        if found:
+            bound = found[0].bindings(found[0].tree).get(found[1], [])
+        value = None
+        if bound:
+            value = bound[0].value
+        keywords = []
+        if isinstance(value, ast.Call):
+            keywords = value.keywords
         for k in keywords:
             if k.arg == "task_cls":
                 return k.value
@@ -293,7 +311,9 @@ class _Reader:
             *(found[0] for found in [app_module(self.project, self.use)] if found),
         ):
             name = holder.resolve(base)
-            definition = self.project.definition(name) if name else None
+            definition = None
+            if name:
+                definition = self.project.definition(name)
             if definition is not None and definition.is_class:
                 self._from_classes(definition)
                 return
@@ -331,7 +351,9 @@ class _Reader:
         if isinstance(node, ast.Dict):
             return node, module
         name = module.resolve(node)
-        found = self.project.lookup(name) if name else None
+        found = None
+        if name:
+            found = self.project.lookup(name)
         value = None
         if found and found.binding:
             value = found.binding.value
@@ -349,7 +371,9 @@ class _Reader:
     def _is_wrapper(self, node: ast.expr, module: Module) -> bool:
         """A decorator of the repository that itself makes tasks."""
         name = module.resolve(node.func if isinstance(node, ast.Call) else node)
-        definition = self.project.definition(name) if name else None
+        definition = None
+        if name:
+            definition = self.project.definition(name)
         if definition is None or definition.is_class:
             return False
         calls = find_nodes(definition.node, ast.Call)

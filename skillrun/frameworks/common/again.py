@@ -59,7 +59,9 @@ class Tries(Countdown):
         """The try itself, also by the name of a local variable that holds it."""
         if self.is_retries(node):
             return True
-        function = module.function_of(node) if isinstance(node, ast.Name) else None
+        function = None
+        if isinstance(node, ast.Name):
+            function = module.function_of(node)
         if function and isinstance(node, ast.Name):
             bound = module.bindings(function).get(node.id, [])
         else:
@@ -103,7 +105,9 @@ def find_bound(
     for test, holds in tests_before(module, node):
         for part in _split_condition(test, holds):
             limit = count_let_through(part, holds, lambda one: tries.counts(one, module))
-            number = tries.number(limit[0], module) if limit else None
+            number = None
+            if limit:
+                number = tries.number(limit[0], module)
             if limit is not None and number is not None:
                 found.append((int(number) + limit[1], place_of(module, part)))
             elif _LIKE_A_COUNT.search(ast.unparse(part)):

@@ -95,7 +95,9 @@ def drop_injected(project: Project, module: Module, args: ast.arguments) -> ast.
 def drop_first(args: ast.arguments) -> ast.arguments:
     """Without the first parameter, which the library fills: a context, or `self`."""
     positional = [*args.posonlyargs, *args.args][1:]
-    defaults = args.defaults[-len(positional) :] if positional else []
+    defaults = []
+    if positional:
+        defaults = args.defaults[-len(positional) :]
     return ast.arguments([], positional, None, args.kwonlyargs, args.kw_defaults, None, defaults)
 
 

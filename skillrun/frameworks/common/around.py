@@ -46,7 +46,10 @@ def raised_instead(
         name = ""
         if named is not None:
             name = project.origin_of(clause.module, named)
-        bases = project.ancestors(name) if name else ()
+        if name:
+            bases = project.ancestors(name)
+        else:
+            bases = ()
         if bases and not steering & {name, *bases}:
             found |= {name, *bases} - {"builtins.object"}
     return frozenset(found)

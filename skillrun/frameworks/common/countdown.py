@@ -177,8 +177,12 @@ class Countdown:
         depth: int,
     ) -> float:
         """A function of the repository that is one `return`, after plain assignments at most."""
-        found = self.project.definition(name) if name else None
-        returned = _only_return(found) if found else None
+        found = None
+        if name:
+            found = self.project.definition(name)
+        returned = None
+        if found:
+            returned = _only_return(found)
         if found is None or returned is None:
             raise _Unreadable
         parameters = dict(zip(found.parameters, arguments, strict=False))

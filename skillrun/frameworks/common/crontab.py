@@ -104,7 +104,7 @@ def _read_field(name: str, text: str) -> str | None:
         if not numbers:
             return None
         found.update(numbers)
-    return _written(sorted(found))
+    return _spell_numbers(sorted(found))
 
 
 def _list_numbers(name: str, part: str) -> Iterator[int]:
@@ -117,7 +117,10 @@ def _list_numbers(name: str, part: str) -> Iterator[int]:
     if first is None or last is None or not low <= first <= last <= high:
         return
     for number in range(first, last + 1, int(match["step"] or 1)):
-        yield number % 7 if name == "day_of_week" else number
+        if name == "day_of_week":
+            yield number % 7
+        else:
+            yield number
 
 
 def _find_last(name: str, match: re.Match[str]) -> int | None:
@@ -141,7 +144,7 @@ def _read_number(name: str, word: str) -> int | None:
     return int(word)
 
 
-def _written(numbers: list[int]) -> str:
+def _spell_numbers(numbers: list[int]) -> str:
     """ "1-5" for several in a row, else "1,3"."""
     if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]}-{numbers[-1]}"

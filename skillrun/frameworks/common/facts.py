@@ -87,7 +87,9 @@ def spec_name(job: Job, written: str) -> str:
     """The canonical dotted name of an exception or adapter in a spec: "shop.mailer:BadAddress",
     "TimeoutError".
     """
-    found = job.project.find(written) if ":" in written else None
+    found = None
+    if ":" in written:
+        found = job.project.find(written)
     if found is not None:
         return found.dotted
     dotted = written.replace(":", ".")

@@ -19,7 +19,10 @@ def longest_wait(retries: Retries, before: str) -> str:
     if retries.kind != "exponential":
         return base
     # As formatters write it.
-    power = f"**{before}" if re.fullmatch(r"[\w.]+", before) else f" ** ({before})"
+    if re.fullmatch(r"[\w.]+", before):
+        power = f"**{before}"
+    else:
+        power = f" ** ({before})"
     grown = f"{base} * {seconds(retries.factor)}{power}"
     if retries.cap_s is None:
         return grown
@@ -31,7 +34,9 @@ def published(facts: Facts) -> dict[str, Any]:
     None where the repository has one elsewhere; of a clock, whose tick always has one, `tick` and
     `due` too.
     """
-    beside = facts.enqueue if facts.enqueue.module == facts.module else None
+    beside = None
+    if facts.enqueue.module == facts.module:
+        beside = facts.enqueue
     if facts.trigger == "event":
         return {"publisher": beside}
     tick = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)

@@ -47,13 +47,17 @@ class Limiting:
 
 def limit_below_spec(job: Job, limiting: Limiting) -> Iterator[Finding]:
     """The library's own limit ends the job before the attempts that the spec promises."""
-    wanted = job.spec.retry.max_attempts if job.spec.retry is not None else None
+    wanted = None
+    if job.spec.retry is not None:
+        wanted = job.spec.retry.max_attempts
     if wanted is None:
         return
     for limit in limiting.find_limits(job):
         if not is_known(limit.value) or limit.value >= wanted:
             continue
-        by_default = " by default" if limit.by_default else ""
+        by_default = ""
+        if limit.by_default:
+            by_default = " by default"
         message = (
             f"{limiting.option} is {limit.value:g}{by_default}, and the spec asks for"
             f" {wanted} attempts"
@@ -135,11 +139,11 @@ def declare_limit_rules(
     }
     declared = []
     for slug, (stage, find) in rules.items():
-        declared.append(_declare(f"{library}.{slug}", stage, sources[slug], find, limiting))
+        declared.append(_declare_rule(f"{library}.{slug}", stage, sources[slug], find, limiting))
     return tuple(declared)
 
 
-def _declare(
+def _declare_rule(
     id_: str,
     stage: RuleStage,
     source: str,

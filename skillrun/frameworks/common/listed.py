@@ -79,13 +79,13 @@ class Entry:
 def find_workers(project: Project, manner: Manner) -> tuple[Worker, ...]:
     """Every worker outside of tests, in order of path and line."""
     key = ("listed.workers", manner.library)
-    return project.remember(key, lambda: tuple(_workers(project, manner)))
+    return project.remember(key, lambda: tuple(_find_workers(project, manner)))
 
 
 def find_entries(project: Project, manner: Manner, handler: Definition) -> tuple[Entry, ...]:
     """Where the handler is listed."""
     key = ("listed.entries", manner.library, handler.dotted)
-    return project.remember(key, lambda: tuple(_entries(project, manner, handler)))
+    return project.remember(key, lambda: tuple(_find_entries(project, manner, handler)))
 
 
 def find_registration(project: Project, manner: Manner, handler: Definition) -> Place | None:
@@ -95,22 +95,24 @@ def find_registration(project: Project, manner: Manner, handler: Definition) -> 
         return entry.place
     workers = find_workers(project, manner)
     worker = next((worker for worker in workers if worker.unread), None)
-    return place_of(worker.module, worker.node) if worker else None
+    if worker:
+        return place_of(worker.module, worker.node)
+    return None
 
 
-def _workers(project: Project, manner: Manner) -> Iterator[Worker]:
+def _find_workers(project: Project, manner: Manner) -> Iterator[Worker]:
     modules = {module.path: module for word in LISTS for module in project.modules_with(word)}
     for path in sorted(modules):
         module = modules[path]
         for node in () if in_tests(path) else module.all_nodes:
-            options = _options(project, manner, module, node)
+            options = _read_options(project, manner, module, node)
             if not options.keys() & LISTS.keys():
                 continue
             held = [options[name] for name in LISTS if name in options]
-            unread = any(item is None for found in held for item in _items(project, *found))
-            inherited = (
-                _inherited(project, module, node, options) if isinstance(node, ast.ClassDef) else {}
-            )
+            unread = any(item is None for found in held for item in _list_items(project, *found))
+            inherited = {}
+            if isinstance(node, ast.ClassDef):
+                inherited = _read_inherited(project, module, node, options)
             yield Worker(module, node, options, inherited, unread)
 
 
@@ -121,17 +123,23 @@ def find_hook(project: Project, worker: Worker, name: str) -> Definition | None:
     found = worker.option(name)
     if found is not None:
         named = project.definition(found[1].resolve(found[0]) or "")
-        return None if named is None or named.is_class else named
-    body = worker.node.body if isinstance(worker.node, ast.ClassDef) else []
+        if named is None or named.is_class:
+            return None
+        return named
+    body = []
+    if isinstance(worker.node, ast.ClassDef):
+        body = worker.node.body
     inside = (
         n for n in body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) and n.name == name
     )
     return next((project.define(worker.module, node) for node in inside), None)
 
 
-def _options(project: Project, manner: Manner, module: Module, node: ast.AST) -> dict[str, Found]:
+def _read_options(
+    project: Project, manner: Manner, module: Module, node: ast.AST
+) -> dict[str, Found]:
     if isinstance(node, ast.ClassDef):
-        return _fields(node, module) | _set_later(module, node.name)
+        return _read_fields(node, module) | _set_later(module, node.name)
     held = _held_dictionary(manner, module, node)
     if held is not None:
         return {str(key): (value, module) for key, value in read_entries(held).items()}
@@ -153,7 +161,9 @@ def _held_dictionary(manner: Manner, module: Module, node: ast.AST) -> ast.Dict 
     is_returned = isinstance(node, ast.Return) and manner.library in module.text
     if is_returned or isinstance(node, ast.Assign | ast.AnnAssign):
         value: object = getattr(node, "value", None)
-        return value if isinstance(value, ast.Dict) else None
+        if isinstance(value, ast.Dict):
+            return value
+        return None
     return None
 
 
@@ -161,7 +171,7 @@ def _is_list(node: ast.expr) -> bool:
     return isinstance(node, ast.List | ast.Tuple)
 
 
-def _fields(node: ast.ClassDef, module: Module) -> dict[str, Found]:
+def _read_fields(node: ast.ClassDef, module: Module) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for statement in node.body:
         if isinstance(statement, ast.Assign):
@@ -193,24 +203,26 @@ def _set_later(module: Module, owner: str) -> dict[str, Found]:
     return found
 
 
-def _inherited(
+def _read_inherited(
     project: Project, module: Module, node: ast.ClassDef, own: dict[str, Found]
 ) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for name in project.ancestors(project.define(module, node).dotted)[1:]:
         base = project.definition(name)
         if base is not None and isinstance(base.node, ast.ClassDef):
-            found = _fields(base.node, base.module) | found
+            found = _read_fields(base.node, base.module) | found
     return {
         name: value for name, value in found.items() if name not in own and not name.startswith("_")
     }
 
 
-def _items(
+def _list_items(
     project: Project, node: ast.expr, module: Module, depth: int = 0
 ) -> Iterator[Found | None]:
     """The elements of a list, through names, `+` and `*`; None for what cannot be told."""
-    held = held_value(project, node, module) if depth < _DEEP else None
+    held = None
+    if depth < _DEEP:
+        held = held_value(project, node, module)
     if held is None:
         yield None
         return
@@ -218,33 +230,35 @@ def _items(
     if isinstance(node, ast.List | ast.Tuple):
         for element in node.elts:
             if isinstance(element, ast.Starred):
-                yield from _items(project, element.value, module, depth + 1)
+                yield from _list_items(project, element.value, module, depth + 1)
             else:
                 yield element, module
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         for side in (node.left, node.right):
-            yield from _items(project, side, module, depth + 1)
+            yield from _list_items(project, side, module, depth + 1)
     elif (
         isinstance(node, ast.Call)
         and module.resolve(node.func) in ("builtins.list", "builtins.tuple")
         and node.args
     ):
-        yield from _items(project, node.args[0], module, depth + 1)
+        yield from _list_items(project, node.args[0], module, depth + 1)
     elif not is_none(node):
         yield None
 
 
-def _entries(project: Project, manner: Manner, handler: Definition) -> Iterator[Entry]:
+def _find_entries(project: Project, manner: Manner, handler: Definition) -> Iterator[Entry]:
     for worker in find_workers(project, manner):
         for name, kind in LISTS.items():
             found = worker.options.get(name)
-            for item in _items(project, *found) if found else ():
-                entry = _entry(project, manner, worker, kind, item, handler) if item else None
+            for item in _list_items(project, *found) if found else ():
+                entry = None
+                if item:
+                    entry = _read_entry(project, manner, worker, kind, item, handler)
                 if entry is not None:
                     yield entry
 
 
-def _entry(
+def _read_entry(
     project: Project,
     manner: Manner,
     worker: Worker,
@@ -256,17 +270,26 @@ def _entry(
     node, module = held_value(project, *item) or item
     if isinstance(node, ast.Tuple) and len(node.elts) == 2:
         given = project.literal(node.elts[0], module)
-        name = given if isinstance(given, str) else None
-        is_mine = _means(project, node.elts[1], module, handler)
-        return Entry(worker, kind, node, module, name=name) if is_mine else None
+        name = None
+        if isinstance(given, str):
+            name = given
+        is_mine = _means_handler(project, node.elts[1], module, handler)
+        if is_mine:
+            return Entry(worker, kind, node, module, name=name)
+        return None
     if isinstance(node, ast.Call):
         return _wrapped_entry(project, manner, worker, kind, (node, module), handler)
     node, module = item
-    if not _means(project, node, module, handler):
+    if not _means_handler(project, node, module, handler):
         return None
     # An import path is the name, as it is written.
-    path = node.value if isinstance(node, ast.Constant) else None
-    name = str(path) if path else manner.name_entry("function", handler.name)
+    path = None
+    if isinstance(node, ast.Constant):
+        path = node.value
+    if path:
+        name = str(path)
+    else:
+        name = manner.name_entry("function", handler.name)
     return Entry(worker, kind, node, module, name=name)
 
 
@@ -282,15 +305,18 @@ def _wrapped_entry(
     node, module = found
     options, unread = options_of(project, node, module)
     first = node.args[0] if node.args else options.get(manner.wrapped)
-    if first is None or not _means(project, first, module, handler):
+    if first is None or not _means_handler(project, first, module, handler):
         return None
     if project.origin_of(module, node.func) not in manner.wrappers:
         return Entry(worker, kind, node, module, unread=True)
-    name = None if unread else _name(project, manner, options, first, module, handler, kind)
+    if unread:
+        name = None
+    else:
+        name = _read_name(project, manner, options, first, module, handler, kind)
     return Entry(worker, kind, node, module, options, unread, name)
 
 
-def _name(
+def _read_name(
     project: Project,
     manner: Manner,
     options: dict[str, ast.expr],
@@ -301,12 +327,17 @@ def _name(
 ) -> str | None:
     if "name" in options and not is_none(options["name"]):
         given = project.literal(options["name"], module)
-        return given if isinstance(given, str) else None
-    plain = str(first.value) if isinstance(first, ast.Constant) else handler.name
+        if isinstance(given, str):
+            return given
+        return None
+    if isinstance(first, ast.Constant):
+        plain = str(first.value)
+    else:
+        plain = handler.name
     return manner.name_entry(kind, plain)
 
 
-def _means(project: Project, node: ast.expr, module: Module, handler: Definition) -> bool:
+def _means_handler(project: Project, node: ast.expr, module: Module, handler: Definition) -> bool:
     if isinstance(node, ast.Constant):
         return isinstance(node.value, str) and project.origin(node.value) == handler.dotted
     name = module.resolve(node)

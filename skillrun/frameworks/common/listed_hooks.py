@@ -48,7 +48,9 @@ class Hooks:
     ) -> Record | None:
         """As `find_record`, with what is called after the job."""
         hook = self.find_hooks(project, handler).get("failed")
-        hooks = [(self.after, hook)] if hook is not None else []
+        hooks = []
+        if hook is not None:
+            hooks = [(self.after, hook)]
         return find_record(project, handler, tries, ways, is_again, steering, hooks)
 
 

@@ -236,7 +236,9 @@ class ListedWriter(abc.ABC):
     def _list_entries(self, facts: Facts) -> Iterator[Entry]:
         """The function in the worker's list, and the tick in its cron jobs."""
         lists = facts.facts["lists"]
-        constant = name_attempts(facts) if facts.retries.bounded else None
+        constant = None
+        if facts.retries.bounded:
+            constant = name_attempts(facts)
         made, options = self.MADE["functions"], self.list_options(facts)
         yield lists["functions"].entry(made, facts.name, options, constant if options else None)
         if facts.trigger != "event":

@@ -151,7 +151,9 @@ def _read_arguments(
 def find_parameters(job: Job) -> ast.arguments | None:
     """What a sender gives: the context comes from the worker."""
     taken = read_parameters(job.handler, decorators=0)
-    return drop_first(taken) if taken is not None else None
+    if taken is not None:
+        return drop_first(taken)
+    return None
 
 
 def make_sender(

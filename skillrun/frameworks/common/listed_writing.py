@@ -21,7 +21,7 @@ def choose_worker(project: Project, manner: Manner, facts: Facts) -> Worker | No
     written out.
     """
     able = [worker for worker in find_workers(project, manner) if name_owner(worker) is not None]
-    mine = (worker for worker in able if _lists(project, worker, facts.module))
+    mine = (worker for worker in able if _lists_module(project, worker, facts.module))
     return (
         next(mine, None)
         or next((worker for worker in able if not worker.inherited), None)
@@ -29,7 +29,7 @@ def choose_worker(project: Project, manner: Manner, facts: Facts) -> Worker | No
     )
 
 
-def _lists(project: Project, worker: Worker, module: str) -> bool:
+def _lists_module(project: Project, worker: Worker, module: str) -> bool:
     found = [worker.options[name] for name in ("functions", "cron_jobs") if name in worker.options]
     names = (
         node
@@ -53,10 +53,14 @@ def name_owner(worker: Worker) -> str | None:
         return None
     if isinstance(node, ast.ClassDef):
         return node.name
-    target = node.targets[0] if isinstance(node, ast.Assign) else None
+    target = None
+    if isinstance(node, ast.Assign):
+        target = node.targets[0]
     if isinstance(node, ast.AnnAssign):
         target = node.target
-    return target.id if isinstance(target, ast.Name) else None
+    if isinstance(target, ast.Name):
+        return target.id
+    return None
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,17 @@ class Listing:
         """`made(job, options)`, or the job alone without `made`; the options may name a constant
         of the job's module.
         """
-        here = f"{self.jobs}." if self.jobs else ""
+        here = ""
+        if self.jobs:
+            here = f"{self.jobs}."
         value = here + job
         if made:
             told = list(options)
             if constant:
                 told = [option.replace(constant, here + constant) for option in options]
-            there = f"{self.library}." if self.library else ""
+            there = ""
+            if self.library:
+                there = f"{self.library}."
             value = f"{there}{made}({', '.join([value, *told])})"
         if self.key:
             value = f"[{value}]"
@@ -115,7 +123,9 @@ def find_list(
     """
     target, home, key = write_option(worker, name), worker.module, None
     option = worker.options.get(name)
-    held = held_value(project, *option) if option is not None else None
+    held = None
+    if option is not None:
+        held = held_value(project, *option)
     if held is not None and held[1].path != home.path:
         found = (
             node
@@ -126,8 +136,8 @@ def find_list(
     elif option is None and isinstance(worker.node, ast.Assign | ast.AnnAssign):
         target, key = name_owner(worker) or "", f'"{name}"'
     library = _bound_library(home, package, made)
-    jobs = _bound(home, module)
-    return Listing(home.path, target, key, package, library, jobs, _written(home, module))
+    jobs = _find_bound_name(home, module)
+    return Listing(home.path, target, key, package, library, jobs, _spell_import(home, module))
 
 
 def _bound_library(module: Module, package: str, made: Collection[str]) -> str:
@@ -136,10 +146,10 @@ def _bound_library(module: Module, package: str, made: Collection[str]) -> str:
     """
     bound = [one for name in made for one in module.bindings(module.tree).get(name, ())]
     other = any((one.target or "").partition(".")[0] != package for one in bound)
-    return _bound(module, package) or (package if other else "")
+    return _find_bound_name(module, package) or (package if other else "")
 
 
-def _bound(module: Module, dotted: str) -> str:
+def _find_bound_name(module: Module, dotted: str) -> str:
     """The name that a module has for another module; "" where it has none."""
     bound = module.bindings(module.tree)
     return next(
@@ -147,7 +157,7 @@ def _bound(module: Module, dotted: str) -> str:
     )
 
 
-def _written(module: Module, dotted: str) -> str:
+def _spell_import(module: Module, dotted: str) -> str:
     """How a module writes where it imports from: relative where it does so already."""
     for node in module.nodes(ast.ImportFrom):
         if node.level and module.absolute(node.module, node.level) == dotted:
@@ -168,7 +178,9 @@ def write_option(worker: Worker, name: str) -> str:
     owner = name_owner(worker)
     if not name:
         return str(owner)
-    return f"{owner}.{name}" if isinstance(worker.node, ast.ClassDef) else f'{owner}["{name}"]'
+    if isinstance(worker.node, ast.ClassDef):
+        return f"{owner}.{name}"
+    return f'{owner}["{name}"]'
 
 
 def write_found(
@@ -180,10 +192,16 @@ def write_found(
     node, module = found
     if isinstance(node, ast.Constant):
         return ast.get_source_segment(module.text, node) or ast.unparse(node), None
-    name = module.resolve(node) if isinstance(node, ast.Name | ast.Attribute) else None
+    name = None
+    if isinstance(node, ast.Name | ast.Attribute):
+        name = module.resolve(node)
     home, _, last = (name or "").rpartition(".")
-    path = project.locate(home) if home else None
-    held = project.module(path) if path is not None else None
+    path = None
+    if home:
+        path = project.locate(home)
+    held = None
+    if path is not None:
+        held = project.module(path)
     if path is not None and held is not None and last in held.bindings(held.tree):
         return last, Symbol(home, last, path=path)
     option = next(name for name, value in worker.options.items() if value[0] is node)

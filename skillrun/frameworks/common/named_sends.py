@@ -31,7 +31,7 @@ def find_named_calls(
     """
     for module in find_modules(project, methods):
         for node in module.nodes(ast.Call):
-            if not _calls(node, methods):
+            if not _calls_method(node, methods):
                 continue
             given = find_keyword(node, keyword)
             first = node.args[0] if node.args else given
@@ -39,7 +39,7 @@ def find_named_calls(
             if name is not None:
                 yield NamedCall(module, node, name)
             elif isinstance(first, ast.Name):
-                yield from _through(project, module, node, first.id, handler)
+                yield from _find_through(project, module, node, first.id, handler)
 
 
 def find_modules(project: Project, words: Collection[str]) -> list[Module]:
@@ -58,7 +58,7 @@ def find_calls(
                 yield module, node
 
 
-def _calls(node: ast.Call, methods: Collection[str]) -> bool:
+def _calls_method(node: ast.Call, methods: Collection[str]) -> bool:
     return name_method(node) in methods
 
 
@@ -68,19 +68,27 @@ def read_name(
     """A text, or `handler.__name__`."""
     if isinstance(node, ast.Attribute) and node.attr in ("__name__", "__qualname__"):
         mine = project.origin_of(module, node.value) == handler.dotted
-        return handler.name if mine else None
-    value = project.literal(node, module) if node is not None else None
-    return value if isinstance(value, str) else None
+        if mine:
+            return handler.name
+        return None
+    value = None
+    if node is not None:
+        value = project.literal(node, module)
+    if isinstance(value, str):
+        return value
+    return None
 
 
-def _through(
+def _find_through(
     project: Project, module: Module, call: ast.Call, parameter: str, handler: Definition
 ) -> Iterator[NamedCall]:
     """`async def enqueue(name, *args): await pool.enqueue_job(name, *args)`: whoever calls it says
     the name.
     """
     function = module.function_of(call)
-    own = project.define(module, function) if function is not None else None
+    own = None
+    if function is not None:
+        own = project.define(module, function)
     if own is None or parameter not in own.parameters:
         return
     position = [name for name in own.parameters if name not in ("self", "cls")].index(parameter)

@@ -94,7 +94,10 @@ class PolicyReader:
 
     def agree_backoff(self, ways: Sequence[Way]) -> Backoff:
         """The wait that all of them ask for."""
-        self.sources["backoff"] = ways[0].place if ways else None
+        if ways:
+            self.sources["backoff"] = ways[0].place
+        else:
+            self.sources["backoff"] = None
         asked = {way.backoff for way in ways}
         if len(asked) == 1:
             backoff = asked.pop()
@@ -129,7 +132,10 @@ class PolicyReader:
         """`is_again`: a clause has the job run again; `taken_over_s`: so long after its time limit
         another worker takes over the job of one that died.
         """
-        self.sources["dead_letter"] = record.place if record else None
+        if record:
+            self.sources["dead_letter"] = record.place
+        else:
+            self.sources["dead_letter"] = None
         spared: list[str] = []
         for clause in clauses(self.project, self.handler):
             if not is_again(clause):

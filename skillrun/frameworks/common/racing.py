@@ -244,7 +244,10 @@ def select_for_update_outside_transaction(job: Job) -> Iterator[Finding]:
             what = "select_for_update()"
         message = f"{what} outside transaction.atomic(): the lock does not outlive the statement"
         certain = word == "select_for_update" and not call.via and len(job.handler.decorators) == 1
-        severity = Severity.ERROR if certain else Severity.WARNING
+        if certain:
+            severity = Severity.ERROR
+        else:
+            severity = Severity.WARNING
         yield tell(
             job,
             "select-for-update-outside-transaction",

@@ -34,8 +34,12 @@ def find_made(
     if found is None:
         return None
     if found.definition is not None:
-        return None if found.definition.is_class else found.definition
-    call = found.binding.value if found.binding else None
+        if found.definition.is_class:
+            return None
+        return found.definition
+    call = None
+    if found.binding:
+        call = found.binding.value
     if found.module is None or not isinstance(call, ast.Call) or not call.args:
         return None
     name = found.module.resolve(call.args[0])
@@ -72,7 +76,9 @@ def import_path(project: Project, name: str) -> str:
     if definition is not None:
         return definition.import_path
     owner, _, last = name.rpartition(".")
-    known = project.definition(owner) if owner else None
+    known = None
+    if owner:
+        known = project.definition(owner)
     if known is not None:
         return f"{known.import_path}.{last}"
     return spell_import_path(name)
@@ -131,13 +137,17 @@ def held_value(project: Project, node: ast.expr, module: Module) -> tuple[ast.ex
         if bound:
             value = bound[0].value
             is_plain = len(bound) == 1 and bound[0].kind == "value"
-            return (value, module) if is_plain and value is not None else None
+            if is_plain and value is not None:
+                return (value, module)
+            return None
     return _find_held(project, module.resolve(node))
 
 
 def _find_held(project: Project, name: str | None) -> tuple[ast.expr, Module] | None:
     """What a variable of a module holds, where it is bound once."""
-    found = project.lookup(name) if name else None
+    found = None
+    if name:
+        found = project.lookup(name)
     if found is None or found.module is None or found.binding is None:
         return None
     value = found.binding.value

@@ -24,14 +24,18 @@ _ROW_METHODS = (
 
 def name_row(project: Project, module: Module, node: ast.expr) -> str | None:
     """What kind of row an expression is; None where it is none or cannot be told."""
-    name = module.resolve(node) if isinstance(node, ast.Name | ast.Call) else None
+    name = None
+    if isinstance(node, ast.Name | ast.Call):
+        name = module.resolve(node)
     if not name:
         return None
     if name.endswith(_ROW_METHODS):
         return f"a row of {name.partition('.objects')[0]}"
     if name == "self":
         owner = module.class_of(node)
-        name = f"{module.name}.{module.qualname(owner)}()" if owner else ""
+        name = ""
+        if owner:
+            name = f"{module.name}.{module.qualname(owner)}()"
     if not name.endswith("()"):
         return None
     classes = project.ancestors(name.removesuffix("()"))

@@ -191,7 +191,10 @@ def pickle_serializer(job: Job, sender: Sender) -> Iterator[Finding]:
         return
     if words.is_exposed is not None and not words.is_exposed(job):
         return
-    severity = Severity.NOTE if words.is_default else Severity.WARNING
+    if words.is_default:
+        severity = Severity.NOTE
+    else:
+        severity = Severity.WARNING
     place = at(job, job.policy.sources.get("serializer"))
     yield tell(job, words.rule, severity, place, words.message, words.hint)
 

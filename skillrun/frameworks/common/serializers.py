@@ -44,11 +44,18 @@ def name_serializer(project: Project, node: ast.expr, module: Module) -> str:
 def _find_text(project: Project, node: ast.expr, module: Module) -> str:
     """The expression, and what it leads to."""
     written = ast.unparse(node)
-    target = node.func if isinstance(node, ast.Call) else node
+    if isinstance(node, ast.Call):
+        target = node.func
+    else:
+        target = node
     name = module.resolve(target)
-    own = project.definition(name) if name else None
+    own = None
+    if name:
+        own = project.definition(name)
     if own is not None:
         return written + ast.unparse(own.node)
     held = held_value(project, node, module)
-    behind = ast.unparse(held[0]) if held is not None else ""
+    behind = ""
+    if held is not None:
+        behind = ast.unparse(held[0])
     return f"{written} {project.origin(name or '')} {behind}"

@@ -24,7 +24,7 @@ class SqliteBroker:
         """The rows of a query."""
         if not self.file.exists():
             return []
-        with contextlib.closing(self._connect()) as connection, connection, _without_table():
+        with contextlib.closing(self._open_file()) as connection, connection, _without_table():
             return connection.execute(sql).fetchall()
         return []
 
@@ -32,7 +32,7 @@ class SqliteBroker:
         """One statement, once for each of the rows."""
         if not self.file.exists():
             return
-        with contextlib.closing(self._connect()) as connection, connection, _without_table():
+        with contextlib.closing(self._open_file()) as connection, connection, _without_table():
             connection.executemany(sql, rows)
 
     def count_rows(self, table: str, where: str = "1") -> int:
@@ -50,7 +50,7 @@ class SqliteBroker:
     def stop(self) -> None:
         """It has no server."""
 
-    def _connect(self) -> sqlite3.Connection:
+    def _open_file(self) -> sqlite3.Connection:
         # The worker may hold the file for a moment.
         return sqlite3.connect(self.file, timeout=10)
 

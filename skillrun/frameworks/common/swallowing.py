@@ -65,7 +65,10 @@ def swallowed_exception(job: Job, says: str) -> Iterator[Finding]:
             named = _list_taken(transient, handler.exceptions)
             if handler.broad:
                 what = "catches every exception"
-                severity = Severity.ERROR if transient else Severity.WARNING
+                if transient:
+                    severity = Severity.ERROR
+                else:
+                    severity = Severity.WARNING
                 yield _make_finding(job, says, handler, what, severity)
             elif named:
                 what = f"catches {', '.join(named)}, which the spec calls transient"
@@ -97,7 +100,10 @@ def _find_suppressed(
                 continue
             seen.add(node)
             message = f"suppress(...) {what}, around a declared effect: {says}"
-            severity = Severity.ERROR if named else Severity.WARNING
+            if named:
+                severity = Severity.ERROR
+            else:
+                severity = Severity.WARNING
             place = place_of(call.module, node)
             hint = "let it through"
             yield tell(job, "swallowed-exception", severity, place, message, hint)

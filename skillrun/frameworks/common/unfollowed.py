@@ -70,7 +70,9 @@ def _find_at_app(project: Project, use: FrameworkUse) -> Iterator[Unfollowed]:
     one.
     """
     path, _, name = (use.app or "").rpartition(":")
-    module = project.module(path) if path.endswith(".py") else None
+    module = None
+    if path.endswith(".py"):
+        module = project.module(path)
     if module is not None:
         bound = module.bindings(module.tree).get(name, [])
     else:
@@ -89,7 +91,10 @@ def _find_at_app(project: Project, use: FrameworkUse) -> Iterator[Unfollowed]:
 
 
 def _find_at_decorator(project: Project, module: Module, node: ast.expr) -> Iterator[Unfollowed]:
-    target = node.func if isinstance(node, ast.Call) else node
+    if isinstance(node, ast.Call):
+        target = node.func
+    else:
+        target = node
     name = module.resolve(target)
     written = ast.unparse(target)
     place = place_of(module, node)
@@ -132,9 +137,13 @@ def _is_opaque(decorator: Definition) -> bool:
 
 def _find_in_options(project: Project, module: Module, node: ast.expr) -> Iterator[Unfollowed]:
     """`base=ReliableTask` of a class that is not the library's."""
-    keywords = node.keywords if isinstance(node, ast.Call) else []
+    keywords = []
+    if isinstance(node, ast.Call):
+        keywords = node.keywords
     for keyword in keywords:
-        name = module.resolve(keyword.value) if keyword.arg in _BASES else None
+        name = None
+        if keyword.arg in _BASES:
+            name = module.resolve(keyword.value)
         if name is None:
             continue
         place = place_of(module, keyword.value)

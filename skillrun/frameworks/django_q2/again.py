@@ -87,7 +87,9 @@ def _read_again(
         counted = _Counted(project, parameter, first)
         for test, holds in tests_before(call.module, call.node):
             limit = count_let_through(test, holds, counted.is_retries)
-            number = counted.number(limit[0], call.module) if limit else None
+            number = None
+            if limit:
+                number = counted.number(limit[0], call.module)
             if limit is not None and number is not None:
                 attempts = int(number) + limit[1] - first + 1
                 place = place_of(call.module, test)

@@ -99,7 +99,9 @@ def _read_setting(project: Project, use: FrameworkUse) -> Cluster:
 
 
 def _list_settings_modules(project: Project, use: FrameworkUse) -> Iterator[Module]:
-    app = project.module((use.app or "").rpartition(":")[0]) if use.app else None
+    app = None
+    if use.app:
+        app = project.module((use.app or "").rpartition(":")[0])
     known = [module for module in project.modules_with(_NAME) if not in_tests(module.path)]
     yield from (
         module
@@ -137,7 +139,9 @@ def _set_later(module: Module) -> Iterator[tuple[str, ast.expr]]:
     """`Q_CLUSTER["retry"] = 90` below it."""
     for node in (n for n in module.tree.body if isinstance(n, ast.Assign)):
         for target in node.targets:
-            owner = target.value if isinstance(target, ast.Subscript) else None
+            owner = None
+            if isinstance(target, ast.Subscript):
+                owner = target.value
             if (
                 isinstance(owner, ast.Name)
                 and owner.id == _NAME

@@ -31,7 +31,7 @@ from typing import Any
 
 from ...probe.commits import Commits
 from ...probe.driver import Driver as BaseDriver
-from ...probe.driver import Probe, Publish
+from ...probe.driver import Probe, Publish, seconds_left
 from ...probe.facts import Facts
 from ...probe.names import NotThere, find, set_up_django
 from ...probe.swap import swap
@@ -116,11 +116,11 @@ class Driver(BaseDriver):
 
     def boot(self, handler: str) -> Facts:
         self.prepare(handler)
-        self._capture()
+        self._hook_publishing()
         # Before Django Q2 1.8 the sentinel alone keeps the time.
         with contextlib.suppress(ImportError):
             importlib.import_module("django_q.timeout").signal = Alarms("signal")  # type: ignore[attr-defined]
-        self._warm()
+        self._compile_queries()
         return self.read_facts()
 
     def prepare(self, handler: str) -> None:
@@ -136,28 +136,28 @@ class Driver(BaseDriver):
         # A development setting may run jobs where they are queued.
         self.conf.SYNC = False
         self.broker = load("django_q.brokers").get_broker()
-        self.orm = self._is("orm")
-        if not self.orm and not self._is("redis_broker"):
+        self.orm = self._is_of_module("orm")
+        if not self.orm and not self._is_of_module("redis_broker"):
             raise NotThere(_NO_BROKER.format(name=type(self.broker).__qualname__))
         _, _, self.target = find(handler)
         if not inspect.isroutine(self.target):
             raise NotThere(_NO_FUNCTION.format(handler=handler, kind=type(self.target).__name__))
         self.commits = Commits(self.probe.recorder, self.db)
 
-    def _is(self, module: str) -> bool:
+    def _is_of_module(self, module: str) -> bool:
         """Whether the broker is one of Django Q2's, or derived from it."""
         return any(
             kind.__module__ == f"django_q.brokers.{module}" for kind in type(self.broker).__mro__
         )
 
-    def _warm(self) -> None:
+    def _compile_queries(self) -> None:
         """What Django compiles on first use is there before the forks; no connection outlives
         this.
         """
         try:
             for model in (self.models.Task, self.models.Schedule):
                 model.objects.first()
-            self._rows().first() if self.orm else None
+            self._list_rows().first() if self.orm else None
         except self.db.DatabaseError as error:
             raise NotThere(_NO_TABLE.format(error=error)) from error
         self.db.connections.close_all()
@@ -185,59 +185,76 @@ class Driver(BaseDriver):
 
     # -- publishing
 
-    def _capture(self) -> None:
+    def _hook_publishing(self) -> None:
         """Every package that a broker takes is a publish, and every new row of Schedule."""
 
         def enqueue(broker: Any, pack: Any) -> Any:
             def send() -> Any:
-                return before(broker, pack) if self.orm else None
+                if self.orm:
+                    return before(broker, pack)
+                return None
 
             if self.collected is not None:
                 self.collected.append(pack)
                 return send()
-            return self._publish(broker, pack, send) if self.probe.recorder.watching else send()
+            if self.probe.recorder.watching:
+                return self._publish_package(broker, pack, send)
+            return send()
 
         def save(row: Any, *args: Any, **kwargs: Any) -> Any:
             # Before Django Q2 1.7 it is every model's own method.
             mine = isinstance(row, self.models.Schedule)
             if not mine or not self.probe.recorder.watching or not row._state.adding:
                 return saved(row, *args, **kwargs)
-            return self._scheduled(row, lambda: saved(row, *args, **kwargs))
+            return self._publish_schedule(row, lambda: saved(row, *args, **kwargs))
 
         before: Callable[..., Any] = swap(type(self.broker).enqueue, enqueue)
         saved: Callable[..., Any] = swap(self.models.Schedule.save, save)
 
-    def _publish(self, broker: Any, pack: str, send: Callable[[], Any]) -> Any:
+    def _publish_package(self, broker: Any, pack: str, send: Callable[[], Any]) -> Any:
         task = self.signing.loads(pack)
         one = self._make_publish(task["func"], task["args"], task["kwargs"])
         one.message |= {"pack": pack, "id": task["id"], "key": broker.list_key}
-        when = self.commits.when(self.conf.ORM) if self.orm else _at_once
+        if self.orm:
+            when = self.commits.when(self.conf.ORM)
+        else:
+            when = _at_once
         with self.probe.publishing(one, when):
             return send()
 
-    def _scheduled(self, row: Any, send: Callable[[], Any]) -> Any:
+    def _publish_schedule(self, row: Any, send: Callable[[], Any]) -> Any:
         """The scheduler queues it when it is due: never without a time. To save one with a cron
         expression sets it.
         """
-        args, kwargs = _read(row.args, row.kwargs)
+        args, kwargs = _read_arguments(row.args, row.kwargs)
         one = self._make_publish(row.func, args, kwargs)
         with self.probe.publishing(
             one, self.commits.when(self.db.router.db_for_write(self.models.Schedule))
         ):
             result = send()
-            one.message |= {"schedule": _serialised(row), "group": row.name or row.pk}
+            one.message |= {"schedule": _serialise_row(row), "group": row.name or row.pk}
             if row.next_run is None or row.repeats == 0:
                 one.to_handler = False
             else:
-                one.delay = max(0.0, round((row.next_run - self.now()).total_seconds(), 2))
+                one.delay = seconds_left(row.next_run - self.now())
         return result
 
     def _make_publish(self, func: Any, args: Any, kwargs: Any) -> Publish:
         """Its message is not whole yet."""
-        found = func if callable(func) else pydoc.locate(str(func))
-        mine = inspect.unwrap(found) is inspect.unwrap(self.target) if callable(found) else False
-        arguments = self.probe.bound(self.function(), args, kwargs) if mine else None
-        label = func if isinstance(func, str) else f"{func.__module__}.{func.__qualname__}"
+        if callable(func):
+            found = func
+        else:
+            found = pydoc.locate(str(func))
+        mine = False
+        if callable(found):
+            mine = inspect.unwrap(found) is inspect.unwrap(self.target)
+        arguments = None
+        if mine:
+            arguments = self.probe.bound(self.function(), args, kwargs)
+        if isinstance(func, str):
+            label = func
+        else:
+            label = f"{func.__module__}.{func.__qualname__}"
         return Publish(label, mine, {"arguments": arguments})
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
@@ -250,7 +267,7 @@ class Driver(BaseDriver):
                 f"{self.target.__module__}.{self.target.__qualname__}", *args, **kwargs
             )
         elif "schedule" in like:
-            row = _row(like["schedule"])
+            row = _make_row(like["schedule"])
             row.pk, row.name, row._state.adding = None, None, True
             row.args, row.kwargs = str(tuple(args)), str(kwargs)
             row.save()
@@ -271,26 +288,28 @@ class Driver(BaseDriver):
 
     def deliver(self, message: dict[str, Any]) -> None:
         if "schedule" in message:
-            queued = self._queued(message)
+            queued = self._make_queued(message)
             if queued is None:
                 self.probe.settle(
                     "requeued", delay=_LOOKS_S, why="the scheduler could not read its row"
                 )
                 return
             message = queued
-        broker = self._lent(message)
+        broker = self._lend_broker(message)
         if broker is None:
             # Another delivery has done it, or has it.
             self.probe.settle("acked", why="ignored")
             return
         tasks, results = Line(), Line()
         self.cluster.pusher(tasks, Stopped(), broker)
-        worked = self._ends(lambda: self.cluster.worker(tasks, results, Timer(), self.conf.TIMEOUT))
-        self._ends(lambda: self.cluster.monitor(results, broker))
+        worked = self._ends_well(
+            lambda: self.cluster.worker(tasks, results, Timer(), self.conf.TIMEOUT)
+        )
+        self._ends_well(lambda: self.cluster.monitor(results, broker))
         done = results.last is not None and results.last["success"]
-        self._settle(message, failed=not (worked and done))
+        self._tell_end(message, failed=not (worked and done))
 
-    def _ends(self, process: Callable[[], None]) -> bool:
+    def _ends_well(self, process: Callable[[], None]) -> bool:
         """Whether a process of the cluster ends as it should; else the sentinel begins another
         one.
         """
@@ -311,51 +330,53 @@ class Driver(BaseDriver):
             return False
         return True
 
-    def _lent(self, message: dict[str, Any]) -> Any:
+    def _lend_broker(self, message: dict[str, Any]) -> Any:
         """The broker, which gives this package alone. None: a package that came back is there no
         more.
         """
         pk = None
         if self.orm:
             with self.probe.recorder.quiet():
-                pk = self._take(message)
+                pk = self._take_row(message)
             if pk is None:
                 return None
         broker = copy.copy(self.broker)
         broker.list_key, broker.dequeue = message["key"], lambda: [(pk, message["pack"])]
         return broker
 
-    def _rows(self) -> Any:
+    def _list_rows(self) -> Any:
         return self.models.OrmQ.objects.using(self.conf.ORM)
 
-    def _held(self, message: dict[str, Any]) -> Any:
+    def _find_held_row(self, message: dict[str, Any]) -> Any:
         """Its row; packages are told apart by their text, which holds the task's id."""
-        return self._rows().filter(payload=message["pack"]).first()
+        return self._list_rows().filter(payload=message["pack"]).first()
 
-    def _take(self, message: dict[str, Any]) -> Any:
+    def _take_row(self, message: dict[str, Any]) -> Any:
         """As the broker's `dequeue`: the row is locked for as long as `retry` says."""
-        row = self._held(message)
+        row = self._find_held_row(message)
         if message.get("again") and (row is None or row.lock > self.now()):
             return None
-        row = row or self._rows().create(
+        row = row or self._list_rows().create(
             key=message["key"], payload=message["pack"], lock=self.now()
         )
-        self._rows().filter(pk=row.pk).update(
+        self._list_rows().filter(pk=row.pk).update(
             lock=self.now() + datetime.timedelta(seconds=self.conf.RETRY)
         )
         return row.pk
 
-    def _queued(self, message: dict[str, Any]) -> dict[str, Any] | None:
+    def _make_queued(self, message: dict[str, Any]) -> dict[str, Any] | None:
         """What the scheduler makes of a row of Schedule, or has made of it; None where it fails."""
         with self.probe.recorder.quiet():
             made = self._made_of(message)
             if made is not None:
                 return made
-            row = _row(message["schedule"])
+            row = _make_row(message["schedule"])
             row.next_run = min(row.next_run, self.now() - datetime.timedelta(seconds=1))
             row.save()
             found = self._run_scheduler(row.pk)
-        return self._message(found[0], message) if found else None
+        if found:
+            return self._make_message(found[0], message)
+        return None
 
     def _run_scheduler(self, pk: Any) -> list[str]:
         """The packages of one row: others that are due have messages of their own."""
@@ -370,12 +391,12 @@ class Driver(BaseDriver):
 
     def _made_of(self, message: dict[str, Any]) -> dict[str, Any] | None:
         """The scheduler groups what it queues by the name of the schedule, or by its id."""
-        for row in self._rows().all() if self.orm else ():
+        for row in self._list_rows().all() if self.orm else ():
             if self.signing.loads(row.payload).get("group") == message["group"]:
-                return self._message(row.payload, message)
+                return self._make_message(row.payload, message)
         return None
 
-    def _message(self, pack: str, message: dict[str, Any]) -> dict[str, Any]:
+    def _make_message(self, pack: str, message: dict[str, Any]) -> dict[str, Any]:
         kept: dict[str, Any] = {name: message[name] for name in _KEPT if name in message}
         return {
             **kept,
@@ -384,13 +405,18 @@ class Driver(BaseDriver):
             "key": self.broker.list_key,
         }
 
-    def _settle(self, message: dict[str, Any], *, failed: bool, died: bool = False) -> None:
+    def _tell_end(self, message: dict[str, Any], *, failed: bool, died: bool = False) -> None:
         """What the row says, and the Task that is kept of it."""
-        row = self._held(message) if self.orm else None
+        row = None
+        if self.orm:
+            row = self._find_held_row(message)
         if row is not None:
-            left = max(0.0, round((row.lock - self.now()).total_seconds(), 2))
+            left = seconds_left(row.lock - self.now())
             # The proof's own steps took the rest.
-            delay = float(self.conf.RETRY) if died and left else left
+            if died and left:
+                delay = float(self.conf.RETRY)
+            else:
+                delay = left
             self.probe.settle("requeued", delay=delay, message={**message, "again": True})
             return
         kept = (
@@ -414,7 +440,7 @@ class Driver(BaseDriver):
                     .first()
                 )
                 message = self._made_of(message) or {**message, "pack": "", "id": done or ""}
-            self._settle(message, failed=True, died=True)
+            self._tell_end(message, failed=True, died=True)
 
     def dead_letters(self) -> int | None:
         """The failed Tasks: those of a job that comes again among them."""
@@ -425,22 +451,26 @@ def _at_once(tell: Callable[[], None]) -> None:
     tell()
 
 
-def _read(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _read_arguments(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """As the scheduler reads them; of what it cannot read, nothing."""
     try:
-        given = ast.literal_eval(str(args)) if args else ()
-        named = ast.literal_eval(str(kwargs)) if kwargs else {}
+        given = ()
+        if args:
+            given = ast.literal_eval(str(args))
+        named = {}
+        if kwargs:
+            named = ast.literal_eval(str(kwargs))
     except (SyntaxError, ValueError):
         return (), {}
     return given if isinstance(given, tuple) else (given,), named if isinstance(named, dict) else {}
 
 
-def _serialised(row: Any) -> str:
+def _serialise_row(row: Any) -> str:
     text: str = importlib.import_module("django.core.serializers").serialize("json", [row])
     return text
 
 
-def _row(text: str) -> Any:
+def _make_row(text: str) -> Any:
     """A row of Schedule, not yet saved."""
     return next(
         iter(importlib.import_module("django.core.serializers").deserialize("json", text))

@@ -38,7 +38,9 @@ def job_hooks(project: Project, handler: Definition) -> tuple[Definition, ...]:
     found: dict[str, Definition] = {}
     for send in find_real_publishes(project, handler):
         option = send.options.get("hook")
-        hook = _find_function(project, *option) if option is not None else None
+        hook = None
+        if option is not None:
+            hook = _find_function(project, *option)
         if hook is not None:
             found.setdefault(hook.dotted, hook)
     return tuple(found.values())
@@ -96,7 +98,9 @@ def _asks_success(test: ast.expr) -> bool | None:
 def _find_function(project: Project, node: ast.expr, module: Module) -> Definition | None:
     name = module.resolve(node)
     text = project.literal(node, module)
-    found = project.definition(name) if name else None
+    found = None
+    if name:
+        found = project.definition(name)
     if found is None and isinstance(text, str):
         found = project.definition(text)
     if found is None or found.is_class:

@@ -74,7 +74,10 @@ class _Reader:
         self.sends = first_sends(self.project, self.handler)
         gives_back = self.cluster.broker not in ("redis", "")
         again = find_again(self.project, self.handler)
-        attempts, backoff = self._read_library_retry() if gives_back else (1, Backoff("none"))
+        if gives_back:
+            attempts, backoff = self._read_library_retry()
+        else:
+            attempts, backoff = (1, Backoff("none"))
         if again:
             attempts, backoff = self._read_own_retry(again, attempts)
         elif not self.cluster.broker:

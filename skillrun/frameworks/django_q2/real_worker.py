@@ -27,23 +27,23 @@ class Worker(RealWorker[Driver]):
         if not driver.orm:
             raise SystemExit("a real worker of Django Q2 is confirmed on its ORM broker")
         driver.conf.WORKERS = 1
-        self._hook()
+        self._hook_cluster()
         driver.db.connections.close_all()
         return driver.function()
 
-    def _hook(self) -> None:
+    def _hook_cluster(self) -> None:
         driver, load = self.driver, importlib.import_module
         orm, status = load("django_q.brokers.orm"), load("django_q.status")
         around(orm.ORM, "dequeue", lambda *_: self.bench.polling())
-        around(driver.cluster.Sentinel, "start", lambda *_: self._sentinel())
+        around(driver.cluster.Sentinel, "start", lambda *_: self._watch_sentinel())
         around(driver.cluster.Sentinel, "reincarnate", lambda *_: self._after_death())
-        around(status.Stat, "save", lambda *_: self._scheduling())
+        around(status.Stat, "save", lambda *_: self._hurry_scheduler())
         signals = load("django.db.models.signals")
         signals.pre_save.connect(self._cut_schedule, sender=driver.models.Schedule, weak=False)
         load("django_q.signals").post_execute.connect(self._after_result, weak=False)
 
     @contextmanager
-    def _sentinel(self) -> Iterator[None]:
+    def _watch_sentinel(self) -> Iterator[None]:
         """Whoever kills the worker kills the sentinel: it alone begins processes anew, and the
         cluster ends with it.
         """
@@ -54,24 +54,28 @@ class Worker(RealWorker[Driver]):
     def _after_death(self) -> Iterator[None]:
         """In the sentinel. What a dead process had is taken again when its lock is over."""
         yield
-        self._lock(0.0)
+        self._lock_for(0.0)
 
-    def _lock(self, seconds: float) -> None:
+    def _lock_for(self, seconds: float) -> None:
         with self.bench.recorder.quiet():
-            self.driver._rows().update(lock=self.driver.now() + datetime.timedelta(seconds=seconds))
+            self.driver._list_rows().update(
+                lock=self.driver.now() + datetime.timedelta(seconds=seconds)
+            )
 
     def _after_result(self, task: Any, **_: Any) -> None:
         """In the monitor, after the acknowledgement, if there is one; else it waits until its lock
         is over.
         """
         with self.bench.recorder.quiet():
-            row = next((row for row in self.driver._rows() if row.task_id() == task["id"]), None)
+            row = next(
+                (row for row in self.driver._list_rows() if row.task_id() == task["id"]), None
+            )
         if row is not None:
-            self._lock(self.bench.cut((row.lock - self.driver.now()).total_seconds()))
+            self._lock_for(self.bench.cut((row.lock - self.driver.now()).total_seconds()))
         self.bench.over()
 
     @contextmanager
-    def _scheduling(self) -> Iterator[None]:
+    def _hurry_scheduler(self) -> Iterator[None]:
         """The sentinel saves its state at each turn, and calls the scheduler every 30 s."""
         yield
         with self.bench.recorder.quiet():
@@ -80,7 +84,9 @@ class Worker(RealWorker[Driver]):
     def _cut_schedule(self, instance: Any, **_: Any) -> None:
         """A new row that waits is told, and waits less."""
         row, now = instance, self.driver.now()
-        wait = (row.next_run - now).total_seconds() if row._state.adding and row.next_run else 0.0
+        wait = 0.0
+        if row._state.adding and row.next_run:
+            wait = (row.next_run - now).total_seconds()
         if wait > 0:
             row.next_run = now + datetime.timedelta(seconds=self.bench.cut(wait))
 

@@ -181,7 +181,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     # A failed Task is what is left then.
     raises = facts.dead_letter != "table"
     clocked = facts.trigger != "event"
-    waits = [_LOOKS] if facts.retries.bounded else []
+    waits = []
+    if facts.retries.bounded:
+        waits = [_LOOKS]
     limits = " ".join([*waits, _POPPED if facts.facts["broker"] == "redis" else _GIVEN_BACK])
     text = render(
         "handler.py.jinja",
@@ -259,7 +261,8 @@ def _list_needed(facts: Facts) -> list[Symbol | str]:
         needed += ["from django_q.tasks import schedule", *facts.transient]
         if facts.retries.kind != "none":
             needed += ["from datetime import timedelta", "from django.utils import timezone"]
-            needed += ["import random"] if facts.retries.jitter else []
+            if facts.retries.jitter:
+                needed += ["import random"]
     if facts.trigger != "event":
         needed.append("from collections.abc import Iterable")
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
@@ -275,12 +278,17 @@ def _list_parameters(facts: Facts) -> list[str]:
         fields = ["payload: Any"]
     else:
         fields = [f"{field.name}: Any" for field in facts.fields]
-    counted = ["attempt: int = 1"] if facts.retries.bounded else []
+    counted = []
+    if facts.retries.bounded:
+        counted = ["attempt: int = 1"]
     return [*(f"{field} = None" for field in fields), *counted, "correlation_id: str | None = None"]
 
 
 def _list_arguments(facts: Facts) -> list[str]:
     """What `async_task` and `schedule` are given of a message."""
     fields = [f"{field.name}={field.name}" for field in facts.fields]
-    given = ["payload"] if facts.message == "payload" else fields
+    if facts.message == "payload":
+        given = ["payload"]
+    else:
+        given = fields
     return [f'"{facts.module}.{facts.name}"', *given]

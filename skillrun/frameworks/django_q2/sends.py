@@ -169,7 +169,10 @@ def _list_functions(module: Module, call: ast.Call, style: str) -> Iterator[ast.
     tuple.
     """
     named = _find_keyword(call, "func")
-    given = call.args if called(module, call) is call.func else call.args[1:]
+    if called(module, call) is call.func:
+        given = call.args
+    else:
+        given = call.args[1:]
     first = named or (given[0] if given and style != "row" else None)
     if isinstance(first, ast.List | ast.Tuple):
         for one in first.elts:
@@ -224,12 +227,16 @@ def _read_options(
     """(option -> expression, whether there may be more); those of `q_options` included."""
     options, hidden = options_of(project, call, module)
     inner = options.get("q_options")
-    held = held_value(project, inner, module) if inner is not None else None
+    held = None
+    if inner is not None:
+        held = held_value(project, inner, module)
     if held is not None and isinstance(held[0], ast.Dict):
         for key, value in read_entries(held[0]).items():
             options[str(key)] = value
     for name in ("hook", "func", "kwargs"):
-        node = _find_keyword(call, name) if style == ROW else None
+        node = None
+        if style == ROW:
+            node = _find_keyword(call, name)
         if node is not None:
             options[name] = node
     return options, hidden
@@ -254,7 +261,9 @@ def _follow_wrapper(
     function.
     """
     around = module.function_of(call)
-    own = project.define(module, around) if around is not None else None
+    own = None
+    if around is not None:
+        own = project.define(module, around)
     if own is None or parameter not in own.parameters:
         return
     inner = _read_publish(project, module, call, style)

@@ -91,7 +91,9 @@ def _read_backend(project: Project, module: Module, alias: str) -> Backend | Non
     if not bound:
         return None
     value = project.variable(module, "TASKS")
-    entry = value.get(alias) if isinstance(value, dict) else None
+    entry = None
+    if isinstance(value, dict):
+        entry = value.get(alias)
     if not isinstance(entry, dict):
         return None
     node = bound[0].value if bound[0].value is not None else bound[0].node

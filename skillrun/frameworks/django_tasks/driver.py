@@ -45,17 +45,17 @@ class Library:
     """
 
     def __init__(self) -> None:
-        self.backend = self._of("django_tasks_db.backend")
-        self.compat = self._of("django_tasks_db.compat")
-        if not self._of("django.apps").apps.is_installed("django_tasks_db"):
+        self.backend = self._name_of_kind("django_tasks_db.backend")
+        self.compat = self._name_of_kind("django_tasks_db.compat")
+        if not self._name_of_kind("django.apps").apps.is_installed("django_tasks_db"):
             raise NotThere(_NO_LIBRARY.format(error="INSTALLED_APPS does not have it"))
-        self.models = self._of("django_tasks_db.models")
-        self.worker = self._of("django_tasks_db.management.commands.db_worker")
-        self.db = self._of("django.db")
-        self.serializers = self._of("django.core.serializers")
-        self.version = str(self._of("django_tasks_db").__version__)
+        self.models = self._name_of_kind("django_tasks_db.models")
+        self.worker = self._name_of_kind("django_tasks_db.management.commands.db_worker")
+        self.db = self._name_of_kind("django.db")
+        self.serializers = self._name_of_kind("django.core.serializers")
+        self.version = str(self._name_of_kind("django_tasks_db").__version__)
 
-    def _of(self, name: str) -> Any:
+    def _name_of_kind(self, name: str) -> Any:
         try:
             return importlib.import_module(name)
         except (ImportError, ValueError) as error:
@@ -82,7 +82,7 @@ class Driver(BaseDriver):
     def boot(self, handler: str) -> Facts:
         self.prepare(handler)
         self._only_wanted()
-        self._warm()
+        self._compile_queries()
         return Facts(
             library=f"django-tasks-db {self.library.version}",
             redelivery_s=1.0,
@@ -110,7 +110,7 @@ class Driver(BaseDriver):
         set_up_django()
         self.library = Library()
         self.commits = Commits(self.probe.recorder, self.library.db)
-        self._capture()
+        self._hook_publishing()
         _, _, self.task = find(handler)
         if not isinstance(self.task, self.library.compat.Task):
             raise NotThere(f"{handler} is no Django task but {type(self.task).__name__}")
@@ -137,7 +137,7 @@ class Driver(BaseDriver):
             queries.get_locked, lambda rows: before(rows.filter(pk=self.wanted))
         )
 
-    def _warm(self) -> None:
+    def _compile_queries(self) -> None:
         """What Django compiles on first use is there before the forks; no connection outlives
         this.
         """
@@ -149,14 +149,16 @@ class Driver(BaseDriver):
 
     # -- publishing
 
-    def _capture(self) -> None:
+    def _hook_publishing(self) -> None:
         """Every row that a backend makes is a publish."""
         kind = self.library.backend.DatabaseBackend
 
         def made(backend: Any, task: Any, args: Any, kwargs: Any) -> Any:
             if not self.probe.recorder.watching:
                 return before(backend, task, args, kwargs)
-            return self._publish(lambda: before(backend, task, args, kwargs), task, args, kwargs)
+            return self._publish_row(
+                lambda: before(backend, task, args, kwargs), task, args, kwargs
+            )
 
         async def amade(backend: Any, task: Any, args: Any, kwargs: Any) -> Any:
             """The same row, in the thread where Django would make it."""
@@ -166,9 +168,11 @@ class Driver(BaseDriver):
         before: Callable[..., Any] = swap(kind._task_to_db_task, made)
         swap(kind._atask_to_db_task, amade)
 
-    def _publish(self, send: Callable[[], Any], task: Any, args: Any, kwargs: Any) -> Any:
+    def _publish_row(self, send: Callable[[], Any], task: Any, args: Any, kwargs: Any) -> Any:
         mine = task.func is self.task.func
-        arguments = self.probe.bound(self.takes, args, kwargs) if mine else None
+        arguments = None
+        if mine:
+            arguments = self.probe.bound(self.takes, args, kwargs)
         one = Publish(task.module_path, mine)
         with self.probe.publishing(one, self._once_committed):
             row = send()
@@ -178,15 +182,18 @@ class Driver(BaseDriver):
                 "queue": row.queue_name,
                 "arguments": arguments,
             }
-            one.delay = self._until(row)
-            self.parent = self.delivered if mine else None
+            one.delay = self._read_wait(row)
+            if mine:
+                self.parent = self.delivered
+            else:
+                self.parent = None
         return row
 
-    def _until(self, row: Any) -> float:
+    def _read_wait(self, row: Any) -> float:
         """Seconds until it may be run."""
         if row.run_after is None or row.run_after == self.library.models.get_date_max():
             return 0.0
-        left: float = (row.run_after - _now(row.run_after)).total_seconds()
+        left: float = (row.run_after - _read_time(row.run_after)).total_seconds()
         return max(0.0, round(left, 2))
 
     def _once_committed(self, tell: Callable[[], None]) -> None:
@@ -196,7 +203,7 @@ class Driver(BaseDriver):
         def both() -> None:
             tell()
             if parent is not None:
-                self._mark(parent)
+                self._mark_retried(parent)
 
         using = self.library.db.router.db_for_write(self.library.models.DBTaskResult)
         self.commits.when(using)(both)
@@ -206,7 +213,7 @@ class Driver(BaseDriver):
         args, kwargs = self.probe.arguments(payload, self.takes)
         task = self.task
         if like is not None:
-            row = self._row(like).object
+            row = self._make_row(like).object
             task = task.using(
                 priority=row.priority, queue_name=row.queue_name, backend=row.backend_name
             )
@@ -214,13 +221,13 @@ class Driver(BaseDriver):
 
     # -- delivering
 
-    def _row(self, message: dict[str, Any]) -> Any:
+    def _make_row(self, message: dict[str, Any]) -> Any:
         """The row as it was published, not yet saved."""
         return next(iter(self.library.serializers.deserialize("json", message["row"])))
 
     def deliver(self, message: dict[str, Any]) -> None:
         self.delivered = message["id"]
-        worker, row = self._claimed(message)
+        worker, row = self._claim_row(message)
         try:
             worker.run_task(row)
         except Exception as error:  # what the row cannot be told of ends the worker
@@ -234,24 +241,24 @@ class Driver(BaseDriver):
         else:
             self.probe.settle("acked")
 
-    def _claimed(self, message: dict[str, Any]) -> tuple[Any, Any]:
+    def _claim_row(self, message: dict[str, Any]) -> tuple[Any, Any]:
         """(worker, row): brought as it was published, and taken by the worker's own loop."""
         taken: list[Any] = []
-        brought = self._row(message)
+        brought = self._make_row(message)
         self.wanted = brought.object.pk
         with self.probe.recorder.quiet():
             # A worker may be late, but not early.
-            time.sleep(self._until(brought.object))
+            time.sleep(self._read_wait(brought.object))
             # Another copy at its end may close what was brought for this one.
             while not taken:
                 brought.save()
-                worker = self._worker(brought.object.backend_name)
+                worker = self._make_worker(brought.object.backend_name)
                 worker.run_task = taken.append
                 worker.run()
             del worker.run_task
         return worker, taken[0]
 
-    def _worker(self, backend: str) -> Any:
+    def _make_worker(self, backend: str) -> Any:
         """One that looks once."""
         return self.library.worker.Worker(
             queue_names=["*"],
@@ -266,16 +273,16 @@ class Driver(BaseDriver):
 
     # -- deaths
 
-    def _mark(self, id_: str) -> None:
+    def _mark_retried(self, id_: str) -> None:
         """Whoever dies after the publish of its retry has lost nothing."""
-        with self.probe.recorder.quiet(), open(self._file(id_), "wb"):
+        with self.probe.recorder.quiet(), open(self._find_mark(id_), "wb"):
             pass
 
-    def _file(self, id_: str) -> str:
+    def _find_mark(self, id_: str) -> str:
         return os.path.join(self.probe.settings["scratch"], f".retried-{id_}")
 
     def died(self, message: dict[str, Any], who: str) -> None:
-        if os.path.exists(self._file(message["id"])):
+        if os.path.exists(self._find_mark(message["id"])):
             self.probe.settle("acked", why="its retry was in the queue already")
         else:
             self.probe.settle("lost", why="its row stays RUNNING")
@@ -288,7 +295,7 @@ class Driver(BaseDriver):
         return int(self.library.models.DBTaskResult.objects.failed().count())
 
 
-def _now(like: Any) -> Any:
+def _read_time(like: Any) -> Any:
     return type(like).now(like.tzinfo)
 
 

@@ -35,7 +35,9 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
 
 def _read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
     record = find_record(project, handler)
-    place = record.place if record else None
+    place = None
+    if record:
+        place = record.place
     again = counted(find_again(project, handler))
     if again:
         found = _read_enqueued_policy(project, handler, again)

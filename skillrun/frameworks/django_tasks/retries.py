@@ -107,7 +107,7 @@ def _find_enqueueings(project: Project, handler: Definition) -> Iterator[Again]:
         path = Path(
             place_of(call.module, call.node),
             clause,
-            _backoff(tries, send),
+            _read_backoff(tries, send),
             *find_bound(tries, call.module, call.node),
             call=call,
             around=outside,
@@ -167,7 +167,7 @@ def _read_first_value(project: Project, handler: Definition, call: Call, name: s
     return 1
 
 
-def _backoff(tries: Attempts, send: Send) -> Backoff | None:
+def _read_backoff(tries: Attempts, send: Send) -> Backoff | None:
     found = send.options.get("run_after")
     if found is not None:
         return tries.backoff(*found)

@@ -49,7 +49,9 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     job, the facts of its runner.
     """
     backends = find_default_backends(project, facts.use)
-    clocked = runner.read(project, facts) if facts.trigger != "event" else {}
+    clocked = {}
+    if facts.trigger != "event":
+        clocked = runner.read(project, facts)
     return {
         **clocked,
         "dies": ("queued", "the next tick enqueues it again") if clocked else ("lost", _LOST),
@@ -108,7 +110,10 @@ def _choose_queue(backends: tuple[Backend, ...]) -> str | None:
 
 def _name_sender(facts: Facts) -> Symbol:
     """What enqueues the job: the publisher beside it, else the task itself."""
-    name = facts.enqueue.name if _writes_publisher(facts) else f"{facts.name}.enqueue"
+    if _writes_publisher(facts):
+        name = facts.enqueue.name
+    else:
+        name = f"{facts.name}.enqueue"
     return Symbol(facts.module, name, path=facts.path)
 
 
@@ -210,9 +215,14 @@ def _describe_tick(facts: Facts) -> Ticked:
     failed = (
         "It leaves out what is done, and what has a FAILED row: each tick would enqueue it again."
     )
-    known = failed if facts.dead_letter == "framework" else left_out(facts)
+    if facts.dead_letter == "framework":
+        known = failed
+    else:
+        known = left_out(facts)
     said = f"{known} What an earlier tick enqueued may still wait: once more is safe."
-    argument = "payload" if facts.message == "payload" else "**payload"
+    argument = "**payload"
+    if facts.message == "payload":
+        argument = "payload"
     return Ticked(facts.facts["sends"], argument, "Queues", "could not be enqueued", said)
 
 
@@ -228,7 +238,8 @@ def _list_needed(facts: Facts) -> list[Symbol | str]:
         needed += facts.transient
     if _has_waits(facts):
         needed += ["from datetime import timedelta", "from django.utils import timezone"]
-        needed += ["import random"] if facts.retries.jitter else []
+        if facts.retries.jitter:
+            needed += ["import random"]
     if _writes_publisher(facts) and facts.facts["routed"]:
         needed.append("from django.db import transaction")
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
@@ -264,7 +275,9 @@ def _list_parameters(facts: Facts) -> list[str]:
 
 def _list_retry_arguments(facts: Facts) -> list[str]:
     """The arguments of the enqueueing that is a retry: the number of the attempt goes along."""
-    message = "payload" if facts.message == "payload" else "**message"
+    message = "**message"
+    if facts.message == "payload":
+        message = "payload"
     return [message, "correlation_id=correlation_id", "attempt=attempt + 1"]
 
 

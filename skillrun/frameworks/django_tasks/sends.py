@@ -55,10 +55,10 @@ def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tupl
     """Every place that enqueues or schedules the handler."""
     task = read_task(project, handler)
     key = ("django-tasks.sends", use.app, handler.dotted)
-    return project.remember(key, lambda: order_sends(_find(project, use, task)))
+    return project.remember(key, lambda: order_sends(_find_sends(project, use, task)))
 
 
-def _find(project: Project, use: FrameworkUse, task: Task) -> Iterator[Send]:
+def _find_sends(project: Project, use: FrameworkUse, task: Task) -> Iterator[Send]:
     waits = _waits_for_commit(project, use, task)
     for send in find_enqueues(project, task):
         yield replace(send, waits_for_commit=waits)
@@ -149,7 +149,9 @@ def find_enqueue(module: Module, node: ast.expr) -> Enqueue | None:
 def _read_enqueue(project: Project, module: Module, enqueue: Enqueue) -> Send:
     """`.enqueue(...)`, or what is handed on to be called: `partial(x.enqueue, 1)`."""
     method, using = enqueue
-    keywords = using.keywords if using is not None else []
+    keywords = []
+    if using is not None:
+        keywords = using.keywords
     options = {}
     for keyword in keywords:
         if keyword.arg:

@@ -83,7 +83,9 @@ def _read_maker(project: Project, node: ast.expr, module: Module) -> dict[str, a
     """The options of `task` or `task(...)`; None for anything else, the backend's own decorators
     included.
     """
-    call = node if isinstance(node, ast.Call) else None
+    call = None
+    if isinstance(node, ast.Call):
+        call = node
     if project.origin_of(module, call.func if call else node) not in MAKERS:
         return None
     if not call:

@@ -78,10 +78,15 @@ def find_handler(project: Project, import_path: str) -> Definition | None:
         if not found:
             return None
         return found.definition
-    value = found.binding.value if found.binding else None
+    value = None
+    if found.binding:
+        value = found.binding.value
     if not isinstance(value, ast.Call) or found.module is None or not value.args:
         return None
-    maker = value.func.func if isinstance(value.func, ast.Call) else value.func
+    if isinstance(value.func, ast.Call):
+        maker = value.func.func
+    else:
+        maker = value.func
     if not is_maker(project, maker, found.module):
         return None
     if isinstance(value.args[0], ast.Call):
@@ -126,7 +131,10 @@ class _Reader:
         return self.actor
 
     def _read_decorator(self, node: ast.expr, module: Module) -> bool:
-        target = node.func if isinstance(node, ast.Call) else node
+        if isinstance(node, ast.Call):
+            target = node.func
+        else:
+            target = node
         if is_maker(self.project, target, module) or self._is_partial(target, module):
             self._note_registration(node, module)
         elif self._is_wrapper(target, module):
@@ -148,7 +156,9 @@ class _Reader:
     def _take_spread(self, node: ast.expr, module: Module) -> None:
         """`**OPTIONS`, where that is a mapping that is written out."""
         name = module.resolve(node)
-        found = self.project.lookup(name) if name else None
+        found = None
+        if name:
+            found = self.project.lookup(name)
         if found and found.binding:
             value = found.binding.value
         else:
@@ -166,7 +176,9 @@ class _Reader:
     def _is_partial(self, node: ast.expr, module: Module) -> bool:
         """`job = functools.partial(dramatiq.actor, max_retries=3)`."""
         name = module.resolve(node)
-        found = self.project.lookup(name) if name else None
+        found = None
+        if name:
+            found = self.project.lookup(name)
         value = None
         if found and found.binding:
             value = found.binding.value
@@ -181,7 +193,9 @@ class _Reader:
     def _is_wrapper(self, node: ast.expr, module: Module) -> bool:
         """A decorator of the repository that itself makes actors."""
         name = module.resolve(node)
-        own = self.project.definition(name) if name else None
+        own = None
+        if name:
+            own = self.project.definition(name)
         if own is None or own.is_class:
             return False
         calls = find_nodes(own.node, ast.Call)
@@ -228,7 +242,10 @@ class _Reader:
             if made is None:
                 continue
             maker = made.func
-            inner = maker.func if isinstance(maker, ast.Call) else maker
+            if isinstance(maker, ast.Call):
+                inner = maker.func
+            else:
+                inner = maker
             if is_maker(self.project, inner, use.module) or self._is_partial(inner, use.module):
                 self._note_registration(maker if isinstance(maker, ast.Call) else made, use.module)
                 return
@@ -283,8 +300,12 @@ def actor_behind(project: Project, given: Option) -> Actor | None:
     if isinstance(node, ast.Attribute) and node.attr == "actor_name":
         node = node.value
     name = given.module.resolve(node)
-    own = find_handler(project, name) if name else None
-    actor = read_actor(project, own) if own else None
+    own = None
+    if name:
+        own = find_handler(project, name)
+    actor = None
+    if own:
+        actor = read_actor(project, own)
     if actor and actor.registered:
         return actor
     return None
@@ -304,7 +325,9 @@ def _is_timedelta(project: Project, given: Option) -> bool:
     name = None
     if isinstance(node, ast.Name | ast.Attribute):
         name = module.resolve(node)
-    found = project.lookup(name) if name else None
+    found = None
+    if name:
+        found = project.lookup(name)
     if found and found.binding and found.module and found.binding.value is not None:
         node, module = found.binding.value, found.module
     return isinstance(node, ast.Call) and module.resolve(node.func) == "datetime.timedelta"

@@ -57,11 +57,15 @@ def callback_records(project: Project, actor: Actor, name: str) -> Iterator[Plac
     """The record that the actor of a callback leaves; the option itself where that actor is out of
     sight.
     """
-    given = [actor.options[name]] if name in actor.options else []
+    given = []
+    if name in actor.options:
+        given = [actor.options[name]]
     given += message_options(project, actor, name)
     for one in given:
         target = actor_behind(project, one)
-        node = run_node(target.handler) if target else None
+        node = None
+        if target:
+            node = run_node(target.handler)
         if node is None or target is None:
             if isinstance(one.value, str) and not project.tree.search(
                 one.value.rpartition(".")[2], ".py"

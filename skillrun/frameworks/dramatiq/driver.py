@@ -69,27 +69,28 @@ class Driver(BaseDriver):
 
     def boot(self, handler: str) -> Facts:
         _, _, found = find_beside_django(handler)
-        found = found.__dict__.get("__actor__", found) if hasattr(found, "__dict__") else found
+        if hasattr(found, "__dict__"):
+            found = found.__dict__.get("__actor__", found)
         if not isinstance(found, dramatiq.Actor):
             raise NotThere(f"{handler} is no Dramatiq actor but {type(found).__name__}")
         self.actor = found
         self.broker = found.broker
         self._declare_callbacks()
-        self._prepare()
-        for owner in _enqueuers(Broker):
-            self._capture(owner)
+        self._cut_results_and_timers()
+        for owner in _find_enqueuers(Broker):
+            self._hook_enqueuing(owner)
         return self.read_facts()
 
     def _declare_callbacks(self) -> None:
         """The worker imports every module of actors; here, those beside the handler's that a
         callback may be in.
         """
-        for name in self._callbacks({}):
+        for name in self._name_callbacks({}):
             for module in _modules_beside(self.function().__module__, name):
                 if name not in self.broker.actors:
                     importlib.import_module(module)
 
-    def _prepare(self) -> None:
+    def _cut_results_and_timers(self) -> None:
         """No result leaves the process, and no timer thread waits for time to pass."""
         for middleware in self.broker.middleware:
             if isinstance(middleware, Results):
@@ -123,12 +124,14 @@ class Driver(BaseDriver):
         where = self.probe.settings.get("queue")
         others = [actor for actor in self.broker.actors.values() if actor is not self.actor]
         return where is not None and any(
-            where in (actor.actor_name, self._queue(actor)) for actor in others
+            where in (actor.actor_name, self._find_own_queue(actor)) for actor in others
         )
 
-    def _queue(self, actor: Any) -> str | None:
+    def _find_own_queue(self, actor: Any) -> str | None:
         """The queue of an actor that does not share the handler's."""
-        return str(actor.queue_name) if actor.queue_name != self.actor.queue_name else None
+        if actor.queue_name != self.actor.queue_name:
+            return str(actor.queue_name)
+        return None
 
     def _redelivery_s(self, kind: str) -> float:
         """Redis gives a dead worker's messages back after the heartbeat timeout, RabbitMQ at
@@ -139,15 +142,15 @@ class Driver(BaseDriver):
         return float(getattr(self.broker, "heartbeat_timeout", _DEFAULT_S * 1000)) / 1000
 
     def _on_kill(self, kind: str) -> str:
-        when = (
-            "once its connection is gone"
-            if kind == "rabbitmq"
-            else f"after {self._redelivery_s(kind):g} s"
-        )
+        when = "once its connection is gone"
+        if kind != "rabbitmq":
+            when = f"after {self._redelivery_s(kind):g} s"
         words = (
             f"a worker process that dies gives its messages back {when}; that counts as no attempt"
         )
-        return f"{words} (a StubBroker is taken for a RedisBroker)" if kind == "stub" else words
+        if kind == "stub":
+            return f"{words} (a StubBroker is taken for a RedisBroker)"
+        return words
 
     def _max_attempts(self) -> int | None:
         """As `Retries` counts them; without it a failure is acknowledged."""
@@ -158,7 +161,9 @@ class Driver(BaseDriver):
         if options.get("retry_when", middleware.retry_when) is not None:
             return None
         most = options.get("max_retries", middleware.max_retries)
-        return None if most is None else int(most) + 1
+        if most is None:
+            return None
+        return int(most) + 1
 
     def function(self) -> Any:
         run = self.actor.fn
@@ -169,24 +174,24 @@ class Driver(BaseDriver):
 
     # -- publishing
 
-    def _capture(self, owner: type[Broker]) -> None:
+    def _hook_enqueuing(self, owner: type[Broker]) -> None:
         """Every message to any broker stops here, encoded as it would be sent."""
         driver = self
 
         def enqueue(broker: Any, message: Any, *, delay: int | None = None) -> Any:
             if driver.moved is not None:
                 driver.moved.append(message)
-            message = _stamped(message, broker, delay)
+            message = _stamp_message(message, broker, delay)
             broker.emit_before("enqueue", message, delay)
             data = message.encode()
             if driver.moved is None:
-                driver._publish(message, data, delay)
+                driver._publish_message(message, data, delay)
             broker.emit_after("enqueue", message, delay)
             return message
 
         swap(vars(owner)["enqueue"], enqueue)
 
-    def _publish(self, message: Any, data: bytes, delay: int | None) -> None:
+    def _publish_message(self, message: Any, data: bytes, delay: int | None) -> None:
         name, recorder = str(message.actor_name), self.probe.recorder
         to_handler = name == self.actor.actor_name
         # A middleware of the worker sends.
@@ -204,10 +209,10 @@ class Driver(BaseDriver):
             to_handler=to_handler,
             delay=(delay or 0) / 1000,
             label=name,
-            callback=not to_handler and (after or name in self._callbacks(message.options)),
+            callback=not to_handler and (after or name in self._name_callbacks(message.options)),
         )
 
-    def _callbacks(self, options: dict[str, Any]) -> set[str]:
+    def _name_callbacks(self, options: dict[str, Any]) -> set[str]:
         """The actors that the handler's options name, or those of its message."""
         found = (held.get(name) for held in (self.actor.options, options) for name in _CALLBACKS)
         return {name for name in found if isinstance(name, str)}
@@ -221,8 +226,8 @@ class Driver(BaseDriver):
     def deliver(self, message: dict[str, Any]) -> None:
         settled, self.delivering = _Settled(self.probe), True
         proxy = MessageProxy(Message.decode(unpack_bytes(message["data"])))
-        with self._worker(settled, proxy.queue_name) as (consumer, worker):
-            work = self._taken(consumer, proxy)
+        with self._make_worker(settled, proxy.queue_name) as (consumer, worker):
+            work = self._take_message(consumer, proxy)
             if work is not None:
                 settled.telling = True
                 worker.process_message(work)
@@ -237,7 +242,7 @@ class Driver(BaseDriver):
         self.probe.recorder.prefix = re.sub(r"[^\w-]", "-", actor) + "."
         self.deliver(message)
 
-    def _taken(self, consumer: ConsumerThread, proxy: MessageProxy) -> MessageProxy | None:
+    def _take_message(self, consumer: ConsumerThread, proxy: MessageProxy) -> MessageProxy | None:
         """A message on its way from the broker to a worker thread, out of the delay queue where it
         was in one.
         """
@@ -251,10 +256,12 @@ class Driver(BaseDriver):
             settled: Any = consumer.consumer
             settled.how = ""
             consumer.handle_message(MessageProxy(Message.decode(moved[0].encode())))
-        return None if consumer.work_queue.empty() else _message(consumer.work_queue.get_nowait())
+        if consumer.work_queue.empty():
+            return None
+        return _unwrap_message(consumer.work_queue.get_nowait())
 
     @contextlib.contextmanager
-    def _worker(
+    def _make_worker(
         self, settled: _Settled, queue: str
     ) -> Iterator[tuple[ConsumerThread, WorkerThread]]:
         """A consumer and a worker thread of one worker, after its boot; neither runs by itself."""
@@ -311,12 +318,12 @@ class _Settled:
         self.probe, self.how, self.telling = probe, "", False
 
     def ack(self, message: MessageProxy) -> None:
-        self._tell("acked")
+        self._tell_end("acked")
 
     def nack(self, message: MessageProxy) -> None:
-        self._tell("dead")
+        self._tell_end("dead")
 
-    def _tell(self, how: str) -> None:
+    def _tell_end(self, how: str) -> None:
         self.how = how
         if self.telling:
             self.probe.settle(how)
@@ -333,13 +340,13 @@ class _Every(dict[str, ConsumerThread]):
         return self.consumer
 
 
-def _message(item: Any) -> MessageProxy:
+def _unwrap_message(item: Any) -> MessageProxy:
     """What a worker's queue holds, in Dramatiq 2 and before."""
     found: MessageProxy = item[-1] if isinstance(item, tuple) else item.message
     return found
 
 
-def _stamped(message: Any, broker: Broker, delay: int | None) -> Any:
+def _stamp_message(message: Any, broker: Broker, delay: int | None) -> Any:
     """The message as the library's own brokers change it on its way out."""
     options: dict[str, Any] = {}
     if name_broker(broker) == "redis":
@@ -358,16 +365,18 @@ def name_broker(broker: Broker) -> str:
         for kind in type(broker).__mro__
         if kind.__module__.startswith("dramatiq.brokers.")
     ]
-    return names[0] if names else type(broker).__name__
+    if names:
+        return names[0]
+    return type(broker).__name__
 
 
-def _enqueuers(kind: type[Broker]) -> Iterator[type[Broker]]:
+def _find_enqueuers(kind: type[Broker]) -> Iterator[type[Broker]]:
     """The classes of brokers nearest to the base that have a way of their own to send."""
     for broker in kind.__subclasses__():
         if isinstance(vars(broker).get("enqueue"), types.FunctionType):
             yield broker
         else:
-            yield from _enqueuers(broker)
+            yield from _find_enqueuers(broker)
 
 
 def _modules_beside(module: str, word: str) -> Iterator[str]:

@@ -270,7 +270,10 @@ class _Reader:
 
     def _name_serializer(self) -> str:
         encoder = self.options.setup.encoder
-        self.sources["serializer"] = encoder[1] if encoder else None
+        if encoder:
+            self.sources["serializer"] = encoder[1]
+        else:
+            self.sources["serializer"] = None
         if encoder is None:
             return "json"
         name = encoder[0].rpartition(".")[2]
@@ -305,7 +308,9 @@ def explicit_delays(project: Project, handler: Definition) -> tuple[Option, ...]
     """The `delay` of each `raise Retry(..., delay=...)` on the handler's way, in milliseconds."""
     found = []
     for call in project.calls(handler, depth=2):
-        delay = call.argument(1, "delay") if call.origin in _RETRY else None
+        delay = None
+        if call.origin in _RETRY:
+            delay = call.argument(1, "delay")
         if is_given(delay):
             found.append(
                 Option(

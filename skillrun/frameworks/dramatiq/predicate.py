@@ -49,11 +49,15 @@ class _Reader:
         self.module: Module
 
     def read(self, given: Option) -> Predicate:
-        function: ast.AST | None = given.node if isinstance(given.node, ast.Lambda) else None
+        function: ast.AST | None = None
+        if isinstance(given.node, ast.Lambda):
+            function = given.node
         self.module = given.module
         if function is None:
             name = given.module.resolve(given.node)
-            own = self.project.definition(name) if name else None
+            own = None
+            if name:
+                own = self.project.definition(name)
             if own:
                 function, self.module = (own.node, own.module)
             else:

@@ -28,20 +28,23 @@ class Worker(RealWorker[Driver]):
     def boot(self, handler: str) -> Any:
         driver = self.driver = Driver(self.bench.probe)
         found = find_beside_django(handler)[2]
-        actor = found.__dict__.get("__actor__", found) if hasattr(found, "__dict__") else found
+        if hasattr(found, "__dict__"):
+            actor = found.__dict__.get("__actor__", found)
+        else:
+            actor = found
         if not isinstance(actor, dramatiq.Actor):
             raise SystemExit(f"{handler} is no Dramatiq actor")
         driver.actor, driver.broker = actor, actor.broker
         driver._declare_callbacks()
-        driver._prepare()
+        driver._cut_results_and_timers()
         self.module = handler.partition(":")[0]
-        self._redirect(actor.broker)
+        self._redirect_broker(actor.broker)
         self._hook_waits(type(actor.broker))
         self.middleware = _Middleware(self.bench)
         actor.broker.add_middleware(self.middleware)
         return driver.function()
 
-    def _redirect(self, broker: Any) -> None:
+    def _redirect_broker(self, broker: Any) -> None:
         if name_broker(broker) != "redis":
             raise SystemExit(
                 f"its broker is {name_broker(broker)}, and only Redis can be started here"

@@ -57,7 +57,9 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     job; where a clock starts it, the facts of its runner.
     """
     setup = read_setup(project, facts.use)
-    clocked = runner.read(project, facts, _WORKER) if _is_clocked(facts) else {}
+    clocked = {}
+    if _is_clocked(facts):
+        clocked = runner.read(project, facts, _WORKER)
     elsewhere = []
     for part in (*setup.listed, *setup.added):
         if part.place.path != facts.path:
@@ -197,7 +199,9 @@ def _describe_tick(facts: Facts) -> Ticked:
         " What an earlier tick sent may still be under way: sent again, it is done once, but has"
         " all its attempts anew."
     )
-    argument = "payload" if facts.message == "payload" else "**payload"
+    argument = "**payload"
+    if facts.message == "payload":
+        argument = "payload"
     return Ticked(facts.facts["sends"], argument, "Sends", "could not be sent", left_out)
 
 
@@ -211,14 +215,19 @@ def _stretch_waits(retries: Retries) -> Retries:
     """With the waits that Dramatiq's jitter makes of them at most: twice as long, up to the cap."""
     if _own_waits(retries):
         return retries
-    cap = retries.cap_s if retries.cap_s is not None else float("inf")
+    if retries.cap_s is not None:
+        cap = retries.cap_s
+    else:
+        cap = float("inf")
     return replace(retries, delays=tuple(min(delay * 2, cap) for delay in retries.delays))
 
 
 def _list_options(facts: Facts) -> list[str]:
     """The options of the actor, a line each."""
     retries = facts.retries
-    made = [f"broker={facts.app.name},"] if facts.app else []
+    made = []
+    if facts.app:
+        made = [f"broker={facts.app.name},"]
     if not retries.bounded:
         made.append(f"max_retries=0,  # {retries.reason}")
     else:

@@ -202,7 +202,9 @@ def _own_schedule(project: Project, actor: Actor) -> Iterator[Send]:
         )
     module = actor.handler.module
     for node in actor.handler.decorators:
-        name = module.resolve(node.func) if isinstance(node, ast.Call) else None
+        name = None
+        if isinstance(node, ast.Call):
+            name = module.resolve(node.func)
         if name and project.origin(name) in _CRON_DECORATORS:
             yield _make_send("schedule", module, node, f"@{ast.unparse(node)}")
 
@@ -227,7 +229,9 @@ def _read_text_use(
         call = next(module.parents(above), None)
     else:
         call = above
-    word = call.func if isinstance(call, ast.Call) else None
+    word = None
+    if isinstance(call, ast.Call):
+        word = call.func
     called = getattr(word, "attr", getattr(word, "id", ""))
     if called in _BY_NAME and node.value == actor.name:
         if called == "get_actor" or (isinstance(above, ast.keyword) and above.arg == "actor_name"):
@@ -285,7 +289,9 @@ def sends_another(job: Job, call: Call) -> bool:
     if not isinstance(func, ast.Attribute) or func.attr not in SENDING:
         return False
     owner = call.module.resolve(func.value)
-    target = job.project.definition(owner) if owner else None
+    target = None
+    if owner:
+        target = job.project.definition(owner)
     if target is None or call.in_except is not None:
         return False
     return read_actor(job.project, target).registered is not None

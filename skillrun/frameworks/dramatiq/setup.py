@@ -97,7 +97,9 @@ class _Reader:
             if call.args and isinstance(call.func, ast.Attribute):
                 self.setup.added += self._read_part(call.args[0], module)
         for module, call in self._find_calls("set_encoder"):
-            name = self._resolve_name(call.args[0], module) if call.args else None
+            name = None
+            if call.args:
+                name = self._resolve_name(call.args[0], module)
             self.setup.encoder = ((name or "unknown").removesuffix("()"), place_of(module, call))
         return self.setup
 
@@ -106,7 +108,9 @@ class _Reader:
         for module in self.project.modules_with(word):
             if self._counts(module):
                 for node in module.all_nodes:
-                    called = node.func if isinstance(node, ast.Call) else None
+                    called = None
+                    if isinstance(node, ast.Call):
+                        called = node.func
                     if getattr(called, "attr", getattr(called, "id", "")) == word and isinstance(
                         node, ast.Call
                     ):
@@ -129,8 +133,12 @@ class _Reader:
                             self.setup.unread.append(place_of(module, other))
 
     def _list_searched(self) -> list[Module]:
-        path = self.use.app.rpartition(":")[0] if self.use.app else ""
-        main = self.project.module(path) if path else None
+        path = ""
+        if self.use.app:
+            path = self.use.app.rpartition(":")[0]
+        main = None
+        if path:
+            main = self.project.module(path)
         if main is not None:
             return [main]
         return self._list_modules()
@@ -178,7 +186,9 @@ class _Reader:
 
     def _follow_variable(self, node: ast.expr, module: Module) -> tuple[ast.expr, Module]:
         """What a variable holds."""
-        function = module.function_of(node) if isinstance(node, ast.Name) else None
+        function = None
+        if isinstance(node, ast.Name):
+            function = module.function_of(node)
         if function and isinstance(node, ast.Name):
             local = module.bindings(function).get(node.id, [])
         else:
@@ -188,14 +198,19 @@ class _Reader:
         name = None
         if isinstance(node, ast.Name | ast.Attribute):
             name = module.resolve(node)
-        found = self.project.lookup(name) if name else None
+        found = None
+        if name:
+            found = self.project.lookup(name)
         if found and found.module and found.binding and found.binding.value is not None:
             return found.binding.value, found.module
         return node, module
 
     def _read_part(self, node: ast.expr, module: Module) -> Iterator[Part]:
         made, holder = self._follow_variable(node, module)
-        called = made.func if isinstance(made, ast.Call) else made
+        if isinstance(made, ast.Call):
+            called = made.func
+        else:
+            called = made
         name = self._resolve_name(called, holder)
         if name is None or isinstance(node, ast.Starred):
             self.setup.unread.append(place_of(module, node))

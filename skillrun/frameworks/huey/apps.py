@@ -75,7 +75,9 @@ def made_as(
 ) -> tuple[ast.Call | ast.Dict, Module] | None:
     """The call or the settings dict that makes the Huey object `owner`, else the main one."""
     path, _, name = (use.app or "").rpartition(":")
-    names = [owner] if owner else []
+    names = []
+    if owner:
+        names = [owner]
     if path.endswith(".py"):
         names.append(f"{project.import_name(path)}.{name}")
     for dotted in names:
@@ -128,5 +130,6 @@ def storage(project: Project, use: FrameworkUse, owner: str | None) -> str:
         for base in project.ancestors(name):
             if base.startswith("huey."):
                 bases.append(base)
-        name = bases[0] if bases else name
+        if bases:
+            name = bases[0]
     return name.rpartition(".")[2]

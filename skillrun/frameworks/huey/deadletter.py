@@ -71,7 +71,9 @@ def _find_records(project: Project, use: FrameworkUse, task: Task) -> Iterator[R
 def _last_attempt(project: Project, task: Task) -> Iterator[Record]:
     for part in bodies(project, task.handler):
         for node in ast.walk(part.node):
-            branch = last_branch(node) if isinstance(node, ast.If) else []
+            branch = []
+            if isinstance(node, ast.If):
+                branch = last_branch(node)
             if branch and isinstance(branch[0], ast.Pass) and isinstance(node, ast.If):
                 branch = _list_following(part.module, node)
             record = _find_record_call(project, branch, part.module)
@@ -99,7 +101,9 @@ def _asks_retries(function: Definition) -> bool:
 
 def _looks_at_exception(hook: Definition) -> bool:
     """The third parameter, the exception, decides."""
-    name = hook.parameters[2] if len(hook.parameters) > 2 else None
+    name = None
+    if len(hook.parameters) > 2:
+        name = hook.parameters[2]
     tests = (node.test for node in find_nodes(hook.node, ast.If))
     return any(isinstance(n, ast.Name) and n.id == name for test in tests for n in ast.walk(test))
 

@@ -125,7 +125,9 @@ def _read_answer(project: Project, task: Task, receiver: Definition, exception: 
         ),
         None,
     )
-    kinds = _read_spared_test(receiver, above.test) if above is not None else None
+    kinds = None
+    if above is not None:
+        kinds = _read_spared_test(receiver, above.test)
     if (
         len(setting) > 1
         or kinds is None
@@ -143,14 +145,18 @@ def _read_spared_test(receiver: Definition, test: ast.expr) -> ast.expr | None:
     asked = None
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         asked = test.operand
-    name = receiver.parameters[2] if len(receiver.parameters) > 2 else None
+    name = None
+    if len(receiver.parameters) > 2:
+        name = receiver.parameters[2]
     if (
         not isinstance(asked, ast.Call)
         or not isinstance(asked.func, ast.Name)
         or asked.func.id != "isinstance"
     ):
         return None
-    given = asked.args[0] if len(asked.args) == 2 else None
+    given = None
+    if len(asked.args) == 2:
+        given = asked.args[0]
     if isinstance(given, ast.Name) and given.id == name:
         return asked.args[1]
     return None

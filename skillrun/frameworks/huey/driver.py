@@ -2,35 +2,27 @@
 the proof's.
 
 Runs in the zygote (see probe/main.py); standard library and Huey alone. A message
-that was dequeued is nowhere else: whoever dies with it loses it. Locks, results and revocations,
-which Huey keeps beside its queue, are files in the scratch folder: they outlive a killed process
-and not a schedule.
+that was dequeued is nowhere else: whoever dies with it loses it. What Huey keeps beside its queue
+lies in files (`driver_storage.py`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import datetime
-import fcntl
-import hashlib
 import inspect
 import logging
 import os
 import sys
-import time
 import types
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import huey as library
 import huey.api
 import huey.consumer
 import huey.utils
-from huey.constants import EmptyData
-from huey.storage import BaseStorage, MemoryStorage, RedisStorage
 
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
@@ -40,6 +32,7 @@ from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.shapes import make_shape
 from ...probe.starting import Importer, Ways
 from ...probe.swap import replace_everywhere, swap
+from .driver_storage import Storage
 
 _DAY_MINUTES = 24 * 60
 _BROKER_ERRORS = {
@@ -95,36 +88,38 @@ class Driver(BaseDriver):
 
     def _replace_storage(self) -> None:
         """Before the repository is imported: making a Huey object may already write a file."""
-        driver = self
 
         def create_storage(instance: Any) -> Any:
-            driver.instances.append(instance)
-            return Storage(driver, instance)
+            self.instances.append(instance)
+            return Storage(self.probe, instance, self.sent)
 
         swap(huey.api.Huey.create_storage, create_storage)
 
     def read_facts(self) -> Facts:
-        kind = self.huey.storage_class
-        name = kind.__name__ if isinstance(kind, type) else ""
-        error = next(
-            (error for part, error in _BROKER_ERRORS.items() if part in name), "ConnectionError"
-        )
-        on_kill = (
-            "the next tick runs it again"
-            if self.periodic
-            else "a dequeued message is nowhere else: it is lost"
-        )
+        on_kill = "a dequeued message is nowhere else: it is lost"
+        redelivery_s = 1.0
+        if self.periodic:
+            on_kill = "the next tick runs it again"
+            redelivery_s = self._tick_s()
         return Facts(
             library=f"huey {library.__version__}",
-            redelivery_s=self._tick_s() if self.periodic else 1.0,
+            redelivery_s=redelivery_s,
             ticks=self.periodic,
             lossy=not self.periodic,
             same_process=True,
             bounded_kills=True,
             max_attempts=self.task.task_class.default_retries + 1,
             on_kill=f"{on_kill}; a lock that the process held stays locked",
-            broker_error=error,
+            broker_error=self._name_broker_error(),
         )
+
+    def _name_broker_error(self) -> str:
+        """What the storage's client raises when it cannot be reached."""
+        name = getattr(self.huey.storage_class, "__name__", "")
+        for part, error in _BROKER_ERRORS.items():
+            if part in name:
+                return error
+        return "ConnectionError"
 
     @property
     def periodic(self) -> bool:
@@ -133,15 +128,16 @@ class Driver(BaseDriver):
 
     def _tick_s(self) -> float:
         """Seconds between the next two ticks; a month or more counts as one."""
-        ticks = self._ticks()
+        ticks = self._list_ticks()
         first, second = next(ticks, None), next(ticks, None)
-        return (second - first).total_seconds() if first and second else 31 * 86400.0
+        if first and second:
+            return (second - first).total_seconds()
+        return 31 * 86400.0
 
-    def _ticks(self) -> Iterator[datetime.datetime]:
-        task, now = (
-            self.task.task_class(),
-            self.huey._get_timestamp().replace(second=0, microsecond=0),
-        )
+    def _list_ticks(self) -> Iterator[datetime.datetime]:
+        """The minutes at which the schedule is due, from now on."""
+        task = self.task.task_class()
+        now = self.huey._get_timestamp().replace(second=0, microsecond=0)
         for minute in range(1, 63 * _DAY_MINUTES):
             moment = now + datetime.timedelta(minutes=minute)
             if task.validate_datetime(moment):
@@ -150,7 +146,7 @@ class Driver(BaseDriver):
     def function(self) -> Any:
         return inspect.unwrap(self.task.func)
 
-    def _shape(self) -> Any:
+    def _shape_for_publisher(self) -> Any:
         """The function as a publisher sees it: Huey itself fills in the `task` of a context
         task.
         """
@@ -170,16 +166,18 @@ class Driver(BaseDriver):
         if self.periodic:
             self.huey.enqueue(self.task.task_class())
             return
-        args, kwargs = self.probe.arguments(payload, self._shape())
-        theirs = self.huey.deserialize_task(unpack_bytes(like["data"])) if like else None
+        args, kwargs = self.probe.arguments(payload, self._shape_for_publisher())
+        theirs = None
+        if like:
+            theirs = self.huey.deserialize_task(unpack_bytes(like["data"]))
         if theirs is None or not (theirs.on_error or theirs.on_complete):
             self.call(*args, **kwargs)
             return
         task = self.task.s(*args, **kwargs)
-        swaps = list(zip(_given(self._shape(), theirs), _given(self._shape(), task), strict=False))
-        task.on_error, task.on_complete = (
-            _about(held, swaps) for held in (theirs.on_error, theirs.on_complete)
-        )
+        shape = self._shape_for_publisher()
+        swaps = list(zip(_list_given(shape, theirs), _list_given(shape, task), strict=False))
+        task.on_error = _copy_about(theirs.on_error, swaps)
+        task.on_complete = _copy_about(theirs.on_complete, swaps)
         self.huey.enqueue(task)
 
     def sent(self, instance: Any, data: bytes) -> None:
@@ -189,13 +187,14 @@ class Driver(BaseDriver):
             self.after.append(data)
             return
         to_handler = instance is self.huey and type(task) is self.task.task_class
+        arguments = None
+        if to_handler:
+            arguments = self.probe.bound(self._shape_for_publisher(), task.args, task.kwargs)
         message = {
             "data": pack_bytes(data),
             "id": uuid.uuid4().hex,
             "scheduled": task.eta is not None,
-            "arguments": self.probe.bound(self._shape(), task.args, task.kwargs)
-            if to_handler
-            else None,
+            "arguments": arguments,
         }
         self.probe.publish(
             lambda: self._remember_retry(to_handler),
@@ -207,7 +206,9 @@ class Driver(BaseDriver):
 
     def _is_error_handler(self, task: Any) -> bool:
         """Whether Huey publishes it because the running task failed: any worker runs it then."""
-        wanted = self.current.on_error if self.current is not None else None
+        wanted = None
+        if self.current is not None:
+            wanted = self.current.on_error
         return wanted is not None and self.probe.recorder.depth == 0 and wanted.id == task.id
 
     def _remember_retry(self, to_handler: bool) -> None:
@@ -222,30 +223,33 @@ class Driver(BaseDriver):
         self.delivered = message
         data, timestamp = unpack_bytes(message["data"]), None
         if message["scheduled"]:
-            data, timestamp = self._schedule(data)
-        self.huey._signal.connect(self._hear)
+            data, timestamp = self._run_scheduler(data)
+        self.huey._signal.connect(self._hear_signal)
         try:
-            self._work(data, timestamp)
+            self._run_worker_once(data, timestamp)
             ended = self.signals[-1:]
             while self.after:
-                self._work(self.after.pop(0), None)
+                self._run_worker_once(self.after.pop(0), None)
         except SystemExit:
             ended = []  # it ends the worker's thread, and nobody tries again
-        self.probe.settle("acked", why="" if ended in (["complete"], ["retrying"]) else "raised")
+        why = "raised"
+        if ended in (["complete"], ["retrying"]):
+            why = ""
+        self.probe.settle("acked", why=why)
 
-    def _hear(self, signal: str, task: Any, *_: Any) -> None:
+    def _hear_signal(self, signal: str, task: Any, *_: Any) -> None:
         """Huey's own signals tell how it went."""
         if signal == "executing":
             self.current = task
         if signal not in ("enqueued", "scheduled"):
             self.signals.append(signal)
 
-    def _work(self, data: bytes, timestamp: datetime.datetime | None) -> None:
+    def _run_worker_once(self, data: bytes, timestamp: datetime.datetime | None) -> None:
         """One round of Huey's own worker."""
         self.huey.storage.waiting.append(data)
         huey.consumer.Worker.loop(_Worker(self.huey), timestamp)
 
-    def _schedule(self, data: bytes) -> tuple[bytes, datetime.datetime]:
+    def _run_scheduler(self, data: bytes) -> tuple[bytes, datetime.datetime]:
         """Huey's scheduler enqueues a message when it is due; a worker may be late, but not
         early.
         """
@@ -281,26 +285,31 @@ class Driver(BaseDriver):
             self.probe.settle("lost", why="it was in no queue any more")
 
 
-def _given(shape: Any, task: Any) -> list[Any]:
+def _list_given(shape: Any, task: Any) -> list[Any]:
     """A task's arguments in the order of its parameters."""
     try:
-        return list(
-            inspect.signature(shape).bind_partial(*task.args, **task.kwargs).arguments.values()
-        )
+        bound = inspect.signature(shape).bind_partial(*task.args, **task.kwargs)
     except TypeError:
         return [*task.args, *task.kwargs.values()]
+    return list(bound.arguments.values())
 
 
-def _about(callback: Any, swaps: list[tuple[Any, Any]]) -> Any:
+def _copy_about(callback: Any, swaps: list[tuple[Any, Any]]) -> Any:
     """A callback of another message, about this one: what it was given of that one's arguments is
     this one's.
     """
     if callback is None:
         return None
-    swapped: Any = lambda value: next((new for old, new in swaps if old == value), value)  # noqa: E731
+
+    def replace(value: Any) -> Any:
+        for old, new in swaps:
+            if old == value:
+                return new
+        return value
+
     made = copy.copy(callback)
-    made.args = tuple(map(swapped, callback.args))
-    made.kwargs = {name: swapped(value) for name, value in callback.kwargs.items()}
+    made.args = tuple(map(replace, callback.args))
+    made.kwargs = {name: replace(value) for name, value in callback.kwargs.items()}
     return made
 
 
@@ -315,172 +324,6 @@ class _Worker:
         self.huey = instance
 
     def sleep(self) -> None: ...
-
-
-class Storage(BaseStorage):
-    """Gives the driver what is enqueued, and keeps the rest in files that other processes of the
-    proof see.
-    """
-
-    blocking = True
-
-    def __init__(self, driver: Driver, instance: Any) -> None:
-        super().__init__(instance.name)
-        self.driver, self.huey = driver, instance
-        self.waiting: list[bytes] = []
-        self.hold: list[bytes] | None = None
-        self.frozen = False
-        name = hashlib.sha256(str(instance.name).encode()).hexdigest()[:16]
-        self.folder = Path(driver.probe.settings["scratch"]) / ".huey" / name
-        self.real: Any = None
-        self.alive: Any = None  # the file that tells other workers of this one, once it has begun
-
-    def __getattr__(self, name: str) -> Any:
-        """What only the repository's own storage has, such as its connection."""
-        if name.startswith("__") or "huey" not in vars(self):
-            raise AttributeError(name)
-        if self.real is None:
-            self.real = self.huey.get_storage(**self.huey.storage_kwargs)
-        return getattr(self.real, name)
-
-    # -- the queue
-
-    def enqueue(self, data: bytes, priority: float | None = None) -> None:
-        if self.hold is not None:
-            self.hold.append(data)
-        else:
-            self.driver.sent(self.huey, data)
-
-    def add_to_schedule(self, data: bytes, ts: datetime.datetime, *_: Any) -> None:
-        self.driver.sent(self.huey, data)
-
-    def dequeue(self) -> bytes | None:
-        return self.waiting.pop(0) if self.waiting else None
-
-    def queue_size(self) -> int:
-        return len(self.waiting)
-
-    def enqueued_items(self, limit: int | None = None) -> list[bytes]:
-        return self.waiting[:limit]
-
-    def flush_queue(self) -> None:
-        self.waiting.clear()
-
-    def read_schedule(self, ts: datetime.datetime) -> list[bytes]:
-        return []
-
-    def schedule_size(self) -> int:
-        return 0
-
-    def scheduled_items(self, limit: int | None = None) -> list[bytes]:
-        return []
-
-    def flush_schedule(self) -> None: ...
-
-    # -- locks, results, revocations: a file each, "until when|value"
-
-    @contextlib.contextmanager
-    def file(self, key: Any) -> Iterator[Path]:
-        """The file of a key, while no other process has any. The library's work, not the
-        handler's.
-        """
-        name = key if isinstance(key, bytes) else str(key).encode()
-        with self.driver.probe.recorder.quiet():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with open(self.folder / "mutex", "ab") as mutex:
-                fcntl.flock(mutex, fcntl.LOCK_EX)
-                yield self.folder / hashlib.sha256(name).hexdigest()
-
-    def put_data(self, key: Any, value: bytes, is_result: bool = False) -> None:
-        with self.file(key) as path:
-            _write(path, value)
-
-    def peek_data(self, key: Any) -> Any:
-        with self.file(key) as path:
-            return _read(path)
-
-    def pop_data(self, key: Any) -> Any:
-        with self.file(key) as path:
-            found = _read(path)
-            if not self.frozen:
-                path.unlink(missing_ok=True)
-            return found
-
-    def has_data_for_key(self, key: Any) -> bool:
-        return self.peek_data(key) is not EmptyData
-
-    def put_if_empty(self, key: Any, value: bytes, ttl: float | None = None) -> bool:
-        ttl = self._ttl(ttl)
-        with self.file(key) as path:
-            if _read(path) is not EmptyData:
-                return False
-            _write(path, value, ttl)
-            return True
-
-    def _ttl(self, ttl: float | None) -> float | None:
-        """As the repository's own storage: Redis forgets in time, memory never, and the others
-        refuse.
-        """
-        kind = self.huey.storage_class
-        if ttl is None or not isinstance(kind, type) or issubclass(kind, RedisStorage):
-            return ttl
-        if issubclass(kind, MemoryStorage):
-            return None
-        raise NotImplementedError("ttl is not supported by this storage.")
-
-    def incr(self, key: Any, amount: int = 1) -> int:
-        with self.file(f"counter:{key}") as path:
-            found = _read(path)
-            count = (0 if found is EmptyData else int(found)) + amount
-            _write(path, str(count).encode())
-            return count
-
-    def delete_counter(self, key: Any) -> None:
-        self.pop_data(f"counter:{key}")
-
-    def result_store_size(self) -> int:
-        return 0
-
-    def result_items(self) -> dict[str, bytes]:
-        return {}
-
-    def flush_results(self) -> None: ...
-
-    def flush_counters(self) -> None: ...
-
-    def others_alive(self) -> bool:
-        """Whether another delivery is at work; from now on this one is, until its process ends."""
-        with self.file("alive") as path:
-            others = any(_is_locked(other) for other in path.parent.glob("alive.*"))
-            self.alive = open(path.with_name(f"alive.{os.getpid()}"), "ab")
-            fcntl.lockf(self.alive, fcntl.LOCK_EX)
-            return others
-
-
-def _write(path: Path, value: bytes, ttl: float | None = None) -> None:
-    until = b"" if ttl is None else str(time.time() + ttl).encode()
-    path.write_bytes(until + b"|" + value)
-
-
-def _read(path: Path) -> Any:
-    """The value, or EmptyData where there is none or its time is over."""
-    try:
-        until, _, value = path.read_bytes().partition(b"|")
-    except FileNotFoundError:
-        return EmptyData
-    return EmptyData if until and float(until) <= time.time() else value
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether another process holds a file; a lock ends with the process, before skillrun hears of
-    its end.
-    """
-    with open(path, "ab") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
 
 
 def find_wrapper(found: Any) -> Any:
@@ -510,4 +353,7 @@ def discover_tasks() -> None:
 
 def _seconds_until(eta: datetime.datetime | None, instance: Any) -> float:
     """From the process's own clock; 0.0 without an eta."""
-    return 0.0 if eta is None else max(0.0, (eta - instance._get_timestamp()).total_seconds())
+    if eta is None:
+        return 0.0
+    left: float = (eta - instance._get_timestamp()).total_seconds()
+    return max(0.0, left)

@@ -65,13 +65,19 @@ def _read_raise(project: Project, node: ast.Raise, module: Module) -> Raised | N
     name = None
     if made is not None:
         name = module.resolve(made.func if isinstance(made, ast.Call) else made)
-    origin = project.origin(name) if name else ""
+    origin = ""
+    if name:
+        origin = project.origin(name)
     if origin in RETRY:
         return Raised(node, module, cancels=False, retry=True)
     if origin not in CANCEL:
         return None
-    given = find_keyword(made, "retry") if isinstance(made, ast.Call) else None
-    value = project.literal(given, module) if given is not None else None
+    given = None
+    if isinstance(made, ast.Call):
+        given = find_keyword(made, "retry")
+    value = None
+    if given is not None:
+        value = project.literal(given, module)
     is_hidden = isinstance(made, ast.Call) and has_spread(made)
     known = (value is None or isinstance(value, bool)) and not is_hidden
     return Raised(node, module, cancels=True, retry=value if known else None, readable=known)
@@ -157,13 +163,18 @@ def fate(project: Project, task: Task, call: Call, exception: str) -> str:
         answer = outcome(project, clause)
         if answer != "again":
             return answer
-    return "unsure" if task.unread or _may_take_errors(project, task) else "retries"
+    if task.unread or _may_take_errors(project, task):
+        return "unsure"
+    return "retries"
 
 
 def _may_take_errors(project: Project, task: Task) -> bool:
     """A decorator below the task's own may do something with an error."""
     for decorator in task.below:
-        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if isinstance(decorator, ast.Call):
+            called = decorator.func
+        else:
+            called = decorator
         if not _passes_errors(project, called, task.handler.module):
             return True
     return False
@@ -185,7 +196,9 @@ def _catches_exception(project: Project, clause: Handler, exception: str) -> boo
         if not name.startswith("builtins.") and project.definition(name) is None:
             outside.append(name)
     packages = {short(name).partition(".")[0] for name in clause.exceptions}
-    return None if outside and outside[0].partition(".")[0] in packages else False
+    if outside and outside[0].partition(".")[0] in packages:
+        return None
+    return False
 
 
 def outcome(project: Project, clause: Handler) -> str:
@@ -212,7 +225,9 @@ def _follow_clause(project: Project, clause: Handler, node: ast.Raise, nodes: li
         return "retries"
     if node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == clause.name):
         return "again"
-    return "unsure" if _inside_another(clause) else "retries"
+    if _inside_another(clause):
+        return "unsure"
+    return "retries"
 
 
 def gives_up(node: ast.AST) -> bool:

@@ -95,7 +95,9 @@ def effective(project: Project, task: Task, name: str) -> Option | None:
 
 
 def _size_of(option: Option | None) -> float:
-    value = option.value if option else 0
+    value = 0
+    if option:
+        value = option.value
     if isinstance(value, int | float):
         return float(value)
     if is_known(value):
@@ -110,8 +112,12 @@ def _count_attempts(
     sources: dict[str, Place | None],
     unknown: dict[str, Place],
 ) -> int | None:
-    retries = option.value if option else DEFAULTS["retries"]
-    sources["max_attempts"] = option.place if option else None
+    if option:
+        retries = option.value
+        sources["max_attempts"] = option.place
+    else:
+        retries = DEFAULTS["retries"]
+        sources["max_attempts"] = None
     is_endless = False
     for found in raised(project, task):
         if not found.endless:
@@ -123,7 +129,10 @@ def _count_attempts(
             return None
         unknown["max_attempts"] = place
     if not isinstance(retries, int) or isinstance(retries, bool):
-        unknown["max_attempts"] = option.place if option else _place_of_task(task)
+        if option:
+            unknown["max_attempts"] = option.place
+        else:
+            unknown["max_attempts"] = _place_of_task(task)
         written = getattr(retries, "default", None)
         return (written if isinstance(written, int) else 0) + 1
     if is_endless and _counts_retries(project, task):
@@ -171,7 +180,9 @@ def _read_backoff(
         if found.endless:
             unknown["backoff"] = place_of(found.module, found.node)
             return _NONE
-    retries = options["retries"].value if options["retries"] else 0
+    retries = 0
+    if options["retries"]:
+        retries = options["retries"].value
     received = own_wait(project, use, task, retries if isinstance(retries, int) else 0)
     if received is not None:
         sources["backoff"] = received[1]
@@ -231,8 +242,12 @@ def _read_multiplication(
     elif isinstance(node, ast.Assign):
         product, capped = _split_minimum(module, node.value)
         factor = _find_factor(product, ast.unparse(node.targets[0]))
-        cap = project.literal(capped, module) if capped is not None else None
-    number = project.literal(factor, module) if factor is not None else None
+        cap = None
+        if capped is not None:
+            cap = project.literal(capped, module)
+    number = None
+    if factor is not None:
+        number = project.literal(factor, module)
     if not isinstance(number, int | float) or not isinstance(cap, int | float | None):
         return None
     return float(number), float(cap) if cap is not None else None
@@ -248,7 +263,9 @@ def _split_minimum(module: Module, value: ast.expr) -> tuple[ast.expr, ast.expr 
     if isinstance(second, ast.BinOp):
         first, second = second, first
     # Where both are products, neither is known to be the cap.
-    return (value, None) if isinstance(second, ast.BinOp) else (first, second)
+    if isinstance(second, ast.BinOp):
+        return (value, None)
+    return (first, second)
 
 
 def _find_factor(product: ast.expr, target: str) -> ast.expr | None:
@@ -256,19 +273,29 @@ def _find_factor(product: ast.expr, target: str) -> ast.expr | None:
     if not isinstance(product, ast.BinOp) or not isinstance(product.op, ast.Mult):
         return None
     sides = [side for side in (product.left, product.right) if ast.unparse(side) != target]
-    return sides[0] if len(sides) == 1 else None
+    if len(sides) == 1:
+        return sides[0]
+    return None
 
 
 def _read_number(
     option: Option | None, field: str, sources: dict[str, Place | None], unknown: dict[str, Place]
 ) -> float | None:
-    sources[field] = option.place if option else sources.get(field)
-    value = option.value if option else None
+    if option:
+        sources[field] = option.place
+    else:
+        sources[field] = sources.get(field)
+    value = None
+    if option:
+        value = option.value
     if value is None or isinstance(value, int | float):
         if value is None:
             return None
         return float(value)
-    unknown[field] = option.place if option else Place("", 0)
+    if option:
+        unknown[field] = option.place
+    else:
+        unknown[field] = Place("", 0)
     return None
 
 

@@ -39,8 +39,8 @@ class Worker(RealWorker[Driver]):
         for instance in self.instances:
             instance._immediate = False
         self._hook_publishes()
-        around(huey.consumer.Worker, "initialize", lambda *_: self._after(self.bench.ready))
-        around(huey.api.Huey, "execute", lambda *_: self._after(self.bench.over))
+        around(huey.consumer.Worker, "initialize", lambda *_: self._tell_after(self.bench.ready))
+        around(huey.api.Huey, "execute", lambda *_: self._tell_after(self.bench.over))
         return driver.function()
 
     def _replace_storage(self) -> None:
@@ -59,16 +59,16 @@ class Worker(RealWorker[Driver]):
     def _hook_publishes(self) -> None:
         enqueue: Callable[..., Any] = swap(
             huey.api.Huey.enqueue,
-            lambda instance, task: self._send(instance, task, lambda: enqueue(instance, task)),
+            lambda instance, task: self._send_task(instance, task, lambda: enqueue(instance, task)),
         )
         schedule: Callable[..., Any] = swap(
             huey.api.Huey.add_schedule,
-            lambda instance, task: self._send(
-                instance, self._cut(instance, task), lambda: schedule(instance, task)
+            lambda instance, task: self._send_task(
+                instance, self._cut_wait(instance, task), lambda: schedule(instance, task)
             ),
         )
 
-    def _cut(self, instance: Any, task: Any) -> Any:
+    def _cut_wait(self, instance: Any, task: Any) -> Any:
         """A task that waits has its time in itself."""
         if task.eta is not None:
             now = instance._get_timestamp()
@@ -77,7 +77,7 @@ class Worker(RealWorker[Driver]):
             )
         return task
 
-    def _send(self, instance: Any, task: Any, send: Callable[[], Any]) -> Any:
+    def _send_task(self, instance: Any, task: Any, send: Callable[[], Any]) -> Any:
         # A chord or a group has no id: its tasks come one by one.
         if not hasattr(task, "id"):
             return send()
@@ -86,7 +86,7 @@ class Worker(RealWorker[Driver]):
         return self.bench.probe.publish(send, {}, to_handler=mine, delay=0.0, label=label)
 
     @contextlib.contextmanager
-    def _after(self, tell: Callable[[], None]) -> Iterator[None]:
+    def _tell_after(self, tell: Callable[[], None]) -> Iterator[None]:
         try:
             yield
         finally:

@@ -169,7 +169,8 @@ def _list_needed(facts: Facts, app: Symbol | None) -> list[Symbol | str]:
         *facts.transient,
         facts.invalid,
     ]
-    needed += ["from django.db import transaction"] if publishes_on_commit(facts) else []
+    if publishes_on_commit(facts):
+        needed += ["from django.db import transaction"]
     if app is not None:
         # By name, as tasks are written.
         needed.append(Symbol(app.module, app.name))
@@ -177,7 +178,8 @@ def _list_needed(facts: Facts, app: Symbol | None) -> list[Symbol | str]:
         needed.append("from huey.contrib.djhuey import db_task, signal")
     if facts.trigger != "event":
         needed += ["from collections.abc import Iterable", "from huey import crontab"]
-        needed += ["from huey.contrib.djhuey import db_periodic_task"] if app is None else []
+        if app is None:
+            needed += ["from huey.contrib.djhuey import db_periodic_task"]
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     if facts.retries.bounded and facts.retries.jitter:
@@ -189,8 +191,12 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler, the receiver that decides about a failed attempt, and the publisher."""
     app = _find_app(facts)
     clocked = facts.trigger != "event"
-    owner = f"{app.name}." if app is not None else ""
-    periodic = f"{owner}periodic_task" if owner else "db_periodic_task"
+    owner = ""
+    if app is not None:
+        owner = f"{app.name}."
+    periodic = "db_periodic_task"
+    if owner:
+        periodic = f"{owner}periodic_task"
     text = render(
         "handler.py.jinja",
         facts,

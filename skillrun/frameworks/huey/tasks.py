@@ -94,11 +94,15 @@ def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definiti
         if not found:
             return None
         return found.definition
-    value = found.binding.value if found.binding else None
+    value = None
+    if found.binding:
+        value = found.binding.value
     if not isinstance(value, ast.Call) or found.module is None or not value.args:
         return None
     maker = _read_maker(project, use, value.func, found.module)
-    name = found.module.resolve(value.args[0]) if maker else None
+    name = None
+    if maker:
+        name = found.module.resolve(value.args[0])
     if not name:
         return None
     return project.definition(name)
@@ -141,7 +145,7 @@ class _Reader:
         for number, node in enumerate(handler.decorators):
             maker = _read_maker(self.project, self.use, node, handler.module)
             if maker is not None:
-                self._registered(maker, handler.module, node)
+                self._read_registered(maker, handler.module, node)
                 self.task.names = (handler.dotted,)
                 self.task.below = handler.decorators[number + 1 :]
                 return True
@@ -165,7 +169,7 @@ class _Reader:
                 maker = _read_maker(self.project, self.use, call.func, use.module)
             if maker is None or call is None:
                 continue
-            self._registered(maker, use.module, call)
+            self._read_registered(maker, use.module, call)
             if isinstance(above[1], ast.Assign) and isinstance(above[1].targets[0], ast.Name):
                 self.task.names = (*self.task.names, f"{use.module.name}.{above[1].targets[0].id}")
         return self.task.registered is not None
@@ -176,7 +180,9 @@ class _Reader:
         """
         for number, node in enumerate(handler.decorators):
             name = handler.module.resolve(node.func if isinstance(node, ast.Call) else node)
-            own = self.project.definition(name) if name else None
+            own = None
+            if name:
+                own = self.project.definition(name)
             if own and not own.is_class:
                 calls = []
                 for n in find_nodes(own.node, ast.Call):
@@ -193,7 +199,7 @@ class _Reader:
             )
             if own is None or maker is None:
                 continue
-            self._registered(
+            self._read_registered(
                 maker, own.module, maker[2], _bind_arguments(own, node, handler.module)
             )
             self.task.registered = place_of(handler.module, node)
@@ -203,7 +209,7 @@ class _Reader:
             return True
         return False
 
-    def _registered(
+    def _read_registered(
         self,
         maker: tuple[str, str, ast.Call],
         module: Module,
@@ -212,7 +218,9 @@ class _Reader:
     ) -> None:
         self.task.kind, self.task.owner, call = maker
         self.task.registered = place_of(module, node)
-        positional = [] if self.task.kind == "context" else [*call.args]
+        positional = []
+        if self.task.kind != "context":
+            positional = [*call.args]
         if self.task.kind == "periodic":
             if positional:
                 self.task.schedule = positional.pop(0)
@@ -220,7 +228,9 @@ class _Reader:
                 self.task.schedule = _find_keyword(call, "validate_datetime")
         written = [*zip(DEFAULTS, positional, strict=False)]
         for name, value in (*written, *_list_keywords(self, call, module)):
-            word = value.id if isinstance(value, ast.Name) else ""
+            word = ""
+            if isinstance(value, ast.Name):
+                word = value.id
             inner, held = (given or {}).get(word, (value, module))
             self.task.options[name] = Option(
                 self.project.literal(inner, held), place_of(held, inner)
@@ -236,7 +246,9 @@ def _list_keywords(
             yield keyword.arg, keyword.value
             continue
         name = module.resolve(keyword.value)
-        found = reader.project.lookup(name) if name else None
+        found = None
+        if name:
+            found = reader.project.lookup(name)
         if found and found.binding:
             held = found.binding.value
         else:

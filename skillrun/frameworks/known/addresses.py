@@ -70,7 +70,9 @@ def _read_address(near: str) -> str | None:
 def _read_hint(near: str) -> str | None:
     line = near.split("\n")[0].partition("#")[0]
     assigned = re.search(r"[=:(]", line)
-    found = _HINT.search(line, assigned.end()) if assigned else None
+    found = None
+    if assigned:
+        found = _HINT.search(line, assigned.end())
     if not found:
         return None
     return _HINTED[found[0].lower()]

@@ -116,7 +116,7 @@ class _Conclusion:
         sent = _in_application(self._find_marks(known.sends))
         builtin = _in_application(self._matcher.find(known.builtin, True))
         is_in_use = bool(builtin) or self._is_in_use(_in_application(apps), tasks, sent)
-        if not is_in_use and not self._offers(tasks):
+        if not is_in_use and not self._offers_tasks(tasks):
             return None
         paths = set(self._handed_paths(known.hands.values(), handing))
         tasks += [*builtin, *_in_application(self._find_marks(known.follows))]
@@ -169,7 +169,7 @@ class _Conclusion:
         gems = _gem_folders(self._manifests)
         return bool(apps) and not all(_is_optional(match.seen.path, gems) for match in found)
 
-    def _offers(self, tasks: list[Match]) -> bool:
+    def _offers_tasks(self, tasks: list[Match]) -> bool:
         """Whether a function carries the library's own decorator outside of an integration: nobody
         writes one who means no job.
         """
@@ -283,7 +283,9 @@ class _Conclusion:
             return f"{above}/{known.home}".strip("/")
         name = sight.target
         if sight.kind in ("made", "given") and _maker_of(match):
-            name = _maker_of(match) if known.factories else ""
+            name = ""
+            if known.factories:
+                name = _maker_of(match)
         if known.objects and name:
             return f"{path}:{name}"
         return path
@@ -331,7 +333,10 @@ class _Conclusion:
         if kind == "dep":
             return paths is None and self._depends_on(pattern), None
         if kind == "start":
-            place = None if paths else self._find_start(pattern)
+            if paths:
+                place = None
+            else:
+                place = self._find_start(pattern)
         elif kind == "text":
             place = self._find_text(pattern, paths)
         else:
@@ -441,7 +446,10 @@ def _own_id(match: Match) -> str:
     around = ""
     if sight.scope and sight.kind == "made":
         around = f"{sight.scope}."
-    name = f"{around}{sight.target}" if sight.target else sight.scope
+    if sight.target:
+        name = f"{around}{sight.target}"
+    else:
+        name = sight.scope
     return f"{match.seen.path}:{name}"
 
 
@@ -490,5 +498,7 @@ def _is_optional(path: str, gems: frozenset[str]) -> bool:
 
 def _place_of_match(match: Match) -> Place:
     lines, line = match.seen.lines, match.sight.line
-    text = lines[line - 1] if 0 < line <= len(lines) else ""
+    text = ""
+    if 0 < line <= len(lines):
+        text = lines[line - 1]
     return Place(match.seen.path, line, text)

@@ -75,7 +75,10 @@ def _is_deep(node: SgNode) -> bool:
     first: SgNode | None = node
     # Each call or attribute takes two characters at least.
     for _ in range(_LONGEST // 2):
-        first = first.child(0) if first is not None else None
+        if first is not None:
+            first = first.child(0)
+        else:
+            first = None
         if first is None:
             return False
     return True
@@ -337,7 +340,9 @@ def _kotlin_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
 
 def _kotlin_base(node: SgNode) -> Iterator[tuple[str, str, str]]:
     parent = node.parent()
-    target = _read_name(_find_child(parent, "type_identifier")) if parent is not None else ""
+    target = ""
+    if parent is not None:
+        target = _read_name(_find_child(parent, "type_identifier"))
     yield "base", _read_name(node).partition("(")[0].partition("<")[0], target
 
 
@@ -379,7 +384,9 @@ def _php_import(node: SgNode) -> Iterator[tuple[str, str]]:
     if above is not None:
         prefix = _read_name(_find_child(above, "namespace_name")) + "\\"
     path = prefix + _read_name(named[0]).lstrip("\\")
-    alias = _read_name(named[1]) if len(named) > 1 else ""
+    alias = ""
+    if len(named) > 1:
+        alias = _read_name(named[1])
     yield alias or path.rpartition("\\")[2], path
 
 

@@ -123,7 +123,9 @@ def _read_start(
     line = lines[number]
     words = _read_words(path, lines, number)
     # More than the name of a service or an item of a list: `arq:` and `- arq` start nothing.
-    least = 1 if path.endswith("package.json") else 2
+    least = 2
+    if path.endswith("package.json"):
+        least = 1
     if len(words) < least:
         return ()
     for one in wanted:
@@ -167,7 +169,8 @@ def _find_words(said: list[str], words: list[str]) -> int | None:
         if word not in said[at + 1 :]:
             return None
         at = said.index(word, at + 1)
-        first = at if first < 0 else first
+        if first < 0:
+            first = at
     return first
 
 

@@ -41,7 +41,10 @@ class Names:
         if self.is_library(name):
             return name
         is_relative = name.startswith(".")
-        words = _resolve_relative(near.path, name) if is_relative else name.split(".")
+        if is_relative:
+            words = _resolve_relative(near.path, name)
+        else:
+            words = name.split(".")
         for length in range(len(words), 0, -1):
             path = self._find_module(words[:length], near.path, is_relative)
             if path:
@@ -110,7 +113,10 @@ class Names:
         """The file of a module; of several with the same last words, the nearest."""
         found = []
         for known, path in self._by_last_word.get(words[-1], ()):
-            same = known == words if is_rooted else known[-len(words) :] == words
+            if is_rooted:
+                same = known == words
+            else:
+                same = known[-len(words) :] == words
             if same:
                 found.append((-_count_shared(path, near), len(known), path))
         if not found:

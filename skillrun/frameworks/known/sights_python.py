@@ -139,7 +139,9 @@ class _Reader:
 
     def _see_given(self, outer: ast.Call, scope: str) -> None:
         """`set_broker(RedisBroker())`: what is made for a function that keeps it."""
-        inner = outer.args[0] if outer.args else None
+        inner = None
+        if outer.args:
+            inner = outer.args[0]
         name = ""
         if isinstance(inner, ast.Call):
             name = origin(inner.func, self.names)
@@ -220,7 +222,10 @@ def _list_imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str
     """(local name, import path); a relative import keeps its dots."""
     if isinstance(node, ast.ImportFrom):
         dots = "." * node.level
-        base = f"{dots}{node.module}." if node.module else dots
+        if node.module:
+            base = f"{dots}{node.module}."
+        else:
+            base = dots
         for alias in node.names:
             yield alias.asname or alias.name, base + alias.name
         return
@@ -233,7 +238,10 @@ def _list_imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str
 
 
 def _target_of(node: ast.Assign | ast.AnnAssign | ast.NamedExpr) -> str:
-    target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+    if isinstance(node, ast.Assign):
+        target = node.targets[0]
+    else:
+        target = node.target
     if isinstance(target, ast.Name):
         return target.id
     if not isinstance(target, ast.Attribute):
@@ -250,7 +258,8 @@ def _list_choices(value: ast.expr) -> tuple[ast.expr, ...]:
 
 def _first_call(value: ast.expr) -> ast.Call | None:
     """Of a chain `Broker().with_x()`, its first call."""
-    value = value.value if isinstance(value, ast.Await) else value
+    if isinstance(value, ast.Await):
+        value = value.value
     while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
         if not isinstance(value.func.value, ast.Call):
             return value
@@ -270,7 +279,10 @@ def _list_given(node: ast.Call, names: dict[str, str]) -> Iterator[str]:
             handed.append(keyword.value)
     for argument in (*node.args[:_GIVEN], *handed):
         if isinstance(argument, ast.Constant):
-            yield argument.value if isinstance(argument.value, str) else ""
+            if isinstance(argument.value, str):
+                yield argument.value
+            else:
+                yield ""
         elif isinstance(argument, ast.Name | ast.Attribute):
             yield origin(argument, names)
         else:

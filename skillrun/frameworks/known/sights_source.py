@@ -78,10 +78,10 @@ def _lines_of(text: str) -> Callable[[SgNode], int]:
     lengths = [len(line) for line in text.split("\n")]
     longest = max(lengths)
     if longest <= _LONGEST_LINE:
-        return _line
+        return _find_line
     number = lengths.index(longest) + 1
     return lambda node: number
 
 
-def _line(node: SgNode) -> int:
+def _find_line(node: SgNode) -> int:
     return node.range().start.line + 1

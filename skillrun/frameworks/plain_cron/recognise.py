@@ -143,14 +143,16 @@ class PlainCronRecogniser:
             id=ID,
             task_modules=tuple(sorted(modules)),
             scheduler=self._name_scheduler(timed),
-            evidence=tuple(map(_shorten, dict.fromkeys(places))),
+            evidence=tuple(map(_shorten_place, dict.fromkeys(places))),
         )
 
     def _name_scheduler(self, timed: list[tuple[Start, str]]) -> str:
         """What is written in a file of its own comes before what code says, and that before a loop."""
         if timed:
             return timed[0][0].how
-        return self._code[0][0] if self._code else "poller"
+        if self._code:
+            return self._code[0][0]
+        return "poller"
 
     def _list_resolved(self) -> list[tuple[Start, str]]:
         starts = with_timers(self._starts, self._timers)
@@ -182,7 +184,7 @@ class PlainCronRecogniser:
         return None
 
 
-def _shorten(place: Place) -> Place:
+def _shorten_place(place: Place) -> Place:
     return Place(place.path, place.line, excerpt(place.text))
 
 

@@ -85,7 +85,9 @@ def called_not_scheduled(job: Job) -> Iterator[Finding]:
     """`.do(f())` runs f once at start-up and schedules what it returned."""
     for use in job.project.uses(job.handler.dotted):
         called = use.module.find_call_of(use.node)
-        above = next(use.module.parents(called), None) if called is not None else None
+        above = None
+        if called is not None:
+            above = next(use.module.parents(called), None)
         if not isinstance(above, ast.Call) or above.args[:1] != [called] or is_aside(use.path):
             continue
         if last_word(above.func) == "do" and "every" in ast.unparse(above.func):

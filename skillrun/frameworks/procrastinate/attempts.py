@@ -51,7 +51,9 @@ class Attempts(JobAttempts):
                 bound = module.bindings(function).get(node.id, [])
             else:
                 bound = []
-            value = bound[0].value if len(bound) == 1 else None
+            value = None
+            if len(bound) == 1:
+                value = bound[0].value
             if not isinstance(value, ast.BinOp):
                 return None
             return self.shift(value, module)
@@ -91,7 +93,9 @@ def _read_bound(attempts: Attempts, node: ast.AST, module: Module) -> Bound:
     unread = False
     for test, holds in tests_before(module, node):
         limit = count_let_through(test, holds, lambda one: attempts.shift(one, module) is not None)
-        number = attempts.number(limit[0], module) if limit else None
+        number = None
+        if limit:
+            number = attempts.number(limit[0], module)
         if limit is not None and number is not None and isinstance(test, ast.Compare):
             shift = attempts.shift(test.left, module) or 0
             found.append(Bound(int(number) + limit[1] - shift, place_of(module, test)))

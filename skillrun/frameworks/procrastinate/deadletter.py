@@ -64,7 +64,9 @@ def _find_by_count(project: Project, parts: Iterable[Definition]) -> Iterator[Re
 def _find_decided(project: Project, strategy: Strategy) -> Iterator[Record]:
     """In a strategy of the repository's own."""
     name = "get_retry_decision"
-    own = project.definition(f"{strategy.custom}.{name}") if strategy.custom else None
+    own = None
+    if strategy.custom:
+        own = project.definition(f"{strategy.custom}.{name}")
     if own is not None:
         body = getattr(own.node, "body", [])
         yield from _find_kept_records(project, body, own.module, name)
@@ -90,7 +92,9 @@ def _list_bodies(project: Project, handler: Definition) -> tuple[Definition, ...
 def _list_middlewares(project: Project, task: Task) -> Iterator[Definition]:
     """The task's own middlewares."""
     option = task.option("task_middleware")
-    held = held_value(project, *option) if option else None
+    held = None
+    if option:
+        held = held_value(project, *option)
     if held is not None and isinstance(held[0], ast.List | ast.Tuple):
         found = (project.definition(held[1].resolve(one) or "") for one in held[0].elts)
         for one in found:
@@ -124,5 +128,7 @@ def _list_statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 
 def _builds_decision(statement: ast.stmt) -> bool:
     """`return RetryDecision(...)`."""
-    value = statement.value if isinstance(statement, ast.Return) else None
+    value = None
+    if isinstance(statement, ast.Return):
+        value = statement.value
     return isinstance(value, ast.Call) and ast.unparse(value.func).endswith("RetryDecision")

@@ -13,21 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import hashlib
 import importlib
 import importlib.metadata
 import inspect
-import itertools
-import json
 import logging
-import os
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 from procrastinate.app import App
 from procrastinate.jobs import Status
@@ -39,129 +33,22 @@ from procrastinate.testing import InMemoryConnector
 from ...probe import ids
 from ...probe.async_driver import AsyncDriver
 from ...probe.consuming import QueueWords
-from ...probe.driver import Probe, Publish
+from ...probe.driver import Probe, Publish, seconds_left
 from ...probe.facts import Facts
+from ...probe.logs import say_nothing
 from ...probe.modules import whose_text
 from ...probe.names import NotThere, check_version, find_beside_django
 from ...probe.shapes import without_context
 from ...probe.starting import Importer, Ways
-from ...probe.swap import swap
+from ...probe.swap import replace_calls
 from ...probe.wrap import skip
+from .driver_files import JobFiles
+from .driver_recovery import LOST, Recovery, make_tick
+from .driver_storage import KEPT, Store, as_message, now, run_at_once
 
 # The ones before have no heartbeats, or defer one job at a time.
 OLDEST = (3, 2)
-HEARTBEAT_S = 30.0  # without one for so long a worker counts as dead
-# Seconds between two calls of what gives jobs back and is no periodic task.
-_ELSEWHERE_S = 60.0
 _LONG_AGO = timedelta(days=30)
-_LOST = "its status stays `doing`: no periodic task of the application's calls get_stalled_jobs and retry_job"
-_AGAIN = (
-    "the job of a worker that dies stays `doing`, with its lock, until {what} gives it back: after {wait:g} s here; "
-    "retry_job counts that as an attempt, and only an exception is held against the bound"
-)
-_GIVES_BACK = ("get_stalled_jobs", "retry_job", "retry_job_by_id", "retry_job_by_id_async")
-_KEPT = ("id", "queue_name", "task_name", "priority", "lock", "queueing_lock", "args", "attempts")
-
-
-def now() -> datetime:
-    """In UTC, on the process's own clock."""
-    return datetime.now(tz=timezone.utc)
-
-
-class Store(InMemoryConnector):
-    """An app's database: holds the job at hand, tells what is deferred, and what becomes of that
-    job.
-    """
-
-    def __init__(self, driver: Driver, real: Any) -> None:
-        super().__init__()
-        self.driver, self.real = driver, real
-        self.next: int | None = None  # the job that the worker fetches
-        self.stalled: dict[str, Any] | None = None  # the job of a worker that died
-        # No two processes make the same id.
-        self.job_counter: Any = iter(lambda: uuid4().int % 10**9 + 1, 0)
-
-    def __getattr__(self, name: str) -> Any:
-        """What only the repository's own connector has."""
-        if name.startswith("__") or "real" not in vars(self):
-            raise AttributeError(name)
-        return getattr(self.real, name)
-
-    def as_json(self, value: Any) -> Any:
-        """As PostgreSQL keeps arguments, through the application's own functions where it gave
-        any.
-        """
-        dumps = getattr(self.real, "_json_dumps", None) or (
-            lambda held: json.dumps(held, allow_nan=False)
-        )
-        return (getattr(self.real, "_json_loads", None) or json.loads)(dumps(value))
-
-    # -- no coroutine of this connector ever waits: who calls it from plain code runs it in its own
-    # thread
-
-    def execute_query(self, query: str, **arguments: Any) -> None:
-        _at_once(self.execute_query_async(query, **arguments))
-
-    def execute_query_one(self, query: str, **arguments: Any) -> Any:
-        return _at_once(self.execute_query_one_async(query, **arguments))
-
-    def execute_query_all(self, query: str, **arguments: Any) -> Any:
-        return _at_once(self.execute_query_all_async(query, **arguments))
-
-    def execute_query_all_with_connection(
-        self, connection: Any, query: str, **arguments: Any
-    ) -> Any:
-        with self.driver.in_transaction(connection):
-            return self.execute_query_all(query, **arguments)
-
-    async def execute_query_all_async_with_connection(
-        self, connection: Any, query: str, **arguments: Any
-    ) -> Any:
-        with self.driver.in_transaction(connection):
-            return await self.execute_query_all_async(query, **arguments)
-
-    # -- the queue
-
-    async def defer_jobs_all(self, jobs: list[Any]) -> Any:
-        """One statement for all of them."""
-        kept = [job._replace(args=self.as_json(job.args)) for job in jobs]
-        return self.driver.published(
-            self, kept, lambda: _at_once(super(Store, self).defer_jobs_all(kept))
-        )
-
-    async def fetch_job_one(self, queues: Iterable[str] | None, worker_id: int) -> dict[str, Any]:
-        row, self.next = self.jobs.get(self.next or 0), None
-        if row is None:
-            return {"id": None}
-        row.update(status="doing", worker_id=worker_id)
-        return row
-
-    def hold(self, message: dict[str, Any]) -> dict[str, Any]:
-        """The row of a message, as a worker fetches it next."""
-        row = {**{name: message[name] for name in _KEPT}, "status": "todo"}
-        due = message.get("scheduled_at")
-        row.update(
-            scheduled_at=datetime.fromisoformat(due) if due else None,
-            abort_requested=False,
-            worker_id=None,
-        )
-        self.next, self.jobs = row["id"], {one["id"]: one for one in (row, self.stalled) if one}
-        self.events.setdefault(row["id"], [])
-        return row
-
-    # -- what becomes of a job
-
-    async def finish_job_run(self, job_id: int, status: str, delete_job: bool) -> None:
-        await super().finish_job_run(job_id=job_id, status=status, delete_job=delete_job)
-        if job_id == self.driver.message.get("id"):
-            self.driver.finished(status, delete_job)
-
-    async def retry_job_run(
-        self, job_id: int, retry_at: datetime, *args: Any, **changes: Any
-    ) -> None:
-        await super().retry_job_run(job_id, retry_at, *args, **changes)
-        if job_id == self.driver.message.get("id"):
-            self.driver.requeued(self.jobs[job_id], retry_at)
 
 
 class Driver(AsyncDriver):
@@ -182,14 +69,16 @@ class Driver(AsyncDriver):
         self.task: Any = None
         self.app: Any = None
         self.apps: list[Any] = []
-        self.recoveries: list[Any] = []  # periodic tasks that give back stalled jobs
-        self.elsewhere = ""  # the module that does, where no periodic task comes to it
+        self.recovery: Any = None  # who gives back stalled jobs
         self.workers: dict[int, Any] = {}  # of this process, by app
         self.message: dict[str, Any] = {}  # that is delivered
         self.connection: Any = None  # whose transaction a publish belongs to
         # Connection -> rows that its transaction takes along.
         self.carried: Any = weakref.WeakKeyDictionary()
-        probe.recorder.carries, probe.recorder.ended = self.carried.__contains__, self._ended
+        probe.recorder.carries, probe.recorder.ended = (
+            self.carried.__contains__,
+            self._end_transaction,
+        )
         self.works = False  # this process is a worker
         self.after_s = 0.0  # a death, until whoever gives jobs back comes
         self.settled = False
@@ -201,20 +90,19 @@ class Driver(AsyncDriver):
 
     def boot(self, handler: str) -> Facts:
         self.prepare(handler)
-        self.find_recoveries()
-        self._warm()
-        bounded = all(_mentions(one.task.func, "attempts") for one in self.recoveries)
+        self.find_recovery()
+        self._run_once()
         return Facts(
             library=f"procrastinate {self.version}",
-            redelivery_s=self.redelivery_s(),
+            redelivery_s=self.recovery.delay_s(),
             acks_late=True,
-            bounded_kills=bounded and not self.elsewhere,
+            bounded_kills=self.recovery.is_bounded,
             max_attempts=self._read_max_attempts(),
             same_process=True,
             counts_dead=True,
             keeps_rows=True,
             broker_error="procrastinate.exceptions:ConnectorException",
-            on_kill=self._on_kill(),
+            on_kill=self.recovery.describe(),
         )
 
     def _read_max_attempts(self) -> int | None:
@@ -222,20 +110,24 @@ class Driver(AsyncDriver):
         strategy: Any = self.task.retry_strategy
         if strategy is None:
             return 1
-        most = strategy.max_attempts if type(strategy) is RetryStrategy else None
-        return most + 1 if most else None
+        most = None
+        if type(strategy) is RetryStrategy:
+            most = strategy.max_attempts
+        if most:
+            return most + 1
+        return None
 
     def prepare(self, handler: str) -> None:
         """Finds the task and its app. Raises NotThere."""
         # A module may start a worker when it is imported.
-        for name in (
-            "run_worker",
-            "run_worker_async",
-        ):
-            skip(App, name)
+        skip(App, "run_worker")
+        skip(App, "run_worker_async")
         _, _, found = find_beside_django(handler)
         self._import_apps(found)
-        self.task = found if isinstance(found, Task) else self._task_of(found)
+        if isinstance(found, Task):
+            self.task = found
+        else:
+            self.task = self._task_of(found)
         if self.task is None:
             raise NotThere(f"{handler} is no Procrastinate task but {type(found).__name__}")
         self.app = app = self.task.blueprint
@@ -244,8 +136,9 @@ class Driver(AsyncDriver):
                 f"{handler} belongs to a blueprint, and no app was found that has its tasks"
             )
         self.app.perform_import_paths()
-        function = self.function()
-        self.takes = without_context(function) if self.task.pass_context else function
+        self.takes = self.function()
+        if self.task.pass_context:
+            self.takes = without_context(self.takes)
 
     def function(self) -> Any:
         return inspect.unwrap(self.task.func)
@@ -255,7 +148,9 @@ class Driver(AsyncDriver):
         if isinstance(found, Task) and isinstance(found.blueprint, App):
             return
         function = inspect.unwrap(found.func if isinstance(found, Task) else found)
-        file = inspect.getsourcefile(function) if inspect.isfunction(function) else None
+        file = None
+        if inspect.isfunction(function):
+            file = inspect.getsourcefile(function)
         for name in whose_text(
             _makes_app, self.probe.recorder.root, file or self.probe.recorder.root
         ):
@@ -265,14 +160,18 @@ class Driver(AsyncDriver):
     def _task_of(self, function: Any) -> Any:
         """Of a function that was registered by a call."""
         known = (task for app in self.apps for task in app.tasks.values())
-        wanted = inspect.unwrap(function) if callable(function) else function
+        if callable(function):
+            wanted = inspect.unwrap(function)
+        else:
+            wanted = function
         return next((task for task in known if inspect.unwrap(task.func) is wanted), None)
 
     def _replace_connectors(self) -> None:
         """Every app's, from its beginning; `replace_connector` puts no other in its place."""
 
-        def init(app: Any, **kwargs: Any) -> None:
-            made(app, **kwargs)
+        @replace_calls(App.__init__)
+        def init(make: Any, app: Any, **kwargs: Any) -> None:
+            make(app, **kwargs)
             # What a command or a sweep makes for itself, once the job's own app is known, looks at
             # the same tables.
             store = getattr(self.app, "connector", None) or Store(self, kwargs["connector"])
@@ -283,55 +182,23 @@ class Driver(AsyncDriver):
         def stays(app: Any, connector: Any) -> Iterator[Any]:
             yield app
 
-        made: Callable[..., None] = swap(App.__init__, init)
         setattr(App, "replace_connector", stays)  # noqa: B010
 
-    # -- who gives a job back
+    def find_recovery(self) -> None:
+        """Once the task and its app are known."""
+        self.recovery = Recovery(self.app, self.task, self.probe.recorder.root)
 
-    def find_recoveries(self) -> None:
-        periodics = self.app.periodic_registry.periodic_tasks.values()
-        others = (one for one in periodics if one.task is not self.task)
-        self.recoveries = [
-            one for one in others if any(_mentions(one.task.func, word) for word in _GIVES_BACK)
-        ]
-        if self.recoveries:
-            return
-        near = self.function().__code__.co_filename
-        self.elsewhere = next(whose_text(_gives_back, self.probe.recorder.root, near), "")
-
-    def redelivery_s(self) -> float:
-        """After a death: the heartbeat's time, and what is left of the period, at most."""
-        if self.recoveries:
-            return HEARTBEAT_S + min(map(_period_s, self.recoveries))
-        return HEARTBEAT_S + _ELSEWHERE_S
-
-    def _on_kill(self) -> str:
-        if not self.recoveries and not self.elsewhere:
-            return f"the job of a worker that dies is lost: {_LOST}"
-        what = (
-            self.recoveries[0].task.name
-            if self.recoveries
-            else f"{self.elsewhere}, which is taken to be run,"
-        )
-        return _AGAIN.format(what=what, wait=self.redelivery_s())
-
-    def _warm(self) -> None:
+    def _run_once(self) -> None:
         """What the library imports and compiles on first use is there before the forks."""
-        said = logging.root.manager.disable
-        logging.disable(logging.CRITICAL)
         # A store of its own: no job of it is anybody's.
         known, self.app = self.app, None
         app = App(connector=InMemoryConnector())
         self.app = known
-        app.task(name="warm")(_nothing)
-        message: dict[str, Any] = {
-            **dict.fromkeys(_KEPT),
-            "id": 1,
-            "task_name": "warm",
-            "priority": 0,
-        }
-        self.run_in_loop(self._work(app, {**message, "args": {}, "attempts": 0}))
-        logging.disable(said)
+        app.task(name="warm")(_do_nothing)
+        message: dict[str, Any] = dict.fromkeys(KEPT)
+        message.update(id=1, task_name="warm", priority=0, args={}, attempts=0)
+        with say_nothing():
+            self.run_in_loop(self._run_worker_once(app, message))
         self.close_loop()
         self.apps = [one for one in self.apps if one is not app]
         self.workers.clear()
@@ -341,7 +208,7 @@ class Driver(AsyncDriver):
     @contextlib.contextmanager
     def in_transaction(self, connection: Any) -> Iterator[None]:
         """What is deferred inside is published when the connection's transaction commits."""
-        self.connection = _raw(connection)
+        self.connection = _find_raw(connection)
         try:
             yield
         finally:
@@ -364,34 +231,30 @@ class Driver(AsyncDriver):
         with self.probe.publishing(one):
             rows = insert()
             for row in rows[1:]:
-                self._tell(store, row)
+                self._tell_publish(store, row)
             first = self._make_publish(store, rows[0])
             one.message, one.delay = first.message, first.delay
         return rows
 
-    def _ended(self, connection: Any, what: str) -> None:
+    def _end_transaction(self, connection: Any, what: str) -> None:
         """Rows of a transaction are there with its commit."""
         rows = self.carried.pop(connection, [])
-        for store, row in rows if what == "commit" else ():
-            self._tell(store, row)
+        if what == "commit":
+            for store, row in rows:
+                self._tell_publish(store, row)
 
-    def _tell(self, store: Store, row: dict[str, Any]) -> None:
-        recorder, one = self.probe.recorder, self._make_publish(store, row)
-        recorder.emit(
-            "published",
-            name=one.label,
-            in_handler=recorder.depth > 0,
-            in_effect=recorder.effect_depth > 0,
-            place=recorder.place(),
-            **vars(one),
-        )
+    def _tell_publish(self, store: Store, row: dict[str, Any]) -> None:
+        self.probe.tell(self._make_publish(store, row))
 
     def _make_publish(self, store: Store, row: dict[str, Any]) -> Publish:
         mine = self._is_mine(store, row["task_name"], row["queue_name"])
-        message = _message(row)
-        message["arguments"] = self.probe.bound(self.takes, (), row["args"]) if mine else None
-        due = row["scheduled_at"]
-        delay = max(0.0, round((due - now()).total_seconds(), 2)) if due else 0.0
+        message = as_message(row)
+        message["arguments"] = None
+        if mine:
+            message["arguments"] = self.probe.bound(self.takes, (), row["args"])
+        delay = 0.0
+        if row["scheduled_at"]:
+            delay = seconds_left(row["scheduled_at"] - now())
         return Publish(row["task_name"], mine, message, delay)
 
     def _is_mine(self, store: Store, task: str, queue: str) -> bool:
@@ -409,64 +272,70 @@ class Driver(AsyncDriver):
         if self.works or type(store.real).__name__ != "DjangoConnector":
             return None
         connection = store.real.connection
-        return (
-            connection.connection
-            if connection.in_atomic_block or not connection.get_autocommit()
-            else None
-        )
+        if connection.in_atomic_block or not connection.get_autocommit():
+            return connection.connection
+        return None
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         """As the application published `like`: into its queue, with locks that are made as its
         locks are.
         """
-        args, kwargs = self.probe.arguments(payload, self.takes)
-        kwargs = {
-            **dict(zip(inspect.signature(self.takes).parameters, args, strict=False)),
-            **kwargs,
-        }
-        periodic = self._periodic()
-        if periodic is not None and (like is None or "timestamp" in like["args"]):
-            self._tick(periodic, 1 if like is None else 2)
-            return
-        options: dict[str, Any] = {}
-        if like is not None:
-            old, new = ids.values(self.takes, (), like["args"]), ids.values(self.takes, (), kwargs)
-            options = {"queue": like["queue_name"], "priority": like["priority"]}
-            locks = {name: like[name] for name in ("lock", "queueing_lock") if like[name]}
-            options.update({name: ids.like(lock, old, new) for name, lock in locks.items()})
-        self.task.configure(**options).defer(**kwargs)
+        args, named = self.probe.arguments(payload, self.takes)
+        # A job has no arguments by position.
+        kwargs = dict(zip(inspect.signature(self.takes).parameters, args, strict=False))
+        kwargs.update(named)
+        periodic = self._find_schedule()
+        if periodic is not None and like is None:
+            self._defer_tick(periodic, 1)
+        elif periodic is not None and like is not None and "timestamp" in like["args"]:
+            self._defer_tick(periodic, 2)
+        elif like is None:
+            self.task.configure().defer(**kwargs)
+        else:
+            self.task.configure(**self._make_options(like, kwargs)).defer(**kwargs)
 
-    def _periodic(self) -> Any:
-        """The handler's schedule, where a tick is what the spec means."""
-        if (self.probe.settings.get("trigger") or {}).get("type") not in ("cron", "poller"):
+    def _make_options(self, like: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The queue and the priority of another message, and locks that are made as its locks."""
+        options = {"queue": like["queue_name"], "priority": like["priority"]}
+        old = ids.values(self.takes, (), like["args"])
+        new = ids.values(self.takes, (), kwargs)
+        for name in ("lock", "queueing_lock"):
+            if like[name]:
+                options[name] = ids.like(like[name], old, new)
+        return options
+
+    def _find_schedule(self) -> Any:
+        """The handler's, where a tick is what the spec means."""
+        if not self.is_clocked():
             return None
         periodics = self.app.periodic_registry.periodic_tasks.values()
         return next((one for one in periodics if one.task is self.task), None)
 
-    def _tick(self, periodic: Any, number: int) -> None:
+    def _defer_tick(self, periodic: Any, number: int) -> None:
         """What the deferrer does at the next tick, or the one after it."""
         moment = time.time()
         for _ in range(number):
             moment = periodic.croniter.get_next(ret_type=float, start_time=moment)
-        _at_once(
-            PeriodicDeferrer(self.app.periodic_registry).defer_jobs([(periodic, round(moment))])
-        )
+        deferrer = PeriodicDeferrer(self.app.periodic_registry)
+        run_at_once(deferrer.defer_jobs([(periodic, round(moment))]))
 
     # -- delivering
 
     def deliver(self, message: dict[str, Any]) -> None:
-        self.works, self.message, self.settled, self.after_s = True, message, False, 0.0
+        self.works, self.message = True, message
+        self.settled, self.after_s = False, 0.0
         self.app.connector.stalled = None
-        with self._locked(message):
-            self._write(message["id"], "doing")
-            self.run_in_loop(self._deliver(message))
+        with self._hold_lock(message):
+            with self.probe.recorder.quiet():
+                self.files.write(message["id"], "doing")
+            self.run_in_loop(self._deliver_in_loop(message))
 
-    async def _deliver(self, message: dict[str, Any]) -> None:
+    async def _deliver_in_loop(self, message: dict[str, Any]) -> None:
         others = asyncio.all_tasks()
-        await self._work(self.app, message)
+        await self._run_worker_once(self.app, message)
         await self.wait_for_others(others)
 
-    async def _work(self, app: Any, message: dict[str, Any]) -> None:
+    async def _run_worker_once(self, app: Any, message: dict[str, Any]) -> None:
         """A worker fetches this job, and runs it."""
         worker = self.workers.get(id(app))
         if worker is None:
@@ -483,51 +352,64 @@ class Driver(AsyncDriver):
         """
         if self._was_over():
             return
-        self._write(self.message["id"], "over")
+        with self.probe.recorder.quiet():
+            self.files.write(self.message["id"], "over")
         if status == Status.SUCCEEDED.value:
-            self._settle("acked")
+            self._tell_end("acked")
         elif status != Status.FAILED.value:
-            self._settle("acked", why="raised")
+            self._tell_end("acked", why="raised")
         elif deleted:
-            self._settle("lost", why="it failed, and delete_jobs keeps nothing of it")
+            self._tell_end("lost", why="it failed, and delete_jobs keeps nothing of it")
         else:
-            self._settle("dead", why="its status is `failed`")
+            self._tell_end("dead", why="its status is `failed`")
 
     def requeued(self, row: dict[str, Any], retry_at: datetime) -> None:
         """The worker gives the job back, to be run again."""
         if not self._was_over():
-            delay = max(0.0, round((retry_at - now()).total_seconds(), 2))
-            message = {**self.message, **_message(row)}
-            self._settle("requeued", delay=self.after_s + delay, message=message)
+            message = {**self.message, **as_message(row)}
+            delay = self.after_s + seconds_left(retry_at - now())
+            self._tell_end("requeued", delay=delay, message=message)
 
-    def _settle(self, how: str, **more: Any) -> None:
+    def _tell_end(self, how: str, **more: Any) -> None:
         self.settled = True
         self.probe.settle(how, **more)
 
+    @property
+    def files(self) -> JobFiles:
+        """Of this schedule, which has a scratch folder of its own."""
+        return JobFiles(self.probe.settings["scratch"])
+
     def _was_over(self) -> bool:
         """A run beside this one has ended the job: PostgreSQL refuses what this one says of it."""
-        over = self._read(self.message["id"]) == "over"
-        if over:
-            self._settle("acked", why="a run beside it has ended the job already")
-        return over
+        with self.probe.recorder.quiet():
+            is_over = self.files.read(self.message["id"]) == "over"
+        if is_over:
+            self._tell_end("acked", why="a run beside it has ended the job already")
+        return is_over
+
+    @contextlib.contextmanager
+    def _hold_lock(self, message: dict[str, Any]) -> Iterator[None]:
+        """No two jobs with the same lock run at once."""
+        if not message["lock"]:
+            yield
+            return
+        with self.probe.recorder.quiet():
+            lock = self.files.take_lock(message["lock"], message["id"])
+        with lock:
+            yield
 
     # -- after a death
 
     def died(self, message: dict[str, Any], who: str) -> None:
         self.works, self.message = True, message
-        if not self.recoveries and not self.elsewhere:
-            self.probe.settle("lost", why=_LOST)
+        if not self.recovery.is_there:
+            self.probe.settle("lost", why=LOST)
             return
         if self._was_over():
             return
-        self.after_s = self.redelivery_s()
-        said = logging.root.manager.disable
-        logging.disable(logging.CRITICAL)
-        try:
-            with self.probe.recorder.quiet():
-                self.run_in_loop(self._give_back(message))
-        finally:
-            logging.disable(said)
+        self.after_s = self.recovery.delay_s()
+        with say_nothing(), self.probe.recorder.quiet():
+            self.run_in_loop(self._give_back(message))
 
     async def _give_back(self, message: dict[str, Any]) -> None:
         """The application's own code finds the job of a worker that has been silent for long."""
@@ -535,150 +417,37 @@ class Driver(AsyncDriver):
         row = store.hold(message)
         row.update(status="doing", worker_id=0)
         store.workers[0] = now() - _LONG_AGO
-        store.stalled, store.events[row["id"]] = row, [{"type": "started", "at": now() - _LONG_AGO}]
-        for periodic in self.recoveries:
-            await self._work(self.app, _job_of(periodic))
-        await self.as_elsewhere()
+        store.stalled = row
+        store.events[row["id"]] = [{"type": "started", "at": now() - _LONG_AGO}]
+        for periodic in self.recovery.periodics:
+            await self._run_worker_once(self.app, make_tick(periodic))
+        await self.give_back_elsewhere()
         if not self.settled:
-            self.probe.settle("lost", why=f"{self._who()} has run, and its status stays `doing`")
+            why = f"{self.recovery.name} has run, and its status stays `doing`"
+            self.probe.settle("lost", why=why)
 
-    async def as_elsewhere(self) -> None:
+    async def give_back_elsewhere(self) -> None:
         """What code that no worker runs is taken to do."""
-        for job in await self.app.job_manager.get_stalled_jobs() if self.elsewhere else ():
-            await self.app.job_manager.retry_job(job)
-
-    def _who(self) -> str:
-        return str(self.recoveries[0].task.name) if self.recoveries else self.elsewhere
-
-    # -- what several workers see: files in the scratch folder
-
-    @contextlib.contextmanager
-    def _locked(self, message: dict[str, Any]) -> Iterator[None]:
-        """No two jobs with the same lock run at once; a job that was given back has it from its own
-        slow worker.
-        """
-        if not message["lock"]:
-            yield
-            return
-        turn = 0
-        with self.probe.recorder.quiet():
-            while True:
-                file = open(self._file(f"lock {turn} {message['lock']}"), "a+")
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError:
-                    file.seek(0)
-                    if file.read() == str(message["id"]):
-                        turn += 1
-                        continue
-                    fcntl.flock(file, fcntl.LOCK_EX)
-                    break
-            file.truncate(0)
-            file.write(str(message["id"]))
-            file.flush()
-        try:
-            yield
-        finally:
-            file.close()
-
-    def _write(self, id_: int, text: str) -> None:
-        with self.probe.recorder.quiet(), open(self._file(f"job {id_}"), "w") as file:
-            file.write(text)
-
-    def _read(self, id_: int) -> str:
-        with self.probe.recorder.quiet(), contextlib.suppress(FileNotFoundError):
-            with open(self._file(f"job {id_}")) as file:
-                return file.read()
-        return ""
-
-    def _file(self, name: str) -> str:
-        folder = os.path.join(self.probe.settings["scratch"], ".procrastinate")
-        os.makedirs(folder, exist_ok=True)
-        return os.path.join(folder, hashlib.sha256(name.encode()).hexdigest()[:16])
+        if self.recovery.elsewhere:
+            for job in await self.app.job_manager.get_stalled_jobs():
+                await self.app.job_manager.retry_job(job)
 
 
 def _makes_app(text: bytes) -> bool:
     return b"procrastinate" in text and (b"add_tasks_from" in text or b"App(" in text)
 
 
-def _gives_back(text: bytes) -> bool:
-    """Code that a person, or cron, starts: a periodic task that no worker imports never runs."""
-    return (
-        b"retry_job" in text
-        and (b"get_stalled_jobs" in text or b"doing" in text)
-        and b".periodic(" not in text
-    )
-
-
-def _at_once(work: Any) -> Any:
-    """What a coroutine returns that waits for nothing."""
-    try:
-        work.send(None)
-    except StopIteration as stop:
-        return stop.value
-    raise RuntimeError("a connector in memory has waited")
-
-
-def _raw(connection: Any) -> Any:
+def _find_raw(connection: Any) -> Any:
     """The driver's connection, also below SQLAlchemy's; None where each of its statements is
     committed at once.
     """
     pooled = getattr(connection, "connection", None)
     raw = getattr(pooled, "dbapi_connection", None) or connection
     idle = int(getattr(getattr(raw, "info", None), "transaction_status", 1)) == 0
-    return None if idle and getattr(raw, "autocommit", False) is True else raw
+    if idle and getattr(raw, "autocommit", False) is True:
+        return None
+    return raw
 
 
-def _message(row: dict[str, Any]) -> dict[str, Any]:
-    """What a job's row is in a message."""
-    due = row["scheduled_at"]
-    return {**{name: row[name] for name in _KEPT}, "scheduled_at": due.isoformat() if due else None}
-
-
-def _names_in(code: Any) -> set[str]:
-    inner = (const for const in code.co_consts if hasattr(const, "co_names"))
-    return set(code.co_names).union(*map(_names_in, inner))
-
-
-def _mentions(function: Any, word: str, deep: int = 3) -> bool:
-    """Its code has the word, or that of a function or task which it names."""
-    function = inspect.unwrap(function.func if isinstance(function, Task) else function)
-    if not inspect.isfunction(function):
-        return False
-    names = _names_in(function.__code__)
-    held = [value for value in map(function.__globals__.get, names) if value is not None]
-    held += [
-        getattr(value, name, None) for value in held if inspect.ismodule(value) for name in names
-    ]
-    called = (value for value in held if inspect.isfunction(value) or isinstance(value, Task))
-    return word in names or (deep > 0 and any(_mentions(value, word, deep - 1) for value in called))
-
-
-def _period_s(periodic: Any) -> float:
-    """The longest wait between its next ticks, in seconds."""
-    ticks = [time.time()]
-    for _ in range(8):
-        ticks.append(periodic.croniter.get_next(ret_type=float, start_time=ticks[-1]))
-    return float(max(later - tick for tick, later in itertools.pairwise(ticks[1:])))
-
-
-def _job_of(periodic: Any) -> dict[str, Any]:
-    """A tick of a periodic task, as the deferrer makes it."""
-    task, given = periodic.task, periodic.configure_kwargs.get("task_kwargs") or {}
-    message: dict[str, Any] = {
-        **dict.fromkeys(_KEPT),
-        "id": 1,
-        "queue_name": task.queue,
-        "task_name": task.name,
-    }
-    return {
-        **message,
-        "priority": 0,
-        "args": {**given, "timestamp": int(time.time())},
-        "attempts": 0,
-    }
-
-
-async def _nothing() -> None:
+async def _do_nothing() -> None:
     """A job that is run once at boot."""

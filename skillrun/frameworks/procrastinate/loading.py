@@ -25,7 +25,9 @@ def loads(project: Project, app: Module, import_paths: Iterable[str], wanted: st
 
 def _leads_to(project: Project, name: str, wanted: str) -> bool:
     path = project.locate(name)
-    module = project.module(path) if path else None
+    module = None
+    if path:
+        module = project.module(path)
     return module is None or _reaches_file(project, module, wanted, set())
 
 

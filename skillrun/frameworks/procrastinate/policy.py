@@ -69,7 +69,9 @@ class _Reader:
         """The strategy's bound, or the handler's own where every clause of it stops raising
         before.
         """
-        most = strategy.retries if is_known(strategy.retries) else None
+        most = None
+        if is_known(strategy.retries):
+            most = strategy.retries
         if not is_known(strategy.retries):
             self._note_unread("max_attempts", strategy)
         bounds = raised(self.project, self.handler)

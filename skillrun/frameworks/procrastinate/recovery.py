@@ -47,7 +47,9 @@ class Recovery:
         """At most so long after a death: the heartbeat's time, and one period; None where the
         schedule is not read.
         """
-        period = _period_s(self.cron) if self.cron else None
+        period = None
+        if self.cron:
+            period = _period_s(self.cron)
         if period is None:
             return None
         return HEARTBEAT_S + period
@@ -94,13 +96,15 @@ def _find_calling(project: Project, use: FrameworkUse, names: tuple[str, ...]) -
     for module in modules:
         for node in module.nodes(ast.Call):
             if name_method(node) in names:
-                found.append(_recovery(project, use, node, module))
+                found.append(_read_recovery(project, use, node, module))
     return found
 
 
-def _recovery(project: Project, use: FrameworkUse, call: ast.Call, module: Module) -> Recovery:
+def _read_recovery(project: Project, use: FrameworkUse, call: ast.Call, module: Module) -> Recovery:
     around = module.function_of(call)
-    function = project.define(module, around) if around is not None else None
+    function = None
+    if around is not None:
+        function = project.define(module, around)
     for one in (function, *_list_callers(project, function)) if function is not None else ():
         periodics = read_task(project, use, one).periodics
         if periodics:

@@ -63,7 +63,9 @@ class Strategy:
             return None
         if not self.wait and not self.linear and self.exponential > 1:
             return Backoff("exponential", float(self.exponential), float(self.exponential))
-        count = min(self.retries, _SHOWN) if isinstance(self.retries, int) else 2
+        count = 2
+        if isinstance(self.retries, int):
+            count = min(self.retries, _SHOWN)
         waits = tuple(self.seconds(number) for number in range(max(count, 1)))
         if len(set(waits)) == 1 and not self.linear and self.exponential <= 1:
             if waits[0]:

@@ -56,12 +56,12 @@ def awaits(project: Project, use: FrameworkUse, handler: str) -> bool:
     for one in find_recoveries(project, use):
         if one.function is not None:
             giving.add(one.function.name)
-    tasks = [one for one in _tasks(project, use) if one.name not in giving]
+    tasks = [one for one in _find_tasks(project, use) if one.name not in giving]
     near = [one for one in tasks if one.path == own] or tasks
     return 2 * sum(isinstance(one.node, ast.AsyncFunctionDef) for one in near) > len(near)
 
 
-def _tasks(project: Project, use: FrameworkUse) -> Iterator[Definition]:
+def _find_tasks(project: Project, use: FrameworkUse) -> Iterator[Definition]:
     for module in filter(None, map(project.module, use.task_modules)):
         for node in module.tree.body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -89,19 +89,19 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     made: dict[str, Any] = {
         "app": app,
         "contrib": contrib,
-        "queue": _queue(project, facts.use),
+        "queue": _read_common_queue(project, facts.use),
         "found": facts.path in facts.use.task_modules or facts.module.endswith("tasks"),
-        "owner": _blueprint(project, facts) or (app.name if app is not None else ""),
-        "loading": _loading(project, facts),
+        "owner": _find_blueprint(project, facts) or (app.name if app is not None else ""),
+        "loading": _plan_loading(project, facts),
         "recovers": bool(find_recoveries(project, facts.use)),
         "publishes": True,  # a tick of the clock publishes too
     }
     return {**made, **published(facts)}
 
 
-def _queue(project: Project, use: FrameworkUse) -> list[str]:
+def _read_common_queue(project: Project, use: FrameworkUse) -> list[str]:
     """`queue=` as all other tasks say it: a worker may read no other."""
-    read = [read_task(project, use, one) for one in _tasks(project, use)]
+    read = [read_task(project, use, one) for one in _find_tasks(project, use)]
     named = [
         project.literal(*option) if (option := task.option("queue")) else None for task in read
     ]
@@ -113,7 +113,7 @@ def _queue(project: Project, use: FrameworkUse) -> list[str]:
     return [f"queue={source(name)}"]
 
 
-def _blueprint(project: Project, facts: Facts) -> str | None:
+def _find_blueprint(project: Project, facts: Facts) -> str | None:
     """The blueprint that the handler's module makes for its tasks."""
     module = project.module(facts.path)
     for node in module.tree.body if module is not None else ():
@@ -124,9 +124,11 @@ def _blueprint(project: Project, facts: Facts) -> str | None:
     return None
 
 
-def _loading(project: Project, facts: Facts) -> Entry | None:
+def _plan_loading(project: Project, facts: Facts) -> Entry | None:
     """A module that no worker imports yet is named where the app is made."""
-    app = project.module(facts.app.path) if facts.app is not None else None
+    app = None
+    if facts.app is not None:
+        app = project.module(facts.app.path)
     if app is None or facts.path in facts.use.task_modules:
         return None
     calls = []
@@ -140,7 +142,9 @@ def _loading(project: Project, facts: Facts) -> Entry | None:
     option = None
     if made is not None:
         option = options_of(project, made, app)[0].get("import_paths")
-    paths = project.literal(option, app) if option is not None else []
+    paths = []
+    if option is not None:
+        paths = project.literal(option, app)
     if isinstance(paths, list | tuple) and loads(project, app, map(str, paths), facts.path):
         return None
     return Entry(app.path, "App(import_paths=)", source(facts.module))
@@ -179,7 +183,7 @@ def problems(facts: Facts) -> Iterator[str]:
 
 
 def _clock_problems(facts: Facts) -> Iterator[str]:
-    if facts.trigger == "poller" and _cron(facts) is None:
+    if facts.trigger == "poller" and _spell_cron(facts) is None:
         yield (
             "Procrastinate's cron names seconds, minutes and hours: trigger.every is to divide a"
             " minute in seconds, an hour in minutes, or a day in hours"
@@ -201,7 +205,9 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     ticks: tuple[Symbol | str, ...] = ()
     if facts.trigger != "event" and not case:
         ticks = (known["tick"],)
-    loop: tuple[str, ...] = ("import asyncio",) if facts.awaits and (sent or ticks) else ()
+    loop: tuple[str, ...] = ()
+    if facts.awaits and (sent or ticks):
+        loop = ("import asyncio",)
     if facts.awaits and ticks:
         loop = (*loop, "from unittest.mock import AsyncMock")
     return (
@@ -237,24 +243,24 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     text = render(
         "handler.py.jinja",
         facts,
-        needed=_needed(facts),
-        given=_given(facts),
+        needed=_list_imports(facts),
+        given=_list_parameters(facts),
         clocked=clocked,
-        cron=_cron(facts),
+        cron=_spell_cron(facts),
         queue=facts.facts["queue"],
         keeps_failed=_keeps_failed(facts),
         retries_name=_retries_name(facts),
-        strategy=_strategy(facts),
+        strategy=_spell_strategy(facts),
         wait=longest_wait(facts.retries, "job.attempts"),
         publisher=facts.facts["publisher"],
-        publishing=_when(facts),
+        publishing=_say_when_published(facts),
         left_out=_left_out(facts) if clocked else "",
         **awaiting.names(facts, coroutine=facts.awaits),
     )
     entry = facts.facts["loading"]
     return [
         Module(facts.path, text),
-        *_recovery(facts, render),
+        *_write_recovery(facts, render),
         *([entry] if entry is not None else []),
     ]
 
@@ -275,19 +281,22 @@ def _left_out(facts: Facts) -> str:
     return f"It may leave out what has a row in {facts.store.name}: that is done."
 
 
-def _when(facts: Facts) -> str:
+def _say_when_published(facts: Facts) -> str:
     """What the publisher's docstring says of the open transaction."""
     if facts.facts["contrib"]:
         return IN_TRANSACTION
     return f"{when_to_publish(facts)} {_OPEN}"
 
 
-def _recovery(facts: Facts, render: Render) -> Iterator[Piece]:
+def _write_recovery(facts: Facts, render: Render) -> Iterator[Piece]:
     """Beside the app, where the repository makes it, for all its jobs: Procrastinate itself gives
     back none.
     """
     app = facts.facts["app"]
-    home = app if app.path else Symbol(facts.module, "", path=facts.path)
+    if app.path:
+        home = app
+    else:
+        home = Symbol(facts.module, "", path=facts.path)
     if not facts.facts["recovers"]:
         needed: list[Symbol | str] = [
             facts.conventions.logger_import,
@@ -310,7 +319,7 @@ def _retries_name(facts: Facts) -> str:
     return f"{facts.name.upper()}_RETRIES"
 
 
-def _strategy(facts: Facts) -> list[str] | None:
+def _spell_strategy(facts: Facts) -> list[str] | None:
     """The arguments of a `RetryStrategy`; None where it has no words for the waits, or for what is
     tried again.
     """
@@ -339,11 +348,11 @@ def _own_words(retries: Retries) -> list[str] | None:
     return [f"exponential_wait={seconds(retries.base_s)}"]
 
 
-def _cron(facts: Facts) -> str | None:
+def _spell_cron(facts: Facts) -> str | None:
     return write_croniter(facts.trigger, facts.schedule, facts.every_s)
 
 
-def _given(facts: Facts) -> list[str]:
+def _list_parameters(facts: Facts) -> list[str]:
     """The handler's parameters: a call that lacks an argument ends without a record, so none must
     be given.
     """
@@ -352,7 +361,7 @@ def _given(facts: Facts) -> list[str]:
     return [f"{field.name}: Any = None" for field in facts.fields]
 
 
-def _needed(facts: Facts) -> list[Symbol | str]:
+def _list_imports(facts: Facts) -> list[Symbol | str]:
     needed: list[Symbol | str] = [
         "from typing import Any",
         facts.conventions.logger_import,
@@ -375,7 +384,7 @@ def _needed(facts: Facts) -> list[Symbol | str]:
 
 def _list_for_retries(facts: Facts) -> list[str]:
     """The library's strategy, or what one of the job's own is made of."""
-    if _strategy(facts) is not None:
+    if _spell_strategy(facts) is not None:
         return ["from procrastinate import RetryStrategy"]
     own = [
         "from procrastinate import BaseRetryStrategy, RetryDecision",

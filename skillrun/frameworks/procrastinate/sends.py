@@ -53,12 +53,12 @@ def _find_all(project: Project, use: FrameworkUse, handler: Definition) -> Itera
     for periodic in read_task(project, use, handler).periodics:
         aside = in_tests(periodic.place.path)
         yield Send("schedule", periodic.place, "periodic(...)", aside)
-    for send in _find(project, use, handler):
+    for send in _find_deferring(project, use, handler):
         yield send
-        yield from _ticks(project, use, send)
+        yield from _find_ticks(project, use, send)
 
 
-def _ticks(project: Project, use: FrameworkUse, send: Send) -> Iterator[Send]:
+def _find_ticks(project: Project, use: FrameworkUse, send: Send) -> Iterator[Send]:
     """The periodic tasks that come to a deferring call: its own function, or one that calls
     that.
     """
@@ -71,7 +71,7 @@ def _ticks(project: Project, use: FrameworkUse, send: Send) -> Iterator[Send]:
             yield Send("schedule", periodic.place, how)
 
 
-def _find(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[Send]:
+def _find_deferring(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[Send]:
     """The calls that defer it."""
     task = read_task(project, use, handler)
     for module, call, configured in _find_calls(project, task):
@@ -110,7 +110,7 @@ def _read_defer(
 def _find_calls(project: Project, task: Task) -> Iterator[Found]:
     for name in task.names:
         for seen in project.uses(name):
-            yield from _deferred(seen.module, seen.node)
+            yield from _read_deferred(seen.module, seen.node)
     names = names_of(project, task)
     for module in project.modules_with("configure_task"):
         for node in module.nodes(ast.Call):
@@ -122,10 +122,10 @@ def _find_calls(project: Project, task: Task) -> Iterator[Found]:
                 if given is not None:
                     value = project.literal(given, module)
                 if isinstance(value, str) and value.rpartition(":")[2] in names:
-                    yield from _ended(module, node, node)
+                    yield from _read_ended(module, node, node)
 
 
-def _deferred(module: Module, node: ast.AST) -> Iterator[Found]:
+def _read_deferred(module: Module, node: ast.AST) -> Iterator[Found]:
     """`task.defer(...)` and `task.configure(...).defer(...)`, from the name of the task."""
     attribute = next(module.parents(node), None)
     if not isinstance(attribute, ast.Attribute):
@@ -136,10 +136,10 @@ def _deferred(module: Module, node: ast.AST) -> Iterator[Found]:
     if attribute.attr in (*DEFERS, *BATCHES):
         yield module, call, None
     elif attribute.attr in _CONFIGURES:
-        yield from _ended(module, call, call)
+        yield from _read_ended(module, call, call)
 
 
-def _ended(module: Module, node: ast.Call, configured: ast.Call) -> Iterator[Found]:
+def _read_ended(module: Module, node: ast.Call, configured: ast.Call) -> Iterator[Found]:
     """What is called on a configured task; also by the variable that holds it."""
     above = next(module.parents(node), None)
     if isinstance(above, ast.Attribute):

@@ -70,7 +70,7 @@ class Task:
 def read_task(project: Project, use: FrameworkUse, handler: Definition) -> Task:
     """The options of a handler, from its decorators or from the call that registers it."""
     key = ("procrastinate.task", use.app, handler.path, handler.name)
-    return project.remember(key, lambda: _read(project, use, handler))
+    return project.remember(key, lambda: _read_found_task(project, use, handler))
 
 
 def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definition | None:
@@ -79,7 +79,7 @@ def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definiti
     """
 
     def is_made(call: ast.Call, module: Module) -> bool:
-        maker = app_method(project, use, _called(call.func), module)
+        maker = app_method(project, use, _find_called(call.func), module)
         return maker is not None and maker[1] == "task"
 
     return find_made(project, import_path, is_made)
@@ -90,9 +90,14 @@ def names_of(project: Project, task: Task) -> tuple[str, ...]:
     aliases.
     """
     named = task.option("name")
-    given = project.literal(*named) if named else task.handler.dotted
+    if named:
+        given = project.literal(*named)
+    else:
+        given = task.handler.dotted
     aliases = task.option("aliases")
-    more = project.literal(*aliases) if aliases else []
+    more = []
+    if aliases:
+        more = project.literal(*aliases)
     return tuple(str(name) for name in (given, *(more if isinstance(more, list | tuple) else ())))
 
 
@@ -125,30 +130,30 @@ def _is_app(project: Project, use: FrameworkUse, owner: str) -> bool:
     return f"{found.module.path}:{found.dotted.rpartition('.')[2]}" in (use.apps or (use.app,))
 
 
-def _called(node: ast.expr) -> ast.expr:
+def _find_called(node: ast.expr) -> ast.expr:
     """`app.task` of `app.task(...)`, and of itself."""
     if isinstance(node, ast.Call):
         return node.func
     return node
 
 
-def _read(project: Project, use: FrameworkUse, handler: Definition) -> Task:
+def _read_found_task(project: Project, use: FrameworkUse, handler: Definition) -> Task:
     task = Task(handler)
     for node in handler.decorators:
-        if _register(project, use, task, node, handler.module):
+        if _registers_task(project, use, task, node, handler.module):
             task.names = (handler.dotted,)
     if task.registered is None and not handler.is_class:
         _from_call(project, use, task)
     return task
 
 
-def _register(
+def _registers_task(
     project: Project, use: FrameworkUse, task: Task, node: ast.expr, module: Module
 ) -> bool:
     """Whether a decorator, or the function of a registering call, is the app's `task`; `periodic`
     is noted.
     """
-    found = app_method(project, use, _called(node), module)
+    found = app_method(project, use, _find_called(node), module)
     if found is not None and found[1] == "periodic" and isinstance(node, ast.Call):
         task.periodics = (*task.periodics, Periodic(node, module))
     if found is None or found[1] != "task":
@@ -167,7 +172,7 @@ def _from_call(project: Project, use: FrameworkUse, task: Task) -> None:
         call = None
         if above and isinstance(above[0], ast.Call) and seen.node in above[0].args[:1]:
             call = above[0]
-        if call is None or not _register(project, use, task, call.func, seen.module):
+        if call is None or not _registers_task(project, use, task, call.func, seen.module):
             continue
         if (
             len(above) > 1

@@ -48,7 +48,9 @@ def _find_own_callbacks(project: Project, handler: Definition, option: str) -> I
     seen: set[str] = set()
     for options in _find_options(project, handler):
         given = options.get(option)
-        found = callback(project, *given) if given is not None else None
+        found = None
+        if given is not None:
+            found = callback(project, *given)
         if found is not None and found.dotted not in seen:
             seen.add(found.dotted)
             yield found
@@ -68,15 +70,24 @@ def _find_options(
 
 def callback(project: Project, node: ast.expr | None, module: Module) -> Definition | None:
     """The function behind `f`, `Callback(f)`, or its name as text."""
-    held = held_value(project, node, module) if node is not None else None
+    held = None
+    if node is not None:
+        held = held_value(project, node, module)
     if held is not None and isinstance(held[0], ast.Call):
         node, module = held
     if isinstance(node, ast.Call) and project.origin_of(module, node.func) in _CALLBACK:
-        node = node.args[0] if node.args else find_keyword(node, "func")
+        if node.args:
+            node = node.args[0]
+        else:
+            node = find_keyword(node, "func")
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return project.find(node.value)
-    name = module.resolve(node) if node is not None else None
-    found = project.definition(name) if name else None
+    name = None
+    if node is not None:
+        name = module.resolve(node)
+    found = None
+    if name:
+        found = project.definition(name)
     if found is None or found.is_class:
         return None
     return found
@@ -94,7 +105,9 @@ def exception_handlers(project: Project) -> Iterator[Definition]:
             yield from _list_listed(project, node.value, module)
     for _, launch in launches_of(project):
         for option, value in zip(launch.words, launch.words[1:], strict=False):
-            found = project.find(value) if option == "--exception-handler" else None
+            found = None
+            if option == "--exception-handler":
+                found = project.find(value)
             if found is not None:
                 yield found
 

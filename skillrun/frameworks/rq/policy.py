@@ -74,7 +74,10 @@ class _Reader:
         self.sources["max_attempts"] = most.place or again.place
         self.sources["backoff"] = self.sources["max_attempts"]
         requeued = any(one.retries is None or one.retries > 0 for one in given)
-        self.sources["retried"] = most.place if requeued else None
+        if requeued:
+            self.sources["retried"] = most.place
+        else:
+            self.sources["retried"] = None
         if requeued:
             # RQ itself logs the error and that it retries.
             self.sources["autoretry"] = most.place
@@ -113,7 +116,9 @@ class _Reader:
         """
         dead, permanent = self._dead_letter(), self._find_permanent_record()
         self.sources |= {"dead_letter": dead, "dead_letter_permanent": permanent}
-        return dead if is_retried else dead or permanent
+        if is_retried:
+            return dead
+        return dead or permanent
 
     def _list_given(self) -> Iterator[Reading]:
         """What each site says; the decorator where nothing enqueues the handler yet."""
@@ -246,6 +251,11 @@ def _default_timeouts(project: Project) -> Iterator[Any]:
 def _of_rq(project: Project, node: ast.keyword, module: Module) -> bool:
     """The keyword stands in a call of RQ's own, such as `Queue(...)`, or of a subclass."""
     call = next(module.parents(node), None)
-    name = module.resolve(call.func) if isinstance(call, ast.Call) else None
-    packages = {one.partition(".")[0] for one in project.ancestors(name)} if name else set()
+    name = None
+    if isinstance(call, ast.Call):
+        name = module.resolve(call.func)
+    if name:
+        packages = {one.partition(".")[0] for one in project.ancestors(name)}
+    else:
+        packages = set()
     return not packages.isdisjoint(("rq", "django_rq"))

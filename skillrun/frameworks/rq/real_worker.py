@@ -42,20 +42,22 @@ class Worker(RealWorker[Driver]):
     def _hook_queues(self) -> None:
         """Every queue speaks to the private Redis; whoever waits is told."""
         made: Callable[..., None] = swap(
-            Queue.__init__, lambda queue, *a, **k: self._made(made, queue, a, k)
+            Queue.__init__, lambda queue, *a, **k: self._redirect_queue(made, queue, a, k)
         )
         schedule: Callable[..., Any] = swap(
             Queue.schedule_job,
-            lambda queue, job, due, *a, **k: self._send(
-                job, lambda: schedule(queue, job, self._due(due), *a, **k)
+            lambda queue, job, due, *a, **k: self._send_job(
+                job, lambda: schedule(queue, job, self._cut_due(due), *a, **k)
             ),
         )
         enqueue: Callable[..., Any] = swap(
             Queue._enqueue_async_job,
-            lambda queue, job, *a, **k: self._send(job, lambda: enqueue(queue, job, *a, **k)),
+            lambda queue, job, *a, **k: self._send_job(job, lambda: enqueue(queue, job, *a, **k)),
         )
 
-    def _made(self, before: Callable[..., None], queue: Queue, args: Any, kwargs: Any) -> None:
+    def _redirect_queue(
+        self, before: Callable[..., None], queue: Queue, args: Any, kwargs: Any
+    ) -> None:
         before(queue, *args, **kwargs)
         pool: Any = queue.connection.connection_pool
         path = self.bench.broker.partition("://")[2].partition("?")[0]
@@ -63,12 +65,12 @@ class Worker(RealWorker[Driver]):
             queue.connection.connection_pool = type(pool).from_url(self.bench.broker)
         self.seen.append(queue)
 
-    def _due(self, due: datetime.datetime) -> datetime.datetime:
+    def _cut_due(self, due: datetime.datetime) -> datetime.datetime:
         now = datetime.datetime.now(_UTC)
         wait = (due.astimezone(_UTC) - now).total_seconds()
         return now + datetime.timedelta(seconds=self.bench.cut(wait))
 
-    def _send(self, job: Any, send: Callable[[], Any]) -> Any:
+    def _send_job(self, job: Any, send: Callable[[], Any]) -> Any:
         """What the handler publishes is a boundary; what the worker itself puts back is none."""
         if not self.bench.recorder.depth:
             return send()

@@ -96,8 +96,13 @@ def _read_call(project: Project, call: ast.Call, module: Module) -> Reading:
 def _read_intervals(
     project: Project, node: ast.expr | None, module: Module
 ) -> tuple[float, ...] | None:
-    value = project.literal(node, module) if node is not None else 0
-    values = value if isinstance(value, list | tuple) else [value]
+    value = 0
+    if node is not None:
+        value = project.literal(node, module)
+    if isinstance(value, list | tuple):
+        values = value
+    else:
+        values = [value]
     good = all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
     if good and is_known(value):
         return tuple(float(one) for one in values)
@@ -129,5 +134,7 @@ def backoff_of(waits: tuple[float, ...]) -> Backoff:
         return Backoff("none")
     if len(set(waits)) == 1:
         return Backoff("fixed", waits[0])
-    factor = waits[1] / waits[0] if waits[0] else 1.0
+    factor = 1.0
+    if waits[0]:
+        factor = waits[1] / waits[0]
     return Backoff("exponential", waits[0], factor, max(waits), waits=waits)

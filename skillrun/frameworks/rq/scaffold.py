@@ -144,7 +144,9 @@ def _made_by(project: Project, app: Symbol) -> str:
 
 def _find_returned_queue(project: Project, path: str | None) -> Iterator[_Queue]:
     """A function that makes the queue and needs no arguments."""
-    module = project.module(path) if path else None
+    module = None
+    if path:
+        module = project.module(path)
     if module is None:
         return
     for node in module.tree.body:
@@ -175,7 +177,9 @@ def _needs_arguments(node: ast.FunctionDef) -> bool:
 
 def _of_flask(project: Project, path: str | None) -> Iterator[_Queue]:
     """`app.task_queue = rq.Queue(...)` where a Flask app is made: `current_app.task_queue`."""
-    module = project.module(path) if path else None
+    module = None
+    if path:
+        module = project.module(path)
     if module is None:
         return
     for node in module.nodes(ast.Assign):
@@ -204,7 +208,9 @@ def _find_decorated_queue(project: Project, paths: tuple[str, ...]) -> Iterator[
 
     for module, call in _list_decorating_calls(project, paths):
         connection = find_keyword(call, "connection")
-        name = project.literal(call.args[0], module) if call.args else None
+        name = None
+        if call.args:
+            name = project.literal(call.args[0], module)
         if not isinstance(name, str) or not isinstance(connection, ast.Name):
             continue
         if is_job_decorator(project, call, module):
@@ -236,7 +242,9 @@ def _in_functions(project: Project) -> Iterator[_Queue]:
 def _write_anew(project: Project, module: Code, call: ast.Call) -> Iterator[_Queue]:
     """The same queue, written so that another module can make it; nothing where it cannot."""
     given = find_keyword(call, "connection") or _find_connection_around(module, call)
-    needed = _list_globals(module, given) if given is not None else None
+    needed = None
+    if given is not None:
+        needed = _list_globals(module, given)
     if given is None or needed is None:
         return
     named = ""
@@ -244,7 +252,9 @@ def _write_anew(project: Project, module: Code, call: ast.Call) -> Iterator[_Que
         name = project.literal(call.args[0], module)
         if not isinstance(name, str):
             return
-        named = f'"{name}", ' if name else ""
+        named = ""
+        if name:
+            named = f'"{name}", '
     written = ast.get_source_segment(module.text, given) or ""
     if not written or "\n" in written:
         written = ast.unparse(given)
@@ -363,7 +373,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         commits=publishes_on_commit(facts),
         publishing=when_to_publish(facts),
     )
-    clocked = [_write_schedule_entry(facts, render)] if facts.trigger != "event" else []
+    clocked = []
+    if facts.trigger != "event":
+        clocked = [_write_schedule_entry(facts, render)]
     return [Module(facts.path, text), *clocked, *facts.facts["workers"]]
 
 

@@ -310,7 +310,9 @@ def _in_call(
     repository around it.
     """
     name = project.call_name(module, call)
-    own = project.definition(name) if name else None
+    own = None
+    if name:
+        own = project.definition(name)
     word = last_word(call.func)
     if own is not None and not own.is_class:
         yield from _follow_wrapper(project, module, call, node, own, decorator)
@@ -341,7 +343,9 @@ def _put_off(project: Project, module: Module, call: ast.Call, node: ast.expr) -
             return
         send = _make_send("schedule", CRON, "cron.register(...)", module, call)
     elif word in _ELSEWHERE and _receives_function(call, node, _ELSEWHERE[word]):
-        kind = "enqueue" if word == "create" else "schedule"
+        kind = "schedule"
+        if word == "create":
+            kind = "enqueue"
         send = _make_send(kind, SCHEDULER, f".{word}(...)", module, call)
     else:
         return
@@ -406,8 +410,13 @@ def _find_parameter(call: ast.Call, node: ast.expr, own: Definition) -> str | No
         if keyword.value is node:
             return keyword.arg
     names = [name for name in own.parameters if name not in ("self", "cls")]
-    position = call.args.index(node) if node in call.args else len(names)
-    return names[position] if position < len(names) else None
+    if node in call.args:
+        position = call.args.index(node)
+    else:
+        position = len(names)
+    if position < len(names):
+        return names[position]
+    return None
 
 
 def _names_parameter(node: ast.expr, parameter: str) -> bool:

@@ -106,7 +106,9 @@ def _read_launch(number: int, line: str, whole: str) -> Launch | None:
     words = _WORD.findall(whole)
     for at, word in enumerate(words):
         program = word.rpartition("=")[2].rpartition("/")[2]
-        following = words[at + 1] if at + 1 < len(words) else ""
+        following = ""
+        if at + 1 < len(words):
+            following = words[at + 1]
         if program in _PROGRAMS:
             return Launch(
                 number + 1, _PROGRAMS[program], _until_next(words[at + 1 :]), line.strip()

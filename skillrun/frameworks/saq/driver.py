@@ -20,7 +20,7 @@ from saq.queue.base import Queue
 from saq.queue.redis import RedisQueue
 from saq.worker import Worker
 
-from ...probe.driver import Publish
+from ...probe.driver import Publish, seconds_left
 from ...probe.facts import Facts
 from ...probe.ids import name_arguments
 from ...probe.listed_driver import ListedDriver, do_nothing
@@ -90,7 +90,10 @@ class Driver(ListedDriver):
     def list_functions(self, settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """As `Worker` registers them."""
         for one in settings.get("functions") or ():
-            yield one if isinstance(one, tuple) else (getattr(one, "__qualname__", ""), one)
+            if isinstance(one, tuple):
+                yield one
+            else:
+                yield (getattr(one, "__qualname__", ""), one)
         for cron in settings.get("cron_jobs") or ():
             if isinstance(cron, CronJob):
                 yield cron.function.__qualname__, cron.function
@@ -164,10 +167,18 @@ class Driver(ListedDriver):
                 return await send(queue, job)
         mine = job.function in self.find_names(queue.name)
         message = {"id": job.id, "queue": queue.name, "job": pack_bytes(queue.serialize(job))}
-        message["redelivery_s"] = self._find_redelivery(queue.name, job) if mine else None
+        if mine:
+            message["redelivery_s"] = self._find_redelivery(queue.name, job)
+        else:
+            message["redelivery_s"] = None
         given = job.kwargs or {}
-        message["arguments"] = self.probe.bound(self.takes, (), given) if mine else None
-        delay = max(0.0, round(job.scheduled - time.time(), 2)) if job.scheduled else 0.0
+        if mine:
+            message["arguments"] = self.probe.bound(self.takes, (), given)
+        else:
+            message["arguments"] = None
+        delay = 0.0
+        if job.scheduled:
+            delay = seconds_left(job.scheduled - time.time())
         with self.probe.publishing(Publish(job.function, mine, message, delay)):
             return await send(queue, job)
 
@@ -197,7 +208,10 @@ class Driver(ListedDriver):
         for cron in self.settings[name].get("cron_jobs") or ():
             if self.is_mine(cron.function) and self.is_clocked():
                 function = cron.function.__qualname__
-                key = f"cron:{function}" if cron.unique else get_default_job_key()
+                if cron.unique:
+                    key = f"cron:{function}"
+                else:
+                    key = get_default_job_key()
                 given = {k: getattr(cron, k) for k in ("timeout", "heartbeat", "retries", "ttl")}
                 said = {k: value for k, value in given.items() if value is not None}
                 return {"function": function, "key": key, **said}

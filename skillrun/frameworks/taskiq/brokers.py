@@ -225,7 +225,9 @@ def _unwind_chain(module: Module, node: ast.Call) -> tuple[str, list[ast.Call]]:
     # `broker = A() if testing else B()`: each of them is what the variable may hold.
     while above and isinstance(above[0], ast.IfExp | ast.BoolOp):
         above = above[1:]
-    target = above[0] if above else None
+    target = None
+    if above:
+        target = above[0]
     names = [getattr(target, "target", None)]
     if isinstance(target, ast.Assign):
         names = list(target.targets)
@@ -240,7 +242,9 @@ def _made_by(module: Module, function: ast.FunctionDef | ast.AsyncFunctionDef) -
     """The variable of its module that holds what a function makes, else the function."""
     for name, bound in module.bindings(module.tree).items():
         for one in bound:
-            called = one.value.func if isinstance(one.value, ast.Call) else None
+            called = None
+            if isinstance(one.value, ast.Call):
+                called = one.value.func
             if isinstance(called, ast.Name) and called.id == function.name:
                 return f"{module.name}.{name}"
     return f"{module.name}.{module.qualname(function)}"

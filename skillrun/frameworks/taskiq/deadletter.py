@@ -40,7 +40,9 @@ def hook_records(project: Project, task: Task) -> Iterator[tuple[tuple[str, Defi
 
 def _last_run(project: Project, task: Task) -> Place | None:
     bound = own_bound(project, task.handler)
-    body = [*bound.node.body, *bound.node.orelse] if bound is not None else []
+    body = []
+    if bound is not None:
+        body = [*bound.node.body, *bound.node.orelse]
     record = None
     if bound is not None:
         record = first_record(project, body, bound.module)

@@ -48,7 +48,9 @@ def find_hooks(project: Project, handler: Definition) -> dict[str, Definition]:
 
 def _of_retries(node: ast.AST) -> list[list[ast.stmt]]:
     """The branches of a condition in which the task will be run again, or may be."""
-    text = ast.unparse(node.test) if isinstance(node, ast.If) else ""
+    text = ""
+    if isinstance(node, ast.If):
+        text = ast.unparse(node.test)
     if not isinstance(node, ast.If) or not any(word in text for word in _ASKS):
         return []
     if "NoResultError" not in text:

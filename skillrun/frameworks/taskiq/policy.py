@@ -63,7 +63,9 @@ def idle_s(project: Project, broker: Broker) -> tuple[Any, Place | None]:
         value = project.literal(node, broker.module)
     else:
         value = IDLE_S * 1000
-    place = place_of(broker.module, node) if node is not None else None
+    place = None
+    if node is not None:
+        place = place_of(broker.module, node)
     return (value / 1000 if isinstance(value, int | float) else value), place
 
 
@@ -77,13 +79,19 @@ class _Reader:
     def read(self) -> Policy:
         self.task = read_task(self.project, self.handler)
         broker = self.task.broker
-        retrying = broker.retrying if broker is not None else ()
+        if broker is not None:
+            retrying = broker.retrying
+        else:
+            retrying = ()
         if broker is None or broker.unread:
-            self.unknown["middlewares"] = (
-                broker.place if broker is not None else self._place_of_task()
-            )
-        attempts = self._attempts(retrying, broker)
-        part = retrying[-1] if retrying and attempts > 1 else None
+            if broker is not None:
+                self.unknown["middlewares"] = broker.place
+            else:
+                self.unknown["middlewares"] = self._place_of_task()
+        attempts = self._read_attempts(retrying, broker)
+        part = None
+        if retrying and attempts > 1:
+            part = retrying[-1]
         record = find_record(self.project, self.task)
         permanent = clause_record(self.project, self.handler)
         self.sources |= {"dead_letter": record, "dead_letter_permanent": permanent}
@@ -130,7 +138,7 @@ class _Reader:
         found, self.sources["acks_late"] = ack_type(self.project, self.handler)
         return found
 
-    def _attempts(self, retrying: tuple[Part, ...], broker: Broker | None) -> int:
+    def _read_attempts(self, retrying: tuple[Part, ...], broker: Broker | None) -> int:
         """The most that any middleware lets run, and never more than the handler's own count."""
         most = self._count_runs(retrying)
         if "middlewares" in self.unknown:
@@ -172,7 +180,10 @@ class _Reader:
         return part.place
 
     def _read_backoff(self, part: Part | None, broker: Broker | None, attempts: int) -> Backoff:
-        self.sources["backoff"] = part.place if part else None
+        if part:
+            self.sources["backoff"] = part.place
+        else:
+            self.sources["backoff"] = None
         if part is None or broker is None:
             return NONE
         found = backoff(self.project, self.task, part, broker, attempts)
@@ -181,7 +192,10 @@ class _Reader:
         return found or NONE
 
     def _list_retried(self, part: Part | None) -> tuple[str, ...]:
-        self.sources["retried"] = part.place if part else None
+        if part:
+            self.sources["retried"] = part.place
+        else:
+            self.sources["retried"] = None
         if part is None:
             return ()
         if part.unread and "types_of_exceptions" not in {*part.options, *self.task.labels}:

@@ -53,7 +53,7 @@ class Worker(RealWorker[Driver]):
             RedisScheduleSource,
             RedisAsyncResultBackend,
         ):
-            self._redirect(library)
+            self._redirect_broker(library)
         self._hook_sending()
         driver.prepare(handler)
         self.module = handler.partition(":")[0]
@@ -61,10 +61,10 @@ class Worker(RealWorker[Driver]):
             raise SystemExit(
                 f"its broker is {type(driver.broker).__name__}, and only one on Redis can be started here"
             )
-        asyncio.run(self._begin())
+        asyncio.run(self._begin_group())
         return driver.function()
 
-    def _redirect(self, kind: Any) -> None:
+    def _redirect_broker(self, kind: Any) -> None:
         """Whatever its URL says, it speaks to the private Redis."""
 
         def init(made: Any, *args: Any, **kwargs: Any) -> None:
@@ -75,7 +75,7 @@ class Worker(RealWorker[Driver]):
 
         before: Callable[..., None] = swap(kind.__init__, init)
 
-    async def _begin(self) -> None:
+    async def _begin_group(self) -> None:
         """A consumer group begins with what comes after it: it is there before anything is
         published.
         """
@@ -90,7 +90,7 @@ class Worker(RealWorker[Driver]):
         def init(broker: Any, *args: Any, **kwargs: Any) -> None:
             made(broker, *args, **kwargs)
             self.driver.brokers.append(broker)
-            broker.kick = functools.partial(self._kick, broker)
+            broker.kick = functools.partial(self._send_kick, broker)
 
         def scheduler(one: Any, broker: Any, sources: Any, *args: Any, **kwargs: Any) -> None:
             makes(one, broker, sources, *args, **kwargs)
@@ -113,7 +113,7 @@ class Worker(RealWorker[Driver]):
         makes: Callable[..., None] = swap(TaskiqScheduler.__init__, scheduler)
         by_time: Callable[..., Any] = swap(AsyncKicker.schedule_by_time, schedule)
 
-    async def _kick(self, broker: Any, message: Any) -> None:
+    async def _send_kick(self, broker: Any, message: Any) -> None:
         if _SCHEDULER.get():
             await type(broker).kick(broker, message)
             return
@@ -129,11 +129,11 @@ class Worker(RealWorker[Driver]):
         around(Receiver, "prefetcher", lambda *_, **__: self.bench.polling())
         around(Receiver, "callback", lambda *_, **__: self.bench.delivering())
         listen: Callable[..., Any] = swap(
-            Receiver.listen, lambda *args: self._beside(listen(*args))
+            Receiver.listen, lambda *args: self._run_scheduler_beside(listen(*args))
         )
         start_listen(WorkerArgs(broker=self.driver.broker, modules=[self.module]))
 
-    async def _beside(self, listening: Any) -> None:
+    async def _run_scheduler_beside(self, listening: Any) -> None:
         """`taskiq scheduler` is a process of its own; here it shares the worker's loop, and dies
         with it.
         """

@@ -50,7 +50,9 @@ class Tries(Countdown):
             return bool(self.parameter) and node.id == self.parameter
         if isinstance(node, ast.Subscript):
             return is_constant(node.slice, "_retries")
-        called = node.func if isinstance(node, ast.Call) else None
+        called = None
+        if isinstance(node, ast.Call):
+            called = node.func
         first = None
         if isinstance(node, ast.Call) and node.args:
             first = node.args[0]
@@ -113,7 +115,8 @@ def runs(project: Project, task: Task, part: Part) -> Any:
     if part.own is not None and project.member([part.own], "on_error") is not None:
         return UNKNOWN
     asked, (most, _) = asks(project, task, part), label(project, task, "max_retries")
-    most = option(project, part, "default_retry_count") if most is None else most
+    if most is None:
+        most = option(project, part, "default_retry_count")
     if asked is False:
         return 1
     is_number = isinstance(most, int) or (isinstance(most, str) and most.isdigit())
@@ -151,7 +154,8 @@ def backoff(
             return None
         return replace(found, jitter=found.jitter or bool(values[3]))
     base, _ = label(project, task, "delay")
-    base = values[0] if base is None else base
+    if base is None:
+        base = values[0]
     if not all(map(is_known, (base, *values))):
         return None
     return _compute_backoff(

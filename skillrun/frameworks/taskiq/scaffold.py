@@ -116,9 +116,11 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
         "from taskiq.receiver import Receiver",
         "from taskiq.result_backends.dummy import DummyResultBackend",
     ]
-    needed += ["from taskiq import SmartRetryMiddleware"] if facts.retries.bounded else []
+    if facts.retries.bounded:
+        needed += ["from taskiq import SmartRetryMiddleware"]
     publisher = facts.facts["publisher"]
-    needed += [Symbol(facts.module, publisher.name)] if publisher else []
+    if publisher:
+        needed += [Symbol(facts.module, publisher.name)]
     return (*needed, *([facts.facts["tick"]] if facts.trigger != "event" and not case else []))
 
 
@@ -187,14 +189,16 @@ def _list_needed(facts: Facts) -> list[Symbol | str]:
         facts.conventions.logger_import,
         *awaiting.needed(facts),
     ]
-    needed += ["import asyncio"] if awaiting.blocks(facts) and not _is_plain(facts) else []
+    if awaiting.blocks(facts) and not _is_plain(facts):
+        needed += ["import asyncio"]
     if facts.app is not None:
         # By name, as tasks are written.
         needed.append(Symbol(facts.app.module, facts.app.name))
     if facts.retries.bounded:
         needed += facts.transient
         told = facts.facts["setup"].tells and facts.retries.jitter and facts.retries.kind != "none"
-        needed += ["import random"] if told else []
+        if told:
+            needed += ["import random"]
     if facts.trigger != "event":
         needed.append("from collections.abc import Iterable")
     return needed

@@ -61,7 +61,9 @@ def _find_all(project: Project) -> Iterator[Scheduler]:
 
 def _read_sources(project: Project, call: ast.Call, module: Module) -> tuple[Source, ...] | None:
     given = argument(call, "sources", 1)
-    held = held_value(project, given, module) if given is not None else None
+    held = None
+    if given is not None:
+        held = held_value(project, given, module)
     if held is None or not isinstance(held[0], ast.List | ast.Tuple):
         return None
     return (

@@ -185,7 +185,8 @@ def _read_kick(project: Project, handler: Definition, module: Module, node: ast.
             options |= named
         elif word == "with_task_id":
             given = [*call.args, *named.values()]
-            options |= {TASK_ID: given[0]} if given else {}
+            if given:
+                options |= {TASK_ID: given[0]}
         above = above[2:]
     return None
 

@@ -97,7 +97,9 @@ def read_setup(project: Project, facts: Facts, broker: Broker) -> Setup:
     sending = (one for one in find_schedulers(project) if _sends_to_broker(project, one, broker))
     scheduler = next(sending, None)
     bounded = facts.retries.bounded
-    part = broker.retrying[-1] if broker.retrying and bounded else None
+    part = None
+    if broker.retrying and bounded:
+        part = broker.retrying[-1]
     adds = bounded and part is None
     source = adds and not broker.waits
     labels = facts.trigger != "event" and not _reads_labels(project, scheduler)
@@ -205,7 +207,10 @@ def _explain_part(project: Project, facts: Facts, broker: Broker, part: Part) ->
             "the broker's SimpleRetryMiddleware waits for nothing: put SmartRetryMiddleware in its"
             " place"
         )
-    named = part.own.name if part.own is not None else part.kind
+    if part.own is not None:
+        named = part.own.name
+    else:
+        named = part.kind
     if part.unread or _has_own_way(project, part):
         return f"the broker's {named} retries in a way of its own, which was not read"
     if has_source(part) is broker.waits:
@@ -289,7 +294,9 @@ def _below_broker(facts: Facts, setup: Setup, render: Render) -> Iterator[Piece]
         lines.append(f'{_RETRIES} = ListRedisScheduleSource({setup.url}, prefix="retries")')
     if setup.adds:
         needed.append("from taskiq import SmartRetryMiddleware")
-        given = f"schedule_source={_RETRIES}" if setup.source else ""
+        given = ""
+        if setup.source:
+            given = f"schedule_source={_RETRIES}"
         lines.append(f"{setup.name}.add_middlewares(SmartRetryMiddleware({given}))")
     if setup.scheduler is None and (setup.labels or setup.source):
         needed += ["from taskiq import TaskiqScheduler", *([_LABELS] if setup.labels else [])]
@@ -341,8 +348,13 @@ def _start_scheduler(facts: Facts, setup: Setup) -> Iterator[Piece]:
             worker = one
             break
     if worker is not None:
-        modules = (*worker.modules, facts.module) if setup.labels else ()
-        late = f" --update-interval {_EVERY_S}" if setup.source else ""
+        if setup.labels:
+            modules = (*worker.modules, facts.module)
+        else:
+            modules = ()
+        late = ""
+        if setup.source:
+            late = f" --update-interval {_EVERY_S}"
         yield Line(
             worker.path,
             worker.scheduling(setup.scheduler_path, tuple(dict.fromkeys(modules))) + late,

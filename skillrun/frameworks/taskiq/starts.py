@@ -81,7 +81,9 @@ def find_starts(project: Project) -> Iterator[Start]:
         if is_aside(path) or not any(fnmatch(name, glob) for glob in START_FILES):
             continue
         for line in (project.tree.read(path) or b"").decode("utf-8", "replace").splitlines():
-            found = _COMMAND.search(line.strip()) if not line.lstrip().startswith("#") else None
+            found = None
+            if not line.lstrip().startswith("#"):
+                found = _COMMAND.search(line.strip())
             if found:
                 words = found["after"].split()
                 modules = (

@@ -76,7 +76,10 @@ def _read_decorated(project: Project, handler: Definition) -> Task:
 def is_maker(call: ast.Call) -> bool:
     """`broker.register_task(f, ...)`, `broker.task(f)` or `broker.task(...)(f)`."""
     node = _find_maker(call)
-    func = node.func if isinstance(node, ast.Call) else node
+    if isinstance(node, ast.Call):
+        func = node.func
+    else:
+        func = node
     return isinstance(func, ast.Attribute) and func.attr in MAKERS
 
 
@@ -87,7 +90,10 @@ def _find_maker(call: ast.Call) -> ast.expr:
 
 
 def _read_made(project: Project, task: Task, node: ast.expr, module: Module) -> bool:
-    func = node.func if isinstance(node, ast.Call) else node
+    if isinstance(node, ast.Call):
+        func = node.func
+    else:
+        func = node
     if not isinstance(func, ast.Attribute) or func.attr not in MAKERS:
         return False
     brokers = brokers_of(project, func.value, module)

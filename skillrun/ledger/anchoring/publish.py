@@ -55,7 +55,10 @@ def publish_heads(
         place = REF
     else:
         assert file is not None
-        write = add_lines if kind == PLAIN else write_statement
+        if kind == PLAIN:
+            write = add_lines
+        else:
+            write = write_statement
         write(file.absolute(), found)
         place = str(file.absolute())
     # Last, so that a ledger never says that it published what is nowhere.

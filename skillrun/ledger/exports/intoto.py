@@ -90,7 +90,10 @@ def _sort_by_result(report: Mapping[str, Any]) -> tuple[list[str], list[str], li
             name = prefix + item["id"]
             if item["status"] in _PASSED:
                 # Passed with a warning counts as warned.
-                into = warned if _has_warning(item) else passed
+                if _has_warning(item):
+                    into = warned
+                else:
+                    into = passed
                 into.append(name)
             elif item["status"] in _WARNED:
                 warned.append(name)

@@ -109,7 +109,9 @@ def _links_to(rows: RunRows, invocation: int) -> list[dict[str, Any]]:
 def _root_attributes(
     run: Mapping[str, Any], row: Mapping[str, Any], event: Mapping[str, Any]
 ) -> dict[str, Any]:
-    error = row["outcome"] if row["outcome"] in _BAD else None
+    error = None
+    if row["outcome"] in _BAD:
+        error = row["outcome"]
     return {
         "gen_ai.operation.name": "invoke_workflow",
         "gen_ai.workflow.name": run["skill_name"],
@@ -139,7 +141,9 @@ def _stage_spans(
     run, result = rows.run, event["data"].get("result") or {}
     name = f"execute_tool {event['stage']}"
     span = _build_span(run["run_id"], event["invocation"], event["n"], name, begin, end, root)
-    error = event["outcome"] if event["outcome"] in _BAD else None
+    error = None
+    if event["outcome"] in _BAD:
+        error = event["outcome"]
     span["attributes"] = _write_attributes(
         {
             "gen_ai.operation.name": "execute_tool",
@@ -224,7 +228,9 @@ def _command_span(
             "skillrun.output.sha256": row["sha"],
         }
     )
-    outcome = "failed" if code else "passed"
+    outcome = "passed"
+    if code:
+        outcome = "failed"
     span["status"] = _build_status(outcome, f"exit code {code}")
     return span
 

@@ -34,7 +34,10 @@ def format_table(source: Source, name: str) -> Iterator[bytes]:
     columns = source.list_columns(name)
     fields = []
     for column, kind in columns:
-        type = pyarrow.int64() if kind == "INTEGER" else pyarrow.string()
+        if kind == "INTEGER":
+            type = pyarrow.int64()
+        else:
+            type = pyarrow.string()
         fields.append((column, type))
     schema = pyarrow.schema(fields)
     rows = source.read_rows(name)

@@ -83,7 +83,10 @@ def _check_lines(file: Path, raw: Iterator[tuple[int, bytes]]) -> list[Line]:
         if not text.strip():
             continue
         # The mark of UTF-8 that programs of Windows put before a text.
-        line = text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text
+        if number == 1:
+            line = text.removeprefix(b"\xef\xbb\xbf")
+        else:
+            line = text
         value, problem = _parse_line(line)
         if problem is None:
             problem = find_fault(value)

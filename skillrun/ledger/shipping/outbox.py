@@ -125,7 +125,9 @@ class Outbox:
             for *event, _ in rows:
                 runs.setdefault(str(event[0]), []).append(event)
             parcels = [self._pack_parcel(run_id, events) for run_id, events in runs.items()]
-        last_seq = int(rows[-1][-1]) if rows else 0
+        last_seq = 0
+        if rows:
+            last_seq = int(rows[-1][-1])
         return parcels, last_seq
 
     def read_whole_run(self, run_id: str) -> Parcel | None:

@@ -74,7 +74,9 @@ def _make_visible(value: Any) -> Any:
 
 def _with_data(event: dict[str, Any]) -> dict[str, Any]:
     """Data that is no object was not written by a skillrun: it counts as none."""
-    data = event["data"] if isinstance(event["data"], dict) else {}
+    data = {}
+    if isinstance(event["data"], dict):
+        data = event["data"]
     # Masked once more: an older skillrun, which knew fewer secrets, may have written it.
     return {**event, "data": masked_json(data)}
 

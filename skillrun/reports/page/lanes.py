@@ -70,7 +70,10 @@ def draw_history(history: Mapping[str, Any]) -> Drawn:
     names = list(dict.fromkeys(step["process"] or _NOBODY for step in steps))
     pitch = max(_NARROW, min(_WIDE, _USUAL // max(len(steps), 1)))
     times = tuple(_find_waits(steps, pitch))
-    top = _TIMED if times else _PLAIN
+    if times:
+        top = _TIMED
+    else:
+        top = _PLAIN
     marks = []
     for column, step in enumerate(steps):
         x = LABEL + column * pitch + pitch // 2

@@ -64,9 +64,15 @@ def dedupe_forgotten(job: Job) -> Iterator[Finding]:
     The spec keeps its key for longer than arq keeps a job id.
     """
     entries = find_entries(job.project, job.handler)
-    dedupe = job.spec.idempotency.dedupe if job.spec.idempotency else None
-    window = dedupe.window if dedupe else None
-    kept = keep_result_s(job.project, entries[0]) if entries else 0.0
+    dedupe = None
+    if job.spec.idempotency:
+        dedupe = job.spec.idempotency.dedupe
+    window = None
+    if dedupe:
+        window = dedupe.window
+    kept = 0.0
+    if entries:
+        kept = keep_result_s(job.project, entries[0])
     if window is None or not is_known(kept) or kept >= window:
         return
     for send in find_real_sends(job, SENDER):
@@ -81,7 +87,10 @@ def dedupe_forgotten(job: Job) -> Iterator[Finding]:
             )
             hint = "remember the key in the handler's own store; _job_id only spares work"
             # Who keeps no result knows that the id holds no longer than the job.
-            severity = Severity.WARNING if kept else Severity.NOTE
+            if kept:
+                severity = Severity.WARNING
+            else:
+                severity = Severity.NOTE
             place = place_of(key[1], key[0])
             yield tell(job, "dedupe-forgotten", severity, place, message, hint)
 

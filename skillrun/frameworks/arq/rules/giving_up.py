@@ -42,7 +42,9 @@ def _find_rerun(job: Job, way: WayOut) -> Place | None:
     """The Retry that a clause raises whatever it is told of the error."""
     for path in find_retries(job.project, job.handler):
         if way.clause is not None and path.clause == way.clause:
-            return None if _asks_more(path) else path.place
+            if _asks_more(path):
+                return None
+            return path.place
     return None
 
 
@@ -111,7 +113,10 @@ def last_try_unheard(job: Job) -> Iterator[Finding]:
             )
             hint = "if ctx['job_try'] >= ATTEMPTS: record the dead letter, and return"
             is_sure = path.clause is not None and not counts
-            severity = Severity.ERROR if is_sure else Severity.WARNING
+            if is_sure:
+                severity = Severity.ERROR
+            else:
+                severity = Severity.WARNING
             yield tell(job, "last-try-unheard", severity, path.place, message, hint)
 
 
@@ -127,7 +132,9 @@ def job_id_in_the_way(job: Job) -> Iterator[Finding]:
     if not expects_record(job):
         return
     entries = find_entries(job.project, job.handler)
-    kept = keep_result_s(job.project, entries[0]) if entries else 0.0
+    kept = 0.0
+    if entries:
+        kept = keep_result_s(job.project, entries[0])
     for send in find_real_sends(job, SENDER):
         key = send.option("_job_id")
         if key is not None and is_known(kept) and kept > 0:

@@ -65,7 +65,9 @@ def _gives_up(job: Job, way: WayOut) -> bool:
 def _is_taken_around(job: Job, way: WayOut) -> bool:
     """A decorator of the handler raises Retry for it."""
     for path in _find_paths(job):
-        clause = path.clause if path.around else None
+        clause = None
+        if path.around:
+            clause = path.clause
         if clause is not None and (clause.bare or way.bases & set(clause.exceptions)):
             return True
     return False
@@ -129,7 +131,9 @@ def flat_defer(job: Job) -> Iterator[Finding]:
 
     The spec asks for growing waits, the code waits the same each time.
     """
-    backoff = job.spec.retry.backoff if job.spec.retry else None
+    backoff = None
+    if job.spec.retry:
+        backoff = job.spec.retry.backoff
     for path in _find_paths(job):
         fixed = (
             path.clause is not None and path.backoff is not None and path.backoff.kind == "fixed"

@@ -162,7 +162,9 @@ def shared_session(job: Job) -> Iterator[Finding]:
 
 def _read_context_key(node: ast.AST) -> object:
     """The name in `ctx["name"]`; None for anything else."""
-    constant = node.slice if isinstance(node, ast.Subscript) else None
+    constant = None
+    if isinstance(node, ast.Subscript):
+        constant = node.slice
     if not isinstance(constant, ast.Constant):
         return None
     return constant.value
@@ -170,7 +172,8 @@ def _read_context_key(node: ast.AST) -> object:
 
 def _is_session(job: Job, node: ast.expr, module: Module) -> bool:
     """An SQLAlchemy session, or one that a sessionmaker made; with `await` or without."""
-    node = node.value if isinstance(node, ast.Await) else node
+    if isinstance(node, ast.Await):
+        node = node.value
     if not isinstance(node, ast.Call):
         return False
     made = job.project.origin_of(module, node.func)
@@ -270,7 +273,9 @@ def handler_unlisted_queue(job: Job) -> Iterator[Finding]:
         return
     for send in find_real_sends(job, SENDER):
         given = send.option("_queue_name")
-        name = job.project.literal(*given) if given is not None else None
+        name = None
+        if given is not None:
+            name = job.project.literal(*given)
         if isinstance(name, str) and name not in read:
             listed = ", ".join(sorted(map(str, read)))
             message = (

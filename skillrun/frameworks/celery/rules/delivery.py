@@ -57,7 +57,9 @@ def _list_delays(job: Job) -> Iterator[tuple[str, float, Place | None]]:
     """Every wait that can be read: before retries, and asked for by publishers."""
     for path in retries_of(job).paths:
         if path.backoff is not None:
-            retries = path.max_retries if isinstance(path.max_retries, int) else 50
+            retries = 50
+            if isinstance(path.max_retries, int):
+                retries = path.max_retries
             longest = max(path.backoff.delays(min(retries, 50)), default=0.0)
             yield "the longest wait before a retry", longest, path.backoff_place or path.place
     for send in find_real_sends(job, SENDER):
@@ -69,7 +71,9 @@ def _list_delays(job: Job) -> Iterator[tuple[str, float, Place | None]]:
 def _asked_delay(job: Job, send: Send) -> float | None:
     """`countdown=...`, or the timedelta in `eta=now() + timedelta(...)`."""
     asked = send.option("countdown")
-    countdown = job.project.literal(*asked) if asked is not None else None
+    countdown = None
+    if asked is not None:
+        countdown = job.project.literal(*asked)
     if isinstance(countdown, int | float) and not isinstance(countdown, bool):
         return float(countdown)
     due = send.option("eta")

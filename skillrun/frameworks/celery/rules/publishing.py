@@ -57,7 +57,9 @@ def task_name_renamed(job: Job) -> Iterator[Finding]:
 def _sent_as_text(module: Module, node: ast.Constant) -> bool:
     above = next(module.parents(node), None)
     if isinstance(above, ast.Call):
-        word = above.func.attr if isinstance(above.func, ast.Attribute) else ""
+        word = ""
+        if isinstance(above.func, ast.Attribute):
+            word = above.func.attr
         return word == "send_task" and above.args[:1] == [node]
     if isinstance(above, ast.Dict):
         keys = []

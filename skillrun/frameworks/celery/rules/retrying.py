@@ -86,7 +86,9 @@ def flat_backoff(job: Job) -> Iterator[Finding]:
 
     The same wait before every retry.
     """
-    spec = job.spec.retry.backoff if job.spec.retry else None
+    spec = None
+    if job.spec.retry:
+        spec = job.spec.retry.backoff
     if spec is not None and spec.kind == "fixed":
         return
     for path in retries_of(job).paths:
@@ -153,7 +155,10 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 def _find_retried_permanent(job: Job, path: Path, name: str, written: str) -> Iterator[Finding]:
     hint = "leave it out of what is retried, or name it in dont_autoretry_for"
     if takes(job.project, path, name):
-        answer = "unsure" if path.conditional else reaches(job, path, name)
+        if path.conditional:
+            answer = "unsure"
+        else:
+            answer = reaches(job, path, name)
         if answer == "yes":
             message = f"{written} is permanent in the spec, and is retried here: {path.place.text}"
             yield say("permanent-retried", Severity.ERROR, path.place, message, hint)
@@ -241,13 +246,17 @@ def _follow_converted(job: Job, path: Path, handler: Handler) -> str:
         taken.add(origin not in NEVER_RETRIED and takes(job.project, path, origin))
     if len(taken) > 1:
         return "unsure"
-    return "no" if False in taken else "yes"
+    if False in taken:
+        return "no"
+    return "yes"
 
 
 def _name_raised(handler: Handler, node: ast.Raise) -> str | None:
     """The dotted name of the class; None where it cannot be told."""
     raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-    return handler.module.resolve(raised) if raised is not None else None
+    if raised is not None:
+        return handler.module.resolve(raised)
+    return None
 
 
 def _same_again(handler: Handler) -> bool:

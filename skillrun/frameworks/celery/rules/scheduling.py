@@ -164,7 +164,9 @@ def _read_step(text: str | None, unit: float, size: int) -> float | None:
 
 
 def _is_crontab(job: Job, module: Module, node: ast.expr) -> bool:
-    name = module.resolve(node.func) if isinstance(node, ast.Call) else None
+    name = None
+    if isinstance(node, ast.Call):
+        name = module.resolve(node.func)
     return bool(name) and job.project.origin(name or "") in _CRONTABS
 
 

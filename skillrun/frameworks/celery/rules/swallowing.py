@@ -52,7 +52,9 @@ def _named_before(handler: Handler) -> bool:
         if isinstance(n, ast.Try | ast.TryStar):
             block = n
             break
-    earlier = block.handlers[: block.handlers.index(handler.node)] if block else []
+    earlier = []
+    if block:
+        earlier = block.handlers[: block.handlers.index(handler.node)]
     names = set()
     for clause in earlier:
         for part in clause.type.elts if isinstance(clause.type, ast.Tuple) else [clause.type]:

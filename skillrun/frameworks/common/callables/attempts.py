@@ -64,25 +64,27 @@ def find_ways(project: Project, handler: Definition) -> tuple[Way, ...]:
             inner.append(found)
     ways = []
     for part in (handler, *inner):
-        for way in _ways(project, part):
+        for way in _find_ways(project, part):
             ways.append((part, way))
     return tuple(
         way if part.path == handler.path else replace(way, readable=False) for part, way in ways
     )
 
 
-def _ways(project: Project, part: Definition) -> Iterator[Way]:
+def _find_ways(project: Project, part: Definition) -> Iterator[Way]:
     for node in part.decorators:
-        call = node if isinstance(node, ast.Call) else None
+        call = None
+        if isinstance(node, ast.Call):
+            call = node
         name = part.module.resolve(call.func if call else node) or ""
         origin = project.origin(name)
         if origin.startswith(_OTHER_LIBRARIES):
-            yield _decorator(project, part.module, origin, call) or Way(
+            yield _read_decorator(project, part.module, origin, call) or Way(
                 place_of(part.module, node), readable=False
             )
     for loop in ast.walk(part.node):
         if isinstance(loop, ast.For):
-            yield from _counted(project, part.module, loop)
+            yield from _read_counted_loop(project, part.module, loop)
         elif isinstance(loop, ast.While) and _tries_by_counter(loop):
             yield Way(place_of(part.module, loop), readable=False)
 
@@ -90,30 +92,34 @@ def _ways(project: Project, part: Definition) -> Iterator[Way]:
 # Decorators
 
 
-def _decorator(project: Project, module: Module, origin: str, call: ast.Call | None) -> Way | None:
+def _read_decorator(
+    project: Project, module: Module, origin: str, call: ast.Call | None
+) -> Way | None:
     if call is None or any(keyword.arg is None for keyword in call.keywords):
         return None
     given = {keyword.arg or "": keyword.value for keyword in call.keywords}
     if origin == "tenacity.retry" and not call.args:
-        return _tenacity(project, module, call, given)
+        return _read_tenacity(project, module, call, given)
     if origin == "backoff.on_exception":
-        return _backoff(project, module, call, given)
+        return _read_backoff(project, module, call, given)
     return None
 
 
-def _tenacity(
+def _read_tenacity(
     project: Project, module: Module, call: ast.Call, given: dict[str, ast.expr]
 ) -> Way | None:
     attempts: Any = None
     if "stop" in given:
-        stop = _made(project, module, given["stop"], "tenacity.stop_after_attempt")
+        stop = _find_making(project, module, given["stop"], "tenacity.stop_after_attempt")
         attempts = _number(project, module, stop, "max_attempt_number", 0)
         if attempts is None:
             return None
     retried: tuple[str, ...] | None = ("builtins.Exception",)
     if "retry" in given:
-        condition = _made(project, module, given["retry"], "tenacity.retry_if_exception_type")
-        types = _argument(condition, "exception_types", 0)
+        condition = _find_making(
+            project, module, given["retry"], "tenacity.retry_if_exception_type"
+        )
+        types = _pick_argument(condition, "exception_types", 0)
         retried = None
         if types is not None:
             retried = project.exception_names(types, module)
@@ -127,14 +133,14 @@ def _tenacity(
 
 
 def _tenacity_wait(project: Project, module: Module, node: ast.expr) -> Backoff | None:
-    fixed = _made(project, module, node, "tenacity.wait_fixed")
+    fixed = _find_making(project, module, node, "tenacity.wait_fixed")
     if fixed is not None:
         seconds = _number(project, module, fixed, "wait", 0)
         if seconds is None:
             return None
         return Backoff("fixed", seconds)
     for name, jitter in (("wait_exponential", False), ("wait_random_exponential", True)):
-        call = _made(project, module, node, f"tenacity.{name}")
+        call = _find_making(project, module, node, f"tenacity.{name}")
         if call is not None:
             given: list[float] = []
             for at, (word, default) in enumerate(_EXPO):
@@ -142,14 +148,14 @@ def _tenacity_wait(project: Project, module: Module, node: ast.expr) -> Backoff 
                 if number is None:
                     return None
                 given.append(number)
-            return _exponential(*given, jitter=jitter)
+            return _spread_exponentially(*given, jitter=jitter)
     return None
 
 
 _EXPO = (("multiplier", 1.0), ("max", 4.6e18), ("exp_base", 2.0), ("min", 0.0))
 
 
-def _exponential(
+def _spread_exponentially(
     multiplier: float, most: float, base: float, least: float, *, jitter: bool
 ) -> Backoff | None:
     """The waits as they come out between `min` and `max`."""
@@ -159,7 +165,7 @@ def _exponential(
     return Backoff(*shape, jitter=jitter)
 
 
-def _backoff(
+def _read_backoff(
     project: Project, module: Module, call: ast.Call, given: dict[str, ast.expr]
 ) -> Way | None:
     if "max_time" in given or "giveup" in given:
@@ -167,10 +173,10 @@ def _backoff(
     attempts = None
     if "max_tries" in given:
         attempts = project.literal(given["max_tries"], module)
-    types = _argument(call, "exception", 1)
+    types = _pick_argument(call, "exception", 1)
     if not is_known(attempts) or not isinstance(attempts, int | None) or types is None:
         return None
-    wait = project.origin_of(module, _argument(call, "wait_gen", 0) or call)
+    wait = project.origin_of(module, _pick_argument(call, "wait_gen", 0) or call)
     shape = _read_shape(project, module, wait, given)
     return Way(place_of(module, call), attempts, shape, project.exception_names(types, module))
 
@@ -194,7 +200,7 @@ def _read_shape(
     return Backoff("exponential", factor, base, options.get("max_value"), jitter)
 
 
-def _made(project: Project, module: Module, node: ast.expr, origin: str) -> ast.Call | None:
+def _find_making(project: Project, module: Module, node: ast.expr, origin: str) -> ast.Call | None:
     """The call that makes a value, where it is a call of `origin`."""
     if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
         return None
@@ -204,7 +210,7 @@ def _made(project: Project, module: Module, node: ast.expr, origin: str) -> ast.
     return None
 
 
-def _argument(call: ast.Call | None, name: str, position: int) -> ast.expr | None:
+def _pick_argument(call: ast.Call | None, name: str, position: int) -> ast.expr | None:
     if call is None:
         return None
     named = find_keyword(call, name)
@@ -219,8 +225,11 @@ def _number(
     position: int,
     default: float | None = None,
 ) -> float | None:
-    node = _argument(call, name, position)
-    value = project.literal(node, module) if node is not None else default
+    node = _pick_argument(call, name, position)
+    if node is not None:
+        value = project.literal(node, module)
+    else:
+        value = default
     if not isinstance(value, int | float):
         return None
     return value
@@ -229,7 +238,7 @@ def _number(
 # Loops
 
 
-def _counted(project: Project, module: Module, loop: ast.For) -> Iterator[Way]:
+def _read_counted_loop(project: Project, module: Module, loop: ast.For) -> Iterator[Way]:
     """`for attempt in range(5): try: ...; break; except X: sleep(...)`."""
     tried = next((node for node in loop.body if isinstance(node, ast.Try)), None)
     if tried is None:
@@ -239,7 +248,7 @@ def _counted(project: Project, module: Module, loop: ast.For) -> Iterator[Way]:
             yield Way(place_of(module, loop), readable=False, loop=loop)
         return
     again = [clause for clause in tried.handlers if not _never_goes_on(clause)]
-    if _ends(loop, tried) and again:
+    if _ends_loop(loop, tried) and again:
         yield _read_turns(project, module, loop, loop.iter, again)
 
 
@@ -254,11 +263,14 @@ def _read_turns(
     bounds = [project.literal(node, module) for node in counted.args]
     if len(bounds) not in (1, 2) or not all(isinstance(bound, int) for bound in bounds):
         return Way(place_of(module, loop), readable=False, loop=loop)
-    first, past = (0, bounds[0]) if len(bounds) == 1 else bounds
+    if len(bounds) == 1:
+        first, past = (0, bounds[0])
+    else:
+        first, past = bounds
     retried: list[str] = []
     for clause in again:
         retried += project.exception_names(clause.type, module) or ("builtins.BaseException",)
-    wait = _wait(project, module, loop, again, first)
+    wait = _read_wait(project, module, loop, again, first)
     return Way(place_of(module, loop), max(past - first, 1), wait, tuple(retried), loop=loop)
 
 
@@ -270,7 +282,7 @@ def _waits_for(loop: ast.For) -> bool:
     return any(ast.unparse(arg) == ast.unparse(loop.target) for call in sleeps for arg in call.args)
 
 
-def _ends(loop: ast.For, tried: ast.Try) -> bool:
+def _ends_loop(loop: ast.For, tried: ast.Try) -> bool:
     """A turn that succeeds ends the loop."""
     after = loop.body[loop.body.index(tried) + 1 :]
     return any(
@@ -297,7 +309,7 @@ class _LoopWait(Countdown):
         return super()._number(node, module, retries, given, depth)
 
 
-def _wait(
+def _read_wait(
     project: Project, module: Module, loop: ast.For, again: list[ast.ExceptHandler], first: int
 ) -> Backoff | None:
     """The wait before the next turn; none where nothing sleeps."""
@@ -308,7 +320,9 @@ def _wait(
                 sleeps.append(node)
     if not sleeps:
         return _NONE
-    variable = loop.target.id if isinstance(loop.target, ast.Name) else ""
+    variable = ""
+    if isinstance(loop.target, ast.Name):
+        variable = loop.target.id
     if sleeps[0].args:
         return _LoopWait(project, variable, first).backoff(sleeps[0].args[0], module)
     return None

@@ -126,7 +126,9 @@ def _list_callers_above(
     """
     reach.loops += [place_of(module, loop) for loop in _list_loops_around(module, node)]
     function = module.function_of(node)
-    above = project.define(module, function) if function else None
+    above = None
+    if function:
+        above = project.define(module, function)
     if above is None:
         reach.entries.setdefault(module.path, place_of(module, node))
     elif height < _FOLLOWED and above.dotted not in {one.dotted for one in reach.functions}:

@@ -69,7 +69,9 @@ def _leaves_loop(body: list[ast.stmt]) -> bool:
 
 def _exits_program(node: ast.stmt) -> bool:
     """`sys.exit(0)`, or the program gives its place to the one that it waited for."""
-    call = node.value if isinstance(node, ast.Expr) else None
+    call = None
+    if isinstance(node, ast.Expr):
+        call = node.value
     return isinstance(call, ast.Call) and last_word(call.func) in _EXITS
 
 
@@ -100,7 +102,7 @@ def _list_waiting_calls(loop: ast.While) -> set[int]:
     """
     ends = [node.test for node in find_nodes(loop, ast.If) if _leaves_loop(node.body)]
     tests = []
-    for test in map(_awaited, ends):
+    for test in map(_strip_await, ends):
         if _is_positive(test):
             tests.append(test)
     names = {node.id for test in tests for node in find_nodes(test, ast.Name)}
@@ -114,7 +116,7 @@ def _list_waiting_calls(loop: ast.While) -> set[int]:
     return {id(call) for node in asking for call in find_nodes(node, ast.Call)}
 
 
-def _awaited(node: ast.expr) -> ast.expr:
+def _strip_await(node: ast.expr) -> ast.expr:
     if isinstance(node, ast.Await):
         return node.value
     return node

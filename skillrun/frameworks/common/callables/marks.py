@@ -108,7 +108,9 @@ def _reads_open(job: Job, call: Call) -> bool:
     sql = _read_sql(job, call)
     if sql:
         return _SQL_OPEN.search(sql) is not None
-    word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
+    word = ""
+    if isinstance(call.node.func, ast.Attribute):
+        word = call.node.func.attr
     return word in ("filter", "filter_by", "get", "all") and any(
         _is_open(job, call, name, value) for name, value in call.keywords.items()
     )
@@ -218,7 +220,9 @@ def marked_after_batch(job: Job) -> Iterator[Finding]:
     """
     for effect in _list_undeferred(effect_calls(job)):
         loop = _find_loop_around(effect)
-        late = _find_late(job, effect, loop) if loop is not None else None
+        late = None
+        if loop is not None:
+            late = _find_late(job, effect, loop)
         if late is None:
             continue
         what, call = late
@@ -305,7 +309,10 @@ def _goes_on_after_failure(job: Job, effect: Call, tried: ast.Try) -> bool:
 
 def _catches_transient(job: Job, clause: Handler) -> bool:
     """It takes everything, or an error that the spec calls transient."""
-    transient = job.spec.failures.transient if job.spec.failures else ()
+    if job.spec.failures:
+        transient = job.spec.failures.transient
+    else:
+        transient = ()
     return clause.broad or bool(
         {spec_name(job, error.type) for error in transient} & set(clause.exceptions)
     )
@@ -332,7 +339,9 @@ def _follows_try(call: Call, tried: ast.Try) -> bool:
         ),
         [],
     )
-    after = body[body.index(tried) + 1 :] if body else []
+    after = []
+    if body:
+        after = body[body.index(tried) + 1 :]
     if any(isinstance(s, ast.If) for s in after[:1]):
         return False
     return any(isinstance(s, ast.Expr) and s.value is call.node for s in after)
@@ -346,7 +355,9 @@ def _find_marks(job: Job) -> list[Mark]:
 def _read_mark(job: Job, call: Call) -> Mark | None:
     if _SQL_MARK.search(_read_sql(job, call)):
         return Mark(call, _find_commit_after(job, call))
-    word = call.node.func.attr if isinstance(call.node.func, ast.Attribute) else ""
+    word = ""
+    if isinstance(call.node.func, ast.Attribute):
+        word = call.node.func.attr
     if word == "update" and any(_is_done(job, call, n, v) for n, v in call.keywords.items()):
         is_settled = ".objects." in call.name and not _is_in_transaction(job, call)
     elif word == "save" and _is_assigned_before(call):
@@ -387,7 +398,9 @@ def _is_assigned_before(save: Call) -> bool:
         row = ast.unparse(save.node.func.value)
     function = _function_around(save)
     for node in ast.walk(function) if function is not None else ():
-        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        target = None
+        if isinstance(node, ast.Assign):
+            target = node.targets[0]
         if (
             isinstance(target, ast.Attribute)
             and isinstance(node, ast.Assign)

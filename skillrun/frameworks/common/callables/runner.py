@@ -60,7 +60,9 @@ def read(project: Project, facts: Facts, worker: re.Pattern[str] | None = None) 
 
 def _write_command_path(project: Project, facts: Facts) -> str | None:
     """In the app around the handler; None where there is none, and outside Django."""
-    folder = facts.path.rpartition("/")[0] if facts.django else ""
+    folder = ""
+    if facts.django:
+        folder = facts.path.rpartition("/")[0]
     while folder:
         if any(f"{folder}/{part}" in project.tree.files for part in _IN_APP):
             return f"{folder}/management/commands/{facts.name}.py"
@@ -149,11 +151,9 @@ def _beside_worker(
         else ()
     ):
         for line in _read_text(project, path).splitlines():
-            found = (
-                worker.search(line)
-                if worker is not None and not re.search(r"^\s*#|[\"']", line)
-                else None
-            )
+            found = None
+            if worker is not None and not re.search(r"^\s*#|[\"']", line):
+                found = worker.search(line)
             if found:
                 kept = _REST.search(line, found.end())
                 before = line[: found.start()].partition(":")[2]
@@ -206,7 +206,8 @@ def pieces(facts: Facts, render: Render, ticked: Ticked) -> Iterator[Piece]:
         needed.append("import logging")
     if facts.trigger == "poller":
         needed += ["import random", "import time"]
-        needed += ["from django.db import close_old_connections"] if facts.django else []
+        if facts.django:
+            needed += ["from django.db import close_old_connections"]
         every = seconds(facts.every_s or 60)
         yield callables.ticking(
             facts, render, "runner_poller.py.jinja", needed, ticked, every=every

@@ -51,7 +51,10 @@ def broker_needs(facts: Facts) -> None:
 def beside(facts: Facts) -> Symbol:
     """A module of its own beside the handler's, that looks for work."""
     name = f"{facts.name}_runner"
-    module = f"{facts.package}.{name}" if facts.package else name
+    if facts.package:
+        module = f"{facts.package}.{name}"
+    else:
+        module = name
     folder = facts.path.rpartition("/")[0]
     return Symbol(module, "tick", exists=False, path=f"{folder}/{name}.py".removeprefix("/"))
 
@@ -112,14 +115,15 @@ def handler(facts: Facts, render: Render) -> Piece:
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
     if facts.retries.bounded and facts.retries.kind != "none":
         needed.append("import time")
-        needed += ["import random"] if facts.retries.jitter else []
+        if facts.retries.jitter:
+            needed += ["import random"]
     text = render(
         "callable.py.jinja",
         facts,
         needed=needed,
         wait=_write_longest_wait(facts),
         fields=_list_parameters(facts),
-        notes=_notes(facts),
+        notes=_list_notes(facts),
         handled=[f'payload["{key}"]' for key in facts.key],
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
         message_ids=[
@@ -168,7 +172,7 @@ def _list_parameters(facts: Facts) -> list[str]:
     return parameters
 
 
-def _notes(facts: Facts) -> list[str]:
+def _list_notes(facts: Facts) -> list[str]:
     """What an operator has to know of a job that is given up."""
     said = ""
     if facts.retries.bounded:

@@ -94,14 +94,16 @@ def find_starts(path: str, text: str) -> Iterator[Start]:
         start = Start(
             path, number + 1, line.strip(), kind, found["name" if kind == "command" else kind]
         )
-        yield _timed(start, line, text, found.start())
+        yield _add_time(start, line, text, found.start())
     yield from _read_console_line(path, lines)
 
 
 def _read_console_line(path: str, lines: list[str]) -> Iterator[Start]:
     """`*/5 * * * * sweep-orders`: a console script of a crontab line."""
     for number, line in enumerate(lines, 1):
-        found = _CRONTAB.search(line) if not line.lstrip().startswith("#") else None
+        found = None
+        if not line.lstrip().startswith("#"):
+            found = _CRONTAB.search(line)
         if found and ".py" not in found[2] and " -m " not in found[2]:
             words = without_prefix(found[2]).split()
         else:
@@ -111,10 +113,10 @@ def _read_console_line(path: str, lines: list[str]) -> Iterator[Start]:
             start = Start(
                 path, number, line.strip(), "console", word.rpartition("/")[2].strip("\"'")
             )
-            yield _timed(start, line, line, 0)
+            yield _add_time(start, line, line, 0)
 
 
-def _timed(start: Start, line: str, text: str, offset: int) -> Start:
+def _add_time(start: Start, line: str, text: str, offset: int) -> Start:
     """With the time that is written for it."""
     found = _CRONTAB.search(line)
     if found:
@@ -125,7 +127,9 @@ def _timed(start: Start, line: str, text: str, offset: int) -> Start:
         part = _cut_part(text, offset)
         if _CRON_JOB.search(part):
             schedule = _SCHEDULE.search(part)
-            when = schedule[1].strip() if schedule else ""
+            when = ""
+            if schedule:
+                when = schedule[1].strip()
             return replace(start, how="CronJob", when=when, locked=bool(_LOCKED.search(part)))
     return start
 
@@ -139,7 +143,9 @@ def _cut_part(text: str, offset: int) -> str:
 
 def timer(path: str, text: str) -> tuple[str, str] | None:
     """(stem of the service, written time) of a systemd timer."""
-    found = _TIMED.search(text) if path.endswith(".timer") else None
+    found = None
+    if path.endswith(".timer"):
+        found = _TIMED.search(text)
     unit = re.search(r"(?m)^\s*Unit\s*=\s*(\S+)\.service", text)
     name = path.rpartition("/")[2].removesuffix(".timer")
     if not found:

@@ -79,7 +79,9 @@ def retry_below_timeout(job: Job) -> Iterator[Finding]:
         return
     for timeout, place in _list_timeouts(job):
         if timeout >= retry:
-            given = "" if cluster.source("retry") else " by default"
+            given = " by default"
+            if cluster.source("retry"):
+                given = ""
             message = (
                 f"a job may run for {seconds(timeout)}, and after {seconds(retry)}{given} it is"
                 " taken again: a slow one runs twice at once"
@@ -129,7 +131,9 @@ def unbounded_attempts(job: Job) -> Iterator[Finding]:
         return
     acked = [ends_at_failure(job.project, cluster, send) for send in _sends_of(job)]
     if all(is_known(value) and not value for value in acked):
-        given = "is 0" if cluster.source("max_attempts") else "is not set"
+        given = "is not set"
+        if cluster.source("max_attempts"):
+            given = "is 0"
         message = f"max_attempts {given}: a job that fails is run again for ever"
         place = at(job, cluster.source("max_attempts") or cluster.place)
         hint = f"max_attempts: {_count_wanted(job) or 5}"

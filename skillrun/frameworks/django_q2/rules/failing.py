@@ -41,7 +41,9 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
             clause = find_taking_clause(call, bases)
-            again = own.get(clause.node) if clause is not None else None
+            again = None
+            if clause is not None:
+                again = own.get(clause.node)
             if again is not None:
                 place, how = again.place, "this clause runs the job again"
             elif own or (clause is not None and not clause.always_raises):
@@ -116,7 +118,9 @@ def hook_as_function(job: Job) -> Iterator[Finding]:
     """
     for send in find_real_publishes(job.project, job.handler):
         option = send.options.get("hook")
-        name = option[1].resolve(option[0]) if option is not None else None
+        name = None
+        if option is not None:
+            name = option[1].resolve(option[0])
         if (
             option is not None
             and name

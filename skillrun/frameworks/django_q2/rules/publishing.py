@@ -84,7 +84,9 @@ def unknown_name(job: Job) -> Iterator[Finding]:
         first = None
         if call.args and style != ROW:
             first = call.args[0]
-        text = job.project.literal(first, module) if first is not None else None
+        text = None
+        if first is not None:
+            text = job.project.literal(first, module)
         if (
             not isinstance(text, str)
             or in_tests(module.path)
@@ -205,7 +207,9 @@ def _is_literal(job: Job, module: Module, node: ast.expr) -> bool:
     """Nothing speaks against it."""
     if name_row(job.project, module, node) is not None:
         return False
-    made = module.resolve(node) if isinstance(node, ast.Call | ast.Name) else None
+    made = None
+    if isinstance(node, ast.Call | ast.Name):
+        made = module.resolve(node)
     origin = job.project.origin((made or "").removesuffix("()"))
     return "()" in origin or not origin.startswith(_NO_LITERALS)
 

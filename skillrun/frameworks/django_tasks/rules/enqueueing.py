@@ -88,7 +88,9 @@ def publish_unkeyed(job: Job) -> Iterator[Finding]:
 def _find_enqueued_task(job: Job, call: Call) -> Task | None:
     """The repository's task that a call enqueues."""
     func = call.node.func
-    inner = func.value if isinstance(func, ast.Attribute) else None
+    inner = None
+    if isinstance(func, ast.Attribute):
+        inner = func.value
     if isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute):
         inner = inner.func.value
     if not isinstance(inner, ast.Name | ast.Attribute) or find_enqueue(call.module, inner) is None:

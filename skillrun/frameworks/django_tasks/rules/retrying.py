@@ -282,7 +282,9 @@ def flat_wait(job: Job) -> Iterator[Finding]:
 
     The spec asks for growing waits, the code waits the same each time.
     """
-    backoff = job.spec.retry.backoff if job.spec.retry else None
+    backoff = None
+    if job.spec.retry:
+        backoff = job.spec.retry.backoff
     for one in counted(again_of(job)):
         fixed = (
             one.path.clause is not None
@@ -375,7 +377,9 @@ def naive_run_after(job: Job) -> Iterator[Finding]:
             return
     for send in find_real_enqueues(job.project, read_task(job.project, job.handler)):
         given = send.option("run_after")
-        held = held_value(job.project, *given) if given is not None else None
+        held = None
+        if given is not None:
+            held = held_value(job.project, *given)
         if held is None:
             continue
         for inner in find_nodes(held[0], ast.Call):

@@ -36,7 +36,9 @@ def lost_on_kill(job: Job) -> Iterator[Finding]:
     """The row of a worker that dies stays RUNNING, and no worker looks at it again: the job is
     lost.
     """
-    trigger = job.spec.trigger.type if job.spec.trigger else None
+    trigger = None
+    if job.spec.trigger:
+        trigger = job.spec.trigger.type
     once = (
         all(effect.guarantee == "at_most_once" for effect in job.spec.effects or ())
         and job.spec.effects
@@ -133,7 +135,9 @@ def _list_queues(job: Job) -> Iterator[tuple[str, Place]]:
             yield name, place_of(task.handler.module, node)
     for send in find_real_enqueues(job.project, task):
         said = send.option("queue_name")
-        value = job.project.literal(*said) if said is not None else None
+        value = None
+        if said is not None:
+            value = job.project.literal(*said)
         if isinstance(value, str):
             yield value, send.place
 

@@ -59,7 +59,9 @@ def callback_unknown(job: Job) -> Iterator[Finding]:
     """A callback under a name that no actor has is logged as ActorNotFound, and nothing is sent."""
     for name in _CALLBACKS:
         given = options_of(job).actor.options.get(name)
-        value = given.value if given else None
+        value = None
+        if given:
+            value = given.value
         if given is not None and isinstance(value, str) and not actors_named(job.project, value):
             message = (
                 f"{name} names {value!r}, and no actor of that name is found here: nothing would be"
@@ -84,7 +86,9 @@ def on_failure_every_time(job: Job) -> Iterator[Finding]:
     if job.policy.max_attempts == 1:
         return
     target = actor_behind(job.project, given)
-    node = run_node(target.handler) if target else None
+    node = None
+    if target:
+        node = run_node(target.handler)
     if node is None or target is None or set(_COUNTS) & _list_words(node):
         return
     if first_record(job.project, node.body, target.handler.module) is None:

@@ -101,7 +101,9 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
         out, raised = leaves(job, name)
         if out != YES or (is_retried(job, raised) != YES and not is_retry(raised)):
             continue
-        as_what = f" as {raised}" if raised != name else ""
+        as_what = ""
+        if raised != name:
+            as_what = f" as {raised}"
         message = f"{written} is permanent in the spec; it leaves the actor{as_what} and is retried"
         hint = f"@dramatiq.actor(..., throws=({written.rpartition(':')[2]},))"
         yield tell(job, "permanent-retried", Severity.ERROR, _place_of_actor(job), message, hint)

@@ -38,7 +38,10 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
     if taken is None:
         return
     for send in find_message_sends(job.project, read_actor(job.project, job.handler)):
-        stray = [] if send.only_built else find_stray(job.handler, send.options)
+        if send.only_built:
+            stray = []
+        else:
+            stray = find_stray(job.handler, send.options)
         if stray:
             message = f"{', '.join(stray)} is given as an option, not in kwargs: {SENDER.misfit}"
             hint = f"{SENDER.taker} {shown(taken)}"
@@ -66,12 +69,16 @@ def limiter_ttl(job: Job) -> Iterator[Finding]:
     if limit is None or "time_limit_s" in job.policy.unknown:
         return
     for call in calls_of(job):
-        made = _find_limiter(job, call) if _is_limiter(call) else None
+        made = None
+        if _is_limiter(call):
+            made = _find_limiter(job, call)
         if made is None:
             continue
         node, module = made
         given = find_keyword(node, "ttl")
-        ttl = job.project.literal(given, module) if given is not None else 900_000
+        ttl = 900_000
+        if given is not None:
+            ttl = job.project.literal(given, module)
         if isinstance(ttl, int | float) and ttl / 1000 < limit:
             message = (
                 f"the limiter's ttl is {ttl / 1000:g} s, the time limit {limit:g} s: a second job"
@@ -90,11 +97,17 @@ def limiter_ttl(job: Job) -> Iterator[Finding]:
 def _find_limiter(job: Job, call: Call) -> tuple[ast.Call, Module] | None:
     """Where the limiter is made: a variable of a module, or the expression itself."""
     func = call.node.func
-    owner = func.value if isinstance(func, ast.Attribute) else None
+    owner = None
+    if isinstance(func, ast.Attribute):
+        owner = func.value
     if isinstance(owner, ast.Call):
         return owner, call.module
-    name = call.module.resolve(owner) if owner is not None else None
-    found = job.project.lookup(name.removesuffix("()")) if name else None
+    name = None
+    if owner is not None:
+        name = call.module.resolve(owner)
+    found = None
+    if name:
+        found = job.project.lookup(name.removesuffix("()"))
     value = None
     if found and found.binding:
         value = found.binding.value

@@ -103,12 +103,17 @@ def reserved_argument(job: Job) -> Iterator[Finding]:
         for name in send.options:
             if name not in job.handler.parameters:
                 continue
-            since = " (in Huey 3)" if name in TAKEN_SINCE_3 else ""
+            since = ""
+            if name in TAKEN_SINCE_3:
+                since = " (in Huey 3)"
             message = (
                 f"Huey takes {name}= for itself{since}: the handler's parameter of that name never"
                 " gets it"
             )
-            severity = Severity.WARNING if since else Severity.ERROR
+            if since:
+                severity = Severity.WARNING
+            else:
+                severity = Severity.ERROR
             hint = "rename the parameter, or pass it by position"
             yield tell(job, "reserved-argument", severity, send.place, message, hint)
 

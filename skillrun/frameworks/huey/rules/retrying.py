@@ -39,7 +39,9 @@ def retry_unbounded(job: Job) -> Iterator[Finding]:
     for found in raised(job.project, task_of(job)):
         if not found.endless:
             continue
-        what = "CancelExecution(retry=True)" if found.cancels else "RetryTask"
+        what = "RetryTask"
+        if found.cancels:
+            what = "CancelExecution(retry=True)"
         place = place_of(found.module, found.node)
         if job.policy.max_attempts is None and not guarded(found):
             message = f"{what} uses up no retry: a job that cannot succeed is tried for ever"

@@ -42,7 +42,9 @@ def lost_on_kill(job: Job) -> Iterator[Finding]:
     """Huey acknowledges nothing: the message is gone when its worker is killed, and retries do not
     bring it back.
     """
-    trigger = job.spec.trigger.type if job.spec.trigger else None
+    trigger = None
+    if job.spec.trigger:
+        trigger = job.spec.trigger.type
     if trigger in ("cron", "poller") or task_of(job).kind == "periodic" or _found_again(job):
         return
     message = (
@@ -79,7 +81,9 @@ def stale_lock(job: Job) -> Iterator[Finding]:
     for call, module, at_import in locks(job.project, job.use, task_of(job)):
         if _find_ttl(call) is not None or (flushed and at_import):
             continue
-        name = ast.unparse(call.args[0]) if call.args else "..."
+        name = "..."
+        if call.args:
+            name = ast.unparse(call.args[0])
         message = (
             f"the lock {name} stays locked when its holder is killed: the task never gets it again"
         )
@@ -109,7 +113,9 @@ def lock_ttl(job: Job) -> Iterator[Finding]:
     made_as = storage(job.project, job.use, task_of(job).owner)
     for call, module, _ in locks(job.project, job.use, task_of(job)):
         node = _find_ttl(call)
-        ttl = job.project.literal(node, module) if node is not None else None
+        ttl = None
+        if node is not None:
+            ttl = job.project.literal(node, module)
         place, limit = place_of(module, call), job.policy.time_limit_s
         if node is not None and made_as in _NO_TTL:
             message = (
@@ -243,7 +249,9 @@ def crontab_minute(job: Job) -> Iterator[Finding]:
     given.
     """
     node = crontab(job)
-    given = _list_given(node) if node else {}
+    given = {}
+    if node:
+        given = _list_given(node)
     coarser = []
     for name in _COARSER:
         if name in given and _read_text(job, given[name]) not in ("*", None):
@@ -296,7 +304,10 @@ def period_overlap(job: Job) -> Iterator[Finding]:
 def _read_period(job: Job, node: ast.Call) -> float | None:
     """Seconds between two ticks of a crontab whose minutes are `*` or `*/5`."""
     given = _list_given(node)
-    text = _read_text(job, given["minute"]) if "minute" in given else "*"
+    if "minute" in given:
+        text = _read_text(job, given["minute"])
+    else:
+        text = "*"
     if text == "*":
         return 60.0
     if text and re.fullmatch(r"\*/\d+", text):

@@ -21,7 +21,7 @@ from skillrun.repo.syntax import is_none
 _ALREADY = "AlreadyEnqueued"
 
 
-def _task(job: Job) -> Task:
+def _task_of(job: Job) -> Task:
     return read_task(job.project, job.use, job.handler)
 
 
@@ -61,7 +61,7 @@ def defer_in_coroutine(job: Job) -> Iterator[Finding]:
     """defer goes through asgiref's AsyncToSync where the app is open_async, which raises in a
     running loop.
     """
-    if _task(job).django:
+    if _task_of(job).django:
         return
     for send, call in find_called_sends(job, SENDER):
         around = call.module.function_of(call.node)
@@ -81,7 +81,7 @@ def defer_in_coroutine(job: Job) -> Iterator[Finding]:
 )
 def already_enqueued(job: Job) -> Iterator[Finding]:
     """A queueing lock that a waiting job has makes defer raise AlreadyEnqueued."""
-    of_task = _task(job).option("queueing_lock")
+    of_task = _task_of(job).option("queueing_lock")
     for send, call in find_called_sends(job, SENDER):
         # A lock of None, given where it is deferred, takes the task's away.
         lock = send.options.get("queueing_lock") or of_task

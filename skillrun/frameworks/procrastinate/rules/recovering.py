@@ -19,7 +19,7 @@ _HINT = (
 )
 
 
-def _task(job: Job) -> Task:
+def _task_of(job: Job) -> Task:
     return read_task(job.project, job.use, job.handler)
 
 
@@ -37,7 +37,7 @@ def stalled_never_retried(job: Job) -> Iterator[Finding]:
 
     No code of the repository's asks for stalled jobs.
     """
-    task = _task(job)
+    task = _task_of(job)
     if task.registered is not None and not find_recoveries(job.project, job.use):
         message = (
             "the job of a worker that dies stays `doing` for ever: nothing here calls"
@@ -45,7 +45,10 @@ def stalled_never_retried(job: Job) -> Iterator[Finding]:
         )
         # Then nobody waits for it, but it is not seen.
         once = job.spec.retry is not None and job.spec.retry.kind == "none"
-        severity = Severity.WARNING if once else Severity.ERROR
+        if once:
+            severity = Severity.WARNING
+        else:
+            severity = Severity.ERROR
         yield tell(job, "stalled-never-retried", severity, task.registered, message, _HINT)
 
 
@@ -61,8 +64,10 @@ def lock_held_for_ever(job: Job) -> Iterator[Finding]:
     """
     if find_recoveries(job.project, job.use):
         return
-    option = _task(job).option("lock")
-    places = [place_of(option[1], option[0])] if option else []
+    option = _task_of(job).option("lock")
+    places = []
+    if option:
+        places = [place_of(option[1], option[0])]
     for send in find_real_sends(job, SENDER):
         given = send.option("lock")
         if given is not None:

@@ -19,11 +19,11 @@ from skillrun.repo.python import Call, is_known
 _HINT = "RetryStrategy(max_attempts=4, exponential_wait=2, retry_exceptions=[...])"
 
 
-def _strategy(job: Job) -> Strategy:
+def _strategy_of(job: Job) -> Strategy:
     return read_strategy(job.project, read_task(job.project, job.use, job.handler))
 
 
-def _wanted(job: Job) -> int | None:
+def _read_wanted_attempts(job: Job) -> int | None:
     """The attempts of the spec; None where it retries nothing."""
     if job.spec.retry and job.spec.retry.kind is None:
         return job.spec.retry.max_attempts
@@ -37,7 +37,7 @@ def _wanted(job: Job) -> int | None:
 )
 def retry_unbounded(job: Job) -> Iterator[Finding]:
     """retry=True, and RetryStrategy with max_attempts left out or 0, retry for ever."""
-    strategy = _strategy(job)
+    strategy = _strategy_of(job)
     bounded = any(bound.last is not None for bound in raised(job.project, job.handler))
     if strategy.custom is None and strategy.retries is None and not bounded:
         message = (
@@ -58,7 +58,7 @@ def attempts_off_by_one(job: Job) -> Iterator[Finding]:
     """max_attempts, and a number given as retry, count the retries: the job is run once more than
     that.
     """
-    strategy, wanted = _strategy(job), _wanted(job)
+    strategy, wanted = _strategy_of(job), _read_wanted_attempts(job)
     if (
         wanted is not None
         and wanted > 1
@@ -92,7 +92,7 @@ def retry_at_once(job: Job) -> Iterator[Finding]:
 
     All attempts are used up within moments.
     """
-    strategy = _strategy(job)
+    strategy = _strategy_of(job)
     if not strategy.tries_again or not strategy.waits_read or not is_known(strategy.retries):
         return
     if not (strategy.wait or strategy.linear or strategy.exponential):
@@ -125,8 +125,10 @@ def flat_wait(job: Job) -> Iterator[Finding]:
 
     The spec asks for growing waits; exponential_wait=1 does not grow either.
     """
-    strategy = _strategy(job)
-    backoff = job.spec.retry.backoff if job.spec.retry else None
+    strategy = _strategy_of(job)
+    backoff = None
+    if job.spec.retry:
+        backoff = job.spec.retry.backoff
     if (
         not backoff
         or backoff.kind != "exponential"
@@ -166,14 +168,14 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
     A permanent error leaves the handler, and the strategy takes it.
     """
-    strategy = _strategy(job)
+    strategy = _strategy_of(job)
     if not strategy.tries_again or strategy.exceptions is None or strategy.custom is not None:
         return
     taken = frozenset(map(short, strategy.exceptions))
     for written in job.spec.list_errors("permanent"):
         bases = ancestors(job.project, short(spec_name(job, written)))
         for call in effect_calls(job):
-            if taken & bases and _leaves(job, call, bases):
+            if taken & bases and _leaves_job(job, call, bases):
                 message = (
                     f"{written} is permanent in the spec, leaves the handler from this call, and is"
                     " retried"
@@ -190,7 +192,7 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 _IN_ALL = "; without retry_exceptions every exception is retried"
 
 
-def _leaves(job: Job, call: Call, bases: frozenset[str]) -> bool:
+def _leaves_job(job: Job, call: Call, bases: frozenset[str]) -> bool:
     """No clause around it, or in a decorator, takes the error for good."""
     for clause in (*call.in_try, *around(job.project, job.handler)):
         if takes_any(clause, bases):
@@ -205,7 +207,7 @@ def _leaves(job: Job, call: Call, bases: frozenset[str]) -> bool:
 )
 def transient_not_retried(job: Job) -> Iterator[Finding]:
     """A task without retry, or an exception that retry_exceptions lacks, fails its job at once."""
-    strategy, wanted = _strategy(job), _wanted(job)
+    strategy, wanted = _strategy_of(job), _read_wanted_attempts(job)
     if wanted is None or wanted < 2 or strategy.custom is not None or strategy.exceptions is None:
         return
     if not is_known(strategy.retries):

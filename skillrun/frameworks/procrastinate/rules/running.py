@@ -21,7 +21,7 @@ from skillrun.repo.syntax import is_given
 from skillrun.repo.uses import Place
 
 
-def _task(job: Job) -> Task:
+def _task_of(job: Job) -> Task:
     return read_task(job.project, job.use, job.handler)
 
 
@@ -32,7 +32,7 @@ def _task(job: Job) -> Task:
 )
 def periodic_timestamp(job: Job) -> Iterator[Finding]:
     """A periodic task is called with timestamp= each time."""
-    node, task = job.handler.node, _task(job)
+    node, task = job.handler.node, _task_of(job)
     if isinstance(node, ast.ClassDef) or not task.periodics or len(job.handler.decorators) > 2:
         return
     names = {arg.arg for arg in (*node.args.args, *node.args.kwonlyargs)}
@@ -52,7 +52,7 @@ def periodic_timestamp(job: Job) -> Iterator[Finding]:
 )
 def periodic_overlap(job: Job) -> Iterator[Finding]:
     """Ticks are deferred whether the last one has ended or not."""
-    task = _task(job)
+    task = _task_of(job)
     for periodic in task.periodics:
         given = {keyword.arg for keyword in periodic.call.keywords}
         if not given & {"lock", "queueing_lock"} and not task.options.keys() & {
@@ -79,7 +79,7 @@ def shutdown_aborts(job: Job) -> Iterator[Finding]:
     """After shutdown_graceful_timeout a coroutine is cancelled: unless its strategy retries that,
     it is `aborted`.
     """
-    strategy = read_strategy(job.project, _task(job))
+    strategy = read_strategy(job.project, _task_of(job))
     taken = {
         "builtins.BaseException",
         "asyncio.CancelledError",
@@ -115,8 +115,10 @@ def shutdown_aborts(job: Job) -> Iterator[Finding]:
 )
 def task_not_imported(job: Job) -> Iterator[Finding]:
     """A worker knows the tasks of the modules that it imports: any other fails with TaskNotFound."""
-    task = _task(job)
-    found = job.project.lookup(task.owner) if task.owner else None
+    task = _task_of(job)
+    found = None
+    if task.owner:
+        found = job.project.lookup(task.owner)
     if found is None or found.module is None or found.binding is None or task.django:
         return
     app = found.binding.value

@@ -52,7 +52,10 @@ def failure_each_attempt(job: Job) -> Iterator[Finding]:
             f"on_failure runs after each of {job.policy.max_attempts} attempts, and {hook.name}"
             " records every time"
         )
-        severity = Severity.ERROR if certain else Severity.WARNING
+        if certain:
+            severity = Severity.ERROR
+        else:
+            severity = Severity.WARNING
         hint = "if job.retries_left: return"
         yield tell(
             job, "failure-each-attempt", severity, place_of(hook.module, record), message, hint
@@ -138,10 +141,15 @@ def failure_ttl(job: Job) -> Iterator[Finding]:
         return
     for send in find_effective_sends(job.project, job.handler):
         given = send.option("failure_ttl")
-        value = seconds_of(job.project, *given) if given is not None else None
+        value = None
+        if given is not None:
+            value = seconds_of(job.project, *given)
         if given is None or not isinstance(value, float) or not 0 <= value < _DAY:
             continue
-        severity = Severity.ERROR if value == 0 else Severity.WARNING
+        if value == 0:
+            severity = Severity.ERROR
+        else:
+            severity = Severity.WARNING
         message = (
             f"a failed job is deleted after {seconds(value)}, and the failed jobs are the dead"
             " letters"

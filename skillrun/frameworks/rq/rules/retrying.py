@@ -316,5 +316,7 @@ def _named_before(clause: Handler) -> bool:
         if isinstance(n, ast.Try | ast.TryStar):
             block = n
             break
-    earlier = block.handlers[: block.handlers.index(clause.node)] if block else []
+    earlier = []
+    if block:
+        earlier = block.handlers[: block.handlers.index(clause.node)]
     return any(_TIMEOUT in ast.unparse(one.type) for one in earlier if one.type is not None)

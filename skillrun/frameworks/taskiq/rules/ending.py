@@ -213,7 +213,10 @@ def ack_type_enum(job: Job) -> Iterator[Finding]:
     kicks = find_real_kicks(job.project, job.handler)
     given = [send.options.get("ack_type") for send in kicks]
     for found in (task.labels.get("ack_type"), *given):
-        node, module = found if found is not None else (None, None)
+        if found is not None:
+            node, module = found
+        else:
+            node, module = (None, None)
         if not isinstance(node, ast.Attribute) or module is None:
             continue
         if job.project.origin_of(module, node.value).endswith("AcknowledgeType"):
@@ -303,7 +306,10 @@ def idle_timeout(job: Job) -> Iterator[Finding]:
         f"idle_timeout is {seconds(idle)}, and {than}: another worker claims the message while this"
         " one runs it"
     )
-    severity = Severity.ERROR if limit else Severity.WARNING
+    if limit:
+        severity = Severity.ERROR
+    else:
+        severity = Severity.WARNING
     yield tell(
         job,
         "idle-timeout",

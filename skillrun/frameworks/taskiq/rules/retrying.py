@@ -198,7 +198,9 @@ def source_takes_none(job: Job) -> Iterator[Finding]:
     A source that knows the tasks' labels alone.
     """
     found = _find_retrying(job)
-    node = found[1].options.get("schedule_source") if found is not None else None
+    node = None
+    if found is not None:
+        node = found[1].options.get("schedule_source")
     if (
         found is None
         or node is None
@@ -375,7 +377,9 @@ def requeue(job: Job) -> Iterator[Finding]:
 def _of_context(job: Job, call: Call, word: str) -> bool:
     """A method of the parameter that is taskiq's context."""
     func = call.node.func
-    owner = func.value if isinstance(func, ast.Attribute) and func.attr == word else None
+    owner = None
+    if isinstance(func, ast.Attribute) and func.attr == word:
+        owner = func.value
     function = call.module.function_of(call.node)
     if not isinstance(owner, ast.Name) or function is None:
         return False

@@ -60,8 +60,12 @@ def stub_parameters(facts: Facts, effect: EffectCall) -> list[str]:
     for field in facts.fields:
         if field.name in effect.arguments:
             fields.append(parameter(field))
-    handle = [f"{effect.handle_arg}: Any"] if effect.handle_arg else []
-    key = ["*", f"{effect.key_arg}: str"] if effect.key_arg else []
+    handle = []
+    if effect.handle_arg:
+        handle = [f"{effect.handle_arg}: Any"]
+    key = []
+    if effect.key_arg:
+        key = ["*", f"{effect.key_arg}: str"]
     return [*handle, *fields, *key]
 
 
@@ -176,7 +180,10 @@ def expected(facts: Facts, effect: EffectCall, *, other: bool = False) -> dict[s
     """
     examples = {}
     for field in facts.fields:
-        examples[field.name] = field.other if other else field.example
+        if other:
+            examples[field.name] = field.other
+        else:
+            examples[field.name] = field.example
     given: dict[str, Any] = {name: examples.get(name) for name in effect.arguments}
     if effect.key_arg:
         given[effect.key_arg] = key_of(facts, examples)
@@ -202,9 +209,7 @@ def poison(facts: Facts) -> str:
             break
     if broken is None:
         return ""
-    wrong: Any = (
-        -1
-        if broken.annotation in ("int", "float") and "<" not in broken.valid and ">" in broken.valid
-        else None
-    )
+    wrong: Any = None
+    if broken.annotation in ("int", "float") and "<" not in broken.valid and ">" in broken.valid:
+        wrong = -1
     return f'{{**PAYLOAD, "{broken.name}": {wrong}}}'

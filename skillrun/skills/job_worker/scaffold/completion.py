@@ -118,6 +118,8 @@ def _completed_json(text: str, parts: Mapping[str, Any]) -> str:
     """Before the last brace, indented as the first key is."""
     head, brace, tail = text.rpartition("}")
     indent = re.search(r"\{\s*\n([ \t]+)\"", text)
-    space = indent[1] if indent else "  "
+    space = "  "
+    if indent:
+        space = indent[1]
     lines = json.dumps(dict(parts), indent=space, ensure_ascii=False).splitlines()[1:-1]
     return f"{head.rstrip()},\n" + "\n".join(lines) + f"\n{brace}{tail}"

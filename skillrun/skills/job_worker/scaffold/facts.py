@@ -39,7 +39,9 @@ HANDLES = frozenset(
 
 def _choose_message(spec: JobSpec) -> str | None:
     """A publisher that is written gives the fields their names, whatever others do."""
-    return "kwargs" if spec.message == "args" else spec.message
+    if spec.message == "args":
+        return "kwargs"
+    return spec.message
 
 
 def read_facts(
@@ -129,7 +131,10 @@ class Names:
         """
         self.project = project
         self._flat = flat
-        self._root = f"{source_root}/" if source_root else ""
+        if source_root:
+            self._root = f"{source_root}/"
+        else:
+            self._root = ""
 
     def symbol(self, import_path: str) -> Symbol:
         """ "module:name", or the name of a builtin."""
@@ -217,7 +222,9 @@ def app_symbol(names: Names, use: FrameworkUse, handler_path: str = "") -> Symbo
     if imported:
         chosen = max(imported, key=lambda one: imported[one])
     path, _, name = (chosen or "").partition(":")
-    module = project.module(path) if path else None
+    module = None
+    if path:
+        module = project.module(path)
     if module is None or not name.isidentifier():
         return None
     return Symbol(module.name, name, exists=True, path=path)
@@ -257,7 +264,9 @@ def _list_fields(spec: JobSpec) -> Iterator[Field]:
     for example in spec.examples:
         if isinstance(example, dict):
             examples.append(example)
-    first = examples[0] if examples else {}
+    first = {}
+    if examples:
+        first = examples[0]
     other = next(
         (e for e in examples[1:] if _is_another_job(spec, first, e)), None
     ) or _make_another(spec, first)
@@ -268,8 +277,12 @@ def _list_fields(spec: JobSpec) -> Iterator[Field]:
                 f"{where}: the field {name!r} is no name of an argument",
                 hint="rename it, or write by hand",
             )
-        kind = schema.get("type") if isinstance(schema, dict) else None
-        annotation = _TYPES.get(kind, "Any") if isinstance(kind, str) else "Any"
+        kind = None
+        if isinstance(schema, dict):
+            kind = schema.get("type")
+        annotation = "Any"
+        if isinstance(kind, str):
+            annotation = _TYPES.get(kind, "Any")
         yield Field(
             name,
             annotation,
@@ -282,7 +295,10 @@ def _list_fields(spec: JobSpec) -> Iterator[Field]:
 
 
 def _is_another_job(spec: JobSpec, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    keys = spec.idempotency.key if spec.idempotency else ()
+    if spec.idempotency:
+        keys = spec.idempotency.key
+    else:
+        keys = ()
     return any(one.get(key) != other.get(key) for key in keys)
 
 
@@ -291,7 +307,10 @@ def _make_another(spec: JobSpec, example: Mapping[str, Any]) -> dict[str, Any]:
     made = dict(example)
     for key in (spec.idempotency.key if spec.idempotency else ())[:1]:
         value = made.get(key)
-        made[key] = value + 1 if isinstance(value, int | float) else f"{value}2"
+        if isinstance(value, int | float):
+            made[key] = value + 1
+        else:
+            made[key] = f"{value}2"
     return made
 
 
@@ -304,7 +323,9 @@ def _write_check(name: str, annotation: str, schema: Any, required: bool) -> str
     kind = {"list[Any]": "list", "dict[str, Any]": "dict", "float": "(int, float)"}.get(
         annotation, annotation
     )
-    parts = [] if annotation == "Any" else [f"isinstance({name}, {kind})"]
+    parts = []
+    if annotation != "Any":
+        parts = [f"isinstance({name}, {kind})"]
     for word, sign in (
         ("minimum", ">="),
         ("exclusiveMinimum", ">"),
@@ -337,7 +358,10 @@ def _choose_invalid_error(spec: JobSpec, module: str) -> str:
     """The permanent error for a payload outside its schema: one of the handler's own module, else
     ValueError.
     """
-    permanent = spec.failures.permanent if spec.failures else ()
+    if spec.failures:
+        permanent = spec.failures.permanent
+    else:
+        permanent = ()
     own = []
     for error in permanent:
         if error.type.partition(":")[0] == module and not error.args:
@@ -361,7 +385,9 @@ def _read_effect(case: JobCase, spec: JobSpec, names: Names, number: int) -> Eff
             )
     symbol = names.symbol(effect.call)
     fields = tuple((spec.payload or {}).get("properties", {}))
-    adapter = case.project.find(effect.call) if symbol.exists else None
+    adapter = None
+    if symbol.exists:
+        adapter = case.project.find(effect.call)
     handle = _name_handle(effect, adapter)
     return EffectCall(
         name=effect.name,

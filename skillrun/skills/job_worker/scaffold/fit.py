@@ -102,7 +102,10 @@ class Fitting:
 
     def _add_file(self, piece: NewFile, text: str | None) -> None:
         python = piece.path.endswith(".py")
-        wanted = self._style(piece.path, piece.text) if python else piece.text
+        if python:
+            wanted = self._style(piece.path, piece.text)
+        else:
+            wanted = piece.text
         if text is None:
             self._after[piece.path] = wanted
         elif _drop_marks(text, piece) != _drop_marks(wanted, piece) and not (

@@ -297,15 +297,16 @@ def _find_unfit_publishers(facts: Facts) -> Iterator[str]:
 
 def _table_names(spec: JobSpec) -> Iterator[str]:
     """Names of tables stand in SQL as they are."""
-    dedupe = spec.idempotency.dedupe if spec.idempotency else None
+    dedupe = None
+    if spec.idempotency:
+        dedupe = spec.idempotency.dedupe
     dead = spec.dead_letter
     if dedupe and (dedupe.store or "").startswith("table "):
         said = [("idempotency.dedupe.store", dedupe.store)]
     else:
         said = []
-    said += (
-        [("dead_letter.where", dead.where)] if dead and dead.kind == "table" and dead.where else []
-    )
+    if dead and dead.kind == "table" and dead.where:
+        said += [("dead_letter.where", dead.where)]
     for at, text in said:
         name = (text or "").removeprefix("table ").strip()
         if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?", name) or name.upper() in _RESERVED:
@@ -328,7 +329,10 @@ def _find_unfit_adapters(case: JobCase, spec: JobSpec, facts: Facts) -> Iterator
             yield blocker(
                 "scaffold.adapter-arguments", message, hint=hint, path=spec.shown_path, line=line
             )
-        wanted = unfilled(adapter, effect) if adapter is not None else ()
+        if adapter is not None:
+            wanted = unfilled(adapter, effect)
+        else:
+            wanted = ()
         if wanted:
             message = (
                 f"{effect.call.module}:{effect.call.name} needs {', '.join(wanted)}, which the"

@@ -55,14 +55,17 @@ def integration_test(
     if home is None or path is None or broker is None:
         return
     case = _choose_case(facts, case_of(facts, testing))
-    marker = home.marker if facts.conventions.test_runner == "pytest" else None
+    marker = None
+    if facts.conventions.test_runner == "pytest":
+        marker = home.marker
     wanted: list[Symbol | str] = ["from typing import Any", *testing.needed, *broker]
     wanted += (
         [*testing.for_unittest, "from unittest.mock import patch", case]
         if case
         else testing.for_pytest
     )
-    wanted += ["import pytest"] if marker or not case else []
+    if marker or not case:
+        wanted += ["import pytest"]
     wanted += [*stand_ins_need(facts), *(effect.call for effect in facts.effects)]
     text = render(
         "integration.py.jinja",

@@ -57,7 +57,9 @@ def mark_proof(case: JobCase) -> tuple[Change, str] | None:
     from skillrun.skills.job_worker.stages.proving import last_report
 
     report, path = last_report(case), find(case)
-    text = case.tree.peek(path) if path is not None else None
+    text = None
+    if path is not None:
+        text = case.tree.peek(path)
     if report is None or path is None or text is None:
         return None
     before = text.decode()
@@ -73,7 +75,9 @@ def marked(text: str, seen: Iterable[str]) -> str:
     wanted = set(seen)
     lines = []
     for line in text.split("\n"):
-        name = line.split("|")[1].strip() if line.startswith("|") else ""
+        name = ""
+        if line.startswith("|"):
+            name = line.split("|")[1].strip()
         if line.endswith((SEEN, UNSEEN)):
             line = line.removesuffix(SEEN).removesuffix(UNSEEN) + (
                 SEEN if name in wanted else UNSEEN

@@ -16,7 +16,9 @@ def notes(facts: Facts, render: Renderer) -> Iterator[Piece]:
     """A section of the repository's notes; nothing where it keeps none."""
     if facts.conventions.notes is None:
         return
-    window = format_duration(facts.store.window_s) if facts.store.window_s else ""
+    window = ""
+    if facts.store.window_s:
+        window = format_duration(facts.store.window_s)
     text = render(
         "notes.md.jinja",
         facts,

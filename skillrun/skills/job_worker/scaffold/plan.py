@@ -33,7 +33,9 @@ def _spec_parts(case: JobCase, facts: Facts) -> Iterator[Piece]:
     from skillrun.skills.job_worker.scaffold.completion import missing_parts
 
     spec = case.spec
-    parts = missing_parts(case, spec, facts) if spec is not None else {}
+    parts = {}
+    if spec is not None:
+        parts = missing_parts(case, spec, facts)
     if parts and spec is not None and spec.path.resolve().is_relative_to(case.root.resolve()):
         yield SpecParts(spec.shown_path, parts)
 

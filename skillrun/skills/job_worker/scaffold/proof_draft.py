@@ -71,7 +71,10 @@ def _guess_database(project: Project, made: dict[str, Any]) -> None:
     for variable in _list_variables(project):
         if _OF_DATABASE.search(variable.name):
             is_url = "sqlite:" in (variable.default or variable.part)
-            made["env"][variable.name] = f"sqlite:///{_FILE}" if is_url else _FILE
+            if is_url:
+                made["env"][variable.name] = f"sqlite:///{_FILE}"
+            else:
+                made["env"][variable.name] = _FILE
             made["database"] = _FILE
             return
     made["env"].setdefault(BLANK, "the setting that leads to the database: {scratch}/...")
@@ -99,9 +102,15 @@ def _find_setup(case: JobCase) -> str:
 
 def _draft_state(case: JobCase) -> dict[str, str]:
     """The rows of the dedupe table; what else the job leaves is for a person to add."""
-    idempotency = case.spec.idempotency if case.spec else None
-    dedupe = idempotency.dedupe if idempotency else None
-    store = dedupe.store if dedupe else None
+    idempotency = None
+    if case.spec:
+        idempotency = case.spec.idempotency
+    dedupe = None
+    if idempotency:
+        dedupe = idempotency.dedupe
+    store = None
+    if dedupe:
+        store = dedupe.store
     table = re.fullmatch(r"table (\w+)\b.*", (store or "").strip())
     if table is None:
         return {BLANK: "a query of what the job leaves, in a fixed order"}

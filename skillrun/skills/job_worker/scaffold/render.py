@@ -138,7 +138,10 @@ class Writer:
         A module of the repository is imported as a module, so that a name in it can be replaced;
         anything else by name.
         """
-        here = self._facts.module if module is None else module
+        if module is None:
+            here = self._facts.module
+        else:
+            here = module
         if not symbol.module or symbol.module == here or not symbol.path:
             return symbol.name
         return symbol.written
@@ -147,7 +150,10 @@ class Writer:
         """The import block for symbols and plain import lines, grouped and sorted, without what
         needs no import.
         """
-        here = self._facts.module if module is None else module
+        if module is None:
+            here = self._facts.module
+        else:
+            here = module
         wanted = [*symbols, *(metrics.needed(self._facts) if here == self._facts.module else ())]
         lines = []
         for one in wanted:
@@ -218,7 +224,10 @@ def log_call(
             indent,
             width=width,
         )
-    plain, shown = ("{}", "{!r}") if loguru else ("%s", "%r")
+    if loguru:
+        plain, shown = ("{}", "{!r}")
+    else:
+        plain, shown = ("%s", "%r")
     marks = []
     for label, _ in values:
         marks.append(f"{label}={shown if label == 'reason' else plain}")
@@ -301,7 +310,9 @@ def key_source(facts: Facts) -> str:
     for field in facts.fields:
         if field.name in facts.key and field.annotation == "str":
             texts.append(field)
-    mark = "!r" if len(texts) > 1 else ""
+    mark = ""
+    if len(texts) > 1:
+        mark = "!r"
     parts = []
     for name in facts.key:
         parts.append(f"{{{name}{mark if any(name == text.name for text in texts) else ''}}}")
@@ -310,14 +321,17 @@ def key_source(facts: Facts) -> str:
 
 def raised(error: Symbol) -> str:
     """An instance of an error, as a test makes it."""
-    given = ", ".join(map(source, error.args)) if error.args else '"as told"'
+    given = '"as told"'
+    if error.args:
+        given = ", ".join(map(source, error.args))
     return f"{error.written if error.path else error.name}({given})"
 
 
 def fixture_name(text: str, facts: Facts) -> str:
     """The name of an effect as that of a fixture beside the other names of the tests."""
     made = re.sub(r"\W", "_", text)
-    made = f"_{made}" if made[:1].isdigit() else made
+    if made[:1].isdigit():
+        made = f"_{made}"
     modules = {
         symbol.tail
         for symbol in (

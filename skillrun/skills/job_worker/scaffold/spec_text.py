@@ -34,7 +34,10 @@ def completed_within(text: str, part: str, more: Mapping[str, Any]) -> str:
 
 def block(key: str, value: Any) -> str:
     """A key and its value as lines of YAML; what holds no collection stands on one line."""
-    style = None if isinstance(value, Mapping | list) else False
+    if isinstance(value, Mapping | list):
+        style = None
+    else:
+        style = False
     return yaml.safe_dump(
         {key: value}, sort_keys=False, allow_unicode=True, width=110, default_flow_style=style
     )

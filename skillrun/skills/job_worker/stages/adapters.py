@@ -26,7 +26,9 @@ _REMOTE = ("http", "smtp")
 def adapter_findings(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """A promise of the spec that the adapter's own code contradicts."""
     for effect in spec.effects or ():
-        adapter = case.project.find(effect.call) if effect.call else None
+        adapter = None
+        if effect.call:
+            adapter = case.project.find(effect.call)
         if adapter is None or adapter.is_class:
             continue
         if effect.guarantee == "transactional":

@@ -35,7 +35,9 @@ def choose(
     each other in one module.
     """
     by_id = {use.id: use for use in found.frameworks}
-    said = profile.jobs if profile else None
+    said = None
+    if profile:
+        said = profile.jobs
     if said and said.get("framework"):
         return Choice(_merged(said, by_id.get(str(said["framework"]))), "profile", tuple(by_id))
     for offer in found.offers:

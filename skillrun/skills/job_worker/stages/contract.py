@@ -81,8 +81,12 @@ def _no_spec(case: JobCase) -> StageResult:
         )
         return _ask_for_spec("there is no job spec", hint, spec_init_command())
     names = [job.handler.import_path for job in jobs]
-    more = f" and {len(names) - _JOBS_NAMED} more" if len(names) > _JOBS_NAMED else ""
-    count = "one job" if len(names) == 1 else f"{len(names)} jobs"
+    more = ""
+    if len(names) > _JOBS_NAMED:
+        more = f" and {len(names) - _JOBS_NAMED} more"
+    count = "one job"
+    if len(names) != 1:
+        count = f"{len(names)} jobs"
     message = f"there is no job spec; the code has {count}: {', '.join(names[:_JOBS_NAMED])}{more}"
     hint = (
         f"skillrun jobs says what is known of them; {_DRAFTING} drafts the spec of one; skillrun"
@@ -260,7 +264,9 @@ def _may_exist(case: JobCase, name: str) -> bool:
     if not attribute:
         return hasattr(builtins, name) or "." in name
     path = case.project.locate(module_name)
-    module = case.project.module(path) if path else None
+    module = None
+    if path:
+        module = case.project.module(path)
     if module is None:
         return True
     owner, _, last = name.rpartition(".")

@@ -43,7 +43,9 @@ def examine(case: JobCase) -> StageResult:
     names.
     """
     spec = case.spec
-    dead_letter = spec.dead_letter if spec else None
+    dead_letter = None
+    if spec:
+        dead_letter = spec.dead_letter
     if spec is None or dead_letter is None:
         return _undefined(spec)
     if (blind := unread(case, ID)) is not None:
@@ -51,7 +53,9 @@ def examine(case: JobCase) -> StageResult:
     if dead_letter.kind == "none":
         return _none(case, spec, dead_letter)
     findings = [*_written(case, spec, dead_letter), *case.rule_findings(ID)]
-    place = case.policy.dead_letter if case.policy else None
+    place = None
+    if case.policy:
+        place = case.policy.dead_letter
     evidence: tuple[Evidence, ...] = ()
     if place:
         content = case.tree.sha256(place.path) or ""
@@ -149,13 +153,20 @@ def _written(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[
 
 def _recorded(case: JobCase, policy: Policy, dead_letter: DeadLetter) -> Iterator[Finding]:
     handler = case.handler
-    where = {"path": handler.path, "line": handler.line} if handler else {}
-    unfollowed = find_unread_records(case) if policy.dead_letter is None else ()
+    where = {}
+    if handler:
+        where = {"path": handler.path, "line": handler.line}
+    if policy.dead_letter is None:
+        unfollowed = find_unread_records(case)
+    else:
+        unfollowed = ()
     if unfollowed:
         question = "whether the code writes a record after the last attempt"
         yield ask_proof(ID, question, unfollowed[0])
     elif policy.dead_letter is None:
-        thing = "row" if dead_letter.kind == "table" else "message"
+        thing = "message"
+        if dead_letter.kind == "table":
+            thing = "row"
         hint = (
             f"after the last attempt and on a permanent error, write a {thing} to"
             f" {dead_letter.where}, do not retry"
@@ -202,13 +213,17 @@ def find_writer_of_letters(case: JobCase) -> Unfollowed | None:
     """A place that writes the table of dead letters, in a hook or a middleware, say: whether this
     job comes there after its last attempt was not followed.
     """
-    dead_letter = case.spec.dead_letter if case.spec else None
+    dead_letter = None
+    if case.spec:
+        dead_letter = case.spec.dead_letter
     where = (dead_letter.where if dead_letter else None) or ""
     if not where.split():
         return None
     table = where.split()[-1].rpartition(".")[2]
     place = find_writer(case, table)
-    return Unfollowed(f"{table} is written elsewhere", place) if place else None
+    if place:
+        return Unfollowed(f"{table} is written elsewhere", place)
+    return None
 
 
 def _named(case: JobCase, where: str) -> bool:
@@ -222,5 +237,7 @@ def _list_next(findings: Iterable[Finding]) -> Iterator[Action]:
     """A spec that says too little comes before the code."""
     for finding in findings:
         if finding.severity in (Severity.BLOCKER, Severity.ERROR):
-            kind = "edit-spec" if finding.severity == Severity.BLOCKER else "edit-code"
+            kind = "edit-code"
+            if finding.severity == Severity.BLOCKER:
+                kind = "edit-spec"
             yield Action(ID, kind, f"{finding.message}: {finding.hint}")

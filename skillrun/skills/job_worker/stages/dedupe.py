@@ -240,7 +240,9 @@ def _kept_long_enough(
     here = {"path": call.path, "line": call.line}
     kept = _seconds_kept(case, call)
     bound = horizon(spec, case.policy)
-    promised = idempotency.dedupe.window if idempotency.dedupe else None
+    promised = None
+    if idempotency.dedupe:
+        promised = idempotency.dedupe.window
     if kept is None:
         yield note(
             "idempotency.store-not-judged",
@@ -278,7 +280,8 @@ def _seconds_kept(case: JobCase, call: Call) -> float | None:
         if px is None and not {"exat", "pxat", None} & {k.arg for k in call.node.keywords}:
             return float("inf")
         value = literal(px, call.module)
-        value = value / 1000 if isinstance(value, int | float) else value
+        if isinstance(value, int | float):
+            value = value / 1000
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     return None

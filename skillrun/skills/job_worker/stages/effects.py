@@ -95,7 +95,9 @@ def adapter_is_missing(case: JobCase, effect: Effect) -> bool:
     """
     module_name, _, attribute = (effect.call or "").partition(":")
     path = case.project.locate(module_name)
-    module = case.project.module(path) if path else None
+    module = None
+    if path:
+        module = case.project.module(path)
     if module is None:
         return _is_ours(case, module_name)
     first = attribute.partition(".")[0]
@@ -162,5 +164,7 @@ def _writes(call: Call) -> bool:
     import ast
 
     statement = call.argument(0, "sql")
-    text = ast.unparse(statement).lower() if statement is not None else ""
+    text = ""
+    if statement is not None:
+        text = ast.unparse(statement).lower()
     return any(word in text for word in ("insert ", "update ", "delete ", "replace "))

@@ -84,7 +84,9 @@ def examine(case: JobCase) -> StageResult:
 
 
 def _missing(spec: JobSpec | None) -> StageResult:
-    place = {"path": spec.shown_path, "line": spec.line()} if spec else {}
+    place = {}
+    if spec:
+        place = {"path": spec.shown_path, "line": spec.line()}
     hint = "handler: package.module:function"
     finding = blocker("handler.not-named", "the spec names no handler", hint=hint, **place)
     return StageResult(
@@ -107,7 +109,9 @@ def _not_found(case: JobCase, spec: JobSpec, name: str) -> StageResult:
     if path in case.project.broken:
         return _unreadable(case, path)
     use = case.use
-    near = ", ".join(use.task_modules[:5]) if use else ""
+    near = ""
+    if use:
+        near = ", ".join(use.task_modules[:5])
     hint = "write it, or correct handler:"
     if near:
         hint = f"write it, or correct handler: in the spec; tasks live in {near}"
@@ -175,11 +179,16 @@ def _wired(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
         yield _tell_unwired(case, spec, case.handler)
         return
     kinds = {wiring.kind for wiring in real}
-    trigger = spec.trigger.type if spec.trigger else None
+    trigger = None
+    if spec.trigger:
+        trigger = spec.trigger.type
     at = {"path": real[0].place.path, "line": real[0].place.line}
     if trigger in ("cron", "poller") and "schedule" not in kinds:
         # A poller may go on by itself.
-        make = error if trigger == "cron" else warning
+        if trigger == "cron":
+            make = error
+        else:
+            make = warning
         message = f"the trigger is {trigger}, and the handler is only enqueued, never scheduled"
         hint = "add the schedule entry, or correct trigger.type"
         yield make("handler.not-scheduled", message, hint=hint, **at)
@@ -193,7 +202,9 @@ def _tell_unwired(case: JobCase, spec: JobSpec, handler: Definition) -> Finding:
     sender = find_unread_sender(case, handler)
     if sender is not None:
         return _tell_unread_sender(spec, sender)
-    in_tests = " outside the tests" if case.wiring else ""
+    in_tests = ""
+    if case.wiring:
+        in_tests = " outside the tests"
     message = f"nothing{in_tests} enqueues or schedules the handler, as far as can be read"
     hint = _how_to_wire(case, spec.trigger.type if spec.trigger else None)
     at = {"path": handler.path, "line": handler.line}
@@ -293,7 +304,9 @@ def _declared_calls(case: JobCase, spec: JobSpec, handler: Definition) -> Iterat
 def _stubs(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """An adapter that nobody has filled in: a proof and tests replace it, so they cannot notice."""
     for effect in spec.effects or ():
-        adapter = case.project.find(effect.call) if effect.call else None
+        adapter = None
+        if effect.call:
+            adapter = case.project.find(effect.call)
         if adapter is None or adapter.is_class or not _is_unwritten(adapter.node.body[-1]):
             continue
         message = f"{effect.call} is still a stub: it raises NotImplementedError"
@@ -339,7 +352,9 @@ def _list_asked(case: JobCase, names: list[str]) -> set[str]:
 
 
 def _is_unwritten(last: ast.stmt) -> bool:
-    raised = last.exc if isinstance(last, ast.Raise) else None
+    raised = None
+    if isinstance(last, ast.Raise):
+        raised = last.exc
     made = raised.func if isinstance(raised, ast.Call) else raised
     return isinstance(made, ast.Name) and made.id == "NotImplementedError"
 
@@ -355,7 +370,8 @@ def _undeclared_calls(case: JobCase, spec: JobSpec, handler: Definition) -> Iter
             what = "SQL in the handler itself"
         else:
             what = f"undeclared effect ({found.kind})"
-        what = what if found.writes else f"{found.kind} read outside an adapter"
+        if not found.writes:
+            what = f"{found.kind} read outside an adapter"
         hint = f"declare it under effects, behind an adapter of its own (skill {found.recommends})"
         yield Finding(
             "handler.undeclared-effect",
@@ -393,7 +409,9 @@ def _in_loops(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Fin
 
 def _differs(call: Call, key_arg: str | None) -> bool:
     """The effect's key names what the loop goes over, or what the function around it was given."""
-    key = call.argument(None, key_arg) if key_arg else None
+    key = None
+    if key_arg:
+        key = call.argument(None, key_arg)
     if key is None:
         return False
     loop = _loop_around(call)
@@ -478,5 +496,7 @@ def _wiring_words(case: JobCase) -> str:
             real.append(wiring)
     if not real:
         return "not wired"
-    more = f" and {len(real) - 1} more" if len(real) > 1 else ""
+    more = ""
+    if len(real) > 1:
+        more = f" and {len(real) - 1} more"
     return f"{real[0].kind}d at {real[0].place.path}:{real[0].place.line}{more}"

@@ -43,7 +43,9 @@ class Horizon:
     def _redelivery(self) -> str:
         if not self.redelivery_known:
             return "redelivery unknown until the handler exists"
-        how = " (attempts x visibility timeout)" if self.redelivery_s else ""
+        how = ""
+        if self.redelivery_s:
+            how = " (attempts x visibility timeout)"
         return f"redelivery {duration(self.redelivery_s)}{how}"
 
 

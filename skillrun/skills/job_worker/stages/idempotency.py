@@ -50,7 +50,9 @@ def examine(case: JobCase) -> StageResult:
     enough.
     """
     spec = case.spec
-    idempotency = spec.idempotency if spec else None
+    idempotency = None
+    if spec:
+        idempotency = spec.idempotency
     if spec is None or idempotency is None or idempotency.strategy == "unknown":
         return _undecided(spec)
     if (blind := unread(case, ID)) is not None:
@@ -168,7 +170,9 @@ def _missing_part(payload: dict[str, Any], field: str) -> str | None:
     """
     inside: Any = payload
     for part in field.split("."):
-        fields = inside.get("properties") if isinstance(inside, dict) else None
+        fields = None
+        if isinstance(inside, dict):
+            fields = inside.get("properties")
         if not isinstance(fields, dict):
             if inside is payload:
                 return "the payload has no fields"
@@ -213,5 +217,7 @@ def _summary(idempotency: Idempotency) -> str:
 def _list_next(findings: Iterable[Finding]) -> Iterator[Action]:
     for finding in findings:
         if finding.hint and finding.severity in (Severity.BLOCKER, Severity.ERROR):
-            kind = "edit-spec" if _in_spec(finding) else "edit-code"
+            kind = "edit-code"
+            if _in_spec(finding):
+                kind = "edit-spec"
             yield Action(ID, kind, f"{finding.message}: {finding.hint}")

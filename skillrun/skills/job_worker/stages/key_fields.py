@@ -80,7 +80,9 @@ class _Origins:
 
     def _word(self, value: ast.expr) -> None:
         """`payload["order_id"]`: the word itself is the field's name."""
-        inner = value.slice if isinstance(value, ast.Subscript) else None
+        inner = None
+        if isinstance(value, ast.Subscript):
+            inner = value.slice
         if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
             self.reached.add(inner.value)
 
@@ -98,8 +100,12 @@ class _Origins:
 
     def _call(self, module: Module, value: ast.Call, depth: int) -> None:
         name = self.project.call_name(module, value)
-        target = self.project.definition(name) if name else None
-        returned = list(returns_of(target)) if target is not None else []
+        target = None
+        if name:
+            target = self.project.definition(name)
+        returned = []
+        if target is not None:
+            returned = list(returns_of(target))
         if target is not None and returned:
             for part in returned:
                 self.follow(target.module, part, depth - 1)
@@ -153,7 +159,9 @@ class _Origins:
         for node in ast.walk(scope):
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
                 call = node.value
-                receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
+                receiver = None
+                if isinstance(call.func, ast.Attribute):
+                    receiver = call.func.value
                 if _is_name(receiver, name):
                     for part in list_given(call):
                         self.follow(module, part, depth - 1)

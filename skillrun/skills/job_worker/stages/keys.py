@@ -145,7 +145,9 @@ def _entry(mapping: ast.expr, name: str) -> ast.expr | None:
 
 def _position(case: JobCase, effect: Effect, key_arg: str) -> int | None:
     """Where the adapter takes the key when it is passed by position."""
-    adapter = case.project.find(effect.call) if effect.call else None
+    adapter = None
+    if effect.call:
+        adapter = case.project.find(effect.call)
     if adapter is None or isinstance(adapter.node, ast.ClassDef):
         return None
     arguments = adapter.node.args

@@ -67,7 +67,9 @@ def try_tests(
             job, asked, breaks, _run_command(case, f"as it is, and broken in {len(breaks)} ways")
         )
 
-    limit = case.profile.validation_timeout if case.profile else None
+    limit = None
+    if case.profile:
+        limit = case.profile.validation_timeout
     return try_breaks(
         _breaks(case, spec, function), expected, limit or DEFAULT_LIMIT_S, run, forked
     )
@@ -158,7 +160,9 @@ def _settings(case: JobCase, spec: JobSpec, folder: str) -> dict[str, str]:
     """What the proof's environment says and nobody else does: plain values, and Django's
     settings.
     """
-    given = spec.proof.env if spec.proof else {}
+    given = {}
+    if spec.proof:
+        given = spec.proof.env
     plain = {name: value for name, value in given.items() if "{" not in value}
     for name in (*_CONFIGURATION, "conftest.py"):
         for path in (name, f"{folder}/{name}".lstrip("/")):
@@ -250,8 +254,12 @@ def _effect_dropped(case: JobCase, spec: JobSpec, function: Definition) -> Break
 def _retried(spec: JobSpec) -> Iterator[Break]:
     from skillrun.proof.breaking.judge import Break
 
-    transient = spec.failures.transient_names if spec.failures else ()
-    permanent = spec.failures.permanent_names if spec.failures else ()
+    if spec.failures:
+        transient = spec.failures.transient_names
+        permanent = spec.failures.permanent_names
+    else:
+        transient = ()
+        permanent = ()
     none = "the spec declares no {} error"
     words = "swallows transient errors"
     settings: dict[str, Any] = {"swallow": ["transient"], "name": words}
@@ -292,7 +300,9 @@ def _edits(case: JobCase, function: Definition, effect: Effect | None) -> dict[s
     helpers: dict[str, set[int]] = {}
     for helper in _retrying(case, function, effect):
         helpers.setdefault(helper.path, set()).add(helper.line)
-    effects = _references(case, function, effect) if effect else {}
+    effects = {}
+    if effect:
+        effects = _references(case, function, effect)
     return {
         path: FileEdit(
             frozenset(handlers.get(path, ())),
@@ -344,7 +354,10 @@ def _reached(case: JobCase, function: Definition) -> list[Definition]:
 
 def _retrying(case: JobCase, function: Definition, effect: Effect | None) -> Iterator[Definition]:
     """Functions that the handler calls and that try again themselves when they catch an error."""
-    adapters = adapter_names(case, effect) if effect else frozenset()
+    if effect:
+        adapters = adapter_names(case, effect)
+    else:
+        adapters = frozenset()
     for part in _reached(case, function):
         if part.dotted not in adapters and any(map(_tries_again, ast.walk(part.node))):
             yield part

@@ -200,7 +200,9 @@ def _hands_to_log(case: JobCase, call: Call) -> bool:
     """
     if _is_derived_logger(case, call):
         return True
-    wrapper = case.project.definition(call.origin) if call.resolved else None
+    wrapper = None
+    if call.resolved:
+        wrapper = case.project.definition(call.origin)
     if wrapper is None or wrapper.is_class:
         return False
     for inner in case.project.calls(wrapper, depth=0):
@@ -222,7 +224,9 @@ def find_unread_logs(case: JobCase, handler: Definition) -> tuple[Unfollowed, ..
     lead to an installed package.
     """
     found = list(case.unfollowed)
-    effects = case.spec.effects if case.spec else None
+    effects = None
+    if case.spec:
+        effects = case.spec.effects
     adapters = set()
     for effect in effects or ():
         for name in adapter_names(case, effect):
@@ -271,7 +275,10 @@ def _doubt_silence(
 ) -> Iterator[Finding]:
     """Where something that may log was not followed, what no log line says is a question."""
     missing = [finding for finding in found if finding.severity == Severity.BLOCKER]
-    unfollowed = find_unread_logs(case, handler) if missing else ()
+    if missing:
+        unfollowed = find_unread_logs(case, handler)
+    else:
+        unfollowed = ()
     for finding in found:
         if not unfollowed or finding not in missing:
             yield finding
@@ -355,7 +362,9 @@ def _left_before(call: Call) -> bool:
         if isinstance(above, ast.If) and below not in above.body and _leaves_at_last(above):
             return True
         if isinstance(above, ast.ExceptHandler):
-            before = above.body[: above.body.index(below)] if below in above.body else []
+            before = []
+            if below in above.body:
+                before = above.body[: above.body.index(below)]
             return any(map(_leaves_at_last, before))
         below = above
     return False
@@ -412,7 +421,9 @@ def _unanswered(
             message = "no log line tells that it begins"
             yield warning("observability.no-start", message, hint=hints[question], **place)
             continue
-        wordless = _find_record_of_failure(case, logs) if question == "retries" else None
+        wordless = None
+        if question == "retries":
+            wordless = _find_record_of_failure(case, logs)
         if wordless is not None:
             yield _doubt_words(wordless)
             continue
@@ -458,7 +469,9 @@ def _is_told_by_library(case: JobCase, handler: Definition, question: str) -> bo
 
 
 def _name_framework(case: JobCase) -> str:
-    return case.framework.TITLE if case.framework else "the library"
+    if case.framework:
+        return case.framework.TITLE
+    return "the library"
 
 
 def _find_record_of_failure(case: JobCase, logs: tuple[LogCall, ...]) -> LogCall | None:
@@ -508,7 +521,10 @@ def _takes_any(case: JobCase, clause: Handler, errors: Iterable[str]) -> bool:
     """Whether a clause takes one of these errors, or one of their bases."""
     for error in errors:
         name = dotted(error)
-        full = name if "." in name else f"builtins.{name}"
+        if "." in name:
+            full = name
+        else:
+            full = f"builtins.{name}"
         if any(case.project.is_subclass(full, wide) for wide in clause.exceptions):
             return True
     return False
@@ -527,8 +543,12 @@ def _framework_retries(policy: Policy | None) -> bool:
 def _fields(
     case: JobCase, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
 ) -> Iterator[Finding]:
-    missing = _list_missing(case, spec, handler, logs) if logs else []
-    carrier = _find_carrier(case, spec, handler, logs) if missing else None
+    missing = []
+    if logs:
+        missing = _list_missing(case, spec, handler, logs)
+    carrier = None
+    if missing:
+        carrier = _find_carrier(case, spec, handler, logs)
     if carrier is not None:
         question = f"whether a log line carries the key field {', '.join(missing)}"
         because = f"what {ast.unparse(carrier.call.node.func)} is given there was not followed"
@@ -561,7 +581,10 @@ def _find_carrier(
 ) -> LogCall | None:
     """A log call with an argument that may hold the key fields under another name."""
     callers = handler_calls(case, handler)
-    keys = spec.idempotency.key if spec.idempotency and spec.idempotency.key else ()
+    if spec.idempotency and spec.idempotency.key:
+        keys = spec.idempotency.key
+    else:
+        keys = ()
     for log in logs:
         for value in _list_values(log):
             lacking = missing_fields(case.project, spec, handler, log.call, value, callers)
@@ -573,7 +596,9 @@ def _find_carrier(
 def _list_values(log: LogCall) -> Iterator[ast.expr]:
     """What a log call puts into its record, but for the error and what the library counts."""
     clause = log.call.in_except
-    error = clause.name if clause else None
+    error = None
+    if clause:
+        error = clause.name
     for value in list_given(log.call.node):
         names = find_names(value)
         if names and not names <= {error, "self", "task", "repr", "str", "type"}:

@@ -74,7 +74,10 @@ def proof_target(case: JobCase) -> Target:
 
 def _list_contract_risks(case: JobCase) -> tuple[str, ...]:
     """What the profile makes contract. Raises Misuse for what is no risk."""
-    given = case.profile.contract_risks if case.profile else ()
+    if case.profile:
+        given = case.profile.contract_risks
+    else:
+        given = ()
     check_contract_risks(given, RISKS)
     return given
 
@@ -236,7 +239,9 @@ def explain_no_proof(case: JobCase) -> Finding | None:
         hint = (
             "proof: {env: ..., setup: ..., database: ..., state: ...}; then skillrun prove tries it"
         )
-        place = {"path": spec.shown_path, "line": 1} if spec else {}
+        place = {}
+        if spec:
+            place = {"path": spec.shown_path, "line": 1}
         return note(
             NOT_ASKED, "read, not proved: the spec has no proof section", hint=hint, **place
         )
@@ -289,7 +294,9 @@ def _progress(case: JobCase) -> Any:
     said: set[int] = set()
 
     def show(what: str, done: int, of: int) -> None:
-        quarter = done * 4 // of if of else 0
+        quarter = 0
+        if of:
+            quarter = done * 4 // of
         if case.on_output is not None and of and quarter not in said:
             said.add(quarter)
             case.on_output(f"proof: {done} of {of} schedules")
@@ -298,7 +305,9 @@ def _progress(case: JobCase) -> Any:
 
 
 def _packages(case: JobCase) -> str:
-    proof = case.spec.proof if case.spec else None
+    proof = None
+    if case.spec:
+        proof = case.spec.proof
     return f"packages:{(proof.python if proof else None) or ''}"
 
 
@@ -307,7 +316,9 @@ def _rests_on(case: JobCase) -> dict[str, Any]:
     from skillrun.core.canonical import digest
     from skillrun.core.resources import tool_version
 
-    raw = case.spec.raw if case.spec else {}
+    raw = {}
+    if case.spec:
+        raw = case.spec.raw
     return {
         # Digests alone: the environment that the spec gives stands in no file of the state folder.
         "spec": {part: digest(raw.get(part)) for part in PROOF_PARTS},
@@ -631,7 +642,9 @@ def _refuted(witness: Mapping[str, Any]) -> Finding:
         if step["path"]:
             places.append(step)
     place = next((step for step in places if step["fault"]), places[-1] if places else {})
-    cause = f": {witness['cause']}" if witness["cause"] else ""
+    cause = ""
+    if witness["cause"]:
+        cause = f": {witness['cause']}"
     message = (
         f"{witness['message']}{cause} (expected {witness['expected']}, seen {witness['seen']})"
     )

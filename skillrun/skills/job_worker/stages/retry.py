@@ -42,7 +42,9 @@ def examine(case: JobCase) -> StageResult:
     delay.
     """
     spec, policy = case.spec, case.policy
-    retry = spec.retry if spec else None
+    retry = None
+    if spec:
+        retry = spec.retry
     if spec is None or retry is None:
         return _undefined(spec)
     if (blind := unread(case, ID)) is not None:
@@ -90,7 +92,9 @@ def _doubt(case: JobCase, compared: Sequence[Finding]) -> list[Finding]:
 
 def find_next_tick(case: JobCase) -> tuple[Unfollowed, ...]:
     """A poller tries again by leaving a piece of work where its next tick finds it."""
-    trigger = case.spec.trigger if case.spec else None
+    trigger = None
+    if case.spec:
+        trigger = case.spec.trigger
     if case.handler is None or trigger is None or trigger.type != "poller":
         return ()
     because = "the next tick of a poller takes what the last one left"
@@ -103,7 +107,10 @@ def find_unread_retries(case: JobCase) -> tuple[Unfollowed, ...]:
     """
     if case.handler is None:
         return ()
-    read = case.framework.FEATURES.read_retries if case.framework else ()
+    if case.framework:
+        read = case.framework.FEATURES.read_retries
+    else:
+        read = ()
     found = []
     for call in handler_calls(case, case.handler):
         if call.in_except is None or not call.resolved or call.name in read:
@@ -132,7 +139,9 @@ def _at_least_at_handler(case: JobCase, finding: Finding) -> Finding:
 
 
 def _undefined(spec: JobSpec | None) -> StageResult:
-    place = {"path": spec.shown_path, "line": spec.line("retry")} if spec else {}
+    place = {}
+    if spec:
+        place = {"path": spec.shown_path, "line": spec.line("retry")}
     hint = (
         "retry: {max_attempts: 5, backoff: {kind: exponential, base: 2s, factor: 2, cap: 60s,"
         " jitter: true}}"
@@ -155,7 +164,9 @@ def _declared(spec: JobSpec, retry: Retry) -> Iterator[Finding]:
             yield blocker("retry.no-reason", "retry: none without a reason", hint=hint, **place)
         return
     total = sum(retry.delays())
-    delay = spec.failures.acceptable_delay if spec.failures else None
+    delay = None
+    if spec.failures:
+        delay = spec.failures.acceptable_delay
     if delay is not None and total > delay:
         message = (
             f"the waits add up to {duration(total)}, more than the acceptable delay"
@@ -240,7 +251,9 @@ def _compare_backoff(retry: Retry, backoff: BackoffSpec, policy: Policy) -> Iter
         return
     for field, (wanted, seen) in _list_compared(retry, backoff, policy).items():
         if f"backoff.{field}" not in policy.unknown and wanted is not None and wanted != seen:
-            words = _number(field, seen) if seen is not None else "none"
+            words = "none"
+            if seen is not None:
+                words = _number(field, seen)
             message = (
                 f"backoff.{field}: the spec says {_number(field, wanted)}; the code has {words}"
             )
@@ -248,7 +261,9 @@ def _compare_backoff(retry: Retry, backoff: BackoffSpec, policy: Policy) -> Iter
     if backoff.kind != "exponential" or "backoff.jitter" in policy.unknown:
         return
     if backoff.jitter != code.jitter:
-        have = "has" if code.jitter else "lacks"
+        have = "lacks"
+        if code.jitter:
+            have = "has"
         yield _differs(
             policy,
             "backoff",
@@ -277,7 +292,9 @@ def _never_capped(policy: Policy, retry: Retry) -> bool:
     """The code's waits end before they reach the spec's cap (Huey knows none): a cap would change
     nothing.
     """
-    cap = retry.backoff.cap if retry.backoff else None
+    cap = None
+    if retry.backoff:
+        cap = retry.backoff.cap
     longest = max(policy.backoff.delays((policy.max_attempts or 1) - 1), default=0.0)
     return cap is not None and longest <= cap
 
@@ -298,7 +315,9 @@ def _listed(retry: Retry, policy: Policy) -> Iterator[Finding]:
 
 def _waits(spec: JobSpec, policy: Policy) -> Iterator[Finding]:
     """The code's own waits fit the acceptable delay, also where the spec names none."""
-    delay = spec.failures.acceptable_delay if spec.failures else None
+    delay = None
+    if spec.failures:
+        delay = spec.failures.acceptable_delay
     if (
         delay is None
         or policy.max_attempts is None
@@ -317,7 +336,9 @@ def _waits(spec: JobSpec, policy: Policy) -> Iterator[Finding]:
 
 def _differs(policy: Policy, field: str, message: str) -> Finding:
     place = policy.sources.get(field)
-    where = {"path": place.path, "line": place.line} if place else {}
+    where = {}
+    if place:
+        where = {"path": place.path, "line": place.line}
     return error(
         f"retry.{field.replace('_', '-')}-differs",
         message,
@@ -352,7 +373,8 @@ def _covers(case: JobCase, wide: str, narrow: str) -> bool:
     if dotted(wide) in ("builtins.Exception", "builtins.BaseException"):
         # Also of a library whose classes are not read.
         return True
-    narrow = narrow if "." in narrow else f"builtins.{narrow}"
+    if "." not in narrow:
+        narrow = f"builtins.{narrow}"
     # Two classes of one installed package: which of them derives from which is not read.
     package = narrow.partition(".")[0]
     if is_foreign(case.project, narrow) and dotted(wide).partition(".")[0] == package:

@@ -130,9 +130,14 @@ def _is_method_of_task(case: JobCase, module: Module, node: ast.Call) -> bool:
     """`send_receipt.using(...).enqueue(order_id)` sends that task, whatever it is given."""
     root: ast.expr = node.func
     while isinstance(root, ast.Attribute | ast.Call):
-        root = root.value if isinstance(root, ast.Attribute) else root.func
+        if isinstance(root, ast.Attribute):
+            root = root.value
+        else:
+            root = root.func
     name = module.resolve(root)
-    found = case.project.definition(name) if name is not None else None
+    found = None
+    if name is not None:
+        found = case.project.definition(name)
     return found is not None and isinstance(found.node, ast.FunctionDef | ast.AsyncFunctionDef)
 
 

@@ -105,12 +105,16 @@ class _Trace:
 
     def _call(self, module: Module, node: ast.Call, depth: int) -> Iterator[Volatile]:
         name = self.project.call_name(module, node)
-        origin = self.project.origin(name) if name else None
+        origin = None
+        if name:
+            origin = self.project.origin(name)
         what = _BY_NAME.get(name or "") or _BY_NAME.get(origin or "") or _now(name, node)
         if what:
             yield self._found(module, node, what)
             return
-        target = self.project.definition(name) if name else None
+        target = None
+        if name:
+            target = self.project.definition(name)
         for returned in returns_of(target) if target else ():
             assert target is not None
             yield from self.parts(target.module, returned, depth - 1)
@@ -181,13 +185,17 @@ def passed_for(
 ) -> Iterator[tuple[Call, ast.expr]]:
     """What the calls of a function on the handler's way pass for one of its parameters."""
     for call in callers:
-        target = project.definition(call.name) if call.resolved else None
+        target = None
+        if call.resolved:
+            target = project.definition(call.name)
         if target is None or target.node is not scope:
             continue
         names = list(target.parameters)
         if _has_object_before_dot(call, target):
             names.remove(str(target.module.receiver_of(target.node)))
-        position = names.index(parameter) if parameter in names else None
+        position = None
+        if parameter in names:
+            position = names.index(parameter)
         passed = call.argument(position, parameter)
         if passed is not None:
             yield call, passed

@@ -82,7 +82,10 @@ def store_use(case: JobCase, handler: Definition, table: str) -> StoreUse:
         use.hidden = next((where for call in calls if (where := _hides(case, call))), None)
     if not use.writes and use.hidden is None:
         place = find_writer(case, table)
-        use.hidden = f"{place.path}:{place.line}" if place else None
+        if place:
+            use.hidden = f"{place.path}:{place.line}"
+        else:
+            use.hidden = None
     return use
 
 
@@ -118,7 +121,10 @@ def _find_statement(names: _Names, module: Module) -> ast.AST | None:
 def _find_modules(case: JobCase, words: Iterable[str]) -> Iterator[Module]:
     paths = {path for word in words for path in case.tree.search(word, ".py")}
     for path in sorted(paths):
-        module = None if in_tests(path) or "migrations/" in path else case.project.module(path)
+        if in_tests(path) or "migrations/" in path:
+            module = None
+        else:
+            module = case.project.module(path)
         if module is not None:
             yield module
 
@@ -154,7 +160,10 @@ def _is_reached(
     if function.name in above or len(above) > _DEPTH:
         return False
     for path in case.tree.search(function.name, ".py"):
-        user = None if in_tests(path) else case.project.module(path)
+        if in_tests(path):
+            user = None
+        else:
+            user = case.project.module(path)
         if user is None:
             continue
         for node in user.all_nodes:
@@ -188,7 +197,9 @@ def _fails_otherwise(case: JobCase, module: Module, node: ast.AST) -> bool:
 
 def takes_permanent_alone(case: JobCase, clause: Handler) -> bool:
     """A clause for what the spec calls permanent: nothing is tried again from there."""
-    failures = case.spec.failures if case.spec else None
+    failures = None
+    if case.spec:
+        failures = case.spec.failures
     permanent = {dotted(name) for name in (failures.permanent_names if failures else ())}
     return bool(clause.exceptions) and permanent.issuperset(clause.exceptions)
 
@@ -206,12 +217,16 @@ def _is_import(module: Module, node: ast.AST) -> bool:
 
 
 def _handler_name(case: JobCase) -> str:
-    return case.handler.name.rpartition(".")[2] if case.handler else ""
+    if case.handler:
+        return case.handler.name.rpartition(".")[2]
+    return ""
 
 
 def _decorator_name(node: ast.expr) -> ast.expr:
     """What a decorator with arguments calls."""
-    return node.func if isinstance(node, ast.Call) else node
+    if isinstance(node, ast.Call):
+        return node.func
+    return node
 
 
 class _Names:
@@ -247,7 +262,10 @@ class _Names:
         origin = ""
         if isinstance(node, ast.Name):
             origin = module.resolve(node) or ""
-        written = node.id if isinstance(node, ast.Name) else node.attr
+        if isinstance(node, ast.Name):
+            written = node.id
+        else:
+            written = node.attr
         return (
             written in self.words
             or written in self.instances
@@ -305,7 +323,10 @@ def _text(case: JobCase, module: Module, node: ast.JoinedStr) -> str:
         return folded
     parts = []
     for part in node.values:
-        inner = part.value if isinstance(part, ast.FormattedValue) else part
+        if isinstance(part, ast.FormattedValue):
+            inner = part.value
+        else:
+            inner = part
         value = case.project.literal(inner, module)
         parts.append(value if isinstance(value, str) else "?")
     return "".join(parts)
@@ -350,7 +371,9 @@ def _caught(call: Call) -> bool:
 def _hides(case: JobCase, call: Call) -> str | None:
     """Where a call goes that cannot be followed, and by its name may write a row."""
     where = f"{call.path}:{call.line} {ast.unparse(call.node.func)}"
-    target = case.project.definition(call.name) if call.resolved else None
+    target = None
+    if call.resolved:
+        target = case.project.definition(call.name)
     if target is not None:
         if len(call.via) >= _DEPTH and not target.is_class:
             return where

@@ -105,13 +105,17 @@ def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
         if key in ("__tablename__", "db_table"):
             named.add(value.rpartition(".")[2].strip('"'))
     if named:
-        return "exact" if name in named else None
+        if name in named:
+            return "exact"
+        return None
     if _abstract(node) or not any(_is_model(module, base) for base in node.bases):
         return None
     app = module.path.split("/models")[0].rpartition("/")[2]
     if name.lower() in (node.name.lower(), f"{app}_{node.name}".lower()):
         return "exact"
-    return "alike" if node.name.lower() in _list_singular(module, name) else None
+    if node.name.lower() in _list_singular(module, name):
+        return "alike"
+    return None
 
 
 def _list_singular(module: Module, table: str) -> set[str]:
@@ -319,7 +323,9 @@ def _batch_table(module: Module, call: ast.Call) -> str | None:
     """The table of the `with op.batch_alter_table("receipts") as batch:` whose `batch` is
     called.
     """
-    receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
+    receiver = None
+    if isinstance(call.func, ast.Attribute):
+        receiver = call.func.value
     for above in module.parents(call):
         for item in above.items if isinstance(above, ast.With) else ():
             opened, bound = item.context_expr, item.optional_vars

@@ -141,7 +141,10 @@ def _running(case: JobCase, path: str, names: set[str], own: set[str]) -> Iterat
             continue
         parts = tuple(reader.parts(node, owner))
         if _runs_handler(parts, names, own):
-            name = node.name if owner is None else f"{owner.name}.{node.name}"
+            if owner is None:
+                name = node.name
+            else:
+                name = f"{owner.name}.{node.name}"
             yield TestCase(path, node.lineno, name, parts)
 
 
@@ -235,7 +238,9 @@ class _Reader:
     def _helper_meant(self, module: Module, node: ast.expr) -> Iterator[tuple[Module, ast.AST]]:
         """A function of another test file."""
         name = module.resolve(node)
-        found = self.project.definition(name) if name else None
+        found = None
+        if name:
+            found = self.project.definition(name)
         if found is not None and is_test_file(found.path):
             yield found.module, found.node
 
@@ -255,7 +260,9 @@ def _word_of_use(node: ast.AST) -> str | None:
         return node.arg
     if isinstance(node, ast.Call):
         return _called(node)
-    return node.id if isinstance(node, ast.Name) else None
+    if isinstance(node, ast.Name):
+        return node.id
+    return None
 
 
 def _is_skipped_module(module: Module) -> bool:
@@ -270,7 +277,9 @@ def _is_skipped(node: Function | ast.ClassDef) -> bool:
     if any(map(_is_skip, node.decorator_list)):
         return True
     for statement in node.body:
-        value = statement.value if isinstance(statement, ast.Expr) else None
+        value = None
+        if isinstance(statement, ast.Expr):
+            value = statement.value
         if isinstance(value, ast.Constant):
             continue  # a docstring
         return isinstance(value, ast.Call) and _is_skip(value)
@@ -363,7 +372,10 @@ def _replaces(module: Module, call: ast.Call, names: set[str]) -> bool:
     for a in call.args[:2]:
         if isinstance(a, ast.Constant) and isinstance(a.value, str):
             texts.append(a.value)
-    owner, _, word = texts[0].rpartition(".") if texts else ("", "", "")
+    if texts:
+        owner, _, word = texts[0].rpartition(".")
+    else:
+        owner, _, word = ("", "", "")
     if texts and not owner:
         owner = module.resolve(call.args[0]) or ""
     return word in names and owner.partition(".")[0] not in ("", *sys.stdlib_module_names)
@@ -375,7 +387,9 @@ def _runs_itself(node: ast.AST, names: set[str]) -> bool:
     """
     for call in find_nodes(node, ast.Call):
         called = call.func
-        replaced = 2 if re.search("patch|setattr", ast.unparse(called)) else 0
+        replaced = 0
+        if re.search("patch|setattr", ast.unparse(called)):
+            replaced = 2
         if isinstance(called, ast.Attribute) and called.attr in _RUNNING:
             called = called.value
         given = list_given(call)[min(replaced, len(call.args)) :]

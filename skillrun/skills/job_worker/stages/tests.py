@@ -117,8 +117,12 @@ def _covering(
     case: JobCase, spec: JobSpec, kind: str, found: tuple[TestCase, ...]
 ) -> tuple[TestCase, ...]:
     failures = spec.failures
-    transient = failures.transient_names if failures else ()
-    permanent = failures.permanent_names if failures else ()
+    if failures:
+        transient = failures.transient_names
+        permanent = failures.permanent_names
+    else:
+        transient = ()
+        permanent = ()
     kept = _dead_letter_words(case, spec)
 
     def covers(test: TestCase) -> bool:
@@ -145,7 +149,9 @@ def _dead_letter_words(case: JobCase, spec: JobSpec) -> frozenset[str]:
     name = spec.dead_letter.where.split()[-1].rpartition(".")[2]
     found = {name}
     for table in tables(case.project, name):
-        module = case.project.module(table.path) if table.path.endswith(".py") else None
+        module = None
+        if table.path.endswith(".py"):
+            module = case.project.module(table.path)
         for node in module.all_nodes if module is not None else ():
             if isinstance(node, ast.ClassDef) and node.lineno == table.line:
                 found.add(node.name)
@@ -255,7 +261,9 @@ def _uncovered(
 
 
 def _first(spec: JobSpec, which: str) -> str:
-    names = getattr(spec.failures, f"{which}_names", ()) if spec.failures else ()
+    names = ()
+    if spec.failures:
+        names = getattr(spec.failures, f"{which}_names", ())
     if names:
         return re.split(r"[.:]", names[0])[-1]
     return f"a {which} error"
@@ -363,7 +371,9 @@ def _missed(noticing: Noticing) -> str:
         which = f"{green[0]} and {len(green) - 1} more"
     else:
         which = "".join(green)
-    met = "" if noticing.struck else ", and none of them meets it"
+    met = ", and none of them meets it"
+    if noticing.struck:
+        met = ""
     return f"no test notices a handler that {noticing.broken.words}{met}; still green: {which}"
 
 

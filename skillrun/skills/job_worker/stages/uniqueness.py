@@ -27,7 +27,8 @@ def tables(project: Project, name: str) -> tuple[Table, ...]:
         found += sql_tables(path, (project.tree.read(path) or b"").decode("utf-8", "replace"), name)
     for path in sorted(_python_files(project, name)):
         module = project.module(path)
-        found += python_tables(module, name) if module else ()
+        if module:
+            found += python_tables(module, name)
     exact = [table for table in found if table.exact]
     return tuple(sorted(exact or found, key=lambda table: (table.path, table.line)))
 
@@ -96,7 +97,9 @@ def key_column(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] 
     fields = {field.rpartition(".")[2].lower() for field in key}
     for table in found:
         for columns in table.unique:
-            column = next(iter(columns)) if len(columns) == 1 else ""
+            column = ""
+            if len(columns) == 1:
+                column = next(iter(columns))
             if column not in fields and KEYISH.search(column) and not OTHER_KEYS.search(column):
                 return table, column
     return None

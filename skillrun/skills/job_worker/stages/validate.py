@@ -81,11 +81,18 @@ def plan(case: JobCase) -> tuple[list[Validation], list[Finding]]:
     found = case.survey_everything().commands
     chosen: list[Validation] = []
     findings: list[Finding] = []
-    required = set(profile.required_checks) if profile else set()
+    if profile:
+        required = set(profile.required_checks)
+    else:
+        required = set()
     for kind in KINDS:
-        said = profile.commands.get(kind) if profile else None
+        said = None
+        if profile:
+            said = profile.commands.get(kind)
         fact = getattr(found, kind)
-        offer = _find_offer(case, kind, fact) if said is None else None
+        offer = None
+        if said is None:
+            offer = _find_offer(case, kind, fact)
         if said == "none" and fact is not None:
             findings.append(_tell_declared(kind, fact))
         elif said == "unknown":
@@ -127,7 +134,9 @@ def _untested(case: JobCase, chosen: list[Validation]) -> list[Finding]:
     """Tests are there, and nothing says how to run them: that is an open question, not a
     success.
     """
-    said = case.profile.commands.get("test") if case.profile else None
+    said = None
+    if case.profile:
+        said = case.profile.commands.get("test")
     if said is not None or any(validation.kind == "test" for validation in chosen):
         return []
     tests = _test_files(case)
@@ -161,14 +170,18 @@ def _own_pytest(case: JobCase) -> Validation | None:
     there.
     """
     tests = _test_files(case)
-    command = pytest_command(case.root, _named_python(case)) if tests else None
+    command = None
+    if tests:
+        command = pytest_command(case.root, _named_python(case))
     if command is None:
         return None
     return Validation("test", command, tests[0], None)
 
 
 def _named_python(case: JobCase) -> str | None:
-    proof = case.spec.proof if case.spec is not None else None
+    proof = None
+    if case.spec is not None:
+        proof = case.spec.proof
     if proof is None:
         return None
     return proof.python
@@ -180,7 +193,9 @@ def _unknown(case: JobCase, kind: str, *, required: bool) -> Finding:
     """
     message = f"REPO_PROFILE.json does not know commands.{kind}, so it was not run"
     hint = f"ask whoever knows, and write commands.{kind} (skill personalize-repo)"
-    tests = _test_files(case) if kind == "test" else []
+    tests = []
+    if kind == "test":
+        tests = _test_files(case)
     if tests:
         message += f", and the repository has tests ({tests[0]})"
         known = pytest_command(case.root, _named_python(case))
@@ -201,7 +216,9 @@ def consent_plan(chosen: list[Validation]) -> CommandPlan:
 def _run(case: JobCase, chosen: list[Validation]) -> Iterator[tuple[str, CommandResult]]:
     from skillrun.validations.run import run_validations
 
-    limit = case.profile.validation_timeout if case.profile else None
+    limit = None
+    if case.profile:
+        limit = case.profile.validation_timeout
     commands = {v.kind: v.command for v in chosen}
     say = case.on_output
     yield from run_validations(

@@ -105,7 +105,10 @@ def plain(alias: ast.alias) -> Imported:
 
 
 def origin_of(statement: ast.ImportFrom, alias: ast.alias, path: str) -> Origin:
-    name = f"{statement.module}.{alias.name}" if statement.module else alias.name
+    if statement.module:
+        name = f"{statement.module}.{alias.name}"
+    else:
+        name = alias.name
     if not statement.level:
         return Origin(name)
     folders = PurePosixPath(path).parent.parts

@@ -115,8 +115,13 @@ def at_the_end(module: cst.Module, new: Sequence[Pair]) -> cst.Module:
     if not new:
         return module
     body = list(module.body)
-    last = [body.pop()] if is_main_block(body[-1]) else []
-    lines = [] if last else list(module.footer)
+    last = []
+    if is_main_block(body[-1]):
+        last = [body.pop()]
+    if last:
+        lines = []
+    else:
+        lines = list(module.footer)
     for _, node in new:
         body.append(after(body, node, lines))
         lines = []

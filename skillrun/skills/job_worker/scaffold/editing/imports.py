@@ -84,7 +84,10 @@ def module_of(node: cst.Import | cst.ImportFrom) -> str:
     """`shop.mailer`, or with its leading dots."""
     if isinstance(node, cst.Import):
         return get_full_name_for_node(node.names[0].name) or ""
-    name = get_full_name_for_node(node.module) if node.module else ""
+    if node.module:
+        name = get_full_name_for_node(node.module)
+    else:
+        name = ""
     return "." * len(node.relative) + (name or "")
 
 
@@ -202,8 +205,14 @@ def joined(
     """`from x import y` with one more name, in parentheses where the line gets too long."""
     assert not isinstance(node.names, cst.ImportStar)
     names = [(get_full_name_for_node(name.name) or "") for name in node.names]
-    opening = node.lpar.whitespace_after if node.lpar else cst.SimpleWhitespace("")
-    closing = node.rpar.whitespace_before if node.rpar else cst.SimpleWhitespace("")
+    if node.lpar:
+        opening = node.lpar.whitespace_after
+    else:
+        opening = cst.SimpleWhitespace("")
+    if node.rpar:
+        closing = node.rpar.whitespace_before
+    else:
+        closing = cst.SimpleWhitespace("")
     there = Bracketed(opening, tuple(node.names), closing)
     longer = inserted(there, alias_node(alias), position(names, alias.name), manner.indent)
     if node.lpar:
@@ -250,7 +259,9 @@ def typed(name: str) -> tuple[int, str, str]:
 
 
 def alias_node(alias: ast.alias) -> cst.ImportAlias:
-    asname = cst.AsName(cst.Name(alias.asname)) if alias.asname else None
+    asname = None
+    if alias.asname:
+        asname = cst.AsName(cst.Name(alias.asname))
     name = cst.parse_expression(alias.name)
     assert isinstance(name, cst.Attribute | cst.Name)
     return cst.ImportAlias(name, asname)
@@ -304,7 +315,9 @@ def place(body: list[Statement], new: cst.SimpleStatementLine, manner: Manner) -
             lower = number
         elif higher is None:
             higher = number
-    apart = 0 if is_flat(body, groups) else 1
+    apart = 1
+    if is_flat(body, groups):
+        apart = 0
     if mates:
         among(body, new, mates)
     elif lower is not None:

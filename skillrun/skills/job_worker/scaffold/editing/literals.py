@@ -172,7 +172,9 @@ def without_assignment(source: Source, entry: Entry) -> cst.Module:
     end of the module.
     """
     left, _, name = entry.target.rpartition(".")
-    calls = calls_of(source.module, f"{left}.update") if left else []
+    calls = []
+    if left:
+        calls = calls_of(source.module, f"{left}.update")
     if any(argument(call, name) for _, call in calls):
         return with_argument(source, entry, f"{left}.update", name)
     if entry.key is not None and is_set(source, entry):
@@ -304,7 +306,9 @@ def with_one_more(source: Source, places: Sequence[Place], entry: Entry) -> cst.
         if isinstance(place.container, cst.Dict) == (entry.key is not None)
     ]
     if not fitting:
-        kind = "list" if entry.key is None else "dict"
+        kind = "dict"
+        if entry.key is None:
+            kind = "list"
         line = line_of(source, places[0].container)
         raise CannotEdit(f"{source.path}:{line}: {entry.target} is no {kind}", hint=HAND)
     place, unit = fitting[0], source.module.default_indent

@@ -120,7 +120,10 @@ def merge_module(
     missing = missing_imports(template, found, known, path, follow)
     module = with_everything(there.module, found, missing, manner)
     kept = [kept_one(there, template, one, instead) for one, instead in found.kept]
-    text = existing if module is there.module else there.edited(module)
+    if module is there.module:
+        text = existing
+    else:
+        text = there.edited(module)
     added = tuple(one.title for one in found.new)
     return Merged(text, added, tuple(kept))
 
@@ -128,7 +131,10 @@ def merge_module(
 def beside_comments(there: Source, template: Source) -> Merged:
     """A module of comments alone keeps them at its head."""
     end = there.module.default_newline
-    above = there.text if there.text.endswith(("\n", "\r")) else there.text + end
+    if there.text.endswith(("\n", "\r")):
+        above = there.text
+    else:
+        above = there.text + end
     text = f"{there.bom}{above}{end}{template.text}"
     return Merged(text, tuple(one.title for one in statements_of(template)), ())
 
@@ -299,7 +305,9 @@ def with_typed_imports(
     if not missing:
         return body
     for number, statement in enumerate(body):
-        block = statement.body if isinstance(statement, cst.If) else None
+        block = None
+        if isinstance(statement, cst.If):
+            block = statement.body
         if isinstance(block, cst.IndentedBlock) and is_for_types(statement, manner):
             inner = with_imports(block.body, missing, manner)  # type: ignore[arg-type]
             return [

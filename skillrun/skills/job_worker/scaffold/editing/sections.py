@@ -16,12 +16,17 @@ def add_section(existing: str | None, section: Section) -> str:
     """
     body = section.text.strip("\r\n")
     heading = section.heading.strip()
-    text = body if body.startswith(heading) else f"{heading}\n\n{body}".rstrip()
+    if body.startswith(heading):
+        text = body
+    else:
+        text = f"{heading}\n\n{body}".rstrip()
     if existing is None or not existing.strip(f"{BOM} \t\r\n"):
         return text + "\n"
     if has_heading(existing, heading):
         return existing
-    end = "\r\n" if "\r\n" in existing else "\n"
+    end = "\n"
+    if "\r\n" in existing:
+        end = "\r\n"
     return existing.rstrip("\r\n") + end * 2 + text.replace("\r\n", "\n").replace("\n", end) + end
 
 

@@ -47,7 +47,10 @@ def appended(there: Bracketed, new: Any, unit: str) -> Bracketed:
     """
     there = closed(there)
     *rest, last = there.elements
-    comma = last.comma if isinstance(last.comma, cst.Comma) else cst.Comma()
+    if isinstance(last.comma, cst.Comma):
+        comma = last.comma
+    else:
+        comma = cst.Comma()
     between = gap(there, unit)
     closing = there.closing
     # Not of `(x,)`.

@@ -50,7 +50,9 @@ def read_source(path: str, text: str, line_length: int = 88) -> Source:
     """The module, parsed. Raises CannotEdit, with the line, where it is no Python that both parsers
     read.
     """
-    bom = BOM if text.startswith(BOM) else ""
+    bom = ""
+    if text.startswith(BOM):
+        bom = BOM
     text = text.removeprefix(BOM)
     tree = parsed(path, text)
     try:

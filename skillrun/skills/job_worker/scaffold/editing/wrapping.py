@@ -62,7 +62,9 @@ def wrapped(line: str, width: int, unit: str = "    ", *, inside: bool = False) 
     tokens = _tokens_of(text)
     if not tokens or any(token.type == tokenize.COMMENT for token in tokens):
         return [line]
-    parts = _split_inside(text, tokens, width - len(indent)) if inside else []
+    parts = []
+    if inside:
+        parts = _split_inside(text, tokens, width - len(indent))
     if parts:
         made: list[str] = []
         for part in parts:
@@ -93,7 +95,9 @@ def _wrap_prose(line: str, width: int) -> list[str]:
     """
     text = line.lstrip()
     indent = line[: len(line) - len(text)]
-    mark = "# " if text.startswith("# ") else ""
+    mark = ""
+    if text.startswith("# "):
+        mark = "# "
     whole = not mark and text.startswith('"""') and text.endswith('"""')
     # Where the quotes alone are too much, formatters would join the two lines again.
     if whole:
@@ -239,11 +243,8 @@ def _tokens_of(text: str) -> list[TokenInfo]:
         return []
     depth = 0
     for token in found:
-        depth += (
-            (token.string in _OPENING) - (token.string in _CLOSING)
-            if token.type == tokenize.OP
-            else 0
-        )
+        if token.type == tokenize.OP:
+            depth += (token.string in _OPENING) - (token.string in _CLOSING)
         if depth < 0 or token.type == tokenize.ERRORTOKEN:
             return []
     return found

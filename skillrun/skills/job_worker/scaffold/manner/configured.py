@@ -172,7 +172,9 @@ def read_text(tree: Tree, path: str) -> str:
 
     "" where there is none, and for what is too large to be written by people.
     """
-    data = tree.peek(path) if tree.size(path) <= SEARCH_LIMIT else None
+    data = None
+    if tree.size(path) <= SEARCH_LIMIT:
+        data = tree.peek(path)
     return (data or b"").decode("utf-8", "replace")
 
 

@@ -142,11 +142,15 @@ def _of_hook(hook: Mapping[str, Any], words: list[str]) -> Iterator[Named]:
 
 def _applying(config: Any, path: str) -> Iterator[Mapping[str, Any]]:
     """The hooks whose `files` and `exclude` let this file through."""
-    repos = config.get("repos") if isinstance(config, Mapping) else None
+    repos = None
+    if isinstance(config, Mapping):
+        repos = config.get("repos")
     if not isinstance(repos, list) or not _lets_through(config, path):
         return
     for repo in repos:
-        hooks = repo.get("hooks") if isinstance(repo, Mapping) else None
+        hooks = None
+        if isinstance(repo, Mapping):
+            hooks = repo.get("hooks")
         for hook in hooks if isinstance(hooks, list) else ():
             if isinstance(hook, Mapping) and _lets_through(hook, path):
                 yield hook

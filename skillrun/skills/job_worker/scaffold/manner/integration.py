@@ -113,5 +113,8 @@ def _markers(settings: Settings, conftests: list[str]) -> Iterator[str]:
 
 def _named(said: Any) -> list[str]:
     """The names of markers, which stand before a colon or a bracket, one a line in an ini file."""
-    lines = said if isinstance(said, list) else str(said or "").splitlines()
+    if isinstance(said, list):
+        lines = said
+    else:
+        lines = str(said or "").splitlines()
     return [re.split(r"[:(]", str(line))[0].strip() for line in lines]

@@ -41,7 +41,10 @@ def find_logger(project: Project, files: tuple[Neighbour, ...]) -> Logger | None
     def read(file: Neighbour) -> Iterator[Logger]:
         if logger := found[file.path]:
             shared = values[logger.value] > 1 or file.own or not _names_one_module(logger.value)
-            yield logger if shared else _with_name(logger)
+            if shared:
+                yield logger
+            else:
+                yield _with_name(logger)
 
     return majority(files, read)
 
@@ -96,7 +99,10 @@ def _makes_logger(name: str, call: ast.Call) -> bool:
 
 def _root(node: ast.expr) -> str:
     while isinstance(node, ast.Call | ast.Attribute):
-        node = node.func if isinstance(node, ast.Call) else node.value
+        if isinstance(node, ast.Call):
+            node = node.func
+        else:
+            node = node.value
     if not isinstance(node, ast.Name):
         return ""
     return node.id
@@ -169,7 +175,9 @@ def _styles(name: str) -> Callable[[Neighbour], Iterator[str]]:
 def _wraps(project: Project, module: str) -> bool:
     """The repository's own logging module is built on a library that takes keywords."""
     path = project.locate(module)
-    data = project.tree.read(path) if path else None
+    data = None
+    if path:
+        data = project.tree.read(path)
     return (
         data is not None
         and re.search(rb"(?m)^\s*(import|from) (structlog|loguru)\b", data) is not None

@@ -88,7 +88,9 @@ def find_neighbours(tree: Tree, handler_path: str) -> tuple[Neighbour, ...]:
 def _readable(tree: Tree, handler_path: str, paths: list[str]) -> Iterator[Neighbour]:
     left = _MOST
     for path in paths:
-        data = tree.peek(path) if tree.size(path) <= _LARGEST else None
+        data = None
+        if tree.size(path) <= _LARGEST:
+            data = tree.peek(path)
         if data and data.strip() and not _GENERATED.search(data[:400]):
             yield Neighbour(path, data, _weight(path, handler_path), own=path == handler_path)
             left -= 1

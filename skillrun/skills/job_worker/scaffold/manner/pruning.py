@@ -149,7 +149,8 @@ def _without(lines: list[str], edits: dict[range, str]) -> str:
     while number < len(lines):
         where, text = starts.get(number, (range(number, number + 1), lines[number]))
         number = where.stop
-        kept += [text] if text else []
+        if text:
+            kept += [text]
         if not text:
             number = _over_blank(lines, number, kept)
     return "".join(kept)

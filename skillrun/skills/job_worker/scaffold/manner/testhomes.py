@@ -186,7 +186,10 @@ def _pattern(paths: Iterable[str], in_one_file: bool) -> str:
         shared += name == "tests.py"
     # Last, so that of as many files a pattern is chosen.
     votes["{}.py"] = others
-    votes["tests.py"] = shared if in_one_file else 0
+    if in_one_file:
+        votes["tests.py"] = shared
+    else:
+        votes["tests.py"] = 0
     if not votes.total():
         return "test_{}.py"
     return votes.most_common(1)[0][0]
@@ -313,7 +316,9 @@ def _imports(text: str, wanted: str) -> bool:
     if wanted.rpartition(".")[2] not in text:
         return False
     # Of a whole package, what is imported from inside of it counts as well.
-    inside = f"{wanted}." if "." in wanted else None
+    inside = None
+    if "." in wanted:
+        inside = f"{wanted}."
     for found in _OURS.finditer(text):
         names = [found[1]]
         for name in (found[2] or "").split(","):
@@ -327,13 +332,17 @@ def _imports(text: str, wanted: str) -> bool:
 def _as_others(tree: Tree, paths: tuple[str, ...], folder: str) -> str | None:
     """Most of the packages beside this one keep their tests inside: so does this one."""
     beside = _folder_of(folder)
-    depth = len(beside.split("/")) if beside else 0
+    depth = 0
+    if beside:
+        depth = len(beside.split("/"))
     inside = _list_inside_packages(tree, paths, beside, depth)
     if not folder or not inside or len(inside) * 2 < len(paths):
         return None
     named = Counter(parts[depth + 1] for parts in inside)
     common = named.most_common(1)[0][0]
-    return within(folder, common) if common in _FOLDERS else folder
+    if common in _FOLDERS:
+        return within(folder, common)
+    return folder
 
 
 def _list_inside_packages(
@@ -387,7 +396,9 @@ def _runner(
 ) -> str:
     """As the tests near are written; functions only where pytest is what runs them."""
     command = found.commands.test
-    runs = f"{command.command} {command.runs}" if command else ""
+    runs = ""
+    if command:
+        runs = f"{command.command} {command.runs}"
     pytest = _has_pytest(settings, manifests) or re.search(r"\bpy\.?test\b", runs) is not None
     managed = re.search(r"manage\.py\s+test|django-admin\s+test|runtests", runs) is not None
     is_django = _is_django(manifests)
@@ -395,9 +406,13 @@ def _runner(
     for path in near:
         styles.update(_styles(read_text(tree, path), is_django))
     if not styles:
-        return "django" if not pytest and (managed or is_django) else "pytest"
+        if not pytest and (managed or is_django):
+            return "django"
+        return "pytest"
     if not pytest and not styles["pytest"]:
-        return "django" if styles["django"] or managed else "unittest"
+        if styles["django"] or managed:
+            return "django"
+        return "unittest"
     return styles.most_common(1)[0][0]
 
 
@@ -412,11 +427,10 @@ def _is_django(manifests: Manifests) -> bool:
 def _styles(text: str, is_django: bool) -> Iterator[str]:
     """A test case of the repository's own is taken for Django's where Django is in use."""
     if _CLASSES.search(text):
-        yield (
-            "django"
-            if _DJANGO_CASE.search(text) or (is_django and not _UNITTEST.search(text))
-            else "unittest"
-        )
+        if _DJANGO_CASE.search(text) or (is_django and not _UNITTEST.search(text)):
+            yield "django"
+        else:
+            yield "unittest"
     elif _PLAIN.search(text):
         yield "pytest"
 

@@ -84,7 +84,9 @@ def _upgrade(settings: dict[str, Any], *, flask: bool) -> str:
     if flask:
         return "flask db upgrade"
     ini = settings.get("ini", "alembic.ini")
-    named = "" if ini == "alembic.ini" else f" -c {ini}"
+    named = ""
+    if ini != "alembic.ini":
+        named = f" -c {ini}"
     # With the folder in which it runs on sys.path.
     return f"python -m alembic{named} upgrade head"
 
@@ -173,7 +175,9 @@ def _is_created(project: Project, scripts: Scripts, table: str) -> bool:
 def _revisions(project: Project, scripts: Scripts) -> Iterator[_Revision]:
     for path in project.tree.match(f"{scripts.versions}**.py"):
         module = project.module(path)
-        found = _read(project, module) if module is not None else None
+        found = None
+        if module is not None:
+            found = _read(project, module)
         if found is not None:
             yield found
 
@@ -182,7 +186,9 @@ def _read(project: Project, module: Module) -> _Revision | None:
     values = {name: (node, project.literal(node.value, module)) for name, node in _assigned(module)}
     if "revision" not in values or not isinstance(values["revision"][1], str):
         return None
-    below = values["down_revision"][1] if "down_revision" in values else None
+    below = None
+    if "down_revision" in values:
+        below = values["down_revision"][1]
     if isinstance(below, tuple | list):
         follows = tuple(below)
     elif isinstance(below, str):

@@ -117,7 +117,9 @@ def _columns(node: ast.ClassDef) -> list[tuple[str, ast.expr | None]]:
 
 def _must_be_given(value: ast.expr | None) -> bool:
     """A column without a default that may not be NULL; an integer key numbers itself."""
-    called = ast.unparse(value.func) if isinstance(value, ast.Call) else ""
+    called = ""
+    if isinstance(value, ast.Call):
+        called = ast.unparse(value.func)
     if (
         not isinstance(value, ast.Call)
         or called.endswith("AutoField")
@@ -136,8 +138,14 @@ def _new(
     project: Project, home: Symbol, table: str, label: str, otherwise: str, taken: str
 ) -> Symbol:
     """receipts -> Receipt; another name where the module has that already."""
-    bare = table.removeprefix(f"{label}_") if label else table
-    singular = bare[:-3] + "y" if bare.endswith("ies") else bare.removesuffix("s")
+    if label:
+        bare = table.removeprefix(f"{label}_")
+    else:
+        bare = table
+    if bare.endswith("ies"):
+        singular = bare[:-3] + "y"
+    else:
+        singular = bare.removesuffix("s")
     name = "".join(part[:1].upper() + part[1:] for part in singular.split("_"))
     module = project.module(home.path)
     there = {taken, *(module.bindings(module.tree) if module is not None else ())}

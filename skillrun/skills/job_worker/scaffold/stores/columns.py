@@ -43,7 +43,10 @@ def key_columns(spec: JobSpec) -> tuple[Column, ...]:
 
     Raises Blocked where a field is no plain value, Refused where its name is no identifier.
     """
-    fields = spec.idempotency.key if spec.idempotency else ()
+    if spec.idempotency:
+        fields = spec.idempotency.key
+    else:
+        fields = ()
     tails = [field.rpartition(".")[2] for field in fields]
     short = len(set(tails)) == len(tails)
     columns = []
@@ -73,8 +76,12 @@ def _column(spec: JobSpec, field: str, name: str) -> Column:
 def _schema(payload: dict[str, Any], field: str) -> dict[str, Any]:
     found: Any = payload
     for part in field.split("."):
-        properties = found.get("properties") if isinstance(found, dict) else None
-        found = properties.get(part) if isinstance(properties, dict) else None
+        properties = None
+        if isinstance(found, dict):
+            properties = found.get("properties")
+        found = None
+        if isinstance(properties, dict):
+            found = properties.get(part)
     if not isinstance(found, dict):
         return {}
     return found

@@ -44,7 +44,9 @@ def database_behind(
     if variable is None and file:
         return Database(database=file)
     if variable is None:
-        shown = f" is {fixed!r}" if fixed else ""
+        shown = ""
+        if fixed:
+            shown = f" is {fixed!r}"
         note = (
             f"{where}{shown}, whatever the environment says: a proof needs it read from a variable"
         )
@@ -66,7 +68,9 @@ def database_behind(
         )
     if is_url is None:
         is_url = has_scheme or (not default and _URL_NAME.search(variable.name) is not None)
-    scheme = kind if default.startswith("sqlite+") else "sqlite"
+    scheme = "sqlite"
+    if default.startswith("sqlite+"):
+        scheme = kind
     return Database({variable.name: f"{scheme}:///{_FILE}" if is_url else _FILE}, (), _FILE)
 
 
@@ -74,7 +78,10 @@ def with_driver(database: Database, scheme: str) -> Database:
     """The same with this driver in the URL of the server, where nothing else has named one."""
     named = {}
     for name, text in database.env.items():
-        named[name] = server_url(scheme) if text == "{postgresql}" else text
+        if text == "{postgresql}":
+            named[name] = server_url(scheme)
+        else:
+            named[name] = text
     return replace(database, env=named)
 
 

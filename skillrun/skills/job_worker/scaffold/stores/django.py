@@ -67,7 +67,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     for model in (orm.model, orm.dead):
         if model is not None and not model.exists:
             missing.append(model)
-    found: list[Piece] = [Module(missing[0].path, _models(facts, render, orm))] if missing else []
+    found: list[Piece] = []
+    if missing:
+        found = [Module(missing[0].path, _models(facts, render, orm))]
     found += [_shown(model) for model in missing[:1] if model.path.endswith("models/jobs.py")]
     if orm.migration is not None:
         found += [NewFile(path, "") for path in orm.migration.packages]
@@ -114,7 +116,9 @@ def _table(orm: Orm, model: Symbol | None, table: str) -> Table | None:
 
 def _field(column: Column) -> tuple[str, str, list[str]]:
     """(name, class, arguments) of a key field."""
-    longest = [f"max_length={column.length}"] if column.annotation == "str" else []
+    longest = []
+    if column.annotation == "str":
+        longest = [f"max_length={column.length}"]
     return column.name, f"models.{_FIELDS[column.annotation]}", longest
 
 
@@ -123,8 +127,12 @@ def _quoted(orm: Orm) -> list[str]:
 
 
 def _migration(facts: Facts, render: Render, orm: Orm, migration: Migration) -> str:
-    done = _named(orm, orm.model, facts.store.name) if migration.done else None
-    dead = _named(orm, orm.dead, orm.dead_table) if migration.dead else None
+    done = None
+    if migration.done:
+        done = _named(orm, orm.model, facts.store.name)
+    dead = None
+    if migration.dead:
+        dead = _named(orm, orm.dead, orm.dead_table)
     generated = ["auto_created=True", "primary_key=True", "serialize=False", 'verbose_name="ID"']
     return render(
         "django_migration.py.jinja",

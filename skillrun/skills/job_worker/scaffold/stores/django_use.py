@@ -103,7 +103,9 @@ def _check_installed(project: Project, package: str, where: str) -> None:
 def _names_app(module: Module, package: str) -> bool:
     """Whether any text of a module is the app, or a class inside of it."""
     for node in module.all_nodes:
-        text = node.value if isinstance(node, ast.Constant) else None
+        text = None
+        if isinstance(node, ast.Constant):
+            text = node.value
         if isinstance(text, str) and f"{text}.".startswith(f"{package}."):
             return True
     return False
@@ -113,8 +115,12 @@ def _app(project: Project, package: str, folder: str) -> App:
     config = project.module(f"{folder}apps.py")
     label = _of_config(project, config, "label") or package.rpartition(".")[2]
     split = f"{folder}models/__init__.py" in project.tree.files
-    home = f"{package}.models.jobs" if split else f"{package}.models"
-    path = f"{folder}models/jobs.py" if split else f"{folder}models.py"
+    if split:
+        home = f"{package}.models.jobs"
+        path = f"{folder}models/jobs.py"
+    else:
+        home = f"{package}.models"
+        path = f"{folder}models.py"
     return App(label, folder, Symbol(home, "", path=path), config)
 
 
@@ -136,7 +142,9 @@ def _auto_field(project: Project, app: App) -> str:
     said = _of_config(project, app.config, "default_auto_field")
     for module, node in _settings(project, "DEFAULT_AUTO_FIELD") if not said else ():
         value = project.literal(node, module)
-        said = value if isinstance(value, str) else ""
+        said = ""
+        if isinstance(value, str):
+            said = value
     if not said.startswith("django.db.models."):
         return ""
     return said.rpartition(".")[2]
@@ -310,7 +318,9 @@ def _pairs(app: App, part: ast.AST) -> Iterator[str]:
 def database_of(project: Project, *, postgresql: bool) -> Database:
     """What DATABASES["default"] is made of."""
     settings = next(iter(project.settings_modules()), None)
-    env = {"DJANGO_SETTINGS_MODULE": settings.name} if settings else {}
+    env = {}
+    if settings:
+        env = {"DJANGO_SETTINGS_MODULE": settings.name}
     for module, node in _settings(project, "DATABASES"):
         found = _default(project, module, node, postgresql=postgresql)
         return Database({**found.env, **env}, found.services, found.database, found.note)
@@ -320,7 +330,9 @@ def database_of(project: Project, *, postgresql: bool) -> Database:
 def _default(project: Project, module: Module, node: ast.expr, *, postgresql: bool) -> Database:
     where = f"{module.path}:{node.lineno}: DATABASES"
     value = _dict_behind(module, _item(node, "default"))
-    name = _item(value, "NAME") if isinstance(value, ast.Dict) else None
+    name = None
+    if isinstance(value, ast.Dict):
+        name = _item(value, "NAME")
     if name is None:
         return database_behind(
             variable_of(project, module, value or node), where, postgresql=postgresql

@@ -188,7 +188,9 @@ def _django(case: JobCase, wanted: Wanted, where: str, end: str) -> Store:
     orm = django_use.plan_orm(case.project, wanted, app)
     database = django_use.database_of(case.project, postgresql=_postgresql(case))
     none = f"{app.label} keeps no migrations: make the new tables as the others are made"
-    made = none if django_use.keeps_none(case.project, app) else None
+    made = None
+    if django_use.keeps_none(case.project, app):
+        made = none
     facts = {"orm": orm, "database": database, "notes": _notes(made, database.note)}
     facts["pytest_django"] = _depends(case, "pytest-django")
     return _store(
@@ -235,13 +237,18 @@ def _sqlalchemy(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store
         return None
     _refuse_old(case)
     scripts = alembic.find_scripts(case.project, base.models.path or near if base else near)
-    migration = alembic.plan_migration(case.project, wanted, scripts) if scripts else None
+    migration = None
+    if scripts:
+        migration = alembic.plan_migration(case.project, wanted, scripts)
     is_flask = base is not None and base.style == "flask"
-    flask = flask_use.find_app(case.project, _app_path(case)) if is_flask else None
+    flask = None
+    if is_flask:
+        flask = flask_use.find_app(case.project, _app_path(case))
     scheme = _choose_scheme(case, opening)
     orm = plan_orm(case.project, wanted, base, opening, migration, flask, scheme=scheme)
     database = database_of(case.project, base, opening, orm, postgresql=scheme is not None)
-    database = with_driver(database, scheme) if scheme else database
+    if scheme:
+        database = with_driver(database, scheme)
     if scripts:
         setup: str | None = scripts.upgrade
     else:
@@ -316,7 +323,9 @@ def _sqlite3(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store:
         "dead_table": wanted.dead_table,
         "database": database,
     }
-    setup = f"python -m {wanted.module(end)}" if tables.any else None
+    setup = None
+    if tables.any:
+        setup = f"python -m {wanted.module(end)}"
     notes = _notes(database.note)
     return _store(
         wanted, "sqlite3", end, {**facts, "setup": setup, "notes": notes}, connect=opening.symbol

@@ -87,11 +87,15 @@ def _makes_app(project: Project, module: Module, call: ast.Call, hops: int = _HO
     """Flask(...), or a call of a function of the repository that returns such an app."""
     if _is_flask(project, module, call):
         return True
-    found = project.lookup(module.resolve(call.func) or "") if hops else None
+    found = None
+    if hops:
+        found = project.lookup(module.resolve(call.func) or "")
     node = None
     if found and found.definition:
         node = found.definition.node
-    home = found.module if found else None
+    home = None
+    if found:
+        home = found.module
     return (
         isinstance(node, ast.FunctionDef)
         and home is not None
@@ -148,6 +152,9 @@ def _assigned(module: Module) -> Iterator[tuple[str, ast.Call]]:
 
 def _modules(project: Project, *words: str) -> Iterator[Module]:
     for path in sorted({path for word in words for path in project.tree.search(word)}):
-        module = None if is_aside(path) else project.module(path)
+        if is_aside(path):
+            module = None
+        else:
+            module = project.module(path)
         if module is not None:
             yield module

@@ -40,7 +40,10 @@ def distance(path: str, near: str) -> int:
         if pair[0] != pair[1]:
             shared = at
             break
-    common = min(len(ours), len(theirs)) if shared is None else shared
+    if shared is None:
+        common = min(len(ours), len(theirs))
+    else:
+        common = shared
     return len(ours) + len(theirs) - 2 * common
 
 

@@ -27,7 +27,9 @@ def proof_part(store: Store, case: JobCase) -> dict[str, Any]:
     is_named = bool(spec and spec.proof and spec.proof.database is not None)
     if part["database"] is not None or is_named:
         part["state"] = _state(store)
-        letter = spec.dead_letter if spec else None
+        letter = None
+        if spec:
+            letter = spec.dead_letter
         if letter is not None and letter.kind == "table" and letter.where:
             part["dead_letters"] = f"select count(*) from {_bare(letter.where)}"
     return {name: value for name, value in part.items() if value}

@@ -98,7 +98,10 @@ def _key(keys: Keys) -> str:
     several = len(keys.columns) > 1
     quoted = {}
     for column in keys.columns:
-        quoted[column.name] = "!r" if several and column.annotation == "str" else ""
+        if several and column.annotation == "str":
+            quoted[column.name] = "!r"
+        else:
+            quoted[column.name] = ""
     return "".join([keys.prefix, *(f":{{{name}{mark}}}" for name, mark in quoted.items())])
 
 
@@ -107,10 +110,13 @@ def _imports(manner: str, keys: Keys) -> list[Symbol | str]:
         "from collections.abc import Iterator",
         "from contextlib import contextmanager",
     ]
-    needed += ["from uuid import uuid4"] if manner == "lease" else []
-    needed += ["import os", "from redis import Redis"] if keys.variable else []
+    if manner == "lease":
+        needed += ["from uuid import uuid4"]
+    if keys.variable:
+        needed += ["import os", "from redis import Redis"]
     needed += keys.imports
-    needed += [f"from {keys.bury.module} import bury"] if keys.bury else []
+    if keys.bury:
+        needed += [f"from {keys.bury.module} import bury"]
     return needed
 
 
@@ -127,7 +133,9 @@ def testing(facts: Facts) -> Testing:
         "redis_manner": _manner(store, keys),
         "fake": keys.fake,
     }
-    needed = ["from fakeredis import FakeRedis"] if keys.fake else []
+    needed = []
+    if keys.fake:
+        needed = ["from fakeredis import FakeRedis"]
     return Testing(
         ("redis_fixture.jinja",), (*needed, Symbol(store.module, "once", path=store.path)), values
     )

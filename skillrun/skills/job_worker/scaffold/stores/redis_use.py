@@ -52,14 +52,20 @@ def find_client(project: Project, near: str) -> Client | None:
 def _clients(project: Project, near: str) -> Iterator[Client]:
     paths = {path for word in ("redis", "Redis", "valkey") for path in project.tree.search(word)}
     for path in within_reach(project, paths, near):
-        module = None if is_aside(path) else project.module(path)
+        if is_aside(path):
+            module = None
+        else:
+            module = project.module(path)
         for node in module.tree.body if module else ():
             name, value = _named(node)
             made = None
             if module:
                 made = next((call for call in value if _makes(module, call)), None)
             if made is not None and module is not None:
-                called = f"{name}()" if isinstance(node, ast.FunctionDef) else name
+                if isinstance(node, ast.FunctionDef):
+                    called = f"{name}()"
+                else:
+                    called = name
                 symbol = Symbol(module.name, name, path=path)
                 yield Client(symbol, called, (f"from {module.name} import {name}",), (module, made))
 
@@ -67,8 +73,13 @@ def _clients(project: Project, near: str) -> Iterator[Client]:
 def _named(node: ast.stmt) -> tuple[str, list[ast.Call]]:
     """(name, calls whose result it holds or returns)."""
     if isinstance(node, ast.Assign | ast.AnnAssign):
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        value = [node.value] if isinstance(node.value, ast.Call) else []
+        if isinstance(node, ast.Assign):
+            target = node.targets[0]
+        else:
+            target = node.target
+        value = []
+        if isinstance(node.value, ast.Call):
+            value = [node.value]
         if isinstance(target, ast.Name):
             return (target.id, value)
         return ("", [])
@@ -133,7 +144,9 @@ def lease_s(spec: JobSpec, policy: Policy | None) -> float | None:
         return None
     jitter = retry.backoff is not None and retry.backoff.jitter
     most = sum(retry.delays()) * (0.25 if jitter else 0.5)
-    limit = policy.time_limit_s if policy is not None else None
+    limit = None
+    if policy is not None:
+        limit = policy.time_limit_s
     lease = min(limit * 1.1 if limit else _LEASE_S, most)
     if lease >= 1:
         return lease
@@ -144,7 +157,9 @@ def kept_s(spec: JobSpec, policy: Policy | None) -> float | None:
     """How long a mark is kept, in seconds: the window of the spec, and not less than the retry
     horizon.
     """
-    dedupe = spec.idempotency.dedupe if spec.idempotency else None
+    dedupe = None
+    if spec.idempotency:
+        dedupe = spec.idempotency.dedupe
     if dedupe is None or dedupe.window is None:
         return None
     bound = horizon(spec, policy)

@@ -95,7 +95,10 @@ def _shown(package: Package, models: list[Symbol]) -> Iterator[Piece]:
     """A package of models imports each of them, so that whoever imports it knows all tables."""
     names = sorted(model.name for model in models)
     module = models[0].module
-    where = f".{module.rpartition('.')[2]}" if package.relative else module
+    if package.relative:
+        where = f".{module.rpartition('.')[2]}"
+    else:
+        where = module
     yield Module(package.path, f"from {where} import {', '.join(names)}\n")
     for name in names:
         if package.listed:
@@ -138,8 +141,12 @@ def _models(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
 
 def _sqlmodels(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
     module = here[0].module
-    done = orm.model if orm.model in here else None
-    dead = orm.dead if orm.dead in here else None
+    done = None
+    if orm.model in here:
+        done = orm.model
+    dead = None
+    if orm.dead in here:
+        dead = orm.dead
     counted = done is not None and any(column.annotation == "int" for column in orm.columns)
     types = (
         {"Column", "DateTime", "func"}
@@ -164,7 +171,9 @@ def _field(column: Column, *, alone: bool) -> Written:
     """A column of the key, as SQLModel has it: a number of its own keeps the database from
     counting.
     """
-    counts = ", autoincrement=False" if alone else ""
+    counts = ""
+    if alone:
+        counts = ", autoincrement=False"
     arguments = {
         "int": [f"sa_column=Column(BigInteger, primary_key=True{counts})"],
         "str": ["primary_key=True", f"max_length={column.length}"],
@@ -182,7 +191,9 @@ def _base(facts: Facts, orm: Orm) -> Symbol:
 
 
 def _types(style: str) -> dict[str, str]:
-    before = "db." if style == "flask" else ""
+    before = ""
+    if style == "flask":
+        before = "db."
     return {
         "made": "mapped_column" if style == "mapped" else f"{before}Column",
         "text": f"{before}String",
@@ -278,8 +289,12 @@ def _migration(facts: Facts, render: Render, orm: Orm, migration: Migration) -> 
 
 def _store(facts: Facts, render: Render, orm: Orm) -> str:
     store, buries = facts.store, orm.dead is not None
-    done = orm.model.name if orm.model else ""
-    base = _base(facts, orm) if orm.own_base else None
+    done = ""
+    if orm.model:
+        done = orm.model.name
+    base = None
+    if orm.own_base:
+        base = _base(facts, orm)
     return render(
         "sqlalchemy_async_store.py.jinja" if orm.awaited else "sqlalchemy_store.py.jinja",
         facts,
@@ -348,11 +363,8 @@ def _awaited_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
         "from sqlalchemy import orm": "from sqlalchemy.ext.asyncio import AsyncSession",
     }
     needed = [swaps.get(one, one) for one in _store_imports(store, orm, base)]
-    needed += (
-        ["from sqlalchemy.ext.asyncio import AsyncSession"]
-        if orm.opened.startswith("AsyncSession(")
-        else []
-    )
+    if orm.opened.startswith("AsyncSession("):
+        needed += ["from sqlalchemy.ext.asyncio import AsyncSession"]
     return [*needed, *(["import asyncio"] if base else [])]
 
 
@@ -371,16 +383,15 @@ def testing(facts: Facts) -> Testing:
         *models,
         Symbol(store.module, "once", path=store.path),
     ]
-    needed += ["from sqlalchemy import func, select"] if orm.dead else []
-    needed += (
-        ["from sqlalchemy.orm import scoped_session"] if ".session_factory" in orm.opened else []
-    )
+    if orm.dead:
+        needed += ["from sqlalchemy import func, select"]
+    if ".session_factory" in orm.opened:
+        needed += ["from sqlalchemy.orm import scoped_session"]
     if orm.awaited:
         needed += ["from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine"]
         needed += ["from sqlalchemy.pool import NullPool"]
-    needed += (
-        ["from types import SimpleNamespace"] if orm.style == "flask" and not orm.flask else []
-    )
+    if orm.style == "flask" and not orm.flask:
+        needed += ["from types import SimpleNamespace"]
     values = {
         "tail": store.tail,
         "base": _in_tests(base),
@@ -409,7 +420,9 @@ def _replaced(store: Store, orm: Orm) -> str:
     """The name in the store that is its way to a session."""
     if orm.flask is not None:
         return "new_session"
-    name = store.connect.name if store.connect else "engine"
+    name = "engine"
+    if store.connect:
+        name = store.connect.name
     if name == _LOCAL:
         return _OTHER
     return name

@@ -44,7 +44,10 @@ def plan_orm(
 
     Raises Blocked where a table of the name is there and is another one.
     """
-    home = base.models if base is not None else own_tables(wanted)
+    if base is not None:
+        home = base.models
+    else:
+        home = own_tables(wanted)
     model, dead = plan_models(project, wanted, home)
     if base is not None and base.package is not None:
         model, dead = _apart(base, model, dead)
@@ -105,7 +108,9 @@ def own_tables(wanted: Wanted) -> Symbol:
     """Where the models go in a repository without a declarative base; shared by all jobs of the
     package.
     """
-    module = f"{wanted.package}.job_tables" if wanted.package else "job_tables"
+    module = "job_tables"
+    if wanted.package:
+        module = f"{wanted.package}.job_tables"
     return Symbol(module, "", path=f"{wanted.folder}job_tables.py")
 
 
@@ -136,11 +141,15 @@ def _behind(
 ) -> Database:
     variable = variable_of(project, module, node)
     literal = project.literal(node, module)
-    fixed = literal if isinstance(literal, str) else ""
+    fixed = ""
+    if isinstance(literal, str):
+        fixed = literal
     if variable is not None and not variable.default and fixed:
         variable = replace(variable, default=fixed)
     is_url = variable is None or not variable.part
-    file = file_of(project, module, node) if scheme_of(project, module, node) == "sqlite" else ""
+    file = ""
+    if scheme_of(project, module, node) == "sqlite":
+        file = file_of(project, module, node)
     return database_behind(
         variable, where, postgresql=postgresql, fixed=fixed, file=file, is_url=is_url
     )
@@ -167,7 +176,10 @@ def setup_command(
     if base is None:
         return f"python -m {module}"
     for path in sorted(project.tree.search("create_all")):
-        found = None if is_aside(path) else project.module(path)
+        if is_aside(path):
+            found = None
+        else:
+            found = project.module(path)
         if found is not None and "__main__" in found.text:
             return f"python -m {found.name}"
     models = orm.model or orm.dead
@@ -177,6 +189,7 @@ def setup_command(
     together = base.symbol.module == opening.symbol.module
     wanted = [f"from {base.symbol.module} import {name}{f', {opened}' if together else ''}"]
     wanted += [] if together else [f"from {opening.symbol.module} import {opened}"]
-    wanted += [f"import {models.module}"] if models.module != base.symbol.module else []
+    if models.module != base.symbol.module:
+        wanted += [f"import {models.module}"]
     code = "; ".join([*wanted, f"{name}.metadata.create_all({opening.bind})"])
     return f'python -c "{code}"'

@@ -96,7 +96,10 @@ def _style_of_class(module: Module, node: ast.ClassDef) -> str:
     if any(_last(module, base) in _BASES for base in node.bases):
         return "mapped"
     for decorator in node.decorator_list:
-        made = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if isinstance(decorator, ast.Call):
+            made = decorator.func
+        else:
+            made = decorator
         if _last(module, made) == "as_declarative":
             return "column"
     return ""
@@ -104,7 +107,10 @@ def _style_of_class(module: Module, node: ast.ClassDef) -> str:
 
 def _base(project: Project, symbol: Symbol, style: str, near: str) -> tuple[int, Base]:
     """(number of its models, the base): 2.x style counts where a model is written so."""
-    models = _sqlmodels(project, near) if style == "sqlmodel" else _models(project, symbol)
+    if style == "sqlmodel":
+        models = _sqlmodels(project, near)
+    else:
+        models = _models(project, symbol)
     counted = Counter[tuple[str, str]]()
     for module, _ in models:
         if not is_aside(module.path):
@@ -112,7 +118,10 @@ def _base(project: Project, symbol: Symbol, style: str, near: str) -> tuple[int,
             if style == "column" and "mapped_column" in module.text:
                 style = "mapped"
     best = sorted(counted.items(), key=lambda item: (distance(item[0][1], near), -item[1], item[0]))
-    home, path = best[0][0] if best else (symbol.module, symbol.path)
+    if best:
+        home, path = best[0][0]
+    else:
+        home, path = (symbol.module, symbol.path)
     package = _package(project, path, {path for _, path in counted})
     return counted.total(), Base(symbol, style, Symbol(home, "", path=path), package)
 

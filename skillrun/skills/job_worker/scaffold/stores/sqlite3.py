@@ -69,7 +69,9 @@ def _is_near(opening: Opening, path: str) -> bool:
 
 def _openings(project: Project, near: str) -> Iterator[Opening]:
     for path in within_reach(project, project.tree.search("sqlite3"), near):
-        module = project.module(path) if not is_aside(path) else None
+        module = None
+        if not is_aside(path):
+            module = project.module(path)
         for node in module.tree.body if module is not None else ():
             called = _connecting(node)
             if (
@@ -84,7 +86,9 @@ def _openings(project: Project, near: str) -> Iterator[Opening]:
             managed = any(
                 "contextmanager" in ast.unparse(decorator) for decorator in node.decorator_list
             )
-            given = called.args[0] if called.args else None
+            given = None
+            if called.args:
+                given = called.args[0]
             symbol, where = Symbol(module.name, node.name, path=path), f"{path}:{node.lineno}"
             variable, file = variable_of(project, module, given), file_of(project, module, given)
             yield Opening(symbol, managed, variable, where, file)
@@ -151,7 +155,10 @@ def opened(store: Store, module: str | None = None) -> str:
     """What stands between `with` and the colon to have a transaction on `connection`, in the store
     or in a `module`.
     """
-    here = store.module if module is None else module
+    if module is None:
+        here = store.module
+    else:
+        here = module
     symbol = store.connect or Symbol(store.module, "transaction", path=store.path)
     called = f"{symbol.name if symbol.module == here else symbol.written}()"
     if store.facts["opening"].commits:
@@ -163,7 +170,9 @@ def testing(facts: Facts) -> Testing:
     """A database of its own for each test."""
     store = facts.store
     variable: Variable | None = store.facts["opening"].variable
-    reading = opened_with(store) if store.facts["dead_table"] else []
+    reading = []
+    if store.facts["dead_table"]:
+        reading = opened_with(store)
     return Testing(
         ("sqlite3_fixture.jinja",),
         (*reading, Symbol(store.module, "once", path=store.path)),

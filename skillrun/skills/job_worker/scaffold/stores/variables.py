@@ -63,14 +63,18 @@ def file_of(project: Project, module: Module, node: ast.expr | None, hops: int =
         return ""
     value = project.literal(node, module)
     if isinstance(value, str):
-        return "" if value.endswith(":memory:") else value.rpartition("/")[2].partition("?")[0]
+        if value.endswith(":memory:"):
+            return ""
+        return value.rpartition("/")[2].partition("?")[0]
     if not hops:
         return ""
     held = _find_held(project, module, node)
     if held is not None:
         return file_of(project, *held, hops - 1)
     last = _last_part(node)
-    return file_of(project, module, last, hops - 1) if last is not None else ""
+    if last is not None:
+        return file_of(project, module, last, hops - 1)
+    return ""
 
 
 def _find_held(
@@ -102,12 +106,16 @@ def scheme_of(project: Project, module: Module, node: ast.expr | None, hops: int
     """The dialect of a URL that an expression gives, without its driver; "" where that is not to be
     read.
     """
-    value = project.literal(node, module) if node is not None else None
+    value = None
+    if node is not None:
+        value = project.literal(node, module)
     if isinstance(value, str) and "://" in value:
         text = value.partition("://")[0]
     else:
         text = _scheme(node)
-    held = _find_held(project, module, node) if hops and not text else None
+    held = None
+    if hops and not text:
+        held = _find_held(project, module, node)
     if held is not None:
         return scheme_of(project, *held, hops - 1)
     return text.partition("+")[0]
@@ -130,7 +138,9 @@ def _list_text_parts(node: ast.AST) -> list[ast.expr]:
     """What a text is put together of, as far as a scheme may stand there."""
     if isinstance(node, ast.JoinedStr):
         return node.values
-    return [node.left] if isinstance(node, ast.BinOp) else []
+    if isinstance(node, ast.BinOp):
+        return [node.left]
+    return []
 
 
 def read_variable(project: Project, module: Module, node: ast.AST) -> Variable | None:
@@ -139,7 +149,9 @@ def read_variable(project: Project, module: Module, node: ast.AST) -> Variable |
     """
     if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("os.environ", "environ"):
         name = project.literal(node.slice, module)
-        return Variable(name) if isinstance(name, str) else None
+        if isinstance(name, str):
+            return Variable(name)
+        return None
     if not isinstance(node, ast.Call):
         return None
     called = ast.unparse(node.func)
@@ -152,9 +164,13 @@ def read_variable(project: Project, module: Module, node: ast.AST) -> Variable |
 
 def _read_reader(project: Project, module: Module, node: ast.Call, called: str) -> Variable | None:
     """What a call of one of the known readers asks for."""
-    name = project.literal(node.args[0], module) if node.args else None
+    name = None
+    if node.args:
+        name = project.literal(node.args[0], module)
     if not isinstance(name, str):
-        return Variable("DATABASE_URL") if called in ("env.db", "env.db_url") else None
+        if called in ("env.db", "env.db_url"):
+            return Variable("DATABASE_URL")
+        return None
     if called.startswith("config.") and not name.isupper():
         return None  # configparser's: config.get("storage", "database")
     return Variable(name, _default(project, module, node))
@@ -162,7 +178,9 @@ def _read_reader(project: Project, module: Module, node: ast.Call, called: str) 
 
 def _dj_database_url(project: Project, module: Module, node: ast.Call) -> Variable:
     named = find_keyword(node, "env")
-    name = project.literal(named, module) if named is not None else None
+    name = None
+    if named is not None:
+        name = project.literal(named, module)
     return Variable(
         name if isinstance(name, str) else "DATABASE_URL", _default(project, module, node)
     )
@@ -172,7 +190,9 @@ def _default(project: Project, module: Module, node: ast.Call) -> str | None:
     written = find_keyword(node, "default")
     if written is None and len(node.args) > 1:
         written = node.args[1]
-    value = project.literal(written, module) if written is not None else None
+    value = None
+    if written is not None:
+        value = project.literal(written, module)
     if not isinstance(value, str):
         return None
     return value
@@ -184,15 +204,22 @@ def _followed(
     """What a name of the repository holds, or a function of it returns; a field of pydantic's
     settings.
     """
-    target = node.func if isinstance(node, ast.Call) else node
+    if isinstance(node, ast.Call):
+        target = node.func
+    else:
+        target = node
     name = module.resolve(target)
-    found = project.lookup(name) if name else None
+    found = None
+    if name:
+        found = project.lookup(name)
     if found is not None and found.module is not None:
         if found.binding is not None and found.binding.value is not None:
             held = variable_of(project, found.module, found.binding.value, hops - 1)
             if held is not None:
                 return held
-        called = found.definition if isinstance(node, ast.Call) else None
+        called = None
+        if isinstance(node, ast.Call):
+            called = found.definition
         if called is not None and not called.is_class:
             return _returned(project, found.module, called.node, hops - 1)
     if not isinstance(node, ast.Attribute):
@@ -270,7 +297,9 @@ def _settings_classes(project: Project) -> Iterator[tuple[Module, ast.ClassDef]]
 def _prefix(project: Project, module: Module, node: ast.ClassDef) -> str:
     """`env_prefix` of `model_config = SettingsConfigDict(...)`, or of the inner class Config."""
     for inner in ast.walk(node):
-        named = inner.arg if isinstance(inner, ast.keyword) else None
+        named = None
+        if isinstance(inner, ast.keyword):
+            named = inner.arg
         if isinstance(inner, ast.Assign):
             named = ast.unparse(inner.targets[0])
         if named == "env_prefix" and isinstance(inner, ast.keyword | ast.Assign):

@@ -49,7 +49,9 @@ class Wanted:
 
 def read_wanted(project: Project, spec: JobSpec) -> Wanted:
     """Raises Blocked where the spec does not say where a finished job is remembered."""
-    dedupe = spec.idempotency.dedupe if spec.idempotency else None
+    dedupe = None
+    if spec.idempotency:
+        dedupe = spec.idempotency.dedupe
     kind, words = _read_store(spec, (dedupe.store if dedupe else None) or "")
     module, _, name = (spec.handler or "").partition(":")
     package = module.rpartition(".")[0]
@@ -74,7 +76,9 @@ def read_wanted(project: Project, spec: JobSpec) -> Wanted:
 def _read_store(spec: JobSpec, store: str) -> tuple[str, list[str]]:
     """(table | redis | receiver, the words behind it)."""
     words = store.split()
-    kind = words[0].lower() if words else ""
+    kind = ""
+    if words:
+        kind = words[0].lower()
     if kind == "valkey":
         kind = "redis"
     if kind in ("redis", "receiver") or (kind == "table" and len(words) > 1):
@@ -102,13 +106,18 @@ def _prefix(words: list[str], job: str) -> str:
     """ "redis key reminded:{appointment_id}" and "redis sms:done:*" begin with "reminded" and
     "sms:done".
     """
-    words = words[1:] if words[:1] == ["key"] else words
-    written = words[0] if words else ""
+    if words[:1] == ["key"]:
+        words = words[1:]
+    written = ""
+    if words:
+        written = words[0]
     return written.partition("{")[0].rstrip(":*") or job
 
 
 def _folder(project: Project, package: str) -> str:
-    path = project.locate(package) if package else None
+    path = None
+    if package:
+        path = project.locate(package)
     if path is not None:
         return path.removesuffix("__init__.py")
     if not package:
