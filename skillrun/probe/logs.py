@@ -26,6 +26,8 @@ _OF_EVERY_LINE = frozenset(
     )
 )
 _MOST = 500  # records of one delivery
+# What names the job may stand behind a traceback in the same line of JSON.
+_WHOLE = 20_000
 _LONGEST_WORD = 40  # longer texts are no words of a sentence
 
 
@@ -120,7 +122,7 @@ class Logs:
             "logger": record.name,
             "level": record.levelname,
             "template": brief(str(record.msg)),
-            "text": brief(text),
+            "text": brief(text, _WHOLE),
             "words": _find_words(record.args),
             "error": f"{type(cause).__name__}: {cause}" if cause else None,
             "place": [_within(self.recorder.root, record.pathname), record.lineno],
@@ -162,7 +164,7 @@ class Logs:
             logger=stream,
             level="PRINT",
             template=None,
-            text=brief(text),
+            text=brief(text, _WHOLE),
             extra={},
             error=None,
             place=self.recorder.place(),

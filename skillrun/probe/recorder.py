@@ -381,8 +381,8 @@ def _read(value: Any, depth: int) -> str:
         return f"<unprintable {kind.__name__}: {type(error).__name__}>"
 
 
-def brief(text: str) -> str:
+def brief(text: str, most: int = _SHOWN) -> str:
     """At most 400 characters, told apart by a digest where more was cut."""
-    if len(text) <= _SHOWN:
+    if len(text) <= most:
         return text
-    return f"{text[:_SHOWN]}…{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}"
+    return f"{text[:most]}…{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}"

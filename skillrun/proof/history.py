@@ -20,6 +20,28 @@ TEMPORARY_TABLE = re.compile(
 )
 
 
+PRINTED = "PRINT"  # the level of a line that was printed, see probe/logs.py
+_LOUD = ("WARNING", "ERROR", "CRITICAL")
+# How a line that is printed tells its level: loguru, structlog's consoles, JSON, key=value.
+_LOUD_WORD = re.compile(r"(?<![A-Za-z_])(?:WARN(?:ING)?|ERROR|CRITICAL|FATAL)(?![A-Za-z_])")
+_LOUD_FIELD = re.compile(
+    r"\[(?:warn(?:ing)?|error|critical|exception)\s*\]"
+    r"|\b(?:level|levelname|log_level|severity)['\"]?\s*[=:]\s*['\"]?(?:warn|error|critical|fatal)",
+    re.IGNORECASE,
+)
+
+
+def is_loud(event: Event) -> bool:
+    """Whether a record has the level WARNING or above. Of one that is printed its text says it."""
+    if event.kind != "log":
+        return False
+    if event["level"] in _LOUD:
+        return True
+    text = str(event["text"])
+    is_told = _LOUD_WORD.search(text) or _LOUD_FIELD.search(text)
+    return event["level"] == PRINTED and is_told is not None
+
+
 @dataclass(frozen=True)
 class Event:
     """One thing that a process reported, in the order in which it was heard.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof import ticks
-from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.history import Delivery, Event, History, is_loud
 from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import (
@@ -545,11 +545,7 @@ def _judge_dead_letters(history: History, reference: Reference) -> Iterator[Judg
 
 def _is_told(history: History) -> bool:
     """Whether some record of level WARNING or above says that something was wrong."""
-    for delivery in history.deliveries:
-        for event in delivery.all("log"):
-            if event["level"] in ("WARNING", "ERROR", "CRITICAL"):
-                return True
-    return False
+    return any(is_loud(event) for event in history.events)
 
 
 def _used_its_attempts(history: History, reference: Reference) -> bool:

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
-from skillrun.proof.history import Event, History
+from skillrun.proof.history import Event, History, is_loud
 from skillrun.proof.judges.effects import find_other_value, strip_numbers
 from skillrun.proof.judges.money import read_amounts
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 from skillrun.proof.rivals import Rivalry
-
-_LOUD = ("WARNING", "ERROR", "CRITICAL")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -147,8 +145,4 @@ def _is_told(history: History, reference: Reference, rivalry: Rivalry) -> bool:
     if rivalry.left_more or letters > usual:
         return True
     later = [event for event in history.events if event.number > (rivalry.landed or 0)]
-    return any(_is_warning(event) for event in later)
-
-
-def _is_warning(event: Event) -> bool:
-    return event.kind == "log" and event["level"] in _LOUD
+    return any(map(is_loud, later))
