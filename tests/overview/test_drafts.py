@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
+import uuid
+from decimal import Decimal
 from pathlib import Path
 
 import helpers
@@ -108,6 +111,29 @@ def test_no_effect_read_is_no_promise_that_there_is_none(home: Path, tmp_path: P
     root = helpers.build_tree(tmp_path / "shop", files)
     spec = load_spec(draft_from(root, "f", {}))
     assert spec.effects is None
+
+
+def test_values_that_no_caller_gives_are_what_the_annotations_ask_for(
+    home: Path, tmp_path: Path
+) -> None:
+    taken = "order: uuid.UUID, day: datetime.date, sum: Decimal, to_email: str, word: str"
+    files = {
+        "shop/__init__.py": "",
+        "shop/tasks.py": (
+            "import datetime, uuid\nfrom decimal import Decimal\nfrom celery import shared_task\n"
+            f"@shared_task\ndef f({taken}): ...\n"
+        ),
+    }
+    spec = load_spec(draft_from(helpers.build_tree(tmp_path / "shop", files), "f", {}))
+    first, second = spec.examples
+    for example in (first, second):
+        uuid.UUID(example["order"])
+        datetime.date.fromisoformat(example["day"])
+        Decimal(example["sum"])
+        assert "@" in example["to_email"]
+    # A word may be one that the code knows.
+    same = [name for name in first if first[name] == second[name]]
+    assert same == ["word"]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,25 @@ _TYPES = {
 _BY_NAME = (("_id", "integer"), ("id", "integer"), ("amount", "integer"), ("count", "integer"))
 _WHOLE = frozenset({"message", "payload", "data", "body", "event", "msg"})
 _NAMING = ("id", "_uuid", "_key", "version", "day", "date", "month", "year", "period", "number")
-_MADE_UP = {"integer": 7, "string": "a", "boolean": True, "number": 1.5, "array": [], "object": {}}
+_MADE_UP: dict[str, Any] = {
+    "integer": 7,
+    "string": "a",
+    "boolean": True,
+    "number": 1.5,
+    "array": [],
+    "object": {},
+}
+# What an annotation, or else a name, asks of a text: two values of two jobs.
+_TEXTS = {
+    "UUID": ("7f0c1a52-3b1d-4c58-9d1e-5a2f6b7c8d90", "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"),
+    "date": ("2026-01-07", "2026-01-08"),
+    "datetime": ("2026-01-07T08:00:00+00:00", "2026-01-08T08:00:00+00:00"),
+    "Decimal": ("7.50", "8.25"),
+    "uuid": ("7f0c1a52-3b1d-4c58-9d1e-5a2f6b7c8d90", "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"),
+    "email": ("ann@example.com", "bea@example.com"),
+    "url": ("https://example.com/a", "https://example.com/b"),
+}
+_OF_ANOTHER_JOB = dict(_TEXTS.values())
 _MOST_EXAMPLES = 2
 
 
@@ -47,6 +65,7 @@ class Message:
     examples: list[dict[str, Any]] = field(default_factory=list)
     seen: Place | None = None  # where the first example is given
     guessed: list[str] = field(default_factory=list)
+    made_up: dict[str, str] = field(default_factory=dict)  # where no caller gives a value
 
     def make_schema(self) -> dict[str, Any]:
         """The payload as a JSON Schema."""
@@ -194,7 +213,8 @@ def _read_signature(
     given: list[tuple[dict[str, Any], Place]],
 ) -> Message:
     message = Message("kwargs", required=list(needed))
-    annotated = _read_annotations(handler)
+    words = _read_words(handler)
+    annotated = _choose_types(words)
     for name in (*needed, *optional):
         shown = [value[name] for value, _ in given if name in value and value[name] is not None]
         kind = annotated.get(name) or (describe_value(shown[0]) if shown else None)
@@ -202,6 +222,8 @@ def _read_signature(
             message.guessed.append(name)
             kind = _guess_type(name)
         message.properties[name] = kind
+        if kind == "string":
+            message.made_up[name] = _make_up_text(name, words.get(name, ""))
     fitting = [one for one in given if set(needed) <= one[0].keys() <= set(message.properties)]
     if fitting:
         message.seen = fitting[0][1]
@@ -211,7 +233,23 @@ def _read_signature(
     return message
 
 
+def _make_up_text(name: str, annotation: str) -> str:
+    last = name.rpartition("_")[2].lower()
+    texts = _TEXTS.get(annotation) or _TEXTS.get(last)
+    return texts[0] if texts else _MADE_UP["string"]
+
+
 def _read_annotations(handler: Definition) -> dict[str, str]:
+    """Parameter -> its type as JSON Schema names it."""
+    return _choose_types(_read_words(handler))
+
+
+def _choose_types(words: Mapping[str, str]) -> dict[str, str]:
+    return {name: _TYPES[word] for name, word in words.items() if word in _TYPES}
+
+
+def _read_words(handler: Definition) -> dict[str, str]:
+    """Parameter -> the last word of its annotation."""
     node = handler.node
     if isinstance(node, ast.ClassDef):
         return {}
@@ -219,9 +257,7 @@ def _read_annotations(handler: Definition) -> dict[str, str]:
     for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
         if arg.annotation is not None:
             word = ast.unparse(arg.annotation).partition("[")[0].rpartition(".")[2]
-            kind = _TYPES.get(word.partition(" |")[0])
-            if kind is not None:
-                found[arg.arg] = kind
+            found[arg.arg] = word.partition(" |")[0]
     return found
 
 
@@ -255,12 +291,19 @@ def _choose_examples(
         if value not in found and fits and len(found) < _MOST_EXAMPLES:
             found.append(value)
     if not found:
-        found.append({name: _MADE_UP[message.properties[name]] for name in message.required})
+        found.append(_make_up_example(message))
     if len(found) == 1:
         other = {name: _vary(value) for name, value in found[0].items()}
         if other != found[0]:
             found.append(other)
     return found
+
+
+def _make_up_example(message: Message) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name in message.required:
+        made[name] = message.made_up.get(name, _MADE_UP[message.properties[name]])
+    return made
 
 
 def _fits(value: Any, kind: str) -> bool:
@@ -271,6 +314,8 @@ def _vary(value: Any) -> Any:
     """Another value of the same kind; what may be a word that the code knows stays."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value + 1
+    if isinstance(value, str):
+        return _OF_ANOTHER_JOB.get(value, value)
     return value
 
 
