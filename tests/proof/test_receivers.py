@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -247,8 +248,13 @@ def test_only_effects_that_are_called_with_a_secret_are_asked() -> None:
 FAILED = [("caller-raised", {"error": "builtins:ValueError", "text": "is there already"})]
 
 
-def early(call: list[Any], *deliveries: list[Any], **more: Any) -> History:
-    seen = history("early", [RETURNED, ACKED], call, *deliveries, **more)
+NOTHING_DONE = (RETURNED, ACKED)
+
+
+def early(
+    call: list[Any], *deliveries: list[Any], before: Sequence[Any] = NOTHING_DONE, **more: Any
+) -> History:
+    seen = history("early", list(before), call, *deliveries, **more)
     first, second, *others = seen.deliveries
     return replace(seen, deliveries=(first, replace(second, op="call"), *others))
 
@@ -263,6 +269,8 @@ def test_a_message_that_comes_too_early_keeps_nobody_from_the_job() -> None:
     assert told(early([], again)) == []
     assert told(early([], [RETURNED, ACKED])) == [("early", "stuck")]
     assert told(early(FAILED)) == [("early", "stuck")]
+    # The call refuses what is done already.
+    assert told(early(FAILED, before=again)) == []
     recorded = judge_history(early(FAILED, dead_letters=1), with_letters())
     assert [(one.rule, one.grade) for one in recorded] == [("early", "stuck")]
 

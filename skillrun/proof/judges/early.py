@@ -11,10 +11,12 @@ from skillrun.proof.reference import Judgement, Reference
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Whatever it leaves, the job is done once the application has made its call."""
-    failed = [one for one in history.deliveries if one.first("caller-raised") is not None]
-    if history.pending or (not failed and _is_done(history, reference)):
+    """Whatever it leaves, the job is done once the application has made its call. A call that
+    refuses what the early message has done already leaves nothing undone.
+    """
+    if history.pending or _is_done(history, reference):
         return
+    failed = [one for one in history.deliveries if one.first("caller-raised") is not None]
     what = "the application's own call fails from then on" if failed else "the job is never done"
     # No application sends such a message: somebody does, by hand or from another place, and looks.
     yield name_risk(
