@@ -93,7 +93,7 @@ def spec_sha256(file_sha256: str, overrides: Mapping[str, str] | None) -> str:
 
 def specs_in(repo: Path, folder_name: Path = SPEC_FOLDER) -> list[Path]:
     """The specs in a folder of a repository, by name; the schema that lies beside job specs is
-    none.
+    none. A pipe or a link to nothing is one: whoever reads it says what it is.
     """
     folder = repo / folder_name
     if not folder.is_dir():
@@ -101,5 +101,5 @@ def specs_in(repo: Path, folder_name: Path = SPEC_FOLDER) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix in SUFFIXES and path.name != SCHEMA_NAME and path.is_file()
+        if path.suffix in SUFFIXES and path.name != SCHEMA_NAME and not path.is_dir()
     )

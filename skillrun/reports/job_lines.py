@@ -32,6 +32,8 @@ def job_lines(document: _Value, most: int | None = None) -> Iterator[Line]:
         yield line(0, ("dim", f"and {left} more: skillrun jobs"))
     for title in document["unread"]:
         yield line(0, ("blocked", f"{title}: in use here; skillrun cannot list its jobs yet"))
+    for spec in document.get("unread_specs", ()):
+        yield line(0, ("failed", f"{spec['path']}: cannot be read: {spec['why']}"))
     yield from _closing_lines(document)
 
 

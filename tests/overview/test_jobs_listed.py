@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -223,3 +224,19 @@ def test_where_no_job_is_the_next_step_is_said(place: Path) -> None:
     done = helpers.run_cli("jobs", cwd=make_shop(place, {"shop/orders.py": HELPER}))
     assert done.returncode == 3
     assert "skillrun detect" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "brackets", "no YAML"])
+def test_a_spec_that_cannot_be_read_is_said(kind: str, tmp_path: Path) -> None:
+    repo = helpers.build_tree(tmp_path / "repo", BY_LIBRARY["celery"])
+    spec = repo / ".skillrun/jobs/send.yaml"
+    spec.parent.mkdir(parents=True)
+    if kind == "a pipe":
+        os.mkfifo(spec)
+    else:
+        spec.write_text("[" * 100_000 if kind == "brackets" else "job: [\n")
+    document = read_document(open_reader(repo))
+    SCHEMA.validate(document)
+    (unread,) = document["unread_specs"]
+    assert unread["path"] == ".skillrun/jobs/send.yaml"
+    assert unread["why"]

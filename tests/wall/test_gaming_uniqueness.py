@@ -47,6 +47,48 @@ def test_a_mapped_key_is_read() -> None:
     assert "error" in severities(found("lost-records", base, head))
 
 
+KEYS = "shop/receipts.py"
+MADE = (SHOP / KEYS).read_text()
+PLAIN = 'return f"receipt-{order_id}"'
+MAKING = {SPEC: SPEC_TEXT, KEYS: MADE, "shop/tasks.py": (SHOP / "shop/tasks.py").read_text()}
+
+
+def make_key(line: str) -> dict[str, str]:
+    assert PLAIN in MADE
+    return {**MAKING, KEYS: f"import hashlib\nimport zlib\n\n{MADE.replace(PLAIN, line)}"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'return f"receipt-{zlib.adler32(str(order_id).encode()):08x}"',
+        'return f"receipt-{hash(order_id)}"',
+        "digest = hashlib.sha256(str(order_id).encode()).hexdigest()[:6]\n    return digest",
+    ],
+)
+def test_a_key_in_which_two_jobs_may_meet_is_an_error(line: str) -> None:
+    assert "error" in severities(found("altered-adapter", MAKING, make_key(line)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'return f"shop-receipt-{order_id}"',
+        "return hashlib.sha256(str(order_id).encode()).hexdigest()",
+        "return hashlib.sha256(str(order_id).encode()).hexdigest()[:32]",
+    ],
+)
+def test_another_key_for_each_job_is_none(line: str) -> None:
+    assert "error" not in severities(found("altered-adapter", MAKING, make_key(line)))
+
+
+def test_a_first_profile_without_tests_is_an_error_where_there_are_some() -> None:
+    base = {SPEC: SPEC_TEXT, "tests/test_a.py": "def test_a():\n    assert 1\n"}
+    profile = {"REPO_PROFILE.json": '{"commands": {"test": "none"}}'}
+    assert severities(found("weaker-validation", base, {**base, **profile})) == ["error"]
+    assert found("weaker-validation", {SPEC: SPEC_TEXT}, {SPEC: SPEC_TEXT, **profile}) == []
+
+
 def test_messages_that_no_broker_writes_down_are_an_error() -> None:
     base = {SPEC: SPEC_TEXT, "shop/celery.py": "app.conf.update(task_serializer='json')\n"}
     for line in ("task_default_delivery_mode='transient'", "task_publish_retry=False"):

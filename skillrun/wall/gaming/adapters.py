@@ -11,10 +11,12 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.source import FunctionNode
 from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.specs import at, base_document, listed
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.key_flow import KeyFlow, iterate_losses
+from skillrun.wall.watched.key_making import KeyMaking, Shortened
 from skillrun.wall.watched.outgoing import Outgoing
 from skillrun.wall.watched.reach import Reach
 from skillrun.wall.watched.silent_ways import list_silent_ways
@@ -123,6 +125,7 @@ def find(diff: Diff) -> Iterator[Finding]:
             if call not in told:
                 told.add(call)
                 yield from _compare_effect(diff, was, effect)
+                yield from _find_short_keys(diff, effect)
 
 
 def _compare_effect(diff: Diff, was: object, effect: object) -> Iterator[Finding]:
@@ -144,6 +147,29 @@ def _compare_effect(diff: Diff, was: object, effect: object) -> Iterator[Finding
     yield from findings
     if not findings:
         yield _note_change(diff, old, new, name)
+
+
+def _find_short_keys(diff: Diff, effect: object) -> Iterator[Finding]:
+    """A key that the handler newly makes into less than what tells the jobs apart."""
+    parameter = at(effect, "key_arg")
+    if not isinstance(parameter, str):
+        return
+    call = str(at(effect, "call"))
+    known = Counter(one.said for one in _list_shortened(diff, diff.before, call, parameter))
+    for one in _list_shortened(diff, diff.after, call, parameter):
+        known[one.said] -= 1
+        if known[one.said] < 0:
+            file = _find_file(diff, one.path)
+            said = f"the key of {quoted(call)} {one.said}: {quoted(file.new_line(one.line))}"
+            yield taken(ID, file, one.line, said, hint=_HINT)
+
+
+def _list_shortened(
+    diff: Diff, sources: CommitSources, call: str, parameter: str
+) -> list[Shortened]:
+    reach = Reach(Project(sources))
+    reach.follow(list(read_asked(diff, sources).handlers))
+    return list(KeyMaking(reach).find(call, parameter))
 
 
 def _read_adapter(sources: CommitSources, effect: object) -> Adapter | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.makefile import Recipe, make_recipes
+from skillrun.skills.job_worker.stages.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.gates import is_pipeline
 from skillrun.wall.gaming.make_settings import MAKEFILES, runs_make_weakly, weak_settings
@@ -78,6 +79,7 @@ def find(diff: Diff) -> Iterator[Finding]:
     for file in diff.files:
         if file.old_path == PROFILE:
             yield from _check_profile(file)
+            yield from _find_untested(diff, file)
         elif file.path.rpartition("/")[2] in MAKEFILES or file.path.endswith(".mk"):
             yield from _check_make_settings(file)
             if file.old is None:
@@ -196,6 +198,18 @@ def _check_first_commands(
         line = file.new_document.line(("commands", kind))
         for words in sorted(find_weaknesses(now)):
             yield taken(ID, file, line, f"commands.{kind} {words}: {quoted(now)}")
+
+
+def _find_untested(diff: Diff, file: File) -> Iterator[Finding]:
+    """A first profile that says that there are no tests, where there are."""
+    old = file.old_document.value if file.old_document else None
+    if file.new_document is None or at(old, "commands", "test") is not None:
+        return
+    tests = [path for path in diff.before.texts if is_test_file(path)]
+    if at(file.new_document.value, "commands", "test") == "none" and tests:
+        line = file.new_document.line(("commands", "test"))
+        said = f"commands.test is `none`, and there are tests: {quoted(min(tests))}"
+        yield taken(ID, file, line, said)
 
 
 # -- Makefile

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.errors import SkillrunError
+from skillrun.core.text import visible
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.python import Project
 from skillrun.repo.uses import Place
@@ -72,10 +73,13 @@ class JobRow:
 
 @dataclass(frozen=True)
 class Overview:
-    """All jobs of a repository; `unread` names the libraries whose jobs skillrun cannot list."""
+    """All jobs of a repository; `unread` names the libraries whose jobs skillrun cannot list.
+    `unread_specs`: (path, why) of the specs that are there and cannot be read.
+    """
 
     rows: tuple[JobRow, ...]
     unread: tuple[str, ...]
+    unread_specs: tuple[tuple[str, str], ...]
 
 
 def rank_jobs(project: Project, survey: Survey) -> list[FoundJob]:
@@ -128,25 +132,42 @@ class JobReader:
 
     @cached_property
     def specs(self) -> dict[str, JobSpec]:
-        """Import path of a handler -> its spec; a spec that cannot be read is none."""
+        """Import path of a handler -> its spec; one that cannot be read is in `unread_specs`."""
+        found: dict[str, JobSpec] = {}
+        for answer in self._loaded:
+            if isinstance(answer, tuple):
+                continue
+            if answer.handler is not None:
+                found.setdefault(answer.handler, answer)
+        return found
+
+    @cached_property
+    def unread_specs(self) -> tuple[tuple[str, str], ...]:
+        """(path, why) of each spec that is there and cannot be read."""
+        return tuple(answer for answer in self._loaded if isinstance(answer, tuple))
+
+    @cached_property
+    def _loaded(self) -> list[JobSpec | tuple[str, str]]:
+        """Each spec, or where it lies and why it is none."""
         from skillrun.contract.spec import load_spec
         from skillrun.contract.specfile import SPEC_FOLDER, specs_in
 
-        found: dict[str, JobSpec] = {}
+        answers: list[JobSpec | tuple[str, str]] = []
         for path in specs_in(self.repo.root, SPEC_FOLDER):
             try:
-                spec = load_spec(path, root=self.repo.root)
-            except SkillrunError:
-                continue
-            if spec.handler is not None:
-                found.setdefault(spec.handler, spec)
-        return found
+                answers.append(load_spec(path, root=self.repo.root))
+            except SkillrunError as error:
+                shown = path.relative_to(self.repo.root).as_posix()
+                why = str(error).removeprefix(shown).lstrip(": ")
+                answers.append((shown, visible(why, limit=200)))
+        return answers
 
     def read(self) -> Overview:
         """Every job as a row, the costliest first."""
         verdicts = read_past_verdicts(self.repo, self.tree, self.ledger, self.specs)
         rows = [self.read_row(job, verdicts) for job in self.jobs]
-        return Overview(tuple(sorted(rows, key=lambda row: row.order)), self._list_unread())
+        rows.sort(key=lambda row: row.order)
+        return Overview(tuple(rows), self._list_unread(), self.unread_specs)
 
     def read_row(self, job: FoundJob, verdicts: Mapping[str, PastVerdict]) -> JobRow:
         """What can be told of one job."""
@@ -221,6 +242,7 @@ def make_document(overview: Overview) -> dict[str, Any]:
         "schema_version": 1,
         "jobs": [_make_entry(row) for row in overview.rows],
         "unread": list(overview.unread),
+        "unread_specs": [{"path": path, "why": why} for path, why in overview.unread_specs],
     }
 
 
