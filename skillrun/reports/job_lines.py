@@ -32,9 +32,13 @@ def job_lines(document: _Value, most: int | None = None) -> Iterator[Line]:
         yield line(0, ("dim", f"and {left} more: skillrun jobs"))
     for title in document["unread"]:
         yield line(0, ("blocked", f"{title}: in use here; skillrun cannot list its jobs yet"))
-    for spec in document.get("unread_specs", ()):
-        yield line(0, ("failed", f"{spec['path']}: cannot be read: {spec['why']}"))
+    yield from map(_tell_unread_spec, document["unread_specs"])
     yield from _closing_lines(document)
+
+
+def _tell_unread_spec(spec: _Value) -> Line:
+    # It is no job without a spec: somebody wrote one, and it is not looked at.
+    return line(0, ("failed", f"{spec['path']}: cannot be read: {spec['why']}"))
 
 
 def _head_line(job: _Value) -> Line:

@@ -169,7 +169,7 @@ def _list_shortened(
 ) -> list[Shortened]:
     reach = Reach(Project(sources))
     reach.follow(list(read_asked(diff, sources).handlers))
-    return list(KeyMaking(reach).find(call, parameter))
+    return list(KeyMaking(reach).find_shortened(call, parameter))
 
 
 def _read_adapter(sources: CommitSources, effect: object) -> Adapter | None:

@@ -39,7 +39,7 @@ class KeyMaking:
     reach: Reach
     _seen: set[ast.AST] = field(default_factory=set)
 
-    def find(self, function: str, parameter: str) -> Iterator[Shortened]:
+    def find_shortened(self, function: str, parameter: str) -> Iterator[Shortened]:
         """Of every call of the effect's function in what was reached."""
         word = function.replace(":", ".").rpartition(".")[2]
         for node, definition in self.reach.functions.items():
@@ -48,9 +48,9 @@ class KeyMaking:
                     continue
                 for keyword in call.keywords:
                     if keyword.arg == parameter:
-                        yield from self._follow(definition.module, node, keyword.value)
+                        yield from self._follow_value(definition.module, node, keyword.value)
 
-    def _follow(self, module: Module, owner: ast.AST, value: ast.expr) -> Iterator[Shortened]:
+    def _follow_value(self, module: Module, owner: ast.AST, value: ast.expr) -> Iterator[Shortened]:
         if value in self._seen:
             return
         self._seen.add(value)
@@ -60,7 +60,7 @@ class KeyMaking:
                 yield Shortened(said, module.path, getattr(node, "lineno", 1))
             if isinstance(node, ast.Name):
                 for assigned in _list_assigned(owner, node.id):
-                    yield from self._follow(module, owner, assigned)
+                    yield from self._follow_value(module, owner, assigned)
             elif isinstance(node, ast.Call):
                 yield from self._follow_function(module, node)
 
@@ -70,19 +70,19 @@ class KeyMaking:
             return
         for node in ast.walk(definition.node):
             if isinstance(node, ast.Return) and node.value is not None:
-                yield from self._follow(definition.module, definition.node, node.value)
+                yield from self._follow_value(definition.module, definition.node, node.value)
 
 
 def _name_shortening(node: ast.AST) -> str | None:
     if isinstance(node, ast.Call) and last_word(node.func) in _CHECKSUMS:
         return f"goes through {last_word(node.func)}()"
-    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
-        last = node.slice.upper
-        is_short = isinstance(last, ast.Constant) and isinstance(last.value, int)
-        if is_short and _DIGESTS.search(ast.unparse(node.value)):
-            assert isinstance(last, ast.Constant)
-            if last.value < _ENOUGH:
-                return f"is cut to {last.value} letters of a digest"
+    if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Slice):
+        return None
+    last = node.slice.upper
+    if not isinstance(last, ast.Constant) or not isinstance(last.value, int):
+        return None
+    if last.value < _ENOUGH and _DIGESTS.search(ast.unparse(node.value)):
+        return f"is cut to {last.value} letters of a digest"
     return None
 
 

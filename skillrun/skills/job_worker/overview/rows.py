@@ -158,7 +158,7 @@ class JobReader:
                 answers.append(load_spec(path, root=self.repo.root))
             except SkillrunError as error:
                 shown = path.relative_to(self.repo.root).as_posix()
-                why = str(error).removeprefix(shown).lstrip(": ")
+                why = str(error).replace(str(path), shown).removeprefix(shown).lstrip(": ")
                 answers.append((shown, visible(why, limit=200)))
         return answers
 
