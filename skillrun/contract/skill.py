@@ -282,8 +282,9 @@ def _notes(workflow: Section) -> Iterator[Bullet]:
 
 def _list_items(body: Body, name: str) -> Iterator[Bullet]:
     section = body.section(name)
-    for block in section.blocks if section else ():
-        yield from block.items
+    if section:
+        for block in section.blocks:
+            yield from block.items
 
 
 def _input(item: Bullet) -> Input:

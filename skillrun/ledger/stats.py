@@ -246,7 +246,10 @@ def _figures_of_runs(runs: list[_Run], period: _Period, weak: int) -> tuple[Figu
 
 def _describe_grades(grades: Counter[str]) -> str:
     """How many successes rest on each of them."""
-    counted = [f"{grade} {grades[grade]}" for grade in (*GRADES, "no grade") if grades[grade]]
+    counted = []
+    for grade in (*GRADES, "no grade"):
+        if grades[grade]:
+            counted.append(f"{grade} {grades[grade]}")
     if not counted:
         return ""
     return f"weakest, stages too: {', '.join(counted)}"

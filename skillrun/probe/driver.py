@@ -180,7 +180,10 @@ def _split_by_position(
 
 def _message_mode(function: Callable[..., Any], fields: list[str]) -> str:
     """One parameter that is no payload field takes the whole payload."""
-    names = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+    names = []
+    for name in inspect.signature(function).parameters:
+        if name not in ("self", "cls"):
+            names.append(name)
     if len(names) == 1 and names[0] not in fields:
         return "payload"
     return "kwargs"

@@ -251,11 +251,11 @@ class Effect:
         if not args or names[:1] != ["self"]:
             return {}
         held = getattr(args[0], "__dict__", {})
-        return {
-            name: value
-            for name, value in sorted(held.items())
-            if not name.startswith("_") and _is_simple(value)
-        }
+        found = {}
+        for name, value in sorted(held.items()):
+            if not name.startswith("_") and _is_simple(value):
+                found[name] = value
+        return found
 
     def pretend(
         self, name: str, fields: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -28,11 +28,11 @@ class _Finder(importlib.abc.MetaPathFinder):
         return spec
 
     def _others(self) -> list[Any]:
-        return [
-            finder
-            for finder in sys.meta_path
-            if finder is not self and hasattr(finder, "find_spec")
-        ]
+        found = []
+        for finder in sys.meta_path:
+            if finder is not self and hasattr(finder, "find_spec"):
+                found.append(finder)
+        return found
 
     def _tell_when_done(self, loader: Any, name: str) -> None:
         """Whoever only asks for the spec does not import; a module that is loaded again is new."""

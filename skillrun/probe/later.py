@@ -60,7 +60,10 @@ class Later:
             return real_register(function, *args, **kwargs)
 
         def unregister(function: Any) -> None:
-            kept = [one for one in self.registered if getattr(one, "func", None) != function]
+            kept = []
+            for one in self.registered:
+                if getattr(one, "func", None) != function:
+                    kept.append(one)
             self.registered[:] = kept
             real_forget(function)
 

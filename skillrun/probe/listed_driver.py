@@ -183,7 +183,10 @@ class ListedDriver(AsyncDriver):
     def _load_started(self) -> Iterator[dict[str, Any]]:
         """`saq shop.worker.settings`: of each command, what its first word with a dot names."""
         for words in self.probe.settings.get("starts") or ():
-            named = [word for word in words[1:] if "." in word and not word.startswith("-")]
+            named = []
+            for word in words[1:]:
+                if "." in word and not word.startswith("-"):
+                    named.append(word)
             try:
                 if named:
                     owner, _, value = find(named[0])
@@ -326,7 +329,10 @@ def keep_arguments(worker: Any) -> None:
     def init(make: Any, made: Any, *args: Any, **kwargs: Any) -> None:
         make(made, *args, **kwargs)
         given = inspect.signature(make).bind(made, *args, **kwargs).arguments
-        kept = {name: value for name, value in given.items() if name not in ("self", "kwargs")}
+        kept = {}
+        for name, value in given.items():
+            if name not in ("self", "kwargs"):
+                kept[name] = value
         made._skillrun_made_with = {**kept, **given.get("kwargs", {})}
 
 

@@ -193,7 +193,11 @@ def _find_words(args: Any) -> list[str]:
     what the record says.
     """
     given = args.values() if isinstance(args, dict) else args or ()
-    return [arg for arg in given if isinstance(arg, str) and len(arg) <= _LONGEST_WORD]
+    found = []
+    for arg in given:
+        if isinstance(arg, str) and len(arg) <= _LONGEST_WORD:
+            found.append(arg)
+    return found
 
 
 def _within(root: str, path: str) -> str:

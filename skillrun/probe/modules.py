@@ -72,7 +72,10 @@ def _text(path: str) -> bytes:
 
 def _import_name(path: str) -> str:
     """Below the longest folder of `sys.path` that it lies in; "" where it lies in none."""
-    folders = [entry for entry in sys.path if entry and path.startswith(entry.rstrip("/") + "/")]
+    folders = []
+    for entry in sys.path:
+        if entry and path.startswith(entry.rstrip("/") + "/"):
+            folders.append(entry)
     if not folders:
         return ""
     inside = path[len(max(folders, key=len).rstrip("/")) + 1 : -len(".py")]

@@ -73,11 +73,10 @@ class Ahead:
 
     def __init__(self, ranges: Iterable[Sequence[int]] = ()) -> None:
         mine = list(_writable())
-        there = [
-            _Range(at, size)
-            for at, size in ranges
-            if any(b <= at and at + size <= end for b, end in mine)
-        ]
+        there = []
+        for at, size in ranges:
+            if any(b <= at and at + size <= end for b, end in mine):
+                there.append(_Range(at, size))
         self.ranges = (_Range * len(there))(*there)
         # Bytes before each range.
         self.before = [

@@ -163,11 +163,10 @@ class PlainDriver(Driver):
 
 def _find_owner(value: Any, libraries: list[str]) -> str | None:
     """Which of the libraries the handler is an object of: then its driver should run it."""
-    roots = [
-        kind.__module__.partition(".")[0]
-        for kind in type(value).__mro__
-        if isinstance(kind.__module__, str)
-    ]
+    roots = []
+    for kind in type(value).__mro__:
+        if isinstance(kind.__module__, str):
+            roots.append(kind.__module__.partition(".")[0])
     return next((root for root in roots if root in libraries), None)
 
 

@@ -302,7 +302,11 @@ _TEXTS: dict[str, Callable[..., str]] = {
 
 
 def _named(kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in kwargs.items() if key not in ("async", "async_")}
+    found = {}
+    for key, value in kwargs.items():
+        if key not in ("async", "async_"):
+            found[key] = value
+    return found
 
 
 def _named_like(made: Any, base: Any) -> Any:

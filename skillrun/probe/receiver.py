@@ -132,7 +132,10 @@ class Receiver:
             if self.way != HANG:
                 mine = self._make_pair(int(port or 0))
                 mine.setblocking(False)
-                left = {k: v for k, v in more.items() if k not in (*_OF_LOOP, *_OF_ADDRESS)}
+                left = {}
+                for k, v in more.items():
+                    if k not in (*_OF_LOOP, *_OF_ADDRESS):
+                        left[k] = v
                 return await real(loop, factory, sock=mine, **left)
             self.was_reached = True
             for _ in range(_MOST_TIMERS):
@@ -248,5 +251,8 @@ def _find_next_timer(loop: Any) -> float | None:
     """When the next timer of an event loop is due; None where there is none, or none can be
     seen.
     """
-    timers = [handle for handle in getattr(loop, "_scheduled", ()) if not handle.cancelled()]
+    timers = []
+    for handle in getattr(loop, "_scheduled", ()):
+        if not handle.cancelled():
+            timers.append(handle)
     return min((timer.when() for timer in timers), default=None)

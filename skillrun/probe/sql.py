@@ -142,9 +142,11 @@ class SqliteHook:
     @functools.cached_property
     def dates(self) -> dict[str, Callable[..., Any]]:
         """By name, those that this SQLite has: it is asked once."""
-        return {
-            name: self.function(name, first) for name, first in _DATES.items() if self.has(name)
-        }
+        found = {}
+        for name, first in _DATES.items():
+            if self.has(name):
+                found[name] = self.function(name, first)
+        return found
 
     def utc(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self.clock.time(), datetime.timezone.utc)

@@ -103,7 +103,11 @@ class OtherFiles:
             return base.blobopen(connection, *args, **kwargs)  # type: ignore[attr-defined]
 
         made = {"backup": backup, "deserialize": deserialize, "blobopen": blobopen}
-        return {name: method for name, method in made.items() if hasattr(base, name)}
+        found = {}
+        for name, method in made.items():
+            if hasattr(base, name):
+                found[name] = method
+        return found
 
 
 def _value(text: str, args: tuple[Any, ...]) -> str | None:

@@ -243,9 +243,10 @@ def _held_tuple(module: Module, node: ast.expr) -> ast.expr | None:
     if not isinstance(node, ast.Name):
         return None
     for scope in (module.function_of(node), module.tree):
-        for binding in module.bindings(scope).get(node.id, ()) if scope is not None else ():
-            if isinstance(binding.value, ast.Tuple | ast.List | ast.BinOp):
-                return binding.value
+        if scope is not None:
+            for binding in module.bindings(scope).get(node.id, ()):
+                if isinstance(binding.value, ast.Tuple | ast.List | ast.BinOp):
+                    return binding.value
     return None
 
 

@@ -44,6 +44,7 @@ _REFERENCE = re.compile(
 )
 _KEY = re.compile(r"\s*(?:- )?[\w-]+\s*:(?:\s|$)")
 _CONTROL = re.compile(r"(?:if|then|else|fi|for|do|done|while|echo|case|esac)\b")
+# Of several workflows, the one that tests each push comes before those that deploy or scan.
 _LIKELY = re.compile(r"(?i)test|ci\b|check|lint|python|backend|main|build|quality|pull")
 _UNLIKELY = re.compile(
     r"(?i)deploy|release|publish|docs?\b|e2e|nightly|docker|copilot|claude|bump|codeql|security|scan|migrat|cd\b"
@@ -81,6 +82,7 @@ class _Reader:
     packages: frozenset[str]
 
     def offers(self, path: str, text: str) -> Iterator[Offer]:
+        # "deploy-backend.yml" is both: it deploys.
         name = path.rpartition("/")[2]
         if _UNLIKELY.search(name):
             fit = 20

@@ -32,4 +32,8 @@ class Commands:
 
     def known(self) -> dict[str, CommandFact]:
         """Kind -> fact, of those that are declared."""
-        return {kind: fact for kind in KINDS if (fact := getattr(self, kind)) is not None}
+        found = {}
+        for kind in KINDS:
+            if (fact := getattr(self, kind)) is not None:
+                found[kind] = fact
+        return found

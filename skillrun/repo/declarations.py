@@ -34,6 +34,7 @@ from skillrun.repo.shell import (
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
+# What the reader of a note is to fill in first is no command as it stands.
 _PLACEHOLDER = re.compile(r"[<>…\[\]]|\.\.\.(?!/)|path/to|\bfoo\b")
 _RECIPE_FILES = frozenset({"gnumakefile", "makefile", "justfile", ".justfile"})
 _TASKFILE = re.compile(r"(?i:taskfile)(?:\.dist)?\.ya?ml")
@@ -175,7 +176,10 @@ def _module_kind(name: str) -> tuple[str, int] | None:
 
 def _only_purpose(lines: Iterable[str]) -> str | None:
     """The one purpose of all lines of a recipe whose name says nothing; building takes a name."""
-    kinds = {purpose(line) for line in lines if not re.match(r"@?(?:echo|printf|#)", line)}
+    kinds = set()
+    for line in lines:
+        if not re.match(r"@?(?:echo|printf|#)", line):
+            kinds.add(purpose(line))
     if len(kinds) == 1 and kinds <= {"lint", "typecheck", "test"}:
         return next(iter(kinds))
     return None

@@ -26,6 +26,7 @@ _UNITS = {
     "seconds": 1,
     "milliseconds": 1e-3,
 }
+# timedelta(1, 30) is a day and half a minute.
 _POSITIONAL_UNITS = ("days", "seconds")
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -191,7 +192,11 @@ class Literals:
         if name.endswith(".total_seconds") and isinstance(node.func, ast.Attribute):
             return self.fold(node.func.value, module, depth + 1)
         if name == "builtins.dict" and not node.args:
-            return {k.arg: self.fold(k.value, module, depth + 1) for k in node.keywords if k.arg}
+            found = {}
+            for k in node.keywords:
+                if k.arg:
+                    found[k.arg] = self.fold(k.value, module, depth + 1)
+            return found
         if name in _CONVERSIONS and len(node.args) == 1 and not node.keywords:
             return self._converted(name, node, module, depth)
         if name in _EXTREMES and len(node.args) > 1:

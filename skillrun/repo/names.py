@@ -17,6 +17,7 @@ from skillrun.repo.source import Binding, FunctionNode, Module, last_word
 from skillrun.repo.sources import Sources
 from skillrun.repo.syntax import find_nodes
 
+# Of re-exports and aliases; what leads on further leads in a circle.
 _MAX_HOPS = 12
 _INSTANCE = re.compile(r"(\b[A-Z]\w*)\(\)(?=\.)")
 

@@ -57,6 +57,7 @@ def _script_offers(
         named = named_kind(script) or (
             ("build", 50 + _BUILDS.index(script)) if script in _BUILDS else None
         )
+        # `npm init` writes a test that says so where there is none.
         if not named or not isinstance(runs, str) or "no test specified" in runs:
             continue
         if main or not folder or named[0] == "build":

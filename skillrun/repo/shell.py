@@ -190,7 +190,11 @@ def cleaned(command: str) -> str:
 
 def commands_in(text: str) -> list[str]:
     """The single commands of lines such as `ruff check . && mypy app`."""
-    return [part.strip() for part in re.split(r"&&|\|\||[;\n]", text) if part.strip()]
+    found = []
+    for part in re.split(r"&&|\|\||[;\n]", text):
+        if part.strip():
+            found.append(part.strip())
+    return found
 
 
 def checks_types(runs: str) -> bool:

@@ -101,8 +101,9 @@ class Inputs:
         known = {*_list_waivable(code, planned), *attestable}
         check_waivers(request.waive, known, "--waive", code.never_waived)
         given = {}
-        for waiver in spec.waivers if spec else ():
-            given[waiver.item] = waiver.reason
+        if spec:
+            for waiver in spec.waivers:
+                given[waiver.item] = waiver.reason
         check_waivers(given, known, target.spec_name or "spec", code.never_waived)
         _check_until(request.until, planned)
         job = NO_JOB

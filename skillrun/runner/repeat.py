@@ -215,9 +215,11 @@ def telemetry_json(row: Telemetry) -> dict[str, Any]:
 
 def telemetry_row_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """As `telemetry_json`, from a row of the ledger."""
-    return {
-        k: v for k, v in row.items() if k in Telemetry.__dataclass_fields__ and k not in _IN_HEADER
-    }
+    found = {}
+    for k, v in row.items():
+        if k in Telemetry.__dataclass_fields__ and k not in _IN_HEADER:
+            found[k] = v
+    return found
 
 
 def elapsed_ms(started: float) -> int:

@@ -41,11 +41,10 @@ def command_env(root: Path, base: Mapping[str, str] | None = None) -> dict[str, 
     repository leads PATH.
     """
     source = os.environ if base is None else base
-    env = {
-        name: value
-        for name, value in source.items()
-        if name not in _DROPPED and not name.startswith("SKILLRUN_")
-    }
+    env = {}
+    for name, value in source.items():
+        if name not in _DROPPED and not name.startswith("SKILLRUN_"):
+            env[name] = value
     venv = find_venv(root)
     if venv is not None:
         env["VIRTUAL_ENV"] = str(venv)

@@ -257,9 +257,10 @@ class _Watch:
         """
         from skillrun.validations.supervisor import descendants
 
-        for pid in descendants(self.process.pid) if sys.platform.startswith("linux") else []:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        if sys.platform.startswith("linux"):
+            for pid in descendants(self.process.pid):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
 

@@ -81,3 +81,13 @@ def test_no_library_is_named_outside_of_its_folder() -> None:
                 continue
             found = named.search(path.read_text())
             assert found is None, f"{path}: {found}"
+
+
+def test_a_library_needs_no_more_than_a_thousand_lines() -> None:
+    """The youngest library is the one to copy: what a second one does as well is not in its
+    folder.
+    """
+    files = [path for path in (FOLDER / "saq").rglob("*") if path.suffix in (".py", ".jinja")]
+    lines = sum(len(path.read_text().splitlines()) for path in files)
+    assert files != []
+    assert lines <= 1000

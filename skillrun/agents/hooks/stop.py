@@ -37,7 +37,10 @@ def why_open(folder: str, agent: str, *, again: bool) -> "str | None":
     if not path.is_file():
         return None
     runs = _newest_runs(path, repo_name(repo))
-    reasons = [(row["run_id"], reason) for row in runs if (reason := _about(repo.root, path, row))]
+    reasons = []
+    for row in runs:
+        if reason := _about(repo.root, path, row):
+            reasons.append((row["run_id"], reason))
     if not reasons or not _record(
         path, runs, reasons[0][0], agent, _tree_key(repo.root, path), again=again
     ):

@@ -49,7 +49,10 @@ def prove_all(repo: Path, trust: bool, *, acks_late: bool, json: bool) -> int:
 
     watcher = watcher_for(json=json)
     rows = open_reader(repo).read().rows
-    handlers = [row.job.handler.import_path for row in rows if row.spec_path is None]
+    handlers = []
+    for row in rows:
+        if row.spec_path is None:
+            handlers.append(row.job.handler.import_path)
     if not handlers:
         raise Blocked("there is no job without a spec here", hint="skillrun jobs lists all jobs")
     answers: list[Answer] = []

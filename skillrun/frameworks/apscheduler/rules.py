@@ -283,9 +283,9 @@ def piled_up_runs(job: Job) -> Iterator[Finding]:
     A persistent interval job whose grace is longer than its period, with coalesce=False.
     """
     scheduler = the_scheduler(job.project)
-    for one in (
-        _list_scheduled(job) if scheduler is not None and scheduler.persistent is not None else ()
-    ):
+    if scheduler is None or scheduler.persistent is None:
+        return
+    for one in _list_scheduled(job):
         every, grace = period(job.project, one), option(job.project, one, "misfire_grace_time")
         long = grace is None or (isinstance(grace, int) and every is not None and grace > every)
         if (
@@ -402,9 +402,9 @@ def unserializable(job: Job) -> Iterator[Finding]:
     the function.
     """
     scheduler = the_scheduler(job.project)
-    for one in (
-        _list_scheduled(job) if scheduler is not None and scheduler.persistent is not None else ()
-    ):
+    if scheduler is None or scheduler.persistent is None:
+        return
+    for one in _list_scheduled(job):
         first = None
         if one.call.args and one.method == "add_job":
             first = one.call.args[0]

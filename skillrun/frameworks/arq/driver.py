@@ -246,7 +246,10 @@ class Driver(ListedDriver):
             "tries": 0,
             "until": None,
         }
-        given = {name: value for name, value in kwargs.items() if name not in _OPTIONS}
+        given = {}
+        for name, value in kwargs.items():
+            if name not in _OPTIONS:
+                given[name] = value
         if mine:
             message["arguments"] = self.probe.bound(self.takes, args, given)
         else:

@@ -482,4 +482,8 @@ def _as_bytes(body: Any) -> bytes:
 
 def _keep_plain(properties: dict[str, Any]) -> dict[str, Any]:
     kept = (str, int, float, bool, type(None))
-    return {name: value for name, value in properties.items() if isinstance(value, kept)}
+    found = {}
+    for name, value in properties.items():
+        if isinstance(value, kept):
+            found[name] = value
+    return found

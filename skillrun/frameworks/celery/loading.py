@@ -60,11 +60,12 @@ def _in_settings(project: Project) -> Iterator[tuple[str, str]]:
             module = None
         else:
             module = project.module(path)
-        for node in module.tree.body if module is not None else ():
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                target = _find_target(node.targets[0].id, node.value)
-                if target is not None:
-                    yield path, target
+        if module is not None:
+            for node in module.tree.body:
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                    target = _find_target(node.targets[0].id, node.value)
+                    if target is not None:
+                        yield path, target
 
 
 def _find_target(name: str, value: ast.expr) -> str | None:

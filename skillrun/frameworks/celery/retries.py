@@ -60,7 +60,11 @@ class Retries:
 
     def of(self, project: Project, exception: str) -> tuple[Path, ...]:
         """The ways on which an exception is retried."""
-        return tuple(path for path in self.paths if takes(project, path, exception))
+        found = []
+        for path in self.paths:
+            if takes(project, path, exception):
+                found.append(path)
+        return tuple(found)
 
 
 def takes(project: Project, path: Path, exception: str) -> bool:

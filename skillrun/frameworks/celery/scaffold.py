@@ -37,11 +37,10 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     `shared`: the repository's tasks are `@shared_task`; `propagates`: somewhere a task that is run
     at once raises.
     """
-    texts = [
-        module.text
-        for path in facts.use.task_modules
-        if (module := project.module(path)) is not None
-    ]
+    texts = []
+    for path in facts.use.task_modules:
+        if (module := project.module(path)) is not None:
+            texts.append(module.text)
     shared = sum(text.count("@shared_task") for text in texts)
     return {
         "shared": (
@@ -141,7 +140,8 @@ def _list_needed(facts: Facts) -> Iterator[Symbol | str]:
     yield from ("from collections.abc import Sequence", "from typing import Any")
     yield facts.conventions.logger_import
     yield "from celery.signals import task_failure"
-    yield from (effect.call for effect in facts.effects)
+    for effect in facts.effects:
+        yield effect.call
     yield from (*facts.transient, facts.invalid)
     if publishes_on_commit(facts):
         yield "from django.db import transaction"

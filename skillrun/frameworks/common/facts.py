@@ -103,4 +103,8 @@ def effect_calls(job: Job) -> tuple[Call, ...]:
     declared = {spec_name(job, effect.call) for effect in job.spec.effects or ()}
     written = {effect.call.replace(":", ".") for effect in job.spec.effects or ()}
     calls = job.project.calls(job.handler, depth=LOOKED_DEEP + 1)
-    return tuple(call for call in calls if call.origin in declared or call.name in written)
+    found = []
+    for call in calls:
+        if call.origin in declared or call.name in written:
+            found.append(call)
+    return tuple(found)

@@ -250,12 +250,13 @@ def _find_entries(project: Project, manner: Manner, handler: Definition) -> Iter
     for worker in find_workers(project, manner):
         for name, kind in LISTS.items():
             found = worker.options.get(name)
-            for item in _list_items(project, *found) if found else ():
-                entry = None
-                if item:
-                    entry = _read_entry(project, manner, worker, kind, item, handler)
-                if entry is not None:
-                    yield entry
+            if found:
+                for item in _list_items(project, *found):
+                    entry = None
+                    if item:
+                        entry = _read_entry(project, manner, worker, kind, item, handler)
+                    if entry is not None:
+                        yield entry
 
 
 def _read_entry(

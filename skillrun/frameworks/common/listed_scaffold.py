@@ -136,12 +136,13 @@ class ListedWriter(abc.ABC):
                 f"skillrun's templates for {title} know no Django project, whose transactions are"
                 " not asyncio's"
             )
-        for field in facts.fields if facts.message == "kwargs" else ():
-            if field.name in self.TAKEN:
-                yield (
-                    f"{title} or the handler takes {field.name} for itself: rename the field, or"
-                    " write message: payload"
-                )
+        if facts.message == "kwargs":
+            for field in facts.fields:
+                if field.name in self.TAKEN:
+                    yield (
+                        f"{title} or the handler takes {field.name} for itself: rename the field, or"
+                        " write message: payload"
+                    )
         yield from self.list_limits(facts)
         if facts.trigger != "event" and self.write_clock(facts) is None:
             yield self._refuse_clock(facts)

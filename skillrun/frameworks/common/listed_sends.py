@@ -112,7 +112,10 @@ def _read_send(project: Project, named: NamedCall, handler: Definition, queueing
     """Of a function around the method, the call of that function."""
     module, call = named.module, named.node
     given, hidden = options_of(project, call, module)
-    options = {name: node for name, node in given.items() if name in queueing.options}
+    options = {}
+    for name, node in given.items():
+        if name in queueing.options:
+            options[name] = node
     is_method = name_method(call) in queueing.methods
     return Send(
         "enqueue",

@@ -30,7 +30,10 @@ def choose_worker(project: Project, manner: Manner, facts: Facts) -> Worker | No
 
 
 def _lists_module(project: Project, worker: Worker, module: str) -> bool:
-    found = [worker.options[name] for name in ("functions", "cron_jobs") if name in worker.options]
+    found = []
+    for name in ("functions", "cron_jobs"):
+        if name in worker.options:
+            found.append(worker.options[name])
     names = (
         node
         for value, _ in found

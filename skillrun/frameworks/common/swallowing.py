@@ -153,8 +153,9 @@ def _make_finding(job: Job, says: str, handler: Handler, what: str, severity: Se
 def _bases_of_transient(job: Job) -> dict[str, frozenset[str]]:
     failures = job.spec.failures
     written = []
-    for error in failures.transient if failures else ():
-        written.append(error.type)
+    if failures:
+        for error in failures.transient:
+            written.append(error.type)
     return {name: ancestors(job.project, short(spec_name(job, name))) for name in written}
 
 

@@ -391,9 +391,10 @@ class Driver(BaseDriver):
 
     def _made_of(self, message: dict[str, Any]) -> dict[str, Any] | None:
         """The scheduler groups what it queues by the name of the schedule, or by its id."""
-        for row in self._list_rows().all() if self.orm else ():
-            if self.signing.loads(row.payload).get("group") == message["group"]:
-                return self._make_message(row.payload, message)
+        if self.orm:
+            for row in self._list_rows().all():
+                if self.signing.loads(row.payload).get("group") == message["group"]:
+                    return self._make_message(row.payload, message)
         return None
 
     def _make_message(self, pack: str, message: dict[str, Any]) -> dict[str, Any]:

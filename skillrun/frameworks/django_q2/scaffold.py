@@ -105,12 +105,13 @@ def problems(facts: Facts) -> Iterator[str]:
             "Django Q2 has no queue of dead letters: dead_letter.kind queue is to be table,"
             " framework or none"
         )
-    for field in facts.fields if facts.message == "kwargs" else ():
-        if field.name in OPTIONS | SCHEDULE_OPTIONS:
-            yield (
-                f"Django Q2 takes {field.name} for itself: rename the field, or write message:"
-                " payload"
-            )
+    if facts.message == "kwargs":
+        for field in facts.fields:
+            if field.name in OPTIONS | SCHEDULE_OPTIONS:
+                yield (
+                    f"Django Q2 takes {field.name} for itself: rename the field, or write message:"
+                    " payload"
+                )
     for name in sorted({field.name for field in facts.fields} & _USED):
         yield f"the handler has a use of its own for the name {name}: rename the field"
     yield from _clock_problems(facts)

@@ -68,9 +68,11 @@ def find_default_backends(
     modules = settings(project, use)
     if tests:
         modules = tuple(project.modules_with("TASKS"))
-    return tuple(
-        one for module in modules if (one := _read_backend(project, module, DEFAULT)) is not None
-    )
+    found = []
+    for module in modules:
+        if (one := _read_backend(project, module, DEFAULT)) is not None:
+            found.append(one)
+    return tuple(found)
 
 
 def settings(project: Project, use: FrameworkUse) -> tuple[Module, ...]:
@@ -109,7 +111,8 @@ def _read_backend(project: Project, module: Module, alias: str) -> Backend | Non
 def _find_key(node: ast.AST, key: str) -> ast.expr | None:
     """Where a key of a written-out setting stands."""
     for held in ast.walk(node):
-        for name in held.keys if isinstance(held, ast.Dict) else ():
-            if is_constant(name, key):
-                return name
+        if isinstance(held, ast.Dict):
+            for name in held.keys:
+                if is_constant(name, key):
+                    return name
     return None

@@ -71,11 +71,10 @@ def _choose_library(project: Project, facts: Facts) -> str:
     """Django's own module, or the backport that it came from, as most of the repository's tasks
     have it.
     """
-    texts = [
-        module.text
-        for path in facts.use.task_modules
-        if (module := project.module(path)) is not None
-    ]
+    texts = []
+    for path in facts.use.task_modules:
+        if (module := project.module(path)) is not None:
+            texts.append(module.text)
     own = sum("from django.tasks" in text for text in texts)
     backport = sum("from django_tasks" in text for text in texts)
     if own == backport:

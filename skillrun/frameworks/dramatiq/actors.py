@@ -144,11 +144,12 @@ class _Reader:
 
     def _note_registration(self, node: ast.expr, module: Module) -> None:
         self.actor.registered = place_of(module, node)
-        for keyword in node.keywords if isinstance(node, ast.Call) else ():
-            if keyword.arg is None:
-                self._take_spread(keyword.value, module)
-            else:
-                self._set_option(keyword.arg, keyword.value, module)
+        if isinstance(node, ast.Call):
+            for keyword in node.keywords:
+                if keyword.arg is None:
+                    self._take_spread(keyword.value, module)
+                else:
+                    self._set_option(keyword.arg, keyword.value, module)
 
     def _set_option(self, name: str, node: ast.expr, module: Module) -> None:
         self.actor.options[name] = option(self.project, node, module)

@@ -284,11 +284,10 @@ class Driver(BaseDriver):
         Those of libraries start threads that wait (TimeLimit, Prometheus): time is virtual here,
         they would never end.
         """
-        mine = [
-            m
-            for m in self.broker.middleware
-            if type(m).__name__ == "AsyncIO" or self._is_own(type(m))
-        ]
+        mine = []
+        for m in self.broker.middleware:
+            if type(m).__name__ == "AsyncIO" or self._is_own(type(m)):
+                mine.append(m)
         for middleware in mine:
             middleware.after_process_boot(self.broker)
             middleware.before_worker_boot(self.broker, worker)  # type: ignore[arg-type]
@@ -360,11 +359,10 @@ def _stamp_message(message: Any, broker: Broker, delay: int | None) -> Any:
 
 def name_broker(broker: Broker) -> str:
     """redis | rabbitmq | stub, else the class's own name."""
-    names = [
-        kind.__module__.rpartition(".")[2]
-        for kind in type(broker).__mro__
-        if kind.__module__.startswith("dramatiq.brokers.")
-    ]
+    names = []
+    for kind in type(broker).__mro__:
+        if kind.__module__.startswith("dramatiq.brokers."):
+            names.append(kind.__module__.rpartition(".")[2])
     if names:
         return names[0]
     return type(broker).__name__
@@ -382,7 +380,9 @@ def _find_enqueuers(kind: type[Broker]) -> Iterator[type[Broker]]:
 def _modules_beside(module: str, word: str) -> Iterator[str]:
     """The modules of the same package whose text has the word in it."""
     file, package = getattr(sys.modules.get(module), "__file__", None), module.rpartition(".")[0]
-    for path in sorted(Path(file).parent.glob("*.py")) if file else ():
+    if not file:
+        return
+    for path in sorted(Path(file).parent.glob("*.py")):
         name = f"{package}.{path.stem}".lstrip(".")
         if (
             name not in sys.modules

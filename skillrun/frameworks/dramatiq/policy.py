@@ -248,11 +248,10 @@ class _Reader:
             return computed
         # Which of the ways is taken, a run will say.
         self.sources["backoff"] = self.unknown["backoff"] = asked[0].place
-        delays = [
-            delay
-            for one in asked
-            if isinstance(delay := milliseconds(self.project, one), int | float)
-        ]
+        delays = []
+        for one in asked:
+            if isinstance(delay := milliseconds(self.project, one), int | float):
+                delays.append(delay)
         fixed = Backoff("fixed", max(delays, default=0) / 1000)
         longest = min((attempts or 11) - 1, 50)
         return max(computed, fixed, key=lambda backoff: sum(backoff.delays(longest)))

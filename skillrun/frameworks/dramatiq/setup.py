@@ -67,7 +67,11 @@ class Setup:
     @property
     def own(self) -> tuple[Definition, ...]:
         """The repository's own middleware classes."""
-        return tuple(part.own for part in (*self.listed, *self.added) if part.own is not None)
+        found = []
+        for part in (*self.listed, *self.added):
+            if part.own is not None:
+                found.append(part.own)
+        return tuple(found)
 
 
 def is_broker_class(project: Project, name: str) -> bool:
@@ -150,7 +154,11 @@ class _Reader:
         return is_broker_class(self.project, name)
 
     def _list_modules(self) -> list[Module]:
-        return [module for module in self.project.modules_with("dramatiq") if self._counts(module)]
+        found = []
+        for module in self.project.modules_with("dramatiq"):
+            if self._counts(module):
+                found.append(module)
+        return found
 
     def _counts(self, module: Module) -> bool:
         """No test and no example, unless the main broker is there."""

@@ -95,9 +95,10 @@ def setting(project: Project, use: FrameworkUse, owner: str | None, name: str) -
     be read sets it.
     """
     made = made_as(project, use, owner)
-    for key, value in _list_entries(made[0]) if made else ():
-        if key == name and made:
-            return Setting(project.literal(value, made[1]), place_of(made[1], value))
+    if made:
+        for key, value in _list_entries(made[0]):
+            if key == name and made:
+                return Setting(project.literal(value, made[1]), place_of(made[1], value))
     return None
 
 

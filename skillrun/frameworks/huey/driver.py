@@ -154,7 +154,10 @@ class Driver(BaseDriver):
         if not self.task.context:
             return function
         parameters = inspect.signature(function).parameters
-        kept = [parameter for name, parameter in parameters.items() if name != "task"]
+        kept = []
+        for name, parameter in parameters.items():
+            if name != "task":
+                kept.append(parameter)
         return make_shape(function, kept)
 
     # -- publishing

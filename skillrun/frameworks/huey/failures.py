@@ -266,10 +266,11 @@ def locks(
             yield node, task.handler.module, True
     for part in bodies(project, task.handler):
         for inner in ast.walk(part.node):
-            for item in inner.items if isinstance(inner, ast.With) else ():
-                call = item.context_expr
-                if isinstance(call, ast.Call) and _is_lock(project, use, call, part.module):
-                    yield call, part.module, False
+            if isinstance(inner, ast.With):
+                for item in inner.items:
+                    call = item.context_expr
+                    if isinstance(call, ast.Call) and _is_lock(project, use, call, part.module):
+                        yield call, part.module, False
 
 
 def _is_lock(project: Project, use: FrameworkUse, call: ast.Call, module: Module) -> bool:

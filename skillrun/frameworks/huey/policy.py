@@ -190,7 +190,10 @@ def _read_backoff(
             unknown["backoff"] = received[1]
         return received[0] or _NONE
     base, times = delay or 0.0, factor or 0.0
-    changed = [one for one in _list_nodes(project, task) if _sets_attribute(one[0], "retry_delay")]
+    changed = []
+    for one in _list_nodes(project, task):
+        if _sets_attribute(one[0], "retry_delay"):
+            changed.append(one)
     if changed:
         return _by_hand(project, changed, base, times, sources, unknown)
     return _by_options(base, times)
@@ -272,7 +275,10 @@ def _find_factor(product: ast.expr, target: str) -> ast.expr | None:
     """What the target is multiplied by."""
     if not isinstance(product, ast.BinOp) or not isinstance(product.op, ast.Mult):
         return None
-    sides = [side for side in (product.left, product.right) if ast.unparse(side) != target]
+    sides = []
+    for side in (product.left, product.right):
+        if ast.unparse(side) != target:
+            sides.append(side)
     if len(sides) == 1:
         return sides[0]
     return None

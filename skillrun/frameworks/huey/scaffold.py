@@ -133,12 +133,13 @@ def problems(facts: Facts) -> Iterator[str]:
             f"Huey keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be"
             " table or none"
         )
-    for field in facts.fields if facts.message == "kwargs" else ():
-        if field.name in _TAKEN or field.name in _OURS:
-            yield (
-                f"Huey takes the argument {field.name} for itself: rename the field, or write"
-                " message: payload"
-            )
+    if facts.message == "kwargs":
+        for field in facts.fields:
+            if field.name in _TAKEN or field.name in _OURS:
+                yield (
+                    f"Huey takes the argument {field.name} for itself: rename the field, or write"
+                    " message: payload"
+                )
     yield from _clock_problems(facts)
 
 

@@ -135,7 +135,10 @@ class _Conclusion:
         ids = list(dict.fromkeys(map(self._app_id, located))) or self._names_in_commands()
         scheduler, scheduled_at = self._read_mark(known.schedules, located)
         broker, broker_at = self._name_broker(located)
-        shown = [place for place in (scheduled_at, broker_at) if place is not None]
+        shown = []
+        for place in (scheduled_at, broker_at):
+            if place is not None:
+                shown.append(place)
         return FrameworkUse(
             id=known.id,
             app=ids[0] if ids else None,

@@ -321,11 +321,12 @@ def _java_class(node: SgNode) -> Iterator[tuple[str, str, str]]:
 
 
 def _named_below(node: SgNode | None, *kinds: str) -> Iterator[SgNode]:
-    for child in node.children() if node is not None else ():
-        if child.kind() in kinds:
-            yield child
-        elif child.kind() == "type_list":
-            yield from _list_children(child, *kinds)
+    if node is not None:
+        for child in node.children():
+            if child.kind() in kinds:
+                yield child
+            elif child.kind() == "type_list":
+                yield from _list_children(child, *kinds)
 
 
 def _kotlin_annotation(node: SgNode) -> Iterator[tuple[str, str, str]]:
@@ -494,9 +495,10 @@ def _rust_use(node: SgNode) -> Iterator[tuple[str, str]]:
 def _rust_tree(node: SgNode, prefix: str) -> Iterator[tuple[str, str]]:
     if node.kind() == "scoped_use_list":
         path, held = _read_name(node.field("path")), node.field("list")
-        for one in held.children() if held is not None else ():
-            if one.is_named():
-                yield from _rust_tree(one, f"{prefix}{path}::")
+        if held is not None:
+            for one in held.children():
+                if one.is_named():
+                    yield from _rust_tree(one, f"{prefix}{path}::")
     elif node.kind() == "use_list":
         for one in node.children():
             if one.is_named():

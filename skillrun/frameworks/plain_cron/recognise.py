@@ -156,7 +156,11 @@ class PlainCronRecogniser:
 
     def _list_resolved(self) -> list[tuple[Start, str]]:
         starts = with_timers(self._starts, self._timers)
-        return [(start, path) for start in starts if (path := resolve(start, self._paths))]
+        found = []
+        for start in starts:
+            if path := resolve(start, self._paths):
+                found.append((start, path))
+        return found
 
     def _list_timed(self) -> list[tuple[Start, str]]:
         found = []

@@ -123,7 +123,8 @@ def _find_named(function: Any, names: set[str]) -> Iterator[Any]:
     for held in map(function.__globals__.get, names):
         yield held
         if inspect.ismodule(held):
-            yield from (getattr(held, name, None) for name in names)
+            for name in names:
+                yield getattr(held, name, None)
 
 
 def _names_in(code: Any) -> set[str]:

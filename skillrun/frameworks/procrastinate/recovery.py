@@ -105,13 +105,14 @@ def _read_recovery(project: Project, use: FrameworkUse, call: ast.Call, module: 
     function = None
     if around is not None:
         function = project.define(module, around)
-    for one in (function, *_list_callers(project, function)) if function is not None else ():
-        periodics = read_task(project, use, one).periodics
-        if periodics:
-            cron = project.literal(periodics[0].cron, periodics[0].module)
-            return Recovery(
-                call, module, function, cron if isinstance(cron, str) else None, periodic=True
-            )
+    if function is not None:
+        for one in (function, *_list_callers(project, function)):
+            periodics = read_task(project, use, one).periodics
+            if periodics:
+                cron = project.literal(periodics[0].cron, periodics[0].module)
+                return Recovery(
+                    call, module, function, cron if isinstance(cron, str) else None, periodic=True
+                )
     return Recovery(call, module, function)
 
 

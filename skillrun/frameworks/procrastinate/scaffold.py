@@ -116,11 +116,16 @@ def _read_common_queue(project: Project, use: FrameworkUse) -> list[str]:
 def _find_blueprint(project: Project, facts: Facts) -> str | None:
     """The blueprint that the handler's module makes for its tasks."""
     module = project.module(facts.path)
-    for node in module.tree.body if module is not None else ():
-        if module is not None and isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            target = node.targets[0]
-            if isinstance(target, ast.Name) and module.resolve(node.value.func) in _BLUEPRINT:
-                return target.id
+    if module is not None:
+        for node in module.tree.body:
+            if (
+                module is not None
+                and isinstance(node, ast.Assign)
+                and isinstance(node.value, ast.Call)
+            ):
+                target = node.targets[0]
+                if isinstance(target, ast.Name) and module.resolve(node.value.func) in _BLUEPRINT:
+                    return target.id
     return None
 
 
@@ -173,12 +178,13 @@ def problems(facts: Facts) -> Iterator[str]:
             f"a job of which {DEATHS} attempts failed is given back to nobody: lower"
             " retry.max_attempts"
         )
-    for field in facts.fields if facts.message == "kwargs" else ():
-        if field.name in _OURS:
-            yield (
-                f"the handler has a use of its own for the name {field.name}: rename the field, or"
-                " message: payload"
-            )
+    if facts.message == "kwargs":
+        for field in facts.fields:
+            if field.name in _OURS:
+                yield (
+                    f"the handler has a use of its own for the name {field.name}: rename the field, or"
+                    " message: payload"
+                )
     yield from _clock_problems(facts)
 
 

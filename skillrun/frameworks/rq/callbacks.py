@@ -124,10 +124,11 @@ def nodes_beside(project: Project, word: str) -> Iterator[tuple[ast.AST, Module]
 
 
 def _list_listed(project: Project, node: ast.expr, module: Module) -> Iterator[Definition]:
-    for element in node.elts if isinstance(node, ast.List | ast.Tuple) else ():
-        found = callback(project, element, module)
-        if found is not None:
-            yield found
+    if isinstance(node, ast.List | ast.Tuple):
+        for element in node.elts:
+            found = callback(project, element, module)
+            if found is not None:
+                yield found
 
 
 def looks_at_retries(project: Project, hook: Definition) -> bool:

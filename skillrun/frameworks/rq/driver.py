@@ -68,7 +68,11 @@ def quiet(kind: type) -> dict[str, Any]:
         name = {"driver_info": None}
     else:
         name = {"lib_name": None, "lib_version": None}
-    return {option: value for option, value in {"protocol": 2, **name}.items() if option in known}
+    found = {}
+    for option, value in {"protocol": 2, **name}.items():
+        if option in known:
+            found[option] = value
+    return found
 
 
 # Options of `rq worker` and `manage.py rqworker` that have no value (rq/cli/cli.py, django_rq's rqworker.py).

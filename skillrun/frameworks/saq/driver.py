@@ -90,10 +90,7 @@ class Driver(ListedDriver):
     def list_functions(self, settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """As `Worker` registers them."""
         for one in settings.get("functions") or ():
-            if isinstance(one, tuple):
-                yield one
-            else:
-                yield (getattr(one, "__qualname__", ""), one)
+            yield one if isinstance(one, tuple) else (getattr(one, "__qualname__", ""), one)
         for cron in settings.get("cron_jobs") or ():
             if isinstance(cron, CronJob):
                 yield cron.function.__qualname__, cron.function
@@ -104,10 +101,8 @@ class Driver(ListedDriver):
         """
         queue = settings.get("queue") or Queue.from_url("redis://localhost")
         if not isinstance(queue, RedisQueue):
-            kind = type(queue).__name__
-            raise NotThere(
-                f"{handler} is run from a {kind}: the proof knows SAQ's RedisQueue alone"
-            )
+            known = "the proof knows SAQ's RedisQueue alone"
+            raise NotThere(f"{handler} is run from a {type(queue).__name__}: {known}")
         self.settings.setdefault(queue.name, {**settings, "queue": queue})
 
     def _find_sweep(self, settings: dict[str, Any]) -> float:
@@ -167,18 +162,11 @@ class Driver(ListedDriver):
                 return await send(queue, job)
         mine = job.function in self.find_names(queue.name)
         message = {"id": job.id, "queue": queue.name, "job": pack_bytes(queue.serialize(job))}
+        message["redelivery_s"] = message["arguments"] = None
         if mine:
             message["redelivery_s"] = self._find_redelivery(queue.name, job)
-        else:
-            message["redelivery_s"] = None
-        given = job.kwargs or {}
-        if mine:
-            message["arguments"] = self.probe.bound(self.takes, (), given)
-        else:
-            message["arguments"] = None
-        delay = 0.0
-        if job.scheduled:
-            delay = seconds_left(job.scheduled - time.time())
+            message["arguments"] = self.probe.bound(self.takes, (), job.kwargs or {})
+        delay = seconds_left(job.scheduled - time.time())
         with self.probe.publishing(Publish(job.function, mine, message, delay)):
             return await send(queue, job)
 
@@ -208,10 +196,7 @@ class Driver(ListedDriver):
         for cron in self.settings[name].get("cron_jobs") or ():
             if self.is_mine(cron.function) and self.is_clocked():
                 function = cron.function.__qualname__
-                if cron.unique:
-                    key = f"cron:{function}"
-                else:
-                    key = get_default_job_key()
+                key = f"cron:{function}" if cron.unique else get_default_job_key()
                 given = {k: getattr(cron, k) for k in ("timeout", "heartbeat", "retries", "ttl")}
                 said = {k: value for k, value in given.items() if value is not None}
                 return {"function": function, "key": key, **said}

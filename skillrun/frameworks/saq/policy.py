@@ -76,9 +76,7 @@ def _read_asked(reader: PolicyReader, send: Send) -> Backoff:
         return Backoff("none")
     if not grows.value:
         return Backoff("fixed", float(delay.value))
-    cap = None
-    if grows.value is not True:
-        cap = float(grows.value)
+    cap = None if grows.value is True else float(grows.value)
     return Backoff("exponential", float(delay.value), 2.0, cap, jitter=True)
 
 
@@ -113,9 +111,7 @@ def find_raised(project: Project, handler: Definition) -> list[Raised]:
     attempts = JobAttempts(project, {})
     for clause in clauses(project, handler):
         delay = find_set_attribute(clause.node, "retry_delay")
-        backoff = None
-        if delay is not None:
-            backoff = attempts.backoff(delay, clause.module)
+        backoff = attempts.backoff(delay, clause.module) if delay is not None else None
         for node in _find_raises(clause):
             bound = find_bound(attempts, clause.module, node)
             place = place_of(clause.module, node)

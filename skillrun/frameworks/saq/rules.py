@@ -130,9 +130,7 @@ def field_taken(job: Job) -> Iterator[Finding]:
     gets it.
     """
     taken = find_parameters(job)
-    names = []
-    if taken is not None:
-        names = [arg.arg for arg in (*taken.args, *taken.kwonlyargs)]
+    names = [arg.arg for arg in (*taken.args, *taken.kwonlyargs)] if taken is not None else []
     for send in find_real_sends(job, SENDER):
         wrong = [name for name in names if name in send.options]
         if wrong and "kwargs" not in send.options:

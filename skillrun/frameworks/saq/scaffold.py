@@ -42,26 +42,19 @@ class Writer(ListedWriter):
         """`queue` is its expression."""
         found = worker.option("queue")
         own = Symbol(worker.module.name, name_owner(worker) or "", path=worker.module.path)
-        if found:
-            text, symbol = write_found(project, worker, found, own)
-        else:
-            text, symbol = ("", None)
+        text, symbol = write_found(project, worker, found, own) if found else ("", None)
         if symbol is None:
             return {"reached": False}
         made = {"reached": True, "queue": text}
         return {**made, **split_imports(project, worker, [symbol], facts.path)}
 
     def list_sent(self, facts: Facts) -> tuple[str, ...]:
-        first = "1"
-        if facts.retries.bounded:
-            first = name_attempts(facts)
+        first = name_attempts(facts) if facts.retries.bounded else "1"
         return (f"retries={first} + {DEATHS}", "timeout=60")
 
     def write_clock(self, facts: Facts) -> list[str] | None:
         cron = write_croniter(facts.trigger, facts.schedule, facts.every_s)
-        if cron:
-            return [f'cron="{cron}"']
-        return None
+        return [f'cron="{cron}"'] if cron else None
 
 
 WRITER = Writer()

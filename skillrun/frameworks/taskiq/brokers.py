@@ -203,11 +203,12 @@ def _read_broker(
 def _name_class(project: Project, node: ast.expr, module: Module) -> str | None:
     """The class of a taskiq package that a call makes an object of."""
     name = module.resolve(node)
-    for ancestor in project.ancestors(name) if name else ():
-        if ancestor.partition(".")[0].startswith(LIBRARY) and ancestor.rpartition(".")[2].endswith(
-            "Broker"
-        ):
-            return ancestor
+    if name:
+        for ancestor in project.ancestors(name):
+            if ancestor.partition(".")[0].startswith(LIBRARY) and ancestor.rpartition(".")[
+                2
+            ].endswith("Broker"):
+                return ancestor
     return None
 
 

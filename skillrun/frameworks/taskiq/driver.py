@@ -348,7 +348,10 @@ class Driver(AsyncDriver):
         # Taskiq's own ids have none.
         if "-" not in like["id"]:
             id_ = id_.replace("-", "")
-        labels = {name: theirs.labels[name] for name in theirs.labels if name not in _OF_A_RUN}
+        labels = {}
+        for name in theirs.labels:
+            if name not in _OF_A_RUN:
+                labels[name] = theirs.labels[name]
         return self.task.kicker().with_task_id(id_).with_labels(**labels)
 
     async def _kick_tick(self, kicker: Any, args: Any, kwargs: dict[str, Any]) -> None:
@@ -358,7 +361,10 @@ class Driver(AsyncDriver):
         source = LabelScheduleSource(self.task.broker)
         with self.probe.recorder.quiet():
             await source.startup()
-        mine = [one for one in source.schedules.values() if one.task_name == self.task.task_name]
+        mine = []
+        for one in source.schedules.values():
+            if one.task_name == self.task.task_name:
+                mine.append(one)
         if not mine:
             await kicker.kiq(*args, **kwargs)
             return

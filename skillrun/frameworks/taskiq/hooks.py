@@ -69,10 +69,13 @@ def methods(
     names: tuple[str, ...] = ("pre_execute", "on_error", "post_execute", "post_save"),
 ) -> Iterator[tuple[str, Definition]]:
     """(name, method) in the order of the broker's middlewares."""
-    for part in task.broker.parts if task.broker is not None else ():
-        for name in names if part.own is not None else ():
-            method = None
-            if part.own is not None:
-                method = project.member([part.own], name)
-            if method is not None:
-                yield name, method
+    if task.broker is None:
+        return
+    for part in task.broker.parts:
+        if part.own is not None:
+            for name in names:
+                method = None
+                if part.own is not None:
+                    method = project.member([part.own], name)
+                if method is not None:
+                    yield name, method

@@ -143,9 +143,10 @@ class _Reader:
         most = self._count_runs(retrying)
         if "middlewares" in self.unknown:
             self.unknown["max_attempts"] = self.unknown["middlewares"]
-        for part in broker.parts if broker is not None else ():
-            if part.own is not None and _sends_again(part.own):
-                self.unknown["max_attempts"] = part.place
+        if broker is not None:
+            for part in broker.parts:
+                if part.own is not None and _sends_again(part.own):
+                    self.unknown["max_attempts"] = part.place
         bound = own_bound(self.project, self.handler)
         if bound is None or most == 1:
             return most

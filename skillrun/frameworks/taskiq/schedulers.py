@@ -74,13 +74,14 @@ def _read_sources(project: Project, call: ast.Call, module: Module) -> tuple[Sou
 
 def _find_appended(module: Module, name: str) -> Iterator[Source]:
     """`scheduler.sources.append(...)` in its module."""
-    for node in module.all_nodes if name else ():
-        if (
-            isinstance(node, ast.Call)
-            and ast.unparse(node.func) == f"{name}.sources.append"
-            and node.args
-        ):
-            yield node.args[0], module
+    if name:
+        for node in module.all_nodes:
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func) == f"{name}.sources.append"
+                and node.args
+            ):
+                yield node.args[0], module
 
 
 def _name_scheduler(module: Module, call: ast.Call) -> str:

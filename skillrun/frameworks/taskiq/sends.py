@@ -148,9 +148,10 @@ def _list_names(project: Project, handler: Definition) -> tuple[str, ...]:
         made = False
         if above:
             made = isinstance(above[0], ast.Call) and is_maker(above[0])
-        for one in above if made else ():
-            if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name):
-                found.append(f"{use.module.name}.{one.targets[0].id}")
+        if made:
+            for one in above:
+                if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name):
+                    found.append(f"{use.module.name}.{one.targets[0].id}")
     return tuple(dict.fromkeys(found))
 
 

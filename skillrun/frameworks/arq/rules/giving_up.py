@@ -34,8 +34,9 @@ def _find_kept(job: Job) -> Limit | None:
 def _find_limits(job: Job) -> Iterator[Limit]:
     """Of a job that raises no Retry, they limit nothing."""
     is_retried = bool(find_retries(job.project, job.handler))
-    for entry in find_entries(job.project, job.handler) if is_retried else ():
-        yield read_tries(job.project, entry)
+    if is_retried:
+        for entry in find_entries(job.project, job.handler):
+            yield read_tries(job.project, entry)
 
 
 def _find_rerun(job: Job, way: WayOut) -> Place | None:

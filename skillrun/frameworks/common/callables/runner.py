@@ -145,11 +145,9 @@ def _beside_worker(
     """A poller's line beside one of a Procfile that starts the library's worker; one in quotes is
     no example.
     """
-    for path in (
-        _list_files(project, _is_procfile)
-        if worker is not None and facts.trigger == "poller"
-        else ()
-    ):
+    if worker is None or facts.trigger != "poller":
+        return
+    for path in _list_files(project, _is_procfile):
         for line in _read_text(project, path).splitlines():
             found = None
             if worker is not None and not re.search(r"^\s*#|[\"']", line):

@@ -55,9 +55,9 @@ def _list_timeouts(job: Job) -> Iterator[tuple[float, Place | None]]:
             option = send.options.get("timeout")
         if send is not None and option is not None:
             values.append((job.project.literal(*option), send.place))
-    yield from (
-        (number, place) for value, place in values if (number := _read_number(value)) is not None
-    )
+    for value, place in values:
+        if (number := _read_number(value)) is not None:
+            yield (number, place)
 
 
 @rule(

@@ -33,7 +33,9 @@ def called(job: Job) -> Iterator[Finding]:
     `ship(1)`, or `ship.call(1)` outside of tests.
     """
     task = _task_of(job)
-    for use in job.project.uses(task.name) if task.registered is not None else ():
+    if task.registered is None:
+        return
+    for use in job.project.uses(task.name):
         above = next(use.module.parents(use.node), None)
         if in_tests(use.path) or use.node in ast.walk(job.handler.node):
             continue

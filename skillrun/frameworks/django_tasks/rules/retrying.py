@@ -234,9 +234,10 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
 def _find_again_in(job: Job, clause: Handler | None) -> Again | None:
     """The way back into the queue that begins in a clause."""
-    for one in again_of(job) if clause is not None else ():
-        if one.path.clause == clause:
-            return one
+    if clause is not None:
+        for one in again_of(job):
+            if one.path.clause == clause:
+                return one
     return None
 
 

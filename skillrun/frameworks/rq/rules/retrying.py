@@ -253,9 +253,9 @@ def swallowed_exception(job: Job) -> Iterator[Finding]:
     said = [*swallowing.swallowed_exception(job, "RQ calls the job finished and never retries it")]
     yield from said
     lines = {(finding.path, finding.line) for finding in said}
-    for error in (
-        job.spec.failures.transient if job.spec.failures and job.policy.max_attempts != 1 else ()
-    ):
+    if not job.spec.failures or job.policy.max_attempts == 1:
+        return
+    for error in job.spec.failures.transient:
         bases = ancestors(job.project, short(spec_name(job, error.type)))
         for call in effect_calls(job):
             clause = next((one for one in call.in_try if takes_any(one, bases)), None)
@@ -291,7 +291,9 @@ def timeout_swallowed(job: Job) -> Iterator[Finding]:
     """
     limit = job.policy.time_limit_s
     clauses = {clause.node: clause for call in effect_calls(job) for clause in call.in_try}
-    for clause in clauses.values() if limit is not None else ():
+    if limit is None:
+        return
+    for clause in clauses.values():
         if not clause.broad or not ends_job(clause) or _named_before(clause):
             continue
         message = (

@@ -216,8 +216,9 @@ def app_symbol(names: Names, use: FrameworkUse, handler_path: str = "") -> Symbo
     """
     project = names.project
     imported = _imported_apps(project, use, handler_path)
-    for task_module in use.task_modules if not imported else ():
-        imported.update(_imported_apps(project, use, task_module))
+    if not imported:
+        for task_module in use.task_modules:
+            imported.update(_imported_apps(project, use, task_module))
     chosen = use.app
     if imported:
         chosen = max(imported, key=lambda one: imported[one])

@@ -86,11 +86,12 @@ def _list_variables(project: Project) -> Iterator[Variable]:
     paths = {path for word in ("environ", "getenv") for path in project.tree.search(word, ".py")}
     for path in sorted(path for path in paths if not is_aside(path)):
         module = project.module(path)
-        for node in module.all_nodes if module is not None else ():
-            if isinstance(node, ast.Call | ast.Subscript) and module is not None:
-                variable = read_variable(project, module, node)
-                if variable is not None:
-                    yield variable
+        if module is not None:
+            for node in module.all_nodes:
+                if isinstance(node, ast.Call | ast.Subscript) and module is not None:
+                    variable = read_variable(project, module, node)
+                    if variable is not None:
+                        yield variable
 
 
 def _find_setup(case: JobCase) -> str:

@@ -49,12 +49,11 @@ def keys_made_inside(case: JobCase, spec: JobSpec) -> Iterator[tuple[str, Volati
         adapter = None
         if effect.call and effect.guarantee == "keyed":
             adapter = case.project.find(effect.call)
-        for name, value in (
-            _sent_keys(adapter) if adapter is not None and not adapter.is_class else ()
-        ):
-            assert adapter is not None
-            for part in volatile_parts(case.project, adapter.module, value):
-                yield f"{name} of {effect.name}", part
+        if adapter is not None and not adapter.is_class:
+            for name, value in _sent_keys(adapter):
+                assert adapter is not None
+                for part in volatile_parts(case.project, adapter.module, value):
+                    yield f"{name} of {effect.name}", part
 
 
 def _remote(case: JobCase, effect: Effect, adapter: Definition) -> Iterator[Finding]:

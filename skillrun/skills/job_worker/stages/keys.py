@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def key_findings(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     """Every keyed effect gets a key, and no key is made of what changes between deliveries."""
     found = [*_effect_keys(case, spec, handler), *_named_keys(case, handler)]
-    found += [_volatile(name, part) for name, part in keys_made_inside(case, spec)]
+    for name, part in keys_made_inside(case, spec):
+        found.append(_volatile(name, part))
     seen: set[tuple[str, str | None, int | None]] = set()
     for finding in found:
         place = (finding.rule, finding.path, finding.line)
@@ -115,10 +116,11 @@ def _unpacked(call: Call, key_arg: str) -> ast.expr | None:
     these.
     """
     for keyword in call.node.keywords:
-        for mapping in _mappings(call, keyword.value) if keyword.arg is None else ():
-            found = _entry(mapping, key_arg)
-            if found is not None:
-                return found
+        if keyword.arg is None:
+            for mapping in _mappings(call, keyword.value):
+                found = _entry(mapping, key_arg)
+                if found is not None:
+                    return found
     return None
 
 

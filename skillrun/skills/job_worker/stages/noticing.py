@@ -327,7 +327,11 @@ def _references(case: JobCase, function: Definition, effect: Effect) -> dict[str
         for use in case.project.uses(name):
             if id(use.module.function_of(use.node)) in inside:
                 found.setdefault(use.path, {}).setdefault(Span.of(use.node), is_async)
-    return {path: spans for path, spans in found.items() if not is_test_file(path)}
+    kept = {}
+    for path, spans in found.items():
+        if not is_test_file(path):
+            kept[path] = spans
+    return kept
 
 
 def _has_async_adapter(case: JobCase, effect: Effect) -> bool:

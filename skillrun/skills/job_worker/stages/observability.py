@@ -570,9 +570,10 @@ def _list_missing(
     """The key fields that no log line carries."""
     missing = []
     texts = _carried(case, handler, logs)
-    for key in spec.idempotency.key if spec.idempotency else ():
-        if not any(_names_field(text, key) for text in texts):
-            missing.append(key)
+    if spec.idempotency:
+        for key in spec.idempotency.key:
+            if not any(_names_field(text, key) for text in texts):
+                missing.append(key)
     return missing
 
 

@@ -528,10 +528,15 @@ def _drop_answered(
 
 def _list_steps(result: StageResult, left: list[Finding]) -> tuple[Action, ...]:
     """Those that a finding asks for which still blocks."""
-    blocking = [finding.message for finding in left if answers.is_blocking(finding)]
-    return tuple(
-        step for step in result.next if any(message in step.detail for message in blocking)
-    )
+    blocking = []
+    for finding in left:
+        if answers.is_blocking(finding):
+            blocking.append(finding.message)
+    found = []
+    for step in result.next:
+        if any(message in step.detail for message in blocking):
+            found.append(step)
+    return tuple(found)
 
 
 def _count(things: Sized, word: str) -> str:

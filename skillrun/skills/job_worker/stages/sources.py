@@ -115,9 +115,10 @@ class _Trace:
         target = None
         if name:
             target = self.project.definition(name)
-        for returned in returns_of(target) if target else ():
-            assert target is not None
-            yield from self.parts(target.module, returned, depth - 1)
+        if target:
+            for returned in returns_of(target):
+                assert target is not None
+                yield from self.parts(target.module, returned, depth - 1)
 
     def _attribute(self, module: Module, node: ast.Attribute, depth: int) -> Iterator[Volatile]:
         spellings = {ast.unparse(node), module.resolve(node) or ""}
@@ -132,7 +133,9 @@ class _Trace:
         returns.
         """
         owner = module.class_of(node)
-        for inner in ast.walk(owner) if owner else ():
+        if not owner:
+            return
+        for inner in ast.walk(owner):
             if isinstance(inner, ast.Assign) and any(
                 _names_attribute(t, node.attr) for t in inner.targets
             ):

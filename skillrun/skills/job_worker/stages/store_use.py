@@ -404,12 +404,13 @@ def _of_unknown_class(call: Call) -> bool:
     if call.module.resolve(receiver) in ("self", "cls"):
         return len(path) > 1 and path[-1] != "request"
     scope = call.module.function_of(call.node)
-    for binding in call.module.bindings(scope).get(receiver.id, ()) if scope else ():
-        if binding.kind == "opaque" and isinstance(binding.node, ast.arg):
-            return True
-        # What a call gave back: `order = self.locked(order_id)` may be a row of any table.
-        if isinstance(binding.value, ast.Call) and not call.resolved:
-            return True
+    if scope:
+        for binding in call.module.bindings(scope).get(receiver.id, ()):
+            if binding.kind == "opaque" and isinstance(binding.node, ast.arg):
+                return True
+            # What a call gave back: `order = self.locked(order_id)` may be a row of any table.
+            if isinstance(binding.value, ast.Call) and not call.resolved:
+                return True
     return False
 
 

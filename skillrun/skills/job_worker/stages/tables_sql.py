@@ -90,7 +90,11 @@ def _inside(text: str, start: int) -> str:
 
 
 def _unique_in(body: str) -> tuple[frozenset[str], ...]:
-    return tuple(columns for part in _parts(body) if (columns := _unique_part(part)))
+    found = []
+    for part in _parts(body):
+        if columns := _unique_part(part):
+            found.append(columns)
+    return tuple(found)
 
 
 def _unique_part(part: str) -> frozenset[str]:

@@ -123,11 +123,12 @@ def _enqueuers(case: JobCase) -> set[str]:
     found = set()
     for wiring in case.wiring:
         module = case.project.module(wiring.place.path)
-        for node in module.all_nodes if module and not wiring.in_tests else ():
-            if isinstance(node, Function) and node.lineno <= wiring.place.line <= (
-                node.end_lineno or 0
-            ):
-                found.add(node.name)
+        if module and not wiring.in_tests:
+            for node in module.all_nodes:
+                if isinstance(node, Function) and node.lineno <= wiring.place.line <= (
+                    node.end_lineno or 0
+                ):
+                    found.add(node.name)
     return found
 
 
@@ -248,9 +249,10 @@ class _Reader:
 def _fixture_name(node: ast.AST) -> str:
     """`@pytest.fixture(name="mail")` renames a fixture."""
     for decorator in getattr(node, "decorator_list", ()):
-        for keyword in decorator.keywords if isinstance(decorator, ast.Call) else ():
-            if keyword.arg == "name" and isinstance(keyword.value, ast.Constant):
-                return str(keyword.value.value)
+        if isinstance(decorator, ast.Call):
+            for keyword in decorator.keywords:
+                if keyword.arg == "name" and isinstance(keyword.value, ast.Constant):
+                    return str(keyword.value.value)
     return str(getattr(node, "name", ""))
 
 

@@ -152,15 +152,19 @@ def _dead_letter_words(case: JobCase, spec: JobSpec) -> frozenset[str]:
         module = None
         if table.path.endswith(".py"):
             module = case.project.module(table.path)
-        for node in module.all_nodes if module is not None else ():
-            if isinstance(node, ast.ClassDef) and node.lineno == table.line:
-                found.add(node.name)
+        if module is not None:
+            for node in module.all_nodes:
+                if isinstance(node, ast.ClassDef) and node.lineno == table.line:
+                    found.add(node.name)
     return frozenset(found)
 
 
 def _is_kept(test: TestCase, kept: frozenset[str]) -> bool:
     """An assertion says that a dead letter is there, whatever brought it about."""
-    words = [words_in(asserted) for asserted in test.asserts() if not _is_absence(asserted)]
+    words = []
+    for asserted in test.asserts():
+        if not _is_absence(asserted):
+            words.append(words_in(asserted))
     return not kept.isdisjoint(itertools.chain.from_iterable(words))
 
 

@@ -191,11 +191,11 @@ def strings_of(text: str) -> list[str]:
         tokens = list(tokenize.generate_tokens(io.StringIO(f"({text}\n)").readline))
     except (tokenize.TokenError, IndentationError):
         return []
-    return [
-        token.string
-        for token in tokens
-        if token.type == tokenize.STRING and PLAIN_STRING.fullmatch(token.string)
-    ]
+    found = []
+    for token in tokens:
+        if token.type == tokenize.STRING and PLAIN_STRING.fullmatch(token.string):
+            found.append(token.string)
+    return found
 
 
 def requoted(code: str, quote: str) -> str:

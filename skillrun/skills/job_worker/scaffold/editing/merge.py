@@ -259,12 +259,13 @@ def lacking_names(
     """The names of an import that are needed and not there. Raises CannotEdit where one means
     something else.
     """
-    return tuple(
-        one.alias
-        for one in imported(statement, path)
-        if is_needed(one, statement, found)
-        and not is_there(one, known.get(one.name, []), path, for_types=for_types, follow=follow)
-    )
+    kept = []
+    for one in imported(statement, path):
+        if is_needed(one, statement, found) and not is_there(
+            one, known.get(one.name, []), path, for_types=for_types, follow=follow
+        ):
+            kept.append(one.alias)
+    return tuple(kept)
 
 
 def is_needed(one: Imported, statement: ast.Import | ast.ImportFrom, found: Sorted) -> bool:

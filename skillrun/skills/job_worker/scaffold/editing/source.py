@@ -94,7 +94,8 @@ def printed(module: cst.Module, known: Mapping[int, str]) -> str:
     node.
     """
     lines = [*map(module.code_for_node, module.header)]
-    lines += [known.get(id(node)) or module.code_for_node(node) for node in module.body]
+    for node in module.body:
+        lines.append(known.get(id(node)) or module.code_for_node(node))
     text = "".join([*lines, *map(module.code_for_node, module.footer)])
     if module.has_trailing_newline:
         return text

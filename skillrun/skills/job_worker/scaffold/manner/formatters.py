@@ -151,9 +151,10 @@ def _applying(config: Any, path: str) -> Iterator[Mapping[str, Any]]:
         hooks = None
         if isinstance(repo, Mapping):
             hooks = repo.get("hooks")
-        for hook in hooks if isinstance(hooks, list) else ():
-            if isinstance(hook, Mapping) and _lets_through(hook, path):
-                yield hook
+        if isinstance(hooks, list):
+            for hook in hooks:
+                if isinstance(hook, Mapping) and _lets_through(hook, path):
+                    yield hook
 
 
 def _lets_through(part: Mapping[str, Any], path: str) -> bool:

@@ -81,7 +81,9 @@ def _loggers(project: Project, file: Neighbour, uses: Mapping[str, int]) -> Iter
     for name, line in imports.items():
         if name in uses and _NAME.fullmatch(name):
             yield Logger(name, line, "")
-    for node in file.module.body if file.module else ():
+    if not file.module:
+        return
+    for node in file.module.body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
             if isinstance(node, ast.Assign):
                 target = node.targets[0]

@@ -217,10 +217,11 @@ def _folder(
 def _own_folder(paths: tuple[str, ...], folder: str) -> str | None:
     """`<package>/tests/`, `<package>/tests.py` or tests beside the code."""
     held = {_folder_of(path) for path in paths}
-    for name in _FOLDERS if folder else ():
-        found = _choose_inside(within(folder, name), held)
-        if found is not None:
-            return found
+    if folder:
+        for name in _FOLDERS:
+            found = _choose_inside(within(folder, name), held)
+            if found is not None:
+                return found
     if folder in held and folder.rpartition("/")[2] not in _FOLDERS:
         return folder
     return None

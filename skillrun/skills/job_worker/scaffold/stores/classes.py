@@ -69,13 +69,14 @@ def find_model(project: Project, table: str) -> Model | None:
         module = None
         if declared.exact and declared.path.endswith(".py"):
             module = project.module(declared.path)
-        for node in module.all_nodes if module else ():
-            if (
-                isinstance(node, ast.ClassDef)
-                and node.lineno == declared.line
-                and module is not None
-            ):
-                return Symbol(module.name, node.name, path=module.path), node
+        if module:
+            for node in module.all_nodes:
+                if (
+                    isinstance(node, ast.ClassDef)
+                    and node.lineno == declared.line
+                    and module is not None
+                ):
+                    return Symbol(module.name, node.name, path=module.path), node
     return None
 
 

@@ -126,12 +126,13 @@ def _app(project: Project, package: str, folder: str) -> App:
 
 def _of_config(project: Project, config: Module | None, name: str) -> str:
     """A text that the AppConfig sets."""
-    for node in config.all_nodes if config else ():
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name and config:
-            value = project.literal(node.value, config)
-            if not isinstance(value, str):
-                return ""
-            return value
+    if config:
+        for node in config.all_nodes:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name and config:
+                value = project.literal(node.value, config)
+                if not isinstance(value, str):
+                    return ""
+                return value
     return ""
 
 
@@ -140,11 +141,12 @@ def _auto_field(project: Project, app: App) -> str:
     neither says it.
     """
     said = _of_config(project, app.config, "default_auto_field")
-    for module, node in _settings(project, "DEFAULT_AUTO_FIELD") if not said else ():
-        value = project.literal(node, module)
-        said = ""
-        if isinstance(value, str):
-            said = value
+    if not said:
+        for module, node in _settings(project, "DEFAULT_AUTO_FIELD"):
+            value = project.literal(node, module)
+            said = ""
+            if isinstance(value, str):
+                said = value
     if not said.startswith("django.db.models."):
         return ""
     return said.rpartition(".")[2]

@@ -46,12 +46,13 @@ def variable_of(
     """The first variable that an expression reads, through names, attributes and functions of the
     repository.
     """
-    for inner in ast.walk(node) if node is not None else ():
-        found = read_variable(project, module, inner)
-        if found is None and isinstance(inner, ast.Name | ast.Attribute | ast.Call) and hops:
-            found = _followed(project, module, inner, hops)
-        if found is not None:
-            return replace(found, part=found.part or _scheme(node, inner))
+    if node is not None:
+        for inner in ast.walk(node):
+            found = read_variable(project, module, inner)
+            if found is None and isinstance(inner, ast.Name | ast.Attribute | ast.Call) and hops:
+                found = _followed(project, module, inner, hops)
+            if found is not None:
+                return replace(found, part=found.part or _scheme(node, inner))
     return None
 
 
@@ -125,12 +126,13 @@ def _scheme(node: ast.expr | None, read: ast.AST | None = None) -> str:
     """What stands before "://" in a text that the expression puts before something, `read`; ""
     where it puts none.
     """
-    for inner in ast.walk(node) if node is not None else ():
-        if read is not None and not any(one is read for one in ast.walk(inner)):
-            continue
-        for part in _list_text_parts(inner):
-            if isinstance(part, ast.Constant) and "://" in str(part.value):
-                return str(part.value).partition("://")[0]
+    if node is not None:
+        for inner in ast.walk(node):
+            if read is not None and not any(one is read for one in ast.walk(inner)):
+                continue
+            for part in _list_text_parts(inner):
+                if isinstance(part, ast.Constant) and "://" in str(part.value):
+                    return str(part.value).partition("://")[0]
     return ""
 
 
@@ -259,13 +261,14 @@ def _constant(project: Project, name: str, hops: int) -> Variable | None:
     """What a class of plain settings holds under a name in capitals: `settings.DATABASE_URL` of
     `class Config`.
     """
-    for module in project.modules_with(name) if name.isupper() else ():
-        if is_aside(module.path):
-            continue
-        for value in _list_class_values(module, name):
-            found = variable_of(project, module, value, hops)
-            if found is not None:
-                return found
+    if name.isupper():
+        for module in project.modules_with(name):
+            if is_aside(module.path):
+                continue
+            for value in _list_class_values(module, name):
+                found = variable_of(project, module, value, hops)
+                if found is not None:
+                    return found
     return None
 
 
@@ -287,11 +290,12 @@ def _bound(statement: ast.Assign | ast.AnnAssign) -> str:
 
 def _settings_classes(project: Project) -> Iterator[tuple[Module, ast.ClassDef]]:
     for module in project.modules_with("BaseSettings"):
-        for node in module.all_nodes if not is_aside(module.path) else ():
-            if isinstance(node, ast.ClassDef) and any(
-                ast.unparse(base) in _SETTINGS for base in node.bases
-            ):
-                yield module, node
+        if not is_aside(module.path):
+            for node in module.all_nodes:
+                if isinstance(node, ast.ClassDef) and any(
+                    ast.unparse(base) in _SETTINGS for base in node.bases
+                ):
+                    yield module, node
 
 
 def _prefix(project: Project, module: Module, node: ast.ClassDef) -> str:
