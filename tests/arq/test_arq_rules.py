@@ -4,14 +4,12 @@ right.
 
 from __future__ import annotations
 
-import itertools
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from arq_repo import SPEC, WORKER, findings, open_shop
+from rule_checks import Check, make_checks
 
 from skillrun.core.verdict import Severity
 from skillrun.frameworks.arq import FRAMEWORK
@@ -19,39 +17,7 @@ from skillrun.frameworks.arq import FRAMEWORK
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 HEAD = "from arq import Retry\nfrom shop import dead_jobs, mailer\nATTEMPTS = 5\n"
 GROWING = "raise Retry(defer=2 ** ctx['job_try']) from error"
-Check = Callable[..., None]
-
-
-@pytest.fixture
-def check_finds(tmp_path: Path) -> Check:
-    """`check_finds(rule, tasks, severity, "words of the message", spec=..., worker=...,
-    module=text)`.
-    """
-    numbers = itertools.count()
-
-    def check(
-        rule: str, tasks: str, severity: Severity, words: str, *, spec: Any = None, **files: str
-    ) -> None:
-        shop = open_shop(tmp_path / f"r{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
-        (finding,) = findings(shop, rule, spec)
-        assert (finding.rule, finding.severity) == (f"arq.{rule}", severity)
-        assert words in finding.message
-        assert finding.path is not None
-        assert finding.line
-
-    return check
-
-
-@pytest.fixture
-def check_ignores(tmp_path: Path) -> Check:
-    """The same code without the mistake."""
-    numbers = itertools.count()
-
-    def check(rule: str, tasks: str, *, spec: Any = None, **files: str) -> None:
-        shop = open_shop(tmp_path / f"i{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
-        assert findings(shop, rule, spec) == []
-
-    return check
+check_finds, check_ignores = make_checks("arq", HEAD, open_shop, findings)
 
 
 def clause(end: str, caught: str = "(mailer.Unavailable, TimeoutError)", more: str = "") -> str:

@@ -4,14 +4,11 @@ right.
 
 from __future__ import annotations
 
-import itertools
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pytest
 from django_q2_repo import SPEC, findings, open_shop
+from rule_checks import Check, make_checks
 
 from skillrun.core.verdict import Severity
 from skillrun.frameworks.django_q2 import FRAMEWORK
@@ -22,39 +19,7 @@ PLAIN = "def send_receipt(order_id, email=''):\n    mailer.send(order_id)\n"
 ORM = "'orm': 'default', 'retry': 90"
 WHOLE = f"{{{ORM}, 'timeout': 60, 'max_attempts': 5}}"
 REDIS = "{'redis': {'host': 'localhost'}, 'timeout': 60}"
-Check = Callable[..., None]
-
-
-@pytest.fixture
-def check_finds(tmp_path: Path) -> Check:
-    """`check_finds(rule, tasks, severity, "words of the message", spec=..., cluster=...,
-    module=text)`.
-    """
-    numbers = itertools.count()
-
-    def check(
-        rule: str, tasks: str, severity: Severity, words: str, *, spec: Any = None, **files: str
-    ) -> None:
-        shop = open_shop(tmp_path / f"r{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
-        (finding,) = findings(shop, rule, spec)
-        assert (finding.rule, finding.severity) == (f"django-q2.{rule}", severity)
-        assert words in finding.message
-        assert finding.path is not None
-        assert finding.line
-
-    return check
-
-
-@pytest.fixture
-def check_ignores(tmp_path: Path) -> Check:
-    """The same code without the mistake."""
-    numbers = itertools.count()
-
-    def check(rule: str, tasks: str, *, spec: Any = None, **files: str) -> None:
-        shop = open_shop(tmp_path / f"i{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
-        assert findings(shop, rule, spec) == []
-
-    return check
+check_finds, check_ignores = make_checks("django-q2", HEAD, open_shop, findings)
 
 
 def clause(

@@ -4,15 +4,12 @@ and is right.
 
 from __future__ import annotations
 
-import itertools
 import re
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pytest
 from django_tasks_repo import SETTINGS, SPEC, findings, open_shop
+from rule_checks import Check, make_checks
 
 from skillrun.core.verdict import Severity
 from skillrun.frameworks.django_tasks import FRAMEWORK as django_tasks
@@ -31,39 +28,7 @@ AGAIN = (
     f"send_receipt.using(run_after=timezone.now() + {WAIT}).enqueue(order_id, attempt=attempt + 1)"
 )
 FRAMEWORK = {"dead_letter": {"kind": "framework"}}
-Check = Callable[..., None]
-
-
-@pytest.fixture
-def check_finds(tmp_path: Path) -> Check:
-    """`check_finds(rule, tasks, severity, "words of the message", spec=..., worker=...,
-    module=text)`.
-    """
-    numbers = itertools.count()
-
-    def check(
-        rule: str, tasks: str, severity: Severity, words: str, *, spec: Any = None, **files: Any
-    ) -> None:
-        shop = open_shop(tmp_path / f"r{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
-        (finding,) = findings(shop, rule, spec)
-        assert (finding.rule, finding.severity) == (f"django-tasks.{rule}", severity)
-        assert words in finding.message
-        assert finding.path is not None
-        assert finding.line
-
-    return check
-
-
-@pytest.fixture
-def check_ignores(tmp_path: Path) -> Check:
-    """The same code without the mistake."""
-    numbers = itertools.count()
-
-    def check(rule: str, tasks: str, *, spec: Any = None, **files: Any) -> None:
-        shop = open_shop(tmp_path / f"i{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
-        assert findings(shop, rule, spec) == []
-
-    return check
+check_finds, check_ignores = make_checks("django-tasks", HEAD, open_shop, findings)
 
 
 def clause(

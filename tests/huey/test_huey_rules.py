@@ -4,14 +4,11 @@ right.
 
 from __future__ import annotations
 
-import itertools
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pytest
 from huey_repo import APP, findings, open_shop
+from rule_checks import Check, make_checks
 
 from skillrun.core.verdict import Severity
 from skillrun.frameworks.huey import FRAMEWORK
@@ -29,39 +26,7 @@ NIGHTLY = (
     "@huey.periodic_task(crontab(minute='0', hour='3'))\ndef send_receipt():\n    mailer.send(1)\n"
 )
 CONSUMER = {"Procfile": "worker: huey_consumer shop.app.huey -w 2\n"}
-Check = Callable[..., None]
-
-
-@pytest.fixture
-def check_finds(tmp_path: Path) -> Check:
-    """`check_finds(rule, tasks, severity, "words of the message", spec=..., app=...,
-    module=text)`.
-    """
-    numbers = itertools.count()
-
-    def check(
-        rule: str, tasks: str, severity: Severity, words: str, *, spec: Any = None, **files: str
-    ) -> None:
-        shop = open_shop(tmp_path / f"r{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
-        (finding,) = findings(shop, rule, spec)
-        assert (finding.rule, finding.severity) == (f"huey.{rule}", severity)
-        assert words in finding.message
-        assert finding.path is not None
-        assert finding.line
-
-    return check
-
-
-@pytest.fixture
-def check_ignores(tmp_path: Path) -> Check:
-    """The same code without the mistake."""
-    numbers = itertools.count()
-
-    def check(rule: str, tasks: str, *, spec: Any = None, **files: str) -> None:
-        shop = open_shop(tmp_path / f"i{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
-        assert findings(shop, rule, spec) == []
-
-    return check
+check_finds, check_ignores = make_checks("huey", HEAD, open_shop, findings)
 
 
 def clause(

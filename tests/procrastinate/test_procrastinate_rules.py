@@ -4,15 +4,12 @@ and is right.
 
 from __future__ import annotations
 
-import itertools
 import re
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pytest
 from procrastinate_repo import QUEUE, SPEC, STALLED, findings, open_shop
+from rule_checks import Check, make_checks
 
 from skillrun.core.verdict import Severity
 from skillrun.frameworks.procrastinate import FRAMEWORK
@@ -22,39 +19,7 @@ HEAD = (
     "from procrastinate import RetryStrategy\nfrom shop import dead_jobs, mailer\nfrom shop.queue"
     " import app\nPASSING = (mailer.Unavailable, TimeoutError)\n"
 )
-Check = Callable[..., None]
-
-
-@pytest.fixture
-def check_finds(tmp_path: Path) -> Check:
-    """`check_finds(rule, tasks, severity, "words of the message", spec=..., queue=...,
-    module=text)`.
-    """
-    numbers = itertools.count()
-
-    def check(
-        rule: str, tasks: str, severity: Severity, words: str, *, spec: Any = None, **files: str
-    ) -> None:
-        shop = open_shop(tmp_path / f"r{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
-        (finding,) = findings(shop, rule, spec)
-        assert (finding.rule, finding.severity) == (f"procrastinate.{rule}", severity)
-        assert words in finding.message
-        assert finding.path is not None
-        assert finding.line
-
-    return check
-
-
-@pytest.fixture
-def check_ignores(tmp_path: Path) -> Check:
-    """The same code without the mistake."""
-    numbers = itertools.count()
-
-    def check(rule: str, tasks: str, *, spec: Any = None, **files: str) -> None:
-        shop = open_shop(tmp_path / f"i{next(numbers)}", HEAD + textwrap.dedent(tasks), **files)
-        assert findings(shop, rule, spec) == []
-
-    return check
+check_finds, check_ignores = make_checks("procrastinate", HEAD, open_shop, findings)
 
 
 def task(
