@@ -34,6 +34,7 @@ BOOT_S = 120.0
 _GLANCE_S = 0.5  # between two looks whether the interpreter was stopped
 # Bytes of one delivery's events: more is babble.
 _MOST_SAID = 64 * 1024 * 1024
+_LONGEST_REPORT = 4_096
 _STOPPED = (b"T", b"t")  # by a signal, by a tracer: proc_pid_stat(5)
 
 
@@ -246,12 +247,31 @@ class Zygote:
     def pid(self) -> int:
         """The interpreter's number out here; 0 where it is gone."""
         if self._pid == 0 and self._report >= 0:
-            line = b""
-            while not line.endswith(b"\n") and (byte := os.read(self._report, 1)):
-                line += byte
-            if line:
-                self._pid = self.sandbox.outer_pid(int(json.loads(line)["pid"]))
+            number = self._read_number()
+            if number:
+                self._pid = self.sandbox.outer_pid(number)
         return self._pid
+
+    def _read_number(self) -> int:
+        """What it reports of itself before anything else; 0 where it is gone. Raises BootFailed
+        for anything that is no report, and for one that does not come.
+        """
+        line, deadline = b"", time.monotonic() + BOOT_S
+        while not line.endswith(b"\n"):
+            left = max(deadline - time.monotonic(), 0)
+            ready, _, _ = select.select([self._report], [], [], left)
+            if not ready or len(line) > _LONGEST_REPORT:
+                raise self._babbles()
+            byte = os.read(self._report, 1)
+            if not byte:
+                break
+            line += byte
+        if not line:
+            return 0
+        try:
+            return int(json.loads(line)["pid"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise self._babbles() from None
 
     def outer_pid(self, running: Running) -> int:
         """The number out here of a delivery's process; 0 where it is gone, or has not begun."""
