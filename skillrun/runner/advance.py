@@ -61,23 +61,21 @@ def advance(
     seen = Seen.of(request)
     _check_state_folder(seen.target)
     target, known = seen.target, find_settled(seen)
+    inputs = None
+    identity: tuple[str, ...]
     if known:
-        inputs = None
-    else:
-        inputs = _read_inputs(seen)
-    identity: tuple[str, ...] = ()
-    if known:
+        # Nothing has changed, as far as a look without the lock can tell.
         identity = (known["skill"], known["job"])
-    elif inputs:
+    else:
+        # What can be refused is refused before anything is written.
+        inputs = _read_inputs(seen)
         identity = inputs.identity
     prepare_ledger_folder(target.repo, target.ledger_path)
     with open_ledger(target.ledger_path) as ledger, RunLock(lock_path(target, identity)) as lock:
         if _take_lock(lock, watcher):
             # The other one, or a person meanwhile, may have changed things.
-            seen, inputs = (
-                Seen.of(request),
-                None,
-            )
+            seen = Seen.of(request)
+            inputs = None
         settle(ledger, target.ledger_path, target.repo.root)
         if inputs is None:
             report = repeat(ledger, seen, started)
@@ -168,6 +166,10 @@ def _is_recorded_in(ledger_path: Path, sha: str) -> bool:
 
 @dataclass
 class _Invocation:
+    """One call of skillrun, under the run's lock: what it finds becomes events, a report and a row
+    of telemetry.
+    """
+
     seen: Seen
     inputs: Inputs
     ledger: Ledger
@@ -194,7 +196,7 @@ class _Invocation:
         self.watcher.begins(
             self._make_header(), [(p.stage.ID, p.stage.TITLE) for p in self.inputs.planned]
         )
-        self._through_the_stages()
+        self._walk_stages()
         return self._conclude_run()
 
     # -- beginning
@@ -232,20 +234,20 @@ class _Invocation:
         skill, actor, repo = self.inputs.skill, self.actor, self.target.repo
         run_id = self.ledger.start_run(
             RunStart(
-                skill.id,
-                skill.name,
-                skill.sha256,
-                self.job,
-                self.target.spec_name,
-                self.target.repo_name,
-                repo.head,
-                bool(base.dirty),
-                actor.name,
-                str(actor.kind),
-                actor.agent,
-                host_id(),
-                __version__,
-                base.as_json(),
+                skill=skill.id,
+                skill_name=skill.name,
+                skill_sha=skill.sha256,
+                job=self.job,
+                spec_path=self.target.spec_name,
+                repo=self.target.repo_name,
+                git_head=repo.head,
+                dirty=bool(base.dirty),
+                actor=actor.name,
+                actor_kind=str(actor.kind),
+                agent=actor.agent,
+                host_id=host_id(),
+                runner_version=__version__,
+                base_tree=base.as_json(),
             )
         )
         return self.ledger.run(run_id)
@@ -315,7 +317,7 @@ class _Invocation:
             return {}
         return self.walk.results
 
-    def _through_the_stages(self) -> None:
+    def _walk_stages(self) -> None:
         from skillrun.runner.walk import Walk
 
         skill_file = shown(self.target.repo.root, self.target.skill_file)
