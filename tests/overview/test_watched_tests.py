@@ -213,6 +213,30 @@ def test_an_effect_that_a_death_keeps_from_taking_place_is_at_most_once() -> Non
     assert draft.values["effects"][0]["guarantee"] == "at_most_once"
 
 
+@pytest.mark.parametrize(("times", "expected"), [(1, "at_most_once"), (2, "at_least_once")])
+def test_an_effect_that_is_repeated_after_an_error_is_not_at_most_once(
+    times: int, expected: str
+) -> None:
+    """A lease that the dead one held keeps the next delivery away, for a while."""
+    draft = Draft()
+    draft.values["effects"] = [{"name": "sms", "guarantee": "at_least_once"}]
+    draft.values["failures"] = {"transient": ["shop.sms:Away"], "permanent": []}
+    asked: list[str] = []
+
+    def prove_one(schedule: str) -> Any:
+        asked.append(schedule)
+        done = ["sms"] * times * schedule.startswith("raise")
+        history = SimpleNamespace(
+            runs=[SimpleNamespace(died=True)], events=[], performed=lambda name: done
+        )
+        tried = SimpleNamespace(schedule=SimpleNamespace(faults=(1,)), history=history)
+        return SimpleNamespace(tried=[tried], histories=[history])
+
+    assert classify_effects(draft, prove_one) is (expected == "at_most_once")
+    assert draft.values["effects"][0]["guarantee"] == expected
+    assert asked == ["kill@before:sms#1 lose re-enqueue", "raise=shop.sms:Away@after:sms#1"]
+
+
 def test_the_table_of_dead_jobs_is_the_one_that_a_test_fills(shop: Path) -> None:
     given_up = delivery(after=(store(0, dead=1),), calls=(call(raised="shop.mailer:BadAddress"),))
     draft = observe(shop, seen(delivery(), given_up))

@@ -113,7 +113,8 @@ def _add_usual_errors(draft: Draft) -> dict[str, dict[str, Any]]:
 
 def classify_effects(draft: Draft, prove: Callable[[str], Proof]) -> bool:
     """An effect without a key that a death keeps from taking place takes place at most once: the
-    job takes it for done before it does it. Returns whether the draft is another one now.
+    job takes it for done before it does it. One that is done again after an error only had a lease
+    when it died. Returns whether the draft is another one now.
     """
     is_other = False
     for effect in draft.values.get("effects", [])[:_MOST]:
@@ -121,7 +122,7 @@ def classify_effects(draft: Draft, prove: Callable[[str], Proof]) -> bool:
             continue
         name = effect["name"]
         proof = prove(f"kill@before:{name}#1 lose re-enqueue")
-        if _is_left_out(proof, name):
+        if _is_left_out(proof, name) and not _is_done_again(draft, name, prove):
             effect["guarantee"] = "at_most_once"
             draft.guesses.append(
                 f"effects: {name}: at_most_once: after a death before it, nothing does it"
@@ -223,6 +224,19 @@ def _is_left_out(proof: Proof, name: str) -> bool:
         if tried.schedule.faults and any(run.died for run in history.runs):
             done = [event for event in history.events if event.kind == "performed"]
             return not any(event["effect"] == name for event in done)
+    return False
+
+
+def _is_done_again(draft: Draft, name: str, prove: Callable[[str], Proof]) -> bool:
+    """Whether an error after it, which the job is tried again for, makes it take place twice."""
+    failures: dict[str, Any] = draft.values.get("failures", {})
+    for listed in failures.get("transient", ()):
+        error, homes = listed, [name]
+        if isinstance(listed, dict):
+            error, homes = listed["type"], listed.get("effects", homes)
+        if name in homes:
+            proof = prove(f"raise={error}@after:{name}#1")
+            return any(len(history.performed(name)) > 1 for history in proof.histories)
     return False
 
 
