@@ -135,10 +135,8 @@ class Literals:
         return result
 
     def _binary(self, node: ast.BinOp, module: Module, depth: int) -> Any:
-        left, right = (
-            self.fold(node.left, module, depth + 1),
-            self.fold(node.right, module, depth + 1),
-        )
+        left = self.fold(node.left, module, depth + 1)
+        right = self.fold(node.right, module, depth + 1)
         for side in (left, right):
             if not is_known(side):
                 return Unknown(side.reason)
@@ -245,10 +243,8 @@ class Literals:
     def _item(self, node: ast.Subscript, module: Module, depth: int) -> Any:
         if module.resolve(node.value) == "os.environ":
             return Unknown(f"environment: {_shown(node)}")
-        held, key = (
-            self.fold(node.value, module, depth + 1),
-            self.fold(node.slice, module, depth + 1),
-        )
+        held = self.fold(node.value, module, depth + 1)
+        key = self.fold(node.slice, module, depth + 1)
         if not is_known(held) or not is_known(key):
             return Unknown(f"computed: {_shown(node)}")
         try:

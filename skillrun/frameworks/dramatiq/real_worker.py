@@ -58,10 +58,8 @@ class Worker(RealWorker[Driver]):
         bench, driver = self.bench, self.driver
 
         def enqueue(broker: Any, message: Any, *, delay: int | None = None) -> Any:
-            name, to_handler = (
-                str(message.actor_name),
-                message.actor_name == driver.actor.actor_name,
-            )
+            name = str(message.actor_name)
+            to_handler = message.actor_name == driver.actor.actor_name
             if delay and to_handler:
                 delay = round(bench.cut(delay / 1000) * 1000)
             return bench.probe.publish(

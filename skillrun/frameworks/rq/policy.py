@@ -74,11 +74,9 @@ class _Reader:
         self.sources["max_attempts"] = most.place or again.place
         self.sources["backoff"] = self.sources["max_attempts"]
         requeued = any(one.retries is None or one.retries > 0 for one in given)
+        self.sources["retried"] = None
         if requeued:
             self.sources["retried"] = most.place
-        else:
-            self.sources["retried"] = None
-        if requeued:
             # RQ itself logs the error and that it retries.
             self.sources["autoretry"] = most.place
         return Policy(

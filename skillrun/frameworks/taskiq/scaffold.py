@@ -229,10 +229,10 @@ def _write_kick(facts: Facts) -> str:
     chain of calls.
     """
     fields = [f"{field.name}={field.name}" for field in facts.fields]
-    sent, width = (
-        ["payload"] if facts.message == "payload" else fields,
-        facts.conventions.line_length,
-    )
+    sent = fields
+    if facts.message == "payload":
+        sent = ["payload"]
+    width = facts.conventions.line_length
     chain = f"{facts.name}.kicker().with_labels(**labels).kiq({', '.join(sent)})"
     if len(f"    await {chain}") <= width:
         return f"await {chain}"

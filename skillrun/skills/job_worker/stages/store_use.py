@@ -84,8 +84,6 @@ def store_use(case: JobCase, handler: Definition, table: str) -> StoreUse:
         place = find_writer(case, table)
         if place:
             use.hidden = f"{place.path}:{place.line}"
-        else:
-            use.hidden = None
     return use
 
 
@@ -259,13 +257,10 @@ class _Names:
             return isinstance(node.value, str) and node.value.rpartition(".")[2] in self.words
         if not isinstance(node, ast.Name | ast.Attribute):
             return False
-        origin = ""
         if isinstance(node, ast.Name):
-            origin = module.resolve(node) or ""
-        if isinstance(node, ast.Name):
-            written = node.id
+            origin, written = module.resolve(node) or "", node.id
         else:
-            written = node.attr
+            origin, written = "", node.attr
         return (
             written in self.words
             or written in self.instances
