@@ -10,9 +10,10 @@ import pytest
 
 from skillrun.contract.spec import load_spec
 from skillrun.proof.confirm.compare import KILLS, confirm, confirm_one
-from skillrun.proof.confirm.run import ENDS_APART, Stage
+from skillrun.proof.confirm.run import ENDS_APART, Stage, Watch, WorkerEnded
 from skillrun.proof.prove import look, prove
 from skillrun.proof.result import Proof, Target
+from skillrun.proof.schedule import Schedule
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "corpus")]
@@ -81,6 +82,27 @@ def test_a_refutation_is_confirmed(name: str, mutant: str, build: Build) -> None
     tried = [item for item in found if item.note != ENDS_APART]
     assert len(tried) >= 1 + KILLS
     assert [(item.schedule, item.agrees, item.note) for item in tried if not item.agrees] == []
+
+
+def test_a_worker_that_ended_by_itself_is_begun_once_more(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over its own housekeeping: that says nothing of the job. Twice is no chance."""
+    target = build("celery_receipt", None)
+    proof = prove(target, only="once")
+    work, ended = Stage._work, [1]
+
+    def work_or_end(stage: Stage, schedule: Schedule) -> Watch:
+        if ended.pop():
+            raise WorkerEnded("it ended by itself")
+        return work(stage, schedule)
+
+    monkeypatch.setattr(Stage, "_work", work_or_end)
+    with Stage(target, redelivery_s=proof.facts.redelivery_s) as stage:
+        for times, agrees in (([0, 1], True), ([1, 1], None)):
+            ended[:] = times
+            found = confirm_one(stage, proof.histories[0], 1.0, frozenset())
+            assert found.agrees is agrees
 
 
 RISKY = (
