@@ -58,7 +58,7 @@ def test_a_place_in_a_bundle_is_its_line_and_elsewhere_as_exact_as_ever(
     def refuse(node: object) -> int:
         raise AssertionError("the parser was asked for the place of a node in a bundle")
 
-    monkeypatch.setattr(sights_source, "_line", refuse)
+    monkeypatch.setattr(sights_source, "_find_line", refuse)
     bundle = f"// a banner\n{code.replace(chr(10), ' ')}{'f(g);' * 10_000}"
     found = [
         sight
