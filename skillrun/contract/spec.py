@@ -267,7 +267,7 @@ def _refusal(
     texts = [text for _, text in lines[:_MAX_SHOWN]]
     if len(lines) > _MAX_SHOWN:
         texts.append(f"{shown}: and {len(lines) - _MAX_SHOWN} more")
-    return SpecInvalid("\n".join(texts), hint=f"then: skillrun spec check {shown}")
+    return SpecInvalid("\n".join(texts), hint=f"mend it, then: skillrun spec check {shown}")
 
 
 def _one_line(
