@@ -265,10 +265,10 @@ def test_each_way_of_cheating_is_found_at_once(make_repo: Callable[..., Path]) -
 
 
 # They need an adapter, a worker's command line, a hook, a requirement or a log in the base: see
-# test_gaming_adapters.py, _workers, _libraries, _logs and _options.
+# test_gaming_adapters.py, _workers, _libraries, _logs, _options and _failed_answers.
 ATTACKED_ELSEWHERE = (
     *("altered-adapter", "weaker-worker", "beside-the-job", "lost-records", "looser-library"),
-    *("quieter-logs", "tests-set-options"),
+    *("quieter-logs", "tests-set-options", "failed-answer"),
 )
 
 
