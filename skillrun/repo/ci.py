@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.repo.commands import CommandFact
 from skillrun.repo.declared import own_scripts
+from skillrun.repo.languages import JAVASCRIPT
 from skillrun.repo.managers import CI_FILES
 from skillrun.repo.offers import Offer, Source
 from skillrun.repo.shell import (
@@ -18,6 +19,7 @@ from skillrun.repo.shell import (
     moved_to,
     named_kind,
     purpose,
+    runs_front_end,
     unset_variables,
     without_prefix,
 )
@@ -30,9 +32,6 @@ _COMMAND_KEY = re.compile(r"(?:run|script|command|cmd|bash|commands|before_scrip
 _PICKED = re.compile(r"\s--python[\s=]\"?(?:\$\{\{[^}]*\}\}|\$\{?\w+\}?)\"?")
 _OTHER_KEY = re.compile(r"[\w.$-]+\s*:(?:\s|$)")
 _FOLDER = re.compile(r"\s*(?:- )?working[-_]directory\s*:\s*[\"']?([^\"'#\s]+)")
-_FRONT_END = re.compile(
-    r"(?:cd\s+\S+\s*&&\s*)?(?:npx|npm|pnpm|yarn|bun|bunx|eslint|prettier|jest|vitest|tsc|stylelint|biome)\b"
-)
 _PACKAGE = re.compile(r"(?:^|/)(?:pyproject\.toml|setup\.py)$")
 _PYTHON_BUILD = re.compile(
     r"(?:uv|poetry|hatch|pdm|flit)\s+build\b|(?:py)?build\b|python[\d.]*\s+setup\.py\b|pyproject-build\b"
@@ -61,7 +60,7 @@ class _Step:
 def ci_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
     """Every command in a CI file whose purpose is plain."""
     reader = _Reader(
-        javascript=languages[:1] in (("javascript",), ("typescript",)),
+        javascript=not JAVASCRIPT.isdisjoint(languages[:1]),
         scripts=frozenset(own_scripts(tree)),
         packages=frozenset(path.rpartition("/")[0] for path in tree.files if _PACKAGE.search(path)),
     )
@@ -118,7 +117,7 @@ class _Reader:
             return False
         if kind == "build":
             return True
-        return self.javascript or not _FRONT_END.match(plain)
+        return self.javascript or not runs_front_end(plain)
 
 
 def own_purpose(command: str, scripts: frozenset[str]) -> str | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from skillrun.repo.ci import ci_offers
 from skillrun.repo.commands import CommandFact, Commands
 from skillrun.repo.declared import command_fact, line_with, text_of
-from skillrun.repo.languages import LANGUAGE_OF
+from skillrun.repo.languages import JAVASCRIPT, LANGUAGE_OF
 from skillrun.repo.makefile import Recipe, just_recipes, make_recipes
 from skillrun.repo.offers import Offer, Source
 from skillrun.repo.packages import package_offers
@@ -27,8 +27,10 @@ from skillrun.repo.shell import (
     named_kind,
     purpose,
     resets_database,
+    runs_front_end,
     tests_as_well,
     unset_variables,
+    without_prefix,
 )
 
 if TYPE_CHECKING:
@@ -96,12 +98,20 @@ def _recipe_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
     """
     for path in _recipe_files(tree, languages):
         folder, _, name = path.rpartition("/")
-        just = name.lower().endswith("justfile")
-        recipes = (just_recipes if just else make_recipes)(path, lambda name: text_of(tree, name))
-        command = ("just " if just else "make ") + (
-            folder and (f"{folder}/" if just else f"-C {folder} ")
-        )
-        yield from _offered(command, recipes, beside=bool(folder))
+        if name.lower().endswith("justfile"):
+            read_recipes, command = just_recipes, "just "
+            if folder:
+                command = f"just {folder}/"
+        else:
+            read_recipes, command = make_recipes, "make "
+            if folder:
+                command = f"make -C {folder} "
+        recipes = read_recipes(path, lambda name: text_of(tree, name))
+        if folder:
+            yield from _offer_named(command, recipes, Source.SIDE_PACKAGE)
+        else:
+            yield from _offer_named(command, recipes, Source.MAKE)
+            yield from _offer_unnamed(command, recipes, languages[:1])
 
 
 def _recipe_files(tree: Tree, languages: tuple[str, ...]) -> Iterator[str]:
@@ -150,16 +160,58 @@ def _holds(tree: Tree, folder: str, languages: tuple[str, ...]) -> bool:
     return any(LANGUAGE_OF.get(path.rpartition(".")[2]) in languages for path in sources)
 
 
-def _offered(command: str, recipes: Mapping[str, Recipe], *, beside: bool) -> Iterator[Offer]:
-    for name, recipe in recipes.items():
-        if recipe.empty or name.startswith((".", "_")):
-            continue
-        known = command_fact(f"{command}{name}", recipe.path, recipe.line, "\n".join(recipe.lines))
-        named = _module_kind(name) or named_kind(name)
+def _offer_named(command: str, recipes: Mapping[str, Recipe], source: Source) -> Iterator[Offer]:
+    """The recipes whose name says what they are for."""
+    for name, recipe in _list_public(recipes):
+        named = _kind_of_recipe(name)
         if named:
-            yield Offer(named[0], known, Source.SIDE_PACKAGE if beside else Source.MAKE, named[1])
-        elif not beside and (kind := _only_purpose(recipe.lines)):
-            yield Offer(kind, known, Source.SIDE_PACKAGE, 50)
+            yield Offer(named[0], _state_recipe(command, name, recipe), source, named[1])
+
+
+def _offer_unnamed(
+    command: str, recipes: Mapping[str, Recipe], main: tuple[str, ...]
+) -> Iterator[Offer]:
+    """The recipes whose lines alone say it, as those of `check` do. One for a part of the
+    repository (a front end beside the application, some of its tests) is no better than a package
+    beside it.
+    """
+    for name, recipe in _list_public(recipes):
+        kind = _only_purpose(recipe.lines)
+        if not kind or _kind_of_recipe(name):
+            continue
+        source, fit = Source.TOLD_BY_LINES, 0
+        if _is_of_a_part(recipe.lines, main):
+            source, fit = Source.SIDE_PACKAGE, _AFTER_EVERY_NAME
+        yield Offer(kind, _state_recipe(command, name, recipe), source, fit)
+
+
+# How well a recipe fits beside scripts that have a name for it.
+_AFTER_EVERY_NAME = 50
+
+
+def _list_public(recipes: Mapping[str, Recipe]) -> Iterator[tuple[str, Recipe]]:
+    """Those that do something, and that somebody may call."""
+    for name, recipe in recipes.items():
+        if not recipe.empty and not name.startswith((".", "_")):
+            yield name, recipe
+
+
+def _state_recipe(command: str, name: str, recipe: Recipe) -> CommandFact:
+    return command_fact(f"{command}{name}", recipe.path, recipe.line, "\n".join(recipe.lines))
+
+
+def _kind_of_recipe(name: str) -> tuple[str, int] | None:
+    return _module_kind(name) or named_kind(name)
+
+
+def _is_of_a_part(lines: Iterable[str], main: tuple[str, ...]) -> bool:
+    """Whether no line is for the whole of the application."""
+    beside = JAVASCRIPT.isdisjoint(main)
+    for line in _list_work(lines):
+        is_front_end = beside and runs_front_end(without_prefix(line))
+        if not is_front_end and not is_partial(line):
+            return False
+    return True
 
 
 def _module_kind(name: str) -> tuple[str, int] | None:
@@ -176,13 +228,15 @@ def _module_kind(name: str) -> tuple[str, int] | None:
 
 def _only_purpose(lines: Iterable[str]) -> str | None:
     """The one purpose of all lines of a recipe whose name says nothing; building takes a name."""
-    kinds = set()
-    for line in lines:
-        if not re.match(r"@?(?:echo|printf|#)", line):
-            kinds.add(purpose(line))
+    kinds = {purpose(line) for line in _list_work(lines)}
     if len(kinds) == 1 and kinds <= {"lint", "typecheck", "test"}:
         return next(iter(kinds))
     return None
+
+
+def _list_work(lines: Iterable[str]) -> list[str]:
+    """The lines of a recipe that do something besides telling what they do."""
+    return [line for line in lines if not re.match(r"@?(?:echo|printf|#)", line)]
 
 
 def _script_offers(tree: Tree) -> Iterator[Offer]:

@@ -23,6 +23,7 @@ LANGUAGE_OF = {
     **dict.fromkeys(("kt", "kts"), "kotlin"),
     "cs": "csharp",
 }
+JAVASCRIPT = frozenset({"javascript", "typescript"})
 # Where JavaScript is output, or somebody else's.
 _BUILT = frozenset({"public", "dist", "build", "static", "swagger"})
 # Bytes; a larger source file is data or generated, and counts no further.

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from skillrun.repo.declared import command_fact, line_with, scripts_of
+from skillrun.repo.languages import JAVASCRIPT
 from skillrun.repo.managers import javascript_manager
 from skillrun.repo.offers import Offer, Source
 from skillrun.repo.places import is_aside
@@ -17,7 +18,6 @@ from skillrun.repo.shell import commands_in, named_kind
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
-_JAVASCRIPT = frozenset({"javascript", "typescript"})
 # Where nothing is just called build.
 _BUILDS = (
     "build:production",
@@ -39,7 +39,7 @@ def package_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
         folder, _, name = path.rpartition("/")
         if name != "package.json" or path.count("/") > 2 or is_aside(path):
             continue
-        if folder and _JAVASCRIPT.isdisjoint(languages):
+        if folder and JAVASCRIPT.isdisjoint(languages):
             continue
         yield from _script_offers(tree, path, folder, manager, languages)
 
@@ -47,7 +47,7 @@ def package_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
 def _script_offers(
     tree: Tree, path: str, folder: str, manager: str, languages: tuple[str, ...]
 ) -> Iterator[Offer]:
-    main = not _JAVASCRIPT.isdisjoint(languages[:1])
+    main = not JAVASCRIPT.isdisjoint(languages[:1])
     if main and not folder:
         source = Source.PACKAGE_JSON
     else:

@@ -80,6 +80,9 @@ _RESETS = re.compile(
     re.IGNORECASE,
 )
 _OF_TESTS = re.compile(r"(?i)test|\bCI\b")
+_FRONT_END = re.compile(
+    r"(?:cd\s+\S+\s*&&\s*)?(?:npx|npm|pnpm|yarn|bun|bunx|eslint|prettier|jest|vitest|tsc|stylelint|biome)\b"
+)
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _ALWAYS_SET = frozenset({"HOME", "PWD", "USER", "PATH", "SHELL", "TMPDIR", "HOSTNAME", "RANDOM"})
 _CHANGES_FOLDER = re.compile(r"(?:cd|pushd)\s+([\w./-]+)(?=\s*(?:$|&&|;))")
@@ -210,6 +213,13 @@ def checks_types(runs: str) -> bool:
 def is_partial(command: str) -> bool:
     """Whether a test command names some of the tests only."""
     return _PARTIAL.search(command) is not None
+
+
+def runs_front_end(command: str) -> bool:
+    """Whether it is a tool of a web front end; beside another language, that is not the
+    application.
+    """
+    return _FRONT_END.match(command) is not None
 
 
 def tests_as_well(command: str) -> bool:

@@ -100,3 +100,33 @@ def test_a_lint_that_mends_comes_after_one_that_checks(tmp_path: Path) -> None:
     check_finds(tmp_path / "beside", make | ci, lint="ruff check .")
     mending = {".github/workflows/ci.yml": "steps:\n  - run: ruff check --fix .\n"}
     check_finds(tmp_path / "in CI", mending)
+
+
+VITEST = '{"scripts": {"test": "vitest", "lint": "eslint ."}}'
+
+
+def test_a_recipe_told_by_its_lines_comes_before_a_front_end_beside(tmp_path: Path) -> None:
+    """How plain a name is says nothing of how much of the repository it is for."""
+    files = {"Makefile": "check:\n\tpytest\nruff-it:\n\truff check .\n", "package.json": VITEST}
+    check_finds(tmp_path, files, test="make check", lint="make ruff-it")
+
+
+def test_a_recipe_for_a_part_comes_after_what_is_named(tmp_path: Path) -> None:
+    """Neither the front end's own tests nor a single folder's are the application's."""
+    only_web = {"Makefile": "web:\n\tcd web && npm test\n", "package.json": VITEST}
+    check_finds(tmp_path / "web", only_web, test="npm test", lint="npm run lint")
+    smoke = {"Makefile": "smoke:\n\tpytest smoke/first\n", "package.json": VITEST}
+    check_finds(tmp_path / "smoke", smoke, test="npm test", lint="npm run lint")
+
+
+def test_a_recipe_that_tests_both_halves_is_for_the_whole(tmp_path: Path) -> None:
+    both = {"Makefile": "check:\n\tpytest\n\tnpm test\n", "package.json": VITEST}
+    check_finds(tmp_path, both, test="make check", lint="npm run lint")
+
+
+def test_ci_comes_before_a_recipe_told_by_its_lines(tmp_path: Path) -> None:
+    files = {
+        "Makefile": "check:\n\tpytest\n",
+        ".github/workflows/test.yml": "jobs:\n  a:\n    steps:\n      - run: pytest -q\n",
+    }
+    check_finds(tmp_path, files, test="pytest -q")
