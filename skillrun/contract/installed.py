@@ -131,6 +131,13 @@ def find_skill_file(entry: Entry) -> Path | None:
     return None
 
 
+def lacks_text(entry: Entry) -> bool:
+    """Whether its package came without the SKILL.md: many a build backend takes modules alone
+    along, unless it is told otherwise.
+    """
+    return not entry.is_own and find_skill_file(entry) is None
+
+
 def list_modules(entry: Entry) -> list[Path]:
     """The Python files of the package of an entry."""
     found: list[Path] = []

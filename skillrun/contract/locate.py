@@ -24,6 +24,7 @@ _FRONT_BYTES = 4096
 _NAME_LINE = re.compile(
     rb"^name:[ \t]*[\"']?([A-Za-z0-9][\w.-]{0,99})[\"']?[ \t\r]*$", re.MULTILINE
 )
+_NO_TEXT = "there is no SKILL.md in its package"
 PASSED_OVER = {".git", "node_modules", ".venv", "venv", "__pycache__"}
 
 
@@ -119,7 +120,18 @@ def list_skills(repo: Path | None = None) -> list[FoundSkill]:
             found.append(one)
             if one.error is None:
                 taken.add(one.id)
+    found += _list_without_text({one.id.rsplit("/", 1)[-1] for one in found})
     return found
+
+
+def _list_without_text(names: set[str]) -> Iterator[FoundSkill]:
+    """The plug-ins of which only the code is installed, unless a repository has their text."""
+    from skillrun.contract.installed import installed_entries, lacks_text
+
+    for entry in installed_entries():
+        if entry.name not in names and lacks_text(entry):
+            package = entry.folder / entry.value.partition(":")[0].partition(".")[0]
+            yield FoundSkill(package, entry.name, "installed", error=_NO_TEXT)
 
 
 def bundled_skill(skill_id: str) -> Path | None:
@@ -307,6 +319,12 @@ def _unknown(name: str, repo: Path | None) -> SkillInvalid:
     import difflib
 
     skills = list_skills(repo)
+    for one in skills:
+        if one.id == name and one.error == _NO_TEXT:
+            return SkillInvalid(
+                f"{name} is installed without its text: {_NO_TEXT}, {one.path}",
+                hint="have its build put SKILL.md beside the code, and install it again",
+            )
     names = {}
     for one in skills:
         for spelling in (one.id, one.id.rsplit("/", 1)[-1]):

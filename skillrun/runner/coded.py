@@ -107,7 +107,8 @@ def hash_spec(file: Path) -> str:
 class SpecFormat:
     """Where the specs of a skill lie, and how one is read and hashed."""
 
-    folder: Path = SPEC_FOLDER
+    # None where the work is the whole repository's: then a spec is read where one is named.
+    folder: Path | None = SPEC_FOLDER
     # From the file, --set and the repository's root. Raises SpecInvalid.
     load: Callable[[Path, Mapping[str, str], Path], Spec] = load_job_spec
     # Of --set alone; None where a run needs a file.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import Finding, Severity
@@ -38,15 +38,32 @@ def match_stages(skill: Skill) -> tuple[tuple[Planned, ...], tuple[Finding, ...]
         inputs = [Planned(stage, None) for stage in coded]
         return (*inputs, *_declare_steps(skill.steps, set())), ()
     answered, left = _pair_steps(coded, skill.steps)
-    planned = tuple(
-        Planned(stage, answered[stage.ID].line if stage.ID in answered else None) for stage in coded
-    )
-    missing = tuple(_say_missing(skill, stage) for stage in coded if stage.ID not in answered)
-    extra = tuple(
-        Planned(p.stage, p.line, extra=True)
-        for p in _declare_steps(left, {stage.ID for stage in coded})
-    )
-    return (*planned[:-1], *extra, planned[-1]), missing
+    planned: list[Planned] = []
+    missing = []
+    for stage in coded:
+        step = answered.get(stage.ID)
+        if step is None:
+            missing.append(_say_missing(skill, stage))
+            planned.append(Planned(stage, None))
+        else:
+            planned.append(Planned(stage, step.line))
+    for one in _declare_steps(left, {stage.ID for stage in coded}):
+        planned.insert(_find_place(planned, one.line), replace(one, extra=True))
+    return tuple(planned), tuple(missing)
+
+
+def _find_place(planned: Sequence[Planned], line: int | None) -> int:
+    """Where a declared step stands: as in the text, behind the step before it. What is costly at
+    the end of a run waits for all others.
+    """
+    place = 0
+    nearest = 0
+    for number, other in enumerate(planned, 1):
+        if line is not None and other.line is not None and nearest < other.line < line:
+            nearest, place = other.line, number
+    if place == len(planned) and planned[-1].stage.COSTLY:
+        return place - 1
+    return place
 
 
 def _pair_steps(
@@ -69,14 +86,12 @@ def _pair_steps(
 
 
 def _say_missing(skill: Skill, stage: Stage[Any]) -> Finding:
-    message = (
-        f"SKILL.md has no step for {stage.ID} ({stage.TITLE}); the bundled stage runs all the same"
-    )
+    message = f"SKILL.md has no step for {stage.ID} ({stage.TITLE}); the stage runs all the same"
     return Finding(
         "skill.step-missing",
         Severity.WARNING,
         message,
-        hint="put the step back into the repository's copy",
+        hint="put the step into the Workflow of the skill's text",
     )
 
 

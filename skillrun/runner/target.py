@@ -111,13 +111,16 @@ def find_target(request: Request) -> Target:
     )
 
 
-def the_only_spec(repo: Repo, folder: Path = SPEC_FOLDER) -> Path | None:
+def the_only_spec(repo: Repo, folder: Path | None = SPEC_FOLDER) -> Path | None:
     """The one spec in a folder of a repository, or None. Raises Misuse where there are several."""
+    if folder is None:
+        return None
     found = specs_in(repo.root, folder)
     if len(found) > 1:
         listed = ", ".join(visible(shown(repo.root, path)) for path in found)
         first = visible(shown(repo.root, found[0]))
-        raise Misuse(f"several job specs: {listed}", hint=f"name one: --spec {first}")
+        what = "job specs" if folder == SPEC_FOLDER else "specs"
+        raise Misuse(f"several {what}: {listed}", hint=f"name one: --spec {first}")
     if not found:
         return None
     return found[0]

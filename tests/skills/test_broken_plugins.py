@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import helpers
 import pytest
 from plugged_environment import HERE, Environment
 from rows import real_but
@@ -152,3 +153,18 @@ def test_a_module_of_the_repository_does_not_stand_before_the_plugins(
     report = with_changelog_entry.report(repo, NAME, "--set", "version=1.2", code=0)
     assert report["outcome"] == "success"
     assert not (repo / "ran").exists()
+
+
+def test_code_without_its_text_is_said_by_list_and_run(
+    bare: Environment, make_repo: MakeRepo
+) -> None:
+    """A build backend that takes modules alone along left the SKILL.md behind."""
+    repo = make_repo({"README.md": "A shop.\n"})
+    bare.register(NAME, "plugged:SKILL", "")
+    listed = bare.run(repo, "list", code=0)[0]
+    assert "there is no SKILL.md in its package" in listed
+    out, said = bare.run(repo, NAME, code=4)
+    assert said.startswith(f"skillrun: {NAME} is installed without its text: ")
+    assert out == ""
+    helpers.write_files(repo, COPY)
+    assert "no SKILL.md in its package" not in bare.run(repo, "list", code=0)[0]

@@ -102,6 +102,37 @@ def test_a_job_spec_is_none_of_its_specs_and_its_own_is_read_with_its_own_words(
     assert said.startswith(f"skillrun: {SPEC}: a release has a version and nothing else\n")
 
 
+WITHOUT_SPECS = """
+from pathlib import Path
+from skillrun.core.verdict import Grade, StageResult, status_of
+from skillrun.runner.case import Case
+from skillrun.runner.coded import CodedSkill, SpecFormat, wording
+
+
+class Stage:
+    ID, TITLE, ANSWERS, READS, COSTLY = "changelog", "Changelog", wording("find"), (), False
+
+    def examine(self, case):
+        return StageResult(status_of(()), Grade.STATIC, summary=f"spec {case.spec}")
+
+
+SKILL = CodedSkill("changelog-entry", lambda skill: (Stage(),), Case, spec=SpecFormat(folder=None))
+"""
+
+
+def test_a_skill_of_the_whole_repository_asks_for_no_spec(
+    bare: Environment, make_repo: MakeRepo
+) -> None:
+    """However many jobs the repository has."""
+    text = (HERE / "changelog_entry" / "changelog_entry" / "SKILL.md").read_text("utf-8")
+    specs = {f".skillrun/jobs/{job}.yaml": f"version: 1\njob: {job}\n" for job in "ab"}
+    repo = make_repo({f".agents/skills/{NAME}/SKILL.md": text, **specs})
+    bare.register(NAME, "plugged:SKILL", WITHOUT_SPECS)
+    report = bare.report(repo, NAME, code=3)
+    found = {stage["id"]: stage["summary"] for stage in report["stages"]}
+    assert found["changelog"] == "spec None"
+
+
 def test_its_items_are_waived_as_its_code_allows(
     with_changelog_entry: Environment, make_repo: MakeRepo
 ) -> None:

@@ -60,10 +60,18 @@ def test_the_bundled_skill_has_all_steps():
     assert ([p.stage.ID for p in found], missing) == (IDS, ())
 
 
-def test_an_extra_step_is_declared_before_the_last(tmp_path):
+def test_what_is_costly_waits_for_a_declared_step_behind_it(tmp_path):
     found, missing = planned(tmp_path, (*STEPS, "Tell the on-call team."))
     assert [p.stage.ID for p in found] == [*IDS[:-1], "tell-the-on-call-team", IDS[-1]]
     assert [p.stage.ID for p in found if p.extra] == ["tell-the-on-call-team"]
+    assert missing == ()
+
+
+def test_declared_steps_stand_where_the_text_has_them(tmp_path):
+    steps = ("Ask the owner.", *STEPS[:2], "Tell the team.", "Wait a day.", *STEPS[2:])
+    found, missing = planned(tmp_path, steps)
+    own = ["tell-the-team", "wait-a-day"]
+    assert [p.stage.ID for p in found] == ["ask-the-owner", *IDS[:2], *own, *IDS[2:]]
     assert missing == ()
 
 
