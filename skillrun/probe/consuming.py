@@ -1,4 +1,6 @@
-"""From which queues the workers of a repository take jobs, as their command lines say it."""
+"""From which queues the workers of a repository take jobs, and who brings those that are due later,
+as their command lines say it.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,7 @@ class QueueWords:
 
     def is_worker(self, words: Sequence[str]) -> bool:
         """Whether a command line starts a worker."""
-        programs = [os.path.basename(word) for word in words[:3]]
-        return self.program in programs and self.command in words[1:]
+        return _begins_with(words, self.program) and self.command in words[1:]
 
     def list_named(self, words: Sequence[str]) -> list[str] | None:
         """The queues that it names, [] for none; None where they are known elsewhere alone.
@@ -64,6 +65,39 @@ class QueueWords:
             else:
                 named.append(word)
         return named
+
+
+@dataclass(frozen=True)
+class TimerWords:
+    """How a command line starts what brings the jobs that are due later."""
+
+    program: str
+    command: str = ""  # "" where the program does nothing else
+    options: tuple[str, ...] = ()  # one of them is there; () where none is needed
+
+    def is_timer(self, words: Sequence[str]) -> bool:
+        """Whether a command line starts it."""
+        if not _begins_with(words, self.program):
+            return False
+        if self.command and self.command not in words:
+            return False
+        return not self.options or not _list_options(words).isdisjoint(self.options)
+
+
+def _begins_with(words: Sequence[str], program: str) -> bool:
+    """By itself, by its path, or as `python -m PROGRAM`."""
+    return program in map(os.path.basename, words[:3])
+
+
+def _list_options(words: Sequence[str]) -> set[str]:
+    """With each letter of -vs as one of its own."""
+    given: set[str] = set()
+    for word in words:
+        given.add(word)
+        if word.startswith("-") and not word.startswith("--"):
+            for letter in word[1:]:
+                given.add(f"-{letter}")
+    return given
 
 
 def _is_joined(word: str, option: str) -> bool:

@@ -37,6 +37,9 @@ class Facts:
     redis_keys: str = ""
     keeps_rows: bool = False  # its messages are rows of the application's own database
     ends_stuck: bool = False  # its worker ends a job that runs for too long
+    # What does not come before another process than a worker brings it: "delay" a job that waits,
+    # "schedule" this one.
+    timed: tuple[str, ...] = ()
     broker_error: str = "ConnectionError"  # what a publisher meets whose broker is away
 
 
@@ -55,6 +58,8 @@ class BootFacts(Facts):
     # The queues from which the repository's workers take jobs, as their command lines say; empty
     # where that is not known.
     consumed: tuple[str, ...] = ()
+    # Whether the repository starts that process; None where it is not known, or nothing is timed.
+    has_timer: bool | None = None
     has_gate: bool | None = None  # the kernel asks before a system call leaves; None: not booted
 
 

@@ -47,7 +47,7 @@ from .names import NotThere, find, make_ordered_error
 from .plain import PlainDriver
 from .recorder import Recorder, close_all
 from .sql import SqliteHook
-from .starting import begin_by_command, find_consumed
+from .starting import begin_by_command, find_consumed, has_timer
 from .stores import install as install_stores
 
 # Bytes that a delivery may write into one file.
@@ -96,6 +96,9 @@ class Zygote:
         )
         facts: Facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
         consumed = self._find_consumed(driver)
+        timer = None
+        if facts.timed:
+            timer = has_timer(driver.WAYS, config["settings"]["starts"], recorder.root)
         function = driver.function()
         effects = self.hook_effects()
         named: dict[type, str] = {}
@@ -126,6 +129,7 @@ class Zygote:
             has_gate=self.gate is not None,
             begun=driver.worker_begun.command if driver.worker_begun else "",
             consumed=consumed,
+            has_timer=timer,
         )
 
     def _find_consumed(self, driver: Driver) -> tuple[str, ...]:

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import functools
+import inspect
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from . import names
@@ -217,12 +220,49 @@ def main(file: str, op: str) -> None:
     with open(file) as stream:
         config = json.load(stream)
     worker = _boot(config)
-    call = config["call"]
     if op == "work":
         worker.work()
         return
     worker.bench.recorder.file.delivery = PUBLISHER
-    if call:
-        finished(names.find(call[0])[2](**call[1]))
-    else:
-        worker.publish(config["payload"])
+    _publish(worker, config)
+
+
+def _publish(worker: RealWorker[Driver], config: dict[str, Any]) -> None:
+    """Each call, or each payload, after the other. Who is told that it failed goes on."""
+    steps: list[Callable[[], Any]] = []
+    for name, arguments in config["calls"]:
+        steps.append(functools.partial(_call, name, arguments))
+    for payload in config["payloads"]:
+        steps.append(functools.partial(worker.publish, payload))
+    for place, step in enumerate(steps):
+        with _telling(worker, place):
+            begun = step()
+            if inspect.isawaitable(begun):
+                # One loop for all of them, as in a server: a client's connection belongs to it.
+                finished(_await_calls(worker, begun, steps, place))
+                return
+
+
+async def _await_calls(
+    worker: RealWorker[Driver], begun: Any, steps: list[Callable[[], Any]], place: int
+) -> None:
+    """What has begun, then those after it."""
+    with _telling(worker, place):
+        await begun
+    for later in range(place + 1, len(steps)):
+        with _telling(worker, later):
+            await steps[later]()
+
+
+def _call(name: str, arguments: dict[str, Any]) -> Any:
+    return names.find(name)[2](**arguments)
+
+
+@contextlib.contextmanager
+def _telling(worker: RealWorker[Driver], place: int) -> Iterator[None]:
+    """An exception out of a call is an event."""
+    try:
+        yield
+    except Exception as error:
+        traceback.print_exc()
+        worker.bench.recorder.emit("caller-raised", place=place, error=type(error).__name__)

@@ -8,6 +8,8 @@ handler is imported.
 from __future__ import annotations
 
 import contextlib
+import fnmatch
+import itertools
 import os
 import re
 import signal
@@ -17,12 +19,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .consuming import QueueWords, list_consumed
+from .consuming import QueueWords, TimerWords, list_consumed
 from .names import NotThere, find, import_beside_django
 
 _PYTHON = re.compile(r"python[\d.]*")
 # A script that waits for what is not here, or serves something else, is not followed.
 _MOST_S = 10.0
+# Folders without code that somebody starts.
+_NOT_OURS = re.compile(r"\..*|(node_modules|site-packages|tests?|venv|env)$")
+_MOST_FILES = 3000
+_MOST_BYTES = 500_000
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,10 @@ class Ways:
     manage: tuple[str, ...] = ()
     # Where the command lines of its workers name the queues that they take jobs from.
     queues: tuple[QueueWords, ...] = ()
+    # What brings the jobs that are due later, where the workers themselves do not.
+    timers: tuple[TimerWords, ...] = ()
+    # Words of code by which a program of the repository's own is such a one.
+    timer_code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +139,47 @@ def find_consumed(
     if named is None:
         return []
     return list(dict.fromkeys([*named, *(begun if scripts else ())]))
+
+
+def has_timer(ways: Ways, commands: Sequence[Sequence[str]], root: str) -> bool | None:
+    """Whether the repository starts what brings the jobs that are due later; None where that is not
+    known.
+    """
+    for timer in ways.timers:
+        if any(map(timer.is_timer, commands)):
+            return True
+    has_worker = False
+    for way in ways.queues:
+        for words in filter(way.is_worker, commands):
+            has_worker = True
+            if "$" in " ".join(words):  # options that only a shell knows
+                return None
+    has_script = any(_list_worker_scripts(ways, commands, root))
+    if not has_worker or has_script or _is_said(ways.timer_code, root):
+        return None
+    return False
+
+
+def _is_said(words: Sequence[str], root: str) -> bool:
+    """Whether a file of Python below a folder has one of the words. Too many files: as if it had."""
+    files = list(itertools.islice(_list_python_files(root), _MOST_FILES))
+    if len(files) == _MOST_FILES:
+        return True
+    pattern = re.compile("|".join(map(re.escape, words)).encode())
+    return any(pattern.search(_read_beginning(file)) for file in files)
+
+
+def _list_python_files(root: str) -> Iterator[str]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = itertools.filterfalse(_NOT_OURS.match, folders)
+        for name in fnmatch.filter(files, "*.py"):
+            yield os.path.join(folder, name)
+
+
+def _read_beginning(file: str) -> bytes:
+    with contextlib.suppress(OSError), open(file, "rb") as stream:
+        return stream.read(_MOST_BYTES)
+    return b""
 
 
 def _list_worker_scripts(ways: Ways, commands: Sequence[Sequence[str]], root: str) -> Iterator[str]:

@@ -114,7 +114,7 @@ def _alone_in_queue(proof: Proof, target: Target) -> Iterator[str]:
 def _before_commit(proof: Proof) -> Iterator[str]:
     """Why a publish before the commit of the application's call could not be seen to matter."""
     reference = proof.reference
-    if reference is None or proof.facts.keeps_rows or is_shown(reference):
+    if reference is None or is_shown(reference):
         return
     for tried in proof.tried:
         made = [one for one in tried.history.deliveries if one.op == "call"]

@@ -428,12 +428,14 @@ class Explorer(Messages, Drafting, Sweeps):
         return found
 
     def _collect_payloads(self, run: Run) -> dict[int, Any]:
-        """Of the other jobs that were delivered. What comes without the application's call, and a
-        later tick, has the payload of the first.
+        """Of the other jobs that were delivered, or published and dropped. What comes without the
+        application's call, and a later tick, has the payload of the first.
         """
         found: dict[int, Any] = {}
+        jobs = list(run.schedule.called)
         for delivery in run.deliveries:
-            job = delivery.job
+            jobs.append(delivery.job)
+        for job in jobs:
             has_first_payload = ticks.NEXT <= job < VARIED
             if job and job in self.payloads and not has_first_payload:
                 found[job] = self.payloads[job]

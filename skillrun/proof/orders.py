@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Plan = dict[str, Any]
 """Boundary -> order."""
 
+# Of a receiver that does no good and lets nobody wait.
+RECEIVER_WAYS = ("refuse", "hang-up", "answer")
+
 
 class Orders:
     """`items`: what the calls of the single run are about, where one run does several things."""
@@ -82,9 +85,16 @@ class Orders:
             return {"do": "kill"}
         if do == "raise":
             return {"do": "raise", **describe_error(self.failures, fault)}
-        if do == "answer":
-            return {"do": do, "status": int(fault.error or 0)}
-        return {"do": do if do in ("fail", "hang", "refuse", "hang-up") else "pause"}
+        if do in RECEIVER_WAYS:
+            return order_receiver(fault)
+        return {"do": do if do in ("fail", "hang") else "pause"}
+
+
+def order_receiver(fault: Fault) -> dict[str, Any]:
+    """What the receiver of a real call does, as `probe/receiver.py` takes it."""
+    if fault.do == "answer":
+        return {"do": fault.do, "status": int(fault.error or 0)}
+    return {"do": fault.do}
 
 
 def describe_error(failures: Failures | None, fault: Fault) -> dict[str, Any]:

@@ -55,6 +55,9 @@ def schedules(spec: JobSpec) -> Iterator[tuple[str, str]]:
     yield "transient after", f"raise={transient}@after:{effect}#1"
     yield "exhaustion", f"raise={transient}@before:{effect}#*/*"
     yield "permanent", f"raise={permanent}@before:{effect}#*/*"
+    yield "receiver not there", f"refuse@before:{effect}#1"
+    yield "receiver hangs up", f"hang-up@before:{effect}#1"
+    yield "receiver out of service", f"answer=503@before:{effect}#1"
     if spec.proof and spec.proof.poison and spec.enqueue is None:
         yield "poison", "poison=0"
 

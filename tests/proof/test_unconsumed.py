@@ -10,7 +10,7 @@ import pytest
 
 from skillrun.contract.spec import load_spec
 from skillrun.frameworks.known.launchers import find_starts, split_commands
-from skillrun.probe.consuming import QueueWords, list_consumed
+from skillrun.probe.consuming import QueueWords, TimerWords, list_consumed
 from skillrun.proof.prove import prove
 from skillrun.proof.result import Target
 
@@ -92,6 +92,53 @@ def test_a_job_that_nobody_takes_is_a_risk(
     else:
         risk = risks["queue-unconsumed"]
         assert (risk.grade, risk.seen) == ("lost", left_in)
+
+
+SCHEDULED = TimerWords("rq", "worker", ("-s", "--with-scheduler"))
+
+
+@pytest.mark.parametrize(
+    ("timer", "command", "is_one"),
+    [
+        (SCHEDULED, "rq worker --with-scheduler mail", True),
+        (SCHEDULED, "rq worker -vs mail", True),
+        (SCHEDULED, "rq worker mail", False),
+        (TimerWords("celery", "beat"), "python -m celery -A shop beat", True),
+        (TimerWords("celery", "worker", ("-B",)), "celery -A shop worker -lB", True),
+        (TimerWords("celery", "beat"), "celery -A shop worker", False),
+        (TimerWords("rqscheduler"), "rqscheduler --host cache", True),
+    ],
+)
+def test_what_starts_a_timer(timer: TimerWords, command: str, is_one: bool) -> None:
+    assert timer.is_timer(command.split()) is is_one
+
+
+@pytest.mark.parametrize(
+    ("procfile", "code", "is_risk"),
+    [
+        ("worker: rq worker billing\n", "", True),
+        ("worker: rq worker --with-scheduler billing\n", "", False),
+        ("worker: rq worker billing\nclock: rqscheduler\n", "", False),
+        ("worker: rq worker $RQ_OPTIONS billing\n", "", False),
+        ("worker: rq worker billing\n", "worker.work(with_scheduler=True)\n", False),
+        ("web: gunicorn billing\n", "", False),
+    ],
+)
+@pytest.mark.real
+def test_a_wait_that_nobody_ends_is_a_risk(
+    procfile: str, code: str, is_risk: bool, tmp_path: Path
+) -> None:
+    root = run.build("rq_invoice", None, tmp_path.resolve() / "rq_invoice")
+    helpers.write_files(root, {"Procfile": procfile, "ops/scheduler.py": code})
+    helpers.git(root, "init", "--quiet")
+    helpers.commit(root)
+    spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
+    error = spec.failures.transient[0].type if spec.failures else ""
+    effect = next(iter(spec.effects or ())).name
+    only = f"raise={error}@before:{effect}#1"
+    proof = prove(Target(spec, root, run.load("rq_invoice").DRIVER), only=only)
+    rules = {risk.judgement.rule for risk in proof.risks}
+    assert ("never-due" in rules) is is_risk
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ a worker is faster than the commit.
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from skillrun.proof.history import Event
 from skillrun.proof.judges.uncommitted import judge
 from skillrun.proof.prove import look, prove
 from skillrun.proof.result import Proof, Target
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "corpus"))
+import run as corpus  # noqa: E402
 
 FILES = {
     "shop/__init__.py": "",
@@ -255,6 +259,28 @@ def test_a_job_that_runs_for_a_call_that_failed_is_told(
     assert [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks] == [
         ("publish-uncommitted", "minor")
     ]
+
+
+DEFER = """\
+    with app.open():
+        remind.defer(appointment_id=appointment_id, phone=phone)
+"""
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("is_within", [True, False])
+def test_a_row_that_another_connection_writes_is_published_before_the_commit(
+    is_within: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Procrastinate's messages are rows: of which transaction, their connection says."""
+    monkeypatch.setattr(registry, "FAMILIES", (publisher.before_commit,))
+    name, edits = "procrastinate_reminder", []
+    if is_within:
+        edits = [("clinic/desk.py", DEFER, textwrap.indent(DEFER, "    "))]
+    root = corpus.build(name, corpus.Mutant("H", "", tuple(edits)), tmp_path.resolve() / name)
+    spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
+    proof = prove(Target(spec, root, corpus.load(name).DRIVER))
+    assert ("publish-uncommitted" in {risk.judgement.rule for risk in proof.risks}) is is_within
 
 
 def test_the_values_that_a_column_may_have_had() -> None:

@@ -73,7 +73,7 @@ def prove(
     with ended_by_signals(), _progress(json=json) as progress:
         proof = _run(target, asked.schedule, asked.listing, progress)
         if asked.confirm and not asked.listing:
-            _confirm(proof, target, progress)
+            _confirm(proof, target, asked.schedule, progress)
     if asked.listing and proof.reference is not None:
         _show_plan(proof, target, watcher, json)
         return 0
@@ -171,13 +171,13 @@ def _run(target: Target, schedule: str | None, listing: bool, progress: OnProgre
     return try_prove(target, only=schedule, progress=progress)
 
 
-def _confirm(proof: Proof, target: Target, progress: OnProgress) -> None:
+def _confirm(proof: Proof, target: Target, schedule: str | None, progress: OnProgress) -> None:
     """With a real worker; where it does otherwise, or nothing could be tried with it, nothing is
     proved.
     """
     from skillrun.proof.confirm.compare import confirm, differences, find_untried
 
-    proof.confirmed = confirm(proof, target, progress)
+    proof.confirmed = confirm(proof, target, progress, schedule)
     against = differences(proof.confirmed) + find_untried(proof.confirmed)
     proof.incomplete += against
     if proof.verdict == "proved" and against:

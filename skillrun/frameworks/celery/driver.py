@@ -22,7 +22,7 @@ from celery.worker.request import Request
 from kombu.message import Message
 from kombu.messaging import Producer
 
-from ...probe.consuming import QueueWords
+from ...probe.consuming import QueueWords, TimerWords
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
@@ -66,6 +66,11 @@ class Driver(BaseDriver):
         entries=("celery.app.base:Celery.worker_main", "celery.app.base:Celery.start"),
         importers=(Importer("celery", options=("-A", "--app")),),
         queues=(QueueWords("celery", "worker", options=("-Q", "--queues")),),
+        timers=(
+            TimerWords("celery", "beat"),
+            TimerWords("celery", "worker", ("-B", "--beat")),
+        ),
+        timer_code=("PersistentScheduler", "EmbeddedService", ".Beat("),
     )
 
     def __init__(self, probe: Probe) -> None:
@@ -158,8 +163,14 @@ class Driver(BaseDriver):
             # has, unless the application configures logs by this signal.
             sets_log_level=not signals.setup_logging.receivers,
             ends_stuck=self._has_time_limit(),
+            timed=("schedule",) if self._is_in_beat() else (),
             broker_error="kombu.exceptions:OperationalError",
         )
+
+    def _is_in_beat(self) -> bool:
+        """Whether the application's own schedule names the task."""
+        entries = dict(self.app.conf.beat_schedule or {}).values()
+        return any(dict(entry).get("task") == self.task.name for entry in entries)
 
     def _has_time_limit(self) -> bool:
         """Of the task, or of all. What a worker's command line says is not known here."""

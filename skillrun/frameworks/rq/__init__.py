@@ -67,7 +67,10 @@ FRAMEWORK = Framework(
     IDIOMS=IDIOMS,
     DRIVER="rq",
     FEATURES=Features(
-        own_dead_letters=True, needs_redis=True, programs=("rq", "rqworker"), keys=r"rq:.*"
+        own_dead_letters=True,
+        needs_redis=True,
+        programs=("rq", "rqworker", "rqscheduler"),
+        keys=r"rq:.*",
     ),
     recogniser=partial(make_recogniser, ENTRY),
     make_broker=RqBroker,

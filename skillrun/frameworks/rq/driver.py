@@ -31,7 +31,7 @@ from rq.utils import get_version, import_attribute
 from rq.version import VERSION
 
 from ...probe import ids
-from ...probe.consuming import QueueWords
+from ...probe.consuming import QueueWords, TimerWords
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe, Publish, seconds_left
 from ...probe.facts import Facts
@@ -81,6 +81,8 @@ _RQ_FLAGS = (
     *("--disable-job-desc-logging", "--disable-default-exception-handler", "--force-color"),
     *("--no-color", "--traceback", "--skip-checks"),
 )
+# Without it nobody brings a job whose wait is over, and no retry that has one.
+_WITH_SCHEDULER = ("-s", "--with-scheduler")
 
 
 class Driver(BaseDriver):
@@ -96,6 +98,13 @@ class Driver(BaseDriver):
             QueueWords("rq", "worker", flags=_RQ_FLAGS),
             QueueWords("manage.py", "rqworker", flags=_RQ_FLAGS),
         ),
+        timers=(
+            TimerWords("rq", "worker", _WITH_SCHEDULER),
+            TimerWords("manage.py", "rqworker", _WITH_SCHEDULER),
+            TimerWords("rqscheduler"),
+            TimerWords("manage.py", "rqscheduler"),
+        ),
+        timer_code=("with_scheduler", "RQScheduler"),
     )
 
     def __init__(self, probe: Probe) -> None:
@@ -128,6 +137,7 @@ class Driver(BaseDriver):
             counts_dead=True,
             one_by_id=True,
             redis_keys="rq:",
+            timed=("delay",),
             ends_stuck=True,  # after 180 s where nothing else is said
             broker_error="redis.exceptions:ConnectionError",
             on_kill=_ON_KILL,

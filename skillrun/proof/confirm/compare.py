@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.broker import NotConfirmed
 from skillrun.proof.confirm.interface import Confirmed, Seen
 from skillrun.proof.confirm.run import Stage, unsupported
+from skillrun.proof.orders import RECEIVER_WAYS
 from skillrun.proof.reference import INCOMPLETE, Judgement, was_met
-from skillrun.proof.schedule import Schedule
+from skillrun.proof.schedule import Schedule, parse_schedule
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 
 if TYPE_CHECKING:
@@ -18,16 +20,22 @@ if TYPE_CHECKING:
 
 KILLS = 3
 _SHORT_S = 0.05
+_OF_RISKS = ("fail", "rival", *RECEIVER_WAYS)
 
 OnProgress = Callable[[str, int, int], None]
 
 
-def confirm(proof: Proof, target: Target, progress: OnProgress | None = None) -> list[Confirmed]:
-    """Repeats the first refutation and a few kills with a real worker. What differs makes a
-    `proved` incomplete.
+def confirm(
+    proof: Proof,
+    target: Target,
+    progress: OnProgress | None = None,
+    asked: str | None = None,
+) -> list[Confirmed]:
+    """Repeats the first refutation and a few kills with a real worker, or the one schedule that was
+    asked for. What differs makes a `proved` incomplete.
     """
     progress = progress or (lambda what, done, of: None)
-    chosen = choose(proof)
+    chosen = choose(proof) if asked is None else _find_asked(proof, asked)
     found: list[Confirmed] = []
     if not chosen:
         return found
@@ -78,6 +86,14 @@ def choose(proof: Proof) -> list[History]:
     return [*refuted, *others[:KILLS], *_find_risks(proof)]
 
 
+def _find_asked(proof: Proof, asked: str) -> list[History]:
+    text = str(parse_schedule(asked))
+    for history in proof.histories:
+        if str(history.schedule) == text:
+            return [history]
+    return []
+
+
 def _find_refuted(proof: Proof) -> Iterator[History]:
     """Those of stable witnesses. What a log tells is not read from a real worker."""
     for witness in proof.witnesses:
@@ -89,10 +105,10 @@ def _find_refuted(proof: Proof) -> Iterator[History]:
 
 
 def _find_risks(proof: Proof) -> Iterator[History]:
-    """One of each rule, where a store fails or a rival commits."""
+    """One of each rule, where a store fails, a rival commits, or a receiver is away."""
     for risk in proof.risks:
         history = risk.tried.history
-        is_new = not history.schedule.does.isdisjoint(("fail", "rival"))
+        is_new = not history.schedule.does.isdisjoint(_OF_RISKS)
         if risk.stable and is_new and unsupported(history.schedule) is None:
             yield history
 
@@ -130,13 +146,21 @@ def confirm_one(
     here, text = simulated(history, redelivery_s), str(history.schedule)
     try:
         rival = history.rivalries[0].rival if history.rivalries else None
-        real = stage.run(history.schedule, history.list_met(), rival)
+        real = stage.run(history.schedule, history.list_met(), rival, history.payloads)
     except NotConfirmed as error:
         return Confirmed(text, here, None, note=str(error))
+    if history.schedule.called:
+        # Which of two distinct jobs is done first, nobody promises.
+        here, real = _sort_calls(here), _sort_calls(real)
     loose = jitter and history.schedule.family != "exhaustion"
     found = dict(compare(here, real, volatile, delays=not loose))
     note = "; ".join(f"{name}: {words}" for name, words in found.items())
     return Confirmed(text, here, real, tuple(found), note)
+
+
+def _sort_calls(seen: Seen) -> Seen:
+    calls = sorted(seen.performed, key=lambda call: (call[0], str(call[1])))
+    return replace(seen, performed=tuple(calls))
 
 
 def simulated(history: History, redelivery_s: float) -> Seen:

@@ -11,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,8 @@ from skillrun.frameworks.broker import Broker, NotConfirmed
 from skillrun.frameworks.registry import FRAMEWORKS
 from skillrun.proof.confirm.interface import Seen
 from skillrun.proof.confirm.premises import SettingPremises
-from skillrun.proof.orders import describe_error
+from skillrun.proof.jobs import choose_call_arguments
+from skillrun.proof.orders import RECEIVER_WAYS, describe_error, order_receiver
 from skillrun.proof.rivals import Rival, commit_rival
 from skillrun.proof.schedule import EVERY, Fault, Schedule, is_publish
 from skillrun.proof.setting import Setting
@@ -34,6 +35,7 @@ _SUPERVISOR = _HERE.parents[1] / "validations" / "supervisor.py"
 _DOOR = _HERE.parents[1] / "probe" / "main.py"
 LIMIT_S = 90.0  # for one schedule
 _QUIET_S = 0.5
+_CALL_AGAIN = "call={}"  # a move: the application calls for this job once more
 _POLL_S = 0.03
 _MOST_STARTS = 8
 
@@ -220,6 +222,7 @@ class Stage:
         self.output = self.setting.place.run / "worker.out"
         self.events = self.setting.place.run / "events.jsonl"
         self.rival: Rival | None = None
+        self.payloads: dict[int, Any] = {}
 
     def __enter__(self) -> Stage:
         try:
@@ -245,16 +248,18 @@ class Stage:
         schedule: Schedule,
         met: Collection[str] | None = None,
         rival: Rival | None = None,
+        payloads: Mapping[int, Any] | None = None,
     ) -> Seen:
         """What a real worker makes of it. `met`: the faults that came about, None for all; `rival`:
-        what somebody else commits where the worker is held. Raises NotConfirmed.
+        what somebody else commits where the worker is held; `payloads`: of the other jobs that are
+        published. Raises NotConfirmed.
         """
         why = unsupported(schedule)
         if why:
             raise NotConfirmed(why)
         if schedule.family == "letter-lost" and self._broker.ENDS_APART:
             raise NotConfirmed(ENDS_APART)
-        self.rival = rival
+        self.rival, self.payloads = rival, dict(payloads or {})
         try:
             return self._run_once(schedule, met)
         except WorkerEnded:
@@ -265,11 +270,11 @@ class Stage:
         begun = time.monotonic()
         try:
             self._reset()
-            self._publish(schedule.poison)
+            refused = self._publish_first(schedule)
             if not self._broker.count_waiting():
                 raise NotConfirmed("the application published nothing to the worker's queue")
             self._broker.remember_waiting()
-            watch = self._work(schedule)
+            watch = self._work(schedule, tuple(map(_CALL_AGAIN.format, refused)))
         finally:
             self._stop_all()
         watch.read()
@@ -302,8 +307,8 @@ class Stage:
             "wait_s": self.wait_s,
             "plans": {},
             "queues": [],
-            "call": None,
-            "payload": None,
+            "calls": [],
+            "payloads": [],
             **more,
         }
         file = self.setting.place.run / f"{op}.json"
@@ -318,25 +323,61 @@ class Stage:
         self.processes.append(process)
         return process
 
-    def _publish(self, poison: int | None) -> None:
-        """As the application does; a poison payload enters by the library's own way."""
+    def _publish_first(self, schedule: Schedule) -> list[int]:
+        """As the application does; a poison payload enters by the library's own way. The jobs whose
+        callers were told that they could not be published.
+        """
         spec = self.target.spec
-        if poison is not None and spec.proof is not None:
-            config = self._config("publish", payload=spec.proof.poison[poison])
-        elif spec.enqueue is not None:
-            config = self._config("publish", call=[spec.enqueue.call, dict(spec.enqueue.args)])
-        else:
-            config = self._config("publish", payload=spec.examples[0])
-        status = self._start(config, "publish").status(LIMIT_S)
+        if schedule.poison is not None and spec.proof is not None:
+            self._publish(payloads=[spec.proof.poison[schedule.poison]])
+            return []
+        jobs = schedule.called or (0,)
+        raised = self._publish_jobs(jobs)
+        if len(jobs) == 1 and raised:
+            raise NotConfirmed(f"the job could not be published: {self._tail()}")
+        return list(map(jobs.__getitem__, raised))
+
+    def _publish_jobs(self, jobs: Sequence[int]) -> list[int]:
+        """By calls of the application in one process, one after the other; the places of those that
+        ended in an exception.
+        """
+        enqueue = self.target.spec.enqueue
+        payloads = list(map(self._find_payload, jobs))
+        if enqueue is None:
+            return self._publish(payloads=payloads)
+        first = self.target.spec.examples[0]
+        calls: list[list[Any]] = []
+        for job, payload in zip(jobs, payloads, strict=True):
+            arguments = dict(enqueue.args)
+            if job:
+                arguments = choose_call_arguments(enqueue.args, first, payload)
+            calls.append([enqueue.call, arguments])
+        return self._publish(calls=calls)
+
+    def _find_payload(self, job: int) -> Any:
+        if job == 0:
+            return self.target.spec.examples[0]
+        if job not in self.payloads:
+            raise NotConfirmed(f"the payload of job {job} is not known")
+        return self.payloads[job]
+
+    def _publish(self, **what: Any) -> list[int]:
+        """`calls` or `payloads`, in a process of their own; the places of those that raised."""
+        known = Watch(self.events)
+        known.read()
+        seen = len(known.events)
+        status = self._start(self._config("publish", **what), "publish").status(LIMIT_S)
         if status != 0:
             raise NotConfirmed(f"the job could not be published: {self._tail()}")
+        known.read()
+        return [int(event["place"]) for event in known.list_new("caller-raised", seen)]
 
-    def _work(self, schedule: Schedule) -> Watch:
-        """Until nothing is waiting any more and every move was made."""
+    def _work(self, schedule: Schedule, more: Sequence[str] = ()) -> Watch:
+        """Until nothing is waiting any more and every move was made, `more` of them first."""
         config = self._config(
             "work", plans=plans(schedule, self._order), queues=self._broker.list_queues()
         )
-        watch, moves = Watch(self.events), list(schedule.moves)
+        watch, moves = Watch(self.events), [*more, *schedule.moves]
         deadline, starts, quiet_since = time.monotonic() + LIMIT_S, 1, time.monotonic()
         worker, known = self._start(config, "work"), 0
         while time.monotonic() < deadline:
@@ -389,10 +430,11 @@ class Stage:
         return watch.kills
 
     def _move(self, move: str) -> None:
-        if move == "redeliver":
+        name, _, job = move.partition("=")
+        if name == "redeliver":
             self._broker.deliver_again()
         else:
-            self._publish(None)
+            self._publish_jobs([int(job or 0)])
 
     def _tail(self) -> str:
         with contextlib.suppress(OSError):
@@ -405,6 +447,8 @@ class Stage:
             return {"do": "pause"}
         if fault.do == "fail":
             return {"do": "fail"}
+        if fault.do in RECEIVER_WAYS:
+            return order_receiver(fault)
         if fault.do != "raise":
             return {"do": "kill-worker" if lose else fault.do}
         return {"do": "raise", **describe_error(self.target.spec.failures, fault)}
@@ -431,6 +475,7 @@ class Stage:
 ENDS_APART = (
     "a real worker writes the record in a process of its own, where nothing is made to fail"
 )
+_OTHER_CLOCK = "it needs another clock, another interpreter or another job before it"
 _OTHER_QUEUE = "its queue, or its broker, is another one than a real worker has"
 
 
@@ -472,15 +517,13 @@ def plans(schedule: Schedule, order: Any) -> dict[str, dict[str, Any]]:
 
 def unsupported(schedule: Schedule) -> str | None:
     """Why a schedule cannot be repeated in real time; None where it can."""
-    if schedule.does - {"kill", "kill-worker", "raise", "fail", "rival"} or schedule.copies > 1:
+    done = {"kill", "kill-worker", "raise", "fail", "rival", *RECEIVER_WAYS}
+    if schedule.does - done or schedule.copies > 1:
         return "deliveries at once are not repeated with a real worker"
     if schedule.example:
         return "another example than the first is not repeated with a real worker"
-    moves = set(schedule.moves) - {"redeliver", "re-enqueue"}
-    if moves or schedule.late or schedule.midnight or schedule.fresh:
-        return "it needs another clock or another interpreter"
-    if schedule.waiting > 1:
-        return _OTHER_QUEUE
+    if set(schedule.moves) - {"redeliver", "re-enqueue"}:
+        return _OTHER_CLOCK
     if schedule.emptied is not None:
         return "a broker that loses its messages is not repeated with a real worker"
     for fault in schedule.faults:
@@ -488,4 +531,21 @@ def unsupported(schedule: Schedule) -> str | None:
             return _OTHER_QUEUE
         if "." in fault.at.partition(":")[2].partition("#")[0]:
             return "its fault is in a callback"
-    return None
+    if schedule.waiting > 1:
+        return _OTHER_QUEUE
+    return None if _is_repeated_whole(schedule) else _OTHER_CLOCK
+
+
+def _is_repeated_whole(schedule: Schedule) -> bool:
+    """Whether nothing is in it but what `Stage` goes by."""
+    plain = Schedule(
+        schedule.family,
+        schedule.faults,
+        schedule.moves,
+        lose=schedule.lose,
+        poison=schedule.poison,
+        low_jitter=schedule.low_jitter,
+        same=schedule.same,
+        called=schedule.called,
+    )
+    return schedule == plain

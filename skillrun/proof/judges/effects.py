@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Delivery, Event, History, find_keys
+from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.judges.superseding import is_superseded
 from skillrun.proof.reference import (
-    HINT,
     REFUTED,
     Judgement,
     Reference,
@@ -493,7 +494,7 @@ def _judge_at_least_once(
     history: History, reference: Reference, effect: Effect
 ) -> Iterator[Judgement]:
     """Never lost. A repetition was accepted, with a reason; one that comes after the job had
-    succeeded is worth a word, since a finished job could be remembered.
+    succeeded is a risk, since a finished job could be remembered.
     """
     expected = reference.expected(history, effect.name)
     calls = history.performed(effect.name)
@@ -506,18 +507,15 @@ def _judge_at_least_once(
         return
     late = _find_calls_after_success(history, calls)
     if late and not history.schedule.jobs:
-        said = (
+        yield name_risk(
+            "repeated-after-success",
+            RiskGrade.MINOR,
             f"{effect.name} took place again after the job had succeeded: a finished job is not"
-            " remembered"
-        )
-        yield Judgement(
-            HINT,
-            "effect.repeated-after-success",
-            said,
-            effect.name,
-            tuple(call.number for call in late),
-            f"{len(expected)} call{'s' * (len(expected) != 1)}",
-            f"{len(calls)}",
+            " remembered",
+            effect=effect.name,
+            events=tuple(call.number for call in late),
+            expected=f"{len(expected)} call{'s' * (len(expected) != 1)}",
+            seen=f"{len(calls)}",
         )
 
 

@@ -48,6 +48,7 @@ JUDGES: dict[str, Judge] = {
     "swallowed": swallowed.judge,
     "uncommitted": uncommitted.judge,
     "unconsumed": unconsumed.judge,
+    "timers": unconsumed.judge_timers,
     "broker": broker.judge,
     "late-back": late_back.judge,
     "unknowns": unknowns.judge,

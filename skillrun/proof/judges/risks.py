@@ -139,6 +139,13 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="repeated-after-success",
+        part="idempotency",
+        grades=(RiskGrade.MINOR,),
+        cause="each further delivery of a finished job repeats an effect that may take place twice",
+        closes="look at the mark of a finished job before the effect, and settle the message",
+    ),
+    RiskRule(
         name="queue-unconsumed",
         part="idempotency",
         grades=(RiskGrade.LOST,),
@@ -146,6 +153,16 @@ _RULES = (
         closes=(
             "name the queue in a worker's command line, or publish to one that is taken from; where"
             " its worker is started from another place, accept this by name"
+        ),
+    ),
+    RiskRule(
+        name="never-due",
+        part="retry",
+        grades=(RiskGrade.LOST,),
+        cause="no process that the repository starts brings what is due later",
+        closes=(
+            "start it beside the workers (rq worker --with-scheduler, celery beat); where it is"
+            " started from another place, accept this by name"
         ),
     ),
     RiskRule(

@@ -27,7 +27,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         return
     caller = next((one for one in history.deliveries if one.op == "call"), None)
     found = find_uncommitted(caller.all("at")) if caller is not None else None
-    if found is None or not found[1] or reference.facts.keeps_rows:
+    if found is None or not found[1]:
         return
     grade, what_of_it = RiskGrade.LOST, _NOT_SEEN
     if is_shown(reference):

@@ -1,4 +1,4 @@
-"""A job that waits in a queue from which nobody takes."""
+"""A job that waits in a queue from which nobody takes, or for a time at which nobody brings it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
+from skillrun.proof.ticks import is_published_by_clock
 
 
 def name_queue(message: Mapping[str, Any]) -> str:
@@ -32,6 +33,36 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
                 if _is_left(queue, consumed) and queue != reference.queue:
                     yield _name("an attempt that failed publishes the next one", queue, consumed)
                     return
+
+
+def judge_timers(history: History, reference: Reference) -> Iterator[Judgement]:
+    """What comes later, where the repository's command lines start its workers, and nothing that
+    brings it.
+    """
+    facts = reference.facts
+    if facts.has_timer is not False:
+        return
+    if history.schedule.family == "once" and "schedule" in facts.timed:
+        if is_published_by_clock(reference.spec):
+            yield _name_timer("the job is published by a schedule", "schedule")
+    elif history.schedule.family == "error" and "delay" in facts.timed:
+        for run in history.runs:
+            waits = [float(retry["delay"]) for retry in run.retries]
+            if run.settled is not None and run.settled["how"] == "requeued":
+                waits.append(float(run.settled["delay"]))
+            if max(waits, default=0.0) > 0:
+                yield _name_timer("an attempt that failed waits for the next one", "wait")
+                return
+
+
+def _name_timer(what: str, seen: str) -> Judgement:
+    return name_risk(
+        "never-due",
+        RiskGrade.LOST,
+        f"{what}, and none of the workers that the repository starts brings it when it is due",
+        expected="a process that brings it",
+        seen=f"a {seen}",
+    )
 
 
 def _is_left(queue: str, consumed: tuple[str, ...]) -> bool:
