@@ -21,7 +21,7 @@ from skillrun.proof.prove import look, prove
 from skillrun.proof.result import Proof, Target
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "corpus"))
-import run as corpus  # noqa: E402
+import run as corpus
 
 FILES = {
     "shop/__init__.py": "",
