@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.secrets import find_secrets
 from skillrun.proof.setting import Setting
 from skillrun.proof.single import reference_of, single_run_problem
+from skillrun.proof.uncalled_sweeps import find_uncalled
 from skillrun.proof.varied import VARIED, varied_payloads
 from skillrun.proof.varied_marks import find_skipped_marks
 from skillrun.proof.witnesses import (
@@ -234,6 +235,7 @@ class _Session:
             found,
             contract=self.target.contract,
             secrets=secrets,
+            uncalled=find_uncalled(self.target.root, _list_sweeps(self.target.spec)),
             unpromised=self.target.unpromised,
         )
         for history in singles:
@@ -589,6 +591,11 @@ def _is_said_again(judgements: Iterable[Judgement], before: Judgement) -> bool:
     """By the same rule, and as badly."""
     same = (before.verdict, before.rule, before.grade)
     return any((j.verdict, j.rule, j.grade) == same for j in judgements)
+
+
+def _list_sweeps(spec: JobSpec) -> Iterator[str]:
+    for sweep in spec.recovers:
+        yield sweep.call
 
 
 def _limit_deliveries(spec: JobSpec) -> int:

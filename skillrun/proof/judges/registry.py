@@ -49,6 +49,7 @@ JUDGES: dict[str, Judge] = {
     "uncommitted": uncommitted.judge,
     "unconsumed": unconsumed.judge,
     "timers": unconsumed.judge_timers,
+    "sweeps": unconsumed.judge_sweeps,
     "broker": broker.judge,
     "late-back": late_back.judge,
     "unknowns": unknowns.judge,

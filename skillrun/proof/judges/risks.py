@@ -166,6 +166,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="sweep-uncalled",
+        part="dead-letter",
+        grades=(RiskGrade.LOST,),
+        cause="the proof calls the sweep by hand, and in production nobody does",
+        closes=(
+            "have a schedule, a command or the worker call it; where something outside of the"
+            " repository does, accept this by name"
+        ),
+    ),
+    RiskRule(
         name="receiver-away",
         part="retry",
         grades=(RiskGrade.LOST, RiskGrade.STUCK),

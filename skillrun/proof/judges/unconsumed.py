@@ -55,6 +55,19 @@ def judge_timers(history: History, reference: Reference) -> Iterator[Judgement]:
                 return
 
 
+def judge_sweeps(history: History, reference: Reference) -> Iterator[Judgement]:
+    """What is to bring a lost job back, and never does."""
+    if history.schedule.family == "once":
+        for call in reference.uncalled[:1]:
+            yield name_risk(
+                "sweep-uncalled",
+                RiskGrade.LOST,
+                f"nothing in the repository calls {call}, which is to bring back what was not done",
+                expected="a schedule, a command or code that calls it",
+                seen="none",
+            )
+
+
 def _name_timer(what: str, seen: str) -> Judgement:
     return name_risk(
         "never-due",

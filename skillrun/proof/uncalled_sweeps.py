@@ -1,0 +1,162 @@
+"""Sweeps of the spec that nothing in the repository calls. A proof calls each of them by hand: that
+somebody does so in production is read.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from skillrun.core.errors import RepoUnusable
+from skillrun.repo.places import is_test
+from skillrun.repo.tree import Tree
+
+_Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+
+# Decorators that make a job of a function, and let nobody call it: the others may do anything.
+_MAKES_JOB = frozenset({"task", "shared_task", "actor", "job", "db_task", "atomic"})
+# Words in a decorator by which a library calls the function itself.
+_CALLS = frozenset(
+    {"cron", "crontab", "every", "interval", "periodic", "run_every", "schedule", "scheduled"}
+)
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_DEEPEST = 4  # jobs that publish one another; what lies deeper counts as called
+_OWN_FOLDER = ".skillrun/"  # the spec names it, and calls nothing
+
+
+def find_uncalled(root: Path, calls: Iterable[str]) -> tuple[str, ...]:
+    """Those of some functions ("shop.upkeep:requeue") to which nothing refers outside of tests, and
+    which no decorator has called by itself. What is not a plain function of the repository counts as
+    called.
+    """
+    tree = Tree(root)
+    with contextlib.suppress(RepoUnusable):
+        return tuple(call for call in calls if _is_uncalled(tree, call))
+    return ()
+
+
+def _is_uncalled(tree: Tree, call: str) -> bool:
+    module, _, name = call.partition(":")
+    path = _find_file(tree, module)
+    functions = _list_functions(tree, path)
+    for function in functions:
+        if function.name == name:
+            return not _is_called(tree, path, function) and not _has_called_twin(
+                tree, path, function
+            )
+    return False
+
+
+def _has_called_twin(tree: Tree, path: str, function: _Function) -> bool:
+    """Whether one beside it that calls the same helper of the module is called: that is for the
+    schedule, where this is for the command line.
+    """
+    functions = _list_functions(tree, path)
+    helpers = _find_called(function) & {one.name for one in functions}
+    for one in functions:
+        is_twin = one.name != function.name and not _find_called(one).isdisjoint(helpers)
+        if is_twin and _is_called(tree, path, one):
+            return True
+    return False
+
+
+def _is_called(tree: Tree, path: str, function: _Function, depth: int = 0) -> bool:
+    """By its decorator, or by somebody who refers to it: code, a command, a schedule. A job that
+    does so, and that nobody publishes, calls nothing.
+    """
+    if depth > _DEEPEST or any(map(_may_call, function.decorator_list)):
+        return True
+    for word in (function.name, *_list_task_names(function)):
+        for other in tree.search(word, ""):
+            if is_test(other) or other.startswith(_OWN_FOLDER):
+                continue
+            if not other.endswith(".py"):
+                return True
+            for user in _list_users(tree, other, word):
+                is_itself = other == path and user is not None and user.name == function.name
+                if is_itself:
+                    continue
+                if user is None or not user.decorator_list:
+                    return True
+                if _is_called(tree, other, user, depth + 1):
+                    return True
+    return False
+
+
+def _list_users(tree: Tree, path: str, word: str) -> Iterator[_Function | None]:
+    """The functions of a module that refer to a name; None for anything else in it. An import by
+    itself, a docstring or a comment refers to nothing.
+    """
+    try:
+        body = ast.parse(tree.read(path) or b"").body
+    except (SyntaxError, ValueError):
+        yield None
+        return
+    for statement in body:
+        if any(_refers(node, word) for node in _walk_code(statement)):
+            yield statement if isinstance(statement, _Function) else None
+
+
+def _walk_code(statement: ast.stmt) -> Iterator[ast.AST]:
+    """Without what stands there as text alone."""
+    texts = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            texts.add(node.value)
+        if node not in texts:
+            yield node
+
+
+def _refers(node: ast.AST, word: str) -> bool:
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str) and word in _WORD.findall(node.value)
+    return word in (getattr(node, "id", None), getattr(node, "attr", None))
+
+
+def _find_file(tree: Tree, module: str) -> str:
+    """Its path below whatever source root; "" where there is none, or more than one."""
+    ending = module.replace(".", "/") + ".py"
+    found = {*tree.match(ending), *tree.match(f"**/{ending}")}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _list_functions(tree: Tree, path: str) -> list[_Function]:
+    """Those of a module; none of one that cannot be read."""
+    found: list[_Function] = []
+    text = tree.read(path) if path else None
+    with contextlib.suppress(SyntaxError, ValueError):
+        for node in ast.parse(text or b"").body:
+            if isinstance(node, _Function):
+                found.append(node)
+    return found
+
+
+def _find_called(function: _Function) -> set[str]:
+    """The names that it calls, without their owners."""
+    found: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call):
+            found.update(_WORD.findall(ast.unparse(node.func))[-1:])
+    return found
+
+
+def _may_call(decorator: ast.expr) -> bool:
+    words: set[str] = set()
+    for node in ast.walk(decorator):
+        for field in ("id", "attr", "arg"):
+            words.add(str(getattr(node, field, "")))
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    is_plain = _WORD.findall(ast.unparse(called))[-1] in _MAKES_JOB
+    return not is_plain or not _CALLS.isdisjoint(words)
+
+
+def _list_task_names(function: _Function) -> Iterator[str]:
+    """Under which its library knows it: name="shop.requeue"."""
+    for decorator in function.decorator_list:
+        for node in ast.walk(decorator):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield from _WORD.findall(node.value)[-1:]
