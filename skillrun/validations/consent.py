@@ -34,6 +34,8 @@ from skillrun.repo.git import Repo, run_git
 from skillrun.validations.provenance import UNBORN, find_arrivals, find_commits_made_here
 
 TRUST = "--trust"
+ONCE = "once"
+"""The answer of whoever allows it now and not for later: it is kept nowhere."""
 # An answer remembers so many commits, the newest ones. One that is forgotten is asked for again.
 _MOST_COMMITS = 2000
 _ELSEWHERE = "set SKILLRUN_STATE_DIR to a folder outside the repository that you can write"
@@ -281,6 +283,8 @@ class Gate:
         if how is None:
             self.said_no = True
             return False
+        if how == ONCE:
+            return True
         commands: tuple[str, ...] = ()
         for allowed in plans:
             commands += allowed.shown

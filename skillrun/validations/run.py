@@ -26,6 +26,8 @@ GRACE_S = 3.0
 # The supervisor's own limit for ending everything, and some.
 _END_S = GRACE_S + 10.0
 _CHUNK = 1 << 16
+# Tests that skillrun runs prove nothing by themselves, see `cli/pytest_plugin.py`.
+NESTED = "SKILLRUN_NESTED"
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
@@ -283,7 +285,7 @@ def _start(command: str, cwd: Path, env: Mapping[str, str], prefix: Sequence[str
         process = subprocess.Popen(
             [*prefix, *_supervisor(report_end, life_end), command],
             cwd=cwd,
-            env=dict(env),
+            env={**env, NESTED: "1"},
             stdin=subprocess.DEVNULL,
             stdout=output_end,
             stderr=output_end,

@@ -15,6 +15,7 @@ import helpers
 import pytest
 import shops
 
+from skillrun.cli.commands.drafts import _keep_draft
 from skillrun.cli.commands.jobs import open_reader
 from skillrun.contract.spec import load_spec
 from skillrun.core.errors import Blocked
@@ -666,6 +667,15 @@ def test_a_job_whose_message_nobody_knows_is_one_line(tmp_path: Path) -> None:
     assert "no message of app.tasks:work is known: the tests" in done.stderr
     assert "no_such_module" in done.stderr
     assert "skillrun spec init --from app.tasks:work" in done.stderr
+
+
+def test_drafts_of_two_repositories_are_two_files(shop: Path) -> None:
+    """Both may have a job of this name, and be proved at once: each would prove the other's."""
+    draft = observe(shop, seen(delivery()))
+    here, there = (_keep_draft(draft, None, Path(root)) for root in ("/a", "/b"))
+    assert here != there
+    draft.values["handler"] = "shop.other:send_receipt"
+    assert _keep_draft(draft, None, Path("/a")) != here
 
 
 def test_a_job_that_is_not_there(shop: Path) -> None:

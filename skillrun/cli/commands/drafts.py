@@ -107,7 +107,7 @@ def _choose_draft(
     def write_draft() -> tuple[Draft, Fixtures | None, Path]:
         draft, fixtures = draft_observed(reader, job, watched, watch, without=failed)
         _check_message(draft, job)
-        return draft, fixtures, _keep_draft(draft, fixtures)
+        return draft, fixtures, _keep_draft(draft, fixtures, reader.repo.root)
 
     found = write_draft()
     if not found[0].has_other_examples:
@@ -125,14 +125,18 @@ def _choose_draft(
     return found
 
 
-def _keep_draft(draft: Draft, fixtures: Fixtures | None) -> Path:
-    """Where it was written."""
+def _keep_draft(draft: Draft, fixtures: Fixtures | None, root: Path) -> Path:
+    """Where it was written: two jobs of one name, also of two repositories, may be drafted at
+    once.
+    """
+    from skillrun.core.canonical import digest
     from skillrun.core.state import state_dir
     from skillrun.skills.job_worker.drafting.annotated import write_annotated
 
     draft.drop_blanks()
     _keep_fixtures(draft, fixtures)
-    path = state_dir() / "drafts" / f"{draft.values['job']}.yaml"
+    whose = digest([str(root), draft.values["handler"]])[:12]
+    path = state_dir() / "drafts" / f"{draft.values['job']}-{whose}.yaml"
     _write(path, write_annotated(draft))
     return path
 
