@@ -105,7 +105,8 @@ class Zygote:
         for order in config["errors"]:
             # Made once, to learn now whether it can be made.
             make = functools.partial(make_ordered_error, order)
-            made = self.run_of_repository("error", make, "failures: ")
+            told = f"failures: {order['error']}: "
+            made = self.run_of_repository("error", make, told)
             if not order.get("factory"):
                 named[type(made)] = order["error"]
         if not hasattr(function, "__code__"):
@@ -196,7 +197,8 @@ class Zygote:
         except (Exception, SystemExit) as error:
             text = f"{prefix}{type(error).__name__}: {error}"
             if isinstance(error, NotThere):
-                text = f"{prefix}{error}"  # the probe's own words
+                # The probe's own words name what they are about.
+                text = f"{prefix.partition(' ')[0]} {error}".lstrip()
             where = last_place(error, self.recorder.root)
             if where is not None:
                 text = f"{text} ({where})"

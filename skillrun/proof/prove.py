@@ -30,6 +30,7 @@ from skillrun.proof.jobs import DIRECT, POISON, payloads_of
 from skillrun.proof.judges import logs
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.judges.unknowns import merge_undeclared
+from skillrun.proof.judges.unpromised import LEFT, is_turned_away
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, was_met
 from skillrun.proof.result import RERUNS, OnProgress, Proof, Target, Tried, Witness
 from skillrun.proof.rivals import Rival, read_contents
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 # the highest.
 _MOST_BY_DEFAULT = 21
 _MORE_DELIVERIES = 6
+# More than a day: most leases and sweeps are of minutes or hours.
+_NEXT_DAY = ("wait=90000", "re-enqueue")
 _MOST_SHOWN = 160  # characters of a message
 
 
@@ -434,7 +437,23 @@ class _Session:
         explorer.contents_after = self.explorers[0].contents_after
         history = explorer.run(schedule)
         apart = explorer.run(schedule.apart) if schedule.same else None
-        return history, replace(self.reference, apart=apart)
+        reference = replace(self.reference, apart=apart)
+        if self.target.unpromised and is_turned_away(history):
+            reference = self._look_a_day_later(explorer, history, reference)
+        return history, reference
+
+    def _look_a_day_later(
+        self, explorer: Explorer, history: History, reference: Reference
+    ) -> Reference:
+        """Where a draft's job is left undone by a delivery that came after a fault: with what comes of
+        another message, once every claim that was left has run out.
+        """
+        judged = judge_history(history, reference)
+        if not any(one.verdict == REFUTED and one.rule in LEFT for one in judged):
+            return reference
+        moves = (*history.schedule.moves, *_NEXT_DAY)
+        later = explorer.run(replace(history.schedule, moves=moves))
+        return replace(reference, next_day=judge_history(later, reference))
 
     def _keep_history(self, history: History, reference: Reference) -> None:
         tried = Tried(history.schedule, history, judge_history(history, reference))

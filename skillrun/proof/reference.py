@@ -74,6 +74,9 @@ class Reference:
     apart: History | None = (
         None  # the schedule that is judged, with a process of its own for each delivery
     )
+    # Of a draft, where a fault left something undone: what is said where the job is published once
+    # more a day later.
+    next_day: tuple[Judgement, ...] | None = None
     # Distinct job -> both orders of it and the proof's own. None where ticks bring the work.
     orders: Mapping[int, InTurn] = field(default_factory=dict)
     # Distinct job -> what comes of it where the application publishes it by itself.

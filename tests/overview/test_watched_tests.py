@@ -235,7 +235,8 @@ def test_an_effect_that_is_repeated_after_an_error_is_not_at_most_once(
 
     assert classify_effects(draft, prove_one) is (expected == "at_most_once")
     assert draft.values["effects"][0]["guarantee"] == expected
-    assert asked == ["kill@before:sms#1 lose re-enqueue", "raise=shop.sms:Away@after:sms#1"]
+    death = "kill@before:sms#1 lose wait=90000 re-enqueue"
+    assert asked == [death, "raise=shop.sms:Away@after:sms#1"]
 
 
 def test_the_table_of_dead_jobs_is_the_one_that_a_test_fills(shop: Path) -> None:

@@ -6,12 +6,28 @@ import dataclasses
 from typing import Any
 
 import pytest
-from histories import ACKED, KILLED, RETURNED, commit, effect, history, raised, reference
+from histories import (
+    ACKED,
+    KILLED,
+    RETURNED,
+    commit,
+    effect,
+    fault,
+    history,
+    raised,
+    reference,
+    retry,
+)
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.probe.facts import BootFacts
-from skillrun.proof.judges.unpromised import PROMISES, merge_questions, release_unpromised
-from skillrun.proof.reference import HINT, REFUTED, RISK, Judgement, Reference
+from skillrun.proof.judges.unpromised import (
+    PROMISES,
+    is_turned_away,
+    merge_questions,
+    release_unpromised,
+)
+from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, RISK, Judgement, Reference
 
 DONE = [*effect(), *commit(), RETURNED, ACKED]
 LOCKED = [
@@ -62,6 +78,41 @@ def test_a_death_takes_along_what_the_library_acknowledges_before_it_is_done(rul
     # It came again, so that nothing was taken along.
     again = release(rule, [killed, DONE], drafted(), "kill@after:email#1")
     assert again.verdict == REFUTED
+
+
+LEFT = Judgement(REFUTED, "effect.lost", "said", "email")
+
+
+@pytest.mark.parametrize(
+    ("next_day", "verdict", "rule"),
+    [
+        ((), RISK, "claim-outlives"),
+        ((Judgement(REFUTED, "effect.repeated", "said", "sms"),), RISK, "claim-outlives"),
+        ((LEFT,), REFUTED, "effect.lost"),
+        ((Judgement(INCOMPLETE, "clock.server", "said"),), INCOMPLETE, "clock.server"),
+        ((Judgement(INCOMPLETE, "not-published", "said"),), REFUTED, "effect.lost"),
+    ],
+)
+def test_a_job_that_another_message_does_a_day_later_is_not_lost_for_good(
+    next_day: tuple[Judgement, ...], verdict: str, rule: str
+) -> None:
+    """The lease of a dead process runs out, and the draft knows no sweep; a marker stays."""
+    seen = history("kill@after:commit#1 lose re-enqueue", [*commit(), KILLED], [RETURNED, ACKED])
+    asked = drafted(acks_late=True, next_day=next_day)
+    (found,) = release_unpromised([LEFT], seen, asked)
+    assert (found.verdict, found.rule) == (verdict, rule)
+    if verdict == RISK:
+        assert found.grade == RiskGrade.LOST
+
+
+def test_who_meets_an_error_and_counts_as_done_was_not_turned_away() -> None:
+    met = fault("fail", "before:commit#1")
+    swallowed = history("fail@before:commit#1", [met, RETURNED, ACKED])
+    assert not is_turned_away(swallowed)
+    leased = history("fail@before:commit#1", [met, raised(), ACKED, retry()], [RETURNED, ACKED])
+    assert is_turned_away(leased)
+    killed = history("kill@after:commit#1", [*commit(), KILLED])
+    assert not is_turned_away(killed)
 
 
 def test_who_is_locked_out_by_sqlite_alone_shows_nothing() -> None:

@@ -65,6 +65,7 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
         classify_effects,
         classify_errors,
     )
+    from skillrun.skills.job_worker.drafting.fitting import fit_draft
     from skillrun.skills.job_worker.drafting.watching import plan_watching
 
     reader = open_reader(repo)
@@ -84,7 +85,10 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
         # What cannot be started shows nothing of itself, however often it is tried.
         return not proofs or proofs[-1].reference is not None
 
-    for classify in (choose_broker, classify_errors, classify_effects):
+    choose_broker(draft, prove)
+    fit_draft(draft, prove)
+    _write(path, write_annotated(draft))
+    for classify in (classify_errors, classify_effects):
         if can_start() and classify(draft, prove):
             _write(path, write_annotated(draft))
     if can_start():

@@ -250,6 +250,19 @@ _RULES = (
         root="attempts are not in the database",
     ),
     RiskRule(
+        name="claim-outlives",
+        part="idempotency",
+        grades=(RiskGrade.LOST,),
+        cause=(
+            "the claim of a delivery that failed turns the next one away, and no other one was seen to"
+            " come once it has run out"
+        ),
+        closes=(
+            "have the job tried again while somebody else holds its claim, or have a sweep publish"
+            " again what has stood claimed for too long, and name it in the spec: recovers"
+        ),
+    ),
+    RiskRule(
         name="attempts-doubled",
         part="retry",
         grades=(RiskGrade.MINOR,),

@@ -22,7 +22,10 @@ _ENDLESS = "attempts.unbounded"
 _ANOTHER_DAY = "a message without a field names no work, and later there may be other work"
 _LOCKED_OUT = "SQLite refused one of two writers, and another database would have had it wait"
 # What is missing where nobody goes on with a job.
-_UNDONE = ("state.differs", "effect.lost")
+UNDONE = ("state.differs", "effect.lost")
+# The same where it is another delivery that turned away: see `is_turned_away`.
+LEFT = (*UNDONE, "state.error-swallowed")
+_SERVER_CLOCK = "clock.server"
 # Promise -> how its rules begin, the risk that stands in their place, and its grade.
 _IN_PLACE = {
     "attempts": ("attempts.", "not-as-read", RiskGrade.MINOR),
@@ -42,8 +45,9 @@ def release_unpromised(
     is_locked_out = _is_locked_out(history)
     kept = []
     for judgement in found:
+        judgement = _look_a_day_later(judgement, reference)
         risk = _find_risk(judgement.rule, reference.unpromised)
-        if is_taken_along and judgement.rule in _UNDONE:
+        if is_taken_along and judgement.rule in UNDONE:
             risk = "death-loses", RiskGrade.LOST
         if risk is not None and judgement.verdict == REFUTED:
             judgement = _name_in_place(judgement, *risk)
@@ -83,6 +87,34 @@ def _is_taken_along(history: History, reference: Reference) -> bool:
     if reference.facts.acks_late is not False or history.pending or not history.runs:
         return False
     return history.runs[-1].died
+
+
+def is_turned_away(history: History) -> bool:
+    """Whether the last delivery met no fault, and found the job as one that had met one left it. Who
+    meets an error and counts as done has swallowed it.
+    """
+    if not history.runs or history.runs[-1].died or history.runs[-1].first("fault") is not None:
+        return False
+    return any(run.died or run.first("fault") is not None for run in history.runs[:-1])
+
+
+def _look_a_day_later(judgement: Judgement, reference: Reference) -> Judgement:
+    """A claim that an earlier delivery left may run out, and a draft knows neither when nor who looks
+    for such jobs: what another message does a day later is not lost for good.
+    """
+    later = reference.next_day
+    if later is None or judgement.verdict != REFUTED or judgement.rule not in LEFT:
+        return judgement
+    for other in later:
+        is_same = (other.rule, other.effect) == (judgement.rule, judgement.effect)
+        if other.verdict == REFUTED and is_same:
+            return judgement
+    for other in later:
+        if other.verdict == INCOMPLETE:
+            # The server's clock did not move: nobody knows what it would have found.
+            return other if other.rule == _SERVER_CLOCK else judgement
+    said = f"{judgement.message} before a day has passed"
+    return _name_in_place(replace(judgement, message=said), "claim-outlives", RiskGrade.LOST)
 
 
 def merge_questions(found: Iterable[Judgement]) -> Judgement:

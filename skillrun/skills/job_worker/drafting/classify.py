@@ -51,6 +51,12 @@ def choose_broker(draft: Draft, prove: Callable[[str], Proof]) -> bool:
 
 
 def _fails_at_boot(proof: Proof) -> bool:
+    """Before any error was made: an error that cannot be made says nothing of a broker."""
+    rules = {one.rule for one in proof.incomplete}
+    return any(rule.startswith("boot.") for rule in rules - {"boot.error"})
+
+
+def _cannot_be_made(proof: Proof) -> bool:
     return any(one.rule.startswith("boot.") for one in proof.incomplete)
 
 
@@ -74,7 +80,7 @@ def classify_errors(draft: Draft, prove: Callable[[str], Proof]) -> bool:
             # What they do decides the verdict, so that it is said.
             tried += 1
             proof = prove(f"raise={error}@before:{effect['name']}#1")
-            if error in homes and _fails_at_boot(proof):
+            if error in homes and _cannot_be_made(proof):
                 # A client that has another error for this, or none.
                 failures["permanent"].pop(_find(failures, error))
                 continue
@@ -113,15 +119,16 @@ def _add_usual_errors(draft: Draft) -> dict[str, dict[str, Any]]:
 
 def classify_effects(draft: Draft, prove: Callable[[str], Proof]) -> bool:
     """An effect without a key that a death keeps from taking place takes place at most once: the
-    job takes it for done before it does it. One that is done again after an error only had a lease
-    when it died. Returns whether the draft is another one now.
+    job takes it for done before it does it. One that is done again after an error is not. Returns
+    whether the draft is another one now.
     """
     is_other = False
     for effect in draft.values.get("effects", [])[:_MOST]:
         if effect.get("guarantee") != "at_least_once":
             continue
         name = effect["name"]
-        proof = prove(f"kill@before:{name}#1 lose re-enqueue")
+        # A day later: a lease that the dead process held has run out.
+        proof = prove(f"kill@before:{name}#1 lose wait=90000 re-enqueue")
         if _is_left_out(proof, name) and not _is_done_again(draft, name, prove):
             effect["guarantee"] = "at_most_once"
             draft.guesses.append(

@@ -12,6 +12,7 @@ import yaml
 from skillrun.contract.job import JobSpec
 from skillrun.frameworks.common.reading import import_path, spell_import_path
 from skillrun.proof.judges.unpromised import PROMISES
+from skillrun.skills.job_worker.drafting.counters import find_counters
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter, read_failing
 from skillrun.skills.job_worker.drafting.messages import choose_style, name_fields, read_message
 from skillrun.skills.job_worker.drafting.sending import Sender, find_sender
@@ -53,6 +54,7 @@ class Draft:
     doubtful_keys: set[str] = field(default_factory=set)
     second_jobs: tuple[SecondJob, ...] = ()  # made of the example; not among the examples yet
     shows_dead_letters: bool = False  # a test has filled the table of them
+    counters: frozenset[str] = frozenset()  # what the code holds against the most tries there are
     example_test: str = ""  # which test has shown the first example
     has_other_examples: bool = False  # other tests show one, too
 
@@ -129,6 +131,7 @@ class _Drafter:
         self._tell_effects()
         self._tell_failing()
         self._tell_proof()
+        self.drafted.counters = find_counters(self.bodies)
         return self.drafted
 
     def _tell_job(self) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
+from skillrun.skills.job_worker.drafting.counters import is_of_the_job
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter
 
 if TYPE_CHECKING:
@@ -66,9 +67,14 @@ def find_store(deliveries: Iterable[DeliverySeen]) -> str | None:
 
 
 def write_state(
-    deliveries: Iterable[DeliverySeen], store: str, fields: Collection[str] = ()
+    deliveries: Iterable[DeliverySeen],
+    store: str,
+    fields: Collection[str] = (),
+    counters: Collection[str] = (),
 ) -> dict[str, str]:
-    """Name -> query, of each table whose rows a delivery has changed. `fields`: of the message."""
+    """Name -> query, of each table whose rows a delivery has changed. `fields`: of the message;
+    `counters`: columns that count tries, where the row is the job's own.
+    """
     found: dict[str, str] = {}
     for delivery in deliveries:
         known = {one.name: one for one in delivery.before}
@@ -77,7 +83,9 @@ def write_state(
                 continue
             was = known[store].tables.get(table) if store in known else None
             if not is_told(table):
-                query = _write_query(table, after.tables[table], was, fields)
+                is_own = was is not None and is_of_the_job(was, delivery.arguments)
+                left_out = counters if is_own else ()
+                query = _write_query(table, after.tables[table], was, fields, left_out)
                 found.setdefault(table, query)
             elif was is not None and _count_removed(was, after.tables[table]):
                 found.setdefault(table, _ask_for_rows_before(table, was))
@@ -114,7 +122,13 @@ def _ask_for_rows_before(name: str, was: Table) -> str:
     return f"select {column} from {name} where {column} in ({', '.join(values)}) order by 1"
 
 
-def _write_query(name: str, table: Table, was: Table | None, fields: Collection[str]) -> str:
+def _write_query(
+    name: str,
+    table: Table,
+    was: Table | None,
+    fields: Collection[str],
+    left_out: Collection[str],
+) -> str:
     gained = was is None or len(table.rows) > len(was.rows)
     counts = sum(is_key for _, _, is_key in table.columns) == 1 and len(table.columns) > 1
     asked = []
@@ -124,7 +138,8 @@ def _write_query(name: str, table: Table, was: Table | None, fields: Collection[
         if is_key and counts and gained and kind.upper() == "INTEGER":
             continue
         # What the message says is of the job, and no matter of how often it was tried.
-        if not is_key and column not in fields and _COORDINATES.fullmatch(column):
+        is_count = column in left_out or _COORDINATES.fullmatch(column)
+        if not is_key and column not in fields and is_count:
             continue
         word = column
         if not column.isidentifier():
