@@ -445,8 +445,8 @@ class _Session:
     def _look_a_day_later(
         self, explorer: Explorer, history: History, reference: Reference
     ) -> Reference:
-        """Where a draft's job is left undone by a delivery that came after a fault: with what comes of
-        another message, once every claim that was left has run out.
+        """Where a draft's job is left undone by a delivery that came after a fault: with what comes
+        of another message, once every claim that was left has run out.
         """
         judged = judge_history(history, reference)
         if not any(one.verdict == REFUTED and one.rule in LEFT for one in judged):

@@ -80,6 +80,16 @@ def test_finds_the_app(tmp_path: Path, name: str) -> None:
     assert use.apps == ("shop/celery.py:app",)
 
 
+def test_what_stands_in_for_a_library_that_is_not_installed_hides_nothing(tmp_path: Path) -> None:
+    """`try: from celery import shared_task`, and beside it a function of that name."""
+    own = "def shared_task(f):\n    class Nothing: ...\n    return Nothing()\n"
+    beside = "".join(f"    {line}\n" for line in own.splitlines())
+    tried = f"try:\n    from celery import shared_task\nexcept ImportError:\n{beside}"
+    tasks = {"shop/tasks.py": SHARED.replace("from celery", "from .compat")}
+    check_finds(tmp_path / "tried", {"shop/compat.py": tried} | tasks, None, "shop/tasks.py")
+    check_ignores(tmp_path / "own", REQUIRED | {"shop/compat.py": own} | tasks)
+
+
 def test_finds_a_factory_that_nobody_calls_here(tmp_path: Path) -> None:
     factory = "from celery import Celery\ndef create_app():\n    return Celery()\n"
     check_finds(tmp_path, {"shop/worker.py": factory}, "shop/worker.py:create_app")

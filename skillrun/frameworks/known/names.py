@@ -97,10 +97,14 @@ class Names:
             return f"{path}:{name}"
         first, dot, rest = name.partition(".")
         plain = first.removesuffix("()")
+        imported = file.names.get(plain)
+        # What the file defines beside the library's own is for who has not installed it.
+        is_fallback = imported is not None and self.is_library(imported)
         for around in _list_scopes(scope):
+            if is_fallback and not around:
+                break
             if f"{around}{plain}" in file.values or f"{around}{plain}()" in file.values:
                 return f"{path}:{around}{name}"
-        imported = file.names.get(plain)
         if imported is None or hops <= 0:
             return f"{path}:{name}"
         return self.locate(imported + first[len(plain) :] + dot + rest, file, "", hops - 1)

@@ -254,8 +254,8 @@ _RULES = (
         part="idempotency",
         grades=(RiskGrade.LOST,),
         cause=(
-            "the claim of a delivery that failed turns the next one away, and no other one was seen to"
-            " come once it has run out"
+            "the claim of a delivery that failed turns the next one away, and no other one was seen"
+            " to come once it has run out"
         ),
         closes=(
             "have the job tried again while somebody else holds its claim, or have a sweep publish"

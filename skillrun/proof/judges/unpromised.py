@@ -90,8 +90,8 @@ def _is_taken_along(history: History, reference: Reference) -> bool:
 
 
 def is_turned_away(history: History) -> bool:
-    """Whether the last delivery met no fault, and found the job as one that had met one left it. Who
-    meets an error and counts as done has swallowed it.
+    """Whether the last delivery met no fault, and found the job as one that had met one left it.
+    Who meets an error and counts as done has swallowed it.
     """
     if not history.runs or history.runs[-1].died or history.runs[-1].first("fault") is not None:
         return False
@@ -99,8 +99,8 @@ def is_turned_away(history: History) -> bool:
 
 
 def _look_a_day_later(judgement: Judgement, reference: Reference) -> Judgement:
-    """A claim that an earlier delivery left may run out, and a draft knows neither when nor who looks
-    for such jobs: what another message does a day later is not lost for good.
+    """A claim that an earlier delivery left may run out, and a draft knows neither when nor who
+    looks for such jobs: what another message does a day later is not lost for good.
     """
     later = reference.next_day
     if later is None or judgement.verdict != REFUTED or judgement.rule not in LEFT:

@@ -1,5 +1,5 @@
-"""What keeps a draft from being tried at all, as its single runs show it: errors that nobody can make,
-and columns that no two runs write alike.
+"""What keeps a draft from being tried at all, as its single runs show it: errors that nobody can
+make, and columns that no two runs write alike.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def _drop_unmade_error(draft: Draft, proof: Proof) -> bool:
 
 
 def _settle_state(draft: Draft, reference: Reference | None) -> bool:
-    """Asks only whether something is there of each column that two single runs, a minute apart, write
-    differently: a time as a number, a random value.
+    """Asks only whether something is there of each column that two single runs, a minute apart,
+    write differently: a time as a number, a random value.
     """
     state: dict[str, str] = draft.values.get("proof", {}).get("state", {})
     if reference is None or reference.later is None:
