@@ -114,6 +114,13 @@ class Symbol:
         return self.name
 
 
+def name_of(symbol: Symbol | None) -> str:
+    """Its name, as templates ask for it; "" where there is none."""
+    if symbol is None:
+        return ""
+    return symbol.name
+
+
 @dataclass(frozen=True)
 class EffectCall:
     """A call to a declared adapter."""

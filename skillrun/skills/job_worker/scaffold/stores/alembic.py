@@ -147,18 +147,24 @@ def plan_migration(
     if not done and not dead:
         return None
     there = list(_revisions(project, scripts))
-    head = _head(scripts, there)
-    revision = _next_id(wanted, there, head)
-    slug = "_".join(
-        ["add", *([wanted.table] if done else []), *([wanted.dead_table] if dead else [])]
-    )
+    head = _find_head(scripts, there)
+    down_revision, annotated = None, True
+    if head is not None:
+        down_revision, annotated = head.id, head.annotated
+    revision = _choose_id(wanted, there, head)
+    words = ["add"]
+    if done:
+        words.append(wanted.table)
+    if dead:
+        words.append(wanted.dead_table)
     moment = now or datetime.now(UTC)
+    name = _write_file_name(scripts.template, revision, "_".join(words), moment)
     return Migration(
-        path=f"{scripts.versions}{_file_name(scripts.template, revision, slug, moment)}.py",
+        path=f"{scripts.versions}{name}.py",
         revision=revision,
-        down_revision=head.id if head else None,
+        down_revision=down_revision,
         created=f"{moment:%Y-%m-%d %H:%M:%S.%f}",
-        annotated=head.annotated if head else True,
+        annotated=annotated,
         done=done,
         dead=dead,
     )
@@ -175,47 +181,43 @@ def _is_created(project: Project, scripts: Scripts, table: str) -> bool:
 def _revisions(project: Project, scripts: Scripts) -> Iterator[_Revision]:
     for path in project.tree.match(f"{scripts.versions}**.py"):
         module = project.module(path)
-        found = None
-        if module is not None:
-            found = _read(project, module)
+        if module is None:
+            continue
+        found = _read_revision(project, module)
         if found is not None:
             yield found
 
 
-def _read(project: Project, module: Module) -> _Revision | None:
-    values = {name: (node, project.literal(node.value, module)) for name, node in _assigned(module)}
-    if "revision" not in values or not isinstance(values["revision"][1], str):
+def _read_revision(project: Project, module: Module) -> _Revision | None:
+    values: dict[str, Any] = {}
+    annotated = False
+    for node in module.tree.body:
+        if isinstance(node, ast.Assign):
+            name = ast.unparse(node.targets[0])
+        elif isinstance(node, ast.AnnAssign):
+            name = ast.unparse(node.target)
+        else:
+            continue
+        values[name] = project.literal(node.value, module)
+        if name == "revision":
+            annotated = isinstance(node, ast.AnnAssign)
+    revision, below = values.get("revision"), values.get("down_revision")
+    if not isinstance(revision, str):
         return None
-    below = None
-    if "down_revision" in values:
-        below = values["down_revision"][1]
+    follows: tuple[str, ...] = ()
     if isinstance(below, tuple | list):
         follows = tuple(below)
     elif isinstance(below, str):
         follows = (below,)
-    else:
-        follows = ()
-    node, revision = values["revision"]
-    return _Revision(revision, follows, isinstance(node, ast.AnnAssign))
+    return _Revision(revision, follows, annotated)
 
 
-def _assigned(module: Module) -> Iterator[tuple[str, ast.Assign | ast.AnnAssign]]:
-    for node in module.tree.body:
-        if isinstance(node, ast.Assign | ast.AnnAssign):
-            yield (
-                ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target),
-                node,
-            )
-
-
-def _head(scripts: Scripts, there: list[_Revision]) -> _Revision | None:
-    followed = set()
+def _find_head(scripts: Scripts, there: list[_Revision]) -> _Revision | None:
+    followed: set[str] = set()
     for revision in there:
-        for below in revision.follows:
-            followed.add(below)
-    heads = sorted(
-        (revision for revision in there if revision.id not in followed), key=lambda one: one.id
-    )
+        followed.update(revision.follows)
+    heads = [revision for revision in there if revision.id not in followed]
+    heads.sort(key=lambda one: one.id)
     if len(heads) > 1:
         message = f"{scripts.versions} has several heads: {', '.join(head.id for head in heads)}"
         raise Blocked(message, hint="join them first: alembic merge heads")
@@ -224,17 +226,21 @@ def _head(scripts: Scripts, there: list[_Revision]) -> _Revision | None:
     return heads[0]
 
 
-def _next_id(wanted: Wanted, there: list[_Revision], head: _Revision | None) -> str:
+def _choose_id(wanted: Wanted, there: list[_Revision], head: _Revision | None) -> str:
     """The next number where the repository counts; else twelve hexadecimal digits, the same for the
     same job.
     """
-    if head is not None and there and all(re.fullmatch(r"\d+", revision.id) for revision in there):
-        return f"{max(int(revision.id) for revision in there) + 1:0{len(head.id)}}"
-    text = f"{wanted.job} {wanted.table} {wanted.dead_table} {head.id if head else ''}"
+    before = ""
+    if head is not None:
+        before = head.id
+        if all(re.fullmatch(r"\d+", revision.id) for revision in there):
+            number = max(int(revision.id) for revision in there) + 1
+            return f"{number:0{len(before)}}"
+    text = f"{wanted.job} {wanted.table} {wanted.dead_table} {before}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _file_name(template: str, revision: str, slug: str, moment: datetime) -> str:
+def _write_file_name(template: str, revision: str, slug: str, moment: datetime) -> str:
     parts = {
         "rev": revision,
         "slug": slug[:_SLUG_LENGTH].rstrip("_"),

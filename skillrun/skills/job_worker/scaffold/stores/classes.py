@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from skillrun.core.errors import Blocked
-from skillrun.frameworks.pieces import Symbol
+from skillrun.frameworks.pieces import Symbol, name_of
 from skillrun.skills.job_worker.stages.uniqueness import tables
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ def plan_models(
     if wanted.table:
         names = wanted.keys
         done = existing(project, wanted.table, names, "idempotency.dedupe.store")
-        done = done or _new(project, home, wanted.table, label, f"{wanted.title}Done", "")
+        done = done or _name_model(project, home, wanted.table, label, f"{wanted.title}Done", "")
     if wanted.dead_table:
         dead = existing(project, wanted.dead_table, DEAD_COLUMNS, "dead_letter.where")
-        dead = dead or _new(
-            project, home, wanted.dead_table, label, "DeadLetter", done.name if done else ""
+        dead = dead or _name_model(
+            project, home, wanted.dead_table, label, "DeadLetter", name_of(done)
         )
     return done, dead
 
@@ -135,21 +135,22 @@ def _must_be_given(value: ast.expr | None) -> bool:
     )
 
 
-def _new(
+def _name_model(
     project: Project, home: Symbol, table: str, label: str, otherwise: str, taken: str
 ) -> Symbol:
     """receipts -> Receipt; another name where the module has that already."""
+    singular = table
     if label:
-        bare = table.removeprefix(f"{label}_")
+        singular = table.removeprefix(f"{label}_")
+    if singular.endswith("ies"):
+        singular = singular[:-3] + "y"
     else:
-        bare = table
-    if bare.endswith("ies"):
-        singular = bare[:-3] + "y"
-    else:
-        singular = bare.removesuffix("s")
+        singular = singular.removesuffix("s")
     name = "".join(part[:1].upper() + part[1:] for part in singular.split("_"))
+    names_there = {taken}
     module = project.module(home.path)
-    there = {taken, *(module.bindings(module.tree) if module is not None else ())}
-    return Symbol(
-        home.module, name if name not in there else otherwise, exists=False, path=home.path
-    )
+    if module is not None:
+        names_there.update(module.bindings(module.tree))
+    if name in names_there:
+        name = otherwise
+    return Symbol(home.module, name, exists=False, path=home.path)

@@ -5,6 +5,7 @@ gives.
 from __future__ import annotations
 
 import keyword
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,19 +44,17 @@ def key_columns(spec: JobSpec) -> tuple[Column, ...]:
 
     Raises Blocked where a field is no plain value, Refused where its name is no identifier.
     """
+    fields: Sequence[str] = ()
     if spec.idempotency:
         fields = spec.idempotency.key
-    else:
-        fields = ()
-    tails = [field.rpartition(".")[2] for field in fields]
-    short = len(set(tails)) == len(tails)
-    columns = []
-    for field, tail in zip(fields, tails, strict=True):
-        columns.append(_column(spec, field, tail if short else field.replace(".", "_")))
-    return tuple(columns)
+    names = [field.rpartition(".")[2] for field in fields]
+    if len(set(names)) < len(names):
+        names = [field.replace(".", "_") for field in fields]
+    pairs = zip(fields, names, strict=True)
+    return tuple(_make_column(spec, field, name) for field, name in pairs)
 
 
-def _column(spec: JobSpec, field: str, name: str) -> Column:
+def _make_column(spec: JobSpec, field: str, name: str) -> Column:
     where = f"{spec.shown_path}:{spec.line('idempotency', 'key')}: idempotency.key: {field}"
     if not name.isidentifier() or keyword.iskeyword(name):
         raise Refused(
@@ -68,9 +67,9 @@ def _column(spec: JobSpec, field: str, name: str) -> Column:
         hint = f"payload.properties.{field}: give it one type: string, integer, number or boolean"
         raise Blocked(f"{where} has no type that a column can have", hint=hint)
     longest = schema.get("maxLength")
-    return Column(
-        name, annotation, longest if isinstance(longest, int) and longest > 0 else TEXT_LENGTH
-    )
+    if not isinstance(longest, int) or longest <= 0:
+        longest = TEXT_LENGTH
+    return Column(name, annotation, longest)
 
 
 def _schema(payload: dict[str, Any], field: str) -> dict[str, Any]:
@@ -105,5 +104,9 @@ def _annotation(schema: dict[str, Any]) -> str | None:
 
 def remembered(*, done: bool, buries: bool) -> str:
     """What a store keeps, for the first line of its module."""
-    words = [*(["what is done"] if done else []), *(["what was given up"] if buries else [])]
+    words = []
+    if done:
+        words.append("what is done")
+    if buries:
+        words.append("what was given up")
     return ", and ".join(words)

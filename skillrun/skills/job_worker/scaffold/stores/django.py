@@ -6,7 +6,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skillrun.frameworks.pieces import Facts, Module, NewFile, Piece, Render, Store, Symbol
+from skillrun.frameworks.pieces import (
+    Facts,
+    Module,
+    NewFile,
+    Piece,
+    Render,
+    Store,
+    Symbol,
+    name_of,
+)
 from skillrun.skills.job_worker.scaffold.stores.columns import Column, remembered
 from skillrun.skills.job_worker.scaffold.stores.testing import Testing
 
@@ -86,15 +95,15 @@ def _shown(model: Symbol) -> Piece:
 
 
 def _models(facts: Facts, render: Render, orm: Orm) -> str:
-    fields = [_field(column) for column in orm.columns]
+    fields = [_write_field(column) for column in orm.columns]
     return render(
         "django_models.py.jinja",
         facts,
         needed=["from django.db import models"],
         fields=fields,
-        done=_table(orm, orm.model, facts.store.name),
-        dead=_table(orm, orm.dead, orm.dead_table),
-        quoted=_quoted(orm),
+        done=_find_new_table(orm, orm.model, facts.store.name),
+        dead=_find_new_table(orm, orm.dead, orm.dead_table),
+        quoted=_quote_columns(orm),
         own_id=not orm.auto_field,
     )
 
@@ -108,13 +117,20 @@ class Table:
     db_table: str
 
 
-def _table(orm: Orm, model: Symbol | None, table: str) -> Table | None:
+def _find_new_table(orm: Orm, model: Symbol | None, table: str) -> Table | None:
+    """Of a model that is to be written; None where it is there."""
     if model is None or model.exists:
         return None
-    return Table(model.name, table, "" if table == f"{orm.label}_{model.name.lower()}" else table)
+    return _describe_table(orm, model, table)
 
 
-def _field(column: Column) -> tuple[str, str, list[str]]:
+def _describe_table(orm: Orm, model: Symbol, table: str) -> Table:
+    if table == f"{orm.label}_{model.name.lower()}":
+        return Table(model.name, table, "")
+    return Table(model.name, table, table)
+
+
+def _write_field(column: Column) -> tuple[str, str, list[str]]:
     """(name, class, arguments) of a key field."""
     longest = []
     if column.annotation == "str":
@@ -122,18 +138,24 @@ def _field(column: Column) -> tuple[str, str, list[str]]:
     return column.name, f"models.{_FIELDS[column.annotation]}", longest
 
 
-def _quoted(orm: Orm) -> list[str]:
+def _quote_columns(orm: Orm) -> list[str]:
     return [f'"{column.name}"' for column in orm.columns]
 
 
 def _migration(facts: Facts, render: Render, orm: Orm, migration: Migration) -> str:
+    # A model may be there without its migration.
     done = None
-    if migration.done:
-        done = _named(orm, orm.model, facts.store.name)
+    if migration.done and orm.model is not None:
+        done = _describe_table(orm, orm.model, facts.store.name)
     dead = None
-    if migration.dead:
-        dead = _named(orm, orm.dead, orm.dead_table)
-    generated = ["auto_created=True", "primary_key=True", "serialize=False", 'verbose_name="ID"']
+    if migration.dead and orm.dead is not None:
+        dead = _describe_table(orm, orm.dead, orm.dead_table)
+    id_arguments = ["primary_key=True", "serialize=False"]
+    if orm.auto_field:
+        id_arguments = ["auto_created=True", *id_arguments, 'verbose_name="ID"']
+    fields = ", ".join(_quote_columns(orm))
+    if len(orm.columns) == 1:
+        fields += ","
     return render(
         "django_migration.py.jinja",
         facts,
@@ -142,22 +164,15 @@ def _migration(facts: Facts, render: Render, orm: Orm, migration: Migration) -> 
         after=migration.after,
         done=done,
         dead=dead,
-        fields=[_field(column) for column in orm.columns],
-        id_arguments=generated if orm.auto_field else ["primary_key=True", "serialize=False"],
+        fields=[_write_field(column) for column in orm.columns],
+        id_arguments=id_arguments,
         id_field=f"models.{orm.auto_field or 'BigAutoField'}",
-        tuple_of_fields=f"({', '.join(_quoted(orm))}{',' if len(orm.columns) == 1 else ''})",
+        tuple_of_fields=f"({fields})",
     )
 
 
-def _named(orm: Orm, model: Symbol | None, table: str) -> Table | None:
-    """As `_table`, also of a model that is there without its migration."""
-    if model is None:
-        return None
-    return Table(model.name, table, "" if table == f"{orm.label}_{model.name.lower()}" else table)
-
-
 def _store(facts: Facts, render: Render, orm: Orm) -> str:
-    done, dead = orm.model.name if orm.model else "", orm.dead.name if orm.dead else ""
+    done, dead = name_of(orm.model), name_of(orm.dead)
     return render(
         "django_store.py.jinja",
         facts,
@@ -193,11 +208,14 @@ def testing(facts: Facts) -> Testing:
     it.
     """
     orm: Orm = facts.store.facts["orm"]
-    dead = orm.dead
+    needed: tuple[Symbol, ...] = ()
+    dead = ""
+    if orm.dead is not None:
+        needed, dead = (orm.dead,), orm.dead.written
     return Testing(
         ("django_fixture.jinja",),
-        (dead,) if dead else (),
-        {"dead": dead.written if dead else ""},
+        needed,
+        {"dead": dead},
         case=Symbol("django.test", "TransactionTestCase"),
         only_cases=not facts.store.facts["pytest_django"],
     )

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from skillrun.skills.job_worker.stages.interface import JobCase
 
 _OWN_SESSIONS = "no session factory or engine was found: the store makes its own from DATABASE_URL"
+_OWN_CLIENT = "no client of Redis was found: the store makes its own from REDIS_URL"
 _NO_TABLES = "how the tables are made was not found: proof.setup needs a command for it"
 _NO_CONTEXT = (
     "no Flask app and no factory without arguments was found: what runs outside of an app context,"
@@ -72,15 +73,18 @@ def find_store(case: JobCase, spec: JobSpec) -> Store:
     spec or the repository leaves open where the store goes.
     """
     wanted = read_wanted(case.project, spec)
-    kinds = {"redis": _redis, "receiver": _receiver, "table": _in_database}
+    kinds = {"redis": _plan_redis, "receiver": _plan_receiver, "table": _plan_tables}
     store = kinds[wanted.kind](case, spec, wanted)
-    features = features_of(case.use.id if case.use else None)
+    features = features_of(None)
+    if case.use:
+        features = features_of(case.use.id)
     rows = None
+    notes = store.facts["notes"]
     if features.rows_in_database and not _has_table(store):
-        rows = _rows(case, wanted)
+        rows = _plan_rows(case, wanted)
+        notes = (*notes, *rows.facts["notes"])
     if features.schedules_in_rows:
-        store = _with_schedule(case, spec, wanted, store)
-    notes = (*store.facts["notes"], *(rows.facts["notes"] if rows else ()))
+        store = _add_schedule(case, spec, wanted, store)
     return replace(store, facts={**store.facts, "rows": rows, "notes": notes})
 
 
@@ -88,21 +92,23 @@ def _has_table(store: Store) -> bool:
     return store.kind not in ("redis", "receiver") or store.facts["letters"] is not None
 
 
-def _in_database(case: JobCase, spec: JobSpec, wanted: Wanted, end: str = "store") -> Store:
+def _plan_tables(case: JobCase, spec: JobSpec, wanted: Wanted, end: str = "store") -> Store:
     """Tables in the database that the repository uses. `end`: of the module's name."""
     if django_use.is_django(case.project):
-        return _django(case, wanted, f"{spec.shown_path}:{spec.line('handler')}: handler", end)
-    return _sqlalchemy(case, spec, wanted, end) or _sqlite3(case, spec, wanted, end)
+        return _plan_django(case, spec, wanted, end)
+    return _plan_sqlalchemy(case, spec, wanted, end) or _plan_sqlite3(case, spec, wanted, end)
 
 
-def _store(wanted: Wanted, kind: str, end: str, facts: dict[str, Any], **more: Any) -> Store:
-    name = f"{wanted.handler}_{end}"
+def _make_store(wanted: Wanted, kind: str, end: str, facts: dict[str, Any], **more: Any) -> Store:
     claims = wanted.claims and not wanted.transactional and bool(wanted.table or wanted.prefix)
+    name = wanted.table
+    if kind == "redis":
+        name = wanted.prefix
     return Store(
         kind=kind,
         module=wanted.module(end),
-        path=f"{wanted.folder}{name}.py",
-        name=wanted.prefix if kind == "redis" else wanted.table,
+        path=f"{wanted.folder}{wanted.handler}_{end}.py",
+        name=name,
         window_s=wanted.window_s,
         transactional=wanted.transactional and bool(wanted.table),
         claims=claims,
@@ -129,12 +135,9 @@ def _refuse_old(case: JobCase) -> None:
     """
     from skillrun.repo.manifests import read_manifests
 
-    pinned = (
-        one
-        for one in read_manifests(case.tree).find("sqlalchemy")
-        if _OLD_SQLALCHEMY.search(one.text)
-    )
-    for one in pinned:
+    for one in read_manifests(case.tree).find("sqlalchemy"):
+        if not _OLD_SQLALCHEMY.search(one.text):
+            continue
         message = (
             f"{one.path}:{one.line}: {one.text.strip()}: the store is written for SQLAlchemy 1.4"
             " and newer"
@@ -151,10 +154,9 @@ def _refuse_beside_another(case: JobCase, spec: JobSpec, near: str) -> None:
     """
     from skillrun.repo.manifests import read_manifests
 
-    found = [
-        one for one in read_manifests(case.tree).find(*_DATABASES) if not _ASIDE.search(one.group)
-    ]
-    for one in (one for one in found if is_around(case.project, one.path, near)):
+    for one in read_manifests(case.tree).find(*_DATABASES):
+        if _ASIDE.search(one.group) or not is_around(case.project, one.path, near):
+            continue
         where = f"{spec.shown_path}:{spec.line('idempotency', 'dedupe')}: idempotency.dedupe.store"
         message = (
             f"{where}: no models and no session that a module could import were found beside"
@@ -165,7 +167,7 @@ def _refuse_beside_another(case: JobCase, spec: JobSpec, near: str) -> None:
         )
 
 
-def _scheme(case: JobCase) -> str | None:
+def _find_scheme(case: JobCase) -> str | None:
     """How SQLAlchemy's URL begins for the client that the repository depends on; None without
     one.
     """
@@ -176,67 +178,83 @@ def _scheme(case: JobCase) -> str | None:
     return None
 
 
-def _notes(*notes: str | None) -> tuple[str, ...]:
+def _list_notes(*notes: str | None) -> tuple[str, ...]:
+    """Those that there is a reason for."""
     return tuple(note for note in notes if note)
 
 
 # -- Django
 
 
-def _django(case: JobCase, wanted: Wanted, where: str, end: str) -> Store:
-    app = django_use.find_app(case.project, wanted, where)
+def _plan_django(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store:
+    app = _find_django_app(case, spec, wanted)
     orm = django_use.plan_orm(case.project, wanted, app)
     database = django_use.database_of(case.project, postgresql=_postgresql(case))
-    none = f"{app.label} keeps no migrations: make the new tables as the others are made"
-    made = None
+    unmigrated = None
     if django_use.keeps_none(case.project, app):
-        made = none
-    facts = {"orm": orm, "database": database, "notes": _notes(made, database.note)}
-    facts["pytest_django"] = _depends(case, "pytest-django")
-    return _store(
-        wanted, "django", end, {**facts, "setup": f"{django_use.manage(case.project)} migrate"}
-    )
-
-
-def _rows(case: JobCase, wanted: Wanted) -> Store:
-    """The database alone, for the tests and the proof of a job that makes no table in it."""
-    database = django_use.database_of(case.project, postgresql=_postgresql(case))
-    facts = {"orm": Orm((), "", ""), "database": database, "notes": _notes(database.note)}
-    facts |= {
+        unmigrated = f"{app.label} keeps no migrations: make the new tables as the others are made"
+    facts = {
+        "orm": orm,
+        "database": database,
+        "notes": _list_notes(unmigrated, database.note),
         "pytest_django": _depends(case, "pytest-django"),
         "setup": f"{django_use.manage(case.project)} migrate",
     }
-    return _store(wanted, "django", "store", facts)
+    return _make_store(wanted, "django", end, facts)
 
 
-def _with_schedule(case: JobCase, spec: JobSpec, wanted: Wanted, store: Store) -> Store:
+def _find_django_app(case: JobCase, spec: JobSpec, wanted: Wanted) -> django_use.App:
+    where = f"{spec.shown_path}:{spec.line('handler')}: handler"
+    return django_use.find_app(case.project, wanted, where)
+
+
+def _plan_rows(case: JobCase, wanted: Wanted) -> Store:
+    """The database alone, for the tests and the proof of a job that makes no table in it."""
+    database = django_use.database_of(case.project, postgresql=_postgresql(case))
+    facts = {
+        "orm": Orm((), "", ""),
+        "database": database,
+        "notes": _list_notes(database.note),
+        "pytest_django": _depends(case, "pytest-django"),
+        "setup": f"{django_use.manage(case.project)} migrate",
+    }
+    return _make_store(wanted, "django", "store", facts)
+
+
+def _add_schedule(case: JobCase, spec: JobSpec, wanted: Wanted, store: Store) -> Store:
     """With `schedule`: the migration that adds the row by which the library's clock starts the
     job.
     """
     if spec.trigger is None or spec.trigger.type == "event":
         return store
-    app = django_use.find_app(
-        case.project, wanted, f"{spec.shown_path}:{spec.line('handler')}: handler"
-    )
+    app = _find_django_app(case, spec, wanted)
     tables = store.facts.get("letters") or store
     orm = tables.facts.get("orm")
-    made = django_use.plan_row(
-        case.project, app, f"schedule_{wanted.handler}", orm.migration if orm else None
-    )
-    return replace(store, facts={**store.facts, "schedule": made})
+    # The row comes after the tables that the same scaffold adds.
+    before = None
+    if orm:
+        before = orm.migration
+    row = django_use.plan_row(case.project, app, f"schedule_{wanted.handler}", before)
+    return replace(store, facts={**store.facts, "schedule": row})
 
 
 # -- SQLAlchemy
 
 
-def _sqlalchemy(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store | None:
+def _plan_sqlalchemy(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store | None:
+    """A store over the repository's models or sessions; None where it has neither."""
     near = f"{wanted.folder}{wanted.handler}_store.py"
     base = sqlalchemy_use.find_base(case.project, near)
     opening = sqlalchemy_use.find_opening(case.project, base, near, awaited=_awaits(case, spec))
     if base is None and opening is None:
         return None
     _refuse_old(case)
-    scripts = alembic.find_scripts(case.project, base.models.path or near if base else near)
+    models_path = near
+    base_symbol = Symbol(own_tables(wanted).module, "Base", exists=False)
+    if base is not None:
+        models_path = base.models.path or near
+        base_symbol = base.symbol
+    scripts = alembic.find_scripts(case.project, models_path)
     migration = None
     if scripts:
         migration = alembic.plan_migration(case.project, wanted, scripts)
@@ -253,28 +271,33 @@ def _sqlalchemy(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store
         setup: str | None = scripts.upgrade
     else:
         setup = setup_command(case.project, base, opening, orm, wanted.module(end))
-    notes = _notes(
-        None if opening else _OWN_SESSIONS,
-        _NO_CONTEXT if is_flask and flask is None else None,
-        None if setup else _NO_TABLES,
-        _NO_AIOSQLITE if orm.awaited and not _depends(case, "aiosqlite") else None,
-        database.note,
-    )
-    return _store(
-        wanted,
-        "sqlalchemy",
-        end,
-        {"orm": orm, "database": database, "notes": notes, "setup": setup, "awaited": orm.awaited},
-        connect=opening.symbol if opening else None,
-        base=base.symbol if base else Symbol(own_tables(wanted).module, "Base", exists=False),
-    )
+    notes = []
+    if is_flask and flask is None:
+        notes.append(_NO_CONTEXT)
+    if not setup:
+        notes.append(_NO_TABLES)
+    if orm.awaited and not _depends(case, "aiosqlite"):
+        notes.append(_NO_AIOSQLITE)
+    connect = None
+    if opening is None:
+        notes.insert(0, _OWN_SESSIONS)
+    else:
+        connect = opening.symbol
+    facts = {
+        "orm": orm,
+        "database": database,
+        "notes": _list_notes(*notes, database.note),
+        "setup": setup,
+        "awaited": orm.awaited,
+    }
+    return _make_store(wanted, "sqlalchemy", end, facts, connect=connect, base=base_symbol)
 
 
 def _choose_scheme(case: JobCase, opening: sqlalchemy_use.Opening | None) -> str | None:
     """Of PostgreSQL's URL; None where the repository does not use it."""
     if opening and opening.awaited and _depends(case, "asyncpg"):
         return "postgresql+asyncpg"
-    return _scheme(case)
+    return _find_scheme(case)
 
 
 def _awaits(case: JobCase, spec: JobSpec) -> bool:
@@ -283,26 +306,26 @@ def _awaits(case: JobCase, spec: JobSpec) -> bool:
     """
     if case.use is None or not awaits(case.project, case.use, spec.handler or ""):
         return False
-    calls = []
     for effect in spec.effects or ():
-        if effect.guarantee == "transactional":
-            calls.append(effect.call)
-    adapters = [case.project.find(call) for call in calls]
-    return all(
-        adapter is not None and isinstance(adapter.node, ast.AsyncFunctionDef)
-        for adapter in adapters
-    )
+        if effect.guarantee != "transactional":
+            continue
+        adapter = case.project.find(effect.call)
+        if adapter is None or not isinstance(adapter.node, ast.AsyncFunctionDef):
+            return False
+    return True
 
 
 def _app_path(case: JobCase) -> str:
     """The module of the job library's app, "" where there is none."""
-    return ((case.use.app if case.use else None) or "").partition(":")[0]
+    if case.use is None or case.use.app is None:
+        return ""
+    return case.use.app.partition(":")[0]
 
 
 # -- SQLite through the standard library
 
 
-def _sqlite3(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store:
+def _plan_sqlite3(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store:
     near = f"{wanted.folder}{wanted.handler}.py"
     opening = sqlite3.find_opening(case.project, near)
     if opening.symbol is None:
@@ -317,7 +340,7 @@ def _sqlite3(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store:
     database = database_behind(
         opening.variable, opening.where, postgresql=False, file=opening.file, is_url=False
     )
-    facts = {
+    facts: dict[str, Any] = {
         "opening": opening,
         "tables": tables,
         "dead_table": wanted.dead_table,
@@ -326,10 +349,9 @@ def _sqlite3(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store:
     setup = None
     if tables.any:
         setup = f"python -m {wanted.module(end)}"
-    notes = _notes(database.note)
-    return _store(
-        wanted, "sqlite3", end, {**facts, "setup": setup, "notes": notes}, connect=opening.symbol
-    )
+    facts["setup"] = setup
+    facts["notes"] = _list_notes(database.note)
+    return _make_store(wanted, "sqlite3", end, facts, connect=opening.symbol)
 
 
 def _is_missing(case: JobCase, table: str, *but: str) -> bool:
@@ -351,38 +373,48 @@ def _others_stores(case: JobCase) -> list[str]:
 # -- Redis, and the receiver
 
 
-def _redis(case: JobCase, spec: JobSpec, wanted: Wanted) -> Store:
+def _plan_redis(case: JobCase, spec: JobSpec, wanted: Wanted) -> Store:
     redis_use.refuse_transactions(spec)
     client = redis_use.find_client(case.project, f"{wanted.folder}{wanted.handler}.py")
-    letters = _letters(case, spec, wanted, "dead_letters")
     database = redis_use.database_of(case.project, client)
-    if wanted.claims or _waits_in_place(case):
-        lease = None
-    else:
-        lease = redis_use.lease_s(spec, case.policy)
     keys = Keys(
         columns=wanted.columns,
         prefix=wanted.prefix,
-        client=client.expression if client else "client",
-        lease_s=lease,
+        client=client.expression,
+        lease_s=_choose_lease(case, spec, wanted),
         kept_s=redis_use.kept_s(spec, case.policy),
-        imports=client.imports if client else (),
-        variable=None if client else "REDIS_URL",
-        bury=Symbol(letters.module, "bury", exists=False, path=letters.path) if letters else None,
+        imports=client.imports,
+        variable=client.variable,
         fake=_depends(case, "fakeredis"),
     )
-    made = None
-    if not client:
-        made = "no client of Redis was found: the store makes its own from REDIS_URL"
-    notes = _notes(made, database.note, *(letters.facts["notes"] if letters else ()))
+    notes = []
+    if client.symbol is None:
+        notes.append(_OWN_CLIENT)
+    if database.note:
+        notes.append(database.note)
+    letters = _plan_letters(case, spec, wanted, "dead_letters")
+    if letters is not None:
+        bury = Symbol(letters.module, "bury", exists=False, path=letters.path)
+        keys = replace(keys, bury=bury)
+        notes += letters.facts["notes"]
+    busy = None
+    if keys.lease_s:
+        busy = "Busy"
     facts = {
         "keys": keys,
-        "busy": "Busy" if lease else None,
+        "busy": busy,
         "letters": letters,
         "database": database,
-        "notes": notes,
+        "notes": tuple(notes),
     }
-    return _store(wanted, "redis", "store", facts, connect=client.symbol if client else None)
+    return _make_store(wanted, "redis", "store", facts, connect=client.symbol)
+
+
+def _choose_lease(case: JobCase, spec: JobSpec, wanted: Wanted) -> float | None:
+    """For how long one delivery keeps the others out; None where it does not."""
+    if wanted.claims or _waits_in_place(case):
+        return None
+    return redis_use.lease_s(spec, case.policy)
 
 
 def _waits_in_place(case: JobCase) -> bool:
@@ -392,24 +424,22 @@ def _waits_in_place(case: JobCase) -> bool:
     return case.use is not None and features_of(case.use.id).runs_in_place
 
 
-def _receiver(case: JobCase, spec: JobSpec, wanted: Wanted) -> Store:
-    letters = _letters(case, spec, wanted, "store")
-    facts = {
-        "letters": letters,
-        "database": Database(),
-        "notes": letters.facts["notes"] if letters else (),
-    }
-    return _store(wanted, "receiver", "store", facts)
+def _plan_receiver(case: JobCase, spec: JobSpec, wanted: Wanted) -> Store:
+    """The receiver remembers: nothing is written but what keeps dead letters."""
+    letters = _plan_letters(case, spec, wanted, "store")
+    notes = ()
+    if letters is not None:
+        notes = letters.facts["notes"]
+    facts = {"letters": letters, "database": Database(), "notes": notes}
+    return _make_store(wanted, "receiver", "store", facts)
 
 
-def _letters(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store | None:
+def _plan_letters(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> Store | None:
     """The store of dead letters alone. Raises Blocked where the repository has no database."""
     if not wanted.dead_table:
         return None
-    store = _in_database(case, spec, wanted, end)
-    if store.kind == "sqlite3" and not any(
-        not is_aside(path) for path in case.tree.search("sqlite3")
-    ):
+    store = _plan_tables(case, spec, wanted, end)
+    if store.kind == "sqlite3" and all(map(is_aside, case.tree.search("sqlite3"))):
         message = (
             f"{spec.shown_path}:{spec.line('dead_letter')}: dead_letter.kind is table, and there is"
             " no database"

@@ -28,78 +28,89 @@ if TYPE_CHECKING:
 _CLASSES = ("Redis", "StrictRedis", "Valkey", "from_url")
 # Where no time limit is known.
 _LEASE_S = 300.0
+# What stops a handler at its limit takes a moment more.
+_LONGER_THAN_THE_LIMIT = 1.1
+# A delivery that came too early has to have retries left when the lease of the dead one ends.
+_SHARE_OF_WAITS = 0.5
+_SHARE_OF_JITTERED_WAITS = 0.25
 
 
 @dataclass(frozen=True)
 class Client:
-    """The repository's client: the expression that gives it, and what is imported for that."""
+    """The expression that gives a client, and what is imported for that.
 
-    symbol: Symbol
+    `symbol` is the repository's own; None where the store makes one from `variable`.
+    """
+
+    symbol: Symbol | None
     expression: str
-    imports: tuple[str, ...]
+    imports: tuple[str, ...] = ()
     made: tuple[Module, ast.expr] | None = None
+    variable: str | None = None
 
 
-def find_client(project: Project, near: str) -> Client | None:
-    """A module variable that holds a client, a function without arguments that returns one, or
-    django-redis.
+_OF_THE_STORE = Client(None, "client", variable="REDIS_URL")
+
+
+def find_client(project: Project, near: str) -> Client:
+    """A module variable that holds a client, a function without arguments that returns one,
+    django-redis; where there is none, the store's own.
 
     Of several the one nearest to the path `near`.
     """
-    return next(_clients(project, near), None) or _django_redis(project)
+    found = next(_list_clients(project, near), None)
+    return found or _find_django_redis(project) or _OF_THE_STORE
 
 
-def _clients(project: Project, near: str) -> Iterator[Client]:
-    paths = {path for word in ("redis", "Redis", "valkey") for path in project.tree.search(word)}
+def _list_clients(project: Project, near: str) -> Iterator[Client]:
+    paths: set[str] = set()
+    for word in ("redis", "Redis", "valkey"):
+        paths.update(project.tree.search(word))
     for path in within_reach(project, paths, near):
-        if is_aside(path):
-            module = None
-        else:
+        module = None
+        if not is_aside(path):
             module = project.module(path)
-        for node in module.tree.body if module else ():
-            name, value = _named(node)
-            made = None
-            if module:
-                made = next((call for call in value if _makes(module, call)), None)
-            if made is not None and module is not None:
-                if isinstance(node, ast.FunctionDef):
-                    called = f"{name}()"
-                else:
-                    called = name
-                symbol = Symbol(module.name, name, path=path)
-                yield Client(symbol, called, (f"from {module.name} import {name}",), (module, made))
+        if module is None:
+            continue
+        for node in module.tree.body:
+            name, calls = _read_binding(node)
+            made = next((call for call in calls if _makes_client(module, call)), None)
+            if made is None:
+                continue
+            expression = name
+            if isinstance(node, ast.FunctionDef):
+                expression = f"{name}()"
+            imports = (f"from {module.name} import {name}",)
+            yield Client(Symbol(module.name, name, path=path), expression, imports, (module, made))
 
 
-def _named(node: ast.stmt) -> tuple[str, list[ast.Call]]:
-    """(name, calls whose result it holds or returns)."""
-    if isinstance(node, ast.Assign | ast.AnnAssign):
-        if isinstance(node, ast.Assign):
-            target = node.targets[0]
-        else:
-            target = node.target
-        value = []
-        if isinstance(node.value, ast.Call):
-            value = [node.value]
-        if isinstance(target, ast.Name):
-            return (target.id, value)
-        return ("", [])
-    if not isinstance(node, ast.FunctionDef) or len(node.args.args) > len(node.args.defaults):
+def _read_binding(node: ast.stmt) -> tuple[str, list[ast.Call]]:
+    """(name, calls whose result a variable holds, or a function without arguments returns)."""
+    values: list[ast.expr | None] = []
+    if isinstance(node, ast.Assign):
+        target, values = node.targets[0], [node.value]
+    elif isinstance(node, ast.AnnAssign):
+        target, values = node.target, [node.value]
+    elif isinstance(node, ast.FunctionDef) and len(node.args.args) <= len(node.args.defaults):
+        target = ast.Name(node.name)
+        for inner in find_nodes(node, ast.Return):
+            values.append(inner.value)
+    else:
         return "", []
-    returned = []
-    for inner in find_nodes(node, ast.Return):
-        returned.append(inner.value)
-    return node.name, [value for value in returned if isinstance(value, ast.Call)]
+    if not isinstance(target, ast.Name):
+        return "", []
+    return target.id, [value for value in values if isinstance(value, ast.Call)]
 
 
-def _makes(module: Module | None, call: ast.Call) -> bool:
+def _makes_client(module: Module, call: ast.Call) -> bool:
     """Redis(...), redis.Redis.from_url(...), redis.from_url(...); not the asynchronous client."""
-    origin = (module.resolve(call.func) if module else None) or ""
+    origin = module.resolve(call.func) or ""
     words = origin.split(".")
     return words[0] in ("redis", "valkey") and "asyncio" not in words and words[-1] in _CLASSES
 
 
-def _django_redis(project: Project) -> Client | None:
-    if not any(not is_aside(path) for path in project.tree.search("django_redis")):
+def _find_django_redis(project: Project) -> Client | None:
+    if all(map(is_aside, project.tree.search("django_redis"))):
         return None
     name = "get_redis_connection"
     return Client(
@@ -107,29 +118,28 @@ def _django_redis(project: Project) -> Client | None:
     )
 
 
-def database_of(project: Project, client: Client | None) -> Database:
+def database_of(project: Project, client: Client) -> Database:
     """The server that a proof starts, and the variable that leads to it."""
-    if client is None:
-        return Database({"REDIS_URL": "{redis}"}, ("redis",))
-    found = None
-    if client.made:
-        found = variable_of(project, client.made[0], client.made[1])
+    if client.variable is not None:
+        return Database({client.variable: "{redis}"}, ("redis",))
+    if client.made is None:
+        return _note_fixed_address("CACHES in the settings")
+    module, call = client.made
+    found = variable_of(project, module, call)
     if found is None:
-        where = "CACHES in the settings"
-        if client.made:
-            where = f"{client.symbol.path}:{client.made[1].lineno}"
-        note = (
-            f"{where}: the address of Redis is fixed: a proof needs it read from a variable, as"
-            " a URL"
-        )
-        return Database({}, ("redis",), note=note)
-    assert client.made is not None
-    is_url = ast.unparse(client.made[1]).partition("(")[0].endswith("from_url") and not found.part
+        return _note_fixed_address(f"{module.path}:{call.lineno}")
+    is_url = ast.unparse(call).partition("(")[0].endswith("from_url") and not found.part
     if not is_url:
-        return Database(
-            {}, ("redis",), note=f"{found.name} is no URL of Redis: a proof can only give one"
-        )
+        note = f"{found.name} is no URL of Redis: a proof can only give one"
+        return Database({}, ("redis",), note=note)
     return Database({found.name: "{redis}"}, ("redis",))
+
+
+def _note_fixed_address(where: str) -> Database:
+    note = (
+        f"{where}: the address of Redis is fixed: a proof needs it read from a variable, as a URL"
+    )
+    return Database({}, ("redis",), note=note)
 
 
 def lease_s(spec: JobSpec, policy: Policy | None) -> float | None:
@@ -142,12 +152,15 @@ def lease_s(spec: JobSpec, policy: Policy | None) -> float | None:
     retry = spec.retry
     if retry is None or retry.kind == "none" or (retry.max_attempts or 1) < 2:
         return None
-    jitter = retry.backoff is not None and retry.backoff.jitter
-    most = sum(retry.delays()) * (0.25 if jitter else 0.5)
-    limit = None
-    if policy is not None:
-        limit = policy.time_limit_s
-    lease = min(limit * 1.1 if limit else _LEASE_S, most)
+    share = _SHARE_OF_WAITS
+    if retry.backoff is not None and retry.backoff.jitter:
+        share = _SHARE_OF_JITTERED_WAITS
+    most = sum(retry.delays()) * share
+    usual = _LEASE_S
+    if policy is not None and policy.time_limit_s:
+        usual = policy.time_limit_s * _LONGER_THAN_THE_LIMIT
+    lease = min(usual, most)
+    # Redis counts a lease in whole seconds; a shorter one keeps nobody out.
     if lease >= 1:
         return lease
     return None
@@ -162,8 +175,11 @@ def kept_s(spec: JobSpec, policy: Policy | None) -> float | None:
         dedupe = spec.idempotency.dedupe
     if dedupe is None or dedupe.window is None:
         return None
+    kept = dedupe.window
     bound = horizon(spec, policy)
-    return math.ceil(max(dedupe.window, bound.total_s if bound is not None else 0.0))
+    if bound is not None:
+        kept = max(kept, bound.total_s)
+    return math.ceil(kept)
 
 
 def refuse_transactions(spec: JobSpec) -> None:

@@ -9,16 +9,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from skillrun.frameworks.pieces import Entry, Facts, Module, NewFile, Piece, Render, Store, Symbol
+from skillrun.frameworks.pieces import (
+    Entry,
+    Facts,
+    Module,
+    NewFile,
+    Piece,
+    Render,
+    Store,
+    Symbol,
+    name_of,
+)
 from skillrun.skills.job_worker.scaffold.stores.columns import Column, remembered
 from skillrun.skills.job_worker.scaffold.stores.flask_use import FlaskApp
 from skillrun.skills.job_worker.scaffold.stores.testing import Testing
 
 # A variable of the store, and what the repository's object is called beside it.
-_LOCAL, _OTHER = (
-    "session",
-    "sessions",
-)
+_LOCAL, _OTHER = "session", "sessions"
 _TYPES = {"int": "BigInteger", "str": "String", "float": "Float", "bool": "Boolean"}
 
 
@@ -51,10 +58,8 @@ class Orm:
     """What the templates need to know: `Store.facts["orm"]`.
 
     `style` is mapped (2.x), column (1.4), sqlmodel or flask. `opened` is the expression that opens
-    a session, as a
-    context manager; `commits` is false where that commits by itself; `awaited`: it is one of
-    asyncio. Symbols that
-    exist already are not written.
+    a session, as a context manager; `commits` is false where that commits by itself; `awaited`: it
+    is one of asyncio. Symbols that exist already are not written.
     """
 
     columns: tuple[Column, ...]
@@ -77,21 +82,24 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The models that are missing, their migration, and the module of `once` and `bury`."""
     orm: Orm = facts.store.facts["orm"]
     found: list[Piece] = []
-    missing = []
-    for model in (orm.model, orm.dead):
-        if model is not None and not model.exists:
-            missing.append(model)
+    missing = [model for model in _list_models(orm) if not model.exists]
     for module in dict.fromkeys(model.module for model in missing):
         here = [model for model in missing if model.module == module]
-        found.append(Module(here[0].path, _models(facts, render, orm, here)))
+        found.append(Module(here[0].path, _write_models(facts, render, orm, here)))
     if missing and orm.package is not None:
-        found += _shown(orm.package, missing)
+        found += _export_models(orm.package, missing)
     if orm.migration is not None:
-        found.append(NewFile(orm.migration.path, _migration(facts, render, orm, orm.migration)))
-    return [*found, Module(facts.store.path, _store(facts, render, orm))]
+        text = _write_migration(facts, render, orm, orm.migration)
+        found.append(NewFile(orm.migration.path, text))
+    return [*found, Module(facts.store.path, _write_store(facts, render, orm))]
 
 
-def _shown(package: Package, models: list[Symbol]) -> Iterator[Piece]:
+def _list_models(orm: Orm) -> list[Symbol]:
+    """Of what is done, and of what was given up, as far as this store keeps them."""
+    return [model for model in (orm.model, orm.dead) if model is not None]
+
+
+def _export_models(package: Package, models: list[Symbol]) -> Iterator[Piece]:
     """A package of models imports each of them, so that whoever imports it knows all tables."""
     names = sorted(model.name for model in models)
     module = models[0].module
@@ -108,20 +116,22 @@ def _shown(package: Package, models: list[Symbol]) -> Iterator[Piece]:
 # -- the models
 
 
-def _models(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
+def _write_models(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
+    """The module that gets the models `here`."""
     if orm.style == "sqlmodel":
-        return _sqlmodels(facts, render, orm, here)
-    module, base = here[0].module, _base(facts, orm)
-    done = ""
-    if orm.model in here and orm.model:
-        done = orm.model.name
-    dead = ""
-    if orm.dead in here and orm.dead:
-        dead = orm.dead.name
-    needed = _model_imports(orm, done=bool(done), dead=bool(dead))
+        return _write_sqlmodels(facts, render, orm, here)
+    module, base = here[0].module, _find_base(facts, orm)
+    done, dead = _name_those_here(orm, here)
+    needed = _list_model_imports(orm, done=bool(done), dead=bool(dead))
     if not orm.own_base and base.module != module:
         needed.append(f"from {base.module} import {base.name}")
-    types = _types(orm.style)
+    base_class = base.name
+    if orm.style == "flask":
+        base_class = f"{base.name}.Model"
+    mapped_text = ""
+    if orm.style == "mapped":
+        mapped_text = ": Mapped[str]"
+    types = _spell_types(orm.style)
     return render(
         "sqlalchemy_models.py.jinja",
         facts,
@@ -129,30 +139,34 @@ def _models(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
         module=module,
         done=done,
         dead=dead,
-        base=f"{base.name}.Model" if orm.style == "flask" else base.name,
+        base=base_class,
         own_base=orm.own_base,
         made=types["made"],
         types=types,
-        mapped_text=": Mapped[str]" if orm.style == "mapped" else "",
-        columns=[_written(column, orm) for column in orm.columns],
+        mapped_text=mapped_text,
+        columns=[_write_column(column, orm) for column in orm.columns],
         dead_table=orm.dead_table,
     )
 
 
-def _sqlmodels(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
-    module = here[0].module
-    done = None
+def _name_those_here(orm: Orm, here: list[Symbol]) -> tuple[str, str]:
+    """(the model of what is done, that of dead letters); "" for one of another module."""
+    done = dead = ""
     if orm.model in here:
-        done = orm.model
-    dead = None
+        done = name_of(orm.model)
     if orm.dead in here:
-        dead = orm.dead
-    counted = done is not None and any(column.annotation == "int" for column in orm.columns)
-    types = (
-        {"Column", "DateTime", "func"}
-        | ({"Text"} if dead else set())
-        | ({"BigInteger"} if counted else set())
-    )
+        dead = name_of(orm.dead)
+    return done, dead
+
+
+def _write_sqlmodels(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> str:
+    module = here[0].module
+    done, dead = _name_those_here(orm, here)
+    types = {"Column", "DateTime", "func"}
+    if dead:
+        types.add("Text")
+    if done and any(column.annotation == "int" for column in orm.columns):
+        types.add("BigInteger")
     needed = ["from datetime import datetime", f"from sqlalchemy import {', '.join(sorted(types))}"]
     needed.append("from sqlmodel import Field, SQLModel")
     return render(
@@ -160,14 +174,14 @@ def _sqlmodels(facts: Facts, render: Render, orm: Orm, here: list[Symbol]) -> st
         facts,
         needed=needed,
         module=module,
-        done=done.name if done else "",
-        dead=dead.name if dead else "",
+        done=done,
+        dead=dead,
         dead_table=orm.dead_table,
-        columns=[_field(column, alone=len(orm.columns) == 1) for column in orm.columns],
+        columns=[_write_field(column, alone=len(orm.columns) == 1) for column in orm.columns],
     )
 
 
-def _field(column: Column, *, alone: bool) -> Written:
+def _write_field(column: Column, *, alone: bool) -> Written:
     """A column of the key, as SQLModel has it: a number of its own keeps the database from
     counting.
     """
@@ -181,7 +195,7 @@ def _field(column: Column, *, alone: bool) -> Written:
     return Written(f"{column.name}: {column.annotation} = ", arguments)
 
 
-def _base(facts: Facts, orm: Orm) -> Symbol:
+def _find_base(facts: Facts, orm: Orm) -> Symbol:
     """The declarative base: the repository's, or the one that is written beside the models."""
     if facts.store.base is not None:
         return facts.store.base
@@ -190,12 +204,16 @@ def _base(facts: Facts, orm: Orm) -> Symbol:
     return Symbol(model.module, "Base", exists=False, path=model.path)
 
 
-def _types(style: str) -> dict[str, str]:
+def _spell_types(style: str) -> dict[str, str]:
+    """How a style writes its types: Flask's are found on `db`."""
     before = ""
     if style == "flask":
         before = "db."
+    made = f"{before}Column"
+    if style == "mapped":
+        made = "mapped_column"
     return {
-        "made": "mapped_column" if style == "mapped" else f"{before}Column",
+        "made": made,
         "text": f"{before}String",
         "long": f"{before}Text",
         "time": f"{before}DateTime(timezone=True)",
@@ -211,26 +229,27 @@ class Written:
     arguments: list[str]
 
 
-def _written(column: Column, orm: Orm) -> Written:
+def _write_column(column: Column, orm: Orm) -> Written:
+    prefix, before = f"{column.name} = ", ""
     if orm.style == "mapped":
         prefix = f"{column.name}: Mapped[{column.annotation}] = "
-    else:
-        prefix = f"{column.name} = "
-    kind = _type_of(column, "db." if orm.style == "flask" else "")
-    counted = column.annotation == "int" and len(orm.columns) == 1
-    return Written(
-        prefix, [kind, "primary_key=True", *(["autoincrement=False"] if counted else [])]
-    )
+    elif orm.style == "flask":
+        before = "db."
+    arguments = [_spell_type(column, before), "primary_key=True"]
+    # A number of its own keeps the database from counting.
+    if column.annotation == "int" and len(orm.columns) == 1:
+        arguments.append("autoincrement=False")
+    return Written(prefix, arguments)
 
 
-def _type_of(column: Column, before: str) -> str:
+def _spell_type(column: Column, before: str) -> str:
     name = f"{before}{_TYPES[column.annotation]}"
     if column.annotation == "str":
         return f"{name}({column.length})"
     return name
 
 
-def _model_imports(orm: Orm, *, done: bool, dead: bool) -> list[Symbol | str]:
+def _list_model_imports(orm: Orm, *, done: bool, dead: bool) -> list[Symbol | str]:
     if orm.style == "flask":
         return []
     used = {"DateTime", "func"}
@@ -257,67 +276,67 @@ def _name_mapped(orm: Orm, mapped: bool) -> str:
     return ", ".join(names)
 
 
-def _names(orm: Orm) -> list[str]:
-    return [column.name for column in orm.columns]
-
-
 # -- the migration
 
 
-def _migration(facts: Facts, render: Render, orm: Orm, migration: Migration) -> str:
-    tables = [
-        *([facts.store.name] if migration.done else []),
-        *([orm.dead_table] if migration.dead else []),
-    ]
+def _write_migration(facts: Facts, render: Render, orm: Orm, migration: Migration) -> str:
+    tables = []
+    if migration.done:
+        tables.append(facts.store.name)
+    if migration.dead:
+        tables.append(orm.dead_table)
+    text = maybe = several = ""
+    if migration.annotated:
+        text, maybe = ": str", ": Union[str, None]"
+        several = ": Union[str, Sequence[str], None]"
     return render(
         "alembic_migration.py.jinja",
         facts,
         migration=migration,
         tables=tables,
-        columns=[(column.name, _type_of(column, "sa.")) for column in orm.columns],
+        columns=[(column.name, _spell_type(column, "sa.")) for column in orm.columns],
         counted=len(orm.columns) == 1 and orm.columns[0].annotation == "int",
-        quoted=[f'"{name}"' for name in _names(orm)],
+        quoted=[f'"{column.name}"' for column in orm.columns],
         dead_table=orm.dead_table,
-        text=": str" if migration.annotated else "",
-        maybe=": Union[str, None]" if migration.annotated else "",
-        several=": Union[str, Sequence[str], None]" if migration.annotated else "",
+        text=text,
+        maybe=maybe,
+        several=several,
     )
 
 
 # -- the module of `once` and `bury`
 
 
-def _store(facts: Facts, render: Render, orm: Orm) -> str:
+def _write_store(facts: Facts, render: Render, orm: Orm) -> str:
     store, buries = facts.store, orm.dead is not None
-    done = ""
-    if orm.model:
-        done = orm.model.name
+    done = name_of(orm.model)
     base = None
     if orm.own_base:
-        base = _base(facts, orm)
+        base = _find_base(facts, orm)
+    template, list_imports = "sqlalchemy_store.py.jinja", _list_store_imports
+    if orm.awaited:
+        template, list_imports = "sqlalchemy_async_store.py.jinja", _list_awaited_imports
     return render(
-        "sqlalchemy_async_store.py.jinja" if orm.awaited else "sqlalchemy_store.py.jinja",
+        template,
         facts,
-        needed=(
-            _awaited_imports(store, orm, base) if orm.awaited else _store_imports(store, orm, base)
-        ),
+        needed=list_imports(store, orm, base),
         done=done,
-        dead=orm.dead.name if orm.dead else "",
+        dead=name_of(orm.dead),
         buries=buries,
-        names=_names(orm),
-        opened=_opened(store, orm),
+        names=[column.name for column in orm.columns],
+        opened=_write_opening(store, orm),
         parameters=[column.parameter for column in orm.columns],
         given=[column.given for column in orm.columns],
         commits=orm.commits,
         engine=orm.engine,
         default=orm.default,
-        base=base.name if base else "",
+        base=name_of(base),
         flask=orm.flask,
         remembered=remembered(done=bool(done), buries=buries),
     )
 
 
-def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
+def _list_store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
     done, buries = orm.model is not None, orm.dead is not None
     remote = done and not store.transactional and not store.claims
     writes = done and store.transactional
@@ -346,7 +365,7 @@ def _store_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
     return needed
 
 
-def _opened(store: Store, orm: Orm) -> str:
+def _write_opening(store: Store, orm: Orm) -> str:
     """The expression that opens a session; the store has a variable of its own that is called
     session.
     """
@@ -355,27 +374,26 @@ def _opened(store: Store, orm: Orm) -> str:
     return re.sub(rf"\b{_LOCAL}\b", _OTHER, orm.opened, count=1)
 
 
-def _awaited_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
+def _list_awaited_imports(store: Store, orm: Orm, base: Symbol | None) -> list[Any]:
     """The same over asyncio."""
     swaps = {
         "from contextlib import contextmanager": "from contextlib import asynccontextmanager",
         "from collections.abc import Iterator": "from collections.abc import AsyncIterator",
         "from sqlalchemy import orm": "from sqlalchemy.ext.asyncio import AsyncSession",
     }
-    needed = [swaps.get(one, one) for one in _store_imports(store, orm, base)]
+    needed = [swaps.get(one, one) for one in _list_store_imports(store, orm, base)]
     if orm.opened.startswith("AsyncSession("):
-        needed += ["from sqlalchemy.ext.asyncio import AsyncSession"]
-    return [*needed, *(["import asyncio"] if base else [])]
+        needed.append("from sqlalchemy.ext.asyncio import AsyncSession")
+    if base:
+        needed.append("import asyncio")
+    return needed
 
 
 def testing(facts: Facts) -> Testing:
     """A database of its own for each test: a file of SQLite with the job's tables alone."""
     store, orm = facts.store, facts.store.facts["orm"]
-    base = _base(facts, orm)
-    models = []
-    for model in (orm.model, orm.dead):
-        if model is not None:
-            models.append(model)
+    base = _find_base(facts, orm)
+    models = _list_models(orm)
     needed: list[Symbol | str] = [
         "from sqlalchemy import create_engine",
         "from sqlalchemy.orm import sessionmaker",
@@ -392,13 +410,16 @@ def testing(facts: Facts) -> Testing:
         needed += ["from sqlalchemy.pool import NullPool"]
     if orm.style == "flask" and not orm.flask:
         needed += ["from types import SimpleNamespace"]
+    dead = ""
+    if orm.dead:
+        dead = _spell_in_tests(orm.dead)
     values = {
         "tail": store.tail,
-        "base": _in_tests(base),
-        "models": [_in_tests(model) for model in models],
-        "dead": _in_tests(orm.dead) if orm.dead else "",
-        "replaced": _replaced(store, orm),
-        "value": _stand_in(orm),
+        "base": _spell_in_tests(base),
+        "models": [_spell_in_tests(model) for model in models],
+        "dead": dead,
+        "replaced": _name_replaced(store, orm),
+        "value": _write_stand_in(orm),
         "awaited": orm.awaited,
     }
     return Testing(
@@ -410,13 +431,13 @@ def testing(facts: Facts) -> Testing:
     )
 
 
-def _in_tests(symbol: Symbol) -> str:
+def _spell_in_tests(symbol: Symbol) -> str:
     if symbol.path:
         return symbol.written
     return symbol.name
 
 
-def _replaced(store: Store, orm: Orm) -> str:
+def _name_replaced(store: Store, orm: Orm) -> str:
     """The name in the store that is its way to a session."""
     if orm.flask is not None:
         return "new_session"
@@ -428,7 +449,7 @@ def _replaced(store: Store, orm: Orm) -> str:
     return name
 
 
-def _stand_in(orm: Orm) -> str:
+def _write_stand_in(orm: Orm) -> str:
     """What takes the place of the store's way to a session: the same kind of thing, on the test's
     database.
 
@@ -437,7 +458,9 @@ def _stand_in(orm: Orm) -> str:
     if orm.awaited:
         if orm.opened.startswith("AsyncSession("):
             return "awaited"
-        return f"async_sessionmaker(awaited){'' if orm.commits else '.begin'}"
+        if orm.commits:
+            return "async_sessionmaker(awaited)"
+        return "async_sessionmaker(awaited).begin"
     if orm.flask is not None:
         return "Sessions"
     if orm.style == "flask":

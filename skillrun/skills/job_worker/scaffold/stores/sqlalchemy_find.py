@@ -44,64 +44,60 @@ def plan_orm(
 
     Raises Blocked where a table of the name is there and is another one.
     """
+    home = own_tables(wanted)
     if base is not None:
         home = base.models
-    else:
-        home = own_tables(wanted)
     model, dead = plan_models(project, wanted, home)
     if base is not None and base.package is not None:
-        model, dead = _apart(base, model, dead)
-    return Orm(
+        model, dead = _move_apart(base, model, dead)
+    orm = Orm(
         columns=wanted.columns,
-        style=base.style if base is not None else "mapped",
-        opened=(
-            "new_session()"
-            if flask
-            else opening.expression
-            if opening is not None
-            else "orm.Session(engine)"
-        ),
+        style="mapped",
+        opened="orm.Session(engine)",
         model=model,
         dead=dead,
         dead_table=wanted.dead_table,
-        commits=not (opening is not None and opening.commits),
-        engine="DATABASE_URL" if opening is None else None,
-        default=(
-            "" if opening is not None else _own_url(wanted, scheme if base is not None else None)
-        ),
         own_base=base is None,
         migration=migration,
         flask=flask,
-        package=base.package if base is not None else None,
-        awaited=opening is not None and opening.awaited,
     )
+    if base is not None:
+        orm = replace(orm, style=base.style, package=base.package)
+    if opening is not None:
+        opened, commits = opening.expression, not opening.commits
+        orm = replace(orm, opened=opened, commits=commits, awaited=opening.awaited)
+    else:
+        # Models of PostgreSQL want no SQLite.
+        own_scheme = None
+        if base is not None:
+            own_scheme = scheme
+        orm = replace(orm, engine="DATABASE_URL", default=_choose_own_url(wanted, own_scheme))
+    if flask:
+        orm = replace(orm, opened="new_session()")
+    return orm
 
 
-def _own_url(wanted: Wanted, scheme: str | None) -> str:
-    """Where an engine of the store's own goes without its variable: models of PostgreSQL want no
-    SQLite.
-    """
+def _choose_own_url(wanted: Wanted, scheme: str | None) -> str:
+    """Where an engine of the store's own goes without its variable."""
     name = wanted.package.partition(".")[0] or "jobs"
     if scheme:
         return f"{scheme}://localhost/{name}"
     return f"sqlite:///{name}.db"
 
 
-def _apart(base: Base, *models: Symbol | None) -> list[Symbol | None]:
+def _move_apart(base: Base, *models: Symbol | None) -> list[Symbol | None]:
     """The new ones in a module of their own, named for the first."""
-    first = None
-    for model in models:
-        if model is not None and not model.exists:
-            first = model
-            break
-    if first is None:
-        return list(models)
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", first.name).lower()
     package, folder = base.models.module.rpartition(".")[0], base.models.path.rpartition("/")[0]
-    module, path = f"{package}.{name}", f"{folder}/{name}.py"
-    return [
-        replace(one, module=module, path=path) if one and not one.exists else one for one in models
-    ]
+    name = ""
+    moved: list[Symbol | None] = []
+    for model in models:
+        if model is None or model.exists:
+            moved.append(model)
+            continue
+        if not name:
+            name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", model.name).lower()
+        moved.append(replace(model, module=f"{package}.{name}", path=f"{folder}/{name}.py"))
+    return moved
 
 
 def own_tables(wanted: Wanted) -> Symbol:
@@ -126,17 +122,17 @@ def database_of(
             Variable("DATABASE_URL", orm.default), "DATABASE_URL", postgresql=False
         )
     if base is not None and base.style == "flask":
-        return _flask(project, postgresql=postgresql)
+        return _find_flask_database(project, postgresql=postgresql)
     if opening.url is None:
         return database_behind(
             None, f"the engine behind {opening.symbol.path}", postgresql=postgresql
         )
     module, node = opening.url
     where = f"{module.path}:{node.lineno}: create_engine"
-    return _behind(project, module, node, where, postgresql=postgresql)
+    return _find_database(project, module, node, where, postgresql=postgresql)
 
 
-def _behind(
+def _find_database(
     project: Project, module: Module, node: ast.expr, where: str, *, postgresql: bool
 ) -> Database:
     variable = variable_of(project, module, node)
@@ -155,7 +151,7 @@ def _behind(
     )
 
 
-def _flask(project: Project, *, postgresql: bool) -> Database:
+def _find_flask_database(project: Project, *, postgresql: bool) -> Database:
     """`app.config["SQLALCHEMY_DATABASE_URI"] = ...`, or a constant of that name in a class of
     settings.
     """
@@ -163,7 +159,7 @@ def _flask(project: Project, *, postgresql: bool) -> Database:
         for node in module.nodes(ast.Assign):
             if _SETTING in ast.unparse(node.targets[0]):
                 where = f"{module.path}:{node.lineno}: {_SETTING}"
-                return _behind(project, module, node.value, where, postgresql=postgresql)
+                return _find_database(project, module, node.value, where, postgresql=postgresql)
     return database_behind(None, _SETTING, postgresql=postgresql)
 
 
@@ -177,18 +173,21 @@ def setup_command(
         return f"python -m {module}"
     for path in sorted(project.tree.search("create_all")):
         if is_aside(path):
-            found = None
-        else:
-            found = project.module(path)
-        if found is not None and "__main__" in found.text:
-            return f"python -m {found.name}"
+            continue
+        module_that_makes = project.module(path)
+        if module_that_makes is not None and "__main__" in module_that_makes.text:
+            return f"python -m {module_that_makes.name}"
     models = orm.model or orm.dead
     if opening is None or opening.bind is None or models is None:
         return None
     name, opened = base.symbol.name, opening.symbol.name
-    together = base.symbol.module == opening.symbol.module
-    wanted = [f"from {base.symbol.module} import {name}{f', {opened}' if together else ''}"]
-    wanted += [] if together else [f"from {opening.symbol.module} import {opened}"]
+    if base.symbol.module == opening.symbol.module:
+        wanted = [f"from {base.symbol.module} import {name}, {opened}"]
+    else:
+        wanted = [
+            f"from {base.symbol.module} import {name}",
+            f"from {opening.symbol.module} import {opened}",
+        ]
     if models.module != base.symbol.module:
         wanted += [f"import {models.module}"]
     code = "; ".join([*wanted, f"{name}.metadata.create_all({opening.bind})"])

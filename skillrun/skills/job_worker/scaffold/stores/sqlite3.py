@@ -16,6 +16,7 @@ from skillrun.skills.job_worker.scaffold.stores.testing import Testing
 from skillrun.skills.job_worker.scaffold.stores.variables import Variable, file_of, variable_of
 
 if TYPE_CHECKING:
+    from skillrun.repo.python import Module as SourceModule
     from skillrun.repo.python import Project
 
 _TYPES = {"int": "INTEGER", "str": "TEXT", "float": "REAL", "bool": "BOOLEAN"}
@@ -72,29 +73,33 @@ def _openings(project: Project, near: str) -> Iterator[Opening]:
         module = None
         if not is_aside(path):
             module = project.module(path)
-        for node in module.tree.body if module is not None else ():
-            called = _connecting(node)
-            if (
-                called is None
-                or module is None
-                or not isinstance(node, ast.FunctionDef)
-                or _needs_arguments(node)
-            ):
-                continue
-            if node.name.startswith("_"):
-                continue
-            managed = any(
-                "contextmanager" in ast.unparse(decorator) for decorator in node.decorator_list
-            )
-            given = None
-            if called.args:
-                given = called.args[0]
-            symbol, where = Symbol(module.name, node.name, path=path), f"{path}:{node.lineno}"
-            variable, file = variable_of(project, module, given), file_of(project, module, given)
-            yield Opening(symbol, managed, variable, where, file)
+        if module is None:
+            continue
+        for node in module.tree.body:
+            if isinstance(node, ast.FunctionDef) and _can_be_called(node):
+                call = _find_connecting(node)
+                if call is not None:
+                    yield _read_opening(project, module, node, call)
 
 
-def _connecting(node: ast.stmt) -> ast.Call | None:
+def _read_opening(
+    project: Project, module: SourceModule, node: ast.FunctionDef, call: ast.Call
+) -> Opening:
+    """A function that connects to a file of SQLite."""
+    managed = any("contextmanager" in ast.unparse(decorator) for decorator in node.decorator_list)
+    given = None
+    if call.args:
+        given = call.args[0]
+    return Opening(
+        Symbol(module.name, node.name, path=module.path),
+        managed,
+        variable_of(project, module, given),
+        f"{module.path}:{node.lineno}",
+        file_of(project, module, given),
+    )
+
+
+def _find_connecting(node: ast.stmt) -> ast.Call | None:
     calls = find_nodes(node, ast.Call)
     for call in calls:
         if ast.unparse(call.func) in ("sqlite3.connect", "connect"):
@@ -102,8 +107,10 @@ def _connecting(node: ast.stmt) -> ast.Call | None:
     return None
 
 
-def _needs_arguments(node: ast.FunctionDef) -> bool:
-    return len(node.args.posonlyargs + node.args.args) > len(node.args.defaults)
+def _can_be_called(node: ast.FunctionDef) -> bool:
+    """Whether another module may, and need not give anything."""
+    needs_arguments = len(node.args.posonlyargs + node.args.args) > len(node.args.defaults)
+    return not node.name.startswith("_") and not needs_arguments
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -112,6 +119,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     tables: Tables = store.facts["tables"]
     columns: tuple[Column, ...] = store.facts["columns"]
     dead = store.facts["dead_table"]
+    variable = None
+    if store.connect is None:
+        variable = store.facts["opening"].variable
     text = render(
         "sqlite3.py.jinja",
         facts,
@@ -123,7 +133,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         columns=[(column.name, _TYPES[column.annotation]) for column in columns],
         parameters=[column.parameter for column in columns],
         names=[column.name for column in columns],
-        variable=store.facts["opening"].variable if store.connect is None else None,
+        variable=variable,
         remembered=remembered(done=bool(store.name), buries=bool(dead)),
     )
     return [Module(store.path, text)]
@@ -144,26 +154,25 @@ def _imports(store: Store) -> list[Symbol | str]:
 
 def opened_with(store: Store) -> list[Symbol | str]:
     """The imports of `opened`."""
-    if store.facts["opening"].commits:
-        closing = []
-    else:
-        closing = ["from contextlib import closing"]
-    return [*closing, *([store.connect] if store.connect is not None else [])]
+    needed: list[Symbol | str] = []
+    if not store.facts["opening"].commits:
+        needed.append("from contextlib import closing")
+    if store.connect is not None:
+        needed.append(store.connect)
+    return needed
 
 
 def opened(store: Store, module: str | None = None) -> str:
     """What stands between `with` and the colon to have a transaction on `connection`, in the store
     or in a `module`.
     """
-    if module is None:
-        here = store.module
-    else:
-        here = module
     symbol = store.connect or Symbol(store.module, "transaction", path=store.path)
-    called = f"{symbol.name if symbol.module == here else symbol.written}()"
+    name = symbol.written
+    if symbol.module == (module or store.module):
+        name = symbol.name
     if store.facts["opening"].commits:
-        return f"{called} as connection"
-    return f"closing({called}) as connection, connection"
+        return f"{name}() as connection"
+    return f"closing({name}()) as connection, connection"
 
 
 def testing(facts: Facts) -> Testing:
@@ -173,18 +182,21 @@ def testing(facts: Facts) -> Testing:
     reading = []
     if store.facts["dead_table"]:
         reading = opened_with(store)
+    for_unittest = ["from tempfile import TemporaryDirectory"]
+    name = ""
+    if variable:
+        name = variable.name
+    else:
+        for_unittest.append("import os")
     return Testing(
         ("sqlite3_fixture.jinja",),
         (*reading, Symbol(store.module, "once", path=store.path)),
         {
             "tail": store.tail,
             "opened": opened(store, "tests"),
-            "variable": variable.name if variable else "",
+            "variable": name,
             "creates": store.facts["tables"].any,
         },
         for_pytest=("from pathlib import Path",),
-        for_unittest=(
-            "from tempfile import TemporaryDirectory",
-            *([] if variable else ["import os"]),
-        ),
+        for_unittest=tuple(for_unittest),
     )

@@ -49,10 +49,16 @@ class Wanted:
 
 def read_wanted(project: Project, spec: JobSpec) -> Wanted:
     """Raises Blocked where the spec does not say where a finished job is remembered."""
-    dedupe = None
-    if spec.idempotency:
-        dedupe = spec.idempotency.dedupe
-    kind, words = _read_store(spec, (dedupe.store if dedupe else None) or "")
+    store, window_s = "", None
+    if spec.idempotency and spec.idempotency.dedupe:
+        store = spec.idempotency.dedupe.store or ""
+        window_s = spec.idempotency.dedupe.window
+    kind, words = _read_store(spec, store)
+    table = prefix = ""
+    if kind == "table":
+        table = _bare(words[0])
+    elif kind == "redis":
+        prefix = _prefix(words, spec.job)
     module, _, name = (spec.handler or "").partition(":")
     package = module.rpartition(".")[0]
     guarantees = {effect.guarantee for effect in spec.effects or ()}
@@ -63,11 +69,11 @@ def read_wanted(project: Project, spec: JobSpec) -> Wanted:
         package=package,
         folder=_folder(project, package),
         kind=kind,
-        table=_bare(words[0]) if kind == "table" else "",
-        prefix=_prefix(words, spec.job) if kind == "redis" else "",
+        table=table,
+        prefix=prefix,
         dead_table=_name_dead_table(spec),
         columns=key_columns(spec),
-        window_s=dedupe.window if dedupe else None,
+        window_s=window_s,
         transactional="transactional" in guarantees,
         claims="at_most_once" in guarantees,
     )
