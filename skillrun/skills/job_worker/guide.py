@@ -11,6 +11,7 @@ from skillrun.core.errors import SkillrunError
 from skillrun.skills.job_worker.checked import CHECKED, IDEMPOTENT
 
 if TYPE_CHECKING:
+    from skillrun.contract.spec import JobSpec
     from skillrun.skills.job_worker.stages.interface import JobCase
 
 _WANTED = {
@@ -52,17 +53,24 @@ def _list_all(case: JobCase) -> Iterator[tuple[str, str]]:
         for app in use.apps[:2]:
             yield ("app", app)
         yield from (("tasks", path) for path in use.task_modules[:3])
-    for w in case.wiring:
-        if not w.in_tests:
-            yield ("publisher", f"{w.place.path}:{w.place.line} {w.how}")
-    for event, d in case.hooks.items():
-        yield (f"hook ({event})", f"{d.path}:{d.line} {d.name}")
-    for effect in (spec.effects if spec else None) or ():
-        found = case.project.find(effect.call)
-        where = f"{found.path}:{found.line}" if found is not None else "to write"
-        yield f"adapter {effect.name}", f"{where} {effect.call}"
+    for wiring in case.wiring:
+        if not wiring.in_tests:
+            yield ("publisher", f"{wiring.place.path}:{wiring.place.line} {wiring.how}")
+    for event, hook in case.hooks.items():
+        yield (f"hook ({event})", f"{hook.path}:{hook.line} {hook.name}")
+    if spec is not None:
+        yield from _list_adapters(case, spec)
     for path in _list_tests(case):
         yield ("test", path)
+
+
+def _list_adapters(case: JobCase, spec: JobSpec) -> Iterator[tuple[str, str]]:
+    for effect in spec.effects or ():
+        found = case.project.find(effect.call)
+        where = "to write"
+        if found is not None:
+            where = f"{found.path}:{found.line}"
+        yield f"adapter {effect.name}", f"{where} {effect.call}"
 
 
 def _list_handler(case: JobCase) -> Iterator[tuple[str, str]]:
@@ -80,10 +88,9 @@ def _list_tests(case: JobCase) -> list[str]:
         file = path.rpartition("/")[2]
         if file.endswith(".py") and (file.startswith("test_") or file.endswith("_test.py")):
             tests.append(path)
-    name = ""
+    naming: set[str] = set()
     if case.spec is not None and case.spec.handler:
-        name = case.spec.handler.rpartition(":")[2]
-    naming = set(case.tree.search(name)) if name else set()
+        naming.update(case.tree.search(case.spec.handler.rpartition(":")[2]))
     return sorted(tests, key=lambda path: (path not in naming, path))[:3]
 
 

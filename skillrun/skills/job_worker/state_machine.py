@@ -19,10 +19,9 @@ def recommend_mapper(case: JobCase, results: Mapping[str, StageResult]) -> Itera
     """The state-machine mapper, where the job retries or polls, or its handler branches a lot."""
     if case.spec is None:
         return
-    findings = []
+    findings: list[Finding] = []
     for result in results.values():
-        for finding in result.findings:
-            findings.append(finding)
+        findings += result.findings
     reasons = list(_list_reasons(case.spec, findings))
     if reasons:
         said = f"the job {' and '.join(reasons)}: its states and transitions should be written down"
@@ -32,8 +31,10 @@ def recommend_mapper(case: JobCase, results: Mapping[str, StageResult]) -> Itera
 def _list_reasons(spec: JobSpec, findings: Iterable[Finding]) -> Iterator[str]:
     retry = spec.retry
     if retry is not None and retry.kind != "none":
-        waits = retry.backoff is not None and retry.backoff.kind != "none"
-        yield "retries with backoff" if waits else "retries"
+        if retry.backoff is not None and retry.backoff.kind != "none":
+            yield "retries with backoff"
+        else:
+            yield "retries"
     if spec.trigger is not None and spec.trigger.type == "poller":
         yield "polls"
     if any(finding.rule == "handler.not-thin" for finding in findings):
@@ -44,9 +45,8 @@ def _find_machine(case: JobCase) -> str | None:
     """A `*.state-machine.md` beside the handler."""
     if case.handler is None:
         return None
-    folder = case.handler.path.rpartition("/")[0]
-    pattern = f"{folder}/*.state-machine.md" if folder else "*.state-machine.md"
-    found = case.tree.match(pattern)
+    folder, slash, _ = case.handler.path.rpartition("/")
+    found = case.tree.match(f"{folder}{slash}*.state-machine.md")
     if not found:
         return None
     return found[0]

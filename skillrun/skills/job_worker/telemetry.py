@@ -17,13 +17,18 @@ _INTEGRATION = ("integration", "e2e", "functional", "end_to_end")
 def measure_job(seen: Measured) -> dict[str, Any]:
     """The trigger, what makes the job idempotent, its retries, and the tests that were added."""
     spec: JobSpec | None = seen.spec
-    trigger = spec.trigger if spec is not None else None
     return {
-        "trigger": trigger.type if trigger is not None else None,
+        "trigger": _name_trigger(spec),
         "idempotency": _name_strategy(spec),
         "retries": _name_retries(spec),
-        "tests_added": _name_tests(seen.files) if seen.files is not None else None,
+        "tests_added": _name_tests(seen.files),
     }
+
+
+def _name_trigger(spec: JobSpec | None) -> str | None:
+    if spec is None or spec.trigger is None:
+        return None
+    return spec.trigger.type
 
 
 def _name_strategy(spec: JobSpec | None) -> str:
@@ -40,8 +45,12 @@ def _name_retries(spec: JobSpec | None) -> str | None:
     return "bounded"
 
 
-def _name_tests(files: Sequence[str]) -> str:
-    """The strongest kind among the test files touched since the run began."""
+def _name_tests(files: Sequence[str] | None) -> str | None:
+    """The strongest kind among the test files touched since the run began; None where that was not
+    measured.
+    """
+    if files is None:
+        return None
     tests = [path for path in files if is_test_file(path)]
     if not tests:
         return "none"

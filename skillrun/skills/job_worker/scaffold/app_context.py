@@ -36,7 +36,9 @@ def find_context(case: JobCase, facts: Facts) -> AppContext | None:
     made = find_app(case.project, facts.use.app or facts.path)
     if fixture is None and made is None:
         return None
-    return AppContext(fixture, made.lines if made else (), made.expression if made else "")
+    if made is None:
+        return AppContext(fixture, (), "")
+    return AppContext(fixture, made.lines, made.expression)
 
 
 def testing(facts: Facts) -> Testing:
@@ -46,13 +48,12 @@ def testing(facts: Facts) -> Testing:
     context: AppContext | None = facts.facts.get("context")
     if context is None:
         return Testing()
-    lines = (
-        "from collections.abc import Iterator",
-        *(("from flask import Flask",) if context.fixture else context.lines),
-    )
+    lines = context.lines
+    if context.fixture:
+        lines = ("from flask import Flask",)
     return Testing(
         ("app_context.jinja",),
         values={"app_fixture": context.fixture or "", "app": context.expression},
-        for_pytest=lines,
+        for_pytest=("from collections.abc import Iterator", *lines),
         for_unittest=context.lines,
     )

@@ -8,7 +8,15 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from skillrun.frameworks.pieces import EffectCall, Facts, Module, NewFile, Piece, Symbol
+from skillrun.frameworks.pieces import (
+    EffectCall,
+    Facts,
+    Module,
+    NewFile,
+    Piece,
+    Symbol,
+    name_of,
+)
 from skillrun.frameworks.writer import RunsNeed
 from skillrun.skills.job_worker.scaffold.render import Renderer, key_source, parameter
 from skillrun.skills.job_worker.scaffold.stores.testing import Testing
@@ -40,10 +48,14 @@ def _write_adapter(
     needed = []
     if "Any" in " ".join(itertools.chain.from_iterable(signatures.values())):
         needed.append("from typing import Any")
+    if effects:
+        about, path = f"Adapters of {facts.job}.", effects[0].call.path
+    else:
+        about, path = f"Errors of {facts.job}.", missing[0].path
     text = render(
         "adapter.py.jinja",
         facts,
-        about=f"Adapters of {facts.job}." if effects else f"Errors of {facts.job}.",
+        about=about,
         effects=effects,
         errors=list(errors.values()),
         passing=passing,
@@ -51,22 +63,20 @@ def _write_adapter(
         needed=needed,
         signatures=signatures,
     )
-    return Module(effects[0].call.path if effects else missing[0].path, text)
+    return Module(path, text)
 
 
 def stub_parameters(facts: Facts, effect: EffectCall) -> list[str]:
     """The parameters of an adapter that is still to be written."""
-    fields = []
+    parameters = []
+    if effect.handle_arg:
+        parameters.append(f"{effect.handle_arg}: Any")
     for field in facts.fields:
         if field.name in effect.arguments:
-            fields.append(parameter(field))
-    handle = []
-    if effect.handle_arg:
-        handle = [f"{effect.handle_arg}: Any"]
-    key = []
+            parameters.append(parameter(field))
     if effect.key_arg:
-        key = ["*", f"{effect.key_arg}: str"]
-    return [*handle, *fields, *key]
+        parameters += ["*", f"{effect.key_arg}: str"]
+    return parameters
 
 
 # -- tests
@@ -79,36 +89,41 @@ def tests(
     prepares.
 
     `runs_need`: the framework's own. Functions of pytest, or a TestCase where the repository's
-    tests are such classes
-    or the store needs one.
+    tests are such classes or the store needs one.
     """
     case = case_of(facts, testing)
-    given, other = {}, {}
-    for field in facts.fields:
-        if field.example is not None:
-            given[field.name] = field.example
-        if field.other is not None:
-            other[field.name] = field.other
+    template = "tests.py.jinja"
+    if case:
+        template = "tests_unittest.py.jinja"
     text = render(
-        "tests_unittest.py.jinja" if case else "tests.py.jinja",
+        template,
         facts,
-        case=case.name if case else "",
+        case=name_of(case),
         words=words,
         needed=[*_list_needed(facts, testing, case, runs_need)],
         fixtures=testing.fixtures,
         store=testing.values,
         buries=facts.dead_letter == "table",
         told=_only_told(facts),
-        payload=given,
-        other=other,
+        payload=list_examples(facts),
+        other=list_others(facts),
         expected=expected,
         poison=poison(facts),
     )
-    # It has all tests, and so gets what it lacks.
-    one_file = "{}" not in facts.conventions.test_pattern
-    if one_file:
+    # One file has all tests of a package: it gets what it lacks.
+    if "{}" not in facts.conventions.test_pattern:
         return Module(test_path(facts), text)
     return NewFile(test_path(facts), text)
+
+
+def list_examples(facts: Facts) -> dict[str, Any]:
+    """The payload of the first example, without the fields that it leaves out."""
+    return {field.name: field.example for field in facts.fields if field.example is not None}
+
+
+def list_others(facts: Facts) -> dict[str, Any]:
+    """The same of the second job."""
+    return {field.name: field.other for field in facts.fields if field.other is not None}
 
 
 def _list_needed(
@@ -169,9 +184,9 @@ def case_of(facts: Facts, testing: Testing) -> Symbol | None:
         return None
     if testing.case is not None:
         return testing.case
-    return Symbol(
-        "django.test" if facts.conventions.test_runner == "django" else "unittest", "TestCase"
-    )
+    if facts.conventions.test_runner == "django":
+        return Symbol("django.test", "TestCase")
+    return Symbol("unittest", "TestCase")
 
 
 def expected(facts: Facts, effect: EffectCall, *, other: bool = False) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from skillrun.skills.job_worker.scaffold.common import list_examples
 from skillrun.skills.job_worker.scaffold.secrets import VALUE, find_secrets
 from skillrun.skills.job_worker.scaffold.spec_text import block, completed_within, has_part
 from skillrun.skills.job_worker.scaffold.stores.proof import proof_part
@@ -30,19 +31,16 @@ def missing_parts(case: JobCase, spec: JobSpec, facts: Facts) -> dict[str, Any]:
     if spec.message is None:
         made["message"] = facts.message
     if spec.enqueue is None and facts.facts.get("publishes", facts.trigger == "event"):
-        made["enqueue"] = {
-            "call": f"{facts.enqueue.module}:{facts.enqueue.name}",
-            "args": {"payload": example(facts)} if facts.message == "payload" else example(facts),
-        }
+        arguments = list_examples(facts)
+        if facts.message == "payload":
+            arguments = {"payload": arguments}
+        call = f"{facts.enqueue.module}:{facts.enqueue.name}"
+        made["enqueue"] = {"call": call, "args": arguments}
     proof = {**proof_part(facts.store, case), **_list_poison(facts)}
     secrets = dict.fromkeys(find_secrets(case.project), VALUE)
     proof["env"] = {**secrets, **proof.get("env", {})}
     made["proof"] = lacking(spec.proof, {name: value for name, value in proof.items() if value})
-    found = {}
-    for part, value in made.items():
-        if value:
-            found[part] = value
-    return found
+    return {part: value for part, value in made.items() if value}
 
 
 def lacking(given: Proof | None, proof: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,16 +56,9 @@ def lacking(given: Proof | None, proof: Mapping[str, Any]) -> dict[str, Any]:
         if name not in given.model_fields_set:
             new[name] = value
     env = {name: value for name, value in proof.get("env", {}).items() if name not in given.env}
-    return {**new, **({"env": env} if env else {})}
-
-
-def example(facts: Facts) -> dict[str, Any]:
-    """The first example of the payload, as its fields say it."""
-    found = {}
-    for field in facts.fields:
-        if field.example is not None:
-            found[field.name] = field.example
-    return found
+    if env:
+        new["env"] = env
+    return new
 
 
 def _list_poison(facts: Facts) -> dict[str, Any]:
@@ -75,13 +66,13 @@ def _list_poison(facts: Facts) -> dict[str, Any]:
     checked field.
     """
     required = [field for field in facts.fields if field.required]
-    wrong = []
-    for field in required:
-        if field.valid:
-            wrong.append({**example(facts), field.name: _choose_wrong(field.annotation)})
     if not required:
         return {}
-    return {"poison": [*([{}] if required else []), *wrong]}
+    poison: list[dict[str, Any]] = [{}]
+    for field in required:
+        if field.valid:
+            poison.append({**list_examples(facts), field.name: _choose_wrong(field.annotation)})
+    return {"poison": poison}
 
 
 def _choose_wrong(annotation: str) -> Any:

@@ -17,7 +17,7 @@ from skillrun.core.errors import Refused
 from skillrun.frameworks.pieces import Conventions, EffectCall, Facts, Field, Retries, Store, Symbol
 
 if TYPE_CHECKING:
-    from skillrun.contract.job import Effect, JobError, JobSpec
+    from skillrun.contract.job import DeadLetter, Effect, JobError, JobSpec, Trigger
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.uses import FrameworkUse
     from skillrun.skills.job_worker.stages.interface import JobCase
@@ -60,39 +60,71 @@ def read_facts(
     names = Names(case.project, conventions.source_root, flat="." not in module)
     fields = tuple(_list_fields(spec))
     invalid = _choose_invalid_error(spec, module)
-    enqueue = spec.enqueue.call if spec.enqueue else f"{module}:enqueue_{name}"
+    enqueue = f"{module}:enqueue_{name}"
+    if spec.enqueue:
+        enqueue = spec.enqueue.call
     _import_path(enqueue, spec, "enqueue", "call")
-    trigger = spec.trigger
-    dead = spec.dead_letter
-    return Facts(
+    key: tuple[str, ...] = ()
+    if spec.idempotency:
+        key = spec.idempotency.key
+    what = why = None
+    if spec.intent:
+        what, why = spec.intent.what, spec.intent.why_async
+    facts = Facts(
         job=spec.job,
         name=name,
         title="".join(part.title() for part in name.split("_")),
-        what=_write_sentence(spec.intent.what if spec.intent else None, spec.job),
-        why=_write_sentence(spec.intent.why_async if spec.intent else None, ""),
+        what=_write_sentence(what, spec.job),
+        why=_write_sentence(why, ""),
         module=module,
         path=names.path(module),
         package=module.rpartition(".")[0],
         message=_choose_message(spec) or message,
         fields=fields,
-        key=spec.idempotency.key if spec.idempotency else (),
+        key=key,
         effects=_effect_calls(case, spec, names),
         transient=_declared_errors(spec, names, "transient"),
         permanent=_declared_errors(spec, names, "permanent"),
         invalid=names.symbol(invalid),
         retries=_read_retries(spec),
-        dead_letter=dead.kind if dead else "none",
-        dead_letter_where=(dead.where if dead else None) or "",
-        dead_letter_reason=dead.reason if dead else None,
-        trigger=trigger.type if trigger else "event",
-        schedule=trigger.schedule if trigger else None,
-        timezone=trigger.timezone if trigger else None,
-        every_s=trigger.every if trigger else None,
+        dead_letter="none",
+        dead_letter_where="",
+        dead_letter_reason=None,
+        trigger="event",
+        schedule=None,
+        timezone=None,
+        every_s=None,
         enqueue=names.symbol(enqueue),
         store=store,
         use=use,
         app=app_symbol(names, use, names.path(module)),
         conventions=conventions,
+    )
+    return _add_end(_add_start(facts, spec.trigger), spec.dead_letter)
+
+
+def _add_start(facts: Facts, trigger: Trigger | None) -> Facts:
+    """What starts the job, where the spec says it."""
+    if trigger is None:
+        return facts
+    return replace(
+        facts,
+        trigger=trigger.type,
+        schedule=trigger.schedule,
+        timezone=trigger.timezone,
+        every_s=trigger.every,
+    )
+
+
+def _add_end(facts: Facts, dead: DeadLetter | None) -> Facts:
+    """Where a job goes that was given up, where the spec says it."""
+    if dead is None:
+        return facts
+    return replace(
+        facts,
+        dead_letter=dead.kind,
+        dead_letter_where=dead.where or "",
+        dead_letter_reason=dead.reason,
     )
 
 
@@ -131,10 +163,9 @@ class Names:
         """
         self.project = project
         self._flat = flat
+        self._root = ""
         if source_root:
             self._root = f"{source_root}/"
-        else:
-            self._root = ""
 
     def symbol(self, import_path: str) -> Symbol:
         """ "module:name", or the name of a builtin."""
@@ -147,9 +178,9 @@ class Names:
         ours = path is not None or self.is_ours(module)
         first = name.partition(".")[0]
         found = path is not None and self._has_name(module, path, first)
-        return Symbol(
-            module, name, exists=found or not ours, path=self.path(module) if ours else ""
-        )
+        if not ours:
+            return Symbol(module, name)
+        return Symbol(module, name, exists=found, path=self.path(module))
 
     def error(self, error: JobError) -> Symbol:
         """A declared error, with what it is raised with."""
@@ -233,26 +264,20 @@ def app_symbol(names: Names, use: FrameworkUse, handler_path: str = "") -> Symbo
 
 def _imported_apps(project: Project, use: FrameworkUse, path: str) -> Counter[str]:
     """ "path:object" of the app objects that a module imports."""
+    imported: Counter[str] = Counter()
     module = project.module(path)
+    if module is None:
+        return imported
     apps = {}
-    for home, _, name in map(_split_app, use.apps):
-        apps[f"{project.import_name(home)}.{name}"] = f"{home}:{name}"
-    if module:
-        found = []
-        for node in module.nodes(ast.ImportFrom):
-            found.append(node)
-    else:
-        found = []
-    dotted = []
-    for n in found:
-        for alias in n.names:
-            if module:
-                dotted.append(f"{module.absolute(n.module, n.level)}.{alias.name}")
-    return Counter(apps[one] for one in dotted if one in apps)
-
-
-def _split_app(app: str) -> tuple[str, str, str]:
-    return app.partition(":")
+    for app in use.apps:
+        home, _, name = app.partition(":")
+        apps[f"{project.import_name(home)}.{name}"] = app
+    for node in module.nodes(ast.ImportFrom):
+        for alias in node.names:
+            dotted = f"{module.absolute(node.module, node.level)}.{alias.name}"
+            if dotted in apps:
+                imported[apps[dotted]] += 1
+    return imported
 
 
 # -- the payload
@@ -261,16 +286,7 @@ def _split_app(app: str) -> tuple[str, str, str]:
 def _list_fields(spec: JobSpec) -> Iterator[Field]:
     payload = spec.payload or {}
     required = payload.get("required", ())
-    examples = []
-    for example in spec.examples:
-        if isinstance(example, dict):
-            examples.append(example)
-    first = {}
-    if examples:
-        first = examples[0]
-    other = next(
-        (e for e in examples[1:] if _is_another_job(spec, first, e)), None
-    ) or _make_another(spec, first)
+    first, other = _choose_two_jobs(spec)
     for name, schema in payload.get("properties", {}).items():
         if not name.isidentifier() or keyword.iskeyword(name):
             where = f"{spec.shown_path}:{spec.line('payload', 'properties', name)}"
@@ -295,23 +311,37 @@ def _list_fields(spec: JobSpec) -> Iterator[Field]:
         )
 
 
+def _choose_two_jobs(spec: JobSpec) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The payload of the first example, and one with another key: an example, else one that is
+    made of the first.
+    """
+    examples = [example for example in spec.examples if isinstance(example, dict)]
+    if not examples:
+        return {}, _make_another(spec, {})
+    first = examples[0]
+    for other in examples[1:]:
+        if other and _is_another_job(spec, first, other):
+            return first, other
+    return first, _make_another(spec, first)
+
+
 def _is_another_job(spec: JobSpec, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    if spec.idempotency:
-        keys = spec.idempotency.key
-    else:
-        keys = ()
-    return any(one.get(key) != other.get(key) for key in keys)
+    if spec.idempotency is None:
+        return False
+    return any(one.get(key) != other.get(key) for key in spec.idempotency.key)
 
 
 def _make_another(spec: JobSpec, example: Mapping[str, Any]) -> dict[str, Any]:
     """Another job than the first example's: its first key field is changed."""
     made = dict(example)
-    for key in (spec.idempotency.key if spec.idempotency else ())[:1]:
-        value = made.get(key)
-        if isinstance(value, int | float):
-            made[key] = value + 1
-        else:
-            made[key] = f"{value}2"
+    if spec.idempotency is None or not spec.idempotency.key:
+        return made
+    key = spec.idempotency.key[0]
+    value = made.get(key)
+    if isinstance(value, int | float):
+        made[key] = value + 1
+    else:
+        made[key] = f"{value}2"
     return made
 
 
@@ -360,16 +390,10 @@ def _choose_invalid_error(spec: JobSpec, module: str) -> str:
     ValueError.
     """
     if spec.failures:
-        permanent = spec.failures.permanent
-    else:
-        permanent = ()
-    own = []
-    for error in permanent:
-        if error.type.partition(":")[0] == module and not error.args:
-            own.append(error.type)
-    if not own:
-        return "ValueError"
-    return own[0]
+        for error in spec.failures.permanent:
+            if error.type.partition(":")[0] == module and not error.args:
+                return error.type
+    return "ValueError"
 
 
 # -- the effects
@@ -389,17 +413,19 @@ def _read_effect(case: JobCase, spec: JobSpec, names: Names, number: int) -> Eff
     adapter = None
     if symbol.exists:
         adapter = case.project.find(effect.call)
-    handle = _name_handle(effect, adapter)
+    key_arg = None
+    if effect.guarantee == "keyed":
+        key_arg = effect.key_arg
     return EffectCall(
         name=effect.name,
         call=symbol,
         arguments=_list_arguments(fields, adapter),
-        key_arg=effect.key_arg if effect.guarantee == "keyed" else None,
+        key_arg=key_arg,
         guarantee=effect.guarantee or "at_least_once",
         reason=effect.reason,
         returns=effect.returns,
         window_s=effect.window,
-        handle_arg=handle,
+        handle_arg=_name_handle(effect, adapter),
     )
 
 
@@ -460,10 +486,11 @@ def unfilled(adapter: Definition, effect: EffectCall) -> tuple[str, ...]:
 
 def _read_retries(spec: JobSpec) -> Retries:
     retry = spec.retry
-    if retry is None or retry.kind == "none" or (retry.max_attempts or 1) <= 1:
-        return Retries(
-            reason=_write_sentence(retry.reason if retry else None, "the spec asks for none")
-        )
+    none_asked = "the spec asks for none"
+    if retry is None:
+        return Retries(reason=none_asked)
+    if retry.kind == "none" or (retry.max_attempts or 1) <= 1:
+        return Retries(reason=_write_sentence(retry.reason, none_asked))
     backoff = retry.backoff
     if backoff is None:
         return Retries(max_attempts=retry.max_attempts or 1, delays=retry.delays())

@@ -7,8 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.pieces import Facts, NewFile, Piece, Symbol
-from skillrun.skills.job_worker.scaffold.common import case_of, expected, stand_ins_need
+from skillrun.frameworks.pieces import Facts, NewFile, Piece, Symbol, name_of
+from skillrun.skills.job_worker.scaffold.common import (
+    case_of,
+    expected,
+    list_examples,
+    list_others,
+    stand_ins_need,
+)
 from skillrun.skills.job_worker.scaffold.render import Renderer
 from skillrun.skills.job_worker.scaffold.stores.testing import Testing
 
@@ -30,15 +36,12 @@ def integration_path(facts: Facts) -> str | None:
     home, pattern = facts.conventions.integration, facts.conventions.test_pattern
     if home is None:
         return None
+    if "{}" not in pattern:
+        pattern = "test_{}.py"
+    name = f"{facts.name}_integration"
     if "integration" in home.folder.rpartition("/")[2]:
         name = f"{facts.name}_worker"
-    else:
-        name = f"{facts.name}_integration"
-    return (
-        f"{home.folder}/{(pattern if '{}' in pattern else 'test_{}.py').format(name)}".removeprefix(
-            "/"
-        )
-    )
+    return f"{home.folder}/{pattern.format(name)}".removeprefix("/")
 
 
 def integration_test(
@@ -47,11 +50,8 @@ def integration_test(
     """One test, in the manner of the repository's other tests; none where there is no broker or no
     place for it.
     """
-    home, path, broker = (
-        facts.conventions.integration,
-        integration_path(facts),
-        writer.broker_needs(facts),
-    )
+    home, path = facts.conventions.integration, integration_path(facts)
+    broker = writer.broker_needs(facts)
     if home is None or path is None or broker is None:
         return
     case = _choose_case(facts, case_of(facts, testing))
@@ -59,26 +59,25 @@ def integration_test(
     if facts.conventions.test_runner == "pytest":
         marker = home.marker
     wanted: list[Symbol | str] = ["from typing import Any", *testing.needed, *broker]
-    wanted += (
-        [*testing.for_unittest, "from unittest.mock import patch", case]
-        if case
-        else testing.for_pytest
-    )
+    if case:
+        wanted += [*testing.for_unittest, "from unittest.mock import patch", case]
+    else:
+        wanted += testing.for_pytest
     if marker or not case:
-        wanted += ["import pytest"]
+        wanted.append("import pytest")
     wanted += [*stand_ins_need(facts), *(effect.call for effect in facts.effects)]
     text = render(
         "integration.py.jinja",
         facts,
-        case=case.name if case else "",
+        case=name_of(case),
         words=_WORDS,
         needed=wanted,
         marker=marker,
         fixtures=testing.fixtures,
         store=testing.values,
         buries=facts.dead_letter == "table",
-        payload={field.name: field.example for field in facts.fields if field.example is not None},
-        other={field.name: field.other for field in facts.fields if field.other is not None},
+        payload=list_examples(facts),
+        other=list_others(facts),
         expected=expected,
     )
     yield NewFile(path, text)

@@ -57,8 +57,8 @@ class Renderer:
         names = {"facts": facts, "seconds": seconds}
         names |= {name: partial(laid, width=width) for name, laid in _LAYOUT.items()}
         names |= {
-            "retried": _retried(facts),
-            "caught": _caught(facts),
+            "retried": _spell_retried(facts),
+            "caught": _spell_caught(facts),
             "ending": ending,
             "handler_notes": handler_notes,
         }
@@ -138,10 +138,7 @@ class Writer:
         A module of the repository is imported as a module, so that a name in it can be replaced;
         anything else by name.
         """
-        if module is None:
-            here = self._facts.module
-        else:
-            here = module
+        here = self._name_module(module)
         if not symbol.module or symbol.module == here or not symbol.path:
             return symbol.name
         return symbol.written
@@ -150,15 +147,23 @@ class Writer:
         """The import block for symbols and plain import lines, grouped and sorted, without what
         needs no import.
         """
-        if module is None:
-            here = self._facts.module
-        else:
-            here = module
-        wanted = [*symbols, *(metrics.needed(self._facts) if here == self._facts.module else ())]
-        lines = []
+        here = self._name_module(module)
+        wanted = [*symbols]
+        if here == self._facts.module:
+            wanted += metrics.needed(self._facts)
+        lines: list[str] = []
         for one in wanted:
-            lines.append(one if isinstance(one, str) else _import_of(one, here))
-        return import_block([line for line in lines if line], self._facts.own_packages, self._width)
+            if isinstance(one, Symbol):
+                lines += _list_import(one, here)
+            elif one:
+                lines.append(one)
+        return import_block(lines, self._facts.own_packages, self._width)
+
+    def _name_module(self, named: str | None) -> str:
+        """Where the code stands: in the handler's module, unless another one is named."""
+        if named is None:
+            return self._facts.module
+        return named
 
     def log(
         self, level: str, words: str, values: Sequence[tuple[str, str]] = (), indent: int = 4
@@ -170,11 +175,11 @@ class Writer:
         counted.
         """
         line = log_call(self._facts.conventions, level, words, values, indent)
-        client = self._facts.conventions.metrics_client
         outcome = words.removeprefix(self._facts.name).strip().partition(",")[0]
-        counted = metrics.count(
-            self._facts, outcome, self.ref(client) if client is not None else ""
-        )
+        client = ""
+        if self._facts.conventions.metrics_client is not None:
+            client = self.ref(self._facts.conventions.metrics_client)
+        counted = metrics.count(self._facts, outcome, client)
         if counted:
             return f"{line}\n{' ' * indent}{counted}"
         return line
@@ -214,57 +219,64 @@ def log_call(
     indent: int = 4,
 ) -> str:
     """See `Writer.log`."""
-    name, width = f"{conventions.logger}.{level}", conventions.line_length
-    # What is only a keyword is not shown there.
+    # Loguru does not show what is only a keyword.
     loguru = "loguru" in conventions.logger_import
     if conventions.log_style == "structlog" and not loguru:
-        return call(
-            name,
-            [source(words), *(f"{label}={value}" for label, value in values)],
-            indent,
-            width=width,
-        )
-    if loguru:
-        plain, shown = ("{}", "{!r}")
+        arguments = [source(words)]
+        for label, value in values:
+            arguments.append(f"{label}={value}")
     else:
-        plain, shown = ("%s", "%r")
-    marks = []
-    for label, _ in values:
-        marks.append(f"{label}={shown if label == 'reason' else plain}")
-    return call(
-        name,
-        [source(" ".join([words, *marks])), *(value for _, value in values)],
-        indent,
-        width=width,
-    )
+        plain, shown = "%s", "%r"
+        if loguru:
+            plain, shown = "{}", "{!r}"
+        message = words
+        for label, _ in values:
+            mark = plain
+            if label == "reason":
+                mark = shown
+            message += f" {label}={mark}"
+        arguments = [source(message), *(value for _, value in values)]
+    name = f"{conventions.logger}.{level}"
+    return call(name, arguments, indent, width=conventions.line_length)
 
 
-def _retried(facts: Facts) -> str:
+def _spell_retried(facts: Facts) -> str:
     """The errors that are tried again, as a tuple."""
-    named = []
-    for error in facts.transient:
-        named.append(error.written if error.path and error.module != facts.module else error.name)
-    return f"({', '.join(named)}{',' if len(named) == 1 else ''})"
+    names = _list_retried(facts)
+    if len(names) == 1:
+        return f"({names[0]},)"
+    return f"({', '.join(names)})"
 
 
-def _caught(facts: Facts) -> str:
+def _spell_caught(facts: Facts) -> str:
     """The same for `except` and isinstance: one error stands for itself."""
-    retried = _retried(facts)
-    if retried.endswith(",)"):
-        return retried[1:-2]
-    return retried
+    names = _list_retried(facts)
+    if len(names) == 1:
+        return names[0]
+    return f"({', '.join(names)})"
 
 
-def _import_of(symbol: Symbol, here: str) -> str:
-    """The line that makes `Writer.ref` of a symbol mean it."""
+def _list_retried(facts: Facts) -> list[str]:
+    """The transient errors, as the handler's module refers to them."""
+    names = []
+    for error in facts.transient:
+        if error.path and error.module != facts.module:
+            names.append(error.written)
+        else:
+            names.append(error.name)
+    return names
+
+
+def _list_import(symbol: Symbol, here: str) -> list[str]:
+    """The line that makes `Writer.ref` of a symbol mean it; none where it needs none."""
     if not symbol.module or symbol.module == here:
-        return ""
+        return []
     if not symbol.path:
-        return f"from {symbol.module} import {symbol.name.partition('.')[0]}"
+        return [f"from {symbol.module} import {symbol.name.partition('.')[0]}"]
     package, _, tail = symbol.module.rpartition(".")
     if package:
-        return f"from {package} import {tail}"
-    return f"import {tail}"
+        return [f"from {package} import {tail}"]
+    return [f"import {tail}"]
 
 
 # -- filters
@@ -275,10 +287,8 @@ def parameter(field: Field) -> str:
     if field.required:
         return f"{field.name}: {field.annotation}"
     if field.annotation == "Any":
-        optional = field.annotation
-    else:
-        optional = f"{field.annotation} | None"
-    return f"{field.name}: {optional} = None"
+        return f"{field.name}: Any = None"
+    return f"{field.name}: {field.annotation} | None = None"
 
 
 def taken(field: Field) -> str:
@@ -292,12 +302,12 @@ def passed(effect: EffectCall, facts: Facts, handle: str = "") -> list[str]:
     """The arguments of a handler's call to an adapter: the open transaction, the fields, and the
     key.
     """
+    arguments = [f"{name}={name}" for name in effect.arguments]
     if effect.handle_arg and handle:
-        first = [handle]
-    else:
-        first = []
-    given = [f"{name}={name}" for name in effect.arguments]
-    return [*first, *given, *([f"{effect.key_arg}={key_source(facts)}"] if effect.key_arg else [])]
+        arguments.insert(0, handle)
+    if effect.key_arg:
+        arguments.append(f"{effect.key_arg}={key_source(facts)}")
+    return arguments
 
 
 def key_source(facts: Facts) -> str:
@@ -306,16 +316,16 @@ def key_source(facts: Facts) -> str:
     Two texts side by side are written with their quotes: "a:b" and "c" must not look like "a" and
     "b:c".
     """
-    texts = []
+    texts = set()
     for field in facts.fields:
         if field.name in facts.key and field.annotation == "str":
-            texts.append(field)
-    mark = ""
-    if len(texts) > 1:
-        mark = "!r"
+            texts.add(field.name)
     parts = []
     for name in facts.key:
-        parts.append(f"{{{name}{mark if any(name == text.name for text in texts) else ''}}}")
+        if len(texts) > 1 and name in texts:
+            parts.append(f"{{{name}!r}}")
+        else:
+            parts.append(f"{{{name}}}")
     return f'f"{facts.job}:{":".join(parts)}"'
 
 
@@ -324,7 +334,9 @@ def raised(error: Symbol) -> str:
     given = '"as told"'
     if error.args:
         given = ", ".join(map(source, error.args))
-    return f"{error.written if error.path else error.name}({given})"
+    if error.path:
+        return f"{error.written}({given})"
+    return f"{error.name}({given})"
 
 
 def fixture_name(text: str, facts: Facts) -> str:

@@ -51,32 +51,33 @@ def examine(case: JobCase) -> StageResult:
     if (blind := unread(case, ID)) is not None:
         return blind
     if dead_letter.kind == "none":
-        return _none(case, spec, dead_letter)
-    findings = [*_written(case, spec, dead_letter), *case.rule_findings(ID)]
-    place = None
-    if case.policy:
-        place = case.policy.dead_letter
+        return _conclude_none(case, spec, dead_letter)
+    findings = [*_check_written(case, spec, dead_letter), *case.rule_findings(ID)]
+    grade = Grade.DECLARED
+    summary = f"{dead_letter.kind} {dead_letter.where or ''}".strip()
     evidence: tuple[Evidence, ...] = ()
-    if place:
+    if case.policy and case.policy.dead_letter:
+        place = case.policy.dead_letter
+        grade = Grade.STATIC
+        summary = f"{summary}, {place.path}:{place.line}"
         content = case.tree.sha256(place.path) or ""
         size = case.tree.size(place.path)
         evidence = (Evidence("file", place.path, content, size, place.line),)
+    to_do = [finding for finding in findings if finding.rule != "dead-letter.no-handler"]
     return StageResult(
         status=status_of(findings),
-        grade=Grade.STATIC if place else Grade.DECLARED,
+        grade=grade,
         findings=tuple(findings),
         evidence=evidence,
-        next=list_edits(ID, (f for f in findings if f.rule != "dead-letter.no-handler")),
-        summary=f"{dead_letter.kind} {dead_letter.where or ''}".strip()
-        + (f", {place.path}:{place.line}" if place else ""),
+        next=list_edits(ID, to_do),
+        summary=summary,
     )
 
 
 def _undefined(spec: JobSpec | None) -> StageResult:
+    place = {}
     if spec:
         place = {"path": spec.shown_path, "line": spec.line("dead_letter")}
-    else:
-        place = {}
     hint = "dead_letter: {kind: table, where: dead_jobs}, or {kind: none, reason: ...}"
     finding = blocker(
         "dead-letter.undefined",
@@ -93,7 +94,7 @@ def _undefined(spec: JobSpec | None) -> StageResult:
     )
 
 
-def _none(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> StageResult:
+def _conclude_none(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> StageResult:
     """Not applicable with a reason; a message that comes back for ever is no dead letter, and is
     found all the same.
     """
@@ -119,7 +120,7 @@ def _none(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> StageResult:
     )
 
 
-def _written(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[Finding]:
+def _check_written(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[Finding]:
     place = {"path": spec.shown_path, "line": spec.line("dead_letter")}
     use = case.use
     if dead_letter.kind == "framework":
@@ -148,46 +149,42 @@ def _written(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[
             hint="the stage handler comes first",
         )
         return
-    yield from _recorded(case, policy, dead_letter)
+    yield from _check_recorded(case, policy, dead_letter)
 
 
-def _recorded(case: JobCase, policy: Policy, dead_letter: DeadLetter) -> Iterator[Finding]:
-    handler = case.handler
+def _check_recorded(case: JobCase, policy: Policy, dead_letter: DeadLetter) -> Iterator[Finding]:
     where = {}
-    if handler:
-        where = {"path": handler.path, "line": handler.line}
-    if policy.dead_letter is None:
-        unfollowed = find_unread_records(case)
-    else:
-        unfollowed = ()
-    if unfollowed:
+    if case.handler:
+        where = {"path": case.handler.path, "line": case.handler.line}
+    if policy.dead_letter is not None:
+        if dead_letter.where and not _is_named(case, dead_letter.where):
+            message = f"nothing in the repository names the {dead_letter.kind} {dead_letter.where}"
+            hint = "correct dead_letter.where"
+            yield warning("dead-letter.unknown-place", message, hint=hint, **where)
+        return
+    for unfollowed in find_unread_records(case)[:1]:
         question = "whether the code writes a record after the last attempt"
-        yield ask_proof(ID, question, unfollowed[0])
-    elif policy.dead_letter is None:
-        thing = "message"
-        if dead_letter.kind == "table":
-            thing = "row"
-        hint = (
-            f"after the last attempt and on a permanent error, write a {thing} to"
-            f" {dead_letter.where}, do not retry"
-        )
-        has_own = case.use is not None and features_of(case.use.id).own_dead_letters
-        if dead_letter.kind == "queue" and case.use is not None and has_own:
-            hint = (
-                f"{hint}; where {case.use.id}'s own dead letters are meant: dead_letter: {{kind:"
-                " framework}"
-            )
-        yield blocker(
-            "dead-letter.not-written",
-            "no code writes a record after the last attempt",
-            hint=hint,
-            **where,
-        )
-    elif dead_letter.where and not _named(case, dead_letter.where):
-        message = f"nothing in the repository names the {dead_letter.kind} {dead_letter.where}"
-        yield warning(
-            "dead-letter.unknown-place", message, hint="correct dead_letter.where", **where
-        )
+        yield ask_proof(ID, question, unfollowed)
+        return
+    message = "no code writes a record after the last attempt"
+    hint = _say_how_to_record(case, dead_letter)
+    yield blocker("dead-letter.not-written", message, hint=hint, **where)
+
+
+def _say_how_to_record(case: JobCase, dead_letter: DeadLetter) -> str:
+    thing = "message"
+    if dead_letter.kind == "table":
+        thing = "row"
+    hint = (
+        f"after the last attempt and on a permanent error, write a {thing} to"
+        f" {dead_letter.where}, do not retry"
+    )
+    if dead_letter.kind != "queue" or case.use is None:
+        return hint
+    if not features_of(case.use.id).own_dead_letters:
+        return hint
+    own = f"where {case.use.id}'s own dead letters are meant: dead_letter: {{kind: framework}}"
+    return f"{hint}; {own}"
 
 
 def find_unread_records(case: JobCase) -> tuple[Unfollowed, ...]:
@@ -213,20 +210,19 @@ def find_writer_of_letters(case: JobCase) -> Unfollowed | None:
     """A place that writes the table of dead letters, in a hook or a middleware, say: whether this
     job comes there after its last attempt was not followed.
     """
-    dead_letter = None
-    if case.spec:
-        dead_letter = case.spec.dead_letter
-    where = (dead_letter.where if dead_letter else None) or ""
-    if not where.split():
+    if case.spec is None or case.spec.dead_letter is None:
         return None
-    table = where.split()[-1].rpartition(".")[2]
+    words = (case.spec.dead_letter.where or "").split()
+    if not words:
+        return None
+    table = words[-1].rpartition(".")[2]
     place = find_writer(case, table)
     if place:
         return Unfollowed(f"{table} is written elsewhere", place)
     return None
 
 
-def _named(case: JobCase, where: str) -> bool:
+def _is_named(case: JobCase, where: str) -> bool:
     word = where.split()[-1].rpartition(".")[2]
     written = case.tree.search(word, ".py") or case.tree.search(word, ".sql")
     # Django derives a table's name from app and class.

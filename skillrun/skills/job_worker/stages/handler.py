@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from skillrun.frameworks.common.unfollowed import Unfollowed
     from skillrun.repo.calls import Call
     from skillrun.repo.python import Definition
+    from skillrun.repo.uses import Place
 
 ID = "handler"
 TITLE = "Implement handler as orchestrator"
@@ -63,15 +64,19 @@ def examine(case: JobCase) -> StageResult:
     handler = case.handler
     if handler is None:
         return _not_found(case, spec, spec.handler)
-    findings = [*_known_to_framework(case, handler), *_wired(case, spec), *_enqueuer(case, spec)]
-    findings += signature_findings(case, spec, handler)
-    findings += [
-        *_declared_calls(case, spec, handler),
-        *_undeclared_calls(case, spec, handler),
-        *_stubs(case, spec),
+    findings = [
+        *_check_registration(case, handler),
+        *_check_wiring(case, spec),
+        *_check_enqueuer(case, spec),
+        *signature_findings(case, spec, handler),
+        *_check_declared_effects(case, spec, handler),
+        *_find_undeclared_effects(case, spec, handler),
+        *_find_stub_adapters(case, spec),
+        *_find_stub_sources(case, spec, handler),
+        *_find_effects_in_loops(case, spec, handler),
+        *_check_thinness(handler),
+        *case.rule_findings(ID),
     ]
-    findings += _unfilled(case, spec, handler)
-    findings += [*_in_loops(case, spec, handler), *_thin(handler), *case.rule_findings(ID)]
     return StageResult(
         status=status_of(findings),
         grade=Grade.STATIC,
@@ -152,7 +157,7 @@ def _unreadable(case: JobCase, path: str) -> StageResult:
     )
 
 
-def _known_to_framework(case: JobCase, handler: Definition) -> Iterator[Finding]:
+def _check_registration(case: JobCase, handler: Definition) -> Iterator[Finding]:
     use, framework = case.use, case.framework
     if use is None or framework is None:
         return
@@ -168,7 +173,7 @@ def _known_to_framework(case: JobCase, handler: Definition) -> Iterator[Finding]
     yield blocker("handler.not-registered", message, hint=hint, **where)
 
 
-def _wired(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
+def _check_wiring(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """Something outside the tests publishes the job, or schedules it where the trigger is a cron or
     a poller.
     """
@@ -185,10 +190,9 @@ def _wired(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     at = {"path": real[0].place.path, "line": real[0].place.line}
     if trigger in ("cron", "poller") and "schedule" not in kinds:
         # A poller may go on by itself.
+        make = warning
         if trigger == "cron":
             make = error
-        else:
-            make = warning
         message = f"the trigger is {trigger}, and the handler is only enqueued, never scheduled"
         hint = "add the schedule entry, or correct trigger.type"
         yield make("handler.not-scheduled", message, hint=hint, **at)
@@ -206,7 +210,10 @@ def _tell_unwired(case: JobCase, spec: JobSpec, handler: Definition) -> Finding:
     if case.wiring:
         in_tests = " outside the tests"
     message = f"nothing{in_tests} enqueues or schedules the handler, as far as can be read"
-    hint = _how_to_wire(case, spec.trigger.type if spec.trigger else None)
+    trigger = None
+    if spec.trigger:
+        trigger = spec.trigger.type
+    hint = _how_to_wire(case, trigger)
     at = {"path": handler.path, "line": handler.line}
     return blocker("handler.not-wired", message, hint=hint, **at)
 
@@ -238,7 +245,7 @@ def _how_to_wire(case: JobCase, trigger: str | None) -> str:
     )
 
 
-def _enqueuer(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
+def _check_enqueuer(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """What the spec names as the application's own call exists, and leads to a place that publishes
     the job.
     """
@@ -252,56 +259,56 @@ def _enqueuer(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
             "handler.no-enqueuer", message, hint="write it, or correct the import path", **at
         )
         return
-    reached = [
-        caller,
-        *(d for name in _reached(case, caller) if (d := case.project.definition(name))),
-    ]
-    if not any(_holds(part, w.place.path, w.place.line) for part in reached for w in case.wiring):
+    if not _publishes_job(case, caller):
         message = f"{spec.enqueue.call} does not publish the job, as far as can be read"
         yield warning(
             "handler.enqueuer-not-read", message, hint="name the function that enqueues it", **at
         )
 
 
-def _reached(case: JobCase, caller: Definition) -> set[str]:
-    return {name for call in case.project.calls(caller, depth=3) for name in call.via}
+def _publishes_job(case: JobCase, caller: Definition) -> bool:
+    """Whether a place that publishes it stands in the function, or in one that it calls."""
+    names: set[str] = set()
+    for call in case.project.calls(caller, depth=3):
+        names.update(call.via)
+    parts = [caller]
+    for name in names:
+        part = case.project.definition(name)
+        if part is not None:
+            parts.append(part)
+    return any(_holds_place(part, wiring.place) for part in parts for wiring in case.wiring)
 
 
-def _holds(part: Definition, path: str, line: int) -> bool:
-    return part.path == path and part.line <= line <= (part.node.end_lineno or part.line)
+def _holds_place(part: Definition, place: Place) -> bool:
+    last_line = part.node.end_lineno or part.line
+    return part.path == place.path and part.line <= place.line <= last_line
 
 
-def _declared_calls(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+def _check_declared_effects(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+    """Each effect's adapter is there, and the handler calls it."""
     for number, effect in enumerate(spec.effects or ()):
-        if effect.call and not effect_calls(case, handler, effect):
-            line = spec.line("effects", number)
-            if adapter_is_missing(case, effect):
-                hint = (
-                    "write the adapter (skill backend/integration-adapter), or correct the import"
-                    " path"
-                )
-                yield blocker(
-                    "handler.no-adapter",
-                    f"adapter {effect.call} does not exist",
-                    hint=hint,
-                    path=spec.shown_path,
-                    line=line,
-                    recommends="backend/integration-adapter",
-                )
-            else:
-                message = (
-                    f"the handler never calls {effect.call}, as far as can be read from the code"
-                )
-                yield warning(
-                    "handler.effect-not-reached",
-                    message,
-                    hint="the proof will say whether it is reached",
-                    path=spec.shown_path,
-                    line=line,
-                )
+        if not effect.call or effect_calls(case, handler, effect):
+            continue
+        at = {"path": spec.shown_path, "line": spec.line("effects", number)}
+        if adapter_is_missing(case, effect):
+            yield blocker(
+                "handler.no-adapter",
+                f"adapter {effect.call} does not exist",
+                hint="write the adapter (skill backend/integration-adapter), or correct the import"
+                " path",
+                recommends="backend/integration-adapter",
+                **at,
+            )
+        else:
+            yield warning(
+                "handler.effect-not-reached",
+                f"the handler never calls {effect.call}, as far as can be read from the code",
+                hint="the proof will say whether it is reached",
+                **at,
+            )
 
 
-def _stubs(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
+def _find_stub_adapters(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """An adapter that nobody has filled in: a proof and tests replace it, so they cannot notice."""
     for effect in spec.effects or ():
         adapter = None
@@ -316,7 +323,7 @@ def _stubs(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
         )
 
 
-def _unfilled(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+def _find_stub_sources(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     """Whoever starts the job asks a function that nobody has filled in: nothing is ever due."""
     names = [handler.dotted]
     if spec.enqueue:
@@ -352,26 +359,27 @@ def _list_asked(case: JobCase, names: list[str]) -> set[str]:
 
 
 def _is_unwritten(last: ast.stmt) -> bool:
-    raised = None
-    if isinstance(last, ast.Raise):
-        raised = last.exc
-    made = raised.func if isinstance(raised, ast.Call) else raised
-    return isinstance(made, ast.Name) and made.id == "NotImplementedError"
+    if not isinstance(last, ast.Raise):
+        return False
+    raised = last.exc
+    if isinstance(raised, ast.Call):
+        raised = raised.func
+    return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
 
 
-def _undeclared_calls(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+def _find_undeclared_effects(
+    case: JobCase, spec: JobSpec, handler: Definition
+) -> Iterator[Finding]:
     for found in undeclared(case, spec, handler):
         call = found.call
-        if found.writes and found.kind != "sql":
-            severity = Severity.ERROR
-        else:
-            severity = Severity.WARNING
-        if found.kind == "sql":
-            what = "SQL in the handler itself"
-        else:
-            what = f"undeclared effect ({found.kind})"
+        severity = Severity.WARNING
         if not found.writes:
             what = f"{found.kind} read outside an adapter"
+        elif found.kind == "sql":
+            what = "SQL in the handler itself"
+        else:
+            severity = Severity.ERROR
+            what = f"undeclared effect ({found.kind})"
         hint = f"declare it under effects, behind an adapter of its own (skill {found.recommends})"
         yield Finding(
             "handler.undeclared-effect",
@@ -384,7 +392,7 @@ def _undeclared_calls(case: JobCase, spec: JobSpec, handler: Definition) -> Iter
         )
 
 
-def _in_loops(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+def _find_effects_in_loops(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
     """An effect for each of several items in one job: the next attempt begins with the first
     again.
     """
@@ -457,7 +465,7 @@ def _tries_again(call: Call) -> bool:
     return counted and any(isinstance(node, ast.Break | ast.Return) for node in ast.walk(loop))
 
 
-def _thin(handler: Definition) -> Iterator[Finding]:
+def _check_thinness(handler: Definition) -> Iterator[Finding]:
     branches = sum(
         isinstance(node, ast.If | ast.For | ast.While | ast.IfExp | ast.Match)
         for node in ast.walk(handler.node)

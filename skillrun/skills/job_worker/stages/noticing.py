@@ -42,18 +42,15 @@ def try_tests(
     from skillrun.proof.breaking.runs import run_forked, run_tests
     from skillrun.proof.breaking.scratch import LARGEST, size_of
 
-    function = _function(case, handler)
-    files = (*case.tree.files, *_generated(case))
+    function = _find_running_function(case, handler)
+    files = (*case.tree.files, *_list_generated(case))
     if function is None:
         return Trial(incomplete=f"{handler.name} has no method of its own that runs")
     if size_of(case.root, files) > LARGEST:
-        return Trial(
-            incomplete=(
-                f"the repository is larger than {LARGEST // 1024**3} GB, so it was not copied"
-            )
-        )
-    folder = _folder(case, found)
-    job = _job(case, spec, function, files, folder, python)
+        size = f"{LARGEST // 1024**3} GB"
+        return Trial(incomplete=f"the repository is larger than {size}, so it was not copied")
+    folder = _find_project_folder(case, found)
+    job = _make_job(case, spec, function, files, folder, python)
     paths = tuple(sorted({os.path.relpath(test.path, folder or ".") for test in found}))
     expected = Expected(
         paths, frozenset(f"{test.path}::{test.name.replace('.', '::')}" for test in found)
@@ -70,9 +67,8 @@ def try_tests(
     limit = None
     if case.profile:
         limit = case.profile.validation_timeout
-    return try_breaks(
-        _breaks(case, spec, function), expected, limit or DEFAULT_LIMIT_S, run, forked
-    )
+    breaks = _list_breaks(case, spec, function)
+    return try_breaks(breaks, expected, limit or DEFAULT_LIMIT_S, run, forked)
 
 
 def _run_command(case: JobCase, how: str) -> Any:
@@ -127,7 +123,7 @@ def record_lookups(case: JobCase, records: Records) -> None:
 # -- the job
 
 
-def _job(
+def _make_job(
     case: JobCase,
     spec: JobSpec,
     function: Definition,
@@ -138,9 +134,15 @@ def _job(
     from skillrun.proof.breaking.runs import Job
     from skillrun.validations.environment import command_env
 
-    failures = spec.failures
-    effect = _effect(spec)
-    edits = _edits(case, function, effect)
+    transient: tuple[JobError, ...] = ()
+    permanent: tuple[JobError, ...] = ()
+    if spec.failures:
+        transient, permanent = spec.failures.transient, spec.failures.permanent
+    effect = _choose_effect(spec)
+    returns = None
+    if effect:
+        returns = effect.returns
+    edits = _list_edits(case, function, effect)
     return Job(
         root=case.root,
         files=files,
@@ -149,14 +151,14 @@ def _job(
         python=python,
         folder=folder,
         import_root=find_import_root(function),
-        transient=_describe_errors(failures.transient if failures else ()),
-        permanent=_describe_errors(failures.permanent if failures else ()),
-        returns=effect.returns if effect else None,
-        env={**_settings(case, spec, folder), **command_env(case.root)},
+        transient=_describe_errors(transient),
+        permanent=_describe_errors(permanent),
+        returns=returns,
+        env={**_list_settings(case, spec, folder), **command_env(case.root)},
     )
 
 
-def _settings(case: JobCase, spec: JobSpec, folder: str) -> dict[str, str]:
+def _list_settings(case: JobCase, spec: JobSpec, folder: str) -> dict[str, str]:
     """What the proof's environment says and nobody else does: plain values, and Django's
     settings.
     """
@@ -173,7 +175,7 @@ def _settings(case: JobCase, spec: JobSpec, folder: str) -> dict[str, str]:
     return plain
 
 
-def _function(case: JobCase, handler: Definition) -> Definition | None:
+def _find_running_function(case: JobCase, handler: Definition) -> Definition | None:
     """The function that runs; of a class, its method."""
     if not handler.is_class:
         return handler
@@ -193,7 +195,7 @@ def find_import_root(function: Definition) -> str:
     return path.rpartition("/")[0]
 
 
-def _folder(case: JobCase, found: tuple[TestCase, ...]) -> str:
+def _find_project_folder(case: JobCase, found: tuple[TestCase, ...]) -> str:
     """Where the tests are run: the nearest folder above them that is a project of its own."""
     folder = found[0].path.rpartition("/")[0]
     known = set(case.tree.files)
@@ -204,7 +206,7 @@ def _folder(case: JobCase, found: tuple[TestCase, ...]) -> str:
     return ""
 
 
-def _generated(case: JobCase) -> tuple[str, ...]:
+def _list_generated(case: JobCase) -> tuple[str, ...]:
     """Python files that git ignores in folders that it does not ignore."""
     from skillrun.repo.git import git_output
 
@@ -221,63 +223,54 @@ def _generated(case: JobCase) -> tuple[str, ...]:
 # -- the breaks
 
 
-def _effect(spec: JobSpec) -> Effect | None:
-    """The first effect that the proof would stand in for."""
+def _choose_effect(spec: JobSpec) -> Effect | None:
+    """The first effect that the proof would stand in for; else the first."""
     effects = spec.effects or ()
-    for e in effects:
-        if e.mode == "stand_in":
-            return e
+    for effect in effects:
+        if effect.mode == "stand_in":
+            return effect
     return next(iter(effects), None)
 
 
-def _breaks(case: JobCase, spec: JobSpec, function: Definition) -> tuple[Break, ...]:
-    retried = not (
-        spec.retry is not None and (spec.retry.kind == "none" or spec.retry.max_attempts == 1)
-    )
-    return (_effect_dropped(case, spec, function), *(_retried(spec) if retried else _once(spec)))
+def _list_breaks(case: JobCase, spec: JobSpec, function: Definition) -> tuple[Break, ...]:
+    dropped = _drop_effect(case, spec, function)
+    if spec.retry is not None and (spec.retry.kind == "none" or spec.retry.max_attempts == 1):
+        return (dropped, *_break_single_try(spec))
+    return (dropped, *_break_retries(spec))
 
 
-def _effect_dropped(case: JobCase, spec: JobSpec, function: Definition) -> Break:
+def _drop_effect(case: JobCase, spec: JobSpec, function: Definition) -> Break:
     from skillrun.proof.breaking.judge import Break
 
-    effect = _effect(spec)
+    effect = _choose_effect(spec)
     name = "effect-dropped"
     if effect is None:
         return Break(name, "drops its effect", why_not="the spec declares no effect")
     words = f"drops its effect {effect.name}"
-    if not _references(case, function, effect):
+    if not _find_references(case, function, effect):
         why = f"no call of {effect.call} was found in the handler's code"
         return Break(name, words, why_not=why, is_unreadable=True)
     return Break(name, words, {"drop": True, "name": words})
 
 
-def _retried(spec: JobSpec) -> Iterator[Break]:
+def _break_retries(spec: JobSpec) -> Iterator[Break]:
     from skillrun.proof.breaking.judge import Break
 
-    if spec.failures:
-        transient = spec.failures.transient_names
-        permanent = spec.failures.permanent_names
-    else:
-        transient = ()
-        permanent = ()
-    none = "the spec declares no {} error"
+    no_transient: str | None = "the spec declares no transient error"
+    no_permanent: str | None = "the spec declares no permanent error"
+    if spec.failures and spec.failures.transient:
+        no_transient = None
+    if spec.failures and spec.failures.permanent:
+        no_permanent = None
     words = "swallows transient errors"
     settings: dict[str, Any] = {"swallow": ["transient"], "name": words}
-    yield Break(
-        "transient-swallowed", words, settings, None if transient else none.format("transient")
-    )
+    yield Break("transient-swallowed", words, settings, no_transient)
     words = "turns permanent errors into ones that are retried"
     settings = {"turn": ["permanent"], "name": words}
-    if not permanent:
-        missing = "permanent"
-    elif not transient:
-        missing = "transient"
-    else:
-        missing = None
-    yield Break("permanent-retried", words, settings, none.format(missing) if missing else None)
+    yield Break("permanent-retried", words, settings, no_permanent or no_transient)
 
 
-def _once(spec: JobSpec) -> Iterator[Break]:
+def _break_single_try(spec: JobSpec) -> Iterator[Break]:
     """Nothing is retried: what could go unnoticed is that a failure is lost."""
     from skillrun.proof.breaking.judge import Break
 
@@ -286,34 +279,34 @@ def _once(spec: JobSpec) -> Iterator[Break]:
     yield Break("permanent-retried", "retries permanent errors", why_not=why)
     words = "swallows its errors"
     settings = {"swallow": ["transient", "permanent"], "name": words}
-    declared = spec.failures and (spec.failures.transient or spec.failures.permanent)
-    yield Break(
-        "failure-swallowed", words, settings, None if declared else "the spec declares no error"
-    )
+    why_not: str | None = "the spec declares no error"
+    if spec.failures and (spec.failures.transient or spec.failures.permanent):
+        why_not = None
+    yield Break("failure-swallowed", words, settings, why_not)
 
 
 # -- where it is broken
 
 
-def _edits(case: JobCase, function: Definition, effect: Effect | None) -> dict[str, FileEdit]:
+def _list_edits(case: JobCase, function: Definition, effect: Effect | None) -> dict[str, FileEdit]:
+    """Path -> where it is edited: the handler, helpers that try again, and the effect's calls."""
     handlers = {function.path: {function.line}}
     helpers: dict[str, set[int]] = {}
-    for helper in _retrying(case, function, effect):
+    for helper in _find_retrying_helpers(case, function, effect):
         helpers.setdefault(helper.path, set()).add(helper.line)
-    effects = {}
+    effects: dict[str, dict[Span, bool]] = {}
     if effect:
-        effects = _references(case, function, effect)
-    return {
-        path: FileEdit(
-            frozenset(handlers.get(path, ())),
-            frozenset(helpers.get(path, ())),
-            dict(effects.get(path, {})),
-        )
-        for path in sorted({*handlers, *helpers, *effects})
-    }
+        effects = _find_references(case, function, effect)
+    edits = {}
+    for path in sorted({*handlers, *helpers, *effects}):
+        own, called = frozenset(handlers.get(path, ())), frozenset(helpers.get(path, ()))
+        edits[path] = FileEdit(own, called, dict(effects.get(path, {})))
+    return edits
 
 
-def _references(case: JobCase, function: Definition, effect: Effect) -> dict[str, dict[Span, bool]]:
+def _find_references(
+    case: JobCase, function: Definition, effect: Effect
+) -> dict[str, dict[Span, bool]]:
     """Path -> each expression that means the effect's adapter in the code that the handler runs,
     and if it is async.
     """
@@ -322,16 +315,12 @@ def _references(case: JobCase, function: Definition, effect: Effect) -> dict[str
     for call in effect_calls(case, function, effect):
         awaited = isinstance(next(call.module.parents(call.node), None), ast.Await)
         found.setdefault(call.path, {})[Span.of(call.node.func)] = is_async or awaited
-    inside = {id(part.node) for part in (function, *_reached(case, function))}
+    inside = {id(part.node) for part in (function, *_list_reached(case, function))}
     for name in adapter_names(case, effect):
         for use in case.project.uses(name):
             if id(use.module.function_of(use.node)) in inside:
                 found.setdefault(use.path, {}).setdefault(Span.of(use.node), is_async)
-    kept = {}
-    for path, spans in found.items():
-        if not is_test_file(path):
-            kept[path] = spans
-    return kept
+    return {path: spans for path, spans in found.items() if not is_test_file(path)}
 
 
 def _has_async_adapter(case: JobCase, effect: Effect) -> bool:
@@ -342,12 +331,11 @@ def _has_async_adapter(case: JobCase, effect: Effect) -> bool:
     return False
 
 
-def _reached(case: JobCase, function: Definition) -> list[Definition]:
+def _list_reached(case: JobCase, function: Definition) -> list[Definition]:
     """The repository's functions that the handler calls."""
-    names = set()
+    names: set[str] = set()
     for call in handler_calls(case, function):
-        for name in call.via:
-            names.add(name)
+        names.update(call.via)
     functions = []
     for name in sorted(names):
         part = case.project.definition(name)
@@ -356,13 +344,14 @@ def _reached(case: JobCase, function: Definition) -> list[Definition]:
     return functions
 
 
-def _retrying(case: JobCase, function: Definition, effect: Effect | None) -> Iterator[Definition]:
+def _find_retrying_helpers(
+    case: JobCase, function: Definition, effect: Effect | None
+) -> Iterator[Definition]:
     """Functions that the handler calls and that try again themselves when they catch an error."""
+    adapters: frozenset[str] = frozenset()
     if effect:
         adapters = adapter_names(case, effect)
-    else:
-        adapters = frozenset()
-    for part in _reached(case, function):
+    for part in _list_reached(case, function):
         if part.dotted not in adapters and any(map(_tries_again, ast.walk(part.node))):
             yield part
 
@@ -375,7 +364,7 @@ def _tries_again(clause: ast.AST) -> bool:
 
 
 def _says_retry(node: ast.Call | ast.Raise) -> bool:
-    meant = node.func if isinstance(node, ast.Call) else node.exc
+    meant = node.exc if isinstance(node, ast.Raise) else node.func
     return meant is not None and bool(words_in(meant) & _RETRYING)
 
 

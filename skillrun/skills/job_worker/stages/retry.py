@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -107,10 +107,9 @@ def find_unread_retries(case: JobCase) -> tuple[Unfollowed, ...]:
     """
     if case.handler is None:
         return ()
+    read: Collection[str] = ()
     if case.framework:
         read = case.framework.FEATURES.read_retries
-    else:
-        read = ()
     found = []
     for call in handler_calls(case, case.handler):
         if call.in_except is None or not call.resolved or call.name in read:
@@ -213,10 +212,9 @@ def _compare(spec: JobSpec, retry: Retry, policy: Policy) -> Iterator[Finding]:
     """Spec against code, field by field; what could not be read is not compared."""
     if retry.kind == "none":
         if policy.max_attempts != 1:
+            times = _times(policy.max_attempts)
             if "max_attempts" in policy.unknown:
                 times = "again"
-            else:
-                times = _times(policy.max_attempts)
             yield _differs(
                 policy, "max_attempts", f"the spec says no retry; the code tries {times}"
             )
@@ -395,16 +393,18 @@ def _next(findings: list[Finding]) -> tuple[Action, ...]:
     for f in findings:
         if f.severity in (Severity.BLOCKER, Severity.ERROR) and f.rule != "retry.no-handler":
             bad.append(f)
-    actions = [
-        Action(
-            ID,
-            "edit-spec" if _is_in_spec(f) else "edit-code",
-            f"{f.message}: {f.hint}",
-        )
-        for f in bad
-    ]
-    unsafe = any(f.severity == Severity.ERROR and not f.rule.endswith("-differs") for f in bad)
-    return (*actions, *([Action(ID, "decide", _UNSAFE)] if unsafe else []))
+    actions = []
+    unsafe = False
+    for finding in bad:
+        kind = "edit-code"
+        if _is_in_spec(finding):
+            kind = "edit-spec"
+        actions.append(Action(ID, kind, f"{finding.message}: {finding.hint}"))
+        if finding.severity == Severity.ERROR and not finding.rule.endswith("-differs"):
+            unsafe = True
+    if unsafe:
+        actions.append(Action(ID, "decide", _UNSAFE))
+    return tuple(actions)
 
 
 def _is_in_spec(finding: Finding) -> bool:
@@ -436,10 +436,9 @@ def _summary(policy: Policy) -> str:
         return "no retry"
     if policy.max_attempts is None and "max_attempts" in policy.unknown:
         return "tries as often as its own code says"
-    cap = ""
+    words = [f"tries {_times(policy.max_attempts)}", _backoff(policy)]
     if policy.backoff.cap_s is not None:
-        cap = f", capped at {duration(policy.backoff.cap_s)}"
-    return (
-        f"tries {_times(policy.max_attempts)},"
-        f" {_backoff(policy)}{cap}{', jitter' if policy.backoff.jitter else ''}"
-    )
+        words.append(f"capped at {duration(policy.backoff.cap_s)}")
+    if policy.backoff.jitter:
+        words.append("jitter")
+    return ", ".join(words)

@@ -5,11 +5,20 @@ left behind.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillrun.core.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
+from skillrun.core.verdict import (
+    Action,
+    Evidence,
+    Finding,
+    Grade,
+    Severity,
+    StageResult,
+    Status,
+    status_of,
+)
 from skillrun.runner.case import wait_for_consent
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, note
@@ -33,6 +42,9 @@ _TELLING = re.compile(
 )
 _NOISE = re.compile(r"^make(\[\d+\])?: ")
 _SHOWN_LINES = 4
+_SHOWN_FILES = 10
+_KEPT_CHARACTERS = 4000
+_DEFAULT_LIMIT_S = 600.0
 # What a command says where a program or a library is missing that another environment may have.
 _MISSING = re.compile(r"No module named|Cannot find module|command not found|: not found\b")
 _NOT_FOUND = 127
@@ -56,21 +68,20 @@ def examine(case: JobCase) -> StageResult:
     case.profile  # noqa: B018 - a missing profile is a look-up too
     case.survey_section("commands")
     chosen, findings = plan(case)
-    findings += _untested(case, chosen)
+    findings += _find_untested(case, chosen)
     if not chosen:
         findings.append(note("validate.none", "no validation command is declared, so none was run"))
-        return _result(case, findings, {}, {})
+        return _conclude(findings, {}, ())
     consent = consent_plan(chosen)
     if not case.consent(consent):
         return wait_for_consent(ID, consent, "run")
     case.tree.everything()
     before = _tracked_state(case)
-    results = dict(_run(case, chosen))
-    for v in chosen:
-        for finding in _judge(v, results[v.kind], _named_python(case)):
-            findings.append(finding)
-    findings += _changed(case, before)
-    return _result(case, findings, results, {v.kind: v for v in chosen})
+    results = dict(_run_commands(case, chosen))
+    for validation in chosen:
+        findings += _judge_result(validation, results[validation.kind], _named_python(case))
+    findings += _find_changed_files(case, before)
+    return _conclude(findings, results, chosen)
 
 
 def plan(case: JobCase) -> tuple[list[Validation], list[Finding]]:
@@ -81,14 +92,12 @@ def plan(case: JobCase) -> tuple[list[Validation], list[Finding]]:
     found = case.survey_everything().commands
     chosen: list[Validation] = []
     findings: list[Finding] = []
+    required: set[str] = set()
+    profile_commands: Mapping[str, Any] = {}
     if profile:
-        required = set(profile.required_checks)
-    else:
-        required = set()
+        required, profile_commands = set(profile.required_checks), profile.commands
     for kind in KINDS:
-        said = None
-        if profile:
-            said = profile.commands.get(kind)
+        said = profile_commands.get(kind)
         fact = getattr(found, kind)
         offer = None
         if said is None:
@@ -96,7 +105,7 @@ def plan(case: JobCase) -> tuple[list[Validation], list[Finding]]:
         if said == "none" and fact is not None:
             findings.append(_tell_declared(kind, fact))
         elif said == "unknown":
-            findings.append(_unknown(case, kind, required=kind in required))
+            findings.append(_tell_unknown(case, kind, required=kind in required))
         elif said not in (None, "none"):
             chosen.append(Validation(kind, str(said), "REPO_PROFILE.json", None))
         elif offer is not None:
@@ -130,7 +139,7 @@ def _tell_declared(kind: str, fact: CommandFact) -> Finding:
     return error("validate.none-but-declared", message, path="REPO_PROFILE.json", hint=hint)
 
 
-def _untested(case: JobCase, chosen: list[Validation]) -> list[Finding]:
+def _find_untested(case: JobCase, chosen: list[Validation]) -> list[Finding]:
     """Tests are there, and nothing says how to run them: that is an open question, not a
     success.
     """
@@ -139,7 +148,7 @@ def _untested(case: JobCase, chosen: list[Validation]) -> list[Finding]:
         said = case.profile.commands.get("test")
     if said is not None or any(validation.kind == "test" for validation in chosen):
         return []
-    tests = _test_files(case)
+    tests = _list_test_files(case)
     if not tests:
         return []
     message = f"the repository has tests ({tests[0]}), and no command that runs them is declared"
@@ -158,7 +167,7 @@ def _untested(case: JobCase, chosen: list[Validation]) -> list[Finding]:
     ]
 
 
-def _test_files(case: JobCase) -> list[str]:
+def _list_test_files(case: JobCase) -> list[str]:
     found: list[str] = []
     for glob in TESTS:
         found.extend(case.tree.match(glob))
@@ -169,10 +178,10 @@ def _own_pytest(case: JobCase) -> Validation | None:
     """The repository's tests, where the stage tests can run them: nobody needs to declare what is
     there.
     """
-    tests = _test_files(case)
-    command = None
-    if tests:
-        command = pytest_command(case.root, _named_python(case))
+    tests = _list_test_files(case)
+    if not tests:
+        return None
+    command = pytest_command(case.root, _named_python(case))
     if command is None:
         return None
     return Validation("test", command, tests[0], None)
@@ -187,7 +196,7 @@ def _named_python(case: JobCase) -> str | None:
     return proof.python
 
 
-def _unknown(case: JobCase, kind: str, *, required: bool) -> Finding:
+def _tell_unknown(case: JobCase, kind: str, *, required: bool) -> Finding:
     """An open question in the profile. It blocks where the answer matters: a required check, tests
     that are there.
     """
@@ -195,16 +204,17 @@ def _unknown(case: JobCase, kind: str, *, required: bool) -> Finding:
     hint = f"ask whoever knows, and write commands.{kind} (skill personalize-repo)"
     tests = []
     if kind == "test":
-        tests = _test_files(case)
+        tests = _list_test_files(case)
     if tests:
         message += f", and the repository has tests ({tests[0]})"
         known = pytest_command(case.root, _named_python(case))
-        hint += f'; it may be "{known}"' if known is not None else '; "none" is an answer, too'
+        if known is None:
+            hint += '; "none" is an answer, too'
+        else:
+            hint += f'; it may be "{known}"'
     if required or tests:
-        make = blocker
-    else:
-        make = note
-    return make("validate.unknown", message, hint=hint, path="REPO_PROFILE.json")
+        return blocker("validate.unknown", message, hint=hint, path="REPO_PROFILE.json")
+    return note("validate.unknown", message, hint=hint, path="REPO_PROFILE.json")
 
 
 def consent_plan(chosen: list[Validation]) -> CommandPlan:
@@ -213,29 +223,32 @@ def consent_plan(chosen: list[Validation]) -> CommandPlan:
     return CommandPlan("run the repository's own validations", commands)
 
 
-def _run(case: JobCase, chosen: list[Validation]) -> Iterator[tuple[str, CommandResult]]:
+def _run_commands(case: JobCase, chosen: list[Validation]) -> Iterator[tuple[str, CommandResult]]:
     from skillrun.validations.run import run_validations
 
-    limit = None
+    limit_s = None
     if case.profile:
-        limit = case.profile.validation_timeout
-    commands = {v.kind: v.command for v in chosen}
+        limit_s = case.profile.validation_timeout
+    if limit_s is None:
+        limit_s = _DEFAULT_LIMIT_S
     say = case.on_output
-    yield from run_validations(
-        commands,
-        case.root,
-        limit if limit is not None else 600.0,
-        on_start=(lambda kind, command: say(f"{kind}: {command}")) if say else None,
-        on_line=say,
-    )
+
+    def say_start(kind: str, command: str) -> None:
+        if say:
+            say(f"{kind}: {command}")
+
+    commands = {validation.kind: validation.command for validation in chosen}
+    yield from run_validations(commands, case.root, limit_s, on_start=say_start, on_line=say)
 
 
-def _judge(validation: Validation, result: CommandResult, named: str | None) -> Iterator[Finding]:
+def _judge_result(
+    validation: Validation, result: CommandResult, named: str | None
+) -> Iterator[Finding]:
     if not result.ok:
+        message = f"{validation.kind} failed ({result.words}): {validation.command}"
         last = telling_lines(result.tail)
-        message = f"{validation.kind} failed ({result.words}): {validation.command}" + (
-            f": {last}" if last else ""
-        )
+        if last:
+            message = f"{message}: {last}"
         yield error(
             f"validate.{validation.kind}-failed",
             message,
@@ -278,64 +291,58 @@ def _tracked_state(case: JobCase) -> Any:
     return snapshot(case.repo)
 
 
-def _changed(case: JobCase, before: Any) -> list[Finding]:
+def _find_changed_files(case: JobCase, before: Any) -> list[Finding]:
     from skillrun.repo.git import touched
 
-    changed = []
-    for path in touched(case.repo, before):
-        if path in set(case.tree.files):
-            changed.append(path)
-    return [
-        error(
-            "validate.changed-files",
-            f"a validation changed {path}",
-            path=path,
-            hint="commit what it writes, ignore it, or use a command that only checks",
-        )
-        for path in changed[:10]
-    ]
+    known = set(case.tree.files)
+    changed = [path for path in touched(case.repo, before) if path in known]
+    hint = "commit what it writes, ignore it, or use a command that only checks"
+    findings = []
+    for path in changed[:_SHOWN_FILES]:
+        message = f"a validation changed {path}"
+        findings.append(error("validate.changed-files", message, path=path, hint=hint))
+    return findings
 
 
-def _result(
-    case: JobCase,
+def _conclude(
     findings: list[Finding],
     results: Mapping[str, CommandResult],
-    chosen: Mapping[str, Validation],
+    chosen: Sequence[Validation],
 ) -> StageResult:
+    status, grade = Status.NOT_APPLICABLE, None
+    if results or findings_stop(findings):
+        status = status_of(findings)
+    if results:
+        grade = Grade.EXECUTED
+    steps = []
+    for finding in findings:
+        if finding.severity in (Severity.ERROR, Severity.BLOCKER):
+            steps.append(Action(ID, "edit-code", finding.message))
+    commands = {one.kind: {"command": one.command, "declared": one.path} for one in chosen}
     words = ", ".join(f"{kind} {result.words}" for kind, result in results.items())
     return StageResult(
-        status=status_of(findings) if results or findings_stop(findings) else Status.NOT_APPLICABLE,
-        grade=Grade.EXECUTED if results else None,
+        status=status,
+        grade=grade,
         findings=tuple(findings),
-        evidence=tuple(
-            Evidence(
-                "command",
-                result.command,
-                result.output_sha256,
-                result.output_size,
-                None,
-                {
-                    "kind": kind,
-                    "exit_code": result.exit_code,
-                    "signal": result.signal,
-                    "timed_out": result.timed_out,
-                    "duration_ms": result.duration_ms,
-                    "tail": result.tail[-4000:],
-                },
-            )
-            for kind, result in results.items()
-        ),
-        next=tuple(
-            Action(ID, "edit-code", f.message)
-            for f in findings
-            if f.severity in ("error", "blocker")
-        ),
+        evidence=tuple(_show_command(kind, result) for kind, result in results.items()),
+        next=tuple(steps),
         summary=words or "nothing is declared",
-        facts={
-            "commands": {
-                kind: {"command": v.command, "declared": v.path} for kind, v in chosen.items()
-            }
-        },
+        facts={"commands": commands},
+    )
+
+
+def _show_command(kind: str, result: CommandResult) -> Evidence:
+    """How a command ended, and the end of what it printed."""
+    detail = {
+        "kind": kind,
+        "exit_code": result.exit_code,
+        "signal": result.signal,
+        "timed_out": result.timed_out,
+        "duration_ms": result.duration_ms,
+        "tail": result.tail[-_KEPT_CHARACTERS:],
+    }
+    return Evidence(
+        "command", result.command, result.output_sha256, result.output_size, None, detail
     )
 
 
