@@ -17,6 +17,13 @@ _ACCEPTED = "accepted"  # of a risk, whatever its grade
 _ORDER = (*_PASSED_BY.values(), "passed", *_OTHERS)
 
 
+def count_things(number: int, word: str) -> str:
+    """`1 run`, `2 runs`."""
+    if number == 1:
+        return f"1 {word}"
+    return f"{number} {word}s"
+
+
 def count_stages(stages: Iterable[Mapping[str, Any]], schedules: int = 0) -> dict[str, int]:
     """How many of a report's stages stand so, and under how many `schedules` those that are proved
     were tried.
@@ -75,7 +82,4 @@ def _part(word: str, counts: Mapping[str, int]) -> str:
     schedules = counts.get("schedules")
     if word != "proved" or not schedules:
         return part
-    unit = "schedules"
-    if schedules == 1:
-        unit = "schedule"
-    return f"{part} ({schedules} {unit})"
+    return f"{part} ({count_things(schedules, 'schedule')})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from skillrun.core.tally import count_things
 from skillrun.reports.lines import Line, format_place, line
 
 _STYLES = {"proved": "passed", "refuted": "failed", "incomplete": "blocked"}
@@ -85,27 +86,24 @@ def _tell_effect(effect: _Value) -> str:
 
 def _tell_evidence(job: _Value) -> str:
     """Where it remembers, how many tests reach it, and whether reading was certain."""
-    memories = [memory["what"] for memory in job["remembers"] if memory["once"]]
-    written = [memory["what"] for memory in job["remembers"] if not memory["once"]]
-    if memories:
-        words = f"remembers in {_join_some(memories)}"
-    elif written:
-        words = f"writes {_join_some(written)}"
-    else:
-        words = "no table read"
-    said = [words, "no test reaches it"]
+    said = [_tell_memories(job["remembers"]), "no test reaches it"]
     if job["tests"]:
-        said[1] = _count(job["tests"], "test")
+        said[1] = count_things(len(job["tests"]), "test")
     if job["spec"]:
         said.append(f"spec {job['spec']}")
     if job["not_read"]:
-        said.append(f"{_count(job['not_read'], 'construct')} not read")
+        said.append(f"{count_things(len(job['not_read']), 'construct')} not read")
     return "; ".join(said)
 
 
-def _count(things: Sequence[object], word: str) -> str:
-    plural = "s" * (len(things) != 1)
-    return f"{len(things)} {word}{plural}"
+def _tell_memories(memories: Sequence[_Value]) -> str:
+    """The tables that keep a job from being done twice; else what it writes besides."""
+    once = [memory["what"] for memory in memories if memory["once"]]
+    if once:
+        return f"remembers in {_join_some(once)}"
+    if memories:
+        return f"writes {_join_some([memory['what'] for memory in memories])}"
+    return "no table read"
 
 
 def _join_some(names: list[str]) -> str:
@@ -122,7 +120,9 @@ def _closing_lines(document: _Value) -> Iterator[Line]:
         yield line(2, ("dim", "do: skillrun detect says which job libraries are in use, and why"))
         return
     without = [job for job in jobs if job["spec"] is None]
-    yield line(0, ("bold", f"{_count(jobs, 'job')}, {len(jobs) - len(without)} with a spec"))
+    yield line(
+        0, ("bold", f"{count_things(len(jobs), 'job')}, {len(jobs) - len(without)} with a spec")
+    )
     if without:
         first = without[0]["handler"]
         if without[0]["tests"]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from skillrun.core.tally import risk_words
+from skillrun.core.tally import count_things, risk_words
 from skillrun.reports.lines import Line, line
 
 _STYLES = {"proved": "passed", "refuted": "failed", "incomplete": "blocked"}
@@ -44,21 +44,15 @@ def screen_lines(report: _Value, command: str, guesses: Sequence[str] = ()) -> I
 
 def _answer_line(report: _Value) -> Line:
     verdict, count = report["verdict"], report["schedules"]["total"]
-    what = f": {report['job']}: {_count_things(count, 'schedule')}"
+    what = f": {report['job']}: {count_things(count, 'schedule')}"
     refuted = len(report["witnesses"])
     if refuted:
-        what += f", {_count_things(refuted, 'refutation')}"
+        what += f", {count_things(refuted, 'refutation')}"
     what += risk_words(report.get("risks", ()))
     took = ""
     if report["duration_ms"]:
         took = f"  ({report['duration_ms'] / 1000:.1f} s)"
     return line(0, (_STYLES[verdict], verdict), ("", what), ("dim", took))
-
-
-def _count_things(number: int, what: str) -> str:
-    if number == 1:
-        return f"1 {what}"
-    return f"{number} {what}s"
 
 
 def _rest_lines(report: _Value) -> Iterator[Line]:
@@ -211,7 +205,7 @@ def _confirmed_lines(report: _Value) -> Iterator[Line]:
     if "confirmed" not in report:
         return
     agreed = sum(item["agrees"] is True for item in report["confirmed"])
-    said = f"{agreed} of {_count_things(len(report['confirmed']), 'schedule')} as a real worker did"
+    said = f"{agreed} of {count_things(len(report['confirmed']), 'schedule')} as a real worker did"
     yield _labelled_line("worker", said)
     for item in report["confirmed"]:
         if item["agrees"] is not True:

@@ -111,10 +111,10 @@ def _from_stages(
     status = next(status for status in _WORST_FIRST if status in statuses)
     own = [results[stage] for stage in rule.proved_by if stage in results]
     is_proved = bool(own) and all(result.grade == Grade.PROVED for result in own)
-    counted = []
-    for result in own if is_proved else seen:
-        if result.status == Status.PASSED:
-            counted.append(result.grade)
+    # The proof ran what the others read.
+    if is_proved:
+        seen = own
+    counted = [result.grade for result in seen if result.status == Status.PASSED]
     return CheckResult(rule.id, text, status, weakest(counted), rule.stages, line)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.core.actor import who
 from skillrun.core.errors import Misuse
+from skillrun.core.tally import count_things
 from skillrun.ledger.rows import NewEvent
 from skillrun.ledger.store import Ledger
 from skillrun.repo.git import open_repo, snapshot, touched
@@ -80,10 +81,9 @@ def implement(
         tell(f"attempt {number} of {who_does.attempts}: {who_does.command}")
         done, files = _run_agent(request, report, who_does, watcher)
         _record_attempt(report, number, who_does, done, files)
-        tell(
-            f"attempt {number}: {done.words}, {done.duration_ms / 1000:.0f} s, {_count_files(files)}"
-            " changed"
-        )
+        changed = count_things(len(files), "file")
+        took = f"{done.duration_ms / 1000:.0f} s"
+        tell(f"attempt {number}: {done.words}, {took}, {changed} changed")
         report = advance(again, watcher)
         if not files:
             tell("it changed no file, so nobody is asked again")
@@ -108,14 +108,14 @@ def _run_agent(
     request: Request, report: dict[str, Any], who_does: Implementer, watcher: Watcher
 ) -> tuple[CommandResult, list[str]]:
     """(how the agent ended, the files that it changed)."""
-    from skillrun.runner.standing import order
+    from skillrun.runner.standing import find_work_order
     from skillrun.runner.target import own_files
     from skillrun.runner.work_orders import order_lines
     from skillrun.validations.environment import command_env
     from skillrun.validations.run import run_command
 
     repo, ledger = open_repo(request.repo), Path(report["ledger"]["path"])
-    made = order(repo.root, run=report["run"]["id"], ledger=ledger)
+    made = find_work_order(repo.root, run=report["run"]["id"], ledger=ledger)
     before = snapshot(repo)
     with tempfile.TemporaryDirectory(prefix="skillrun-order-") as folder:
         text = Path(folder) / "order.txt"
@@ -165,7 +165,3 @@ def _record_attempt(
     )
     with Ledger.open(Path(report["ledger"]["path"])) as ledger:
         ledger.append(report["run"]["id"], [event])
-
-
-def _count_files(files: list[str]) -> str:
-    return f"{len(files)} file{'' if len(files) == 1 else 's'}"

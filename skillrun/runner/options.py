@@ -87,14 +87,14 @@ def check_spec_waivers(
     Raises Refused for another one where the environment shows an agent. `committed` is the spec's
     text in HEAD.
     """
-    given = (spec.waivers if spec else None) or ()
-    if not given or allowed or not actor.is_agent:
+    if spec is None or not spec.waivers or allowed or not actor.is_agent:
         return
     known = _waived_in(committed)
-    stray = next((waiver for waiver in given if (waiver.item, waiver.reason) not in known), None)
-    if stray is not None:
+    for waiver in spec.waivers:
+        if (waiver.item, waiver.reason) in known:
+            continue
         said = (
-            f"waivers: {stray.item}: {actor.agent or actor.name} is an agent, and HEAD does not"
+            f"waivers: {waiver.item}: {actor.agent or actor.name} is an agent, and HEAD does not"
             " hold this waiver"
         )
         raise Refused(said, hint="take it out, or ask a person to commit it")
@@ -131,8 +131,9 @@ def waivers(
     for w in earlier:
         if w["from"] != _SPEC:
             found[w["item"]] = Waiver(w["item"], w["reason"], w["by"], w["from"])
-    for waiver in (spec.waivers if spec else None) or ():
-        found[waiver.item] = Waiver(waiver.item, waiver.reason, waiver.by or "the spec", _SPEC)
+    if spec is not None:
+        for waiver in spec.waivers:
+            found[waiver.item] = Waiver(waiver.item, waiver.reason, waiver.by or "the spec", _SPEC)
     for item, reason in request.waive.items():
         found[item] = Waiver(item, reason, f"{actor.name} ({actor.kind})", "command line")
     return found

@@ -7,6 +7,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
+from skillrun.core.tally import count_things
 from skillrun.runner.changes import Change
 
 _NEW_MODE = "100644"
@@ -90,11 +91,10 @@ def _list_defined(text: str) -> list[str]:
 
 def _count_lines(change: Change) -> str:
     before, after = _split_lines(change.before or ""), _split_lines(change.after)
+    added = len(after)
     if before:
         added = sum(line.startswith("+ ") for line in difflib.ndiff(before, after))
-    else:
-        added = len(after)
-    return f"{added} line{'' if added == 1 else 's'}"
+    return count_things(added, "line")
 
 
 def _split_lines(text: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.core.errors import Misuse, Refused
 from skillrun.core.files import Files, write
+from skillrun.core.tally import count_things
 from skillrun.ledger.store import Ledger
 from skillrun.runner.advance import advance, case_of, open_gate
 from skillrun.runner.changes import Plan
@@ -60,7 +61,8 @@ def scaffold(
     if report is None:
         report = advance(request, watcher)
     if first := writer.find_obstacles(report["stages"]):
-        tell(f"nothing was written: {_count_things(first, 'finding')} above must be answered first")
+        findings = count_things(len(first), "finding")
+        tell(f"nothing was written: {findings} above must be answered first")
         return Scaffolded(report)
     again = replace(request, waive={}, attest={}, evidence={}, new_run=False)
     plan = writer.plan_changes(case_of(again))
@@ -121,7 +123,8 @@ def _format_written(
 
     def ask(commands: CommandPlan) -> bool:
         given = gate.allows(commands)
-        ran.extend(commands.shown if given else ())
+        if given:
+            ran.extend(commands.shown)
         return given
 
     notes = make_writer(case).format_files(case, plan, ask, watcher.output)
@@ -190,7 +193,7 @@ def _spell_finding(finding: dict[str, Any]) -> str:
 
 def _say_plan(plan: Plan, tell: Tell) -> None:
     if plan.changes:
-        tell(f"writing {_count_things(plan.changes, 'file')}")
+        tell(f"writing {count_things(len(plan.changes), 'file')}")
     for change in plan.changes:
         tell(f"  {describe_change(change)}")
     for kept in plan.kept:
@@ -226,7 +229,10 @@ def _check_changes(root: Path, changes: Sequence[Change]) -> Files:
             hint="replace the symbolic link",
         )
     for change in changes:
-        if files.data(change.path) != (None if change.before is None else change.before.encode()):
+        before = None
+        if change.before is not None:
+            before = change.before.encode()
+        if files.data(change.path) != before:
             raise Refused(
                 f"{change.path}: somebody else has just changed it; nothing was written",
                 hint=_AGAIN,
@@ -237,7 +243,3 @@ def _check_changes(root: Path, changes: Sequence[Change]) -> Files:
 
 def _write_changes(root: Path, changes: Sequence[Change]) -> None:
     write(root, _check_changes(root, changes).changes())
-
-
-def _count_things(things: Sequence[object], what: str) -> str:
-    return f"{len(things)} {what}{'' if len(things) == 1 else 's'}"

@@ -91,7 +91,7 @@ def is_believed(run_id: str, ledger: Path) -> bool:
         return ended is None or (is_signed(ended) and find_tampering(opened, run_id) is None)
 
 
-def order(
+def find_work_order(
     repo_path: Path, *, job: str | None = None, run: str | None = None, ledger: Path | None = None
 ) -> dict[str, Any]:
     """The work order of where a run stands; see `orders.order`. Raises as `standing` does."""
@@ -148,14 +148,10 @@ def _choose_run(ledger: Ledger, repo: Repo, job: str | None, run: str | None) ->
         which = ""
         if job:
             which = f"of the job {job} "
-        raise Blocked(
-            f"{repo.root}: no run {which}has been made here yet",
-            hint=(
-                f"the ledger holds runs of {elsewhere}: run the skill here to begin one"
-                if elsewhere
-                else "run the skill"
-            ),
-        )
+        hint = "run the skill"
+        if elsewhere:
+            hint = f"the ledger holds runs of {elsewhere}: run the skill here to begin one"
+        raise Blocked(f"{repo.root}: no run {which}has been made here yet", hint=hint)
     return runs[0]
 
 
@@ -211,12 +207,17 @@ def _repeat_request(row: dict[str, Any], repo: Repo, path: Path, ledger: Ledger)
     options: dict[str, Any] = {}
     if started:
         options = started["data"]
+    spec = skill_path = None
+    if row["spec_path"]:
+        spec = repo.root / row["spec_path"]
+    if "skill" in options:
+        skill_path = repo.root / options["skill"]
     return Request(
         skill=row["skill_name"],
         repo=repo.root,
         ledger=path,
-        spec=repo.root / row["spec_path"] if row["spec_path"] else None,
-        skill_path=repo.root / options["skill"] if "skill" in options else None,
+        spec=spec,
+        skill_path=skill_path,
         overrides=options.get("set", {}),
         until=options.get("until"),
     )
@@ -247,11 +248,9 @@ def _take_newer(
             known = {"title": shown["title"], "step": shown["step"]}
             shown.update(_show_committed(event) | known)
     report["counts"] = count_stages(report["stages"])
-    is_blocked = any(shown["status"] == "blocked" for shown in report["stages"])
-    if is_blocked:
+    report["outcome"] = "partial"
+    if any(shown["status"] == "blocked" for shown in report["stages"]):
         report["outcome"] = "blocked"
-    else:
-        report["outcome"] = "partial"
     detail = (
         "the latest invocation has not ended: run the same command again, and it goes on from there"
     )

@@ -61,11 +61,10 @@ class Walk:
             if not stopped and self._is_behind_proof(stage.ID):
                 self._tell_of_proof()
             self.watcher.stage_begins(stage.ID)
-            if stopped or (stage.COSTLY and not self._is_clean()):
-                self._put_off(
-                    planned,
-                    "after --until" if stopped else "runs once the stages before it are clean",
-                )
+            if stopped:
+                self._put_off(planned, "after --until")
+            elif stage.COSTLY and not self._is_clean():
+                self._put_off(planned, "runs once the stages before it are clean")
             else:
                 self._visit_stage(planned, latest.get(stage.ID))
             self.watcher.stage_ends(self.shown[-1])
@@ -87,9 +86,9 @@ class Walk:
 
     def _is_behind_proof(self, stage: str) -> bool:
         """The first stage after those that a proof speaks of, with nothing open before it."""
-        if self.is_told_of_proof or stage in self._list_proven or not self._is_clean():
+        if self.is_told_of_proof or stage in self._proven_stages or not self._is_clean():
             return False
-        return self._list_proven <= self.results.keys()
+        return self._proven_stages <= self.results.keys()
 
     def _tell_of_proof(self) -> None:
         """Once, where a proof was made."""
@@ -108,25 +107,27 @@ class Walk:
 
     def _record_proof(self) -> Mapping[str, Any]:
         """What the ledger keeps of the proof: with the first stage that it speaks of."""
-        if self._find_prover is None or self.proof is None or self.is_proof_recorded:
+        if self._prover is None or self.proof is None or self.is_proof_recorded:
             return {}
         self.is_proof_recorded = True
-        return self._find_prover.record_proof(self.proof[0])
+        return self._prover.record_proof(self.proof[0])
 
     @cached_property
-    def _find_prover(self) -> Prover[Any] | None:
+    def _prover(self) -> Prover[Any] | None:
         if self.code.prover is None:
             return None
         return self.code.prover()
 
     @cached_property
-    def _list_proven(self) -> frozenset[str]:
-        """The stages that a proof speaks of."""
-        return frozenset(self._find_prover.PROVEN if self._find_prover is not None else ())
+    def _proven_stages(self) -> frozenset[str]:
+        """Those that a proof speaks of."""
+        if self._prover is None:
+            return frozenset()
+        return frozenset(self._prover.PROVEN)
 
     def _can_be_proved(self, stage: str, result: StageResult) -> bool:
         """Whether a proof could say something of a stage that it has not said yet, and may run."""
-        prover = self._find_prover
+        prover = self._prover
         if prover is None or "proof" in result.facts or not prover.speaks_of(stage, result):
             return False
         known = {**self.results, stage: result}
@@ -134,7 +135,7 @@ class Walk:
 
     def _explain_no_proof(self) -> Finding | None:
         """Why no proof is made; None where one can be made."""
-        prover = self._find_prover
+        prover = self._prover
         if prover is None:
             return None
         return self.case.once("no-proof", lambda: prover.explain_no_proof(self.case))
@@ -171,12 +172,12 @@ class Walk:
 
     def _add_proof(self, stage: str, result: StageResult) -> StageResult:
         """What a stage has read, with what the proof says of it: reading never outranks running."""
-        prover = self._find_prover
+        prover = self._prover
         if prover is None or not self._can_be_proved(stage, result):
             return self._say_unproved(stage, result)
         told = []
         for one in self.planned:
-            if one.stage.ID in self._list_proven:
+            if one.stage.ID in self._proven_stages:
                 told.append(one.stage.ID)
         return prover.add_proof(self.case, stage, result, self._prove_once(prover), told)
 
@@ -189,17 +190,17 @@ class Walk:
         from skillrun.core.verdict import Status
         from skillrun.runner.unproved import NOT_POSSIBLE, as_not_read, as_unproved, has_not_read
 
-        if self._find_prover is None or result.status != Status.PASSED:
+        if self._prover is None or result.status != Status.PASSED:
             return result
         why = self._explain_no_proof()
         if has_not_read(result):
-            if why is None or stage not in self._list_proven:
+            if why is None or stage not in self._proven_stages:
                 # Without a reason it waits for a decision: nobody passes on a question meanwhile.
                 result = as_not_read(stage, result)
             if why is not None:
                 result = as_unproved(stage, result, [self._with_draft(why)], "prove")
             return result
-        if stage not in self._list_proven or why is None:
+        if stage not in self._proven_stages or why is None:
             return result
         if why.rule == NOT_POSSIBLE:
             return as_unproved(stage, result, [why], "prove")
@@ -217,7 +218,7 @@ class Walk:
 
     def _with_draft(self, why: Finding) -> Finding:
         """Where the spec asks for no proof, with the section that would ask for one."""
-        prover = self._find_prover
+        prover = self._prover
         if prover is None or why.rule != NOT_ASKED:
             return why
         drafted = self.case.once("proof-draft", lambda: prover.draft_proof(self.case))
@@ -236,10 +237,12 @@ class Walk:
         self.case.clean = self._is_clean()
         with self.case.tree.recording() as lookups:
             result = self._add_proof(stage.ID, examine_stage(self.code, stage, self.case))
-        result = self.waived(stage.ID, result)
+        result = self._apply_waiver(stage.ID, result)
         took = time.monotonic() - begun
         rests_on = basis(self.case, stage)
-        record = self._record_proof() if "proof" in result.facts else {}
+        record: Mapping[str, Any] = {}
+        if "proof" in result.facts:
+            record = self._record_proof()
         event = self.event(
             "stage.finished",
             stage=stage.ID,
@@ -275,7 +278,7 @@ class Walk:
             planned, StageResult(Status.PENDING, None, summary=why), cached=False, duration_ms=0
         )
 
-    def waived(self, item: str, result: StageResult) -> StageResult:
+    def _apply_waiver(self, item: str, result: StageResult) -> StageResult:
         from skillrun.core.verdict import Status
 
         waiver = self.waivers.get(item)

@@ -147,8 +147,10 @@ def _make_order(
         if finding["severity"] in ("blocker", "error", "warning"):
             findings.append(finding)
     witnesses = list(filter(_is_witness, findings))
+    witness = _show_risk(stage["id"], report)
     if witnesses:
         findings.remove(witnesses[0])
+        witness = _show_witness(witnesses[0])
     order = {
         "stage": stage["id"],
         "status": stage["status"],
@@ -160,7 +162,7 @@ def _make_order(
             *_list_actions(_choose_actions(stage, report, witnesses)),
         ],
         **_guide_stage(stage["id"], report, case),
-        "witness": _show_witness(witnesses[0]) if witnesses else _show_risk(stage["id"], report),
+        "witness": witness,
     }
     return {name: value for name, value in order.items() if value}
 
@@ -185,7 +187,9 @@ def _list_found(findings: list[Mapping[str, Any]]) -> list[str]:
     for f in findings[:_FOUND]:
         shown.append(visible(f"{_show_place(f)}{f['message']} [{f['rule']}]", limit=_LONG))
     left = len(findings) - len(shown)
-    return [*shown, *([f"and {left} more: skillrun why STAGE"] if left > 0 else [])]
+    if left > 0:
+        shown.append(f"and {left} more: skillrun why STAGE")
+    return shown
 
 
 def _ask_to_repeat(stage: Mapping[str, Any]) -> list[str]:

@@ -45,11 +45,6 @@ def lists(option: str, given: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def counted(number: int, word: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
 def print_json(value: Any, *, is_masked: bool = False) -> None:
     """One document on stdout, masked; ASCII, so that no bidi or control character of a repository
     reaches a terminal.

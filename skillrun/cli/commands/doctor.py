@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillrun.cli.commands.common import print_json
+from skillrun.core.tally import count_things
 from skillrun.core.text import visible
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ def doctor(repo: Path, json: bool) -> int:
         )
     else:
         _print(checks)
-        print(f"\n{problems or 'no'} problem{'' if problems == 1 else 's'}")
+        said = "no problems"
+        if problems:
+            said = count_things(problems, "problem")
+        print(f"\n{said}")
         print(
             "what was run: git, --version of the agents' programs, and skillrun's own hook commands"
         )

@@ -6,8 +6,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from skillrun.cli.commands.common import counted, ledger_of, print_json
+from skillrun.cli.commands.common import ledger_of, print_json
 from skillrun.core.errors import Misuse
+from skillrun.core.tally import count_things
 from skillrun.core.text import visible
 
 
@@ -21,7 +22,7 @@ def archive(before: str, to: Path, repo: Path, ledger: Path | None, json: bool) 
     if json:
         print_json({**asdict(done), "archive": str(done.archive)})
         return 0
-    print(visible(f"{counted(len(done.moved), 'run')} moved to {done.archive}"))
+    print(visible(f"{count_things(len(done.moved), 'run')} moved to {done.archive}"))
     for run_id, why in done.kept:
         print(visible(f"  run {run_id} stays: {why}"))
     return 0

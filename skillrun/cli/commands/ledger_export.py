@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from skillrun.cli.commands.common import counted, ledger_of
+from skillrun.cli.commands.common import ledger_of
 from skillrun.core.errors import Misuse
+from skillrun.core.tally import count_things
 from skillrun.core.text import visible
 from skillrun.ledger.exports.interface import Tables
 from skillrun.ledger.exports.source import TABLES, Source
@@ -64,7 +65,7 @@ def _send(source: Source, to: str) -> int:
     rejected = ""
     if sent.rejected:
         rejected = f", {sent.rejected} rejected: {sent.why}"
-    print(f"{visible(to)}: {counted(sent.spans, 'span')} sent{rejected}")
+    print(f"{visible(to)}: {count_things(sent.spans, 'span')} sent{rejected}")
     if sent.rejected:
         return 1
     return 0

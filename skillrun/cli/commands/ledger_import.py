@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from skillrun.cli.commands.common import counted, ledger_of, print_json
+from skillrun.cli.commands.common import ledger_of, print_json
+from skillrun.core.tally import count_things
 from skillrun.core.text import visible
 
 
@@ -22,10 +23,10 @@ def import_telemetry(file: Path, repo: Path, ledger: Path | None, json: bool) ->
         return 0
     again = ""
     if done.known:
-        again = f", {counted(done.known, 'line')} known already"
+        again = f", {count_things(done.known, 'line')} known already"
     print(
-        f"{visible(str(file))}: {counted(done.lines, 'line')} imported into"
-        f" {counted(done.runs, 'run')}{again}"
+        f"{visible(str(file))}: {count_things(done.lines, 'line')} imported into"
+        f" {count_things(done.runs, 'run')}{again}"
     )
     return 0
 

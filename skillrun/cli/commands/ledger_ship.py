@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from skillrun.cli.commands.common import counted, ledger_of, print_json
+from skillrun.cli.commands.common import ledger_of, print_json
+from skillrun.core.tally import count_things
 from skillrun.core.text import visible
 
 
@@ -19,7 +20,7 @@ def ship(to: str, repo: Path, ledger: Path | None, json: bool) -> int:
         if shipped.refused:
             return 1
         return 0
-    sent = f"{counted(shipped.events, 'event')} of {counted(shipped.runs, 'run')} sent"
+    sent = f"{count_things(shipped.events, 'event')} of {count_things(shipped.runs, 'run')} sent"
     print(visible(f"{shipped.sink}: {sent}, {shipped.waiting} waiting"))
     for note in shipped.notes:
         print(visible(f"  {note}"))

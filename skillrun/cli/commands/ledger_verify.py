@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skillrun.cli.commands.common import checkout, counted, ledger_of, print_json
+from skillrun.cli.commands.common import checkout, ledger_of, print_json
+from skillrun.core.tally import count_things
 from skillrun.core.text import visible
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def verify(
 
 
 def _lines(report: VerifyReport, name: str) -> Iterator[str]:
-    yield f"{name}: {counted(report.runs, 'run')}, {counted(report.events, 'event')}"
+    yield f"{name}: {count_things(report.runs, 'run')}, {count_things(report.events, 'event')}"
     yield f"integrity: {report.integrity}"
     yield f"completeness: {report.completeness}"
     for problem in report.problems:

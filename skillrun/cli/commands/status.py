@@ -88,10 +88,10 @@ def next_steps(
     """Prints the work order: what is open, where it lies, how it is written, what will be
     checked.
     """
-    from skillrun.runner.standing import order
+    from skillrun.runner.standing import find_work_order
     from skillrun.runner.work_orders import is_done, order_lines
 
-    made = order(repo, job=job, run=run, ledger=ledger)
+    made = find_work_order(repo, job=job, run=run, ledger=ledger)
     if json:
         print_json(made)
     else:

@@ -17,7 +17,7 @@ from skillrun.core.errors import Refused
 from skillrun.frameworks.pieces import Conventions, EffectCall, Facts, Field, Retries, Store, Symbol
 
 if TYPE_CHECKING:
-    from skillrun.contract.job import DeadLetter, Effect, JobError, JobSpec, Trigger
+    from skillrun.contract.job import DeadLetter, Effect, Intent, JobError, JobSpec, Trigger
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.uses import FrameworkUse
     from skillrun.skills.job_worker.stages.interface import JobCase
@@ -59,33 +59,23 @@ def read_facts(
     module, name = _import_path(spec.handler or "", spec, "handler")
     names = Names(case.project, conventions.source_root, flat="." not in module)
     fields = tuple(_list_fields(spec))
-    invalid = _choose_invalid_error(spec, module)
-    enqueue = f"{module}:enqueue_{name}"
-    if spec.enqueue:
-        enqueue = spec.enqueue.call
-    _import_path(enqueue, spec, "enqueue", "call")
-    key: tuple[str, ...] = ()
-    if spec.idempotency:
-        key = spec.idempotency.key
-    what = why = None
-    if spec.intent:
-        what, why = spec.intent.what, spec.intent.why_async
+    enqueue = _choose_publisher(spec, f"{module}:enqueue_{name}")
     facts = Facts(
         job=spec.job,
         name=name,
         title="".join(part.title() for part in name.split("_")),
-        what=_write_sentence(what, spec.job),
-        why=_write_sentence(why, ""),
+        what=_write_sentence(spec.job, ""),
+        why="",
         module=module,
         path=names.path(module),
         package=module.rpartition(".")[0],
         message=_choose_message(spec) or message,
         fields=fields,
-        key=key,
+        key=(),
         effects=_effect_calls(case, spec, names),
         transient=_declared_errors(spec, names, "transient"),
         permanent=_declared_errors(spec, names, "permanent"),
-        invalid=names.symbol(invalid),
+        invalid=names.symbol(_choose_invalid_error(spec, module)),
         retries=_read_retries(spec),
         dead_letter="none",
         dead_letter_where="",
@@ -100,7 +90,27 @@ def read_facts(
         app=app_symbol(names, use, names.path(module)),
         conventions=conventions,
     )
+    if spec.idempotency:
+        facts = replace(facts, key=spec.idempotency.key)
+    facts = _add_intent(facts, spec.intent)
     return _add_end(_add_start(facts, spec.trigger), spec.dead_letter)
+
+
+def _choose_publisher(spec: JobSpec, otherwise: str) -> str:
+    """The import path of what publishes the job. Raises Refused for one that no code can have."""
+    publisher = otherwise
+    if spec.enqueue:
+        publisher = spec.enqueue.call
+    _import_path(publisher, spec, "enqueue", "call")
+    return publisher
+
+
+def _add_intent(facts: Facts, intent: Intent | None) -> Facts:
+    """What it is for, in the spec's words where it has some."""
+    if intent is None:
+        return facts
+    what = _write_sentence(intent.what, facts.job)
+    return replace(facts, what=what, why=_write_sentence(intent.why_async, ""))
 
 
 def _add_start(facts: Facts, trigger: Trigger | None) -> Facts:

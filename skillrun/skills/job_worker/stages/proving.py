@@ -7,13 +7,14 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.errors import Blocked
 from skillrun.core.state import read_own, state_dir, write_own
+from skillrun.core.tally import count_things
 from skillrun.core.verdict import (
     Action,
     Evidence,
@@ -521,7 +522,7 @@ def _drop_answered(
         kept,
         status=status_of(kept.findings),
         next=_list_steps(result, left),
-        summary=f"read otherwise in {_count(wrong, 'place')}",
+        summary=f"read otherwise in {count_things(len(wrong), 'place')}",
         facts={**result.facts, DISAGREEMENTS: wrong},
     )
 
@@ -537,12 +538,6 @@ def _list_steps(result: StageResult, left: list[Finding]) -> tuple[Action, ...]:
         if any(message in step.detail for message in blocking):
             found.append(step)
     return tuple(found)
-
-
-def _count(things: Sized, word: str) -> str:
-    if len(things) == 1:
-        return f"{len(things)} {word}"
-    return f"{len(things)} {word}s"
 
 
 def _add_refutation(

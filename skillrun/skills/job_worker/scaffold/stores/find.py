@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from skillrun.skills.job_worker.scaffold.stores import (
     django_use,
     flask_use,
     redis_use,
+    sqlalchemy,
     sqlalchemy_use,
     sqlite3,
 )
@@ -271,18 +273,15 @@ def _plan_sqlalchemy(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> 
         setup: str | None = scripts.upgrade
     else:
         setup = setup_command(case.project, base, opening, orm, wanted.module(end))
-    notes = []
-    if is_flask and flask is None:
-        notes.append(_NO_CONTEXT)
-    if not setup:
-        notes.append(_NO_TABLES)
-    if orm.awaited and not _depends(case, "aiosqlite"):
-        notes.append(_NO_AIOSQLITE)
+    notes: list[str | None] = []
     connect = None
     if opening is None:
-        notes.insert(0, _OWN_SESSIONS)
+        notes.append(_OWN_SESSIONS)
     else:
         connect = opening.symbol
+    if is_flask and flask is None:
+        notes.append(_NO_CONTEXT)
+    notes += _list_lacking(case, orm, setup)
     facts = {
         "orm": orm,
         "database": database,
@@ -291,6 +290,14 @@ def _plan_sqlalchemy(case: JobCase, spec: JobSpec, wanted: Wanted, end: str) -> 
         "awaited": orm.awaited,
     }
     return _make_store(wanted, "sqlalchemy", end, facts, connect=connect, base=base_symbol)
+
+
+def _list_lacking(case: JobCase, orm: sqlalchemy.Orm, setup: str | None) -> Iterator[str]:
+    """What the tests or the proof of such a store will want."""
+    if not setup:
+        yield _NO_TABLES
+    if orm.awaited and not _depends(case, "aiosqlite"):
+        yield _NO_AIOSQLITE
 
 
 def _choose_scheme(case: JobCase, opening: sqlalchemy_use.Opening | None) -> str | None:
