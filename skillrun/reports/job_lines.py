@@ -79,7 +79,7 @@ def _tell_effect(effect: _Value) -> str:
     if effect["kind"] != "publish":
         notes.append(_KEYED[effect["keyed"]])
     if not effect["certain"]:
-        notes.append("by its name")
+        notes.append("guessed")
     short = ".".join(effect["name"].split(".")[-2:])
     return f"{short} ({', '.join(notes)})"
 

@@ -203,6 +203,18 @@ def test_a_spec_says_what_no_reading_can_see(home: Path, tmp_path: Path) -> None
     assert job["verdict"] is None
 
 
+def test_without_a_spec_an_adapter_is_what_brings_the_errors_that_are_tried_again(
+    home: Path, tmp_path: Path
+) -> None:
+    """As the draft has it, and no more certain."""
+    root = shops.shop(tmp_path / "shop")
+    (root / shops.SPEC).unlink()
+    (job,) = read_jobs(root)["jobs"]
+    (effect,) = job["effects"]
+    assert (effect["name"], effect["kind"]) == ("shop.mailer.send", "outside")
+    assert (effect["keyed"], effect["certain"]) == (True, False)
+
+
 def test_nothing_is_written_and_no_code_of_the_repository_runs(place: Path) -> None:
     trap = "import pathlib\npathlib.Path('ran').write_text('x')\n"
     root = make_shop(place, {**BY_LIBRARY["celery"], "conftest.py": trap, "shop/trap.py": trap})

@@ -689,3 +689,11 @@ def test_a_handler_and_a_spec_are_two_answers(shop: Path) -> None:
     done = helpers.run_cli("prove", "send_receipt", "--spec", "x.yaml", cwd=shop)
     assert done.returncode == 2
     assert "which of them?" in done.stderr
+
+
+def test_the_interpreter_that_a_person_names_is_the_one_of_the_tests_too(shop: Path) -> None:
+    """Before anybody is asked whether they may run."""
+    named = ("--set", "proof.python=.nowhere/bin/python")
+    done = helpers.run_cli("prove", "send_receipt", *named, cwd=shop)
+    assert done.returncode == 3
+    assert "there is no interpreter .nowhere/bin/python" in done.stderr

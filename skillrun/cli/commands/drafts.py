@@ -10,6 +10,8 @@ from skillrun.core.errors import Blocked, Misuse
 from skillrun.core.text import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from skillrun.proof.fixtures.watch import Watched
     from skillrun.proof.result import Proof
     from skillrun.repo.git import Repo
@@ -53,8 +55,27 @@ def find_the_job(reader: JobReader, name: str) -> FoundJob:
     return job
 
 
-def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
-    """Watches the tests of the job and writes the draft outside of the repository.
+@dataclass(frozen=True)
+class _Trials:
+    """One schedule of the draft as it is so far, with what `--set` says of it."""
+
+    repo: Path
+    overrides: Mapping[str, str]
+
+    def run(self, spec: Path, schedule: str) -> Proof:
+        from skillrun.cli.commands.case import open_case
+        from skillrun.proof.attempt import try_prove
+        from skillrun.skills.job_worker.stages.proving import proof_target
+
+        case = open_case(self.repo, spec, dict(self.overrides))
+        return try_prove(proof_target(case), only=schedule, workers=1)
+
+
+def draft_for(
+    repo: Path, name: str, watcher: Silent, trust: bool, overrides: Mapping[str, str] | None = None
+) -> Drafted:
+    """Watches the tests of the job and writes the draft outside of the repository. `overrides`: of
+    the spec, by a person; its tests run with that `proof.python`, too.
 
     Raises Misuse for a job that is not there, Blocked where nobody has allowed its tests to run.
     """
@@ -70,15 +91,16 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
 
     reader = open_reader(repo)
     job = find_the_job(reader, name)
-    watched = plan_watching(reader, job)
+    trials = _Trials(repo, overrides or {})
+    watched = plan_watching(reader, job, trials.overrides.get("proof.python"))
     _ask_to_prove(reader.repo, watched, job, watcher, trust)
-    draft, fixtures, path = _choose_draft(repo, reader, job, watched)
+    draft, fixtures, path = _choose_draft(trials, reader, job, watched)
 
     proofs: list[Proof] = []
 
     def prove(schedule: str) -> Proof:
         _write(path, write_annotated(draft))
-        proofs.append(_prove_one(repo, path, schedule))
+        proofs.append(trials.run(path, schedule))
         return proofs[-1]
 
     def can_start() -> bool:
@@ -92,13 +114,13 @@ def draft_for(repo: Path, name: str, watcher: Silent, trust: bool) -> Drafted:
         if can_start() and classify(draft, prove):
             _write(path, write_annotated(draft))
     if can_start():
-        _add_second_jobs(repo, path, draft, fixtures)
+        _add_second_jobs(trials, path, draft, fixtures)
     unpromised = draft.list_unpromised()
     return Drafted(job.handler.import_path, path, tuple(draft.guesses), unpromised)
 
 
 def _choose_draft(
-    repo: Path, reader: JobReader, job: FoundJob, watched: Watched
+    trials: _Trials, reader: JobReader, job: FoundJob, watched: Watched
 ) -> tuple[Draft, Fixtures | None, Path]:
     """With the example that the tests show best; where the job does not run through with it, the
     next one with which it does.
@@ -116,7 +138,7 @@ def _choose_draft(
     found = write_draft()
     if not found[0].has_other_examples:
         return found
-    while not _runs_through(_prove_one(repo, found[2], "once")):
+    while not _runs_through(trials.run(found[2], "once")):
         failed.append(found[0].example_test)
         if not found[0].has_other_examples or len(failed) > _MOST_EXAMPLES:
             # What is said of the best one says most.
@@ -161,7 +183,7 @@ def _keep_fixtures(draft: Draft, fixtures: Fixtures | None) -> None:
         add_fixture(draft, fixtures, str(file))
 
 
-def _add_second_jobs(repo: Path, path: Path, draft: Draft, fixtures: Fixtures | None) -> None:
+def _add_second_jobs(trials: _Trials, path: Path, draft: Draft, fixtures: Fixtures | None) -> None:
     """Writes the draft with those of its second jobs that a run of their own shows to be such."""
     from skillrun.skills.job_worker.drafting.annotated import write_annotated
     from skillrun.skills.job_worker.drafting.classify import keep_second_jobs
@@ -174,7 +196,7 @@ def _add_second_jobs(repo: Path, path: Path, draft: Draft, fixtures: Fixtures | 
     if fixtures is not None:
         _keep_fixtures(draft, fixtures.add_rows(draft.second_jobs))
     _write(path, write_annotated(draft))
-    kept = keep_second_jobs(draft, _prove_one(repo, path, "once").reference)
+    kept = keep_second_jobs(draft, trials.run(path, "once").reference)
     if fixtures is not None:
         _keep_fixtures(draft, fixtures.add_rows(kept))
     _write(path, write_annotated(draft))
@@ -199,15 +221,6 @@ def _check_message(draft: Draft, job: FoundJob) -> None:
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
-
-
-def _prove_one(repo: Path, spec: Path, schedule: str) -> Proof:
-    """One schedule of the draft as it is so far."""
-    from skillrun.cli.commands.case import open_case
-    from skillrun.proof.attempt import try_prove
-    from skillrun.skills.job_worker.stages.proving import proof_target
-
-    return try_prove(proof_target(open_case(repo, spec, {})), only=schedule, workers=1)
 
 
 def _ask_to_prove(

@@ -64,7 +64,7 @@ def prove(
     if handler is not None:
         from skillrun.cli.commands.drafts import draft_for
 
-        drafted = draft_for(repo, handler, watcher, trust)
+        drafted = draft_for(repo, handler, watcher, trust, pairs("--set", set_))
         spec, options = drafted.path, f" {shlex.quote(handler)}{options}"
     case = open_case(repo, spec, pairs("--set", set_))
     target = _make_target(case, asked, drafted)

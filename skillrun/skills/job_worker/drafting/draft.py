@@ -19,7 +19,7 @@ from skillrun.skills.job_worker.drafting.sending import Sender, find_sender
 from skillrun.skills.job_worker.overview.handlers import list_bodies, list_calls
 from skillrun.skills.job_worker.overview.memories import find_memories
 from skillrun.skills.job_worker.overview.rows import find_sending_calls, list_others
-from skillrun.skills.job_worker.overview.seams import KEYED, find_seams
+from skillrun.skills.job_worker.overview.seams import KEYED, find_adapters, find_seams
 from skillrun.skills.job_worker.stages.interface import JobCase
 
 if TYPE_CHECKING:
@@ -251,17 +251,9 @@ class _Drafter:
         if number:
             return []
         policy = self.job.framework.read_policy(self.project, self.job.use, self.job.handler)
-        homes = {path.partition(":")[0] for path in policy.retried}
         found: dict[str, dict[str, Any]] = {}
-        for call in self.calls:
-            target = self.project.definition(call.name) if call.resolved else None
-            if target is None or target.is_class or target.module.name not in homes:
-                continue
-            if target.path == self.job.handler.path or target.import_path in found:
-                continue
-            # What an adapter calls within its own module is a part of it.
-            if any(name.rpartition(".")[0] == target.module.name for name in call.via):
-                continue
+        adapters = find_adapters(self.project, self.job.handler, policy.retried, self.calls)
+        for target, call in adapters:
             effect = self._name_effect(target.dotted, target)
             effect["name"] = _choose_name(effect["name"], effect["call"], found.values())
             found[target.import_path] = effect

@@ -54,9 +54,9 @@ class Fixtures:
         return replace(self, script="\n".join(lines))
 
 
-def plan_watching(reader: JobReader, job: FoundJob) -> Watched:
+def plan_watching(reader: JobReader, job: FoundJob, python: str | None = None) -> Watched:
     """Which tests are run, and what of them is watched. Nothing runs. Raises Blocked for no
-    Python.
+    Python. `python`: the interpreter that a person names.
     """
     draft = draft_spec(reader, job)
     files = reader.tree.files
@@ -69,7 +69,7 @@ def plan_watching(reader: JobReader, job: FoundJob) -> Watched:
     return Watched(
         root=reader.repo.root,
         files=files,
-        python=find_python(reader.repo.root, None),
+        python=find_python(reader.repo.root, python),
         handler=(job.handler.path, job.handler.name),
         effects=tuple(effects),
         tests=tuple(tests),

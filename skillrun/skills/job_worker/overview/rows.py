@@ -24,7 +24,13 @@ from skillrun.skills.job_worker.overview.memories import Memory, find_memories
 from skillrun.skills.job_worker.overview.past_verdicts import PastVerdict, read_past_verdicts
 from skillrun.skills.job_worker.overview.policy_words import tell_policy, tell_trigger
 from skillrun.skills.job_worker.overview.reaching_tests import find_reaching_tests
-from skillrun.skills.job_worker.overview.seams import Seam, find_seams, list_declared
+from skillrun.skills.job_worker.overview.seams import (
+    Seam,
+    describe_adapter,
+    find_adapters,
+    find_seams,
+    list_declared,
+)
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -180,7 +186,7 @@ class JobReader:
         return JobRow(
             job=job,
             policy=policy,
-            seams=self._read_seams(calls, spec),
+            seams=self._read_seams(job, policy, calls, spec),
             memories=find_memories(bodies, calls),
             tests=find_reaching_tests(self.project, job),
             certain=findings,
@@ -189,10 +195,16 @@ class JobReader:
             verdict=verdicts.get(path),
         )
 
-    def _read_seams(self, calls: list[Call], spec: JobSpec | None) -> tuple[Seam, ...]:
+    def _read_seams(
+        self, job: FoundJob, policy: Policy, calls: list[Call], spec: JobSpec | None
+    ) -> tuple[Seam, ...]:
         seen = find_seams(calls, self._sent)
         if spec is None:
-            return seen
+            if any(seam.kind != "publish" for seam in seen):
+                return seen
+            adapters = find_adapters(self.project, job.handler, policy.retried, calls)
+            guessed = [describe_adapter(target, call) for target, call in adapters]
+            return tuple(sorted((*seen, *guessed), key=lambda seam: seam.cost))
         declared = list_declared(spec.effects or (), seen, spec.shown_path)
         return tuple(sorted((*seen, *declared), key=lambda seam: seam.cost))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from skillrun.skills.job_worker.stages.clients import reach
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
     from skillrun.repo.calls import Call
+    from skillrun.repo.python import Definition, Project
 
 # A call is money where the name of what it goes through says so: nothing else in the code does.
 _MONEY = re.compile(
@@ -90,6 +91,36 @@ def list_declared(effects: Iterable[Effect], seen: Iterable[Seam], spec: str) ->
             is_keyed = effect.key_arg is not None
             found.append(Seam("outside", name, Place(spec, 1), is_keyed, is_money, True))
     return found
+
+
+def find_adapters(
+    project: Project, handler: Definition, retried: Iterable[str], calls: Iterable[Call]
+) -> Iterator[tuple[Definition, Call]]:
+    """Each function whose module brings the errors that are tried again, and where it is called: it
+    stands for somebody outside who may be away. `retried`: import paths.
+    """
+    homes = {path.partition(":")[0] for path in retried}
+    found = set[str]()
+    for call in calls:
+        target = project.definition(call.name) if call.resolved else None
+        if target is None or target.is_class or target.module.name not in homes:
+            continue
+        if target.path == handler.path or target.import_path in found:
+            continue
+        # What an adapter calls within its own module is a part of it.
+        if any(name.rpartition(".")[0] == target.module.name for name in call.via):
+            continue
+        found.add(target.import_path)
+        yield target, call
+
+
+def describe_adapter(target: Definition, call: Call) -> Seam:
+    """As a way out of which nothing but its errors says that it is one."""
+    words = f"{target.dotted} {_list_texts(call)}"
+    is_keyed = any(KEYED.search(name) for name in target.parameters) or _is_keyed(call, ())
+    is_money = _MONEY.search(words) is not None
+    place = Place(call.path, call.line, call.text)
+    return Seam("outside", target.dotted, place, is_keyed, is_money, is_certain=False)
 
 
 def _read_seam(call: Call, calls: tuple[Call, ...], sent: Mapping[ast.Call, str]) -> Seam | None:
