@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import helpers
 import pytest
@@ -16,6 +17,19 @@ from skillrun.__main__ import COMMANDS
 README = (helpers.ROOT / "README.md").read_text(encoding="utf-8")
 CHANGELOG = (helpers.ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 LEDGER_COMMANDS = ("list", "show", "query", "stats", "verify")
+
+
+def test_the_first_test_that_is_shown_to_a_stranger_passes(tmp_path: Path) -> None:
+    """`tests/README.md` shows it as it would be written."""
+    shown = (helpers.ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"```python\n(.*?)```", shown, re.DOTALL)
+    assert block is not None
+    names: dict[str, Any] = {}
+    exec(block[1], names)
+    tests = [name for name in names if name.startswith("test_")]
+    assert len(tests) == 2
+    for name in tests:
+        names[name](tmp_path / name)
 
 
 def test_the_help_block_is_what_the_command_prints(tmp_path: Path) -> None:
