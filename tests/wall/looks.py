@@ -89,6 +89,11 @@ def spec(**changes: object) -> str:
     )
 
 
+def side(**changes: object) -> dict[str, str]:
+    """One side of a diff with that spec alone."""
+    return {SPEC: spec(**changes)}
+
+
 def part(name: str, **changes: object) -> dict[str, object]:
     """A part of the shop's spec with some of its keys replaced; None takes one out."""
     value = {**copy.deepcopy(_read_spec()[name]), **changes}
