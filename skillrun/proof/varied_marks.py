@@ -97,14 +97,21 @@ def _is_of_each_job(
 
 
 def _find_highest_number(mark: _Mark, rows: Iterable[Row], values: Iterable[Any]) -> int:
-    """Up to where the column may only number its rows: how many there are, and the highest that no
-    job has for a value.
+    """The highest number that a column gives to its rows, as an autoincrement does: 66 in such a
+    column may be the 66th row, and says nothing of job 66.
+
+    `values`: what the jobs have in the field that the column is compared with.
     """
-    wanted = set(map(str, values))
+    of_jobs = set(map(str, values))
     added = [row for row in rows if len(row) == len(mark.row) and row not in mark.before]
-    cells = [row[mark.column] for row in added]
-    others = [cell for cell in cells if isinstance(cell, int) and str(cell) not in wanted]
-    return max([len(added) + len(mark.before), *others])
+    # Rows are numbered from 1 to their count where none was ever removed.
+    highest = len(mark.before) + len(added)
+    for row in added:
+        cell = row[mark.column]
+        # Where some were removed, the numbers have gaps: one that is no job's value is a row's.
+        if isinstance(cell, int) and str(cell) not in of_jobs:
+            highest = max(highest, cell)
+    return highest
 
 
 def _read_rows(state: Mapping[str, Any]) -> dict[str, list[Row]]:

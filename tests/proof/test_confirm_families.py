@@ -58,3 +58,45 @@ def test_a_worker_that_drops_what_was_simulated_as_done_differs(tmp_path: Path) 
     with Stage(shared, redelivery_s=proof.facts.redelivery_s) as stage:
         found = confirm_one(stage, history, proof.facts.redelivery_s, frozenset())
     assert "deliveries" in found.differs
+
+
+LETTERS = (
+    (
+        "shop/tasks.py",
+        """    mailer.send(order_id, email, idempotency_key=f"receipt-{order_id}")
+""",
+        """    send = mailer.send if order_id % 2 else mailer.post
+    send(order_id, email, idempotency_key=f"receipt-{order_id}")
+""",
+    ),
+    (
+        "shop/mailer.py",
+        "def send(",
+        """def post(order_id: int, email: str, *, idempotency_key: str) -> None:
+    raise Unavailable
+
+
+def send(""",
+    ),
+    (
+        ".skillrun/jobs/send-receipt.yaml",
+        "failures:\n",
+        """  - {name: letter, call: shop.mailer:post, key_arg: idempotency_key, guarantee: keyed}
+failures:
+""",
+    ),
+)
+
+
+def test_another_example_is_repeated_as_a_job_of_its_own(tmp_path: Path) -> None:
+    """Its deaths, too, where a job does one thing or another."""
+    target = build_target(tmp_path, "celery_receipt", LETTERS)
+    proof = prove(target)
+    assert [part.verdict for part in proof.parts] == ["proved", "proved"]
+    found = confirm(proof, target)
+    assert [(one.schedule, one.note) for one in found if not one.agrees] == []
+    texts = [one.schedule for one in found]
+    assert any("letter#1 example=1" in text for text in texts)
+    (again,) = confirm(proof, target, asked="kill@after:letter#1 example=1")
+    assert again.agrees and again.real is not None
+    assert [name for name, _ in again.real.performed] == ["letter", "letter"]

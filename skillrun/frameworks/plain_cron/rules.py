@@ -137,13 +137,15 @@ def schedule_dies(job: Job) -> Iterator[Finding]:
 
 
 def _scheduled_by_library(job: Job) -> bool:
-    return any(
-        last_word(call.node.func) == "do" and "every" in ast.unparse(call.node.func)
-        for use in job.project.uses(job.handler.dotted)
-        for node in list(use.module.parents(use.node))[:1]
-        if isinstance(node, ast.Call)
-        for call in [job.project.call_at(use.module, node)]
-    )
+    """Whether the library `schedule` calls the handler: `schedule.every(5).minutes.do(handler)`."""
+    for use in job.project.uses(job.handler.dotted):
+        parent = next(iter(use.module.parents(use.node)), None)
+        if isinstance(parent, ast.Call):
+            call = job.project.call_at(use.module, parent)
+            chain = ast.unparse(call.node.func)  # "schedule.every(5).minutes.do"
+            if last_word(call.node.func) == "do" and "every" in chain:
+                return True
+    return False
 
 
 def _catches_all(job: Job) -> bool:

@@ -244,21 +244,25 @@ class Driver(BaseDriver):
     def _publish_job(
         self, queue: Queue, job: Job, send: Callable[[], Any], args: Any, kwargs: Any
     ) -> Any:
-        """What the worker itself does with the job that it has is told at the end of the
-        delivery.
+        """Sends a job to its queue, and tells the recorder that it was published."""
+        delay = _read_delay(args)
+        if self._is_sent_by_worker(job):
+            # That is told at the end of the delivery, with what became of the job.
+            self.wait = delay
+        elif kwargs.get("pipeline") is not None:
+            # It is published when the pipeline is executed: see `_publish_piped`.
+            self.piped.append((kwargs["pipeline"], queue, job, delay))
+        else:
+            return self._publish_together([(queue, job, delay)], send)
+        return send()
+
+    def _is_sent_by_worker(self, job: Job) -> bool:
+        """Whether the worker puts back the job that it has, as for a retry: no code of the
+        application's is between the two.
         """
         recorder = self.probe.recorder
-        due = next((value for value in args if hasattr(value, "timestamp")), None)
-        delay = 0.0
-        if due:
-            delay = seconds_left(due.timestamp() - time.time())
-        if not recorder.active or (job.id == self.at_work and recorder.depth == 0):
-            self.wait = delay
-            return send()
-        if kwargs.get("pipeline") is not None:
-            self.piped.append((kwargs["pipeline"], queue, job, delay))
-            return send()
-        return self._publish_together([(queue, job, delay)], send)
+        is_at_work = job.id == self.at_work and recorder.depth == 0
+        return not recorder.active or is_at_work
 
     def _publish_piped(self, pipeline: Any, send: Callable[[], Any]) -> Any:
         """Jobs that were put into a pipeline are published together when it is sent."""
@@ -500,3 +504,11 @@ def _do_nothing() -> None:
 def _fail_always() -> None:
     """Another one."""
     raise LookupError
+
+
+def _read_delay(args: Sequence[Any]) -> float:
+    """Seconds until the time among the arguments of `schedule_job`; 0 where there is none."""
+    for value in args:
+        if hasattr(value, "timestamp"):
+            return seconds_left(value.timestamp() - time.time())
+    return 0.0

@@ -35,16 +35,29 @@ def confirm(
     asked for. What differs makes a `proved` incomplete.
     """
     progress = progress or (lambda what, done, of: None)
-    chosen = choose(proof) if asked is None else _find_asked(proof, asked)
     found: list[Confirmed] = []
-    if not chosen:
-        return found
-    redelivery_s = proof.facts.redelivery_s
-    volatile = proof.reference.volatile if proof.reference else frozenset()
+    chosen: list[tuple[Proof, list[History]]] = []
+    for part in proof.parts or (proof,):
+        chosen.append((part, choose(part) if asked is None else _find_asked(part, asked)))
+    total = sum(len(histories) for _, histories in chosen)
+    for part, histories in chosen:
+        progress("a real worker", len(found), total)
+        if histories:
+            found += _confirm_part(part, target, histories)
+    return found
+
+
+def _confirm_part(part: Proof, target: Target, chosen: list[History]) -> list[Confirmed]:
+    """Schedules of one example, which its proof has put first."""
+    found: list[Confirmed] = []
+    volatile: frozenset[str] = frozenset()
+    if part.reference is not None:
+        target = replace(target, spec=part.reference.spec)
+        volatile = part.reference.volatile
+    redelivery_s = part.facts.redelivery_s
     try:
         with Stage(target, redelivery_s=redelivery_s) as stage:
-            for number, history in enumerate(chosen):
-                progress("a real worker", number, len(chosen))
+            for history in chosen:
                 found.append(
                     confirm_one(stage, history, redelivery_s, volatile, jitter=_jitter(target))
                 )

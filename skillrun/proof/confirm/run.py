@@ -520,8 +520,6 @@ def unsupported(schedule: Schedule) -> str | None:
     done = {"kill", "kill-worker", "raise", "fail", "rival", *RECEIVER_WAYS}
     if schedule.does - done or schedule.copies > 1:
         return "deliveries at once are not repeated with a real worker"
-    if schedule.example:
-        return "another example than the first is not repeated with a real worker"
     if set(schedule.moves) - {"redeliver", "re-enqueue"}:
         return _OTHER_CLOCK
     if schedule.emptied is not None:
@@ -547,5 +545,6 @@ def _is_repeated_whole(schedule: Schedule) -> bool:
         low_jitter=schedule.low_jitter,
         same=schedule.same,
         called=schedule.called,
+        example=schedule.example,
     )
     return schedule == plain

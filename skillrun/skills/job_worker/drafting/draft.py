@@ -314,10 +314,11 @@ class _Drafter:
 
 
 def _is_of_a_result(name: str) -> bool:
-    """Whether it is called of what a function returns, as in `get_connection().send`: no import
-    path leads there. A class that is called makes an object of itself.
+    """Whether it is called of what a function returns or a mapping holds, as in
+    `get_connection().send` and `ctx["sms"].send`: no import path leads there. A class that is called
+    makes an object of itself.
     """
-    return re.search(r"(?:^|\.)[^A-Z.][^.]*\(\)", name) is not None
+    return "[" in name or re.search(r"(?:^|\.)[^A-Z.][^.]*\(\)", name) is not None
 
 
 def _choose_name(name: str, call: str, others: Iterable[dict[str, Any]]) -> str:
