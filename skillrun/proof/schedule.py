@@ -30,6 +30,7 @@ stall@before:email#1 raise=…@before:email#1   it goes on with an error
 jitter=low                             random waits at their shortest (else: at their longest)
 waiting=3                              so many copies of the message wait, then come in turn
 late=61                                delivered so many seconds after it was published
+late=691200                            the message waited for so long
 same-process                           all deliveries in one process, as in a worker that lives on
 midnight                               delivered just before the day changes
 day=2028-02-29                         delivered on that day
@@ -70,6 +71,8 @@ _FAULT = re.compile(
 )
 
 
+# The second of the two single runs: whatever is made of the time differs from the first.
+SECOND_RUN_S = 61
 _NUMBERED = ("copies", "poison", "late", "beside", "first", "waiting", "example")
 _NUMBERS = {name: name for name in _NUMBERED} | {"broker-empty": "emptied"}
 """Word with a number -> the field that it sets."""
@@ -374,6 +377,7 @@ def _name_by_word(schedule: Schedule) -> str | None:
         "calendar": bool(schedule.day),
         "same-process": schedule.same,
         "broker-lost": schedule.emptied is not None,
+        "late": schedule.late > SECOND_RUN_S,
         "poison": schedule.poison is not None,
         "queued-together": bool(schedule.called),
     }

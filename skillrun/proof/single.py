@@ -12,7 +12,7 @@ from skillrun.proof.jobs import DIRECT
 from skillrun.proof.judges.unconsumed import name_queue
 from skillrun.proof.judges.unknowns import how_it_ended
 from skillrun.proof.reference import InTurn, Reference, items_of
-from skillrun.proof.schedule import ONCE, Schedule
+from skillrun.proof.schedule import ONCE, SECOND_RUN_S, Schedule
 from skillrun.proof.ticks import is_published_by_clock
 from skillrun.proof.world import find_unread_tables, letter_queries
 
@@ -33,7 +33,7 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
     if explorer.unread:
         once = explorer.run(ONCE)  # once more, with these tables read
     explorer.once = once
-    later = explorer.run(Schedule("once", late=61))
+    later = explorer.run(Schedule("once", late=SECOND_RUN_S))
     jobs, unfit = {}, {}
     for job in sorted(job for job in explorer.origin.messages if 0 < job < DIRECT):
         alone = explorer.run(Schedule("alone", moves=(f"job={job}",)))

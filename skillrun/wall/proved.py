@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from skillrun.wall.diff import Diff, File
 
 NOT_PROVED, LESS_PROVED = "verify.not-proved", "verify.less-proved"
+NEW_RISK = "verify.new-risk"
+# What an application may mean, and a branch may bring along unseen. Of others it is not asked who
+# brought them: that would cost the base's proof for most jobs.
+_COMPARED = ("risk.late-skipped",)
 HELP = {
     NOT_PROVED: (
         "A spec with the section proof: asks for a proof. One that ends incomplete, or never runs,"
@@ -26,6 +30,10 @@ HELP = {
     LESS_PROVED: (
         "What the base proves, HEAD proves too. The base is proved in a clean checkout in the same"
         " call; no ledger is believed."
+    ),
+    NEW_RISK: (
+        "A job that is dropped because it is old, which the base does however late it is: a backlog,"
+        " a holiday or a job that is published again ends as a success without its effect."
     ),
 }
 _ASKED = "the spec asks for a proof"
@@ -49,11 +57,37 @@ def judge_proof(job: Job, spec: File, diff: Diff, prove_base: ProveBase | None) 
     lost = [stage for stage in PROVEN if stage not in proved_stages(job)]
     # Where the job fails anyway the base's proof would change nothing, and it costs as much time as
     # HEAD's.
-    may_matter = lost and lacks_proof_alone(job)
+    may_matter = (lost and lacks_proof_alone(job)) or _has_compared_risk(job)
     if prove_base is not None and may_matter and asks_for_proof(old):
         proof = replace(proof, base=prove_base(spec))
-    found = tuple(_find_lacking(job, spec, proof, is_asked=is_asked))
+    found = (
+        *_find_lacking(job, spec, proof, is_asked=is_asked),
+        *_find_new_risks(job, spec, proof),
+    )
     return _with_findings(job, replace(proof, findings=found))
+
+
+def list_risks(job: Job) -> Iterator[str]:
+    """The rules of what a proof found besides its promises."""
+    for finding in job.findings():
+        if finding.rule.startswith("risk."):
+            yield finding.rule
+
+
+def _has_compared_risk(job: Job) -> bool:
+    """Whether all is well but for a risk that the base may not have."""
+    return job.outcome == "success" and not set(_COMPARED).isdisjoint(list_risks(job))
+
+
+def _find_new_risks(job: Job, spec: File, proof: Proof) -> Iterator[Finding]:
+    """Of a base that is not proved nothing is known."""
+    if proof.base is None or proof.base.verdict != "proved":
+        return
+    for risk in job.findings():
+        if risk.rule in _COMPARED and risk.rule not in proof.base.risks:
+            said = f"the base has no such risk: {risk.message}"
+            path, line = risk.path or spec.path, risk.line or 1
+            yield Finding(NEW_RISK, Severity.ERROR, said, path, line, risk.hint)
 
 
 def lacks_proof_alone(job: Job) -> bool:
@@ -107,6 +141,15 @@ def why_not_proved(job: Job) -> tuple[str, ...]:
             said.append(f"the stage {stage['id']} is {stage['status']}")
     plain = [text.removeprefix("not proved: ").removeprefix("read, not proved: ") for text in said]
     return tuple(dict.fromkeys(plain))
+
+
+def say_why_not(job: Job) -> str:
+    """The first reason why a job is not proved, a refutation before all."""
+    if verdict_of(job) == "refuted":
+        for finding in job.findings():
+            if finding.rule.startswith("proof.") and finding.severity == Severity.ERROR:
+                return finding.message
+    return next(iter(why_not_proved(job)), "no stage of it is proved")
 
 
 def _open_stages(job: Job) -> list[Mapping[str, Any]]:

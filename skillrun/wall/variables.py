@@ -18,7 +18,7 @@ from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import quoted
 from skillrun.wall.gaming.watching import list_new_decisions
 from skillrun.wall.gaming.workers import list_variables
-from skillrun.wall.proved import proved_stages, verdict_of, why_not_proved
+from skillrun.wall.proved import proved_stages, say_why_not
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.verification import Job
 from skillrun.wall.watched.decisions import Decision, find_decisions
@@ -58,11 +58,11 @@ class Setting:
     line: int
 
 
-def judge_settings(job: Job, spec: File, diff: Diff, prove_with: ProveWith | None) -> Job:
+def judge_settings(job: Job, spec: File, diff: Diff, prove_with: ProveWith) -> Job:
     """The job, no success where it is not proved with such a value. Costs nothing where the branch
-    adds no such variable, the job fails anyway, or there is no other commit (`prove_with` None).
+    adds no such variable, or the job fails anyway.
     """
-    if prove_with is None or job.proof is None or job.outcome != "success":
+    if job.proof is None or job.outcome != "success":
         return job
     settings = list_settings(replace(diff, specs=(spec,)))
     finding = _find_unproved(job, spec, settings, prove_with)
@@ -85,7 +85,7 @@ def _find_unproved(
             return _describe(setting, f"it was not tried, {_MOST_PROOFS} others were")
         other = prove_with(spec, {setting.name: setting.value})
         if not wanted <= set(proved_stages(other)):
-            return _describe(setting, _say_why(other))
+            return _describe(setting, say_why_not(other))
     return None
 
 
@@ -173,14 +173,6 @@ def _list_constants(node: ast.AST | None) -> Iterator[str]:
             yield inner.value
         elif isinstance(inner.value, int | float):
             yield str(inner.value)
-
-
-def _say_why(job: Job) -> str:
-    if verdict_of(job) == "refuted":
-        for finding in job.findings():
-            if finding.rule.startswith("proof.") and finding.severity == Severity.ERROR:
-                return finding.message
-    return next(iter(why_not_proved(job)), "no stage of it is proved")
 
 
 def _describe(setting: Setting, why: str) -> Finding:

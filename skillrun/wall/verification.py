@@ -22,6 +22,7 @@ class BaseProof:
     commit: str
     verdict: str  # proved | refuted | incomplete | none
     proved: tuple[str, ...] = ()  # stages
+    risks: tuple[str, ...] = ()  # their rules
     why: str | None = None  # it is not proved
     duration_ms: int = 0
 

@@ -27,8 +27,16 @@ from skillrun.wall.checkout import Checkout, clean_checkout, find_environments
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
 from skillrun.wall.gaming.specs import at, base_document, base_file
 from skillrun.wall.guard import Guard, disbelieve
+from skillrun.wall.new_sweeps import ProveSaying, judge_sweeps
 from skillrun.wall.own_code import load_judges
-from skillrun.wall.proved import judge_proof, proved_stages, verdict_of, why_not_proved
+from skillrun.wall.proved import (
+    ProveBase,
+    judge_proof,
+    list_risks,
+    proved_stages,
+    verdict_of,
+    why_not_proved,
+)
 from skillrun.wall.surroundings import Surroundings
 from skillrun.wall.variables import judge_settings
 from skillrun.wall.verification import BaseProof, Gaming, Job, Tests, Verification
@@ -93,15 +101,17 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
     def prove_base(spec: File) -> BaseProof:
         return _prove_base(repo, base, diff, spec, watcher, around, trusted=trusted)
 
-    def prove_with(spec: File, env: Mapping[str, str]) -> Job:
+    def prove_saying(spec: File, said: Mapping[str, str]) -> Job:
         with clean_checkout(repo, commit, pythons) as other:
             given = stray[spec.path]
-            return _prove_job(other, spec, given, watcher, around, trusted=trusted, env=env)
+            return _prove_job(other, spec, given, watcher, around, trusted=trusted, said=said)
 
     jobs = []
     for path, file in specs.items():
-        job = judge_proof(run[path], file, diff, prove_base if has_other else None)
-        jobs.append(judge_settings(job, file, diff, prove_with if has_other else None))
+        if has_other:
+            jobs.append(_judge_job(run[path], file, diff, prove_base, prove_saying))
+        else:
+            jobs.append(judge_proof(run[path], file, diff, None))
     tests = _count_tests(repo, base, commit, diff, watcher, around, trusted=trusted)
     return Verification(
         commit=commit,
@@ -113,6 +123,20 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
         version=_own_version(),
         duration_ms=int((time.monotonic() - started) * 1000),
     )
+
+
+def _judge_job(
+    job: Job, spec: File, diff: Diff, prove_base: ProveBase, prove_saying: ProveSaying
+) -> Job:
+    """What its proof came to, beside the base's, and in a world that the spec does not speak of."""
+
+    def prove_with(asked: File, env: Mapping[str, str]) -> Job:
+        values = {f"proof.env.{name}": json.dumps(value) for name, value in env.items()}
+        return prove_saying(asked, values)
+
+    job = judge_proof(job, spec, diff, prove_base)
+    job = judge_settings(job, spec, diff, prove_with)
+    return judge_sweeps(job, spec, diff, prove_saying)
 
 
 def _what_to_verify(repo: Repo) -> tuple[str, tuple[str, ...]]:
@@ -217,10 +241,10 @@ def _run_job(
     *,
     trusted: bool,
     until: str | None = None,
-    env: Mapping[str, str] | None = None,
+    said: Mapping[str, str] | None = None,
 ) -> Job:
     """Its run from the first stage to the last; what is refused is said in the job, and the others
-    go on. `env`: variables that its proof has besides the spec's.
+    go on. `said`: what its spec says besides, as --set would have it.
     """
     from skillrun.contract.locate import bundled_skill
     from skillrun.runner.advance import advance
@@ -244,7 +268,7 @@ def _run_job(
         spec=checkout.root / spec.path,
         skill_path=skill,
         ledger=ledger,
-        overrides=dict(_list_overrides(checkout, spec, stray, env or {})),
+        overrides=dict(_list_overrides(checkout, spec, stray)) | dict(said or {}),
         until=until,
     )
     guard = Guard(watcher, checkout.contents, checkout.strays, around)
@@ -268,11 +292,11 @@ def _prove_job(
     around: Surroundings,
     *,
     trusted: bool,
-    env: Mapping[str, str],
+    said: Mapping[str, str],
 ) -> Job:
     """Its run as far as a proof speaks of it."""
     until = _BEHIND_PROOF
-    return _run_job(checkout, spec, stray, watcher, around, trusted=trusted, until=until, env=env)
+    return _run_job(checkout, spec, stray, watcher, around, trusted=trusted, until=until, said=said)
 
 
 def _begin_anew(checkout: Checkout, spec: File) -> Path:
@@ -304,18 +328,19 @@ def _prove_base(
     commit = base.commit or ""
     old = base_file(diff, spec)
     with clean_checkout(repo, commit, _list_interpreters([old])) as checkout:
-        job = _prove_job(checkout, old, (), watcher, around, trusted=trusted, env={})
+        job = _prove_job(checkout, old, (), watcher, around, trusted=trusted, said={})
     return BaseProof(
         commit=commit,
         verdict=verdict_of(job),
         proved=proved_stages(job),
+        risks=tuple(list_risks(job)),
         why=next(iter(why_not_proved(job)), None),
         duration_ms=int((time.monotonic() - began) * 1000),
     )
 
 
 def _list_overrides(
-    checkout: Checkout, spec: File, stray: tuple[Given, ...], env: Mapping[str, str]
+    checkout: Checkout, spec: File, stray: tuple[Given, ...]
 ) -> Iterator[tuple[str, str]]:
     """What differs from the spec as it is written, as --set would say it."""
     if stray:
@@ -325,8 +350,6 @@ def _list_overrides(
     if checkout.python_path and isinstance(proof, dict):
         path = [checkout.python_path, *filter(None, [at(proof, "env", "PYTHONPATH")])]
         yield "proof.env.PYTHONPATH", json.dumps(os.pathsep.join(map(str, path)))
-    for name, value in env.items():
-        yield f"proof.env.{name}", json.dumps(value)
 
 
 def _counting_waivers(spec: File, stray: tuple[Given, ...]) -> str:

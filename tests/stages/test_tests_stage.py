@@ -319,3 +319,44 @@ def test_a_bad_input_that_ends_in_the_dead_letters_is_terminal(tmp_path):
     models = {"shop__models": "class Lost(Base):\n    __tablename__ = 'dead_jobs'\n"}
     assert covered(tmp_path / "c", real.format("db.count(Lost) == 1"), **models) == {"terminal"}
     assert covered(tmp_path / "d", real.format("db.count(Found) == 1"), **models) == {"happy"}
+
+
+def test_who_calls_what_publishes_reaches_the_handler(tmp_path):
+    """A desk's button calls a helper, and that one publishes."""
+    desk = """
+        from shop.orders import settle
+
+        def press_button(order_id):
+            settle(order_id, "a")
+    """
+    code = (
+        "from shop import desk\ndef test_it(outbox):\n    desk.press_button(7)\n    assert outbox\n"
+    )
+    assert covered(tmp_path, code, shop__desk=desk) == {"happy"}
+
+
+def test_a_class_of_tests_may_derive_from_one_of_the_repositorys(tmp_path):
+    code = """
+        import unittest
+
+        class ShopCase(unittest.TestCase):
+            def deliver(self):
+                send_receipt(7, "a")
+
+        class Shipping(ShopCase):
+            def test_it(self):
+                self.deliver()
+                self.assertEqual(1, 1)
+    """
+    assert covered(tmp_path, code) == {"happy"}
+
+
+def test_two_things_that_are_asserted_at_once_are_two(tmp_path):
+    """That it came through, and that nothing was given up."""
+    code = """
+        def test_it(mail, outbox, dead_jobs):
+            mail.failures = [mailer.Unavailable()]
+            send_receipt.apply(args=(7, "a"))
+            assert outbox == ["r-7"] and dead_jobs == []
+    """
+    assert covered(tmp_path, code) == {"retryable"}

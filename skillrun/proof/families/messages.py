@@ -10,7 +10,7 @@ from skillrun.proof import ticks
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import list_written_keys
-from skillrun.proof.schedule import FORGET, Schedule
+from skillrun.proof.schedule import FORGET, SECOND_RUN_S, Schedule
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -76,6 +76,25 @@ def read_dedupe_window(spec: JobSpec) -> float | None:
     if spec.idempotency is None or spec.idempotency.dedupe is None:
         return None
     return spec.idempotency.dedupe.window
+
+
+# A worker that was away over a holiday, or a dead letter that somebody publishes again.
+_LONG_LATE_S = 8 * _DAY_S
+
+
+def _waits_for_no_message(situation: Situation) -> str | None:
+    has_none = situation.facts.ticks or situation.facts.is_called or situation.polled
+    return "no message waits: a tick is late for nobody" if has_none else None
+
+
+@family("late", "nothing is delivered", unless=_waits_for_no_message)
+def late(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The message waited, for nearly as long as the job is of use, and for a week."""
+    failures = situation.spec.failures
+    accepted = (failures.acceptable_delay or 0.0) if failures else 0.0
+    for seconds in (accepted * _INSIDE, _LONG_LATE_S):
+        if seconds > SECOND_RUN_S:
+            yield Schedule("late", late=int(seconds))
 
 
 def _takes_no_payload(situation: Situation) -> str | None:

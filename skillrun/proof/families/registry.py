@@ -34,6 +34,7 @@ FAMILIES: tuple[Family, ...] = (
     sweeps.sweep,
     messages.store_emptied,
     messages.window,
+    messages.late,
     errors.error,
     errors.exhaustion,
     errors.permanent,

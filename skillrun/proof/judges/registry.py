@@ -15,6 +15,7 @@ from skillrun.proof.judges import (
     effects,
     emptied,
     hangs,
+    late,
     late_back,
     leaks,
     logs,
@@ -81,6 +82,7 @@ BY_FAMILY: dict[str, dict[str, Judge]] = {
     "receiver-away": {"away": away.judge},
     "secret-echoed": {"leaks": leaks.judge_echo},
     "calendar": {"calendar": calendar.judge},
+    "late": {"late": late.judge},
 }
 """Families that ask for one thing alone, and begin with a world that no promise speaks of."""
 

@@ -119,6 +119,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="late-skipped",
+        part="dead-letter",
+        grades=(RiskGrade.LOST, RiskGrade.MINOR),
+        cause="how old something is decides that the job is done",
+        closes=(
+            "do it however late it is, or leave a row, a dead letter or an error where it is of no"
+            " use any more"
+        ),
+    ),
+    RiskRule(
         name="effect-hangs",
         part="retry",
         grades=(RiskGrade.STUCK,),

@@ -52,6 +52,8 @@ class Calls(Statements, Expressions):
         """What a call gives back."""
         if isinstance(node.func, ast.Attribute) and node.func.attr == "raise_for_status":
             return self._raise_for_status(frame, node)
+        if self.walk.code.is_coded(node):
+            return self._take_coded(frame, node)
         word = last_word(node.func)
         if word in _CALLERS and node.args:
             return self._call_handed(frame, node)
@@ -98,6 +100,18 @@ class Calls(Statements, Expressions):
             raise Raised(Failure(ANSWER_ERRORS, is_answer=True))
         self._run_hooks(frame)
         return Answer()
+
+    def _take_coded(self, frame: Frame, node: ast.Call) -> object:
+        """The call of an effect: its answer is the error that it declares, with the status as its
+        code.
+        """
+        coded = self.walk.code.coded
+        assert coded is not None
+        self._evaluate_given(frame, node)
+        self.walk.is_answered = True
+        if self.walk.status >= FAILING:
+            raise Raised(Failure(coded.kinds, is_answer=True, holders=coded.holders))
+        return Opaque(ast.unparse(node))
 
     def _run_hooks(self, frame: Frame) -> None:
         """Functions that a client calls with each answer."""

@@ -182,6 +182,9 @@ class Expressions:
         if isinstance(owner, Failure) and owner.is_answer:
             if name == "response":
                 return Answer()
+            if name in owner.holders:
+                self.walk.is_status_read = True
+                return Status(self.walk.status)
             return self._read_of_answer(name)
         if isinstance(owner, Instance):
             return self._read_of_instance(frame, owner, name)

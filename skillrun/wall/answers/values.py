@@ -75,10 +75,13 @@ class Function:
 
 @dataclass(eq=False)
 class Failure:
-    """An error; `is_answer` where a client made it of an answer."""
+    """An error; `is_answer` where a client made it of an answer, whose status `holders` hold besides
+    the usual attributes.
+    """
 
     kinds: tuple[str, ...]
     is_answer: bool = False
+    holders: frozenset[str] = frozenset()
 
 
 @dataclass(eq=False)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from skillrun.repo.python import Definition
-from skillrun.repo.source import Module
+from skillrun.repo.source import Module, last_word
 from skillrun.wall.answers.choices import Choices
 from skillrun.wall.answers.values import Failure
 from skillrun.wall.watched.outgoing import Outgoing
@@ -54,6 +54,19 @@ class Frame:
     run_block: Callable[[], None] | None = None
 
 
+@dataclass(frozen=True)
+class CodedError:
+    """An error of an effect that carries a code. `kinds` are the last words of its class and of what
+    that derives from, `holders` the attributes that hold the code; `passing` are codes of which the
+    spec says that they pass.
+    """
+
+    effect: str
+    kinds: tuple[str, ...]
+    holders: frozenset[str]
+    passing: tuple[int, ...]
+
+
 @dataclass
 class Code:
     """The code of one side; `effects` are the dotted names that a proof stands in for."""
@@ -61,6 +74,8 @@ class Code:
     reach: Reach
     outgoing: Outgoing
     effects: frozenset[str]
+    # An effect that raises one is not gone into: its answer is this error.
+    coded: CodedError | None = None
     # Functions from which a call goes out, in themselves or further down.
     leading: set[ast.AST] = field(default_factory=set)
     # What a client is told to call with each answer, and whose code says so.
@@ -86,7 +101,9 @@ class Code:
 
     def _find_leading(self) -> None:
         for node in self.reach.functions:
-            if not self._is_effect(node) and self.outgoing.list_calls([node]):
+            if self._is_effect(node):
+                continue
+            if self.outgoing.list_calls([node]) or self._calls_coded(node):
                 self.leading.add(node)
         before = -1
         while before != len(self.leading):
@@ -98,6 +115,15 @@ class Code:
     def _is_effect(self, node: ast.AST) -> bool:
         definition = self.reach.functions.get(node)
         return definition is not None and definition.dotted in self.effects
+
+    def is_coded(self, call: ast.Call) -> bool:
+        """Whether a call is one of the effect whose error carries a code."""
+        return self.coded is not None and last_word(call.func) == _read_last(self.coded.effect)
+
+    def _calls_coded(self, node: ast.AST) -> bool:
+        if self.coded is None:
+            return False
+        return any(isinstance(one, ast.Call) and self.is_coded(one) for one in ast.walk(node))
 
     def leads_out(self, root: Definition) -> bool:
         """Whether a call goes out of a function, which may be an effect's own."""
@@ -118,6 +144,10 @@ class Code:
         for module in self.reach.modules.values():
             texts[ast.dump(module.tree)] += 1
         return texts
+
+
+def _read_last(dotted: str) -> str:
+    return dotted.rpartition(".")[2]
 
 
 @dataclass

@@ -16,7 +16,7 @@ from skillrun.repo.source import FunctionNode
 from skillrun.wall.answers.calls import Calls
 from skillrun.wall.answers.choices import Choices, iterate_choices
 from skillrun.wall.answers.values import ANSWER, FAILING, Function, name_end
-from skillrun.wall.answers.walking import Code, Frame, NoEnd, Raised, Walk
+from skillrun.wall.answers.walking import Code, CodedError, Frame, NoEnd, Raised, Walk
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.outgoing import Outgoing
 from skillrun.wall.watched.reach import Reach
@@ -32,7 +32,7 @@ _CONFLICT = 409
 # These say of themselves that they may pass.
 MAY_PASS = {408, 425, 429, *range(500, 600)} - {501, 505}
 _MOST_WAYS = 250
-_MOST_STATUS = 600
+MOST_STATUS = 600
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,18 @@ class Mistaken:
     is_certain: bool
 
 
-def read_code(sources: CommitSources, names: list[str], effects: frozenset[str]) -> Code:
-    """All that is reached from some functions of one side."""
+def read_code(
+    sources: CommitSources,
+    names: list[str],
+    effects: frozenset[str],
+    coded: CodedError | None = None,
+) -> Code:
+    """All that is reached from some functions of one side. `coded`: the error with which an effect
+    answers.
+    """
     reach = Reach(Project(sources))
     reach.follow(names)
-    return Code(reach, Outgoing(reach), effects)
+    return Code(reach, Outgoing(reach), effects, coded)
 
 
 def list_statuses(*sides: Code) -> list[int]:
@@ -91,7 +98,7 @@ def list_statuses(*sides: Code) -> list[int]:
             for node in module.all_nodes:
                 if isinstance(node, ast.Constant) and type(node.value) is int:
                     statuses |= {node.value - 1, node.value, node.value + 1}
-    return sorted(one for one in statuses if FAILING <= one < _MOST_STATUS)
+    return sorted(one for one in statuses if FAILING <= one < MOST_STATUS)
 
 
 def list_ways(code: Code, root: Definition, status: int) -> list[Way] | None:

@@ -71,9 +71,11 @@ def _job_json(job: Job) -> dict[str, Any]:
 
 def _proof_json(proof: Proof) -> dict[str, Any]:
     base = proof.base
-    shown = None
+    shown: dict[str, Any] | None = None
     if base:
         shown = {**asdict(base), "proved": list(base.proved)}
+        # They were needed to compare; the document tells what came of it.
+        del shown["risks"]
     return {
         "verdict": proof.verdict,
         "base": shown,

@@ -134,6 +134,7 @@ def _known_help() -> dict[str, str]:
     from skillrun.frameworks.registry import FRAMEWORKS
     from skillrun.wall.counting.compare import HELP as TESTS_HELP
     from skillrun.wall.gaming.registry import LOOKS
+    from skillrun.wall.new_sweeps import HELP as SWEEPS_HELP
     from skillrun.wall.noticing.compare import HELP as NOTICING_HELP
     from skillrun.wall.proved import HELP
     from skillrun.wall.surroundings import HELP as CHANGED_HELP
@@ -145,6 +146,7 @@ def _known_help() -> dict[str, str]:
         | TESTS_HELP
         | CHANGED_HELP
         | NOTICING_HELP
+        | SWEEPS_HELP
         | VARIABLES_HELP
     )
     for framework in FRAMEWORKS.values():

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding
+from skillrun.repo.python import Project
+from skillrun.wall.answers.coded_errors import find_given_up, list_coded_errors
 from skillrun.wall.answers.ways import (
     SUCCESS,
     Compared,
     Mistaken,
+    Way,
     compare_sides,
     find_root,
     read_code,
@@ -40,6 +43,29 @@ def find(diff: Diff) -> Iterator[Finding]:
             continue
         new = spec.new_document.value
         yield from _look_at_pairs(diff, _pair_names(old.value, new), new, told)
+        yield from _look_at_codes(diff, old.value, new)
+
+
+def _look_at_codes(diff: Diff, old: object, new: object) -> Iterator[Finding]:
+    """A handler that tells an effect's errors by their code, and gives up more of them."""
+    was, now = str(at(old, "handler")), str(at(new, "handler"))
+    effects = read_asked(diff, diff.after).effects
+    for coded in list_coded_errors(Project(diff.before), old):
+        before = read_code(diff.before, [was], effects, coded)
+        after = read_code(diff.after, [now], effects, coded)
+        old_root, new_root = find_root(before, was), find_root(after, now)
+        if old_root is None or new_root is None or before.list_texts() == after.list_texts():
+            continue
+        given_up = find_given_up((before, old_root), (after, new_root), coded)
+        if given_up is None:
+            continue
+        file, line = _find_place(diff, given_up.way)
+        said = (
+            f"{quoted(now)} no longer tries again after {quoted(coded.kinds[0])} with the code"
+            f" {given_up.code}; the base does the same with it as with {given_up.passing}:"
+            f" {quoted(file.new_line(line))}"
+        )
+        yield found(ID, file, line, said, is_error=given_up.is_certain, hint=_HINT)
 
 
 def _pair_names(old: object, new: object) -> list[tuple[str, str]]:
@@ -86,7 +112,7 @@ def _compare_function(diff: Diff, was: str, now: str, effects: frozenset[str]) -
 def _tell_mistaken(diff: Diff, compared: Compared, name: str) -> Iterator[Finding]:
     known: set[tuple[str, int]] = set()
     for mistaken in compared.find_mistaken():
-        file, line = _find_place(diff, mistaken)
+        file, line = _find_place(diff, mistaken.way)
         if (file.path, line) in known:
             continue
         known.add((file.path, line))
@@ -113,7 +139,7 @@ def _tell_given_up(diff: Diff, compared: Compared, spec: object, name: str) -> I
     passing = _list_words(spec, "transient")
     final = _list_words(spec, "permanent")
     for mistaken in compared.find_given_up(passing, final):
-        file, line = _find_place(diff, mistaken)
+        file, line = _find_place(diff, mistaken.way)
         said = (
             f"{quoted(name)} raises {quoted(mistaken.way.failure[0])} for status {mistaken.status},"
             f" which is given up, and raised {quoted(mistaken.kinds[0])}, which is tried again:"
@@ -129,13 +155,13 @@ def _list_words(spec: object, kind: str) -> set[str]:
     }
 
 
-def _find_place(diff: Diff, mistaken: Mistaken) -> tuple[File, int]:
+def _find_place(diff: Diff, way: Way) -> tuple[File, int]:
     """The last line of the way that the branch has written, else its last."""
     files = {file.path: file for file in diff.files}
-    for path, line in reversed(mistaken.way.trail):
+    for path, line in reversed(way.trail):
         file = files.get(path)
         if file is not None and line in {number for number, _ in file.added_lines()}:
             return file, line
-    path, line = mistaken.way.trail[-1] if mistaken.way.trail else ("", 1)
+    path, line = way.trail[-1] if way.trail else ("", 1)
     text = diff.after.texts.get(path)
     return files.get(path, File(path, path, text, text)), line

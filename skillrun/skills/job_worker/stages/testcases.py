@@ -31,6 +31,8 @@ _PUBLISHING = (
     "defer_async",
 )
 _RUNNING = ("apply", "run", "__call__", "__wrapped__", "call_local", "func", "fn")
+# A view calls a service, which calls a helper that publishes; names that everything uses end nowhere.
+_MOST_ENQUEUERS = 40
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -70,12 +72,21 @@ class TestCase:
         return frozenset(found)
 
     def asserts(self) -> Iterator[ast.AST]:
-        """What is asserted; an assertion of a constant asserts nothing."""
+        """What is asserted, one thing at a time; an assertion of a constant asserts nothing."""
         for _, node in self.nodes:
-            if isinstance(node, ast.Assert) and not isinstance(node.test, ast.Constant):
-                yield node.test
+            if isinstance(node, ast.Assert):
+                yield from _split_conditions(node.test)
             elif isinstance(node, ast.Call) and re.match(r"_?assert|raises$|fail$", _called(node)):
                 yield node
+
+
+def _split_conditions(test: ast.expr) -> Iterator[ast.expr]:
+    """`assert a and b` asserts two things."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        for part in test.values:
+            yield from _split_conditions(part)
+    elif not isinstance(test, ast.Constant):
+        yield test
 
 
 def is_test_file(path: str) -> bool:
@@ -119,7 +130,37 @@ def _users(case: JobCase, paths: set[str]) -> set[str]:
 
 
 def _enqueuers(case: JobCase) -> set[str]:
-    """Functions of the application that publish the job: a test may call these instead."""
+    """Functions of the application that publish the job, or lead to one that does: a test may call
+    these instead.
+    """
+    found = _publishers(case)
+    waiting = sorted(found)
+    while waiting and len(found) < _MOST_ENQUEUERS:
+        callers = _callers(case, waiting.pop()) - found
+        found |= callers
+        waiting += sorted(callers)
+    return found
+
+
+def _callers(case: JobCase, name: str) -> set[str]:
+    """The application's functions that call one of this name, in files that may mean it. Whether a
+    test really comes to the handler is seen when the tests run.
+    """
+    found: set[str] = set()
+    for path in case.tree.search(name, ".py"):
+        module = None if is_test_file(path) else case.project.module(path)
+        if module is None:
+            continue
+        for function in module.all_nodes:
+            if not isinstance(function, Function):
+                continue
+            if any(_called(call) == name for call in find_nodes(function, ast.Call)):
+                found.add(function.name)
+    return found
+
+
+def _publishers(case: JobCase) -> set[str]:
+    """Functions of the application in which a message is sent."""
     found = set()
     for wiring in case.wiring:
         module = case.project.module(wiring.place.path)
@@ -137,7 +178,7 @@ def _running(case: JobCase, path: str, names: set[str], own: set[str]) -> Iterat
     if module is None or _is_skipped_module(module):
         return
     reader = _Reader(case.project, module, _conftests(case, path))
-    for node, owner in _tests(module):
+    for node, owner in _tests(case.project, module):
         if _is_skipped(node) or (owner is not None and _is_skipped(owner)):
             continue
         parts = tuple(reader.parts(node, owner))
@@ -161,19 +202,31 @@ def _runs_handler(
     return any(runs(part, _with_aliases(held, wanted)) for held, part in parts)
 
 
-def _tests(module: Module) -> Iterator[tuple[Function, ast.ClassDef | None]]:
+def _tests(project: Project, module: Module) -> Iterator[tuple[Function, ast.ClassDef | None]]:
     """The functions that pytest or unittest would collect."""
     for node in module.tree.body:
         if isinstance(node, Function) and node.name.startswith("test"):
             yield node, None
-        elif isinstance(node, ast.ClassDef) and _holds_tests(node):
+        elif isinstance(node, ast.ClassDef) and _holds_tests(project, module, node):
             for n in node.body:
                 if isinstance(n, Function) and n.name.startswith("test"):
                     yield (n, node)
 
 
-def _holds_tests(node: ast.ClassDef) -> bool:
-    return node.name.startswith("Test") or any("Test" in ast.unparse(base) for base in node.bases)
+def _holds_tests(project: Project, module: Module, node: ast.ClassDef) -> bool:
+    """By its own name, as pytest has it, or by that of any class that it derives from, as unittest
+    has it: `class Shipping(ShopCase)`.
+    """
+    if node.name.startswith("Test"):
+        return True
+    for base in node.bases:
+        names = {ast.unparse(base)}
+        resolved = module.resolve(base)
+        if resolved:
+            names.update(project.ancestors(resolved))
+        if any("Test" in name.rpartition(".")[2] for name in names):
+            return True
+    return False
 
 
 def _conftests(case: JobCase, path: str) -> list[Module]:

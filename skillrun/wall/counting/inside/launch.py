@@ -553,7 +553,8 @@ def run_pytest(pytest: Any, settings: dict[str, Any], say: Say, plugins: list[An
     arguments = ["--maxfail=0", "--continue-on-collection-errors"]
     arguments += [f"--ignore={folder}" for folder in settings["ignored"]]
     # `manage.py test` looks into tests.py, too.
-    arguments += ["-o", "python_files=test*.py *_test.py"] if plugins else []
+    is_djangos = bool(plugins or settings["django"])
+    arguments += ["-o", "python_files=test*.py *_test.py"] if is_djangos else []
     if not os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
         arguments += ["--no-cov"] if importlib.util.find_spec("pytest_cov") else []
         arguments += ["-n", "0"] if importlib.util.find_spec("xdist") else []

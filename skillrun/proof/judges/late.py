@@ -1,0 +1,64 @@
+"""A message that waited: a worker that was away over a long weekend, a job that somebody published again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skillrun.core.verdict import RiskGrade
+from skillrun.proof.history import History
+from skillrun.proof.judges.risks import name_risk
+from skillrun.proof.reference import Judgement, Reference
+
+_DAY_S = 86_400.0
+# Of these the spec says that a job may end although the effect did not take place.
+_MAY_BE_LOST = ("at_most_once", "none")
+
+
+def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+    """It is done however late it is, or something tells that it was not: an error, a dead letter, a
+    row. What is dropped within the delay that the spec accepts is lost; later, somebody may have
+    meant it.
+    """
+    if history.hung or history.pending or not history.runs:
+        return
+    missing = _list_missing(history, reference)
+    if not missing or history.runs[-1].outcome != "succeeded" or _is_told(history, reference):
+        return
+    late = history.schedule.late
+    failures = reference.spec.failures
+    accepted = (failures.acceptable_delay or 0.0) if failures else 0.0
+    yield name_risk(
+        "late-skipped",
+        RiskGrade.LOST if late <= accepted else RiskGrade.MINOR,
+        f"a message that comes {_say_time(late)} late counts as done without {missing[0]}, and"
+        " nothing shows it",
+        effect=missing[0],
+        expected="the job is done, or something says that it was not",
+        seen="the job succeeds",
+    )
+
+
+def _list_missing(history: History, reference: Reference) -> list[str]:
+    missing = []
+    for effect in reference.effects:
+        is_asked = effect.guarantee not in _MAY_BE_LOST
+        done = len(history.performed(effect.name))
+        if is_asked and done < len(reference.calls(effect.name)):
+            missing.append(effect.name)
+    return missing
+
+
+def _is_told(history: History, reference: Reference) -> bool:
+    """Whether a dead letter or a row was written that says so."""
+    if (history.dead_letters or 0) > (reference.once.dead_letters or 0):
+        return True
+    for name, rows in history.state.items():
+        if name not in reference.volatile and rows != reference.before.get(name):
+            return True
+    return False
+
+
+def _say_time(seconds: float) -> str:
+    if seconds < _DAY_S:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / _DAY_S:.0f} days"
