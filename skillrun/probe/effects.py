@@ -135,7 +135,9 @@ class Effect:
         fault = self.recorder.receivers.get(f"before:{name}")
         if fault is None:
             return None
-        return Receiver(self.recorder, name, fault["do"], int(fault.get("status", 0)))
+        receiver = Receiver(self.recorder, name, fault["do"], int(fault.get("status", 0)))
+        receiver.is_heard = bool(fault.get("listen"))
+        return receiver
 
     def call_in_vain(
         self, receiver: Receiver, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -175,6 +177,8 @@ class Effect:
         if error:
             made = f"{type(error).__module__}:{type(error).__qualname__}"
         self.recorder.emit("away", name=receiver.name, way=receiver.way, error=made)
+        if receiver.is_heard:
+            self.recorder.emit("heard", name=receiver.name, sent=receiver.heard)
 
     def was_in_vain(self, receiver: Receiver) -> bool:
         """Whether the call came to its receiver, and returned as if nothing were the matter."""

@@ -28,6 +28,11 @@ _MOST_TIMERS = 50  # of a loop that keeps time for others, too
 _MAIL_PORTS = (25, 465, 587, 2525)
 _OUT_OF_SERVICE = b"421 4.3.2 Service not available\r\n"  # RFC 5321, 3.8
 _ANSWER = "HTTP/1.1 {status} Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+# To the greeting, EHLO, MAIL, RCPT, DATA, the letter's end and QUIT: a letter to one address.
+_TAKEN = b"220 x\r\n250 x\r\n250 ok\r\n250 ok\r\n354 go on\r\n250 ok\r\n221 bye\r\n"
+_FAILING = 400
+# Of what a call has sent; a file that is uploaded is not kept.
+_MOST_HEARD = 20_000
 # What is said of a connection, and none of a socket between two ends of one process.
 _OF_LOOP = ("ssl", "server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout")
 _OF_ADDRESS = (
@@ -43,10 +48,13 @@ class Receiver:
         self.recorder, self.name, self.way, self.status = recorder, name, way, status
         self.was_reached = False  # the call has come as far as a receiver
         self.has_ended = False  # a time-out ended a wait
+        self.is_heard = False  # somebody asks what was sent
+        self.heard: list[str] = []  # what the call has sent, a connection at a time
         self._real: list[tuple[Any, str, Any]] = []
         self._ends: dict[
             int, socket.socket
         ] = {}  # file descriptor of the caller's -> the other end
+        self._others: list[socket.socket] = []  # all of these, in order
 
     def __enter__(self) -> Receiver:
         self._replace(socket.socket, "connect", self._connect())
@@ -65,7 +73,8 @@ class Receiver:
         self.recorder.hanging = False
         for owner, name, real in reversed(self._real):
             setattr(owner, name, real)
-        for end in self._ends.values():
+        for end in self._others:
+            self.heard.append(_read_all(end))
             end.close()
 
     def _replace(self, owner: Any, name: str, hook: Any) -> None:
@@ -179,13 +188,15 @@ class Receiver:
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         mine, theirs = socket.socketpair()
         if self.way == ANSWER:
-            is_mail = port in _MAIL_PORTS
-            theirs.sendall(_OUT_OF_SERVICE if is_mail else self._make_answer())
+            theirs.sendall(self._make_answer(is_mail=port in _MAIL_PORTS))
         theirs.shutdown(socket.SHUT_WR)
         self._ends[mine.fileno()] = theirs
+        self._others.append(theirs)
         return mine
 
-    def _make_answer(self) -> bytes:
+    def _make_answer(self, *, is_mail: bool) -> bytes:
+        if is_mail:
+            return _OUT_OF_SERVICE if self.status >= _FAILING else _TAKEN
         return _ANSWER.format(status=self.status).encode()
 
     def _speak_plainly(self) -> Any:
@@ -245,6 +256,21 @@ class _Plain(socket.socket):
 
     def do_handshake(self) -> None:
         return None
+
+
+def _read_all(end: socket.socket) -> str:
+    """What has arrived at an end."""
+    end.setblocking(False)
+    found = b""
+    while len(found) < _MOST_HEARD:
+        try:
+            more = end.recv(_MOST_HEARD)
+        except OSError:
+            break
+        if not more:
+            break
+        found += more
+    return found[:_MOST_HEARD].decode("latin-1")
 
 
 def _find_next_timer(loop: Any) -> float | None:

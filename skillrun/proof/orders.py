@@ -37,6 +37,8 @@ class Orders:
             if fault.delivery in (number, EVERY) and not is_callers:
                 at, order = self._planned(fault)
                 plan[at] = order
+                if schedule.listen:
+                    order["listen"] = True
         if schedule.echo:
             self._echo_secrets(plan)
         if any(fault.delivery == EVERY for fault in schedule.faults):

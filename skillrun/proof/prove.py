@@ -147,6 +147,16 @@ def look(target: Target, *, progress: OnProgress | None = None) -> Proof:
         return session.look()
 
 
+def observe(
+    target: Target, schedules: Iterable[str], *, progress: OnProgress | None = None
+) -> list[History]:
+    """What happens in some schedules, without a verdict. Raises SkillrunError where nothing could
+    run.
+    """
+    with _Session(target, progress or (lambda what, done, of: None), workers=1) as session:
+        return session.observe([parse_schedule(text) for text in schedules])
+
+
 class _Session:
     """The settings of one proof, and what they have found so far."""
 
@@ -227,6 +237,13 @@ class _Session:
             reference=self.reference,
             facts=first.facts,
         )
+
+    def observe(self, schedules: list[Schedule]) -> list[History]:
+        """The histories of some schedules, in their order."""
+        self.payloads = payloads_of(self.target.spec)
+        explorer = self._set_up_explorer()
+        self.explorers.append(explorer)
+        return [explorer.run(schedule) for schedule in schedules]
 
     def _run_singles(self, first: Explorer) -> None:
         """The single runs, and whether they can be compared with."""

@@ -20,6 +20,7 @@ refuse@before:email#1                  its receiver is not there: the real call 
 hang-up@before:email#1                 its receiver takes the call, and hangs up without an answer
 answer=503@before:email#1              its receiver says that it is out of service
 raise=…@before:charge#1 echo           the error's text names a secret that the call was given
+answer=503@before:email#1 listen       what the effect's real call sends is kept
 early                                  delivered before the application's own call, then after it
 draft caller-pause@after:publish#1     the call begins with rows that it sets back: see drafts.py
 rival=orders.status:void@before:email#1   somebody else commits this meanwhile
@@ -84,7 +85,9 @@ _VARIED_MOVE = re.compile(r"varied=(?:\d{1,3}-\d{1,3}|\d{1,3}(?:,\d{1,3})*)")
 
 _DAY = re.compile(r"day=\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
 
-_FLAGS = {name: name for name in ("lose", "fresh", "echo", "early", "draft", "midnight")} | {
+_FLAGS = {
+    name: name for name in ("lose", "fresh", "echo", "listen", "early", "draft", "midnight")
+} | {
     "same-process": "same",
     "jitter=low": "low_jitter",
 }
@@ -139,6 +142,7 @@ class Schedule:
     first: int | None = None  # the distinct job that is delivered before
     waiting: int = 1  # so many copies of the message wait at the beginning
     echo: bool = False  # an injected error tells a secret that the call was given
+    listen: bool = False  # what a real call sends is kept
     early: bool = False  # delivered once before the application's own call
     draft: bool = False  # the application's call finds what it has to do still undone
     emptied: int | None = None  # after so many deliveries the broker loses its messages
@@ -160,6 +164,7 @@ class Schedule:
             (f"poison={self.poison}", self.poison is not None),
             ("fresh", self.fresh),
             ("echo", self.echo),
+            ("listen", self.listen),
             ("early", self.early),
             ("draft", self.draft),
             ("same-process", self.same),

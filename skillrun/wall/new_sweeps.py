@@ -1,8 +1,9 @@
-"""A function that a clock calls and that publishes a job, which no spec names: the job is proved with
-it, too.
+"""A function that a clock calls and that publishes a job, which no spec names: the job is proved
+with it, too.
 
-A proof lets the sweeps of `recovers` come behind each fault. One that the branch adds, or changes, and
-that `recovers` does not name is no part of that world: it may bring back for ever what was given up.
+A proof lets the sweeps of `recovers` come behind each fault. One that the branch adds, or changes,
+and that `recovers` does not name is no part of that world: it may bring back for ever what was
+given up.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ RULE = "verify.not-proved-with-sweep"
 HELP = {
     RULE: (
         "A function that the branch adds or changes, that a clock calls and that publishes the job,"
-        " is a sweep, whether `recovers` names it or not. The job is proved with it: it leaves alone"
-        " what is done, what was given up, and what only waits for its next attempt."
+        " is a sweep, whether `recovers` names it or not. The job is proved with it: it leaves"
+        " alone what is done, what was given up, and what only waits for its next attempt."
     )
 }
 _HINT = (
-    "let it take only what has stood still for longer than a retry waits, and nothing that was given"
-    " up; skillrun prove with it in recovers shows the same"
+    "let it take only what has stood still for longer than a retry waits, and nothing that was"
+    " given up; skillrun prove with it in recovers shows the same"
 )
 _CLOCK = re.compile(r"schedul|beat|cron|period|every|interval|repeat|timer", re.IGNORECASE)
 _STARTED = re.compile(r"schedul|beat|cron|sleep|timer|every|interval", re.IGNORECASE)

@@ -32,8 +32,8 @@ HELP = {
         " call; no ledger is believed."
     ),
     NEW_RISK: (
-        "A job that is dropped because it is old, which the base does however late it is: a backlog,"
-        " a holiday or a job that is published again ends as a success without its effect."
+        "A job that is dropped because it is old, which the base does however late it is: a"
+        " backlog, a holiday or a job that is published again ends as a success without its effect."
     ),
 }
 _ASKED = "the spec asks for a proof"

@@ -19,18 +19,20 @@ from skillrun.core.errors import Blocked, SkillrunError
 from skillrun.core.opening import read_file
 from skillrun.core.state import state_dir
 from skillrun.core.verdict import Finding
+from skillrun.proof.history import History
 from skillrun.repo.git import Repo, count_uncommitted, git_output, open_repo
 from skillrun.skills.job_worker.skill import SKILL
 from skillrun.validations.consent import CommandPlan
 from skillrun.wall.base import Base, find_base
 from skillrun.wall.checkout import Checkout, clean_checkout, find_environments
+from skillrun.wall.compared_runs import judge_runs
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
 from skillrun.wall.gaming.specs import at, base_document, base_file
 from skillrun.wall.guard import Guard, disbelieve
-from skillrun.wall.new_sweeps import ProveSaying, judge_sweeps
+from skillrun.wall.new_sweeps import judge_sweeps
+from skillrun.wall.observing import observe_job
 from skillrun.wall.own_code import load_judges
 from skillrun.wall.proved import (
-    ProveBase,
     judge_proof,
     list_risks,
     proved_stages,
@@ -45,7 +47,7 @@ from skillrun.wall.waivers import Given, not_held, waivers_of
 if TYPE_CHECKING:
     from skillrun.runner.watcher import Watcher
 
-# No file defines this command: what it runs is what HEAD and the base hold.
+# No file defines this command: it is what HEAD and the base hold that runs.
 COUNTING = CommandPlan(
     "run the tests of HEAD and of the base, also with small breaks in the code, and prove the base's"
     " job where HEAD's is less proved",
@@ -98,20 +100,10 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
         for path, file in specs.items():
             run[path] = _run_job(checkout, file, stray[path], watcher, around, trusted=trusted)
 
-    def prove_base(spec: File) -> BaseProof:
-        return _prove_base(repo, base, diff, spec, watcher, around, trusted=trusted)
-
-    def prove_saying(spec: File, said: Mapping[str, str]) -> Job:
-        with clean_checkout(repo, commit, pythons) as other:
-            given = stray[spec.path]
-            return _prove_job(other, spec, given, watcher, around, trusted=trusted, said=said)
-
+    sides = _Sides(repo, base, commit, diff, watcher, around, stray, pythons, trusted)
     jobs = []
     for path, file in specs.items():
-        if has_other:
-            jobs.append(_judge_job(run[path], file, diff, prove_base, prove_saying))
-        else:
-            jobs.append(judge_proof(run[path], file, diff, None))
+        jobs.append(_judge_job(run[path], file, diff, sides if has_other else None))
     tests = _count_tests(repo, base, commit, diff, watcher, around, trusted=trusted)
     return Verification(
         commit=commit,
@@ -125,18 +117,63 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
     )
 
 
-def _judge_job(
-    job: Job, spec: File, diff: Diff, prove_base: ProveBase, prove_saying: ProveSaying
-) -> Job:
-    """What its proof came to, beside the base's, and in a world that the spec does not speak of."""
+@dataclass(frozen=True)
+class _Sides:
+    """Runs a job once more: the base's, and HEAD's in a world that its spec does not speak of."""
 
-    def prove_with(asked: File, env: Mapping[str, str]) -> Job:
+    repo: Repo
+    base: Base
+    commit: str
+    diff: Diff
+    watcher: Watcher
+    around: Surroundings
+    stray: Mapping[str, tuple[Given, ...]]
+    pythons: tuple[str, ...]
+    trusted: bool
+
+    def prove_base(self, spec: File) -> BaseProof:
+        repo, base, diff = self.repo, self.base, self.diff
+        return _prove_base(repo, base, diff, spec, self.watcher, self.around, trusted=self.trusted)
+
+    def prove_saying(self, spec: File, said: Mapping[str, str]) -> Job:
+        """HEAD's job as far as a proof speaks of it, with more in its spec."""
+        given, watcher = self.stray[spec.path], self.watcher
+        with clean_checkout(self.repo, self.commit, self.pythons) as other:
+            return _prove_job(
+                other, spec, given, watcher, self.around, trusted=self.trusted, said=said
+            )
+
+    def prove_with(self, spec: File, env: Mapping[str, str]) -> Job:
+        """HEAD's job with these variables."""
         values = {f"proof.env.{name}": json.dumps(value) for name, value in env.items()}
-        return prove_saying(asked, values)
+        return self.prove_saying(spec, values)
 
-    job = judge_proof(job, spec, diff, prove_base)
-    job = judge_settings(job, spec, diff, prove_with)
-    return judge_sweeps(job, spec, diff, prove_saying)
+    def observe_base(self, spec: File, schedules: list[str]) -> list[History] | None:
+        return self._observe(self.base.commit or self.commit, spec, schedules)
+
+    def observe_head(self, spec: File, schedules: list[str]) -> list[History] | None:
+        return self._observe(self.commit, spec, schedules)
+
+    def _observe(self, commit: str, spec: File, schedules: list[str]) -> list[History] | None:
+        """None where nobody agreed that it runs."""
+        if not self.trusted:
+            return None
+        with clean_checkout(self.repo, commit, _list_interpreters([spec])) as checkout:
+            _begin_anew(checkout, spec)
+            said = dict(_list_overrides(checkout, spec, ()))
+            return observe_job(checkout, spec.path, said, schedules)
+
+
+def _judge_job(job: Job, spec: File, diff: Diff, sides: _Sides | None) -> Job:
+    """What its proof came to, beside the base's, and in a world that the spec does not speak of.
+    `sides` None: there is no other commit.
+    """
+    if sides is None:
+        return judge_proof(job, spec, diff, None)
+    job = judge_proof(job, spec, diff, sides.prove_base)
+    job = judge_settings(job, spec, diff, sides.prove_with)
+    job = judge_sweeps(job, spec, diff, sides.prove_saying)
+    return judge_runs(job, spec, diff, sides.observe_base, sides.observe_head)
 
 
 def _what_to_verify(repo: Repo) -> tuple[str, tuple[str, ...]]:

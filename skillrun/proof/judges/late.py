@@ -1,4 +1,4 @@
-"""A message that waited: a worker that was away over a long weekend, a job that somebody published again."""
+"""A message that waited: a worker was away over a long weekend, or somebody published it again."""
 
 from __future__ import annotations
 

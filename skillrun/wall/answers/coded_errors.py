@@ -1,7 +1,7 @@
 """Errors of an effect that carry a code, and the handler that tells them apart by it.
 
-A proof raises each with the codes that the spec says. A handler that tries again where a code is among
-two, and no longer where it is below 500, does the same with these and gives up all others.
+A proof raises each with the codes that the spec says. A handler that tries again where a code is
+among two, and no longer where it is below 500, does the same with these and gives up all others.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def find_given_up(
                 continue
             way = _find_end_without_error(list_ways(*new, code) or [], now)
             if way is not None:
-                # A decorator of elsewhere is around all ways of a handler, and tells no codes apart.
+                # A decorator of elsewhere is around all ways of a handler: it tells no codes apart.
                 is_plain = all(one.is_unread for one in (*before, *after))
                 return GivenUp(code, passing, way, is_plain or not way.is_unread)
     return None

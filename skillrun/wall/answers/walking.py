@@ -56,9 +56,9 @@ class Frame:
 
 @dataclass(frozen=True)
 class CodedError:
-    """An error of an effect that carries a code. `kinds` are the last words of its class and of what
-    that derives from, `holders` the attributes that hold the code; `passing` are codes of which the
-    spec says that they pass.
+    """An error of an effect that carries a code. `kinds` are the last words of its class and of
+    what that derives from, `holders` the attributes that hold the code; `passing` are codes of
+    which the spec says that they pass.
     """
 
     effect: str

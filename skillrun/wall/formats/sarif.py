@@ -132,6 +132,7 @@ def help_of(finding: Finding) -> str:
 def _known_help() -> dict[str, str]:
     """Rule -> what it looks for and why."""
     from skillrun.frameworks.registry import FRAMEWORKS
+    from skillrun.wall.compared_runs import HELP as RUNS_HELP
     from skillrun.wall.counting.compare import HELP as TESTS_HELP
     from skillrun.wall.gaming.registry import LOOKS
     from skillrun.wall.new_sweeps import HELP as SWEEPS_HELP
@@ -146,6 +147,7 @@ def _known_help() -> dict[str, str]:
         | TESTS_HELP
         | CHANGED_HELP
         | NOTICING_HELP
+        | RUNS_HELP
         | SWEEPS_HELP
         | VARIABLES_HELP
     )

@@ -1,0 +1,154 @@
+"""The base's job and HEAD's with the same work: keys, what is sent, and what answers come to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof"))
+from histories import ACKED, RETURNED, effect, history, raised, retry
+from looks import SPEC, SPEC_TEXT, diff
+
+from skillrun.proof.history import History
+from skillrun.wall.compared_runs import STATUSES, judge_runs
+from skillrun.wall.sent import read_parts
+from skillrun.wall.verification import Job, Proof
+
+BODY = {"to": "a@example.com", "amount": 1200, "subject": "Your receipt"}
+
+
+def post(body: dict[str, Any], key: str = "receipt-7", host: str = "mail.example") -> str:
+    head = f"POST /messages HTTP/1.1\r\nHost: {host}\r\nUser-Agent: x\r\nIdempotency-Key: {key}"
+    return f"{head}\r\n\r\n{json.dumps(body)}"
+
+
+@dataclass
+class Side:
+    """What a side's adapter does."""
+
+    key: str = "receipt-7"
+    attempts: tuple[tuple[str, ...], ...] = ((post(BODY),), (post(BODY),))
+    # Of the others it is tried again.
+    done: tuple[int, ...] = ()
+    dead: tuple[int, ...] = ()
+    asked: list[str] = field(default_factory=list)
+
+    def observe(self, spec: object, schedules: list[str]) -> list[History]:
+        self.asked += schedules
+        return [self._run(text) for text in schedules]
+
+    def _run(self, text: str) -> History:
+        if not text.startswith("answer"):
+            return history(text, [*effect(key=f"'{self.key}'"), RETURNED, ACKED])
+        status = int(text.partition("=")[2].partition("@")[0])
+        heard = [("away", {"name": "email#1", "way": "answer", "error": None})]
+        if "/*" in text:
+            heard = [("heard", {"name": "email#1", "sent": list(one)}) for one in self.attempts]
+        elif status == 200:
+            heard += [("heard", {"name": "email#1", "sent": list(self.attempts[0])})]
+        if status in self.done or status == 200:
+            return history(text, [*heard, RETURNED, ACKED], dead_letters=0)
+        if status in self.dead:
+            return history(text, [*heard, RETURNED, ACKED], dead_letters=1)
+        again = [*effect(), RETURNED, ACKED]
+        return history(text, [*heard, raised(), retry(), ACKED], again, dead_letters=0)
+
+
+def judge(base: Side, head: Side) -> tuple[str, list[tuple[str, str]]]:
+    old = {SPEC: SPEC_TEXT, "shop/mailer.py": "A = 1\n"}
+    branch = diff(old, {**old, "shop/mailer.py": "A = 2\n"})
+    (spec,) = branch.specs
+    job = Job(SPEC, "a" * 64, "send", "success", proof=Proof("proved"))
+    judged = judge_runs(job, spec, branch, base.observe, head.observe)
+    assert judged.proof is not None
+    told = [
+        (finding.rule.partition(".")[2], str(finding.severity)) for finding in judged.proof.findings
+    ]
+    return judged.outcome, told
+
+
+def sending(*bodies: dict[str, Any], key: str = "receipt-7") -> Side:
+    return Side(attempts=tuple((post(body, key),) for body in bodies))
+
+
+OTHERWISE = ("partial", [("sends-otherwise", "error")])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        sending({**BODY, "amount": 1205}, {**BODY, "amount": 1205}),
+        sending(BODY, BODY, key=""),
+        sending({**BODY, "attempt": 1}, {**BODY, "attempt": 2}),
+        Side(attempts=((post(BODY), post(BODY, host="other.example")),) * 2),
+        Side(attempts=((post(BODY, host="other.example"),),) * 2),
+    ],
+)
+def test_what_is_sent_otherwise_is_an_error(head: Side) -> None:
+    assert judge(Side(), head) == OTHERWISE
+
+
+def test_another_text_is_for_the_reviewer() -> None:
+    other = {**BODY, "subject": "Here is your receipt"}
+    assert judge(Side(), sending(other, other)) == ("success", [("sends-otherwise", "warning")])
+
+
+def test_what_the_base_sends_is_no_finding() -> None:
+    more = {**BODY, "locale": "de"}
+    assert judge(Side(), Side()) == ("success", [])
+    assert judge(Side(), sending(more, more)) == ("success", [])
+    # The base says another one with each attempt, too.
+    drawn = [{**BODY, "nonce": "a"}, {**BODY, "nonce": "b"}]
+    others = [{**BODY, "nonce": "c"}, {**BODY, "nonce": "d"}]
+    assert judge(sending(*drawn), sending(*others)) == ("success", [])
+
+
+def test_another_key_of_the_same_job_is_an_error() -> None:
+    assert judge(Side(), Side(key="RECEIPT-7"))[1][0] == ("other-key", "error")
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "told"),
+    [
+        (Side(), Side(done=(307,)), ("partial", [("answered-otherwise", "error")])),
+        (Side(dead=(400,)), Side(done=(400,)), ("partial", [("answered-otherwise", "error")])),
+        (Side(), Side(done=(409,)), ("success", [("answered-otherwise", "warning")])),
+        (Side(), Side(dead=(429,)), ("partial", [("answered-otherwise", "error")])),
+        (Side(), Side(dead=(404,)), ("success", [])),
+        (Side(done=(301,)), Side(), ("success", [])),
+        (Side(dead=STATUSES), Side(), ("success", [])),
+    ],
+)
+def test_what_answers_come_to(base: Side, head: Side, told: object) -> None:
+    assert judge(base, head) == told
+
+
+def test_nothing_runs_where_only_tests_changed() -> None:
+    old = {SPEC: SPEC_TEXT, "tests/test_a.py": "A = 1\n"}
+    branch = diff(old, {**old, "tests/test_a.py": "A = 2\n"})
+    side = Side()
+    job = Job(SPEC, "a" * 64, "send", "success", proof=Proof("proved"))
+    assert judge_runs(job, branch.specs[0], branch, side.observe, side.observe) == job
+    assert side.asked == []
+
+
+def test_a_letter_has_its_envelope() -> None:
+    sent = (
+        "EHLO me\r\nMAIL FROM:<shop@example.com> size=9\r\nRCPT TO:<a@example.com>\r\nDATA\r\n"
+        "Message-ID: <7@shop>\r\nSubject: Hello\r\n\r\nYour receipt\r\n.\r\n"
+    )
+    parts = read_parts(sent)
+    assert (parts["from"], parts["to"]) == ("shop@example.com", "<a@example.com>")
+    assert parts["header message-id"] == "<7@shop>"
+    assert str(parts["body"]).startswith("Your receipt")
+
+
+def test_a_form_and_what_is_neither() -> None:
+    assert read_parts("POST / HTTP/1.1\r\n\r\namount=5&to=a")["body.amount"] == "5"
+    assert read_parts("") == {}
+    assert read_parts("PING\r\n") == {"text": "PING\r\n"}
