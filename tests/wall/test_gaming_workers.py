@@ -340,3 +340,43 @@ def placed(line: str) -> dict[str, str]:
 def test_a_store_that_is_another_place_is_an_error(was: str, now: str, severity: list[str]) -> None:
     """Nothing of what the base's jobs have recorded lies there."""
     assert severities(found("weaker-worker", placed(was), placed(now))) == severity
+
+
+HUEY = "ExecStart=/srv/venv/bin/huey_consumer shop.tasks.huey -w 4 -k thread\n"
+CLOCKS = [
+    ("shop.service", HUEY, HUEY.replace("thread", "thread -n -C")),
+    ("Procfile", "worker: rq worker mail --with-scheduler\n", "worker: rq worker mail\n"),
+    ("Procfile", f"{LINE}beat: celery -A shop beat\n", LINE),
+    ("Procfile", "worker: celery -A shop worker -B\n", "worker: celery -A shop worker\n"),
+    (
+        "worker.py",
+        "from rq import Worker\n\nWorker(['mail']).work(with_scheduler=True)\n",
+        "from rq import Worker\n\nWorker(['mail']).work()\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "old", "new"), CLOCKS)
+def test_a_clock_that_nobody_starts_any_more_is_an_error(path: str, old: str, new: str) -> None:
+    base = {**BASE, "Procfile": "", path: old}
+    assert "error" in severities(found("weaker-worker", base, {**base, path: new}))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("worker: celery -A shop worker -B\n", f"{LINE}beat: celery -A shop beat\n"),
+        ("worker: rq worker mail\n", "worker: rq worker mail --with-scheduler\n"),
+        (
+            "worker: huey_consumer shop.huey -n\n",
+            "worker: huey_consumer shop.huey\n",
+        ),
+        (
+            "worker: huey_consumer shop.huey\n",
+            "worker: huey_consumer shop.huey -n\nclock: huey_consumer shop.huey -w 1\n",
+        ),
+    ],
+)
+def test_a_clock_that_another_one_starts_is_no_error(old: str, new: str) -> None:
+    base = {**BASE, "Procfile": old}
+    assert "error" not in severities(found("weaker-worker", base, {**base, "Procfile": new}))

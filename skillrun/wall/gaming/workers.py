@@ -15,6 +15,7 @@ from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.skills.job_worker.stages.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
+from skillrun.wall.gaming.clocks import find_stopped_clocks
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.settings_named import list_changed_modules, list_named
 from skillrun.wall.gaming.starts import list_starts
@@ -73,7 +74,7 @@ _COMMENT = ("#", "//", ";")
 # Settings of code whose loss lets a message be lost, or come twice. True is what keeps it.
 _KEEPING = re.compile(
     r"(^|_)(acks_late|reject_on_worker_lost|retry_on_worker_lost|durable|delivery_mode"
-    r"|publish_retry|confirm_publish)$",
+    r"|publish_retry|confirm_publish|with_scheduler)$",
     re.IGNORECASE,
 )
 # Of these the libraries' own value keeps messages; these do not.
@@ -113,6 +114,7 @@ def find(diff: Diff) -> Iterator[Finding]:
         yield from _find_unset(file, diff)
         yield from _find_options(file)
     yield from _find_lost_queues(starting, diff)
+    yield from find_stopped_clocks(ID, starting)
     for file in diff.python_files():
         if not is_test_file(file.path):
             yield from _find_purging_calls(file)
