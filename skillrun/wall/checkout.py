@@ -188,7 +188,9 @@ def _link_installed(original: Path, root: Path, pythons: Iterable[str]) -> None:
         here = root / name
         if not os.path.lexists(here):
             here.parent.mkdir(parents=True, exist_ok=True)
-            here.symlink_to(there)
+            # One link alone leads there: of a chain the middle lies in the original checkout, which
+            # a sandbox does not show.
+            here.symlink_to(there.resolve())
 
 
 def _python_path(original: Path, root: Path) -> str | None:

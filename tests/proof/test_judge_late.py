@@ -45,6 +45,14 @@ def test_a_dead_letter_or_a_row_says_it() -> None:
     assert told(late(SKIPPED, state=EXPIRED)) == []
 
 
+def test_the_clock_of_a_server_has_not_moved_on() -> None:
+    said = {"when": "before", "kind": "write", "sql": "update jobs set a = 1", "name": "x#1"}
+    kept = [("at", {**said, "store": "postgresql:app"}), *SKIPPED]
+    assert told(late(kept, state=[])) == []
+    own = [("at", {**said, "store": "sqlite:/app.db"}), *SKIPPED]
+    assert told(late(own, state=[])) != []
+
+
 def test_its_text_is_read_again() -> None:
     made = Schedule("late", late=WEEK)
     assert parse_schedule(str(made)) == made

@@ -171,6 +171,19 @@ def test_what_is_too_large_or_a_link_is_not_read(make_repo: Make) -> None:
 # -- the clean checkout
 
 
+def test_an_environment_that_is_a_link_is_linked_where_it_lies(
+    make_repo: Make, tmp_path: Path
+) -> None:
+    """A sandbox shows the clean checkout and the environment, and not the checkout between them."""
+    real = tmp_path / "shared"
+    real.mkdir()
+    repo = make_repo({"a.py": "A = 1\n", ".gitignore": ".venv\n"})
+    (repo / ".venv").symlink_to(real)
+    opened = open_repo(repo)
+    with clean_checkout(opened, opened.head or "") as checkout:
+        assert (checkout.root / ".venv").readlink() == real.resolve()
+
+
 def test_the_checkout_is_clean_has_the_environment_and_is_gone_afterwards(make_repo: Make) -> None:
     repo = make_repo({**FILES, ".gitignore": ".venv/\nenv/\n"})
     helpers.write_files(

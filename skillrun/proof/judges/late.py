@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
-from skillrun.proof.history import History
+from skillrun.proof.history import Event, History
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 
@@ -20,6 +20,9 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     meant it.
     """
     if history.hung or history.pending or not history.runs:
+        return
+    if any(map(_is_kept_by_a_server, history.events)):
+        # Its clock has not moved on: rows of this minute look as old as the message.
         return
     missing = _list_missing(history, reference)
     if not missing or history.runs[-1].outcome != "succeeded" or _is_told(history, reference):
@@ -36,6 +39,12 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         expected="the job is done, or something says that it was not",
         seen="the job succeeds",
     )
+
+
+def _is_kept_by_a_server(event: Event) -> bool:
+    """A statement of a database whose times are its own."""
+    store = str(event["store"] or "")
+    return event["sql"] is not None and not store.startswith(("sqlite:", ":memory:"))
 
 
 def _list_missing(history: History, reference: Reference) -> list[str]:
