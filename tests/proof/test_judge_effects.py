@@ -56,7 +56,7 @@ def test_each_guarantee_allows_what_it_says(
 
 def test_a_repetition_that_was_accepted_is_no_refutation() -> None:
     (said,) = effects.judge(REPEATED, against(spec("at_least_once")))
-    assert (said.verdict, said.rule, said.grade) == ("risk", "repeated-after-success", "minor")
+    assert (said.verdict, said.rule, said.grade) == ("risk", "repeated-without-fault", "minor")
 
 
 def test_an_effect_that_only_a_fault_may_lose_is_not_lost_without_one() -> None:

@@ -493,8 +493,8 @@ def _judge_transactional(
 def _judge_at_least_once(
     history: History, reference: Reference, effect: Effect
 ) -> Iterator[Judgement]:
-    """Never lost. A repetition was accepted, with a reason; one that comes after the job had
-    succeeded is a risk, since a finished job could be remembered.
+    """Never lost. A repetition was accepted, with a reason; where nothing had failed it is a risk,
+    since a job that is done, or is being done, could be remembered.
     """
     expected = reference.expected(history, effect.name)
     calls = history.performed(effect.name)
@@ -506,12 +506,15 @@ def _judge_at_least_once(
     if idempotency is None or idempotency.strategy != "keyed" or len(calls) <= len(expected):
         return
     late = _find_calls_after_success(history, calls)
+    how = "after the job had succeeded: a finished job is not remembered"
+    if not late and history.schedule.does == {"switch"}:
+        late = list(calls[len(expected) :])
+        how = "for a second delivery at the same moment: neither sees the other"
     if late and not history.schedule.jobs:
         yield name_risk(
-            "repeated-after-success",
+            "repeated-without-fault",
             RiskGrade.MINOR,
-            f"{effect.name} took place again after the job had succeeded: a finished job is not"
-            " remembered",
+            f"{effect.name} took place again {how}",
             effect=effect.name,
             events=tuple(call.number for call in late),
             expected=f"{len(expected)} call{'s' * (len(expected) != 1)}",

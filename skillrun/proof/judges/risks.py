@@ -149,11 +149,14 @@ _RULES = (
         ),
     ),
     RiskRule(
-        name="repeated-after-success",
+        name="repeated-without-fault",
         part="idempotency",
         grades=(RiskGrade.MINOR,),
-        cause="each further delivery of a finished job repeats an effect that may take place twice",
-        closes="look at the mark of a finished job before the effect, and settle the message",
+        cause="another delivery repeats an effect that may take place twice, and nothing had failed",
+        closes=(
+            "take the job in its row before the effect (a condition in the UPDATE, a lock), and"
+            " settle the message of one that is taken or done"
+        ),
     ),
     RiskRule(
         name="queue-unconsumed",
