@@ -40,13 +40,3 @@ def test_a_job_that_is_done_and_forgotten(tmp_path: Path, monkeypatch: pytest.Mo
     was = 'if db.execute("select 1 from done where order_id = ?"'
     assert "repeated-without-fault" in list_risks(tmp_path / "open", was=was, becomes=forgets)
     assert list_risks(tmp_path / "kept") == set()
-
-
-def test_who_promises_no_memory_is_not_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(registry, "FAMILIES", (together.at_once,))
-    strategy = {"strategy": "invariant", "invariant": "a mail too many harms nobody"}
-    changed = {"effects": [ONCE_MORE], "idempotency": strategy}
-    proof = prove(target_of(plain_repo(tmp_path, changed=changed)))
-    assert {risk.judgement.rule for risk in proof.risks} == set()
