@@ -30,6 +30,8 @@ _OUT_OF_SERVICE = b"421 4.3.2 Service not available\r\n"  # RFC 5321, 3.8
 _ANSWER = "HTTP/1.1 {status} Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 # To the greeting, EHLO, MAIL, RCPT, DATA, the letter's end and QUIT: a letter to one address.
 _TAKEN = b"220 x\r\n250 x\r\n250 ok\r\n250 ok\r\n354 go on\r\n250 ok\r\n221 bye\r\n"
+# The same, refused for now once the letter was said: a greeting of 421 lets nobody say one.
+_REFUSED = _TAKEN.replace(b"354 go on\r\n250 ok", b"354 go on\r\n451 later")
 _FAILING = 400
 # Of what a call has sent; a file that is uploaded is not kept.
 _MOST_HEARD = 20_000
@@ -196,7 +198,9 @@ class Receiver:
 
     def _make_answer(self, *, is_mail: bool) -> bytes:
         if is_mail:
-            return _OUT_OF_SERVICE if self.status >= _FAILING else _TAKEN
+            if self.status < _FAILING:
+                return _TAKEN
+            return _REFUSED if self.is_heard else _OUT_OF_SERVICE
         return _ANSWER.format(status=self.status).encode()
 
     def _speak_plainly(self) -> Any:

@@ -206,7 +206,7 @@ def _compare_requests(base: Effect, head: Effect, spec: File) -> Iterator[Findin
             yield _say(SENT, said, spec, _SENT_HINT)
             return
     varies = _find_varying(base.attempts)
-    newly = sorted(name for name in _find_varying(head.attempts) - varies if "header" not in name)
+    newly = sorted(filter(_tells_work, _find_varying(head.attempts) - varies))
     if newly and len(base.attempts) > 1:
         said = (
             f"{base.name} sends with each attempt another {quoted(newly[0])}, and the base does not"
@@ -231,6 +231,11 @@ def _compare_requests(base: Effect, head: Effect, spec: File) -> Iterator[Findin
             shown.append(f"{quoted(name)}: {quoted(str(was_said))} became {quoted(str(is_said))}")
         said = f"{base.name} sends another text than at the base: {'; '.join(shown)}"
         yield _say(SENT, said, spec, _SENT_HINT, is_error=False)
+
+
+def _tells_work(name: str) -> bool:
+    """What a receiver knows the work by, or does: of headers the ids and keys."""
+    return "header" not in name or "id" in name or "key" in name
 
 
 def _find_varying(attempts: tuple[tuple[Parts, ...], ...]) -> set[str]:

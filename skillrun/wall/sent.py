@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from urllib.parse import parse_qsl
 
 Parts = dict[str, object]
 """Where something stands ("body.amount", "header idempotency-key", "to") -> what stands there."""
 
+_DATA = re.compile(r"\r\nDATA\r\n", re.IGNORECASE)
 # Each client, each version of one and each machine says these otherwise.
 _OF_CLIENT = {
     *("user-agent", "content-length", "accept", "accept-encoding", "connection", "date"),
@@ -65,7 +67,9 @@ def _flatten(name: str, value: object) -> Iterator[tuple[str, object]]:
 
 def _read_mail(sent: str) -> Iterator[tuple[str, object]]:
     """The envelope, and the letter's own headers and text."""
-    commands, _, letter = sent.partition("\r\nDATA\r\n")
+    # smtplib says its commands in lower case.
+    commands, *rest = _DATA.split(sent, maxsplit=1)
+    letter = "".join(rest)
     receivers = []
     for line in commands.split("\r\n"):
         if line.upper().startswith("RCPT TO:"):
