@@ -257,6 +257,7 @@ class _Session:
             secrets=secrets,
             uncalled=find_uncalled(self.target.root, _list_sweeps(self.target.spec)),
             unpromised=self.target.unpromised,
+            sweepers=self.target.sweepers,
         )
         for history in singles:
             self._keep_history(history, self.reference)

@@ -93,6 +93,7 @@ class Reference:
     contract: frozenset[str] = frozenset()
     # Of a draft: the promises that nobody has made, see `judges.unpromised`.
     unpromised: frozenset[str] = frozenset()
+    sweepers: tuple[str, ...] = ()  # as in Target
 
     @property
     def is_batch(self) -> bool:

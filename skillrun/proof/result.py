@@ -102,4 +102,6 @@ class Target:
     paths: tuple[str, ...] = ()
     contract: frozenset[str] = frozenset()
     unpromised: frozenset[str] = frozenset()
+    # Of a draft: what a clock starts and may find a job that stands still.
+    sweepers: tuple[str, ...] = ()
     acks_late: bool = False

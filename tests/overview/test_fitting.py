@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import helpers
+
+from skillrun.cli.commands.jobs import open_reader
 from skillrun.proof.fixtures.seen import DeliverySeen, StoreSeen, Table
 from skillrun.proof.reference import INCOMPLETE, Judgement
 from skillrun.skills.job_worker.drafting.counters import find_counters
 from skillrun.skills.job_worker.drafting.draft import Draft
 from skillrun.skills.job_worker.drafting.fitting import fit_draft
 from skillrun.skills.job_worker.drafting.rows_seen import write_state
+from skillrun.skills.job_worker.drafting.sweepers import find_sweepers
 
 ASKED = "select id, paid_at from payouts order by 1, 2"
 
@@ -84,3 +89,43 @@ def test_what_is_held_against_the_most_tries_counts_them_in_the_jobs_own_row() -
     assert own == {"runs": "select id, status from runs order by 1, 2"}
     shared = write_state([delivery(booking="b-7")], "app.db", ["booking"], counters)
     assert shared == {"runs": "select id, status, starts from runs order by 1, 2, 3"}
+
+
+SWEPT = """
+import sqlite3
+
+from celery import Celery
+
+app = Celery("shop")
+
+
+@app.task
+def send(order_id):
+    sqlite3.connect("app.db").execute("update orders set status = 'sending' where id = ?", (order_id,))
+
+
+@app.task
+def put_back():
+    sqlite3.connect("app.db").execute("update orders set status = 'due'")
+
+
+@app.task
+def tidy():
+    sqlite3.connect("app.db").execute("delete from visits")
+
+
+app.conf.beat_schedule = {
+    "put-back": {"task": "shop.tasks.put_back", "schedule": 300.0},
+    "tidy": {"task": "shop.tasks.tidy", "schedule": 300.0},
+}
+"""
+
+
+def test_who_writes_the_jobs_table_by_the_clock_may_find_it_again(
+    home: Path, tmp_path: Path
+) -> None:
+    files = {"shop/tasks.py": SWEPT, "requirements.txt": "celery\n"}
+    reader = open_reader(helpers.build_tree(tmp_path / "repo", files))
+    jobs = {job.handler.name: job for job in reader.jobs}
+    assert find_sweepers(reader, jobs["send"]) == ("shop.tasks:put_back",)
+    assert find_sweepers(reader, jobs["tidy"]) == ()

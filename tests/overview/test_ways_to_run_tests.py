@@ -285,3 +285,42 @@ def test_rows_that_a_job_deletes_are_its_work_although_they_only_tell() -> None:
     adding = replace(deleting, after=told_by((("a'1", "x"), ("b", "y"), ("c", "z"))))
     assert write_state([adding], "app.db") == {}
     assert list_told([adding], "app.db") == ["audit_log"]
+
+
+GENERATED = {
+    ".gitignore": "_version.py\n",
+    "shop/__init__.py": "from . import _version\n\nVERSION = _version.version\n",
+    "shop/mailer.py": "def send(name): ...\n",
+    "shop/tasks.py": """
+        from celery import Celery
+
+        from shop import mailer
+
+        app = Celery("shop")
+
+
+        @app.task
+        def greet(name):
+            mailer.send(name)
+        """,
+    "tests/test_greet.py": """
+        from shop.tasks import greet
+
+
+        def test_greets():
+            greet("an" + "n")
+        """,
+}
+
+
+@pytest.mark.real
+def test_a_module_that_a_build_wrote_is_there_for_the_tests(home: Path, tmp_path: Path) -> None:
+    """Git ignores it, and the package does not import without."""
+    files = {name: textwrap.dedent(text) for name, text in GENERATED.items()}
+    root = helpers.build_tree(tmp_path / "repo", files)
+    (root / "shop/_version.py").write_text("version = '1.0'\n")
+    reader = open_reader(root)
+    job = find_job(reader.jobs, "greet")
+    assert job is not None
+    draft, _ = draft_observed(reader, job, plan_watching(reader, job))
+    assert draft.seen["payload.examples"].startswith("delivered by tests/test_greet.py")

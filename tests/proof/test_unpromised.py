@@ -105,6 +105,15 @@ def test_a_job_that_another_message_does_a_day_later_is_not_lost_for_good(
         assert found.grade == RiskGrade.LOST
 
 
+def test_what_a_sweep_may_set_back_is_not_refuted() -> None:
+    """It stands as `sending` for ever, but for a sweep that a draft does not run."""
+    seen = history("kill@after:commit#1 lose re-enqueue", [*commit(), KILLED], [RETURNED, ACKED])
+    asked = drafted(acks_late=True, next_day=(LEFT,), sweepers=("shop.tasks:put_back",))
+    (found,) = release_unpromised([LEFT], seen, asked)
+    assert (found.verdict, found.rule) == (INCOMPLETE, "sweep.untried")
+    assert "shop.tasks:put_back" in found.message
+
+
 def test_who_meets_an_error_and_counts_as_done_was_not_turned_away() -> None:
     met = fault("fail", "before:commit#1")
     swallowed = history("fail@before:commit#1", [met, RETURNED, ACKED])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from skillrun.proof.fixtures.watch import Watched
-    from skillrun.proof.result import Proof
+    from skillrun.proof.result import Proof, Target
     from skillrun.repo.git import Repo
     from skillrun.reports.watchers import Silent
     from skillrun.skills.job_worker.drafting.draft import Draft
@@ -35,6 +35,11 @@ class Drafted:
     path: Path
     guesses: tuple[str, ...]
     unpromised: frozenset[str]
+    sweepers: tuple[str, ...] = ()
+
+    def limit(self, target: Target) -> Target:
+        """Decides less than a spec that somebody has agreed to."""
+        return replace(target, unpromised=self.unpromised, sweepers=self.sweepers)
 
     def document(self) -> dict[str, Any]:
         """As proof.v1 has it."""
@@ -87,6 +92,7 @@ def draft_for(
         classify_errors,
     )
     from skillrun.skills.job_worker.drafting.fitting import fit_draft
+    from skillrun.skills.job_worker.drafting.sweepers import find_sweepers
     from skillrun.skills.job_worker.drafting.watching import plan_watching
 
     reader = open_reader(repo)
@@ -116,7 +122,8 @@ def draft_for(
     if can_start():
         _add_second_jobs(trials, path, draft, fixtures)
     unpromised = draft.list_unpromised()
-    return Drafted(job.handler.import_path, path, tuple(draft.guesses), unpromised)
+    sweepers = find_sweepers(reader, job)
+    return Drafted(job.handler.import_path, path, tuple(draft.guesses), unpromised, sweepers)
 
 
 def _choose_draft(

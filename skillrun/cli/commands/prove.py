@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +92,7 @@ def _make_target(case: JobCase, asked: Asked, drafted: Drafted | None) -> Target
 
     target = proof_target(case)
     if drafted is not None:
-        target = replace(target, unpromised=drafted.unpromised)
+        target = drafted.limit(target)
     if asked.acks_late:
         target = suppose_acks_late(target)
     return target

@@ -4,7 +4,7 @@ about each of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,9 +91,7 @@ def _prove_job(
 
     try:
         drafted = draft_for(repo, handler, watcher, trust)
-        target = replace(
-            proof_target(open_case(repo, drafted.path, {})), unpromised=drafted.unpromised
-        )
+        target = drafted.limit(proof_target(open_case(repo, drafted.path, {})))
         if acks_late:
             target = suppose_acks_late(target)
         proof = try_prove(target)

@@ -163,6 +163,7 @@ def prove_job(request: ProofRequest) -> dict[str, Any]:
     overrides = dict(_lay_over(path, request.said))
     target = proof_target(open_case(request.root, path, overrides))
     if drafted is not None:
+        target = drafted.limit(target)
         target = replace(target, unpromised=_drop_promised(drafted.unpromised, request.said))
     proof = try_prove(target, only=request.schedule)
     report = proof_report(proof, target, "", request.schedule)

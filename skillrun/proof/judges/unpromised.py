@@ -108,13 +108,22 @@ def _look_a_day_later(judgement: Judgement, reference: Reference) -> Judgement:
     for other in later:
         is_same = (other.rule, other.effect) == (judgement.rule, judgement.effect)
         if other.verdict == REFUTED and is_same:
-            return judgement
+            return _leave_to_sweepers(judgement, reference)
     for other in later:
         if other.verdict == INCOMPLETE:
             # The server's clock did not move: nobody knows what it would have found.
             return other if other.rule == _SERVER_CLOCK else judgement
     said = f"{judgement.message} before a day has passed"
     return _name_in_place(replace(judgement, message=said), "claim-outlives", RiskGrade.LOST)
+
+
+def _leave_to_sweepers(judgement: Judgement, reference: Reference) -> Judgement:
+    """What a clock starts may set such a row back: a draft has not been told, and has not tried."""
+    if not reference.sweepers:
+        return judgement
+    names = ", ".join(reference.sweepers)
+    said = f"{judgement.message}, unless {names} finds it: that was not tried"
+    return replace(judgement, verdict=INCOMPLETE, rule="sweep.untried", message=said)
 
 
 def merge_questions(found: Iterable[Judgement]) -> Judgement:
