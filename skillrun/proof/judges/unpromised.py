@@ -123,7 +123,7 @@ def _leave_to_sweepers(judgement: Judgement, reference: Reference) -> Judgement:
         return judgement
     names = ", ".join(reference.sweepers)
     said = f"{judgement.message}, unless {names} finds it: that was not tried"
-    return replace(judgement, verdict=INCOMPLETE, rule="sweep.untried", message=said)
+    return Judgement(INCOMPLETE, "sweep.untried", said, judgement.effect, judgement.events)
 
 
 def merge_questions(found: Iterable[Judgement]) -> Judgement:
