@@ -127,6 +127,7 @@ class Recorder:
     def begin(self, channel: Channel, plan: dict[str, dict[str, Any]]) -> None:
         """This process is a delivery from now on."""
         self.counts.clear()
+        self.receivers.clear()
         self.said = 0
         self.pid, self.prefix, self.raised = os.getpid(), "", 0
         self.plan, self.channel = plan, channel

@@ -100,3 +100,12 @@ def test_another_example_is_repeated_as_a_job_of_its_own(tmp_path: Path) -> None
     (again,) = confirm(proof, target, asked="kill@after:letter#1 example=1")
     assert again.agrees and again.real is not None
     assert [name for name, _ in again.real.performed] == ["letter", "letter"]
+
+
+def test_a_receiver_is_away_for_one_delivery_alone(tmp_path: Path) -> None:
+    """This library's worker runs the next one in the same process."""
+    target = build_target(tmp_path, "django_q2_pass", ())
+    proof = prove(target, only="refuse@before:code#1")
+    (found,) = confirm(proof, target, asked="refuse@before:code#1")
+    assert (found.agrees, found.note) == (True, "")
+    assert found.simulated.outcomes == ("raised", "returned")
