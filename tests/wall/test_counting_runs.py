@@ -192,8 +192,8 @@ DJANGO: dict[str, str | bytes] = {
 def test_djangos_tests_are_found_where_pytest_django_is_there_and_not_set_up(
     tmp_path: Path,
 ) -> None:
-    """The plug-in of the environment does not look into tests.py by itself."""
-    plugin = {"pytest_django.py": ""}
+    """The plug-in of the environment, which sets Django up, does not look into tests.py by itself."""
+    plugin = {"pytest_django.py": "", "conftest.py": "import django\n\ndjango.setup()\n"}
     tests = count(tmp_path / "repo", {"users/test_none.py": "# nothing\n"}, {**DJANGO, **plugin})
     assert tests.base is not None
     assert tests.base.collected == 2
