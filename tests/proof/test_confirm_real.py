@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from skillrun.contract.spec import load_spec
 from skillrun.proof.confirm.compare import KILLS, confirm, confirm_one
 from skillrun.proof.confirm.run import ENDS_APART, Stage, Watch, WorkerEnded
+from skillrun.proof.orders import RECEIVER_WAYS
 from skillrun.proof.prove import look, prove
 from skillrun.proof.result import Proof, Target
 from skillrun.proof.schedule import Schedule
@@ -53,8 +54,11 @@ def build(tmp_path: Path) -> Build:
 
 
 def count_risks(proof: Proof) -> int:
-    """Those of a store that fails or of a rival: each is repeated, however many there are."""
-    return len([risk for risk in proof.risks if risk.tried.schedule.does & {"fail", "rival"}])
+    """Those of a store that fails, of a rival or of a receiver that is away: each is repeated,
+    however many there are.
+    """
+    repeated = {"fail", "rival", *RECEIVER_WAYS}
+    return len([risk for risk in proof.risks if risk.tried.schedule.does & repeated])
 
 
 @pytest.mark.parametrize("name", confirm_matrix.SUBJECTS)
@@ -92,10 +96,10 @@ def test_a_worker_that_ended_by_itself_is_begun_once_more(
     proof = prove(target, only="once")
     work, ended = Stage._work, [1]
 
-    def work_or_end(stage: Stage, schedule: Schedule) -> Watch:
+    def work_or_end(stage: Stage, schedule: Schedule, more: Sequence[str]) -> Watch:
         if ended.pop():
             raise WorkerEnded("it ended by itself")
-        return work(stage, schedule)
+        return work(stage, schedule, more)
 
     monkeypatch.setattr(Stage, "_work", work_or_end)
     with Stage(target, redelivery_s=proof.facts.redelivery_s) as stage:
