@@ -9,7 +9,7 @@ from skillrun.proof.explorer import Explorer
 from skillrun.proof.families.messages import plan_dst
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT
-from skillrun.proof.judges.unconsumed import name_queue
+from skillrun.proof.judges.unattended import name_queue
 from skillrun.proof.judges.unknowns import how_it_ended
 from skillrun.proof.reference import InTurn, Reference, items_of
 from skillrun.proof.schedule import ONCE, SECOND_RUN_S, Schedule

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from histories import RETURNED, history, reference
 
-from skillrun.proof.judges.unconsumed import judge_sweeps
+from skillrun.proof.judges.unattended import judge_sweeps
 from skillrun.proof.uncalled_sweeps import find_uncalled
 
 STRANGERS = Path(__file__).resolve().parents[1] / "strangers"

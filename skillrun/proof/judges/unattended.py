@@ -1,4 +1,6 @@
-"""A job that waits in a queue from which nobody takes, or for a time at which nobody brings it."""
+"""What nothing that the repository starts attends to: a queue, a time that comes, a sweep. A proof
+does each of them by hand.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ def name_queue(message: Mapping[str, Any]) -> str:
     return str(message.get("queue") or message.get("queue_name") or "")
 
 
-def judge(history: History, reference: Reference) -> Iterator[Judgement]:
+def judge_queues(history: History, reference: Reference) -> Iterator[Judgement]:
     """The application's own message, and what a failed attempt publishes for the next one. A proof
     delivers each by hand: that somebody takes it is read from the command lines of the workers.
     """
