@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
+from datetime import time as clock_time
 from typing import Any
 
 from skillrun.proof import ticks
@@ -36,11 +37,10 @@ from skillrun.proof.varied import VARIED
 # How often a schedule is run, where another process held a lock for longer than the machine's clock
 # allowed.
 _TIMES = 3
-# At noon, and for the jobs of a day at one, no day ends within a schedule.
-_NOON = 12
 # Where each day's ticks are a job of their own, all of its ticks are to be seen: the first of these
-# hours at which there is something to do.
-_HOURS = (1, 3, 6, 9, _NOON)
+# times at which there is something to do. At noon, and for the jobs of a day at one, no day ends
+# within a schedule.
+_TIMES_OF_DAY = (*map(clock_time, (1, 3, 6, 9)), ticks.NOON)
 _TOO_BUSY = (
     "a lock was not given in time, though its holder would have gone on: this machine is too busy"
     " for the proof"
@@ -103,13 +103,34 @@ class Explorer(Messages, Drafting, Sweeps):
         self.clocked = ticks.is_clocked(spec, self.facts)
         is_cron = spec.trigger is not None and spec.trigger.type == "cron"
         if self.clocked or (self.polled and is_cron):
-            self._begin_at(_NOON)
+            self._begin_at(ticks.NOON)
 
-    def _begin_at(self, hour: int) -> None:
+    def _begin_at(self, moment: clock_time) -> None:
         """Far from midnight, where no server has a clock of its own."""
         trigger = self.setting.spec.trigger
         if trigger is not None and not self.setting.servers:
-            self.base = ticks.at_hour(hour, trigger.timezone)
+            self.base = ticks.at_time(moment, trigger.timezone)
+
+    def find_due_time(self) -> None:
+        """A cron job may ask the clock itself, and work at one time of the day alone: where it does
+        nothing at noon, the first of its ticks at which it does something is where all begins.
+        """
+        trigger = self.setting.spec.trigger
+        is_cron = trigger is not None and trigger.type == "cron"
+        if not is_cron or not self.facts.ticks or self.setting.servers:
+            return
+        if not self.setting.spec.effects or self._works_at(ticks.NOON):
+            return
+        for moment in ticks.list_times(trigger.schedule if trigger is not None else None):
+            if self._works_at(moment):
+                self.due = moment
+                return
+        self._begin_at(ticks.NOON)
+
+    def _works_at(self, moment: clock_time) -> bool:
+        """Whether a tick at a time of the day calls an effect; later schedules begin then."""
+        self._begin_at(moment)
+        return bool(self.run(Schedule("once")).performed())
 
     def find_days(self) -> None:
         """Whether the tick of the next day does other work under other keys, although no work was
@@ -126,20 +147,18 @@ class Explorer(Messages, Drafting, Sweeps):
         others = [call for calls in works[1:] for call in calls]
         is_other_work = bool(others) and not any(done & set(call) for call in others)
         if is_other_work and not day.hung:
-            self.set_daily(self._find_hour())
+            self.daily = True
+            if self.due is None:
+                self._begin_at_first_work()
 
-    def _find_hour(self) -> int:
-        for hour in _HOURS:
-            self._begin_at(hour)
-            if self.run(Schedule("once")).performed():
-                return hour
-        return _NOON
+    def _begin_at_first_work(self) -> None:
+        for moment in _TIMES_OF_DAY:
+            if self._works_at(moment):
+                return
 
-    def set_daily(self, hour: int) -> None:
-        """Once it is found that each day's ticks are a job of their own, it stays so."""
-        if hour and not self.daily:
-            self.daily = hour
-            self._begin_at(hour)
+    def follow_clock(self, other: Explorer) -> None:
+        """Takes over when another explorer's schedules begin, and what was found of its ticks."""
+        self.base, self.daily, self.due = other.base, other.daily, other.due
 
     # -- one schedule
 

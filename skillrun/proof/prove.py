@@ -313,7 +313,8 @@ class _Session:
             called=tuple(sorted(self.reference.called)),
             caller=tuple(caller),
             varied=self._count_varied(explorer),
-            daily=bool(explorer.daily),
+            daily=explorer.daily,
+            due=explorer.due,
             given=tuple(self._find_given_secrets()),
             draft_caller=tuple(self._call_from_draft(explorer)),
         )
@@ -446,7 +447,7 @@ class _Session:
     def _run_schedule(self, explorer: Explorer, schedule: Schedule) -> tuple[History, Reference]:
         """A schedule's history, and what it is compared with."""
         explorer.orders.items = self.explorers[0].orders.items
-        explorer.set_daily(self.explorers[0].daily)
+        explorer.follow_clock(self.explorers[0])
         explorer.unread = self.explorers[0].unread
         explorer.once = self.explorers[0].once
         explorer.rivals = self.explorers[0].rivals

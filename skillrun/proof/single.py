@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[History, ...]]:
     """What the schedules are compared with, and the single runs that are histories of their own."""
+    explorer.find_due_time()
     if explorer.polled and spec.enqueue is None:
         explorer.find_days()
     once = explorer.run(ONCE)
@@ -64,7 +65,8 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
 
 def _single_ticks(explorer: Explorer, spec: JobSpec) -> dict[str, History]:
     """What a clocked job does in the tick at which two of them are to do it once."""
-    moves = [s.moves[0] for s in plan_dst(spec)] if explorer.clocked else []
+    is_alone = explorer.clocked or explorer.due is not None
+    moves = [s.moves[0] for s in plan_dst(spec, explorer.due)] if is_alone else []
     return {move: explorer.run(Schedule("alone", moves=(move,))) for move in moves}
 
 

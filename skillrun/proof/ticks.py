@@ -12,6 +12,7 @@ import itertools
 import time
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
+from datetime import time as clock_time
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -47,7 +48,9 @@ _FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
 _BORDER_DAYS = ((12, 31), (1, 1), (1, 31), (3, 31), (2, 29))
 # A century's last year has no such day: eight years bring one for certain.
 _LEAP_CYCLE = 8
-NOON = datetime.min.time().replace(hour=12)
+NOON = clock_time(12)
+# Of a job that runs each minute but works at one time of a day: 96 ticks are looked at.
+_LOOKED_AT_EVERY_MIN = 15
 _NAMED = {
     "@daily": "0 0 * * *",
     "@midnight": "0 0 * * *",
@@ -157,10 +160,27 @@ def is_idle(delivery: Delivery) -> bool:
 # -- clocked
 
 
-def at_hour(hour: int, zone: str | None) -> float:
-    """Seconds from now to a full hour of this day in a time zone."""
-    now = datetime.now(_read_zone(zone))
-    return now.replace(hour=hour, minute=0, second=0, microsecond=0).timestamp() - time.time()
+def at_time(moment: clock_time, zone: str | None) -> float:
+    """Seconds from now to a time of this day in a time zone."""
+    today = datetime.now(_read_zone(zone)).date()
+    return datetime.combine(today, moment, _read_zone(zone)).timestamp() - time.time()
+
+
+def list_times(schedule: str | None) -> list[clock_time]:
+    """The times of a day at which a cron expression fires, no two within a quarter of an hour; none
+    for what is no cron expression.
+    """
+    fields = cron_fields(schedule)
+    if fields is None:
+        return []
+    kept: list[clock_time] = []
+    minutes = [hour * 60 + minute for hour in sorted(fields[1]) for minute in sorted(fields[0])]
+    last = -_LOOKED_AT_EVERY_MIN
+    for minute in minutes:
+        if minute - last >= _LOOKED_AT_EVERY_MIN:
+            kept.append(clock_time(minute // 60, minute % 60))
+            last = minute
+    return kept
 
 
 def list_border_days(schedule: str | None, zone: str | None) -> list[date]:
@@ -245,11 +265,15 @@ def _find_longest_gap(fields: tuple[frozenset[int], ...]) -> int | None:
     return max(gaps, default=None)
 
 
-def fires_twice(schedule: str | None, zone: str | None) -> tuple[float, float] | None:
+def fires_twice(
+    schedule: str | None, zone: str | None, due: clock_time | None = None
+) -> tuple[float, float] | None:
     """The two instants at which a daily time comes when clocks are turned back; None where it comes
-    once.
+    once. `due`: the one time of a day at which a tick was seen to do its work.
     """
     fields = cron_fields(schedule)
+    if fields is not None and due is not None:
+        fields = (frozenset((due.minute,)), frozenset((due.hour,)), *fields[2:])
     if fields is None or zone is None or len(fields[0]) > 1 or len(fields[1]) > 12:
         return None
     place = _read_zone(zone)

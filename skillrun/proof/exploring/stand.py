@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from datetime import time
 from typing import Any
 
 from skillrun.probe.facts import BootFacts
@@ -36,9 +37,10 @@ class Stand:
         self.refused: set[int] = set()
         self.orders = Orders(setting.spec.failures)
         self.base = 0.0  # where virtual time begins
-        # The hour at which the schedules begin where each day's ticks are a job of their own; 0 where
-        # they are not.
-        self.daily = 0
+        # Whether each day's ticks are a job of their own.
+        self.daily = False
+        # The time of the day at which a tick does its work; None where it does so at noon, too.
+        self.due: time | None = None
         # A callable that a clock starts and that finds its work by itself; one whose tick says which
         # job it is.
         self.polled = self.clocked = False

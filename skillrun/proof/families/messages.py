@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import time
 from typing import TYPE_CHECKING
 
 from skillrun.proof import ticks
@@ -216,7 +217,7 @@ def _find_place(schedule: Schedule) -> tuple[str, str] | None:
 
 
 def _looks_for_its_work(situation: Situation) -> str | None:
-    if situation.polled and plan_dst(situation.spec):
+    if situation.polled and situation.due is None and plan_dst(situation.spec):
         return "a tick looks for its work: one more in the hour that comes twice is as redeliver"
     return None
 
@@ -237,15 +238,17 @@ def calendar(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 )
 def dst(situation: Situation, planned: Planned) -> list[Schedule]:
     """See `plan_dst`."""
-    return plan_dst(situation.spec)
+    return plan_dst(situation.spec, situation.due)
 
 
-def plan_dst(spec: JobSpec) -> list[Schedule]:
-    """The two ticks of a daily time in the hour that comes twice when clocks are turned back."""
+def plan_dst(spec: JobSpec, due: time | None = None) -> list[Schedule]:
+    """The two ticks of a daily time in the hour that comes twice when clocks are turned back.
+    `due`: see `Situation`.
+    """
     trigger = spec.trigger
     if trigger is None or trigger.type != "cron":
         return []
-    twice = ticks.fires_twice(trigger.schedule, trigger.timezone)
+    twice = ticks.fires_twice(trigger.schedule, trigger.timezone, due)
     if twice is None:
         return []
     return [Schedule("dst", moves=tuple(f"tick={int(at)}" for at in twice))]

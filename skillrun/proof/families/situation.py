@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ class Situation:
     rivals: tuple[Rival, ...] = ()  # what others may commit to its rows
     given: tuple[str, ...] = ()  # effects that are called with a secret
     daily: bool = False  # each day's ticks were seen to be a job of their own
+    due: time | None = None  # the one time of a day at which a tick was seen to work
 
     @cached_property
     def boundaries(self) -> list[Event]:
