@@ -225,16 +225,26 @@ class Explorer(Messages, Drafting, Sweeps):
         return replace(history, notes=(*history.notes, _TOO_BUSY))
 
     def _run_once(self, schedule: Schedule) -> History:
+        return self.finish_schedule(self.begin_schedule(schedule))
+
+    def begin_schedule(self, schedule: Schedule, until: int | None = None) -> Run:
+        """From the snapshot to where nothing waits any more. `until`: after so many deliveries
+        somebody else goes on, and what waits stays.
+        """
         self.setting.restore(first=_begins_with_call(schedule))
         self.processes.begin_schedule()
-        run = Run(schedule, now=self._find_beginning(schedule))
+        run = Run(schedule, now=self._find_beginning(schedule), until=until)
         if schedule.draft:
             self._undo_call(run)
         self._clone_rows(run)
         self._begin_watch(run)
         self._start_schedule(run)
         self._drain_queue(run)
-        for move in schedule.moves:
+        return run
+
+    def finish_schedule(self, run: Run) -> History:
+        """What follows once nothing waits, and what is left then."""
+        for move in run.schedule.moves:
             self._make_move(run, move)
             self._drain_queue(run)
         if run.emptied:

@@ -274,7 +274,7 @@ class _Session:
         self.progress("setting up", 0, 0)
         setting.start_servers()
         setting.set_up()
-        explorer = Explorer(setting, limit=_limit_deliveries(target.spec))
+        explorer = Explorer(setting, limit=limit_deliveries(target.spec))
         if first is None:
             explorer.begin(self.payloads)
         else:
@@ -636,7 +636,7 @@ def _list_sweeps(spec: JobSpec) -> Iterator[str]:
         yield sweep.call
 
 
-def _limit_deliveries(spec: JobSpec) -> int:
+def limit_deliveries(spec: JobSpec) -> int:
     """Deliveries of one schedule after which a job counts as unbounded: two jobs with all their
     attempts, and a few that deaths and moves bring.
     """

@@ -149,6 +149,9 @@ class Schedule:
     # Jobs that the application publishes one after the other, before any of them is delivered.
     called: tuple[int, ...] = ()
     day: str = ""  # the first delivery comes on this one, as YYYY-MM-DD
+    # So many deliveries are the base's, and those that follow HEAD's; None: there is one side. A
+    # replay has one side, and so no text is read as this.
+    deploy: int | None = None
     example: int = 0  # the one of payload.examples that is the proof's own job, see examples.py
 
     def __str__(self) -> str:
@@ -173,6 +176,7 @@ class Schedule:
             ("midnight", self.midnight),
             (f"day={self.day}", bool(self.day)),
             ("jitter=low", self.low_jitter),
+            (f"deploy={self.deploy}", self.deploy is not None),
         )
         faults = [str(fault) for fault in self.faults]
         told = [word for word, holds in words if holds]

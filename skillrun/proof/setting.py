@@ -28,6 +28,7 @@ from skillrun.repo.tree import Tree
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.proof.sandbox.sandbox import Sandbox
+    from skillrun.validations.run import CommandResult
 
 _NO_NETWORK = (
     "proof.setup has no network, so that it finds no database of yours: proof.services starts"
@@ -54,6 +55,8 @@ class Setting:
     zygotes: dict[str, Zygote] = field(default_factory=dict)
     abandoned: bool = False
     left_by_setup: str | None = None  # what to know of processes that it left running
+    # What its processes see besides: another checkout of the repository, see `deploying`.
+    beside: tuple[Path, ...] = ()
 
     @property
     def proof(self) -> Any:
@@ -76,6 +79,7 @@ class Setting:
             root=self.root,
             pythons=[self.python, own_python()],
             servers=server_folders(),
+            beside=self.beside,
             writable=[self.place.folder],
             temporary=self.place.tmp,
         )
@@ -164,18 +168,7 @@ class Setting:
         if self.proof.python is not None:
             check_python(self.python, self.root, self.env(), self.sandbox.prefix(self.root))
         if setup is not None:
-            from skillrun.validations.run import run_command
-
-            env = aside.hook(self.place.run / "aside", self.config(), self.env())
-            line = self.filled(setup)
-            done = run_command(
-                line,
-                cwd=self.root,
-                env=env,
-                timeout_s=self.proof.setup_timeout,
-                stop=lambda: self.abandoned,
-                prefix=self.sandbox.prefix(self.root),
-            )
+            done = self.run_line(setup)
             if not done.ok:
                 unset = find_unset(done.tail, self.root)
                 if unset is not None:
@@ -190,6 +183,21 @@ class Setting:
             self.left_by_setup = done.note if done.survivors > 0 else None
         self._load_rows()
         self.keep()
+
+    def run_line(self, text: str) -> CommandResult:
+        """A command of the repository, such as its setup, where the deliveries are. Raises
+        Blocked where the text has an unknown word.
+        """
+        from skillrun.validations.run import run_command
+
+        return run_command(
+            self.filled(text),
+            cwd=self.root,
+            env=aside.hook(self.place.run / "aside", self.config(), self.env()),
+            timeout_s=self.proof.setup_timeout,
+            stop=lambda: self.abandoned,
+            prefix=self.sandbox.prefix(self.root),
+        )
 
     def _load_rows(self) -> None:
         """What proof.fixture holds, after the setup has had its turn. Raises Blocked."""
@@ -366,12 +374,20 @@ class Setting:
         for zygote in list(self.zygotes.values()):
             zygote.abandon()
 
-    def close(self) -> None:
-        """Leaves no process and no file."""
+    def share_sandbox(self, other: Setting) -> None:
+        """Works where another one does, whose place and servers it has."""
+        self.__dict__["sandbox"] = other.sandbox
+
+    def stop_zygotes(self) -> None:
+        """Ends its interpreters, and leaves place and servers to whose they are."""
         for zygote in self.zygotes.values():
             with contextlib.suppress(Exception):
                 zygote.stop()
         self.zygotes.clear()
+
+    def close(self) -> None:
+        """Leaves no process and no file."""
+        self.stop_zygotes()
         for server in self.servers:
             with contextlib.suppress(Exception):
                 server.stop()

@@ -8,6 +8,7 @@ from pathlib import Path
 from skillrun.core.errors import SkillrunError
 from skillrun.proof.history import History
 from skillrun.proof.prove import observe
+from skillrun.proof.result import Target
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
 from skillrun.runner.inputs import build_case
@@ -24,15 +25,20 @@ def observe_job(
     """Their histories; None where the job cannot be run, which its own proof says. `said`: what the
     spec says besides.
     """
+    try:
+        return observe(find_target(checkout, spec, said), schedules)
+    except SkillrunError:
+        return None
+
+
+def find_target(checkout: Checkout, spec: str, said: Mapping[str, str]) -> Target:
+    """What a proof of a spec is of. Raises SkillrunError where there is none."""
     from skillrun.contract.locate import bundled_skill
 
     request = Request(SKILL.name, checkout.root, overrides=dict(said))
     skill = bundled_skill(SKILL.name)
     assert skill is not None
     file = Path(checkout.root) / spec
-    try:
-        case = build_case(request, open_repo(checkout.root), Tree(checkout.root), skill, file)
-        assert isinstance(case, JobCase)
-        return observe(proof_target(case), schedules)
-    except SkillrunError:
-        return None
+    case = build_case(request, open_repo(checkout.root), Tree(checkout.root), skill, file)
+    assert isinstance(case, JobCase)
+    return proof_target(case)

@@ -19,6 +19,7 @@ from skillrun.core.errors import Blocked, SkillrunError
 from skillrun.core.opening import read_file
 from skillrun.core.state import state_dir
 from skillrun.core.verdict import Finding
+from skillrun.proof.deploying.deploy import Deploys, try_deploys
 from skillrun.proof.history import History
 from skillrun.repo.git import Repo, count_uncommitted, git_output, open_repo
 from skillrun.skills.job_worker.skill import SKILL
@@ -26,11 +27,12 @@ from skillrun.validations.consent import CommandPlan
 from skillrun.wall.base import Base, find_base
 from skillrun.wall.checkout import Checkout, clean_checkout, find_environments
 from skillrun.wall.compared_runs import judge_runs
+from skillrun.wall.deploys import judge_deploys
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
 from skillrun.wall.gaming.specs import at, base_document, base_file
 from skillrun.wall.guard import Guard, disbelieve
 from skillrun.wall.new_sweeps import judge_sweeps
-from skillrun.wall.observing import observe_job
+from skillrun.wall.observing import find_target, observe_job
 from skillrun.wall.own_code import load_judges
 from skillrun.wall.proved import (
     judge_proof,
@@ -163,6 +165,25 @@ class _Sides:
             said = dict(_list_overrides(checkout, spec, ()))
             return observe_job(checkout, spec.path, said, schedules)
 
+    def try_deploys(self, old: File, spec: File) -> Deploys | None:
+        """None where nobody agreed that it runs, or where a side has no proof."""
+        if not self.trusted:
+            return None
+        base = self.base.commit or self.commit
+        with (
+            clean_checkout(self.repo, base, _list_interpreters([old])) as before,
+            clean_checkout(self.repo, self.commit, self.pythons) as after,
+        ):
+            _begin_anew(after, spec)
+            targets = []
+            for checkout, file in ((before, old), (after, spec)):
+                said = dict(_list_overrides(checkout, file, ()))
+                try:
+                    targets.append(find_target(checkout, file.path, said))
+                except SkillrunError:
+                    return None
+            return try_deploys(*targets)
+
 
 def _judge_job(job: Job, spec: File, diff: Diff, sides: _Sides | None) -> Job:
     """What its proof came to, beside the base's, and in a world that the spec does not speak of.
@@ -173,7 +194,8 @@ def _judge_job(job: Job, spec: File, diff: Diff, sides: _Sides | None) -> Job:
     job = judge_proof(job, spec, diff, sides.prove_base)
     job = judge_settings(job, spec, diff, sides.prove_with)
     job = judge_sweeps(job, spec, diff, sides.prove_saying)
-    return judge_runs(job, spec, diff, sides.observe_base, sides.observe_head)
+    job = judge_runs(job, spec, diff, sides.observe_base, sides.observe_head)
+    return judge_deploys(job, spec, diff, sides.try_deploys)
 
 
 def _what_to_verify(repo: Repo) -> tuple[str, tuple[str, ...]]:

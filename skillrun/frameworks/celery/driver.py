@@ -130,6 +130,10 @@ class Driver(BaseDriver):
             "proof@skillrun",
         ]
         app.use_fast_trace_task = True
+        self._make_tracer(task)
+
+    def _make_tracer(self, task: Any) -> None:
+        app = self.app
         task.__trace__ = trace.build_tracer(
             task.name, task, app.loader, "proof@skillrun", app=app, propagate=False
         )
@@ -310,6 +314,11 @@ class Driver(BaseDriver):
 
     def deliver(self, message: dict[str, Any]) -> None:
         settled = _Settled()
+        named = self._find_named(message)
+        if named is None:
+            # celery/worker/consumer/consumer.py, on_unknown_task.
+            self.probe.settle("lost", why="its worker knows no task of that name, and discards it")
+            return
         request = self._make_request(message, settled)
         if request.revoked():
             self.probe.settle("lost", why="it had expired, and its worker discarded it")
@@ -317,7 +326,7 @@ class Driver(BaseDriver):
         request.on_accepted(os.getpid(), time.monotonic())
         try:
             result = trace.fast_trace_task(
-                self.task.name,
+                named.name,
                 request.id,
                 request.request_dict,
                 message_body(message),
@@ -333,6 +342,15 @@ class Driver(BaseDriver):
             return
         request.on_success(result)
         self._tell_end(settled, message, _describe_end(result))
+
+    def _find_named(self, message: dict[str, Any]) -> Any:
+        """The task that a message names; None where there is none. That of another commit may be
+        one that only hands the job on.
+        """
+        task = self.app.tasks.get(message["headers"].get("task"))
+        if task is not None and task is not self.task and task.__trace__ is None:
+            self._make_tracer(task)
+        return task
 
     def _handle_error(self, request: Any) -> None:
         """As the pool does with the exception that is being handled."""
@@ -370,7 +388,7 @@ class Driver(BaseDriver):
             app=self.app,
             hostname="proof@skillrun",
             eventer=None,
-            task=self.task,
+            task=self._find_named(message) or self.task,
             connection_errors=(),
             body=received.body,
             headers=received.headers,

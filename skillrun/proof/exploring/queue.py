@@ -57,7 +57,7 @@ class Queue(RivalsRoom):
 
     def _goes_on(self, run: Run) -> bool:
         """Until the limit of deliveries: nothing bounds what comes to it. Idle ticks are none."""
-        if run.hung is not None:
+        if run.hung is not None or run.count == run.until:
             return False
         count = max(run.count - run.idle, run.callbacks // _CALLBACKS_A_DELIVERY)
         return count < self._limit_deliveries(run)

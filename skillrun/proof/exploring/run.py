@@ -53,6 +53,8 @@ class Run:
     watch: StoreWatch | None = None
     rivalries: list[Rivalry] = field(default_factory=list)
     emptied: bool = False  # the broker has lost its messages
+    # Deliveries after which this explorer's code delivers no more, see `deploying`.
+    until: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,8 +54,10 @@ def make_plan(
     servers: list[Path],
     writable: list[Path],
     temporary: Path,
+    beside: Iterable[Path] = (),
 ) -> Plan:
-    """What a proof of the repository at `root` sees. `temporary`: the folder that is /tmp inside.
+    """What a proof of the repository at `root` sees. `temporary`: the folder that is /tmp inside,
+    `beside`: what it sees besides.
 
     `pythons` are interpreters, `servers` the folders of binaries of private servers.
     """
@@ -68,7 +71,8 @@ def make_plan(
     seen.add(Path(skillrun.__file__).parent)
     for folder in servers:
         seen.add(folder)
-    seen.add(root)
+    for path in (root, *beside):
+        seen.add(path)
     plan.temporary += [(name, str(temporary)) for name in _TEMPORARY]
     plan.writable += [str(path.resolve()) for path in writable]
     plan.readable = drop_nested(plan.readable)

@@ -134,6 +134,7 @@ def _known_help() -> dict[str, str]:
     from skillrun.frameworks.registry import FRAMEWORKS
     from skillrun.wall.compared_runs import HELP as RUNS_HELP
     from skillrun.wall.counting.compare import HELP as TESTS_HELP
+    from skillrun.wall.deploys import HELP as DEPLOYS_HELP
     from skillrun.wall.gaming.registry import LOOKS
     from skillrun.wall.new_sweeps import HELP as SWEEPS_HELP
     from skillrun.wall.noticing.compare import HELP as NOTICING_HELP
@@ -148,6 +149,7 @@ def _known_help() -> dict[str, str]:
         | CHANGED_HELP
         | NOTICING_HELP
         | RUNS_HELP
+        | DEPLOYS_HELP
         | SWEEPS_HELP
         | VARIABLES_HELP
     )

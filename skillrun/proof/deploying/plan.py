@@ -1,0 +1,84 @@
+"""The schedules of a deploy: so many deliveries are the base's, and HEAD takes what comes then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from skillrun.proof.families.deaths import kill
+from skillrun.proof.families.errors import error
+from skillrun.proof.families.situation import Situation
+from skillrun.proof.families.sweeps import follow_with_sweeps
+from skillrun.proof.schedule import SWEEP, Fault, Schedule
+
+# Each costs a delivery of either side and the migrations between them.
+MOST = 12
+# A handler with many statements has a boundary at each of them; those around effects come first.
+_MOST_OTHER_KILLS = 4
+
+
+@dataclass(frozen=True)
+class DeployPlan:
+    """What is tried, and how many more there would be."""
+
+    schedules: tuple[Schedule, ...]
+    left_out: int
+
+
+def plan_deploys(situation: Situation) -> DeployPlan:
+    """`situation`: the base's."""
+    planned: dict[Schedule, None] = {}
+    for schedule in _list_deploys(situation):
+        planned[schedule] = None
+    swept = list(planned)
+    if situation.spec.recovers:
+        swept = follow_with_sweeps(swept, situation.facts)
+    return DeployPlan(tuple(swept[:MOST]), max(len(swept) - MOST, 0))
+
+
+def _list_deploys(situation: Situation) -> Iterator[Schedule]:
+    """The telling ones first."""
+    # The message is the base's, and waits while the workers are exchanged.
+    yield Schedule("once", deploy=0)
+    yield Schedule("redeliver", moves=("redeliver",), deploy=1)
+    kills = list(_list_kills(situation))
+    around = [one for one in kills if _is_at_effect(one, situation)]
+    for schedule in around:
+        yield replace(schedule, deploy=1)
+    if situation.spec.recovers:
+        yield from _lose_messages(around or kills)
+    yield from _fail_once(situation)
+    others = [one for one in kills if one not in around]
+    # The latest first: there the base has done the most, and told nobody.
+    for schedule in list(reversed(others))[:_MOST_OTHER_KILLS]:
+        yield replace(schedule, deploy=1)
+
+
+def _list_kills(situation: Situation) -> Iterator[Schedule]:
+    for schedule in kill.plan(situation, ()):
+        if schedule.does == {"kill"}:
+            yield schedule
+
+
+def _is_at_effect(schedule: Schedule, situation: Situation) -> bool:
+    """Whether its death is just before or after a call of an effect."""
+    named = schedule.faults[0].at.partition(":")[2].partition("#")[0]
+    return named in {effect.name for effect in situation.effects}
+
+
+def _lose_messages(kills: list[Schedule]) -> Iterator[Schedule]:
+    """A row is all that is left, and HEAD's sweeps find it: at the first place and at the last."""
+    for schedule in dict.fromkeys([*kills[:1], *kills[-1:]]):
+        yield Schedule("kill-lose", schedule.faults, (SWEEP,), lose=True, deploy=1)
+
+
+def _fail_once(situation: Situation) -> Iterator[Schedule]:
+    """The attempt after an error that passes is HEAD's: one error for each call."""
+    seen: set[str] = set()
+    if error.unless is not None and error.unless(situation):
+        return
+    for schedule in error.plan(situation, ()):
+        fault: Fault = schedule.faults[0]
+        if fault.at.startswith("before:") and fault.at not in seen:
+            seen.add(fault.at)
+            yield replace(schedule, deploy=1)

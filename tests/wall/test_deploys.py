@@ -1,0 +1,122 @@
+"""HEAD's job over what the base's has left behind."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import helpers
+import pytest
+from looks import SPEC, SPEC_TEXT, diff
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof"))
+import word_job
+
+from skillrun.contract.spec import load_spec
+from skillrun.proof.deploying.deploy import Broken, Deploys, try_deploys
+from skillrun.proof.deploying.migrating import Migration, find_missing
+from skillrun.proof.reference import REFUTED, Judgement
+from skillrun.proof.result import Target
+from skillrun.proof.schedule import Schedule
+from skillrun.wall.deploys import judge_deploys
+from skillrun.wall.verification import Job, Proof
+
+OLD = {SPEC: SPEC_TEXT, "shop/mailer.py": "A = 1\n"}
+NEW = {**OLD, "shop/mailer.py": "A = 2\n"}
+TWICE = Broken(
+    Schedule("redeliver", moves=("redeliver",), deploy=1),
+    Judgement(REFUTED, "effect.other-key", "email took place under another key"),
+)
+
+
+def judge(deploys: Deploys | None, new: dict[str, str] = NEW) -> tuple[str, list[tuple[str, str]]]:
+    branch = diff(OLD, new)
+    job = Job(SPEC, "a" * 64, "send", "success", proof=Proof("proved"))
+    judged = judge_deploys(job, branch.specs[0], branch, lambda _old, _new: deploys)
+    assert judged.proof is not None
+    told = [(found.rule, str(found.severity)) for found in judged.proof.findings]
+    return judged.outcome, told
+
+
+def test_what_breaks_is_an_error_and_what_was_not_tried_is_said() -> None:
+    assert judge(Deploys(broken=TWICE)) == ("partial", [("verify.breaks-at-deploy", "error")])
+    assert judge(Deploys()) == ("success", [])
+    assert judge(None) == ("success", [])
+    untried = Deploys(untried="the spec has no proof.setup")
+    assert judge(untried) == ("success", [("verify.deploy-untried", "note")])
+
+
+def test_a_migration_that_nobody_ran_is_left_to_the_reviewer() -> None:
+    lacking = Deploys(broken=TWICE, missing=("receipts.channel",), migration=Migration("x"))
+    assert judge(lacking)[0] == "partial"
+    brings = {**NEW, "ops/0004_channel.sql": "alter table receipts add column channel text;\n"}
+    assert judge(lacking, brings) == ("success", [("verify.deploy-untried", "warning")])
+
+
+def test_what_a_store_lacks() -> None:
+    wanted = {"orders": frozenset(("id", "state")), "marks": frozenset(("id",))}
+    assert find_missing(wanted, {"orders": frozenset(("id",))}) == ["marks", "orders.state"]
+
+
+# -- the attack made
+
+
+def target(root: Path, *edits: tuple[str, str, str]) -> Target:
+    files = {**word_job.FILES, word_job.SPEC: word_job.FILES[word_job.SPEC]}
+    for path, was, becomes in (("store/db.py", "insert into", "insert or ignore into"), *edits):
+        assert was in files[path], was
+        files[path] = files[path].replace(was, becomes)
+    repo = helpers.build_tree(root, files)
+    spec = load_spec(repo / word_job.SPEC)
+    return Target(spec, repo, "celery")
+
+
+def deploy(tmp_path: Path, *edits: tuple[str, str, str]) -> Deploys:
+    return try_deploys(target(tmp_path / "base"), target(tmp_path / "head", *edits))
+
+
+KEY = ("store/tasks.py", 'f"order:{order_id}"', 'f"Order:{order_id}"')
+COLUMN = (
+    ("store/db.py", "state text not null default 'new'", "state text default 'new', via text"),
+    ("store/tasks.py", "set state = 'sent'", "set via = 'post', state = 'sent'"),
+)
+ADDED = (
+    "store/db.py",
+    "connection.executescript(SCHEMA)",
+    """connection.executescript(SCHEMA)
+            known = [row[1] for row in connection.execute("pragma table_info(orders)")]
+            if "via" not in known:
+                connection.execute("alter table orders add column via text")""",
+)
+RENAMED = ("store/tasks.py", "reject_on_worker_lost=True,", 'reject_on_worker_lost=True, name="s",')
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("edits", "rule"),
+    [
+        ((KEY,), "effect.other-key"),
+        (COLUMN, "state.differs"),
+        ((RENAMED,), "effect.lost"),
+    ],
+    ids=("key", "column", "renamed"),
+)
+def test_what_the_base_began_is_not_ended_by_head(
+    tmp_path: Path, edits: tuple[tuple[str, str, str], ...], rule: str
+) -> None:
+    found = deploy(tmp_path, *edits)
+    assert found.migration.command == "python -m store.db"
+    assert found.broken is not None
+    assert found.broken.judgement.rule == rule
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "edits", [(("store/tasks.py", "ship succ", "ship has succ"),), (*COLUMN, ADDED)]
+)
+def test_what_goes_on_is_no_finding(
+    tmp_path: Path, edits: tuple[tuple[str, str, str], ...]
+) -> None:
+    found = deploy(tmp_path, *edits)
+    assert (found.untried, found.broken, found.missing) == (None, None, ())
+    assert len(found.tried) > 4
