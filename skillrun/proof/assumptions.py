@@ -9,6 +9,7 @@ from skillrun.probe.recorder import brief
 from skillrun.proof.blocked import PATIENCE_S, can_see
 from skillrun.proof.drafts import find_uncommitted
 from skillrun.proof.families.messages import NOT_VARIED
+from skillrun.proof.judges.registry import compares_with_server_clock
 from skillrun.proof.judges.scratch_files import is_named_aside
 from skillrun.proof.judges.uncommitted import is_shown
 from skillrun.proof.judges.varied import count_reached
@@ -60,6 +61,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
         *_added(proof, target),
         *_aside(proof),
         *_list_scratch_files(proof),
+        *_say_server_clock(proof),
         *_left_aside(target),
         *_varied(proof),
         *_machine(proof, target),
@@ -127,6 +129,19 @@ def _before_commit(proof: Proof) -> Iterator[str]:
                 " seen: let proof.setup leave the row as it is before the call"
             )
             return
+
+
+def _say_server_clock(proof: Proof) -> Iterator[str]:
+    """That no time passes for a database server, where a statement goes by its time."""
+    for tried in proof.tried:
+        for event in tried.history.events:
+            if event.kind == "at" and compares_with_server_clock(event):
+                where = f" ({event.place[0]}:{event.place[1]})" if event.place else ""
+                yield (
+                    "a statement compares with the time of the database server, which stands"
+                    f" still here{where}: what is too old, or due, by it was not tried"
+                )
+                return
 
 
 def _never_reached(proof: Proof) -> Iterator[str]:

@@ -18,7 +18,8 @@ import helpers
 import pytest
 
 from skillrun.agents.doctor.check import ask
-from skillrun.agents.doctor.machine import _sqlite
+from skillrun.agents.doctor.machine import _check_sandbox, _sqlite
+from skillrun.proof.sandbox.walls import explain_refusal, next_best
 
 pytestmark = pytest.mark.real
 
@@ -355,3 +356,15 @@ def test_an_mcp_server_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch)
     (found,) = agents._check_mcp(claude, additions)
     assert found.level == "problem"
     assert "pip install 'mcp" in (found.do or "")
+
+
+def test_the_remedy_for_missing_namespaces_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    walls = next_best("[Errno 28] No space left on device")
+    monkeypatch.setattr("skillrun.proof.sandbox.sandbox.machine_walls", lambda: walls)
+    checks = list(_check_sandbox())
+    assert len(checks) == len(walls.missing) + 1
+    assert [check.do for check in checks if check.do] == [
+        "raise it: sysctl user.max_user_namespaces=15000"
+    ]
+    assert not [check for check in checks if "Errno" in check.text]
+    assert explain_refusal("no answer").why == "no answer"

@@ -216,6 +216,20 @@ def test_what_is_added_to_in_redis_is_said(
     )
 
 
+@pytest.mark.parametrize(
+    ("store", "is_said"), [("db:app", True), ("sqlite:/app.db", False)], ids=("server", "sqlite")
+)
+def test_that_a_servers_clock_stands_still_is_said(
+    tmp_path: Path, store: str, is_said: bool
+) -> None:
+    sql = "select 1 from claims where until < now()"
+    asked = ("at", {"when": "before", "kind": "sql", "name": "s#1", "store": store, "sql": sql})
+    seen = history("once", [*effect(), asked, *commit()])
+    proof = Proof("proved", [Tried(seen.schedule, seen, ())], [], [], Plan(), reference())
+    told = assumptions(proof, target_of(plain_repo(tmp_path / "repo")))
+    assert any("stands still here" in words for words in told) is is_said
+
+
 @pytest.mark.parametrize("name", OBSERVED)
 def test_the_observed_guarantee(name: str) -> None:
     histories, guarantee = OBSERVED[name]

@@ -144,13 +144,15 @@ def _servers() -> Iterator[Check]:
 def _check_sandbox() -> Iterator[Check]:
     """What walls stand around a proof here; a line for each that is missing."""
     from skillrun.proof.sandbox.sandbox import machine_walls
+    from skillrun.proof.sandbox.walls import explain_refusal
 
     walls = machine_walls()
     if walls.has_network:
         text = "proofs run in user, mount, PID and network namespaces of their own"
         yield Check("machine", "ok", text)
-    do = None
-    if walls.why:
-        do = f"allow user namespaces ({walls.why})"
     for words in walls.missing:
-        yield Check("machine", "note", f"proofs have {words}, and their verdicts say so", do)
+        yield Check("machine", "note", f"proofs have {words}, and their verdicts say so")
+    if walls.why:
+        refusal = explain_refusal(walls.why)
+        text = f"that is because this machine gives proofs no namespaces: {refusal.why}"
+        yield Check("machine", "note", text, refusal.remedy)

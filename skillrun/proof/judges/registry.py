@@ -102,10 +102,10 @@ def _asks_the_servers_clock(history: History) -> bool:
     passed = max(clocks, default=0.0) - min(clocks, default=0.0)
     if passed <= _DELIVERY_S * len(clocks):
         return False
-    return any(_compares_with_now(event) for event in history.events)
+    return any(compares_with_server_clock(event) for event in history.events)
 
 
-def _compares_with_now(event: Event) -> bool:
+def compares_with_server_clock(event: Event) -> bool:
     """SQLite's functions for the time are the proof's: it runs in the handler's own process."""
     if str(event["store"]).startswith(("sqlite:", ":memory:")):
         return False

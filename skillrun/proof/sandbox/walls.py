@@ -4,6 +4,8 @@ not.
 
 from __future__ import annotations
 
+import errno
+import re
 import sys
 from dataclasses import dataclass
 
@@ -50,3 +52,37 @@ def next_best(why: str) -> Walls:
         if kernel.landlock_abi() > 0:
             kind, files = "landlock", FILES_BY_LANDLOCK
     return Walls(kind, (network, files, NO_SOCKETS, NO_PROCESSES), why)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why there are no namespaces, and what somebody may do who wants them; both in words."""
+
+    why: str
+    remedy: str
+
+
+# "[Errno 28] No space left on device", as Python says what a system call answered.
+_NUMBER = re.compile(r"\[Errno (\d+)\]")
+_REFUSALS = {
+    # user_namespaces(7): the limit of a user, which is 0 where an administrator wants none.
+    errno.ENOSPC: Refusal(
+        "the number of user namespaces that a user may have is used up, or is 0",
+        "raise it: sysctl user.max_user_namespaces=15000",
+    ),
+    errno.EPERM: Refusal(
+        "its kernel, or the container that this runs in, forbids them",
+        "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1, on Ubuntu"
+        " kernel.apparmor_restrict_unprivileged_userns=0; in Docker --security-opt"
+        " seccomp=unconfined",
+    ),
+    errno.ENOSYS: Refusal("its kernel has none", "use one that was built with CONFIG_USER_NS"),
+}
+
+
+def explain_refusal(why: str) -> Refusal:
+    """`why`: the machine's own words. Those that nobody knows are said as they are."""
+    number = _NUMBER.search(why)
+    if number is not None and int(number[1]) in _REFUSALS:
+        return _REFUSALS[int(number[1])]
+    return Refusal(why, "allow user namespaces")
