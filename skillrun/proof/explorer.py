@@ -22,7 +22,6 @@ from skillrun.proof.exploring.sweeps import Sweeps
 from skillrun.proof.history import (
     History,
     is_dead_letter,
-    list_written_keys,
     name_scratch_file,
 )
 from skillrun.proof.jobs import POISON, list_texts
@@ -370,15 +369,6 @@ class Explorer(Messages, Drafting, Sweeps):
         elif name == "tick":
             run.now = max(run.now, float(value) - time.time())
             run.queue.append(Waiting(self.origin.messages[0], run.now, 0))
-
-    def _forget_written_keys(self, run: Run) -> None:
-        """Redis comes back without what the job, and not its library, has written there."""
-        names = set[str]()
-        for delivery in run.deliveries:
-            names.update(*map(list_written_keys, delivery.all("at")))
-        for server in self.setting.servers:
-            if server.name == "redis":
-                server.forget(names)
 
     def _deliver_varied(self, run: Run) -> None:
         """Each once, whatever comes of it: what it asks for afterwards is not done."""

@@ -46,6 +46,7 @@ varied=3,17                            these two of them
 poison=0                               the first poison payload instead of the message
 fresh                                  later deliveries run in another interpreter
 broker-empty=0                         the broker loses all before the first delivery; 1: after it
+redis-empty=1                          Redis has lost what the job wrote there, after the first delivery
 kill@after:refund#1 example=1           of payload.examples[1], instead of the first example
 caller-kill@after:publish#1            in the publisher; also caller-raise, caller-pause
 """
@@ -75,7 +76,10 @@ _FAULT = re.compile(
 # The second of the two single runs: whatever is made of the time differs from the first.
 SECOND_RUN_S = 61
 _NUMBERED = ("copies", "poison", "late", "beside", "first", "waiting", "example")
-_NUMBERS = {name: name for name in _NUMBERED} | {"broker-empty": "emptied"}
+_NUMBERS = {name: name for name in _NUMBERED} | {
+    "broker-empty": "emptied",
+    "redis-empty": "redis_emptied",
+}
 """Word with a number -> the field that it sets."""
 
 
@@ -146,6 +150,7 @@ class Schedule:
     early: bool = False  # delivered once before the application's own call
     draft: bool = False  # the application's call finds what it has to do still undone
     emptied: int | None = None  # after so many deliveries the broker loses its messages
+    redis_emptied: int | None = None  # after so many, Redis loses what the job wrote there
     # Jobs that the application publishes one after the other, before any of them is delivered.
     called: tuple[int, ...] = ()
     day: str = ""  # the first delivery comes on this one, as YYYY-MM-DD
@@ -172,6 +177,7 @@ class Schedule:
             ("draft", self.draft),
             ("same-process", self.same),
             (f"broker-empty={self.emptied}", self.emptied is not None),
+            (f"redis-empty={self.redis_emptied}", self.redis_emptied is not None),
             (f"late={self.late}", bool(self.late)),
             ("midnight", self.midnight),
             (f"day={self.day}", bool(self.day)),
@@ -382,7 +388,7 @@ def _name_by_word(schedule: Schedule) -> str | None:
         "varied": schedule.has_move("varied"),
         "secret-echoed": schedule.echo,
         "early": schedule.early,
-        "store-emptied": FORGET in schedule.moves,
+        "store-emptied": FORGET in schedule.moves or schedule.redis_emptied is not None,
         "calendar": bool(schedule.day),
         "same-process": schedule.same,
         "broker-lost": schedule.emptied is not None,

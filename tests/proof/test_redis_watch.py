@@ -142,3 +142,37 @@ def test_marks_that_redis_alone_remembers(
     proof = try_prove(target_of(repo), only="forget redeliver")
     risks = [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks]
     assert risks == expected, [one.message for one in proof.incomplete]
+
+
+SPEC_RETRY = {"max_attempts": 3, "backoff": {"kind": "fixed", "base": "1m"}}
+FAILURES = {"transient": ["jobs:Away"], "permanent": [], "acceptable_delay": "1h"}
+LOST_ANSWER = "raise=jobs:Away@after:send#1"
+DRAWN = """import uuid
+client.set(f"token-{order_id}", uuid.uuid4().hex, nx=True)
+send(order_id, key=client.get(f"token-{order_id}").decode())
+"""
+MADE = """client.set(f"token-{order_id}", f"order-{order_id}", nx=True)
+send(order_id, key=client.get(f"token-{order_id}").decode())
+"""
+
+
+@needs_redis
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("code", "expected"), [(DRAWN, [("store-emptied", "money")]), (MADE, [])], ids=["drawn", "made"]
+)
+def test_a_key_that_redis_alone_remembers_between_two_attempts(
+    tmp_path: Path, code: str, expected: list[tuple[str, str]]
+) -> None:
+    """The job is not done yet: its mark says nothing, and the receiver takes another key for another
+    job.
+    """
+    body = [*(CLIENT + code).splitlines(), *IN_THE_DATABASE.splitlines()]
+    lines = "\n".join(f"        {line}" for line in body)
+    above, _, _ = JOBS.partition('        log.info("handle started')
+    jobs = f"    import redis\n{above}{lines}\n"
+    changed = {"proof": SERVICES, "failures": FAILURES, "retry": SPEC_RETRY}
+    repo = plain_repo(tmp_path / "repo", jobs=jobs, changed=changed)
+    proof = try_prove(target_of(repo), only=f"{LOST_ANSWER} redis-empty=1 re-enqueue")
+    risks = [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks]
+    assert risks == expected, [one.message for one in proof.incomplete]

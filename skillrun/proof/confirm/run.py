@@ -524,6 +524,8 @@ def unsupported(schedule: Schedule) -> str | None:
         return _OTHER_CLOCK
     if schedule.emptied is not None:
         return "a broker that loses its messages is not repeated with a real worker"
+    if schedule.redis_emptied is not None:
+        return "a Redis that loses its data is not repeated with a real worker"
     for fault in schedule.faults:
         if is_publish(fault.at):
             return _OTHER_QUEUE

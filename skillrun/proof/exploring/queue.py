@@ -8,10 +8,7 @@ from skillrun.proof import ticks
 from skillrun.proof.broker import lose_messages
 from skillrun.proof.exploring.rivalry import RivalsRoom
 from skillrun.proof.exploring.run import Run, Waiting
-from skillrun.proof.history import (
-    Delivery,
-    Event,
-)
+from skillrun.proof.history import Delivery, Event, list_written_keys
 from skillrun.proof.orders import victim
 from skillrun.proof.state import StateError, count
 
@@ -39,6 +36,17 @@ class Queue(RivalsRoom):
             if waiting.due > run.now:
                 self._pass_time(run, waiting.due - run.now)
             self._deliver_message(run, waiting)
+            if run.schedule.redis_emptied == run.count:
+                self._forget_written_keys(run)
+
+    def _forget_written_keys(self, run: Run) -> None:
+        """Redis comes back without what the job, and not its library, has written there."""
+        names = set[str]()
+        for delivery in run.deliveries:
+            names.update(*map(list_written_keys, delivery.all("at")))
+        for server in self.setting.servers:
+            if server.name == "redis":
+                server.forget(names)
 
     def _empty_broker(self, run: Run) -> None:
         """All that waits is gone, what is scheduled too; nobody publishes it again."""

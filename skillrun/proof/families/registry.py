@@ -36,6 +36,7 @@ FAMILIES: tuple[Family, ...] = (
     messages.window,
     messages.late,
     errors.error,
+    messages.store_emptied_between,
     errors.exhaustion,
     errors.permanent,
     errors.success,
