@@ -45,6 +45,35 @@ def test_a_mark_with_its_time_guards_it(tmp_path: Path) -> None:
     assert (proof.verdict, proof.risks, proof.incomplete) == ("proved", [], [])
 
 
+IN_TWO_STEPS = (
+    "kill@after:charge#1 kill@before:charge#1/2 lose wait=51840 redeliver wait=51840 redeliver"
+)
+# The time of the first attempt, which no later one changes.
+GUARD_OF_FIRST = (
+    "        if row[1] >= MOST or",
+    "        store.execute('create table if not exists firsts (id integer primary key, at real)')\n"
+    "        store.execute('insert or ignore into firsts values (?, ?)', (order_id, time.time()))\n"
+    "        (at,) = store.execute('select at from firsts where id = ?', (order_id,)).fetchone()\n"
+    "        if time.time() - at > 23 * 3600:\n"
+    "            return MOST, 0\n"
+    "        if row[1] >= MOST or",
+)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("guard", "rules"),
+    [(GUARD, ["window-passed"]), (GUARD_OF_FIRST, [])],
+    ids=["of the last attempt", "of the first"],
+)
+def test_a_guard_that_goes_by_the_last_attempt_is_walked_past(
+    guard: tuple[str, str], rules: list[str], tmp_path: Path
+) -> None:
+    proof = prove_till(tmp_path / "repo", IN_TWO_STEPS, guard, **LONG)
+    assert [risk.judgement.rule for risk in proof.risks] == rules
+    assert (proof.verdict, proof.incomplete) == ("proved", [])
+
+
 KILLED_AFTER = [*effect(), fault("kill", "after:email#1"), KILLED]
 
 
@@ -101,8 +130,15 @@ def test_each_keyed_effect_comes_back_after_its_own_window() -> None:
         spec = reference().spec.model_copy(update={"effects": (one,)})
         return [str(s) for s in late_back.plan(Situation(spec, ONCE, BootFacts()), ())]
 
-    assert plan(guarantee="keyed") == ["kill@after:email#1 lose wait=95040 redeliver"]
-    assert plan(guarantee="keyed", window=3600.0) == ["kill@after:email#1 lose wait=3960 redeliver"]
+    twice = "kill@after:email#1 kill@before:email#1/2 lose"
+    assert plan(guarantee="keyed") == [
+        "kill@after:email#1 lose wait=95040 redeliver",
+        f"{twice} wait=51840 redeliver wait=51840 redeliver",
+    ]
+    assert plan(guarantee="keyed", window=3600.0) == [
+        "kill@after:email#1 lose wait=3960 redeliver",
+        f"{twice} wait=2160 redeliver wait=2160 redeliver",
+    ]
     assert plan(guarantee="keyed", window=30 * 86400.0) == []  # whoever is away so long is missed
     assert plan(guarantee="at_least_once") == []
 

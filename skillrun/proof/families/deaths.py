@@ -17,6 +17,8 @@ from skillrun.proof.schedule import EVERY, SWEEP, Fault, Schedule
 
 # Of a window: beyond it, whatever the deliveries themselves took.
 _LATER = 1.1
+# Of a window, twice: within it each time, and beyond it in the end.
+_MOST_OF_IT = 0.6
 # Of a window: a worker that is away for longer does not come back by surprise.
 _LONGEST_ABSENCE_S = 7 * 24 * 3600.0
 _NO_DEATH = "the single run has no boundary at which a death makes a difference"
@@ -96,7 +98,8 @@ def kill_lose(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 @family("late-back", "no keyed effect takes place", unless=_looks_for_its_work)
 def late_back(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """The worker dies after a keyed effect, and the message comes back when the receiver has
-    forgotten the key: a little later than its window.
+    forgotten the key: a little later than its window. Once in one step, and once in two: who goes by
+    the time of the last attempt finds that it was not long ago.
     """
     boundaries = {event.boundary for event in situation.boundaries}
     windows = {effect.name: read_window(effect) for effect in situation.effects}
@@ -108,6 +111,9 @@ def late_back(situation: Situation, planned: Planned) -> Iterator[Schedule]:
             continue  # by then it has been noticed that no worker is there
         moves = (f"wait={int(window * _LATER)}", "redeliver")
         yield Schedule("late-back", (fault,), moves, lose=True)
+        before = fault.at.replace("after:", "before:", 1)
+        steps = (f"wait={int(window * _MOST_OF_IT)}", "redeliver") * 2
+        yield Schedule("late-back", (fault, Fault("kill", before, 2)), steps, lose=True)
 
 
 def _deaths_after_keyed_effects(situation: Situation) -> Iterator[Fault]:
