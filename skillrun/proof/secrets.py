@@ -9,7 +9,9 @@ from typing import Any
 from skillrun.core.masking import mask_member
 from skillrun.proof.rivals import Contents
 
-_SHORTEST = 8  # a shorter value is found in any text
+# Example rows have short ones (`whsec_1`, `hunter2`). A short word, or a short number, is found in any
+# text.
+_SHORTEST, _SHORTEST_WORD = 5, 8
 _MORE = re.compile(
     r"card_?(number|no|token)|pan$|iban|cvv|account_?number|ssn|tax_?id", re.IGNORECASE
 )
@@ -65,6 +67,12 @@ def _list_fields(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _is_secret(name: str, value: Any) -> bool:
-    if not isinstance(value, str) or len(value) < _SHORTEST or _COORDINATES.search(name):
+    if not isinstance(value, str) or _COORDINATES.search(name) or not _can_be_found(value):
         return False
     return _MORE.search(name) is not None or mask_member(name, value) is not None
+
+
+def _can_be_found(value: str) -> bool:
+    """Whether a text that has this value in it hardly has it by chance."""
+    is_plain = value.isalpha() or value.isdigit()
+    return len(value) >= (_SHORTEST_WORD if is_plain else _SHORTEST)

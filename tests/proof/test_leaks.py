@@ -73,3 +73,12 @@ def test_secrets_of_rows_and_payloads_but_for_what_tells_the_job() -> None:
     payload = {"order": {"password": "hunter2hunter2"}, "token": "t0k3nt0k3nt0k3n"}
     found = find_secrets([payload], {"users": {(1,): row}}, keys=["order.token"])
     assert found == {"abcdefgh12345": "users.api_token", "hunter2hunter2": "password"}
+
+
+@pytest.mark.parametrize(
+    ("value", "is_one"),
+    [("whsec_1", True), ("hunter2", True), ("s-1", False), ("secret", False), ("12345", False)],
+)
+def test_a_short_secret_is_one_where_no_text_has_it_by_chance(value: str, is_one: bool) -> None:
+    row = {"id": 1, "signing_secret": value}
+    assert bool(find_secrets([], {"customers": {(1,): row}}, keys=[])) == is_one
