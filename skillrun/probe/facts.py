@@ -37,6 +37,7 @@ class Facts:
     redis_keys: str = ""
     keeps_rows: bool = False  # its messages are rows of the application's own database
     ends_stuck: bool = False  # its worker ends a job that runs for too long
+    limit_error: str = ""  # what its worker raises in the job then; "" where it raises nothing
     # What does not come before another process than a worker brings it: "delay" a job that waits,
     # "schedule" this one.
     timed: tuple[str, ...] = ()

@@ -87,6 +87,8 @@ class Orders:
             return {"do": "kill"}
         if do == "raise":
             return {"do": "raise", **describe_error(self.failures, fault)}
+        if do == "cut":
+            return {"do": "raise", "error": fault.error}
         if do in RECEIVER_WAYS:
             return order_receiver(fault)
         return {"do": do if do in ("fail", "hang") else "pause"}

@@ -16,6 +16,7 @@ lose                                   a killed message does not come back by it
 raise=shop.mailer:Unavailable@before:email#1
 fail@before:commit#1                   the store fails there, with its driver's own error
 hang@before:email#1                    its receiver never answers: the real call waits
+cut=lib:TimeLimit@before:email#1       the task's time limit is over while it waits
 refuse@before:email#1                  its receiver is not there: the real call is made to nobody
 hang-up@before:email#1                 its receiver takes the call, and hangs up without an answer
 answer=503@before:email#1              its receiver says that it is out of service
@@ -68,7 +69,7 @@ AWAY = frozenset(("refuse", "hang-up", "answer"))
 """What a receiver does that is no use, and that tells."""
 
 _FAULT = re.compile(
-    r"(?P<do>kill|kill-worker|raise|fail|hang|refuse|hang-up|answer|stall|switch|rival|caller-kill|caller-raise|caller-pause)"
+    r"(?P<do>kill|kill-worker|raise|fail|hang|cut|refuse|hang-up|answer|stall|switch|rival|caller-kill|caller-raise|caller-pause)"
     r"(?:=(?P<error>[\w.:%*-]+)(?:~(?P<index>\d+))?)?@(?P<at>(?:before|after):[\w.:/-]+#(?:\d+!?|\*))(?:/(?P<delivery>\d+|\*))?"
 )
 
@@ -327,7 +328,7 @@ def family_of(schedule: Schedule) -> str:
 def _name_at_publisher(schedule: Schedule) -> str | None:
     """The family of what happens while a call waits, or before the job is delivered at all."""
     does = schedule.does
-    if "hang" in does:
+    if does & {"hang", "cut"}:
         return "effect-hangs"
     if does & AWAY:
         return "receiver-away"

@@ -93,6 +93,20 @@ def test_a_time_out_that_ends_the_job_at_once_is_told() -> None:
     assert told(again, spec=spec) == []
 
 
+def test_a_time_limit_that_ends_the_job_at_once_is_told() -> None:
+    declared = reference().spec.model_dump(exclude_unset=True)
+    retry = {"max_attempts": 3, "backoff": {"kind": "exponential", "base": "10s"}}
+    spec = JobSpec(**{**declared, "retry": retry})
+    text = "cut=lib:TimeLimit@before:email#1"
+    cut = fault("raise", "before:email#1")
+    gone = ("settled", {"how": "dead", "delay": 0.0, "why": "raised"})
+    ended = history(text, [cut, raised("lib:TimeLimit", injected=True), gone])
+    assert told(ended, spec=spec) == [("effect-hangs", "stuck")]
+    assert told(history(text, [cut, gone], DONE), spec=spec) == []
+    once = JobSpec(**{**declared, "retry": {**retry, "max_attempts": 1}})
+    assert told(ended, spec=once) == []
+
+
 URLLIB = 'import urllib.request; urllib.request.urlopen("%s://shop.example.com/mails", timeout=5)'
 SMTP = 'import smtplib; smtplib.SMTP("mail.example.com", timeout=5).quit()'
 HTTP = (

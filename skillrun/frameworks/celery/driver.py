@@ -55,6 +55,9 @@ def _name_queue(declare: Any, exchange: Any, routing_key: Any) -> str:
     return "" if exchange else str(routing_key or "")
 
 
+_SOFT_LIMIT = "celery.exceptions:SoftTimeLimitExceeded"
+
+
 class Driver(BaseDriver):
     """See probe/driver.py for what each method promises."""
 
@@ -167,6 +170,7 @@ class Driver(BaseDriver):
             # has, unless the application configures logs by this signal.
             sets_log_level=not signals.setup_logging.receivers,
             ends_stuck=self._has_time_limit(),
+            limit_error=_SOFT_LIMIT if self._has_soft_limit() else "",
             timed=("schedule",) if self._is_in_beat() else (),
             broker_error="kombu.exceptions:OperationalError",
         )
@@ -178,9 +182,13 @@ class Driver(BaseDriver):
 
     def _has_time_limit(self) -> bool:
         """Of the task, or of all. What a worker's command line says is not known here."""
-        own = (self.task.time_limit, self.task.soft_time_limit)
-        general = (self.app.conf.task_time_limit, self.app.conf.task_soft_time_limit)
-        return any(limit is not None for limit in (*own, *general))
+        hard = (self.task.time_limit, self.app.conf.task_time_limit)
+        return self._has_soft_limit() or any(limit is not None for limit in hard)
+
+    def _has_soft_limit(self) -> bool:
+        """One that is raised in the task; the hard one ends its process."""
+        soft = (self.task.soft_time_limit, self.app.conf.task_soft_time_limit)
+        return any(limit is not None for limit in soft)
 
     def _redelivery_s(self) -> float:
         """Redis gives a message back after the visibility timeout, AMQP at once."""

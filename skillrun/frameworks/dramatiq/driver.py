@@ -43,6 +43,7 @@ from ...probe.starting import Importer, Ways
 from ...probe.swap import swap
 
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
+_TIME_LIMIT = "dramatiq.middleware:TimeLimitExceeded"
 _DEFAULT_S = 60.0  # dramatiq.brokers.redis.DEFAULT_HEARTBEAT_TIMEOUT
 
 
@@ -112,6 +113,7 @@ class Driver(BaseDriver):
             counts_dead=not self._sends_dead_letters(),
             spread=2.0,
             ends_stuck=self._has_middleware("TimeLimit"),
+            limit_error=_TIME_LIMIT if self._has_middleware("TimeLimit") else "",
         )
 
     def _has_middleware(self, name: str) -> bool:

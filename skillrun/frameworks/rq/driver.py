@@ -139,6 +139,7 @@ class Driver(BaseDriver):
             redis_keys="rq:",
             timed=("delay",),
             ends_stuck=True,  # after 180 s where nothing else is said
+            limit_error="rq.timeouts:JobTimeoutException",
             broker_error="redis.exceptions:ConnectionError",
             on_kill=_ON_KILL,
         )

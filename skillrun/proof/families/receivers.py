@@ -12,10 +12,16 @@ from skillrun.proof.schedule import EVERY, Fault, Schedule
 
 @family("effect-hangs", "no effect is stood in for")
 def effect_hangs(situation: Situation, planned: Planned) -> Iterator[Schedule]:
-    """The real call of each effect, once, to somebody who never answers."""
+    """The real call of each effect, once, to somebody who never answers; and the library's time
+    limit, which may be over while any call is waited for, whatever its own time-out is.
+    """
+    limit = situation.facts.limit_error
     for effect in situation.effects:
+        at = f"before:{effect.name}#1"
         if effect.mode != "pass_through":
-            yield Schedule("effect-hangs", (Fault("hang", f"before:{effect.name}#1"),))
+            yield Schedule("effect-hangs", (Fault("hang", at),))
+        if limit:
+            yield Schedule("effect-hangs", (Fault("cut", at, error=limit),))
 
 
 _OUT_OF_SERVICE = "503"  # the answer that every client has to take for one that passes

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History
+from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 
@@ -16,6 +17,9 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """What a real call that was waited for in vain comes to. One that could not be made in a proof
     says nothing.
     """
+    if history.schedule.faults[0].do == "cut":
+        yield from _judge_limit(history, reference)
+        return
     stuck = history.all("stuck")
     name = str(history.schedule.faults[0].at).partition(":")[2].rpartition("#")[0]
     if stuck:
@@ -40,3 +44,25 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             expected=f"{reference.max_attempts} attempts",
             seen="1 attempt",
         )
+
+
+def _judge_limit(history: History, reference: Reference) -> Iterator[Judgement]:
+    """The task's time limit was over while an effect was waited for: that passes, as a time-out at
+    the call does.
+    """
+    name = str(history.schedule.faults[0].at).partition(":")[2].rpartition("#")[0]
+    is_over = len(history.runs) == 1 and not history.pending and not history.hung
+    is_done = len(history.performed(name)) >= len(reference.calls(name))
+    if not is_over or is_done or (reference.max_attempts or 1) < 2:
+        return
+    if reference.spec.recovers and not is_kept(history, reference):
+        return  # a sweep may find it
+    yield name_risk(
+        "effect-hangs",
+        RiskGrade.STUCK,
+        f"the time limit of the task ends the job at once, while it waits for {name}: it does not"
+        " count as transient",
+        effect=name,
+        expected=f"{reference.max_attempts} attempts",
+        seen="1 attempt",
+    )
