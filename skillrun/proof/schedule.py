@@ -41,13 +41,13 @@ job=1                                  a distinct job is delivered as well
 first=1                                that distinct job is delivered before
 beside=1 switch@before:email#1         at once with that distinct job
 called=0,1                             the application publishes both before one is delivered
-called=0,1 caller-pause@before:commit#1 caller-pause@after:commit#1/2   both calls at once
+called=0,1 caller-pause@before:commit#1 caller-pause@after:commit#1/2   both at once
 varied=1-50                            payloads that are varied in a key field, in turn
 varied=3,17                            these two of them
 poison=0                               the first poison payload instead of the message
 fresh                                  later deliveries run in another interpreter
 broker-empty=0                         the broker loses all before the first delivery; 1: after it
-redis-empty=1                          Redis has lost what the job wrote there, after the first delivery
+redis-empty=1                          Redis loses what the job wrote there, after delivery 1
 kill@after:refund#1 example=1           of payload.examples[1], instead of the first example
 caller-kill@after:publish#1            in the publisher; also caller-raise, caller-pause
 """
@@ -133,7 +133,8 @@ class Schedule:
 
     family: str
     faults: tuple[Fault, ...] = ()
-    # Redeliver | re-enqueue | sweep | forget | wait=S | job=N | tick=EPOCH | varied=FROM-TO | varied=N,M.
+    # Redeliver | re-enqueue | sweep | forget | wait=S | job=N | tick=EPOCH | varied=FROM-TO |
+    # varied=N,M.
     moves: tuple[str, ...] = ()
     copies: int = 1
     lose: bool = False

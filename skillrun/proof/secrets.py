@@ -9,8 +9,8 @@ from typing import Any
 from skillrun.core.masking import mask_member
 from skillrun.proof.rivals import Contents
 
-# Example rows have short ones (`whsec_1`, `hunter2`). A short word, or a short number, is found in any
-# text.
+# Example rows have short ones (`whsec_1`, `hunter2`). A short word, or a short number, is found in
+# any text.
 _SHORTEST, _SHORTEST_WORD = 5, 8
 _MORE = re.compile(
     r"card_?(number|no|token)|pan$|iban|cvv|account_?number|ssn|tax_?id", re.IGNORECASE

@@ -162,6 +162,18 @@ def test_a_store_that_fails_once_ends_no_job_whose_effect_took_place() -> None:
     assert told("fail@before:commit#1", again, DONE, dead_letters=0, state=done, **letter) == []
 
 
+def test_who_gives_up_at_once_and_says_that_it_is_done_is_found_as_well() -> None:
+    """A handler that buries the job itself returns; the sweep that comes later finds it buried."""
+    letter = {"retry": POLICY, "dead_letter": DeadLetter(kind="table", where="dead")}
+    buried = [*GIVEN_UP[:-2], ("returned", {}), ACKED]
+    idle = [("returned", {}), ACKED]
+    given = {**letter, "recovers": (Sweep(call="app:sweep", every=60.0),)}
+    (found,) = told("fail@before:commit#1 sweep", buried, idle, dead_letters=1, state=[], **given)
+    assert (found.rule, found.grade) == ("store-failed", "stuck")
+    text = "fail@before:commit#1 sweep"
+    assert told(text, buried, DONE, dead_letters=0, state=ONCE.state["rows"], **given) == []
+
+
 def test_a_job_without_its_effect_is_not_done_whatever_the_handler_returned() -> None:
     swallowed = [*LOST[:2], ("returned", {}), ACKED]
     (found,) = told(LOSES, swallowed)

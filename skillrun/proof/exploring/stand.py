@@ -41,8 +41,8 @@ class Stand:
         self.daily = False
         # The time of the day at which a tick does its work; None where it does so at noon, too.
         self.due: time | None = None
-        # A callable that a clock starts and that finds its work by itself; one whose tick says which
-        # job it is.
+        # A callable that a clock starts and that finds its work by itself; one whose tick says
+        # which job it is.
         self.polled = self.clocked = False
         # The single run, as soon as there is one.
         self.once: History | None = None

@@ -98,8 +98,8 @@ def kill_lose(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 @family("late-back", "no keyed effect takes place", unless=_looks_for_its_work)
 def late_back(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """The worker dies after a keyed effect, and the message comes back when the receiver has
-    forgotten the key: a little later than its window. Once in one step, and once in two: who goes by
-    the time of the last attempt finds that it was not long ago.
+    forgotten the key: a little later than its window. Once in one step, and once in two: who goes
+    by the time of the last attempt finds that it was not long ago.
     """
     boundaries = {event.boundary for event in situation.boundaries}
     windows = {effect.name: read_window(effect) for effect in situation.effects}

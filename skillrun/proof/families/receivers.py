@@ -29,8 +29,8 @@ _OUT_OF_SERVICE = "503"  # the answer that every client has to take for one that
 
 @family("receiver-away", "no effect is stood in for")
 def receiver_away(situation: Situation, planned: Planned) -> Iterator[Schedule]:
-    """The real call of each effect, once, to somebody who is not there, who hangs up, and who is out
-    of service: what its adapter makes of that is what the job meets in production.
+    """The real call of each effect, once, to somebody who is not there, who hangs up, and who is
+    out of service: what its adapter makes of that is what the job meets in production.
     """
     for effect in situation.effects:
         if effect.mode == "pass_through":

@@ -49,22 +49,31 @@ def _judge_early_end(history: History, reference: Reference) -> Iterator[Judgeme
     """A store that fails once passes. A job whose effect has taken place is not over by it, with a
     record or without: what is done and what the database says are two things from then on.
     """
-    done, showing = history.performed(), find_showing(history, reference)
-    has_tried_again = len(history.runs) != 1 or history.runs[0].outcome != "failed"
-    if has_tried_again or not (done and showing and is_kept(history, reference)):
+    if not history.runs or (reference.max_attempts or 1) < 2 or _is_tried_again(history):
         return
-    if (reference.max_attempts or 1) < 2 or SWEEP in history.schedule.moves:
+    done, showing = history.performed(), find_showing(history, reference)
+    if not (done and showing and is_kept(history, reference)):
         return
     yield name_risk(
         "store-failed",
         RiskGrade.STUCK,
         f"the store failed once after {done[0]['effect']} had taken place, and the job was given up"
-        f" at once: {', '.join(showing)} does not tell that it was done",
+        f" at once: the state ({', '.join(showing)}) does not tell that it was done",
         effect=str(done[0]["effect"]),
         events=(done[0].number,),
         expected=f"{reference.max_attempts} attempts",
         seen="1 attempt",
     )
+
+
+def _is_tried_again(history: History) -> bool:
+    """Whether a later delivery did anything: one that a sweep brought finds the job given up, and
+    ends. Who gives a job up may say that it is done, or let its error out.
+    """
+    first, *later = history.runs
+    if first.outcome not in ("failed", "succeeded"):
+        return True
+    return any(run.performs(None) or run.outcome != "succeeded" for run in later)
 
 
 def _can_be_let_go(history: History, reference: Reference) -> bool:
