@@ -98,7 +98,12 @@ class Zygote:
         consumed = self._find_consumed(driver)
         timer = None
         if facts.timed:
-            timer = has_timer(driver.WAYS, config["settings"]["starts"], recorder.root)
+            timer = has_timer(
+                driver.WAYS,
+                config["settings"]["starts"],
+                recorder.root,
+                is_begun=driver.worker_begun is not None,
+            )
         function = driver.function()
         effects = self.hook_effects()
         named: dict[type, str] = {}

@@ -141,9 +141,11 @@ def find_consumed(
     return list(dict.fromkeys([*named, *(begun if scripts else ())]))
 
 
-def has_timer(ways: Ways, commands: Sequence[Sequence[str]], root: str) -> bool | None:
+def has_timer(
+    ways: Ways, commands: Sequence[Sequence[str]], root: str, *, is_begun: bool
+) -> bool | None:
     """Whether the repository starts what brings the jobs that are due later; None where that is not
-    known.
+    known. `is_begun`: one of the command lines led to a worker that waited for jobs.
     """
     for timer in ways.timers:
         if any(map(timer.is_timer, commands)):
@@ -154,8 +156,12 @@ def has_timer(ways: Ways, commands: Sequence[Sequence[str]], root: str) -> bool 
             has_worker = True
             if "$" in " ".join(words):  # options that only a shell knows
                 return None
-    has_script = any(_list_worker_scripts(ways, commands, root))
-    if not has_worker or has_script or _is_said(ways.timer_code, root):
+    if any(_list_worker_scripts(ways, commands, root)):
+        # Without words to look for, nobody can tell what a program of its own does besides.
+        if not is_begun or not ways.timer_code:
+            return None
+        has_worker = True
+    if not has_worker or _is_said(ways.timer_code, root):
         return None
     return False
 

@@ -113,6 +113,17 @@ def test_what_starts_a_timer(timer: TimerWords, command: str, is_one: bool) -> N
     assert timer.is_timer(command.split()) is is_one
 
 
+OWN_WORKER = """
+from redis import Redis
+from rq import Queue, Worker
+
+connection = Redis()
+queue = Queue("billing", connection=connection)
+worker = Worker([queue], connection=connection, prepare_for_work=False)
+worker.work({})
+"""
+
+
 @pytest.mark.parametrize(
     ("procfile", "code", "is_risk"),
     [
@@ -122,6 +133,8 @@ def test_what_starts_a_timer(timer: TimerWords, command: str, is_one: bool) -> N
         ("worker: rq worker $RQ_OPTIONS billing\n", "", False),
         ("worker: rq worker billing\n", "worker.work(with_scheduler=True)\n", False),
         ("web: gunicorn billing\n", "", False),
+        ("worker: python ops/scheduler.py\n", OWN_WORKER.format(""), True),
+        ("worker: python ops/scheduler.py\n", OWN_WORKER.format("with_scheduler=True"), False),
     ],
 )
 @pytest.mark.real
