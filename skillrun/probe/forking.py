@@ -96,14 +96,7 @@ class Zygote:
         )
         facts: Facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
         consumed = self._find_consumed(driver)
-        timer = None
-        if facts.timed:
-            timer = has_timer(
-                driver.WAYS,
-                config["settings"]["starts"],
-                recorder.root,
-                is_begun=driver.worker_begun is not None,
-            )
+        timer = self._ask_for_timer(driver) if facts.timed else None
         function = driver.function()
         effects = self.hook_effects()
         named: dict[type, str] = {}
@@ -137,6 +130,12 @@ class Zygote:
             consumed=consumed,
             has_timer=timer,
         )
+
+    def _ask_for_timer(self, driver: Driver) -> bool | None:
+        """Whether the repository starts what brings the jobs that are due later."""
+        starts = self.config["settings"]["starts"]
+        is_begun = driver.worker_begun is not None
+        return has_timer(driver.WAYS, starts, self.recorder.root, is_begun=is_begun)
 
     def _find_consumed(self, driver: Driver) -> tuple[str, ...]:
         """The queues that the repository's workers take jobs from."""
