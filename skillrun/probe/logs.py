@@ -150,7 +150,11 @@ class Logs:
             for text in self.written:
                 extra = {**extra, **_read_fields(text), **extra}
             self.recorder.emit(
-                "log", extra={k: brief(v) for k, v in list(extra.items())[:20]}, **told
+                "log",
+                extra={k: brief(v) for k, v in list(extra.items())[:20]},
+                # What is blotted out on the way is not in it.
+                written=brief("\n".join(self.written), _WHOLE),
+                **told,
             )
 
     def line(self, stream: str, text: str) -> None:

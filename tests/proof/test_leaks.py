@@ -36,13 +36,28 @@ SILENT = {
 }
 
 
-def proof_with_card(tmp_path: Path, was: str, becomes: str) -> Any:
+BLOTTED = f"""
+    class Blotter(logging.Formatter):
+        def format(self, record):
+            return super().format(record).replace("{CARD}", "[blotted]")
+
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(Blotter())
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+"""
+OWN_LOGGER = "    log = logging.getLogger(__name__)\n"
+
+
+def proof_with_card(tmp_path: Path, was: str, becomes: str, code: str = JOBS) -> Any:
     payload = {
         **SPEC["payload"],
         "properties": {"order_id": {"type": "integer"}, "card_token": {"type": "string"}},
         "examples": EXAMPLES,
     }
-    jobs = JOBS.replace("def handle(order_id):", "def handle(order_id, card_token):")
+    jobs = code.replace("def handle(order_id):", "def handle(order_id, card_token):")
     root = plain_repo(
         tmp_path / "repo", jobs=jobs, changed={"payload": payload}, was=was, becomes=becomes
     )
@@ -61,6 +76,12 @@ def test_a_record_that_tells_a_secret_is_a_leak(tmp_path: Path, name: str) -> No
 @pytest.mark.real
 def test_what_tells_the_job_alone_is_no_leak(tmp_path: Path, was: str, becomes: str) -> None:
     assert proof_with_card(tmp_path, was, becomes).risks == []
+
+
+@pytest.mark.real
+def test_what_a_formatter_blots_out_is_no_leak(tmp_path: Path) -> None:
+    code = JOBS.replace(OWN_LOGGER, OWN_LOGGER + BLOTTED)
+    assert proof_with_card(tmp_path, *TELLING["the payload as a whole"], code=code).risks == []
 
 
 def test_secrets_of_rows_and_payloads_but_for_what_tells_the_job() -> None:

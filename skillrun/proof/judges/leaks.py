@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
-from skillrun.proof.history import History
+from skillrun.proof.history import Event, History
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 
@@ -18,7 +18,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     for event in history.events:
         if event.kind != "log":
             continue
-        text = f"{event['text']} {event['extra'] or ''} {event['error'] or ''}"
+        text = _read_record(event)
         for value, name in reference.secrets.items():
             if value in text and name not in told:
                 told.add(name)
@@ -40,7 +40,7 @@ def judge_echo(history: History, reference: Reference) -> Iterator[Judgement]:
     for event in history.events:
         text = ""
         if event.kind == "log" and not str(event["logger"]).startswith(loggers):
-            text = f"{event['text']} {event['extra'] or ''} {event['error'] or ''}"
+            text = _read_record(event)
         elif event.kind == "published" and not event["to_handler"]:
             text = str(event["message"])
         if any(value in text for value in reference.secrets):
@@ -55,3 +55,11 @@ def judge_echo(history: History, reference: Reference) -> Iterator[Judgement]:
             f" {', '.join(kept)}",
             events=tuple(event.number for event in told[:1]),
         )
+
+
+def _read_record(event: Event) -> str:
+    """What a log holds of a record: what its handlers wrote, without what a filter or a formatter
+    has blotted out on the way; all of it where no handler of the application's own wrote it.
+    """
+    written = str(event["written"] or "")
+    return written or f"{event['text']} {event['extra'] or ''} {event['error'] or ''}"
