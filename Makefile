@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged hostile strangers bug-reports metamorphic charge wheel clean
+.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged hostile strangers bug-reports planted metamorphic charge wheel clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -85,6 +85,10 @@ strangers: $(VENV)/.installed .venv-strangers/.installed
 # Public bug reports, rebuilt small: each base has the bug, its variant the repair; STRANGERS names some here, too.
 bug-reports: $(VENV)/.installed .venv-strangers/.installed
 	$(BIN)/python tests/strangers/run.py --python .venv-strangers/bin/python $(or $(STRANGERS),$(wildcard tests/bug_reports/*/))
+
+# Bugs that production's events bring to light, planted in the strangers' repositories; PLANTED names events or ids.
+planted: $(VENV)/.installed .venv-strangers/.installed
+	$(BIN)/python tests/planted/run.py --python .venv-strangers/bin/python $(PLANTED)
 
 # The corpora's handlers written otherwise (a function, a class, a decorator, other logs ...): what is read of them stays;
 # METAMORPHIC=--prove has each proved as well.
