@@ -35,7 +35,7 @@ from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, 
 from skillrun.proof.result import RERUNS, OnProgress, Proof, Target, Tried, Witness
 from skillrun.proof.rivals import Rival, read_contents
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
-from skillrun.proof.secrets import find_secrets
+from skillrun.proof.secrets import find_addresses, find_secrets
 from skillrun.proof.setting import Setting
 from skillrun.proof.single import reference_of, single_run_problem
 from skillrun.proof.uncalled_sweeps import find_uncalled
@@ -250,11 +250,12 @@ class _Session:
         self.explorers.append(first)
         self.payloads = first.payloads
         found, singles = reference_of(first, self.target.spec)
-        secrets = self._find_secrets(first)
+        secrets, addresses = self._find_secrets(first)
         self.reference = replace(
             found,
             contract=self.target.contract,
             secrets=secrets,
+            addresses=addresses,
             uncalled=find_uncalled(self.target.root, _list_sweeps(self.target.spec)),
             unpromised=self.target.unpromised,
             sweepers=self.target.sweepers,
@@ -380,12 +381,15 @@ class _Session:
         self.reference = replace(self.reference, has_draft=True)
         return list(history.deliveries[0].all("at"))
 
-    def _find_secrets(self, explorer: Explorer) -> dict[str, str]:
-        """In the payloads, and in what the proof's stores hold before anything is delivered."""
+    def _find_secrets(self, explorer: Explorer) -> tuple[dict[str, str], dict[str, str]]:
+        """Secrets and addresses in the payloads, and in what the proof's stores hold before
+        anything is delivered.
+        """
         idempotency = self.target.spec.idempotency
-        keys = idempotency.key if idempotency else ()
+        keys = (idempotency.key if idempotency else None) or ()
         explorer.setting.restore()
-        return find_secrets(self.payloads.values(), read_contents(explorer.store), keys or ())
+        payloads, contents = list(self.payloads.values()), read_contents(explorer.store)
+        return find_secrets(payloads, contents, keys), find_addresses(payloads, contents, keys)
 
     def _find_given_secrets(self) -> dict[str, str]:
         """Effect -> a secret that the single run calls it with."""

@@ -83,6 +83,8 @@ class Reference:
     called: Mapping[int, History] = field(default_factory=dict)
     # What a log must not tell: value -> the name under which the payload or a row has it.
     secrets: Mapping[str, str] = field(default_factory=dict)
+    # As well: mail addresses and numbers of persons.
+    addresses: Mapping[str, str] = field(default_factory=dict)
     # The tables that the application's own call changes, as the fixture stands; and whether another
     # state was found in which it has more to do.
     changed_by_call: frozenset[str] = frozenset()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from skillrun.core.masking import mask_member
@@ -15,6 +15,9 @@ _SHORTEST, _SHORTEST_WORD = 5, 8
 _MORE = re.compile(
     r"card_?(number|no|token)|pan$|iban|cvv|account_?number|ssn|tax_?id", re.IGNORECASE
 )
+_MAIL = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
+_NUMBER_NAME = re.compile(r"phone|mobile|msisdn|cell", re.IGNORECASE)
+_NUMBER = re.compile(r"\+?[\d ()/-]{7,}")
 # What two deliveries, or two services, know each other by.
 _COORDINATES = re.compile(
     r"(idempot|dedup|claim|lock|fenc|lease|request|message|event|job|task|page|cursor|sync|track"
@@ -29,18 +32,35 @@ def find_secrets(
     """Value -> the name under which it was found. `keys`: the fields that tell the job, which a log
     is to name.
     """
+    return dict(_list_values(payloads, contents, keys, _is_secret))
+
+
+def find_addresses(
+    payloads: Iterable[Any], contents: Contents, keys: Iterable[str]
+) -> dict[str, str]:
+    """As `find_secrets`: what leads to a person, a mail address or a number to call."""
+    return dict(_list_values(payloads, contents, keys, _is_address))
+
+
+def _list_values(
+    payloads: Iterable[Any],
+    contents: Contents,
+    keys: Iterable[str],
+    is_meant: Callable[[str, Any], bool],
+) -> Iterator[tuple[str, str]]:
+    """(value, the name under which it was found), a value once."""
     exempt = {key.rpartition(".")[2] for key in keys}
-    found: dict[str, str] = {}
+    fields: list[tuple[str, str, Any]] = []
     for payload in payloads:
-        for name, value in _list_fields(payload):
-            if name not in exempt and _is_secret(name, value):
-                found.setdefault(value, name)
+        fields += ((name, name, value) for name, value in _list_fields(payload))
     for table, rows in contents.items():
         for row in rows.values():
-            for name, value in row.items():
-                if name not in exempt and _is_secret(name, value):
-                    found.setdefault(value, f"{table}.{name}")
-    return found
+            fields += ((name, f"{table}.{name}", value) for name, value in row.items())
+    seen = set[str]()
+    for name, place, value in fields:
+        if name not in exempt and is_meant(name, value) and value not in seen:
+            seen.add(value)
+            yield value, place
 
 
 def find_places(contents: Contents, secrets: Iterable[str]) -> list[str]:
@@ -64,6 +84,13 @@ def _list_fields(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
             yield from _list_fields(inner, name)
     else:
         yield name, value
+
+
+def _is_address(name: str, value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    is_number = _NUMBER_NAME.search(name) is not None and _NUMBER.fullmatch(value) is not None
+    return is_number or _MAIL.fullmatch(value) is not None
 
 
 def _is_secret(name: str, value: Any) -> bool:

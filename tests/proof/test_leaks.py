@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from histories import DONE, history, log, reference
 from plain_job import JOBS, SPEC, plain_repo, proof_of
 from rows import real_but
 
 from skillrun.core.verdict import RiskGrade
-from skillrun.proof.secrets import find_secrets
+from skillrun.proof.judges.leaks import judge
+from skillrun.proof.secrets import find_addresses, find_secrets
 
 CARD = "tok_4f9aa71c03d2"
 STARTED = 'log.info("handle started order_id=%s", order_id)'
@@ -103,3 +106,16 @@ def test_secrets_of_rows_and_payloads_but_for_what_tells_the_job() -> None:
 def test_a_short_secret_is_one_where_no_text_has_it_by_chance(value: str, is_one: bool) -> None:
     row = {"id": 1, "signing_secret": value}
     assert bool(find_secrets([], {"customers": {(1,): row}}, keys=[])) == is_one
+
+
+def test_what_leads_to_a_person_is_an_address() -> None:
+    row = {"id": 1, "owner": "ada@example.com", "mobile": "+49 170 1234567", "version": "12345678"}
+    found = find_addresses([{"to": "bob@example.com"}], {"pets": {(1,): row}}, keys=["to"])
+    assert found == {"ada@example.com": "pets.owner", "+49 170 1234567": "pets.mobile"}
+
+
+def test_a_record_that_tells_an_address_is_a_minor_risk() -> None:
+    addresses = {"ada@example.com": "customers.email"}
+    seen = history("once", [log("sent invoice 7 to ada@example.com"), *DONE])
+    told = [(one.rule, one.grade) for one in judge(seen, replace(reference(), addresses=addresses))]
+    assert told == [("address-logged", RiskGrade.MINOR)]

@@ -13,7 +13,7 @@ from skillrun.proof.reference import Judgement, Reference
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """One for each secret; the first record that tells it."""
+    """One for each secret, and one for each place of addresses; the first record that tells it."""
     told: set[str] = set()
     for event in history.events:
         if event.kind != "log":
@@ -26,6 +26,15 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
                     "secret-logged",
                     RiskGrade.LEAK,
                     f"a log record tells {name}, which is named as a secret",
+                    events=(event.number,),
+                )
+        for value, name in reference.addresses.items():
+            if value in text and name not in told:
+                told.add(name)
+                yield name_risk(
+                    "address-logged",
+                    RiskGrade.MINOR,
+                    f"a log record tells {name}, the address of a person",
                     events=(event.number,),
                 )
 

@@ -36,6 +36,13 @@ _RULES = (
         closes="log the job's key fields, and no payload or row as a whole",
     ),
     RiskRule(
+        name="address-logged",
+        part="observability",
+        grades=(RiskGrade.MINOR,),
+        cause="the record tells more of a person than which job it is about",
+        closes="log the job's key fields; who needs the address looks it up by them",
+    ),
+    RiskRule(
         name="secret-echoed",
         part="observability",
         grades=(RiskGrade.LEAK,),
