@@ -176,3 +176,30 @@ def test_a_key_that_redis_alone_remembers_between_two_attempts(
     proof = try_prove(target_of(repo), only=f"{LOST_ANSWER} redis-empty=1 re-enqueue")
     risks = [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks]
     assert risks == expected, [one.message for one in proof.incomplete]
+
+
+COUNTED = """number = client.incr("order-numbers")
+send(order_id, key=f"order-{number}")
+"""
+
+
+@needs_redis
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [(COUNTED, [("store-emptied", "money")]), (MADE, [])],
+    ids=["counted", "made"],
+)
+def test_a_counter_that_begins_anew_gives_two_jobs_one_key(
+    tmp_path: Path, code: str, expected: list[tuple[str, str]]
+) -> None:
+    body = [*(CLIENT + code).splitlines(), *IN_THE_DATABASE.splitlines()]
+    lines = "\n".join(f"        {line}" for line in body)
+    above, _, _ = JOBS.partition('        log.info("handle started')
+    jobs = f"    import redis\n{above}{lines}\n"
+    payload = {**SPEC["payload"], "examples": [{"order_id": 7}, {"order_id": 8}]}
+    changed = {"proof": SERVICES, "payload": payload}
+    repo = plain_repo(tmp_path / "repo", jobs=jobs, changed=changed)
+    proof = try_prove(target_of(repo), only="forget job=1")
+    risks = [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks]
+    assert risks == expected, [one.message for one in proof.incomplete]

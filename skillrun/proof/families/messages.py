@@ -50,8 +50,12 @@ def _keeps_nothing_in_redis(situation: Situation) -> str | None:
 
 @family("store-emptied", "nothing is delivered", unless=_keeps_nothing_in_redis)
 def store_emptied(situation: Situation, planned: Planned) -> Iterator[Schedule]:
-    """The job is done, Redis comes back without what it wrote there, and so does the message."""
+    """The job is done, Redis comes back without what it wrote there, and so does the message; or
+    another job comes, whose key may be made of what begins anew.
+    """
     yield Schedule("store-emptied", moves=(FORGET, "redeliver"))
+    for job in situation.jobs[:1]:
+        yield Schedule("store-emptied", moves=(FORGET, f"job={job}"))
 
 
 @family("store-emptied", "no answer of an effect can be lost", unless=_keeps_nothing_in_redis)

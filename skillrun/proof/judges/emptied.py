@@ -14,6 +14,9 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """What took place once more. The receiver of a keyed effect drops a repetition, and one that may
     be repeated was accepted.
     """
+    yield from _judge_shared_keys(history, reference)
+    if history.schedule.jobs:
+        return
     for effect in reference.effects:
         calls = history.performed(effect.name)
         usual = reference.calls(effect.name)
@@ -33,3 +36,30 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             seen=f"{len(calls)}",
         )
         return
+
+
+def _judge_shared_keys(history: History, reference: Reference) -> Iterator[Judgement]:
+    """A counter that begins anew gives a job the key of an earlier one: its receiver takes it for
+    that one.
+    """
+    for effect in reference.effects:
+        if effect.guarantee not in (None, "keyed"):
+            continue
+        owners: dict[str, int] = {}
+        for call in history.performed(effect.name):
+            if call["key"] is None:
+                continue
+            job = history.delivery_of(call).job
+            if owners.setdefault(str(call["key"]), job) == job:
+                continue
+            yield name_risk(
+                "store-emptied",
+                RiskGrade.MONEY,
+                f"where Redis has lost what the jobs wrote there, {effect.name} is called with one"
+                " key for two of them: its receiver drops the second one",
+                effect=effect.name,
+                events=(call.number,),
+                expected="a key for each job",
+                seen=str(call["key"]),
+            )
+            return

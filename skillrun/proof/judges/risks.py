@@ -91,7 +91,7 @@ _RULES = (
         cause="nothing but Redis remembers that the job was done, and Redis may come back empty",
         closes=(
             "keep the mark in the database, in the transaction of the job's own write, or give the"
-            " effect a key that its receiver knows"
+            " effect a key that its receiver knows, made of the job's own fields"
         ),
     ),
     RiskRule(
