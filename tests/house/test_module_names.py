@@ -9,7 +9,15 @@ import helpers
 
 TESTS = helpers.ROOT / "tests"
 # Other people's repositories and examples, which are never collected and have names of their own.
-NOT_COLLECTED = ("strangers", "bug_reports", "planted", "corpus", "data", "examples", "changelog_entry")
+NOT_COLLECTED = (
+    "strangers",
+    "bug_reports",
+    "planted",
+    "corpus",
+    "data",
+    "examples",
+    "changelog_entry",
+)
 
 
 def list_modules(folder: Path) -> list[str]:
