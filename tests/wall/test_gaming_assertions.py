@@ -160,6 +160,21 @@ def test_a_test_that_moved_and_lost_an_assertion_is_found() -> None:
     assert findings[0].path == "tests/test_other.py"
 
 
+COUNT = "def count():\n    return 1\n"
+COUNTED = "from shop import old, new\n\ndef test_a():\n    assert old.count() == 1\n    assert old.size() == 2\n"
+
+
+def test_what_is_asserted_of_a_function_that_moved_is_no_less() -> None:
+    base = {PATH: COUNTED, "shop/old.py": f"def size():\n    return 2\n{COUNT}"}
+    head = {
+        PATH: COUNTED.replace("old.count", "new.count"),
+        "shop/old.py": base["shop/old.py"][:25],
+    }
+    assert everything(base, {**head, "shop/new.py": COUNT}) == []
+    other = {**head, "shop/new.py": COUNT.replace("1", "int('1')")}
+    assert severities(found(LOOK, base, other)) == ["error"]
+
+
 RENAMED = """
 def test_a(db):
     assert db.rows.get(1) == 2

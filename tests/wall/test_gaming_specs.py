@@ -283,6 +283,42 @@ def test_a_sweep_that_moved_or_is_written_otherwise_is_no_finding() -> None:
     assert everything(old, {**side(recovers=[moved]), "shop/rescue.py": code}) == []
 
 
+SPLIT = """
+import time
+from shop.db import rows
+
+LIMIT = 5
+
+def publish(row):
+    row.send()
+
+def requeue():
+    for row in rows(LIMIT):
+        publish(row)
+    return time.time()
+"""
+
+
+@pytest.mark.parametrize(
+    ("edit", "severity"),
+    [
+        (("OTHER = 1", "OTHER = 2"), []),
+        (("LIMIT = 5", "LIMIT = 0"), ["error"]),
+        (("from shop.db import rows", "from shop.fakes import rows"), ["error"]),
+        (("row.send()", "pass"), ["error"]),
+    ],
+    ids=("moved", "value", "import", "function"),
+)
+def test_a_sweep_that_moved_into_a_module_of_its_own(
+    edit: tuple[str, str], severity: list[str]
+) -> None:
+    """What it names has to mean there what it meant."""
+    old = {**side(recovers=[SWEEP]), "shop/sweeps.py": f"OTHER = 1\n{SPLIT}"}
+    moved = {"call": "shop.rescue:requeue", "every": "15m"}
+    new = {"shop/sweeps.py": "OTHER = 1\n", "shop/rescue.py": SPLIT.replace(*edit)}
+    assert severities(everything(old, {**side(recovers=[moved]), **new})) == severity
+
+
 def test_a_handler_that_was_renamed_is_no_finding() -> None:
     old = {**side(), "shop/tasks.py": "def send_receipt():\n    return 1\n"}
     new = {

@@ -5,11 +5,12 @@ other.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from skillrun.repo.python import Definition, Project
+from skillrun.repo.source import Binding, FunctionNode, Module
 from skillrun.wall.sources import CommitSources
 
 # Calls are followed this deep from a handler to what it reaches.
@@ -35,7 +36,8 @@ class Renames:
         """Whether the base's definition stands in HEAD unchanged under the new name, and the old
         name is gone.
 
-        In another module its names may mean something else: then the whole module must be the same.
+        In another module its names may mean something else: then the whole module must be the same,
+        or each of them means what it meant.
         """
         if not isinstance(old, str) or not isinstance(new, str):
             return False
@@ -44,7 +46,15 @@ class Renames:
             return False
         if was.path == now.path:
             return _without_name(was) == _without_name(now)
-        return _module_without_name(was) == _module_without_name(now)
+        if _module_without_name(was) == _module_without_name(now):
+            return True
+        return _without_name(was) == _without_name(now) and _mean_same(was, now, ())
+
+    def names_same(self, old: str, new: str) -> bool:
+        """Whether two dotted names are one function of the repository, which may have moved."""
+        if old == new:
+            return True
+        return self.is_renamed(_spell_call(old), _spell_call(new))
 
     def is_kind_of(self, error: Any, other: Any) -> bool:
         """Whether HEAD's class of an error is another one, or below it."""
@@ -76,6 +86,62 @@ class Renames:
 def _spell_dotted(error: str) -> str:
     """`shop.mailer:BadAddress` or a builtin's short name, as the readers of code spell it."""
     return error.replace(":", ".") if ":" in error else f"builtins.{error}"
+
+
+def _spell_call(dotted: str) -> str:
+    """`shop.mailer.send` -> `shop.mailer:send`, as a spec spells it."""
+    return ":".join(dotted.rpartition(".")[::2])
+
+
+def _mean_same(was: Definition, now: Definition, seen: tuple[str, ...]) -> bool:
+    """Whether the names that two equal definitions use mean the same in their modules: the same
+    import, the same value, or a function that has moved along.
+    """
+    for name in sorted(_list_names(was.node)):
+        old, new = _find_binding(was.module, name), _find_binding(now.module, name)
+        if old is None and new is None:
+            continue  # a name of its own, or a built-in one
+        if old is None or new is None:
+            return False
+        if _name_origin(was.module, name, old) == _name_origin(now.module, name, new):
+            continue
+        if old.kind != new.kind or not _is_moved_along(was, now, name, (old, new), seen):
+            return False
+    return True
+
+
+def _is_moved_along(
+    was: Definition,
+    now: Definition,
+    name: str,
+    both: tuple[Binding, Binding],
+    seen: tuple[str, ...],
+) -> bool:
+    old, new = both
+    if old.value is not None and new.value is not None:
+        return ast.dump(old.value) == ast.dump(new.value)
+    if not isinstance(old.node, FunctionNode) or not isinstance(new.node, FunctionNode):
+        return False
+    if ast.dump(old.node) != ast.dump(new.node):
+        return False
+    if name in seen:
+        return True
+    there = replace(was, node=old.node), replace(now, node=new.node)
+    return _mean_same(*there, (*seen, name))
+
+
+def _list_names(node: ast.AST) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+
+
+def _find_binding(module: Module, name: str) -> Binding | None:
+    """What a name is at the top of a module, the last one where there are several."""
+    found = module.bindings(module.tree).get(name, [])
+    return found[-1] if found else None
+
+
+def _name_origin(module: Module, name: str, binding: Binding) -> str:
+    return binding.target or f"{module.name}.{name}"
 
 
 def _without_name(definition: Definition) -> str:

@@ -30,6 +30,7 @@ from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.own_answers import find_own_answers
 from skillrun.wall.gaming.pytests import Test, list_changed_tests
 from skillrun.wall.gaming.removed_names import names_in, removed_names
+from skillrun.wall.gaming.renamed import Renames
 from skillrun.wall.gaming.splitting import Parts
 
 ID = "weaker-assertion"
@@ -51,12 +52,14 @@ def find(diff: Diff) -> Iterator[Finding]:
     """The findings of every test that both sides have."""
     removed = removed_names(diff)
     parts = Parts(diff)
+    renames = Renames(diff.before, diff.after)
     for change in list_changed_tests(diff):
         old, new = change.old, change.new
         if new is None:
             continue
         if ast.dump(old.node) != ast.dump(new.node):
-            yield from _compare_assertions(old, new, removed, parts.list_asserted(old))
+            elsewhere = parts.list_asserted(old) | _list_moved(old, new, renames)
+            yield from _compare_assertions(old, new, removed, elsewhere)
             yield from _compare_raises(old, new, parts.list_raised(old))
             yield from _compare_tolerances(old, new)
             yield from _check_catching(old, new)
@@ -112,6 +115,50 @@ def _compare_assertions(
         elif covered is not None:
             is_moot = bool(names_in(assertion.node) & removed)
             yield _report_gone(old, new, assertion, added, is_moot=is_moot)
+
+
+def _list_moved(old: Test, new: Test, renames: Renames) -> set[str]:
+    """The base's assertions that HEAD makes of the same functions in other modules."""
+    is_now = _list_modules(new.file.new_tree)
+    was = _list_modules(old.file.old_tree)
+    now = [_spell_origins(one, is_now) for one in list_assertions(new.node)]
+    found = set()
+    for assertion in list_assertions(old.node):
+        text, called = _spell_origins(assertion, was)
+        for other, functions in now:
+            is_like = other == text and len(functions) == len(called) and functions != called
+            if is_like and all(map(renames.names_same, called, functions)):
+                found.add(assertion.text)
+    return found
+
+
+def _spell_origins(assertion: Assertion, modules: dict[str, str]) -> tuple[str, list[str]]:
+    """An assertion with a blank for each module that its file imports, and what is named in
+    them.
+    """
+    named = []
+    copy = ast.parse(ast.unparse(assertion.node))
+    for node in ast.walk(copy):
+        if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+            continue
+        module = modules.get(node.value.id)
+        if module is not None:
+            named.append(f"{module}.{node.attr}")
+            node.value.id = "_"
+    return ast.unparse(copy), named
+
+
+def _list_modules(tree: ast.Module | None) -> dict[str, str]:
+    """Name -> what a file imports by it."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                found[alias.asname or alias.name] = alias.name
+    return found
 
 
 def _find_about_same(
