@@ -11,13 +11,17 @@ from looks import SPEC, SPEC_TEXT, diff
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof"))
 import word_job
+from histories import reference, spec
 
 from skillrun.contract.spec import load_spec
 from skillrun.proof.deploying.deploy import Broken, Deploys, try_deploys
-from skillrun.proof.deploying.migrating import Migration, find_missing
+from skillrun.proof.deploying.migrating import Migration, find_missing, list_commands
+from skillrun.proof.deploying.plan import plan_deploys
+from skillrun.proof.families.situation import Situation
 from skillrun.proof.reference import REFUTED, Judgement
 from skillrun.proof.result import Target
 from skillrun.proof.schedule import Schedule
+from skillrun.proof.setting import Setting
 from skillrun.wall.deploys import judge_deploys
 from skillrun.wall.verification import Job, Proof
 
@@ -58,6 +62,21 @@ def test_what_a_store_lacks() -> None:
     assert find_missing(wanted, {"orders": frozenset(("id",))}) == ["marks", "orders.state"]
 
 
+def test_a_migration_that_the_deployment_names(tmp_path: Path) -> None:
+    compose = "services:\n  migrate:\n    command: python -m store.migrate\n"
+    files = {**word_job.FILES, "compose.yaml": compose, "store/migrate.py": "print()\n"}
+    repo = helpers.build_tree(tmp_path / "repo", files)
+    setting = Setting(load_spec(repo / word_job.SPEC), repo, "celery", ())
+    try:
+        assert list_commands(setting) == [
+            "python -m store.migrate",
+            "python -m store.db && python -m store.migrate",
+            "python -m store.db",
+        ]
+    finally:
+        setting.close()
+
+
 # -- the attack made
 
 
@@ -67,8 +86,7 @@ def target(root: Path, *edits: tuple[str, str, str]) -> Target:
         assert was in files[path], was
         files[path] = files[path].replace(was, becomes)
     repo = helpers.build_tree(root, files)
-    spec = load_spec(repo / word_job.SPEC)
-    return Target(spec, repo, "celery")
+    return Target(load_spec(repo / word_job.SPEC), repo, "celery")
 
 
 def deploy(tmp_path: Path, *edits: tuple[str, str, str]) -> Deploys:
@@ -91,6 +109,26 @@ ADDED = (
 RENAMED = ("store/tasks.py", "reject_on_worker_lost=True,", 'reject_on_worker_lost=True, name="s",')
 
 
+LETTER = (
+    (
+        "store/db.py",
+        "dead_jobs (order_id integer primary key)",
+        "dead_jobs (order_id integer, why)",
+    ),
+    ("store/tasks.py", "dead_jobs values (?)", "dead_jobs (order_id, why) values (?, 'x')"),
+)
+
+
+def test_head_also_gives_up_and_comes_late() -> None:
+    situation = Situation(spec(), reference().once, reference().facts)
+    plan = plan_deploys(situation, fail_alike=True)
+    seen = {(schedule.family, schedule.deploy) for schedule in plan.schedules}
+    assert {("once", 0), ("redeliver", 1), ("kill", 1), ("permanent", 0), ("error", 1)} <= seen
+    assert ("late-back", 1) in seen
+    other = plan_deploys(situation, fail_alike=False)
+    assert "permanent" not in {schedule.family for schedule in other.schedules}
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("edits", "rule"),
@@ -98,8 +136,9 @@ RENAMED = ("store/tasks.py", "reject_on_worker_lost=True,", 'reject_on_worker_lo
         ((KEY,), "effect.other-key"),
         (COLUMN, "state.differs"),
         ((RENAMED,), "effect.lost"),
+        (LETTER, "dead-letter.missing"),
     ],
-    ids=("key", "column", "renamed"),
+    ids=("key", "column", "renamed", "letter"),
 )
 def test_what_the_base_began_is_not_ended_by_head(
     tmp_path: Path, edits: tuple[tuple[str, str, str], ...], rule: str

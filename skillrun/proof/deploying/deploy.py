@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from skillrun.core.errors import SkillrunError
+from skillrun.core.verdict import RiskGrade
 from skillrun.proof.deploying.migrating import (
     Migration,
     choose_migration,
@@ -27,7 +28,7 @@ from skillrun.proof.history import History
 from skillrun.proof.jobs import payloads_of
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.prove import limit_deliveries
-from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.reference import REFUTED, RISK, Judgement, Reference
 from skillrun.proof.result import Target
 from skillrun.proof.sandbox.visible import find_interpreter
 from skillrun.proof.schedule import Schedule
@@ -49,6 +50,9 @@ _HELD = frozenset(
         "dead-letter.missing",
     )
 )
+# Risks of which the base has none. After its window a receiver does again what it has forgotten.
+_HELD_RISKS = frozenset(("window-passed",))
+_SERIOUS = (RiskGrade.MONEY, RiskGrade.LOST)
 _MIGRATION = "deploy.migration-fails"
 
 
@@ -141,7 +145,9 @@ class _Deploying:
         if missing and self.migration.command is None:
             said = f"{', '.join(missing)}: no command is known that brings it: "
             return Deploys(untried=said + self.migration.why, missing=missing)
-        plan = plan_deploys(Situation(old.setting.spec, self.old.reference.once, old.facts))
+        theirs, mine = old.setting.spec, own.setting.spec
+        situation = Situation(theirs, self.old.reference.once, old.facts)
+        plan = plan_deploys(situation, fail_alike=theirs.failures == mine.failures)
         tried = []
         broken = None
         for schedule in plan.schedules:
@@ -242,7 +248,9 @@ class Heir(Explorer):
 def _list_held(history: History, reference: Reference) -> list[Judgement]:
     found = []
     for judgement in judge_history(history, reference):
-        if judgement.verdict == REFUTED and judgement.rule in _HELD:
+        is_refuted = judgement.verdict == REFUTED and judgement.rule in _HELD
+        is_risk = judgement.verdict == RISK and judgement.rule in _HELD_RISKS
+        if is_refuted or (is_risk and judgement.grade in _SERIOUS):
             found.append(judgement)
     return found
 

@@ -24,6 +24,7 @@ Layout = Mapping[str, frozenset[str]]
 """Table -> its columns."""
 
 _OF_SHELL = re.compile(r"[;&|<>$`\n]")
+_MIGRATES = re.compile(r"migrat|upgrade|alembic|schema", re.IGNORECASE)
 _EMPTY_POSTGRESQL = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
 
 
@@ -61,9 +62,23 @@ def list_commands(setting: Setting) -> list[str]:
     if (setting.root / "alembic.ini").is_file():
         found.append("python -m alembic upgrade head")
     setup = setting.proof.setup
+    layouts = []
     if setup is not None:
-        found += [setup, *_strip_options(setup)]
-    return found
+        layouts = [setup, *_strip_options(setup)]
+    own = list(_list_own(setting))
+    found += own
+    for layout in reversed(layouts):
+        # One that only alters what is there comes behind what makes the tables.
+        found += [f"{layout} && {command}" for command in own if command not in layouts]
+    return list(dict.fromkeys([*found, *layouts]))
+
+
+def _list_own(setting: Setting) -> Iterator[str]:
+    """Migrations of the repository's own that its deployment names, such as a release step."""
+    for words in setting.starts:
+        command = " ".join(words)
+        if _MIGRATES.search(command) and not _OF_SHELL.search(command):
+            yield command
 
 
 def _strip_options(command: str) -> Iterator[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from skillrun.proof.families.deaths import kill
-from skillrun.proof.families.errors import error
+from skillrun.proof.families.deaths import kill, late_back
+from skillrun.proof.families.errors import error, exhaustion, permanent
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.families.sweeps import follow_with_sweeps
 from skillrun.proof.schedule import SWEEP, Fault, Schedule
@@ -25,10 +25,12 @@ class DeployPlan:
     left_out: int
 
 
-def plan_deploys(situation: Situation) -> DeployPlan:
-    """`situation`: the base's."""
+def plan_deploys(situation: Situation, *, fail_alike: bool) -> DeployPlan:
+    """`situation`: the base's. `fail_alike`: both sides list the same errors, so that HEAD can be
+    given one of the base's.
+    """
     planned: dict[Schedule, None] = {}
-    for schedule in _list_deploys(situation):
+    for schedule in _list_deploys(situation, fail_alike=fail_alike):
         planned[schedule] = None
     swept = list(planned)
     if situation.spec.recovers:
@@ -36,7 +38,7 @@ def plan_deploys(situation: Situation) -> DeployPlan:
     return DeployPlan(tuple(swept[:MOST]), max(len(swept) - MOST, 0))
 
 
-def _list_deploys(situation: Situation) -> Iterator[Schedule]:
+def _list_deploys(situation: Situation, *, fail_alike: bool) -> Iterator[Schedule]:
     """The telling ones first."""
     # The message is the base's, and waits while the workers are exchanged.
     yield Schedule("once", deploy=0)
@@ -47,6 +49,10 @@ def _list_deploys(situation: Situation) -> Iterator[Schedule]:
         yield replace(schedule, deploy=1)
     if situation.spec.recovers:
         yield from _lose_messages(around or kills)
+    if fail_alike:
+        yield from _give_up(situation)
+    for schedule in late_back.plan(situation, ()):
+        yield replace(schedule, deploy=1)
     yield from _fail_once(situation)
     others = [one for one in kills if one not in around]
     # The latest first: there the base has done the most, and told nobody.
@@ -70,6 +76,13 @@ def _lose_messages(kills: list[Schedule]) -> Iterator[Schedule]:
     """A row is all that is left, and HEAD's sweeps find it: at the first place and at the last."""
     for schedule in dict.fromkeys([*kills[:1], *kills[-1:]]):
         yield Schedule("kill-lose", schedule.faults, (SWEEP,), lose=True, deploy=1)
+
+
+def _give_up(situation: Situation) -> Iterator[Schedule]:
+    """HEAD gives the job up, and records that in the base's store."""
+    for schedule in (*permanent.plan(situation, ()), *exhaustion.plan(situation, ())):
+        yield replace(schedule, deploy=0)
+        return
 
 
 def _fail_once(situation: Situation) -> Iterator[Schedule]:
