@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import Finding
@@ -25,18 +25,21 @@ def store_findings(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> It
     """What the repository shows of the store that the spec names; what cannot be judged is a
     note.
     """
-    store = (idempotency.dedupe.store if idempotency.dedupe else None) or ""
-    kind, _, name = store.strip().partition(" ")
+    store = ""
+    if idempotency.dedupe:
+        store = idempotency.dedupe.store or ""
     if not store or not idempotency.key:
         return
-    if kind.lower() == "table" and name.strip():
-        yield from _table(
-            case, spec, idempotency, name.strip().split()[0].rpartition(".")[2].strip('"`')
-        )
-    elif kind.lower() == "receiver":
-        yield from _receiver(spec)
-    elif kind.lower() in ("redis", "valkey", "cache"):
-        yield from _atomic_set(case, spec, idempotency)
+    kind, _, rest = store.strip().partition(" ")
+    kind, rest = kind.lower(), rest.strip()
+    if kind == "table" and rest:
+        # `table "billing"."receipts" (order_id)` names the table receipts.
+        table = rest.split()[0].rpartition(".")[2].strip('"`')
+        yield from _judge_table(case, spec, idempotency, table)
+    elif kind == "receiver":
+        yield from _judge_receiver(spec)
+    elif kind in ("redis", "valkey", "cache"):
+        yield from _judge_atomic_set(case, spec, idempotency)
     else:
         message = (
             f"the dedupe store {store!r} was not judged: only tables, redis and the receiver can be"
@@ -46,28 +49,35 @@ def store_findings(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> It
             'write "table NAME", "redis KEY" or "receiver" if it is one of them; else only the'
             " proof can show it"
         )
-        yield note("idempotency.store-not-judged", message, hint=hint, **_at(spec))
+        yield note("idempotency.store-not-judged", message, hint=hint, **_place_in_spec(spec))
 
 
-def _table(case: JobCase, spec: JobSpec, idempotency: Idempotency, table: str) -> Iterator[Finding]:
+def _judge_table(
+    case: JobCase, spec: JobSpec, idempotency: Idempotency, table: str
+) -> Iterator[Finding]:
+    """What is wrong with a table that is to remember finished jobs, and with how the handler uses
+    it.
+    """
     keys = ", ".join(idempotency.key or ())
-    found = uniqueness.tables(case.project, table)
-    if not found:
+    declared = uniqueness.tables(case.project, table)
+    if not declared:
         hint = f"create {table} with UNIQUE ({keys}), or name the table that exists"
         yield blocker(
             "idempotency.no-table",
             f"nothing in the repository creates the table {table}",
             hint=hint,
-            **_at(spec),
+            **_place_in_spec(spec),
         )
         return
-    yield from _uniqueness(table, found, idempotency)
+    yield from _judge_uniqueness(table, declared, idempotency)
     if case.handler is not None:
-        yield from _remembered(case, case.handler, table)
+        yield from _judge_use(case, case.handler, table)
 
 
-def _remembered(case: JobCase, handler: Definition, table: str) -> Iterator[Finding]:
-    """A finished job gets its row, and a second delivery notices it."""
+def _judge_use(case: JobCase, handler: Definition, table: str) -> Iterator[Finding]:
+    """A finding where no code writes the row of a finished job, or where nothing shows that a
+    second delivery notices it.
+    """
     use = store_use(case, handler, table)
     here = {"path": handler.path, "line": handler.line}
     if not use.writes:
@@ -90,13 +100,15 @@ def _remembered(case: JobCase, handler: Definition, table: str) -> Iterator[Find
         yield warning("idempotency.store-not-checked", message, hint=hint, **here)
 
 
-def _uniqueness(table: str, found: Sequence[Table], idempotency: Idempotency) -> Iterator[Finding]:
-    """Two rows with the same key cannot both exist; what stands between that and the
-    declarations.
+def _judge_uniqueness(
+    table: str, found: Sequence[Table], idempotency: Idempotency
+) -> Iterator[Finding]:
+    """What keeps the declarations of the table from saying that two rows with the same key cannot
+    both exist.
     """
     keys = ", ".join(idempotency.key or ())
     if uniqueness.is_unique(found, idempotency.key) is not None:
-        yield from _weaknesses(table, found, idempotency)
+        yield from _find_weaknesses(table, found, idempotency)
         return
     whole = uniqueness.key_column(found, idempotency.key)
     if whole is not None:
@@ -126,18 +138,20 @@ def _uniqueness(table: str, found: Sequence[Table], idempotency: Idempotency) ->
     )
 
 
-def _weaknesses(table: str, found: Sequence[Table], idempotency: Idempotency) -> Iterator[Finding]:
-    """A constraint that keeps repetitions out, and different jobs as well; or that lets some
-    repetitions in.
+def _find_weaknesses(
+    table: str, found: Sequence[Table], idempotency: Idempotency
+) -> Iterator[Finding]:
+    """A warning where a constraint keeps different jobs out as well as repetitions, and one where
+    it lets some repetitions in.
     """
     keys = ", ".join(idempotency.key or ())
     narrow = uniqueness.narrower(found, idempotency.key)
     if narrow is not None:
         declared, columns = narrow
         message = (
-            f"UNIQUE ({', '.join(sorted(columns))}) of {table} is narrower than the key ({keys}): "
+            f"UNIQUE ({', '.join(sorted(columns))}) of {table} is narrower than the key ({keys}):"
+            " two different jobs would be taken for one"
         )
-        message += "two different jobs would be taken for one"
         hint = f"UNIQUE ({keys}), or a key of those columns alone"
         yield warning(
             "idempotency.store-narrower", message, hint=hint, path=declared.path, line=declared.line
@@ -154,12 +168,15 @@ def _weaknesses(table: str, found: Sequence[Table], idempotency: Idempotency) ->
         )
 
 
-def _receiver(spec: JobSpec) -> Iterator[Finding]:
+def _judge_receiver(spec: JobSpec) -> Iterator[Finding]:
+    """An error where no effect has a key by which its receiver could drop a repetition; a note for
+    each that has one, since only the receiver knows whether it does.
+    """
     keyed = [effect for effect in spec.effects or () if effect.guarantee == "keyed"]
     if not keyed:
         message = "the receiver is to drop repetitions, and no effect is keyed"
         hint = "effects: [{guarantee: keyed, key_arg: ..., window: ...}], or a store of your own"
-        yield error("idempotency.no-receiver", message, hint=hint, **_at(spec))
+        yield error("idempotency.no-receiver", message, hint=hint, **_place_in_spec(spec))
     for effect in keyed:
         message = (
             f"that the receiver of {effect.name} drops a repeated {effect.key_arg or 'key'} is"
@@ -169,19 +186,19 @@ def _receiver(spec: JobSpec) -> Iterator[Finding]:
             "idempotency.store-not-judged",
             message,
             hint="its documentation says for how long",
-            **_at(spec),
+            **_place_in_spec(spec),
         )
 
 
-def _atomic_set(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
-    """`set(nx=True, ex=...)`, `setnx`, `cache.add`: one step that only one of two deliveries
-    wins.
+def _judge_atomic_set(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
+    """What is wrong with a key in Redis or a cache: it is to be claimed in one step that only one
+    of two deliveries wins (`set(nx=True, ex=...)`, `setnx`, `cache.add`), and kept for long enough.
     """
     handler = case.handler
     if handler is None:
         return
-    taken = [call for call in handler_calls(case, handler) if _sets_if_absent(case, call)]
-    if not taken:
+    claims = [call for call in handler_calls(case, handler) if _sets_if_absent(case, call)]
+    if not claims:
         message = (
             "no atomic set-if-absent was found on the handler's way, so the dedupe store was not"
             " judged"
@@ -193,50 +210,73 @@ def _atomic_set(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> Itera
         yield note(
             "idempotency.store-not-judged", message, hint=hint, path=handler.path, line=handler.line
         )
-    marks = _marks(case, handler, taken) or _looked_up(case, handler, taken)
-    for call in marks or taken:
-        yield from _kept_long_enough(case, spec, idempotency, call)
+    # Where the memory of a finished job is written apart, the claim is a lock, and may be short.
+    memories = _find_overwritten_claims(case, handler, claims)
+    if not memories:
+        memories = _find_looked_up(case, handler, claims)
+    for call in memories or claims:
+        yield from _judge_time_kept(case, spec, idempotency, call)
 
 
-def _marks(case: JobCase, handler: Definition, taken: Sequence[Call]) -> list[Call]:
-    """Sets that overwrite a key which was claimed: the claim is the lease of a delivery at work,
-    and may be short.
+def _find_overwritten_claims(
+    case: JobCase, handler: Definition, claims: Sequence[Call]
+) -> list[Call]:
+    """The sets that overwrite a key which was claimed: the claim is the lease of a delivery at
+    work.
     """
-    claimed = {_key_text(call) for call in taken}
-    sets = [call for call in handler_calls(case, handler) if call.name.rpartition(".")[2] == "set"]
-    marks = []
-    for call in sets:
-        if call not in taken and call.node.args and _key_text(call) in claimed:
-            marks.append(call)
-    return marks
+    claimed = {_key_text(call) for call in claims}
+    overwriting = []
+    for call in handler_calls(case, handler):
+        if _method_of(call) != "set" or call in claims:
+            continue
+        if call.node.args and _key_text(call) in claimed:
+            overwriting.append(call)
+    return overwriting
 
 
-def _looked_up(case: JobCase, handler: Definition, taken: Sequence[Call]) -> list[Call]:
-    """Sets of a key that is also looked for: that one is the memory, and what was claimed beside
-    it is a lock, which may be short.
+def _find_looked_up(case: JobCase, handler: Definition, claims: Sequence[Call]) -> list[Call]:
+    """The sets of a key that is also looked for: that one is the memory, and what was claimed
+    beside it is a lock.
     """
     calls = handler_calls(case, handler)
-    asked = {_key_text(call) for call in calls if call.name.rpartition(".")[2] in ("exists", "get")}
-    sets = [call for call in calls if call.name.rpartition(".")[2] in ("set", "setex")]
-    return [call for call in sets if call not in taken and _key_text(call) in asked]
+    asked = {_key_text(call) for call in calls if _method_of(call) in ("exists", "get")}
+    looked_up = []
+    for call in calls:
+        if _method_of(call) not in ("set", "setex") or call in claims:
+            continue
+        if _key_text(call) in asked:
+            looked_up.append(call)
+    return looked_up
+
+
+def _method_of(call: Call) -> str:
+    """`setex` of `redis.setex(...)`."""
+    return call.name.rpartition(".")[2]
 
 
 def _key_text(call: Call) -> str:
+    """The first argument as it is written."""
     if not call.node.args:
         return ""
     return ast.unparse(call.node.args[0])
 
 
 def _sets_if_absent(case: JobCase, call: Call) -> bool:
-    word = call.name.rpartition(".")[2]
-    if word == "set":
+    """Whether a call claims a key, if nobody has it yet."""
+    method = _method_of(call)
+    if method == "set":
         return case.project.literal(call.keywords.get("nx"), call.module) is True
-    return word == "setnx" or (word == "add" and "cache" in f"{call.name} {call.origin}".lower())
+    if method == "add":
+        return "cache" in f"{call.name} {call.origin}".lower()
+    return method == "setnx"
 
 
-def _kept_long_enough(
+def _judge_time_kept(
     case: JobCase, spec: JobSpec, idempotency: Idempotency, call: Call
 ) -> Iterator[Finding]:
+    """An error where a key is kept for less than the job may be tried again, or than the spec
+    promises; a note where that cannot be read.
+    """
     here = {"path": call.path, "line": call.line}
     kept = _seconds_kept(case, call)
     bound = horizon(spec, case.policy)
@@ -263,23 +303,25 @@ def _kept_long_enough(
 
 
 def _seconds_kept(case: JobCase, call: Call) -> float | None:
-    """The literal time to live; infinity for `setnx`, which has none, None where it cannot be
-    read.
+    """The seconds that a call keeps its key, infinity where it names none, None where they cannot
+    be read.
     """
-    word = call.name.rpartition(".")[2]
-    if word == "setnx":
+    method = _method_of(call)
+    if method == "setnx":
         return float("inf")
     literal = case.project.literal
-    if word == "add":
+    if method == "add":
         written = call.argument(2, "timeout")
     else:
         written = call.argument(2, "ex")
     value = literal(written, call.module)
-    if word == "set" and written is None:
-        px = call.keywords.get("px")
-        if px is None and not {"exat", "pxat", None} & {k.arg for k in call.node.keywords}:
+    if method == "set" and written is None:
+        milliseconds = call.keywords.get("px")
+        # `exat` and `pxat` are moments; None stands for `**options`, which may hold any of them.
+        others = {"exat", "pxat", None} & {keyword.arg for keyword in call.node.keywords}
+        if milliseconds is None and not others:
             return float("inf")
-        value = literal(px, call.module)
+        value = literal(milliseconds, call.module)
         if isinstance(value, int | float):
             value = value / 1000
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -288,10 +330,10 @@ def _seconds_kept(case: JobCase, call: Call) -> float | None:
 
 
 def window_findings(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
-    """The own window and each receiver's must outlast the retry horizon; the numbers are shown
-    either way.
+    """An error for each window, the job's own or a receiver's, that ends before the last retry may
+    come; a note with the numbers for each that outlasts it.
     """
-    windows = list(_windows(spec, idempotency))
+    windows = list(_list_windows(spec, idempotency))
     policy = case.policy
     bound = horizon(spec, policy)
     if policy is not None and policy.max_attempts is None and "max_attempts" not in policy.unknown:
@@ -307,9 +349,9 @@ def window_findings(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> I
         return
     if bound is None:
         return
-    unread = " (by the spec: the code's was not read)"
-    if policy is None or not _unread(policy.unknown):
-        unread = ""
+    unread = ""
+    if policy is not None and _is_horizon_unread(policy.unknown):
+        unread = " (by the spec: the code's was not read)"
     for name, window, line in windows:
         if window < bound.total_s:
             message = f"{name} {duration(window)} is shorter than the retry horizon: {bound.words}"
@@ -322,13 +364,16 @@ def window_findings(case: JobCase, spec: JobSpec, idempotency: Idempotency) -> I
             yield note("idempotency.window", message, path=spec.shown_path, line=line)
 
 
-def _unread(unknown: Mapping[str, object]) -> bool:
-    return any(
-        name.startswith(("max_attempts", "backoff", "visibility_timeout")) for name in unknown
-    )
+def _is_horizon_unread(unknown: Iterable[str]) -> bool:
+    """Whether something is not known of the code on which the time of the last retry depends."""
+    parts = ("max_attempts", "backoff", "visibility_timeout")
+    return any(name.startswith(parts) for name in unknown)
 
 
-def _windows(spec: JobSpec, idempotency: Idempotency) -> Iterator[tuple[str, float, int | None]]:
+def _list_windows(
+    spec: JobSpec, idempotency: Idempotency
+) -> Iterator[tuple[str, float, int | None]]:
+    """(what it is called, its seconds, its line in the spec) for each window that the spec names."""
     if idempotency.dedupe and idempotency.dedupe.window is not None:
         yield (
             "dedupe.window",
@@ -344,5 +389,5 @@ def _windows(spec: JobSpec, idempotency: Idempotency) -> Iterator[tuple[str, flo
             )
 
 
-def _at(spec: JobSpec) -> dict[str, Any]:
+def _place_in_spec(spec: JobSpec) -> dict[str, Any]:
     return {"path": spec.shown_path, "line": spec.line("idempotency", "dedupe")}

@@ -19,6 +19,7 @@ from skillrun.core.verdict import (
     list_edits,
     status_of,
 )
+from skillrun.repo.syntax import find_names
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, note, warning
 from skillrun.skills.job_worker.stages.effects import (
@@ -33,8 +34,10 @@ from skillrun.skills.job_worker.stages.signature import signature_findings
 from skillrun.skills.job_worker.stages.unread import ask_proof, unread
 
 if TYPE_CHECKING:
+    from skillrun.contract.job import Effect
     from skillrun.contract.spec import JobSpec
     from skillrun.frameworks.common.unfollowed import Unfollowed
+    from skillrun.frameworks.interface import Send
     from skillrun.repo.calls import Call
     from skillrun.repo.python import Definition
     from skillrun.repo.uses import Place
@@ -52,18 +55,25 @@ WIRING_NOT_READ = "handler.wiring.not-read"
 # handlers: an orchestrator with its error handling stays below.
 _MANY_BRANCHES = 12
 _MANY_STATEMENTS = 60
+_DECIDING = ast.If | ast.For | ast.While | ast.IfExp | ast.Match
+_LOOPS = ast.For | ast.AsyncFor | ast.While | ast.ListComp | ast.SetComp | ast.GeneratorExp
+# How many places are shown as evidence, and how many modules with tasks in a hint.
+_PLACES_SHOWN = 10
+_MODULES_NAMED = 5
 
 
 def examine(case: JobCase) -> StageResult:
-    """Blocked while handler or wiring is missing; failed where it does what belongs elsewhere."""
+    """Looks whether the handler is there, is registered and published, calls its effects, and does
+    nothing that belongs elsewhere.
+    """
     spec = case.spec
     if (blind := unread(case, ID)) is not None:
         return blind
     if spec is None or spec.handler is None:
-        return _missing(spec)
+        return _tell_not_named(spec)
     handler = case.handler
     if handler is None:
-        return _not_found(case, spec, spec.handler)
+        return _tell_not_found(case, spec, spec.handler)
     findings = [
         *_check_registration(case, handler),
         *_check_wiring(case, spec),
@@ -81,14 +91,15 @@ def examine(case: JobCase) -> StageResult:
         status=status_of(findings),
         grade=Grade.STATIC,
         findings=tuple(findings),
-        evidence=_evidence(case, handler),
+        evidence=_list_evidence(case, handler),
         next=list_edits(ID, findings),
-        summary=f"{handler.path}:{handler.line}, {_wiring_words(case)}",
+        summary=f"{handler.path}:{handler.line}, {_word_wiring(case)}",
         facts={"handler": spec.handler, "path": handler.path, "line": handler.line},
     )
 
 
-def _missing(spec: JobSpec | None) -> StageResult:
+def _tell_not_named(spec: JobSpec | None) -> StageResult:
+    """The result of the stage where the spec names no handler."""
     place = {}
     if spec:
         place = {"path": spec.shown_path, "line": spec.line()}
@@ -103,20 +114,20 @@ def _missing(spec: JobSpec | None) -> StageResult:
     )
 
 
-def _not_found(case: JobCase, spec: JobSpec, name: str) -> StageResult:
-    """Says how far the import path leads, and which tasks there are."""
+def _tell_not_found(case: JobCase, spec: JobSpec, name: str) -> StageResult:
+    """The result of the stage where there is no such handler. It says how far the import path
+    leads, and which tasks there are.
+    """
     module, _, function = name.partition(":")
     path = case.project.locate(module)
+    if path in case.project.broken:
+        return _tell_unreadable(case, path)
+    where = f"no module {module} in this repository"
     if path:
         where = f"{path} has no {function}"
-    else:
-        where = f"no module {module} in this repository"
-    if path in case.project.broken:
-        return _unreadable(case, path)
-    use = case.use
     near = ""
-    if use:
-        near = ", ".join(use.task_modules[:5])
+    if case.use:
+        near = ", ".join(case.use.task_modules[:_MODULES_NAMED])
     hint = "write it, or correct handler:"
     if near:
         hint = f"write it, or correct handler: in the spec; tasks live in {near}"
@@ -133,13 +144,14 @@ def _not_found(case: JobCase, spec: JobSpec, name: str) -> StageResult:
     return StageResult(status_of([finding]), None, (finding,), next=(action,), summary="not found")
 
 
-def _unreadable(case: JobCase, path: str) -> StageResult:
-    """The module is there and cannot be parsed; the handler may well be in it."""
+def _tell_unreadable(case: JobCase, path: str) -> StageResult:
+    """The result of the stage where the module cannot be parsed: the handler may well be in it."""
     reason = case.project.broken[path]
     hint = (
         "mend it, or run skillrun on the Python that the code is written for (this is"
         f" {platform.python_version()})"
     )
+    # The reason begins with the place: "shop/tasks.py:7: invalid syntax".
     line = int(reason.split(":")[1])
     finding = blocker(
         "handler.unreadable",
@@ -158,6 +170,9 @@ def _unreadable(case: JobCase, path: str) -> StageResult:
 
 
 def _check_registration(case: JobCase, handler: Definition) -> Iterator[Finding]:
+    """A blocker where the framework does not know the handler; a question where something around it
+    was not followed, which may register it.
+    """
     use, framework = case.use, case.framework
     if use is None or framework is None:
         return
@@ -174,20 +189,20 @@ def _check_registration(case: JobCase, handler: Definition) -> Iterator[Finding]
 
 
 def _check_wiring(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
-    """Something outside the tests publishes the job, or schedules it where the trigger is a cron or
-    a poller.
+    """A finding where nothing outside the tests publishes the job, or schedules it although the
+    trigger is a cron or a poller.
     """
     if case.framework is None or case.handler is None:
         return
-    real = [wiring for wiring in case.wiring if not wiring.in_tests]
-    if not real:
+    sends = _list_real_sends(case)
+    if not sends:
         yield _tell_unwired(case, spec, case.handler)
         return
-    kinds = {wiring.kind for wiring in real}
+    kinds = {send.kind for send in sends}
     trigger = None
     if spec.trigger:
         trigger = spec.trigger.type
-    at = {"path": real[0].place.path, "line": real[0].place.line}
+    at = {"path": sends[0].place.path, "line": sends[0].place.line}
     if trigger in ("cron", "poller") and "schedule" not in kinds:
         # A poller may go on by itself.
         make = warning
@@ -202,7 +217,13 @@ def _check_wiring(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
         yield error("handler.not-enqueued", message, hint=hint, **at)
 
 
+def _list_real_sends(case: JobCase) -> list[Send]:
+    """The places outside of the tests that publish or schedule the job."""
+    return [send for send in case.wiring if not send.in_tests]
+
+
 def _tell_unwired(case: JobCase, spec: JobSpec, handler: Definition) -> Finding:
+    """A blocker that says that nothing publishes the job; a question where something may."""
     sender = find_unread_sender(case, handler)
     if sender is not None:
         return _tell_unread_sender(spec, sender)
@@ -219,7 +240,9 @@ def _tell_unwired(case: JobCase, spec: JobSpec, handler: Definition) -> Finding:
 
 
 def _tell_unread_sender(spec: JobSpec, sender: Unfollowed) -> Finding:
-    """Something may publish the job; the proof goes through it where the spec names the call."""
+    """A question for a sender that may publish the job and was not followed. Where the spec names
+    the call that enqueues it, the proof goes through that and answers it.
+    """
     question = "whether anything enqueues the handler"
     if spec.enqueue is not None:
         return ask_proof(ID, question, sender)
@@ -231,6 +254,7 @@ def _tell_unread_sender(spec: JobSpec, sender: Unfollowed) -> Finding:
 
 
 def _how_to_wire(case: JobCase, trigger: str | None) -> str:
+    """The hint for a job that nothing publishes."""
     if trigger not in ("cron", "poller"):
         return (
             "add the call that enqueues it; the proof can be given enqueue: {call: ...} in the spec"
@@ -246,8 +270,8 @@ def _how_to_wire(case: JobCase, trigger: str | None) -> str:
 
 
 def _check_enqueuer(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
-    """What the spec names as the application's own call exists, and leads to a place that publishes
-    the job.
+    """A finding where the call that enqueues the job, as the spec names it, does not exist, or does
+    not lead to a place that publishes the job.
     """
     if spec.enqueue is None or case.handler is None:
         return
@@ -280,12 +304,13 @@ def _publishes_job(case: JobCase, caller: Definition) -> bool:
 
 
 def _holds_place(part: Definition, place: Place) -> bool:
+    """Whether a place lies within a function."""
     last_line = part.node.end_lineno or part.line
     return part.path == place.path and part.line <= place.line <= last_line
 
 
 def _check_declared_effects(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
-    """Each effect's adapter is there, and the handler calls it."""
+    """A finding for each effect whose adapter is not there, or is never called by the handler."""
     for number, effect in enumerate(spec.effects or ()):
         if not effect.call or effect_calls(case, handler, effect):
             continue
@@ -309,7 +334,9 @@ def _check_declared_effects(case: JobCase, spec: JobSpec, handler: Definition) -
 
 
 def _find_stub_adapters(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
-    """An adapter that nobody has filled in: a proof and tests replace it, so they cannot notice."""
+    """A warning for each adapter that nobody has filled in: a proof and tests replace it, so they
+    cannot notice.
+    """
     for effect in spec.effects or ():
         adapter = None
         if effect.call:
@@ -324,7 +351,9 @@ def _find_stub_adapters(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
 
 
 def _find_stub_sources(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
-    """Whoever starts the job asks a function that nobody has filled in: nothing is ever due."""
+    """A warning for each function that nobody has filled in, and that whoever starts the job asks
+    what is due.
+    """
     names = [handler.dotted]
     if spec.enqueue:
         names.append(spec.enqueue.call)
@@ -345,7 +374,7 @@ def _find_stub_sources(case: JobCase, spec: JobSpec, handler: Definition) -> Ite
 
 
 def _list_asked(case: JobCase, names: list[str]) -> set[str]:
-    """What the functions call that use one of these names."""
+    """The names of what is called by the functions that use one of these names."""
     owners = {}
     for name in names:
         for use in case.project.uses(name):
@@ -359,6 +388,7 @@ def _list_asked(case: JobCase, names: list[str]) -> set[str]:
 
 
 def _is_unwritten(last: ast.stmt) -> bool:
+    """Whether a function whose last statement this is raises NotImplementedError at its end."""
     if not isinstance(last, ast.Raise):
         return False
     raised = last.exc
@@ -370,17 +400,20 @@ def _is_unwritten(last: ast.stmt) -> bool:
 def _find_undeclared_effects(
     case: JobCase, spec: JobSpec, handler: Definition
 ) -> Iterator[Finding]:
-    for found in undeclared(case, spec, handler):
-        call = found.call
+    """An error for each call of the handler that changes something outside and is no effect of the
+    spec; a warning where it only reads, or is SQL of its own.
+    """
+    for effect in undeclared(case, spec, handler):
+        call = effect.call
         severity = Severity.WARNING
-        if not found.writes:
-            what = f"{found.kind} read outside an adapter"
-        elif found.kind == "sql":
+        if not effect.writes:
+            what = f"{effect.kind} read outside an adapter"
+        elif effect.kind == "sql":
             what = "SQL in the handler itself"
         else:
             severity = Severity.ERROR
-            what = f"undeclared effect ({found.kind})"
-        hint = f"declare it under effects, behind an adapter of its own (skill {found.recommends})"
+            what = f"undeclared effect ({effect.kind})"
+        hint = f"declare it under effects, behind an adapter of its own (skill {effect.recommends})"
         yield Finding(
             "handler.undeclared-effect",
             severity,
@@ -388,20 +421,16 @@ def _find_undeclared_effects(
             call.path,
             call.line,
             hint,
-            found.recommends,
+            effect.recommends,
         )
 
 
 def _find_effects_in_loops(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
-    """An effect for each of several items in one job: the next attempt begins with the first
-    again.
+    """A warning for each effect that takes place for several items in one job: the next attempt
+    begins with the first again.
     """
     for effect in spec.effects or ():
-        call = None
-        for c in effect_calls(case, handler, effect):
-            if c.in_loop and not _differs(c, effect.key_arg):
-                call = c
-                break
+        call = _find_call_in_loop(case, handler, effect)
         if call is None or _tries_again(call):
             continue
         message = (
@@ -415,61 +444,67 @@ def _find_effects_in_loops(case: JobCase, spec: JobSpec, handler: Definition) ->
         yield warning("handler.effect-in-loop", message, hint=hint, path=call.path, line=call.line)
 
 
-def _differs(call: Call, key_arg: str | None) -> bool:
-    """The effect's key names what the loop goes over, or what the function around it was given."""
+def _find_call_in_loop(case: JobCase, handler: Definition, effect: Effect) -> Call | None:
+    """The first call of an effect that stands in a loop, with a key that is the same in each turn
+    or with none.
+    """
+    for call in effect_calls(case, handler, effect):
+        if call.in_loop and not _has_key_for_each_turn(call, effect.key_arg):
+            return call
+    return None
+
+
+def _has_key_for_each_turn(call: Call, key_arg: str | None) -> bool:
+    """Whether the effect's key names what the loop goes over, or what the function around it was
+    given.
+    """
     key = None
     if key_arg:
         key = call.argument(None, key_arg)
     if key is None:
         return False
-    loop = _loop_around(call)
-    varies: ast.AST | None = loop
+    varies = _find_loop(call)
     if varies is None:
         varies = getattr(call.module.function_of(call.node), "args", None)
-    if varies is not None:
-        names = set()
-        for n in _names_in(varies):
-            names.add(n.id if isinstance(n, ast.Name) else n.arg)
-    else:
-        names = set()
-    return any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(key))
+    if varies is None:
+        return False
+    return not find_names(key).isdisjoint(_list_set_names(varies))
 
 
-def _names_in(node: ast.AST) -> Iterator[ast.Name | ast.arg]:
+def _list_set_names(node: ast.AST) -> Iterator[str]:
     """The names that a loop sets in each turn, or a function's parameters."""
     for child in ast.walk(node):
-        if isinstance(child, ast.arg) or (
-            isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)
-        ):
-            yield child
+        if isinstance(child, ast.arg):
+            yield child.arg
+        elif isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+            yield child.id
 
 
-def _loop_around(call: Call) -> ast.AST | None:
+def _find_loop(call: Call) -> ast.AST | None:
+    """The innermost loop around a call, within the function that it stands in."""
     for above in call.module.parents(call.node):
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             return None
-        if isinstance(
-            above,
-            ast.For | ast.AsyncFor | ast.While | ast.ListComp | ast.SetComp | ast.GeneratorExp,
-        ):
+        if isinstance(above, _LOOPS):
             return above
     return None
 
 
 def _tries_again(call: Call) -> bool:
-    """`for attempt in range(3): try: ...; break`: one effect, tried until it succeeds."""
-    loop = _loop_around(call)
+    """Whether the loop around a call tries one effect until it succeeds:
+    `for attempt in range(3): try: ...; break`.
+    """
+    loop = _find_loop(call)
     if not isinstance(loop, ast.For | ast.While) or not call.in_try:
         return False
-    counted = isinstance(loop, ast.While) or "range(" in ast.unparse(loop.iter)
-    return counted and any(isinstance(node, ast.Break | ast.Return) for node in ast.walk(loop))
+    if isinstance(loop, ast.For) and "range(" not in ast.unparse(loop.iter):
+        return False
+    return any(isinstance(node, ast.Break | ast.Return) for node in ast.walk(loop))
 
 
 def _check_thinness(handler: Definition) -> Iterator[Finding]:
-    branches = sum(
-        isinstance(node, ast.If | ast.For | ast.While | ast.IfExp | ast.Match)
-        for node in ast.walk(handler.node)
-    )
+    """A warning where the handler decides so much that it is more than an orchestrator."""
+    branches = sum(isinstance(node, _DECIDING) for node in ast.walk(handler.node))
     statements = sum(isinstance(node, ast.stmt) for node in ast.walk(handler.node))
     if branches > _MANY_BRANCHES or statements > _MANY_STATEMENTS:
         message = f"the handler is not thin: {statements} statements, {branches} branches"
@@ -484,27 +519,24 @@ def _check_thinness(handler: Definition) -> Iterator[Finding]:
         )
 
 
-def _evidence(case: JobCase, handler: Definition) -> tuple[Evidence, ...]:
+def _list_evidence(case: JobCase, handler: Definition) -> tuple[Evidence, ...]:
+    """The handler, and the places that publish it."""
     places = [(handler.path, handler.line, "handler")]
-    for w in case.wiring:
-        if not w.in_tests:
-            places.append((w.place.path, w.place.line, w.how))
-    return tuple(
-        Evidence(
-            "file", path, case.tree.sha256(path) or "", case.tree.size(path), line, {"what": what}
-        )
-        for path, line, what in places[:10]
-    )
+    for send in _list_real_sends(case):
+        places.append((send.place.path, send.place.line, send.how))
+    evidence = []
+    for path, line, what in places[:_PLACES_SHOWN]:
+        digest, size = case.tree.sha256(path) or "", case.tree.size(path)
+        evidence.append(Evidence("file", path, digest, size, line, {"what": what}))
+    return tuple(evidence)
 
 
-def _wiring_words(case: JobCase) -> str:
-    real = []
-    for wiring in case.wiring:
-        if not wiring.in_tests:
-            real.append(wiring)
-    if not real:
+def _word_wiring(case: JobCase) -> str:
+    """`enqueued at shop/orders.py:12 and 2 more`."""
+    sends = _list_real_sends(case)
+    if not sends:
         return "not wired"
     more = ""
-    if len(real) > 1:
-        more = f" and {len(real) - 1} more"
-    return f"{real[0].kind}d at {real[0].place.path}:{real[0].place.line}{more}"
+    if len(sends) > 1:
+        more = f" and {len(sends) - 1} more"
+    return f"{sends[0].kind}d at {sends[0].place.path}:{sends[0].place.line}{more}"

@@ -20,30 +20,38 @@ TITLE = "Identify job framework and conventions"
 ANSWERS = wording(r"\bframework\b|\bidentify\b.*\b(job|worker|queue)")
 READS: tuple[str, ...] = ("handler",)
 COSTLY = False
+# A repository may show the library in hundreds of places.
+_PLACES_SHOWN = 20
 
 
 def examine(case: JobCase) -> StageResult:
-    """The profile's word first, then what the code shows. Blocked where nothing decides."""
+    """Takes the framework that the profile names, or else the one that the code shows. Blocked
+    where nothing decides.
+    """
     choice = case.choice
+    # Recorded alone: the stage is stale once the repository's commands change.
     case.survey_section("commands")
-    findings = [*_contradictions(case), *_undecided(choice)]
+    findings = [*_find_contradictions(case), *_find_undecided(choice)]
     use = choice.use
+    grade = framework = app = None
+    if use is not None:
+        grade = Grade.DECLARED
+        framework, app = use.id, use.app
+    if use is not None and use.evidence:
+        grade = Grade.STATIC
     return StageResult(
         status=status_of(findings),
-        grade=Grade.STATIC if use and use.evidence else Grade.DECLARED if use else None,
+        grade=grade,
         findings=tuple(findings),
-        evidence=_evidence(case, use),
-        next=_actions(choice, findings),
-        summary=_summary(use),
-        facts={
-            "framework": use.id if use else None,
-            "app": use.app if use else None,
-            "by": choice.by,
-        },
+        evidence=_list_evidence(case, use),
+        next=_list_steps(choice, findings),
+        summary=_summarise(use),
+        facts={"framework": framework, "app": app, "by": choice.by},
     )
 
 
-def _contradictions(case: JobCase) -> tuple[Finding, ...]:
+def _find_contradictions(case: JobCase) -> tuple[Finding, ...]:
+    """Where the profile says otherwise than the code."""
     from skillrun.repo.profile import contradictions
 
     if not case.profile:
@@ -51,7 +59,10 @@ def _contradictions(case: JobCase) -> tuple[Finding, ...]:
     return tuple(contradictions(case.profile, case.survey_everything()))
 
 
-def _undecided(choice: Choice) -> list[Finding]:
+def _find_undecided(choice: Choice) -> list[Finding]:
+    """A blocker where several frameworks are in use, where none is, or where the profile names one
+    that is not known.
+    """
     from skillrun.frameworks.registry import FRAMEWORKS, RECOGNISED_ONLY
 
     if choice.use is None and choice.candidates:
@@ -84,47 +95,39 @@ def _undecided(choice: Choice) -> list[Finding]:
     return []
 
 
-def _evidence(case: JobCase, use: FrameworkUse | None) -> tuple[Evidence, ...]:
+def _list_evidence(case: JobCase, use: FrameworkUse | None) -> tuple[Evidence, ...]:
+    """The places that show the use of the framework, each with its file's digest and size."""
     if use is None:
         return ()
-    seen = []
+    evidence = []
     for place in use.evidence:
-        seen.append(
-            Evidence(
-                "file",
-                place.path,
-                case.tree.sha256(place.path) or "",
-                case.tree.size(place.path),
-                place.line,
-                {"text": place.text},
-            )
-        )
-    return tuple(seen[:20])
+        digest, size = case.tree.sha256(place.path) or "", case.tree.size(place.path)
+        text = {"text": place.text}
+        evidence.append(Evidence("file", place.path, digest, size, place.line, text))
+    return tuple(evidence[:_PLACES_SHOWN])
 
 
-def _actions(choice: Choice, findings: list[Finding]) -> tuple[Action, ...]:
+def _list_steps(choice: Choice, findings: list[Finding]) -> tuple[Action, ...]:
+    """How to come by a profile where no framework is chosen, or else how to mend what it says."""
     if choice.use is None:
-        return (
-            Action(
-                ID,
-                "run",
-                "skillrun detect --write, then complete REPO_PROFILE.json (skill personalize-repo)",
-            ),
+        command = (
+            "skillrun detect --write, then complete REPO_PROFILE.json (skill personalize-repo)"
         )
-    actions = []
-    for f in findings:
-        if f.hint and f.severity == "error":
-            actions.append(Action(ID, "edit-spec", f"{f.message}: {f.hint}"))
-    return tuple(actions)
+        return (Action(ID, "run", command),)
+    steps = []
+    for finding in findings:
+        if finding.hint and finding.severity == "error":
+            steps.append(Action(ID, "edit-spec", f"{finding.message}: {finding.hint}"))
+    return tuple(steps)
 
 
-def _summary(use: FrameworkUse | None) -> str:
+def _summarise(use: FrameworkUse | None) -> str:
+    """One line: `celery, app shop.celery:app, broker redis`."""
     if use is None:
         return "no job framework"
-    parts = [
-        use.id,
-        f"app {use.app}" if use.app else "",
-        f"broker {use.broker}" if use.broker else "",
-    ]
-    parts.append(f"scheduler {use.scheduler}" if use.scheduler else "")
-    return ", ".join(part for part in parts if part)
+    parts = [use.id]
+    named = {"app": use.app, "broker": use.broker, "scheduler": use.scheduler}
+    for name, value in named.items():
+        if value:
+            parts.append(f"{name} {value}")
+    return ", ".join(parts)

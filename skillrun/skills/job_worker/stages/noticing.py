@@ -7,11 +7,12 @@ from __future__ import annotations
 import ast
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.breaking.edits import FileEdit, Span
+from skillrun.repo.syntax import find_nodes
 from skillrun.skills.job_worker.stages.effects import adapter_names, effect_calls, handler_calls
 from skillrun.skills.job_worker.stages.interface import JobCase
 from skillrun.skills.job_worker.stages.testcases import TestCase, is_test_file, words_in
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
     from skillrun.proof.breaking.runs import Asked, Job, Ran, Records
     from skillrun.repo.python import Definition
 
+# Each run of the tests may take so long where the profile says nothing.
 DEFAULT_LIMIT_S = 600.0
+# How the libraries that have jobs as classes call the method that runs.
 _RUN_METHODS = ("run", "perform", "__call__", "handle")
 _CONFIGURATION = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+# A folder with one of these is a project of its own.
 _PROJECT = (*_CONFIGURATION, "setup.py", "manage.py")
 _RETRYING = {"retry", "Retry", "RetryTask"}
 # Ignored by git, and imported all the same: `_version.py`.
@@ -35,8 +39,8 @@ _GENERATED = (".py", ".so")
 def try_tests(
     case: JobCase, spec: JobSpec, handler: Definition, found: tuple[TestCase, ...], python: str
 ) -> Trial:
-    """Runs the tests with the handler as it is and broken, each in a scratch copy. Repository code
-    runs.
+    """Runs the tests in a scratch copy of the repository, with the handler as it is and then broken
+    in each way, and returns what they noticed. Repository code runs.
     """
     from skillrun.proof.breaking.judge import Expected, Trial, try_breaks
     from skillrun.proof.breaking.runs import run_forked, run_tests
@@ -51,27 +55,26 @@ def try_tests(
         return Trial(incomplete=f"the repository is larger than {size}, so it was not copied")
     folder = _find_project_folder(case, found)
     job = _make_job(case, spec, function, files, folder, python)
-    paths = tuple(sorted({os.path.relpath(test.path, folder or ".") for test in found}))
-    expected = Expected(
-        paths, frozenset(f"{test.path}::{test.name.replace('.', '::')}" for test in found)
-    )
+    paths = {os.path.relpath(test.path, folder or ".") for test in found}
+    names = {f"{test.path}::{test.name.replace('.', '::')}" for test in found}
+    expected = Expected(tuple(sorted(paths)), frozenset(names))
 
-    def run(asked: Asked) -> Records:
-        return run_tests(job, asked, _run_command(case, asked.broken.get("name", "as it is")))
+    def run_once(asked: Asked) -> Records:
+        return run_tests(job, asked, _make_runner(case, asked.broken.get("name", "as it is")))
 
-    def forked(asked: Asked, breaks: list[Mapping[str, Any]]) -> list[Records] | None:
-        return run_forked(
-            job, asked, breaks, _run_command(case, f"as it is, and broken in {len(breaks)} ways")
-        )
+    def run_all_forked(asked: Asked, breaks: list[Mapping[str, Any]]) -> list[Records] | None:
+        how = f"as it is, and broken in {len(breaks)} ways"
+        return run_forked(job, asked, breaks, _make_runner(case, how))
 
     limit = None
     if case.profile:
         limit = case.profile.validation_timeout
     breaks = _list_breaks(case, spec, function)
-    return try_breaks(breaks, expected, limit or DEFAULT_LIMIT_S, run, forked)
+    return try_breaks(breaks, expected, limit or DEFAULT_LIMIT_S, run_once, run_all_forked)
 
 
-def _run_command(case: JobCase, how: str) -> Any:
+def _make_runner(case: JobCase, how: str) -> Callable[[str, Path, Mapping[str, str], float], Ran]:
+    """Says how the tests are run now, and returns the function that runs their command."""
     from skillrun.validations.run import run_command
 
     say = case.on_output
@@ -91,8 +94,8 @@ def plan(python: str) -> CommandPlan:
 
 
 def target_python(case: JobCase, spec: JobSpec) -> str:
-    """The interpreter: the spec's, the repository's venv, the one that is activated, else the
-    current one.
+    """The interpreter that runs the tests: the one that the spec names, or else the one that
+    `find_python` finds for the repository.
     """
     from skillrun.validations.environment import find_python
 
@@ -105,8 +108,8 @@ def target_python(case: JobCase, spec: JobSpec) -> str:
 
 
 def record_lookups(case: JobCase, records: Records) -> None:
-    """What the tests read becomes what the stage depends on; everything, where other processes read
-    too.
+    """Makes the files that the tests have read look-ups of the stage; every file, where other
+    processes may have read some, too.
     """
     if records.spawned or not records.opened:
         case.tree.everything()
@@ -131,6 +134,9 @@ def _make_job(
     folder: str,
     python: str,
 ) -> Job:
+    """What a run of the tests needs to know: files, where they are edited, interpreter, errors,
+    environment.
+    """
     from skillrun.proof.breaking.runs import Job
     from skillrun.validations.environment import command_env
 
@@ -159,24 +165,24 @@ def _make_job(
 
 
 def _list_settings(case: JobCase, spec: JobSpec, folder: str) -> dict[str, str]:
-    """What the proof's environment says and nobody else does: plain values, and Django's
-    settings.
+    """The variables of the proof's environment that the tests need as well, without those that are
+    filled in for a proof (`{database}`).
     """
-    given = {}
-    if spec.proof:
-        given = spec.proof.env
-    plain = {name: value for name, value in given.items() if "{" not in value}
+    if spec.proof is None:
+        settings = {}
+    else:
+        settings = {name: value for name, value in spec.proof.env.items() if "{" not in value}
     for name in (*_CONFIGURATION, "conftest.py"):
         for path in (name, f"{folder}/{name}".lstrip("/")):
             if b"DJANGO_SETTINGS_MODULE" in (case.tree.read(path) or b""):
                 # Pytest-django would take the environment's before its own.
-                plain.pop("DJANGO_SETTINGS_MODULE", None)
-                return plain
-    return plain
+                settings.pop("DJANGO_SETTINGS_MODULE", None)
+                return settings
+    return settings
 
 
 def _find_running_function(case: JobCase, handler: Definition) -> Definition | None:
-    """The function that runs; of a class, its method."""
+    """The function that a worker runs: the handler, or the method of a handler that is a class."""
     if not handler.is_class:
         return handler
     for name in _RUN_METHODS:
@@ -196,7 +202,9 @@ def find_import_root(function: Definition) -> str:
 
 
 def _find_project_folder(case: JobCase, found: tuple[TestCase, ...]) -> str:
-    """Where the tests are run: the nearest folder above them that is a project of its own."""
+    """The folder in which the tests are run: the nearest one above the first test that is a project
+    of its own, or the repository's where not all of them lie in that.
+    """
     folder = found[0].path.rpartition("/")[0]
     known = set(case.tree.files)
     while folder and known.isdisjoint(f"{folder}/{name}" for name in _PROJECT):
@@ -210,14 +218,15 @@ def _list_generated(case: JobCase) -> tuple[str, ...]:
     """Python files that git ignores in folders that it does not ignore."""
     from skillrun.repo.git import git_output
 
+    # -o -i: untracked and ignored; --directory: an ignored folder is one entry, and not listed.
     listing = git_output(
         case.root, "ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory"
     )
-    found = []
+    generated = []
     for name in map(os.fsdecode, listing.split(b"\0")):
         if name.endswith(_GENERATED) and (case.root / name).is_file():
-            found.append(name)
-    return tuple(found)
+            generated.append(name)
+    return tuple(generated)
 
 
 # -- the breaks
@@ -233,6 +242,7 @@ def _choose_effect(spec: JobSpec) -> Effect | None:
 
 
 def _list_breaks(case: JobCase, spec: JobSpec, function: Definition) -> tuple[Break, ...]:
+    """The ways to break the handler: the effect is dropped, and errors are treated wrongly."""
     dropped = _drop_effect(case, spec, function)
     if spec.retry is not None and (spec.retry.kind == "none" or spec.retry.max_attempts == 1):
         return (dropped, *_break_single_try(spec))
@@ -240,6 +250,7 @@ def _list_breaks(case: JobCase, spec: JobSpec, function: Definition) -> tuple[Br
 
 
 def _drop_effect(case: JobCase, spec: JobSpec, function: Definition) -> Break:
+    """The handler that leaves out its effect."""
     from skillrun.proof.breaking.judge import Break
 
     effect = _choose_effect(spec)
@@ -254,6 +265,7 @@ def _drop_effect(case: JobCase, spec: JobSpec, function: Definition) -> Break:
 
 
 def _break_retries(spec: JobSpec) -> Iterator[Break]:
+    """The handler that loses transient errors, and the one that retries permanent errors."""
     from skillrun.proof.breaking.judge import Break
 
     no_transient: str | None = "the spec declares no transient error"
@@ -271,7 +283,9 @@ def _break_retries(spec: JobSpec) -> Iterator[Break]:
 
 
 def _break_single_try(spec: JobSpec) -> Iterator[Break]:
-    """Nothing is retried: what could go unnoticed is that a failure is lost."""
+    """The handler that swallows its errors. Where nothing is retried, only the loss of a failure
+    could go unnoticed.
+    """
     from skillrun.proof.breaking.judge import Break
 
     why = "the job is tried once"
@@ -294,36 +308,41 @@ def _list_edits(case: JobCase, function: Definition, effect: Effect | None) -> d
     helpers: dict[str, set[int]] = {}
     for helper in _find_retrying_helpers(case, function, effect):
         helpers.setdefault(helper.path, set()).add(helper.line)
-    effects: dict[str, dict[Span, bool]] = {}
+    references: dict[str, dict[Span, bool]] = {}
     if effect:
-        effects = _find_references(case, function, effect)
+        references = _find_references(case, function, effect)
     edits = {}
-    for path in sorted({*handlers, *helpers, *effects}):
-        own, called = frozenset(handlers.get(path, ())), frozenset(helpers.get(path, ()))
-        edits[path] = FileEdit(own, called, dict(effects.get(path, {})))
+    for path in sorted({*handlers, *helpers, *references}):
+        edits[path] = FileEdit(
+            frozenset(handlers.get(path, ())),
+            frozenset(helpers.get(path, ())),
+            dict(references.get(path, {})),
+        )
     return edits
 
 
 def _find_references(
     case: JobCase, function: Definition, effect: Effect
 ) -> dict[str, dict[Span, bool]]:
-    """Path -> each expression that means the effect's adapter in the code that the handler runs,
-    and if it is async.
+    """Path -> {where an expression means the effect's adapter: whether it is async}, in the code
+    that the handler runs.
     """
     is_async = _has_async_adapter(case, effect)
-    found: dict[str, dict[Span, bool]] = {}
+    references: dict[str, dict[Span, bool]] = {}
     for call in effect_calls(case, function, effect):
-        awaited = isinstance(next(call.module.parents(call.node), None), ast.Await)
-        found.setdefault(call.path, {})[Span.of(call.node.func)] = is_async or awaited
-    inside = {id(part.node) for part in (function, *_list_reached(case, function))}
+        is_awaited = isinstance(next(call.module.parents(call.node), None), ast.Await)
+        references.setdefault(call.path, {})[Span.of(call.node.func)] = is_async or is_awaited
+    reached = {id(part.node) for part in (function, *_list_reached(case, function))}
+    # An adapter that is handed on, `retry(mailer.send, ...)`, is no call of it.
     for name in adapter_names(case, effect):
         for use in case.project.uses(name):
-            if id(use.module.function_of(use.node)) in inside:
-                found.setdefault(use.path, {}).setdefault(Span.of(use.node), is_async)
-    return {path: spans for path, spans in found.items() if not is_test_file(path)}
+            if id(use.module.function_of(use.node)) in reached:
+                references.setdefault(use.path, {}).setdefault(Span.of(use.node), is_async)
+    return {path: spans for path, spans in references.items() if not is_test_file(path)}
 
 
 def _has_async_adapter(case: JobCase, effect: Effect) -> bool:
+    """Whether the effect's adapter is an `async def`, under one of its names."""
     for name in adapter_names(case, effect):
         definition = case.project.definition(name)
         if definition is not None and isinstance(definition.node, ast.AsyncFunctionDef):
@@ -352,21 +371,25 @@ def _find_retrying_helpers(
     if effect:
         adapters = adapter_names(case, effect)
     for part in _list_reached(case, function):
-        if part.dotted not in adapters and any(map(_tries_again, ast.walk(part.node))):
+        if part.dotted in adapters:
+            continue
+        if any(_tries_again(clause) for clause in find_nodes(part.node, ast.ExceptHandler)):
             yield part
 
 
-def _tries_again(clause: ast.AST) -> bool:
-    """An `except` clause that calls or raises what is called a retry."""
-    if not isinstance(clause, ast.ExceptHandler):
-        return False
-    return any(isinstance(n, ast.Call | ast.Raise) and _says_retry(n) for n in ast.walk(clause))
-
-
-def _says_retry(node: ast.Call | ast.Raise) -> bool:
-    meant = node.exc if isinstance(node, ast.Raise) else node.func
-    return meant is not None and bool(words_in(meant) & _RETRYING)
+def _tries_again(clause: ast.ExceptHandler) -> bool:
+    """Whether an `except` clause calls or raises what is called a retry."""
+    for node in ast.walk(clause):
+        meant = None
+        if isinstance(node, ast.Raise):
+            meant = node.exc
+        elif isinstance(node, ast.Call):
+            meant = node.func
+        if meant is not None and words_in(meant) & _RETRYING:
+            return True
+    return False
 
 
 def _describe_errors(errors: Iterable[JobError]) -> tuple[dict[str, Any], ...]:
+    """The errors as the runs of the tests take them, to raise and to recognise them."""
     return tuple({"type": error.type, "args": list(error.args)} for error in errors)

@@ -56,7 +56,7 @@ QUESTIONS = {
 }
 _LEVELS = ("debug", "info", "warning", "warn", "error", "exception", "critical", "log", "msg")
 _LOGGERS = ("log", "logger", "logging", "_log", "_logger", "structlog", "loguru")
-# Statements and addresses are no log lines.
+# Statements and addresses are no log lines: "SELECT id FROM orders", f"https://{host}/v1".
 _NO_SENTENCE = re.compile(
     r"""^f?["'](\s*(select|insert|update|delete|with|create)\b|\S*://)""", re.IGNORECASE
 )
@@ -86,8 +86,8 @@ _CORRELATION = (
     "request_id",
     "root_id",
 )
-# What a failure hook is given.
-_CAUSES = (
+# What a library calls the error that it hands to its failure hook.
+_ERROR_ARGUMENTS = (
     "exc",
     "exception",
     "einfo",
@@ -96,6 +96,7 @@ _CAUSES = (
     "exc_value",
     "value",
 )
+# Calls whose arguments stand in every later log line.
 _BINDING = (
     "bind",
     "bind_contextvars",
@@ -104,6 +105,7 @@ _BINDING = (
     "contextualize",
     "LoggerAdapter",
 )
+# Names in a file of these are no notes for an operator: "requirements-dev.txt", "docs/CHANGES.md".
 _NO_NOTES = re.compile(
     r"(^|/)(requirements|constraints|changelog|history|news|changes)[^/]*$", re.IGNORECASE
 )
@@ -113,23 +115,25 @@ _NOTES_WORDS = 12
 
 @dataclass(frozen=True)
 class LogCall:
-    """A log call on the handler's way, and the questions it answers."""
+    """A log call that the handler comes to, or that a hook of its framework makes."""
 
     call: Call
     text: str  # message and arguments as written
-    order: int
-    event: str | None = (
-        None  # of the framework's hook that it stands in: started, succeeded, failed, retried
-    )
+    order: int  # its position among the handler's calls
+    # The event of the hook that it stands in: started, succeeded, failed, retried.
+    event: str | None = None
 
 
+# "will retry in 5 s", "attempt 3 of 5", "trying again", "again at 12:30".
 _RETRYING = re.compile(
     r"retr(?:y|ie)|attempt|\b(?:try|tries|tried|trying) again\b|\bagain (?:in|at)\b", re.IGNORECASE
 )
 
 
 def examine(case: JobCase) -> StageResult:
-    """Each of the four questions has a log line of the job's own that carries its key fields."""
+    """Looks for a log line of the job's own that answers each of the four questions and carries
+    the key fields; what is missing is found.
+    """
     if (blind := unread(case, ID)) is not None:
         return blind
     spec, handler = case.spec, case.handler
@@ -140,14 +144,19 @@ def examine(case: JobCase) -> StageResult:
             hint="the stage handler comes first",
         )
         return StageResult(status_of([finding]), None, (finding,), summary="no handler yet")
-    logs = _logs(case, handler)
-    answers = _answers(case, spec, handler, logs)
-    silent = [*_unanswered(case, handler, answers, logs), *_fields(case, spec, handler, logs)]
+    logs = _find_log_calls(case, handler)
+    answers = _sort_by_question(case, spec, handler, logs)
+    silent = [
+        *_find_unanswered(case, handler, answers, logs),
+        *_find_missing_fields(case, spec, handler, logs),
+    ]
     findings = [
         *_doubt_silence(case, handler, silent),
-        *_correlation(case, handler, logs),
+        *_find_no_correlation(case, handler, logs),
+        *_find_no_metrics(case, handler),
+        *_find_no_notes(case, handler),
+        *case.rule_findings(ID),
     ]
-    findings += [*_metrics(case, handler), *_notes(case, handler), *case.rule_findings(ID)]
     places = {}
     for question in QUESTIONS:
         places[question] = [f"{call.path}:{call.line}" for call in answers[question]]
@@ -162,22 +171,39 @@ def examine(case: JobCase) -> StageResult:
     )
 
 
-def _logs(case: JobCase, handler: Definition) -> tuple[LogCall, ...]:
-    """The job's own log calls in order; what an adapter logs inside says nothing of the job."""
-    adapters = set[str]()
-    for effect in (case.spec.effects if case.spec else None) or ():
-        adapters |= adapter_names(case, effect)
-    found = []
+def _find_log_calls(case: JobCase, handler: Definition) -> tuple[LogCall, ...]:
+    """The log calls of the handler in their order, then those of the framework's hooks.
+
+    What an adapter logs inside says nothing of the job.
+    """
+    adapters = _list_adapter_names(case)
+    logs = []
     for order, call in enumerate(handler_calls(case, handler)):
-        if adapters.isdisjoint(call.via) and (_is_log(call) or _hands_to_log(case, call)):
-            found.append(LogCall(call, ast.unparse(call.node), order))
+        if not adapters.isdisjoint(call.via):
+            continue
+        if _is_log(call) or _hands_to_log(case, call):
+            logs.append(LogCall(call, ast.unparse(call.node), order))
     for event, hook in case.hooks.items():
-        for call in filter(_is_log, case.project.calls(hook, depth=2)):
-            found.append(LogCall(call, ast.unparse(call.node), 0, event))
-    return tuple(found)
+        for call in case.project.calls(hook, depth=2):
+            if _is_log(call):
+                logs.append(LogCall(call, ast.unparse(call.node), 0, event))
+    return tuple(logs)
+
+
+def _list_adapter_names(case: JobCase) -> set[str]:
+    """The names by which the adapters of the job's effects are called."""
+    names = set[str]()
+    if case.spec is None:
+        return names
+    for effect in case.spec.effects or ():
+        names |= adapter_names(case, effect)
+    return names
 
 
 def _is_log(call: Call) -> bool:
+    """Whether a method of a level is called on a logger: `log.info`, `self._logger.error`,
+    `logging.getLogger("shop").warning`.
+    """
     receiver, _, method = call.name.rpartition(".")
     if method not in _LEVELS or not receiver:
         return False
@@ -187,7 +213,8 @@ def _is_log(call: Call) -> bool:
     made_by = receiver.replace("()", "").split(".")
     if not {"getLogger", "get_task_logger"}.isdisjoint(made_by):
         return True
-    return any(map(_is_called_logger, (*made_by, *ast.unparse(call.node.func).split("."))))
+    as_written = ast.unparse(call.node.func).split(".")
+    return any(_is_called_logger(word) for word in (*made_by, *as_written))
 
 
 def _is_called_logger(word: str) -> bool:
@@ -195,14 +222,14 @@ def _is_called_logger(word: str) -> bool:
 
 
 def _hands_to_log(case: JobCase, call: Call) -> bool:
-    """A function of the repository that logs what it is given: the call of it is the log call. So
-    is one of an adapter that derives from a library's.
+    """Whether a function of the repository is called that logs what it is given, or a method of a
+    logger that the repository derives from a library's: then this call is the log call.
     """
     if _is_derived_logger(case, call):
         return True
-    wrapper = None
-    if call.resolved:
-        wrapper = case.project.definition(call.origin)
+    if not call.resolved:
+        return False
+    wrapper = case.project.definition(call.origin)
     if wrapper is None or wrapper.is_class:
         return False
     for inner in case.project.calls(wrapper, depth=0):
@@ -212,6 +239,7 @@ def _hands_to_log(case: JobCase, call: Call) -> bool:
 
 
 def _is_derived_logger(case: JobCase, call: Call) -> bool:
+    """Whether a level's method of a class is called that derives from a logger of a library."""
     receiver, _, method = call.origin.replace("()", "").rpartition(".")
     if method not in _LEVELS or not receiver:
         return False
@@ -220,80 +248,81 @@ def _is_derived_logger(case: JobCase, call: Call) -> bool:
 
 
 def find_unread_logs(case: JobCase, handler: Definition) -> tuple[Unfollowed, ...]:
-    """What may log and cannot be seen: what stands around the handler, and calls with a text that
-    lead to an installed package.
+    """What may log and cannot be seen: what stands around the handler, functions that are handed
+    on, and calls with a text that lead to an installed package.
     """
-    found = list(case.unfollowed)
-    effects = None
-    if case.spec:
-        effects = case.spec.effects
-    adapters = set()
-    for effect in effects or ():
-        for name in adapter_names(case, effect):
-            adapters.add(name)
+    unread_logs = list(case.unfollowed)
+    adapters = _list_adapter_names(case)
     for call in handler_calls(case, handler):
         if adapters & {call.name, call.origin, *call.via}:
             continue
-        if _is_given_function(call):
+        if _is_call_of_parameter(call):
             because = f"{ast.unparse(call.node.func)} is a function that is handed on"
         elif _may_log(case, call):
             because = f"{call.name} is not of this repository"
         else:
             continue
-        found.append(Unfollowed(because, place_of(call.module, call.node)))
-    return tuple(found)
+        unread_logs.append(Unfollowed(because, place_of(call.module, call.node)))
+    return tuple(unread_logs)
 
 
-def _is_given_function(call: Call) -> bool:
-    """`step(export)` where `step` is a parameter: what it does is not followed."""
+def _is_call_of_parameter(call: Call) -> bool:
+    """Whether it is `step(export)` where `step` is a parameter: what that does is not followed."""
     func = call.node.func
     scope = call.module.function_of(call.node)
     if not isinstance(func, ast.Name) or scope is None or call.resolved:
         return False
-    bound = call.module.bindings(scope).get(func.id, ())
-    return any(isinstance(binding.node, ast.arg) for binding in bound)
+    bindings = call.module.bindings(scope).get(func.id, ())
+    return any(isinstance(binding.node, ast.arg) for binding in bindings)
 
 
 def _may_log(case: JobCase, call: Call) -> bool:
-    """A function of an installed package that is given a sentence, or a method of what one made
-    that is called as a logger's are.
+    """Whether a function of an installed package is given a sentence, or an object that one made is
+    called as a logger is.
     """
-    if not call.resolved or not is_foreign(case.project, call.origin) or reach(call.origin):
+    if not call.resolved or not is_foreign(case.project, call.origin):
+        return False
+    # What reaches another system is an effect.
+    if reach(call.origin):
         return False
     if "()" in call.origin:
         return call.name.rpartition(".")[2] in _LEVELS
-    first = next(iter(call.node.args), None)
-    if isinstance(first, ast.Constant) and not isinstance(first.value, str):
+    if not call.node.args:
         return False
-    if not isinstance(first, ast.Constant | ast.JoinedStr):
+    first = call.node.args[0]
+    is_text = isinstance(first, ast.Constant) and isinstance(first.value, str)
+    if not is_text and not isinstance(first, ast.JoinedStr):
         return False
     return _NO_SENTENCE.search(ast.unparse(first)) is None
 
 
 def _doubt_silence(
-    case: JobCase, handler: Definition, found: Sequence[Finding]
+    case: JobCase, handler: Definition, silent: Sequence[Finding]
 ) -> Iterator[Finding]:
-    """Where something that may log was not followed, what no log line says is a question."""
-    missing = [finding for finding in found if finding.severity == Severity.BLOCKER]
-    if missing:
-        unfollowed = find_unread_logs(case, handler)
-    else:
-        unfollowed = ()
-    for finding in found:
-        if not unfollowed or finding not in missing:
+    """The findings about what no log line says. Where something that may log was not followed, the
+    blockers among them become one question to the proof.
+    """
+    blockers = [finding for finding in silent if finding.severity == Severity.BLOCKER]
+    unread_logs: tuple[Unfollowed, ...] = ()
+    if blockers:
+        unread_logs = find_unread_logs(case, handler)
+    if not unread_logs:
+        yield from silent
+        return
+    for finding in silent:
+        if finding not in blockers:
             yield finding
-    if unfollowed:
-        question = "; ".join(finding.message for finding in missing)
-        yield ask_proof(ID, f"whether it is so that {question}", unfollowed[0])
+    question = "; ".join(finding.message for finding in blockers)
+    yield ask_proof(ID, f"whether it is so that {question}", unread_logs[0])
 
 
-def _answers(
+def _sort_by_question(
     case: JobCase, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
 ) -> dict[str, tuple[Call, ...]]:
-    """Question -> the log calls that answer it, by where they stand: before and after the effects,
-    in an except.
+    """Question -> the log calls that answer it, told by where they stand: before the first effect,
+    after the last one, or in an except clause.
     """
-    first, last = _effect_span(case, spec, handler)
+    first, last = _find_effect_span(case, spec, handler)
     answers: dict[str, tuple[Call, ...]] = dict.fromkeys(QUESTIONS, ())
     for log in logs:
         is_plain = log.call.in_except is None and log.event is None
@@ -309,53 +338,56 @@ def _answers(
     return answers
 
 
-def _effect_span(case: JobCase, spec: JobSpec, handler: Definition) -> tuple[int, int]:
-    """The order numbers of the first and the last effect; of the handler's middle where it has
-    none. Where its effects are not seen, every record may stand before and after them.
+def _find_effect_span(case: JobCase, spec: JobSpec, handler: Definition) -> tuple[int, int]:
+    """The positions of the first and the last effect among the handler's calls. A log line before
+    the first tells of the start, one behind the last tells of the end.
     """
-    effects = set()
+    nodes = set()
     for effect in spec.effects or ():
         for call in effect_calls(case, handler, effect):
-            effects.add(id(call.node))
+            nodes.add(id(call.node))
     calls = handler_calls(case, handler)
-    orders, work = [], []
+    effects, work = [], []
     for order, call in enumerate(calls):
-        if id(call.node) in effects:
-            orders.append(order)
+        if id(call.node) in nodes:
+            effects.append(order)
         if not _is_log(call):
             work.append(order)
-    if orders:
-        return orders[0], orders[-1]
+    if effects:
+        return effects[0], effects[-1]
+    # The effects are not seen: every log line may stand before them, and behind them.
     if spec.effects:
         return len(calls), -1
+    # A job without effects: what it does besides logging stands for them.
     if work:
         return work[0], work[-1]
+    # It does nothing but log: the first line begins it, and every further one ends it.
     return 1, 0
 
 
 def _tells_failure(log: LogCall) -> bool:
-    """In an except clause or the framework's hook, with the cause: `.exception`, exc_info, or the
-    error itself.
+    """Whether it stands in an except clause or in the framework's failure hook, and says why:
+    `.exception`, exc_info, or the error itself.
     """
     clause = log.call.in_except
-    if (clause is None and log.event != "failed") or (
-        clause is not None and _left_before(log.call)
-    ):
+    if clause is None and log.event != "failed":
         return False
+    if clause is not None and _is_left_before(log.call):
+        return False
+    causes = set()
     if clause and clause.name:
-        causes = {clause.name}
-    else:
-        causes = set()
-    causes |= set(_CAUSES) if log.event == "failed" else set()
+        causes.add(clause.name)
+    if log.event == "failed":
+        causes.update(_ERROR_ARGUMENTS)
     method = log.call.name.rpartition(".")[2]
-    return (
-        method == "exception" or "exc_info" in log.text or bool(causes & find_names(log.call.node))
-    )
+    if method == "exception" or "exc_info" in log.text:
+        return True
+    return not causes.isdisjoint(find_names(log.call.node))
 
 
-def _left_before(call: Call) -> bool:
-    """The last attempt leaves the clause before this call: a branch on `request.retries` that ends
-    in a return.
+def _is_left_before(call: Call) -> bool:
+    """Whether the last attempt has left the except clause before it comes to this call: by a branch
+    on `request.retries` that ends in a return.
     """
     below: ast.AST = call.node
     for above in call.module.parents(call.node):
@@ -365,52 +397,60 @@ def _left_before(call: Call) -> bool:
             before = []
             if below in above.body:
                 before = above.body[: above.body.index(below)]
-            return any(map(_leaves_at_last, before))
+            return any(_leaves_at_last(statement) for statement in before)
         below = above
     return False
 
 
 def _leaves_at_last(node: ast.stmt) -> bool:
-    """A branch on the number of attempts, whose body ends in a return or a raise."""
-    return isinstance(node, ast.If) and _counts_retries(node) and _leaves(node.body)
+    """Whether it is a branch of the last attempt, whose body ends in a return or a raise."""
+    return isinstance(node, ast.If) and _is_for_last_attempt(node) and _ends_in_leaving(node.body)
 
 
-def _counts_retries(node: ast.If) -> bool:
-    """Taken at the end: `self.request.retries >= ...`, which counts up; Huey's `task.retries`
-    counts down to 0.
+def _is_for_last_attempt(node: ast.If) -> bool:
+    """Whether a branch is taken at the last attempt: `if self.request.retries >= 5`, where a
+    library counts up, or `if task.retries == 0` and `if not task.retries` of Huey, which counts
+    down.
     """
     test = node.test
+    counter: ast.expr = test
     if isinstance(test, ast.UnaryOp):
-        left = test.operand
+        counter = test.operand
     elif isinstance(test, ast.Compare):
-        left = test.left
-    else:
-        left = test
-    if not isinstance(left, ast.Attribute) or left.attr != "retries":
+        counter = test.left
+    if not isinstance(counter, ast.Attribute) or counter.attr != "retries":
         return False
-    up = isinstance(left.value, ast.Attribute)
+    # `self.request.retries` is an attribute of an attribute, `task.retries` one of a name.
+    counts_up = isinstance(counter.value, ast.Attribute)
+    if isinstance(test, ast.Compare) and counts_up:
+        return isinstance(test.ops[0], ast.GtE | ast.Gt | ast.Eq)
     if isinstance(test, ast.Compare):
-        return isinstance(
-            test.ops[0], ast.GtE | ast.Gt | ast.Eq if up else ast.Lt | ast.LtE | ast.Eq
-        )
-    return not up and isinstance(test, ast.UnaryOp)
+        return isinstance(test.ops[0], ast.Lt | ast.LtE | ast.Eq)
+    return not counts_up and isinstance(test, ast.UnaryOp)
 
 
-def _leaves(body: list[ast.stmt]) -> bool:
+def _ends_in_leaving(body: list[ast.stmt]) -> bool:
     return isinstance(body[-1], ast.Return | ast.Raise)
 
 
 def _tells_retry(log: LogCall) -> bool:
-    says = _RETRYING.search(log.text) is not None
-    return log.event == "retried" or (says and log.call.in_except is not None)
+    """Whether it stands in the framework's retry hook, or in an except clause and speaks of a
+    further attempt.
+    """
+    if log.event == "retried":
+        return True
+    return log.call.in_except is not None and _RETRYING.search(log.text) is not None
 
 
-def _unanswered(
+def _find_unanswered(
     case: JobCase,
     handler: Definition,
     answers: dict[str, tuple[Call, ...]],
     logs: tuple[LogCall, ...],
 ) -> Iterator[Finding]:
+    """A blocker for each question that nothing answers, or a warning where the library's own log
+    does.
+    """
     hints = _list_hints(case)
     place = {"path": handler.path, "line": handler.line}
     for question, calls in answers.items():
@@ -421,15 +461,16 @@ def _unanswered(
             message = "no log line tells that it begins"
             yield warning("observability.no-start", message, hint=hints[question], **place)
             continue
-        wordless = None
+        failure = None
         if question == "retries":
-            wordless = _find_record_of_failure(case, logs)
-        if wordless is not None:
-            yield _doubt_words(wordless)
-            continue
-        if _is_told_by_library(case, handler, question):
-            message = f"{QUESTIONS[question]} only {_name_framework(case)}'s own log answers"
-            message = f"{message}, without the key fields"
+            failure = _find_record_of_failure(case, logs)
+        if failure is not None:
+            yield _doubt_words(failure)
+        elif _is_told_by_library(case, handler, question):
+            message = (
+                f"{QUESTIONS[question]} only {_name_framework(case)}'s own log answers,"
+                " without the key fields"
+            )
             yield warning(f"observability.{question}", message, hint=hints[question], **place)
         else:
             message = f"no log line answers: {QUESTIONS[question]}"
@@ -453,6 +494,9 @@ def _list_hints(case: JobCase) -> dict[str, str]:
 
 
 def _doubt_words(log: LogCall) -> Finding:
+    """A question for a failure that is logged in words of somebody's own: they may well say that it
+    is tried again.
+    """
     because = "a record of the failure is there, and what its words say is not judged"
     place = place_of(log.call.module, log.call.node)
     question = "whether a log line says that it will be retried"
@@ -460,12 +504,14 @@ def _doubt_words(log: LogCall) -> Finding:
 
 
 def _is_told_by_library(case: JobCase, handler: Definition, question: str) -> bool:
-    """The library's own log tells of a retry and its cause, but for one that ends quietly."""
+    """Whether the library's own log answers a question: it tells of each retry and its cause, but
+    of no failure that the handler takes for itself.
+    """
     if question not in ("failed", "retries") or not case.framework:
         return False
-    if question == "failed" and _ends_quietly(case, handler):
+    if question == "failed" and _swallows_permanent_error(case, handler):
         return False
-    return _framework_retries(case.policy)
+    return _is_retried_by_library(case.policy)
 
 
 def _name_framework(case: JobCase) -> str:
@@ -475,10 +521,10 @@ def _name_framework(case: JobCase) -> str:
 
 
 def _find_record_of_failure(case: JobCase, logs: tuple[LogCall, ...]) -> LogCall | None:
-    """Of one that may be tried again."""
+    """The first log call that tells of a failure which may be tried again, whatever its words."""
     for log in logs:
         clause = log.call.in_except
-        if clause is None or _left_before(log.call) or takes_permanent_alone(case, clause):
+        if clause is None or _is_left_before(log.call) or takes_permanent_alone(case, clause):
             continue
         if not _is_given_up(log.call):
             return log
@@ -486,30 +532,30 @@ def _find_record_of_failure(case: JobCase, logs: tuple[LogCall, ...]) -> LogCall
 
 
 def _is_given_up(call: Call) -> bool:
-    """It stands in a branch of its clause that leaves it: what goes on behind the branch is the
-    other end, and has no record of its own.
+    """Whether it stands in a branch that leaves its except clause: the job is given up there, and
+    what is tried again goes on behind the branch.
     """
     below: ast.AST = call.node
     for above in call.module.parents(call.node):
         if isinstance(above, ast.ExceptHandler):
             return False
+        # With an else, nothing goes on behind the branch.
         is_branch = isinstance(above, ast.If) and below in above.body and not above.orelse
-        if is_branch and isinstance(above, ast.If) and _leaves(above.body):
+        if is_branch and isinstance(above, ast.If) and _ends_in_leaving(above.body):
             return True
         below = above
     return False
 
 
-def _ends_quietly(case: JobCase, handler: Definition) -> bool:
-    """A clause around an effect takes a permanent error and lets the job end: the library logs a
-    success.
+def _swallows_permanent_error(case: JobCase, handler: Definition) -> bool:
+    """Whether a clause around an effect takes a permanent error and lets the job end, for which the
+    library logs a success.
     """
     spec = case.spec
-    if spec and spec.failures:
-        permanent = spec.failures.permanent_names
-    else:
-        permanent = ()
-    for effect in (spec.effects if spec else None) or ():
+    if spec is None or spec.failures is None:
+        return False
+    permanent = spec.failures.permanent_names
+    for effect in spec.effects or ():
         for call in effect_calls(case, handler, effect):
             for clause in call.in_try:
                 if not clause.reraises and _takes_any(case, clause, permanent):
@@ -521,28 +567,31 @@ def _takes_any(case: JobCase, clause: Handler, errors: Iterable[str]) -> bool:
     """Whether a clause takes one of these errors, or one of their bases."""
     for error in errors:
         name = dotted(error)
-        if "." in name:
-            full = name
-        else:
-            full = f"builtins.{name}"
-        if any(case.project.is_subclass(full, wide) for wide in clause.exceptions):
+        if "." not in name:
+            name = f"builtins.{name}"
+        if any(case.project.is_subclass(name, taken) for taken in clause.exceptions):
             return True
     return False
 
 
 def _never_retries(policy: Policy | None) -> bool:
-    """A limit that could not be read may well be more than one."""
+    """Whether one attempt is all there is. A limit that could not be read may well be more."""
     return policy is not None and policy.max_attempts == 1 and "max_attempts" not in policy.unknown
 
 
-def _framework_retries(policy: Policy | None) -> bool:
-    """The decorator retries (autoretry), so the framework itself logs each retry and its cause."""
+def _is_retried_by_library(policy: Policy | None) -> bool:
+    """Whether the decorator retries (autoretry): then the library itself logs each retry and its
+    cause.
+    """
     return policy is not None and "autoretry" in (policy.sources.keys() | set(policy.unknown))
 
 
-def _fields(
+def _find_missing_fields(
     case: JobCase, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
 ) -> Iterator[Finding]:
+    """A blocker where no log line carries a key field; a question where one may carry it under
+    another name. A job that logs nothing has been told so already.
+    """
     missing = []
     if logs:
         missing = _list_missing(case, spec, handler, logs)
@@ -568,12 +617,13 @@ def _list_missing(
     case: JobCase, spec: JobSpec, handler: Definition, logs: tuple[LogCall, ...]
 ) -> list[str]:
     """The key fields that no log line carries."""
+    if spec.idempotency is None:
+        return []
     missing = []
-    texts = _carried(case, handler, logs)
-    if spec.idempotency:
-        for key in spec.idempotency.key:
-            if not any(_names_field(text, key) for text in texts):
-                missing.append(key)
+    texts = _list_logged_texts(case, handler, logs)
+    for key in spec.idempotency.key:
+        if not any(_names_field(text, key) for text in texts):
+            missing.append(key)
     return missing
 
 
@@ -582,47 +632,52 @@ def _find_carrier(
 ) -> LogCall | None:
     """A log call with an argument that may hold the key fields under another name."""
     callers = handler_calls(case, handler)
-    if spec.idempotency and spec.idempotency.key:
-        keys = spec.idempotency.key
-    else:
-        keys = ()
+    keys: set[str] = set()
+    if spec.idempotency:
+        keys.update(spec.idempotency.key)
     for log in logs:
         for value in _list_values(log):
             lacking = missing_fields(case.project, spec, handler, log.call, value, callers)
-            if log.event is not None or set(lacking) != set(keys):
+            # What a library hands to its hook is not followed back to the message.
+            if log.event is not None or set(lacking) != keys:
                 return log
     return None
 
 
 def _list_values(log: LogCall) -> Iterator[ast.expr]:
-    """What a log call puts into its record, but for the error and what the library counts."""
+    """The arguments of a log call that may hold a field of the message: not the error, and not what
+    the library counts.
+    """
+    no_fields = {"self", "task", "repr", "str", "type"}
     clause = log.call.in_except
-    error = None
-    if clause:
-        error = clause.name
+    if clause and clause.name:
+        no_fields.add(clause.name)
     for value in list_given(log.call.node):
         names = find_names(value)
-        if names and not names <= {error, "self", "task", "repr", "str", "type"}:
+        if names and not names <= no_fields:
             yield value
 
 
-def _carried(case: JobCase, handler: Definition, logs: tuple[LogCall, ...]) -> list[str]:
-    """What the log lines carry: their own arguments, and what is bound to the logger."""
-    found = [log.text for log in logs]
+def _list_logged_texts(case: JobCase, handler: Definition, logs: tuple[LogCall, ...]) -> list[str]:
+    """The log calls as they are written, and the calls that bind something to the logger."""
+    texts = [log.text for log in logs]
     for call in handler_calls(case, handler):
         if call.name.rpartition(".")[2] in _BINDING:
-            found.append(ast.unparse(call.node))
-    return found
+            texts.append(ast.unparse(call.node))
+    return texts
 
 
 def _names_field(text: str, key: str) -> bool:
-    return re.search(rf"\b{re.escape(key.rpartition('.')[2])}\b", text) is not None
+    """Whether the last part of a key, `id` of `order.id`, is a word of the text."""
+    field = key.rpartition(".")[2]
+    return re.search(rf"\b{re.escape(field)}\b", text) is not None
 
 
-def _correlation(
+def _find_no_correlation(
     case: JobCase, handler: Definition, logs: tuple[LogCall, ...]
 ) -> Iterator[Finding]:
-    text = "\n".join(_carried(case, handler, logs))
+    """A note where no log line carries the id by which lines of one run are found together."""
+    text = "\n".join(_list_logged_texts(case, handler, logs))
     if logs and not any(word in text for word in _CORRELATION):
         yield note(
             "observability.no-correlation",
@@ -633,8 +688,9 @@ def _correlation(
         )
 
 
-def _metrics(case: JobCase, handler: Definition) -> Iterator[Finding]:
-    used = [library for library in _METRIC_LIBRARIES if _imported(case, library)]
+def _find_no_metrics(case: JobCase, handler: Definition) -> Iterator[Finding]:
+    """A warning where the repository has a metrics library and the handler emits no metric."""
+    used = [library for library in _METRIC_LIBRARIES if _is_imported(case, library)]
     if not used:
         return
     for call in handler_calls(case, handler):
@@ -650,32 +706,35 @@ def _metrics(case: JobCase, handler: Definition) -> Iterator[Finding]:
     )
 
 
-def _imported(case: JobCase, library: str) -> bool:
+def _is_imported(case: JobCase, library: str) -> bool:
     return any(_imports(module, library) for module in case.project.modules_with(library))
 
 
 def _imports(module: Module, library: str) -> bool:
+    """Whether a module imports a library, or a module of it."""
     for node in module.all_nodes:
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = [node.module or ""]
-        if library in [name.partition(".")[0] for name in names]:
-            return True
+        for name in names:
+            if name.partition(".")[0] == library:
+                return True
     return False
 
 
-def _notes(case: JobCase, handler: Definition) -> Iterator[Finding]:
-    """A docstring that says how to operate the job, or a document that names it."""
+def _find_no_notes(case: JobCase, handler: Definition) -> Iterator[Finding]:
+    """A blocker where neither a docstring says how to operate the job nor a document names it."""
     if _has_long_docstring(handler.node) or _has_long_docstring(handler.module.tree):
         return
     names = [handler.name.rpartition(".")[2]]
     if case.spec is not None:
         names.append(case.spec.job)
     for name, suffix in itertools.product(names, (".md", ".rst", ".txt")):
-        if not all(map(_NO_NOTES.search, case.tree.search(name, suffix))):
-            return
+        for path in case.tree.search(name, suffix):
+            if not _NO_NOTES.search(path):
+                return
     yield blocker(
         "observability.no-notes",
         "no operational notes for this job",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,19 +68,25 @@ def proof_target(case: JobCase) -> Target:
         )
     handler = find_handler(case)
     if handler is None:
-        raise _no_handler(case, spec, spec.handler)
-    driver, roots = _driver(case, handler), _source_roots(case, spec)
-    return Target(spec, case.root, driver, roots, frozenset(_list_contract_risks(case)))
+        raise _explain_no_handler(case, spec, spec.handler)
+    return Target(
+        spec,
+        case.root,
+        _choose_driver(case, handler),
+        _find_source_roots(case, spec),
+        frozenset(_list_contract_risks(case)),
+    )
 
 
 def _list_contract_risks(case: JobCase) -> tuple[str, ...]:
-    """What the profile makes contract. Raises Misuse for what is no risk."""
+    """The risks that the profile makes part of the contract. Raises Misuse where one of them is
+    not known.
+    """
+    listed: tuple[str, ...] = ()
     if case.profile:
-        given = case.profile.contract_risks
-    else:
-        given = ()
-    check_contract_risks(given, RISKS)
-    return given
+        listed = case.profile.contract_risks
+    check_contract_risks(listed, RISKS)
+    return listed
 
 
 def find_handler(case: JobCase) -> Definition | None:
@@ -91,27 +97,27 @@ def find_handler(case: JobCase) -> Definition | None:
     return case.handler or case.project.find(spec.handler)
 
 
-def _no_handler(case: JobCase, spec: JobSpec, name: str) -> Blocked:
+def _explain_no_handler(case: JobCase, spec: JobSpec, name: str) -> Blocked:
+    """The error for a spec whose `handler: package.module:function` leads nowhere."""
     module, _, function = name.partition(":")
     path = case.project.locate(module, anywhere=True)
-    where, hint = f"{spec.shown_path}:{spec.line('handler')}", "handler: package.module:function"
+    where = f"{spec.shown_path}:{spec.line('handler')}"
     if path in case.project.broken:
+        reason = f"its module cannot be read: {case.project.broken[path]}"
         hint = (
             "mend it, or run skillrun on the Python that it is written for (this is"
             f" {platform.python_version()})"
         )
-        return Blocked(
-            f"{where}: handler: its module cannot be read: {case.project.broken[path]}", hint=hint
-        )
-    said = f"there is no module {module} in this repository"
+        return Blocked(f"{where}: handler: {reason}", hint=hint)
+    reason = f"there is no module {module} in this repository"
     if path:
-        said = f"{path} has no {function}"
-    return Blocked(f"{where}: handler: {said}", hint=hint)
+        reason = f"{path} has no {function}"
+    return Blocked(f"{where}: handler: {reason}", hint="handler: package.module:function")
 
 
-def _driver(case: JobCase, handler: Definition) -> str | None:
-    """The id of the framework whose probe runs the handler; None for a plain callable. Raises
-    Blocked for no probe.
+def _choose_driver(case: JobCase, handler: Definition) -> str | None:
+    """The id of the framework whose driver runs the handler, or None where it is called as a plain
+    function. Raises Blocked for a framework that has no driver.
     """
     use = case.use
     if use is None or features_of(use.id).runs_in_place or case.handler is None:
@@ -119,50 +125,58 @@ def _driver(case: JobCase, handler: Definition) -> str | None:
     known = list_proved()
     if use.id in known:
         return use.id
-    hint = f"jobs of {', '.join(known)} and plain callables can be proved"
     raise Blocked(
         f"{handler.path}:{handler.line}: a job of {use.id}, which the proof cannot run yet",
-        hint=hint,
+        hint=f"jobs of {', '.join(known)} and plain callables can be proved",
     )
 
 
-def _publishers(spec: JobSpec) -> list[str]:
-    named: list[str | None] = [sweep.call for sweep in spec.recovers]
-    if spec.enqueue is not None:
-        named += [spec.enqueue.call, spec.enqueue.relay]
+def _list_publishers(spec: JobSpec) -> list[str]:
+    """The import paths of the functions that publish the job: sweeps, what enqueues it, a relay."""
     publishers = []
-    for path in named:
-        if path is not None:
-            publishers.append(path)
+    for sweep in spec.recovers:
+        if sweep.call is not None:
+            publishers.append(sweep.call)
+    if spec.enqueue is not None:
+        for path in (spec.enqueue.call, spec.enqueue.relay):
+            if path is not None:
+                publishers.append(path)
     return publishers
 
 
-def _source_roots(case: JobCase, spec: JobSpec) -> tuple[str, ...]:
-    """The folders that the import paths of the spec begin in, the handler's first: src layouts,
-    nested services.
+def _find_source_roots(case: JobCase, spec: JobSpec) -> tuple[str, ...]:
+    """The folders that have to be on Python's path for the spec's import paths: `src`, say, or the
+    folder of a nested service. The handler's folder is the first.
     """
-    failures = spec.failures
-    names = [*(effect.call for effect in spec.effects or ()), *_publishers(spec)]
-    if failures:
-        names += [*failures.transient_names, *failures.permanent_names]
+    names = [effect.call for effect in spec.effects or ()]
+    names += _list_publishers(spec)
+    if spec.failures:
+        names += [*spec.failures.transient_names, *spec.failures.permanent_names]
     module = (spec.handler or "").partition(":")[0]
-    home = case.project.locate(module, anywhere=True)
-    found = [_root_of(home, module)]
+    handler_path = case.project.locate(module, anywhere=True)
+    roots = [_find_import_root(handler_path, module)]
     for name in names:
         module, colon, _ = name.partition(":")
+        # Without a colon it is the name of a library's error, or of a builtin.
+        if not colon:
+            continue
         # Only where its import would find it anyway: a file somewhere must not come before a
         # library of that name.
-        if colon:
-            found.append(_root_of(case.project.locate(module, near=home), module))
-    return tuple(dict.fromkeys(root for root in found if root is not None))
+        path = case.project.locate(module, near=handler_path)
+        roots.append(_find_import_root(path, module))
+    return tuple(dict.fromkeys(root for root in roots if root is not None))
 
 
-def _root_of(path: str | None, module: str) -> str | None:
-    """The folder in which an import of a module finds that file."""
+def _find_import_root(path: str | None, module: str) -> str | None:
+    """The folder in which `import module` finds the file at this path, or None where it would not:
+    `src/shop/tasks.py` and `shop.tasks` give `src`.
+    """
     if path is None:
         return None
     parts = module.split(".")
-    for end in ("/".join(parts) + ".py", "/".join([*parts, "__init__.py"])):
+    as_file = "/".join(parts) + ".py"
+    as_package = "/".join([*parts, "__init__.py"])
+    for end in (as_file, as_package):
         if path == end or path.endswith(f"/{end}"):
             return path[: -len(end)].rstrip("/") or "."
     return None
@@ -177,7 +191,7 @@ def consent_plan(target: Target) -> CommandPlan:
     return CommandPlan("prove the job in a scratch folder", tuple(commands))
 
 
-# More are in `skillrun prove`
+# A stage shows so many of the reasons for an incomplete proof; `skillrun prove` shows all.
 _REASONS_SHOWN = 5
 
 # -- what the proof says to the stages
@@ -229,8 +243,11 @@ def speaks_of(stage: str, result: StageResult) -> bool:
         return stage in PROVEN
     if stage in PROVEN and result.status in (Status.PASSED, Status.FAILED, Status.BLOCKED):
         return True
-    open_findings = (f for f in result.findings if answers.is_blocking(f) or is_not_read(f))
-    return any(answers.can_be_answered(finding) for finding in open_findings)
+    for finding in result.findings:
+        is_open = answers.is_blocking(finding) or is_not_read(finding)
+        if is_open and answers.can_be_answered(finding):
+            return True
+    return False
 
 
 def explain_no_proof(case: JobCase) -> Finding | None:
@@ -254,66 +271,68 @@ def explain_no_proof(case: JobCase) -> Finding | None:
 
 
 def prove_case(case: JobCase) -> dict[str, Any] | None:
-    """The proof's report (proof.v1) and its `histories` (see `proof.stories`); None where nobody
+    """Proves the job, or takes the last proof of it where nothing that it rests on has changed.
+    Returns the report (proof.v1) with its `histories` (see `proof.stories`), or None where nobody
     agreed to run it.
 
-    What it rests on becomes look-ups. With the same inputs as the last time, its report is taken
-    from the state folder and nothing runs; but an incomplete proof is tried again, since a busy
-    machine or a missing server is no input.
+    What the proof rests on is recorded as look-ups of the stage. An incomplete proof is tried
+    again, since a busy machine or a missing server is no input.
     """
     target = proof_target(case)
-    found = _kept(case)
-    if found is not None and not case.is_recorded(found[1]):
-        said = (
-            "the kept proof is not one that this ledger records: it is not believed, and made again"
-        )
-        print(f"skillrun: {said}", file=sys.stderr, flush=True)
-    elif found is not None and found[0]["report"]["verdict"] != "incomplete":
-        kept, sha = found
-        _record(case, kept)
-        return {**kept["report"], "kept": sha}
+    last = _read_last_proof(case)
+    if last is not None:
+        kept, sha = last
+        if not case.is_recorded(sha):
+            said = (
+                "the kept proof is not one that this ledger records: it is not believed, and made"
+                " again"
+            )
+            print(f"skillrun: {said}", file=sys.stderr, flush=True)
+        elif kept["report"]["verdict"] != "incomplete":
+            _record_lookups(case, kept["files"])
+            return {**kept["report"], "kept": sha}
     if not case.consent(consent_plan(target)):
         return None
     from skillrun.proof.attempt import try_prove
     from skillrun.proof.report import proof_report
     from skillrun.proof.stories import stories
 
-    proof = try_prove(target, progress=_progress(case))
-    spec = target.spec
-    report = {
-        **proof_report(proof, target, f" --spec {spec.shown_path}"),
-        "histories": stories(proof),
-    }
+    proof = try_prove(target, progress=_make_progress(case))
+    report = proof_report(proof, target, f" --spec {target.spec.shown_path}")
+    report = {**report, "histories": stories(proof)}
     files = {path: case.tree.sha256(path) or "" for path in proof.modules}
-    sha = _keep(case, {"rests_on": _rests_on(case), "files": files, "report": report})
-    _record(case, {"files": files})
+    sha = _keep_proof(case, {"rests_on": _describe_inputs(case), "files": files, "report": report})
+    _record_lookups(case, files)
     return {**report, "kept": sha}
 
 
-def _progress(case: JobCase) -> Any:
-    """A line at each quarter."""
-    said: set[int] = set()
+def _make_progress(case: JobCase) -> Callable[[str, int, int], None]:
+    """A function that the proof calls after each schedule; it prints a line at each quarter."""
+    shown: set[int] = set()
 
-    def show(what: str, done: int, of: int) -> None:
-        quarter = 0
-        if of:
-            quarter = done * 4 // of
-        if case.on_output is not None and of and quarter not in said:
-            said.add(quarter)
-            case.on_output(f"proof: {done} of {of} schedules")
+    def show(what: str, done: int, total: int) -> None:
+        if case.on_output is None or total == 0:
+            return
+        quarter = done * 4 // total
+        if quarter not in shown:
+            shown.add(quarter)
+            case.on_output(f"proof: {done} of {total} schedules")
 
     return show
 
 
-def _packages(case: JobCase) -> str:
-    proof = None
-    if case.spec:
-        proof = case.spec.proof
-    return f"packages:{(proof.python if proof else None) or ''}"
+def _name_packages_fact(case: JobCase) -> str:
+    """The name of the fact "what is installed beside the interpreter of the proof", which is
+    `packages:` and the interpreter where the spec names one; see `JobCase.section`.
+    """
+    python = None
+    if case.spec and case.spec.proof:
+        python = case.spec.proof.python
+    return f"packages:{python or ''}"
 
 
-def _rests_on(case: JobCase) -> dict[str, Any]:
-    """All but the files that a proof depends on."""
+def _describe_inputs(case: JobCase) -> dict[str, Any]:
+    """Everything that a proof depends on, but for the files that it has imported."""
     from skillrun.core.canonical import digest
     from skillrun.core.resources import tool_version
 
@@ -324,20 +343,24 @@ def _rests_on(case: JobCase) -> dict[str, Any]:
         # Digests alone: the environment that the spec gives stands in no file of the state folder.
         "spec": {part: digest(raw.get(part)) for part in PROOF_PARTS},
         "version": tool_version(),
-        "packages": case.section(_packages(case))[0],
+        "packages": case.section(_name_packages_fact(case))[0],
         "contract": sorted(_list_contract_risks(case)),
     }
 
 
-def _record(case: JobCase, kept: Mapping[str, Any]) -> None:
-    """The imported modules and the installed packages become look-ups of the stage."""
-    for path in kept["files"]:
+def _record_lookups(case: JobCase, imported: Iterable[str]) -> None:
+    """Makes the files that a proof has imported, and the installed packages, look-ups of the
+    stage: it is stale once one of them changes.
+    """
+    for path in imported:
         case.tree.read(path)
-    value, files = case.section(_packages(case))
-    case.tree.fact(_packages(case), value, files)
+    name = _name_packages_fact(case)
+    value, files = case.section(name)
+    case.tree.fact(name, value, files)
 
 
-def _cache(case: JobCase) -> Path:
+def _proof_file(case: JobCase) -> Path:
+    """Where the last proof of this job is kept, in the state folder of whoever runs this."""
     from skillrun.core.canonical import digest
 
     job, shown_path = "", ""
@@ -351,38 +374,51 @@ def last_report(case: JobCase) -> dict[str, Any] | None:
     """The report of the last proof of this job, where the ledger has it and nothing that it rests
     on has changed.
     """
-    found = _kept(case)
-    if found is not None and case.is_recorded(found[1]):
-        report: dict[str, Any] = found[0]["report"]
-        return report
-    return None
+    last = _read_last_proof(case)
+    if last is None:
+        return None
+    kept, sha = last
+    if not case.is_recorded(sha):
+        return None
+    report: dict[str, Any] = kept["report"]
+    return report
 
 
-def _kept(case: JobCase) -> tuple[dict[str, Any], str] | None:
-    """(the last proof of this job, the sha256 of its file) where all that it rests on is unchanged.
+def _read_last_proof(case: JobCase) -> tuple[dict[str, Any], str] | None:
+    """(the kept proof of this job, the sha256 of its file), or None where there is none, or where
+    something that it rests on has changed.
 
     The file alone proves nothing: it counts where the ledger has recorded that sha256.
     """
     from skillrun.core.canonical import sha256
 
-    content = read_own(_cache(case))
+    content = read_own(_proof_file(case))
     if content is None:
         return None
     try:
         kept: dict[str, Any] = json.loads(content)
-        same = kept["rests_on"] == json.loads(json.dumps(_rests_on(case)))
-        fresh = all((case.tree.sha256(path) or "") == sha for path, sha in kept["files"].items())
+        # By way of JSON, since a tuple comes back as a list.
+        inputs = json.loads(json.dumps(_describe_inputs(case)))
+        has_same_inputs = kept["rests_on"] == inputs
+        has_same_files = _are_unchanged(case, kept["files"])
+    # Anybody may have written that file: whatever is wrong in it, there is no proof.
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     # A report of a version that gave no verdict for each promise is made again.
     is_whole = "properties" in kept["report"]
-    if same and fresh and kept["files"] and is_whole:
-        return (kept, sha256(content))
+    if has_same_inputs and has_same_files and kept["files"] and is_whole:
+        return kept, sha256(content)
     return None
 
 
-def _keep(case: JobCase, value: Mapping[str, Any]) -> str:
-    """Outside the repository, for its owner alone; the sha256 that the ledger records of it.
+def _are_unchanged(case: JobCase, files: Mapping[str, str]) -> bool:
+    """Whether each file has the content of this sha256; "" stands for a file that is not there."""
+    return all((case.tree.sha256(path) or "") == sha for path, sha in files.items())
+
+
+def _keep_proof(case: JobCase, value: Mapping[str, Any]) -> str:
+    """Writes a proof to its file outside the repository, readable for its owner alone. Returns the
+    sha256 that the ledger records of it.
 
     Not being able to is no error: the next run proves again.
     """
@@ -392,7 +428,7 @@ def _keep(case: JobCase, value: Mapping[str, Any]) -> str:
 
     content = json.dumps(value).encode()
     with contextlib.suppress(OSError):
-        write_own(_cache(case), content)
+        write_own(_proof_file(case), content)
     return sha256(content)
 
 
@@ -403,11 +439,11 @@ def add_proof(
     report: Mapping[str, Any] | None,
     told: Sequence[str] = tuple(PROVEN),
 ) -> StageResult:
-    """A stage's result, with what the proof says of it: proved, refuted (it fails), or pending
-    where its own promises are incomplete.
+    """Returns a stage's result with what the proof says of it: it is proved, or it is refuted and
+    fails, or it is pending where its own promises are incomplete.
 
     What was read of a promise that is proved is dropped. Where the proof has nothing to show of a
-    stage, that stays as it was read.
+    stage, that stays as it was read. `told`: the stages that the skill has.
     """
     if report is None:
         hint = "allow it with --trust"
@@ -416,39 +452,42 @@ def add_proof(
     result = _drop_answered(case, stage, result, report)
     if stage not in PROVEN:
         return _add_run(stage, result, report)
-    mine = []
-    for w in report["witnesses"]:
-        if stage in _find_tellers(w["rule"], told):
-            mine.append(w)
-    listed = report.get("risks", ())
+    witnesses = []
+    for witness in report["witnesses"]:
+        if stage in _find_tellers(witness["rule"], told):
+            witnesses.append(witness)
     risks = []
-    for risk in listed:
+    for risk in report.get("risks", ()):
         if stage in _find_tellers(risk["rule"], told):
             risks.append(_read_risk(risk))
-    return add_risks(_add_verdict(stage, result, report, mine), risks)
+    return add_risks(_add_verdict(stage, result, report, witnesses), risks)
 
 
 def _add_verdict(
     stage: str,
     result: StageResult,
     report: Mapping[str, Any],
-    mine: Sequence[Mapping[str, Any]],
+    witnesses: Sequence[Mapping[str, Any]],
 ) -> StageResult:
-    """`mine`: the witnesses that this stage tells."""
-    if result.status == Status.NOT_APPLICABLE and not mine:
+    """The stage's result with the proof's verdict: a witness refutes it, an open promise leaves it
+    unproved, and what no schedule could show stays as it was read. Else it is proved.
+    `witnesses` are those that this stage tells.
+    """
+    if witnesses:
+        refutations = [_tell_refutation(witness) for witness in witnesses]
+        return _add_refutation(stage, result, report, refutations)
+    if result.status == Status.NOT_APPLICABLE:
         return replace(result, facts={**result.facts, "proof": report["verdict"]})
-    if mine:
-        return _add_refutation(stage, result, report, [*map(_refuted, mine)])
-    lacking = tuple(_incomplete(stage, report))
+    lacking = tuple(_list_incomplete(stage, report))
     if lacking:
         return _add_evidence(leave_unproved(stage, result, lacking, "prove"), report, proved=False)
-    open_question = _not_shown(stage, report)
-    if open_question is not None:
-        return _add_unshown(stage, result, report, open_question)
+    unshown = _find_unshown(stage, report)
+    if unshown is not None:
+        return _add_unshown(stage, result, report, unshown)
     if result.status != Status.PASSED:
         return _add_evidence(result, report, proved=False)
     if stage == "dead-letter":
-        result = replace(result, findings=(*result.findings, *_untried(report)))
+        result = replace(result, findings=(*result.findings, *_list_untried(report)))
     facts = {**result.facts, "schedules": report["schedules"]["total"]}
     proved = replace(result, grade=Grade.PROVED, facts=facts)
     return _add_evidence(proved, report, proved=True)
@@ -459,19 +498,16 @@ def _find_tellers(rule: str, told: Sequence[str]) -> Sequence[str]:
     skill, the first one does: else nobody would.
     """
     promises = set(find_promises(rule))
-    own = []
-    for stage in told:
-        if promises.intersection(PROVEN[stage]):
-            own.append(stage)
-    return own or told[:1]
+    tellers = [stage for stage in told if promises.intersection(PROVEN[stage])]
+    return tellers or told[:1]
 
 
 def add_risks(result: StageResult, risks: Sequence[Risk]) -> StageResult:
-    """A stage's result with the risks that stand beside it: each is a warning, and changes no
-    status.
+    """A stage's result with the risks that stand beside it. Each is also told as a warning, and
+    changes no status.
     """
-    said = [_warn_of(risk) for risk in risks]
-    return replace(result, findings=(*result.findings, *said), risks=tuple(risks))
+    warnings = [_warn_of(risk) for risk in risks]
+    return replace(result, findings=(*result.findings, *warnings), risks=tuple(risks))
 
 
 def _warn_of(risk: Risk) -> Finding:
@@ -480,11 +516,12 @@ def _warn_of(risk: Risk) -> Finding:
 
 
 def _read_risk(risk: Mapping[str, Any]) -> Risk:
-    """Of the proof's document. Others of the same root are mended with it."""
-    others = risk.get("also", ())
+    """A risk out of the proof's document."""
     message = risk["message"]
-    if others:
-        message = f"{message} (and {', '.join(others)})"
+    # Others of the same root are mended with this one, so they are only named.
+    same_root = risk.get("also", ())
+    if same_root:
+        message = f"{message} (and {', '.join(same_root)})"
     return Risk(
         rule=risk["rule"],
         grade=RiskGrade(risk["grade"]),
@@ -499,53 +536,51 @@ def _read_risk(risk: Mapping[str, Any]) -> Risk:
 def _drop_answered(
     case: JobCase, stage: str, result: StageResult, report: Mapping[str, Any]
 ) -> StageResult:
-    """Without the findings that the proof has shown to be wrong, and the steps that they asked
-    for; what blocked is recorded as a disagreement.
+    """The result without the findings that the proof has shown to be wrong, and without the steps
+    that they asked for. What blocked the stage is recorded as a disagreement.
     """
-    dropped, left = [], []
+    answered, left = [], []
     for finding in result.findings:
         if answers.is_answered(stage, finding, report, case):
-            dropped.append(finding)
+            answered.append(finding)
         else:
             left.append(finding)
-    if not dropped:
+    if not answered:
         return result
-    kept = replace(result, findings=tuple(left))
-    wrong = []
-    for finding in dropped:
-        made = answers.make_disagreement(finding, report)
-        if made is not None:
-            wrong.append(made.as_json())
-    if not wrong:
-        return kept
+    without = replace(result, findings=tuple(left))
+    disagreements = []
+    for finding in answered:
+        disagreement = answers.make_disagreement(finding, report)
+        if disagreement is not None:
+            disagreements.append(disagreement.as_json())
+    if not disagreements:
+        return without
     return replace(
-        kept,
-        status=status_of(kept.findings),
-        next=_list_steps(result, left),
-        summary=f"read otherwise in {count_things(len(wrong), 'place')}",
-        facts={**result.facts, DISAGREEMENTS: wrong},
+        without,
+        status=status_of(left),
+        next=_keep_steps(result.next, left),
+        summary=f"read otherwise in {count_things(len(disagreements), 'place')}",
+        facts={**result.facts, DISAGREEMENTS: disagreements},
     )
 
 
-def _list_steps(result: StageResult, left: list[Finding]) -> tuple[Action, ...]:
-    """Those that a finding asks for which still blocks."""
-    blocking = []
-    for finding in left:
-        if answers.is_blocking(finding):
-            blocking.append(finding.message)
-    found = []
-    for step in result.next:
+def _keep_steps(steps: Iterable[Action], left: Iterable[Finding]) -> tuple[Action, ...]:
+    """The next steps that are asked for by one of the findings which are left and still block."""
+    blocking = [finding.message for finding in left if answers.is_blocking(finding)]
+    kept = []
+    for step in steps:
+        # A step's detail is the finding's message and its hint.
         if any(message in step.detail for message in blocking):
-            found.append(step)
-    return tuple(found)
+            kept.append(step)
+    return tuple(kept)
 
 
 def _add_refutation(
-    stage: str, result: StageResult, report: Mapping[str, Any], found: list[Finding]
+    stage: str, result: StageResult, report: Mapping[str, Any], refutations: list[Finding]
 ) -> StageResult:
-    """A stage with a promise that was broken: nothing that was read hides it."""
-    findings = (*result.findings, *found)
-    steps = (Action(stage, "edit-code", f"{f.message}; {f.hint}") for f in found)
+    """The result of a stage with a promise that was broken: it fails, whatever was read."""
+    findings = (*result.findings, *refutations)
+    steps = [Action(stage, "edit-code", f"{f.message}; {f.hint}") for f in refutations]
     failed = replace(
         result,
         status=status_of(findings),
@@ -560,7 +595,9 @@ def _add_refutation(
 def _add_unshown(
     stage: str, result: StageResult, report: Mapping[str, Any], question: str
 ) -> StageResult:
-    """A stage of which no schedule could show anything: it stays as it was read."""
+    """The result of a stage of which no schedule could show anything: it stays as it was read, with
+    a warning that says which `question` is open.
+    """
     hint = "give it in the spec's failures"
     unshown = warning("proof.not-shown", f"not proved: {question}", hint=hint)
     if has_not_read(result):
@@ -572,8 +609,8 @@ def _add_unshown(
 def _add_evidence(
     result: StageResult, report: Mapping[str, Any], *, proved: bool | None
 ) -> StageResult:
-    """With the proof among its evidence. `proved` None: its summary says already what came of
-    it.
+    """The result with the proof among its evidence, and with a summary that says what came of it.
+    `proved` is None where the summary says so already.
     """
     summary = result.summary
     if proved:
@@ -582,22 +619,25 @@ def _add_evidence(
         summary = f"{summary}; the proof is incomplete"
     return replace(
         result,
-        evidence=(*result.evidence, _evidence(report)),
+        evidence=(*result.evidence, _make_evidence(report)),
         summary=summary,
         facts={**result.facts, "proof": report["verdict"]},
     )
 
 
 def _add_run(stage: str, result: StageResult, report: Mapping[str, Any]) -> StageResult:
-    """A stage of which no judge speaks: the proof has loaded the handler as a worker does, and run
-    it.
+    """The result of a stage of which no judge speaks. The proof has loaded the handler as a worker
+    does, and run it: a stage that passed counts as executed.
     """
     if not answers.is_stage_proved(stage, report) and has_not_read(result):
-        return leave_unproved(stage, result, _incomplete(stage, report), "prove")
+        return leave_unproved(stage, result, _list_incomplete(stage, report), "prove")
+    grade = result.grade
+    if result.status == Status.PASSED:
+        grade = Grade.EXECUTED
     answered = replace(
         result,
-        grade=Grade.EXECUTED if result.status == Status.PASSED else result.grade,
-        evidence=(*result.evidence, _evidence(report)),
+        grade=grade,
+        evidence=(*result.evidence, _make_evidence(report)),
         facts={**result.facts, "proof": report["verdict"]},
     )
     if has_not_read(answered):
@@ -605,8 +645,10 @@ def _add_run(stage: str, result: StageResult, report: Mapping[str, Any]) -> Stag
     return answered
 
 
-def _untried(report: Mapping[str, Any]) -> Iterator[Finding]:
-    """What was proved without what nobody gave: a message that no publisher would send."""
+def _list_untried(report: Mapping[str, Any]) -> Iterator[Finding]:
+    """A warning where no malformed message was tried, because the spec gives none: a dead letter is
+    then proved for errors alone.
+    """
     from skillrun.proof.families.messages import NO_POISON
 
     if report["skipped"].get("poison") == NO_POISON:
@@ -617,60 +659,83 @@ def _untried(report: Mapping[str, Any]) -> Iterator[Finding]:
         yield warning("proof.no-poison", "not tried: a malformed message", hint=hint)
 
 
-def _not_shown(stage: str, report: Mapping[str, Any]) -> str | None:
-    """What no schedule could show of a stage, though nothing refutes it."""
-    gave_up = {"exhaustion", "permanent", "poison"} & set(report["schedules"]["families"])
-    once = report["attempts"]["declared"] == 1
-    if stage == "retry" and not (
-        gave_up & {"exhaustion"} or (once and {"error", "permanent"} & _families(report))
-    ):
+def _find_unshown(stage: str, report: Mapping[str, Any]) -> str | None:
+    """Why no schedule could show what a stage is about, though nothing refutes it: the errors that
+    it needs are not declared. None where it was shown.
+    """
+    if stage == "retry" and not _has_shown_retry(report):
         return "no transient error is declared, so no retry was seen"
-    if stage == "dead-letter" and not gave_up:
+    if stage == "dead-letter" and not _ran_any_of(report, "exhaustion", "permanent", "poison"):
         return "no error is declared, so no job was given up"
     if stage == "observability" and report["log_answers"]["why"]["by"] == "not asked":
         return "no error is declared, so no failure was seen in the logs"
     return None
 
 
-def _families(report: Mapping[str, Any]) -> set[str]:
-    return set(report["schedules"]["families"])
+def _has_shown_retry(report: Mapping[str, Any]) -> bool:
+    """Whether a schedule used up the attempts. A job with one attempt is never tried again, and
+    any error has shown that.
+    """
+    if _ran_any_of(report, "exhaustion"):
+        return True
+    has_one_attempt = report["attempts"]["declared"] == 1
+    return has_one_attempt and _ran_any_of(report, "error", "permanent")
 
 
-def _refuted(witness: Mapping[str, Any]) -> Finding:
-    places = []
-    for step in witness["events"]:
-        if step["path"]:
-            places.append(step)
-    place = next((step for step in places if step["fault"]), places[-1] if places else {})
+def _ran_any_of(report: Mapping[str, Any], *families: str) -> bool:
+    """Whether schedules of one of these families were run."""
+    return not set(families).isdisjoint(report["schedules"]["families"])
+
+
+def _tell_refutation(witness: Mapping[str, Any]) -> Finding:
+    """An error that says what was expected and seen, at the place where the fault happened."""
+    place = _find_place(witness)
     cause = ""
     if witness["cause"]:
         cause = f": {witness['cause']}"
-    message = (
-        f"{witness['message']}{cause} (expected {witness['expected']}, seen {witness['seen']})"
-    )
-    where = {"path": place.get("path"), "line": place.get("line")}
     return error(
-        f"proof.{witness['rule']}", message, hint=f"see it happen: {witness['replay']}", **where
+        f"proof.{witness['rule']}",
+        f"{witness['message']}{cause} (expected {witness['expected']}, seen {witness['seen']})",
+        hint=f"see it happen: {witness['replay']}",
+        path=place.get("path"),
+        line=place.get("line"),
     )
 
 
-def _incomplete(stage: str, report: Mapping[str, Any]) -> Iterator[Finding]:
-    """What keeps the promises of a stage from being proved; nothing where they are."""
+def _find_place(witness: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The step of a witness at which its fault happened, or the last one, among those that have a
+    place in the code; empty where none has.
+    """
+    steps: list[dict[str, Any]] = [step for step in witness["events"] if step["path"]]
+    for step in steps:
+        if step["fault"]:
+            return step
+    if steps:
+        return steps[-1]
+    return {}
+
+
+def _list_incomplete(stage: str, report: Mapping[str, Any]) -> Iterator[Finding]:
+    """Warnings that say what keeps the promises of a stage from being proved; none where they
+    are.
+    """
+    # A stage of which no judge speaks rests on the one promise that a job comes to an end.
     promises = PROVEN.get(stage, ("ends",))
+    hindrances = []
+    for item in report["incomplete"]:
+        if not set(find_kept_open(item["rule"])).isdisjoint(promises):
+            hindrances.append(item)
+    for item in hindrances[:_REASONS_SHOWN]:
+        yield warning(INCOMPLETE, f"not proved: {item['message']}", hint=item["hint"])
+    if hindrances:
+        return
     reasons = []
     for name in promises:
-        found = report["properties"].get(name)
-        if found is not None and found["verdict"] == "incomplete":
-            reasons.append(found["reason"])
-    mine = []
-    for item in report["incomplete"]:
-        if set(find_kept_open(item["rule"])).intersection(promises):
-            mine.append(item)
-    for item in mine[:_REASONS_SHOWN]:
-        yield warning(INCOMPLETE, f"not proved: {item['message']}", hint=item["hint"])
-    if not mine:
-        for reason in dict.fromkeys(reasons):
-            yield warning(INCOMPLETE, f"not proved: {reason}")
+        judged = report["properties"].get(name)
+        if judged is not None and judged["verdict"] == "incomplete":
+            reasons.append(judged["reason"])
+    for reason in dict.fromkeys(reasons):
+        yield warning(INCOMPLETE, f"not proved: {reason}")
 
 
 def record_proof(report: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -689,7 +754,8 @@ def record_proof(report: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _evidence(report: Mapping[str, Any]) -> Evidence:
+def _make_evidence(report: Mapping[str, Any]) -> Evidence:
+    """The proof as a stage's evidence: its verdict, its bounds, and the digest of its report."""
     from skillrun.core.canonical import digest
 
     detail = {"verdict": report["verdict"], "bounds": report["bounds"]["sentence"]}

@@ -20,9 +20,8 @@ from skillrun.skills.job_worker.stages.unread import ask_proof, unread
 
 if TYPE_CHECKING:
     from skillrun.contract.job import BackoffSpec, JobSpec, Retry
-    from skillrun.frameworks.interface import (
-        Policy,
-    )
+    from skillrun.frameworks.interface import Policy
+    from skillrun.repo.calls import Call
     from skillrun.repo.uses import Place
 
 ID = "retry"
@@ -38,26 +37,24 @@ _UNSAFE = (
 
 
 def examine(case: JobCase) -> StageResult:
-    """The effective policy equals the spec, is bounded, grows, is capped, and fits the acceptable
-    delay.
+    """Compares the policy that the code comes to with the spec's: both are to be bounded, grow, be
+    capped, and fit the acceptable delay.
     """
     spec, policy = case.spec, case.policy
-    retry = None
-    if spec:
-        retry = spec.retry
-    if spec is None or retry is None:
-        return _undefined(spec)
+    if spec is None or spec.retry is None:
+        return _tell_undefined(spec)
+    retry = spec.retry
     if (blind := unread(case, ID)) is not None:
         return blind
-    findings = [*_declared(spec, retry)]
+    findings = [*_judge_declared(spec, retry)]
     if policy is not None:
         compared = [
-            *_unread(policy),
+            *_note_unread(policy),
             *_compare(spec, retry, policy),
-            *_classification(case, spec, policy),
+            *_find_not_retried(case, spec, policy),
         ]
-        compared = [_at_least_at_handler(case, finding) for finding in compared]
-        findings += _doubt(case, compared)
+        compared = [_place_at_least_at_handler(case, finding) for finding in compared]
+        findings += _doubt_differences(case, compared)
     elif case.handler is None:
         findings.append(
             blocker(
@@ -67,19 +64,29 @@ def examine(case: JobCase) -> StageResult:
             )
         )
     findings += case.rule_findings(ID)
+    grade = Grade.DECLARED
+    if policy is not None and not policy.unknown:
+        grade = Grade.STATIC
+    summary = "not in the code yet"
+    if policy:
+        summary = _summarise(policy)
+    retries = "bounded"
+    if retry.kind == "none":
+        retries = "none"
     return StageResult(
         status=status_of(findings),
-        grade=Grade.STATIC if policy is not None and not policy.unknown else Grade.DECLARED,
+        grade=grade,
         findings=tuple(findings),
-        next=_next(findings),
-        summary=_summary(policy) if policy else "not in the code yet",
-        facts={"retries": "none" if retry.kind == "none" else "bounded"},
+        next=_list_steps(findings),
+        summary=summary,
+        facts={"retries": retries},
     )
 
 
-def _doubt(case: JobCase, compared: Sequence[Finding]) -> list[Finding]:
-    """Where something around the handler, or in its clauses, is not understood, the policy that was
-    read is not the whole one: what differs is a question, once.
+def _doubt_differences(case: JobCase, compared: Sequence[Finding]) -> list[Finding]:
+    """The findings of the comparison. Where something around the handler, or in its clauses, is not
+    understood, the policy that was read is not the whole one: all that differs becomes one question
+    to the proof.
     """
     wrong = [finding for finding in compared if finding.severity == Severity.ERROR]
     unfollowed = case.unfollowed or find_next_tick(case) or find_unread_retries(case)
@@ -91,11 +98,12 @@ def _doubt(case: JobCase, compared: Sequence[Finding]) -> list[Finding]:
 
 
 def find_next_tick(case: JobCase) -> tuple[Unfollowed, ...]:
-    """A poller tries again by leaving a piece of work where its next tick finds it."""
-    trigger = None
-    if case.spec:
-        trigger = case.spec.trigger
-    if case.handler is None or trigger is None or trigger.type != "poller":
+    """The handler of a poller, as something that was not followed: it tries again by leaving a
+    piece of work where its next tick finds it. Empty for any other job.
+    """
+    if case.handler is None or case.spec is None or case.spec.trigger is None:
+        return ()
+    if case.spec.trigger.type != "poller":
         return ()
     because = "the next tick of a poller takes what the last one left"
     return (Unfollowed(because, place_of(case.handler.module, case.handler.node)),)
@@ -107,25 +115,32 @@ def find_unread_retries(case: JobCase) -> tuple[Unfollowed, ...]:
     """
     if case.handler is None:
         return ()
-    read: Collection[str] = ()
+    already_read: Collection[str] = ()
     if case.framework:
-        read = case.framework.FEATURES.read_retries
-    found = []
+        already_read = case.framework.FEATURES.read_retries
+    unread_calls = []
     for call in handler_calls(case, case.handler):
-        if call.in_except is None or not call.resolved or call.name in read:
+        if call.in_except is None or not call.resolved or call.name in already_read:
             continue
-        if is_foreign(case.project, call.origin):
-            above = next(call.module.parents(call.node), None)
-            given = {last_word(argument) for argument in call.node.args}
-            if isinstance(above, ast.Raise | ast.Return) or "self" in given:
-                because = f"{call.name} is not of this repository"
-                found.append(Unfollowed(because, place_of(call.module, call.node)))
-    return tuple(found)
+        if is_foreign(case.project, call.origin) and _may_retry(call):
+            because = f"{call.name} is not of this repository"
+            unread_calls.append(Unfollowed(because, place_of(call.module, call.node)))
+    return tuple(unread_calls)
 
 
-def _at_least_at_handler(case: JobCase, finding: Finding) -> Finding:
-    """What rests on the library's default has no line of its own: the decorator's is the one to
-    look at.
+def _may_retry(call: Call) -> bool:
+    """Whether a call's result is raised or returned, `raise later(...)`, or it is given the task
+    itself, `later(self)`.
+    """
+    above = next(call.module.parents(call.node), None)
+    if isinstance(above, ast.Raise | ast.Return):
+        return True
+    return any(last_word(argument) == "self" for argument in call.node.args)
+
+
+def _place_at_least_at_handler(case: JobCase, finding: Finding) -> Finding:
+    """The finding, at the line that registers the handler where it has no place of its own: what
+    rests on a library's default stands nowhere.
     """
     if finding.path is not None or case.handler is None:
         return finding
@@ -137,7 +152,8 @@ def _at_least_at_handler(case: JobCase, finding: Finding) -> Finding:
     return replace(finding, path=where.path, line=where.line)
 
 
-def _undefined(spec: JobSpec | None) -> StageResult:
+def _tell_undefined(spec: JobSpec | None) -> StageResult:
+    """The result of the stage where the spec says nothing of retries."""
     place = {}
     if spec:
         place = {"path": spec.shown_path, "line": spec.line("retry")}
@@ -155,7 +171,8 @@ def _undefined(spec: JobSpec | None) -> StageResult:
     )
 
 
-def _declared(spec: JobSpec, retry: Retry) -> Iterator[Finding]:
+def _judge_declared(spec: JobSpec, retry: Retry) -> Iterator[Finding]:
+    """What is wrong with the policy that the spec declares, whatever the code does."""
     place = {"path": spec.shown_path, "line": spec.line("retry")}
     if retry.kind == "none":
         if not retry.reason:
@@ -163,17 +180,15 @@ def _declared(spec: JobSpec, retry: Retry) -> Iterator[Finding]:
             yield blocker("retry.no-reason", "retry: none without a reason", hint=hint, **place)
         return
     total = sum(retry.delays())
-    delay = None
-    if spec.failures:
-        delay = spec.failures.acceptable_delay
-    if delay is not None and total > delay:
+    acceptable = _acceptable_delay(spec)
+    if acceptable is not None and total > acceptable:
         message = (
             f"the waits add up to {duration(total)}, more than the acceptable delay"
-            f" {duration(delay)}"
+            f" {duration(acceptable)}"
         )
         yield error("retry.too-slow", message, hint="fewer attempts or a smaller cap", **place)
     # A number of attempts bounds the waits as well, and the acceptable delay has judged their sum.
-    is_bounded = retry.max_attempts is not None and delay is not None
+    is_bounded = retry.max_attempts is not None and acceptable is not None
     if _grows_without_cap(retry) and not is_bounded:
         yield error(
             "retry.no-cap",
@@ -188,6 +203,13 @@ def _declared(spec: JobSpec, retry: Retry) -> Iterator[Finding]:
         )
 
 
+def _acceptable_delay(spec: JobSpec) -> float | None:
+    """The seconds by which the job may be late, as far as the spec says."""
+    if spec.failures is None:
+        return None
+    return spec.failures.acceptable_delay
+
+
 def _grows_without_cap(retry: Retry) -> bool:
     backoff = retry.backoff
     return backoff is not None and backoff.kind == "exponential" and backoff.cap is None
@@ -197,7 +219,8 @@ def _never_waits(retry: Retry) -> bool:
     return retry.backoff is None or retry.backoff.kind == "none"
 
 
-def _unread(policy: Policy) -> Iterator[Finding]:
+def _note_unread(policy: Policy) -> Iterator[Finding]:
+    """A note for each part of the policy that the code computes."""
     for field, place in policy.unknown.items():
         yield note(
             "retry.unread",
@@ -209,64 +232,58 @@ def _unread(policy: Policy) -> Iterator[Finding]:
 
 
 def _compare(spec: JobSpec, retry: Retry, policy: Policy) -> Iterator[Finding]:
-    """Spec against code, field by field; what could not be read is not compared."""
+    """An error for each field in which the code differs from the spec; what could not be read is
+    not compared.
+    """
     if retry.kind == "none":
         if policy.max_attempts != 1:
-            times = _times(policy.max_attempts)
+            times = _word_times(policy.max_attempts)
             if "max_attempts" in policy.unknown:
                 times = "again"
-            yield _differs(
+            yield _tell_difference(
                 policy, "max_attempts", f"the spec says no retry; the code tries {times}"
             )
         return
-    yield from _waits(spec, policy)
+    yield from _judge_waits(spec, policy)
     if "max_attempts" not in policy.unknown and policy.max_attempts != retry.max_attempts:
-        said = (
+        message = (
             f"the spec says {retry.max_attempts} attempts; the code tries"
-            f" {_times(policy.max_attempts)}"
+            f" {_word_times(policy.max_attempts)}"
         )
-        yield _differs(policy, "max_attempts", said)
+        yield _tell_difference(policy, "max_attempts", message)
     if policy.max_attempts == 1 or "backoff" in policy.unknown or retry.backoff is None:
         return
     if policy.backoff.waits:
-        yield from _listed(retry, policy)
-        return
-    yield from _compare_backoff(retry, retry.backoff, policy)
+        yield from _compare_listed_waits(retry, policy)
+    else:
+        yield from _compare_backoff(retry, retry.backoff, policy)
 
 
 def _compare_backoff(retry: Retry, backoff: BackoffSpec, policy: Policy) -> Iterator[Finding]:
-    """The kind, then its numbers."""
+    """An error where the kinds of backoff differ, or else for each number, and for the jitter."""
     code = policy.backoff
+    # No library's options say so: the proof measures the waits.
     if backoff.kind == "linear" or backoff.first is not None:
-        # No library's options say so: the proof measures the waits.
         return
     if backoff.kind != code.kind:
-        yield _differs(
-            policy,
-            "backoff",
-            f"the spec says {backoff.kind} backoff; the code has {_backoff(policy)}",
-        )
+        message = f"the spec says {backoff.kind} backoff; the code has {_word_backoff(policy)}"
+        yield _tell_difference(policy, "backoff", message)
         return
     for field, (wanted, seen) in _list_compared(retry, backoff, policy).items():
-        if f"backoff.{field}" not in policy.unknown and wanted is not None and wanted != seen:
-            words = "none"
-            if seen is not None:
-                words = _number(field, seen)
-            message = (
-                f"backoff.{field}: the spec says {_number(field, wanted)}; the code has {words}"
-            )
-            yield _differs(policy, "backoff", message)
+        if f"backoff.{field}" in policy.unknown or wanted is None or wanted == seen:
+            continue
+        has = "none"
+        if seen is not None:
+            has = _word_number(field, seen)
+        wants = _word_number(field, wanted)
+        message = f"backoff.{field}: the spec says {wants}; the code has {has}"
+        yield _tell_difference(policy, "backoff", message)
     if backoff.kind != "exponential" or "backoff.jitter" in policy.unknown:
         return
-    if backoff.jitter != code.jitter:
-        have = "lacks"
-        if code.jitter:
-            have = "has"
-        yield _differs(
-            policy,
-            "backoff",
-            f"the spec says jitter: {str(backoff.jitter).lower()}; the code {have} it",
-        )
+    if backoff.jitter and not code.jitter:
+        yield _tell_difference(policy, "backoff", "the spec says jitter: true; the code lacks it")
+    elif code.jitter and not backoff.jitter:
+        yield _tell_difference(policy, "backoff", "the spec says jitter: false; the code has it")
 
 
 def _list_compared(
@@ -277,6 +294,7 @@ def _list_compared(
     compared: dict[str, tuple[float | None, float | None]] = {"base": (backoff.base, code.base_s)}
     if backoff.kind == "exponential":
         compared |= {"factor": (backoff.factor, code.factor), "cap": (backoff.cap, code.cap_s)}
+    # Huey knows no cap. Where the waits end before they come to the spec's, none is missing.
     if code.cap_s is None and policy.max_attempts is not None and _never_capped(policy, retry):
         compared.pop("cap", None)
     # The spec's jitter shortens a wait. Of a library whose jitter lengthens it, an author names
@@ -287,89 +305,88 @@ def _list_compared(
 
 
 def _never_capped(policy: Policy, retry: Retry) -> bool:
-    """The code's waits end before they reach the spec's cap (Huey knows none): a cap would change
-    nothing.
-    """
-    cap = None
-    if retry.backoff:
-        cap = retry.backoff.cap
+    """Whether the code's waits end before they reach the spec's cap, which would change nothing."""
+    if retry.backoff is None or retry.backoff.cap is None:
+        return False
     longest = max(policy.backoff.delays((policy.max_attempts or 1) - 1), default=0.0)
-    return cap is not None and longest <= cap
+    return longest <= retry.backoff.cap
 
 
-def _listed(retry: Retry, policy: Policy) -> Iterator[Finding]:
-    """Waits that the code writes out one by one are compared one by one: base, factor and cap are
-    only other words.
+def _compare_listed_waits(retry: Retry, policy: Policy) -> Iterator[Finding]:
+    """An error where the code writes its waits out one by one, and they are not those of the spec:
+    base, factor and cap are only other words for them.
     """
-    pairs = zip(retry.delays(), policy.backoff.waits, strict=False)
-    if any(wanted != seen for wanted, seen in pairs):
-        wanted, seen = (
-            ", ".join(map(duration, waits)) for waits in (retry.delays(), policy.backoff.waits)
+    wanted, seen = retry.delays(), policy.backoff.waits
+    if any(one != other for one, other in zip(wanted, seen, strict=False)):
+        message = (
+            f"the spec waits {', '.join(map(duration, wanted))};"
+            f" the code waits {', '.join(map(duration, seen))}"
         )
-        yield _differs(policy, "backoff", f"the spec waits {wanted}; the code waits {seen}")
+        yield _tell_difference(policy, "backoff", message)
     if retry.backoff is not None and retry.backoff.jitter and not policy.backoff.jitter:
-        yield _differs(policy, "backoff", "the spec says jitter: true; the code lacks it")
+        yield _tell_difference(policy, "backoff", "the spec says jitter: true; the code lacks it")
 
 
-def _waits(spec: JobSpec, policy: Policy) -> Iterator[Finding]:
-    """The code's own waits fit the acceptable delay, also where the spec names none."""
-    delay = None
-    if spec.failures:
-        delay = spec.failures.acceptable_delay
-    if (
-        delay is None
-        or policy.max_attempts is None
-        or {"max_attempts", "backoff"} & policy.unknown.keys()
-    ):
+def _judge_waits(spec: JobSpec, policy: Policy) -> Iterator[Finding]:
+    """An error where the code waits for longer than the acceptable delay, also where the spec names
+    no waits.
+    """
+    acceptable = _acceptable_delay(spec)
+    if acceptable is None or policy.max_attempts is None:
+        return
+    if {"max_attempts", "backoff"} & policy.unknown.keys():
         return
     waited = sum(policy.backoff.delays(policy.max_attempts - 1))
-    if waited > delay:
+    if waited > acceptable:
         message = (
             f"the code waits {duration(waited)} in all, more than the acceptable delay"
-            f" {duration(delay)}"
+            f" {duration(acceptable)}"
         )
-        place = _place(policy, "backoff") or {"path": spec.shown_path, "line": spec.line("retry")}
+        place = _find_place(policy, "backoff") or {
+            "path": spec.shown_path,
+            "line": spec.line("retry"),
+        }
         yield error("retry.too-slow", message, hint="fewer attempts or a smaller cap", **place)
 
 
-def _differs(policy: Policy, field: str, message: str) -> Finding:
-    place = policy.sources.get(field)
-    where = {}
-    if place:
-        where = {"path": place.path, "line": place.line}
+def _tell_difference(policy: Policy, field: str, message: str) -> Finding:
+    """An error at the line of the code that a field of the policy comes from."""
     return error(
         f"retry.{field.replace('_', '-')}-differs",
         message,
         hint="make code and spec agree",
-        **where,
+        **_find_place(policy, field),
     )
 
 
-def _classification(case: JobCase, spec: JobSpec, policy: Policy) -> Iterator[Finding]:
-    """Every transient error is retried; the framework's own rule judges the permanent ones."""
+def _find_not_retried(case: JobCase, spec: JobSpec, policy: Policy) -> Iterator[Finding]:
+    """An error for each transient error that the code does not retry. Of the permanent ones, the
+    framework's own rule judges.
+    """
     if spec.failures is None or policy.max_attempts == 1 or "retried" in policy.unknown:
         return
     for number, name in enumerate(spec.failures.transient_names):
-        if not any(_covers(case, wide, dotted(name)) for wide in policy.retried):
-            place = _place(policy, "retried") or {
-                "path": spec.shown_path,
-                "line": spec.line("failures", "transient", number),
-            }
-            message = f"{name} is transient in the spec, and the code does not retry it"
-            yield error(
-                "retry.transient-not-retried",
-                message,
-                hint="retry it, or move it to permanent",
-                **place,
-            )
+        if any(_covers(case, wide, dotted(name)) for wide in policy.retried):
+            continue
+        place = _find_place(policy, "retried") or {
+            "path": spec.shown_path,
+            "line": spec.line("failures", "transient", number),
+        }
+        message = f"{name} is transient in the spec, and the code does not retry it"
+        yield error(
+            "retry.transient-not-retried",
+            message,
+            hint="retry it, or move it to permanent",
+            **place,
+        )
 
 
 def _covers(case: JobCase, wide: str, narrow: str) -> bool:
-    """`wide` is the exception itself or a base of it, as far as builtins and the repository's
-    classes tell.
+    """Whether `wide` is the exception itself or a base of it, as far as builtins and the
+    repository's classes tell.
     """
+    # Also of a library whose classes are not read.
     if dotted(wide) in ("builtins.Exception", "builtins.BaseException"):
-        # Also of a library whose classes are not read.
         return True
     if "." not in narrow:
         narrow = f"builtins.{narrow}"
@@ -380,38 +397,42 @@ def _covers(case: JobCase, wide: str, narrow: str) -> bool:
     return case.project.is_subclass(narrow, dotted(wide))
 
 
-def _place(policy: Policy, field: str) -> dict[str, Any] | None:
+def _find_place(policy: Policy, field: str) -> dict[str, Any]:
+    """Path and line that a field of the policy comes from; empty where that is no line."""
     place: Place | None = policy.sources.get(field)
     if not place:
-        return None
+        return {}
     return {"path": place.path, "line": place.line}
 
 
-def _next(findings: list[Finding]) -> tuple[Action, ...]:
-    """What stands in the spec is changed there, everything else in the code."""
-    bad = []
-    for f in findings:
-        if f.severity in (Severity.BLOCKER, Severity.ERROR) and f.rule != "retry.no-handler":
-            bad.append(f)
-    actions = []
-    unsafe = False
-    for finding in bad:
+def _list_steps(findings: list[Finding]) -> tuple[Action, ...]:
+    """A step for each finding that stops the stage: what stands in the spec is changed there,
+    everything else in the code.
+    """
+    steps = []
+    is_unsafe = False
+    for finding in findings:
+        if finding.severity not in (Severity.BLOCKER, Severity.ERROR):
+            continue
+        # The stage handler has a step for that.
+        if finding.rule == "retry.no-handler":
+            continue
         kind = "edit-code"
         if _is_in_spec(finding):
             kind = "edit-spec"
-        actions.append(Action(ID, kind, f"{finding.message}: {finding.hint}"))
+        steps.append(Action(ID, kind, f"{finding.message}: {finding.hint}"))
         if finding.severity == Severity.ERROR and not finding.rule.endswith("-differs"):
-            unsafe = True
-    if unsafe:
-        actions.append(Action(ID, "decide", _UNSAFE))
-    return tuple(actions)
+            is_unsafe = True
+    if is_unsafe:
+        steps.append(Action(ID, "decide", _UNSAFE))
+    return tuple(steps)
 
 
 def _is_in_spec(finding: Finding) -> bool:
     return finding.severity == Severity.BLOCKER or finding.rule == "retry.no-cap"
 
 
-def _times(attempts: int | None) -> str:
+def _word_times(attempts: int | None) -> str:
     if attempts is None:
         return "for ever"
     if attempts == 1:
@@ -419,24 +440,24 @@ def _times(attempts: int | None) -> str:
     return f"{attempts} times"
 
 
-def _number(field: str, value: float) -> str:
+def _word_number(field: str, value: float) -> str:
     if field == "factor":
         return f"{value:g}"
     return duration(value)
 
 
-def _backoff(policy: Policy) -> str:
+def _word_backoff(policy: Policy) -> str:
     if policy.backoff.kind == "none":
         return "no backoff"
     return f"{policy.backoff.kind} backoff"
 
 
-def _summary(policy: Policy) -> str:
+def _summarise(policy: Policy) -> str:
     if policy.max_attempts == 1:
         return "no retry"
     if policy.max_attempts is None and "max_attempts" in policy.unknown:
         return "tries as often as its own code says"
-    words = [f"tries {_times(policy.max_attempts)}", _backoff(policy)]
+    words = [f"tries {_word_times(policy.max_attempts)}", _word_backoff(policy)]
     if policy.backoff.cap_s is not None:
         words.append(f"capped at {duration(policy.backoff.cap_s)}")
     if policy.backoff.jitter:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import Literal
 
 from skillrun.repo.python import Module
 from skillrun.repo.syntax import find_keyword, find_nodes
@@ -13,7 +14,10 @@ from skillrun.skills.job_worker.stages.tables_sql import Table, sql_tables
 
 _CONSTRAINTS = ("UniqueConstraint", "PrimaryKeyConstraint")
 _COLUMNS = ("Column", "mapped_column", "Field")
+_COLLECTIONS = (ast.Tuple, ast.List, ast.Set)
+# How the functions of a migration are called that take it back.
 _UNDOING = ("downgrade", "reverse", "backwards", "rollback")
+# Classes with such a base have "Model" in their names, too, and are schemas or forms.
 _NO_TABLES = ("pydantic.", "pydantic_settings.", "rest_framework.", "ninja.", "django.forms.")
 # Bases without a column of their own; Django's brings the id.
 _BARE_BASES = ("Model", "SQLModel", "Base", "DeclarativeBase", "MappedAsDataclass")
@@ -21,46 +25,48 @@ Columns = frozenset[str]
 
 
 def python_tables(module: Module, name: str) -> Iterator[Table]:
-    """Every declaration of a table in one file."""
-    for text, line in _strings(module):
+    """Every declaration of the table of this name in one file."""
+    for text, line in _find_strings(module):
         yield from sql_tables(module.path, text, name, line)
     for node in module.all_nodes:
         if isinstance(node, ast.ClassDef):
-            how = _declares(module, node, name)
-            if how:
-                yield _read_class(module, node, name, is_exact=how == "exact")
-        elif (
-            isinstance(node, ast.Call) and not _undoes(module, node) and _makes(module, node, name)
-        ):
+            certainty = _find_certainty(module, node, name)
+            if certainty is not None:
+                yield _read_class(module, node, name, is_exact=certainty == "exact")
+        if not isinstance(node, ast.Call) or _undoes(module, node):
+            continue
+        if _declares_table(module, node, name):
             yield _read_call(module, node, name)
 
 
 def _read_class(module: Module, node: ast.ClassDef, name: str, *, is_exact: bool) -> Table:
+    """The table that a model class declares."""
     return Table(
         name,
         module.path,
         node.lineno,
-        tuple(_class_unique(node)),
+        tuple(_list_class_unique(node)),
         exact=is_exact,
-        nullable=frozenset(_class_nullable(node)),
+        nullable=frozenset(_list_class_nullable(node)),
         columns=frozenset(_name_class_columns(node)),
         unread_base=_find_unread_base(node),
     )
 
 
 def _read_call(module: Module, node: ast.Call, name: str) -> Table:
+    """What `Table(...)`, `op.create_table(...)` or one call of a migration declares of a table."""
     return Table(
         name,
         module.path,
         node.lineno,
-        tuple(_call_unique(node)),
-        nullable=frozenset(_call_nullable(node)),
-        columns=frozenset(word for word, _ in _call_columns(node)),
+        tuple(_list_call_unique(node)),
+        nullable=frozenset(_list_call_nullable(node)),
+        columns=frozenset(word for word, _ in _list_call_columns(node)),
     )
 
 
 def _undoes(module: Module, node: ast.AST) -> bool:
-    """What a migration does when it is taken back is no declaration."""
+    """Whether it stands in the part of a migration that takes it back, which declares nothing."""
     function = module.function_of(node)
     return function is not None and function.name.startswith(_UNDOING)
 
@@ -68,26 +74,29 @@ def _undoes(module: Module, node: ast.AST) -> bool:
 # SQL in strings
 
 
-def _strings(module: Module) -> Iterator[tuple[str, int]]:
-    """Text constants with their lines, joined where Python joins them; docstrings and loose strings
-    are prose.
+def _find_strings(module: Module) -> Iterator[tuple[str, int]]:
+    """The text constants of a file with their lines, joined where Python joins them. Docstrings and
+    loose strings are prose and are left out.
     """
     for node in module.all_nodes:
         above = next(module.parents(node), None)
         if isinstance(above, ast.Expr | ast.JoinedStr | ast.BinOp) or _undoes(module, node):
             continue
-        text = _text(node)
+        text = _read_text(node)
         if text is not None:
             yield text, getattr(node, "lineno", 1)
 
 
-def _text(node: ast.AST) -> str | None:
+def _read_text(node: ast.AST) -> str | None:
+    """A text constant, with ` ? ` for each value that is formatted into it; None for anything that
+    is no text.
+    """
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
-        return "".join(_text(part) or " ? " for part in node.values)
+        return "".join(_read_text(part) or " ? " for part in node.values)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        left, right = _text(node.left), _text(node.right)
+        left, right = _read_text(node.left), _read_text(node.right)
         if left is not None and right is not None:
             return left + right
     return None
@@ -96,39 +105,47 @@ def _text(node: ast.AST) -> str | None:
 # Classes
 
 
-def _declares(module: Module, node: ast.ClassDef, name: str) -> str | None:
-    """ "exact" by `__tablename__`, `db_table` or the derived name; "alike" where only the class
-    name resembles it.
+def _find_certainty(
+    module: Module, node: ast.ClassDef, table: str
+) -> Literal["exact", "alike"] | None:
+    """How certain it is that a class declares a table: "exact" by `__tablename__`, `db_table` or
+    the name that Django derives, "alike" where only the class's name resembles the table's. None
+    where it does not declare it.
     """
-    named = set()
-    for key, value in _class_strings(node):
+    given_names = set()
+    for key, value in _list_class_strings(node):
         if key in ("__tablename__", "db_table"):
-            named.add(value.rpartition(".")[2].strip('"'))
-    if named:
-        if name in named:
-            return "exact"
+            # Without the schema: `"billing"."receipts"`.
+            given_names.add(value.rpartition(".")[2].strip('"'))
+    if table in given_names:
+        return "exact"
+    if given_names:
         return None
-    if _abstract(node) or not any(_is_model(module, base) for base in node.bases):
+    if _is_abstract(node) or not any(_is_model(module, base) for base in node.bases):
         return None
     app = module.path.split("/models")[0].rpartition("/")[2]
-    if name.lower() in (node.name.lower(), f"{app}_{node.name}".lower()):
+    if table.lower() in (node.name.lower(), f"{app}_{node.name}".lower()):
         return "exact"
-    if node.name.lower() in _list_singular(module, name):
+    if node.name.lower() in _list_class_names(module, table):
         return "alike"
     return None
 
 
-def _list_singular(module: Module, table: str) -> set[str]:
-    """How a class may be called whose rows are in a table of this name."""
+def _list_class_names(module: Module, table: str) -> set[str]:
+    """How a class may be called whose rows are in this table, in lower case: for `shop_deliveries`
+    in the app `shop` among others `delivery`.
+    """
     words = [table.replace("_", "")]
     prefix, _, rest = table.partition("_")
     # Django leads a table's name with its app's.
     if prefix.lower() in module.path.lower().split("/"):
         words.append(rest.replace("_", ""))
-    found = {""}
+    names = {""}
     for word in words:
-        found |= {word, word.removesuffix("s"), _singular(word)}
-    return found
+        names.update((word, word.removesuffix("s")))
+        if word.endswith("ies"):
+            names.add(word[:-3] + "y")
+    return names
 
 
 def _is_model(module: Module, base: ast.expr) -> bool:
@@ -137,20 +154,16 @@ def _is_model(module: Module, base: ast.expr) -> bool:
     return "model" in ast.unparse(base).lower() and not origin.startswith(_NO_TABLES)
 
 
-def _singular(word: str) -> str:
-    if word.endswith("ies"):
-        return word[:-3] + "y"
-    return word
-
-
-def _abstract(node: ast.ClassDef) -> bool:
-    for key, value in _meta_values(node):
+def _is_abstract(node: ast.ClassDef) -> bool:
+    """Whether a Django model says `abstract = True`, so that it has no table."""
+    for key, value in _list_meta_values(node):
         if key == "abstract" and isinstance(value, ast.Constant) and value.value:
             return True
     return False
 
 
-def _class_strings(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+def _list_class_strings(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """(name, text) for each text that a class or its `class Meta` assigns to a name."""
     statements = [*node.body]
     for meta in _list_metas(node):
         statements += meta.body
@@ -167,22 +180,22 @@ def _list_metas(node: ast.ClassDef) -> Iterator[ast.ClassDef]:
             yield statement
 
 
-def _class_unique(node: ast.ClassDef) -> Iterator[Columns]:
-    """The unique groups by the names that the class gives its columns, and by those of the
-    database.
+def _list_class_unique(node: ast.ClassDef) -> Iterator[Columns]:
+    """The groups of columns that are unique together, by the names that the class gives its columns
+    and again by those of the database.
     """
-    columns = list(_class_columns(node))
-    stored = {name.lower(): _stored(name, call) for name, call in columns}
+    columns = list(_list_class_columns(node))
+    stored_names = {name.lower(): _stored_name(name, call) for name, call in columns}
     if _has_hidden_id(node, columns):
         yield frozenset({"id"})
-    for group in _declared_groups(node, columns):
+    for group in _list_declared_groups(node, columns):
         yield group
-        yield frozenset(stored.get(name, name) for name in group)
+        yield frozenset(stored_names.get(name, name) for name in group)
 
 
 def _has_hidden_id(node: ast.ClassDef, columns: list[tuple[str, ast.Call]]) -> bool:
-    """Django gives a model that names no primary key the column `id`."""
-    if "models.Model" not in map(ast.unparse, node.bases):
+    """Whether Django gives the model a column `id`, since it names no primary key."""
+    if "models.Model" not in [ast.unparse(base) for base in node.bases]:
         return False
     return not any(_is_true(call, "primary_key") for _, call in columns)
 
@@ -191,8 +204,8 @@ def _name_class_columns(node: ast.ClassDef) -> Iterator[str]:
     """The columns of a model by the names of the class and of the database; also those that an
     annotation alone declares.
     """
-    for name, call in _class_columns(node):
-        yield from (name.lower(), _stored(name, call))
+    for name, call in _list_class_columns(node):
+        yield from (name.lower(), _stored_name(name, call))
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign):
             yield (_assigned_name(statement) or "").lower()
@@ -209,85 +222,109 @@ def _find_unread_base(node: ast.ClassDef) -> str | None:
     return None
 
 
-def _class_nullable(node: ast.ClassDef) -> Iterator[str]:
-    """Columns that say nullable=True, null=True or Mapped[X | None], by both of their names."""
-    for name, call in _class_columns(node):
+def _list_class_nullable(node: ast.ClassDef) -> Iterator[str]:
+    """The columns that say nullable=True, null=True or Mapped[X | None], by both of their names."""
+    for name, call in _list_class_columns(node):
         if _is_true(call, "nullable") or _is_true(call, "null"):
-            yield from (name.lower(), _stored(name, call))
+            yield from (name.lower(), _stored_name(name, call))
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and _is_mapped_optional(statement):
             yield (_assigned_name(statement) or "").lower()
 
 
 def _is_mapped_optional(statement: ast.AnnAssign) -> bool:
-    """`Mapped[int | None]`, where the column itself does not say whether it may be null."""
+    """Whether a column is null by `Mapped[int | None]` alone: its call does not say."""
     value = statement.value
-    is_told = isinstance(value, ast.Call) and (
-        find_keyword(value, "nullable") or find_keyword(value, "primary_key")
-    )
-    if is_told:
-        return False
+    for word in ("nullable", "primary_key"):
+        if isinstance(value, ast.Call) and find_keyword(value, word):
+            return False
     annotated = ast.unparse(statement.annotation)
     return annotated.startswith("Mapped[") and ("| None" in annotated or "Optional[" in annotated)
 
 
-def _stored(name: str, call: ast.Call) -> str:
+def _stored_name(name: str, call: ast.Call) -> str:
     """The column behind an attribute: a foreign key `order` is kept in `order_id`."""
-    if _called(call) in ("OneToOneField", "ForeignKey") and find_keyword(call, "db_column") is None:
+    if _is_foreign_key(call) and find_keyword(call, "db_column") is None:
         return name.lower() + "_id"
     return _column_name(name, call)
 
 
-def _declared_groups(node: ast.ClassDef, columns: list[tuple[str, ast.Call]]) -> Iterator[Columns]:
+def _is_foreign_key(call: ast.Call) -> bool:
+    """Whether it is one of Django's, which adds `_id` to the name of the attribute."""
+    return _called_name(call) in ("OneToOneField", "ForeignKey")
+
+
+def _list_declared_groups(
+    node: ast.ClassDef, columns: list[tuple[str, ast.Call]]
+) -> Iterator[Columns]:
+    """The groups of unique columns: single columns, the primary key, constraints, and Django's
+    unique_together.
+    """
     for name, call in columns:
-        if _is_true(call, "unique") or _called(call) == "OneToOneField":
-            yield from _names(name, call)
-    yield from _primary([(_column_name(name, call), call) for name, call in columns])
+        if _is_true(call, "unique") or _called_name(call) == "OneToOneField":
+            yield from _list_names(name, call)
+    yield from _list_primary_keys([(_column_name(name, call), call) for name, call in columns])
     for statement in node.body:
         for call in find_nodes(statement, ast.Call):
-            yield from _constraint(call)
-    for key, value in _meta_values(node):
+            yield from _read_constraint(call)
+    for key, value in _list_meta_values(node):
         if key == "unique_together":
-            yield from _groups(value)
+            yield from _read_groups(value)
 
 
-def _class_columns(node: ast.ClassDef) -> Iterator[tuple[str, ast.Call]]:
+def _list_class_columns(node: ast.ClassDef) -> Iterator[tuple[str, ast.Call]]:
+    """(attribute, the call that makes its column) for each column of a model."""
     for statement in node.body:
         name, value = _assigned_name(statement), getattr(statement, "value", None)
-        if name and isinstance(value, ast.Call) and _called(value) not in ("relationship", "Meta"):
-            # SQLModel's Field around a column of SQLAlchemy.
-            inner = find_keyword(value, "sa_column")
-            yield name, inner if isinstance(inner, ast.Call) else value
+        if not name or not isinstance(value, ast.Call):
+            continue
+        if _called_name(value) in ("relationship", "Meta"):
+            continue
+        # SQLModel's Field around a column of SQLAlchemy.
+        inner = find_keyword(value, "sa_column")
+        if isinstance(inner, ast.Call):
+            yield name, inner
+        else:
+            yield name, value
 
 
-def _names(name: str, call: ast.Call) -> Iterator[Columns]:
-    """A unique column under each name that it has: the attribute's, the database's, a foreign
-    key's.
+def _list_names(name: str, call: ast.Call) -> Iterator[Columns]:
+    """A unique column under each name that it has: the attribute's, the database's, and that of a
+    foreign key.
     """
     yield frozenset({name.lower()})
     yield frozenset({_column_name(name, call)})
-    if _called(call) in ("OneToOneField", "ForeignKey"):
+    if _is_foreign_key(call):
         yield frozenset({name.lower() + "_id"})
 
 
 def _column_name(name: str, call: ast.Call) -> str:
-    given = find_keyword(call, "db_column") or (
-        call.args[0] if call.args and _called(call) in _COLUMNS else None
-    )
-    return (_word(given) if isinstance(given, ast.Constant) else None) or name.lower()
+    """The name that a column's call gives, `Column("order_id", ...)` or `db_column="order_id"`, or
+    that of the attribute.
+    """
+    given = find_keyword(call, "db_column")
+    if given is None and call.args and _called_name(call) in _COLUMNS:
+        given = call.args[0]
+    word = None
+    if isinstance(given, ast.Constant):
+        word = _read_word(given)
+    return word or name.lower()
 
 
-def _primary(columns: list[tuple[str, ast.Call]]) -> Iterator[Columns]:
-    """Several columns with primary_key=True are one key together: none of them is unique alone."""
+def _list_primary_keys(columns: list[tuple[str, ast.Call]]) -> Iterator[Columns]:
+    """The primary key. Several columns with primary_key=True are one key together: none of them is
+    unique alone.
+    """
     keys = frozenset(name for name, call in columns if _is_true(call, "primary_key"))
     if keys:
         yield keys
     for _, call in columns:
-        if _called(call) == "CompositePrimaryKey":
-            yield from _listed(call.args)
+        if _called_name(call) == "CompositePrimaryKey":
+            yield from _read_group(call.args)
 
 
 def _assigned_name(statement: ast.stmt) -> str | None:
+    """`id` of `id = Column(...)` and of `id: int = Field(...)`."""
     if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
         return statement.targets[0].id
     if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
@@ -295,7 +332,8 @@ def _assigned_name(statement: ast.stmt) -> str | None:
     return None
 
 
-def _meta_values(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
+def _list_meta_values(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
+    """(name, value) for each assignment in the `class Meta` of a Django model."""
     for meta in _list_metas(node):
         for statement in meta.body:
             name = _assigned_name(statement)
@@ -306,102 +344,108 @@ def _meta_values(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
 # Calls
 
 
-def _makes(module: Module, call: ast.Call, name: str) -> bool:
-    """SQLAlchemy's Table, Alembic's create_table, create_unique_constraint and create_index, in a
-    batch as well.
+def _declares_table(module: Module, call: ast.Call, table: str) -> bool:
+    """Whether a call declares something of a table: SQLAlchemy's Table, Alembic's create_table,
+    create_unique_constraint and create_index, in a batch as well.
     """
-    word = _called(call)
+    word = _called_name(call)
     if word in ("Table", "create_table"):
-        return _word(_argument(call, 0, "table_name")) == name
+        return _read_word(_find_argument(call, 0, "table_name")) == table
     if word in ("create_unique_constraint", "create_index"):
-        batch = _batch_table(module, call)
-        return (batch or _word(_argument(call, 1, "table_name"))) == name
+        batch_table = _find_batch_table(module, call)
+        if batch_table:
+            return batch_table == table
+        return _read_word(_find_argument(call, 1, "table_name")) == table
     return False
 
 
-def _batch_table(module: Module, call: ast.Call) -> str | None:
-    """The table of the `with op.batch_alter_table("receipts") as batch:` whose `batch` is
-    called.
+def _find_batch_table(module: Module, call: ast.Call) -> str | None:
+    """`receipts` for `batch.create_index(...)` within
+    `with op.batch_alter_table("receipts") as batch:`.
     """
-    receiver = None
-    if isinstance(call.func, ast.Attribute):
-        receiver = call.func.value
+    if not isinstance(call.func, ast.Attribute) or not isinstance(call.func.value, ast.Name):
+        return None
+    receiver = call.func.value.id
     for above in module.parents(call):
-        for item in above.items if isinstance(above, ast.With) else ():
+        if not isinstance(above, ast.With):
+            continue
+        for item in above.items:
             opened, bound = item.context_expr, item.optional_vars
-            if not (
-                isinstance(opened, ast.Call)
-                and isinstance(bound, ast.Name)
-                and isinstance(receiver, ast.Name)
-            ):
+            if not isinstance(opened, ast.Call) or not isinstance(bound, ast.Name):
                 continue
-            if _called(opened) == "batch_alter_table" and bound.id == receiver.id:
-                return _word(_argument(opened, 0, "table_name"))
+            if _called_name(opened) == "batch_alter_table" and bound.id == receiver:
+                return _read_word(_find_argument(opened, 0, "table_name"))
     return None
 
 
-def _call_nullable(call: ast.Call) -> Iterator[str]:
+def _list_call_nullable(call: ast.Call) -> Iterator[str]:
+    """The columns of a declaring call that say nullable=True."""
     for column in call.args:
-        if not isinstance(column, ast.Call) or _called(column) not in _COLUMNS:
+        if not isinstance(column, ast.Call) or _called_name(column) not in _COLUMNS:
             continue
         if column.args and _is_true(column, "nullable"):
-            yield _word(column.args[0]) or ""
+            yield _read_word(column.args[0]) or ""
 
 
-def _call_columns(call: ast.Call) -> Iterator[tuple[str, ast.Call]]:
-    """The columns of SQLAlchemy's Table and of Alembic's create_table."""
+def _list_call_columns(call: ast.Call) -> Iterator[tuple[str, ast.Call]]:
+    """(name, its call) for each column of SQLAlchemy's Table and of Alembic's create_table."""
     for column in call.args:
-        if isinstance(column, ast.Call) and _called(column) in _COLUMNS and column.args:
-            word = _word(column.args[0])
+        if isinstance(column, ast.Call) and _called_name(column) in _COLUMNS and column.args:
+            word = _read_word(column.args[0])
             if word:
                 yield word, column
 
 
-def _call_unique(call: ast.Call) -> Iterator[Columns]:
-    if _called(call) in ("create_unique_constraint", "create_index"):
-        yield from _index_columns(call)
+def _list_call_unique(call: ast.Call) -> Iterator[Columns]:
+    """The groups of columns that a declaring call makes unique."""
+    if _called_name(call) in ("create_unique_constraint", "create_index"):
+        yield from _read_index(call)
         return
-    named = list(_call_columns(call))
-    for word, column in named:
+    columns = list(_list_call_columns(call))
+    for word, column in columns:
         if _is_true(column, "unique"):
             yield frozenset({word})
-    yield from _primary(named)
+    yield from _list_primary_keys(columns)
     for inner in call.args:
         if isinstance(inner, ast.Call):
-            yield from _constraint(inner)
+            yield from _read_constraint(inner)
 
 
-def _index_columns(call: ast.Call) -> Iterator[Columns]:
+def _read_index(call: ast.Call) -> Iterator[Columns]:
     """What `op.create_unique_constraint` or `op.create_index` makes unique among all rows."""
-    is_unique = _called(call) == "create_unique_constraint" or _is_true(call, "unique")
-    if not is_unique or _partial(call):
+    is_unique = _called_name(call) == "create_unique_constraint" or _is_true(call, "unique")
+    if not is_unique or _is_partial(call):
         return
     listed = find_keyword(call, "columns")
     for argument in call.args:
         if listed is None and isinstance(argument, ast.List | ast.Tuple):
             listed = argument
     if listed is not None:
-        yield from _groups(listed)
+        yield from _read_groups(listed)
 
 
-def _constraint(call: ast.Call) -> Iterator[Columns]:
-    """UniqueConstraint("a", "b"), UniqueConstraint(fields=["a"]), Index("name", "a",
-    unique=True).
+def _read_constraint(call: ast.Call) -> Iterator[Columns]:
+    """The columns of UniqueConstraint("a", "b"), UniqueConstraint(fields=["a"]), and
+    Index("name", "a", unique=True); nothing for any other call.
     """
-    name = _called(call)
-    if _partial(call) or not (
-        name in _CONSTRAINTS or (name == "Index" and _is_true(call, "unique"))
-    ):
+    name = _called_name(call)
+    is_unique_index = name == "Index" and _is_true(call, "unique")
+    if name not in _CONSTRAINTS and not is_unique_index:
+        return
+    if _is_partial(call):
         return
     fields = find_keyword(call, "fields")
     if fields is not None:
-        yield from _groups(fields)
+        yield from _read_groups(fields)
+    elif is_unique_index:
+        # The first argument is the name of the index.
+        yield from _read_group(call.args[1:])
     else:
-        yield from _listed(call.args[1:] if name == "Index" else call.args)
+        yield from _read_group(call.args)
 
 
-def _partial(call: ast.Call) -> bool:
-    """Unique among some rows only."""
+def _is_partial(call: ast.Call) -> bool:
+    """Whether it makes columns unique among some rows only."""
     for keyword in call.keywords:
         name = keyword.arg or ""
         if name in ("condition", "where") or name.endswith("_where"):
@@ -409,27 +453,24 @@ def _partial(call: ast.Call) -> bool:
     return False
 
 
-def _groups(value: ast.expr) -> Iterator[Columns]:
-    """`["a", "b"]`, or a collection of such lists."""
+def _read_groups(value: ast.expr) -> Iterator[Columns]:
+    """The groups of columns in `["a", "b"]`, or in a collection of such lists."""
     if not isinstance(value, _COLLECTIONS) or not value.elts:
         return
     if all(isinstance(element, _COLLECTIONS) for element in value.elts):
         for element in value.elts:
-            yield from _groups(element)
+            yield from _read_groups(element)
     else:
-        yield from _listed(value.elts)
+        yield from _read_group(value.elts)
 
 
-_COLLECTIONS = (ast.Tuple, ast.List, ast.Set)
-
-
-def _listed(elements: list[ast.expr]) -> Iterator[Columns]:
-    """Nothing where one element cannot be told: an expression is another promise than its
-    column.
+def _read_group(elements: list[ast.expr]) -> Iterator[Columns]:
+    """The columns that these elements name, as one group. There is none where one of them is an
+    expression: that it is unique says nothing of its column.
     """
     words = set()
     for element in elements:
-        word = _word(element)
+        word = _read_word(element)
         if not word:
             return
         words.add(word)
@@ -437,9 +478,9 @@ def _listed(elements: list[ast.expr]) -> Iterator[Columns]:
         yield frozenset(words)
 
 
-def _word(node: ast.expr | None) -> str | None:
-    """The column that an argument names: "order_id", order_id, Receipt.order_id,
-    table.c.order_id.
+def _read_word(node: ast.expr | None) -> str | None:
+    """The column or table that an argument names: "order_id", order_id, Receipt.order_id,
+    table.c.order_id. None for any other expression.
     """
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value.lower()
@@ -450,16 +491,24 @@ def _word(node: ast.expr | None) -> str | None:
     return node.attr.lower()
 
 
-def _argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
-    return find_keyword(call, name) or (call.args[position] if position < len(call.args) else None)
+def _find_argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
+    """An argument that is given by its name or at its position."""
+    named = find_keyword(call, name)
+    if named is not None:
+        return named
+    if position < len(call.args):
+        return call.args[position]
+    return None
 
 
 def _is_true(call: ast.Call, name: str) -> bool:
+    """Whether the call says `name=True`."""
     value = find_keyword(call, name)
     return isinstance(value, ast.Constant) and value.value is True
 
 
-def _called(call: ast.Call) -> str:
+def _called_name(call: ast.Call) -> str:
+    """`create_index` of `op.create_index(...)`; "" where no name is called."""
     if isinstance(call.func, ast.Attribute):
         return call.func.attr
     return getattr(call.func, "id", "")

@@ -9,7 +9,9 @@ from skillrun.repo.python import Project
 from skillrun.skills.job_worker.stages.tables_python import python_tables
 from skillrun.skills.job_worker.stages.tables_sql import Table, sql_tables
 
+# idempotency_key, key_hash, dedup_id: columns that may hold the whole key in one value
 KEYISH = re.compile(r"(^|_)keys?$|^key_|dedup|idempot", re.IGNORECASE)
+# api_key, foreignkey: those that are keys in another sense
 OTHER_KEYS = re.compile(
     r"^(api|secret|private|public|sort|access|partition|primary|foreign)_?key", re.IGNORECASE
 )
@@ -25,7 +27,7 @@ def tables(project: Project, name: str) -> tuple[Table, ...]:
     found: list[Table] = []
     for path in project.tree.search(name, ".sql"):
         found += sql_tables(path, (project.tree.read(path) or b"").decode("utf-8", "replace"), name)
-    for path in sorted(_python_files(project, name)):
+    for path in sorted(_find_python_files(project, name)):
         module = project.module(path)
         if module:
             found += python_tables(module, name)
@@ -38,11 +40,10 @@ def is_unique(found: Iterable[Table], key: Sequence[str]) -> Table | None:
 
     A constraint over fewer columns than the key is stricter and counts as well.
     """
-    wanted = {field.rpartition(".")[2].lower() for field in key}
-    for t in found:
-        for columns in t.unique:
-            if columns and columns <= wanted:
-                return t
+    wanted = _name_columns(key)
+    for table in found:
+        if any(columns and columns <= wanted for columns in table.unique):
+            return table
     return None
 
 
@@ -50,20 +51,21 @@ def narrower(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, frozens
     """The first constraint over only some of the key's columns: it takes two different jobs for
     one.
     """
-    wanted = {field.rpartition(".")[2].lower() for field in key}
-    for t in found:
-        for columns in t.unique:
+    wanted = _name_columns(key)
+    for table in found:
+        for columns in table.unique:
             if columns and columns < wanted:
-                return (t, columns)
+                return table, columns
     return None
 
 
 def nullable(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] | None:
     """The first column of the key that may be NULL."""
-    wanted = {field.rpartition(".")[2].lower() for field in key}
+    wanted = _name_columns(key)
     for table in found:
-        for column in sorted(table.nullable & wanted):
-            return (table, column)
+        loose = table.nullable & wanted
+        if loose:
+            return table, min(loose)
     return None
 
 
@@ -74,13 +76,15 @@ def find_doubt(found: Sequence[Table], key: Sequence[str]) -> tuple[Table, str] 
     for table in found:
         if table.unread_base is not None:
             return table, f"its class derives from {table.unread_base}"
-    wanted = {field.rpartition(".")[2].lower() for field in key}
+    wanted = _name_columns(key)
     for table in found:
         for unique in table.unique:
             if wanted < unique:
                 more = ", ".join(sorted(unique - wanted))
                 return table, f"{more} is a part of the key too, and may be the same for each job"
-    columns = {column for table in found for column in table.columns}
+    columns = set[str]()
+    for table in found:
+        columns |= table.columns
     if wanted <= columns:
         return None
     for table in found:
@@ -94,36 +98,45 @@ def key_column(found: Iterable[Table], key: Sequence[str]) -> tuple[Table, str] 
     """A unique column that by its name holds the whole key in one value, such as
     `idempotency_key`.
     """
-    fields = {field.rpartition(".")[2].lower() for field in key}
+    fields = _name_columns(key)
     for table in found:
         for columns in table.unique:
-            column = ""
-            if len(columns) == 1:
-                column = next(iter(columns))
+            if len(columns) != 1:
+                continue
+            column = next(iter(columns))
             if column not in fields and KEYISH.search(column) and not OTHER_KEYS.search(column):
                 return table, column
     return None
 
 
-def _python_files(project: Project, table: str) -> set[str]:
+def _name_columns(key: Sequence[str]) -> set[str]:
+    """The columns that the fields of a key are expected in: `order.id` in `id`."""
+    return {field.rpartition(".")[2].lower() for field in key}
+
+
+def _find_python_files(project: Project, table: str) -> set[str]:
     """Files that may declare the table: by its name, by a class name that it may derive from, or
     any models.
     """
     words = {table, *class_names(table), "Model", "SQLModel"}
-    files = set()
+    files = set[str]()
     for word in words:
-        for path in project.tree.search(word, ".py"):
-            files.add(path)
+        files.update(project.tree.search(word, ".py"))
     return files
 
 
 def class_names(table: str) -> set[str]:
-    """`receipts` may be the Django model Receipt, `shop_receipt` the model Receipt of the app
-    shop.
+    """What the class of a table may be called: `receipts` may be the Django model Receipt,
+    `shop_receipt` the model Receipt of the app shop.
     """
     words = [table, *(table.split("_", 1)[1:])]
-    singular = set()
+    singular = set[str]()
     for word in words:
-        for w in (word, word.removesuffix("s"), re.sub(r"ies$", "y", word)):
-            singular.add(w)
-    return {"".join(part.title() for part in word.split("_")) for word in singular if word}
+        singular.update((word, word.removesuffix("s"), re.sub(r"ies$", "y", word)))
+    singular.discard("")
+    return {_write_as_class(word) for word in singular}
+
+
+def _write_as_class(word: str) -> str:
+    """`ShopReceipt` for `shop_receipt`."""
+    return "".join(part.title() for part in word.split("_"))
