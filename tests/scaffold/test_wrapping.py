@@ -11,7 +11,7 @@ from rows import real_but
 from samples import Combination
 from writing import write
 
-from skillrun.skills.job_worker.scaffold.editing.wrapping import relaid
+from skillrun.skills.job_worker.scaffold.editing.wrapping import relay_lines
 
 LINES = {
     "a call": 'app = Celery("shop", broker="redis://localhost/0", backend="rpc://")\n',
@@ -51,7 +51,7 @@ LINES = {
 
 @pytest.mark.parametrize("which", LINES)
 def test_black_has_nothing_to_do(which: str) -> None:
-    made = relaid(LINES[which], 60)
+    made = relay_lines(LINES[which], 60)
     assert made != LINES[which]
     assert ast.dump(ast.parse(made)) == ast.dump(ast.parse(LINES[which]))
     assert black.format_str(made, mode=black.Mode(line_length=60)) == made
@@ -68,7 +68,7 @@ STAYS = {
 
 @pytest.mark.parametrize("which", STAYS)
 def test_what_cannot_be_broken_stays(which: str) -> None:
-    assert relaid(STAYS[which], 60) == STAYS[which]
+    assert relay_lines(STAYS[which], 60) == STAYS[which]
 
 
 NO_RUFF = {"pyproject.toml": "", "Makefile": ""}
@@ -118,12 +118,12 @@ def breakable(line: str) -> bool:
 def test_docstrings_and_comments_are_filled() -> None:
     words = "one two three four five"
     assert (
-        relaid(f'def f():\n    """{words}."""\n    # {words}\n', 20)
+        relay_lines(f'def f():\n    """{words}."""\n    # {words}\n', 20)
         == 'def f():\n    """one two\n    three four\n    five.\n    """\n    # one two three\n   '
         " # four five\n"
     )
 
 
 def test_a_text_alone_on_its_line_is_divided() -> None:
-    made = relaid('log.info(\n    "one two three four five", order_id\n)\n', 20)
+    made = relay_lines('log.info(\n    "one two three four five", order_id\n)\n', 20)
     assert made == 'log.info(\n    "one two three "\n    "four five",\n    order_id,\n)\n'

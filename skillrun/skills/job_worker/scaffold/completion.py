@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from skillrun.skills.job_worker.stages.interface import JobCase
 
 
+# The parts of a `proof` that belong together, since they are about one database.
 _SETTING = ("env", "services", "setup", "database")
 
 
@@ -27,35 +28,45 @@ def missing_parts(case: JobCase, spec: JobSpec, facts: Facts) -> dict[str, Any]:
     """The parts that the spec leaves out and that what is written decides: `message`, `enqueue`,
     `proof`.
     """
-    made: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     if spec.message is None:
-        made["message"] = facts.message
+        parts["message"] = facts.message
     if spec.enqueue is None and facts.facts.get("publishes", facts.trigger == "event"):
         arguments = list_examples(facts)
         if facts.message == "payload":
             arguments = {"payload": arguments}
         call = f"{facts.enqueue.module}:{facts.enqueue.name}"
-        made["enqueue"] = {"call": call, "args": arguments}
+        parts["enqueue"] = {"call": call, "args": arguments}
     proof = {**proof_part(facts.store, case), **_list_poison(facts)}
     secrets = dict.fromkeys(find_secrets(case.project), VALUE)
     proof["env"] = {**secrets, **proof.get("env", {})}
-    made["proof"] = lacking(spec.proof, {name: value for name, value in proof.items() if value})
-    return {part: value for part, value in made.items() if value}
+    parts["proof"] = lacking(spec.proof, _without_empty(proof))
+    return _without_empty(parts)
+
+
+def _without_empty(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts that say something."""
+    return {name: value for name, value in parts.items() if value}
 
 
 def lacking(given: Proof | None, proof: Mapping[str, Any]) -> dict[str, Any]:
-    """What a `proof` has not yet. One that has another database has a setting of its own, which
-    stays as it is.
+    """The parts of `proof` that the spec's own does not have yet. One that has another database
+    has a setting of its own, which stays as it is.
     """
     if given is None:
         return dict(proof)
-    if given.database is not None and given.database != proof.get("database"):
-        proof = {name: value for name, value in proof.items() if name not in _SETTING}
+    has_other_database = given.database is not None and given.database != proof.get("database")
     new = {}
     for name, value in proof.items():
+        if has_other_database and name in _SETTING:
+            continue
         if name not in given.model_fields_set:
             new[name] = value
-    env = {name: value for name, value in proof.get("env", {}).items() if name not in given.env}
+    env = {}
+    if not has_other_database:
+        for name, value in proof.get("env", {}).items():
+            if name not in given.env:
+                env[name] = value
     if env:
         new["env"] = env
     return new
@@ -66,6 +77,7 @@ def _list_poison(facts: Facts) -> dict[str, Any]:
     checked field.
     """
     required = [field for field in facts.fields if field.required]
+    # Then an empty message breaks nothing.
     if not required:
         return {}
     poison: list[dict[str, Any]] = [{}]
@@ -76,7 +88,9 @@ def _list_poison(facts: Facts) -> dict[str, Any]:
 
 
 def _choose_wrong(annotation: str) -> Any:
-    """A JSON value that no field of this type can have."""
+    """A JSON value that no field of this type can have: half a number is no int, no text and no
+    boolean.
+    """
     if annotation != "float" and annotation != "Any":
         return 0.5
     return "none"
@@ -88,25 +102,29 @@ def completed(text: str, name: str, parts: Mapping[str, Any]) -> str:
 
     What is there is not touched.
     """
-    if not parts:
-        return text
-    there = {part: value for part, value in parts.items() if has_part(text, part)}
-    for part, value in there.items():
-        text = completed_within(text, part, value)
-    parts = {part: value for part, value in parts.items() if part not in there}
-    if not parts:
-        return text
+    new_parts = {}
+    # What is there is asked of the text as it was given.
+    completed_text = text
+    for part, value in parts.items():
+        if has_part(text, part):
+            completed_text = completed_within(completed_text, part, value)
+        else:
+            new_parts[part] = value
+    if not new_parts:
+        return completed_text
     if name.endswith(".json"):
-        return _completed_json(text, parts)
-    dumped = "".join(block(part, value) for part, value in parts.items())
-    end = "\n"
-    if text.endswith("\n") or not text:
-        end = ""
-    return f"{text}{end}{dumped}"
+        return _complete_json(completed_text, new_parts)
+    if completed_text and not completed_text.endswith("\n"):
+        completed_text += "\n"
+    for part, value in new_parts.items():
+        completed_text += block(part, value)
+    return completed_text
 
 
-def _completed_json(text: str, parts: Mapping[str, Any]) -> str:
-    """Before the last brace, indented as the first key is."""
+def _complete_json(text: str, parts: Mapping[str, Any]) -> str:
+    """The text of a JSON document with these parts before its last brace, indented as its first key
+    is.
+    """
     head, brace, tail = text.rpartition("}")
     indent = re.search(r"\{\s*\n([ \t]+)\"", text)
     space = "  "

@@ -124,14 +124,14 @@ def _same_code(text: str, wanted: str) -> bool:
     """Whether two modules differ by what a formatter may change alone: layout, quotes, the order of
     imports.
     """
-    from skillrun.skills.job_worker.scaffold.editing.source import same
+    from skillrun.skills.job_worker.scaffold.editing.source import means_same
 
     try:
         left, right = _imports_first(text), _imports_first(wanted)
     except SyntaxError:
         return False
     return len(left) == len(right) and all(
-        same(one, other) for one, other in zip(left, right, strict=True)
+        means_same(one, other) for one, other in zip(left, right, strict=True)
     )
 
 

@@ -88,10 +88,10 @@ def _in_manner(facts: Facts, path: str, source: str) -> str:
     """A module as the repository would write it: its manner, and no line longer than its lines
     are.
     """
-    from skillrun.skills.job_worker.scaffold.editing.wrapping import relaid
+    from skillrun.skills.job_worker.scaffold.editing.wrapping import relay_lines
 
     manner = facts.conventions
-    return relaid(_restyled(facts, path, source), manner.line_length, manner.indent)
+    return relay_lines(_restyled(facts, path, source), manner.line_length, manner.indent)
 
 
 def _restyled(facts: Facts, path: str, source: str) -> str:

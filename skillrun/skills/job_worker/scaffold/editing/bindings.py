@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from skillrun.repo.syntax import find_nodes
 
@@ -25,10 +27,15 @@ class Origin:
     above: tuple[str, ...] = ()
 
     def names(self) -> set[str]:
-        """The dotted names that may stand for it."""
-        return {".".join((*self.above[start:], self.name)) for start in range(len(self.above))} or {
-            self.name
-        }
+        """The dotted names that may stand for it: `src.shop.mailer` and `shop.mailer` for a
+        `from . import mailer` in `src/shop/`.
+        """
+        if not self.above:
+            return {self.name}
+        names = set()
+        for start in range(len(self.above)):
+            names.add(".".join((*self.above[start:], self.name)))
+        return names
 
 
 @dataclass(frozen=True)
@@ -68,105 +75,111 @@ def same_origin(left: Origin | None, right: Origin | None, follow: Follow = unfo
     ours, theirs = left.names(), right.names()
     if not ours.isdisjoint(theirs):
         return True
-    return any(
-        _is_passed_on(one, other) for one in map(follow, ours) for other in map(follow, theirs)
-    )
+    pairs = itertools.product(map(follow, ours), map(follow, theirs))
+    return any(_is_passed_on(one, other) for one, other in pairs)
 
 
 def _is_passed_on(one: str, other: str) -> bool:
-    """One name at two places of a library: `sqlalchemy.func` is `sqlalchemy.sql.func`, but `a.a` is
-    in `a`.
+    """Whether two names are one thing at two places of a library: `sqlalchemy.func` is
+    `sqlalchemy.sql.func`, but `a.a` is in `a`.
     """
     if one == other:
         return True
+    is_within = f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+    if is_within:
+        return False
     ours, theirs = one.split("."), other.split(".")
-    within = f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
-    return (ours[0], ours[-1]) == (theirs[0], theirs[-1]) and not within
+    return ours[0] == theirs[0] and ours[-1] == theirs[-1]
 
 
-def imported(statement: ast.stmt, path: str) -> list[Imported]:
+def list_imported(statement: ast.stmt, path: str) -> list[Imported]:
     """What an import statement binds; nothing for other statements and for `*`."""
     if isinstance(statement, ast.Import):
-        return [plain(alias) for alias in statement.names]
-    if isinstance(statement, ast.ImportFrom):
-        return [
-            Imported(alias.asname or alias.name, alias, origin_of(statement, alias, path))
-            for alias in statement.names
-            if alias.name != "*"
-        ]
-    return []
+        return [read_plain_import(alias) for alias in statement.names]
+    if not isinstance(statement, ast.ImportFrom):
+        return []
+    names = []
+    for alias in statement.names:
+        if alias.name != "*":
+            origin = find_origin(statement, alias, path)
+            names.append(Imported(alias.asname or alias.name, alias, origin))
+    return names
 
 
-def plain(alias: ast.alias) -> Imported:
+def read_plain_import(alias: ast.alias) -> Imported:
+    """What `import a.b` binds, which is `a`, and what `import a.b as c` does."""
     if alias.asname:
         return Imported(alias.asname, alias, Origin(alias.name))
     root = alias.name.partition(".")[0]
     return Imported(root, alias, Origin(root), alias.name)
 
 
-def origin_of(statement: ast.ImportFrom, alias: ast.alias, path: str) -> Origin:
+def find_origin(statement: ast.ImportFrom, alias: ast.alias, path: str) -> Origin:
+    """What `from a import b` brings into the module at this path."""
+    name = alias.name
     if statement.module:
         name = f"{statement.module}.{alias.name}"
-    else:
-        name = alias.name
     if not statement.level:
         return Origin(name)
     folders = PurePosixPath(path).parent.parts
     above = folders[: max(0, len(folders) - statement.level + 1)]
     # Of a package whose own folder is not in the path.
-    return Origin(name if above else f".{name}", above)
+    if not above:
+        return Origin(f".{name}", above)
+    return Origin(name, above)
 
 
-def bindings(tree: ast.Module, path: str) -> dict[str, list[Binding]]:
+def list_bindings(tree: ast.Module, path: str) -> dict[str, list[Binding]]:
     """Every name that the top level binds, also within `if`, `try`, `with` and loops, in the order
     of the text.
     """
     found: dict[str, list[Binding]] = {}
     for statement, for_types in top_level(tree.body):
-        for name in defined(statement):
+        for name in list_defined(statement):
             found.setdefault(name, []).append(Binding(name, statement, for_types))
-        for one in imported(statement, path):
+        for one in list_imported(statement, path):
             binding = Binding(one.name, statement, for_types, one.origin, one.dotted)
             found.setdefault(one.name, []).append(binding)
     return found
 
 
 def top_level(body: Iterable[ast.stmt], for_types: bool = False) -> Iterator[tuple[ast.stmt, bool]]:
-    """(statement, whether it is only for type checkers) of the top level, blocks opened, functions
-    and classes not.
+    """(statement, whether it is only for type checkers) for each statement of the top level. Blocks
+    are opened; functions and classes are not.
     """
     for statement in body:
         yield statement, for_types
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             continue
         for block in BLOCKS:
-            inner = getattr(statement, block, [])
-            yield from top_level(
-                inner, for_types or (block == "body" and is_type_checking(statement))
-            )
+            # The `else` of `if TYPE_CHECKING:` is what runs.
+            is_for_types = block == "body" and is_type_checking(statement)
+            yield from top_level(getattr(statement, block, []), for_types or is_for_types)
         for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
             yield from top_level(part.body, for_types)
 
 
 def is_type_checking(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.If)
-        and dotted_name(statement.test).rpartition(".")[2] == "TYPE_CHECKING"
-    )
+    """Whether it is `if TYPE_CHECKING:` or `if typing.TYPE_CHECKING:`."""
+    if not isinstance(statement, ast.If):
+        return False
+    return dotted_name(statement.test).rpartition(".")[2] == "TYPE_CHECKING"
 
 
 def is_main(statement: ast.stmt) -> bool:
     """Whether it is `if __name__ == "__main__":`."""
     if not isinstance(statement, ast.If) or not isinstance(statement.test, ast.Compare):
         return False
-    sides = [statement.test.left, *statement.test.comparators]
-    found = set()
-    for side in sides:
-        found.add(side.id if isinstance(side, ast.Name) else getattr(side, "value", None))
-    return found == {"__name__", "__main__"}
+    sides = set[Any]()
+    for side in (statement.test.left, *statement.test.comparators):
+        if isinstance(side, ast.Name):
+            sides.add(side.id)
+        else:
+            sides.add(getattr(side, "value", None))
+    return sides == {"__name__", "__main__"}
 
 
-def defined(statement: ast.stmt) -> list[str]:
+def list_defined(statement: ast.stmt) -> list[str]:
     """The names that a statement itself binds, imports aside; `app.conf.x = 1` binds
     "app.conf.x".
     """
@@ -174,24 +187,28 @@ def defined(statement: ast.stmt) -> list[str]:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return [statement.name]
         case ast.Assign():
-            return [name for target in statement.targets for name in targets(target)]
+            names: list[str] = []
+            for target in statement.targets:
+                names += list_targets(target)
+            return names
         case ast.AnnAssign() | ast.For() | ast.AsyncFor():
-            return list(targets(statement.target))
+            return list(list_targets(statement.target))
         case ast.With() | ast.AsyncWith():
             bound: list[str] = []
             for item in statement.items:
                 if item.optional_vars:
-                    bound += targets(item.optional_vars)
+                    bound += list_targets(item.optional_vars)
             return bound
     return []
 
 
-def targets(node: ast.expr) -> Iterator[str]:
+def list_targets(node: ast.expr) -> Iterator[str]:
+    """The names of an assignment's target: `a`, `b` and `c.d` of `a, (b, *c.d) = ...`."""
     if isinstance(node, ast.Tuple | ast.List):
         for element in node.elts:
-            yield from targets(element)
+            yield from list_targets(element)
     elif isinstance(node, ast.Starred):
-        yield from targets(node.value)
+        yield from list_targets(node.value)
     else:
         yield ast.unparse(node)
 
@@ -200,11 +217,13 @@ def dotted_name(node: ast.expr) -> str:
     """`a.b.c` as text; "" for anything else."""
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Attribute) and (left := dotted_name(node.value)):
-        return f"{left}.{node.attr}"
+    if isinstance(node, ast.Attribute):
+        left = dotted_name(node.value)
+        if left:
+            return f"{left}.{node.attr}"
     return ""
 
 
-def used(statement: ast.stmt) -> set[str]:
+def list_used(statement: ast.stmt) -> set[str]:
     """The names that a statement mentions."""
     return {node.id for node in find_nodes(statement, ast.Name)}

@@ -16,16 +16,23 @@ from typing import Any
 import libcst as cst
 from libcst.helpers import get_full_name_for_node
 
-from skillrun.skills.job_worker.scaffold.editing.sequences import Bracketed, inserted, stacked
+from skillrun.skills.job_worker.scaffold.editing.sequences import (
+    NO_SPACE,
+    Bracketed,
+    insert_element,
+    stack_elements,
+)
 from skillrun.skills.job_worker.scaffold.editing.source import (
     Source,
     Statement,
-    blanks,
+    count_blank_lines,
     set_off,
-    spaced,
+    space_out,
 )
 
+# The groups of imports, in the order in which they stand.
 FUTURE, STANDARD, THIRD_PARTY, OWN, RELATIVE = range(5)
+# Folders that packages lie in, and that are no packages themselves.
 SOURCE_ROOTS = ("src", "lib")
 
 
@@ -51,10 +58,14 @@ class Manner:
 
 
 def manner_of(source: Source, own: Collection[str]) -> Manner:
-    """As the module is indented; the package that it lies in is the repository's own."""
-    packages = frozenset(own) | own_packages(source.path)
+    """How imports are written in a module. `own` are the repository's packages; the one that the
+    module lies in is added.
+    """
     return Manner(
-        packages, source.line_length, source.module.default_indent, source.module.code_for_node
+        own=frozenset(own) | own_packages(source.path),
+        line_length=source.line_length,
+        indent=source.module.default_indent,
+        code=source.module.code_for_node,
     )
 
 
@@ -81,17 +92,16 @@ def import_of(statement: cst.CSTNode) -> cst.Import | cst.ImportFrom | None:
 
 
 def module_of(node: cst.Import | cst.ImportFrom) -> str:
-    """`shop.mailer`, or with its leading dots."""
+    """What an import names: `shop.mailer`, or `..mailer` with its leading dots."""
     if isinstance(node, cst.Import):
         return get_full_name_for_node(node.names[0].name) or ""
+    name = ""
     if node.module:
-        name = get_full_name_for_node(node.module)
-    else:
-        name = ""
-    return "." * len(node.relative) + (name or "")
+        name = get_full_name_for_node(node.module) or ""
+    return "." * len(node.relative) + name
 
 
-def section(module: str, manner: Manner) -> int:
+def find_group(module: str, manner: Manner) -> int:
     """The group that imports of a module stand in."""
     root = module.partition(".")[0]
     if not root:
@@ -106,14 +116,14 @@ def section(module: str, manner: Manner) -> int:
 
 
 def by_kind(node: cst.Import | cst.ImportFrom) -> Any:
-    """The order of isort and ruff: `import x` first, parents of a relative import before its
-    siblings.
+    """The rank of an import in the order of isort and ruff: `import x` comes first, and parents of
+    a relative import before its siblings.
     """
     return (isinstance(node, cst.ImportFrom), *by_module(node))
 
 
 def by_module(node: cst.Import | cst.ImportFrom) -> Any:
-    """`force_sort_within_sections`: by the module alone."""
+    """The rank of an import by its module alone, as under `force_sort_within_sections`."""
     module = module_of(node)
     name = module.lstrip(".")
     return (len(name) - len(module), name.lower(), name)
@@ -132,28 +142,35 @@ def end_of_imports(body: Sequence[Statement]) -> int:
     """The index after the last import at the head of a module, also one in `if` or `try`; or after
     the docstring.
     """
-    zone = body[: import_zone(body)]
-    last = max((number for number, one in enumerate(zone) if holds_import(one)), default=-1)
-    return last + 1 or (1 if body and is_docstring(body[0]) else 0)
+    end = 0
+    if body and is_docstring(body[0]):
+        end = 1
+    for number, statement in enumerate(body[: import_zone(body)]):
+        if holds_import(statement):
+            end = number + 1
+    return end
 
 
 def holds_import(statement: Statement) -> bool:
+    """Whether it is an import, or an `if` or a `try` that begins with one."""
     if import_of(statement):
         return True
-    if not isinstance(statement, cst.If | cst.Try) or not isinstance(
-        statement.body, cst.IndentedBlock
-    ):
+    if not isinstance(statement, cst.If | cst.Try):
         return False
-    return bool(statement.body.body) and import_of(statement.body.body[0]) is not None
+    block = statement.body
+    if not isinstance(block, cst.IndentedBlock) or not block.body:
+        return False
+    return import_of(block.body[0]) is not None
 
 
 def is_docstring(statement: Statement) -> bool:
+    """Whether a line begins with a string that stands alone."""
     if not isinstance(statement, cst.SimpleStatementLine):
         return False
     first = statement.body[0]
-    return isinstance(first, cst.Expr) and isinstance(
-        first.value, cst.SimpleString | cst.ConcatenatedString
-    )
+    if not isinstance(first, cst.Expr):
+        return False
+    return isinstance(first.value, cst.SimpleString | cst.ConcatenatedString)
 
 
 # -- writing
@@ -167,66 +184,72 @@ def with_imports(
     for one in missing:
         lonely = []
         for alias in one.aliases:
-            if not join(result, one.statement, alias, manner):
+            if not join_import(result, one.statement, alias, manner):
                 lonely.append(alias)
         if lonely:
-            place(result, new_import(one, lonely, manner), manner)
+            place_import(result, new_import(one, lonely, manner), manner)
     return result
 
 
-def join(
+def join_import(
     body: list[Statement], wanted: ast.Import | ast.ImportFrom, alias: ast.alias, manner: Manner
 ) -> bool:
-    """Whether the name could be added to a `from x import ...` that is there, which it then is."""
+    """Adds the name to a `from x import ...` that is there. False where there is none that it can
+    be added to.
+    """
     if isinstance(wanted, ast.Import):
         return False
     module = "." * wanted.level + (wanted.module or "")
     for number, statement in enumerate(body):
         node = import_of(statement)
-        if isinstance(node, cst.ImportFrom) and module_of(node) == module and takes(node, alias):
-            body[number] = statement.with_changes(body=[joined(statement, node, alias, manner)])
+        if not isinstance(node, cst.ImportFrom) or module_of(node) != module:
+            continue
+        if takes_name(node, alias):
+            body[number] = statement.with_changes(body=[add_name(statement, node, alias, manner)])
             return True
     return False
 
 
-def takes(node: cst.ImportFrom, alias: ast.alias) -> bool:
-    """isort and ruff keep `from x import y as z` on a line of its own."""
+def takes_name(node: cst.ImportFrom, alias: ast.alias) -> bool:
+    """Whether a name may be added to an import: isort and ruff keep `from x import y as z` on a
+    line of its own.
+    """
     if isinstance(node.names, cst.ImportStar):
         return False
-    renamed = [name.asname is not None for name in node.names]
+    has_renamed = any(name.asname is not None for name in node.names)
     if alias.asname is None:
-        return not any(renamed)
-    return len(renamed) > 1 and any(renamed)
+        return not has_renamed
+    # Unless such names stand together here.
+    return len(node.names) > 1 and has_renamed
 
 
-def joined(
+def add_name(
     statement: Statement, node: cst.ImportFrom, alias: ast.alias, manner: Manner
 ) -> cst.ImportFrom:
     """`from x import y` with one more name, in parentheses where the line gets too long."""
     assert not isinstance(node.names, cst.ImportStar)
     names = [(get_full_name_for_node(name.name) or "") for name in node.names]
+    opening = closing = NO_SPACE
     if node.lpar:
         opening = node.lpar.whitespace_after
-    else:
-        opening = cst.SimpleWhitespace("")
     if node.rpar:
         closing = node.rpar.whitespace_before
-    else:
-        closing = cst.SimpleWhitespace("")
     there = Bracketed(opening, tuple(node.names), closing)
-    longer = inserted(there, alias_node(alias), position(names, alias.name), manner.indent)
+    longer = insert_element(
+        there, alias_node(alias), find_position(names, alias.name), manner.indent
+    )
     if node.lpar:
-        result = within(node, longer)
+        result = put_in_parentheses(node, longer)
     else:
         result = node.with_changes(names=longer.elements)
     line = manner.code(statement.with_changes(leading_lines=(), body=[result]))
     if "\n" in line.rstrip() or len(line.rstrip()) <= manner.line_length or "\\" in line:
         return result
     bare = [name.with_changes(comma=cst.MaybeSentinel.DEFAULT) for name in longer.elements]
-    return within(node, stacked(bare, manner.indent))
+    return put_in_parentheses(node, stack_elements(bare, manner.indent))
 
 
-def within(node: cst.ImportFrom, names: Bracketed) -> cst.ImportFrom:
+def put_in_parentheses(node: cst.ImportFrom, names: Bracketed) -> cst.ImportFrom:
     """The import with these names in parentheses."""
     return node.with_changes(
         names=names.elements,
@@ -235,11 +258,11 @@ def within(node: cst.ImportFrom, names: Bracketed) -> cst.ImportFrom:
     )
 
 
-def position(names: Sequence[str], new: str) -> int:
+def find_position(names: Sequence[str], new: str) -> int:
     """Where a name goes among others: in order where they are in one of the usual orders, else
     last.
     """
-    orders: tuple[Callable[[str], Any], ...] = (typed, str.lower, str)
+    orders: tuple[Callable[[str], Any], ...] = (rank_by_case, str.lower, str)
     for key in orders:
         keys = list(map(key, names))
         if keys == sorted(keys):
@@ -247,18 +270,19 @@ def position(names: Sequence[str], new: str) -> int:
     return len(names)
 
 
-def typed(name: str) -> tuple[int, str, str]:
-    """isort's order: CONSTANTS, Classes, functions."""
+def rank_by_case(name: str) -> tuple[int, str, str]:
+    """The rank of a name in isort's order: CONSTANTS, Classes, functions."""
+    constant, class_name, function = range(3)
+    kind = function
     if name.isupper() and len(name) > 1:
-        kind = 0
+        kind = constant
     elif name[:1].isupper():
-        kind = 1
-    else:
-        kind = 2
+        kind = class_name
     return kind, name.lower(), name
 
 
 def alias_node(alias: ast.alias) -> cst.ImportAlias:
+    """The concrete node of a name that an import brings."""
     asname = None
     if alias.asname:
         asname = cst.AsName(cst.Name(alias.asname))
@@ -270,7 +294,9 @@ def alias_node(alias: ast.alias) -> cst.ImportAlias:
 def new_import(
     missing: Missing, aliases: Sequence[ast.alias], manner: Manner
 ) -> cst.SimpleStatementLine:
-    """A line of its own; the template's own line, comments too, where nothing of it is there."""
+    """An import on a line of its own. Where nothing of the template's is there, its own line is
+    taken, comments too.
+    """
     if missing.node and len(aliases) == len(missing.statement.names):
         return missing.node
     names = ", ".join(ast.unparse(alias) for alias in aliases)
@@ -279,35 +305,34 @@ def new_import(
         return line_of(f"import {names}")
     line = line_of(f"from {'.' * wanted.level}{wanted.module or ''} import {names}")
     node = import_of(line)
-    if len(manner.code(line).rstrip()) <= manner.line_length or not isinstance(
-        node, cst.ImportFrom
-    ):
+    is_short = len(manner.code(line).rstrip()) <= manner.line_length
+    if is_short or not isinstance(node, cst.ImportFrom):
         return line
-    return line.with_changes(
-        body=[within(node, stacked([alias_node(alias) for alias in aliases], manner.indent))]
-    )
+    stacked = stack_elements([alias_node(alias) for alias in aliases], manner.indent)
+    return line.with_changes(body=[put_in_parentheses(node, stacked)])
 
 
 def line_of(code: str) -> cst.SimpleStatementLine:
+    """The concrete node of a simple statement."""
     line = cst.parse_statement(code)
     assert isinstance(line, cst.SimpleStatementLine)
     return line
 
 
-def place(body: list[Statement], new: cst.SimpleStatementLine, manner: Manner) -> None:
+def place_import(body: list[Statement], new: cst.SimpleStatementLine, manner: Manner) -> None:
     """Puts a new import into its group, in order where the group is in order; or makes the
     group.
     """
     node = import_of(new)
     assert node is not None
-    group = section(module_of(node), manner)
+    group = find_group(module_of(node), manner)
     groups, mates = [], []
     lower, higher = None, None  # the last import of an earlier group, the first of a later one
     for number, line in enumerate(body[: import_zone(body)]):
         one = import_of(line)
         if not one:
             continue
-        kind = section(module_of(one), manner)
+        kind = find_group(module_of(one), manner)
         groups.append((number, kind, one))
         if kind == group:
             mates.append((number, one))
@@ -319,56 +344,70 @@ def place(body: list[Statement], new: cst.SimpleStatementLine, manner: Manner) -
     if is_flat(body, groups):
         apart = 0
     if mates:
-        among(body, new, mates)
+        insert_among(body, new, mates)
     elif lower is not None:
         body.insert(lower + 1, set_off(new, apart))
     elif higher is not None and group != FUTURE:
-        ahead(body, new, higher, apart)
+        insert_ahead(body, new, higher, apart)
     else:
-        first(body, new)
+        insert_first_import(body, new)
 
 
 def is_flat(body: Sequence[Statement], groups: Sequence[tuple[int, int, Any]]) -> bool:
     """Whether imports of different groups follow each other without a blank line."""
-    return any(
-        right == left + 1 and kind != other and not blanks(body[right].leading_lines)
-        for (left, kind, _), (right, other, _) in pairwise(groups)
-    )
+    for (upper, kind, _), (lower, other, _) in pairwise(groups):
+        if lower != upper + 1 or kind == other:
+            continue
+        if not count_blank_lines(body[lower].leading_lines):
+            return True
+    return False
 
 
-def among(
+def insert_among(
     body: list[Statement], new: cst.SimpleStatementLine, mates: list[tuple[int, Any]]
 ) -> None:
+    """Inserts an import among those of its group: in order where they are in one of the usual
+    orders, else last. `mates` are those, each with its index.
+    """
     node = import_of(new)
     assert node is not None
-    later = len(mates)
+    earlier = len(mates)  # so many come before it
     for key in (by_kind, by_module):
         keys = [key(one) for _, one in mates]
         if keys == sorted(keys):
-            later = bisect.bisect_right(keys, key(node))
+            earlier = bisect.bisect_right(keys, key(node))
             break
-    if later == 0 and body[mates[0][0]].leading_lines[blanks(body[mates[0][0]].leading_lines) :]:
-        # A comment above the first import stays at the head of its group.
-        later = 1
-    if later == 0:
-        ahead(body, new, mates[0][0], 0)
+    first_index = mates[0][0]
+    above_first = body[first_index].leading_lines
+    # A comment above the first import stays at the head of its group.
+    if earlier == 0 and above_first[count_blank_lines(above_first) :]:
+        earlier = 1
+    if earlier == 0:
+        insert_ahead(body, new, first_index, 0)
     else:
-        body.insert(mates[later - 1][0] + 1, set_off(new, 0))
+        body.insert(mates[earlier - 1][0] + 1, set_off(new, 0))
 
 
-def ahead(body: list[Statement], new: cst.SimpleStatementLine, index: int, apart: int) -> None:
-    """Before a statement, whose distance from what is above it the new one takes over."""
-    distance = blanks(body[index].leading_lines)
+def insert_ahead(
+    body: list[Statement], new: cst.SimpleStatementLine, index: int, apart: int
+) -> None:
+    """Inserts an import before a statement, and gives it that one's distance from what is above.
+    `apart` blank lines stand between the two.
+    """
+    distance = count_blank_lines(body[index].leading_lines)
     body[index] = set_off(body[index], apart)
     body.insert(index, set_off(new, distance))
 
 
-def first(body: list[Statement], new: cst.SimpleStatementLine) -> None:
-    """The first import of a module: below its docstring."""
+def insert_first_import(body: list[Statement], new: cst.SimpleStatementLine) -> None:
+    """Inserts the first import of a module: below its docstring."""
     index = 0
     if body and is_docstring(body[0]):
         index = 1
     if index < len(body):
-        definition = isinstance(body[index], cst.FunctionDef | cst.ClassDef)
-        body[index] = spaced(body[index], 2 if definition else 1)
+        blank_lines = 1
+        if isinstance(body[index], cst.FunctionDef | cst.ClassDef):
+            blank_lines = 2
+        body[index] = space_out(body[index], blank_lines)
+    # A blank line stands between it and the docstring.
     body.insert(index, set_off(new, min(index, 1)))

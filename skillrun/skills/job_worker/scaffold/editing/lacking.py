@@ -25,9 +25,12 @@ def is_there(
 ) -> bool:
     """Whether the module has it. Raises CannotEdit where its name is something else there."""
     if any(same_origin(one.origin, binding.origin, follow) for binding in bound):
-        return any(serves(one, binding, for_types=for_types, follow=follow) for binding in bound)
+        return any(
+            provides_import(one, binding, for_types=for_types, follow=follow) for binding in bound
+        )
     clash = None
     for binding in bound:
+        # What is only for type checkers does not stand in the way of what runs.
         if for_types or not binding.for_types:
             clash = binding
             break
@@ -41,9 +44,10 @@ def is_there(
     )
 
 
-def serves(
+def provides_import(
     one: Imported, binding: Binding, *, for_types: bool, follow: Follow = unfollowed
 ) -> bool:
+    """Whether a binding of the module brings what an import would bring."""
     if binding.for_types and not for_types:
         return False
     # `import a.b` binds `a`, and loads `a.b` too.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import libcst as cst
@@ -14,16 +14,20 @@ from skillrun.skills.job_worker.scaffold.editing.bindings import (
     Binding,
     Follow,
     Imported,
-    bindings,
-    defined,
-    imported,
     is_main,
     is_type_checking,
+    list_bindings,
+    list_defined,
+    list_imported,
+    list_used,
     top_level,
     unfollowed,
-    used,
 )
-from skillrun.skills.job_worker.scaffold.editing.body import header_split, parts, with_statements
+from skillrun.skills.job_worker.scaffold.editing.body import (
+    header_split,
+    pair_statements,
+    with_statements,
+)
 from skillrun.skills.job_worker.scaffold.editing.imports import (
     Manner,
     Missing,
@@ -38,10 +42,10 @@ from skillrun.skills.job_worker.scaffold.editing.source import (
     CannotEdit,
     Source,
     Statement,
-    fitted,
+    fit_template,
     lines_of,
+    means_same,
     read_source,
-    same,
     set_off,
 )
 
@@ -105,38 +109,38 @@ def merge_module(
     else in it.
     """
     if existing is None or not existing.strip("\ufeff \t\r\n\f"):
-        return Merged(
-            wanted, tuple(one.title for one in statements_of(read_source(path, wanted))), ()
-        )
+        return Merged(wanted, list_titles(statements_of(read_source(path, wanted))), ())
     there = read_source(path, existing, line_length)
-    template = read_source(path, fitted(wanted, there))
+    template = read_source(path, fit_template(wanted, there))
     if not there.module.body:
         return beside_comments(there, template)
     if template.module.body:
         template = replace(template, module=header_split(template.module))
-    known = bindings(there.tree, path)
+    known = list_bindings(there.tree, path)
     found = sort_out(statements_of(template), there, known)
     manner = manner_of(there, own)
     missing = missing_imports(template, found, known, path, follow)
     module = with_everything(there.module, found, missing, manner)
-    kept = [kept_one(there, template, one, instead) for one, instead in found.kept]
-    if module is there.module:
-        text = existing
-    else:
+    text = existing
+    if module is not there.module:
         text = there.edited(module)
-    added = tuple(one.title for one in found.new)
-    return Merged(text, added, tuple(kept))
+    kept = [report_kept(there, template, one, instead) for one, instead in found.kept]
+    return Merged(text, list_titles(found.new), tuple(kept))
+
+
+def list_titles(statements: Iterable[Wanted]) -> tuple[str, ...]:
+    """What people are told of statements: the names that each binds, or its first line."""
+    return tuple(one.title for one in statements)
 
 
 def beside_comments(there: Source, template: Source) -> Merged:
-    """A module of comments alone keeps them at its head."""
+    """The template below the comments that are all there is in a module."""
     end = there.module.default_newline
-    if there.text.endswith(("\n", "\r")):
-        above = there.text
-    else:
-        above = there.text + end
+    above = there.text
+    if not above.endswith(("\n", "\r")):
+        above += end
     text = f"{there.bom}{above}{end}{template.text}"
-    return Merged(text, tuple(one.title for one in statements_of(template)), ())
+    return Merged(text, list_titles(statements_of(template)), ())
 
 
 # -- what there is to add
@@ -144,7 +148,9 @@ def beside_comments(there: Source, template: Source) -> Merged:
 
 def statements_of(template: Source) -> list[Wanted]:
     """The top-level statements, imports and the docstring aside."""
-    pairs = parts(template.module.body, template.tree.body)[1 if docstring(template) else 0 :]
+    pairs = pair_statements(template.module.body, template.tree.body)
+    if find_docstring(template):
+        pairs = pairs[1:]
     wanted = []
     for node, statement in pairs:
         is_import = isinstance(statement, ast.Import | ast.ImportFrom)
@@ -164,11 +170,10 @@ def names_within(statement: ast.stmt) -> list[str]:
     """What a statement binds, or the statements in its blocks."""
     if is_main(statement):
         return []
-    found = []
+    names: list[str] = []
     for inner, _ in top_level([statement]):
-        for name in defined(inner):
-            found.append(name)
-    return list(dict.fromkeys(found))
+        names += list_defined(inner)
+    return list(dict.fromkeys(names))
 
 
 def sort_out(wanted: Sequence[Wanted], there: Source, known: dict[str, list[Binding]]) -> Sorted:
@@ -177,9 +182,11 @@ def sort_out(wanted: Sequence[Wanted], there: Source, known: dict[str, list[Bind
     new, present, kept = [], [], []
     for one in wanted:
         rivals = rivals_of(one, statements, known)
-        if any(
-            same(one.statement, statement) for statement in (rivals if one.names else statements)
-        ):
+        # What binds no name may stand anywhere.
+        candidates = statements
+        if one.names:
+            candidates = rivals
+        if any(means_same(one.statement, statement) for statement in candidates):
             present.append(one)
         elif rivals:
             kept.append((one, rivals[0]))
@@ -199,7 +206,7 @@ def rivals_of(
     if isinstance(wanted.statement, ast.If | ast.Try | ast.With):
         whole = []
         for statement in statements:
-            if same(statement, wanted.statement):
+            if means_same(statement, wanted.statement):
                 whole.append(statement)
         if whole:
             return whole
@@ -211,7 +218,7 @@ def rivals_of(
     return bound
 
 
-def docstring(source: Source) -> ast.Expr | None:
+def find_docstring(source: Source) -> ast.Expr | None:
     """The statement that is the module's docstring."""
     body = source.tree.body
     if body and isinstance(body[0], ast.Expr) and ast.get_docstring(source.tree) is not None:
@@ -227,23 +234,23 @@ def missing_imports(
 ) -> dict[bool, list[Missing]]:
     """The imports to add, by whether they are for type checkers only."""
     result: dict[bool, list[Missing]] = {False: [], True: []}
-    for node, statement in parts(template.module.body, template.tree.body):
-        if only_for_types(statement):
+    for node, statement in pair_statements(template.module.body, template.tree.body):
+        for_types = only_for_types(statement)
+        pairs = [(node, statement)]
+        if for_types:
             assert isinstance(statement, ast.If)
-            inner = getattr(getattr(node, "body", None), "body", ())
-            pairs = parts(inner, statement.body)
-        else:
-            pairs = [(node, statement)]
+            block = getattr(getattr(node, "body", None), "body", ())
+            pairs = pair_statements(block, statement.body)
         for line, one in pairs:
-            if isinstance(one, ast.Import | ast.ImportFrom):
-                lacking = lacking_names(
-                    one, found, known, path, follow, for_types=only_for_types(statement)
-                )
-                whole = None
-                if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1:
-                    whole = line
-                if lacking:
-                    result[only_for_types(statement)].append(Missing(one, lacking, whole))
+            if not isinstance(one, ast.Import | ast.ImportFrom):
+                continue
+            lacking = lacking_names(one, found, known, path, follow, for_types=for_types)
+            # A line that holds nothing else can be taken over, comments too.
+            whole = None
+            if isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1:
+                whole = line
+            if lacking:
+                result[for_types].append(Missing(one, lacking, whole))
     return result
 
 
@@ -259,24 +266,26 @@ def lacking_names(
     """The names of an import that are needed and not there. Raises CannotEdit where one means
     something else.
     """
-    kept = []
-    for one in imported(statement, path):
-        if is_needed(one, statement, found) and not is_there(
-            one, known.get(one.name, []), path, for_types=for_types, follow=follow
-        ):
-            kept.append(one.alias)
-    return tuple(kept)
+    lacking = []
+    for one in list_imported(statement, path):
+        if not is_needed(one, statement, found):
+            continue
+        bound = known.get(one.name, [])
+        if not is_there(one, bound, path, for_types=for_types, follow=follow):
+            lacking.append(one.alias)
+    return tuple(lacking)
 
 
 def is_needed(one: Imported, statement: ast.Import | ast.ImportFrom, found: Sorted) -> bool:
-    """False where only statements that were not added mention the name; an import that nothing
-    mentions is needed.
+    """Whether a name is needed: not where only statements that were not added mention it. An import
+    that nothing mentions is needed.
     """
     if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
         return bool(found.new)
-    if any(one.name in used(wanted.statement) for wanted in (*found.new, *found.present)):
-        return True
-    return not any(one.name in used(wanted.statement) for wanted, _ in found.kept)
+    for wanted in (*found.new, *found.present):
+        if one.name in list_used(wanted.statement):
+            return True
+    return not any(one.name in list_used(wanted.statement) for wanted, _ in found.kept)
 
 
 # -- putting it together
@@ -302,7 +311,9 @@ def with_everything(
 def with_typed_imports(
     body: list[Statement], missing: list[Missing], manner: Manner
 ) -> list[Statement]:
-    """Joined to the `if TYPE_CHECKING:` that is there, else in a new one below the imports."""
+    """The statements with these imports in the `if TYPE_CHECKING:` that is there, else in a new one
+    below the imports.
+    """
     if not missing:
         return body
     for number, statement in enumerate(body):
@@ -323,29 +334,33 @@ def with_typed_imports(
 
 
 def is_for_types(statement: Statement, manner: Manner) -> bool:
-    return (
-        isinstance(statement, cst.If)
-        and manner.code(statement.test).rpartition(".")[2] == "TYPE_CHECKING"
-    )
+    """Whether it is `if TYPE_CHECKING:` or `if typing.TYPE_CHECKING:`."""
+    if not isinstance(statement, cst.If):
+        return False
+    return manner.code(statement.test).rpartition(".")[2] == "TYPE_CHECKING"
 
 
 # -- what stays as it is
 
 
-def kept_one(there: Source, template: Source, wanted: Wanted, instead: ast.stmt) -> Kept:
+def report_kept(there: Source, template: Source, wanted: Wanted, instead: ast.stmt) -> Kept:
     """The report of a statement that is there in another form."""
-    start, end = span(instead)
+    start, end = find_lines(instead)
     old = lines_of(there.text)
-    left, right = span(wanted.statement)
+    left, right = find_lines(wanted.statement)
+    indent = " " * instead.col_offset
     lines = []
     for line in lines_of(template.text)[left:right]:
-        lines.append(" " * instead.col_offset + line if line.strip() else line)
+        if line.strip():
+            lines.append(indent + line)
+        else:
+            lines.append(line)
     new = [*old[:start], *lines, *old[end:]]
     diff = difflib.unified_diff(as_lines(old), as_lines(new), f"a/{there.path}", f"b/{there.path}")
     return Kept(there.path, start + 1, wanted.title, "".join(diff))
 
 
-def span(statement: ast.stmt) -> tuple[int, int]:
+def find_lines(statement: ast.stmt) -> tuple[int, int]:
     """The lines of a statement with its decorators: the first counted from 0, and the one after the
     last.
     """
@@ -355,4 +370,5 @@ def span(statement: ast.stmt) -> tuple[int, int]:
 
 
 def as_lines(lines: Sequence[str]) -> list[str]:
+    """The lines with one kind of line end, also the last one, as a diff has them."""
     return [line.rstrip("\r\n") + "\n" for line in lines]

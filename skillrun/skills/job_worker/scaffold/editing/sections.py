@@ -16,9 +16,8 @@ def add_section(existing: str | None, section: Section) -> str:
     """
     body = section.text.strip("\r\n")
     heading = section.heading.strip()
-    if body.startswith(heading):
-        text = body
-    else:
+    text = body
+    if not body.startswith(heading):
         text = f"{heading}\n\n{body}".rstrip()
     if existing is None or not existing.strip(f"{BOM} \t\r\n"):
         return text + "\n"
@@ -42,10 +41,11 @@ def has_heading(text: str, heading: str) -> bool:
                 fence = ""
         elif bare.startswith(FENCES):
             fence = bare[:3]
-        elif plain(bare) == plain(heading):
+        elif strip_heading(bare) == strip_heading(heading):
             return True
     return False
 
 
-def plain(heading: str) -> str:
+def strip_heading(heading: str) -> str:
+    """A heading without what Markdown leaves out of it: closing `#`s, and spaces."""
     return " ".join(heading.rstrip("# ").split())

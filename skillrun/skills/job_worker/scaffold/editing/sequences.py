@@ -9,6 +9,7 @@ from typing import Any
 import libcst as cst
 
 Space = cst.BaseParenthesizableWhitespace
+NO_SPACE: Space = cst.SimpleWhitespace("")
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,19 @@ class Bracketed:
     closing: Space
 
 
-def inserted(there: Bracketed, new: Any, index: int, unit: str) -> Bracketed:
-    """With `new` before the element of that index; `unit` is one step of indentation."""
+def insert_element(there: Bracketed, new: Any, index: int, unit: str) -> Bracketed:
+    """The brackets with `new` before the element of that index, or at the end; `unit` is one step
+    of indentation.
+    """
     if not there.elements:
-        return alone(there, new, unit)
+        return insert_first(there, new, unit)
     if index >= len(there.elements):
-        return appended(there, new, unit)
-    return before(there, new, index)
+        return append_element(there, new, unit)
+    return insert_before(there, new, index)
 
 
-def alone(there: Bracketed, new: Any, unit: str) -> Bracketed:
-    """The first element; a comment between empty brackets stays above it."""
+def insert_first(there: Bracketed, new: Any, unit: str) -> Bracketed:
+    """The empty brackets with a first element; a comment between them stays above it."""
     space = there.opening
     if not isinstance(space, cst.ParenthesizedWhitespace):
         return Bracketed(space, (new,), there.closing)
@@ -41,37 +44,39 @@ def alone(there: Bracketed, new: Any, unit: str) -> Bracketed:
     return Bracketed(opening, (new.with_changes(comma=cst.Comma()),), new_line(end))
 
 
-def appended(there: Bracketed, new: Any, unit: str) -> Bracketed:
-    """After the last element, with a trailing comma where that had one; comments below the last
-    stay where they are.
+def append_element(there: Bracketed, new: Any, unit: str) -> Bracketed:
+    """The brackets with `new` after the last element, and with a trailing comma where that had
+    one. Comments below the last stay where they are.
     """
-    there = closed(there)
+    there = move_space_to_bracket(there)
     *rest, last = there.elements
-    if isinstance(last.comma, cst.Comma):
+    has_comma = isinstance(last.comma, cst.Comma)
+    comma = cst.Comma()
+    if has_comma:
         comma = last.comma
-    else:
-        comma = cst.Comma()
-    between = gap(there, unit)
+    between = space_before_new(there, unit)
     closing = there.closing
-    # Not of `(x,)`.
-    trailing = comma is last.comma and (
-        bool(rest) or isinstance(closing, cst.ParenthesizedWhitespace)
-    )
+    is_several_lines = isinstance(closing, cst.ParenthesizedWhitespace)
+    # The comma of `(x,)` makes the tuple, and says nothing of what is liked here.
+    trailing = has_comma and (bool(rest) or is_several_lines)
     if isinstance(closing, cst.ParenthesizedWhitespace):
         closing = new_line(closing.last_line.value)
     elements = (*rest, last.with_changes(comma=comma.with_changes(whitespace_after=between)))
-    return Bracketed(there.opening, (*elements, new.with_changes(comma=ending(trailing))), closing)
+    return Bracketed(
+        there.opening, (*elements, new.with_changes(comma=end_with_comma(trailing))), closing
+    )
 
 
-def ending(trailing: bool) -> cst.Comma | cst.MaybeSentinel:
+def end_with_comma(trailing: bool) -> cst.Comma | cst.MaybeSentinel:
+    """What stands behind the last element."""
     if trailing:
         return cst.Comma()
     return cst.MaybeSentinel.DEFAULT
 
 
-def closed(there: Bracketed) -> Bracketed:
-    """libcst puts the space after the trailing comma of an import into the comma; here it is before
-    the bracket.
+def move_space_to_bracket(there: Bracketed) -> Bracketed:
+    """The brackets with the white space after a trailing comma before the closing one. libcst puts
+    that of an import into the comma.
     """
     *rest, last = there.elements
     space = None
@@ -83,7 +88,7 @@ def closed(there: Bracketed) -> Bracketed:
     return Bracketed(there.opening, (*rest, last.with_changes(comma=comma)), space)
 
 
-def gap(there: Bracketed, unit: str) -> Space:
+def space_before_new(there: Bracketed, unit: str) -> Space:
     """The white space between the last element and one more."""
     closing = there.closing
     if isinstance(closing, cst.ParenthesizedWhitespace):
@@ -98,11 +103,11 @@ def gap(there: Bracketed, unit: str) -> Space:
 
 def inner_indent(there: Bracketed, unit: str, base: str = "") -> str:
     """How far the elements are indented that begin a line; `base` where none does."""
-    commas = []
+    spaces = [there.opening]
     for element in there.elements:
         if isinstance(element.comma, cst.Comma):
-            commas.append(element.comma)
-    for space in (there.opening, *(comma.whitespace_after for comma in commas)):
+            spaces.append(element.comma.whitespace_after)
+    for space in spaces:
         if isinstance(space, cst.ParenthesizedWhitespace) and there.elements:
             return space.last_line.value
     for space in (there.opening, there.closing):
@@ -111,11 +116,13 @@ def inner_indent(there: Bracketed, unit: str, base: str = "") -> str:
     return base
 
 
-def before(there: Bracketed, new: Any, index: int) -> Bracketed:
-    """Between two elements, or before the first; a comment above the element that follows stays
-    above it.
+def insert_before(there: Bracketed, new: Any, index: int) -> Bracketed:
+    """The brackets with `new` between two elements, or before the first. A comment above the
+    element that follows stays above it.
     """
-    space: Space = there.opening if index == 0 else there.elements[index - 1].comma.whitespace_after
+    space = there.opening
+    if index > 0:
+        space = there.elements[index - 1].comma.whitespace_after
     elements = list(there.elements)
     opening = there.opening
     if not isinstance(space, cst.ParenthesizedWhitespace):
@@ -134,18 +141,18 @@ def before(there: Bracketed, new: Any, index: int) -> Bracketed:
     return Bracketed(opening, (*elements[:index], new, *elements[index:]), there.closing)
 
 
-def stacked(elements: Sequence[Any], indent: str, base: str = "") -> Bracketed:
-    """One element a line, with a trailing comma; `base` is the indentation of the closing
-    bracket.
+def stack_elements(elements: Sequence[Any], indent: str, base: str = "") -> Bracketed:
+    """Brackets with one element a line and a trailing comma; `base` is the indentation of the
+    closing bracket.
     """
     *rest, last = elements
-    commas = []
+    lines = []
     for element in rest:
-        commas.append(element.with_changes(comma=cst.Comma(whitespace_after=new_line(indent))))
-    return Bracketed(
-        new_line(indent), (*commas, last.with_changes(comma=cst.Comma())), new_line(base)
-    )
+        lines.append(element.with_changes(comma=cst.Comma(whitespace_after=new_line(indent))))
+    lines.append(last.with_changes(comma=cst.Comma()))
+    return Bracketed(new_line(indent), tuple(lines), new_line(base))
 
 
 def new_line(indent: str) -> cst.ParenthesizedWhitespace:
+    """The end of a line, and the indentation of the next one."""
     return cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace(indent))

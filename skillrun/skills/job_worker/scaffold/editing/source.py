@@ -41,9 +41,8 @@ class Source:
     def edited(self, module: cst.Module) -> str:
         """The text of the edited tree, with the old bytes where it is as it was."""
         known = {id(node): self.module.code_for_node(node) for node in self.module.body}
-        return self.bom + restored(
-            self.path, self.text, printed(self.module, known), printed(module, known)
-        )
+        before, after = print_module(self.module, known), print_module(module, known)
+        return self.bom + restore_unchanged(self.path, self.text, before, after)
 
 
 def read_source(path: str, text: str, line_length: int = 88) -> Source:
@@ -54,29 +53,30 @@ def read_source(path: str, text: str, line_length: int = 88) -> Source:
     if text.startswith(BOM):
         bom = BOM
     text = text.removeprefix(BOM)
-    tree = parsed(path, text)
+    tree = parse_tree(path, text)
     try:
         module = cst.parse_module(text)
     except cst.ParserSyntaxError as error:
-        raise unreadable(path, error.raw_line, error.message) from error
+        raise explain_unreadable(path, error.raw_line, error.message) from error
     return Source(path, bom, text, module, tree, line_length)
 
 
-def parsed(path: str, text: str) -> ast.Module:
-    """The abstract tree; what the parser would only warn of (an invalid escape) is the repository's
-    business.
+def parse_tree(path: str, text: str) -> ast.Module:
+    """The abstract tree. Raises CannotEdit, with the line, where it is no Python. What the parser
+    would only warn of (an invalid escape) is the repository's business.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(text)
     except SyntaxError as error:
-        raise unreadable(path, error.lineno or 1, error.msg) from error
+        raise explain_unreadable(path, error.lineno or 1, error.msg) from error
     except (ValueError, RecursionError, MemoryError) as error:  # a null byte; nested too deeply
-        raise unreadable(path, 1, str(error) or "nested too deeply") from error
+        raise explain_unreadable(path, 1, str(error) or "nested too deeply") from error
 
 
-def unreadable(path: str, line: int, why: str) -> CannotEdit:
+def explain_unreadable(path: str, line: int, why: str) -> CannotEdit:
+    """The error for a file that one of the parsers does not read; `why` is what that says."""
     reason = why.strip().splitlines()[0]
     return CannotEdit(
         f"{path}:{line}: cannot be read as Python: {reason}",
@@ -89,8 +89,8 @@ def lines_of(text: str) -> list[str]:
     return list(io.StringIO(text, newline=""))
 
 
-def printed(module: cst.Module, known: Mapping[int, str]) -> str:
-    """`module.code`, faster: the text of statements in `known` is at hand, by the id of the
+def print_module(module: cst.Module, known: Mapping[int, str]) -> str:
+    """The same as `module.code`, and faster: `known` has the text of statements, by the id of the
     node.
     """
     lines = [*map(module.code_for_node, module.header)]
@@ -102,7 +102,7 @@ def printed(module: cst.Module, known: Mapping[int, str]) -> str:
     return text.removesuffix(module.default_newline)
 
 
-def restored(path: str, original: str, printed: str, edited: str) -> str:
+def restore_unchanged(path: str, original: str, printed: str, edited: str) -> str:
     """`edited`, with each line that came from `printed` unchanged as it is in `original`.
 
     libcst drops a few things that no syntax needs: the space in `except X :`, a form feed before a
@@ -115,32 +115,35 @@ def restored(path: str, original: str, printed: str, edited: str) -> str:
         raise CannotEdit(
             f"{path}:1: libcst does not keep the lines of this file", hint="make the edit by hand"
         )
-    out: list[str] = []
-    for tag, start, end, left, right in difflib.SequenceMatcher(
-        None, known, new, autojunk=False
-    ).get_opcodes():
-        out += old[start:end] if tag == "equal" else new[left:right]
-    return "".join(out)
+    lines: list[str] = []
+    matcher = difflib.SequenceMatcher(None, known, new, autojunk=False)
+    for tag, start, end, left, right in matcher.get_opcodes():
+        if tag == "equal":
+            lines += old[start:end]
+        else:
+            lines += new[left:right]
+    return "".join(lines)
 
 
 # -- a template, in the manner of the file that it goes to
 
 
-def fitted(wanted: str, existing: Source) -> str:
+def fit_template(wanted: str, existing: Source) -> str:
     """The text of a template with the line ends and the indentation of the existing module."""
     text = wanted.removeprefix(BOM).replace("\r\n", "\n")
     unit = cst.parse_module(text).default_indent
     there = existing.module.default_indent
     if unit != there and has_blocks(existing.tree):
-        text = reindented(text, unit, there)
+        text = reindent_lines(text, unit, there)
     return text.replace("\n", existing.module.default_newline)
 
 
 def has_blocks(tree: ast.Module) -> bool:
+    """Whether anything at the top level is indented below something else."""
     return any(hasattr(statement, "body") for statement in tree.body)
 
 
-def reindented(text: str, old: str, new: str) -> str:
+def reindent_lines(text: str, old: str, new: str) -> str:
     """Each line with `new` for each leading `old`; the insides of strings that are no docstrings
     stay.
     """
@@ -160,61 +163,65 @@ def inside_strings(tree: ast.Module) -> set[int]:
     docstrings = set()
     for statement in find_nodes(tree, ast.Expr):
         docstrings.add(id(statement.value))
-    strings = (node for node in ast.walk(tree) if isinstance(node, ast.Constant | ast.JoinedStr))
-    found = set()
-    for node in strings:
-        if id(node) not in docstrings:
-            for line in range(node.lineno + 1, (node.end_lineno or node.lineno) + 1):
-                found.add(line)
-    return found
+    lines = set[int]()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant | ast.JoinedStr) or id(node) in docstrings:
+            continue
+        # The first line of a string begins before it.
+        lines.update(range(node.lineno + 1, (node.end_lineno or node.lineno) + 1))
+    return lines
 
 
 # -- comparing
 
 
-def same(left: ast.AST, right: ast.AST) -> bool:
+def means_same(left: ast.AST, right: ast.AST) -> bool:
     """Whether two pieces of code mean the same: comments, quotes and layout aside, docstrings by
     their words.
 
     A variable may be annotated in one of them.
     """
     if type(left) is not type(right):
-        left, right = unannotated(left), unannotated(right)
-    return type(left) is type(right) and shape(left) == shape(right)
+        left, right = drop_annotation(left), drop_annotation(right)
+    return type(left) is type(right) and describe_shape(left) == describe_shape(right)
 
 
-def unannotated(node: ast.AST) -> ast.AST:
+def drop_annotation(node: ast.AST) -> ast.AST:
     """`x: T = 1` as `x = 1`; anything else as it is."""
     if isinstance(node, ast.AnnAssign) and node.value is not None:
         return ast.Assign([node.target], node.value)
     return node
 
 
-def shape(node: ast.AST) -> str:
+def describe_shape(node: ast.AST) -> str:
+    """A text that is the same for code that means the same, docstrings by their words."""
     if not any(docstring_of(inner) for inner in ast.walk(node)):
         return ast.dump(node)
-    copy = ast.parse(ast.unparse(node)) if isinstance(node, ast.stmt) else node
+    # The tree of the file is not changed.
+    copy = node
+    if isinstance(node, ast.stmt):
+        copy = ast.parse(ast.unparse(node))
     for inner in ast.walk(copy):
-        if docstring := docstring_of(inner):
-            docstring.value = words(str(docstring.value))
+        docstring = docstring_of(inner)
+        if docstring:
+            docstring.value = strip_docstring(str(docstring.value))
     return ast.dump(copy)
 
 
 def docstring_of(node: ast.AST) -> ast.Constant | None:
-    """The constant that holds the docstring; formatters indent and trim its lines."""
+    """The constant that holds the docstring of a function or a class."""
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return None
     first = node.body[0]
-    if (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    ):
-        return first.value
-    return None
+    if not isinstance(first, ast.Expr) or not isinstance(first.value, ast.Constant):
+        return None
+    if not isinstance(first.value.value, str):
+        return None
+    return first.value
 
 
-def words(docstring: str) -> str:
+def strip_docstring(docstring: str) -> str:
+    """A docstring without what formatters change in it: the white space around its lines."""
     return "\n".join(line.strip() for line in docstring.strip().splitlines())
 
 
@@ -223,7 +230,7 @@ def words(docstring: str) -> str:
 BLANK = cst.EmptyLine(indent=False)
 
 
-def blanks(lines: Sequence[cst.EmptyLine]) -> int:
+def count_blank_lines(lines: Sequence[cst.EmptyLine]) -> int:
     """How many blank lines come first."""
     for number, line in enumerate(lines):
         if line.comment:
@@ -231,10 +238,10 @@ def blanks(lines: Sequence[cst.EmptyLine]) -> int:
     return len(lines)
 
 
-def spaced(statement: Statement, least: int) -> Statement:
+def space_out(statement: Statement, least: int) -> Statement:
     """The statement with at least so many blank lines above it and its comments."""
     lines = statement.leading_lines
-    missing = max(0, least - blanks(lines))
+    missing = max(0, least - count_blank_lines(lines))
     if missing:
         return statement.with_changes(leading_lines=[BLANK] * missing + list(lines))
     return statement
@@ -243,4 +250,6 @@ def spaced(statement: Statement, least: int) -> Statement:
 def set_off(statement: Statement, exactly: int) -> Statement:
     """The statement with exactly so many blank lines above it and its comments."""
     lines = statement.leading_lines
-    return statement.with_changes(leading_lines=[BLANK] * exactly + list(lines[blanks(lines) :]))
+    return statement.with_changes(
+        leading_lines=[BLANK] * exactly + list(lines[count_blank_lines(lines) :])
+    )

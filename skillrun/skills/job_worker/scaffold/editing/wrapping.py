@@ -15,14 +15,16 @@ from tokenize import TokenInfo
 from skillrun.skills.job_worker.scaffold.editing.source import lines_of
 
 _OPENING, _CLOSING = "([{", ")]}"
+# from shop.tasks import send, receipt
 _IMPORT = re.compile(r"(from [\w.]+ import )([\w, ]+)")
+# What stands before the bracket of a call or of a subscript.
 _CALLED = re.compile(r"[\w)\]}]\s*\Z")
 _WORDS = frozenset(
     {"in", "is", "not", "and", "or", "if", "else", "return", "yield", "await", "lambda", "assert"}
 )
 
 
-def relaid(source: str, width: int, unit: str = "    ", kept: Collection[str] = ()) -> str:
+def relay_lines(source: str, width: int, unit: str = "    ", kept: Collection[str] = ()) -> str:
     """The source of a module with each line of code that is longer than `width` broken; `unit` is
     one indentation.
 
@@ -34,21 +36,22 @@ def relaid(source: str, width: int, unit: str = "    ", kept: Collection[str] = 
         return source
     docs = _lines_of_docstrings(source)
     strings, depths = _within_strings(source), _count_depths(source)
-    out: list[str] = []
+    relaid: list[str] = []
     for number, line in enumerate(lines, 1):
         text = line.rstrip("\r\n")
+        end = line[len(text) :]
         is_fixed = line in kept or (number in strings and number not in docs)
         if is_fixed or len(text) <= width:
-            made = [text]
+            parts = [text]
         elif number in docs or text.lstrip().startswith("# "):
-            made = _wrap_prose(text, width)
+            parts = _wrap_prose(text, width)
         else:
-            made = wrapped(text, width, unit, inside=depths.get(number, 0) > 0)
-        out += [one + line[len(text) :] for one in made]
-    return "".join(out)
+            parts = wrap_line(text, width, unit, inside=depths.get(number, 0) > 0)
+        relaid += [part + end for part in parts]
+    return "".join(relaid)
 
 
-def wrapped(line: str, width: int, unit: str = "    ", *, inside: bool = False) -> list[str]:
+def wrap_line(line: str, width: int, unit: str = "    ", *, inside: bool = False) -> list[str]:
     """The lines that a line becomes, itself where nothing can be broken. `inside`: it lies within
     brackets.
     """
@@ -56,9 +59,9 @@ def wrapped(line: str, width: int, unit: str = "    ", *, inside: bool = False) 
         return [line]
     text = line.lstrip()
     indent = line[: len(line) - len(text)]
-    found = _IMPORT.fullmatch(text)
-    if found:
-        text = f"{found[1]}({found[2]})"
+    long_import = _IMPORT.fullmatch(text)
+    if long_import:
+        text = f"{long_import[1]}({long_import[2]})"
     tokens = _tokens_of(text)
     if not tokens or any(token.type == tokenize.COMMENT for token in tokens):
         return [line]
@@ -66,10 +69,10 @@ def wrapped(line: str, width: int, unit: str = "    ", *, inside: bool = False) 
     if inside:
         parts = _split_inside(text, tokens, width - len(indent))
     if parts:
-        made: list[str] = []
+        lines: list[str] = []
         for part in parts:
-            made += wrapped(indent + part, width, unit, inside=True)
-        return made
+            lines += wrap_line(indent + part, width, unit, inside=True)
+        return lines
     pair = _choose_brackets(text, tokens)
     if pair is None:
         return [line]
@@ -98,10 +101,10 @@ def _wrap_prose(line: str, width: int) -> list[str]:
     mark = ""
     if text.startswith("# "):
         mark = "# "
-    whole = not mark and text.startswith('"""') and text.endswith('"""')
+    is_whole_docstring = not mark and text.startswith('"""') and text.endswith('"""')
     # Where the quotes alone are too much, formatters would join the two lines again.
-    if whole:
-        text, width = text.removesuffix('"""'), width - 3
+    if is_whole_docstring:
+        text, width = text.removesuffix('"""'), width - len('"""')
     filled = textwrap.wrap(
         text,
         width,
@@ -110,7 +113,9 @@ def _wrap_prose(line: str, width: int) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return [*filled, *([f'{indent}"""'] if whole else [])]
+    if is_whole_docstring:
+        filled.append(f'{indent}"""')
+    return filled
 
 
 def _halve_text(text: str, tokens: list[TokenInfo], room: int) -> list[str]:
@@ -118,14 +123,15 @@ def _halve_text(text: str, tokens: list[TokenInfo], room: int) -> list[str]:
     at a space.
     """
     first = tokens[0]
-    rest = text[first.end[1] :]
-    cut = text.rfind(" ", 2, room - 1) + 1
-    plain = (
-        first.type == tokenize.STRING and text[0] in "\"'" and text[1] not in "\"'" and rest == ","
-    )
-    if not plain or not cut or "\\" in text:
+    if first.type != tokenize.STRING or text[first.end[1] :] != ",":
         return []
-    return [f"{text[:cut]}{text[0]}", f"{text[0]}{text[cut:]}"]
+    # Not of three quotes, and without a prefix.
+    is_plain = text[0] in "\"'" and text[1] not in "\"'" and "\\" not in text
+    cut = text.rfind(" ", 2, room - 1) + 1
+    if not is_plain or not cut:
+        return []
+    quote = text[0]
+    return [f"{text[:cut]}{quote}", f"{quote}{text[cut:]}"]
 
 
 @dataclass(frozen=True)
@@ -137,25 +143,23 @@ class _Pair:
 
 
 def _open_brackets(text: str, pair: _Pair, indent: str, width: int, unit: str) -> list[str]:
-    """The head up to the bracket, what is within it, and the tail."""
-    head, body, tail = (
-        text[: pair.start + 1],
-        text[pair.start + 1 : pair.end].strip(),
-        text[pair.end :],
-    )
+    """The lines for the head up to the bracket, for what is within it, and for the tail."""
+    head, tail = text[: pair.start + 1], text[pair.end :]
+    body = text[pair.start + 1 : pair.end].strip()
     elements = _split_elements(body, _tokens_of(body))
-    within = f"{indent}{unit}{body}"
-    if _stands_apart(head, body, elements) or (len(within) > width and len(elements) > 1):
-        made = []
-        for one in elements:
-            made += wrapped(f"{indent}{unit}{one},", width, unit, inside=True)
+    in_one_line = f"{indent}{unit}{body}"
+    is_too_long = len(in_one_line) > width and len(elements) > 1
+    lines = []
+    if is_too_long or _stands_apart(head, body, elements):
+        for element in elements:
+            lines += wrap_line(f"{indent}{unit}{element},", width, unit, inside=True)
     else:
-        made = wrapped(within, width, unit, inside=True)
-    return [f"{indent}{head}", *made, f"{indent}{tail}"]
+        lines = wrap_line(in_one_line, width, unit, inside=True)
+    return [f"{indent}{head}", *lines, f"{indent}{tail}"]
 
 
 def _stands_apart(head: str, body: str, elements: list[str]) -> bool:
-    """Each element has a line of its own, whether or not all of them would fit into one."""
+    """Whether each element has a line of its own, whether or not all of them would fit into one."""
     if head.startswith("from "):
         return True
     if len(elements) > 1:
@@ -172,19 +176,17 @@ def _is_called(head: str) -> bool:
 
 
 def _choose_brackets(text: str, tokens: list[TokenInfo]) -> _Pair | None:
-    """Black's right hand split: the last brackets that hold something; of a function those of its
-    parameters.
+    """The brackets at which a line is broken. As in black's right hand split those are the last
+    ones that hold something; of a function those of its parameters.
     """
     pairs = []
     for pair in _find_brackets(tokens):
         if text[pair.start + 1 : pair.end].strip():
             pairs.append(pair)
-    if text.startswith(("def ", "async def ")):
-        if not pairs:
-            return None
-        return pairs[0]
     if not pairs:
         return None
+    if text.startswith(("def ", "async def ")):
+        return pairs[0]
     return pairs[-1]
 
 
@@ -202,17 +204,18 @@ def _find_brackets(tokens: list[TokenInfo]) -> Iterator[_Pair]:
 
 def _split_elements(text: str, tokens: list[TokenInfo]) -> list[str]:
     """What commas divide outside of brackets; a comprehension is one whole."""
-    found: list[str] = []
+    elements: list[str] = []
     start, in_lambda = 0, False
     for token in _tokens_outside(tokens):
         if token.string == "for":
             return [text.strip()]
+        # The commas between a lambda's parameters divide nothing.
         in_lambda = token.string == "lambda" or (in_lambda and token.string != ":")
         if token.string == "," and not in_lambda:
-            found.append(text[start : token.start[1]].strip())
+            elements.append(text[start : token.start[1]].strip())
             start = token.start[1] + 1
-    found.append(text[start:].strip())
-    return list(filter(None, found))
+    elements.append(text[start:].strip())
+    return list(filter(None, elements))
 
 
 def _split_clauses(text: str, tokens: list[TokenInfo]) -> list[str]:
@@ -261,6 +264,7 @@ def _lines_of_docstrings(source: str) -> set[int]:
 
 
 def _lines_of_node(node: ast.stmt | ast.expr) -> range:
+    """The numbers of the lines from the first to the last of a node."""
     return range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 

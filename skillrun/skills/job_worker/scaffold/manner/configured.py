@@ -17,6 +17,7 @@ from skillrun.repo.tree import SEARCH_LIMIT
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
+# Where each tool says how long a line may be. Tools that format come before those that check.
 _LENGTHS = (
     ("black", "line-length"),
     ("ruff", "line-length"),
@@ -28,6 +29,24 @@ _LENGTHS = (
     ("pylint", "max-line-length"),
     ("editorconfig", "max_line_length"),
 )
+
+
+# What else of a number is no length of a line, and no width of an indentation.
+_SHORTEST_LINE, _LONGEST_LINE = 40, 400
+_WIDEST_INDENT = 8
+_BLACKS_LENGTH = 88
+_INI_FILES = (
+    "setup.cfg",
+    "tox.ini",
+    ".flake8",
+    ".isort.cfg",
+    ".style.yapf",
+    ".pycodestyle",
+    ".pylintrc",
+    "pytest.ini",
+)
+# Files that are about one tool, whatever their sections are called.
+_FILES_OF_ONE_TOOL = {".pylintrc": "pylint", ".style.yapf": "yapf", ".isort.cfg": "isort"}
 
 
 @dataclass(frozen=True)
@@ -51,79 +70,88 @@ class Settings:
         return any(name == tool for name, _ in self.tables)
 
     def listed(self, key: str) -> tuple[str, ...]:
-        """An option of pytest that names files, folders or globs."""
-        for table in (self.of("pytest"), option(self.of("pytest"), "ini_options")):
-            said = option(table, key)
-            if said:
-                if isinstance(said, list):
-                    return tuple(map(str, said))
-                return tuple(str(said).split())
+        """An option of pytest that names files, folders or globs: `testpaths`, `python_files`."""
+        pytest = self.of("pytest")
+        for table in (pytest, option(pytest, "ini_options")):
+            names = option(table, key)
+            if not names:
+                continue
+            if isinstance(names, list):
+                return tuple(map(str, names))
+            return tuple(str(names).split())
         return ()
 
     @property
     def line_length(self) -> int | None:
-        """As the first tool says that formats, then those that check."""
-        said = (length for tool, _ in _LENGTHS if (length := self.length_for(tool)))
-        return next(said, 88 if self.has("black") or self.ruff_formats else None)
+        """How long a line may be, by the first tool that says so; None where none does."""
+        for tool, _ in _LENGTHS:
+            length = self.length_for(tool)
+            if length:
+                return length
+        if self.has("black") or self.ruff_formats:
+            return _BLACKS_LENGTH
+        return None
 
     def length_for(self, tool: str) -> int | None:
-        """As one tool is told; "ruff format" is ruff."""
+        """How long a line may be for one tool; "ruff format" is told as ruff."""
         name = tool.partition(" ")[0]
         value = str(option(self.of(name), dict(_LENGTHS)[name]) or "")
-        if value.isdecimal() and 40 <= int(value) <= 400:
+        if value.isdecimal() and _SHORTEST_LINE <= int(value) <= _LONGEST_LINE:
             return int(value)
         return None
 
     @property
     def ruff_formats(self) -> bool:
+        """Whether ruff has a table for its formatter."""
         return isinstance(option(self.of("ruff"), "format"), Mapping)
 
     @property
     def quote(self) -> str | None:
         """The quote that a formatter or a check wants; None where they leave it open."""
-        ruff = option(self.of("ruff"), "format") or {}
-        lint = _part(self.of("ruff"), "lint", "flake8-quotes") or _part(
-            self.of("ruff"), "flake8-quotes"
-        )
         wanted = (
-            option(ruff, "quote-style")
-            or option(lint, "inline-quotes")
+            option(self._ruff_format, "quote-style")
+            or option(self._ruff_rule("flake8-quotes"), "inline-quotes")
             or option(self.of("flake8"), "inline-quotes")
         )
         return {"single": "'", "'": "'", "double": '"', '"': '"'}.get(str(wanted))
 
     @property
     def keeps_quotes(self) -> bool:
-        """The formatter is told to leave quotes alone."""
-        kept = option(self.of("black"), "skip-string-normalization")
-        return (
-            bool(kept)
-            or option(option(self.of("ruff"), "format") or {}, "quote-style") == "preserve"
-        )
+        """Whether the formatter is told to leave quotes alone."""
+        if option(self.of("black"), "skip-string-normalization"):
+            return True
+        return bool(option(self._ruff_format, "quote-style") == "preserve")
 
     @property
     def indent(self) -> str | None:
         """What a formatter or the editor is told to indent with."""
-        ruff = self.of("ruff")
-        if option(option(ruff, "format") or {}, "indent-style") == "tab":
-            return "\t"
         editor = self.of("editorconfig")
+        if option(self._ruff_format, "indent-style") == "tab":
+            return "\t"
         if editor.get("indent_style") == "tab":
             return "\t"
-        width = str(option(ruff, "indent-width") or editor.get("indent_size", ""))
-        if width.isdecimal() and 1 <= int(width) <= 8:
+        width = str(option(self.of("ruff"), "indent-width") or editor.get("indent_size", ""))
+        if width.isdecimal() and 1 <= int(width) <= _WIDEST_INDENT:
             return " " * int(width)
         return None
 
     @property
     def absolute_imports(self) -> bool | None:
-        """ruff's ban of relative imports."""
-        table = _part(self.of("ruff"), "lint", "flake8-tidy-imports") or _part(
-            self.of("ruff"), "flake8-tidy-imports"
-        )
+        """True where ruff bans relative imports; None where it does not say."""
+        table = self._ruff_rule("flake8-tidy-imports")
         if option(table, "ban-relative-imports") == "all":
             return True
         return None
+
+    @property
+    def _ruff_format(self) -> Any:
+        """What ruff's formatter is told."""
+        return option(self.of("ruff"), "format") or {}
+
+    def _ruff_rule(self, name: str) -> Mapping[str, Any]:
+        """The table of a group of ruff's rules, which stood beside `lint` in its older versions."""
+        ruff = self.of("ruff")
+        return _nested_table(ruff, "lint", name) or _nested_table(ruff, name)
 
 
 def option(table: Any, key: str) -> Any:
@@ -136,7 +164,8 @@ def option(table: Any, key: str) -> Any:
     return None
 
 
-def _part(table: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+def _nested_table(table: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """The table within others under these keys; empty where there is none."""
     for key in keys:
         table = option(table, key) or {}
     if not isinstance(table, Mapping):
@@ -149,9 +178,10 @@ def read_settings(tree: Tree, handler_path: str) -> Settings:
     nothing.
     """
     folders = above(handler_path)
-    return Settings(
-        tuple(t for folder in folders for t in _tables(tree, folder, handler_path)), folders
-    )
+    tables: list[tuple[str, Mapping[str, Any]]] = []
+    for folder in folders:
+        tables += _read_tables(tree, folder, handler_path)
+    return Settings(tuple(tables), folders)
 
 
 def above(path: str) -> tuple[str, ...]:
@@ -198,63 +228,56 @@ def read_ini(tree: Tree, path: str) -> dict[str, dict[str, str]]:
     }
 
 
-def _tables(tree: Tree, folder: str, handler_path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _read_tables(
+    tree: Tree, folder: str, handler_path: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(tool, its table) for each tool that a file in this folder configures."""
     for name in (".ruff.toml", "ruff.toml"):
-        if table := read_toml(tree, within(folder, name)):
-            yield "ruff", table
+        ruff = read_toml(tree, within(folder, name))
+        if ruff:
+            yield "ruff", ruff
     tools = read_toml(tree, within(folder, "pyproject.toml")).get("tool", {})
-    yield from ((name, table) for name, table in tools.items() if isinstance(table, Mapping))
-    for name in (
-        "setup.cfg",
-        "tox.ini",
-        ".flake8",
-        ".isort.cfg",
-        ".style.yapf",
-        ".pycodestyle",
-        ".pylintrc",
-        "pytest.ini",
-    ):
+    for tool, table in tools.items():
+        if isinstance(table, Mapping):
+            yield tool, table
+    for name in _INI_FILES:
         for section, values in read_ini(tree, within(folder, name)).items():
-            yield _tool_of(name, section), values
-    if editor := _editorconfig(read_text(tree, within(folder, ".editorconfig")), handler_path):
+            yield _find_tool(name, section), values
+    editor = _read_editorconfig(read_text(tree, within(folder, ".editorconfig")), handler_path)
+    if editor:
         yield "editorconfig", editor
 
 
-def _tool_of(name: str, section: str) -> str:
-    section = section.lower()
-    if name == ".pylintrc":
-        return "pylint"
-    if name == ".style.yapf":
-        return "yapf"
-    if name == ".isort.cfg":
-        return "isort"
-    return section.removeprefix("tool:").removeprefix("pylint.")
+def _find_tool(name: str, section: str) -> str:
+    """The tool that a section of an ini file is about: `pytest` for `[tool:pytest]`."""
+    if name in _FILES_OF_ONE_TOOL:
+        return _FILES_OF_ONE_TOOL[name]
+    return section.lower().removeprefix("tool:").removeprefix("pylint.")
 
 
-def _editorconfig(text: str, path: str) -> dict[str, str]:
-    """What the sections that match a Python file say together, later ones first."""
-    found: dict[str, str] = {}
+def _read_editorconfig(text: str, path: str) -> dict[str, str]:
+    """What all sections that match a Python file say together; a later one overrides an earlier."""
+    settings: dict[str, str] = {}
     matching = False
     for line in text.splitlines():
         header = re.fullmatch(r"\s*\[(.+)\]\s*", line)
         pair = re.match(r"\s*(\w+)\s*[=:]\s*([^\s#;]+)", line)
         if header:
-            matching = any(_matches(path, glob) for glob in _alternatives(header[1]))
+            matching = any(_matches(path, glob) for glob in _list_alternatives(header[1]))
         elif matching and pair:
-            found[pair[1].lower()] = pair[2].lower()
-    return found
+            settings[pair[1].lower()] = pair[2].lower()
+    return settings
 
 
-def _alternatives(glob: str) -> list[str]:
-    """ "*.{py,js}" as "*.py" and "*.js"."""
-    found = re.search(r"\{([^{}]*)\}", glob)
-    if found:
-        alternatives = []
-        for one in found[1].split(","):
-            alternatives.append(glob[: found.start()] + one.strip() + glob[found.end() :])
-        return alternatives
-    return [glob]
+def _list_alternatives(glob: str) -> list[str]:
+    """The globs that one with braces stands for: "*.py" and "*.js" for "*.{py,js}"."""
+    braces = re.search(r"\{([^{}]*)\}", glob)
+    if braces is None:
+        return [glob]
+    before, after = glob[: braces.start()], glob[braces.end() :]
+    return [before + word.strip() + after for word in braces[1].split(",")]
 
 
 def _matches(path: str, glob: str) -> bool:
+    """Whether a glob of an .editorconfig matches a path, or its file's name."""
     return fnmatch(path, glob.lstrip("/")) or fnmatch(path.rpartition("/")[2], glob)

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from skillrun.skills.job_worker.stages.interface import JobCase
 
 _USUAL = Conventions()
+# Formatters that write double quotes unless they are told otherwise.
 _DOUBLE = ("black", "ruff format")
+_PEP_8_LENGTH = 79
 
 
 def read_conventions(case: JobCase, handler_path: str) -> Conventions:
@@ -56,18 +58,29 @@ def read_conventions(case: JobCase, handler_path: str) -> Conventions:
     shown = logger or Logger(_USUAL.logger, _USUAL.logger_import, _USUAL.logger_value)
     home = find_test_home(tree, case.survey_everything(), manifests, settings, handler_path, module)
     annotations = majority(files, annotated) is not False
-    of_tests = majority(find_tests(tree, home.folder), annotated_tests)
+    test_annotations = majority(find_tests(tree, home.folder), annotated_tests)
+    # Tests that do not show it are written as the code is.
+    if test_annotations is None:
+        test_annotations = annotations
     metrics = find_metrics(tree, project)
+    library, metrics_client, metrics_count = None, None, _USUAL.metrics_count
+    if metrics:
+        library, metrics_count = metrics.library, metrics.count
+        if metrics.client:
+            metrics_client = Symbol(*metrics.client)
     relative = (
         majority(files, absolute_imports(module.partition(".")[0])) is False
         and not settings.absolute_imports
     )
+    broker = None
+    if case.use:
+        broker = case.use.broker
     return Conventions(
-        quote=_quote(settings, formatters, files),
-        indent=_indent(settings, formatters, files),
-        line_length=_line_length(settings, formatters, files),
+        quote=_choose_quote(settings, formatters, files),
+        indent=_choose_indent(settings, formatters, files),
+        line_length=_choose_line_length(settings, formatters, files),
         annotations=annotations,
-        test_annotations=annotations if of_tests is None else of_tests,
+        test_annotations=test_annotations,
         absolute_imports=not relative,
         logger=shown.name,
         logger_import=shown.imported,
@@ -76,14 +89,12 @@ def read_conventions(case: JobCase, handler_path: str) -> Conventions:
         formatters=tuple(named.command for named in formatters),
         test_runner=home.runner,
         tests=home.folder,
-        test_pattern=_with_room(tree, home, _job(case, module)),
-        integration=find_integration(
-            tree, settings, home.folder, handler_path, case.use.broker if case.use else None
-        ),
-        notes=find_notes(tree, handler_path, _job(case, module)),
-        metrics=metrics.library if metrics else None,
-        metrics_client=Symbol(*metrics.client) if metrics and metrics.client else None,
-        metrics_count=metrics.count if metrics else _USUAL.metrics_count,
+        test_pattern=_choose_test_pattern(tree, home, _name_job(case, module)),
+        integration=find_integration(tree, settings, home.folder, handler_path, broker),
+        notes=find_notes(tree, handler_path, _name_job(case, module)),
+        metrics=library,
+        metrics_client=metrics_client,
+        metrics_count=metrics_count,
         python=find_python(tree, handler_path) or _USUAL.python,
         source_root=source_root(handler_path, module),
     )
@@ -97,15 +108,16 @@ def source_root(path: str, module: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").removesuffix(tail).rstrip("/")
 
 
-def _job(case: JobCase, module: str) -> str:
+def _name_job(case: JobCase, module: str) -> str:
+    """The job's name, or that of its module where there is no spec."""
     if case.spec:
         return case.spec.job
     return module.rpartition(".")[2]
 
 
-def _with_room(tree: Tree, home: TestHome, job: str) -> str:
-    """A `tests.py` that is there holds other tests: the job's are in a file beside it, which is
-    found as well.
+def _choose_test_pattern(tree: Tree, home: TestHome, job: str) -> str:
+    """How the file of the job's tests is named. A `tests.py` that is there holds other tests: the
+    job's are in a file beside it, which is found as well.
     """
     there = tree.read(f"{home.folder}/{home.pattern}".lstrip("/"))
     if there is None or f"{job}:".encode() in there:
@@ -113,50 +125,60 @@ def _with_room(tree: Tree, home: TestHome, job: str) -> str:
     return "test_{}.py"
 
 
-def _formats(formatters: tuple[Named, ...]) -> bool:
+def _has_double_quotes(formatters: tuple[Named, ...]) -> bool:
+    """Whether a formatter is in use that writes double quotes unless it is told otherwise."""
     return any(named.tool in _DOUBLE for named in formatters)
 
 
-def _quote(settings: Settings, formatters: tuple[Named, ...], files: tuple[Neighbour, ...]) -> str:
-    """The formatter's, unless it is told to leave them; then what most files do."""
+def _choose_quote(
+    settings: Settings, formatters: tuple[Named, ...], files: tuple[Neighbour, ...]
+) -> str:
+    """The quote that the configuration names, or the formatter's, unless it is told to leave them;
+    then the one of most files.
+    """
     if settings.quote:
         return settings.quote
-    kept = settings.keeps_quotes or any(
-        {"-S", "--skip-string-normalization"} & set(n.options) for n in formatters
-    )
-    if _formats(formatters) and not kept:
+    are_kept = settings.keeps_quotes
+    for named in formatters:
+        if not {"-S", "--skip-string-normalization"}.isdisjoint(named.options):
+            are_kept = True
+    if _has_double_quotes(formatters) and not are_kept:
         return '"'
     return majority(files, quotes) or _USUAL.quote
 
 
-def _indent(settings: Settings, formatters: tuple[Named, ...], files: tuple[Neighbour, ...]) -> str:
+def _choose_indent(
+    settings: Settings, formatters: tuple[Named, ...], files: tuple[Neighbour, ...]
+) -> str:
+    """What a line is indented with. Black knows four spaces alone."""
     if any(named.tool == "black" for named in formatters):
         return _USUAL.indent
     return majority(files, indents) or settings.indent or _USUAL.indent
 
 
-def _line_length(
+def _choose_line_length(
     settings: Settings, formatters: tuple[Named, ...], files: tuple[Neighbour, ...]
 ) -> int:
-    """An option of the formatter, its configuration; else 79 columns where nearly all lines keep to
-    them.
+    """How long a line may be: an option of the formatter, then its configuration, else PEP 8's 79
+    columns where nearly all lines keep to them.
     """
     for named in formatters:
-        for length in _lengths(named):
+        length = _read_length(named)
+        if length is not None:
             return length
         if named.tool in _DOUBLE:
             return settings.length_for(named.tool) or _USUAL.line_length
     if settings.line_length:
         return settings.line_length
-    if not _formats(formatters) and files and fits(files, 79):
-        return 79
+    if not _has_double_quotes(formatters) and files and fits(files, _PEP_8_LENGTH):
+        return _PEP_8_LENGTH
     return _USUAL.line_length
 
 
-def _lengths(named: Named) -> list[int]:
+def _read_length(named: Named) -> int | None:
+    """The line length that a command is given: 100 for `black -l 100`."""
     words = shlex.split(named.command.replace("=", " "))
-    given = []
     for name, value in pairwise(words):
-        if name in ("-l", "--line-length", "--max-line-length"):
-            given.append(value)
-    return [int(value) for value in given if value.isdecimal()]
+        if name in ("-l", "--line-length", "--max-line-length") and value.isdecimal():
+            return int(value)
+    return None

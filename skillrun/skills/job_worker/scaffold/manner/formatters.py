@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
 _SORTERS = ("isort", "ruff check")
+# `black -l 100 shop` up to the end of the command, and not `flake8-black` or `python-isort`.
 _COMMAND = re.compile(
     r"(?<![\w.-])(black|isort|yapf|autopep8|ruff\s+format|ruff\s+check|ruff)(?=\s)([^\n;&|#]*)"
 )
@@ -45,6 +46,7 @@ _RUNS = {
     "ruff format": "ruff format -q",
     "ruff check": "ruff check -q --select I --fix",
 }
+# Options that shape the result and take a value; then those that take none.
 _VALUES = re.compile(
     r"(?:-l|-t|-w|--line[-_]length|--line-width|--target-version|--profile|--py|--style|--max-line-length|--quote-style|-p|--project|-o|--sl)"
 )
@@ -53,20 +55,22 @@ _FLAGS = re.compile(
 )
 
 
+# How plainly a formatter is named: the smaller, the more it counts.
+_BY_HOOK, _BY_COMMAND, _BY_CONFIGURATION, _BY_DEPENDENCY = range(4)
+
+
 @dataclass(frozen=True)
 class Named:
-    """A formatter, the options it is given, and how plainly it was named.
-
-    Plainness: 0 by a hook, 1 by a command, 2 by its configuration, 3 by a dependency alone.
-    """
+    """A formatter, the options it is given, and how plainly it was named."""
 
     tool: str
-    plainness: int
+    plainness: int  # _BY_HOOK to _BY_DEPENDENCY
     options: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()  # that ruff is told to select
 
     @property
     def command(self) -> str:
+        """The command that formats; the names of files are added to it."""
         return shlex.join([*_RUNS[self.tool].split(), *self.options])
 
 
@@ -76,96 +80,97 @@ def find_formatters(
     """One that sorts imports, then one that formats: of each kind the one that is named most
     plainly.
     """
-    found = [
-        *_hooks(tree, settings, handler_path),
-        *_commands(tree, settings),
-        *_otherwise(settings, manifests),
-    ]
-    found = [named for named in found if named.tool != "ruff check" or _sorts(settings, named)]
-    sorter = min((n for n in found if n.tool in _SORTERS), key=lambda n: n.plainness, default=None)
-    formatter = min(
-        (n for n in found if n.tool not in _SORTERS), key=lambda n: n.plainness, default=None
-    )
-    formatters = []
-    for named in (sorter, formatter):
-        if named:
+    sorters, formatters = [], []
+    for named in (
+        *_find_hooks(tree, settings, handler_path),
+        *_find_commands(tree, settings),
+        *_find_configured(settings, manifests),
+    ):
+        if named.tool not in _SORTERS:
             formatters.append(named)
-    return tuple(formatters)
-
-
-def _sorts(settings: Settings, named: Named) -> bool:
-    """ruff's rules take in those of isort."""
-    table = settings.of("ruff")
-    if isinstance(option(table, "lint"), Mapping):
-        lint = option(table, "lint")
-    else:
-        lint = {}
+        elif named.tool != "ruff check" or _sorts_imports(settings, named):
+            sorters.append(named)
     chosen = []
-    for one in (lint, table):
+    for kind in (sorters, formatters):
+        if kind:
+            # Of those that are named as plainly, the first.
+            chosen.append(min(kind, key=lambda named: named.plainness))
+    return tuple(chosen)
+
+
+def _sorts_imports(settings: Settings, named: Named) -> bool:
+    """Whether the rules that ruff is told to select take in those of isort."""
+    codes = [*named.rules]
+    table = settings.of("ruff")
+    # `lint` is a table of its own since ruff 0.2.
+    for part in (option(table, "lint"), table):
         for key in ("select", "extend-select"):
-            chosen.append(option(one, key))
-    codes = [
-        *named.rules,
-        *(str(code) for part in chosen if isinstance(part, list) for code in part),
-    ]
+            selected = option(part, key)
+            if isinstance(selected, list):
+                codes += map(str, selected)
     return not {"I", "I0", "I00", "I001", "ALL"}.isdisjoint(codes)
 
 
 # -- pre-commit
 
 
-def _hooks(tree: Tree, settings: Settings, handler_path: str) -> Iterator[Named]:
+def _find_hooks(tree: Tree, settings: Settings, handler_path: str) -> Iterator[Named]:
+    """The formatters that pre-commit runs on the handler's file."""
     for folder in settings.folders:
         for name in (".pre-commit-config.yaml", ".pre-commit-config.yml"):
-            config = _yaml(read_text(tree, within(folder, name)))
-            for hook in _applying(config, handler_path[len(folder) :].lstrip("/")):
-                given = hook.get("args")
-                if isinstance(given, list):
-                    words = [str(word) for word in given]
-                else:
-                    words = []
-                yield from _of_hook(hook, words)
+            config = _read_yaml(read_text(tree, within(folder, name)))
+            for hook in _list_applying(config, handler_path[len(folder) :].lstrip("/")):
+                words = []
+                if isinstance(hook.get("args"), list):
+                    words = [str(word) for word in hook["args"]]
+                yield from _read_hook(hook, words)
 
 
-def _of_hook(hook: Mapping[str, Any], words: list[str]) -> Iterator[Named]:
+def _read_hook(hook: Mapping[str, Any], words: list[str]) -> Iterator[Named]:
+    """The formatter that a hook runs: a well-known one by its id, any other by its `entry`."""
     tool = _HOOKS.get(str(hook.get("id")))
-    if (
-        tool
-        and "--check" not in words
-        and (tool != "ruff check" or "--fix" in words or _rules(words))
-    ):
-        yield Named(tool, 0, _options(words), _rules(words))
+    is_formatter = tool is not None and "--check" not in words
+    if tool == "ruff check" and "--fix" not in words and not _read_rules(words):
+        is_formatter = False
+    if tool is not None and is_formatter:
+        yield Named(tool, _BY_HOOK, _read_options(words), _read_rules(words))
     elif hook.get("entry"):
-        for named in _written(" ".join([str(hook["entry"]), *words, ""])):
-            yield replace(named, plainness=0)
+        for named in _read_commands(" ".join([str(hook["entry"]), *words, ""])):
+            yield replace(named, plainness=_BY_HOOK)
 
 
-def _applying(config: Any, path: str) -> Iterator[Mapping[str, Any]]:
-    """The hooks whose `files` and `exclude` let this file through."""
-    repos = None
-    if isinstance(config, Mapping):
-        repos = config.get("repos")
+def _list_applying(config: Any, path: str) -> Iterator[Mapping[str, Any]]:
+    """The hooks whose `files` and `exclude` let this file through. Anything may stand in such a
+    file.
+    """
+    if not isinstance(config, Mapping):
+        return
+    repos = config.get("repos")
     if not isinstance(repos, list) or not _lets_through(config, path):
         return
     for repo in repos:
         hooks = None
         if isinstance(repo, Mapping):
             hooks = repo.get("hooks")
-        if isinstance(hooks, list):
-            for hook in hooks:
-                if isinstance(hook, Mapping) and _lets_through(hook, path):
-                    yield hook
+        if not isinstance(hooks, list):
+            continue
+        for hook in hooks:
+            if isinstance(hook, Mapping) and _lets_through(hook, path):
+                yield hook
 
 
 def _lets_through(part: Mapping[str, Any], path: str) -> bool:
+    """Whether `files` and `exclude` of a hook, or of the whole file, let a path through."""
     try:
-        wanted = re.search(str(part.get("files") or ""), path) is not None
-        return wanted and not (part.get("exclude") and re.search(str(part["exclude"]), path))
+        if re.search(str(part.get("files") or ""), path) is None:
+            return False
+        return not (part.get("exclude") and re.search(str(part["exclude"]), path))
     except re.error:
         return True
 
 
-def _yaml(text: str) -> Any:
+def _read_yaml(text: str) -> Any:
+    """What a YAML file holds; None where it is empty or broken."""
     if not text:
         return None
     import yaml
@@ -179,28 +184,39 @@ def _yaml(text: str) -> Any:
 # -- commands, configuration, dependencies
 
 
-def _commands(tree: Tree, settings: Settings) -> Iterator[Named]:
+def _find_commands(tree: Tree, settings: Settings) -> Iterator[Named]:
+    """The formatters that Makefiles, scripts and CI run, of the handler's folders and those above
+    it.
+    """
     folders = set(settings.folders)
     for path in tree.files:
-        found = _COMMAND_FILES.search(path)
-        if found and (path.startswith(".") or path[: found.start()] in folders):
-            text = read_text(tree, path).replace("\\\n", " ")
-            yield from _written(text.replace('", "', " ") if path.endswith("noxfile.py") else text)
+        name = _COMMAND_FILES.search(path)
+        if name is None:
+            continue
+        if not path.startswith(".") and path[: name.start()] not in folders:
+            continue
+        text = read_text(tree, path).replace("\\\n", " ")
+        # session.run("black", "-l", "100", ...)
+        if path.endswith("noxfile.py"):
+            text = text.replace('", "', " ")
+        yield from _read_commands(text)
 
 
-def _written(text: str) -> Iterator[Named]:
-    """The commands in a text, also those that only check."""
-    for found in _COMMAND.finditer(text):
-        before = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+def _read_commands(text: str) -> Iterator[Named]:
+    """The formatters that the commands in a text run, also those that only check."""
+    for command in _COMMAND.finditer(text):
+        before = text[text.rfind("\n", 0, command.start()) + 1 : command.start()]
+        # `pip install black`, `name: black`, and what a comment says, run nothing.
         if re.search(r"\b(install|add|uses|name|echo|description|deps|require)\b|#", before):
             continue
-        tool = re.sub(r"\s+", " ", found[1])
-        words = _words(found[2])
+        tool = re.sub(r"\s+", " ", command[1])
+        words = _split_words(command[2])
         if tool in _RUNS and _is_run(words):
-            yield Named(tool, 1, _options(words), _rules(words))
+            yield Named(tool, _BY_COMMAND, _read_options(words), _read_rules(words))
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
+    """The words of a command line, also where its quotes are not closed."""
     try:
         return shlex.split(text)
     except ValueError:
@@ -208,56 +224,52 @@ def _words(text: str) -> list[str]:
 
 
 def _is_run(words: list[str]) -> bool:
-    """Something is formatted or checked: "black . --check"; "black is used" names no file and no
-    option.
+    """Whether something is formatted or checked: "black . --check". "black is used" names no file
+    and no option.
     """
     if words[:1] in (["="], [":"]):
         return False
-    return any(
-        word.startswith(("-", ".", "$", "{")) or "/" in word or word.endswith("py")
-        for word in words
-    ) or (len(words) == 1 and words[0].isidentifier())
+    for word in words:
+        if word.startswith(("-", ".", "$", "{")) or "/" in word or word.endswith("py"):
+            return True
+    # `black shop`
+    return len(words) == 1 and words[0].isidentifier()
 
 
-def _options(words: list[str]) -> tuple[str, ...]:
+def _read_options(words: list[str]) -> tuple[str, ...]:
     """The options that shape the result; those that say what to check, or how to report, are left
     out.
     """
-    kept: list[str] = []
+    options: list[str] = []
     for word, following in pairwise([*words, ""]):
-        name, given, _ = word.partition("=")
-        if (
-            _FLAGS.fullmatch(word)
-            or (given and _VALUES.fullmatch(name))
-            or re.fullmatch(r"-[lw]\d+", word)
-        ):
-            kept.append(word)
+        name, equals, _ = word.partition("=")
+        has_value_within = (equals and _VALUES.fullmatch(name)) or re.fullmatch(r"-[lw]\d+", word)
+        if has_value_within or _FLAGS.fullmatch(word):
+            options.append(word)
         elif _VALUES.fullmatch(word) and re.fullmatch(r"[\w.,-]+", following):
-            kept += [word, following]
-    return tuple(kept)
+            options += [word, following]
+    return tuple(options)
 
 
-def _rules(words: list[str]) -> tuple[str, ...]:
+def _read_rules(words: list[str]) -> tuple[str, ...]:
     """The rules that `--select` or `--extend-select` name."""
-    pairs = pairwise([*" ".join(words).replace("=", " ").split(), ""])
-    return tuple(
-        r
-        for name, value in pairs
-        if name in ("--select", "--extend-select")
-        for r in value.split(",")
-    )
+    rules: list[str] = []
+    for name, value in pairwise([*" ".join(words).replace("=", " ").split(), ""]):
+        if name in ("--select", "--extend-select"):
+            rules += value.split(",")
+    return tuple(rules)
 
 
-def _otherwise(settings: Settings, manifests: Manifests) -> Iterator[Named]:
-    """A table in the configuration; or only a dependency, which of ruff does not say that it
-    formats.
+def _find_configured(settings: Settings, manifests: Manifests) -> Iterator[Named]:
+    """The formatters that have a table in the configuration, or are a dependency; for ruff that
+    does not say that it formats.
     """
     if settings.ruff_formats:
-        yield Named("ruff format", 2)
+        yield Named("ruff format", _BY_CONFIGURATION)
     if settings.has("ruff"):
-        yield Named("ruff check", 2)
+        yield Named("ruff check", _BY_CONFIGURATION)
     for tool in ("black", "isort", "yapf", "autopep8"):
         if settings.has(tool):
-            yield Named(tool, 2)
+            yield Named(tool, _BY_CONFIGURATION)
         elif manifests.find(tool):
-            yield Named(tool, 3)
+            yield Named(tool, _BY_DEPENDENCY)

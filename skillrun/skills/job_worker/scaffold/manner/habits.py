@@ -15,30 +15,39 @@ from skillrun.skills.job_worker.scaffold.manner.neighbours import Neighbour
 Choice = TypeVar("Choice")
 # Of one file's votes, so that one long file does not outvote its neighbours.
 _CAP = 20
-_OPENING = {
-    tokenize.STRING,
-    *(getattr(tokenize, n) for n in ("FSTRING_START", "TSTRING_START") if hasattr(tokenize, n)),
-}
+# The tokens that a text begins with; newer Pythons have one for each kind of it.
+_OPENING = {tokenize.STRING}
+for _name in ("FSTRING_START", "TSTRING_START"):
+    if hasattr(tokenize, _name):
+        _OPENING.add(getattr(tokenize, _name))
 
 
 def majority(
     files: Iterable[Neighbour], read: Callable[[Neighbour], Iterable[Choice]]
 ) -> Choice | None:
-    """What the handler's own file does, else most of the others by weight; None where none says
-    anything.
+    """What the handler's own file does most, else most of the others by weight; None where none
+    says anything. `read` gives what one file does, once for each time that it does it.
     """
-    files = tuple(files)
-    own = _votes([f for f in files if f.own], read)
-    first = [choice for choice in own if own[choice] == max(own.values())]
+    own, others = [], []
+    for file in files:
+        if file.own:
+            own.append(file)
+        else:
+            others.append(file)
+    own_votes = _count_votes(own, read)
+    most = max(own_votes.values(), default=0.0)
+    first = [choice for choice, votes in own_votes.items() if votes == most]
     if len(first) == 1:
         return first[0]
-    others = _votes([f for f in files if not f.own], read)
-    return max(first or others, key=lambda choice: others.get(choice, 0.0), default=None)
+    # Between equals of its own, the other files decide.
+    other_votes = _count_votes(others, read)
+    return max(first or other_votes, key=lambda one: other_votes.get(one, 0.0), default=None)
 
 
-def _votes(
+def _count_votes(
     files: list[Neighbour], read: Callable[[Neighbour], Iterable[Choice]]
 ) -> Mapping[Choice, float]:
+    """Choice -> the votes of these files for it, each file's with its weight."""
     votes: defaultdict[Choice, float] = defaultdict(float)
     for file in files:
         counted = Counter(read(file))
@@ -51,10 +60,12 @@ def _votes(
 def quotes(file: Neighbour) -> Iterator[str]:
     """The quote of every text in one line that could have had the other one."""
     for token in file.tokens:
-        if token.type in _OPENING:
-            body = token.string.lstrip("rbfutRBFUT")
-            if not body.startswith(('"""', "'''")) and not ('"' in body and "'" in body):
-                yield body[0]
+        if token.type not in _OPENING:
+            continue
+        body = token.string.lstrip("rbfutRBFUT")
+        has_both = '"' in body and "'" in body
+        if not has_both and not body.startswith(('"""', "'''")):
+            yield body[0]
 
 
 def indents(file: Neighbour) -> Iterator[str]:
@@ -72,21 +83,26 @@ def annotated(file: Neighbour) -> Iterator[bool]:
     """Whether each function with parameters is annotated; of those without, only the annotated ones
     say something.
     """
-    for node in _functions(file):
-        given = []
-        for a in _parameters(node.args):
-            if a.arg not in ("self", "cls"):
-                given.append(a)
-        if given or node.returns is not None:
-            yield node.returns is not None or any(a.annotation for a in given)
+    for node in _find_functions(file):
+        parameters = []
+        for parameter in _list_parameters(node.args):
+            if parameter.arg not in ("self", "cls"):
+                parameters.append(parameter)
+        if node.returns is not None:
+            yield True
+        elif parameters:
+            yield any(parameter.annotation for parameter in parameters)
 
 
 def annotated_tests(file: Neighbour) -> Iterator[bool]:
     """Whether each test says that it returns None."""
-    return (node.returns is not None for node in _functions(file) if node.name.startswith("test"))
+    for node in _find_functions(file):
+        if node.name.startswith("test"):
+            yield node.returns is not None
 
 
-def _functions(file: Neighbour) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+def _find_functions(file: Neighbour) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The functions and methods of a file, without those that Python names."""
     for node in file.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_dunder(node.name):
             yield node
@@ -96,25 +112,24 @@ def _is_dunder(name: str) -> bool:
     return name.startswith("__") and name.endswith("__")
 
 
-def _parameters(arguments: ast.arguments) -> list[ast.arg]:
-    single = []
-    for a in (arguments.vararg, arguments.kwarg):
-        if a is not None:
-            single.append(a)
-    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *single]
+def _list_parameters(arguments: ast.arguments) -> list[ast.arg]:
+    parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    for parameter in (arguments.vararg, arguments.kwarg):
+        if parameter is not None:
+            parameters.append(parameter)
+    return parameters
 
 
 def absolute_imports(package: str) -> Callable[[Neighbour], Iterator[bool]]:
-    """Whether each import from the handler's own top package is absolute."""
+    """A function that reads whether each import from the handler's own top package is absolute."""
 
     def read(file: Neighbour) -> Iterator[bool]:
         for node in file.nodes:
-            if isinstance(node, ast.ImportFrom) and node.level:
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            if node.level:
                 yield False
-            elif (
-                isinstance(node, ast.ImportFrom)
-                and (node.module or "").partition(".")[0] == package
-            ):
+            elif (node.module or "").partition(".")[0] == package:
                 yield True
 
     return read
@@ -122,8 +137,9 @@ def absolute_imports(package: str) -> Callable[[Neighbour], Iterator[bool]]:
 
 def fits(files: Iterable[Neighbour], columns: int) -> bool:
     """Whether all but one line in a hundred is that short."""
-    lengths = []
+    count, longer = 0, 0
     for file in files:
         for line in file.text.splitlines():
-            lengths.append(len(line))
-    return sum(length > columns for length in lengths) * 100 <= len(lengths)
+            count += 1
+            longer += len(line) > columns
+    return longer * 100 <= count

@@ -5,7 +5,6 @@ marked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.pieces import Integration
@@ -16,12 +15,15 @@ from skillrun.skills.job_worker.scaffold.manner.neighbours import common
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
 
+# Files of CI, and compose files.
 _STARTS = re.compile(
     r"(?:^|/)(?:\.github/workflows/[^/]+|\.gitlab-ci|\.circleci/config|\.travis|azure-pipelines"
     r"|(?:docker-)?compose[\w.-]*)\.ya?ml$"
 )
 _BROKERS = {"postgres": "postgres(?:ql)?|postgis|pgvector|timescaledb(?:-ha)?"}
 _USUAL = "(?:redis|valkey|rabbitmq)(?:-server|-stack)?"
+# @pytest.fixture
+# def celery_worker(
 _FIXTURE = re.compile(
     r"@pytest\.fixture[^\n]*\n(?:@[^\n]*\n)*(?:async )?def"
     r" (?:celery_(?:session_)?worker|redis|rabbitmq|broker)\w*\("
@@ -41,80 +43,89 @@ def find_integration(
     PostgreSQL, where that is the `broker`), by a folder of integration tests, by a marker of
     pytest, or by a fixture that is a worker or a broker and no stand-in.
     """
-    service = _service(_BROKERS.get(broker or "", _USUAL))
+    service = _make_service_pattern(_BROKERS.get(broker or "", _USUAL))
     conftests = []
     for path in tree.files:
-        if _is_named(path, "conftest.py"):
+        if path.rpartition("/")[2] == "conftest.py" and _is_own(path):
             conftests.append(read_text(tree, path))
-    folder, marker = _folder(tree, handler_path), next(_markers(settings, conftests), None)
-    started = any(_starts(tree, path, service) for path in tree.files)
-    if folder or marker or started or any(map(_has_fixture, conftests)):
+    folder = _find_folder(tree, handler_path)
+    marker = _find_marker(settings, conftests)
+    is_started = any(_starts_service(tree, path, service) for path in tree.files)
+    if folder or marker or is_started or any(_has_fixture(text) for text in conftests):
         return Integration(folder or tests, marker)
     return None
 
 
-def _is_named(path: str, name: str) -> bool:
-    return path.rpartition("/")[2] == name and not is_vendored(path) and not is_shown(path)
+def _is_own(path: str) -> bool:
+    """Whether it is neither somebody else's nor an example."""
+    return not is_vendored(path) and not is_shown(path)
 
 
-def _service(names: str) -> re.Pattern[str]:
-    """A line that names a service, or its image, in a configuration."""
+def _make_service_pattern(names: str) -> re.Pattern[str]:
+    """A pattern for a line of a configuration that names a service or its image: `image: redis:7`,
+    `- redis`.
+    """
     image = rf"[\"']?(?:[\w.${{}}:-]+/)*(?:{names})(?:[:@][\w.${{}}:-]+)?[\"']?\s*(?:#.*)?$"
     return re.compile(rf"(?m)^\s*(?:(?:-\s*)?(?:image|name):\s*|-\s*){image}")
 
 
-def _starts(tree: Tree, path: str, service: re.Pattern[str]) -> bool:
-    if (
-        not _STARTS.search(path)
-        or is_vendored(path)
-        or (is_shown(path) and not path.startswith("."))
-    ):
+def _starts_service(tree: Tree, path: str, service: re.Pattern[str]) -> bool:
+    """Whether a file of CI or of compose names the service."""
+    if not _STARTS.search(path) or is_vendored(path):
+        return False
+    # `.github/workflows/examples.yml` is no example.
+    if is_shown(path) and not path.startswith("."):
         return False
     return service.search(read_text(tree, path)) is not None
 
 
 def _has_fixture(text: str) -> bool:
+    """Whether a conftest.py has a worker or a broker that is no stand-in."""
     return "fakeredis" not in text and _FIXTURE.search(text) is not None
 
 
-def _folder(tree: Tree, handler_path: str) -> str | None:
+def _find_folder(tree: Tree, handler_path: str) -> str | None:
     """The folder of integration tests that is nearest to the handler."""
-    paths = []
+    folders = set()
     for path in tree.files:
-        if path.endswith(".py") and not is_vendored(path) and not is_shown(path):
-            paths.append(path)
-    held = {one for path in paths if (one := path.rpartition("/")[0]) and _is_folder(one)}
-    near = handler_path.split("/")
-    return min(
-        held, key=lambda one: (-common(one.split("/"), near), one.count("/"), one), default=None
-    )
+        folder = path.rpartition("/")[0]
+        if path.endswith(".py") and _is_own(path) and _is_of_integration_tests(folder):
+            folders.add(folder)
+
+    def rank(folder: str) -> tuple[int, int, str]:
+        shared = common(folder.split("/"), handler_path.split("/"))
+        return -shared, folder.count("/"), folder
+
+    return min(folders, key=rank, default=None)
 
 
-def _is_folder(folder: str) -> bool:
+def _is_of_integration_tests(folder: str) -> bool:
+    """Whether it is `tests/integration`, or named so that it holds tests itself."""
     parts = folder.split("/")
-    return _FOLDER.fullmatch(parts[-1]) is not None and any(
-        part.startswith("test") for part in parts
-    )
+    if _FOLDER.fullmatch(parts[-1]) is None:
+        return False
+    return any(part.startswith("test") for part in parts)
 
 
-def _markers(settings: Settings, conftests: list[str]) -> Iterator[str]:
-    tables = [table for name, table in settings.tables if name == "pytest"]
-    for said in (
-        option(part, "markers")
-        for table in tables
-        for part in (table, option(table, "ini_options"))
-    ):
-        yield from (name for name in _named(said) if _MARKER.fullmatch(name))
+def _find_marker(settings: Settings, conftests: list[str]) -> str | None:
+    """The first marker of integration tests that pytest's configuration or a conftest.py adds."""
+    names: list[str] = []
+    for tool, table in settings.tables:
+        if tool == "pytest":
+            names += _read_names(option(table, "markers"))
+            names += _read_names(option(option(table, "ini_options"), "markers"))
     for text in conftests:
-        for name in _ADDED.findall(text):
-            if _MARKER.fullmatch(name):
-                yield name
+        names += _ADDED.findall(text)
+    for name in names:
+        if _MARKER.fullmatch(name):
+            return name
+    return None
 
 
-def _named(said: Any) -> list[str]:
+def _read_names(markers: Any) -> list[str]:
     """The names of markers, which stand before a colon or a bracket, one a line in an ini file."""
-    if isinstance(said, list):
-        lines = said
+    if isinstance(markers, list):
+        lines = markers
     else:
-        lines = str(said or "").splitlines()
+        lines = str(markers or "").splitlines()
     return [re.split(r"[:(]", str(line))[0].strip() for line in lines]

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 _FOLDER = r"runbooks?|playbooks?|operations|ops|operating"
 _JOBS = r"jobs|tasks|workers|background[-_]?(?:jobs|tasks|workers)|async[-_]?(?:jobs|tasks)|celery|rq|queues?"
 _DOCS = r"(?:docs?|documentation)/(?:(?:dev|development|developers?|internals?|engineering|backend|architecture|ops)/)?"
+# docs/runbook.md, on-call.md; docs/runbooks/receipts.md; docs/jobs.md; docs/jobs/receipts.md
 _OPERATING_FILE = re.compile(rf"(?i)(?:^|/)(?:{_FOLDER}|on[-_]?call)\.md$")
 _OPERATING_FOLDER = re.compile(rf"(?i)(?:^|/)(?:{_FOLDER})/[\w./-]+\.md$")
 _JOBS_FILE = re.compile(rf"(?i)(?:^|/){_DOCS}(?:{_JOBS})\.md$")
 _JOBS_FOLDER = re.compile(rf"(?i)(?:^|/){_DOCS}(?:{_JOBS})/[\w.-]+\.md$")
 _EXAMPLE = re.compile(r"(?i)(?:^|/)(?:examples?|demos?|samples?|templates?|cookbook)/")
+# Names that say nothing of how a folder's files are named.
 _INDEX = re.compile(r"(?i)(?:readme|index|_?template|overview)\.md")
 _IMPORTS = {
     "prometheus_client": re.compile(r"(?m)^\s*(?:from|import)\s+prometheus_client\b"),
@@ -37,13 +39,13 @@ _COUNTS = re.compile(r"\.incr(?:ement)?\(")
 
 
 def _is_ours(path: str, handler_path: str) -> bool:
-    """No part of an example, unless the handler is one too."""
-    shown = _EXAMPLE.search(path)
-    return (
-        not is_vendored(path)
-        and not is_test(path)
-        and (not shown or handler_path.startswith(path[: shown.end()]))
-    )
+    """Whether it is the repository's own, and no part of an example, unless the handler is one
+    too.
+    """
+    if is_vendored(path) or is_test(path):
+        return False
+    example = _EXAMPLE.search(path)
+    return example is None or handler_path.startswith(path[: example.end()])
 
 
 def find_notes(tree: Tree, handler_path: str, job: str) -> str | None:
@@ -51,40 +53,38 @@ def find_notes(tree: Tree, handler_path: str, job: str) -> str | None:
     theirs in a folder.
     """
     paths = []
-    for p in tree.files:
-        if p.lower().endswith(".md") and _is_ours(p, handler_path):
-            paths.append(p)
-    paths.sort(
-        key=lambda path: (
-            -common(path.split("/")[:-1], handler_path.split("/")),
-            path.count("/"),
-            path,
-        )
-    )
+    for path in tree.files:
+        if path.lower().endswith(".md") and _is_ours(path, handler_path):
+            paths.append(path)
+
+    def rank(path: str) -> tuple[int, int, str]:
+        shared = common(path.split("/")[:-1], handler_path.split("/"))
+        return -shared, path.count("/"), path
+
+    paths.sort(key=rank)
     for folder, single in ((_OPERATING_FOLDER, _OPERATING_FILE), (_JOBS_FOLDER, _JOBS_FILE)):
-        held = [path for path in paths if folder.search(path)]
-        if held:
-            return _of_its_own(held, job)
-        if found := next((path for path in paths if single.search(path)), None):
-            return found
+        in_folder = [path for path in paths if folder.search(path)]
+        if in_folder:
+            return _name_own_file(in_folder, job)
+        for path in paths:
+            if single.search(path):
+                return path
     return None
 
 
-def _of_its_own(paths: list[str], job: str) -> str:
-    """`docs/runbooks/send-receipt.md`, spelled as its neighbours are; the index where there is
-    nothing else.
-    """
+def _name_own_file(paths: list[str], job: str) -> str:
+    """`docs/runbooks/send-receipt.md` in the nearest folder, spelled as its neighbours are."""
     nearest = paths[0].rpartition("/")[0]
-    names = []
+    underscored = dashed = 0
     for path in paths:
-        if path.rpartition("/")[0] == nearest:
-            names.append(path.rpartition("/")[2])
-    others = []
-    for name in names:
-        if not _INDEX.fullmatch(name):
-            others.append(name)
-    underscored = sum("_" in name for name in others) > sum("-" in name for name in others)
-    return f"{nearest}/{job.replace('-', '_') if underscored else job.replace('_', '-')}.md"
+        folder, _, name = path.rpartition("/")
+        if folder == nearest and not _INDEX.fullmatch(name):
+            underscored += "_" in name
+            dashed += "-" in name
+    name = job.replace("_", "-")
+    if underscored > dashed:
+        name = job.replace("-", "_")
+    return f"{nearest}/{name}.md"
 
 
 @dataclass(frozen=True)
@@ -103,29 +103,29 @@ def find_metrics(tree: Tree, project: Project) -> Metrics | None:
 
     statsd counts where files import a client of it: what a file makes for itself cannot be shared.
     """
-    found: Counter[Metrics] = Counter()
+    uses: Counter[Metrics] = Counter()
     for path in tree.files:
-        if (
-            path.endswith(".py")
-            and not is_vendored(path)
-            and not is_test(path)
-            and _speaks(tree.peek(path))
-        ):
-            text = read_text(tree, path)
-            found.update(
-                Metrics(name) for name, pattern in _IMPORTS.items() if pattern.search(text)
-            )
-            found.update(_clients(project, path) if _COUNTS.search(text) else ())
-    if not found:
+        if not path.endswith(".py") or is_vendored(path) or is_test(path):
+            continue
+        if not _names_library(tree.peek(path)):
+            continue
+        text = read_text(tree, path)
+        for library, pattern in _IMPORTS.items():
+            if pattern.search(text):
+                uses[Metrics(library)] += 1
+        if _COUNTS.search(text):
+            uses.update(_find_clients(project, path))
+    if not uses:
         return None
-    return found.most_common(1)[0][0]
+    return uses.most_common(1)[0][0]
 
 
-def _speaks(data: bytes | None) -> bool:
+def _names_library(data: bytes | None) -> bool:
+    """Whether one of the libraries is named anywhere in a file: a quick look at its bytes."""
     return data is not None and any(word in data for word in _WORDS)
 
 
-def _clients(project: Project, path: str) -> Iterator[Metrics]:
+def _find_clients(project: Project, path: str) -> Iterator[Metrics]:
     """The statsd clients that a file imports and counts with, e.g. `from shop.metrics import
     statsd`.
     """
@@ -133,11 +133,10 @@ def _clients(project: Project, path: str) -> Iterator[Metrics]:
     if module is None:
         return
     for node in module.nodes(ast.Attribute):
-        if node.attr in ("incr", "increment") and isinstance(node.value, ast.Name):
-            home, _, name = (module.resolve(node.value) or "").rpartition(".")
-            if (
-                "statsd" in f"{home}.{name}".lower()
-                and home not in ("", module.name)
-                and "(" not in name
-            ):
-                yield Metrics("statsd", (home, name), node.attr)
+        if node.attr not in ("incr", "increment") or not isinstance(node.value, ast.Name):
+            continue
+        home, _, name = (module.resolve(node.value) or "").rpartition(".")
+        # Made in this file, or by a call: nobody else can import it.
+        is_own = home in ("", module.name) or "(" in name
+        if not is_own and "statsd" in f"{home}.{name}".lower():
+            yield Metrics("statsd", (home, name), node.attr)

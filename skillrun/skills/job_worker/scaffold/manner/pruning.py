@@ -19,64 +19,60 @@ def prune(source: str, names: Iterable[str], line_length: int) -> str:
     An import that keeps some of its names is written anew, in one line where that fits.
     """
     module, lines = ast.parse(source), source.splitlines(keepends=True)
-    going = set(names) - _used(module)
-    edits = dict(_edits(module, going, lines, line_length))
+    going = set(names) - _list_used_names(module)
+    edits = dict(_plan_edits(module, going, lines, line_length))
     if not edits:
         return source
-    text = _without(lines, edits)
+    text = _make_edits(lines, edits)
+    # What went may have been the last that used these.
     return prune(text, {*names, "TYPE_CHECKING", "typing"}, line_length)
 
 
-def _used(module: ast.Module) -> set[str]:
-    found: set[str] = set()
+def _list_used_names(module: ast.Module) -> set[str]:
+    """The names that a module uses, also within texts that may be annotations or names."""
+    names: set[str] = set()
     for node in ast.walk(module):
+        text = None
         if isinstance(node, ast.Name):
-            found.add(node.id)
-        elif (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and _NAMES.fullmatch(node.value)
-        ):
-            found |= set(_WORD.findall(node.value))
-    return found
+            names.add(node.id)
+        elif isinstance(node, ast.Constant):
+            text = node.value
+        if isinstance(text, str) and _NAMES.fullmatch(text):
+            names.update(_WORD.findall(text))
+    return names
 
 
-def _edits(
+def _plan_edits(
     module: ast.Module, going: set[str], lines: list[str], line_length: int
 ) -> Iterator[tuple[range, str]]:
-    """(lines counted from 0, what stands there instead) of each import that loses names."""
+    """(its lines counted from 0, what stands there instead) for each import that loses names."""
     annotated = any(_has_annotation(node) for node in ast.walk(module))
     for node in module.body:
-        if _is_for_types(node):
-            kept = []
-            for one in node.body:
-                if not _goes(one, going, annotated):
-                    kept.append(one)
-            if not kept:
-                yield _range(node), ""
-                continue
-            yield from _of_body(node.body, going, annotated, lines, line_length)
+        if not _is_for_types(node):
+            yield from _plan_edits_of([node], going, annotated, lines, line_length)
+        elif all(_goes(statement, going, annotated) for statement in node.body):
+            yield _lines_of(node), ""
         else:
-            yield from _of_body([node], going, annotated, lines, line_length)
+            yield from _plan_edits_of(node.body, going, annotated, lines, line_length)
 
 
 def _has_annotation(node: ast.AST) -> bool:
-    """Anything that `from __future__ import annotations` is for."""
+    """Whether it has anything that `from __future__ import annotations` is for."""
     held = (getattr(node, "annotation", None), getattr(node, "returns", None))
     return any(isinstance(one, ast.expr) for one in held)
 
 
 def _is_for_types(node: ast.stmt) -> TypeGuard[ast.If]:
-    return (
-        isinstance(node, ast.If)
-        and not node.orelse
-        and ast.unparse(node.test).endswith("TYPE_CHECKING")
-    )
+    """Whether it is `if TYPE_CHECKING:` without an else."""
+    if not isinstance(node, ast.If) or node.orelse:
+        return False
+    return ast.unparse(node.test).endswith("TYPE_CHECKING")
 
 
-def _of_body(
+def _plan_edits_of(
     body: list[ast.stmt], going: set[str], annotated: bool, lines: list[str], line_length: int
 ) -> Iterator[tuple[range, str]]:
+    """The edits of the imports in one block."""
     for node in body:
         if not isinstance(node, ast.Import | ast.ImportFrom) or not _stands_alone(node, lines):
             continue
@@ -85,12 +81,13 @@ def _of_body(
             if not _alias_goes(node, alias, going, annotated):
                 kept.append(alias)
         if not kept:
-            yield _range(node), ""
+            yield _lines_of(node), ""
         elif len(kept) < len(node.names):
-            yield _range(node), _written(node, kept, line_length)
+            yield _lines_of(node), _write_import(node, kept, line_length)
 
 
 def _goes(node: ast.stmt, going: set[str], annotated: bool) -> bool:
+    """Whether it is an import of which nothing is left."""
     if not isinstance(node, ast.Import | ast.ImportFrom):
         return False
     return all(_alias_goes(node, alias, going, annotated) for alias in node.names)
@@ -99,47 +96,51 @@ def _goes(node: ast.stmt, going: set[str], annotated: bool) -> bool:
 def _alias_goes(
     node: ast.Import | ast.ImportFrom, alias: ast.alias, going: set[str], annotated: bool
 ) -> bool:
+    """Whether a name of an import goes. That of `from __future__ import annotations` does where
+    nothing is annotated.
+    """
     if isinstance(node, ast.ImportFrom) and node.module == "__future__":
         return alias.name == "annotations" and not annotated
-    bound = alias.asname or (
-        alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name
-    )
-    return bound in going
+    bound = alias.asname
+    if not bound and isinstance(node, ast.Import):
+        bound = alias.name.partition(".")[0]
+    return (bound or alias.name) in going
 
 
-def _range(node: ast.stmt) -> range:
+def _lines_of(node: ast.stmt) -> range:
+    """The lines of a statement, counted from 0."""
     return range(node.lineno - 1, node.end_lineno or node.lineno)
 
 
 def _stands_alone(node: ast.stmt, lines: list[str]) -> bool:
-    """No other statement shares its lines, and no comment stands in them."""
-    text = "".join(lines[number] for number in _range(node))
-    return (
-        not lines[node.lineno - 1][: node.col_offset].strip()
-        and "#" not in text
-        and ";" not in text
-    )
+    """Whether no other statement shares its lines, and no comment stands in them."""
+    text = "".join(lines[number] for number in _lines_of(node))
+    before = lines[node.lineno - 1][: node.col_offset]
+    return not before.strip() and "#" not in text and ";" not in text
 
 
-def _written(node: ast.Import | ast.ImportFrom, names: list[ast.alias], line_length: int) -> str:
+def _write_import(
+    node: ast.Import | ast.ImportFrom, names: list[ast.alias], line_length: int
+) -> str:
     """The import with those names alone: in one line, or a name a line."""
-    start = " " * node.col_offset
-    one = start + ast.unparse(_with_names(node, names))
-    if len(one) <= line_length or isinstance(node, ast.Import):
-        return f"{one}\n"
-    held = "".join(f"{start}    {ast.unparse(alias)},\n" for alias in names)
-    return f"{one.partition(' import ')[0]} import (\n{held}{start})\n"
+    indent = " " * node.col_offset
+    line = indent + ast.unparse(_with_names(node, names))
+    if len(line) <= line_length or isinstance(node, ast.Import):
+        return f"{line}\n"
+    listed = "".join(f"{indent}    {ast.unparse(alias)},\n" for alias in names)
+    return f"{line.partition(' import ')[0]} import (\n{listed}{indent})\n"
 
 
 def _with_names(
     node: ast.Import | ast.ImportFrom, names: list[ast.alias]
 ) -> ast.Import | ast.ImportFrom:
+    """The import with those names alone, as a node."""
     if isinstance(node, ast.Import):
         return ast.Import(names)
     return ast.ImportFrom(node.module, names, node.level)
 
 
-def _without(lines: list[str], edits: dict[range, str]) -> str:
+def _make_edits(lines: list[str], edits: dict[range, str]) -> str:
     """The lines with the edits made; of the blank lines around one that went, the longer run
     stays.
     """
@@ -150,20 +151,19 @@ def _without(lines: list[str], edits: dict[range, str]) -> str:
         where, text = starts.get(number, (range(number, number + 1), lines[number]))
         number = where.stop
         if text:
-            kept += [text]
-        if not text:
-            number = _over_blank(lines, number, kept)
+            kept.append(text)
+        else:
+            number = _skip_blank_lines(lines, number, kept)
     return "".join(kept)
 
 
-def _over_blank(lines: list[str], number: int, kept: list[str]) -> int:
-    """The next line to keep: those blank lines are left out that stand before it already; all at
-    the beginning.
+def _skip_blank_lines(lines: list[str], number: int, kept: list[str]) -> int:
+    """The next line to keep: as many blank lines are left out as stand before it already, and all
+    of them at the beginning.
     """
+    before = len(lines)
     if kept:
         before = len(kept) - len("".join(kept).rstrip("\n").splitlines())
-    else:
-        before = len(lines)
     while before and number < len(lines) and not lines[number].strip():
         number, before = number + 1, before - 1
     return number

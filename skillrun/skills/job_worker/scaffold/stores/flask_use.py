@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 _FLASK = ("flask.Flask", "flask.app.Flask")
 _SCHEDULER = "flask_apscheduler"
+# A factory may call another one, which calls Flask.
 _HOPS = 3
+# How plainly an app is the one of the process, the plainest first.
+_NEAR, _DIRECT, _FACTORY, _MADE_ELSEWHERE = range(4)
 
 
 @dataclass(frozen=True)
@@ -35,75 +38,76 @@ def find_app(project: Project, near: str) -> FlaskApp | None:
 
     `near`: the module of the job library's app; an object that a factory makes counts first there.
     """
-    held, made = _scheduler(project), _object_or_factory(project, near)
+    held, made = _find_scheduler(project), _find_object_or_factory(project, near)
     if held is None or made is None:
         return held or made
     return FlaskApp((*made.lines, *held.lines), f"{held.expression} or {made.expression}")
 
 
-def _scheduler(project: Project) -> FlaskApp | None:
-    """Flask-APScheduler knows the app once it is bound to it."""
-    for module in _modules(project, _SCHEDULER):
-        for name, value in _assigned(module):
+def _find_scheduler(project: Project) -> FlaskApp | None:
+    """The app of a Flask-APScheduler, which knows it once it is bound to it."""
+    for module in _find_modules(project, _SCHEDULER):
+        for name, value in _list_assigned_calls(module):
             if (module.resolve(value.func) or "").startswith(_SCHEDULER):
-                return FlaskApp((f"from {module.name} import {name}",), f"{name}.app")
+                return _import_app(module, name, f"{name}.app")
     return None
 
 
-def _object_or_factory(project: Project, near: str) -> FlaskApp | None:
-    found = sorted(_found(project, near), key=lambda one: (one[0], one[1]))
-    if not found:
+def _find_object_or_factory(project: Project, near: str) -> FlaskApp | None:
+    """The app that is most plainly the one of the process, of equals the one with the first path."""
+    candidates = _list_candidates(project, near)
+    first = min(candidates, key=lambda one: (one[0], one[1]), default=None)
+    if first is None:
         return None
-    return found[0][2]
+    _, _, app = first
+    return app
 
 
-def _found(project: Project, near: str) -> Iterator[tuple[int, str, FlaskApp]]:
-    """(rank, path, app): a factory's object elsewhere, as in wsgi.py, is one more app, so it comes
-    last.
+def _list_candidates(project: Project, near: str) -> Iterator[tuple[int, str, FlaskApp]]:
+    """(rank, path, app) for each object and each factory. What a factory made elsewhere, as in
+    wsgi.py, is one more app, so it comes last.
     """
-    for module in _modules(project, "Flask", "create_app", "make_app", "app_factory"):
-        for name, value in _assigned(module):
-            if _makes_app(project, module, value):
-                direct = _is_flask(project, module, value)
-                yield (
-                    0 if module.path == near else 1 if direct else 3,
-                    module.path,
-                    _imported(module, name, name),
-                )
+    for module in _find_modules(project, "Flask", "create_app", "make_app", "app_factory"):
+        for name, value in _list_assigned_calls(module):
+            if not _makes_app(project, module, value):
+                continue
+            rank = _MADE_ELSEWHERE
+            if module.path == near:
+                rank = _NEAR
+            elif _is_flask(project, module, value):
+                rank = _DIRECT
+            yield rank, module.path, _import_app(module, name, name)
         for node in module.tree.body:
-            if (
-                isinstance(node, ast.FunctionDef)
-                and not _needs_arguments(node)
-                and _returns_app(project, module, node)
-            ):
-                yield 2, module.path, _imported(module, node.name, f"{node.name}()")
+            if not isinstance(node, ast.FunctionDef) or _needs_arguments(node):
+                continue
+            if _returns_app(project, module, node):
+                yield _FACTORY, module.path, _import_app(module, node.name, f"{node.name}()")
 
 
-def _imported(module: Module, name: str, expression: str) -> FlaskApp:
+def _import_app(module: Module, name: str, expression: str) -> FlaskApp:
+    """An app by way of a name that a module has."""
     return FlaskApp((f"from {module.name} import {name}",), expression)
 
 
 def _makes_app(project: Project, module: Module, call: ast.Call, hops: int = _HOPS) -> bool:
-    """Flask(...), or a call of a function of the repository that returns such an app."""
+    """Whether it is Flask(...), or a call of a function of the repository that returns such an
+    app.
+    """
     if _is_flask(project, module, call):
         return True
-    found = None
-    if hops:
-        found = project.lookup(module.resolve(call.func) or "")
-    node = None
-    if found and found.definition:
-        node = found.definition.node
-    home = None
-    if found:
-        home = found.module
-    return (
-        isinstance(node, ast.FunctionDef)
-        and home is not None
-        and _returns_app(project, home, node, hops - 1)
-    )
+    if not hops:
+        return False
+    called = project.lookup(module.resolve(call.func) or "")
+    if called is None or called.definition is None or called.module is None:
+        return False
+    function = called.definition.node
+    if not isinstance(function, ast.FunctionDef):
+        return False
+    return _returns_app(project, called.module, function, hops - 1)
 
 
 def _is_flask(project: Project, module: Module, call: ast.Call) -> bool:
+    """Whether Flask is called, or a class of the repository that derives from it."""
     name = module.resolve(call.func) or ""
     found = project.lookup(name)
     node = None
@@ -121,40 +125,45 @@ def _returns_app(
     one.
     """
     made = set()
-    for one in ast.walk(node):
-        if (isinstance(one, ast.Assign) and isinstance(one.value, ast.Call)) and _makes_app(
-            project, module, one.value, hops
-        ):
-            made.add(ast.unparse(one.targets[0]))
-    returned = [one.value for one in find_nodes(node, ast.Return) if one.value is not None]
-    return any(
-        ast.unparse(value) in made
-        or (isinstance(value, ast.Call) and _makes_app(project, module, value, hops))
-        for value in returned
-    )
+    for assign in find_nodes(node, ast.Assign):
+        value = assign.value
+        if isinstance(value, ast.Call) and _makes_app(project, module, value, hops):
+            made.add(ast.unparse(assign.targets[0]))
+    for returned in find_nodes(node, ast.Return):
+        if returned.value is None:
+            continue
+        if ast.unparse(returned.value) in made:
+            return True
+        value = returned.value
+        if isinstance(value, ast.Call) and _makes_app(project, module, value, hops):
+            return True
+    return False
 
 
 def _needs_arguments(node: ast.FunctionDef) -> bool:
+    """Whether it cannot be called without arguments."""
     positional = [*node.args.posonlyargs, *node.args.args]
     return len(positional) > len(node.args.defaults) or None in node.args.kw_defaults
 
 
-def _assigned(module: Module) -> Iterator[tuple[str, ast.Call]]:
-    """(name, call) of what a module holds."""
+def _list_assigned_calls(module: Module) -> Iterator[tuple[str, ast.Call]]:
+    """(name, call) for each name of a module that is given what a call returns."""
     for node in module.tree.body:
-        if (
-            isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and isinstance(node.value, ast.Call)
-        ):
-            yield node.targets[0].id, node.value
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+            continue
+        target = node.targets[0]
+        if isinstance(target, ast.Name):
+            yield target.id, node.value
 
 
-def _modules(project: Project, *words: str) -> Iterator[Module]:
-    for path in sorted({path for word in words for path in project.tree.search(word)}):
+def _find_modules(project: Project, *words: str) -> Iterator[Module]:
+    """The modules that contain one of these words, by their paths; not tests and examples."""
+    paths = set[str]()
+    for word in words:
+        paths.update(project.tree.search(word))
+    for path in sorted(paths):
         if is_aside(path):
-            module = None
-        else:
-            module = project.module(path)
+            continue
+        module = project.module(path)
         if module is not None:
             yield module
