@@ -86,7 +86,9 @@ def advance(
 
 
 def _read_inputs(seen: Seen) -> Inputs:
-    """Imported here: an invocation that found nothing changed reads none."""
+    """The inputs of an invocation. Their module is imported here, since an invocation that found
+    nothing changed reads none.
+    """
     from skillrun.runner.inputs import Inputs
 
     return Inputs.read(seen)
@@ -108,8 +110,8 @@ def _check_state_folder(target: Target) -> None:
 
 
 def _take_lock(lock: RunLock, watcher: Watcher) -> bool:
-    """Takes the lock; whether that took a wait. Raises Refused where the other one holds it for too
-    long.
+    """Takes the lock, and returns whether that took a wait. Raises Refused where the other one
+    holds it for too long.
     """
     if lock.acquire(0.0):
         return False
@@ -180,6 +182,7 @@ class _Invocation:
     walk: Walk | None = None
 
     def go(self) -> dict[str, Any]:
+        """Walks the stages of the run, a new one or the latest, and returns the report."""
         self.run = self._resume_run() or self._start_run()
         self.run_id: str = self.run["run_id"]
         self._close_interrupted()
@@ -193,9 +196,8 @@ class _Invocation:
         self.case.consent = gate.allows
         self.case.is_recorded = partial(is_proof_recorded, self.ledger)
         self._record_words()
-        self.watcher.begins(
-            self._make_header(), [(p.stage.ID, p.stage.TITLE) for p in self.inputs.planned]
-        )
+        stages = [(planned.stage.ID, planned.stage.TITLE) for planned in self.inputs.planned]
+        self.watcher.begins(self._make_header(), stages)
         self._walk_stages()
         return self._conclude_run()
 
@@ -214,13 +216,14 @@ class _Invocation:
         return self.inputs.job
 
     def _resume_run(self) -> dict[str, Any] | None:
+        """The run that this invocation goes on with; None where a new one begins."""
         if self.request.new_run:
             return None
         run = self.ledger.latest_run(self.inputs.skill.id, self.job, self.target.repo_name)
-        wrong = None
-        if run is not None:
-            wrong = find_tampering(self.ledger, run["run_id"])
-        if run is None or wrong is None:
+        if run is None:
+            return None
+        wrong = find_tampering(self.ledger, run["run_id"])
+        if wrong is None:
             return run
         said = (
             f"the run {run['run_id']} is not as it was written ({visible(wrong)}): nothing of it is"
@@ -230,6 +233,7 @@ class _Invocation:
         return None
 
     def _start_run(self) -> dict[str, Any]:
+        """A new run, with the tree as it is now: what differs later was touched by the run."""
         base = snapshot(self.target.repo)
         skill, actor, repo = self.inputs.skill, self.actor, self.target.repo
         run_id = self.ledger.start_run(
@@ -253,7 +257,7 @@ class _Invocation:
         return self.ledger.run(run_id)
 
     def _close_interrupted(self) -> None:
-        """An invocation that died without its row gets one: partial, interrupted."""
+        """Gives each invocation that died without its row one: partial, interrupted."""
         for number in self.ledger.open_invocations(self.run_id):
             row = self._make_telemetry(
                 number, "partial", [], None, {"interrupted": True}, duration_ms=None
@@ -269,8 +273,8 @@ class _Invocation:
         self.run = self.ledger.run(self.run_id)
 
     def _record_words(self) -> None:
-        """The invocation's first events: that it began, and what somebody said on its command
-        line.
+        """Records the invocation's first events: that it began, and what somebody said on its
+        command line.
         """
         from skillrun.runner.options import recorded_attestations, waivers
 
@@ -279,24 +283,32 @@ class _Invocation:
             self.inputs.spec, self.request, earlier, self.actor
         )
         events = [self._make_event("invocation.started", data=self.seen.options())]
-        recorded = {(e["data"]["item"], e["data"]["reason"], e["data"]["from"]) for e in earlier}
-        for w in self.waivers.values():
+        recorded = {_identify_waiver(event["data"]) for event in earlier}
+        for waiver in self.waivers.values():
             # As the ledger keeps it: with a secret masked, which it was the last time as well.
-            said = masked_json({"item": w.item, "reason": w.reason, "by": w.by, "from": w.source})
-            if (said["item"], said["reason"], said["from"]) not in recorded:
-                events.append(self._make_event("waiver.given", data=said))
-        for a in self.inputs.attested.values():
-            events.append(
-                self._make_event(
-                    "attestation.given",
-                    data={"step": a.step, "statement": a.statement, "evidence": dict(a.evidence)},
-                )
+            given = masked_json(
+                {
+                    "item": waiver.item,
+                    "reason": waiver.reason,
+                    "by": waiver.by,
+                    "from": waiver.source,
+                }
             )
+            if _identify_waiver(given) not in recorded:
+                events.append(self._make_event("waiver.given", data=given))
+        for attestation in self.inputs.attested.values():
+            statement = {
+                "step": attestation.step,
+                "statement": attestation.statement,
+                "evidence": dict(attestation.evidence),
+            }
+            events.append(self._make_event("attestation.given", data=statement))
         self.ledger.append(self.run_id, events)
         attested = keep_signed(self.ledger.events(self.run_id, type="attestation.given"))
         self.case.attestations = recorded_attestations(attested)
 
     def _make_event(self, type: str, **fields: Any) -> NewEvent:
+        """A signed event of this invocation."""
         event = NewEvent(
             type,
             actor=self.actor.name,
@@ -307,6 +319,7 @@ class _Invocation:
         return sign_event(self.run_id, event)
 
     def _record_consent(self, how: str, commands: tuple[str, ...]) -> None:
+        """Records which commands somebody has allowed, and by what means."""
         data = {"how": how, "commit": self.target.repo.head, "commands": list(commands)}
         self.ledger.append(self.run_id, [self._make_event("consent.given", data=data)])
 
@@ -318,6 +331,7 @@ class _Invocation:
         return self.walk.results
 
     def _walk_stages(self) -> None:
+        """Examines the stages one by one; `self.walk` has what each concluded."""
         from skillrun.runner.walk import Walk
 
         skill_file = shown(self.target.repo.root, self.target.skill_file)
@@ -341,27 +355,28 @@ class _Invocation:
     # -- the end
 
     def _conclude_run(self) -> dict[str, Any]:
+        """Concludes checks, recommendations, risks and the outcome, and writes the report."""
         from skillrun.core.verdict import Outcome, Status, outcome_of
         from skillrun.runner.conclude import conclude_checks, recommend
         from skillrun.runner.report import is_open, next_json, recommendations_json, risks_json
 
-        files = self._list_touched()
-        taken, results = {p.stage.ID for p in self.inputs.planned}, self.results
+        files, results = self._list_touched(), self.results
+        taken = {planned.stage.ID for planned in self.inputs.planned}
         checks = []
-        for c in conclude_checks(self.inputs.skill, self.case, results, taken):
-            checks.append(self._waived_check(c))
+        for check in conclude_checks(self.inputs.skill, self.case, results, taken):
+            checks.append(self._waive_check(check))
         checks += self._check_promises("", files)
         recommendations = []
-        for r in recommend(self.inputs.skill, self.case, self.results):
-            recommendations.append(self._waived_skill(r))
-        outcome = outcome_of(
-            [*(r.status for r in self.results.values()), *(c.status for c in checks)]
-        )
+        for recommendation in recommend(self.inputs.skill, self.case, results):
+            recommendations.append(self._waive_skill(recommendation))
+        statuses = [result.status for result in results.values()]
+        statuses += [check.status for check in checks]
+        outcome = outcome_of(statuses)
         risks = risks_json(results, {item: w.reason for item, w in self.waivers.items()})
-        if outcome == Outcome.SUCCESS and any(map(is_open, risks)):
+        if outcome == Outcome.SUCCESS and any(is_open(risk) for risk in risks):
             outcome = Outcome.PARTIAL
         unfinished = (Status.BLOCKED, Status.FAILED, Status.PENDING)
-        open_stages = {stage for stage, r in self.results.items() if r.status in unfinished}
+        open_stages = {stage for stage, result in results.items() if result.status in unfinished}
         shown = []
         if self.walk:
             shown = self.walk.shown
@@ -374,19 +389,16 @@ class _Invocation:
             "checks": _show_checks(checks),
             "recommendations": recommendations_json(recommendations),
             "risks": risks,
-            "next": next_json(self.results, checks, open_stages, risks),
+            "next": next_json(results, checks, open_stages, risks),
         }
-        return self._write_invocation(
-            report, files, checks, outcome_settled=not self._may_differ_again()
-        )
+        is_settled = not self._may_differ_again()
+        return self._write_invocation(report, files, checks, outcome_settled=is_settled)
 
     def _count_schedules(self) -> int:
-        """Under how many schedules the stages were proved that are. They share one proof, unless it
-        was made again.
-        """
-        return max(
-            (result.facts.get("schedules", 0) for result in self.results.values()), default=0
-        )
+        """Under how many schedules the stages were proved that are; 0 where none is."""
+        counts = [result.facts.get("schedules", 0) for result in self.results.values()]
+        # They share one proof, unless it was made again.
+        return max(counts, default=0)
 
     def _may_differ_again(self) -> bool:
         """Whether a repetition could find something else in the same tree: a command that failed, a
@@ -395,14 +407,12 @@ class _Invocation:
         from skillrun.core.verdict import Status
         from skillrun.runner.checkpoint import is_settled
 
-        costly = []
-        for p in self.inputs.planned:
-            if p.stage.COSTLY:
-                costly.append(p.stage.ID)
-        failed = any(
-            self.results[stage].status in (Status.FAILED, Status.BLOCKED) for stage in costly
-        )
-        return failed or not all(is_settled(result.facts) for result in self.results.values())
+        for planned in self.inputs.planned:
+            if not planned.stage.COSTLY:
+                continue
+            if self.results[planned.stage.ID].status in (Status.FAILED, Status.BLOCKED):
+                return True
+        return not all(is_settled(result.facts) for result in self.results.values())
 
     def _list_touched(self) -> list[str] | None:
         """The files that differ from the tree at the run's start; None where its commit is gone."""
@@ -410,24 +420,24 @@ class _Invocation:
             files = touched(self.target.repo, Snapshot.from_json(self.run["base_tree"]))
         except RepoUnusable:
             return None
-        own = self.target.own_files
-        found = []
-        for path in files:
-            if not own or not path.startswith(own):
-                found.append(path)
-        return found
+        # An empty tuple is the beginning of no path.
+        own = tuple(self.target.own_files)
+        return [path for path in files if not path.startswith(own)]
 
     def _check_promises(self, outcome: str, files: list[str] | None) -> list[CheckResult]:
+        """What the skill promises besides its checks, where that is not kept."""
         from skillrun.runner.conclude import skill_promises
 
         return skill_promises(self.inputs.code, self._measure_run(outcome, files))
 
     def _measure_run(self, outcome: str, files: list[str] | None) -> Measured:
+        """What a skill may measure of a run for its telemetry."""
         from skillrun.runner.coded import Measured
 
         return Measured(self.inputs.skill, self.inputs.spec, outcome, files, self.results)
 
-    def _waived_check(self, check: CheckResult) -> CheckResult:
+    def _waive_check(self, check: CheckResult) -> CheckResult:
+        """The check, waived where somebody has said so and it is not met."""
         from dataclasses import replace
 
         from skillrun.core.verdict import Status
@@ -436,7 +446,8 @@ class _Invocation:
             return replace(check, status=Status.WAIVED, next=None)
         return check
 
-    def _waived_skill(self, recommendation: Recommendation) -> Recommendation:
+    def _waive_skill(self, recommendation: Recommendation) -> Recommendation:
+        """The recommendation, with the reason why somebody does not follow it."""
         from dataclasses import replace
 
         waiver = self.waivers.get(recommendation.skill)
@@ -452,6 +463,9 @@ class _Invocation:
         *,
         outcome_settled: bool,
     ) -> dict[str, Any]:
+        """Writes the last event and the telemetry row in one transaction; returns the report with
+        what came of that.
+        """
         telemetry = self._make_telemetry(
             self.invocation,
             report["outcome"],
@@ -473,19 +487,16 @@ class _Invocation:
         return {**report, "ledger": {"path": str(self.target.ledger_path), "head": stored[-1].hash}}
 
     def _make_recommendations(self, report: dict[str, Any]) -> list[NewEvent]:
+        """An event for each recommendation that the run has not made before."""
         known = set()
-        for e in self.ledger.events(self.run_id, type="recommendation.made"):
-            known.add(e["data"]["skill"])
-        new = []
-        for r in report["recommendations"]:
-            if r["skill"] not in known:
-                new.append(r)
-        return [
-            self._make_event(
-                "recommendation.made", data={"skill": r["skill"], "reason": r["reason"]}
-            )
-            for r in new
-        ]
+        for event in self.ledger.events(self.run_id, type="recommendation.made"):
+            known.add(event["data"]["skill"])
+        events = []
+        for made in report["recommendations"]:
+            if made["skill"] not in known:
+                data = {"skill": made["skill"], "reason": made["reason"]}
+                events.append(self._make_event("recommendation.made", data=data))
+        return events
 
     def _make_telemetry(
         self,
@@ -497,6 +508,7 @@ class _Invocation:
         *,
         duration_ms: int | None,
     ) -> Telemetry:
+        """The telemetry row of an invocation of this run."""
         from skillrun.runner.telemetry import telemetry_row
 
         seen = self._measure_run(outcome, files)
@@ -520,6 +532,11 @@ class _Invocation:
             "repo": self.target.repo_name,
             "git_head": self.target.repo.head,
         }
+
+
+def _identify_waiver(said: dict[str, Any]) -> tuple[str, str, str]:
+    """What makes a waiver the same as an earlier one, whoever gives it."""
+    return said["item"], said["reason"], said["from"]
 
 
 def _show_checks(checks: list[CheckResult]) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ class CheckResult:
     next: str | None = None
 
 
+_FILES_SHOWN = 5
 # The first status that any of a check's stages has decides.
 _WORST_FIRST = (
     Status.BLOCKED,
@@ -56,18 +57,19 @@ def conclude_checks(
             concluded.append(_conclude_declared(case, answer))
         else:
             answered.add(answer.id)
-            concluded.append(_from_stages(answer, text, line, results))
+            concluded.append(_conclude_by_stages(answer, text, line, results))
+    # A check that the skill's text does not have, and its code does.
     for rule in skill_code(skill.name).checks:
         if rule.id not in answered:
-            concluded.append(_from_stages(rule, rule.text, None, results))
+            concluded.append(_conclude_by_stages(rule, rule.text, None, results))
     return concluded
 
 
 def assign_checks(
     skill: Skill, taken: set[str]
 ) -> list[tuple[str, int, CheckRule | DeclaredStage]]:
-    """(text, line, who answers) of each check in the skill's text: the first rule with its wording,
-    else somebody.
+    """(text, line, who answers) for each check in the skill's text. The first rule with its wording
+    answers, or else somebody who attests it.
 
     `taken` are the ids of the stages; the ids of declared checks differ from them.
     """
@@ -76,49 +78,65 @@ def assign_checks(
     assigned: list[tuple[str, int, CheckRule | DeclaredStage]] = []
     for check in skill.checks:
         text = check_text(check)
-        rule = next((rule for rule in rules if rule.answers.search(check.text)), None)
+        rule = _find_rule(rules, check.text)
         if rule is None:
             name = slug(check.text, names, numbers)
             assigned.append((text, check.line, DeclaredStage(name, text, check.line)))
         else:
+            # A rule answers to one check.
             rules.remove(rule)
             assigned.append((text, check.line, rule))
     return assigned
 
 
+def _find_rule(rules: Sequence[CheckRule], text: str) -> CheckRule | None:
+    """The first rule that answers to a check with this wording."""
+    for rule in rules:
+        if rule.answers.search(text):
+            return rule
+    return None
+
+
 def check_text(check: Check) -> str:
     """A check in one line, with the questions that are nested in it."""
-    questions = ", ".join(
-        _one_line(question.text).rstrip(".;,") for question in check.questions
-    ).replace("?, ", "? ")
-    if questions:
-        return f"{_one_line(check.text).rstrip(':')}: {questions}"
-    return _one_line(check.text)
+    questions = [_join_lines(question.text).rstrip(".;,") for question in check.questions]
+    if not questions:
+        return _join_lines(check.text)
+    # "Is it bounded?, does it end" reads badly.
+    listed = ", ".join(questions).replace("?, ", "? ")
+    if not listed:
+        return _join_lines(check.text)
+    return f"{_join_lines(check.text).rstrip(':')}: {listed}"
 
 
-def _one_line(text: str) -> str:
+def _join_lines(text: str) -> str:
     return " ".join(text.split())
 
 
-def _from_stages(
+def _conclude_by_stages(
     rule: CheckRule, text: str, line: int | None, results: Mapping[str, StageResult]
 ) -> CheckResult:
-    seen = []
-    for stage in rule.stages:
-        if stage in results:
-            seen.append(results[stage])
+    """A check with the worst status that any of its stages has, and the weakest grade of those that
+    passed.
+    """
+    seen = _pick_results(results, rule.stages)
     statuses = {result.status for result in seen} or {Status.PENDING}
     status = next(status for status in _WORST_FIRST if status in statuses)
-    own = [results[stage] for stage in rule.proved_by if stage in results]
-    is_proved = bool(own) and all(result.grade == Grade.PROVED for result in own)
-    # The proof ran what the others read.
-    if is_proved:
-        seen = own
-    counted = [result.grade for result in seen if result.status == Status.PASSED]
-    return CheckResult(rule.id, text, status, weakest(counted), rule.stages, line)
+    provers = _pick_results(results, rule.proved_by)
+    # The proof ran what the others read, so that only its stages count.
+    if provers and all(result.grade == Grade.PROVED for result in provers):
+        seen = provers
+    grades = [result.grade for result in seen if result.status == Status.PASSED]
+    return CheckResult(rule.id, text, status, weakest(grades), rule.stages, line)
+
+
+def _pick_results(results: Mapping[str, StageResult], stages: Sequence[str]) -> list[StageResult]:
+    """The results of those of the stages that the skill has."""
+    return [results[stage] for stage in stages if stage in results]
 
 
 def _conclude_declared(case: Case, stage: DeclaredStage) -> CheckResult:
+    """A check that somebody attests."""
     result = stage.examine(case)
     evidence = tuple(item.path for item in result.evidence)
     command = None
@@ -143,6 +161,7 @@ def recommend(skill: Skill, case: Case, results: Mapping[str, StageResult]) -> l
 
 
 def _show_place(finding: Finding) -> str:
+    """` (shop/tasks.py:12)`, as it stands behind a message."""
     if not finding.path:
         return ""
     line = ""
@@ -152,12 +171,12 @@ def _show_place(finding: Finding) -> str:
 
 
 def _is_installed(case: Case, name: str) -> bool:
+    """Whether a skill can be run here, under its name or the last part of that."""
     from skillrun.contract.locate import list_skills
 
-    return any(
-        found.id in (name, name.rpartition("/")[2])
-        for found in case.once("skills", lambda: list_skills(case.root))
-    )
+    names = (name, name.rpartition("/")[2])
+    skills = case.once("skills", lambda: list_skills(case.root))
+    return any(skill.id in names for skill in skills)
 
 
 def skill_promises(code: CodedSkill[Any], seen: Measured) -> list[CheckResult]:
@@ -166,7 +185,7 @@ def skill_promises(code: CodedSkill[Any], seen: Measured) -> list[CheckResult]:
     """
     promises = []
     if seen.skill.mode == "read":
-        promises.append(_tree_unchanged(seen.files))
+        promises.append(_check_tree_unchanged(seen.files))
     unknown = code.unknown_fields(seen)
     if unknown:
         how = " ".join(f"--set inputs.{key}=..." for key in unknown)
@@ -176,17 +195,16 @@ def skill_promises(code: CodedSkill[Any], seen: Measured) -> list[CheckResult]:
     return promises
 
 
-def _tree_unchanged(files: Sequence[str] | None) -> CheckResult:
+def _check_tree_unchanged(files: Sequence[str] | None) -> CheckResult:
+    """The promise of a skill that only reads. `files` are those that differ; None where the tree at
+    the run's start is not known any more.
+    """
     text = "The skill only reads: the tree is unchanged"
     if files is None:
         text += " (cannot be told: the commit at the run's start is gone; --new-run starts again)"
         return CheckResult("tree-unchanged", text, Status.BLOCKED, None, ())
+    shown, status = tuple(files[:_FILES_SHOWN]), Status.PASSED
     if files:
-        text += f" (changed: {', '.join(files[:5])})"
-    return CheckResult(
-        "tree-unchanged",
-        text,
-        Status.FAILED if files else Status.PASSED,
-        Grade.EXECUTED,
-        tuple(files[:5]),
-    )
+        status = Status.FAILED
+        text += f" (changed: {', '.join(shown)})"
+    return CheckResult("tree-unchanged", text, status, Grade.EXECUTED, shown)

@@ -5,9 +5,9 @@ it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
 from skillrun.runner.case import Attestation, Case
@@ -16,6 +16,10 @@ from skillrun.runner.findings import blocker, note
 
 if TYPE_CHECKING:
     from skillrun.contract.skill import Skill
+
+
+# How much of a step's text its id takes.
+_SLUG_WORDS, _SLUG_CHARACTERS = 6, 48
 
 
 @dataclass(frozen=True)
@@ -30,27 +34,33 @@ class DeclaredStage:
     ANSWERS: re.Pattern[str] = re.compile(r"(?!)")
 
     def examine(self, case: Case) -> StageResult:
-        """Blocked until attested; blocked again when the evidence has changed since."""
-        said = case.attestations.get(self.ID)
-        if said is None:
-            return self._unattested()
-        findings = tuple(_evidence_findings(self, case, said))
+        """Asks for somebody's word. Blocked until it is given, and again when the evidence has
+        changed since.
+        """
+        attestation = case.attestations.get(self.ID)
+        if attestation is None:
+            return self._tell_unattested()
+        findings = tuple(_judge_evidence(case, attestation))
+        by = f"{attestation.actor} ({attestation.actor_kind})"
+        statement = note("declared.statement", f"{by}: {attestation.statement}")
+        evidence = []
+        for path in attestation.evidence:
+            digest, size = case.tree.sha256(path) or "", case.tree.size(path)
+            evidence.append(Evidence("file", path, digest, size))
+        steps = []
+        if findings:
+            steps.append(Action(self.ID, "attest", self.command))
         return StageResult(
             status=status_of(findings),
             grade=Grade.DECLARED,
-            findings=(
-                note("declared.statement", f"{said.actor} ({said.actor_kind}): {said.statement}"),
-                *findings,
-            ),
-            evidence=tuple(
-                Evidence("file", path, case.tree.sha256(path) or "", case.tree.size(path))
-                for path in said.evidence
-            ),
-            next=(Action(self.ID, "attest", self.command),) if findings else (),
-            summary=f"attested: {said.statement}",
+            findings=(statement, *findings),
+            evidence=tuple(evidence),
+            next=tuple(steps),
+            summary=f"attested: {attestation.statement}",
         )
 
-    def _unattested(self) -> StageResult:
+    def _tell_unattested(self) -> StageResult:
+        """The result of the step where nobody has attested it."""
         finding = blocker(
             "declared.unattested", "nobody has attested this step yet", hint=self.command
         )
@@ -68,8 +78,10 @@ class DeclaredStage:
         return f"do it, then add --attest {self.ID}='what was done' --evidence {self.ID}=PATH"
 
 
-def _evidence_findings(stage: DeclaredStage, case: Case, said: Attestation) -> Iterator[Finding]:
-    for path, sha in said.evidence.items():
+def _judge_evidence(case: Case, attestation: Attestation) -> Iterator[Finding]:
+    """A blocker for each file that shows the statement, and is gone or has changed since."""
+    for path, sha in attestation.evidence.items():
+        # Recorded as a look-up, so that the step is stale once the file changes.
         case.tree.read(path)
         now = case.tree.sha256(path)
         if now is None:
@@ -100,32 +112,13 @@ class InputsStage:
     ANSWERS: re.Pattern[str] = re.compile(r"(?!)")
 
     def examine(self, case: Case) -> StageResult:
-        """Every required input has a value in the spec's `inputs`."""
-        given = (case.spec.inputs if case.spec else None) or {}
-        findings = []
-        for wanted in self.skill.inputs:
-            if wanted.required and given.get(wanted.slug) in (None, ""):
-                findings.append(
-                    blocker(
-                        "inputs.missing",
-                        f"input {wanted.slug} is not given ({wanted.text})",
-                        hint=(
-                            f"--set inputs.{wanted.slug}=..., or inputs: {{{wanted.slug}: ...}} in the spec"
-                        ),
-                    )
-                )
-        known = {wanted.slug for wanted in self.skill.inputs} | {
-            field.key for field in self.skill.telemetry
-        }
-        unknown = sorted(given.keys() - known)
-        for slug in unknown:
-            findings.append(
-                blocker(
-                    "inputs.unknown",
-                    f"the skill asks for no input {slug}",
-                    hint=f"it asks for: {', '.join(i.slug for i in self.skill.inputs)}",
-                )
-            )
+        """Looks whether every required input has a value in the spec's `inputs`, and no other has
+        one.
+        """
+        given: Mapping[str, Any] = {}
+        if case.spec:
+            given = case.spec.inputs or {}
+        findings = [*self._find_missing(given), *self._find_unknown(given)]
         return StageResult(
             status=status_of(findings),
             grade=Grade.DECLARED,
@@ -134,16 +127,38 @@ class InputsStage:
             summary=f"{len(given)} of {len(self.skill.inputs)} given",
         )
 
+    def _find_missing(self, given: Mapping[str, Any]) -> Iterator[Finding]:
+        """A blocker for each required input that has no value."""
+        for wanted in self.skill.inputs:
+            if not wanted.required or given.get(wanted.slug) not in (None, ""):
+                continue
+            name = wanted.slug
+            yield blocker(
+                "inputs.missing",
+                f"input {name} is not given ({wanted.text})",
+                hint=f"--set inputs.{name}=..., or inputs: {{{name}: ...}} in the spec",
+            )
+
+    def _find_unknown(self, given: Mapping[str, Any]) -> Iterator[Finding]:
+        """A blocker for each value that is neither an input nor a field of telemetry."""
+        wanted = [one.slug for one in self.skill.inputs]
+        fields = [field.key for field in self.skill.telemetry]
+        for name in sorted(given.keys() - {*wanted, *fields}):
+            yield blocker(
+                "inputs.unknown",
+                f"the skill asks for no input {name}",
+                hint=f"it asks for: {', '.join(wanted)}",
+            )
+
 
 def slug(text: str, taken: set[str], numbers: dict[str, int] | None = None) -> str:
-    """A short id for a step: its first words, made unique.
+    """A short id for a step: its first words, made unique. It is added to `taken`.
 
     `numbers` remembers how far the numbers of the same words have come: without it the thousandth
-    of them would try
-    all that are taken before it.
+    of them would try all that are taken before it.
     """
     words = re.findall(r"[a-z0-9]+", text.lower())
-    base = "-".join(words[:6])[:48].strip("-") or "step"
+    base = "-".join(words[:_SLUG_WORDS])[:_SLUG_CHARACTERS].strip("-") or "step"
     known = {}
     if numbers is not None:
         known = numbers
@@ -156,6 +171,7 @@ def slug(text: str, taken: set[str], numbers: dict[str, int] | None = None) -> s
 
 
 def _ask_for_inputs(skill: Skill) -> tuple[InputsStage, ...]:
+    """The stage that asks for the skill's inputs; none where it has no inputs."""
     if not skill.inputs:
         return ()
     return (InputsStage(skill),)

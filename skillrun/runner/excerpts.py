@@ -27,31 +27,41 @@ _TELLING = 4
 def excerpts(
     tree: Tree, findings: Iterable[Finding], spec: Spec | None = None
 ) -> list[dict[str, Any]]:
-    """JSON values: `path`, `line`, `first` (number of the first line shown), `lines`; masked,
-    bounded, each place once.
+    """An excerpt for each place that a finding speaks of, masked and bounded, as JSON values:
+    `path`, `line`, `first` (number of the first line shown), `lines`.
 
     A place without a line, outside of the repository, or in a file that is no text has none. No
     look-up is recorded. Of the spec's own lines, its private values are left out, whatever their
     names are.
     """
-    places = dict.fromkeys((f.path, f.line) for f in findings if f.path and f.line)
-    found = (_cut_excerpt(tree, path, line) for path, line in places if path and line)
-    kept = [excerpt for excerpt in found if excerpt is not None][:MOST]
-    for excerpt in kept:
-        if spec is not None and excerpt["path"] == spec.shown_path:
-            excerpt["lines"] = [_hide_private_values(line, spec) for line in excerpt["lines"]]
+    places: dict[tuple[str, int], None] = {}
+    for finding in findings:
+        if finding.path and finding.line:
+            places[finding.path, finding.line] = None
+    kept: list[dict[str, Any]] = []
+    for path, line in places:
+        if len(kept) == MOST:
+            break
+        excerpt = _cut_excerpt(tree, path, line)
+        if excerpt is None:
+            continue
+        if spec is not None and path == spec.shown_path:
+            excerpt["lines"] = [_hide_private_values(text, spec) for text in excerpt["lines"]]
+        kept.append(excerpt)
     return kept
 
 
 def _hide_private_values(line: str, spec: Spec) -> str:
-    """Short values such as 1 say nothing, and would take half of the line with them."""
+    """The line without the spec's private values."""
     for value in spec.private_values():
+        # Short values such as 1 say nothing, and would take half of the line with them.
         if len(value) >= _TELLING:
             line = line.replace(value, MASK)
     return line
 
 
 def _cut_excerpt(tree: Tree, path: str, line: int) -> dict[str, Any] | None:
+    """The lines around one; None where the file has no such line."""
     lines = _split_lines(tree.peek(path))
     if not 1 <= line <= len(lines):
         return None
@@ -62,7 +72,9 @@ def _cut_excerpt(tree: Tree, path: str, line: int) -> dict[str, Any] | None:
 
 
 def _split_lines(data: bytes | None) -> list[str]:
-    """As compilers count them: `str.splitlines` also splits at form feeds and U+2028."""
+    """The lines of a text as compilers count them: `str.splitlines` also splits at form feeds and
+    U+2028. None of a file that is no text.
+    """
     try:
         text = (data or b"").decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from skillrun.ledger.store import Ledger
 
 _IN_HEADER = ("run_id", "repo", "git_head")
+# Another job's run is soon passed over; that of long ago is begun anew.
+_RUNS_LOOKED_AT = 20
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,13 @@ class Seen:
         skill = None
         if self.request.skill_path:
             skill = shown(self.target.repo.root, self.target.skill_file)
-        given = {
-            "until": self.request.until,
-            "skill": skill,
-            "set": {path: masked(value) for path, value in self.request.overrides.items()},
-        }
+        overrides = {path: masked(value) for path, value in self.request.overrides.items()}
+        given = {"until": self.request.until, "skill": skill, "set": overrides}
         return {name: value for name, value in given.items() if value}
 
 
 def _compute_key(request: Request, target: Target, tree: Tree) -> str:
+    """A digest of everything on which a report depends."""
     asked = [
         dict(request.overrides),
         dict(request.waive),
@@ -90,27 +90,24 @@ def find_settled(seen: Seen) -> dict[str, Any] | None:
     """
     try:
         with open_ledger(seen.target.ledger_path, read_only=True) as ledger:
-            found = _latest_of(ledger, seen)
+            settled = _find_same_invocation(ledger, seen)
     except EmptyLedger:
         return None
-    if not found:
+    if settled is None:
         return None
-    return found[0]
+    run, _ = settled
+    return run
 
 
-def _latest_of(ledger: Ledger, seen: Seen) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def _find_same_invocation(
+    ledger: Ledger, seen: Seen
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """(run, its last "invocation.ended" event) where that has the same key and may be repeated
     without a look.
     """
     if seen.request.new_run:
         return None
-    target = seen.target
-    runs = ledger.runs(repo=target.repo_name, limit=20)
-    run = None
-    for r in runs:
-        if r["spec_path"] == target.spec_name and r["skill_sha"] == target.skill_sha:
-            run = r
-            break
+    run = _find_latest_run(ledger, seen.target)
     if run is None or run["open_invocations"]:
         return None
     ended = ledger.last_event(run["run_id"], "invocation.ended")
@@ -124,18 +121,26 @@ def _latest_of(ledger: Ledger, seen: Seen) -> tuple[dict[str, Any], dict[str, An
     return run, ended
 
 
-def repeat(ledger: Ledger, seen: Seen, started: float) -> dict[str, Any] | None:
-    """The report of an invocation that found everything as the last one left it; writes its
-    telemetry row.
+def _find_latest_run(ledger: Ledger, target: Target) -> dict[str, Any] | None:
+    """The latest run here with the same skill and the same spec."""
+    for run in ledger.runs(repo=target.repo_name, limit=_RUNS_LOOKED_AT):
+        if run["spec_path"] == target.spec_name and run["skill_sha"] == target.skill_sha:
+            return run
+    return None
 
-    None where something has changed. `started` is the monotonic time at which the invocation began.
+
+def repeat(ledger: Ledger, seen: Seen, started: float) -> dict[str, Any] | None:
+    """The report of an invocation that found everything as the last one left it; its events and its
+    telemetry row are written. None where something has changed.
+
+    `started` is the monotonic time at which the invocation began.
     """
-    found = _latest_of(ledger, seen)
-    if found is None:
+    settled = _find_same_invocation(ledger, seen)
+    if settled is None:
         return None
-    run, ended = found
+    run, ended = settled
+    # A run that is not as it was written has nothing to repeat: a new one begins.
     if find_tampering(ledger, run["run_id"]) is not None:
-        # A run that is not as it was written has nothing to repeat: a new one begins.
         return None
     run_id, actor, invocation = run["run_id"], who(), run["invocations"] + 1
     report = stored_report(ledger, run_id, ended)
@@ -194,32 +199,32 @@ def _repeat_telemetry(
     """The row of an invocation that saw what the last one saw: only who, when and how long
     differ.
     """
-    return Telemetry(
-        **{
-            **{k: v for k, v in row.items() if k in Telemetry.__dataclass_fields__},
-            "invocation": invocation,
-            "ts_utc": None,
-            "duration_ms": duration_ms,
-            "actor": actor.name,
-            "actor_kind": str(actor.kind),
-            "agent": actor.agent,
-            "git_head": target.repo.head,
-        }
-    )
+    fields = _keep_fields(row)
+    fields |= {
+        "invocation": invocation,
+        "ts_utc": None,
+        "duration_ms": duration_ms,
+        "actor": actor.name,
+        "actor_kind": str(actor.kind),
+        "agent": actor.agent,
+        "git_head": target.repo.head,
+    }
+    return Telemetry(**fields)
+
+
+def _keep_fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a ledger's row that are fields of `Telemetry`."""
+    return {name: value for name, value in row.items() if name in Telemetry.__dataclass_fields__}
 
 
 def telemetry_json(row: Telemetry) -> dict[str, Any]:
     """The telemetry of the report: the row without what the run's header says already."""
-    return {k: v for k, v in asdict(row).items() if k not in _IN_HEADER}
+    return {name: value for name, value in asdict(row).items() if name not in _IN_HEADER}
 
 
 def telemetry_row_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """As `telemetry_json`, from a row of the ledger."""
-    found = {}
-    for k, v in row.items():
-        if k in Telemetry.__dataclass_fields__ and k not in _IN_HEADER:
-            found[k] = v
-    return found
+    return {name: value for name, value in _keep_fields(row).items() if name not in _IN_HEADER}
 
 
 def elapsed_ms(started: float) -> int:

@@ -58,7 +58,7 @@ def standing(
         row = _choose_run(opened, repo, job, run)
         ended = opened.last_event(row["run_id"], "invocation.ended")
         if ended is None:
-            return _never_ended(row, path, opened)
+            return _report_unfinished(row, path, opened)
         report = stored_report(opened, row["run_id"], ended)
         if not is_signed(ended):
             print(f"skillrun: {explain_unsigned()}", file=sys.stderr, flush=True)
@@ -66,7 +66,7 @@ def standing(
         report["ledger"] = {"path": str(path), "head": opened.head(row["run_id"])[1]}
         report["open_invocations"] = row["open_invocations"]
         request = _repeat_request(row, repo, path, opened)
-        _take_newer(report, ended, opened.latest_stages(row["run_id"]))
+        _show_newer_stages(report, ended, opened.latest_stages(row["run_id"]))
         if not _has_same_key(ended["data"]["key"], request):
             _mark_stale(report, row, repo, opened, request)
         return report
@@ -98,19 +98,19 @@ def find_work_order(
     from skillrun.runner.work_orders import open_stages, work_orders
 
     report = standing(repo_path, job=job, run=run, ledger=ledger)
-    written = _spec_since(report, repo_path)
+    written = _find_new_spec(report, repo_path)
     if written is not None:
         report["stages"], report["counts"] = [], {}
         report["next"] = [{"stage": "contract", "action": "run", "detail": written}]
     case = None
     if open_stages(report):
-        case = _case_of(report, open_repo(repo_path))
+        case = _read_case_now(report, open_repo(repo_path))
     return work_orders(report, case)
 
 
-def _spec_since(report: dict[str, Any], repo_path: Path) -> str | None:
-    """What to do where the run is of a time before the job's spec was there; None where it is
-    not.
+def _find_new_spec(report: dict[str, Any], repo_path: Path) -> str | None:
+    """What to do where a run was made without a spec, and one has been written since; None where
+    that is not so.
     """
     from skillrun.runner.plugins import skill_code
     from skillrun.runner.target import NO_JOB, the_only_spec
@@ -127,8 +127,8 @@ def _spec_since(report: dict[str, Any], repo_path: Path) -> str | None:
     return f"{found.name} was written since this was found; run the skill again"
 
 
-def _case_of(report: dict[str, Any], repo: Repo) -> Case | None:
-    """What the stages would see now; None where it cannot be read: then the order has no places."""
+def _read_case_now(report: dict[str, Any], repo: Repo) -> Case | None:
+    """What the stages would see now; None where it cannot be read, and the order has no places."""
     path = Path(report["ledger"]["path"])
     try:
         with Ledger.open(path, read_only=True) as opened:
@@ -143,19 +143,19 @@ def _choose_run(ledger: Ledger, repo: Repo, job: str | None, run: str | None) ->
     if run is not None:
         return ledger.run(ledger.resolve_run(run))
     runs = ledger.runs(repo=repo_name(repo), job=job, limit=1)
-    if not runs:
-        elsewhere = next((r["repo"] for r in ledger.runs(job=job, limit=1)), None)
-        which = ""
-        if job:
-            which = f"of the job {job} "
-        hint = "run the skill"
-        if elsewhere:
-            hint = f"the ledger holds runs of {elsewhere}: run the skill here to begin one"
-        raise Blocked(f"{repo.root}: no run {which}has been made here yet", hint=hint)
-    return runs[0]
+    if runs:
+        return runs[0]
+    which = ""
+    if job:
+        which = f"of the job {job} "
+    hint = "run the skill"
+    for elsewhere in ledger.runs(job=job, limit=1):
+        if elsewhere["repo"]:
+            hint = f"the ledger holds runs of {elsewhere['repo']}: run the skill here to begin one"
+    raise Blocked(f"{repo.root}: no run {which}has been made here yet", hint=hint)
 
 
-def _never_ended(row: dict[str, Any], path: Path, ledger: Ledger) -> dict[str, Any]:
+def _report_unfinished(row: dict[str, Any], path: Path, ledger: Ledger) -> dict[str, Any]:
     """The report of a run whose first invocation is at work or died: the stages that it has
     committed.
     """
@@ -165,13 +165,12 @@ def _never_ended(row: dict[str, Any], path: Path, ledger: Ledger) -> dict[str, A
         "action": "run",
         "detail": f"it is at work, or it died: skillrun run {skill} resumes it",
     }
+    committed = ledger.latest_stages(row["run_id"])
     return {
         "schema_version": 1,
         "run": {key: row[column] for key, column in _HEADER.items()},
         "outcome": "partial",
-        "stages": [
-            _show_committed(event) for event in ledger.latest_stages(row["run_id"]).values()
-        ],
+        "stages": [_show_committed(event) for event in committed.values()],
         "checks": [],
         "recommendations": [],
         "next": [action],
@@ -182,13 +181,16 @@ def _never_ended(row: dict[str, Any], path: Path, ledger: Ledger) -> dict[str, A
 
 
 def _show_committed(event: dict[str, Any]) -> dict[str, Any]:
+    """A stage of the report, from the event that the ledger has of it."""
     result = event["data"]["result"]
     shown = {key: result[key] for key in ("status", "grade", "summary")}
     if DISAGREEMENTS in result["facts"]:
         shown[DISAGREEMENTS] = result["facts"][DISAGREEMENTS]
     findings = []
     for finding in result["findings"]:
-        findings.append({k: v for k, v in finding.items() if k != "recommends"})
+        shown_finding = dict(finding)
+        shown_finding.pop("recommends", None)
+        findings.append(shown_finding)
     return {
         "id": event["stage"],
         "title": event["stage"],
@@ -224,18 +226,20 @@ def _repeat_request(row: dict[str, Any], repo: Repo, path: Path, ledger: Ledger)
 
 
 def _has_same_key(key: str, request: Request) -> bool:
-    """Quick look: the key of a plain repetition would be the same."""
+    """Whether a plain repetition would have this key, which is a quick look: then nothing has
+    changed.
+    """
     try:
         return Seen.of(request).key == key
     except SkillrunError:
         return False
 
 
-def _take_newer(
+def _show_newer_stages(
     report: dict[str, Any], ended: dict[str, Any], latest: dict[str, dict[str, Any]]
 ) -> None:
-    """Shows what an invocation has found since the last one that ended: it is at work, or was
-    interrupted.
+    """Changes the report to what an invocation has found since the last one that ended: it is at
+    work, or was interrupted.
 
     Else a stage would be told of as it was, and held against the files as they are.
     """
@@ -264,6 +268,7 @@ def _take_newer(
 def _mark_stale(
     report: dict[str, Any], row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request
 ) -> None:
+    """Marks the stages of a report whose files, spec or skill have changed since."""
     from skillrun.runner.checkpoint import staleness
 
     case, planned = _reopen_case(row, repo, ledger, request)
@@ -286,6 +291,7 @@ def _is_put_off(shown: dict[str, Any], event: dict[str, Any]) -> bool:
 def _reopen_case(
     row: dict[str, Any], repo: Repo, ledger: Ledger, request: Request
 ) -> tuple[Case, dict[str, Stage[Any]]]:
+    """What the stages of a run would see now, and id -> stage."""
     from skillrun.contract.locate import find_skill
     from skillrun.runner.inputs import build_case
     from skillrun.runner.options import recorded_attestations
@@ -308,8 +314,9 @@ def _reopen_case(
 
 def explain(report: dict[str, Any], stage: str) -> dict[str, Any]:
     """A stage of a report, for `why`. Raises Misuse for an unknown one."""
-    found = next((s for s in report["stages"] if s["id"] == stage), None)
-    if found is None:
-        ids = ", ".join(s["id"] for s in report["stages"])
-        raise Misuse(f"{stage}: no such stage", hint=f"the stages are: {ids}")
-    return {**found, "next": [a for a in report["next"] if a["stage"] == stage]}
+    for shown in report["stages"]:
+        if shown["id"] == stage:
+            steps = [action for action in report["next"] if action["stage"] == stage]
+            return {**shown, "next": steps}
+    ids = ", ".join(shown["id"] for shown in report["stages"])
+    raise Misuse(f"{stage}: no such stage", hint=f"the stages are: {ids}")

@@ -29,10 +29,9 @@ GONE = {
 # Characters of all orders as JSON: with the frame and its indents below 1,500 tokens.
 _MOST = 4200
 # Of one text: in an order that is written out, and in one that is only named.
-_LONG, _SHORT = (
-    280,
-    140,
-)
+_LONG, _SHORT = 280, 140
+# A text is not cut further than to this.
+_SHORTEST = 20
 # Characters of a drafted section: one that is cut could not be written down.
 _DRAFT = 1500
 _FOUND, _DO = 3, 3  # findings and actions of a stage that are written out
@@ -50,8 +49,9 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
      more: open stages that had no room, pending, stale, then: the command}
     """
     stages = open_stages(report)
-    attested = list(map(_check_order, _of_checks(report)))[:_DO]
-    orders = _list_fitting(stages, report, case, _MOST - sum(map(_count_characters, attested)))
+    attested = [_make_check_order(action) for action in _list_check_actions(report)][:_DO]
+    room = _MOST - sum(map(_count_characters, attested))
+    orders = _list_fitting(stages, report, case, room)
     left = stages[len(orders) :]
     orders += attested
     if not orders:
@@ -62,15 +62,11 @@ def work_orders(report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
         "outcome": report["outcome"],
         "data": DATA,
         "orders": orders,
-        "more": list(map(_id_of, left)),
-        "pending": _find_pending(report, set(map(_id_of, stages))),
+        "more": [str(stage["id"]) for stage in left],
+        "pending": _find_pending(report, {str(stage["id"]) for stage in stages}),
         "stale": [stage["id"] for stage in report["stages"] if stage["stale"]],
         "then": command_of(report),
     }
-
-
-def _id_of(stage: Mapping[str, Any]) -> str:
-    return str(stage["id"])
 
 
 def _list_fitting(
@@ -97,17 +93,17 @@ def open_stages(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     for action in report["next"]:
         if action["action"] != "consider":
             steps.add(action["stage"])
-    found = []
+    stages = []
     for stage in report["stages"]:
         has_step = stage["status"] in ("pending", "passed") and stage["id"] in steps
         if stage["status"] in OPEN or has_step:
-            found.append(stage)
-    return found
+            stages.append(stage)
+    return stages
 
 
 def _offer_proof(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Where nothing else is open and the proof was never made: the section that would ask for it,
-    as the first stage that was only read has it.
+    """An order with the section of the spec that would ask for a proof, as the first stage that was
+    only read has it; none where a proof was made.
     """
     for stage in report["stages"]:
         for finding in stage["findings"]:
@@ -142,12 +138,16 @@ def command_of(report: Mapping[str, Any]) -> str:
 def _make_order(
     stage: Mapping[str, Any], report: Mapping[str, Any], case: Case | None
 ) -> dict[str, Any]:
+    """What to do about one stage: what was found, the next steps, where, and what will be
+    checked.
+    """
     findings = []
     for finding in stage["findings"]:
         if finding["severity"] in ("blocker", "error", "warning"):
             findings.append(finding)
-    witnesses = list(filter(_is_witness, findings))
+    witnesses = [finding for finding in findings if _is_witness(finding)]
     witness = _show_risk(stage["id"], report)
+    # The first witness is shown apart, in place of a risk.
     if witnesses:
         findings.remove(witnesses[0])
         witness = _show_witness(witnesses[0])
@@ -158,7 +158,7 @@ def _make_order(
         "found": _list_found(findings),
         "do": [
             *_ask_to_repeat(stage),
-            *_quick_way(stage, report),
+            *_offer_scaffold(stage, report),
             *_list_actions(_choose_actions(stage, report, witnesses)),
         ],
         **_guide_stage(stage["id"], report, case),
@@ -171,11 +171,13 @@ def _choose_actions(
     stage: Mapping[str, Any], report: Mapping[str, Any], witnesses: list[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
     """What to do, without what only repeats a witness."""
+    # An empty tuple is the beginning of no detail.
     shown = tuple(str(finding["message"]) for finding in witnesses)
     chosen = []
     for action in report["next"]:
-        is_of_stage = action["stage"] == stage["id"] and action["action"] != "consider"
-        if is_of_stage and not (shown and action["detail"].startswith(shown)):
+        if action["stage"] != stage["id"] or action["action"] == "consider":
+            continue
+        if not action["detail"].startswith(shown):
             chosen.append(action)
     if witnesses and not chosen:
         chosen.append(GONE)
@@ -183,9 +185,11 @@ def _choose_actions(
 
 
 def _list_found(findings: list[Mapping[str, Any]]) -> list[str]:
+    """The first findings, a line each, and how many more there are."""
     shown = []
-    for f in findings[:_FOUND]:
-        shown.append(visible(f"{_show_place(f)}{f['message']} [{f['rule']}]", limit=_LONG))
+    for finding in findings[:_FOUND]:
+        line = f"{_show_place(finding)}{finding['message']} [{finding['rule']}]"
+        shown.append(visible(line, limit=_LONG))
     left = len(findings) - len(shown)
     if left > 0:
         shown.append(f"and {left} more: skillrun why STAGE")
@@ -193,7 +197,7 @@ def _list_found(findings: list[Mapping[str, Any]]) -> list[str]:
 
 
 def _ask_to_repeat(stage: Mapping[str, Any]) -> list[str]:
-    """What was found may be over: then the run comes first."""
+    """A first step where files have changed since, and what was found may be over: run it again."""
     changed = ", ".join(stage.get("changed", ())[:3])
     if not changed:
         return []
@@ -202,8 +206,10 @@ def _ask_to_repeat(stage: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _quick_way(stage: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
-    """What skillrun writes itself need not be written by hand."""
+def _offer_scaffold(stage: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
+    """The command by which skillrun writes the work of a stage, which then need not be written by
+    hand.
+    """
     make_writer = _find_code(report).writer
     if make_writer is None:
         return []
@@ -217,6 +223,7 @@ def _quick_way(stage: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]
 
 
 def _find_code(report: Mapping[str, Any]) -> CodedSkill[Any]:
+    """The code that answers to the run's skill."""
     return skill_code(_skill_name(report))
 
 
@@ -226,12 +233,13 @@ def _skill_name(report: Mapping[str, Any]) -> str:
 
 
 def _list_actions(actions: list[Mapping[str, Any]]) -> list[str]:
-    words, asks = [], []
-    for action in actions:
-        words.append(visible(f"{action['action']}: {action['detail']}", limit=_LONG))
-        if action["action"] == "consent":
-            asks = [CONSENT]
-    return [*words[:_DO], *asks]
+    """The first actions, a line each; then whom to ask, where one of all needs consent."""
+    lines = []
+    for action in actions[:_DO]:
+        lines.append(visible(f"{action['action']}: {action['detail']}", limit=_LONG))
+    if any(action["action"] == "consent" for action in actions):
+        lines.append(CONSENT)
+    return lines
 
 
 def _guide_stage(stage: str, report: Mapping[str, Any], case: Case | None) -> dict[str, Any]:
@@ -248,6 +256,7 @@ def _guide_stage(stage: str, report: Mapping[str, Any], case: Case | None) -> di
 
 
 def _is_witness(finding: Mapping[str, Any]) -> bool:
+    """Whether fault injection has seen it happen."""
     return bool(finding["severity"] == "error" and finding["rule"].startswith("proof."))
 
 
@@ -269,8 +278,8 @@ def _show_risk(stage: str, report: Mapping[str, Any]) -> dict[str, str] | None:
     return None
 
 
-def _of_checks(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What belongs to no stage: checks that somebody has to attest."""
+def _list_check_actions(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The actions that belong to no stage: checks that somebody has to attest."""
     stages = {stage["id"] for stage in report["stages"]}
     checks = []
     for action in report["next"]:
@@ -279,12 +288,14 @@ def _of_checks(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return checks
 
 
-def _check_order(action: Mapping[str, Any]) -> dict[str, Any]:
+def _make_check_order(action: Mapping[str, Any]) -> dict[str, Any]:
+    """The order for a check that somebody has to attest."""
     do = visible(f"{action['action']}: {action['detail']}", limit=_LONG)
     return {"stage": action["stage"], "status": "open", "title": "Beside the stages", "do": [do]}
 
 
 def _show_place(finding: Mapping[str, Any]) -> str:
+    """`shop/tasks.py:12: `, as it stands before a message."""
     if not finding["path"]:
         return ""
     if finding["line"]:
@@ -293,20 +304,20 @@ def _show_place(finding: Mapping[str, Any]) -> str:
 
 
 def _count_characters(order: Mapping[str, Any]) -> int:
-    """Characters of its JSON, in which other letters than ASCII take six each."""
+    """The length of its JSON, in which other letters than ASCII take six characters each."""
     return len(json.dumps(order))
 
 
 def _fit_order(order: dict[str, Any], room: int) -> dict[str, Any]:
-    """The first order is there whatever its size: what is told elsewhere goes first, then the ends
-    of its texts.
+    """The order, cut to the room that there is: what is told elsewhere is left out first, then the
+    ends of its texts.
     """
     order = dict(order)
     for name in ("idiom", "checked", "where"):
         if _count_characters(order) > room:
             order.pop(name, None)
     limit = _LONG
-    while _count_characters(order) > room and limit > 20:
+    while _count_characters(order) > room and limit > _SHORTEST:
         limit //= 2
         for name, value in order.items():
             order[name] = _cut_texts(value, limit)
@@ -314,6 +325,7 @@ def _fit_order(order: dict[str, Any], room: int) -> dict[str, Any]:
 
 
 def _cut_texts(value: Any, limit: int) -> Any:
+    """A JSON value with each of its texts cut; those of a mapping may be twice as long."""
     if isinstance(value, str):
         return visible(value, limit=limit)
     if isinstance(value, Mapping):
@@ -367,7 +379,9 @@ def order_lines(made: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _indent_code(idiom: str | None) -> Iterator[str]:
-    if idiom:
-        yield "   idiom:"
-        for line in idiom.strip("\n").splitlines():
-            yield f"     {line}"
+    """The lines of an idiom below a heading; none where there is no idiom."""
+    if not idiom:
+        return
+    yield "   idiom:"
+    for line in idiom.strip("\n").splitlines():
+        yield f"     {line}"
