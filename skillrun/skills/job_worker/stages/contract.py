@@ -52,24 +52,37 @@ _OF_MODELS = ("DoesNotExist", "MultipleObjectsReturned")
 
 
 def examine(case: JobCase) -> StageResult:
-    """Every part of the contract is explicit, and the trigger can work with this framework."""
+    """Looks whether every part of the contract is explicit, and the trigger can work with this
+    framework.
+    """
     spec = case.spec
     if spec is None:
-        return _no_spec(case)
-    findings = [*_missing_parts(spec), *_guarantees(spec), *_trigger(case, spec), *_payload(spec)]
-    findings += [*_errors(case, spec), *case.rule_findings(ID)]
+        return _tell_no_spec(case)
+    findings = [
+        *_find_missing_parts(spec),
+        *_judge_guarantees(spec),
+        *_judge_trigger(case, spec),
+        *_judge_payload(spec),
+        *_judge_errors(case, spec),
+        *case.rule_findings(ID),
+    ]
+    trigger = None
+    if spec.trigger:
+        trigger = spec.trigger.type
     return StageResult(
         status=status_of(findings),
         grade=Grade.STATIC,
         findings=tuple(findings),
         next=tuple(_list_next(findings)),
-        summary=_summary(spec),
-        facts={"trigger": spec.trigger.type if spec.trigger else None},
+        summary=_summarise(spec),
+        facts={"trigger": trigger},
     )
 
 
-def _no_spec(case: JobCase) -> StageResult:
-    """Names the jobs that are there, so that one need not be described from nothing."""
+def _tell_no_spec(case: JobCase) -> StageResult:
+    """The result of the stage without a spec. It names the jobs that are there, so that one need
+    not be described from nothing.
+    """
     from skillrun.skills.job_worker.overview.rows import rank_jobs
 
     jobs = rank_jobs(case.project, case.survey_everything())
@@ -96,6 +109,7 @@ def _no_spec(case: JobCase) -> StageResult:
 
 
 def _ask_for_spec(message: str, hint: str, command: str) -> StageResult:
+    """A result that blocks until there is a spec."""
     finding = blocker("contract.no-spec", message, hint=hint)
     action = Action(ID, "run", command)
     return StageResult(status_of([finding]), None, (finding,), next=(action,))
@@ -110,10 +124,13 @@ def spec_init_command() -> str:
     )
 
 
-def _missing_parts(spec: JobSpec) -> Iterator[Finding]:
+def _find_missing_parts(spec: JobSpec) -> Iterator[Finding]:
+    """A blocker for each part of the contract that the spec leaves out."""
     for part, how in _PARTS.items():
         if spec.raw.get(part) is None:
-            yield blocker(f"contract.no-{part}", f"{part} is not given", hint=how, **_at(spec))
+            yield blocker(
+                f"contract.no-{part}", f"{part} is not given", hint=how, **_place_of(spec)
+            )
     for name, how in _INSIDE.items():
         part, _, inner = name.partition(".")
         if spec.raw.get(part) is not None and spec.raw[part].get(inner) is None:
@@ -121,13 +138,16 @@ def _missing_parts(spec: JobSpec) -> Iterator[Finding]:
                 f"contract.no-{inner.replace('_', '-')}",
                 f"{name} is not given",
                 hint=how,
-                **_at(spec, part),
+                **_place_of(spec, part),
             )
 
 
-def _guarantees(spec: JobSpec) -> Iterator[Finding]:
+def _judge_guarantees(spec: JobSpec) -> Iterator[Finding]:
+    """A blocker for each effect that promises nothing, names no adapter, or gives no reason for a
+    weak promise.
+    """
     for number, effect in enumerate(spec.effects or ()):
-        place = _at(spec, "effects", number)
+        place = _place_of(spec, "effects", number)
         if effect.guarantee is None:
             hint = (
                 f"effects.{number}.guarantee: keyed, transactional, convergent, at_least_once or"
@@ -154,18 +174,26 @@ def _guarantees(spec: JobSpec) -> Iterator[Finding]:
             )
 
 
-def _trigger(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
+def _judge_trigger(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
+    """What is wrong with a cron trigger: its schedule, its time zone, or that nothing here would
+    start it.
+    """
     trigger = spec.trigger
     if trigger is None or trigger.type != "cron":
         return
-    at = _at(spec, "trigger")
+    at = _place_of(spec, "trigger")
+    problem = None
+    if trigger.schedule:
+        problem = cron_problem(trigger.schedule)
     if not trigger.schedule:
         hint = 'trigger: {type: cron, schedule: "*/5 * * * *", timezone: UTC}'
         yield blocker("contract.no-schedule", "a cron trigger without a schedule", hint=hint, **at)
-    elif problem := cron_problem(trigger.schedule):
+    elif problem:
         message = f"trigger.schedule: {trigger.schedule!r} is no cron expression: {problem}"
         hint = 'minute hour day month weekday, e.g. "30 2 * * *"'
-        yield error("contract.bad-schedule", message, hint=hint, **_at(spec, "trigger", "schedule"))
+        yield error(
+            "contract.bad-schedule", message, hint=hint, **_place_of(spec, "trigger", "schedule")
+        )
     if not trigger.timezone:
         hint = "trigger.timezone: UTC"
         yield note(
@@ -175,11 +203,9 @@ def _trigger(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
             **at,
         )
     use = case.use
-    if (
-        use is not None
-        and use.scheduler is None
-        and not any(w.kind == "schedule" for w in case.wiring)
-    ):
+    if use is None or use.scheduler is not None:
+        return
+    if not any(send.kind == "schedule" for send in case.wiring):
         hint = (
             f"configure {use.id}'s scheduler (for celery: beat), or name one in REPO_PROFILE.json"
             " jobs.scheduler"
@@ -188,39 +214,49 @@ def _trigger(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
         yield blocker("contract.no-scheduler", message, hint=hint, **at)
 
 
-def _payload(spec: JobSpec) -> Iterator[Finding]:
+def _judge_payload(spec: JobSpec) -> Iterator[Finding]:
+    """What is wrong with the payload: no example, no fields, or something that JSON cannot carry."""
     payload = spec.payload
     if payload is None:
         return
     if not payload.get("examples"):
         hint = "payload.examples: the first is the proof's message, the others are distinct jobs"
         yield blocker(
-            "contract.no-example", "payload has no example", hint=hint, **_at(spec, "payload")
+            "contract.no-example", "payload has no example", hint=hint, **_place_of(spec, "payload")
         )
     if payload.get("type") != "object":
         hint = "payload: {type: object, properties: {...}}; every broker can carry a JSON object"
         message = "the payload is not an object, so it has no fields to make a key of"
-        yield error("contract.payload-not-object", message, hint=hint, **_at(spec, "payload"))
+        yield error("contract.payload-not-object", message, hint=hint, **_place_of(spec, "payload"))
     elif not payload.get("properties"):
         hint = (
             "payload.properties: {order_id: {type: integer}, ...}; {} is right only for a job"
             " without a message"
         )
+        # Then somebody has said that there are none.
         has_none = payload.get("properties") == {} or payload.get("additionalProperties") is False
-        make = note if has_none else blocker
+        make = blocker
+        if has_none:
+            make = note
         yield make(
-            "contract.no-fields", "the payload names no fields", hint=hint, **_at(spec, "payload")
+            "contract.no-fields",
+            "the payload names no fields",
+            hint=hint,
+            **_place_of(spec, "payload"),
         )
     if not _is_json(payload.get("examples")):
         hint = "use text, whole numbers, true, false, lists and objects; a moment as text"
         message = "a payload example cannot be carried as JSON"
         yield error(
-            "contract.payload-not-json", message, hint=hint, **_at(spec, "payload", "examples")
+            "contract.payload-not-json",
+            message,
+            hint=hint,
+            **_place_of(spec, "payload", "examples"),
         )
 
 
 def _is_json(value: object) -> bool:
-    """Plain JSON: no NaN, no infinity, nothing but its own types."""
+    """Whether it is plain JSON: no NaN, no infinity, nothing but its own types."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
@@ -228,8 +264,8 @@ def _is_json(value: object) -> bool:
     return True
 
 
-def _errors(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
-    """Each error exists, and is either transient or permanent.
+def _judge_errors(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
+    """A finding for each error that does not exist, or is both transient and permanent.
 
     One class may be both where its arguments differ: HTTP 503, and 404.
     """
@@ -243,7 +279,7 @@ def _errors(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     ):
         for number, listed in enumerate(errors):
             name = listed.type
-            place = _at(spec, "failures", kind, number)
+            place = _place_of(spec, "failures", kind, number)
             if not _may_exist(case, name):
                 hint = "correct the import path, or write the class first"
                 yield blocker(
@@ -257,8 +293,8 @@ def _errors(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
 
 
 def _may_exist(case: JobCase, name: str) -> bool:
-    """False only where it can be told: no built-in of that name, or a file of the repository that
-    lacks it.
+    """Whether an error may exist. False only where that can be told: there is no built-in of that
+    name, or a file of the repository lacks it.
     """
     module_name, _, attribute = name.partition(":")
     if not attribute:
@@ -275,16 +311,22 @@ def _may_exist(case: JobCase, name: str) -> bool:
     return case.project.lookup(name) is not None or bool(module.stars)
 
 
-def _at(spec: JobSpec, *path: str | int) -> dict[str, Any]:
+def _place_of(spec: JobSpec, *path: str | int) -> dict[str, Any]:
+    """The place of a part of the spec."""
     return {"path": spec.shown_path, "line": spec.line(*path)}
 
 
-def _summary(spec: JobSpec) -> str:
-    effects = ", ".join(f"{e.name} {e.guarantee}" for e in spec.effects or ()) or "no effects"
-    return f"{spec.trigger.type if spec.trigger else 'no trigger'}; {effects}"
+def _summarise(spec: JobSpec) -> str:
+    """One line: `event; send keyed, note at_least_once`."""
+    trigger: str | None = "no trigger"
+    if spec.trigger:
+        trigger = spec.trigger.type
+    effects = [f"{effect.name} {effect.guarantee}" for effect in spec.effects or ()]
+    return f"{trigger}; {', '.join(effects) or 'no effects'}"
 
 
 def _list_next(findings: Iterable[Finding]) -> Iterator[Action]:
+    """A step for each blocker: to write into the spec what its hint says."""
     for finding in findings:
         if finding.hint and finding.severity == Severity.BLOCKER:
             yield Action(ID, "edit-spec", finding.hint)

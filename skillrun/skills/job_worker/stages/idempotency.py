@@ -32,6 +32,7 @@ QUESTION = (
     "Or which invariant makes a second run harmless?"
 )
 _HOW = "idempotency: {strategy: keyed, key: [FIELD, ...], dedupe: {store: table NAME, window: 7d}}"
+# Fields that are another one at each delivery: message_id, retry_count, sent_at
 _PER_DELIVERY = re.compile(
     r"^(attempt|retr(y|ies)|message_id|msg_id|task_id|delivery|nonce|timestamp|now|sent_at|uuid)",
     re.I,
@@ -46,45 +47,45 @@ _ON_WORD = (
 
 
 def examine(case: JobCase) -> StageResult:
-    """The strategy is decided, the key is stable and unique in its store, and remembered for long
-    enough.
+    """Looks whether the strategy is decided, and the key is stable, unique in its store, and
+    remembered for long enough.
     """
     spec = case.spec
     idempotency = None
     if spec:
         idempotency = spec.idempotency
     if spec is None or idempotency is None or idempotency.strategy == "unknown":
-        return _undecided(spec)
+        return _tell_undecided(spec)
     if (blind := unread(case, ID)) is not None:
         return blind
-    findings = list(_declared(spec, idempotency))
+    findings = list(_judge_declared(spec, idempotency))
+    # With a misspelled key nothing true can be said of the store or of how the key is made.
     key_is_known = not any(finding.rule == _NOT_IN_PAYLOAD for finding in findings)
-    findings += _in_code(case, spec, idempotency, key_is_known=key_is_known)
+    findings += _judge_code(case, spec, idempotency, key_is_known=key_is_known)
     findings += case.rule_findings(ID)
+    grade = Grade.DECLARED
+    if case.handler and not any(finding.rule in _ON_WORD for finding in findings):
+        grade = Grade.STATIC
     return StageResult(
         status=status_of(findings),
-        grade=(
-            Grade.STATIC
-            if case.handler and not any(f.rule in _ON_WORD for f in findings)
-            else Grade.DECLARED
-        ),
+        grade=grade,
         findings=tuple(findings),
         next=tuple(_list_next(findings)),
-        summary=_summary(idempotency),
+        summary=_summarise(idempotency),
         facts={"idempotency": idempotency.strategy},
     )
 
 
-def _in_spec(finding: Finding) -> bool:
-    """The spec is to be changed; a table that is missing is code to be written."""
+def _is_in_spec(finding: Finding) -> bool:
+    """Whether the spec is to be changed; a table that is missing is code to be written."""
     return finding.severity == Severity.BLOCKER and finding.rule != "idempotency.no-table"
 
 
-def _undecided(spec: JobSpec | None) -> StageResult:
+def _tell_undecided(spec: JobSpec | None) -> StageResult:
+    """The result of the stage where nobody has decided on a strategy."""
+    place = {}
     if spec:
         place = {"path": spec.shown_path, "line": spec.line("idempotency")}
-    else:
-        place = {}
     finding = blocker(
         "idempotency.undefined", "the idempotency strategy is not defined", hint=QUESTION, **place
     )
@@ -99,8 +100,8 @@ def _undecided(spec: JobSpec | None) -> StageResult:
     )
 
 
-def _declared(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
-    """What the spec itself must say."""
+def _judge_declared(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
+    """A blocker for each thing that the spec itself must say, and does not."""
     here = {"path": spec.shown_path, "line": spec.line("idempotency")}
     if idempotency.strategy == "invariant":
         if not idempotency.invariant or not idempotency.invariant.statement:
@@ -138,15 +139,18 @@ def _declared(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
             hint=hint,
             **here,
         )
-    yield from _key_fields(spec, idempotency)
+    yield from _judge_key_fields(spec, idempotency)
 
 
-def _key_fields(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
+def _judge_key_fields(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
+    """A finding for each key field that is not in the payload, may be missing from a message, or
+    sounds as if it were another one at each delivery.
+    """
     for number, field in enumerate(idempotency.key or ()):
         place = {"path": spec.shown_path, "line": spec.line("idempotency", "key", number)}
         missing = None
         if spec.payload is not None:
-            missing = _missing_part(spec.payload, field)
+            missing = _find_missing_part(spec.payload, field)
         if missing:
             message = f"key field {field} is not in the payload"
             yield blocker(_NOT_IN_PAYLOAD, message, hint=missing, **place)
@@ -154,9 +158,7 @@ def _key_fields(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
             hint = "choose a field that names the thing the job is about, e.g. order_id"
             message = f"key field {field} sounds as if it differed at each delivery of the same job"
             yield warning("idempotency.key-per-delivery", message, hint=hint, **place)
-        elif spec.payload is not None and field.partition(".")[0] not in (
-            spec.payload.get("required") or ()
-        ):
+        elif spec.payload is not None and not _is_required(spec.payload, field):
             message = (
                 f"key field {field} may be missing from a message: the payload does not require it"
             )
@@ -164,7 +166,12 @@ def _key_fields(spec: JobSpec, idempotency: Idempotency) -> Iterator[Finding]:
             yield warning("idempotency.key-not-required", message, hint=hint, **place)
 
 
-def _missing_part(payload: dict[str, Any], field: str) -> str | None:
+def _is_required(payload: dict[str, Any], field: str) -> bool:
+    """Whether every message has the first part of a (dotted) field."""
+    return field.partition(".")[0] in (payload.get("required") or ())
+
+
+def _find_missing_part(payload: dict[str, Any], field: str) -> str | None:
     """What the payload has instead of a (dotted) key field; None where it has the field, or leaves
     it open.
     """
@@ -183,10 +190,12 @@ def _missing_part(payload: dict[str, Any], field: str) -> str | None:
     return None
 
 
-def _in_code(
+def _judge_code(
     case: JobCase, spec: JobSpec, idempotency: Idempotency, *, key_is_known: bool
 ) -> Iterator[Finding]:
-    """With a misspelled key nothing true can be said of the store or of how the key is made."""
+    """What the code says of windows, store, adapters and keys; of the latter only where the key's
+    fields are known.
+    """
     yield from window_findings(case, spec, idempotency)
     if idempotency.strategy == "keyed" and key_is_known:
         yield from store_findings(case, spec, idempotency)
@@ -207,17 +216,23 @@ def _in_code(
         yield from key_findings(case, spec, case.handler)
 
 
-def _summary(idempotency: Idempotency) -> str:
+def _summarise(idempotency: Idempotency) -> str:
+    """One line: `key order_id in table receipts`."""
     if idempotency.strategy == "invariant":
-        return f"invariant: {idempotency.invariant.statement if idempotency.invariant else ''}"
-    dedupe = idempotency.dedupe
-    return f"key {', '.join(idempotency.key or ())} in {dedupe.store if dedupe else 'nowhere'}"
+        statement: str | None = ""
+        if idempotency.invariant:
+            statement = idempotency.invariant.statement
+        return f"invariant: {statement}"
+    store: str | None = "nowhere"
+    if idempotency.dedupe:
+        store = idempotency.dedupe.store
+    return f"key {', '.join(idempotency.key or ())} in {store}"
 
 
 def _list_next(findings: Iterable[Finding]) -> Iterator[Action]:
     for finding in findings:
         if finding.hint and finding.severity in (Severity.BLOCKER, Severity.ERROR):
             kind = "edit-code"
-            if _in_spec(finding):
+            if _is_in_spec(finding):
                 kind = "edit-spec"
             yield Action(ID, kind, f"{finding.message}: {finding.hint}")

@@ -5,7 +5,7 @@ delivery?
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from skillrun.core.verdict import Finding
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
 
 def key_findings(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
-    """Every keyed effect gets a key, and no key is made of what changes between deliveries."""
-    found = [*_effect_keys(case, spec, handler), *_named_keys(case, handler)]
+    """What is wrong with the keys: an effect that gets none, and a key that is made of what changes
+    between deliveries, each place once.
+    """
+    found = [*_judge_effects(case, spec, handler), *_find_volatile_variables(case, handler)]
     for name, part in keys_made_inside(case, spec):
-        found.append(_volatile(name, part))
+        found.append(_tell_volatile(name, part))
     seen: set[tuple[str, str | None, int | None]] = set()
     for finding in found:
         place = (finding.rule, finding.path, finding.line)
@@ -37,7 +39,8 @@ def key_findings(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[
         seen.add(place)
 
 
-def _effect_keys(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+def _judge_effects(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Finding]:
+    """What is wrong with the key of each keyed effect, in the spec and where it is passed."""
     for number, effect in enumerate(spec.effects or ()):
         if effect.guarantee != "keyed":
             continue
@@ -54,41 +57,46 @@ def _effect_keys(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[
             )
             hint = f"effects.{number}.window: what its documentation says, e.g. 24h"
             yield note("idempotency.no-receiver-window", message, hint=hint, **here)
-        yield from _passed_keys(case, spec, handler, effect, effect.key_arg)
+        yield from _judge_passed_keys(case, spec, handler, effect, effect.key_arg)
 
 
-def _made_of(
+def _judge_value(
     case: JobCase, spec: JobSpec, handler: Definition, call: Call, name: str, value: ast.expr
 ) -> Iterator[Finding]:
-    """The key is the same at every delivery, and another one for every other job."""
+    """An error where a key is another one at the next delivery, or the same for another job."""
     callers = handler_calls(case, handler)
     changing = list(volatile_parts(case.project, call.module, value, callers))
     for part in changing:
-        yield _volatile(name, part)
-    missing: tuple[str, ...] = ()
-    if not changing:
-        missing = missing_fields(case.project, spec, handler, call, value, callers)
+        yield _tell_volatile(name, part)
+    if changing:
+        return
+    missing = missing_fields(case.project, spec, handler, call, value, callers)
     if missing:
-        message = (
-            f"{name} does not depend on {', '.join(missing)}: two different jobs would have one key"
-        )
-        hint = (
-            "build it from every key field:"
-            f" {', '.join(spec.idempotency.key or () if spec.idempotency else ())}"
-        )
+        fields: Sequence[str] = ()
+        if spec.idempotency:
+            fields = spec.idempotency.key or ()
         yield error(
-            "idempotency.key-not-from-fields", message, hint=hint, path=call.path, line=call.line
+            "idempotency.key-not-from-fields",
+            f"{name} does not depend on {', '.join(missing)}: two different jobs would have one"
+            " key",
+            hint=f"build it from every key field: {', '.join(fields)}",
+            path=call.path,
+            line=call.line,
         )
 
 
-def _passed_keys(
+def _judge_passed_keys(
     case: JobCase, spec: JobSpec, handler: Definition, effect: Effect, key_arg: str
 ) -> Iterator[Finding]:
+    """What is wrong with the key that each call of an effect passes."""
     for call in effect_calls(case, handler, effect):
         here = {"path": call.path, "line": call.line}
-        value = call.argument(_position(case, effect, key_arg), key_arg) or _unpacked(call, key_arg)
+        value = call.argument(_find_position(case, effect, key_arg), key_arg)
+        if value is None:
+            value = _find_unpacked(call, key_arg)
         if value is not None:
-            yield from _made_of(case, spec, handler, call, f"{key_arg} of {effect.name}", value)
+            name = f"{key_arg} of {effect.name}"
+            yield from _judge_value(case, spec, handler, call, name, value)
         elif _unpacks(call):
             message = (
                 f"whether {effect.name} gets {key_arg} could not be read from the unpacked"
@@ -107,24 +115,27 @@ def _passed_keys(
 
 
 def _unpacks(call: Call) -> bool:
+    """Whether a call is given `*args` or `**options`, which may hold anything."""
     starred = any(isinstance(arg, ast.Starred) for arg in call.node.args)
     return starred or any(keyword.arg is None for keyword in call.node.keywords)
 
 
-def _unpacked(call: Call, key_arg: str) -> ast.expr | None:
+def _find_unpacked(call: Call, key_arg: str) -> ast.expr | None:
     """The value in `**{"key": ...}`, `**dict(key=...)`, or in a local variable that holds one of
     these.
     """
     for keyword in call.node.keywords:
-        if keyword.arg is None:
-            for mapping in _mappings(call, keyword.value):
-                found = _entry(mapping, key_arg)
-                if found is not None:
-                    return found
+        if keyword.arg is not None:
+            continue
+        for mapping in _list_mappings(call, keyword.value):
+            value = _find_entry(mapping, key_arg)
+            if value is not None:
+                return value
     return None
 
 
-def _mappings(call: Call, value: ast.expr) -> Iterator[ast.expr]:
+def _list_mappings(call: Call, value: ast.expr) -> Iterator[ast.expr]:
+    """What is unpacked, and what the local variable of that name is given."""
     yield value
     scope = call.module.function_of(call.node)
     if isinstance(value, ast.Name) and scope is not None:
@@ -133,19 +144,18 @@ def _mappings(call: Call, value: ast.expr) -> Iterator[ast.expr]:
                 yield binding.value
 
 
-def _entry(mapping: ast.expr, name: str) -> ast.expr | None:
+def _find_entry(mapping: ast.expr, name: str) -> ast.expr | None:
+    """What a dict that is written out has under a name: `{"key": ...}` or `dict(key=...)`."""
     if isinstance(mapping, ast.Dict):
         return read_entries(mapping).get(name)
-    if (
-        isinstance(mapping, ast.Call)
-        and isinstance(mapping.func, ast.Name)
-        and mapping.func.id == "dict"
-    ):
-        return find_keyword(mapping, name)
-    return None
+    if not isinstance(mapping, ast.Call) or not isinstance(mapping.func, ast.Name):
+        return None
+    if mapping.func.id != "dict":
+        return None
+    return find_keyword(mapping, name)
 
 
-def _position(case: JobCase, effect: Effect, key_arg: str) -> int | None:
+def _find_position(case: JobCase, effect: Effect, key_arg: str) -> int | None:
     """Where the adapter takes the key when it is passed by position."""
     adapter = None
     if effect.call:
@@ -154,36 +164,42 @@ def _position(case: JobCase, effect: Effect, key_arg: str) -> int | None:
         return None
     arguments = adapter.node.args
     names = []
-    for a in (*arguments.posonlyargs, *arguments.args):
-        if a.arg not in ("self", "cls"):
-            names.append(a.arg)
+    for parameter in (*arguments.posonlyargs, *arguments.args):
+        if parameter.arg not in ("self", "cls"):
+            names.append(parameter.arg)
     if key_arg not in names:
         return None
     return names.index(key_arg)
 
 
-def _named_keys(case: JobCase, handler: Definition) -> Iterator[Finding]:
-    """A local variable that calls itself a key and is made of something that changes."""
-    for part in case.project.callables(handler):
-        for node in ast.walk(part.node):
-            name, value = _assigned(node)
-            if name and value is not None and KEYISH.search(name) and not OTHER_KEYS.search(name):
-                for found in volatile_parts(
-                    case.project, part.module, value, handler_calls(case, handler)
-                ):
-                    yield _volatile(name, found)
+def _find_volatile_variables(case: JobCase, handler: Definition) -> Iterator[Finding]:
+    """An error for each local variable that calls itself a key and is made of something that
+    changes.
+    """
+    for function in case.project.callables(handler):
+        for name, value in _list_assigned(function.node):
+            if not KEYISH.search(name) or OTHER_KEYS.search(name):
+                continue
+            callers = handler_calls(case, handler)
+            for part in volatile_parts(case.project, function.module, value, callers):
+                yield _tell_volatile(name, part)
 
 
-def _assigned(node: ast.AST) -> tuple[str | None, ast.expr | None]:
-    target: ast.expr | None = None
-    if isinstance(node, ast.Assign):
-        target = node.targets[0]
-    elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.NamedExpr):
-        target = node.target
-    return (target.id if isinstance(target, ast.Name) else None), getattr(node, "value", None)
+def _list_assigned(function: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """(name, value) for each assignment to a variable, in whatever form."""
+    for node in ast.walk(function):
+        target: ast.expr | None = None
+        if isinstance(node, ast.Assign):
+            target = node.targets[0]
+        elif isinstance(node, ast.AnnAssign | ast.AugAssign | ast.NamedExpr):
+            target = node.target
+        value = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and value is not None:
+            yield target.id, value
 
 
-def _volatile(name: str, part: Volatile) -> Finding:
+def _tell_volatile(name: str, part: Volatile) -> Finding:
+    """An error at the part of a key that is another one at the next delivery."""
     message = f"{name} is built from {part.what}: a redelivered job would get another key"
     hint = "build it from the key fields of the payload alone"
     return error("idempotency.volatile-key", message, hint=hint, path=part.path, line=part.line)

@@ -37,11 +37,13 @@ READS: tuple[str, ...] = ()
 COSTLY = True
 
 KINDS = ("lint", "typecheck", "test", "build")
+# Lines that name a failure: "FAILED tests/test_tasks.py", "E   assert", "shop/tasks.py:7: error"
 _TELLING = re.compile(
     r"^(FAILED|ERROR|E  )|\b(error|failed|failure|exception)\b|:\d+:", re.IGNORECASE
 )
 _NOISE = re.compile(r"^make(\[\d+\])?: ")
 _SHOWN_LINES = 4
+_SHOWN_COLUMNS = 160
 _SHOWN_FILES = 10
 _KEPT_CHARACTERS = 4000
 _DEFAULT_LIMIT_S = 600.0
@@ -62,8 +64,8 @@ class Validation:
 
 
 def examine(case: JobCase) -> StageResult:
-    """Consent first; then each command with a time limit; what changed tracked files is a
-    finding.
+    """Asks for consent, then runs each command with a time limit. A command that fails is a
+    finding, and so is one that changes tracked files.
     """
     case.profile  # noqa: B018 - a missing profile is a look-up too
     case.survey_section("commands")
@@ -76,10 +78,10 @@ def examine(case: JobCase) -> StageResult:
     if not case.consent(consent):
         return wait_for_consent(ID, consent, "run")
     case.tree.everything()
-    before = _tracked_state(case)
+    before = _read_tracked_state(case)
     results = dict(_run_commands(case, chosen))
     for validation in chosen:
-        findings += _judge_result(validation, results[validation.kind], _named_python(case))
+        findings += _judge_result(validation, results[validation.kind], _find_named_python(case))
     findings += _find_changed_files(case, before)
     return _conclude(findings, results, chosen)
 
@@ -120,17 +122,18 @@ def plan(case: JobCase) -> tuple[list[Validation], list[Finding]]:
 
 
 def _find_offer(case: JobCase, kind: str, fact: CommandFact | None) -> Validation | None:
-    """What the repository declares, and pytest where tests are there and nobody says how to run
-    them.
+    """The command that the repository declares, or pytest where tests are there and nobody says how
+    to run them.
     """
     if fact is not None:
         return Validation(kind, fact.command, fact.path, fact.line)
     if kind == "test":
-        return _own_pytest(case)
+        return _offer_pytest(case)
     return None
 
 
 def _tell_declared(kind: str, fact: CommandFact) -> Finding:
+    """An error where the profile says that there is no command, and the repository has one."""
     message = (
         f'REPO_PROFILE.json says commands.{kind} is "none", and {fact.path}:{fact.line}'
         f" declares {fact.command}"
@@ -140,8 +143,8 @@ def _tell_declared(kind: str, fact: CommandFact) -> Finding:
 
 
 def _find_untested(case: JobCase, chosen: list[Validation]) -> list[Finding]:
-    """Tests are there, and nothing says how to run them: that is an open question, not a
-    success.
+    """A blocker where tests are there, and nothing says how to run them: that is an open question,
+    not a success.
     """
     said = None
     if case.profile:
@@ -168,37 +171,36 @@ def _find_untested(case: JobCase, chosen: list[Validation]) -> list[Finding]:
 
 
 def _list_test_files(case: JobCase) -> list[str]:
-    found: list[str] = []
+    """The files that pytest would collect."""
+    paths: list[str] = []
     for glob in TESTS:
-        found.extend(case.tree.match(glob))
-    return found
+        paths.extend(case.tree.match(glob))
+    return paths
 
 
-def _own_pytest(case: JobCase) -> Validation | None:
-    """The repository's tests, where the stage tests can run them: nobody needs to declare what is
-    there.
+def _offer_pytest(case: JobCase) -> Validation | None:
+    """pytest over the repository's tests, where the stage tests can run them: nobody needs to
+    declare what is there.
     """
     tests = _list_test_files(case)
     if not tests:
         return None
-    command = pytest_command(case.root, _named_python(case))
+    command = pytest_command(case.root, _find_named_python(case))
     if command is None:
         return None
     return Validation("test", command, tests[0], None)
 
 
-def _named_python(case: JobCase) -> str | None:
-    proof = None
-    if case.spec is not None:
-        proof = case.spec.proof
-    if proof is None:
+def _find_named_python(case: JobCase) -> str | None:
+    """The interpreter that the spec's proof names."""
+    if case.spec is None or case.spec.proof is None:
         return None
-    return proof.python
+    return case.spec.proof.python
 
 
 def _tell_unknown(case: JobCase, kind: str, *, required: bool) -> Finding:
-    """An open question in the profile. It blocks where the answer matters: a required check, tests
-    that are there.
+    """A finding for an open question in the profile. It blocks where the answer matters: for a
+    required check, and where tests are there.
     """
     message = f"REPO_PROFILE.json does not know commands.{kind}, so it was not run"
     hint = f"ask whoever knows, and write commands.{kind} (skill personalize-repo)"
@@ -207,7 +209,7 @@ def _tell_unknown(case: JobCase, kind: str, *, required: bool) -> Finding:
         tests = _list_test_files(case)
     if tests:
         message += f", and the repository has tests ({tests[0]})"
-        known = pytest_command(case.root, _named_python(case))
+        known = pytest_command(case.root, _find_named_python(case))
         if known is None:
             hint += '; "none" is an answer, too'
         else:
@@ -224,6 +226,7 @@ def consent_plan(chosen: list[Validation]) -> CommandPlan:
 
 
 def _run_commands(case: JobCase, chosen: list[Validation]) -> Iterator[tuple[str, CommandResult]]:
+    """(kind, result) of each command, one after the other."""
     from skillrun.validations.run import run_validations
 
     limit_s = None
@@ -244,6 +247,9 @@ def _run_commands(case: JobCase, chosen: list[Validation]) -> Iterator[tuple[str
 def _judge_result(
     validation: Validation, result: CommandResult, named: str | None
 ) -> Iterator[Finding]:
+    """An error where a command failed, with the lines that say most; a note where it left processes
+    running.
+    """
     if not result.ok:
         message = f"{validation.kind} failed ({result.words}): {validation.command}"
         last = telling_lines(result.tail)
@@ -264,7 +270,9 @@ def _judge_result(
 
 
 def _hint_for(validation: Validation, result: CommandResult, named: str | None) -> str:
-    """What to do. `named` is proof.python: the commands see the caller's PATH, and not that."""
+    """What to do about a command that failed. `named` is proof.python: the commands see the
+    caller's PATH, and not that.
+    """
     if result.exit_code != _NOT_FOUND and not _MISSING.search(result.tail):
         return f"run it yourself: {validation.command}"
     hint = "it runs with your own PATH: activate the environment that has what is missing"
@@ -282,16 +290,18 @@ def telling_lines(tail: str) -> str:
         if line.strip() and not _NOISE.match(line.strip()):
             lines.append(line.strip())
     telling = [line for line in lines if _TELLING.search(line)] or lines
-    return " | ".join(line[:160] for line in telling[-_SHOWN_LINES:])
+    return " | ".join(line[:_SHOWN_COLUMNS] for line in telling[-_SHOWN_LINES:])
 
 
-def _tracked_state(case: JobCase) -> Any:
+def _read_tracked_state(case: JobCase) -> Any:
+    """The files as they are before the commands run."""
     from skillrun.repo.git import snapshot
 
     return snapshot(case.repo)
 
 
 def _find_changed_files(case: JobCase, before: Any) -> list[Finding]:
+    """An error for each file that the commands have changed."""
     from skillrun.repo.git import touched
 
     known = set(case.tree.files)
@@ -309,6 +319,7 @@ def _conclude(
     results: Mapping[str, CommandResult],
     chosen: Sequence[Validation],
 ) -> StageResult:
+    """The result of the stage. It does not apply where nothing was run and nothing is wrong."""
     status, grade = Status.NOT_APPLICABLE, None
     if results or findings_stop(findings):
         status = status_of(findings)
