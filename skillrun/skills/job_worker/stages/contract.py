@@ -215,7 +215,7 @@ def _judge_trigger(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
 
 
 def _judge_payload(spec: JobSpec) -> Iterator[Finding]:
-    """What is wrong with the payload: no example, no fields, or something that JSON cannot carry."""
+    """A finding where the payload has no example, no fields, or what JSON cannot carry."""
     payload = spec.payload
     if payload is None:
         return

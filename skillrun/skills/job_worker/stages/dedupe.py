@@ -373,7 +373,7 @@ def _is_horizon_unread(unknown: Iterable[str]) -> bool:
 def _list_windows(
     spec: JobSpec, idempotency: Idempotency
 ) -> Iterator[tuple[str, float, int | None]]:
-    """(what it is called, its seconds, its line in the spec) for each window that the spec names."""
+    """(its name, its seconds, its line in the spec) for each window that the spec names."""
     if idempotency.dedupe and idempotency.dedupe.window is not None:
         yield (
             "dedupe.window",

@@ -192,7 +192,7 @@ class _Origins:
             self.uncertain |= _can_change(module, scope, name)
 
     def _follow_parameter(self, scope: ast.AST, name: str, depth: int) -> None:
-        """Adds a parameter of the handler, or follows what the callers of a function pass for it."""
+        """Adds a parameter of the handler, or follows what callers pass for that of a function."""
         if scope in self.entries:
             self.reached.add(name)
             # The whole message: any of its fields may be meant.

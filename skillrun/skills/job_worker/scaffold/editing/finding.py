@@ -173,7 +173,7 @@ def inner_statements(module: cst.Module) -> Iterator[Found]:
 
 
 def calls_in(statements: Iterable[Found], name: str) -> list[tuple[int, cst.Call]]:
-    """(index of its statement, call) for each of these statements that is or assigns such a call."""
+    """(index of its statement, call) for each statement that is or assigns a call of that name."""
     calls = []
     for one in statements:
         value = getattr(one.node, "value", None)

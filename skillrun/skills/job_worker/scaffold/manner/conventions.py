@@ -5,6 +5,7 @@ written there.
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,11 @@ from skillrun.skills.job_worker.scaffold.manner.neighbours import (
     find_neighbours,
     find_tests,
 )
-from skillrun.skills.job_worker.scaffold.manner.operating import find_metrics, find_notes
+from skillrun.skills.job_worker.scaffold.manner.operating import (
+    Metrics,
+    find_metrics,
+    find_notes,
+)
 from skillrun.skills.job_worker.scaffold.manner.pythons import find_python
 from skillrun.skills.job_worker.scaffold.manner.testhomes import TestHome, find_test_home
 
@@ -62,12 +67,6 @@ def read_conventions(case: JobCase, handler_path: str) -> Conventions:
     # Tests that do not show it are written as the code is.
     if test_annotations is None:
         test_annotations = annotations
-    metrics = find_metrics(tree, project)
-    library, metrics_client, metrics_count = None, None, _USUAL.metrics_count
-    if metrics:
-        library, metrics_count = metrics.library, metrics.count
-        if metrics.client:
-            metrics_client = Symbol(*metrics.client)
     relative = (
         majority(files, absolute_imports(module.partition(".")[0])) is False
         and not settings.absolute_imports
@@ -75,7 +74,7 @@ def read_conventions(case: JobCase, handler_path: str) -> Conventions:
     broker = None
     if case.use:
         broker = case.use.broker
-    return Conventions(
+    conventions = Conventions(
         quote=_choose_quote(settings, formatters, files),
         indent=_choose_indent(settings, formatters, files),
         line_length=_choose_line_length(settings, formatters, files),
@@ -92,11 +91,24 @@ def read_conventions(case: JobCase, handler_path: str) -> Conventions:
         test_pattern=_choose_test_pattern(tree, home, _name_job(case, module)),
         integration=find_integration(tree, settings, home.folder, handler_path, broker),
         notes=find_notes(tree, handler_path, _name_job(case, module)),
-        metrics=library,
-        metrics_client=metrics_client,
-        metrics_count=metrics_count,
         python=find_python(tree, handler_path) or _USUAL.python,
         source_root=source_root(handler_path, module),
+    )
+    return _add_metrics(conventions, find_metrics(tree, project))
+
+
+def _add_metrics(conventions: Conventions, metrics: Metrics | None) -> Conventions:
+    """The conventions with how the repository counts, where it does."""
+    if metrics is None:
+        return conventions
+    client = None
+    if metrics.client:
+        client = Symbol(*metrics.client)
+    return replace(
+        conventions,
+        metrics=metrics.library,
+        metrics_client=client,
+        metrics_count=metrics.count,
     )
 
 

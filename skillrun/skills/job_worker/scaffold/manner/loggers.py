@@ -186,7 +186,7 @@ def find_log_style(logger: Logger | None, project: Project, files: tuple[Neighbo
 
 
 def _make_style_reader(name: str) -> Callable[[Neighbour], Iterator[str]]:
-    """A function that reads from a file how each call on the logger of this name gives its values."""
+    """A function that reads how each call on the logger of this name in a file gives its values."""
 
     def read(file: Neighbour) -> Iterator[str]:
         for node in file.nodes:

@@ -275,7 +275,7 @@ def _find_migrations(project: Project, app: App) -> Iterator[tuple[Module, str]]
 
 
 def _list_created_models(module: Module) -> Iterator[str]:
-    """The names of the models that a migration creates: `migrations.CreateModel(name="Receipt")`."""
+    """The models that a migration creates: `migrations.CreateModel(name="Receipt")`."""
     for call in module.nodes(ast.Call):
         if not ast.unparse(call.func).endswith("CreateModel"):
             continue

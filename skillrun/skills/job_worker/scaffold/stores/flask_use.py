@@ -54,7 +54,9 @@ def _find_scheduler(project: Project) -> FlaskApp | None:
 
 
 def _find_object_or_factory(project: Project, near: str) -> FlaskApp | None:
-    """The app that is most plainly the one of the process, of equals the one with the first path."""
+    """The app that is most plainly the one of the process; of equals, the one with the first
+    path.
+    """
     candidates = _list_candidates(project, near)
     first = min(candidates, key=lambda one: (one[0], one[1]), default=None)
     if first is None:
