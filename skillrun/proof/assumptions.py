@@ -11,7 +11,7 @@ from skillrun.proof.drafts import find_uncommitted
 from skillrun.proof.families.messages import NOT_VARIED
 from skillrun.proof.judges.registry import compares_with_server_clock
 from skillrun.proof.judges.scratch_files import is_named_aside
-from skillrun.proof.judges.uncommitted import is_shown
+from skillrun.proof.judges.uncommitted import is_visible_early
 from skillrun.proof.judges.varied import count_reached
 from skillrun.proof.store_watch import is_kept_by_library
 from skillrun.proof.ticks import is_published_by_clock
@@ -116,7 +116,7 @@ def _alone_in_queue(proof: Proof, target: Target) -> Iterator[str]:
 def _before_commit(proof: Proof) -> Iterator[str]:
     """Why a publish before the commit of the application's call could not be seen to matter."""
     reference = proof.reference
-    if reference is None or is_shown(reference):
+    if reference is None or is_visible_early(reference):
         return
     for tried in proof.tried:
         made = [one for one in tried.history.deliveries if one.op == "call"]

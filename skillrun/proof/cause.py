@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from skillrun.proof.history import lasts
+from skillrun.proof.history import outlasts_process
 from skillrun.proof.judges.risks import RISKS
 
 if TYPE_CHECKING:
@@ -446,7 +446,7 @@ def _has_committed(delivery: Delivery) -> bool:
     """It made something last: a commit, a statement outside of a transaction, or a write to
     Redis.
     """
-    return any(map(lasts, delivery.all("at")))
+    return any(map(outlasts_process, delivery.all("at")))
 
 
 def _has_commit_later(history: History, killed: Delivery) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from skillrun.proof.jobs import get_field
 from skillrun.proof.rows import Rows, Table, open_rows
-from skillrun.proof.varied import varied_field
+from skillrun.proof.varied import name_varied_field
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -44,7 +44,7 @@ def clone_rows(
             return found
         tables = rows.tables()
         for job, payload in payloads.items():
-            field = varied_field(spec, payload)
+            field = name_varied_field(spec, payload)
             if field is None:
                 continue
             old, new = get_field(first, field), get_field(payload, field)

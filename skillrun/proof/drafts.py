@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from skillrun.proof.history import Event, lasts
+from skillrun.proof.history import Event, outlasts_process
 from skillrun.proof.rivals import Contents, is_word, names_a_row
 from skillrun.proof.rows import Table, open_rows
 from skillrun.proof.undone import Undone
@@ -104,7 +104,7 @@ def find_early_publishes(events: Iterable[Event]) -> Iterator[Event]:
     for event in events:
         if event["kind"] == "publish" and event["to_handler"] and event["when"] == "after":
             waiting.append(event)
-        elif lasts(event):
+        elif outlasts_process(event):
             yield from waiting
             waiting = []
 

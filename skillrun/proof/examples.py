@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.families.plan import Plan
 from skillrun.proof.jobs import choose_call_arguments
@@ -26,13 +26,13 @@ _WORST_FIRST = ("refuted", "incomplete", "proved")
 
 
 def choose_examples(reference: Reference) -> list[int]:
-    """Which of payload.examples come to the effects that the first does not come to, as few as that
-    takes.
+    """The numbers of the payload.examples that come to the effects that the first does not come to,
+    as few as that takes.
     """
     missing = set(reference.list_missing())
     chosen: list[int] = []
     for number, payload in enumerate(reference.spec.examples):
-        job = next((job for job, held in reference.payloads.items() if held == payload), None)
+        job = _find_job(reference, payload)
         if job is None or job not in reference.jobs:
             continue
         reached = missing & reference.find_reached(job)
@@ -42,10 +42,18 @@ def choose_examples(reference: Reference) -> list[int]:
     return chosen
 
 
+def _find_job(reference: Reference, payload: Any) -> int | None:
+    """The number of the job that has a payload; None where none has."""
+    for job, held in reference.payloads.items():
+        if held == payload:
+            return job
+    return None
+
+
 def list_ways_to_put_first(spec: JobSpec, number: int) -> list[JobSpec]:
-    """The spec with another example as the first: published by the application's own call, with what
-    the example says instead of what the first one says; and where that cannot be, as the library
-    publishes it.
+    """The spec with another example as the first, in the ways that may be tried: published by the
+    application's own call, with what the example says instead of what the first one says; then, for
+    where that cannot be, as the library publishes it.
     """
     first, chosen = spec.examples[0], spec.examples[number]
     others = [example for example in spec.examples if example != chosen]
@@ -59,12 +67,14 @@ def list_ways_to_put_first(spec: JobSpec, number: int) -> list[JobSpec]:
 
 
 def has_other_job(proof: Proof) -> bool:
-    """The application's call published another job than the example."""
+    """Whether the application's call published another job than the example."""
     return any(judgement.rule == "enqueue.other-job" for judgement in proof.incomplete)
 
 
-def label(proof: Proof, number: int) -> Proof:
-    """The proof of another example: its schedules say so, and can be replayed."""
+def label_example(proof: Proof, number: int) -> Proof:
+    """The proof of another example, with schedules and messages that name it, so that it can be
+    replayed.
+    """
 
     def name(schedule: Schedule) -> Schedule:
         return replace(schedule, example=number)
@@ -82,6 +92,9 @@ def label(proof: Proof, number: int) -> Proof:
         return replace(judgement, message=f"payload.examples[{number}]: {judgement.message}")
 
     plan = replace(proof.plan, schedules=list(map(name, proof.plan.schedules)))
+    varied = proof.varied
+    if varied is not None:
+        varied = name_tried(varied)
     return replace(
         proof,
         tried=list(map(name_tried, proof.tried)),
@@ -89,30 +102,44 @@ def label(proof: Proof, number: int) -> Proof:
         risks=list(map(name_witness, proof.risks)),
         incomplete=list(map(name_judgement, proof.incomplete)),
         plan=plan,
-        varied=name_tried(proof.varied) if proof.varied is not None else None,
+        varied=varied,
     )
 
 
-def merge(first: Proof, others: Iterable[Proof]) -> Proof:
-    """One proof of them all; `parts` keeps each, since an effect is compared within its own."""
+def merge_proofs(first: Proof, others: Iterable[Proof]) -> Proof:
+    """One proof of the job, from a proof for each example. `parts` keeps each, since an effect is
+    compared within its own.
+    """
     parts = (first, *others)
+    tried: list[Tried] = []
+    incomplete: list[Judgement] = []
+    modules: set[str] = set()
+    varied: Tried | None = None
+    for part in parts:
+        tried += part.tried
+        incomplete += part.incomplete
+        modules.update(part.modules)
+        if varied is None:
+            varied = part.varied
     return replace(
         first,
         verdict=min((part.verdict for part in parts), key=_WORST_FIRST.index),
-        tried=[tried for part in parts for tried in part.tried],
+        tried=tried,
         witnesses=_merge_witnesses(parts),
         risks=_merge_risks(parts),
-        incomplete=[judgement for part in parts for judgement in part.incomplete],
+        incomplete=incomplete,
         plan=_merge_plans(parts),
         answers=_merge_answers(parts),
-        modules=tuple(sorted({module for part in parts for module in part.modules})),
-        varied=next((part.varied for part in parts if part.varied is not None), None),
+        modules=tuple(sorted(modules)),
+        varied=varied,
         parts=parts,
     )
 
 
 def _merge_witnesses(parts: Iterable[Proof]) -> list[Witness]:
-    """What no log tells is told once."""
+    """The witnesses of all parts. A question that the logs leave open is asked once, however many
+    parts leave it open.
+    """
     found: list[Witness] = []
     silent: set[str] = set()
     for part in parts:
@@ -127,7 +154,7 @@ def _merge_witnesses(parts: Iterable[Proof]) -> list[Witness]:
 
 
 def _merge_risks(parts: Iterable[Proof]) -> list[Witness]:
-    """Each once, at its worst, the worst first."""
+    """The risks of all parts, each once at its worst grade, the worst first."""
     found: dict[str, Witness] = {}
     for part in parts:
         for risk in part.risks:
@@ -137,31 +164,36 @@ def _merge_risks(parts: Iterable[Proof]) -> list[Witness]:
                 found[rule] = risk
                 continue
             schedules = (*known.schedules, *risk.schedules)
-            worst = min(known, risk, key=_rank)
+            worst = min(known, risk, key=_rank_risk)
             found[rule] = replace(worst, schedules=schedules)
-    return sorted(found.values(), key=_rank)
+    return sorted(found.values(), key=_rank_risk)
 
 
-def _rank(risk: Witness) -> int:
+def _rank_risk(risk: Witness) -> int:
+    """The rank of a risk's grade; the worst has the lowest."""
     return rank_grade(risk.judgement)
 
 
 def _merge_plans(parts: Iterable[Proof]) -> Plan:
-    """What was skipped for one example only is not skipped."""
-    plans = [part.plan for part in parts]
-    merged = Plan([schedule for plan in plans for schedule in plan.schedules])
-    for plan in plans:
-        merged.cut |= plan.cut
+    """The plans of all parts as one. A family that was skipped for one example only was not
+    skipped.
+    """
+    merged = Plan([])
+    for part in parts:
+        merged.schedules += part.plan.schedules
+        merged.cut |= part.plan.cut
     tried = {schedule.family for schedule in merged.schedules}
-    for plan in plans:
-        for family, why in plan.skipped.items():
+    for part in parts:
+        for family, why in part.plan.skipped.items():
             if family not in tried:
                 merged.skipped.setdefault(family, why)
     return merged
 
 
 def _merge_answers(parts: Iterable[Proof]) -> dict[str, Answer]:
-    """What no log of one example answers is not answered."""
+    """Question -> the answer of all parts together. What the logs of one example leave open is
+    open.
+    """
     found: dict[str, Answer] = {}
     for part in parts:
         for question, answer in part.answers.items():
@@ -173,8 +205,10 @@ def _merge_answers(parts: Iterable[Proof]) -> dict[str, Answer]:
 
 
 def find_part(proof: Proof, effect: Effect) -> Proof:
-    """The one whose single run comes to an effect; the first where none does."""
+    """The part of a proof whose single run comes to an effect; the first part where none does."""
     for part in proof.parts:
         if part.reference is not None and part.reference.calls(effect.name):
             return part
-    return proof.parts[0] if proof.parts else proof
+    if proof.parts:
+        return proof.parts[0]
+    return proof

@@ -62,7 +62,7 @@ class Explorer(Messages, Drafting, Sweeps):
         if not self.facts.ticks:
             messages[0] = self._publish_first_message(payloads[0])
             self._learn_from_message(messages[0])
-            self.setting.keep()
+            self.setting.take_snapshot()
         self.origin = Origin(messages)
         for job, payload in payloads.items():
             if job in messages or job >= VARIED:
@@ -91,7 +91,7 @@ class Explorer(Messages, Drafting, Sweeps):
         if self.setting.servers and self.setting.spec.enqueue and not self.facts.ticks:
             self._publish_first_message(self.payloads[0])
         self.setting.place.adopt(other.setting.place)
-        self.setting.keep()
+        self.setting.take_snapshot()
 
     def _boot_setting(self, payloads: Mapping[int, Any]) -> None:
         self.facts = self.setting.zygote().facts
@@ -108,7 +108,7 @@ class Explorer(Messages, Drafting, Sweeps):
         """Far from midnight, where no server has a clock of its own."""
         trigger = self.setting.spec.trigger
         if trigger is not None and not self.setting.servers:
-            self.base = ticks.at_time(moment, trigger.timezone)
+            self.base = ticks.find_s_to_time(moment, trigger.timezone)
 
     def find_due_time(self) -> None:
         """A cron job may ask the clock itself, and work at one time of the day alone: where it does
@@ -255,7 +255,7 @@ class Explorer(Messages, Drafting, Sweeps):
         if run.schedule.family not in WATCHED:
             return
         with self._unless_unknown(run):
-            run.watch = StoreWatch(self.setting.watched(self.store))
+            run.watch = StoreWatch(self.setting.list_watched(self.store))
 
     @contextlib.contextmanager
     def _unless_unknown(self, run: Run) -> Iterator[None]:
@@ -276,11 +276,11 @@ class Explorer(Messages, Drafting, Sweeps):
     def _find_beginning(self, schedule: Schedule) -> float:
         """Where virtual time stands at a schedule's beginning."""
         if schedule.midnight:
-            return ticks.before_midnight(self.setting.proof.env.get("TZ"))
+            return ticks.find_s_to_midnight(self.setting.proof.env.get("TZ"))
         if schedule.day:
             trigger = self.setting.spec.trigger
             zone = trigger.timezone if trigger is not None else None
-            return ticks.on_day(date.fromisoformat(schedule.day), zone)
+            return ticks.find_s_to_day(date.fromisoformat(schedule.day), zone)
         return self.base + STEP_S + schedule.late
 
     def _start_schedule(self, run: Run) -> None:
@@ -402,7 +402,7 @@ class Explorer(Messages, Drafting, Sweeps):
         dead = self._count_dead_letters(run)
         if proof.dead_letters is not None:
             try:
-                dead = count(self.store, self.setting.filled(proof.dead_letters))
+                dead = count(self.store, self.setting.fill_in(proof.dead_letters))
             except StateError as error:
                 notes.append(f"proof.dead_letters: {error}")
         return History(
@@ -443,7 +443,7 @@ class Explorer(Messages, Drafting, Sweeps):
             for event in delivery.all("undeclared"):
                 name = name_scratch_file(event)
                 if name is not None:
-                    found[name] = self.setting.place.digest(name)
+                    found[name] = self.setting.place.digest_file(name)
         return found
 
     def _collect_payloads(self, run: Run) -> dict[int, Any]:

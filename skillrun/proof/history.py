@@ -32,14 +32,17 @@ _LOUD_FIELD = re.compile(
 
 
 def is_loud(event: Event) -> bool:
-    """Whether a record has the level WARNING or above. Of one that is printed its text says it."""
+    """Whether an event is a log record of level WARNING or above. A line that is printed has no
+    level of its own: its text tells it.
+    """
     if event.kind != "log":
         return False
     if event["level"] in _LOUD:
         return True
+    if event["level"] != PRINTED:
+        return False
     text = str(event["text"])
-    is_told = _LOUD_WORD.search(text) or _LOUD_FIELD.search(text)
-    return event["level"] == PRINTED and is_told is not None
+    return bool(_LOUD_WORD.search(text) or _LOUD_FIELD.search(text))
 
 
 @dataclass(frozen=True)
@@ -61,68 +64,80 @@ class Event:
 
     @property
     def place(self) -> tuple[str, int] | None:
-        """(path, line) in the repository."""
+        """(path, line) in the repository; None where the event has none."""
         place = self.data.get("place")
-        return (place[0], place[1]) if place else None
+        if not place:
+            return None
+        return place[0], place[1]
 
     @property
     def boundary(self) -> str | None:
-        """For `at`: "before:email#1"."""
-        return f"{self.data['when']}:{self.data['name']}" if self.kind == "at" else None
+        """The boundary that an event of the kind `at` stands for, "before:email#1"; None for every
+        other event.
+        """
+        if self.kind != "at":
+            return None
+        return f"{self.data['when']}:{self.data['name']}"
 
 
 def is_dead_letter(event: Event, queue: str | None) -> bool:
-    """Whether a publish goes to the queue (or task, or actor) where dead letters go."""
+    """Whether a publish goes to the queue (or task, or actor) where dead letters go. `queue`: its
+    name; None where the job has no such queue.
+    """
+    if queue is None or event["to_handler"]:
+        return False
     message = event["message"] or {}
-    names = {
+    return queue in (
         event["label"],
         message.get("routing_key"),
         message.get("queue"),
         message.get("queue_name"),
-    }
-    return queue is not None and not event["to_handler"] and queue in names
+    )
 
 
 def name_scratch_file(event: Event) -> str | None:
-    """The path within the scratch of a file that was written, and of which nothing else is to be
-    said ("..., a log that is read"); None for every other event.
+    """The path within the scratch of a file that was written; None for every other event, and for a
+    file of which more is to be said ("..., a log that is read").
     """
     detail = str(event["detail"])
     if event.kind != "undeclared" or event["kind"] != "file" or ", " in detail:
         return None
-    return detail.removeprefix(_IN_SCRATCH) if detail.startswith(_IN_SCRATCH) else None
+    if not detail.startswith(_IN_SCRATCH):
+        return None
+    return detail.removeprefix(_IN_SCRATCH)
 
 
 def ends_with_connection(store: str) -> bool:
-    """A database in memory, or SQLite's temporary file, whose name is empty: nobody keeps it."""
+    """Whether a database is gone once its connection is closed: one in memory, or SQLite's
+    temporary file, whose name is empty.
+    """
     return store in (":memory:", "")
 
 
-def lasts(event: Event) -> bool:
-    """A boundary after which something outlasts the process: a commit, a write outside of a
-    transaction or to Redis.
+def outlasts_process(event: Event) -> bool:
+    """Whether something outlasts the process from this boundary on: it stands after a commit, or
+    after a write outside of a transaction or to Redis.
     """
     if event["when"] != "after":
         return False
     if ends_with_connection(str(event["store"])):
         return False
     if event["kind"] == "sql":
-        return (
-            event["verb"] in ("insert", "update", "delete", "replace", "merge")
-            and event["open"] is False
-        )
+        is_write = event["verb"] in ("insert", "update", "delete", "replace", "merge")
+        return is_write and event["open"] is False
     return event["kind"] == "commit" or (event["kind"] == "redis" and bool(event["write"]))
 
 
-# What the application calls by itself: what it does there is no doing of the handler.
+# `op` of the deliveries that the application calls by itself: what it does in them is not the
+# handler's.
 CALLERS = ("call", "recover")
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One process: a delivery to the handler, the caller that publishes, a sweep that brings jobs
-    back, or the library after a death. A broker that loses its messages stands among them, as the
-    number 0.
+    """What one process did: a delivery to the handler, the caller that publishes, a sweep that
+    brings jobs back, or the library after a death. A broker that loses its messages stands among
+    them, as the number 0.
 
     `op`: deliver, callback, call, publish, recover, died, broker. `job`: 0 for the proof's own
     message, 1.. for distinct jobs, -1 poison.
@@ -136,32 +151,32 @@ class Delivery:
     copy: int = 0  # which of the deliveries at once
 
     def all(self, kind: str) -> Iterator[Event]:
-        """Its events of one kind."""
+        """Yields its events of one kind, in order."""
         for event in self.events:
             if event.kind == kind:
                 yield event
 
     @cached_property
     def hit_by(self) -> frozenset[str]:
-        """What the faults did that it met, e.g. "kill"."""
+        """What the faults that it met did to it, e.g. "kill"."""
         return frozenset(str(event["do"]) for event in self.all("fault"))
 
     def performs(self, effect: str | None) -> bool:
-        """Whether an effect took place in it; None: any."""
+        """Whether an effect took place in it; with None, whether any effect did."""
         return any(effect in (None, event["effect"]) for event in self.all("performed"))
 
     def first(self, kind: str) -> Event | None:
-        """The first event of a kind."""
+        """The first event of a kind; None where it has none."""
         return next(self.all(kind), None)
 
     @cached_property
     def entered(self) -> bool:
-        """The handler was called."""
+        """Whether the handler was called in it."""
         return self.first("entered") is not None
 
     @cached_property
     def raised(self) -> Event | None:
-        """The exception that the handler raised and that is no control flow of the library."""
+        """The first exception that the handler raised and that is no control flow of the library."""
         for event in self.all("raised"):
             if not event["control"]:
                 return event
@@ -169,12 +184,12 @@ class Delivery:
 
     @cached_property
     def died(self) -> bool:
-        """It did not come to its own end."""
+        """Whether the process died before it came to its own end."""
         return self.first("died") is not None
 
     @cached_property
     def settled(self) -> Event | None:
-        """What became of the message."""
+        """The event that tells what became of the message; None where nobody settled it."""
         return self.first("settled")
 
     @cached_property
@@ -184,59 +199,62 @@ class Delivery:
 
     @cached_property
     def will_retry(self) -> bool:
-        """After it, the library delivers the job again by itself."""
+        """Whether the library delivers the job again by itself after it."""
         settled = self.settled
         return bool(self.retries) or (settled is not None and settled["how"] == "requeued")
 
     @cached_property
     def outcome(self) -> str:
-        """died, succeeded, retried, or failed for good."""
+        """How it ended: "died", "retried", "failed" for good, or "succeeded"."""
         if self.died:
             return "died"
         if self.will_retry:
             return "retried"
-        return "failed" if self._has_failed() else "succeeded"
+        if self._has_failed():
+            return "failed"
+        return "succeeded"
 
     def _has_failed(self) -> bool:
+        """Whether the handler raised an error, or the library counts the job as failed."""
         if self.raised is not None:
             return True
+        # What is left are control-flow exceptions of the library.
+        raised_any = self.first("raised") is not None
         settled = self.settled
-        if settled is not None and (
-            settled["how"] in ("dead", "lost") or settled["why"] == "raised"
-        ):
+        if settled is None:
+            return raised_any
+        if settled["how"] in ("dead", "lost") or settled["why"] == "raised":
             return True
-        # By the library's own word for "nothing to do".
-        ignored = settled is not None and settled["why"] == "ignored"
-        return self.first("raised") is not None and not ignored
+        # "ignored" is the library's own word for "nothing to do".
+        return raised_any and settled["why"] != "ignored"
 
 
 @dataclass(frozen=True)
 class History:
-    """All deliveries of one schedule, and what was left at the end."""
+    """All deliveries of one schedule, and what they left when nothing was waiting any more."""
 
     schedule: Schedule
     deliveries: tuple[Delivery, ...]
     state: Mapping[str, Any] = field(default_factory=dict)  # query name -> rows, or "error: ..."
     dead_letters: int | None = None  # None: not counted
-    kept: int = (
-        0  # jobs that the library itself keeps as failed, whatever the declared dead letter is
-    )
+    # Jobs that the library itself keeps as failed, whatever the declared dead letter is.
+    kept: int = 0
     pending: int = 0  # messages that were still waiting when the limit of deliveries was reached
     lost: int = 0  # messages that the library let go of without a trace
     early: int = 0  # the delivery after which a job that came again was in the dead letters already
     hung: str | None = None  # the boundary after which a process had to be ended
     notes: tuple[str, ...] = ()
-    # Of the other jobs that it delivers, by their numbers.
+    # Number of another job that is delivered as well -> its payload.
     payloads: Mapping[int, Any] = field(default_factory=dict)
-    # varied payload -> the values that its rows have from the first example's; none: it has no rows
-    # of its own
+    # Number of a varied payload -> the values that its rows have from the first example's; a
+    # payload without rows of its own is not in it.
     cloned: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     # Each file of the scratch that was written -> the digest of its content at the end; None where
     # it is gone.
     files: Mapping[str, str | None] = field(default_factory=dict)
     # The rows of the tables that are written and that no state query reads, as `state`.
     tables: Mapping[str, Any] = field(default_factory=dict)
-    # What its deliveries changed in the stores, as the stores tell it; of a few families alone.
+    # What its deliveries changed in the stores, as the stores tell it. Only a few families ask.
     changes: frozenset[Change] = frozenset()
     rivalries: tuple[Rivalry, ...] = ()
     draft: tuple[Undone, ...] = ()  # what the application's call found undone
@@ -249,18 +267,25 @@ class History:
 
     @cached_property
     def events(self) -> tuple[Event, ...]:
-        """Every event, in order."""
+        """The events of all deliveries, in the order in which they were heard."""
         found: list[Event] = []
         for delivery in self.deliveries:
             found += delivery.events
         return tuple(sorted(found, key=lambda event: event.number))
 
     def all(self, kind: str) -> list[Event]:
-        """The events of one kind, in order."""
+        """The events of one kind in all deliveries, in order."""
         return [event for event in self.events if event.kind == kind]
 
+    def list_of_runs(self, kind: str) -> list[Event]:
+        """The events of one kind in the deliveries to the handler, delivery by delivery."""
+        found: list[Event] = []
+        for run in self.runs:
+            found += run.all(kind)
+        return found
+
     def list_met(self) -> list[str]:
-        """Where its faults came about, in order."""
+        """The boundaries at which its faults came about, in order."""
         return [str(event["at"]) for event in self.all("fault")]
 
     def runs_after(self, delivery: Delivery) -> list[Delivery]:
@@ -272,7 +297,9 @@ class History:
         return [run for run in self.runs if run.job == job]
 
     def performed(self, effect: str | None = None) -> tuple[Event, ...]:
-        """The effects that took place, in the handler's processes."""
+        """The calls of an effect, or of all effects, that took place; without those that the
+        application itself made when it published the job.
+        """
         found: list[Event] = []
         for delivery in self.deliveries:
             if delivery.op == "call":
@@ -283,7 +310,9 @@ class History:
         return tuple(found)
 
     def callbacks(self, run: Delivery) -> tuple[Delivery, ...]:
-        """What the library called after a delivery to the handler, and before the next one."""
+        """The processes in which the library called something, after a delivery to the handler and
+        before the next one.
+        """
         found = []
         for delivery in self.deliveries[self.deliveries.index(run) + 1 :]:
             if delivery.op == "deliver":
@@ -293,19 +322,21 @@ class History:
         return tuple(found)
 
     def waits_for_another(self, run: Delivery) -> bool:
-        """Whether a delivery comes again although no error was thrown into it, where another one is
-        at the same job, or has died at it: it waits for a lock or a lease. The job did not fail.
+        """Whether a delivery comes again only because another one is at the same job, or has died
+        at it: it waits for a lock or a lease, and the job did not fail.
         """
         if not (self.schedule.crowded or self._is_after_death(run)):
             return False
-        return run.outcome == "retried" and run.hit_by.isdisjoint(("raise", "fail"))
+        met_no_error = run.hit_by.isdisjoint(("raise", "fail"))
+        return run.outcome == "retried" and met_no_error
 
     def _is_after_death(self, run: Delivery) -> bool:
+        """Whether an earlier delivery of the same job died."""
         earlier = [other for other in self.runs_of(run.job) if other.number < run.number]
         return any(other.died for other in earlier)
 
     def delivery_of(self, event: Event) -> Delivery:
-        """The delivery that reported an event."""
+        """The delivery that reported an event. Raises LookupError for one of another history."""
         for delivery in self.deliveries:
             if event in delivery.events:
                 return delivery
@@ -318,7 +349,9 @@ def find_keys(calls: Iterable[Event]) -> set[Any]:
 
 
 def list_written_keys(event: Event) -> list[str]:
-    """The keys that a boundary of Redis writes, or may write among others."""
+    """The keys that a command, or a pipeline of commands, to Redis may write; none of any other
+    boundary.
+    """
     if event["kind"] != "redis" or not event["write"]:
         return []
     keys = [str(event["key"] or "")]

@@ -14,9 +14,9 @@ from skillrun.proof.drafts import list_tables_of
 from skillrun.proof.examples import (
     choose_examples,
     has_other_job,
-    label,
+    label_example,
     list_ways_to_put_first,
-    merge,
+    merge_proofs,
 )
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.exploring.run import NotPublished
@@ -37,7 +37,7 @@ from skillrun.proof.rivals import Rival, read_contents
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.secrets import find_addresses, find_secrets
 from skillrun.proof.setting import Setting
-from skillrun.proof.single import reference_of, single_run_problem
+from skillrun.proof.single import find_single_run_problem, run_singles
 from skillrun.proof.uncalled_sweeps import find_uncalled
 from skillrun.proof.varied import VARIED, varied_payloads
 from skillrun.proof.varied_marks import find_skipped_marks
@@ -95,7 +95,7 @@ def prove(
                 continue
             if spec.enqueue is None or not has_other_job(proof):
                 break
-        return label(proof, number)
+        return label_example(proof, number)
 
     if asked is not None and asked.example:
         check_example(target.spec, asked.example)
@@ -105,7 +105,7 @@ def prove(
         is_answered = proof.verdict == "incomplete" or (stop_early and proof.witnesses)
         if asked is None and proof.reference is not None and not is_answered:
             others = list(map(prove_example, choose_examples(proof.reference)))
-            proof = merge(proof, others) if others else proof
+            proof = merge_proofs(proof, others) if others else proof
     proof.duration_ms = int((time.monotonic() - begun) * 1000)
     return proof
 
@@ -249,7 +249,7 @@ class _Session:
         """The single runs, and whether they can be compared with."""
         self.explorers.append(first)
         self.payloads = first.payloads
-        found, singles = reference_of(first, self.target.spec)
+        found, singles = run_singles(first, self.target.spec)
         secrets, addresses = self._find_secrets(first)
         self.reference = replace(
             found,
@@ -285,7 +285,7 @@ class _Session:
 
     def _check_single_run(self) -> None:
         """What is wrong with the single run becomes a problem."""
-        problem = single_run_problem(self.reference)
+        problem = find_single_run_problem(self.reference)
         if problem:
             self.problems.append(Judgement(INCOMPLETE, "single-run", problem))
         elif self.target.spec.enqueue is not None:
@@ -502,7 +502,7 @@ class _Session:
     def _conclude_proof(self, plan: Plan) -> Proof:
         tried = list(self.tried.values())
         histories = [item.history for item in tried]
-        found = logs.answers(histories, self.reference, self.payloads)
+        found = logs.answer_questions(histories, self.reference, self.payloads)
         self.problems += world_judgements(self.target, self.reference, histories, self.explorers[0])
         shown = [*tried]
         if self.varied is not None:

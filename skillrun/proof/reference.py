@@ -46,7 +46,7 @@ class InTurn:
 
     @property
     def done(self) -> tuple[History, ...]:
-        """The orders in which both jobs succeed."""
+        """What happened in each of the two orders in which both jobs succeeded."""
         return tuple(filter(_all_succeed, (self.own_first, self.other_first)))
 
 
@@ -58,7 +58,8 @@ class Reference:
     once: History
     jobs: Mapping[int, History] = field(default_factory=dict)
     facts: BootFacts = field(default_factory=BootFacts)
-    volatile: frozenset[str] = frozenset()  # state queries that differ between two single runs
+    # State queries that answer differently after two single runs.
+    volatile: frozenset[str] = frozenset()
     # Distinct job -> why its single run is no comparison.
     unfit: Mapping[int, str] = field(default_factory=dict)
     # State queries that read what the dead letters are counted in.
@@ -71,9 +72,8 @@ class Reference:
     queue: str = ""  # to which the application publishes it; "" where that is not known
     payloads: Mapping[int, Any] = field(default_factory=dict)  # by job, see `jobs.payloads_of`
     later: History | None = None  # the single run a minute later, in another process
-    apart: History | None = (
-        None  # the schedule that is judged, with a process of its own for each delivery
-    )
+    # What the schedule that is judged comes to with a process of its own for each delivery.
+    apart: History | None = None
     # Of a draft, where a fault left something undone: what is said where the job is published once
     # more a day later.
     next_day: tuple[Judgement, ...] | None = None
@@ -99,15 +99,15 @@ class Reference:
 
     @property
     def is_batch(self) -> bool:
-        """One tick does several pieces of work, each with a call of its own."""
-        return self.facts.ticks and bool(items_of(self.once))
+        """Whether one tick does several pieces of work, each with a call of its own."""
+        return self.facts.ticks and bool(name_items(self.once))
 
     @property
     def effects(self) -> tuple[Effect, ...]:
         return self.spec.effects or ()
 
     def calls(self, effect: str) -> tuple[Event, ...]:
-        """An effect's calls in the single run."""
+        """The calls of an effect in the single run of the proof's own message."""
         return self.once.performed(effect)
 
     def list_missing(self) -> list[str]:
@@ -127,30 +127,46 @@ class Reference:
         return found
 
     def at_tick(self, history: History) -> Reference:
-        """As seen from a schedule of ticks at set times: the single run is that of the first of
-        them.
+        """This reference as a history of ticks at set times needs it: the single run is that of the
+        first of its ticks.
         """
-        first = history.schedule.moves[0] if history.schedule.moves else ""
-        return replace(self, once=self.ticks[first]) if first in self.ticks else self
+        moves = history.schedule.moves
+        if not moves or moves[0] not in self.ticks:
+            return self
+        return replace(self, once=self.ticks[moves[0]])
 
     @property
     def max_attempts(self) -> int | None:
-        """As the spec declares it; None where it says nothing."""
+        """How often the spec lets a job be tried; None where it says nothing of it."""
         retry = self.spec.retry
         if retry is None:
             return None
-        return 1 if retry.kind == "none" else retry.max_attempts
+        if retry.kind == "none":
+            return 1
+        return retry.max_attempts
 
     @property
     def max_deliveries(self) -> int | None:
-        """Of a message that kills its worker each time; None where the spec says nothing."""
+        """How often the spec lets a message be delivered that kills its worker each time; None
+        where it says nothing of it.
+        """
         worker = self.spec.worker
-        return None if worker is None else worker.deliveries
+        if worker is None:
+            return None
+        return worker.deliveries
 
     @property
     def has_dead_letter(self) -> bool:
-        """The spec promises a record after the last attempt."""
+        """Whether the spec promises a record after the last attempt."""
         return self.spec.dead_letter is not None and self.spec.dead_letter.kind != "none"
+
+    @property
+    def acceptable_delay(self) -> float:
+        """For how many seconds the job is still of use, by its spec; 0 where it says nothing."""
+        failures = self.spec.failures
+        if failures is None:
+            return 0.0
+        return failures.acceptable_delay or 0.0
 
     def is_listed(self, event: Event, which: str) -> bool:
         """Whether an exception belongs to `transient` or `permanent`, by its class or a base class,
@@ -178,12 +194,18 @@ class Reference:
         return False
 
 
+def count_new_letters(history: History, reference: Reference) -> int:
+    """How many more dead letters a history leaves than the single run."""
+    return (history.dead_letters or 0) - (reference.once.dead_letters or 0)
+
+
 def _all_succeed(history: History) -> bool:
+    """Whether every delivery to the handler succeeded."""
     return all(run.outcome == "succeeded" for run in history.runs)
 
 
-def items_of(once: History) -> dict[str, str]:
-    """Call name -> what the call is about, where an effect is called for several things in one run.
+def name_items(once: History) -> dict[str, str]:
+    """Call name -> what the call is about, for the effects that one run calls for several things.
 
     Two calls that say the same are told apart by their keys.
     """
@@ -192,15 +214,17 @@ def items_of(once: History) -> dict[str, str]:
         by_effect.setdefault(call["effect"], []).append(call)
     found: dict[str, str] = {}
     for calls in by_effect.values():
+        if len(calls) == 1:
+            continue
         for told in ("subject", "key"):
             distinct = {call[told] for call in calls} - {None}
-            if len(calls) > 1 and len(distinct) == len(calls):
+            if len(distinct) == len(calls):
                 found |= {call["name"]: call[told] for call in calls}
                 break
     return found
 
 
-def hit_items(history: History) -> set[tuple[str, str]]:
+def find_hit_items(history: History) -> set[tuple[str, str]]:
     """(subject, key) of the calls that met an injected error."""
     return {(str(at["subject"]), str(at["key"])) for at in _find_hit_calls(history)}
 
@@ -211,7 +235,7 @@ def find_hit_effects(history: History) -> set[str]:
 
 
 def _find_hit_calls(history: History) -> Iterator[Event]:
-    """The boundaries at which an error was injected."""
+    """Yields the boundaries at which an error was injected."""
     for delivery in history.runs:
         for at, fault in itertools.pairwise(delivery.events):
             if fault.kind == "fault" and fault["do"] == "raise" and at.kind == "at":
@@ -251,35 +275,41 @@ def number_pieces(once: History) -> dict[tuple[str, str], int] | None:
 
 
 def same_class(named: str, seen: str) -> bool:
-    """ "shop.mailer:Unavailable" or "TimeoutError" against "builtins:TimeoutError"."""
+    """Whether a class as the spec names it ("shop.mailer:Unavailable", "TimeoutError") is the one
+    that was raised ("builtins:TimeoutError").
+    """
     if ":" not in named and "." not in named:
         return seen == f"builtins:{named}"
     return named.replace(":", ".") == seen.replace(":", ".")
 
 
 def is_permanent(reference: Reference, fault: Fault) -> bool:
-    """Whether an injected error is declared permanent. One class may be both, by its arguments:
-    HTTP 503, 404.
+    """Whether an injected error is declared permanent.
+
+    One class may be both, by its arguments: HTTP 503 and 404. The index of a fault counts the
+    entries of its class, first the transient ones and then the permanent ones.
     """
     failures = reference.spec.failures
     if failures is None:
         return False
-    transient, permanent = (
-        failures.transient_names.count(fault.error),
-        failures.permanent_names.count(fault.error),
-    )
+    transient = failures.transient_names.count(fault.error)
+    permanent = failures.permanent_names.count(fault.error)
     return transient <= fault.index < transient + permanent
 
 
 def is_success(reference: Reference, fault: Fault) -> bool:
-    """Whether an injected error is declared to mean success."""
+    """Whether an injected error is declared to mean success. The entries of its class that mean
+    success are counted after the transient and the permanent ones.
+    """
     failures = reference.spec.failures
     if failures is None or not fault.error:
         return False
-    others = (*failures.transient_names, *failures.permanent_names).count(fault.error)
-    return others <= fault.index < others + failures.success_names.count(fault.error)
+    failed = (*failures.transient_names, *failures.permanent_names).count(fault.error)
+    return failed <= fault.index < failed + failures.success_names.count(fault.error)
 
 
+# Families of schedules after which the job must have been done: what happens in them may delay it,
+# and is no reason to give it up.
 MUST_COMPLETE = frozenset(
     (
         "once",
@@ -319,7 +349,7 @@ def must_complete(history: History, reference: Reference) -> bool:
 
 
 def _sweeps_do_work(history: History) -> bool:
-    """A sweep that does the work itself does that of other jobs as well: it is compared by
+    """Whether a sweep does the work itself, and that of other jobs as well: then it is compared by
     `judges.broker`.
     """
     return any(sweep.op == "recover" and sweep.performs(None) for sweep in history.deliveries)
@@ -353,7 +383,7 @@ def gives_up(history: History, reference: Reference) -> bool:
     tried again.
     """
     family, faults = history.schedule.family, history.schedule.faults
-    # In the first, another delivery does it.
+    # In a schedule of late errors another delivery does the job.
     if family == "late-error" or family in OUTAGES:
         return False
     if family in ("poison", "exhaustion"):
@@ -366,10 +396,10 @@ def gives_up(history: History, reference: Reference) -> bool:
 
 
 def was_met(history: History) -> bool:
-    """Whether the schedule's faults really came about; a fault that was never reached shows
+    """Whether the schedule's faults really came about: a fault that was never reached shows
     nothing, and neither does a broker that had nothing to lose.
     """
-    met = [event["do"] for event in history.all("fault")]
+    met = {event["do"] for event in history.all("fault")}
     if history.schedule.emptied is not None:
         return EMPTY in met
     return not history.schedule.faults or bool(met)

@@ -12,7 +12,7 @@ from skillrun.core.text import masked, masked_json, visible
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.cause import find_cause
 from skillrun.proof.examples import find_part
-from skillrun.proof.judges.attempts import count_attempts, measured_delays
+from skillrun.proof.judges.attempts import count_attempts, measure_delays
 from skillrun.proof.judges.logs import NOT_ASKED, QUESTIONS
 from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.next_steps import next_step
@@ -251,7 +251,7 @@ def _describe_delays(proof: Proof, target: Target) -> dict[str, Any]:
             declared = list(retry.delays())
     for history in _find_exhaustions(proof):
         if not history.schedule.low_jitter:
-            seen = [round(delay, 1) for delay in measured_delays(history)]
+            seen = [round(delay, 1) for delay in measure_delays(history)]
             break
     return {"declared": declared, "observed": seen, "jitter": jitter}
 

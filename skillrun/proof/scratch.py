@@ -18,8 +18,8 @@ _MOST = 512 * 1024 * 1024  # bytes of a snapshot: it is kept in memory
 _OURS = re.compile(r"skillrun-(\d+)-\w+")
 
 
-def sweep(base: Path) -> None:
-    """Removes what a skillrun that was killed has left there."""
+def remove_left_folders(base: Path) -> None:
+    """Removes from a folder what proofs have left there that were killed."""
     for path in base.glob("skillrun-*-*"):
         ours = _OURS.fullmatch(path.name)
         if ours is None or path.is_symlink():
@@ -38,25 +38,26 @@ def sweep(base: Path) -> None:
             continue  # it lives, and is somebody else's
 
 
-def _no_room(base: str | None, error: OSError) -> Blocked:
+def _explain_no_room(base: str | None, error: OSError) -> Blocked:
+    """The error that says where no folder can be made, and what to do."""
     where = base or tempfile.gettempdir()
     hint = "make room there, or set TMPDIR to a folder with room"
     return Blocked(f"no scratch folder can be made in {where}: {error.strerror}", hint=hint)
 
 
 class Workplace:
-    """`scratch` is `{scratch}`; `home` and `tmp` are the deliveries' own; `run` holds sockets and
-    output.
+    """The folders of one proof. `scratch` is what a spec calls {scratch}; `home` and `tmp` are the
+    deliveries' own; `run` holds sockets and output.
     """
 
     def __init__(self) -> None:
         shm = Path("/dev/shm")
         base = str(shm) if shm.is_dir() and os.access(shm, os.W_OK | os.X_OK) else None
-        sweep(Path(base or tempfile.gettempdir()))
+        remove_left_folders(Path(base or tempfile.gettempdir()))
         try:
             self.folder = Path(tempfile.mkdtemp(prefix=f"skillrun-{os.getpid()}-", dir=base))
         except OSError as error:
-            raise _no_room(base, error) from error
+            raise _explain_no_room(base, error) from error
         self.scratch, self.home = self.folder / "scratch", self.folder / "home"
         self.tmp, self.run = self.folder / "tmp", self.folder / "run"
         try:
@@ -69,41 +70,44 @@ class Workplace:
                     part.chmod(0o711)
         except OSError as error:
             self.remove()
-            raise _no_room(base, error) from error
+            raise _explain_no_room(base, error) from error
         self._snapshot: dict[str, bytes] = {}
         self._folders: set[str] = set()
         self._first: tuple[dict[str, bytes], set[str]] | None = None
 
     def snapshot(self) -> dict[str, bytes]:
-        """Remembers the scratch as it is; path -> content. Raises Blocked for more than can be
-        kept.
+        """Remembers the scratch as it is, and returns its files: path -> content. Raises Blocked
+        where they are more than can be kept.
         """
-        size = sum((self.scratch / name).stat().st_size for name in self._files())
+        size = sum((self.scratch / name).stat().st_size for name in self._list_files())
         if size > _MOST:
             said = (
                 f"the scratch holds {size >> 20} MB after proof.setup; at most {_MOST >> 20} MB can"
                 " be kept"
             )
             raise Blocked(said, hint="let the setup write less into {scratch}")
-        self._snapshot = {name: (self.scratch / name).read_bytes() for name in self._files()}
-        self._folders = {
-            str(p.relative_to(self.scratch)) for p in self.scratch.rglob("*") if p.is_dir()
-        }
+        self._snapshot = {name: (self.scratch / name).read_bytes() for name in self._list_files()}
+        self._folders = set()
+        for path in self.scratch.rglob("*"):
+            if path.is_dir():
+                self._folders.add(str(path.relative_to(self.scratch)))
         self._first = self._first or (self._snapshot, self._folders)
         return self._snapshot
 
     @property
     def kept(self) -> dict[str, bytes]:
-        """The snapshot."""
+        """The files of the last snapshot: path -> content."""
         return self._snapshot
 
     def adopt(self, other: Workplace) -> None:
-        """Takes another workplace's snapshot. What the setup wrote down of its own place, such as a
-        database's path in a module of settings, is of this one.
+        """Takes over another workplace's snapshot. Where the setup has written that workplace's
+        path into a file, such as a database's path in a module of settings, this one's is put in
+        its place.
         """
         there, here = os.fsencode(other.folder), os.fsencode(self.folder)
         snapshot = other.kept
-        # Of one process, and so of one length: what counts its bytes, as a database does, is right.
+        # Both paths are as long as each other, since one process made them: a file that counts its
+        # own bytes, as a database does, stays right.
         if len(there) == len(here):
             snapshot = {name: text.replace(there, here) for name, text in snapshot.items()}
         self._snapshot = dict(snapshot)
@@ -111,9 +115,11 @@ class Workplace:
         self.restore()
 
     def restore(self, *, first: bool = False) -> None:
-        """Puts the scratch back, to the last snapshot or to the first."""
-        files, folders = self._first if first and self._first else (self._snapshot, self._folders)
-        for name in self._files():
+        """Puts the scratch back as the last snapshot has it; `first`: as the first one has it."""
+        files, folders = self._snapshot, self._folders
+        if first and self._first:
+            files, folders = self._first
+        for name in self._list_files():
             if name not in files:
                 (self.scratch / name).unlink()
         for name in sorted(folders):
@@ -122,18 +128,22 @@ class Workplace:
             (self.scratch / name).write_bytes(content)
         for path in sorted(self.scratch.rglob("*"), reverse=True):
             if path.is_dir() and str(path.relative_to(self.scratch)) not in folders:
+                # What could not be removed holds something that is no file of ours.
                 with contextlib.suppress(OSError):
                     path.rmdir()
 
-    def _files(self) -> list[str]:
+    def _list_files(self) -> list[str]:
+        """The files of the scratch, as paths within it."""
         found = []
         for folder, _, names in os.walk(self.scratch):
-            paths = (Path(folder) / name for name in names)
-            found += [str(path.relative_to(self.scratch)) for path in paths if path.is_file()]
+            for name in names:
+                path = Path(folder) / name
+                if path.is_file():
+                    found.append(str(path.relative_to(self.scratch)))
         return found
 
-    def digest(self, name: str) -> str | None:
-        """Of a file's content; None where there is no such file."""
+    def digest_file(self, name: str) -> str | None:
+        """The digest of a file's content; None where there is no such file."""
         path = self.scratch / name
         if path.is_symlink() or not path.is_file():
             return None
@@ -141,5 +151,5 @@ class Workplace:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def remove(self) -> None:
-        """Leaves nothing behind."""
+        """Removes all of its folders."""
         shutil.rmtree(self.folder, ignore_errors=True)

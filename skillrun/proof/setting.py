@@ -70,7 +70,9 @@ class Setting:
 
     @cached_property
     def sandbox(self) -> Sandbox:
-        """Where servers, setup, deliveries and workers run: they see each other and nobody else."""
+        """The sandbox in which servers, setup, deliveries and workers run: they see each other and
+        nobody else.
+        """
         from skillrun.proof.sandbox.sandbox import Sandbox
         from skillrun.proof.sandbox.visible import make_plan, own_python
 
@@ -86,7 +88,9 @@ class Setting:
         return Sandbox(plan, self.place.run)
 
     def start_servers(self) -> None:
-        """Raises ServiceMissing where a binary is not there."""
+        """Starts the servers that the spec or the driver needs. Raises ServiceMissing where a
+        binary is not there.
+        """
         wanted = set(self.proof.services)
         if features_of(self.driver).needs_redis:
             wanted.add("redis")
@@ -98,34 +102,34 @@ class Setting:
         # On the machine's own loopback the ports may be somebody's; in a network of their own they
         # are free.
         listens = self.sandbox.walls.has_network
+        redis_port = PORT if listens else 0
         for name in sorted(wanted):
             folder = self.place.run / name
             folder.mkdir(mode=0o755)
             server: Any
             if name == "redis":
-                server = RedisServer(folder, self.sandbox, port=PORT if listens else 0)
+                server = RedisServer(folder, self.sandbox, port=redis_port)
             else:
                 server = PostgresServer(folder, self.sandbox, listens=listens)
             self.servers.append(server)
             self.urls[name] = server.url
-            self.urls |= {
-                f"{name}.{part}": text for part, text in getattr(server, "parts", {}).items()
-            }
+            for part, text in getattr(server, "parts", {}).items():
+                self.urls[f"{name}.{part}"] = text
 
-    def filled(self, text: str) -> str:
-        """A text of the spec with {scratch}, {redis}, {postgresql} and their parts in it. Raises
-        Blocked.
+    def fill_in(self, text: str) -> str:
+        """A text of the spec with the values of {scratch}, {redis}, {postgresql} and their parts in
+        the place of these words. Raises Blocked for a word that has none.
         """
         text = text.replace("{scratch}", str(self.place.scratch))
         for name, url in self.urls.items():
             text = text.replace("{" + name + "}", url)
         left = _OF_A_SERVER.search(text)
         if left is not None:
-            raise self._unknown(left[0], left[1])
+            raise self._explain_unknown_word(left[0], left[1])
         return text
 
-    def _unknown(self, word: str, service: str) -> Blocked:
-        """Why a word of the spec has no value here."""
+    def _explain_unknown_word(self, word: str, service: str) -> Blocked:
+        """The error that says why a word of the spec has no value here."""
         if service not in self.urls:
             hint = f"add it: proof: {{services: [{service}]}}"
             return Blocked(f"{word}: the proof starts no {service}", hint=hint)
@@ -139,8 +143,10 @@ class Setting:
             said, hint=f"use {{{service}}}, its socket, or run where namespaces are allowed"
         )
 
-    def env(self, **more: str) -> dict[str, str]:
-        """A clean environment: nothing of the user's but PATH, the interpreter's folder first."""
+    def make_env(self, **more: str) -> dict[str, str]:
+        """A clean environment for a process of the proof: it has nothing of the user's but PATH,
+        with the interpreter's folder first.
+        """
         home = Path(self.python).parent
         path = os.pathsep.join((str(home), os.environ.get("PATH", os.defpath)))
         env = {
@@ -154,35 +160,48 @@ class Setting:
         }
         if (home.parent / "pyvenv.cfg").exists():
             env["VIRTUAL_ENV"] = str(home.parent)
-        env |= {name: self.filled(value) for name, value in self.proof.env.items()}
+        for name, value in self.proof.env.items():
+            env[name] = self.fill_in(value)
         return env | more
 
     def set_up(self) -> None:
-        """Runs proof.setup once; what it leaves is the snapshot. Raises Blocked with the end of its
-        output.
+        """Runs proof.setup once and loads proof.fixture; what they leave is the snapshot that each
+        schedule begins with. Raises Blocked with the end of the setup's output.
+        """
+        if self.proof.python is not None:
+            prefix = self.sandbox.prefix(self.root)
+            check_python(self.python, self.root, self.make_env(), prefix)
+        if self.proof.setup is not None:
+            self._run_setup(self.proof.setup)
+        self._load_rows()
+        self.take_snapshot()
+
+    def _run_setup(self, setup: str) -> None:
+        """Runs the setup's command line. Raises Blocked where it fails.
 
         Like a delivery it reaches the proof's own servers alone: a migration must not find the
         developer's database.
         """
-        setup = self.proof.setup
-        if self.proof.python is not None:
-            check_python(self.python, self.root, self.env(), self.sandbox.prefix(self.root))
-        if setup is not None:
-            done = self.run_line(setup)
-            if not done.ok:
-                unset = find_unset(done.tail, self.root)
-                if unset is not None:
-                    raise Blocked(f"proof.setup: {unset.message}", hint=unset.hint)
-                tail = done.tail.strip().splitlines()[-3:]
-                sought = "unreachable" in done.tail or "refused" in done.tail
-                walled = sought and self.sandbox.walls.has_network
-                hint = _NO_NETWORK if walled else f"run it by hand: {setup}"
-                if done.timed_out:
-                    hint = "give it longer: proof.setup_timeout"
-                raise Blocked(f"proof.setup: {done.words}: {' | '.join(tail)}", hint=hint)
-            self.left_by_setup = done.note if done.survivors > 0 else None
-        self._load_rows()
-        self.keep()
+        done = self.run_line(setup)
+        if not done.ok:
+            raise self._explain_failed_setup(setup, done)
+        self.left_by_setup = None
+        if done.survivors > 0:
+            self.left_by_setup = done.note
+
+    def _explain_failed_setup(self, setup: str, done: CommandResult) -> Blocked:
+        """The error that says how the setup failed, and what to do."""
+        unset = find_unset(done.tail, self.root)
+        if unset is not None:
+            return Blocked(f"proof.setup: {unset.message}", hint=unset.hint)
+        found_no_server = "unreachable" in done.tail or "refused" in done.tail
+        hint = f"run it by hand: {setup}"
+        if done.timed_out:
+            hint = "give it longer: proof.setup_timeout"
+        elif found_no_server and self.sandbox.walls.has_network:
+            hint = _NO_NETWORK
+        last_lines = done.tail.strip().splitlines()[-3:]
+        return Blocked(f"proof.setup: {done.words}: {' | '.join(last_lines)}", hint=hint)
 
     def run_line(self, text: str) -> CommandResult:
         """A command of the repository, such as its setup, where the deliveries are. Raises
@@ -191,22 +210,24 @@ class Setting:
         from skillrun.validations.run import run_command
 
         return run_command(
-            self.filled(text),
+            self.fill_in(text),
             cwd=self.root,
-            env=aside.hook(self.place.run / "aside", self.config(), self.env()),
+            env=aside.hook(self.place.run / "aside", self.make_config(), self.make_env()),
             timeout_s=self.proof.setup_timeout,
             stop=lambda: self.abandoned,
             prefix=self.sandbox.prefix(self.root),
         )
 
     def _load_rows(self) -> None:
-        """What proof.fixture holds, after the setup has had its turn. Raises Blocked."""
+        """Writes the rows of proof.fixture into the database, after the setup has had its turn.
+        Raises Blocked.
+        """
         fixture = self.proof.fixture
         if fixture is None:
             return
         from skillrun.proof.fixtures.load import load_fixture, read_fixture
 
-        store = self.store()
+        store = self.find_store()
         if not isinstance(store, SqliteStore):
             raise Blocked(
                 "proof.fixture: proof.database names no SQLite file",
@@ -218,24 +239,27 @@ class Setting:
             store.path,
             self.place.run,
             python=self.python,
-            env=self.env(),
+            env=self.make_env(),
             prefix=self.sandbox.prefix(self.root),
         )
 
-    def keep(self) -> None:
-        """What is there now is what every schedule begins with."""
+    def take_snapshot(self) -> None:
+        """Remembers what is there now: every schedule begins with it."""
         self.place.snapshot()
         for server in self.servers:
             server.snapshot()
 
     def restore(self, *, first: bool = False) -> None:
-        """Puts everything back; `first`: as the setup left it."""
+        """Puts everything back as the last snapshot has it; `first`: as the setup left it."""
         self.place.restore(first=first)
         for server in self.servers:
-            server.restore_first() if first else server.restore()
+            if first:
+                server.restore_first()
+            else:
+                server.restore()
 
     def jump(self, seconds: float) -> None:
-        """Time passes for the servers too, as far as they can be told."""
+        """Lets so much time pass for the servers, as far as they can be told."""
         for server in self.servers:
             if hasattr(server, "jump"):
                 server.jump(seconds)
@@ -245,34 +269,44 @@ class Setting:
         return tuple(server.pid for server in self.servers)
 
     def zygote(self, kind: str = "main") -> Zygote:
-        """The interpreter that has imported the handler; "fresh": one with another hash seed,
-        time zone and name of its machine.
+        """The interpreter that has imported the handler; it is started when it is first asked for.
+        "fresh": one with another hash seed, time zone and name of its machine.
         """
-        if kind not in self.zygotes:
-            more = {"PYTHONHASHSEED": "4711", "TZ": "Pacific/Auckland"} if kind == "fresh" else {}
-            trigger = self.spec.trigger
-            meant = trigger is not None and trigger.type == "cron" and trigger.timezone is None
-            # Here the machine's own time zone is the job's.
-            if "TZ" in self.proof.env or meant:
-                more.pop("TZ", None)
-            output = self.place.run / f"{kind}.out"
-            if self.abandoned:
-                raise Blocked("the proof was interrupted")
-            config = {**self.config(), "host": _ANOTHER_HOST if kind == "fresh" else None}
-            made = self.zygotes[kind] = Zygote(
-                self.sandbox, self.python, config, self.env(**more), self.root, output
-            )
-            made.start()
-            owner = made.facts.owner
-            # Whatever the sources looked like, the object says it.
-            if self.driver is None and owner is not None:
-                made.stop()
-                self.driver = owner
-                # Another library, other programs.
-                self.__dict__.pop("starts", None)
-                del self.zygotes[kind]
-                return self.zygote(kind)
-        return self.zygotes[kind]
+        if kind in self.zygotes:
+            return self.zygotes[kind]
+        if self.abandoned:
+            raise Blocked("the proof was interrupted")
+        made = self._make_zygote(kind)
+        self.zygotes[kind] = made
+        made.start()
+        owner = made.facts.owner
+        # Whatever the sources looked like, the object says whose it is.
+        if self.driver is None and owner is not None:
+            made.stop()
+            self.driver = owner
+            # Another library, other programs.
+            self.__dict__.pop("starts", None)
+            del self.zygotes[kind]
+            return self.zygote(kind)
+        return made
+
+    def _make_zygote(self, kind: str) -> Zygote:
+        """A zygote of a kind, not started yet."""
+        more: dict[str, str] = {}
+        host = None
+        if kind == "fresh":
+            more = {"PYTHONHASHSEED": "4711", "TZ": "Pacific/Auckland"}
+            host = _ANOTHER_HOST
+        trigger = self.spec.trigger
+        goes_by_local_time = (
+            trigger is not None and trigger.type == "cron" and trigger.timezone is None
+        )
+        # Here the machine's own time zone is the job's.
+        if "TZ" in self.proof.env or goes_by_local_time:
+            more.pop("TZ", None)
+        output = self.place.run / f"{kind}.out"
+        config = {**self.make_config(), "host": host}
+        return Zygote(self.sandbox, self.python, config, self.make_env(**more), self.root, output)
 
     @cached_property
     def starts(self) -> list[tuple[str, ...]]:
@@ -289,74 +323,90 @@ class Setting:
                     found += split_commands(start.words, program)
         return list(dict.fromkeys(found))
 
-    def config(self) -> dict[str, Any]:
+    def make_config(self) -> dict[str, Any]:
         """What the zygote is told at its start; see probe/forking.py."""
-        spec, failures = self.spec, self.spec.failures
-        errors = [spell_error(error) for error in failures.listed] if failures else []
+        spec = self.spec
+        errors = []
+        if spec.failures is not None:
+            errors = [spell_error(error) for error in spec.failures.listed]
         paths = [str((self.root / path).resolve()) for path in self.paths]
         # Where the application is started: what lies there is imported too, after all else.
         if str(self.root) not in paths:
             paths.append(str(self.root))
-        free = [str(self.place.tmp), str(self.place.home), str(self.place.run)]
-        servers = [str(self.place.run)]
-        for server in self.servers:
-            servers.append(str(server.folder))
-            if server.address:
-                servers.append(server.address)
+        library = None
+        if self.driver:
+            library = FRAMEWORKS[self.driver].DRIVER
+        shared = None
+        if self.sandbox.walls.kind == "namespaces":
+            # Elsewhere it is the machine's, and others make files there.
+            shared = "/dev/shm"
         return {
             "root": str(self.root),
             "paths": paths,
             "handler": spec.handler,
-            "library": FRAMEWORKS[self.driver].DRIVER if self.driver else None,
+            "library": library,
             "effects": [effect.model_dump() for effect in spec.effects or ()],
             "errors": errors,
             "scratch": str(self.place.scratch),
-            "free": free,
-            # Elsewhere it is the machine's, and others make files there.
-            "shared": "/dev/shm" if self.sandbox.walls.kind == "namespaces" else None,
-            "servers": servers,
+            "free": [str(self.place.tmp), str(self.place.home), str(self.place.run)],
+            "shared": shared,
+            "servers": self._list_server_addresses(),
             "kept": aside.committed(self.root),
-            "settings": {
-                "message": spec.message,
-                "fields": sorted((spec.payload or {}).get("properties", {})),
-                "key": list(spec.idempotency.key) if spec.idempotency else [],
-                "redis": self.urls.get("redis"),
-                "enqueue": spec.enqueue.call if spec.enqueue else None,
-                "queue": (
-                    spec.dead_letter.where
-                    if spec.dead_letter and spec.dead_letter.kind == "queue"
-                    else None
-                ),
-                "scratch": str(self.place.scratch),
-                "trigger": spec.trigger.model_dump() if spec.trigger else None,
-                "owners": _list_owners(),
-                "starts": self.starts,
-                "acks_late": self.acks_late,
-            },
+            "settings": self._make_driver_settings(),
         }
 
-    def store(self) -> Store | None:
-        """The database that the state queries ask; None where the spec names none."""
+    def _list_server_addresses(self) -> list[str]:
+        """The folders and addresses of the servers that a delivery may connect to."""
+        found = [str(self.place.run)]
+        for server in self.servers:
+            found.append(str(server.folder))
+            if server.address:
+                found.append(server.address)
+        return found
+
+    def _make_driver_settings(self) -> dict[str, Any]:
+        """What the spec and the repository tell a library's driver."""
+        spec = self.spec
+        letters = None
+        if spec.dead_letter and spec.dead_letter.kind == "queue":
+            letters = spec.dead_letter.where
+        return {
+            "message": spec.message,
+            "fields": sorted((spec.payload or {}).get("properties", {})),
+            "key": list(spec.idempotency.key) if spec.idempotency else [],
+            "redis": self.urls.get("redis"),
+            "enqueue": spec.enqueue.call if spec.enqueue else None,
+            "queue": letters,
+            "scratch": str(self.place.scratch),
+            "trigger": spec.trigger.model_dump() if spec.trigger else None,
+            "owners": _list_owners(),
+            "starts": self.starts,
+            "acks_late": self.acks_late,
+        }
+
+    def find_store(self) -> Store | None:
+        """The database that the state queries ask; None where the spec names none. Raises Refused
+        for a server that is not the proof's.
+        """
         database = self.proof.database
         if database is None:
             return None
-        path = self.filled(database)
+        path = self.fill_in(database)
         for prefix in ("sqlite:///", "sqlite:"):
             path = path.removeprefix(prefix)
-        if path.startswith(("postgres", "redis")):
-            found: Store | None = next(
-                (s for s in self.servers if getattr(s, "url", None) == path), None
-            )
-            if found is None:
-                raise Refused(
-                    f"proof.database: {database} is no server of the proof",
-                    hint='use "{postgresql}"',
-                )
-            return found
-        # An absolute path stays as it is.
-        return SqliteStore(aside.standing(self.place.scratch, path))
+        if not path.startswith(("postgres", "redis")):
+            # An absolute path stays as it is.
+            return SqliteStore(aside.standing(self.place.scratch, path))
+        for server in self.servers:
+            if getattr(server, "url", None) == path:
+                found: Store = server
+                return found
+        raise Refused(
+            f"proof.database: {database} is no server of the proof",
+            hint='use "{postgresql}"',
+        )
 
-    def watched(self, store: Store | None) -> dict[str, Watched]:
+    def list_watched(self, store: Store | None) -> dict[str, Watched]:
         """The stores that tell what changed in them: the database, and each of the servers."""
         found: dict[str, Watched] = {}
         if store is not None:
@@ -367,19 +417,19 @@ class Setting:
         return found
 
     def abandon(self) -> None:
-        """Has whoever works in it, in another thread, come to an end at once. `close` is still to
-        come.
+        """Makes whoever works in it, in another thread, come to an end at once. `close` is still to
+        be called then.
         """
         self.abandoned = True
         for zygote in list(self.zygotes.values()):
             zygote.abandon()
 
     def share_sandbox(self, other: Setting) -> None:
-        """Works where another one does, whose place and servers it has."""
+        """Works in the sandbox of another setting, whose place and servers it has."""
         self.__dict__["sandbox"] = other.sandbox
 
     def stop_zygotes(self) -> None:
-        """Ends its interpreters, and leaves place and servers to whose they are."""
+        """Ends its interpreters, and leaves place and servers to the setting that they belong to."""
         for zygote in self.zygotes.values():
             with contextlib.suppress(Exception):
                 zygote.stop()
@@ -408,11 +458,13 @@ def _list_owners() -> list[str]:
 
 
 def server_folders() -> list[Path]:
-    """The installations of the private servers, as far as they are here."""
+    """The folders of the private servers' programs, as far as they are installed here."""
     from skillrun.proof.services.find import find_postgres, find_redis_server
 
+    folders = []
     redis, postgres = find_redis_server(), find_postgres()
-    folders = [] if redis is None else [redis.parent]
+    if redis is not None:
+        folders.append(redis.parent)
     if postgres is not None:
         # Its libraries and templates lie beside its bin.
         folders.append(postgres.parent)

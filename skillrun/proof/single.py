@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.families.messages import plan_dst
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT
 from skillrun.proof.judges.unattended import name_queue
-from skillrun.proof.judges.unknowns import how_it_ended
-from skillrun.proof.reference import InTurn, Reference, items_of
+from skillrun.proof.judges.unknowns import describe_end
+from skillrun.proof.reference import InTurn, Reference, name_items
 from skillrun.proof.schedule import ONCE, SECOND_RUN_S, Schedule
 from skillrun.proof.ticks import is_published_by_clock
 from skillrun.proof.world import find_unread_tables, letter_queries
@@ -20,8 +20,15 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
 
 
-def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[History, ...]]:
-    """What the schedules are compared with, and the single runs that are histories of their own."""
+# How the answer of a state query begins that could not be asked.
+_ERROR = "error: "
+
+
+def run_singles(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[History, ...]]:
+    """Runs the job by itself, as often as that is needed.
+
+    Returns what the schedules are compared with, and the runs that are judged like a schedule.
+    """
     explorer.find_due_time()
     if explorer.polled and spec.enqueue is None:
         explorer.find_days()
@@ -29,19 +36,20 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
     if once.hung or once.runs[0].died:
         return Reference(spec, once, {}, explorer.facts), (once,)
     if explorer.facts.ticks:
-        explorer.orders.items = items_of(once)
+        explorer.orders.items = name_items(once)
     explorer.unread = find_unread_tables(explorer, [once])
     if explorer.unread:
         once = explorer.run(ONCE)  # once more, with these tables read
     explorer.once = once
     later = explorer.run(Schedule("once", late=SECOND_RUN_S))
     jobs, unfit = {}, {}
-    for job in sorted(job for job in explorer.origin.messages if 0 < job < DIRECT):
+    distinct = [job for job in explorer.origin.messages if 0 < job < DIRECT]
+    for job in sorted(distinct):
         alone = explorer.run(Schedule("alone", moves=(f"job={job}",)))
         if _succeeds(alone) and not _leaves_letter(alone, once):
             jobs[job] = alone
         else:
-            unfit[job] = _why_unfit(alone, once)
+            unfit[job] = _explain_unfit(alone, once)
     volatile = frozenset(name for name, rows in once.state.items() if later.state.get(name) != rows)
     reference = Reference(
         spec,
@@ -52,7 +60,7 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
         unfit=unfit,
         before=explorer.state_before(),
         later=later,
-        ticks=_single_ticks(explorer, spec),
+        ticks=_run_doubled_ticks(explorer, spec),
         orders=_run_in_turn(explorer, jobs),
         called=_call_alone(explorer, spec, once),
         letters=letter_queries(spec),
@@ -63,16 +71,22 @@ def reference_of(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[Hi
     return reference, (once, later)
 
 
-def _single_ticks(explorer: Explorer, spec: JobSpec) -> dict[str, History]:
-    """What a clocked job does in the tick at which two of them are to do it once."""
-    is_alone = explorer.clocked or explorer.due is not None
-    moves = [s.moves[0] for s in plan_dst(spec, explorer.due)] if is_alone else []
-    return {move: explorer.run(Schedule("alone", moves=(move,))) for move in moves}
+def _run_doubled_ticks(explorer: Explorer, spec: JobSpec) -> dict[str, History]:
+    """Move -> what a clocked job does in the tick at which two of them are to do it once; none for
+    other jobs.
+    """
+    found: dict[str, History] = {}
+    if not explorer.clocked and explorer.due is None:
+        return found
+    for schedule in plan_dst(spec, explorer.due):
+        move = schedule.moves[0]
+        found[move] = explorer.run(Schedule("alone", moves=(move,)))
+    return found
 
 
 def _run_in_turn(explorer: Explorer, jobs: Iterable[int]) -> dict[int, InTurn]:
-    """The proof's own job and each distinct one, in both orders: schedules of the family that is
-    named so.
+    """Distinct job -> what comes of it and the proof's own one, in both orders; none where ticks
+    bring the work.
     """
     if explorer.facts.ticks:
         return {}
@@ -85,8 +99,9 @@ def _run_in_turn(explorer: Explorer, jobs: Iterable[int]) -> dict[int, InTurn]:
 
 
 def _call_alone(explorer: Explorer, spec: JobSpec, once: History) -> dict[int, History]:
-    """The distinct jobs that the application's own call publishes, each by itself: a call that
-    needs more than it is given here publishes nothing, or another job.
+    """Distinct job -> what comes of it where the application's own call publishes it by itself.
+    Those are left out that it does not publish: a call that needs more than it is given here
+    publishes nothing, or another job.
     """
     if explorer.facts.ticks or explorer.facts.is_called or is_published_by_clock(spec):
         return {}
@@ -100,20 +115,26 @@ def _call_alone(explorer: Explorer, spec: JobSpec, once: History) -> dict[int, H
     return found
 
 
-def _why_unfit(history: History, once: History) -> str:
+def _explain_unfit(history: History, once: History) -> str:
+    """Why the single run of a distinct job is no comparison, as the end of a sentence."""
     if _leaves_letter(history, once):
         return "by itself it ends among the dead letters"
-    last = history.runs[-1] if history.runs else None
-    error = last.raised if last is not None else None
-    if error is not None:
-        return f"by itself it fails with {str(error['error']).rpartition(':')[2]}: {error['text']}"
-    return (
-        "it does not end"
-        if history.hung
-        else f"by itself it is {last.outcome}"
-        if last
-        else "it is not delivered"
-    )
+    if not history.runs:
+        return "it does not end" if history.hung else "it is not delivered"
+    last = history.runs[-1]
+    if last.raised is not None:
+        error = str(last.raised["error"]).rpartition(":")[2]
+        return f"by itself it fails with {error}: {last.raised['text']}"
+    if history.hung:
+        return "it does not end"
+    return f"by itself it is {last.outcome}"
+
+
+def _succeeds(history: History) -> bool:
+    """Whether the last delivery of a job succeeded, and everything came to its end."""
+    if not history.runs or history.hung:
+        return False
+    return history.runs[-1].outcome == "succeeded"
 
 
 def _succeeds(history: History) -> bool:
@@ -121,21 +142,25 @@ def _succeeds(history: History) -> bool:
 
 
 def _leaves_letter(history: History, once: History) -> bool:
-    """A handler may record a job that it cannot do, and return as if it had done it."""
+    """Whether a run leaves more dead letters than the proof's own job: a handler may record a job
+    that it cannot do, and return as if it had done it.
+    """
     return (history.dead_letters or 0) > (once.dead_letters or 0)
 
 
-def single_run_problem(reference: Reference) -> str | None:
+def find_single_run_problem(reference: Reference) -> str | None:
     """Why the single run cannot be compared with; None where it can."""
     once, run = reference.once, reference.once.runs[0]
     if once.hung:
         return f"the single run did not end; its last boundary was {once.hung}"
     died = run.first("died")
     if died is not None:
-        return f"the single run {how_it_ended(died)}"
+        return f"the single run {describe_end(died)}"
     error = run.raised or run.first("raised")
     if error is not None:
-        place = f" ({error.place[0]}:{error.place[1]})" if error.place else ""
+        place = ""
+        if error.place:
+            place = f" ({error.place[0]}:{error.place[1]})"
         return f"the single run fails: {error['error'].rpartition(':')[2]}: {error['text']}{place}"
     broken = run.first("probe-error")
     if broken is not None:
@@ -145,10 +170,10 @@ def single_run_problem(reference: Reference) -> str | None:
     missing = _list_unreached(reference)
     if missing:
         return f"the single run does not reach: {', '.join(missing)}"
-    return next(
-        (f"proof.state.{name}: {rows[7:]}" for name, rows in once.state.items() if _is_error(rows)),
-        None,
-    )
+    for name, rows in once.state.items():
+        if isinstance(rows, str) and rows.startswith(_ERROR):
+            return f"proof.state.{name}: {rows.removeprefix(_ERROR)}"
+    return None
 
 
 def _list_unreached(reference: Reference) -> list[str]:
@@ -161,7 +186,3 @@ def _list_unreached(reference: Reference) -> list[str]:
         if reference.payloads.get(job) in reference.spec.examples:
             reached |= reference.find_reached(job)
     return [name for name in missing if name not in reached]
-
-
-def _is_error(rows: Any) -> bool:
-    return isinstance(rows, str) and rows.startswith("error: ")

@@ -60,20 +60,27 @@ _NAMED = {
 
 
 def is_polled(spec: JobSpec, facts: BootFacts) -> bool:
-    """Each tick looks for work in a database: a poller, and a cron job that goes by no key and
-    takes up what is left.
-
-    Of a cron job that is one of several ticks a day, or a retry policy that waits for the next day.
+    """Whether each tick looks for work in a database: a poller does, and a cron job that goes by no
+    key and takes up what is left.
     """
-    polls = spec.trigger is not None and spec.trigger.type == "poller"
-    return facts.ticks and (polls or spec.enqueue is not None or _takes_up_what_is_left(spec))
+    if not facts.ticks:
+        return False
+    if spec.trigger is not None and spec.trigger.type == "poller":
+        return True
+    return spec.enqueue is not None or _takes_up_what_is_left(spec)
 
 
 def _takes_up_what_is_left(spec: JobSpec) -> bool:
+    """Whether a cron job does at its next tick what the last one has left: it has several ticks a
+    day, or a retry policy that waits for the next day.
+    """
     if spec.trigger is None or spec.idempotency is None or spec.idempotency.strategy != "invariant":
         return False
-    period = period_s(spec.trigger.schedule)
-    return period < DAY_S or any(delay >= period * _NEXT_TICK for delay in _read_delays(spec)[:1])
+    period = find_period_s(spec.trigger.schedule)
+    if period < DAY_S:
+        return True
+    delays = _read_delays(spec)
+    return bool(delays) and delays[0] >= period * _NEXT_TICK
 
 
 def _read_delays(spec: JobSpec) -> tuple[float, ...]:
@@ -84,48 +91,52 @@ def _read_delays(spec: JobSpec) -> tuple[float, ...]:
 
 
 def is_clocked(spec: JobSpec, facts: BootFacts) -> bool:
-    """Each tick is a job of its own."""
-    cron = spec.trigger is not None and spec.trigger.type == "cron"
-    return facts.ticks and cron and not is_polled(spec, facts)
+    """Whether each tick is a job of its own."""
+    is_cron = spec.trigger is not None and spec.trigger.type == "cron"
+    return facts.ticks and is_cron and not is_polled(spec, facts)
 
 
 def is_published_by_clock(spec: JobSpec) -> bool:
-    """Nothing but the library's own scheduler publishes it: two of its ticks are one after the
-    other.
+    """Whether nothing but the library's own scheduler publishes the job: then two of its ticks come
+    one after the other.
     """
     trigger = spec.trigger
     return spec.enqueue is None and trigger is not None and trigger.type in ("cron", "poller")
 
 
 def has_next_tick(spec: JobSpec, facts: BootFacts) -> bool:
-    """A message that a clock alone publishes: the next one comes, whatever became of this one."""
+    """Whether a clock alone publishes the job's messages: then the next one comes, whatever became
+    of this one.
+    """
     return is_published_by_clock(spec) and not facts.ticks and not facts.is_called
 
 
 # -- polled
 
 
-def every(spec: JobSpec) -> float:
+def find_tick_s(spec: JobSpec) -> float:
     """Seconds between two ticks."""
     if spec.trigger is None:
         return DAY_S
     if spec.trigger.type == "cron":
-        return period_s(spec.trigger.schedule)
+        return find_period_s(spec.trigger.schedule)
     return spec.trigger.every or 60.0
 
 
-def waits(spec: JobSpec, tries: int) -> list[float]:
-    """When the proof looks again after the fault number `tries`, in seconds from it.
+def list_looks(spec: JobSpec, tries: int) -> list[float]:
+    """The times at which the proof looks again after the fault number `tries`, in seconds from it.
 
-    At the next tick; shortly before and after the declared delay, and when it is overdue; and when
-    whatever a dead process held must have been given up. A handler that is not due yet does nothing
-    in between.
+    They are: the next tick; shortly before and after the declared delay, and when it is overdue;
+    and when whatever a dead process held must have been given up. A handler that is not due yet
+    does nothing when it is looked at.
     """
-    tick = every(spec)
+    tick = find_tick_s(spec)
     declared = _read_delays(spec)[tries - 1 : tries]
     is_cron = spec.trigger is not None and spec.trigger.type == "cron"
-    # On another day a cron job may be another one.
-    latest = 0.0 if is_cron else _find_horizon(spec)
+    # On another day a cron job may be another one: it is not looked at so late.
+    latest = 0.0
+    if not is_cron:
+        latest = _find_horizon(spec)
     found = {max(_LOCK_S, tick), max(latest, tick)}
     if not declared:
         found.add(tick)
@@ -136,31 +147,31 @@ def waits(spec: JobSpec, tries: int) -> list[float]:
 
 
 def _find_horizon(spec: JobSpec) -> float:
-    """The last time at which the job must still know what it has done."""
-    dedupe = spec.idempotency.dedupe if spec.idempotency else None
+    """The last time at which the job must still know what it has done, in seconds from the fault."""
+    if spec.idempotency is None:
+        return _DAY_AND_HOUR_S
+    dedupe = spec.idempotency.dedupe
     if dedupe is None or not dedupe.window:
         return _DAY_AND_HOUR_S
     return min(_DAY_AND_HOUR_S, dedupe.window * _INSIDE)
 
 
 def is_faulty(delivery: Delivery) -> bool:
-    """It died, or an error was thrown into it."""
-    return delivery.died or any(event["do"] in ("raise", "fail") for event in delivery.all("fault"))
+    """Whether a delivery died, or an error was thrown into it."""
+    return delivery.died or not delivery.hit_by.isdisjoint(("raise", "fail"))
 
 
 def is_idle(delivery: Delivery) -> bool:
-    """A tick that met nothing, called nothing and did not fail."""
-    return (
-        not is_faulty(delivery)
-        and delivery.first("performed") is None
-        and delivery.outcome == "succeeded"
-    )
+    """Whether a tick met no fault, called nothing and did not fail: it found no work."""
+    if is_faulty(delivery) or delivery.first("performed") is not None:
+        return False
+    return delivery.outcome == "succeeded"
 
 
 # -- clocked
 
 
-def at_time(moment: clock_time, zone: str | None) -> float:
+def find_s_to_time(moment: clock_time, zone: str | None) -> float:
     """Seconds from now to a time of this day in a time zone."""
     today = datetime.now(_read_zone(zone)).date()
     return datetime.combine(today, moment, _read_zone(zone)).timestamp() - time.time()
@@ -170,7 +181,7 @@ def list_times(schedule: str | None) -> list[clock_time]:
     """The times of a day at which a cron expression fires, no two within a quarter of an hour; none
     for what is no cron expression.
     """
-    fields = cron_fields(schedule)
+    fields = read_cron_fields(schedule)
     if fields is None:
         return []
     kept: list[clock_time] = []
@@ -184,69 +195,88 @@ def list_times(schedule: str | None) -> list[clock_time]:
 
 
 def list_border_days(schedule: str | None, zone: str | None) -> list[date]:
-    """Coming days from which other months and years are counted wrongly: the ends of a year, the
-    31st before a shorter month and after one, the day that most years do not have. Of a cron
-    expression those on which it is due.
+    """The coming days on which dates are easily computed wrongly: the ends of a year, the 31st
+    before a shorter month and after one, the day that most years do not have. With a cron
+    expression, only those on which it is due.
     """
     today = datetime.now(_read_zone(zone)).date()
-    fields = cron_fields(schedule)
+    fields = read_cron_fields(schedule)
     found: list[date] = []
     for month, day in _BORDER_DAYS:
-        years = range(today.year, today.year + _LEAP_CYCLE + 1)
-        days = [date(year, month, day) for year in years if day < 29 or _has_day(year, month, day)]
-        coming = next(one for one in days if one > today)
+        coming = _find_next_date(today, month, day)
         if fields is None or _is_due(fields, coming):
             found.append(coming)
     return sorted(found)
 
 
+def _find_next_date(today: date, month: int, day: int) -> date:
+    """The first day after today that has this month and day."""
+    for year in range(today.year, today.year + _LEAP_CYCLE + 1):
+        if not _has_day(year, month, day):
+            continue
+        coming = date(year, month, day)
+        if coming > today:
+            return coming
+    raise LookupError(f"no year of the next ones has a {month:02}-{day:02}")
+
+
 def _has_day(year: int, month: int, day: int) -> bool:
+    """Whether a month has so many days in a year."""
     return day <= calendar.monthrange(year, month)[1]
 
 
-def on_day(day: date, zone: str | None) -> float:
+def find_s_to_day(day: date, zone: str | None) -> float:
     """Seconds from now to noon of a day in a time zone."""
     return datetime.combine(day, NOON, _read_zone(zone)).timestamp() - time.time()
 
 
-def before_midnight(zone: str | None) -> float:
+def find_s_to_midnight(zone: str | None) -> float:
     """Seconds from now to just before the next day in a time zone."""
     now = datetime.now(_read_zone(zone))
     end = now.replace(hour=23, minute=59, second=58, microsecond=0)
-    return (end if end > now else end + timedelta(1)).timestamp() - time.time()
+    if end <= now:
+        end += timedelta(1)
+    return end.timestamp() - time.time()
 
 
-def later_ticks(schedule: str | None, zone: str | None) -> list[float]:
-    """Seconds from noon of this day to ticks that are other jobs than today's: the next one, then
-    those that have its weekday, its day of the month, and its date in common with it; none for what
-    is no cron expression.
+def list_later_ticks(schedule: str | None, zone: str | None) -> list[float]:
+    """Ticks that are other jobs than today's, in seconds from noon of this day; none for what is no
+    cron expression.
+
+    A job that keys its work by less than the full date takes one of these for today's: the next
+    tick, and those that have their weekday, day of the month, or date of the year in common with
+    it.
     """
-    fields = cron_fields(schedule)
+    fields = read_cron_fields(schedule)
     if fields is None:
         return []
     gap = _find_longest_gap(fields)
     if gap is None:
         return []
     today = datetime.now(_read_zone(zone)).date()
-    days = {today + timedelta(gap), _same_day(today, 12)}
+    days = {today + timedelta(gap), _add_months(today, 12)}
     if gap == 1:
-        days |= {today + timedelta(7), _same_day(today, 1)}
+        days |= {today + timedelta(7), _add_months(today, 1)}
     return sorted((day - today).days * DAY_S for day in days)
 
 
-def period_s(schedule: str | None) -> float:
-    """The shortest time between two ticks of a day; a day where there is one, or where it cannot be
-    told.
+def find_period_s(schedule: str | None) -> float:
+    """The shortest time between two ticks of a day, in seconds; a day where it has one tick, or
+    where that cannot be told.
     """
-    fields = cron_fields(schedule)
+    fields = read_cron_fields(schedule)
     if fields is None:
         return DAY_S
-    fires = sorted(hour * 3600 + minute * 60 for hour in fields[1] for minute in fields[0])
-    return float(min((later - one for one, later in itertools.pairwise(fires)), default=DAY_S))
+    minutes, hours = fields[0], fields[1]
+    fires = sorted(hour * 3600 + minute * 60 for hour in hours for minute in minutes)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(fires)]
+    return float(min(gaps, default=DAY_S))
 
 
-def _same_day(day: date, months: int) -> date:
-    """The same day some months later; the first of the month after where that has no such day."""
+def _add_months(day: date, months: int) -> date:
+    """The same day of the month some months later; where that month has no such day, a day at the
+    beginning of the month after it.
+    """
     month = day.month - 1 + months
     first = date(day.year + month // 12, month % 12 + 1, 1)
     try:
@@ -256,74 +286,90 @@ def _same_day(day: date, months: int) -> date:
 
 
 def _find_longest_gap(fields: tuple[frozenset[int], ...]) -> int | None:
-    """Days after which another day, week or month has begun, whichever the schedule goes by."""
+    """The most days between two ticks of a schedule: after so many another day, week or month has
+    begun, whichever it goes by. None where it is never due twice.
+    """
     # Two years and some: each month, and each day of the month, comes twice.
-    start = date(2026, 1, 1)
-    all_days = [start + timedelta(number) for number in range(800)]
+    start, looked_at = date(2026, 1, 1), 800
+    all_days = [start + timedelta(number) for number in range(looked_at)]
     days = [day for day in all_days if _is_due(fields, day)]
     gaps = [(later - day).days for day, later in itertools.pairwise(days)]
     return max(gaps, default=None)
 
 
-def fires_twice(
+def find_doubled_tick(
     schedule: str | None, zone: str | None, due: clock_time | None = None
 ) -> tuple[float, float] | None:
     """The two instants at which a daily time comes when clocks are turned back; None where it comes
     once. `due`: the one time of a day at which a tick was seen to do its work.
     """
-    fields = cron_fields(schedule)
-    if fields is not None and due is not None:
-        fields = (frozenset((due.minute,)), frozenset((due.hour,)), *fields[2:])
-    if fields is None or zone is None or len(fields[0]) > 1 or len(fields[1]) > 12:
+    fields = read_cron_fields(schedule)
+    if fields is None or zone is None:
+        return None
+    minutes, hours = fields[0], fields[1]
+    if due is not None:
+        minutes, hours = frozenset((due.minute,)), frozenset((due.hour,))
+    # What runs many times a day has no daily time that could come twice.
+    if len(minutes) > 1 or len(hours) > 12:
         return None
     place = _read_zone(zone)
     today = datetime.now(place).date()
+    # Clocks are turned back once a year.
     for number in range(1, 2 * 366):
         day = today + timedelta(number)
-        for hour in sorted(fields[1]):
-            first = datetime(day.year, day.month, day.day, hour, min(fields[0]), tzinfo=place)
+        for hour in sorted(hours):
+            first = datetime(day.year, day.month, day.day, hour, min(minutes), tzinfo=place)
             again = first.replace(fold=1)
             if again.timestamp() > first.timestamp() and _is_due(fields, day):
                 return first.timestamp(), again.timestamp()
     return None
 
 
-def cron_fields(schedule: str | None) -> tuple[frozenset[int], ...] | None:
-    """The values of minute, hour, day, month and weekday (0: Sunday); None for what cron alone does
-    not know.
+def read_cron_fields(schedule: str | None) -> tuple[frozenset[int], ...] | None:
+    """The values of minute, hour, day, month and weekday (0: Sunday) of a cron expression; None for
+    what cron alone does not know.
     """
     words = _NAMED.get(schedule or "", schedule or "").split()
     if len(words) != len(_FIELDS):
         return None
-    try:
-        minute, hour, day, month, weekday = (
-            frozenset(_read_values(word, *field))
-            for word, field in zip(words, _FIELDS, strict=True)
-        )
-    except ValueError:
-        return None
+    values: list[frozenset[int]] = []
+    for word, (low, high, names) in zip(words, _FIELDS, strict=True):
+        try:
+            values.append(frozenset(_read_values(word, low, high, names)))
+        except ValueError:
+            return None
+    minute, hour, day, month, weekday = values
+    # Both 0 and 7 are Sunday.
     return minute, hour, day, month, frozenset(number % 7 for number in weekday)
 
 
 def _read_values(word: str, low: int, high: int, names: tuple[str, ...]) -> Iterable[int]:
-    """Raises ValueError."""
+    """Yields the values that one field of a cron expression names: "*/15", "1-5", "mon,fri". Raises
+    ValueError where it is no such field.
+    """
     for part in word.lower().split(","):
         span, _, step = part.partition("/")
         first, _, last = span.partition("-")
-        begin = low if span in "*?" else _read_number(first, low, names)
-        end = (
-            high if span in "*?" or (step and not last) else _read_number(last or first, low, names)
-        )
+        if span in "*?":
+            begin, end = low, high
+        elif step and not last:
+            # "10/15": from there on to the end.
+            begin, end = _read_number(first, low, names), high
+        else:
+            begin = _read_number(first, low, names)
+            end = _read_number(last or first, low, names)
         yield from range(begin, end + 1, int(step or 1))
 
 
 def _read_number(word: str, low: int, names: tuple[str, ...]) -> int:
+    """The number that a word stands for, also by its name: "mon". Raises ValueError."""
     if word in names:
         return names.index(word) + low
     return int(word)
 
 
 def _is_due(fields: tuple[frozenset[int], ...], day: date) -> bool:
+    """Whether a schedule runs on a day. `fields`: as `read_cron_fields` gives them."""
     _, _, days, months, weekdays = fields
     if day.month not in months:
         return False
@@ -335,6 +381,7 @@ def _is_due(fields: tuple[frozenset[int], ...], day: date) -> bool:
 
 
 def _read_zone(name: str | None) -> ZoneInfo:
+    """The time zone of a name; UTC where there is none of that name."""
     try:
         return ZoneInfo(name or "UTC")
     except (KeyError, ValueError):

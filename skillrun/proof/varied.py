@@ -136,7 +136,7 @@ def _dates(value: str) -> Iterator[str]:
         yield str(day + datetime.timedelta(days)) + value[10:]
 
 
-def varied_field(spec: JobSpec, payload: Any) -> str | None:
+def name_varied_field(spec: JobSpec, payload: Any) -> str | None:
     """The key field in which a payload is another than the first example's."""
     first = spec.examples[0] if spec.examples else None
     for field in spec.idempotency.key if spec.idempotency else ():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.jobs import get_field
 from skillrun.proof.reference import INCOMPLETE, Judgement
-from skillrun.proof.varied import VARIED, varied_field
+from skillrun.proof.varied import VARIED, name_varied_field
 
 if TYPE_CHECKING:
     from skillrun.proof.history import Delivery, History
@@ -127,7 +127,7 @@ def _list_like_example(history: History, reference: Reference, field: str) -> di
     found = {}
     for run in history.runs:
         payload = history.payloads.get(run.job)
-        if run.job < VARIED or varied_field(reference.spec, payload) != field:
+        if run.job < VARIED or name_varied_field(reference.spec, payload) != field:
             continue
         if run.outcome == "succeeded" and _count_effects([run]) == wanted:
             found[run.job] = payload

@@ -75,7 +75,7 @@ def rank_grade(judgement: Judgement) -> int:
 def log_witnesses(found: Mapping[str, logs.Answer], tried: list[Tried]) -> list[Witness]:
     """An unanswered question, shown by a delivery that poses it."""
     made = []
-    for judgement in logs.judge(found):
+    for judgement in logs.judge_answers(found):
         question = judgement.rule.partition(".")[2]
         item = _find_posing(tried, found[question].schedule, found[question].example)
         made.append(Witness(item, judgement, RERUNS))

@@ -22,7 +22,7 @@ from skillrun.proof.families.registry import plan_schedules
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import Delivery, History
 from skillrun.proof.jobs import DIRECT
-from skillrun.proof.judges.attempts import count_attempts, measured_delays
+from skillrun.proof.judges.attempts import count_attempts, measure_delays
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.services.errors import ServiceMissing
 from skillrun.proof.setting import Setting
@@ -164,7 +164,7 @@ def test_exhaustion_uses_up_the_attempts_at_the_declared_delays(job: Job) -> Non
     assert count_attempts(history, _reference(job)) == len(declared) + 1
     if job.facts.ticks:
         return  # the ticks wait, and not the job
-    waited = measured_delays(history)
+    waited = measure_delays(history)
     assert len(waited) == len(declared)
     bounds = zip(waited, declared, longest, strict=True)
     assert all(least * 0.45 - 1.5 <= seen <= most * 1.05 + 1.5 for seen, least, most in bounds)

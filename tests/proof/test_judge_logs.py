@@ -38,7 +38,7 @@ def test_whoever_waits_for_another_delivery_need_not_say_why() -> None:
     waits = history("copies=2 switch@before:email#1", DONE, [log("started id=7"), *BUSY])
     alone = history("redeliver", DONE, [log("started id=7"), *BUSY])
     for last, by in ((waits, "application"), (alone, "no")):
-        found = logs.answers([did, failed, last], against(spec()), {0: {"id": 7}})
+        found = logs.answer_questions([did, failed, last], against(spec()), {0: {"id": 7}})
         assert (found["why"].by, found["retry"].by) == (by, by)
 
 
@@ -53,7 +53,7 @@ def answered(*told: Any, failing: Any = (), fields: str = "id=7") -> dict[str, s
         [MET, *failing, raised(AWAY), retry(), ACKED],
         [*told, *DONE],
     )
-    found = logs.answers(
+    found = logs.answer_questions(
         [good, bad], against(spec(), facts=BootFacts(loggers=("library.",))), {0: {"id": 7}}
     )
     return {question: answer.by for question, answer in found.items()}
@@ -83,7 +83,7 @@ def test_yes_and_no_are_two_records(
         history("once", DONE),
         history(f"raise={AWAY}@before:email#1/*", *([MET, *told] for told in attempts)),
     ]
-    assert logs.answers(histories, against(spec()), {0: {"id": 7}})["retry"].by == by
+    assert logs.answer_questions(histories, against(spec()), {0: {"id": 7}})["retry"].by == by
 
 
 def test_the_four_questions_are_answered_by_difference() -> None:
@@ -103,7 +103,9 @@ def test_an_error_that_means_success_is_no_failure() -> None:
         [MET, log("failed id=7: Away"), raised(AWAY), retry(), ACKED],
         [done, *DONE],
     )
-    found = logs.answers([history("once", [done, *DONE]), failed, known], reference, {0: {"id": 7}})
+    found = logs.answer_questions(
+        [history("once", [done, *DONE]), failed, known], reference, {0: {"id": 7}}
+    )
     assert found["succeeded"].by == "application"
 
 
@@ -149,7 +151,9 @@ def test_a_retry_that_met_no_error_tells_why_in_its_own_words(cause: Any, expect
         ended("arq.worker:Retry", control=True, cause=cause),
     ]
     seen = history("redeliver", [*again, retry(), ACKED], [*good, *DONE])
-    found = logs.answers([history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}})
+    found = logs.answer_questions(
+        [history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}}
+    )
     assert found["why"].by == expected
 
 
@@ -171,7 +175,9 @@ def test_an_error_under_the_adapters_name_is_the_reason_too(said: str, expected:
         ended("library:Retry", control=True, cause=["app.mail:Away", "mail deferred: 421"]),
     ]
     seen = history("redeliver", [*again, retry(), ACKED], [*good, *DONE])
-    found = logs.answers([history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}})
+    found = logs.answer_questions(
+        [history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}}
+    )
     assert found["why"].by == expected
 
 
@@ -187,7 +193,9 @@ def test_the_status_of_an_answer_is_a_reason(said: str, expected: str) -> None:
     gone += [log(f"given up id=7: {said}"), raised("app.mail:PartnerSaysNo"), ACKED]
     gone[-2] = ("raised", {**gone[-2][1], "error": "library:Reject", "text": "", "control": False})
     seen = history("raise=requests:HTTPError@before:email#1/*", gone)
-    found = logs.answers([history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}})
+    found = logs.answer_questions(
+        [history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}}
+    )
     assert found["why"].by == expected
 
 
@@ -200,7 +208,9 @@ def test_what_the_library_cancels_is_not_asked_why(error: str, expected: str) ->
     seen = history(
         "redeliver", [log("started id=7"), ended(error, control=False), ACKED], [*good, *DONE]
     )
-    found = logs.answers([history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}})
+    found = logs.answer_questions(
+        [history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}}
+    )
     assert found["why"].by == expected
 
 
@@ -238,7 +248,7 @@ def test_a_tick_without_a_key_tells_why_a_piece_of_its_work_failed(
     failing = history(
         f"raise={AWAY}@before:email#1!", first, [log("started"), *sent[0], RETURNED, ACKED]
     )
-    found = logs.answers(
+    found = logs.answer_questions(
         [once, failing], against(ticking, once, facts=BootFacts(ticks=True)), {0: {}}
     )
     assert (found["why"].by, found["retry"].by) == expected
@@ -261,7 +271,7 @@ def test_a_delivery_that_fails_does_not_say_success(told: str, expected: list[st
     )
     failing = [log("export succeeded id=7"), MET, log(told), raised(AWAY), retry(), ACKED]
     seen = history(f"raise={AWAY}@before:email#1", failing, DONE)
-    assert rules(logs.lies, seen, against(made, once)) == expected
+    assert rules(logs.judge_lies, seen, against(made, once)) == expected
 
 
 def test_what_the_library_says_of_a_handler_whose_decorator_gave_up_is_no_lie() -> None:
@@ -270,10 +280,12 @@ def test_what_the_library_says_of_a_handler_whose_decorator_gave_up_is_no_lie() 
     once = history("once", [*effect(), said, RETURNED, ACKED])
     seen = history(f"raise={AWAY}@before:email#1", [MET, raised(AWAY), said, ACKED])
     assert (
-        rules(logs.lies, seen, against(made, once, facts=BootFacts(loggers=("procrastinate",))))
+        rules(
+            logs.judge_lies, seen, against(made, once, facts=BootFacts(loggers=("procrastinate",)))
+        )
         == []
     )
-    assert rules(logs.lies, seen, against(made, once)) == ["logs.lie"]
+    assert rules(logs.judge_lies, seen, against(made, once)) == ["logs.lie"]
 
 
 def beside(*jobs: list[Any]) -> History:

@@ -10,7 +10,7 @@ import pytest
 from skillrun.contract.job import JobSpec
 from skillrun.proof.history import Event, History
 from skillrun.proof.judges import logs
-from skillrun.proof.judges.records import find_ids, has_value, template
+from skillrun.proof.judges.records import find_ids, has_value, make_template
 from skillrun.proof.reference import Reference
 from tests.proof.histories import ACKED, DONE, Told, effect, fault, history, raised, retry
 
@@ -41,7 +41,7 @@ PAYLOADS = {0: {"tenant": "t1", "order": "o1"}, 1: {"tenant": "t2", "order": "o1
 
 def answer(*histories: History) -> dict[str, str]:
     once = histories[0]
-    found = logs.answers(histories, Reference(spec(), once), PAYLOADS)
+    found = logs.answer_questions(histories, Reference(spec(), once), PAYLOADS)
     return {question: one.by for question, one in found.items()}
 
 
@@ -102,7 +102,7 @@ def test_the_key_of_its_effect_tells_the_job(mine: str, other: str, by: str) -> 
     second = history("job=1", [*effect(key=f"'{other}'"), ACKED])
     met = [log(f"[{mine}] begins"), MET, log(f"[{mine}] Away, again later"), raised(AWAY), retry()]
     failed = history(f"raise={AWAY}@before:email#1", [*met, ACKED])
-    found = logs.answers([once, failed], Reference(spec(), once, {1: second}), PAYLOADS)
+    found = logs.answer_questions([once, failed], Reference(spec(), once, {1: second}), PAYLOADS)
     assert {question: one.by for question, one in found.items()} == dict.fromkeys(found, by)
 
 
@@ -160,15 +160,15 @@ def test_a_word_that_is_put_into_a_format_is_a_part_of_what_it_says() -> None:
     again = event("retry order=o1", **form, words=["retry", "o1"])
     ended = event("gave up order=o1", **form, words=["gave up", "o1"])
     other = event("retry order=o2", **form, words=["retry", "o2"])
-    assert template(again) != template(ended)
-    assert template(again) == template(other)
+    assert make_template(again) != make_template(ended)
+    assert make_template(again) == make_template(other)
 
 
 def test_the_name_of_an_error_is_no_other_sentence() -> None:
     form = {"template": "failed: %s"}
     one = event("failed: StorageDown", **form, words=["StorageDown"])
     other = event("failed: BucketGone", **form, words=["BucketGone"])
-    assert template(one) == template(other)
+    assert make_template(one) == make_template(other)
 
 
 @pytest.mark.parametrize(

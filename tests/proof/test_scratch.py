@@ -11,7 +11,7 @@ import pytest
 
 from skillrun.core.errors import Blocked
 from skillrun.proof import scratch
-from skillrun.proof.scratch import Workplace, sweep
+from skillrun.proof.scratch import Workplace, remove_left_folders
 
 
 def test_what_is_no_file_is_left_alone() -> None:
@@ -66,7 +66,7 @@ def test_what_a_dead_process_left_is_swept(tmp_path: Path) -> None:
     other = tmp_path / "skillrun-notes-abc"
     for folder in (left, mine, other):
         (folder / "scratch").mkdir(parents=True)
-    sweep(tmp_path)
+    remove_left_folders(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted((mine.name, other.name))
 
 

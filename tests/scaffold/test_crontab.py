@@ -11,7 +11,7 @@ from huey import crontab  # type: ignore[import-untyped,unused-ignore]
 
 from skillrun.frameworks.apscheduler.scaffold import cron_trigger
 from skillrun.frameworks.common.crontab import both_days, every_fields, read_fields
-from skillrun.proof.ticks import cron_fields
+from skillrun.proof.ticks import read_cron_fields
 
 DAYS = 70
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -43,7 +43,7 @@ def minutes() -> Iterator[datetime.datetime]:
 
 def due(schedule: str) -> set[datetime.datetime]:
     """When cron starts it, for expressions that do not give both days."""
-    fields = cron_fields(schedule)
+    fields = read_cron_fields(schedule)
     assert fields is not None
     minute, hour, day, month, week = fields
     times = [datetime.timedelta(hours=at, minutes=past) for at in hour for past in minute]

@@ -59,5 +59,5 @@ class SettingPremises:
         return PostgresServer(self.folder / "broker", self._setting.sandbox)
 
     def find_sqlite_file(self) -> Path | None:
-        store = self._setting.store()
+        store = self._setting.find_store()
         return store.path if isinstance(store, SqliteStore) else None

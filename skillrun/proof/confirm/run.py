@@ -229,7 +229,7 @@ class Stage:
             self.setting.start_servers()
             self.setting.set_up()
             self.broker = self.make_broker(SettingPremises(self.setting))
-            self.store = self.setting.store()
+            self.store = self.setting.find_store()
         except BaseException:
             self.__exit__()
             raise
@@ -301,7 +301,7 @@ class Stage:
     def _config(self, op: str, **more: Any) -> str:
         """The file that tells the process what it is."""
         config = {
-            **self.setting.config(),
+            **self.setting.make_config(),
             "events": str(self.events),
             "broker": self._broker.url,
             "wait_s": self.wait_s,
@@ -318,7 +318,12 @@ class Stage:
     def _start(self, config: str, op: str) -> Process:
         setting = self.setting
         process = Process(
-            setting.sandbox, setting.python, [config, op], setting.env(), setting.root, self.output
+            setting.sandbox,
+            setting.python,
+            [config, op],
+            setting.make_env(),
+            setting.root,
+            self.output,
         )
         self.processes.append(process)
         return process
@@ -459,7 +464,7 @@ class Stage:
         proof, dead = self.setting.proof, self._broker.count_dead()
         if proof.dead_letters is not None:
             try:
-                dead = count(self.store, self.setting.filled(proof.dead_letters))
+                dead = count(self.store, self.setting.fill_in(proof.dead_letters))
             except StateError as error:
                 raise NotConfirmed(f"proof.dead_letters: {error}") from error
         return Seen(

@@ -33,7 +33,7 @@ from skillrun.proof.result import Target
 from skillrun.proof.sandbox.visible import find_interpreter
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.setting import Setting
-from skillrun.proof.single import reference_of, single_run_problem
+from skillrun.proof.single import find_single_run_problem, run_singles
 
 # What is held against a deploy. Texts, waits, logs and numbers of attempts are each side's own.
 _HELD = frozenset(
@@ -114,7 +114,7 @@ class _Deploying:
         setting.set_up()
         explorer = Explorer(setting, limit=limit_deliveries(target.spec))
         explorer.begin(payloads_of(target.spec))
-        reference, _ = reference_of(explorer, target.spec)
+        reference, _ = run_singles(explorer, target.spec)
         return _Side(explorer, reference)
 
     def _take_over(self, after: Target) -> Heir:
@@ -136,7 +136,7 @@ class _Deploying:
 
     def try_all(self) -> Deploys:
         for side in (self.old, self.own):
-            problem = single_run_problem(side.reference)
+            problem = find_single_run_problem(side.reference)
             if problem is not None:
                 return Deploys(untried=problem)
         old, own = self.old.explorer, self.own.explorer

@@ -92,7 +92,7 @@ class Messages(Stand):
         spec = self.setting.spec
         if spec.trigger is None or spec.idempotency is None or not spec.idempotency.key:
             return
-        later_ticks = ticks.later_ticks(spec.trigger.schedule, spec.trigger.timezone)
+        later_ticks = ticks.list_later_ticks(spec.trigger.schedule, spec.trigger.timezone)
         for number, later in enumerate(later_ticks, ticks.NEXT):
             messages[number] = {**messages[0], "later": later}
             self.payloads[number] = self.payloads[0]

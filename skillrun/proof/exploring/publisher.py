@@ -12,7 +12,7 @@ from skillrun.proof.exploring.together import Together
 from skillrun.proof.history import (
     Delivery,
     Event,
-    lasts,
+    outlasts_process,
 )
 from skillrun.proof.jobs import may_be_of_job, read_payload
 from skillrun.proof.schedule import Schedule
@@ -34,7 +34,7 @@ class Publisher(Together):
             self._deliver_before_commit(run, args, plan)
             return
         if self.polled:
-            due = run.now + ticks.every(self.setting.spec)
+            due = run.now + ticks.find_tick_s(self.setting.spec)
             run.queue.append(Waiting(self.origin.messages[0], due, 0))
         first = self._run_process(run, "call", args, job=CALLER, plan=plan)
         run.deliveries.append(first)
@@ -117,4 +117,4 @@ def is_of_publisher(schedule: Schedule) -> bool:
 
 def _has_committed(delivery: Delivery) -> bool:
     """Whether something of it outlasts it, so that calling again would be another job."""
-    return any(lasts(event) for event in delivery.all("at"))
+    return any(outlasts_process(event) for event in delivery.all("at"))

@@ -151,7 +151,7 @@ class Queue(RivalsRoom):
         is_first_of_poison = run.schedule.poison is not None and run.count == 1
         if ticks.is_faulty(delivery) or is_first_of_poison:
             run.tries += 1
-            run.since, run.follow = run.now, ticks.waits(self.setting.spec, run.tries)
+            run.since, run.follow = run.now, ticks.list_looks(self.setting.spec, run.tries)
             if self.daily:
                 # At least the next tick; no later one of another day.
                 ends = self.base + _REST_OF_DAY_S
@@ -161,7 +161,7 @@ class Queue(RivalsRoom):
         elif run.follow and not self.orders.items:
             # It did something: one tick more, to see that nothing is left. Of several pieces of
             # work it was perhaps another one.
-            run.since, run.follow = run.now, [ticks.every(self.setting.spec)]
+            run.since, run.follow = run.now, [ticks.find_tick_s(self.setting.spec)]
         if run.follow and not run.queue:
             run.queue.append(Waiting(waiting.message, run.since + run.follow.pop(0), waiting.job))
 
@@ -174,7 +174,7 @@ class Queue(RivalsRoom):
         if run.schedule.has_crash or run.schedule.family not in ("error", "exhaustion"):
             return
         with contextlib.suppress(StateError):
-            if count(self.store, self.setting.filled(query)):
+            if count(self.store, self.setting.fill_in(query)):
                 run.early = delivery.number
 
     def _take_published(self, run: Run, delivery: Delivery, job: int) -> None:

@@ -29,7 +29,7 @@ class Stand:
         self.facts = BootFacts()
         self.origin = Origin({})
         self.processes = Processes(setting)
-        self.store = setting.store()
+        self.store = setting.find_store()
         self.payloads: dict[int, Any] = {}
         self.caller: Delivery | None = None  # the application's own publish
         self.unpublished: dict[int, str] = {}  # job -> why
@@ -95,10 +95,10 @@ class Stand:
         )
 
     def _finish_process(self, run: Run, all_: list[Process], process: Process) -> None:
-        run.hung = self.processes.finish(all_, process) or run.hung
+        run.hung = self.processes.follow_to_end(all_, process) or run.hung
 
     def _read_delivery(self, run: Run, process: Process) -> Delivery:
-        delivery, clock = self.processes.read(process)
+        delivery, clock = self.processes.read_delivery(process)
         run.now = max(run.now, clock) + STEP_S
         return delivery
 

@@ -11,7 +11,7 @@ from skillrun.proof.families.boundaries import (
 )
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
-from skillrun.proof.history import Event, History, lasts
+from skillrun.proof.history import Event, History, outlasts_process
 from skillrun.proof.judges.late_back import read_window
 from skillrun.proof.schedule import EVERY, SWEEP, Fault, Schedule
 
@@ -178,7 +178,7 @@ def _kill_around_fault(history: History) -> Iterator[Schedule]:
         # What the last attempt has left before it meets the error: a claim, a counted attempt.
         is_last_of_several = number == last != first
         places: list[str] = []
-        left = [event for event in before if event.kind == "at" and lasts(event)]
+        left = [event for event in before if event.kind == "at" and outlasts_process(event)]
         if is_last_of_several and left:
             places.append(str(fault["at"]))
         own = [event for event in after if event.kind == "at"]

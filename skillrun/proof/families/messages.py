@@ -277,7 +277,7 @@ def plan_dst(spec: JobSpec, due: time | None = None) -> list[Schedule]:
     trigger = spec.trigger
     if trigger is None or trigger.type != "cron":
         return []
-    twice = ticks.fires_twice(trigger.schedule, trigger.timezone, due)
+    twice = ticks.find_doubled_tick(trigger.schedule, trigger.timezone, due)
     if twice is None:
         return []
     return [Schedule("dst", moves=tuple(f"tick={int(at)}" for at in twice))]

@@ -16,7 +16,7 @@ from skillrun.proof.families.boundaries import (
     switch_points,
 )
 from skillrun.proof.history import Event, History
-from skillrun.proof.reference import items_of
+from skillrun.proof.reference import name_items
 from skillrun.proof.rivals import Rival
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Situation:
         """As `fallible`; what fails for each item of a tick's work is marked as such."""
         if not self.facts.ticks:
             return self.fallible
-        items = items_of(self.once)
+        items = name_items(self.once)
         return [f"{name}!" if name in items else name for name in self.fallible]
 
     def can_raise(self, name: str, error: JobError) -> bool:

@@ -58,7 +58,7 @@ def follow_with_tick(schedules: Iterable[Schedule], spec: JobSpec) -> list[Sched
     """The schedules of what a clock alone publishes, with its next tick behind what an outage may
     leave undone.
     """
-    moves = (f"wait={int(ticks.every(spec))}", "re-enqueue")
+    moves = (f"wait={int(ticks.find_tick_s(spec))}", "re-enqueue")
     found: list[Schedule] = []
     for schedule in schedules:
         if schedule.family in _DONE_BY_NEXT_TICK and not schedule.moves:

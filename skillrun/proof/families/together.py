@@ -66,7 +66,7 @@ def stall(situation: Situation, planned: Planned) -> Iterator[Schedule]:
         windows.append(promised)
     if spec.trigger and ticks.is_clocked(spec, situation.facts):
         # The tick's own job: the next ones are other jobs.
-        windows.append(ticks.period_s(spec.trigger.schedule) / 3)
+        windows.append(ticks.find_period_s(spec.trigger.schedule) / 3)
     wait = int(min([_STALL_S, *(window / 2 for window in windows)]))
     for at in situation.steps:
         yield Schedule("stall", (Fault("stall", at),), (f"wait={wait}", "redeliver"))

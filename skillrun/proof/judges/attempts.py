@@ -1,4 +1,6 @@
-"""Bounded attempts, growing delays, dead letters, and an end."""
+"""How often a job is tried, how long it waits between two attempts, and what is left of a job
+that was given up.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ from skillrun.proof.reference import (
     REFUTED,
     Judgement,
     Reference,
+    count_new_letters,
     gives_up,
     is_permanent,
     is_success,
@@ -28,7 +31,7 @@ from skillrun.proof.reference import (
 )
 
 if TYPE_CHECKING:
-    from skillrun.proof.schedule import Fault
+    from skillrun.proof.schedule import Fault, Schedule
 
 # A delay is measured between two readings of a clock.
 SLACK_S = 1.5
@@ -50,16 +53,19 @@ LEAST_GROWTH = 1.5
 # With random waits held at their shortest, a wait this near to the declared one is not random.
 UNMOVED_SHARE = 0.97
 
-# Not every delivery of these is an attempt at the job that meets the error.
+# Families whose deliveries are not all attempts at the job that meets the error.
 _OF_SEVERAL_DELIVERIES = ("late-error", "distinct", "after-failure")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Exhaustion, permanent errors and poison end as declared; everything ends."""
-    if history.schedule.dies_each_time and reference.max_deliveries is not None:
+    """Checks that a job ends, after as many attempts and with as many dead letters as the spec
+    declares.
+    """
+    dies_each_time = history.schedule.dies_each_time
+    if dies_each_time and reference.max_deliveries is not None:
         yield from _judge_deaths(history, reference, reference.max_deliveries)
         return
-    if history.pending and not history.hung and not history.schedule.dies_each_time:
+    if history.pending and not history.hung and not dies_each_time:
         said = f"after {len(history.runs)} deliveries the job is still waiting: nothing bounds it"
         yield Judgement(
             REFUTED,
@@ -70,16 +76,20 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         )
         return
     yield from _judge_end_of_error(history, reference)
-    yield from _not_tried_again(history, reference)
-    yield from _given_up_by_a_death(history, reference)
+    yield from _judge_untried_after_death(history, reference)
+    yield from _judge_given_up_after_death(history, reference)
     yield from _judge_dead_letters(history, reference)
 
 
 def _judge_deaths(history: History, reference: Reference, most: int) -> Iterator[Judgement]:
-    """A message that kills its worker each time ends after as many deliveries as declared."""
+    """Checks that a message that kills its worker each time ends after `most` deliveries, with a
+    dead letter.
+    """
     deaths = sum(run.died for run in history.runs)
     if history.pending or deaths > most:
-        seen = f"{deaths}+" if history.pending else f"{deaths}"
+        seen = f"{deaths}"
+        if history.pending:
+            seen = f"{deaths}+"
         said = f"a message that kills its worker each time is delivered {seen} times"
         yield Judgement(REFUTED, "attempts.deaths", said, expected=f"{most}", seen=seen)
     elif deaths and reference.has_dead_letter and not is_kept(history, reference):
@@ -88,60 +98,77 @@ def _judge_deaths(history: History, reference: Reference, most: int) -> Iterator
 
 
 def _judge_end_of_error(history: History, reference: Reference) -> Iterator[Judgement]:
-    """How an injected error, or a poison message, ended. A death besides it explains any number
-    of attempts, so such a schedule is not asked.
-    """
+    """Checks how often a job is tried that meets an injected error, or whose message is poison."""
     schedule = history.schedule
     if schedule.has_crash:
+        # A death besides the error explains any number of attempts: only their bound is asked.
         yield from _judge_attempts_after_death(history, reference)
         return
     if schedule.family in OUTAGES or schedule.family in _OF_SEVERAL_DELIVERIES:
         return
-    errors = [fault for fault in schedule.faults if fault.error]
     if schedule.family == "poison":
         yield from _judge_attempts_at_poison(history, reference)
-        yield from _no_effect(history, reference)
-    elif errors and is_success(reference, errors[0]):
-        yield from _judge_end_of_success(history, reference, errors[0])
-    elif errors and is_permanent(reference, errors[0]):
-        yield from _one_attempt(history, reference, f"the permanent error {errors[0].error}")
+        yield from _judge_effects_of_poison(history, reference)
+        return
+    error = _find_first_error(schedule)
+    if error is not None and is_success(reference, error):
+        yield from _judge_end_of_success(history, reference, error)
+    elif error is not None and is_permanent(reference, error):
+        yield from _judge_single_attempt(history, reference, f"the permanent error {error.error}")
     elif schedule.family == "exhaustion" or gives_up(history, reference):
         yield from _judge_exhaustion(history, reference)
+
+
+def _find_first_error(schedule: Schedule) -> Fault | None:
+    """The first fault of a schedule that names an error; None where no fault does."""
+    for fault in schedule.faults:
+        if fault.error:
+            return fault
+    return None
 
 
 def _judge_end_of_success(
     history: History, reference: Reference, fault: Fault
 ) -> Iterator[Judgement]:
-    """An error that means success ends the job as success does: it is not tried again, and nobody
-    is told that it failed.
+    """Checks that an error that means success ends the job as success does: it is not tried again,
+    and nobody is told that it failed.
     """
-    if not faults_met(history):
+    if not find_injected_errors(history):
         return
     said = f"{fault.error} means success"
     ends = [run.outcome for run in history.runs if not ticks.is_idle(run)]
-    letters = (history.dead_letters or 0) - (reference.once.dead_letters or 0)
+    letters = count_new_letters(history, reference)
     if "retried" in ends:
-        said = f"{said}, and the job is tried again"
         yield Judgement(
-            REFUTED, "attempts.success-retried", said, expected="1", seen=f"{len(ends)}"
+            REFUTED,
+            "attempts.success-retried",
+            f"{said}, and the job is tried again",
+            expected="1",
+            seen=f"{len(ends)}",
         )
     elif "failed" in ends or letters > 0:
-        said = f"{said}, and the job ends as failed"
         yield Judgement(
-            REFUTED, "attempts.success-failed", said, expected="success", seen=", ".join(ends)
+            REFUTED,
+            "attempts.success-failed",
+            f"{said}, and the job ends as failed",
+            expected="success",
+            seen=", ".join(ends),
         )
 
 
 def _judge_attempts_after_death(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A death explains one attempt more. Where it follows the publish of a retry, the retry and the
-    message that comes back each go on by themselves, unless the handler counts.
+    """Checks that deaths beside a transient error add no more attempts than they explain.
+
+    A death explains one attempt more. Where it follows the publish of a retry, the retry and the
+    message that comes back each go on by themselves, unless the handler counts: that is a risk.
     """
     schedule, most = history.schedule, reference.max_attempts
     if schedule.family != "exhaustion" or most is None or reference.is_batch:
         return
     seen = count_attempts(history, reference)
+    most_in_two_lines = most * (schedule.kills + 1)
     text: dict[str, Any] = {"expected": f"{most + schedule.kills}", "seen": f"{seen}"}
-    if seen > most * (schedule.kills + 1):
+    if seen > most_in_two_lines:
         said = f"a transient error was tried {seen} times, with {schedule.kills} death"
         yield Judgement(REFUTED, "attempts.too-many", said, **text)
     elif seen > most + schedule.kills:
@@ -149,9 +176,9 @@ def _judge_attempts_after_death(history: History, reference: Reference) -> Itera
         yield name_risk("attempts-doubled", RiskGrade.MINOR, said, **text)
 
 
-def _not_tried_again(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Where the library counts a death as an attempt, a job with attempts left runs again before it
-    is given up.
+def _judge_untried_after_death(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Checks, where the library counts a death as an attempt, that a job with attempts left runs
+    again before it is given up.
     """
     schedule, most = history.schedule, reference.max_attempts
     if most is None or not reference.facts.bounded_kills:
@@ -159,7 +186,7 @@ def _not_tried_again(history: History, reference: Reference) -> Iterator[Judgeme
     if schedule.family not in ("kill", "double-kill") or not schedule.kills:
         return
     # A lost message does not come back, and an error may end the job by itself.
-    if schedule.lose or any(fault.error for fault in schedule.faults):
+    if schedule.lose or _find_first_error(schedule) is not None:
         return
     if len(history.runs) <= schedule.kills < most and is_kept(history, reference):
         said = f"a death at {schedule.faults[-1].at} gave the job up: no attempt followed"
@@ -168,148 +195,177 @@ def _not_tried_again(history: History, reference: Reference) -> Iterator[Judgeme
         )
 
 
-def _given_up_by_a_death(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A death alone, with attempts left, may not end among the dead letters: what it left behind is
-    in the way.
+def _judge_given_up_after_death(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Checks that a job with attempts left does not end among the dead letters for a death alone:
+    then what the death left behind is in the way of the next attempts.
     """
     schedule, most = history.schedule, reference.max_attempts
-    if schedule.family != "kill" or schedule.lose or _may_vanish(reference):
+    if schedule.family != "kill" or schedule.lose or _may_be_lost_by_death(reference):
         return
     if most is None or schedule.kills >= most:
         return
-    after = [run for run in history.runs if not run.died]
-    has_succeeded = any(run.outcome == "succeeded" for run in after)
-    if after and not has_succeeded and is_kept(history, reference):
-        said = f"after one death the job is tried {len(after)} times more, and then given up"
+    further = [run for run in history.runs if not run.died]
+    has_succeeded = any(run.outcome == "succeeded" for run in further)
+    if further and not has_succeeded and is_kept(history, reference):
+        said = f"after one death the job is tried {len(further)} times more, and then given up"
         yield Judgement(REFUTED, "dead-letter.after-death", said, expected="0", seen="1")
 
 
 def _describe_bound(reference: Reference) -> str:
+    """The end that the spec promises, as a message says it: "at most 3 attempts"."""
     most = reference.max_attempts
     if not most:
         return "an end"
     return f"at most {most} attempt{'s' * (most != 1)}"
 
 
-def faults_met(history: History) -> tuple[Event, ...]:
-    """The injected errors, in order."""
+def find_injected_errors(history: History) -> tuple[Event, ...]:
+    """The errors that the proof threw into the job, in the order in which it met them."""
     return tuple(event for event in history.all("fault") if event["do"] == "raise")
 
 
 def count_attempts(history: History, reference: Reference) -> int:
-    """How often the job was tried: the injected errors, or the deliveries that met one where one
-    delivery met many.
+    """How often the job was tried, as the injected errors show it.
+
+    Each error that was met is one attempt, unless one attempt may meet several of them.
     """
-    met = len(faults_met(history))
+    met = len(find_injected_errors(history))
     if reference.is_batch:
         return met  # one piece of work meets them all
     calls = max((len(reference.calls(effect.name)) for effect in reference.effects), default=1)
     if calls <= 1:
         return met
     # Each of several calls may meet the error in one and the same attempt.
-    return max(len(_find_hit_deliveries(history)), _most_of_one_call(history, reference))
+    return max(len(_find_hit_deliveries(history)), _count_tries_of_call(history, reference))
 
 
 def _find_hit_deliveries(history: History) -> list[Delivery]:
-    """The deliveries that met an error."""
+    """The deliveries that met an injected error."""
     return [delivery for delivery in history.runs if _has_met_error(delivery)]
 
 
 def _has_met_error(delivery: Delivery) -> bool:
-    return any(event["do"] == "raise" for event in delivery.all("fault"))
+    """Whether the proof threw an error into a delivery."""
+    return "raise" in delivery.hit_by
 
 
-def _most_of_one_call(history: History, reference: Reference) -> int:
-    """How often the same call, with the same arguments, was tried: a handler may try again by
-    itself. Of one that a single run makes several times, each time is a try of its own.
+def _count_tries_of_call(history: History, reference: Reference) -> int:
+    """How often the call that was tried most often met an error: a handler may try again by itself.
+
+    A call that a single run makes several times has so many tries in one attempt.
     """
     once: Counter[tuple[str, str]] = Counter()
     for at in reference.once.all("at"):
         if at["when"] == "before":
-            once[at["name"].rpartition("#")[0], str(at["args"])] += 1
-    calls: Counter[tuple[str, str]] = Counter()
+            once[_identify_call(at)] += 1
+    tries: Counter[tuple[str, str]] = Counter()
     for delivery in history.runs:
         for at, fault in itertools.pairwise(delivery.events):
             if fault.kind == "fault" and fault["do"] == "raise" and at.kind == "at":
-                calls[at["name"].rpartition("#")[0], str(at["args"])] += 1
+                tries[_identify_call(at)] += 1
     most = 0
-    for call, met in calls.items():
+    for call, met in tries.items():
         most = max(most, math.ceil(met / max(once[call], 1)))
     return most
 
 
+def _identify_call(at: Event) -> tuple[str, str]:
+    """(name, arguments) of the call at a boundary, the same each time that it is made."""
+    # "email#2" -> "email"
+    name = at["name"].rpartition("#")[0]
+    return name, str(at["args"])
+
+
 def _judge_exhaustion(history: History, reference: Reference) -> Iterator[Judgement]:
-    """An error that does not pass is tried as often as declared, with the declared waits."""
+    """Checks that an error that does not pass is tried as often as declared, with the declared
+    waits.
+    """
     most, seen = reference.max_attempts, count_attempts(history, reference)
-    if most is not None and seen > most:
+    if most is None or seen == most:
+        yield from _judge_delays(history, reference)
+        return
+    if seen > most:
         said = f"a transient error was tried {seen} times"
         yield Judgement(REFUTED, "attempts.too-many", said, expected=f"{most}", seen=f"{seen}")
-    elif most is not None and seen < most:
-        if _outcome_is_unknown(history, reference) and is_kept(history, reference):
-            return
-        last = history.runs[-1].outcome if history.runs else "nothing"
-        said = (
-            f"a transient error was given up after {seen} attempt{'s' * (seen != 1)} (the last one"
-            f" {last})"
-        )
-        yield Judgement(REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{seen}")
-    else:
-        yield from _judge_delays(history, reference)
+        return
+    if _outcome_is_unknown(history, reference) and is_kept(history, reference):
+        return
+    last = "nothing"
+    if history.runs:
+        last = history.runs[-1].outcome
+    said = (
+        f"a transient error was given up after {seen} attempt{'s' * (seen != 1)} (the last one"
+        f" {last})"
+    )
+    yield Judgement(REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{seen}")
 
 
-def measured_delays(history: History) -> tuple[float, ...]:
+def measure_delays(history: History) -> tuple[float, ...]:
     """Seconds that the library, or the handler itself, waits before each further attempt."""
-    found = []
+    found: list[float] = []
     for delivery in history.runs:
-        *between, last = _measure_sleeps(delivery)
-        settled = delivery.settled
-        queued = [float(event["delay"]) for event in delivery.retries]
-        if settled is not None and settled["how"] == "requeued":
-            queued.append(float(settled["delay"]))
-        found += [*between, *(last + delay for delay in queued)]
-    if not found:
-        # Nobody waits for a poller's next tick: the time that passed between two is the delay.
-        clocks = [delivery.clock for delivery in _find_hit_deliveries(history)]
-        found = [later - first for first, later in itertools.pairwise(clocks)]
-    return tuple(found)
+        *between, after_last = _measure_sleeps(delivery)
+        found += between
+        found += [after_last + delay for delay in list_queued_delays(delivery)]
+    if found:
+        return tuple(found)
+    # Nobody waits for a poller's next tick: the time that passed between two is the delay.
+    clocks = [delivery.clock for delivery in _find_hit_deliveries(history)]
+    return tuple(later - first for first, later in itertools.pairwise(clocks))
+
+
+def list_queued_delays(delivery: Delivery) -> list[float]:
+    """Seconds after which each message comes that a delivery leaves for a further attempt."""
+    queued = [float(event["delay"]) for event in delivery.retries]
+    settled = delivery.settled
+    if settled is not None and settled["how"] == "requeued":
+        queued.append(float(settled["delay"]))
+    return queued
 
 
 def _is_timed_by_library(history: History) -> bool:
     """Whether a further attempt is due when the library, or the handler's own sleep, says so."""
-    requeued = any(run.settled and run.settled["how"] == "requeued" for run in history.runs)
-    slept = any(run.first("slept") for run in history.runs)
-    return requeued or slept or any(run.retries for run in history.runs)
+    for run in history.runs:
+        is_requeued = run.settled is not None and run.settled["how"] == "requeued"
+        if is_requeued or run.retries or run.first("slept") is not None:
+            return True
+    return False
 
 
 def _measure_sleeps(delivery: Delivery) -> list[float]:
-    """Seconds between one error of a call and the next one of the same call, then those after the
-    last.
+    """Seconds that a handler slept before each time that it made a failed call again, then the
+    seconds that it slept after the last failure.
     """
-    found, call = [0.0], ""
+    found, failed_call = [0.0], ""
     for before, event in itertools.pairwise(delivery.events):
-        if event.kind == "slept" and call:
+        if event.kind == "slept" and failed_call:
             found[-1] += float(event["s"])
         elif event.kind == "fault" and event["do"] == "raise":
-            again = f"{before['name']}".rpartition("#")[0] + str(before["args"])
-            if call == again or (call and found[-1]):
+            call = f"{before['name']}".rpartition("#")[0] + str(before["args"])
+            has_slept = failed_call and found[-1]
+            if failed_call == call or has_slept:
                 found.append(0.0)
-            call, found[-1] = again, 0.0
+            failed_call, found[-1] = call, 0.0
     return found
 
 
-def _tick_s(history: History, reference: Reference) -> float:
-    """What the ticks, or the sweeps, add to a delay."""
+def _find_tick_s(history: History, reference: Reference) -> float:
+    """How many seconds later than it is due an attempt may begin, since only a tick or a sweep
+    looks.
+    """
     if reference.spec.recovers and not _is_timed_by_library(history):
         # The job's own table says when it is due, and a sweep comes some time later.
         return math.inf
     if not ticks.is_polled(reference.spec, reference.facts):
         return 0.0
-    return ticks.every(reference.spec)
+    return ticks.find_tick_s(reference.spec)
 
 
 def _judge_delays(history: History, reference: Reference) -> Iterator[Judgement]:
-    """In the declared range, and growing where they are declared to grow. Measured with jitter at
-    its highest.
+    """Checks that the waits are in the declared range, and grow where they are declared to grow.
+
+    The proof holds random parts of a wait at their longest, or at their shortest where the schedule
+    says so: then it asks only whether there is anything random.
     """
     retry = reference.spec.retry
     if retry is None or retry.kind == "none" or retry.backoff is None:
@@ -318,44 +374,52 @@ def _judge_delays(history: History, reference: Reference) -> Iterator[Judgement]
     own = _find_own_wait(history, reference)
     if own is not None:
         wanted = longest = (own,) * len(wanted)
-    tick = _tick_s(history, reference)
+    tick = _find_tick_s(history, reference)
     if history.schedule.low_jitter:
         if own is not None:
             return  # nobody says that this wait is random
-        yield from _no_jitter(history, longest, tick)
+        yield from _judge_missing_jitter(history, longest, tick)
         return
     not_waited = (0.0,) * len(wanted)
-    seen = (measured_delays(history) + not_waited)[: len(wanted)]
+    seen = (measure_delays(history) + not_waited)[: len(wanted)]
     text: dict[str, Any] = {"expected": _format_seconds(wanted), "seen": _format_seconds(seen)}
-    least = SHORTEST_SHARE_WITH_JITTER if retry.backoff.jitter else SHORTEST_SHARE
+    shortest_share = SHORTEST_SHARE
+    if retry.backoff.jitter:
+        shortest_share = SHORTEST_SHARE_WITH_JITTER
     if _is_too_long(seen, longest, tick):
         yield Judgement(REFUTED, "delays.too-long", "a retry waits longer than declared", **text)
-    elif _is_too_short(seen, wanted, least):
+    elif _is_too_short(seen, wanted, shortest_share):
         yield Judgement(REFUTED, "delays.too-short", "a retry waits shorter than declared", **text)
     elif _is_flat(seen, wanted, tick):
         yield Judgement(REFUTED, "delays.flat", "the delays do not grow", **text)
 
 
 def _find_own_wait(history: History, reference: Reference) -> float | None:
-    """What the job waits after the injected error in the place of the backoff; None where that
-    holds.
+    """Seconds that the spec gives the injected error in the place of the backoff; None where the
+    backoff holds.
     """
     failures = reference.spec.failures
+    if failures is None:
+        return None
     for fault in history.schedule.faults:
-        same = [error for error in failures.listed if error.type == fault.error] if failures else []
-        if fault.error and fault.index < len(same):
-            return same[fault.index].wait
+        if not fault.error:
+            continue
+        entries = [error for error in failures.listed if error.type == fault.error]
+        if fault.index < len(entries):
+            return entries[fault.index].wait
     return None
 
 
 def _is_too_long(seen: tuple[float, ...], longest: tuple[float, ...], tick: float) -> bool:
-    """A poller sees that a job is due up to one tick later."""
+    """Whether any wait is longer than declared. A poller sees up to a tick later that a job is
+    due.
+    """
     bounds = [most * LONGEST_SHARE + SLACK_S + tick for most in longest]
     return any(map(operator.gt, seen, bounds))
 
 
 def _is_too_short(seen: tuple[float, ...], wanted: tuple[float, ...], least: float) -> bool:
-    """Any one of the waits, or all of them together."""
+    """Whether any one of the waits is shorter than declared, or all of them together are."""
     bounds = [declared * least - SLACK_S for declared in wanted]
     if any(map(operator.lt, seen, bounds)):
         return True
@@ -363,7 +427,8 @@ def _is_too_short(seen: tuple[float, ...], wanted: tuple[float, ...], least: flo
 
 
 def _is_flat(seen: tuple[float, ...], wanted: tuple[float, ...], tick: float) -> bool:
-    """The slack counts on both sides: what grows by less than it cannot be told from a constant."""
+    """Whether the waits stay the same although they are declared to grow."""
+    # What grows by less than the slack cannot be told from a constant, declared or seen.
     if not wanted or wanted[-1] <= wanted[0] * LEAST_GROWTH + SLACK_S + tick:
         return False
     return seen[-1] <= seen[0] + SLACK_S / 2
@@ -377,46 +442,53 @@ def _read_spread(reference: Reference) -> float:
     return reference.facts.spread
 
 
-def _no_jitter(history: History, wanted: tuple[float, ...], tick: float) -> Iterator[Judgement]:
-    """With random waits at their shortest, some delay is shorter than the longest; else nothing
-    is random. The last one alone tells nothing: it may stand at its cap either way.
+def _judge_missing_jitter(
+    history: History, wanted: tuple[float, ...], tick: float
+) -> Iterator[Judgement]:
+    """Checks that, with random waits at their shortest, some wait is shorter than its longest; else
+    nothing is random in them.
     """
-    seen = measured_delays(history)
+    seen = measure_delays(history)
     if not seen or len(seen) != len(wanted):
         return
     # A wait of a few seconds, or of a few ticks, is the same with jitter and without: the readings
     # of the clock, or the ticks, hide what was random in it.
-    pairs = zip(seen, wanted, strict=True)
-    measurable = [(one, most) for one, most in pairs if most > SLACK_S * 2 + tick * 3]
-    if measurable and all(one >= most * UNMOVED_SHARE for one, most in measurable):
-        said = (
-            "jitter is declared, but the delays are not random: all jobs of an outage come back at"
-            " once"
-        )
-        yield Judgement(
-            REFUTED,
-            "delays.no-jitter",
-            said,
-            expected="random delays",
-            seen=_format_seconds(seen),
-        )
+    least_measurable = SLACK_S * 2 + tick * 3
+    is_measurable = False
+    for waited, most in zip(seen, wanted, strict=True):
+        if most <= least_measurable:
+            continue
+        if waited < most * UNMOVED_SHARE:
+            return
+        is_measurable = True
+    if not is_measurable:
+        return
+    said = (
+        "jitter is declared, but the delays are not random: all jobs of an outage come back at once"
+    )
+    yield Judgement(
+        REFUTED,
+        "delays.no-jitter",
+        said,
+        expected="random delays",
+        seen=_format_seconds(seen),
+    )
 
 
 def _format_seconds(values: tuple[float, ...]) -> str:
+    """Seconds as a message lists them: "30 s, 60 s"."""
     return ", ".join(f"{value:.0f} s" for value in values) or "none"
 
 
 def _judge_attempts_at_poison(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A message that nobody can do ends: at once where its error is declared permanent, else after
-    the declared attempts.
+    """Checks that a message that nobody can do ends: at once where its error is declared permanent,
+    else after the declared attempts.
     """
-    raised = [event for run in history.runs for event in run.all("raised")]
+    raised = history.list_of_runs("raised")
     if any(reference.is_listed(event, "permanent") for event in raised):
-        yield from _one_attempt(history, reference, "a poison message")
+        yield from _judge_single_attempt(history, reference, "a poison message")
         return
-    most, seen = reference.max_attempts, len(history.runs)
-    if ticks.is_polled(reference.spec, reference.facts):
-        seen = sum(not ticks.is_idle(run) for run in history.runs)
+    most, seen = reference.max_attempts, len(_list_attempts(history, reference))
     if most is not None and seen > most:
         said = f"a poison message was tried {seen} times"
         yield Judgement(REFUTED, "attempts.too-many", said, expected=f"{most}", seen=f"{seen}")
@@ -425,25 +497,30 @@ def _judge_attempts_at_poison(history: History, reference: Reference) -> Iterato
         yield Judgement(HINT, "attempts.poison-retried", said, expected="1", seen=f"{seen}")
 
 
-def _one_attempt(history: History, reference: Reference, what: str) -> Iterator[Judgement]:
-    """What cannot succeed is tried once. A poller's ticks that find nothing are no attempts."""
-    polled = ticks.is_polled(reference.spec, reference.facts)
-    runs = [run for run in history.runs if not (polled and ticks.is_idle(run))]
+def _list_attempts(history: History, reference: Reference) -> list[Delivery]:
+    """The deliveries to the handler. A poller's ticks that find nothing are no attempts."""
+    if not ticks.is_polled(reference.spec, reference.facts):
+        return list(history.runs)
+    return [run for run in history.runs if not ticks.is_idle(run)]
+
+
+def _judge_single_attempt(history: History, reference: Reference, what: str) -> Iterator[Judgement]:
+    """Checks that what cannot succeed is tried once. `what` names it in the message."""
     tried = 0
-    if faults_met(history):
+    if find_injected_errors(history):
         tried = count_attempts(history, reference)
     if tried and reference.is_batch:
         # The other deliveries may have been for other pieces of work.
         seen = tried
     else:
-        seen = max(len(runs), tried)
+        seen = max(len(_list_attempts(history, reference)), tried)
     if seen > 1:
         said = f"{what} was tried {seen} times: trying again cannot help"
         yield Judgement(REFUTED, "attempts.permanent-retried", said, expected="1", seen=f"{seen}")
 
 
-def _no_effect(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A poison message is refused before anything happens in the world."""
+def _judge_effects_of_poison(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Checks that a poison message is refused before anything happens in the world."""
     calls = history.performed()
     if reference.is_batch and len(calls) < len(reference.once.performed()):
         return  # what stands beside the poison is done
@@ -461,16 +538,16 @@ def _no_effect(history: History, reference: Reference) -> Iterator[Judgement]:
         )
 
 
-def _may_vanish(reference: Reference) -> bool:
-    """What is done at most once is marked first: a death from then on loses the job, and with it
-    its dead letter.
+def _may_be_lost_by_death(reference: Reference) -> bool:
+    """Whether a death may lose the job, and with it its dead letter: what is done at most once is
+    marked first, and a death may come between.
     """
     return any(effect.guarantee == "at_most_once" for effect in reference.effects)
 
 
 def _outcome_is_unknown(history: History, reference: Reference) -> bool:
-    """What may happen at most once failed, and may have happened: giving it to a person is as good
-    as trying again.
+    """Whether an effect failed that may happen at most once, and may have happened: giving it to a
+    person is as good as trying again.
     """
     risky = {effect.name for effect in reference.effects if effect.guarantee == "at_most_once"}
     for fault in history.schedule.faults:
@@ -481,33 +558,38 @@ def _outcome_is_unknown(history: History, reference: Reference) -> bool:
     return False
 
 
-def _was_let_go(history: History) -> bool:
-    """A process died after it had told the library that the job is given up: what it writes then
-    comes too late.
+def _died_after_giving_up(history: History) -> bool:
+    """Whether a process died after it had told the library that the job is given up: the library
+    has its record by then, and the job's own could no longer be written.
     """
     settled = [run.settled for run in history.runs if run.died]
     return any(event is not None and event["how"] == "dead" for event in settled)
 
 
 def _are_messages(reference: Reference) -> bool:
-    """The dead letters are messages, of the library or in a queue: nothing there could drop a
-    second one.
+    """Whether the dead letters are messages, of the library or in a queue: nothing there could
+    drop a second one.
     """
     return reference.spec.proof is None or reference.spec.proof.dead_letters is None
 
 
-def _letters_of_two(history: History, seen: int) -> Iterator[Judgement]:
-    """Each job that was given up has a dead letter of its own."""
+def _judge_letters_of_distinct(history: History, seen: int) -> Iterator[Judgement]:
+    """Checks that each of several jobs that were given up has a dead letter of its own."""
     wanted = len({delivery.job for delivery in _find_hit_deliveries(history)})
-    if wanted > 1 and seen != wanted:
-        there = "letter is" if seen == 1 else "letters are"
-        said = f"{wanted} distinct jobs were given up, and {seen} dead {there} there"
-        rule = "dead-letter.missing" if seen < wanted else "dead-letter.repeated"
-        yield Judgement(REFUTED, rule, said, expected=f"{wanted}", seen=f"{seen}")
+    if wanted <= 1 or seen == wanted:
+        return
+    there = "letters are"
+    if seen == 1:
+        there = "letter is"
+    rule = "dead-letter.repeated"
+    if seen < wanted:
+        rule = "dead-letter.missing"
+    said = f"{wanted} distinct jobs were given up, and {seen} dead {there} there"
+    yield Judgement(REFUTED, rule, said, expected=f"{wanted}", seen=f"{seen}")
 
 
 def _judge_dead_letters(history: History, reference: Reference) -> Iterator[Judgement]:
-    """One dead letter for a job that was given up, none for one that was done."""
+    """Checks that a job that was given up has one dead letter, and one that was done has none."""
     if history.dead_letters is None or not reference.has_dead_letter:
         return
     seen = history.dead_letters - (reference.once.dead_letters or 0)
@@ -524,70 +606,87 @@ def _judge_dead_letters(history: History, reference: Reference) -> Iterator[Judg
     if _is_excused(history, reference, seen) or schedule.waiting > 1:
         # Each copy of a message that waited may be given up by itself.
         return
-    if schedule.family == "distinct" and gives_up(history, reference):
-        yield from _letters_of_two(history, seen)
-        return
-    if gives_up(history, reference) and seen != 1:
+    if gives_up(history, reference) and schedule.family == "distinct":
+        yield from _judge_letters_of_distinct(history, seen)
+    elif gives_up(history, reference) and seen != 1:
         yield from _judge_letters_of_one(history, reference, seen)
     elif schedule.family == "window" and _are_messages(reference):
         return  # the library drops what is too old
     elif must_complete(history, reference) and seen > 0 and not schedule.kills_handler:
-        if seen == 1 and _outcome_is_unknown(history, reference):
-            return
-        if _used_its_attempts(history, reference):
-            return
-        said = "a job that was not given up is in the dead letters"
-        yield Judgement(REFUTED, "dead-letter.unexpected", said, expected="0", seen=f"{seen}")
+        yield from _judge_unexpected_letter(history, reference, seen)
     elif seen > 1:
         said = f"one job left {seen} dead letters"
         yield Judgement(REFUTED, "dead-letter.repeated", said, expected="1", seen=f"{seen}")
 
 
-def _is_told(history: History) -> bool:
+def _judge_unexpected_letter(
+    history: History, reference: Reference, seen: int
+) -> Iterator[Judgement]:
+    """A job must have been done, and is in the dead letters: two reasons excuse that."""
+    if seen == 1 and _outcome_is_unknown(history, reference):
+        return
+    if _used_its_attempts(history, reference):
+        return
+    said = "a job that was not given up is in the dead letters"
+    yield Judgement(REFUTED, "dead-letter.unexpected", said, expected="0", seen=f"{seen}")
+
+
+def _has_loud_record(history: History) -> bool:
     """Whether some record of level WARNING or above says that something was wrong."""
     return any(is_loud(event) for event in history.events)
 
 
 def _used_its_attempts(history: History, reference: Reference) -> bool:
-    """Errors of its own, such as a store that another process holds locked, took all attempts of
-    one message: giving it up then is what was declared.
+    """Whether errors of its own, such as a store that another process holds locked, took all
+    attempts of one message: giving it up then is what was declared.
     """
     most = reference.max_attempts
     # What a message finds that was published too early is no error of its own.
-    if most is None or faults_met(history) or history.schedule.family in OF_PUBLISHER:
+    if most is None or find_injected_errors(history) or history.schedule.family in OF_PUBLISHER:
         return False
     if most == 1:
         return any(run.raised is not None for run in history.runs)
     retried = Counter(run.job for run in history.runs if run.outcome == "retried")
+    # The last attempt fails for good: it is not tried again.
     return max(retried.values(), default=0) >= most - 1
 
 
 def _is_excused(history: History, reference: Reference, seen: int) -> bool:
-    """Too many dead letters, or none, that are the price of a death or of the library."""
-    has_crash = history.schedule.has_crash
-    if seen > 1 and history.schedule.family == "after-failure":
-        # What made the first job fail may be in the other one's way; it is recorded.
-        return True
-    if seen > 1 and has_crash and _are_messages(reference):
-        # It died between the publish of a retry and the acknowledgement: nobody can help that.
-        return True
-    if seen < 1 and history.lost and reference.facts.lossy:
+    """Whether a death or the library explains that there are several dead letters, or none."""
+    if seen > 1:
+        return _are_too_many_excused(history, reference)
+    if seen == 1:
+        return False
+    if history.lost and reference.facts.lossy:
         # The library lost it while it was given up: that is said and not blamed.
         return True
     # It died while it was given up, and the library's own dead letter has it.
-    return bool(seen < 1 and has_crash and history.kept and not _was_let_go(history))
+    has_own_letter = history.schedule.has_crash and history.kept > 0
+    return has_own_letter and not _died_after_giving_up(history)
+
+
+def _are_too_many_excused(history: History, reference: Reference) -> bool:
+    """Whether one job may have left more than one dead letter."""
+    if history.schedule.family == "after-failure":
+        # What made the first job fail may be in the other one's way; it is recorded.
+        return True
+    # It died between the publish of a retry and the acknowledgement: nobody can help that.
+    return history.schedule.has_crash and _are_messages(reference)
 
 
 def _judge_done_after_all(history: History) -> Iterator[Judgement]:
-    """Where a death came between, what was done before it was skipped. Else an error that ends the
-    job has not ended it, and what was never given up has no dead letter.
-    """
-    if not history.schedule.has_crash:
-        said = "the job was tried again after a permanent error, until it was done"
-        seen = "no dead letter"
-        yield Judgement(
-            REFUTED, "attempts.permanent-retried", said, expected="a dead letter", seen=seen
-        )
+    """A job was done in the end, although it met an error that should have ended it."""
+    if history.schedule.has_crash:
+        # What had been done before the death was skipped, and the error with it.
+        return
+    said = "the job was tried again after a permanent error, until it was done"
+    yield Judgement(
+        REFUTED,
+        "attempts.permanent-retried",
+        said,
+        expected="a dead letter",
+        seen="no dead letter",
+    )
 
 
 def _was_done_after_all(history: History, reference: Reference) -> bool:
@@ -597,15 +696,20 @@ def _was_done_after_all(history: History, reference: Reference) -> bool:
     last = history.runs[-1]
     if last.outcome != "succeeded" or _has_met_error(last):
         return False
-    done = {(call["effect"], call["key"], call["subject"]) for call in history.performed()}
-    wanted = {(call["effect"], call["key"], call["subject"]) for call in reference.once.performed()}
+    done = set(map(_identify_effect, history.performed()))
+    wanted = set(map(_identify_effect, reference.once.performed()))
     return wanted <= done
 
 
-def _say_unrecorded(history: History) -> Judgement:
-    """A message that breaks the payload's schema, and that no dead letter has."""
+def _identify_effect(call: Event) -> tuple[Any, Any, Any]:
+    """What tells one effect of a job from its others."""
+    return call["effect"], call["key"], call["subject"]
+
+
+def _name_unrecorded_poison(history: History) -> Judgement:
+    """The risk of a message that breaks the payload's schema, and that no dead letter has."""
     what = "a message that breaks the payload's schema ends without a dead letter"
-    if _is_told(history):
+    if _has_loud_record(history):
         grade, said = RiskGrade.MINOR, f"{what}: the log alone tells of it"
     else:
         grade, said = RiskGrade.BLIND, f"{what} or an error"
@@ -615,17 +719,17 @@ def _say_unrecorded(history: History) -> Judgement:
 def _judge_letters_of_one(history: History, reference: Reference, seen: int) -> Iterator[Judgement]:
     """A job was given up, and the dead letters that it left are not one."""
     schedule = history.schedule
-    if seen < 1 and schedule.has_crash and _may_vanish(reference):
+    if seen < 1 and schedule.has_crash and _may_be_lost_by_death(reference):
         return
     # A fault that the job never reached did not make it give up.
-    if schedule.faults and not faults_met(history):
+    if schedule.faults and not find_injected_errors(history):
         return
     if seen < 1 and _was_done_after_all(history, reference):
         yield from _judge_done_after_all(history)
         return
     if seen < 1 and schedule.poison is not None and reference.is_malformed(schedule.poison):
         # Nobody promised to do it. That an operator can find it is enough.
-        yield _say_unrecorded(history)
+        yield _name_unrecorded_poison(history)
         return
     if seen < 1:
         rule, said = "dead-letter.missing", "the job was given up without a dead letter"

@@ -1,5 +1,5 @@
-"""A receiver that is away, hangs up or is out of service: the job is tried again, and never counts as
-done.
+"""Whether a job is tried again, and does not count as done, where the receiver of an effect is away,
+hangs up or is out of service.
 """
 
 from __future__ import annotations
@@ -25,26 +25,34 @@ _MAY_BE_LOST = ("at_most_once", "none")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """What the adapter makes of it, seen by its real call. One that comes to no receiver in a proof
-    says nothing.
+    """Names a risk where the real call, made to a receiver that is away, ends the job at once, or
+    says nothing of it. A call that comes to no receiver in a proof shows neither.
     """
-    away = next(iter(history.all("away")), None)
-    if away is None or history.hung:
+    calls_away = history.all("away")
+    if not calls_away or history.hung:
         return
-    name = str(away["name"]).rpartition("#")[0]
-    effect = next((one for one in reference.effects if one.name == name), None)
+    away = calls_away[0]
+    effect = _find_effect(reference, str(away["name"]).rpartition("#")[0])
     if effect is None or effect.guarantee in _MAY_BE_LOST:
         return
     has_attempts = (reference.max_attempts or 1) > 1
     if has_attempts and len(history.runs) == 1 and history.runs[0].outcome == "failed":
-        yield _say_ended(reference, effect, away)
+        yield _name_early_end(reference, effect, away)
     elif _counts_as_done(history, reference, effect):
-        yield _say_done(effect, away)
+        yield _name_false_success(effect, away)
+
+
+def _find_effect(reference: Reference, name: str) -> Effect | None:
+    """The effect of a name; None where the spec has none."""
+    for effect in reference.effects:
+        if effect.name == name:
+            return effect
+    return None
 
 
 def _counts_as_done(history: History, reference: Reference, effect: Effect) -> bool:
-    """Whether all is as if the effect had taken place. What leaves another state behind may have
-    kept it for later.
+    """Whether all is as if the effect had taken place. A job that leaves another state behind may
+    have kept it for later.
     """
     if history.pending or not history.runs or history.runs[-1].outcome != "succeeded":
         return False
@@ -56,7 +64,8 @@ def _counts_as_done(history: History, reference: Reference, effect: Effect) -> b
     return bool(history.state)
 
 
-def _say_ended(reference: Reference, effect: Effect, away: Event) -> Judgement:
+def _name_early_end(reference: Reference, effect: Effect, away: Event) -> Judgement:
+    """The risk of a job that is given up at once when its receiver is away."""
     error = str(away["error"] or "").rpartition(":")[2]
     return name_risk(
         "receiver-away",
@@ -70,7 +79,8 @@ def _say_ended(reference: Reference, effect: Effect, away: Event) -> Judgement:
     )
 
 
-def _say_done(effect: Effect, away: Event) -> Judgement:
+def _name_false_success(effect: Effect, away: Event) -> Judgement:
+    """The risk of a job that succeeds although its receiver is away."""
     return name_risk(
         "receiver-away",
         RiskGrade.LOST,

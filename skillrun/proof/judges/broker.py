@@ -1,4 +1,4 @@
-"""The broker has lost its messages: does anybody still know that the job is to be done?"""
+"""Whether anybody still knows that a job is to be done when the broker has lost its messages."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _EXPECTED = "a sweep that publishes the job again (recovers)"
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Where the spec names a sweep the job must be done, and the other judges say so. Where it
-    names none, nothing does the job; the state may show that.
+    """Names a risk where nobody does a job again whose message is lost; how bad it is depends on
+    whether the state shows that it is not done. Where the spec names a sweep the job must be done,
+    and the other judges say so.
     """
     if history.schedule.emptied is None or not was_met(history):
         return
-    if must_complete(history, reference) or _is_over(history, reference):
+    if must_complete(history, reference) or _is_settled(history, reference):
         return
     showing = find_showing(history, reference)
     if showing:
@@ -39,14 +40,15 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     yield name_risk(_LOST, RiskGrade.LOST, said, expected=_EXPECTED, seen="nothing")
 
 
-def _is_over(history: History, reference: Reference) -> bool:
-    """The job is done, by a delivery or by a sweep itself, or was given up with a record."""
+def _is_settled(history: History, reference: Reference) -> bool:
+    """Whether the job is done, by a delivery or by a sweep itself, or was given up with a record."""
     if any(run.outcome == "succeeded" for run in history.runs) or is_kept(history, reference):
         return True
-    done = {_name_call(event) for d in history.deliveries for event in d.all("performed")}
-    wanted = {_name_call(event) for event in reference.once.performed()}
+    done = set(map(_identify_call, history.all("performed")))
+    wanted = set(map(_identify_call, reference.once.performed()))
     return bool(wanted) and wanted <= done
 
 
-def _name_call(call: Event) -> tuple[str, str, str]:
+def _identify_call(call: Event) -> tuple[str, str, str]:
+    """What tells one call of an effect from the job's others."""
     return str(call["effect"]), str(call["key"]), str(call["subject"])

@@ -1,4 +1,6 @@
-"""A date that does not exist: the 31st of a month of thirty days, a thirteenth month."""
+"""Whether a job computes a date that does not exist: the 31st of a month of thirty days, a
+thirteenth month.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ _ERRORS = ("ValueError", "builtins:ValueError", "calendar:IllegalMonthError")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Nothing failed but the arithmetic. How old the job's rows are on such a day is not asked: what
-    the application itself says of them is no fault.
+    """Refutes a job that fails on a day by its arithmetic with dates alone. How old its rows are on
+    such a day is not asked: what the application itself says of them is no fault.
     """
     for delivery in history.runs:
         raised = delivery.raised

@@ -1,4 +1,6 @@
-"""A message that comes before the application's own call: sent by hand, or by another way."""
+"""Whether a message that comes before the application's own call, sent by hand or by another way,
+is in the way of the job.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,14 @@ from skillrun.proof.reference import Judgement, Reference
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Whatever it leaves, the job is done once the application has made its call. A call that
+    """Names a risk where the job is not done once the application has made its call. A call that
     refuses what the early message has done already leaves nothing undone.
     """
     if history.pending or _is_done(history, reference):
         return
-    failed = [one for one in history.deliveries if one.first("caller-raised") is not None]
-    what = "the application's own call fails from then on" if failed else "the job is never done"
+    what = "the job is never done"
+    if history.all("caller-raised"):
+        what = "the application's own call fails from then on"
     # No application sends such a message: somebody does, by hand or from another place, and looks.
     yield name_risk(
         "early",
@@ -29,6 +32,9 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def _is_done(history: History, reference: Reference) -> bool:
+    """Whether the effects of the single run took place; of a job without effects, whether the state
+    is that of the single run.
+    """
     wanted = _list_wanted(reference)
     if wanted:
         done = _list_calls(history)
@@ -39,8 +45,8 @@ def _is_done(history: History, reference: Reference) -> bool:
 
 
 def _list_wanted(reference: Reference) -> set[tuple[str, str | None]]:
-    """The calls of a single run. A key that the job draws is another one in each run: of such a
-    call the effect alone is asked for.
+    """(effect, key) of the calls of a single run. A key that the job draws at random is another one
+    in each run: then None stands in its place, and any call of the effect will do.
     """
     calls = _list_calls(reference.once)
     if reference.later is None:
@@ -51,5 +57,5 @@ def _list_wanted(reference: Reference) -> set[tuple[str, str | None]]:
 
 
 def _list_calls(history: History) -> set[tuple[str, str | None]]:
-    """(effect, key) of what took place."""
+    """(effect, key) of each call that took place."""
     return {(call["effect"], call["key"]) for call in history.performed()}

@@ -1,4 +1,6 @@
-"""Each effect at its declared guarantee."""
+"""Whether each effect took place as often as its declared guarantee allows, and with the arguments
+of a single run.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ from skillrun.proof.reference import (
     REFUTED,
     Judgement,
     Reference,
+    count_new_letters,
     find_hit_effects,
-    hit_items,
+    find_hit_items,
     must_complete,
     number_pieces,
 )
@@ -42,7 +45,8 @@ _Keys = dict[str, set[str]]  # what calls are about -> their keys
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """What happened more often, or less often, than the guarantee allows.
+    """Checks that each effect took place neither more often nor less often than its guarantee
+    allows.
 
     A job that need not have been done is asked for less: what it did must not have been repeated.
     """
@@ -65,8 +69,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def _is_as_in_turn(history: History, reference: Reference, effect: Effect) -> bool:
-    """Two distinct jobs at once call what they call one after the other, in one of the two orders:
-    the later one may supersede the earlier.
+    """Whether two distinct jobs at once made the calls that they make one after the other, in one
+    of the two orders: the later one may supersede the earlier.
     """
     if history.schedule.beside is None:
         return False
@@ -78,26 +82,27 @@ def _is_as_in_turn(history: History, reference: Reference, effect: Effect) -> bo
 
 
 def _count_calls(history: History, effect: Effect) -> Counter[tuple[str, str]]:
-    return Counter(
-        (str(call["key"]), str(call["subject"])) for call in history.performed(effect.name)
-    )
+    """(key, subject) of an effect's calls -> how often it was called so."""
+    calls = history.performed(effect.name)
+    return Counter((str(call["key"]), str(call["subject"])) for call in calls)
 
 
 def _judge_other_items(
     history: History, reference: Reference, effect: Effect
 ) -> Iterator[Judgement]:
-    """Where one piece of work cannot be done, the others of the same tick are."""
-    hit = hit_items(history)
+    """Checks that, where one piece of work cannot be done, the others of the same tick are."""
+    hit = find_hit_items(history)
     pieces = number_pieces(reference.once)
     if pieces is None and effect.name not in find_hit_effects(history):
         # Nobody can tell which of its calls belong to the piece of work that failed.
         return
-    hit_pieces = {(pieces or {}).get(what) for what in hit} - {None}
+    piece_of = pieces or {}
+    hit_pieces = {piece_of[what] for what in hit if what in piece_of}
     done = {call["subject"] for call in history.performed(effect.name)}
     for call in reference.calls(effect.name):
         what = str(call["subject"]), str(call["key"])
         # What comes later for the piece of work that failed does not take place either.
-        was_hit = what in hit or (pieces or {}).get(what) in hit_pieces
+        was_hit = what in hit or piece_of.get(what) in hit_pieces
         if not was_hit and call["subject"] not in done:
             said = f"{effect.name} did not take place for another piece of work of the same run"
             yield Judgement(
@@ -109,9 +114,14 @@ def _judge_other_items(
 def _judge_bad_status(
     history: History, reference: Reference, effect: Effect
 ) -> Iterator[Judgement]:
-    """Whatever comes of a 503, a job that its library takes for done is done."""
-    answered = [event for run in history.runs for event in run.all("fault") if event["status"]]
-    hit = {str(event["at"]).partition(":")[2].rpartition("#")[0] for event in answered}
+    """Checks that an effect whose receiver answered 503 took place, where the library takes the job
+    for done.
+    """
+    hit = set()
+    for event in history.list_of_runs("fault"):
+        if event["status"]:
+            # "before:email#1" -> "email"
+            hit.add(str(event["at"]).partition(":")[2].rpartition("#")[0])
     if effect.name not in hit or history.pending or history.runs[-1].outcome != "succeeded":
         return
     seen = find_keys(history.performed(effect.name))
@@ -123,11 +133,14 @@ def _judge_bad_status(
 def _judge_job_after_failure(
     history: History, reference: Reference, effect: Effect
 ) -> Iterator[Judgement]:
-    """A job that can be done is done, or recorded, whatever became of the one before it."""
-    given_up = (history.dead_letters or 0) - (reference.once.dead_letters or 0)
+    """Checks that a job that can be done is done, or recorded, whatever became of the one before
+    it.
+    """
+    if count_new_letters(history, reference) > 1:
+        return  # the other job is among the dead letters as well
     for job in history.schedule.jobs:
         alone = reference.jobs.get(job)
-        if alone is None or given_up > 1:
+        if alone is None:
             continue
         seen: set[Any] = set()
         for run in history.runs_of(job):
@@ -147,11 +160,14 @@ def _judge_job_after_failure(
 
 
 def _list_calls(run: Delivery, effect: Effect) -> list[Event]:
+    """The calls of an effect that took place in one delivery."""
     return [event for event in run.all("performed") if event["effect"] == effect.name]
 
 
 def _judge_keys(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
-    """A keyed effect has a key in every call, and one key never stands for two things."""
+    """Checks that a keyed effect has a key in every call, and that one key never stands for two
+    things.
+    """
     if effect.guarantee != "keyed":
         return
     calls = history.performed(effect.name)
@@ -177,6 +193,7 @@ def _judge_keys(history: History, reference: Reference, effect: Effect) -> Itera
 
 
 def _judge_shared_key(effect: Effect, calls: tuple[Event, ...]) -> Iterator[Judgement]:
+    """Checks that no two calls have the same key and different arguments."""
     by_key: dict[str, Event] = {}
     for call in calls:
         first = by_key.setdefault(call["key"], call)
@@ -197,8 +214,8 @@ def _judge_shared_key(effect: Effect, calls: tuple[Event, ...]) -> Iterator[Judg
 
 
 def _judge_keyed(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
-    """As many distinct keys as in the single run, whatever they are: a database may number what
-    they are made of.
+    """Checks that there are as many distinct keys as in the single run, whatever they are: a
+    database may number what they are made of.
     """
     if effect.key_arg is None:
         # `effect.key-not-named` says it: nobody knows which calls are the same.
@@ -225,9 +242,8 @@ def _judge_keyed(history: History, reference: Reference, effect: Effect) -> Iter
         yield _say_swapped(history, reference, effect, swapped)
     elif _has_more_keys(seen, wanted):
         said = f"{effect.name} took place under another key: its receiver does it again"
-        new = [call.number for call in calls if call["key"] not in expected]
-        if not new:
-            new = [call.number for call in calls]
+        under_new_key = [call for call in calls if call["key"] not in expected]
+        new = [call.number for call in under_new_key or calls]
         yield Judgement(
             REFUTED,
             "effect.other-key",
@@ -255,6 +271,7 @@ def _find_swapped_call(calls: tuple[Event, ...], wanted: _Keys) -> Event | None:
 def _say_swapped(
     history: History, reference: Reference, effect: Effect, swapped: Event
 ) -> Judgement:
+    """The refutation of a call that has the key of one job and the arguments of another."""
     said = f"{effect.name} is called with one job's key and another one's arguments"
     expected = reference.expected(history, effect.name)
     own = next(call for call in expected if call["key"] == swapped["key"])
@@ -267,31 +284,34 @@ def _has_more_keys(these: _Keys, those: _Keys) -> bool:
 
 
 def _find_shared_keys(history: History, reference: Reference, effect: Effect) -> str:
-    """The keys that the single runs of two distinct jobs have in common, as text.
+    """The keys that the single runs of two distinct jobs have in common, as text; "" where they
+    have none.
 
     A job that does several things has a key for each of them, and another job may be about some of
     the same: one digest goes to a user once, whichever batch the user is in.
     """
     own = reference.calls(effect.name)
-    of_others: dict[Any, str] = {}
+    subject_of_other: dict[Any, str] = {}
     for job in history.schedule.jobs:
         if job in reference.jobs:
             for call in reference.jobs[job].performed(effect.name):
-                of_others[call["key"]] = str(call["subject"])
+                subject_of_other[call["key"]] = str(call["subject"])
     has_items = len({str(call["subject"]) for call in own}) > 1
     shared: list[str] = []
     for call in own:
-        if call["key"] not in of_others:
+        key, subject = call["key"], str(call["subject"])
+        if key not in subject_of_other:
             continue
-        is_same_item = has_items and of_others[call["key"]] == str(call["subject"])
+        is_same_item = has_items and subject_of_other[key] == subject
         if not is_same_item:
-            shared.append(str(call["key"]))
+            shared.append(str(key))
     return ", ".join(sorted(shared))
 
 
 def _group_keys(expected: list[Event], calls: tuple[Event, ...]) -> tuple[_Keys, _Keys]:
-    """What a call is about -> its keys, as expected and as seen; all in one where runs say
-    different things of it.
+    """What a call is about -> its keys, first as expected and then as seen.
+
+    Where runs say different things of what a call is about, all keys stand under "".
     """
     known = {str(call["subject"]) for call in expected}
     are_comparable = all(str(call["subject"]) in known for call in calls)
@@ -301,6 +321,7 @@ def _group_keys(expected: list[Event], calls: tuple[Event, ...]) -> tuple[_Keys,
 
 
 def _group_by_subject(calls: Iterable[Event]) -> _Keys:
+    """What each call is about -> the keys of the calls that are about it."""
     keys: _Keys = {}
     for call in calls:
         keys.setdefault(str(call["subject"]), set()).add(call["key"])
@@ -308,8 +329,11 @@ def _group_by_subject(calls: Iterable[Event]) -> _Keys:
 
 
 def _group_as_one(calls: Iterable[Event]) -> _Keys:
+    """All keys under "", as if every call were about the same."""
     keys = find_keys(calls)
-    return {"": keys} if keys else {}
+    if not keys:
+        return {}
+    return {"": keys}
 
 
 def _find_subject(call: Event, wanted: _Keys) -> str:
@@ -320,21 +344,22 @@ def _find_subject(call: Event, wanted: _Keys) -> str:
 
 
 def _are_numbered_apart(history: History, reference: Reference, effect: Effect) -> bool:
-    """In one and the same database every call has a key of its own."""
+    """Whether, in one and the same database, every call had a key of its own."""
     keys = find_keys(history.performed(effect.name))
     return len(keys) == len(reference.expected(history, effect.name))
 
 
 def _list_keys(keys: set[str]) -> str:
+    """Keys as a message lists them."""
     return ", ".join(sorted(map(str, keys))) or "no call"
 
 
 def _judge_window(
     history: History, reference: Reference, effect: Effect, calls: tuple[Event, ...]
 ) -> Iterator[Judgement]:
-    """A receiver remembers a key for a while: what is called again after that is done again.
+    """Checks that no key is used again when its receiver has forgotten it, and would do it again.
 
-    Beyond the window that the job itself promises for duplicates, that is allowed.
+    A duplicate that comes later than the job itself promises to know it is allowed.
     """
     if effect.window is None:
         return
@@ -367,19 +392,21 @@ def _judge_window(
 def _judge_arguments_of_key(
     history: History, reference: Reference, effect: Effect
 ) -> Iterator[Judgement]:
-    """The receiver keeps the first call of a key: that one says what the single run says."""
+    """Checks that the first call of a key, which its receiver keeps, says what the single run
+    says.
+    """
     later = reference.later
     if later is None or not _is_comparable(history):
         return
-    wanted = _first_by_key(reference.expected(history, effect.name))
-    second = _first_by_key(later.performed(effect.name))
-    for key, call in second.items():
+    wanted = _find_first_by_key(reference.expected(history, effect.name))
+    again = _find_first_by_key(later.performed(effect.name))
+    for key, call in again.items():
         if key in wanted and strip_numbers(wanted[key]) != strip_numbers(call):
             return  # it differs between two single runs
-    for key, call in _first_by_key(history.performed(effect.name)).items():
+    for key, call in _find_first_by_key(history.performed(effect.name)).items():
         if key not in wanted:
             continue
-        other = find_other_value(call, wanted[key], second.get(key, wanted[key]))
+        other = find_other_value(call, wanted[key], again.get(key, wanted[key]))
         # With several jobs the numbers in a call may be those of the other one's rows.
         is_other_value = bool(other) and not history.schedule.jobs
         if is_other_value or strip_numbers(call) != strip_numbers(wanted[key]):
@@ -394,7 +421,9 @@ def _judge_arguments_of_key(
 def _judge_arguments_without_key(
     history: History, reference: Reference, effect: Effect
 ) -> Iterator[Judgement]:
-    """An effect without a key: for each call of the single run there is one that says the same."""
+    """Checks, for an effect without a key, that for each call of the single run there is one that
+    says the same.
+    """
     later = reference.later
     if later is None or not _is_comparable(history) or history.schedule.jobs:
         return
@@ -408,8 +437,7 @@ def _judge_arguments_without_key(
     for wanted, again in zip(expected, second, strict=True):
         if any(_says_the_same(call, wanted, again) for call in calls):
             continue
-        unusual = (call for call in calls if strip_numbers(call) not in usual)
-        other = next(unusual, calls[0])
+        other = _find_unusual_call(calls, usual)
         said = (
             f"{effect.name} takes place with other arguments than in a single run, and never"
             " with those"
@@ -418,19 +446,32 @@ def _judge_arguments_without_key(
         return
 
 
+def _find_unusual_call(calls: tuple[Event, ...], usual: Collection[str]) -> Event:
+    """The first call that says what no call of the single run says; else the first of all."""
+    for call in calls:
+        if strip_numbers(call) not in usual:
+            return call
+    return calls[0]
+
+
 def _says_the_same(call: Event, wanted: Event, again: Event) -> bool:
-    """Whether a call is that of the single run, which was done twice: `wanted` and `again`."""
+    """Whether a call says what the single run says. `wanted`, `again`: that run's call, and the
+    same call when it was run a second time.
+    """
     if strip_numbers(call) != strip_numbers(wanted):
         return False
     return not find_other_value(call, wanted, again)
 
 
 def _is_comparable(history: History) -> bool:
-    """Not in another interpreter, or on another day."""
+    """Whether arguments must be those of the single run: not in another interpreter, or on another
+    day.
+    """
     return not (history.schedule.fresh or history.schedule.midnight or history.schedule.waits)
 
 
 def _say_other_arguments(effect: Effect, said: str, call: Event, wanted: Event) -> Judgement:
+    """The refutation of a call whose arguments are not those that were wanted."""
     return Judgement(
         REFUTED,
         "effect.other-arguments",
@@ -442,7 +483,8 @@ def _say_other_arguments(effect: Effect, said: str, call: Event, wanted: Event) 
     )
 
 
-def _first_by_key(calls: Iterable[Event]) -> dict[str, Event]:
+def _find_first_by_key(calls: Iterable[Event]) -> dict[str, Event]:
+    """Key -> the first call that has it."""
     found: dict[str, Event] = {}
     for call in calls:
         found.setdefault(call["key"], call)
@@ -455,10 +497,10 @@ def strip_numbers(call: Event) -> str:
 
 
 def find_other_value(call: Event, wanted: Event, again: Event) -> str:
-    """ ": cents=1000 and not 700": an amount or a flag that two single runs agree on; "" where
-    there is none.
+    """An amount or a flag on which two single runs agree and this call does not, as text that a
+    message goes on with: ": cents=1000 and not 700"; "" where there is none.
     """
-    first, second, seen = (event["plain"] or {} for event in (wanted, again, call))
+    first, second, seen = wanted["plain"] or {}, again["plain"] or {}, call["plain"] or {}
     for name in first:
         if name not in seen or _COUNTING.search(name):
             continue
@@ -469,17 +511,20 @@ def find_other_value(call: Event, wanted: Event, again: Event) -> str:
 
 
 def _read_clock_at(history: History, call: Event) -> float:
-    """When a call took place: the handler may have slept before it."""
+    """When a call took place, in virtual seconds: the handler may have slept before it."""
     delivery = history.delivery_of(call)
-    slept = (event for event in delivery.all("slept") if event.number < call.number)
-    return delivery.clock + sum(float(event["s"]) for event in slept)
+    clock = delivery.clock
+    for slept in delivery.all("slept"):
+        if slept.number < call.number:
+            clock += float(slept["s"])
+    return clock
 
 
 def _judge_transactional(
     history: History, reference: Reference, effect: Effect
 ) -> Iterator[Judgement]:
-    """A transactional effect that is passed through is judged by the state; a stand-in must be
-    called once.
+    """Checks that the stand-in of a transactional effect was called once. One that is passed
+    through is judged by the state.
     """
     if effect.mode == "pass_through":
         return
@@ -493,8 +538,10 @@ def _judge_transactional(
 def _judge_at_least_once(
     history: History, reference: Reference, effect: Effect
 ) -> Iterator[Judgement]:
-    """Never lost. A repetition was accepted, with a reason; where nothing had failed it is a risk,
-    since a job that is done, or is being done, could be remembered.
+    """Checks that the effect is never lost.
+
+    A repetition was accepted, with a reason; where nothing had failed it is a risk, since a job
+    that is done, or is being done, could be remembered.
     """
     expected = reference.expected(history, effect.name)
     calls = history.performed(effect.name)
@@ -525,8 +572,8 @@ def _judge_at_least_once(
 def _judge_convergent(
     history: History, reference: Reference, effect: Effect
 ) -> Iterator[Judgement]:
-    """Never lost. A repetition changes nothing where it says the same: one place is never written
-    with other arguments, and no further place is written.
+    """Checks that the effect is never lost, and that a repetition says the same: one place is never
+    written with other arguments, and no further place is written.
     """
     expected = reference.expected(history, effect.name)
     calls = history.performed(effect.name)
@@ -545,7 +592,9 @@ def _judge_convergent(
 
 
 def _group_by_place(effect: Effect, calls: Iterable[Event]) -> dict[tuple[str, str], list[Event]]:
-    """(key, and what else tells it from others) -> the calls that say different things of it."""
+    """The place that a call writes -> the calls that say different things of it. A place is the
+    key, or all arguments where there is none.
+    """
     found: dict[tuple[str, str], list[Event]] = {}
     for call in calls:
         # Without a key the arguments themselves are what is written.
@@ -557,6 +606,9 @@ def _group_by_place(effect: Effect, calls: Iterable[Event]) -> dict[tuple[str, s
 
 
 def _say_not_convergent(effect: Effect, how: str, calls: list[Event]) -> Judgement:
+    """The refutation of a repetition that changes what the effect has written. `how`: what was
+    other in it.
+    """
     return Judgement(
         REFUTED,
         "effect.not-convergent",
@@ -579,14 +631,16 @@ def _find_calls_after_success(history: History, calls: tuple[Event, ...]) -> lis
 
 
 def _find_end_of_success(history: History) -> int | None:
-    """The last event of the first delivery that succeeded."""
-    succeeded = (run for run in history.runs if run.outcome == "succeeded" and run.events)
-    ends = [run.events[-1].number for run in succeeded]
+    """The number of the last event of the delivery that succeeded first; None where none did."""
+    ends = []
+    for run in history.runs:
+        if run.outcome == "succeeded" and run.events:
+            ends.append(run.events[-1].number)
     return min(ends, default=None)
 
 
 def _is_one_missing(expected: list[Event], calls: tuple[Event, ...]) -> bool:
-    """A call of the single run has no counterpart, as far as arguments are comparable."""
+    """Whether a call of the single run has no counterpart, as far as arguments are comparable."""
     wanted = {call["args"] for call in expected}
     seen = {call["args"] for call in calls}
     # Arguments that no single run has may stand for any of the wanted ones: a time, an id.
@@ -596,7 +650,7 @@ def _is_one_missing(expected: list[Event], calls: tuple[Event, ...]) -> bool:
 def _judge_at_most_once(
     history: History, reference: Reference, effect: Effect
 ) -> Iterator[Judgement]:
-    """Never repeated. Lost only where a fault was met."""
+    """Checks that the effect is never repeated, and is lost only where the schedule has a fault."""
     yield from _judge_repeated(history, reference, effect)
     expected = reference.expected(history, effect.name)
     calls = history.performed(effect.name)
@@ -614,7 +668,9 @@ def _find_undone_calls(history: History, effect: Effect) -> set[int]:
 
 
 def _find_undone_in(delivery: Delivery, effect: Effect) -> set[int]:
-    """The same of one delivery. What is open when it ends is not committed either."""
+    """The numbers of the calls in one delivery that nothing committed. What is open when it ends is
+    not committed either.
+    """
     found: set[int] = set()
     waiting: set[int] = set()
     is_open = False
@@ -635,6 +691,9 @@ def _find_undone_in(delivery: Delivery, effect: Effect) -> set[int]:
 def _judge_repeated(
     history: History, reference: Reference, effect: Effect, undone: Collection[int] = ()
 ) -> Iterator[Judgement]:
+    """Checks that an effect took place no more often than in the single run. `undone`: the numbers
+    of calls that a rollback has taken back.
+    """
     expected = reference.expected(history, effect.name)
     calls = tuple(call for call in history.performed(effect.name) if call.number not in undone)
     if len(calls) > len(expected):
@@ -653,8 +712,8 @@ def _judge_repeated(
 def _judge_lost(
     history: History, reference: Reference, effect: Effect, expected: int, seen: int
 ) -> Iterator[Judgement]:
-    """A job that is in the dead letters is not lost; a library that loses jobs by design is said,
-    not blamed.
+    """Refutes an effect that took place `seen` times instead of `expected`, unless its job is in
+    the dead letters, or the library loses jobs by design: that is said elsewhere, and not blamed.
     """
     if is_kept(history, reference) or (history.lost and reference.facts.lossy):
         return
@@ -673,16 +732,17 @@ def _judge_lost(
 
 
 def is_kept(history: History, reference: Reference) -> bool:
-    """The job was given up, and a dead letter says so; after a death the library's own one is
-    enough.
+    """Whether the job was given up, and a dead letter says so. After a death the library's own one
+    is enough.
     """
     if not reference.has_dead_letter:
         return False
-    if (history.dead_letters or 0) > (reference.once.dead_letters or 0):
+    if count_new_letters(history, reference) > 0:
         return True
     return history.schedule.has_crash and history.kept > 0
 
 
+# Guarantee -> the function that judges an effect by it.
 _GUARANTEES = {
     "keyed": _judge_keyed,
     "transactional": _judge_transactional,

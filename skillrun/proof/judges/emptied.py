@@ -1,4 +1,4 @@
-"""Redis came back without its data: what else remembers that the job was done?"""
+"""Whether anything but Redis remembers that a job was done: Redis may come back without its data."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from skillrun.proof.reference import Judgement, Reference
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """What took place once more. The receiver of a keyed effect drops a repetition, and one that may
-    be repeated was accepted.
+    """Names a risk where an effect takes place once more. The receiver of a keyed effect drops a
+    repetition, and that of one that may be repeated was accepted.
     """
     yield from _judge_shared_keys(history, reference)
     if history.schedule.jobs:

@@ -1,5 +1,5 @@
-"""A receiver that never answers: a time-out at the call, or a limit on the task, ends the wait, and
-the job is tried again.
+"""Whether anything ends the wait for a receiver that never answers, a time-out at the call or a
+limit on the task, and whether the job is tried again then.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from skillrun.proof.reference import Judgement, Reference
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """What a real call that was waited for in vain comes to. One that could not be made in a proof
-    says nothing.
+    """Names a risk where a real call waits for ever, or its time-out ends the job at once. A call
+    that could not be made in a proof shows neither.
     """
     if history.schedule.faults[0].do == "cut":
         yield from _judge_limit(history, reference)
         return
     stuck = history.all("stuck")
+    # "before:email#1" -> "email"
     name = str(history.schedule.faults[0].at).partition(":")[2].rpartition("#")[0]
     if stuck:
         if not reference.facts.ends_stuck:

@@ -1,4 +1,6 @@
-"""A message that waited: a worker was away over a long weekend, or somebody published it again."""
+"""Whether a message that comes late is still done: a worker was away over a long weekend, or
+somebody published it again.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Iterator
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Judgement, Reference
+from skillrun.proof.reference import Judgement, Reference, count_new_letters
 
 _DAY_S = 86_400.0
 # Of these the spec says that a job may end although the effect did not take place.
@@ -15,24 +17,25 @@ _MAY_BE_LOST = ("at_most_once", "none")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """It is done however late it is, or something tells that it was not: an error, a dead letter, a
-    row. What is dropped within the delay that the spec accepts is lost; later, somebody may have
-    meant it.
+    """Names a risk where the job is not done, and nothing tells that it was not: no error, no dead
+    letter, no row. What is dropped within the delay that the spec accepts is lost; what comes later
+    than that, somebody may have meant to drop.
     """
     if history.hung or history.pending or not history.runs:
         return
-    if any(map(_is_kept_by_a_server, history.events)):
+    if any(map(_goes_by_server_clock, history.events)):
         # Its clock has not moved on: rows of this minute look as old as the message.
         return
     missing = _list_missing(history, reference)
-    if not missing or history.runs[-1].outcome != "succeeded" or _is_told(history, reference):
+    if not missing or history.runs[-1].outcome != "succeeded" or _was_told(history, reference):
         return
     late = history.schedule.late
-    failures = reference.spec.failures
-    accepted = (failures.acceptable_delay or 0.0) if failures else 0.0
+    grade = RiskGrade.MINOR
+    if late <= reference.acceptable_delay:
+        grade = RiskGrade.LOST
     yield name_risk(
         "late-skipped",
-        RiskGrade.LOST if late <= accepted else RiskGrade.MINOR,
+        grade,
         f"a message that comes {_say_time(late)} late counts as done without {missing[0]}, and"
         " nothing shows it",
         effect=missing[0],
@@ -41,13 +44,14 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     )
 
 
-def _is_kept_by_a_server(event: Event) -> bool:
-    """A statement of a database whose times are its own."""
+def _goes_by_server_clock(event: Event) -> bool:
+    """Whether an event is a statement of a database server, whose times are its own."""
     store = str(event["store"] or "")
     return event["sql"] is not None and not store.startswith(("sqlite:", ":memory:"))
 
 
 def _list_missing(history: History, reference: Reference) -> list[str]:
+    """The effects that took place less often than in the single run, and may not be lost."""
     missing = []
     for effect in reference.effects:
         is_asked = effect.guarantee not in _MAY_BE_LOST
@@ -57,9 +61,9 @@ def _list_missing(history: History, reference: Reference) -> list[str]:
     return missing
 
 
-def _is_told(history: History, reference: Reference) -> bool:
-    """Whether a dead letter or a row was written that says so."""
-    if (history.dead_letters or 0) > (reference.once.dead_letters or 0):
+def _was_told(history: History, reference: Reference) -> bool:
+    """Whether a dead letter or a row was written that may tell that the job was not done."""
+    if count_new_letters(history, reference) > 0:
         return True
     for name, rows in history.state.items():
         if name not in reference.volatile and rows != reference.before.get(name):
@@ -68,6 +72,7 @@ def _is_told(history: History, reference: Reference) -> bool:
 
 
 def _say_time(seconds: float) -> str:
+    """A time as a message says it: "90 min", "3 days"."""
     if seconds < _DAY_S:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / _DAY_S:.0f} days"

@@ -1,4 +1,6 @@
-"""A message that comes back so late that the receiver of an effect has forgotten its key."""
+"""Whether an effect is repeated when a dead worker's message comes back so late that the receiver
+has forgotten its key.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ def read_window(effect: Effect) -> float:
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """The effect took place, the process died, and the job's own state does not know it. Or the
-    message comes back, but later than the job is of use.
+    """Names a risk where an effect took place, its process died, and nothing but the receiver knew
+    of it; and where the message comes back later than the job is of use.
     """
     yield from _judge_delay(history, reference)
     if history.schedule.family != "late-back" or history.hung:
@@ -40,9 +42,10 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def _judge_delay(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Nobody but the library brings a dead worker's message back, and it takes its time."""
-    failures = reference.spec.failures
-    accepted = failures.acceptable_delay if failures else None
+    """Names a risk where the library takes longer than the spec accepts to bring a dead worker's
+    message back, and nobody else does it sooner.
+    """
+    accepted = reference.acceptable_delay
     if history.schedule.family != "kill" or history.hung or not accepted or len(history.runs) < 2:
         return
     passed = history.runs[-1].clock - history.runs[0].clock
@@ -58,6 +61,7 @@ def _judge_delay(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def _judge_effect(history: History, reference: Reference, effect: Effect) -> Iterator[Judgement]:
+    """Names a risk where one key is used a second time when its receiver has forgotten it."""
     window = read_window(effect)
     first: dict[str, tuple[Event, float]] = {}
     for call in history.performed(effect.name):
@@ -83,17 +87,17 @@ def _judge_effect(history: History, reference: Reference, effect: Effect) -> Ite
 
 
 def _choose_grade(reference: Reference, effect: Effect, call: Event) -> RiskGrade:
-    """A day without a worker is to be reckoned with: a holiday, a bad deploy. Who is known to forget
-    a key within it, and is told an amount, is paid twice then. So is anybody where the broker
-    itself, or the delay that the spec accepts, is as long as the window. A usual window that nobody
-    declared is a guess, and a second mail a nuisance.
+    """How bad it is that an effect takes place a second time.
+
+    A day without a worker is to be reckoned with: a holiday, a bad deploy. A receiver that is known
+    to forget a key within it, and is told an amount, pays twice then. So does any receiver where
+    the broker itself, or the delay that the spec accepts, is as long as the window. A usual window
+    that nobody declared is a guess, and a second mail a nuisance.
     """
     window = read_window(effect)
     forgets = effect.window is not None and effect.window <= LONGEST_OUTAGE_S
     if forgets and read_amounts(call):
         return RiskGrade.MONEY
-    failures = reference.spec.failures
-    accepted = (failures.acceptable_delay or 0.0) if failures else 0.0
-    if max(accepted, reference.facts.redelivery_s) >= window:
+    if max(reference.acceptable_delay, reference.facts.redelivery_s) >= window:
         return RiskGrade.MONEY
     return RiskGrade.MINOR

@@ -12,8 +12,10 @@ from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 
 
-def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """One for each secret, and one for each place of addresses; the first record that tells it."""
+def judge_logs(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Names a risk for each secret that a log tells, and one for each place of addresses, at the
+    first record that tells it.
+    """
     told: set[str] = set()
     for event in history.events:
         if event.kind != "log":
@@ -40,12 +42,12 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def judge_echo(history: History, reference: Reference) -> Iterator[Judgement]:
-    """The text of somebody else's error, with a secret in it, in logs, rows and messages. What the
-    library says of an error that nobody caught is its own.
+    """Names a risk where the text of somebody else's error, with a secret in it, is kept in logs,
+    rows or messages. What the library says of an error that nobody caught is its own.
     """
     loggers = reference.facts.loggers
     kept = list(history.echoed)
-    told = []
+    telling: list[Event] = []
     for event in history.events:
         text = ""
         if event.kind == "log" and not str(event["logger"]).startswith(loggers):
@@ -53,16 +55,16 @@ def judge_echo(history: History, reference: Reference) -> Iterator[Judgement]:
         elif event.kind == "published" and not event["to_handler"]:
             text = str(event["message"])
         if any(value in text for value in reference.secrets):
-            told.append(event)
-    kinds = {"log": "a log record", "published": "a message"}
-    kept += dict.fromkeys(kinds[event.kind] for event in told)
+            telling.append(event)
+    shown = {"log": "a log record", "published": "a message"}
+    kept += dict.fromkeys(shown[event.kind] for event in telling)
     if kept:
         yield name_risk(
             "secret-echoed",
             RiskGrade.LEAK,
             "where a provider's error repeats a secret that it was called with, that is kept in"
             f" {', '.join(kept)}",
-            events=tuple(event.number for event in told[:1]),
+            events=tuple(event.number for event in telling[:1]),
         )
 
 

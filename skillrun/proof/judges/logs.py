@@ -1,5 +1,5 @@
-"""The four questions, answered by difference: a record that is there where the answer is yes and
-nowhere else.
+"""Whether the logs answer four questions about a job. They do where some record is there each time
+that the answer is yes, and never where it is no.
 """
 
 from __future__ import annotations
@@ -9,16 +9,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from skillrun.proof.history import Delivery, Event, History, lasts
-from skillrun.proof.judges.publishing import unnamed_field
+from skillrun.proof.history import Delivery, Event, History, outlasts_process
+from skillrun.proof.judges.publishing import find_unnamed_field
 from skillrun.proof.judges.records import (
     Records,
-    carries,
     collect_templates,
+    has_all_values,
     has_value,
-    template,
+    make_template,
 )
-from skillrun.proof.reference import OUTAGES, REFUTED, Judgement, Reference, hit_items, is_success
+from skillrun.proof.reference import (
+    OUTAGES,
+    REFUTED,
+    Judgement,
+    Reference,
+    find_hit_items,
+    is_success,
+)
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.ticks import is_idle, is_polled
 
@@ -28,7 +35,7 @@ QUESTIONS = {
     "why": "why did it fail?",
     "retry": "will it retry?",
 }
-# Asked of the job, whichever of its deliveries tells it.
+# These are asked of the job, whichever of its deliveries tells it.
 _OF_THE_JOB = ("ran", "succeeded")
 # The spec says nothing of how such a delivery ends.
 _NOT_ASKED = OUTAGES | {"late-error", "rival"}
@@ -58,31 +65,34 @@ class Answer:
 NOT_ASKED = Answer("not asked")
 
 
-def answers(
+def answer_questions(
     histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]
 ) -> dict[str, Answer]:
-    """Question -> answer, over the deliveries of all histories that were not cut short."""
+    """Question -> how the logs answer it, over the deliveries of all histories that were not cut
+    short.
+    """
     histories = list(histories)
     records = Records.read(histories, reference, payloads)
     by_kind = _group_deliveries(histories, records)
-    found = {
-        question: _answer_question(question, yes(by_kind), no(by_kind), records)
-        for question, (yes, no) in _CLASSES.items()
-    }
+    found: dict[str, Answer] = {}
+    for question, (pick_yes, pick_no) in _CLASSES.items():
+        found[question] = _answer_question(question, pick_yes(by_kind), pick_no(by_kind), records)
     if found["retry"].by == "no":
         found["retry"] = _answer_by_giving_up(by_kind, records) or found["retry"]
-    early = _too_early(by_kind, histories, records)
+    early = _find_early_success(by_kind, histories, records)
     if early is not None and found["succeeded"].by != "no":
         found["succeeded"] = early
     return found
 
 
 def _answer_by_giving_up(by_kind: dict[str, list[Delivery]], records: Records) -> Answer | None:
-    """A failure that is told will be tried again, where giving up is always told as well."""
+    """The answer to "will it retry?" by elimination: a failure that is told will be tried again,
+    where giving up is always told as well. None where it is not.
+    """
     retried, failed = by_kind.get("retried", []), by_kind.get("failed", [])
     if not failed:
         return None
-    told = _answer_question("why", retried, [*by_kind.get("did", [])], records)
+    told = _answer_question("why", retried, by_kind.get("did", []), records)
     ended = _answer_question("retry", failed, retried, records)
     if "no" in (told.by, ended.by):
         return None
@@ -92,32 +102,45 @@ def _answer_by_giving_up(by_kind: dict[str, list[Delivery]], records: Records) -
 def _group_deliveries(histories: list[History], records: Records) -> dict[str, list[Delivery]]:
     """How a delivery ended -> the deliveries that came to their end, each with all its records."""
     reference = records.reference
-    polled = is_polled(reference.spec, reference.facts)
-    classify = _classify_tick if polled else _classify_delivery
     by_kind: dict[str, list[Delivery]] = {}
     for history in histories:
         if not _is_asked(history, reference):
             continue
         for run in history.runs:
-            # A delivery after a death may find any part of the job done: whether it did the job or
-            # found nothing left to do cannot be told from how it ended.
-            follows_death = history.schedule.has_crash and run.number != 1
-            if follows_death or not run.entered or run.died:
-                continue
             delivery = _add_callback_records(history, run)
-            if _was_cancelled(delivery) or _is_of_others(history, delivery, records):
+            if not _is_telling(history, delivery, records):
                 continue
-            if history.waits_for_another(run):
-                continue  # the other one tells what becomes of the job
-            kind = classify(history, delivery, reference.is_batch)
-            # An error that means that the effect had taken place before is no failure.
-            if kind == "failed" and _met_success(history, reference):
-                kind = "did"
+            kind = _classify(history, delivery, reference)
             if kind == "again" and _follows_own_errors(history, run):
                 # It may have given up for the same error, and taken that itself.
                 continue
             by_kind.setdefault(kind, []).append(delivery)
     return by_kind
+
+
+def _is_telling(history: History, delivery: Delivery, records: Records) -> bool:
+    """Whether a delivery came to an end that its own records must tell."""
+    # A delivery after a death may find any part of the job done: whether it did the job or found
+    # nothing left to do cannot be told from how it ended.
+    follows_death = history.schedule.has_crash and delivery.number != 1
+    if follows_death or not delivery.entered or delivery.died:
+        return False
+    if _was_cancelled(delivery) or _is_of_others(history, delivery, records):
+        return False
+    # Where it waits for another delivery, that one tells what becomes of the job.
+    return not history.waits_for_another(delivery)
+
+
+def _classify(history: History, delivery: Delivery, reference: Reference) -> str:
+    """How a delivery ended, as `_CLASSES` names it."""
+    if is_polled(reference.spec, reference.facts):
+        kind = _classify_tick(history, delivery, reference.is_batch)
+    else:
+        kind = _classify_delivery(history, delivery, reference.is_batch)
+    # An error that means that the effect had taken place before is no failure.
+    if kind == "failed" and _means_success(history, reference):
+        return "did"
+    return kind
 
 
 def _follows_own_errors(history: History, run: Delivery) -> bool:
@@ -139,36 +162,35 @@ def _is_asked(history: History, reference: Reference) -> bool:
         return False
     if history.schedule.family in _NOT_ASKED:
         return False
-    return unnamed_field(history, reference) is None
+    return find_unnamed_field(history, reference) is None
 
 
-def _too_early(
+def _find_early_success(
     by_kind: dict[str, list[Delivery]],
     histories: Iterable[History],
     records: Records,
 ) -> Answer | None:
-    """Where each record of success is also there when the commit fails that it speaks of: the last
-    of them.
+    """The answer "no" to "did it succeed?", where each record of success is also there when the
+    commit fails that it speaks of; None where one is not.
     """
     reference = records.reference
     if reference.is_batch:
         return None
-    found: list[tuple[History, Delivery]] = []
+    undone: list[tuple[History, Delivery]] = []
     for history in histories:
         if history.schedule.family == "store-error":
-            found += [
-                (history, delivery) for delivery in find_undone_deliveries(history, reference)
-            ]
+            for delivery in find_undone_deliveries(history, reference):
+                undone.append((history, delivery))
     yes, no = (pick(by_kind) for pick in _CLASSES["succeeded"])
-    failed = [delivery for _, delivery in found]
+    failed = [delivery for _, delivery in undone]
     if _answer_question("succeeded", yes, [*no, *failed], records).by != "no":
         return None
     said = collect_templates(yes) - collect_templates(no)
     # The one that came furthest has said the most: what it begins with is no record of success.
     early: list[Event] = []
     schedule = None
-    for history, delivery in found:
-        told = [event for event in delivery.all("log") if template(event) in said]
+    for history, delivery in undone:
+        told = [event for event in delivery.all("log") if make_template(event) in said]
         if len(told) > len(early):
             early, schedule = told, history.schedule
     if not early:
@@ -183,31 +205,45 @@ def _too_early(
 
 
 def find_undone_deliveries(history: History, reference: Reference) -> Iterator[Delivery]:
-    """Deliveries that failed with the first commit that they made, and had done nothing else that
-    lasts: up to there.
+    """Yields the deliveries that failed with the first commit that they made, and had done nothing
+    else that lasts; each is cut off at that commit.
 
     What they said of success is wrong. An effect that left the process stays done, whatever becomes
     of its marker.
     """
     leaves = {effect.name for effect in reference.effects if effect.guarantee != "transactional"}
     for delivery in history.runs:
-        fault = next((event for event in delivery.all("fault") if event["do"] == "fail"), None)
-        if fault is None or fault["status"] or delivery.died or delivery.outcome == "succeeded":
+        failure = _find_store_failure(delivery)
+        if failure is None or failure["status"]:
             continue
-        before = tuple(event for event in delivery.events if event.number < fault.number)
+        if delivery.died or delivery.outcome == "succeeded":
+            continue
+        before = tuple(event for event in delivery.events if event.number < failure.number)
         if not any(_outlasts_rollback(event, leaves) for event in before):
             yield replace(delivery, events=before)
 
 
+def _find_store_failure(delivery: Delivery) -> Event | None:
+    """The first fault of a delivery by which the proof let a call fail."""
+    for event in delivery.all("fault"):
+        if event["do"] == "fail":
+            return event
+    return None
+
+
 def _outlasts_rollback(event: Event, leaves: set[str]) -> bool:
-    """What a failing commit does not take back. `leaves`: effects that are not transactional."""
+    """Whether a failing commit does not take an event back. `leaves`: the effects that are not
+    transactional.
+    """
     if event.kind == "performed":
         return event["effect"] in leaves
-    return event.kind == "published" or (event.kind == "at" and lasts(event))
+    return event.kind == "published" or (event.kind == "at" and outlasts_process(event))
 
 
 def _was_cancelled(delivery: Delivery) -> bool:
-    """The library cancelled it, at its time limit: the handler had no say in its end."""
+    """Whether the library cancelled a delivery, at its time limit: the handler had no say in how it
+    ended.
+    """
     errors = {event["error"] for event in delivery.all("raised")}
     return "asyncio.exceptions:CancelledError" in errors
 
@@ -216,87 +252,107 @@ def _was_cancelled(delivery: Delivery) -> bool:
 class Told(Delivery):
     """A delivery with the records of what the library called after it.
 
-    `others`: the same job's other deliveries in that history. Of two at once the one that finds the
-    work done may say nothing: the other one has told that the job ran, and what came of it.
+    `others`: the other deliveries of the same job in that history that came to their end. Of two at
+    once the one that finds the work done may say nothing: the other one has told that the job ran,
+    and what came of it.
     """
 
     others: tuple[Delivery, ...] = ()
 
 
 def _add_callback_records(history: History, run: Delivery) -> Told:
+    """A delivery as its logs tell it: with what the library's callbacks logged after it."""
     records: list[Event] = []
     for called in history.callbacks(run):
         records += called.all("log")
     others: list[Delivery] = []
-    for one in history.runs:
-        if one.job == run.job and one is not run and not one.died:
-            others.append(one)
+    for other in history.runs_of(run.job):
+        if other is not run and not other.died:
+            others.append(other)
     events = (*run.events, *records)
     return Told(run.number, run.op, run.job, run.clock, events, run.copy, tuple(others))
 
 
 def _classify_delivery(history: History, delivery: Delivery, batch: bool) -> str:
-    """did: it performed the job; recovered: after an error that it met; again: it found nothing
-    left to do; else how it ended.
+    """How a delivery ended, as `_CLASSES` names it: "did", it performed the job; "recovered", it
+    did so after an error that it met; "again", it found nothing left to do; else its outcome.
     """
     if delivery.outcome != "succeeded":
         return delivery.outcome
     met = _find_errors_met(delivery)
     if met:
-        done = list(delivery.all("performed"))
-        hit = hit_items(history) if batch else set()
-        if hit:
-            # Of several pieces of work only the one that met the error can recover from it.
-            done = [event for event in done if _identify(event) in hit]
-        if any(event.number > met[-1] for event in done):
+        if _has_done_after(history, delivery, met[-1], batch):
             return "recovered"
         # The handler took the error and gave the job up by itself.
         return "failed"
-    if any(delivery.all("performed")) or history.schedule.family == "once":
+    if delivery.performs(None) or history.schedule.family == "once":
         return "did"
     return "again"
 
 
-def _met_success(history: History, reference: Reference) -> bool:
+def _has_done_after(history: History, delivery: Delivery, error: int, batch: bool) -> bool:
+    """Whether a delivery performed the job after an error, which is an event's number."""
+    hit = find_hit_items(history) if batch else set()
+    for event in delivery.all("performed"):
+        # Of several pieces of work only the one that met the error can recover from it.
+        is_of_hit = not hit or _identify_call(event) in hit
+        if is_of_hit and event.number > error:
+            return True
+    return False
+
+
+def _means_success(history: History, reference: Reference) -> bool:
+    """Whether a schedule throws an error that is declared to mean success."""
     return any(is_success(reference, fault) for fault in history.schedule.faults)
 
 
 def _find_errors_met(delivery: Delivery) -> list[int]:
-    """The numbers of the errors that were thrown into it."""
+    """The events' numbers of the errors that the proof threw into a delivery."""
     return [event.number for event in delivery.all("fault") if event["do"] == "raise"]
 
 
-def _identify(event: Event) -> tuple[str, str]:
-    """(subject, key) of a call, as in `hit_items`."""
+def _identify_call(event: Event) -> tuple[str, str]:
+    """(subject, key) of a call, as in `find_hit_items`."""
     return str(event["subject"]), str(event["key"])
 
 
 def _is_of_others(history: History, delivery: Delivery, records: Records) -> bool:
-    """Of several pieces of work in one tick, the proof knows the key fields of one."""
+    """Whether a tick that does several pieces of work did others than the one whose key fields the
+    proof knows.
+    """
     fields = records.key_fields(max(delivery.job, 0))
     if not records.reference.is_batch or not fields:
         return False
-    hit = [_choose_words(subject, key) for subject, key in hit_items(history)]
-    if hit and not any(_is_of(text, fields) for text in hit):
+    hit = [_choose_words(subject, key) for subject, key in find_hit_items(history)]
+    if hit and not _is_job_among(hit, fields):
         return True
-    calls = (event for event in delivery.all("at") if event["kind"] == "effect")
-    called = [_choose_words(*_identify(event)) for event in calls]
-    return bool(called) and not any(_is_of(text, fields) for text in called)
+    called = []
+    for event in delivery.all("at"):
+        if event["kind"] == "effect":
+            called.append(_choose_words(*_identify_call(event)))
+    return bool(called) and not _is_job_among(called, fields)
+
+
+def _is_job_among(texts: list[str], fields: list[tuple[str, str]]) -> bool:
+    """Whether one of several texts names every key field of a job."""
+    return any(_names_job(text, fields) for text in texts)
 
 
 def _choose_words(subject: str, key: str) -> str:
     """The words that tell what a call is about: its key, where it has one."""
-    return subject if key == "None" else key
+    if key == "None":
+        return subject
+    return key
 
 
-def _is_of(text: str, fields: list[tuple[str, str]]) -> bool:
+def _names_job(text: str, fields: list[tuple[str, str]]) -> bool:
     """Whether a text names every key field of a job."""
     return bool(fields) and all(has_value(text, name, value) for name, value in fields)
 
 
 def _classify_tick(history: History, delivery: Delivery, batch: bool) -> str:
-    """Of a poller, later ticks tell whether it tried again. A tick that found nothing has no job to
-    speak of.
+    """How a poller's tick ended, as `_CLASSES` names it. Later ticks tell whether it was tried
+    again; one that found nothing is "idle", which no question asks for.
     """
     kind = _classify_delivery(history, delivery, batch)
     if kind == "again":
@@ -312,11 +368,11 @@ def _classify_tick(history: History, delivery: Delivery, batch: bool) -> str:
 
 
 def _is_called_again(history: History, after: Sequence[Delivery]) -> bool:
-    """Of several pieces of work, the one that failed comes again."""
-    hit = hit_items(history)
+    """Whether later ticks come to the piece of work that failed."""
+    hit = find_hit_items(history)
     called: set[tuple[str, str]] = set()
     for delivery in after:
-        called.update(map(_identify, delivery.all("at")))
+        called.update(map(_identify_call, delivery.all("at")))
     return not called.isdisjoint(hit)
 
 
@@ -347,7 +403,9 @@ _CLASSES: dict[str, tuple[_Pick, _Pick]] = {
 def _answer_question(
     question: str, yes: list[Delivery], no: list[Delivery], records: Records
 ) -> Answer:
-    """How the records of `yes` tell it from `no`; the worst answer of all deliveries of `yes`."""
+    """How the logs answer a question: the worst of the answers that the deliveries give in which it
+    is to be answered with yes. `no`: those in which it is to be answered with no.
+    """
     if not yes:
         return NOT_ASKED
     elsewhere = _collect_templates_of_no(question, no, records)
@@ -369,7 +427,10 @@ def _answer_question(
 def _find_others_answer(
     question: str, delivery: Delivery, elsewhere: set[str], records: Records
 ) -> Answer | None:
-    for other in delivery.others if isinstance(delivery, Told) else ():
+    """The answer that another delivery of the same job gives; None where none does."""
+    if not isinstance(delivery, Told):
+        return None
+    for other in delivery.others:
         found = _find_answer(question, other, elsewhere, records)
         if found is not None:
             return found
@@ -377,7 +438,7 @@ def _find_others_answer(
 
 
 def _collect_templates_of_no(question: str, no: list[Delivery], records: Records) -> set[str]:
-    """What is also said where the answer is no, and so tells nothing."""
+    """The templates of what is also said where the answer is no, and so tells nothing."""
     if not records.reference.is_batch:
         return collect_templates(no)
     found: set[str] = set()
@@ -385,7 +446,7 @@ def _collect_templates_of_no(question: str, no: list[Delivery], records: Records
         fields = records.key_fields(delivery.job)
         for event in delivery.all("log"):
             if _may_answer(question, event, fields):
-                found.add(template(event))
+                found.add(make_template(event))
     return found
 
 
@@ -395,31 +456,33 @@ def _may_answer(question: str, event: Event, fields: list[tuple[str, str]]) -> b
     """
     if not fields:
         return question in ("why", "retry")
-    return _is_of(str(event["text"]), fields)
+    return _names_job(str(event["text"]), fields)
 
 
 def _find_answer(
     question: str, delivery: Delivery, elsewhere: set[str], records: Records
 ) -> Answer | None:
-    """A record of a delivery that answers, the application's own before the library's."""
+    """The first record of a delivery that answers and tells the job, the application's own before
+    the library's; None where there is no such record.
+    """
     fields = records.key_fields(delivery.job)
-    loggers = records.reference.facts.loggers
-    good: list[Event] = []
+    of_library: Event | None = None
     for event in delivery.all("log"):
-        if not _tells(question, event, delivery, elsewhere):
+        if not _is_answer(question, event, delivery, elsewhere):
             continue
-        if records.tells_job(event, delivery, fields):
-            good.append(event)
-    own = [event for event in good if not str(event["logger"]).startswith(loggers)]
-    for found, by in ((own, "application"), (good, "framework")):
-        if found:
-            return Answer(by, str(found[0]["text"]), str(found[0]["logger"]))
-    return None
+        if not records.tells_job(event, delivery, fields):
+            continue
+        if not str(event["logger"]).startswith(records.reference.facts.loggers):
+            return Answer("application", str(event["text"]), str(event["logger"]))
+        of_library = of_library or event
+    if of_library is None:
+        return None
+    return Answer("framework", str(of_library["text"]), str(of_library["logger"]))
 
 
-def _tells(question: str, event: Event, delivery: Delivery, elsewhere: set[str]) -> bool:
+def _is_answer(question: str, event: Event, delivery: Delivery, elsewhere: set[str]) -> bool:
     """Whether a record answers a question, whichever job it names."""
-    if template(event) in elsewhere:
+    if make_template(event) in elsewhere:
         return False
     return question != "why" or _says_why(event, delivery)
 
@@ -427,15 +490,20 @@ def _tells(question: str, event: Event, delivery: Delivery, elsewhere: set[str])
 def _describe_near_miss(
     question: str, delivery: Delivery, elsewhere: set[str], fields: list[tuple[str, str]]
 ) -> str:
-    """The application's own record that answers, and lacks a key field."""
+    """The application's own record that answers and lacks a key field, as text with its place; ""
+    where there is none.
+    """
     for event in delivery.all("log"):
         place = event.place
         # Outside of the repository it is a library's record.
-        if place is None or place[0].startswith("/") or carries(event, fields):
+        if place is None or place[0].startswith("/") or has_all_values(event, fields):
             continue
-        if _tells(question, event, delivery, elsewhere):
-            lacking = _find_lacking_field(event, fields)
-            return f"{place[0]}:{place[1]} lacks {lacking}: {event['text']}" if lacking else ""
+        if not _is_answer(question, event, delivery, elsewhere):
+            continue
+        lacking = _find_lacking_field(event, fields)
+        if not lacking:
+            return ""
+        return f"{place[0]}:{place[1]} lacks {lacking}: {event['text']}"
     return ""
 
 
@@ -444,13 +512,15 @@ def _find_lacking_field(event: Event, fields: list[tuple[str, str]]) -> str:
     itself.
     """
     for name, value in fields:
-        if not carries(event, [(name, value)]):
+        if not has_all_values(event, [(name, value)]):
             return name
     return ""
 
 
 def _says_why(event: Event, delivery: Delivery) -> bool:
-    """It names one of the errors on the way from what went wrong to how the delivery ended."""
+    """Whether a record names one of the errors on the way from what went wrong to how the delivery
+    ended.
+    """
     reasons = _list_reasons(delivery)
     if not reasons:
         # It asks to come again and met no error: its own words are the reason.
@@ -481,11 +551,11 @@ def _list_reasons(delivery: Delivery) -> list[tuple[str, str | None]]:
 
 
 def _names_error(text: str, name: str, said: str | None) -> bool:
-    """By its class, or by its words; words of one or two letters are there by chance."""
+    """Whether a text names an error, by its class or by its words."""
     if name.rpartition(":")[2] in text:
         return True
     if said is None or len(said) <= _SHORT_WORDS:
-        return False
+        return False  # one or two letters are there by chance
     # An adapter that makes its own error of an answer keeps the status, and not our words.
     status = _STATUS.fullmatch(said)
     if status is not None:
@@ -493,8 +563,8 @@ def _names_error(text: str, name: str, said: str | None) -> bool:
     return said in text
 
 
-def lies(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A delivery that fails, and after its error says success with the words of one that
+def judge_lies(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Checks that no delivery that fails says success after its error, with the words of one that
     succeeds.
     """
     payload = reference.payload
@@ -504,19 +574,16 @@ def lies(history: History, reference: Reference) -> Iterator[Judgement]:
     fields = records.key_fields(0)
     if not fields or history.schedule.family in _NOT_ASKED:
         return
-    # The library says what came of the handler's decorators.
-    loggers = reference.facts.loggers
-    success: set[str] = set()
-    for run in reference.once.runs:
-        own = (e for e in run.all("log") if not str(e["logger"]).startswith(loggers))
-        success.update(map(template, own))
+    success = _collect_own_templates(reference)
     for delivery in history.runs:
         met = _find_errors_met(delivery)
         if not met or delivery.job or delivery.died or delivery.outcome == "succeeded":
             continue
         for event in delivery.all("log"):
-            said = event.number > met[-1] and _SUCCESS.search(str(event["text"]))
-            if said and template(event) in success and records.tells_job(event, delivery, fields):
+            says_success = event.number > met[-1] and _SUCCESS.search(str(event["text"]))
+            if not says_success or make_template(event) not in success:
+                continue
+            if records.tells_job(event, delivery, fields):
                 message = f"a delivery that fails says: {event['text']}"
                 yield Judgement(
                     REFUTED, "logs.lie", message, events=(event.number,), expected="no such record"
@@ -524,18 +591,31 @@ def lies(history: History, reference: Reference) -> Iterator[Judgement]:
                 return
 
 
-def judge(found: Mapping[str, Answer]) -> Iterator[Judgement]:
-    """A question that the logs leave open refutes: nobody will know."""
+def _collect_own_templates(reference: Reference) -> set[str]:
+    """The templates of what the application logs in the single run. The library's own records are
+    left out: it says what came of the handler's decorators.
+    """
+    loggers = reference.facts.loggers
+    found: set[str] = set()
+    for event in reference.once.list_of_runs("log"):
+        if not str(event["logger"]).startswith(loggers):
+            found.add(make_template(event))
+    return found
+
+
+def judge_answers(found: Mapping[str, Answer]) -> Iterator[Judgement]:
+    """Refutes each question that the logs leave open: nobody will know."""
+    wanted = (
+        "a record that names the job (its key fields, or an id that another record has beside"
+        " them), there exactly when the answer is yes"
+    )
     for question, answer in found.items():
-        if answer.by == "no":
-            said = f"the logs do not tell: {QUESTIONS[question]}"
-            want = (
-                "a record that names the job (its key fields, or an id that another record has beside"
-                " them), there exactly when the answer is yes"
-            )
-            seen = f"none in a delivery that {answer.example}"
-            if answer.near:
-                seen = f"{seen}; {answer.near}"
-            if answer.schedule:
-                seen = answer.near
-            yield Judgement(REFUTED, f"logs.{question}", said, expected=want, seen=seen)
+        if answer.by != "no":
+            continue
+        said = f"the logs do not tell: {QUESTIONS[question]}"
+        seen = f"none in a delivery that {answer.example}"
+        if answer.near:
+            seen = f"{seen}; {answer.near}"
+        if answer.schedule:
+            seen = answer.near
+        yield Judgement(REFUTED, f"logs.{question}", said, expected=wanted, seen=seen)

@@ -14,6 +14,6 @@ _AMOUNT = re.compile(
 
 
 def read_amounts(call: Event) -> dict[str, str]:
-    """Argument -> value of each that is named as an amount and is a number."""
+    """Argument -> value, of the arguments of a call that are named as an amount."""
     plain = call["plain"] or {}
     return {name: value for name, value in plain.items() if _AMOUNT.search(name)}

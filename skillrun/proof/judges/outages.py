@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History
-from skillrun.proof.judges.attempts import SHORTEST_SHARE_WITH_JITTER, SLACK_S, faults_met
+from skillrun.proof.judges.attempts import SHORTEST_SHARE_WITH_JITTER, SLACK_S
 from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
@@ -27,9 +27,11 @@ _SHORT_POLICY_S = 10.0
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """See the families of the same names. Without a message nothing is let go of."""
+    """Names a risk where an outage leaves a job that nobody goes on with and no record tells of.
+    `_SAID` has the families that are asked.
+    """
     if reference.facts.ticks or reference.facts.is_called:
-        return
+        return  # without a message nothing is let go of
     family = _RULES.get(history.schedule.family, history.schedule.family)
     if family == "copies":
         yield from _judge_copies(history, reference)
@@ -40,13 +42,13 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     if family not in _SAID or history.hung or not _have_all_been_met(history):
         return
     if family == "crash-loop" and history.pending:
-        yield _say_endless(history)
-    elif not history.pending and not _is_over(history, reference):
-        yield _say_gone(history, reference)
+        yield _name_endless_loop(history)
+    elif not history.pending and not _is_settled(history, reference):
+        yield _name_lost_job(history, reference)
 
 
 def _judge_early_end(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A store that fails once passes. A job whose effect has taken place is not over by it, with a
+    """Names a risk where a store that failed once ends a job whose effect had taken place, with a
     record or without: what is done and what the database says are two things from then on.
     """
     if not history.runs or (reference.max_attempts or 1) < 2 or _is_tried_again(history):
@@ -86,7 +88,9 @@ def _can_be_let_go(history: History, reference: Reference) -> bool:
 
 
 def _have_all_been_met(history: History) -> bool:
-    """Of an error and a failure after it, the second one alone shows something."""
+    """Whether a history has met the faults that it is about. Of several failures of a store the
+    first is enough.
+    """
     met = set(history.list_met())
     failures = [fault for fault in history.schedule.faults if fault.do == "fail"]
     # A store that stays away fails what is tried again, if anything is.
@@ -95,6 +99,8 @@ def _have_all_been_met(history: History) -> bool:
 
 
 def _was_met(fault: Fault, met: set[str]) -> bool:
+    """Whether a fault came about. `met`: the boundaries at which one did."""
+    # "before:email#*" and "before:email#1!" stand for any call of that name.
     if not fault.at.endswith(("#*", "!")):
         return fault.at in met
     name = fault.at.rpartition("#")[0]
@@ -102,15 +108,15 @@ def _was_met(fault: Fault, met: set[str]) -> bool:
 
 
 def _is_followed(history: History, reference: Reference) -> bool:
-    """A clock's next tick comes after a first one that failed."""
+    """Whether the next tick of a clock comes after a first one that failed."""
     if not has_next_tick(reference.spec, reference.facts) or len(history.runs) < 2:
         return False
     return "re-enqueue" in history.schedule.moves and history.runs[0].outcome == "failed"
 
 
-def _is_over(history: History, reference: Reference) -> bool:
-    """The job is done, or was given up with a record; a sweep that did not come may find it; or the library loses
-    what a death takes along, which other schedules say.
+def _is_settled(history: History, reference: Reference) -> bool:
+    """Whether nothing is lost: the job is done, or was given up with a record, or a sweep that did
+    not come may find it, or what is missing is what other schedules blame on the library.
     """
     if is_kept(history, reference) or history.lost:
         return True
@@ -120,27 +126,28 @@ def _is_over(history: History, reference: Reference) -> bool:
         return not left and not find_showing(history, reference)
     if reference.spec.recovers and SWEEP not in history.schedule.moves:
         return True
-    last = history.runs[-1] if history.runs else None
-    if last is None or last.outcome != "succeeded":
+    if not history.runs or history.runs[-1].outcome != "succeeded":
         return False
-    done = {(call["effect"], call["subject"]) for call in history.performed()}
-    wanted = {(call["effect"], call["subject"]) for call in reference.once.performed()}
-    return wanted <= done
+    return _list_effects(reference.once) <= _list_effects(history)
+
+
+def _list_effects(history: History) -> set[tuple[str, str]]:
+    """(effect, subject) of each effect that took place."""
+    return {(str(call["effect"]), str(call["subject"])) for call in history.performed()}
 
 
 def _list_deeds(history: History) -> set[tuple[str, str]]:
     """The effects that took place, and the messages that went out to other jobs."""
-    found: set[tuple[str, str]] = set()
-    for call in history.performed():
-        found.add((str(call["effect"]), str(call["subject"])))
-    for run in history.runs:
-        for event in run.all("published"):
-            if not event["to_handler"]:
-                found.add((str(event["label"]), str((event["message"] or {}).get("arguments"))))
+    found = _list_effects(history)
+    for event in history.list_of_runs("published"):
+        if not event["to_handler"]:
+            message = event["message"] or {}
+            found.add((str(event["label"]), str(message.get("arguments"))))
     return found
 
 
-def _say_endless(history: History) -> Judgement:
+def _name_endless_loop(history: History) -> Judgement:
+    """The risk of a message that kills its worker for ever."""
     seen = f"{len(history.runs)}+"
     said = f"a message that kills its worker each time is delivered {seen} times: nothing ends it"
     return name_risk(
@@ -148,8 +155,10 @@ def _say_endless(history: History) -> Judgement:
     )
 
 
-def _say_gone(history: History, reference: Reference) -> Judgement:
-    """A risk in either case: a promise of a dead letter is not one that the store is there for it."""
+def _name_lost_job(history: History, reference: Reference) -> Judgement:
+    """The risk of a job that was let go of. It is one also where a dead letter was promised: nobody
+    promised that the store is there to write it.
+    """
     family = _RULES.get(history.schedule.family, history.schedule.family)
     showing = find_showing(history, reference)
     if showing:
@@ -180,18 +189,17 @@ def find_showing(history: History, reference: Reference) -> list[str]:
 
 
 def _judge_copies(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Copies that waited come within seconds of each other. All of the declared attempts may not
-    be over long before the declared waits are.
+    """Checks that copies of a message, which come within seconds of each other, do not use up all
+    attempts long before the declared waits are over.
     """
     retry = reference.spec.retry
     if retry is None or retry.kind == "none" or history.pending or history.hung:
         return
-    every = any(fault.delivery == EVERY for fault in history.schedule.faults)
+    fails_each_time = any(fault.delivery == EVERY for fault in history.schedule.faults)
     wanted = sum(retry.delays())
-    if not every or wanted < _SHORT_POLICY_S:
+    if not fails_each_time or wanted < _SHORT_POLICY_S:
         return
-    hit = {event.number for event in faults_met(history)}
-    tried = [run for run in history.runs if any(event.number in hit for event in run.events)]
+    tried = [run for run in history.runs if "raise" in run.hit_by]
     if len(tried) < 2 or len(tried) < (retry.max_attempts or 0):
         return
     passed = tried[-1].clock - tried[0].clock

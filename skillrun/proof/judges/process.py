@@ -1,4 +1,4 @@
-"""Deliveries in one process end as those that share none."""
+"""Whether deliveries that share a process end as those that do not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RANDOM = re.compile(r"[0-9A-Za-z_-]{16,}")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Nothing that a worker keeps in memory may change what a job comes to."""
+    """Checks that nothing that a worker keeps in memory changes what a job comes to."""
     apart = reference.apart
     if apart is None or apart.hung or history.hung:
         return
@@ -39,7 +39,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 def _pair_outcomes(
     history: History, apart: History, reference: Reference
 ) -> Iterator[tuple[str, Any, Any]]:
-    """(what, as in one process, as in several)."""
+    """Yields what is compared: its name, what it was in one process, and what it was in several."""
     for effect in reference.effects:
         tell = _choose_words(effect.name, reference)
         seen, wanted = history.performed(effect.name), apart.performed(effect.name)
@@ -51,17 +51,17 @@ def _pair_outcomes(
         if effect.guarantee != "keyed" or history.schedule.waits:
             more = seen[len(wanted) :]
             yield effect.name, [f"once more: {call['args']}" for call in more], []
-    for name in history.state:
+    given = " ".join(map(repr, history.payloads.values()))
+    for name, rows in history.state.items():
         if name not in reference.volatile:
-            given = " ".join(map(repr, history.payloads.values()))
-            rows, alone = repr(history.state[name]), repr(apart.state.get(name))
-            yield name, _forget_random(rows, given), _forget_random(alone, given)
+            alone = apart.state.get(name)
+            yield name, _forget_random(repr(rows), given), _forget_random(repr(alone), given)
     yield "dead letters", history.dead_letters, apart.dead_letters
 
 
 def _choose_words(effect: str, reference: Reference) -> Callable[[Event], str]:
-    """As much of a call as two single runs, in two processes, have in common: all of its arguments,
-    these without times and random values, or that it took place.
+    """A function that tells as much of a call as two single runs, in two processes, have in common:
+    all of its arguments, these without times and random values, or that it took place.
     """
     if reference.later is None:
         return _read_arguments
@@ -73,17 +73,18 @@ def _choose_words(effect: str, reference: Reference) -> Callable[[Event], str]:
 
 
 def _read_arguments(call: Event) -> str:
+    """The arguments of a call, as text."""
     return f"{call['args']}"
 
 
 def _list_calls(calls: tuple[Event, ...], tell: Callable[[Event], str]) -> list[str]:
-    """Which calls took place, however often."""
+    """What `tell` says of each call, however often it was made."""
     return sorted(set(map(tell, calls)))
 
 
 def _list_known(history: History, effect: str, tell: Callable[[Event], str]) -> list[str]:
-    """As `_list_calls`, without what is neither given to a job nor said by a call for another one: a
-    random value that is made for this call alone is no memory.
+    """What `tell` says of each call of an effect, without random values that were made for this
+    call alone: what is neither given to another job nor said by a call for one is no memory.
     """
     found: set[str] = set()
     for call in history.performed(effect):
@@ -93,24 +94,29 @@ def _list_known(history: History, effect: str, tell: Callable[[Event], str]) -> 
 
 
 def _forget_random(text: str, known: str) -> str:
-    """Without what looks random and does not stand in `known`."""
+    """A text without what looks random in it and does not stand in `known`."""
 
-    def choose(found: re.Match[str]) -> str:
+    def hide_random(found: re.Match[str]) -> str:
         token = found[0]
         is_mixed = any(map(str.isdigit, token)) and any(map(str.isalpha, token))
-        return "#" if is_mixed and token not in known else token
+        if is_mixed and token not in known:
+            return "#"
+        return token
 
-    return _RANDOM.sub(choose, text)
+    return _RANDOM.sub(hide_random, text)
 
 
 def _tell_of_others(history: History, job: int) -> str:
     """What the other jobs were given, and what their calls say."""
-    given = [repr(payload) for number, payload in history.payloads.items() if number != job]
-    calls = [call for call in history.performed() if history.delivery_of(call).job != job]
-    return " ".join([*given, *(f"{call['args']} {call['key']}" for call in calls)])
+    told = [repr(payload) for number, payload in history.payloads.items() if number != job]
+    for call in history.performed():
+        if history.delivery_of(call).job != job:
+            told.append(f"{call['args']} {call['key']}")
+    return " ".join(told)
 
 
 def _show_value(value: Any) -> str:
+    """A value as a message shows it, cut off where it is long."""
     text = repr(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         text = ", ".join(value) or "no call"

@@ -14,14 +14,14 @@ _HINT = (
 )
 
 
-def another_job(history: History, reference: Reference) -> Judgement | None:
-    """What stands in the place of a refutation where the caller tried again with arguments that
-    name no job.
+def say_another_job(history: History, reference: Reference) -> Judgement | None:
+    """What is said in the place of a refutation where the caller tried again with arguments that
+    name no job; None where it did not.
 
     Such a call may rightly make another record and another job; whether the first one is lost
     cannot be told.
     """
-    absent = unnamed_field(history, reference)
+    absent = find_unnamed_field(history, reference)
     if absent is None or reference.spec.enqueue is None:
         return None
     said = (
@@ -31,9 +31,9 @@ def another_job(history: History, reference: Reference) -> Judgement | None:
     return Judgement(INCOMPLETE, "enqueue.not-repeatable", said, expected=_HINT)
 
 
-def unnamed_field(history: History, reference: Reference) -> str | None:
-    """The key field that the application's call does not name, where a history holds that call
-    twice.
+def find_unnamed_field(history: History, reference: Reference) -> str | None:
+    """The first key field that the application's call does not name, where a history holds that
+    call twice; None where it names each, or was made once.
     """
     calls = [delivery for delivery in history.deliveries if delivery.op == "call"]
     if history.schedule.family != "publish-fault" or len(calls) < 2:
@@ -44,6 +44,8 @@ def unnamed_field(history: History, reference: Reference) -> str | None:
     if reference.spec.recovers:
         # As with a relay: the call is repeated only where it had committed nothing.
         return None
-    return next(
-        (field for field in idempotency.key if field.partition(".")[0] not in enqueue.args), None
-    )
+    for field in idempotency.key:
+        # "order.id" -> "order"
+        if field.partition(".")[0] not in enqueue.args:
+            return field
+    return None

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from skillrun.proof.history import History, find_keys
+from skillrun.proof.history import Event, History, find_keys
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A job of which no message came to the handler, and whose work nobody else did. What becomes
-    of messages that do come is judged where two jobs are delivered one after the other.
+    """Refutes where one of the two jobs has no message that comes to the handler, and nobody else
+    does its work. What becomes of messages that do come is judged where two jobs are delivered one
+    after the other.
     """
     if history.hung or history.pending:
         return
@@ -33,10 +34,12 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             continue
         other = next(one for one in history.schedule.called if one != job)
         said = (
-            f"{_name(reference, history, job)} is never delivered where"
-            f" {_name(reference, history, other)} {_tell_other(history)}: the two are distinct jobs"
+            f"{_show_job(reference, history, job)} is never delivered where"
+            f" {_show_job(reference, history, other)} {_tell_other(history)}: the two are distinct jobs"
         )
-        effect = undone if undone in {one.name for one in reference.effects} else None
+        effect = None
+        if undone in {one.name for one in reference.effects}:
+            effect = undone
         yield Judgement(
             REFUTED, "publish.dropped", said, effect, (), "a message for each job", undone
         )
@@ -44,25 +47,36 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def _tell_other(history: History) -> str:
-    return "is published at the same moment" if history.schedule.faults else "waits in the queue"
+    """Where the other job is, as a message says it."""
+    if history.schedule.faults:
+        return "is published at the same moment"
+    return "waits in the queue"
 
 
 def _find_undone_effect(history: History, reference: Reference) -> str | None:
-    """An effect that took place less often than for both jobs by themselves."""
+    """The name of an effect that took place less often than for both jobs by themselves; None where
+    there is none.
+    """
     singles = [reference.once]
     singles += [reference.called[job] for job in history.schedule.called if job]
     for effect in reference.effects:
-        wanted = [call for single in singles for call in single.performed(effect.name)]
-        seen = history.performed(effect.name)
-        # One call with one key for both of them is judged as a key of two jobs.
-        most = min(len(wanted), len(find_keys(wanted) - {None}) or len(wanted))
-        if len(seen) < most:
+        wanted: list[Event] = []
+        for single in singles:
+            wanted += single.performed(effect.name)
+        keys = find_keys(wanted) - {None}
+        most = len(wanted)
+        if keys:
+            # One call with one key for both of them is judged as a key of two jobs.
+            most = min(most, len(keys))
+        if len(history.performed(effect.name)) < most:
             return effect.name
     return None
 
 
 def _find_undone_state(history: History, reference: Reference, alone: History) -> str | None:
-    """A query that lacks rows which the job by itself leaves, where it has no effect that tells."""
+    """The name of a state query that lacks rows which the job by itself leaves; None where there is
+    none, or where effects tell whether the job was done.
+    """
     if any(alone.performed(effect.name) for effect in reference.effects):
         return None
     for name, rows in alone.state.items():
@@ -75,15 +89,18 @@ def _find_undone_state(history: History, reference: Reference, alone: History) -
 
 
 def _count_rows(rows: Any) -> Counter[str]:
-    return Counter(map(repr, rows)) if isinstance(rows, (list, tuple)) else Counter()
+    """How often an answer has which row; none where the query could not be answered."""
+    if not isinstance(rows, (list, tuple)):
+        return Counter()
+    return Counter(map(repr, rows))
 
 
-def _name(reference: Reference, history: History, job: int) -> str:
-    """A job by its payload."""
+def _show_job(reference: Reference, history: History, job: int) -> str:
+    """What a message calls a job: its payload, or its number where that is not known."""
     if job == 0:
         payload = reference.payload
         if payload is None:
             payload = reference.spec.examples[0]
         return str(payload)
-    single = reference.called[job]
-    return str({**single.payloads, **history.payloads}.get(job, f"job {job}"))
+    payloads = {**reference.called[job].payloads, **history.payloads}
+    return str(payloads.get(job, f"job {job}"))

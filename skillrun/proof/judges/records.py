@@ -39,7 +39,7 @@ _OF_THE_WORKER = ("worker", "process", "thread", "host", "node", "container", "p
 
 @dataclass(frozen=True)
 class Records:
-    """What all records of a proof have in common, to read one of them by.
+    """What is known of all records of a proof, so that one of them can be read.
 
     `ambiguous`: ids that stand in the records of two different jobs, so that they tell neither.
     `of_one_job`: other words with digits in them that stand in the records of one job alone.
@@ -56,16 +56,17 @@ class Records:
     def read(
         cls, histories: Iterable[History], reference: Reference, payloads: Mapping[int, Any]
     ) -> Records:
+        """What the records of these histories tell of each other. `payloads`: by job."""
         histories = list(histories)
-        jobs: dict[str, set[int]] = {}
+        jobs_of_id: dict[str, set[int]] = {}
         for delivery in itertools.chain.from_iterable(h.deliveries for h in histories):
             # A poison message may name the job that it is a bad copy of.
             if delivery.job < 0:
                 continue
             for event in delivery.all("log"):
                 for found in find_ids(event):
-                    jobs.setdefault(found, set()).add(delivery.job)
-        ambiguous = frozenset(found for found, of in jobs.items() if len(of) > 1)
+                    jobs_of_id.setdefault(found, set()).add(delivery.job)
+        ambiguous = frozenset(found for found, jobs in jobs_of_id.items() if len(jobs) > 1)
         of_one_job = _find_words_of_one_job(histories)
         return cls(reference, payloads, ambiguous, of_one_job, _find_references(reference))
 
@@ -88,21 +89,24 @@ class Records:
         that other records of the same delivery have beside these, or by the key of one of its
         effects.
         """
-        if carries(event, fields):
+        if has_all_values(event, fields):
             return True
         text = _read_record(event)
-        if any(re.search(_stand_alone(key), text) for key in self.references.get(delivery.job, ())):
-            return True
-        mine = self._find_ids(event)
-        if not mine:
+        for key in self.references.get(delivery.job, ()):
+            if re.search(_stand_alone(key), text):
+                return True
+        ids = self._find_ids(event)
+        if not ids:
             return False
-        wanted = list(fields)
+        # What the record itself does not name, others with the same id may.
+        missing = list(fields)
         for other in delivery.all("log"):
-            if not mine.isdisjoint(self._find_ids(other)):
-                wanted = [one for one in wanted if not carries(other, [one])]
-        return not wanted
+            if not ids.isdisjoint(self._find_ids(other)):
+                missing = [field for field in missing if not has_all_values(other, [field])]
+        return not missing
 
     def _find_ids(self, event: Event) -> set[str]:
+        """The ids in a record that stand in the records of one job alone."""
         found = find_ids(event) - self.ambiguous
         found |= self.of_one_job.intersection(_LOOSE_ID.findall(_read_record(event)))
         if event["names_message"]:
@@ -126,14 +130,18 @@ def _find_words_of_one_job(histories: Iterable[History]) -> frozenset[str]:
             for event in delivery.all("log"):
                 for word in _LOOSE_ID.findall(_read_record(event)):
                     words.setdefault(word, set()).add(delivery.job)
-        for word, of in words.items():
-            (telling if len(of) == 1 else shared).add(word)
+        for word, jobs_of_word in words.items():
+            if len(jobs_of_word) == 1:
+                telling.add(word)
+            else:
+                shared.add(word)
     return frozenset(telling - shared)
 
 
 def _find_references(reference: Reference) -> dict[int, frozenset[str]]:
-    """Of a job that was run alone. A key that two jobs share tells neither, and one that is another
-    one in each run tells nobody.
+    """Job -> the keys of its effects that tell it, for each job that was run alone.
+
+    A key that two jobs share tells neither, and one that is another one in each run tells nobody.
     """
     keys: dict[int, set[str]] = {}
     for job, alone in {0: reference.once, **reference.jobs}.items():
@@ -142,20 +150,23 @@ def _find_references(reference: Reference) -> dict[int, frozenset[str]]:
         keys[0] &= {_read_key(call) for call in reference.later.performed()}
     found: dict[int, frozenset[str]] = {}
     if len(keys) < 2:
-        return found  # whether it names the job is seen by another one alone
-    for job, mine in keys.items():
-        others = set[str]().union(*(of for other, of in keys.items() if other != job))
-        found[job] = frozenset(key for key in mine - others if len(key) >= _SHORTEST_KEY)
+        return found  # whether a key names the job is seen by another job's keys alone
+    for job, own in keys.items():
+        telling = set(own)
+        for other, keys_of_other in keys.items():
+            if other != job:
+                telling -= keys_of_other
+        found[job] = frozenset(key for key in telling if len(key) >= _SHORTEST_KEY)
     return found
 
 
 def _read_key(call: Event) -> str:
-    """As it was given: an event has it as Python writes it."""
+    """The key of a call as it was given; an event has it as Python writes it, in quotes."""
     return str(call["key"]).strip("'\"")
 
 
 def find_ids(event: Event) -> set[str]:
-    """What a record has that looks like an id, in its text and its extra fields."""
+    """The words of a record that look like an id, in its text and its extra fields."""
     extra = event["extra"] or {}
     text = f"{event['text']} {_join_extra(event)}"
     found = set(_MADE_ID.findall(" ".join((text, *map(str, extra.values())))))
@@ -165,14 +176,16 @@ def find_ids(event: Event) -> set[str]:
     return found
 
 
-def carries(event: Event, fields: Iterable[tuple[str, str]]) -> bool:
-    """Every key field's value is in the record."""
+def has_all_values(event: Event, fields: Iterable[tuple[str, str]]) -> bool:
+    """Whether the value of every field is in a record. `fields`: (name, value)."""
     text = _read_record(event)
     return all(has_value(text, name, value) for name, value in fields)
 
 
 def has_value(text: str, name: str, value: str) -> bool:
-    """The value is there; where the field is named (`order_id=7`), by its name."""
+    """Whether a text has the value of a field. Where it names the field (`order_id=7`), the value
+    must stand beside the name.
+    """
     here = _stand_alone(value)
     if not re.search(here, text):
         return False
@@ -181,19 +194,20 @@ def has_value(text: str, name: str, value: str) -> bool:
 
 
 def _stand_alone(value: str) -> str:
-    """A pattern: the value, and not as a part of a longer number, name or id."""
+    """A pattern that finds a value where it is no part of a longer number, name or id."""
     # A number may have its letter before it: "M-1001 v2".
     letter = "[A-Za-z]?" if value.isdigit() else ""
     return rf"(?<![\w.]){letter}{re.escape(value)}(?!\w|-\w)"
 
 
 def _read_record(event: Event) -> str:
+    """The text of a record and its extra fields."""
     return f"{event['text']} {_join_extra(event)}"
 
 
-def template(event: Event) -> str:
-    """A record without what differs each time: its format where it has one, else its text without
-    numbers and ids.
+def make_template(event: Event) -> str:
+    """A record without what differs each time that it is written: its format where it has one, else
+    its text without numbers and ids.
 
     What it says yes or no to (`will_retry=False`, also among its extra fields) and the words that
     are put into its format (`"%s order=%s", "retry"`) are part of it.
@@ -210,12 +224,14 @@ def template(event: Event) -> str:
 
 
 def collect_templates(deliveries: Iterable[Delivery]) -> set[str]:
-    """What the records of some deliveries have to say."""
+    """The templates of all records of some deliveries."""
     found: set[str] = set()
     for delivery in deliveries:
-        found.update(map(template, delivery.all("log")))
+        found.update(map(make_template, delivery.all("log")))
     return found
 
 
 def _join_extra(event: Event) -> str:
-    return " ".join(f"{name}={value}" for name, value in (event["extra"] or {}).items())
+    """The extra fields of a record as text: "order_id=7 attempt=2"."""
+    extra = event["extra"] or {}
+    return " ".join(f"{name}={value}" for name, value in extra.items())

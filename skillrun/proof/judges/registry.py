@@ -1,4 +1,4 @@
-"""The judges, and how their words become one verdict."""
+"""All judges, which of them looks at a history, and how what they say is put together."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from skillrun.proof.judges import (
     unknowns,
     varied,
 )
-from skillrun.proof.judges.publishing import another_job
+from skillrun.proof.judges.publishing import say_another_job
 from skillrun.proof.judges.risks import hold_to_contract, set_aside
 from skillrun.proof.judges.unpromised import release_unpromised
 from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, RISK, Judgement, Reference
@@ -42,9 +42,9 @@ JUDGES: dict[str, Judge] = {
     "effects": effects.judge,
     "state": state.judge,
     "attempts": attempts.judge,
-    "logs": logs.lies,
+    "logs": logs.judge_lies,
     "outages": outages.judge,
-    "leaks": leaks.judge,
+    "leaks": leaks.judge_logs,
     "superseding": superseding.judge,
     "swallowed": swallowed.judge,
     "uncommitted": uncommitted.judge,
@@ -96,8 +96,8 @@ _SERVER_CLOCK = re.compile(
 )
 
 
-def _asks_the_servers_clock(history: History) -> bool:
-    """Whether time passed in a history whose statements go by the time of a server."""
+def _depends_on_server_clock(history: History) -> bool:
+    """Whether virtual time passed in a history whose statements go by a server's own clock."""
     clocks = [delivery.clock for delivery in history.deliveries]
     passed = max(clocks, default=0.0) - min(clocks, default=0.0)
     if passed <= _DELIVERY_S * len(clocks):
@@ -106,27 +106,31 @@ def _asks_the_servers_clock(history: History) -> bool:
 
 
 def compares_with_server_clock(event: Event) -> bool:
-    """SQLite's functions for the time are the proof's: it runs in the handler's own process."""
+    """Whether a statement compares something with the time of its server. SQLite has none: its
+    functions for the time run in the handler's own process, and are the proof's.
+    """
     if str(event["store"]).startswith(("sqlite:", ":memory:")):
         return False
     return _SERVER_CLOCK.search(str(event["sql"] or "")) is not None
 
 
 def _choose_judges(history: History) -> dict[str, Judge]:
-    """What was cut off shows nothing but that; what tried again hundreds of times, without waiting,
-    shows it.
-    """
-    if history.hung and not any(event.kind == "endless" for event in history.events):
+    """The judges that look at a history."""
+    # What was cut off shows nothing but that; what tried again hundreds of times, without waiting,
+    # shows that it never ends.
+    if history.hung and not history.all("endless"):
         return {"unknowns": unknowns.judge}
-    own = BY_FAMILY.get(history.schedule.family)
-    if own is not None:
-        return own
-    return IN_ONE_PROCESS if history.schedule.same else JUDGES
+    of_family = BY_FAMILY.get(history.schedule.family)
+    if of_family is not None:
+        return of_family
+    if history.schedule.same:
+        return IN_ONE_PROCESS
+    return JUDGES
 
 
 def judge_history(history: History, reference: Reference) -> tuple[Judgement, ...]:
-    """What all judges say of a history, worst first. One that crashes says incomplete, and so does
-    an empty history.
+    """What all judges say of a history, the worst first. A judge that crashes is said to be
+    incomplete, and so is an empty history.
     """
     if not history.deliveries:
         return (Judgement(INCOMPLETE, "proof.empty", "nothing was delivered"),)
@@ -141,13 +145,13 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
             )
     found = hold_to_contract(found, reference)
     found = release_unpromised(found, history, reference)
-    if _has_claim(found) and _asks_the_servers_clock(history):
+    if _has_claim(found) and _depends_on_server_clock(history):
         said = (
             "a statement compares with the database server's clock, which does not follow the"
             " proof's"
         )
         found = _replace_claims(found, Judgement(INCOMPLETE, "clock.server", said))
-    other = another_job(history, reference)
+    other = say_another_job(history, reference)
     if other is not None:
         found = _replace_claims(found, other)
     return tuple(sorted(found, key=lambda judgement: _ORDER[judgement.verdict]))
@@ -159,13 +163,18 @@ def _has_claim(found: list[Judgement]) -> bool:
 
 
 def _replace_claims(found: list[Judgement], other: Judgement) -> list[Judgement]:
-    """What was seen cannot be held against the handler: `other` says why, in place of the
-    refutations.
+    """What is left to say where nothing that was seen can be held against the handler: `other`,
+    which says why, stands in the place of all refutations.
 
-    Of a risk it is a hint, since a risk decides no verdict.
+    In the place of a risk stands a hint, since a risk decides no verdict.
     """
     left = [judgement for judgement in found if judgement.verdict not in (REFUTED, RISK)]
-    left += [set_aside(one, other.message) for one in found if one.verdict == RISK]
-    if any(judgement.verdict == REFUTED for judgement in found):
+    is_refuted = False
+    for judgement in found:
+        if judgement.verdict == RISK:
+            left.append(set_aside(judgement, other.message))
+        elif judgement.verdict == REFUTED:
+            is_refuted = True
+    if is_refuted:
         left.append(other)
     return left

@@ -6,19 +6,21 @@ of its own, a warning or an error, has done what can be done: an effect cannot b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History, is_loud
 from skillrun.proof.judges.effects import find_other_value, strip_numbers
 from skillrun.proof.judges.money import read_amounts
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Judgement, Reference
+from skillrun.proof.reference import Judgement, Reference, count_new_letters
 from skillrun.proof.rivals import Rivalry
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A change that is overwritten, and a decision that is ignored."""
+    """Names a risk where the job overwrites what somebody else changed, or ignores what somebody
+    else decided.
+    """
     for rivalry in history.rivalries:
         if rivalry.landed is None:
             continue
@@ -26,25 +28,29 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             yield from _judge_decision(history, reference, rivalry)
             continue
         if rivalry.overwritten:
-            yield _tell_change(rivalry)
+            yield _name_overwritten(rivalry)
         yield from _judge_keys(history, reference, rivalry)
 
 
-def _tell_change(rivalry: Rivalry) -> Judgement:
+def _name_overwritten(rivalry: Rivalry) -> Judgement:
+    """The risk of columns that the job set back to what it had read before."""
     row, lost = rivalry.rival.row, rivalry.overwritten
-    names, first = ", ".join(lost), lost[0]
+    first = lost[0]
+    grade = RiskGrade.LOST
+    if rivalry.is_of_nobody(lost):
+        grade = RiskGrade.MINOR
     return name_risk(
         "rival-overwritten",
-        RiskGrade.MINOR if rivalry.is_of_nobody(lost) else RiskGrade.LOST,
-        f"what somebody else changed in {row.table.name} ({names}) while the job ran is overwritten"
-        " with what the job had read before",
+        grade,
+        f"what somebody else changed in {row.table.name} ({', '.join(lost)}) while the job ran is"
+        " overwritten with what the job had read before",
         expected=f"{first} = {rivalry.written[first]!r}",
         seen=f"{first} = {rivalry.final[first]!r}",
     )
 
 
 def _judge_keys(history: History, reference: Reference, rivalry: Rivalry) -> Iterator[Judgement]:
-    """One key stands for one thing: its receiver keeps the first call."""
+    """Names a risk where one key stands for two things: its receiver keeps the first call."""
     for effect in reference.effects:
         if effect.guarantee not in (None, "keyed") or effect.key_arg is None:
             continue
@@ -78,19 +84,19 @@ def _says_another_thing(reference: Reference, call: Event, earlier: Event) -> bo
 
 
 def _grade_arguments(call: Event, earlier: Event, rivalry: Rivalry) -> RiskGrade:
-    """Another amount under the same key: the receiver keeps the first, and the rows say the
-    second.
+    """How bad another call under the same key is. With another amount in it, it is a matter of
+    money: the receiver keeps the first, and the rows say the second.
     """
     before = read_amounts(earlier)
     for name, value in read_amounts(call).items():
         if name not in before or before[name] == value:
             continue
-        told: list[str] = []
+        sources: list[str] = []
         for column, written in rivalry.written.items():
             if str(written) == str(value):
-                told.append(column)
+                sources.append(column)
         # Where the amount comes from is not known, or somebody's code changes it.
-        if not told or not rivalry.is_of_nobody(told):
+        if not sources or not rivalry.is_of_nobody(sources):
             return RiskGrade.MONEY
     return RiskGrade.MINOR
 
@@ -98,18 +104,24 @@ def _grade_arguments(call: Event, earlier: Event, rivalry: Rivalry) -> RiskGrade
 def _judge_decision(
     history: History, reference: Reference, rivalry: Rivalry
 ) -> Iterator[Judgement]:
+    """Names a risk where the job overwrites or ignores what somebody decided while it ran, such as
+    that an order is void.
+    """
     column = rivalry.rival.column or ""
     value, final = rivalry.rival.value, rivalry.final.get(column)
     landed = rivalry.landed or 0
-    done = [event for event in history.performed() if event.number > landed]
-    numbers = tuple(event.number for event in done)
+    all_done = history.performed()
+    done_after = [event for event in all_done if event.number > landed]
+    numbers = tuple(event.number for event in done_after)
     shown = f"{rivalry.rival.row.table.name}.{column}"
-    names = ", ".join(dict.fromkeys(str(event["effect"]) for event in done))
     if rivalry.overwritten:
-        after = f", and {names} took place after it" if done else ""
+        after, worst = "", RiskGrade.LOST
+        if done_after:
+            after = f", and {_list_effects(done_after)} took place after it"
+            worst = RiskGrade.MONEY
         yield name_risk(
             "rival-overwritten",
-            _grade(rivalry, RiskGrade.MONEY if done else RiskGrade.LOST),
+            _grade_decision(rivalry, worst),
             f"somebody else set {shown} to {value!r} while the job ran; the job overwrote it with"
             f" {final!r}{after}",
             events=numbers,
@@ -118,31 +130,38 @@ def _judge_decision(
         )
     elif rivalry.rival.comes_later:
         return  # the end is that of the job first, and the decision then
-    elif history.performed() and not _is_told(history, reference, rivalry):
-        when = "after" if done else "before"
-        names = names or ", ".join(dict.fromkeys(str(e["effect"]) for e in history.performed()))
+    elif all_done and not _was_told(history, reference, rivalry):
+        when = "before"
+        if done_after:
+            when = "after"
         yield name_risk(
             "rival-ignored",
-            _grade(rivalry, RiskGrade.MONEY),
-            f"somebody else set {shown} to {value!r} while the job ran; {names} took place {when}"
-            " that, and nothing says so",
+            _grade_decision(rivalry, RiskGrade.MONEY),
+            f"somebody else set {shown} to {value!r} while the job ran;"
+            f" {_list_effects(done_after or all_done)} took place {when} that, and nothing says so",
             events=numbers,
             expected="no effect, or a record that an operator finds",
             seen=f"{column} = {final!r}",
         )
 
 
-def _grade(rivalry: Rivalry, worst: RiskGrade) -> RiskGrade:
-    """A value that the job itself writes may be another delivery's, which promises cover; one that
-    nobody writes comes from a person's hand at most.
+def _list_effects(calls: Iterable[Event]) -> str:
+    """The names of the effects that were called, each once, as a message lists them."""
+    return ", ".join(dict.fromkeys(str(call["effect"]) for call in calls))
+
+
+def _grade_decision(rivalry: Rivalry, worst: RiskGrade) -> RiskGrade:
+    """How bad it is that a decision does not hold: `worst`, or minor where the value comes from a
+    person's hand at most, or is one that the job itself writes and promises cover.
     """
-    return RiskGrade.MINOR if rivalry.rival.is_minor else worst
+    if rivalry.rival.is_minor:
+        return RiskGrade.MINOR
+    return worst
 
 
-def _is_told(history: History, reference: Reference, rivalry: Rivalry) -> bool:
-    """Whether an operator learns of it."""
-    letters, usual = history.dead_letters or 0, reference.once.dead_letters or 0
-    if rivalry.left_more or letters > usual:
+def _was_told(history: History, reference: Reference, rivalry: Rivalry) -> bool:
+    """Whether an operator learns that the job met somebody else's change."""
+    if rivalry.left_more or count_new_letters(history, reference) > 0:
         return True
     later = [event for event in history.events if event.number > (rivalry.landed or 0)]
     return any(map(is_loud, later))

@@ -1,5 +1,5 @@
-"""Files that a handler writes into the scratch: like a state query, what stands in them at the end is
-that of a single run. A file that is added to, or made anew with each attempt, is an effect.
+"""Whether a file that a handler writes into the scratch is like state: what stands in it at the end
+is that of a single run. A file that is added to, or made anew with each attempt, is an effect.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ _VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16,}|\d+", re.IGNORE
 
 
 def is_named_aside(name: str, reference: Reference) -> bool:
-    """Whether the spec says that a file only coordinates, or is a cache. `name`: as below."""
+    """Whether the spec says that a file only coordinates, or is a cache. `name`: its path within
+    the scratch.
+    """
     proof = reference.spec.proof
     if proof is None:
         return False
-    globs = [glob.removeprefix("{scratch}/") for glob in proof.scratch_files]
-    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+    patterns = [pattern.removeprefix("{scratch}/") for pattern in proof.scratch_files]
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def is_like_state(name: str, history: History, reference: Reference) -> bool:
@@ -48,12 +50,15 @@ def is_like_state(name: str, history: History, reference: Reference) -> bool:
 
 
 def _list_singles(reference: Reference) -> Iterator[History]:
+    """Yields the single runs, of the proof's own message and of each distinct job."""
     yield reference.once
     yield from reference.jobs.values()
 
 
 def _differs_between_runs(name: str, reference: Reference) -> bool:
-    """Two single runs leave another content: a time or a random value, or what is added to."""
+    """Whether two single runs leave another content in a file: it has a time or a random value in
+    it, or is added to.
+    """
     later = reference.later
     if later is None or name not in reference.once.files or name not in later.files:
         return False

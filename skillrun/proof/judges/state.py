@@ -1,4 +1,4 @@
-"""The final state is that of the single run."""
+"""Whether the final state is that of the single run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _SHOWN = 200  # characters of rows in a message
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Retries must be invisible: whatever happened, the state queries answer as after one run."""
+    """Checks that retries are invisible: whatever happened, the state queries answer as after one
+    run.
+    """
     for name, rows in history.state.items():
         if isinstance(rows, str):
             yield Judgement(
@@ -50,8 +52,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def _judge_late_error(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A delivery that fails late may be given up, but the work that another one has done stays
-    done.
+    """Checks that the work that one delivery has done stays done when another one fails late; the
+    late one may be given up.
     """
     if any(_has_fewer_calls(history, reference, effect.name) for effect in reference.effects):
         return
@@ -67,8 +69,8 @@ def _judge_late_error(history: History, reference: Reference) -> Iterator[Judgem
 
 
 def _judge_store_error(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A store that failed, and a job that the library takes for done. A row that it has made too
-    much may be a held lease.
+    """Checks that the work is in the store where the store failed once, and the library takes the
+    job for done. A row more than after one run is no refutation: it may be a lease that is held.
     """
     if not history.runs or history.runs[-1].outcome != "succeeded" or history.pending:
         return
@@ -91,7 +93,9 @@ def _judge_store_error(history: History, reference: Reference) -> Iterator[Judge
 
 
 def _lacks_rows(rows: Any, wanted: Any) -> bool:
-    """A wanted row is not there; of a single number, when it is smaller."""
+    """Whether a wanted row is not there; where both answers are a single number, whether the one
+    that was seen is smaller.
+    """
     if not isinstance(rows, list) or not isinstance(wanted, list):
         return False
     has_one_value = len(rows) == len(wanted) == 1 and len(rows[0]) == len(wanted[0]) == 1
@@ -104,30 +108,30 @@ def _lacks_rows(rows: Any, wanted: Any) -> bool:
 
 
 def _keeps_rows(rows: Any, wanted: Any, before: Any) -> bool:
-    """A row still stands as it was before the job, which should have removed it."""
-    if not all(isinstance(one, list) for one in (rows, wanted, before)):
-        return False
-    if len(rows) <= len(wanted):
+    """Whether a row still stands as it was before the job, which should have removed it."""
+    answers = (rows, wanted, before)
+    if not all(isinstance(answer, list) for answer in answers) or len(rows) <= len(wanted):
         return False
     return any(row in before and row not in wanted for row in rows)
 
 
 def _judge_commits(history: History) -> Iterator[Judgement]:
-    """A write that nothing commits: the database forgets it when the connection is closed or goes
-    back to its pool.
+    """Refutes each write that nothing commits: the database forgets it when the connection is
+    closed or goes back to its pool.
     """
     for delivery in history.deliveries:
-        if not delivery.died and delivery.outcome == "succeeded":
-            for event in _find_forgotten_writes(delivery):
-                said = f"{event['verb']} {event['table']} is never committed: nothing of it is left"
-                yield Judgement(
-                    REFUTED, "state.not-committed", said, None, (event.number,), "a commit", "none"
-                )
+        if delivery.died or delivery.outcome != "succeeded":
+            continue
+        for event in _find_forgotten_writes(delivery):
+            said = f"{event['verb']} {event['table']} is never committed: nothing of it is left"
+            yield Judgement(
+                REFUTED, "state.not-committed", said, None, (event.number,), "a commit", "none"
+            )
 
 
 def _find_forgotten_writes(delivery: Delivery) -> list[Event]:
-    """Writes whose transaction was left open, or rolled back although no statement of it had
-    failed. No commit is asked of what dies with its connection anyway.
+    """The last write to each table whose transaction was left open, or rolled back although no
+    statement of it had failed. No commit is asked of what dies with its connection anyway.
     """
     temporary: set[tuple[str, str]] = set()
     waiting: dict[tuple[str, str], Event] = {}
@@ -155,22 +159,29 @@ def _find_forgotten_writes(delivery: Delivery) -> list[Event]:
 
 
 def may_be_lost(history: History, reference: Reference) -> bool:
-    """The job was given up and kept, or lost where its guarantee or its library allows that."""
+    """Whether the job need not be done: it was given up and kept, or lost where its guarantee or
+    its library allows that.
+    """
     if is_kept(history, reference) or (history.lost and reference.facts.lossy):
         return True
-    risky = [effect.name for effect in reference.effects if effect.guarantee == "at_most_once"]
     if not history.schedule.faults:
         return False
-    return any(_has_fewer_calls(history, reference, name) for name in risky)
+    for effect in reference.effects:
+        may_be_skipped = effect.guarantee == "at_most_once"
+        if may_be_skipped and _has_fewer_calls(history, reference, effect.name):
+            return True
+    return False
 
 
 def _has_fewer_calls(history: History, reference: Reference, effect: str) -> bool:
-    """Than in the single run."""
+    """Whether an effect took place less often than in the single run."""
     return len(history.performed(effect)) < len(reference.calls(effect))
 
 
 def _judge_distinct_job(history: History, reference: Reference) -> Iterator[Judgement]:
-    """The job that comes last has left its own mark, unless it leaves none when it runs alone."""
+    """Checks that of two distinct jobs the one that comes last has left its own mark, unless it
+    leaves none when it runs alone.
+    """
     other = reference.jobs.get(history.schedule.jobs[0])
     if other is None or is_superseded(history, reference):
         return
@@ -181,18 +192,18 @@ def _judge_distinct_job(history: History, reference: Reference) -> Iterator[Judg
     if history.schedule.first is not None:
         earlier, last = other, reference.once
     for name, rows in history.state.items():
-        first, second = earlier.state.get(name), last.state.get(name)
+        after_earlier, after_last = earlier.state.get(name), last.state.get(name)
         if name in reference.volatile:
             continue
-        if not isinstance(rows, list) or not isinstance(second, list):
+        if not isinstance(rows, list) or not isinstance(after_last, list):
             continue
         before = reference.before.get(name)
         if not isinstance(before, list):
             before = []
         # A row that was there before anything was delivered is no trace of the job.
         known = rows + before
-        missing = [row for row in second if row not in known]
-        if missing and rows == first and second != first:
+        missing = [row for row in after_last if row not in known]
+        if missing and rows == after_earlier and after_last != after_earlier:
             said = f"a distinct job left no trace in {name}: it was taken for the one before it"
             yield Judgement(
                 REFUTED,
@@ -204,7 +215,9 @@ def _judge_distinct_job(history: History, reference: Reference) -> Iterator[Judg
 
 
 def _judge_set_back(history: History, reference: Reference) -> Iterator[Judgement]:
-    """A message that comes again is a duplicate, whatever other jobs were done meanwhile."""
+    """Checks that a message that comes again changes nothing: it is a duplicate, whatever other
+    jobs were done meanwhile.
+    """
     orders = reference.orders.get(history.schedule.jobs[0])
     if orders is None or orders.own_first not in orders.done:
         return
@@ -218,7 +231,9 @@ def _judge_set_back(history: History, reference: Reference) -> Iterator[Judgemen
 
 
 def _judge_jobs_at_once(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Two jobs at once leave what they leave one after the other, in one of the two orders."""
+    """Checks that two jobs at once leave what they leave one after the other, in one of the two
+    orders.
+    """
     orders = reference.orders.get(history.schedule.jobs[0])
     if orders is None:
         return
@@ -238,18 +253,23 @@ def _judge_jobs_at_once(history: History, reference: Reference) -> Iterator[Judg
 
 
 def _has_same_values(rows: Any, wanted: Any) -> bool:
-    """The same values in each column: which row got which number may differ from order to order."""
+    """Whether two answers have the same values in each column: which row got which number may
+    differ from order to order.
+    """
     if not isinstance(rows, list) or not isinstance(wanted, list) or len(rows) != len(wanted):
         return False
     return _count_values(rows) == _count_values(wanted)
 
 
 def _count_values(rows: list[Any]) -> list[Counter[str]]:
-    """For each column, how often it has which value. By `repr`: a value may be a list, which cannot be counted."""
+    """For each column, how often it has which value. Values are counted by their `repr`, since one
+    may be a list.
+    """
     return [Counter(map(repr, column)) for column in zip(*rows, strict=False)]
 
 
 def _show_rows(rows: Any) -> str:
+    """The answer of a state query as a message shows it, cut off where it is long."""
     text = repr(rows)
     if len(text) <= _SHOWN:
         return text

@@ -34,7 +34,9 @@ def is_superseded(history: History, reference: Reference) -> bool:
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Where both orders end in the same state, the later job's result holds the earlier one's, and
+    """Names a risk where a job is skipped because another one came first.
+
+    Where both orders end in the same state, the later job's result holds the earlier one's, and
     nothing is missing. Else the job that was skipped has left nothing, and is lost.
     """
     if not is_superseded(history, reference):
@@ -47,11 +49,13 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     said = (
         "a job that comes after another one does less than alone; in the other order both are done"
     )
+    grade = RiskGrade.MINOR
     if missing:
         said = f"{said}: {', '.join(missing)} ends otherwise"
+        grade = RiskGrade.LOST
     yield name_risk(
         "superseded",
-        RiskGrade.LOST if missing else RiskGrade.MINOR,
+        grade,
         said,
         expected="both are done in either order",
         seen="one is done",
@@ -59,22 +63,24 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def is_skipped(history: History, reference: Reference, last: int, before: int) -> bool:
-    """Whether the job that comes last does less than it does alone, or leaves nothing."""
-    alone = reference.once if last == OWN else reference.jobs[last]
-    own = history.runs_of(last)
+    """Whether the job `last`, which comes after the job `before`, does less than it does alone, or
+    leaves nothing.
+    """
+    single_runs = {**reference.jobs, OWN: reference.once}
+    alone = single_runs[last]
     for effect in reference.effects:
-        calls = [event for run in own for event in run.all("performed")]
-        seen = sum(event["effect"] == effect.name for event in calls)
+        seen = 0
+        for run in history.runs_of(last):
+            seen += sum(event["effect"] == effect.name for event in run.all("performed"))
         if seen < len(alone.performed(effect.name)):
             return True
-    earlier = reference.once if before == OWN else reference.jobs[before]
-    return _leaves_nothing(history, reference, alone, earlier)
+    return _leaves_nothing(history, reference, alone, single_runs[before])
 
 
 def _leaves_nothing(
     history: History, reference: Reference, alone: History, earlier: History
 ) -> bool:
-    """The state is that of the other job alone, although both have something to leave."""
+    """Whether the state is that of the earlier job alone, although both have something to leave."""
     differs = False
     for name, rows in history.state.items():
         if name in reference.volatile:

@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Judgement, Reference, is_success
+from skillrun.proof.reference import Judgement, Reference, count_new_letters, is_success
 
 _FAMILIES = ("error", "exhaustion", "permanent")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """At most one risk. Ticks look for what is left by themselves."""
+    """Names at most one risk: of an effect that failed in a job that ends as one that is done."""
     is_asked = reference.unpromised and history.schedule.family in _FAMILIES
+    # A later tick looks for what is left by itself.
     if not is_asked or reference.facts.ticks or history.pending or not history.runs:
         return
-    if history.runs[-1].outcome != "succeeded" or not _leaves_what_success_leaves(
-        history, reference
-    ):
+    is_last_done = history.runs[-1].outcome == "succeeded"
+    if not is_last_done or not _leaves_what_success_leaves(history, reference):
         return
     for fault in history.schedule.faults:
         name = fault.at.removeprefix("before:").partition("#")[0]
@@ -43,14 +43,16 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def _leaves_what_success_leaves(history: History, reference: Reference) -> bool:
-    """No dead letter more, and the same state: nothing shows that something is missing."""
-    letters = (history.dead_letters or 0) - (reference.once.dead_letters or 0)
-    return (
-        letters <= 0 and history.kept == reference.once.kept and _is_same_state(history, reference)
-    )
+    """Whether nothing shows that something is missing: there is no dead letter more than after the
+    single run, and the state is the same.
+    """
+    if count_new_letters(history, reference) > 0 or history.kept != reference.once.kept:
+        return False
+    return _is_same_state(history, reference)
 
 
 def _is_same_state(history: History, reference: Reference) -> bool:
+    """Whether the state queries answer as after the single run."""
     for name, rows in reference.once.state.items():
         if name not in reference.volatile and history.state.get(name) != rows:
             return False
@@ -58,6 +60,7 @@ def _is_same_state(history: History, reference: Reference) -> bool:
 
 
 def _was_met(history: History, effect: str) -> bool:
+    """Whether an error was thrown into the job in the place of a call of the effect."""
     for event in history.all("fault"):
         if event["do"] == "raise" and str(event["at"]).startswith(f"before:{effect}#"):
             return True

@@ -9,6 +9,7 @@ from typing import Any
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History
+from skillrun.proof.judges.attempts import list_queued_delays
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 from skillrun.proof.ticks import is_published_by_clock
@@ -20,26 +21,30 @@ def name_queue(message: Mapping[str, Any]) -> str:
 
 
 def judge_queues(history: History, reference: Reference) -> Iterator[Judgement]:
-    """The application's own message, and what a failed attempt publishes for the next one. A proof
-    delivers each by hand: that somebody takes it is read from the command lines of the workers.
+    """Names a risk where the application's own message, or what a failed attempt publishes for the
+    next one, goes to a queue that no worker takes jobs from.
+
+    A proof delivers each by hand: who takes it is read from the command lines of the workers.
     """
     consumed = reference.facts.consumed
     if not consumed:
         return
-    if history.schedule.family == "once" and _is_left(reference.queue, consumed):
-        yield _name("the application publishes the job", reference.queue, consumed)
+    if history.schedule.family == "once" and _is_untaken(reference.queue, consumed):
+        yield _name_unconsumed("the application publishes the job", reference.queue, consumed)
     elif history.schedule.family == "error":
         for run in history.runs:
             for retry in run.retries:
                 queue = name_queue(retry["message"] or {})
-                if _is_left(queue, consumed) and queue != reference.queue:
-                    yield _name("an attempt that failed publishes the next one", queue, consumed)
+                if _is_untaken(queue, consumed) and queue != reference.queue:
+                    yield _name_unconsumed(
+                        "an attempt that failed publishes the next one", queue, consumed
+                    )
                     return
 
 
 def judge_timers(history: History, reference: Reference) -> Iterator[Judgement]:
-    """What comes later, where the repository's command lines start its workers, and nothing that
-    brings it.
+    """Names a risk where the job comes later, and the repository's command lines start its workers
+    and nothing that brings what is due.
     """
     facts = reference.facts
     if facts.has_timer is not False:
@@ -49,16 +54,13 @@ def judge_timers(history: History, reference: Reference) -> Iterator[Judgement]:
             yield _name_timer("the job is published by a schedule", "schedule")
     elif history.schedule.family == "error" and "delay" in facts.timed:
         for run in history.runs:
-            waits = [float(retry["delay"]) for retry in run.retries]
-            if run.settled is not None and run.settled["how"] == "requeued":
-                waits.append(float(run.settled["delay"]))
-            if max(waits, default=0.0) > 0:
+            if max(list_queued_delays(run), default=0.0) > 0:
                 yield _name_timer("an attempt that failed waits for the next one", "wait")
                 return
 
 
 def judge_sweeps(history: History, reference: Reference) -> Iterator[Judgement]:
-    """What is to bring a lost job back, and never does."""
+    """Names a risk where nothing calls the sweep that is to bring a lost job back."""
     if history.schedule.family == "once":
         for call in reference.uncalled[:1]:
             yield name_risk(
@@ -71,6 +73,7 @@ def judge_sweeps(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def _name_timer(what: str, seen: str) -> Judgement:
+    """The risk that nobody brings what is due later. `what` comes later, by a `seen`."""
     return name_risk(
         "never-due",
         RiskGrade.LOST,
@@ -80,11 +83,15 @@ def _name_timer(what: str, seen: str) -> Judgement:
     )
 
 
-def _is_left(queue: str, consumed: tuple[str, ...]) -> bool:
+def _is_untaken(queue: str, consumed: tuple[str, ...]) -> bool:
+    """Whether a queue is known, and not among those that workers take jobs from."""
     return bool(queue) and queue not in consumed
 
 
-def _name(what: str, queue: str, consumed: tuple[str, ...]) -> Judgement:
+def _name_unconsumed(what: str, queue: str, consumed: tuple[str, ...]) -> Judgement:
+    """The risk that nobody takes a message. `what` publishes it; `consumed`: the queues that are
+    taken from.
+    """
     taken = ", ".join(consumed)
     return name_risk(
         "queue-unconsumed",

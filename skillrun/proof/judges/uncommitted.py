@@ -18,9 +18,11 @@ _RUNS_ANYWAY = "and runs, effects and all, although that transaction may be roll
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """That it stands there is a fact, told by the connection. Where the call changes what the
-    handler reads, or a draft is known, deliveries have shown what comes of it: what is left is
-    that the job runs for a call that failed.
+    """Names a risk where the application publishes the job within an open transaction, which its
+    connection tells.
+
+    Where the call changes what the handler reads, or a draft is known, deliveries have shown what
+    comes of it: what is left is that the job runs for a call that failed.
     """
     schedule = history.schedule
     if schedule.family != "before-commit" or schedule.draft:
@@ -30,7 +32,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     if found is None or not found[1]:
         return
     grade, what_of_it = RiskGrade.LOST, _NOT_SEEN
-    if is_shown(reference):
+    if is_visible_early(reference):
         grade, what_of_it = RiskGrade.MINOR, _RUNS_ANYWAY
     yield name_risk(
         "publish-uncommitted",
@@ -42,8 +44,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     )
 
 
-def is_shown(reference: Reference) -> bool:
-    """Whether a delivery before the commit finds anything otherwise than after it."""
+def is_visible_early(reference: Reference) -> bool:
+    """Whether a delivery that comes before the commit finds anything otherwise than after it."""
     read = set(list_tables_of(reference.once.events))
     changed = set(map(str.lower, reference.changed_by_call))
     return reference.has_draft or bool(read & changed)

@@ -27,14 +27,14 @@ _SAID = re.compile(
 )
 _NUMBER = re.compile(r"\d+")
 _PLACE = re.compile(r"\([^()]+:\d+\)(?= is in neither)")
-# The error is a driver's or a broker's: no list of failures names it.
-# What comes back much too late may be refused by an error of its own.
+# Families in which the error is a driver's or a broker's, so that no list of failures names it; and
+# what comes back much too late may be refused by an error of its own.
 _OUTSIDE = ("store-error", "retry-lost", "letter-lost", "late-back")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Undeclared effects, exceptions in neither list, processes that ended themselves or did not
-    end.
+    """Says incomplete where a history has undeclared effects, exceptions in neither list, or
+    processes that ended themselves or did not end.
     """
     if history.hung:
         yield Judgement(
@@ -47,19 +47,27 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     for delivery in history.deliveries:
         if delivery.op in CALLERS:
             continue
-        yield from undeclared(delivery, reference, history)
+        yield from judge_undeclared(delivery, reference, history)
         if history.schedule.family in _OUTSIDE:
             # What comes out of it is the driver's error, wrapped by whoever is in between.
             continue
         yield from _judge_ends_of_process(history, delivery)
-        if history.schedule.poison is None and not _gives_up(history, delivery, reference):
+        if history.schedule.poison is None and not _gives_up_by_itself(
+            history, delivery, reference
+        ):
             yield from _judge_unlisted_errors(history, delivery, reference)
 
 
-def undeclared(delivery: Delivery, reference: Reference, history: History) -> Iterator[Judgement]:
-    """What it did to the world besides its declared effects."""
+def judge_undeclared(
+    delivery: Delivery, reference: Reference, history: History
+) -> Iterator[Judgement]:
+    """Says incomplete for each thing that a delivery did to the world besides its declared
+    effects.
+    """
     letter = reference.spec.dead_letter
-    queue = letter.where if letter and letter.kind == "queue" else None
+    queue = None
+    if letter is not None and letter.kind == "queue":
+        queue = letter.where
     for event in delivery.all("undeclared"):
         name = name_scratch_file(event)
         if name is not None and is_like_state(name, history, reference):
@@ -94,11 +102,14 @@ def merge_undeclared(judgements: Iterable[Judgement]) -> list[Judgement]:
 
 
 def _group_of(judgement: Judgement) -> str:
+    """What judgements have in common that one row is enough for."""
     if judgement.rule == "failures.unlisted":
         # One class from one line is one row, whatever ids and numbers its text has.
         name, _, text = judgement.message.partition(": ")
         place = _PLACE.search(text)
-        return f"unlisted {name} {place[0] if place else ''}"
+        if place is None:
+            return f"unlisted {name} "
+        return f"unlisted {name} {place[0]}"
     found = _SAID.fullmatch(judgement.message)
     if judgement.rule != "effect.undeclared" or found is None:
         return f"{judgement.rule}: {judgement.message}"
@@ -108,7 +119,9 @@ def _group_of(judgement: Judgement) -> str:
 
 
 def _show_place(event: Event) -> str:
-    """ " (shop/tasks.py:12)"; "" where it is not in the repository."""
+    """The place of an event in brackets, for the end of a message: " (shop/tasks.py:12)"; "" where
+    it is not in the repository.
+    """
     if event.place is None:
         return ""
     path, line = event.place
@@ -116,6 +129,7 @@ def _show_place(event: Event) -> str:
 
 
 def _judge_ends_of_process(history: History, delivery: Delivery) -> Iterator[Judgement]:
+    """Says incomplete where the driver failed, or the handler ended its own process."""
     problem = delivery.first("probe-error")
     if problem is not None and not problem["injected"]:
         last = str(problem["text"]).strip().splitlines()[-1:]
@@ -128,24 +142,26 @@ def _judge_ends_of_process(history: History, delivery: Delivery) -> Iterator[Jud
     died = delivery.first("died")
     if died is None or history.hung or _was_killed(delivery):
         return
-    yield Judgement(INCOMPLETE, "handler.ends-its-process", f"the handler {how_it_ended(died)}")
+    yield Judgement(INCOMPLETE, "handler.ends-its-process", f"the handler {describe_end(died)}")
 
 
-def how_it_ended(died: Event) -> str:
-    """What a process did that came to no end of its own."""
+def describe_end(died: Event) -> str:
+    """What a process did that came to no end of its own, as a message says it."""
     if died["exit"] == UNHEARD:
         return "closed the descriptor on which skillrun hears it"
-    how = f"by signal {died['signal']}" if died["signal"] else f"with exit status {died['exit']}"
-    return f"ended its process {how}"
+    if died["signal"]:
+        return f"ended its process by signal {died['signal']}"
+    return f"ended its process with exit status {died['exit']}"
 
 
 def _was_killed(delivery: Delivery) -> bool:
-    return any(event["do"] == "kill" for event in delivery.all("fault"))
+    """Whether the proof itself killed the process of a delivery."""
+    return "kill" in delivery.hit_by
 
 
 def _is_exit_status(event: Event, history: History) -> bool:
-    """After a fault a script says by its exit status that something failed, also a later tick that
-    gives it up.
+    """Whether an exception is a script's exit status that tells of a fault: of one that it met
+    itself, or that an earlier tick met whose work it gives up.
     """
     if event["error"] != "builtins:SystemExit":
         return False
@@ -157,22 +173,25 @@ def _is_exit_status(event: Event, history: History) -> bool:
     return False
 
 
-def _gives_up(history: History, delivery: Delivery, reference: Reference) -> bool:
-    """The application ends the job by an error of its own, after what others went through:
-    nothing failed in this one, its message does not come again, and there is a record.
+def _gives_up_by_itself(history: History, delivery: Delivery, reference: Reference) -> bool:
+    """Whether the application ends the job by an error of its own, after what earlier deliveries
+    went through: nothing failed in this one, its message does not come again, and there is a
+    record.
     """
-    if any(event["do"] != "kill" for event in delivery.all("fault")):
+    if not delivery.hit_by <= {"kill"}:
         return False
     if history.schedule.family == "crash-loop":
         return True
-    earlier = [run for run in history.runs if run.number < delivery.number]
-    was_hit = any(run.all("fault") for run in earlier)
-    return was_hit and not delivery.will_retry and is_kept(history, reference)
+    has_earlier = any(run.number < delivery.number for run in history.runs)
+    return has_earlier and not delivery.will_retry and is_kept(history, reference)
 
 
 def _judge_unlisted_errors(
     history: History, delivery: Delivery, reference: Reference
 ) -> Iterator[Judgement]:
+    """Says incomplete for each exception that the spec lists neither as transient nor as permanent:
+    nobody knows whether the job should be tried again after it.
+    """
     if history.waits_for_another(delivery):
         # It is tried again, as if the lock or the lease had been waited for.
         return

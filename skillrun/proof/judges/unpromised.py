@@ -11,17 +11,17 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from skillrun.core.verdict import RiskGrade
-from skillrun.proof.history import History
+from skillrun.proof.history import Delivery, History
 from skillrun.proof.judges.risks import name_risk, set_aside
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference
 
 PROMISES = frozenset({"attempts", "delays", "dead_letter", "logs"})
-"""The promises, as `proof.promises` names them, that only a spec that somebody has agreed to makes."""
+"""Promises, as `proof.promises` names them, that a draft cannot make: somebody must agree to them."""
 
 _ENDLESS = "attempts.unbounded"
 _ANOTHER_DAY = "a message without a field names no work, and later there may be other work"
 _LOCKED_OUT = "SQLite refused one of two writers, and another database would have had it wait"
-# What is missing where nobody goes on with a job.
+# Rules by which a judge refutes where nobody goes on with a job.
 UNDONE = ("state.differs", "effect.lost")
 # The same where it is another delivery that turned away: see `is_turned_away`.
 LEFT = (*UNDONE, "state.error-swallowed")
@@ -38,7 +38,7 @@ _IN_PLACE = {
 def release_unpromised(
     found: Iterable[Judgement], history: History, reference: Reference
 ) -> list[Judgement]:
-    """With risks in the place of refutations of what nobody has promised."""
+    """What was found, with risks in the place of refutations of what nobody has promised."""
     if not reference.unpromised:
         return list(found)
     is_taken_along = _is_taken_along(history, reference)
@@ -73,8 +73,8 @@ def _is_locked_out(history: History) -> bool:
 
 
 def _is_another_day(history: History, reference: Reference) -> bool:
-    """A message without a field names no piece of work: a job that is started by the clock finds
-    other work when it comes later.
+    """Whether a message may have found other work than the first one, since it came later and has
+    no field that names a piece of work.
     """
     has_waited = any(move.startswith("wait=") for move in history.schedule.moves)
     return has_waited and reference.spec.examples[0] == {}
@@ -90,17 +90,23 @@ def _is_taken_along(history: History, reference: Reference) -> bool:
 
 
 def is_turned_away(history: History) -> bool:
-    """Whether the last delivery met no fault, and found the job as one that had met one left it.
-    Who meets an error and counts as done has swallowed it.
+    """Whether the last delivery met no fault, and found the job as an earlier one left it that had
+    met one. A delivery that meets an error itself, and counts as done, has swallowed it.
     """
-    if not history.runs or history.runs[-1].died or history.runs[-1].first("fault") is not None:
+    if not history.runs or _was_disturbed(history.runs[-1]):
         return False
-    return any(run.died or run.first("fault") is not None for run in history.runs[:-1])
+    return any(map(_was_disturbed, history.runs[:-1]))
+
+
+def _was_disturbed(run: Delivery) -> bool:
+    """Whether a delivery died or met a fault."""
+    return run.died or run.first("fault") is not None
 
 
 def _look_a_day_later(judgement: Judgement, reference: Reference) -> Judgement:
-    """A claim that an earlier delivery left may run out, and a draft knows neither when nor who
-    looks for such jobs: what another message does a day later is not lost for good.
+    """A refutation of work that is missing, made milder where another message does that work a day
+    later: the claim that an earlier delivery left may run out, and a draft knows neither when nor
+    who looks for such jobs.
     """
     later = reference.next_day
     if later is None or judgement.verdict != REFUTED or judgement.rule not in LEFT:
@@ -111,14 +117,18 @@ def _look_a_day_later(judgement: Judgement, reference: Reference) -> Judgement:
             return _leave_to_sweepers(judgement, reference)
     for other in later:
         if other.verdict == INCOMPLETE:
+            if other.rule != _SERVER_CLOCK:
+                return judgement
             # The server's clock did not move: nobody knows what it would have found.
-            return other if other.rule == _SERVER_CLOCK else judgement
+            return other
     said = f"{judgement.message} before a day has passed"
     return _name_in_place(replace(judgement, message=said), "claim-outlives", RiskGrade.LOST)
 
 
 def _leave_to_sweepers(judgement: Judgement, reference: Reference) -> Judgement:
-    """What a clock starts may set such a row back: a draft has not been told, and has not tried."""
+    """A refutation of work that is still missing a day later, made incomplete where something that
+    a clock starts may set such a row back: a draft has not been told of it, and has not tried it.
+    """
     if not reference.sweepers:
         return judgement
     names = ", ".join(reference.sweepers)
@@ -136,6 +146,9 @@ def merge_questions(found: Iterable[Judgement]) -> Judgement:
 
 
 def _find_risk(rule: str, unpromised: frozenset[str]) -> tuple[str, RiskGrade] | None:
+    """(name, grade) of the risk that stands in the place of a refutation; None where it needs no
+    promise to be one.
+    """
     if rule == _ENDLESS:
         return None
     for promise, (start, risk, grade) in _IN_PLACE.items():
@@ -145,6 +158,7 @@ def _find_risk(rule: str, unpromised: frozenset[str]) -> tuple[str, RiskGrade] |
 
 
 def _name_in_place(judgement: Judgement, risk: str, grade: RiskGrade) -> Judgement:
+    """The risk that stands in the place of a refutation, and says the same."""
     return name_risk(
         risk,
         grade,

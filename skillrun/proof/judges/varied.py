@@ -1,6 +1,4 @@
-"""Distinct keys in, distinct keys out: payloads that differ in a key field call a keyed effect with
-other keys.
-"""
+"""Whether payloads that differ in a key field call a keyed effect with different keys."""
 
 from __future__ import annotations
 
@@ -9,9 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.history import Event, History
-from skillrun.proof.judges.unknowns import undeclared
+from skillrun.proof.judges.unknowns import judge_undeclared
 from skillrun.proof.reference import REFUTED, Judgement, Reference
-from skillrun.proof.varied import VARIED, varied_field
+from skillrun.proof.varied import VARIED, name_varied_field
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
@@ -22,16 +20,17 @@ _WORD = re.compile(r"\w+")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """What a payload that nobody gave comes to is its own affair, but for its keys and for what it
-    does undeclared.
+    """Refutes keys that two payloads share, and says incomplete for undeclared effects. What a
+    payload that nobody gave comes to otherwise is its own affair.
     """
     for delivery in history.runs:
-        yield from undeclared(delivery, reference, history)
+        yield from judge_undeclared(delivery, reference, history)
     for effect in _find_keyed_effects(reference):
         yield from _judge_shared_keys(history, reference, effect)
 
 
 def _find_keyed_effects(reference: Reference) -> Iterator[Effect]:
+    """Yields the keyed effects whose argument for the key is known."""
     for effect in reference.effects:
         if (effect.guarantee or "keyed") == "keyed" and effect.key_arg is not None:
             yield effect
@@ -39,15 +38,17 @@ def _find_keyed_effects(reference: Reference) -> Iterator[Effect]:
 
 def count_reached(history: History, reference: Reference) -> dict[str, int]:
     """Keyed effect -> how many of the varied payloads came to it."""
-    runs = [run for run in history.runs if run.job >= VARIED]
     found: dict[str, int] = {}
     for effect in _find_keyed_effects(reference):
-        came = [run for run in runs if any(_find_keyed_calls(run.all("performed"), effect))]
-        found[effect.name] = len(came)
+        found[effect.name] = 0
+        for run in history.runs:
+            if run.job >= VARIED and any(_find_keyed_calls(run.all("performed"), effect)):
+                found[effect.name] += 1
     return found
 
 
 def _find_keyed_calls(events: Iterator[Event], effect: Effect) -> Iterator[Event]:
+    """Yields the calls of an effect that have a key."""
     for event in events:
         if event["effect"] == effect.name and event["key"] is not None:
             yield event
@@ -56,10 +57,12 @@ def _find_keyed_calls(events: Iterator[Event], effect: Effect) -> Iterator[Event
 def _judge_shared_keys(
     history: History, reference: Reference, effect: Effect
 ) -> Iterator[Judgement]:
-    """The first two that share a key. Of those that vary in the same field all else is the same."""
+    """Refutes the first two payloads that share a key. Only those are compared that vary in the
+    same field: all else in them is the same.
+    """
     known: dict[tuple[str | None, str], tuple[int, Event]] = {}
     for run in history.runs:
-        field = _field_of(history, reference, run.job)
+        field = _find_varied_field(history, reference, run.job)
         for call in _find_keyed_calls(run.all("performed"), effect):
             key = call["key"]
             holder = _find_holder(known, field, key)
@@ -76,15 +79,17 @@ def _judge_shared_keys(
 def _find_holder(
     known: dict[tuple[str | None, str], tuple[int, Event]], field: str | None, key: str
 ) -> tuple[int, Event] | None:
-    """Whoever has the key already: one that varies in the same field, or the example itself."""
+    """(job, call) that has the key already: of a payload that varies in the same field, or of the
+    example itself; None where none has.
+    """
     return known.get((field, key)) or known.get((None, key))
 
 
-def _field_of(history: History, reference: Reference, job: int) -> str | None:
-    """None: it is the example itself."""
+def _find_varied_field(history: History, reference: Reference, job: int) -> str | None:
+    """The key field in which the payload of a job was varied; None for the example itself."""
     if job not in history.payloads:
         return None
-    return varied_field(reference.spec, history.payloads[job])
+    return name_varied_field(reference.spec, history.payloads[job])
 
 
 def _may_be_copied(history: History, jobs: tuple[int, int], key: str) -> bool:
@@ -95,7 +100,7 @@ def _may_be_copied(history: History, jobs: tuple[int, int], key: str) -> bool:
     if 0 in jobs and any(job in history.cloned for job in jobs):
         return True
     words = set(_WORD.findall(key))
-    values = {value for job in jobs for value in history.cloned.get(job, ())}
+    values = {*history.cloned.get(jobs[0], ()), *history.cloned.get(jobs[1], ())}
     for value in values:
         is_part = len(value) >= _SHORT and value in key
         if value and (value in words or is_part):
@@ -110,6 +115,7 @@ def _say_shared_key(
     jobs: tuple[int, int],
     calls: tuple[Event, Event],
 ) -> Judgement:
+    """The refutation of two payloads that share a key. `jobs`, `calls`: of both of them."""
     payloads = [history.payloads.get(job, _read_example(reference)) for job in jobs]
     key = calls[0]["key"]
     said = (
@@ -123,4 +129,5 @@ def _say_shared_key(
 
 
 def _read_example(reference: Reference) -> Any:
+    """The payload that the others were made of."""
     return reference.spec.examples[0]
