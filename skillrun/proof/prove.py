@@ -43,11 +43,11 @@ from skillrun.proof.varied import VARIED, varied_payloads
 from skillrun.proof.varied_marks import find_skipped_marks
 from skillrun.proof.witnesses import (
     CANDIDATES,
-    choose,
+    choose_refutations,
     choose_risks,
-    log_witnesses,
+    describe_unstable,
+    make_log_witnesses,
     release_logs,
-    unstable,
 )
 from skillrun.proof.world import world_judgements
 
@@ -71,8 +71,8 @@ def prove(
     workers: int = 2,
     stop_early: bool = False,
 ) -> Proof:
-    """Runs every schedule (or `only` the given one) and judges. Raises SkillrunError where nothing
-    could run.
+    """Runs every schedule of a job, or `only` the given one, and judges what happens. Raises
+    SkillrunError where nothing could run.
 
     `stop_early`: the first refutation is enough; what was not tried is then not known.
 
@@ -122,15 +122,17 @@ def _prove_first(
     with _Session(target, progress, workers) as session:
         session.stop_early = stop_early
         try:
-            return session.go(only)
+            return session.run_proof(only)
         except NotPublished as error:
             if error.unfit is None or error.job != 0:
                 raise
-            return _never_published(error.unfit, error.why)
+            return _refute_unpublished(error.unfit, error.why)
 
 
-def _never_published(delivery: Delivery, why: str) -> Proof:
-    """The application's own call fails without any fault: its arguments are no message."""
+def _refute_unpublished(delivery: Delivery, why: str) -> Proof:
+    """The refutation of a job whose application's own call fails without any fault: its arguments
+    are no message.
+    """
     want = "plain values: ids, not objects"
     judgement = Judgement(
         REFUTED, "payload.not-serialisable", f"the job is never published: {why}", expected=want
@@ -140,8 +142,8 @@ def _never_published(delivery: Delivery, why: str) -> Proof:
 
 
 def look(target: Target, *, progress: OnProgress | None = None) -> Proof:
-    """The single run and the plan that follows from it; no schedule is run. `verdict` is
-    "incomplete".
+    """Runs the job once by itself, and plans its schedules without running them. The proof that is
+    returned has the verdict "incomplete".
     """
     with _Session(target, progress or (lambda what, done, of: None), workers=1) as session:
         return session.look()
@@ -150,8 +152,8 @@ def look(target: Target, *, progress: OnProgress | None = None) -> Proof:
 def observe(
     target: Target, schedules: Iterable[str], *, progress: OnProgress | None = None
 ) -> list[History]:
-    """What happens in some schedules, without a verdict. Raises SkillrunError where nothing could
-    run.
+    """Runs some schedules, and returns what happened in them, without a verdict. Raises
+    SkillrunError where nothing could run.
     """
     with _Session(target, progress or (lambda what, done, of: None), workers=1) as session:
         return session.observe([parse_schedule(text) for text in schedules])
@@ -180,7 +182,9 @@ class _Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Leaves nothing behind; where the proof was interrupted, the other threads end first."""
+        """Removes all that the session has made. Where the proof was interrupted, the other threads
+        are told to end first.
+        """
         if kind is not None:
             for setting in self.settings:
                 setting.abandon()
@@ -193,7 +197,8 @@ class _Session:
             setting.close()
         self.threads.shutdown()
 
-    def go(self, only: Schedule | None) -> Proof:
+    def run_proof(self, only: Schedule | None) -> Proof:
+        """Runs and judges the planned schedules, or `only` the given one."""
         self.payloads, self.only = payloads_of(self.target.spec), only
         if only is None or only.varied:
             self.payloads |= varied_payloads(self.target.spec)
@@ -209,22 +214,22 @@ class _Session:
             first.set_exception(error)
             raise
         self._run_singles(first.result())
-        if self.problems_fatal():
+        if self.is_single_run_unfit():
             return self._conclude_proof(Plan())
         plan = self._make_plan(first.result())
         if only is not None:
             plan = Plan([only])
         elif self.target.acks_late:
             # What follows a lost message is the same however it was acknowledged.
-            deaths = [one for one in plan.schedules if one.kills_handler and not one.lose]
-            plan.schedules = deaths
+            schedules = plan.schedules
+            plan.schedules = [one for one in schedules if one.kills_handler and not one.lose]
         self._run_on_all_workers(plan.schedules)
         if only is None and not (self.stop_early and self.refuted):
             self._run_second_phase(plan)
         return self._conclude_proof(plan)
 
     def look(self) -> Proof:
-        """As `go`, up to the plan."""
+        """Runs the job by itself and plans its schedules, without running them."""
         self.payloads = payloads_of(self.target.spec) | varied_payloads(self.target.spec)
         first = self._set_up_explorer()
         self._run_singles(first)
@@ -239,14 +244,14 @@ class _Session:
         )
 
     def observe(self, schedules: list[Schedule]) -> list[History]:
-        """The histories of some schedules, in their order."""
+        """Runs some schedules, and returns their histories in the same order."""
         self.payloads = payloads_of(self.target.spec)
         explorer = self._set_up_explorer()
         self.explorers.append(explorer)
         return [explorer.run(schedule) for schedule in schedules]
 
     def _run_singles(self, first: Explorer) -> None:
-        """The single runs, and whether they can be compared with."""
+        """Runs the job by itself, and notes why that cannot be compared with, where it cannot."""
         self.explorers.append(first)
         self.payloads = first.payloads
         found, singles = run_singles(first, self.target.spec)
@@ -267,7 +272,9 @@ class _Session:
     # -- the beginning
 
     def _set_up_explorer(self, first: Future[Explorer] | None = None) -> Explorer:
-        """A setting of its own; all but the first take over the first one's messages."""
+        """Sets up an explorer with a setting of its own. `first`: the one whose messages it takes
+        over; None for the first itself.
+        """
         target = self.target
         setting = Setting(target.spec, target.root, target.driver, target.paths)
         setting.acks_late = target.acks_late
@@ -284,7 +291,7 @@ class _Session:
         return explorer
 
     def _check_single_run(self) -> None:
-        """What is wrong with the single run becomes a problem."""
+        """Notes as a problem what is wrong with the single run."""
         problem = find_single_run_problem(self.reference)
         if problem:
             self.problems.append(Judgement(INCOMPLETE, "single-run", problem))
@@ -292,7 +299,9 @@ class _Session:
             self._compare_with_example()
 
     def _compare_with_example(self) -> None:
-        """The application's call publishes other arguments than the first example has."""
+        """Notes a problem where the application's call publishes other arguments than the first
+        example has.
+        """
         messages = self.explorers[0].origin.messages
         mine, direct = messages[0].get("arguments"), messages.get(DIRECT, {}).get("arguments")
         if mine is None or direct is None or mine == direct:
@@ -303,6 +312,7 @@ class _Session:
         self.problems.append(Judgement(INCOMPLETE, "enqueue.other-job", said))
 
     def _make_plan(self, explorer: Explorer) -> Plan:
+        """Plans the schedules that suit what the single runs have shown."""
         caller: list[Event] = []
         if explorer.caller is not None:
             caller = list(explorer.caller.all("at"))
@@ -328,7 +338,9 @@ class _Session:
         return plan
 
     def _leave_out_refused(self, plan: Plan, explorer: Explorer) -> None:
-        """A poison payload that the application does not publish reaches no handler."""
+        """Takes the schedules out of a plan whose poison payload the application does not publish:
+        it reaches no handler.
+        """
         # Payloads by job number, see `proof.jobs`: only those below 0 are poison. `poison` is None in
         # all schedules of another family.
         without = {POISON - job for job in (*explorer.unpublished, *explorer.refused) if job < 0}
@@ -337,8 +349,10 @@ class _Session:
             plan.skipped["poison"] = "the application itself refuses every poison payload"
 
     def _find_rivals(self, explorer: Explorer, situation: Situation) -> list[Rival]:
-        """None for ticks, which bring their own work, and where no database can be looked into."""
-        if explorer.facts.ticks or explorer.store is None or self.problems_fatal():
+        """What somebody else may change while the job runs; nothing for ticks, which bring their own
+        work, and where no database can be looked into.
+        """
+        if explorer.facts.ticks or explorer.store is None or self.is_single_run_unfit():
             return []
         rows = explorer.watch_rows()
         ends = explorer.find_other_ends(rows, list_ends_in_failure(situation))
@@ -362,7 +376,7 @@ class _Session:
         such state is found, or where the job does not come to the same end from there.
         """
         caller, ticks = explorer.caller, explorer.facts.ticks
-        if ticks or caller is None or explorer.store is None or self.problems_fatal():
+        if ticks or caller is None or explorer.store is None or self.is_single_run_unfit():
             return []
         changed = explorer.list_changed_by_call()
         self.reference = replace(self.reference, changed_by_call=changed)
@@ -449,7 +463,7 @@ class _Session:
             thread.result()
 
     def _run_schedule(self, explorer: Explorer, schedule: Schedule) -> tuple[History, Reference]:
-        """A schedule's history, and what it is compared with."""
+        """Runs a schedule, and returns its history and what that is compared with."""
         explorer.orders.items = self.explorers[0].orders.items
         explorer.follow_clock(self.explorers[0])
         explorer.unread = self.explorers[0].unread
@@ -468,17 +482,19 @@ class _Session:
     def _look_a_day_later(
         self, explorer: Explorer, history: History, reference: Reference
     ) -> Reference:
-        """Where a draft's job is left undone by a delivery that came after a fault: with what comes
-        of another message, once every claim that was left has run out.
+        """The reference for a draft's job that a delivery after a fault left undone: with what
+        comes of another message, once every claim that was left has run out.
         """
         judged = judge_history(history, reference)
-        if not any(one.verdict == REFUTED and one.rule in LEFT for one in judged):
+        undone = [one for one in judged if one.verdict == REFUTED and one.rule in LEFT]
+        if not undone:
             return reference
         moves = (*history.schedule.moves, *_NEXT_DAY)
         later = explorer.run(replace(history.schedule, moves=moves))
         return replace(reference, next_day=judge_history(later, reference))
 
     def _keep_history(self, history: History, reference: Reference) -> None:
+        """Judges a history, and keeps what the judges say beside it."""
         tried = Tried(history.schedule, history, judge_history(history, reference))
         if history.schedule.family == "varied":
             self.varied = tried
@@ -488,7 +504,9 @@ class _Session:
             self.refuted = True
 
     def _run_second_phase(self, plan: Plan) -> None:
-        """Second deaths, at the boundaries that the deliveries after a first one really had."""
+        """Runs second deaths, at the boundaries that the deliveries after a first death really
+        had.
+        """
         histories = [tried.history for tried in self.tried.values()]
         spec, facts = self.target.spec, self.reference.facts
         later = plan_second_phase(histories, len(self.tried), facts, spec)
@@ -500,6 +518,7 @@ class _Session:
     # -- the end
 
     def _conclude_proof(self, plan: Plan) -> Proof:
+        """Repeats what was refuted, and puts all that was found into one proof."""
         tried = list(self.tried.values())
         histories = [item.history for item in tried]
         found = logs.answer_questions(histories, self.reference, self.payloads)
@@ -508,12 +527,12 @@ class _Session:
         if self.varied is not None:
             shown.append(self._narrow_varied(self.varied))
             self.problems += find_skipped_marks(self.varied.history, self.reference)
-        fatal = self.problems_fatal()
-        witnesses = self._confirm_all(choose(shown, fatal=fatal))
+        fatal = self.is_single_run_unfit()
+        witnesses = self._confirm_all(choose_refutations(shown, fatal=fatal))
         risks = [] if fatal else self._confirm_risks(tried)
         # Logs are compared over all schedules.
         if self.only is None and not fatal:
-            silent = log_witnesses(found, tried)
+            silent = make_log_witnesses(found, tried)
             if "logs" in self.target.unpromised:
                 risks += release_logs(silent)
             else:
@@ -540,18 +559,20 @@ class _Session:
         )
 
     def _confirm_all(self, kinds: list[list[tuple[Tried, Judgement]]]) -> list[Witness]:
-        """A witness of each kind; one that is never seen again is a problem in its stead."""
+        """A witness for each kind that is seen again when its schedule is run again. What is never
+        seen again is noted as a problem instead.
+        """
         found: list[Witness] = []
         for candidates in kinds:
             witness = self._choose_witness(candidates)
             if witness.again:
                 found.append(witness)
             else:
-                self.problems.append(unstable(witness))
+                self.problems.append(describe_unstable(witness))
         return found
 
     def _confirm_risks(self, tried: list[Tried]) -> list[Witness]:
-        """Each risk once, with all of its schedules."""
+        """A witness for each risk that is seen again, with all schedules that show the risk."""
         kinds = {seen[0][1].rule: seen for seen in choose_risks(tried)}
         candidates = []
         for rule, seen in kinds.items():
@@ -569,8 +590,8 @@ class _Session:
         return tuple(sorted(found))
 
     def _narrow_varied(self, varied: Tried) -> Tried:
-        """With no more payloads than the two that share a key, where these show it by
-        themselves.
+        """What was tried with varied payloads, cut down to the two that share a key; as it was,
+        where these two do not show it by themselves.
         """
         refuted = varied.list_judgements(REFUTED)
         if not refuted:
@@ -587,13 +608,13 @@ class _Session:
             return Tried(schedule, history, judgements)
         return varied
 
-    def problems_fatal(self) -> bool:
+    def is_single_run_unfit(self) -> bool:
         """Whether the single run itself could not be used."""
         rules = {problem.rule for problem in self.problems}
         return not rules.isdisjoint(("single-run", "enqueue.other-job"))
 
     def _choose_witness(self, candidates: list[tuple[Tried, Judgement]]) -> Witness:
-        """The first that comes again each time, else the one that came most often."""
+        """The first witness that is seen again each time, else the one that is seen most often."""
         best: Witness | None = None
         for item, judgement in candidates:
             found = self._repeat_witness(item, judgement)
@@ -605,6 +626,7 @@ class _Session:
         return best
 
     def _repeat_witness(self, item: Tried, judgement: Judgement) -> Witness:
+        """A witness, with how often it was seen when its schedule was run again."""
         again = 0
         for _ in range(RERUNS):
             found = judge_history(*self._run_schedule(self.explorers[0], item.schedule))
@@ -613,13 +635,16 @@ class _Session:
 
 
 def _choose_verdict(witnesses: list[Witness], incomplete: list[Judgement]) -> str:
+    """The verdict of a proof: a single witness refutes, whatever else is missing."""
     if witnesses:
         return "refuted"
-    return "incomplete" if incomplete else "proved"
+    if incomplete:
+        return "incomplete"
+    return "proved"
 
 
 def _add_kind(risk: Witness, seen: list[tuple[Tried, Judgement]]) -> Witness:
-    """A risk with all that was seen of its root."""
+    """A risk with all schedules of its root, and with the other risks of that root by name."""
     schedules: dict[Schedule, None] = {}
     others: dict[str, None] = {}
     for item, judgement in seen:
@@ -630,19 +655,20 @@ def _add_kind(risk: Witness, seen: list[tuple[Tried, Judgement]]) -> Witness:
 
 
 def _is_said_again(judgements: Iterable[Judgement], before: Judgement) -> bool:
-    """By the same rule, and as badly."""
+    """Whether something is said again by the same rule, and is as bad."""
     same = (before.verdict, before.rule, before.grade)
-    return any((j.verdict, j.rule, j.grade) == same for j in judgements)
+    return any((one.verdict, one.rule, one.grade) == same for one in judgements)
 
 
 def _list_sweeps(spec: JobSpec) -> Iterator[str]:
+    """Yields the application's calls that look for what stood still."""
     for sweep in spec.recovers:
         yield sweep.call
 
 
 def limit_deliveries(spec: JobSpec) -> int:
-    """Deliveries of one schedule after which a job counts as unbounded: two jobs with all their
-    attempts, and a few that deaths and moves bring.
+    """The number of deliveries in one schedule after which a job counts as unbounded: two jobs with
+    all their attempts, and a few that deaths and moves bring.
     """
     retry = spec.retry
     attempts = 1
@@ -650,14 +676,25 @@ def limit_deliveries(spec: JobSpec) -> int:
         attempts = _MOST_BY_DEFAULT
     elif retry.kind != "none":
         attempts = retry.max_attempts or 1
-    deaths = (spec.worker.deliveries or 0) if spec.worker is not None else 0
+    deaths = 0
+    if spec.worker is not None:
+        deaths = spec.worker.deliveries or 0
     return max(attempts * 2, deaths) + _MORE_DELIVERIES
 
 
 def _show_arguments(arguments: Any) -> str:
-    """As text, cut where it is long."""
+    """Arguments as a message shows them, cut off where they are long."""
     text = str(arguments)
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+    if len(text) <= _MOST_SHOWN:
+        return text
+    return f"{text[:_MOST_SHOWN]}..."
+
+
+def _name_job(job: int) -> str:
+    """A job as the spec has it: "payload.examples[1]"."""
+    if job < 0:
+        return f"proof.poison[{POISON - job}]"
+    return f"payload.examples[{job}]"
 
 
 def _name_job(job: int) -> str:
@@ -665,7 +702,9 @@ def _name_job(job: int) -> str:
 
 
 def _drop_duplicates(judgements: Iterable[Judgement]) -> list[Judgement]:
-    """The last of those that say the same, where the first of them stood."""
+    """The judgements without those that say the same; of these the last is kept, where the first of
+    them stood.
+    """
     found: dict[tuple[str, str], Judgement] = {}
     for judgement in judgements:
         found[judgement.rule, judgement.message] = judgement

@@ -20,7 +20,7 @@ from skillrun.proof.observed import is_weaker, observe
 from skillrun.proof.promises import judge_promises
 from skillrun.proof.reference import HINT, was_met
 from skillrun.proof.schedule import ONCE, parse_schedule
-from skillrun.proof.story import replay_command, story, tell_shortly
+from skillrun.proof.story import replay_command, tell_shortly, tell_story
 from skillrun.proof.transitions import count_transitions
 
 if TYPE_CHECKING:
@@ -380,7 +380,7 @@ def replay_of(witness: Witness, options: str) -> str:
 def steps(tried: Tried) -> list[dict[str, Any]]:
     """The story as JSON values."""
     found = []
-    for step in story(tried.history):
+    for step in tell_story(tried.history):
         path, line = step.place or (None, None)
         found.append(
             {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.core.text import masked, visible
 from skillrun.proof.cause import find_cause
 from skillrun.proof.reference import HINT
-from skillrun.proof.story import story
+from skillrun.proof.story import tell_story
 
 if TYPE_CHECKING:
     from skillrun.proof.result import Proof, Tried, Witness
@@ -65,7 +65,7 @@ def _tell_history(tried: Tried) -> dict[str, Any]:
         "family": schedule.family,
         "refuted": False,
         **nothing,
-        "steps": [_make_step(step) for step in story(tried.history)],
+        "steps": [_make_step(step) for step in tell_story(tried.history)],
     }
 
 

@@ -37,23 +37,25 @@ class Step:
     kind: str = ""  # of its event, see `history.Event`; "" for what no event says
 
 
-def story(history: History) -> list[Step]:
-    """The steps in the order in which they happened; the middle of a very long story is left
-    out.
+def tell_story(history: History) -> list[Step]:
+    """The steps of a history in the order in which they happened; the middle of a very long story
+    is left out.
     """
-    found = [step for step in _steps(history) if step.text]
+    found = [step for step in _make_steps(history) if step.text]
     if len(found) > MOST_STEPS:
-        left_out = len(found) - MOST_STEPS
-        gap = Step(0, found[MOST_STEPS // 2].at_s, "", f"({left_out} more steps like these)")
-        found = [*found[: MOST_STEPS // 2], gap, *found[-MOST_STEPS // 2 :]]
+        half = MOST_STEPS // 2
+        gap_text = f"({len(found) - MOST_STEPS} more steps like these)"
+        gap = Step(0, found[half].at_s, "", gap_text)
+        found = [*found[:half], gap, *found[-half:]]
     return [replace(step, number=number) for number, step in enumerate(found, 1)]
 
 
-def _steps(history: History) -> Iterator[Step]:
-    names = _process_names(history)
+def _make_steps(history: History) -> Iterator[Step]:
+    """Yields a step for each event that matters to a reader; none of them is numbered yet."""
+    names = _name_processes(history)
     begun = min((delivery.clock for delivery in history.deliveries), default=1.0) - 1.0
-    for delivery, event in in_order(history):
-        text = _words(history, delivery, event)
+    for delivery, event in list_in_order(history):
+        text = _tell_event(history, delivery, event)
         if text:
             safe = visible(masked(text), limit=_TEXT)
             at, process = delivery.clock - begun, names[delivery.number]
@@ -69,9 +71,9 @@ def _steps(history: History) -> Iterator[Step]:
         yield Step(0, 0.0, "", "the job is still waiting, and nothing says that it will ever end")
 
 
-def in_order(history: History) -> list[tuple[Delivery, Event]]:
-    """(delivery, event) as they happened. Numbers of two interpreters do not compare: there, one by
-    one.
+def list_in_order(history: History) -> list[tuple[Delivery, Event]]:
+    """(delivery, event) as they happened: by number where deliveries met each other, else delivery
+    by delivery, since the numbers of two interpreters do not compare.
     """
     pairs: list[tuple[Delivery, Event]] = []
     for delivery in history.deliveries:
@@ -81,7 +83,7 @@ def in_order(history: History) -> list[tuple[Delivery, Event]]:
     return pairs
 
 
-def _process_names(history: History) -> dict[int, str]:
+def _name_processes(history: History) -> dict[int, str]:
     """Delivery number -> what a person calls that process."""
     names: dict[int, str] = {}
     seen = 0
@@ -93,36 +95,42 @@ def _process_names(history: History) -> dict[int, str]:
     return names
 
 
-def _words(history: History, delivery: Delivery, event: Event) -> str:
-    """What an event is to a reader; "" where it does not matter."""
+def _tell_event(history: History, delivery: Delivery, event: Event) -> str:
+    """An event as a reader is told it; "" where it does not matter."""
     if delivery.op == "died" and event.kind in ("at", "log"):
         return ""
     maker = _MAKERS.get(event.kind)
-    return maker(history, delivery, event) if maker else ""
+    if maker is None:
+        return ""
+    return maker(history, delivery, event)
 
 
-def _began(history: History, delivery: Delivery, event: Event) -> str:
+def _tell_beginning(history: History, delivery: Delivery, event: Event) -> str:
+    """What begins, and for which job."""
     if delivery.op == "call" and history.draft:
         return f"{_OPERATIONS['call']}{_tell_draft(history, delivery)}"
     if delivery.op in _OPERATIONS:
         return _OPERATIONS[delivery.op]
     if delivery.job and delivery.job in history.payloads:
-        what = "a distinct job" if delivery.job > 0 else "a job that cannot be done"
+        what = "a distinct job"
+        if delivery.job < 0:
+            what = "a job that cannot be done"
         return f"begins, with {what}: {brief(repr(history.payloads[delivery.job]))}"
     if delivery.job > 0:
         return "begins, with a distinct job: the tick of another day"
-    fresh = history.schedule.fresh and delivery is not history.runs[0]
-    return "begins, in an interpreter with another hash seed and time zone" if fresh else "begins"
+    if history.schedule.fresh and delivery is not history.runs[0]:
+        return "begins, in an interpreter with another hash seed and time zone"
+    return "begins"
 
 
 def _tell_draft(history: History, delivery: Delivery) -> str:
-    """What the first call finds otherwise than the fixture has it."""
-    first = next(one for one in history.deliveries if one.op == "call")
-    if delivery is not first:
+    """What the application's first call finds otherwise than the fixture has it."""
+    first_call = next(one for one in history.deliveries if one.op == "call")
+    if delivery is not first_call:
         return ""
     told = ""
-    for one in history.draft:
-        told += f"; {one.table.name}.{one.column} is still {one.value!r}"
+    for undone in history.draft:
+        told += f"; {undone.table.name}.{undone.column} is still {undone.value!r}"
     return told
 
 
@@ -132,10 +140,11 @@ _OPERATIONS = {
     "call": "the application publishes the job",
     "recover": "the application looks for what stood still",
 }
-"""What begins that is no delivery to the handler."""
+"""`op` of a process that is no delivery to the handler -> what begins with it."""
 
 
-def _at(history: History, delivery: Delivery, event: Event) -> str:
+def _tell_boundary(history: History, delivery: Delivery, event: Event) -> str:
+    """What a store was asked for, once it has been done."""
     kind, name = event["kind"], event["name"]
     if event["when"] == "before":
         return ""
@@ -143,41 +152,52 @@ def _at(history: History, delivery: Delivery, event: Event) -> str:
         return f"commits ({name})"
     if kind == "sql":
         return _tell_statement(history, event)
-    if kind == "redis":
-        return f"writes to Redis ({name})" if event["write"] else f"reads from Redis ({name})"
-    return ""
+    if kind != "redis":
+        return ""
+    if event["write"]:
+        return f"writes to Redis ({name})"
+    return f"reads from Redis ({name})"
 
 
 def _tell_statement(history: History, event: Event) -> str:
-    """What reads is told where others may write meanwhile."""
+    """What a statement does. One that reads is told only where others may write meanwhile."""
     verb, name = event["verb"], event["name"]
     if verb == "select" and history.schedule.family in _AT_ONCE:
         return f"reads {event['table'] or 'the database'} ({name})"
     if verb in ("select", "pragma", "begin"):
         return ""
-    table = f" {event['table']}" if event["table"] else ""
-    return f"{verb}{table} ({name})" + (", not committed yet" if event["open"] else "")
+    what = verb
+    if event["table"]:
+        what = f"{verb} {event['table']}"
+    if event["open"]:
+        return f"{what} ({name}), not committed yet"
+    return f"{what} ({name})"
 
 
-def _performed(history: History, delivery: Delivery, event: Event) -> str:
+def _tell_effect(history: History, delivery: Delivery, event: Event) -> str:
+    """Which effect takes place, and by which call."""
     return f"{event['effect']} takes place: {event['name']}({event['args']})"
 
 
-def _published(history: History, delivery: Delivery, event: Event) -> str:
+def _tell_publish(history: History, delivery: Delivery, event: Event) -> str:
+    """What is published, and when it comes."""
     if not event["to_handler"]:
         return f"publishes {event['label']}"
-    does = {"deliver": "publishes a retry", "died": "publishes a retry"}.get(
-        delivery.op, "publishes the job"
-    )
-    return f"{does}{_later(event['delay'])}"
+    what = "publishes the job"
+    if delivery.op in ("deliver", "died"):
+        what = "publishes a retry"
+    return f"{what}{_tell_delay(event['delay'])}"
 
 
-def _later(delay: object) -> str:
-    seconds = float(delay) if isinstance(delay, int | float) else 0.0
-    return f", {seconds:.0f} s later" if seconds >= 0.5 else ""
+def _tell_delay(delay: object) -> str:
+    """How much later something comes, as the end of a sentence; "" for less than half a second."""
+    if not isinstance(delay, int | float) or float(delay) < 0.5:
+        return ""
+    return f", {float(delay):.0f} s later"
 
 
-def _fault(history: History, delivery: Delivery, event: Event) -> str:
+def _tell_fault(history: History, delivery: Delivery, event: Event) -> str:
+    """What the proof does to the job at a boundary."""
     if event["do"] == EMPTY:
         return _tell_loss(event["lost"])
     at = str(event["at"]).replace(":", " ", 1)
@@ -194,11 +214,14 @@ def _fault(history: History, delivery: Delivery, event: Event) -> str:
     }
     if history.schedule.family == "rival" and history.rivalries and event["do"] == "pause":
         return _tell_rivalry(history.rivalries[0], at)
-    what = "answer" if event["status"] else str(event["do"])
+    what = str(event["do"])
+    if event["status"]:
+        what = "answer"
     return does.get(what, f"{what} {at}")
 
 
 def _tell_rivalry(rivalry: Rivalry, at: str) -> str:
+    """What somebody else commits while the job stands still at a boundary."""
     if rivalry.landed is None:
         return f"somebody else wants to change {rivalry.rival.text} {at}, and is kept out"
     written = ", ".join(f"{name} = {value!r}" for name, value in rivalry.written.items())
@@ -206,24 +229,25 @@ def _tell_rivalry(rivalry: Rivalry, at: str) -> str:
 
 
 def _tell_loss(count: int) -> str:
+    """What becomes of the messages that a broker held."""
     if count == 1:
         return "loses the message that it holds"
     return f"loses the {count} messages that it holds"
 
 
-def _raised(history: History, delivery: Delivery, event: Event) -> str:
+def _tell_error(history: History, delivery: Delivery, event: Event) -> str:
+    """The exception that left the handler."""
     name = str(event["error"]).rpartition(":")[2]
-    return (
-        f"the handler raises {name}: {event['text']}"
-        if event["text"]
-        else f"the handler raises {name}"
-    )
+    if not event["text"]:
+        return f"the handler raises {name}"
+    return f"the handler raises {name}: {event['text']}"
 
 
-def _settled(history: History, delivery: Delivery, event: Event) -> str:
+def _tell_settlement(history: History, delivery: Delivery, event: Event) -> str:
+    """What becomes of the message; "" where that goes without saying."""
     how = event["how"]
     if how == "requeued":
-        return f"the message comes back{_later(event['delay'])}"
+        return f"the message comes back{_tell_delay(event['delay'])}"
     if how == "acked" and (delivery.retries or delivery.op == "died"):
         return ""
     if how == "acked" and event["why"] == "rejected":
@@ -236,7 +260,8 @@ def _settled(history: History, delivery: Delivery, event: Event) -> str:
     return words.get(str(how), str(how))
 
 
-def _died(history: History, delivery: Delivery, event: Event) -> str:
+def _tell_death(history: History, delivery: Delivery, event: Event) -> str:
+    """How a process ended itself; "" for one that the proof killed, since its fault tells that."""
     if "kill" in delivery.hit_by:
         return ""
     if event["signal"]:
@@ -244,26 +269,27 @@ def _died(history: History, delivery: Delivery, event: Event) -> str:
     return f"the process ends itself with exit status {event['exit']}"
 
 
-def _text_of(field: str, before: str) -> _Maker:
+def _tell_field(field: str, before: str) -> _Maker:
+    """A maker that tells one field of an event, behind some words."""
     return lambda history, delivery, event: f"{before}{event[field]}"
 
 
 _MAKERS: dict[str, _Maker] = {
-    "began": _began,
-    "at": _at,
-    "performed": _performed,
+    "began": _tell_beginning,
+    "at": _tell_boundary,
+    "performed": _tell_effect,
     "publishing": lambda *_: "the application publishes a distinct job, while the first one waits",
-    "published": _published,
-    "fault": _fault,
-    "raised": _raised,
+    "published": _tell_publish,
+    "fault": _tell_fault,
+    "raised": _tell_error,
     "returned": lambda history, delivery, event: "the handler returns",
-    "settled": _settled,
-    "died": _died,
+    "settled": _tell_settlement,
+    "died": _tell_death,
     "stuck": lambda history, delivery, event: f"{event['name']} waits for ever: it has no time-out",
-    "slept": _text_of("s", "sleeps, in seconds: "),
+    "slept": _tell_field("s", "sleeps, in seconds: "),
     "undeclared": lambda history, delivery, event: f"undeclared {event['kind']}: {event['detail']}",
-    "caller-raised": _text_of("text", "the application's call raises: "),
-    "probe-error": _text_of("error", "outside of the handler: "),
+    "caller-raised": _tell_field("text", "the application's call raises: "),
+    "probe-error": _tell_field("error", "outside of the handler: "),
 }
 
 
@@ -273,10 +299,10 @@ _MOST_TURNS = 4
 
 
 def tell_shortly(history: History) -> str:
-    """The story in one line: its faults, and what came of the last of them."""
+    """A history in one line: its faults, and what came of the last of them."""
     faults: list[Step] = []
     turns: list[Step] = []
-    for step in story(history):
+    for step in tell_story(history):
         if not step.text:
             continue
         if step.fault:

@@ -19,26 +19,33 @@ CANDIDATES = 3
 _BY_ITSELF = ("state.not-committed",)  # needs no comparison
 
 
-def choose(tried: Iterable[Tried], *, fatal: bool) -> list[list[tuple[Tried, Judgement]]]:
-    """The schedules of each kind of refutation, the simplest first. `fatal`: there is no single run
-    to compare with.
+def choose_refutations(
+    tried: Iterable[Tried], *, fatal: bool
+) -> list[list[tuple[Tried, Judgement]]]:
+    """The schedules that show each kind of refutation, the simplest first. `fatal`: there is no
+    single run to compare with, and only what needs none is chosen.
     """
     chosen: dict[tuple[str, str | None], list[tuple[Tried, Judgement]]] = {}
-    for item in sorted(tried, key=lambda t: _weight(t.schedule)):
+    for item in sorted(tried, key=lambda one: _weigh_schedule(one.schedule)):
         if not was_met(item.history):
             continue
-        for judgement in item.judgements:
-            if judgement.verdict == REFUTED and (not fatal or judgement.rule in _BY_ITSELF):
-                chosen.setdefault((judgement.rule, judgement.effect), []).append((item, judgement))
-    return [candidates[:CANDIDATES] for candidates in chosen.values()][:MOST]
+        for judgement in item.list_judgements(REFUTED):
+            if fatal and judgement.rule not in _BY_ITSELF:
+                continue
+            kind = judgement.rule, judgement.effect
+            chosen.setdefault(kind, []).append((item, judgement))
+    kinds = list(chosen.values())[:MOST]
+    return [candidates[:CANDIDATES] for candidates in kinds]
 
 
 def choose_risks(tried: Iterable[Tried]) -> list[list[tuple[Tried, Judgement]]]:
-    """All schedules of each risk, those of its worst grade first and the simplest of these first;
-    the worst risk first. Those of one root follow the worst of it. None is left out.
+    """All schedules that show each risk, the worst risk first.
+
+    Of one risk the schedules of its worst grade come first, and the simplest of these. The
+    schedules of risks with the same root follow those of the worst of them. None is left out.
     """
     found: dict[str, list[tuple[Tried, Judgement]]] = {}
-    for item in sorted(tried, key=lambda one: _weight(one.schedule)):
+    for item in sorted(tried, key=lambda one: _weigh_schedule(one.schedule)):
         for judgement in item.judgements:
             if judgement.verdict == RISK and was_met(item.history):
                 found.setdefault(judgement.rule, []).append((item, judgement))
@@ -50,8 +57,8 @@ def choose_risks(tried: Iterable[Tried]) -> list[list[tuple[Tried, Judgement]]]:
 def _merge_by_root(
     ranked: list[list[tuple[Tried, Judgement]]],
 ) -> list[list[tuple[Tried, Judgement]]]:
-    """One thing to mend is told once. What keeps success away stays by itself: it is accepted by
-    its own name.
+    """Puts the risks of one root together, since mending that mends them all. A risk that keeps
+    success away stays by itself: it is accepted by its own name.
     """
     merged: list[list[tuple[Tried, Judgement]]] = []
     worst: dict[str, list[tuple[Tried, Judgement]]] = {}
@@ -68,12 +75,12 @@ def _merge_by_root(
 
 
 def rank_grade(judgement: Judgement) -> int:
-    """0 for the worst grade."""
+    """The rank of a judgement's grade: 0 for the worst."""
     return list(RiskGrade).index(judgement.grade or RiskGrade.MINOR)
 
 
-def log_witnesses(found: Mapping[str, logs.Answer], tried: list[Tried]) -> list[Witness]:
-    """An unanswered question, shown by a delivery that poses it."""
+def make_log_witnesses(found: Mapping[str, logs.Answer], tried: list[Tried]) -> list[Witness]:
+    """A witness for each question that the logs leave open: a schedule whose delivery poses it."""
     made = []
     for judgement in logs.judge_answers(found):
         question = judgement.rule.partition(".")[2]
@@ -83,7 +90,9 @@ def log_witnesses(found: Mapping[str, logs.Answer], tried: list[Tried]) -> list[
 
 
 def _find_posing(tried: list[Tried], schedule: Schedule | None, outcome: str | None) -> Tried:
-    """The schedule in which the answer was wrong; else one with a delivery that asks for it."""
+    """What was tried under the schedule in which the answer was wrong; else what has a delivery
+    with such an outcome, which asks for an answer; else the first of all.
+    """
     for item in tried:
         if item.schedule == schedule:
             return item
@@ -102,7 +111,8 @@ def release_logs(silent: list[Witness]) -> list[Witness]:
     return [replace(silent[0], judgement=judgement, schedules=tuple(schedules))]
 
 
-def unstable(witness: Witness) -> Judgement:
+def describe_unstable(witness: Witness) -> Judgement:
+    """What is said in the place of a refutation that was seen once, and never again."""
     said = (
         f"{witness.judgement.message} under {witness.tried.schedule}, but not when that was run"
         f" again {RERUNS} times"
@@ -110,6 +120,8 @@ def unstable(witness: Witness) -> Judgement:
     return Judgement(INCOMPLETE, "witness.unstable", said)
 
 
-def _weight(schedule: Schedule) -> tuple[int, int]:
-    """The simplest witness first."""
-    return len(schedule.faults) + len(schedule.moves) + (schedule.copies - 1) * 2, schedule.copies
+def _weigh_schedule(schedule: Schedule) -> tuple[int, int]:
+    """How hard a schedule is to follow; the simplest has the lowest weight."""
+    # Two deliveries at once are harder to follow than two faults one after the other.
+    further_copies = (schedule.copies - 1) * 2
+    return len(schedule.faults) + len(schedule.moves) + further_copies, schedule.copies

@@ -28,7 +28,7 @@ from skillrun.proof.replay import assert_holds
 from skillrun.proof.report import proof_report
 from skillrun.proof.result import Proof, Target
 from skillrun.proof.schedule import parse_schedule
-from skillrun.proof.story import story
+from skillrun.proof.story import tell_story
 
 # -- the judge
 
@@ -66,7 +66,7 @@ def test_a_job_that_is_done_or_a_broker_that_holds_nothing_is_no_risk() -> None:
 
 
 def test_the_story_names_the_broker() -> None:
-    steps = story(emptied(history("broker-empty=0"), lost=2))
+    steps = tell_story(emptied(history("broker-empty=0"), lost=2))
     assert [(step.process, step.text, step.fault) for step in steps] == [
         ("the broker", "loses the 2 messages that it holds", True)
     ]

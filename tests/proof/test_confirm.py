@@ -17,12 +17,12 @@ import pytest
 from skillrun.contract.spec import load_spec
 from skillrun.frameworks.broker import NotConfirmed
 from skillrun.proof.confirm.compare import (
-    choose,
-    compare,
+    choose_histories,
+    compare_runs,
     confirm_one,
-    differences,
     find_untried,
-    simulated,
+    judge_differences,
+    read_simulated,
 )
 from skillrun.proof.confirm.interface import Confirmed, Seen
 from skillrun.proof.confirm.run import Stage, Watch, outcomes, plans, unsupported
@@ -42,7 +42,9 @@ SEEN = Seen(("died", "returned"), (("email", "'7'"), ("email", "'7'")), {"rows":
 def differing(**fields: Any) -> list[str]:
     return [
         name
-        for name, _ in compare(SEEN, dataclasses.replace(SEEN, **fields), frozenset(), delays=True)
+        for name, _ in compare_runs(
+            SEEN, dataclasses.replace(SEEN, **fields), frozenset(), delays=True
+        )
     ]
 
 
@@ -101,7 +103,7 @@ def test_random_keys_are_compared_by_their_repetition() -> None:
 
 def test_what_is_volatile_is_not_compared() -> None:
     other = dataclasses.replace(SEEN, state={"rows": []}, delays=())
-    assert list(compare(SEEN, other, frozenset({"rows"}), delays=False)) == []
+    assert list(compare_runs(SEEN, other, frozenset({"rows"}), delays=False)) == []
 
 
 def test_a_difference_makes_a_proof_incomplete() -> None:
@@ -111,7 +113,7 @@ def test_a_difference_makes_a_proof_incomplete() -> None:
     )
     untried = Confirmed("once", SEEN, None, note="no Redis")
     assert (same.agrees, other.agrees, untried.agrees) == (True, False, None)
-    assert [judgement.rule for judgement in differences([same, other, untried])] == [
+    assert [judgement.rule for judgement in judge_differences([same, other, untried])] == [
         "confirm.differs"
     ]
 
@@ -186,7 +188,11 @@ def test_deaths_of_child_and_worker_after_the_effect_come_first() -> None:
     proof: Any = SimpleNamespace(
         witnesses=[], risks=[], tried=tried, reference=SimpleNamespace(spec=spec)
     )
-    assert [str(found.schedule) for found in choose(proof)] == [texts[2], texts[3], texts[1]]
+    assert [str(found.schedule) for found in choose_histories(proof)] == [
+        texts[2],
+        texts[3],
+        texts[1],
+    ]
 
 
 def test_the_time_in_which_a_death_is_noticed_is_no_delay() -> None:
@@ -194,8 +200,8 @@ def test_the_time_in_which_a_death_is_noticed_is_no_delay() -> None:
     died = Delivery(2, "died", 0, 0.0, (settled,))
     made = history("kill-worker@after:email#1")
     made = dataclasses.replace(made, deliveries=(*made.deliveries, died))
-    assert simulated(made, 690.0).delays == (10.0,)
-    assert simulated(made, 700.0).delays == ()
+    assert read_simulated(made, 690.0).delays == (10.0,)
+    assert read_simulated(made, 700.0).delays == ()
 
 
 # -- for real

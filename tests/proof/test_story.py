@@ -27,7 +27,7 @@ from histories import (
 from skillrun.proof.cause import UNKNOWN, find_cause
 from skillrun.proof.history import History
 from skillrun.proof.schedule import parse_schedule
-from skillrun.proof.story import MOST_STEPS, replay_command, story
+from skillrun.proof.story import MOST_STEPS, replay_command, tell_story
 
 KILL = [*effect(), fault("kill", "after:email#1"), KILLED]
 MARKED_FIRST: list[Told] = [*commit(), fault("kill", "before:email#1"), KILLED]
@@ -47,11 +47,11 @@ def test_another_job_shows_its_payload(
 ) -> None:
     told = history("redeliver", DONE, payloads=payloads)
     other = replace(told, deliveries=(replace(told.deliveries[0], job=job),))
-    assert story(other)[0].text == text
+    assert tell_story(other)[0].text == text
 
 
 def test_a_story_has_what_matters_in_order_with_places() -> None:
-    steps = story(history("kill@after:email#1", KILL, DONE))
+    steps = tell_story(history("kill@after:email#1", KILL, DONE))
     assert [(step.process, step.text) for step in steps] == [
         ("delivery 1", "begins"),
         ("delivery 1", "email takes place: email#1(to='a')"),
@@ -72,7 +72,7 @@ def test_a_story_is_bounded_and_safe_for_a_terminal() -> None:
         "performed",
         {"name": "email#1", "effect": "email", "args": "\x1b[31m‮" + "x" * 2000},
     )
-    steps = story(history("redeliver", *[[nasty, RETURNED, ACKED]] * 40))
+    steps = tell_story(history("redeliver", *[[nasty, RETURNED, ACKED]] * 40))
     assert len(steps) <= MOST_STEPS + 1
     assert any("more steps" in step.text for step in steps)
     assert all(len(step.text) <= 300 and step.text.isprintable() for step in steps)
@@ -83,7 +83,7 @@ def test_a_secret_in_an_argument_is_masked() -> None:
         "performed",
         {"name": "pay#1", "effect": "pay", "args": "password='hunter2hunter2'"},
     )
-    assert "hunter2" not in " ".join(step.text for step in story(history("once", [told])))
+    assert "hunter2" not in " ".join(step.text for step in tell_story(history("once", [told])))
 
 
 CAUSES: dict[str, tuple[History, str, str]] = {

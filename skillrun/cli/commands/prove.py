@@ -175,10 +175,10 @@ def _confirm(proof: Proof, target: Target, schedule: str | None, progress: OnPro
     """With a real worker; where it does otherwise, or nothing could be tried with it, nothing is
     proved.
     """
-    from skillrun.proof.confirm.compare import confirm, differences, find_untried
+    from skillrun.proof.confirm.compare import confirm, find_untried, judge_differences
 
     proof.confirmed = confirm(proof, target, progress, schedule)
-    against = differences(proof.confirmed) + find_untried(proof.confirmed)
+    against = judge_differences(proof.confirmed) + find_untried(proof.confirmed)
     proof.incomplete += against
     if proof.verdict == "proved" and against:
         proof.verdict = "incomplete"

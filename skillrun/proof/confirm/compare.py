@@ -1,4 +1,6 @@
-"""Which schedules are repeated, and whether the real worker did what the simulated one did."""
+"""Chooses the schedules that a real worker repeats, and says whether it did what the simulated one
+did.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.broker import NotConfirmed
 from skillrun.proof.confirm.interface import Confirmed, Seen
 from skillrun.proof.confirm.run import Stage, unsupported
+from skillrun.proof.judges.attempts import list_queued_delays
 from skillrun.proof.orders import RECEIVER_WAYS
 from skillrun.proof.reference import INCOMPLETE, Judgement, was_met
 from skillrun.proof.schedule import Schedule, parse_schedule
@@ -37,9 +40,14 @@ def confirm(
     progress = progress or (lambda what, done, of: None)
     found: list[Confirmed] = []
     chosen: list[tuple[Proof, list[History]]] = []
+    total = 0
     for part in proof.parts or (proof,):
-        chosen.append((part, choose(part) if asked is None else _find_asked(part, asked)))
-    total = sum(len(histories) for _, histories in chosen)
+        if asked is None:
+            histories = choose_histories(part)
+        else:
+            histories = _find_asked(part, asked)
+        chosen.append((part, histories))
+        total += len(histories)
     for part, histories in chosen:
         progress("a real worker", len(found), total)
         if histories:
@@ -48,28 +56,29 @@ def confirm(
 
 
 def _confirm_part(part: Proof, target: Target, chosen: list[History]) -> list[Confirmed]:
-    """Schedules of one example, which its proof has put first."""
+    """Repeats the schedules of one example, which its proof has put first, with a real worker."""
     found: list[Confirmed] = []
     volatile: frozenset[str] = frozenset()
     if part.reference is not None:
         target = replace(target, spec=part.reference.spec)
         volatile = part.reference.volatile
     redelivery_s = part.facts.redelivery_s
+    jitter = _has_jitter(target)
     try:
         with Stage(target, redelivery_s=redelivery_s) as stage:
             for history in chosen:
-                found.append(
-                    confirm_one(stage, history, redelivery_s, volatile, jitter=_jitter(target))
-                )
+                found.append(confirm_one(stage, history, redelivery_s, volatile, jitter=jitter))
     except (NotConfirmed, ServiceMissing, ServiceFailed) as error:
         for history in chosen[len(found) :]:
-            here = simulated(history, redelivery_s)
+            here = read_simulated(history, redelivery_s)
             found.append(Confirmed(str(history.schedule), here, None, note=str(error)))
     return found
 
 
-def differences(found: list[Confirmed]) -> list[Judgement]:
-    """What a real worker did otherwise: the proof's own picture of the library is wrong there."""
+def judge_differences(found: list[Confirmed]) -> list[Judgement]:
+    """Says incomplete for each schedule in which a real worker did otherwise: the proof's own
+    picture of the library is wrong there.
+    """
     judged = []
     for item in found:
         if item.agrees is False:
@@ -79,27 +88,31 @@ def differences(found: list[Confirmed]) -> list[Judgement]:
 
 
 def find_untried(found: list[Confirmed]) -> list[Judgement]:
-    """Somebody asked for a real worker, and not one schedule could be tried with it: why."""
+    """Says incomplete, and why, where not one schedule could be tried with the real worker that
+    somebody asked for.
+    """
     if not found or any(item.real is not None for item in found):
         return []
     said = f"no schedule could be tried with a real worker: {found[0].note}"
     return [Judgement(INCOMPLETE, "confirm.not-tried", said)]
 
 
-def choose(proof: Proof) -> list[History]:
-    """The first stable refutation that can be repeated, then deaths of a child and of a worker
-    after an effect, then the risks that somebody would have to accept.
+def choose_histories(proof: Proof) -> list[History]:
+    """The histories that a real worker should repeat: the first stable refutation that can be
+    repeated, then deaths of a child and of a worker after an effect, then the risks that somebody
+    would have to accept.
     """
     refuted = list(_find_refuted(proof))[:1]
     others = [history for history in _find_kills(proof) if history not in refuted]
     effects: set[str] = set()
     if proof.reference:
         effects = {effect.name for effect in proof.reference.spec.effects or ()}
-    others.sort(key=lambda history: _rank(history.schedule, effects))
+    others.sort(key=lambda history: _rank_schedule(history.schedule, effects))
     return [*refuted, *others[:KILLS], *_find_risks(proof)]
 
 
 def _find_asked(proof: Proof, asked: str) -> list[History]:
+    """The history of the schedule that somebody asked for; none where the proof has not run it."""
     text = str(parse_schedule(asked))
     for history in proof.histories:
         if str(history.schedule) == text:
@@ -108,7 +121,9 @@ def _find_asked(proof: Proof, asked: str) -> list[History]:
 
 
 def _find_refuted(proof: Proof) -> Iterator[History]:
-    """Those of stable witnesses. What a log tells is not read from a real worker."""
+    """Yields the histories of stable witnesses that can be repeated. What a log tells is not read
+    from a real worker.
+    """
     for witness in proof.witnesses:
         history = witness.tried.history
         if not witness.stable or witness.judgement.rule.startswith("logs."):
@@ -118,7 +133,9 @@ def _find_refuted(proof: Proof) -> Iterator[History]:
 
 
 def _find_risks(proof: Proof) -> Iterator[History]:
-    """One of each rule, where a store fails, a rival commits, or a receiver is away."""
+    """Yields one history of each stable risk in which a store fails, a rival commits, or a receiver
+    is away.
+    """
     for risk in proof.risks:
         history = risk.tried.history
         is_new = not history.schedule.does.isdisjoint(_OF_RISKS)
@@ -127,6 +144,7 @@ def _find_risks(proof: Proof) -> Iterator[History]:
 
 
 def _find_kills(proof: Proof) -> Iterator[History]:
+    """Yields the histories of a single death that really came about and can be repeated."""
     for tried in proof.tried:
         if tried.schedule.family != "kill" or not was_met(tried.history):
             continue
@@ -134,17 +152,23 @@ def _find_kills(proof: Proof) -> Iterator[History]:
             yield tried.history
 
 
-def _rank(schedule: Schedule, effects: set[str]) -> int:
-    """After an effect first: child, worker; then before one; then the rest as it comes."""
+def _rank_schedule(schedule: Schedule, effects: set[str]) -> int:
+    """The rank of a death; the lowest is the most telling one. A death after an effect comes first,
+    then one before an effect, then all others; of two at the same place a child's before its
+    worker's.
+    """
     fault = schedule.faults[0]
     when, _, name = fault.at.partition(":")
-    other = name.partition("#")[0] not in effects
-    return 4 * other + 2 * (when == "before") + (fault.do == "kill-worker")
+    is_elsewhere = name.partition("#")[0] not in effects
+    return 4 * is_elsewhere + 2 * (when == "before") + (fault.do == "kill-worker")
 
 
-def _jitter(target: Target) -> bool:
-    backoff = target.spec.retry.backoff if target.spec.retry else None
-    return bool(backoff and backoff.jitter)
+def _has_jitter(target: Target) -> bool:
+    """Whether the spec declares random waits."""
+    retry = target.spec.retry
+    if retry is None or retry.backoff is None:
+        return False
+    return bool(retry.backoff.jitter)
 
 
 def confirm_one(
@@ -155,94 +179,104 @@ def confirm_one(
     *,
     jitter: bool = False,
 ) -> Confirmed:
-    """One schedule, simulated and real."""
-    here, text = simulated(history, redelivery_s), str(history.schedule)
+    """Repeats one schedule with the real worker, and compares it with its simulated history."""
+    here, text = read_simulated(history, redelivery_s), str(history.schedule)
+    rival = None
+    if history.rivalries:
+        rival = history.rivalries[0].rival
     try:
-        rival = history.rivalries[0].rival if history.rivalries else None
         real = stage.run(history.schedule, history.list_met(), rival, history.payloads)
     except NotConfirmed as error:
         return Confirmed(text, here, None, note=str(error))
     if history.schedule.called:
         # Which of two distinct jobs is done first, nobody promises.
         here, real = _sort_calls(here), _sort_calls(real)
-    loose = jitter and history.schedule.family != "exhaustion"
-    found = dict(compare(here, real, volatile, delays=not loose))
+    # Random waits differ from run to run; only those of an exhausted job are compared all the same.
+    are_comparable = not jitter or history.schedule.family == "exhaustion"
+    found = dict(compare_runs(here, real, volatile, delays=are_comparable))
     note = "; ".join(f"{name}: {words}" for name, words in found.items())
     return Confirmed(text, here, real, tuple(found), note)
 
 
 def _sort_calls(seen: Seen) -> Seen:
+    """What was seen, with the calls in an order that does not depend on when they were made."""
     calls = sorted(seen.performed, key=lambda call: (call[0], str(call[1])))
     return replace(seen, performed=tuple(calls))
 
 
-def simulated(history: History, redelivery_s: float) -> Seen:
-    """A history in the words of a real worker."""
+def read_simulated(history: History, redelivery_s: float) -> Seen:
+    """What a simulated history comes to, in the form in which a real worker's run is read."""
     return Seen(
-        tuple(_outcome(run) for run in history.runs if run.entered),
+        tuple(_name_outcome(run) for run in history.runs if run.entered),
         tuple((event["effect"], event["key"]) for event in history.performed()),
         history.state,
         history.dead_letters,
-        tuple(_delays(history, redelivery_s)),
+        tuple(_list_delays(history, redelivery_s)),
     )
 
 
-def _outcome(run: Delivery) -> str:
+def _name_outcome(run: Delivery) -> str:
+    """How a delivery ended, as a real worker shows it."""
     if run.died:
         return "died"
-    return "raised" if run.first("raised") is not None else "returned"
+    if run.first("raised") is not None:
+        return "raised"
+    return "returned"
 
 
-def _delays(history: History, redelivery_s: float) -> Iterator[float]:
-    """For how long the job was made to wait; the time in which a death is noticed is not part of
-    it.
+def _list_delays(history: History, redelivery_s: float) -> Iterator[float]:
+    """Yields for how long the job was made to wait, each time. The time in which a death is noticed
+    is no part of it.
     """
     for delivery in history.deliveries:
         if delivery.op not in ("deliver", "died"):
             continue
-        for wait in _list_waits(delivery):
-            is_noticed = delivery.op == "died" and wait >= redelivery_s
-            left = wait - redelivery_s if is_noticed else wait
-            if left > _SHORT_S:
-                yield left
+        for wait in list_queued_delays(delivery):
+            if delivery.op == "died" and wait >= redelivery_s:
+                wait -= redelivery_s
+            if wait > _SHORT_S:
+                yield wait
 
 
-def _list_waits(delivery: Delivery) -> list[float]:
-    waits = [float(event["delay"]) for event in delivery.retries]
-    if delivery.settled is not None and delivery.settled["how"] == "requeued":
-        waits.append(float(delivery.settled["delay"]))
-    return waits
-
-
-def compare(
+def compare_runs(
     here: Seen, real: Seen, volatile: frozenset[str], *, delays: bool
 ) -> Iterator[tuple[str, str]]:
-    """(what differs, in words)."""
+    """Yields what differs between the simulated run and the real one: its name, and both in
+    words.
+    """
     if here.outcomes != real.outcomes:
-        yield "deliveries", f"{_words(here.outcomes)} simulated, {_words(real.outcomes)} real"
+        yield (
+            "deliveries",
+            f"{_list_outcomes(here.outcomes)} simulated, {_list_outcomes(real.outcomes)} real",
+        )
     if not _same_calls(here.performed, real.performed):
-        yield "effects", f"{_calls(here)} simulated, {_calls(real)} real"
+        yield "effects", f"{_list_calls(here)} simulated, {_list_calls(real)} real"
     for name, rows in here.state.items():
         if name not in volatile and rows != real.state.get(name):
             yield "state", f"{name} is {rows!r} simulated, {real.state.get(name)!r} real"
             break
     if here.dead_letters != real.dead_letters:
         yield "dead letters", f"{here.dead_letters} simulated, {real.dead_letters} real"
-    if delays and not _alike(here.delays, real.delays):
-        yield "delays", f"{_seconds(here.delays)} simulated, {_seconds(real.delays)} real"
+    if delays and not _are_alike(here.delays, real.delays):
+        yield "delays", f"{_list_seconds(here.delays)} simulated, {_list_seconds(real.delays)} real"
 
 
 def _same_calls(
     here: tuple[tuple[str, str | None], ...], real: tuple[tuple[str, str | None], ...]
 ) -> bool:
-    """The same keys; where keys are other ones in each run, the same pattern of repetition."""
+    """Whether both runs called the same effects with the same keys; where keys are other ones in
+    each run, whether they were repeated in the same way.
+    """
     if here == real:
         return True
-    strangers = not {key for _, key in here} & {key for _, key in real}
-    return strangers and _pattern(here) == _pattern(real)
+    keys_here, keys_real = {key for _, key in here}, {key for _, key in real}
+    return keys_here.isdisjoint(keys_real) and _number_keys(here) == _number_keys(real)
 
 
-def _pattern(calls: tuple[tuple[str, str | None], ...]) -> list[tuple[str, int]]:
+def _number_keys(calls: tuple[tuple[str, str | None], ...]) -> list[tuple[str, int]]:
+    """The calls with a number in the place of each key: 0 for the first key that came, 1 for the
+    next one that was new.
+    """
     seen: list[Any] = []
     made = []
     for name, key in calls:
@@ -252,19 +286,24 @@ def _pattern(calls: tuple[tuple[str, str | None], ...]) -> list[tuple[str, int]]
     return made
 
 
-def _alike(here: tuple[float, ...], real: tuple[float, ...]) -> bool:
-    """As many, and each of the same order of magnitude."""
-    pairs = zip(here, real, strict=False)
-    return len(here) == len(real) and all(a / 2 - 1 <= b <= a * 2 + 1 for a, b in pairs)
+def _are_alike(here: tuple[float, ...], real: tuple[float, ...]) -> bool:
+    """Whether there are as many waits, and each is of the same order of magnitude."""
+    if len(here) != len(real):
+        return False
+    pairs = zip(here, real, strict=True)
+    return all(wait / 2 - 1 <= waited <= wait * 2 + 1 for wait, waited in pairs)
 
 
-def _words(outcomes: tuple[str, ...]) -> str:
+def _list_outcomes(outcomes: tuple[str, ...]) -> str:
+    """Outcomes as a message lists them."""
     return ", ".join(outcomes) or "none"
 
 
-def _calls(seen: Seen) -> str:
+def _list_calls(seen: Seen) -> str:
+    """Calls as a message lists them: "email(7)"."""
     return ", ".join(f"{name}({key})" for name, key in seen.performed) or "none"
 
 
-def _seconds(delays: tuple[float, ...]) -> str:
+def _list_seconds(delays: tuple[float, ...]) -> str:
+    """Waits as a message lists them: "2.0 s, 4.0 s"."""
     return ", ".join(f"{delay:.1f} s" for delay in delays) or "none"
