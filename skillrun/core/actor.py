@@ -94,17 +94,17 @@ def who(env: Mapping[str, str] | None = None, *, terminal: bool | None = None) -
     if env is None:
         env = os.environ
     if terminal is None:
-        at_terminal = _at_terminal()
+        at_terminal = _is_at_terminal()
     else:
         at_terminal = terminal
-    agent = _agent(env, at_terminal)
-    service = _first_set(env, _CI)
-    kind = _kind(agent, service, at_terminal)
+    agent = _find_agent(env, at_terminal)
+    service = _find_first_set(env, _CI)
+    kind = _choose_kind(agent, service, at_terminal)
     if kind is ActorKind.CI and service:
-        name = _ci_name(env, service)
+        name = _name_ci_user(env, service)
     else:
-        name = _login()
-    return _claimed(env.get("SKILLRUN_ACTOR", ""), Actor(name, kind, agent))
+        name = _read_login()
+    return _apply_claim(env.get("SKILLRUN_ACTOR", ""), Actor(name, kind, agent))
 
 
 def person(action: str) -> Actor:
@@ -125,7 +125,8 @@ def host_id() -> str:
     return sha256(os.uname().nodename.encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
-def _kind(agent: str | None, service: str | None, at_terminal: bool) -> ActorKind:
+def _choose_kind(agent: str | None, service: str | None, at_terminal: bool) -> ActorKind:
+    """What kind of actor an agent, a CI service or a terminal makes of the caller."""
     if agent:
         return ActorKind.AGENT
     if service:
@@ -135,34 +136,41 @@ def _kind(agent: str | None, service: str | None, at_terminal: bool) -> ActorKin
     return ActorKind.UNKNOWN
 
 
-def _claimed(claim: str, seen: Actor) -> Actor:
-    """What SKILLRUN_ACTOR says, on top of what was seen."""
+def _apply_claim(claim: str, seen: Actor) -> Actor:
+    """The actor that was seen, with what SKILLRUN_ACTOR says on top of it."""
     before, colon, after = claim.strip().partition(":")
     if not colon and before.strip().lower() == ActorKind.AGENT:
         # A kind alone. Of the kinds only this one takes a right away, so only this one is believed
         # without a name.
         return Actor("agent", ActorKind.AGENT, seen.agent or "agent")
     if not colon:
-        return Actor(_clean(before) or seen.name, seen.kind, seen.agent)
+        return Actor(_clean_name(before) or seen.name, seen.kind, seen.agent)
     if before.strip().lower() not in set(ActorKind):
         raise Misuse(
-            f"SKILLRUN_ACTOR: {_clean(claim)!r}: there is no actor of this kind",
+            f"SKILLRUN_ACTOR: {_clean_name(claim)!r}: there is no actor of this kind",
             hint=f"write KIND:NAME with one of {', '.join(ActorKind)}",
         )
     kind = ActorKind(before.strip().lower())
-    name = _clean(after) or seen.name
+    name = _clean_name(after) or seen.name
     agent = seen.agent or (name if kind is ActorKind.AGENT else None)
     return Actor(name, kind, agent)
 
 
-def _agent(env: Mapping[str, str], at_terminal: bool) -> str | None:
-    found = _first_set(env, _AGENTS) or _clean(env.get("AI_AGENT", "")) or _named_agent(env)
+def _find_agent(env: Mapping[str, str], at_terminal: bool) -> str | None:
+    """The agent that the environment tells of; None where it tells of none. An editor counts as one
+    away from a terminal.
+    """
+    found = (
+        _find_first_set(env, _AGENTS)
+        or _clean_name(env.get("AI_AGENT", ""))
+        or _find_named_agent(env)
+    )
     if found is None and not at_terminal:
-        found = _first_set(env, _EDITORS)
+        found = _find_first_set(env, _EDITORS)
     return found
 
 
-def _named_agent(env: Mapping[str, str]) -> str | None:
+def _find_named_agent(env: Mapping[str, str]) -> str | None:
     """The agent in AGENT (goose and amp set it). The name is anybody's: only an agent that is known
     counts there.
     """
@@ -172,7 +180,10 @@ def _named_agent(env: Mapping[str, str]) -> str | None:
     return said
 
 
-def _first_set(env: Mapping[str, str], names: Mapping[str, str]) -> str | None:
+def _find_first_set(env: Mapping[str, str], names: Mapping[str, str]) -> str | None:
+    """What the first variable means that is set; None where none is. A name that ends in `*` stands
+    for all that begin so.
+    """
     for name, meaning in names.items():
         if name.endswith("*"):
             matching = []
@@ -186,15 +197,16 @@ def _first_set(env: Mapping[str, str], names: Mapping[str, str]) -> str | None:
     return None
 
 
-def _ci_name(env: Mapping[str, str], service: str) -> str:
+def _name_ci_user(env: Mapping[str, str], service: str) -> str:
+    """The CI service, with the user that it runs for where it tells it."""
     user = next((env[name] for name in _CI_USERS if env.get(name)), "")
     if user:
-        return f"{service}:{_clean(user)}"
+        return f"{service}:{_clean_name(user)}"
     return service
 
 
-def _login() -> str:
-    """The account's name; the environment could be lying about it, the user database is not."""
+def _read_login() -> str:
+    """The name of the account. The environment could be lying about it, the user database is not."""
     import pwd
 
     try:
@@ -203,12 +215,14 @@ def _login() -> str:
         return f"uid {os.getuid()}"
 
 
-def _at_terminal() -> bool:
+def _is_at_terminal() -> bool:
+    """Whether both input and output are a terminal."""
     return all(
         stream is not None and not stream.closed and stream.isatty()
         for stream in (sys.stdin, sys.stdout)
     )
 
 
-def _clean(name: str) -> str:
+def _clean_name(name: str) -> str:
+    """A name as it may be shown and kept."""
     return visible(name.strip(), 100)

@@ -17,10 +17,10 @@ from skillrun.core.journal import (
     Journal,
     Step,
     draft_name,
-    held,
+    hold_journal,
     sync_folder,
-    take,
-    take_one,
+    take_step,
+    take_steps,
 )
 from skillrun.core.opening import read_file
 
@@ -52,17 +52,17 @@ class Files:
         self._after: dict[Path, bytes | None] = {}
 
     def data(self, name: str) -> bytes | None:
-        """The bytes of a file as changed so far, None where there is none. Raises Refused for what
-        is no plain file.
+        """The bytes of a file as it is after the changes; None where there is none. Raises Refused
+        for what is no plain file.
         """
         path = self._path(name)
         if path not in self._before:
             self._names[path] = name
-            self._before[path] = self._after[path] = _read(path, name)
+            self._before[path] = self._after[path] = _read_content(path, name)
         return self._after[path]
 
     def text(self, name: str) -> str | None:
-        """The same as text. Raises Refused for what is not UTF-8."""
+        """The text of a file as it is after the changes. Raises Refused for what is not UTF-8."""
         data = self.data(name)
         try:
             if data is None:
@@ -79,7 +79,7 @@ class Files:
         self._after[self._path(name)] = data
 
     def changes(self) -> list[Change]:
-        """What is different from the disk."""
+        """The files that are different from what the disk has."""
         found = []
         for path, before in self._before.items():
             if before != self._after[path]:
@@ -118,18 +118,23 @@ class Files:
             raise Refused(
                 f"{name}: symbolic links that lead nowhere; nothing was written", hint="mend them"
             ) from None
-        if not path.is_relative_to(self._root) or ".git" in _folded(path.relative_to(self._root)):
+        if not path.is_relative_to(self._root) or ".git" in _fold_parts(
+            path.relative_to(self._root)
+        ):
             what = f"{name}: a symbolic link leads out of {self.base}; nothing was written"
             raise Refused(what, hint="replace it by the file or folder itself")
         return path
 
 
-def _folded(path: Path) -> list[str]:
-    """Its parts in one case: some file systems take no notice of it."""
+def _fold_parts(path: Path) -> list[str]:
+    """The parts of a path in one case: some file systems take no notice of it."""
     return [part.casefold() for part in path.parts]
 
 
-def _read(path: Path, name: str) -> bytes | None:
+def _read_content(path: Path, name: str) -> bytes | None:
+    """The bytes of a file; None where there is none. Raises Refused for what cannot be read, or is
+    no file.
+    """
     try:
         if path.exists() and not path.is_file():
             raise Refused(f"{name}: not a file; nothing was written", hint="move it away")
@@ -153,7 +158,7 @@ def write(base: Path, changes: Iterable[Change]) -> None:
     if not wanted:
         return
     try:
-        with held(base.resolve()) as journal:
+        with hold_journal(base.resolve()) as journal:
             _Writing(journal, wanted).go()
     except OSError as error:
         place = _find_asked(base.resolve(), wanted, error.filename) or error.filename or base
@@ -175,16 +180,17 @@ class _Writing:
 
     def __init__(self, journal: Journal, changes: list[Change]) -> None:
         self.journal, self.base, self.changes = journal, journal.base, changes
-        steps = [_step(self.base, change) for change in changes]
+        steps = [_make_step(self.base, change) for change in changes]
         self.made = sorted(
-            {folder for change in changes for folder in _missing(change.path.parent)}
+            {folder for change in changes for folder in _list_missing_folders(change.path.parent)}
         )
         folders = tuple(folder.relative_to(self.base).as_posix() for folder in self.made)
         self.intent = Intent(tuple(steps), tuple(draft_name(step.path) for step in steps), folders)
 
     def go(self) -> None:
+        """Writes all changes, or none."""
         for change in self.changes:
-            _check(change)
+            _check_unchanged(change)
         self._draft()
         self._rename()
         for folder in {change.path.parent for change in self.changes}:
@@ -192,10 +198,10 @@ class _Writing:
         self.journal.close()
 
     def _draft(self) -> None:
-        """The new contents beside the files, then the word that they are whole; or nothing at
-        all.
+        """Writes the new contents beside the files, then the word that they are whole; or nothing
+        at all.
         """
-        self.journal.drafting(replace(self.intent, steps=()))
+        self.journal.note_drafting(replace(self.intent, steps=()))
         try:
             for name in self.intent.folders:  # the outermost first
                 make_folder(self.base, name)
@@ -209,32 +215,37 @@ class _Writing:
             raise
 
     def _rename(self) -> None:
+        """Puts each draft in the place of its file; where one fails, those before it are put back."""
         begun: list[Change] = []
         try:
             for change, step in zip(self.changes, self.intent.steps, strict=True):
-                _check(change)
+                _check_unchanged(change)
                 begun.append(change)
-                take_one(self.base, step)
+                take_step(self.base, step)
         except BaseException:
-            self._put_back(
-                [change for change in begun if _read(change.path, change.name) == change.after]
-            )
+            # What was begun and not done is as it was.
+            done = []
+            for change in begun:
+                if _read_content(change.path, change.name) == change.after:
+                    done.append(change)
+            self._put_back(done)
             raise
 
     def _put_back(self, done: list[Change]) -> None:
-        """The same with before and after exchanged, so that a death in the middle of it is finished
-        as well.
+        """Writes the same changes with before and after exchanged, so that a death in the middle of
+        it is finished as well.
         """
         back = [
             Change(change.name, change.path, change.after, change.before)
             for change in reversed(done)
         ]
-        undoing = replace(self.intent, steps=tuple(_step(self.base, change) for change in back))
+        steps = [_make_step(self.base, change) for change in back]
+        undoing = replace(self.intent, steps=tuple(steps))
         try:
             for change in back:
                 _draft(self.base, change)
             self.journal.ready(undoing)
-            take(self.base, undoing.steps)
+            take_steps(self.base, undoing.steps)
         except OSError as error:
             what = (
                 f"{error.filename}: cannot be put back: {error.strerror}; the write has come to a"
@@ -248,7 +259,8 @@ class _Writing:
         self.journal.drop(undoing)
 
 
-def _step(base: Path, change: Change) -> Step:
+def _make_step(base: Path, change: Change) -> Step:
+    """The step that a change is, as a journal has it."""
     path = change.path.relative_to(base).as_posix()
     before = None
     if change.before is not None:
@@ -258,21 +270,28 @@ def _step(base: Path, change: Change) -> Step:
     return Step(path, draft_name(path), before, sha256(change.after))
 
 
-def _missing(folder: Path) -> list[Path]:
+def _list_missing_folders(folder: Path) -> list[Path]:
+    """A folder and those around it, as far as they are not there."""
     return [parent for parent in (folder, *folder.parents) if not parent.exists()]
 
 
-def _check(change: Change) -> None:
-    """The file is as it was when the change was made, and still where it was."""
+def _check_unchanged(change: Change) -> None:
+    """Raises Refused where a file is not as it was when the change was made, or not where it was."""
     parent = change.path.parent
     moved = parent.exists() and parent.resolve() != parent
-    if moved or change.path.is_symlink() or _read(change.path, change.name) != change.before:
+    if (
+        moved
+        or change.path.is_symlink()
+        or _read_content(change.path, change.name) != change.before
+    ):
         what = f"{change.name}: somebody else has just changed it; nothing was written"
         raise Refused(what, hint="run the same command again")
 
 
 def _draft(base: Path, change: Change) -> None:
-    """The new content beside the file, with the file's mode: from here on a rename is enough."""
+    """Writes the new content beside the file, with the file's mode: from here on a rename is
+    enough.
+    """
     if change.after is None:
         return
     draft = draft_name(change.path.relative_to(base).as_posix())

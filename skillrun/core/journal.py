@@ -74,13 +74,13 @@ class Place:
 
     @classmethod
     def find(cls, base: Path) -> Place:
-        """That of a folder, which must be resolved. Raises OSError."""
+        """The place of a folder, which must be resolved. Raises OSError."""
         status = base.stat()
         return cls(str(base), status.st_dev, status.st_ino, os.geteuid())
 
     @property
     def key(self) -> str:
-        """A file name."""
+        """The name of the journal of this place, as a file's name."""
         text = f"{self.device} {self.inode} {self.user} {self.path}"
         return sha256(os.fsencode(text))[:32]
 
@@ -100,14 +100,15 @@ class Journal:
         """Whether a write is at work, or has died."""
         return os.path.lexists(self._path)
 
-    def drafting(self, intent: Intent) -> None:
-        """Drafts and folders will be made. Half a text of it says that none has been made yet.
+    def note_drafting(self, intent: Intent) -> None:
+        """Notes that drafts and folders are about to be made. Half a text of it says that none has
+        been made yet.
 
         Raises Refused where it cannot be kept: then nothing may be begun.
         """
         try:
             make_own_folder(self._path.parent)
-            write_private(self._path, self._text("drafting", intent))
+            write_private(self._path, self._render_state("drafting", intent))
             sync_folder(self._path.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -122,19 +123,19 @@ class Journal:
 
     def ready(self, intent: Intent) -> None:
         """From here on the tree is the new one."""
-        write_private(self._next, self._text("ready", intent))
+        write_private(self._next, self._render_state("ready", intent))
         self._next.replace(self._path)
         sync_folder(self._path.parent)
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Removes the journal, since nothing is left to do."""
         for path in (self._next, self._path):
             path.unlink(missing_ok=True)
         sync_folder(self._path.parent)
 
     def read(self) -> tuple[bool, Intent]:
-        """(whether it is ready, what it is about); nothing at all for what skillrun has not
-        written.
+        """Whether the write is ready, and what it is about; an empty intent for what skillrun has
+        not written.
 
         Only drafts are moved or removed, and only inside of the folder, whatever the text says.
         """
@@ -163,19 +164,20 @@ class Journal:
             remove_folder(self.base, name)
         self.close()
 
-    def _text(self, state: str, intent: Intent) -> bytes:
+    def _render_state(self, state: str, intent: Intent) -> bytes:
+        """The text of a journal."""
         value = {"version": 2, "state": state, "place": asdict(self._place), **asdict(intent)}
         return json.dumps(value, indent=1).encode()
 
 
 def draft_name(path: str) -> str:
-    """Beside a file: its draft of this process."""
+    """The path of a file's draft, which this process makes beside it."""
     folder, slash, name = path.rpartition("/")
     return f"{folder}{slash}.{name}.skillrun-{os.getpid()}"
 
 
 def _is_allowed(intent: Intent) -> bool:
-    """Whether it moves drafts alone, each to its own file, inside of the folder."""
+    """Whether an intent moves drafts alone, each to its own file, inside of the folder."""
     names = [*(step.path for step in intent.steps), *intent.drafts, *intent.folders]
     for step in intent.steps:
         if step.draft is not None and not _is_draft(step.draft, of=step.path):
@@ -184,6 +186,7 @@ def _is_allowed(intent: Intent) -> bool:
 
 
 def _is_draft(name: str, of: str | None = None) -> bool:
+    """Whether a name is that of a draft; with `of`, whether it is a draft of that file."""
     folder, _, last = name.rpartition("/")
     found = _DRAFT.match(last)
     return found is not None and (
@@ -192,16 +195,17 @@ def _is_draft(name: str, of: str | None = None) -> bool:
 
 
 @contextlib.contextmanager
-def held(base: Path) -> Iterator[Journal]:
-    """The journal of a folder, which must be resolved; what somebody left there is finished first.
+def hold_journal(base: Path) -> Iterator[Journal]:
+    """Gives the journal of a folder, which must be resolved, and lets nobody else write there
+    meanwhile. What somebody left there is finished first.
 
     Raises Refused while somebody else is writing, OSError where there can be no lock.
     """
-    with _locked(base) as alone:
+    with _hold_lock(base) as alone:
         if not alone:
             what = f"{base}: another skillrun is writing here; nothing was written"
             raise Refused(what, hint="wait for it, then run the same command again")
-        _finish(Journal(base))
+        _finish_write(Journal(base))
         yield Journal(base)
 
 
@@ -218,10 +222,10 @@ def finish_leftover(base: Path) -> str | None:
     if not journal.exists():
         return None
     try:
-        with _locked(base) as alone:
+        with _hold_lock(base) as alone:
             if not alone:
                 return None
-            return _finish(journal)
+            return _finish_write(journal)
     except OSError as error:
         return f"{base}: an interrupted write cannot be finished: {error.strerror}"
 
@@ -256,8 +260,8 @@ def find_leftover(base: Path) -> str | None:
 
 
 def sync_folder(folder: Path) -> None:
-    """The names in a folder are on the disk, if it is still there. Some file systems cannot say
-    so.
+    """Waits until the names in a folder are on the disk, if it is still there. Some file systems
+    cannot say so.
     """
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -281,9 +285,9 @@ def remove_empty(folders: Iterable[Path]) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _locked(base: Path) -> Iterator[bool]:
-    """Whether nobody else writes below a folder, as long as this is held; the folder of the lock is
-    made for it.
+def _hold_lock(base: Path) -> Iterator[bool]:
+    """Holds the lock of a folder, whose own folder is made for it. Gives False where somebody else
+    has it.
 
     The system releases the lock when its holder dies. Where the file system has no such locks,
     nobody is seen.
@@ -298,7 +302,7 @@ def _locked(base: Path) -> Iterator[bool]:
     try:
         fd = os.open(folder, _LOCKED)
         try:
-            yield _lock(fd)
+            yield _try_lock(fd)
         finally:
             os.close(fd)
     finally:
@@ -329,7 +333,8 @@ def _is_at_work(base: Path) -> bool:
     return False
 
 
-def _lock(fd: int) -> bool:
+def _try_lock(fd: int) -> bool:
+    """Waits a little for a lock. False where somebody else keeps it."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
@@ -344,8 +349,10 @@ def _lock(fd: int) -> bool:
             return True
 
 
-def _finish(journal: Journal) -> str | None:
-    """Under the lock."""
+def _finish_write(journal: Journal) -> str | None:
+    """Finishes or drops the write of a journal, under the lock; what a person should know of it, in
+    one line. None where there is none.
+    """
     if not journal.exists():
         return None
     ready, intent = journal.read()
@@ -364,7 +371,7 @@ def _finish(journal: Journal) -> str | None:
             "finished what an interrupted skillrun was writing:"
             f" {', '.join(step.path for step in intent.steps)}"
         )
-        take(journal.base, intent.steps)
+        take_steps(journal.base, intent.steps)
     journal.drop(intent)
     if said is None:
         return None
@@ -372,22 +379,22 @@ def _finish(journal: Journal) -> str | None:
 
 
 def _can_be_done(base: Path, step: Step) -> bool:
-    """It is done already, or the file is as it was and its draft is there."""
+    """Whether a step is done already, or can be: the file is as it was, and its draft is there."""
     now = hash_file(base, step.path)
     if now == step.after:
         return True
     return now == step.before and (step.draft is None or hash_file(base, step.draft) == step.after)
 
 
-def take(base: Path, steps: Collection[Step]) -> None:
+def take_steps(base: Path, steps: Collection[Step]) -> None:
     """Does the steps that are not done yet."""
     for step in steps:
-        take_one(base, step)
+        take_step(base, step)
     for folder in {(base / step.path).parent for step in steps}:
         sync_folder(folder)
 
 
-def take_one(base: Path, step: Step) -> None:
+def take_step(base: Path, step: Step) -> None:
     """Puts a draft in the place of its file, or removes the file; nothing where that is done."""
     if step.draft is None:
         remove_file(base, step.path)

@@ -46,11 +46,11 @@ def visible(text: str, limit: int | None = 500, *, lines: bool = False) -> str:
     At most `limit` characters (None: all), the cut ones counted: `…(+123)`. Newlines and tabs stay only with `lines`.
     """
     if limit is None:
-        return _escaped(text, lines=lines)
-    shown = _escaped(text[: limit + 1], lines=lines)
+        return _escape_hazards(text, lines=lines)
+    shown = _escape_hazards(text[: limit + 1], lines=lines)
     if len(text) <= limit and len(shown) <= limit:
         return shown
-    return _cut(text, limit, lines=lines)
+    return _cut_text(text, limit, lines=lines)
 
 
 def spreadsheet_cell(text: str, *, lines: bool = False) -> str:
@@ -71,7 +71,7 @@ def safe_json(value: Any) -> Any:
     """
     if isinstance(value, float) and not isfinite(value):
         return None
-    return _deep(value, lambda text: _escaped(text, lines=True), safe_json)
+    return _map_members(value, lambda text: _escape_hazards(text, lines=True), safe_json)
 
 
 def plain_lines(text: str) -> str:
@@ -113,14 +113,20 @@ def masked_json(value: Any) -> Any:
         for key, member in value.items():
             found[key] = mask_member(str(key), member) or masked_json(member)
         return found
-    return _deep(value, masked, masked_json)
+    return _map_members(value, masked, masked_json)
 
 
-def _escaped(text: str, *, lines: bool) -> str:
-    return (_HAZARD_IN_LINES if lines else _HAZARD).sub(lambda match: _escape(match[0]), text)
+def _escape_hazards(text: str, *, lines: bool) -> str:
+    """The text with each hidden or steering character as an escape. `lines`: newlines and tabs
+    stay.
+    """
+    return (_HAZARD_IN_LINES if lines else _HAZARD).sub(
+        lambda match: _escape_character(match[0]), text
+    )
 
 
-def _escape(character: str) -> str:
+def _escape_character(character: str) -> str:
+    """The escape of one character, such as `\\x1b`."""
     code = ord(character)
     if character in _SHORT_ESCAPES:
         return _SHORT_ESCAPES[character]
@@ -131,7 +137,7 @@ def _escape(character: str) -> str:
     return f"\\U{code:08x}"
 
 
-def _cut(text: str, limit: int, *, lines: bool) -> str:
+def _cut_text(text: str, limit: int, *, lines: bool) -> str:
     """The longest beginning that leaves room for the count of what is missing; an escape is never
     cut in two.
     """
@@ -141,7 +147,7 @@ def _cut(text: str, limit: int, *, lines: bool) -> str:
     shown: list[str] = []
     length = taken = 0
     for character in text[:room]:
-        piece = _escaped(character, lines=lines)
+        piece = _escape_hazards(character, lines=lines)
         if length + len(piece) > room:
             break
         shown.append(piece)
@@ -150,7 +156,10 @@ def _cut(text: str, limit: int, *, lines: bool) -> str:
     return f"{''.join(shown)}…(+{len(text) - taken})"
 
 
-def _deep(value: Any, on_text: Callable[[str], str], on_member: Callable[[Any], Any]) -> Any:
+def _map_members(value: Any, on_text: Callable[[str], str], on_member: Callable[[Any], Any]) -> Any:
+    """A JSON value with `on_text` for each of its own strings and keys, and `on_member` for each
+    value that it holds.
+    """
     if isinstance(value, str):
         return on_text(value)
     if isinstance(value, Mapping):

@@ -142,7 +142,7 @@ class Consent:
         if not all(arrival.is_accepted(accepted) for arrival in arrivals):
             return False
         # The reflog forgets; the answer must not depend on that later.
-        return not made_here or self._remember(made_here, record)
+        return not made_here or self._remember_commits(made_here, record)
 
     def give(self, how: str, commands: Iterable[str] = ()) -> None:
         """Keeps a yes for HEAD, and for what is being merged or picked there; `how` says by what
@@ -153,7 +153,7 @@ class Consent:
         head = self.repo.head or UNBORN
         at = datetime.now(UTC).isoformat(timespec="seconds")
         shown = list(map(masked, commands))
-        with self._change() as record:
+        with self._change_record() as record:
             for arrival in find_arrivals(self.repo.root):
                 for commit in arrival.commits:
                     record.commits.setdefault(commit, "")
@@ -164,12 +164,14 @@ class Consent:
 
     def allow_agents(self, *, trust: bool = False, waive: bool = False) -> None:
         """Keeps that agents may say --trust, or waive, in this working tree. Raises Blocked."""
-        with self._change() as record:
+        with self._change_record() as record:
             record.agents |= trust
             record.agent_waivers |= waive
 
     def revoke(self) -> bool:
-        """Takes every answer for this working tree away; whether there was one. Raises Refused."""
+        """Takes every answer for this working tree away. False where there was none. Raises
+        Refused.
+        """
         try:
             self.path.lstat()
             with hold_own_folder(self.store):
@@ -185,12 +187,12 @@ class Consent:
         self.mark.remove()
         return True
 
-    def _remember(self, made_here: Mapping[str, str], seen: Record) -> bool:
-        """Adds commits to the answers that were read; whether nobody has taken these back
+    def _remember_commits(self, made_here: Mapping[str, str], seen: Record) -> bool:
+        """Adds commits to the answers that were read. False where somebody has taken these back
         meanwhile.
         """
         try:
-            with self._change() as record:
+            with self._change_record() as record:
                 if not record.commits.keys() & seen.commits.keys():
                     return False
                 record.commits |= made_here
@@ -200,8 +202,10 @@ class Consent:
         return True
 
     @contextlib.contextmanager
-    def _change(self) -> Iterator[Record]:
-        """The answers, to be changed; nobody else changes them meanwhile. Raises Blocked."""
+    def _change_record(self) -> Iterator[Record]:
+        """Gives the answers to be changed, and keeps what has changed; nobody else changes them
+        meanwhile. Raises Blocked.
+        """
         if self._is_in_repository():
             raise Blocked(
                 f"{self.store}: the consent cannot be kept inside of the repository",
@@ -210,14 +214,14 @@ class Consent:
         try:
             with hold_own_folder(self.store):
                 record = self.read()
-                before = self._render(record)
+                before = self._render_record(record)
                 yield record
-                if self._render(record) == before:
+                if self._render_record(record) == before:
                     return
                 # The mark is written into git's folder with the first answer, never by whoever only
                 # reads.
                 record.token = record.token or self.mark.make()
-                write_own(self.path, self._render(record))
+                write_own(self.path, self._render_record(record))
         except OSError as error:
             said = f"{self.store}: the consent cannot be kept: {error.strerror or error}"
             raise Blocked(said, hint=_ELSEWHERE) from error
@@ -231,7 +235,8 @@ class Consent:
         print(_explain_distrust(actor), file=sys.stderr, flush=True)
         return False
 
-    def _render(self, record: Record) -> bytes:
+    def _render_record(self, record: Record) -> bytes:
+        """The answers as the text of their file."""
         newest = list(record.commits.items())[-_MOST_COMMITS:]
         value = {
             "schema_version": 3,
@@ -245,7 +250,7 @@ class Consent:
         return json.dumps(value, indent=1).encode()
 
     def _is_in_repository(self) -> bool:
-        """A state folder that lies in the repository could have come with it."""
+        """Whether the state folder lies in the repository: then it could have come with it."""
         return lies_in(self.store, self.repo.root)
 
 
@@ -333,8 +338,8 @@ class _Mark:
         self._file = self._folder / f"skillrun-{name[:16]}"
 
     def carries(self, token: str) -> bool:
-        """Whether it is this token; none was written only where nobody could write the folder, as
-        still nobody can.
+        """Whether the mark is this token. An empty one was written only where nobody could write
+        the folder, as still nobody can.
         """
         if not token:
             return not os.access(self._folder, os.W_OK)
@@ -350,8 +355,8 @@ class _Mark:
             os.close(opened)
 
     def make(self) -> str:
-        """A new token in the place of whatever is there; empty where the folder cannot be
-        written.
+        """Writes a new token in the place of whatever is there, and returns it; empty where the
+        folder cannot be written.
         """
         token = secrets.token_hex(16)
         try:
@@ -361,7 +366,7 @@ class _Mark:
         return token
 
     def remove(self) -> None:
-        """Takes it away, where there is one."""
+        """Takes the mark away, where there is one."""
         with contextlib.suppress(OSError):
             self._file.unlink()
 

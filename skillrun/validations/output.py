@@ -41,7 +41,7 @@ class Output:
             self._show_line(self._on_line)
 
     def sha256(self) -> str:
-        """Of every byte so far."""
+        """The digest of every byte so far."""
         return self._hash.hexdigest()
 
     def tail(self) -> str:
@@ -58,6 +58,7 @@ class Output:
         return "…" + (whole_lines if newline and whole_lines else end)
 
     def _kept_text(self) -> str:
+        """The output that was kept, as text, without a line of which only the end is left."""
         kept = bytes(self._kept[-self._keep :])
         if self._starts_with_whole_line():
             kept = kept.partition(b"\n")[2]
@@ -68,6 +69,9 @@ class Output:
         return self.size > self._keep and b"\n" in self._kept[-self._keep :][:_MARGIN]
 
     def _show_line(self, on_line: Callable[[str], None]) -> None:
+        """Hands the last whole line of the output on, unless it is empty or its beginning was cut
+        off.
+        """
         _, newline, line = bytes(self._kept[-_LONGEST_LINE:]).rpartition(b"\n")[0].rpartition(b"\n")
         text = plain_lines(line.decode("utf-8", "backslashreplace")).strip()
         if text and (newline or self.size < _LONGEST_LINE):

@@ -63,8 +63,8 @@ class CommandResult:
         if self.error:
             return self.error
         if self.signal is not None:
-            return f"ended by {_signal_name(self.signal)}"
-        return f"exit {self.exit_code}" + _shell_signal(self.exit_code)
+            return f"ended by {_name_signal(self.signal)}"
+        return f"exit {self.exit_code}" + _find_shell_signal(self.exit_code)
 
     @property
     def note(self) -> str | None:
@@ -120,10 +120,10 @@ def run_command(
     try:
         watch = _start(command, cwd, command_env(cwd) if env is None else env, prefix)
     except (OSError, ValueError) as error:
-        return _result(command, output, begin, error=_not_started(cwd, error))
+        return _make_result(command, output, begin, error=_explain_not_started(cwd, error))
     with watch:
         watch.follow(output, begin + timeout_s, stop)
-    return _ended(command, output, begin, watch, timeout_s)
+    return _read_result(command, output, begin, watch, timeout_s)
 
 
 class _Watch:
@@ -164,7 +164,7 @@ class _Watch:
         """End what runs, however we got here; an impatient second Ctrl-C leaves that to the
         supervisor.
         """
-        self._let_go()
+        self._ask_supervisor_to_end()
         try:
             self.process.wait(_END_S)
         except subprocess.TimeoutExpired:
@@ -184,17 +184,17 @@ class _Watch:
         with selectors.DefaultSelector() as selector:
             selector.register(self._output_fd, selectors.EVENT_READ)
             selector.register(self._report_fd, selectors.EVENT_READ)
-            while self._step(selector, output):
+            while self._wait_for_next(selector, output):
                 pass
-        self._drain(output)
+        self._drain_output(output)
 
-    def _step(self, selector: selectors.BaseSelector, output: Output) -> bool:
-        """Wait for the next output or report; False when all has ended, or the supervisor does not
+    def _wait_for_next(self, selector: selectors.BaseSelector, output: Output) -> bool:
+        """Waits for the next output or report. False when all has ended, or the supervisor does not
         come to an end.
         """
         wait = max(0.0, self._deadline - time.monotonic())
         for key, _ in selector.select(min(wait, 0.2) if self._stop else wait):
-            if key.fd == self._output_fd and not self._take(output):
+            if key.fd == self._output_fd and not self._take_output(output):
                 # Every writer has closed it.
                 selector.unregister(self._output_fd)
             if key.fd == self._report_fd and not self._read_reports():
@@ -206,16 +206,18 @@ class _Watch:
         )
 
     def _ask_to_end(self) -> bool:
-        """Whether that makes sense: it has not been asked before, and the command still runs."""
+        """Asks the supervisor to end the command. False where that makes no sense: it was asked
+        before, or the command has ended.
+        """
         if self._asked_to_end or self.ended_at is not None:
             return False
         self._asked_to_end = True
         self._deadline = time.monotonic() + _END_S
-        self._let_go()
+        self._ask_supervisor_to_end()
         return True
 
-    def _take(self, output: Output) -> bool:
-        """Whether there may be more output."""
+    def _take_output(self, output: Output) -> bool:
+        """Takes the output that is there. False once every writer has closed it."""
         try:
             chunk = os.read(self._output_fd, _CHUNK)
         except BlockingIOError:
@@ -223,9 +225,9 @@ class _Watch:
         output.add(chunk)
         return bool(chunk)
 
-    def _drain(self, output: Output) -> None:
-        """What is in the pipe, without waiting for more: a process that could not be ended may hold
-        it open.
+    def _drain_output(self, output: Output) -> None:
+        """Takes what is left in the pipe, without waiting for more: a process that could not be
+        ended may hold it open.
         """
         deadline = time.monotonic() + 1.0
         with contextlib.suppress(BlockingIOError):
@@ -233,7 +235,7 @@ class _Watch:
                 output.add(chunk)
 
     def _read_reports(self) -> bool:
-        """Whether the supervisor may report more."""
+        """Reads what the supervisor reports. False once it will report no more."""
         try:
             chunk = os.read(self._report_fd, _CHUNK)
         except BlockingIOError:
@@ -247,15 +249,15 @@ class _Watch:
             self._deadline = self.ended_at + _END_S
         return bool(chunk)
 
-    def _let_go(self) -> None:
-        """The supervisor sees the end of this pipe and ends everything."""
+    def _ask_supervisor_to_end(self) -> None:
+        """Closes the pipe that keeps the supervisor alive: it sees that, and ends everything."""
         if self._life_fd >= 0:
             os.close(self._life_fd)
             self._life_fd = -1
 
     def _end_without_help(self) -> None:
-        """The supervisor hangs (the command may have stopped it), but what runs below it can still
-        be found.
+        """Ends what runs below a supervisor that hangs, and the supervisor itself. The command may
+        have stopped it, but what is below it can still be found.
         """
         from skillrun.validations.supervisor import descendants
 
@@ -267,7 +269,9 @@ class _Watch:
         self.process.wait()
 
     def _end_group(self) -> None:
-        """The supervisor was killed: the command's process group is all that can still be found."""
+        """Ends the command's process group: where the supervisor was killed, nothing else can be
+        found.
+        """
         pid = self.reports.get("started", {}).get("pid")
         if pid and self._sees_pids:
             with contextlib.suppress(OSError):
@@ -279,11 +283,11 @@ def _start(command: str, cwd: Path, env: Mapping[str, str], prefix: Sequence[str
     on the terminal.
     """
     with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as theirs:
-        output_fd, output_end = _pipe(on_failure, theirs)
-        report_fd, report_end = _pipe(on_failure, theirs)
-        life_end, life_fd = _pipe(theirs, on_failure)
+        output_fd, output_end = _open_pipe(on_failure, theirs)
+        report_fd, report_end = _open_pipe(on_failure, theirs)
+        life_end, life_fd = _open_pipe(theirs, on_failure)
         process = subprocess.Popen(
-            [*prefix, *_supervisor(report_end, life_end), command],
+            [*prefix, *_spell_supervisor(report_end, life_end), command],
             cwd=cwd,
             env={**env, NESTED: "1"},
             stdin=subprocess.DEVNULL,
@@ -298,21 +302,28 @@ def _start(command: str, cwd: Path, env: Mapping[str, str], prefix: Sequence[str
     return _Watch(process, output_fd, report_fd, life_fd, sees_pids=not prefix)
 
 
-def _supervisor(report_end: int, life_end: int) -> list[str]:
+def _spell_supervisor(report_end: int, life_end: int) -> list[str]:
+    """The command line of the supervisor. `report_end`, `life_end`: the descriptors that it is
+    given.
+    """
     own = [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR)]
     return [*own, str(report_end), str(life_end), str(GRACE_S)]
 
 
-def _pipe(read_owner: contextlib.ExitStack, write_owner: contextlib.ExitStack) -> tuple[int, int]:
+def _open_pipe(
+    read_owner: contextlib.ExitStack, write_owner: contextlib.ExitStack
+) -> tuple[int, int]:
+    """A new pipe, as its reading and its writing descriptor. Each is closed by its owner."""
     read_fd, write_fd = os.pipe()
     read_owner.callback(os.close, read_fd)
     write_owner.callback(os.close, write_fd)
     return read_fd, write_fd
 
 
-def _ended(
+def _read_result(
     command: str, output: Output, begin: float, watch: _Watch, timeout_s: float
 ) -> CommandResult:
+    """The result of a command whose supervisor has ended, or does not answer any more."""
     done = watch.reports.get("done")
     error = None
     status = None
@@ -329,12 +340,12 @@ def _ended(
     if watch.timed_out:
         exit_code, error = None, f"ended at its time limit of {timeout_s:g} s"
     elif done is None:
-        error = f"the process that watches over it was ended ({_how(watch.process.returncode)})"
+        error = f"the process that watches over it was ended ({_describe_end(watch.process.returncode)})"
     elif done["left"]:
         error = f"{done['left']} of its processes could not be ended"
     elif exit_code in (126, 127):
-        error = _not_found(exit_code, output)
-    return _result(
+        error = _explain_missing_program(exit_code, output)
+    return _make_result(
         command,
         output,
         begin,
@@ -348,7 +359,7 @@ def _ended(
     )
 
 
-def _result(
+def _make_result(
     command: str,
     output: Output,
     begin: float,
@@ -361,6 +372,7 @@ def _result(
     started: bool = False,
     error: str | None = None,
 ) -> CommandResult:
+    """The result of a command, with what its output was. `end`: when it ended; None: now."""
     seconds = (time.monotonic() if end is None else end) - begin
     return CommandResult(
         command=command,
@@ -377,14 +389,17 @@ def _result(
     )
 
 
-def _not_started(cwd: Path, error: Exception) -> str:
+def _explain_not_started(cwd: Path, error: Exception) -> str:
+    """Why a command could not be started, as its result says it."""
     if not cwd.is_dir():
         return f"not started: there is no folder {visible(str(cwd))}"
     return f"not started: {visible(str(error))}"
 
 
-def _not_found(exit_code: int, output: Output) -> str:
-    """127 and 126 come from the shell, whose last line names the program."""
+def _explain_missing_program(exit_code: int, output: Output) -> str:
+    """What the exit codes 127 and 126 mean. They come from the shell, whose last line names the
+    program.
+    """
     reason = "a program could not be executed"
     if exit_code == 127:
         reason = "a program was not found"
@@ -392,22 +407,26 @@ def _not_found(exit_code: int, output: Output) -> str:
     return f"exit {exit_code}: {reason}" + (f" ({last_line[:200]})" if last_line else "")
 
 
-def _how(returncode: int) -> str:
+def _describe_end(returncode: int) -> str:
+    """How the supervisor itself ended: "exit 2", "SIGSEGV"."""
     if returncode < 0:
-        return _signal_name(-returncode)
+        return _name_signal(-returncode)
     return f"exit {returncode}"
 
 
-def _signal_name(number: int) -> str:
+def _name_signal(number: int) -> str:
+    """The name of a signal; "signal N" for one without a name."""
     try:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
 
 
-def _shell_signal(exit_code: int | None) -> str:
-    """A shell says 128+n when a program it ran was ended by signal n."""
+def _find_shell_signal(exit_code: int | None) -> str:
+    """The signal that an exit code tells of, for the end of a message: a shell says 128+n when a
+    program that it ran was ended by signal n. "" where it tells of none.
+    """
     known = exit_code is not None and exit_code - 128 in set(signal.Signals)
     if not known:
         return ""
-    return f" ({_signal_name((exit_code or 0) - 128)})"
+    return f" ({_name_signal((exit_code or 0) - 128)})"

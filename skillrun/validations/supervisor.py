@@ -68,6 +68,7 @@ class Supervisor:
         self.report("done", status=self.main_status, survivors=survivors, left=left)
 
     def report(self, event: str, **members: object) -> None:
+        """Reports an event to skillrun, as a line of JSON."""
         line = json.dumps({"event": event, **members}) + "\n"
         try:
             os.write(self.report_fd, line.encode())
@@ -76,7 +77,7 @@ class Supervisor:
             return
 
     def wait_for_main(self) -> bool:
-        """Whether the command came to its own end before skillrun asked for it."""
+        """Waits for the command's end. False where skillrun asked for it before it came by itself."""
         while self.reap() and self.main_status is None:
             if self.life_fd in self.sleep():
                 self.reap()
@@ -84,7 +85,9 @@ class Supervisor:
         return self.main_status is not None
 
     def sleep(self) -> list[int]:
-        """Until a child dies or the end is asked for: what is readable."""
+        """Waits until a child dies or the end is asked for, and returns the descriptors that are
+        readable then.
+        """
         ready, _, _ = select.select([self.life_fd, self.wake_fd], [], [])
         if self.wake_fd in ready and any(
             byte != signal.SIGCHLD for byte in os.read(self.wake_fd, 512)
@@ -94,7 +97,7 @@ class Supervisor:
         return ready
 
     def reap(self) -> bool:
-        """Take every dead child; whether there are living ones."""
+        """Takes every dead child. False where no living one is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -106,8 +109,8 @@ class Supervisor:
                 self.main_status = status
 
     def settle(self) -> int:
-        """How many processes still run a moment after the command ended; -1 where that cannot be
-        seen.
+        """The number of processes that still run a moment after the command ended; -1 where that
+        cannot be seen.
         """
         if not self.sees_descendants:
             return -1
@@ -119,13 +122,15 @@ class Supervisor:
         return 0
 
     def running(self) -> list[int]:
-        """Every descendant; whoever has no child has none."""
+        """Every living descendant. A process without a child has none."""
         if not self.reap():
             return []
         return descendants(os.getpid())
 
     def end_all(self) -> int:
-        """SIGTERM, after the grace SIGKILL; how many could not be ended."""
+        """Ends every descendant, by SIGTERM and after the grace by SIGKILL. Returns how many could
+        not be ended.
+        """
         if not self.sees_descendants:
             return self.end_group()
         for pid in self.running():
@@ -140,6 +145,7 @@ class Supervisor:
         return len(running)
 
     def wait_until_none(self, seconds: float) -> None:
+        """Waits until no descendant runs any more, for so many seconds at most."""
         deadline = time.monotonic() + seconds
         pause = 0.002
         while self.running() and time.monotonic() < deadline:
@@ -147,6 +153,9 @@ class Supervisor:
             pause = min(pause * 2, 0.05)
 
     def end_group(self) -> int:
+        """Ends the command's process group, by SIGTERM and after the grace by SIGKILL. Nobody can
+        see what is left of it: 0.
+        """
         send(-self.main, signal.SIGTERM)
         deadline = time.monotonic() + self.grace_s
         while time.monotonic() < deadline and send(-self.main, 0):
@@ -185,7 +194,7 @@ def start(command: str) -> tuple[int, int]:
 
 
 def send(pid: int, number: int) -> bool:
-    """Whether the signal could be sent."""
+    """Sends a signal. False where it could not be sent, since nobody is there any more."""
     try:
         os.kill(pid, number)
     except OSError:
@@ -219,13 +228,16 @@ def parent_of(pid: str) -> int:
 
 
 def become_subreaper() -> bool:
-    """Whether every descendant can be seen from here."""
+    """Has the kernel give all orphaned descendants to this process. False where it cannot, and not
+    every descendant can be seen.
+    """
     if not sys.platform.startswith("linux") or not prctl(PR_SET_CHILD_SUBREAPER, 1):
         return False
     return os.path.exists(f"/proc/{os.getpid()}/stat")  # noqa: PTH110
 
 
 def prctl(option: int, value: int) -> bool:
+    """Calls the system's prctl with a value. False where it refuses, or is not Linux's."""
     if not sys.platform.startswith("linux"):
         return False
     return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
