@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from plain_job import JOBS, plain_repo, proof_of
 
-from skillrun.proof.ticks import fires_twice, list_times
+from skillrun.proof.ticks import find_doubled_tick, list_times
 
 BODY = JOBS[JOBS.index("    def handle") :]
 # Every quarter of an hour cron starts it; from half past two in the morning to six it is due.
@@ -81,7 +81,7 @@ def test_the_ticks_of_a_day_are_a_quarter_of_an_hour_apart() -> None:
 
 
 def test_a_time_that_was_seen_comes_twice_though_its_cron_fires_all_day() -> None:
-    assert fires_twice("*/15 * * * *", "Europe/Berlin") is None
-    twice = fires_twice("*/15 * * * *", "Europe/Berlin", time(2, 30))
+    assert find_doubled_tick("*/15 * * * *", "Europe/Berlin") is None
+    twice = find_doubled_tick("*/15 * * * *", "Europe/Berlin", time(2, 30))
     assert twice is not None
     assert twice[1] - twice[0] == 3600

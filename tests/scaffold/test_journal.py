@@ -30,7 +30,7 @@ from journals import (
 from skillrun.core import journal
 from skillrun.core.errors import Refused
 from skillrun.core.files import Change, Files, write
-from skillrun.core.journal import held
+from skillrun.core.journal import hold_journal
 from skillrun.core.state import state_dir
 from skillrun.repo.git import open_to_write
 
@@ -252,7 +252,7 @@ def test_a_write_that_is_alive_is_left_alone(
 ) -> None:
     monkeypatch.setattr(journal, "_PATIENCE_S", 0.1)
     root = repo(tmp_path / "repo")
-    with held(root.resolve()):
+    with hold_journal(root.resolve()):
         leave(root)
         open_to_write(root)
         assert (root / "a.py").read_bytes() == b"a = 1\r\n"
