@@ -165,6 +165,7 @@ def _find_agent(env: Mapping[str, str], at_terminal: bool) -> str | None:
         or _clean_name(env.get("AI_AGENT", ""))
         or _find_named_agent(env)
     )
+    # At a terminal of an editor a person types as well.
     if found is None and not at_terminal:
         found = _find_first_set(env, _EDITORS)
     return found
@@ -206,7 +207,7 @@ def _name_ci_user(env: Mapping[str, str], service: str) -> str:
 
 
 def _read_login() -> str:
-    """The name of the account. The environment could be lying about it, the user database is not."""
+    """The name of the account. The environment could lie about it, the user database does not."""
     import pwd
 
     try:

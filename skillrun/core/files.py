@@ -215,7 +215,7 @@ class _Writing:
             raise
 
     def _rename(self) -> None:
-        """Puts each draft in the place of its file; where one fails, those before it are put back."""
+        """Puts each draft in the place of its file; where one fails, all before it are put back."""
         begun: list[Change] = []
         try:
             for change, step in zip(self.changes, self.intent.steps, strict=True):
@@ -276,7 +276,7 @@ def _list_missing_folders(folder: Path) -> list[Path]:
 
 
 def _check_unchanged(change: Change) -> None:
-    """Raises Refused where a file is not as it was when the change was made, or not where it was."""
+    """Raises Refused where a file is not as it was when the change was made, or has moved."""
     parent = change.path.parent
     moved = parent.exists() and parent.resolve() != parent
     if (

@@ -340,7 +340,8 @@ def _read_result(
     if watch.timed_out:
         exit_code, error = None, f"ended at its time limit of {timeout_s:g} s"
     elif done is None:
-        error = f"the process that watches over it was ended ({_describe_end(watch.process.returncode)})"
+        how = _describe_end(watch.process.returncode)
+        error = f"the process that watches over it was ended ({how})"
     elif done["left"]:
         error = f"{done['left']} of its processes could not be ended"
     elif exit_code in (126, 127):

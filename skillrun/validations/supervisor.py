@@ -77,7 +77,7 @@ class Supervisor:
             return
 
     def wait_for_main(self) -> bool:
-        """Waits for the command's end. False where skillrun asked for it before it came by itself."""
+        """Waits for the command's end. False where skillrun asked for it before it came."""
         while self.reap() and self.main_status is None:
             if self.life_fd in self.sleep():
                 self.reap()

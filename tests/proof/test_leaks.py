@@ -117,5 +117,7 @@ def test_what_leads_to_a_person_is_an_address() -> None:
 def test_a_record_that_tells_an_address_is_a_minor_risk() -> None:
     addresses = {"ada@example.com": "customers.email"}
     seen = history("once", [log("sent invoice 7 to ada@example.com"), *DONE])
-    told = [(one.rule, one.grade) for one in judge_logs(seen, replace(reference(), addresses=addresses))]
+    told = [
+        (one.rule, one.grade) for one in judge_logs(seen, replace(reference(), addresses=addresses))
+    ]
     assert told == [("address-logged", RiskGrade.MINOR)]

@@ -115,7 +115,7 @@ def leave(root: Path, *, edited: bool = False) -> None:
     (root / draft).write_bytes(b"a = 2\n")
     step = Step("a.py", draft, journal.sha256(change.before or b""), journal.sha256(b"a = 2\n"))
     left = Journal(root.resolve())
-    left.drafting(Intent((), (draft,)))
+    left.note_drafting(Intent((), (draft,)))
     left.ready(Intent((step,), (draft,)))
     if edited:
         (root / "a.py").write_text("mine\n")

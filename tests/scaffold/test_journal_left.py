@@ -47,7 +47,7 @@ def test_a_command_that_reads_says_it_and_changes_nothing(
 def test_drafts_alone_are_said_and_removed(tmp_path: Path) -> None:
     root = repo(tmp_path / "repo")
     draft = draft_name("a.py")
-    Journal(root).drafting(Intent((), (draft, draft_name("e.py")), ("new",)))
+    Journal(root).note_drafting(Intent((), (draft, draft_name("e.py")), ("new",)))
     helpers.write_files(root, {draft: "half of"})
     (root / "new").mkdir()
     assert "has left drafts here" in run_cli(root, "status").stderr
