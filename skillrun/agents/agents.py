@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skillrun.agents.claude import read as read
-from skillrun.agents.shapes import server
+from skillrun.agents.shapes import mcp_server
 from skillrun.agents.shapes import stop_block as stop_block
 from skillrun.agents.shapes import tool_deny as tool_deny
 
@@ -20,7 +20,7 @@ UNVERIFIED = "which agents read these two places"
 EVENTS: dict[str, str] = {}
 ALLOW = None
 SKILLS = (".agents/skills",)
-PROJECT = (server(".mcp.json"),)
+PROJECT = (mcp_server(".mcp.json"),)
 USER: tuple[Addition, ...] = ()
 NEXT = (
     "if your agent does not read .agents/skills and .mcp.json by itself, name them in its settings",

@@ -9,7 +9,14 @@ without a word.
 from __future__ import annotations
 
 from skillrun.agents.interface import Addition, HookInput
-from skillrun.agents.shapes import first_of, hook_command, mapping, server, text, texts
+from skillrun.agents.shapes import (
+    first_of,
+    hook_command,
+    list_present,
+    mcp_server,
+    parse_mapping,
+    text_or_none,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +42,8 @@ def _hooks(path: str) -> Addition:
     return Addition(path, "member", ("skillrun",), {"Stop": [handler]})
 
 
-PROJECT = (server(".agents/mcp_config.json"), _hooks(".agents/hooks.json"))
-USER = (server(".gemini/config/mcp_config.json"), _hooks(".gemini/config/hooks.json"))
+PROJECT = (mcp_server(".agents/mcp_config.json"), _hooks(".agents/hooks.json"))
+USER = (mcp_server(".gemini/config/mcp_config.json"), _hooks(".gemini/config/hooks.json"))
 NEXT = (
     "restart agy here; /mcp lists the server skillrun",
     "whether its Stop hook holds the agent was not seen: end a turn with work left, and look",
@@ -46,17 +53,26 @@ _WRITERS = ("multi_replace_file_content", "replace_file_content", "write_to_file
 
 
 def read(payload: dict[str, Any]) -> HookInput:
-    """Camel case; a tool call is `{name, args}` with `CommandLine` or `TargetFile`."""
-    call = mapping(payload.get("toolCall"))
-    tool, given = text(call.get("name")), mapping(call.get("args"))
+    """What agy told the hook, in camel case: a tool call is `{name, args}` with `CommandLine` or
+    `TargetFile`.
+    """
+    call = parse_mapping(payload.get("toolCall"))
+    tool, given = text_or_none(call.get("name")), parse_mapping(call.get("args"))
+    command = None
+    if tool == "run_command":
+        command = text_or_none(given.get("CommandLine"))
+    paths: tuple[str, ...] = ()
+    if tool in _WRITERS:
+        paths = list_present(text_or_none(given.get("TargetFile")))
+    # False: work goes on behind it, so that this is not the end yet.
+    is_idle = payload.get("fullyIdle")
     return HookInput(
-        cwd=first_of(payload.get("workspacePaths")) or text(given.get("Cwd")),
-        session=text(payload.get("conversationId")),
-        already_blocked=payload.get("fullyIdle")
-        is False,  # work goes on behind it: this is not the end yet
+        cwd=first_of(payload.get("workspacePaths")) or text_or_none(given.get("Cwd")),
+        session=text_or_none(payload.get("conversationId")),
+        already_blocked=is_idle is False,
         tool=tool,
-        command=text(given.get("CommandLine")) if tool == "run_command" else None,
-        paths=texts(text(given.get("TargetFile"))) if tool in _WRITERS else (),
+        command=command,
+        paths=paths,
     )
 
 

@@ -8,7 +8,14 @@ without skillrun could not work at all.
 from __future__ import annotations
 
 from skillrun.agents.interface import HookInput
-from skillrun.agents.shapes import first_text, hook_group, mapping, server, text, texts
+from skillrun.agents.shapes import (
+    first_text,
+    hook_group,
+    list_present,
+    mcp_server,
+    parse_mapping,
+    text_or_none,
+)
 from skillrun.agents.shapes import stop_block as stop_block
 from skillrun.agents.shapes import tool_deny as tool_deny
 
@@ -34,7 +41,7 @@ _HOOKS = (
         _SETTINGS, ID, "pre-tool", "PreToolUse", timeout=10, matcher="|".join((*_SHELLS, *_WRITERS))
     ),
 )
-PROJECT = (server(".mcp.json"), *_HOOKS)
+PROJECT = (mcp_server(".mcp.json"), *_HOOKS)
 USER = _HOOKS
 NEXT = (
     "start claude here once: it asks whether you trust this folder and its MCP server skillrun",
@@ -47,12 +54,14 @@ NEXT_USER = (
 
 def read(payload: dict[str, Any]) -> HookInput:
     """`tool_input` has `command`, `file_path` or `notebook_path`; the paths are absolute."""
-    tool, given = text(payload.get("tool_name")), mapping(payload.get("tool_input"))
+    tool, given = text_or_none(payload.get("tool_name")), parse_mapping(payload.get("tool_input"))
     return HookInput(
-        cwd=text(payload.get("cwd")),
-        session=text(payload.get("session_id")),
+        cwd=text_or_none(payload.get("cwd")),
+        session=text_or_none(payload.get("session_id")),
         already_blocked=payload.get("stop_hook_active") is True,
         tool=tool,
-        command=text(given.get("command")) if tool in _SHELLS else None,
-        paths=texts(first_text(given, "file_path", "notebook_path")) if tool in _WRITERS else (),
+        command=text_or_none(given.get("command")) if tool in _SHELLS else None,
+        paths=list_present(first_text(given, "file_path", "notebook_path"))
+        if tool in _WRITERS
+        else (),
     )

@@ -8,7 +8,7 @@ members than `description` and `hooks`.
 from __future__ import annotations
 
 from skillrun.agents.interface import Addition, HookInput
-from skillrun.agents.shapes import hook_group, mapping, patched_files, text
+from skillrun.agents.shapes import hook_group, parse_mapping, patched_files, text_or_none
 from skillrun.agents.shapes import stop_block as stop_block
 from skillrun.agents.shapes import tool_deny as tool_deny
 
@@ -54,11 +54,11 @@ def read(payload: dict[str, Any]) -> HookInput:
     """The tool is `Bash` (a shell command) or `apply_patch` (`command` is the patch); a command may
     patch, too.
     """
-    tool = text(payload.get("tool_name"))
-    command = text(mapping(payload.get("tool_input")).get("command"))
+    tool = text_or_none(payload.get("tool_name"))
+    command = text_or_none(parse_mapping(payload.get("tool_input")).get("command"))
     return HookInput(
-        cwd=text(payload.get("cwd")),
-        session=text(payload.get("session_id")),
+        cwd=text_or_none(payload.get("cwd")),
+        session=text_or_none(payload.get("session_id")),
         already_blocked=payload.get("stop_hook_active") is True,
         tool=tool,
         command=command if tool == "Bash" else None,

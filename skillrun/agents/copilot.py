@@ -12,11 +12,11 @@ from skillrun.agents.shapes import (
     SERVER,
     first_text,
     hook_command,
-    mapping,
+    list_present,
+    mcp_server,
+    parse_mapping,
     patched_files,
-    server,
-    text,
-    texts,
+    text_or_none,
 )
 from skillrun.agents.shapes import (
     stop_block as stop_block,
@@ -57,7 +57,7 @@ def _hooks(path: str) -> tuple[Addition, ...]:
     )
 
 
-PROJECT = (server(".mcp.json"), *_hooks(".github/hooks/skillrun.json"))
+PROJECT = (mcp_server(".mcp.json"), *_hooks(".github/hooks/skillrun.json"))
 USER = (
     Addition(
         ".copilot/mcp-config.json",
@@ -84,20 +84,20 @@ def read(payload: dict[str, Any]) -> HookInput:
     tool = first_text(payload, "toolName", "tool_name")
     # An object, its JSON text, or the text of a patch.
     raw = payload.get("toolArgs", payload.get("tool_input"))
-    given = mapping(raw)
+    given = parse_mapping(raw)
     if not given:
-        patch = text(raw)
+        patch = text_or_none(raw)
     else:
         patch = first_text(given, "input", "patch")
     writes = tool in _WRITERS
     return HookInput(
-        cwd=text(payload.get("cwd")),
+        cwd=text_or_none(payload.get("cwd")),
         session=first_text(payload, "sessionId", "session_id"),
         already_blocked=payload.get("stop_hook_active") is True,
         tool=tool,
-        command=text(given.get("command")) if tool in _SHELLS else None,
+        command=text_or_none(given.get("command")) if tool in _SHELLS else None,
         paths=(
-            (*texts(first_text(given, "path", "file_path")), *patched_files(patch))
+            (*list_present(first_text(given, "path", "file_path")), *patched_files(patch))
             if writes
             else ()
         ),

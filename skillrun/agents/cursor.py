@@ -9,7 +9,15 @@ answer that is no JSON blocks, any other failure lets pass. Cursor can be told t
 from __future__ import annotations
 
 from skillrun.agents.interface import Addition, HookInput
-from skillrun.agents.shapes import first_of, first_text, hook_command, mapping, server, text, texts
+from skillrun.agents.shapes import (
+    first_of,
+    first_text,
+    hook_command,
+    list_present,
+    mcp_server,
+    parse_mapping,
+    text_or_none,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +44,7 @@ _PRE_TOOL = {
     "timeout": 10,
 }
 PROJECT = (
-    server(".cursor/mcp.json"),
+    mcp_server(".cursor/mcp.json"),
     Addition(_HOOKS, "default", ("version",), 1),
     Addition(
         _HOOKS,
@@ -61,16 +69,16 @@ def read(payload: dict[str, Any]) -> HookInput:
     """`loop_count` counts the messages that this hook has submitted; `tool_input` has `command`, or
     a path.
     """
-    tool, given = text(payload.get("tool_name")), mapping(payload.get("tool_input"))
+    tool, given = text_or_none(payload.get("tool_name")), parse_mapping(payload.get("tool_input"))
     count = payload.get("loop_count")
     path = first_text(given, "file_path", "path", "target_file", "target_notebook")
     return HookInput(
-        cwd=text(payload.get("cwd")) or first_of(payload.get("workspace_roots")),
-        session=text(payload.get("conversation_id")),
+        cwd=text_or_none(payload.get("cwd")) or first_of(payload.get("workspace_roots")),
+        session=text_or_none(payload.get("conversation_id")),
         already_blocked=isinstance(count, int) and count > 0,
         tool=tool,
-        command=text(given.get("command")) if tool in _SHELLS else None,
-        paths=texts(path) if tool in _WRITERS else (),
+        command=text_or_none(given.get("command")) if tool in _SHELLS else None,
+        paths=list_present(path) if tool in _WRITERS else (),
     )
 
 

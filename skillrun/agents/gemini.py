@@ -8,7 +8,7 @@ What a hook prints must be JSON and nothing else. Individual accounts are no lon
 from __future__ import annotations
 
 from skillrun.agents.interface import HookInput
-from skillrun.agents.shapes import hook_group, mapping, server, text, texts
+from skillrun.agents.shapes import hook_group, list_present, mcp_server, parse_mapping, text_or_none
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _SETTINGS = ".gemini/settings.json"
 _SHELLS = ("run_shell_command",)
 _WRITERS = ("replace", "write_file")
 PROJECT = (
-    server(_SETTINGS),
+    mcp_server(_SETTINGS),
     hook_group(_SETTINGS, ID, "stop", "AfterAgent", timeout=120_000),
     hook_group(
         _SETTINGS,
@@ -45,14 +45,14 @@ NEXT_USER = ("restart gemini; /hooks and /mcp list what it loaded",)
 
 def read(payload: dict[str, Any]) -> HookInput:
     """`tool_input` has `command` or `file_path`."""
-    tool, given = text(payload.get("tool_name")), mapping(payload.get("tool_input"))
+    tool, given = text_or_none(payload.get("tool_name")), parse_mapping(payload.get("tool_input"))
     return HookInput(
-        cwd=text(payload.get("cwd")),
-        session=text(payload.get("session_id")),
+        cwd=text_or_none(payload.get("cwd")),
+        session=text_or_none(payload.get("session_id")),
         already_blocked=payload.get("stop_hook_active") is True,
         tool=tool,
-        command=text(given.get("command")) if tool in _SHELLS else None,
-        paths=texts(text(given.get("file_path"))) if tool in _WRITERS else (),
+        command=text_or_none(given.get("command")) if tool in _SHELLS else None,
+        paths=list_present(text_or_none(given.get("file_path"))) if tool in _WRITERS else (),
     )
 
 

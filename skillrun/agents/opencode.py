@@ -7,7 +7,14 @@ It has no hook for the end of a turn: `session.idle` comes when it has ended.
 from __future__ import annotations
 
 from skillrun.agents.interface import Addition, HookInput
-from skillrun.agents.shapes import first_text, hook_command, mapping, patched_files, text, texts
+from skillrun.agents.shapes import (
+    first_text,
+    hook_command,
+    list_present,
+    parse_mapping,
+    patched_files,
+    text_or_none,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,16 +77,16 @@ NEXT_USER = NEXT
 
 def read(payload: dict[str, Any]) -> HookInput:
     """What our own plugin sends: cwd, session, tool, args."""
-    tool, given = text(payload.get("tool")), mapping(payload.get("args"))
+    tool, given = text_or_none(payload.get("tool")), parse_mapping(payload.get("args"))
     paths = (
-        *texts(text(given.get("filePath"))),
+        *list_present(text_or_none(given.get("filePath"))),
         *patched_files(first_text(given, "patchText", "patch", "input")),
     )
     return HookInput(
-        cwd=text(payload.get("cwd")),
-        session=text(payload.get("session")),
+        cwd=text_or_none(payload.get("cwd")),
+        session=text_or_none(payload.get("session")),
         tool=tool,
-        command=text(given.get("command")) if tool in _SHELLS else None,
+        command=text_or_none(given.get("command")) if tool in _SHELLS else None,
         paths=paths if tool in _WRITERS else (),
     )
 

@@ -47,7 +47,7 @@ AGENTS = {
 }
 
 
-def load(agent: str) -> Agent:
+def load_agent(agent: str) -> Agent:
     """The agent of that id. Raises Misuse for an unknown one, naming those that there are."""
     if agent not in AGENTS:
         from skillrun.core.errors import Misuse

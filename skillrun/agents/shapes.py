@@ -15,11 +15,13 @@ _PATCHED = ("*** Add File: ", "*** Update File: ", "*** Delete File: ", "*** Mov
 
 
 def hook_command(agent: str, event: str) -> str:
-    """A name on PATH, never a path of one machine: the file is committed."""
+    """The command that an agent's file names for a hook. It is a name on PATH, never a path of one
+    machine: the file is committed.
+    """
     return f"skillrun hook {agent} {event}"
 
 
-def server(path: str) -> Addition:
+def mcp_server(path: str) -> Addition:
     """The MCP server in a file of the form `{"mcpServers": {...}}`."""
     return Addition(path, "member", ("mcpServers", "skillrun"), SERVER)
 
@@ -31,19 +33,23 @@ def hook_group(
     handlers.
     """
     handler = {"type": "command", "command": hook_command(agent, word), "timeout": timeout}
-    group: dict[str, Any] = (
-        {"matcher": matcher, "hooks": [handler]} if matcher else {"hooks": [handler]}
-    )
+    group: dict[str, Any] = {}
+    if matcher:
+        group["matcher"] = matcher
+    group["hooks"] = [handler]
     return Addition(path, "element", ("hooks", event), group)
 
 
 def stop_block(reason: str) -> dict[str, Any]:
-    """Claude Code, Codex and Copilot: with exit code 0; Codex takes no other field."""
+    """The answer that keeps Claude Code, Codex or Copilot from ending a turn.
+
+    They read it with exit code 0; Codex takes no other field.
+    """
     return {"decision": "block", "reason": reason}
 
 
 def tool_deny(reason: str) -> dict[str, Any]:
-    """Claude Code and Codex."""
+    """The answer that denies a tool call of Claude Code or Codex."""
     said = {
         "hookEventName": "PreToolUse",
         "permissionDecision": "deny",
@@ -52,7 +58,7 @@ def tool_deny(reason: str) -> dict[str, Any]:
     return {"hookSpecificOutput": said}
 
 
-def text(value: object) -> str | None:
+def text_or_none(value: object) -> str | None:
     """The value where it is a text that says something."""
     if isinstance(value, str) and value:
         return value
@@ -63,10 +69,10 @@ def first_text(value: object, *keys: str) -> str | None:
     """The first of these members that is a text."""
     if not isinstance(value, dict):
         return None
-    return next((found for key in keys if (found := text(value.get(key)))), None)
+    return next((found for key in keys if (found := text_or_none(value.get(key)))), None)
 
 
-def mapping(value: object) -> dict[str, Any]:
+def parse_mapping(value: object) -> dict[str, Any]:
     """An object, given as one or as its JSON text; {} for anything else."""
     if isinstance(value, str):
         import json
@@ -83,11 +89,11 @@ def mapping(value: object) -> dict[str, Any]:
 def first_of(value: object) -> str | None:
     """The first text of a list of them."""
     if isinstance(value, list) and value:
-        return text(value[0])
+        return text_or_none(value[0])
     return None
 
 
-def texts(*values: str | None) -> tuple[str, ...]:
+def list_present(*values: str | None) -> tuple[str, ...]:
     """Those that there are."""
     return tuple(value for value in values if value)
 
@@ -96,9 +102,9 @@ def patched_files(patch: str | None) -> tuple[str, ...]:
     """The files that a patch of the form `*** Update File: path` names; so does a shell command
     that holds one.
     """
-    lines = [line.strip() for line in (patch or "").splitlines()]
     files = []
-    for line in lines:
+    for indented in (patch or "").splitlines():
+        line = indented.strip()
         for mark in _PATCHED:
             if line.startswith(mark):
                 files.append(line.removeprefix(mark))

@@ -78,9 +78,9 @@ def invoke(arguments: list[str]) -> int:
     words = frozenset(arguments)
     # A shell asks what may come next: its words are in the environment.
     if COMPLETION in os.environ:
-        words = _names(app)
+        words = _list_names(app)
     try:
-        code = parser(words & _names(app))(
+        code = make_parser(words & _list_names(app))(
             args=arguments, prog_name="skillrun", standalone_mode=False
         )
     except typer.Abort:
@@ -96,19 +96,19 @@ def invoke(arguments: list[str]) -> int:
 
 
 @cache
-def parser(words: frozenset[str]) -> Any:
+def make_parser(words: frozenset[str]) -> Any:
     """Click's command, with the parameters of those that `words` name: to read all takes longer
     than most commands.
 
     The others can only be listed: no command runs whose name is not in the arguments.
     """
-    return typer.main.get_command(_read(app, words))
+    return typer.main.get_command(_keep_commands(app, words))
 
 
-def _names(of: typer.Typer) -> frozenset[str]:
+def _list_names(of: typer.Typer) -> frozenset[str]:
     names = {info.name for info in of.registered_commands}
     for group in of.registered_groups:
-        names |= {group.name, *(_names(group.typer_instance) if group.typer_instance else ())}
+        names |= {group.name, *(_list_names(group.typer_instance) if group.typer_instance else ())}
     found = set()
     for name in names:
         if isinstance(name, str):
@@ -116,20 +116,20 @@ def _names(of: typer.Typer) -> frozenset[str]:
     return frozenset(found)
 
 
-def _read(of: typer.Typer, words: frozenset[str]) -> typer.Typer:
+def _keep_commands(of: typer.Typer, words: frozenset[str]) -> typer.Typer:
     """The same commands; those that `words` do not name take nothing and do nothing."""
     made = copy(of)
     made.registered_commands = [
-        info if info.name in words else _listed(info) for info in of.registered_commands
+        info if info.name in words else _without_parameters(info) for info in of.registered_commands
     ]
     made.registered_groups = [copy(group) for group in of.registered_groups]
     for group in made.registered_groups:
         if group.typer_instance is not None:
-            group.typer_instance = _read(group.typer_instance, words)
+            group.typer_instance = _keep_commands(group.typer_instance, words)
     return made
 
 
-def _listed(info: CommandInfo) -> CommandInfo:
+def _without_parameters(info: CommandInfo) -> CommandInfo:
     made = copy(info)
     made.help, made.callback = info.help or inspect.getdoc(info.callback), lambda: None
     return made

@@ -92,7 +92,7 @@ def _too_large(path: Path) -> SkillInvalid:
     )
 
 
-def decode(data: bytes, path: Path) -> str:
+def decode_text(data: bytes, path: Path) -> str:
     """The text of a SKILL.md: UTF-8, without its byte order mark, lines ending in a single
     newline.
     """
@@ -104,7 +104,7 @@ def decode(data: bytes, path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def split(text: str, path: Path) -> tuple[str, str, int]:
+def split_front_matter(text: str, path: Path) -> tuple[str, str, int]:
     """(front-matter, body, line of the body). The fences are lines that hold `---` and nothing
     else.
     """
@@ -124,8 +124,8 @@ def split(text: str, path: Path) -> tuple[str, str, int]:
 
 def read_front_matter(text: str, path: Path) -> FrontMatter:
     """The front-matter of a SKILL.md's text. SkillInvalid with `path:line: what`."""
-    front, body, body_line = split(text, path)
-    document, repaired = _load(front, path)
+    front, body, body_line = split_front_matter(text, path)
+    document, repaired = _load_yaml(front, path)
     if document.value is None:
         raise SkillInvalid(
             f"{path}:1: the front-matter is empty", hint="give it a name and a description"
@@ -139,7 +139,7 @@ def read_front_matter(text: str, path: Path) -> FrontMatter:
     return FrontMatter(document.value, lines, document.source, body, body_line, repaired)
 
 
-def _load(front: str, path: Path) -> tuple[Document, bool]:
+def _load_yaml(front: str, path: Path) -> tuple[Document, bool]:
     try:
         return load_positions(front), False
     except YamlProblem:
@@ -160,13 +160,14 @@ def quote_plain_values(front: str) -> str:
     """
     lines = front.split("\n")
     return "\n".join(
-        _quoted(line, following) for line, following in zip(lines, [*lines[1:], ""], strict=True)
+        _quote_value(line, following)
+        for line, following in zip(lines, [*lines[1:], ""], strict=True)
     )
 
 
-def _quoted(line: str, following: str) -> str:
+def _quote_value(line: str, following: str) -> str:
     match = _PLAIN_MEMBER.fullmatch(line)
-    if match is None or _continues(line, following):
+    if match is None or _goes_on(line, following):
         return line
     value = match["value"].rstrip()
     if not re.search(r":(\s|$)", value) and value[0] not in "*@`%":
@@ -174,7 +175,7 @@ def _quoted(line: str, following: str) -> str:
     return match["start"] + "'" + value.replace("'", "''") + "'"
 
 
-def _continues(line: str, following: str) -> bool:
+def _goes_on(line: str, following: str) -> bool:
     """Whether the next line belongs to this value: it is indented further, and no member of a
     mapping.
     """

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from skillrun.contract.duration import parse_duration
 
 
-def _seconds(value: Any) -> Any:
+def _parse_seconds(value: Any) -> Any:
     if isinstance(value, str):
         return parse_duration(value)
     return value
@@ -30,13 +30,13 @@ def _unknown_strategy(value: Any) -> Any:
     return value
 
 
-def _named(value: Any) -> Any:
+def _name_as_mapping(value: Any) -> Any:
     if isinstance(value, str):
         return {"type": value}
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds)]
+Seconds = Annotated[float, BeforeValidator(_parse_seconds)]
 
 
 class Part(BaseModel):
@@ -112,7 +112,7 @@ class JobError(Part):
     unsent: bool = False  # it comes only where the effect has not taken place
 
 
-NamedError = Annotated[JobError, BeforeValidator(_named)]
+NamedError = Annotated[JobError, BeforeValidator(_name_as_mapping)]
 
 
 class Failures(Part):

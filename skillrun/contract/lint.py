@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from skillrun.contract.frontmatter import (
     SPEC_KEYS,
     FrontMatter,
-    decode,
+    decode_text,
     read_front_matter,
     read_skill_bytes,
 )
@@ -43,15 +43,15 @@ def lint_skill(path: Path) -> list[Finding]:
     """
     file = skill_file(path)
     try:
-        front = read_front_matter(decode(read_skill_bytes(file), file), file)
+        front = read_front_matter(decode_text(read_skill_bytes(file), file), file)
     except SkillInvalid as error:
-        return [_unreadable(file, error)]
+        return [_explain_unreadable(file, error)]
     body = parse_body(front.body, front.body_line)
     found = [*_front_findings(front, file), *_body_findings(front, body, file)]
     return sorted(found, key=lambda finding: (finding.line or 0, finding.rule))
 
 
-def _unreadable(file: Path, error: SkillInvalid) -> Finding:
+def _explain_unreadable(file: Path, error: SkillInvalid) -> Finding:
     place = error.message.removeprefix(str(file))
     match = _PLACE.match(place)
     if match:
@@ -99,7 +99,7 @@ def _name_problems(front: FrontMatter, file: Path) -> Iterator[tuple[str, str]]:
         yield "name is missing", "name the skill like its folder"
         return
     if not isinstance(name, str):
-        yield f"name is {_kind(name)}, not text", "quote it"
+        yield f"name is {_kind_of(name)}, not text", "quote it"
         return
     if len(name) > 64:
         yield f"name has {len(name)} characters", "at most 64"
@@ -122,7 +122,7 @@ def _text_problems(
             yield f"{key} is missing", f"add it, at most {limit} characters"
         return
     if not isinstance(value, str):
-        yield f"{key} is {_kind(value)}, not text", "quote it"
+        yield f"{key} is {_kind_of(value)}, not text", "quote it"
     elif not value.strip():
         yield f"{key} is empty", f"1 to {limit} characters"
     elif len(value) > limit:
@@ -134,10 +134,10 @@ def _metadata_findings(front: FrontMatter, file: Path) -> Iterator[Finding]:
     if metadata is None:
         return
     if not isinstance(metadata, dict):
-        yield _finding(
+        yield _make_finding(
             "metadata",
             Severity.ERROR,
-            f"metadata is {_kind(metadata)}, not a mapping",
+            f"metadata is {_kind_of(metadata)}, not a mapping",
             file,
             front.line("metadata"),
         )
@@ -145,19 +145,18 @@ def _metadata_findings(front: FrontMatter, file: Path) -> Iterator[Finding]:
     for key, value in metadata.items():
         line = front.line("metadata", key)
         if isinstance(value, dict | list) or value is None:
-            yield _finding(
+            yield _make_finding(
                 "metadata",
                 Severity.ERROR,
-                f"metadata.{key} is {_kind(value)}, not text",
+                f"metadata.{key} is {_kind_of(value)}, not text",
                 file,
                 line,
                 "write text",
             )
         elif not isinstance(value, str):
-            what = (
-                f"metadata.{key} is {_kind(value)}; it is taken as the text {front.metadata[key]!r}"
-            )
-            yield _finding(
+            text = front.metadata[key]
+            what = f"metadata.{key} is {_kind_of(value)}; it is taken as the text {text!r}"
+            yield _make_finding(
                 "metadata",
                 Severity.WARNING,
                 what,
@@ -173,7 +172,7 @@ def _tools_problems(front: FrontMatter) -> Iterator[tuple[str, str]]:
     if "allowed-tools" not in front.values:
         return
     if not isinstance(tools, str):
-        yield f"allowed-tools is {_kind(tools)}, not text", hint
+        yield f"allowed-tools is {_kind_of(tools)}, not text", hint
         return
     names = _tool_names(tools)
     if not names:
@@ -192,7 +191,7 @@ def _body_findings(front: FrontMatter, body: Body, file: Path) -> Iterator[Findi
     count = len(front.body.rstrip("\n").split("\n"))
     if count > MAX_BODY_LINES:
         what = f"the body has {count} lines"
-        yield _finding(
+        yield _make_finding(
             "long",
             Severity.WARNING,
             what,
@@ -201,7 +200,7 @@ def _body_findings(front: FrontMatter, body: Body, file: Path) -> Iterator[Findi
             f"at most {MAX_BODY_LINES}; move details into files",
         )
     for line in body.open_fences:
-        yield _finding(
+        yield _make_finding(
             "fence",
             Severity.ERROR,
             "this code block is never closed",
@@ -220,7 +219,7 @@ def _link_findings(body: Body, file: Path) -> Iterator[Finding]:
         target = unquote(link.target.split("#")[0].split("?")[0])
         if "\0" not in target and (file.parent / target).exists():
             continue
-        yield _finding(
+        yield _make_finding(
             "link",
             Severity.ERROR,
             f"the link to {target} leads nowhere",
@@ -233,7 +232,7 @@ def _link_findings(body: Body, file: Path) -> Iterator[Finding]:
 def _workflow_findings(front: FrontMatter, body: Body, file: Path) -> Iterator[Finding]:
     workflow = find_workflow(body)
     if workflow is None:
-        yield _finding(
+        yield _make_finding(
             "no-workflow",
             Severity.NOTE,
             "no section Workflow, so skillrun cannot run it",
@@ -243,7 +242,7 @@ def _workflow_findings(front: FrontMatter, body: Body, file: Path) -> Iterator[F
         )
     elif not list(read_steps(workflow)):
         hint = "number them: 1) ... 2) ..."
-        yield _finding(
+        yield _make_finding(
             "no-steps",
             Severity.WARNING,
             "the workflow has no numbered steps",
@@ -253,13 +252,13 @@ def _workflow_findings(front: FrontMatter, body: Body, file: Path) -> Iterator[F
         )
 
 
-def _finding(
+def _make_finding(
     rule: str, severity: Severity, message: str, file: Path, line: int, hint: str | None = None
 ) -> Finding:
     return Finding(f"skill.{rule}", severity, message, str(file), line, hint)
 
 
-def _kind(value: Any) -> str:
+def _kind_of(value: Any) -> str:
     if value is None:
         return "empty"
     names = {

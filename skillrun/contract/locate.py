@@ -88,7 +88,7 @@ def find_skill(name_or_path: str, repo: Path | None = None, explicit: Path | Non
     by_path = Path(name_or_path)
     if "/" in name_or_path and by_path.exists():
         return _find_path(name_or_path)
-    raise _unknown(name_or_path, repo)
+    raise _explain_unknown(name_or_path, repo)
 
 
 def peek_name(file: Path) -> str:
@@ -116,7 +116,7 @@ def list_skills(repo: Path | None = None) -> list[FoundSkill]:
             if real in seen:
                 continue
             seen.add(real)
-            one = _describe(root, file, taken)
+            one = _describe_skill(root, file, taken)
             found.append(one)
             if one.error is None:
                 taken.add(one.id)
@@ -141,26 +141,22 @@ def bundled_skill(skill_id: str) -> Path | None:
 
 def skill_files(paths: list[Path]) -> list[Path]:
     """Every SKILL.md among and below the paths, in order. SkillInvalid for a path with none."""
+    hint = "name a SKILL.md, its folder, or a folder of skills"
     files: list[Path] = []
     for path in paths:
+        if not path.exists():
+            raise SkillInvalid(f"{path}: no such file or folder", hint=hint)
+        below = [path]
         if path.is_dir():
-            below = list(_below(path))
-        elif path.exists():
-            below = [path]
-        else:
-            below = []
+            below = list(_files_below(path))
         if not below:
-            what = "no such file or folder"
-            if path.exists():
-                what = "no SKILL.md here"
-            raise SkillInvalid(
-                f"{path}: {what}", hint="name a SKILL.md, its folder, or a folder of skills"
-            )
+            raise SkillInvalid(f"{path}: no SKILL.md here", hint=hint)
         files.extend(below)
     return list(dict.fromkeys(files))
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Every SKILL.md in a folder, however deep, in the order of the names."""
     for current, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in PASSED_OVER)
         if FILE_NAME in names:
@@ -168,15 +164,15 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _is_path(text: str) -> bool:
+    """Whether somebody gave a path, by its look: a name may have a slash, too (`LAYER/NAME`)."""
     return text.endswith(FILE_NAME) or text.startswith((".", "/", "~")) or "\\" in text
 
 
 def _find_path(text: str) -> Path:
-    path = Path(text).expanduser()
-    if path.is_dir():
-        file = path / FILE_NAME
-    else:
-        file = path
+    """The SKILL.md at a path, or in the folder there. SkillInvalid where there is none."""
+    file = Path(text).expanduser()
+    if file.is_dir():
+        file = file / FILE_NAME
     if not file.exists():
         raise SkillInvalid(
             f"{file}: no such SKILL.md",
@@ -188,13 +184,12 @@ def _find_path(text: str) -> Path:
 def _find_explicit(name: str, explicit: Path) -> Path:
     """`--skill PATH` is the skill itself, or a folder of skills in which the name is looked for."""
     path = explicit.expanduser()
+    file = path
+    found = None
     if path.is_dir():
         file = path / FILE_NAME
-    else:
-        file = path
     if file.is_file():
-        return _named(file, name)
-    found = None
+        return _check_name(file, name)
     if path.is_dir():
         found = _find_in(Root("explicit", path), name)
     if found is None:
@@ -205,13 +200,16 @@ def _find_explicit(name: str, explicit: Path) -> Path:
     return found
 
 
-def _named(file: Path, name: str) -> Path:
+def _check_name(file: Path, name: str) -> Path:
+    """The file, if the skill in it has that name. SkillInvalid where it has another one, or cannot
+    be read.
+    """
     from skillrun.contract.frontmatter import read_skill_bytes
 
     if _is_path(name) or _answers_to(file, name):
         return file
     # A file that cannot be read says so itself.
-    _names(file, read_skill_bytes(file))
+    _read_names(file, read_skill_bytes(file))
     raise SkillInvalid(
         f"{file}: this is not the skill {name}",
         hint="give the name that stands in its front-matter",
@@ -223,19 +221,17 @@ def _find_in(root: Root, name: str) -> Path | None:
     no parsing.
     """
     files = list(_skill_files_in(root))
-    inside = [file for file in files if _escape(root, file) is None]
-    short = name.rsplit("/", 1)[-1]
+    inside = [file for file in files if _explain_escape(root, file) is None]
+    layer, short = name.split("/")[0], name.rsplit("/", 1)[-1]
     by_folder = [file for file in inside if file.parent.name == short]
     for file in by_folder:
-        if (
-            name == short
-            or file.parent.parent.name == name.split("/")[0]
-            or _answers_to(file, name)
-        ):
+        is_named = name == short or file.parent.parent.name == layer
+        if is_named or _answers_to(file, name):
             return file
-    return next(
-        (file for file in inside if file not in by_folder and _answers_to(file, name)), None
-    )
+    for file in inside:
+        if file not in by_folder and _answers_to(file, name):
+            return file
+    return None
 
 
 def _skill_files_in(root: Root) -> Iterator[Path]:
@@ -249,16 +245,16 @@ def _skill_files_in(root: Root) -> Iterator[Path]:
 
 
 def _skills_below(root: Root, folder: Path, depth: int) -> Iterator[Path]:
-    if not folder.is_dir() or _escape(root, folder):
+    if not folder.is_dir() or _explain_escape(root, folder):
         return
-    for child in sorted(_subfolders(folder)):
+    for child in sorted(_list_subfolders(folder)):
         if (child / FILE_NAME).exists():
             yield child / FILE_NAME
         elif depth > 1:
             yield from _skills_below(root, child, depth - 1)
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def _list_subfolders(folder: Path) -> list[Path]:
     try:
         subfolders = []
         for child in folder.iterdir():
@@ -269,7 +265,7 @@ def _subfolders(folder: Path) -> list[Path]:
         return []
 
 
-def _escape(root: Root, path: Path) -> str | None:
+def _explain_escape(root: Root, path: Path) -> str | None:
     """Why a path may not be read: it leads out of the repository."""
     if root.inside is None or path.resolve().is_relative_to(root.inside.resolve()):
         return None
@@ -286,36 +282,39 @@ def _answers_to(file: Path, name: str) -> bool:
         data = read_skill_bytes(file)
         if name.rsplit("/", 1)[-1].encode() not in data:
             return False
-        return name in _names(file, data)
+        return name in _read_names(file, data)
     except SkillInvalid:
         return False
 
 
-def _names(file: Path, data: bytes) -> tuple[str, str]:
-    """(name, id) as the front-matter says."""
-    from skillrun.contract.frontmatter import decode, read_front_matter
+def _read_names(file: Path, data: bytes) -> tuple[str, str]:
+    """(name, id) as the front-matter says. SkillInvalid where it cannot be read."""
+    from skillrun.contract.frontmatter import decode_text, read_front_matter
     from skillrun.contract.skill import skill_layer, skill_name
 
-    front = read_front_matter(decode(data, file), file)
+    front = read_front_matter(decode_text(data, file), file)
     name, layer = skill_name(front, file), skill_layer(front)
-    return name, f"{layer}/{name}" if layer else name
+    if layer:
+        return name, f"{layer}/{name}"
+    return name, name
 
 
-def _describe(root: Root, file: Path, taken: set[str]) -> FoundSkill:
+def _describe_skill(root: Root, file: Path, taken: set[str]) -> FoundSkill:
+    """A SKILL.md as the list of skills shows it; `taken` are the ids of earlier places."""
     from skillrun.contract.frontmatter import read_skill_bytes
 
     folder_name = file.parent.name
-    escape = _escape(root, file)
+    escape = _explain_escape(root, file)
     if escape:
         return FoundSkill(file, folder_name, root.where, error=escape)
     try:
-        skill_id = _names(file, read_skill_bytes(file))[1]
+        skill_id = _read_names(file, read_skill_bytes(file))[1]
     except SkillInvalid as error:
         return FoundSkill(file, folder_name, root.where, folder_name in taken, error.message)
     return FoundSkill(file, skill_id, root.where, skill_id in taken)
 
 
-def _unknown(name: str, repo: Path | None) -> SkillInvalid:
+def _explain_unknown(name: str, repo: Path | None) -> SkillInvalid:
     import difflib
 
     skills = list_skills(repo)
@@ -325,17 +324,15 @@ def _unknown(name: str, repo: Path | None) -> SkillInvalid:
                 f"{name} is installed without its text: {_NO_TEXT}, {one.path}",
                 hint="have its build put SKILL.md beside the code, and install it again",
             )
-    names = {}
+    id_of = {}
     for one in skills:
         for spelling in (one.id, one.id.rsplit("/", 1)[-1]):
-            names[spelling] = one.id
-    near = list(
-        dict.fromkeys(
-            names[match] for match in difflib.get_close_matches(name, list(names), n=4, cutoff=0.5)
-        )
-    )
+            id_of[spelling] = one.id
+    spellings = difflib.get_close_matches(name, list(id_of), n=4, cutoff=0.5)
+    near = list(dict.fromkeys(id_of[spelling] for spelling in spellings))
     hint = "skillrun list shows the skills that can be found here"
     if near:
         hint = f"did you mean {' or '.join(near)}?"
+    # What an agent or a script calls a skill goes to a terminal here.
     shown = re.sub(r"[^\x20-\x7e]", "?", name)[:100]
     return SkillInvalid(f"no skill named {shown}", hint=hint)

@@ -84,16 +84,16 @@ def parse_body(text: str, first_line: int = 1) -> Body:
     # Nesting is bounded: a text of ten thousand `>` would otherwise exhaust the stack.
     tokens = MarkdownIt("commonmark", {"maxNesting": 40}).parse(text)
     root = SyntaxTreeNode(tokens)
-    offset = first_line
-    blocks = [_block(node, offset) for node in root.children]
+    blocks = [_read_block(node, first_line) for node in root.children]
     return Body(
-        tuple(_sections(blocks)),
-        tuple(_links(tokens, offset)),
-        tuple(_open_fences(tokens, text, offset)),
+        tuple(_list_sections(blocks)),
+        tuple(_list_links(tokens, first_line)),
+        tuple(_find_open_fences(tokens, text, first_line)),
     )
 
 
-def _sections(blocks: Sequence[Block]) -> Iterator[Section]:
+def _list_sections(blocks: Sequence[Block]) -> Iterator[Section]:
+    """A section for each heading; one of a deeper level lies in those above it as well."""
     for index, block in enumerate(blocks):
         if block.kind != "heading":
             continue
@@ -105,58 +105,71 @@ def _sections(blocks: Sequence[Block]) -> Iterator[Section]:
         yield Section(block.text, block.level, block.line, tuple(inside))
 
 
-def _block(node: SyntaxTreeNode, offset: int) -> Block:
-    line = _line(node, offset)
+def _read_block(node: SyntaxTreeNode, offset: int) -> Block:
+    """A block of the tree; `offset` is the line of the file on which the Markdown begins."""
+    line = _line_of(node, offset)
     if node.type == "heading":
-        return Block("heading", line, _text(node), level=int(node.tag[1:]))
+        return Block("heading", line, _text_of(node), level=int(node.tag[1:]))
     if node.type == "paragraph":
-        return Block("paragraph", line, _text(node))
+        return Block("paragraph", line, _text_of(node))
     if node.type == "bullet_list":
-        return Block("bullet_list", line, items=_items(node, offset))
+        return Block("bullet_list", line, items=_read_items(node, offset))
     if node.type == "ordered_list":
-        return Block("ordered_list", line, items=_items(node, offset), numbers=_numbers(node))
+        return Block(
+            "ordered_list", line, items=_read_items(node, offset), numbers=_read_numbers(node)
+        )
     return Block("other", line)
 
 
-def _items(node: SyntaxTreeNode, offset: int) -> tuple[Bullet, ...]:
-    return tuple(_item(child, offset) for child in node.children)
+def _read_items(node: SyntaxTreeNode, offset: int) -> tuple[Bullet, ...]:
+    return tuple(_read_item(child, offset) for child in node.children)
 
 
-def _item(node: SyntaxTreeNode, offset: int) -> Bullet:
+def _read_item(node: SyntaxTreeNode, offset: int) -> Bullet:
     """The item's first paragraph is its text; lists and further paragraphs are nested in it."""
     children = list(node.children)
     text = ""
     if children and children[0].type in ("paragraph", "heading"):
-        text = _text(children.pop(0))
+        text = _text_of(children.pop(0))
     nested: list[Bullet] = []
     for child in children:
         if child.type in ("bullet_list", "ordered_list"):
-            nested.extend(_items(child, offset))
+            nested.extend(_read_items(child, offset))
         elif child.type == "paragraph":
-            nested.append(Bullet(_text(child), _line(child, offset)))
-    return Bullet(text, _line(node, offset), tuple(nested))
+            nested.append(Bullet(_text_of(child), _line_of(child, offset)))
+    return Bullet(text, _line_of(node, offset), tuple(nested))
 
 
-def _numbers(node: SyntaxTreeNode) -> tuple[int, ...]:
+def _read_numbers(node: SyntaxTreeNode) -> tuple[int, ...]:
+    """The numbers of an ordered list as its author wrote them."""
     found = []
-    for index, child in enumerate(node.children, start=1):
-        found.append(int(child.info) if child.info.isdigit() else index)
+    for number, child in enumerate(node.children, start=1):
+        if child.info.isdigit():
+            found.append(int(child.info))
+        else:
+            found.append(number)
     return tuple(found)
 
 
-def _text(node: SyntaxTreeNode) -> str:
-    return " ".join(
-        child.content.replace("\n", " ") for child in node.children if child.type == "inline"
-    ).strip()
+def _text_of(node: SyntaxTreeNode) -> str:
+    """The text of a block on one line, its emphasis and links as written."""
+    inside = [child.content for child in node.children if child.type == "inline"]
+    return " ".join(inside).replace("\n", " ").strip()
 
 
-def _line(node: SyntaxTreeNode, offset: int) -> int:
-    return (node.map[0] if node.map else 0) + offset
+def _line_of(node: SyntaxTreeNode | Token, offset: int) -> int:
+    """The line of the file on which a block begins, or its first line where that is not known."""
+    if not node.map:
+        return offset
+    return node.map[0] + offset
 
 
-def _links(tokens: Sequence[Token], offset: int) -> Iterator[Link]:
+def _list_links(tokens: Sequence[Token], offset: int) -> Iterator[Link]:
+    """Every link and image. The parser gives the line of a block alone: line breaks before a link
+    are counted.
+    """
     for token in tokens:
-        line = (token.map[0] if token.map else 0) + offset
+        line = _line_of(token, offset)
         for child in token.children or ():
             line += child.type in ("softbreak", "hardbreak")
             target = child.attrGet("href") or child.attrGet("src")
@@ -164,7 +177,10 @@ def _links(tokens: Sequence[Token], offset: int) -> Iterator[Link]:
                 yield Link(str(target), line)
 
 
-def _open_fences(tokens: Sequence[Token], text: str, offset: int) -> Iterator[int]:
+def _find_open_fences(tokens: Sequence[Token], text: str, offset: int) -> Iterator[int]:
+    """The lines of code fences that nothing closes. One within a list or a quotation ends with it,
+    and swallows nothing.
+    """
     lines = text.split("\n")
     for token in tokens:
         if token.type != "fence" or token.map is None or token.level:
@@ -173,10 +189,10 @@ def _open_fences(tokens: Sequence[Token], text: str, offset: int) -> Iterator[in
         last = ""
         if end <= len(lines):
             last = lines[end - 1].strip()
-        closed = (
-            end - begin > 1 and last.startswith(token.markup) and not last.strip(token.markup[0])
-        )
-        if not closed:
+        # A closing fence is at least as long as the opening one, and of the same sign.
+        looks_closed = last.startswith(token.markup) and not last.strip(token.markup[0])
+        # On one line there is only the opening fence.
+        if end - begin < 2 or not looks_closed:
             yield begin + offset
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from skillrun.contract.frontmatter import (
     SPEC_KEYS,
     FrontMatter,
-    decode,
+    decode_text,
     read_front_matter,
     read_skill_bytes,
 )
@@ -119,34 +119,41 @@ def load_skill(path: Path) -> Skill:
     """
     file = skill_file(path)
     data = read_skill_bytes(file)
-    front = read_front_matter(decode(data, file), file)
+    front = read_front_matter(decode_text(data, file), file)
     name, layer = skill_name(front, file), skill_layer(front)
     body = parse_body(front.body, front.body_line)
     workflow = find_workflow(body)
-    if workflow:
-        steps = tuple(read_steps(workflow))
-    else:
-        steps = ()
-    if not workflow or not steps:
+    if workflow is None:
+        raise _no_workflow(file, front, None)
+    steps = tuple(read_steps(workflow))
+    if not steps:
         raise _no_workflow(file, front, workflow)
+    skill_id = name
+    if layer:
+        skill_id = f"{layer}/{name}"
+    frontmatter = dict(front.values)
+    if front.metadata:
+        frontmatter["metadata"] = front.metadata
     return Skill(
-        id=f"{layer}/{name}" if layer else name,
+        id=skill_id,
         name=name,
         layer=layer,
         mode=skill_mode(front.metadata),
         description=front.text("description"),
         path=file.absolute(),
         sha256=sha256(data),
-        frontmatter={**front.values, **({"metadata": front.metadata} if front.metadata else {})},
+        frontmatter=frontmatter,
         sections=tuple(section.title for section in body.sections),
-        inputs=_unique_slugs(_input(item) for item in _list_items(body, "inputs")),
+        inputs=_unique_slugs(_read_input(item) for item in _list_items(body, "inputs")),
         outputs=tuple(_list_items(body, "outputs")),
         steps=steps,
         checks=read_checks(body),
-        failure_modes=tuple(_failure_mode(item) for item in _list_items(body, "failure modes")),
+        failure_modes=tuple(
+            _read_failure_mode(item) for item in _list_items(body, "failure modes")
+        ),
         telemetry=read_telemetry(body),
-        tail_notes=tuple(_notes(workflow)),
-        warnings=tuple(_warnings(front, body, file)),
+        tail_notes=tuple(_list_notes(workflow)),
+        warnings=tuple(_list_warnings(front, body, file)),
     )
 
 
@@ -216,27 +223,27 @@ def read_steps(workflow: Section) -> Iterator[Step]:
 
 
 def _step_heading_level(workflow: Section) -> int:
+    """The level of the headings that are steps: the highest that has a number; 0 without any."""
     levels = []
-    for b in workflow.blocks:
-        if b.kind == "heading" and _NUMBERED_HEADING.fullmatch(b.text):
-            levels.append(b.level)
+    for block in workflow.blocks:
+        if block.kind == "heading" and _NUMBERED_HEADING.fullmatch(block.text):
+            levels.append(block.level)
     return min(levels, default=0)
 
 
 def _heading_steps(workflow: Section, level: int) -> Iterator[Step]:
+    """The numbered headings with what stands below them; a heading without a number ends a step."""
     current: Step | None = None
     for block in workflow.blocks:
-        numbered = None
-        if block.kind == "heading":
-            numbered = _NUMBERED_HEADING.fullmatch(block.text)
         if block.kind == "heading" and block.level <= level:
             if current:
                 yield current
             current = None
+            numbered = _NUMBERED_HEADING.fullmatch(block.text)
             if numbered:
                 current = Step(int(numbered["number"]), numbered["text"], (), block.line)
         elif current:
-            current = _with(current, _bullets_of(block))
+            current = _add_bullets(current, _bullets_of(block))
     if current:
         yield current
 
@@ -253,12 +260,12 @@ def _list_steps(workflow: Section) -> Iterator[Step]:
                     yield current
                 current = Step(number, item.text, item.bullets, item.line)
         elif block.kind == "bullet_list" and current:
-            current = _with(current, block.items)
+            current = _add_bullets(current, block.items)
     if current:
         yield current
 
 
-def _with(step: Step, bullets: tuple[Bullet, ...]) -> Step:
+def _add_bullets(step: Step, bullets: tuple[Bullet, ...]) -> Step:
     return Step(step.number, step.text, step.bullets + bullets, step.line)
 
 
@@ -269,7 +276,7 @@ def _bullets_of(block: Block) -> tuple[Bullet, ...]:
     return block.items
 
 
-def _notes(workflow: Section) -> Iterator[Bullet]:
+def _list_notes(workflow: Section) -> Iterator[Bullet]:
     """Paragraphs that belong to no step: those beside a numbered list, after it has begun."""
     if _step_heading_level(workflow):
         return
@@ -287,13 +294,16 @@ def _list_items(body: Body, name: str) -> Iterator[Bullet]:
             yield from block.items
 
 
-def _input(item: Bullet) -> Input:
+def _read_input(item: Bullet) -> Input:
+    """An item of Inputs; what stands before its colon, bracket or dash is its name."""
     label = re.split(r"[(:]| [-–—] ", item.text.replace("`", ""), maxsplit=1)[0]
     required = not (_OPTIONAL.search(item.text) or _IF_THERE.search(item.text))
-    return Input(slugify(label) or slugify(item.text), item.text, required, item.line, item.bullets)
+    return Input(
+        make_slug(label) or make_slug(item.text), item.text, required, item.line, item.bullets
+    )
 
 
-def slugify(text: str) -> str:
+def make_slug(text: str) -> str:
     """`Trigger type` -> `trigger-type`; at most 60 characters, cut between words."""
     slug = re.sub(r"[^a-z0-9]+", "-", text.casefold().replace("’", "").replace("'", "")).strip("-")
     if len(slug) <= 60:
@@ -302,6 +312,7 @@ def slugify(text: str) -> str:
 
 
 def _unique_slugs(inputs: Iterator[Input]) -> tuple[Input, ...]:
+    """The inputs with a name of their own each: the second `url` is `url-2`."""
     taken: dict[str, int] = {}
     unique = []
     for given in inputs:
@@ -320,22 +331,19 @@ def read_checks(body: Body) -> tuple[Check, ...]:
     return tuple(Check(item.text, item.bullets, item.line) for item in _list_items(body, "checks"))
 
 
-def _failure_mode(item: Bullet) -> FailureMode:
-    condition, *reactions = _ARROW.split(item.text, maxsplit=1)
+def _read_failure_mode(item: Bullet) -> FailureMode:
+    """`Broker is down → retry later`; items that are nested in it belong to the reaction."""
+    condition, *behind_arrow = _ARROW.split(item.text, maxsplit=1)
     nested = "; ".join(bullet.text for bullet in item.bullets)
-    reaction = ""
-    if reactions:
-        reaction = reactions[0]
-    return FailureMode(
-        condition.strip(), "; ".join(part for part in (reaction.strip(), nested) if part), item.line
-    )
+    reactions = [*map(str.strip, behind_arrow), nested]
+    return FailureMode(condition.strip(), "; ".join(filter(None, reactions)), item.line)
 
 
 def read_telemetry(body: Body) -> tuple[TelemetryField, ...]:
     """The fields of the section Telemetry."""
-    fields = (read_field(item) for item in _list_items(body, "telemetry"))
     unique = {}
-    for field in fields:
+    for item in _list_items(body, "telemetry"):
+        field = read_field(item)
         if field is not None:
             unique[field.key] = field
     return tuple(unique.values())
@@ -353,7 +361,7 @@ def _no_workflow(file: Path, front: FrontMatter, workflow: Section | None) -> Sk
     )
 
 
-def _warnings(front: FrontMatter, body: Body, file: Path) -> Iterator[str]:
+def _list_warnings(front: FrontMatter, body: Body, file: Path) -> Iterator[str]:
     for key in front.values:
         if key not in SPEC_KEYS:
             yield f"{file.name}:{front.line(key)}: unknown key {key} in the front-matter"

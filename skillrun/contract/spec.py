@@ -30,7 +30,7 @@ from skillrun.contract.job import Waiver as Waiver
 from skillrun.contract.positions import Document, YamlProblem
 from skillrun.contract.specfile import read_raw_spec as read_raw_spec
 from skillrun.contract.specfile import spec_sha256
-from skillrun.contract.violations import UNKNOWN_KEY, Violation, schema_violations, violations
+from skillrun.contract.violations import UNKNOWN_KEY, Violation, find_violations, schema_violations
 from skillrun.contract.yamlpos import load_positions
 from skillrun.core.canonical import sha256
 from skillrun.core.errors import SpecInvalid
@@ -52,7 +52,9 @@ def load_spec(
     """
     data, file_sha256 = read_raw_spec(path)
     shown = _shown_path(path, root)
-    return _checked(_read(data, path, shown), path, shown, file_sha256, overrides or {})
+    return _check_document(
+        _parse_spec(data, path, shown), path, shown, file_sha256, overrides or {}
+    )
 
 
 def spec_from_settings(overrides: Mapping[str, str]) -> JobSpec:
@@ -60,36 +62,39 @@ def spec_from_settings(overrides: Mapping[str, str]) -> JobSpec:
     as `load_spec`.
     """
     document = Document({"version": 1, "job": "unnamed"}, {})
-    return _checked(document, Path(), "--set", sha256(b""), overrides)
+    return _check_document(document, Path(), "--set", sha256(b""), overrides)
 
 
-def _checked(
+def _check_document(
     document: Document, path: Path, shown: str, file_sha256: str, overrides: Mapping[str, str]
 ) -> JobSpec:
+    """The spec of a document with its overrides. Raises SpecInvalid with all that is wrong."""
     value, changed, misplaced = _with_overrides(document.value, overrides)
     found = [*misplaced, *_all_violations(value, document, changed)]
     if found:
-        raise _refusal(found, shown, document, changed)
-    return _built(
-        {
-            **value,
-            "raw": value,
-            "sha256": spec_sha256(file_sha256, overrides),
-            "path": path,
-            "shown_path": shown,
-            "lines": document.lines,
-        }
-    )
+        raise _make_refusal(found, shown, document, changed)
+    beside = {
+        "raw": value,
+        "sha256": spec_sha256(file_sha256, overrides),
+        "path": path,
+        "shown_path": shown,
+        "lines": document.lines,
+    }
+    return _build_spec({**value, **beside})
 
 
-def _built(values: dict[str, Any]) -> JobSpec:
+def _build_spec(values: dict[str, Any]) -> JobSpec:
+    """The model of values that satisfy the schema. Raises SpecInvalid where they do not satisfy the
+    model, too.
+    """
     try:
         return JobSpec.model_validate(values)
     except ValidationError as error:
         # The schema is looser than the model in corners such as `version: 1.0`.
         problems = []
-        for e in error.errors():
-            problems.append(f"{values['shown_path']}: {'.'.join(map(str, e['loc']))}: {e['msg']}")
+        for problem in error.errors():
+            place = ".".join(map(str, problem["loc"]))
+            problems.append(f"{values['shown_path']}: {place}: {problem['msg']}")
         raise SpecInvalid("\n".join(problems), hint="write the value plainly") from error
 
 
@@ -99,7 +104,10 @@ def spec_schema() -> dict[str, Any]:
     return schema
 
 
-def _read(data: bytes, path: Path, shown: str) -> Document:
+def _parse_spec(data: bytes, path: Path, shown: str) -> Document:
+    """The mapping that a spec's bytes hold, with the line of each key. Raises SpecInvalid for bytes
+    that hold none.
+    """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -138,7 +146,7 @@ def spec_violations(value: Any) -> list[Violation]:
     repeated names.
     """
     return [
-        *violations(spec_schema(), value),
+        *find_violations(spec_schema(), value),
         *_payload_violations(value),
         *_repeated_names(value),
         *_unknown_effects(value),
@@ -150,7 +158,7 @@ def _all_violations(
 ) -> list[Violation]:
     found = [_with_trap(violation, document) for violation in spec_violations(value)]
     named = {violation.path for violation in found}
-    for trap in _traps(document, changed):
+    for trap in _find_traps(document, changed):
         if trap.path not in named:
             found.append(trap)
     return found
@@ -171,77 +179,70 @@ def _payload_violations(value: Any) -> Iterator[Violation]:
 
 
 def _example_violations(payload: Any, example: Any, at: positions.Path) -> Iterator[Violation]:
+    """How an example breaks its payload's schema, or why that schema cannot be asked."""
+    payload_path = ("payload",)
     try:
-        for found in violations(payload, example, at):
-            yield Violation(
-                found.path,
-                found.what,
-                f"an example must satisfy the payload's schema; {found.hint}",
-            )
+        for found in find_violations(payload, example, at):
+            hint = f"an example must satisfy the payload's schema; {found.hint}"
+            yield Violation(found.path, found.what, hint)
     except Unresolvable as error:
-        yield Violation(
-            ("payload",),
-            f"the $ref {error.ref!r} leads nowhere",
-            "use $defs within the payload; nothing is fetched",
-        )
+        what = f"the $ref {error.ref!r} leads nowhere"
+        yield Violation(payload_path, what, "use $defs within the payload; nothing is fetched")
     except RecursionError:
-        yield Violation(("payload",), "its $ref leads in a circle", "let it end somewhere")
+        yield Violation(payload_path, "its $ref leads in a circle", "let it end somewhere")
     except re.error as error:
-        yield Violation(
-            ("payload",), f"the pattern {str(error.pattern)!r} is no regular expression", "mend it"
-        )
+        what = f"the pattern {str(error.pattern)!r} is no regular expression"
+        yield Violation(payload_path, what, "mend it")
     except (ArithmeticError, NoSuchResource, Unretrievable) as error:
-        yield Violation(
-            ("payload",), f"cannot be used to check an example: {error!r}", "simplify it"
-        )
+        what = f"cannot be used to check an example: {error!r}"
+        yield Violation(payload_path, what, "simplify it")
 
 
 def _repeated_names(value: Any) -> Iterator[Violation]:
     """Two effects of one name could not be told apart in a report."""
-    effects = value.get("effects")
     seen: set[str] = set()
-    for index, effect in enumerate(effects if isinstance(effects, list) else []):
+    for index, effect in enumerate(_list_or_empty(value.get("effects"))):
         name = None
         if isinstance(effect, dict):
             name = effect.get("name")
         if not isinstance(name, str):
             continue
         if name in seen:
-            yield Violation(
-                ("effects", index, "name"), f"{name} names two effects", "give each its own name"
-            )
+            path = ("effects", index, "name")
+            yield Violation(path, f"{name} names two effects", "give each its own name")
         seen.add(name)
 
 
 def _unknown_effects(value: Any) -> Iterator[Violation]:
     """An error that comes out of an effect which nobody has declared."""
-    effects, failures = value.get("effects"), value.get("failures")
+    failures = value.get("failures")
     if not isinstance(failures, dict):
         return
-    declared = []
-    if isinstance(effects, list):
-        declared = effects
-    listed = []
-    for effect in declared:
+    known = []
+    for effect in _list_or_empty(value.get("effects")):
         if isinstance(effect, dict):
-            listed.append(effect)
-    known = [str(effect.get("name")) for effect in listed]
+            known.append(str(effect.get("name")))
+    hint = f"the effects are {', '.join(known) or 'none'}"
     for kind in ("transient", "permanent", "success"):
-        errors = failures.get(kind)
-        for index, error in enumerate(errors if isinstance(errors, list) else []):
+        for index, error in enumerate(_list_or_empty(failures.get(kind))):
             named = None
             if isinstance(error, dict):
                 named = error.get("effects")
-            for place, name in enumerate(named if isinstance(named, list) else []):
+            for place, name in enumerate(_list_or_empty(named)):
                 if name not in known:
-                    yield Violation(
-                        ("failures", kind, index, "effects", place),
-                        f"{name} is the name of no effect",
-                        f"the effects are {', '.join(known) or 'none'}",
-                    )
+                    path = ("failures", kind, index, "effects", place)
+                    yield Violation(path, f"{name} is the name of no effect", hint)
+
+
+def _list_or_empty(value: Any) -> list[Any]:
+    """A list as it is. What should have been one is a violation of the schema, said elsewhere."""
+    if isinstance(value, list):
+        return value
+    return []
 
 
 def _with_trap(violation: Violation, document: Document) -> Violation:
+    """A violation that also says how YAML read the value, where nobody would expect it."""
     trap = document.traps.get(violation.path)
     if trap is None or violation.what == UNKNOWN_KEY:
         return violation
@@ -249,28 +250,34 @@ def _with_trap(violation: Violation, document: Document) -> Violation:
     return Violation(violation.path, f"{violation.what} ({reading})", f"{violation.hint}; {remedy}")
 
 
-def _traps(document: Document, changed: set[positions.Path]) -> Iterator[Violation]:
+def _find_traps(document: Document, changed: set[positions.Path]) -> Iterator[Violation]:
     """Values that YAML reads as something else: always for numbers in base 60, else where nothing
     else would notice.
     """
     for path, trap in document.traps.items():
-        overridden = any(path[: len(prefix)] == prefix for prefix in changed)
-        if not overridden and ("base-60" in trap or any(step in _FREE for step in path)):
+        is_overridden = any(path[: len(prefix)] == prefix for prefix in changed)
+        is_unseen = "base-60" in trap or not _FREE.isdisjoint(path)
+        if is_unseen and not is_overridden:
             what, _, hint = trap.partition("; ")
             yield Violation(path, what, hint)
 
 
-def _refusal(
+def _make_refusal(
     found: list[Violation], shown: str, document: Document, changed: set[positions.Path]
 ) -> SpecInvalid:
-    lines = sorted({(document.line(v.path), _one_line(v, shown, document, changed)) for v in found})
+    """The refusal of a spec, each violation once, in the order of the file."""
+    numbered = set()
+    for violation in found:
+        text = _say_violation(violation, shown, document, changed)
+        numbered.add((document.line(violation.path), text))
+    lines = sorted(numbered)
     texts = [text for _, text in lines[:_MAX_SHOWN]]
     if len(lines) > _MAX_SHOWN:
         texts.append(f"{shown}: and {len(lines) - _MAX_SHOWN} more")
     return SpecInvalid("\n".join(texts), hint=f"mend it, then: skillrun spec check {shown}")
 
 
-def _one_line(
+def _say_violation(
     violation: Violation, shown: str, document: Document, changed: set[positions.Path]
 ) -> str:
     place = f"{shown}:{document.line(violation.path)}"
@@ -301,9 +308,13 @@ def _with_overrides(
 
 def parse_path(dotted: str) -> positions.Path:
     """`effects.0.call` -> ("effects", 0, "call")."""
-    return tuple(
-        int(step) if step.isascii() and step.isdigit() else step for step in dotted.split(".")
-    )
+    path: list[str | int] = []
+    for step in dotted.split("."):
+        if step.isascii() and step.isdigit():
+            path.append(int(step))
+        else:
+            path.append(step)
+    return tuple(path)
 
 
 def override_value(dotted: str, text: str) -> Any:
@@ -327,11 +338,11 @@ def set_value(container: Any, path: positions.Path, value: Any) -> None:
         empty: Any = {}
         if isinstance(following, int):
             empty = []
-        container = _child(container, step, empty)
-    _child(container, path[-1], value, replace=True)
+        container = _step_into(container, step, empty)
+    _step_into(container, path[-1], value, replace=True)
 
 
-def _child(container: Any, step: str | int, new: Any, *, replace: bool = False) -> Any:
+def _step_into(container: Any, step: str | int, new: Any, *, replace: bool = False) -> Any:
     """The member of a mapping or list, made from `new` where it is missing (a list grows by one at
     most).
     """

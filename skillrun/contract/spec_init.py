@@ -310,7 +310,7 @@ def new_spec(values: Mapping[str, Any]) -> str:
     wrong = [f"{found.dotted()}: {found.what}: {found.hint}" for found in spec_violations(spec)]
     if wrong:
         raise SpecInvalid("\n".join(wrong), hint="give other values")
-    return "\n".join(_lines(spec)) + "\n"
+    return "\n".join(_write_lines(spec)) + "\n"
 
 
 def write_spec(
@@ -350,37 +350,37 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return spec
 
 
-def _lines(spec: Mapping[str, Any]) -> Iterator[str]:
+def _write_lines(spec: Mapping[str, Any]) -> Iterator[str]:
     yield f"# yaml-language-server: $schema=./{SCHEMA_NAME}"
     yield (
         f"# What each field means stands in {SCHEMA_NAME}. Lines that begin with # are still to be"
         " decided."
     )
-    yield _dumped({"version": spec["version"], "job": spec["job"]})
+    yield _dump_value({"version": spec["version"], "job": spec["job"]})
     for name, about in spec_schema()["properties"].items():
         if name in spec and name not in ("version", "job"):
-            yield from _about(about)
-            yield _dumped({name: spec[name]})
+            yield from _write_comment(about)
+            yield _dump_value({name: spec[name]})
         elif name in _PLACEHOLDERS:
-            yield from _about(about)
+            yield from _write_comment(about)
             yield f"# {_PLACEHOLDERS[name]}"
 
 
-def _about(field: Mapping[str, Any]) -> Iterator[str]:
+def _write_comment(field: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield from textwrap.wrap(field["description"], 110, initial_indent="# ", subsequent_indent="# ")
 
 
-def _dumped(value: Any) -> str:
+def _dump_value(value: Any) -> str:
     # PyYAML writes these four plainly, and then reads them as line breaks or not at all.
     plain = not re.search("[\x85\u2028\u2029\ufeff]", json.dumps(value, ensure_ascii=False))
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=plain, width=110).rstrip("\n")
 
 
-def _fields(answer: str) -> dict[str, Any]:
+def _parse_fields(answer: str) -> dict[str, Any]:
     """`order_id:integer, email:string` as a JSON Schema that requires them all."""
     properties: dict[str, Any] = {}
-    for part in _listed(answer):
+    for part in _parse_list(answer):
         name, _, kind = (piece.strip() for piece in part.partition(":"))
         if not re.fullmatch(r"\w+", name) or (kind and kind not in _JSON_TYPES):
             raise ValueError(
@@ -395,7 +395,7 @@ def _fields(answer: str) -> dict[str, Any]:
     }
 
 
-def _example(answer: str) -> list[Any]:
+def _parse_example(answer: str) -> list[Any]:
     try:
         value = override_value("payload.examples", answer)
     except SpecInvalid as error:
@@ -405,8 +405,8 @@ def _example(answer: str) -> list[Any]:
     return [value]
 
 
-def _effects(answer: str) -> list[dict[str, Any]]:
-    calls = _listed(answer)
+def _parse_effects(answer: str) -> list[dict[str, Any]]:
+    calls = _parse_list(answer)
     names = []
     for call in calls:
         names.append(
@@ -418,11 +418,11 @@ def _effects(answer: str) -> list[dict[str, Any]]:
     return [{"name": name, "call": call} for name, call in zip(unique, calls, strict=True)]
 
 
-def _listed(answer: str) -> list[str]:
+def _parse_list(answer: str) -> list[str]:
     return [part.strip() for part in answer.split(",") if part.strip()]
 
 
-def _number(answer: str) -> int:
+def _parse_number(answer: str) -> int:
     try:
         return int(answer)
     except ValueError as error:
@@ -431,9 +431,9 @@ def _number(answer: str) -> int:
 
 _FORMS: dict[str, Callable[[str], Any]] = {
     "text": str,
-    "list": _listed,
-    "number": _number,
-    "fields": _fields,
-    "example": _example,
-    "effects": _effects,
+    "list": _parse_list,
+    "number": _parse_number,
+    "fields": _parse_fields,
+    "example": _parse_example,
+    "effects": _parse_effects,
 }

@@ -70,11 +70,11 @@ def read_raw_spec(path: Path) -> tuple[bytes, str]:
     except FileNotFoundError:
         raise SpecInvalid(f"{path}: no such job spec", hint=hint) from None
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise _explain_unreadable(path, error) from None
     return data, sha256(data)
 
 
-def _unreadable(path: Path, error: OSError) -> SpecInvalid:
+def _explain_unreadable(path: Path, error: OSError) -> SpecInvalid:
     if error.errno == errno.EFBIG:
         hint = "a job spec describes one job; shorten its payload examples"
         return SpecInvalid(f"{path}: larger than 1 MB", hint=hint)

@@ -43,22 +43,26 @@ def read_field(item: Bullet) -> TelemetryField | None:
     optional = bool(re.search(r"\bif (known|present|available|any)\b", form))
     code = _CODE.search(form)
     if code is None:
-        return _described(key, form, item.line, optional)
-    return _coded(key, code[1].strip(), form, item.line, optional)
+        return _field_in_words(key, form, item.line, optional)
+    return _field_in_code(key, code[1].strip(), form, item.line, optional)
 
 
-def _described(key: str, form: str, line: int, optional: bool) -> TelemetryField:
+def _field_in_words(key: str, form: str, line: int, optional: bool) -> TelemetryField:
+    """A field whose form is told in words: `retries: count of attempts`."""
     if re.match(r"(count|number|integer)\b", form, re.IGNORECASE):
         return TelemetryField(key, "integer", (), line, optional)
     return TelemetryField(key, "list", (), line, optional)
 
 
-def _coded(key: str, code: str, form: str, line: int, optional: bool) -> TelemetryField:
+def _field_in_code(key: str, code: str, form: str, line: int, optional: bool) -> TelemetryField:
+    """A field whose form stands in backticks: `a | b`, `<text>`, or the one value."""
     choices = tuple(choice.strip() for choice in code.split("|") if choice.strip())
     if "<" in code:
         return TelemetryField(key, "string", (), line, optional)
+    if len(choices) > 1 and "subset" in form:
+        return TelemetryField(key, "list", choices, line, optional)
     if len(choices) > 1:
-        return TelemetryField(key, "list" if "subset" in form else "enum", choices, line, optional)
+        return TelemetryField(key, "enum", choices, line, optional)
     return TelemetryField(key, "const", choices or (code,), line, optional)
 
 
@@ -68,18 +72,20 @@ def telemetry_schema(fields: Sequence[TelemetryField]) -> dict[str, Any]:
     A field that is not known is null; where the outcome is success, everything must be known (save
     what is marked "if known").
     """
-    known = {field.key: _known(field) for field in fields}
+    known = {field.key: _schema_of_known(field) for field in fields}
+    properties: dict[str, Any] = {}
+    strict = {}
+    for key, form in known.items():
+        properties[key] = form
+        if key not in _SURE:
+            properties[key] = {"anyOf": [form, {"type": "null"}]}
     schema: dict[str, Any] = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
         "required": list(known),
         "additionalProperties": False,
-        "properties": {
-            key: form if key in _SURE else {"anyOf": [form, {"type": "null"}]}
-            for key, form in known.items()
-        },
+        "properties": properties,
     }
-    strict = {}
     for field in fields:
         if not field.optional and field.key not in _SURE:
             strict[field.key] = {"not": {"type": "null"}}
@@ -89,7 +95,8 @@ def telemetry_schema(fields: Sequence[TelemetryField]) -> dict[str, Any]:
     return schema
 
 
-def _known(field: TelemetryField) -> dict[str, Any]:
+def _schema_of_known(field: TelemetryField) -> dict[str, Any]:
+    """The schema of a field's value where it is known."""
     match field.kind:
         case "const":
             return {"const": field.values[0]}
@@ -99,5 +106,8 @@ def _known(field: TelemetryField) -> dict[str, Any]:
             return {"type": "integer", "minimum": 0}
         case "string":
             return {"type": "string"}
-    item: dict[str, Any] = {"enum": list(field.values)} if field.values else {"type": "string"}
+    item: dict[str, Any] = {"type": "string"}
+    if field.values:
+        item = {"enum": list(field.values)}
+    # One item may stand without its list.
     return {"anyOf": [{"type": "array", "items": item, "uniqueItems": True}, item]}

@@ -13,13 +13,13 @@ from skillrun.repo.languages import JAVASCRIPT
 from skillrun.repo.managers import CI_FILES
 from skillrun.repo.offers import Offer, Source
 from skillrun.repo.shell import (
-    cleaned,
+    find_purpose,
     folder_after,
     is_partial,
     moved_to,
     named_kind,
-    purpose,
     runs_front_end,
+    strip_excuse,
     unset_variables,
     without_prefix,
 )
@@ -66,8 +66,8 @@ def ci_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
     )
     for path in tree.files:
         if CI_FILES.fullmatch(path):
-            text = (tree.skim(path) or b"").decode("utf-8", "replace")
-            yield from reader.offers(path, _with_variables(text))
+            text = (tree.peek_small(path) or b"").decode("utf-8", "replace")
+            yield from reader.offers(path, _replace_variables(text))
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ class _Reader:
             fit = 0
         else:
             fit = 10
-        for step in _steps(text):
-            command = _PICKED.sub("", cleaned(step.command))
-            kind = purpose(command)
+        for step in _list_steps(text):
+            command = _PICKED.sub("", strip_excuse(step.command))
+            kind = find_purpose(command)
             if kind:
                 own = None
             else:
@@ -99,16 +99,16 @@ class _Reader:
             # What only the CI sets is not set where somebody else runs the command.
             if unset_variables(command):
                 continue
-            if (kind and self._counts(kind, step)) or own:
+            if (kind and self._is_of_interest(kind, step)) or own:
                 if step.folder and step.folder != ".":
                     whole = f"cd {step.folder} && {command}"
                 else:
                     whole = command
-                distance = _distance(kind or "", command)
+                distance = _rate_distance(kind or "", command)
                 fact = CommandFact(whole, path, step.line, command)
                 yield Offer(kind or own or "", fact, Source.CI, fit + distance)
 
-    def _counts(self, kind: str, step: _Step) -> bool:
+    def _is_of_interest(self, kind: str, step: _Step) -> bool:
         """Of a front end, only building; of a second package beside the main one, not even that."""
         plain = without_prefix(step.command)
         folder = (step.folder or folder_after(step.command)).strip("./")
@@ -133,7 +133,7 @@ def own_purpose(command: str, scripts: frozenset[str]) -> str | None:
     return None
 
 
-def _with_variables(text: str) -> str:
+def _replace_variables(text: str) -> str:
     """`${{ env.NAME }}` and `$NAME` replaced where the file gives the name one plain value."""
     found: dict[str, set[str]] = {}
     for block in _ENVIRONMENT.finditer(text):
@@ -151,7 +151,7 @@ def _with_variables(text: str) -> str:
     return _REFERENCE.sub(replace_name, text)
 
 
-def _distance(kind: str, command: str) -> int:
+def _rate_distance(kind: str, command: str) -> int:
     """Formatting checks are lesser linting, partial tests lesser tests."""
     lesser = {
         "lint": (
@@ -167,12 +167,12 @@ def _distance(kind: str, command: str) -> int:
     return distance
 
 
-def _steps(text: str) -> Iterator[_Step]:
+def _list_steps(text: str) -> Iterator[_Step]:
     lines = text.splitlines()
     defaults = _default_folders(lines)
     held, start, moved = "", 0, ""
     for number, line in enumerate(lines, 1):
-        command = held + _command(line)
+        command = held + _command_of(line)
         if not held:
             start = number
         if command.endswith("\\"):
@@ -182,11 +182,13 @@ def _steps(text: str) -> Iterator[_Step]:
         if _KEY.match(line):
             moved = ""
         if command and not _CONTROL.match(command):
-            yield _Step(start, command, moved or _folder(lines, start - 1) or defaults[start - 1])
+            yield _Step(
+                start, command, moved or _find_step_folder(lines, start - 1) or defaults[start - 1]
+            )
         moved = moved_to(moved, command)
 
 
-def _command(line: str) -> str:
+def _command_of(line: str) -> str:
     """The shell text of a line, "" where the line is some other key, a comment, or only opens a
     block.
     """
@@ -229,21 +231,21 @@ def _default_folders(lines: list[str]) -> list[str | None]:
     return [folder or whole for folder in found]
 
 
-def _indent(line: str) -> int:
+def _indent_of(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _folder(lines: list[str], at: int) -> str | None:
+def _find_step_folder(lines: list[str], at: int) -> str | None:
     """The working directory of the step that holds a line."""
     first = at
     while first > 0 and not re.match(
         r"\s*- (?:name|uses|run|id|if|env|shell|working)", lines[first]
     ):
         first -= 1
-    depth = _indent(lines[first])
+    depth = _indent_of(lines[first])
     for number in range(first, min(first + 40, len(lines))):
         # The step ends where its job does.
-        if lines[number].strip() and _indent(lines[number]) < depth:
+        if lines[number].strip() and _indent_of(lines[number]) < depth:
             return None
         if number > first and re.match(r"\s*- ", lines[number]) and number > at:
             return None

@@ -20,12 +20,12 @@ from skillrun.repo.packages import package_offers
 from skillrun.repo.places import is_aside, is_shown
 from skillrun.repo.runners import runner_offers
 from skillrun.repo.shell import (
+    changes_files,
     checks_types,
+    find_purpose,
     is_partial,
-    mends,
     moved_to,
     named_kind,
-    purpose,
     resets_database,
     runs_front_end,
     tests_as_well,
@@ -61,18 +61,18 @@ _TYPE_HOOKS = re.compile(r"(?:mypy|pyright|basedpyright|pyrefly|ty)(?:-\w+)?")
 def find_commands(tree: Tree, languages: tuple[str, ...] = ()) -> Commands:
     """Reads the places where commands are declared, the most deliberate first."""
     best: dict[str, CommandFact] = {}
-    for offer in sorted(offers(tree, languages), key=lambda offer: offer.order):
+    for offer in sorted(list_offers(tree, languages), key=lambda offer: offer.order):
         best.setdefault(offer.kind, offer.fact)
     return Commands(**best)
 
 
-def offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
+def list_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
     """Every declared command whose purpose is plain from its name or from what it runs."""
     for declared in _declared_offers(tree, languages):
         if resets_database(f"{declared.fact.command}\n{declared.fact.runs}"):
             continue
         offer = declared
-        if offer.kind == "lint" and mends(offer.fact.runs):
+        if offer.kind == "lint" and changes_files(offer.fact.runs):
             offer = replace(offer, source=Source.MENDS)
         yield offer
         if offer.kind == "lint" and checks_types(offer.fact.runs):
@@ -125,7 +125,7 @@ def _recipe_files(tree: Tree, languages: tuple[str, ...]) -> Iterator[str]:
             # GNUmakefile, Makefile, makefile.
             found[folder, tool] = min(path, found.get((folder, tool), path))
     for (folder, _), path in found.items():
-        if not folder or (not is_aside(path) and _holds(tree, folder, languages[:1])):
+        if not folder or (not is_aside(path) and _holds_sources(tree, folder, languages[:1])):
             yield path
 
 
@@ -155,7 +155,7 @@ def _list_tasks(held: str) -> list[tuple[re.Match[str], int | None]]:
     return list(zip(names, [*ends, None], strict=False))
 
 
-def _holds(tree: Tree, folder: str, languages: tuple[str, ...]) -> bool:
+def _holds_sources(tree: Tree, folder: str, languages: tuple[str, ...]) -> bool:
     sources = (path for path in tree.files if path.startswith(f"{folder}/"))
     return any(LANGUAGE_OF.get(path.rpartition(".")[2]) in languages for path in sources)
 
@@ -192,7 +192,7 @@ _AFTER_EVERY_NAME = 50
 def _list_public(recipes: Mapping[str, Recipe]) -> Iterator[tuple[str, Recipe]]:
     """Those that do something, and that somebody may call."""
     for name, recipe in recipes.items():
-        if not recipe.empty and not name.startswith((".", "_")):
+        if not recipe.is_empty and not name.startswith((".", "_")):
             yield name, recipe
 
 
@@ -228,7 +228,7 @@ def _module_kind(name: str) -> tuple[str, int] | None:
 
 def _only_purpose(lines: Iterable[str]) -> str | None:
     """The one purpose of all lines of a recipe whose name says nothing; building takes a name."""
-    kinds = {purpose(line) for line in _list_work(lines)}
+    kinds = {find_purpose(line) for line in _list_work(lines)}
     if len(kinds) == 1 and kinds <= {"lint", "typecheck", "test"}:
         return next(iter(kinds))
     return None
@@ -269,7 +269,7 @@ def _script_offer(tree: Tree, path: str, name: str) -> Offer | None:
     runs = _list_lines_of_script(text)
     if not runs or not (name.endswith("sh") or text.startswith("#!")):
         return None
-    kinds = {purpose(re.sub(r"^\$\{?\w+\}?", "", line)) for line in runs}
+    kinds = {find_purpose(re.sub(r"^\$\{?\w+\}?", "", line)) for line in runs}
     if named[1] == _TOLD_BY_ITS_LINES and "typecheck" not in kinds:
         return None
     command = path
@@ -333,7 +333,7 @@ def _note_offers(tree: Tree) -> Iterator[Offer]:
                 continue
             for code in [line.strip()] if fenced else re.findall(r"`([^`]+)`", line):
                 command = re.split(r"\s+#", code)[0].strip()
-                kind = purpose(command)
+                kind = find_purpose(command)
                 if kind and _is_whole_command(command):
                     whole = command
                     if folder not in ("", "."):

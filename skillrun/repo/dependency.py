@@ -31,7 +31,7 @@ class Dependency:
         return (not self.group or self.group.lower() in _MAIN_GROUPS) and not is_aside(self.path)
 
 
-def normalised(name: str) -> str:
+def normalise_name(name: str) -> str:
     """A distribution name as package indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 

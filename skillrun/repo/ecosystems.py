@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from skillrun.repo.dependency import Dependency, Lines, normalised
+from skillrun.repo.dependency import Dependency, Lines, normalise_name
 
 if TYPE_CHECKING:
     from ast_grep_py import SgNode
@@ -31,21 +31,21 @@ _CONFIGURATIONS = frozenset(
 )
 
 
-def _parsed(text: str, language: str) -> SgNode:
+def _parse_source(text: str, language: str) -> SgNode:
     from ast_grep_py import SgRoot
 
     return SgRoot(text, language).root()
 
 
-def _calls(root: SgNode, *kinds: str) -> Iterator[SgNode]:
+def _find_kinds(root: SgNode, *kinds: str) -> Iterator[SgNode]:
     yield from root.find_all({"rule": {"any": [{"kind": kind} for kind in kinds]}})
 
 
-def _line(node: SgNode) -> int:
+def _line_of(node: SgNode) -> int:
     return int(node.range().start.line) + 1
 
 
-def _given(node: SgNode) -> list[SgNode]:
+def _list_arguments(node: SgNode) -> list[SgNode]:
     held = node.field("arguments") or next(
         (one for one in node.children() if one.kind() == "arguments"), None
     )
@@ -61,14 +61,14 @@ def _first_line(node: SgNode) -> str:
 # -- Ruby
 
 
-def gemfile(path: str, text: str) -> Iterator[Dependency]:
+def read_gemfile(path: str, text: str) -> Iterator[Dependency]:
     """`gem "sidekiq"`, also inside `group :test do`; of a gemspec, `add_dependency "sidekiq"`."""
-    for call in _calls(_parsed(text, "ruby"), "call"):
+    for call in _find_kinds(_parse_source(text, "ruby"), "call"):
         method = call.field("method")
         said = ""
         if method is not None:
             said = method.text()
-        given = _given(call)
+        given = _list_arguments(call)
         if (
             said
             not in (
@@ -85,9 +85,9 @@ def gemfile(path: str, text: str) -> Iterator[Dependency]:
             if "development" not in said:
                 group = _gem_group(call, given)
             yield Dependency(
-                normalised(given[0].text().strip("\"'")),
+                normalise_name(given[0].text().strip("\"'")),
                 path,
-                _line(call),
+                _line_of(call),
                 _first_line(call),
                 group,
             )
@@ -100,20 +100,20 @@ def _gem_group(call: SgNode, given: list[SgNode]) -> str:
     names = []
     for one in given:
         if one.kind() == "pair" and "group" in one.text():
-            for word in _symbols(one):
+            for word in _list_symbols(one):
                 names.append(word)
     for above in call.ancestors():
         method = None
         if above.kind() == "call":
             method = above.field("method")
         if method is not None and method.text() == "group":
-            names += [word for one in _given(above) for word in _symbols(one)]
+            names += [word for one in _list_arguments(above) for word in _list_symbols(one)]
     if names and _DEVELOPMENT.issuperset(names):
         return "dev"
     return ""
 
 
-def _symbols(node: SgNode) -> list[str]:
+def _list_symbols(node: SgNode) -> list[str]:
     if node.kind() == "simple_symbol":
         found = [node]
     else:
@@ -124,7 +124,7 @@ def _symbols(node: SgNode) -> list[str]:
 # -- Go
 
 
-def go_mod(path: str, text: str) -> Iterator[Dependency]:
+def read_go_mod(path: str, text: str) -> Iterator[Dependency]:
     """Each module that go.mod requires; an indirect one only comes with another."""
     inside = False
     for number, line in enumerate(text.splitlines(), 1):
@@ -145,10 +145,10 @@ def go_mod(path: str, text: str) -> Iterator[Dependency]:
 # -- JVM
 
 
-def pom(path: str, text: str) -> Iterator[Dependency]:
+def read_pom(path: str, text: str) -> Iterator[Dependency]:
     """ "group:artifact" of each dependency, and of the parent, which brings its own."""
     lines = Lines(text)
-    for node in _xml(text).iter():
+    for node in _parse_xml(text).iter():
         tag = node.tag.rpartition("}")[2]
         if tag not in ("dependency", "parent"):
             continue
@@ -162,31 +162,31 @@ def pom(path: str, text: str) -> Iterator[Dependency]:
         )
 
 
-def _xml(text: str) -> Any:
+def _parse_xml(text: str) -> Any:
     from xml.etree import ElementTree
 
     return ElementTree.fromstring(text.lstrip("\ufeff"))
 
 
-def gradle(path: str, text: str) -> Iterator[Dependency]:
+def read_gradle_kotlin(path: str, text: str) -> Iterator[Dependency]:
     """Each coordinate that a configuration is given:
     `implementation("org.quartz-scheduler:quartz:2.3")`.
 
     A Groovy script is close enough to Kotlin for its parser where it names coordinates.
     """
-    for call in _parsed(text, "kotlin").find_all(kind="string_literal"):
+    for call in _parse_source(text, "kotlin").find_all(kind="string_literal"):
         coordinate = call.text().strip("\"'").split(":")
-        before = text.splitlines()[_line(call) - 1].split("(")[0].split()
+        before = text.splitlines()[_line_of(call) - 1].split("(")[0].split()
         if len(coordinate) in (2, 3) and before and before[0].strip() in _CONFIGURATIONS:
             group = ""
             if before[0].startswith("test"):
                 group = "test"
             yield Dependency(
-                ":".join(coordinate[:2]).lower(), path, _line(call), call.text()[:200], group
+                ":".join(coordinate[:2]).lower(), path, _line_of(call), call.text()[:200], group
             )
 
 
-def gradle_groovy(path: str, text: str) -> Iterator[Dependency]:
+def read_gradle_groovy(path: str, text: str) -> Iterator[Dependency]:
     """The same of build.gradle, where a coordinate stands in single or double quotes on a line of
     its own.
     """
@@ -204,10 +204,10 @@ def gradle_groovy(path: str, text: str) -> Iterator[Dependency]:
             )
 
 
-def version_catalog(path: str, text: str) -> Iterator[Dependency]:
+def read_version_catalog(path: str, text: str) -> Iterator[Dependency]:
     """The libraries of gradle/libs.versions.toml."""
     lines = Lines(text)
-    for key, value in _toml(text).get("libraries", {}).items():
+    for key, value in _parse_toml(text).get("libraries", {}).items():
         if isinstance(value, dict):
             said = value
         else:
@@ -221,7 +221,7 @@ def version_catalog(path: str, text: str) -> Iterator[Dependency]:
 # -- PHP
 
 
-def composer(path: str, text: str) -> Iterator[Dependency]:
+def read_composer(path: str, text: str) -> Iterator[Dependency]:
     """composer.json's `require` and `require-dev`."""
     data, lines = json.loads(text), Lines(text)
     for section, group in (("require", ""), ("require-dev", "dev")):
@@ -232,9 +232,9 @@ def composer(path: str, text: str) -> Iterator[Dependency]:
 # -- Elixir
 
 
-def mix(path: str, text: str) -> Iterator[Dependency]:
+def read_mix(path: str, text: str) -> Iterator[Dependency]:
     """The tuples of mix.exs's `deps`: `{:oban, "~> 2.23", only: :test}`."""
-    for node in _calls(_parsed(text, "elixir"), "tuple"):
+    for node in _find_kinds(_parse_source(text, "elixir"), "tuple"):
         parts = []
         for one in node.children():
             if one.is_named():
@@ -246,14 +246,14 @@ def mix(path: str, text: str) -> Iterator[Dependency]:
             if only and ":prod" not in only.partition("]")[0]:
                 group = "dev"
             yield Dependency(
-                parts[0].text().lstrip(":").lower(), path, _line(node), _first_line(node), group
+                parts[0].text().lstrip(":").lower(), path, _line_of(node), _first_line(node), group
             )
 
 
 # -- .NET
 
 
-def msbuild(path: str, text: str) -> Iterator[Dependency]:
+def read_msbuild(path: str, text: str) -> Iterator[Dependency]:
     """Every PackageReference, GlobalPackageReference and PackageVersion; a test project's come for
     development.
     """
@@ -261,7 +261,7 @@ def msbuild(path: str, text: str) -> Iterator[Dependency]:
     group = ""
     if any(part.lower().endswith(("test", "tests")) for part in path.replace(".", "/").split("/")):
         group = "test"
-    for node in _xml(text).iter():
+    for node in _parse_xml(text).iter():
         if node.tag.rpartition("}")[2] in (
             "PackageReference",
             "GlobalPackageReference",
@@ -275,9 +275,9 @@ def msbuild(path: str, text: str) -> Iterator[Dependency]:
 # -- Rust
 
 
-def cargo(path: str, text: str) -> Iterator[Dependency]:
+def read_cargo(path: str, text: str) -> Iterator[Dependency]:
     """The dependency tables of Cargo.toml, also the workspace's and a target's."""
-    data, lines = _toml(text), Lines(text)
+    data, lines = _parse_toml(text), Lines(text)
     tables = [data, data.get("workspace", {}), *(data.get("target", {}) or {}).values()]
     for table in tables:
         for section, group in (
@@ -285,10 +285,12 @@ def cargo(path: str, text: str) -> Iterator[Dependency]:
             ("dev-dependencies", "dev"),
             ("build-dependencies", "build"),
         ):
-            yield from _crates(path, lines, table.get(section, {}), group)
+            yield from _read_crates(path, lines, table.get(section, {}), group)
 
 
-def _crates(path: str, lines: Lines, table: Mapping[str, Any], group: str) -> Iterable[Dependency]:
+def _read_crates(
+    path: str, lines: Lines, table: Mapping[str, Any], group: str
+) -> Iterable[Dependency]:
     for name, value in table.items():
         if isinstance(value, dict):
             real = value.get("package", name)
@@ -303,24 +305,24 @@ def _crates(path: str, lines: Lines, table: Mapping[str, Any], group: str) -> It
         )
 
 
-def _toml(text: str) -> dict[str, Any]:
+def _parse_toml(text: str) -> dict[str, Any]:
     import tomllib
 
     return tomllib.loads(text)
 
 
 READERS = {
-    "Gemfile": gemfile,
-    "*.gemspec": gemfile,
-    "go.mod": go_mod,
-    "pom.xml": pom,
-    "*.gradle.kts": gradle,
-    "*.gradle": gradle_groovy,
-    "*.versions.toml": version_catalog,
-    "composer.json": composer,
-    "mix.exs": mix,
-    "*.csproj": msbuild,
-    "Directory.Packages.props": msbuild,
-    "Directory.Build.props": msbuild,
-    "Cargo.toml": cargo,
+    "Gemfile": read_gemfile,
+    "*.gemspec": read_gemfile,
+    "go.mod": read_go_mod,
+    "pom.xml": read_pom,
+    "*.gradle.kts": read_gradle_kotlin,
+    "*.gradle": read_gradle_groovy,
+    "*.versions.toml": read_version_catalog,
+    "composer.json": read_composer,
+    "mix.exs": read_mix,
+    "*.csproj": read_msbuild,
+    "Directory.Packages.props": read_msbuild,
+    "Directory.Build.props": read_msbuild,
+    "Cargo.toml": read_cargo,
 }

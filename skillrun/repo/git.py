@@ -128,14 +128,14 @@ def run_git(
     off: tuple[str, ...] = ()
     if _find_command(arguments) not in _LOOKS_AT_NO_FILE:
         off = tuple(filters.switch_off(filter_names(folder)))
-    return _start(folder, (*off, *arguments), stdin)
+    return _start_git(folder, (*off, *arguments), stdin)
 
 
 def _find_command(arguments: tuple[str, ...]) -> str:
     return next(word for word in arguments[::2] if word != "-c")
 
 
-def _start(
+def _start_git(
     folder: Path, arguments: tuple[str, ...], stdin: bytes
 ) -> subprocess.CompletedProcess[bytes]:
     command = ["git", *_NEVER_RUN, "-C", str(folder), *arguments]
@@ -256,10 +256,10 @@ def filter_names(folder: Path) -> list[str]:
     `RepoUnusable`.
     """
     asked = ("config", "-z", "--name-only", "--get-regexp", r"^filter\.")
-    done = _start(folder, asked, b"")
+    done = _start_git(folder, asked, b"")
     # 1: there is none.
     if done.returncode not in (0, 1):
-        raise _failed(folder, "config", done.stderr)
+        raise _explain_failure(folder, "config", done.stderr)
     return filters.read_filter_names(done.stdout)
 
 
@@ -267,11 +267,11 @@ def git_output(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     """What git printed. Raises `RepoUnusable` with git's last line where it failed."""
     done = run_git(folder, *arguments, stdin=stdin)
     if done.returncode:
-        raise _failed(folder, _find_command(arguments), done.stderr)
+        raise _explain_failure(folder, _find_command(arguments), done.stderr)
     return done.stdout
 
 
-def _failed(folder: Path, command: str, stderr: bytes) -> RepoUnusable:
+def _explain_failure(folder: Path, command: str, stderr: bytes) -> RepoUnusable:
     if any(words in stderr for words in _NOT_FETCHED):
         return objects_missing(folder)
     return RepoUnusable(
@@ -315,7 +315,7 @@ def _find_repo(path: Path) -> Repo:
     done = run_git(path, "rev-parse", *asked, "HEAD", "--symbolic-full-name", "HEAD")
     lines = os.fsdecode(done.stdout).split("\n")[:-1]
     if done.returncode and len(lines) < 4:
-        raise _unusable(path, lines, os.fsdecode(done.stderr))
+        raise _explain_unusable(path, lines, os.fsdecode(done.stderr))
     root = Path(lines[1])
     git_dir, common_dir = Path(lines[2]), (path / lines[3]).resolve()
     if not _leads_to(root / ".git", git_dir):
@@ -394,7 +394,7 @@ def _say_once(text: str | None) -> None:
         print(f"skillrun: {text}", file=sys.stderr)
 
 
-def _unusable(path: Path, lines: list[str], stderr: str) -> RepoUnusable:
+def _explain_unusable(path: Path, lines: list[str], stderr: str) -> RepoUnusable:
     if "dubious ownership" in stderr:
         hint = f"if you trust it: git config --global --add safe.directory {path.resolve()}"
         return RepoUnusable(
@@ -447,28 +447,28 @@ def _main_root(root: Path) -> Path:
     return root
 
 
-def snapshot(repo: Repo) -> Snapshot:
-    """The tree as it is now. Compare a later one with `touched`."""
-    states = {path: _state(repo.root, path) for path in _dirty_paths(repo.root)}
-    return Snapshot(head=_head(repo.root), dirty=states)
+def take_snapshot(repo: Repo) -> Snapshot:
+    """The tree as it is now. Compare a later one with `list_touched`."""
+    states = {path: _describe_state(repo.root, path) for path in _dirty_paths(repo.root)}
+    return Snapshot(head=_read_head(repo.root), dirty=states)
 
 
-def touched(repo: Repo, start: Snapshot) -> list[str]:
+def list_touched(repo: Repo, start: Snapshot) -> list[str]:
     """The paths whose content differs from the snapshot, sorted, committed in the meantime or not.
 
     Deleted files count; a file that was put back does not. Raises `RepoUnusable` where the start
     commit is gone.
     """
     base = start.head or _empty_tree(repo.root)
-    since_base = _names(git_output(repo.root, "diff", *_DIFF, base, "--"))
-    untracked = _names(git_output(repo.root, "ls-files", "-z", "-o", "--exclude-standard"))
+    since_base = _split_names(git_output(repo.root, "diff", *_DIFF, base, "--"))
+    untracked = _split_names(git_output(repo.root, "ls-files", "-z", "-o", "--exclude-standard"))
     candidates = {name.rstrip("/") for name in since_base + untracked} | set(start.dirty)
     candidates |= _dirty_submodules(repo.root)
     known = set()
     for path in candidates:
         if path in start.dirty:
             known.add(path)
-    changed = {path for path in known if start.dirty[path] != _state(repo.root, path)}
+    changed = {path for path in known if start.dirty[path] != _describe_state(repo.root, path)}
     return sorted(changed | _unlike_commit(repo.root, base, candidates - known))
 
 
@@ -481,7 +481,7 @@ _DIFF = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", 
 def _dirty_paths(root: Path) -> set[str]:
     """Paths that differ from HEAD in the index or the folder, and untracked files."""
     listing = ("status", "--porcelain=v1", "-z", "--no-renames", "-uall", _OWN_FILES)
-    found = _names(git_output(root, *listing))
+    found = _split_names(git_output(root, *listing))
     edited = set()
     for name in found:
         if name[:2] == " M":
@@ -493,7 +493,7 @@ def _dirty_paths(root: Path) -> set[str]:
 def count_uncommitted(repo: Repo) -> int:
     """How many changes HEAD does not hold; an untracked folder is one."""
     listing = ("status", "--porcelain=v1", "-z", "--no-renames", _OWN_FILES)
-    found = _names(git_output(repo.root, *listing))
+    found = _split_names(git_output(repo.root, *listing))
     edited = set()
     for name in found:
         if name[:2] == " M":
@@ -506,7 +506,7 @@ def count_uncommitted(repo: Repo) -> int:
 def _dirty_submodules(root: Path) -> set[str]:
     """Those whose own files differ from their HEAD. Each is asked as a checkout of its own."""
     found = set()
-    for entry in _names(git_output(root, "ls-files", "-s", "-z")):
+    for entry in _split_names(git_output(root, "ls-files", "-s", "-z")):
         path = entry.partition("\t")[2]
         if (
             entry.startswith(_SUBMODULE_MODE)
@@ -534,7 +534,7 @@ def _find_large_files(root: Path, edited: set[str]) -> set[str]:
     if not edited or "lfs" not in filter_names(root):
         return set()
     kept = {}
-    for entry in _names(git_output(root, "ls-files", "-s", "-z")):
+    for entry in _split_names(git_output(root, "ls-files", "-s", "-z")):
         facts, _, path = entry.partition("\t")
         if path in edited:
             kept[path] = facts.split(" ")[1]
@@ -556,11 +556,11 @@ def _find_pointed_to(root: Path, kept: dict[str, str]) -> set[str]:
     return found
 
 
-def _names(output: bytes) -> list[str]:
+def _split_names(output: bytes) -> list[str]:
     return [os.fsdecode(name) for name in output.split(b"\0") if name]
 
 
-def _head(root: Path) -> str | None:
+def _read_head(root: Path) -> str | None:
     done = run_git(root, "rev-parse", "-q", "--verify", "HEAD")
     return done.stdout.decode().strip() or None
 
@@ -569,7 +569,7 @@ def _empty_tree(root: Path) -> str:
     return git_output(root, "hash-object", "-t", "tree", "--stdin").decode().strip()
 
 
-def _state(root: Path, path: str) -> str:
+def _describe_state(root: Path, path: str) -> str:
     """Mode and content of a path as one word, e.g. "100644:<sha256>"."""
     full = root / path
     try:
@@ -595,7 +595,9 @@ def _submodule_state(folder: Path) -> str:
     if not _is_checkout(folder):
         return "empty"
     return digest(
-        Snapshot(_head(folder), {p: _state(folder, p) for p in _dirty_paths(folder)}).as_json()
+        Snapshot(
+            _read_head(folder), {p: _describe_state(folder, p) for p in _dirty_paths(folder)}
+        ).as_json()
     )
 
 
@@ -606,7 +608,7 @@ def _unlike_commit(root: Path, commit: str, paths: Iterable[str]) -> set[str]:
     compared by content.
     """
     wanted = set(paths)
-    held = {path: (mode, blob) for path, mode, blob in _entries(root, commit, wanted)}
+    held = {path: (mode, blob) for path, mode, blob in _list_entries(root, commit, wanted)}
     present = []
     for path, (mode, _) in held.items():
         is_plain = "\n" not in path and mode in ("100644", "100755")
@@ -614,7 +616,7 @@ def _unlike_commit(root: Path, commit: str, paths: Iterable[str]) -> set[str]:
             present.append(path)
     same = set()
     for path, blob in zip(present, _hash_files(root, present), strict=True):
-        mode, _, _ = _state(root, path).partition(":")
+        mode, _, _ = _describe_state(root, path).partition(":")
         if held[path] == (mode, blob):
             same.add(path)
     changed = {path: held[path][1] for path in present if path not in same}
@@ -631,7 +633,7 @@ def _hash_files(root: Path, paths: list[str]) -> list[str]:
     return git_output(root, "hash-object", "--stdin-paths", stdin=stdin).decode().split()
 
 
-def _entries(root: Path, commit: str, paths: set[str]) -> list[tuple[str, str, str]]:
+def _list_entries(root: Path, commit: str, paths: set[str]) -> list[tuple[str, str, str]]:
     """(path, mode, object id) of those paths that a commit holds."""
     if not paths:
         return []

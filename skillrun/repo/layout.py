@@ -39,6 +39,8 @@ _FRONTENDS = {
     "preact": "preact",
     "lit": "lit",
 }
+# The share of the sources that makes a folder the root: a few scripts lie beside every project.
+_NEARLY_ALL = 0.8
 _MANIFESTS_OF_OTHERS = {"Gemfile": "rails", "composer.json": "laravel", "mix.exs": "phoenix"}
 
 
@@ -66,20 +68,28 @@ def find_stack(tree: Tree, manifests: Manifests) -> Stack:
     for dependency in manifests.dependencies:
         if not is_aside(dependency.path):
             main.add(dependency.name)
-    backend = None
-    for name in _BACKENDS:
+    frontend = None
+    for name, what in _FRONTENDS.items():
         if name in main:
-            backend = name.removeprefix("@").partition("/")[0]
+            frontend = what
             break
-    others = (_other_backend(tree, name, what) for name, what in _MANIFESTS_OF_OTHERS.items())
-    frontend = next((what for name, what in _FRONTENDS.items() if name in main), None)
-    return Stack(frontend, backend or next((what for what in others if what), None))
+    return Stack(frontend, _find_backend(main) or _find_other_backend(tree))
 
 
-def _other_backend(tree: Tree, name: str, what: str) -> str | None:
-    content = tree.skim(name) or b""
-    if what.encode() in content:
-        return what
+def _find_backend(dependencies: set[str]) -> str | None:
+    """The first of the known back ends that is declared, e.g. "nestjs" for "@nestjs/core"."""
+    for name in _BACKENDS:
+        if name in dependencies:
+            return name.removeprefix("@").partition("/")[0]
+    return None
+
+
+def _find_other_backend(tree: Tree) -> str | None:
+    """A back end whose name stands in the manifest of another language at the top."""
+    for name, what in _MANIFESTS_OF_OTHERS.items():
+        content = tree.peek_small(name) or b""
+        if what.encode() in content:
+            return what
     return None
 
 
@@ -87,36 +97,48 @@ def find_paths(tree: Tree, manifests: Manifests, languages: tuple[str, ...]) -> 
     """The front end is where its package.json is; the back end where the sources of its language
     are.
     """
-    fronts = []
-    for d in manifests.dependencies:
-        if d.name in _FRONTENDS and not is_aside(d.path):
-            fronts.append(d.path)
-    front = min(fronts, key=lambda path: path.count("/"), default=None)
-    return Paths(_folder(front) if front else None, _backend_root(tree, languages))
+    manifests_of_fronts = []
+    for dependency in manifests.dependencies:
+        if dependency.name in _FRONTENDS and not is_aside(dependency.path):
+            manifests_of_fronts.append(dependency.path)
+    front = None
+    if manifests_of_fronts:
+        front = _folder_of(_nearest_to_root(manifests_of_fronts))
+    return Paths(front, _find_backend_root(tree, languages))
 
 
-def _folder(path: str) -> str:
+def _folder_of(path: str) -> str:
     return path.rpartition("/")[0] or "."
 
 
-def _backend_root(tree: Tree, languages: tuple[str, ...]) -> str | None:
+def _nearest_to_root(paths: list[str]) -> str:
+    """Of equally near ones, the first that was given."""
+    return min(paths, key=lambda path: path.count("/"))
+
+
+def _find_backend_root(tree: Tree, languages: tuple[str, ...]) -> str | None:
     """The one folder that holds nearly all sources, "." where they are spread or a manage.py leads
     them.
     """
-    language = "python" if "python" in languages else next(iter(languages), None)
+    language = next(iter(languages), None)
+    if "python" in languages:
+        language = "python"
     sources = []
-    for p in tree.files:
-        if LANGUAGE_OF.get(p.rpartition(".")[2]) == language and not is_aside(p):
-            sources.append(p)
+    for path in tree.files:
+        if LANGUAGE_OF.get(path.rpartition(".")[2]) == language and not is_aside(path):
+            sources.append(path)
     if not sources:
         return None
-    managed = sorted(
-        (p for p in sources if p.rpartition("/")[2] == "manage.py"),
-        key=lambda path: path.count("/"),
-    )
+    managed = [path for path in sources if path.rpartition("/")[2] == "manage.py"]
     if managed:
-        return _folder(managed[0])
-    top, count = Counter(p.split("/")[0] if "/" in p else "." for p in sources).most_common(1)[0]
-    if count >= 0.8 * len(sources):
+        return _folder_of(_nearest_to_root(managed))
+    tops = Counter[str]()
+    for path in sources:
+        top, slash, _ = path.partition("/")
+        if not slash:
+            top = "."
+        tops[top] += 1
+    top, count = tops.most_common(1)[0]
+    if count >= _NEARLY_ALL * len(sources):
         return top
     return "."

@@ -34,7 +34,7 @@ class Recipe:
     own: dict[str, str] = field(default_factory=dict)  # variables that hold for this target alone
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Runs nothing and needs nothing."""
         return not self.lines and not self.needs
 
@@ -50,8 +50,8 @@ def make_recipes(path: str, read: Read, *, expand: bool = True) -> dict[str, Rec
         known = {}
         if expand:
             known = {**variables, **recipe.own}
-        recipe.lines = [_expanded(line, known) for line in recipe.lines]
-    return _followed(recipes)
+        recipe.lines = [_expand_variables(line, known) for line in recipe.lines]
+    return _inline_all(recipes)
 
 
 def _read_make(
@@ -66,19 +66,19 @@ def _read_make(
         if line.startswith("\t"):
             _add_line(current, line)
         elif included := _INCLUDE.match(line):
-            for name in _expanded(included[1], variables).split():
-                _read_make(_beside(path, name, read), read, recipes, variables, seen)
+            for name in _expand_variables(included[1], variables).split():
+                _read_make(_find_included(path, name, read), read, recipes, variables, seen)
         elif assigned := _MAKE_VARIABLE.match(line):
-            _assign(variables, assigned)
+            _assign_variable(variables, assigned)
         elif private := _TARGET_VARIABLE.match(line):
-            for started in _start(private[1], "", path, number, recipes):
+            for started in _start_recipes(private[1], "", path, number, recipes):
                 if found := _MAKE_VARIABLE.match(private[2]):
-                    _assign(started.own, found)
+                    _assign_variable(started.own, found)
         elif rule := _MAKE_RULE.match(line.partition("#")[0].rstrip()):
-            current = _start(rule[1], rule[2], path, number, recipes)
+            current = _start_recipes(rule[1], rule[2], path, number, recipes)
 
 
-def _assign(variables: dict[str, str], assigned: re.Match[str]) -> None:
+def _assign_variable(variables: dict[str, str], assigned: re.Match[str]) -> None:
     """`?=` leaves what is set, `+=` adds to it, `!=` takes what a shell prints."""
     name, how, value = assigned[1], assigned[2], assigned[3].strip()
     if how == "?":
@@ -89,12 +89,12 @@ def _assign(variables: dict[str, str], assigned: re.Match[str]) -> None:
         variables[name] = f"$(shell {value})"
     elif how.startswith(":"):
         # It is read at once, so that it may build on what it had: `ARGS := $(ARGS) -q`.
-        variables[name] = _expanded(value, variables)
+        variables[name] = _expand_variables(value, variables)
     else:
         variables[name] = value
 
 
-def _start(
+def _start_recipes(
     names: str, right: str, path: str, number: int, recipes: dict[str, Recipe]
 ) -> list[Recipe]:
     needs, _, inline = right.partition(";")
@@ -114,7 +114,7 @@ def _add_line(recipes: list[Recipe], line: str) -> None:
             recipe.lines.append(text)
 
 
-def _beside(path: str, name: str, read: Read) -> str:
+def _find_included(path: str, name: str, read: Read) -> str:
     """make includes relative to where it runs, which is the folder of the first Makefile in
     practice.
     """
@@ -143,22 +143,22 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield start, held
 
 
-def _expanded(text: str, variables: dict[str, str], depth: int = 0) -> str:
+def _expand_variables(text: str, variables: dict[str, str], depth: int = 0) -> str:
     """Known variables replaced; others are left as they stand."""
     if depth > 5 or "$" not in text:
         return text
     replaced = _REFERENCE.sub(lambda found: variables.get(found[1], found[0]), text)
     if replaced == text:
         return replaced
-    return _expanded(replaced[:4000], variables, depth + 1)
+    return _expand_variables(replaced[:4000], variables, depth + 1)
 
 
-def _followed(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
+def _inline_all(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
     """Lines that only call another target are replaced by that target's lines."""
-    return {name: _inlined(recipe, recipes, {name}) for name, recipe in recipes.items()}
+    return {name: _inline_called(recipe, recipes, {name}) for name, recipe in recipes.items()}
 
 
-def _inlined(recipe: Recipe, recipes: dict[str, Recipe], above: set[str]) -> Recipe:
+def _inline_called(recipe: Recipe, recipes: dict[str, Recipe], above: set[str]) -> Recipe:
     lines = []
     for line in recipe.lines:
         called = _SUBMAKE.match(line)
@@ -166,7 +166,7 @@ def _inlined(recipe: Recipe, recipes: dict[str, Recipe], above: set[str]) -> Rec
         if called:
             other = recipes.get(called[1])
         if other and other.name not in above:
-            lines += _inlined(other, recipes, above | {other.name}).lines
+            lines += _inline_called(other, recipes, above | {other.name}).lines
         else:
             lines.append(line)
     return Recipe(recipe.name, recipe.path, recipe.line, lines, recipe.needs)
@@ -180,14 +180,14 @@ def just_recipes(path: str, read: Read) -> dict[str, Recipe]:
         if line[:1] in (" ", "\t"):
             _add_line(current, line)
         elif module := _JUST_MODULE.match(line):
-            recipes |= _module(path, module[1], module[2], read)
+            recipes |= _read_module(path, module[1], module[2], read)
         elif found := _JUST_RECIPE.match(line.partition(" #")[0]):
             recipe = Recipe(found[1], path, number, needs=re.findall(r"[\w-]+", found[3]))
             current = [recipes.setdefault(recipe.name, recipe)]
-    return _followed(recipes)
+    return _inline_all(recipes)
 
 
-def _module(path: str, name: str, where: str | None, read: Read) -> dict[str, Recipe]:
+def _read_module(path: str, name: str, where: str | None, read: Read) -> dict[str, Recipe]:
     folder = posixpath.dirname(path)
     if where:
         places = [where]

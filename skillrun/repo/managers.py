@@ -60,7 +60,7 @@ def find_package_manager(tree: Tree, languages: tuple[str, ...]) -> str | None:
     if "python" in languages and any(map(_PYTHON_FILES.fullmatch, near)):
         order.insert(0, "python")
     for language in order:
-        found = _manager(tree, near, language)
+        found = _find_manager(tree, near, language)
         if found:
             return found
     return None
@@ -68,34 +68,34 @@ def find_package_manager(tree: Tree, languages: tuple[str, ...]) -> str | None:
 
 def javascript_manager(tree: Tree) -> str | None:
     """The manager of the JavaScript side, "npm" where a package.json says nothing else."""
-    return _manager(tree, [path for path in tree.files if path.count("/") <= 2], "javascript")
+    return _find_manager(tree, [path for path in tree.files if path.count("/") <= 2], "javascript")
 
 
-def _manager(tree: Tree, near: list[str], language: str) -> str | None:
-    family = "javascript"
-    if language != "typescript":
-        family = language
+def _find_manager(tree: Tree, near: list[str], language: str) -> str | None:
+    family = language
+    if language == "typescript":
+        family = "javascript"
     # Of files of one name, the one nearest to the root.
     deepest_first = sorted(near, key=lambda path: -path.count("/"))
     names = {path.rpartition("/")[2]: path for path in deepest_first}
     if family in _LOCKS:
         locks = [manager for name, manager in _LOCKS[family].items() if name in names]
         if locks:
-            return _decided(tree, locks)
-        return _unlocked(tree, names, family)
+            return _choose_by_ci(tree, locks)
+        return _find_manager_without_lock(tree, names, family)
     for name, manager in _BY_MANIFEST.get(family, ()):
         if filter_names(names, name):
             return manager
     return None
 
 
-def _decided(tree: Tree, managers: list[str]) -> str:
+def _choose_by_ci(tree: Tree, managers: list[str]) -> str:
     """CI decides between several lock files; the first where it says nothing."""
     if len(managers) == 1:
         return managers[0]
     counts = dict.fromkeys(managers, 0)
     for path in _list_ci_files(tree):
-        text = (tree.skim(path) or b"").decode("utf-8", "replace")
+        text = (tree.peek_small(path) or b"").decode("utf-8", "replace")
         for name in managers:
             counts[name] += len(re.findall(rf"(?m)(?:^|[\s;&|\"'(]){name}(?:$|\s)", text))
     return max(managers, key=counts.__getitem__)
@@ -113,29 +113,29 @@ _BY_TABLE = (
 """A table of pyproject.toml -> who reads it."""
 
 
-def _unlocked(tree: Tree, names: dict[str, str], family: str) -> str | None:
+def _find_manager_without_lock(tree: Tree, names: dict[str, str], family: str) -> str | None:
     if family == "javascript":
-        return _declared_javascript(tree, names)
+        return _find_declared_javascript(tree, names)
     pyproject = b""
     if "pyproject.toml" in names:
-        pyproject = tree.skim(names["pyproject.toml"]) or b""
+        pyproject = tree.peek_small(names["pyproject.toml"]) or b""
     for table, manager in _BY_TABLE:
         if table.search(pyproject):
             return manager
     if "Pipfile" in names:
         return "pipenv"
-    return _by_requirements(tree, names)
+    return _find_manager_by_requirements(tree, names)
 
 
-def _by_requirements(tree: Tree, names: dict[str, str]) -> str | None:
+def _find_manager_by_requirements(tree: Tree, names: dict[str, str]) -> str | None:
     compiled, written = [], []
     for name, path in names.items():
         if "requirements" in path and name.endswith((".txt", ".lock")):
             compiled.append(path)
         elif "requirements" in path and name.endswith(".in"):
             written.append(path)
-    is_by_uv = any(_BY_UV.search(tree.skim(path) or b"") for path in compiled)
-    if is_by_uv or _installed_by_uv(tree, names):
+    is_by_uv = any(_BY_UV.search(tree.peek_small(path) or b"") for path in compiled)
+    if is_by_uv or _is_installed_by_uv(tree, names):
         return "uv"
     if written:
         return "pip-tools"
@@ -149,19 +149,21 @@ def _by_requirements(tree: Tree, names: dict[str, str]) -> str | None:
 _UV_INSTALLS = re.compile(rb"\buv pip (?:install|sync)\b[^\n]*\brequirements")
 
 
-def _installed_by_uv(tree: Tree, names: dict[str, str]) -> bool:
+def _is_installed_by_uv(tree: Tree, names: dict[str, str]) -> bool:
     """Recipes, images or CI install the requirements with `uv pip`."""
     paths = _list_ci_files(tree)
     for name in ("Makefile", "justfile", "Dockerfile"):
         if name in names:
             paths.append(names[name])
-    return any(_UV_INSTALLS.search(tree.skim(path) or b"") for path in paths)
+    return any(_UV_INSTALLS.search(tree.peek_small(path) or b"") for path in paths)
 
 
-def _declared_javascript(tree: Tree, names: dict[str, str]) -> str | None:
+def _find_declared_javascript(tree: Tree, names: dict[str, str]) -> str | None:
     if "package.json" not in names:
         return None
-    said = re.search(rb'"packageManager"\s*:\s*"(\w+)@', tree.skim(names["package.json"]) or b"")
+    said = re.search(
+        rb'"packageManager"\s*:\s*"(\w+)@', tree.peek_small(names["package.json"]) or b""
+    )
     if not said:
         return "npm"
     return said[1].decode()

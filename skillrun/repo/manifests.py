@@ -13,7 +13,7 @@ from fnmatch import fnmatch, translate
 from typing import TYPE_CHECKING, Any
 
 from skillrun.repo import ecosystems
-from skillrun.repo.dependency import Dependency, Lines, normalised
+from skillrun.repo.dependency import Dependency, Lines, normalise_name
 from skillrun.repo.places import is_vendored
 from skillrun.repo.syntax import find_nodes
 from skillrun.repo.tree import SEARCH_LIMIT
@@ -27,7 +27,7 @@ _REQUIREMENT = re.compile(
 _DEVELOPMENT = re.compile(
     r"(?i)(?:^|[^a-z])(dev|devel|develop|development|tests?|testing|lint|docs?|ci|typing|qa)(?:[^a-z]|$)"
 )
-__all__ = ["Dependency", "Manifests", "normalised", "read_manifests"]
+__all__ = ["Dependency", "Manifests", "normalise_name", "read_manifests"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Manifests:
 
     def find(self, *names: str) -> tuple[Dependency, ...]:
         """The declarations of any of these distributions, the main ones first."""
-        wanted = {normalised(name) for name in names}
+        wanted = {normalise_name(name) for name in names}
         return tuple(
             sorted((d for d in self.dependencies if d.name in wanted), key=lambda d: not d.main)
         )
@@ -56,7 +56,7 @@ def read_manifests(tree: TreeLike) -> Manifests:
     found: list[Dependency] = []
     notes: list[str] = []
     for path in sorted(tree.files, key=lambda path: (path.count("/"), path)):
-        reader = _reader(path, tree)
+        reader = _find_reader(path, tree)
         if reader and tree.size(path) > SEARCH_LIMIT:
             notes.append(f"{path}: larger than 1 MB: not read as a manifest")
             continue
@@ -77,7 +77,7 @@ def read_manifests(tree: TreeLike) -> Manifests:
     return Manifests(tuple(found), tuple(notes))
 
 
-def _reader(path: str, tree: TreeLike) -> Any:
+def _find_reader(path: str, tree: TreeLike) -> Any:
     name = path.rpartition("/")[2]
     if (
         not path.endswith(_ENDINGS)
@@ -96,49 +96,51 @@ def _reader(path: str, tree: TreeLike) -> Any:
     return None
 
 
-def _requirement(text: str, path: str, line: int, group: str = "") -> Iterator[Dependency]:
+def _read_requirement(text: str, path: str, line: int, group: str = "") -> Iterator[Dependency]:
     found = _REQUIREMENT.match(text)
     if found:
         extras = tuple(part.strip() for part in (found[2] or "").split(",") if part.strip())
-        yield Dependency(normalised(found[1]), path, line, text.strip()[:200], group, extras)
+        yield Dependency(normalise_name(found[1]), path, line, text.strip()[:200], group, extras)
 
 
-def _toml(text: str) -> dict[str, Any]:
+def _parse_toml(text: str) -> dict[str, Any]:
     import tomllib
 
     return tomllib.loads(text)
 
 
-def _pyproject(path: str, text: str) -> Iterator[Dependency]:
-    data, lines = _toml(text), Lines(text)
+def _read_pyproject(path: str, text: str) -> Iterator[Dependency]:
+    data, lines = _parse_toml(text), Lines(text)
     project, tool = data.get("project", {}), data.get("tool", {})
-    yield from _listed(path, lines, project.get("dependencies", ()), "")
+    yield from _read_list(path, lines, project.get("dependencies", ()), "")
     for extra, items in project.get("optional-dependencies", {}).items():
-        yield from _listed(path, lines, items, f"extra:{extra}")
+        yield from _read_list(path, lines, items, f"extra:{extra}")
     for group, items in data.get("dependency-groups", {}).items():
-        yield from _listed(path, lines, items, group)
-    yield from _listed(path, lines, tool.get("uv", {}).get("dev-dependencies", ()), "dev")
+        yield from _read_list(path, lines, items, group)
+    yield from _read_list(path, lines, tool.get("uv", {}).get("dev-dependencies", ()), "dev")
     for group, items in tool.get("pdm", {}).get("dev-dependencies", {}).items():
-        yield from _listed(path, lines, items, group)
-    yield from _poetry(path, lines, tool.get("poetry", {}))
+        yield from _read_list(path, lines, items, group)
+    yield from _read_poetry(path, lines, tool.get("poetry", {}))
 
 
-def _poetry(path: str, lines: Lines, poetry: Mapping[str, Any]) -> Iterator[Dependency]:
+def _read_poetry(path: str, lines: Lines, poetry: Mapping[str, Any]) -> Iterator[Dependency]:
     tables = [("", poetry.get("dependencies", {})), ("dev", poetry.get("dev-dependencies", {}))]
     tables += [
         (name, group.get("dependencies", {})) for name, group in poetry.get("group", {}).items()
     ]
     for group, table in tables:
-        yield from _table(path, lines, table, group)
+        yield from _read_table(path, lines, table, group)
 
 
-def _listed(path: str, lines: Lines, items: Iterable[Any], group: str) -> Iterator[Dependency]:
+def _read_list(path: str, lines: Lines, items: Iterable[Any], group: str) -> Iterator[Dependency]:
     for item in items:
         if isinstance(item, str):
-            yield from _requirement(item, path, lines.of(item), group)
+            yield from _read_requirement(item, path, lines.of(item), group)
 
 
-def _table(path: str, lines: Lines, table: Mapping[str, Any], group: str) -> Iterator[Dependency]:
+def _read_table(
+    path: str, lines: Lines, table: Mapping[str, Any], group: str
+) -> Iterator[Dependency]:
     for name, value in table.items():
         extras = ()
         if isinstance(value, dict):
@@ -149,26 +151,26 @@ def _table(path: str, lines: Lines, table: Mapping[str, Any], group: str) -> Ite
         if name != "python":
             number = lines.of(f"{name} =")
         yield Dependency(
-            normalised(name), path, number, shown, "extra:" if optional else group, extras
+            normalise_name(name), path, number, shown, "extra:" if optional else group, extras
         )
 
 
-def _pipfile(path: str, text: str) -> Iterator[Dependency]:
-    data, lines = _toml(text), Lines(text)
+def _read_pipfile(path: str, text: str) -> Iterator[Dependency]:
+    data, lines = _parse_toml(text), Lines(text)
     for section, group in (("packages", ""), ("dev-packages", "dev")):
-        yield from _table(path, lines, data.get(section, {}), group)
+        yield from _read_table(path, lines, data.get(section, {}), group)
 
 
-def _requirements(path: str, text: str) -> Iterator[Dependency]:
+def _read_requirements(path: str, text: str) -> Iterator[Dependency]:
     group = _development_group(path)
     lines = text.splitlines()
     for number, line in enumerate(lines, 1):
-        if _transitive(line, lines[number : number + 1]):
+        if _is_transitive(line, lines[number : number + 1]):
             continue
-        yield from _requirement(line.split(" #")[0], path, number, group)
+        yield from _read_requirement(line.split(" #")[0], path, number, group)
 
 
-def _transitive(line: str, following: list[str]) -> bool:
+def _is_transitive(line: str, following: list[str]) -> bool:
     """A pin of a compiled file that only another package wants, e.g. `# via django-celery-beat`."""
     said = line.partition("#")[2] or (
         following[0].partition("#")[2] if following and following[0][:1] == " " else ""
@@ -184,7 +186,7 @@ def _development_group(path: str) -> str:
     return found[1].lower()
 
 
-def _setup_cfg(path: str, text: str) -> Iterator[Dependency]:
+def _read_setup_cfg(path: str, text: str) -> Iterator[Dependency]:
     section = key = ""
     for number, line in enumerate(text.splitlines(), 1):
         header = re.match(r"\[([^\]]+)\]", line)
@@ -193,19 +195,21 @@ def _setup_cfg(path: str, text: str) -> Iterator[Dependency]:
             section, key = header[1].strip(), ""
         elif assigned:
             key = assigned[1]
-            yield from _cfg_value(path, number, section, key, assigned[2])
+            yield from _read_cfg_value(path, number, section, key, assigned[2])
         elif line[:1] in " \t" and not line.lstrip().startswith("#"):
-            yield from _cfg_value(path, number, section, key, line)
+            yield from _read_cfg_value(path, number, section, key, line)
 
 
-def _cfg_value(path: str, number: int, section: str, key: str, text: str) -> Iterator[Dependency]:
+def _read_cfg_value(
+    path: str, number: int, section: str, key: str, text: str
+) -> Iterator[Dependency]:
     if section == "options" and key == "install_requires":
-        yield from _requirement(text, path, number)
+        yield from _read_requirement(text, path, number)
     elif section == "options.extras_require":
-        yield from _requirement(text, path, number, f"extra:{key}")
+        yield from _read_requirement(text, path, number, f"extra:{key}")
 
 
-def _setup_py(path: str, text: str) -> Iterator[Dependency]:
+def _read_setup_py(path: str, text: str) -> Iterator[Dependency]:
     module = ast.parse(text)
     names = {}
     for statement in module.body:
@@ -225,9 +229,9 @@ def _setup_py(path: str, text: str) -> Iterator[Dependency]:
             value = node.value
         if isinstance(value, ast.Dict):
             for extra, items in zip(value.keys, value.values, strict=True):
-                yield from _strings(path, items, f"extra:{_text_of(extra)}")
+                yield from _read_strings(path, items, f"extra:{_text_of(extra)}")
         else:
-            yield from _strings(path, value, "")
+            yield from _read_strings(path, value, "")
 
 
 def _text_of(key: ast.expr | None) -> str:
@@ -236,13 +240,13 @@ def _text_of(key: ast.expr | None) -> str:
     return ""
 
 
-def _strings(path: str, node: ast.expr, group: str) -> Iterator[Dependency]:
+def _read_strings(path: str, node: ast.expr, group: str) -> Iterator[Dependency]:
     for item in find_nodes(node, ast.Constant):
         if isinstance(item.value, str):
-            yield from _requirement(item.value, path, item.lineno, group)
+            yield from _read_requirement(item.value, path, item.lineno, group)
 
 
-def _conda(path: str, text: str) -> Iterator[Dependency]:
+def _read_conda(path: str, text: str) -> Iterator[Dependency]:
     listing = False
     for number, line in enumerate(text.splitlines(), 1):
         item = re.match(r"\s+-\s+[\"']?([^\"'#:]+?)[\"']?\s*(#.*)?$", line) or re.match(
@@ -251,10 +255,10 @@ def _conda(path: str, text: str) -> Iterator[Dependency]:
         if re.match(r"\w", line):
             listing = line.startswith("dependencies")
         elif listing and item:
-            yield from _requirement(item[1].rpartition("::")[2], path, number)
+            yield from _read_requirement(item[1].rpartition("::")[2], path, number)
 
 
-def _package_json(path: str, text: str) -> Iterator[Dependency]:
+def _read_package_json(path: str, text: str) -> Iterator[Dependency]:
     data, lines = json.loads(text), Lines(text)
     for section, group in (("dependencies", ""), ("devDependencies", "dev")):
         for name in data.get(section) or {}:
@@ -262,18 +266,18 @@ def _package_json(path: str, text: str) -> Iterator[Dependency]:
 
 
 _READERS = {
-    "pyproject.toml": _pyproject,
-    "*requirements*.txt": _requirements,
-    "*requirements*.in": _requirements,
-    "*requirements/*.txt": _requirements,
-    "*requirements/*.in": _requirements,
-    "*requires.txt": _requirements,
-    "Pipfile": _pipfile,
-    "setup.cfg": _setup_cfg,
-    "setup.py": _setup_py,
-    "environment*.yml": _conda,
-    "environment*.yaml": _conda,
-    "package.json": _package_json,
+    "pyproject.toml": _read_pyproject,
+    "*requirements*.txt": _read_requirements,
+    "*requirements*.in": _read_requirements,
+    "*requirements/*.txt": _read_requirements,
+    "*requirements/*.in": _read_requirements,
+    "*requires.txt": _read_requirements,
+    "Pipfile": _read_pipfile,
+    "setup.cfg": _read_setup_cfg,
+    "setup.py": _read_setup_py,
+    "environment*.yml": _read_conda,
+    "environment*.yaml": _read_conda,
+    "package.json": _read_package_json,
     **ecosystems.READERS,
 }
 # Quickly says no to almost every file.

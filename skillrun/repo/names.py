@@ -59,27 +59,31 @@ class Names(Sources):
         """Where "pkg.mod:obj.attr" leads in the repository, a variable included; None where it
         leads nowhere in it.
         """
-        return self.remember(("lookup", import_path), lambda: self._lookup(import_path))
+        return self.remember(("lookup", import_path), lambda: self._find_target(import_path))
 
-    def _lookup(self, import_path: str) -> Found | None:
+    def _find_target(self, import_path: str) -> Found | None:
         module_name, _, attributes = import_path.partition(":")
-        path = None
-        if attributes:
-            path = self.locate(module_name, anywhere=True)
         module = None
-        if path:
-            module = self.module(path)
+        if attributes:
+            module = self._open_module(self.locate(module_name, anywhere=True))
         if module is not None:
-            found = self._within(module, attributes.split("."), 0)
+            found = self._follow_in_module(module, attributes.split("."), 0)
         else:
             if attributes:
                 self._record_absence(module_name)
-            found = self._follow(import_path.replace(":", "."), 0)
+            found = self._follow_name(import_path.replace(":", "."), 0)
         if found and (found.definition or found.binding):
             return found
         return None
 
+    def _open_module(self, path: str | None) -> Module | None:
+        """The parsed file at a path that may not have been found."""
+        if not path:
+            return None
+        return self.module(path)
+
     def _record_absence(self, module_name: str) -> None:
+        """Records that a module is not there, so that one that appears makes the answer stale."""
         tail = module_name.replace(".", "/")
         for glob in (f"**/{tail}.py", f"**/{tail}/__init__.py"):
             self.tree.match(glob)
@@ -88,11 +92,14 @@ class Names(Sources):
         """The canonical name of a dotted name: re-exports, aliases, module variables and base
         classes followed.
         """
-        return self.remember(("origin", dotted), lambda: self._origin(dotted))
+        return self.remember(("origin", dotted), lambda: self._find_origin(dotted))
 
-    def _origin(self, dotted: str) -> str:
-        found = self._follow(dotted, 0)
-        return _INSTANCE.sub(r"\1", found.dotted if found else dotted)
+    def _find_origin(self, dotted: str) -> str:
+        found = self._follow_name(dotted, 0)
+        name = dotted
+        if found:
+            name = found.dotted
+        return _INSTANCE.sub(r"\1", name)
 
     def origin_of(self, module: Module, node: ast.expr) -> str:
         """That of what an expression names; "" where it cannot be told."""
@@ -100,71 +107,68 @@ class Names(Sources):
 
     def definition(self, dotted: str) -> Definition | None:
         """The function or class behind a dotted name as `Module.resolve` gives it."""
-        found = self.remember(("follow", dotted), lambda: self._follow(dotted, 0))
+        found = self.remember(("follow", dotted), lambda: self._follow_name(dotted, 0))
         if not found:
             return None
         return found.definition
 
-    def _follow(self, dotted: str, hops: int) -> Found | None:
-        """None where the name leads out of the repository at once."""
+    def _follow_name(self, dotted: str, hops: int) -> Found | None:
+        """Where a dotted name leads; None where it leads out of the repository at once."""
         parts = dotted.split(".")
+        # The longest beginning that is a module, and then the attributes behind it.
         for cut in range(len(parts), 0, -1):
-            path = self.locate(".".join(parts[:cut]))
-            module = None
-            if path:
-                module = self.module(path)
+            module = self._open_module(self.locate(".".join(parts[:cut])))
             if module is None:
                 continue
             if cut == len(parts):
-                return self._shadowed(parts, hops) or Found(module.name, module)
-            return self._within(module, parts[cut:], hops)
+                return self._follow_shadowing_import(parts, hops) or Found(module.name, module)
+            return self._follow_in_module(module, parts[cut:], hops)
         return None
 
-    def _shadowed(self, parts: list[str], hops: int) -> Found | None:
+    def _follow_shadowing_import(self, parts: list[str], hops: int) -> Found | None:
         """`from .send import send` in a package hides the module of the same name."""
-        package = None
-        if len(parts) > 1:
-            package = self.locate(".".join(parts[:-1]))
-        module = None
-        if package:
-            module = self.module(package)
-        if module:
-            bound = module.bindings(module.tree).get(parts[-1], ())
-        else:
-            bound = ()
-        targets = []
-        for b in bound:
-            if b.kind == "import" and b.target and b.target != ".".join(parts):
-                targets.append(b.target)
-        if targets and hops < _MAX_HOPS:
-            return self._follow(targets[0], hops + 1)
+        if len(parts) < 2:
+            return None
+        package = self._open_module(self.locate(".".join(parts[:-1])))
+        if package is None:
+            return None
+        own_name = ".".join(parts)
+        for binding in package.bindings(package.tree).get(parts[-1], ()):
+            if binding.kind == "import" and binding.target and binding.target != own_name:
+                if hops >= _MAX_HOPS:
+                    return None
+                return self._follow_name(binding.target, hops + 1)
         return None
 
-    def _within(self, module: Module, parts: list[str], hops: int) -> Found | None:
+    def _follow_in_module(self, module: Module, parts: list[str], hops: int) -> Found | None:
         """Follows attributes from a module on."""
         name = parts[0].removesuffix("()")
         bound = module.bindings(module.tree).get(name)
         if hops >= _MAX_HOPS:
             return Found(f"{module.name}.{'.'.join(parts)}", module)
         if not bound:
-            return self._starred(module, parts, hops)
-        return self._through(module, module.tree, bound, parts, module.name, hops)
+            return self._follow_star_imports(module, parts, hops)
+        return self._follow_binding(module, module.tree, bound, parts, module.name, hops)
 
-    def _starred(self, module: Module, parts: list[str], hops: int) -> Found | None:
+    def _follow_star_imports(self, module: Module, parts: list[str], hops: int) -> Found | None:
         for star in module.stars:
-            found = self._follow(".".join([star, *parts]), hops + 1)
+            found = self._follow_name(".".join([star, *parts]), hops + 1)
             if found and (found.definition or found.binding):
                 return found
         path = self.locate(f"{module.name}.{parts[0]}")
         inner = None
-        if path and path != module.path:
-            inner = self.module(path)
+        if path != module.path:
+            inner = self._open_module(path)
         if inner is not None and len(parts) > 1:
-            return self._within(inner, parts[1:], hops + 1)
+            return self._follow_in_module(inner, parts[1:], hops + 1)
+        # What nothing here binds comes from the one package outside of which all names are taken.
+        owner = module.name
         outside = [star for star in module.stars if not self.locate(star)]
-        return Found(".".join([*(outside if len(outside) == 1 else [module.name]), *parts]), module)
+        if len(outside) == 1:
+            owner = outside[0]
+        return Found(".".join([owner, *parts]), module)
 
-    def _through(
+    def _follow_binding(
         self,
         module: Module,
         scope: ast.AST,
@@ -173,45 +177,60 @@ class Names(Sources):
         prefix: str,
         hops: int,
     ) -> Found | None:
-        binding = next((b for b in bound if b.kind in ("import", "define")), None) or bound[-1]
+        """Follows a name through the statements that bind it in a scope, and then its attributes.
+
+        `parts[0]` is the name itself, and `prefix` the dotted name of the scope.
+        """
+        binding = _choose_binding(bound)
         rest = parts[1:]
         if binding.kind == "import" and binding.target:
-            return self._outward(
-                [self._near(binding.target, module), *_call_mark(parts[0]), *rest], hops
-            )
+            target = self._spell_as_located(binding.target, module)
+            return self._follow_or_keep([target, *_call_mark(parts[0]), *rest], hops)
         if isinstance(binding.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            return self._defined(module, binding.node, parts, hops)
+            return self._follow_definition(module, binding.node, parts, hops)
         meant = self._value_name(module, binding, bool(rest))
         if meant:
-            return self._outward([meant, *rest], hops)
-        return Found(".".join([prefix, *parts]), module, binding=binding if not rest else None)
+            return self._follow_or_keep([meant, *rest], hops)
+        dotted = ".".join([prefix, *parts])
+        if rest:
+            return Found(dotted, module)
+        return Found(dotted, module, binding=binding)
 
-    def _near(self, target: str, module: Module) -> str:
+    def _spell_as_located(self, target: str, module: Module) -> str:
         """The canonical spelling of an import of a file that stands beside the importing one."""
         first, _, rest = target.partition(".")
         if self.locate(first) is not None or module.name.partition(".")[0] == first:
             return target
         path = self.locate(first, near=module.path)
-        beside = None
-        if path and path != module.path and not self._imports(path, first):
-            beside = self.import_name(path)
-        if beside:
-            return ".".join(filter(None, [beside, rest]))
-        return target
+        if not path or path == module.path or self._imports_module(path, first):
+            return target
+        beside = self.import_name(path)
+        if not beside:
+            return target
+        return ".".join(filter(None, [beside, rest]))
 
-    def _imports(self, path: str, name: str) -> bool:
+    def _imports_module(self, path: str, name: str) -> bool:
         """`celery.py` that itself imports celery is not what others mean by celery."""
         module = self.module(path)
         if not module:
             return False
-        bound = (b for every in module.bindings(module.tree).values() for b in every)
-        return any(b.target and b.target.partition(".")[0] == name for b in bound)
+        for bindings in module.bindings(module.tree).values():
+            for binding in bindings:
+                if binding.target and binding.target.partition(".")[0] == name:
+                    return True
+        return False
 
-    def _outward(self, parts: list[str], hops: int) -> Found | None:
+    def _follow_or_keep(self, parts: list[str], hops: int) -> Found | None:
+        """Where a name leads; outside of the repository, the name as it is."""
+        # A mark of a call stands alone among the parts.
         dotted = ".".join(parts).replace(".()", "()")
-        return self._follow(dotted, hops + 1) or Found(dotted)
+        return self._follow_name(dotted, hops + 1) or Found(dotted)
 
     def _value_name(self, module: Module, binding: Binding, has_rest: bool) -> str | None:
+        """What the value of a variable is named; None where the variable is a value of its own.
+
+        What a call gave is followed only for an attribute of it (`has_rest`).
+        """
         value = binding.value
         if value is None or (isinstance(value, ast.Call) and not has_rest):
             return None
@@ -224,46 +243,45 @@ class Names(Sources):
             return f"{name}()"
         return name
 
-    def _defined(
+    def _follow_definition(
         self, module: Module, node: FunctionNode | ast.ClassDef, parts: list[str], hops: int
     ) -> Found | None:
         """A function or class, or an attribute below it."""
         definition = Definition(module.qualname(node), module.path, node.lineno, node, module)
         rest = parts[1:]
+        is_called = parts[0].endswith("()")
         if not rest:
-            return Found(
-                definition.dotted + ("()" if parts[0].endswith("()") else ""), module, definition
-            )
+            dotted = definition.dotted
+            if is_called:
+                dotted += "()"
+            return Found(dotted, module, definition)
         if isinstance(node, ast.ClassDef):
-            return self._member(definition, rest, hops) or Found(
-                ".".join([definition.dotted, *rest]), module
-            )
-        inner = []
-        for n in ast.walk(node):
-            if isinstance(n, FunctionNode | ast.ClassDef) and n.name == rest[0]:
-                inner.append(n)
-        if inner and not parts[0].endswith("()"):
-            return self._defined(module, inner[0], rest, hops)
-        is_result = parts[0].endswith("()") or _is_property(node)
+            member = self._follow_member(definition, rest, hops)
+            return member or Found(".".join([definition.dotted, *rest]), module)
+        if not is_called:
+            inner = _find_inside(node, rest[0])
+            if inner is not None:
+                return self._follow_definition(module, inner, rest, hops)
         result = None
-        if is_result:
-            result = _returned(module, node)
+        if is_called or _is_property(node):
+            result = _name_returned(module, node)
         if result:
-            return self._outward([result, *rest], hops)
-        return Found(".".join([definition.dotted + parts[0][len(node.name) :], *rest]), module)
+            return self._follow_or_keep([result, *rest], hops)
+        call_mark = parts[0][len(node.name) :]
+        return Found(".".join([definition.dotted + call_mark, *rest]), module)
 
-    def _member(self, owner: Definition, rest: list[str], hops: int) -> Found | None:
+    def _follow_member(self, owner: Definition, rest: list[str], hops: int) -> Found | None:
         """An attribute of a class: its own, one that a method sets on `self`, or a base class's."""
         assert isinstance(owner.node, ast.ClassDef)
         name = rest[0].removesuffix("()")
         bound = owner.module.bindings(owner.node).get(name) or _set_on_self(owner.node, name)
         if bound:
-            return self._through(owner.module, owner.node, bound, rest, owner.dotted, hops)
+            return self._follow_binding(owner.module, owner.node, bound, rest, owner.dotted, hops)
         for base in owner.node.bases:
             dotted = owner.module.resolve(base)
             found = None
             if dotted and hops < _MAX_HOPS:
-                found = self._follow(".".join([dotted, *rest]), hops + 1)
+                found = self._follow_name(".".join([dotted, *rest]), hops + 1)
             if found and (found.definition or found.binding):
                 return found
             # A class within another, such as a model's own DoesNotExist, may be made for each one
@@ -302,12 +320,14 @@ class Names(Sources):
         """Canonical names of the exceptions in `X`, `(X, Y)` or a variable that holds a tuple, here
         or elsewhere.
         """
-        return tuple(
-            name for written in exception_names(module, node) for name in self._held(written)
-        )
+        names: list[str] = []
+        for written in exception_names(module, node):
+            names += self._names_held_by(written)
+        return tuple(names)
 
-    def _held(self, name: str) -> tuple[str, ...]:
-        found = self._follow(name, 0)
+    def _names_held_by(self, name: str) -> tuple[str, ...]:
+        """The exceptions of a variable that holds some; else the name's own canonical one."""
+        found = self._follow_name(name, 0)
         value = None
         if found and found.binding:
             value = found.binding.value
@@ -328,39 +348,60 @@ class Names(Sources):
         return None
 
 
+def _choose_binding(bound: list[Binding]) -> Binding:
+    """What a name means where several statements bind it: the first import or definition, else the
+    last value.
+    """
+    for binding in bound:
+        if binding.kind in ("import", "define"):
+            return binding
+    return bound[-1]
+
+
 def _call_mark(part: str) -> list[str]:
+    """ "()" as a part of its own where the name is called."""
     if not part.endswith("()"):
         return []
     return ["()"]
 
 
+def _find_inside(function: FunctionNode, name: str) -> FunctionNode | ast.ClassDef | None:
+    """A function or class of that name that is defined in a function, the outermost first; the
+    function itself where it has that name.
+    """
+    for node in ast.walk(function):
+        if isinstance(node, FunctionNode | ast.ClassDef) and node.name == name:
+            return node
+    return None
+
+
 def _is_property(node: FunctionNode) -> bool:
-    names = set()
-    for d in node.decorator_list:
-        if isinstance(d, ast.Name | ast.Attribute):
-            names.add(last_word(d))
-    return bool(names & {"property", "cached_property"})
+    for decorator in node.decorator_list:
+        is_name = isinstance(decorator, ast.Name | ast.Attribute)
+        if is_name and last_word(decorator) in ("property", "cached_property"):
+            return True
+    return False
 
 
-def _returned(module: Module, node: FunctionNode) -> str | None:
+def _name_returned(module: Module, node: FunctionNode) -> str | None:
     """What a function returns, as a dotted name: "pkg.Class()" by its annotation, or its only
     `return`.
     """
     if node.returns is not None:
-        named = isinstance(node.returns, ast.Name | ast.Attribute | ast.Constant)
-        found = None
-        if named:
-            found = module.resolve(node.returns)
-        if not found:
+        # `list[Mailer]` or `Mailer | None`: what an attribute of it means cannot be told.
+        if not isinstance(node.returns, ast.Name | ast.Attribute | ast.Constant):
             return None
-        return f"{found}()"
-    returns = []
-    for n in find_nodes(node, ast.Return):
-        if n.value is not None:
-            returns.append(n.value)
-    if len(returns) != 1:
+        named = module.resolve(node.returns)
+        if not named:
+            return None
+        return f"{named}()"
+    values = []
+    for statement in find_nodes(node, ast.Return):
+        if statement.value is not None:
+            values.append(statement.value)
+    if len(values) != 1:
         return None
-    return module.resolve(returns[0])
+    return module.resolve(values[0])
 
 
 def _set_on_self(owner: ast.ClassDef, name: str) -> list[Binding]:
@@ -371,6 +412,7 @@ def _set_on_self(owner: ast.ClassDef, name: str) -> list[Binding]:
 # Each attribute of a class is asked for by itself, and the answer takes a walk over all of it.
 @lru_cache(maxsize=1024)
 def _all_set_on_self(owner: ast.ClassDef) -> dict[str, list[Binding]]:
+    """Attribute -> what the methods of a class assign to it."""
     found: dict[str, list[Binding]] = {}
     for node in ast.walk(owner):
         if not isinstance(node, ast.Assign | ast.AnnAssign):

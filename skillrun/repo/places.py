@@ -135,7 +135,9 @@ def _in_shown(folder: str) -> bool:
     folders = []
     if folder:
         folders = _above_packages(folder).split("/")
-    return any(_shown(one) for one in folders) or not _SHOWN_AT_TOP.isdisjoint(folders[:1])
+    return any(_is_shown_folder(one) for one in folders) or not _SHOWN_AT_TOP.isdisjoint(
+        folders[:1]
+    )
 
 
 def _above_packages(folder: str) -> str:
@@ -146,7 +148,7 @@ def _above_packages(folder: str) -> str:
     return folder
 
 
-def _shown(folder: str) -> bool:
+def _is_shown_folder(folder: str) -> bool:
     hidden = folder.startswith(".") and folder not in _HIDDEN_BUT_REAL
     return (
         hidden or folder in _SHOWN or "{{" in folder or _SHOWN_PROJECT.fullmatch(folder) is not None

@@ -70,7 +70,7 @@ class Profile:
         given = self._section("quality_bar").get("validation_timeout")
         if given is None:
             return None
-        return _seconds(given)
+        return _parse_seconds(given)
 
     @property
     def package_manager(self) -> str | None:
@@ -97,11 +97,11 @@ def load_profile(root: Path) -> Profile | None:
     Raises `ProfileInvalid` with every violation, one a line: `REPO_PROFILE.json:7: commands.lint:
     ...`.
     """
-    text = _text(root / NAME)
+    text = _read_text(root / NAME)
     if text is None:
         return None
-    document = _document(text)
-    problems = list(_problems(document))
+    document = _parse_document(text)
+    problems = list(_list_problems(document))
     if problems:
         raise ProfileInvalid(
             "\n".join(problems), hint="mend them, or start again with: skillrun detect --write"
@@ -109,13 +109,13 @@ def load_profile(root: Path) -> Profile | None:
     return Profile(document.value, dict(document.lines))
 
 
-def _text(path: Path) -> str | None:
+def _read_text(path: Path) -> str | None:
     try:
         data = read_file(path, _LARGEST)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _unreadable(error) from None
+        raise _explain_unreadable(error) from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -124,14 +124,14 @@ def _text(path: Path) -> str | None:
         ) from None
 
 
-def _unreadable(error: OSError) -> ProfileInvalid:
+def _explain_unreadable(error: OSError) -> ProfileInvalid:
     if error.errno == errno.EFBIG:
         hint = "a profile is a page long; remove what is no profile"
         return ProfileInvalid(f"{NAME}: larger than 1 MB", hint=hint)
     return ProfileInvalid(f"{NAME}: cannot be read: {error.strerror}", hint="check the file")
 
 
-def _document(text: str) -> Document:
+def _parse_document(text: str) -> Document:
     from skillrun.contract.positions import YamlProblem
     from skillrun.contract.yamlpos import load_positions
 
@@ -141,12 +141,12 @@ def _document(text: str) -> Document:
         raise ProfileInvalid(f"{NAME}:{problem.line}: {problem.what}", hint=problem.hint) from None
 
 
-def _problems(document: Document) -> Iterator[str]:
-    from skillrun.contract.violations import violations
+def _list_problems(document: Document) -> Iterator[str]:
+    from skillrun.contract.violations import find_violations
     from skillrun.core.resources import resource
 
     schema = json.loads(resource("schemas", SCHEMA).read_text(encoding="utf-8"))
-    found = list(violations(schema, document.value))
+    found = list(find_violations(schema, document.value))
     for one in found:
         yield f"{NAME}:{document.line(one.path)}: {one.dotted()}: {one.what}: {one.hint}"
     if not found and _limit_is_bad(document.value):
@@ -160,12 +160,12 @@ def _problems(document: Document) -> Iterator[str]:
 def _limit_is_bad(data: dict[str, Any]) -> bool:
     given = Profile(data)._section("quality_bar").get("validation_timeout")
     try:
-        return given is not None and not _seconds(given) > 0
+        return given is not None and not _parse_seconds(given) > 0
     except ValueError:
         return True
 
 
-def _seconds(given: Any) -> float:
+def _parse_seconds(given: Any) -> float:
     """Seconds of a number of seconds or a duration such as "10m". ValueError where it is
     neither.
     """
@@ -176,7 +176,7 @@ def _seconds(given: Any) -> float:
     return float(given)
 
 
-def contradictions(profile: Profile, survey: Survey) -> list[Finding]:
+def find_contradictions(profile: Profile, survey: Survey) -> list[Finding]:
     """Where the profile says something else than the code shows. The profile still wins."""
     said = profile.jobs or {}
     framework = said.get("framework")
@@ -190,7 +190,7 @@ def contradictions(profile: Profile, survey: Survey) -> list[Finding]:
 
 
 def _framework_contradiction(profile: Profile, framework: str, survey: Survey) -> Iterator[Finding]:
-    found = ", ".join(f"{use.id} ({_where(use)})" for use in survey.frameworks)
+    found = ", ".join(f"{use.id} ({_show_place(use)})" for use in survey.frameworks)
     line = profile.line("jobs", "framework")
     hint = "correct jobs.framework, or remove what is left of the other library"
     if found and framework != _OUTSIDE:
@@ -205,24 +205,28 @@ def _use_contradictions(
     profile: Profile, said: Mapping[str, Any], use: FrameworkUse
 ) -> Iterator[Finding]:
     app = said.get("app")
-    if _spoken(app) and use.apps and not any(_same_object(str(app), known) for known in use.apps):
-        yield _differs(profile, "app", app, " and ".join(use.apps))
+    if (
+        _says_something(app)
+        and use.apps
+        and not any(_same_object(str(app), known) for known in use.apps)
+    ):
+        yield _say_difference(profile, "app", app, " and ".join(use.apps))
     for key, found in (("broker", use.broker), ("scheduler", use.scheduler)):
         if not found:
             continue
-        is_other = _spoken(said.get(key)) and not _alike(str(said[key]), found)
+        is_other = _says_something(said.get(key)) and not _are_alike(str(said[key]), found)
         if is_other or said.get(key) == "none":
-            yield _differs(profile, key, said[key], found)
+            yield _say_difference(profile, key, said[key], found)
     modules = said.get("task_modules")
     if not isinstance(modules, list) or not use.task_modules:
         return
     absent = [name for name in modules if name not in use.task_modules]
     if absent:
         found = "tasks in " + ", ".join(use.task_modules[:5])
-        yield _differs(profile, "task_modules", ", ".join(absent), found)
+        yield _say_difference(profile, "task_modules", ", ".join(absent), found)
 
 
-def _differs(profile: Profile, key: str, said: object, found: str) -> Finding:
+def _say_difference(profile: Profile, key: str, said: object, found: str) -> Finding:
     message = f"jobs.{key} says {said}, and the code shows {found}"
     hint = f"correct jobs.{key}, or the code"
     return Finding(
@@ -237,7 +241,7 @@ def _differs(profile: Profile, key: str, said: object, found: str) -> Finding:
 
 def _manager_contradiction(profile: Profile, survey: Survey) -> Iterator[Finding]:
     said, found = profile.package_manager, survey.package_manager
-    if _spoken(said) and found and not _alike(str(said), found):
+    if _says_something(said) and found and not _are_alike(str(said), found):
         line = profile.line("conventions", "package_manager")
         message = f"conventions.package_manager says {said}, and the lock files and CI show {found}"
         yield Finding(
@@ -250,11 +254,11 @@ def _manager_contradiction(profile: Profile, survey: Survey) -> Iterator[Finding
         )
 
 
-def _spoken(value: object) -> bool:
+def _says_something(value: object) -> bool:
     return isinstance(value, str) and value not in ("", "none", "unknown")
 
 
-def _alike(said: str, found: str) -> bool:
+def _are_alike(said: str, found: str) -> bool:
     """Free text such as "redis (dragonfly)" agrees with "redis"."""
     return found.lower() in said.lower() or said.lower() in found.lower()
 
@@ -271,7 +275,7 @@ def _import_path(name: str) -> str:
     )
 
 
-def _where(use: FrameworkUse) -> str:
+def _show_place(use: FrameworkUse) -> str:
     place = next(iter(use.evidence), None)
     if not place:
         return "in the code"
@@ -305,11 +309,11 @@ def profile_fields(survey: Survey, test_command: str | None = None) -> dict[str,
     if survey.primary:
         use = survey.use(survey.primary)
     if use:
-        return fields | {"jobs": _jobs(use)}
+        return fields | {"jobs": _describe_jobs(use)}
     return fields
 
 
-def _jobs(use: FrameworkUse) -> dict[str, Any]:
+def _describe_jobs(use: FrameworkUse) -> dict[str, Any]:
     return {
         "framework": use.id,
         "app": use.app or "unknown",
@@ -327,32 +331,32 @@ def write_profile(root: Path, survey: Survey, test_command: str | None = None) -
     What is there stays: values, unknown keys, their order, and the indentation. Nothing new:
     nothing is written. Raises `ProfileInvalid` where the present file is no valid profile.
     """
-    present = _text(root / NAME)
+    present = _read_text(root / NAME)
     data = {}
     if present is not None:
-        data = _document(present).value
+        data = _parse_document(present).value
     if not isinstance(data, dict):
         raise ProfileInvalid(
             f"{NAME}:1: (top): is not an object", hint="move it away and run this again"
         )
-    changed = _complete(data, profile_fields(survey, test_command), "")
+    changed = _fill_in(data, profile_fields(survey, test_command), "")
     if changed:
-        _replace(root, json.dumps(data, indent=_indent(present), ensure_ascii=False) + "\n")
+        _write_whole(root, json.dumps(data, indent=_indent_of(present), ensure_ascii=False) + "\n")
     return tuple(changed)
 
 
-def _complete(data: dict[str, Any], fields: Mapping[str, Any], above: str) -> list[str]:
+def _fill_in(data: dict[str, Any], fields: Mapping[str, Any], above: str) -> list[str]:
     changed = []
     for key, value in fields.items():
         if isinstance(value, dict) and isinstance(data.get(key), dict):
-            changed += _complete(data[key], value, f"{above}{key}.")
+            changed += _fill_in(data[key], value, f"{above}{key}.")
         elif key not in data or (data[key] == "unknown" and value != "unknown"):
             data[key] = value
             changed.append(f"{above}{key}")
     return changed
 
 
-def _indent(present: str | None) -> int | str:
+def _indent_of(present: str | None) -> int | str:
     found = re.search(r'\n([ \t]+)"', present or "")
     if not found:
         return 2
@@ -361,7 +365,7 @@ def _indent(present: str | None) -> int | str:
     return len(found[1])
 
 
-def _replace(root: Path, text: str) -> None:
+def _write_whole(root: Path, text: str) -> None:
     """All or nothing: a reader never sees half a profile. A link may lead out of the repository:
     none is followed.
     """

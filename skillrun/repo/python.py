@@ -76,7 +76,7 @@ class Project(Names):
 
     def _calls_of(self, definition: Definition, depth: int) -> Iterator[Call]:
         for part in self.callables(definition):
-            yield from self._frame(Frame(part), part.node, depth)
+            yield from self._calls_in_frame(Frame(part), part.node, depth)
 
     def callables(self, definition: Definition) -> tuple[Definition, ...]:
         """The functions that run for a definition: itself, or the `run` (else every method) of a
@@ -93,20 +93,20 @@ class Project(Names):
                 methods.append(node)
         return tuple(self.define(definition.module, node) for node in methods)
 
-    def _frame(self, frame: Frame, function: ast.AST, depth: int) -> Iterator[Call]:
+    def _calls_in_frame(self, frame: Frame, function: ast.AST, depth: int) -> Iterator[Call]:
         inner_ones = list(inner_functions(function))
         for node in body_calls(function):
-            call = self._call(frame, node)
-            yield from self._handed_on(frame, inner_ones, node, depth)
+            call = self._make_call(frame, node)
+            yield from self._calls_handed_on(frame, inner_ones, node, depth)
             yield call
-            yield from self._into(frame, call, depth)
+            yield from self._calls_of_target(frame, call, depth)
             inner = in_thread(frame.definition.module, node)
             if inner is not None:
-                handed = self._call(frame, inner)
+                handed = self._make_call(frame, inner)
                 yield handed
-                yield from self._into(frame, handed, depth)
+                yield from self._calls_of_target(frame, handed, depth)
 
-    def _call(self, frame: Frame, node: ast.Call) -> Call:
+    def _make_call(self, frame: Frame, node: ast.Call) -> Call:
         module = frame.definition.module
         around = surroundings(module, node)
         handlers = tuple(
@@ -125,7 +125,7 @@ class Project(Names):
             in_try=handlers + frame.in_try,
             in_except=self.handler(module, around.clause) if around.clause else frame.in_except,
             in_loop=around.in_loop or frame.in_loop,
-            in_with=tuple(_manager(module, m) for m in around.managers) + frame.in_with,
+            in_with=tuple(_name_manager(module, m) for m in around.managers) + frame.in_with,
             deferred=frame.deferred,
         )
 
@@ -146,7 +146,7 @@ class Project(Names):
             owner = module.class_of(node)
         if owner is None:
             return name
-        found = self._member(self.define(module, owner), rest.split("."), 0)
+        found = self._follow_member(self.define(module, owner), rest.split("."), 0)
         if found and found.dotted:
             return f"{module.name}.{module.qualname(owner)}.{rest}"
         return name
@@ -161,7 +161,7 @@ class Project(Names):
             read_handler(module, clause), exceptions=self.exception_names(clause.type, module)
         )
 
-    def _into(self, frame: Frame, call: Call, depth: int) -> Iterator[Call]:
+    def _calls_of_target(self, frame: Frame, call: Call, depth: int) -> Iterator[Call]:
         target = None
         if call.resolved and len(frame.via) < depth:
             target = self.definition(call.name)
@@ -180,9 +180,9 @@ class Project(Names):
             in_with=call.in_with,
             deferred=call.deferred,
         )
-        yield from self._frame(inside, target.node, depth)
+        yield from self._calls_in_frame(inside, target.node, depth)
 
-    def _handed_on(
+    def _calls_handed_on(
         self,
         frame: Frame,
         inner_ones: list[FunctionNode | ast.Lambda],
@@ -199,7 +199,7 @@ class Project(Names):
                 names.add(argument.id)
         for inner in inner_ones:
             if inner in passed or getattr(inner, "name", None) in names:
-                yield from self._frame(replace(frame, deferred=True), inner, depth)
+                yield from self._calls_in_frame(replace(frame, deferred=True), inner, depth)
 
     def reached(self, definition: Definition, *, depth: int = 1) -> tuple[Definition, ...]:
         """The repository's functions that a body calls, `depth` deep, in the order of their names."""
@@ -226,10 +226,10 @@ class Project(Names):
         imported.
         """
         target = self.origin(dotted.replace(":", "."))
-        return self.remember(("uses", target), lambda: tuple(self._uses(target)))
+        return self.remember(("uses", target), lambda: tuple(self._find_uses(target)))
 
-    def _uses(self, target: str) -> Iterator[Use]:
-        words = self._spellings(target.rpartition(".")[2])
+    def _find_uses(self, target: str) -> Iterator[Use]:
+        words = self._list_spellings(target.rpartition(".")[2])
         modules = {module.path: module for word in words for module in self.modules_with(word)}
         for _, module in sorted(modules.items()):
             for node in module.all_nodes:
@@ -239,17 +239,19 @@ class Project(Names):
                         name = module.resolve(node)
                     if (
                         name
-                        and self.origin(self._near(self.owned(module, node, name), module))
+                        and self.origin(
+                            self._spell_as_located(self.owned(module, node, name), module)
+                        )
                         == target
                     ):
                         yield Use(node, module, module.path, node.lineno)
 
-    def _spellings(self, word: str) -> list[str]:
+    def _list_spellings(self, word: str) -> list[str]:
         """A word, and the other names that imports and assignments in the repository give it."""
         words = [word]
         for known in words:
             for module in self.modules_with(known):
-                words += sorted(_aliases(module, known) - set(words))
+                words += sorted(_find_aliases(module, known) - set(words))
         return words
 
     def references(self, name: str) -> tuple[Call, ...]:
@@ -270,7 +272,7 @@ class Project(Names):
             owner = self.define(module, function)
         else:
             owner = _module_body(module)
-        return self._call(Frame(owner), node)
+        return self._make_call(Frame(owner), node)
 
     def literal(self, node: ast.expr | None, module: Module) -> Any:
         """The value of an expression: literals, constants, settings, arithmetic; durations as
@@ -326,7 +328,7 @@ def _django_settings(node: ast.AST) -> str | None:
     return None
 
 
-def _manager(module: Module, node: ast.expr) -> str:
+def _name_manager(module: Module, node: ast.expr) -> str:
     if isinstance(node, ast.Call):
         inner = node.func
     else:
@@ -334,7 +336,7 @@ def _manager(module: Module, node: ast.expr) -> str:
     return module.resolve(inner) or ast.unparse(inner)
 
 
-def _aliases(module: Module, word: str) -> set[str]:
+def _find_aliases(module: Module, word: str) -> set[str]:
     """Other names under which a file imports a word, and variables that hold it."""
     imported = set()
     for node in module.all_nodes:

@@ -186,7 +186,7 @@ def without_prefix(command: str) -> str:
     return rest
 
 
-def cleaned(command: str) -> str:
+def strip_excuse(command: str) -> str:
     """Without what makes a failure count as success."""
     return _HARMLESS.sub("", command.strip())
 
@@ -205,7 +205,7 @@ def checks_types(runs: str) -> bool:
     nothing else.
     """
     return any(
-        purpose(part) == "typecheck" or _COMPILER.match(without_prefix(part))
+        find_purpose(part) == "typecheck" or _COMPILER.match(without_prefix(part))
         for part in commands_in(runs)
     )
 
@@ -230,7 +230,7 @@ def tests_as_well(command: str) -> bool:
     )
 
 
-def mends(runs: str) -> bool:
+def changes_files(runs: str) -> bool:
     """Whether one of the commands changes the files that it looks at."""
     return any(_MENDS.search(part) for part in commands_in(runs))
 
@@ -271,13 +271,13 @@ def moved_to(folder: str, command: str) -> str:
     return posixpath.normpath(posixpath.join(folder, entered)).removeprefix("./")
 
 
-def purpose(command: str) -> str | None:
+def find_purpose(command: str) -> str | None:
     """lint, typecheck, test or build; None where the command is for something else, or cannot be
     run as written.
     """
     if _NOT_A_RUN.search(command) or "${{" in command or _MENDS.search(command):
         return None
-    rest = without_prefix(cleaned(command))
+    rest = without_prefix(strip_excuse(command))
     if script := _SCRIPT.match(rest) or _SERVICE.match(rest):
         named = named_kind(script[1])
         if not named:

@@ -150,7 +150,7 @@ class Module:
         returned carries "()": "smtplib.SMTP().send_message". A name that cannot be told (an untyped
         parameter) gives None.
         """
-        return self._resolve(node, ())
+        return self._resolve_node(node, ())
 
     def bindings(self, scope: ast.AST) -> Bindings:
         """Name -> what it is bound to in a module, class or function, in source order."""
@@ -168,23 +168,23 @@ class Module:
         parts = parts[: len(parts) - level + (1 if self.is_package else 0)]
         return ".".join([*parts, *([module] if module else [])])
 
-    def _resolve(self, node: ast.expr, seen: tuple[str, ...]) -> str | None:
+    def _resolve_node(self, node: ast.expr, seen: tuple[str, ...]) -> str | None:
         if isinstance(node, ast.Name):
             return self._resolve_name(node, seen)
         if isinstance(node, ast.Attribute):
-            base = self._resolve(node.value, seen)
+            base = self._resolve_node(node.value, seen)
             if not base:
                 return None
             return f"{base}.{node.attr}"
         if isinstance(node, ast.Call):
-            called = self._resolve(node.func, seen)
+            called = self._resolve_node(node.func, seen)
             if not called:
                 return None
             return f"{called}()"
         if isinstance(node, ast.Await):
-            return self._resolve(node.value, seen)
+            return self._resolve_node(node.value, seen)
         if isinstance(node, ast.Subscript):
-            return self._resolve(node.value, seen)
+            return self._resolve_node(node.value, seen)
         if (
             isinstance(node, ast.Constant)
             and isinstance(node.value, str)
@@ -200,7 +200,7 @@ class Module:
         for scope in self.scopes_around(node):
             bound = self.bindings(scope).get(word)
             if bound:
-                return self._meaning(word, bound, scope, seen)
+                return self._find_meaning(word, bound, scope, seen)
         if word in _BUILTINS:
             return f"builtins.{word}"
         if len(self.stars) != 1:
@@ -240,7 +240,7 @@ class Module:
             return positional[0].arg
         return None
 
-    def _meaning(
+    def _find_meaning(
         self, word: str, bound: list[Binding], scope: ScopeNode, seen: tuple[str, ...]
     ) -> str | None:
         for binding in bound:
@@ -254,16 +254,16 @@ class Module:
             return f"{self.name}.{self.qualname(scope)}.{word}"
         if word == self.receiver_of(scope) and bound[0].kind == "opaque":
             return "self"
-        return self._local(word, bound, seen)
+        return self._find_local(word, bound, seen)
 
-    def _local(self, word: str, bound: list[Binding], seen: tuple[str, ...]) -> str | None:
+    def _find_local(self, word: str, bound: list[Binding], seen: tuple[str, ...]) -> str | None:
         if word in ("self", "cls") and bound[0].kind == "opaque":
             return word
         if word in seen:
             return None
         for binding in bound:
             if binding.value is not None:
-                found = self._resolve(binding.value, (*seen, word))
+                found = self._resolve_node(binding.value, (*seen, word))
                 if found:
                     if binding.kind == "instance":
                         return f"{found}()"
@@ -304,15 +304,15 @@ class _Binder(ast.NodeVisitor):
 
     def bind(self, scope: ast.AST) -> Bindings:
         if isinstance(scope, _FUNCTIONS):
-            self._parameters(scope.args)
+            self._bind_parameters(scope.args)
         for statement in body_of(scope):
             self.visit(statement)
         return self.found
 
-    def _add(self, name: str, binding: Binding) -> None:
+    def _add_binding(self, name: str, binding: Binding) -> None:
         self.found.setdefault(name, []).append(binding)
 
-    def _parameters(self, args: ast.arguments) -> None:
+    def _bind_parameters(self, args: ast.arguments) -> None:
         every = [*args.posonlyargs, *args.args, *args.kwonlyargs]
         for arg in [*every, *(a for a in (args.vararg, args.kwarg) if a)]:
             kind = "opaque"
@@ -321,15 +321,17 @@ class _Binder(ast.NodeVisitor):
             value = None
             if kind == "instance":
                 value = _optional_inside(arg.annotation)
-            self._add(arg.arg, Binding(kind if value is not None else "opaque", arg, value=value))
+            self._add_binding(
+                arg.arg, Binding(kind if value is not None else "opaque", arg, value=value)
+            )
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
             if alias.asname:
-                self._add(alias.asname, Binding("import", node, target=alias.name))
+                self._add_binding(alias.asname, Binding("import", node, target=alias.name))
             else:
                 first = alias.name.partition(".")[0]
-                self._add(first, Binding("import", node, target=first))
+                self._add_binding(first, Binding("import", node, target=first))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         source = self.module.absolute(node.module, node.level)
@@ -341,66 +343,68 @@ class _Binder(ast.NodeVisitor):
                     target = f"{source}.{alias.name}"
                 else:
                     target = alias.name
-                self._add(alias.asname or alias.name, Binding("import", node, target=target))
+                self._add_binding(
+                    alias.asname or alias.name, Binding("import", node, target=target)
+                )
 
-    def _define(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
-        self._add(node.name, Binding("define", node))
+    def _bind_definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
+        self._add_binding(node.name, Binding("define", node))
 
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _define
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _bind_definition
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         return None
 
     def visit_Assign(self, node: ast.Assign) -> None:
         for target in node.targets:
-            self._assign(target, node.value, node)
+            self._bind_target(target, node.value, node)
         self.visit(node.value)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
-            self._assign(node.target, node.value, node)
+            self._bind_target(node.target, node.value, node)
             self.visit(node.value)
         elif isinstance(node.target, ast.Name):
-            self._add(
+            self._add_binding(
                 node.target.id, Binding("instance", node, value=_optional_inside(node.annotation))
             )
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
-        self._assign(node.target, node.value, node)
+        self._bind_target(node.target, node.value, node)
         self.visit(node.value)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        self._assign(node.target, None, node)
+        self._bind_target(node.target, None, node)
         self.visit(node.value)
 
     def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
-        self._assign(node.target, None, node)
+        self._bind_target(node.target, None, node)
         self.generic_visit(node)
 
     visit_AsyncFor = visit_For
 
-    def _with(self, node: ast.With | ast.AsyncWith) -> None:
+    def _bind_managers(self, node: ast.With | ast.AsyncWith) -> None:
         for item in node.items:
             if item.optional_vars is not None:
-                self._assign(item.optional_vars, item.context_expr, node)
+                self._bind_target(item.optional_vars, item.context_expr, node)
         self.generic_visit(node)
 
-    visit_With = visit_AsyncWith = _with
+    visit_With = visit_AsyncWith = _bind_managers
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         if node.name:
             single = None
             if not isinstance(node.type, ast.Tuple):
                 single = node.type
-            self._add(
+            self._add_binding(
                 node.name,
                 Binding("instance" if single is not None else "opaque", node, value=single),
             )
         self.generic_visit(node)
 
-    def _assign(self, target: ast.expr, value: ast.expr | None, node: ast.AST) -> None:
+    def _bind_target(self, target: ast.expr, value: ast.expr | None, node: ast.AST) -> None:
         if isinstance(target, ast.Name):
-            self._add(
+            self._add_binding(
                 target.id, Binding("value" if value is not None else "opaque", node, value=value)
             )
         elif isinstance(target, ast.Tuple | ast.List):
@@ -408,9 +412,9 @@ class _Binder(ast.NodeVisitor):
             if isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts):
                 values = list(value.elts)
             for element, part in zip(target.elts, values, strict=True):
-                self._assign(element, part, node)
+                self._bind_target(element, part, node)
         elif isinstance(target, ast.Starred):
-            self._assign(target.value, None, node)
+            self._bind_target(target.value, None, node)
 
 
 def _optional_inside(annotation: ast.expr | None) -> ast.expr | None:
@@ -428,7 +432,7 @@ def _optional_inside(annotation: ast.expr | None) -> ast.expr | None:
     return annotation
 
 
-def parse(path: str, name: str, data: bytes) -> Module:
+def parse_module(path: str, name: str, data: bytes) -> Module:
     """A module from the bytes of its file. Raises SyntaxError or ValueError where Python cannot
     read it.
     """

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
-from skillrun.repo.source import Module, parse
+from skillrun.repo.source import Module, parse_module
 
 ROOT_MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "manage.py")
 _Answer = TypeVar("_Answer")
@@ -61,12 +61,12 @@ class Sources:
         if data is None:
             return None
         if path not in self._parsed or self._parsed[path][0] is not data:
-            self._parsed[path] = (data, self._parse(path, data))
+            self._parsed[path] = (data, self._parse_file(path, data))
         return self._parsed[path][1]
 
-    def _parse(self, path: str, data: bytes) -> Module | None:
+    def _parse_file(self, path: str, data: bytes) -> Module | None:
         try:
-            return parse(path, self.import_name(path), data)
+            return parse_module(path, self.import_name(path), data)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             self.broken[path] = f"{path}:{getattr(error, 'lineno', None) or 1}: {error}"
             return None
@@ -118,13 +118,13 @@ class Sources:
     def _roots(self) -> tuple[str, ...]:
         marked = set()
         for path in self.tree.files:
-            for folder, name in [_split(path)]:
+            for folder, name in [_split_path(path)]:
                 if name in ROOT_MARKERS:
                     marked.add(folder)
         for folder in [*marked, ""]:
             if self._has_python(f"{folder}/src"):
                 marked.add(f"{folder}/src".lstrip("/"))
-        holding = {_split(package)[0] for package in self._packages} - self._packages
+        holding = {_split_path(package)[0] for package in self._packages} - self._packages
         return tuple(
             sorted(
                 (marked | holding | {""}) - self._packages, key=lambda root: (root.count("/"), root)
@@ -139,14 +139,16 @@ class Sources:
         """The dotted name under which a file is imported, e.g. "shop.mailer" for
         "src/shop/mailer.py".
         """
-        folder, name = _split(path)
+        folder, name = _split_path(path)
         parts = []
         if name != "__init__.py":
             parts = [name.removesuffix(".py")]
         while folder in self._packages:
-            folder, package = _split(folder)
+            folder, package = _split_path(folder)
             parts.insert(0, package)
-        inside = max((root for root in self._roots if _within(folder, root)), key=len, default="")
+        inside = max(
+            (root for root in self._roots if _is_within(folder, root)), key=len, default=""
+        )
         return ".".join([*folder[len(inside) :].strip("/").split("/"), *parts]).strip(".")
 
     @cached_property
@@ -154,9 +156,9 @@ class Sources:
         """Last part of the module name -> files, those nearest to the root first."""
         found: dict[str, list[str]] = {}
         for path in sorted(self._python_files, key=lambda p: (p.count("/"), p)):
-            folder, name = _split(path)
+            folder, name = _split_path(path)
             if name == "__init__.py":
-                stem = _split(folder)[1]
+                stem = _split_path(folder)[1]
             else:
                 stem = name.removesuffix(".py")
             found.setdefault(stem, []).append(path)
@@ -175,12 +177,12 @@ class Sources:
             if (
                 start is not None
                 and start not in self._packages
-                and self._importable(module, start, near, anywhere)
+                and self._is_importable(module, start, near, anywhere)
             ):
                 return path
         return None
 
-    def _importable(self, module: str, start: str, near: str | None, anywhere: bool) -> bool:
+    def _is_importable(self, module: str, start: str, near: str | None, anywhere: bool) -> bool:
         if anywhere or start == "":
             return True
         if module.partition(".")[0] in sys.stdlib_module_names:
@@ -188,7 +190,7 @@ class Sources:
         if "." in module:
             return True
         return start in self._roots or (
-            near is not None and _split(near)[0] == start and _split(near)[1] != module
+            near is not None and _split_path(near)[0] == start and _split_path(near)[1] != module
         )
 
     def remember(self, key: tuple[Any, ...], compute: Callable[[], _Answer]) -> _Answer:
@@ -205,12 +207,12 @@ class Sources:
         return kept
 
 
-def _split(path: str) -> tuple[str, str]:
+def _split_path(path: str) -> tuple[str, str]:
     folder, _, name = path.rpartition("/")
     return folder, name
 
 
-def _within(folder: str, root: str) -> bool:
+def _is_within(folder: str, root: str) -> bool:
     return root == "" or folder == root or folder.startswith(root + "/")
 
 

@@ -36,8 +36,8 @@ __all__ = [
     "Recogniser",
     "Stack",
     "Survey",
-    "statements",
-    "survey",
+    "survey_tree",
+    "walk_statements",
 ]
 
 # Bytes; a larger file is data.
@@ -104,31 +104,32 @@ class Survey:
         return None
 
     def section(self, name: str) -> tuple[Any, tuple[str, ...]]:
-        """(JSON value, files) of a part, as `Tree.fact` and `Tree.repeat` take it.
+        """(JSON value, files) of a part, as `Tree.record_section` and `Tree.repeat` take it.
 
         Names: languages, package_manager, commands, paths, stack, frameworks, framework:<id>.
         """
         if name.startswith("framework:"):
             use = self.use(name.partition(":")[2])
-            if use:
-                return (asdict(use), tuple(place.path for place in use.evidence))
-            return (None, ())
+            if use is None:
+                return None, ()
+            return asdict(use), tuple(place.path for place in use.evidence)
         if name == "frameworks":
             return {"primary": self.primary, "ids": [use.id for use in self.frameworks]}, ()
         if name == "commands":
-            return asdict(self.commands), tuple(
-                fact.path for fact in self.commands.known().values()
-            )
+            declared = self.commands.known().values()
+            return asdict(self.commands), tuple(fact.path for fact in declared)
         value = getattr(self, name)
-        return (asdict(value) if isinstance(value, Paths | Stack) else value), ()
+        if isinstance(value, Paths | Stack):
+            return asdict(value), ()
+        return value, ()
 
     def record(self, tree: Tree, *sections: str) -> None:
         """Records that somebody relies on these parts."""
         for name in sections:
-            tree.fact(name, *self.section(name))
+            tree.record_section(name, *self.section(name))
 
 
-def survey(tree: Tree, recognisers: Sequence[Recogniser]) -> Survey:
+def survey_tree(tree: Tree, recognisers: Sequence[Recogniser]) -> Survey:
     """Reads each file at most once; records nothing (see `Survey.record`). Nothing in the files can
     make it fail.
     """
@@ -144,7 +145,7 @@ def survey(tree: Tree, recognisers: Sequence[Recogniser]) -> Survey:
             offers.append(use)
         elif use is not None:
             found.append(use)
-    uses = _merged(found)
+    uses = _merge_uses(found)
     return Survey(
         languages=languages,
         package_manager=find_package_manager(tree, languages),
@@ -152,7 +153,7 @@ def survey(tree: Tree, recognisers: Sequence[Recogniser]) -> Survey:
         paths=find_paths(tree, manifests, languages),
         stack=find_stack(tree, manifests),
         frameworks=tuple(uses),
-        primary=_primary(uses),
+        primary=_choose_primary(uses),
         notes=tuple(notes),
         offers=tuple(offers),
     )
@@ -172,23 +173,23 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+def walk_statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     """Every statement, also inside functions, classes and branches; expressions are not entered."""
     for node in body:
         yield node
         if not isinstance(node, _LEAVES):
-            for part in _bodies(node):
-                yield from statements(part)
+            for part in _list_bodies(node):
+                yield from walk_statements(part)
 
 
-def _bodies(node: ast.stmt) -> Iterator[list[ast.stmt]]:
+def _list_bodies(node: ast.stmt) -> Iterator[list[ast.stmt]]:
     for name in ("body", "orelse", "finalbody"):
         yield getattr(node, name, [])
     for holder in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
         yield holder.body
 
 
-def _merged(uses: Iterable[FrameworkUse]) -> list[FrameworkUse]:
+def _merge_uses(uses: Iterable[FrameworkUse]) -> list[FrameworkUse]:
     """One use of each library: several recognisers may know it, one a language. Home-made is what
     no library is.
 
@@ -197,19 +198,27 @@ def _merged(uses: Iterable[FrameworkUse]) -> list[FrameworkUse]:
     found: dict[str, FrameworkUse] = {}
     for use in uses:
         if use.id in found:
-            found[use.id] = _joined(found[use.id], use)
+            found[use.id] = _join_uses(found[use.id], use)
         else:
             found[use.id] = use
     if found.keys() - {*_NO_LIBRARY, _HOME_MADE}:
         found.pop(_HOME_MADE, None)
-    clocks = [use.scheduler or use.id for use in found.values() if use.id in _CLOCKS]
-    return [
-        replace(u, scheduler=clocks[0]) if clocks and u.scheduler is None else u
-        for u in found.values()
-    ]
+    clock = None
+    for use in found.values():
+        if use.id in _CLOCKS:
+            clock = use.scheduler or use.id
+            break
+    merged = []
+    for use in found.values():
+        if clock is not None and use.scheduler is None:
+            merged.append(replace(use, scheduler=clock))
+        else:
+            merged.append(use)
+    return merged
 
 
-def _joined(one: FrameworkUse, other: FrameworkUse) -> FrameworkUse:
+def _join_uses(one: FrameworkUse, other: FrameworkUse) -> FrameworkUse:
+    """Two uses of one library as one; where both say something, `one` is right."""
     return replace(
         one,
         app=one.app or other.app,
@@ -225,28 +234,27 @@ def _show_files(tree: Tree, recognisers: Sequence[Recogniser]) -> Iterator[str]:
     """Shows each file to the recognisers that want it; yields a note for each that could not be
     parsed.
     """
-    python = _Wanting(recogniser for recogniser in recognisers if recogniser.language == "python")
-    texts = _ByName(recognisers)
+    for_python = _Wanting(one for one in recognisers if one.language == "python")
+    for_text = _ByName(recognisers)
     for path in tree.files:
         if is_vendored(path) or tree.size(path) > _LARGEST:
             continue
         name = path.rpartition("/")[2].lower()
         is_python = name.endswith(".py")
-        interested = python if is_python else texts.of(name)
-        data = None
-        if interested:
-            data = tree.peek(path)
-        if not data or not interested:
+        interested: _Wanting | None = for_python
+        if not is_python:
+            interested = for_text.find_interested(name)
+        if not interested:
             continue
-        wanting = []
-        for one in interested.spoken_of(data, path):
-            if one.wants(path, data):
-                wanting.append(one)
-        if is_python and wanting:
-            yield from _show_python(path, data, wanting)
-        elif wanting:
+        data = tree.peek(path)
+        if not data:
+            continue
+        wanting = [one for one in interested.spoken_of(data, path) if one.wants(path, data)]
+        if not is_python:
             for recogniser in wanting:
                 recogniser.see_text(path, data)
+        elif wanting:
+            yield from _show_python(path, data, wanting)
 
 
 class _Wanting:
@@ -256,22 +264,25 @@ class _Wanting:
 
     def __init__(self, recognisers: Iterable[Recogniser]) -> None:
         self._all = tuple(recognisers)
-        words = dict.fromkeys(word for one in self._all for word in one.words)
-        self._pairs = [(word, [one for one in self._all if word in one.words]) for word in words]
+        self._by_word: dict[bytes, list[Recogniser]] = {}
+        for one in self._all:
+            for word in dict.fromkeys(one.words):
+                self._by_word.setdefault(word, []).append(one)
 
     def spoken_of(self, data: bytes, path: str) -> list[Recogniser]:
         """Those of whom a word is in the content or in the path, in the order in which they were
         given.
         """
         text = data + os.fsencode(path)
-        held = set()
-        for word, ones in self._pairs:
+        # By identity: a recogniser need not be hashable.
+        spoken_of = set[int]()
+        for word, ones in self._by_word.items():
             if word in text:
-                for one in ones:
-                    held.add(id(one))
-        if not held:
+                spoken_of.update(map(id, ones))
+        # Most files speak of nobody.
+        if not spoken_of:
             return []
-        return [one for one in self._all if id(one) in held]
+        return [one for one in self._all if id(one) in spoken_of]
 
 
 class _ByName:
@@ -281,11 +292,15 @@ class _ByName:
 
     def __init__(self, recognisers: Sequence[Recogniser]) -> None:
         self._all = recognisers
-        self._globs = {globs: _names(globs) for globs in {one.text_files for one in recognisers}}
+        self._globs = {
+            globs: _compile_names(globs) for globs in {one.text_files for one in recognisers}
+        }
         self._known: dict[frozenset[tuple[str, ...]], _Wanting] = {}
 
-    def of(self, name: str) -> _Wanting | None:
-        """None where nobody wants it; `name` in lower case."""
+    def find_interested(self, name: str) -> _Wanting | None:
+        """The recognisers that want a file of this name, given in lower case; None where nobody
+        does.
+        """
         wanted = frozenset(globs for globs, names in self._globs.items() if names.fullmatch(name))
         if not wanted:
             return None
@@ -295,18 +310,23 @@ class _ByName:
 
 
 def compile_globs(recognisers: Iterable[Recogniser]) -> None:
-    """Before a process forks: what each survey would compile."""
+    """Compiles what each survey would compile: done before a process forks, it is done once."""
     for recogniser in recognisers:
-        _names(recogniser.text_files)
+        _compile_names(recogniser.text_files)
 
 
 @functools.cache
-def _names(globs: tuple[str, ...]) -> re.Pattern[str]:
-    """The same for every survey: there are more of them than `re` and `fnmatch` remember."""
-    return re.compile("|".join(translate(glob) for glob in globs) or r"(?!)")
+def _compile_names(globs: tuple[str, ...]) -> re.Pattern[str]:
+    """One pattern for all of the globs; without any, it matches nothing.
+
+    It is kept for the next survey: there are more of them than `re` and `fnmatch` remember.
+    """
+    matches_nothing = r"(?!)"
+    return re.compile("|".join(map(translate, globs)) or matches_nothing)
 
 
 def _show_python(path: str, data: bytes, recognisers: list[Recogniser]) -> Iterator[str]:
+    """Shows a Python file to those who want it; yields a note where it could not be parsed."""
     try:
         module = parse_python(data)
         for recogniser in recognisers:
@@ -317,17 +337,24 @@ def _show_python(path: str, data: bytes, recognisers: list[Recogniser]) -> Itera
         yield f"{path}: not parsed: nested too deeply"
 
 
-def _primary(uses: Sequence[FrameworkUse]) -> str | None:
+def _choose_primary(uses: Sequence[FrameworkUse]) -> str | None:
     """The one library, or the one that clearly carries more; None where there is none or no clear
     one.
 
     What only the clock starts comes after every library that carries jobs.
     """
-    carried = [use for use in uses if use.id not in _NO_LIBRARY] or uses
-    weights = sorted(
-        ((use.id not in _CLOCKS, use.app is not None, len(use.task_modules)), use.id)
-        for use in carried
-    )
-    if not weights or (len(weights) > 1 and weights[-1][0] == weights[-2][0]):
+    libraries = [use for use in uses if use.id not in _NO_LIBRARY] or uses
+    heaviest: list[FrameworkUse] = []
+    for use in libraries:
+        if not heaviest or _weigh(use) > _weigh(heaviest[0]):
+            heaviest = [use]
+        elif _weigh(use) == _weigh(heaviest[0]):
+            heaviest.append(use)
+    if len(heaviest) != 1:
         return None
-    return weights[-1][1]
+    return heaviest[0].id
+
+
+def _weigh(use: FrameworkUse) -> tuple[bool, bool, int]:
+    """How much a library carries: more than a clock does, an app, so many modules with tasks."""
+    return use.id not in _CLOCKS, use.app is not None, len(use.task_modules)

@@ -23,9 +23,10 @@ from skillrun.repo.git import git_output
 
 # Bytes; a larger file is no source that a search should read.
 SEARCH_LIMIT = 1024 * 1024
-_NAMED = (
-    5_000  # files; a larger tree is compared as a whole, and the file that changed is not named
-)
+# Files; a larger tree is compared as a whole, and the file that changed is not named.
+_MOST_NAMED = 5_000
+# So much of each sha256 is kept with the tree's digest: enough to tell two contents apart.
+_SHORT_SHA = 16
 _ENVIRONMENT = "pyvenv.cfg"
 # Bytes of file contents that a tree keeps.
 _MEMORY = 64 * 1024 * 1024
@@ -81,7 +82,12 @@ class Lookups:
     @property
     def files(self) -> dict[str, str]:
         """Path -> sha256 of every file whose content was looked at."""
-        return {path: sha for lookup in self for path, sha in lookup.files.items() if sha}
+        found = {}
+        for lookup in self:
+            for path, sha in lookup.files.items():
+                if sha:
+                    found[path] = sha
+        return found
 
     def as_json(self) -> list[dict[str, Any]]:
         """Sorted by kind and name, so that equal sets are equal text."""
@@ -103,22 +109,22 @@ class Tree:
         self._recorders: list[Lookups] = []
 
     @cached_property
-    def _stats(self) -> dict[str, os.stat_result]:
+    def _stats_by_path(self) -> dict[str, os.stat_result]:
         """Path -> stat of every regular file, sorted by path."""
         listing = git_output(self.root, "ls-files", "-z", "-co", "--exclude-standard")
         names = sorted({os.fsdecode(name) for name in listing.split(b"\0") if name})
         # A virtual environment is nobody's work, also where no .gitignore names it (PEP 405:
         # pyvenv.cfg at its root).
-        environments = (
+        environments = [
             name.removesuffix(_ENVIRONMENT) for name in names if name.endswith(f"/{_ENVIRONMENT}")
-        )
+        ]
         without = (*self._without, *environments)
-        if without:
-            names = [name for name in names if not name.startswith(without)]
         folders: dict[str, bool] = {"": True}
-        found = ((name, _regular(self.root, name, folders)) for name in names)
         stats = {}
-        for name, seen in found:
+        for name in names:
+            if name.startswith(without):
+                continue
+            seen = _stat_regular_file(self.root, name, folders)
             if seen is not None:
                 stats[name] = seen
         return stats
@@ -126,7 +132,7 @@ class Tree:
     @cached_property
     def files(self) -> tuple[str, ...]:
         """Paths relative to the root, '/' separated, sorted."""
-        return tuple(self._stats)
+        return tuple(self._stats_by_path)
 
     @cached_property
     def key(self) -> str:
@@ -134,14 +140,14 @@ class Tree:
         tree.
         """
         whole = hashlib.sha256()
-        for path, seen in self._stats.items():
+        for path, seen in self._stats_by_path.items():
             line = f"{path}\0{seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns} {seen.st_ino}\n"
             whole.update(line.encode("utf-8", "surrogateescape"))
         return whole.hexdigest()
 
     def size(self, path: str) -> int:
         """Bytes of a listed file; 0 for any other path. Not recorded."""
-        seen = self._stats.get(path)
+        seen = self._stats_by_path.get(path)
         if not seen:
             return 0
         return seen.st_size
@@ -149,36 +155,36 @@ class Tree:
     def read(self, path: str) -> bytes | None:
         """The content of a listed file; None where it is not listed or cannot be read."""
         data = self.peek(path)
-        self._record(self._file(path))
+        self._record_lookup(self._look_up_file(path))
         return data
 
     def search(self, word: str, suffix: str = ".py") -> tuple[str, ...]:
         """The files ending in `suffix` that contain a whole word; files over 1 MB are left out."""
-        lookup = self._search(f"{suffix}:{word}")
-        self._record(lookup)
+        lookup = self._look_up_word(f"{suffix}:{word}")
+        self._record_lookup(lookup)
         return tuple(lookup.files)
 
     def match(self, glob: str) -> tuple[str, ...]:
         """The paths that match a glob as a whole: `*` and `?` stop at '/', `**/` is any number of
         folders.
         """
-        lookup = self._match(glob)
-        self._record(lookup)
+        lookup = self._look_up_glob(glob)
+        self._record_lookup(lookup)
         return tuple(lookup.files)
 
-    def everything(self) -> str:
+    def hash_everything(self) -> str:
         """One sha256 over the content of all files (look-up kind content): for a command that may
         read any of them.
         """
-        lookup = self._everything("*")
-        self._record(lookup)
+        lookup = self._look_up_content("*")
+        self._record_lookup(lookup)
         return lookup.digest
 
-    def fact(self, section: str, value: Any, files: Iterable[str]) -> None:
+    def record_section(self, section: str, value: Any, files: Iterable[str]) -> None:
         """Records what a survey concluded: a section's JSON value, and the files that it came
         from.
         """
-        self._record(self._survey(section, value, files))
+        self._record_lookup(self._look_up_survey(section, value, files))
 
     @contextmanager
     def recording(self) -> Iterator[Lookups]:
@@ -193,7 +199,7 @@ class Tree:
     def record(self, lookups: Iterable[Lookup]) -> None:
         """Adds look-ups made earlier on this tree, e.g. by something whose result was kept."""
         for lookup in lookups:
-            self._record(lookup)
+            self._record_lookup(lookup)
 
     def repeat(self, lookup: Lookup, survey: SurveySection | None = None) -> Lookup:
         """The same question, asked of this tree. `survey` gives (value, files) of a section. Not
@@ -202,12 +208,12 @@ class Tree:
         if lookup.kind == "survey":
             if survey is None:
                 raise ValueError("a survey look-up is repeated with the survey")
-            return self._survey(lookup.name, *survey(lookup.name))
+            return self._look_up_survey(lookup.name, *survey(lookup.name))
         ask = {
-            "file": self._file,
-            "search": self._search,
-            "match": self._match,
-            "content": self._everything,
+            "file": self._look_up_file,
+            "search": self._look_up_word,
+            "match": self._look_up_glob,
+            "content": self._look_up_content,
         }
         return ask[lookup.kind](lookup.name)
 
@@ -226,15 +232,15 @@ class Tree:
         """
         if path in self._contents:
             return self._contents[path]
-        if path not in self._stats:
+        if path not in self._stats_by_path:
             return None
-        data = _content(self.root, path)
+        data = _read_content(self.root, path)
         if data is not None and self._kept + len(data) <= _MEMORY:
             self._contents[path] = data
             self._kept += len(data)
         return data
 
-    def skim(self, path: str) -> bytes | None:
+    def peek_small(self, path: str) -> bytes | None:
         """As `peek`, and None for what is too large to be configuration: nobody waits for gigabytes
         of a Makefile.
         """
@@ -247,58 +253,57 @@ class Tree:
         self._hashes.pop(path, None)
         self._kept -= len(self._contents.pop(path, b""))
 
-    def _record(self, lookup: Lookup) -> None:
+    def _record_lookup(self, lookup: Lookup) -> None:
         for recorder in self._recorders:
             recorder.add(lookup)
 
-    def _file(self, path: str) -> Lookup:
+    def _look_up_file(self, path: str) -> Lookup:
         sha = self.sha256(path)
-        return _answer("file", path, {path: sha} if sha else {})
+        if not sha:
+            return _make_lookup("file", path, {})
+        return _make_lookup("file", path, {path: sha})
 
-    def _search(self, name: str) -> Lookup:
+    def _look_up_word(self, name: str) -> Lookup:
         suffix, _, word = name.partition(":")
         bare = os.fsencode(word)
         whole_word = re.compile(rb"\b" + re.escape(bare) + rb"\b")
-        return _answer(
-            "search",
-            name,
-            {path: "" for path in self._with_suffix(suffix) if self._holds(path, bare, whole_word)},
-        )
+        files = {}
+        for path in self._with_suffix(suffix):
+            if self._holds_word(path, bare, whole_word):
+                files[path] = ""
+        return _make_lookup("search", name, files)
 
     def _with_suffix(self, suffix: str) -> Iterator[str]:
-        for path, seen in self._stats.items():
+        for path, seen in self._stats_by_path.items():
             if path.endswith(suffix) and seen.st_size <= SEARCH_LIMIT:
                 yield path
 
-    def _holds(self, path: str, word: bytes, pattern: re.Pattern[bytes]) -> bool:
+    def _holds_word(self, path: str, word: bytes, pattern: re.Pattern[bytes]) -> bool:
         """The plain search first: it is many times faster, and most files do not hold the word at
         all.
         """
         data = self.peek(path)
         return data is not None and word in data and pattern.search(data) is not None
 
-    def _match(self, glob: str) -> Lookup:
+    def _look_up_glob(self, glob: str) -> Lookup:
         pattern = glob_pattern(glob)
-        return _answer("match", glob, {path: "" for path in self.files if pattern.fullmatch(path)})
-
-    def _everything(self, name: str) -> Lookup:
-        hashes = {path: self.sha256(path) or "" for path in self.files}
-        if len(hashes) <= _NAMED:
-            short = {path: sha[:16] for path, sha in hashes.items()}
-        else:
-            short = {}
-        return Lookup("content", name, digest(hashes), short)
-
-    def _survey(self, section: str, value: Any, files: Iterable[str]) -> Lookup:
-        return Lookup(
-            "survey",
-            section,
-            digest(value),
-            {path: self.sha256(path) or "" for path in sorted(set(files))},
+        return _make_lookup(
+            "match", glob, {path: "" for path in self.files if pattern.fullmatch(path)}
         )
 
+    def _look_up_content(self, name: str) -> Lookup:
+        hashes = {path: self.sha256(path) or "" for path in self.files}
+        named = {}
+        if len(hashes) <= _MOST_NAMED:
+            named = {path: sha[:_SHORT_SHA] for path, sha in hashes.items()}
+        return Lookup("content", name, digest(hashes), named)
 
-def changed(old: Lookup, new: Lookup) -> tuple[str, ...]:
+    def _look_up_survey(self, section: str, value: Any, files: Iterable[str]) -> Lookup:
+        hashes = {path: self.sha256(path) or "" for path in sorted(set(files))}
+        return Lookup("survey", section, digest(value), hashes)
+
+
+def name_differences(old: Lookup, new: Lookup) -> tuple[str, ...]:
     """The files that make two answers to one question differ; the question's own name where no file
     does.
     """
@@ -315,14 +320,17 @@ def glob_pattern(glob: str) -> re.Pattern[str]:
     """A glob as a regular expression over whole paths."""
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
     words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(words.get(part, re.escape(part)) for part in parts), re.DOTALL)
+    expression = "".join(words.get(part, re.escape(part)) for part in parts)
+    # A file's name may hold a newline.
+    return re.compile(expression, re.DOTALL)
 
 
-def _answer(kind: str, name: str, files: dict[str, str]) -> Lookup:
+def _make_lookup(kind: str, name: str, files: dict[str, str]) -> Lookup:
+    """A look-up whose answer is the files alone."""
     return Lookup(kind, name, digest(files), files)
 
 
-def _regular(root: Path, name: str, folders: dict[str, bool]) -> os.stat_result | None:
+def _stat_regular_file(root: Path, name: str, folders: dict[str, bool]) -> os.stat_result | None:
     """The stat of a regular file below real folders; None for anything else. `folders` remembers
     folders seen.
     """
@@ -330,14 +338,14 @@ def _regular(root: Path, name: str, folders: dict[str, bool]) -> os.stat_result 
         seen = os.lstat(f"{root}/{name}")
     except OSError:
         return None
-    if stat.S_ISREG(seen.st_mode) and _real_folder(root, name.rpartition("/")[0], folders):
+    if stat.S_ISREG(seen.st_mode) and _is_real_folder(root, name.rpartition("/")[0], folders):
         return seen
     return None
 
 
-def _real_folder(root: Path, folder: str, folders: dict[str, bool]) -> bool:
-    """No part of the folder is a symbolic link: a tracked path may lie behind one that replaced its
-    folder.
+def _is_real_folder(root: Path, folder: str, folders: dict[str, bool]) -> bool:
+    """Whether no part of a folder is a symbolic link: a tracked path may lie behind one that
+    replaced its folder.
     """
     # No recursion: a tree can be deeper than Python's stack.
     unseen: list[str] = []
@@ -352,8 +360,10 @@ def _real_folder(root: Path, folder: str, folders: dict[str, bool]) -> bool:
     return is_real
 
 
-def _content(root: Path, path: str) -> bytes | None:
-    """Never waits on a pipe and never follows a link that took the file's place since the
+def _read_content(root: Path, path: str) -> bytes | None:
+    """The content of a file; None where it is none, or cannot be read.
+
+    This never waits on a pipe and never follows a link that took the file's place since the
     listing.
     """
     try:

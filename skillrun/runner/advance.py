@@ -18,7 +18,7 @@ from skillrun.core.lock import RunLock
 from skillrun.core.tally import count_stages
 from skillrun.core.text import masked_json, visible
 from skillrun.ledger.rows import NewEvent, RunStart, Telemetry
-from skillrun.repo.git import Repo, Snapshot, snapshot, touched
+from skillrun.repo.git import Repo, Snapshot, list_touched, take_snapshot
 from skillrun.runner.repeat import Seen, elapsed_ms, find_settled, repeat, telemetry_json
 from skillrun.runner.signing import find_tampering, is_proof_recorded, keep_signed, sign_event
 from skillrun.runner.target import (
@@ -234,7 +234,7 @@ class _Invocation:
 
     def _start_run(self) -> dict[str, Any]:
         """A new run, with the tree as it is now: what differs later was touched by the run."""
-        base = snapshot(self.target.repo)
+        base = take_snapshot(self.target.repo)
         skill, actor, repo = self.inputs.skill, self.actor, self.target.repo
         run_id = self.ledger.start_run(
             RunStart(
@@ -417,7 +417,7 @@ class _Invocation:
     def _list_touched(self) -> list[str] | None:
         """The files that differ from the tree at the run's start; None where its commit is gone."""
         try:
-            files = touched(self.target.repo, Snapshot.from_json(self.run["base_tree"]))
+            files = list_touched(self.target.repo, Snapshot.from_json(self.run["base_tree"]))
         except RepoUnusable:
             return None
         # An empty tuple is the beginning of no path.

@@ -9,7 +9,7 @@ from typing import Any
 from skillrun.core.canonical import digest
 from skillrun.core.resources import tool_version
 from skillrun.core.verdict import Status
-from skillrun.repo.tree import Lookup, changed
+from skillrun.repo.tree import Lookup, name_differences
 from skillrun.runner.case import Case
 from skillrun.runner.coded import Stage
 from skillrun.runner.plugins import plugin_version
@@ -95,5 +95,5 @@ def staleness(case: Case, stage: Stage[Any], event: Mapping[str, Any]) -> Stalen
         if before["spec"].get(part) != now["spec"].get(part):
             reasons.append(f"spec: {part}")
     for lookup in map(Lookup.from_json, data["lookups"]):
-        reasons += changed(lookup, case.tree.repeat(lookup, survey=case.section))
+        reasons += name_differences(lookup, case.tree.repeat(lookup, survey=case.section))
     return Staleness(tuple(dict.fromkeys(reasons)))

@@ -27,7 +27,7 @@ def query_params(repo_path: Path, ledger: Path, wanted: str | None = None) -> di
     odd = {_as_stored(path): sha for path, sha in shas.items()}
     return {
         "repo": name,
-        "tree": canonical({**shas, **odd, "*": tree.everything()}).decode("utf-8"),
+        "tree": canonical({**shas, **odd, "*": tree.hash_everything()}).decode("utf-8"),
     }
 
 

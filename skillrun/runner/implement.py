@@ -18,7 +18,7 @@ from skillrun.core.errors import Misuse
 from skillrun.core.tally import count_things
 from skillrun.ledger.rows import NewEvent
 from skillrun.ledger.store import Ledger
-from skillrun.repo.git import open_repo, snapshot, touched
+from skillrun.repo.git import list_touched, open_repo, take_snapshot
 from skillrun.runner.advance import advance, open_gate
 from skillrun.validations.consent import CommandPlan
 
@@ -116,7 +116,7 @@ def _run_agent(
 
     repo, ledger = open_repo(request.repo), Path(report["ledger"]["path"])
     made = find_work_order(repo.root, run=report["run"]["id"], ledger=ledger)
-    before = snapshot(repo)
+    before = take_snapshot(repo)
     with tempfile.TemporaryDirectory(prefix="skillrun-order-") as folder:
         text = Path(folder) / "order.txt"
         text.write_text("\n".join(order_lines(made)) + "\n", encoding="utf-8")
@@ -128,7 +128,7 @@ def _run_agent(
         )
     own = own_files(repo, ledger)
     theirs = []
-    for path in touched(open_repo(repo.root), before):
+    for path in list_touched(open_repo(repo.root), before):
         # The ledger of the run is written meanwhile, by skillrun itself.
         if not own or not path.startswith(own):
             theirs.append(path)

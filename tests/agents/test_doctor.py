@@ -17,8 +17,8 @@ from typing import Any
 import helpers
 import pytest
 
-from skillrun.agents.doctor.check import ask
-from skillrun.agents.doctor.machine import _check_sandbox, _sqlite
+from skillrun.agents.doctor.check import run_briefly
+from skillrun.agents.doctor.machine import _check_sandbox, _check_sqlite
 from skillrun.proof.sandbox.walls import explain_refusal, next_best
 
 pytestmark = pytest.mark.real
@@ -132,7 +132,7 @@ def test_a_program_that_takes_too_long_is_ended_with_all_that_it_started(tmp_pat
     script = tmp_path / "slow"
     script.write_text("#!/bin/sh\nsleep 600 & echo $! > pid; wait\n")
     script.chmod(0o755)
-    answer = ask([str(script)], tmp_path, limit_s=4, env=os.environ)
+    answer = run_briefly([str(script)], tmp_path, limit_s=4, env=os.environ)
     assert answer.code is None
     pid = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 30  # it was killed; the kernel may take a moment
@@ -278,10 +278,10 @@ def test_codex_skips_what_nobody_has_trusted(machine: Machine) -> None:
 
 def test_the_note_on_sqlite() -> None:
     """As ledger/connection.py decides: https://sqlite.org/wal.html"""
-    assert _sqlite((3, 46, 1), "3.46.1").level == "note"
-    assert "WAL-reset" in _sqlite((3, 46, 1), "3.46.1").text
-    assert _sqlite((3, 51, 3), "3.51.3").level == "ok"
-    assert _sqlite((3, 36, 0), "3.36.0").level == "problem"
+    assert _check_sqlite((3, 46, 1), "3.46.1").level == "note"
+    assert "WAL-reset" in _check_sqlite((3, 46, 1), "3.46.1").text
+    assert _check_sqlite((3, 51, 3), "3.51.3").level == "ok"
+    assert _check_sqlite((3, 36, 0), "3.36.0").level == "problem"
 
 
 def test_job_libraries_are_read_from_folder_names(machine: Machine) -> None:
@@ -346,11 +346,11 @@ def test_doctor_changes_nothing(machine: Machine) -> None:
 
 def test_an_mcp_server_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     from skillrun.agents.doctor import agents
-    from skillrun.agents.install.plan import wanted
-    from skillrun.agents.registry import load
+    from skillrun.agents.install.plan import list_additions
+    from skillrun.agents.registry import load_agent
 
-    claude = load("claude")
-    additions = wanted(claude, user=False)
+    claude = load_agent("claude")
+    additions = list_additions(claude, user=False)
     assert list(agents._check_mcp(claude, additions)) == []
     monkeypatch.setattr(agents.importlib.util, "find_spec", lambda name: None)
     (found,) = agents._check_mcp(claude, additions)

@@ -14,8 +14,8 @@ import helpers
 import pytest
 
 from skillrun.agents.install.plan import SKILLS, plan_install, plan_uninstall
-from skillrun.agents.install.tomltext import append, take_back
-from skillrun.agents.registry import AGENTS, load
+from skillrun.agents.install.tomltext import append_table, take_back
+from skillrun.agents.registry import AGENTS, load_agent
 from skillrun.core.files import Change, write
 
 FOREIGN_JSON = """{
@@ -25,6 +25,24 @@ FOREIGN_JSON = """{
     "mcpServers": { "other": {"command":"x", "args":[]} },
     "mcp": {}, "skillrun-like": "\\u00e4"
 }"""
+# Somebody edited the record: what stood between brackets is no text any more.
+BLANK_IS_A_NUMBER = json.dumps(
+    {
+        "schema_version": 1,
+        "entries": [
+            {
+                "path": ".codex/hooks.json",
+                "how": "element",
+                "keys": ["hooks", "Stop"],
+                "value": {},
+                "agents": ["codex"],
+                "blank": 1,
+            }
+        ],
+        "created": [],
+        "folders": [],
+    }
+)
 FOREIGN_TOML = '# mine\nmodel = "x" # and this\n\n[mcp_servers.other]\ncommand="y"'
 
 
@@ -48,7 +66,7 @@ def tree(root: Path) -> dict[str, bytes | str]:
 
 
 def own_files(agent: str) -> list[str]:
-    return list(dict.fromkeys(one.path for one in load(agent).PROJECT))
+    return list(dict.fromkeys(one.path for one in load_agent(agent).PROJECT))
 
 
 def foreign(agent: str) -> dict[str, str | bytes]:
@@ -66,11 +84,11 @@ def test_into_an_empty_repository_and_back(agent: str, tmp_path: Path) -> None:
     said = run("install", agent, repo=repo)
     for name in (
         *own_files(agent),
-        *(f"{at}/{skill}/SKILL.md" for at in load(agent).SKILLS for skill in SKILLS),
+        *(f"{at}/{skill}/SKILL.md" for at in load_agent(agent).SKILLS for skill in SKILLS),
     ):
         assert (repo / name).is_file(), name
         assert f"created    {name}" in said
-    for line in load(agent).NEXT:
+    for line in load_agent(agent).NEXT:
         assert line in said
     after = tree(repo)
     assert (
@@ -144,6 +162,8 @@ def test_the_diff_of_a_dry_run(tmp_path: Path) -> None:
         ("gemini", ".gemini/settings.json", b"\xff", "not UTF-8"),
         ("opencode", "opencode.json", b"\xef\xbb\xbf{}", "not JSON"),
         ("codex", ".skillrun/installed.json", "{}", "not as skillrun wrote it"),
+        ("codex", ".skillrun/installed.json", BLANK_IS_A_NUMBER, "not as skillrun wrote it"),
+        ("codex", ".skillrun/installed.json", BLANK_IS_A_NUMBER, "not as skillrun wrote it"),
     ),
     ids=str,
 )
@@ -219,12 +239,12 @@ def test_a_death_in_between_leaves_a_record_that_says_too_much(tmp_path: Path) -
     """
     repo = helpers.build_tree(tmp_path / "repo", {"README.md": "shop\n"})
     before = tree(repo)
-    plan = plan_install(load("claude"), repo, user=False)
+    plan = plan_install(load_agent("claude"), repo, user=False)
     assert plan.changes[0].name == ".skillrun/installed.json"
     write(repo, plan.changes[:3])
     run("install", "claude", repo=repo)
     assert "nothing was changed" in run("install", "claude", repo=repo)
-    plan = plan_uninstall(load("claude"), repo)
+    plan = plan_uninstall(load_agent("claude"), repo)
     assert plan.changes[-1].name == ".skillrun/installed.json"
     write(repo, plan.changes[:3])
     run("uninstall", "claude", repo=repo)
@@ -297,7 +317,7 @@ def test_what_others_have_put_into_a_file_of_ours_stays_valid(tmp_path: Path) ->
 
 def test_a_table_stands_apart_from_what_is_before_it(tmp_path: Path) -> None:
     for text in ('model = "x"', 'model = "x"\n'):
-        new, added = append(text, ("a", "b"), "c = 1\n")
+        new, added = append_table(text, ("a", "b"), "c = 1\n")
         assert new == 'model = "x"\n\n[a.b]\nc = 1\n'
         assert take_back(new, ("a", "b"), added) == text
         assert take_back(new + "mine = 2\n", ("a", "b"), added) is None
@@ -375,7 +395,7 @@ def test_in_the_home_folder(agent: str, tmp_path: Path) -> None:
     env = {"HOME": str(home), "SKILLRUN_STATE_DIR": str(tmp_path / "state")}
     run("install", agent, "--user", repo=repo, env=env)
     assert tree(repo) == before
-    for one in load(agent).USER:
+    for one in load_agent(agent).USER:
         assert (home / one.path).is_file()
     assert (home / ".agents/skills/skillrun/SKILL.md").is_file()
     run("uninstall", agent, "--user", repo=repo, env=env)

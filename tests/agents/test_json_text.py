@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skillrun.agents.install.jsontext import Unfit, insert
-from skillrun.agents.install.present import presence, put_in, take_out
+from skillrun.agents.install.jsontext import Unfit, insert_value
+from skillrun.agents.install.present import find_presence, put_in, take_out
 from skillrun.agents.interface import Addition
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
@@ -64,7 +64,7 @@ def check_without_a_trace(text: str) -> None:
             continue
         assert is_within(text, new)
         assert ("\r\n" in new) == ("\r\n" in text)
-        assert presence(new, one) == "same"
+        assert find_presence(new, one) == "same"
         assert take_out(new, entry, created=False) == text
 
 
@@ -92,14 +92,14 @@ def test_odd_layouts(text: str) -> None:
 
 
 def test_the_style_of_the_neighbours_is_taken_on() -> None:
-    done = insert('{\n\t"a": {\n\t\t"b": 1\n\t}\n}\n', ("a", "c"), {"d": [2]}, element=False)
+    done = insert_value('{\n\t"a": {\n\t\t"b": 1\n\t}\n}\n', ("a", "c"), {"d": [2]}, element=False)
     assert (
         done.text
         == '{\n\t"a": {\n\t\t"b": 1,\n\t\t"c": {\n\t\t\t"d": [\n\t\t\t\t2\n\t\t\t]\n\t\t}\n\t}\n}\n'
     )
-    done = insert("{\n}\n", ("a",), 1, element=False)
+    done = insert_value("{\n}\n", ("a",), 1, element=False)
     assert done.text == '{\n  "a": 1\n}\n'
-    done = insert('{"a": {"b": 1}}', ("a", "c"), [2], element=False)
+    done = insert_value('{"a": {"b": 1}}', ("a", "c"), [2], element=False)
     assert done.text == '{"a": {"b": 1, "c": [2]}}'
 
 
@@ -118,4 +118,4 @@ def test_the_style_of_the_neighbours_is_taken_on() -> None:
 )
 def test_what_has_no_room_is_refused(text: str, says: str) -> None:
     with pytest.raises(Unfit, match=says):
-        insert(text, ("hooks", "Stop"), 1, element=True)
+        insert_value(text, ("hooks", "Stop"), 1, element=True)

@@ -20,7 +20,7 @@ import helpers
 import pytest
 import stand_in_model
 
-from skillrun.agents.registry import load
+from skillrun.agents.registry import load_agent
 
 pytestmark = [
     pytest.mark.long,
@@ -35,9 +35,9 @@ HOOK = f"""\
 #!{sys.executable}
 import json, sys
 sys.path.insert(0, {str(helpers.ROOT)!r})
-from skillrun.agents.registry import load
-agent, event = load(sys.argv[2]), sys.argv[3]
-said = agent.read(json.load(sys.stdin))
+from skillrun.agents.registry import load_agent
+agent, event = load_agent(sys.argv[2]), sys.argv[3]
+said = agent.read(json.load_agent(sys.stdin))
 no = "denied" in (said.command or "") if event == "pre-tool" else not said.already_blocked
 answer = (agent.tool_deny if event == "pre-tool" else agent.stop_block)("SKILLRUN-SAYS-NO-TO-" + event)
 answer = answer if no else agent.ALLOW
@@ -121,7 +121,7 @@ STARTS: dict[str, Callable[[str, Path, Path], tuple[list[str], dict[str, str]]]]
 
 @pytest.mark.parametrize("agent", STARTS)
 def test_an_agent_asks_obeys_and_goes_on(agent: str, tmp_path: Path) -> None:
-    if shutil.which(load(agent).PROGRAMS[0]) is None:
+    if shutil.which(load_agent(agent).PROGRAMS[0]) is None:
         pytest.skip(f"{agent} is not on PATH")
     repo, home, bin_folder = (
         helpers.build_tree(tmp_path / "repo", {"a.txt": "a\n"}),
@@ -158,7 +158,7 @@ def check_stop(agent: str, seen: list[Any], model: stand_in_model.Model) -> None
     on for that.
     """
     assert any("SKILLRUN-SAYS-NO-TO-pre-tool" in text for text in model.said)
-    if "stop" not in load(agent).EVENTS:
+    if "stop" not in load_agent(agent).EVENTS:
         assert seen == []
         return
     assert [(entry[0], entry[6]) for entry in seen] == [("stop", True), ("stop", False)]

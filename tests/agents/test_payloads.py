@@ -13,7 +13,7 @@ import payloads
 import pytest
 
 from skillrun.agents.interface import HookInput
-from skillrun.agents.registry import AGENTS, load
+from skillrun.agents.registry import AGENTS, load_agent
 from skillrun.core.errors import Misuse
 
 
@@ -24,7 +24,7 @@ def facts(given: HookInput) -> dict[str, Any]:
 @pytest.mark.parametrize("case", payloads.READ)
 def test_a_documented_payload_is_read(case: str) -> None:
     agent, payload, expected = payloads.READ[case]
-    assert facts(load(agent).read(payload)) == facts(HookInput(**expected))
+    assert facts(load_agent(agent).read(payload)) == facts(HookInput(**expected))
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -32,24 +32,24 @@ def test_a_documented_payload_is_read(case: str) -> None:
 def test_junk_in_every_field_is_read_as_nothing(agent: str, junk: Any) -> None:
     documented = {key for name, payload, _ in payloads.READ.values() for key in payload}
     for key in documented:
-        given = load(agent).read({key: junk})
+        given = load_agent(agent).read({key: junk})
         assert given.command is None
         assert given.paths == ()
-        assert load(agent).read({"tool_name": "Bash", "tool_input": junk}).command is None
+        assert load_agent(agent).read({"tool_name": "Bash", "tool_input": junk}).command is None
 
 
 @pytest.mark.parametrize("agent", payloads.STOP_BLOCK)
 def test_the_answer_that_blocks(agent: str) -> None:
-    assert load(agent).stop_block("because") == payloads.STOP_BLOCK[agent]
+    assert load_agent(agent).stop_block("because") == payloads.STOP_BLOCK[agent]
 
 
 @pytest.mark.parametrize("agent", payloads.TOOL_DENY)
 def test_the_answer_that_denies(agent: str) -> None:
-    assert load(agent).tool_deny("because") == payloads.TOOL_DENY[agent]
+    assert load_agent(agent).tool_deny("because") == payloads.TOOL_DENY[agent]
 
 
 def test_the_answer_that_lets_go_on() -> None:
-    assert {name: load(name).ALLOW for name in AGENTS} == {
+    assert {name: load_agent(name).ALLOW for name in AGENTS} == {
         "claude": None,
         "codex": {},  # Stop wants JSON with exit code 0
         "cursor": {},
@@ -62,7 +62,7 @@ def test_the_answer_that_lets_go_on() -> None:
 
 
 def test_every_word_has_its_event() -> None:
-    assert {name: dict(load(name).EVENTS) for name in AGENTS} == {
+    assert {name: dict(load_agent(name).EVENTS) for name in AGENTS} == {
         "claude": {"stop": "Stop", "pre-tool": "PreToolUse"},
         "codex": {"stop": "Stop", "pre-tool": "PreToolUse"},
         "cursor": {"stop": "stop", "pre-tool": "preToolUse"},
@@ -76,14 +76,14 @@ def test_every_word_has_its_event() -> None:
 
 def test_an_unknown_agent_is_misuse() -> None:
     with pytest.raises(Misuse, match="emacs"):
-        load("emacs")
+        load_agent("emacs")
 
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_loading_one_agent_imports_nothing_heavy(agent: str) -> None:
     """A hook runs before every tool call: no typing, no dataclasses, no other agent."""
     script = (
-        f"import sys; from skillrun.agents.registry import load; load({agent!r});"
+        f"import sys; from skillrun.agents.registry import load_agent; load_agent({agent!r});"
         " print(*sys.modules)"
     )
     command = [sys.executable, "-S", "-c", script]

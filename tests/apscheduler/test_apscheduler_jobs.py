@@ -14,7 +14,7 @@ from skillrun.frameworks.interface import (
     Send,
 )
 from skillrun.repo.python import Project
-from skillrun.repo.survey import survey
+from skillrun.repo.survey import survey_tree
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
 
@@ -29,7 +29,7 @@ NEEDS = {"requirements.txt": "APScheduler>=3.10\n"}
 
 def use_of(root: Path, files: dict[str, str]) -> FrameworkUse | None:
     helpers.build_tree(root, {"shop/jobs.py": JOBS, **files})
-    return survey(Tree(root), [APSchedulerRecogniser()]).use("apscheduler")
+    return survey_tree(Tree(root), [APSchedulerRecogniser()]).use("apscheduler")
 
 
 USED = {

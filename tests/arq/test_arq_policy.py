@@ -14,7 +14,7 @@ from arq_repo import FILES, Shop, open_shop
 from skillrun.frameworks.arq import FRAMEWORK as arq
 from skillrun.frameworks.interface import Backoff
 from skillrun.frameworks.registry import RECOGNISED_ONLY, recognisers
-from skillrun.repo.survey import survey
+from skillrun.repo.survey import survey_tree
 from skillrun.repo.tree import Tree
 
 HEAD = "from arq import Retry\nfrom shop import dead_jobs, mailer\nN = 4\n"
@@ -273,7 +273,7 @@ def test_a_hook_may_be_written_into_the_class(tmp_path: Path) -> None:
 
 def test_it_is_recognised_and_read(tmp_path: Path) -> None:
     files = {name: textwrap.dedent(text) for name, text in FILES.items()}
-    use = survey(Tree(helpers.build_tree(tmp_path, files)), recognisers()).use("arq")
+    use = survey_tree(Tree(helpers.build_tree(tmp_path, files)), recognisers()).use("arq")
     assert use is not None
     assert (use.app, use.task_modules, use.broker) == (
         "shop/worker.py:WorkerSettings",
@@ -299,7 +299,7 @@ def test_settings_count_that_name_neither_the_library_nor_redis(tmp_path: Path) 
         root = helpers.build_tree(
             tmp_path / name, {**files, "shop/worker.py": settings.format(name)}
         )
-        use = survey(Tree(root), recognisers()).use("arq")
+        use = survey_tree(Tree(root), recognisers()).use("arq")
         assert (use.app if use else None) == app
 
 
@@ -316,6 +316,6 @@ def test_a_worker_of_ones_own_is_the_app_and_not_the_settings_beside_it(tmp_path
         ),
         "shop/jobs.py": "from arq import Retry\n\nasync def send(ctx): ...\n",
     }
-    use = survey(Tree(helpers.build_tree(tmp_path, files)), recognisers()).use("arq")
+    use = survey_tree(Tree(helpers.build_tree(tmp_path, files)), recognisers()).use("arq")
     assert use is not None
     assert use.app == "shop/worker.py:Worker"

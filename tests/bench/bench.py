@@ -21,7 +21,7 @@ import helpers
 
 from skillrun.core.resources import resource
 from skillrun.frameworks.registry import recognisers
-from skillrun.repo.survey import survey
+from skillrun.repo.survey import survey_tree
 from skillrun.repo.tree import Tree
 
 ROUNDS = 15
@@ -142,7 +142,7 @@ def _survey(folder: Path) -> list[tuple[str, float, float, str]]:
     helpers.commit(repo)
     parsed = [path for path in repo.rglob("*.py") if b"celery" in path.read_bytes()]
     rest = [path for path in repo.rglob("*.py") if path not in set(parsed)]
-    ours = _best(lambda: survey(Tree(repo), recognisers()))
+    ours = _best(lambda: survey_tree(Tree(repo), recognisers()))
     parse = _best(lambda: [ast.parse(path.read_bytes()) for path in parsed])
     cat = _best(lambda: _cat(rest))
     ratio = ours / (1.3 * parse + 8 * cat)

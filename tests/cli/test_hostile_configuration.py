@@ -20,7 +20,7 @@ import shops
 import typer
 
 from skillrun.cli.app import app
-from skillrun.repo.git import open_repo, run_git, snapshot, touched
+from skillrun.repo.git import list_touched, open_repo, run_git, take_snapshot
 
 pytestmark = pytest.mark.real
 
@@ -256,12 +256,12 @@ def test_what_a_filter_would_have_hidden_is_no_change(tmp_path: Path) -> None:
     helpers.git(root, "checkout", "--", "a.txt")
     assert (root / "a.txt").read_bytes() == b"1\r\n2\r\n"
     repo = open_repo(root)
-    before = snapshot(repo)
+    before = take_snapshot(repo)
     assert before.dirty == {}
     (root / "a.txt").touch()
-    assert touched(repo, before) == []
+    assert list_touched(repo, before) == []
     (root / "a.txt").write_bytes(b"1\r\n3\r\n")
-    assert touched(repo, before) == ["a.txt"]
+    assert list_touched(repo, before) == ["a.txt"]
 
 
 CLEAN = """
@@ -288,23 +288,23 @@ def test_a_file_that_git_lfs_keeps_elsewhere_is_no_change(tmp_path: Path) -> Non
     assert helpers.git(root, "show", "HEAD:a.bin").startswith("version https://git-lfs")
     (root / "a.bin").touch()
     repo = open_repo(root)
-    before = snapshot(repo)
+    before = take_snapshot(repo)
     assert before.dirty == {}
-    assert touched(repo, before) == []
+    assert list_touched(repo, before) == []
     (root / "a.bin").write_bytes(b"\1" * 5000)
-    assert touched(repo, before) == ["a.bin"]
-    assert list(snapshot(repo).dirty) == ["a.bin"]
+    assert list_touched(repo, before) == ["a.bin"]
+    assert list(take_snapshot(repo).dirty) == ["a.bin"]
 
 
 def test_an_edit_in_a_submodule_is_seen(tmp_path: Path) -> None:
     root = tmp_path / "repo"
     markers = hostile_git.repository(root)
     repo = open_repo(root)
-    before = snapshot(repo)
+    before = take_snapshot(repo)
     assert "sub" not in before.dirty
     (root / "sub" / "a.txt").write_text("2\n")
-    assert touched(repo, before) == ["sub"]
-    assert "sub" in snapshot(repo).dirty
+    assert list_touched(repo, before) == ["sub"]
+    assert "sub" in take_snapshot(repo).dirty
     assert markers.take() == set()
 
 

@@ -8,13 +8,13 @@ import inspect
 
 import pytest
 
-from skillrun.cli.app import app, parser
+from skillrun.cli.app import app, make_parser
 
 ALL = frozenset(info.name for info in app.registered_commands if info.name) | {"spec", "ledger"}
 
 
 def test_a_command_that_is_not_named_is_listed_with_its_help() -> None:
-    listed, whole = parser(frozenset()).commands, parser(ALL).commands
+    listed, whole = make_parser(frozenset()).commands, make_parser(ALL).commands
     assert {name: one.help for name, one in listed.items()} == {
         name: one.help for name, one in whole.items()
     }
@@ -23,5 +23,5 @@ def test_a_command_that_is_not_named_is_listed_with_its_help() -> None:
 
 @pytest.mark.parametrize("info", app.registered_commands, ids=lambda info: str(info.name))
 def test_a_command_that_is_named_has_its_parameters(info) -> None:
-    made = parser(frozenset({info.name})).commands[info.name]
+    made = make_parser(frozenset({info.name})).commands[info.name]
     assert len(made.params) == len(inspect.signature(info.callback).parameters)

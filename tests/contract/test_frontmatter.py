@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillrun.contract.frontmatter import decode, quote_plain_values, read_front_matter, split
+from skillrun.contract.frontmatter import (
+    decode_text,
+    quote_plain_values,
+    read_front_matter,
+    split_front_matter,
+)
 from skillrun.contract.lint import lint_skill
 from skillrun.core.errors import SkillInvalid
 
@@ -74,7 +79,7 @@ def test_lint_calls_the_missing_quotes_an_error(tmp_path: Path) -> None:
 @given(st.text(max_size=200))
 def test_any_text_is_split_or_refused(text: str) -> None:
     try:
-        found = read_front_matter(decode(text.encode("utf-8", "replace"), HERE), HERE)
+        found = read_front_matter(decode_text(text.encode("utf-8", "replace"), HERE), HERE)
     except SkillInvalid as refusal:
         assert refusal.message.startswith("SKILL.md:")
     else:
@@ -90,7 +95,7 @@ lines = st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs
 )
 def test_splitting_loses_nothing(inside: list[str], after: list[str]) -> None:
     text = "\n".join(["---", *inside, "---", *after])
-    head, body, line = split(text, HERE)
+    head, body, line = split_front_matter(text, HERE)
     assert head == "\n".join(inside)
     assert body == "\n".join(after)
     assert line == len(inside) + 3

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from skillrun.frameworks.registry import recognisers
 from skillrun.repo.commands import KINDS, CommandFact
 from skillrun.repo.shell import without_prefix
-from skillrun.repo.survey import Survey, survey
+from skillrun.repo.survey import Survey, survey_tree
 from skillrun.repo.tree import Tree
 
 Result = tuple[str, str, bool, str]  # measure, repository, right, what was found and expected
@@ -67,7 +67,7 @@ def folder_name(label: dict[str, Any]) -> str:
 
 
 def surveyed(folder: Path) -> Survey:
-    return survey(Tree(folder), recognisers())
+    return survey_tree(Tree(folder), recognisers())
 
 
 def judge(label: dict[str, Any], found: Survey) -> Iterator[Result]:

@@ -10,7 +10,7 @@ import helpers
 import pytest
 
 from skillrun.frameworks.celery import FRAMEWORK
-from skillrun.repo.survey import survey
+from skillrun.repo.survey import survey_tree
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
 
@@ -21,7 +21,9 @@ SHARED = "from celery import shared_task\n\n@shared_task\ndef send(): ...\n"
 
 
 def use_in(root: Path, files: dict[str, str]) -> FrameworkUse | None:
-    return survey(Tree(helpers.build_tree(root, files)), [FRAMEWORK.recogniser()]).use("celery")
+    return survey_tree(Tree(helpers.build_tree(root, files)), [FRAMEWORK.recogniser()]).use(
+        "celery"
+    )
 
 
 def check_finds(

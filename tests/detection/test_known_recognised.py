@@ -13,7 +13,7 @@ import pytest
 from known_cases import CASES, Case
 
 from skillrun.frameworks.registry import FRAMEWORKS, RECOGNISED_ONLY, recognisers
-from skillrun.repo.survey import Survey, survey
+from skillrun.repo.survey import Survey, survey_tree
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
 
@@ -22,7 +22,7 @@ ASIDE = ("tests", "examples", "docs", "node_modules/x", "vendor/x", "demo", "{{c
 
 
 def surveyed(root: Path, files: dict[str, str]) -> Survey:
-    return survey(Tree(helpers.build_tree(root, files)), recognisers())
+    return survey_tree(Tree(helpers.build_tree(root, files)), recognisers())
 
 
 def use_in(root: Path, files: dict[str, str], name: str) -> FrameworkUse | None:

@@ -11,13 +11,13 @@ import helpers
 import pytest
 
 from skillrun.frameworks.registry import recognisers
-from skillrun.repo.survey import Survey, survey
+from skillrun.repo.survey import Survey, survey_tree
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
 
 
 def surveyed(root: Path, files: dict[str, str]) -> Survey:
-    return survey(Tree(helpers.build_tree(root, files)), recognisers())
+    return survey_tree(Tree(helpers.build_tree(root, files)), recognisers())
 
 
 def ids_in(root: Path, files: dict[str, str]) -> list[str]:

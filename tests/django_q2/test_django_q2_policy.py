@@ -17,7 +17,7 @@ from skillrun.frameworks.interface import (
     Backoff,
 )
 from skillrun.frameworks.registry import RECOGNISED_ONLY, recognisers
-from skillrun.repo.survey import survey
+from skillrun.repo.survey import survey_tree
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
 
@@ -328,7 +328,7 @@ def test_the_app_is_the_cluster_s_settings(tmp_path: Path) -> None:
     root = helpers.build_tree(
         tmp_path / "r", {name: textwrap.dedent(text) for name, text in FILES.items()}
     )
-    found = survey(Tree(root), recognisers()).frameworks
+    found = survey_tree(Tree(root), recognisers()).frameworks
     assert [(use.id, use.app) for use in found] == [("django-q2", "shop/settings.py:Q_CLUSTER")]
     assert "django-q2" not in RECOGNISED_ONLY
 

@@ -14,7 +14,7 @@ from django_tasks_repo import FILES, Shop, open_shop
 from skillrun.frameworks.django_tasks import FRAMEWORK as django_tasks
 from skillrun.frameworks.interface import Backoff
 from skillrun.frameworks.registry import recognisers
-from skillrun.repo.survey import survey
+from skillrun.repo.survey import survey_tree
 from skillrun.repo.tree import Tree
 
 HEAD = """from datetime import timedelta
@@ -276,7 +276,7 @@ def test_it_is_recognised(tmp_path: Path) -> None:
             tmp_path / "repo", {name: textwrap.dedent(text) for name, text in FILES.items()}
         )
     )
-    (use,) = survey(tree, recognisers()).frameworks
+    (use,) = survey_tree(tree, recognisers()).frameworks
     assert (use.id, use.app, use.task_modules) == (
         "django-tasks",
         "shop/settings.py:TASKS",

@@ -10,7 +10,7 @@ import helpers
 import pytest
 
 from skillrun.frameworks.dramatiq import FRAMEWORK
-from skillrun.repo.survey import survey
+from skillrun.repo.survey import survey_tree
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
 
@@ -24,7 +24,9 @@ TASKS = {"shop/tasks.py": "import dramatiq\n\n@dramatiq.actor\ndef send(): ...\n
 
 
 def use_in(root: Path, files: dict[str, str]) -> FrameworkUse | None:
-    return survey(Tree(helpers.build_tree(root, files)), [FRAMEWORK.recogniser()]).use("dramatiq")
+    return survey_tree(Tree(helpers.build_tree(root, files)), [FRAMEWORK.recogniser()]).use(
+        "dramatiq"
+    )
 
 
 def found_in(root: Path, files: dict[str, str]) -> FrameworkUse:

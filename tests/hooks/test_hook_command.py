@@ -15,10 +15,10 @@ import pytest
 import shops
 from places import Place
 
-from skillrun.agents.registry import AGENTS, load
+from skillrun.agents.registry import AGENTS, load_agent
 
-WITH_STOP = [name for name in AGENTS if "stop" in load(name).EVENTS]
-WITH_TOOL = [name for name in AGENTS if "pre-tool" in load(name).EVENTS]
+WITH_STOP = [name for name in AGENTS if "stop" in load_agent(name).EVENTS]
+WITH_TOOL = [name for name in AGENTS if "pre-tool" in load_agent(name).EVENTS]
 HANDLER = "shop/tasks.py"
 
 
@@ -172,7 +172,9 @@ def test_every_agent_is_blocked_in_its_own_words(agent: str, repo: Path) -> None
     done = hook(repo, agent, "stop", payload)
     said = json.loads(done.stdout)
     assert said == dict(
-        load(agent).stop_block(next(text for text in said.values() if "skillrun: " in str(text)))
+        load_agent(agent).stop_block(
+            next(text for text in said.values() if "skillrun: " in str(text))
+        )
     )
 
 
@@ -181,7 +183,7 @@ def test_what_is_allowed_is_answered_with_the_agents_own_word_for_nothing(
     agent: str, tmp_path: Path
 ) -> None:
     done = hook(tmp_path, agent, "pre-tool", {"cwd": str(tmp_path)})
-    allow = load(agent).ALLOW
+    allow = load_agent(agent).ALLOW
     assert done.returncode == 0
     assert done.stdout == ("" if allow is None else json.dumps(allow) + "\n")
 

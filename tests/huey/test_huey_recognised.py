@@ -10,7 +10,7 @@ import helpers
 import pytest
 
 from skillrun.frameworks.huey import FRAMEWORK
-from skillrun.repo.survey import survey
+from skillrun.repo.survey import survey_tree
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
 
@@ -25,7 +25,7 @@ FIELDS = 'HUEY = {"huey_class": "huey.SqliteHuey", "immediate": False}\n'
 
 
 def use_in(root: Path, files: dict[str, str]) -> FrameworkUse | None:
-    return survey(Tree(helpers.build_tree(root, files)), [FRAMEWORK.recogniser()]).use("huey")
+    return survey_tree(Tree(helpers.build_tree(root, files)), [FRAMEWORK.recogniser()]).use("huey")
 
 
 def check_finds(

@@ -189,7 +189,12 @@ def test_a_new_file_matters_where_a_command_may_read_it_and_another_repository_d
 ) -> None:
     repo = helpers.build_tree(tmp_path / "repo", {"a.py": "one\n", ".gitignore": ".skillrun/\n"})
     other = helpers.build_tree(tmp_path / "other", {"a.py": "two\n"})
-    everything = {"kind": "content", "name": "*", "digest": Tree(repo).everything(), "files": {}}
+    everything = {
+        "kind": "content",
+        "name": "*",
+        "digest": Tree(repo).hash_everything(),
+        "files": {},
+    }
     ledger = repo / ".skillrun" / "ledger.db"
     with Story(ledger) as story:
         for at in (0, 5):  # the second takes the place of the first

@@ -21,7 +21,7 @@ from skillrun.frameworks.plain_cron import FRAMEWORK as plain_cron
 from skillrun.frameworks.plain_cron.recognise import PlainCronRecogniser
 from skillrun.frameworks.rulebook import read_rule
 from skillrun.repo.python import Definition, Project
-from skillrun.repo.survey import Survey, survey
+from skillrun.repo.survey import Survey, survey_tree
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
 
@@ -51,7 +51,7 @@ def build(root: Path, files: Mapping[str, str]) -> Path:
 
 def recognised(root: Path) -> FrameworkUse | None:
     """What detection says of a repository."""
-    return survey(Tree(root), [PlainCronRecogniser()]).use("plain-cron")
+    return survey_tree(Tree(root), [PlainCronRecogniser()]).use("plain-cron")
 
 
 class Plain:
@@ -62,7 +62,7 @@ class Plain:
     ) -> None:
         self.framework = framework
         self.project = Project(Tree(root))
-        self.survey: Survey = survey(Tree(root), [framework.recogniser()])
+        self.survey: Survey = survey_tree(Tree(root), [framework.recogniser()])
         self.use = self.survey.use(framework.ID) or FrameworkUse(framework.ID)
         found = framework.find_handler(self.project, self.use, handler)
         assert found is not None

@@ -13,7 +13,7 @@ from procrastinate_repo import FILES, STALLED, TASKS, open_shop
 from skillrun.frameworks.interface import Backoff
 from skillrun.frameworks.procrastinate.recovery import find_recoveries
 from skillrun.frameworks.registry import RECOGNISED_ONLY, recognisers
-from skillrun.repo.survey import survey
+from skillrun.repo.survey import survey_tree
 from skillrun.repo.tree import Tree
 
 HEAD = (
@@ -232,7 +232,7 @@ def test_recognised(tmp_path: Path) -> None:
     import helpers
 
     use = next(
-        u for u in survey(Tree(helpers.build_tree(tmp_path, FILES)), recognisers()).frameworks
+        u for u in survey_tree(Tree(helpers.build_tree(tmp_path, FILES)), recognisers()).frameworks
     )
     assert (use.id, use.app, use.broker) == ("procrastinate", "shop/queue.py:app", "postgres")
     assert (use.scheduler, use.task_modules) == (

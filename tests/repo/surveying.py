@@ -7,14 +7,14 @@ from pathlib import Path
 import helpers
 
 from skillrun.repo.commands import Commands
-from skillrun.repo.survey import survey
+from skillrun.repo.survey import survey_tree
 from skillrun.repo.tree import Tree
 
 PYTHON = {"app/main.py": "x = 1\n" * 40, "requirements.txt": "django\n"}
 
 
 def commands_of(root: Path, files: dict[str, str]) -> Commands:
-    return survey(Tree(helpers.build_tree(root, PYTHON | files)), []).commands
+    return survey_tree(Tree(helpers.build_tree(root, PYTHON | files)), []).commands
 
 
 def check_finds(root: Path, files: dict[str, str], **expected: str) -> Commands:

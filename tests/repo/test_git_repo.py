@@ -19,9 +19,9 @@ from skillrun.repo.git import (
     _list_children,
     _read_time_asleep,
     _wait_for,
+    list_touched,
     open_repo,
-    snapshot,
-    touched,
+    take_snapshot,
 )
 
 MakeRepo = Callable[..., Path]
@@ -77,7 +77,7 @@ def test_a_surrounding_git_hook_does_not_redirect_it(
     root, other = make_repo({"a": "1"}), make_repo({"b": "1"}, name="other")
     monkeypatch.setenv(variable, str(other / ".git"))
     assert open_repo(root).root == root
-    assert touched(open_repo(root), snapshot(open_repo(root))) == []
+    assert list_touched(open_repo(root), take_snapshot(open_repo(root))) == []
 
 
 def check_refused(path: Path, words: str) -> RepoUnusable:
@@ -116,11 +116,11 @@ def test_a_foreign_repository_names_the_command_that_trusts_it(make_repo: MakeRe
 
 
 def run_changes(root: Path, change: Callable[[], object]) -> list[str]:
-    """What `touched` says of a change; the snapshot goes through JSON, as the ledger keeps it."""
+    """What `list_touched` says of a change; the snapshot goes through JSON, as the ledger keeps it."""
     repo = open_repo(root)
-    start = Snapshot.from_json(json.loads(json.dumps(snapshot(repo).as_json())))
+    start = Snapshot.from_json(json.loads(json.dumps(take_snapshot(repo).as_json())))
     change()
-    return touched(open_repo(root), start)
+    return list_touched(open_repo(root), start)
 
 
 def test_nothing_done_touches_nothing_also_in_a_dirty_tree(make_repo: MakeRepo) -> None:
@@ -219,14 +219,14 @@ def test_no_hook_and_no_monitor_of_the_repository_runs(make_repo: MakeRepo, tmp_
     helpers.git(root, "config", "core.fsmonitor", str(trap))
     shutil.copy(trap, root / ".git/hooks/post-index-change")
     (root / "a").write_text("2")
-    assert touched(open_repo(root), Snapshot(open_repo(root).head)) == ["a"]
+    assert list_touched(open_repo(root), Snapshot(open_repo(root).head)) == ["a"]
     assert not (tmp_path / "sprung").exists()
 
 
 def test_a_start_commit_that_is_gone_is_said(make_repo: MakeRepo) -> None:
     root = make_repo({"a": "1"})
     with pytest.raises(RepoUnusable, match="git diff failed"):
-        touched(open_repo(root), Snapshot("1" * 40))
+        list_touched(open_repo(root), Snapshot("1" * 40))
 
 
 @pytest.mark.real

@@ -13,8 +13,8 @@ import pytest
 from skillrun.core.errors import ProfileInvalid
 from skillrun.core.verdict import Severity
 from skillrun.frameworks.celery import FRAMEWORK as celery
-from skillrun.repo.profile import contradictions, load_profile, profile_fields, write_profile
-from skillrun.repo.survey import Survey, survey
+from skillrun.repo.profile import find_contradictions, load_profile, profile_fields, write_profile
+from skillrun.repo.survey import Survey, survey_tree
 from skillrun.repo.tree import Tree
 
 MakeRepo = Callable[..., Path]
@@ -27,7 +27,7 @@ SHOP = {
 
 
 def surveyed(root: Path) -> Survey:
-    return survey(Tree(root), [celery.recogniser()])
+    return survey_tree(Tree(root), [celery.recogniser()])
 
 
 def put(root: Path, profile: Any) -> Path:
@@ -181,7 +181,9 @@ def test_writing_follows_no_link_and_mends_no_broken_file(
 def rules_of(root: Path, profile: dict[str, Any]) -> dict[str, Severity]:
     loaded = load_profile(put(root, profile))
     assert loaded is not None
-    return {finding.rule: finding.severity for finding in contradictions(loaded, surveyed(root))}
+    return {
+        finding.rule: finding.severity for finding in find_contradictions(loaded, surveyed(root))
+    }
 
 
 def test_a_profile_that_agrees_has_no_contradiction(make_repo: MakeRepo) -> None:
@@ -229,6 +231,6 @@ def test_a_contradiction_points_at_the_line(make_repo: MakeRepo) -> None:
     root = put(make_repo(SHOP), {"x": 1, "jobs": {"framework": "rq"}})
     profile = load_profile(root)
     assert profile is not None
-    (finding,) = contradictions(profile, surveyed(root))
+    (finding,) = find_contradictions(profile, surveyed(root))
     assert (finding.path, finding.line) == ("REPO_PROFILE.json", 4)
     assert "celery (requirements.txt:1)" in finding.message

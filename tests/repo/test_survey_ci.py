@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from surveying import check_finds, commands_of
 
-from skillrun.repo.shell import purpose
+from skillrun.repo.shell import find_purpose
 
 
 def test_ci_of_any_kind(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_hostile_commands_and_ci_cost_no_time(tmp_path: Path) -> None:
         "uv run " + "--group " * 300,
         "docker compose " + "-f " * 300,
     ):
-        assert purpose(repeated + "!") is None
+        assert find_purpose(repeated + "!") is None
     block = "  defaults:\n    run:\n      working-directory: a\n"
     found = commands_of(
         tmp_path, {".github/workflows/ci.yml": "jobs:\n" + block * 10_000 + "  - run: pytest\n"}

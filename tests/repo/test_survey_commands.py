@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from surveying import check_finds
 
-from skillrun.repo.shell import purpose
+from skillrun.repo.shell import find_purpose
 
 MAKEFILE = """
     PYTEST = uv run pytest
@@ -370,4 +370,4 @@ def test_broken_files_declare_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_purposes(command: str, expected: str | None) -> None:
-    assert purpose(command) == expected
+    assert find_purpose(command) == expected

@@ -8,7 +8,7 @@ import helpers
 import pytest
 
 from skillrun.repo.manifests import Dependency, read_manifests
-from skillrun.repo.survey import Survey, survey
+from skillrun.repo.survey import Survey, survey_tree
 from skillrun.repo.tree import Tree
 
 
@@ -150,7 +150,7 @@ def test_a_broken_manifest_is_a_note(tmp_path: Path) -> None:
 
 
 def surveyed(root: Path, files: dict[str, str]) -> Survey:
-    return survey(Tree(helpers.build_tree(root, files)), [])
+    return survey_tree(Tree(helpers.build_tree(root, files)), [])
 
 
 @pytest.mark.parametrize(
@@ -237,4 +237,4 @@ def test_folders_and_stack(tmp_path: Path) -> None:
 
 def test_an_empty_repository(tmp_path: Path) -> None:
     helpers.git(tmp_path, "init", "--quiet")
-    assert survey(Tree(tmp_path), []) == Survey()
+    assert survey_tree(Tree(tmp_path), []) == Survey()

@@ -12,7 +12,7 @@ import helpers
 from skillrun.frameworks.apscheduler.recognise import APSchedulerRecogniser
 from skillrun.frameworks.celery import FRAMEWORK as celery
 from skillrun.repo.manifests import Manifests
-from skillrun.repo.survey import Survey, statements, survey
+from skillrun.repo.survey import Survey, survey_tree, walk_statements
 from skillrun.repo.syntax import parse_python
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
@@ -22,7 +22,7 @@ APP = "from celery import Celery\napp = Celery()\n"
 
 
 def surveyed(root: Path) -> Survey:
-    return survey(Tree(root), [celery.recogniser()])
+    return survey_tree(Tree(root), [celery.recogniser()])
 
 
 def test_hostile_python_becomes_notes(make_repo: MakeRepo) -> None:
@@ -99,7 +99,7 @@ def test_a_file_that_vanishes_is_skipped(make_repo: MakeRepo) -> None:
     tree = Tree(root)
     assert len(tree.files) == 2
     (root / "a.py").unlink()
-    use = survey(tree, [celery.recogniser()]).use("celery")
+    use = survey_tree(tree, [celery.recogniser()]).use("celery")
     assert use and use.apps == ("b.py:app",)
 
 
@@ -123,7 +123,7 @@ def test_statements_are_walked_everywhere_and_expressions_nowhere() -> None:
     module = ast.parse("if True:\n" + code)
     names = [
         node.value.id
-        for node in statements(module.body)
+        for node in walk_statements(module.body)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Name)
     ]
     assert names == ["one", "two", "three", "four", "five", "six", "seven", "eight"] or set(
@@ -173,7 +173,7 @@ def test_only_files_with_the_words_are_shown(make_repo: MakeRepo) -> None:
         "notes.txt": "needle",
         "node_modules/d.py": "needle = 1",
     }
-    assert survey(Tree(make_repo(files)), [_Counting()]).frameworks[0].task_modules == (
+    assert survey_tree(Tree(make_repo(files)), [_Counting()]).frameworks[0].task_modules == (
         "Procfile",
         "a.py",
         "needle/c.py",
@@ -207,8 +207,8 @@ def test_sections_are_json_and_equal_on_the_same_tree(make_repo: MakeRepo) -> No
 
 def test_primary_is_the_one_that_carries_more(make_repo: MakeRepo) -> None:
     root = make_repo({"app.py": APP, "needle.py": "needle = 1", "requirements.txt": "celery\n"})
-    assert survey(Tree(root), [_Counting(), celery.recogniser()]).primary == "celery"
-    assert survey(Tree(root), []).primary is None
+    assert survey_tree(Tree(root), [_Counting(), celery.recogniser()]).primary == "celery"
+    assert survey_tree(Tree(root), []).primary is None
 
 
 def test_what_carries_jobs_comes_before_the_clock_beside_it(make_repo: MakeRepo) -> None:
@@ -223,10 +223,10 @@ def test_what_carries_jobs_comes_before_the_clock_beside_it(make_repo: MakeRepo)
         for n in (1, 2)
     }
     files = {"app.py": APP, "clock.py": clock, **jobs, "requirements.txt": "celery\napscheduler\n"}
-    found = survey(Tree(make_repo(files)), [celery.recogniser(), APSchedulerRecogniser()])
+    found = survey_tree(Tree(make_repo(files)), [celery.recogniser(), APSchedulerRecogniser()])
     assert found.primary == "celery"
     assert found.use("celery").scheduler == "apscheduler"
-    alone = survey(
+    alone = survey_tree(
         Tree(make_repo({**files, "app.py": ""})), [celery.recogniser(), APSchedulerRecogniser()]
     )
     assert alone.primary == "apscheduler"

@@ -11,7 +11,7 @@ from pathlib import Path
 import helpers
 import pytest
 
-from skillrun.repo.tree import Lookup, Tree, changed
+from skillrun.repo.tree import Lookup, Tree, name_differences
 
 MakeRepo = Callable[..., Path]
 
@@ -129,7 +129,7 @@ def test_a_look_up_that_found_nothing_has_a_digest_that_changes(make_repo: MakeR
     assert all(lookup.digest and not lookup.files for lookup in lookups)
     helpers.write_files(root, {"new.py": "word", "tests/t.py": ""})
     later = Tree(root)
-    assert [changed(lookup, later.repeat(lookup)) for lookup in lookups] == [
+    assert [name_differences(lookup, later.repeat(lookup)) for lookup in lookups] == [
         ("new.py",),
         ("new.py",),
         ("tests/t.py",),
@@ -145,20 +145,26 @@ def test_only_the_file_look_up_depends_on_content(make_repo: MakeRepo) -> None:
         tree.match("*.py")
     (root / "a.py").write_text("word again")
     later = Tree(root)
-    assert [changed(lookup, later.repeat(lookup)) for lookup in lookups] == [("a.py",), (), ()]
+    assert [name_differences(lookup, later.repeat(lookup)) for lookup in lookups] == [
+        ("a.py",),
+        (),
+        (),
+    ]
 
 
 def test_a_survey_look_up_is_repeated_by_the_survey(make_repo: MakeRepo) -> None:
     root = make_repo({"a.py": "1"})
     tree = Tree(root)
     with tree.recording() as lookups:
-        tree.fact("framework:celery", {"app": "a.py:app"}, ["a.py"])
+        tree.record_section("framework:celery", {"app": "a.py:app"}, ["a.py"])
     fact = next(iter(lookups))
     assert Tree(root).repeat(fact, survey=lambda _: ({"app": "a.py:app"}, ["a.py"])) == fact
     (root / "a.py").write_text("2")
     gone = Tree(root).repeat(fact, survey=lambda _: (None, []))
-    assert changed(fact, gone) == ("a.py",)
-    assert changed(fact, Tree(root).repeat(fact, survey=lambda _: ("else", ["a.py"]))) == ("a.py",)
+    assert name_differences(fact, gone) == ("a.py",)
+    assert name_differences(fact, Tree(root).repeat(fact, survey=lambda _: ("else", ["a.py"]))) == (
+        "a.py",
+    )
     with pytest.raises(ValueError, match="repeated with the survey"):
         tree.repeat(fact)
 

@@ -11,7 +11,7 @@ import pytest
 
 from skillrun.frameworks.rq import FRAMEWORK
 from skillrun.frameworks.rq.workers import find_launches
-from skillrun.repo.survey import survey
+from skillrun.repo.survey import survey_tree
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
 
@@ -33,7 +33,7 @@ SETTINGS = {"proj/settings.py": "RQ_QUEUES = {'default': {}}\n", "requirements.t
 
 
 def use_in(root: Path, files: dict[str, str]) -> FrameworkUse | None:
-    return survey(Tree(helpers.build_tree(root, files)), [FRAMEWORK.recogniser()]).use("rq")
+    return survey_tree(Tree(helpers.build_tree(root, files)), [FRAMEWORK.recogniser()]).use("rq")
 
 
 def check_finds(

@@ -13,7 +13,7 @@ from taskiq_repo import FILES, Shop, open_shop
 from skillrun.frameworks.interface import Backoff
 from skillrun.frameworks.registry import RECOGNISED_ONLY, recognisers
 from skillrun.frameworks.taskiq import FRAMEWORK as taskiq
-from skillrun.repo.survey import survey
+from skillrun.repo.survey import survey_tree
 from skillrun.repo.tree import Tree
 
 NONE = Backoff("none")
@@ -346,7 +346,9 @@ class Own(TaskiqMiddleware):
 
 def test_use(tmp_path: Path) -> None:
     root = helpers.build_tree(tmp_path / "r", FILES)
-    use = next(use for use in survey(Tree(root), recognisers()).frameworks if use.id == "taskiq")
+    use = next(
+        use for use in survey_tree(Tree(root), recognisers()).frameworks if use.id == "taskiq"
+    )
     assert "taskiq" not in RECOGNISED_ONLY
     assert (use.app, use.broker, use.scheduler) == (
         "shop/broker.py:broker",

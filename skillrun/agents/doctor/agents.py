@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skillrun.agents.doctor.check import Check, ask
+from skillrun.agents.doctor.check import Check, run_briefly
 from skillrun.agents.doctor.hooks import hook_checks, trust_checks
 from skillrun.agents.install import jsontext, present, record
-from skillrun.agents.install.plan import wanted
-from skillrun.agents.registry import AGENTS, load
+from skillrun.agents.install.plan import list_additions
+from skillrun.agents.registry import AGENTS, load_agent
 from skillrun.core.errors import Refused
 from skillrun.core.extras import install_hint
 from skillrun.core.files import Files
@@ -31,29 +31,26 @@ def agent_checks(root: Path | None, home: Path) -> Iterator[Check]:
     folder.
     """
     for name in AGENTS:
-        yield from _agent(load(name), root, home)
+        yield from _check_agent(load_agent(name), root, home)
 
 
-def _agent(agent: Agent, root: Path | None, home: Path) -> Iterator[Check]:
+def _check_agent(agent: Agent, root: Path | None, home: Path) -> Iterator[Check]:
+    """The checks of one agent: its program, what is installed for it and where, its formats."""
     program = next(filter(None, map(shutil.which, agent.PROGRAMS)), None)
-    places = []
-    for place in (("this repository", root), ("the home folder", home)):
-        if place[1] is not None:
-            places.append(place)
+    places = [("the home folder", home)]
+    if root is not None:
+        places.insert(0, ("this repository", root))
     found: list[Check] = []
     installed = []
     for where, base in places:
-        if base:
-            checks = list(_installed(agent, where, base, user=base == home))
-        else:
-            checks = []
+        checks = list(_check_installed(agent, where, base, user=base == home))
         if checks:
-            installed += [where]
+            installed.append(where)
         found += checks
     if not installed and program is None:
         yield Check(agent.NAME, "note", f"{_not_here(agent)}; formats: {agent.CHECKED}")
         return
-    yield _program(agent, program, root or home)
+    yield _check_program(agent, program, root or home)
     yield from found
     if not installed:
         yield Check(
@@ -65,10 +62,11 @@ def _agent(agent: Agent, root: Path | None, home: Path) -> Iterator[Check]:
     if len(installed) > 1 and agent.EVENTS:
         do = f"skillrun uninstall {agent.ID} --user"
         yield Check(agent.NAME, "note", "installed in both places: its hooks run twice", do)
-    open_ = ""
     if agent.UNVERIFIED:
-        open_ = f"; not verified: {agent.UNVERIFIED}"
-    yield Check(agent.NAME, "note" if open_ else "ok", f"formats: {agent.CHECKED}{open_}")
+        text = f"formats: {agent.CHECKED}; not verified: {agent.UNVERIFIED}"
+        yield Check(agent.NAME, "note", text)
+    else:
+        yield Check(agent.NAME, "ok", f"formats: {agent.CHECKED}")
 
 
 def _not_here(agent: Agent) -> str:
@@ -77,12 +75,14 @@ def _not_here(agent: Agent) -> str:
     return "nothing installed for them"
 
 
-def _program(agent: Agent, program: str | None, cwd: Path) -> Check:
+def _check_program(agent: Agent, program: str | None, cwd: Path) -> Check:
+    """A program's version as it says it; one that lies in the repository is not started: anybody
+    may have put it there.
+    """
     if program is None:
-        what = "any program"
         if agent.PROGRAMS:
-            what = "its program is not on PATH here"
-        return Check(agent.NAME, "note" if agent.PROGRAMS else "ok", what)
+            return Check(agent.NAME, "note", "its program is not on PATH here")
+        return Check(agent.NAME, "ok", "any program")
     if Path(program).resolve().is_relative_to(cwd.resolve()):
         return Check(
             agent.NAME,
@@ -90,7 +90,7 @@ def _program(agent: Agent, program: str | None, cwd: Path) -> Check:
             f"{program} is part of the repository, so it was not asked for its version",
         )
     try:
-        answer = ask([program, "--version"], cwd, limit_s=_LIMIT_S, env=os.environ)
+        answer = run_briefly([program, "--version"], cwd, limit_s=_LIMIT_S, env=os.environ)
     except OSError as error:
         return Check(
             agent.NAME, "problem", f"{program} does not start: {error.strerror}", "install it again"
@@ -102,25 +102,31 @@ def _program(agent: Agent, program: str | None, cwd: Path) -> Check:
     )
 
 
-def _installed(agent: Agent, where: str, base: Path, *, user: bool) -> Iterator[Check]:
-    """Nothing where nothing of this agent is here, by the record and by looking."""
-    additions = wanted(agent, user=user)
+def _check_installed(agent: Agent, where: str, base: Path, *, user: bool) -> Iterator[Check]:
+    """What is missing of an install, what differs, and whether its hooks answer; nothing where
+    nothing of this agent is here, by the record and by looking.
+    """
+    additions = list_additions(agent, user=user)
     files = Files(base)
     try:
-        entries = record.read(files.text(record.PATH)).of(agent.ID)
-        states = {one: _state(files, one, must_fit=bool(entries)) for one in additions}
+        entries = record.read_record(files.text(record.PATH)).entries_of(agent.ID)
+        states = {one: _find_presence(files, one, must_fit=bool(entries)) for one in additions}
     except Refused as error:
         yield Check(agent.NAME, "problem", f"{where}: {error.message}", error.hint or "mend it")
         return
-    if not entries and not any(states[one] == "same" and _is_hook(agent, one) for one in additions):
+    hooks = [one for one in additions if _is_hook(agent, one)]
+    # Somebody may have copied the hooks here, or lost the record.
+    has_hooks = any(states[one] == "same" for one in hooks)
+    if not entries and not has_hooks:
         return
     missing = sorted({one.path for one in additions if states[one] == "none"})
     other = sorted({one.path for one in additions if states[one] == "other"})
     if missing:
         text = f"{where}: missing in {', '.join(missing)}"
-        yield Check(
-            agent.NAME, "problem", text, f"skillrun install {agent.ID}{' --user' if user else ''}"
-        )
+        do = f"skillrun install {agent.ID}"
+        if user:
+            do += " --user"
+        yield Check(agent.NAME, "problem", text, do)
     else:
         yield Check(agent.NAME, "ok", f"installed in {where}")
     if other:
@@ -140,10 +146,10 @@ def _check_mcp(agent: Agent, additions: Iterable[Addition]) -> Iterator[Check]:
         yield Check(agent.NAME, "problem", text, install_hint("mcp"))
 
 
-def _state(files: Files, one: Addition, *, must_fit: bool) -> present.Presence:
+def _find_presence(files: Files, one: Addition, *, must_fit: bool) -> present.Presence:
     """A file that cannot be read matters only where something was installed."""
     try:
-        return present.presence(files.text(one.path), one)
+        return present.find_presence(files.text(one.path), one)
     except (jsontext.Unfit, Refused) as error:
         if not must_fit:
             return "none"

@@ -44,7 +44,7 @@ class Answer:
         return visible(next(filter(None, lines), ""), limit=200)
 
 
-def ask(
+def run_briefly(
     command: Sequence[str], cwd: Path, *, limit_s: float, env: Mapping[str, str], stdin: str = ""
 ) -> Answer:
     """Runs a program; it and all that it started are ended after `limit_s`. Raises OSError where it
@@ -66,8 +66,8 @@ def ask(
     except subprocess.TimeoutExpired:
         out, err, code = b"", b"", None
     finally:
+        # What it started may have outlived it; the group is its own, see `start_new_session`.
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            # Also what it left behind.
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     return Answer(code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.agents.codex import HOOKS_FILE
-from skillrun.agents.doctor.check import Answer, Check, ask
+from skillrun.agents.doctor.check import Answer, Check, run_briefly
 from skillrun.agents.shapes import hook_command
 from skillrun.core.canonical import sha256
 from skillrun.core.opening import parse_json, parse_toml, read_file, read_json, read_utf8
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 # `skillrun hook` then answers with who it is, and decides nothing.
 CANARY = "SKILLRUN_CANARY"
 _LIMIT_S = 10.0
+# A shell's exit code where it finds no such command.
+_NOT_FOUND = 127
+# A shell's exit code where it finds no such command.
+_NOT_FOUND = 127
 _NO_SKILLRUN = "make the command skillrun available on the PATH with which the agent starts"
 
 
@@ -32,46 +36,44 @@ def hook_checks(agent: Agent, base: Path, additions: tuple[Addition, ...]) -> It
     A command is run only where it is exactly one that an install writes: anybody may have put
     others into the file.
     """
-    for path in sorted({one.path for one in additions if one.path.endswith(".json")}):
-        if _member(_json_file(base / path), "disableAllHooks") is True:
-            yield Check(
-                agent.NAME,
-                "problem",
-                f"{path} switches all hooks off",
-                "remove disableAllHooks from it",
-            )
+    json_files = {one.path for one in additions if one.path.endswith(".json")}
+    for path in sorted(json_files):
+        if _find_member(_json_file(base / path), "disableAllHooks") is True:
+            text = f"{path} switches all hooks off"
+            yield Check(agent.NAME, "problem", text, "remove disableAllHooks from it")
     for word, event in agent.EVENTS.items():
-        ours = {command for one in additions for command in _commands(one.value, agent.ID, word)}
+        ours = set[str]()
+        found = set[str]()
         for one in additions:
+            ours.update(_find_commands(one.value, agent.ID, word))
             if one.how == "file":
                 ours.add(hook_command(agent.ID, word))
-        found = [
-            command
-            for one in additions
-            for command in _in_file(base / one.path, one, agent.ID, word)
-        ]
-        for command in sorted(set(found)):
+            found.update(_in_file(base / one.path, one, agent.ID, word))
+        for command in sorted(found):
             if command in ours:
-                yield _asked(agent, word, command, base)
+                yield _check_answer(agent, word, command, base)
             else:
                 text = f"hook {word} ({event}): its command was changed, so it was not run"
-                yield Check(
-                    agent.NAME, "note", text, f"skillrun install {agent.ID} says which file"
-                )
+                do = f"skillrun install {agent.ID} says which file"
+                yield Check(agent.NAME, "note", text, do)
 
 
-def _commands(value: Any, agent: str, word: str) -> Iterator[str]:
+def _find_commands(value: Any, agent: str, word: str) -> Iterator[str]:
     """Every text in a value that calls this hook."""
-    if isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _commands(inner, agent, word)
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from _find_commands(inner, agent, word)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _find_commands(inner, agent, word)
     elif isinstance(value, str) and hook_command(agent, word) in value:
         yield value
 
 
 def _in_file(path: Path, one: Addition, agent: str, word: str) -> Iterator[str]:
+    """Every command that calls this hook from a file of the agent, as the file has it now."""
     if one.how != "file":
-        yield from _commands(_json_file(path), agent, word)
+        yield from _find_commands(_json_file(path), agent, word)
     elif _read_bytes(path) == one.value.encode() and f'"{agent}", "{word}"' in one.value:
         # OpenCode's plugin starts it without a shell.
         yield hook_command(agent, word)
@@ -92,31 +94,31 @@ def _read_bytes(path: Path) -> bytes | None:
         return None
 
 
-def _asked(agent: Agent, word: str, command: str, base: Path) -> Check:
+def _check_answer(agent: Agent, word: str, command: str, base: Path) -> Check:
     payload = {"cwd": str(base), "hook_event_name": agent.EVENTS[word]}
     env = os.environ | {CANARY: "1"}
-    answer = ask(["sh", "-c", command], base, limit_s=_LIMIT_S, env=env, stdin=json.dumps(payload))
+    answer = run_briefly(
+        ["sh", "-c", command], base, limit_s=_LIMIT_S, env=env, stdin=json.dumps(payload)
+    )
     expected = {"skillrun": "canary", "agent": agent.ID, "event": word}
-    if answer.code == 0 and _json(answer.stdout) == expected:
+    if answer.code == 0 and _parse_or_none(answer.stdout) == expected:
         return Check(agent.NAME, "ok", f"hook {word} answers: {command}")
-    if answer.code == 127 or shutil.which("skillrun") is None:
+    if answer.code == _NOT_FOUND or shutil.which("skillrun") is None:
         reason, do = "there is no skillrun on PATH", _NO_SKILLRUN
     else:
-        reason, do = (
-            _reason(answer),
-            f"try it: echo '{{}}' | {CANARY}=1 {hook_command(agent.ID, word)}",
-        )
+        reason = _explain_answer(answer)
+        do = f"try it: echo '{{}}' | {CANARY}=1 {hook_command(agent.ID, word)}"
     return Check(agent.NAME, "problem", f"hook {word} does not answer: {reason}: {command}", do)
 
 
-def _json(text: str) -> Any:
+def _parse_or_none(text: str) -> Any:
     try:
         return parse_json(text)
     except ValueError:
         return None
 
 
-def _reason(answer: Answer) -> str:
+def _explain_answer(answer: Answer) -> str:
     if answer.code is None:
         return f"nothing within {_LIMIT_S:g} s"
     said = "said nothing"
@@ -148,7 +150,10 @@ def trust_checks(name: str, base: Path, home: Path, *, project: bool) -> Iterato
             name, "note", f"whether Codex trusts the hooks is unknown: {config} cannot be read", do
         )
         return
-    if False in (_member(said, "features", "hooks"), _member(said, "features", "codex_hooks")):
+    if False in (
+        _find_member(said, "features", "hooks"),
+        _find_member(said, "features", "codex_hooks"),
+    ):
         yield Check(
             name,
             "problem",
@@ -157,7 +162,7 @@ def trust_checks(name: str, base: Path, home: Path, *, project: bool) -> Iterato
         )
     levels = []
     for path in (base, base.resolve()):
-        levels.append(_member(said, "projects", str(path), "trust_level"))
+        levels.append(_find_member(said, "projects", str(path), "trust_level"))
     if project and "trusted" not in levels:
         yield Check(
             name,
@@ -166,14 +171,14 @@ def trust_checks(name: str, base: Path, home: Path, *, project: bool) -> Iterato
             do,
         )
     for event, key, digest in hooks:
-        yield _trust(name, event, _member(said, "hooks", "state", key), digest, do)
+        yield _check_trust(name, event, _find_member(said, "hooks", "state", key), digest, do)
 
 
-def _trust(name: str, event: str, state: Any, digest: str, do: str) -> Check:
-    trusted = _member(state, "trusted_hash")
+def _check_trust(name: str, event: str, state: Any, digest: str, do: str) -> Check:
+    trusted = _find_member(state, "trusted_hash")
     if trusted is None:
         return Check(name, "problem", f"Codex skips the hook {event}: nobody has trusted it", do)
-    if _member(state, "enabled") is False:
+    if _find_member(state, "enabled") is False:
         return Check(name, "problem", f"Codex skips the hook {event}: somebody switched it off", do)
     if trusted != digest:
         return Check(
@@ -193,7 +198,7 @@ def _codex_hooks(base: Path) -> Iterator[tuple[str, str, str]]:
             for number, group in enumerate(groups):
                 for place, handler in enumerate(group["hooks"]):
                     if "skillrun hook codex" in handler["command"]:
-                        key = f"{path.resolve()}:{_snake(event)}:{number}:{place}"
+                        key = f"{path.resolve()}:{_snake_case(event)}:{number}:{place}"
                         yield event, key, _codex_hash(event, group, handler)
     except (KeyError, TypeError, AttributeError):
         return
@@ -202,7 +207,7 @@ def _codex_hooks(base: Path) -> Iterator[tuple[str, str, str]]:
 def _codex_hash(event: str, group: Any, handler: Any) -> str:
     """What Codex pins its trust to: event, matcher and one handler as canonical JSON."""
     normal = {"async": False, "timeout": 600, **handler}
-    value = {"event_name": _snake(event), "hooks": [normal]}
+    value = {"event_name": _snake_case(event), "hooks": [normal]}
     if group.get("matcher") is not None:
         value["matcher"] = group["matcher"]
     return "sha256:" + sha256(
@@ -210,13 +215,13 @@ def _codex_hash(event: str, group: Any, handler: Any) -> str:
     )
 
 
-def _snake(event: str) -> str:
+def _snake_case(event: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in event).lstrip(
         "_"
     )
 
 
-def _member(value: Any, *keys: str) -> Any:
+def _find_member(value: Any, *keys: str) -> Any:
     for key in keys:
         if isinstance(value, dict):
             value = value.get(key)

@@ -19,11 +19,11 @@ _DISTRIBUTION = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)(?:-py[\d.]+)?\.(
 
 def machine_checks() -> Iterator[Check]:
     """Git, Python, SQLite, the command itself, servers for proofs, and the walls around a proof."""
-    yield _git()
+    yield _check_git()
     yield Check("machine", "ok", f"Python {platform.python_version()} runs skillrun")
-    yield _sqlite(sqlite3.sqlite_version_info, sqlite3.sqlite_version)
-    yield _command()
-    yield from _servers()
+    yield _check_sqlite(sqlite3.sqlite_version_info, sqlite3.sqlite_version)
+    yield _check_command()
+    yield from _check_servers()
     yield from _check_sandbox()
 
 
@@ -83,7 +83,8 @@ def _check_consent(root: Path) -> Check:
     return Check("repository", "ok", f"its code may run at this commit; {agents}")
 
 
-def _git() -> Check:
+def _check_git() -> Check:
+    """A note of git's version; a problem where it cannot be started."""
     from skillrun.repo.git import run_git
 
     try:
@@ -93,7 +94,7 @@ def _git() -> Check:
     return Check("machine", "ok", said)
 
 
-def _sqlite(version: tuple[int, int, int], name: str) -> Check:
+def _check_sqlite(version: tuple[int, int, int], name: str) -> Check:
     """What the ledger does about the WAL-reset bug, see ledger/connection.py."""
     from skillrun.ledger.connection import journal_mode
 
@@ -110,7 +111,8 @@ def _sqlite(version: tuple[int, int, int], name: str) -> Check:
     return Check("machine", "note", text)
 
 
-def _command() -> Check:
+def _check_command() -> Check:
+    """Whether a process finds skillrun by its name alone, as hooks and the MCP server are begun."""
     found = shutil.which("skillrun")
     if found:
         return Check("machine", "ok", f"skillrun is on PATH: {found}")
@@ -123,7 +125,8 @@ def _command() -> Check:
     )
 
 
-def _servers() -> Iterator[Check]:
+def _check_servers() -> Iterator[Check]:
+    """The servers that a proof begins for itself, a line each."""
     from skillrun.proof.services.find import find_postgres, find_redis_server
 
     found = {"redis": find_redis_server(), "postgresql": find_postgres()}

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from skillrun.agents.interface import Agent
+
 USAGE = "usage: skillrun hook AGENT stop|pre-tool, with the agent's own JSON on standard input"
 
 
@@ -21,13 +23,13 @@ def main(arguments: "list[str]") -> int:
     """Reads the payload from stdin, prints the agent's own JSON, and returns 0; 2 where the command
     itself is wrong.
     """
-    from skillrun.agents.registry import AGENTS, load
+    from skillrun.agents.registry import AGENTS, load_agent
 
     if len(arguments) != 2 or arguments[0] not in AGENTS:
         print(f"skillrun: {USAGE}", file=sys.stderr)
         print(f"  do: name one of {', '.join(AGENTS)}", file=sys.stderr)
         return 2
-    agent, event = load(arguments[0]), arguments[1]
+    agent, event = load_agent(arguments[0]), arguments[1]
     if event not in agent.EVENTS:
         known = ", ".join(agent.EVENTS) or "none"
         print(
@@ -36,32 +38,44 @@ def main(arguments: "list[str]") -> int:
         )
         return 2
     if os.environ.get("SKILLRUN_CANARY"):
-        answer(None, {"skillrun": "canary", "agent": agent.ID, "event": event})
+        print_answer(None, {"skillrun": "canary", "agent": agent.ID, "event": event})
         return 0
-    answer(agent.ALLOW, _decide(agent, event))
+    print_answer(agent.ALLOW, _decide_answer(agent, event))
     return 0
 
 
-def answer(allow: "Mapping[str, Any] | None", said: "Mapping[str, Any] | None") -> None:
-    """What is said, else the agent's own word for nothing."""
-    if said is None:
+def print_answer(allow: "Mapping[str, Any] | None", said: "Mapping[str, Any] | None") -> None:
+    """Prints what is said, else the agent's own word for "go on", where it wants one."""
+    value = said
+    if value is None:
         value = allow
-    else:
-        value = said
     if value is None:
         return
     try:
         sys.stdout.write(json.dumps(value) + "\n")
         sys.stdout.flush()
     except OSError:
+        # Nobody listens any more. Python would try again at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _decide(agent: "Any", event: str) -> "dict[str, Any] | None":
+def _read_payload() -> "dict[str, Any]":
+    """The JSON object on standard input; {} where there is none or nothing on it. Raises
+    ValueError, RecursionError or OSError for what is no object.
+    """
+    data = b""
+    if sys.stdin:
+        data = sys.stdin.buffer.read()
+    payload = json.loads(data or b"{}")
+    if not isinstance(payload, dict):
+        raise ValueError("not an object")
+    return payload
+
+
+def _decide_answer(agent: "Agent", event: str) -> "dict[str, Any] | None":
+    """The answer that holds the agent up; None where it may go on, or where the hook itself failed."""
     try:
-        payload = json.loads((sys.stdin.buffer.read() if sys.stdin else b"") or b"{}")
-        if not isinstance(payload, dict):
-            raise ValueError("not an object")
+        payload = _read_payload()
     except (ValueError, RecursionError, OSError) as error:
         print(
             f"skillrun: hook {agent.ID} {event}: standard input is no JSON object: {error}",
@@ -77,11 +91,15 @@ def _decide(agent: "Any", event: str) -> "dict[str, Any] | None":
             from skillrun.agents.hooks.protect import why_not
 
             reason = why_not(asked.command, asked.paths, folder)
-            return agent.tool_deny(reason) if reason else None
+            if reason:
+                return agent.tool_deny(reason)
+            return None
         from skillrun.agents.hooks.stop import why_open
 
         reason = why_open(folder, agent.ID, again=asked.already_blocked)
-        return agent.stop_block(reason) if reason else None
+        if reason:
+            return agent.stop_block(reason)
+        return None
     except SkillrunError as error:
         print(f"skillrun: hook {agent.ID} {event}: {error}; nothing is held up", file=sys.stderr)
         if error.hint:

@@ -132,9 +132,9 @@ def why_not(command: "str | None", paths: "tuple[str, ...]", folder: str) -> "st
     relative to `folder`.
     """
     for path in paths:
-        reason = _named_in(
-            _plain("/" + os.path.normpath(os.path.join(folder, path)).replace(os.sep, "/"))
-        )
+        whole = os.path.normpath(os.path.join(folder, path)).replace(os.sep, "/")
+        # The slash in front: a name that is looked for begins behind one.
+        reason = _named_in(_normalise_path(f"/{whole}"))
         if reason:
             return reason
     if not command:
@@ -142,8 +142,10 @@ def why_not(command: "str | None", paths: "tuple[str, ...]", folder: str) -> "st
     return _about_command(command)
 
 
-def _plain(text: str) -> str:
-    """One spelling of a path: some file systems take no notice of case."""
+def _normalise_path(text: str) -> str:
+    """The one spelling in which protected paths are looked for: no empty or `.` part, and, where
+    one may be in it, lower case. Some file systems take no notice of case.
+    """
     text = re.sub(r"/(?:\./|/)+", "/", text)
     if any(name in text.lower() for name in (".claude", ".codex", ".skillrun", ".github")):
         return text.lower()
@@ -164,15 +166,17 @@ def _named_in(text: str) -> "str | None":
 
 
 def _about_command(command: str) -> "str | None":
+    """Why a shell command is denied; None where each command in it may run."""
+    # What a here-document holds is data. A line that ends in a backslash goes on.
     text = _HEREDOC.sub(r"<<\2\3", command.replace("\\\n", " "))
-    for part in _parts(text):
+    for part in _split_commands(text):
         reason = _about_part(part)
         if reason:
             return reason
     return None
 
 
-def _parts(text: str) -> "list[str]":
+def _split_commands(text: str) -> "list[str]":
     """The commands of a line: what stands between separators outside of quotes."""
     found, quote, start = [], "", 0
     for at, sign in enumerate(text):
@@ -193,7 +197,7 @@ def _parts(text: str) -> "list[str]":
 
 def _about_part(part: str) -> "str | None":
     """One command of a line: it may read what is protected, by a program that only reads."""
-    words = _words(part)
+    words = _words_of_command(part)
     program = ""
     if words:
         program = words[0].rpartition("/")[2]
@@ -201,21 +205,30 @@ def _about_part(part: str) -> "str | None":
         reason = _about_words(part)
         if reason:
             return reason
-    bare = _plain(re.sub(r"['\"\\]", "", part))
-    written = []
-    for pair in _WRITES.findall(bare):
-        for name in pair:
-            if name:
-                written.append(name)
-    hit = next((reason for name in written if (reason := _named_in(name) or _folder(name))), None)
-    if hit or _is_message(words):
-        return hit
-    named = _named_in(bare) or _folder(
-        re.sub(r"--?(?:exclude|ignore|e|not -path)[= ]\S+", "", bare)
-    )
+    # `"ledger".db` is ledger.db to a shell.
+    bare = _normalise_path(re.sub(r"['\"\\]", "", part))
+    for name in _list_written(bare):
+        reason = _named_in(name) or _about_folder(name)
+        if reason:
+            return reason
+    if _is_message(words):
+        return None
+    # A folder that is left out is not touched: `tar --exclude .skillrun`.
+    taken = re.sub(r"--?(?:exclude|ignore|e|not -path)[= ]\S+", "", bare)
+    named = _named_in(bare) or _about_folder(taken)
     if named and not _only_reads(part, words):
         return named
     return None
+
+
+def _list_written(part: str) -> "list[str]":
+    """The files that a shell writes for a command: `> FILE`, `>> FILE`, `| tee FILE`."""
+    written = []
+    for redirected, given_to_tee in _WRITES.findall(part):
+        name = redirected or given_to_tee
+        if name:
+            written.append(name)
+    return written
 
 
 def _about_words(part: str) -> "str | None":
@@ -240,7 +253,7 @@ def _about_words(part: str) -> "str | None":
     return None
 
 
-def _folder(text: str) -> "str | None":
+def _about_folder(text: str) -> "str | None":
     """A whole folder that holds protected files."""
     found = _FOLDERS.search(text)
     if not found:
@@ -248,7 +261,7 @@ def _folder(text: str) -> "str | None":
     return f"{found[0].strip()} holds skillrun's files or an agent's hooks: {LEDGER}; {HOOKS}"
 
 
-def _words(part: str) -> "list[str]":
+def _words_of_command(part: str) -> "list[str]":
     """The words of a command without assignments and what only starts another one."""
     words = part.split()
     while words and (
@@ -264,6 +277,7 @@ def _is_message(words: "list[str]") -> bool:
 
 
 def _only_reads(part: str, words: "list[str]") -> bool:
+    """Whether a command is one that reads files, and has no option by which it does more."""
     program = ""
     if words:
         program = words[0].rpartition("/")[2].lstrip("(")
@@ -272,7 +286,7 @@ def _only_reads(part: str, words: "list[str]") -> bool:
     if program == "git":
         return _git_command(words) in _GIT_READS
     if program in ("cp", "rsync"):
-        return _named_in(_plain(words[-1])) is None and _folder(words[-1]) is None
+        return _named_in(_normalise_path(words[-1])) is None and _about_folder(words[-1]) is None
     return program in _READS
 
 

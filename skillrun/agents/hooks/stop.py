@@ -39,16 +39,18 @@ def why_open(folder: str, agent: str, *, again: bool) -> "str | None":
     runs = _newest_runs(path, repo_name(repo))
     reasons = []
     for row in runs:
-        if reason := _about(repo.root, path, row):
+        if reason := _explain_open(repo.root, path, row):
             reasons.append((row["run_id"], reason))
-    if not reasons or not _record(
-        path, runs, reasons[0][0], agent, _tree_key(repo.root, path), again=again
-    ):
+    if not reasons:
+        return None
+    newest_run, newest_reason = reasons[0]
+    key = _tree_key(repo.root, path)
+    if not _decide_to_block(path, runs, newest_run, agent, key, again=again):
         return None
     others = ""
     if len(reasons) > 1:
         others = f" Other open jobs: {len(reasons) - 1}."
-    return f"{reasons[0][1]}{others}"
+    return f"{newest_reason}{others}"
 
 
 def _has_run(folder: str) -> bool:
@@ -58,12 +60,12 @@ def _has_run(folder: str) -> bool:
     here = os.path.realpath(folder)
     while True:
         if os.path.exists(os.path.join(here, ".git")):
-            # A linked worktree: git must say where.
-            elsewhere = os.path.isfile(os.path.join(here, ".git"))
-            profile = os.path.exists(os.path.join(here, "REPO_PROFILE.json"))
-            return (
-                elsewhere or profile or os.path.exists(os.path.join(here, ".skillrun", "ledger.db"))
-            )
+            # A linked worktree: its ledger may lie with the main checkout, and git must say where.
+            if os.path.isfile(os.path.join(here, ".git")):
+                return True
+            if os.path.exists(os.path.join(here, "REPO_PROFILE.json")):
+                return True
+            return os.path.exists(os.path.join(here, ".skillrun", "ledger.db"))
         parent = os.path.dirname(here)
         if parent == here:
             return False
@@ -71,8 +73,10 @@ def _has_run(folder: str) -> bool:
 
 
 def _newest_runs(path: "Path", repo: str) -> "list[dict[str, Any]]":
-    """The newest run of each skill and job, newest first; without those from before there was a
-    spec.
+    """The newest run of each skill and job, newest first.
+
+    A run of a skill from before there was a spec names no job. It is left out where the skill has
+    since been run on a job.
     """
     from skillrun.ledger.store import Ledger
 
@@ -87,7 +91,7 @@ def _newest_runs(path: "Path", repo: str) -> "list[dict[str, Any]]":
     return [row for (skill, job), row in found.items() if job != NO_JOB or skill not in named]
 
 
-def _about(root: "Path", path: "Path", row: "dict[str, Any]") -> "str | None":
+def _explain_open(root: "Path", path: "Path", row: "dict[str, Any]") -> "str | None":
     """What is open in a run. One that cannot be read is open: a broken spec is no way out."""
     from skillrun.core.errors import SkillrunError
     from skillrun.runner.standing import explain_unsigned, is_believed, standing
@@ -97,19 +101,20 @@ def _about(root: "Path", path: "Path", row: "dict[str, Any]") -> "str | None":
     except SkillrunError as error:
         said = {"stage": "-", "detail": error.message.splitlines()[0]}
         run = {"skill": row["skill"], "job": row["job"]}
-        return _said({"run": run, "outcome": "blocked", "stages": [], "next": [said]}, [])
+        return _write_reason({"run": run, "outcome": "blocked", "stages": [], "next": [said]}, [])
     stale = []
     for stage in report["stages"]:
         if stage["stale"]:
             stale.append(stage["id"])
     if report["outcome"] != "success" or stale:
-        return _said(report, stale)
+        return _write_reason(report, stale)
     if is_believed(row["run_id"], path):
         return None
-    return _said(report, [explain_unsigned()])
+    return _write_reason(report, [explain_unsigned()])
 
 
 def _tree_key(root: "Path", path: "Path") -> str:
+    """What tells this state of the files from any other; the ledger is none of them."""
     from skillrun.repo.git import open_repo
     from skillrun.repo.tree import Tree
     from skillrun.runner.target import own_files
@@ -118,7 +123,7 @@ def _tree_key(root: "Path", path: "Path") -> str:
     return Tree(root, without=own_files(repo, path)).key
 
 
-def _record(
+def _decide_to_block(
     path: "Path", runs: "list[dict[str, Any]]", run_id: str, agent: str, key: str, *, again: bool
 ) -> bool:
     """Whether to block: it was not done on this tree before, nor too often in this turn.
@@ -134,46 +139,50 @@ def _record(
         with Ledger.open(path) as ledger:
             events = []
             for row in runs:
-                for event in _hook_events(ledger, row["run_id"]):
-                    events.append(event)
-            mine = {event["type"] for event in events if event["data"]["tree"] == key}
-            if RELEASED in mine:
+                events += _hook_events(ledger, row["run_id"])
+            said_of_tree = {event["type"] for event in events if event["data"]["tree"] == key}
+            if RELEASED in said_of_tree:
                 return False
-            release = BLOCKED in mine or (again and _in_a_row(events) >= MOST)
-            actor, kind = who(), RELEASED if release else BLOCKED
+            release = BLOCKED in said_of_tree or (again and _count_blocks_in_a_row(events) >= MOST)
+            kind = BLOCKED
+            if release:
+                kind = RELEASED
+            actor = who()
             data = {"tree": key, "agent": agent}
-            ledger.append(
-                run_id, [NewEvent(kind, actor=actor.name, actor_kind=str(actor.kind), data=data)]
-            )
+            event = NewEvent(kind, actor=actor.name, actor_kind=str(actor.kind), data=data)
+            ledger.append(run_id, [event])
             return not release
     except (SkillrunError, sqlite3.Error):
         return False
 
 
 def _hook_events(ledger: "Any", run_id: str) -> "list[dict[str, Any]]":
-    return [event for kind in (BLOCKED, RELEASED) for event in ledger.events(run_id, type=kind)]
+    """What this hook has written into a run: its blocks, then its releases."""
+    return [*ledger.events(run_id, type=BLOCKED), *ledger.events(run_id, type=RELEASED)]
 
 
-def _in_a_row(events: "list[dict[str, Any]]") -> int:
+def _count_blocks_in_a_row(events: "list[dict[str, Any]]") -> int:
     """Blocks since somebody was let go."""
     let_go = max((event["ts_us"] for event in events if event["type"] == RELEASED), default=0)
     return sum(event["type"] == BLOCKED and event["ts_us"] > let_go for event in events)
 
 
-def _said(report: "dict[str, Any]", stale: "list[str]") -> str:
+def _write_reason(report: "dict[str, Any]", stale: "list[str]") -> str:
     """What is missing, what is next, and the command: a line each."""
     from skillrun.core.tally import outcome_line
+    from skillrun.core.text import visible
 
-    run, open_ = (
-        report["run"],
-        [s["id"] for s in report["stages"] if s["status"] in ("blocked", "failed", "pending")],
-    )
+    run = report["run"]
     job = ""
-    if run["job"] != "-":
+    if run["job"] != NO_JOB:
         job = f" on {run['job']}"
+    open_stages = []
+    for stage in report["stages"]:
+        if stage["status"] in ("blocked", "failed", "pending"):
+            open_stages.append(stage["id"])
     state = f"is {outcome_line(report)}"
-    if open_:
-        state += f" ({', '.join(open_)})"
+    if open_stages:
+        state += f" ({', '.join(open_stages)})"
     changed = ""
     if stale:
         changed = f"; changed since: {', '.join(stale)}"
@@ -190,6 +199,4 @@ def _said(report: "dict[str, Any]", stale: "list[str]") -> str:
             " ends with success."
         ),
     )
-    from skillrun.core.text import visible
-
     return "\n".join(visible(line, limit=_LINE) for line in lines)

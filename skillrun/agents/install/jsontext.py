@@ -61,52 +61,61 @@ class Inserted:
     blank: str
 
 
-def insert(text: str, keys: Sequence[str], value: Any, *, element: bool) -> Inserted:
+def insert_value(text: str, keys: Sequence[str], value: Any, *, element: bool) -> Inserted:
     """Sets a member at `keys`, or appends an element to the array at `keys`; both behind the last
     one there.
 
     Raises Unfit where something else is there, or where the text is no JSON. Nothing but the value
     is different afterwards: that is checked.
     """
-    document = parse(text)
+    document = parse_json(text)
     depth = _depth_of(document, keys)
     if not element and depth == len(keys):
         raise Unfit(f"{'.'.join(keys)} is there already")
-    made = tuple(tuple(keys[:n]) for n in range(depth + 1, len(keys) + (1 if element else 0)))
+    # Of an element, the last of the keys leads to a container as well: to the array.
+    deepest = len(keys) - 1
+    if element:
+        deepest = len(keys)
+    made = tuple(tuple(keys[:length]) for length in range(depth + 1, deepest + 1))
     added: Any = value
     if element and made:
         added = [value]
     for key in reversed(keys[depth + 1 :]):
         added = {key: added}
-    container = _container(text, keys[:depth])
-    new = _insert_at(
-        text, container, keys[:depth], keys[depth] if depth < len(keys) else None, added
-    )
-    if parse(new) != _with(document, keys, value, element=element):
+    container = _find_container(text, keys[:depth])
+    first_missing = None
+    if depth < len(keys):
+        first_missing = keys[depth]
+    new = _insert_at(text, container, keys[:depth], first_missing, added)
+    if parse_json(new) != _with_value(document, keys, value, element=element):
         raise Unfit("it cannot be edited without changing something else")
-    return Inserted(new, made, "" if container.parts else text[container.start : container.end])
+    blank = ""
+    if not container.parts:
+        blank = text[container.start : container.end]
+    return Inserted(new, made, blank)
 
 
-def remove(text: str, keys: Sequence[str], index: int | None = None, blank: str = "") -> str:
+def remove_value(text: str, keys: Sequence[str], index: int | None = None, blank: str = "") -> str:
     """The text without the member at `keys`, or without that element of the array there.
 
     `blank`: what stood between the brackets before anything was there. Raises Unfit as `insert`
     does.
     """
-    document = parse(text)
-    container = _container(text, keys if index is not None else keys[:-1])
-    keyed = [number for number, part in enumerate(container.parts) if part.key == keys[-1]]
+    document = parse_json(text)
     if index is not None:
+        container = _find_container(text, keys)
         number = index
     else:
-        number = keyed[0]
-    new = _without(text, container, number, blank)
-    if parse(new) != _lacking(document, keys, index):
+        container = _find_container(text, keys[:-1])
+        member_names = [part.key for part in container.parts]
+        number = member_names.index(keys[-1])
+    new = _cut_part(text, container, number, blank)
+    if parse_json(new) != _without_value(document, keys, index):
         raise Unfit("it cannot be edited without changing something else")
     return new
 
 
-def parse(text: str) -> Any:
+def parse_json(text: str) -> Any:
     """The document. Raises Unfit with line and reason for what is no JSON, a comment for
     example.
     """
@@ -134,44 +143,55 @@ def _depth_of(document: Any, keys: Sequence[str]) -> int:
 def _insert_at(
     text: str, container: Container, keys: Sequence[str], key: str | None, value: Any
 ) -> str:
+    """The text with the value behind the last part of the container at `keys`: as the member `key`,
+    or, where that is None, as an element.
+    """
     if container.is_object == (key is None):
-        raise Unfit(
-            f"{'.'.join(keys) or 'the document'} is not"
-            f" {'an array' if key is None else 'an object'}"
-        )
+        wanted = "an object"
+        if key is None:
+            wanted = "an array"
+        raise Unfit(f"{'.'.join(keys) or 'the document'} is not {wanted}")
     name = ""
     if key is not None:
         name = json.dumps(key, ensure_ascii=False) + ": "
     if container.parts:
         gap = text[container.start : container.parts[0].start]
-        at, before, after = container.parts[-1].end, "," + (gap if "\n" in gap else " "), ""
-    else:
-        outer = _indent_at(text, container.start)
-        gap = ""
-        if "\n" in text.strip() or text.strip() == "{}":
-            gap = _newline(text) + outer + _unit(text)
-        blank = text[container.start : container.end]
-        at, before, after = (
-            container.start,
-            gap,
-            _newline(text) + outer if gap and "\n" not in blank else "",
-        )
-    return text[:at] + before + name + _dump(value, gap, _unit(text)) + after + text[at:]
+        separator = ", "
+        if "\n" in gap:
+            separator = "," + gap
+        at = container.parts[-1].end
+        written = _write_value(value, gap, _indent_step(text))
+        return text[:at] + separator + name + written + text[at:]
+    at = container.start
+    outer = _indent_at(text, at)
+    gap, closing = "", ""
+    # A document on one line stays on it, but for an empty one: nobody has chosen a style there.
+    if "\n" in text.strip() or text.strip() == "{}":
+        gap = _newline_of(text) + outer + _indent_step(text)
+        blank = text[at : container.end]
+        if "\n" not in blank:
+            closing = _newline_of(text) + outer
+    written = _write_value(value, gap, _indent_step(text))
+    return text[:at] + gap + name + written + closing + text[at:]
 
 
-def _dump(value: Any, gap: str, unit: str) -> str:
-    """The value as text in the style of its neighbours: on lines of their own where they are."""
+def _write_value(value: Any, gap: str, unit: str) -> str:
+    """The value as text in the style of its neighbours: on lines of their own where they are.
+
+    `gap` is what stands between the opening bracket and the first of them.
+    """
     if "\n" not in gap:
         return json.dumps(value, ensure_ascii=False)
     newline = "\n"
     if "\r\n" in gap:
         newline = "\r\n"
-    return json.dumps(value, ensure_ascii=False, indent=unit).replace(
-        "\n", newline + gap.rpartition("\n")[2]
-    )
+    outer = gap.rpartition("\n")[2]
+    written = json.dumps(value, ensure_ascii=False, indent=unit)
+    return written.replace("\n", newline + outer)
 
 
-def _without(text: str, container: Container, number: int, blank: str) -> str:
+def _cut_part(text: str, container: Container, number: int, blank: str) -> str:
+    """The text without the container's part of that number, and without one comma beside it."""
     parts = container.parts
     if len(parts) == 1:
         return text[: container.start] + blank + text[container.end :]
@@ -180,61 +200,66 @@ def _without(text: str, container: Container, number: int, blank: str) -> str:
     return text[: parts[0].start] + text[parts[1].start :]
 
 
-def _container(text: str, keys: Sequence[str]) -> Container:
-    at = _skip(text, 0)
+def _find_container(text: str, keys: Sequence[str]) -> Container:
+    """The object or array at a path of members. Raises Unfit where nothing or another value is
+    there.
+    """
+    at = _skip_space(text, 0)
     for key in keys:
+        at_value = None
         if text[at] == "{":
-            parts = _scan(text, at).parts
-        else:
-            parts = ()
-        found = []
-        for part in parts:
-            if part.key == key:
-                found.append(part.value_at)
-        if not found:
+            for part in _scan_container(text, at).parts:
+                # Of a key that stands twice, the last one counts, as for `json`.
+                if part.key == key:
+                    at_value = part.value_at
+        if at_value is None:
             raise Unfit(f"{key} is not there")
-        at = found[-1]
+        at = at_value
     if text[at] not in "{[":
         raise Unfit(f"{'.'.join(keys) or 'the document'} is neither an object nor an array")
-    return _scan(text, at)
+    return _scan_container(text, at)
 
 
-def _scan(text: str, at: int) -> Container:
+def _scan_container(text: str, at: int) -> Container:
     """The container whose bracket stands at `at`, in a text that is known to be JSON."""
     is_object = text[at] == "{"
-    parts = tuple(_parts(text, at + 1, is_object))
-    end = _skip(text, parts[-1].end if parts else at + 1)
-    return Container(is_object, at + 1, end, parts)
+    parts = tuple(_scan_parts(text, at + 1, is_object))
+    behind = at + 1
+    if parts:
+        behind = parts[-1].end
+    return Container(is_object, at + 1, _skip_space(text, behind), parts)
 
 
-def _parts(text: str, at: int, is_object: bool) -> Iterator[Part]:
-    at = _skip(text, at)
+def _scan_parts(text: str, at: int, is_object: bool) -> Iterator[Part]:
+    """The members or elements of the container whose inside begins at `at`."""
+    at = _skip_space(text, at)
     while text[at] not in "}]":
         start, key = at, None
         if is_object:
             key, at = _DECODER.raw_decode(text, at)
-            at = _skip(text, _skip(text, at) + 1)  # behind the colon
+            at = _skip_space(text, _skip_space(text, at) + 1)  # behind the colon
         _, end = _DECODER.raw_decode(text, at)
         yield Part(key, start, at, end)
-        at = _skip(text, end)
+        at = _skip_space(text, end)
         if text[at] == ",":
-            at = _skip(text, at + 1)
+            at = _skip_space(text, at + 1)
 
 
-def _skip(text: str, at: int) -> int:
+def _skip_space(text: str, at: int) -> int:
+    """The position of the next sign at or behind `at` that is no white space."""
     match = _SPACE.match(text, at)
     if match:
         return match.end()
     return at
 
 
-def _newline(text: str) -> str:
+def _newline_of(text: str) -> str:
     if "\r\n" in text:
         return "\r\n"
     return "\n"
 
 
-def _unit(text: str) -> str:
+def _indent_step(text: str) -> str:
     """One step of indentation, as the file has it."""
     found = _INDENT.search(text)
     if not found:
@@ -247,7 +272,8 @@ def _indent_at(text: str, at: int) -> str:
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
-def _with(document: Any, keys: Sequence[str], value: Any, *, element: bool) -> Any:
+def _with_value(document: Any, keys: Sequence[str], value: Any, *, element: bool) -> Any:
+    """A copy of the document with the value in it: what the edited text must mean."""
     new = inner = copy.deepcopy(document)
     for key in keys[:-1]:
         inner = inner.setdefault(key, {})
@@ -258,7 +284,8 @@ def _with(document: Any, keys: Sequence[str], value: Any, *, element: bool) -> A
     return new
 
 
-def _lacking(document: Any, keys: Sequence[str], index: int | None) -> Any:
+def _without_value(document: Any, keys: Sequence[str], index: int | None) -> Any:
+    """A copy of the document without that member or element: what the edited text must mean."""
     new = copy.deepcopy(document)
     if index is None:
         del value_at(new, keys[:-1])[keys[-1]]

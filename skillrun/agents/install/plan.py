@@ -35,21 +35,18 @@ class Plan:
     folders: tuple[Path, ...] = ()
 
 
-def wanted(agent: Agent, *, user: bool) -> tuple[Addition, ...]:
+def list_additions(agent: Agent, *, user: bool) -> tuple[Addition, ...]:
     """Everything that an install of this agent adds: the skills as they ship, then its own
     files.
     """
-    skills = (
-        Addition(
-            f"{folder}/{name}/SKILL.md",
-            "file",
-            (),
-            resource("skills", name, "SKILL.md").read_text("utf-8"),
-        )
-        for folder in agent.SKILLS
-        for name in SKILLS
-    )
-    return (*skills, *(agent.USER if user else agent.PROJECT))
+    additions = []
+    for folder in agent.SKILLS:
+        for name in SKILLS:
+            text = resource("skills", name, "SKILL.md").read_text("utf-8")
+            additions.append(Addition(f"{folder}/{name}/SKILL.md", "file", (), text))
+    if user:
+        return (*additions, *agent.USER)
+    return (*additions, *agent.PROJECT)
 
 
 def plan_install(agent: Agent, base: Path, *, user: bool) -> Plan:
@@ -59,15 +56,15 @@ def plan_install(agent: Agent, base: Path, *, user: bool) -> Plan:
     What is there already stays byte for byte. Raises Refused for a file that cannot be merged into.
     """
     work = _Work(base)
-    additions = wanted(agent, user=user)
+    additions = list_additions(agent, user=user)
     places = {(one.path, one.how, one.keys) for one in additions}
-    for entry in reversed(work.record.of(agent.ID)):
+    for entry in reversed(work.record.entries_of(agent.ID)):
         # An older version of skillrun added it.
         if entry.place not in places:
             work.give_up(entry, agent.ID)
     for one in additions:
-        work.add(one, agent.ID)
-    return work.plan(record_first=True)
+        work.add_for(agent.ID, one)
+    return work.make_plan(record_first=True)
 
 
 def plan_uninstall(agent: Agent, base: Path) -> Plan:
@@ -75,9 +72,9 @@ def plan_uninstall(agent: Agent, base: Path) -> Plan:
     as above.
     """
     work = _Work(base)
-    for entry in reversed(work.record.of(agent.ID)):
+    for entry in reversed(work.record.entries_of(agent.ID)):
         work.give_up(entry, agent.ID)
-    return work.plan(record_first=False)
+    return work.make_plan(record_first=False)
 
 
 class _Work:
@@ -85,55 +82,75 @@ class _Work:
 
     def __init__(self, base: Path) -> None:
         self.files = Files(base)
-        self.record = record.read(self.files.text(record.PATH))
+        self.record = record.read_record(self.files.text(record.PATH))
         self.notes: list[tuple[str, str]] = []
         self.seen: dict[str, None] = {}
 
-    def add(self, one: Addition, agent: str) -> None:
-        entry = self.record.at((one.path, one.how, one.keys))
-        agents = tuple(sorted({agent, *(entry.agents if entry else ())}))
+    def add_for(self, agent: str, one: Addition) -> None:
+        """Puts an addition into its file, unless it or something else of its name is there.
+
+        What an older version of skillrun wrote there is replaced, as long as nobody has edited it.
+        """
+        entry = self.record.entry_at((one.path, one.how, one.keys))
         if entry and self._is_older(entry, one) and not self._take_out(entry):
             self.notes.append((one.path, _EDITED))
             return
-        text = self._text(one.path)
-        there = _fitting(one.path, lambda: present.presence(text, one))
+        agents = {agent}
+        if entry:
+            agents.update(entry.agents)
+        in_order = tuple(sorted(agents))
+        text = self._read_text(one.path)
+        there = _refuse_unfit(one.path, lambda: present.find_presence(text, one))
         if there == "none":
-            self._put_in(text, one, agents, entry)
-        elif entry:
-            self.record = self.record.put(replace(entry, agents=agents))
+            self._put_in(text, one, in_order, entry)
+            return
+        if entry:
+            self.record = self.record.with_entry(replace(entry, agents=in_order))
         if there == "other":
             self.notes.append((one.path, _EDITED if entry else _OTHERS))
 
     def give_up(self, entry: Entry, agent: str) -> None:
+        """Takes an agent's entry out of its file and of the record; it stays where another agent
+        needs it, too.
+        """
         others = tuple(name for name in entry.agents if name != agent)
         if others:
-            self.record = self.record.put(replace(entry, agents=others))
+            self.record = self.record.with_entry(replace(entry, agents=others))
             self.notes.append((entry.path, f"stays for {', '.join(others)}"))
             return
         if not self._take_out(entry):
             self.notes.append((entry.path, _EDITED))
-        self.record = self.record.drop(entry)
+        self.record = self.record.without_entry(entry)
 
-    def plan(self, *, record_first: bool) -> Plan:
-        """`record_first`: whoever is killed in between leaves a record that says too much, never
-        too little.
+    def make_plan(self, *, record_first: bool) -> Plan:
+        """The plan, with the record as its first or its last change.
+
+        It comes first in an install and last in an uninstall: whoever is killed in between leaves a
+        record that says too much, never too little.
         """
         before = self.record.folders
+        # The record's own folder may be missing, too: it must be among the changes when they are
+        # asked.
         self.files.put(record.PATH, b"")
         folders = tuple(sorted({*before, *self.files.missing_folders()}))
         self.record = replace(self.record, folders=folders)
-        self.files.put(
-            record.PATH, record.dump(self.record).encode() if self.record.entries else None
-        )
-        changes = sorted(
-            self.files.changes(), key=lambda change: (change.name == record.PATH) != record_first
-        )
+        content = None
+        if self.record.entries:
+            content = record.dump_record(self.record).encode()
+        self.files.put(record.PATH, content)
+        changes = self.files.changes()
+        of_record = [change for change in changes if change.name == record.PATH]
+        of_others = [change for change in changes if change.name != record.PATH]
+        in_order = [*of_others, *of_record]
+        if record_first:
+            in_order = [*of_record, *of_others]
         changed = {change.path for change in changes}
         unchanged = tuple(name for name in self.seen if self.files.folder(name) not in changed)
         gone = tuple(self.files.folder(name) for name in before)
-        return Plan(tuple(changes), unchanged, tuple(dict.fromkeys(self.notes)), gone)
+        return Plan(tuple(in_order), unchanged, tuple(dict.fromkeys(self.notes)), gone)
 
-    def _text(self, path: str) -> str | None:
+    def _read_text(self, path: str) -> str | None:
+        """The text of a file as it is by now, None where there is none; the plan then names it."""
         self.seen[path] = None
         return self.files.text(path)
 
@@ -141,28 +158,33 @@ class _Work:
         """A table's entry keeps the text with its surroundings, and a table is never replaced: only
         Codex has one.
         """
-        return one.how != "table" and entry.value != present.stored(one)
+        return one.how != "table" and entry.value != present.recorded_value(one)
 
     def _put_in(
         self, text: str | None, one: Addition, agents: tuple[str, ...], old: Entry | None
     ) -> None:
-        new, entry = _fitting(one.path, lambda: present.put_in(text, one, agents))
+        """Writes an addition that is missing; the record also keeps what was made for the `old` one
+        in its place, so that an uninstall takes that away.
+        """
+        new, entry = _refuse_unfit(one.path, lambda: present.put_in(text, one, agents))
         if old:
+            # The outermost container first, as `Entry` has them.
             entry = replace(entry, made=tuple(sorted({*old.made, *entry.made}, key=len)))
         if text is None:
-            self.record = replace(
-                self.record, created=tuple(sorted({*self.record.created, one.path}))
-            )
+            created = {*self.record.created, one.path}
+            self.record = replace(self.record, created=tuple(sorted(created)))
         self.files.put(one.path, new.encode())
-        self.record = self.record.put(entry)
+        self.record = self.record.with_entry(entry)
 
     def _take_out(self, entry: Entry) -> bool:
-        """False where it was edited since; True where it is out, or was already."""
-        text = self._text(entry.path)
+        """Takes an entry out of its file. False where it was edited since; True where it is out, or
+        was already.
+        """
+        text = self._read_text(entry.path)
         if text is None:
             return True
         created = entry.path in self.record.created
-        new = _fitting(entry.path, lambda: present.take_out(text, entry, created=created))
+        new = _refuse_unfit(entry.path, lambda: present.take_out(text, entry, created=created))
         if new is None:
             return False
         gone = entry.how == "file" or (created and present.is_empty(new, entry.how))
@@ -173,7 +195,8 @@ class _Work:
         return True
 
 
-def _fitting(path: str, work: Callable[[], _T]) -> _T:
+def _refuse_unfit(path: str, work: Callable[[], _T]) -> _T:
+    """What `work` gives for a file. Raises Refused with the file's name where it has no room."""
     try:
         return work()
     except jsontext.Unfit as error:
@@ -181,13 +204,16 @@ def _fitting(path: str, work: Callable[[], _T]) -> _T:
         raise Refused(f"{path}: {error}; nothing was written", hint=hint) from None
 
 
-def diff(change: Change) -> Iterator[str]:
-    """One file as lines of a unified diff."""
+def diff_lines(change: Change) -> Iterator[str]:
+    """The change of one file as the lines of a unified diff."""
     import difflib
 
-    before, after = (
-        (data or b"").decode("utf-8", "replace").splitlines()
-        for data in (change.before, change.after)
-    )
-    names = ("/dev/null" if change.before is None else f"a/{change.name}", f"b/{change.name}")
-    yield from difflib.unified_diff(before, after, *names, lineterm="")
+    before, after = _split_lines(change.before), _split_lines(change.after)
+    old_name = f"a/{change.name}"
+    if change.before is None:
+        old_name = "/dev/null"
+    yield from difflib.unified_diff(before, after, old_name, f"b/{change.name}", lineterm="")
+
+
+def _split_lines(data: bytes | None) -> list[str]:
+    return (data or b"").decode("utf-8", "replace").splitlines()

@@ -47,14 +47,14 @@ class Record:
     created: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
 
-    def at(self, place: tuple[str, str, tuple[str, ...]]) -> Entry | None:
-        """The entry in that place."""
+    def entry_at(self, place: tuple[str, str, tuple[str, ...]]) -> Entry | None:
+        """The entry in that place; None where there is none."""
         for entry in self.entries:
             if entry.place == place:
                 return entry
         return None
 
-    def of(self, agent: str) -> tuple[Entry, ...]:
+    def entries_of(self, agent: str) -> tuple[Entry, ...]:
         """The entries that an agent needs."""
         found = []
         for entry in self.entries:
@@ -64,23 +64,30 @@ class Record:
 
     def agents(self) -> tuple[str, ...]:
         """Every agent that something was installed for."""
-        return tuple(sorted({agent for entry in self.entries for agent in entry.agents}))
+        found = set[str]()
+        for entry in self.entries:
+            found.update(entry.agents)
+        return tuple(sorted(found))
 
-    def put(self, entry: Entry) -> Record:
-        """With this entry instead of the one in its place, or behind all others."""
-        if self.at(entry.place) is None:
-            return replace(self, entries=(*self.entries, entry))
-        same = (entry if other.place == entry.place else other for other in self.entries)
-        return replace(self, entries=tuple(same))
+    def with_entry(self, entry: Entry) -> Record:
+        """A record with this entry instead of the one in its place, or behind all others."""
+        entries = list(self.entries)
+        is_new = True
+        for number, other in enumerate(self.entries):
+            if other.place == entry.place:
+                entries[number] = entry
+                is_new = False
+        if is_new:
+            entries.append(entry)
+        return replace(self, entries=tuple(entries))
 
-    def drop(self, entry: Entry) -> Record:
-        """Without it."""
-        return replace(
-            self, entries=tuple(other for other in self.entries if other.place != entry.place)
-        )
+    def without_entry(self, entry: Entry) -> Record:
+        """A record without the entry in this one's place."""
+        others = tuple(other for other in self.entries if other.place != entry.place)
+        return replace(self, entries=others)
 
 
-def dump(record: Record) -> str:
+def dump_record(record: Record) -> str:
     """The record as the text of its file."""
     value = {
         "schema_version": _VERSION,
@@ -101,7 +108,7 @@ def _as_json(entry: Entry) -> dict[str, Any]:
     return value
 
 
-def read(text: str | None) -> Record:
+def read_record(text: str | None) -> Record:
     """The record of a file's text; an empty one for None. Raises Refused for what skillrun has not
     written.
     """
@@ -112,7 +119,7 @@ def read(text: str | None) -> Record:
         if value["schema_version"] != _VERSION:
             raise ValueError("a newer version")
         entries = tuple(_from_json(entry) for entry in value["entries"])
-        return Record(entries, _strings(value["created"]), _strings(value["folders"]))
+        return Record(entries, _check_texts(value["created"]), _check_texts(value["folders"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         hint = (
             "take it back from git, or remove it: skillrun then forgets what it has installed here"
@@ -121,17 +128,24 @@ def read(text: str | None) -> Record:
 
 
 def _from_json(value: dict[str, Any]) -> Entry:
-    (path, how), blank = _strings([value["path"], value["how"]]), value.get("blank", "")
-    keys, agents = _strings(value["keys"]), _strings(value["agents"])
-    made = tuple(_strings(keys) for keys in value.get("made", ()))
-    if how not in ("member", "element", "default", "table", "file") or blank.strip(" \t\r\n"):
+    """The entry that `_as_json` wrote. Raises ValueError, KeyError or TypeError for anything else:
+    somebody may have edited the file.
+    """
+    path, how, blank = _check_texts([value["path"], value["how"], value.get("blank", "")])
+    keys, agents = _check_texts(value["keys"]), _check_texts(value["agents"])
+    made = tuple(_check_texts(container) for container in value.get("made", ()))
+    if how not in ("member", "element", "default", "table", "file"):
+        raise ValueError(how)
+    # It is put back between brackets: anything but white space there would be a change of the file.
+    if blank.strip(" \t\r\n"):
         raise ValueError(how)
     if how in ("table", "file"):
-        _strings([value["value"]])
+        _check_texts([value["value"]])
     return Entry(path, how, keys, value["value"], agents, made, blank)
 
 
-def _strings(value: Any) -> tuple[str, ...]:
+def _check_texts(value: Any) -> tuple[str, ...]:
+    """A list of texts as a tuple. Raises ValueError for any other value."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError("not a list of texts")
     return tuple(value)

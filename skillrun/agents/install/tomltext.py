@@ -9,7 +9,7 @@ from typing import Any
 from skillrun.agents.install.jsontext import Unfit, value_at
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse_toml(text: str) -> dict[str, Any]:
     """The document. Raises Unfit with the reason, which names the line."""
     try:
         return tomllib.loads(text)
@@ -17,11 +17,11 @@ def parse(text: str) -> dict[str, Any]:
         raise Unfit(f"not TOML: {error}") from None
 
 
-def append(text: str, keys: Sequence[str], body: str) -> tuple[str, str]:
+def append_table(text: str, keys: Sequence[str], body: str) -> tuple[str, str]:
     """The text with the table `keys` at its end, and what was appended. Raises Unfit where there is
     no room for it.
     """
-    before = parse(text)
+    before = parse_toml(text)
     newline = "\n"
     if "\r\n" in text:
         newline = "\r\n"
@@ -32,7 +32,7 @@ def append(text: str, keys: Sequence[str], body: str) -> tuple[str, str]:
     else:
         lead = newline * 2
     added = lead + f"[{'.'.join(keys)}]\n{body}".replace("\n", newline)
-    if _without(parse(text + added), keys) != before:
+    if _without_table(parse_toml(text + added), keys) != before:
         raise Unfit("it cannot be edited without changing something else")
     return text + added, added
 
@@ -43,16 +43,16 @@ def take_back(text: str, keys: Sequence[str], added: str) -> str | None:
     """
     if text.count(added) != 1:
         return None
-    new, before = text.replace(added, ""), parse(text)
+    new, before = text.replace(added, ""), parse_toml(text)
     try:
-        if _without(before, keys) != parse(new):
+        if _without_table(before, keys) != parse_toml(new):
             return None
         return new
     except Unfit:  # what somebody has added behind it cannot stand alone
         return None
 
 
-def _without(document: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+def _without_table(document: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     """The document lacking the table, and lacking its parents where nothing else is in them."""
     for depth in range(len(keys) - 1, -1, -1):
         parent = value_at(document, keys[:depth])

@@ -47,7 +47,9 @@ class Answer:
         return {**value, "do": self.hint}
 
 
-async def ask(words: Sequence[str], *, actor: str, on_progress: OnProgress | None = None) -> Answer:
+async def run_command(
+    words: Sequence[str], *, actor: str, on_progress: OnProgress | None = None
+) -> Answer:
     """Runs `skillrun WORDS --json` to its end. Where the caller is cancelled, so is the process
     with all below it.
     """
@@ -56,31 +58,33 @@ async def ask(words: Sequence[str], *, actor: str, on_progress: OnProgress | Non
         process = await anyio.open_process(
             [sys.executable, "-P", "-m", "skillrun", *_with_json(words)],
             stdin=subprocess.DEVNULL,
-            env=_environment(actor, write_fd),
+            env=_make_environment(actor, write_fd),
             pass_fds=(write_fd,),
             start_new_session=True,
         )
     finally:
         os.close(write_fd)
     try:
-        return await _listen(process, read_fd, on_progress)
+        return await _collect_answer(process, read_fd, on_progress)
     finally:
         os.close(read_fd)
         with anyio.CancelScope(shield=True):
-            await _end(process)
+            await _end_process(process)
 
 
 def _with_json(words: Sequence[str]) -> list[str]:
-    """`--json`, before the words that are no options."""
+    """The words with `--json`, before a `--`: what follows that is no option."""
+    at = len(words)
     if "--" in words:
         at = words.index("--")
-    else:
-        at = len(words)
     return [*words[:at], "--json", *words[at:]]
 
 
-def _environment(actor: str, progress_fd: int) -> dict[str, str]:
-    """As the server's own; who asks is the client's claim, where nobody else has made one."""
+def _make_environment(actor: str, progress_fd: int) -> dict[str, str]:
+    """The server's own environment, and where the command tells its progress.
+
+    Who asks is the client's claim, where nobody else has made one.
+    """
     from skillrun.core.actor import ActorKind, who
 
     env = {**os.environ, "SKILLRUN_PROGRESS_FD": str(progress_fd)}
@@ -89,7 +93,7 @@ def _environment(actor: str, progress_fd: int) -> dict[str, str]:
     return env
 
 
-async def _listen(
+async def _collect_answer(
     process: anyio.abc.Process, progress_fd: int, on_progress: OnProgress | None
 ) -> Answer:
     said = {"out": bytearray(), "err": bytearray()}
@@ -102,34 +106,36 @@ async def _listen(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(collect, "out", process.stdout)
         tasks.start_soon(collect, "err", process.stderr)
-        tasks.start_soon(_progress, progress_fd, on_progress)
+        tasks.start_soon(_pass_progress_on, progress_fd, on_progress)
         code = await process.wait()
         # Somebody below may hold a pipe open.
         tasks.cancel_scope.deadline = anyio.current_time() + _LINGER_S
-    return _answer(code, bytes(said["out"]), said["err"].decode("utf-8", "replace"))
+    return _read_answer(code, bytes(said["out"]), said["err"].decode("utf-8", "replace"))
 
 
-def _answer(code: int, out: bytes, err: str) -> Answer:
-    try:
-        document = None
-        if out.strip():
+def _read_answer(code: int, out: bytes, err: str) -> Answer:
+    """What an ended process said: a document on stdout; on stderr `skillrun: ...` and `  do: ...`,
+    of which the first counts.
+    """
+    document = None
+    if out.strip():
+        with contextlib.suppress(ValueError):
             document = json.loads(out)
-    except ValueError:
-        document = None
-    lines = []
+    said = []
+    hints = []
     for line in err.splitlines():
-        if line.strip():
-            lines.append(line)
-    message = "\n".join(
-        line.removeprefix("skillrun: ") for line in lines if line.startswith("skillrun: ")
-    )
-    hint = next(
-        (line.strip().removeprefix("do: ") for line in lines if line.startswith("  do: ")), None
-    )
-    return Answer(code, document, message or f"skillrun ended with {code}", hint)
+        if line.startswith("skillrun: "):
+            said.append(line.removeprefix("skillrun: "))
+        elif line.startswith("  do: "):
+            hints.append(line.strip().removeprefix("do: "))
+    message = "\n".join(said) or f"skillrun ended with {code}"
+    hint = None
+    if hints:
+        hint = hints[0]
+    return Answer(code, document, message, hint)
 
 
-async def _progress(fd: int, on_progress: OnProgress | None) -> None:
+async def _pass_progress_on(fd: int, on_progress: OnProgress | None) -> None:
     """Hands on what the process reports, a JSON line each."""
     unread = b""
     while True:
@@ -143,17 +149,17 @@ async def _progress(fd: int, on_progress: OnProgress | None) -> None:
                 await on_progress(told["done"], told["of"], told["what"])
 
 
-async def _end(process: anyio.abc.Process) -> None:
+async def _end_process(process: anyio.abc.Process) -> None:
     """Ctrl-C first: then it takes back what it has begun. All that is below it ends with it."""
     for number in (signal.SIGINT, signal.SIGKILL):
         if process.returncode is not None:
             break
-        _signal(process.pid, number)
+        _signal_group(process.pid, number)
         with anyio.move_on_after(_PATIENCE_S):
             await process.wait()
     await process.aclose()
 
 
-def _signal(pid: int, number: int) -> None:
+def _signal_group(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)

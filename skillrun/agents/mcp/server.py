@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 
 from skillrun import __version__
 from skillrun.agents.mcp.answers import Detection, Order, ProofReport, Report, Rows, Skill, Skills
-from skillrun.agents.mcp.child import Answer, ask
+from skillrun.agents.mcp.child import Answer, run_command
 
 INSTRUCTIONS = """\
 skillrun makes a SKILL.md executable. Call run_advance with a skill (job-worker-orchestration for background jobs); read
@@ -65,7 +65,7 @@ class Confirmed(BaseModel):
 @server.tool(annotations=READS)
 async def skill_list(ctx: Context, repo: Repo = ".") -> Annotated[CallToolResult, Skills]:
     """List the skills that can be run here."""
-    return await _answer(ctx, ["list", *_repo(repo)], within="skills")
+    return await _run_tool(ctx, ["list", *_repo_option(repo)], within="skills")
 
 
 @server.tool(annotations=READS)
@@ -73,7 +73,7 @@ async def skill_show(
     ctx: Context, skill: str, repo: Repo = "."
 ) -> Annotated[CallToolResult, Skill]:
     """Show what a skill asks for, and which stages a run would have."""
-    return await _answer(ctx, ["show", *_repo(repo), "--", skill])
+    return await _run_tool(ctx, ["show", *_repo_option(repo), "--", skill])
 
 
 @server.tool(annotations=RECORDS)
@@ -94,12 +94,12 @@ async def run_advance(
     """
     words = [
         "run",
-        *_repo(repo),
-        *_option("--spec", spec),
-        *_pairs("--set", set),
-        *_option("--until", until),
+        *_repo_option(repo),
+        *_option_if_given("--spec", spec),
+        *_pair_options("--set", set),
+        *_option_if_given("--until", until),
     ]
-    return await _answer(ctx, [*words, *(["--new-run"] if new_run else []), "--", skill])
+    return await _run_tool(ctx, [*words, *(["--new-run"] if new_run else []), "--", skill])
 
 
 @server.tool(annotations=READS)
@@ -107,8 +107,14 @@ async def run_status(
     ctx: Context, repo: Repo = ".", job: Job = None, run: Run = None
 ) -> Annotated[CallToolResult, Report]:
     """Say where the run stands, and what has gone stale since. Runs nothing."""
-    return await _answer(
-        ctx, ["status", *_repo(repo), *_option("--job", job), *_option("--run", run)]
+    return await _run_tool(
+        ctx,
+        [
+            "status",
+            *_repo_option(repo),
+            *_option_if_given("--job", job),
+            *_option_if_given("--run", run),
+        ],
     )
 
 
@@ -119,12 +125,20 @@ async def work_order(
     """Say what to do next: what is open, where it lies, how it is written here, what will be
     checked. Runs nothing.
     """
-    return await _answer(
-        ctx, ["next", *_repo(repo), *_option("--job", job), *_option("--run", run)]
+    return await _run_tool(
+        ctx,
+        [
+            "next",
+            *_repo_option(repo),
+            *_option_if_given("--job", job),
+            *_option_if_given("--run", run),
+        ],
     )
 
 
-async def _confirmation(ctx: Context, step: str, statement: str) -> Elicit[Confirmed] | Confirmed:
+async def _ask_for_confirmation(
+    ctx: Context, step: str, statement: str
+) -> Elicit[Confirmed] | Confirmed:
     """Asks the user where the client can; else the statement stays the agent's own word, and is
     recorded as that.
     """
@@ -154,7 +168,7 @@ async def attest(
     evidence: Annotated[
         list[str], Field(description="Files in the repository that show it.", min_length=1)
     ],
-    confirmation: Annotated[ElicitationResult[Confirmed], Resolve(_confirmation)],
+    confirmation: Annotated[ElicitationResult[Confirmed], Resolve(_ask_for_confirmation)],
     repo: Repo = ".",
     spec: Spec = None,
 ) -> Annotated[CallToolResult, Report]:
@@ -162,14 +176,16 @@ async def attest(
     stays `declared`.
     """
     if not (isinstance(confirmation, AcceptedElicitation) and confirmation.data.is_so):
-        return _refusal(
+        return _make_refusal(
             Answer(4, None, "the user did not confirm it: nothing was recorded", "ask the user")
         )
     said = [
-        *_pairs("--attest", {step: statement}),
-        *(w for path in evidence for w in _pairs("--evidence", {step: path})),
+        *_pair_options("--attest", {step: statement}),
+        *(w for path in evidence for w in _pair_options("--evidence", {step: path})),
     ]
-    return await _answer(ctx, ["run", *_repo(repo), *_option("--spec", spec), *said, "--", skill])
+    return await _run_tool(
+        ctx, ["run", *_repo_option(repo), *_option_if_given("--spec", spec), *said, "--", skill]
+    )
 
 
 @server.tool(annotations=RECORDS)
@@ -187,18 +203,18 @@ async def prove(
     """
     words = [
         "prove",
-        *_repo(repo),
-        *_option("--spec", spec),
-        *_pairs("--set", set),
-        *_option("--schedule", schedule),
+        *_repo_option(repo),
+        *_option_if_given("--spec", spec),
+        *_pair_options("--set", set),
+        *_option_if_given("--schedule", schedule),
     ]
-    return await _answer(ctx, words)
+    return await _run_tool(ctx, words)
 
 
 @server.tool(annotations=READS)
 async def detect(ctx: Context, repo: Repo = ".") -> Annotated[CallToolResult, Detection]:
     """Say which job library is in use, and which commands the repository declares."""
-    return await _answer(ctx, ["detect", *_repo(repo)])
+    return await _run_tool(ctx, ["detect", *_repo_option(repo)])
 
 
 @server.tool(annotations=READS)
@@ -214,10 +230,17 @@ async def ledger_query(
     repo: Repo = ".",
 ) -> Annotated[CallToolResult, Rows]:
     """Ask the ledger a question in SQL; nothing can be changed by it."""
-    words = ["ledger", "query", *_repo(repo), "--limit", str(limit), *_pairs("--param", params)]
+    words = [
+        "ledger",
+        "query",
+        *_repo_option(repo),
+        "--limit",
+        str(limit),
+        *_pair_options("--param", params),
+    ]
     if query is None:
-        return await _answer(ctx, words, within="queries")
-    return await _answer(ctx, [*words, "--", query])
+        return await _run_tool(ctx, words, within="queries")
+    return await _run_tool(ctx, [*words, "--", query])
 
 
 # -- resources
@@ -231,7 +254,7 @@ async def skill_text(name: str) -> str:
 
     if not re.fullmatch(r"[a-z0-9-]+", name):
         raise ResourceError(f"{name}: no name of a skill")
-    answer = await ask(["show", name], actor="mcp")
+    answer = await run_command(["show", name], actor="mcp")
     if answer.document is None:
         raise ResourceError(answer.message)
     path = find_skill(name, None, Path(answer.document["path"]))
@@ -243,7 +266,7 @@ async def last_report() -> str:
     """The last report of the repository that the server was started in, with what has gone stale
     since.
     """
-    answer = await ask(["status"], actor="mcp")
+    answer = await run_command(["status"], actor="mcp")
     if answer.document is None:
         raise ResourceError(answer.message)
     return json.dumps(answer.document)
@@ -252,7 +275,7 @@ async def last_report() -> str:
 # -- between a tool and the command line
 
 
-async def _answer(ctx: Context, words: list[str], *, within: str | None = None) -> CallToolResult:
+async def _run_tool(ctx: Context, words: list[str], *, within: str | None = None) -> CallToolResult:
     """The JSON document of a command (below a name, where it is a bare list); an error where it has
     none.
     """
@@ -264,9 +287,9 @@ async def _answer(ctx: Context, words: list[str], *, within: str | None = None) 
         last = max(done, last + 0.001)
         await ctx.report_progress(last, of, what)
 
-    answer = await ask(words, actor=_client(ctx), on_progress=tell)
+    answer = await run_command(words, actor=_name_client(ctx), on_progress=tell)
     if answer.document is None:
-        return _refusal(answer)
+        return _make_refusal(answer)
     if within is None:
         document = answer.document
     else:
@@ -275,7 +298,7 @@ async def _answer(ctx: Context, words: list[str], *, within: str | None = None) 
     return CallToolResult(content=[text], structured_content=document)
 
 
-def _refusal(answer: Answer) -> CallToolResult:
+def _make_refusal(answer: Answer) -> CallToolResult:
     """The error in words; as {error, exit_code, message, do} below `skillrun/error` of its `_meta`.
 
     It has no structured content: that would have to be the document that the tool's output schema
@@ -288,7 +311,7 @@ def _refusal(answer: Answer) -> CallToolResult:
     return CallToolResult(content=[words], is_error=True, _meta={ERROR: answer.error})
 
 
-def _client(ctx: Context) -> str:
+def _name_client(ctx: Context) -> str:
     """How the client calls itself."""
     params = ctx.session.client_params
     if params is None:
@@ -297,20 +320,20 @@ def _client(ctx: Context) -> str:
     return name
 
 
-def _repo(repo: str) -> list[str]:
+def _repo_option(repo: str) -> list[str]:
     return [f"--repo={repo}"]
 
 
-def _option(name: str, value: str | None) -> list[str]:
+def _option_if_given(name: str, value: str | None) -> list[str]:
     if value is None:
         return []
     return [f"{name}={value}"]
 
 
-def _pairs(name: str, given: dict[str, str] | None) -> list[str]:
+def _pair_options(name: str, given: dict[str, str] | None) -> list[str]:
     return [f"{name}={key}={value}" for key, value in (given or {}).items()]
 
 
 def serve() -> None:
-    """Until the client hangs up."""
+    """Answers a client on stdin and stdout until it hangs up."""
     server.run()

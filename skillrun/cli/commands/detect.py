@@ -21,7 +21,7 @@ def detect(repo: Path, write: bool, json: bool) -> int:
     from skillrun.frameworks.registry import recognisers
     from skillrun.repo.git import open_repo, open_to_write
     from skillrun.repo.profile import load_profile, profile_fields, write_profile
-    from skillrun.repo.survey import survey
+    from skillrun.repo.survey import survey_tree
     from skillrun.repo.tree import Tree
 
     if write:
@@ -31,7 +31,7 @@ def detect(repo: Path, write: bool, json: bool) -> int:
     root = opened.root
     load_profile(root)
     tree = Tree(root)
-    found = survey(tree, recognisers())
+    found = survey_tree(tree, recognisers())
     command = _test_command(root, tree)
     if write:
         changed = write_profile(root, found, command)
@@ -40,7 +40,7 @@ def detect(repo: Path, write: bool, json: bool) -> int:
     value = {
         "schema_version": 1,
         "primary": found.primary,
-        "frameworks": [_framework(use) for use in found.frameworks],
+        "frameworks": [_describe_framework(use) for use in found.frameworks],
         "profile": profile_fields(found, command),
         "notes": list(found.notes),
     }
@@ -49,7 +49,7 @@ def detect(repo: Path, write: bool, json: bool) -> int:
     if json:
         print_json(value)
     else:
-        _print(value, root, write, changed)
+        _print_survey(value, root, write, changed)
     if found.frameworks:
         return 0
     return 3
@@ -67,14 +67,14 @@ def _test_command(root: Path, tree: Tree) -> str | None:
     return own_pytest_command(root)
 
 
-def _framework(use: Any) -> dict[str, Any]:
+def _describe_framework(use: Any) -> dict[str, Any]:
     value = asdict(use)
     return {
         key: value[key] for key in ("id", "app", "task_modules", "scheduler", "broker", "evidence")
     }
 
 
-def _print(value: dict[str, Any], root: Path, write: bool, changed: tuple[str, ...]) -> None:
+def _print_survey(value: dict[str, Any], root: Path, write: bool, changed: tuple[str, ...]) -> None:
     for framework in value["frameworks"]:
         is_primary = framework["id"] == value["primary"] and len(value["frameworks"]) > 1
         _print_framework(framework, " (primary)" if is_primary else "")

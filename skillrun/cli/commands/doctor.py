@@ -20,7 +20,7 @@ def doctor(repo: Path, json: bool) -> int:
     from skillrun.agents.doctor.agents import agent_checks
     from skillrun.agents.doctor.machine import machine_checks, repository_checks
 
-    root = _root(repo)
+    root = _find_root(repo)
     checks = [*machine_checks(), *repository_checks(root), *agent_checks(root, Path.home())]
     problems = sum(check.level == "problem" for check in checks)
     if json:
@@ -32,7 +32,7 @@ def doctor(repo: Path, json: bool) -> int:
             }
         )
     else:
-        _print(checks)
+        _print_checks(checks)
         said = "no problems"
         if problems:
             said = count_things(problems, "problem")
@@ -45,7 +45,7 @@ def doctor(repo: Path, json: bool) -> int:
     return 0
 
 
-def _print(checks: list[Check]) -> None:
+def _print_checks(checks: list[Check]) -> None:
     for area, members in groupby(checks, key=lambda check: check.area):
         print(area)
         for check in members:
@@ -54,7 +54,7 @@ def _print(checks: list[Check]) -> None:
                 print(f"  {'':<8} do: {visible(check.do, limit=600)}")
 
 
-def _root(repo: Path) -> Path | None:
+def _find_root(repo: Path) -> Path | None:
     """The repository's root; None outside of one. Raises RepoUnusable for a path that does not
     exist.
     """

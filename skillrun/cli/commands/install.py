@@ -24,15 +24,15 @@ def install(agent: str, repo: Path, user: bool, dry_run: bool, source: str | Non
     """
     from skillrun.agents.install.plan import plan_install
 
-    base = _base(repo, user, dry_run)
+    base = _choose_base(repo, user, dry_run)
     if agent == CI:
-        known = _workflow(base, user, source)
+        known = _load_workflow(base, user, source)
     else:
         known = _load_agent(agent, source)
     plan = plan_install(known, base, user=user)
     if dry_run:
         return _print_diff(plan, base)
-    _write(plan, base)
+    _write_plan(plan, base)
     what = f"{known.NAME}: installed in {visible(str(base))}"
     print(
         what if plan.changes else f"{known.NAME}: everything is there already, nothing was changed"
@@ -47,7 +47,7 @@ def uninstall(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
     from skillrun.agents.install.plan import plan_uninstall
     from skillrun.wall.workflow import Workflow
 
-    base = _base(repo, user, dry_run)
+    base = _choose_base(repo, user, dry_run)
     if agent == CI:
         known = cast("Agent", Workflow())
     else:
@@ -55,7 +55,7 @@ def uninstall(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
     plan = plan_uninstall(known, base)
     if dry_run:
         return _print_diff(plan, base)
-    _write(plan, base)
+    _write_plan(plan, base)
     nothing = f"{known.NAME}: skillrun has installed nothing in {visible(str(base))}"
     print(f"{known.NAME}: taken back from {visible(str(base))}" if plan.changes else nothing)
     _print_files(plan)
@@ -66,7 +66,7 @@ def _load_agent(agent: str, source: str | None = None) -> Agent:
     """One of the coding agents. Raises Misuse for an unknown one, and for a source, which only a
     workflow has.
     """
-    from skillrun.agents.registry import AGENTS, load
+    from skillrun.agents.registry import AGENTS, load_agent
 
     if agent not in AGENTS:
         what = f"{visible(agent, 100)}: no such agent"
@@ -75,10 +75,10 @@ def _load_agent(agent: str, source: str | None = None) -> Agent:
         raise Misuse(
             f"{agent} --source: agents start the skillrun on PATH", hint=f"--source is for {CI}"
         )
-    return load(agent)
+    return load_agent(agent)
 
 
-def _workflow(base: Path, user: bool, source: str | None) -> Agent:
+def _load_workflow(base: Path, user: bool, source: str | None) -> Agent:
     """The pipeline's workflow, in the form of an agent. Raises Misuse."""
     if user:
         raise Misuse(
@@ -91,7 +91,7 @@ def _workflow(base: Path, user: bool, source: str | None) -> Agent:
     return cast("Agent", as_agent(base, source))
 
 
-def _base(repo: Path, user: bool, dry_run: bool) -> Path:
+def _choose_base(repo: Path, user: bool, dry_run: bool) -> Path:
     """The folder that is written in; what a write that died has left there is finished first, or
     only said.
     """
@@ -111,7 +111,7 @@ def _base(repo: Path, user: bool, dry_run: bool) -> Path:
     return Path.home()
 
 
-def _write(plan: Plan, base: Path) -> None:
+def _write_plan(plan: Plan, base: Path) -> None:
     from skillrun.core.files import write
     from skillrun.core.journal import remove_empty
 
@@ -149,12 +149,12 @@ def _print_next(agent: Agent, user: bool) -> None:
 
 
 def _print_diff(plan: Plan, base: Path) -> int:
-    from skillrun.agents.install.plan import diff
+    from skillrun.agents.install.plan import diff_lines
     from skillrun.agents.install.record import PATH
 
     # What is remembered comes last.
     for change in sorted(plan.changes, key=lambda change: change.name == PATH):
-        for line in diff(change):
+        for line in diff_lines(change):
             print(visible(line, limit=2_000))
     for name, note in plan.notes:
         print(f"note: {visible(name)}: {note}")

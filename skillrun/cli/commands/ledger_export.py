@@ -30,16 +30,18 @@ def export(
     from skillrun.ledger.exports.registry import LINES
     from skillrun.ledger.exports.registry import TABLES as BY_TABLE
 
-    _check(format, output, table, to)
+    _check_options(format, output, table, to)
     with Source(ledger_of(repo, ledger), run, since) as source:
         if to is not None:
-            return _send(source, to)
+            return _send_spans(source, to)
         if format in LINES:
-            return _one(output, (line.encode() for line in LINES[format].format_lines(source)))
-        return _tables(BY_TABLE[format], source, output, table)
+            return _write_pieces(
+                output, (line.encode() for line in LINES[format].format_lines(source))
+            )
+        return _write_tables(BY_TABLE[format], source, output, table)
 
 
-def _check(format: str, output: Path | None, table: str | None, to: str | None) -> None:
+def _check_options(format: str, output: Path | None, table: str | None, to: str | None) -> None:
     from skillrun.ledger.exports.registry import NAMES
     from skillrun.ledger.exports.registry import TABLES as BY_TABLE
 
@@ -57,7 +59,7 @@ def _check(format: str, output: Path | None, table: str | None, to: str | None) 
         raise Misuse("--to and --output at once", hint="one of them")
 
 
-def _send(source: Source, to: str) -> int:
+def _send_spans(source: Source, to: str) -> int:
     """Exit code 1 where the collector rejected some."""
     from skillrun.ledger.exports.sending import send_spans
 
@@ -71,14 +73,14 @@ def _send(source: Source, to: str) -> int:
     return 0
 
 
-def _tables(format: Tables, source: Source, output: Path | None, table: str | None) -> int:
+def _write_tables(format: Tables, source: Source, output: Path | None, table: str | None) -> int:
     format.check_packages()
     if table is not None and table not in TABLES:
         raise Misuse(f"--table {table}: no such table", hint=f"the tables are: {', '.join(TABLES)}")
     if table is not None:
         if output is None and format.SUFFIX == "parquet" and sys.stdout.isatty():
             raise Misuse("a terminal cannot show Parquet", hint="-o FILE")
-        return _one(output, format.format_table(source, table))
+        return _write_pieces(output, format.format_table(source, table))
     if output is None:
         raise Misuse(
             "a file for each table needs a folder",
@@ -86,16 +88,16 @@ def _tables(format: Tables, source: Source, output: Path | None, table: str | No
         )
     from skillrun.ledger.exports.writing import write_folder
 
-    write_folder(output, _files(format, source))
+    write_folder(output, _list_files(format, source))
     print(visible(f"{output}: {', '.join(f'{name}.{format.SUFFIX}' for name in TABLES)}"))
     return 0
 
 
-def _files(format: Tables, source: Source) -> Iterator[tuple[str, Iterable[bytes]]]:
+def _list_files(format: Tables, source: Source) -> Iterator[tuple[str, Iterable[bytes]]]:
     return ((f"{name}.{format.SUFFIX}", format.format_table(source, name)) for name in TABLES)
 
 
-def _one(output: Path | None, pieces: Iterable[bytes]) -> int:
+def _write_pieces(output: Path | None, pieces: Iterable[bytes]) -> int:
     if output is None:
         for piece in pieces:
             sys.stdout.buffer.write(piece)

@@ -59,7 +59,7 @@ def prove(
     if asked.pytest_file is not None:
         _finish_writing(repo)
     watcher = watcher_for(json=json)
-    options = _options(repo, spec, set_)
+    options = _repeat_options(repo, spec, set_)
     drafted = None
     if handler is not None:
         from skillrun.cli.commands.drafts import draft_for
@@ -69,11 +69,11 @@ def prove(
     case = open_case(repo, spec, pairs("--set", set_))
     target = _make_target(case, asked, drafted)
     options += " --acks-late" * asked.acks_late
-    _ask(case, target, watcher, trust)
-    with ended_by_signals(), _progress(json=json) as progress:
-        proof = _run(target, asked.schedule, asked.listing, progress)
+    _ask_consent(case, target, watcher, trust)
+    with ended_by_signals(), _make_progress(json=json) as progress:
+        proof = _run_proof(target, asked.schedule, asked.listing, progress)
         if asked.confirm and not asked.listing:
-            _confirm(proof, target, asked.schedule, progress)
+            _confirm_proof(proof, target, asked.schedule, progress)
     if asked.listing and proof.reference is not None:
         _show_plan(proof, target, watcher, json)
         return 0
@@ -81,7 +81,7 @@ def prove(
     if json:
         print_json(report)
     else:
-        _show(report, options, watcher, asked)
+        _show_report(report, options, watcher, asked)
     if asked.pytest_file is not None:
         _write_test(report, target, case, asked.pytest_file, json)
     return _choose_exit_code(report)
@@ -150,7 +150,7 @@ def _check_options(asked: Asked) -> None:
         )
 
 
-def _ask(case: JobCase, target: Target, watcher: Silent, trust: bool) -> None:
+def _ask_consent(case: JobCase, target: Target, watcher: Silent, trust: bool) -> None:
     """Raises Blocked where nobody has allowed code of this working tree to run."""
     from skillrun.runner.case import AGREE
     from skillrun.skills.job_worker.stages.proving import consent_plan
@@ -163,7 +163,7 @@ def _ask(case: JobCase, target: Target, watcher: Silent, trust: bool) -> None:
     raise Blocked(f"not allowed yet to {plan.purpose}; it would run:{lines}", hint=AGREE)
 
 
-def _run(target: Target, schedule: str | None, listing: bool, progress: OnProgress) -> Proof:
+def _run_proof(target: Target, schedule: str | None, listing: bool, progress: OnProgress) -> Proof:
     from skillrun.proof.attempt import try_look, try_prove
 
     if listing:
@@ -171,7 +171,9 @@ def _run(target: Target, schedule: str | None, listing: bool, progress: OnProgre
     return try_prove(target, only=schedule, progress=progress)
 
 
-def _confirm(proof: Proof, target: Target, schedule: str | None, progress: OnProgress) -> None:
+def _confirm_proof(
+    proof: Proof, target: Target, schedule: str | None, progress: OnProgress
+) -> None:
     """With a real worker; where it does otherwise, or nothing could be tried with it, nothing is
     proved.
     """
@@ -184,7 +186,7 @@ def _confirm(proof: Proof, target: Target, schedule: str | None, progress: OnPro
         proof.verdict = "incomplete"
 
 
-def _options(repo: Path, spec: Path | None, set_: list[str]) -> str:
+def _repeat_options(repo: Path, spec: Path | None, set_: list[str]) -> str:
     """What a replay needs on its command line to find the same job."""
     words = []
     if spec is not None:
@@ -199,7 +201,7 @@ def _options(repo: Path, spec: Path | None, set_: list[str]) -> str:
     return f" {shlex.join(words)}"
 
 
-def _show(report: dict[str, Any], options: str, watcher: Silent, asked: Asked) -> None:
+def _show_report(report: dict[str, Any], options: str, watcher: Silent, asked: Asked) -> None:
     """One screen; a schedule that was given is a story to be read whole."""
     from skillrun.reports.proof_screen import screen_lines
     from skillrun.reports.proofs import proof_lines
@@ -243,7 +245,7 @@ def _write_test(
 
 
 @contextmanager
-def _progress(*, json: bool) -> Iterator[OnProgress]:
+def _make_progress(*, json: bool) -> Iterator[OnProgress]:
     """A bar over the schedules on a terminal, a few plain lines on a pipe, nothing with --json."""
     from skillrun.reports.watchers import at_terminal, progress_fd, tell
 

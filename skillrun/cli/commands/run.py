@@ -76,7 +76,7 @@ def _advance_and_show(
     # Stages that all wait for a spec say less than the jobs that there are.
     lacks_spec = not json and _lacks_spec(request)
     try:
-        report = _advance(request, Silent() if lacks_spec else watcher, implement)
+        report = _advance_run(request, Silent() if lacks_spec else watcher, implement)
     finally:
         watcher.leaves()
     jobs = None
@@ -134,7 +134,7 @@ def _show_jobs(jobs: dict[str, Any], report: dict[str, Any], watcher: Silent) ->
         watcher.show(shown)
     words = "blocked: there is no job spec yet; the stages begin with one (--json has them all)"
     watcher.show(line(0, ("blocked", words)))
-    watcher.show(line(0, ("dim", f"then again: {masked(_command())}")))
+    watcher.show(line(0, ("dim", f"then again: {masked(_resume_command())}")))
 
 
 def _show_report(report: dict[str, Any], watcher: Silent) -> None:
@@ -151,7 +151,7 @@ def _show_report(report: dict[str, Any], watcher: Silent) -> None:
         closing = closing_lines
     else:
         closing = closing_screen
-    for shown in closing(report, _command()):
+    for shown in closing(report, _resume_command()):
         watcher.show(shown)
     if _can_be_lost(report):
         words = "git clean deletes the ledger; skillrun ledger anchor keeps its heads in git"
@@ -170,7 +170,7 @@ def _can_be_lost(report: dict[str, Any]) -> bool:
     return not is_published(path, report["run"]["id"])
 
 
-def _advance(
+def _advance_run(
     request: Request, watcher: Silent, options: tuple[str | None, int, str]
 ) -> dict[str, Any]:
     """By hand, or with somebody who does what is open: an agent, or skillrun itself."""
@@ -243,7 +243,7 @@ def _with_spec(request: Request) -> Request:
     return request
 
 
-def _command() -> str:
+def _resume_command() -> str:
     """The command as it was typed, without what was only said once."""
     once = ("--attest", "--evidence", "--waive", "--new-run", "--verbose", "-v")
     kept: list[str] = []

@@ -51,20 +51,22 @@ def show_diff(request: Request, implement: str | None, json: bool) -> int:
         raise Misuse("--dry-run: only what skillrun itself writes can be shown before", hint=hint)
     plan, missing = preview(request)
     if json:
-        _print(json_module.dumps(_document(plan, missing), indent=2, ensure_ascii=True) + "\n")
+        _print_exactly(
+            json_module.dumps(_make_document(plan, missing), indent=2, ensure_ascii=True) + "\n"
+        )
     else:
-        _print(_diff(plan))
+        _print_exactly(_show_diff(plan))
         _print_beside(plan, missing)
     return EXIT_CODES["blocked" if missing else "success"]
 
 
-def _diff(plan: Plan) -> str:
+def _show_diff(plan: Plan) -> str:
     from skillrun.runner.patch import git_diff
 
     return "".join(map(git_diff, plan.changes))
 
 
-def _document(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _make_document(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """scaffold.v1. Its texts are exact, so that the diff can be applied; in JSON's ASCII they steer
     no terminal.
     """
@@ -83,15 +85,15 @@ def _document(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> dict[str, Any
         )
     return {
         "schema_version": 1,
-        "diff": _diff(plan),
+        "diff": _show_diff(plan),
         "files": files,
         "kept": [asdict(kept) for kept in plan.kept],
         "missing": list(missing),
-        "notes": _notes(plan),
+        "notes": _list_notes(plan),
     }
 
 
-def _print(text: str) -> None:
+def _print_exactly(text: str) -> None:
     """Exact bytes for a pipe; on a terminal without what would steer it."""
     from skillrun.core.text import visible
 
@@ -101,7 +103,7 @@ def _print(text: str) -> None:
     sys.stdout.buffer.flush()
 
 
-def _notes(plan: Plan) -> list[str]:
+def _list_notes(plan: Plan) -> list[str]:
     """The plan's own, and what is not in the diff: a formatter is the repository's code, and a look
     runs none.
     """
@@ -120,7 +122,7 @@ def _print_beside(plan: Plan, missing: Iterable[Mapping[str, Any]]) -> None:
         for shown in finding_lines(finding, indent=0):
             lines.append(shown.text)
     lines += [text for kept in plan.kept for text in kept_lines(kept)]
-    lines += [f"note: {note}" for note in _notes(plan)]
+    lines += [f"note: {note}" for note in _list_notes(plan)]
     if not plan.changes and not missing:
         lines.append("nothing to write")
     for text in lines:

@@ -25,11 +25,11 @@ def status(repo: Path, job: str | None, run: str | None, ledger: Path | None, js
     report = standing(repo, job=job, run=run, ledger=ledger)
     if json:
         print_json(report)
-        return _code(report)
-    show = _shower()
+        return _exit_code(report)
+    show = _find_show()
     for shown in [
         *header_lines(report["run"]),
-        *(row for stage in report["stages"] for row in _brief(stage)),
+        *(row for stage in report["stages"] for row in _brief_lines(stage)),
     ]:
         show(shown)
     if report["open_invocations"]:
@@ -47,14 +47,17 @@ def status(repo: Path, job: str | None, run: str | None, ledger: Path | None, js
         )
     for shown in closing_screen({**report, "checks": [], "recommendations": []}):
         show(shown)
-    if _stale(report):
+    if _list_stale(report):
         show(
             line(
                 0,
-                ("blocked", f"stale since then: {', '.join(_stale(report))}; run the skill again"),
+                (
+                    "blocked",
+                    f"stale since then: {', '.join(_list_stale(report))}; run the skill again",
+                ),
             )
         )
-    return _code(report)
+    return _exit_code(report)
 
 
 def why(
@@ -65,7 +68,7 @@ def why(
     if json:
         print_json(found)
         return 0
-    show = _shower()
+    show = _find_show()
     for shown in (*stage_lines(found), *disagreement_lines(found)):
         show(shown)
     if found["stale"]:
@@ -104,24 +107,24 @@ def next_steps(
     ]
 
 
-def _brief(stage: dict[str, Any]) -> list[Any]:
+def _brief_lines(stage: dict[str, Any]) -> list[Any]:
     """The stage's own line, and what has changed since."""
     changed = [line(11, ("blocked", f"changed: {name}")) for name in stage.get("changed", ())]
     return [stage_line(stage), *changed]
 
 
-def _stale(report: dict[str, Any]) -> list[str]:
+def _list_stale(report: dict[str, Any]) -> list[str]:
     return [stage["id"] for stage in report["stages"] if stage["stale"]]
 
 
-def _code(report: dict[str, Any]) -> int:
+def _exit_code(report: dict[str, Any]) -> int:
     code = EXIT_CODES[report["outcome"]]
-    if code == 0 and _stale(report):
+    if code == 0 and _list_stale(report):
         return 1
     return code
 
 
-def _shower() -> Any:
+def _find_show() -> Any:
     from skillrun.reports.watchers import watcher_for
 
     return watcher_for(json=False).show

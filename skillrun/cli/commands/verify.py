@@ -25,18 +25,18 @@ def verify(
     from skillrun.wall.verify import Ask
     from skillrun.wall.verify import verify as run
 
-    wanted = _wanted(formats, outputs)
-    watcher = _watcher(formats, ci=ci)
+    wanted = _pair_outputs(formats, outputs)
+    watcher = _make_watcher(formats, ci=ci)
     with ended_by_signals():
         try:
             verification = run(Ask(repo, base, trust or ci), watcher)
         finally:
             watcher.leaves()
-        _write(verification, wanted, formats)
+        _write_reports(verification, wanted, formats)
     return verification.exit_code
 
 
-def _wanted(formats: list[str], outputs: list[Path]) -> list[tuple[str, Path]]:
+def _pair_outputs(formats: list[str], outputs: list[Path]) -> list[tuple[str, Path]]:
     """(format, file) pairs. Raises Misuse before anything runs."""
     from skillrun.wall.formats.registry import FORMATS
 
@@ -76,31 +76,33 @@ class _Spinner(Live):
         self._stop_spinner()
 
 
-def _watcher(formats: list[str], *, ci: bool) -> Silent:
+def _make_watcher(formats: list[str], *, ci: bool) -> Silent:
     """With --ci nobody is asked; nor is where the document goes to a pipe."""
     if not ci and at_terminal() and formats in ([], ["text"]):
         return _Spinner()
     return Silent()
 
 
-def _write(verification: Verification, wanted: list[tuple[str, Path]], formats: list[str]) -> None:
+def _write_reports(
+    verification: Verification, wanted: list[tuple[str, Path]], formats: list[str]
+) -> None:
     """The files, each whole or not at all; on stdout the text, or the one format that has no
     file.
     """
     from skillrun.wall.formats.registry import FORMATS
 
     for name, path in wanted:
-        _replace(path, FORMATS[name](verification))
+        _replace_file(path, FORMATS[name](verification))
     alone = "text"
     if formats and not wanted:
         alone = formats[0]
     if alone == "text":
-        _show(verification)
+        _show_verification(verification)
     else:
         show(FORMATS[alone](verification).rstrip("\n"))
 
 
-def _show(verification: Verification) -> None:
+def _show_verification(verification: Verification) -> None:
     from skillrun.reports.watchers import watcher_for
     from skillrun.wall.formats.text import lines
 
@@ -109,7 +111,7 @@ def _show(verification: Verification) -> None:
         watcher.show(line)
 
 
-def _replace(path: Path, content: str) -> None:
+def _replace_file(path: Path, content: str) -> None:
     """Raises Misuse where it cannot be written."""
     draft = ""
     try:

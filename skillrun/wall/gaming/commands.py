@@ -255,7 +255,7 @@ def _check_makefile(file: File) -> Iterator[Finding]:
     for name in sorted(_TARGETS & old.keys()):
         was, now = old[name], new.get(name)
         if now is None:
-            if not was.empty:
+            if not was.is_empty:
                 ran = quoted("; ".join(was.lines))
                 line = file.line_of(was.line)
                 yield taken(ID, file, line, f"the target {name} is gone; it ran {ran}")

@@ -71,13 +71,13 @@ def _read_runs(
 def _judge(
     event: dict[str, Any], proof: Mapping[str, Any], tree: Tree, spec: JobSpec | None
 ) -> PastVerdict:
-    from skillrun.repo.tree import Lookup, changed
+    from skillrun.repo.tree import Lookup, name_differences
     from skillrun.runner.signing import is_signed
 
     has_changed = _has_other_spec(event, spec)
     for lookup in map(Lookup.from_json, event["data"]["lookups"]):
         # The other kinds ask for a survey of everything, and mean files that are among these.
-        if lookup.kind == "file" and changed(lookup, tree.repeat(lookup)):
+        if lookup.kind == "file" and name_differences(lookup, tree.repeat(lookup)):
             has_changed = True
     return PastVerdict(str(proof["verdict"]), event["run_id"], has_changed, is_signed(event))
 

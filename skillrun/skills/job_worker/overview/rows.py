@@ -127,9 +127,9 @@ class JobReader:
     @cached_property
     def survey(self) -> Survey:
         from skillrun.frameworks.registry import recognisers
-        from skillrun.repo.survey import survey
+        from skillrun.repo.survey import survey_tree
 
-        return survey(self.tree, recognisers())
+        return survey_tree(self.tree, recognisers())
 
     @cached_property
     def jobs(self) -> tuple[FoundJob, ...]:

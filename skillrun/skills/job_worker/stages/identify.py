@@ -52,11 +52,11 @@ def examine(case: JobCase) -> StageResult:
 
 def _find_contradictions(case: JobCase) -> tuple[Finding, ...]:
     """Where the profile says otherwise than the code."""
-    from skillrun.repo.profile import contradictions
+    from skillrun.repo.profile import find_contradictions
 
     if not case.profile:
         return ()
-    return tuple(contradictions(case.profile, case.survey_everything()))
+    return tuple(find_contradictions(case.profile, case.survey_everything()))
 
 
 def _find_undecided(choice: Choice) -> list[Finding]:

@@ -65,10 +65,10 @@ class JobCase(Case):
         `tree.fact`.
         """
         from skillrun.frameworks.registry import recognisers
-        from skillrun.repo.survey import survey
+        from skillrun.repo.survey import survey_tree
 
         if "survey" not in self._kept:
-            found = survey(self.tree, recognisers())
+            found = survey_tree(self.tree, recognisers())
             from skillrun.repo.tree import Lookups
 
             self._kept["survey"] = (found, Lookups())
@@ -94,7 +94,7 @@ class JobCase(Case):
         sections.
         """
         value, files = survey_value(self.survey_everything(), section)
-        self.tree.fact(section, value, files)
+        self.tree.record_section(section, value, files)
         return value
 
     @property

@@ -112,7 +112,7 @@ def record_lookups(case: JobCase, records: Records) -> None:
     processes may have read some, too.
     """
     if records.spawned or not records.opened:
-        case.tree.everything()
+        case.tree.hash_everything()
         return
     known = set(case.tree.files)
     for path in sorted(records.opened & known):

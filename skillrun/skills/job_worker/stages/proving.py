@@ -356,7 +356,7 @@ def _record_lookups(case: JobCase, imported: Iterable[str]) -> None:
         case.tree.read(path)
     name = _name_packages_fact(case)
     value, files = case.section(name)
-    case.tree.fact(name, value, files)
+    case.tree.record_section(name, value, files)
 
 
 def _proof_file(case: JobCase) -> Path:

@@ -77,7 +77,7 @@ def examine(case: JobCase) -> StageResult:
     consent = consent_plan(chosen)
     if not case.consent(consent):
         return wait_for_consent(ID, consent, "run")
-    case.tree.everything()
+    case.tree.hash_everything()
     before = _read_tracked_state(case)
     results = dict(_run_commands(case, chosen))
     for validation in chosen:
@@ -295,17 +295,17 @@ def telling_lines(tail: str) -> str:
 
 def _read_tracked_state(case: JobCase) -> Any:
     """The files as they are before the commands run."""
-    from skillrun.repo.git import snapshot
+    from skillrun.repo.git import take_snapshot
 
-    return snapshot(case.repo)
+    return take_snapshot(case.repo)
 
 
 def _find_changed_files(case: JobCase, before: Any) -> list[Finding]:
     """An error for each file that the commands have changed."""
-    from skillrun.repo.git import touched
+    from skillrun.repo.git import list_touched
 
     known = set(case.tree.files)
-    changed = [path for path in touched(case.repo, before) if path in known]
+    changed = [path for path in list_touched(case.repo, before) if path in known]
     hint = "commit what it writes, ignore it, or use a command that only checks"
     findings = []
     for path in changed[:_SHOWN_FILES]:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from skillrun.repo.git import open_repo, snapshot, touched
+from skillrun.repo.git import list_touched, open_repo, take_snapshot
 from skillrun.runner.case import AskConsent
 from skillrun.validations.consent import CommandPlan
 from skillrun.validations.run import run_command
@@ -37,14 +37,14 @@ def format_files(
     if not consent(plan):
         return (f"not formatted, nobody has allowed it yet: {'; '.join(plan.shown)}",)
     repo = open_repo(root)
-    before = snapshot(repo)
+    before = take_snapshot(repo)
     names = shlex.join(f"./{path}" for path in paths)
     notes = []
     for command in commands:
         for note in _run(command, names, root, on_line):
             notes.append(note)
     more = []
-    for path in touched(repo, before):
+    for path in list_touched(repo, before):
         if path not in paths:
             more.append(path)
     return (*notes, *_beyond(more))
