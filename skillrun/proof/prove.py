@@ -697,10 +697,6 @@ def _name_job(job: int) -> str:
     return f"payload.examples[{job}]"
 
 
-def _name_job(job: int) -> str:
-    return f"proof.poison[{POISON - job}]" if job < 0 else f"payload.examples[{job}]"
-
-
 def _drop_duplicates(judgements: Iterable[Judgement]) -> list[Judgement]:
     """The judgements without those that say the same; of these the last is kept, where the first of
     them stood.

@@ -137,10 +137,6 @@ def _succeeds(history: History) -> bool:
     return history.runs[-1].outcome == "succeeded"
 
 
-def _succeeds(history: History) -> bool:
-    return bool(history.runs) and history.runs[-1].outcome == "succeeded" and not history.hung
-
-
 def _leaves_letter(history: History, once: History) -> bool:
     """Whether a run leaves more dead letters than the proof's own job: a handler may record a job
     that it cannot do, and return as if it had done it.
