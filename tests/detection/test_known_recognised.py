@@ -226,8 +226,8 @@ def test_the_parser_is_loaded_for_other_languages_alone(tmp_path: Path) -> None:
     root = helpers.build_tree(tmp_path, {"requirements.txt": "arq\n", "shop/a.py": "import arq\n"})
     code = (
         "import sys; from pathlib import Path; from skillrun.frameworks.registry import"
-        " recognisers\nfrom skillrun.repo.survey import survey; from skillrun.repo.tree import"
-        f" Tree\nsurvey(Tree(Path({str(root)!r})), recognisers()); sys.exit('ast_grep_py' in"
+        " recognisers\nfrom skillrun.repo.survey import survey_tree; from skillrun.repo.tree import"
+        f" Tree\nsurvey_tree(Tree(Path({str(root)!r})), recognisers()); sys.exit('ast_grep_py' in"
         " sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
