@@ -24,10 +24,12 @@ from skillrun.proof.families.errors import list_ends_in_failure
 from skillrun.proof.families.plan import Plan
 from skillrun.proof.families.registry import plan_schedules, plan_second_phase
 from skillrun.proof.families.situation import Situation
+from skillrun.proof.families.sweeps import list_moves_to_next_tick
 from skillrun.proof.given import check_example, check_given, check_key, unreached
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.jobs import DIRECT, POISON, payloads_of
 from skillrun.proof.judges import logs
+from skillrun.proof.judges.outages import find_showing
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.judges.unknowns import merge_undeclared
 from skillrun.proof.judges.unpromised import LEFT, is_turned_away
@@ -38,6 +40,7 @@ from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.secrets import find_addresses, find_secrets
 from skillrun.proof.setting import Setting
 from skillrun.proof.single import find_single_run_problem, run_singles
+from skillrun.proof.ticks import has_next_tick
 from skillrun.proof.uncalled_sweeps import find_uncalled
 from skillrun.proof.varied import VARIED, varied_payloads
 from skillrun.proof.varied_marks import find_skipped_marks
@@ -326,6 +329,7 @@ class _Session:
             varied=self._count_varied(explorer),
             daily=explorer.daily,
             due=explorer.due,
+            is_same_next_tick=self._is_same_next_tick(explorer),
             given=tuple(self._find_given_secrets()),
             draft_caller=tuple(self._call_from_draft(explorer)),
         )
@@ -394,6 +398,19 @@ class _Session:
             return []
         self.reference = replace(self.reference, has_draft=True)
         return list(history.deliveries[0].all("at"))
+
+    def _is_same_next_tick(self, explorer: Explorer) -> bool:
+        """Whether the next tick of the clock that publishes the job finds it done: it is no job of
+        another day, and may do tomorrow what a death leaves undone today.
+        """
+        spec, once = self.target.spec, self.reference.once
+        if not has_next_tick(spec, explorer.facts):
+            return False
+        both = explorer.run(Schedule("once", moves=list_moves_to_next_tick(spec)))
+        if len(both.runs) != 2 or any(run.outcome != "succeeded" for run in both.runs):
+            return False
+        is_same_work = len(both.performed()) in (len(once.performed()), 2 * len(once.performed()))
+        return is_same_work and not find_showing(both, self.reference)
 
     def _find_secrets(self, explorer: Explorer) -> tuple[dict[str, str], dict[str, str]]:
         """Secrets and addresses in the payloads, and in what the proof's stores hold before

@@ -1,4 +1,4 @@
-"""Without a spec: an effect that failed, and a job that ends as one that is done."""
+"""An effect that failed, and a job that ends as one that is done, where no promise says how."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from histories import ACKED, MET, RETURNED, effect, history, raised, reference, retry
 
+from skillrun.contract.job import DeadLetter, Retry
 from skillrun.proof.history import History
 from skillrun.proof.judges import swallowed
 from skillrun.proof.judges.unpromised import PROMISES
@@ -51,3 +52,15 @@ def test_whoever_shows_it_loses_nothing(seen: History) -> None:
     if seen.state == {}:
         once = asked.once
     assert rules(seen, dataclasses.replace(asked, once=once)) == []
+
+
+def test_a_job_that_is_tried_once_and_leaves_no_record_is_asked_as_well() -> None:
+    """Neither a retry nor a dead letter is promised: a failure that nobody is told of is lost."""
+    spec = reference().spec
+    once = Retry(kind="none", reason="one try")
+    bare = spec.model_copy(update={"retry": once, "dead_letter": None})
+    asked = dataclasses.replace(reference(), spec=bare)
+    assert rules(history(FAILS, SWALLOWED), asked) == [("effect-swallowed", "lost")]
+    assert rules(history(FAILS, [MET, raised(), ACKED]), asked) == []
+    kept = bare.model_copy(update={"dead_letter": DeadLetter(kind="framework")})
+    assert rules(history(FAILS, SWALLOWED), dataclasses.replace(reference(), spec=kept)) == []

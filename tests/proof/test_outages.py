@@ -6,7 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from histories import ACKED, DONE, ONCE, commit, effect, fault, history, raised, reference, retry
+from histories import (
+    ACKED,
+    DONE,
+    ONCE,
+    commit,
+    effect,
+    fault,
+    history,
+    raised,
+    reference,
+    retry,
+)
 from till import SPEC, prove_till
 
 from skillrun.contract.job import BackoffSpec, DeadLetter, JobSpec, Retry, Sweep, Trigger
@@ -203,6 +214,11 @@ def test_deaths_without_an_end_are_told_with_their_number() -> None:
 FAILED = [fault("raise", "before:email#1"), raised(), retry(), ACKED]
 EVERY = "raise=app.mail:Away@before:email#1/*"
 POLICY = Retry(max_attempts=3, backoff=BackoffSpec(kind="exponential", base=20.0))
+
+
+def test_one_death_is_no_loop() -> None:
+    """It was acknowledged before: what becomes of it, the schedules of deaths say."""
+    assert told("kill@before:email#1/*", KILLED) == []
 
 
 @pytest.mark.parametrize(("deliveries", "risks"), [(3, ["copies-burn-attempts"]), (2, [])])

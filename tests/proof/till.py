@@ -168,7 +168,10 @@ SPEC: dict[str, Any] = {
 
 
 def till_repo(root: Path, *edits: tuple[str, str], **changed: Any) -> Path:
-    """The repository; `edits` of the tasks are (old, new), `changed` are parts of the spec."""
+    """The repository; `edits` of the tasks are (old, new), `changed` are parts of the spec: None
+    takes one away.
+    """
+    spec = {key: part for key, part in {**SPEC, **changed}.items() if part is not None}
     tasks = textwrap.dedent(TASKS)
     for old, new in edits:
         assert tasks.count(old) == 1, (tasks.count(old), old)
@@ -180,7 +183,7 @@ def till_repo(root: Path, *edits: tuple[str, str], **changed: Any) -> Path:
         "till/db.py": DB,
         "till/desk.py": DESK,
         "till/tasks.py": tasks,
-        ".skillrun/jobs/charge.yaml": yaml.safe_dump({**SPEC, **changed}),
+        ".skillrun/jobs/charge.yaml": yaml.safe_dump(spec),
     }
     return helpers.build_tree(root, files)
 

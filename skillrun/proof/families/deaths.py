@@ -138,6 +138,8 @@ def double_kill(histories: Iterable[History]) -> Iterator[Schedule]:
     """A second death in the delivery that follows a first one: its boundaries are its own."""
     for history in histories:
         schedule = history.schedule
+        if "re-enqueue" in schedule.moves:
+            continue  # what follows is a clock's next tick: after a death there comes one more
         if schedule.family == "kill" and schedule.faults[0].do == "kill":
             yield from _kill_again(history)
 

@@ -97,7 +97,11 @@ def plan_schedules(situation: Situation) -> Plan:
     if situation.spec.recovers:
         plan.schedules = sweeps.follow_with_sweeps(plan.schedules, situation.facts)
     if has_next_tick(situation.spec, situation.facts):
-        plan.schedules = sweeps.follow_with_tick(plan.schedules, situation.spec)
+        # Where a death loses the message, the next tick does what it has left undone.
+        is_lost = situation.facts.lossy or situation.facts.acks_late is False
+        plan.schedules = sweeps.follow_with_tick(
+            plan.schedules, situation.spec, after_deaths=is_lost and situation.is_same_next_tick
+        )
     present = {schedule.family for schedule in plan.schedules}
     for family in FAMILIES:
         if family.name not in present:

@@ -39,6 +39,7 @@ class Situation:
     given: tuple[str, ...] = ()  # effects that are called with a secret
     daily: bool = False  # each day's ticks were seen to be a job of their own
     due: time | None = None  # the one time of a day at which a tick was seen to work
+    is_same_next_tick: bool = False  # the next tick of its clock was seen to be the same job
 
     @cached_property
     def boundaries(self) -> list[Event]:

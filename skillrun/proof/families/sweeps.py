@@ -51,20 +51,30 @@ def follow_with_sweeps(schedules: Iterable[Schedule], facts: BootFacts) -> list[
 
 
 # What a clock publishes comes again with its next tick, whatever became of the last one.
-_DONE_BY_NEXT_TICK = frozenset(("store-error", "retry-lost", "letter-lost"))
+_AFTER_OUTAGE = frozenset(("store-error", "retry-lost", "letter-lost"))
+# The same after a death that loses the message.
+_AFTER_DEATH = frozenset(("kill",))
 
 
-def follow_with_tick(schedules: Iterable[Schedule], spec: JobSpec) -> list[Schedule]:
+def follow_with_tick(
+    schedules: Iterable[Schedule], spec: JobSpec, *, after_deaths: bool = False
+) -> list[Schedule]:
     """The schedules of what a clock alone publishes, with its next tick behind what an outage may
-    leave undone.
+    leave undone; `after_deaths`: and behind what a death may.
     """
-    moves = (f"wait={int(ticks.find_tick_s(spec))}", "re-enqueue")
+    followed = _AFTER_OUTAGE | _AFTER_DEATH if after_deaths else _AFTER_OUTAGE
+    moves = list_moves_to_next_tick(spec)
     found: list[Schedule] = []
     for schedule in schedules:
-        if schedule.family in _DONE_BY_NEXT_TICK and not schedule.moves:
+        if schedule.family in followed and not schedule.moves:
             schedule = replace(schedule, moves=moves)
         found.append(schedule)
     return found
+
+
+def list_moves_to_next_tick(spec: JobSpec) -> tuple[str, ...]:
+    """The moves by which the next tick of a clock comes."""
+    return (f"wait={int(ticks.find_tick_s(spec))}", "re-enqueue")
 
 
 def _follow(schedule: Schedule, facts: BootFacts) -> Schedule:

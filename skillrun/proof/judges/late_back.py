@@ -46,7 +46,8 @@ def _judge_delay(history: History, reference: Reference) -> Iterator[Judgement]:
     message back, and nobody else does it sooner.
     """
     accepted = reference.acceptable_delay
-    if history.schedule.family != "kill" or history.hung or not accepted or len(history.runs) < 2:
+    is_plain_death = history.schedule.family == "kill" and not history.schedule.moves
+    if not is_plain_death or history.hung or not accepted or len(history.runs) < 2:
         return
     passed = history.runs[-1].clock - history.runs[0].clock
     if accepted < passed and reference.facts.redelivery_s > accepted:

@@ -41,6 +41,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             return
     if family not in _SAID or history.hung or not _have_all_been_met(history):
         return
+    if family == "crash-loop" and len(history.runs) < 2:
+        return  # one death is no loop: what becomes of its message, the schedules of deaths say
     if family == "crash-loop" and history.pending:
         yield _name_endless_loop(history)
     elif not history.pending and not _is_settled(history, reference):

@@ -1,7 +1,8 @@
-"""Without a spec: an effect that failed, and a job that ends as if it had not.
+"""An effect that failed, and a job that ends as if it had not, where no promise says how it ends.
 
-With a spec the promises of failures, retry and dead_letter say how such a job ends; of a draft nobody
-has made them, and what is left is that the effect never took place while everything says that it did.
+The promises of failures, retry and dead_letter say that. Of a draft nobody has made them, and a spec
+may do without retry and dead letter: what is left is that the effect never took place while everything
+says that it did.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _FAMILIES = ("error", "exhaustion", "permanent")
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """Names at most one risk: of an effect that failed in a job that ends as one that is done."""
-    is_asked = reference.unpromised and history.schedule.family in _FAMILIES
+    is_asked = history.schedule.family in _list_asked_families(reference)
     # A later tick looks for what is left by itself.
     if not is_asked or reference.facts.ticks or history.pending or not history.runs:
         return
@@ -40,6 +41,15 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
                 seen="success",
             )
             return
+
+
+def _list_asked_families(reference: Reference) -> tuple[str, ...]:
+    """The families in which no promise of the spec says how the job ends."""
+    if reference.unpromised:
+        return _FAMILIES
+    # An error that passes, in a job that is tried once and leaves no record.
+    is_dropped = reference.max_attempts == 1 and not reference.has_dead_letter
+    return ("error",) if is_dropped else ()
 
 
 def _leaves_what_success_leaves(history: History, reference: Reference) -> bool:
