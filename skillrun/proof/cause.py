@@ -184,6 +184,8 @@ def _explain_loss_after_kill(history: History, killed: Delivery, effect: str | N
     """What became of the message, or what the next delivery found."""
     later = history.runs_after(killed)
     if not later:
+        if history.kept:
+            return "the library counts a dead worker's job as failed, and nobody runs it again"
         if history.lost or not history.schedule.lose:
             return "the message is acknowledged before the work is done: a death loses it"
         return None

@@ -102,6 +102,11 @@ CAUSES: dict[str, tuple[History, str, str]] = {
         "effect.lost",
         "the message is acknowledged before the work is done: a death loses it",
     ),
+    "kept by the library": (
+        history("kill@before:email#1", [fault("kill", "before:email#1"), KILLED], kept=1),
+        "effect.lost",
+        "the library counts a dead worker's job as failed, and nobody runs it again",
+    ),
     "check, then act": (
         history("copies=2 switch@before:email#1", DONE, DONE),
         "effect.repeated",
