@@ -213,6 +213,7 @@ class Proof(Part):
     not_state: tuple[str, ...] = ()  # tables that only coordinate
     rivals: tuple[str, ...] = ()  # "table.column:value" that somebody else may commit as well
     not_rivals: tuple[str, ...] = ()  # these, and "table.*", nobody commits
+    values: dict[str, Any] = Field(default_factory=dict)  # import path -> what stands there instead
     scratch_files: tuple[str, ...] = ()  # globs of paths within the scratch
     dead_letters: str | None = None
     poison: tuple[Any, ...] = ()

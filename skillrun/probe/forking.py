@@ -43,7 +43,7 @@ from .handler import HandlerHook
 from .host import Host
 from .later import Later
 from .logs import Logs, install_printed
-from .names import NotThere, find, make_ordered_error
+from .names import NotThere, find, make_ordered_error, put_value
 from .plain import PlainDriver
 from .recorder import Recorder, close_all
 from .sql import SqliteHook
@@ -61,7 +61,8 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 class BootFailed(Exception):
-    """Why no delivery can run: `what` is handler | effect | error | framework | source."""
+    """Why no delivery can run: `what` is handler | effect | error | framework | source
+    | value."""
 
     def __init__(self, what: str, text: str) -> None:
         super().__init__(text)
@@ -98,6 +99,9 @@ class Zygote:
         consumed = self._find_consumed(driver)
         timer = self._ask_for_timer(driver) if facts.timed else None
         function = driver.function()
+        for path, value in config["values"].items():
+            put = functools.partial(put_value, path, value)
+            self.run_of_repository("value", put, f"proof.values: {path}: ")
         effects = self.hook_effects()
         named: dict[type, str] = {}
         for order in config["errors"]:

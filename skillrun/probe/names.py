@@ -36,6 +36,17 @@ def find(path: str) -> tuple[Any, str, Any]:
     return owner, last, _attribute(owner, last, path)
 
 
+def put_value(path: str, value: Any) -> None:
+    """Has a value of the configuration be another one. A mapping stays the object that it is, since
+    others may hold it: it gets the entries.
+    """
+    owner, name, known = find(path)
+    if isinstance(known, dict) and isinstance(value, dict):
+        known.update(value)
+    else:
+        setattr(owner, name, value)
+
+
 def find_beside_django(path: str) -> tuple[Any, str, Any]:
     """As `find` in a worker that no `manage.py` starts, see `import_beside_django`."""
     if ":" in path:

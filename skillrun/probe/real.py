@@ -207,6 +207,8 @@ def _boot(config: dict[str, Any]) -> RealWorker[Driver]:
         Bench(recorder, config)
     )
     function = worker.boot(config["handler"])
+    for path, value in config["values"].items():
+        names.put_value(path, value)
     for effect in config["effects"]:
         Effect(recorder, effect).install()
     LiveHook(recorder, worker.driver.CONTROL).install(function)

@@ -305,6 +305,8 @@ def _left_aside(target: Target) -> Iterator[str]:
     asked = target.spec.proof
     if asked is None:
         return
+    if asked.values:
+        yield f"proof.values: {', '.join(asked.values)}: as the spec says it, not as the code does"
     if asked.not_state:
         tables = ", ".join(asked.not_state)
         yield f"proof.not_state: {tables}: said to coordinate only, and not compared"

@@ -112,6 +112,26 @@ def test_what_the_handler_hands_on_is_a_part_of_it(home: Path, tmp_path: Path) -
     assert list_needed(draft, job.handler) == ("order_id",)
 
 
+@pytest.mark.parametrize(
+    ("body", "is_body"),
+    [
+        ("logger.info('sent')\n        engine.send_order(order_id)", True),
+        ("with app.app_context():\n            engine.send_order(order_id)", True),
+        ("order = find(order_id)\n        engine.send_order(order_id)", False),
+        ("engine.send_order(order_id)\n        order.save()", False),
+    ],
+)
+def test_a_handler_that_works_itself_calls_a_way_out(
+    body: str, is_body: bool, home: Path, tmp_path: Path
+) -> None:
+    """A stand-in for what it calls is then an effect, although it is the only call of its kind."""
+    head = "from shop import engine\n    from shop.celery import app\n\n\n    @app.task\n"
+    code = f"\n    {head}    def send_receipt(order_id):\n        {body}\n    "
+    reader, job, _ = read_draft(thin_shop(tmp_path / "shop", **{"shop/tasks.py": code}))
+    found = find_body(reader.project, job.handler)
+    assert (found is not None) == is_body
+
+
 @pytest.mark.real
 def test_tests_of_a_part_show_the_message(home: Path, tmp_path: Path) -> None:
     """One that replaces the whole job by a stand-in shows nothing of it."""

@@ -10,6 +10,7 @@ from skillrun.proof.fixtures.seen import is_unsaid
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter
 from skillrun.skills.job_worker.drafting.messages import describe_value
 from skillrun.skills.job_worker.drafting.rows_seen import (
+    ask_for_all,
     find_dead_letters,
     find_store,
     list_told,
@@ -32,6 +33,7 @@ DATABASE = "{scratch}/app.db"
 # effect without a key may take place again, with whatever it was given.
 _MAY_BE_KEY = re.compile(r"(?:^|_)(?:key|token|ref|reference|txn|nonce|id)$", re.IGNORECASE)
 _SETTINGS = "proof_settings"
+_SCRATCH = "SKILLRUN_SCRATCH"  # in the place of {scratch}, while braces are looked for
 _MOVED = (
     "db = dict(ENGINE='django.db.backends.sqlite3', NAME='{scratch}/app.db')",
     "DATABASES = dict(DATABASES, default=db)",
@@ -41,6 +43,7 @@ _MAILS_IN_MEMORY = "django.core.mail.backends.locmem"
 # What a shell, or the spec's own places, would take for something else.
 _UNQUOTABLE = re.compile(r"[\"$`\\\\{}\n]")
 _UNASKED = ("TZ", "PYTHONPATH", "PYTHONHASHSEED", "TMPDIR")
+_OF_COVERAGE = "COV_CORE_"  # of the process that is measured
 _TEMPORARY = re.compile(r"(?:/private)?/(?:tmp|var/folders|dev/shm)/[^\s:;?,]*")
 _RETRY = re.compile(r"(?:^|[.:])Retry")
 _OWN_TRIES = 3
@@ -95,7 +98,12 @@ def add_observed(
         draft.guesses.append(ONE_JOB)
     if not seen.tests[example.first.test].passed:
         draft.guesses.append(f"payload: from {example.first.test}, which fails")
-    if not example.does_something:
+    if example.first.works_on:
+        said = (
+            f"payload: no test calls the job: the rows are those that {draft.example_test} leaves"
+        )
+        draft.guesses.append(f"{said}, and the message leads to one of them")
+    elif not example.does_something:
         test = example.first.test
         draft.guesses.append(f"payload: from {test}, where nothing that the job does was seen")
     if example.first.through:
@@ -108,6 +116,7 @@ def add_observed(
         _settle_guarantee(draft, effect, guesses)
     _add_errors(draft, seen)
     store = find_store(done)
+    _add_values(draft, example.first, store)
     script = _add_store(draft, example, seen, store)
     if guesses:
         first = draft.values["payload"]["examples"][0]
@@ -198,7 +207,8 @@ def _add_payload(draft: Draft, example: _Example, needed: tuple[str, ...]) -> No
         properties[name] = {"type": describe_value(value)}
     payload = {"type": "object", "required": list(first), "properties": properties}
     draft.values["payload"] = {**payload, "examples": examples}
-    draft.seen["payload.examples"] = f"delivered by {example.first.test}"
+    if not example.first.works_on:
+        draft.seen["payload.examples"] = f"delivered by {example.first.test}"
     draft.drop("payload")
 
 
@@ -470,6 +480,28 @@ def _add_redis(draft: Draft) -> None:
     draft.guesses.append(f"proof.services: {said}")
 
 
+def _add_values(draft: Draft, first: DeliverySeen, store: str | None) -> None:
+    """What the test has put in the place of the configuration holds in the proof, too."""
+    values = {path: value for path, value in first.values.items() if not is_unsaid(value)}
+    if not values:
+        return
+    proof: dict[str, Any] = draft.values.setdefault("proof", {})
+    proof["values"] = {path: _move_paths(value, store) for path, value in values.items()}
+    draft.guesses.append(f"proof.values: as {first.test} has it: {', '.join(values)}")
+
+
+def _move_paths(value: Any, store: str | None) -> Any:
+    """With the database and temporary folders moved into the scratch."""
+    if isinstance(value, str):
+        moved = value.replace(store, DATABASE) if store is not None else value
+        return _TEMPORARY.sub(_move_aside, moved)
+    if isinstance(value, dict):
+        return {key: _move_paths(inner, store) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_move_paths(inner, store) for inner in value]
+    return value
+
+
 def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -> str | None:
     proof: dict[str, Any] = draft.values.setdefault("proof", {})
     done = (example.first, *example.others)
@@ -483,7 +515,8 @@ def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -
             _write_settings(draft, proof, settings, lines)
         return None
     proof.pop("setup", None)
-    leads = any(DATABASE in value for value in proof.get("env", {}).values())
+    said = {**proof.get("env", {}), **proof.get("values", {})}
+    leads = any(DATABASE in str(value) for value in said.values())
     settings = proof.get("env", {}).get("DJANGO_SETTINGS_MODULE")
     if settings is not None and (not leads or _IN_MEMORY.search(store)):
         _write_settings(draft, proof, settings, [*_MOVED, *_list_settings(example.first)])
@@ -491,6 +524,8 @@ def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -
         proof["database"] = DATABASE
     fields = draft.values.get("payload", {}).get("properties", {})
     state = write_state(done, store, fields, draft.counters)
+    if example.first.works_on:
+        state = ask_for_all(done, store, fields)
     if state:
         proof["state"] = state
     if draft.counters and state != write_state(done, store, fields):
@@ -534,9 +569,9 @@ def _list_settings(delivery: DeliverySeen) -> list[str]:
     """What a test has set for a while, and where mails go in tests, as lines of Python."""
     lines = []
     for name, value in delivery.settings.items():
-        text = repr(value)
+        text = repr(_move_paths(value, None)).replace("{scratch}", _SCRATCH)
         if not is_unsaid(value) and not _UNQUOTABLE.search(text) and name != "DATABASES":
-            lines.append(f"{name} = {text}")
+            lines.append(f"{name} = {text.replace(_SCRATCH, '{scratch}')}")
     if any(call.path.startswith(_MAILS_IN_MEMORY) for call in delivery.calls):
         lines.append(f"EMAIL_BACKEND = '{_MAILS_IN_MEMORY}.EmailBackend'")
     return lines
@@ -557,9 +592,7 @@ def _take_environ(environ: Mapping[str, str], store: str | None) -> dict[str, st
     """What the tests set, with the database and temporary folders moved into the scratch."""
     found = {}
     for name, value in environ.items():
-        if name in _UNASKED:
+        if name in _UNASKED or name.startswith(_OF_COVERAGE):
             continue
-        if store is not None and store in value:
-            value = value.replace(store, DATABASE)
-        found[name] = _TEMPORARY.sub(_move_aside, value)
+        found[name] = _move_paths(value, store)
     return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ _CHOOSING = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.Match)
 _MOST = 8
 _DEPTH = 2  # functions below a handler that takes nothing
 _GIVEN = ("self", "ctx", "context")  # by the library, and no part of a message
+# Calls of these only tell what goes on: `logger.info`, `self.log.debug`, `print`.
+_TELLING = re.compile(r"^(?:self\.)?_?(?:log|logger|logging|print)(?:\.|$)", re.IGNORECASE)
 
 
 def find_parts(project: Project, handler: Definition, needed: Iterable[str]) -> tuple[Part, ...]:
@@ -42,6 +45,16 @@ def find_parts(project: Project, handler: Definition, needed: Iterable[str]) -> 
     return tuple(with_tests[:_MOST])
 
 
+def list_handed_on(
+    project: Project, handler: Definition
+) -> Iterator[tuple[Definition, Mapping[str, str]]]:
+    """The handler and the functions that it calls, each with its parameter -> the handler's."""
+    yield handler, {name: name for name in handler.parameters if name not in _GIVEN}
+    for call, target in _list_own_calls(project, handler, _DEPTH):
+        is_own = call.path == handler.path and handler.node in call.module.parents(call.node)
+        yield target, _match_parameters(call, target, handler) if is_own else {}
+
+
 def list_needed(draft: Draft, handler: Definition) -> tuple[str, ...]:
     """The arguments without which the handler cannot be called, also where it takes others."""
     if draft.values.get("message") == "payload" or isinstance(handler.node, ast.ClassDef):
@@ -60,17 +73,36 @@ def _list_without_default(taken: ast.arguments) -> tuple[str, ...]:
 
 
 def find_body(project: Project, handler: Definition) -> str | None:
-    """The only function of the application that the handler calls, with nothing but its own
-    arguments, and whatever it finds: it is the job itself, and no stand-in for it shows anything.
+    """The only function that the handler calls, with nothing but its own arguments, and whatever it
+    finds: it is the job itself, and no stand-in for it shows anything. A handler that looks up a
+    row, or saves one, works itself, and the function may be its way out.
     """
     calls = list(_list_own_calls(project, handler, 0))
     if len({target.import_path for _, target in calls}) != 1:
         return None
     call, target = calls[0]
+    if _works_itself(handler, call):
+        return None
     for value in (*call.node.args, *call.keywords.values()):
         if not isinstance(value, ast.Name) or value.id not in handler.parameters:
             return None
     return None if _is_chosen(call, handler) else target.import_path
+
+
+def _works_itself(handler: Definition, call: Call) -> bool:
+    """Whether the handler makes another call, and not only to tell of it or to open a context."""
+    opened = set[ast.AST]()
+    for node in ast.walk(handler.node):
+        if isinstance(node, ast.With | ast.AsyncWith):
+            opened |= {item.context_expr for item in node.items}
+    body = handler.node.body
+    for statement in body:
+        for node in ast.walk(statement):
+            if not isinstance(node, ast.Call) or node is call.node or node in opened:
+                continue
+            if not _TELLING.match(ast.unparse(node.func)):
+                return True
+    return False
 
 
 def _is_chosen(call: Call, handler: Definition) -> bool:

@@ -30,6 +30,8 @@ _OF_QUEUES = re.compile(
     r"django_(?:celery_\w+|dramatiq|q|tasks|apscheduler)_|huey_monitor_|procrastinate_|kombu_"
     r"|celery_task|background_task"
 )
+# What its migrations fill, and no job changes.
+_OF_DJANGO = re.compile(r"django_(?:migrations|content_type|site)$|auth_permission$|sqlite_")
 _MOST_NAMED = 50  # rows that one query can name and a person still read
 # What happened, told line by line: another delivery has its own lines to add.
 _TELLS = re.compile(r"(?:^|_)(?:logs?|log_?entry|history|audit|audit_?log|journal)$", re.IGNORECASE)
@@ -90,6 +92,21 @@ def write_state(
             elif was is not None and _count_removed(was, after.tables[table]):
                 found.setdefault(table, _ask_for_rows_before(table, was))
     return {table: query for table, query in found.items() if query}
+
+
+def ask_for_all(
+    deliveries: Iterable[DeliverySeen], store: str, fields: Collection[str] = ()
+) -> dict[str, str]:
+    """Name -> query, of each table that has rows: nobody has seen which of them the job changes."""
+    found: dict[str, str] = {}
+    for delivery in deliveries:
+        for one in delivery.before:
+            for name, table in one.tables.items():
+                is_named = name in delivery.works_on
+                is_aside = is_told(name) or is_dead_letter(name) or _OF_DJANGO.match(name)
+                if one.name == store and table.rows and (is_named or not is_aside):
+                    found[name] = _write_query(name, table, table, fields, ())
+    return found
 
 
 def _find_key(table: Table) -> int | None:
@@ -213,7 +230,8 @@ def _find_named(seen: Seen, changed_by_job: tuple[str, ...]) -> str | None:
     names = set[str]()
     for delivery in seen.deliveries:
         for store in delivery.before:
-            names |= set(filter(is_dead_letter, store.tables))
+            # What the job itself works on may be called so as well.
+            names |= set(filter(is_dead_letter, store.tables)) - set(delivery.works_on)
     for table in changed_by_job:
         alike = [name for name in names if name.endswith(table)]
         if alike:

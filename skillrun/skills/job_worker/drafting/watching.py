@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.fixtures.watch import Watched, watch_tests
 from skillrun.proof.packages import find_python
@@ -19,6 +19,7 @@ from skillrun.skills.job_worker.drafting.parts import (
     find_parts,
     list_needed,
 )
+from skillrun.skills.job_worker.drafting.rows_of_others import add_rows_of_others, find_asked
 from skillrun.skills.job_worker.drafting.sending import find_sender
 from skillrun.skills.job_worker.drafting.variables import find_sample, read_sample, read_variables
 from skillrun.skills.job_worker.overview.reaching_tests import find_reaching_tests
@@ -98,13 +99,20 @@ def draft_observed(
     needed = list_needed(draft, job.handler)
     body = find_body(reader.project, job.handler)
     seen = drop_hollow(watch(watched), body)
+    ends = dict(seen.tests)
     for further in _list_further(reader, job, watched):
         if _shows_work(seen, needed):
             break
         shown = drop_hollow(watch(further), body)
+        ends |= shown.tests
         # A message of which nothing more was seen is better than none.
         if _shows_work(shown, needed) or (shown.deliveries and not seen.deliveries):
             seen, watched = shown, further
+    if choose_example(seen, needed) is None:
+        asked = find_asked(reader.project, job.handler)
+        message = _read_made_up(draft)
+        made = add_rows_of_others(seen, ends, asked, message, without)
+        seen = made if made.deliveries else seen
     _add_variables(draft, reader, watched)
     script = add_observed(draft, seen, reader.project, needed, guesses=guesses, without=without)
     draft.name_places()
@@ -138,6 +146,12 @@ def remember_watching() -> Callable[[Watched], Seen]:
         return known[-1][1]
 
     return watch
+
+
+def _read_made_up(draft: Draft) -> dict[str, Any]:
+    """The message as reading has it, of which rows say a part."""
+    examples = draft.values.get("payload", {}).get("examples", [{}])
+    return dict(examples[0]) if examples else {}
 
 
 def _shows_work(seen: Seen, needed: Iterable[str]) -> bool:
