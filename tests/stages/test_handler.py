@@ -389,6 +389,20 @@ def test_a_misspelled_function_of_an_adapter_blocks(tmp_path):
     assert "handler.no-adapter" in rules(result)
 
 
+def test_a_misspelled_function_blocks_although_the_handler_calls_it(tmp_path):
+    """Spec and handler agree on a name that the adapter's module does not have."""
+    tasks = FILES["shop/tasks.py"].replace("mailer.send(", "mailer.sned(")
+    files = {"shop/tasks.py": tasks}
+    changes = {"effects.0.call": "shop.mailer:sned"}
+    result = examine("handler", build(tmp_path / "repo", files, changes))
+    assert "handler.no-adapter" in rules(result)
+    # A module that makes its names when they are asked for may have any.
+    made = "\ndef __getattr__(name):\n    return send\n"
+    files["shop/mailer.py"] = textwrap.dedent(FILES["shop/mailer.py"]) + made
+    result = examine("handler", build(tmp_path / "made", files, changes))
+    assert "handler.no-adapter" not in rules(result)
+
+
 def test_an_adapter_that_is_not_called_is_said(tmp_path):
     result = handler(tmp_path / "repo", "pass")
     assert finding(result, "handler.effect-not-reached").severity == "warning"

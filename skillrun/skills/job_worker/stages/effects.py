@@ -100,8 +100,10 @@ def adapter_is_missing(case: JobCase, effect: Effect) -> bool:
         module = case.project.module(path)
     if module is None:
         return _is_ours(case, module_name)
+    if module.stars or case.project.lookup(f"{module_name}:__getattr__") is not None:
+        return False
     first = attribute.partition(".")[0]
-    return case.project.lookup(f"{module_name}:{first}") is None and not module.stars
+    return case.project.lookup(f"{module_name}:{first}") is None
 
 
 def _is_ours(case: JobCase, module_name: str) -> bool:
