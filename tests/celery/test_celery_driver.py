@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from skillrun.frameworks.celery.driver import configure, load_apps
+from skillrun.frameworks.celery.driver import Driver, configure, load_apps
 
 
 class Settings:
@@ -41,3 +41,14 @@ def test_without_a_namespace_the_plain_name_is_enough() -> None:
     configure(app, broker_url="memory://")
     assert app.conf.broker_url == "memory://"
     assert "BROKER_URL" not in app.conf.changes
+
+
+def test_messages_name_their_task_whatever_protocol_the_application_asks_for() -> None:
+    """With `task_protocol = 1` nothing seemed to be published."""
+    app = Celery("shop", broker="memory://", set_as_current=False)
+    app.conf.task_protocol = 1
+    driver = Driver.__new__(Driver)
+    driver.app = app
+    driver._start_as_worker()
+    message = app.amqp.create_task_message("1", "shop.send_receipt", (), {})
+    assert message.headers["task"] == "shop.send_receipt"

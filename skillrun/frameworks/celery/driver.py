@@ -115,7 +115,8 @@ class Driver(BaseDriver):
         ]
         for other in _state._get_active_apps():
             configure(other, broker_url="memory://", broker_read_url=None, broker_write_url=None)
-        configure(app, result_backend="cache+memory://", task_always_eager=False)
+        # In messages of protocol 1, which an application may ask for, the headers name no task.
+        configure(app, result_backend="cache+memory://", task_always_eager=False, task_protocol=2)
         for cache in ("_backend_cache",):
             if hasattr(app, cache):
                 setattr(app, cache, None)
