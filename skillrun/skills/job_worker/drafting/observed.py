@@ -98,19 +98,7 @@ def add_observed(
         draft.guesses.append(ONE_JOB)
     if not seen.tests[example.first.test].passed:
         draft.guesses.append(f"payload: from {example.first.test}, which fails")
-    if example.first.works_on:
-        said = (
-            f"payload: no test calls the job: the rows are those that {draft.example_test} leaves"
-        )
-        draft.guesses.append(f"{said}, and the message leads to one of them")
-    elif not example.does_something:
-        test = example.first.test
-        draft.guesses.append(f"payload: from {test}, where nothing that the job does was seen")
-    if example.first.through:
-        through = example.first.through
-        draft.guesses.append(
-            f"payload: as the tests call {through}, to which the handler gives its arguments"
-        )
+    _say_whence(draft, example.first, is_idle=not example.does_something)
     _add_effects(draft, done, project)
     for effect in draft.values.get("effects", []):
         _settle_guarantee(draft, effect, guesses)
@@ -122,6 +110,19 @@ def add_observed(
         first = draft.values["payload"]["examples"][0]
         draft.second_jobs = find_second_jobs(first, _find_tables(example, store))
     return script
+
+
+def _say_whence(draft: Draft, first: DeliverySeen, *, is_idle: bool) -> None:
+    """What is to be known of an example that no test simply delivers."""
+    if first.works_on:
+        said = f"payload: no test calls the job: the rows are those that {first.test} leaves"
+        draft.guesses.append(f"{said}, and the message leads to one of them")
+    elif is_idle:
+        said = f"payload: from {first.test}, where nothing that the job does was seen"
+        draft.guesses.append(said)
+    if first.through:
+        said = f"payload: as the tests call {first.through}"
+        draft.guesses.append(f"{said}, to which the handler gives its arguments")
 
 
 def _explain_no_example(seen: Seen) -> str:
@@ -493,8 +494,9 @@ def _add_values(draft: Draft, first: DeliverySeen, store: str | None) -> None:
 def _move_paths(value: Any, store: str | None) -> Any:
     """With the database and temporary folders moved into the scratch."""
     if isinstance(value, str):
-        moved = value.replace(store, DATABASE) if store is not None else value
-        return _TEMPORARY.sub(_move_aside, moved)
+        if store is not None:
+            value = value.replace(store, DATABASE)
+        return _TEMPORARY.sub(_move_aside, value)
     if isinstance(value, dict):
         return {key: _move_paths(inner, store) for key, inner in value.items()}
     if isinstance(value, list):

@@ -52,7 +52,10 @@ def list_handed_on(
     yield handler, {name: name for name in handler.parameters if name not in _GIVEN}
     for call, target in _list_own_calls(project, handler, _DEPTH):
         is_own = call.path == handler.path and handler.node in call.module.parents(call.node)
-        yield target, _match_parameters(call, target, handler) if is_own else {}
+        renamed: Mapping[str, str] = {}
+        if is_own:
+            renamed = _match_parameters(call, target, handler)
+        yield target, renamed
 
 
 def list_needed(draft: Draft, handler: Definition) -> tuple[str, ...]:
@@ -95,8 +98,7 @@ def _works_itself(handler: Definition, call: Call) -> bool:
     for node in ast.walk(handler.node):
         if isinstance(node, ast.With | ast.AsyncWith):
             opened |= {item.context_expr for item in node.items}
-    body = handler.node.body
-    for statement in body:
+    for statement in handler.node.body:
         for node in ast.walk(statement):
             if not isinstance(node, ast.Call) or node is call.node or node in opened:
                 continue

@@ -25,8 +25,8 @@ _KEYS = ("pk", "id")
 
 @dataclass(frozen=True)
 class Asked:
-    """Rows of a model that the job looks for. `parameter`: of the handler, whose value `column` has;
-    "" where it takes whatever is there. `column`: "" for the primary key.
+    """Rows of a model that the job looks for. `parameter`: of the handler, whose value `column`
+    has; "" where it takes whatever is there. `column`: "" for the primary key.
     """
 
     model: str
@@ -51,8 +51,10 @@ def _read_query(call: ast.Call, renamed: Mapping[str, str]) -> Iterator[Asked]:
         return
     values: dict[str, ast.expr] = {}
     for keyword in call.keywords:
-        if keyword.arg is not None:
-            values["" if keyword.arg in _KEYS else keyword.arg] = keyword.value
+        if keyword.arg in _KEYS:
+            values[""] = keyword.value
+        elif keyword.arg is not None:
+            values[keyword.arg] = keyword.value
     if not values and call.args:
         # `session.get(Order, order_id)`, `Order.query.get(order_id)`
         values[""] = call.args[-1]
@@ -83,12 +85,16 @@ def find_table(model: str, tables: Collection[str]) -> str | None:
     """
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", model).lower()
     names = {model.lower(), snake, f"{snake}s", f"{snake}es"}
-    exact = [table for table in tables if table.lower() in names]
-    if exact:
-        return exact[0]
-    ends = tuple(f"_{name}" for name in names)
-    found = [table for table in tables if table.lower().endswith(ends)]
-    return found[0] if len(found) == 1 else None
+    found: list[str] = []
+    for table in tables:
+        if table.lower() in names:
+            return table
+        # An application's name, or a schema's, stands before it.
+        if any(table.lower().endswith(f"_{name}") for name in names):
+            found.append(table)
+    if len(found) == 1:
+        return found[0]
+    return None
 
 
 def add_rows_of_others(
@@ -104,15 +110,19 @@ def add_rows_of_others(
     asked = tuple(asked)
     made: list[tuple[tuple[bool, int], DeliverySeen]] = []
     for test, end in ends.items():
-        for store in end.stores if test not in without else ():
+        if test in without:
+            continue
+        for store in end.stores:
             arguments = _take_values(store, asked)
             if arguments is not None and store.script:
                 delivery = _make_delivery(test, end, store, {**message, **arguments}, asked)
                 made.append(((end.passed, _count_filled(store)), delivery))
     # Of tests that leave as much the first one: it is likely to be the simplest.
     made.sort(key=_rank, reverse=True)
-    deliveries = tuple(delivery for _, delivery in made)
-    return replace(seen, deliveries=deliveries, tests={**seen.tests, **ends})
+    deliveries = []
+    for _, delivery in made:
+        deliveries.append(delivery)
+    return replace(seen, deliveries=tuple(deliveries), tests={**seen.tests, **ends})
 
 
 def _rank(made: tuple[tuple[bool, int], DeliverySeen]) -> tuple[bool, int]:
@@ -121,10 +131,11 @@ def _rank(made: tuple[tuple[bool, int], DeliverySeen]) -> tuple[bool, int]:
 
 def _take_values(store: StoreSeen, asked: tuple[Asked, ...]) -> dict[str, Any] | None:
     """Parameter -> the value in a row; None where some row is not there."""
+    if not asked:
+        return None
     found: dict[str, Any] = {}
     for one in asked:
-        name = find_table(one.model, store.tables.keys())
-        table = store.tables[name] if name is not None else None
+        table = store.tables.get(find_table(one.model, store.tables.keys()) or "")
         if table is None or not table.rows:
             return None
         if not one.parameter:
@@ -133,7 +144,7 @@ def _take_values(store: StoreSeen, asked: tuple[Asked, ...]) -> dict[str, Any] |
         if number is None:
             return None
         found[one.parameter] = table.rows[0][number]
-    return found if asked else None
+    return found
 
 
 def _find_column(table: Table, column: str) -> int | None:

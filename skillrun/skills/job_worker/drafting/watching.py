@@ -112,7 +112,8 @@ def draft_observed(
         asked = find_asked(reader.project, job.handler)
         message = _read_made_up(draft)
         made = add_rows_of_others(seen, ends, asked, message, without)
-        seen = made if made.deliveries else seen
+        if made.deliveries:
+            seen = made
     _add_variables(draft, reader, watched)
     script = add_observed(draft, seen, reader.project, needed, guesses=guesses, without=without)
     draft.name_places()
@@ -150,8 +151,8 @@ def remember_watching() -> Callable[[Watched], Seen]:
 
 def _read_made_up(draft: Draft) -> dict[str, Any]:
     """The message as reading has it, of which rows say a part."""
-    examples = draft.values.get("payload", {}).get("examples", [{}])
-    return dict(examples[0]) if examples else {}
+    examples = draft.values.get("payload", {}).get("examples") or [{}]
+    return dict(examples[0])
 
 
 def _shows_work(seen: Seen, needed: Iterable[str]) -> bool:
