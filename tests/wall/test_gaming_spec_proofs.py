@@ -119,6 +119,10 @@ COLUMNS = "select order_id, email from receipts"
         ({"proof": part("proof", services=["redis"])}, "proof.services is new"),
         ({"proof": part("proof", python="tools/python")}, "proof.python is new"),
         (
+            {"proof": part("proof", values={"shop.config:SEND": False})},
+            "proof.values.shop.config:SEND is new",
+        ),
+        (
             {"proof": part("proof", not_state=["receipts"])},
             "`receipts` is not compared any more",
         ),
