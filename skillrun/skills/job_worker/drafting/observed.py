@@ -483,11 +483,14 @@ def _add_redis(draft: Draft) -> None:
 
 def _add_values(draft: Draft, first: DeliverySeen, store: str | None) -> None:
     """What the test has put in the place of the configuration holds in the proof, too."""
-    values = {path: value for path, value in first.values.items() if not is_unsaid(value)}
+    values: dict[str, Any] = {}
+    for path, value in first.values.items():
+        if not is_unsaid(value):
+            values[path] = _move_paths(value, store)
     if not values:
         return
     proof: dict[str, Any] = draft.values.setdefault("proof", {})
-    proof["values"] = {path: _move_paths(value, store) for path, value in values.items()}
+    proof["values"] = values
     draft.guesses.append(f"proof.values: as {first.test} has it: {', '.join(values)}")
 
 

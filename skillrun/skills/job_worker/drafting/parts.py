@@ -97,7 +97,8 @@ def _works_itself(handler: Definition, call: Call) -> bool:
     opened = set[ast.AST]()
     for node in ast.walk(handler.node):
         if isinstance(node, ast.With | ast.AsyncWith):
-            opened |= {item.context_expr for item in node.items}
+            for item in node.items:
+                opened.add(item.context_expr)
     for statement in handler.node.body:
         for node in ast.walk(statement):
             if not isinstance(node, ast.Call) or node is call.node or node in opened:

@@ -166,7 +166,9 @@ def _make_delivery(
     arguments: Mapping[str, Any],
     asked: Iterable[Asked],
 ) -> DeliverySeen:
-    tables = [find_table(one.model, store.tables.keys()) for one in asked]
+    tables = list[str | None]()
+    for one in asked:
+        tables.append(find_table(one.model, store.tables.keys()))
     return DeliverySeen(
         test,
         arguments,
