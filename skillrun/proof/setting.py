@@ -128,14 +128,14 @@ class Setting:
             raise self._explain_unknown_word(left[0], left[1])
         return text
 
-    def fill_in(self, value: Any) -> Any:
-        """As `filled`, for every text within a value. Raises Blocked."""
+    def fill_in_texts(self, value: Any) -> Any:
+        """The value with the words of every text within it filled in. Raises Blocked."""
         if isinstance(value, str):
-            return self.filled(value)
+            return self.fill_in(value)
         if isinstance(value, dict):
-            return {key: self.fill_in(inner) for key, inner in value.items()}
+            return {key: self.fill_in_texts(inner) for key, inner in value.items()}
         if isinstance(value, list):
-            return [self.fill_in(inner) for inner in value]
+            return [self.fill_in_texts(inner) for inner in value]
         return value
 
     def _explain_unknown_word(self, word: str, service: str) -> Blocked:
@@ -357,7 +357,7 @@ class Setting:
             "library": library,
             "effects": [effect.model_dump() for effect in spec.effects or ()],
             "errors": errors,
-            "values": self.fill_in(self.proof.values),
+            "values": self.fill_in_texts(self.proof.values),
             "scratch": str(self.place.scratch),
             "free": [str(self.place.tmp), str(self.place.home), str(self.place.run)],
             "shared": shared,
