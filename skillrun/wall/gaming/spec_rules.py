@@ -314,6 +314,7 @@ HELD = (
     "effects[].returns",
     "proof.python",
     "proof.env",
+    "proof.values",
     "proof.setup",
     # The digest of the rows is a part of it: other rows are another proof.
     "proof.fixture",
