@@ -4,7 +4,7 @@ a provider's error says of it is kept anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History
@@ -20,25 +20,29 @@ def judge_logs(history: History, reference: Reference) -> Iterator[Judgement]:
     for event in history.events:
         if event.kind != "log":
             continue
-        text = _read_record(event)
-        for value, name in reference.secrets.items():
-            if value in text and name not in told:
-                told.add(name)
-                yield name_risk(
-                    "secret-logged",
-                    RiskGrade.LEAK,
-                    f"a log record tells {name}, which is named as a secret",
-                    events=(event.number,),
-                )
-        for value, name in reference.addresses.items():
-            if value in text and name not in told:
-                told.add(name)
-                yield name_risk(
-                    "address-logged",
-                    RiskGrade.MINOR,
-                    f"a log record tells {name}, the address of a person",
-                    events=(event.number,),
-                )
+        record = _read_record(event)
+        for name in _list_told(record, reference.secrets, told):
+            yield name_risk(
+                "secret-logged",
+                RiskGrade.LEAK,
+                f"a log record tells {name}, which is named as a secret",
+                events=(event.number,),
+            )
+        for name in _list_told(record, reference.addresses, told):
+            yield name_risk(
+                "address-logged",
+                RiskGrade.MINOR,
+                f"a log record tells {name}, the address of a person",
+                events=(event.number,),
+            )
+
+
+def _list_told(record: str, values: Mapping[str, str], told: set[str]) -> Iterator[str]:
+    """The names of the values that a record has in it; each once, since it is added to `told`."""
+    for value, name in values.items():
+        if value in record and name not in told:
+            told.add(name)
+            yield name
 
 
 def judge_echo(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -72,5 +76,7 @@ def _read_record(event: Event) -> str:
     """What a log holds of a record: what its handlers wrote, without what a filter or a formatter
     has blotted out on the way; all of it where no handler of the application's own wrote it.
     """
-    written = str(event["written"] or "")
-    return written or f"{event['text']} {event['extra'] or ''} {event['error'] or ''}"
+    if event["written"]:
+        return str(event["written"])
+    parts = (event["text"], event["extra"], event["error"])
+    return " ".join(str(part) for part in parts if part)

@@ -148,9 +148,13 @@ def _take_values(store: StoreSeen, asked: tuple[Asked, ...]) -> dict[str, Any] |
 
 
 def _find_column(table: Table, column: str) -> int | None:
-    """`customer=customer_id` asks for the column customer_id."""
+    """The position of a column, as a query names it (`customer` for customer_id); of the key where
+    it names none. None where the table has no such column.
+    """
     for number, (name, _, is_key) in enumerate(table.columns):
-        if (is_key and not column) or (column and name in (column, f"{column}_id")):
+        if not column and is_key:
+            return number
+        if column and name in (column, f"{column}_id"):
             return number
     return None
 
