@@ -127,6 +127,12 @@ class Probe:
         """
         self.recorder.emit("settled", how=how, delay=delay, message=message, why=why)
 
+    def tell_no_limit(self) -> None:
+        """Reports that nothing ends the delivered job however long it takes, though the library
+        ends others.
+        """
+        self.recorder.emit("unlimited")
+
     def bound(self, function: Callable[..., Any], args: Any, kwargs: Any) -> str | None:
         """A message's arguments as text that does not depend on how they were passed: its
         `arguments`.

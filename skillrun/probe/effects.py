@@ -11,7 +11,7 @@ from typing import Any
 
 from .answers import answer_in_place, find_unavailable, make_answer
 from .names import NotThere, find
-from .receiver import HANG, Receiver
+from .receiver import NEVER_ANSWERS, Receiver
 from .recorder import Recorder, brief, shown
 from .swap import replace_everywhere, swap
 
@@ -171,7 +171,7 @@ class Effect:
 
     def tell_receiver(self, receiver: Receiver, error: Exception | None) -> None:
         """That the call came to a receiver which did it no good, and what the adapter made of it."""
-        if receiver.way == HANG or not receiver.was_reached:
+        if receiver.way in NEVER_ANSWERS or not receiver.was_reached:
             return
         made = None
         if error:
@@ -182,7 +182,7 @@ class Effect:
 
     def was_in_vain(self, receiver: Receiver) -> bool:
         """Whether the call came to its receiver, and returned as if nothing were the matter."""
-        if receiver.way == HANG or not receiver.was_reached:
+        if receiver.way in NEVER_ANSWERS or not receiver.was_reached:
             return False
         self.tell_receiver(receiver, None)
         return True
@@ -220,7 +220,7 @@ class Effect:
             else:
                 fields["key"] = None
         unavailable = find_unavailable(self.original)
-        http = {}
+        http: dict[str, Any] = {}
         if unavailable is not None:
             http = {"http": True}
         self.recorder.boundary("before", name, unavailable, kind="effect", **http, **fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -79,6 +80,20 @@ def text_of(query: Any, connection: Any) -> str:
     return str(query)
 
 
+def hang_up(descriptor: int) -> None:
+    """Ends both ways of a connection, as a server that goes away does. Whoever holds it learns of
+    that when it is used next.
+    """
+    # Of a copy: the descriptor itself stays the driver's, which closes it in its own time.
+    with socket.socket(fileno=os.dup(descriptor)) as ended:
+        ended.shutdown(socket.SHUT_RDWR)
+
+
+def _find_socket(connection: Any) -> int:
+    """The descriptor below a connection of asyncpg."""
+    return int(connection._transport.get_extra_info("socket").fileno())
+
+
 class Psycopg:
     """psycopg 3, plain and asyncio. Its classes are Python, its protocol may be C."""
 
@@ -88,6 +103,7 @@ class Psycopg:
 
     def install(self, module: Any) -> None:
         self.statements.failure = lambda: module.OperationalError(_AWAY)
+        self.statements.drop = lambda connection: hang_up(connection.pgconn.socket)
         for cursor in (
             module.Cursor,
             module.AsyncCursor,
@@ -203,6 +219,7 @@ class Psycopg2:
 
     def install(self, module: Any) -> None:
         self.statements.failure = lambda: module.OperationalError(_AWAY)
+        self.statements.drop = lambda connection: hang_up(connection.fileno())
         extensions = module.extensions
 
         def connect(
@@ -328,6 +345,7 @@ class Asyncpg:
 
     def install(self, module: Any) -> None:
         self.statements.failure = lambda: module.ConnectionDoesNotExistError(_AWAY)
+        self.statements.drop = lambda connection: hang_up(_find_socket(connection))
         connection = module.connection.Connection
         around(connection, "execute", self._execute)
         for name in ("_execute", "_executemany"):

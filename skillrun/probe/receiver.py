@@ -1,5 +1,5 @@
-"""What a receiver may do to the real call of a declared effect: it never answers, it is not there,
-it hangs up, or it says that it is out of service.
+"""What a receiver may do to the real call of a declared effect: it is never reached, it takes the
+call and never answers, it is not there, it hangs up, or it says that it is out of service.
 
 Nothing is sent. Who waits with a time-out has it at once, in virtual time; who waits for ever is
 told, and its process ends, as a person would end it some day.
@@ -17,9 +17,11 @@ from typing import Any
 
 from .recorder import Recorder
 
-HANG, REFUSE, HANG_UP, ANSWER = "hang", "refuse", "hang-up", "answer"
-WAYS = (HANG, REFUSE, HANG_UP, ANSWER)
+HANG, SILENT, REFUSE, HANG_UP, ANSWER = "hang", "silent", "refuse", "hang-up", "answer"
+WAYS = (HANG, SILENT, REFUSE, HANG_UP, ANSWER)
 """The last one with a status of HTTP; a mail server then says its own word for it."""
+NEVER_ANSWERS = (HANG, SILENT)
+"""Whose caller waits: a time-out for connecting ends the first wait, one for reading the second."""
 
 _NOWHERE = "192.0.2.1"  # RFC 5737: nobody has this address
 # Turns of an event loop, in which a time-out that is due cancels who waits.
@@ -52,6 +54,7 @@ class Receiver:
         self.has_ended = False  # a time-out ended a wait
         self.is_heard = False  # somebody asks what was sent
         self.heard: list[str] = []  # what the call has sent, a connection at a time
+        self._waits: asyncio.Task[None] | None = None  # lets time pass for who awaits an answer
         self._real: list[tuple[Any, str, Any]] = []
         self._ends: dict[
             int, socket.socket
@@ -68,6 +71,9 @@ class Receiver:
         if tls is not None and self.way != HANG:
             self._replace(tls.SSLContext, "wrap_socket", self._speak_plainly())
             self._replace(tls.SSLContext, "wrap_bio", self._give_up())
+        if self.way == SILENT:
+            for name in ("recv", "recv_into"):
+                self._replace(socket.socket, name, self._receive(name))
         self.recorder.hanging = True
         return self
 
@@ -75,6 +81,8 @@ class Receiver:
         self.recorder.hanging = False
         for owner, name, real in reversed(self._real):
             setattr(owner, name, real)
+        if self._waits is not None:
+            self._waits.cancel()
         for end in self._others:
             self.heard.append(_read_all(end))
             end.close()
@@ -87,7 +95,7 @@ class Receiver:
         """Whether an error of the call comes from what its receiver did. Any other one says that
         the real call cannot be made here.
         """
-        if self.way != HANG:
+        if self.way not in NEVER_ANSWERS:
             return self.was_reached
         seen: BaseException | None = error
         while self.has_ended and seen is not None:
@@ -138,27 +146,67 @@ class Receiver:
         async def create_connection(
             loop: Any, factory: Any, host: Any = None, port: Any = None, **more: Any
         ) -> Any:
-            if host is None or self.recorder.is_own_server((str(host), port)):
+            mine: Any = more.get("sock")
+            is_joined = mine is not None and mine.fileno() in self._ends
+            is_elsewhere = host is not None and not self.recorder.is_own_server((str(host), port))
+            if not is_joined and not is_elsewhere:
                 return await real(loop, factory, host, port, **more)
-            if self.way != HANG:
-                mine = self._make_pair(int(port or 0))
-                mine.setblocking(False)
-                left = {}
-                for k, v in more.items():
-                    if k not in (*_OF_LOOP, *_OF_ADDRESS):
-                        left[k] = v
-                return await real(loop, factory, sock=mine, **left)
+            if is_joined or self.way != HANG:
+                # Some clients connect a socket of their own before they hand it over.
+                if not is_joined:
+                    mine = self._make_pair(int(port or 0))
+                    mine.setblocking(False)
+                return await self._speak_over(real, loop, factory, mine, more)
             self.was_reached = True
-            for _ in range(_MOST_TIMERS):
-                due = _find_next_timer(loop)
-                if due is None:
-                    break
-                self._wait(max(due - loop.time(), 0.0))
-                for _ in range(_TURNS):
-                    await asyncio.sleep(0)
-            return self._wait_for_ever()
+            return await self._let_timers_pass(loop)
 
         return create_connection
+
+    async def _speak_over(
+        self, real: Any, loop: Any, factory: Any, mine: socket.socket, more: dict[str, Any]
+    ) -> Any:
+        """A connection over one end of a pair, in plain text."""
+        left = {}
+        for name, value in more.items():
+            if name not in ("sock", *_OF_LOOP, *_OF_ADDRESS):
+                left[name] = value
+        made = await real(loop, factory, sock=mine, **left)
+        if self.way == SILENT:
+            self._waits = loop.create_task(self._let_timers_pass(loop))
+        return made
+
+    async def _let_timers_pass(self, loop: Any) -> None:
+        """Each timer of the loop is due in its turn; where none of them ends the wait, it never
+        ends.
+        """
+        for _ in range(_MOST_TIMERS):
+            # Whoever has just connected first says what it wants, and sets its time-out.
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            due = _find_next_timer(loop)
+            if due is None:
+                break
+            self._wait(max(due - loop.time(), 0.0))
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+        self._wait_for_ever()
+
+    def _receive(self, name: str) -> Any:
+        """For clients that read: nothing ever comes."""
+        real = getattr(socket.socket, name)
+
+        def receive(sock: Any, *args: Any) -> Any:
+            if sock.fileno() not in self._ends:
+                return real(sock, *args)
+            longest = sock.gettimeout()
+            if longest is None:
+                self._wait_for_ever()
+            if longest == 0:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            self._wait(float(longest))
+            raise socket.timeout("timed out")
+
+        return receive
 
     def _set_option(self) -> Any:
         """What is said of TCP is said in vain to a socket that is none."""
@@ -191,7 +239,8 @@ class Receiver:
         mine, theirs = socket.socketpair()
         if self.way == ANSWER:
             theirs.sendall(self._make_answer(is_mail=port in _MAIL_PORTS))
-        theirs.shutdown(socket.SHUT_WR)
+        if self.way != SILENT:
+            theirs.shutdown(socket.SHUT_WR)
         self._ends[mine.fileno()] = theirs
         self._others.append(theirs)
         return mine

@@ -29,7 +29,7 @@ _TEXTS_AND_NUMBERS: tuple[Any, ...] = (str, bytes, bytearray, int, float)
 # wait.
 _MOST_ERRORS = 300
 # What a receiver does, as `receiver.py` has it.
-_OF_RECEIVERS = ("hang", "refuse", "hang-up", "answer")
+_OF_RECEIVERS = ("hang", "silent", "refuse", "hang-up", "answer")
 _WRITING_VERBS = ("insert", "update", "delete", "replace", "copy", "merge")
 # An exit status: the channel was closed under it, so nothing more could be reported.
 UNHEARD = 96
@@ -44,7 +44,7 @@ class Recorder:
     there:
 
     {"do": "kill"} | {"do": "raise", "error": "module:Class", "args": [...]} | {"do": "fail"} |
-    {"do": "pause"} | {"do": "jump", "s": 1} | {"do": "hang"} | {"do": "answer", "status": 503}
+    {"do": "drop"} | {"do": "pause"} | {"do": "jump", "s": 1} | {"do": "hang"} | {"do": "answer", "status": 503}
     "*" in place of the number means each time: "before:email#*"; with "only", each time that the
     call is about that.
     """
@@ -213,12 +213,14 @@ class Recorder:
         when: str,
         name: str,
         failure: Callable[[], BaseException] | None = None,
+        drop: Callable[[], None] | None = None,
         **fields: Any,
     ) -> None:
         """Reports "before" or "after" `name`, and meets the fault that is planned there. May not
         return, may raise.
 
-        `failure`: makes the error of a store, or of an HTTP service, that fails there.
+        `failure`: makes the error of a store, or of an HTTP service, that fails there. `drop`:
+        closes the connection to that store from the other side.
         """
         if self.channel is None:
             return
@@ -235,7 +237,7 @@ class Recorder:
             fields.get("subject"),
             fields.get("key"),
         ):
-            self._meet(at, {**fault, "failure": failure})
+            self._meet(at, {**fault, "failure": failure, "drop": drop})
 
     def _meet(self, at: str, fault: dict[str, Any]) -> None:
         what = fault["do"]
@@ -257,11 +259,13 @@ class Recorder:
             )
             mark_injected(error)
             raise error
-        elif what == "fail" and fault["failure"] is not None:
+        elif what in ("fail", "drop") and fault["failure"] is not None:
+            if what == "drop" and fault["drop"] is not None:
+                fault["drop"]()
             broken: BaseException = fault["failure"]()
             said = f"{type(broken).__name__}: {broken}"
             status = getattr(getattr(broken, "response", None), "status_code", None)
-            self.emit("fault", at=at, do="fail", text=said, status=status, **place)
+            self.emit("fault", at=at, do=what, text=said, status=status, **place)
             raise broken
         elif what in _OF_RECEIVERS:
             self.emit("fault", at=at, do=what, status=fault.get("status"), **place)

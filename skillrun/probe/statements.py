@@ -5,6 +5,7 @@ rollbacks.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import threading
@@ -67,6 +68,8 @@ class Statements:
         self.failure: Callable[[], BaseException] | None = (
             None  # the driver's error of a database that cannot write
         )
+        # Closes a connection from the server's side; None: there is no server.
+        self.drop: Callable[[Any], None] | None = None
         # Its `place` says whose work a library's own thread does.
         self.lent = threading.local()
         self._links: weakref.WeakKeyDictionary[Any, Link] = weakref.WeakKeyDictionary()
@@ -130,10 +133,10 @@ class Statements:
             "store": self.store_of(connection),
             "place": self.place(),
         }
+        fields["sql"] = brief(" ".join(sql.split()))
         begun = self.is_open(connection)
-        self.recorder.boundary(
-            "before", name, self.failure, sql=brief(" ".join(sql.split())), begun=begun, **fields
-        )
+        self._arrive(connection, name, begun=begun, **fields)
+        del fields["sql"]
         yield
         fields["open"] = self.is_open(connection)
         self.recorder.boundary("after", name, **fields)
@@ -157,10 +160,17 @@ class Statements:
             "store": self.store_of(connection),
             "place": self.place(),
         }
-        self.recorder.boundary("before", name, self.failure, **fields)
+        self._arrive(connection, name, **fields)
         yield
         self.recorder.ended(connection, what)
         self.recorder.boundary("after", name, **fields)
+
+    def _arrive(self, connection: Any, name: str, **fields: Any) -> None:
+        """The boundary before something is asked of the store, at which it may fail."""
+        drop = None
+        if self.drop is not None:
+            drop = functools.partial(self.drop, connection)
+        self.recorder.boundary("before", name, self.failure, drop, **fields)
 
     def _tell_age(self, connection: Any, link: Link) -> None:
         """A connection from before the fork shares its socket, or its cache, with every other

@@ -129,6 +129,8 @@ def _explain_repetition(history: History) -> str | None:
         return "the effect took place and its answer was lost; the retry does it again"
     if schedule.family == "window":
         return "the marker is forgotten too early"
+    if schedule.family == "window-swept":
+        return "a sweep removes what the job knows duplicates by"
     if schedule.family == "sweep":
         return "the sweep brings back a job that is done"
     if schedule.family in (

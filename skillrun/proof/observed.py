@@ -31,6 +31,7 @@ _OTHER_WINDOWS = {
     "redeliver": "a redelivery after success",
     "re-enqueue": "another message for the same job",
     "window": "a redelivery much later",
+    "window-swept": "a redelivery after the sweeps have tidied up",
     "error": "the retry after an error",
     "at-once": "two deliveries at once",
     "stall": "a delivery that stands still while another one runs",

@@ -91,7 +91,7 @@ class Orders:
             return {"do": "raise", "error": fault.error}
         if do in RECEIVER_WAYS:
             return order_receiver(fault)
-        return {"do": do if do in ("fail", "hang") else "pause"}
+        return {"do": do if do in ("fail", "drop", "hang", "silent") else "pause"}
 
 
 def order_receiver(fault: Fault) -> dict[str, Any]:

@@ -317,6 +317,7 @@ MUST_COMPLETE = frozenset(
         "re-enqueue",
         "sweep",
         "window",
+        "window-swept",
         "kill",
         "kill-lose",
         "double-kill",
@@ -370,6 +371,7 @@ OUTAGES = frozenset(
         "early",
         "secret-echoed",
         "store-emptied",
+        "store-dropped",
     )
 )
 

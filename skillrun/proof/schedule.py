@@ -15,7 +15,9 @@ raise=…@before:email#1 raise=…@before:publish#1   its retry cannot be publis
 lose                                   a killed message does not come back by itself
 raise=shop.mailer:Unavailable@before:email#1
 fail@before:commit#1                   the store fails there, with its driver's own error
-hang@before:email#1                    its receiver never answers: the real call waits
+drop@before:commit#1 same-process job=1   so, and the connection is closed for good
+hang@before:email#1                    its receiver is never reached: the real call waits
+silent@before:email#1                  it takes the real call, and never answers
 cut=lib:TimeLimit@before:email#1       the task's time limit is over while it waits
 refuse@before:email#1                  its receiver is not there: the real call is made to nobody
 hang-up@before:email#1                 its receiver takes the call, and hangs up without an answer
@@ -69,7 +71,7 @@ AWAY = frozenset(("refuse", "hang-up", "answer"))
 """What a receiver does that is no use, and that tells."""
 
 _FAULT = re.compile(
-    r"(?P<do>kill|kill-worker|raise|fail|hang|cut|refuse|hang-up|answer|stall|switch|rival|caller-kill|caller-raise|caller-pause)"
+    r"(?P<do>kill|kill-worker|raise|fail|drop|hang|silent|cut|refuse|hang-up|answer|stall|switch|rival|caller-kill|caller-raise|caller-pause)"
     r"(?:=(?P<error>[\w.:%*-]+)(?:~(?P<index>\d+))?)?@(?P<at>(?:before|after):[\w.:/-]+#(?:\d+!?|\*))(?:/(?P<delivery>\d+|\*))?"
 )
 
@@ -103,7 +105,7 @@ _FLAGS = {
 class Fault:
     """What happens at a boundary. `delivery`: 1-based, EVERY for each of them."""
 
-    # kill | kill-worker | raise | fail | stall | switch | rival; of a receiver: hang | refuse |
+    # kill | kill-worker | raise | fail | drop | stall | switch | rival; of a receiver: hang | silent | refuse |
     # hang-up | answer; in the publisher: caller-kill | caller-raise | caller-pause
     do: str
     at: str  # "before:email#1"
@@ -329,7 +331,7 @@ def family_of(schedule: Schedule) -> str:
 def _name_at_publisher(schedule: Schedule) -> str | None:
     """The family of what happens while a call waits, or before the job is delivered at all."""
     does = schedule.does
-    if does & {"hang", "cut"}:
+    if does & {"hang", "silent", "cut"}:
         return "effect-hangs"
     if does & AWAY:
         return "receiver-away"
@@ -377,7 +379,8 @@ def _name_by_moves(schedule: Schedule) -> str:
     if schedule.has_move("job") or schedule.first is not None:
         return "distinct"
     if schedule.has_move("wait"):
-        return "window"
+        is_swept = SWEEP in schedule.moves and schedule.moves[-1] == "redeliver"
+        return "window-swept" if is_swept else "window"
     for move in ("redeliver", "re-enqueue", SWEEP):
         if move in schedule.moves:
             return move
@@ -392,6 +395,7 @@ def _name_by_word(schedule: Schedule) -> str | None:
         "early": schedule.early,
         "store-emptied": FORGET in schedule.moves or schedule.redis_emptied is not None,
         "calendar": bool(schedule.day),
+        "store-dropped": "drop" in schedule.does,
         "same-process": schedule.same,
         "broker-lost": schedule.emptied is not None,
         "late": schedule.late > SECOND_RUN_S,

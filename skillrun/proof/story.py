@@ -208,7 +208,9 @@ def _tell_fault(history: History, delivery: Delivery, event: Event) -> str:
         "answer": f"status {event['status']} is answered {at}, and it does not take place",
         "pause": f"it stands still {at}, and the others go on",
         "jump": f"the clock jumps {at}",
-        "hang": f"its receiver never answers, {at}",
+        "drop": f"the server closes the connection {at}: {event['text']}",
+        "hang": f"its receiver is never reached, {at}",
+        "silent": f"its receiver takes the call and never answers, {at}",
         "refuse": f"nobody is there to take the call, {at}",
         "hang-up": f"its receiver hangs up without an answer, {at}",
     }

@@ -64,6 +64,84 @@ def test_a_call_with_a_time_out_ends(tmp_path: Path, name: str) -> None:
     assert risks_of(tmp_path / "repo", ENDS[name]) == []
 
 
+SILENT = "silent@before:send#1"
+# Connecting is limited, and what comes after it is not.
+READS_FOR_EVER = {
+    "http.client": (
+        "import http.client;"
+        ' asked = http.client.HTTPConnection("shop.example.com", timeout=5); asked.connect();'
+        ' asked.sock.settimeout(None); asked.request("POST", "/mails"); asked.getresponse()'
+    ),
+    "urllib": FOR_EVER["urllib"],
+    "smtplib": FOR_EVER["smtplib"],
+    "requests": (
+        'import requests; requests.post("https://shop.example.com/mails", timeout=(5, None))'
+    ),
+    "httpx": (
+        "import httpx; httpx.post("
+        '"https://shop.example.com/mails", timeout=httpx.Timeout(5, read=None))'
+    ),
+    "httpx, awaited": (
+        "import asyncio, httpx; client = httpx.AsyncClient(timeout=httpx.Timeout(5, read=None));"
+        ' asyncio.run(client.post("http://shop.example.com/mails"))'
+    ),
+    "aiohttp": """
+        import aiohttp, asyncio
+
+        async def ask():
+            limit = aiohttp.ClientTimeout(total=None, sock_connect=5)
+            async with aiohttp.ClientSession(timeout=limit) as session:
+                await session.post("https://shop.example.com/mails")
+
+        asyncio.run(ask())
+""".strip(),
+}
+READS_WITH_A_LIMIT = {
+    "http.client": (
+        "import http.client;"
+        ' asked = http.client.HTTPConnection("shop.example.com", timeout=5);'
+        ' asked.request("POST", "/mails"); asked.getresponse()'
+    ),
+    "urllib": ENDS["urllib"],
+    "smtplib": ENDS["smtplib"],
+    "requests": 'import requests; requests.post("https://shop.example.com/mails", timeout=5)',
+    "httpx": 'import httpx; httpx.post("https://shop.example.com/mails", timeout=5)',
+    "httpx, awaited": (
+        "import asyncio, httpx; client = httpx.AsyncClient(timeout=5);"
+        ' asyncio.run(client.post("http://shop.example.com/mails"))'
+    ),
+    "aiohttp": """
+        import aiohttp, asyncio
+
+        async def ask():
+            limit = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=5)
+            async with aiohttp.ClientSession(timeout=limit) as session:
+                await session.post("https://shop.example.com/mails")
+
+        asyncio.run(ask())
+""".strip(),
+}
+
+
+def silent_risks_of(root: Path, name: str, call: str) -> list[tuple[str, str | None]]:
+    """The risks of a call to somebody who takes it and says nothing."""
+    pytest.importorskip(name.partition(",")[0])
+    proof = proof_of(plain_repo(root, was=STAND_IN, becomes=call), only=SILENT)
+    assert not proof.incomplete, proof.incomplete
+    return [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks]
+
+
+@pytest.mark.parametrize("name", real_but(READS_FOR_EVER, "http.client"))
+def test_a_limit_for_connecting_alone_waits_for_ever(tmp_path: Path, name: str) -> None:
+    found = silent_risks_of(tmp_path / "repo", name, READS_FOR_EVER[name])
+    assert found == [("effect-hangs", RiskGrade.STUCK)]
+
+
+@pytest.mark.parametrize("name", real_but(READS_WITH_A_LIMIT, "http.client"))
+def test_a_limit_for_reading_ends_it(tmp_path: Path, name: str) -> None:
+    assert silent_risks_of(tmp_path / "repo", name, READS_WITH_A_LIMIT[name]) == []
+
+
 def told(seen: History, **more: Any) -> list[tuple[str, str | None]]:
     found = judge_history(seen, replace(reference(), **more))
     return [(one.rule, one.grade) for one in found]
@@ -76,6 +154,10 @@ def test_a_limit_of_the_task_ends_what_waits_for_ever() -> None:
     stuck = history("hang@before:email#1", [HUNG, ("stuck", {"name": "email#1"})], DONE)
     assert told(stuck) == [("effect-hangs", "stuck")]
     assert told(stuck, facts=BootFacts(ends_stuck=True)) == []
+    # The library ends others, and was told to let this one go on.
+    met = [HUNG, ("unlimited", {}), ("stuck", {"name": "email#1"})]
+    free = history("hang@before:email#1", met, DONE)
+    assert told(free, facts=BootFacts(ends_stuck=True)) == [("effect-hangs", "stuck")]
 
 
 def test_a_time_out_that_ends_the_job_at_once_is_told() -> None:

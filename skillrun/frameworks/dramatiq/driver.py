@@ -15,6 +15,7 @@ import contextlib
 import importlib
 import inspect
 import logging
+import math
 import os
 import re
 import sys
@@ -112,9 +113,17 @@ class Driver(BaseDriver):
             ),
             counts_dead=not self._sends_dead_letters(),
             spread=2.0,
-            ends_stuck=self._has_middleware("TimeLimit"),
+            ends_stuck=self._can_end_a_wait(),
             limit_error=_TIME_LIMIT if self._has_middleware("TimeLimit") else "",
         )
+
+    def _can_end_a_wait(self) -> bool:
+        """TimeLimit throws its exception into the thread, which meets it at its next line: a call
+        of the system that waits has none, and only who awaits goes on.
+        """
+        is_limited = self.actor.options.get("time_limit") != math.inf
+        is_awaited = inspect.iscoroutinefunction(self.function())
+        return self._has_middleware("TimeLimit") and is_limited and is_awaited
 
     def _has_middleware(self, name: str) -> bool:
         return any(type(one).__name__ == name for one in self.broker.middleware)

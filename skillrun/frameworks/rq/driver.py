@@ -375,6 +375,9 @@ class Driver(BaseDriver):
         worker = self._make_worker(queue)
         job, queue = self._take_job(worker, message, queue)
         self.at_work = job.id
+        # -1 is RQ's word for no limit, and an alarm of 0 s never rings.
+        if job.timeout is not None and int(job.timeout) <= 0:
+            self.probe.tell_no_limit()
         worker.work_on(job, queue)
         self._tell_end(job, queue, message)
 

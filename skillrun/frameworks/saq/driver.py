@@ -225,7 +225,10 @@ class Driver(ListedDriver):
             pipeline.zadd(queue._incomplete, {id_: 0})
             pipeline.set(id_, unpack_bytes(self.message["job"]))
             await pipeline.execute()
-        return await queue._get_job_by_id(id_)
+        job = await queue._get_job_by_id(id_)
+        if job is not None and not job.timeout:
+            self.probe.tell_no_limit()
+        return job
 
     def _is_at_work(self, job: Any) -> bool:
         return not self.settled and job.id == self.message["id"]

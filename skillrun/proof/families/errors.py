@@ -179,6 +179,10 @@ def statement_error(situation: Situation, planned: Planned) -> Iterator[Schedule
         yield Schedule("store-error", (Fault("fail", at),))
 
 
+# A call that takes its time, well within any limit.
+_SLOWLY_S = 2
+
+
 @family("late-error", "no error is declared that an effect could raise")
 def late_error(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """A slow delivery fails when another one has done the job: one transient error of each effect,
@@ -194,7 +198,11 @@ def late_error(situation: Situation, planned: Planned) -> Iterator[Schedule]:
         if at in stalls and (schedule.family, first.at) not in seen:
             seen.add((schedule.family, first.at))
             stall, late = stalls[at], replace(first, at=at, delivery=1)
-            yield replace(stall, family="late-error", faults=(*stall.faults, late))
+            slow = replace(stall, family="late-error", faults=(*stall.faults, late))
+            yield slow
+            # A time limit of the task is over within the hour: it, and no error, ends that wait.
+            if schedule.family == "permanent":
+                yield replace(slow, moves=(f"wait={_SLOWLY_S}", "redeliver"))
 
 
 def last_chance(histories: Iterable[History]) -> Iterator[Schedule]:

@@ -11,13 +11,15 @@ from skillrun.proof import ticks
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import list_written_keys
-from skillrun.proof.schedule import FORGET, SECOND_RUN_S, Schedule
+from skillrun.proof.schedule import FORGET, SECOND_RUN_S, SWEEP, Fault, Schedule
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
 
 NOT_VARIED = "no key field of the first example has a value that others can be derived from"
 NO_POISON = "proof.poison has no payload"
+# The only store whose connections are closed from the other side: as `probe/postgres.py` calls it.
+POSTGRESQL = "postgresql"
 _DAY_S = 86400.0
 # Just inside a declared window: the clock moves on a little with each delivery.
 _INSIDE = 0.98
@@ -99,6 +101,27 @@ def window(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     waits = {min(_LONG_WAIT_S, length * _INSIDE), length * _INSIDE}
     for wait in sorted(waits):
         yield Schedule("window", moves=(f"wait={int(wait)}", "redeliver"))
+
+
+# A sweep that looks for what stands still takes its time: up to a day and an hour.
+_ROOM_FOR_SWEEPS = 2
+
+
+def _is_never_swept(situation: Situation) -> str | None:
+    if not situation.spec.recovers:
+        return "recovers names no sweep"
+    return _is_other_by_day(situation)
+
+
+@family("window-swept", "no duplicate is expected", unless=_is_never_swept)
+def window_swept(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The sweeps come well within the declared window, then the message once more: what they tidy
+    up may be what the job knows duplicates by.
+    """
+    length = read_dedupe_window(situation.spec) or _FOR_EVER_S
+    wait = length / _ROOM_FOR_SWEEPS
+    if wait > _LONG_WAIT_S:
+        yield Schedule("window-swept", moves=(f"wait={int(wait)}", SWEEP, "redeliver"))
 
 
 def read_dedupe_window(spec: JobSpec) -> float | None:
@@ -233,6 +256,34 @@ def same_process(situation: Situation, planned: Planned) -> Iterator[Schedule]:
             seen.add(place)
             faults = tuple(replace(fault, delivery=1) for fault in schedule.faults)
             yield replace(schedule, family="same-process", faults=faults, moves=other, same=True)
+
+
+# Where the connection is new, where something was done over it, and where it is to be committed.
+_DROPS = 4
+
+
+@family("store-dropped", "no statement of the single run reaches a server", most=_DROPS)
+def store_dropped(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The server closes the connection, in a worker that lives on; then another job comes."""
+    if not situation.facts.same_process:
+        return
+    moves = ("redeliver",)
+    if situation.jobs:
+        moves = (f"job={situation.jobs[0]}",)
+    for at in _find_drops(situation):
+        fault = Fault("drop", at)
+        yield Schedule("store-dropped", (fault,), moves, same=True)
+
+
+def _find_drops(situation: Situation) -> list[str]:
+    """The first statement over a connection to a server, and each commit."""
+    found: list[str] = []
+    for event in situation.boundaries:
+        if event["store"] != POSTGRESQL or event["when"] != "before" or event.boundary is None:
+            continue
+        if event["kind"] == "commit" or not found:
+            found.append(event.boundary)
+    return found
 
 
 def _find_place(schedule: Schedule) -> tuple[str, str] | None:

@@ -12,7 +12,8 @@ from skillrun.proof.schedule import EVERY, Fault, Schedule
 
 @family("effect-hangs", "no effect is stood in for")
 def effect_hangs(situation: Situation, planned: Planned) -> Iterator[Schedule]:
-    """The real call of each effect, once, to somebody who never answers; and the library's time
+    """The real call of each effect, once to somebody who is never reached and once to somebody who
+    takes it and never answers: many a call limits the first wait alone; and the library's time
     limit, which may be over while any call is waited for, whatever its own time-out is.
     """
     limit = situation.facts.limit_error
@@ -20,6 +21,7 @@ def effect_hangs(situation: Situation, planned: Planned) -> Iterator[Schedule]:
         at = f"before:{effect.name}#1"
         if effect.mode != "pass_through":
             yield Schedule("effect-hangs", (Fault("hang", at),))
+            yield Schedule("effect-hangs", (Fault("silent", at),))
         if limit:
             yield Schedule("effect-hangs", (Fault("cut", at, error=limit),))
 

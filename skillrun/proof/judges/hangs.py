@@ -24,7 +24,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     # "before:email#1" -> "email"
     name = str(history.schedule.faults[0].at).partition(":")[2].rpartition("#")[0]
     if stuck:
-        if not reference.facts.ends_stuck:
+        is_ended = reference.facts.ends_stuck and not history.all("unlimited")
+        if not is_ended:
             yield name_risk(
                 "effect-hangs",
                 RiskGrade.STUCK,

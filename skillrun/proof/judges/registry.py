@@ -11,6 +11,7 @@ from skillrun.proof.judges import (
     away,
     broker,
     calendar,
+    dropped,
     early,
     effects,
     emptied,
@@ -78,6 +79,9 @@ BY_FAMILY: dict[str, dict[str, Judge]] = {
     "early": {"early": early.judge},
     "queued-together": {"queued": queued.judge},
     "store-emptied": {"emptied": emptied.judge},
+    # What the sweeps remove is theirs to remove: asked is what takes place again.
+    "window-swept": {"effects": effects.judge},
+    "store-dropped": {"dropped": dropped.judge},
     "effect-hangs": {"hangs": hangs.judge},
     "receiver-away": {"away": away.judge},
     "secret-echoed": {"leaks": leaks.judge_echo},

@@ -248,6 +248,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="connection-kept",
+        part="retry",
+        grades=(RiskGrade.LOST, RiskGrade.STUCK),
+        cause="a connection that broke is used again by every later job of that worker",
+        closes=(
+            "open it anew once it is broken: a pool that looks at it before it gives it out"
+            " (pool_pre_ping, check), one connection a job, or close_old_connections around each"
+        ),
+    ),
+    RiskRule(
         name="crash-loop",
         part="retry",
         grades=(RiskGrade.LOST, RiskGrade.STUCK),
