@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Collection, Coroutine
 from typing import Any
 
+from .beside import PATIENCE_S, Progress
 from .driver import Driver, Probe
+from .recorder import BESIDE, FIRST
 
 _LEFT_S = 5.0  # for what a handler started and did not wait for
 
@@ -16,9 +19,45 @@ class AsyncDriver(Driver):
     it goes on in the next one.
     """
 
+    # Names of the attributes that say what the delivery at hand is, and how it ended.
+    OF_DELIVERY: tuple[str, ...] = ()
+
     def __init__(self, probe: Probe) -> None:
         super().__init__(probe)
         self.loop: asyncio.AbstractEventLoop | None = None
+        probe.recorder.deliver_in_loop = self.deliver_beside
+
+    async def deliver_in_loop(self, message: dict[str, Any]) -> None:
+        """Runs one delivery in the running loop; reports `settled`."""
+        raise NotImplementedError
+
+    async def deliver_beside(self, message: dict[str, Any]) -> None:
+        """Another job's delivery, to its end, while the one at hand awaits something. Where it
+        needs what that one holds, both are given up: nothing can be said of them.
+        """
+        recorder = self.probe.recorder
+        kept = self.keep_delivery()
+        # Nothing of what the handler at hand has bound to its own context is known to the other.
+        context = contextvars.Context()
+        context.run(recorder.begin_beside)
+        recorder.turn = BESIDE
+        task = context.run(asyncio.ensure_future, self.deliver_in_loop(message))
+        progress = Progress(recorder)
+        while not task.done():
+            progress.look()
+            await asyncio.wait({task}, timeout=PATIENCE_S)
+        recorder.turn = FIRST
+        self.restore_delivery(kept)
+        task.result()
+
+    def keep_delivery(self) -> dict[str, Any]:
+        """What is known of the delivery at hand."""
+        return {name: getattr(self, name) for name in self.OF_DELIVERY}
+
+    def restore_delivery(self, kept: dict[str, Any]) -> None:
+        """Takes up again what `keep_delivery` has given."""
+        for name, value in kept.items():
+            setattr(self, name, value)
 
     def run_in_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
         """What a coroutine comes to."""

@@ -25,6 +25,7 @@ class Effect:
         self.original: Callable[..., Any] = lambda *args, **kwargs: None
         self.signature: inspect.Signature | None = None
         self.only: Any = None  # the object whose method it is; None: any
+        self.is_awaited = False
 
     def install(self) -> str | None:
         """Hooks the call. What a person should know, else None. Raises NotThere or an import's own
@@ -41,10 +42,11 @@ class Effect:
         if missing:
             raise NotThere(missing)
         if function is None:
-            if not inspect.iscoroutinefunction(value):
-                hook = self.sync
-            else:
+            self.is_awaited = inspect.iscoroutinefunction(value)
+            if self.is_awaited:
                 hook = self.coroutine
+            else:
+                hook = self.sync
             self.original = replace_everywhere(
                 owner, name, functools.wraps(value)(lambda *a, **k: hook(*a, **k))
             )
@@ -53,8 +55,8 @@ class Effect:
             self.only = value.__self__
         if isinstance(value, types.FunctionType):
             self.signature = _signature(function)
-        is_async = inspect.iscoroutinefunction(function)
-        self.original = swap(function, self.coroutine if is_async else self.sync)
+        self.is_awaited = inspect.iscoroutinefunction(function)
+        self.original = swap(function, self.coroutine if self.is_awaited else self.sync)
         return None
 
     def unknown_key(self) -> str | None:
@@ -96,13 +98,16 @@ class Effect:
             return self.original(*args, **kwargs)
         try:
             name, fields = self.arrive(args, kwargs)
+            self.recorder.let_thread_go_on(f"before:{name}")
             receiver = self.find_receiver(name)
             if receiver is not None:
                 result = self.call_in_vain(receiver, args, kwargs)
                 if self.was_in_vain(receiver):
                     return result
             if self.spec.get("mode") != "pass_through":
-                return self.pretend(name, fields, args, kwargs)
+                answer = self.pretend(name, fields, args, kwargs)
+                self.recorder.let_thread_go_on(f"after:{name}")
+                return answer
             with self.recorder.passing():
                 result = self.original(*args, **kwargs)
             self.leave(name, fields)
@@ -116,13 +121,16 @@ class Effect:
             return await self.original(*args, **kwargs)
         try:
             name, fields = self.arrive(args, kwargs)
+            await self.recorder.let_other_go_on(f"before:{name}")
             receiver = self.find_receiver(name)
             if receiver is not None:
                 result = await self.await_in_vain(receiver, args, kwargs)
                 if self.was_in_vain(receiver):
                     return result
             if self.spec.get("mode") != "pass_through":
-                return self.pretend(name, fields, args, kwargs)
+                answer = self.pretend(name, fields, args, kwargs)
+                await self.recorder.let_other_go_on(f"after:{name}")
+                return answer
             with self.recorder.passing():
                 result = await self.original(*args, **kwargs)
             self.leave(name, fields)

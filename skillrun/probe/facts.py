@@ -29,6 +29,7 @@ class Facts:
     ticks: bool = False  # nothing but the next tick runs it again
     is_called: bool = False  # no message is there: its caller gets its errors, and calls again
     same_process: bool = False  # a worker's process runs one delivery after the other
+    shared: str = ""  # how several run in it at a time: "" one by one, "loop", "threads"
     counts_dead: bool = False  # what ends up in its own dead-letter place settles with `dead`
     sets_log_level: bool = False  # its worker gives the root logger a level of its own
     spread: float = 1.0  # its jitter makes a computed wait up to so many times as long
@@ -53,6 +54,7 @@ class BootFacts(Facts):
     modules: tuple[str, ...] = ()  # the repository's files that are imported
     # Effect -> the exceptions of the spec that its adapter could not raise.
     foreign_errors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    awaited: tuple[str, ...] = ()  # the effects that are called with await
     begun: str = (
         ""  # the command line by which the worker was begun before the handler was imported
     )

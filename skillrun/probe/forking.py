@@ -129,6 +129,7 @@ class Zygote:
             loggers=driver.LOGGERS,
             modules=tuple(module_files(recorder.root)),
             foreign_errors=foreign,
+            awaited=tuple(effect.name for effect in effects if effect.is_awaited),
             has_gate=self.gate is not None,
             begun=driver.worker_begun.command if driver.worker_begun else "",
             consumed=consumed,

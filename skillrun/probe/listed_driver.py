@@ -39,6 +39,7 @@ class ListedDriver(AsyncDriver):
     # Of several settings for one queue, those of that name count.
     USUAL_NAME = ""
     REFUSED: str  # words for a {handler} of a {kind} that it does not run
+    OF_DELIVERY: tuple[str, ...] = ("message", "settled")
     ESCAPED: str  # words for an {error} of a class, {kind}, that leaves the worker's own code
 
     def __init__(self, probe: Probe, *, captures: bool = True) -> None:
@@ -268,9 +269,9 @@ class ListedDriver(AsyncDriver):
         self.run_in_loop(self.publish_message(args, kwargs, like))
 
     def deliver(self, message: dict[str, Any]) -> None:
-        self.run_in_loop(self._deliver(message))
+        self.run_in_loop(self.deliver_in_loop(message))
 
-    async def _deliver(self, message: dict[str, Any]) -> None:
+    async def deliver_in_loop(self, message: dict[str, Any]) -> None:
         worker = await self.find_worker(message["queue"])
         self.message, self.settled = message, False
         others = asyncio.all_tasks()

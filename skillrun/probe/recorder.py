@@ -8,13 +8,14 @@ plan says.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import hashlib
 import os
 import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -35,6 +36,12 @@ _WRITING_VERBS = ("insert", "update", "delete", "replace", "copy", "merge")
 UNHEARD = 96
 
 
+# Which of two deliveries that share a process the code at work belongs to. Tasks and threads that
+# asyncio starts inherit it; what has none belongs to the one whose turn it is.
+_OWN_TURN: contextvars.ContextVar[int] = contextvars.ContextVar("turn")
+FIRST, BESIDE = 0, 1
+
+
 class Lost(BaseException):
     """The delivery must end here: nobody listens any more."""
 
@@ -44,6 +51,7 @@ class Recorder:
     there:
 
     {"do": "kill"} | {"do": "raise", "error": "module:Class", "args": [...]} | {"do": "fail"} |
+    {"do": "beside", "message": {...}} |
     {"do": "drop"} | {"do": "pause"} | {"do": "jump", "s": 1} | {"do": "hang"} | {"do": "answer", "status": 503}
     "*" in place of the number means each time: "before:email#*"; with "only", each time that the
     call is about that.
@@ -54,13 +62,18 @@ class Recorder:
         self.here = _probe_folder()
         self.channel: Channel | None = None
         self.plan: dict[str, dict[str, Any]] = {}
-        self.counts: dict[str, int] = {}
+        self.counts: dict[tuple[int, str], int] = {}  # by turn and name
         self.pid = 0  # of the delivery's own process
         # What was done at import and goes on: each delivery says it.
         self.early: list[dict[str, Any]] = []
         self.prefix = ""  # of the names of boundaries, where this process is not the handler's own
         self.raised = 0
-        self.depth = 0  # > 0: inside the handler
+        self.depths = [0, 0]  # > 0: inside the handler, by turn
+        self.turn = FIRST  # whose turn it is
+        self.waiting: dict[str, Any] | None = None  # a message that is to be delivered beside
+        # How a driver delivers that one: in the running event loop, or in another thread.
+        self.deliver_in_loop: Callable[[Any], Awaitable[None]] | None = None
+        self.deliver_in_thread: Callable[[Any], None] | None = None
         # This process calls the application's own way to publish.
         self.is_caller = False
         self._own = threading.local()
@@ -86,6 +99,20 @@ class Recorder:
         self.before_passing: Callable[[], None] = lambda: None
         self.after_passing: Callable[[], None] = lambda: None
         self._lock = threading.RLock()
+
+    @property
+    def own_turn(self) -> int:
+        """Which delivery the code at work belongs to: FIRST, or BESIDE."""
+        return _OWN_TURN.get(self.turn)
+
+    @property
+    def depth(self) -> int:
+        """> 0: inside the handler of the delivery at work."""
+        return self.depths[self.own_turn]
+
+    @depth.setter
+    def depth(self, depth: int) -> None:
+        self.depths[self.own_turn] = depth
 
     @property
     def silent(self) -> int:
@@ -128,6 +155,8 @@ class Recorder:
         """This process is a delivery from now on."""
         self.counts.clear()
         self.receivers.clear()
+        self.depths, self.turn, self.waiting = [0, 0], FIRST, None
+        _OWN_TURN.set(FIRST)
         self.said = 0
         self.pid, self.prefix, self.raised = os.getpid(), "", 0
         self.plan, self.channel = plan, channel
@@ -142,6 +171,8 @@ class Recorder:
             self.told += event in ("undeclared", "published")
             if event == "end":  # whoever reads it counts as well
                 fields["said"] = self.said
+            elif self.own_turn == BESIDE:
+                fields["beside"] = True
             self.said += 1
             try:
                 self.channel.send({"e": event, **fields})
@@ -205,7 +236,8 @@ class Recorder:
         """`email` -> `email#1`, then `email#2`."""
         name = self.prefix + name
         with self._lock:
-            number = self.counts[name] = self.counts.get(name, 0) + 1
+            counted = (self.own_turn, name)
+            number = self.counts[counted] = self.counts.get(counted, 0) + 1
         return f"{name}#{number}"
 
     def boundary(
@@ -229,7 +261,7 @@ class Recorder:
             self.told += fields.get("kind") != "sql" or fields.get("verb") in _WRITING_VERBS
             return
         self.emit("at", when=when, name=name, **fields)
-        if not self.plan:
+        if not self.plan or self.own_turn == BESIDE:
             return
         fault = self.plan.get(at) or self.plan.get(at.rpartition("#")[0] + "#*")
         if fault is not None and fault.get("only") in (
@@ -270,6 +302,8 @@ class Recorder:
         elif what in _OF_RECEIVERS:
             self.emit("fault", at=at, do=what, status=fault.get("status"), **place)
             self.receivers[at] = fault
+        elif what == "beside":
+            self.waiting = fault["message"]
         elif what == "jump":
             self.emit("fault", at=at, do="jump", s=fault["s"], **place)
             self.jump(float(fault["s"]))
@@ -278,6 +312,26 @@ class Recorder:
             with self._lock:
                 self.emit("fault", at=at, do="pause", **place)
                 self._wait(at)
+
+    async def let_other_go_on(self, at: str) -> None:
+        """Where another job is to be delivered in this event loop, lets it run to its end. It is
+        called where the code at work would await something anyway.
+        """
+        message, self.waiting = self.waiting, None
+        if message is not None and self.deliver_in_loop is not None:
+            self.emit("fault", at=at, do="pause", place=self.place())
+            await self.deliver_in_loop(message)
+
+    def let_thread_go_on(self, at: str) -> None:
+        """The same in a worker that has threads."""
+        message, self.waiting = self.waiting, None
+        if message is not None and self.deliver_in_thread is not None:
+            self.emit("fault", at=at, do="pause", place=self.place())
+            self.deliver_in_thread(message)
+
+    def begin_beside(self) -> None:
+        """What is at work from now on, in this context, is the other delivery."""
+        _OWN_TURN.set(BESIDE)
 
     def _wait(self, at: str) -> None:
         self.knock()

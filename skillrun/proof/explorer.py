@@ -305,6 +305,9 @@ class Explorer(Messages, Drafting, Sweeps):
         if any(fault.do == "stall" for fault in schedule.faults):
             self._deliver_stalled(run, message)
             return
+        if schedule.beside is not None and schedule.same:
+            self._deliver_in_one_process(run, message)
+            return
         if schedule.copies > 1 or schedule.beside is not None:
             self._deliver_at_once(run, message)
             return

@@ -153,6 +153,25 @@ def test_a_permanent_error_is_not_tried_again(job: Job) -> None:
     assert not any(delivery.will_retry for delivery in history.runs)
 
 
+def test_another_job_runs_to_its_end_in_the_same_process(job: Job) -> None:
+    if not job.facts.shared:
+        pytest.skip("its worker runs one job at a time in a process")
+    called = job.once.performed()[0]
+    text = f"switch@before:{called['name']} beside=1 same-process"
+    together = job.explorer.run(parse_schedule(text))
+    assert [(run.job, run.outcome) for run in together.runs] == [(1, "succeeded"), (0, "succeeded")]
+    assert [_settled(run) for run in together.runs] == ["acked", "acked"]
+    apart = job.explorer.run(parse_schedule(text).apart)
+    assert together.state == apart.state
+    assert _list_done(together) == _list_done(apart)
+    _check_sound(together)
+
+
+def _list_done(history: History) -> list[tuple[int, str]]:
+    calls = history.performed()
+    return sorted((history.delivery_of(call).job, str(call["subject"])) for call in calls)
+
+
 def test_exhaustion_uses_up_the_attempts_at_the_declared_delays(job: Job) -> None:
     begun = time.monotonic()
     history = job.under("exhaustion")

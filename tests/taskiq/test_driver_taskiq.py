@@ -235,6 +235,20 @@ def test_a_source_that_no_scheduler_reads(office: Explorer) -> None:
     assert [event["to_handler"] for event in history.runs[0].all("published")] == [False]
 
 
+ELSEWHERE = "sources=[ListRedisScheduleSource(REDIS, prefix='planned')]"
+ANOTHER = "sources=[ListRedisScheduleSource(REDIS)]"
+
+
+@edited((BROKER, "sources=[due]", ELSEWHERE))
+def test_a_scheduler_that_reads_other_keys(office: Explorer) -> None:
+    assert len(under(office, EVERY).runs) == 1
+
+
+@edited((BROKER, "sources=[due]", ANOTHER))
+def test_a_scheduler_with_a_source_of_its_own_that_reads_the_same_keys(office: Explorer) -> None:
+    assert len(under(office, EVERY).runs) > 1
+
+
 LATER = """    when = datetime.now(timezone.utc) + timedelta(hours=1)
     await announce.schedule_by_time(due, when, parcel_id, address=address)
 """

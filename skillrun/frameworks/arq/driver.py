@@ -42,6 +42,7 @@ from ...probe.redirecting import redirect_client
 from ...probe.starting import Importer, Ways
 from ...probe.swap import replace_calls
 
+_OF_WORKERS = "workers' own"
 _COPIES = 3  # of a message, delivered at once
 _ON_KILL = (
     "the job of a worker that dies is run again once its in-progress key has run out, {wait:g} s after it was begun "
@@ -140,6 +141,7 @@ class Driver(ListedDriver):
         return self.make_facts(
             redelivery_s=self.redelivery_s,
             max_attempts=most,
+            shared="loop" if self.looked_at.max_jobs > 1 else "",
             on_kill=_ON_KILL.format(wait=self.redelivery_s, most=most),
         )
 
@@ -305,6 +307,20 @@ class Driver(ListedDriver):
         return like["function"], like["queue"], {"_job_id": id_, "_expires": like["lives_s"]}
 
     # -- delivering
+
+    def keep_delivery(self) -> dict[str, Any]:
+        of_worker = {}
+        for queue, worker in self.workers.items():
+            of_worker[queue] = (worker.message, worker.failed, worker.until)
+        return {**super().keep_delivery(), _OF_WORKERS: of_worker}
+
+    def restore_delivery(self, kept: dict[str, Any]) -> None:
+        for queue, of_worker in kept.pop(_OF_WORKERS).items():
+            worker = self.workers[queue]
+            worker.message, _, worker.until = of_worker
+            # Those that failed meanwhile were others.
+            worker.failed = worker.jobs_failed
+        super().restore_delivery(kept)
 
     async def run_delivery(self, worker: InProcess, message: dict[str, Any]) -> None:
         worker.message, worker.failed = message, worker.jobs_failed

@@ -12,6 +12,7 @@ delivered too: a dead letter is often written there.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import inspect
 import logging
@@ -35,6 +36,7 @@ from dramatiq.results.backends import StubBackend
 from dramatiq.worker import _ConsumerThread as ConsumerThread
 from dramatiq.worker import _WorkerThread as WorkerThread
 
+from ...probe.beside import run_in_thread
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
@@ -44,6 +46,7 @@ from ...probe.starting import Importer, Ways
 from ...probe.swap import swap
 
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
+_THREADS = re.compile(r"\s(?:-t|--threads)[ =](\d+)")  # of a worker's command line
 _TIME_LIMIT = "dramatiq.middleware:TimeLimitExceeded"
 _DEFAULT_S = 60.0  # dramatiq.brokers.redis.DEFAULT_HEARTBEAT_TIMEOUT
 
@@ -62,6 +65,7 @@ class Driver(BaseDriver):
         super().__init__(probe)
         self.actor: Any = None
         self.delivering = False
+        probe.recorder.deliver_in_thread = self._deliver_beside
         self.moved: list[Message[Any]] | None = (
             None  # takes what the consumer moves from the delay queue
         )
@@ -105,6 +109,7 @@ class Driver(BaseDriver):
             redelivery_s=self._redelivery_s(kind),
             acks_late=True,
             same_process=True,
+            shared="threads" if self._has_several_threads() else "",
             bounded_kills=False,
             max_attempts=self._max_attempts(),
             on_kill=self._on_kill(kind),
@@ -124,6 +129,19 @@ class Driver(BaseDriver):
         is_limited = self.actor.options.get("time_limit") != math.inf
         is_awaited = inspect.iscoroutinefunction(self.function())
         return self._has_middleware("TimeLimit") and is_limited and is_awaited
+
+    def _has_several_threads(self) -> bool:
+        """Eight where the command says nothing. Asynchronous actors share a thread of their own."""
+        if inspect.iscoroutinefunction(self.function()):
+            return False
+        for words in self.probe.settings.get("starts") or ():
+            found = _THREADS.search(" ".join(words))
+            if words[0].endswith("dramatiq") and found is not None and int(found[1]) == 1:
+                return False
+        return True
+
+    def _deliver_beside(self, message: dict[str, Any]) -> None:
+        run_in_thread(self.probe.recorder, functools.partial(self.deliver, message))
 
     def _has_middleware(self, name: str) -> bool:
         return any(type(one).__name__ == name for one in self.broker.middleware)

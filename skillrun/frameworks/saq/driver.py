@@ -62,6 +62,7 @@ class Driver(ListedDriver):
     CONTROL = ("asyncio.exceptions.CancelledError",)
     LOGGERS = ("saq",)
 
+    OF_DELIVERY = (*ListedDriver.OF_DELIVERY, "waited", "delay")
     waited = 0.0  # seconds that pass before the library does something with the message
     delay = 0.0  # what it then has its retry wait for
 
@@ -71,8 +72,15 @@ class Driver(ListedDriver):
             redelivery_s=TIMEOUT_S + sweep + ABORT_S,
             # By the job's timeout; what runs in a thread cannot be cancelled.
             ends_stuck=inspect.iscoroutinefunction(self.function()),
+            shared="loop" if self._runs_several_at_once() else "",
             on_kill=_ON_KILL.format(sweep=sweep + ABORT_S),
         )
+
+    def _runs_several_at_once(self) -> bool:
+        """Ten where the settings say nothing."""
+        settings = next(iter(self.settings.values()))
+        is_awaited = inspect.iscoroutinefunction(self.function())
+        return is_awaited and int(settings.get("concurrency") or 10) > 1
 
     def can_run(self) -> bool:
         return inspect.isroutine(self.target)

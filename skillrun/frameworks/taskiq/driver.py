@@ -115,6 +115,7 @@ class Driver(AsyncDriver):
     CONTROL = ("taskiq.exceptions.NoResultError", "taskiq.exceptions.TaskRejectedError")
     LOGGERS = ("taskiq.",)
     WAYS = Ways(importers=(Importer("taskiq", command="worker"),))
+    OF_DELIVERY = ("retried", "settled", "result")
 
     def __init__(self, probe: Probe) -> None:
         check_version("taskiq", version("taskiq"), OLDEST)
@@ -202,6 +203,8 @@ class Driver(AsyncDriver):
             library=f"taskiq {version('taskiq')}",
             redelivery_s=self.code.redelivery_s,
             same_process=True,
+            # A hundred at a time.
+            shared="loop" if inspect.iscoroutinefunction(self.function()) else "",
             acks_late=not is_early(labels),
             bounded_kills=not self.code.comes_back(labels),
             max_attempts=self._read_max_attempts(),
@@ -319,10 +322,13 @@ class Driver(AsyncDriver):
         return False
 
     def _has_scheduler(self, source: Any) -> bool:
-        """Whether one kicks what is put into a source; another object of its class may stand for
-        it.
+        """Whether one kicks what is put into a source; another object of its class, that is made
+        with the same texts and numbers, stands for it.
         """
-        return self.unread or any(type(one) is type(source) for one in self.sources)
+        if self.unread:
+            return True
+        wanted = _describe_source(source)
+        return any(_describe_source(one) == wanted for one in self.sources)
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         """As the application published `like`: with its labels, and an id that is made as its id
@@ -376,10 +382,19 @@ class Driver(AsyncDriver):
 
     # -- delivering
 
-    def deliver(self, message: dict[str, Any]) -> None:
-        self.run_in_loop(self._deliver_in_loop(message))
+    @property
+    def result(self) -> Any:
+        """How the latest delivery ended, as the receiver has it."""
+        return self.receiver.result
 
-    async def _deliver_in_loop(self, message: dict[str, Any]) -> None:
+    @result.setter
+    def result(self, result: Any) -> None:
+        self.receiver.result = result
+
+    def deliver(self, message: dict[str, Any]) -> None:
+        self.run_in_loop(self.deliver_in_loop(message))
+
+    async def deliver_in_loop(self, message: dict[str, Any]) -> None:
         self.retried = self.settled = False
         self.receiver.result = None
         await self._begin_worker()
@@ -449,6 +464,17 @@ class Driver(AsyncDriver):
             self.probe.settle("requeued", delay=self.code.redelivery_s, message=message)
         else:
             self.probe.settle("lost", why="it was in no queue any more")
+
+
+def _describe_source(source: Any) -> tuple[type, dict[str, Any]]:
+    """A schedule source's class, and what tells two of them apart, such as the prefix of its keys.
+    What changes while it is at work, a flag, is left out.
+    """
+    told = {}
+    for name, value in vars(source).items():
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            told[name] = value
+    return type(source), told
 
 
 def _seconds_until(when: datetime.datetime | None) -> float:

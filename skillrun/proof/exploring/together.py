@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from skillrun.proof.exploring.queue import Queue
 from skillrun.proof.exploring.run import Run, Waiting
+from skillrun.proof.history import Delivery, Event
 from skillrun.proof.processes import Process
 
 
@@ -35,6 +37,23 @@ class Together(Queue):
         for process, item in sorted(pairs, key=lambda pair: _heard_last(pair[0])):
             self._settle_delivery(run, item, self._read_delivery(run, process))
 
+    def _deliver_in_one_process(self, run: Run, message: dict[str, Any]) -> None:
+        """Two jobs, one of which runs while an effect of the other one waits for its answer."""
+        job = run.schedule.beside or 0
+        other = self.origin.messages[job]
+        plan: dict[str, Any] = {}
+        for fault in run.schedule.faults:
+            plan[fault.at] = {"do": "beside", "message": other}
+        run.count += 2
+        both = self._run_process(run, "deliver", [message], plan=plan)
+        first, second = _split_delivery(both, job)
+        # Where it never came to the boundary, the other was not delivered.
+        if second.events:
+            self._settle_delivery(run, Waiting(other, run.now, job), second)
+        self._settle_delivery(run, Waiting(message, run.now, 0), first)
+        if both.first("inseparable") is not None:
+            run.queue.clear()
+
     def _choose_messages_at_once(self, run: Run, message: dict[str, Any]) -> list[Waiting]:
         """The same message again and again, or a distinct job's beside it."""
         if run.schedule.beside is not None:
@@ -59,6 +78,19 @@ class Together(Queue):
             process = self._fork_process(run, waiting.op, [waiting.message], job=waiting.job)
             self._finish_process(run, [process, other], process)
             self._settle_delivery(run, waiting, self._read_delivery(run, process))
+
+
+def _split_delivery(both: Delivery, job: int) -> tuple[Delivery, Delivery]:
+    """What two deliveries said that shared a process: the first one's, and the other job's."""
+    mine: list[Event] = []
+    theirs: list[Event] = []
+    for event in both.events:
+        if event["beside"]:
+            theirs.append(event)
+        else:
+            mine.append(event)
+    other = replace(both, job=job, events=tuple(theirs), copy=1)
+    return replace(both, events=tuple(mine)), other
 
 
 def _heard_last(process: Process) -> int:

@@ -53,6 +53,7 @@ FAMILIES: tuple[Family, ...] = (
     together.others_at_once,
     messages.same_process,
     messages.store_dropped,
+    together.shared_process,
     errors.store_error,
     errors.bad_status,
     errors.statement_error,

@@ -89,6 +89,31 @@ class Situation:
         return writes[:1]
 
     @cached_property
+    def shared_calls(self) -> list[str]:
+        """Names of the calls of effects during which another job of the same process goes on: those
+        that are awaited in an event loop, the others in threads. One within an open transaction is
+        left out: it may keep the other job waiting.
+        """
+        found: list[str] = []
+        is_open: dict[str, bool] = {}  # by store
+        for event in self.boundaries:
+            store = str(event["store"])
+            if event["kind"] == "sql" and event["when"] == "after":
+                is_open[store] = bool(event["open"])
+            elif event["kind"] in ("commit", "rollback"):
+                is_open[store] = False
+            is_call = event["kind"] == "effect" and event["when"] == "before"
+            if is_call and self._lets_others_go_on(event) and not any(is_open.values()):
+                found.append(str(event["name"]))
+        return found
+
+    def _lets_others_go_on(self, call: Event) -> bool:
+        is_awaited = call["effect"] in self.facts.awaited
+        if self.facts.shared == "loop":
+            return is_awaited
+        return self.facts.shared == "threads" and not is_awaited
+
+    @cached_property
     def failing(self) -> list[str]:
         """As `fallible`; what fails for each item of a tick's work is marked as such."""
         if not self.facts.ticks:

@@ -54,6 +54,23 @@ def others_at_once(situation: Situation, planned: Planned) -> Iterator[Schedule]
             yield Schedule("distinct-at-once", (fault,), beside=job)
 
 
+# Each effect, before its answer and with it.
+_SHARED = 8
+
+
+@family("same-process", "each delivery of this proof has a process of its own", most=_SHARED)
+def shared_process(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """Another job in the same process, in its event loop or in another thread, while an effect of
+    the first one waits for its answer: what both keep in one object, one of them finds changed.
+    """
+    if not situation.jobs:
+        return
+    for effect in situation.shared_calls:
+        for when in ("before", "after"):
+            fault = Fault("switch", f"{when}:{effect}")
+            yield Schedule("same-process", (fault,), beside=situation.jobs[0], same=True)
+
+
 @family("stall", _NO_STEP)
 def stall(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """An hour, or half of the shortest window where that is less: longer than a lock should

@@ -8,7 +8,7 @@ from typing import Any
 
 from skillrun.proof.history import Event, History
 from skillrun.proof.judges.effects import strip_numbers
-from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.reference import REFUTED, Judgement, Reference, was_met
 
 _SHOWN = 200  # characters of a value in a message
 # A UUID or a token; what is shorter may repeat by chance.
@@ -18,14 +18,17 @@ _RANDOM = re.compile(r"[0-9A-Za-z_-]{16,}")
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """Checks that nothing that a worker keeps in memory changes what a job comes to."""
     apart = reference.apart
-    if apart is None or apart.hung or history.hung:
+    if apart is None or apart.hung or history.hung or not was_met(history):
         return
     for what, seen, wanted in _pair_outcomes(history, apart, reference):
         if seen != wanted:
-            said = (
-                "a delivery in a process that has run another one ends otherwise than in a fresh"
-                f" one: {what}"
-            )
+            if history.schedule.beside is not None:
+                said = f"two jobs at once in one process end otherwise than in two: {what}"
+            else:
+                said = (
+                    "a delivery in a process that has run another one ends otherwise than in a"
+                    f" fresh one: {what}"
+                )
             yield Judgement(
                 REFUTED,
                 "process.remembers",

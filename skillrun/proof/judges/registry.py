@@ -124,6 +124,8 @@ def _choose_judges(history: History) -> dict[str, Judge]:
     # shows that it never ends.
     if history.hung and not history.all("endless"):
         return {"unknowns": unknowns.judge}
+    if history.all("inseparable"):
+        return {}  # one of two jobs in a loop waits for the other: that is how they are told apart
     of_family = BY_FAMILY.get(history.schedule.family)
     if of_family is not None:
         return of_family
