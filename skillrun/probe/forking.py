@@ -103,14 +103,7 @@ class Zygote:
             put = functools.partial(put_value, path, value)
             self.run_of_repository("value", put, f"proof.values: {path}: ")
         effects = self.hook_effects()
-        named: dict[type, str] = {}
-        for order in config["errors"]:
-            # Made once, to learn now whether it can be made.
-            make = functools.partial(make_ordered_error, order)
-            told = f"failures: {order['error']}: "
-            made = self.run_of_repository("error", make, told)
-            if not order.get("factory"):
-                named[type(made)] = order["error"]
+        named = self._try_errors()
         if not hasattr(function, "__code__"):
             raise BootFailed("handler", f"{config['handler']} is no Python function")
         file = function.__code__.co_filename  # before its code is the hook's
@@ -135,6 +128,19 @@ class Zygote:
             consumed=consumed,
             has_timer=timer,
         )
+
+    def _try_errors(self) -> dict[type, str]:
+        """Class -> what the spec calls it: each error is made once, to learn now whether it can be
+        made. Raises BootFailed.
+        """
+        named: dict[type, str] = {}
+        for order in self.config["errors"]:
+            make = functools.partial(make_ordered_error, order)
+            told = f"failures: {order['error']}: "
+            made = self.run_of_repository("error", make, told)
+            if not order.get("factory"):
+                named[type(made)] = order["error"]
+        return named
 
     def _ask_for_timer(self, driver: Driver) -> bool | None:
         """Whether the repository starts what brings the jobs that are due later."""
