@@ -5,37 +5,63 @@ lies beside it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from skillrun.core.errors import Blocked
 
 _MOST = 512 * 1024 * 1024  # bytes of a snapshot: it is kept in memory
-_OURS = re.compile(r"skillrun-(\d+)-\w+")
+SHARED_MEMORY = Path("/dev/shm")
+_OURS = re.compile(r"skillrun-\d+-\w+")
+# A proof holds a lock on this file for as long as it lives. The number in the folder's name tells
+# nothing to who counts processes otherwise: another container may share the folder above.
+_ALIVE = "alive"
+# Seconds in which a folder that was just made gets its lock.
+_YOUNG_S = 60.0
 
 
 def remove_left_folders(base: Path) -> None:
     """Removes from a folder what proofs have left there that were killed."""
     for path in base.glob("skillrun-*-*"):
-        ours = _OURS.fullmatch(path.name)
-        if ours is None or path.is_symlink():
-            continue
-        try:
-            if path.stat().st_uid != os.getuid():
-                continue
-        except FileNotFoundError:
-            # The proof that it belonged to has ended, and removed it, since the folder was listed.
-            continue
-        try:
-            os.kill(int(ours[1]), 0)
-        except ProcessLookupError:
-            shutil.rmtree(path, ignore_errors=True)
-        except OSError:
-            continue  # it lives, and is somebody else's
+        # One that has ended removes its own since the folder was listed.
+        with contextlib.suppress(OSError):
+            is_ours = _OURS.fullmatch(path.name) and not path.is_symlink()
+            if is_ours and path.stat().st_uid == os.getuid() and _is_left(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_left(folder: Path) -> bool:
+    """Whether the proof that a folder belongs to lives no more."""
+    try:
+        held = os.open(folder / _ALIVE, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        # It is being made, or a release before locks has made it.
+        is_old = time.time() - folder.stat().st_mtime > _YOUNG_S
+        return is_old and not _is_running(int(folder.name.split("-")[1]))
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(held)
+    return True
+
+
+def _is_running(number: int) -> bool:
+    """Whether there is a process of that number here."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # it is somebody else's
+    return True
 
 
 def _explain_no_room(base: str | None, error: OSError) -> Blocked:
@@ -51,16 +77,19 @@ class Workplace:
     """
 
     def __init__(self) -> None:
-        shm = Path("/dev/shm")
+        shm = SHARED_MEMORY
         base = str(shm) if shm.is_dir() and os.access(shm, os.W_OK | os.X_OK) else None
         remove_left_folders(Path(base or tempfile.gettempdir()))
         try:
             self.folder = Path(tempfile.mkdtemp(prefix=f"skillrun-{os.getpid()}-", dir=base))
         except OSError as error:
             raise _explain_no_room(base, error) from error
+        self._alive: int | None = None
         self.scratch, self.home = self.folder / "scratch", self.folder / "home"
         self.tmp, self.run = self.folder / "tmp", self.folder / "run"
         try:
+            self._alive = os.open(self.folder / _ALIVE, os.O_CREAT | os.O_RDONLY, 0o600)
+            fcntl.flock(self._alive, fcntl.LOCK_EX)
             for part in (self.scratch, self.home, self.tmp, self.run):
                 part.mkdir(mode=0o700)
             if os.geteuid() == 0:
@@ -153,3 +182,6 @@ class Workplace:
     def remove(self) -> None:
         """Removes all of its folders."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._alive is not None:
+            os.close(self._alive)
+            self._alive = None

@@ -55,19 +55,57 @@ def test_a_snapshot_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch
         place.remove()
 
 
-def test_what_a_dead_process_left_is_swept(tmp_path: Path) -> None:
-    dead = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+DIES = """
+import os, signal, sys, tempfile
+tempfile.tempdir = sys.argv[1]
+from pathlib import Path
+from skillrun.proof import scratch
+scratch.SHARED_MEMORY = Path("/nowhere")
+print(scratch.Workplace().folder, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_dead_process_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", DIES, str(tmp_path)], capture_output=True, text=True
     )
-    left, mine = (
-        tmp_path / f"skillrun-{int(dead.stdout)}-abc",
-        tmp_path / f"skillrun-{os.getpid()}-abc",
-    )
+    left = Path(told.stdout.strip())
+    assert left.is_dir() and left.parent == tmp_path
+    monkeypatch.setattr("skillrun.proof.scratch.SHARED_MEMORY", Path("/nowhere"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     other = tmp_path / "skillrun-notes-abc"
-    for folder in (left, mine, other):
-        (folder / "scratch").mkdir(parents=True)
+    other.mkdir()
+    mine = Workplace()
     remove_left_folders(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((mine.name, other.name))
+    assert sorted(tmp_path.iterdir()) == sorted((mine.folder, other))
+    mine.remove()
+
+
+def test_a_living_proof_whose_number_is_not_known_here_keeps_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two containers share /dev/shm, and each counts its processes from 1."""
+    monkeypatch.setattr("skillrun.proof.scratch.SHARED_MEMORY", Path("/nowhere"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    place = Workplace()
+    elsewhere = tmp_path / "skillrun-4194303-abc"
+    place.folder.rename(elsewhere)
+    remove_left_folders(tmp_path)
+    assert (elsewhere / "scratch").is_dir()
+    place.remove()
+    remove_left_folders(tmp_path)
+    assert not elsewhere.exists()
+
+
+def test_a_folder_that_is_being_made_is_left_alone(tmp_path: Path) -> None:
+    young = tmp_path / "skillrun-4194303-abc"
+    young.mkdir()
+    remove_left_folders(tmp_path)
+    assert young.is_dir()
+    os.utime(young, (0, 0))
+    remove_left_folders(tmp_path)
+    assert not young.exists()
 
 
 def test_no_room_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
