@@ -143,7 +143,8 @@ class Effect:
         fault = self.recorder.receivers.get(f"before:{name}")
         if fault is None:
             return None
-        receiver = Receiver(self.recorder, name, fault["do"], int(fault.get("status", 0)))
+        status, reply = int(fault.get("status", 0)), str(fault.get("reply", ""))
+        receiver = Receiver(self.recorder, name, fault["do"], status, reply)
         receiver.is_heard = bool(fault.get("listen"))
         return receiver
 

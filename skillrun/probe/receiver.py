@@ -16,10 +16,13 @@ import sys
 from typing import Any
 
 from .recorder import Recorder
+from .replies import fails_look_up, make_network_error, write_http, write_mail
 
 HANG, SILENT, REFUSE, HANG_UP, ANSWER = "hang", "silent", "refuse", "hang-up", "answer"
 WAYS = (HANG, SILENT, REFUSE, HANG_UP, ANSWER)
-"""The last one with a status of HTTP; a mail server then says its own word for it."""
+"""The last one with a status of HTTP, for which a mail server says its own word, or with a name of
+`replies.py`.
+"""
 NEVER_ANSWERS = (HANG, SILENT)
 """Whose caller waits: a time-out for connecting ends the first wait, one for reading the second."""
 
@@ -48,8 +51,11 @@ _OF_ADDRESS = (
 class Receiver:
     """Around one real call. The proof's own servers do answer."""
 
-    def __init__(self, recorder: Recorder, name: str, way: str, status: int = 0) -> None:
+    def __init__(
+        self, recorder: Recorder, name: str, way: str, status: int = 0, reply: str = ""
+    ) -> None:
         self.recorder, self.name, self.way, self.status = recorder, name, way, status
+        self.reply = reply  # the name of an answer; then there is no status
         self.was_reached = False  # the call has come as far as a receiver
         self.has_ended = False  # a time-out ended a wait
         self.is_heard = False  # somebody asks what was sent
@@ -131,6 +137,8 @@ class Receiver:
         def look_up(host: Any, port: Any, *args: Any, **more: Any) -> Any:
             if self.recorder.is_own_server((str(host), port)):
                 return real(host, port, *args, **more)
+            if fails_look_up(self.reply):
+                self._fail_to_connect()
             number = 0
             if isinstance(port, int):
                 number = port
@@ -154,6 +162,7 @@ class Receiver:
             if is_joined or self.way != HANG:
                 # Some clients connect a socket of their own before they hand it over.
                 if not is_joined:
+                    # Raises where nobody is there, or the receiver's name is not found.
                     mine = self._make_pair(int(port or 0))
                     mine.setblocking(False)
                 return await self._speak_over(real, loop, factory, mine, more)
@@ -233,24 +242,44 @@ class Receiver:
 
     def _make_pair(self, port: int) -> socket.socket:
         """Raises ConnectionRefusedError where nobody is there."""
-        self.was_reached = True
-        if self.way == REFUSE:
-            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-        mine, theirs = socket.socketpair()
+        self._fail_to_connect()
+        said = b""
         if self.way == ANSWER:
-            theirs.sendall(self._make_answer(is_mail=port in _MAIL_PORTS))
+            said = self._make_answer(is_mail=port in _MAIL_PORTS)
+        mine, theirs = socket.socketpair()
+        theirs.sendall(said)
         if self.way != SILENT:
             theirs.shutdown(socket.SHUT_WR)
         self._ends[mine.fileno()] = theirs
         self._others.append(theirs)
         return mine
 
+    def _fail_to_connect(self) -> None:
+        """Raises what stands in the way of a connection, if anything does."""
+        self.was_reached = True
+        error = make_network_error(self.reply)
+        if error is not None:
+            raise error
+        if self.way == REFUSE:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+
     def _make_answer(self, *, is_mail: bool) -> bytes:
+        if self.reply:
+            return self._write_reply(is_mail=is_mail)
         if is_mail:
             if self.status < _FAILING:
                 return _TAKEN
             return _REFUSED if self.is_heard else _OUT_OF_SERVICE
         return _ANSWER.format(status=self.status).encode()
+
+    def _write_reply(self, *, is_mail: bool) -> bytes:
+        """The named answer. Raises where a receiver of this kind has none: the call is none then."""
+        write = write_mail if is_mail else write_http
+        said = write(self.reply)
+        if said is None:
+            self.was_reached = False
+            raise ConnectionAbortedError(errno.ECONNABORTED, "no such answer of this receiver")
+        return said
 
     def _speak_plainly(self) -> Any:
         """TLS with somebody who is not there: the answer is what counts."""

@@ -300,7 +300,8 @@ class Recorder:
             self.emit("fault", at=at, do=what, text=said, status=status, **place)
             raise broken
         elif what in _OF_RECEIVERS:
-            self.emit("fault", at=at, do=what, status=fault.get("status"), **place)
+            status, reply = fault.get("status"), fault.get("reply")
+            self.emit("fault", at=at, do=what, status=status, reply=reply, **place)
             self.receivers[at] = fault
         elif what == "beside":
             self.waiting = fault["message"]

@@ -96,8 +96,11 @@ class Orders:
 
 def order_receiver(fault: Fault) -> dict[str, Any]:
     """What the receiver of a real call does, as `probe/receiver.py` takes it."""
+    said = fault.error or "0"
+    if fault.do == "answer" and not said.isdigit():
+        return {"do": fault.do, "reply": said}
     if fault.do == "answer":
-        return {"do": fault.do, "status": int(fault.error or 0)}
+        return {"do": fault.do, "status": int(said)}
     return {"do": fault.do}
 
 

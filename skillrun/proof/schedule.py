@@ -23,6 +23,7 @@ refuse@before:email#1                  its receiver is not there: the real call 
 hang-up@before:email#1                 its receiver takes the call, and hangs up without an answer
 answer=503@before:email#1              its receiver says that it is out of service
 raise=…@before:charge#1 echo           the error's text names a secret that the call was given
+answer=cut-body@before:email#1         it says what `probe/replies.py` has under that name
 answer=503@before:email#1 listen       what the effect's real call sends is kept
 early                                  delivered before the application's own call, then after it
 draft caller-pause@after:publish#1     the call begins with rows that it sets back: see drafts.py
@@ -62,6 +63,7 @@ from datetime import date
 from typing import Any
 
 from skillrun.core.errors import Misuse
+from skillrun.probe.replies import REPLIES
 
 EVERY = 0
 SWEEP = "sweep"  # a move
@@ -273,7 +275,7 @@ def parse_schedule(text: str) -> Schedule:
 
 def _add_word(made: Schedule, word: str) -> Schedule:
     fault = _FAULT.fullmatch(word)
-    if fault:
+    if fault and _can_be_said(fault):
         return replace(made, faults=(*made.faults, _make_fault(fault)))
     if word == "once":
         return made
@@ -294,6 +296,12 @@ def _add_word(made: Schedule, word: str) -> Schedule:
         f"--schedule: cannot read {word!r}",
         hint="e.g. 'kill@before:email#1', 'copies=2 switch@after:email#1'",
     )
+
+
+def _can_be_said(fault: re.Match[str]) -> bool:
+    """Whether an answer is a status, or one that has a name. Of other faults it is true."""
+    said = str(fault["error"] or "0")
+    return fault["do"] != "answer" or said.isdigit() or said in REPLIES
 
 
 def _read_day(text: str) -> str:

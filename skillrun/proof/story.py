@@ -219,6 +219,8 @@ def _tell_fault(history: History, delivery: Delivery, event: Event) -> str:
     what = str(event["do"])
     if event["status"]:
         what = "answer"
+    if event["reply"]:
+        return f"its receiver answers as {event['reply']} says, {at}"
     return does.get(what, f"{what} {at}")
 
 

@@ -8,12 +8,12 @@ stand-in, is seen beside the base alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.proof.history import Event, History
-from skillrun.proof.schedule import SECOND_RUN_S
+from skillrun.proof.schedule import AWAY, SECOND_RUN_S
 from skillrun.skills.job_worker.stages.testcases import is_test_file
 from skillrun.wall.answers.ways import MAY_PASS
 from skillrun.wall.diff import Diff, File
@@ -42,10 +42,42 @@ _KEY_HINT = "keep the key of a job as it is; where it has to change, a person se
 _SENT_HINT = "send what the base sends; where it is meant, a person has to decide that"
 _ANSWER_HINT = "raise an error that counts as transient, or as permanent, as the base does"
 # By 409 some say that it was done before. Of 3xx no client follows one without an address.
-_CONFLICT = 409
-STATUSES = (301, 302, 307, 308, 400, 401, 403, 404, 408, 409, 413, 422, 425, 429, 500, 502, 504)
+_CONFLICT = "409"
+_STATUSES = (301, 302, 307, 308, 400, 401, 403, 404, 408, 409, 413, 422, 425, 429, 500, 502, 504)
 _TAKEN, _OUT_OF_SERVICE = 200, 503
+# Answers that have no status, or say more than one; each is a name of `probe/replies.py`. The base
+# says what they come to: no rule says that a mailbox that is not there is for ever.
+_SAID_OTHERWISE = {
+    "refuse": "the receiver is not there",
+    "hang-up": "the receiver hangs up",
+    "cut-body": "200 and a body that is cut off",
+    "cut-chunk": "200 and a body that is cut off in a chunk",
+    "garbled-body": "200 and a body that cannot be unpacked",
+    "later-date": "429 and a date in Retry-After",
+    "later-seconds": "429 and seconds in Retry-After",
+    "error-page": "502 and a page of HTML",
+    "greeting-421": "421 to the connection",
+    "mail-451": "451 to the sender",
+    "mail-550": "550 to the sender",
+    "rcpt-450": "450 to the receiver",
+    "rcpt-452": "452 to the receiver",
+    "rcpt-550": "550 to the receiver",
+    "rcpt-552": "552 to the receiver",
+    "letter-452": "452 to the letter",
+    "letter-554": "554 to the letter",
+    "no-such-host": "the receiver's name is not found",
+    "no-resolver": "the resolver does not answer",
+    "no-route": "there is no way to the receiver",
+}
+# Of these a job's last attempt has to come.
+_FOR_EVER = ("429", "refuse")
+# Whose base tries again has a reason: nothing in them says that they are for good.
+_FOR_GOOD = ("mail-550", "rcpt-550", "rcpt-552", "letter-554")
+# The work may be done: who goes on without reading the body is not wrong.
+_MAYBE_TAKEN = ("cut-body", "cut-chunk", "garbled-body")
 _LETTER, _FAILED, _AGAIN, _DONE = "dead letter", "failed", "tried again", "done"
+_ENDLESS = "tried without an end"
+ANSWERS = (*map(str, _STATUSES), *_SAID_OTHERWISE)
 _MOST_SHOWN = 3
 
 Observe = Callable[[File, list[str]], list[History] | None]
@@ -62,7 +94,9 @@ class Effect:
     # With each attempt: a request after the other.
     attempts: tuple[tuple[Parts, ...], ...]
     taken: tuple[Parts, ...]
-    ends: dict[int, str]  # status -> what the job came to
+    ends: dict[str, str]  # answer -> what the job came to
+    # The same of those that are answered to each attempt.
+    for_ever: dict[str, str]
 
 
 def judge_runs(
@@ -81,8 +115,10 @@ def judge_runs(
     shared = [name for name in before if name in after]
     if not shared:
         return job
-    was = _observe_side(observe_base, old, shared)
-    now = _observe_side(observe_head, spec, shared) if was else []
+    was = _observe_side(observe_base, old, dict.fromkeys(shared, ANSWERS))
+    # What the base did not meet, or takes for done, is not asked of HEAD.
+    asked = {effect.name: _list_failing(effect) for effect in was}
+    now = _observe_side(observe_head, spec, asked) if was else []
     found: list[Finding] = []
     for base, head in zip(was, now, strict=False):
         found += _compare_effect(base, head, spec)
@@ -106,35 +142,54 @@ def _list_effects(spec: File) -> list[str]:
 # -- one side
 
 
-def _observe_side(observe: Observe, spec: File, names: list[str]) -> list[Effect]:
+def _list_failing(effect: Effect) -> tuple[str, ...]:
+    """The answers with which the job of an effect is not done."""
+    return tuple(answer for answer, end in effect.ends.items() if end != _DONE)
+
+
+def _observe_side(
+    observe: Observe, spec: File, answers: Mapping[str, tuple[str, ...]]
+) -> list[Effect]:
+    """`answers`: of each effect those that its receiver gives."""
     asked = ["once", f"late={SECOND_RUN_S}"]
-    for name in names:
-        where = f"before:{name}#1"
-        asked.append(f"answer={_OUT_OF_SERVICE}@{where}/* listen")
-        asked += [f"answer={status}@{where} listen" for status in (_TAKEN, *STATUSES)]
+    for name, given in answers.items():
+        asked += _list_schedules(name, given)
     histories = observe(spec, asked)
     if histories is None:
         return []
     once, later, *rest = histories
-    each = len(STATUSES) + 2
     found = []
-    for number, name in enumerate(names):
-        failing, taken, *answered = rest[number * each : (number + 1) * each]
-        found.append(_read_effect(name, (once, later), failing, taken, answered))
+    for name, given in answers.items():
+        each = len(_list_schedules(name, given))
+        found.append(_read_effect(name, (once, later), given, rest[:each]))
+        rest = rest[each:]
     return found
+
+
+def _list_schedules(name: str, answers: tuple[str, ...]) -> list[str]:
+    """What the receiver of an effect does, in the order in which `_read_effect` takes it."""
+    at = f"before:{name}#1"
+    asked = [f"answer={_OUT_OF_SERVICE}@{at}/* listen", f"answer={_TAKEN}@{at} listen"]
+    asked += [f"{_spell_fault(answer)}@{at}/* listen" for answer in _FOR_EVER]
+    asked += [f"{_spell_fault(answer)}@{at} listen" for answer in answers]
+    return asked
+
+
+def _spell_fault(answer: str) -> str:
+    if answer in AWAY:
+        return answer
+    return f"answer={answer}"
 
 
 def _read_effect(
     name: str,
     singles: tuple[History, History],
-    failing: History,
-    taken: History,
+    answers: tuple[str, ...],
     answered: list[History],
 ) -> Effect:
-    ends = {}
-    for status, history in zip(STATUSES, answered, strict=True):
-        if any(history.all("away")) and not history.hung:
-            ends[status] = _name_end(history)
+    failing, taken, *others = answered
+    for_ever = _read_ends(_FOR_EVER, others)
+    ends = _read_ends(answers, others[len(_FOR_EVER) :])
     return Effect(
         name=name,
         keys=_list_keys(singles[0], name),
@@ -142,7 +197,17 @@ def _read_effect(
         attempts=tuple(_list_requests(failing)),
         taken=next(_list_requests(taken), ()),
         ends=ends,
+        for_ever=for_ever,
     )
+
+
+def _read_ends(answers: tuple[str, ...], histories: list[History]) -> dict[str, str]:
+    """What each answer came to, where it was met by a call that was really made."""
+    ends = {}
+    for answer, history in zip(answers, histories, strict=False):
+        if any(history.all("away")) and not history.hung:
+            ends[answer] = _name_end(history)
+    return ends
 
 
 def _list_keys(history: History, name: str) -> tuple[str, ...]:
@@ -163,6 +228,8 @@ def _read_event(event: Event) -> Iterator[Parts]:
 
 
 def _name_end(history: History) -> str:
+    if history.pending:
+        return _ENDLESS
     if len(history.runs) > 1:
         return _AGAIN
     if history.dead_letters:
@@ -264,16 +331,47 @@ def _find_serious(name: str, old: Parts, new: Parts, keys: tuple[str, ...]) -> s
 
 def _compare_ends(base: Effect, head: Effect, spec: File) -> Iterator[Finding]:
     """The first of each kind is enough."""
-    for status, was in base.ends.items():
-        now = head.ends.get(status)
-        if now == _DONE and was != _DONE:
-            said = f"counts as done with the answer {status}; at the base it is {was}"
-            is_error = status != _CONFLICT
+    for find in (_find_false_done, _find_given_up, _find_endless):
+        found = find(base, head)
+        if found is not None:
+            said, is_error = found
             yield _say(ANSWER, f"{base.name} {said}", spec, _ANSWER_HINT, is_error=is_error)
             return
-    for status, was in base.ends.items():
-        now = head.ends.get(status)
-        if status in MAY_PASS and was == _AGAIN and now in (_LETTER, _FAILED):
-            said = f"is given up with the answer {status}, with which the base tries again"
-            yield _say(ANSWER, f"{base.name} {said}", spec, _ANSWER_HINT)
-            return
+
+
+def _find_false_done(base: Effect, head: Effect) -> tuple[str, bool] | None:
+    """What is wrong with an answer that counts as done at HEAD alone, and whether surely."""
+    for answer, was in base.ends.items():
+        if answer in _MAYBE_TAKEN:
+            continue
+        if head.ends.get(answer) == _DONE and was != _DONE:
+            said = f"counts as done with the answer {_tell(answer)}; at the base it is {was}"
+            return said, answer != _CONFLICT
+    return None
+
+
+def _find_given_up(base: Effect, head: Effect) -> tuple[str, bool] | None:
+    for answer, was in base.ends.items():
+        now = head.ends.get(answer)
+        if was == _AGAIN and now in (_LETTER, _FAILED) and _may_pass(answer):
+            said = f"is given up with the answer {_tell(answer)}, with which the base tries again"
+            return said, True
+    return None
+
+
+def _find_endless(base: Effect, head: Effect) -> tuple[str, bool] | None:
+    for answer, was in base.for_ever.items():
+        if head.for_ever.get(answer) == _ENDLESS and was != _ENDLESS:
+            said = f"is tried without an end where each answer is {_tell(answer)}; the base ends"
+            return said, True
+    return None
+
+
+def _tell(answer: str) -> str:
+    return _SAID_OTHERWISE.get(answer, answer)
+
+
+def _may_pass(answer: str) -> bool:
+    if answer.isdigit():
+        return int(answer) in MAY_PASS
+    return answer not in _FOR_GOOD

@@ -13,6 +13,7 @@ from plain_job import JOBS, SPEC, plain_repo, proof_of, target_of
 from rows import real_but
 
 from skillrun.contract.job import DeadLetter, JobSpec
+from skillrun.core.errors import Misuse
 from skillrun.core.verdict import RiskGrade
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.assumptions import assumptions
@@ -195,6 +196,11 @@ HTTP = (
     'import http.client; asked = http.client.HTTPConnection("shop.example.com", timeout=5);'
     ' asked.request("POST", "/mails", b"{}"); asked.getresponse()'
 )
+READ = f"{URLLIB % 'http'}.read()"
+LETTER = (
+    'import smtplib; smtplib.SMTP("mail.example.com", timeout=5)'
+    '.sendmail("a@example.com", "b@example.com", "hello")'
+)
 STREAM = """
         import asyncio
 
@@ -221,6 +227,13 @@ MADE = {
     (ANSWER, SMTP): "smtplib:SMTPConnectError",
     (REFUSED, STREAM.strip()): "builtins:ConnectionRefusedError",
     (HANG_UP, STREAM.strip()): "asyncio.exceptions:IncompleteReadError",
+    ("answer=no-such-host@before:send#1", URLLIB % "https"): "urllib.error:URLError",
+    ("answer=no-resolver@before:send#1", STREAM.strip()): "socket:gaierror",
+    ("answer=no-route@before:send#1", SMTP): "builtins:OSError",
+    ("answer=cut-body@before:send#1", READ): "http.client:IncompleteRead",
+    ("answer=cut-chunk@before:send#1", READ): "http.client:IncompleteRead",
+    ("answer=rcpt-450@before:send#1", LETTER): "smtplib:SMTPRecipientsRefused",
+    ("answer=letter-554@before:send#1", LETTER): "smtplib:SMTPDataError",
     (HANG_UP, HTTP): "http.client:RemoteDisconnected",
     (ANSWER, HTTP): None,  # nobody looks at the answer
 }
@@ -238,6 +251,19 @@ def test_what_a_client_makes_of_a_receiver_that_is_away(
     # The next tick does what has failed.
     done = MADE[schedule, call] is None
     assert risks == ([("receiver-away", RiskGrade.LOST)] if done else [])
+
+
+@pytest.mark.real
+def test_an_answer_that_is_none_of_the_receivers_is_not_met(tmp_path: Path) -> None:
+    root = plain_repo(tmp_path / "repo", was=STAND_IN, becomes=LETTER)
+    proof = proof_of(root, only="answer=cut-body@before:send#1")
+    assert [event for one in proof.tried for event in one.history.all("away")] == []
+
+
+@pytest.mark.parametrize("text", ["answer=cut-bodies@before:send#1", "answer=@before:send#1"])
+def test_an_answer_that_nobody_gives_is_misuse(text: str) -> None:
+    with pytest.raises(Misuse):
+        parse_schedule(text)
 
 
 @pytest.mark.real

@@ -124,6 +124,13 @@ COUNTS = {
         ),
         {"retryable"},
     ),
+    "retryable with dead letters counted": (
+        (
+            "def test_it(mail, rows):\n    mail.failures = [mailer.Unavailable()]\n   "
+            " send_receipt.apply()\n    assert rows('select count(*) from dead_jobs') == [(0,)]\n"
+        ),
+        {"retryable"},
+    ),
     "terminal": (
         (
             "def test_it(mail, outbox):\n    mail.failures = [mailer.BadAddress()]\n   "

@@ -15,7 +15,7 @@ from histories import ACKED, RETURNED, effect, history, raised, retry
 from looks import SPEC, SPEC_TEXT, diff
 
 from skillrun.proof.history import History
-from skillrun.wall.compared_runs import STATUSES, judge_runs
+from skillrun.wall.compared_runs import ANSWERS, judge_runs
 from skillrun.wall.sent import read_parts
 from skillrun.wall.verification import Job, Proof
 
@@ -34,8 +34,9 @@ class Side:
     key: str = "receipt-7"
     attempts: tuple[tuple[str, ...], ...] = ((post(BODY),), (post(BODY),))
     # Of the others it is tried again.
-    done: tuple[int, ...] = ()
-    dead: tuple[int, ...] = ()
+    done: tuple[str, ...] = ()
+    dead: tuple[str, ...] = ()
+    endless: tuple[str, ...] = ()
     asked: list[str] = field(default_factory=list)
 
     def observe(self, spec: object, schedules: list[str]) -> list[History]:
@@ -43,17 +44,20 @@ class Side:
         return [self._run(text) for text in schedules]
 
     def _run(self, text: str) -> History:
-        if not text.startswith("answer"):
+        if "@" not in text:
             return history(text, [*effect(key=f"'{self.key}'"), RETURNED, ACKED])
-        status = int(text.partition("=")[2].partition("@")[0])
-        heard = [("away", {"name": "email#1", "way": "answer", "error": None})]
+        answer = text.partition("@")[0].removeprefix("answer=")
+        away = [("away", {"name": "email#1", "way": "answer", "error": None})]
+        heard = list(away)
         if "/*" in text:
-            heard = [("heard", {"name": "email#1", "sent": list(one)}) for one in self.attempts]
-        elif status == 200:
+            heard += [("heard", {"name": "email#1", "sent": list(one)}) for one in self.attempts]
+        elif answer == "200":
             heard += [("heard", {"name": "email#1", "sent": list(self.attempts[0])})]
-        if status in self.done or status == 200:
+        if "/*" in text and answer in self.endless:
+            return history(text, [*away, *heard, raised(), retry(), ACKED], pending=1)
+        if answer in self.done or answer == "200":
             return history(text, [*heard, RETURNED, ACKED], dead_letters=0)
-        if status in self.dead:
+        if answer in self.dead:
             return history(text, [*heard, RETURNED, ACKED], dead_letters=1)
         again = [*effect(), RETURNED, ACKED]
         return history(text, [*heard, raised(), retry(), ACKED], again, dead_letters=0)
@@ -113,16 +117,30 @@ def test_another_key_of_the_same_job_is_an_error() -> None:
     assert judge(Side(), Side(key="RECEIPT-7"))[1][0] == ("other-key", "error")
 
 
+ANSWERED = ("partial", [("answered-otherwise", "error")])
+
+
 @pytest.mark.parametrize(
     ("base", "head", "told"),
     [
-        (Side(), Side(done=(307,)), ("partial", [("answered-otherwise", "error")])),
-        (Side(dead=(400,)), Side(done=(400,)), ("partial", [("answered-otherwise", "error")])),
-        (Side(), Side(done=(409,)), ("success", [("answered-otherwise", "warning")])),
-        (Side(), Side(dead=(429,)), ("partial", [("answered-otherwise", "error")])),
-        (Side(), Side(dead=(404,)), ("success", [])),
-        (Side(done=(301,)), Side(), ("success", [])),
-        (Side(dead=STATUSES), Side(), ("success", [])),
+        (Side(), Side(done=("307",)), ANSWERED),
+        (Side(dead=("400",)), Side(done=("400",)), ANSWERED),
+        (Side(), Side(done=("409",)), ("success", [("answered-otherwise", "warning")])),
+        (Side(), Side(dead=("429",)), ANSWERED),
+        (Side(), Side(dead=("404",)), ("success", [])),
+        (Side(done=("301",)), Side(), ("success", [])),
+        (Side(dead=ANSWERS), Side(), ("success", [])),
+        # What says no status: the base has tried it again.
+        (Side(), Side(dead=("no-such-host",)), ANSWERED),
+        (Side(), Side(dead=("cut-body",)), ANSWERED),
+        (Side(), Side(dead=("later-date",)), ANSWERED),
+        (Side(), Side(dead=("rcpt-450",)), ANSWERED),
+        (Side(), Side(done=("refuse",)), ANSWERED),
+        (Side(), Side(endless=("429",)), ANSWERED),
+        # A mailbox that is not there stays away; who does not read the answer has been heard.
+        (Side(), Side(dead=("rcpt-550",)), ("success", [])),
+        (Side(), Side(done=("cut-body",)), ("success", [])),
+        (Side(endless=("429",)), Side(endless=("429",)), ("success", [])),
     ],
 )
 def test_what_answers_come_to(base: Side, head: Side, told: object) -> None:

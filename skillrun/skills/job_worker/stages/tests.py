@@ -231,9 +231,11 @@ def _is_absence(asserted: ast.AST) -> bool:
 
 
 def _is_nothing(node: ast.expr) -> bool:
-    """Whether it is an empty collection, "", 0, False or None."""
+    """Whether it is an empty collection, "", 0, False or None, or one that holds nothing else:
+    `[(0,)]` is a count's only row.
+    """
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
-        return not node.elts
+        return all(_is_nothing(element) for element in node.elts)
     if isinstance(node, ast.Dict):
         return not node.keys
     return isinstance(node, ast.Constant) and not node.value
