@@ -105,10 +105,7 @@ def judge_runs(
     """The job, no success where it does otherwise what the base does. Costs nothing where no code
     changed, or the job fails anyway.
     """
-    is_changed = any(not is_test_file(file.path) for file in diff.python_files())
-    if job.proof is None or job.outcome != "success" or not is_changed:
-        return job
-    if base_document(diff, spec) is None:
+    if job.proof is None or not _can_be_compared(job, spec, diff):
         return job
     old = base_file(diff, spec)
     before, after = _list_effects(old), _list_effects(spec)
@@ -122,11 +119,17 @@ def judge_runs(
     found: list[Finding] = []
     for base, head in zip(was, now, strict=False):
         found += _compare_effect(base, head, spec)
-    if not found:
-        return job
-    is_error = any(finding.severity == Severity.ERROR for finding in found)
     proof = replace(job.proof, findings=(*job.proof.findings, *found))
-    return replace(job, proof=proof, outcome="partial" if is_error else job.outcome)
+    if any(finding.severity == Severity.ERROR for finding in found):
+        return replace(job, proof=proof, outcome="partial")
+    return replace(job, proof=proof)
+
+
+def _can_be_compared(job: Job, spec: File, diff: Diff) -> bool:
+    is_changed = any(not is_test_file(file.path) for file in diff.python_files())
+    if job.outcome != "success" or not is_changed:
+        return False
+    return base_document(diff, spec) is not None
 
 
 def _list_effects(spec: File) -> list[str]:

@@ -27,7 +27,7 @@ LARGEST = 1_000_000
 # Code is followed into files that nobody would review: a large one must not hide what it asks.
 _LARGEST_SOURCE = 8_000_000
 _REGULAR = ("100644", "100755")
-_TABLES = (".sql", ".env")
+_TABLES = (".sql", ".env", "crontab", ".cron", ".timer")
 _PACKAGES = re.compile(
     r"(^|/)(pyproject\.toml|setup\.(cfg|py)|Pipfile(\.lock)?|environment[^/]*\.ya?ml)$"
     r"|(^|/)[^/]*(requirements|constraints|requires)[^/]*\.(txt|in)$"

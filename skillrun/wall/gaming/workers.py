@@ -17,6 +17,7 @@ from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.clocks import find_stopped_clocks
 from skillrun.wall.gaming.making import doubtful, quoted, taken
+from skillrun.wall.gaming.periods import find_rarer_sweeps
 from skillrun.wall.gaming.settings_named import list_changed_modules, list_named
 from skillrun.wall.gaming.starts import list_starts
 from skillrun.wall.gaming.time_limits import find_time_limits
@@ -115,6 +116,7 @@ def find(diff: Diff) -> Iterator[Finding]:
         yield from _find_options(file)
     yield from _find_lost_queues(starting, diff)
     yield from find_stopped_clocks(ID, starting)
+    yield from find_rarer_sweeps(ID, diff)
     for file in diff.python_files():
         if not is_test_file(file.path):
             yield from _find_purging_calls(file)

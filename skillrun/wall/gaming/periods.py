@@ -1,0 +1,359 @@
+"""How often a clock starts a sweep of `recovers`, and whether the loop that starts it goes on.
+
+A proof calls the sweeps by itself, as often as the spec says. Nothing in it tells that a schedule
+starts one on the first of a month alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import yaml
+
+from skillrun.contract.duration import parse_duration
+from skillrun.core.verdict import Finding
+from skillrun.repo.source import FunctionNode, last_word
+from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.making import quoted, taken
+from skillrun.wall.gaming.specs import at, listed
+
+_HINT = (
+    "let the clock start it as often as the spec says; a proof calls it by itself, so that nothing"
+    " else tells that nobody does"
+)
+_DAY_S = 86_400
+_FIRST_DAY = date(2027, 1, 1)
+# A year, and whatever comes on one day of it twice.
+_DAYS = 800
+# A cron that runs a little later than it should does not break what the spec promises.
+_SLACK = 1.1
+_FIELD = r"[\d*/,-]+|(?:[a-z]{3}[,-]?)+"
+_CRON = re.compile(
+    rf"^\W*((?:(?:{_FIELD})[ \t]+){{4}}(?:{_FIELD}))(?=\s|[\"']|$)(.*)", re.IGNORECASE
+)
+_NAMED = re.compile(r"^\W*@(hourly|daily|midnight|weekly|monthly|yearly|annually)\b(.*)")
+_NAMED_GAPS = {"hourly": 3_600, "daily": _DAY_S, "midnight": _DAY_S, "weekly": 7 * _DAY_S}
+_LONGEST_NAMED = 31 * _DAY_S
+_SLEEP = re.compile(r"\bsleep\s+(\d+)([smhd]?)\b")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": _DAY_S}
+_KEYWORDS = {"seconds": 1, "minutes": 60, "hours": 3_600, "days": _DAY_S, "weeks": 7 * _DAY_S}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_PART = re.compile(r"(?P<first>\*|\d+)(?:-(?P<last>\d+))?(?:/(?P<step>\d+))?")
+_BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+_CELERY_FIELDS = (
+    ("minute",),
+    ("hour",),
+    ("day_of_month", "day"),
+    ("month_of_year", "month"),
+    ("day_of_week",),
+)
+_LOOP = re.compile(r"\b(?:while|until)\b.*\bdo\b")
+_ENDS_AT_FAILURE = re.compile(
+    r"\b(?:ba|da|z|k)?sh\s+(?:-\w+\s+)*-\w*e|\bset\s+-\w*e|\|\|\s*(?:exit|break|return)\b"
+    r"|\bwhile\s+sleep[^;]*&&"
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a schedule: what it starts, and the longest time between two starts."""
+
+    text: str
+    gap_s: float
+    file: File
+    line: int
+
+
+def find_rarer_sweeps(rule: str, diff: Diff) -> Iterator[Finding]:
+    """A sweep that HEAD's clock starts more seldom than the base's, and than its spec says."""
+    files = [*diff.python_files(), *diff.deployment]
+    changed = [file for file in files if not is_test_file(file.path)]
+    before, after = _list_entries(changed, of_head=False), _list_entries(changed, of_head=True)
+    for call, every_s in _list_sweeps(diff):
+        least = _find_seldom(_pick(before, call), _pick(after, call), every_s)
+        if least is not None:
+            said = (
+                f"{quoted(call)} is started every {_show(least.gap_s)} at the latest, and its spec"
+                f" says every {_show(every_s)}: {quoted(least.text)}"
+            )
+            yield taken(rule, least.file, least.line, said, hint=_HINT)
+    yield from _find_ending_loops(rule, diff)
+
+
+def _pick(entries: Iterable[Entry], call: str) -> list[Entry]:
+    return [entry for entry in entries if _starts(entry.text, call)]
+
+
+def _find_seldom(was: list[Entry], now: list[Entry], every_s: float) -> Entry | None:
+    """The most frequent start of HEAD, where it comes too seldom."""
+    if not was or not now:
+        return None
+    least = min(now, key=_get_gap)
+    usual = min(was, key=_get_gap)
+    if least.gap_s <= max(usual.gap_s, every_s * _SLACK):
+        return None
+    return least
+
+
+def _get_gap(entry: Entry) -> float:
+    return entry.gap_s
+
+
+def _list_sweeps(diff: Diff) -> Iterator[tuple[str, float]]:
+    for spec in diff.specs:
+        document = spec.new_document
+        for sweep in listed(at(document.value if document else None, "recovers")):
+            every = at(sweep, "every")
+            if isinstance(every, str):
+                yield str(at(sweep, "call")), parse_duration(every)
+
+
+def _starts(text: str, call: str) -> bool:
+    """Whether a line names a function, or the module that is run for it."""
+    module, _, function = call.partition(":")
+    names = (function.rpartition(".")[2], module, module.rpartition(".")[2])
+    return any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) for name in names)
+
+
+def _show(seconds: float) -> str:
+    for name, unit in (("d", _DAY_S), ("h", 3_600), ("m", 60)):
+        if seconds >= unit:
+            return f"{seconds / unit:g}{name}"
+    return f"{seconds:g}s"
+
+
+# -- entries
+
+
+def _list_entries(files: Iterable[File], *, of_head: bool) -> list[Entry]:
+    found: list[Entry] = []
+    for file in files:
+        text = file.new if of_head else file.old
+        if text is None:
+            continue
+        if file.path.endswith(".py"):
+            found += _list_in_code(file, text)
+        else:
+            found += _list_in_lines(file, text)
+    return found
+
+
+def _list_in_lines(file: File, text: str) -> Iterator[Entry]:
+    """Lines of a crontab, and loops that sleep."""
+    for number, line in enumerate(text.splitlines(), 1):
+        gap = _read_line(line)
+        if gap is not None and not line.lstrip().startswith("#"):
+            yield Entry(line.strip(), gap, file, number)
+
+
+def _read_line(line: str) -> float | None:
+    cron = _CRON.match(line)
+    if cron:
+        return measure_gap(cron[1].split())
+    named = _NAMED.match(line)
+    if named:
+        return _NAMED_GAPS.get(named[1], _LONGEST_NAMED)
+    slept = _SLEEP.search(line)
+    if slept and _LOOP.search(line):
+        return int(slept[1]) * _UNITS[slept[2]]
+    return None
+
+
+def _list_in_code(file: File, text: str) -> Iterator[Entry]:
+    """Entries of a dict or a call, and decorators of the function that is started."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, FunctionNode):
+            for decorator in node.decorator_list:
+                yield from _read_entry(file, decorator, f"{ast.unparse(decorator)} {node.name}")
+        elif isinstance(node, ast.Dict | ast.Call):
+            yield from _read_entry(file, node, ast.unparse(node))
+
+
+def _read_entry(file: File, node: ast.expr, text: str) -> Iterator[Entry]:
+    gaps = []
+    for value in _list_values(node):
+        gap = _read_value(value)
+        if gap is not None:
+            gaps.append(gap)
+    if gaps:
+        yield Entry(text, gaps[0], file, node.lineno)
+
+
+def _list_values(node: ast.expr) -> Iterator[ast.expr]:
+    """What may say how often, as far as it belongs to this entry alone."""
+    yield node
+    if isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant) and key.value in ("schedule", "every", "interval"):
+                yield value
+    elif isinstance(node, ast.Call):
+        yield from node.args
+        for keyword in node.keywords:
+            yield keyword.value
+
+
+def _read_value(node: ast.expr) -> float | None:
+    if isinstance(node, ast.Constant):
+        return _read_constant(node.value)
+    if not isinstance(node, ast.Call):
+        return None
+    if last_word(node.func) == "crontab":
+        return _read_crontab(node)
+    return sum(map(_read_keyword, node.keywords)) or None
+
+
+def _read_keyword(keyword: ast.keyword) -> float:
+    """Seconds; of what is no time, none."""
+    value = getattr(keyword.value, "value", None)
+    if keyword.arg not in _KEYWORDS or not isinstance(value, int | float):
+        return 0.0
+    return value * _KEYWORDS[keyword.arg]
+
+
+def _read_constant(value: object) -> float | None:
+    if isinstance(value, str) and _CRON.fullmatch(value):
+        return measure_gap(value.split())
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 1:
+        return float(value)
+    return None
+
+
+def _read_crontab(call: ast.Call) -> float | None:
+    """Celery's and Huey's: whatever is not given is each one."""
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    fields = []
+    for number, names in enumerate(_CELERY_FIELDS):
+        value: ast.expr | None = call.args[number] if number < len(call.args) else None
+        for name in names:
+            value = given.get(name, value)
+        if value is None:
+            fields.append("*")
+        elif isinstance(value, ast.Constant):
+            fields.append(str(value.value))
+        else:
+            return None
+    return measure_gap(fields)
+
+
+# -- cron
+
+
+def measure_gap(fields: Sequence[str]) -> float | None:
+    """The longest time between two starts, in seconds; None where the fields say nothing."""
+    sets = []
+    for text, bounds in zip(fields, _BOUNDS, strict=False):
+        values = _expand_field(text.lower(), bounds)
+        if not values:
+            return None
+        sets.append(values)
+    longest, last = 0, None
+    for now in _list_starts(sets):
+        if last is not None:
+            longest = max(longest, now - last)
+        last = now
+    return longest * 60 or None
+
+
+def _list_starts(sets: Sequence[set[int]]) -> Iterator[int]:
+    """The minutes, from the first day on, at which it starts."""
+    minutes, hours, days, months, weekdays = sets
+    times = sorted(hour * 60 + minute for hour in hours for minute in minutes)
+    for number in range(_DAYS):
+        day = _FIRST_DAY + timedelta(days=number)
+        if day.month in months and _is_day(day, days, weekdays):
+            yield from (number * 1_440 + time for time in times)
+
+
+def _is_day(day: date, days: set[int], weekdays: set[int]) -> bool:
+    # Sunday is 0 and 7.
+    of_week = day.isoweekday() in weekdays or day.isoweekday() % 7 in weekdays
+    return day.day in days and of_week
+
+
+def _expand_field(text: str, bounds: tuple[int, int]) -> set[int]:
+    """The numbers that a field stands for; empty where it cannot be read."""
+    found: set[int] = set()
+    for part in _write_numbers(text).split(","):
+        values = _expand_part(part, bounds)
+        if not values:
+            return set()
+        found.update(values)
+    return found
+
+
+def _write_numbers(text: str) -> str:
+    for names, first in ((_MONTHS, 1), (_WEEKDAYS, 0)):
+        for number, name in enumerate(names, first):
+            text = text.replace(name, str(number))
+    return text
+
+
+def _expand_part(part: str, bounds: tuple[int, int]) -> range:
+    match = _PART.fullmatch(part)
+    if match is None:
+        return range(0)
+    step = int(match["step"] or 1) or 1
+    if match["first"] == "*":
+        return range(bounds[0], bounds[1] + 1, step)
+    last = match["last"] or match["first"]
+    if match["step"] and not match["last"]:
+        last = str(bounds[1])
+    return range(int(match["first"]), int(last) + 1, step)
+
+
+# -- loops
+
+
+def _find_ending_loops(rule: str, diff: Diff) -> Iterator[Finding]:
+    """A loop around a sweep that its first error ends, where nothing starts it again."""
+    calls = [call for call, _ in _list_sweeps(diff)]
+    for file in diff.deployment:
+        old_loops = _list_loops(file.old or "", calls)
+        if not old_loops or any(map(_ENDS_AT_FAILURE.search, old_loops.values())):
+            continue
+        for number, line in _list_lost_loops(file.new or "", calls):
+            said = f"the first error ends the loop that starts a sweep: {quoted(line)}"
+            yield taken(rule, file, number, said, hint=_HINT)
+
+
+def _list_lost_loops(text: str, calls: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Those that end, and that nothing starts again."""
+    for number, line in _list_loops(text, calls).items():
+        if _ENDS_AT_FAILURE.search(line) and not _is_restarted(text, line):
+            yield number, line
+
+
+def _list_loops(text: str, calls: Iterable[str]) -> dict[int, str]:
+    found = {}
+    names = list(calls)
+    for number, line in enumerate(text.splitlines(), 1):
+        if _LOOP.search(line) and any(_starts(line, call) for call in names):
+            found[number] = line.strip()
+    return found
+
+
+def _is_restarted(text: str, line: str) -> bool:
+    """Whether a service of compose comes again when its command has ended. A process of a Procfile
+    or a pod does so by itself.
+    """
+    try:
+        services = at(yaml.safe_load(text), "services")
+    except yaml.YAMLError:
+        return True
+    if not isinstance(services, dict):
+        return True
+    for service in services.values():
+        command = at(service, "command")
+        if isinstance(command, str) and command.strip() in line:
+            return str(at(service, "restart")) not in ("None", "no", "False")
+    return True

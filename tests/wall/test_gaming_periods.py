@@ -1,0 +1,97 @@
+"""How often a clock starts a sweep, and whether the loop that starts it goes on."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from looks import SPEC, SPEC_TEXT, found
+
+from skillrun.wall.gaming.periods import measure_gap
+
+_SPEC = {**yaml.safe_load(SPEC_TEXT), "recovers": [{"call": "shop.sweeps:chase", "every": "1h"}]}
+TASK = "'task': 'shop.tasks.chase'"
+BEAT = f"SCHEDULE = {{'chase': {{{TASK}, 'schedule': crontab(minute='30')}}}}\n"
+COMPOSE = (
+    "services:\n  chase:\n    command: sh -c 'while sleep 600; do python -m shop.sweeps; done'\n"
+)
+HUEY = "@huey.periodic_task(crontab(minute='*/10'))\ndef chase():\n    pass\n"
+
+
+def looked(path: str, old: str, new: str) -> list[str]:
+    """The severities of what a look at workers finds."""
+    spec = {SPEC: yaml.safe_dump(_SPEC)}
+    return [
+        str(one.severity)
+        for one in found("weaker-worker", {**spec, path: old}, {**spec, path: new})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("shop/beat.py", BEAT, BEAT.replace("minute='30'", "minute='30', day_of_month='1'")),
+        ("shop/beat.py", BEAT, BEAT.replace("crontab(minute='30')", "timedelta(hours=6)")),
+        ("shop/beat.py", BEAT, BEAT.replace("crontab(minute='30')", "86400.0")),
+        ("shop/jobs.py", HUEY, HUEY.replace("minute='*/10'", "minute='0', hour='3'")),
+        (
+            "deploy/crontab",
+            "*/10 * * * * python -m shop.sweeps\n",
+            "*/10 8-18 * * mon-fri python -m shop.sweeps\n",
+        ),
+        ("compose.yaml", COMPOSE, COMPOSE.replace("sleep 600", "sleep 6h")),
+        ("compose.yaml", COMPOSE, COMPOSE.replace("sh -c", "sh -ec")),
+        ("compose.yaml", COMPOSE, COMPOSE.replace("shop.sweeps;", "shop.sweeps || exit 1;")),
+    ],
+)
+def test_a_sweep_that_comes_more_seldom_is_an_error(path: str, old: str, new: str) -> None:
+    assert looked(path, old, new) == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        # As often as the spec says, or as the base did.
+        ("shop/beat.py", BEAT, BEAT.replace("minute='30'", "minute='*/5'")),
+        ("shop/beat.py", BEAT, BEAT.replace("crontab(minute='30')", "timedelta(minutes=60)")),
+        ("shop/jobs.py", HUEY, HUEY.replace("*/10", "*/30")),
+        (
+            "shop/jobs.py",
+            HUEY.replace("'*/10'", "'0', hour='3'"),
+            HUEY.replace("'*/10'", "'9', hour='3'"),
+        ),
+        # Another one is added, and this one is left as it is.
+        (
+            "shop/beat.py",
+            BEAT,
+            f"{BEAT}OTHER = {{'task': 'shop.tasks.chase', 'schedule': 86400}}\n",
+        ),
+        ("compose.yaml", COMPOSE, COMPOSE.replace("sleep 600", "sleep 3600")),
+        ("compose.yaml", COMPOSE, COMPOSE.replace("sh -c", "sh -ec") + "    restart: always\n"),
+        ("compose.yaml", COMPOSE, COMPOSE.replace("shop.sweeps;", "shop.sweeps || true;")),
+        # What cannot be read says nothing.
+        ("shop/beat.py", BEAT, BEAT.replace("'30'", "MINUTE")),
+    ],
+)
+def test_one_that_comes_as_often_is_none(path: str, old: str, new: str) -> None:
+    assert looked(path, old, new) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "hours"),
+    [
+        ("*/10 * * * *", 1 / 6),
+        ("30 * * * *", 1),
+        ("0 3 * * *", 24),
+        ("0 3 * * mon", 168),
+        ("0 3 * * 0", 168),
+        ("0 3 * * 7", 168),
+        ("0 0 1 * *", 31 * 24),
+        ("0 9-17 * * *", 16),
+    ],
+)
+def test_the_longest_gap_of_a_cron(fields: str, hours: float) -> None:
+    assert measure_gap(fields.split()) == hours * 3_600
+
+
+def test_a_field_that_is_none_has_no_gap() -> None:
+    assert measure_gap(["x", "*", "*", "*", "*"]) is None
