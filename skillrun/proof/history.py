@@ -149,6 +149,7 @@ class Delivery:
     clock: float  # virtual seconds since the proof's beginning, at its start
     events: tuple[Event, ...]
     copy: int = 0  # which of the deliveries at once
+    parent: int = 0  # the delivery that published its message; 0: the application, or not known
 
     def all(self, kind: str) -> Iterator[Event]:
         """Yields its events of one kind, in order."""
@@ -196,6 +197,18 @@ class Delivery:
     def retries(self) -> tuple[Event, ...]:
         """The publishes by which the job comes again."""
         return tuple(event for event in self.all("published") if event["to_handler"])
+
+    @cached_property
+    def divides(self) -> bool:
+        """Whether it publishes messages to the handler that say different things: each of them is
+        for a part of the job, and is tried by itself.
+        """
+        said: set[str] = set()
+        for event in self.retries:
+            arguments = (event["message"] or {}).get("arguments")
+            if arguments is not None:
+                said.add(str(arguments))
+        return len(said) > 1
 
     @cached_property
     def will_retry(self) -> bool:

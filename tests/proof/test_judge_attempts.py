@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from histories import (
     KILLED,
     MET,
     NEVER,
+    RETURNED,
+    Told,
     against,
     effect,
     fault,
@@ -211,3 +214,51 @@ def test_the_same_call_for_each_of_several_mails_is_one_try() -> None:
     # Of a handler that goes on trying by itself each is one.
     patient = history(FAILING, [*both, before, MET, before, MET, raised(AWAY), ACKED])
     assert attempts.count_attempts(patient, against(spec(), once)) == 2
+
+
+def send_part(name: str, *, delay: float = 10.0) -> Told:
+    """A retry for one part of a job."""
+    message = {"arguments": f"mails=[{name}]"}
+    return ("published", {"to_handler": True, "delay": delay, "label": "job", "message": message})
+
+
+def meet_error(name: str) -> list[Told]:
+    """The error that the mail to somebody meets."""
+    at = {"when": "before", "kind": "effect", "effect": "email", "name": "email#1", "args": name}
+    return [("at", at), fault("raise", "before:email#1", error=AWAY)]
+
+
+def chunk_of_two(other: str, parents: tuple[int, ...]) -> History:
+    """Mails to a and b that both fail, each with a retry of its own: b's say `other`."""
+    first = [*meet_error("a"), send_part("a"), *meet_error(other), send_part(other), ACKED]
+    again = {"a": [*meet_error("a"), send_part("a"), ACKED]}
+    again["b"] = [*meet_error(other), send_part(other), ACKED]
+    last = {"a": [*meet_error("a"), raised(AWAY)], "b": [*meet_error(other), raised(AWAY)]}
+    seen = history(
+        f"raise={AWAY}@before:email#*/*", first, again["a"], again["b"], last["a"], last["b"]
+    )
+    clocks = (1.0, 12.0, 13.0, 33.0, 34.0)
+    made = []
+    for run, parent, clock in zip(seen.deliveries, parents, clocks, strict=True):
+        made.append(replace(run, parent=parent, clock=clock))
+    return replace(seen, deliveries=tuple(made), dead_letters=1)
+
+
+def test_each_part_of_a_job_that_divides_itself_has_its_own_attempts() -> None:
+    once = history("once", [*effect(), *effect(), RETURNED, ACKED])
+    reference = against(spec(), once)
+    each_its_own = (0, 1, 1, 2, 3)
+    assert attempts.count_attempts(chunk_of_two("b", each_its_own), reference) == 3
+    assert attempts.measure_delays(chunk_of_two("b", each_its_own)) == (11.0, 21.0)
+
+
+def test_two_messages_for_the_same_part_are_attempts_of_it() -> None:
+    """A retry that is published twice doubles them each time."""
+    once = history("once", [*effect(), *effect(), RETURNED, ACKED])
+    assert attempts.count_attempts(chunk_of_two("a", (0, 1, 1, 2, 3)), against(spec(), once)) > 3
+
+
+def test_a_part_that_is_tried_by_a_line_of_messages_without_end_is_seen() -> None:
+    line = chunk_of_two("b", (0, 1, 2, 3, 4))
+    once = history("once", [*effect(), *effect(), RETURNED, ACKED])
+    assert attempts.count_attempts(line, against(spec(), once)) == 5

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import inspect
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -95,7 +96,7 @@ class Driver(BaseDriver):
         self.task = self.app.tasks[found.name]
         if self.probe.settings.get("acks_late") and not self.task.acks_late:
             self._acknowledge_late()
-        self._hook_tracer()
+        self._prepare_tracer()
         self._hook_publishing()
         self._run_once()
         return self.read_facts()
@@ -126,17 +127,19 @@ class Driver(BaseDriver):
         app.loader.init_worker()
         app.finalize(auto=True)
 
-    def _hook_tracer(self) -> None:
-        app, task = self.app, self.task
+    def _prepare_tracer(self) -> None:
+        app = self.app
         trace._localized[:] = [
             app.tasks,
             trace.prepare_accept_content(app.conf.accept_content),
             "proof@skillrun",
         ]
         app.use_fast_trace_task = True
-        self._make_tracer(task)
 
     def _make_tracer(self, task: Any) -> None:
+        """Once the logs are set up, as in a worker: whether it says that a task succeeded is decided
+        here.
+        """
         app = self.app
         task.__trace__ = trace.build_tracer(
             task.name, task, app.loader, "proof@skillrun", app=app, propagate=False
@@ -329,6 +332,7 @@ class Driver(BaseDriver):
             self.probe.settle("lost", why="its worker knows no task of that name, and discards it")
             return
         request = self._make_request(message, settled)
+        _log_receipt(request)
         if request.revoked():
             self.probe.settle("lost", why="it had expired, and its worker discarded it")
             return
@@ -357,7 +361,7 @@ class Driver(BaseDriver):
         one that only hands the job on.
         """
         task = self.app.tasks.get(message["headers"].get("task"))
-        if task is not None and task is not self.task and task.__trace__ is None:
+        if task is not None and task.__trace__ is None:
             self._make_tracer(task)
         return task
 
@@ -424,6 +428,14 @@ class Driver(BaseDriver):
         except WorkerLostError:
             self._handle_error(request)
         self._tell_end(settled, message)
+
+
+def _log_receipt(request: Any) -> None:
+    """As the worker does when it takes a message (celery/worker/strategy.py), since Celery 5.1."""
+    told = getattr(trace, "LOG_RECEIVED", None)
+    if told is not None:
+        logger = logging.getLogger("celery.worker.strategy")
+        logger.info(told, {"id": request.id, "name": request.name})
 
 
 class _Settled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 from skillrun.proof import ticks
 from skillrun.proof.broker import lose_messages
@@ -99,6 +100,7 @@ class Queue(RivalsRoom):
             delivery = self._run_process(
                 run, waiting.op, [waiting.message], job=waiting.job, plan=plan, zygote=zygote
             )
+        delivery = replace(delivery, parent=waiting.parent)
         self._settle_delivery(run, waiting, delivery)
         return delivery
 
@@ -131,7 +133,8 @@ class Queue(RivalsRoom):
             message = settled["message"] or waiting.message
             again = waiting.op == "callback"
             due = run.now + float(settled["delay"])
-            run.queue.append(Waiting(dict(message), due, waiting.job, waiting.op, again))
+            parent = delivery.number
+            run.queue.append(Waiting(dict(message), due, waiting.job, waiting.op, again, parent))
         elif waiting.op == "deliver":
             run.dead += settled["how"] == "dead"
             run.lost += settled["how"] == "lost"
@@ -183,7 +186,8 @@ class Queue(RivalsRoom):
             if event["to_handler"] or event["callback"]:
                 op = "callback" if event["callback"] else "deliver"
                 due = run.now + float(event["delay"])
-                run.queue.append(Waiting(dict(event["message"]), due, job, op))
+                parent = delivery.number
+                run.queue.append(Waiting(dict(event["message"]), due, job, op, parent=parent))
 
     def _pass_time(self, run: Run, seconds: float) -> None:
         """On the proof's clock and on the servers': what expires in Redis does so."""

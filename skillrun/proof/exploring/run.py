@@ -26,6 +26,7 @@ class Waiting:
     job: int
     op: str = "deliver"  # "callback": it is for what the library calls after the handler
     again: bool = False  # a callback's faults come about once
+    parent: int = 0  # the delivery that published it or gave it back; 0: the application
 
 
 @dataclass

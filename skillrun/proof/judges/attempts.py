@@ -236,6 +236,9 @@ def count_attempts(history: History, reference: Reference) -> int:
 
     Each error that was met is one attempt, unless one attempt may meet several of them.
     """
+    if any(run.divides for run in history.runs):
+        # Each part is tried by itself, by messages of its own.
+        return max(len(_find_longest_line(history)), _count_tries_of_call(history, reference))
     met = len(find_injected_errors(history))
     if reference.is_batch:
         return met  # one piece of work meets them all
@@ -249,6 +252,16 @@ def count_attempts(history: History, reference: Reference) -> int:
 def _find_hit_deliveries(history: History) -> list[Delivery]:
     """The deliveries that met an injected error."""
     return [delivery for delivery in history.runs if _has_met_error(delivery)]
+
+
+def _find_longest_line(history: History) -> list[Delivery]:
+    """Of a job that divides itself, the deliveries that met an injected error and of which each was
+    published by the one before it; of several such lines the longest.
+    """
+    lines: dict[int, list[Delivery]] = {}
+    for delivery in _find_hit_deliveries(history):
+        lines[delivery.number] = [*lines.get(delivery.parent, []), delivery]
+    return max(lines.values(), key=len, default=[])
 
 
 def _has_met_error(delivery: Delivery) -> bool:
@@ -309,6 +322,9 @@ def _judge_exhaustion(history: History, reference: Reference) -> Iterator[Judgem
 
 def measure_delays(history: History) -> tuple[float, ...]:
     """Seconds that the library, or the handler itself, waits before each further attempt."""
+    if any(run.divides for run in history.runs):
+        # The parts wait beside each other.
+        return _measure_clocks(_find_longest_line(history))
     found: list[float] = []
     for delivery in history.runs:
         *between, after_last = _measure_sleeps(delivery)
@@ -317,7 +333,12 @@ def measure_delays(history: History) -> tuple[float, ...]:
     if found:
         return tuple(found)
     # Nobody waits for a poller's next tick: the time that passed between two is the delay.
-    clocks = [delivery.clock for delivery in _find_hit_deliveries(history)]
+    return _measure_clocks(_find_hit_deliveries(history))
+
+
+def _measure_clocks(deliveries: list[Delivery]) -> tuple[float, ...]:
+    """Seconds from each delivery's beginning to the next one's."""
+    clocks = [delivery.clock for delivery in deliveries]
     return tuple(later - first for first, later in itertools.pairwise(clocks))
 
 

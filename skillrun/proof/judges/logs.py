@@ -18,6 +18,7 @@ from skillrun.proof.judges.records import (
     has_value,
     make_template,
 )
+from skillrun.proof.judges.rows_told import ToldRows
 from skillrun.proof.reference import (
     OUTAGES,
     REFUTED,
@@ -37,6 +38,9 @@ QUESTIONS = {
 }
 # These are asked of the job, whichever of its deliveries tells it.
 _OF_THE_JOB = ("ran", "succeeded")
+# How a delivery of a job ends that is done, and of one that is not; see `_CLASSES`.
+_DONE = ("did", "recovered", "again")
+_NOT_DONE = ("retried", "failed")
 # The spec says nothing of how such a delivery ends.
 _NOT_ASKED = OUTAGES | {"late-error", "rival"}
 # "succeeded", "successful"; not "unsuccessful", "no success", nor a field such as `success=False`.
@@ -74,13 +78,19 @@ def answer_questions(
     histories = list(histories)
     records = Records.read(histories, reference, payloads)
     by_kind = _group_deliveries(histories, records)
+    _add_told_rows(by_kind, records)
     found: dict[str, Answer] = {}
     for question, (pick_yes, pick_no) in _CLASSES.items():
         found[question] = _answer_question(question, pick_yes(by_kind), pick_no(by_kind), records)
     if found["retry"].by == "no":
         found["retry"] = _answer_by_giving_up(by_kind, records) or found["retry"]
-    early = _find_early_success(by_kind, histories, records)
-    if early is not None and found["succeeded"].by != "no":
+    if found["succeeded"].by == "no":
+        found["succeeded"] = _answer_by_no_failure(by_kind, found["why"], records)
+    early = None
+    if found["succeeded"].by != "no":
+        is_own = found["succeeded"].by == "application"
+        early = _find_early_success(by_kind, histories, records, is_own=is_own)
+    if early is not None:
         found["succeeded"] = early
     return found
 
@@ -97,6 +107,40 @@ def _answer_by_giving_up(by_kind: dict[str, list[Delivery]], records: Records) -
     if "no" in (told.by, ended.by):
         return None
     return ended
+
+
+def _answer_by_no_failure(
+    by_kind: dict[str, list[Delivery]], why: Answer, records: Records
+) -> Answer:
+    """The answer to "did it succeed?" by elimination: where each failure is told, a delivery whose
+    end is told and that tells of none has succeeded. One that died tells no end.
+    """
+    pick_yes, pick_no = _CLASSES["succeeded"]
+    yes = pick_yes(by_kind)
+    plain = _answer_question("succeeded", yes, pick_no(by_kind), records)
+    if why.by not in ("application", "framework"):
+        return plain
+    answer = None
+    for delivery in yes:
+        told = _find_end_record(delivery, records)
+        if told is None:
+            return plain
+        is_own = not str(told["logger"]).startswith(records.reference.facts.loggers)
+        by = "application" if is_own else "framework"
+        answer = answer or Answer(by, str(told["text"]), str(told["logger"]))
+    return answer or plain
+
+
+def _find_end_record(delivery: Delivery, records: Records) -> Event | None:
+    """The first record of a delivery that tells the job, when all that it does in the world is done;
+    None where there is none.
+    """
+    last = max((event.number for event in delivery.all("at")), default=0)
+    fields = records.key_fields(delivery.job)
+    for event in delivery.all("log"):
+        if event.number > last and records.tells_job(event, delivery, fields):
+            return event
+    return None
 
 
 def _group_deliveries(histories: list[History], records: Records) -> dict[str, list[Delivery]]:
@@ -116,6 +160,35 @@ def _group_deliveries(histories: list[History], records: Records) -> dict[str, l
                 continue
             by_kind.setdefault(kind, []).append(delivery)
     return by_kind
+
+
+def _add_told_rows(by_kind: dict[str, list[Delivery]], records: Records) -> None:
+    """Gives each delivery of a job that was done the row that tells so, where there is one."""
+    done = _collect_histories(by_kind, _DONE)
+    failed: list[History] = []
+    for history in _collect_histories(by_kind, _NOT_DONE):
+        if all(history is not other for other in done):
+            failed.append(history)
+    rows = ToldRows.read(failed, records.reference, records)
+    for kind in _DONE:
+        told: list[Delivery] = []
+        for delivery in by_kind.get(kind, []):
+            row = ""
+            if isinstance(delivery, Told) and delivery.history is not None:
+                row = rows.find_row(delivery.history, delivery.job)
+            told.append(replace(delivery, row=row) if row else delivery)
+        if told:
+            by_kind[kind] = told
+
+
+def _collect_histories(by_kind: dict[str, list[Delivery]], kinds: tuple[str, ...]) -> list[History]:
+    """The histories with a delivery that ended in one of these ways, each once."""
+    found: dict[int, History] = {}
+    for kind in kinds:
+        for delivery in by_kind.get(kind, []):
+            if isinstance(delivery, Told) and delivery.history is not None:
+                found[id(delivery.history)] = delivery.history
+    return list(found.values())
 
 
 def _is_telling(history: History, delivery: Delivery, records: Records) -> bool:
@@ -169,9 +242,12 @@ def _find_early_success(
     by_kind: dict[str, list[Delivery]],
     histories: Iterable[History],
     records: Records,
+    *,
+    is_own: bool,
 ) -> Answer | None:
     """The answer "no" to "did it succeed?", where each record of success is also there when the
-    commit fails that it speaks of; None where one is not.
+    commit fails that it speaks of; None where one is not. `is_own`: the application's own records
+    are what answers it.
     """
     reference = records.reference
     if reference.is_batch:
@@ -183,6 +259,12 @@ def _find_early_success(
                 undone.append((history, delivery))
     yes, no = (pick(by_kind) for pick in _CLASSES["succeeded"])
     failed = [delivery for _, delivery in undone]
+    if is_own:
+        # What the application says itself must be true, whatever the library says beside it.
+        loggers = reference.facts.loggers
+        yes, no, failed = (_drop_records(each, loggers) for each in (yes, no, failed))
+        if _answer_question("succeeded", yes, no, records).by == "no":
+            return None  # its rows tell it
     if _answer_question("succeeded", yes, [*no, *failed], records).by != "no":
         return None
     said = collect_templates(yes) - collect_templates(no)
@@ -202,6 +284,21 @@ def _find_early_success(
         near=f"{last!r} is logged before the commit, and stays where that fails",
         schedule=schedule,
     )
+
+
+def _drop_records(deliveries: list[Delivery], loggers: tuple[str, ...]) -> list[Delivery]:
+    """The deliveries without what these loggers have written, and without their rows."""
+    found: list[Delivery] = []
+    for delivery in deliveries:
+        events: list[Event] = []
+        for event in delivery.events:
+            if event.kind != "log" or not str(event["logger"]).startswith(loggers):
+                events.append(event)
+        kept = replace(delivery, events=tuple(events))
+        if isinstance(kept, Told):
+            kept = replace(kept, row="")
+        found.append(kept)
+    return found
 
 
 def find_undone_deliveries(history: History, reference: Reference) -> Iterator[Delivery]:
@@ -255,9 +352,13 @@ class Told(Delivery):
     `others`: the other deliveries of the same job in that history that came to their end. Of two at
     once the one that finds the work done may say nothing: the other one has told that the job ran,
     and what came of it.
+    `history`: what it is a part of. `row`: a row that tells that its job was done; "" where none
+    does.
     """
 
     others: tuple[Delivery, ...] = ()
+    history: History | None = None
+    row: str = ""
 
 
 def _add_callback_records(history: History, run: Delivery) -> Told:
@@ -270,7 +371,17 @@ def _add_callback_records(history: History, run: Delivery) -> Told:
         if other is not run and not other.died:
             others.append(other)
     events = (*run.events, *records)
-    return Told(run.number, run.op, run.job, run.clock, events, run.copy, tuple(others))
+    return Told(
+        run.number,
+        run.op,
+        run.job,
+        run.clock,
+        events,
+        run.copy,
+        run.parent,
+        others=tuple(others),
+        history=history,
+    )
 
 
 def _classify_delivery(history: History, delivery: Delivery, batch: bool) -> str:
@@ -415,6 +526,8 @@ def _answer_question(
         found = _find_answer(question, delivery, elsewhere, records)
         if found is None and question in _OF_THE_JOB:
             found = _find_others_answer(question, delivery, elsewhere, records)
+        if found is None and question in _OF_THE_JOB:
+            found = _read_row(delivery)
         if found is None:
             near = _describe_near_miss(question, delivery, elsewhere, fields)
             return Answer("no", example=delivery.outcome, near=near)
@@ -422,6 +535,13 @@ def _answer_question(
         if is_worse and worst.by == "application":
             worst = found
     return worst
+
+
+def _read_row(delivery: Delivery) -> Answer | None:
+    """The answer that the job's own row gives; None where no row does."""
+    if not isinstance(delivery, Told) or not delivery.row:
+        return None
+    return Answer("application", delivery.row, "proof.state")
 
 
 def _find_others_answer(

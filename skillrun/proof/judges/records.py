@@ -109,8 +109,10 @@ class Records:
         """The ids in a record that stand in the records of one job alone."""
         found = find_ids(event) - self.ambiguous
         found |= self.of_one_job.intersection(_LOOSE_ID.findall(_read_record(event)))
-        if event["names_message"]:
-            # The library's own formatter writes the message's id in front of it.
+        is_of_library = str(event["logger"]).startswith(self.reference.facts.loggers)
+        if event["names_message"] or (is_of_library and _MADE_ID.search(str(event["text"]))):
+            # The library's own formatter writes the message's id in front of it; the library itself
+            # has that id in its own records.
             found.add("the message")
         return found
 

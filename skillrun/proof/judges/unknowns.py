@@ -182,8 +182,8 @@ def _gives_up_by_itself(history: History, delivery: Delivery, reference: Referen
         return False
     if history.schedule.family == "crash-loop":
         return True
-    has_earlier = any(run.number < delivery.number for run in history.runs)
-    return has_earlier and not delivery.will_retry and is_kept(history, reference)
+    follows_fault = any(run.number < delivery.number and run.hit_by for run in history.runs)
+    return follows_fault and not delivery.will_retry and is_kept(history, reference)
 
 
 def _judge_unlisted_errors(
