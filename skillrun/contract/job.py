@@ -221,6 +221,8 @@ class Proof(Part):
 
 class Worker(Part):
     deliveries: int | None = None  # at most, of a message that kills its worker each time
+    death: Literal["loses"] | None = None  # it takes the job along; None: it loses nothing
+    reason: str | None = None
 
 
 class Waiver(Part):

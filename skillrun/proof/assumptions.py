@@ -190,6 +190,9 @@ def _library(proof: Proof, target: Target) -> Iterator[str]:
             f"{facts.library or 'the library'} loses a job whose process dies: that is said"
             " and not blamed"
         )
+    worker = target.spec.worker
+    if worker is not None and worker.death == "loses":
+        yield f"a job that is lost with its worker is accepted: {worker.reason}"
     if facts.acks_late is False:
         yield "the message is acknowledged before the handler runs"
 

@@ -155,6 +155,18 @@ class Reference:
             return None
         return worker.deliveries
 
+    def allows_loss(self, history: History) -> bool:
+        """Whether a history lost the job with a process that died, where the library does so by
+        design, or the spec accepts it.
+        """
+        if not history.lost:
+            return False
+        if self.facts.lossy:
+            return True
+        worker = self.spec.worker
+        is_accepted = worker is not None and worker.death == "loses"
+        return is_accepted and any(run.died for run in history.runs)
+
     @property
     def has_dead_letter(self) -> bool:
         """Whether the spec promises a record after the last attempt."""

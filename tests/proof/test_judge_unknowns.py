@@ -54,6 +54,8 @@ def test_a_last_error_of_its_own_needs_a_record_and_no_error_before_it() -> None
         (history(text, KILLED_AFTER, gives_up), unlisted),
         (history(text, KILLED_AFTER, gives_up, DONE, **kept), []),
         (history(text, gives_up, **kept), unlisted),
+        # A delivery that met nothing is no reason to give up.
+        (history("redeliver", DONE, gives_up, **kept), unlisted),
         (
             history(text, KILLED_AFTER, [fault("raise", "before:email#1"), *gives_up], **kept),
             unlisted,

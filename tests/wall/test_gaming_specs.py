@@ -213,6 +213,8 @@ def test_true_is_not_one() -> None:
         ({"worker": {"deliveries": 3}}, {"worker": {"deliveries": 2}}, True),
         ({"worker": {"deliveries": 3}}, {"worker": {"deliveries": 4}}, False),
         ({"worker": {"deliveries": 3}}, {}, False),
+        ({}, {"worker": {"death": "loses", "reason": "x"}}, False),
+        ({"worker": {"death": "loses", "reason": "x"}}, {}, True),
         ({}, {"failures": part("failures", success=["shop.mailer:There"])}, False),
         ({"failures": part("failures", success=["shop.mailer:There"])}, {}, False),
         ({}, {"effects": [{**EMAIL, "guarantee": "convergent"}]}, False),

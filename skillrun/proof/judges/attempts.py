@@ -685,7 +685,7 @@ def _is_excused(history: History, reference: Reference, seen: int) -> bool:
         return _are_too_many_excused(history, reference)
     if seen == 1:
         return False
-    if history.lost and reference.facts.lossy:
+    if reference.allows_loss(history):
         # The library lost it while it was given up: that is said and not blamed.
         return True
     # It died while it was given up, and the library's own dead letter has it.

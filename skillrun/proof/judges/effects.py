@@ -713,9 +713,10 @@ def _judge_lost(
     history: History, reference: Reference, effect: Effect, expected: int, seen: int
 ) -> Iterator[Judgement]:
     """Refutes an effect that took place `seen` times instead of `expected`, unless its job is in
-    the dead letters, or the library loses jobs by design: that is said elsewhere, and not blamed.
+    the dead letters, or was lost as the library or the spec has it: that is said elsewhere, and
+    not blamed.
     """
-    if is_kept(history, reference) or (history.lost and reference.facts.lossy):
+    if is_kept(history, reference) or reference.allows_loss(history):
         return
     said = f"{effect.name} took place only in part"
     if not seen:

@@ -162,7 +162,7 @@ def may_be_lost(history: History, reference: Reference) -> bool:
     """Whether the job need not be done: it was given up and kept, or lost where its guarantee or
     its library allows that.
     """
-    if is_kept(history, reference) or (history.lost and reference.facts.lossy):
+    if is_kept(history, reference) or reference.allows_loss(history):
         return True
     if not history.schedule.faults:
         return False

@@ -143,6 +143,17 @@ def _deliver_less(old: Any, new: Any) -> str | None:
     return "it may kill its worker more often" if new > old else None
 
 
+def _lose_less(old: Any, new: Any) -> str | None:
+    """What a death may take along."""
+    return None if new in (None, old) else "a worker that dies may take its job along"
+
+
+def _replace_worker(old: Any, new: Any) -> str | None:
+    """The section as a whole: it may be new, or gone."""
+    of_deliveries = _deliver_less(at(old, "deliveries"), at(new, "deliveries"))
+    return of_deliveries or _lose_less(at(old, "death"), at(new, "death"))
+
+
 def _replace_retry(old: Any, new: Any) -> str | None:
     """The section as a whole: `none`, or nothing, instead of a policy."""
     if says_nothing(old) or at(old, "kind") == "none":
@@ -260,7 +271,10 @@ RULES: dict[str, Rule] = {
     "retry.backoff.factor": _wait_longer,
     "retry.backoff.cap": _wait_less,
     "retry.backoff.jitter": _keep_jitter,
+    "worker": _replace_worker,
     "worker.deliveries": _deliver_less,
+    "worker.death": _lose_less,
+    "worker.reason": _allow_change,
     "dead_letter": _keep_dead_letter,
     "dead_letter.kind": _keep_kind,
     "dead_letter.where": _fill_in,
