@@ -171,14 +171,15 @@ def _add_told_rows(by_kind: dict[str, list[Delivery]], records: Records) -> None
             failed.append(history)
     rows = ToldRows.read(failed, records.reference, records)
     for kind in _DONE:
-        told: list[Delivery] = []
-        for delivery in by_kind.get(kind, []):
-            row = ""
-            if isinstance(delivery, Told) and delivery.history is not None:
-                row = rows.find_row(delivery.history, delivery.job)
-            told.append(replace(delivery, row=row) if row else delivery)
-        if told:
-            by_kind[kind] = told
+        if kind in by_kind:
+            by_kind[kind] = [_add_row(delivery, rows) for delivery in by_kind[kind]]
+
+
+def _add_row(delivery: Delivery, rows: ToldRows) -> Delivery:
+    """A delivery with the row that tells that its job was done."""
+    if not isinstance(delivery, Told) or delivery.history is None:
+        return delivery
+    return replace(delivery, row=rows.find_row(delivery.history, delivery.job))
 
 
 def _collect_histories(by_kind: dict[str, list[Delivery]], kinds: tuple[str, ...]) -> list[History]:
