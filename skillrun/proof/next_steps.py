@@ -61,6 +61,7 @@ NEXT_STEPS = {
     "state.unread": "add a query of it to proof.state, without times and random values",
     "state.unreadable": "correct the query; the tables are those after proof.setup",
     "state.volatile": "leave times and random values out of the query",
+    "store.one-writer": "let the proof have the application's own database: proof.services: [postgresql]",
     "sweep.untried": "name it in a spec: recovers: [{call: module:function, every: 15m}]",
     "witness.unstable": (
         "run it again on a machine with less to do; a handler that draws lots needs a seed"

@@ -47,6 +47,7 @@ _KEEPS_OPEN: dict[str, tuple[str, ...]] = {
     "state.other-database": ("effects", "state"),
     "state.unread": ("effects", "state"),
     "state.volatile": ("effects", "state"),
+    "store.one-writer": ("effects", "state"),
     "sweep.untried": ("effects", "state"),
     "effect.key-not-named": ("effects",),
     # An undeclared publish may be a retry, and an undeclared file a dead letter.

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.proof.database_servers import find_server
 from skillrun.proof.decisions import choose_rivals, list_guesses, list_rivals
 from skillrun.proof.drafts import list_tables_of
 from skillrun.proof.examples import (
@@ -267,10 +268,20 @@ class _Session:
             uncalled=find_uncalled(self.target.root, _list_sweeps(self.target.spec)),
             unpromised=self.target.unpromised,
             sweepers=self.target.sweepers,
+            server=self._find_missing_server(),
         )
         for history in singles:
             self._keep_history(history, self.reference)
         self._check_single_run()
+
+    def _find_missing_server(self) -> str:
+        """The database server that the application has and the proof has not; "" where there is
+        none.
+        """
+        proof = self.target.spec.proof
+        if proof is not None and "postgresql" in proof.services:
+            return ""
+        return find_server(self.target.root)
 
     # -- the beginning
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -178,7 +179,7 @@ class Setting:
         """Runs proof.setup once and loads proof.fixture; what they leave is the snapshot that each
         schedule begins with. Raises Blocked with the end of the setup's output.
         """
-        if self.proof.python is not None:
+        if self.python != sys.executable:
             prefix = self.sandbox.prefix(self.root)
             check_python(self.python, self.root, self.make_env(), prefix)
         if self.proof.setup is not None:

@@ -196,6 +196,8 @@ def _risk_lines(risks: Sequence[_Value], *, has_more_to_say: bool) -> Iterator[L
         if number < in_full:
             yield from _lane_lines(risk["events"])
             yield _point_line("close", risk["closes"])
+        # What nobody can replay is no evidence, and this one is to be accepted by name.
+        if number < in_full or risk["grade"] in _RISK_STYLES:
             yield _point_line("replay", risk["replay"])
     yield from _more_line(len(risks), "risks")
 

@@ -159,3 +159,14 @@ def test_spec_check_knows_the_code(
     spec.write_text(text.replace(right, wrong, 1))
     assert check(spec, root, json=False) == 4
     assert said in capsys.readouterr().out
+
+
+def test_spec_check_asks_for_the_message_that_a_proof_delivers(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = shops.shop(tmp_path / "shop", proof=True)
+    spec = root / shops.SPEC
+    assert check(spec, root, json=False) == 0
+    spec.write_text(spec.read_text().replace("  examples:", "  x-examples:", 1))
+    assert check(spec, root, json=False) == 4
+    assert "payload.examples: there is none" in capsys.readouterr().out

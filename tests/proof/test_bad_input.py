@@ -329,6 +329,17 @@ def test_a_python_that_is_too_old(tmp_path: Path) -> None:
     )
 
 
+def test_the_repositorys_own_environment_may_be_too_old(tmp_path: Path) -> None:
+    """No `proof.python` names it: it is found."""
+    repo = plain_repo(tmp_path / "repo")
+    old = repo / ".venv/bin/python"
+    old.parent.mkdir(parents=True)
+    (repo / ".venv/pyvenv.cfg").write_text("version = 3.8.18\n")
+    old.write_text("#!/bin/sh\necho python 3 8\n")
+    old.chmod(0o755)
+    assert "is Python 3.8; the proof needs 3.9 or newer" in messages(proof_of(repo))
+
+
 def test_a_module_that_cannot_be_parsed_on_the_command_line(tmp_path: Path) -> None:
     repo = plain_repo(tmp_path / "repo", jobs="def handle(:\n")
     done = helpers.run_cli("prove", "--trust", cwd=repo)

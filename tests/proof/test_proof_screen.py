@@ -101,6 +101,15 @@ def test_a_refutation_is_drawn_as_lanes_with_place_and_replay() -> None:
     assert any(line.endswith("--schedule 'kill@after:charge#1'") for line in lines)
 
 
+@pytest.mark.parametrize(("grade", "is_replayed"), [("lost", True), ("stuck", False)])
+def test_a_risk_that_is_accepted_by_name_has_its_schedule_beside_any_refutation(
+    grade: str, is_replayed: bool
+) -> None:
+    risk = {**RISK, "grade": grade}
+    lines = text_of(report(verdict="refuted", witnesses=[WITNESS], risks=[risk]))
+    assert any(line.endswith("--schedule 'x'") for line in lines) == is_replayed
+
+
 @pytest.mark.parametrize("count", [1, 2, 5, 40])
 def test_any_number_of_findings_fits_on_a_screen(count: int) -> None:
     value = report(verdict="refuted", witnesses=[WITNESS] * count, risks=[RISK] * count)

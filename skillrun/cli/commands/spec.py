@@ -245,6 +245,10 @@ def _list_missing(spec: JobSpec, file: Path, repo: Path) -> Iterator[str]:
             where = f"{file}:{spec.line('idempotency', 'key', number)}"
             hint = f"one of {', '.join(fields)}"
             yield f"{where}: idempotency.key: the payload has no field {field}: {hint}"
+    if spec.proof is not None and not spec.examples:
+        where = f"{file}:{spec.line('payload') or spec.line('proof')}"
+        hint = "the first is what a proof delivers; of a job that takes nothing: examples: [{}]"
+        yield f"{where}: payload.examples: there is none: {hint}"
     if spec.handler is None:
         return
     try:

@@ -32,6 +32,7 @@ from skillrun.proof.judges import (
     unknowns,
     varied,
 )
+from skillrun.proof.judges.one_writer import drop_unlisted_lock, say_not_tried
 from skillrun.proof.judges.publishing import say_another_job
 from skillrun.proof.judges.risks import hold_to_contract, set_aside
 from skillrun.proof.judges.unpromised import release_unpromised
@@ -157,6 +158,9 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
             " proof's"
         )
         found = _replace_claims(found, Judgement(INCOMPLETE, "clock.server", said))
+    not_tried = say_not_tried(history, reference)
+    if not_tried is not None:
+        found = drop_unlisted_lock(_replace_claims(found, not_tried))
     other = say_another_job(history, reference)
     if other is not None:
         found = _replace_claims(found, other)

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Delivery, History
+from skillrun.proof.judges.one_writer import is_locked_out
 from skillrun.proof.judges.risks import name_risk, set_aside
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference
 
@@ -42,7 +43,7 @@ def release_unpromised(
     if not reference.unpromised:
         return list(found)
     is_taken_along = _is_taken_along(history, reference)
-    is_locked_out = _is_locked_out(history)
+    was_locked_out = is_locked_out(history)
     kept = []
     for judgement in found:
         judgement = _look_a_day_later(judgement, reference)
@@ -51,25 +52,12 @@ def release_unpromised(
             risk = "death-loses", RiskGrade.LOST
         if risk is not None and judgement.verdict == REFUTED:
             judgement = _name_in_place(judgement, *risk)
-        elif is_locked_out and judgement.verdict in (REFUTED, INCOMPLETE):
+        elif was_locked_out and judgement.verdict in (REFUTED, INCOMPLETE):
             judgement = set_aside(judgement, _LOCKED_OUT)
         elif judgement.rule == "state.differs" and _is_another_day(history, reference):
             judgement = set_aside(judgement, _ANOTHER_DAY)
         kept.append(judgement)
     return kept
-
-
-def _is_locked_out(history: History) -> bool:
-    """Whether SQLite let one of two processes fail, where a server would have let it wait: the
-    database of a draft is that of the tests, and perhaps not that of the application.
-    """
-    if any(fault.do == "fail" for fault in history.schedule.faults):
-        return False
-    for delivery in history.deliveries:
-        for event in delivery.all("raised"):
-            if "database is locked" in str(event["text"]):
-                return True
-    return False
 
 
 def _is_another_day(history: History, reference: Reference) -> bool:
