@@ -109,9 +109,7 @@ class Zygote:
         file = function.__code__.co_filename  # before its code is the hook's
         HandlerHook(recorder, driver.CONTROL, named).install(function)
         recorder.make_error = make_ordered_error
-        # Who sets up all logs by himself has the library's own formatter set up nothing.
-        task_loggers = driver.TASK_LOGGERS if facts.sets_log_level else ()
-        self.logs.install(sets_level=facts.sets_log_level, task_loggers=task_loggers)
+        self.logs.install(sets_level=facts.sets_log_level, task_loggers=driver.TASK_LOGGERS)
         self.clock.install()
         self.audit.booted()
         self.hooked = driver

@@ -73,9 +73,11 @@ class Logs:
 
     def install(self, *, sets_level: bool = False, task_loggers: tuple[str, ...] = ()) -> None:
         """Once, in the zygote. `sets_level`: the library's worker gives the root logger a level
-        itself. `task_loggers`: below these it writes the id of the message.
+        itself. `task_loggers`: below these it then writes the id of the message.
         """
-        self.task_loggers = task_loggers
+        # Where the application sets up all logs, the library's own formatter is set up nowhere.
+        if sets_level:
+            self.task_loggers = task_loggers
         before: Callable[..., Any]
         format_before: Callable[..., Any]
 

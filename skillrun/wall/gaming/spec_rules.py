@@ -271,6 +271,7 @@ RULES: dict[str, Rule] = {
     "retry.backoff.factor": _wait_longer,
     "retry.backoff.cap": _wait_less,
     "retry.backoff.jitter": _keep_jitter,
+    # With the last of its promises the section goes, too.
     "worker": _replace_worker,
     "worker.deliveries": _deliver_less,
     "worker.death": _lose_less,
