@@ -289,3 +289,32 @@ def test_a_row_that_the_job_should_have_removed_is_not_taken_for_removed(
     seen = history(FAILS, [*FAILED, RETURNED, ACKED], state=rows)
     wanted = replace(against(spec()), before={"rows": [[1], [2]]})
     assert [j.rule for j in judge_history(seen, wanted)] == expected
+
+
+def count_exports(first: list[Any], second: list[Any], marks: list[Any], *, job: int) -> History:
+    """Two deliveries of jobs after which `exports` has these rows: the highest number stays."""
+    text = "job=1" if job == 0 else "first=1"
+    seen = number_jobs(history(text, DONE, DONE), job, 1 - job)
+    return replace(seen, state={"highest": second or first, "marks": marks})
+
+
+@pytest.mark.parametrize(
+    ("after_older", "expected"),
+    [
+        # The newer one's number stays in either order.
+        ([[2]], []),
+        # The older one is taken for the newer one where it comes last.
+        ([[1]], ["state.distinct-job"]),
+    ],
+)
+def test_a_number_that_only_grows_shows_no_job_that_was_taken_for_another(
+    after_older: list[Any], expected: list[str]
+) -> None:
+    older = replace(history("once", DONE), state={"highest": [[1]], "marks": [[1, "done"]]})
+    newer = replace(history("once", DONE), state={"highest": [[2]], "marks": [[2, "done"]]})
+    both = [[1, "done"], [2, "done"]]
+    newer_first = count_exports([], [[2]], both, job=1)
+    older_first = count_exports([], after_older, both, job=0)
+    orders = {1: InTurn(older_first, newer_first)}
+    reference = against(spec(), older, jobs={1: newer}, orders=orders)
+    assert rules(state.judge, newer_first, reference) == expected
