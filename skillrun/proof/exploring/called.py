@@ -1,4 +1,4 @@
-"""The application publishes several jobs before one of them is delivered."""
+"""Schedules in which the application publishes several jobs before one of them is delivered."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from skillrun.proof.processes import Process
 
 
 class Called(Publisher):
-    """Each call finds the messages of those before it waiting: in one process, since a library's
-    queue may be in its memory.
-    """
+    """Runs schedules with `called`: the jobs that are published one after the other."""
 
     def _publish_called(self, run: Run) -> None:
-        """Then what was published is delivered; who was told that it could not be calls again, and
-        a relay publishes what is left.
+        """Publishes the jobs and delivers what was published. A caller whose call failed calls
+        again, and a relay publishes what is left.
         """
         called = run.schedule.called
         if run.schedule.faults:
-            made = self._call_at_once(run)
+            calls = self._call_at_once(run)
         else:
-            both = self._run_process(run, *self._order_publishes(called), job=CALLER)
-            made = {called[0]: both}
+            # In one process, so that each call finds the messages of those before it waiting: a
+            # library's queue may be in its memory.
+            only_call = self._run_process(run, *self._order_publishes(called), job=CALLER)
+            calls = {called[0]: only_call}
         refused: set[int] = set()
-        for first, delivery in made.items():
-            run.deliveries.append(delivery)
-            self._queue_called(run, delivery, first)
-            refused.update(_find_refused(delivery, first))
+        for first_job, call in calls.items():
+            run.deliveries.append(call)
+            self._queue_called(run, call, first_job)
+            refused.update(_find_refused(call, first_job))
         self._relay_called(run)
         self._drain_queue(run)
         for job in sorted(refused):
@@ -39,8 +39,9 @@ class Called(Publisher):
         self._relay_called(run)
 
     def _call_at_once(self, run: Run) -> dict[int, Delivery]:
-        """Each call in a process of its own: the first stands still at its boundary, the second at
-        its own or runs to its end, then the first goes on. What each of them did, by its job.
+        """Makes each call in a process of its own: the first stands still at its boundary, the
+        second at its own or runs to its end, then the first goes on. Returns job -> what its call
+        did.
         """
         processes: list[Process] = []
         for number, job in enumerate(run.schedule.called, 1):
@@ -50,49 +51,60 @@ class Called(Publisher):
             processes.append(process)
             self.processes.follow(processes, process)
         for process in processes:
-            if not process.running.ended:
-                if process.running.paused:
-                    process.running.resume()
-                self._finish_process(run, processes, process)
-        made: dict[int, Delivery] = {}
+            if process.running.ended:
+                continue
+            if process.running.paused:
+                process.running.resume()
+            self._finish_process(run, processes, process)
+        calls: dict[int, Delivery] = {}
         for job, process in zip(run.schedule.called, processes, strict=True):
-            made[job] = self._read_delivery(run, process)
-        return made
+            calls[job] = self._read_delivery(run, process)
+        return calls
 
     def _order_publishes(self, jobs: tuple[int, ...]) -> tuple[str, list[Any]]:
-        """By the application's own calls; where the spec names none, as the library publishes with
-        no option given.
+        """The order to a process, and its arguments, that publishes these jobs: by the
+        application's own calls, or where the spec names none as the library publishes with no
+        option given.
         """
         enqueue = self.setting.spec.enqueue
         if enqueue is None:
             return "publish_each", [[[job, [self.payloads[job]]] for job in jobs]]
         first, *others = [[job, self._choose_call_arguments(job)] for job in jobs]
-        return "call", [enqueue.call, first[1], others]
+        _, first_arguments = first
+        return "call", [enqueue.call, first_arguments, others]
 
     def _call_for_job(self, run: Run, job: int) -> None:
-        again = self._run_process(run, *self._order_publishes((job,)), job=CALLER)
-        run.deliveries.append(again)
-        self._queue_called(run, again, job)
+        """Makes the application's call for one job, and delivers what it publishes."""
+        call = self._run_process(run, *self._order_publishes((job,)), job=CALLER)
+        run.deliveries.append(call)
+        self._queue_called(run, call, job)
         self._drain_queue(run)
 
     def _relay_called(self, run: Run) -> None:
+        """Runs the spec's relay, if it names one, and queues what that publishes."""
         enqueue = self.setting.spec.enqueue
         if enqueue is None or enqueue.relay is None:
             return
-        made = self._run_process(run, "call", [enqueue.relay, {}], job=CALLER)
-        run.deliveries.append(made)
-        self._queue_called(run, made, run.schedule.called[0])
+        call = self._run_process(run, "call", [enqueue.relay, {}], job=CALLER)
+        run.deliveries.append(call)
+        self._queue_called(run, call, run.schedule.called[0])
 
-    def _queue_called(self, run: Run, made: Delivery, first: int) -> None:
-        for job, event in _walk_jobs(made, first):
+    def _queue_called(self, run: Run, call: Delivery, first_job: int) -> None:
+        """Puts the messages that a call published into the queue, but for those of jobs that this
+        schedule did not ask for.
+        """
+        for job_of_call, event in _walk_jobs(call, first_job):
             if event.kind != "published" or not event["to_handler"]:
                 continue
-            found = self._find_called_job(run.schedule.called, job, event["message"])
-            if found is not None:
+            job = self._find_called_job(run.schedule.called, job_of_call, event["message"])
+            if job is not None:
                 due = run.now + float(event["delay"])
-                self._put(run, Waiting(dict(event["message"]), due, found))
+                self._queue_message(run, Waiting(dict(event["message"]), due, job))
 
-    def _put(self, run: Run, new: Waiting) -> None:
+    def _queue_message(self, run: Run, new: Waiting) -> None:
+        """Puts a message into the queue. Where the library keeps one job an id, those of the same
+        id that wait there already are changed into it.
+        """
         if self.facts.one_by_id:
             for waiting in run.queue:
                 if waiting.message.get("id") == new.message.get("id"):
@@ -103,8 +115,9 @@ class Called(Publisher):
     def _find_called_job(
         self, jobs: tuple[int, ...], called: int, message: Mapping[str, Any]
     ) -> int | None:
-        """Which job a message is of: by its arguments; where these cannot be read, that of the
-        call. None: of a job that nobody asked for, such as another row that a relay found.
+        """Which of the `jobs` a message is of. Its arguments say so; where these cannot be read,
+        it is of the job of the call. None for a job that nobody asked for, such as another row
+        that a relay found.
         """
         payload = read_payload(message.get("arguments") or "", self.payloads[0])
         if payload is None:
@@ -112,22 +125,25 @@ class Called(Publisher):
         for job in jobs:
             if is_same_job(self.setting.spec, payload, self.payloads[job]):
                 return job
-        # Whose field is left out, whose call it is decides.
-        is_of_call = may_be_of_job(self.setting.spec, payload, self.payloads[called])
-        return called if is_of_call else None
+        # A message may leave a key field out. Then the call that published it decides.
+        if may_be_of_job(self.setting.spec, payload, self.payloads[called]):
+            return called
+        return None
 
 
-def _walk_jobs(made: Delivery, first: int) -> Iterator[tuple[int, Event]]:
-    """The events of calls for several jobs, each with the job of its call."""
-    job = first
-    for event in made.events:
+def _walk_jobs(call: Delivery, first_job: int) -> Iterator[tuple[int, Event]]:
+    """Yields the events of a process that called for several jobs, each with the job of its call.
+    What comes before the first "publishing" event belongs to `first_job`.
+    """
+    job = first_job
+    for event in call.events:
         if event.kind == "publishing":
             job = int(event["job"])
         yield job, event
 
 
-def _find_refused(made: Delivery, first: int) -> Iterator[int]:
-    """The jobs whose calls ended in an exception."""
-    for job, event in _walk_jobs(made, first):
+def _find_refused(call: Delivery, first_job: int) -> Iterator[int]:
+    """Yields the jobs whose calls ended in an exception."""
+    for job, event in _walk_jobs(call, first_job):
         if event.kind == "caller-raised":
             yield job

@@ -17,65 +17,80 @@ _NO_DRAFT = "no row was found that the application's own call sets: there is no 
 
 
 class Drafting(Stand):
-    """The state before the application's call, where the fixture is past it."""
+    """Finds the state before the application's call, where the fixture shows the one after it."""
 
     def read_before_call(self) -> Contents:
-        """The rows as the setup left them."""
+        """Puts the store back to what the setup left, and returns its rows."""
         self.setting.restore(first=True)
         return read_contents(self.store)
 
     def list_changed_by_call(self) -> frozenset[str]:
-        """The tables that the call changes as the fixture stands."""
+        """The names of the tables that the application's call changes as the fixture stands."""
         before = self.read_before_call()
         self._call_undisturbed()
         after = read_contents(self.store)
-        return frozenset(name for name in after if after[name] != before.get(name))
+        changed = set[str]()
+        for table, rows in after.items():
+            if rows != before.get(table):
+                changed.add(table)
+        return frozenset(changed)
 
     def find_draft(self, guesses: Iterable[Guess]) -> tuple[Undone, ...]:
-        """What the call sets back of the guessed values, all at once."""
+        """The changed values that the application's call sets to what they were, all at once.
+
+        Each guess is put into the rows together with the values that were found before, and the
+        call is made. A guess counts where the call sets it right and all the earlier ones too.
+        """
         contents = self.read_before_call()
-        found: list[Undone] = []
+        draft: list[Undone] = []
         for guess in itertools.islice(guesses, MOST_GUESSES):
             self.setting.restore(first=True)
-            put_undone(self.store, found)
+            put_undone(self.store, draft)
             tried = put_guess(self.store, guess, contents)
             if not tried or not self._call_undisturbed():
                 continue
             after = read_contents(self.store)
-            kept = [one for one in tried if one.is_done(after)]
-            if all(one.is_done(after) for one in found):
-                found = _replace_column(found, kept)
-        return tuple(found)
+            set_by_call = [undone for undone in tried if undone.is_done(after)]
+            if all(undone.is_done(after) for undone in draft):
+                draft = _add_unless_known(draft, set_by_call)
+        return tuple(draft)
 
     def _call_undisturbed(self) -> bool:
-        """Whether the application's call publishes the job as it did at the beginning."""
+        """Makes the application's call. Returns whether it published the same messages as at the
+        beginning.
+        """
         enqueue = self.setting.spec.enqueue
         if enqueue is None:
             return False
         run = Run(Schedule("publish"))
-        made = self._run_process(run, "call", [enqueue.call, dict(enqueue.args)], job=CALLER)
-        return made.first("caller-raised") is None and _find_arguments(made) == self._arguments
-
-    @property
-    def _arguments(self) -> set[str]:
-        return _find_arguments(self.caller) if self.caller is not None else set()
+        call = self._run_process(run, "call", [enqueue.call, dict(enqueue.args)], job=CALLER)
+        if call.first("caller-raised") is not None:
+            return False
+        at_beginning = set[str]()
+        if self.caller is not None:
+            at_beginning = _find_arguments(self.caller)
+        return _find_arguments(call) == at_beginning
 
     def _undo_call(self, run: Run) -> None:
-        """One that cannot be made here is said: such a schedule shows nothing."""
+        """Puts the draft into the rows. Where that cannot be done, the run's notes say so: such a
+        schedule shows nothing.
+        """
         undone = put_undone(self.store, self.draft)
         if not undone or len(undone) < len(self.draft):
             run.notes.append(_NO_DRAFT)
 
 
-def _find_arguments(made: Delivery) -> set[str]:
-    """What each message to the handler says that a call published."""
-    return {str(event["message"].get("arguments")) for event in made.retries}
+def _find_arguments(call: Delivery) -> set[str]:
+    """The arguments of each message to the handler that a call published."""
+    return {str(event["message"].get("arguments")) for event in call.retries}
 
 
-def _replace_column(found: list[Undone], kept: list[Undone]) -> list[Undone]:
-    """A row's column has one value: the first one that was found for it."""
-    for one in kept:
-        known = any(one.table == other.table and one.column == other.column for other in found)
-        if known:
-            return found
-    return [*found, *kept]
+def _add_unless_known(draft: list[Undone], new: list[Undone]) -> list[Undone]:
+    """The draft with the new values; the draft alone where it has a value for one of their columns,
+    since the first one that was found for a column stays.
+    """
+    columns = {(undone.table, undone.column) for undone in draft}
+    for undone in new:
+        if (undone.table, undone.column) in columns:
+            return draft
+    return [*draft, *new]

@@ -16,10 +16,12 @@ from skillrun.proof.varied import VARIED
 
 
 class Messages(Stand):
-    """Has each job's message published."""
+    """Has the message of each job published, before any schedule runs."""
 
     def _publish_first_message(self, payload: Any) -> dict[str, Any]:
-        """By the application's own call, where the spec names it. Raises NotPublished."""
+        """Returns the message of the proof's own job, published by the application's own call
+        where the spec names it. Raises NotPublished.
+        """
         enqueue = self.setting.spec.enqueue
         run = Run(Schedule("publish"))
         if enqueue is None:
@@ -27,60 +29,75 @@ class Messages(Stand):
         self.caller = self._run_process(run, "call", [enqueue.call, dict(enqueue.args)])
         if enqueue.relay is None or self.caller.retries:
             return self._read_message(self.caller, 0)
-        # An outbox: nothing else publishes.
+        # The call leaves its job in an outbox, and the relay alone publishes.
         return self._read_message(self._run_process(run, "call", [enqueue.relay, {}]), 0)
 
     def _learn_from_message(self, message: dict[str, Any]) -> None:
-        """Where who publishes a job says after how long it comes back from a dead worker, the
-        driver could not know it at the boot: the message holds it.
+        """Takes from the message after how long a job comes back from a dead worker. Whoever
+        publishes a job may set that, and the driver cannot know it at the boot.
         """
         redelivery_s = message.get("redelivery_s")
         if redelivery_s is not None:
             self.facts = replace(self.facts, redelivery_s=float(redelivery_s))
 
     def _publish_message(self, job: int, payload: Any) -> dict[str, Any]:
-        """Raises NotPublished."""
+        """Returns the message of a job, published as the library does. Raises NotPublished."""
         arguments = self._make_publish_arguments(payload)
-        made = self._run_process(Run(Schedule("publish")), "publish", arguments, job=job)
-        return self._read_message(made, job)
+        publish = self._run_process(Run(Schedule("publish")), "publish", arguments, job=job)
+        return self._read_message(publish, job)
 
     def _adopt_published_job(self, messages: dict[int, dict[str, Any]]) -> None:
-        """The application's own call may publish another job than the first example, say of a row
-        that is still a draft. Then that is the proof's own message, and the example one more job.
+        """Makes the job that the application's call has published the proof's own, where it is
+        another one than the first example, say of a row that is still a draft. The example becomes
+        one more job. Changes `messages` and `self.payloads`.
         """
         spec = self.setting.spec
         published = messages.get(0, {}).get("arguments")
         direct = messages.get(DIRECT, {}).get("arguments")
         if published is None or direct is None or published == direct:
             return
-        for event in self.caller.retries if self.caller is not None else ():
-            # One call may publish several jobs: the example is among them.
-            if event["message"].get("arguments") == direct:
-                messages[0] = dict(event["message"])
-                return
+        if self.caller is not None:
+            for event in self.caller.retries:
+                # One call may publish several jobs: the example is among them.
+                if event["message"].get("arguments") == direct:
+                    messages[0] = dict(event["message"])
+                    return
         example = self.payloads[0]
         payload = read_payload(published, example)
         if payload is None or not is_valid(payload, spec):
-            return  # `enqueue.other-job` says so
-        for job in tuple(messages):
-            if 0 < job < DIRECT and is_same_job(spec, self.payloads[job], payload):
-                del messages[job], self.payloads[job]
+            return  # the finding `enqueue.other-job` tells of it
+        self._drop_same_jobs(messages, payload)
         if not is_same_job(spec, example, payload):
-            number = max(job for job in self.payloads if job < DIRECT) + 1
-            self.payloads[number], messages[number] = example, messages[DIRECT]
-        self.payloads[0], messages[DIRECT] = payload, messages[0]
+            next_number = max(job for job in self.payloads if job < DIRECT) + 1
+            self.payloads[next_number] = example
+            messages[next_number] = messages[DIRECT]
+        self.payloads[0] = payload
+        messages[DIRECT] = messages[0]
+
+    def _drop_same_jobs(self, messages: dict[int, dict[str, Any]], payload: Any) -> None:
+        """Takes the further jobs out of `messages` and `self.payloads` that are the same job as
+        this payload's.
+        """
+        for job in tuple(messages):
+            is_further = 0 < job < DIRECT
+            if is_further and is_same_job(self.setting.spec, self.payloads[job], payload):
+                del messages[job], self.payloads[job]
 
     def _publish_varied(self, messages: dict[int, dict[str, Any]]) -> None:
-        """All in one process, and then all is put back. One that the application does not publish
-        is left out.
+        """Adds the messages of the varied payloads to `messages`, but for those that the
+        application does not publish. They are all published in one process, and then the store is
+        put back.
         """
-        varied = [job for job in self.payloads if job >= VARIED]
-        if not varied or self.facts.ticks:
+        orders = []
+        for job, payload in self.payloads.items():
+            if job >= VARIED:
+                orders.append([job, self._make_publish_arguments(payload)])
+        # What a clock starts takes no payload that could be varied.
+        if not orders or self.facts.ticks:
             return
-        given = [[job, self._make_publish_arguments(self.payloads[job])] for job in varied]
-        made = self._run_process(Run(Schedule("publish")), "publish_each", [given])
+        published = self._run_process(Run(Schedule("publish")), "publish_each", [orders])
         job = VARIED
-        for event in made.events:
+        for event in published.events:
             if event.kind == "publishing":
                 job = int(event["job"])
             elif event.kind == "published" and event["to_handler"]:
@@ -88,9 +105,13 @@ class Messages(Stand):
         self.setting.restore()
 
     def _add_later_ticks(self, messages: dict[int, dict[str, Any]]) -> None:
-        """The tick of another day is another job, where the job has a key."""
+        """Adds the messages of later ticks: where the job has a key, the tick of another day is
+        another job.
+        """
         spec = self.setting.spec
-        if spec.trigger is None or spec.idempotency is None or not spec.idempotency.key:
+        if spec.trigger is None or spec.idempotency is None:
+            return
+        if not spec.idempotency.key:
             return
         later_ticks = ticks.list_later_ticks(spec.trigger.schedule, spec.trigger.timezone)
         for number, later in enumerate(later_ticks, ticks.NEXT):
@@ -98,7 +119,9 @@ class Messages(Stand):
             self.payloads[number] = self.payloads[0]
 
     def _takes_poison(self, job: int) -> bool:
-        """Whether the application would ever make such a job."""
-        made = self._bring_work(Run(Schedule("publish")), job)
+        """Whether the application's own call accepts the payload of this malformed job: one that
+        it refuses can never reach the handler.
+        """
+        call = self._bring_work(Run(Schedule("publish")), job)
         self.setting.restore()
-        return made is None or made.first("caller-raised") is None
+        return call is None or call.first("caller-raised") is None

@@ -1,4 +1,4 @@
-"""The application publishes under a fault."""
+"""Schedules in which the application's own call, which publishes the job, meets a fault."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from skillrun.proof.schedule import Schedule
 
 
 class Publisher(Together):
-    """The call that publishes the job, and whoever calls again after it failed."""
+    """Makes the call that publishes the job, and calls again as its caller would after a failure."""
 
     def _call_publisher(self, run: Run) -> None:
-        """The application publishes under a fault; then its caller tries again, or the relay
-        publishes what is left.
+        """Publishes under the schedule's fault. Then the caller tries again, or the relay publishes
+        what is left.
         """
         enqueue = self.setting.spec.enqueue
         if enqueue is None:
@@ -38,17 +38,18 @@ class Publisher(Together):
             run.queue.append(Waiting(self.origin.messages[0], due, 0))
         first = self._run_process(run, "call", args, job=CALLER, plan=plan)
         run.deliveries.append(first)
-        self._take_published(run, self._leave_other_jobs(first), 0)
-        failed = first.died or first.first("caller-raised") is not None
+        self._take_published(run, self._drop_messages_of_other_jobs(first), 0)
+        has_failed = first.died or first.first("caller-raised") is not None
+        # What it has committed is found by the relay or a sweep, so nobody needs to call again.
         is_found_later = enqueue.relay is not None or bool(self.setting.spec.recovers)
-        if failed and not (is_found_later and _has_committed(first)):
-            self._call_later(run, args)
+        if has_failed and not (is_found_later and _has_committed(first)):
+            self._call_and_take_published(run, args)
         if enqueue.relay is not None:
-            self._call_later(run, [enqueue.relay, {}])
+            self._call_and_take_published(run, [enqueue.relay, {}])
 
-    def _leave_other_jobs(self, caller: Delivery) -> Delivery:
-        """Without what it publishes for other jobs: a sweep publishes all that is left, and a call
-        may concern several.
+    def _drop_messages_of_other_jobs(self, caller: Delivery) -> Delivery:
+        """The same call without the messages that it publishes for other jobs: a sweep publishes
+        all that is left, and a call may concern several.
         """
         kept: list[Event] = []
         for event in caller.events:
@@ -58,7 +59,9 @@ class Publisher(Together):
         return replace(caller, events=tuple(kept))
 
     def _is_of_other_job(self, message: Mapping[str, Any] | None) -> bool:
-        """By the key fields in its arguments; where they cannot be read, it is the proof's own."""
+        """Whether the key fields in a message's arguments are those of another job. A message whose
+        arguments cannot be read is taken for the proof's own.
+        """
         arguments = (message or {}).get("arguments")
         if arguments is None:
             return False
@@ -67,54 +70,59 @@ class Publisher(Together):
             return False
         return not may_be_of_job(self.setting.spec, payload, self.payloads[0])
 
-    def _call_later(self, run: Run, args: list[Any]) -> None:
-        """Whoever calls then: a worker is as fast as they are."""
+    def _call_and_take_published(self, run: Run, args: list[Any]) -> None:
+        """Makes one more call of the application, and queues what it publishes."""
+        # A worker is as fast as whoever calls: what waits is delivered before the call.
         if not self.polled:
             self._drain_queue(run)
         later = self._run_process(run, "call", args, job=CALLER)
         run.deliveries.append(later)
-        self._take_published(run, self._leave_other_jobs(later), 0)
+        self._take_published(run, self._drop_messages_of_other_jobs(later), 0)
 
     def _deliver_early(self, run: Run, message: dict[str, Any]) -> None:
-        """A message comes by some other way before the application's own call is made."""
+        """Delivers a message that came by some other way, and makes the application's own call
+        after it.
+        """
         enqueue = self.setting.spec.enqueue
         if enqueue is None:
             return
         run.queue.append(Waiting(dict(message), run.now, 0))
         self._drain_queue(run)
-        self._call_later(run, [enqueue.call, dict(enqueue.args)])
+        self._call_and_take_published(run, [enqueue.call, dict(enqueue.args)])
         if enqueue.relay is not None:
-            self._call_later(run, [enqueue.relay, {}])
+            self._call_and_take_published(run, [enqueue.relay, {}])
 
     def _deliver_before_commit(self, run: Run, args: list[Any], plan: dict[str, Any]) -> None:
-        """A worker is faster than the publisher: the message is delivered while the publisher
-        stands still.
+        """Delivers the message while the publisher stands still before its commit: a worker may be
+        faster than the publisher.
         """
         caller = self._fork_process(run, "call", args, plan=plan)
-        before = 0
+        published_before = 0
         if self.processes.follow([caller], caller) == "paused":
-            events = caller.running.events
-            published = [e for e in events if e["e"] == "published" and e["to_handler"]]
-            run.queue += [Waiting(dict(event["message"]), run.now, 0) for event in published]
-            before = len(published)
-            # A transaction is open for less than it takes until a next attempt.
+            for line in caller.running.events:
+                if line["e"] == "published" and line["to_handler"]:
+                    run.queue.append(Waiting(dict(line["message"]), run.now, 0))
+                    published_before += 1
+            # Only one delivery: a transaction is open for less than it takes until a next attempt.
             self._drain_beside(run, caller, most=1)
         if not caller.running.ended:
             self._finish_process(run, [caller], caller)
         delivery = self._read_delivery(run, caller)
         run.deliveries.append(delivery)
         # A message that is a row is there with the commit, and not before.
-        later = delivery.retries[before:]
-        run.queue += [Waiting(dict(event["message"]), run.now, 0) for event in later]
+        for event in delivery.retries[published_before:]:
+            run.queue.append(Waiting(dict(event["message"]), run.now, 0))
 
 
 def is_of_publisher(schedule: Schedule) -> bool:
-    """Its faults are met by the application that publishes, and not by a delivery."""
+    """Whether the application that publishes meets the schedule's faults, and not a delivery."""
     if schedule.called:
-        return False  # two of them: see called.py
+        return False  # it publishes several jobs, which called.py does
     return schedule.draft or any(fault.do.startswith("caller-") for fault in schedule.faults)
 
 
 def _has_committed(delivery: Delivery) -> bool:
-    """Whether something of it outlasts it, so that calling again would be another job."""
+    """Whether something that a call did outlasts its process, so that calling again would be
+    another job.
+    """
     return any(outlasts_process(event) for event in delivery.all("at"))

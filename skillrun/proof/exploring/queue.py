@@ -28,7 +28,8 @@ class Queue(RivalsRoom):
     """Delivers what waits, in the order of its time."""
 
     def _drain_queue(self, run: Run) -> None:
-        while run.queue and self._goes_on(run):
+        """Delivers messages until none waits any more, or the limit of deliveries is met."""
+        while run.queue and self._may_deliver_more(run):
             if run.schedule.emptied == run.count and not run.emptied:
                 self._empty_broker(run)
                 return
@@ -41,55 +42,66 @@ class Queue(RivalsRoom):
                 self._forget_written_keys(run)
 
     def _forget_written_keys(self, run: Run) -> None:
-        """Redis comes back without what the job, and not its library, has written there."""
+        """Deletes the keys that the job, and not its library, has written to Redis: the server
+        comes back without them.
+        """
         names = set[str]()
         for delivery in run.deliveries:
-            names.update(*map(list_written_keys, delivery.all("at")))
+            for event in delivery.all("at"):
+                names.update(list_written_keys(event))
         for server in self.setting.servers:
             if server.name == "redis":
                 server.forget(names)
 
     def _empty_broker(self, run: Run) -> None:
-        """All that waits is gone, what is scheduled too; nobody publishes it again."""
+        """Removes every message that waits or is scheduled; nobody publishes it again."""
         run.deliveries.append(lose_messages(run.deliveries, len(run.queue), run.now))
         run.queue.clear()
         run.emptied = True
         self._forget_ids()
 
     def _forget_ids(self) -> None:
-        """What the library knew of its jobs is gone, too: an id that was in use is free again."""
+        """Deletes what the library keeps of its jobs: an id that was in use is free again."""
         if not self.facts.redis_keys:
             return
         for server in self.setting.servers:
             if server.name == "redis":
                 server.forget_beginning(self.facts.redis_keys)
 
-    def _goes_on(self, run: Run) -> bool:
-        """Until the limit of deliveries: nothing bounds what comes to it. Idle ticks are none."""
+    def _may_deliver_more(self, run: Run) -> bool:
+        """Whether the schedule is below its limit of deliveries, and nothing has hung. A schedule
+        that comes to the limit has nothing that bounds it. Idle ticks are not counted.
+        """
         if run.hung is not None or run.count == run.until:
             return False
         count = max(run.count - run.idle, run.callbacks // _CALLBACKS_A_DELIVERY)
         return count < self._limit_deliveries(run)
 
     def _limit_deliveries(self, run: Run) -> int:
-        """Each copy that waited may use up all attempts, and so may each of the messages into which
-        a job divides itself; that a death bounds nothing is said after so many of them.
+        """How many deliveries a schedule may take. Each copy that waited may use up all attempts,
+        and so may each of the messages into which a job divides itself.
         """
         if run.schedule.dies_each_time:
             return max(self.limit, _MOST_DEATHS)
         # The limit has room for two jobs.
-        of_parts = self.limit // 2 * (run.widest - 1)
-        return self.limit * run.schedule.waiting + of_parts
+        limit_of_job = self.limit // 2
+        return self.limit * run.schedule.waiting + limit_of_job * (run.widest - 1)
 
     def _count_delivery(self, run: Run, waiting: Waiting) -> None:
+        """Adds one to the run's deliveries to the handler, or to those to its callbacks."""
         if waiting.op == "callback":
             run.callbacks += 1
         else:
             run.count += 1
 
     def _deliver_message(self, run: Run, waiting: Waiting) -> Delivery:
+        """Runs one delivery with the faults that the schedule has for it, and does to the queue
+        what it said.
+        """
         self._count_delivery(run, waiting)
-        zygote = "fresh" if run.schedule.fresh and run.count > 1 else "main"
+        zygote = "main"
+        if run.schedule.fresh and run.count > 1:
+            zygote = "fresh"
         plan = {}
         if not waiting.again:
             plan = self.orders.of_delivery(run.schedule, run.count)
@@ -105,7 +117,7 @@ class Queue(RivalsRoom):
         return delivery
 
     def _settle_delivery(self, run: Run, waiting: Waiting, delivery: Delivery) -> None:
-        """Does to the queue what the delivery, or the library after its death, said."""
+        """Does to the queue what the delivery said, or what the library said after its death."""
         run.deliveries.append(delivery)
         run.widest = max(run.widest, min(len(delivery.retries), _MOST_PARTS))
         endless = delivery.first("endless")
@@ -114,7 +126,7 @@ class Queue(RivalsRoom):
             return
         self._take_published(run, delivery, waiting.job)
         if self.polled:
-            self._look_again(run, waiting, delivery)
+            self._plan_next_tick(run, waiting, delivery)
             return
         settled = delivery.settled
         if settled is None and (delivery.died or _has_broken_down(delivery)):
@@ -128,7 +140,7 @@ class Queue(RivalsRoom):
         if settled is None:
             run.notes.append("the driver did not say what became of a message")
             return
-        self._look_for_letters(run, delivery)
+        self._note_early_letter(run, delivery)
         if settled["how"] == "requeued":
             message = settled["message"] or waiting.message
             again = waiting.op == "callback"
@@ -147,29 +159,40 @@ class Queue(RivalsRoom):
         self._take_published(run, after, waiting.job)
         return after.settled
 
-    def _look_again(self, run: Run, waiting: Waiting, delivery: Delivery) -> None:
-        """A poller comes again whatever happened; after a fault it is followed until nothing more
-        can come of that.
+    def _plan_next_tick(self, run: Run, waiting: Waiting, delivery: Delivery) -> None:
+        """Queues the next tick of a poller, which comes again whatever happened. After a fault
+        there are ticks until nothing more can come of that.
         """
         is_first_of_poison = run.schedule.poison is not None and run.count == 1
         if ticks.is_faulty(delivery) or is_first_of_poison:
             run.tries += 1
-            run.since, run.follow = run.now, ticks.list_looks(self.setting.spec, run.tries)
-            if self.daily:
-                # At least the next tick; no later one of another day.
-                ends = self.base + _REST_OF_DAY_S
-                run.follow[1:] = [wait for wait in run.follow[1:] if run.now + wait < ends]
+            run.since = run.now
+            run.follow = self._list_waits_after_fault(run)
         elif ticks.is_idle(delivery):
             run.idle += 1
         elif run.follow and not self.orders.items:
             # It did something: one tick more, to see that nothing is left. Of several pieces of
             # work it was perhaps another one.
-            run.since, run.follow = run.now, [ticks.find_tick_s(self.setting.spec)]
+            run.since = run.now
+            run.follow = [ticks.find_tick_s(self.setting.spec)]
         if run.follow and not run.queue:
             run.queue.append(Waiting(waiting.message, run.since + run.follow.pop(0), waiting.job))
 
-    def _look_for_letters(self, run: Run, delivery: Delivery) -> None:
-        """A job that comes again is in no dead letter yet."""
+    def _list_waits_after_fault(self, run: Run) -> list[float]:
+        """After how many seconds each of the ticks comes that follow a fault. Where each day's
+        ticks are a job of their own, there is the next tick and no later one of another day.
+        """
+        waits = ticks.list_looks(self.setting.spec, run.tries)
+        if not self.daily:
+            return waits
+        end_of_day = self.base + _REST_OF_DAY_S
+        later = [wait for wait in waits[1:] if run.now + wait < end_of_day]
+        return [*waits[:1], *later]
+
+    def _note_early_letter(self, run: Run, delivery: Delivery) -> None:
+        """Sets `run.early` to this delivery where there is a dead letter of the job already, though
+        the job will come again.
+        """
         query = self.setting.proof.dead_letters
         if query is None or run.early or not delivery.will_retry:
             return
@@ -181,21 +204,25 @@ class Queue(RivalsRoom):
                 run.early = delivery.number
 
     def _take_published(self, run: Run, delivery: Delivery, job: int) -> None:
-        """Into the queue: the job again, and what is for its callbacks."""
+        """Queues the messages that a delivery published to the handler and to its callbacks."""
         for event in delivery.all("published"):
-            if event["to_handler"] or event["callback"]:
-                op = "callback" if event["callback"] else "deliver"
-                due = run.now + float(event["delay"])
-                parent = delivery.number
-                run.queue.append(Waiting(dict(event["message"]), due, job, op, parent=parent))
+            if event["callback"]:
+                op = "callback"
+            elif event["to_handler"]:
+                op = "deliver"
+            else:
+                continue
+            due = run.now + float(event["delay"])
+            parent = delivery.number
+            run.queue.append(Waiting(dict(event["message"]), due, job, op, parent=parent))
 
     def _pass_time(self, run: Run, seconds: float) -> None:
-        """On the proof's clock and on the servers': what expires in Redis does so."""
+        """Moves the proof's clock and those of the servers on: what expires in Redis does so."""
         run.now += seconds
         self.setting.jump(seconds)
 
 
 def _has_broken_down(delivery: Delivery) -> bool:
-    """Whether an injected error came out of the library's own code: its worker ends there."""
+    """Whether an injected error came out of the library's own code, at which its worker ends."""
     problem = delivery.first("probe-error")
     return problem is not None and bool(problem["injected"])

@@ -18,36 +18,40 @@ from skillrun.proof.rivals import (
 
 
 class RivalsRoom(Stand):
-    """Rivals, and what becomes of what they wrote."""
+    """Lets rivals write, and reads at the end what became of their writes."""
 
     def _run_beside_rival(
         self, run: Run, waiting: Waiting, plan: dict[str, Any], text: str
     ) -> Delivery:
-        """A rival that nobody knows, or whose boundary is not reached, does nothing."""
+        """Runs a delivery in which the rival of this text commits while the delivery stands still.
+        A rival that nobody knows, or whose boundary is not reached, does nothing.
+        """
         process = self._fork_process(run, "deliver", [waiting.message], job=waiting.job, plan=plan)
         paused = self.processes.follow([process], process) == "paused"
         rival = self.rivals.get(text)
         if paused and rival is not None:
             written = commit_rival(self.store, rival)
-            heard = int(process.running.events[-1].get("heard", 0))
-            run.rivalries.append(Rivalry(rival, heard if written else None, written, {}))
+            heard = None
+            if written:
+                heard = int(process.running.events[-1].get("heard", 0))
+            run.rivalries.append(Rivalry(rival, heard, written, {}))
         if process.running.paused:
             process.running.resume()
         self._finish_process(run, [process], process)
         return self._read_delivery(run, process)
 
     def _conclude_rivalries(self, run: Run) -> tuple[Rivalry, ...]:
-        """With what stands in the rows at the end."""
+        """The run's rivalries, with what stands in the rivals' rows at the end."""
         if not run.rivalries:
             return ()
-        more = _has_more(read_contents(self.store), self.contents_after)
+        has_more = _has_more_rows(read_contents(self.store), self.contents_after)
         concluded: list[Rivalry] = []
         for rivalry in run.rivalries:
             final = read_final(self.store, rivalry.rival)
-            concluded.append(replace(rivalry, final=final, left_more=more))
+            concluded.append(replace(rivalry, final=final, left_more=has_more))
         return tuple(concluded)
 
 
-def _has_more(now: Contents, once: Contents) -> bool:
+def _has_more_rows(now: Contents, after_single_run: Contents) -> bool:
     """Whether a table has more rows than after a single run."""
-    return any(len(rows) > len(once.get(name, {})) for name, rows in now.items())
+    return any(len(rows) > len(after_single_run.get(table, {})) for table, rows in now.items())

@@ -64,7 +64,7 @@ class Stand:
         plan: Mapping[str, Any] | None = None,
         zygote: str = "main",
     ) -> Delivery:
-        """Runs one process to its end."""
+        """Runs one process to its end, and returns what it did."""
         process = self._fork_process(run, op, args, job=job, plan=plan, zygote=zygote)
         self._finish_process(run, [process], process)
         return self._read_delivery(run, process)
@@ -80,6 +80,8 @@ class Stand:
         zygote: str = "main",
         copy: int = 0,
     ) -> Process:
+        """Starts a process for an order. It has not run yet: `processes.follow` lets it."""
+        # The single run tells which modules the handler loads.
         modules = run.schedule.family == "once"
         lives_on = run.schedule.family == "varied" and self.facts.same_process
         return self.processes.start(
@@ -94,10 +96,14 @@ class Stand:
             stays=run.schedule.same or lives_on,
         )
 
-    def _finish_process(self, run: Run, all_: list[Process], process: Process) -> None:
-        run.hung = self.processes.follow_to_end(all_, process) or run.hung
+    def _finish_process(self, run: Run, together: list[Process], process: Process) -> None:
+        """Lets a process run to its end. Those `together` with it go on first where it waits for
+        something that they hold. Where it hangs, `run.hung` says at which place.
+        """
+        run.hung = self.processes.follow_to_end(together, process) or run.hung
 
     def _read_delivery(self, run: Run, process: Process) -> Delivery:
+        """What a process that has ended did. The run's clock moves on by the time that it took."""
         delivery, clock = self.processes.read_delivery(process)
         run.now = max(run.now, clock) + STEP_S
         return delivery
@@ -105,17 +111,21 @@ class Stand:
     # -- the application's own call
 
     def _bring_work(self, run: Run, job: int) -> Delivery | None:
-        """A callable that takes no payload finds its job by itself: the application's call leaves
-        it there.
+        """Has the application's call leave a job where a callable that takes no payload finds it.
+        Returns what the call did; None where the job comes as a message.
         """
         enqueue = self.setting.spec.enqueue
         if not self.facts.ticks or enqueue is None:
             return None
         arguments = self._choose_call_arguments(job)
-        with run.watch.aside() if run.watch else contextlib.nullcontext():
-            made = self._run_process(run, "call", [enqueue.call, arguments], job=CALLER)
-        run.deliveries.append(made)
-        return made
+        aside: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+        if run.watch:
+            # What the call writes is not the handler's work.
+            aside = run.watch.aside()
+        with aside:
+            call = self._run_process(run, "call", [enqueue.call, arguments], job=CALLER)
+        run.deliveries.append(call)
+        return call
 
     def _choose_call_arguments(self, job: int) -> dict[str, Any]:
         """The arguments of the application's call for a job: what its payload says, and of poison
@@ -130,7 +140,9 @@ class Stand:
         return choose_call_arguments(enqueue.args, first, payload, is_poison=job < 0)
 
     def _make_publish_arguments(self, payload: Any) -> list[Any]:
-        """What the driver's publish is given: the application's own message says how."""
+        """What the driver's publish takes: a payload, and the application's own message, which
+        shows with which options it publishes.
+        """
         return [payload, self.origin.messages.get(0)]
 
     def _read_message(self, delivery: Delivery, job: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _MOST_CALLS = 60
 
 @dataclass
 class _Beat:
-    """When a sweep comes next."""
+    """One sweep with the time at which it comes next."""
 
     sweep: Sweep
     due: float
@@ -35,18 +35,23 @@ class _Beat:
     quiet: float = 0.0  # for how long it has found nothing
 
     def begin(self, now: float) -> None:
-        """It found something: from now on it comes as often as it is declared to."""
+        """Lets the sweep come as often as it is declared to, beginning now: at the start, and after
+        it found something.
+        """
         self.wait, self.quiet = self.sweep.every, 0.0
         self.due = now + self.wait
 
     def put_off(self) -> None:
+        """Lets the sweep, which has found nothing, come later each time."""
         self.quiet += self.wait
         self.wait *= _GROWTH
         self.due += self.wait
 
     @property
     def is_over(self) -> bool:
-        """It has found nothing for so long that it will never find anything; at least twice."""
+        """Whether the sweep has found nothing for so long, and at least twice, that it never
+        will.
+        """
         return self.quiet >= _OLD_S and self.wait > self.sweep.every * _GROWTH
 
 
@@ -54,78 +59,96 @@ class Sweeps(Called):
     """Calls each sweep after its period, until none of them finds anything any more."""
 
     def _let_sweeps_come(self, run: Run) -> None:
-        sweeps = list_sweeps(self.setting.spec, relay=run.emptied)
-        beats = [_Beat(sweep, 0.0, 0.0) for sweep in sweeps]
-        for beat in beats:
+        """Calls the sweeps in turn, each when it is due."""
+        beats: list[_Beat] = []
+        for sweep in list_sweeps(self.setting.spec, relay=run.emptied):
+            beat = _Beat(sweep, 0.0, 0.0)
             beat.begin(run.now)
+            beats.append(beat)
         for _ in range(_MOST_CALLS):
+            # A message that still waits met the limit of deliveries: sweeps change nothing more.
             if not beats or run.queue or run.hung is not None:
-                return  # what still waits met the limit of deliveries
-            beat = min(beats, key=lambda one: one.due)
+                return
+            beat = min(beats, key=lambda candidate: candidate.due)
             if beat.due > run.now:
                 self._pass_time(run, beat.due - run.now)
             # One look more is enough; whether a sweep ever does a job again that is done is asked by
             # the family that is named after it.
             was_done = self._is_done(run)
             if self._sweep_once(run, beat.sweep):
-                for each in beats:
-                    each.begin(run.now)
+                for other in beats:
+                    other.begin(run.now)
             else:
                 beat.put_off()
             if beat.is_over or (was_done and run.schedule.family != "sweep"):
                 beats.remove(beat)
 
     def _sweep_once(self, run: Run, sweep: Sweep) -> bool:
-        """Whether it, or the delivery that it brought about, did anything for this job."""
-        known = _count_deeds(run)
-        made = self._run_process(run, "recover", [sweep.call], job=CALLER)
-        failed = made.first("caller-raised")
+        """Calls a sweep and delivers what it publishes. Returns whether one of the two did
+        anything for this job.
+        """
+        done_before = _count_work_done(run)
+        call = self._run_process(run, "recover", [sweep.call], job=CALLER)
+        failed = call.first("caller-raised")
         if failed is not None:
             note = f"recovers: {sweep.call} fails: {failed['error']}: {failed['text']}"
-            run.notes += [note] if note not in run.notes else []
-        made = self._leave_other_work(self._leave_other_jobs(made))
-        run.deliveries.append(made)
-        self._take_published(run, made, 0)
+            if note not in run.notes:
+                run.notes.append(note)
+        call = self._drop_effects_for_other_jobs(self._drop_messages_of_other_jobs(call))
+        run.deliveries.append(call)
+        self._take_published(run, call, 0)
         if self.polled:
             run.queue.append(Waiting(self.origin.messages[0], run.now, 0))
         self._drain_queue(run)
-        return _count_deeds(run) > known
+        return _count_work_done(run) > done_before
 
-    def _leave_other_work(self, sweep: Delivery) -> Delivery:
-        """Without the effects that it brings about by itself for other jobs."""
+    def _drop_effects_for_other_jobs(self, sweep: Delivery) -> Delivery:
+        """A sweep's events without the effects that the sweep itself performed for other jobs."""
         if self.once is None:
             return sweep
-        mine = {about for call in self.once.performed() for about in _say_what(call)}
+        names_of_job = set[tuple[str, str, str]]()
+        for call in self.once.performed():
+            names_of_job.update(_list_names_of_call(call))
         kept: list[Event] = []
         for event in sweep.events:
-            if event.kind != "performed" or mine & set(_say_what(event)):
+            is_of_other_job = event.kind == "performed" and names_of_job.isdisjoint(
+                _list_names_of_call(event)
+            )
+            if not is_of_other_job:
                 kept.append(event)
         return replace(sweep, events=tuple(kept))
 
     def _is_done(self, run: Run) -> bool:
-        """Whether everything that the single run does has been done."""
+        """Whether every effect of the single run has taken place, and the state is as after it."""
         if self.once is None:
             return False
-        seen = History(run.schedule, tuple(run.deliveries))
-        done = {(call["effect"], call["key"], call["subject"]) for call in seen.performed()}
+        history = History(run.schedule, tuple(run.deliveries))
+        performed = set()
+        for call in history.performed():
+            performed.add((call["effect"], call["key"], call["subject"]))
         for call in self.once.performed():
-            if (call["effect"], call["key"], call["subject"]) not in done:
+            if (call["effect"], call["key"], call["subject"]) not in performed:
                 return False
         return read_state(self.store, self.setting.proof.state) == self.once.state
 
 
-def _say_what(call: Event) -> list[tuple[str, str, str]]:
-    """What tells a call from those of other jobs."""
-    about = [("subject", call["effect"], str(call["subject"]))]
+def _list_names_of_call(call: Event) -> list[tuple[str, str, str]]:
+    """By what the call of an effect is told from those of other jobs: its subject, and its key if it
+    has one, each with the effect's name.
+    """
+    names = [("subject", call["effect"], str(call["subject"]))]
     if call["key"] is not None:
-        about.append(("key", call["effect"], str(call["key"])))
-    return about
+        names.append(("key", call["effect"], str(call["key"])))
+    return names
 
 
-def _count_deeds(run: Run) -> int:
-    """Effects that took place, and errors that were met."""
-    found = 0
+def _count_work_done(run: Run) -> int:
+    """How many effects took place and how many errors were met, in all but the publishing calls."""
+    count = 0
     for delivery in run.deliveries:
-        if delivery.op != "call":
-            found += sum(event.kind in ("performed", "fault") for event in delivery.events)
-    return found
+        if delivery.op == "call":
+            continue
+        for event in delivery.events:
+            if event.kind in ("performed", "fault"):
+                count += 1
+    return count

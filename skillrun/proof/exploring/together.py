@@ -12,15 +12,19 @@ from skillrun.proof.processes import Process
 
 
 class Together(Queue):
-    """Each in a process of its own."""
+    """Runs several deliveries at the same time, each in a process of its own."""
 
     def _deliver_at_once(self, run: Run, message: dict[str, Any]) -> None:
-        """Several messages, each in a process of its own: a switch lets the next one run."""
+        """Delivers several messages, each in a process of its own. Where a process comes to the
+        boundary of its switch, it stands still and the next one runs.
+        """
         switches = [fault for fault in run.schedule.faults if fault.do == "switch"]
         processes: list[Process] = []
         waiting = self._choose_messages_at_once(run, message)
         for number, item in enumerate(waiting):
-            plan = {f.at: {"do": "pause"} for f in switches[number : number + 1]}
+            plan = {}
+            if number < len(switches):
+                plan = {switches[number].at: {"do": "pause"}}
             run.count += 1
             process = self._fork_process(
                 run, "deliver", [item.message], job=item.job, plan=plan, copy=number
@@ -28,13 +32,14 @@ class Together(Queue):
             processes.append(process)
             self.processes.follow(processes, process)
         for process in processes:
-            if not process.running.ended:
-                if process.running.paused:
-                    process.running.resume()
-                self._finish_process(run, processes, process)
+            if process.running.ended:
+                continue
+            if process.running.paused:
+                process.running.resume()
+            self._finish_process(run, processes, process)
         # The queue learns of them in the order of their ends.
         pairs = zip(processes, waiting, strict=True)
-        for process, item in sorted(pairs, key=lambda pair: _heard_last(pair[0])):
+        for process, item in sorted(pairs, key=lambda pair: _find_last_heard(pair[0])):
             self._settle_delivery(run, item, self._read_delivery(run, process))
 
     def _deliver_in_one_process(self, run: Run, message: dict[str, Any]) -> None:
@@ -55,22 +60,25 @@ class Together(Queue):
             run.queue.clear()
 
     def _choose_messages_at_once(self, run: Run, message: dict[str, Any]) -> list[Waiting]:
-        """The same message again and again, or a distinct job's beside it."""
-        if run.schedule.beside is not None:
-            other = self.origin.messages[run.schedule.beside]
-            return [Waiting(message, run.now, 0), Waiting(other, run.now, run.schedule.beside)]
-        found = [Waiting(message, run.now, 0)]
+        """The message and those that are delivered with it: the message of another job, or copies
+        of itself.
+        """
+        messages = [Waiting(message, run.now, 0)]
+        other_job = run.schedule.beside
+        if other_job is not None:
+            messages.append(Waiting(self.origin.messages[other_job], run.now, other_job))
+            return messages
         for _ in range(run.schedule.copies - 1):
-            found.append(Waiting({**message, "redelivered": True}, run.now, 0))
-        return found
+            messages.append(Waiting({**message, "redelivered": True}, run.now, 0))
+        return messages
 
     def _drain_beside(self, run: Run, other: Process, most: int | None = None) -> None:
-        """Delivers what waits while another process stands still, or so many of it; where it holds
-        what they need, it goes on first.
+        """Delivers what waits while the `other` process stands still, at most so many of it. Where
+        that holds what they need, it goes on first.
         """
-        begun = run.count
-        while run.queue and self._goes_on(run):
-            if most is not None and run.count - begun >= most:
+        count_before = run.count
+        while run.queue and self._may_deliver_more(run):
+            if most is not None and run.count - count_before >= most:
                 return
             waiting = min(run.queue, key=lambda item: item.due)
             run.queue.remove(waiting)
@@ -93,6 +101,6 @@ def _split_delivery(both: Delivery, job: int) -> tuple[Delivery, Delivery]:
     return replace(both, events=tuple(mine)), other
 
 
-def _heard_last(process: Process) -> int:
-    """When the last event of a process was heard."""
+def _find_last_heard(process: Process) -> int:
+    """When the last event of a process was heard, as a number that grows with each event."""
     return int(process.running.events[-1].get("heard", 0))
