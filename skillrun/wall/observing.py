@@ -15,7 +15,7 @@ from skillrun.runner.inputs import build_case
 from skillrun.runner.target import Request
 from skillrun.skills.job_worker.skill import SKILL
 from skillrun.skills.job_worker.stages.interface import JobCase
-from skillrun.skills.job_worker.stages.proving import proof_target
+from skillrun.skills.job_worker.stages.proof_targets import proof_target
 from skillrun.wall.checkout import Checkout
 
 

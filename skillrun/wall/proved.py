@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.skills.job_worker.stages.proving import PROVEN
+from skillrun.skills.job_worker.stages.proof_verdicts import PROVEN
 from skillrun.wall.gaming.specs import at, base_document, listed, mapping, vanished
 from skillrun.wall.verification import BaseProof, Job, Proof
 

@@ -23,7 +23,7 @@ from skillrun.proof.result import Proof, Tried, Witness
 from skillrun.proof.witnesses import choose_risks
 from skillrun.runner.codec import result_json, result_of
 from skillrun.runner.report import is_open, next_json, risks_json
-from skillrun.skills.job_worker.stages.proving import PROVEN, add_proof
+from skillrun.skills.job_worker.stages.proof_verdicts import PROVEN, add_proof
 
 LOST = name_risk("broker-lost", RiskGrade.LOST, "nobody does it")
 STUCK = name_risk("broker-lost", RiskGrade.STUCK, "it waits")

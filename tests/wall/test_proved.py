@@ -16,7 +16,7 @@ import shops
 from jsonschema import Draft202012Validator
 from verifying import Verified, branch, verify
 
-from skillrun.skills.job_worker.stages.proving import PROVEN
+from skillrun.skills.job_worker.stages.proof_verdicts import PROVEN
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.proved import judge_proof
 from skillrun.wall.verification import BaseProof, Job

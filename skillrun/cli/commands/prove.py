@@ -88,7 +88,7 @@ def prove(
 
 
 def _make_target(case: JobCase, asked: Asked, drafted: Drafted | None) -> Target:
-    from skillrun.skills.job_worker.stages.proving import proof_target
+    from skillrun.skills.job_worker.stages.proof_targets import proof_target
 
     target = proof_target(case)
     if drafted is not None:
@@ -153,7 +153,7 @@ def _check_options(asked: Asked) -> None:
 def _ask_consent(case: JobCase, target: Target, watcher: Silent, trust: bool) -> None:
     """Raises Blocked where nobody has allowed code of this working tree to run."""
     from skillrun.runner.case import AGREE
-    from skillrun.skills.job_worker.stages.proving import consent_plan
+    from skillrun.skills.job_worker.stages.proof_targets import consent_plan
     from skillrun.validations.consent import Gate
 
     plan = consent_plan(target)

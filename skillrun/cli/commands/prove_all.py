@@ -87,7 +87,7 @@ def _prove_job(
     from skillrun.proof.acks_late import answer_acks_late, suppose_acks_late
     from skillrun.proof.attempt import try_prove
     from skillrun.proof.report import proof_report
-    from skillrun.skills.job_worker.stages.proving import proof_target
+    from skillrun.skills.job_worker.stages.proof_targets import proof_target
 
     try:
         drafted = draft_for(repo, handler, watcher, trust)

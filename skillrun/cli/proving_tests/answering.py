@@ -152,7 +152,7 @@ def prove_job(request: ProofRequest) -> dict[str, Any]:
     from skillrun.cli.commands.drafts import draft_for
     from skillrun.proof.attempt import try_prove
     from skillrun.proof.report import proof_report
-    from skillrun.skills.job_worker.stages.proving import proof_target
+    from skillrun.skills.job_worker.stages.proof_targets import proof_target
 
     drafted = None
     if request.spec is None:

@@ -54,7 +54,7 @@ def mark_proof(case: JobCase) -> tuple[Change, str] | None:
     """The change that marks in the job's state machine which transitions the last proof has seen,
     and a line that says so.
     """
-    from skillrun.skills.job_worker.stages.proving import last_report
+    from skillrun.skills.job_worker.stages.kept_proofs import last_report
 
     report, path = last_report(case), find(case)
     text = None

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterator
 
 from skillrun.core.errors import SkillrunError
-from skillrun.skills.job_worker.stages import noticing, proving, validate
+from skillrun.skills.job_worker.stages import noticing, proof_targets, validate
 from skillrun.skills.job_worker.stages.interface import JobCase
 from skillrun.validations.consent import CommandPlan
 
@@ -27,7 +27,7 @@ def list_command_plans(case: JobCase) -> list[CommandPlan]:
 
 def _find_proof_plans(case: JobCase) -> Iterator[CommandPlan]:
     if case.spec is not None and case.spec.proof is not None:
-        yield proving.consent_plan(proving.proof_target(case))
+        yield proof_targets.consent_plan(proof_targets.proof_target(case))
 
 
 def _find_test_plans(case: JobCase) -> Iterator[CommandPlan]:
