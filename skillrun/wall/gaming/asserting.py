@@ -11,9 +11,9 @@ from typing import TypeGuard
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
-# How much an assertion says of its subject.
+# How much an assertion says of its subject: nothing, that it is there, something of its value, all.
 ALWAYS, SOMETHING, SOME, EXACTLY = 0, 1, 2, 3
-_EQUAL = {
+_EQUALITY_METHODS = {
     "assertEqual",
     "assertEquals",
     "assertIs",
@@ -29,8 +29,8 @@ _EQUAL = {
     "assert_called_with",
     "assert_has_calls",
 }
-_LOOSE = {"assertTrue", "assertIsNotNone", "assert_called", "assert_called_once"}
-_PARTLY = {
+_PRESENCE_METHODS = {"assertTrue", "assertIsNotNone", "assert_called", "assert_called_once"}
+_PARTIAL_METHODS = {
     "assertIn",
     "assertIsInstance",
     "assertGreater",
@@ -43,21 +43,21 @@ _PARTLY = {
     "assertNotEqual",
     "assertNotIn",
 }
-_RAISES = ("raises", "assertRaises", "assertRaisesRegex")
+_EXPECTING_ERRORS = ("raises", "assertRaises", "assertRaisesRegex")
 _ANYTHING = re.compile(r"\bANY$")
-_NO_LIMIT = re.compile(r"len\(.*\) (>= 0|> -1)|isinstance\(.*, object\)")
+_HOLDS_OF_ALL = re.compile(r"len\(.*\) (>= 0|> -1)|isinstance\(.*, object\)")
 _OPPOSITES: tuple[tuple[type[ast.cmpop], type[ast.cmpop]], ...] = (
     *((ast.Eq, ast.NotEq), (ast.NotEq, ast.Eq), (ast.Is, ast.IsNot), (ast.IsNot, ast.Is)),
     *((ast.In, ast.NotIn), (ast.NotIn, ast.In), (ast.Lt, ast.GtE), (ast.GtE, ast.Lt)),
     *((ast.Gt, ast.LtE), (ast.LtE, ast.Gt)),
 )
 _SUBJECT = ast.Call | ast.Attribute | ast.Subscript | ast.Name
-_KNOWN = _EQUAL | _LOOSE | _PARTLY
+_ASSERTION_METHODS = _EQUALITY_METHODS | _PRESENCE_METHODS | _PARTIAL_METHODS
 
 
 @dataclass(frozen=True)
 class Assertion:
-    """One assertion: how strong, and which expressions it says something of."""
+    """One assertion: how much it says, and of which expressions."""
 
     node: ast.stmt
     strength: int
@@ -66,57 +66,61 @@ class Assertion:
 
     @property
     def line(self) -> int:
-        """Where it stands."""
+        """The line on which it stands."""
         return self.node.lineno
 
     def words(self, local: dict[str, ast.expr]) -> frozenset[str]:
-        """What it rests on, see `words`."""
-        found: frozenset[str] = frozenset()
+        """The names that its expressions rest on; see the function `words`."""
+        names: frozenset[str] = frozenset()
         for part in self.about:
-            found |= words(part, local)
-        return found
+            names |= words(part, local)
+        return names
 
     @property
     def heads(self) -> frozenset[str]:
-        """The expressions themselves, for comparison; constants are none that something is said
-        of.
+        """The expressions themselves, in a form that can be compared. Nothing is said of
+        constants.
         """
         return frozenset(ast.dump(part) for part in self.about if isinstance(part, _SUBJECT))
 
     @property
     def subjects(self) -> frozenset[str]:
-        """With every expression in them that a weaker assertion could be about."""
-        found = set()
+        """The expressions and all expressions within them: a weaker assertion could be about each
+        of them.
+        """
+        subjects = set()
         for whole in self.about:
             for part in ast.walk(whole):
                 if isinstance(part, _SUBJECT):
-                    found.add(ast.dump(part))
-        return frozenset(found)
+                    subjects.add(ast.dump(part))
+        return frozenset(subjects)
 
 
 def list_assertions(function: ast.AST) -> Iterator[Assertion]:
-    """The assertions of a function, in their order; expected exceptions are others, see
-    `raising`.
-    """
+    """Yields the assertions of a function; expected exceptions come from `list_expected_raises`."""
     for node in ast.walk(function):
         if isinstance(node, ast.Assert):
             for part in _split_conjunction(node.test):
                 yield _read_expression(node, part)
         if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
             continue
-        if _called_name(node.value) in _KNOWN:
+        if _called_name(node.value) in _ASSERTION_METHODS:
             yield _read_call(node, node.value)
 
 
 def list_expected_raises(function: ast.AST) -> Iterator[ast.Call]:
-    """The calls that expect an exception: `pytest.raises(X)`, `assertRaises(X)`."""
+    """Yields the calls that expect an exception: `pytest.raises(X)`, `assertRaises(X)`."""
     for node in ast.walk(function):
-        if isinstance(node, ast.Call) and _called_name(node) in _RAISES and node.args:
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        if _called_name(node) in _EXPECTING_ERRORS:
             yield node
 
 
 def list_unreached(function: ast.AST) -> Iterator[ast.stmt]:
-    """The assertions behind all else in a block that an expected exception leaves."""
+    """Yields the assertions at the end of a block that an expected exception leaves before it comes
+    to them.
+    """
     for node in ast.walk(function):
         if not isinstance(node, ast.With | ast.AsyncWith):
             continue
@@ -129,88 +133,94 @@ def list_unreached(function: ast.AST) -> Iterator[ast.stmt]:
 
 
 def _expects_error(item: ast.withitem) -> bool:
+    """Whether a block is one of `with pytest.raises(...)`."""
     node = item.context_expr
-    return isinstance(node, ast.Call) and _called_name(node) in _RAISES
+    return isinstance(node, ast.Call) and _called_name(node) in _EXPECTING_ERRORS
 
 
 def find_helpers(function: ast.AST, tree: ast.Module | None) -> list[Function]:
     """The functions of the file that a test calls: assertions may have moved there."""
     if tree is None:
         return []
-    called = {_called_name(node) for node in ast.walk(function) if isinstance(node, ast.Call)}
-    found = []
+    called = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call):
+            called.add(_called_name(node))
+    helpers = []
     for node in ast.walk(tree):
         if isinstance(node, Function) and node is not function and node.name in called:
-            found.append(node)
-    return found
+            helpers.append(node)
+    return helpers
 
 
 def open_assertions(function: ast.AST) -> set[str]:
-    """The assertions with every name and constant left open: what a parametrised test has in common
-    with its parts.
+    """The assertions with a blank for every name and constant: in this form a parametrised test has
+    the same ones as the tests that it was split into.
     """
-    found = set()
+    opened = set()
     for assertion in list_assertions(function):
-        opened = _Open().visit(ast.parse(assertion.text))
-        found.add(ast.dump(opened))
-    return found
+        tree = _Blanking().visit(ast.parse(assertion.text))
+        opened.add(ast.dump(tree))
+    return opened
 
 
 def words(node: ast.AST, local: dict[str, ast.expr]) -> frozenset[str]:
-    """The attributes, functions and outer names that an expression rests on; local variables are
-    looked through.
+    """The attributes, functions and outer names that an expression rests on. A local variable stands
+    for what it was set to: `local` says what that is.
     """
-    found: set[str] = set()
-    waiting, seen = [node], set()
+    names: set[str] = set()
+    followed: set[str] = set()
+    waiting = [node]
     while waiting:
         whole = waiting.pop()
-        passed = _only_passed(whole)
+        passed = _find_passed_names(whole)
         for part in ast.walk(whole):
             if id(part) in passed:
                 continue
             if isinstance(part, ast.Attribute):
-                found.add(part.attr)
+                names.add(part.attr)
             if not isinstance(part, ast.Name):
                 continue
             if part.id not in local:
                 if not hasattr(builtins, part.id):
-                    found.add(part.id)
-            elif part.id not in seen:
-                seen.add(part.id)
+                    names.add(part.id)
+            elif part.id not in followed:
+                followed.add(part.id)
                 waiting.append(local[part.id])
-    return frozenset(found)
+    return frozenset(names)
 
 
-def _only_passed(node: ast.AST) -> set[int]:
-    """Plain names that a function of the application is called with: what is asserted is what it
-    returns.
+def _find_passed_names(node: ast.AST) -> set[int]:
+    """The `id` of each plain name that is an argument of a function of the application: what is
+    asserted is what the function returns, and not what it is given.
     """
-    found: set[int] = set()
+    passed: set[int] = set()
     for call in ast.walk(node):
         # A built-in returns something of what it is given: `len(rows)` speaks of rows.
         if not isinstance(call, ast.Call) or hasattr(builtins, _called_name(call)):
             continue
-        values = [*call.args, *(keyword.value for keyword in call.keywords)]
-        found.update(id(value) for value in values if isinstance(value, ast.Name))
-    return found
+        for value in (*call.args, *(keyword.value for keyword in call.keywords)):
+            if isinstance(value, ast.Name):
+                passed.add(id(value))
+    return passed
 
 
 def map_local_variables(function: ast.AST) -> dict[str, ast.expr]:
-    """Local variable -> what it was last set to."""
-    found: dict[str, ast.expr] = {}
+    """Returns local variable -> what it was last set to."""
+    values: dict[str, ast.expr] = {}
     for node in ast.walk(function):
         if isinstance(node, ast.Assign):
             for target in node.targets:
-                found |= dict.fromkeys(_stored_names(target), node.value)
+                values |= dict.fromkeys(_list_stored_names(target), node.value)
         elif isinstance(node, ast.For | ast.AsyncFor):
-            found |= dict.fromkeys(_stored_names(node.target), node.iter)
+            values |= dict.fromkeys(_list_stored_names(node.target), node.iter)
         elif isinstance(node, ast.NamedExpr):
-            found[node.target.id] = node.value
-    return found
+            values[node.target.id] = node.value
+    return values
 
 
-class _Open(ast.NodeTransformer):
-    """Leaves every name and every constant open, but for the names of functions that are called."""
+class _Blanking(ast.NodeTransformer):
+    """Puts None in the place of every name and constant, but for the names of called functions."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         function = node.func
@@ -227,19 +237,20 @@ class _Open(ast.NodeTransformer):
 
 
 def _split_conjunction(test: ast.expr) -> list[ast.expr]:
-    """`a and b` asserts both."""
+    """What an expression asserts one by one: `a and b` asserts both."""
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
         return list(test.values)
     return [test]
 
 
 def _read_expression(node: ast.Assert, test: ast.expr) -> Assertion:
+    """The assertion that an assert statement makes of one expression."""
     strength, parts = _judge_expression(test)
     return Assertion(node, strength, tuple(parts), f"assert {ast.unparse(test)}")
 
 
 def _judge_expression(test: ast.expr) -> tuple[int, list[ast.expr]]:
-    """(how much it says, of which expressions)."""
+    """(how much an asserted expression says, of which expressions)."""
     if _is_always_true(test):
         return ALWAYS, []
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
@@ -255,6 +266,7 @@ def _judge_expression(test: ast.expr) -> tuple[int, list[ast.expr]]:
 
 
 def _judge_comparison(test: ast.Compare) -> tuple[int, list[ast.expr]]:
+    """(how much an asserted comparison says, of which expressions)."""
     sides = [test.left, *test.comparators]
     holds_of_itself = isinstance(test.ops[0], ast.Eq | ast.Is | ast.LtE | ast.GtE)
     if holds_of_itself and len({ast.dump(side) for side in sides}) == 1:
@@ -264,9 +276,9 @@ def _judge_comparison(test: ast.Compare) -> tuple[int, list[ast.expr]]:
         return SOMETHING, sides
     if all(isinstance(op, ast.Eq | ast.Is) for op in test.ops):
         # `found is True` says no more than `found`.
-        only = [side for side in sides if not _is_true(side)]
-        if len(only) < len(sides):
-            return SOMETHING, only
+        without_true = [side for side in sides if not _is_true(side)]
+        if len(without_true) < len(sides):
+            return SOMETHING, without_true
         return EXACTLY, sides
     if isinstance(test.ops[0], ast.IsNot | ast.NotEq) and _is_none(sides[-1]):
         return SOMETHING, sides[:1]
@@ -274,8 +286,8 @@ def _judge_comparison(test: ast.Compare) -> tuple[int, list[ast.expr]]:
 
 
 def _judge_alternatives(alternatives: list[ast.expr]) -> tuple[int, list[ast.expr]]:
-    """One of them is enough, so that together they say no more than the loosest, and never
-    exactly.
+    """(how much alternatives say together, of which expressions). One that holds is enough, so that
+    they say no more than the weakest, and never all of a value.
     """
     strength = SOME
     about: list[ast.expr] = []
@@ -287,25 +299,28 @@ def _judge_alternatives(alternatives: list[ast.expr]) -> tuple[int, list[ast.exp
 
 
 def list_alternatives(test: ast.BoolOp | ast.IfExp) -> list[ast.expr]:
-    """What may hold: the parts of `a or b`, both ends of `a if c else b`."""
+    """The expressions one of which has to hold: the parts of `a or b`, both ends of `a if c else
+    b`.
+    """
     if isinstance(test, ast.IfExp):
         return [test.body, test.orelse]
     return test.values
 
 
 def _read_call(node: ast.Expr, call: ast.Call) -> Assertion:
+    """The assertion that a method makes, of unittest or of a mock."""
     name, about = _called_name(call), list(call.args)
     strength = SOME
-    if name in _EQUAL:
+    if name in _EQUALITY_METHODS:
         strength = EXACTLY
-    elif name in _LOOSE:
+    elif name in _PRESENCE_METHODS:
         strength = SOMETHING
-    # A method of a mock.
+    # A mock asserts something of itself: `mailer.assert_called_once()`.
     if name.startswith("assert_") and isinstance(call.func, ast.Attribute):
         about = [call.func.value]
     elif name == "assertTrue" and call.args:
         strength, about = _judge_expression(call.args[0])
-    elif name in _EQUAL and len(call.args) == 2:
+    elif name in _EQUALITY_METHODS and len(call.args) == 2:
         first, second = call.args
         if ast.dump(first) == ast.dump(second):
             strength = ALWAYS
@@ -313,7 +328,9 @@ def _read_call(node: ast.Expr, call: ast.Call) -> Assertion:
 
 
 def _is_always_true(test: ast.expr) -> bool:
-    """A constant, a tuple with the message in it, `x or True`, `len(x) >= 0`."""
+    """Whether an asserted expression holds whatever the program does: a constant, a tuple with the
+    message in it, `x or True`, `len(x) >= 0`.
+    """
     if isinstance(test, ast.Constant | ast.Tuple | ast.List | ast.Dict | ast.JoinedStr):
         return True
     # An object is true, whatever is in it.
@@ -323,11 +340,13 @@ def _is_always_true(test: ast.expr) -> bool:
         return _is_one_always_true(test.values)
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return isinstance(test.operand, ast.Constant)
-    return bool(_NO_LIMIT.fullmatch(ast.unparse(test)))
+    return bool(_HOLDS_OF_ALL.fullmatch(ast.unparse(test)))
 
 
 def _is_one_always_true(alternatives: list[ast.expr]) -> bool:
-    """One that is always true, or one that is the opposite of another: `not rows or rows`."""
+    """Whether one of some alternatives is always true, or the opposite of another one: `not rows or
+    rows`.
+    """
     texts = {ast.unparse(alternative) for alternative in alternatives}
     for alternative in alternatives:
         if isinstance(alternative, ast.Constant):
@@ -350,6 +369,7 @@ def _negate(test: ast.expr) -> str:
 
 
 def _is_check(test: ast.expr) -> TypeGuard[ast.Call]:
+    """Whether an expression calls a builtin that asks something of its arguments."""
     return isinstance(test, ast.Call) and _called_name(test) in (
         "isinstance",
         "issubclass",
@@ -366,7 +386,8 @@ def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
-def _stored_names(target: ast.expr) -> Iterator[str]:
+def _list_stored_names(target: ast.expr) -> Iterator[str]:
+    """Yields the names that an assignment sets: `a` and `b` of `a, b = pair`."""
     for node in ast.walk(target):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id

@@ -25,7 +25,8 @@ HELP = (
     " MAKEFLAGS, a first GNUmakefile."
 )
 PROFILE = "REPO_PROFILE.json"
-_TARGETS = {
+# Make targets that check something.
+_CHECKING_TARGETS = {
     "test",
     "tests",
     "check",
@@ -38,7 +39,7 @@ _TARGETS = {
     "build",
     "ci",
 }
-_TESTING = ("test", "tests", "check", "checks", "ci")
+_TEST_TARGETS = ("test", "tests", "check", "checks", "ci")
 _PIPED = "ends with another program's exit code"
 # With these a pipe fails with any of its programs.
 _PIPEFAIL = re.compile(r"\bpipefail\b|^\s*shell:\s*bash\s*$", re.MULTILINE)
@@ -46,15 +47,19 @@ _PIPEFAIL = re.compile(r"\bpipefail\b|^\s*shell:\s*bash\s*$", re.MULTILINE)
 _TESTER = (
     r"(?<![\w./-])(pytest|py\.test|unittest|tox|nox|trial|manage\.py test|make (test|check|ci))\b"
 )
-_ABSENT = ("none", "unknown")
-_WEAK = (
+# What a profile says where it has no command of a kind.
+_NO_COMMAND = ("none", "unknown")
+# (what is weak in a command line, how a finding says it)
+_WEAKNESSES = (
     (re.compile(r"(\|\||;)\s*(/bin/|/usr/bin/)?(true|:)(\s|$)"), "ignores the exit code"),
     (re.compile(r"\bexit\s+0\b"), "always ends with 0"),
     (re.compile(r"\bset \+e\b"), "ignores the exit code"),
+    # "pytest 2>&1 | tee log"
     (
         re.compile(rf"^(?!.*\bpipefail\b).*{_TESTER}[^|;&]*(2>&1\s*)?\|(?!\|)&?\s*\w"),
         _PIPED,
     ),
+    # "pytest || echo failed", and not "pytest || exit 1"
     (
         re.compile(rf"{_TESTER}[^|;&]*\|\|(?!\s*(exit\s+[1-9$]|false\b|true\b|:))"),
         "ignores the exit code",
@@ -68,14 +73,14 @@ _WEAK = (
         "checks nothing, or less",
     ),
 )
-_NOTHING = re.compile(r"^@?-?(\s*(exit 0|(true|:|echo|printf)(\s[^;&|]*)?))?\s*$")
-
-
+# "", "true", "@echo no tests", "exit 0".
+_NO_PROGRAM = re.compile(r"^@?-?(\s*(exit 0|(true|:|echo|printf)(\s[^;&|]*)?))?\s*$")
 _RUNS_NOTHING = "runs nothing"
+_MAY_FAIL = re.compile(r"\s*-?\s*(continue-on-error|allow_failure):\s*true")
 
 
 def find(diff: Diff) -> Iterator[Finding]:
-    """One finding for each command or target that checks less."""
+    """Yields a finding for each command or target that checks less than the base's."""
     for file in diff.files:
         if file.old_path == PROFILE:
             yield from _check_profile(file)
@@ -89,50 +94,56 @@ def find(diff: Diff) -> Iterator[Finding]:
         elif is_pipeline(file.path):
             yield from _check_pipeline(file)
         else:
-            for line, said in weaker_lines(file, find_weaknesses):
-                yield taken(ID, file, line, quoted(said, 300))
+            for line, message in weaker_lines(file, find_weaknesses):
+                yield taken(ID, file, line, quoted(message, 300))
 
 
 def find_weaknesses(command: str) -> set[str]:
     """The ways in which a command line cannot fail, or leaves something out."""
-    found = {words for pattern, words in _WEAK if pattern.search(command)}
+    weaknesses = set()
+    for pattern, words in _WEAKNESSES:
+        if pattern.search(command):
+            weaknesses.add(words)
     if runs_make_weakly(command):
-        found.add("tells make to ignore errors, or to run nothing")
-    if _NOTHING.match(command):
-        found.add(_RUNS_NOTHING)
-    return found
+        weaknesses.add("tells make to ignore errors, or to run nothing")
+    if _NO_PROGRAM.match(command):
+        weaknesses.add(_RUNS_NOTHING)
+    return weaknesses
 
 
 # -- pipelines
 
 
 def _check_pipeline(file: File) -> Iterator[Finding]:
-    """A line of CI that runs tests, whoever looks at its answer."""
+    """Yields an error for each line of CI that runs tests and cannot fail, and where a pipeline runs
+    no tests any more or may fail.
+    """
     known: set[str] = set()
     for line in (file.old or "").splitlines():
-        known |= _find_deafness(line)
+        known |= _find_test_weaknesses(line)
     if _PIPEFAIL.search(file.new or ""):
         known.add(_PIPED)
     for number, line in file.added_lines():
-        for words in sorted(_find_deafness(line) - known):
+        for words in sorted(_find_test_weaknesses(line) - known):
             yield taken(ID, file, number, f"a line of CI that runs tests {words}: {quoted(line)}")
     if not _list_test_lines(file.old):
         return
     if not _list_test_lines(file.new):
         yield taken(ID, file, 1, f"{file.path} runs no tests any more")
     for number, line in file.added_lines():
-        if re.match(r"\s*-?\s*(continue-on-error|allow_failure):\s*true", line):
+        if _MAY_FAIL.match(line):
             yield taken(ID, file, number, f"a pipeline that runs tests may fail: {quoted(line)}")
 
 
-def _find_deafness(line: str) -> set[str]:
-    """In what way a line gives away what its tests say."""
+def _find_test_weaknesses(line: str) -> set[str]:
+    """The ways in which a line of CI that runs tests cannot fail; none where it runs no tests."""
     if not _list_test_lines(line):
         return set()
     return find_weaknesses(line)
 
 
 def _list_test_lines(text: str | None) -> list[str]:
+    """The lines that run tests. `pip install pytest` and comments run none."""
     lines = []
     for line in (text or "").splitlines():
         if re.search(_TESTER, line) and not re.search(r"^\s*#|\binstall\b", line):
@@ -144,7 +155,10 @@ def _list_test_lines(text: str | None) -> list[str]:
 
 
 def _check_profile(file: File) -> Iterator[Finding]:
-    old = file.old_document.value if file.old_document else None
+    """Yields the findings about REPO_PROFILE.json: weaker commands, required checks and risks that
+    are gone, and the setting that lets agents waive.
+    """
+    old = _read_old_document(file)
     if file.new is None and old is not None:
         yield doubtful(ID, file, 1, f"{PROFILE} is gone: what it asks for is not asked any more")
     if file.new_document is None:
@@ -163,87 +177,112 @@ def _check_profile(file: File) -> Iterator[Finding]:
     is_on = at(new, "quality_bar", "agent_waivers") is True
     if is_on and not was_on:
         line = file.new_document.line(("quality_bar", "agent_waivers"))
-        said = "quality_bar.agent_waivers was turned on; it counts for nothing"
+        message = "quality_bar.agent_waivers was turned on; it counts for nothing"
         hint = "take it out; a person types: skillrun trust --agent-waivers"
-        yield Finding(f"gaming.{ID}", Severity.NOTE, said, file.path, max(line, 1), hint)
+        yield Finding(f"gaming.{ID}", Severity.NOTE, message, file.path, max(line, 1), hint)
+
+
+def _read_old_document(file: File) -> object:
+    """The base's profile; None where there was none."""
+    if file.old_document is None:
+        return None
+    return file.old_document.value
 
 
 def _check_commands(
     file: File, old: dict[str, object], new: dict[str, object]
 ) -> Iterator[Finding]:
+    """Yields an error for each command of the base's profile that is gone, or that checks less."""
     document = file.new_document
     for kind, was in old.items():
         now = new.get(kind)
-        if not isinstance(was, str) or was in _ABSENT or was == now:
+        if not isinstance(was, str) or was in _NO_COMMAND or was == now:
             continue
-        line = document.line(("commands", kind)) if document else 1
-        if now is None or now in _ABSENT:
-            said = f"commands.{kind} was {quoted(was)} and is {quoted(now or 'gone')}"
-            yield taken(ID, file, line, said)
+        line = 1
+        if document:
+            line = document.line(("commands", kind))
+        if now is None or now in _NO_COMMAND:
+            message = f"commands.{kind} was {quoted(was)} and is {quoted(now or 'gone')}"
+            yield taken(ID, file, line, message)
             continue
         for words in sorted(find_weaknesses(str(now)) - find_weaknesses(was)):
-            said = f"commands.{kind} {words}: {quoted(was)} became {quoted(now)}"
-            yield taken(ID, file, line, said)
+            message = f"commands.{kind} {words}: {quoted(was)} became {quoted(now)}"
+            yield taken(ID, file, line, message)
 
 
 def _check_first_commands(
     file: File, old: dict[str, object], new: dict[str, object]
 ) -> Iterator[Finding]:
-    """What a profile says first about a kind is what runs from then on, in the place of what is
-    declared.
+    """Yields an error for each command of a kind that the profile did not have before, and that
+    cannot fail: it runs from now on, in the place of what the repository declares.
     """
+    document = file.new_document
+    if document is None:
+        return
     for kind, now in new.items():
-        if kind in old or not isinstance(now, str) or now in _ABSENT or file.new_document is None:
+        if kind in old or not isinstance(now, str) or now in _NO_COMMAND:
             continue
-        line = file.new_document.line(("commands", kind))
+        line = document.line(("commands", kind))
         for words in sorted(find_weaknesses(now)):
             yield taken(ID, file, line, f"commands.{kind} {words}: {quoted(now)}")
 
 
 def _find_untested(diff: Diff, file: File) -> Iterator[Finding]:
-    """A first profile that says that there are no tests, where there are."""
-    old = file.old_document.value if file.old_document else None
+    """Yields an error where a profile says for the first time that there are no tests, and there
+    are.
+    """
+    old = _read_old_document(file)
     if file.new_document is None or at(old, "commands", "test") is not None:
         return
     tests = [path for path in diff.before.texts if is_test_file(path)]
     if at(file.new_document.value, "commands", "test") == "none" and tests:
         line = file.new_document.line(("commands", "test"))
-        said = f"commands.test is `none`, and there are tests: {quoted(min(tests))}"
-        yield taken(ID, file, line, said)
+        message = f"commands.test is `none`, and there are tests: {quoted(min(tests))}"
+        yield taken(ID, file, line, message)
 
 
 # -- Makefile
 
 
 def _check_make_settings(file: File) -> Iterator[Finding]:
-    """What the base does not say anywhere in the file."""
+    """Yields an error for each weakening setting of make that the base has nowhere in the file."""
     known = {setting for _, setting, _ in weak_settings(file.old or "")}
-    for line, setting, said in weak_settings(file.new or ""):
+    for line, setting, message in weak_settings(file.new or ""):
         if setting not in known:
-            yield taken(ID, file, line, f"{said}: {quoted(setting)}")
+            yield taken(ID, file, line, f"{message}: {quoted(setting)}")
 
 
 def _check_new_makefile(file: File) -> Iterator[Finding]:
-    """Its targets run from now on; make takes a GNUmakefile and a makefile before a Makefile."""
+    """Yields an error for each target of a new makefile that checks too little, since it runs from
+    now on, and a warning where make reads this file before a Makefile.
+    """
     for name, recipe in sorted(_read_recipes(file.path, file.new).items()):
-        if name not in _TARGETS:
+        if name not in _CHECKING_TARGETS:
             continue
-        only_says = all(_NOTHING.match(line) for line in recipe.lines)
-        if name in _TESTING and recipe.lines and only_says and not recipe.needs:
-            said = f"the target {name} runs nothing: {quoted(recipe.lines[0])}"
-            yield taken(ID, file, recipe.line, said)
+        if name in _TEST_TARGETS and _runs_nothing(recipe):
+            message = f"the target {name} runs nothing: {quoted(recipe.lines[0])}"
+            yield taken(ID, file, recipe.line, message)
             continue
         # A line that only says something is usual beside others that run.
         for line in recipe.lines:
             for words in sorted(_find_recipe_weaknesses(line) - {_RUNS_NOTHING}):
-                said = f"the target {name} {words}: {quoted(line)}"
-                yield taken(ID, file, _added_line_of(file, line, recipe), said)
+                message = f"the target {name} {words}: {quoted(line)}"
+                yield taken(ID, file, _find_added_line(file, line, recipe), message)
+    # make takes a GNUmakefile and a makefile before a Makefile.
     if file.path.rpartition("/")[2] in MAKEFILES[1:]:
-        said = f"make reads {file.path} before a Makefile: {quoted(_first_line(file))}"
-        yield doubtful(ID, file, 1, said, hint="look at what its targets run")
+        message = f"make reads {file.path} before a Makefile: {quoted(_read_first_line(file))}"
+        yield doubtful(ID, file, 1, message, hint="look at what its targets run")
 
 
-def _first_line(file: File) -> str:
+def _runs_nothing(recipe: Recipe) -> bool:
+    """Whether a recipe has lines, and none of them runs a program, nor does a target it needs."""
+    if not recipe.lines or recipe.needs:
+        return False
+    return all(_NO_PROGRAM.match(line) for line in recipe.lines)
+
+
+def _read_first_line(file: File) -> str:
+    """The first line of a file that is not empty; "" where there is none."""
     for line in (file.new or "").splitlines():
         if line.strip():
             return line
@@ -251,8 +290,11 @@ def _first_line(file: File) -> str:
 
 
 def _check_makefile(file: File) -> Iterator[Finding]:
+    """Yields an error for each target of the base that is gone, and the findings of those that
+    changed.
+    """
     old, new = _read_recipes(file.old_path, file.old), _read_recipes(file.path, file.new)
-    for name in sorted(_TARGETS & old.keys()):
+    for name in sorted(_CHECKING_TARGETS & old.keys()):
         was, now = old[name], new.get(name)
         if now is None:
             if not was.is_empty:
@@ -264,43 +306,52 @@ def _check_makefile(file: File) -> Iterator[Finding]:
 
 
 def _check_recipe(file: File, was: Recipe, now: Recipe) -> Iterator[Finding]:
+    """Yields an error for each new weakness of a recipe; where it has none and is shorter, a finding
+    that says what it no longer runs.
+    """
     known: set[str] = set()
     for line in was.lines:
         known |= _find_recipe_weaknesses(line)
     # A line that only says something is usual beside others that run.
     if len(now.lines) > 1:
         known.add(_RUNS_NOTHING)
-    weak = False
+    is_weaker = False
     for line in now.lines:
         for words in sorted(_find_recipe_weaknesses(line) - known):
-            weak = True
-            said = f"the target {now.name} {words}: {quoted(line)}"
-            yield taken(ID, file, _added_line_of(file, line, now), said)
+            is_weaker = True
+            message = f"the target {now.name} {words}: {quoted(line)}"
+            yield taken(ID, file, _find_added_line(file, line, now), message)
     before, after = (*was.lines, *was.needs), (*now.lines, *now.needs)
-    if len(after) < len(before) and not weak:
-        gone = quoted("; ".join(item for item in before if item not in after))
-        make = doubtful if after else taken
-        yield make(ID, file, now.line, f"the target {now.name} no longer runs {gone}")
+    if is_weaker or len(after) >= len(before):
+        return
+    gone = quoted("; ".join(item for item in before if item not in after))
+    message = f"the target {now.name} no longer runs {gone}"
+    if after:
+        yield doubtful(ID, file, now.line, message)
+    else:
+        yield taken(ID, file, now.line, message)
 
 
 def _find_recipe_weaknesses(line: str) -> set[str]:
-    """As of a command; a leading `-` tells make to ignore the exit code."""
-    found = find_weaknesses(line)
+    """The ways in which a line of a recipe cannot fail, or leaves something out."""
+    weaknesses = find_weaknesses(line)
+    # A leading `-` tells make to ignore the exit code.
     if re.match(r"@?-", line):
-        found.add("ignores the exit code")
-    return found
+        weaknesses.add("ignores the exit code")
+    return weaknesses
 
 
 def _read_recipes(path: str, text: str | None) -> dict[str, Recipe]:
+    """Returns target -> recipe of a makefile."""
     if text is None:
         return {}
     # What the makefile includes is not read: it is a file of its own.
     return make_recipes(path, {path: text}.get)
 
 
-def _added_line_of(file: File, text: str, recipe: Recipe) -> int:
-    """Where a line of a recipe was added, found by its last word: a recipe keeps no numbers of its
-    lines.
+def _find_added_line(file: File, text: str, recipe: Recipe) -> int:
+    """The number of the line at which the text of a recipe was added. It is found by its last word,
+    since a recipe keeps no numbers of its lines; where it is not found, the recipe's own line.
     """
     words = text.split()
     if not words:

@@ -14,7 +14,7 @@ from skillrun.repo.source import Binding, FunctionNode, Module
 from skillrun.wall.sources import CommitSources
 
 # Calls are followed this deep from a handler to what it reaches.
-_DEEP = 8
+_DEEPEST_CALL = 8
 
 
 @dataclass
@@ -36,8 +36,8 @@ class Renames:
         """Whether the base's definition stands in HEAD unchanged under the new name, and the old
         name is gone.
 
-        In another module its names may mean something else: then the whole module must be the same,
-        or each of them means what it meant.
+        In another module the names in it may mean something else: then the whole module must be the
+        same, or each of the names means what it meant.
         """
         if not isinstance(old, str) or not isinstance(new, str):
             return False
@@ -64,38 +64,48 @@ class Renames:
         return wanted in self._new.ancestors(_spell_dotted(error))
 
     def is_known_elsewhere(self, error: Any) -> bool:
-        """Whether an error is a library's, and the base's code names it: it does something with it."""
+        """Whether an error is a library's, and the base's code names it, so that it does something
+        about it already.
+        """
         if not isinstance(error, str) or self._new.find(error) is not None:
             return False
-        word = error.replace(":", ".").rpartition(".")[2]
-        return any(path.endswith(".py") for path in self.before.search(word))
+        # "BadAddress" of "shop.mailer:BadAddress".
+        class_name = error.replace(":", ".").rpartition(".")[2]
+        return any(path.endswith(".py") for path in self.before.search(class_name))
 
     def is_reached(self, handler: Any, call: str) -> bool:
         """Whether the base's handler calls a function, directly or through others."""
-        start = self._old.find(handler) if isinstance(handler, str) else None
-        target = self._old.find(call)
+        if not isinstance(handler, str):
+            return False
+        start, target = self._old.find(handler), self._old.find(call)
         if start is None or target is None:
             return False
         names = {target.dotted, call.replace(":", ".")}
-        reached: set[str] = set()
-        for found in self._old.calls(start, depth=_DEEP):
-            reached |= {found.origin, *found.via}
-        return not names.isdisjoint(reached)
+        for reached in self._old.calls(start, depth=_DEEPEST_CALL):
+            if not names.isdisjoint((reached.origin, *reached.via)):
+                return True
+        return False
 
 
 def _spell_dotted(error: str) -> str:
-    """`shop.mailer:BadAddress` or a builtin's short name, as the readers of code spell it."""
-    return error.replace(":", ".") if ":" in error else f"builtins.{error}"
+    """The name of a class of errors as the readers of code spell it: `shop.mailer.BadAddress` for a
+    spec's `shop.mailer:BadAddress`, `builtins.ValueError` for `ValueError`.
+    """
+    if ":" in error:
+        return error.replace(":", ".")
+    return f"builtins.{error}"
 
 
 def _spell_call(dotted: str) -> str:
     """`shop.mailer.send` -> `shop.mailer:send`, as a spec spells it."""
-    return ":".join(dotted.rpartition(".")[::2])
+    module, _, function = dotted.rpartition(".")
+    return f"{module}:{function}"
 
 
-def _mean_same(was: Definition, now: Definition, seen: tuple[str, ...]) -> bool:
+def _mean_same(was: Definition, now: Definition, compared: tuple[str, ...]) -> bool:
     """Whether the names that two equal definitions use mean the same in their modules: the same
-    import, the same value, or a function that has moved along.
+    import, the same value, or a function that has moved along. `compared` are the functions that
+    are being compared already.
     """
     for name in sorted(_list_names(was.node)):
         old, new = _find_binding(was.module, name), _find_binding(now.module, name)
@@ -105,7 +115,7 @@ def _mean_same(was: Definition, now: Definition, seen: tuple[str, ...]) -> bool:
             return False
         if _name_origin(was.module, name, old) == _name_origin(now.module, name, new):
             continue
-        if old.kind != new.kind or not _is_moved_along(was, now, name, (old, new), seen):
+        if old.kind != new.kind or not _is_moved_along(was, now, name, (old, new), compared):
             return False
     return True
 
@@ -114,61 +124,69 @@ def _is_moved_along(
     was: Definition,
     now: Definition,
     name: str,
-    both: tuple[Binding, Binding],
-    seen: tuple[str, ...],
+    bindings: tuple[Binding, Binding],
+    compared: tuple[str, ...],
 ) -> bool:
-    old, new = both
+    """Whether a name that two definitions use has the same value, or is the same function, in both
+    of their modules.
+    """
+    old, new = bindings
     if old.value is not None and new.value is not None:
         return ast.dump(old.value) == ast.dump(new.value)
     if not isinstance(old.node, FunctionNode) or not isinstance(new.node, FunctionNode):
         return False
     if ast.dump(old.node) != ast.dump(new.node):
         return False
-    if name in seen:
+    # Two functions may call each other.
+    if name in compared:
         return True
-    there = replace(was, node=old.node), replace(now, node=new.node)
-    return _mean_same(*there, (*seen, name))
+    old_function, new_function = replace(was, node=old.node), replace(now, node=new.node)
+    return _mean_same(old_function, new_function, (*compared, name))
 
 
 def _list_names(node: ast.AST) -> set[str]:
-    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
 
 
 def _find_binding(module: Module, name: str) -> Binding | None:
     """What a name is at the top of a module, the last one where there are several."""
-    found = module.bindings(module.tree).get(name, [])
-    return found[-1] if found else None
+    bindings = module.bindings(module.tree).get(name, [])
+    if not bindings:
+        return None
+    return bindings[-1]
 
 
 def _name_origin(module: Module, name: str, binding: Binding) -> str:
+    """The dotted name of what a name stands for: what was imported, else its own."""
     return binding.target or f"{module.name}.{name}"
 
 
 def _without_name(definition: Definition) -> str:
-    """The definition as text, whatever it is called."""
-    return ast.dump(_anonymous(definition.node, definition.node.name))
+    """The definition in a form that can be compared, with a blank for its name."""
+    return ast.dump(_put_blank(definition.node, definition.node.name))
 
 
 def _module_without_name(definition: Definition) -> str:
-    return ast.dump(_anonymous(definition.module.tree, definition.node.name))
+    """The definition's module in a form that can be compared, with a blank for its name."""
+    return ast.dump(_put_blank(definition.module.tree, definition.node.name))
 
 
-class _Anonymous(ast.NodeTransformer):
+class _Blanking(ast.NodeTransformer):
+    """Puts a blank in the place of a name, where it is defined and where it is used."""
+
     def __init__(self, name: str) -> None:
         self.name = name
 
     def visit(self, node: ast.AST) -> ast.AST:
-        if (
-            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-            and node.name == self.name
-        ):
-            node.name = "_"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if node.name == self.name:
+                node.name = "_"
         elif isinstance(node, ast.Name) and node.id == self.name:
             node.id = "_"
         return self.generic_visit(node)
 
 
-def _anonymous(node: ast.AST, name: str) -> ast.AST:
-    """A copy in which a name is blank."""
+def _put_blank(node: ast.AST, name: str) -> ast.AST:
+    """A copy of some code with a blank for a name."""
     copy = ast.parse(ast.unparse(node))
-    return _Anonymous(name).visit(copy)
+    return _Blanking(name).visit(copy)

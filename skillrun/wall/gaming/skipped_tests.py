@@ -20,13 +20,15 @@ HELP = (
     " around the test, and a return before its assertions. A condition that depends on something (a"
     " platform, an installed program) is a warning."
 )
-_MARK = re.compile(r"\b(skip|skipif|xfail|skipIf|skipUnless|expectedFailure)\b")
+_SKIPPING_MARK = re.compile(r"\b(skip|skipif|xfail|skipIf|skipUnless|expectedFailure)\b")
 # Variables that only a pipeline sets.
-_PIPELINE = re.compile(
+_PIPELINE_VARIABLE = re.compile(
     r"CI|GITHUB_(ACTIONS?|WORKFLOW|RUN_ID|SHA)|GITLAB_CI|CIRCLECI|TRAVIS|BUILDKITE|JENKINS_URL"
     r"|TF_BUILD|CONTINUOUS_INTEGRATION|RUNNER_OS|BUILD_(ID|NUMBER)"
 )
-_CALL = re.compile(r"^(pytest\.)?(skip|xfail)$|\.skipTest$|\bSkipTest$|^pytest\.importorskip$")
+_SKIPPING_CALL = re.compile(
+    r"^(pytest\.)?(skip|xfail)$|\.skipTest$|\bSkipTest$|^pytest\.importorskip$"
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class Skip:
 
     @property
     def identity(self) -> str:
-        """What makes two skips the same: the condition, else the kind; another reason is no other
-        skip.
+        """By what a skip is found again in the base: its whole text where it has a condition, else
+        its kind, "@pytest.mark.skip" of "@pytest.mark.skip('slow')". With another reason it is the
+        same skip.
         """
         if self.is_conditional:
             return self.text
@@ -50,9 +53,9 @@ class Skip:
 
 
 def find(diff: Diff) -> Iterator[Finding]:
-    """The findings of every test that both sides have, and of the modules that hold them."""
+    """Yields the findings of every test that both sides have, and of the modules that hold them."""
     # A mark of a class stands once, for all its tests.
-    said: set[tuple[str, int]] = set()
+    reported: set[tuple[str, int]] = set()
     files: dict[str, File] = {}
     for change in list_changed_tests(diff):
         if change.new is None:
@@ -62,8 +65,8 @@ def find(diff: Diff) -> Iterator[Finding]:
         old_tree = change.old.file.old_tree
         known = {skip.identity for skip in _find_skips(change.old, old_tree)}
         for skip in _find_skips(change.new, file.new_tree):
-            if skip.identity not in known and (file.path, skip.line) not in said:
-                said.add((file.path, skip.line))
+            if skip.identity not in known and (file.path, skip.line) not in reported:
+                reported.add((file.path, skip.line))
                 yield _report_skip(file, change.new.name, skip)
     for file in files.values():
         known = {skip.identity for skip in _find_module_skips(file.old_tree)}
@@ -73,17 +76,23 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 
 def _report_skip(file: File, name: str, skip: Skip) -> Finding:
-    make = doubtful if skip.is_conditional else taken
-    return make(ID, file, skip.line, f"{name} is skipped or cut short now: {quoted(skip.text)}")
+    """The finding for a new skip: a warning where it depends on something, else an error."""
+    message = f"{name} is skipped or cut short now: {quoted(skip.text)}"
+    if skip.is_conditional:
+        return doubtful(ID, file, skip.line, message)
+    return taken(ID, file, skip.line, message)
 
 
 def _find_skips(test: Test, tree: ast.Module | None) -> Iterator[Skip]:
-    owner = test.owner.decorator_list if test.owner else []
-    named = _list_named_marks(tree)
-    for decorator in [*test.node.decorator_list, *owner]:
-        if isinstance(decorator, ast.Name) and decorator.id in named:
+    """Yields the skips of one test: its marks and those of its class, and what its body does."""
+    decorators = list(test.node.decorator_list)
+    if test.owner:
+        decorators += test.owner.decorator_list
+    named_marks = _list_named_marks(tree)
+    for decorator in decorators:
+        if isinstance(decorator, ast.Name) and decorator.id in named_marks:
             # `slow = pytest.mark.skipif(...)`, and `@slow` at the test.
-            yield from _read_mark(named[decorator.id])
+            yield from _read_mark(named_marks[decorator.id])
         yield from _read_mark(decorator)
         yield from _read_parameters(decorator)
     if test.owner is not None:
@@ -95,16 +104,26 @@ def _find_skips(test: Test, tree: ast.Module | None) -> Iterator[Skip]:
 
 
 def _list_named_marks(tree: ast.Module | None) -> dict[str, ast.expr]:
-    """Name -> the mark that a module gives it."""
-    found: dict[str, ast.expr] = {}
-    for node in (tree or ast.Module([], [])).body:
-        if isinstance(node, ast.Assign) and _MARK.search(ast.unparse(node.value).partition("(")[0]):
+    """Returns each name at the top of a module that stands for a skipping mark -> the mark."""
+    marks: dict[str, ast.expr] = {}
+    if tree is None:
+        return marks
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and _is_skipping_mark(node.value):
             for target in node.targets:
-                found[ast.unparse(target)] = node.value
-    return found
+                marks[ast.unparse(target)] = node.value
+    return marks
+
+
+def _is_skipping_mark(node: ast.expr) -> bool:
+    """Whether an expression is a mark that skips, such as `pytest.mark.skipif(...)`."""
+    # A word in its arguments, the reason say, makes it none.
+    name = ast.unparse(node).partition("(")[0]
+    return _SKIPPING_MARK.search(name) is not None
 
 
 def _find_module_skips(tree: ast.Module | None) -> Iterator[Skip]:
+    """Yields the skips of all tests of a module, and of those that stand in an `if False`."""
     if tree is None:
         return
     for node in tree.body:
@@ -116,21 +135,23 @@ def _find_module_skips(tree: ast.Module | None) -> Iterator[Skip]:
             yield from _read_calls([node], conditional=None)
         if not isinstance(node, ast.If) or not _is_never(node.test):
             continue
-        if any(_holds_test(inner) for inner in node.body):
+        if any(_may_hold_test(inner) for inner in node.body):
             yield Skip(f"if {ast.unparse(node.test)}:", node.lineno, False)
 
 
 def _read_mark(node: ast.expr) -> Iterator[Skip]:
-    text = ast.unparse(node)
-    if _MARK.search(text.partition("(")[0]):
-        conditions = list(node.args) if isinstance(node, ast.Call) else []
-        depends = bool(conditions) and _depends_on_something(conditions[0])
-        yield Skip(f"@{text}", node.lineno, depends)
+    """Yields the skip of a mark, if it skips."""
+    if not _is_skipping_mark(node):
+        return
+    is_conditional = False
+    if isinstance(node, ast.Call) and node.args:
+        is_conditional = _depends_on_something(node.args[0])
+    yield Skip(f"@{ast.unparse(node)}", node.lineno, is_conditional)
 
 
 def _read_parameters(decorator: ast.expr) -> Iterator[Skip]:
-    """`pytest.param(..., marks=pytest.mark.skip)`: one case of a parametrised test; and no case at
-    all.
+    """Yields the skips in a parametrisation: of one case, `pytest.param(..., marks=
+    pytest.mark.skip)`, and of the whole test where it has no case.
     """
     for node in ast.walk(decorator):
         if isinstance(node, ast.keyword) and node.arg == "marks":
@@ -141,7 +162,7 @@ def _read_parameters(decorator: ast.expr) -> Iterator[Skip]:
 
 
 def _has_no_cases(call: ast.Call) -> bool:
-    """`parametrize("value", [])`: pytest skips a test without a case."""
+    """Whether a call is `parametrize("value", [])`: pytest skips a test without a case."""
     if "parametrize" not in ast.unparse(call.func) or len(call.args) < 2:
         return False
     values = call.args[1]
@@ -149,7 +170,7 @@ def _has_no_cases(call: ast.Call) -> bool:
 
 
 def _read_test_attribute(node: ast.stmt) -> Iterator[Skip]:
-    """`__test__ = False`: pytest collects neither the class nor the function."""
+    """Yields the skip of `__test__ = False`: pytest collects neither the class nor the function."""
     if not isinstance(node, ast.Assign) or not _is_never(node.value):
         return
     if "__test__" in ast.unparse(node.targets[0]):
@@ -157,6 +178,7 @@ def _read_test_attribute(node: ast.stmt) -> Iterator[Skip]:
 
 
 def _read_pytestmark(node: ast.stmt) -> Iterator[Skip]:
+    """Yields the skips of `pytestmark = ...`, which marks all tests of a module or a class."""
     if not isinstance(node, ast.Assign):
         return
     if "pytestmark" not in [ast.unparse(target) for target in node.targets]:
@@ -169,7 +191,9 @@ def _read_pytestmark(node: ast.stmt) -> Iterator[Skip]:
 
 
 def _read_calls(body: list[ast.stmt], conditional: str | None) -> Iterator[Skip]:
-    """Calls and raises that skip, with the condition that they stand under."""
+    """Yields the calls and raises that skip. `conditional` is the condition under which the body
+    runs, as text; None where it always does.
+    """
     for node in body:
         if isinstance(node, ast.If):
             condition, otherwise = None, None
@@ -179,48 +203,57 @@ def _read_calls(body: list[ast.stmt], conditional: str | None) -> Iterator[Skip]
             yield from _read_calls(node.body, conditional=condition)
             yield from _read_calls(node.orelse, conditional=otherwise)
             continue
-        call = _first_skipping_call(node)
-        if call is not None:
-            text = ast.unparse(call)
-            shown = f"if {conditional}: {text}" if conditional else text
+        call = _find_skipping_call(node)
+        if call is None:
+            continue
+        text = ast.unparse(call)
+        if conditional:
+            yield Skip(f"if {conditional}: {text}", call.lineno, True)
+        else:
             # importorskip depends on what is installed.
-            yield Skip(shown, call.lineno, bool(conditional) or "importorskip" in text)
+            yield Skip(text, call.lineno, "importorskip" in text)
 
 
-def _first_skipping_call(statement: ast.stmt) -> ast.Call | None:
+def _find_skipping_call(statement: ast.stmt) -> ast.Call | None:
+    """The first call in a statement that skips the test, such as `pytest.skip()`, or None."""
     for node in ast.walk(statement):
-        if isinstance(node, ast.Call) and _CALL.search(ast.unparse(node.func)):
+        if isinstance(node, ast.Call) and _SKIPPING_CALL.search(ast.unparse(node.func)):
             return node
     return None
 
 
 def _find_cut_short(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Skip]:
-    """A body that never runs, or ends before something is asserted."""
-    for position, node in enumerate(function.body):
-        rest = function.body[position + 1 :]
+    """Yields what keeps a part of a test's body from running: an `if False`, and a return before
+    its end.
+    """
+    for node in function.body:
         if isinstance(node, ast.If) and _is_never(node.test):
             yield Skip(f"if {ast.unparse(node.test)}:", node.lineno, False)
-        elif isinstance(node, ast.Return) and rest:
+        elif isinstance(node, ast.Return) and node is not function.body[-1]:
             yield Skip(ast.unparse(node), node.lineno, False)
 
 
 def _depends_on_something(condition: ast.expr) -> bool:
-    """Something outside of the expression decides: a name that is no built-in, or an attribute."""
+    """Whether something outside of a condition decides: a name that is no built-in one."""
+    # Where the tests decide about a change, in the pipeline, they would all be skipped.
     if _asks_for_pipeline(condition):
-        # Where the tests decide about a change they are all skipped.
         return False
     names = [node.id for node in ast.walk(condition) if isinstance(node, ast.Name)]
     return any(not hasattr(builtins, name) for name in names)
 
 
 def _asks_for_pipeline(condition: ast.expr) -> bool:
-    texts = [node.value for node in ast.walk(condition) if isinstance(node, ast.Constant)]
-    return any(map(_PIPELINE.fullmatch, map(str, texts)))
+    """Whether a condition names a variable that only a pipeline sets."""
+    for node in ast.walk(condition):
+        if isinstance(node, ast.Constant) and _PIPELINE_VARIABLE.fullmatch(str(node.value)):
+            return True
+    return False
 
 
 def _is_never(test: ast.expr) -> bool:
+    """Whether a condition is a constant that is false."""
     return isinstance(test, ast.Constant) and not test.value
 
 
-def _holds_test(node: ast.stmt) -> bool:
+def _may_hold_test(node: ast.stmt) -> bool:
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)

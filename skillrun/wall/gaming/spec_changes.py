@@ -19,8 +19,8 @@ from skillrun.wall.gaming.spec_rules import RULES, says_nothing
 from skillrun.wall.gaming.specs import Pair, at, listed, mapping, pairs
 
 Path = tuple[str | int, ...]
-# Of a JSON Schema these words only describe.
-_DESCRIBING = ("title", "description", "$comment")
+# Keys of a JSON Schema that only describe.
+_DESCRIBING_KEYS = ("title", "description", "$comment")
 _GIVEN_UP = "it is a kind of an error that the base tries again, and is given up at once now"
 _HANDLED_BEFORE = "the base's code deals with it already, and the spec did not let it be given up"
 _MEANS_SUCCESS = "the job that meets it counts as done"
@@ -31,7 +31,9 @@ _EVERY_ERROR = ("Exception", "BaseException", "builtins:Exception", "builtins:Ba
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is neither an addition nor narrower. None: it is not there on that side."""
+    """A difference between two specs that is neither an addition nor narrower. `old` or `new` is
+    None where there is nothing on that side.
+    """
 
     place: str  # in the schema: effects[].guarantee
     name: str  # for people: effects.email.guarantee
@@ -42,19 +44,21 @@ class Change:
 
 
 def find_changes(diff: Diff) -> Iterator[tuple[Pair, Change]]:
-    """The changes of every spec that both sides hold."""
+    """Yields the changes of every spec that both sides have."""
     for pair in pairs(diff):
         for change in _Comparison(diff, pair).find_changes():
             yield pair, change
 
 
 def is_same(old: Any, new: Any) -> bool:
-    """Equal as JSON: `1` and `true` are equal in Python, and are not the same."""
+    """Whether two values are equal as JSON: `1` and `true` are equal in Python, and not the same."""
     return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
 
 
 class _Comparison:
-    """One spec against the base's."""
+    """Compares one spec with the base's. Its methods take a place in the schema, its name for people,
+    the path to it, and what stands there in the base and in HEAD.
+    """
 
     def __init__(self, diff: Diff, pair: Pair) -> None:
         self.renames = Renames(diff.before, diff.after)
@@ -64,13 +68,13 @@ class _Comparison:
         self.is_draft = not self.old.get("proof")
 
     def find_changes(self) -> Iterator[Change]:
-        """The changes of the whole spec."""
+        """Yields the changes of the whole spec."""
         for key in sorted(self.old.keys() | self.new.keys()):
             yield from self.compare(key, key, (key,), self.old.get(key), self.new.get(key))
 
     def compare(self, place: str, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
-        """The changes at one place and below it."""
-        own = {
+        """Yields the changes at one place and below it."""
+        compare_specially = {
             "payload": self._compare_payload,
             "recovers": self._compare_sweeps,
             "effects": self._compare_effects,
@@ -82,10 +86,10 @@ class _Comparison:
             "proof.state": self._compare_state,
             "proof.dead_letters": self._compare_dead_letters,
         }.get(place)
-        if own is not None:
-            yield from own(place, name, path, old, new)
+        if compare_specially is not None:
+            yield from compare_specially(place, name, path, old, new)
             return
-        old, new = _spelled_out(place, old), _spelled_out(place, new)
+        old, new = _spell_out(place, old), _spell_out(place, new)
         if is_same(old, new) or self._is_allowed(place, old, new):
             return
         # `kind: none` turns the whole section off.
@@ -100,7 +104,9 @@ class _Comparison:
             yield Change(place, name, path, old, new)
 
     def _is_allowed(self, place: str, old: Any, new: Any) -> bool:
-        """Whether the table lets a change pass, or the base has left it open."""
+        """Whether a change is allowed: the table of rules lets it pass, the base has left it open,
+        or it is the new name of a function.
+        """
         if place in RULES and RULES[place](old, new) is None:
             return True
         if old is None and self.is_draft:
@@ -113,6 +119,7 @@ class _Comparison:
     def _compare_members(
         self, place: str, name: str, path: Path, old: Any, new: Any
     ) -> Iterator[Change]:
+        """Yields the changes of the members of two mappings."""
         for key in sorted(old.keys() | new.keys()):
             below = f"{place}.{key}"
             # A name that the schema does not know is somebody's own, as those of `env` are.
@@ -127,7 +134,9 @@ class _Comparison:
     def _compare_sweeps(
         self, place: str, name: str, path: Path, old: Any, new: Any
     ) -> Iterator[Change]:
-        """One by one: a function may have moved, and 60s is 1m."""
+        """Yields the changes of `recovers`. They are compared one by one, since a function may have
+        moved, and 60s is 1m.
+        """
         were, are = listed(old), listed(new)
         if len(were) != len(are):
             if not (self.is_draft and says_nothing(old)):
@@ -142,7 +151,7 @@ class _Comparison:
     def _compare_effects(
         self, place: str, name: str, path: Path, old: Any, new: Any
     ) -> Iterator[Change]:
-        """Effects are known by their names, else by their calls."""
+        """Yields the changes of the effects, which are known by their names, else by their calls."""
         left = dict(enumerate(listed(new)))
         for effect in listed(old):
             index = _find_effect(effect, left, self.renames)
@@ -150,8 +159,8 @@ class _Comparison:
             if index is None:
                 yield Change(f"{place}[]", title, path, effect, None)
                 continue
-            found = left.pop(index)
-            yield from self._compare_effect(title, (*path, index), mapping(effect), mapping(found))
+            now = left.pop(index)
+            yield from self._compare_effect(title, (*path, index), mapping(effect), mapping(now))
         for index, effect in left.items():
             # One that passes through replaces nothing; of a draft nothing was proved.
             if self.is_draft or at(effect, "mode") == "pass_through":
@@ -162,8 +171,8 @@ class _Comparison:
                 yield Change(f"{place}[]", title, (*path, index), None, effect, _STAND_IN)
 
     def _compare_effect(self, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
-        """With a guarantee that is stronger comes the key that it needs, and its reason is not
-        needed any more.
+        """Yields the changes of one effect. The key argument that comes with a stronger guarantee
+        is none.
         """
         is_keyed_now = at(new, "guarantee") == "keyed" and at(old, "guarantee") != "keyed"
         for change in self._compare_members("effects[]", name, path, old, new):
@@ -176,32 +185,43 @@ class _Comparison:
     def _compare_errors(
         self, place: str, name: str, path: Path, old: Any, new: Any
     ) -> Iterator[Change]:
-        before, after = _spelled_errors(old), _spelled_errors(new)
+        """Yields the changes of a list of errors. One that is gone is a change unless it has a new
+        name; one that is new is a change where it takes attempts from other errors.
+        """
+        before, after = _spell_errors(old), _spell_errors(new)
         further = [error for error in after if error not in before]
         for error in before:
             if error in after or self._has_new_name(error, further):
                 continue
             yield Change(f"{place}[]", name, path, error, None, "nothing is tried with it any more")
+        if self.is_draft:
+            return
         for error in further:
-            if self.is_draft:
-                continue
-            if error["type"] in _EVERY_ERROR:
-                yield Change(f"{place}[]", name, path, None, error, "it means every error")
-            elif place == "failures.success":
-                yield Change(f"{place}[]", name, path, None, error, _MEANS_SUCCESS)
-            elif place == "failures.permanent" and self._is_transient_at_base(error["type"]):
-                yield Change(f"{place}[]", name, path, None, error, _GIVEN_UP)
-            elif place == "failures.permanent" and self.renames.is_known_elsewhere(error["type"]):
-                yield Change(f"{place}[]", name, path, None, error, _HANDLED_BEFORE)
+            why = self._explain_further_error(place, error["type"])
+            if why is not None:
+                yield Change(f"{place}[]", name, path, None, error, why)
+
+    def _explain_further_error(self, place: str, error: Any) -> str | None:
+        """Why an error that HEAD adds to a list weakens the spec; None where it does not."""
+        if error in _EVERY_ERROR:
+            return "it means every error"
+        if place == "failures.success":
+            return _MEANS_SUCCESS
+        if place != "failures.permanent":
+            return None
+        if self._is_transient_at_base(error):
+            return _GIVEN_UP
+        if self.renames.is_known_elsewhere(error):
+            return _HANDLED_BEFORE
+        return None
 
     def _is_transient_at_base(self, error: Any) -> bool:
         """Whether an error is a kind of one that the base's spec tries again."""
-        transient = at(self.old.get("failures"), "transient")
-        return any(
-            self.renames.is_kind_of(error, other["type"]) for other in _spelled_errors(transient)
-        )
+        transient = _spell_errors(at(self.old.get("failures"), "transient"))
+        return any(self.renames.is_kind_of(error, other["type"]) for other in transient)
 
     def _has_new_name(self, error: dict[str, Any], further: list[dict[str, Any]]) -> bool:
+        """Whether one of the further errors is this one under another name."""
         for other in further:
             if {**other, "type": ""} != {**error, "type": ""}:
                 continue
@@ -214,15 +234,19 @@ class _Comparison:
     def _compare_idempotency(
         self, place: str, name: str, path: Path, old: Any, new: Any
     ) -> Iterator[Change]:
-        old, new = _spelled_out(place, old), _spelled_out(place, new)
+        """Yields the changes of the idempotency: another strategy is one, unless the base had none,
+        or a key is asked for now.
+        """
+        old, new = _spell_out(place, old), _spell_out(place, new)
         was, now = at(old, "strategy") or "unknown", at(new, "strategy") or "unknown"
         if was == "unknown" or (was == "invariant" and now == "keyed"):
             return
         if was != now:
-            said = "no key is asked for any more" if was == "keyed" else ""
-            yield Change(
-                f"{place}.strategy", f"{name}.strategy", (*path, "strategy"), was, now, said
-            )
+            why = ""
+            if was == "keyed":
+                why = "no key is asked for any more"
+            title, where = f"{name}.strategy", (*path, "strategy")
+            yield Change(f"{place}.strategy", title, where, was, now, why)
             return
         yield from self._compare_members(place, name, path, mapping(old), mapping(new))
 
@@ -231,32 +255,36 @@ class _Comparison:
     def _compare_payload(
         self, place: str, name: str, path: Path, old: Any, new: Any
     ) -> Iterator[Change]:
+        """Yields the changes of the payload: of its examples and of its schema."""
         if not isinstance(old, dict) or not isinstance(new, dict):
             if old is not None:
                 yield Change(place, name, path, old, new)
             return
         were, are = listed(old.get("examples")), listed(new.get("examples"))
         yield from self._compare_examples(place, name, path, were, are)
-        yield from self._compare_schema(name, path, _without_examples(old), _without_examples(new))
+        old_schema, new_schema = _drop_examples(old), _drop_examples(new)
+        yield from self._compare_schema(name, path, old_schema, new_schema)
 
     def _compare_examples(
         self, place: str, name: str, path: Path, old: Any, new: Any
     ) -> Iterator[Change]:
-        """The first is the job that is delivered, so each stays where it is; further ones come
-        behind them.
+        """Yields a change for each example that is not where it was. The first is the job that is
+        delivered, so each has to stay; further ones come behind them.
         """
         for index, example in enumerate(old):
-            found = new[index] if index < len(new) else None
-            if not is_same(example, found):
+            now = None
+            if index < len(new):
+                now = new[index]
+            if not is_same(example, now):
                 title, where = f"{name}.examples", (*path, "examples", index)
-                yield Change(f"{place}.examples", title, where, example, found)
+                yield Change(f"{place}.examples", title, where, example, now)
 
     def _compare_schema(self, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
-        """A JSON Schema: a further field that may be left out is an addition."""
+        """Yields the changes of a JSON Schema. A further field that may be left out is none."""
         for key in sorted(old.keys() | new.keys()):
             was, now = old.get(key), new.get(key)
             title, where = f"{name}.{key}", (*path, key)
-            if key in _DESCRIBING or is_same(was, now):
+            if key in _DESCRIBING_KEYS or is_same(was, now):
                 continue
             if key == "properties" and isinstance(was, dict) and isinstance(now, dict):
                 yield from self._compare_fields(title, where, was, now)
@@ -268,6 +296,7 @@ class _Comparison:
                 yield Change("payload", title, where, was, now)
 
     def _compare_fields(self, name: str, path: Path, old: Any, new: Any) -> Iterator[Change]:
+        """Yields the changes of the fields that the base's schema has."""
         for field, was in old.items():
             if field not in new:
                 yield Change("payload", f"{name}.{field}", path, was, None)
@@ -281,6 +310,7 @@ class _Comparison:
     def _compare_proof(
         self, place: str, name: str, path: Path, old: Any, new: Any
     ) -> Iterator[Change]:
+        """Yields the changes of the section `proof`. A section that the base had not is none."""
         if not old:
             return
         if not new:
@@ -291,23 +321,33 @@ class _Comparison:
     def _compare_state(
         self, place: str, name: str, path: Path, old: Any, new: Any
     ) -> Iterator[Change]:
-        """A query is known by its name, else by what it asks."""
+        """Yields a change for each state query that is gone or asks something else. It is known by
+        its name, else by what it asks.
+        """
         dialect = dialect_of(self.new)
         left = dict(mapping(new))
         for key, query in mapping(old).items():
-            found = key if key in left else _find_query(query, left, dialect)
-            now = left.pop(found, None) if found is not None else None
+            name_now: str | None = key
+            if key not in left:
+                name_now = _find_query(query, left, dialect)
+            now = None
+            if name_now is not None:
+                now = left.pop(name_now, None)
             if now is None or not same_query(query, now, dialect):
                 yield Change(f"{place}.*", f"{name}.{key}", (*path, key), query, now)
 
     def _compare_dead_letters(
         self, place: str, name: str, path: Path, old: Any, new: Any
     ) -> Iterator[Change]:
-        if old is not None and (new is None or not same_query(old, new, dialect_of(self.new))):
+        """Yields a change where the query of dead letters is gone or asks something else."""
+        if old is None:
+            return
+        if new is None or not same_query(old, new, dialect_of(self.new)):
             yield Change(place, name, path, old, new)
 
 
 def _find_effect(effect: Any, left: dict[int, Any], renames: Renames) -> int | None:
+    """The index of an effect of the base among those that are left in HEAD, or None."""
     for index, other in left.items():
         if at(other, "name") == at(effect, "name"):
             return index
@@ -319,6 +359,7 @@ def _find_effect(effect: Any, left: dict[int, Any], renames: Renames) -> int | N
 
 
 def _find_query(query: Any, left: dict[str, Any], dialect: str) -> str | None:
+    """The name of the query that asks the same among those that are left, or None."""
     for name, other in left.items():
         if same_query(query, other, dialect):
             return name
@@ -326,6 +367,7 @@ def _find_query(query: Any, left: dict[str, Any], dialect: str) -> str | None:
 
 
 def _compare_required(name: str, path: Path, old: list[Any], new: list[Any]) -> Iterator[Change]:
+    """Yields a change for each field that is required on one side alone."""
     for field in old:
         if field not in new:
             yield Change("payload", name, path, field, None)
@@ -334,24 +376,30 @@ def _compare_required(name: str, path: Path, old: list[Any], new: list[Any]) -> 
             yield Change("payload", name, path, None, field)
 
 
-def _without_examples(schema: dict[str, Any]) -> dict[str, Any]:
+def _drop_examples(schema: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a payload's schema without its examples."""
     rest = dict(schema)
     rest.pop("examples", None)
     return rest
 
 
-def _spelled_errors(value: Any) -> list[dict[str, Any]]:
-    """Each as a mapping: `TimeoutError` is the exception without arguments."""
-    found = []
+def _spell_errors(value: Any) -> list[dict[str, Any]]:
+    """The errors of a list as mappings: `TimeoutError` is the exception without arguments."""
+    spelled = []
     for error in listed(value):
-        said = error if isinstance(error, dict) else {"type": error}
-        # What is not said of an error is as good as empty, but for `effects`: [] says none.
-        more = {key: said[key] for key in sorted(said) if said[key] or key == "effects"}
-        found.append({"args": [], **more, "type": said.get("type")})
-    return found
+        if not isinstance(error, dict):
+            error = {"type": error}
+        members: dict[str, Any] = {"args": []}
+        for key in sorted(error):
+            # What is not said of an error is as good as empty, but for `effects`: [] says none.
+            if error[key] or key == "effects":
+                members[key] = error[key]
+        members["type"] = error.get("type")
+        spelled.append(members)
+    return spelled
 
 
-def _spelled_out(place: str, value: Any) -> Any:
+def _spell_out(place: str, value: Any) -> Any:
     """The value without its short forms: what is left out has its default, `none` is a kind."""
     if value == "none" and place in ("retry", "dead_letter"):
         return {"kind": "none"}

@@ -16,14 +16,14 @@ from skillrun.wall.diff import Diff, File
 
 @dataclass(frozen=True)
 class Pair:
-    """A job's spec in HEAD and in the base."""
+    """A job's spec in HEAD, and the base's spec of the same job."""
 
     file: File
     new: Document
     old: Document
 
     def both(self, *path: str) -> tuple[Any, Any]:
-        """(base, HEAD) values at a path; None where there is none."""
+        """The values at a path, in the base and in HEAD; None where there is none."""
         return at(self.old.value, *path), at(self.new.value, *path)
 
     def line(self, *path: str | int) -> int:
@@ -32,7 +32,7 @@ class Pair:
 
 
 def pairs(diff: Diff) -> Iterator[Pair]:
-    """The specs of HEAD that the base holds, too, and that can be read on both sides."""
+    """Yields the specs that differ between HEAD and the base, and that can be read on both sides."""
     for file in diff.specs:
         old = base_document(diff, file)
         if file.new_document is None or old is None:
@@ -44,23 +44,23 @@ def pairs(diff: Diff) -> Iterator[Pair]:
 
 def base_document(diff: Diff, spec: File) -> Document | None:
     """The base's spec of the same job, wherever it stands there; None where HEAD's is a new one."""
-    found = _find_partners(diff).get(spec.path)
-    if found is None:
+    partner = _find_partners(diff).get(spec.path)
+    if partner is None:
         return None
-    return found.old_document
+    return partner.old_document
 
 
 def base_file(diff: Diff, spec: File) -> File:
     """The base's spec of a job as a file of its own, so that the base can be run as HEAD is."""
     document = base_document(diff, spec)
-    held = [file for file in diff.specs if file.old_document is not None]
+    with_document = [file for file in diff.specs if file.old_document is not None]
     # The very document, and not an equal one: two jobs may be written alike.
-    (found,) = [file for file in held if file.old_document is document]
-    return File(found.path, found.path, None, found.old)
+    (holder,) = [file for file in with_document if file.old_document is document]
+    return File(holder.path, holder.path, None, holder.old)
 
 
 def vanished(diff: Diff) -> Iterator[File]:
-    """The specs of the base that have none in HEAD."""
+    """Yields the specs of the base that have none in HEAD."""
     kept = {file.old_path for file in _find_partners(diff).values()}
     for file in diff.specs:
         if file.old is not None and file.old_path not in kept:
@@ -68,7 +68,7 @@ def vanished(diff: Diff) -> Iterator[File]:
 
 
 def added(diff: Diff) -> Iterator[File]:
-    """The specs of HEAD that have none in the base."""
+    """Yields the specs of HEAD that have none in the base."""
     kept = _find_partners(diff)
     for file in diff.specs:
         if file.new is not None and file.path not in kept:
@@ -76,25 +76,26 @@ def added(diff: Diff) -> Iterator[File]:
 
 
 def _find_partners(diff: Diff) -> dict[str, File]:
-    """Path in HEAD -> the base's file of the same spec: by the job, else by the path, else by the
-    handler.
+    """Returns path in HEAD -> the base's file of the same spec, which is known by the job, else by
+    the path, else by the handler.
 
     Each of the base's belongs to one of HEAD's: a copy that says less does not stand for its
     original.
     """
     new = [file for file in diff.specs if file.new is not None]
     old = [file for file in diff.specs if file.old is not None]
-    found: dict[str, File] = {}
-    for same in (_is_same_job_and_path, _is_same_job, _is_same_path, _is_same_handler):
+    partners: dict[str, File] = {}
+    # What tells most comes first.
+    for is_same in (_is_same_job_and_path, _is_same_job, _is_same_path, _is_same_handler):
         for file in new:
-            if file.path in found:
+            if file.path in partners:
                 continue
-            for partner in old:
-                if same(file, partner):
-                    found[file.path] = partner
-                    old.remove(partner)
+            for candidate in old:
+                if is_same(file, candidate):
+                    partners[file.path] = candidate
+                    old.remove(candidate)
                     break
-    return found
+    return partners
 
 
 def _is_same_job_and_path(new: File, old: File) -> bool:
@@ -102,7 +103,8 @@ def _is_same_job_and_path(new: File, old: File) -> bool:
 
 
 def _is_same_job(new: File, old: File) -> bool:
-    return _text_at(new.new_document, "job") == _text_at(old.old_document, "job") is not None
+    job = _text_at(new.new_document, "job")
+    return job is not None and job == _text_at(old.old_document, "job")
 
 
 def _is_same_path(new: File, old: File) -> bool:
@@ -110,9 +112,8 @@ def _is_same_path(new: File, old: File) -> bool:
 
 
 def _is_same_handler(new: File, old: File) -> bool:
-    return (
-        _text_at(new.new_document, "handler") == _text_at(old.old_document, "handler") is not None
-    )
+    handler = _text_at(new.new_document, "handler")
+    return handler is not None and handler == _text_at(old.old_document, "handler")
 
 
 def at(value: Any, *path: str) -> Any:
@@ -126,16 +127,20 @@ def at(value: Any, *path: str) -> Any:
 
 def mapping(value: Any) -> dict[str, Any]:
     """The value where it is a mapping, else an empty one."""
-    return value if isinstance(value, dict) else {}
+    if isinstance(value, dict):
+        return value
+    return {}
 
 
 def listed(value: Any) -> list[Any]:
     """The value where it is a list, else an empty one."""
-    return value if isinstance(value, list) else []
+    if isinstance(value, list):
+        return value
+    return []
 
 
 def seconds(value: Any) -> float | None:
-    """A duration in seconds; None for what is none, which means without limit."""
+    """A duration in seconds; None for what is no duration, which means without limit."""
     if not isinstance(value, str):
         return None
     try:
@@ -145,7 +150,10 @@ def seconds(value: Any) -> float | None:
 
 
 def _text_at(document: Document | None, key: str) -> str | None:
+    """The value of a key of a spec where it is a text, else None."""
     if document is None:
         return None
     value = at(document.value, key)
-    return value if isinstance(value, str) else None
+    if isinstance(value, str):
+        return value
+    return None

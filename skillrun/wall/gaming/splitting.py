@@ -30,16 +30,18 @@ class _Asserted:
     done: Counter[str]  # with it
 
     def is_covered_by(self, part: _Asserted) -> bool:
-        """A part may leave out some of what was done, but nothing one time of two: a test that
-        delivers once says nothing of two deliveries.
+        """Whether a part of the test asserts the same after the same. It may leave out some of what
+        was done, but not one time of two: a test that delivers once says nothing of two deliveries.
         """
-        if part.text != self.text or (self.before and not part.before):
+        if part.text != self.text:
+            return False
+        if self.before and not part.before:
             return False
         return all(count == self.done[act] for act, count in part.done.items())
 
 
 class Parts:
-    """What the new tests of a branch took over from those of the base."""
+    """The new tests of a branch, each of which may be a part of a test of the base."""
 
     def __init__(self, diff: Diff) -> None:
         self._fresh = fresh_tests(diff)
@@ -50,26 +52,29 @@ class Parts:
 
     def list_asserted(self, old: Test) -> set[str]:
         """The texts of the assertions of a test that its parts make."""
-        made: list[_Asserted] = []
+        made_by_parts: list[_Asserted] = []
         for part in self._fresh:
-            made += self._read_part(part, old)
-        found = set()
+            made_by_parts += self._read_part(part, old)
+        covered = set()
         for assertion in _read_assertions(old.node, ()):
-            if any(map(assertion.is_covered_by, made)):
-                found.add(assertion.text)
-        return found
+            if any(map(assertion.is_covered_by, made_by_parts)):
+                covered.add(assertion.text)
+        return covered
 
     def list_raised(self, old: Test) -> set[str]:
         """The texts of the expected exceptions in the parts of a test."""
-        found = set()
-        whole = Counter(_list_acts(old.node))
+        raised = set()
+        acts_of_whole = Counter(_list_acts(old.node))
         for part in self._fresh:
-            own = Counter(_list_acts(part.node))
-            if own and own <= whole and self._list_set_up(part, old) is not None:
-                found |= list_raised(part)
-        return found
+            acts = Counter(_list_acts(part.node))
+            if not acts or not acts <= acts_of_whole:
+                continue
+            if self._list_set_up(part, old) is not None:
+                raised |= list_raised(part)
+        return raised
 
     def _read_part(self, part: Test, old: Test) -> list[_Asserted]:
+        """The assertions of a new test; none where it cannot be a part of the old one."""
         set_up = self._list_set_up(part, old)
         if set_up is None:
             return []
@@ -88,16 +93,16 @@ class Parts:
         waiting = sorted(_list_parameters(part.node) - known)
         if part.owner is not None:
             waiting += [name for name in _list_fixtures(part.owner) if name not in waiting]
-        found: list[Function] = []
+        in_order: list[Function] = []
         while waiting:
             fixture = fixtures.get(waiting.pop())
             if fixture is None:
                 return None
-            if fixture not in found:
+            if fixture not in in_order:
                 # What one fixture needs is run before it.
-                found.insert(0, fixture)
+                in_order.insert(0, fixture)
                 waiting += sorted(_list_parameters(fixture) - known)
-        return found
+        return in_order
 
 
 def list_raised(test: Test) -> set[str]:
@@ -106,7 +111,7 @@ def list_raised(test: Test) -> set[str]:
 
 
 def expand_cases(test: Test) -> list[Test]:
-    """A parametrised test as one for each case that is written out; any other as it is."""
+    """A parametrised test as a test for each case that is written out; any other test alone."""
     for decorator in test.node.decorator_list:
         cases = _read_cases(decorator)
         if not cases:
@@ -116,38 +121,45 @@ def expand_cases(test: Test) -> list[Test]:
 
 
 def _read_cases(decorator: ast.expr) -> list[dict[str, ast.expr]]:
-    """Name -> value, for each case of a parametrisation."""
+    """Returns name -> value for each case of `parametrize("name, value", [...])`; nothing for
+    another decorator, or where the cases are not written out.
+    """
     if not isinstance(decorator, ast.Call) or len(decorator.args) != 2:
         return []
-    names, values = decorator.args
-    is_written_out = isinstance(values, ast.List | ast.Tuple) and len(values.elts) <= _MOST_CASES
-    if "parametrize" not in ast.unparse(decorator.func) or not is_written_out:
+    names_node, values = decorator.args
+    if not isinstance(values, ast.List | ast.Tuple) or len(values.elts) > _MOST_CASES:
         return []
-    listed = _read_names(names)
-    found = []
-    for value in getattr(values, "elts", ()):
-        parts = [value] if len(listed) == 1 else getattr(value, "elts", [])
-        found.append(dict(zip(listed, parts, strict=False)))
-    return found
+    if "parametrize" not in ast.unparse(decorator.func):
+        return []
+    names = _read_names(names_node)
+    cases = []
+    for value in values.elts:
+        parts = getattr(value, "elts", [])
+        if len(names) == 1:
+            parts = [value]
+        # A case that is no tuple, or too short, leaves names open.
+        cases.append(dict(zip(names, parts, strict=False)))
+    return cases
 
 
 def _read_names(node: ast.expr) -> list[str]:
+    """The names of a parametrisation: of "name, value", or of ("name", "value")."""
     if isinstance(node, ast.Constant):
         return [name.strip() for name in str(node.value).split(",")]
     return [str(getattr(part, "value", "")) for part in getattr(node, "elts", ())]
 
 
 def _fill_in(test: Test, decorator: ast.expr, case: dict[str, ast.expr]) -> Test:
+    """A copy of a parametrised test in which the values of one case stand for their names."""
     node = copy.deepcopy(test.node)
-    kept = [one for one in test.node.decorator_list if one is not decorator]
-    node.decorator_list = kept
-    node.args.args = [one for one in node.args.args if one.arg not in case]
-    node.body = [_Fill(case).visit(statement) for statement in node.body]
+    node.decorator_list = [other for other in test.node.decorator_list if other is not decorator]
+    node.args.args = [parameter for parameter in node.args.args if parameter.arg not in case]
+    node.body = [_FillingIn(case).visit(statement) for statement in node.body]
     return replace(test, node=node)
 
 
-class _Fill(ast.NodeTransformer):
-    """Puts values in the place of names, at the places of the names."""
+class _FillingIn(ast.NodeTransformer):
+    """Puts values in the place of names."""
 
     def __init__(self, values: dict[str, ast.expr]) -> None:
         self.values = values
@@ -164,66 +176,78 @@ def _dump_decorators(test: Test) -> set[str]:
 
 
 def _list_parameters(function: Function) -> set[str]:
+    """The names of the fixtures and cases that a test or a fixture takes."""
     return {argument.arg for argument in function.args.args} - {"self", "cls"}
 
 
 def _list_fixtures(owner: ast.Module | ast.ClassDef | None) -> dict[str, Function]:
-    found = {}
-    for node in owner.body if owner is not None else ():
+    """Returns name -> function of each fixture at the top of a module or a class."""
+    fixtures: dict[str, Function] = {}
+    if owner is None:
+        return fixtures
+    for node in owner.body:
         if isinstance(node, Function) and any(map(_makes_fixture, node.decorator_list)):
-            found[node.name] = node
-    return found
+            fixtures[node.name] = node
+    return fixtures
 
 
 def _makes_fixture(decorator: ast.expr) -> bool:
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return ast.unparse(called).rpartition(".")[2] == "fixture"
+    """Whether a decorator is `@pytest.fixture`, called or not."""
+    function = decorator
+    if isinstance(decorator, ast.Call):
+        function = decorator.func
+    return ast.unparse(function).rpartition(".")[2] == "fixture"
 
 
 # -- what is done
 
 
 def _read_assertions(function: Function, set_up: Iterable[Function]) -> Iterator[_Asserted]:
-    """The assertions of a test with what was done before each: by its fixtures, then by itself."""
-    first: list[str] = []
-    given: dict[str, ast.expr] = {}
+    """Yields the assertions of a test, each with what was done before it: by the fixtures of
+    `set_up`, then by the test itself.
+    """
+    done_by_fixtures: list[str] = []
+    returned: dict[str, ast.expr] = {}
     for fixture in set_up:
+        done_by_fixtures += _list_acts(fixture)
         last = fixture.body[-1]
-        first += _list_acts(fixture)
         if isinstance(last, ast.Return) and last.value is not None:
-            given[fixture.name] = last.value
+            returned[fixture.name] = last.value
     acts = list(_find_acts(function))
     for assertion in list_assertions(function):
-        own = set(map(id, ast.walk(assertion.node)))
-        before, done = Counter(first), Counter(first)
+        own_nodes = set(map(id, ast.walk(assertion.node)))
+        before, done = Counter(done_by_fixtures), Counter(done_by_fixtures)
         for act in acts:
-            if id(act) in own:
+            if id(act) in own_nodes:
                 done[ast.dump(act)] += 1
             elif act.lineno < assertion.node.lineno:
                 before[ast.dump(act)] += 1
                 done[ast.dump(act)] += 1
         text = assertion.text
-        if given:
+        if returned:
             # Who reads what a fixture returned reads what the fixture called for it.
-            text = ast.unparse(_Fill(given).visit(ast.parse(text)))
+            text = ast.unparse(_FillingIn(returned).visit(ast.parse(text)))
         yield _Asserted(text, before, done)
 
 
 def _list_acts(function: Function) -> list[str]:
-    """The calls and settings of a function; how a fixture hands on its value is none."""
-    found = []
+    """What a function does, in a form that can be compared. How a fixture hands on its value, which
+    is its last statement, is left out.
+    """
+    acts = []
     last = function.body[-1]
     for act in _find_acts(function):
         if act is not last:
-            found.append(ast.dump(act))
-    return found
+            acts.append(ast.dump(act))
+    return acts
 
 
 def _find_acts(function: Function) -> Iterator[ast.expr | ast.stmt]:
+    """Yields the calls and assignments of a function, and its turns: branches, returns, raises."""
     for statement in function.body:
         for node in ast.walk(statement):
             is_act = isinstance(node, ast.Call | ast.Assign | ast.AugAssign | ast.Delete)
-            # A way around or out of what follows is none of the whole either.
+            # A part that goes around or out of what follows does not do what the whole does.
             is_turn = isinstance(node, ast.If | ast.Try | ast.Return | ast.Raise)
             if isinstance(node, ast.expr | ast.stmt) and (is_act or is_turn):
                 yield node

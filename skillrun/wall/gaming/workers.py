@@ -31,6 +31,7 @@ HELP = (
     "that are less (errors); prefetch, another application, a worker that is gone (warnings)."
 )
 _HINT = "put it back; how a worker is started is changed by a person, in a change of its own"
+# "celery -A shop purge", "redis-cli flushall", "rabbitmqadmin delete_queue", "php artisan queue:clear".
 _PURGE = re.compile(
     r"(?<![\w-])--(purge|discard|flush|empty)(?![\w-])|\bcelery\b.*\bpurge\b|\bflush(all|db)\b"
     r"|\brq\b.*\bempty\b|\b(purge|delete)_queue\b|\bqueue[ _.-]purge\b|\brabbitmqctl\b.*\breset\b"
@@ -44,18 +45,21 @@ _PURGING_CALLS = {
     *("purge", "discard_all", "flush_all", "flushdb", "flushall", "queue_purge", "purge_queue"),
     *("delete_queue", "queue_delete"),
 }
+# "unset BROKER_URL", "env -u BROKER_URL celery ...", "env -i ...", "UnsetEnvironment=BROKER_URL".
 _UNSET = re.compile(
     r"\bunset\s+(?:-v\s+)?([A-Z]\w+)|\benv\b[^|;&]*?\s(?:-u\s*|--unset[= ])([A-Z]\w+)"
     r"|\benv\s+(-i|-|--ignore-environment)\s|\bUnsetEnvironment=(\w+)"
 )
+# "BROKER_URL=redis://queue", 'BROKER_URL: "redis://queue"'.
 _VARIABLE = re.compile(
     r"(?<![\w$%{.-])([A-Z][A-Z0-9_]{2,})(?:=|:[ \t]+)(\"[^\"]*\"|'[^']*'|[^\s,;]*)"
 )
 Variables = Mapping[str, tuple[int, str]]
 """Name -> (line, value)."""
-_ACKS = re.compile(r"ack|visibility|reject|no-?retry", re.IGNORECASE)
+# Options that decide when a message is given back, such as "--no-ack" and "visibility_timeout".
+_GIVING_BACK = re.compile(r"ack|visibility|reject|no-?retry", re.IGNORECASE)
 # With threads or greenlets no parent sees a worker that died, and a time limit may not end a job.
-_POOL = ("-P", "--pool", "--worker-class", "-k", "--worker-pool")
+_POOL_OPTIONS = ("-P", "--pool", "--worker-class", "-k", "--worker-pool")
 # Each machine, or each start, has another one of these, and a restart may take it away.
 _OWN_PLACE = re.compile(
     r"\$\(?\{?(hostname|HOSTNAME|HOST|DYNO|POD_NAME|RANDOM|\$)\b|\$\$|`hostname|uname -n|mktemp"
@@ -68,10 +72,10 @@ _STORE = re.compile(
     r"(?:\+\w+)?://(?:[^@/]*@)?(?P<place>[^?#]+)"
 )
 _PREFETCH = re.compile(r"prefetch|^-O|optimization", re.IGNORECASE)
-_APP = ("-A", "--app")
-_QUEUES = ("-Q", "--queues", "-q", "--queue")
-_DEFAULT = ("celery", "default")
-_COMMENT = ("#", "//", ";")
+_APP_OPTIONS = ("-A", "--app")
+_QUEUE_OPTIONS = ("-Q", "--queues", "-q", "--queue")
+_DEFAULT_QUEUES = ("celery", "default")
+_COMMENT_MARKS = ("#", "//", ";")
 # Settings of code whose loss lets a message be lost, or come twice. True is what keeps it.
 _KEEPING = re.compile(
     r"(^|_)(acks_late|reject_on_worker_lost|retry_on_worker_lost|durable|delivery_mode"
@@ -103,12 +107,13 @@ _SENDING = {
     *("enqueue_in", "enqueue_job", "job", "db_task", "periodic_task", "defer", "configure"),
 }
 _QUEUE_ENDS = {"x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes"}
-_WAITS = re.compile(r"(^|_)visibility_timeout$", re.IGNORECASE)
-_HELD = re.compile(r"(^|_)prefetch(_multiplier|_count)?$", re.IGNORECASE)
+_VISIBILITY = re.compile(r"(^|_)visibility_timeout$", re.IGNORECASE)
+_PREFETCH_SETTING = re.compile(r"(^|_)prefetch(_multiplier|_count)?$", re.IGNORECASE)
+_MESSAGE_SETTINGS = (_KEEPING, _VISIBILITY, _PREFETCH_SETTING)
 
 
 def find(diff: Diff) -> Iterator[Finding]:
-    """The findings of all files that start a worker, and of the settings in code."""
+    """Yields the findings of all files that start a worker, and of the settings in code."""
     starting = [file for file in diff.deployment if not is_test_file(file.path)]
     for file in starting:
         yield from _find_purges(file)
@@ -129,16 +134,25 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 
 def _find_purges(file: File) -> Iterator[Finding]:
-    known = set(map(str.strip, (file.old or "").splitlines()))
+    """Yields an error for each added line that throws messages away."""
+    known_lines = _list_old_lines(file)
     for number, line in file.added_lines():
-        is_said = line.lstrip().startswith(_COMMENT) or line.strip() in known
-        if not is_said and _PURGE.search(line) and not _PURGE.search(_old_start(file, line)):
-            said = f"messages are thrown away: {quoted(line)}"
-            yield taken(ID, file, number, said, hint=_HINT)
+        if line.lstrip().startswith(_COMMENT_MARKS) or line.strip() in known_lines:
+            continue
+        # A worker whose command purged in the base, too, may have other options now.
+        purged_before = _PURGE.search(_find_old_entry(file, line))
+        if _PURGE.search(line) and not purged_before:
+            message = f"messages are thrown away: {quoted(line)}"
+            yield taken(ID, file, number, message, hint=_HINT)
 
 
-def _old_start(file: File, line: str) -> str:
-    """The base's line of the same name, `worker:` say."""
+def _list_old_lines(file: File) -> set[str]:
+    """The lines of the base's file, without their indentation."""
+    return set(map(str.strip, (file.old or "").splitlines()))
+
+
+def _find_old_entry(file: File, line: str) -> str:
+    """The base's line with the name that this one begins with, `worker:` say; "" for none."""
     name = line.partition(":")[0]
     for old in (file.old or "").splitlines():
         if name and old.startswith(f"{name}:"):
@@ -147,50 +161,63 @@ def _old_start(file: File, line: str) -> str:
 
 
 def _find_options(file: File) -> Iterator[Finding]:
-    """What the options of a worker say otherwise than those of the base's."""
-    old = list_starts(file.old_path, file.old)
-    new = list_starts(file.path, file.new)
-    if old and not new:
-        said = f"{file.path} starts no worker any more: {quoted(old[0].command)} is gone"
-        yield doubtful(ID, file, 1, said, hint=_HINT)
-    for start in new:
-        was = _find_partner(start, old, new)
-        if was is None or was.words == start.words:
+    """Yields a finding for each option of a worker that the base's worker had otherwise: an error
+    where it decides when messages are given back, or how a dead worker is noticed.
+    """
+    old_starts = list_starts(file.old_path, file.old)
+    new_starts = list_starts(file.path, file.new)
+    if old_starts and not new_starts:
+        gone = quoted(old_starts[0].command)
+        message = f"{file.path} starts no worker any more: {gone} is gone"
+        yield doubtful(ID, file, 1, message, hint=_HINT)
+    for start in new_starts:
+        old_start = _find_old_start(start, old_starts, new_starts)
+        if old_start is None or old_start.words == start.words:
             continue
         line = start.place.line or 1
-        before, after = _read_options(was), _read_options(start)
+        before, after = _read_options(old_start), _read_options(start)
         for name in sorted(before.keys() | after.keys()):
             if before.get(name) == after.get(name):
                 continue
-            said = f"the worker's {name} is another one: {quoted(start.command, 300)}"
-            if _ACKS.search(name) or name in _POOL:
-                yield taken(ID, file, line, said, hint=_HINT)
-            elif _PREFETCH.search(name) or name in _APP:
-                yield doubtful(ID, file, line, said, hint=_HINT)
+            message = f"the worker's {name} is another one: {quoted(start.command, 300)}"
+            if _GIVING_BACK.search(name) or name in _POOL_OPTIONS:
+                yield taken(ID, file, line, message, hint=_HINT)
+            elif _PREFETCH.search(name) or name in _APP_OPTIONS:
+                yield doubtful(ID, file, line, message, hint=_HINT)
 
 
-def _find_partner(start: Start, old: list[Start], new: list[Start]) -> Start | None:
-    """The base's start that it was: the one in the same place of its file."""
-    same = [one for one in old if one.words[0] == start.words[0]]
-    place = [one for one in new if one.words[0] == start.words[0]].index(start)
-    return same[place] if place < len(same) else None
+def _find_old_start(start: Start, old: list[Start], new: list[Start]) -> Start | None:
+    """The base's start that became this one: of the starts of the same program, the one with the
+    same position in its file. None where the base had fewer of them.
+    """
+    program = start.words[0]
+    old_of_program = [other for other in old if other.words[0] == program]
+    new_of_program = [other for other in new if other.words[0] == program]
+    position = new_of_program.index(start)
+    if position < len(old_of_program):
+        return old_of_program[position]
+    return None
 
 
 def _read_options(start: Start) -> dict[str, tuple[str, ...]]:
-    """Option, or word of a setting, -> what follows it."""
-    found: dict[str, tuple[str, ...]] = {}
+    """Returns each option of a start -> the words that follow it: ("-Q", "mail") -> "-Q": ("mail",).
+    A word with a dot is a setting that is given on the command line, and counts as an option.
+    """
+    options: dict[str, tuple[str, ...]] = {}
     name = ""
     for word in start.words[1:]:
         if word.startswith("-") or "." in word:
             name = word
-            found[name] = ()
+            options[name] = ()
         elif name:
-            found[name] = (*found[name], word)
-    return found
+            options[name] = (*options[name], word)
+    return options
 
 
 def _find_lost_queues(files: list[File], diff: Diff) -> Iterator[Finding]:
-    """A queue that a worker of a changed file consumed, and that none does any more."""
+    """Yields an error for each queue that a worker of a changed file consumed, and that none does
+    any more.
+    """
     before: dict[str, tuple[File, Start]] = {}
     after: set[str] = set()
     for file in files:
@@ -199,40 +226,65 @@ def _find_lost_queues(files: list[File], diff: Diff) -> Iterator[Finding]:
                 before.setdefault(queue, (file, start))
         for start in list_starts(file.path, file.new):
             after.update(_list_queues(start, diff.after))
+    # Where no file starts a worker any more, `_find_options` says so.
+    if not after:
+        return
     for queue, (file, start) in before.items():
-        if queue in after or not after:
-            continue
-        line = _find_line(file, start)
-        said = f"no worker consumes {queue} any more: {quoted(file.new_line(line))}"
-        yield taken(ID, file, line, said, hint=_HINT)
+        if queue not in after:
+            line = _find_new_line(file, start)
+            message = f"no worker consumes {queue} any more: {quoted(file.new_line(line))}"
+            yield taken(ID, file, line, message, hint=_HINT)
 
 
-def _find_line(file: File, start: Start) -> int:
+def _find_new_line(file: File, old_start: Start) -> int:
+    """The line on which a start of the base stands now: that of the first start of the same program,
+    or of what is in its place.
+    """
     for new in list_starts(file.path, file.new):
-        if new.words[0] == start.words[0]:
+        if new.words[0] == old_start.words[0]:
             return new.place.line or 1
-    return file.line_of(start.place.line or 1)
+    return file.line_of(old_start.place.line or 1)
 
 
 def _list_queues(start: Start, sources: CommitSources) -> Iterator[str]:
-    options = _read_options(start)
-    named: list[str] = []
-    for name in _QUEUES:
-        named += options.get(name, ())
-    if start.words[0].endswith(("rq", "rqworker")):
-        named += [word for word in start.words[1:] if not word.startswith(("-", "worker"))]
-    queues = [queue for word in named for queue in re.split(r"[,\s]", word) if queue]
+    """Yields the queues that a worker consumes, in words. One that is given no queue consumes the
+    default one.
+    """
+    queues = _read_queue_names(start)
     for queue in queues:
         if _is_default(queue, sources):
             yield "the default queue"
         else:
             yield f"the queue {queue}"
+    # `celery beat` sends on a schedule, and consumes nothing.
     if not queues and "beat" not in start.words:
         yield "the default queue"
 
 
+def _read_queue_names(start: Start) -> list[str]:
+    """The names of the queues on a command line: "mail" and "sms" of `celery worker -Q mail,sms`,
+    "high" of `rq worker high`.
+    """
+    options = _read_options(start)
+    words: list[str] = []
+    for name in _QUEUE_OPTIONS:
+        words += options.get(name, ())
+    if start.words[0].endswith(("rq", "rqworker")):
+        # RQ takes its queues without an option, behind the sub-command `worker`.
+        for word in start.words[1:]:
+            if not word.startswith(("-", "worker")):
+                words.append(word)
+    names: list[str] = []
+    for word in words:
+        names += filter(None, re.split(r"[,\s]", word))
+    return names
+
+
 def _is_default(queue: str, sources: CommitSources) -> bool:
-    if queue in _DEFAULT:
+    """Whether a queue is the default one, by its usual name or by a setting of the commit, such as
+    `task_default_queue = "mail"`.
+    """
+    if queue in _DEFAULT_QUEUES:
         return True
     for path in sources.search("default_queue"):
         for line in sources.texts[path].splitlines():
@@ -245,56 +297,81 @@ def _is_default(queue: str, sources: CommitSources) -> bool:
 
 
 def _find_unset(file: File, diff: Diff) -> Iterator[Finding]:
-    starts = list_starts(file.path, file.new) or list_starts(file.old_path, file.old)
-    known = set(map(str.strip, (file.old or "").splitlines()))
-    for number, line in file.added_lines():
-        found = _UNSET.search(line)
-        if found and line.strip() not in known and not line.lstrip().startswith(_COMMENT):
-            said = f"a variable is taken from the environment: {quoted(line)}"
-            yield taken(ID, file, number, said, hint=_HINT)
+    """Yields the findings about a worker's variables: those that it no longer gets, and those that
+    name another place than the base's.
+    """
+    yield from _find_unsetting_lines(file)
     old, new = dict(list_variables(file.old)), dict(list_variables(file.new))
     yield from _find_moved_places(file, diff, old, new)
+    starts = list_starts(file.path, file.new) or list_starts(file.old_path, file.old)
     if not starts:
         return
     yield from _find_own_places(file, diff, old, new)
-    for name, (at_line, value) in old.items():
-        is_read = any(not is_test_file(path) for path in diff.before.search(name))
-        is_empty = name in new and not new[name][1] and bool(value)
-        if name in new and not is_empty:
+    yield from _find_lost_variables(file, diff, old, new)
+
+
+def _find_unsetting_lines(file: File) -> Iterator[Finding]:
+    """Yields an error for each added line that takes a variable from the environment."""
+    known_lines = _list_old_lines(file)
+    for number, line in file.added_lines():
+        if line.strip() in known_lines or line.lstrip().startswith(_COMMENT_MARKS):
             continue
-        if not is_empty and _is_set_elsewhere(name, file, diff):
+        if _UNSET.search(line):
+            message = f"a variable is taken from the environment: {quoted(line)}"
+            yield taken(ID, file, number, message, hint=_HINT)
+
+
+def _find_lost_variables(
+    file: File, diff: Diff, old: Variables, new: Variables
+) -> Iterator[Finding]:
+    """Yields a finding for each variable that the base set, and that is gone or empty now: an error
+    where the application reads it.
+    """
+    for name, (old_line, value) in old.items():
+        became_empty = name in new and not new[name][1] and bool(value)
+        if name in new and not became_empty:
             continue
-        place = file.line_of(at_line)
+        if not became_empty and _is_set_elsewhere(name, file, diff):
+            continue
+        line = file.line_of(old_line)
         if name in new:
-            place = new[name][0]
-        said = f"the worker no longer gets {name}: {quoted(file.old_line(at_line))}"
-        make = taken if is_read else doubtful
-        yield make(ID, file, place, said, hint=_HINT)
+            line, _ = new[name]
+        message = f"the worker no longer gets {name}: {quoted(file.old_line(old_line))}"
+        make_finding = doubtful
+        if any(not is_test_file(path) for path in diff.before.search(name)):
+            make_finding = taken
+        yield make_finding(ID, file, line, message, hint=_HINT)
 
 
 def _find_own_places(file: File, diff: Diff, old: Variables, new: Variables) -> Iterator[Finding]:
+    """Yields an error for each variable that names a place of one machine or one start now."""
     for name, (line, value) in new.items():
         is_changed = name not in old or old[name][1] != value
         if is_changed and _OWN_PLACE.search(value) and diff.after.search(name):
-            said = (
-                f"each machine has another {name} now, or loses it: {quoted(file.new_line(line))}"
-            )
-            yield taken(ID, file, line, said, hint=_HINT)
+            new_line = quoted(file.new_line(line))
+            message = f"each machine has another {name} now, or loses it: {new_line}"
+            yield taken(ID, file, line, message, hint=_HINT)
 
 
 def _find_moved_places(file: File, diff: Diff, old: Variables, new: Variables) -> Iterator[Finding]:
-    """What the jobs have recorded, or have to do, lies in the old place."""
+    """Yields an error for each variable that names another store, queue or path than in the base:
+    what the jobs have recorded, or have to do, lies in the old one.
+    """
     for name, (line, value) in new.items():
         if name not in old or not diff.after.search(name):
             continue
-        before, after = _read_place(old[name][1]), _read_place(value)
+        _, old_value = old[name]
+        before, after = _read_place(old_value), _read_place(value)
         if before and after and before != after:
-            said = f"{name} is another place now, where nothing of the base's lies"
-            yield taken(ID, file, line, f"{said}: {quoted(file.new_line(line))}", hint=_HINT)
+            message = f"{name} is another place now, where nothing of the base's lies"
+            yield taken(ID, file, line, f"{message}: {quoted(file.new_line(line))}", hint=_HINT)
 
 
 def _read_place(value: str) -> str:
-    """Host and path of a store or a queue, or an absolute path; "" for anything else."""
+    """Host and path of a store or a queue, or an absolute path; "" for anything else.
+
+    "redis://:secret@queue:6379/0" gives "queue:6379/0".
+    """
     found = _STORE.match(value)
     if found is not None:
         return found["place"]
@@ -304,56 +381,66 @@ def _read_place(value: str) -> str:
 
 
 def list_variables(text: str | None) -> Iterator[tuple[str, tuple[int, str]]]:
-    """(name, (line, value)) of what looks like a variable in a file that starts workers."""
+    """Yields (name, (line, value)) of what looks like a variable in a file that starts workers."""
     for number, line in enumerate((text or "").splitlines(), 1):
-        if line.lstrip().startswith(_COMMENT):
+        if line.lstrip().startswith(_COMMENT_MARKS):
             continue
         for found in _VARIABLE.finditer(line):
             yield found[1], (number, found[2].strip("\"'"))
 
 
 def _is_set_elsewhere(name: str, file: File, diff: Diff) -> bool:
-    set_in = set()
+    """Whether another file of the deployment sets a variable."""
     for other in diff.deployment:
+        if other.path == file.path:
+            continue
         if name in dict(list_variables(other.new)):
-            set_in.add(other.path)
-    return bool(set_in - {file.path})
+            return True
+    return False
 
 
 # -- messages that end before they are delivered
 
 
 def _find_ending_messages(diff: Diff) -> Iterator[Finding]:
-    """A worker throws away what is older, and no error, record or retry tells of it."""
+    """Yields an error for each new option by which a message ends before it is delivered: a worker
+    throws away what is older, and no error, record or retry tells of it.
+    """
     handlers = set(read_asked(diff, diff.after).handlers)
+    # "shop.tasks:send" is "shop.tasks.send" where code names it.
     jobs = {handler.replace(":", ".") for handler in handlers}
     old, new = Project(diff.before), Project(diff.after)
     for file in diff.python_files():
         if is_test_file(file.path):
             continue
-        known = [end[:2] for end in _list_ends(old, old.module(file.old_path), jobs)]
+        known = []
+        for name, value, _ in _list_ends(old, old.module(file.old_path), jobs):
+            known.append((name, value))
         for name, value, line in _list_ends(new, new.module(file.path), jobs):
             if (name, value) in known:
+                # One of the base's answers for one of the commit's.
                 known.remove((name, value))
                 continue
-            said = f"a job that waits longer than {quoted(value)} is thrown away, and nothing tells"
-            yield taken(ID, file, line, f"{said}: {quoted(file.new_line(line))}", hint=_HINT)
+            message = (
+                f"a job that waits longer than {quoted(value)} is thrown away, and nothing tells"
+            )
+            yield taken(ID, file, line, f"{message}: {quoted(file.new_line(line))}", hint=_HINT)
 
 
 def _list_ends(
     project: Project, module: Module | None, jobs: set[str]
 ) -> Iterator[tuple[str, str, int]]:
-    """(option, value, line) of each option by which a queue's messages or those of a job end."""
-    for node in ast.walk(module.tree if module is not None else ast.Module([], [])):
+    """Yields (option, value, line) of each option by which a queue's messages or those of a job
+    end.
+    """
+    if module is None:
+        return
+    for node in ast.walk(module.tree):
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and key.value in _QUEUE_ENDS:
                     yield str(key.value), ast.unparse(value), value.lineno
-        elif (
-            module is not None
-            and isinstance(node, ast.Call)
-            and _is_of_job(project, module, node, jobs)
-        ):
+        elif isinstance(node, ast.Call) and _is_of_job(project, module, node, jobs):
             for keyword in node.keywords:
                 if keyword.arg in _MESSAGE_ENDS and not _is_none(keyword.value):
                     yield str(keyword.arg), ast.unparse(keyword.value), keyword.value.lineno
@@ -363,10 +450,12 @@ def _is_of_job(project: Project, module: Module, call: ast.Call, jobs: set[str])
     """Whether a call sends a job of the specs, or decorates one."""
     if last_word(call.func) not in _SENDING:
         return False
-    named = [*call.args[:1]]
+    # The job is the first argument, as in `queue.enqueue(send)`, or what the method is called on,
+    # as in `send.apply_async()`.
+    may_name_job = [*call.args[:1]]
     if isinstance(call.func, ast.Attribute):
-        named.append(call.func.value)
-    for node in named:
+        may_name_job.append(call.func.value)
+    for node in may_name_job:
         name = module.resolve(node)
         if name is not None and project.origin(name) in jobs:
             return True
@@ -384,17 +473,24 @@ def _is_none(node: ast.expr) -> bool:
 
 
 def _find_purging_calls(file: File) -> Iterator[Finding]:
+    """Yields an error for each place of code that throws messages away, beyond those of the base."""
     known = [name for name, _ in _list_purging(file.old_tree)]
     for name, line in _list_purging(file.new_tree):
         if name in known:
+            # One of the base's answers for one of the commit's.
             known.remove(name)
             continue
-        said = f"messages are thrown away: {quoted(file.new_line(line))}"
-        yield taken(ID, file, line, said, hint=_HINT)
+        message = f"messages are thrown away: {quoted(file.new_line(line))}"
+        yield taken(ID, file, line, message, hint=_HINT)
 
 
 def _list_purging(tree: ast.Module | None) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(tree or ast.Module([], [])):
+    """Yields (name, line) of each method that throws messages away, and of each text that is such a
+    command line.
+    """
+    if tree is None:
+        return
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr in _PURGING_CALLS:
                 yield node.func.attr, node.lineno
@@ -403,36 +499,42 @@ def _list_purging(tree: ast.Module | None) -> Iterator[tuple[str, int]]:
 
 
 def _is_purging_line(value: object) -> bool:
-    """A command line, and no text of several lines that speaks of one."""
-    return isinstance(value, str) and "\n" not in value and bool(_PURGE.search(value))
+    """Whether a value is a command line that throws messages away, and no text of several lines that
+    speaks of one.
+    """
+    if not isinstance(value, str) or "\n" in value:
+        return False
+    return bool(_PURGE.search(value))
 
 
 def _find_settings(diff: Diff) -> Iterator[Finding]:
-    """Settings that a message's life depends on, over all changed files: one may move."""
+    """Yields a finding for each setting that a message's life depends on and that changed. All
+    changed files are looked at together, since a setting may have moved.
+    """
     old = dict(_list_settings(diff, diff.before, is_new=False))
     new = dict(_list_settings(diff, diff.after, is_new=True))
-    for name, (file, line, value) in old.items():
-        now = new.get(name)
-        if now is not None and now[2] == value:
-            continue
-        was = quoted(file.old_line(line))
-        place, after, words = (file, file.line_of(line)), None, "gone"
-        if now is not None:
-            place, after, words = (now[0], now[1]), now[2], quoted(now[2])
-        said = f"{name} was {quoted(value)} and is {words}: {was}"
-        if _is_less(name, value, after):
-            yield taken(ID, *place, said, hint=_HINT)
-        else:
-            yield doubtful(ID, *place, said, hint=_HINT)
-
+    for name, (old_file, old_line, old_value) in old.items():
+        file, line, value = old_file, old_file.line_of(old_line), None
+        becomes = "gone"
+        if name in new:
+            file, line, value = new[name]
+            if value == old_value:
+                continue
+            becomes = quoted(value)
+        was = quoted(old_file.old_line(old_line))
+        message = f"{name} was {quoted(old_value)} and is {becomes}: {was}"
+        make_finding = doubtful
+        if _is_less(name, old_value, value):
+            make_finding = taken
+        yield make_finding(ID, file, line, message, hint=_HINT)
     for name, (file, line, value) in new.items():
         if name not in old and _is_lossy(name, value):
-            said = f"{name} is {quoted(value)} now: {quoted(file.new_line(line))}"
-            yield taken(ID, file, line, said, hint=_HINT)
+            message = f"{name} is {quoted(value)} now: {quoted(file.new_line(line))}"
+            yield taken(ID, file, line, message, hint=_HINT)
 
 
 def _is_lossy(name: str, value: object) -> bool:
-    """Whether a setting, said for the first time, lets a restarted broker lose messages."""
+    """Whether a setting that the base did not have lets a restarted broker lose messages."""
     for ending, values in _LOSSY.items():
         if name.endswith(ending):
             return value in values
@@ -440,7 +542,9 @@ def _is_lossy(name: str, value: object) -> bool:
 
 
 def _is_less(name: str, old: object, new: object) -> bool:
-    if _HELD.search(name):
+    """Whether a setting keeps less of a message than it did; `new` is None where it is gone."""
+    # How many messages a worker holds makes it slower or faster, and loses none.
+    if _PREFETCH_SETTING.search(name):
         return False
     if old is True:
         # What cannot be told is not what kept the messages.
@@ -455,10 +559,15 @@ def _is_less(name: str, old: object, new: object) -> bool:
 def _list_settings(
     diff: Diff, sources: CommitSources, *, is_new: bool
 ) -> Iterator[tuple[str, tuple[File, int, object]]]:
+    """Yields (name, (file, line, value)) of the settings of one side that decide about messages. A
+    value that cannot be known stands there as it is written.
+    """
     project = Project(sources)
     for file, module in list_changed_modules(diff, project, is_new=is_new):
         for name, node in list_named(module.tree):
-            if _KEEPING.search(name) or _WAITS.search(name) or _HELD.search(name):
-                value = project.literal(node, module)
-                shown = value if is_known(value) else ast.unparse(node)
-                yield name.lower(), (file, node.lineno, shown)
+            if not any(setting.search(name) for setting in _MESSAGE_SETTINGS):
+                continue
+            value: object = project.literal(node, module)
+            if not is_known(value):
+                value = ast.unparse(node)
+            yield name.lower(), (file, node.lineno, value)
