@@ -1,5 +1,5 @@
-"""The messages that schedules begin with, published once, by the application's own call where the spec
-names it.
+"""The messages that schedules begin with, published once, by the application's own call where the
+spec names it.
 """
 
 from __future__ import annotations

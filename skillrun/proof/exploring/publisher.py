@@ -19,7 +19,7 @@ from skillrun.proof.schedule import Schedule
 
 
 class Publisher(Together):
-    """Makes the call that publishes the job, and calls again as its caller would after a failure."""
+    """Makes the call that publishes the job, and calls again as its caller does after a failure."""
 
     def _call_publisher(self, run: Run) -> None:
         """Publishes under the schedule's fault. Then the caller tries again, or the relay publishes

@@ -1,5 +1,5 @@
-"""The sweeps of `recovers`: what the application's scheduler runs beside the worker, and what brings back
-a job that stood still.
+"""The sweeps of `recovers`: what the application's scheduler runs beside the worker, and what
+brings back a job that stood still.
 """
 
 from __future__ import annotations
@@ -133,8 +133,8 @@ class Sweeps(Called):
 
 
 def _list_names_of_call(call: Event) -> list[tuple[str, str, str]]:
-    """By what the call of an effect is told from those of other jobs: its subject, and its key if it
-    has one, each with the effect's name.
+    """By what the call of an effect is told from those of other jobs: its subject, and its key if
+    it has one, each with the effect's name.
     """
     names = [("subject", call["effect"], str(call["subject"]))]
     if call["key"] is not None:

@@ -165,8 +165,8 @@ def open_assertions(function: ast.AST) -> set[str]:
 
 
 def words(node: ast.AST, local: dict[str, ast.expr]) -> frozenset[str]:
-    """The attributes, functions and outer names that an expression rests on. A local variable stands
-    for what it was set to: `local` says what that is.
+    """The attributes, functions and outer names that an expression rests on. A local variable
+    stands for what it was set to: `local` says what that is.
     """
     names: set[str] = set()
     followed: set[str] = set()

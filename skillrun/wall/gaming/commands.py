@@ -115,8 +115,8 @@ def find_weaknesses(command: str) -> set[str]:
 
 
 def _check_pipeline(file: File) -> Iterator[Finding]:
-    """Yields an error for each line of CI that runs tests and cannot fail, and where a pipeline runs
-    no tests any more or may fail.
+    """Yields an error for each line of CI that runs tests and cannot fail, and where a pipeline
+    runs no tests any more or may fail.
     """
     known: set[str] = set()
     for line in (file.old or "").splitlines():
@@ -306,8 +306,8 @@ def _check_makefile(file: File) -> Iterator[Finding]:
 
 
 def _check_recipe(file: File, was: Recipe, now: Recipe) -> Iterator[Finding]:
-    """Yields an error for each new weakness of a recipe; where it has none and is shorter, a finding
-    that says what it no longer runs.
+    """Yields an error for each new weakness of a recipe; where it has none and is shorter, a
+    finding that says what it no longer runs.
     """
     known: set[str] = set()
     for line in was.lines:

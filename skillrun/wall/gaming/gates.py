@@ -304,7 +304,7 @@ def _list_calling_parts(
 
 
 def _list_ways_of_ignoring(value: Any) -> Iterator[str]:
-    """Yields, in words, how a step, a job or a script that names skillrun passes over its answer."""
+    """Yields in words how a step, job or script that names skillrun passes over its answer."""
     if isinstance(value, dict):
         for key in ("continue-on-error", "allow_failure"):
             if value.get(key) not in (None, False):

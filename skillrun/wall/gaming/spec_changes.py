@@ -51,13 +51,13 @@ def find_changes(diff: Diff) -> Iterator[tuple[Pair, Change]]:
 
 
 def is_same(old: Any, new: Any) -> bool:
-    """Whether two values are equal as JSON: `1` and `true` are equal in Python, and not the same."""
+    """Whether two values are equal as JSON. In Python `1` and `true` are equal."""
     return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
 
 
 class _Comparison:
-    """Compares one spec with the base's. Its methods take a place in the schema, its name for people,
-    the path to it, and what stands there in the base and in HEAD.
+    """Compares one spec with the base's. Its methods take a place in the schema, its name for
+    people, the path to it, and what stands there in the base and in HEAD.
     """
 
     def __init__(self, diff: Diff, pair: Pair) -> None:
@@ -151,7 +151,7 @@ class _Comparison:
     def _compare_effects(
         self, place: str, name: str, path: Path, old: Any, new: Any
     ) -> Iterator[Change]:
-        """Yields the changes of the effects, which are known by their names, else by their calls."""
+        """Yields the changes of the effects, known by their names, else by their calls."""
         left = dict(enumerate(listed(new)))
         for effect in listed(old):
             index = _find_effect(effect, left, self.renames)

@@ -32,7 +32,7 @@ class Pair:
 
 
 def pairs(diff: Diff) -> Iterator[Pair]:
-    """Yields the specs that differ between HEAD and the base, and that can be read on both sides."""
+    """Yields the specs that differ between HEAD and the base and can be read on both sides."""
     for file in diff.specs:
         old = base_document(diff, file)
         if file.new_document is None or old is None:

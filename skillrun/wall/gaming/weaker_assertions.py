@@ -91,8 +91,8 @@ def _check_unreached(old: Test, new: Test) -> Iterator[Finding]:
 def _compare_assertions(
     old: Test, new: Test, removed: frozenset[str], elsewhere: set[str]
 ) -> Iterator[Finding]:
-    """Yields an error for each assertion of the base in the place of which the test asserts less, or
-    nothing. What `elsewhere` names stands in tests now that were part of this one.
+    """Yields an error for each assertion of the base in the place of which the test asserts less,
+    or nothing. What `elsewhere` names stands in tests now that were part of this one.
     """
     before, after = list(list_assertions(old.node)), list(list_assertions(new.node))
     kept = {assertion.text for assertion in before} & {assertion.text for assertion in after}
@@ -157,8 +157,9 @@ def _list_moved(old: Test, new: Test, renames: Renames) -> set[str]:
 
 
 def _spell_origins(assertion: Assertion, modules: dict[str, str]) -> tuple[str, list[str]]:
-    """An assertion with a blank for each module that its file imports, and the full names of what it
-    takes from them: `assert mailer.sent == 1` gives "assert _.sent == 1" and ["shop.mailer.sent"].
+    """An assertion with a blank for each module that its file imports, and the full names of what
+    it takes from them: `assert mailer.sent == 1` gives "assert _.sent == 1" and
+    ["shop.mailer.sent"].
     """
     named = []
     copy = ast.parse(ast.unparse(assertion.node))
@@ -235,8 +236,9 @@ def _find_weaker(old: Assertion, added: list[Assertion]) -> Assertion | None:
 
 
 def _is_made(old: Test, new: Test, lost: Assertion, added: list[Assertion]) -> bool:
-    """Whether added assertions that are at least as strong make up for one that is lost: one of them
-    speaks of the same (another value is no less), or together they speak of all that it spoke of.
+    """Whether added assertions that are at least as strong make up for one that is lost: one of
+    them speaks of the same (another value is no less), or together they speak of all that it spoke
+    of.
     """
     local = map_local_variables(new.node)
     strong = [assertion for assertion in added if assertion.strength >= lost.strength]
@@ -398,8 +400,8 @@ def _check_own_answers(old: Test, new: Test) -> Iterator[Finding]:
 
 
 def _check_forgiving(old: Test, new: Test, diff: Diff) -> Iterator[Finding]:
-    """Yields a finding for each decorator or fixture around the test that catches failed assertions,
-    and did not stand around it in the base: an error unless it may raise them again.
+    """Yields a finding for each decorator or fixture around the test that catches failed
+    assertions, and did not stand around it in the base: an error unless it may raise them again.
     """
     known = {forgiving.name for forgiving in find_forgiving(old, old.file.old_tree, diff.before)}
     for forgiving in find_forgiving(new, new.file.new_tree, diff.after):

@@ -31,7 +31,8 @@ HELP = (
     "that are less (errors); prefetch, another application, a worker that is gone (warnings)."
 )
 _HINT = "put it back; how a worker is started is changed by a person, in a change of its own"
-# "celery -A shop purge", "redis-cli flushall", "rabbitmqadmin delete_queue", "php artisan queue:clear".
+# "celery -A shop purge", "redis-cli flushall", "rabbitmqadmin delete_queue",
+# "php artisan queue:clear".
 _PURGE = re.compile(
     r"(?<![\w-])--(purge|discard|flush|empty)(?![\w-])|\bcelery\b.*\bpurge\b|\bflush(all|db)\b"
     r"|\brq\b.*\bempty\b|\b(purge|delete)_queue\b|\bqueue[ _.-]purge\b|\brabbitmqctl\b.*\breset\b"
@@ -200,8 +201,9 @@ def _find_old_start(start: Start, old: list[Start], new: list[Start]) -> Start |
 
 
 def _read_options(start: Start) -> dict[str, tuple[str, ...]]:
-    """Returns each option of a start -> the words that follow it: ("-Q", "mail") -> "-Q": ("mail",).
-    A word with a dot is a setting that is given on the command line, and counts as an option.
+    """Returns each option of a start -> the words that follow it: ("-Q", "mail") -> "-Q":
+    ("mail",). A word with a dot is a setting that is given on the command line, and counts as an
+    option.
     """
     options: dict[str, tuple[str, ...]] = {}
     name = ""
@@ -237,8 +239,8 @@ def _find_lost_queues(files: list[File], diff: Diff) -> Iterator[Finding]:
 
 
 def _find_new_line(file: File, old_start: Start) -> int:
-    """The line on which a start of the base stands now: that of the first start of the same program,
-    or of what is in its place.
+    """The line on which a start of the base stands now: that of the first start of the same
+    program, or of what is in its place.
     """
     for new in list_starts(file.path, file.new):
         if new.words[0] == old_start.words[0]:
@@ -473,7 +475,7 @@ def _is_none(node: ast.expr) -> bool:
 
 
 def _find_purging_calls(file: File) -> Iterator[Finding]:
-    """Yields an error for each place of code that throws messages away, beyond those of the base."""
+    """Yields an error for each place that throws messages away, beyond those of the base."""
     known = [name for name, _ in _list_purging(file.old_tree)]
     for name, line in _list_purging(file.new_tree):
         if name in known:
@@ -499,8 +501,8 @@ def _list_purging(tree: ast.Module | None) -> Iterator[tuple[str, int]]:
 
 
 def _is_purging_line(value: object) -> bool:
-    """Whether a value is a command line that throws messages away, and no text of several lines that
-    speaks of one.
+    """Whether a value is a command line that throws messages away, and no text of several lines
+    that speaks of one.
     """
     if not isinstance(value, str) or "\n" in value:
         return False

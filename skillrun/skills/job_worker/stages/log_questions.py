@@ -164,7 +164,7 @@ def _has_last_attempt_left(call: Call) -> bool:
 
 
 def _ends_last_attempt(node: ast.stmt) -> bool:
-    """Whether a statement is a branch for the last attempt whose body ends in a return or a raise."""
+    """Whether a statement is a branch for the last attempt that ends in a return or a raise."""
     if not isinstance(node, ast.If) or not _is_for_last_attempt(node):
         return False
     return _ends_in_leaving(node.body)

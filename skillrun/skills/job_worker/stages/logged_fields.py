@@ -85,8 +85,8 @@ def _list_values_with_fields(log: LogCall) -> Iterator[ast.expr]:
 
 
 def _list_logged_texts(case: JobCase, handler: Definition, logs: Iterable[LogCall]) -> list[str]:
-    """The source text of the log calls, and of the calls that bind a value to the logger, which then
-    stands in every later line.
+    """The source text of the log calls, and of the calls that bind a value to the logger, which
+    then stands in every later line.
     """
     texts = [log.text for log in logs]
     for call in handler_calls(case, handler):

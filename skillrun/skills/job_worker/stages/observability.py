@@ -303,7 +303,7 @@ def _find_no_correlation(
 
 
 def _find_no_metrics(case: JobCase, handler: Definition) -> Iterator[Finding]:
-    """Yields a warning where the repository has a metrics library and the handler emits no metric."""
+    """Yields a warning where the repository has a metrics library and the handler no metric."""
     used = [library for library in _METRIC_LIBRARIES if _is_imported(case, library)]
     if not used:
         return
@@ -340,8 +340,8 @@ def _has_import_of(module: Module, library: str) -> bool:
 
 
 def _find_no_notes(case: JobCase, handler: Definition) -> Iterator[Finding]:
-    """Yields a blocker where neither a docstring is long enough to say how to operate the job, nor a
-    document names it.
+    """Yields a blocker where neither a docstring is long enough to say how to operate the job, nor
+    a document names it.
     """
     if _has_long_docstring(handler.node) or _has_long_docstring(handler.module.tree):
         return

@@ -152,8 +152,8 @@ def prove_case(case: JobCase) -> dict[str, Any] | None:
 
 
 def _make_progress(case: JobCase) -> Callable[[str, int, int], None]:
-    """Returns a function for the proof to call after each schedule. It shows a line whenever another
-    quarter of the schedules is done.
+    """Returns a function for the proof to call after each schedule. It shows a line whenever
+    another quarter of the schedules is done.
     """
     shown_quarters: set[int] = set()
 
