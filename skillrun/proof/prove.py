@@ -618,17 +618,19 @@ class _Session:
         return tuple(sorted(found))
 
     def _narrow_varied(self, varied: Tried) -> Tried:
-        """What was tried with varied payloads, cut down to the two that share a key; as it was,
-        where these two do not show it by themselves.
+        """What was tried with varied payloads, cut down to those that show it: the two that share a
+        key, or the one that cannot be done; as it was, where these do not show it by themselves.
         """
         refuted = varied.list_judgements(REFUTED)
         if not refuted:
             return varied
         numbers = []
-        for call in varied.history.performed():
-            job = varied.history.delivery_of(call).job
-            if call.number in refuted[0].events and job >= VARIED:
-                numbers.append(str(job - VARIED + 1))
+        for run in varied.history.runs:
+            told = {event.number for event in run.events}
+            if run.job >= VARIED and not told.isdisjoint(refuted[0].events):
+                numbers.append(str(run.job - VARIED + 1))
+        if not numbers:
+            return varied
         schedule = Schedule("varied", moves=(f"varied={','.join(numbers)}",))
         history = self.explorers[0].run(schedule)
         judgements = judge_history(history, self.reference)

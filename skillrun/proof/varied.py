@@ -29,6 +29,11 @@ _LONG = (20, 32, 64, 100, 255)  # lengths at which texts are cut off
 _LETTERS = "bcdfghjkmnpqrstvwxyz"
 _DAYS = (1, 2, 7, 28, 30, 31, 61, 92, 365, 366, 730, 3652)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_MONTH = re.compile(r"\d{4}-\d\d")
+# A leap year, and days from which a date that does not exist is easily worked out: another month
+# has none of that number, or another year has none.
+_LEAP_YEAR = 2028
+_BORDERS = ((2, 29), (1, 31), (3, 31), (12, 31), (10, 31), (2, 28))
 
 
 def varied_payloads(spec: JobSpec) -> dict[int, Any]:
@@ -100,6 +105,8 @@ def _texts(value: str) -> Iterator[str]:
     """
     if _DATE.match(value):
         yield from _dates(value)
+    elif _MONTH.fullmatch(value):
+        yield from _months(value)
     number = re.search(r"\d+(?=\D*$)", value)
     if number is not None:
         before, after = value[: number.start()], value[number.end() :]
@@ -132,8 +139,20 @@ def _dates(value: str) -> Iterator[str]:
         day = datetime.date.fromisoformat(value[:10])
     except ValueError:
         return
+    for month, number in _BORDERS:
+        yield f"{_LEAP_YEAR}-{month:02d}-{number:02d}" + value[10:]
     for days in (*_DAYS, *range(3, MOST)):
         yield str(day + datetime.timedelta(days)) + value[10:]
+
+
+def _months(value: str) -> Iterator[str]:
+    """The short ones first, each month of the year, then other years."""
+    year, month = int(value[:4]), value[4:]
+    for number in (2, 4, 12, 1, 3, *range(5, 12)):
+        yield f"{year:04d}-{number:02d}"
+    yield f"{_LEAP_YEAR}-02"
+    for later in range(1, MOST):
+        yield f"{year + later:04d}{month}"
 
 
 def name_varied_field(spec: JobSpec, payload: Any) -> str | None:

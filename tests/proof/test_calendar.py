@@ -6,9 +6,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from histories import ACKED, DONE, history, raised, reference
 from plain_job import JOBS, plain_repo, proof_of, target_of
 
 from skillrun.core.errors import Misuse
+from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.prove import look, prove
 from skillrun.proof.schedule import parse_schedule
 from skillrun.proof.ticks import list_border_days
@@ -93,3 +95,14 @@ def test_a_day_that_does_not_exist_cannot_be_asked_for() -> None:
     with pytest.raises(Misuse, match="there is no day 2027-02-30"):
         parse_schedule("day=2027-02-30")
     assert str(parse_schedule("day=2028-02-29")) == "day=2028-02-29"
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [("day is out of range for month", ["effect.calendar"]), ("no such order", [])],
+)
+def test_a_payload_whose_month_has_no_such_day(text: str, rules: list[str]) -> None:
+    kind, told = raised("builtins:ValueError", injected=False)
+    failed = [(kind, {**told, "text": text}), ACKED]
+    found = judge_history(history("varied=1-50", DONE, failed), reference())
+    assert [one.rule for one in found] == rules

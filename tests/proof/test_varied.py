@@ -43,6 +43,7 @@ KINDS: dict[str, Any] = {
     "text": "welcome",
     "reference": "A-0007",
     "day": "2024-01-31",
+    "month": "2026-12",
     "time": "2024-01-31T08:00:00Z",
     "uuid": "123e4567-e89b-12d3-a456-426614174000",
     "email": "ann@example.org",
@@ -64,6 +65,15 @@ def test_fifty_payloads_are_derived_and_are_the_same_each_time(name: str) -> Non
 def test_numbers_meet_each_usual_remainder_twice(modulus: int) -> None:
     values = [payload["field"] for payload in varied_payloads(spec_of({"field": 7})).values()]
     assert len({value % modulus for value in values if value % modulus != 7}) < len(values) - 1
+
+
+@pytest.mark.parametrize(
+    ("example", "borders"),
+    [("2026-12", {"2026-02", "2026-04", "2028-02"}), ("2024-01-05", {"2028-02-29", "2028-03-31"})],
+)
+def test_the_borders_of_the_calendar_are_among_them(example: str, borders: set[str]) -> None:
+    found = varied_payloads(spec_of({"field": example}))
+    assert borders <= {payload["field"] for payload in found.values()}
 
 
 def test_a_schema_is_satisfied_and_an_enum_is_its_other_values() -> None:

@@ -26,11 +26,13 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         if raised is None or str(raised["error"]) not in _ERRORS:
             continue
         if _NO_SUCH_DATE.search(str(raised["text"])):
-            day = history.schedule.day
+            when = f"on {history.schedule.day}"
+            if not history.schedule.day:
+                when = f"for {history.payloads.get(delivery.job)}"
             yield Judgement(
                 REFUTED,
                 "effect.calendar",
-                f"on {day} the job cannot be done: {raised['text']}",
+                f"{when} the job cannot be done: {raised['text']}",
                 None,
                 (raised.number,),
                 "as on any other day",

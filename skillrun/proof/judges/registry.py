@@ -66,8 +66,9 @@ IN_ONE_PROCESS: dict[str, Judge] = {"process": process.judge, "unknowns": unknow
 """For schedules whose deliveries share a process. What they do wrong by themselves is seen in those that share none."""
 
 
-OF_VARIED: dict[str, Judge] = {"varied": varied.judge}
-"""For payloads that nobody gave: whether each can be done at all is not asked."""
+OF_VARIED: dict[str, Judge] = {"varied": varied.judge, "calendar": calendar.judge}
+"""For payloads that nobody gave: whether each can be done at all is not asked, but for dates that
+do not exist."""
 
 
 OF_RIVALS: dict[str, Judge] = {"rivals": rivals.judge}
