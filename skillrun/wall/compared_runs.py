@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from skillrun.contract.duration import parse_duration
 from skillrun.core.verdict import Finding, Severity
 from skillrun.proof.history import Event, History
+from skillrun.proof.judges.late_back import USUAL_WINDOW_S
 from skillrun.proof.schedule import AWAY, SECOND_RUN_S
 from skillrun.skills.job_worker.stages.testcases import is_test_file
 from skillrun.wall.answers.ways import MAY_PASS
@@ -45,6 +47,8 @@ _ANSWER_HINT = "raise an error that counts as transient, or as permanent, as the
 _CONFLICT = "409"
 _STATUSES = (301, 302, 307, 308, 400, 401, 403, 404, 408, 409, 413, 422, 425, 429, 500, 502, 504)
 _TAKEN, _OUT_OF_SERVICE = 200, 503
+# A proof comes back a tenth of the window later: a limit between the two is met here.
+_JUST_AFTER_S = 60
 # Answers that have no status, or say more than one; each is a name of `probe/replies.py`. The base
 # says what they come to: no rule says that a mailbox that is not there is for ever.
 _SAID_OTHERWISE = {
@@ -97,6 +101,9 @@ class Effect:
     ends: dict[str, str]  # answer -> what the job came to
     # The same of those that are answered to each attempt.
     for_ever: dict[str, str]
+    # How often it took place where its process died, and the message came back when the receiver
+    # had forgotten the key.
+    repeats: int
 
 
 def judge_runs(
@@ -145,6 +152,18 @@ def _list_effects(spec: File) -> list[str]:
 # -- one side
 
 
+def _read_windows(spec: File) -> dict[str, float]:
+    """Effect -> for how long its receiver knows a key, in seconds."""
+    document = spec.new_document or spec.old_document
+    windows = {}
+    for effect in listed(at(document.value if document else None, "effects")):
+        said = at(effect, "window")
+        windows[str(at(effect, "name"))] = USUAL_WINDOW_S
+        if isinstance(said, str):
+            windows[str(at(effect, "name"))] = parse_duration(said)
+    return windows
+
+
 def _list_failing(effect: Effect) -> tuple[str, ...]:
     """The answers with which the job of an effect is not done."""
     return tuple(answer for answer, end in effect.ends.items() if end != _DONE)
@@ -155,24 +174,27 @@ def _observe_side(
 ) -> list[Effect]:
     """`answers`: of each effect those that its receiver gives."""
     asked = ["once", f"late={SECOND_RUN_S}"]
+    windows = _read_windows(spec)
     for name, given in answers.items():
-        asked += _list_schedules(name, given)
+        asked += _list_schedules(name, given, windows[name])
     histories = observe(spec, asked)
     if histories is None:
         return []
     once, later, *rest = histories
     found = []
     for name, given in answers.items():
-        each = len(_list_schedules(name, given))
+        each = len(_list_schedules(name, given, windows[name]))
         found.append(_read_effect(name, (once, later), given, rest[:each]))
         rest = rest[each:]
     return found
 
 
-def _list_schedules(name: str, answers: tuple[str, ...]) -> list[str]:
+def _list_schedules(name: str, answers: tuple[str, ...], window_s: float) -> list[str]:
     """What the receiver of an effect does, in the order in which `_read_effect` takes it."""
     at = f"before:{name}#1"
-    asked = [f"answer={_OUT_OF_SERVICE}@{at}/* listen", f"answer={_TAKEN}@{at} listen"]
+    forgotten = int(window_s + _JUST_AFTER_S)
+    asked = [f"kill@after:{name}#1 lose wait={forgotten} redeliver"]
+    asked += [f"answer={_OUT_OF_SERVICE}@{at}/* listen", f"answer={_TAKEN}@{at} listen"]
     asked += [f"{_spell_fault(answer)}@{at}/* listen" for answer in _FOR_EVER]
     asked += [f"{_spell_fault(answer)}@{at} listen" for answer in answers]
     return asked
@@ -190,7 +212,7 @@ def _read_effect(
     answers: tuple[str, ...],
     answered: list[History],
 ) -> Effect:
-    failing, taken, *others = answered
+    forgotten, failing, taken, *others = answered
     for_ever = _read_ends(_FOR_EVER, others)
     ends = _read_ends(answers, others[len(_FOR_EVER) :])
     return Effect(
@@ -201,6 +223,7 @@ def _read_effect(
         taken=next(_list_requests(taken), ()),
         ends=ends,
         for_ever=for_ever,
+        repeats=len(forgotten.performed(name)),
     )
 
 
@@ -249,6 +272,12 @@ def _compare_effect(base: Effect, head: Effect, spec: File) -> Iterator[Finding]
     yield from _compare_keys(base, head, spec)
     yield from _compare_requests(base, head, spec)
     yield from _compare_ends(base, head, spec)
+    if base.repeats == 1 and head.repeats > 1:
+        said = (
+            f"{base.name} takes place again when its receiver has just forgotten its key, and at"
+            " the base it does not"
+        )
+        yield _say(KEY, said, spec, _KEY_HINT)
 
 
 def _say(rule: str, said: str, spec: File, hint: str, *, is_error: bool = True) -> Finding:

@@ -109,6 +109,15 @@ def list_new_sweeps(diff: Diff, spec: File) -> list[NewSweep]:
     return found
 
 
+def list_starting_names(sources: CommitSources, call: str) -> Iterator[str]:
+    """The functions and tasks that end in a call of a function and need nothing themselves: what a
+    clock calls may be one of them.
+    """
+    for function in _Publishers(sources, call).sweeps.values():
+        yield function.node.name
+        yield from _list_task_names(function)
+
+
 def _list_named(spec: object) -> Iterator[str]:
     """The functions of which the proof knows."""
     yield str(at(spec, "handler"))

@@ -37,6 +37,7 @@ class Side:
     done: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
     endless: tuple[str, ...] = ()
+    repeats: bool = False  # once the receiver has forgotten the key
     asked: list[str] = field(default_factory=list)
 
     def observe(self, spec: object, schedules: list[str]) -> list[History]:
@@ -44,6 +45,9 @@ class Side:
         return [self._run(text) for text in schedules]
 
     def _run(self, text: str) -> History:
+        if text.startswith("kill@after"):
+            times = 1 + self.repeats
+            return history(text, *[[*effect(key=f"'{self.key}'"), RETURNED, ACKED]] * times)
         if "@" not in text:
             return history(text, [*effect(key=f"'{self.key}'"), RETURNED, ACKED])
         answer = text.partition("@")[0].removeprefix("answer=")
@@ -118,6 +122,13 @@ def test_another_key_of_the_same_job_is_an_error() -> None:
 
 
 ANSWERED = ("partial", [("answered-otherwise", "error")])
+
+
+def test_a_limit_that_is_moved_past_the_receivers_memory_is_an_error() -> None:
+    base = Side()
+    assert judge(base, Side(repeats=True)) == ("partial", [("other-key", "error")])
+    assert "kill@after:email#1 lose wait=86460 redeliver" in base.asked
+    assert judge(Side(repeats=True), Side(repeats=True)) == ("success", [])
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,22 @@ def test_one_that_comes_as_often_is_none(path: str, old: str, new: str) -> None:
     assert looked(path, old, new) == []
 
 
+CHASING = (
+    "from shop import sweeps\n\n\n@app.task(name='shop.again')\ndef again():\n    sweeps.chase()\n"
+)
+SWEEPS = "def chase():\n    pass\n"
+
+
+def test_a_task_that_calls_the_sweep_stands_for_it() -> None:
+    beat = "SCHEDULE = {'again': {'task': 'shop.again', 'schedule': 30 * 60}}\n"
+    rest = {SPEC: yaml.safe_dump(_SPEC), "shop/sweeps.py": SWEEPS, "shop/tasks.py": CHASING}
+    rest["shop/__init__.py"] = ""
+    rarer = beat.replace("30 * 60", "crontab(minute='*/30', hour='7-18', day_of_week='mon-fri')")
+    for new, severities in ((rarer, ["error"]), (beat.replace("30", "20"), [])):
+        seen = found("weaker-worker", {**rest, "shop/beat.py": beat}, {**rest, "shop/beat.py": new})
+        assert [str(one.severity) for one in seen] == severities
+
+
 @pytest.mark.parametrize(
     ("fields", "hours"),
     [

@@ -21,6 +21,7 @@ from skillrun.skills.job_worker.stages.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted, taken
 from skillrun.wall.gaming.specs import at, listed
+from skillrun.wall.new_sweeps import list_starting_names
 
 _HINT = (
     "let the clock start it as often as the spec says; a proof calls it by itself, so that nothing"
@@ -76,7 +77,11 @@ def find_rarer_sweeps(rule: str, diff: Diff) -> Iterator[Finding]:
     changed = [file for file in files if not is_test_file(file.path)]
     before, after = _list_entries(changed, of_head=False), _list_entries(changed, of_head=True)
     for call, every_s in _list_sweeps(diff):
-        least = _find_seldom(_pick(before, call), _pick(after, call), every_s)
+        # Who calls it is asked only where a schedule has changed at all.
+        if not before or not after:
+            break
+        names = {*_list_names(call), *list_starting_names(diff.after, call)}
+        least = _find_seldom(_pick(before, names), _pick(after, names), every_s)
         if least is not None:
             said = (
                 f"{quoted(call)} is started every {_show(least.gap_s)} at the latest, and its spec"
@@ -86,8 +91,9 @@ def find_rarer_sweeps(rule: str, diff: Diff) -> Iterator[Finding]:
     yield from _find_ending_loops(rule, diff)
 
 
-def _pick(entries: Iterable[Entry], call: str) -> list[Entry]:
-    return [entry for entry in entries if _starts(entry.text, call)]
+def _pick(entries: Iterable[Entry], names: Iterable[str]) -> list[Entry]:
+    wanted = tuple(names)
+    return [entry for entry in entries if _starts(entry.text, wanted)]
 
 
 def _find_seldom(was: list[Entry], now: list[Entry], every_s: float) -> Entry | None:
@@ -114,10 +120,14 @@ def _list_sweeps(diff: Diff) -> Iterator[tuple[str, float]]:
                 yield str(at(sweep, "call")), parse_duration(every)
 
 
-def _starts(text: str, call: str) -> bool:
-    """Whether a line names a function, or the module that is run for it."""
+def _list_names(call: str) -> tuple[str, ...]:
+    """A function, and the module that is run for it."""
     module, _, function = call.partition(":")
-    names = (function.rpartition(".")[2], module, module.rpartition(".")[2])
+    return (function.rpartition(".")[2], module, module.rpartition(".")[2])
+
+
+def _starts(text: str, names: Iterable[str]) -> bool:
+    """Whether a line has one of the names."""
     return any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) for name in names)
 
 
@@ -203,6 +213,8 @@ def _list_values(node: ast.expr) -> Iterator[ast.expr]:
 
 
 def _read_value(node: ast.expr) -> float | None:
+    if isinstance(node, ast.BinOp):
+        return _multiply(node)
     if isinstance(node, ast.Constant):
         return _read_constant(node.value)
     if not isinstance(node, ast.Call):
@@ -210,6 +222,14 @@ def _read_value(node: ast.expr) -> float | None:
     if last_word(node.func) == "crontab":
         return _read_crontab(node)
     return sum(map(_read_keyword, node.keywords)) or None
+
+
+def _multiply(node: ast.BinOp) -> float | None:
+    """Of `30 * 60`."""
+    left, right = _read_value(node.left), _read_value(node.right)
+    if left is None or right is None or not isinstance(node.op, ast.Mult):
+        return None
+    return left * right
 
 
 def _read_keyword(keyword: ast.keyword) -> float:
@@ -316,28 +336,29 @@ def _expand_part(part: str, bounds: tuple[int, int]) -> range:
 
 def _find_ending_loops(rule: str, diff: Diff) -> Iterator[Finding]:
     """A loop around a sweep that its first error ends, where nothing starts it again."""
-    calls = [call for call, _ in _list_sweeps(diff)]
+    names: list[str] = []
+    for call, _ in _list_sweeps(diff):
+        names += _list_names(call)
     for file in diff.deployment:
-        old_loops = _list_loops(file.old or "", calls)
+        old_loops = _list_loops(file.old or "", names)
         if not old_loops or any(map(_ENDS_AT_FAILURE.search, old_loops.values())):
             continue
-        for number, line in _list_lost_loops(file.new or "", calls):
+        for number, line in _list_lost_loops(file.new or "", names):
             said = f"the first error ends the loop that starts a sweep: {quoted(line)}"
             yield taken(rule, file, number, said, hint=_HINT)
 
 
-def _list_lost_loops(text: str, calls: Iterable[str]) -> Iterator[tuple[int, str]]:
+def _list_lost_loops(text: str, names: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Those that end, and that nothing starts again."""
-    for number, line in _list_loops(text, calls).items():
+    for number, line in _list_loops(text, names).items():
         if _ENDS_AT_FAILURE.search(line) and not _is_restarted(text, line):
             yield number, line
 
 
-def _list_loops(text: str, calls: Iterable[str]) -> dict[int, str]:
+def _list_loops(text: str, names: Sequence[str]) -> dict[int, str]:
     found = {}
-    names = list(calls)
     for number, line in enumerate(text.splitlines(), 1):
-        if _LOOP.search(line) and any(_starts(line, call) for call in names):
+        if _LOOP.search(line) and _starts(line, names):
             found[number] = line.strip()
     return found
 
