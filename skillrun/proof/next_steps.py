@@ -20,6 +20,9 @@ NEXT_STEPS = {
     "effect.not-seen": (
         "declare mode: stand_in, or the adapter that writes, so that its doings are seen"
     ),
+    "effect.hollow": (
+        "write a test that replaces what leaves the process within it, or name that in a spec: effects"
+    ),
     "effect.undeclared": (
         "put it behind an adapter and declare that in effects, or take it out of the handler"
     ),
@@ -55,7 +58,9 @@ NEXT_STEPS = {
     ),
     "source.elsewhere": "install the checkout (pip install -e .), or remove the installed copy",
     "state.no-database": "name it: proof.database",
-    "state.idle": "write a test that calls the job itself, and in which it has something to do",
+    "state.idle": (
+        "give it something to do: rows (a test's, proof.setup) and a message for which it works"
+    ),
     "state.nothing": "declare the effects, or ask in proof.state for what the job leaves behind",
     "state.other-database": "let proof.env point the handler to proof.database",
     "state.unread": "add a query of it to proof.state, without times and random values",

@@ -87,6 +87,20 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class DoubtfulEffect:
+    """An effect of a draft for which the proof has a stand-in, although it may be more than a way
+    out of the application.
+
+    `why` is what was read of it: "writes table orders (app/orders.py:7)".
+    """
+
+    name: str
+    call: str
+    why: str
+    is_work: bool  # it does what the job is for; False: nobody could read what it does
+
+
+@dataclass(frozen=True)
 class Target:
     """What is proved: the spec, the repository, the driver (None: a plain callable) and the source
     roots.
@@ -104,4 +118,5 @@ class Target:
     unpromised: frozenset[str] = frozenset()
     # Of a draft: what a clock starts and may find a job that stands still.
     sweepers: tuple[str, ...] = ()
+    doubtful: tuple[DoubtfulEffect, ...] = ()
     acks_late: bool = False

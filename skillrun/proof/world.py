@@ -17,13 +17,14 @@ from skillrun.proof.unread_tables import find_like_state, write_query
 
 if TYPE_CHECKING:
     from skillrun.proof.explorer import Explorer
+    from skillrun.proof.result import Target
 
 # The last part of a name: of `public."Orders"` it is Orders.
 _SOURCE = re.compile(r'\b(?:from|join)\s+[\w."]*?(\w+)"?(?![\w."])', re.IGNORECASE)
 
 
 def world_judgements(
-    target: Any, reference: Reference, histories: Iterable[History], explorer: Explorer
+    target: Target, reference: Reference, histories: Iterable[History], explorer: Explorer
 ) -> list[Judgement]:
     """Whatever makes the verdict incomplete as a whole."""
     # Whatever the sources looked like, the handler itself said whose it is.
@@ -35,6 +36,7 @@ def world_judgements(
         *_judge_redis_commands(target.spec, driver, list(histories)),
         *_judge_emptiness(reference),
         *_judge_idleness(reference),
+        *_judge_stand_ins(target, reference),
         *_judge_effects(reference),
         *_judge_uncounted_letters(target.spec, list(histories)),
         *_judge_distinct_jobs(target.spec, reference),
@@ -52,18 +54,41 @@ def _judge_emptiness(reference: Reference) -> Iterator[Judgement]:
 
 
 def _judge_idleness(reference: Reference) -> Iterator[Judgement]:
-    """A draft's rows may be those of another moment: a job that finds nothing to do in them shows
-    nothing of itself.
-    """
-    once = reference.once
-    if not reference.unpromised or not once.state or once.performed():
+    """A job that finds nothing to do shows nothing of itself, whatever befalls it."""
+    singles = (reference.once, *reference.jobs.values())
+    if not reference.once.state or any(map(_has_performed, singles)):
         return
-    if all(rows == reference.before.get(name) for name, rows in once.state.items()):
+    if all(_leaves_state(one, reference) for one in singles):
         said = (
             "the single run changes no row that proof.state asks for: with these rows there is"
             " nothing to do"
         )
         yield Judgement(INCOMPLETE, "state.idle", said)
+
+
+def _has_performed(history: History) -> bool:
+    return bool(history.performed())
+
+
+def _leaves_state(history: History, reference: Reference) -> bool:
+    """Whether every query of `proof.state` answers as it did before anything was delivered."""
+    before = reference.before
+    return all(rows == before.get(name) for name, rows in history.state.items())
+
+
+def _judge_stand_ins(target: Target, reference: Reference) -> Iterator[Judgement]:
+    """A stand-in for what the job is for shows the stand-in, and nothing of the job."""
+    for effect in target.doubtful:
+        if effect.is_work:
+            said = f"a stand-in takes the place of {effect.call}, which {effect.why}"
+            yield Judgement(INCOMPLETE, "effect.hollow", said, effect=effect.name)
+    performed = {str(event["effect"]) for event in reference.once.performed()}
+    doubtful = [effect for effect in target.doubtful if effect.name in performed]
+    is_all = bool(doubtful) and len(doubtful) == len(performed)
+    if is_all and _leaves_state(reference.once, reference):
+        names = ", ".join(effect.call for effect in doubtful)
+        said = f"all that the job does is done by a stand-in for {names}, which {doubtful[0].why}"
+        yield Judgement(INCOMPLETE, "effect.hollow", said, effect=doubtful[0].name)
 
 
 def _judge_effects(reference: Reference) -> Iterator[Judgement]:

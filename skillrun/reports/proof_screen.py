@@ -19,6 +19,8 @@ _LANES = 5  # of a story: the fault is in one of the first
 _LABEL = 8
 _TURNS = {"performed": "●", "settled": "■", "raised": "!", "published": "→"}
 _GUESSES = 5
+# What makes everything below it worth little stands in the first line.
+_HOLLOW = "effect.hollow"
 _Value = Mapping[str, Any]
 
 
@@ -49,10 +51,21 @@ def _answer_line(report: _Value) -> Line:
     if refuted:
         what += f", {count_things(refuted, 'refutation')}"
     what += risk_words(report.get("risks", ()))
+    what += _hollow_words(report["incomplete"])
     took = ""
     if report["duration_ms"]:
         took = f"  ({report['duration_ms'] / 1000:.1f} s)"
     return line(0, (_STYLES[verdict], verdict), ("", what), ("dim", took))
+
+
+def _hollow_words(incomplete: Sequence[_Value]) -> str:
+    """What took the place of the job's own work, for the end of the first line; "" where nothing
+    did.
+    """
+    for one in incomplete:
+        if one["rule"] == _HOLLOW:
+            return f": {one['message']}"
+    return ""
 
 
 def _rest_lines(report: _Value) -> Iterator[Line]:

@@ -15,7 +15,6 @@ from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, EndSeen, Seen
 from skillrun.skills.job_worker.drafting.draft import Draft, draft_spec
 from skillrun.skills.job_worker.drafting.observed import add_observed, choose_example
 from skillrun.skills.job_worker.drafting.parts import (
-    drop_hollow,
     find_body,
     find_parts,
     list_needed,
@@ -143,14 +142,6 @@ def test_tests_of_a_part_show_the_message(home: Path, tmp_path: Path) -> None:
     assert draft.values["payload"]["examples"] == [{"order_id": 7, "email": "a@example.com"}]
     assert [effect["call"] for effect in draft.values["effects"]] == ["shop.mailer:send"]
     assert any("tests call shop.engine:send_order" in guess for guess in draft.guesses)
-
-
-def test_a_stand_in_for_the_job_itself_is_no_effect() -> None:
-    whole = delivery(1, {"order_id": 7}, call("shop.engine:send_order"), call("shop.mailer:send"))
-    (kept,) = drop_hollow(seen(whole), "shop.engine:send_order").deliveries
-    assert [one.path for one in kept.calls] == ["shop.mailer:send"]
-    real = dataclasses.replace(whole, calls=(call("shop.engine:send_order", is_replaced=False),))
-    assert drop_hollow(seen(real), "shop.engine:send_order").deliveries == (real,)
 
 
 def test_a_message_says_all_that_the_handler_needs() -> None:

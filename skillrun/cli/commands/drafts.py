@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from skillrun.proof.fixtures.watch import Watched
-    from skillrun.proof.result import Proof, Target
+    from skillrun.proof.result import DoubtfulEffect, Proof, Target
     from skillrun.repo.git import Repo
     from skillrun.reports.watchers import Silent
     from skillrun.skills.job_worker.drafting.draft import Draft
@@ -36,10 +36,16 @@ class Drafted:
     guesses: tuple[str, ...]
     unpromised: frozenset[str]
     sweepers: tuple[str, ...] = ()
+    doubtful: tuple[DoubtfulEffect, ...] = ()
 
     def limit(self, target: Target) -> Target:
         """Decides less than a spec that somebody has agreed to."""
-        return replace(target, unpromised=self.unpromised, sweepers=self.sweepers)
+        return replace(
+            target,
+            unpromised=self.unpromised,
+            sweepers=self.sweepers,
+            doubtful=self.doubtful,
+        )
 
     def document(self) -> dict[str, Any]:
         """As proof.v1 has it."""
@@ -123,7 +129,8 @@ def draft_for(
         _add_second_jobs(trials, path, draft, fixtures)
     unpromised = draft.list_unpromised()
     sweepers = find_sweepers(reader, job)
-    return Drafted(job.handler.import_path, path, tuple(draft.guesses), unpromised, sweepers)
+    guesses, doubtful = tuple(draft.guesses), draft.list_doubtful()
+    return Drafted(job.handler.import_path, path, guesses, unpromised, sweepers, doubtful)
 
 
 def _choose_draft(

@@ -12,7 +12,9 @@ import yaml
 from skillrun.contract.job import JobSpec
 from skillrun.frameworks.common.reading import import_path, spell_import_path
 from skillrun.proof.judges.unpromised import PROMISES
+from skillrun.proof.result import DoubtfulEffect
 from skillrun.skills.job_worker.drafting.counters import find_counters
+from skillrun.skills.job_worker.drafting.edges import EDGE, Edges, Position
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter, read_failing
 from skillrun.skills.job_worker.drafting.messages import choose_style, name_fields, read_message
 from skillrun.skills.job_worker.drafting.sending import Sender, find_sender
@@ -25,7 +27,7 @@ from skillrun.skills.job_worker.stages.interface import JobCase
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from skillrun.repo.python import Definition
+    from skillrun.repo.python import Definition, Project
     from skillrun.repo.uses import Place
     from skillrun.skills.job_worker.drafting.second_jobs import SecondJob
     from skillrun.skills.job_worker.overview.handlers import FoundJob
@@ -57,6 +59,10 @@ class Draft:
     counters: frozenset[str] = frozenset()  # what the code holds against the most tries there are
     example_test: str = ""  # which test has shown the first example
     has_other_examples: bool = False  # other tests show one, too
+    edges: Edges | None = None  # None: every function may be replaced
+    # (import path of what is run as it is, the test that replaces it) -> why.
+    opened: dict[tuple[str, str], str] = field(default_factory=dict)
+    untried: set[str] = field(default_factory=set)  # import paths of effects that no test reaches
 
     def list_unpromised(self) -> frozenset[str]:
         """The promises of the draft that nobody has made; what a test shows, somebody has meant."""
@@ -79,6 +85,41 @@ class Draft:
                 value.pop(BLANK, None)
             elif BLANK in str(value):
                 del proof[name]
+
+    def list_calls(self) -> tuple[str, ...]:
+        """The import paths of its effects."""
+        return tuple(effect["call"] for effect in self.values.get("effects", []))
+
+    def is_opened_by(self, test: str) -> bool:
+        """Whether something runs as it is that a test replaces."""
+        return any(by == test for _, by in self.opened)
+
+    def list_doubtful(self) -> tuple[DoubtfulEffect, ...]:
+        """Those for which a stand-in may leave out what the job is for."""
+        found = []
+        for effect in self.values.get("effects", []):
+            reading = EDGE if self.edges is None else self.edges.read(effect["call"])
+            if reading.position is not Position.EDGE:
+                is_work = reading.position is Position.WORK
+                one = DoubtfulEffect(effect["name"], effect["call"], reading.why, is_work)
+                found.append(one)
+        return tuple(found)
+
+    def write_effect(self, seam: Seam, project: Project) -> dict[str, Any]:
+        """The effect that a way out is, as a spec has it, without its guarantee. Notes which
+        library's call it stands for.
+        """
+        call = import_path(project, seam.name.replace("()", ""))
+        library = _spell_library(seam)
+        effect = _name_effect(call, project.definition(seam.name))
+        reading = EDGE if self.edges is None else self.edges.read(call)
+        if reading.position is Position.WORK and library is not None:
+            # What the function does besides is the job's own, and runs in the proof as it is.
+            effect = _name_effect(library, None)
+        self.clients[effect["call"]] = seam.library or seam.name
+        if library is not None and library != effect["call"]:
+            self.within[effect["call"]] = library
+        return effect
 
     def name_places(self) -> None:
         """Where each effect was seen, by its number in the spec as it is now."""
@@ -123,6 +164,7 @@ class _Drafter:
         self.calls = list_calls(self.project, job, others)
         self.bodies = list_bodies(self.project, job, others)
         self.memories = find_memories(self.bodies, self.calls)
+        self.edges = self.drafted.edges = make_edges(reader)
 
     def draft(self) -> Draft:
         self._tell_job()
@@ -212,11 +254,9 @@ class _Drafter:
                 said = f"effects: {seam.name}: name the method of the object that is returned there"
                 self.drafted.decisions.append(said)
                 continue
-            effect = self._write_effect(seam)
-            self.drafted.clients[effect["call"]] = seam.library or seam.name
-            if seam.library is not None and not _is_of_a_result(seam.library):
-                library = spell_import_path(seam.library.replace("()", ""))
-                self.drafted.within[effect["call"]] = library
+            effect = self.drafted.write_effect(seam, self.project)
+            if effect["call"] in self.drafted.told:
+                continue
             effect["name"] = _choose_name(effect["name"], effect["call"], effects)
             number = len(effects)
             self.drafted.told[effect["call"]] = f"{seam.place.path}:{seam.place.line}"
@@ -254,7 +294,9 @@ class _Drafter:
         found: dict[str, dict[str, Any]] = {}
         adapters = find_adapters(self.project, self.job.handler, policy.retried, self.calls)
         for target, call in adapters:
-            effect = self._name_effect(target.dotted, target)
+            if self.edges.read(target.dotted).position is Position.WORK:
+                continue
+            effect = _name_effect(target.dotted, target)
             effect["name"] = _choose_name(effect["name"], effect["call"], found.values())
             found[target.import_path] = effect
             self.drafted.told[effect["call"]] = f"{call.path}:{call.line}"
@@ -262,22 +304,6 @@ class _Drafter:
                 f"effects: {target.import_path} is one, since errors of its module are tried again"
             )
         return list(found.values())
-
-    def _write_effect(self, seam: Seam) -> dict[str, Any]:
-        call = import_path(self.project, seam.name.replace("()", ""))
-        return self._name_effect(call, self.project.definition(seam.name))
-
-    def _name_effect(self, call: str, definition: Definition | None) -> dict[str, Any]:
-        """With the key that it takes, where it takes one."""
-        if definition is not None:
-            call = definition.import_path
-        effect: dict[str, Any] = {"name": re.split(r"[.:]", call)[-1], "call": call}
-        parameters = definition.parameters if definition is not None else ()
-        key = next((name for name in parameters if KEYED.search(name)), None)
-        if key is not None:
-            effect["key_arg"] = key
-            effect["guarantee"] = "keyed"
-        return effect
 
     def _tell_failing(self) -> None:
         policy = self.job.framework.read_policy(self.project, self.job.use, self.job.handler)
@@ -311,6 +337,33 @@ class _Drafter:
         if blanks:
             self.drafted.decisions.append(f"proof: {', '.join(blanks)}: marked {BLANK}")
         self.drafted.put("proof", proof)
+
+
+def _name_effect(call: str, definition: Definition | None) -> dict[str, Any]:
+    """With the key that it takes, where it takes one."""
+    if definition is not None:
+        call = definition.import_path
+    effect: dict[str, Any] = {"name": re.split(r"[.:]", call)[-1], "call": call}
+    parameters = definition.parameters if definition is not None else ()
+    key = next((name for name in parameters if KEYED.search(name)), None)
+    if key is not None:
+        effect["key_arg"] = key
+        effect["guarantee"] = "keyed"
+    return effect
+
+
+def _spell_library(seam: Seam) -> str | None:
+    """The import path of the library's call by which a seam leaves the process; None where none
+    leads to it.
+    """
+    if seam.library is None or _is_of_a_result(seam.library):
+        return None
+    return spell_import_path(seam.library.replace("()", ""))
+
+
+def make_edges(reader: JobReader) -> Edges:
+    """Tells what of the repository lies at its edge."""
+    return Edges(reader.project, find_sending_calls(reader.jobs))
 
 
 def _is_of_a_result(name: str) -> bool:

@@ -26,7 +26,8 @@ def fit_draft(draft: Draft, prove: Callable[[str], Proof]) -> bool:
     is_other = False
     for _ in range(_MOST_LOOKS):
         proof = prove("once")
-        if not _drop_unmade_error(draft, proof) and not _settle_state(draft, proof.reference):
+        is_changed = _drop_unmade_error(draft, proof) or _drop_untried(draft, proof)
+        if not is_changed and not _settle_state(draft, proof.reference):
             return is_other
         is_other = True
     return is_other
@@ -47,6 +48,26 @@ def _drop_unmade_error(draft: Draft, proof: Proof) -> bool:
             draft.guesses.append(f"failures: {error} is left out: {why}")
             return True
     return False
+
+
+def _drop_untried(draft: Draft, proof: Proof) -> bool:
+    """Effects that were read in what a test replaces, and that its message does not come to."""
+    if not draft.untried or proof.reference is None:
+        return False
+    if proof.reference.once.runs[0].outcome != "succeeded":
+        return False
+    missing = proof.reference.list_missing()
+    kept: list[dict[str, Any]] = []
+    for effect in draft.values.get("effects", []):
+        if effect["name"] not in missing or effect["call"] not in draft.untried:
+            kept.append(effect)
+            continue
+        draft.untried.discard(effect["call"])
+        draft.guesses.append(f"effects: {effect['call']} is left out: the job does not come to it")
+    is_other = len(kept) < len(draft.values.get("effects", []))
+    if is_other:
+        draft.values["effects"] = kept
+    return is_other
 
 
 def _settle_state(draft: Draft, reference: Reference | None) -> bool:

@@ -253,6 +253,9 @@ def _add_effects(draft: Draft, done: tuple[DeliverySeen, ...], project: Project)
             found.setdefault(path, []).append(call)
             names[call.path] = path
             draft.told.setdefault(path, f"{delivery.test} calls it")
+    if effects:
+        draft.drop("effects:")
+    _open_replaced(draft, done[0].test, effects, project)
     effects, dropped = _keep_narrowest(effects, found, names, project)
     for path in dropped & draft.within.keys():
         # What leaves the process within it still has to be declared.
@@ -268,11 +271,29 @@ def _add_effects(draft: Draft, done: tuple[DeliverySeen, ...], project: Project)
             _describe_effect(draft, effect, call, fields)
     if effects:
         draft.values["effects"] = effects
-        draft.drop("effects:")
 
 
 def _list_calls(effects: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(effect["call"] for effect in effects)
+
+
+def _open_replaced(
+    draft: Draft, test: str, effects: list[dict[str, Any]], project: Project
+) -> None:
+    """Adds the ways out of what a test has replaced and the proof runs as it is."""
+    for (path, by), why in draft.opened.items():
+        if by != test:
+            continue
+        draft.guesses.append(
+            f"effects: {path} runs as it is, although {test} replaces it: it {why}"
+        )
+        seams = draft.edges.find_seams_within(path) if draft.edges is not None else ()
+        for seam in seams:
+            effect = draft.write_effect(seam, project)
+            if effect["call"] not in _list_calls(effects):
+                effects.append(effect)
+                draft.told[effect["call"]] = f"{seam.place.path}:{seam.place.line}"
+            draft.untried.add(effect["call"])
 
 
 def _drop_unreached(
@@ -281,7 +302,7 @@ def _drop_unreached(
     """Without those that the draft's example does not come to: a proof compares what one run did."""
     kept = []
     for effect in effects:
-        if effect["call"] in found:
+        if effect["call"] in found or effect["call"] in draft.untried:
             kept.append(effect)
         else:
             draft.guesses.append(f"effects: {effect['call']} is left out: no test reaches it")
@@ -531,6 +552,9 @@ def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -
     state = write_state(done, store, fields, draft.counters)
     if example.first.works_on:
         state = ask_for_all(done, store, fields)
+    elif draft.is_opened_by(example.first.test):
+        # What the test has replaced may write where no delivery has.
+        state = {**ask_for_all(done, store, fields, with_empty=True), **state}
     if state:
         proof["state"] = state
     if draft.counters and state != write_state(done, store, fields):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skillrun.proof.fixtures.watch import Part
 from skillrun.repo.places import is_aside
+from skillrun.skills.job_worker.drafting.telling import is_telling
 from skillrun.skills.job_worker.overview.reaching_tests import find_tests_of
 
 if TYPE_CHECKING:
-    from skillrun.proof.fixtures.seen import DeliverySeen, Seen
     from skillrun.repo.python import Call, Definition, Project
     from skillrun.skills.job_worker.drafting.draft import Draft
 
@@ -21,8 +19,6 @@ _CHOOSING = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.Match)
 _MOST = 8
 _DEPTH = 2  # functions below a handler that takes nothing
 _GIVEN = ("self", "ctx", "context")  # by the library, and no part of a message
-# Calls of these only tell what goes on: `logger.info`, `self.log.debug`, `print`.
-_TELLING = re.compile(r"^(?:self\.)?_?(?:log|logger|logging|print)(?:\.|$)", re.IGNORECASE)
 
 
 def find_parts(project: Project, handler: Definition, needed: Iterable[str]) -> tuple[Part, ...]:
@@ -103,7 +99,7 @@ def _works_itself(handler: Definition, call: Call) -> bool:
         for node in ast.walk(statement):
             if not isinstance(node, ast.Call) or node is call.node or node in opened:
                 continue
-            if not _TELLING.match(ast.unparse(node.func)):
+            if not is_telling(node):
                 return True
     return False
 
@@ -112,15 +108,6 @@ def _is_chosen(call: Call, handler: Definition) -> bool:
     """Whether the handler decides itself if, or how often, the call is made."""
     choices = [node for node in ast.walk(handler.node) if isinstance(node, _CHOOSING)]
     return any(call.node in ast.walk(choice) for choice in choices)
-
-
-def drop_hollow(seen: Seen, body: str | None) -> Seen:
-    """Without the calls of what a test has put in the place of the job itself."""
-    deliveries: list[DeliverySeen] = []
-    for delivery in seen.deliveries:
-        kept = [one for one in delivery.calls if one.path != body or not one.is_replaced]
-        deliveries.append(replace(delivery, calls=tuple(kept)))
-    return replace(seen, deliveries=tuple(deliveries))
 
 
 def _list_own_calls(

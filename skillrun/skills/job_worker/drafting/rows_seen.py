@@ -95,17 +95,26 @@ def write_state(
 
 
 def ask_for_all(
-    deliveries: Iterable[DeliverySeen], store: str, fields: Collection[str] = ()
+    deliveries: Iterable[DeliverySeen],
+    store: str,
+    fields: Collection[str] = (),
+    *,
+    with_empty: bool = False,
 ) -> dict[str, str]:
-    """Name -> query, of each table that has rows: nobody has seen which of them the job changes."""
+    """Name -> query, of each table that has rows: nobody has seen which of them the job changes.
+    `with_empty`: of those as well that it may fill.
+    """
     found: dict[str, str] = {}
     for delivery in deliveries:
         for one in delivery.before:
             for name, table in one.tables.items():
                 is_named = name in delivery.works_on
                 is_aside = is_told(name) or is_dead_letter(name) or _OF_DJANGO.match(name)
-                if one.name == store and table.rows and (is_named or not is_aside):
-                    found[name] = _write_query(name, table, table, fields, ())
+                is_there = one.name == store and (with_empty or len(table.rows) > 0)
+                if is_there and (is_named or not is_aside):
+                    # The key of a row that is added later is the database's own.
+                    was = table if table.rows else None
+                    found[name] = _write_query(name, table, was, fields, ())
     return found
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from skillrun.proof.fixtures.watch import Watched, watch_tests
 from skillrun.proof.packages import find_python
 from skillrun.repo.places import is_test
-from skillrun.skills.job_worker.drafting.draft import draft_spec
+from skillrun.skills.job_worker.drafting.draft import draft_spec, make_edges
+from skillrun.skills.job_worker.drafting.hollow import HollowCalls
 from skillrun.skills.job_worker.drafting.observed import add_observed, choose_example
 from skillrun.skills.job_worker.drafting.parts import (
-    drop_hollow,
     find_body,
     find_parts,
     list_needed,
@@ -97,13 +97,15 @@ def draft_observed(
     """
     draft = draft_spec(reader, job)
     needed = list_needed(draft, job.handler)
-    body = find_body(reader.project, job.handler)
-    seen = drop_hollow(watch(watched), body)
+    hollow = HollowCalls(
+        make_edges(reader), find_body(reader.project, job.handler), draft.list_calls()
+    )
+    seen = hollow.drop_from(watch(watched))
     ends = dict(seen.tests)
     for further in _list_further(reader, job, watched):
         if _shows_work(seen, needed):
             break
-        shown = drop_hollow(watch(further), body)
+        shown = hollow.drop_from(watch(further))
         ends |= shown.tests
         # A message of which nothing more was seen is better than none.
         if _shows_work(shown, needed) or (shown.deliveries and not seen.deliveries):
@@ -115,6 +117,7 @@ def draft_observed(
         if made.deliveries:
             seen = made
     _add_variables(draft, reader, watched)
+    draft.opened = hollow.opened
     script = add_observed(draft, seen, reader.project, needed, guesses=guesses, without=without)
     draft.name_places()
     # The example may be another one now.

@@ -78,6 +78,15 @@ def find_seams(calls: Iterable[Call], sent: Mapping[ast.Call, str]) -> tuple[Sea
     return tuple(sorted(found.values(), key=lambda seam: (seam.cost, seam.name)))
 
 
+def list_leaving(calls: Iterable[Call], sent: Mapping[ast.Call, str]) -> Iterator[Call]:
+    """The calls that leave the process themselves, in order; those that send a job do not."""
+    calls = tuple(calls)
+    for call in calls:
+        seam = _read_seam(call, calls, sent)
+        if seam is not None and seam.kind != "publish":
+            yield call
+
+
 def list_declared(effects: Iterable[Effect], seen: Iterable[Seam], spec: str) -> list[Seam]:
     """The effects of a spec that reading has not met: an adapter may leave the process in a way
     that nobody can read.
