@@ -60,7 +60,12 @@ def in_target(path: Path) -> bool:
     layers.
     """
     parts = path.relative_to(PACKAGE).parts
-    return parts[0] == "probe" or _is_driver(path)
+    return parts[0] == "probe" or _is_driver(path) or _is_watcher(path)
+
+
+def _is_watcher(path: Path) -> bool:
+    """Whether it is of the package that watches the repository's own tests."""
+    return path.is_relative_to(PACKAGE / "proof" / "fixtures" / "inside")
 
 
 def _is_driver(path: Path) -> bool:
@@ -333,6 +338,8 @@ def test_what_runs_in_the_target_knows_the_library_alone() -> None:
         clients = {"redis", "psycopg", "psycopg2", "asyncpg"}
         if _is_driver(path):
             clients = {path.parent.name, "kombu", "billiard", "django", "redis", "taskiq_redis"}
+        if _is_watcher(path):
+            clients = {"pytest"}
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0:

@@ -32,7 +32,7 @@ _ALONE = (
     "skillrun.core.actor",
 )
 # Programs for the target's interpreter, and the text of one: they are no modules of this process.
-_ELSEWHERE = (".inside", ".inside_unittest", ".breaking.runtime")
+_ELSEWHERE = (".fixtures.inside", ".breaking.runtime")
 # Nothing is asked of these while a commit is judged.
 _ASKED_NOTHING = (".job_worker.scaffold", ".ledger.exports", ".ledger.anchoring")
 _DATA = ("skills", "schemas")

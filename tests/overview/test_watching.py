@@ -229,18 +229,18 @@ def test_no_test_that_reaches_the_handler_starts_nothing(shop: Path) -> None:
 
 REPLACED = {
     "the records": (
-        "import os, pathlib, skillrun_watching as w\n"
+        "import os, pathlib, skillrun_watching.records as w\n"
         "os.remove(w.SETTINGS['out']); os.symlink('/etc/passwd', w.SETTINGS['out'])\n"
         "def test_a(): ...\n"
     ),
     "their folder": (
-        "import os, pathlib, skillrun_watching as w\n"
+        "import os, pathlib, skillrun_watching.records as w\n"
         "inside = pathlib.Path(w.SETTINGS['out']).parent\n"
         "inside.rename(inside.with_name('x')); os.symlink('/etc', inside)\n"
         "def test_a(): ...\n"
     ),
     "a pipe": (
-        "import os, skillrun_watching as w\n"
+        "import os, skillrun_watching.records as w\n"
         "os.remove(w.SETTINGS['out']); os.mkfifo(w.SETTINGS['out'])\n"
         "def test_a(): ...\n"
     ),
