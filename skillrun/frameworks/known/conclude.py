@@ -7,11 +7,11 @@ repository runs.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from skillrun.core.text import excerpt
@@ -26,22 +26,25 @@ if TYPE_CHECKING:
     from skillrun.repo.dependency import Dependency
     from skillrun.repo.manifests import Manifests
 
+# Folders of integrations.
 _OPTIONAL = frozenset(
     {
-        *(
-            "integration",
-            "integrations",
-            "contrib",
-            "ext",
-            "extensions",
-            "plugins",
-            "backends",
-            "adapters",
-            "compat",
-        ),
-        *("instrumentation", "providers", "extras", "executors"),
+        "adapters",
+        "backends",
+        "compat",
+        "contrib",
+        "executors",
+        "ext",
+        "extensions",
+        "extras",
+        "instrumentation",
+        "integration",
+        "integrations",
+        "plugins",
+        "providers",
     }
 )
+# Language -> how the names of the files end that declare its dependencies.
 _MANIFESTS = {
     "python": (".toml", ".txt", ".in", "Pipfile", ".cfg", ".py", ".yml", ".yaml"),
     "node": ("package.json", "pnpm-workspace.yaml"),
@@ -82,17 +85,20 @@ def conclude(known: Known, collected: Collected, manifests: Manifests) -> Framew
 
 
 def _has_needed(known: Known, manifests: Manifests) -> bool:
+    """Whether the repository declares what the library is only used together with."""
     return not known.needs or any(_list_declared(manifests, known.needs))
 
 
 def _list_declared(manifests: Manifests, names: tuple[str, ...]) -> Iterator[Dependency]:
     """The dependencies of an application that have one of these names."""
-    for one in manifests.dependencies:
-        if one.main and declares(one.name, names):
-            yield one
+    for dependency in manifests.dependencies:
+        if dependency.main and declares(dependency.name, names):
+            yield dependency
 
 
 class _Conclusion:
+    """What is known of one library in one repository; `use` says whether and how it is used."""
+
     def __init__(self, known: Known, collected: Collected, manifests: Manifests) -> None:
         self._known = known
         self._starts = collected.starts
@@ -100,19 +106,25 @@ class _Conclusion:
         self._manifests = manifests
         self._matcher = Matcher(known, collected.files, collected.paths)
         self._declared = []
-        for one in _list_declared(manifests, known.distributions):
-            if one.path.endswith(_MANIFESTS[known.language]):
-                self._declared.append(one)
+        for dependency in _list_declared(manifests, known.distributions):
+            if dependency.path.endswith(_MANIFESTS[known.language]):
+                self._declared.append(dependency)
+        # A mark such as `queue.add` means the library only where the library is declared or
+        # imported.
         self._is_anchored = bool(self._declared) or self._matcher.imports_library()
 
     def use(self) -> FrameworkUse | None:
-        """Where the library is used, if it is."""
+        """How the library is used; None where it is not, an `Offer` where there are tasks of it and
+        nothing says that somebody runs them.
+        """
         known = self._known
         apps = _prefer_kept(self._find_marks(known.apps))
         self._matcher.know_apps(list(map(_own_id, apps)))
         tasks = _in_application(self._find_marks(known.tasks))
+        # By mark: calls that hand a function over to be run.
         handing = [_in_application(self._find_marks((mark,))) for mark in known.hands]
-        tasks += itertools.chain.from_iterable(handing)
+        for matches in handing:
+            tasks += matches
         sent = _in_application(self._find_marks(known.sends))
         builtin = _in_application(self._matcher.find(known.builtin, True))
         is_in_use = bool(builtin) or self._is_in_use(_in_application(apps), tasks, sent)
@@ -130,8 +142,10 @@ class _Conclusion:
     def _describe_use(
         self, apps: list[Match], tasks: list[Match], task_paths: set[str]
     ) -> FrameworkUse:
+        """The use as the profile tells it; `apps` are in the order of their rank."""
         known = self._known
         located = self._locate_apps(apps)
+        # Each once, in this order.
         ids = list(dict.fromkeys(map(self._app_id, located))) or self._names_in_commands()
         scheduler, scheduled_at = self._read_mark(known.schedules, located)
         broker, broker_at = self._name_broker(located)
@@ -139,10 +153,12 @@ class _Conclusion:
         for place in (scheduled_at, broker_at):
             if place is not None:
                 shown.append(place)
+        # An id is "shop/celery.py:app", or the path alone.
+        apps_in_use = tuple(name for name in ids if not is_aside(name.partition(":")[0]))
         return FrameworkUse(
             id=known.id,
-            app=ids[0] if ids else None,
-            apps=tuple(name for name in ids if not is_aside(name.partition(":")[0])),
+            app=next(iter(ids), None),
+            apps=apps_in_use,
             task_modules=tuple(sorted(path for path in task_paths if not is_aside(path))),
             scheduler=scheduler,
             broker=broker or known.broker,
@@ -150,6 +166,9 @@ class _Conclusion:
         )
 
     def _locate_apps(self, apps: list[Match]) -> list[Match]:
+        """The apps, or where only functions make objects of a class of the repository's own, that
+        class.
+        """
         for app in apps:
             if not _maker_of(app) or self._matcher.names.is_library(app.sight.name):
                 return apps
@@ -162,15 +181,18 @@ class _Conclusion:
     # is it in use
 
     def _is_in_use(self, apps: list[Match], tasks: list[Match], sent: list[Match]) -> bool:
-        found = [*apps, *tasks, *sent]
-        if not found:
+        """Whether the repository itself runs jobs of the library."""
+        matches = [*apps, *tasks, *sent]
+        if not matches:
             return False
         if not self._known.app_alone and not tasks and not self._starts:
             return False
         if self._starts or not self._manifests.dependencies or self._comes_along(tasks):
             return True
+        # Nothing installs it: an app outside of integrations is what is left.
         gems = _gem_folders(self._manifests)
-        return bool(apps) and not all(_is_optional(match.seen.path, gems) for match in found)
+        is_integration = all(_is_optional(match.seen.path, gems) for match in matches)
+        return bool(apps) and not is_integration
 
     def _offers_tasks(self, tasks: list[Match]) -> bool:
         """Whether a function carries the library's own decorator outside of an integration: nobody
@@ -185,25 +207,24 @@ class _Conclusion:
     def _comes_along(self, tasks: list[Match]) -> bool:
         """Whether the application installs the library, be it by an extra of something else."""
         gems = _gem_folders(self._manifests)
-        if any(_folder_of(one.path) not in gems for one in self._declared):
-            return True
+        for dependency in self._declared:
+            if _folder_of(dependency.path) not in gems:
+                return True
         return self._comes_by_extra(tasks)
 
     def _comes_by_extra(self, tasks: list[Match]) -> bool:
-        """Another dependency brings it, `openwisp-utils[celery]`, and there are tasks enough for an
-        application: an SDK that watches the library has such an extra too.
+        """Whether another dependency brings it, as `openwisp-utils[celery]` does, and there are
+        tasks enough for an application: an SDK that watches the library has such an extra too.
         """
-        files = set()
-        for match in tasks:
-            if not _is_optional(match.seen.path, frozenset()):
-                files.add(match.seen.path)
-        extras = set()
-        for one in self._manifests.dependencies:
-            if one.main:
-                for extra in one.extras:
-                    extras.add(extra)
-        is_brought = not extras.isdisjoint(self._known.distributions)
-        return is_brought and len(tasks) >= _MANY_TASKS and bool(files)
+        if len(tasks) < _MANY_TASKS:
+            return False
+        if all(_is_optional(match.seen.path, frozenset()) for match in tasks):
+            return False
+        extras = set[str]()
+        for dependency in self._manifests.dependencies:
+            if dependency.main:
+                extras.update(dependency.extras)
+        return not extras.isdisjoint(self._known.distributions)
 
     # where its apps are
 
@@ -211,56 +232,66 @@ class _Conclusion:
         """The app that workers are started with comes first, then one that is set up, then by the
         order of the marks, then the one that is used most.
         """
-        used = Counter(match.owner for match in tasks if match.owner)
+        task_counts = Counter(match.owner for match in tasks if match.owner)
         # Several objects that are known by their file alone count for that file.
         made = filter(_maker_of, self._find_marks(self._known.apps))
-        many = Counter(map(self._app_id, made))
-        sending = {match.owner for match in self._find_marks(self._known.clients)} - used.keys()
+        made_counts = Counter(map(self._app_id, made))
+        clients = {match.owner for match in self._find_marks(self._known.clients)}
+        only_clients = clients - task_counts.keys()
         set_up = {match.owner for match in self._find_marks(self._known.sets_up)}
 
-        def rank(match: Match) -> tuple[object, ...]:
-            own = _own_id(match)
+        def rank(app: Match) -> tuple[object, ...]:
+            app_object, path = _own_id(app), app.seen.path
+            uses = task_counts[app_object] + made_counts[self._app_id(app)]
             return (
-                is_aside(match.seen.path),
-                not self._is_started(match),
-                own in sending,
-                own not in set_up,
-                match.rank,
-                -used[own] - many[self._app_id(match)],
-                match.seen.path.count("/"),
-                match.seen.path,
-                match.sight.line,
+                is_aside(path),
+                not self._is_started(app),
+                app_object in only_clients,
+                app_object not in set_up,
+                app.rank,
+                -uses,
+                path.count("/"),
+                path,
+                app.sight.line,
             )
 
         return sorted(apps, key=rank)
 
     def _is_started(self, match: Match) -> bool:
+        """Whether a worker's command names this app."""
         return any(self._names_app(name, match) for name in self._started_names())
 
     def _started_names(self) -> list[str]:
+        """What the commands of workers name, each once."""
         names: dict[str, None] = {}
         for start in self._starts:
             names |= dict.fromkeys(_names_in(start.words[1:], self._known.app_options))
         return list(names)
 
     def _names_app(self, value: str, match: Match) -> bool:
-        """Whether a word of a command means this app: its module, its package, or the object."""
+        """Whether a word of a command means this app: `-A shop` and `-A shop.celery:app` both do,
+        where it is `app` of shop/celery.py.
+        """
+        library = self._known.id
         target = match.sight.target or match.sight.scope
-        module = [*module_words(match.seen.path), *target.split(".")]
-        said = value.replace(":", ".").strip(".").split(".")
-        for tail in ([], [target], [self._known.id, target]):
-            words = [*said, *tail]
-            if module[-len(words) :] == words:
+        written = [*module_words(match.seen.path), *target.split(".")]
+        named = value.replace(":", ".").strip(".").split(".")
+        for tail in ([], [target], [library, target]):
+            words = [*named, *tail]
+            if written[-len(words) :] == words:
                 return True
-        dotted = ".".join(said)
-        own = _own_id(match)
-        for inside in ("", f".{target}", ".app", f".{self._known.id}", f".{self._known.id}_app"):
-            if self._matcher.names.locate(f"{dotted}{inside}", match.seen) == own:
+        # Else through the imports, as of a package that imports its app.
+        dotted = ".".join(named)
+        app = _own_id(match)
+        for inside in ("", f".{target}", ".app", f".{library}", f".{library}_app"):
+            if self._matcher.names.locate(f"{dotted}{inside}", match.seen) == app:
                 return True
         return False
 
     def _names_in_commands(self) -> list[str]:
-        """Without an object that was seen: what a worker's command names, else its file."""
+        """What stands for the app where no object of it was seen: what a worker's command names,
+        else the command's file.
+        """
         found: dict[str, None] = {}
         if self._known.app_options:
             found = dict.fromkeys(filter(None, map(self._locate_command, self._started_names())))
@@ -277,18 +308,20 @@ class _Conclusion:
         return located
 
     def _app_id(self, match: Match) -> str:
-        known, path, sight = self._known, match.seen.path, match.sight
+        """How the profile writes an app: "app/workers", the folder where a library has all of its
+        jobs in one; "shop/celery.py:app" where its objects have names; else the path.
+        """
+        known, path = self._known, match.seen.path
         if known.home:
             above, home, _ = f"/{path}".rpartition(f"/{known.home}/")
-        else:
-            above, home, _ = ("", "", "")
-        if home:
-            return f"{above}/{known.home}".strip("/")
-        name = sight.target
-        if sight.kind in ("made", "given") and _maker_of(match):
+            if home:
+                return f"{above}/{known.home}".strip("/")
+        name = match.sight.target
+        maker = _maker_of(match)
+        if maker:
             name = ""
             if known.factories:
-                name = _maker_of(match)
+                name = maker
         if known.objects and name:
             return f"{path}:{name}"
         return path
@@ -296,8 +329,8 @@ class _Conclusion:
     # what its tasks are
 
     def _task_paths(self, match: Match) -> list[str]:
-        """The file itself; of a handler that a list names, the file that it comes from, where that
-        was seen.
+        """The file of a task: its own, and where a list names it, the file that it comes from, or
+        none where that was not seen.
         """
         sight = match.sight
         if sight.kind != "lists" or "." not in sight.name:
@@ -308,12 +341,16 @@ class _Conclusion:
         return [path]
 
     def _handed_paths(self, positions: Iterable[int], handing: list[list[Match]]) -> Iterator[str]:
-        """The files of the functions that are handed over."""
+        """The files of the functions that are handed over, each at its position among the
+        arguments, or last where there are fewer.
+        """
         for position, matches in zip(positions, handing, strict=True):
             for match in matches:
-                for name in match.sight.given[position:][:1] or match.sight.given[-1:]:
-                    path, found, _ = self._matcher.names.locate(name, match.seen).partition(":")
-                    if name and found:
+                given = match.sight.given
+                for name in given[position : position + 1] or given[-1:]:
+                    path, colon, _ = self._matcher.names.locate(name, match.seen).partition(":")
+                    is_function = bool(colon)
+                    if name and is_function:
                         yield path
 
     # what starts it, and what carries it
@@ -321,24 +358,28 @@ class _Conclusion:
     def _read_mark(
         self, marks: Mapping[str, str], located: list[Match]
     ) -> tuple[str | None, Place | None]:
-        """The first name that a mark stands for, the app's own file first, and where."""
-        first = {match.seen.path for match in located[:1]}
-        for paths in (first, None):
+        """(name, place) of the first mark that holds: in the first app's own file, else
+        anywhere.
+        """
+        app_file = {match.seen.path for match in located[:1]}
+        for paths in (app_file, None):
             for mark, name in marks.items():
-                found, place = self._holds_mark(mark, paths)
-                if found:
+                holds, place = self._holds_mark(mark, paths)
+                if holds:
                     return name or None, place
         return None, None
 
     def _holds_mark(self, mark: str, paths: set[str] | None) -> tuple[bool, Place | None]:
-        """Whether a mark holds, in some files or anywhere, and where it does."""
+        """(whether a mark holds, where). It is looked for in `paths`, for None anywhere; marks are
+        "dep celery[redis]", "start *celery*beat*", "text beat_schedule", or a sight's.
+        """
         kind, _, pattern = mark.partition(" ")
         if kind == "dep":
             return paths is None and self._depends_on(pattern), None
+        place = None
         if kind == "start":
-            if paths:
-                place = None
-            else:
+            # A command is in no file of the code.
+            if not paths:
                 place = self._find_start(pattern)
         elif kind == "text":
             place = self._find_text(pattern, paths)
@@ -347,25 +388,28 @@ class _Conclusion:
         return place is not None, place
 
     def _find_start(self, pattern: str) -> Place | None:
+        """The first command of a worker that a pattern matches."""
         for start in self._starts:
             if glob_of(pattern).matches_name(start.command):
                 return start.place
         return None
 
     def _find_sight(self, mark: str, paths: set[str] | None) -> Place | None:
+        """The first thing in the application's code that a mark means."""
         for match in _in_application(self._matcher.find((mark,), True)):
             if paths is None or match.seen.path in paths:
                 return _place_of_match(match)
         return None
 
     def _depends_on(self, pattern: str) -> bool:
+        """Whether the application declares `celery`, or with that extra `celery[redis]`."""
         name, _, extra = pattern.rstrip("]").partition("[")
-        found = _list_declared(self._manifests, (name,))
-        return any(not extra or extra in one.extras for one in found)
+        declared = _list_declared(self._manifests, (name,))
+        return any(not extra or extra in dependency.extras for dependency in declared)
 
     def _find_text(self, pattern: str, paths: set[str] | None) -> Place | None:
-        """The first line of the code that matches, in a file that holds all else that is asked
-        for.
+        """The first line of the code that matches; of "schedule and cron", a line with the first
+        in a file that has the second as well.
         """
         first, *others = [re.compile(part) for part in pattern.split(" and ")]
         for seen in self._matcher.files:
@@ -378,8 +422,9 @@ class _Conclusion:
         return None
 
     def _name_broker(self, located: list[Match]) -> tuple[str | None, Place | None]:
+        """(broker, place): as an address of it says, else by a mark."""
         if self._brokers:
-            _, broker, place = min(self._brokers, key=lambda one: one[0])
+            _, broker, place = min(self._brokers, key=itemgetter(0))
             return broker, place
         return self._read_mark(self._known.brokers, located)
 
@@ -391,13 +436,16 @@ class _Conclusion:
         """Where it is declared, made, used, started, scheduled and connected: a few lines of
         each.
         """
-        found = [Place(one.path, one.line, one.text) for one in self._declared[:_FEW]]
-        found += map(_place_of_match, apps[:_FEW])
-        found += map(_place_of_match, _list_first_of_files(tasks)[:_FEW])
-        found += [start.place for start in self._starts[:_FEW]]
-        found += shown
+        places = []
+        for dependency in self._declared[:_FEW]:
+            places.append(Place(dependency.path, dependency.line, dependency.text))
+        places += map(_place_of_match, apps[:_FEW])
+        places += map(_place_of_match, _list_first_of_files(tasks)[:_FEW])
+        places += [start.place for start in self._starts[:_FEW]]
+        places += shown
+        # One line may show two things.
         lines: dict[tuple[str, int], Place] = {}
-        for place in found:
+        for place in places:
             lines[place.path, place.line] = replace(place, text=excerpt(place.text))
         return tuple(lines.values())
 
@@ -419,40 +467,39 @@ def _list_first_of_files(matches: list[Match]) -> list[Match]:
 
 
 def _in_application(matches: Iterable[Match]) -> list[Match]:
+    """The matches outside of tests, examples and the like."""
     return [match for match in matches if not is_aside(match.seen.path)]
 
 
 def _prefer_kept(apps: list[Match]) -> list[Match]:
-    """An object of a module comes before what only functions make; each app once."""
+    """The objects that modules keep where there are some, else all apps; each app once."""
     kept = [match for match in apps if not _maker_of(match)]
     chosen = apps
-    if len(kept) == len(apps) or any(match.sight.kind in ("made", "given") for match in kept):
+    if any(match.sight.kind in ("made", "given") for match in kept):
         chosen = kept
-    once: dict[str, Match] = {}
+    by_object: dict[str, Match] = {}
     for match in chosen:
-        once.setdefault(_own_id(match), match)
-    return list(once.values())
+        by_object.setdefault(_own_id(match), match)
+    return list(by_object.values())
 
 
 def _most_derived(matches: Iterable[Match]) -> list[Match]:
-    """Of classes, those from which no other class here is derived."""
-    found = list(matches)
+    """The classes from which no other of these classes is derived."""
+    classes = list(matches)
     bases = set[str]()
-    for match in found:
+    for match in classes:
         bases.update(match.seen.values.get(match.sight.target, ()))
-    return [match for match in found if f":{match.sight.target}" not in bases]
+    return [match for match in classes if f":{match.sight.target}" not in bases]
 
 
 def _own_id(match: Match) -> str:
-    """How `Names.locate` writes the object that a match makes."""
+    """How `Names.locate` writes the object that a match makes: "shop/app.py:make_app.app"."""
     sight = match.sight
-    around = ""
-    if sight.scope and sight.kind == "made":
-        around = f"{sight.scope}."
-    if sight.target:
-        name = f"{around}{sight.target}"
-    else:
+    name = sight.target
+    if not name:
         name = sight.scope
+    elif sight.scope and sight.kind == "made":
+        name = f"{sight.scope}.{name}"
     return f"{match.seen.path}:{name}"
 
 
@@ -470,6 +517,7 @@ def _maker_of(match: Match) -> str:
 def _names_in(words: tuple[str, ...], options: tuple[str, ...]) -> Iterator[str]:
     """The modules that a command names, by an option where the library has one for it."""
     for word, following in zip(words, (*words[1:], ""), strict=False):
+        # Without such an option, any word that looks like one.
         if not options:
             if _NAME.fullmatch(word):
                 yield word
@@ -482,9 +530,9 @@ def _names_in(words: tuple[str, ...], options: tuple[str, ...]) -> Iterator[str]
 def _gem_folders(manifests: Manifests) -> frozenset[str]:
     """Where gems are made: what they depend on is for whoever installs them."""
     folders = set()
-    for one in manifests.dependencies:
-        if one.path.endswith(".gemspec"):
-            folders.add(_folder_of(one.path))
+    for dependency in manifests.dependencies:
+        if dependency.path.endswith(".gemspec"):
+            folders.add(_folder_of(dependency.path))
     return frozenset(folders)
 
 
@@ -493,13 +541,14 @@ def _folder_of(path: str) -> str:
 
 
 def _is_optional(path: str, gems: frozenset[str]) -> bool:
-    """Code of an integration, which only runs where somebody else has the library."""
+    """Whether it is code of an integration, which only runs where somebody else has the library."""
     if not _OPTIONAL.isdisjoint(path.split("/")[:-1]):
         return True
     return any(path.startswith(f"{gem}/lib/".lstrip("/")) for gem in gems)
 
 
 def _place_of_match(match: Match) -> Place:
+    """The line of a match; its text is "" where the file is not read by lines."""
     lines, line = match.seen.lines, match.sight.line
     text = ""
     if 0 < line <= len(lines):

@@ -4,7 +4,7 @@ imported name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,10 @@ class Names:
         """The import paths that a written name may mean; as written where no import binds it."""
         first, _, rest = name.partition(separator)
         if first in self._paths:
-            yield self._paths[first] + (separator + rest if rest else "")
+            path = self._paths[first]
+            if rest:
+                path += separator + rest
+            yield path
             return
         yield name
         if first[:1].isupper():
@@ -72,15 +75,13 @@ def _is_deep(node: SgNode) -> bool:
 
     To ask for the text of each call in a chain of a hundred thousand would copy the chain as often.
     """
-    first: SgNode | None = node
+    first = node
     # Each call or attribute takes two characters at least.
     for _ in range(_LONGEST // 2):
-        if first is not None:
-            first = first.child(0)
-        else:
-            first = None
-        if first is None:
+        child = first.child(0)
+        if child is None:
             return False
+        first = child
     return True
 
 
@@ -90,11 +91,28 @@ def _read_string(node: SgNode | None) -> str:
 
 
 def _list_children(node: SgNode, *kinds: str) -> Iterator[SgNode]:
-    return (child for child in node.children() if child.kind() in kinds)
+    """The children of some kinds."""
+    for child in node.children():
+        if child.kind() in kinds:
+            yield child
 
 
 def _find_child(node: SgNode, *kinds: str) -> SgNode | None:
+    """The first child of some kinds."""
     return next(_list_children(node, *kinds), None)
+
+
+def _first_named(nodes: Iterable[SgNode]) -> SgNode | None:
+    """The first node that is no punctuation and no keyword; a grammar gives those no name."""
+    for node in nodes:
+        if node.is_named():
+            return node
+    return None
+
+
+def _cut_generics(name: str) -> str:
+    """ "Consumer" of "Consumer<Order>"."""
+    return name.partition("<")[0]
 
 
 def _last_part(name: str) -> str:
@@ -106,35 +124,49 @@ def _last_part(name: str) -> str:
 
 
 def _js_import(node: SgNode) -> Iterator[tuple[str, str]]:
+    """`import Queue, { Worker as Runner } from "bull"` and `import * as bull from "bull"`."""
     module = _read_string(node.field("source"))
     clause = _find_child(node, "import_clause")
-    for part in clause.children() if clause else ():
+    if clause is None:
+        # `import "bull"` binds nothing: a name that no code can have stands for it.
+        yield " ", module
+        return
+    for part in clause.children():
         if part.kind() == "identifier":
             # A default export goes by the name of its module.
             yield part.text(), module
         elif part.kind() == "namespace_import":
+            # "* as bull"
             yield _last_part(part.text().replace(" ", ".")), module
         elif part.kind() == "named_imports":
-            for one in _list_children(part, "import_specifier"):
-                name = _read_name(one.field("name"))
-                local = _read_name(one.field("alias")) or name
-                yield local, module if name == "default" else f"{module}.{name}"
-    if clause is None:
-        yield " ", module
+            yield from _js_named_imports(part, module)
+
+
+def _js_named_imports(node: SgNode, module: str) -> Iterator[tuple[str, str]]:
+    """`{ Worker as Runner, default as Queue }` of an import."""
+    for specifier in _list_children(node, "import_specifier"):
+        name = _read_name(specifier.field("name"))
+        local = _read_name(specifier.field("alias")) or name
+        path = f"{module}.{name}"
+        if name == "default":
+            path = module
+        yield local, path
 
 
 def _js_require(node: SgNode) -> Iterator[tuple[str, str]]:
     """`const { Queue } = require("bullmq")`, and the same of `await import("bullmq")`."""
     value, name = node.field("value"), node.field("name")
     if value is not None and value.kind() == "await_expression":
-        value = next((one for one in value.children() if one.is_named()), None)
+        value = _first_named(value.children())
     if value is None or name is None or value.kind() != "call_expression":
         return
     if _read_name(value.field("function")) not in ("require", "import"):
         return
-    module = _read_string(
-        next((one for one in _list_arguments(value) if one.kind() == "string"), None)
-    )
+    module = ""
+    for argument in _list_arguments(value):
+        if argument.kind() == "string":
+            module = _read_string(argument)
+            break
     if name.kind() == "identifier":
         yield name.text(), module
     for part in _list_children(name, "shorthand_property_identifier_pattern"):
@@ -143,69 +175,79 @@ def _js_require(node: SgNode) -> Iterator[tuple[str, str]]:
         yield _read_name(part.field("value")), f"{module}.{_read_name(part.field('key'))}"
 
 
-def _list_arguments(node: SgNode) -> list[SgNode]:
-    held = node.field("arguments")
-    if held is None:
+def _list_arguments(call: SgNode) -> list[SgNode]:
+    """The arguments of a call, without its parentheses and commas."""
+    listed = call.field("arguments")
+    if listed is None:
         return []
-    arguments = []
-    for one in held.children():
-        if one.is_named():
-            arguments.append(one)
-    return arguments
+    return [child for child in listed.children() if child.is_named()]
 
 
 def _js_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    """`new Queue("mail")` and `this.queue.add("send")`, with what the value is bound to."""
     name = _read_name(node.field("function") or node.field("constructor"))
     if name and name not in ("require", "import"):
         yield "call", name.removeprefix("this."), _bound_to(node)
 
 
+# The node that binds a value -> its field with the name.
+_JS_BINDINGS = {
+    "variable_declarator": "name",
+    "public_field_definition": "name",
+    "assignment_expression": "left",
+    "field_definition": "property",
+}
+# What may stand around a value, and hands it on.
+_JS_WRAPPERS = frozenset(
+    {"await_expression", "parenthesized_expression", "as_expression", "new_expression"}
+)
+
+
 def _bound_to(node: SgNode) -> str:
-    """The variable or field that a call's value ends in; of a chain, that of the whole chain."""
+    """The variable or field that a call's value is bound to, "queue" of `const queue = await
+    make()`; "" where it is bound to none.
+    """
     current = node
     for _ in range(_UP):
         parent = current.parent()
         if parent is None:
             return ""
-        held = None
-        if parent.kind() in ("variable_declarator", "public_field_definition"):
-            held = parent.field("name")
-        if parent.kind() == "assignment_expression":
-            held = held or parent.field("left")
-        if parent.kind() == "field_definition":
-            held = held or parent.field("property")
-        if held is not None:
-            if current.text() == held.text():
+        binding = _JS_BINDINGS.get(parent.kind())
+        target = None
+        if binding is not None:
+            target = parent.field(binding)
+        if target is not None:
+            # The call stands on the left itself: `makeQueue().name = ...`.
+            if current.text() == target.text():
                 return ""
-            return _last_part(_read_name(held))
-        if parent.kind() not in (
-            "await_expression",
-            "parenthesized_expression",
-            "as_expression",
-            "new_expression",
-        ):
+            return _last_part(_read_name(target))
+        if parent.kind() not in _JS_WRAPPERS:
             return ""
         current = parent
     return ""
 
 
+_JS_BASES = ("identifier", "member_expression", "type_identifier", "generic_type")
+
+
 def _js_heritage(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    """`extends WorkerHost implements OnModuleInit`; JavaScript's grammar has the base directly in
+    the heritage, TypeScript's in clauses.
+    """
     target = _read_name((node.parent() or node).field("name"))
     for clause in [*_list_children(node, "extends_clause", "implements_clause"), node]:
-        for one in _list_children(
-            clause, "identifier", "member_expression", "type_identifier", "generic_type"
-        ):
-            yield "base", _read_name(one).partition("<")[0], target
+        for base in _list_children(clause, *_JS_BASES):
+            yield "base", _cut_generics(_read_name(base)), target
 
 
 def _js_decorator(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    held = next((one for one in node.children() if one.is_named()), None)
-    if held is not None:
-        yield (
-            "mark",
-            _read_name(held.field("function") if held.kind() == "call_expression" else held),
-            "",
-        )
+    """`@Processor` and `@Processor("mail")`."""
+    named = _first_named(node.children())
+    if named is None:
+        return
+    if named.kind() == "call_expression":
+        named = named.field("function")
+    yield "mark", _read_name(named), ""
 
 
 JAVASCRIPT = Reader(
@@ -225,30 +267,33 @@ _INCLUDES = frozenset({"include", "extend", "prepend"})
 
 
 def _ruby_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    """`include Sidekiq::Job`, `require "sidekiq"`, `MailJob.perform_async(1)`."""
     method, receiver = _read_name(node.field("method")), _read_name(node.field("receiver"))
     if receiver:
         yield "call", f"{receiver}.{method}", ""
     elif method in _INCLUDES:
-        for one in _list_arguments(node):
-            yield "base", _read_name(one), _name_enclosing(node, "class", "module")
+        for argument in _list_arguments(node):
+            yield "base", _read_name(argument), _name_enclosing(node, "class", "module")
     elif method in ("require", "gem"):
-        for one in _list_arguments(node):
-            yield "import", _read_string(one), ""
+        for argument in _list_arguments(node):
+            yield "import", _read_string(argument), ""
     else:
         yield "call", method, ""
 
 
 def _name_enclosing(node: SgNode, *kinds: str) -> str:
-    for one in node.ancestors():
-        if one.kind() in kinds:
-            return _read_name(one.field("name"))
+    """The name of the nearest node of some kinds around a node; "" where none is."""
+    for ancestor in node.ancestors():
+        if ancestor.kind() in kinds:
+            return _read_name(ancestor.field("name"))
     return ""
 
 
 def _ruby_class(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    held = node.field("superclass")
-    if held is not None:
-        yield "base", _read_name(held).removeprefix("<").strip(), _read_name(node.field("name"))
+    """`class MailJob < ApplicationJob`; the grammar counts the "<" to the superclass."""
+    base = node.field("superclass")
+    if base is not None:
+        yield "base", _read_name(base).removeprefix("<").strip(), _read_name(node.field("name"))
 
 
 def _ruby_assignment(node: SgNode) -> Iterator[tuple[str, str, str]]:
@@ -266,16 +311,19 @@ RUBY = Reader(
 
 
 def _go_import(node: SgNode) -> Iterator[tuple[str, str]]:
+    """`import "github.com/riverqueue/river/v2"` binds `river`."""
     path = _read_string(node.field("path"))
     parts = path.split("/")
-    if len(parts) > 1 and parts[-1][:1] == "v" and parts[-1][1:].isdigit():
-        last = parts[-2]
-    else:
-        last = parts[-1]
-    yield _read_name(node.field("name")) or last.partition(".")[0], path
+    package = parts[-1]
+    is_version = package[:1] == "v" and package[1:].isdigit()
+    if is_version and len(parts) > 1:
+        package = parts[-2]
+    # The package in "gopkg.in/yaml.v3" is `yaml`.
+    yield _read_name(node.field("name")) or package.partition(".")[0], path
 
 
 def _go_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    """`river.AddWorker[Args](workers, w)`, without its type arguments."""
     name = _read_name(node.field("function"))
     if name:
         yield "call", name.partition("[")[0], ""
@@ -295,56 +343,71 @@ GO = Reader(
 
 
 def _jvm_import(node: SgNode) -> Iterator[tuple[str, str]]:
-    held = _find_child(node, "scoped_identifier", "identifier")
-    path = _read_name(held)
+    """`import org.jobrunr.jobs.*` opens the package, any other import binds the last word of its
+    path, or Kotlin's `as` name.
+    """
+    path = _read_name(_find_child(node, "scoped_identifier", "identifier"))
+    if _find_child(node, "asterisk", "wildcard_import") is not None:
+        yield "", path
+        return
     alias = _find_child(node, "import_alias")
-    opened = _find_child(node, "asterisk", "wildcard_import") is not None
-    yield "" if opened else _last_part(_read_name(alias)) or _last_part(path), path
+    yield _last_part(_read_name(alias)) or _last_part(path), path
 
 
 def _java_annotation(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    """`@Scheduled(cron = "...")`."""
     yield "mark", _read_name(node.field("name")), ""
 
 
 def _java_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    """`scheduler.enqueue(...)`, and `new Worker<>(...)`, which has a type in the place of a
+    name.
+    """
     owner = _read_name(node.field("object"))
-    name = _read_name(node.field("name")) or _read_name(node.field("type")).partition("<")[0]
-    yield "call", f"{owner}.{name}" if owner else name, ""
+    name = _read_name(node.field("name")) or _cut_generics(_read_name(node.field("type")))
+    if owner:
+        name = f"{owner}.{name}"
+    yield "call", name, ""
+
+
+_JAVA_BASES = ("type_identifier", "generic_type", "scoped_type_identifier")
 
 
 def _java_class(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    """`class Mail extends Base<Order> implements Job, Closeable`."""
+    name = _read_name(node.field("name"))
     for clause in (node.field("superclass"), node.field("interfaces")):
-        for one in _named_below(
-            clause, "type_identifier", "generic_type", "scoped_type_identifier"
-        ):
-            yield "base", _read_name(one).partition("<")[0], _read_name(node.field("name"))
-
-
-def _named_below(node: SgNode | None, *kinds: str) -> Iterator[SgNode]:
-    if node is not None:
-        for child in node.children():
-            if child.kind() in kinds:
-                yield child
-            elif child.kind() == "type_list":
-                yield from _list_children(child, *kinds)
+        if clause is None:
+            continue
+        for child in clause.children():
+            bases = [child]
+            # Interfaces stand in a list of their own.
+            if child.kind() == "type_list":
+                bases = child.children()
+            for base in bases:
+                if base.kind() in _JAVA_BASES:
+                    yield "base", _cut_generics(_read_name(base)), name
 
 
 def _kotlin_annotation(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    """`@Scheduled(cron = "...")`; the grammar gives an annotation no name of its own."""
     yield "mark", _read_name(node).lstrip("@").partition("(")[0], ""
 
 
 def _kotlin_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    held = next((one for one in node.children() if one.is_named()), None)
-    if held is not None and held.kind() in ("simple_identifier", "navigation_expression"):
-        yield "call", _read_name(held), ""
+    """`scheduler.enqueue { ... }`; no call of what another call returns."""
+    called = _first_named(node.children())
+    if called is not None and called.kind() in ("simple_identifier", "navigation_expression"):
+        yield "call", _read_name(called), ""
 
 
 def _kotlin_base(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    """`Base<Order>()` in `class Mail : Base<Order>()`."""
     parent = node.parent()
     target = ""
     if parent is not None:
         target = _read_name(_find_child(parent, "type_identifier"))
-    yield "base", _read_name(node).partition("(")[0].partition("<")[0], target
+    yield "base", _cut_generics(_read_name(node).partition("(")[0]), target
 
 
 JAVA = Reader(
@@ -371,37 +434,42 @@ KOTLIN = Reader(
 
 
 def _php_import(node: SgNode) -> Iterator[tuple[str, str]]:
-    named = []
-    for one in node.children():
-        if one.kind() in ("qualified_name", "name"):
-            named.append(one)
-    if not named:
+    r"""`use App\Jobs\Mail as Letter`, and each of `use App\Jobs\{Mail, Report}`."""
+    names = list(_list_children(node, "qualified_name", "name"))
+    if not names:
         return
-    group = node.parent()
-    above = None
-    if group is not None and group.kind() == "namespace_use_group":
-        above = group.parent()
-    prefix = ""
-    if above is not None:
-        prefix = _read_name(_find_child(above, "namespace_name")) + "\\"
-    path = prefix + _read_name(named[0]).lstrip("\\")
+    written, *aliases = names
+    path = _php_group_prefix(node) + _read_name(written).lstrip("\\")
     alias = ""
-    if len(named) > 1:
-        alias = _read_name(named[1])
+    if aliases:
+        alias = _read_name(aliases[0])
     yield alias or path.rpartition("\\")[2], path
 
 
+def _php_group_prefix(node: SgNode) -> str:
+    r"""`App\Jobs\` of a name in `use App\Jobs\{Mail, Report}`; "" of a name outside of a group."""
+    group = node.parent()
+    if group is None or group.kind() != "namespace_use_group":
+        return ""
+    declaration = group.parent()
+    if declaration is None:
+        return ""
+    return _read_name(_find_child(declaration, "namespace_name")) + "\\"
+
+
 def _php_class(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    """`class Mail extends Job implements ShouldQueue`."""
     for clause in _list_children(node, "base_clause", "class_interface_clause"):
-        for one in _list_children(clause, "name", "qualified_name"):
-            yield "base", _read_name(one).lstrip("\\"), _read_name(node.field("name"))
+        for base in _list_children(clause, "name", "qualified_name"):
+            yield "base", _read_name(base).lstrip("\\"), _read_name(node.field("name"))
 
 
 def _php_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    owner = _read_name(node.field("scope") or node.field("object"))
+    r"""`Mail::dispatch()` and `$queue->push()`, both as `owner\name`."""
+    owner = _read_name(node.field("scope") or node.field("object")).lstrip("\\")
     name = _read_name(node.field("name"))
     if owner and name:
-        yield "call", f"{owner.lstrip(chr(92))}\\{name}", ""
+        yield "call", f"{owner}\\{name}", ""
 
 
 PHP = Reader(
@@ -419,13 +487,14 @@ PHP = Reader(
 
 
 def _elixir_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    held = node.field("target") or next((one for one in node.children() if one.is_named()), None)
-    name = _read_name(held)
-    given = _find_child(node, "arguments")
-    if given is not None:
-        aliases = [_read_name(one) for one in _list_children(given, "alias")]
-    else:
-        aliases = []
+    """`use Oban.Worker`, `config :app, Oban`, `Oban.insert(job)`. An alias is Elixir's word for the
+    name of a module.
+    """
+    name = _read_name(node.field("target") or _first_named(node.children()))
+    aliases = []
+    arguments = _find_child(node, "arguments")
+    if arguments is not None:
+        aliases = [_read_name(alias) for alias in _list_children(arguments, "alias")]
     if name in ("use", "import") and aliases:
         yield "base", aliases[0], ""
     elif name == "config" and aliases:
@@ -438,7 +507,7 @@ def _elixir_tuple(node: SgNode) -> Iterator[tuple[str, str, str]]:
     """`{Oban.Plugins.Cron, crontab: [...]}` and `{Oban, config}`: a child or a plug-in with its
     options.
     """
-    first = next((one for one in node.children() if one.is_named()), None)
+    first = _first_named(node.children())
     if first is not None and first.kind() == "alias":
         yield "type", _read_name(first), ""
 
@@ -450,25 +519,35 @@ ELIXIR = Reader(imports={}, sights={"call": _elixir_call, "tuple": _elixir_tuple
 
 
 def _csharp_using(node: SgNode) -> Iterator[tuple[str, str]]:
-    held = _find_child(node, "identifier", "qualified_name")
-    if held is not None and "=" not in _read_name(node):
-        yield "", _read_name(held)
+    """`using Hangfire;` opens the namespace; `using Job = Hangfire.Job;` is not read."""
+    namespace = _find_child(node, "identifier", "qualified_name")
+    if namespace is not None and "=" not in _read_name(node):
+        yield "", _read_name(namespace)
 
 
 def _csharp_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    held = node.field("function") or node.field("type")
-    name = _read_name(held) or (f"?.{_read_name(held.field('name'))}" if held is not None else "")
-    if name:
-        yield "call", name.partition("<")[0].removeprefix("?"), ""
+    """`BackgroundJob.Enqueue<Mail>(...)`, and `new Mail(...)`, which has a type in the place of a
+    function.
+    """
+    called = node.field("function") or node.field("type")
+    if called is None:
+        return
+    name = _read_name(called)
+    if not name:
+        # Of a chain over several lines, the last method: `.Enqueue`.
+        name = f".{_read_name(called.field('name'))}"
+    yield "call", _cut_generics(name), ""
 
 
 def _csharp_base(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    """`class Mail : IJob, Base<Order>`."""
     target = _read_name((node.parent() or node).field("name"))
-    for one in _list_children(node, "identifier", "qualified_name", "generic_name"):
-        yield "base", _read_name(one).partition("<")[0], target
+    for base in _list_children(node, "identifier", "qualified_name", "generic_name"):
+        yield "base", _cut_generics(_read_name(base)), target
 
 
 def _csharp_attribute(node: SgNode) -> Iterator[tuple[str, str, str]]:
+    """`[DisallowConcurrentExecution]`."""
     yield "mark", _read_name(node.field("name")), ""
 
 
@@ -487,22 +566,24 @@ CSHARP = Reader(
 
 
 def _rust_use(node: SgNode) -> Iterator[tuple[str, str]]:
-    held = node.field("argument")
-    if held is not None:
-        yield from _rust_tree(held, "")
+    """`use apalis::{prelude::*, layers::{retry as again}}`."""
+    argument = node.field("argument")
+    if argument is not None:
+        yield from _rust_tree(argument, "")
 
 
 def _rust_tree(node: SgNode, prefix: str) -> Iterator[tuple[str, str]]:
+    """What one part of a `use` imports; `prefix` is the path in front of it, "apalis::"."""
     if node.kind() == "scoped_use_list":
-        path, held = _read_name(node.field("path")), node.field("list")
-        if held is not None:
-            for one in held.children():
-                if one.is_named():
-                    yield from _rust_tree(one, f"{prefix}{path}::")
+        path, listed = _read_name(node.field("path")), node.field("list")
+        if listed is not None:
+            for child in listed.children():
+                if child.is_named():
+                    yield from _rust_tree(child, f"{prefix}{path}::")
     elif node.kind() == "use_list":
-        for one in node.children():
-            if one.is_named():
-                yield from _rust_tree(one, prefix)
+        for child in node.children():
+            if child.is_named():
+                yield from _rust_tree(child, prefix)
     elif node.kind() == "use_as_clause":
         yield _read_name(node.field("alias")), prefix + _read_name(node.field("path"))
     elif node.kind() == "use_wildcard":
@@ -512,9 +593,10 @@ def _rust_tree(node: SgNode, prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _rust_call(node: SgNode) -> Iterator[tuple[str, str, str]]:
-    held = node.field("function")
-    if held is not None and held.kind() in ("scoped_identifier", "identifier"):
-        yield "call", _read_name(held), ""
+    """`WorkerBuilder::new(...)`; no method of a value."""
+    function = node.field("function")
+    if function is not None and function.kind() in ("scoped_identifier", "identifier"):
+        yield "call", _read_name(function), ""
 
 
 RUST = Reader(
