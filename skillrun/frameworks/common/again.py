@@ -68,12 +68,12 @@ class Tries(Countdown):
             bound = []
         return any(one.value is not None and self.is_retries(one.value) for one in bound)
 
-    def _number(
+    def _evaluate(
         self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
     ) -> float:
         if self.is_retries(node):
             return retries + self.first
-        return super()._number(node, module, retries, given, depth)
+        return super()._evaluate(node, module, retries, given, depth)
 
 
 class JobAttempts(Tries):

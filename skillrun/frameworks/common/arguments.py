@@ -135,16 +135,15 @@ def is_injected(project: Project, module: Module, arg: ast.arg, default: ast.exp
     alias of that.
     """
     note = arg.annotation
-    held = None
+    told = [note, default]
     if isinstance(note, ast.Name | ast.Attribute):
         held = held_value(project, note, module)
-    return any(
-        "Depends(" in ast.unparse(node)
-        for node in (note, default, held[0] if held else None)
-        if node is not None
-    )
+        if held:
+            alias, _ = held
+            told.append(alias)
+    return any("Depends(" in ast.unparse(node) for node in told if node is not None)
 
 
 def shown(taken: ast.arguments) -> str:
-    """Parameters for a reader."""
+    """Parameters in words for a reader."""
     return ast.unparse(taken) or "no argument"

@@ -14,19 +14,26 @@ if TYPE_CHECKING:
 
 
 def decorators(project: Project, handler: Definition) -> tuple[Definition, ...]:
-    """The repository's own around the handler."""
-    named = (node.func if isinstance(node, ast.Call) else node for node in handler.decorators)
-    found = (project.definition(handler.module.resolve(node) or "") for node in named)
-    return tuple(one for one in found if one is not None and not one.is_class)
+    """The functions of the repository that decorate a handler, the outermost first."""
+    found = []
+    for decorator in handler.decorators:
+        named = decorator
+        # `@retried(times=3)` is the decorator that the call returns; its function holds it.
+        if isinstance(decorator, ast.Call):
+            named = decorator.func
+        definition = project.definition(handler.module.resolve(named) or "")
+        if definition is not None and not definition.is_class:
+            found.append(definition)
+    return tuple(found)
 
 
 def around(project: Project, handler: Definition) -> tuple[Handler, ...]:
-    """The except clauses of its decorators."""
-    return tuple(
-        project.handler(decorator.module, node)
-        for decorator in decorators(project, handler)
-        for node in find_nodes(decorator.node, ast.ExceptHandler)
-    )
+    """The except clauses that stand in the decorators of a handler."""
+    found = []
+    for decorator in decorators(project, handler):
+        for node in find_nodes(decorator.node, ast.ExceptHandler):
+            found.append(project.handler(decorator.module, node))
+    return tuple(found)
 
 
 def clauses(project: Project, handler: Definition) -> tuple[Handler, ...]:
@@ -41,15 +48,17 @@ def raised_instead(
     may record that.
     """
     found: set[str] = set()
-    for node in (n for n in find_nodes(clause.node, ast.Raise) if n.exc is not None):
-        named = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        name = ""
-        if named is not None:
-            name = project.origin_of(clause.module, named)
-        if name:
-            bases = project.ancestors(name)
-        else:
-            bases = ()
-        if bases and not steering & {name, *bases}:
-            found |= {name, *bases} - {"builtins.object"}
+    for node in find_nodes(clause.node, ast.Raise):
+        named = node.exc
+        if isinstance(named, ast.Call):
+            named = named.func
+        # A bare `raise` raises nothing else than what was caught.
+        if named is None:
+            continue
+        name = project.origin_of(clause.module, named)
+        if not name:
+            continue
+        raised = {name, *project.ancestors(name)}
+        if steering.isdisjoint(raised):
+            found |= raised - {"builtins.object"}
     return frozenset(found)

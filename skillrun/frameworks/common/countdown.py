@@ -16,6 +16,9 @@ from skillrun.repo.python import Definition, Module, Project, is_known
 from skillrun.repo.syntax import find_nodes
 
 _TRIES = 12
+# A number that is the same for the first try and for this one does not depend on the try.
+_LATER_TRY = 7
+_TOLERANCE = 1e-6
 _MAX_DEPTH = 12
 _UNITS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
 _CHOICES: Mapping[str, Callable[[Sequence[float]], float]] = {
@@ -44,12 +47,14 @@ class Countdown:
         """The waits as a `Backoff`, or None where they are neither fixed nor exponential, or cannot
         be read.
         """
+        # With random numbers at their largest, then at their smallest: `2 ** n + random()` is
+        # exponential only without them.
         for largest in (True, False):
             self._largest = largest
             try:
                 delays = []
                 for retries in range(_TRIES):
-                    delays.append(float(self._number(node, module, retries, {}, 0)))
+                    delays.append(float(self._evaluate(node, module, retries, {}, 0)))
             except (_Unreadable, ArithmeticError, ValueError, TypeError):
                 return None
             shape = recognise(delays)
@@ -63,7 +68,8 @@ class Countdown:
     def number(self, node: ast.expr, module: Module) -> float | None:
         """A number that does not depend on the attempt, e.g. `self.max_retries`; None otherwise."""
         try:
-            first, later = (self._number(node, module, retries, {}, 0) for retries in (0, 7))
+            first = self._evaluate(node, module, 0, {}, 0)
+            later = self._evaluate(node, module, _LATER_TRY, {}, 0)
         except (_Unreadable, ArithmeticError, ValueError, TypeError):
             return None
         if first != later:
@@ -81,9 +87,12 @@ class Countdown:
             and node.value.attr == "request"
         )
 
-    def _number(
+    def _evaluate(
         self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
     ) -> float:
+        """The value of an expression after so many retries; `given` are the parameters of the
+        function that it stands in. Raises _Unreadable.
+        """
         if depth > _MAX_DEPTH:
             raise _Unreadable
         if self.is_retries(node):
@@ -98,62 +107,61 @@ class Countdown:
     def _compute(
         self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
     ) -> float:
-        """What is no number by itself."""
+        """The value of an expression that is no constant: arithmetic, a call, an element."""
 
         def inner(part: ast.expr) -> float:
-            return self._number(part, module, retries, given, depth + 1)
+            return self._evaluate(part, module, retries, given, depth + 1)
 
         if isinstance(node, ast.BinOp):
-            return _computed(node.op, inner(node.left), inner(node.right))
+            return _apply_operator(node.op, inner(node.left), inner(node.right))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             return -inner(node.operand)
         if isinstance(node, ast.Call):
-            return self._call(node, module, retries, given, depth)
+            return self._evaluate_call(node, module, retries, given, depth)
         if isinstance(node, ast.Attribute) and is_known(self.known.get(node.attr)):
             return _as_number(self.known.get(node.attr))
         if isinstance(node, ast.Subscript):
-            return self._item(node, module, inner(node.slice))
+            return self._pick_element(node, module, inner(node.slice))
         if isinstance(node, ast.Name):
-            return inner(_assigned(node, module))
+            return inner(_find_assigned(node, module))
         raise _Unreadable
 
-    def _call(
+    def _evaluate_call(
         self, node: ast.Call, module: Module, retries: int, given: dict[str, float], depth: int
     ) -> float:
         def inner(part: ast.expr) -> float:
-            return self._number(part, module, retries, given, depth + 1)
+            return self._evaluate(part, module, retries, given, depth + 1)
 
         name = module.resolve(node.func) or ""
         arguments = [inner(arg) for arg in node.args]
         if name == "datetime.timedelta":
             return sum(_UNITS[word.arg or ""] * inner(word.value) for word in node.keywords)
         if name.startswith(("random.", "secrets.")):
-            return self._drawn(name, arguments)
+            return self._pick_random(name, arguments)
         if name.endswith("get_exponential_backoff_interval"):
-            return self._celery_backoff(node, module, retries, given, depth)
+            return self._compute_celery_backoff(node, module, retries, given, depth)
         known = _call_builtin(name, arguments)
         if known is not None:
             return known
-        return self._own_function(name, arguments, node, module, retries, given, depth)
+        return self._evaluate_function(name, arguments, node, module, retries, given, depth)
 
-    def _drawn(self, name: str, arguments: list[float]) -> float:
+    def _pick_random(self, name: str, arguments: list[float]) -> float:
+        """The largest, or the smallest, number that a function of `random` may give."""
         self.random = True
         method = name.rpartition(".")[2]
         if method == "random":
-            if self._largest:
-                return 1.0
-            return 0.0
-        if method in ("uniform", "randint") and len(arguments) == 2:
-            if self._largest:
-                return arguments[1]
-            return arguments[0]
-        if method in ("randrange", "randbelow") and arguments:
-            if not self._largest:
-                return 0.0
-            return arguments[-1]
-        raise _Unreadable
+            smallest, largest = 0.0, 1.0
+        elif method in ("uniform", "randint") and len(arguments) == 2:
+            smallest, largest = arguments
+        elif method in ("randrange", "randbelow") and arguments:
+            smallest, largest = 0.0, arguments[-1]
+        else:
+            raise _Unreadable
+        if self._largest:
+            return largest
+        return smallest
 
-    def _celery_backoff(
+    def _compute_celery_backoff(
         self, node: ast.Call, module: Module, retries: int, given: dict[str, float], depth: int
     ) -> float:
         """celery/utils/time.py: min(maximum, factor * 2 ** retries), full jitter below it."""
@@ -162,11 +170,11 @@ class Countdown:
         values = {}
         for name in ("factor", "retries", "maximum"):
             if name in passed:
-                values[name] = self._number(passed[name], module, retries, given, depth + 1)
+                values[name] = self._evaluate(passed[name], module, retries, given, depth + 1)
         self.random = self.random or self.project.literal(passed.get("full_jitter"), module) is True
         return min(values["maximum"], values["factor"] * 2 ** values["retries"])
 
-    def _own_function(
+    def _evaluate_function(
         self,
         name: str,
         arguments: list[float],
@@ -180,22 +188,25 @@ class Countdown:
         found = None
         if name:
             found = self.project.definition(name)
-        returned = None
-        if found:
-            returned = _only_return(found)
-        if found is None or returned is None:
+        if found is None:
+            raise _Unreadable
+        returned = _find_only_return(found)
+        if returned is None:
             raise _Unreadable
         parameters = dict(zip(found.parameters, arguments, strict=False))
         for keyword in node.keywords:
-            parameters[keyword.arg or ""] = self._number(
+            parameters[keyword.arg or ""] = self._evaluate(
                 keyword.value, module, retries, given, depth + 1
             )
-        for parameter, default in _defaults(found):
+        for parameter, default in _list_defaults(found):
             if parameter not in parameters:
-                parameters[parameter] = self._number(default, found.module, retries, {}, depth + 1)
-        return self._number(returned, found.module, retries, parameters, depth + 1)
+                parameters[parameter] = self._evaluate(
+                    default, found.module, retries, {}, depth + 1
+                )
+        return self._evaluate(returned, found.module, retries, parameters, depth + 1)
 
-    def _item(self, node: ast.Subscript, module: Module, index: float) -> float:
+    def _pick_element(self, node: ast.Subscript, module: Module, index: float) -> float:
+        """The number at an index of a list that is written out; behind its end, the last one."""
         held = self.project.literal(node.value, module)
         if not isinstance(held, list | tuple):
             raise _Unreadable
@@ -212,22 +223,26 @@ def recognise(delays: Sequence[float]) -> tuple[str, float, float, float | None]
     if first <= 0 or second <= first:
         return None
     factor = second / first
-    capped = _is_near(delays[-2], last)
-    expected = [first * factor**n for n in range(len(delays))]
-    if capped:
-        wanted = [min(value, last) for value in expected]
-    else:
-        wanted = expected
-    if not all(_is_near(have, want) for have, want in zip(delays, wanted, strict=True)):
-        return None
-    return "exponential", first, factor, last if capped else None
+    # Two equal waits at the end: it grows no further.
+    cap = None
+    if _is_near(delays[-2], last):
+        cap = last
+    for number, delay in enumerate(delays):
+        expected = first * factor**number
+        if cap is not None:
+            expected = min(expected, cap)
+        if not _is_near(delay, expected):
+            return None
+    return "exponential", first, factor, cap
 
 
 def _is_near(left: float, right: float) -> bool:
-    return abs(left - right) <= 1e-6 * max(1.0, abs(left), abs(right))
+    """Whether two waits are the same but for what floating-point numbers lose."""
+    return abs(left - right) <= _TOLERANCE * max(1.0, abs(left), abs(right))
 
 
-def _computed(op: ast.operator, left: float, right: float) -> float:
+def _apply_operator(op: ast.operator, left: float, right: float) -> float:
+    """What an operator makes of two numbers; nothing that would take long. Raises _Unreadable."""
     if isinstance(op, ast.Add):
         return left + right
     if isinstance(op, ast.Sub):
@@ -244,48 +259,49 @@ def _computed(op: ast.operator, left: float, right: float) -> float:
 
 
 def _as_number(value: Any) -> float:
+    """The value, where it is a number. Raises _Unreadable."""
     if isinstance(value, int | float):
         return value
     raise _Unreadable
 
 
-def _assigned(node: ast.Name, module: Module) -> ast.expr:
+def _find_assigned(node: ast.Name, module: Module) -> ast.expr:
     """The one expression that a local variable is set to."""
     function = module.function_of(node)
+    bound = []
     if function is not None:
         bound = module.bindings(function).get(node.id, [])
-    else:
-        bound = []
     if len(bound) == 1 and bound[0].kind == "value" and bound[0].value is not None:
         return bound[0].value
     raise _Unreadable
 
 
-def _only_return(found: Definition) -> ast.expr | None:
-    returns = []
-    for n in find_nodes(found.node, ast.Return):
-        returns.append(n)
-    branches = any(
-        isinstance(n, ast.If | ast.For | ast.While | ast.Try | ast.Yield)
-        for n in ast.walk(found.node)
-    )
-    if len(returns) == 1 and not branches:
-        return returns[0].value
-    return None
+def _find_only_return(found: Definition) -> ast.expr | None:
+    """What a function returns, where there is one way through it."""
+    returns = list(find_nodes(found.node, ast.Return))
+    if len(returns) != 1:
+        return None
+    for node in ast.walk(found.node):
+        if isinstance(node, ast.If | ast.For | ast.While | ast.Try | ast.Yield):
+            return None
+    return returns[0].value
 
 
-def _defaults(found: Definition) -> list[tuple[str, ast.expr]]:
+def _list_defaults(found: Definition) -> list[tuple[str, ast.expr]]:
+    """(name, default) of each parameter of a function that has a default."""
     if isinstance(found.node, ast.ClassDef):
         return []
     args = found.node.args
     positional = [*args.posonlyargs, *args.args]
-    pairs = list(
-        zip(positional[len(positional) - len(args.defaults) :], args.defaults, strict=True)
-    )
-    for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True):
-        if d is not None:
-            pairs.append((a, d))
-    return [(arg.arg, default) for arg, default in pairs]
+    # Defaults are those of the last parameters.
+    with_default = positional[len(positional) - len(args.defaults) :]
+    pairs = []
+    for parameter, default in zip(with_default, args.defaults, strict=True):
+        pairs.append((parameter.arg, default))
+    for parameter, optional in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        if optional is not None:
+            pairs.append((parameter.arg, optional))
+    return pairs
 
 
 def _call_builtin(name: str, arguments: list[float]) -> float | None:
@@ -293,7 +309,7 @@ def _call_builtin(name: str, arguments: list[float]) -> float | None:
     if name in _CONVERSIONS and arguments:
         return arguments[0]
     if name in ("builtins.pow", "math.pow") and len(arguments) == 2:
-        return _computed(ast.Pow(), arguments[0], arguments[1])
+        return _apply_operator(ast.Pow(), arguments[0], arguments[1])
     if name in _CHOICES and len(arguments) > 1:
         return _CHOICES[name](arguments)
     return None

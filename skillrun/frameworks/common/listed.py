@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from skillrun.frameworks.common.reading import held_value, in_tests, options_of, place_of
 from skillrun.repo.python import Definition, Module, Project
@@ -90,30 +91,43 @@ def find_entries(project: Project, manner: Manner, handler: Definition) -> tuple
 
 def find_registration(project: Project, manner: Manner, handler: Definition) -> Place | None:
     """The entry, else a worker whose lists cannot be read."""
-    entry = next(iter(find_entries(project, manner, handler)), None)
-    if entry is not None:
+    for entry in find_entries(project, manner, handler):
         return entry.place
-    workers = find_workers(project, manner)
-    worker = next((worker for worker in workers if worker.unread), None)
-    if worker:
-        return place_of(worker.module, worker.node)
+    for worker in find_workers(project, manner):
+        if worker.unread:
+            return place_of(worker.module, worker.node)
     return None
 
 
 def _find_workers(project: Project, manner: Manner) -> Iterator[Worker]:
-    modules = {module.path: module for word in LISTS for module in project.modules_with(word)}
+    modules: dict[str, Module] = {}
+    for word in LISTS:
+        for module in project.modules_with(word):
+            modules[module.path] = module
     for path in sorted(modules):
+        if in_tests(path):
+            continue
         module = modules[path]
-        for node in () if in_tests(path) else module.all_nodes:
+        for node in module.all_nodes:
             options = _read_options(project, manner, module, node)
-            if not options.keys() & LISTS.keys():
+            if options.keys().isdisjoint(LISTS):
                 continue
-            held = [options[name] for name in LISTS if name in options]
-            unread = any(item is None for found in held for item in _list_items(project, *found))
+            unread = _holds_unread(project, options)
             inherited = {}
             if isinstance(node, ast.ClassDef):
                 inherited = _read_inherited(project, module, node, options)
             yield Worker(module, node, options, inherited, unread)
+
+
+def _holds_unread(project: Project, options: dict[str, Found]) -> bool:
+    """Whether one of a worker's lists has an element that cannot be told."""
+    for name in LISTS:
+        if name not in options:
+            continue
+        for item in _list_items(project, *options[name]):
+            if item is None:
+                return True
+    return False
 
 
 def find_hook(project: Project, worker: Worker, name: str) -> Definition | None:
@@ -126,18 +140,20 @@ def find_hook(project: Project, worker: Worker, name: str) -> Definition | None:
         if named is None or named.is_class:
             return None
         return named
-    body = []
-    if isinstance(worker.node, ast.ClassDef):
-        body = worker.node.body
-    inside = (
-        n for n in body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) and n.name == name
-    )
-    return next((project.define(worker.module, node) for node in inside), None)
+    if not isinstance(worker.node, ast.ClassDef):
+        return None
+    for node in worker.node.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+            return project.define(worker.module, node)
+    return None
 
 
 def _read_options(
     project: Project, manner: Manner, module: Module, node: ast.AST
 ) -> dict[str, Found]:
+    """The options that a class, a dictionary or a call would give a worker; {} for anything
+    else.
+    """
     if isinstance(node, ast.ClassDef):
         return _read_fields(node, module) | _set_later(module, node.name)
     held = _held_dictionary(manner, module, node)
@@ -146,11 +162,12 @@ def _read_options(
     makers = (*manner.makers, "builtins.dict")
     if isinstance(node, ast.Call) and project.origin_of(module, node.func) in makers:
         named, _ = options_of(project, node, module)
-        given = {name: (value, module) for name, value in named.items()}
-        # What else is given by its position is a queue or a pool, by a name.
-        by_position = dict(zip(manner.positions, node.args, strict=False))
-        listed = {name: (value, module) for name, value in by_position.items() if _is_list(value)}
-        return given | listed
+        options = {name: (value, module) for name, value in named.items()}
+        for name, value in zip(manner.positions, node.args, strict=False):
+            # What else is given by its position is a queue or a pool, by a name.
+            if isinstance(value, ast.List | ast.Tuple):
+                options[name] = (value, module)
+        return options
     return {}
 
 
@@ -158,34 +175,29 @@ def _held_dictionary(manner: Manner, module: Module, node: ast.AST) -> ast.Dict 
     """A dictionary that a name holds, or that a function of a module with the library in it
     returns: much else that is returned has functions in it.
     """
-    is_returned = isinstance(node, ast.Return) and manner.library in module.text
-    if is_returned or isinstance(node, ast.Assign | ast.AnnAssign):
-        value: object = getattr(node, "value", None)
-        if isinstance(value, ast.Dict):
-            return value
+    if not isinstance(node, ast.Assign | ast.AnnAssign | ast.Return):
         return None
+    if isinstance(node, ast.Return) and manner.library not in module.text:
+        return None
+    if isinstance(node.value, ast.Dict):
+        return node.value
     return None
 
 
-def _is_list(node: ast.expr) -> bool:
-    return isinstance(node, ast.List | ast.Tuple)
-
-
 def _read_fields(node: ast.ClassDef, module: Module) -> dict[str, Found]:
+    """What the body of a class assigns to names."""
     found: dict[str, Found] = {}
     for statement in node.body:
+        targets: list[ast.expr] = []
         if isinstance(statement, ast.Assign):
-            found |= {
-                t.id: (statement.value, module)
-                for t in statement.targets
-                if isinstance(t, ast.Name)
-            }
-        elif (
-            isinstance(statement, ast.AnnAssign)
-            and isinstance(statement.target, ast.Name)
-            and statement.value
-        ):
-            found[statement.target.id] = (statement.value, module)
+            targets = statement.targets
+        elif isinstance(statement, ast.AnnAssign):
+            targets = [statement.target]
+        for target in targets:
+            value = getattr(statement, "value", None)
+            # `functions: list` has none.
+            if isinstance(target, ast.Name) and value is not None:
+                found[target.id] = (value, module)
     return found
 
 
@@ -194,11 +206,9 @@ def _set_later(module: Module, owner: str) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for node in module.nodes(ast.Assign):
         for target in node.targets:
-            if (
-                isinstance(target, ast.Attribute)
-                and isinstance(target.value, ast.Name)
-                and target.value.id == owner
-            ):
+            if not isinstance(target, ast.Attribute) or not isinstance(target.value, ast.Name):
+                continue
+            if target.value.id == owner:
                 found[target.attr] = (node.value, module)
     return found
 
@@ -206,14 +216,19 @@ def _set_later(module: Module, owner: str) -> dict[str, Found]:
 def _read_inherited(
     project: Project, module: Module, node: ast.ClassDef, own: dict[str, Found]
 ) -> dict[str, Found]:
+    """What the base classes of a class set, the nearest of them first, and it does not."""
     found: dict[str, Found] = {}
-    for name in project.ancestors(project.define(module, node).dotted)[1:]:
+    # The first of the ancestors is the class itself.
+    bases = project.ancestors(project.define(module, node).dotted)[1:]
+    for name in bases:
         base = project.definition(name)
         if base is not None and isinstance(base.node, ast.ClassDef):
             found = _read_fields(base.node, base.module) | found
-    return {
-        name: value for name, value in found.items() if name not in own and not name.startswith("_")
-    }
+    inherited = {}
+    for name, value in found.items():
+        if name not in own and not name.startswith("_"):
+            inherited[name] = value
+    return inherited
 
 
 def _list_items(
@@ -236,27 +251,31 @@ def _list_items(
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         for side in (node.left, node.right):
             yield from _list_items(project, side, module, depth + 1)
-    elif (
-        isinstance(node, ast.Call)
-        and module.resolve(node.func) in ("builtins.list", "builtins.tuple")
-        and node.args
-    ):
+    elif _is_list_made_of(node, module):
         yield from _list_items(project, node.args[0], module, depth + 1)
     elif not is_none(node):
         yield None
+
+
+def _is_list_made_of(node: ast.expr, module: Module) -> TypeGuard[ast.Call]:
+    """`list(x)` or `tuple(x)`."""
+    if not isinstance(node, ast.Call) or not node.args:
+        return False
+    return module.resolve(node.func) in ("builtins.list", "builtins.tuple")
 
 
 def _find_entries(project: Project, manner: Manner, handler: Definition) -> Iterator[Entry]:
     for worker in find_workers(project, manner):
         for name, kind in LISTS.items():
             found = worker.options.get(name)
-            if found:
-                for item in _list_items(project, *found):
-                    entry = None
-                    if item:
-                        entry = _read_entry(project, manner, worker, kind, item, handler)
-                    if entry is not None:
-                        yield entry
+            if found is None:
+                continue
+            for item in _list_items(project, *found):
+                if item is None:
+                    continue
+                entry = _read_entry(project, manner, worker, kind, item, handler)
+                if entry is not None:
+                    yield entry
 
 
 def _read_entry(
@@ -270,27 +289,23 @@ def _read_entry(
     """A function, its import path, `("name", function)`, or a wrapper's call of either."""
     node, module = held_value(project, *item) or item
     if isinstance(node, ast.Tuple) and len(node.elts) == 2:
-        given = project.literal(node.elts[0], module)
+        first, function = node.elts
+        given = project.literal(first, module)
         name = None
         if isinstance(given, str):
             name = given
-        is_mine = _means_handler(project, node.elts[1], module, handler)
-        if is_mine:
-            return Entry(worker, kind, node, module, name=name)
-        return None
+        if not _means_handler(project, function, module, handler):
+            return None
+        return Entry(worker, kind, node, module, name=name)
     if isinstance(node, ast.Call):
         return _wrapped_entry(project, manner, worker, kind, (node, module), handler)
     node, module = item
     if not _means_handler(project, node, module, handler):
         return None
+    name = manner.name_entry("function", handler.name)
     # An import path is the name, as it is written.
-    path = None
-    if isinstance(node, ast.Constant):
-        path = node.value
-    if path:
-        name = str(path)
-    else:
-        name = manner.name_entry("function", handler.name)
+    if isinstance(node, ast.Constant) and node.value:
+        name = str(node.value)
     return Entry(worker, kind, node, module, name=name)
 
 
@@ -305,7 +320,9 @@ def _wrapped_entry(
     """A function in a call of the library's; what another call makes of it cannot be told."""
     node, module = found
     options, unread = options_of(project, node, module)
-    first = node.args[0] if node.args else options.get(manner.wrapped)
+    first = options.get(manner.wrapped)
+    if node.args:
+        first = node.args[0]
     if first is None or not _means_handler(project, first, module, handler):
         return None
     if project.origin_of(module, node.func) not in manner.wrappers:
@@ -326,6 +343,7 @@ def _read_name(
     handler: Definition,
     kind: str,
 ) -> str | None:
+    """The name by which a wrapped function is enqueued; None where an expression gives it."""
     if "name" in options and not is_none(options["name"]):
         given = project.literal(options["name"], module)
         if isinstance(given, str):
@@ -339,6 +357,7 @@ def _read_name(
 
 
 def _means_handler(project: Project, node: ast.expr, module: Module, handler: Definition) -> bool:
+    """Whether a list's element is the handler, by a name for it or by its import path."""
     if isinstance(node, ast.Constant):
         return isinstance(node.value, str) and project.origin(node.value) == handler.dotted
     name = module.resolve(node)

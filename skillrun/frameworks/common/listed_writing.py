@@ -21,29 +21,28 @@ def choose_worker(project: Project, manner: Manner, facts: Facts) -> Worker | No
     written out.
     """
     able = [worker for worker in find_workers(project, manner) if name_owner(worker) is not None]
-    mine = (worker for worker in able if _lists_module(project, worker, facts.module))
-    return (
-        next(mine, None)
-        or next((worker for worker in able if not worker.inherited), None)
-        or next(iter(able), None)
-    )
+    for worker in able:
+        if _lists_module(project, worker, facts.module):
+            return worker
+    for worker in able:
+        if not worker.inherited:
+            return worker
+    return next(iter(able), None)
 
 
 def _lists_module(project: Project, worker: Worker, module: str) -> bool:
-    found = []
+    """Whether one of a worker's lists names something that a module defines."""
+    lists = []
     for name in ("functions", "cron_jobs"):
         if name in worker.options:
-            found.append(worker.options[name])
-    names = (
-        node
-        for value, _ in found
-        for node in ast.walk(value)
-        if isinstance(node, ast.Name | ast.Attribute)
-    )
-    for node in names:
-        for _, home in found:
-            if project.origin_of(home, node).startswith(f"{module}."):
-                return True
+            lists.append(worker.options[name])
+    for value, _ in lists:
+        for node in ast.walk(value):
+            if not isinstance(node, ast.Name | ast.Attribute):
+                continue
+            for _, home in lists:
+                if project.origin_of(home, node).startswith(f"{module}."):
+                    return True
     return False
 
 
@@ -90,24 +89,27 @@ class Listing:
         """`made(job, options)`, or the job alone without `made`; the options may name a constant
         of the job's module.
         """
-        here = ""
+        # "jobs." and "arq.", where names are reached through their modules.
+        of_jobs, of_library = "", ""
         if self.jobs:
-            here = f"{self.jobs}."
-        value = here + job
+            of_jobs = f"{self.jobs}."
+        if self.library:
+            of_library = f"{self.library}."
+        value = of_jobs + job
         if made:
-            told = list(options)
-            if constant:
-                told = [option.replace(constant, here + constant) for option in options]
-            there = ""
-            if self.library:
-                there = f"{self.library}."
-            value = f"{there}{made}({', '.join([value, *told])})"
+            arguments = [value]
+            for option in options:
+                if constant:
+                    option = option.replace(constant, of_jobs + constant)
+                arguments.append(option)
+            value = f"{of_library}{made}({', '.join(arguments)})"
         if self.key:
             value = f"[{value}]"
         needed = tuple(self._list_imports(made, job, constant))
         return Entry(self.path, self.target, value, self.key, needed)
 
     def _list_imports(self, made: str, job: str, constant: str | None) -> Iterator[str]:
+        """The import statements that an entry needs in the list's module."""
         if not self.jobs:
             yield f"from {self.home} import {job}"
         if not self.jobs and constant:
@@ -130,12 +132,9 @@ def find_list(
     if option is not None:
         held = held_value(project, *option)
     if held is not None and held[1].path != home.path:
-        found = (
-            node
-            for node in held[1].tree.body
-            if isinstance(node, ast.Assign) and node.value is held[0]
-        )
-        target, home = next((ast.unparse(node.targets[0]) for node in found), target), held[1]
+        # The settings name a list that another module holds: it is written there.
+        value, home = held
+        target = _find_target(home, value) or target
     elif option is None and isinstance(worker.node, ast.Assign | ast.AnnAssign):
         target, key = name_owner(worker) or "", f'"{name}"'
     library = _bound_library(home, package, made)
@@ -143,21 +142,36 @@ def find_list(
     return Listing(home.path, target, key, package, library, jobs, _spell_import(home, module))
 
 
+def _find_target(module: Module, value: ast.expr) -> str | None:
+    """What a module assigns a value to at its top level, as written there."""
+    for node in module.tree.body:
+        if isinstance(node, ast.Assign) and node.value is value:
+            return ast.unparse(node.targets[0])
+    return None
+
+
 def _bound_library(module: Module, package: str, made: Collection[str]) -> str:
-    """`import arq` where a module has it, or where it means something else by `func`, as with
-    SQLAlchemy's.
+    """The name for the library's package in a module: as it is imported there, else the package's
+    own where names of it would mean something else, as `func` does with SQLAlchemy. "" where its
+    names are imported one by one.
     """
-    bound = [one for name in made for one in module.bindings(module.tree).get(name, ())]
-    other = any((one.target or "").partition(".")[0] != package for one in bound)
-    return _find_bound_name(module, package) or (package if other else "")
+    imported = _find_bound_name(module, package)
+    if imported:
+        return imported
+    bindings = module.bindings(module.tree)
+    for name in made:
+        for binding in bindings.get(name, ()):
+            if (binding.target or "").partition(".")[0] != package:
+                return package
+    return ""
 
 
 def _find_bound_name(module: Module, dotted: str) -> str:
     """The name that a module has for another module; "" where it has none."""
-    bound = module.bindings(module.tree)
-    return next(
-        (name for name, every in bound.items() if any(one.target == dotted for one in every)), ""
-    )
+    for name, bindings in module.bindings(module.tree).items():
+        if any(binding.target == dotted for binding in bindings):
+            return name
+    return ""
 
 
 def _spell_import(module: Module, dotted: str) -> str:
@@ -169,7 +183,7 @@ def _spell_import(module: Module, dotted: str) -> str:
 
 
 def is_on(project: Project, worker: Worker, name: str) -> bool:
-    """A switch that is on by default."""
+    """Whether nobody has switched an option off that is on by default."""
     found = worker.option(name)
     return found is None or project.literal(*found) is not False
 
@@ -198,17 +212,25 @@ def write_found(
     name = None
     if isinstance(node, ast.Name | ast.Attribute):
         name = module.resolve(node)
-    home, _, last = (name or "").rpartition(".")
-    path = None
-    if home:
-        path = project.locate(home)
-    held = None
-    if path is not None:
-        held = project.module(path)
-    if path is not None and held is not None and last in held.bindings(held.tree):
-        return last, Symbol(home, last, path=path)
+    symbol = _find_symbol(project, name or "")
+    if symbol is not None:
+        return symbol.name, symbol
     option = next(name for name, value in worker.options.items() if value[0] is node)
     return write_option(worker, option), own
+
+
+def _find_symbol(project: Project, dotted: str) -> Symbol | None:
+    """A name that a module of the repository binds at its top level; None for any other."""
+    home, _, last = dotted.rpartition(".")
+    if not home:
+        return None
+    path = project.locate(home)
+    if path is None:
+        return None
+    module = project.module(path)
+    if module is None or last not in module.bindings(module.tree):
+        return None
+    return Symbol(home, last, path=path)
 
 
 def split_imports(

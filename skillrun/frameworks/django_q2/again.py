@@ -55,12 +55,12 @@ class _Counted(Countdown):
     def is_retries(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Name) and node.id == self.parameter
 
-    def _number(
+    def _evaluate(
         self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
     ) -> float:
         if self.is_retries(node) and self.parameter not in given:
             return retries + self.first
-        return super()._number(node, module, retries, given, depth)
+        return super()._evaluate(node, module, retries, given, depth)
 
 
 def find_again(project: Project, handler: Definition) -> tuple[Again, ...]:

@@ -22,7 +22,7 @@ from skillrun.frameworks.interface import (
     Send,
     find_wiring,
 )
-from skillrun.repo.python import Definition, Handler, Project, is_known
+from skillrun.repo.python import Definition, Project, is_known
 from skillrun.repo.uses import FrameworkUse, Place
 
 
@@ -72,20 +72,27 @@ class _Reader:
 
     def read(self) -> Policy:
         self.sends = first_sends(self.project, self.handler)
+        # Redis gives a job to one worker and forgets it; "" is a broker that cannot be read.
         gives_back = self.cluster.broker not in ("redis", "")
         again = find_again(self.project, self.handler)
+        attempts: int | None = 1
+        backoff = Backoff("none")
         if gives_back:
             attempts, backoff = self._read_library_retry()
-        else:
-            attempts, backoff = (1, Backoff("none"))
         if again:
             attempts, backoff = self._read_own_retry(again, attempts)
         elif not self.cluster.broker:
             self._not_read("max_attempts", "orm")
         elif attempts != 1:
             self.sources["retried"] = self.cluster.source("max_attempts") or self.cluster.place
+        dead_letter = None
         record = find_record(self.project, self.handler)
-        self.sources |= {"dead_letter": record.place if record else None, "serializer": None}
+        if record is not None:
+            dead_letter = record.place
+        self.sources |= {"dead_letter": dead_letter, "serializer": None}
+        visibility_s = None
+        if gives_back:
+            visibility_s = self._retry_s()
         return Policy(
             max_attempts=attempts,
             backoff=backoff,
@@ -93,10 +100,10 @@ class _Reader:
             not_retried=self._list_spared(again),
             acks_late=gives_back,
             reject_on_worker_lost=gives_back,
-            visibility_timeout_s=self._retry_s() if gives_back else None,
+            visibility_timeout_s=visibility_s,
             time_limit_s=self._read_limit(),
             serializer="pickle",
-            dead_letter=record.place if record else None,
+            dead_letter=dead_letter,
             sources=self.sources,
             unknown=self.unknown,
         )
@@ -108,26 +115,37 @@ class _Reader:
     def _read_library_retry(self) -> tuple[int | None, Backoff]:
         """The most that any send leaves to Django Q2's own retry."""
         self.sources["max_attempts"] = self.sources["backoff"] = self.cluster.place
-        found = [self._count_attempts(send) for send in self.sends]
-        if None in found:
-            most = None
-        else:
-            most = max(one for one in found if one is not None)
+        bounded: list[int] = []
+        is_endless = False
+        for send in self.sends:
+            attempts = self._count_attempts(send)
+            if attempts is None:
+                is_endless = True
+            else:
+                bounded.append(attempts)
+        most = None
+        if not is_endless:
+            most = max(bounded)
         if most == 1:
             return 1, Backoff("none")
         return most, Backoff("fixed", self._retry_s())
 
     def _count_attempts(self, send: Send | None) -> int | None:
+        """The attempts that Django Q2 makes of one send; None: no bound, or one that cannot be
+        read, which `unknown` then says.
+        """
         acked = ends_at_failure(self.project, self.cluster, send)
         most = self.cluster.value("max_attempts")
         if not is_known(acked):
             self._not_read("max_attempts", "ack_failures")
         elif acked:
-            self.sources["max_attempts"] = self.cluster.source("ack_failures") or (
-                send.place if send else None
-            )
+            said_at = self.cluster.source("ack_failures")
+            if not said_at and send:
+                said_at = send.place
+            self.sources["max_attempts"] = said_at
             return 1
-        if is_known(cached := is_cached(self.project, self.cluster, send)) and cached:
+        cached = is_cached(self.project, self.cluster, send)
+        if is_known(cached) and cached:
             return None
         if not isinstance(most, int | float):
             self._not_read("max_attempts", "max_attempts")
@@ -144,17 +162,19 @@ class _Reader:
         first = again[0]
         self.sources |= {"max_attempts": first.bound_place or first.place, "backoff": first.place}
         self.sources["retried"] = first.place
-        bounds = [one.attempts for one in again]
-        if None in bounds:
+        most = max((one.attempts for one in again if one.attempts is not None), default=1)
+        is_read = all(one.attempts is not None for one in again)
+        if not is_read:
             self.unknown["max_attempts"] = first.place
-        most = max((one for one in bounds if one is not None), default=1)
         if any(one.backoff is None for one in again):
             self.unknown["backoff"] = first.place
-        if library != 1 and None not in bounds:
+        # Two counts that multiply: ours is not all that there is.
+        if library != 1 and is_read:
             self.unknown.setdefault("max_attempts", first.place)
         return most, first.backoff or Backoff("none")
 
     def _retry_s(self) -> float:
+        """The seconds after which a job that nobody has acknowledged is given out again."""
         value = self.cluster.value("retry")
         if not isinstance(value, int | float):
             self._not_read("backoff", "retry")
@@ -179,21 +199,21 @@ class _Reader:
         return float(max(known))
 
     def _list_retried(self, again: tuple[Again, ...], attempts: int | None) -> tuple[str, ...]:
+        """The exceptions after which the job runs again: by the handler's clauses, else any."""
         if again:
-            return import_paths(
-                self.project, [name for one in again for name in one.clause.exceptions]
-            )
+            names: list[str] = []
+            for one in again:
+                names += one.clause.exceptions
+            return import_paths(self.project, names)
         if attempts == 1:
             return ()
         return ("builtins:Exception",)
 
     def _list_spared(self, again: tuple[Again, ...]) -> tuple[str, ...]:
         """What a clause takes and does not raise, where it is no clause that runs it again."""
-        own = {one.clause.node for one in again}
-        found: list[Handler] = [
-            c for c in self.project.handlers(self.handler, depth=1) if c.node not in own
-        ]
-        return import_paths(
-            self.project,
-            [name for clause in found if not clause.reraises for name in clause.exceptions],
-        )
+        again_nodes = {one.clause.node for one in again}
+        names: list[str] = []
+        for clause in self.project.handlers(self.handler, depth=1):
+            if clause.node not in again_nodes and not clause.reraises:
+                names += clause.exceptions
+        return import_paths(self.project, names)

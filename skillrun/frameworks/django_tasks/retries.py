@@ -36,14 +36,14 @@ class Attempts(Tries):
         """The parameter itself."""
         return isinstance(node, ast.Name) and node.id == self.name
 
-    def _call(
+    def _evaluate_call(
         self, node: ast.Call, module: Module, retries: int, given: dict[str, float], depth: int
     ) -> float:
         """`timezone.now() + timedelta(...)` counts from now on."""
         name = module.resolve(node.func) or ""
         if name.rpartition(".")[2] in _NOW:
             return 0.0
-        return super()._call(node, module, retries, given, depth)
+        return super()._evaluate_call(node, module, retries, given, depth)
 
 
 @dataclass(frozen=True)

@@ -184,9 +184,9 @@ class _Left(Countdown):
         super().__init__(project, {})
         self._retries = retries
 
-    def _number(
+    def _evaluate(
         self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
     ) -> float:
         if isinstance(node, ast.Attribute) and node.attr == "retries":
             return self._retries - retries
-        return super()._number(node, module, retries, given, depth)
+        return super()._evaluate(node, module, retries, given, depth)

@@ -48,19 +48,29 @@ class _Reader:
         strategy = read_strategy(self.project, task)
         recovery = next(iter(find_recoveries(self.project, self.use)), None)
         record = find_record(self.project, task)
+        dead_letter, recovered_at, wait_s = None, None, None
+        if record is not None:
+            dead_letter = record.place
+        if recovery is not None:
+            recovered_at = recovery.place
+            wait_s = recovery.wait_s or HEARTBEAT_S
         self.sources |= dict.fromkeys(("max_attempts", "backoff", "retried"), strategy.place)
-        self.sources |= {"dead_letter": record.place if record else None}
-        self.sources |= {"reject_on_worker_lost": recovery.place if recovery else None}
+        self.sources["dead_letter"] = dead_letter
+        self.sources["reject_on_worker_lost"] = recovered_at
         attempts = self._count_attempts(strategy)
+        # A single attempt is followed by no wait, whatever the strategy says of one.
+        backoff = Backoff("none")
+        if attempts != 1:
+            backoff = self._read_backoff(strategy)
         return Policy(
             max_attempts=attempts,
-            backoff=self._read_backoff(strategy) if attempts != 1 else Backoff("none"),
+            backoff=backoff,
             retried=self._list_retried(strategy),
             not_retried=self._list_spared(strategy),
             acks_late=True,
             reject_on_worker_lost=recovery is not None,
-            visibility_timeout_s=(recovery.wait_s or HEARTBEAT_S) if recovery is not None else None,
-            dead_letter=record.place if record else None,
+            visibility_timeout_s=wait_s,
+            dead_letter=dead_letter,
             sources=self.sources,
             unknown=self.unknown,
         )
@@ -72,7 +82,7 @@ class _Reader:
         most = None
         if is_known(strategy.retries):
             most = strategy.retries
-        if not is_known(strategy.retries):
+        else:
             self._note_unread("max_attempts", strategy)
         bounds = raised(self.project, self.handler)
         own = _find_own_bound(bounds)
@@ -101,13 +111,14 @@ class _Reader:
 
     def _list_spared(self, strategy: Strategy) -> tuple[str, ...]:
         """Exceptions that a clause of the handler takes and does not raise again."""
-        found = (clause for clause in clauses(self.project, self.handler) if not clause.reraises)
-        names = dict.fromkeys(
-            name for clause in found for name in clause.exceptions if name not in ANY
-        )
-        if strategy.tries_again:
-            return tuple(import_path(self.project, name) for name in names)
-        return ()
+        # In the order of the clauses, each once.
+        names: dict[str, None] = {}
+        for clause in clauses(self.project, self.handler):
+            if not clause.reraises:
+                names |= dict.fromkeys(clause.exceptions)
+        if not strategy.tries_again:
+            return ()
+        return tuple(import_path(self.project, name) for name in names if name not in ANY)
 
     def _note_unread(self, name: str, strategy: Strategy) -> None:
         self.unknown[name] = strategy.place or Place(self.handler.path, self.handler.line)

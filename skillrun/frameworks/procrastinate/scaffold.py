@@ -20,9 +20,11 @@ from skillrun.frameworks.procrastinate.recovery import find_recoveries
 from skillrun.frameworks.procrastinate.tasks import read_task
 from skillrun.frameworks.publishing import IN_TRANSACTION, publishes_on_commit, when_to_publish
 from skillrun.repo.places import is_aside
+from skillrun.repo.source import last_word
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Project
+    from skillrun.repo.python import Module as PythonModule
     from skillrun.repo.uses import FrameworkUse
 
 MESSAGE = "kwargs"
@@ -35,11 +37,9 @@ TESTS = (
 
 DEATHS = 20
 """How often a job is given back whose workers died, at most."""
-_OPEN = "The app has to be open."
 _CONTRIB = "procrastinate.contrib.django"
-_OURS = ("context", "correlation_id")
-# What a periodic task is given.
-_TAKEN = ("timestamp",)
+# Parameters that the handler needs for itself.
+_OWN_PARAMETERS = ("context", "correlation_id")
 _BLUEPRINT = ("procrastinate.Blueprint", "procrastinate.blueprints.Blueprint")
 
 
@@ -51,17 +51,20 @@ def awaits(project: Project, use: FrameworkUse, handler: str) -> bool:
     """
     if any(not is_aside(path) for path in project.tree.search("INSTALLED_APPS")):
         return False
-    own = project.locate(handler.partition(":")[0])
-    giving = set()
-    for one in find_recoveries(project, use):
-        if one.function is not None:
-            giving.add(one.function.name)
-    tasks = [one for one in _find_tasks(project, use) if one.name not in giving]
-    near = [one for one in tasks if one.path == own] or tasks
-    return 2 * sum(isinstance(one.node, ast.AsyncFunctionDef) for one in near) > len(near)
+    path = project.locate(handler.partition(":")[0])
+    recovering = set()
+    for recovery in find_recoveries(project, use):
+        if recovery.function is not None:
+            recovering.add(recovery.function.name)
+    # What gives back the jobs of dead workers says nothing of how the others are written.
+    tasks = [task for task in _find_tasks(project, use) if task.name not in recovering]
+    compared = [task for task in tasks if task.path == path] or tasks
+    coroutines = [task for task in compared if isinstance(task.node, ast.AsyncFunctionDef)]
+    return 2 * len(coroutines) > len(compared)
 
 
 def _find_tasks(project: Project, use: FrameworkUse) -> Iterator[Definition]:
+    """The functions at the left margin that are tasks of Procrastinate."""
     for module in filter(None, map(project.module, use.task_modules)):
         for node in module.tree.body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -73,86 +76,90 @@ def _find_tasks(project: Project, use: FrameworkUse) -> Iterator[Definition]:
 def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`.
 
-    `app`: what a module imports; `contrib`: it is Django's, whose jobs are rows of Django's own
-    database; `owner`: what
-    makes a function a task there, the app or a blueprint; `loading`: the entry that has the worker
-    import a new module,
-    `found`: it needs none; `queue`: the option that all other tasks have; `recovers`: something
-    gives back the jobs of
-    dead workers; `publisher`: what defers the job, where it is written; of a clock, `tick` and
-    `due`.
+    - `app`: what a module imports
+    - `contrib`: it is Django's, whose jobs are rows of Django's own database
+    - `owner`: the name of what makes a function a task there, the app or a blueprint
+    - `loading`: the entry that has the worker import a new module; `found`: it needs none
+    - `queue`: the option that all other tasks have
+    - `recovers`: something gives back the jobs of dead workers
+    - `publisher`: what defers the job, where it is written; of a clock, `tick` and `due`
     """
-    contrib = facts.app is None and any(
-        not is_aside(path) for path in project.tree.search(_CONTRIB)
-    )
-    app = Symbol(_CONTRIB, "app") if contrib else facts.app
-    made: dict[str, Any] = {
+    app = facts.app
+    contrib = False
+    if app is None and any(not is_aside(path) for path in project.tree.search(_CONTRIB)):
+        contrib = True
+        app = Symbol(_CONTRIB, "app")
+    owner = _find_blueprint(project, facts)
+    if owner is None:
+        owner = ""
+        if app is not None:
+            owner = app.name
+    return {
         "app": app,
         "contrib": contrib,
         "queue": _read_common_queue(project, facts.use),
         "found": facts.path in facts.use.task_modules or facts.module.endswith("tasks"),
-        "owner": _find_blueprint(project, facts) or (app.name if app is not None else ""),
+        "owner": owner,
         "loading": _plan_loading(project, facts),
         "recovers": bool(find_recoveries(project, facts.use)),
         "publishes": True,  # a tick of the clock publishes too
+        **published(facts),
     }
-    return {**made, **published(facts)}
 
 
 def _read_common_queue(project: Project, use: FrameworkUse) -> list[str]:
-    """`queue=` as all other tasks say it: a worker may read no other."""
-    read = [read_task(project, use, one) for one in _find_tasks(project, use)]
-    named = [
-        project.literal(*option) if (option := task.option("queue")) else None for task in read
-    ]
-    name = None
-    if named and all(one == named[0] for one in named):
-        name = named[0]
-    if not isinstance(name, str):
+    """`queue=` as all other tasks say it, since a worker may read no other; [] where they have none
+    or several.
+    """
+    queues: list[Any] = []
+    for definition in _find_tasks(project, use):
+        option = read_task(project, use, definition).option("queue")
+        if option is None:
+            return []
+        queues.append(project.literal(*option))
+    if not queues or any(queue != queues[0] for queue in queues):
         return []
-    return [f"queue={source(name)}"]
+    if not isinstance(queues[0], str):
+        return []
+    return [f"queue={source(queues[0])}"]
 
 
 def _find_blueprint(project: Project, facts: Facts) -> str | None:
     """The blueprint that the handler's module makes for its tasks."""
     module = project.module(facts.path)
-    if module is not None:
-        for node in module.tree.body:
-            if (
-                module is not None
-                and isinstance(node, ast.Assign)
-                and isinstance(node.value, ast.Call)
-            ):
-                target = node.targets[0]
-                if isinstance(target, ast.Name) and module.resolve(node.value.func) in _BLUEPRINT:
-                    return target.id
+    if module is None:
+        return None
+    for node in module.tree.body:
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+            continue
+        target = node.targets[0]
+        if isinstance(target, ast.Name) and module.resolve(node.value.func) in _BLUEPRINT:
+            return target.id
     return None
 
 
 def _plan_loading(project: Project, facts: Facts) -> Entry | None:
-    """A module that no worker imports yet is named where the app is made."""
-    app = None
+    """The entry in `App(import_paths=...)` for a module that no worker imports yet."""
+    home = None
     if facts.app is not None:
-        app = project.module(facts.app.path)
-    if app is None or facts.path in facts.use.task_modules:
+        home = project.module(facts.app.path)
+    if home is None or facts.path in facts.use.task_modules:
         return None
-    calls = []
-    for node in app.nodes(ast.Call):
-        calls.append(node)
-    made = None
-    for call in calls:
-        if ast.unparse(call.func).rpartition(".")[2] == "App":
-            made = call
-            break
-    option = None
-    if made is not None:
-        option = options_of(project, made, app)[0].get("import_paths")
-    paths = []
-    if option is not None:
-        paths = project.literal(option, app)
-    if isinstance(paths, list | tuple) and loads(project, app, map(str, paths), facts.path):
+    paths = _read_import_paths(project, home)
+    if isinstance(paths, list | tuple) and loads(project, home, map(str, paths), facts.path):
         return None
-    return Entry(app.path, "App(import_paths=)", source(facts.module))
+    return Entry(home.path, "App(import_paths=)", source(facts.module))
+
+
+def _read_import_paths(project: Project, module: PythonModule) -> Any:
+    """What the first `App(...)` of a module is given as `import_paths`; [] where it has none."""
+    for call in module.nodes(ast.Call):
+        if last_word(call.func) == "App":
+            options, _ = options_of(project, call, module)
+            if "import_paths" in options:
+                return project.literal(options["import_paths"], module)
+            return []
+    return []
 
 
 def problems(facts: Facts) -> Iterator[str]:
@@ -180,7 +187,7 @@ def problems(facts: Facts) -> Iterator[str]:
         )
     if facts.message == "kwargs":
         for field in facts.fields:
-            if field.name in _OURS:
+            if field.name in _OWN_PARAMETERS:
                 yield (
                     f"the handler has a use of its own for the name {field.name}: rename the field, or"
                     " message: payload"
@@ -189,6 +196,7 @@ def problems(facts: Facts) -> Iterator[str]:
 
 
 def _clock_problems(facts: Facts) -> Iterator[str]:
+    """What Procrastinate's clock cannot do of the spec's."""
     if facts.trigger == "poller" and _spell_cron(facts) is None:
         yield (
             "Procrastinate's cron names seconds, minutes and hours: trigger.every is to divide a"
@@ -205,24 +213,18 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
     known = facts.facts
-    sent: tuple[Symbol, ...] = ()
-    if known["publisher"]:
-        sent = (Symbol(facts.module, known["publisher"].name),)
-    ticks: tuple[Symbol | str, ...] = ()
-    if facts.trigger != "event" and not case:
-        ticks = (known["tick"],)
-    loop: tuple[str, ...] = ()
-    if facts.awaits and (sent or ticks):
-        loop = ("import asyncio",)
-    if facts.awaits and ticks:
-        loop = (*loop, "from unittest.mock import AsyncMock")
-    return (
-        *loop,
-        "from procrastinate.testing import InMemoryConnector",
-        _by_name(known["app"]),
-        *sent,
-        *ticks,
-    )
+    publisher, has_tick = known["publisher"], facts.trigger != "event" and not case
+    needed: list[Symbol | str] = []
+    if facts.awaits and (publisher or has_tick):
+        needed.append("import asyncio")
+    if facts.awaits and has_tick:
+        needed.append("from unittest.mock import AsyncMock")
+    needed += ["from procrastinate.testing import InMemoryConnector", _by_name(known["app"])]
+    if publisher:
+        needed.append(Symbol(facts.module, publisher.name))
+    if has_tick:
+        needed.append(known["tick"])
+    return tuple(needed)
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
@@ -238,6 +240,7 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
 
 
 def _by_name(symbol: Symbol) -> Symbol:
+    """The symbol without its path, so that it is imported by its name: `from shop import app`."""
     return Symbol(symbol.module, symbol.name)
 
 
@@ -246,6 +249,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     worker imports.
     """
     clocked = facts.trigger != "event"
+    left_out_words = ""
+    if clocked:
+        left_out_words = _left_out(facts)
     text = render(
         "handler.py.jinja",
         facts,
@@ -260,20 +266,21 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         wait=longest_wait(facts.retries, "job.attempts"),
         publisher=facts.facts["publisher"],
         publishing=_say_when_published(facts),
-        left_out=_left_out(facts) if clocked else "",
+        left_out=left_out_words,
         **awaiting.names(facts, coroutine=facts.awaits),
     )
-    entry = facts.facts["loading"]
-    return [
-        Module(facts.path, text),
-        *_write_recovery(facts, render),
-        *([entry] if entry is not None else []),
-    ]
+    written = [Module(facts.path, text), *_write_recovery(facts, render)]
+    loading = facts.facts["loading"]
+    if loading is not None:
+        written.append(loading)
+    return written
 
 
 def _keeps_failed(facts: Facts) -> bool:
-    """The tick leaves out what is `failed`; a mark that it was handled would come before that
-    status is written.
+    """Whether Procrastinate keeps what is given up, as jobs whose status is `failed`.
+
+    The tick then leaves those out by their status: a mark that the handler writes would come before
+    it.
     """
     return facts.dead_letter == "framework"
 
@@ -291,37 +298,39 @@ def _say_when_published(facts: Facts) -> str:
     """What the publisher's docstring says of the open transaction."""
     if facts.facts["contrib"]:
         return IN_TRANSACTION
-    return f"{when_to_publish(facts)} {_OPEN}"
+    return f"{when_to_publish(facts)} The app has to be open."
 
 
 def _write_recovery(facts: Facts, render: Render) -> Iterator[Piece]:
-    """Beside the app, where the repository makes it, for all its jobs: Procrastinate itself gives
-    back none.
+    """The task that gives back the jobs of dead workers, of all handlers: Procrastinate itself
+    gives back none. It stands beside the app where the repository makes that, else beside the job.
     """
+    if facts.facts["recovers"]:
+        return
     app = facts.facts["app"]
-    if app.path:
-        home = app
-    else:
+    home = app
+    needed: list[Symbol | str] = [
+        facts.conventions.logger_import,
+        "from procrastinate.jobs import Status",
+    ]
+    # Django's app has no file here.
+    if not app.path:
         home = Symbol(facts.module, "", path=facts.path)
-    if not facts.facts["recovers"]:
-        needed: list[Symbol | str] = [
-            facts.conventions.logger_import,
-            "from procrastinate.jobs import Status",
-        ]
-        needed += [] if app.path else [_by_name(app)]
-        text = render(
-            "recovery.py.jinja",
-            facts,
-            needed=needed,
-            app=app,
-            home=home.module,
-            deaths=DEATHS,
-            queue=facts.facts["queue"],
-        )
-        yield Module(home.path, text)
+        needed.append(_by_name(app))
+    text = render(
+        "recovery.py.jinja",
+        facts,
+        needed=needed,
+        app=app,
+        home=home.module,
+        deaths=DEATHS,
+        queue=facts.facts["queue"],
+    )
+    yield Module(home.path, text)
 
 
 def _retries_name(facts: Facts) -> str:
+    """The constant with the number of attempts: SEND_RECEIPT_RETRIES."""
     return f"{facts.name.upper()}_RETRIES"
 
 
@@ -329,18 +338,27 @@ def _spell_strategy(facts: Facts) -> list[str] | None:
     """The arguments of a `RetryStrategy`; None where it has no words for the waits, or for what is
     tried again.
     """
-    retries = facts.retries
-    waits = _own_words(retries)
-    # What a worker aborts when it is shut down is no Exception.
+    waits = _spell_waits(facts.retries)
+    # A coroutine that a worker aborts at its shutdown ends with what is no Exception.
     if waits is None or facts.awaits:
         return None
-    errors = ", ".join(error.written if error.path else error.name for error in facts.transient)
-    return [f"max_attempts={_retries_name(facts)}", *waits, f"retry_exceptions=[{errors}]"]
+    errors = []
+    for error in facts.transient:
+        name = error.name
+        if error.path:
+            name = error.written
+        errors.append(name)
+    return [
+        f"max_attempts={_retries_name(facts)}",
+        *waits,
+        f"retry_exceptions=[{', '.join(errors)}]",
+    ]
 
 
-def _own_words(retries: Retries) -> list[str] | None:
-    """`wait` or `exponential_wait`, whole seconds; the latter is base and factor at once, and has
-    no cap.
+def _spell_waits(retries: Retries) -> list[str] | None:
+    """`wait=` or `exponential_wait=` for the waits; None where the strategy has no words for them.
+
+    Both take whole seconds, and `exponential_wait=3` is 3, 9, 27 seconds, without an end.
     """
     if retries.kind == "none":
         return []
@@ -348,13 +366,14 @@ def _own_words(retries: Retries) -> list[str] | None:
         return None
     if retries.kind == "fixed":
         return [f"wait={seconds(retries.base_s)}"]
-    capped = any(delay != retries.base_s ** (n + 1) for n, delay in enumerate(retries.delays))
-    if capped:
-        return None
+    for number, delay in enumerate(retries.delays, 1):
+        if delay != retries.base_s**number:
+            return None
     return [f"exponential_wait={seconds(retries.base_s)}"]
 
 
 def _spell_cron(facts: Facts) -> str | None:
+    """The clock as croniter reads it, which may have a sixth field for seconds."""
     return write_croniter(facts.trigger, facts.schedule, facts.every_s)
 
 
@@ -368,6 +387,7 @@ def _list_parameters(facts: Facts) -> list[str]:
 
 
 def _list_imports(facts: Facts) -> list[Symbol | str]:
+    """What the handler's module imports."""
     needed: list[Symbol | str] = [
         "from typing import Any",
         facts.conventions.logger_import,
@@ -392,10 +412,10 @@ def _list_for_retries(facts: Facts) -> list[str]:
     """The library's strategy, or what one of the job's own is made of."""
     if _spell_strategy(facts) is not None:
         return ["from procrastinate import RetryStrategy"]
-    own = [
+    needed = [
         "from procrastinate import BaseRetryStrategy, RetryDecision",
         "from procrastinate.jobs import Job",
     ]
     if facts.retries.jitter:
-        own.append("import random")
-    return own
+        needed.append("import random")
+    return needed

@@ -7,8 +7,9 @@ return the broker), taskiq/brokers/shared_broker.py, taskiq_redis/redis_broker.p
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from skillrun.frameworks.common.reading import held_value, in_tests, options_of, place_of
 from skillrun.repo.python import Definition, Module, Project
@@ -23,26 +24,36 @@ RETRIES = {
         "types_of_exceptions",
     ),
     "SmartRetryMiddleware": (
-        *(
-            "default_retry_count",
-            "default_retry_label",
-            "no_result_on_retry",
-            "default_delay",
-            "use_jitter",
-        ),
-        *("use_delay_exponent", "max_delay_exponent", "schedule_source", "types_of_exceptions"),
+        "default_retry_count",
+        "default_retry_label",
+        "no_result_on_retry",
+        "default_delay",
+        "use_jitter",
+        "use_delay_exponent",
+        "max_delay_exponent",
+        "schedule_source",
+        "types_of_exceptions",
     ),
 }
+"""Each of taskiq's middlewares that retry -> its parameters in their order."""
 SHARED = ("taskiq.async_shared_broker", "taskiq.brokers.shared_broker.async_shared_broker")
 LIBRARY = "taskiq"
-# Brokers whose `kick` does not read the label `delay`; a broker of an unknown package may.
 # Whole words, one of which stands in a module that makes a broker: its package, or what the broker
 # is called.
-_PACKAGES = (
-    "taskiq taskiq_redis taskiq_aio_pika taskiq_nats taskiq_pg taskiq_aio_kafka taskiq_aio_sqs"
-    " taskiq_valkey broker"
+_BROKER_WORDS = (
+    "taskiq",
+    "taskiq_redis",
+    "taskiq_aio_pika",
+    "taskiq_nats",
+    "taskiq_pg",
+    "taskiq_aio_kafka",
+    "taskiq_aio_sqs",
+    "taskiq_valkey",
+    "broker",
 )
-_DEAF = ("taskiq.", "taskiq_redis.", "taskiq_nats.")
+# Brokers whose `kick` does not read the label `delay`; a broker of an unknown package may.
+_WITHOUT_DELAY = ("taskiq.", "taskiq_redis.", "taskiq_nats.")
+# Brokers that have given a message away when a worker takes it, by words of their class.
 _FORGETFUL = (
     "ListQueue",
     "PubSub",
@@ -74,7 +85,7 @@ class Part:
 
     @property
     def retries(self) -> bool:
-        """It is one of taskiq's two that retry."""
+        """Whether it is one of taskiq's two that retry."""
         return self.kind in RETRIES
 
 
@@ -97,18 +108,18 @@ class Broker:
 
     @property
     def in_memory(self) -> bool:
-        """It works in the process that kicks."""
+        """Whether it works in the process that sends."""
         return self.kind.endswith("InMemoryBroker")
 
     @property
     def gives_back(self) -> bool:
-        """The message of a worker that dies is delivered again."""
+        """Whether the message of a worker that dies is delivered again."""
         return not any(word in self.kind for word in _FORGETFUL)
 
     @property
     def waits(self) -> bool:
-        """It may read the label `delay`."""
-        return not self.kind.startswith(_DEAF)
+        """Whether it may read the label `delay`."""
+        return not self.kind.startswith(_WITHOUT_DELAY)
 
     @property
     def retrying(self) -> tuple[Part, ...]:
@@ -120,41 +131,43 @@ def find_brokers(project: Project) -> tuple[Broker, ...]:
     """Every broker outside of tests, those in memory last, else in order of path and line."""
     return project.remember(
         ("taskiq.brokers",),
-        lambda: tuple(sorted(_find_all(project), key=lambda one: one.in_memory)),
+        lambda: tuple(sorted(_find_all(project), key=attrgetter("in_memory"))),
     )
 
 
 def brokers_of(project: Project, node: ast.expr, module: Module) -> tuple[Broker, ...]:
-    """Those that an expression may stand for; all where it is a broker that cannot be told from
-    others.
+    """The brokers that an expression may stand for; all where it is a broker that cannot be told
+    from others.
     """
-    every = find_brokers(project)
+    brokers = find_brokers(project)
     name = project.origin_of(module, node)
-    found = tuple(one for one in every if one.name == name)
-    if found:
-        return found
+    named = tuple(broker for broker in brokers if broker.name == name)
+    if named:
+        return named
     if name in SHARED:
-        given = []
-        for where, call in _find_calls(project, "default_broker"):
+        # The shared broker passes on to the one that is made its default.
+        for home, call in _find_calls(project, "default_broker"):
             if call.args:
-                given.append(brokers_of(project, call.args[0], where))
-        return next(iter(given), every)
+                return brokers_of(project, call.args[0], home)
+        return brokers
     if "broker" in ast.unparse(node).lower() or name.startswith(LIBRARY):
-        return every
+        return brokers
     return ()
 
 
 def find_serializer(project: Project, broker: Broker) -> tuple[ast.expr, Module] | None:
     """What `with_serializer` gives a broker; None where it keeps JSON."""
     for module, call in _find_calls(project, "with_serializer"):
-        given = [*call.args, *(keyword.value for keyword in call.keywords)]
-        if given and _is_called_on(project, module, call, broker):
-            return given[0], module
+        serializers = [*call.args, *(keyword.value for keyword in call.keywords)]
+        if serializers and _is_called_on(project, module, call, broker):
+            return serializers[0], module
     return None
 
 
 def _is_called_on(project: Project, module: Module, call: ast.Call, broker: Broker) -> bool:
-    """`XBroker(...).with_...(...)`, or on the variable that holds it."""
+    """Whether a call is of a broker: `XBroker(...).with_...(...)`, or on the variable that holds
+    it.
+    """
     node: ast.expr = call
     while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         if node is broker.node:
@@ -164,18 +177,19 @@ def _is_called_on(project: Project, module: Module, call: ast.Call, broker: Brok
 
 
 def _find_all(project: Project) -> Iterator[Broker]:
+    """Every broker outside of tests, in order of path and line."""
     added = list(_find_added(project))
     modules: dict[str, Module] = {}
-    for word in _PACKAGES.split():
-        modules |= {module.path: module for module in project.modules_with(word)}
+    for word in _BROKER_WORDS:
+        for module in project.modules_with(word):
+            modules[module.path] = module
     for path, module in sorted(modules.items()):
         if in_tests(path):
             continue
-        for node in module.all_nodes:
-            if isinstance(node, ast.Call):
-                kind = _name_class(project, node.func, module)
-                if kind is not None:
-                    yield _read_broker(project, module, node, kind, added)
+        for call in module.nodes(ast.Call):
+            kind = _name_class(project, call.func, module)
+            if kind is not None:
+                yield _read_broker(project, module, call, kind, added)
 
 
 def _read_broker(
@@ -185,17 +199,19 @@ def _read_broker(
     kind: str,
     added: list[tuple[Module, ast.Call, str]],
 ) -> Broker:
-    """`added`: calls elsewhere that add middlewares, and the broker that each is of."""
+    """A broker with its middlewares; `added` are calls elsewhere that add some, each with its
+    module and the name of its broker.
+    """
     name, chained = _unwind_chain(module, node)
     options, unread = options_of(project, node, module)
     calls = [(module, call) for call in chained]
-    for where, call, owner in added:
+    for home, call, owner in added:
         if owner == name:
-            calls.append((where, call))
+            calls.append((home, call))
     parts: list[Part] = []
-    for where, call in calls:
-        found, is_missing = _read_parts(project, call, where)
-        parts += found
+    for home, call in calls:
+        read, is_missing = _read_parts(project, call, home)
+        parts += read
         unread = unread or is_missing
     return Broker(name, kind, node, module, options, tuple(parts), unread)
 
@@ -203,12 +219,12 @@ def _read_broker(
 def _name_class(project: Project, node: ast.expr, module: Module) -> str | None:
     """The class of a taskiq package that a call makes an object of."""
     name = module.resolve(node)
-    if name:
-        for ancestor in project.ancestors(name):
-            if ancestor.partition(".")[0].startswith(LIBRARY) and ancestor.rpartition(".")[
-                2
-            ].endswith("Broker"):
-                return ancestor
+    if not name:
+        return None
+    for ancestor in project.ancestors(name):
+        package, class_name = ancestor.partition(".")[0], ancestor.rpartition(".")[2]
+        if package.startswith(LIBRARY) and class_name.endswith("Broker"):
+            return ancestor
     return None
 
 
@@ -226,26 +242,33 @@ def _unwind_chain(module: Module, node: ast.Call) -> tuple[str, list[ast.Call]]:
     # `broker = A() if testing else B()`: each of them is what the variable may hold.
     while above and isinstance(above[0], ast.IfExp | ast.BoolOp):
         above = above[1:]
-    target = None
-    if above:
-        target = above[0]
-    names = [getattr(target, "target", None)]
-    if isinstance(target, ast.Assign):
-        names = list(target.targets)
     function = module.function_of(top)
     if function is not None:
         return _made_by(module, function), found
-    word = next((one.id for one in names if isinstance(one, ast.Name)), "")
+    word = ""
+    if above:
+        word = _name_assigned(above[0])
     return f"{module.name}.{word}", found
+
+
+def _name_assigned(statement: ast.AST) -> str:
+    """The variable that a statement sets; "" where it sets none."""
+    targets = [getattr(statement, "target", None)]
+    if isinstance(statement, ast.Assign):
+        targets = list(statement.targets)
+    for target in targets:
+        if isinstance(target, ast.Name):
+            return target.id
+    return ""
 
 
 def _made_by(module: Module, function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     """The variable of its module that holds what a function makes, else the function."""
-    for name, bound in module.bindings(module.tree).items():
-        for one in bound:
-            called = None
-            if isinstance(one.value, ast.Call):
-                called = one.value.func
+    for name, bindings in module.bindings(module.tree).items():
+        for binding in bindings:
+            if not isinstance(binding.value, ast.Call):
+                continue
+            called = binding.value.func
             if isinstance(called, ast.Name) and called.id == function.name:
                 return f"{module.name}.{name}"
     return f"{module.name}.{module.qualname(function)}"
@@ -260,21 +283,23 @@ def _find_added(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
             owner = None
             if isinstance(call.func, ast.Attribute):
                 owner = call.func.value
-            if not isinstance(owner, ast.Name | ast.Attribute):
-                continue
-            function = module.function_of(call)
-            local = (
-                function is not None
-                and isinstance(owner, ast.Name)
-                and owner.id in module.bindings(function)
-            )
-            name = module.resolve(owner)
-            if local and function is not None:
-                name = _made_by(module, function)
-            yield module, call, project.origin(name or "")
+            if isinstance(owner, ast.Name | ast.Attribute):
+                name = _name_owner(module, call, owner)
+                yield module, call, project.origin(name or "")
+
+
+def _name_owner(module: Module, call: ast.Call, owner: ast.Name | ast.Attribute) -> str | None:
+    """The dotted name of the broker that a call is of; of a local one, that of what makes it."""
+    function = module.function_of(call)
+    if function is not None and isinstance(owner, ast.Name):
+        is_local = owner.id in module.bindings(function)
+        if is_local:
+            return _made_by(module, function)
+    return module.resolve(owner)
 
 
 def _find_calls(project: Project, word: str) -> Iterator[tuple[Module, ast.Call]]:
+    """The calls of a method of that name outside of tests, with their files."""
     for module in project.modules_with(word):
         if in_tests(module.path):
             continue
@@ -288,39 +313,46 @@ def _read_parts(project: Project, call: ast.Call, module: Module) -> tuple[list[
     found: list[Part] = []
     unread = False
     for node in call.args:
-        held = held_value(project, node.value if isinstance(node, ast.Starred) else node, module)
-        if held is None or (
-            isinstance(node, ast.Starred) and not isinstance(held[0], ast.List | ast.Tuple)
-        ):
+        if isinstance(node, ast.Starred):
+            held = held_value(project, node.value, module)
+            if held is None or not isinstance(held[0], ast.List | ast.Tuple):
+                unread = True
+                continue
+            for element in held[0].elts:
+                found.append(_read_part(project, element, held[1]))
+            continue
+        held = held_value(project, node, module)
+        if held is None:
             unread = True
-        elif isinstance(node, ast.Starred) and isinstance(held[0], ast.List | ast.Tuple):
-            found += [_read_part(project, one, held[1]) for one in held[0].elts]
         else:
             found.append(_read_part(project, *held))
     return found, unread
 
 
 def _read_part(project: Project, node: ast.expr, module: Module) -> Part:
+    """A middleware, as `with_middlewares` is given it."""
     if not isinstance(node, ast.Call):
         return Part("", node, module, unread=True)
     name = project.origin_of(module, node.func)
     own = project.definition(name)
-    line = []
-    for ancestor in project.ancestors(name):
-        if ancestor.startswith(LIBRARY):
-            line.append(ancestor.rpartition(".")[2])
-    kind = next((word for word in line if word in RETRIES), next(iter(line), ""))
+    if own is not None and not own.is_class:
+        own = None
+    kind = _choose_kind(project.ancestors(name))
     options, unread = options_of(project, node, module)
     for position, argument in zip(RETRIES.get(kind, ()), node.args, strict=False):
         options[position] = argument
-    makes = None
-    if own is not None and own.is_class:
-        makes = project.member([own], "__init__")
-    return Part(
-        kind,
-        node,
-        module,
-        options,
-        own if own and own.is_class else None,
-        unread or makes is not None,
-    )
+    # An `__init__` of the repository may set what is not among the arguments.
+    if own is not None and project.member([own], "__init__") is not None:
+        unread = True
+    return Part(kind, node, module, options, own, unread)
+
+
+def _choose_kind(ancestors: Iterable[str]) -> str:
+    """Which class of taskiq a middleware is or derives from: one that retries, else the nearest;
+    "" where it is none.
+    """
+    of_library = [one.rpartition(".")[2] for one in ancestors if one.startswith(LIBRARY)]
+    for name in of_library:
+        if name in RETRIES:
+            return name
+    return next(iter(of_library), "")

@@ -59,21 +59,21 @@ class Tries(Countdown):
         named = is_constant(first, "_retries")
         return named and isinstance(called, ast.Attribute) and called.attr == "get"
 
-    def _number(
+    def _evaluate(
         self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
     ) -> float:
         if self.parameter and self.is_retries(node):
             # The first wait is that of retry 1.
             return retries + 1
         if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
-            return self._number(node.values[0], module, retries, given, depth + 1)
-        return super()._number(node, module, retries, given, depth)
+            return self._evaluate(node.values[0], module, retries, given, depth + 1)
+        return super()._evaluate(node, module, retries, given, depth)
 
     def holds(self, test: ast.Compare, module: Module, retries: int) -> bool | None:
         """Whether a comparison holds after so many retries; None where it cannot be told."""
         try:
             left, right = (
-                self._number(node, module, retries, {}, 0)
+                self._evaluate(node, module, retries, {}, 0)
                 for node in (test.left, test.comparators[0])
             )
         except Exception:  # whatever the expression is, it is no comparison of numbers

@@ -13,21 +13,18 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from skillrun.frameworks.common.callables.callers import called
 from skillrun.frameworks.common.countdown import Countdown, recognise
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import (
-    Backoff,
-)
+from skillrun.frameworks.interface import Backoff
 from skillrun.repo.python import Definition, Module, Project, is_known
 from skillrun.repo.source import last_word
-from skillrun.repo.syntax import find_keyword, find_nodes
+from skillrun.repo.syntax import find_keyword, find_nodes, has_spread
 from skillrun.repo.uses import Place
 
 _NONE = Backoff("none")
-_OTHER_LIBRARIES = (
+_RETRY_LIBRARIES = (
     "retrying.",
     "retry.",
     "retry2.",
@@ -37,9 +34,12 @@ _OTHER_LIBRARIES = (
     "tenacity.",
     "backoff.",
 )
-_COUNTERS = re.compile(
-    r"\b(?:attempts?|tries|retries|retry_count|attempt_count|fail_count|failures)\b", re.IGNORECASE
-)
+_COUNTER_NAME = r"\b(?:attempts?|tries|retries|retry_count|attempt_count|fail_count|failures)"
+_COUNTERS = re.compile(rf"{_COUNTER_NAME}\b", re.IGNORECASE)
+# "WHERE attempts < 5"
+_COUNTER_IN_SQL = re.compile(rf"{_COUNTER_NAME}\b\s*[<>]", re.IGNORECASE)
+# The keyword in Django's `.filter(attempts__lt=5)`.
+_COUNTER_IN_FILTER = re.compile(rf"{_COUNTER_NAME}__(?:lt|lte)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -58,30 +58,30 @@ def find_ways(project: Project, handler: Definition) -> tuple[Way, ...]:
     """The ways of the handler and of the functions that it calls; an adapter elsewhere may mean its
     own attempts.
     """
-    inner = []
-    for found in called(project, handler):
-        if not found.is_class:
-            inner.append(found)
+    functions = [handler]
+    for function in called(project, handler):
+        if not function.is_class:
+            functions.append(function)
     ways = []
-    for part in (handler, *inner):
-        for way in _find_ways(project, part):
-            ways.append((part, way))
-    return tuple(
-        way if part.path == handler.path else replace(way, readable=False) for part, way in ways
-    )
+    for function in functions:
+        for way in _find_ways(project, function):
+            if function.path != handler.path:
+                way = replace(way, readable=False)
+            ways.append(way)
+    return tuple(ways)
 
 
 def _find_ways(project: Project, part: Definition) -> Iterator[Way]:
-    for node in part.decorators:
-        call = None
-        if isinstance(node, ast.Call):
-            call = node
-        name = part.module.resolve(call.func if call else node) or ""
-        origin = project.origin(name)
-        if origin.startswith(_OTHER_LIBRARIES):
-            yield _read_decorator(project, part.module, origin, call) or Way(
-                place_of(part.module, node), readable=False
-            )
+    """The ways that one function has by itself, its decorators first."""
+    for decorator in part.decorators:
+        call, named = None, decorator
+        if isinstance(decorator, ast.Call):
+            call, named = decorator, decorator.func
+        origin = project.origin(part.module.resolve(named) or "")
+        if not origin.startswith(_RETRY_LIBRARIES):
+            continue
+        way = _read_decorator(project, part.module, origin, call)
+        yield way or Way(place_of(part.module, decorator), readable=False)
     for loop in ast.walk(part.node):
         if isinstance(loop, ast.For):
             yield from _read_counted_loop(project, part.module, loop)
@@ -95,7 +95,8 @@ def _find_ways(project: Project, part: Definition) -> Iterator[Way]:
 def _read_decorator(
     project: Project, module: Module, origin: str, call: ast.Call | None
 ) -> Way | None:
-    if call is None or any(keyword.arg is None for keyword in call.keywords):
+    """The way that a decorator of tenacity or backoff says; None where it cannot be read."""
+    if call is None or has_spread(call):
         return None
     given = {keyword.arg or "": keyword.value for keyword in call.keywords}
     if origin == "tenacity.retry" and not call.args:
@@ -108,12 +109,16 @@ def _read_decorator(
 def _read_tenacity(
     project: Project, module: Module, call: ast.Call, given: dict[str, ast.expr]
 ) -> Way | None:
-    attempts: Any = None
+    """`@retry(stop=stop_after_attempt(5), wait=wait_fixed(3))`. Without `stop` it tries for ever,
+    without `wait` at once, without `retry` after any exception.
+    """
+    attempts = None
     if "stop" in given:
         stop = _find_making(project, module, given["stop"], "tenacity.stop_after_attempt")
-        attempts = _number(project, module, stop, "max_attempt_number", 0)
-        if attempts is None:
+        limit = _read_number(project, module, stop, "max_attempt_number", 0)
+        if limit is None:
             return None
+        attempts = int(limit)
     retried: tuple[str, ...] | None = ("builtins.Exception",)
     if "retry" in given:
         condition = _find_making(
@@ -123,43 +128,53 @@ def _read_tenacity(
         retried = None
         if types is not None:
             retried = project.exception_names(types, module)
+    wait: Backoff | None = _NONE
     if "wait" in given:
-        wait = _tenacity_wait(project, module, given["wait"])
-    else:
-        wait = _NONE
-    return Way(
-        place_of(module, call), int(attempts) if attempts is not None else None, wait, retried
-    )
+        wait = _read_tenacity_wait(project, module, given["wait"])
+    return Way(place_of(module, call), attempts, wait, retried)
 
 
-def _tenacity_wait(project: Project, module: Module, node: ast.expr) -> Backoff | None:
+def _read_tenacity_wait(project: Project, module: Module, node: ast.expr) -> Backoff | None:
+    """`wait_fixed(3)`, `wait_exponential(max=60)`; None for what cannot be read, as a sum of two."""
     fixed = _find_making(project, module, node, "tenacity.wait_fixed")
     if fixed is not None:
-        seconds = _number(project, module, fixed, "wait", 0)
+        seconds = _read_number(project, module, fixed, "wait", 0)
         if seconds is None:
             return None
         return Backoff("fixed", seconds)
     for name, jitter in (("wait_exponential", False), ("wait_random_exponential", True)):
         call = _find_making(project, module, node, f"tenacity.{name}")
-        if call is not None:
-            given: list[float] = []
-            for at, (word, default) in enumerate(_EXPO):
-                number = _number(project, module, call, word, at, default)
-                if number is None:
-                    return None
-                given.append(number)
-            return _spread_exponentially(*given, jitter=jitter)
+        if call is None:
+            continue
+        numbers: list[float] = []
+        for position, (word, default) in enumerate(_EXPONENTIAL_PARAMETERS):
+            number = _read_number(project, module, call, word, position, default)
+            if number is None:
+                return None
+            numbers.append(number)
+        return _spread_exponentially(*numbers, jitter=jitter)
     return None
 
 
-_EXPO = (("multiplier", 1.0), ("max", 4.6e18), ("exp_base", 2.0), ("min", 0.0))
+# (name, default) of wait_exponential's parameters, in their order.
+_EXPONENTIAL_PARAMETERS = (
+    ("multiplier", 1.0),
+    ("max", 4.6e18),  # tenacity's own: sys.maxsize / 2
+    ("exp_base", 2.0),
+    ("min", 0.0),
+)
+_TRIES = 12  # so many waits show whether they grow, and where they stop to
 
 
 def _spread_exponentially(
     multiplier: float, most: float, base: float, least: float, *, jitter: bool
 ) -> Backoff | None:
     """The waits as they come out between `min` and `max`."""
-    shape = recognise([min(max(multiplier * base**n, least), most) for n in range(12)])
+    waits = []
+    for number in range(_TRIES):
+        wait = max(multiplier * base**number, least)
+        waits.append(min(wait, most))
+    shape = recognise(waits)
     if not shape:
         return None
     return Backoff(*shape, jitter=jitter)
@@ -168,6 +183,8 @@ def _spread_exponentially(
 def _read_backoff(
     project: Project, module: Module, call: ast.Call, given: dict[str, ast.expr]
 ) -> Way | None:
+    """`@backoff.on_exception(backoff.expo, Timeout, max_tries=5)`."""
+    # A time or a function of the repository's own ends it then.
     if "max_time" in given or "giveup" in given:
         return None
     attempts = None
@@ -202,7 +219,7 @@ def _read_shape(
 
 def _find_making(project: Project, module: Module, node: ast.expr, origin: str) -> ast.Call | None:
     """The call that makes a value, where it is a call of `origin`."""
-    if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
+    if not isinstance(node, ast.Call) or has_spread(node):
         return None
     name = module.resolve(node.func)
     if name and project.origin(name) in (origin, origin.replace("tenacity.", "tenacity.stop.")):
@@ -211,13 +228,16 @@ def _find_making(project: Project, module: Module, node: ast.expr, origin: str) 
 
 
 def _pick_argument(call: ast.Call | None, name: str, position: int) -> ast.expr | None:
+    """An argument by its name, else by its position."""
     if call is None:
         return None
     named = find_keyword(call, name)
-    return named or (call.args[position] if position < len(call.args) else None)
+    if named is None and position < len(call.args):
+        return call.args[position]
+    return named
 
 
-def _number(
+def _read_number(
     project: Project,
     module: Module,
     call: ast.Call | None,
@@ -225,11 +245,11 @@ def _number(
     position: int,
     default: float | None = None,
 ) -> float | None:
+    """The number that an argument is given, or else its default; None where it is no constant."""
     node = _pick_argument(call, name, position)
+    value: object = default
     if node is not None:
         value = project.literal(node, module)
-    else:
-        value = default
     if not isinstance(value, int | float):
         return None
     return value
@@ -240,16 +260,17 @@ def _number(
 
 def _read_counted_loop(project: Project, module: Module, loop: ast.For) -> Iterator[Way]:
     """`for attempt in range(5): try: ...; break; except X: sleep(...)`."""
-    tried = next((node for node in loop.body if isinstance(node, ast.Try)), None)
-    if tried is None:
+    tries = [node for node in loop.body if isinstance(node, ast.Try)]
+    if not tries:
         return
+    tried = tries[0]
     if not isinstance(loop.iter, ast.Call) or module.resolve(loop.iter.func) != "builtins.range":
         if _waits_for(loop):
             yield Way(place_of(module, loop), readable=False, loop=loop)
         return
-    again = [clause for clause in tried.handlers if not _never_goes_on(clause)]
-    if _ends_loop(loop, tried) and again:
-        yield _read_turns(project, module, loop, loop.iter, again)
+    going_on = [clause for clause in tried.handlers if not _never_goes_on(clause)]
+    if _ends_loop(loop, tried) and going_on:
+        yield _read_turns(project, module, loop, loop.iter, going_on)
 
 
 def _read_turns(
@@ -257,40 +278,49 @@ def _read_turns(
     module: Module,
     loop: ast.For,
     counted: ast.Call,
-    again: list[ast.ExceptHandler],
+    going_on: list[ast.ExceptHandler],
 ) -> Way:
-    """As many attempts as a `range` has numbers."""
+    """As many attempts as a `range` has numbers; `going_on` are the clauses that let the next turn
+    begin.
+    """
     bounds = [project.literal(node, module) for node in counted.args]
     if len(bounds) not in (1, 2) or not all(isinstance(bound, int) for bound in bounds):
         return Way(place_of(module, loop), readable=False, loop=loop)
-    if len(bounds) == 1:
-        first, past = (0, bounds[0])
-    else:
-        first, past = bounds
+    first, past = 0, bounds[-1]
+    if len(bounds) == 2:
+        first = bounds[0]
     retried: list[str] = []
-    for clause in again:
+    for clause in going_on:
+        # `except:` catches everything.
         retried += project.exception_names(clause.type, module) or ("builtins.BaseException",)
-    wait = _read_wait(project, module, loop, again, first)
+    wait = _read_wait(project, module, loop, going_on, first)
     return Way(place_of(module, loop), max(past - first, 1), wait, tuple(retried), loop=loop)
+
+
+def _find_sleeps(node: ast.AST) -> Iterator[ast.Call]:
+    """The calls of a function named `sleep`."""
+    for call in find_nodes(node, ast.Call):
+        if last_word(call.func) == "sleep":
+            yield call
 
 
 def _waits_for(loop: ast.For) -> bool:
     """`for wait in (30, 60): try: ... except X: sleep(wait)`: its turns are attempts, and not
     pieces of work.
     """
-    sleeps = (node for node in find_nodes(loop, ast.Call) if last_word(node.func) == "sleep")
-    return any(ast.unparse(arg) == ast.unparse(loop.target) for call in sleeps for arg in call.args)
+    variable = ast.unparse(loop.target)
+    return any(variable in map(ast.unparse, call.args) for call in _find_sleeps(loop))
 
 
 def _ends_loop(loop: ast.For, tried: ast.Try) -> bool:
-    """A turn that succeeds ends the loop."""
+    """Whether a turn that succeeds ends the loop."""
     after = loop.body[loop.body.index(tried) + 1 :]
-    return any(
-        isinstance(node, ast.Break | ast.Return) for node in (*tried.body, *tried.orelse, *after)
-    )
+    on_success = (*tried.body, *tried.orelse, *after)
+    return any(isinstance(node, ast.Break | ast.Return) for node in on_success)
 
 
 def _never_goes_on(clause: ast.ExceptHandler) -> bool:
+    """Whether a clause ends the loop, so that no turn follows."""
     return isinstance(clause.body[-1], ast.Raise | ast.Break | ast.Return)
 
 
@@ -301,38 +331,36 @@ class _LoopWait(Countdown):
         super().__init__(project, {})
         self.variable, self.first = variable, first
 
-    def _number(
+    def _evaluate(
         self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
     ) -> float:
         if isinstance(node, ast.Name) and node.id == self.variable:
             return retries + self.first
-        return super()._number(node, module, retries, given, depth)
+        return super()._evaluate(node, module, retries, given, depth)
 
 
 def _read_wait(
-    project: Project, module: Module, loop: ast.For, again: list[ast.ExceptHandler], first: int
+    project: Project, module: Module, loop: ast.For, going_on: list[ast.ExceptHandler], first: int
 ) -> Backoff | None:
-    """The wait before the next turn; none where nothing sleeps."""
-    sleeps = []
-    for part in (*again, loop):
-        for node in find_nodes(part, ast.Call):
-            if last_word(node.func) == "sleep":
-                sleeps.append(node)
+    """The wait before the next turn: that of the first `sleep` in a clause, else in the loop."""
+    sleeps: list[ast.Call] = []
+    for part in (*going_on, loop):
+        sleeps += _find_sleeps(part)
     if not sleeps:
         return _NONE
+    if not sleeps[0].args:
+        return None
     variable = ""
     if isinstance(loop.target, ast.Name):
         variable = loop.target.id
-    if sleeps[0].args:
-        return _LoopWait(project, variable, first).backoff(sleeps[0].args[0], module)
-    return None
+    return _LoopWait(project, variable, first).backoff(sleeps[0].args[0], module)
 
 
 def _tries_by_counter(loop: ast.While) -> bool:
     """`while attempt < MAX: try: ...`."""
-    return _COUNTERS.search(ast.unparse(loop.test)) is not None and any(
-        isinstance(n, ast.Try) for n in loop.body
-    )
+    if not _COUNTERS.search(ast.unparse(loop.test)):
+        return False
+    return any(isinstance(node, ast.Try) for node in loop.body)
 
 
 def kept_attempts(project: Project, handler: Definition) -> Place | None:
@@ -340,15 +368,12 @@ def kept_attempts(project: Project, handler: Definition) -> Place | None:
     `row.attempts >= 5`.
     """
     for call in project.calls(handler, depth=2):
-        text = None
+        query = None
         if call.node.args:
-            text = project.literal(call.node.args[0], call.module)
-        if isinstance(text, str) and re.search(rf"{_COUNTERS.pattern}\s*[<>]", text, re.IGNORECASE):
+            query = project.literal(call.node.args[0], call.module)
+        if isinstance(query, str) and _COUNTER_IN_SQL.search(query):
             return Place(call.path, call.line, call.text)
-        if any(
-            re.search(rf"{_COUNTERS.pattern[:-2]}__(?:lt|lte)$", key, re.IGNORECASE)
-            for key in call.keywords
-        ):
+        if any(_COUNTER_IN_FILTER.search(keyword) for keyword in call.keywords):
             return Place(call.path, call.line, call.text)
     for part in (handler, *called(project, handler)):
         for node in find_nodes(part.node, ast.Compare):
@@ -358,7 +383,9 @@ def kept_attempts(project: Project, handler: Definition) -> Place | None:
 
 
 def _looks_at_counter(node: ast.Compare) -> bool:
-    kept = isinstance(node.left, ast.Attribute | ast.Subscript) and _COUNTERS.search(
-        ast.unparse(node.left)
-    )
-    return bool(kept) and isinstance(node.ops[0], ast.Gt | ast.GtE | ast.Lt | ast.LtE)
+    """`row.attempts >= 5`, `row["tries"] < MAX`."""
+    if not isinstance(node.left, ast.Attribute | ast.Subscript):
+        return False
+    if not _COUNTERS.search(ast.unparse(node.left)):
+        return False
+    return isinstance(node.ops[0], ast.Gt | ast.GtE | ast.Lt | ast.LtE)

@@ -26,17 +26,20 @@ from skillrun.frameworks.common.facts import (
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.python import Call, Handler
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.python import Call, Handler, Module
+from skillrun.repo.syntax import find_nodes, name_method
 
+# The words that are looked for, each with an example of what it matches: "sent_at", "is_done".
 _DONE_WORD = r"(?:sent|processed|done|delivered|completed|published|handled|notified|finished|emailed|dispatched)"
 _DONE = re.compile(rf"\b(?:is_|was_)?{_DONE_WORD}(?:_at|_on|_flag)?\b", re.IGNORECASE)
+# "UPDATE mail SET sent_at = now()", "UPDATE mail SET status = 'sent'"; not "SET sent = FALSE".
 _SQL_MARK = re.compile(
     rf"\bUPDATE\s+[\"`\w.]+\s+SET\b.*?(?:{_DONE.pattern}\s*=\s*(?!0\b|FALSE\b|NULL\b)\S"
     rf"|\b(?:status|state)\s*=\s*'{_DONE_WORD}')",
     re.IGNORECASE | re.DOTALL,
 )
 _OPEN_WORD = r"(?:new|pending|queued|unsent|ready|waiting|todo|unprocessed|open)"
+# "SELECT id FROM mail WHERE sent_at IS NULL", "... WHERE NOT sent", "... WHERE status = 'new'".
 _SQL_OPEN = re.compile(
     rf"\bSELECT\b.*\bWHERE\b.*(?:{_DONE.pattern}\s*(?:=\s*(?:0|FALSE)\b|IS\s+(?:NULL|FALSE|NOT\s+TRUE)\b)"
     rf"|\bNOT\s+{_DONE.pattern}|\b(?:status|state)\s*=\s*'{_OPEN_WORD}')",
@@ -48,9 +51,11 @@ _LOCKS = re.compile(
 )
 # No word that only ends so: clock, block.
 _NAMED_LOCK = re.compile(r"(?<![bc])lock|semaphore|for_update", re.IGNORECASE)
+# "UPDATE mail SET locked_by = 'worker-1'": whoever changed the row has it.
 _CLAIMS = re.compile(
     r"claim|lease|locked|processing|in_progress|running|picked|worker", re.IGNORECASE
 )
+# Methods whose first argument is SQL.
 _EXECUTE = (
     "execute",
     "executemany",
@@ -62,6 +67,10 @@ _EXECUTE = (
     "scalars",
     "raw",
 )
+
+
+# Lines between an assignment and the `save()` that is for it, at most.
+_NEAR_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -85,14 +94,16 @@ def unlocked_poll(job: Job) -> Iterator[Finding]:
     Rows that are still to do are read without a lock or claim, and worked on.
     """
     calls = calls_of(job)
-    opened = next((call for call in calls if _reads_open(job, call)), None)
-    effect = next(iter(effect_calls(job)), None)
-    if opened is None or effect is None or _may_be_locked(job, calls):
+    reading = _find_open_reading(job, calls)
+    effects = effect_calls(job)
+    if reading is None or not effects or _may_be_locked(job, calls):
         return
-    keyed = all(one.guarantee in ("keyed", "transactional") for one in job.spec.effects or ())
-    if keyed or job.use.id != "plain-cron":
-        severity = Severity.NOTE
-    else:
+    severity = Severity.NOTE
+    is_repeatable = all(
+        effect.guarantee in ("keyed", "transactional") for effect in job.spec.effects or ()
+    )
+    # cron starts a second run while the first goes on; a scheduler in a process need not.
+    if job.use.id == "plain-cron" and not is_repeatable:
         severity = Severity.WARNING
     message = (
         "rows that are still to do are read without a lock: two runs at once both work on them"
@@ -101,22 +112,29 @@ def unlocked_poll(job: Job) -> Iterator[Finding]:
         "SELECT ... FOR UPDATE SKIP LOCKED inside the transaction, a claim by UPDATE, or a lock"
         " around the run"
     )
-    yield tell(job, "unlocked-poll", severity, call_place(opened), message, hint)
+    yield tell(job, "unlocked-poll", severity, call_place(reading), message, hint)
+
+
+def _find_open_reading(job: Job, calls: tuple[Call, ...]) -> Call | None:
+    """The first call that reads the rows that are still to do."""
+    for call in calls:
+        if _reads_open(job, call):
+            return call
+    return None
 
 
 def _reads_open(job: Job, call: Call) -> bool:
+    """Whether a call reads the rows that are still to do, by SQL or as `filter(sent=False)`."""
     sql = _read_sql(job, call)
     if sql:
         return _SQL_OPEN.search(sql) is not None
-    word = ""
-    if isinstance(call.node.func, ast.Attribute):
-        word = call.node.func.attr
-    return word in ("filter", "filter_by", "get", "all") and any(
-        _is_open(job, call, name, value) for name, value in call.keywords.items()
-    )
+    if name_method(call.node) not in ("filter", "filter_by", "get", "all"):
+        return False
+    return any(_is_open(job, call, name, value) for name, value in call.keywords.items())
 
 
 def _is_open(job: Job, call: Call, name: str, node: ast.expr) -> bool:
+    """`sent_at__isnull=True`, `status="new"`, `sent=False`."""
     value = job.project.literal(node, call.module)
     if name.endswith("__isnull"):
         return value is True and _DONE.fullmatch(name.removesuffix("__isnull")) is not None
@@ -126,8 +144,8 @@ def _is_open(job: Job, call: Call, name: str, node: ast.expr) -> bool:
 
 
 def _may_be_locked(job: Job, calls: tuple[Call, ...]) -> bool:
-    """Something may keep a second run out: a lock by any name, a claim, an isolation level, flock
-    in the crontab.
+    """Whether something may keep a second run out: a lock by any name, a claim, an isolation level,
+    flock in the crontab.
     """
     reach = reach_of(job.project, job.handler)
     callers: list[Call] = []
@@ -143,24 +161,22 @@ def _may_be_locked(job: Job, calls: tuple[Call, ...]) -> bool:
 
 
 def _keeps_others_out(job: Job, call: Call) -> bool:
-    """Of a call: a lock by its name, a claim in its SQL or in its arguments."""
+    """Whether a call is a lock by its name, or a claim by its SQL or its arguments."""
     sql = _read_sql(job, call)
-    words = " ".join((call.origin, call.name, *call.in_with, sql, *call.keywords))
-    if _NAMED_LOCK.search(words) or _LOCKS.search(" ".join((words, *_list_texts(call)))):
+    names = " ".join((call.origin, call.name, *call.in_with, sql, *call.keywords))
+    if _NAMED_LOCK.search(names):
+        return True
+    texts = []
+    for node in find_nodes(call.node, ast.Constant):
+        if isinstance(node.value, str):
+            texts.append(node.value)
+    if _LOCKS.search(" ".join((names, *texts))):
         return True
     if re.search(r"\bUPDATE\b", sql, re.IGNORECASE) and _CLAIMS.search(sql):
         return True
     if call.name.rpartition(".")[2] != "update":
         return False
     return any(_CLAIMS.search(ast.unparse(value)) for value in call.keywords.values())
-
-
-def _list_texts(call: Call) -> list[str]:
-    texts = []
-    for node in find_nodes(call.node, ast.Constant):
-        if isinstance(node.value, str):
-            texts.append(node.value)
-    return texts
 
 
 @rule(
@@ -175,32 +191,29 @@ def marked_before_effect(job: Job) -> Iterator[Finding]:
     """
     marks = _find_marks(job)
     for effect in _list_undeferred(effect_calls(job)):
-        before = []
-        for m in marks:
-            if _same_place(m.call, effect) and m.settled and m.settled < effect.line:
-                before.append(m)
-        after = []
+        # A mark after it may be the real one, and a clause may take the first one back.
+        if effect.in_try or _is_marked_after(marks, effect):
+            continue
         for mark in marks:
-            if (
-                _function_around(mark.call) is _function_around(effect)
-                and mark.call.line > effect.line
-            ):
-                after.append(mark)
-        if before and not after and not effect.in_try:
+            if not _same_place(mark.call, effect):
+                continue
+            if not mark.settled or mark.settled >= effect.line:
+                continue
             message = (
                 f"the row is marked as done before {effect.name}: what dies or fails between them"
                 " is never done"
             )
             hint = "mark it after the effect, with a key that makes a second try harmless"
-            yield tell(
-                job,
-                "marked-before-effect",
-                Severity.WARNING,
-                call_place(before[0].call),
-                message,
-                hint,
-            )
+            place = call_place(mark.call)
+            yield tell(job, "marked-before-effect", Severity.WARNING, place, message, hint)
             return
+
+
+def _is_marked_after(marks: list[Mark], effect: Call) -> bool:
+    """Whether a mark stands below an effect, in the same function."""
+    function = _function_around(effect)
+    below = [mark.call for mark in marks if mark.call.line > effect.line]
+    return any(_function_around(call) is function for call in below)
 
 
 @rule(
@@ -220,9 +233,9 @@ def marked_after_batch(job: Job) -> Iterator[Finding]:
     """
     for effect in _list_undeferred(effect_calls(job)):
         loop = _find_loop_around(effect)
-        late = None
-        if loop is not None:
-            late = _find_late(job, effect, loop)
+        if loop is None:
+            continue
+        late = _find_late(job, effect, loop)
         if late is None:
             continue
         what, call = late
@@ -237,8 +250,8 @@ def marked_after_batch(job: Job) -> Iterator[Finding]:
 
 
 def _find_late(job: Job, effect: Call, loop: ast.stmt) -> tuple[str, Call] | None:
-    """What is done after the loop alone, and by which call: the marks are written there, or what
-    was written in the loop is committed there.
+    """("marked", call) where the marks are written after the loop, ("committed", call) where what
+    was written in the loop is committed after it; None where each item is settled by itself.
     """
     function = _function_around(effect)
     inside: list[Mark] = []
@@ -300,7 +313,7 @@ def _find_try_around(effect: Call) -> ast.Try | None:
 
 
 def _goes_on_after_failure(job: Job, effect: Call, tried: ast.Try) -> bool:
-    """The first clause that takes a transient error goes on."""
+    """Whether the first clause that takes a transient error goes on below the `try`."""
     for clause in effect.in_try:
         if clause.node in tried.handlers and _catches_transient(job, clause):
             return _goes_on(job, clause)
@@ -308,63 +321,72 @@ def _goes_on_after_failure(job: Job, effect: Call, tried: ast.Try) -> bool:
 
 
 def _catches_transient(job: Job, clause: Handler) -> bool:
-    """It takes everything, or an error that the spec calls transient."""
-    if job.spec.failures:
-        transient = job.spec.failures.transient
-    else:
-        transient = ()
-    return clause.broad or bool(
-        {spec_name(job, error.type) for error in transient} & set(clause.exceptions)
-    )
+    """Whether a clause takes everything, or an error that the spec calls transient."""
+    if clause.broad:
+        return True
+    if not job.spec.failures:
+        return False
+    transient = {spec_name(job, error.type) for error in job.spec.failures.transient}
+    return not transient.isdisjoint(clause.exceptions)
 
 
 def _goes_on(job: Job, clause: Handler) -> bool:
-    """It neither leaves the turn nor remembers anything of the failure."""
-    remembers = any(
-        isinstance(n, ast.Assign | ast.AugAssign | ast.Continue | ast.Break)
-        for n in ast.walk(clause.node)
-    )
-    leaves = clause.reraises or clause.returns or remembers
-    return not leaves and first_record(job.project, clause.node.body, clause.module) is None
+    """Whether a clause neither leaves the turn nor remembers anything of the failure."""
+    if clause.reraises or clause.returns:
+        return False
+    for node in ast.walk(clause.node):
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.Continue | ast.Break):
+            return False
+    return first_record(job.project, clause.node.body, clause.module) is None
 
 
 def _follows_try(call: Call, tried: ast.Try) -> bool:
-    """It stands after the `try`, in the same block, unconditionally."""
-    block = next(call.module.parents(tried), None)
-    body: list[ast.stmt] = next(
-        (
-            part
-            for name in ("body", "orelse", "finalbody")
-            if tried in (part := getattr(block, name, []))
-        ),
-        [],
-    )
-    after = []
-    if body:
-        after = body[body.index(tried) + 1 :]
-    if any(isinstance(s, ast.If) for s in after[:1]):
+    """Whether a call stands after the `try`, in the same block, unconditionally."""
+    after = _list_statements_after(call.module, tried)
+    # `if failed:` may look at what the clause has kept.
+    if after and isinstance(after[0], ast.If):
         return False
-    return any(isinstance(s, ast.Expr) and s.value is call.node for s in after)
+    return any(isinstance(step, ast.Expr) and step.value is call.node for step in after)
+
+
+def _list_statements_after(module: Module, tried: ast.Try) -> list[ast.stmt]:
+    """The statements after a `try` in its own block."""
+    parent = next(module.parents(tried), None)
+    for name in ("body", "orelse", "finalbody"):
+        block: list[ast.stmt] = getattr(parent, name, [])
+        if tried in block:
+            return block[block.index(tried) + 1 :]
+    return []
 
 
 def _find_marks(job: Job) -> list[Mark]:
-    """The calls of the handler's way that write "done"."""
-    return [mark for call in calls_of(job) if (mark := _read_mark(job, call))]
+    """The calls on the handler's way that write "done"."""
+    marks = []
+    for call in calls_of(job):
+        mark = _read_mark(job, call)
+        if mark is not None:
+            marks.append(mark)
+    return marks
 
 
 def _read_mark(job: Job, call: Call) -> Mark | None:
+    """The mark that a call writes: by SQL, `update(sent=True)`, or `save()` after `row.sent =
+    True`.
+    """
     if _SQL_MARK.search(_read_sql(job, call)):
         return Mark(call, _find_commit_after(job, call))
-    word = ""
-    if isinstance(call.node.func, ast.Attribute):
-        word = call.node.func.attr
-    if word == "update" and any(_is_done(job, call, n, v) for n, v in call.keywords.items()):
-        is_settled = ".objects." in call.name and not _is_in_transaction(job, call)
-    elif word == "save" and _is_assigned_before(call):
-        is_settled = not _is_in_transaction(job, call)
+    method = name_method(call.node)
+    if method == "update" and any(_is_done(job, call, n, v) for n, v in call.keywords.items()):
+        # Another library's `update` waits for a commit that is not looked for.
+        is_django = ".objects." in call.name
+    elif method == "save" and _is_assigned_before(call):
+        is_django = True
     else:
         return None
-    return Mark(call, call.line if is_settled else None)
+    # Django commits each query by itself, unless a transaction is open.
+    if is_django and not _is_in_transaction(job, call):
+        return Mark(call, call.line)
+    return Mark(call, None)
 
 
 def _find_commit_after(job: Job, call: Call) -> int | None:
@@ -377,6 +399,7 @@ def _find_commit_after(job: Job, call: Call) -> int | None:
 
 
 def _is_in_transaction(job: Job, call: Call) -> bool:
+    """Whether a call stands in a `with` that opens a transaction."""
     for name in call.in_with:
         is_said = "begin" in name or "transaction" in name
         if is_said or is_atomic(job.project, name):
@@ -385,6 +408,7 @@ def _is_in_transaction(job: Job, call: Call) -> bool:
 
 
 def _is_done(job: Job, call: Call, name: str, node: ast.expr) -> bool:
+    """`status="sent"`, `sent=True`, `sent_at=now()`; not `sent=False`."""
     value = job.project.literal(node, call.module)
     if name in ("status", "state"):
         return isinstance(value, str) and re.fullmatch(_DONE_WORD, value, re.IGNORECASE) is not None
@@ -392,23 +416,20 @@ def _is_done(job: Job, call: Call, name: str, node: ast.expr) -> bool:
 
 
 def _is_assigned_before(save: Call) -> bool:
-    """`row.sent = True` directly before `row.save()`."""
-    row = ""
-    if isinstance(save.node.func, ast.Attribute):
-        row = ast.unparse(save.node.func.value)
+    """`row.sent = True` at most three lines above `row.save()`."""
     function = _function_around(save)
-    for node in ast.walk(function) if function is not None else ():
-        target = None
-        if isinstance(node, ast.Assign):
-            target = node.targets[0]
-        if (
-            isinstance(target, ast.Attribute)
-            and isinstance(node, ast.Assign)
-            and 0 < save.line - node.lineno <= 3
-        ):
-            done = not (isinstance(node.value, ast.Constant) and not node.value.value)
-            if ast.unparse(target.value) == row and _DONE.fullmatch(target.attr) and done:
-                return True
+    if function is None or not isinstance(save.node.func, ast.Attribute):
+        return False
+    row = ast.unparse(save.node.func.value)
+    for node in find_nodes(function, ast.Assign):
+        target = node.targets[0]
+        if not isinstance(target, ast.Attribute) or not _DONE.fullmatch(target.attr):
+            continue
+        is_above = 0 < save.line - node.lineno <= _NEAR_LINES
+        # `row.sent_at = None` says that it is still to do.
+        is_cleared = isinstance(node.value, ast.Constant) and not node.value.value
+        if is_above and not is_cleared and ast.unparse(target.value) == row:
+            return True
     return False
 
 
@@ -422,30 +443,34 @@ def _list_commits(job: Job, near: Call) -> list[Call]:
 
 
 def _only_after(commits: list[Call], loop: ast.stmt) -> bool:
+    """Whether there are commits, and all stand below a loop."""
     end = loop.end_lineno or 0
     return bool(commits) and all(commit.line > end for commit in commits)
 
 
 def _read_sql(job: Job, call: Call) -> str:
-    if isinstance(call.node.func, ast.Attribute):
-        word = call.node.func.attr
-    else:
-        word = getattr(call.node.func, "id", "")
-    value = None
-    if word in _EXECUTE and call.node.args:
-        value = job.project.literal(call.node.args[0], call.module)
-    if not isinstance(value, str):
+    """The SQL that a call is given, `cursor.execute("...")` or `text("...")`; "" of any other."""
+    function = call.node.func
+    name = getattr(function, "id", "")
+    if isinstance(function, ast.Attribute):
+        name = function.attr
+    if name not in _EXECUTE or not call.node.args:
         return ""
-    return value
+    sql = job.project.literal(call.node.args[0], call.module)
+    if not isinstance(sql, str):
+        return ""
+    return sql
 
 
 def _list_undeferred(calls: tuple[Call, ...]) -> Iterator[Call]:
+    """The calls that are made where they stand; a deferred one is handed on, to be made later."""
     for call in calls:
         if not call.deferred:
             yield call
 
 
 def _function_around(call: Call) -> ast.AST | None:
+    """The function that a call stands in; None at a module's top level."""
     return call.module.function_of(call.node)
 
 
@@ -460,7 +485,7 @@ def _find_loop_around(call: Call) -> ast.For | ast.AsyncFor | None:
 
 
 def _same_place(one: Call, other: Call) -> bool:
-    """In the same function, and in the same loop of it or none."""
-    return _function_around(one) is _function_around(other) and _find_loop_around(
-        one
-    ) is _find_loop_around(other)
+    """Whether two calls stand in the same function, and in the same loop of it or in none."""
+    if _function_around(one) is not _function_around(other):
+        return False
+    return _find_loop_around(one) is _find_loop_around(other)

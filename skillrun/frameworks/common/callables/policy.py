@@ -53,21 +53,23 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     if kept is not None:
         unknown |= {"max_attempts": kept, "backoff": kept, "retried": kept}
     dead_letter = next(_dead_letters(project, handler, ways), None)
+    read_at: Place | None = None
+    attempts: int | None = 1
+    backoff = Backoff("none")
+    retried: dict[str, None] = {}
+    if way is not None:
+        read_at = way.place
+        attempts = way.attempts
+        backoff = way.backoff or Backoff("none")
+        for name in way.exceptions or ():
+            retried[import_path(project, name)] = None
+    sources = dict.fromkeys(("max_attempts", "backoff", "retried"), read_at)
     return Policy(
-        max_attempts=way.attempts if way else 1,
-        backoff=(way.backoff if way else None) or Backoff("none"),
-        retried=tuple(
-            dict.fromkeys(
-                import_path(project, name) for name in (way.exceptions if way else None) or ()
-            )
-        ),
+        max_attempts=attempts,
+        backoff=backoff,
+        retried=tuple(retried),
         dead_letter=dead_letter,
-        sources={
-            "max_attempts": way.place if way else None,
-            "backoff": way.place if way else None,
-            "retried": way.place if way else None,
-            "dead_letter": dead_letter,
-        },
+        sources={**sources, "dead_letter": dead_letter},
         unknown=unknown,
     )
 
@@ -109,17 +111,20 @@ def _dead_letters(project: Project, handler: Definition, ways: tuple[Way, ...]) 
     for way in ways:
         module = project.module(way.place.path)
         if way.loop is not None and module is not None:
-            yield from _find_record(
-                project, [*way.loop.orelse, *_list_statements_after(module, way.loop)], module
-            )
+            after = [*way.loop.orelse, *_list_statements_after(module, way.loop)]
+            yield from _find_record(project, after, module)
     for part in _list_parts(project, handler):
         for node in ast.walk(part.node):
-            if isinstance(node, ast.If) and any(
-                word in ast.unparse(node.test).lower() for word in _GIVES_UP
-            ):
+            if isinstance(node, ast.If) and _asks_for_counter(node.test):
                 yield from _find_record(project, [*node.body, *node.orelse], part.module)
             elif isinstance(node, ast.ExceptHandler):
                 yield from _find_record(project, node.body, part.module)
+
+
+def _asks_for_counter(test: ast.expr) -> bool:
+    """`job.attempts >= 5`, by its words."""
+    text = ast.unparse(test).lower()
+    return any(word in text for word in _GIVES_UP)
 
 
 def _list_parts(project: Project, handler: Definition) -> Iterator[Definition]:
@@ -130,6 +135,7 @@ def _list_parts(project: Project, handler: Definition) -> Iterator[Definition]:
 
 
 def _list_statements_after(module: Module, loop: ast.For) -> list[ast.stmt]:
+    """What runs once a loop has ended, in the same block."""
     above = next(module.parents(loop), None)
     body = getattr(above, "body", [])
     if loop not in body:

@@ -90,48 +90,56 @@ def find_starts(path: str, text: str) -> Iterator[Start]:
         line = lines[number]
         if line.lstrip().startswith(("#", ";", "//")):
             continue
-        kind = next(kind for kind in ("command", "module", "script") if found[kind])
-        start = Start(
-            path, number + 1, line.strip(), kind, found["name" if kind == "command" else kind]
-        )
+        kind, name = _read_target(found)
+        start = Start(path, number + 1, line.strip(), kind, name)
         yield _add_time(start, line, text, found.start())
     yield from _read_console_line(path, lines)
+
+
+def _read_target(found: re.Match[str]) -> tuple[str, str]:
+    """(kind, name) of what a command starts."""
+    if found["command"]:
+        return "command", found["name"]
+    if found["module"]:
+        return "module", found["module"]
+    return "script", found["script"]
 
 
 def _read_console_line(path: str, lines: list[str]) -> Iterator[Start]:
     """`*/5 * * * * sweep-orders`: a console script of a crontab line."""
     for number, line in enumerate(lines, 1):
-        found = None
-        if not line.lstrip().startswith("#"):
-            found = _CRONTAB.search(line)
-        if found and ".py" not in found[2] and " -m " not in found[2]:
-            words = without_prefix(found[2]).split()
-        else:
-            words = []
+        if line.lstrip().startswith("#"):
+            continue
+        found = _CRONTAB.search(line)
+        # Those are files and modules, which are found by themselves.
+        if not found or ".py" in found[2] or " -m " in found[2]:
+            continue
+        words = without_prefix(found[2]).split()
         # /etc/cron.d names a user first.
         for word in words[:2]:
-            start = Start(
-                path, number, line.strip(), "console", word.rpartition("/")[2].strip("\"'")
-            )
+            name = word.rpartition("/")[2].strip("\"'")
+            start = Start(path, number, line.strip(), "console", name)
             yield _add_time(start, line, line, 0)
 
 
 def _add_time(start: Start, line: str, text: str, offset: int) -> Start:
-    """With the time that is written for it."""
+    """The start with the time that is written for it, where there is one."""
     found = _CRONTAB.search(line)
     if found:
         return replace(start, how="crontab", when=found[1], locked=bool(_LOCKED.search(line)))
+    # Ofelia is a scheduler that reads the labels of containers.
     if "ofelia." in line:
         return replace(start, how="ofelia label")
-    if start.path.endswith((".yml", ".yaml")):
-        part = _cut_part(text, offset)
-        if _CRON_JOB.search(part):
-            schedule = _SCHEDULE.search(part)
-            when = ""
-            if schedule:
-                when = schedule[1].strip()
-            return replace(start, how="CronJob", when=when, locked=bool(_LOCKED.search(part)))
-    return start
+    if not start.path.endswith((".yml", ".yaml")):
+        return start
+    part = _cut_part(text, offset)
+    if not _CRON_JOB.search(part):
+        return start
+    schedule = _SCHEDULE.search(part)
+    when = ""
+    if schedule:
+        when = schedule[1].strip()
+    return replace(start, how="CronJob", when=when, locked=bool(_LOCKED.search(part)))
 
 
 def _cut_part(text: str, offset: int) -> str:
@@ -143,18 +151,21 @@ def _cut_part(text: str, offset: int) -> str:
 
 def timer(path: str, text: str) -> tuple[str, str] | None:
     """(stem of the service, written time) of a systemd timer."""
-    found = None
-    if path.endswith(".timer"):
-        found = _TIMED.search(text)
-    unit = re.search(r"(?m)^\s*Unit\s*=\s*(\S+)\.service", text)
-    name = path.rpartition("/")[2].removesuffix(".timer")
+    if not path.endswith(".timer"):
+        return None
+    found = _TIMED.search(text)
     if not found:
         return None
-    return (unit[1] if unit else name, found[2].strip())
+    # Without `Unit=`, a timer starts the service of its own name.
+    service = path.rpartition("/")[2].removesuffix(".timer")
+    unit = re.search(r"(?m)^\s*Unit\s*=\s*(\S+)\.service", text)
+    if unit:
+        service = unit[1]
+    return service, found[2].strip()
 
 
 def with_timers(starts: Iterable[Start], timers: dict[str, str]) -> Iterator[Start]:
-    """The commands of services that a systemd timer starts are scheduled."""
+    """The commands, those of a service that a systemd timer starts with the timer's time."""
     for start in starts:
         stem = start.path.rpartition("/")[2].removesuffix(".service")
         if start.path.endswith(".service") and stem in timers:
@@ -167,12 +178,12 @@ def resolve(start: Start, paths: Iterable[str]) -> str | None:
     """The Python file that a command starts, of the given ones; None where it starts something
     else.
     """
-    return next(
-        iter(sorted(_list_candidates(start, paths), key=lambda path: (path.count("/"), path))), None
-    )
+    candidates = _list_candidates(start, paths)
+    return min(candidates, key=lambda path: (path.count("/"), path), default=None)
 
 
 def _list_candidates(start: Start, paths: Iterable[str]) -> list[str]:
+    """The files that a command may mean; the one nearest to the root is taken."""
     # A wrapper may name a command of Django: run.sh NAME.
     if start.kind in ("command", "console"):
         command = f"management/commands/{start.name.replace('-', '_')}.py"
@@ -197,7 +208,7 @@ def _list_modules(tail: str, paths: Iterable[str]) -> list[str]:
 
 
 def _list_scripts(name: str, paths: Iterable[str]) -> list[str]:
-    """By as much of the written path as any file has."""
+    """The files whose path ends with as much of the written one as any file's does."""
     parts = [part for part in name.split("/") if part not in ("", ".", "..", "~")]
     for first in range(len(parts)):
         tail = "/".join(parts[first:])
