@@ -20,14 +20,12 @@ from skillrun.frameworks.apscheduler.jobs import (
 )
 from skillrun.frameworks.common.facts import seconds, tell
 from skillrun.frameworks.common.reading import place_of
-from skillrun.frameworks.interface import (
-    Job,
-)
+from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.places import is_aside
 from skillrun.repo.python import Module, is_known
 from skillrun.repo.source import last_word
-from skillrun.repo.syntax import find_keyword
+from skillrun.repo.syntax import find_keyword, find_nodes
 from skillrun.repo.uses import Place
 
 _WEB_APPS = (
@@ -38,10 +36,16 @@ _WEB_APPS = (
 )
 _SERVER = re.compile(r"\b(?:gunicorn|uvicorn|hypercorn|uwsgi)\b.*")
 _WORKERS = re.compile(r"(?:\s-w|--workers|--processes|\s-p)[ =]*(\d+)")
-# Seconds: from here on a dropped run is missed.
+# Seconds: from this period on a dropped run is missed.
 _LONG = 3600.0
-_COARSE = {"hour", "day", "week", "day_of_week", "month", "year"}
-_THREADS = ("BackgroundScheduler", "BlockingScheduler")
+# APScheduler's default for `misfire_grace_time`, in seconds.
+_DEFAULT_GRACE_S = 1
+_CRON_TRIGGERS = ("cron", "CronTrigger")
+# A cron trigger with one of these fields comes less than every hour.
+_COARSE_FIELDS = {"hour", "day", "week", "day_of_week", "month", "year"}
+_THREAD_SCHEDULERS = ("BackgroundScheduler", "BlockingScheduler")
+# The hours in which clocks change, as a trigger may write them.
+_CHANGING_HOURS = ("1", "2", "3", "01", "02", "03")
 
 
 def _list_scheduled(job: Job) -> tuple[Scheduled, ...]:
@@ -68,71 +72,61 @@ def started_in_web_process(job: Job) -> Iterator[Finding]:
     """A scheduler that a web module starts runs in each of the server's processes: every job runs
     that many times.
     """
+    hint = "start the scheduler in a process of its own, or behind a lock that one process gets"
     for module, call in _find_starts(job):
         where = _web_place(job, module, call)
-        workers = None
-        if where:
-            workers = _count_workers(job, module)
-        if where is None or (
-            workers is not None and (workers[1] == 1 or "--preload" in workers[0].text)
-        ):
+        if where is None:
             continue
-        hint = "start the scheduler in a process of its own, or behind a lock that one process gets"
-        if workers is None:
+        severity = Severity.WARNING
+        message = (
+            f"the scheduler starts {where}: with several server processes every job runs in"
+            " each of them"
+        )
+        served = _count_workers(job, module)
+        if served is not None:
+            command, processes = served
+            # gunicorn's --preload imports the module once, before its processes are made.
+            if processes == 1 or "--preload" in command.text:
+                continue
+            severity = Severity.ERROR
             message = (
-                f"the scheduler starts {where}: with several server processes every job runs in"
-                " each of them"
+                f"the scheduler starts {where}, and {command.path}:{command.line} starts"
+                f" {processes} processes: every job runs {processes} times"
             )
-            yield tell(
-                job,
-                "started-in-web-process",
-                Severity.WARNING,
-                place_of(module, call),
-                message,
-                hint,
-            )
-        else:
-            said = f"{workers[0].path}:{workers[0].line} starts {workers[1]} processes"
-            message = f"the scheduler starts {where}, and {said}: every job runs {workers[1]} times"
-            yield tell(
-                job, "started-in-web-process", Severity.ERROR, place_of(module, call), message, hint
-            )
+        yield tell(job, "started-in-web-process", severity, place_of(module, call), message, hint)
 
 
 def _find_starts(job: Job) -> Iterator[tuple[Module, ast.Call]]:
+    """The calls such as `scheduler.start()`, with their modules."""
     for module in job.project.modules_with("start"):
-        for node in module.all_nodes:
-            called = None
-            if isinstance(node, ast.Call):
-                called = node.func
-            starts = (
-                isinstance(called, ast.Attribute)
-                and called.attr == "start"
-                and not is_aside(module.path)
-            )
-            if starts and isinstance(node, ast.Call) and "sched" in ast.unparse(node.func).lower():
-                yield module, node
+        if is_aside(module.path):
+            continue
+        for call in module.nodes(ast.Call):
+            if not isinstance(call.func, ast.Attribute) or call.func.attr != "start":
+                continue
+            if "sched" in ast.unparse(call.func).lower():
+                yield module, call
 
 
 def _web_place(job: Job, module: Module, call: ast.Call) -> str | None:
     """Where a server process would run the call; None for anything that a condition or a lock
     guards.
     """
-    above = list(module.parents(call))
-    if any(isinstance(node, ast.If | ast.With | ast.Try) for node in above):
+    if any(isinstance(node, ast.If | ast.With | ast.Try) for node in module.parents(call)):
         return None
     function = module.function_of(call)
     if function is None:
-        made = (job.project.origin_of(module, n.func) for n in module.nodes(ast.Call))
-        if any(name in _WEB_APPS for name in made):
-            return "when the web module is imported"
+        for other in module.nodes(ast.Call):
+            if job.project.origin_of(module, other.func) in _WEB_APPS:
+                return "when the web module is imported"
         return None
     owner = module.class_of(call)
-    is_config = owner is not None and "django.apps.AppConfig" in job.project.ancestors(
-        job.project.define(module, owner).dotted
-    )
-    guarded = any(isinstance(n, ast.If) for n in ast.walk(function))
-    if is_config and function.name == "ready" and not guarded:
+    if owner is None or function.name != "ready":
+        return None
+    bases = job.project.ancestors(job.project.define(module, owner).dotted)
+    # An `if` anywhere in it may be a guard that returns.
+    is_guarded = any(isinstance(node, ast.If) for node in ast.walk(function))
+    if "django.apps.AppConfig" in bases and not is_guarded:
         return "in AppConfig.ready"
     return None
 
@@ -144,6 +138,7 @@ def _count_workers(job: Job, module: Module) -> tuple[Place, int] | None:
     for word in ("gunicorn", "uvicorn", "hypercorn"):
         paths |= set(tree.search(word, ""))
     for path in sorted(paths):
+        # These name a server because they depend on it, or speak of it.
         if is_aside(path) or path.endswith((".py", ".txt", ".lock", ".md", ".toml")):
             continue
         text = (tree.read(path) or b"").decode("utf-8", "replace")
@@ -158,6 +153,7 @@ def _read_workers(line: str, module: Module) -> int | None:
     """The number of processes that a line serves the module with."""
     if line.lstrip().startswith("#"):
         return None
+    # CMD ["gunicorn", "-w", "4", "shop:app"] as a shell would have it.
     served = _SERVER.search(re.sub(r"[\"',\[\]]+", " ", line))
     if served is None or not re.search(rf"\b{re.escape(module.name)}:", served[0]):
         return None
@@ -209,12 +205,12 @@ def copied_on_restart(job: Job) -> Iterator[Finding]:
             yield tell(job, "copied-on-restart", severity, one.place, message, hint)
 
 
-def _at_import(one: Scheduled) -> bool:
-    above = list(one.module.parents(one.call))
-    return not any(
-        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.If | ast.Try)
-        for node in above
-    )
+def _at_import(scheduled: Scheduled) -> bool:
+    """Whether the job is added whenever its module is imported."""
+    for node in scheduled.module.parents(scheduled.call):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.If | ast.Try):
+            return False
+    return True
 
 
 @rule(
@@ -233,17 +229,9 @@ def misfire(job: Job) -> Iterator[Finding]:
     """
     for one in _list_scheduled(job):
         grace = option(job.project, one, "misfire_grace_time")
-        seldom = (
-            one.trigger in ("cron", "CronTrigger", "date", "DateTrigger")
-            or (period(job.project, one) or 0) >= _LONG
-        )
-        if (
-            seldom
-            and is_known(grace)
-            and isinstance(grace, int)
-            and grace <= 1
-            and not _is_hourly(job, one)
-        ):
+        if not is_known(grace) or not isinstance(grace, int) or grace > _DEFAULT_GRACE_S:
+            continue
+        if _comes_seldom(job, one):
             message = (
                 "a run that is more than 1 s late (a busy pool, a restart) is dropped, and the next"
                 " one is far away"
@@ -254,21 +242,36 @@ def misfire(job: Job) -> Iterator[Finding]:
             yield tell(job, "misfire", Severity.WARNING, one.place, message, hint)
 
 
-def _is_hourly(job: Job, one: Scheduled) -> bool:
-    """A cron trigger without an hour comes at least every hour."""
-    if one.trigger not in ("cron", "CronTrigger"):
-        return False
-    node = one.argument("trigger")
-    if isinstance(node, ast.Call):
-        given = node
-    else:
-        given = one.call
-    if last_word(given.func) == "from_crontab":
-        written = None
-        if given.args:
-            written = job.project.literal(given.args[0], one.module)
-        return not isinstance(written, str) or written.split()[1:2] in ([], ["*"])
-    return not {keyword.arg for keyword in given.keywords} & _COARSE
+def _comes_seldom(job: Job, scheduled: Scheduled) -> bool:
+    """Whether the next run is an hour away or more, as far as can be told."""
+    if scheduled.trigger in _CRON_TRIGGERS:
+        return not _is_hourly(job, scheduled)
+    if scheduled.trigger in ("date", "DateTrigger"):
+        return True
+    return (period(job.project, scheduled) or 0) >= _LONG
+
+
+def _is_hourly(job: Job, scheduled: Scheduled) -> bool:
+    """Whether a cron trigger has no hour, and so comes at least every hour."""
+    call = _find_trigger_call(scheduled)
+    if last_word(call.func) != "from_crontab":
+        fields = {keyword.arg for keyword in call.keywords}
+        return fields.isdisjoint(_COARSE_FIELDS)
+    crontab = None
+    if call.args:
+        crontab = job.project.literal(call.args[0], scheduled.module)
+    # "30 4 * * *": the hour is the second word.
+    return not isinstance(crontab, str) or crontab.split()[1:2] in ([], ["*"])
+
+
+def _find_trigger_call(scheduled: Scheduled) -> ast.Call:
+    """The call with the trigger's fields: of the trigger's class, else the one that adds the
+    job.
+    """
+    trigger = scheduled.argument("trigger")
+    if isinstance(trigger, ast.Call):
+        return trigger
+    return scheduled.call
 
 
 @rule(
@@ -286,17 +289,16 @@ def piled_up_runs(job: Job) -> Iterator[Finding]:
     if scheduler is None or scheduler.persistent is None:
         return
     for one in _list_scheduled(job):
-        every, grace = period(job.project, one), option(job.project, one, "misfire_grace_time")
-        long = grace is None or (isinstance(grace, int) and every is not None and grace > every)
-        if (
-            every is not None
-            and is_known(grace)
-            and long
-            and option(job.project, one, "coalesce") is False
-        ):
+        interval = period(job.project, one)
+        grace = option(job.project, one, "misfire_grace_time")
+        if interval is None or not is_known(grace):
+            continue
+        # None: however late, a run is still made.
+        outlasts = grace is None or (isinstance(grace, int) and grace > interval)
+        if outlasts and option(job.project, one, "coalesce") is False:
             message = (
-                f"it comes every {seconds(every)} and waits longer than that: missed runs are all"
-                " made at once"
+                f"it comes every {seconds(interval)} and waits longer than that: missed runs are"
+                " all made at once"
             )
             yield tell(job, "piled-up-runs", Severity.WARNING, one.place, message, "coalesce=True")
 
@@ -335,7 +337,7 @@ def coroutine_in_threads(job: Job) -> Iterator[Finding]:
     awaits it.
     """
     scheduler = the_scheduler(job.project)
-    if scheduler is None or scheduler.kind not in _THREADS or _has_executors(scheduler):
+    if scheduler is None or scheduler.kind not in _THREAD_SCHEDULERS or _has_executors(scheduler):
         return
     for one in _list_scheduled(job):
         if isinstance(one.function.node, ast.AsyncFunctionDef):
@@ -354,9 +356,10 @@ def coroutine_in_threads(job: Job) -> Iterator[Finding]:
 
 
 def _has_executors(scheduler: Scheduler) -> bool:
-    return not scheduler.stores_known or any(
-        keyword.arg == "executors" for keyword in scheduler.call.keywords
-    )
+    """Whether a scheduler is given executors, or may be: its configuration cannot be read."""
+    if not scheduler.stores_known:
+        return True
+    return any(keyword.arg == "executors" for keyword in scheduler.call.keywords)
 
 
 @rule(
@@ -368,10 +371,12 @@ def _has_executors(scheduler: Scheduler) -> bool:
 def called_not_added(job: Job) -> Iterator[Finding]:
     """`add_job(f())` runs f once, there and then, and adds what it returned."""
     for one in _list_scheduled(job):
-        first = one.call.args[0] if one.call.args else one.argument("func")
-        name = None
-        if isinstance(first, ast.Call) and one.method == "add_job":
-            name = one.module.resolve(first.func)
+        first = one.argument("func")
+        if one.call.args:
+            first = one.call.args[0]
+        if one.method != "add_job" or not isinstance(first, ast.Call):
+            continue
+        name = one.module.resolve(first.func)
         if name and job.project.origin(name) == one.function.dotted and not _may_return(one):
             message = f"{one.function.name}() runs once, here, and what it returns is added"
             yield tell(
@@ -384,11 +389,10 @@ def called_not_added(job: Job) -> Iterator[Finding]:
             )
 
 
-def _may_return(one: Scheduled) -> bool:
-    """It may return the function that is meant."""
-    return any(
-        isinstance(n, ast.Return) and n.value is not None for n in ast.walk(one.function.node)
-    )
+def _may_return(scheduled: Scheduled) -> bool:
+    """Whether calling it may return the function that is meant."""
+    returns = find_nodes(scheduled.function.node, ast.Return)
+    return any(node.value is not None for node in returns)
 
 
 @rule(
@@ -405,25 +409,21 @@ def unserializable(job: Job) -> Iterator[Finding]:
     if scheduler is None or scheduler.persistent is None:
         return
     for one in _list_scheduled(job):
+        # Another store than the default one may be in memory.
+        if one.argument("jobstore") is not None:
+            continue
         first = None
         if one.call.args and one.method == "add_job":
             first = one.call.args[0]
-        nested = one.function.module.function_of(one.function.node) is not None
-        if one.argument("jobstore") is None and (isinstance(first, ast.Lambda) or nested):
+        if isinstance(first, ast.Lambda):
+            what = "a lambda"
+        elif one.function.module.function_of(one.function.node) is not None:
             what = "an inner function"
-            if isinstance(first, ast.Lambda):
-                what = "a lambda"
-            message = (
-                f"{what} cannot be kept in a persistent job store: adding it raises ValueError"
-            )
-            yield tell(
-                job,
-                "unserializable",
-                Severity.ERROR,
-                one.place,
-                message,
-                "a function of a module, with args=",
-            )
+        else:
+            continue
+        message = f"{what} cannot be kept in a persistent job store: adding it raises ValueError"
+        hint = "a function of a module, with args="
+        yield tell(job, "unserializable", Severity.ERROR, one.place, message, hint)
 
 
 @rule(
@@ -439,9 +439,10 @@ def daylight_saving(job: Job) -> Iterator[Finding]:
         return
     scheduler = the_scheduler(job.project)
     for one in _list_scheduled(job):
-        hour, own = _read_cron_time(job, one)
-        zone = own or (scheduler.timezone if scheduler else None)
-        if hour not in ("1", "2", "3", "01", "02", "03") or not isinstance(zone, str):
+        hour, zone = _read_cron_time(job, one)
+        if not zone and scheduler:
+            zone = scheduler.timezone
+        if hour not in _CHANGING_HOURS or not isinstance(zone, str):
             continue
         if _has_clock_change(zone, int(hour)):
             message = (
@@ -454,26 +455,24 @@ def daylight_saving(job: Job) -> Iterator[Finding]:
 
 def _read_cron_time(job: Job, one: Scheduled) -> tuple[str, Any]:
     """(hour, time zone) that the trigger, or the call itself, is given: "" and None for nothing."""
-    node = one.argument("trigger")
-    if isinstance(node, ast.Call):
-        call = node
-    else:
-        call = one.call
-    hour, zone = find_keyword(call, "hour"), find_keyword(call, "timezone")
-    return (
-        "" if hour is None else str(job.project.literal(hour, one.module)),
-        None if zone is None else job.project.literal(zone, one.module),
-    )
+    call = _find_trigger_call(one)
+    hour, zone = "", None
+    hour_node, zone_node = find_keyword(call, "hour"), find_keyword(call, "timezone")
+    if hour_node is not None:
+        hour = str(job.project.literal(hour_node, one.module))
+    if zone_node is not None:
+        zone = job.project.literal(zone_node, one.module)
+    return hour, zone
 
 
 def one_cron(job: Job) -> bool:
-    """Some place schedules it by cron."""
-    return any(one.trigger in ("cron", "CronTrigger") for one in _list_scheduled(job))
+    """Whether some place schedules it by cron."""
+    return any(one.trigger in _CRON_TRIGGERS for one in _list_scheduled(job))
 
 
 def _has_clock_change(zone: str, hour: int) -> bool:
-    """Some day of this year has no such hour, or has it twice, as the machine's time zone data
-    say.
+    """Whether some day of a year has no such hour, or has it twice, as the machine's time zone
+    data say.
     """
     import zoneinfo
 
@@ -482,5 +481,9 @@ def _has_clock_change(zone: str, hour: int) -> bool:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return False
     first = datetime.datetime(2025, 1, 1, hour, 30)
-    days = [(first + datetime.timedelta(days=n)).replace(tzinfo=place) for n in range(365)]
-    return any(day.utcoffset() != day.replace(fold=1).utcoffset() for day in days)
+    for number in range(365):
+        moment = (first + datetime.timedelta(days=number)).replace(tzinfo=place)
+        # The two readings of an hour differ where it comes twice, or not at all.
+        if moment.utcoffset() != moment.replace(fold=1).utcoffset():
+            return True
+    return False

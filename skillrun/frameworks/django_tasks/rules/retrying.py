@@ -26,7 +26,8 @@ _HINT = (
     "except ... as error: ship.using(run_after=timezone.now() + wait).enqueue(..., attempt=attempt"
     " + 1)"
 )
-_NAIVE = ("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today")
+# Calls that give a time without a time zone, where they have no arguments.
+_NAIVE_CLOCKS = ("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today")
 
 
 def again_of(job: Job) -> tuple[Again, ...]:
@@ -66,37 +67,34 @@ def no_retry(job: Job) -> Iterator[Finding]:
 
 
 def _tell_lost(job: Job, call: Call, bases: frozenset[str], written: str) -> Finding:
+    """The finding of an error that leaves the handler, at the clause or the call where it does."""
+    place, way = place_of(call.module, call.node), "leaves the handler from this call"
     clause = find_taking_clause(call, bases)
     if clause:
-        place, what = place_of(clause.module, clause.node), "is raised again from this clause"
-    else:
-        place, what = place_of(call.module, call.node), "leaves the handler from this call"
+        place, way = place_of(clause.module, clause.node), "is raised again from this clause"
     message = (
-        f"{written} is transient in the spec, and {what}: the task is FAILED, and nothing"
+        f"{written} is transient in the spec, and {way}: the task is FAILED, and nothing"
         " runs it again"
     )
     return tell(job, "no-retry", Severity.ERROR, place, message, _HINT)
 
 
 def _wraps_handler(job: Job, bases: frozenset[str]) -> bool:
-    """A decorator's clause takes it and enqueues again."""
+    """Whether a decorator's clause takes the error and enqueues again, as far as can be told."""
     for one in again_of(job):
         clause = one.path.clause
         if clause is None or not one.path.around:
             continue
-        if not clause.exceptions or _is_untold(job, clause) or takes_any(clause, bases):
+        # `except errors`, which the decorator is given, has no dotted name.
+        is_parameter = any("." not in name for name in clause.exceptions)
+        if not clause.exceptions or is_parameter or takes_any(clause, bases):
             return True
     return False
 
 
-def _is_untold(job: Job, clause: Handler) -> bool:
-    """`except errors`, where the decorator is given them."""
-    return any("." not in name for name in clause.exceptions)
-
-
 def _comes_again(job: Job, call: Call, bases: frozenset[str]) -> bool:
-    """As far as can be told: a clause raises it on to the one around, and one that raises on some
-    of its ways alone is not judged.
+    """Whether the task is run again when a call raises an error, as far as can be told: a clause
+    may raise it on to the one around, and one that raises on some of its ways alone is not judged.
     """
     if tries_itself(job.project, call):
         return True
@@ -109,22 +107,21 @@ def _comes_again(job: Job, call: Call, bases: frozenset[str]) -> bool:
 
 
 def _is_in_loop(call: Call, bases: frozenset[str]) -> bool:
-    """The clause that takes it goes on with the next turn of a loop."""
+    """Whether the clause that takes the error goes on with the next turn of a loop."""
     clause = find_taking_clause(call, bases)
     return clause is not None and goes_round(clause)
 
 
 def goes_round(clause: Handler) -> bool:
-    """A clause in a loop that ends neither the loop nor its function."""
+    """Whether a clause stands in a loop, and ends neither the loop nor its function."""
     block = clause.module.above(clause.node, ast.Try)
-    around = None
-    if block is not None:
-        around = next(clause.module.parents(block), None)
-    if not isinstance(around, ast.For | ast.AsyncFor | ast.While):
+    if block is None:
         return False
-    return not any(
-        isinstance(node, ast.Raise | ast.Return | ast.Break) for node in clause.node.body
-    )
+    parent = next(clause.module.parents(block), None)
+    if not isinstance(parent, ast.For | ast.AsyncFor | ast.While):
+        return False
+    ends = (ast.Raise, ast.Return, ast.Break)
+    return not any(isinstance(node, ends) for node in clause.node.body)
 
 
 @rule(
@@ -135,20 +132,19 @@ def goes_round(clause: Handler) -> bool:
 def retry_unbounded(job: Job) -> Iterator[Finding]:
     """A task that enqueues itself without counting does so for ever."""
     for one in counted(again_of(job)):
-        forgotten = _find_forgotten(one)
-        if (
-            one.attempts is not None
-            or one.path.clause is None
-            or (one.path.bound_unread and not forgotten)
-        ):
+        if one.attempts is not None or one.path.clause is None:
             continue
-        if one.count is None:
-            said = "no argument counts the attempts"
-        else:
-            said = f"nothing compares {one.count}"
+        forgotten = _find_forgotten(one)
+        # What decides may be a bound, unless it cannot be one.
+        if one.path.bound_unread and not forgotten:
+            continue
         if forgotten:
-            said = f"{forgotten} does not go along, so it is the first one each time"
-        message = f"the task enqueues itself after each error, and {said}: it is tried for ever"
+            reason = f"{forgotten} does not go along, so it is the first one each time"
+        elif one.count is None:
+            reason = "no argument counts the attempts"
+        else:
+            reason = f"nothing compares {one.count}"
+        message = f"the task enqueues itself after each error, and {reason}: it is tried for ever"
         hint = (
             "if attempt >= ATTEMPTS: record the dead letter, and raise; else enqueue(...,"
             " attempt=attempt + 1)"
@@ -162,14 +158,14 @@ def _find_forgotten(one: Again) -> str | None:
     function = call.module.function_of(call.node)
     if one.count is not None or function is None or has_spread(call.node):
         return None
-    arguments = function.args
-    names = [arg.arg for arg in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-    given = {*call.keywords, *names[: len(call.node.args)]}
+    args = function.args
+    parameters = [arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
+    passed = {*call.keywords, *parameters[: len(call.node.args)]}
     compared = set[str]()
     for test, _ in tests_before(call.module, call.node):
         compared |= find_names(test)
-    for name in names:
-        if name in compared - given:
+    for name in parameters:
+        if name in compared and name not in passed:
             return name
     return None
 
@@ -184,29 +180,27 @@ def _find_forgotten(one: Again) -> str | None:
 )
 def attempt_is_always_one(job: Job) -> Iterator[Finding]:
     """context.attempt counts the runs of one row, and each row is run once: it is always 1."""
-    for part in bodies(job.project, job.handler):
-        for node in find_nodes(part.node, ast.Compare):
-            if not any(
-                _is_attempt(job, side, part.module) for side in (node.left, *node.comparators)
-            ):
+    hint = "let the attempt go along as an argument: enqueue(..., attempt=attempt + 1)"
+    for function in bodies(job.project, job.handler):
+        for node in find_nodes(function.node, ast.Compare):
+            sides = (node.left, *node.comparators)
+            if not any(_is_attempt(job, side, function.module) for side in sides):
                 continue
             message = (
                 f"{ast.unparse(node)}: each retry is a row of its own, so the attempt of the"
                 " context is always 1"
             )
-            hint = "let the attempt go along as an argument: enqueue(..., attempt=attempt + 1)"
-            place = place_of(part.module, node)
+            place = place_of(function.module, node)
             yield tell(job, "attempt-is-always-one", Severity.ERROR, place, message, hint)
 
 
 def _is_attempt(job: Job, node: ast.expr, module: Module) -> bool:
-    """Itself, or a variable that holds it."""
-    held = None
+    """Whether it is the attempt of the context, or a variable that holds it."""
     if isinstance(node, ast.Name):
         held = held_value(job.project, node, module)
-    return ast.unparse(held[0] if held else node).endswith(
-        ("context.attempt", "context.task_result.attempts")
-    )
+        if held:
+            node, _ = held
+    return ast.unparse(node).endswith(("context.attempt", "context.task_result.attempts"))
 
 
 @rule(
@@ -234,15 +228,16 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
 def _find_again_in(job: Job, clause: Handler | None) -> Again | None:
     """The way back into the queue that begins in a clause."""
-    if clause is not None:
-        for one in again_of(job):
-            if one.path.clause == clause:
-                return one
+    if clause is None:
+        return None
+    for one in again_of(job):
+        if one.path.clause == clause:
+            return one
     return None
 
 
 def _asks_more(one: Again) -> bool:
-    """Something other than the number of the attempt decides about it."""
+    """Whether something other than the number of the attempt decides about it."""
     if one.path.bound_unread:
         return True
     for node in one.path.call.module.parents(one.path.call.node):
@@ -262,18 +257,21 @@ def retry_at_once(job: Job) -> Iterator[Finding]:
     """A retry without run_after is taken by the next free worker: all are used up before an outage
     can pass.
     """
+    hint = "ship.using(run_after=timezone.now() + timedelta(seconds=...)).enqueue(...)"
     for one in counted(again_of(job)):
-        if (
-            one.path.clause is not None
-            and one.path.backoff is not None
-            and one.path.backoff.kind == "none"
-        ):
+        if _waits(one, "none"):
             message = (
                 "enqueued again without run_after: all attempts are used up before an outage can"
                 " pass"
             )
-            hint = "ship.using(run_after=timezone.now() + timedelta(seconds=...)).enqueue(...)"
             yield tell(job, "retry-at-once", Severity.WARNING, one.path.place, message, hint)
+
+
+def _waits(one: Again, kind: str) -> bool:
+    """Whether a clause enqueues the task again with waits of a kind: "none", "fixed"."""
+    if one.path.clause is None or one.path.backoff is None:
+        return False
+    return one.path.backoff.kind == kind
 
 
 @rule("django-tasks.flat-wait", stage="retry", source="PDF-Assistant-RAG#664")
@@ -283,20 +281,15 @@ def flat_wait(job: Job) -> Iterator[Finding]:
 
     The spec asks for growing waits, the code waits the same each time.
     """
-    backoff = None
-    if job.spec.retry:
-        backoff = job.spec.retry.backoff
-    for one in counted(again_of(job)):
-        fixed = (
-            one.path.clause is not None
-            and one.path.backoff is not None
-            and one.path.backoff.kind == "fixed"
-        )
-        if fixed and backoff and backoff.kind == "exponential":
-            message = (
-                "the wait is the same before every attempt, and the spec asks for growing ones"
-            )
-            hint = "make it of the attempt: timedelta(seconds=min(2 * 2 ** (attempt - 1), 60))"
+    ways = counted(again_of(job))
+    if job.spec.retry is None or job.spec.retry.backoff is None:
+        return
+    if job.spec.retry.backoff.kind != "exponential":
+        return
+    message = "the wait is the same before every attempt, and the spec asks for growing ones"
+    hint = "make it of the attempt: timedelta(seconds=min(2 * 2 ** (attempt - 1), 60))"
+    for one in ways:
+        if _waits(one, "fixed"):
             yield tell(job, "flat-wait", Severity.WARNING, one.path.place, message, hint)
 
 
@@ -325,8 +318,8 @@ def retry_rolled_back(job: Job) -> Iterator[Finding]:
 
 
 def is_undone(job: Job, module: Module, node: ast.AST) -> bool:
-    """A statement in `atomic` (a block, or a decorator of the function) is followed by a raise on
-    its own level.
+    """Whether a statement in `atomic` (a block, or a decorator of the function) is followed by a
+    raise that leaves it.
     """
     below: ast.AST = node
     raises = False
@@ -342,19 +335,19 @@ def is_undone(job: Job, module: Module, node: ast.AST) -> bool:
     return False
 
 
-def _has_atomic(job: Job, module: Module, given: list[ast.expr]) -> bool:
-    names = [module.resolve(_called_of(one)) or "" for one in given]
+def _has_atomic(job: Job, module: Module, nodes: list[ast.expr]) -> bool:
+    """Whether `atomic`, or `atomic(...)`, is among decorators or context managers."""
+    names = []
+    for node in nodes:
+        named = node
+        if isinstance(node, ast.Call):
+            named = node.func
+        names.append(module.resolve(named) or "")
     return any(is_atomic(job.project, name) for name in names)
 
 
-def _called_of(node: ast.expr) -> ast.expr:
-    if isinstance(node, ast.Call):
-        return node.func
-    return node
-
-
 def _raises_after(above: ast.AST, below: ast.AST) -> bool:
-    """Of the statements behind one in its block, one raises for certain."""
+    """Whether one of the statements behind `below`, in its block of `above`, is a raise."""
     for name in ("body", "orelse", "finalbody"):
         block = getattr(above, name, None)
         if isinstance(block, list) and below in block:
@@ -377,25 +370,24 @@ def naive_run_after(job: Job) -> Iterator[Finding]:
         if job.project.variable(module, "USE_TZ") is False:
             return
     for send in find_real_enqueues(job.project, read_task(job.project, job.handler)):
-        given = send.option("run_after")
-        held = None
-        if given is not None:
-            held = held_value(job.project, *given)
+        option = send.option("run_after")
+        if option is None:
+            continue
+        held = held_value(job.project, *option)
         if held is None:
             continue
-        for inner in find_nodes(held[0], ast.Call):
-            if _is_naive(job, held[1], inner):
-                message = (
-                    f"{ast.unparse(inner)} has no time zone: enqueueing raises InvalidTask"
-                    " (run_after must be aware)"
-                )
-                hint = "timezone.now() of django.utils"
-                yield tell(job, "naive-run-after", Severity.ERROR, send.place, message, hint)
-                break
-
-
-def _is_naive(job: Job, module: Module, node: ast.Call) -> bool:
-    return module.resolve(node.func) in _NAIVE and not node.args and not node.keywords
+        expression, module = held
+        for call in find_nodes(expression, ast.Call):
+            # With an argument, `datetime.now(UTC)`, it has a time zone.
+            if call.args or call.keywords or module.resolve(call.func) not in _NAIVE_CLOCKS:
+                continue
+            message = (
+                f"{ast.unparse(call)} has no time zone: enqueueing raises InvalidTask"
+                " (run_after must be aware)"
+            )
+            hint = "timezone.now() of django.utils"
+            yield tell(job, "naive-run-after", Severity.ERROR, send.place, message, hint)
+            break
 
 
 @rule(
@@ -409,14 +401,15 @@ def swallowed_exception(job: Job) -> Iterator[Finding]:
     What ends in the handler is a success, unless it is enqueued again there, or goes on with a
     loop.
     """
-    own = set()
+    # The lines of clauses that take care of the error.
+    minded = set()
     for one in again_of(job):
         if one.path.clause is not None:
-            own.add(one.path.clause.line)
+            minded.add(one.path.clause.line)
     for clause in clauses(job.project, job.handler):
         if goes_round(clause):
-            own.add(clause.line)
+            minded.add(clause.line)
     says = "the task is SUCCESSFUL, and nothing runs it again"
-    for found in swallowing.swallowed_exception(job, says):
-        if found.line not in own:
-            yield found
+    for finding in swallowing.swallowed_exception(job, says):
+        if finding.line not in minded:
+            yield finding

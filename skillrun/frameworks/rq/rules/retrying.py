@@ -17,7 +17,7 @@ from skillrun.frameworks.rq.retry import Reading, returned_retries
 from skillrun.frameworks.rq.sends import QUEUE, find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import place_of_launch, unscheduled_workers
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.python import Handler
+from skillrun.repo.python import Call, Handler
 from skillrun.repo.syntax import find_set_attribute
 from skillrun.repo.uses import Place
 
@@ -37,40 +37,38 @@ def no_scheduler(job: Job) -> Iterator[Finding]:
     The job waits (an interval, enqueue_in, enqueue_at, repeat), and no worker that is started moves
     it on.
     """
-    waiting, workers = _find_longest_wait(job), unscheduled_workers(job.project)
+    waiting, workers = _name_wait(job), unscheduled_workers(job.project)
     if waiting is None or not workers:
         return
     message = (
         f"no worker is started with a scheduler, and the job waits ({waiting}): it stays scheduled"
         " for ever"
     )
-    yield tell(
-        job,
-        "no-scheduler",
-        Severity.ERROR,
-        place_of_launch(*workers[0]),
-        message,
-        "add --with-scheduler",
-    )
+    place = place_of_launch(*workers[0])
+    yield tell(job, "no-scheduler", Severity.ERROR, place, message, "add --with-scheduler")
 
 
-def _find_longest_wait(job: Job) -> str | None:
+def _name_wait(job: Job) -> str | None:
+    """What the job waits for, in words: "60 s before a retry", "enqueue_in(...)"; None where it
+    never waits.
+    """
     for send in find_effective_sends(job.project, job.handler):
         longest = max(read_send_retry(job.project, send).waits or (0.0,))
         if longest > 0:
             return f"{seconds(longest)} before a retry"
         if send.via == QUEUE and send.how in (".enqueue_in(...)", ".enqueue_at(...)"):
             return send.how.strip(".")
-    longest = max(
-        (w for one in returned_retries(job.project, job.handler) for w in one.waits or ()),
-        default=0.0,
-    )
+    waits: list[float] = []
+    for returned in returned_retries(job.project, job.handler):
+        waits += returned.waits or ()
+    longest = max(waits, default=0.0)
     if longest > 0:
         return f"{seconds(longest)} before a retry"
     return None
 
 
 def _list_readable(job: Job) -> list[tuple[Send, Reading]]:
+    """The places that enqueue the job, each with its retries, where those can be read."""
     found = []
     for send in find_effective_sends(job.project, job.handler):
         reading = read_send_retry(job.project, send)
@@ -92,37 +90,34 @@ def retry_differs(job: Job) -> Iterator[Finding]:
     """Retries are given where a job is enqueued, so one forgotten place leaves the same job without
     them.
     """
-    sends = _list_readable(job)
-    first = next(iter(sends), None)
-    other = None
-    for pair in sends:
-        if first and pair[1].waits != first[1].waits:
-            other = pair
-            break
-    if first is None or other is None:
+    readable = _list_readable(job)
+    if not readable:
         return
-    message = (
-        f"the job is retried {_write_times(first[1])} from {_write_place(first[0])}, and {_write_times(other[1])}"
-        " from here"
-    )
+    first_send, first = readable[0]
     hint = (
         "give the same retry everywhere: one function that enqueues, or @job(retry=...) and"
         " .delay()"
     )
-    yield tell(job, "retry-differs", Severity.ERROR, other[0].place, message, hint)
+    for send, reading in readable:
+        if reading.waits == first.waits:
+            continue
+        place = f"{first_send.place.path}:{first_send.place.line}"
+        message = (
+            f"the job is retried {_write_times(first)} from {place}, and {_write_times(reading)}"
+            " from here"
+        )
+        yield tell(job, "retry-differs", Severity.ERROR, send.place, message, hint)
+        return
 
 
-def _write_times(one: Reading) -> str:
-    waits = ""
-    if one.waits and any(one.waits):
-        waits = f" (waits {', '.join(f'{wait:g} s' for wait in one.waits)})"
-    if not one.retries:
+def _write_times(reading: Reading) -> str:
+    """ "3 times (waits 10 s, 30 s, 60 s)", or "never"."""
+    if not reading.retries:
         return "never"
-    return f"{one.retries} times{waits}"
-
-
-def _write_place(send: Send) -> str:
-    return f"{send.place.path}:{send.place.line}"
+    waits = ""
+    if reading.waits and any(reading.waits):
+        waits = f" (waits {', '.join(f'{wait:g} s' for wait in reading.waits)})"
+    return f"{reading.retries} times{waits}"
 
 
 @rule(
@@ -133,38 +128,28 @@ def _write_place(send: Send) -> str:
 )
 def interval_length(job: Job) -> Iterator[Finding]:
     """A list of intervals that is not as long as max repeats its first value, or never uses it."""
-    seen: set[Place] = set()
-    for _, one in _list_readable(job):
-        count, place = len(one.intervals or ()), one.place
-        if not one.retries or place is None or place in seen:
+    # A Retry that several places share is told once.
+    told: set[Place] = set()
+    for _, reading in _list_readable(job):
+        retries, place = reading.retries, reading.place
+        if not retries or place is None or place in told:
             continue
-        seen.add(place)
-        written = ", ".join(f"{wait:g}" for wait in one.waits or ())
+        told.add(place)
+        hint = f"give {retries} intervals"
+        count = len(reading.intervals or ())
         if count == 0:
             message = (
                 "no interval in the list: when it should retry, the worker quits with IndexError"
             )
-            yield tell(
-                job,
-                "interval-length",
-                Severity.ERROR,
-                place,
-                message,
-                f"give {one.retries} intervals",
-            )
-        elif count > 1 and count != one.retries:
-            how = "the first are never used"
-            if count < one.retries:
-                how = "the first is repeated until the end"
-            message = f"{count} intervals for {one.retries} retries: {how}, RQ waits {written} s"
-            yield tell(
-                job,
-                "interval-length",
-                Severity.WARNING,
-                place,
-                message,
-                f"give {one.retries} intervals",
-            )
+            yield tell(job, "interval-length", Severity.ERROR, place, message, hint)
+        # A single interval is meant for all retries.
+        elif count > 1 and count != retries:
+            use = "the first are never used"
+            if count < retries:
+                use = "the first is repeated until the end"
+            waits = ", ".join(f"{wait:g}" for wait in reading.waits or ())
+            message = f"{count} intervals for {retries} retries: {use}, RQ waits {waits} s"
+            yield tell(job, "interval-length", Severity.WARNING, place, message, hint)
 
 
 @rule(
@@ -179,21 +164,24 @@ def decorator_ignored(job: Job) -> Iterator[Finding]:
     The function is decorated with options, and enqueued past them.
     """
     decorator = job_decorator(job.project, job.handler)
-    if decorator is None or not isinstance(decorator[0], ast.Call):
+    if decorator is None:
         return
-    given = set(options_of(job.project, decorator[0], decorator[1])[0]) & {
-        "retry",
-        "timeout",
-        "on_failure",
-    }
+    node, module = decorator
+    if not isinstance(node, ast.Call):
+        return
+    options, _ = options_of(job.project, node, module)
+    decorated = options.keys() & {"retry", "timeout", "on_failure"}
     for send in find_effective_sends(job.project, job.handler):
-        there = set()
-        for name in send.options:
-            there.add("timeout" if name == "job_timeout" else name)
-        if send.via == QUEUE and not send.options_hidden and given - there:
-            lost = ", ".join(sorted(given - there))
+        if send.via != QUEUE or send.options_hidden:
+            continue
+        lost = decorated - send.options.keys()
+        # The queue has another name for it.
+        if "job_timeout" in send.options:
+            lost.discard("timeout")
+        if lost:
             message = (
-                f"{send.how} does not look at the decorator: its {lost} does not apply to this job"
+                f"{send.how} does not look at the decorator: its {', '.join(sorted(lost))} does not"
+                " apply to this job"
             )
             hint = f"{job.handler.name}.delay(...), or give the options here"
             yield tell(job, "decorator-ignored", Severity.WARNING, send.place, message, hint)
@@ -231,10 +219,10 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
 
 def _takes_retries_away(job: Job) -> bool:
-    """The handler's way or a callback assigns `retries_left`."""
+    """Whether the handler, what it calls, or a callback assigns `retries_left`."""
     callbacks = failure_callbacks(job.project, job.handler)
-    for part in (job.handler, *callbacks, *job.project.reached(job.handler, depth=2)):
-        if find_set_attribute(part.node, "retries_left") is not None:
+    for function in (job.handler, *callbacks, *job.project.reached(job.handler, depth=2)):
+        if find_set_attribute(function.node, "retries_left") is not None:
             return True
     return False
 
@@ -250,31 +238,35 @@ def swallowed_exception(job: Job) -> Iterator[Finding]:
 
     A clause around an effect that ends the job normally, for an error that should be retried.
     """
-    said = [*swallowing.swallowed_exception(job, "RQ calls the job finished and never retries it")]
-    yield from said
-    lines = {(finding.path, finding.line) for finding in said}
+    says = "RQ calls the job finished and never retries it"
+    told = set()
+    for finding in swallowing.swallowed_exception(job, says):
+        told.add((finding.path, finding.line))
+        yield finding
     if not job.spec.failures or job.policy.max_attempts == 1:
         return
     for error in job.spec.failures.transient:
         bases = ancestors(job.project, short(spec_name(job, error.type)))
         for call in effect_calls(job):
-            clause = next((one for one in call.in_try if takes_any(one, bases)), None)
-            if clause is None or (clause.path, clause.line) in lines or not ends_job(clause):
+            clause = _find_taking(call, bases)
+            if clause is None or (clause.path, clause.line) in told or not ends_job(clause):
                 continue
-            lines.add((clause.path, clause.line))
+            told.add((clause.path, clause.line))
             message = (
                 f"this clause ends the job for {error.type}, which the spec calls transient: it is"
                 " never retried"
             )
+            hint = "let it through, or name less here"
             place = Place(clause.path, clause.line)
-            yield tell(
-                job,
-                "swallowed-exception",
-                Severity.ERROR,
-                place,
-                message,
-                "let it through, or name less here",
-            )
+            yield tell(job, "swallowed-exception", Severity.ERROR, place, message, hint)
+
+
+def _find_taking(call: Call, bases: frozenset[str]) -> Handler | None:
+    """The first clause around a call that takes an error with these names."""
+    for clause in call.in_try:
+        if takes_any(clause, bases):
+            return clause
+    return None
 
 
 @rule(
@@ -290,35 +282,33 @@ def timeout_swallowed(job: Job) -> Iterator[Finding]:
     is killed.
     """
     limit = job.policy.time_limit_s
-    clauses = {clause.node: clause for call in effect_calls(job) for clause in call.in_try}
+    calls = effect_calls(job)
     if limit is None:
         return
+    # One clause may stand around several effects.
+    clauses = {}
+    for call in calls:
+        for clause in call.in_try:
+            clauses[clause.node] = clause
     for clause in clauses.values():
-        if not clause.broad or not ends_job(clause) or _named_before(clause):
+        if not clause.broad or not ends_job(clause) or _is_named_before(clause):
             continue
         message = (
-            f"this clause swallows {_TIMEOUT}, which RQ raises after {seconds(limit or 0)}: the job"
+            f"this clause swallows {_TIMEOUT}, which RQ raises after {seconds(limit)}: the job"
             " runs on"
         )
         hint = f"put `except {_TIMEOUT}: raise` before it"
-        yield tell(
-            job,
-            "timeout-swallowed",
-            Severity.WARNING,
-            Place(clause.path, clause.line),
-            message,
-            hint,
-        )
+        place = Place(clause.path, clause.line)
+        yield tell(job, "timeout-swallowed", Severity.WARNING, place, message, hint)
 
 
-def _named_before(clause: Handler) -> bool:
-    """An earlier clause of the same `try` names it."""
-    block = None
-    for n in clause.module.parents(clause.node):
-        if isinstance(n, ast.Try | ast.TryStar):
-            block = n
-            break
-    earlier = []
-    if block:
-        earlier = block.handlers[: block.handlers.index(clause.node)]
-    return any(_TIMEOUT in ast.unparse(one.type) for one in earlier if one.type is not None)
+def _is_named_before(clause: Handler) -> bool:
+    """Whether an earlier clause of the same `try` names the timeout."""
+    for block in clause.module.parents(clause.node):
+        if not isinstance(block, ast.Try | ast.TryStar):
+            continue
+        for earlier in block.handlers[: block.handlers.index(clause.node)]:
+            if earlier.type is not None and _TIMEOUT in ast.unparse(earlier.type):
+                return True
+        return False
+    return False

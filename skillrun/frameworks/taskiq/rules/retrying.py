@@ -16,10 +16,10 @@ from skillrun.frameworks.taskiq.brokers import Broker, Part
 from skillrun.frameworks.taskiq.retries import asks, has_source, types
 from skillrun.frameworks.taskiq.schedulers import class_of, find_schedulers
 from skillrun.frameworks.taskiq.tasks import Task, read_task
-from skillrun.repo.python import Call
-from skillrun.repo.uses import Place
+from skillrun.repo.python import Call, Module
 
-_WANTED = ("retry_on_error", "max_retries", "types_of_exceptions")
+# Labels of a task that a retrying middleware reads.
+_RETRY_LABELS = ("retry_on_error", "max_retries", "types_of_exceptions")
 _CONTEXT = ("taskiq.Context", "taskiq.context.Context")
 
 
@@ -28,14 +28,15 @@ def _task_of(job: Job) -> Task:
 
 
 def _find_retrying(job: Job) -> tuple[Broker, Part] | None:
-    """The middleware that counts: the last of the list is asked first."""
+    """The task's broker, and the middleware that retries: the last of several is asked first."""
     broker = _task_of(job).broker
     if broker is not None and broker.retrying:
-        return (broker, broker.retrying[-1])
+        return broker, broker.retrying[-1]
     return None
 
 
 def _count_wanted(job: Job) -> int:
+    """The attempts that the spec asks for."""
     retry = job.spec.retry
     if retry is not None and retry.kind is None:
         return retry.max_attempts or 1
@@ -61,15 +62,16 @@ def no_retry_middleware(job: Job) -> Iterator[Finding]:
     # What a part that was not read, or that is of the house, does with a failure is not known.
     if any(part.unread or part.own for part in broker.parts or ()):
         return
-    named = next((task.labels[name] for name in _WANTED if name in task.labels), None)
-    if named is not None:
-        place, said = place_of(named[1], named[0]), "this label is read by nobody"
+    labels = [task.labels[name] for name in _RETRY_LABELS if name in task.labels]
+    if labels:
+        node, module = labels[0]
+        place, reason = place_of(module, node), "this label is read by nobody"
     elif _count_wanted(job) > 1:
-        place, said = broker.place, f"the spec asks for {_count_wanted(job)} attempts"
+        place, reason = broker.place, f"the spec asks for {_count_wanted(job)} attempts"
     else:
         return
     message = (
-        f"no middleware of the broker retries, and {said}: a task that fails is acknowledged"
+        f"no middleware of the broker retries, and {reason}: a task that fails is acknowledged"
         " and done with"
     )
     hint = (
@@ -92,20 +94,26 @@ def retry_not_asked(job: Job) -> Iterator[Finding]:
     `max_retries` alone asks for nothing.
     """
     task, found = _task_of(job), _find_retrying(job)
-    if found is None or asks(job.project, task, found[1]) is not False:
+    if found is None:
+        return
+    _, part = found
+    if asks(job.project, task, part) is not False:
         return
     count = task.labels.get("max_retries")
-    if count is not None or (_count_wanted(job) > 1 and "retry_on_error" not in task.labels):
-        if count is not None:
-            place = place_of(count[1], count[0])
-        else:
-            place = at(job, task.registered)
-        message = (
-            "the task does not ask for retries (retry_on_error), and the middleware retries by"
-            " request alone"
-        )
-        hint = "@broker.task(retry_on_error=True), or default_retry_label=True in the middleware"
-        yield tell(job, "retry-not-asked", Severity.ERROR, place, message, hint)
+    if count is not None:
+        node, module = count
+        place = place_of(module, node)
+    elif _count_wanted(job) > 1 and "retry_on_error" not in task.labels:
+        place = at(job, task.registered)
+    else:
+        # `retry_on_error=False` alone: whoever wrote it means it.
+        return
+    message = (
+        "the task does not ask for retries (retry_on_error), and the middleware retries by"
+        " request alone"
+    )
+    hint = "@broker.task(retry_on_error=True), or default_retry_label=True in the middleware"
+    yield tell(job, "retry-not-asked", Severity.ERROR, place, message, hint)
 
 
 @rule(
@@ -144,14 +152,11 @@ def delay_unread(job: Job) -> Iterator[Finding]:
     taskiq-redis reads.
     """
     found = _find_retrying(job)
-    if (
-        found is None
-        or found[1].kind != "SmartRetryMiddleware"
-        or found[1].unread
-        or has_source(found[1])
-    ):
+    if found is None:
         return
     broker, part = found
+    if part.kind != "SmartRetryMiddleware" or part.unread or has_source(part):
+        return
     if not broker.waits and job.policy.max_attempts != 1:
         name = broker.kind.rpartition(".")[2]
         message = (
@@ -173,17 +178,16 @@ def no_wait(job: Job) -> Iterator[Finding]:
     All runs are over before an outage can pass.
     """
     found = _find_retrying(job)
-    if (
-        found is not None
-        and found[1].kind == "SimpleRetryMiddleware"
-        and job.policy.max_attempts != 1
-    ):
+    if found is None or job.policy.max_attempts == 1:
+        return
+    _, part = found
+    if part.kind == "SimpleRetryMiddleware":
         message = (
             "SimpleRetryMiddleware kicks the task again at once: all runs are over before an outage"
             " can pass"
         )
         hint = "SmartRetryMiddleware with a schedule_source"
-        yield tell(job, "no-wait", Severity.WARNING, found[1].place, message, hint)
+        yield tell(job, "no-wait", Severity.WARNING, part.place, message, hint)
 
 
 @rule(
@@ -198,23 +202,19 @@ def source_takes_none(job: Job) -> Iterator[Finding]:
     A source that knows the tasks' labels alone.
     """
     found = _find_retrying(job)
-    node = None
-    if found is not None:
-        node = found[1].options.get("schedule_source")
-    if (
-        found is None
-        or node is None
-        or class_of(job.project, node, found[1].module) != "LabelScheduleSource"
-    ):
+    if found is None:
+        return
+    _, part = found
+    source = part.options.get("schedule_source")
+    if source is None or class_of(job.project, source, part.module) != "LabelScheduleSource":
         return
     message = (
         "LabelScheduleSource takes no schedules: on_error ends in NotImplementedError, and no retry"
         " is sent"
     )
     hint = "ListRedisScheduleSource(...), which keeps what is added to it"
-    yield tell(
-        job, "source-takes-none", Severity.ERROR, place_of(found[1].module, node), message, hint
-    )
+    place = place_of(part.module, source)
+    yield tell(job, "source-takes-none", Severity.ERROR, place, message, hint)
 
 
 @rule(
@@ -228,15 +228,20 @@ def source_unread(job: Job) -> Iterator[Finding]:
     else.
     """
     found = _find_retrying(job)
-    if found is None or not has_source(found[1]):
+    if found is None:
         return
-    part, lists = found[1], [one.sources for one in find_schedulers(job.project)]
+    _, part = found
+    if not has_source(part):
+        return
     kind = class_of(job.project, part.options["schedule_source"], part.module)
-    known = set()
-    for sources in lists:
-        for source in sources or ():
-            known.add(class_of(job.project, *source))
-    if kind and None not in lists and kind not in known:
+    read = set()
+    for scheduler in find_schedulers(job.project):
+        # A list of sources that cannot be read may have it.
+        if scheduler.sources is None:
+            return
+        for source in scheduler.sources:
+            read.add(class_of(job.project, *source))
+    if kind and kind not in read:
         message = (
             "no TaskiqScheduler has this schedule source among its sources: the retries are kept,"
             " and never sent"
@@ -259,18 +264,17 @@ def product_of_delays(job: Job) -> Iterator[Finding]:
     the product.
     """
     found = _find_retrying(job)
-    if (
-        found is None
-        or job.project.literal(found[1].options.get("use_delay_exponent"), found[1].module)
-        is not True
-    ):
+    if found is None:
         return
-    part = found[1]
-    said = "5, 10, 30, 60 s: each wait is made of the one before"
+    _, part = found
+    if job.project.literal(part.options.get("use_delay_exponent"), part.module) is not True:
+        return
+    # The label goes along with the message, and is multiplied again.
+    waits = "5, 10, 30, 60 s: each wait is made of the one before"
     if has_source(part):
-        said = "5, 10, 15 s"
+        waits = "5, 10, 15 s"
     message = (
-        f"use_delay_exponent multiplies the wait by the number of the retry ({said}), it does not"
+        f"use_delay_exponent multiplies the wait by the number of the retry ({waits}), it does not"
         " double it"
     )
     hint = "a subclass with make_delay(self, message, retries), where the waits are to double"
@@ -284,17 +288,17 @@ def product_of_delays(job: Job) -> Iterator[Finding]:
 )
 def retries_twice(job: Job) -> Iterator[Finding]:
     """Two retrying middlewares both send a retry of each failure."""
-    broker = _task_of(job).broker
-    if broker is not None and len(broker.retrying) > 1:
-        asking = []
-        for part in broker.retrying:
-            if asks(job.project, _task_of(job), part) is not False:
-                asking.append(part)
-        if len(asking) > 1:
-            message = "two middlewares retry this task: each failure is sent again twice"
-            yield tell(
-                job, "retries-twice", Severity.ERROR, asking[1].place, message, "keep one of them"
-            )
+    task = _task_of(job)
+    if task.broker is None:
+        return
+    asked = []
+    for part in task.broker.retrying:
+        if asks(job.project, task, part) is not False:
+            asked.append(part)
+    if len(asked) > 1:
+        message = "two middlewares retry this task: each failure is sent again twice"
+        hint = "keep one of them"
+        yield tell(job, "retries-twice", Severity.ERROR, asked[1].place, message, hint)
 
 
 @rule(
@@ -308,20 +312,20 @@ def retries_twice(job: Job) -> Iterator[Finding]:
 def permanent_retried(job: Job) -> Iterator[Finding]:
     """Without types_of_exceptions a middleware retries whatever leaves the task."""
     found, failures = _find_retrying(job), job.spec.failures
-    if (
-        found is None
-        or failures is None
-        or job.policy.max_attempts == 1
-        or "retried" in job.policy.unknown
-    ):
+    if found is None or failures is None:
         return
-    named = types(job.project, _task_of(job), found[1])
+    if job.policy.max_attempts == 1 or "retried" in job.policy.unknown:
+        return
+    _, part = found
+    # None: it retries after any exception.
+    retried = types(job.project, _task_of(job), part)
     for written in dict.fromkeys(error.type for error in failures.permanent):
         bases = ancestors(job.project, short(spec_name(job, written)))
-        if named is not None and not bases & {short(name) for name in named}:
+        if retried is not None and bases.isdisjoint(map(short, retried)):
             continue
-        call = next((call for call in effect_calls(job) if not _is_taken(call, bases)), None)
-        if call is not None:
+        for call in effect_calls(job):
+            if _is_taken(call, bases):
+                continue
             message = (
                 f"{written} is permanent in the spec, and leaves the task: the middleware retries"
                 " it like any other"
@@ -335,10 +339,9 @@ def permanent_retried(job: Job) -> Iterator[Finding]:
 
 
 def _is_taken(call: Call, bases: frozenset[str]) -> bool:
-    """A clause around the call lets it end there, as far as can be told."""
+    """Whether a clause around a call lets the error end there, as far as can be told."""
     for clause in call.in_try:
-        names = {short(name) for name in clause.exceptions}
-        if clause.bare or bases & names:
+        if clause.bare or not bases.isdisjoint(map(short, clause.exceptions)):
             return not clause.always_raises
     return False
 
@@ -375,24 +378,30 @@ def requeue(job: Job) -> Iterator[Finding]:
 
 
 def _of_context(job: Job, call: Call, word: str) -> bool:
-    """A method of the parameter that is taskiq's context."""
+    """Whether a call is of that method of the parameter that is taskiq's context."""
     func = call.node.func
-    owner = None
-    if isinstance(func, ast.Attribute) and func.attr == word:
-        owner = func.value
-    function = call.module.function_of(call.node)
-    if not isinstance(owner, ast.Name) or function is None:
+    if not isinstance(func, ast.Attribute) or func.attr != word:
         return False
-    every = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-    given = next((one.annotation for one in every if one.arg == owner.id), None)
-    if given is not None:
-        words = []
-        for node in ast.walk(given):
-            if isinstance(node, ast.Name | ast.Attribute):
-                words.append(node)
-    else:
-        words = []
-    return any(job.project.origin_of(call.module, one) in _CONTEXT for one in words)
+    function = call.module.function_of(call.node)
+    if not isinstance(func.value, ast.Name) or function is None:
+        return False
+    args = function.args
+    for parameter in (*args.posonlyargs, *args.args, *args.kwonlyargs):
+        if parameter.arg == func.value.id:
+            return _names_context(job, call.module, parameter.annotation)
+    return False
+
+
+def _names_context(job: Job, module: Module, annotation: ast.expr | None) -> bool:
+    """Whether taskiq's context is named in an annotation: `Context`, `Annotated[Context, ...]`."""
+    if annotation is None:
+        return False
+    for node in ast.walk(annotation):
+        if not isinstance(node, ast.Name | ast.Attribute):
+            continue
+        if job.project.origin_of(module, node) in _CONTEXT:
+            return True
+    return False
 
 
 @rule(
@@ -402,21 +411,16 @@ def _of_context(job: Job, call: Call, word: str) -> bool:
 )
 def thread_timeout(job: Job) -> Iterator[Finding]:
     """A plain function runs in a thread, which no timeout ends."""
-    found = _task_of(job).labels.get("timeout")
-    if found is not None and isinstance(job.handler.node, ast.FunctionDef):
-        message = (
-            "timeout cancels nothing in a plain function: it goes on in its thread, while the task"
-            " counts as failed and may be retried beside it"
-        )
-        place: Place = place_of(found[1], found[0])
-        yield tell(
-            job,
-            "thread-timeout",
-            Severity.WARNING,
-            place,
-            message,
-            "async def, or a timeout in the client that it calls",
-        )
+    label = _task_of(job).labels.get("timeout")
+    if label is None or not isinstance(job.handler.node, ast.FunctionDef):
+        return
+    node, module = label
+    message = (
+        "timeout cancels nothing in a plain function: it goes on in its thread, while the task"
+        " counts as failed and may be retried beside it"
+    )
+    hint = "async def, or a timeout in the client that it calls"
+    yield tell(job, "thread-timeout", Severity.WARNING, place_of(module, node), message, hint)
 
 
 SWALLOWING = declare_swallowing_rules(
