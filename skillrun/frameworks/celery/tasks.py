@@ -8,20 +8,19 @@ win over what the decorator says).
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.celery.config import (
     Config,
-    Setting,
     app_module,
     is_app,
     place_of,
     read_config,
 )
-from skillrun.repo.python import UNKNOWN, Definition, Module, Project, is_known
-from skillrun.repo.syntax import find_nodes, read_entries
+from skillrun.repo.python import Definition, Module, Project
+from skillrun.repo.syntax import find_keyword, find_nodes, read_entries
 
 if TYPE_CHECKING:
     from skillrun.repo.uses import FrameworkUse, Place
@@ -33,8 +32,9 @@ _DECORATORS = frozenset(
         "celery.task.task",
         "celery.task",
         "celery.decorators.task",
+        "celery.task.periodic_task",
+        "celery.decorators.periodic_task",
     }
-    | {"celery.task.periodic_task", "celery.decorators.periodic_task"}
 )
 _OTHER_LIBRARIES = (
     "huey",
@@ -122,13 +122,11 @@ class Task:
     def self_name(self) -> str | None:
         """The parameter that holds the task itself; None where there is none."""
         node = run_node(self.handler)
-        bound = self.handler.is_class or self.option("bind") is True
-        if node is not None:
-            first = [*node.args.posonlyargs, *node.args.args][:1]
-        else:
-            first = []
-        if bound and first:
-            return first[0].arg
+        is_bound = self.handler.is_class or self.option("bind") is True
+        if node is None or not is_bound:
+            return None
+        for parameter in (*node.args.posonlyargs, *node.args.args):
+            return parameter.arg
         return None
 
 
@@ -136,11 +134,8 @@ def run_node(handler: Definition) -> ast.FunctionDef | ast.AsyncFunctionDef | No
     """The function that runs: the handler itself, or the `run` method of a task class."""
     if not isinstance(handler.node, ast.ClassDef):
         return handler.node
-    methods = (
-        n for n in handler.node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
-    )
-    for node in methods:
-        if node.name == "run":
+    for node in handler.node.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == "run":
             return node
     return None
 
@@ -174,38 +169,33 @@ def _registered_argument(
     """The function in `app.task(f)` and `shared_task(bind=True)(f)`, the class in
     `app.register_task(C())`.
     """
-    if isinstance(call.func, ast.Call):
-        maker = call.func.func
-    else:
-        maker = call.func
-    is_maker = is_task_decorator(project, use, maker, module) or _is_registering(
-        project, use, call.func, module
-    )
-    argument = None
-    if is_maker and call.args:
-        argument = call.args[0]
-    inner = argument.func if isinstance(argument, ast.Call) else argument
-    name = None
-    if inner is not None:
-        name = module.resolve(inner)
+    is_maker = is_task_decorator(project, use, _strip_call(call.func), module)
+    if not is_maker and not _is_registering(project, use, call.func, module):
+        return None
+    if not call.args:
+        return None
+    name = module.resolve(_strip_call(call.args[0]))
     if not name:
         return None
     return project.definition(name)
 
 
-def is_task_decorator(project: Project, use: FrameworkUse, node: ast.expr, module: Module) -> bool:
-    """`@shared_task`, `@app.task`, with or without arguments."""
+def _strip_call(node: ast.expr) -> ast.expr:
+    """`f` of `f` and of `f(...)`."""
     if isinstance(node, ast.Call):
-        target = node.func
-    else:
-        target = node
+        return node.func
+    return node
+
+
+def is_task_decorator(project: Project, use: FrameworkUse, node: ast.expr, module: Module) -> bool:
+    """Whether it is `@shared_task` or `@app.task`, with or without arguments."""
+    target = _strip_call(node)
     name = module.resolve(target)
     if name is None:
-        return (
-            isinstance(target, ast.Attribute)
-            and target.attr == "task"
-            and _is_named_like_app(target.value)
-        )
+        # Where the app comes from cannot be told: its name has to do.
+        if not isinstance(target, ast.Attribute) or target.attr != "task":
+            return False
+        return _is_named_like_app(target.value)
     origin = project.origin(name)
     if origin in _DECORATORS:
         return True
@@ -220,11 +210,11 @@ def _is_named_like_app(node: ast.expr) -> bool:
 
 
 def _is_registering(project: Project, use: FrameworkUse, node: ast.expr, module: Module) -> bool:
-    name = module.resolve(node) or ""
-    owner, _, last = name.rpartition(".")
-    return last in ("register_task", "register") and is_app(
-        project, use, owner.removesuffix(".tasks")
-    )
+    """Whether it is `app.register_task` or `app.tasks.register`."""
+    owner, _, method = (module.resolve(node) or "").rpartition(".")
+    if method not in ("register_task", "register"):
+        return False
+    return is_app(project, use, owner.removesuffix(".tasks"))
 
 
 def names_of(task: Task) -> tuple[str, ...]:
@@ -238,28 +228,32 @@ def names_of(task: Task) -> tuple[str, ...]:
 
 
 class _Reader:
+    """Fills a `Task` from everything that gives it options."""
+
     def __init__(self, project: Project, use: FrameworkUse, handler: Definition) -> None:
         self.project = project
         self.use = use
         self.task = Task(handler, config=read_config(project, use))
 
     def read(self) -> Task:
-        self._from_config()
+        """The task. The order is Celery's of who wins: later ones overwrite."""
+        self._read_config()
         if self.task.handler.is_class:
-            self._from_classes(self.task.handler)
+            self._read_classes(self.task.handler)
             self.task.registered = self._find_registration()
         else:
-            self._from_decorators()
-        self._from_annotations()
+            self._read_decorators()
+        self._read_annotations()
         return self.task
 
-    def _from_config(self) -> None:
+    def _read_config(self) -> None:
         for option, setting in _FROM_CONFIG.items():
             found = self.task.config.get(setting)
             if found is not None and found.value is not None:
                 self.task.options[option] = Option(found.value, found.place)
 
-    def _from_decorators(self) -> None:
+    def _read_decorators(self) -> None:
+        """Reads Celery's decorator, else a wrapper of the repository's, else a call elsewhere."""
         handler = self.task.handler
         for node in handler.decorators:
             if is_task_decorator(self.project, self.use, node, handler.module):
@@ -270,61 +264,57 @@ class _Reader:
                 self.task.registered = place_of(handler.module, node)
                 self.task.unread.append(self.task.registered)
                 return
-        self._from_call()
+        self._read_registering_call()
 
     def _note_registration(self, node: ast.expr, module: Module) -> None:
+        """Reads the decorator that makes the task: its base class first, then its options."""
         self.task.registered = place_of(module, node)
-        keywords = []
+        keywords, base = [], None
         if isinstance(node, ast.Call):
             keywords = node.keywords
-        base = next((k.value for k in keywords if k.arg == "base"), None) or self._app_base()
+            base = find_keyword(node, "base")
+        base = base or self._find_app_base()
         if base is not None:
-            self._from_base(base, module)
+            self._read_base(base, module)
         for keyword in keywords:
             if keyword.arg is None:
-                self._take_spread(keyword.value, module)
+                self._read_spread(keyword.value, module)
             elif keyword.arg != "base":
                 self._set_option(keyword.arg, keyword.value, module)
 
-    def _app_base(self) -> ast.expr | None:
-        """`Celery(task_cls=...)`: the base of every task; read only where it names a class of the
-        same module.
-        """
+    def _find_app_base(self) -> ast.expr | None:
+        """The base of every task, as `Celery(task_cls=...)` gives it."""
         found = app_module(self.project, self.use)
-        bound = []
-        if found:
-            bound = found[0].bindings(found[0].tree).get(found[1], [])
-        value = None
-        if bound:
-            value = bound[0].value
-        keywords = []
-        if isinstance(value, ast.Call):
-            keywords = value.keywords
-        for k in keywords:
-            if k.arg == "task_cls":
-                return k.value
-        return None
+        if not found:
+            return None
+        module, name = found
+        bindings = module.bindings(module.tree).get(name, [])
+        if not bindings or not isinstance(bindings[0].value, ast.Call):
+            return None
+        return find_keyword(bindings[0].value, "task_cls")
 
-    def _from_base(self, base: ast.expr, module: Module) -> None:
-        for holder in (
-            module,
-            *(found[0] for found in [app_module(self.project, self.use)] if found),
-        ):
-            name = holder.resolve(base)
-            definition = None
-            if name:
-                definition = self.project.definition(name)
+    def _read_base(self, base: ast.expr, module: Module) -> None:
+        """Reads a base class by its name in the task's module, else in the app's."""
+        modules = [module]
+        app = app_module(self.project, self.use)
+        if app:
+            modules.append(app[0])
+        for home in modules:
+            name = home.resolve(base)
+            if not name:
+                continue
+            definition = self.project.definition(name)
             if definition is not None and definition.is_class:
-                self._from_classes(definition)
+                self._read_classes(definition)
                 return
 
-    def _from_classes(self, definition: Definition) -> None:
-        ancestors = self.project.ancestors(definition.dotted)
-        classes = [
-            found
-            for name in ancestors
-            if (found := self.project.definition(name)) and found.is_class
-        ]
+    def _read_classes(self, definition: Definition) -> None:
+        """Reads the options that a task class and its bases set, the farthest base first."""
+        classes = []
+        for name in self.project.ancestors(definition.dotted):
+            found = self.project.definition(name)
+            if found is not None and found.is_class:
+                classes.append(found)
         self.task.classes = tuple(classes)
         for owner in reversed(classes):
             for name, bound in owner.module.bindings(owner.node).items():
@@ -332,36 +322,38 @@ class _Reader:
                 if name in DEFAULTS and value is not None:
                     self._set_option(name, value, owner.module)
 
-    def _take_spread(self, node: ast.expr, module: Module) -> None:
-        """`**options`."""
+    def _read_spread(self, node: ast.expr, module: Module) -> None:
+        """Reads `**options`: entry by entry where the dictionary stands somewhere, else by its
+        value.
+        """
         values = self.project.literal(node, module)
-        found = self._dict_node(node, module)
-        if not isinstance(values, dict) and found is None:
-            self.task.unread.append(place_of(module, node))
-            return
+        found = self._find_dictionary(node, module)
         if found is not None:
-            inner, holder = found
-            for key, value in read_entries(inner).items():
-                self._set_option(str(key), value, holder)
-            return
-        for name, value in values.items():
-            self.task.options[str(name)] = Option(value, place_of(module, node))
+            dictionary, home = found
+            for key, value in read_entries(dictionary).items():
+                self._set_option(str(key), value, home)
+        elif isinstance(values, dict):
+            for name, value in values.items():
+                self.task.options[str(name)] = Option(value, place_of(module, node))
+        else:
+            self.task.unread.append(place_of(module, node))
 
-    def _dict_node(self, node: ast.expr, module: Module) -> tuple[ast.Dict, Module] | None:
+    def _find_dictionary(self, node: ast.expr, module: Module) -> tuple[ast.Dict, Module] | None:
+        """The dictionary that is written here, or held by a name, and the module where it stands."""
         if isinstance(node, ast.Dict):
             return node, module
         name = module.resolve(node)
-        found = None
-        if name:
-            found = self.project.lookup(name)
-        value = None
-        if found and found.binding:
-            value = found.binding.value
-        if found and found.module and isinstance(value, ast.Dict):
-            return (value, found.module)
+        if not name:
+            return None
+        found = self.project.lookup(name)
+        if found is None or found.module is None or found.binding is None:
+            return None
+        if isinstance(found.binding.value, ast.Dict):
+            return found.binding.value, found.module
         return None
 
     def _set_option(self, name: str, node: ast.expr, module: Module) -> None:
+        """Keeps what an expression says of an option."""
         value = self.project.literal(node, module)
         if value is None and name in _FROM_CONFIG:
             # None means: as configured.
@@ -369,44 +361,48 @@ class _Reader:
         self.task.options[name] = Option(value, place_of(module, node), node, module)
 
     def _is_wrapper(self, node: ast.expr, module: Module) -> bool:
-        """A decorator of the repository that itself makes tasks."""
-        name = module.resolve(node.func if isinstance(node, ast.Call) else node)
-        definition = None
-        if name:
-            definition = self.project.definition(name)
+        """Whether a decorator of the repository itself makes tasks."""
+        name = module.resolve(_strip_call(node))
+        if not name:
+            return False
+        definition = self.project.definition(name)
         if definition is None or definition.is_class:
             return False
-        calls = find_nodes(definition.node, ast.Call)
-        return any(
-            is_task_decorator(self.project, self.use, call.func, definition.module)
-            for call in calls
-        )
+        for call in find_nodes(definition.node, ast.Call):
+            if is_task_decorator(self.project, self.use, call.func, definition.module):
+                return True
+        return False
 
-    def _from_call(self) -> None:
-        """`send = app.task(bind=True)(_send)`."""
+    def _read_registering_call(self) -> None:
+        """Reads `send = app.task(bind=True)(_send)`, and `send = app.task(_send)`."""
         for use in self.project.uses(self.task.handler.dotted):
-            above = next(use.module.parents(use.node), None)
-            if not isinstance(above, ast.Call) or use.node not in above.args[:1]:
+            call = next(use.module.parents(use.node), None)
+            if not isinstance(call, ast.Call) or use.node not in call.args[:1]:
                 continue
-            maker = above.func
-            if is_task_decorator(self.project, self.use, maker, use.module):
-                self._note_registration(maker if isinstance(maker, ast.Call) else above, use.module)
-                return
+            if not is_task_decorator(self.project, self.use, call.func, use.module):
+                continue
+            # The call that has the options.
+            maker = call
+            if isinstance(call.func, ast.Call):
+                maker = call.func
+            self._note_registration(maker, use.module)
+            return
 
     def _find_registration(self) -> Place | None:
-        """`app.register_task(SendReceipt())`."""
-        name = self.task.handler.dotted
-        for use in self.project.uses(name):
-            for above in list(use.module.parents(use.node))[:2]:
-                if isinstance(above, ast.Call) and _is_registering(
-                    self.project, self.use, above.func, use.module
-                ):
+        """Where a class is registered: `app.register_task(SendReceipt())`, or without the inner
+        call.
+        """
+        for use in self.project.uses(self.task.handler.dotted):
+            for above in islice(use.module.parents(use.node), 2):
+                if not isinstance(above, ast.Call):
+                    continue
+                if _is_registering(self.project, self.use, above.func, use.module):
                     return place_of(use.module, above)
         return None
 
-    def _from_annotations(self) -> None:
-        """`task_annotations = {"shop.tasks.send": {...}, "*": {...}}`; entries for one task follow
-        those for all.
+    def _read_annotations(self) -> None:
+        """Reads `task_annotations = {"shop.tasks.send": {...}, "*": {...}}`; entries for one task
+        overwrite those for all.
         """
         setting = self.task.config.get("task_annotations")
         if setting is None:
@@ -414,17 +410,13 @@ class _Reader:
         if not isinstance(setting.value, dict):
             self.task.unread.append(setting.place)
             return
-        for name, values in _list_annotations(setting, names_of(self.task)):
+        for name in ("*", *names_of(self.task)):
+            if name not in setting.value:
+                continue
+            values = setting.value[name]
             if not isinstance(values, dict):
                 self.task.unread.append(setting.place)
                 continue
             for option, value in values.items():
                 if option in DEFAULTS:
                     self.task.options[option] = Option(value, setting.place)
-            assert name
-
-
-def _list_annotations(setting: Setting, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    for name in ("*", *names):
-        if name in setting.value:
-            yield name, setting.value[name] if is_known(setting.value[name]) else UNKNOWN

@@ -19,10 +19,7 @@ from skillrun.frameworks.huey.deciding import own_wait
 from skillrun.frameworks.huey.failures import bodies, guarded, outcome, raised
 from skillrun.frameworks.huey.sends import find_messages
 from skillrun.frameworks.huey.tasks import DEFAULTS, Option, Task, read_task
-from skillrun.frameworks.interface import (
-    Backoff,
-    Policy,
-)
+from skillrun.frameworks.interface import Backoff, Policy
 from skillrun.repo.python import Definition, Module, Project, is_known
 from skillrun.repo.syntax import is_constant
 from skillrun.repo.uses import FrameworkUse, Place
@@ -40,17 +37,20 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     sources: dict[str, Place | None] = {}
     unknown: dict[str, Place] = {}
     attempts = _count_attempts(project, task, options["retries"], sources, unknown)
+    backoff = _NONE
+    retried: tuple[str, ...] = ()
     if attempts != 1:
         backoff = _read_backoff(project, use, task, options, sources, unknown)
-    else:
-        backoff = _NONE
-    record = find_record(project, use, task)
+        retried = ("builtins:Exception",)
     limit = _read_number(options["timeout"], "time_limit_s", sources, unknown)
+    dead_letter, serialized_at = None, None
+    record = find_record(project, use, task)
+    if record:
+        dead_letter = record.place
     serializer = setting(project, use, task.owner, "serializer")
-    sources |= {
-        "dead_letter": record.place if record else None,
-        "serializer": serializer.place if serializer else None,
-    }
+    if serializer:
+        serialized_at = serializer.place
+    sources |= {"dead_letter": dead_letter, "serializer": serialized_at}
     sources["retried"] = sources["max_attempts"]
     if attempts != 1:
         # Huey retries by itself, and logs each failure itself.
@@ -60,11 +60,11 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
     return Policy(
         max_attempts=attempts,
         backoff=backoff,
-        retried=("builtins:Exception",) if attempts != 1 else (),
-        not_retried=_not_retried(project, task),
+        retried=retried,
+        not_retried=_list_not_retried(project, task),
         time_limit_s=limit,
         serializer=_name_serializer(project, use, task),
-        dead_letter=record.place if record else None,
+        dead_letter=dead_letter,
         sources=sources,
         unknown=unknown,
     )
@@ -88,13 +88,15 @@ def effective(project: Project, task: Task, name: str) -> Option | None:
     """What holds for the message: the most that any publishing call asks for, else the task's
     own.
     """
-    given = overrides(project, task, name)
-    own = task.options.get(name)
-    every = [one or own for one in given] or [own]
-    return max(every, key=_size_of)
+    of_task = task.options.get(name)
+    of_messages = [override or of_task for override in overrides(project, task, name)]
+    return max(of_messages or [of_task], key=_size_of)
 
 
 def _size_of(option: Option | None) -> float:
+    """How much an option asks for: nothing where it is not given, and more than any number where
+    it cannot be read.
+    """
     value = 0
     if option:
         value = option.value
@@ -112,48 +114,53 @@ def _count_attempts(
     sources: dict[str, Place | None],
     unknown: dict[str, Place],
 ) -> int | None:
+    """The number of runs, one more than `retries`; None where the task tries again without an end.
+    Fills `sources`, and `unknown` where the number may be another.
+    """
+    retries, place = DEFAULTS["retries"], None
     if option:
-        retries = option.value
-        sources["max_attempts"] = option.place
-    else:
-        retries = DEFAULTS["retries"]
-        sources["max_attempts"] = None
+        retries, place = option.value, option.place
+    sources["max_attempts"] = place
     is_endless = False
+    # What a task raises may ask for another run, whatever `retries` says.
     for found in raised(project, task):
         if not found.endless:
             continue
         is_endless = True
-        place = place_of(found.module, found.node)
+        raised_at = place_of(found.module, found.node)
         if not guarded(found) and not _counts_retries(project, task):
-            sources["max_attempts"] = place
+            sources["max_attempts"] = raised_at
             return None
-        unknown["max_attempts"] = place
+        unknown["max_attempts"] = raised_at
     if not isinstance(retries, int) or isinstance(retries, bool):
-        if option:
-            unknown["max_attempts"] = option.place
-        else:
-            unknown["max_attempts"] = _place_of_task(task)
+        unknown["max_attempts"] = place or _place_of_task(task)
+        # `int(os.environ.get("RETRIES", 3))`: what it is where nothing else is said.
         written = getattr(retries, "default", None)
-        return (written if isinstance(written, int) else 0) + 1
+        if not isinstance(written, int):
+            return 1
+        return written + 1
     if is_endless and _counts_retries(project, task):
         unknown["max_attempts"] = _place_of_task(task)
     return max(retries, 0) + 1
 
 
 def _counts_retries(project: Project, task: Task) -> bool:
-    """The code itself counts down or sets what is left, other than to zero."""
+    """Whether the code itself counts down or sets what is left, other than to zero."""
     return any(_sets_attribute(node, "retries") for node, _ in _list_nodes(project, task))
 
 
 def _list_nodes(project: Project, task: Task) -> Iterator[tuple[ast.AST, Module]]:
     """Every node of the task, of what it calls, and of the decorator that makes it."""
-    for part in (*bodies(project, task.handler), *([task.wrapper] if task.wrapper else [])):
-        for node in ast.walk(part.node):
-            yield (node, part.module)
+    functions = list(bodies(project, task.handler))
+    if task.wrapper:
+        functions.append(task.wrapper)
+    for function in functions:
+        for node in ast.walk(function.node):
+            yield node, function.module
 
 
 def _sets_attribute(node: ast.AST, name: str) -> bool:
-    """Other than to zero."""
+    """`task.retries -= 1`, `task.retries = 5`; to set it to zero ends the job."""
     targets: list[ast.expr] = []
     if isinstance(node, ast.AugAssign):
         targets = [node.target]
@@ -172,6 +179,7 @@ def _read_backoff(
     sources: dict[str, Place | None],
     unknown: dict[str, Place],
 ) -> Backoff:
+    """The waits before the retries. Fills `sources`, and `unknown` where they cannot be read."""
     delay = _read_number(options["retry_delay"], "backoff", sources, unknown)
     factor = _read_number(options["retry_backoff"], "backoff", sources, unknown)
     if "backoff" in unknown:
@@ -181,26 +189,23 @@ def _read_backoff(
             unknown["backoff"] = place_of(found.module, found.node)
             return _NONE
     retries = 0
-    if options["retries"]:
+    if options["retries"] and isinstance(options["retries"].value, int):
         retries = options["retries"].value
-    received = own_wait(project, use, task, retries if isinstance(retries, int) else 0)
-    if received is not None:
-        sources["backoff"] = received[1]
-        if received[0] is None:
-            unknown["backoff"] = received[1]
-        return received[0] or _NONE
+    asked = own_wait(project, use, task, retries)
+    if asked is not None:
+        backoff, place = asked
+        sources["backoff"] = place
+        if backoff is None:
+            unknown["backoff"] = place
+        return backoff or _NONE
     base, times = delay or 0.0, factor or 0.0
-    changed = []
-    for one in _list_nodes(project, task):
-        if _sets_attribute(one[0], "retry_delay"):
-            changed.append(one)
-    if changed:
-        return _by_hand(project, changed, base, times, sources, unknown)
-    return _by_options(base, times)
-
-
-def _by_options(base: float, times: float) -> Backoff:
-    """What Huey makes of its own options: every wait so many times as long as the one before."""
+    changes = []
+    for node, module in _list_nodes(project, task):
+        if _sets_attribute(node, "retry_delay"):
+            changes.append((node, module))
+    if changes:
+        return _read_changed_delay(project, changes, base, times, sources, unknown)
+    # Huey's own options: every wait so many times as long as the one before.
     if not base:
         return _NONE
     if times and times != 1:
@@ -208,30 +213,33 @@ def _by_options(base: float, times: float) -> Backoff:
     return Backoff("fixed", base)
 
 
-def _by_hand(
+def _read_changed_delay(
     project: Project,
-    changed: list[tuple[ast.AST, Module]],
+    changes: list[tuple[ast.AST, Module]],
     base: float,
     times: float,
     sources: dict[str, Place | None],
     unknown: dict[str, Place],
 ) -> Backoff:
-    """`task.retry_delay *= 2` in the task, which takes hold before the first retry; also with
-    `min(..., cap)`.
+    """The waits of a task that changes its own delay, `task.retry_delay *= 2` or with `min(...,
+    cap)`, which takes hold before the first retry. Several changes, one under a condition, and one
+    beside Huey's own factor are not read.
     """
-    node, module = changed[0]
+    node, module = changes[0]
     place = place_of(module, node)
-    read = _read_multiplication(project, node, module)
+    multiplied = _read_multiplication(project, node, module)
     is_conditional = module.above(node, ast.If) is not None
-    if len(changed) > 1 or times or read is None or is_conditional:
+    if len(changes) > 1 or times or multiplied is None or is_conditional:
         unknown["backoff"] = place
         return _NONE
     sources["backoff"] = place
-    factor, cap = read
+    if not base:
+        return _NONE
+    factor, cap = multiplied
     first = base * factor
-    if base:
-        return Backoff("exponential", min(first, cap) if cap is not None else first, factor, cap)
-    return _NONE
+    if cap is not None:
+        first = min(first, cap)
+    return Backoff("exponential", first, factor, cap)
 
 
 def _read_multiplication(
@@ -239,21 +247,22 @@ def _read_multiplication(
 ) -> tuple[float, float | None] | None:
     """(factor, cap) of `x *= 2`, `x = x * 2`, `x = min(x * 2, 60)`."""
     cap: Any = None
-    factor: ast.expr | None = None
+    multiplier: ast.expr | None = None
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Mult):
-        factor = node.value
+        multiplier = node.value
     elif isinstance(node, ast.Assign):
-        product, capped = _split_minimum(module, node.value)
-        factor = _find_factor(product, ast.unparse(node.targets[0]))
-        cap = None
-        if capped is not None:
-            cap = project.literal(capped, module)
-    number = None
-    if factor is not None:
-        number = project.literal(factor, module)
-    if not isinstance(number, int | float) or not isinstance(cap, int | float | None):
+        product, limit = _split_minimum(module, node.value)
+        multiplier = _find_factor(product, ast.unparse(node.targets[0]))
+        if limit is not None:
+            cap = project.literal(limit, module)
+    if multiplier is None:
         return None
-    return float(number), float(cap) if cap is not None else None
+    factor = project.literal(multiplier, module)
+    if not isinstance(factor, int | float) or not isinstance(cap, int | float | None):
+        return None
+    if cap is not None:
+        cap = float(cap)
+    return float(factor), cap
 
 
 def _split_minimum(module: Module, value: ast.expr) -> tuple[ast.expr, ast.expr | None]:
@@ -267,8 +276,8 @@ def _split_minimum(module: Module, value: ast.expr) -> tuple[ast.expr, ast.expr 
         first, second = second, first
     # Where both are products, neither is known to be the cap.
     if isinstance(second, ast.BinOp):
-        return (value, None)
-    return (first, second)
+        return value, None
+    return first, second
 
 
 def _find_factor(product: ast.expr, target: str) -> ast.expr | None:
@@ -287,25 +296,21 @@ def _find_factor(product: ast.expr, target: str) -> ast.expr | None:
 def _read_number(
     option: Option | None, field: str, sources: dict[str, Place | None], unknown: dict[str, Place]
 ) -> float | None:
-    if option:
-        sources[field] = option.place
-    else:
-        sources[field] = sources.get(field)
-    value = None
-    if option:
-        value = option.value
-    if value is None or isinstance(value, int | float):
-        if value is None:
-            return None
-        return float(value)
-    if option:
+    """The number of an option, None where it is not given. Fills `sources`, which keeps what
+    another option of the same field has said, and `unknown` where it cannot be read.
+    """
+    if option is None:
+        sources.setdefault(field, None)
+        return None
+    sources[field] = option.place
+    if isinstance(option.value, int | float):
+        return float(option.value)
+    if option.value is not None:
         unknown[field] = option.place
-    else:
-        unknown[field] = Place("", 0)
     return None
 
 
-def _not_retried(project: Project, task: Task) -> tuple[str, ...]:
+def _list_not_retried(project: Project, task: Task) -> tuple[str, ...]:
     """Exceptions that a clause of the task takes and does not let through to a retry."""
     names: list[str] = []
     for clause in project.handlers(task.handler):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.huey.apps import app_method
 from skillrun.repo.python import Definition, Module, Project
-from skillrun.repo.syntax import find_nodes, read_entries
+from skillrun.repo.syntax import find_keyword, find_nodes, read_entries
 
 if TYPE_CHECKING:
     from skillrun.repo.uses import FrameworkUse, Place
@@ -90,26 +90,25 @@ def find_task(project: Project, use: FrameworkUse, import_path: str) -> Definiti
     returned.
     """
     found = project.lookup(import_path)
-    if found is None or found.definition is not None:
-        if not found:
-            return None
-        return found.definition
-    value = None
-    if found.binding:
-        value = found.binding.value
-    if not isinstance(value, ast.Call) or found.module is None or not value.args:
+    if found is None:
         return None
-    maker = _read_maker(project, use, value.func, found.module)
-    name = None
-    if maker:
-        name = found.module.resolve(value.args[0])
+    if found.definition is not None:
+        return found.definition
+    if found.binding is None or found.module is None:
+        return None
+    value = found.binding.value
+    if not isinstance(value, ast.Call) or not value.args:
+        return None
+    if _read_maker(project, use, value.func, found.module) is None:
+        return None
+    name = found.module.resolve(value.args[0])
     if not name:
         return None
     return project.definition(name)
 
 
 def is_task(project: Project, use: FrameworkUse, definition: Definition) -> bool:
-    """The function is a Huey task."""
+    """Whether a function is a Huey task."""
     return not definition.is_class and read_task(project, use, definition).registered is not None
 
 
@@ -122,26 +121,34 @@ def _read_maker(
     if not isinstance(node, ast.Call):
         return None
     found = app_method(project, use, node.func, module)
-    if found and found[1] in KINDS:
-        return (KINDS[found[1]], found[0], node)
-    return None
+    if found is None:
+        return None
+    owner, method = found
+    if method not in KINDS:
+        return None
+    return KINDS[method], owner, node
 
 
 class _Reader:
+    """Fills a `Task` from the first place that makes the handler one."""
+
     def __init__(self, project: Project, use: FrameworkUse, handler: Definition) -> None:
         self.project = project
         self.use = use
         self.task = Task(handler)
 
     def read(self) -> Task:
+        """The task; without `registered` where nothing makes the handler one."""
         handler = self.task.handler
-        if not handler.is_class:
-            self._from_decorators(handler) or self._from_call(handler) or self._from_wrapper(
-                handler
-            )
+        if handler.is_class:
+            return self.task
+        for read in (self._read_decorators, self._read_calls, self._read_wrappers):
+            if read(handler):
+                break
         return self.task
 
-    def _from_decorators(self, handler: Definition) -> bool:
+    def _read_decorators(self, handler: Definition) -> bool:
+        """Reads `@huey.task(retries=2)`; False where no decorator is one."""
         for number, node in enumerate(handler.decorators):
             maker = _read_maker(self.project, self.use, node, handler.module)
             if maker is not None:
@@ -149,98 +156,109 @@ class _Reader:
                 self.task.names = (handler.dotted,)
                 self.task.below = handler.decorators[number + 1 :]
                 return True
-            if isinstance(node, ast.Call):
-                found = None
-            else:
+            # Without a call it is none, and nobody notices.
+            if not isinstance(node, ast.Call):
                 found = app_method(self.project, self.use, node, handler.module)
-            if found and found[1] in KINDS:
-                self.task.bare = place_of(handler.module, node)
+                if found and found[1] in KINDS:
+                    self.task.bare = place_of(handler.module, node)
         return False
 
-    def _from_call(self, handler: Definition) -> bool:
-        """`send = huey.task(retries=2)(_send)`: the name on the left is the task."""
+    def _read_calls(self, handler: Definition) -> bool:
+        """Reads `send = huey.task(retries=2)(_send)`, where the name on the left is the task; False
+        where nothing registers the handler so.
+        """
         for use in self.project.uses(handler.dotted):
-            above = list(use.module.parents(use.node))[:2]
-            call = None
-            if above and isinstance(above[0], ast.Call) and use.node in above[0].args[:1]:
-                call = above[0]
-            maker = None
-            if call:
-                maker = _read_maker(self.project, self.use, call.func, use.module)
-            if maker is None or call is None:
+            call, *above = use.module.parents(use.node)
+            # The handler is to be the first argument.
+            if not isinstance(call, ast.Call) or use.node not in call.args[:1]:
+                continue
+            maker = _read_maker(self.project, self.use, call.func, use.module)
+            if maker is None:
                 continue
             self._read_registered(maker, use.module, call)
-            if isinstance(above[1], ast.Assign) and isinstance(above[1].targets[0], ast.Name):
-                self.task.names = (*self.task.names, f"{use.module.name}.{above[1].targets[0].id}")
+            statement = above[0]
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                name = f"{use.module.name}.{statement.targets[0].id}"
+                self.task.names = (*self.task.names, name)
         return self.task.registered is not None
 
-    def _from_wrapper(self, handler: Definition) -> bool:
-        """A decorator of the repository that itself makes tasks; what it passes on is read, the
-        rest is not.
+    def _read_wrappers(self, handler: Definition) -> bool:
+        """Reads a decorator of the repository that itself makes tasks; False where none does. What
+        it passes on is read, the rest is not.
         """
         for number, node in enumerate(handler.decorators):
-            name = handler.module.resolve(node.func if isinstance(node, ast.Call) else node)
-            own = None
-            if name:
-                own = self.project.definition(name)
-            if own and not own.is_class:
-                calls = []
-                for n in find_nodes(own.node, ast.Call):
-                    calls.append(n)
-            else:
-                calls = []
-            maker = next(
-                (
-                    m
-                    for c in calls
-                    if own and (m := _read_maker(self.project, self.use, c, own.module))
-                ),
-                None,
-            )
-            if own is None or maker is None:
+            wrapper = self._find_wrapper(handler, node)
+            if wrapper is None:
                 continue
-            self._read_registered(
-                maker, own.module, maker[2], _bind_arguments(own, node, handler.module)
-            )
+            maker = self._find_maker_in(wrapper)
+            if maker is None:
+                continue
+            passed = _bind_arguments(wrapper, node, handler.module)
+            self._read_registered(maker, wrapper.module, maker[2], passed)
             self.task.registered = place_of(handler.module, node)
             self.task.unread.append(self.task.registered)
-            self.task.wrapper = own
+            self.task.wrapper = wrapper
             self.task.names, self.task.below = (handler.dotted,), handler.decorators[number + 1 :]
             return True
         return False
+
+    def _find_wrapper(self, handler: Definition, decorator: ast.expr) -> Definition | None:
+        """The function of the repository that a decorator is, or that makes it."""
+        named = decorator
+        if isinstance(decorator, ast.Call):
+            named = decorator.func
+        name = handler.module.resolve(named)
+        if not name:
+            return None
+        found = self.project.definition(name)
+        if found is None or found.is_class:
+            return None
+        return found
+
+    def _find_maker_in(self, wrapper: Definition) -> tuple[str, str, ast.Call] | None:
+        """The first `huey.task(...)` in a function."""
+        for call in find_nodes(wrapper.node, ast.Call):
+            maker = _read_maker(self.project, self.use, call, wrapper.module)
+            if maker:
+                return maker
+        return None
 
     def _read_registered(
         self,
         maker: tuple[str, str, ast.Call],
         module: Module,
         node: ast.AST,
-        given: dict[str, tuple[ast.expr, Module]] | None = None,
+        passed: dict[str, tuple[ast.expr, Module]] | None = None,
     ) -> None:
+        """Fills the task with what `huey.task(...)` says; `passed` are the arguments of a decorator
+        around it, by their parameters.
+        """
         self.task.kind, self.task.owner, call = maker
         self.task.registered = place_of(module, node)
         positional = []
+        # `context_task` takes keywords alone.
         if self.task.kind != "context":
-            positional = [*call.args]
+            positional = list(call.args)
         if self.task.kind == "periodic":
             if positional:
                 self.task.schedule = positional.pop(0)
             else:
-                self.task.schedule = _find_keyword(call, "validate_datetime")
-        written = [*zip(DEFAULTS, positional, strict=False)]
-        for name, value in (*written, *_list_keywords(self, call, module)):
-            word = ""
-            if isinstance(value, ast.Name):
-                word = value.id
-            inner, held = (given or {}).get(word, (value, module))
-            self.task.options[name] = Option(
-                self.project.literal(inner, held), place_of(held, inner)
-            )
+                self.task.schedule = find_keyword(call, "validate_datetime")
+        by_position = zip(DEFAULTS, positional, strict=False)
+        for name, value in (*by_position, *_list_keywords(self, call, module)):
+            written, home = value, module
+            if passed and isinstance(value, ast.Name):
+                written, home = passed.get(value.id, (value, module))
+            option = Option(self.project.literal(written, home), place_of(home, written))
+            self.task.options[name] = option
 
 
 def _list_keywords(
     reader: _Reader, call: ast.Call, module: Module
 ) -> Iterator[tuple[str, ast.expr]]:
-    """Keyword arguments, those of `**OPTIONS` included where its dict can be read."""
+    """(name, value) of each keyword argument, those of `**OPTIONS` included where its dictionary
+    stands in the same module.
+    """
     for keyword in call.keywords:
         if keyword.arg is not None:
             yield keyword.arg, keyword.value
@@ -249,40 +267,35 @@ def _list_keywords(
         found = None
         if name:
             found = reader.project.lookup(name)
+        options: ast.expr | None = keyword.value
         if found and found.binding:
-            held = found.binding.value
-        else:
-            held = keyword.value
-        if not isinstance(held, ast.Dict) or (found and found.module is not module):
+            options = found.binding.value
+        is_elsewhere = found is not None and found.module is not module
+        if is_elsewhere or not isinstance(options, ast.Dict):
             reader.task.unread.append(place_of(module, keyword.value))
             continue
-        for key, value in read_entries(held).items():
+        for key, value in read_entries(options).items():
             yield str(key), value
 
 
-def _find_keyword(call: ast.Call, name: str) -> ast.expr | None:
-    for keyword in call.keywords:
-        if keyword.arg == name:
-            return keyword.value
-    return None
-
-
 def _bind_arguments(
-    own: Definition, node: ast.expr, module: Module
+    decorator: Definition, node: ast.expr, module: Module
 ) -> dict[str, tuple[ast.expr, Module]]:
     """Parameter of the repository's decorator -> what it was given, else its default."""
-    assert not isinstance(own.node, ast.ClassDef)
-    args = own.node.args
+    assert not isinstance(decorator.node, ast.ClassDef)
+    args = decorator.node.args
     positional = [*args.posonlyargs, *args.args]
-    found = {
-        a.arg: (d, own.module)
-        for a, d in zip(reversed(positional), reversed(args.defaults), strict=False)
-    } | {
-        a.arg: (d, own.module)
-        for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True)
-        if d is not None
-    }
+    # Defaults are those of the last parameters.
+    bound = {}
+    for parameter, default in zip(reversed(positional), reversed(args.defaults), strict=False):
+        bound[parameter.arg] = (default, decorator.module)
+    for parameter, optional in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        if optional is not None:
+            bound[parameter.arg] = (optional, decorator.module)
     if isinstance(node, ast.Call):
-        found |= {a.arg: (value, module) for a, value in zip(positional, node.args, strict=False)}
-        found |= {k.arg: (k.value, module) for k in node.keywords if k.arg}
-    return found
+        for parameter, value in zip(positional, node.args, strict=False):
+            bound[parameter.arg] = (value, module)
+        for keyword in node.keywords:
+            if keyword.arg:
+                bound[keyword.arg] = (keyword.value, module)
+    return bound

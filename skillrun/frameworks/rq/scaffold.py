@@ -5,6 +5,7 @@ enqueued.
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ _ABANDONED = Symbol("rq.exceptions", "AbandonedJobError")
 _KILLED = "One that dies with its process in the last attempt is among RQ's failed jobs alone."
 _FLASK = ("flask_rq.RQ", "flask_rq2.RQ")
 _QUEUES = ("rq.Queue", "rq.queue.Queue")
+# Seconds between two ticks where the spec says nothing.
+_TICK_S = 60
 
 
 def problems(facts: Facts) -> Iterator[str]:
@@ -48,9 +51,8 @@ def problems(facts: Facts) -> Iterator[str]:
         )
     if any(not delay.is_integer() for delay in facts.retries.delays):
         yield "RQ waits whole seconds: retry.backoff is to have a base and a factor that make such"
-    for name in sorted(
-        {field.name for field in facts.fields} & {"correlation_id", facts.facts["queue"]}
-    ):
+    fields = {field.name for field in facts.fields}
+    for name in sorted(fields & {"correlation_id", facts.facts["queue"]}):
         yield f"the handler has a use of its own for the name {name}: rename the field"
     yield from lost_with_its_worker(facts)
 
@@ -70,21 +72,32 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
     """What these templates need to know beyond `Facts`: how the queue is written, and the function
     that enqueues.
     """
-    found = _choose_queue(project, facts)
+    written: str | None = None
+    needed: tuple[Symbol | str, ...] = ()
+    queue = _choose_queue(project, facts)
+    if queue:
+        written, needed = queue.written, queue.needed
+    schedule = None
+    if facts.trigger != "event":
+        schedule = _place_schedule(project, facts)
+    workers: tuple[Rewritten, ...] = ()
+    if facts.retries.bounded:
+        workers = _rewrite_workers(project)
+    # All that a job may do is said where it is enqueued: this function is always written beside the
+    # handler.
+    enqueue = f"enqueue_{facts.name}"
+    if facts.enqueue.module == facts.module:
+        enqueue = facts.enqueue.name
     return {
-        "queue": found.written if found else None,
-        "needed": found.needed if found else (),
-        "in_app_context": found is not None and "current_app." in found.written,
-        # All that a job may do is said where it is enqueued: this function is always written beside
-        # the handler.
-        "schedule": _place_schedule(project, facts) if facts.trigger != "event" else None,
-        "workers": _rewrite_workers(project) if facts.retries.bounded else (),
+        "queue": written,
+        "needed": needed,
+        "in_app_context": written is not None and "current_app." in written,
+        "schedule": schedule,
+        "workers": workers,
         "publishes": True,  # a tick of the clock publishes too
         "due": f"due_{facts.name}",
         "tick_name": f"tick_{facts.name}",
-        "enqueue": (
-            facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}"
-        ),
+        "enqueue": enqueue,
     }
 
 
@@ -110,20 +123,22 @@ def _choose_queue(project: Project, facts: Facts) -> _Queue | None:
     if (app is not None and app.name == "RQ_QUEUES") or _uses_django_rq(project, facts):
         return _Queue('django_rq.get_queue("default")', ("import django_rq",))
     if app is not None:
-        made = _made_by(project, app)
-        return _Queue(
-            f"{app.name}.get_queue()" if made in _FLASK else app.name,
-            (Symbol(app.module, app.name),),
-        )
-    return (
-        next(_find_returned_queue(project, facts.use.app), None)
-        or next(_of_flask(project, facts.use.app), None)
-        or next(_find_decorated_queue(project, facts.use.task_modules), None)
-        or next(_in_functions(project), None)
+        written = app.name
+        if _made_by(project, app) in _FLASK:
+            written = f"{app.name}.get_queue()"
+        return _Queue(written, (Symbol(app.module, app.name),))
+    # Each is looked for only where the one before it finds nothing.
+    queues = itertools.chain(
+        _find_returned_queue(project, facts.use.app),
+        _find_flask_queue(project, facts.use.app),
+        _find_decorated_queue(project, facts.use.task_modules),
+        _find_local_queue(project),
     )
+    return next(queues, None)
 
 
 def _uses_django_rq(project: Project, facts: Facts) -> bool:
+    """Whether a module with jobs has django_rq in it."""
     for path in facts.use.task_modules:
         module = project.module(path)
         if module is not None and "django_rq" in module.text:
@@ -157,6 +172,7 @@ def _find_returned_queue(project: Project, path: str | None) -> Iterator[_Queue]
 
 
 def _list_returned(function: ast.FunctionDef) -> Iterator[ast.expr]:
+    """What a function returns."""
     for node in find_nodes(function, ast.Return):
         if node.value is not None:
             yield node.value
@@ -170,12 +186,14 @@ def _makes_queue(project: Project, module: Code, value: ast.expr) -> bool:
 
 
 def _needs_arguments(node: ast.FunctionDef) -> bool:
-    return len(node.args.posonlyargs + node.args.args) > len(node.args.defaults) or bool(
-        node.args.kwonlyargs
-    )
+    """Whether a function cannot be called without arguments, as far as it matters here."""
+    args = node.args
+    if args.kwonlyargs:
+        return True
+    return len(args.posonlyargs + args.args) > len(args.defaults)
 
 
-def _of_flask(project: Project, path: str | None) -> Iterator[_Queue]:
+def _find_flask_queue(project: Project, path: str | None) -> Iterator[_Queue]:
     """`app.task_queue = rq.Queue(...)` where a Flask app is made: `current_app.task_queue`."""
     module = None
     if path:
@@ -222,6 +240,7 @@ def _find_decorated_queue(project: Project, paths: tuple[str, ...]) -> Iterator[
 def _list_decorating_calls(
     project: Project, paths: tuple[str, ...]
 ) -> Iterator[tuple[Code, ast.Call]]:
+    """The decorators of functions that are calls, with their modules."""
     for module in filter(None, map(project.module, paths)):
         for node in module.nodes(ast.FunctionDef):
             for decorator in node.decorator_list:
@@ -229,7 +248,7 @@ def _list_decorating_calls(
                     yield module, decorator
 
 
-def _in_functions(project: Project) -> Iterator[_Queue]:
+def _find_local_queue(project: Project) -> Iterator[_Queue]:
     """A queue that functions make anew each time, over a connection that any module could name."""
     for module in project.modules_with("Queue"):
         if in_tests(module.path):
@@ -241,24 +260,23 @@ def _in_functions(project: Project) -> Iterator[_Queue]:
 
 def _write_anew(project: Project, module: Code, call: ast.Call) -> Iterator[_Queue]:
     """The same queue, written so that another module can make it; nothing where it cannot."""
-    given = find_keyword(call, "connection") or _find_connection_around(module, call)
-    needed = None
-    if given is not None:
-        needed = _list_globals(module, given)
-    if given is None or needed is None:
+    connection = find_keyword(call, "connection") or _find_connection_around(module, call)
+    if connection is None:
         return
-    named = ""
+    needed = _list_globals(module, connection)
+    if needed is None:
+        return
+    first_argument = ""
     if call.args:
         name = project.literal(call.args[0], module)
         if not isinstance(name, str):
             return
-        named = ""
         if name:
-            named = f'"{name}", '
-    written = ast.get_source_segment(module.text, given) or ""
+            first_argument = f'"{name}", '
+    written = ast.get_source_segment(module.text, connection) or ""
     if not written or "\n" in written:
-        written = ast.unparse(given)
-    yield _Queue(f"Queue({named}connection={written})", ("from rq import Queue", *needed))
+        written = ast.unparse(connection)
+    yield _Queue(f"Queue({first_argument}connection={written})", ("from rq import Queue", *needed))
 
 
 def _find_connection_around(module: Code, call: ast.Call) -> ast.expr | None:
@@ -289,10 +307,13 @@ def _list_globals(module: Code, expression: ast.expr) -> tuple[Symbol | str, ...
         if not bound or name in inner:
             return None
         home, _, last = (bound[-1].target or f"{module.name}.{name}").rpartition(".")
-        # A request's: neither a worker nor a test has it.
+        # Flask's own names are a request's: neither a worker nor a test has it.
         if last != name or home == "flask":
             return None
-        needed.append(Symbol(home, name) if home else f"import {name}")
+        if home:
+            needed.append(Symbol(home, name))
+        else:
+            needed.append(f"import {name}")
     return tuple(needed)
 
 
@@ -326,11 +347,9 @@ def _write_schedule_entry(facts: Facts, render: Render) -> Module:
         Symbol(facts.module, facts.facts["tick_name"]),
         *facts.facts["needed"],
     ]
-    interval = max(1, round(facts.every_s or 60))
-    return Module(
-        place.path,
-        render("schedule.py.jinja", facts, module=place.module, needed=needed, interval=interval),
-    )
+    interval = max(1, round(facts.every_s or _TICK_S))
+    text = render("schedule.py.jinja", facts, module=place.module, needed=needed, interval=interval)
+    return Module(place.path, text)
 
 
 # -- what is written
@@ -338,15 +357,14 @@ def _write_schedule_entry(facts: Facts, render: Render) -> Module:
 
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
-    mocked = "from unittest.mock import MagicMock"
     needed = (
-        mocked,
+        "from unittest.mock import MagicMock",
         "from rq import Queue",
         "from rq.job import Job",
         Symbol(facts.module, facts.facts["enqueue"]),
     )
-    ticks = facts.trigger != "event" and not case
-    if ticks:
+    has_tick = facts.trigger != "event" and not case
+    if has_tick:
         return (*needed, Symbol(facts.module, facts.name, path=facts.path))
     return needed
 
@@ -363,23 +381,28 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...]:
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler, what is done after a failed attempt, and the one place that enqueues."""
+    killed = ""
+    if facts.dead_letter == "table":
+        killed = _KILLED
     text = render(
         "handler.py.jinja",
+        # A job whose worker died is found by another worker, and fails with this.
         replace(facts, transient=(*facts.transient, _ABANDONED)),
         needed=_list_needed(facts),
         waits=[int(delay) for delay in facts.retries.delays],
-        killed=_KILLED if facts.dead_letter == "table" else "",
+        killed=killed,
         **keys(facts),
         commits=publishes_on_commit(facts),
         publishing=when_to_publish(facts),
     )
-    clocked = []
+    written: list[Piece] = [Module(facts.path, text)]
     if facts.trigger != "event":
-        clocked = [_write_schedule_entry(facts, render)]
-    return [Module(facts.path, text), *clocked, *facts.facts["workers"]]
+        written.append(_write_schedule_entry(facts, render))
+    return [*written, *facts.facts["workers"]]
 
 
 def _list_needed(facts: Facts) -> list[Symbol | str]:
+    """What the handler's module imports."""
     needed: list[Symbol | str] = [
         "from typing import Any",
         facts.conventions.logger_import,

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 _KNOWN_BY_URL = ("RedisStreamBroker", "ListQueueBroker", "PubSubBroker")
 """Brokers of taskiq-redis whose one Redis ListRedisScheduleSource reaches by the same URL."""
-_CHANGES = ("use_jitter", "use_delay_exponent")
+_WAIT_CHANGING = ("use_jitter", "use_delay_exponent")
 """Options of SmartRetryMiddleware that change a wait which a job asks for."""
-_OWN_WAYS = ("on_error", "on_send", "is_retry_on_error")
+_RETRYING_METHODS = ("on_error", "on_send", "is_retry_on_error")
 """Methods of SmartRetryMiddleware that a class of the repository's own may put others in the place of."""
-_WHOLE = "taskiq_pg."
+_WHOLE_SECONDS = "taskiq_pg."
 """Brokers that take no fraction of a second: `int(delay_value)` in taskiq_pg/broker.py."""
-_RETRIES = "retry_source"
-_LABELS = "from taskiq.schedule_sources import LabelScheduleSource"
+_RETRY_SOURCE = "retry_source"
+"""The variable that holds the source of retries."""
+_IMPORT_LABELS = "from taskiq.schedule_sources import LabelScheduleSource"
 _EVERY_S = 5
 """How often a scheduler that is started for retries looks for them; 60 by default."""
 
@@ -37,14 +38,14 @@ _EVERY_S = 5
 class Setup:
     """A broker, with what it has and what it is to get for one job.
 
-    `url`: its address, as its module writes it. `adds`: it gets the middleware. `waits`: retries go
-    through a
-    scheduler, and `source`: one that is to be made for them. `tells`: the handler says its waits
-    itself. `labels`: the
-    scheduler is to read the tasks' labels. `exchanged`: a condition puts one in memory in its
-    place, as people do for
-    tests. `starts`: the lines that start a worker or a scheduler; `unloaded`: those that do not
-    know the handler.
+    - `url`: its address, as its module writes it
+    - `adds`: it gets the middleware
+    - `waits`: retries go through a scheduler; `source`: one that is to be made for them
+    - `tells`: the handler says its waits itself
+    - `labels`: the scheduler is to read the tasks' labels
+    - `exchanged`: a condition puts one in memory in its place, as people do for tests
+    - `starts`: the lines that start a worker or a scheduler; `unloaded`: those that do not know the
+      handler
     """
 
     broker: Broker
@@ -84,66 +85,78 @@ def chosen_broker(project: Project, app: Symbol | None) -> Broker | None:
     """The broker behind an object that modules can import; where it may be one in memory too, the
     other.
     """
-    named = (
-        one
-        for one in find_brokers(project)
-        if app is not None and one.name == f"{app.module}.{app.name}"
-    )
-    return next(named, None)
+    if app is None:
+        return None
+    # Those in memory come last.
+    for broker in find_brokers(project):
+        if broker.name == f"{app.module}.{app.name}":
+            return broker
+    return None
 
 
 def read_setup(project: Project, facts: Facts, broker: Broker) -> Setup:
     """What is there, and what is to be added for this job."""
-    sending = (one for one in find_schedulers(project) if _sends_to_broker(project, one, broker))
-    scheduler = next(sending, None)
-    bounded = facts.retries.bounded
+    scheduler = _find_scheduler(project, broker)
+    is_bounded = facts.retries.bounded
+    # The middleware that retries is the last one: it is asked first.
     part = None
-    if broker.retrying and bounded:
+    if broker.retrying and is_bounded:
         part = broker.retrying[-1]
-    adds = bounded and part is None
+    adds = is_bounded and part is None
     source = adds and not broker.waits
+    waits, tells = source, True
+    if part is not None:
+        waits = has_source(part)
+        tells = part.kind == "SmartRetryMiddleware" and make_delay(project, part) is None
     labels = facts.trigger != "event" and not _reads_labels(project, scheduler)
+    problem = _explain_problem(project, facts, broker, part)
+    if not problem:
+        problem = _explain_closed(broker, scheduler, source=source, labels=labels)
+    in_memory = [other.name for other in find_brokers(project) if other.in_memory]
     starts = tuple(find_starts(project))
     return Setup(
         broker,
         scheduler,
-        url=_name_url(broker),
+        url=_spell_url(broker),
         adds=adds,
         source=source,
-        waits=source or (part is not None and has_source(part)),
-        tells=part is None
-        or (part.kind == "SmartRetryMiddleware" and make_delay(project, part) is None),
+        waits=waits,
+        tells=tells,
         labels=labels,
-        problem=_explain_problem(project, facts, broker, part)
-        or _explain_closed(broker, scheduler, source=source, labels=labels),
-        exchanged=any(one.in_memory and one.name == broker.name for one in find_brokers(project)),
+        problem=problem,
+        exchanged=broker.name in in_memory,
         starts=starts,
         unloaded=tuple(_find_unloaded(project, facts, broker, scheduler, starts)),
     )
 
 
+def _find_scheduler(project: Project, broker: Broker) -> Scheduler | None:
+    """The first scheduler that sends to a broker."""
+    for scheduler in find_schedulers(project):
+        if scheduler.broker is None:
+            continue
+        if broker in brokers_of(project, scheduler.broker, scheduler.module):
+            return scheduler
+    return None
+
+
 def _reads_labels(project: Project, scheduler: Scheduler | None) -> bool:
-    """A scheduler kicks what stands in the labels of tasks, as far as can be told."""
+    """Whether a scheduler sends what stands in the labels of tasks, as far as can be told."""
     if scheduler is None:
         return False
     if scheduler.sources is None:
         return any(project.modules_with("LabelScheduleSource"))
-    known = [class_of(project, *one) for one in scheduler.sources]
-    return "LabelScheduleSource" in known
+    classes = [class_of(project, *source) for source in scheduler.sources]
+    return "LabelScheduleSource" in classes
 
 
-def _sends_to_broker(project: Project, scheduler: Scheduler, broker: Broker) -> bool:
-    return scheduler.broker is not None and broker in brokers_of(
-        project, scheduler.broker, scheduler.module
-    )
-
-
-def _name_url(broker: Broker) -> str:
+def _spell_url(broker: Broker) -> str:
+    """The address as the broker's module writes it, on one line; "" where it is given none."""
     node = argument(broker.node, "url", 0)
-    written = ""
-    if node is not None:
-        written = ast.get_source_segment(broker.module.text, node) or ""
-    if node is not None and "\n" in written:
+    if node is None:
+        return ""
+    written = ast.get_source_segment(broker.module.text, node) or ""
+    if "\n" in written:
         return ast.unparse(node)
     return written
 
@@ -152,21 +165,18 @@ def _explain_closed(
     broker: Broker, scheduler: Scheduler | None, *, source: bool, labels: bool
 ) -> str:
     """Why a source for retries cannot be made, or the scheduler takes none; "" where they can."""
-    kind = broker.kind.rpartition(".")[2]
-    made = (
-        kind in _KNOWN_BY_URL
-        and _name_url(broker)
-        and broker.module.function_of(broker.node) is None
-    )
-    if source and not made:
+    if source and not _can_make_source(broker):
+        kind = broker.kind.rpartition(".")[2]
         return (
             f"nothing waits for a retry of {kind} here, and what would is not written: give it "
             "SmartRetryMiddleware(schedule_source=...), with a source that a TaskiqScheduler reads"
         )
-    appended = (source and _is_below(broker, scheduler)) or (
-        (source or labels) and not _is_listed(scheduler)
-    )
-    if appended and scheduler is not None and not scheduler.name:
+    # A scheduler with a name can be given more by a statement below it.
+    if scheduler is None or scheduler.name:
+        return ""
+    is_below = source and _is_below(broker, scheduler)
+    is_appended = (source or labels) and not scheduler.is_listed
+    if is_below or is_appended:
         return (
             f"no source can be added to the TaskiqScheduler of {scheduler.module.path}: make it at"
             " the left margin"
@@ -174,20 +184,24 @@ def _explain_closed(
     return ""
 
 
-def _is_below(broker: Broker, scheduler: Scheduler | None) -> bool:
-    """What is added to the broker's module stands below the scheduler."""
-    return scheduler is not None and scheduler.module.path == broker.module.path
+def _can_make_source(broker: Broker) -> bool:
+    """Whether a source for retries can be written below a broker, over the same Redis."""
+    if broker.kind.rpartition(".")[2] not in _KNOWN_BY_URL:
+        return False
+    return bool(_spell_url(broker)) and broker.module.function_of(broker.node) is None
 
 
-def _is_listed(scheduler: Scheduler | None) -> bool:
-    return scheduler is not None and scheduler.is_listed
+def _is_below(broker: Broker, scheduler: Scheduler) -> bool:
+    """Whether what is added to the broker's module stands below the scheduler."""
+    return scheduler.module.path == broker.module.path
 
 
 def _explain_problem(project: Project, facts: Facts, broker: Broker, part: Part | None) -> str:
     """Why the middleware that is there cannot keep the spec's waits; "" where it can."""
-    kind, delays = broker.kind.rpartition(".")[2], facts.retries.delays
-    fractions = facts.retries.jitter or not all(delay.is_integer() for delay in delays)
-    if broker.kind.startswith(_WHOLE) and any(delays) and fractions:
+    delays = facts.retries.delays
+    has_fractions = facts.retries.jitter or not all(delay.is_integer() for delay in delays)
+    if broker.kind.startswith(_WHOLE_SECONDS) and any(delays) and has_fractions:
+        kind = broker.kind.rpartition(".")[2]
         return f"{kind} waits whole seconds: retry.backoff is to have such, and no jitter"
     if part is not None:
         return _explain_part(project, facts, broker, part)
@@ -200,6 +214,7 @@ def _explain_problem(project: Project, facts: Facts, broker: Broker, part: Part 
 
 
 def _explain_part(project: Project, facts: Facts, broker: Broker, part: Part) -> str:
+    """Why one middleware that retries cannot keep the spec's waits; "" where it can."""
     if part.kind == "SimpleRetryMiddleware":
         if not any(facts.retries.delays):
             return ""
@@ -207,20 +222,16 @@ def _explain_part(project: Project, facts: Facts, broker: Broker, part: Part) ->
             "the broker's SimpleRetryMiddleware waits for nothing: put SmartRetryMiddleware in its"
             " place"
         )
+    named, is_overridden = part.kind, False
     if part.own is not None:
         named = part.own.name
-    else:
-        named = part.kind
-    if part.unread or _has_own_way(project, part):
+        is_overridden = any(project.member([part.own], method) for method in _RETRYING_METHODS)
+    if part.unread or is_overridden:
         return f"the broker's {named} retries in a way of its own, which was not read"
+    # One of the two has to wait, and only one.
     if has_source(part) is broker.waits:
         return _explain_source(broker, named)
     return _explain_waits(project, part, named, facts.retries.delays)
-
-
-def _has_own_way(project: Project, part: Part) -> bool:
-    own = part.own
-    return own is not None and any(project.member([own], name) for name in _OWN_WAYS)
 
 
 def _explain_source(broker: Broker, named: str) -> str:
@@ -236,13 +247,13 @@ def _explain_source(broker: Broker, named: str) -> str:
 
 def _explain_waits(project: Project, part: Part, named: str, delays: tuple[float, ...]) -> str:
     """Why a middleware waits otherwise than the spec says."""
-    own = make_delay(project, part)
-    if own is not None:
-        found = own_waits(project, own)
-        if found is not None and found.delays(len(delays)) == delays:
+    method = make_delay(project, part)
+    if method is not None:
+        waits = own_waits(project, method)
+        if waits is not None and waits.delays(len(delays)) == delays:
             return ""
         return f"{named}.make_delay computes other waits than retry.backoff says"
-    for name in _CHANGES:
+    for name in _WAIT_CHANGING:
         if option(project, part, name) is not False:
             return f"the broker's {named} has {name}, which changes the waits of a job"
     return ""
@@ -255,18 +266,18 @@ def _find_unloaded(
     scheduler: Scheduler | None,
     starts: tuple[Start, ...],
 ) -> Iterator[Start]:
-    """What would not know the handler: workers where its module is new, and schedulers of a
+    """What would not know the handler: workers where its module is new, and the scheduler of a
     tick.
     """
+    is_new = facts.path not in facts.use.task_modules
+    ticking = ""
+    if scheduler is not None and facts.trigger != "event":
+        ticking = scheduler.module.name
     for start in starts:
-        of_scheduler = (
-            scheduler is not None
-            and start.mode == "scheduler"
-            and start.home == scheduler.module.name
-        )
-        new = start.starts(broker.module.name) and facts.path not in facts.use.task_modules
-        wanted = new or (of_scheduler and facts.trigger != "event")
-        if wanted and not start.loads(project, facts.module, facts.path):
+        is_worker = start.starts(broker.module.name)
+        is_ticking = bool(ticking) and start.mode == "scheduler" and start.home == ticking
+        has_to_know = is_ticking or (is_worker and is_new)
+        if has_to_know and not start.loads(project, facts.module, facts.path):
             yield start
 
 
@@ -288,19 +299,21 @@ def pieces(facts: Facts, setup: Setup, render: Render) -> Iterator[Piece]:
 
 def _below_broker(facts: Facts, setup: Setup, render: Render) -> Iterator[Piece]:
     """The middleware with its source, and a scheduler where there is none."""
-    needed, lines = [], []
+    needed, lines, sources, option = [], [], [], ""
+    if setup.labels:
+        sources.append(f"LabelScheduleSource({setup.name})")
     if setup.source:
         needed.append("from taskiq_redis import ListRedisScheduleSource")
-        lines.append(f'{_RETRIES} = ListRedisScheduleSource({setup.url}, prefix="retries")')
+        lines.append(f'{_RETRY_SOURCE} = ListRedisScheduleSource({setup.url}, prefix="retries")')
+        sources.append(_RETRY_SOURCE)
+        option = f"schedule_source={_RETRY_SOURCE}"
     if setup.adds:
         needed.append("from taskiq import SmartRetryMiddleware")
-        given = ""
-        if setup.source:
-            given = f"schedule_source={_RETRIES}"
-        lines.append(f"{setup.name}.add_middlewares(SmartRetryMiddleware({given}))")
-    if setup.scheduler is None and (setup.labels or setup.source):
-        needed += ["from taskiq import TaskiqScheduler", *([_LABELS] if setup.labels else [])]
-        sources = [f"LabelScheduleSource({setup.name})"] * setup.labels + [_RETRIES] * setup.source
+        lines.append(f"{setup.name}.add_middlewares(SmartRetryMiddleware({option}))")
+    if setup.scheduler is None and sources:
+        needed.append("from taskiq import TaskiqScheduler")
+        if setup.labels:
+            needed.append(_IMPORT_LABELS)
         lines.append(f"scheduler = TaskiqScheduler({setup.name}, sources=[{', '.join(sources)}])")
     if lines:
         yield _change_module(facts, setup.broker.module, needed, lines, render)
@@ -309,53 +322,58 @@ def _below_broker(facts: Facts, setup: Setup, render: Render) -> Iterator[Piece]
 def _more_sources(
     facts: Facts, setup: Setup, scheduler: Scheduler, render: Render
 ) -> Iterator[Piece]:
-    """In its list, where that is written out and stands below what is added to it; else appended to
-    that list.
+    """The sources that a scheduler lacks: in its list, where that is written out and stands below
+    what is added to it; else appended to that list.
     """
-    home, broker = scheduler.module, scheduler.broker
-    here = _is_below(setup.broker, scheduler)
-    if setup.labels and broker:
-        wanted = [(f"LabelScheduleSource({ast.unparse(broker)})", [_LABELS], True)]
+    if setup.labels and scheduler.broker:
+        value = f"LabelScheduleSource({ast.unparse(scheduler.broker)})"
+        yield _add_source(facts, scheduler, value, [_IMPORT_LABELS], render)
+    if not setup.source:
+        return
+    if _is_below(setup.broker, scheduler):
+        yield _append_source(facts, scheduler, _RETRY_SOURCE, [], render)
     else:
-        wanted = []
-    if setup.source:
-        imported = f"from {setup.broker.module.name} import {_RETRIES}"
-        wanted.append((_RETRIES, [] if here else [imported], not here))
-    for value, needed, above in wanted:
-        if scheduler.is_listed and above:
-            yield Entry(home.path, "TaskiqScheduler(sources=)", value, imports=tuple(needed))
-        else:
-            yield _change_module(
-                facts, home, needed, [f"{scheduler.name}.sources.append({value})"], render
-            )
+        needed = [f"from {setup.broker.module.name} import {_RETRY_SOURCE}"]
+        yield _add_source(facts, scheduler, _RETRY_SOURCE, needed, render)
+
+
+def _add_source(
+    facts: Facts, scheduler: Scheduler, value: str, needed: Sequence[str], render: Render
+) -> Piece:
+    """A source in the scheduler's list where that is written out, else below it."""
+    if scheduler.is_listed:
+        path = scheduler.module.path
+        return Entry(path, "TaskiqScheduler(sources=)", value, imports=tuple(needed))
+    return _append_source(facts, scheduler, value, needed, render)
+
+
+def _append_source(
+    facts: Facts, scheduler: Scheduler, value: str, needed: Sequence[str], render: Render
+) -> Piece:
+    """A source that is appended by a statement of its own."""
+    lines = [f"{scheduler.name}.sources.append({value})"]
+    return _change_module(facts, scheduler.module, needed, lines, render)
 
 
 def _change_module(
     facts: Facts, home: Code, needed: Sequence[str], lines: Sequence[str], render: Render
 ) -> Module:
     """Statements for a module that is there."""
-    return Module(
-        home.path,
-        render("below_broker.py.jinja", facts, home=home.name, needed=needed, lines=lines),
-    )
+    text = render("below_broker.py.jinja", facts, home=home.name, needed=needed, lines=lines)
+    return Module(home.path, text)
 
 
 def _start_scheduler(facts: Facts, setup: Setup) -> Iterator[Piece]:
     """The scheduler's line in a Procfile, like the worker's."""
-    worker = None
-    for one in setup.starts:
-        if one.starts(setup.broker.module.name) and one.in_procfile:
-            worker = one
-            break
-    if worker is not None:
+    for worker in setup.starts:
+        if not worker.starts(setup.broker.module.name) or not worker.in_procfile:
+            continue
+        # To read the labels of tasks, it has to import them.
+        modules: dict[str, None] = {}
         if setup.labels:
-            modules = (*worker.modules, facts.module)
-        else:
-            modules = ()
-        late = ""
+            modules = dict.fromkeys((*worker.modules, facts.module))
+        line = worker.scheduling(setup.scheduler_path, tuple(modules))
         if setup.source:
-            late = f" --update-interval {_EVERY_S}"
-        yield Line(
-            worker.path,
-            worker.scheduling(setup.scheduler_path, tuple(dict.fromkeys(modules))) + late,
-        )
+            line += f" --update-interval {_EVERY_S}"
+        yield Line(worker.path, line)
+        return
