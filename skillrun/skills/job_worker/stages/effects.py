@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DOMAIN = "backend/domain-logic-module"
 PERSISTENCE = "backend/persistence-layer-change"
 
+# Methods that publish whatever they are called on.
 _PUBLISH = ("delay", "apply_async", "send_task", "defer_async", "batch_defer", "batch_defer_async")
 # Where what is sent to is a decorated function: others have these too.
 _SENDING = (
@@ -48,21 +49,23 @@ def handler_calls(case: JobCase, handler: Definition) -> tuple[Call, ...]:
     """Every call of the handler, followed three functions deep into the repository, but not into
     another job.
     """
-    return case.once("handler-calls", lambda: tuple(_calls(case, handler)))
+    return case.once("handler-calls", lambda: tuple(_follow_calls(case, handler)))
 
 
-def _calls(case: JobCase, handler: Definition) -> Iterator[Call]:
+def _follow_calls(case: JobCase, handler: Definition) -> Iterator[Call]:
     for call in case.project.calls(handler, depth=3):
         if not any(_is_published(case, name) for name in call.via):
             yield call
 
 
 def _is_published(case: JobCase, name: str) -> bool:
-    """Calling it enqueues it (Huey), so that it runs elsewhere."""
-    found, use, framework = case.project.definition(name), case.use, case.framework
-    if found is None or found.is_class or not found.decorators or use is None or framework is None:
+    """Whether a call of a function enqueues it (Huey), so that it runs elsewhere."""
+    function, use, framework = case.project.definition(name), case.use, case.framework
+    if function is None or function.is_class or not function.decorators:
         return False
-    return any(send.how == "call" for send in framework.find_sends(case.project, use, found))
+    if use is None or framework is None:
+        return False
+    return any(send.how == "call" for send in framework.find_sends(case.project, use, function))
 
 
 def effect_calls(case: JobCase, handler: Definition, effect: Effect) -> tuple[Call, ...]:
@@ -70,14 +73,14 @@ def effect_calls(case: JobCase, handler: Definition, effect: Effect) -> tuple[Ca
     wanted = adapter_names(case, effect)
     calls = []
     for call in handler_calls(case, handler):
-        if wanted & _names(call):
+        if wanted & _names_of(call):
             calls.append(call)
     return tuple(calls)
 
 
-def _names(call: Call) -> set[str]:
-    """As written and as defined; a method of what a constructor returned is named after its
-    class.
+def _names_of(call: Call) -> set[str]:
+    """What a call may be named by: as it is written and as it is defined. A method of what a
+    constructor returned, `Client().send`, is named after its class, too.
     """
     return {call.name, call.origin, call.name.replace("()", ""), call.origin.replace("()", "")}
 
@@ -90,9 +93,7 @@ def adapter_names(case: JobCase, effect: Effect) -> frozenset[str]:
 
 
 def adapter_is_missing(case: JobCase, effect: Effect) -> bool:
-    """The adapter's module is not there, or the module has no such name, as far as its text
-    tells.
-    """
+    """Whether the adapter's module is not there, or has no such name, as far as its text tells."""
     module_name, _, attribute = (effect.call or "").partition(":")
     path = case.project.locate(module_name)
     module = None
@@ -107,7 +108,7 @@ def adapter_is_missing(case: JobCase, effect: Effect) -> bool:
 
 
 def _is_ours(case: JobCase, module_name: str) -> bool:
-    """The module would lie in a package of this repository."""
+    """Whether a module would lie in a package of this repository."""
     return case.project.locate(module_name.partition(".")[0], anywhere=True) is not None
 
 
@@ -115,54 +116,55 @@ def undeclared(case: JobCase, spec: JobSpec, handler: Definition) -> Iterator[Un
     """The calls to known clients outside the declared adapters; SQL only where it stands in the
     handler itself.
     """
-    declared = set()
+    declared = set[str]()
     for effect in spec.effects or ():
-        for name in adapter_names(case, effect):
-            declared.add(name)
+        declared |= adapter_names(case, effect)
     for call in handler_calls(case, handler):
-        if declared & {*_names(call), *call.via} or _is_retry(call):
+        if declared & {*_names_of(call), *call.via} or _is_retry(call):
             continue
-        found = _outside(call) or _sent(case, call)
-        if found:
-            yield found
+        effect_of_call = _read_known_client(call) or _read_publish(case, call)
+        if effect_of_call:
+            yield effect_of_call
 
 
 def _is_retry(call: Call) -> bool:
     return call.name in ("self.retry", "self.replace")
 
 
-def _outside(call: Call) -> Undeclared | None:
-    found = reach(call.name) or reach(call.origin)
-    if found is not None:
-        return Undeclared(found.kind, call, INTEGRATION, found.writes)
-    last = call.name.rpartition(".")[2]
-    if last in _PUBLISH:
+def _read_known_client(call: Call) -> Undeclared | None:
+    """What a call does by way of a client that is known by its name; None for any other call."""
+    client = reach(call.name) or reach(call.origin)
+    if client is not None:
+        return Undeclared(client.kind, call, INTEGRATION, client.writes)
+    method = call.name.rpartition(".")[2]
+    if method in _PUBLISH:
         return Undeclared("publish", call, INTEGRATION)
-    if last in _SQL and len(call.via) == 0 and _writes(call):
+    if method in _SQL and not call.via and _has_writing_statement(call):
         return Undeclared("sql", call, PERSISTENCE)
     return None
 
 
-def _sent(case: JobCase, call: Call) -> Undeclared | None:
-    """`job.send(...)`: a plain function has no such method, so its decorator made a job of it.
-    Huey's is called.
+def _read_publish(case: JobCase, call: Call) -> Undeclared | None:
+    """The publish of another job: `job.send(...)`, or `job(...)` and `job.schedule(...)` of Huey;
+    None for any other call.
     """
+    if not call.resolved:
+        return None
     owner, _, method = call.name.rpartition(".")
-    if call.resolved and (
-        _is_published(case, call.name) or (method == "schedule" and _is_published(case, owner))
-    ):
-        return Undeclared("publish", call, INTEGRATION)
-    task = owner.removesuffix(".configure()")
-    target = None
-    if method in _SENDING and call.resolved:
-        target = case.project.definition(task)
-    is_job = target is not None and not target.is_class and bool(target.decorators)
-    if not is_job:
+    is_sent = _is_published(case, call.name)
+    if not is_sent and method == "schedule":
+        is_sent = _is_published(case, owner)
+    if not is_sent and method in _SENDING:
+        # A plain function has no such method, so its decorator made a job of it.
+        target = case.project.definition(owner.removesuffix(".configure()"))
+        is_sent = target is not None and not target.is_class and bool(target.decorators)
+    if not is_sent:
         return None
     return Undeclared("publish", call, INTEGRATION)
 
 
-def _writes(call: Call) -> bool:
+def _has_writing_statement(call: Call) -> bool:
+    """Whether a call is given SQL that changes rows."""
     import ast
 
     statement = call.argument(0, "sql")

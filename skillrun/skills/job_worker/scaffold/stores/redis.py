@@ -17,10 +17,8 @@ class Keys:
     """What the template needs to know: `Store.facts["keys"]`.
 
     `client` is the expression of the client. `lease_s` is None where a second delivery could not
-    come back later, so
-    that only the mark is kept. `kept_s` is None for a mark that stays for ever. `bury`: where that
-    function is
-    written, since Redis holds no table.
+    come back later, so that only the mark is kept. `kept_s` is None for a mark that stays for ever.
+    `bury`: where that function is written, since Redis holds no table.
     """
 
     columns: tuple[Column, ...]
@@ -37,26 +35,27 @@ class Keys:
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The module of `once`; `bury` comes from the tables' own module."""
     keys: Keys = facts.store.facts["keys"]
-    manner = _manner(facts.store, keys)
+    manner = _choose_manner(facts.store, keys)
     text = render(
         "redis_store.py.jinja",
         facts,
         manner=manner,
-        needed=_imports(manner, keys),
+        needed=_list_imports(manner, keys),
         client=keys.client,
         parameters=[column.parameter for column in keys.columns],
         names=[column.name for column in keys.columns],
-        key=_key(keys),
+        key=_write_key(keys),
         variable=keys.variable,
         buries=keys.bury is not None,
-        busy=_passing(facts),
+        busy=_find_passing_error(facts),
         lease_ms=round((keys.lease_s or 0) * 1000),
         kept_s=round(keys.kept_s or 0),
     )
     return [Module(facts.store.path, text)]
 
 
-def _manner(store: Store, keys: Keys) -> str:
+def _choose_manner(store: Store, keys: Keys) -> str:
+    """What is kept under a key: "claims", a "lease" and a mark, or the "mark" alone."""
     if store.claims:
         return "claims"
     if keys.lease_s is not None:
@@ -64,7 +63,7 @@ def _manner(store: Store, keys: Keys) -> str:
     return "mark"
 
 
-def _passing(facts: Facts) -> str:
+def _find_passing_error(facts: Facts) -> str:
     """A builtin error that the spec tries again, which `Busy` is one of; "" where it has none (see
     `problems`).
     """
@@ -75,15 +74,17 @@ def _passing(facts: Facts) -> str:
 
 
 def problems(facts: Facts) -> Iterator[str]:
-    """What the spec has to say for a lease: that a delivery which finds another at work is tried
-    again.
+    """What the spec has to say for a lease and does not: that a delivery which finds another at
+    work is tried again, and where it goes when its attempts are used up.
     """
-    if facts.store.facts.get("busy") and not _passing(facts):
+    if not facts.store.facts.get("busy"):
+        return
+    if not _find_passing_error(facts):
         yield (
             "a delivery that finds another one at work is to come again, and failures.transient has"
             " no error for that: add TimeoutError to it"
         )
-    if facts.store.facts.get("busy") and facts.dead_letter == "none":
+    if facts.dead_letter == "none":
         yield (
             "a delivery that dies holds its lease in Redis for a moment, its attempts may be used"
             " up by then, and with dead_letter none the job is lost: give it a dead letter, or"
@@ -91,21 +92,21 @@ def problems(facts: Facts) -> Iterator[str]:
         )
 
 
-def _key(keys: Keys) -> str:
-    """The f-string of a key. Several fields are told apart by quotes: "a:b", "c" is not "a",
-    "b:c".
-    """
-    several = len(keys.columns) > 1
-    quoted = {}
+def _write_key(keys: Keys) -> str:
+    """The inside of the f-string of a key: `receipts:{order_id}:{email!r}`."""
+    has_several = len(keys.columns) > 1
+    key = keys.prefix
     for column in keys.columns:
-        if several and column.annotation == "str":
-            quoted[column.name] = "!r"
+        # Several are told apart by quotes: "a:b", "c" is not "a", "b:c".
+        if has_several and column.annotation == "str":
+            key += f":{{{column.name}!r}}"
         else:
-            quoted[column.name] = ""
-    return "".join([keys.prefix, *(f":{{{name}{mark}}}" for name, mark in quoted.items())])
+            key += f":{{{column.name}}}"
+    return key
 
 
-def _imports(manner: str, keys: Keys) -> list[Symbol | str]:
+def _list_imports(manner: str, keys: Keys) -> list[Symbol | str]:
+    """What the module of the store imports."""
     needed: list[Symbol | str] = [
         "from collections.abc import Iterator",
         "from contextlib import contextmanager",
@@ -125,22 +126,20 @@ def testing(facts: Facts) -> Testing:
     commands by hand.
     """
     store, keys = facts.store, facts.store.facts["keys"]
-    name = _replaced(keys.client)
+    # The name in the store's module that leads to Redis: `client`, or a function that gives it.
+    name = keys.client.partition("(")[0]
+    value = "lambda *_: {memory}"
+    if keys.client == name:
+        value = "{memory}"
     values = {
         "redis_tail": store.tail,
         "redis_name": name,
-        "redis_value": "{memory}" if keys.client == name else "lambda *_: {memory}",
-        "redis_manner": _manner(store, keys),
+        "redis_value": value,
+        "redis_manner": _choose_manner(store, keys),
         "fake": keys.fake,
     }
-    needed = []
+    once = Symbol(store.module, "once", path=store.path)
+    needed: tuple[Symbol | str, ...] = (once,)
     if keys.fake:
-        needed = ["from fakeredis import FakeRedis"]
-    return Testing(
-        ("redis_fixture.jinja",), (*needed, Symbol(store.module, "once", path=store.path)), values
-    )
-
-
-def _replaced(client: str) -> str:
-    """The name in the store's module that leads to Redis: `client`, or a function that gives it."""
-    return client.partition("(")[0]
+        needed = ("from fakeredis import FakeRedis", once)
+    return Testing(("redis_fixture.jinja",), needed, values)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _BASES = ("DeclarativeBase", "DeclarativeBaseNoMeta", "MappedAsDataclass")
 _MADE = ("declarative_base", "generate_base", "automap_base")
 _WORDS = (*_BASES, *_MADE, "as_declarative", "SQLAlchemy")
+# How plainly something opens a session, the plainest first.
+_SCOPE, _FACTORY, _SCOPED_SESSION, _ENGINE = range(4)
 _ENGINES = ("create_engine", "create_async_engine")
 _SQLMODEL = Symbol("sqlmodel", "SQLModel")
 
@@ -33,8 +35,7 @@ class Base:
     symbol is `db`.
 
     `models` is the module that has most of its models; of it only `module` and `path` are of use.
-    `package`: where
-    each model has a module, and new ones get one of their own.
+    `package`: where each model has a module, and new ones get one of their own.
     """
 
     symbol: Symbol
@@ -61,73 +62,85 @@ class Opening:
 
 def find_base(project: Project, near: str) -> Base | None:
     """The base with the most models; of equals, the one nearest to the module path `near`."""
-    found = [_base(project, symbol, style, near) for symbol, style in _bases(project, near)]
-    found.sort(key=lambda one: (-one[0], distance(one[1].symbol.path, near), one[1].symbol.path))
-    if not found:
+    bases = []
+    for symbol, style in _find_bases(project, near):
+        bases.append(_read_base(project, symbol, style, near))
+
+    def rank(counted: tuple[int, Base]) -> tuple[int, int, str]:
+        count, base = counted
+        return -count, distance(base.symbol.path, near), base.symbol.path
+
+    if not bases:
         return None
-    return found[0][1]
+    _, first = min(bases, key=rank)
+    return first
 
 
-def _bases(project: Project, near: str) -> Iterator[tuple[Symbol, str]]:
-    for module in _modules(project, _WORDS, near):
+def _find_bases(project: Project, near: str) -> Iterator[tuple[Symbol, str]]:
+    """(symbol, style) of each base that the repository makes, and SQLModel where it has models."""
+    for module in _find_modules(project, _WORDS, near):
         for node in module.tree.body:
-            name, style = _declared(project, module, node)
+            name, style = _read_declaration(project, module, node)
             if style:
                 yield Symbol(module.name, name, path=module.path), style
-    if next(_sqlmodels(project, near), None) is not None:
+    if next(_find_sqlmodels(project, near), None) is not None:
         yield _SQLMODEL, "sqlmodel"
 
 
-def _declared(project: Project, module: Module, node: ast.stmt) -> tuple[str, str]:
-    """(name, style) of a statement that makes a base; ("", "") for any other."""
+def _read_declaration(project: Project, module: Module, node: ast.stmt) -> tuple[str, str]:
+    """(name, style) of a statement; the style is "" where it makes no base."""
     if isinstance(node, ast.ClassDef):
         return node.name, _style_of_class(module, node)
-    name, value = _assigned(node)
+    name, value = _read_assigned(node)
     if not isinstance(value, ast.Call):
         return "", ""
     for above in project.ancestors(module.resolve(value.func) or ""):
         if above.startswith("flask_sqlalchemy."):
             return name, "flask"
-    return name, "column" if _last(module, value.func) in _MADE else ""
+    if _last_word(module, value.func) in _MADE:
+        return name, "column"
+    return name, ""
 
 
 def _style_of_class(module: Module, node: ast.ClassDef) -> str:
-    """ "" where the class is no base."""
-    if any(_last(module, base) in _BASES for base in node.bases):
+    """The style of a base that is written as a class; "" where the class is no base."""
+    if any(_last_word(module, base) in _BASES for base in node.bases):
         return "mapped"
     for decorator in node.decorator_list:
+        name = decorator
         if isinstance(decorator, ast.Call):
-            made = decorator.func
-        else:
-            made = decorator
-        if _last(module, made) == "as_declarative":
+            name = decorator.func
+        if _last_word(module, name) == "as_declarative":
             return "column"
     return ""
 
 
-def _base(project: Project, symbol: Symbol, style: str, near: str) -> tuple[int, Base]:
+def _read_base(project: Project, symbol: Symbol, style: str, near: str) -> tuple[int, Base]:
     """(number of its models, the base): 2.x style counts where a model is written so."""
     if style == "sqlmodel":
-        models = _sqlmodels(project, near)
+        models = _find_sqlmodels(project, near)
     else:
-        models = _models(project, symbol)
+        models = _find_models(project, symbol)
     counted = Counter[tuple[str, str]]()
     for module, _ in models:
         if not is_aside(module.path):
             counted[module.name, module.path] += 1
             if style == "column" and "mapped_column" in module.text:
                 style = "mapped"
-    best = sorted(counted.items(), key=lambda item: (distance(item[0][1], near), -item[1], item[0]))
-    if best:
-        home, path = best[0][0]
-    else:
-        home, path = (symbol.module, symbol.path)
-    package = _package(project, path, {path for _, path in counted})
+
+    def rank(place: tuple[str, str]) -> tuple[int, int, tuple[str, str]]:
+        return distance(place[1], near), -counted[place], place
+
+    # A base without models: they belong where it is.
+    home, path = min(counted, key=rank, default=(symbol.module, symbol.path))
+    package = _find_package(project, path, {path for _, path in counted})
     return counted.total(), Base(symbol, style, Symbol(home, "", path=path), package)
 
 
-def _package(project: Project, home: str, others: set[str]) -> Package | None:
-    """The package with a module for each thing, which imports them."""
+def _find_package(project: Project, home: str, others: set[str]) -> Package | None:
+    """The package with a module for each model, which imports them; None where models share a
+    module.
+    """
     folder, _, own = home.rpartition("/")
     shown = project.module(f"{folder}/__init__.py")
     names = set()
@@ -139,9 +152,9 @@ def _package(project: Project, home: str, others: set[str]) -> Package | None:
         return None
     is_listed, is_relative, is_taken = False, True, False
     for node in shown.tree.body:
-        if _assigned(node)[0] == "__all__":
+        if _read_assigned(node)[0] == "__all__":
             is_listed = True
-        elif isinstance(node, ast.ImportFrom) and not names.isdisjoint(_named(node)):
+        elif isinstance(node, ast.ImportFrom) and not names.isdisjoint(_list_named(node)):
             is_taken = True
             is_relative = is_relative and node.level > 0
     if not is_taken:
@@ -149,24 +162,27 @@ def _package(project: Project, home: str, others: set[str]) -> Package | None:
     return Package(shown.path, listed=is_listed, relative=is_relative)
 
 
-def _named(node: ast.ImportFrom) -> Iterator[str]:
-    """`from h.models.user import User`, `from .user import User` and `from . import user` name
-    user.
+def _list_named(node: ast.ImportFrom) -> Iterator[str]:
+    """The last words that an import names: `user` in `from h.models.user import User`,
+    `from .user import User` and `from . import user`.
     """
     yield (node.module or "").rpartition(".")[2]
     for alias in node.names:
         yield alias.name
 
 
-def _sqlmodels(project: Project, near: str) -> Iterator[tuple[Module, ast.ClassDef]]:
-    """`class X(SQLModel, table=True)`, also behind a class of the repository's own."""
-    for module in _modules(project, ("SQLModel", "sqlmodel"), near):
+def _find_sqlmodels(project: Project, near: str) -> Iterator[tuple[Module, ast.ClassDef]]:
+    """The models of SQLModel: `class X(SQLModel, table=True)`, also behind a class of the
+    repository's own.
+    """
+    for module in _find_modules(project, ("SQLModel", "sqlmodel"), near):
         for node in module.tree.body:
             if isinstance(node, ast.ClassDef) and find_keyword(node, "table") is not None:
                 yield module, node
 
 
-def _models(project: Project, symbol: Symbol) -> Iterator[tuple[Module, ast.ClassDef]]:
+def _find_models(project: Project, symbol: Symbol) -> Iterator[tuple[Module, ast.ClassDef]]:
+    """The classes that derive directly from a base."""
     for use in project.uses(f"{symbol.module}:{symbol.name}"):
         below: ast.AST = use.node
         for above in use.module.parents(use.node):
@@ -191,95 +207,95 @@ def find_opening(
         name = base.symbol.name
         return Opening(base.symbol, f"orm.Session({name}.engine)")
     plain: Opening | None = None
-    for _, found in sorted(_openings(project, near), key=lambda one: one[0]):
-        if awaited and found.awaited:
-            return found
-        if plain is None and not found.awaited:
-            plain = found
+    for _, opening in sorted(_find_openings(project, near), key=lambda one: one[0]):
+        if awaited and opening.awaited:
+            return opening
+        if plain is None and not opening.awaited:
+            plain = opening
     return plain
 
 
-def _openings(project: Project, near: str) -> Iterator[tuple[int, Opening]]:
+def _find_openings(project: Project, near: str) -> Iterator[tuple[int, Opening]]:
     """(rank, opening): a context manager of the repository's own comes before the factory that it
     uses.
 
     A module's private names are its own, such as those of the store that another job was written
     with.
     """
-    for module in _modules(
-        project, ("sessionmaker", "scoped_session", *_ENGINES, "contextmanager"), near
-    ):
+    words = ("sessionmaker", "scoped_session", *_ENGINES, "contextmanager")
+    for module in _find_modules(project, words, near):
         for node in module.tree.body:
-            symbol = Symbol(
-                module.name, getattr(node, "name", _assigned(node)[0]), path=module.path
-            )
-            if symbol.name.startswith("_") or symbol.name in _rebound(module):
+            assigned, value = _read_assigned(node)
+            symbol = Symbol(module.name, getattr(node, "name", assigned), path=module.path)
+            if symbol.name.startswith("_") or symbol.name in _list_rebound(module):
                 continue
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _is_scope(module, node):
-                awaited = isinstance(node, ast.AsyncFunctionDef)
-                url = _url(project, module)
                 yield (
-                    0,
+                    _SCOPE,
                     Opening(
-                        symbol, f"{symbol.name}()", commits=_commits(node), url=url, awaited=awaited
+                        symbol,
+                        f"{symbol.name}()",
+                        commits=_commits(node),
+                        url=_find_url(project, module),
+                        awaited=isinstance(node, ast.AsyncFunctionDef),
                     ),
                 )
-            value = _assigned(node)[1]
             if isinstance(value, ast.Call):
-                yield from _made(project, module, symbol, value)
+                yield from _read_made(project, module, symbol, value)
 
 
-def _rebound(module: Module) -> set[str]:
-    """Names that a function gives another value (`global Session`): who imports them has the old
-    one.
+def _list_rebound(module: Module) -> set[str]:
+    """The names that a function gives another value (`global Session`): who imports them has the
+    old one.
     """
-    found = set[str]()
+    names = set[str]()
     for node in module.nodes(ast.Global):
-        found.update(node.names)
-    return found
+        names.update(node.names)
+    return names
 
 
-def _made(
+def _read_made(
     project: Project, module: Module, symbol: Symbol, value: ast.Call
 ) -> Iterator[tuple[int, Opening]]:
-    called, name = _last(module, value.func), symbol.name
+    """(rank, opening) where a name is given a session factory or an engine; nothing for any other
+    call.
+    """
+    called, name = _last_word(module, value.func), symbol.name
     if "async" in ast.unparse(value).lower():
-        yield from _awaited(project, module, symbol, called, value)
+        yield from _read_awaited(project, module, symbol, called, value)
         return
+    # Each request binds a session of its own: a job has none.
     if called in ("sessionmaker", "scoped_session") and not _is_bound(project, name, value):
-        # Each request binds a session of its own: a job has none.
         return
     if called == "sessionmaker":
-        yield (
-            1,
-            Opening(symbol, f"{name}()", bind=f"{name}().get_bind()", url=_url(project, module)),
-        )
+        url = _find_url(project, module)
+        yield _FACTORY, Opening(symbol, f"{name}()", bind=f"{name}().get_bind()", url=url)
     elif called == "scoped_session":
         # A session of its own, so that nobody's pending work is committed.
-        own = f"{name}.session_factory()"
-        yield 2, Opening(symbol, own, bind=f"{own}.get_bind()", url=_url(project, module))
+        own, url = f"{name}.session_factory()", _find_url(project, module)
+        yield _SCOPED_SESSION, Opening(symbol, own, bind=f"{own}.get_bind()", url=url)
     elif called == "create_engine":
-        yield 3, Opening(symbol, f"orm.Session({name})", bind=name, url=_url(project, module))
+        url = _find_url(project, module)
+        yield _ENGINE, Opening(symbol, f"orm.Session({name})", bind=name, url=url)
 
 
-def _awaited(
+def _read_awaited(
     project: Project, module: Module, symbol: Symbol, called: str, value: ast.Call
 ) -> Iterator[tuple[int, Opening]]:
-    """`async_sessionmaker(engine)`, `sessionmaker(engine, class_=AsyncSession)`,
-    `create_async_engine(...)`.
+    """The same of asyncio: `async_sessionmaker(engine)`,
+    `sessionmaker(engine, class_=AsyncSession)`, `create_async_engine(...)`.
     """
-    name, url = symbol.name, _url(project, module)
-    if called in ("async_sessionmaker", "sessionmaker") and (
-        value.args or "bind=" in ast.unparse(value)
-    ):
-        yield 1, Opening(symbol, f"{name}()", url=url, awaited=True)
+    name, url = symbol.name, _find_url(project, module)
+    if called in ("async_sessionmaker", "sessionmaker"):
+        if value.args or "bind=" in ast.unparse(value):
+            yield _FACTORY, Opening(symbol, f"{name}()", url=url, awaited=True)
     elif called == "create_async_engine":
-        yield 3, Opening(symbol, f"AsyncSession({name})", url=url, awaited=True)
+        yield _ENGINE, Opening(symbol, f"AsyncSession({name})", url=url, awaited=True)
 
 
 def _is_bound(project: Project, name: str, value: ast.Call) -> bool:
-    """`sessionmaker(engine)`, `sessionmaker(bind=engine)`, or `Session.configure(bind=...)`
-    somewhere.
+    """Whether a factory has an engine: `sessionmaker(engine)`, `sessionmaker(bind=engine)`, or
+    `Session.configure(bind=...)` somewhere.
     """
     for call in find_nodes(value, ast.Call):
         if ast.unparse(call.func).endswith("sessionmaker"):
@@ -291,46 +307,51 @@ def _is_bound(project: Project, name: str, value: ast.Call) -> bool:
 
 
 def _is_scope(module: Module, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """`@contextmanager def session_scope()` that yields a session and needs no argument; an
-    asynchronous one too.
+    """Whether it is a `@contextmanager def session_scope()` that yields a session and needs no
+    argument, or an asynchronous one.
     """
     wanted = "asynccontextmanager"
     if isinstance(node, ast.FunctionDef):
         wanted = "contextmanager"
-    managed = any(_last(module, one) == wanted for one in node.decorator_list)
-    needs = len(node.args.args) > len(node.args.defaults) or None in node.args.kw_defaults
-    return managed and not needs and "session" in ast.unparse(node).lower()
+    if not any(_last_word(module, decorator) == wanted for decorator in node.decorator_list):
+        return False
+    if len(node.args.args) > len(node.args.defaults) or None in node.args.kw_defaults:
+        return False
+    return "session" in ast.unparse(node).lower()
 
 
 def _commits(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a context manager commits at its end."""
     text = ast.unparse(node)
     return ".commit()" in text or ".begin()" in text
 
 
-def _url(project: Project, module: Module) -> tuple[Module, ast.expr] | None:
-    """The argument of `create_engine`, in this module or in the only one that has such a call."""
+def _find_url(project: Project, module: Module) -> tuple[Module, ast.expr] | None:
+    """(module, argument) of a call that makes an engine: in this module, else the nearest one."""
     first = None
-    for one in _modules(project, _ENGINES, module.path):
-        for node in _engine_urls(one):
-            if one.path == module.path:
-                return one, node
-            first = first or (one, node)
+    for other in _find_modules(project, _ENGINES, module.path):
+        for url in _list_engine_urls(other):
+            if other.path == module.path:
+                return other, url
+            first = first or (other, url)
     return first
 
 
-def _engine_urls(module: Module) -> Iterator[ast.expr]:
-    for node in module.nodes(ast.Call):
-        if _last(module, node.func) in _ENGINES:
-            yield from node.args[:1]
-            url = find_keyword(node, "url")
-            if url is not None:
-                yield url
+def _list_engine_urls(module: Module) -> Iterator[ast.expr]:
+    """What the calls that make an engine are given as its URL."""
+    for call in module.nodes(ast.Call):
+        if _last_word(module, call.func) not in _ENGINES:
+            continue
+        yield from call.args[:1]
+        url = find_keyword(call, "url")
+        if url is not None:
+            yield url
 
 
 # -- small things
 
 
-def _modules(project: Project, words: tuple[str, ...], near: str) -> Iterator[Module]:
+def _find_modules(project: Project, words: tuple[str, ...], near: str) -> Iterator[Module]:
     """The modules with any of the words, once each, without tests, examples and migrations, the
     nearest first.
     """
@@ -345,7 +366,8 @@ def _modules(project: Project, words: tuple[str, ...], near: str) -> Iterator[Mo
             yield module
 
 
-def _assigned(node: ast.stmt) -> tuple[str, ast.expr | None]:
+def _read_assigned(node: ast.stmt) -> tuple[str, ast.expr | None]:
+    """(name, value) of an assignment to a name; ("", None) for any other statement."""
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
         return node.targets[0].id, node.value
     if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -353,5 +375,6 @@ def _assigned(node: ast.stmt) -> tuple[str, ast.expr | None]:
     return "", None
 
 
-def _last(module: Module, node: ast.expr) -> str:
+def _last_word(module: Module, node: ast.expr) -> str:
+    """`Session` for `orm.Session`, and for a name that was imported as another one."""
     return (module.resolve(node) or ast.unparse(node)).rpartition(".")[2]

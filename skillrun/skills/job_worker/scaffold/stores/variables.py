@@ -35,9 +35,8 @@ class Variable:
 
     name: str
     default: str | None = None
-    part: str = (  # the scheme of a URL that is put together: "sqlite" of f"sqlite:///{os.environ['SHOP_DB']}"
-        ""
-    )
+    # The scheme of a URL that is put together: "sqlite" of f"sqlite:///{os.environ['SHOP_DB']}".
+    part: str = ""
 
 
 def variable_of(
@@ -46,13 +45,14 @@ def variable_of(
     """The first variable that an expression reads, through names, attributes and functions of the
     repository.
     """
-    if node is not None:
-        for inner in ast.walk(node):
-            found = read_variable(project, module, inner)
-            if found is None and isinstance(inner, ast.Name | ast.Attribute | ast.Call) and hops:
-                found = _followed(project, module, inner, hops)
-            if found is not None:
-                return replace(found, part=found.part or _scheme(node, inner))
+    if node is None:
+        return None
+    for inner in ast.walk(node):
+        variable = read_variable(project, module, inner)
+        if variable is None and isinstance(inner, ast.Name | ast.Attribute | ast.Call) and hops:
+            variable = _follow_name(project, module, inner, hops)
+        if variable is not None:
+            return replace(variable, part=variable.part or _find_scheme(node, inner))
     return None
 
 
@@ -91,12 +91,12 @@ def _find_held(
 
 
 def _last_part(node: ast.expr) -> ast.expr | None:
-    """BASE / "x", BASE + "x", os.path.join(BASE, "x"), str(x), f"{BASE}/x": what comes last."""
+    """What comes last in a path that is put together: BASE / "x", BASE + "x",
+    os.path.join(BASE, "x"), str(x), f"{BASE}/x".
+    """
     if isinstance(node, ast.BinOp):
         return node.right
-    if isinstance(node, ast.Call):
-        if not node.args:
-            return None
+    if isinstance(node, ast.Call) and node.args:
         return node.args[-1]
     if isinstance(node, ast.JoinedStr) and node.values:
         return node.values[-1]
@@ -110,29 +110,30 @@ def scheme_of(project: Project, module: Module, node: ast.expr | None, hops: int
     value = None
     if node is not None:
         value = project.literal(node, module)
+    text = _find_scheme(node)
     if isinstance(value, str) and "://" in value:
         text = value.partition("://")[0]
-    else:
-        text = _scheme(node)
     held = None
     if hops and not text:
         held = _find_held(project, module, node)
     if held is not None:
         return scheme_of(project, *held, hops - 1)
+    # "postgresql" of postgresql+psycopg://
     return text.partition("+")[0]
 
 
-def _scheme(node: ast.expr | None, read: ast.AST | None = None) -> str:
+def _find_scheme(node: ast.expr | None, read: ast.AST | None = None) -> str:
     """What stands before "://" in a text that the expression puts before something, `read`; ""
     where it puts none.
     """
-    if node is not None:
-        for inner in ast.walk(node):
-            if read is not None and not any(one is read for one in ast.walk(inner)):
-                continue
-            for part in _list_text_parts(inner):
-                if isinstance(part, ast.Constant) and "://" in str(part.value):
-                    return str(part.value).partition("://")[0]
+    if node is None:
+        return ""
+    for inner in ast.walk(node):
+        if read is not None and not any(one is read for one in ast.walk(inner)):
+            continue
+        for part in _list_text_parts(inner):
+            if isinstance(part, ast.Constant) and "://" in str(part.value):
+                return str(part.value).partition("://")[0]
     return ""
 
 
@@ -146,8 +147,8 @@ def _list_text_parts(node: ast.AST) -> list[ast.expr]:
 
 
 def read_variable(project: Project, module: Module, node: ast.AST) -> Variable | None:
-    """os.environ["X"], os.environ.get("X", ...), os.getenv("X"), env("X"), env.str("X"),
-    config("X", default=...).
+    """The variable that is read at this very node: os.environ["X"], os.environ.get("X", ...),
+    os.getenv("X"), env("X"), env.str("X"), config("X", default=...). None for anything else.
     """
     if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("os.environ", "environ"):
         name = project.literal(node.slice, module)
@@ -158,7 +159,7 @@ def read_variable(project: Project, module: Module, node: ast.AST) -> Variable |
         return None
     called = ast.unparse(node.func)
     if called.rpartition(".")[2] == "config" and called.startswith("dj_database_url"):
-        return _dj_database_url(project, module, node)
+        return _read_dj_database_url(project, module, node)
     if called not in _READERS and called.partition(".")[0] not in _OTHER_READERS:
         return None
     return _read_reader(project, module, node, called)
@@ -173,22 +174,25 @@ def _read_reader(project: Project, module: Module, node: ast.Call, called: str) 
         if called in ("env.db", "env.db_url"):
             return Variable("DATABASE_URL")
         return None
+    # configparser's: config.get("storage", "database")
     if called.startswith("config.") and not name.isupper():
-        return None  # configparser's: config.get("storage", "database")
-    return Variable(name, _default(project, module, node))
+        return None
+    return Variable(name, _read_default(project, module, node))
 
 
-def _dj_database_url(project: Project, module: Module, node: ast.Call) -> Variable:
+def _read_dj_database_url(project: Project, module: Module, node: ast.Call) -> Variable:
+    """What `dj_database_url.config(env=...)` reads, DATABASE_URL where it names nothing."""
     named = find_keyword(node, "env")
     name = None
     if named is not None:
         name = project.literal(named, module)
-    return Variable(
-        name if isinstance(name, str) else "DATABASE_URL", _default(project, module, node)
-    )
+    if not isinstance(name, str):
+        name = "DATABASE_URL"
+    return Variable(name, _read_default(project, module, node))
 
 
-def _default(project: Project, module: Module, node: ast.Call) -> str | None:
+def _read_default(project: Project, module: Module, node: ast.Call) -> str | None:
+    """The text that a call of a reader gives where the variable is not set."""
     written = find_keyword(node, "default")
     if written is None and len(node.args) > 1:
         written = node.args[1]
@@ -200,16 +204,15 @@ def _default(project: Project, module: Module, node: ast.Call) -> str | None:
     return value
 
 
-def _followed(
+def _follow_name(
     project: Project, module: Module, node: ast.Name | ast.Attribute | ast.Call, hops: int
 ) -> Variable | None:
-    """What a name of the repository holds, or a function of it returns; a field of pydantic's
-    settings.
+    """The variable behind what a name of the repository holds, what a function of it returns, or a
+    field of pydantic's settings.
     """
+    target: ast.expr = node
     if isinstance(node, ast.Call):
         target = node.func
-    else:
-        target = node
     name = module.resolve(target)
     found = None
     if name:
@@ -223,52 +226,56 @@ def _followed(
         if isinstance(node, ast.Call):
             called = found.definition
         if called is not None and not called.is_class:
-            return _returned(project, found.module, called.node, hops - 1)
+            return _find_in_returned(project, found.module, called.node, hops - 1)
     if not isinstance(node, ast.Attribute):
         return None
-    return _setting(project, node.attr) or _constant(project, node.attr, hops - 1)
+    return _find_setting(project, node.attr) or _find_constant(project, node.attr, hops - 1)
 
 
-def _returned(project: Project, module: Module, function: ast.AST, hops: int) -> Variable | None:
-    values = []
+def _find_in_returned(
+    project: Project, module: Module, function: ast.AST, hops: int
+) -> Variable | None:
+    """The first variable that something reads which a function returns."""
     for node in find_nodes(function, ast.Return):
-        values.append(node.value)
-    return next(filter(None, (variable_of(project, module, value, hops) for value in values)), None)
-
-
-def _setting(project: Project, field: str) -> Variable | None:
-    """The variable of a field of a `BaseSettings` class: its name in capitals, behind the
-    prefix.
-    """
-    for module, node in _settings_classes(project):
-        for statement in node.body:
-            if not isinstance(statement, ast.AnnAssign) or not isinstance(
-                statement.target, ast.Name
-            ):
-                continue
-            if statement.target.id == field:
-                default = None
-                if statement.value is not None:
-                    default = project.literal(statement.value, module)
-                known = None
-                if isinstance(default, str) and is_known(default):
-                    known = default
-                return Variable(f"{_prefix(project, module, node)}{field}".upper(), known)
+        variable = variable_of(project, module, node.value, hops)
+        if variable is not None:
+            return variable
     return None
 
 
-def _constant(project: Project, name: str, hops: int) -> Variable | None:
-    """What a class of plain settings holds under a name in capitals: `settings.DATABASE_URL` of
-    `class Config`.
+def _find_setting(project: Project, field: str) -> Variable | None:
+    """The variable of a field of a `BaseSettings` class: its name in capitals, behind the
+    prefix.
     """
-    if name.isupper():
-        for module in project.modules_with(name):
-            if is_aside(module.path):
+    for module, node in _find_settings_classes(project):
+        for statement in node.body:
+            if not isinstance(statement, ast.AnnAssign):
                 continue
-            for value in _list_class_values(module, name):
-                found = variable_of(project, module, value, hops)
-                if found is not None:
-                    return found
+            if not isinstance(statement.target, ast.Name) or statement.target.id != field:
+                continue
+            default = None
+            if statement.value is not None:
+                default = project.literal(statement.value, module)
+            known = None
+            if isinstance(default, str) and is_known(default):
+                known = default
+            return Variable(f"{_read_prefix(project, module, node)}{field}".upper(), known)
+    return None
+
+
+def _find_constant(project: Project, name: str, hops: int) -> Variable | None:
+    """The variable behind what a class of plain settings holds under a name in capitals:
+    `settings.DATABASE_URL` of `class Config`.
+    """
+    if not name.isupper():
+        return None
+    for module in project.modules_with(name):
+        if is_aside(module.path):
+            continue
+        for value in _list_class_values(module, name):
+            variable = variable_of(project, module, value, hops)
+            if variable is not None:
+                return variable
     return None
 
 
@@ -278,27 +285,32 @@ def _list_class_values(module: Module, name: str) -> Iterator[ast.expr | None]:
         if not isinstance(node, ast.ClassDef):
             continue
         for statement in node.body:
-            if isinstance(statement, ast.Assign | ast.AnnAssign) and _bound(statement) == name:
+            if not isinstance(statement, ast.Assign | ast.AnnAssign):
+                continue
+            if _bound_name(statement) == name:
                 yield statement.value
 
 
-def _bound(statement: ast.Assign | ast.AnnAssign) -> str:
-    return ast.unparse(
-        statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
-    )
+def _bound_name(statement: ast.Assign | ast.AnnAssign) -> str:
+    """What an assignment sets, as it is written."""
+    if isinstance(statement, ast.Assign):
+        return ast.unparse(statement.targets[0])
+    return ast.unparse(statement.target)
 
 
-def _settings_classes(project: Project) -> Iterator[tuple[Module, ast.ClassDef]]:
+def _find_settings_classes(project: Project) -> Iterator[tuple[Module, ast.ClassDef]]:
+    """The classes that derive from pydantic's BaseSettings; not those of tests and examples."""
     for module in project.modules_with("BaseSettings"):
-        if not is_aside(module.path):
-            for node in module.all_nodes:
-                if isinstance(node, ast.ClassDef) and any(
-                    ast.unparse(base) in _SETTINGS for base in node.bases
-                ):
-                    yield module, node
+        if is_aside(module.path):
+            continue
+        for node in module.all_nodes:
+            if not isinstance(node, ast.ClassDef):
+                continue
+            if any(ast.unparse(base) in _SETTINGS for base in node.bases):
+                yield module, node
 
 
-def _prefix(project: Project, module: Module, node: ast.ClassDef) -> str:
+def _read_prefix(project: Project, module: Module, node: ast.ClassDef) -> str:
     """`env_prefix` of `model_config = SettingsConfigDict(...)`, or of the inner class Config."""
     for inner in ast.walk(node):
         named = None
