@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from skillrun.frameworks.common.reading import held_value, in_tests, place_of
 from skillrun.repo.python import UNKNOWN, Module, Project
@@ -41,7 +41,9 @@ class Setting:
 
 @dataclass
 class Cluster:
-    """`unread`: what cannot be told, so that any option may be another one."""
+    """The settings of a cluster. `unread`: a part that cannot be read, so that any option may be
+    another one.
+    """
 
     place: Place | None = None
     options: dict[str, Setting] = field(default_factory=dict)
@@ -82,73 +84,85 @@ def read_cluster(project: Project, use: FrameworkUse) -> Cluster:
 
 
 def _read_setting(project: Project, use: FrameworkUse) -> Cluster:
+    """The cluster of the first settings module that binds Q_CLUSTER; an empty one without any."""
     for module in _list_settings_modules(project, use):
-        bound = []
-        for one in module.bindings(module.tree).get(_NAME, []):
-            if one.value is not None:
-                bound.append(one.value)
-        if bound:
-            made = Cluster(place_of(module, bound[-1]))
-            _take_entries(project, made, bound[-1], module)
-            for name, value in _set_later(module):
-                made.options[name] = Setting(
-                    project.literal(value, module), place_of(module, value)
-                )
-            return made
+        values = []
+        for binding in module.bindings(module.tree).get(_NAME, []):
+            if binding.value is not None:
+                values.append(binding.value)
+        if not values:
+            continue
+        cluster = Cluster(place_of(module, values[-1]))
+        _add_entries(project, cluster, values[-1], module)
+        for name, value in _list_later_entries(module):
+            _add_option(project, cluster, name, value, module)
+        return cluster
     return Cluster()
 
 
 def _list_settings_modules(project: Project, use: FrameworkUse) -> Iterator[Module]:
+    """The modules with Q_CLUSTER in them: the app's, then the settings', then any; one may come
+    twice.
+    """
     app = None
     if use.app:
-        app = project.module((use.app or "").rpartition(":")[0])
-    known = [module for module in project.modules_with(_NAME) if not in_tests(module.path)]
-    yield from (
-        module
-        for module in (app, *project.settings_modules())
-        if module is not None and module in known
-    )
-    yield from sorted(known, key=lambda module: module.path)
+        app = project.module(use.app.rpartition(":")[0])
+    modules = [module for module in project.modules_with(_NAME) if not in_tests(module.path)]
+    for module in (app, *project.settings_modules()):
+        if module is not None and module in modules:
+            yield module
+    yield from sorted(modules, key=lambda module: module.path)
 
 
-def _take_entries(project: Project, made: Cluster, node: ast.expr, module: Module) -> None:
-    """The entries of a dictionary, those of `**BASE` and `dict(...)` included."""
-    found = held_value(project, node, module)
-    node, module = found or (node, module)
-    pairs: list[tuple[str | None, ast.expr]] = []
+def _add_option(
+    project: Project, cluster: Cluster, name: str, value: ast.expr, module: Module
+) -> None:
+    """Adds one option to a cluster."""
+    cluster.options[name] = Setting(project.literal(value, module), place_of(module, value))
+
+
+def _add_entries(project: Project, cluster: Cluster, node: ast.expr, module: Module) -> None:
+    """Adds the entries of a dictionary to a cluster, those of `**BASE` and `dict(...)` included."""
+    held = held_value(project, node, module)
+    if held:
+        node, module = held
+    # (name, value); without a name, a dictionary that is spread.
+    pairs: list[tuple[object, ast.expr]] = []
     if isinstance(node, ast.Dict):
-        pairs = []
-        for k, v in zip(node.keys, node.values, strict=True):
-            pairs.append((project.literal(k, module) if k is not None else None, v))
-    elif (
-        isinstance(node, ast.Call)
-        and module.resolve(node.func) == "builtins.dict"
-        and not node.args
-    ):
-        pairs = [(keyword.arg, keyword.value) for keyword in node.keywords]
+        for key, value in zip(node.keys, node.values, strict=True):
+            name = None
+            if key is not None:
+                name = project.literal(key, module)
+            pairs.append((name, value))
+    elif _is_dict_call(node, module):
+        for keyword in node.keywords:
+            pairs.append((keyword.arg, keyword.value))
     else:
-        made.unread = place_of(module, node)
+        cluster.unread = place_of(module, node)
     for name, value in pairs:
         if name is None:
-            _take_entries(project, made, value, module)
+            _add_entries(project, cluster, value, module)
         elif isinstance(name, str):
-            made.options[name] = Setting(project.literal(value, module), place_of(module, value))
+            _add_option(project, cluster, name, value, module)
 
 
-def _set_later(module: Module) -> Iterator[tuple[str, ast.expr]]:
-    """`Q_CLUSTER["retry"] = 90` below it."""
-    for node in (n for n in module.tree.body if isinstance(n, ast.Assign)):
+def _is_dict_call(node: ast.expr, module: Module) -> TypeGuard[ast.Call]:
+    """Whether it is `dict(name=value)`, without another dictionary in it."""
+    if not isinstance(node, ast.Call) or node.args:
+        return False
+    return module.resolve(node.func) == "builtins.dict"
+
+
+def _list_later_entries(module: Module) -> Iterator[tuple[str, ast.expr]]:
+    """(name, value) of each `Q_CLUSTER["retry"] = 90` below it."""
+    for node in module.tree.body:
+        if not isinstance(node, ast.Assign):
+            continue
         for target in node.targets:
-            owner = None
-            if isinstance(target, ast.Subscript):
-                owner = target.value
-            if (
-                isinstance(owner, ast.Name)
-                and owner.id == _NAME
-                and isinstance(target, ast.Subscript)
-            ):
-                key = None
-                if isinstance(target.slice, ast.Constant):
-                    key = target.slice.value
-                if isinstance(key, str):
-                    yield key, node.value
+            if not isinstance(target, ast.Subscript) or not isinstance(target.value, ast.Name):
+                continue
+            if target.value.id != _NAME or not isinstance(target.slice, ast.Constant):
+                continue
+            key = target.slice.value
+            if isinstance(key, str):
+                yield key, node.value

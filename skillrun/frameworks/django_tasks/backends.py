@@ -12,7 +12,7 @@ from typing import Any
 from skillrun.frameworks.common.reading import in_tests, place_of
 from skillrun.frameworks.django_tasks.tasks import Task
 from skillrun.repo.python import Module, Project, is_known
-from skillrun.repo.syntax import is_constant
+from skillrun.repo.syntax import find_nodes, is_constant
 from skillrun.repo.uses import FrameworkUse, Place
 
 DEFAULT = "default"
@@ -38,25 +38,19 @@ class Backend:
 
     @property
     def is_database(self) -> bool:
-        """It writes a row in the transaction that is open."""
+        """Whether it writes a row in the transaction that is open."""
         return self.path in DATABASE
 
 
 def find_backends(project: Project, use: FrameworkUse, task: Task) -> tuple[Backend, ...]:
     """The backends that a task may go to: one for each settings module that sets TASKS."""
+    alias: Any = DEFAULT
     node = task.options.get("backend")
     if node is not None:
         alias = project.literal(node, task.handler.module)
-    else:
-        alias = DEFAULT
     if not isinstance(alias, str):
         return ()
-    found = (_read_backend(project, module, alias) for module in settings(project, use))
-    backends = []
-    for one in found:
-        if one is not None:
-            backends.append(one)
-    return tuple(backends)
+    return _read_backends(project, settings(project, use), alias)
 
 
 def find_default_backends(
@@ -68,51 +62,65 @@ def find_default_backends(
     modules = settings(project, use)
     if tests:
         modules = tuple(project.modules_with("TASKS"))
-    found = []
+    return _read_backends(project, modules, DEFAULT)
+
+
+def _read_backends(
+    project: Project, modules: tuple[Module, ...], alias: str
+) -> tuple[Backend, ...]:
+    """The backends of that name that modules set."""
+    backends = []
     for module in modules:
-        if (one := _read_backend(project, module, DEFAULT)) is not None:
-            found.append(one)
-    return tuple(found)
+        backend = _read_backend(project, module, alias)
+        if backend is not None:
+            backends.append(backend)
+    return tuple(backends)
 
 
 def settings(project: Project, use: FrameworkUse) -> tuple[Module, ...]:
     """The settings modules: those that DJANGO_SETTINGS_MODULE names, and those that were seen to
     set TASKS.
     """
-    paths = []
+    modules = {module.path: module for module in project.settings_modules()}
     for app in use.apps:
-        if app.endswith(":TASKS"):
-            paths.append(app.partition(":")[0])
-    seen = (project.module(path) for path in paths if not in_tests(path))
-    every = [*project.settings_modules(), *(module for module in seen if module is not None)]
-    return tuple({module.path: module for module in every}.values())
+        # "shop/settings.py:TASKS"
+        path = app.partition(":")[0]
+        if not app.endswith(":TASKS") or in_tests(path):
+            continue
+        module = project.module(path)
+        if module is not None:
+            modules[module.path] = module
+    return tuple(modules.values())
 
 
 def _read_backend(project: Project, module: Module, alias: str) -> Backend | None:
+    """The entry of TASKS with that alias; None where a module has none that can be read."""
     bound = module.bindings(module.tree).get("TASKS", [])
     if not bound:
         return None
-    value = project.variable(module, "TASKS")
-    entry = None
-    if isinstance(value, dict):
-        entry = value.get(alias)
+    tasks = project.variable(module, "TASKS")
+    if not isinstance(tasks, dict):
+        return None
+    entry = tasks.get(alias)
     if not isinstance(entry, dict):
         return None
-    node = bound[0].value if bound[0].value is not None else bound[0].node
+    node: ast.AST = bound[0].node
+    if bound[0].value is not None:
+        node = bound[0].value
     path = entry.get("BACKEND")
-    return Backend(
-        alias,
-        place_of(module, _find_key(node, "BACKEND") or node),
-        path if isinstance(path, str) else None,
-        {name: held for name, held in entry.items() if is_known(held)},
-    )
+    if not isinstance(path, str):
+        path = None
+    readable = {}
+    for name, value in entry.items():
+        if is_known(value):
+            readable[name] = value
+    return Backend(alias, place_of(module, _find_key(node, "BACKEND") or node), path, readable)
 
 
 def _find_key(node: ast.AST, key: str) -> ast.expr | None:
     """Where a key of a written-out setting stands."""
-    for held in ast.walk(node):
-        if isinstance(held, ast.Dict):
-            for name in held.keys:
-                if is_constant(name, key):
-                    return name
+    for dictionary in find_nodes(node, ast.Dict):
+        for written in dictionary.keys:
+            if is_constant(written, key):
+                return written
     return None

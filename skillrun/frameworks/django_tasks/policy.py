@@ -15,10 +15,7 @@ from skillrun.frameworks.common.callables import policy as callables
 from skillrun.frameworks.common.reading import import_paths
 from skillrun.frameworks.django_tasks.deadletter import find_record
 from skillrun.frameworks.django_tasks.retries import Again, enqueues_again, find_again
-from skillrun.frameworks.interface import (
-    Backoff,
-    Policy,
-)
+from skillrun.frameworks.interface import Backoff, Policy
 from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
@@ -35,73 +32,86 @@ def read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Pol
 
 def _read_policy(project: Project, use: FrameworkUse, handler: Definition) -> Policy:
     record = find_record(project, handler)
-    place = None
-    if record:
-        place = record.place
     again = counted(find_again(project, handler))
+    dead_letter = None
     if again:
-        found = _read_enqueued_policy(project, handler, again)
+        policy = _read_enqueued_policy(project, handler, again)
     else:
-        found = callables.read_policy(project, use, handler)
-    kept = place or (found.dead_letter if not again else None)
-    return replace(found, dead_letter=kept, sources={**found.sources, "dead_letter": kept})
+        policy = callables.read_policy(project, use, handler)
+        dead_letter = policy.dead_letter
+    if record:
+        dead_letter = record.place
+    sources = {**policy.sources, "dead_letter": dead_letter}
+    return replace(policy, dead_letter=dead_letter, sources=sources)
 
 
 def counted(again: tuple[Again, ...]) -> tuple[Again, ...]:
-    """Those that an error leads to: a job that comes back because it is too early has not
-    failed.
+    """The ways back that count as attempts, those that an error leads to: a job that comes back
+    because it is too early has not failed. All, where no error leads to any.
     """
-    return tuple(one for one in again if one.path.clause is not None) or again
+    return tuple(way for way in again if way.path.clause is not None) or again
 
 
 def _read_enqueued_policy(
     project: Project, handler: Definition, again: tuple[Again, ...]
 ) -> Policy:
+    """The policy of a handler that enqueues itself again."""
     unknown: dict[str, Place] = {}
     attempts, source = _count_attempts(again, unknown)
-    clause_names = (name for one in again if one.path.clause for name in one.path.clause.exceptions)
-    bare = any(one.path.clause is not None and one.path.clause.bare for one in again)
-    sources = {
-        "max_attempts": source,
-        "backoff": again[0].path.place,
-        "retried": again[0].path.place,
-    }
+    place = again[0].path.place
+    sources = {"max_attempts": source, "backoff": place, "retried": place}
     return Policy(
         max_attempts=attempts,
         backoff=_read_backoff(again, unknown),
-        retried=("builtins:BaseException",) if bare else import_paths(project, clause_names),
+        retried=_list_retried(project, again),
         not_retried=_list_spared(project, handler),
         sources=sources,
         unknown=unknown,
     )
 
 
+def _list_retried(project: Project, again: tuple[Again, ...]) -> tuple[str, ...]:
+    """The exceptions after which a clause enqueues again."""
+    names: list[str] = []
+    for way in again:
+        clause = way.path.clause
+        if clause is None:
+            continue
+        if clause.bare:
+            return ("builtins:BaseException",)
+        names += clause.exceptions
+    return import_paths(project, names)
+
+
 def _count_attempts(
     again: tuple[Again, ...], unknown: dict[str, Place]
 ) -> tuple[int | None, Place | None]:
-    """(the most runs, where that is written)."""
-    for one in again:
-        if one.attempts is None and one.path.bound_unread:
-            unknown["max_attempts"] = one.path.place
-            return None, one.path.place
-        if one.attempts is None:
-            return None, one.path.place
-    most = max(again, key=lambda one: one.attempts or 0)
+    """(the most runs, where that is written); None of one that has no end. Fills `unknown` where
+    its bound cannot be read.
+    """
+    for way in again:
+        if way.attempts is None:
+            if way.path.bound_unread:
+                unknown["max_attempts"] = way.path.place
+            return None, way.path.place
+    most = max(again, key=lambda way: way.attempts or 0)
     return most.attempts, most.path.bound_place
 
 
 def _read_backoff(again: tuple[Again, ...], unknown: dict[str, Place]) -> Backoff:
-    read = {one.path.backoff for one in again}
-    if len(read) > 1 or None in read:
+    """The waits, where all ways have the same; else fills `unknown`."""
+    backoffs = {way.path.backoff for way in again}
+    if len(backoffs) > 1 or None in backoffs:
         unknown["backoff"] = again[0].path.place
         return Backoff("none")
-    (only,) = read
-    return only or Backoff("none")
+    (backoff,) = backoffs
+    return backoff or Backoff("none")
 
 
 def _list_spared(project: Project, handler: Definition) -> tuple[str, ...]:
     """Exceptions that a clause takes without enqueueing again."""
-    found = clauses(project, handler)
-    return import_paths(
-        project, (n for c in found if not enqueues_again(project, handler, c) for n in c.exceptions)
-    )
+    names: list[str] = []
+    for clause in clauses(project, handler):
+        if not enqueues_again(project, handler, clause):
+            names += clause.exceptions
+    return import_paths(project, names)

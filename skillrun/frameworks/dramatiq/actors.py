@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from skillrun.frameworks.common.reading import in_tests, place_of
@@ -51,11 +52,10 @@ class Actor:
     @property
     def name(self) -> str:
         """The name under which messages are sent to it."""
-        given = self.options.get("actor_name")
-        own = self.handler.name.rpartition(".")[2]
-        if given and isinstance(given.value, str):
-            return given.value
-        return own
+        option = self.options.get("actor_name")
+        if option and isinstance(option.value, str):
+            return option.value
+        return self.handler.name.rpartition(".")[2]
 
 
 def run_node(handler: Definition) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
@@ -63,9 +63,9 @@ def run_node(handler: Definition) -> ast.FunctionDef | ast.AsyncFunctionDef | No
     if not isinstance(handler.node, ast.ClassDef):
         return handler.node
     methods = {}
-    for n in handler.node.body:
-        if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef):
-            methods[n.name] = n
+    for node in handler.node.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            methods[node.name] = node
     return methods.get("perform") or methods.get("__call__")
 
 
@@ -74,35 +74,37 @@ def find_handler(project: Project, import_path: str) -> Definition | None:
     returned.
     """
     found = project.lookup(import_path)
-    if found is None or found.definition is not None:
-        if not found:
-            return None
+    if found is None:
+        return None
+    if found.definition is not None:
         return found.definition
-    value = None
-    if found.binding:
-        value = found.binding.value
-    if not isinstance(value, ast.Call) or found.module is None or not value.args:
+    if found.module is None or found.binding is None:
         return None
-    if isinstance(value.func, ast.Call):
-        maker = value.func.func
-    else:
-        maker = value.func
-    if not is_maker(project, maker, found.module):
+    value = found.binding.value
+    if not isinstance(value, ast.Call) or not value.args:
         return None
-    if isinstance(value.args[0], ast.Call):
-        argument = value.args[0].func
-    else:
-        argument = value.args[0]
-    name = found.module.resolve(argument)
+    # `actor(f)`, `actor(max_retries=3)(f)`, and of a class `actor(Send())`.
+    if not is_maker(project, _strip_call(value.func), found.module):
+        return None
+    name = found.module.resolve(_strip_call(value.args[0]))
     if not name:
         return None
     return project.definition(name)
 
 
+def _strip_call(node: ast.expr) -> ast.expr:
+    """`f` of `f` and of `f(...)`."""
+    if isinstance(node, ast.Call):
+        return node.func
+    return node
+
+
 def is_maker(project: Project, node: ast.expr, module: Module) -> bool:
-    """`dramatiq.actor`, however it was imported."""
+    """Whether it is `dramatiq.actor`, however it was imported."""
     name = module.resolve(node)
-    return name is not None and (name in _MAKERS or project.origin(name) in _MAKERS)
+    if name is None:
+        return False
+    return name in _MAKERS or project.origin(name) in _MAKERS
 
 
 def read_actor(project: Project, handler: Definition) -> Actor:
@@ -115,11 +117,14 @@ def read_actor(project: Project, handler: Definition) -> Actor:
 
 
 class _Reader:
+    """Fills an `Actor` from the first place that makes the handler one."""
+
     def __init__(self, project: Project, handler: Definition) -> None:
         self.project = project
         self.actor = Actor(handler)
 
     def read(self) -> Actor:
+        """The actor; without `registered` where nothing makes the handler one."""
         handler = self.actor.handler
         for node in handler.decorators:
             if self._read_decorator(node, handler.module):
@@ -131,11 +136,9 @@ class _Reader:
         return self.actor
 
     def _read_decorator(self, node: ast.expr, module: Module) -> bool:
-        if isinstance(node, ast.Call):
-            target = node.func
-        else:
-            target = node
-        if is_maker(self.project, target, module) or self._is_partial(target, module):
+        """Reads a decorator; False where it makes no actor."""
+        target = _strip_call(node)
+        if is_maker(self.project, target, module) or self._read_partial(target, module):
             self._note_registration(node, module)
         elif self._is_wrapper(target, module):
             self.actor.registered = place_of(module, node)
@@ -143,71 +146,74 @@ class _Reader:
         return self.actor.registered is not None
 
     def _note_registration(self, node: ast.expr, module: Module) -> None:
+        """Keeps where the actor is made, and the options that it is given there."""
         self.actor.registered = place_of(module, node)
-        if isinstance(node, ast.Call):
-            for keyword in node.keywords:
-                if keyword.arg is None:
-                    self._take_spread(keyword.value, module)
-                else:
-                    self._set_option(keyword.arg, keyword.value, module)
+        if not isinstance(node, ast.Call):
+            return
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                self._read_spread(keyword.value, module)
+            else:
+                self._set_option(keyword.arg, keyword.value, module)
 
     def _set_option(self, name: str, node: ast.expr, module: Module) -> None:
         self.actor.options[name] = option(self.project, node, module)
 
-    def _take_spread(self, node: ast.expr, module: Module) -> None:
-        """`**OPTIONS`, where that is a mapping that is written out."""
+    def _read_spread(self, node: ast.expr, module: Module) -> None:
+        """Reads `**OPTIONS`, where that is a mapping that is written out."""
+        mapping: ast.expr | None = node
+        home = module
         name = module.resolve(node)
         found = None
         if name:
             found = self.project.lookup(name)
         if found and found.binding:
-            value = found.binding.value
-        else:
-            value = node
+            mapping = found.binding.value
         if found and found.module:
-            holder = found.module
-        else:
-            holder = module
-        if not isinstance(value, ast.Dict):
+            home = found.module
+        if not isinstance(mapping, ast.Dict):
             self.actor.unread.append(place_of(module, node))
             return
-        for key, inner in read_entries(value).items():
-            self._set_option(str(key), inner, holder)
+        for key, value in read_entries(mapping).items():
+            self._set_option(str(key), value, home)
 
-    def _is_partial(self, node: ast.expr, module: Module) -> bool:
-        """`job = functools.partial(dramatiq.actor, max_retries=3)`."""
+    def _read_partial(self, node: ast.expr, module: Module) -> bool:
+        """Reads what `job = functools.partial(dramatiq.actor, max_retries=3)` gives a decorator
+        `@job`; False where it is no such name.
+        """
         name = module.resolve(node)
-        found = None
-        if name:
-            found = self.project.lookup(name)
-        value = None
-        if found and found.binding:
-            value = found.binding.value
-        if not isinstance(value, ast.Call) or not found or found.module is None or not value.args:
+        if not name:
             return False
-        partial = found.module.resolve(value.func) == "functools.partial"
-        if not partial or not is_maker(self.project, value.args[0], found.module):
+        found = self.project.lookup(name)
+        if found is None or found.binding is None or found.module is None:
+            return False
+        value = found.binding.value
+        if not isinstance(value, ast.Call) or not value.args:
+            return False
+        if found.module.resolve(value.func) != "functools.partial":
+            return False
+        if not is_maker(self.project, value.args[0], found.module):
             return False
         self._note_registration(value, found.module)
         return True
 
     def _is_wrapper(self, node: ast.expr, module: Module) -> bool:
-        """A decorator of the repository that itself makes actors."""
+        """Whether a decorator of the repository itself makes actors."""
         name = module.resolve(node)
-        own = None
-        if name:
-            own = self.project.definition(name)
-        if own is None or own.is_class:
+        if not name:
             return False
-        calls = find_nodes(own.node, ast.Call)
-        return any(is_maker(self.project, call.func, own.module) for call in calls)
+        wrapper = self.project.definition(name)
+        if wrapper is None or wrapper.is_class:
+            return False
+        calls = find_nodes(wrapper.node, ast.Call)
+        return any(is_maker(self.project, call.func, wrapper.module) for call in calls)
 
     def _read_meta(self) -> None:
-        """`class Send(GenericActor): class Meta: max_retries = 3`; the nearest `Meta` alone counts
-        (generic.py).
+        """Reads `class Send(GenericActor): class Meta: max_retries = 3`; the nearest `Meta` alone
+        counts (generic.py). A class that says `abstract` itself is no actor.
         """
         names = self.project.ancestors(self.actor.handler.dotted)
-        if not set(_GENERIC) & set(names):
+        if set(_GENERIC).isdisjoint(names):
             return
         owner, meta = self._find_meta(names)
         if owner is not None and meta is not None:
@@ -219,7 +225,7 @@ class _Reader:
             self.actor.registered = Place(self.actor.handler.path, self.actor.handler.line)
 
     def _find_meta(self, names: Iterable[str]) -> tuple[Definition | None, ast.ClassDef | None]:
-        """The nearest one, and the class that it stands in."""
+        """(class, its `Meta`) of the nearest class that has one."""
         for name in names:
             owner = self.project.definition(name)
             if owner is None or not owner.is_class:
@@ -230,26 +236,29 @@ class _Reader:
         return None, None
 
     def _find_actor_call(self) -> None:
-        """`send = dramatiq.actor(_send, max_retries=3)`, `dramatiq.actor(max_retries=3)(_send)`,
-        `actor(Send())`.
+        """Reads `send = dramatiq.actor(_send, max_retries=3)`, `dramatiq.actor(max_retries=3)
+        (_send)` and `actor(Send())`.
         """
         for use in self.project.uses(self.actor.handler.dotted):
-            above = list(use.module.parents(use.node))[:2]
-            made = None
-            for n in above:
-                if isinstance(n, ast.Call) and n.func is not use.node:
-                    made = n
-                    break
-            if made is None:
+            call = _find_call_with(use)
+            if call is None:
                 continue
-            maker = made.func
-            if isinstance(maker, ast.Call):
-                inner = maker.func
-            else:
-                inner = maker
-            if is_maker(self.project, inner, use.module) or self._is_partial(inner, use.module):
-                self._note_registration(maker if isinstance(maker, ast.Call) else made, use.module)
+            maker = _strip_call(call.func)
+            if is_maker(self.project, maker, use.module) or self._read_partial(maker, use.module):
+                # The call that has the options.
+                registering = call
+                if isinstance(call.func, ast.Call):
+                    registering = call.func
+                self._note_registration(registering, use.module)
                 return
+
+
+def _find_call_with(use: Use) -> ast.Call | None:
+    """The call that is given what a use names, or the object that it makes: `actor(Send())`."""
+    for above in islice(use.module.parents(use.node), 2):
+        if isinstance(above, ast.Call) and above.func is not use.node:
+            return above
+    return None
 
 
 def option(project: Project, node: ast.expr, module: Module) -> Option:
@@ -261,7 +270,8 @@ def names_of(project: Project, actor: Actor) -> tuple[str, ...]:
     """Dotted names of the objects that are the actor: the function, and variables that hold it."""
     found = [actor.handler.dotted]
     for use in project.uses(actor.handler.dotted):
-        for above in list(use.module.parents(use.node))[:4]:
+        # `send = actor(max_retries=3)(Send())`: a few nodes lie between.
+        for above in islice(use.module.parents(use.node), 4):
             if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
                 found.append(f"{use.module.name}.{above.targets[0].id}")
     return tuple(dict.fromkeys(found))
@@ -279,15 +289,16 @@ def actors_named(project: Project, name: str) -> tuple[Actor, ...]:
     """The actors of the repository with this name."""
     found = []
     for module in project.modules_with(name):
+        if in_tests(module.path):
+            continue
         for node in module.all_nodes:
-            if (
-                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-                and node.decorator_list
-                and not in_tests(module.path)
-            ):
-                actor = read_actor(project, project.define(module, node))
-                if actor.registered and actor.name == name:
-                    found.append(actor)
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if not node.decorator_list:
+                continue
+            actor = read_actor(project, project.define(module, node))
+            if actor.registered and actor.name == name:
+                found.append(actor)
     return tuple(found)
 
 
@@ -301,15 +312,15 @@ def actor_behind(project: Project, given: Option) -> Actor | None:
     if isinstance(node, ast.Attribute) and node.attr == "actor_name":
         node = node.value
     name = given.module.resolve(node)
-    own = None
-    if name:
-        own = find_handler(project, name)
-    actor = None
-    if own:
-        actor = read_actor(project, own)
-    if actor and actor.registered:
-        return actor
-    return None
+    if not name:
+        return None
+    handler = find_handler(project, name)
+    if handler is None:
+        return None
+    actor = read_actor(project, handler)
+    if actor.registered is None:
+        return None
+    return actor
 
 
 def milliseconds(project: Project, given: Option) -> Any:
@@ -322,13 +333,13 @@ def milliseconds(project: Project, given: Option) -> Any:
 
 
 def _is_timedelta(project: Project, given: Option) -> bool:
+    """Whether an option is `timedelta(...)`, or a name that holds one."""
     node, module = given.node, given.module
     name = None
     if isinstance(node, ast.Name | ast.Attribute):
         name = module.resolve(node)
-    found = None
     if name:
         found = project.lookup(name)
-    if found and found.binding and found.module and found.binding.value is not None:
-        node, module = found.binding.value, found.module
+        if found and found.binding and found.module and found.binding.value is not None:
+            node, module = found.binding.value, found.module
     return isinstance(node, ast.Call) and module.resolve(node.func) == "datetime.timedelta"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RETRY = ("huey.RetryTask", "huey.exceptions.RetryTask")
 CANCEL = ("huey.CancelExecution", "huey.exceptions.CancelExecution")
+# Decorators that let every error through.
 _HARMLESS = ("django.db.transaction.atomic", "functools.wraps")
 
 
@@ -41,6 +42,7 @@ class Raised:
 
     @property
     def endless(self) -> bool:
+        """Whether nothing that Huey counts ends it."""
         return self.readable and self.retry is True
 
 
@@ -51,56 +53,54 @@ def bodies(project: Project, handler: Definition, depth: int = 1) -> tuple[Defin
 
 def raised(project: Project, task: Task) -> Iterator[Raised]:
     """Every `raise RetryTask(...)` and `raise CancelExecution(...)` on the way."""
-    for part in bodies(project, task.handler):
-        for node in ast.walk(part.node):
-            found = None
-            if isinstance(node, ast.Raise):
-                found = _read_raise(project, node, part.module)
+    for function in bodies(project, task.handler):
+        for node in find_nodes(function.node, ast.Raise):
+            found = _read_raise(project, node, function.module)
             if found is not None:
                 yield found
 
 
 def _read_raise(project: Project, node: ast.Raise, module: Module) -> Raised | None:
-    made = node.exc
-    name = None
-    if made is not None:
-        name = module.resolve(made.func if isinstance(made, ast.Call) else made)
-    origin = ""
-    if name:
-        origin = project.origin(name)
+    """What a `raise` of one of Huey's own exceptions says; None for any other."""
+    error = node.exc
+    if error is None:
+        return None
+    call = None
+    if isinstance(error, ast.Call):
+        call, error = error, error.func
+    origin = project.origin_of(module, error)
     if origin in RETRY:
         return Raised(node, module, cancels=False, retry=True)
     if origin not in CANCEL:
         return None
-    given = None
-    if isinstance(made, ast.Call):
-        given = find_keyword(made, "retry")
-    value = None
-    if given is not None:
-        value = project.literal(given, module)
-    is_hidden = isinstance(made, ast.Call) and has_spread(made)
-    known = (value is None or isinstance(value, bool)) and not is_hidden
-    return Raised(node, module, cancels=True, retry=value if known else None, readable=known)
+    retry = None
+    if call is not None:
+        option = find_keyword(call, "retry")
+        if option is not None:
+            retry = project.literal(option, module)
+        if has_spread(call) or not isinstance(retry, bool | None):
+            return Raised(node, module, cancels=True, retry=None, readable=False)
+    return Raised(node, module, cancels=True, retry=retry)
 
 
 def guarded(found: Raised) -> bool:
-    """An `if` decides whether it is raised, by something else than `task.retries`, which it does
-    not use up.
+    """Whether an `if` decides that it is raised, by something else than `task.retries`, which it
+    does not use up.
     """
-    around = set[ast.AST]()
+    ancestors_of_raise = set[ast.AST]()
     for above in found.module.parents(found.node):
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef):
-            return _is_left_before(above, found.node.lineno, around)
+            return _is_left_before(above, found.node.lineno, ancestors_of_raise)
         if isinstance(above, ast.If | ast.Match) and not is_remaining(getattr(above, "test", None)):
             return True
-        around.add(above)
+        ancestors_of_raise.add(above)
     return False
 
 
-def _is_left_before(function: ast.AST, line: int, around: set[ast.AST]) -> bool:
-    """Another branch leaves the function before that line."""
+def _is_left_before(function: ast.AST, line: int, apart_from: set[ast.AST]) -> bool:
+    """Whether another `if` leaves the function before a line."""
     for node in find_nodes(function, ast.If):
-        if node in around:
+        if node in apart_from:
             continue
         if node.lineno < line and _leaves_function(node.body):
             return True
@@ -108,11 +108,14 @@ def _is_left_before(function: ast.AST, line: int, around: set[ast.AST]) -> bool:
 
 
 def _leaves_function(body: list[ast.stmt]) -> bool:
+    """Whether a block ends in `return` or `raise`."""
     return bool(body) and isinstance(body[-1], ast.Return | ast.Raise)
 
 
 def is_remaining(test: ast.expr | None) -> bool:
-    """`task.retries`, `task.retries > 0`, `not task.retries`: how many retries are left."""
+    """Whether a test asks how many retries are left: `task.retries`, `task.retries > 0`, `not
+    task.retries`.
+    """
     if isinstance(test, ast.UnaryOp):
         return is_remaining(test.operand)
     if isinstance(test, ast.Compare):
@@ -125,13 +128,13 @@ def last_branch(node: ast.If) -> list[ast.stmt]:
     test = node.test
     if not is_remaining(test):
         return []
+    # `if not task.retries:`, `if task.retries == 0:`
     if isinstance(test, ast.UnaryOp):
         return node.body
-    if not isinstance(test, ast.Compare):
-        return node.orelse or _list_last_attempt(node)
-    if isinstance(test.ops[0], ast.Eq | ast.Lt | ast.LtE):
+    if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq | ast.Lt | ast.LtE):
         return node.body
-    if isinstance(test.ops[0], ast.Gt | ast.GtE | ast.NotEq):
+    # `if task.retries:`, `if task.retries > 0:`
+    if not isinstance(test, ast.Compare) or isinstance(test.ops[0], ast.Gt | ast.GtE | ast.NotEq):
         return node.orelse or _list_last_attempt(node)
     return []
 
@@ -149,17 +152,18 @@ def fate(project: Project, task: Task, call: Call, exception: str) -> str:
     """What an exception of a call leads to: retries, stops (given up at once), ends (a success for
     Huey), unsure.
     """
-    done: set[ast.AST | None] = set()
+    # Of one `try`, the first clause that fits is taken alone.
+    passed: set[ast.AST | None] = set()
     for clause in call.in_try:
         block = clause.module.above(clause.node, ast.Try, ast.TryStar)
-        if block in done:
+        if block in passed:
             continue
         caught = _catches_exception(project, clause, exception)
         if caught is None:
             return "unsure"
         if not caught:
             continue
-        done.add(block)
+        passed.add(block)
         answer = outcome(project, clause)
         if answer != "again":
             return answer
@@ -169,35 +173,31 @@ def fate(project: Project, task: Task, call: Call, exception: str) -> str:
 
 
 def _may_take_errors(project: Project, task: Task) -> bool:
-    """A decorator below the task's own may do something with an error."""
+    """Whether a decorator below the task's own may do something with an error."""
     for decorator in task.below:
+        named = decorator
         if isinstance(decorator, ast.Call):
-            called = decorator.func
-        else:
-            called = decorator
-        if not _passes_errors(project, called, task.handler.module):
+            named = decorator.func
+        name = project.origin_of(task.handler.module, named)
+        if name not in _HARMLESS and not name.endswith(".lock_task"):
             return True
     return False
 
 
-def _passes_errors(project: Project, node: ast.expr, module: Module) -> bool:
-    """A decorator below the task's own that lets exceptions through."""
-    name = project.origin_of(module, node)
-    return name in _HARMLESS or name.endswith(".lock_task")
-
-
 def _catches_exception(project: Project, clause: Handler, exception: str) -> bool | None:
-    """None where bases outside the repository decide."""
+    """Whether a clause takes an exception; None where bases outside the repository decide, as of
+    requests.ConnectionError in `except requests.RequestException`.
+    """
     bases = ancestors(project, exception)
     if clause.broad or takes_any(clause, bases):
         return True
-    outside = []
+    packages = {short(name).partition(".")[0] for name in clause.exceptions}
     for name in bases:
         if not name.startswith("builtins.") and project.definition(name) is None:
-            outside.append(name)
-    packages = {short(name).partition(".")[0] for name in clause.exceptions}
-    if outside and outside[0].partition(".")[0] in packages:
-        return None
+            if name.partition(".")[0] in packages:
+                return None
+            # The first of the bases that is not read speaks for all.
+            return False
     return False
 
 
@@ -216,41 +216,46 @@ def outcome(project: Project, clause: Handler) -> str:
 
 
 def _follow_clause(project: Project, clause: Handler, node: ast.Raise, nodes: list[ast.AST]) -> str:
-    known = _read_raise(project, node, clause.module)
-    if known is not None and not known.readable:
+    """Where one `raise` of a clause leads; `nodes` is what stands in the clause."""
+    own = _read_raise(project, node, clause.module)
+    if own is not None and not own.readable:
         return "unsure"
-    if (known and known.cancels and known.retry is False) or any(map(gives_up, nodes)):
+    if own is not None and own.cancels and own.retry is False:
         return "stops"
-    if known is not None:
+    if any(map(gives_up, nodes)):
+        return "stops"
+    if own is not None:
         return "retries"
-    if node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == clause.name):
+    is_caught_one = isinstance(node.exc, ast.Name) and node.exc.id == clause.name
+    if node.exc is None or is_caught_one:
         return "again"
-    if _inside_another(clause):
+    # Another error: a `try` around this one may take it.
+    if _is_in_another_try(clause):
         return "unsure"
     return "retries"
 
 
 def gives_up(node: ast.AST) -> bool:
-    """`task.retries = 0`."""
+    """Whether it is `task.retries = 0`."""
     if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Attribute):
         return False
-    zero = is_constant(node.value, 0)
-    return zero and node.targets[0].attr == "retries"
+    return node.targets[0].attr == "retries" and is_constant(node.value, 0)
 
 
-def _inside_another(clause: Handler) -> bool:
-    tries = []
-    for n in clause.module.parents(clause.node):
-        if isinstance(n, ast.Try | ast.TryStar):
-            tries.append(n)
+def _is_in_another_try(clause: Handler) -> bool:
+    """Whether a `try` stands around the one of a clause."""
+    parents = clause.module.parents(clause.node)
+    tries = [node for node in parents if isinstance(node, ast.Try | ast.TryStar)]
     return len(tries) > 1
 
 
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+
+
 def _list_own_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """What runs in a piece of code; not what stands in functions and classes in it."""
     for child in ast.iter_child_nodes(node):
-        if not isinstance(
-            child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
-        ):
+        if not isinstance(child, _SCOPES):
             yield child
             yield from _list_own_nodes(child)
 
@@ -264,15 +269,15 @@ def locks(
     for node in task.below:
         if isinstance(node, ast.Call) and _is_lock(project, use, node, task.handler.module):
             yield node, task.handler.module, True
-    for part in bodies(project, task.handler):
-        for inner in ast.walk(part.node):
-            if isinstance(inner, ast.With):
-                for item in inner.items:
-                    call = item.context_expr
-                    if isinstance(call, ast.Call) and _is_lock(project, use, call, part.module):
-                        yield call, part.module, False
+    for function in bodies(project, task.handler):
+        for block in find_nodes(function.node, ast.With):
+            for item in block.items:
+                call = item.context_expr
+                if isinstance(call, ast.Call) and _is_lock(project, use, call, function.module):
+                    yield call, function.module, False
 
 
 def _is_lock(project: Project, use: FrameworkUse, call: ast.Call, module: Module) -> bool:
+    """Whether a call is of the `lock_task` of a Huey object."""
     found = app_method(project, use, call.func, module)
     return found is not None and found[1] == "lock_task"

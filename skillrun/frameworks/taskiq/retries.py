@@ -20,7 +20,7 @@ from skillrun.frameworks.taskiq.brokers import Broker, Part
 from skillrun.frameworks.taskiq.sends import label
 from skillrun.frameworks.taskiq.tasks import Task
 from skillrun.repo.python import UNKNOWN, Definition, Module, Project, is_known
-from skillrun.repo.syntax import find_nodes, is_constant, is_given
+from skillrun.repo.syntax import find_names, find_nodes, is_constant, is_given, name_method
 
 NONE = Backoff("none")
 _DEFAULTS: dict[str, Any] = {
@@ -50,14 +50,9 @@ class Tries(Countdown):
             return bool(self.parameter) and node.id == self.parameter
         if isinstance(node, ast.Subscript):
             return is_constant(node.slice, "_retries")
-        called = None
-        if isinstance(node, ast.Call):
-            called = node.func
-        first = None
-        if isinstance(node, ast.Call) and node.args:
-            first = node.args[0]
-        named = is_constant(first, "_retries")
-        return named and isinstance(called, ast.Attribute) and called.attr == "get"
+        if not isinstance(node, ast.Call) or name_method(node) != "get" or not node.args:
+            return False
+        return is_constant(node.args[0], "_retries")
 
     def _evaluate(
         self, node: ast.expr, module: Module, retries: int, given: dict[str, float], depth: int
@@ -65,6 +60,7 @@ class Tries(Countdown):
         if self.parameter and self.is_retries(node):
             # The first wait is that of retry 1.
             return retries + 1
+        # `labels.get("_retries") or 0`
         if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
             return self._evaluate(node.values[0], module, retries, given, depth + 1)
         return super()._evaluate(node, module, retries, given, depth)
@@ -72,10 +68,8 @@ class Tries(Countdown):
     def holds(self, test: ast.Compare, module: Module, retries: int) -> bool | None:
         """Whether a comparison holds after so many retries; None where it cannot be told."""
         try:
-            left, right = (
-                self._evaluate(node, module, retries, {}, 0)
-                for node in (test.left, test.comparators[0])
-            )
+            left = self._evaluate(test.left, module, retries, {}, 0)
+            right = self._evaluate(test.comparators[0], module, retries, {}, 0)
         except Exception:  # whatever the expression is, it is no comparison of numbers
             return None
         kinds: dict[type[ast.cmpop], bool] = {
@@ -114,21 +108,22 @@ def runs(project: Project, task: Task, part: Part) -> Any:
     """How often it runs at most, by this middleware; an `Unknown` where that cannot be read."""
     if part.own is not None and project.member([part.own], "on_error") is not None:
         return UNKNOWN
-    asked, (most, _) = asks(project, task, part), label(project, task, "max_retries")
+    is_asked = asks(project, task, part)
+    most, _ = label(project, task, "max_retries")
     if most is None:
         most = option(project, part, "default_retry_count")
-    if asked is False:
+    if is_asked is False:
         return 1
+    # A label may be a text: "5".
     is_number = isinstance(most, int) or (isinstance(most, str) and most.isdigit())
-    if not is_known(asked) or not is_number:
+    if not is_known(is_asked) or not is_number:
         return UNKNOWN
     return max(1, int(most))
 
 
 def has_source(part: Part) -> bool:
-    """It waits by a schedule, and not by a label."""
-    node = part.options.get("schedule_source")
-    return is_given(node)
+    """Whether a middleware waits by a schedule, and not by a label."""
+    return is_given(part.options.get("schedule_source"))
 
 
 def backoff(
@@ -140,45 +135,48 @@ def backoff(
     if not has_source(part) and not broker.waits and not part.unread:
         # Nobody reads the label.
         return NONE
-    own = make_delay(project, part)
-    if own is not None:
-        return own_waits(project, own)
-    names = ("default_delay", "max_delay_exponent", "use_delay_exponent", "use_jitter")
-    values = [option(project, part, name) for name in names]
+    method = make_delay(project, part)
+    if method is not None:
+        return own_waits(project, method)
+    delay = option(project, part, "default_delay")
+    cap = option(project, part, "max_delay_exponent")
+    grows = option(project, part, "use_delay_exponent")
+    jitter = option(project, part, "use_jitter")
     told = _find_told_delay(project, task.handler)
     if told is not None:
-        found = None
-        if values[2] is False and is_known(values[3]):
-            found = Tries(project).backoff(*told)
-        if found is None:
+        # The middleware would change what the handler says.
+        if grows is not False or not is_known(jitter):
             return None
-        return replace(found, jitter=found.jitter or bool(values[3]))
+        waits = Tries(project).backoff(*told)
+        if waits is None:
+            return None
+        return replace(waits, jitter=waits.jitter or bool(jitter))
     base, _ = label(project, task, "delay")
     if base is None:
-        base = values[0]
-    if not all(map(is_known, (base, *values))):
+        base = delay
+    if not all(map(is_known, (base, delay, cap, grows, jitter))):
         return None
+    is_kept = not has_source(part)
     return _compute_backoff(
-        float(base),
-        float(values[1]),
-        attempts,
-        grows=values[2],
-        jitter=values[3],
-        kept=not has_source(part),
+        float(base), float(cap), attempts, grows=grows, jitter=jitter, kept=is_kept
     )
 
 
 def _compute_backoff(
     base: float, cap: float, attempts: int, *, grows: bool, jitter: bool, kept: bool
 ) -> Backoff:
-    """As `make_delay` does; `kept`: the wait stays in the label, and the next one starts from
-    it.
+    """The waits as `make_delay` computes them; `kept`: the wait stays in the label, and the next
+    one starts from it.
     """
     if not grows:
         return Backoff("fixed", base, jitter=bool(jitter))
     waits: list[float] = []
+    start = base
     for number in range(1, attempts):
-        waits.append(min((waits[-1] if kept and waits else base) * number, cap))
+        wait = min(start * number, cap)
+        waits.append(wait)
+        if kept:
+            start = wait
     return Backoff("exponential", base, cap_s=cap, jitter=bool(jitter), waits=tuple(waits))
 
 
@@ -186,12 +184,13 @@ def _find_told_delay(project: Project, handler: Definition) -> tuple[ast.expr, M
     """What the handler puts into the label `delay` of the message that it works on, for a retry to
     wait so long.
     """
-    for part in project.callables(handler):
-        for node in find_nodes(part.node, ast.Assign):
+    for function in project.callables(handler):
+        for node in find_nodes(function.node, ast.Assign):
             target = node.targets[0]
-            named = isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant)
-            if named and ast.unparse(target).endswith(".labels['delay']"):
-                return node.value, part.module
+            if not isinstance(target, ast.Subscript) or not isinstance(target.slice, ast.Constant):
+                continue
+            if ast.unparse(target).endswith(".labels['delay']"):
+                return node.value, function.module
     return None
 
 
@@ -204,20 +203,22 @@ def make_delay(project: Project, part: Part) -> Definition | None:
 
 def own_waits(project: Project, method: Definition) -> Backoff | None:
     """What a `make_delay` of the repository's own says that is one `return`; None for any other."""
-    returns = []
+    returned = []
     for node in find_nodes(method.node, ast.Return):
         if node.value is not None:
-            returns.append(node)
-    if len(returns) != 1 or len(method.parameters) < 3 or returns[0].value is None:
+            returned.append(node.value)
+    # make_delay(self, message, retries)
+    if len(returned) != 1 or len(method.parameters) < 3:
         return None
-    return Tries(project, method.parameters[2]).backoff(returns[0].value, method.module)
+    return Tries(project, method.parameters[2]).backoff(returned[0], method.module)
 
 
 def types(project: Project, task: Task, part: Part) -> tuple[str, ...] | None:
     """Dotted names of the exceptions that are retried; None: whatever leaves the task."""
-    found = task.labels.get("types_of_exceptions")
-    given = part.options.get("types_of_exceptions")
-    node, module = found if found is not None else (given, part.module)
+    node, module = part.options.get("types_of_exceptions"), part.module
+    written = task.labels.get("types_of_exceptions")
+    if written is not None:
+        node, module = written
     if not is_given(node):
         return None
     return project.exception_names(node, module)
@@ -235,35 +236,40 @@ class Bound:
 
 
 def own_bound(project: Project, handler: Definition) -> Bound | None:
-    """The first one that can be read, else the first; None where the handler does not ask."""
-    tries, found = Tries(project), None
+    """The first comparison that can be read, else the first; None where the handler does not
+    ask.
+    """
+    tries, unread = Tries(project), None
     for node, module in _find_comparisons(project, handler):
-        test = node.test
-        first = None
-        if isinstance(test, ast.Compare):
-            first = tries.holds(test, module, 0)
-        if first is not None and isinstance(test, ast.Compare):
-            turned = None
-            for n in range(1, _MOST):
-                if tries.holds(test, module, n) is not first:
-                    turned = n
-                    break
-            if turned is not None:
-                return Bound(turned + 1, node, module)
-        found = found or Bound(None, node, module)
-    return found
+        turns_at = None
+        if isinstance(node.test, ast.Compare):
+            turns_at = _find_turn(tries, node.test, module)
+        if turns_at is not None:
+            return Bound(turns_at + 1, node, module)
+        unread = unread or Bound(None, node, module)
+    return unread
+
+
+def _find_turn(tries: Tries, test: ast.Compare, module: Module) -> int | None:
+    """The number of retries at which a comparison first says something else than at none."""
+    at_first = tries.holds(test, module, 0)
+    if at_first is None:
+        return None
+    for retries in range(1, _MOST):
+        if tries.holds(test, module, retries) is not at_first:
+            return retries
+    return None
 
 
 def _find_comparisons(project: Project, handler: Definition) -> Iterator[tuple[ast.If, Module]]:
-    for part in project.callables(handler):
-        bindings = part.module.bindings(part.node).items()
-        held = set()
-        for name, bound in bindings:
-            if any(b.value and "_retries" in ast.unparse(b.value) for b in bound):
-                held.add(name)
-        for node in find_nodes(part.node, ast.If):
-            words = set()
-            for one in find_nodes(node.test, ast.Name):
-                words.add(one.id)
-            if words & held or "'_retries'" in ast.unparse(node.test):
-                yield node, part.module
+    """(if, module) of each `if` on the handler's way that asks for the label `_retries`."""
+    for function in project.callables(handler):
+        variables = set()
+        for name, bound in function.module.bindings(function.node).items():
+            for binding in bound:
+                if binding.value and "_retries" in ast.unparse(binding.value):
+                    variables.add(name)
+        for node in find_nodes(function.node, ast.If):
+            has_variable = not variables.isdisjoint(find_names(node.test))
+            if has_variable or "'_retries'" in ast.unparse(node.test):
+                yield node, function.module

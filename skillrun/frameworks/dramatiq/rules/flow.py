@@ -37,45 +37,49 @@ def is_kind_of(job: Job, exception: str, names: Iterable[str]) -> str:
 
 
 def leaves(job: Job, exception: str) -> tuple[str, str]:
-    """(whether it leaves the handler, as what); where no declared effect is seen on the way, unless
-    a clause fits.
+    """(whether an exception leaves the handler, as which one): the worst of all declared effects.
+    Where none of them is seen on the way, it leaves, unless a clause fits.
     """
     calls = effect_calls(job)
     if not calls:
-        clauses = []
         for call in calls_of(job):
-            for h in call.in_try:
-                clauses.append(h)
-        fits = any(h.bare or is_kind_of(job, exception, h.exceptions) != NO for h in clauses)
-        return (UNSURE if fits else YES), exception
+            for clause in call.in_try:
+                if _catches(job, clause, exception) != NO:
+                    return UNSURE, exception
+        return YES, exception
     answers = [_follow_outward(job, call, exception) for call in calls]
-    for wanted in (YES, UNSURE, NO):
-        for a in answers:
-            if a[0] == wanted:
-                return a
-    return (YES, exception)
+    for wanted in (YES, UNSURE):
+        for answer in answers:
+            if answer[0] == wanted:
+                return answer
+    return answers[0]
+
+
+def _catches(job: Job, clause: Handler, exception: str) -> str:
+    """Whether a clause takes an exception."""
+    if clause.bare:
+        return YES
+    return is_kind_of(job, exception, clause.exceptions)
 
 
 def _follow_outward(job: Job, call: Call, exception: str) -> tuple[str, str]:
-    """Follows it outward through the clauses around one call."""
-    done: set[ast.AST] = set()
-    for handler in call.in_try:
-        block = next(
-            n for n in handler.module.parents(handler.node) if isinstance(n, ast.Try | ast.TryStar)
-        )
-        if handler.bare:
-            caught = YES
-        else:
-            caught = is_kind_of(job, exception, handler.exceptions)
-        if block in done or caught == NO:
+    """(whether an exception of one call leaves the handler, as which one): follows it through the
+    clauses around the call, the innermost first.
+    """
+    # Of one `try`, the first clause that fits is taken alone.
+    passed: set[ast.AST | None] = set()
+    for clause in call.in_try:
+        block = clause.module.above(clause.node, ast.Try, ast.TryStar)
+        caught = _catches(job, clause, exception)
+        if block in passed or caught == NO:
             continue
         if caught == UNSURE:
             return UNSURE, exception
-        done.add(block)
-        if not handler.reraises:
+        passed.add(block)
+        if not clause.reraises:
             return NO, exception
-        raised = _name_raised(job, handler)
-        if raised is None or not handler.always_raises:
+        raised = _name_raised(job, clause)
+        if raised is None or not clause.always_raises:
             return UNSURE, exception
         exception = raised or exception
     return YES, exception
@@ -85,56 +89,60 @@ def _name_raised(job: Job, handler: Handler) -> str | None:
     """The one class that a clause raises instead, "" for the caught one; None where that is not
     plain.
     """
-    found = set()
+    names = set[str | None]()
     for node in find_nodes(handler.node, ast.Raise):
-        same = node.exc is None or (isinstance(node.exc, ast.Name) and node.exc.id == handler.name)
-        made = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        name = None
-        if same:
-            name = ""
-        elif made is not None:
-            name = handler.module.resolve(made)
-        found.add(job.project.origin(name) if name else name)
-    if len(found) != 1:
+        error = node.exc
+        # `raise`, and `raise error` in `except ... as error`
+        is_caught_one = isinstance(error, ast.Name) and error.id == handler.name
+        if error is None or is_caught_one:
+            names.add("")
+            continue
+        if isinstance(error, ast.Call):
+            error = error.func
+        name = handler.module.resolve(error)
+        if name:
+            name = job.project.origin(name)
+        names.add(name)
+    if len(names) != 1:
         return None
-    return found.pop()
+    return names.pop()
 
 
 def is_retried(job: Job, exception: str) -> str:
     """Whether Dramatiq retries an exception that leaves the actor."""
     options = options_of(job)
+    # What `throws` names is an expected end.
     thrown = is_kind_of(job, exception, options.throws()[0])
-    if thrown != NO:
-        if thrown == YES:
-            return NO
+    if thrown == YES:
+        return NO
+    if thrown == UNSURE:
         return UNSURE
     if job.policy.max_attempts == 1:
         if "max_attempts" in job.policy.unknown:
             return UNSURE
         return NO
+    # `retry_when`: a function that is asked after each error.
     asked = options.predicate()
     if asked is None:
         return YES
     predicate = asked[0]
     if is_kind_of(job, exception, predicate.spared) == YES:
         return NO
-    if predicate.retried:
-        named = is_kind_of(job, exception, predicate.retried)
-    else:
-        named = YES
-    if predicate.readable and predicate.found:
-        return named
-    return UNSURE
+    if not predicate.readable or not predicate.found:
+        return UNSURE
+    if not predicate.retried:
+        return YES
+    return is_kind_of(job, exception, predicate.retried)
 
 
 def is_retry(exception: str) -> bool:
-    """`dramatiq.Retry`, by which an actor asks for a retry."""
+    """Whether it is `dramatiq.Retry`, by which an actor asks for a retry."""
     return exception in _RETRY
 
 
 def declared(job: Job, kind: str) -> list[tuple[str, str]]:
     """(as written in the spec, dotted) of the transient or permanent errors."""
-    found = []
+    errors = []
     for written in job.spec.list_errors(kind):
-        found.append((written, short(spec_name(job, written))))
-    return found
+        errors.append((written, short(spec_name(job, written))))
+    return errors
