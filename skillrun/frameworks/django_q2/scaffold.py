@@ -34,11 +34,13 @@ TESTS = (
 
 _NO_CLUSTER = "the settings have no Q_CLUSTER: name there the broker that the jobs go over"
 _NO_DJANGO = "Django Q2 lives in a Django project, and no settings with INSTALLED_APPS were found"
+# Names that the handler's module has for itself.
 _USED = {"async_task", "more", "schedule", "timedelta", "timezone", "transaction", "uuid"}
 _UNBOUNDED = (
     "a failed task that the admin queues again would be run for ever: Q_CLUSTER is to have"
     " max_attempts, or dead_letter.kind is to be table, which leaves no failed task"
 )
+# `Schedule.minutes` is a SmallInteger.
 _MOST_MINUTES = 32_768
 _LOOKS = "A wait ends when the cluster's scheduler looks, which it does every 30 s."
 _GIVEN_BACK = (
@@ -48,47 +50,56 @@ _POPPED = "The cluster's broker gives nothing back: a worker that dies takes the
 
 
 def read(project: Project, facts: Facts) -> dict[str, Any]:
-    """What these templates need to know beyond `Facts`: `broker` of Q_CLUSTER, and the function
-    that queues the job.
+    """What these templates need to know beyond `Facts`.
 
-    `sync`: whether its jobs may run where they are queued, as in development; the tests have them
-    queued.
-    `within`: a job's row is one of the application's own database, and so of the open transaction.
-    `bounded`: whether the cluster ends at some time what fails without `ack_failure`, as the admin
-    queues it again.
-    Of a clock: `tick` and `due`, and whether `croniter`, which Django Q2 reads cron expressions
-    with, is installed.
+    - `cluster`: whether there is a Q_CLUSTER, and `broker`, its broker
+    - `sync`: whether its jobs may run where they are queued, as in development; the tests have them
+      queued
+    - `within`: a job's row is one of the application's own database, and so of the open transaction
+    - `bounded`: whether the cluster ends at some time what fails without `ack_failure`, as the
+      admin queues it again
+    - `enqueue`: the function that queues the job
+    - of a clock: `tick` and `due`, and whether `croniter`, which Django Q2 reads cron expressions
+      with, is installed
     """
     cluster = read_cluster(project, facts.use)
-    bounds = [cluster.value(name) for name in ("max_attempts", "ack_failures")]
-    made: dict[str, Any] = {
+    is_bounded = cluster.broker == "redis"
+    for name in ("max_attempts", "ack_failures"):
+        bound = cluster.value(name)
+        if not is_known(bound) or bound:
+            is_bounded = True
+    is_default_database = cluster.broker == "orm" and cluster.value("orm") == "default"
+    # What is run again is said where it is queued: this function is always written beside the
+    # handler.
+    enqueue = f"enqueue_{facts.name}"
+    if facts.enqueue.module == facts.module:
+        enqueue = facts.enqueue.name
+    known: dict[str, Any] = {
         "cluster": cluster.place is not None,
         "broker": cluster.broker,
         "sync": cluster.value("sync") is not False,
-        "within": (
-            cluster.broker == "orm"
-            and cluster.value("orm") == "default"
-            and not _is_routed(project)
-        ),
-        "bounded": (
-            cluster.broker == "redis" or any(not is_known(bound) or bound for bound in bounds)
-        ),
-        # What is run again is said where it is queued: this function is always written beside the
-        # handler.
-        "enqueue": (
-            facts.enqueue.name if facts.enqueue.module == facts.module else f"enqueue_{facts.name}"
-        ),
+        "within": is_default_database and not _is_routed(project),
+        "bounded": is_bounded,
+        "enqueue": enqueue,
         "publishes": True,  # a tick of the clock publishes too
     }
     if facts.trigger != "event":
-        found = read_manifests(project.tree).find("croniter", "django-q2", "django-q")
-        made["croniter"] = any(one.name == "croniter" or "croniter" in one.extras for one in found)
-        made["tick"] = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
-        made["due"] = f"due_{facts.name}"
-    return made
+        known["croniter"] = _has_croniter(project)
+        known["tick"] = Symbol(facts.module, f"tick_{facts.name}", exists=False, path=facts.path)
+        known["due"] = f"due_{facts.name}"
+    return known
+
+
+def _has_croniter(project: Project) -> bool:
+    """Whether the repository depends on croniter, or on `django-q2[croniter]`."""
+    for dependency in read_manifests(project.tree).find("croniter", "django-q2", "django-q"):
+        if dependency.name == "croniter" or "croniter" in dependency.extras:
+            return True
+    return False
 
 
 def _is_routed(project: Project) -> bool:
+    """Whether settings send some models to another database."""
     return any("DATABASE_ROUTERS" in module.text for module in project.settings_modules())
 
 
@@ -118,6 +129,7 @@ def problems(facts: Facts) -> Iterator[str]:
 
 
 def _clock_problems(facts: Facts) -> Iterator[str]:
+    """What Django Q2's clock cannot do of the spec's."""
     if facts.trigger == "cron" and read_fields(facts.schedule or "") is None:
         yield f"Django Q2 has no cron expression that means {facts.schedule!r}"
     if facts.trigger == "cron" and not facts.facts["croniter"]:
@@ -138,7 +150,9 @@ def _whole_minutes(facts: Facts) -> int | None:
 
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
-    ticks = (facts.facts["tick"],) if facts.trigger != "event" else ()
+    ticks: tuple[Symbol, ...] = ()
+    if facts.trigger != "event":
+        ticks = (facts.facts["tick"],)
     return (
         "from datetime import timedelta",
         "from multiprocessing import Value",
@@ -161,6 +175,9 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
     """
     if facts.facts["broker"] != "redis":
         return None
+    conf: tuple[str, ...] = ()
+    if facts.facts["sync"]:
+        conf = ("from django_q.conf import Conf",)
     return (
         "from multiprocessing import Value",
         "from queue import SimpleQueue",
@@ -170,7 +187,7 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
         "from django_q.brokers import get_broker",
         "from django_q.cluster import monitor, pusher, worker",
         "from redis.exceptions import RedisError",
-        *(["from django_q.conf import Conf"] if facts.facts["sync"] else []),
+        *conf,
         Symbol(facts.module, facts.facts["enqueue"]),
     )
 
@@ -179,13 +196,18 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler with what ends its failures, its publisher and tick, and the migration that
     schedules that.
     """
-    # A failed Task is what is left then.
-    raises = facts.dead_letter != "table"
     clocked = facts.trigger != "event"
-    waits = []
+    limits = _GIVEN_BACK
+    if facts.facts["broker"] == "redis":
+        limits = _POPPED
     if facts.retries.bounded:
-        waits = [_LOOKS]
-    limits = " ".join([*waits, _POPPED if facts.facts["broker"] == "redis" else _GIVEN_BACK])
+        limits = f"{_LOOKS} {limits}"
+    publishing = when_to_publish(facts)
+    if facts.facts["within"]:
+        publishing = IN_TRANSACTION
+    left_out_words = ""
+    if clocked:
+        left_out_words = _left_out(facts)
     text = render(
         "handler.py.jinja",
         facts,
@@ -193,16 +215,20 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         attempts_name=f"{facts.name.upper()}_ATTEMPTS",
         given=_list_parameters(facts),
         sent=_list_arguments(facts),
-        raises=raises,
+        # What is given up leaves a failed Task, unless a table keeps it.
+        raises=facts.dead_letter != "table",
         limits=limits,
         clocked=clocked,
         wait=longest_wait(facts.retries, "attempt - 1"),
-        publishing=IN_TRANSACTION if facts.facts["within"] else when_to_publish(facts),
+        publishing=publishing,
         settles=settles(facts),
-        left_out=_left_out(facts) if clocked else "",
+        left_out=left_out_words,
         **keys(facts),
     )
-    return [Module(facts.path, text), *(_write_schedule(facts, render) if clocked else ())]
+    written: list[Piece] = [Module(facts.path, text)]
+    if clocked:
+        written += _write_schedule(facts, render)
+    return written
 
 
 def _write_schedule(facts: Facts, render: Render) -> Iterator[Piece]:
@@ -236,19 +262,19 @@ def _name_zone(facts: Facts) -> str:
 
 def _left_out(facts: Facts) -> str:
     """What `due` need not list, and what becomes of what it lists twice."""
-    known = left_out(facts)
+    leaves = left_out(facts)
     if not settles(facts):
+        ended = given_up(facts)
         if facts.dead_letter == "framework":
             ended = "has a failed Task"
-        else:
-            ended = given_up(facts)
-        known = f"It leaves out what is done, and what {ended}: each tick would queue it again."
+        leaves = f"It leaves out what is done, and what {ended}: each tick would queue it again."
     return (
-        f"{known} What an earlier tick has queued may be under way: queued again, it is done once."
+        f"{leaves} What an earlier tick has queued may be under way: queued again, it is done once."
     )
 
 
 def _list_needed(facts: Facts) -> list[Symbol | str]:
+    """What the handler's module imports."""
     needed: list[Symbol | str] = [
         "from typing import Any",
         "import uuid",
@@ -257,7 +283,8 @@ def _list_needed(facts: Facts) -> list[Symbol | str]:
         *(effect.call for effect in facts.effects),
         facts.invalid,
     ]
-    needed += [] if facts.facts["within"] else ["from django.db import transaction"]
+    if not facts.facts["within"]:
+        needed.append("from django.db import transaction")
     if facts.retries.bounded:
         needed += ["from django_q.tasks import schedule", *facts.transient]
         if facts.retries.kind != "none":
@@ -275,21 +302,18 @@ def _list_parameters(facts: Facts) -> list[str]:
     """The handler's parameters: a call that lacks one would be given up without a record, so none
     must be given.
     """
+    names = [field.name for field in facts.fields]
     if facts.message == "payload":
-        fields = ["payload: Any"]
-    else:
-        fields = [f"{field.name}: Any" for field in facts.fields]
-    counted = []
+        names = ["payload"]
+    parameters = [f"{name}: Any = None" for name in names]
     if facts.retries.bounded:
-        counted = ["attempt: int = 1"]
-    return [*(f"{field} = None" for field in fields), *counted, "correlation_id: str | None = None"]
+        parameters.append("attempt: int = 1")
+    return [*parameters, "correlation_id: str | None = None"]
 
 
 def _list_arguments(facts: Facts) -> list[str]:
     """What `async_task` and `schedule` are given of a message."""
-    fields = [f"{field.name}={field.name}" for field in facts.fields]
+    arguments = [f"{field.name}={field.name}" for field in facts.fields]
     if facts.message == "payload":
-        given = ["payload"]
-    else:
-        given = fields
-    return [f'"{facts.module}.{facts.name}"', *given]
+        arguments = ["payload"]
+    return [f'"{facts.module}.{facts.name}"', *arguments]

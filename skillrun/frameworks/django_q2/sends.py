@@ -15,10 +15,7 @@ from skillrun.frameworks.common.callables.callers import callers_of
 from skillrun.frameworks.common.reading import held_value, in_tests, options_of, place_of
 from skillrun.frameworks.common.sender import Sender, find_function, hold_options, order_sends
 from skillrun.frameworks.django_q2.cluster import read_cluster
-from skillrun.frameworks.interface import (
-    Job,
-    Send,
-)
+from skillrun.frameworks.interface import Job, Send
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.syntax import find_keyword, read_entries
 from skillrun.repo.uses import FrameworkUse
@@ -30,25 +27,34 @@ ROW = "row"
 # name.
 OPTIONS = frozenset(
     {
-        *(
-            "hook",
-            "group",
-            "save",
-            "sync",
-            "cached",
-            "ack_failure",
-            "iter_count",
-            "iter_cached",
-            "chain",
-            "broker",
-        ),
-        *("cluster", "timeout", "task_name", "q_options"),
+        "ack_failure",
+        "broker",
+        "cached",
+        "chain",
+        "cluster",
+        "group",
+        "hook",
+        "iter_cached",
+        "iter_count",
+        "q_options",
+        "save",
+        "sync",
+        "task_name",
+        "timeout",
     }
 )
 SCHEDULE_OPTIONS = frozenset(
     {
-        *("name", "hook", "schedule_type", "minutes", "repeats", "next_run", "cron", "cluster"),
-        *("intended_date_kwarg", "q_options"),
+        "cluster",
+        "cron",
+        "hook",
+        "intended_date_kwarg",
+        "minutes",
+        "name",
+        "next_run",
+        "q_options",
+        "repeats",
+        "schedule_type",
     }
 )
 _ROWS = (
@@ -82,13 +88,13 @@ def _find_ticks(project: Project, send: Send) -> Iterator[Send]:
     """The schedules that come to an enqueueing call: of its own function, or of one that calls
     that.
     """
-    around = find_function(project, send)
-    if around is None or send.in_tests or send.own or send.kind != "enqueue":
+    publisher = find_function(project, send)
+    if publisher is None or send.in_tests or send.own or send.kind != "enqueue":
         return
-    for function in (around, *callers_of(project, around)):
-        for found in find_publishes(project, function):
-            if found.kind == "schedule" and not found.in_tests:
-                yield Send("schedule", found.place, f"{found.how} of {function.name}")
+    for function in (publisher, *callers_of(project, publisher)):
+        for publish in find_publishes(project, function):
+            if publish.kind == "schedule" and not publish.in_tests:
+                yield Send("schedule", publish.place, f"{publish.how} of {function.name}")
 
 
 def find_publishes(project: Project, handler: Definition) -> tuple[Send, ...]:
@@ -98,7 +104,7 @@ def find_publishes(project: Project, handler: Definition) -> tuple[Send, ...]:
 
 
 def find_real_publishes(project: Project, handler: Definition) -> tuple[Send, ...]:
-    """Those outside tests."""
+    """The calls outside tests that publish the handler."""
     publishes = []
     for send in find_publishes(project, handler):
         if not send.in_tests:
@@ -124,41 +130,38 @@ def published(project: Project) -> Iterator[tuple[Module, ast.Call, str]]:
     for word in _WORDS:
         for module in project.modules_with(word):
             modules[module.path] = module
-    for path in sorted(modules):
-        for node in ast.walk(modules[path].tree):
-            style = None
-            if isinstance(node, ast.Call):
-                style = style_of(project, modules[path], node)
-            if style is not None and isinstance(node, ast.Call):
-                yield modules[path], node, style
+    for _, module in sorted(modules.items()):
+        for call in module.nodes(ast.Call):
+            style = style_of(project, module, call)
+            if style is not None:
+                yield module, call, style
 
 
 def style_of(project: Project, module: Module, call: ast.Call) -> str | None:
-    """What kind of publish a call is; None where it is none. A migration's Schedule is what
-    `apps.get_model` gives.
+    """What kind of publish a call is: async_task, schedule, row, or other; None where it is
+    none.
     """
     func = called(module, call)
     origin = project.origin_of(module, func)
     last = origin.rpartition(".")[2]
-    written = ast.unparse(func)
     if origin.startswith("django_q.") and last in (*ENQUEUE, SCHEDULE, *_CHAINS):
         if last in ("async_task", "async_"):
-            return "async_task"
-        if last != SCHEDULE:
-            return "other"
-        return last
-    in_chain = last == "append" and ".Chain()" in origin
-    if in_chain or (origin.startswith("django_q.models.") and origin.endswith(_ROWS)):
-        if in_chain:
-            return "other"
-        return "row"
-    if written in _ROWS and _find_keyword(call, "func") is not None:
-        return "row"
+            return ASYNC_TASK
+        if last == SCHEDULE:
+            return SCHEDULE
+        return "other"
+    if last == "append" and ".Chain()" in origin:
+        return "other"
+    if origin.startswith("django_q.models.") and origin.endswith(_ROWS):
+        return ROW
+    # A migration's Schedule is what `apps.get_model` gives: its name has to do.
+    if ast.unparse(func) in _ROWS and _find_keyword(call, "func") is not None:
+        return ROW
     return None
 
 
 def called(module: Module, call: ast.Call) -> ast.expr:
-    """What a call calls; of `partial(async_task, ...)`, what it will."""
+    """What a call calls; of `partial(async_task, ...)`, what will be called."""
     if call.args and module.resolve(call.func) == _PARTIAL:
         return call.args[0]
     return call.func
@@ -168,22 +171,23 @@ def _list_functions(module: Module, call: ast.Call, style: str) -> Iterator[ast.
     """What stands for the function: the first argument or `func`; in a chain, the first of each
     tuple.
     """
-    named = _find_keyword(call, "func")
-    if called(module, call) is call.func:
-        given = call.args
-    else:
-        given = call.args[1:]
-    first = named or (given[0] if given and style != "row" else None)
-    if isinstance(first, ast.List | ast.Tuple):
-        for one in first.elts:
-            if isinstance(one, ast.Tuple | ast.List) and one.elts:
-                yield one.elts[0]
-    elif first is not None:
-        yield first
+    function = _find_keyword(call, "func")
+    arguments = call.args
+    if called(module, call) is not call.func:
+        # `partial(async_task, function)`
+        arguments = call.args[1:]
+    if function is None and arguments and style != ROW:
+        function = arguments[0]
+    if isinstance(function, ast.List | ast.Tuple):
+        for link in function.elts:
+            if isinstance(link, ast.Tuple | ast.List) and link.elts:
+                yield link.elts[0]
+    elif function is not None:
+        yield function
 
 
 def _find_keyword(call: ast.Call, name: str) -> ast.expr | None:
-    """A keyword, also one in the `defaults` of `update_or_create`."""
+    """The value of a keyword, also of one in the `defaults` of `update_or_create`."""
     found = find_keyword(call, name)
     defaults = find_keyword(call, "defaults")
     if found is None and isinstance(defaults, ast.Dict):
@@ -192,7 +196,7 @@ def _find_keyword(call: ast.Call, name: str) -> ast.expr | None:
 
 
 def means(project: Project, node: ast.expr, module: Module, handler: Definition) -> bool:
-    """The function itself, or its dotted path as text."""
+    """Whether an expression is the function itself, or its dotted path as text."""
     name = module.resolve(node)
     if name and project.origin(name) == handler.dotted:
         return True
@@ -201,15 +205,19 @@ def means(project: Project, node: ast.expr, module: Module, handler: Definition)
 
 
 def _read_publish(project: Project, module: Module, call: ast.Call, style: str) -> Send:
+    """The send of one call; its arguments are read only where they are the function's."""
     options, hidden = _read_options(project, module, call, style)
     func = called(module, call)
+    kind = "enqueue"
+    if style in (SCHEDULE, ROW):
+        kind = "schedule"
     arguments = None
     if func is call.func and style in _PLAIN:
         arguments = read_call(call, skipped=1, options=reserved_names(style))
         unnamed = arguments.partly_hidden or not call.args
         arguments = replace(arguments, partly_hidden=unnamed)
     return Send(
-        "schedule" if style in (SCHEDULE, ROW) else "enqueue",
+        kind,
         place_of(module, call),
         f"{ast.unparse(func)}(...)",
         in_tests(module.path),
@@ -226,19 +234,16 @@ def _read_options(
 ) -> tuple[dict[str, ast.expr], bool]:
     """(option -> expression, whether there may be more); those of `q_options` included."""
     options, hidden = options_of(project, call, module)
-    inner = options.get("q_options")
-    held = None
-    if inner is not None:
-        held = held_value(project, inner, module)
-    if held is not None and isinstance(held[0], ast.Dict):
-        for key, value in read_entries(held[0]).items():
-            options[str(key)] = value
-    for name in ("hook", "func", "kwargs"):
-        node = None
-        if style == ROW:
-            node = _find_keyword(call, name)
-        if node is not None:
-            options[name] = node
+    if "q_options" in options:
+        held = held_value(project, options["q_options"], module)
+        if held is not None and isinstance(held[0], ast.Dict):
+            for key, value in read_entries(held[0]).items():
+                options[str(key)] = value
+    if style == ROW:
+        for name in ("hook", "func", "kwargs"):
+            value = _find_keyword(call, name)
+            if value is not None:
+                options[name] = value
     return options, hidden
 
 
@@ -260,33 +265,35 @@ def _follow_wrapper(
     """`def enqueue(func, *args): async_task(func, *args, ...)`: whoever calls it says the
     function.
     """
-    around = module.function_of(call)
-    own = None
-    if around is not None:
-        own = project.define(module, around)
-    if own is None or parameter not in own.parameters:
+    function = module.function_of(call)
+    if function is None:
+        return
+    wrapper = project.define(module, function)
+    if parameter not in wrapper.parameters:
         return
     inner = _read_publish(project, module, call, style)
-    position = [name for name in own.parameters if name not in ("self", "cls")].index(parameter)
-    for use in project.uses(own.dotted):
-        above = use.module.find_call_of(use.node)
-        if above is None:
+    parameters = [name for name in wrapper.parameters if name not in ("self", "cls")]
+    position = parameters.index(parameter)
+    for use in project.uses(wrapper.dotted):
+        outer = use.module.find_call_of(use.node)
+        if outer is None:
             continue
-        named = find_keyword(above, parameter)
-        given = named or (above.args[position] if position < len(above.args) else None)
-        if given is not None and means(project, given, use.module, handler):
+        argument = find_keyword(outer, parameter)
+        if argument is None and position < len(outer.args):
+            argument = outer.args[position]
+        if argument is not None and means(project, argument, use.module, handler):
             yield replace(
                 inner,
-                place=place_of(use.module, above),
-                how=f"{ast.unparse(above.func)}(...)",
+                place=place_of(use.module, outer),
+                how=f"{ast.unparse(outer.func)}(...)",
                 in_tests=in_tests(use.module.path),
-                call=project.call_at(use.module, above),
+                call=project.call_at(use.module, outer),
                 arguments=None,
             )
 
 
 def find_parameters(job: Job) -> ast.arguments | None:
-    """What is queued for the function."""
+    """The parameters of the function, which are what is queued for it."""
     return read_parameters(job.handler, decorators=0)
 
 

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 
 _WHERE = "# APP is the folder in which the application is installed."
-_IN_APP = ("models.py", "models/__init__.py", "apps.py", "migrations/__init__.py")
-_REST = re.compile(r"\s*(?:[>|;&]|2>).*$")
+# A folder with one of these files is an app of Django.
+_APP_FILES = ("models.py", "models/__init__.py", "apps.py", "migrations/__init__.py")
+# " >> /var/log/sweep.log 2>&1": where the output of a command goes.
+_REDIRECTION = re.compile(r"\s*(?:[>|;&]|2>).*$")
+# Seconds between two looks for work where the spec says nothing.
+_TICK_S = 60
 
 
 def problems(facts: Facts) -> Iterator[str]:
@@ -37,34 +41,39 @@ def problems(facts: Facts) -> Iterator[str]:
 def read(project: Project, facts: Facts, worker: re.Pattern[str] | None = None) -> dict[str, Any]:
     """What the templates need to know beyond `Facts`.
 
-    `tick` and `due`; `command`, the file of the management command in a Django project; `start`,
-    how it is started;
-    `lines`, (file, text) of what starts it. `worker` finds, in a line of a Procfile, the command
-    that starts the
-    library's worker: Python is started where that is.
+    - `tick` and `due`
+    - `command`: the file of the management command in a Django project
+    - `start`: how it is started; `lines`: (file, text) of what starts it
+
+    `worker` finds, in a line of a Procfile, the command that starts the library's worker: Python is
+    started where that is.
     """
     tick = callables.beside(facts)
     command = _write_command_path(project, facts)
-    manage = "manage.py"
-    for path in project.tree.files:
-        if f"/{path}".endswith("/manage.py"):
-            manage = path
-            break
+    name, start = tick.module, f"python -m {tick.module}"
     if command:
-        start = f"python {manage} {facts.name}"
-    else:
-        start = f"python -m {tick.module}"
-    lines = _write_start(project, facts, facts.name if command else tick.module, start, worker)
+        name, start = facts.name, f"python {_find_manage(project)} {facts.name}"
+    lines = _write_start(project, facts, name, start, worker)
     return {**callables.ticks(tick, "due"), "command": command, "start": start, "lines": lines}
 
 
+def _find_manage(project: Project) -> str:
+    """The path of Django's manage.py; its name where the repository has none."""
+    for path in project.tree.files:
+        if f"/{path}".endswith("/manage.py"):
+            return path
+    return "manage.py"
+
+
 def _write_command_path(project: Project, facts: Facts) -> str | None:
-    """In the app around the handler; None where there is none, and outside Django."""
-    folder = ""
-    if facts.django:
-        folder = facts.path.rpartition("/")[0]
+    """The file of the management command, in the app around the handler; None where there is no
+    app, and outside Django.
+    """
+    if not facts.django:
+        return None
+    folder = facts.path.rpartition("/")[0]
     while folder:
-        if any(f"{folder}/{part}" in project.tree.files for part in _IN_APP):
+        if any(f"{folder}/{name}" in project.tree.files for name in _APP_FILES):
             return f"{folder}/management/commands/{facts.name}.py"
         folder = folder.rpartition("/")[0]
     return None
@@ -76,22 +85,31 @@ def _write_command_path(project: Project, facts: Facts) -> str | None:
 def _write_start(
     project: Project, facts: Facts, name: str, command: str, worker: re.Pattern[str] | None
 ) -> list[tuple[str, str]]:
-    """A line like one that starts a job of this kind already; a new file where the repository has
-    none of the kind.
+    """(file, line) of what starts the job: a line like one that starts a job of this kind already;
+    a new file where the repository has none of the kind.
     """
     starts = list(_find_own_starts(project))
-    like = (
-        (start.path, line)
-        for start in starts
-        if (line := _write_start_line(facts, start, name)) is not None
-    )
-    found = next(like, None) or next(_beside_worker(project, facts, command, worker), None)
-    if found is None:
-        return _new_file(project, facts, command, any(start.how == "crontab" for start in starts))
-    return [*((found[0], said) for said in _note_zone(facts)), found]
+    line = _write_similar_line(facts, starts, name)
+    if line is None:
+        line = next(_write_beside_worker(project, facts, command, worker), None)
+    if line is None:
+        has_crontab = any(start.how == "crontab" for start in starts)
+        return _write_new_file(project, facts, command, has_crontab)
+    path, _ = line
+    return [*((path, note) for note in _note_zone(facts)), line]
+
+
+def _write_similar_line(facts: Facts, starts: list[Start], name: str) -> tuple[str, str] | None:
+    """(file, line) after the first line that can be written for this job too."""
+    for start in starts:
+        line = _write_start_line(facts, start, name)
+        if line is not None:
+            return start.path, line
+    return None
 
 
 def _find_own_starts(project: Project) -> Iterator[Start]:
+    """What the repository's crontabs, Procfiles and the like start."""
     from skillrun.frameworks.common.callables.starts import find_starts, is_start_file
 
     for path in _list_files(project, is_start_file):
@@ -99,7 +117,9 @@ def _find_own_starts(project: Project) -> Iterator[Start]:
 
 
 def _list_files(project: Project, is_wanted: Callable[[str], bool]) -> list[str]:
-    return sorted(path for path in project.tree.files if is_wanted(path) and not is_aside(path))
+    """The files that are wanted, without those of tests and examples."""
+    wanted = filter(is_wanted, project.tree.files)
+    return sorted(path for path in wanted if not is_aside(path))
 
 
 def _read_text(project: Project, path: str) -> str:
@@ -110,18 +130,22 @@ def _write_start_line(facts: Facts, start: Start, name: str) -> str | None:
     """An existing line of a crontab, a Procfile or uWSGI's daemons, as it starts this job; None for
     any other.
     """
-    if start.kind != ("command" if facts.django else "module"):
+    kind = "module"
+    if facts.django:
+        kind = "command"
+    if start.kind != kind:
         return None
-    if (
-        facts.trigger == "cron"
-        and start.how == "crontab"
-        and facts.schedule
-        and start.text.startswith(start.when)
-    ):
+    if facts.trigger == "cron" and start.how == "crontab":
+        if not facts.schedule or not start.text.startswith(start.when):
+            return None
         return _replace_start(start.text.replace(start.when, facts.schedule, 1), start, name)
-    if facts.trigger == "poller" and _is_procfile(start.path):
-        return f"{facts.job}:{_replace_start(start.text.partition(':')[2], start, name)}"
-    if facts.trigger == "poller" and start.text.startswith("attach-daemon"):
+    if facts.trigger != "poller":
+        return None
+    if _is_procfile(start.path):
+        # "mail: python -m shop.mail"
+        command = start.text.partition(":")[2]
+        return f"{facts.job}:{_replace_start(command, start, name)}"
+    if start.text.startswith("attach-daemon"):
         return _replace_start(start.text, start, name)
     return None
 
@@ -131,39 +155,45 @@ def _is_procfile(path: str) -> bool:
 
 
 def _replace_start(text: str, start: Start, name: str) -> str:
-    """The line with another module or command; what was said to the old one is left out, where its
-    output goes not.
+    """The line with another module or command, without the arguments of the old one; its output
+    goes where the old one's goes.
     """
     head, _, rest = text.partition(f" {start.name}")
-    kept = _REST.search(rest)
-    return f"{head} {name}{kept[0] if kept else ''}"
+    return f"{head} {name}{_find_redirection(rest)}"
 
 
-def _beside_worker(
+def _find_redirection(text: str, begin: int = 0) -> str:
+    """Where the output of a command goes, with what follows it: " >> /var/log/mail.log"."""
+    found = _REDIRECTION.search(text, begin)
+    if found is None:
+        return ""
+    return found[0]
+
+
+def _write_beside_worker(
     project: Project, facts: Facts, command: str, worker: re.Pattern[str] | None
 ) -> Iterator[tuple[str, str]]:
-    """A poller's line beside one of a Procfile that starts the library's worker; one in quotes is
-    no example.
+    """(file, line) for a poller beside each line of a Procfile that starts the library's worker;
+    one in quotes is no example.
     """
     if worker is None or facts.trigger != "poller":
         return
     for path in _list_files(project, _is_procfile):
         for line in _read_text(project, path).splitlines():
-            found = None
-            if worker is not None and not re.search(r"^\s*#|[\"']", line):
-                found = worker.search(line)
-            if found:
-                kept = _REST.search(line, found.end())
-                before = line[: found.start()].partition(":")[2]
-                yield (
-                    path,
-                    (
-                        f"{facts.job}:{before}{found['folder'] or ''}{command}{kept[0] if kept else ''}"
-                    ),
-                )
+            if re.search(r"^\s*#|[\"']", line):
+                continue
+            found = worker.search(line)
+            if found is None:
+                continue
+            # "worker: cd src && venv/bin/rq worker": what stands in front stays.
+            before = line[: found.start()].partition(":")[2] + (found["folder"] or "")
+            after = _find_redirection(line, found.end())
+            yield path, f"{facts.job}:{before}{command}{after}"
 
 
-def _new_file(project: Project, facts: Facts, command: str, known: bool) -> list[tuple[str, str]]:
+def _write_new_file(
+    project: Project, facts: Facts, command: str, has_crontab: bool
+) -> list[tuple[str, str]]:
     """A crontab for a cron job, a Procfile for a poller; nothing beside one whose lines are of
     another kind.
     """
@@ -171,7 +201,7 @@ def _new_file(project: Project, facts: Facts, command: str, known: bool) -> list
         if "Procfile" in project.tree.files:
             return []
         return [("Procfile", f"{facts.job}: {command}")]
-    if known or "crontab" in project.tree.files or not facts.schedule:
+    if has_crontab or "crontab" in project.tree.files or not facts.schedule:
         return []
     lines = (_WHERE, "APP=/srv/app", *_note_zone(facts), f'{facts.schedule} cd "$APP" && {command}')
     return [("crontab", line) for line in lines]
@@ -194,7 +224,10 @@ def tests_need(facts: Facts, *, case: bool) -> list[Symbol | str]:
     """What the tests of the module import, which functions of pytest alone have."""
     if case:
         return []
-    return [facts.facts["tick"], *(["import fcntl"] if facts.trigger == "cron" else [])]
+    needed = [facts.facts["tick"]]
+    if facts.trigger == "cron":
+        needed.append("import fcntl")
+    return needed
 
 
 def pieces(facts: Facts, render: Render, ticked: Ticked) -> Iterator[Piece]:
@@ -206,7 +239,7 @@ def pieces(facts: Facts, render: Render, ticked: Ticked) -> Iterator[Piece]:
         needed += ["import random", "import time"]
         if facts.django:
             needed += ["from django.db import close_old_connections"]
-        every = seconds(facts.every_s or 60)
+        every = seconds(facts.every_s or _TICK_S)
         yield callables.ticking(
             facts, render, "runner_poller.py.jinja", needed, ticked, every=every
         )
