@@ -241,9 +241,9 @@ def _read_options(
                 options[str(key)] = value
     if style == ROW:
         for name in ("hook", "func", "kwargs"):
-            value = _find_keyword(call, name)
-            if value is not None:
-                options[name] = value
+            node = _find_keyword(call, name)
+            if node is not None:
+                options[name] = node
     return options, hidden
 
 

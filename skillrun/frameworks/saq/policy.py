@@ -35,7 +35,7 @@ _QUEUES = (*_KINDS, *(f"{kind}.from_url" for kind in _KINDS))
 
 @remembered
 def read_policy(project: Project, handler: Definition) -> Policy:
-    """The policy of a handler; what cannot be read is named in `unknown`."""
+    """What cannot be read is named in `unknown`."""
     sends = [send for send in QUEUEING.list_sends(project, handler) if not send.in_tests]
     ways = find_raised(project, handler)
     reader = PolicyReader(project, handler, ways)
@@ -43,21 +43,12 @@ def read_policy(project: Project, handler: Definition) -> Policy:
     # It counts the first attempt; less than one is one (saq/worker.py `process`).
     most = max(1, int(reader.read_most("max_attempts", tried, RETRIES)))
     ended = [read_sent(project, send, "timeout", TIMEOUT_S) for send in sends]
-    retried: tuple[str, ...] = ()
-    if most > 1:
-        retried = ("builtins:Exception",)
-    attempts = reader.count_attempts(most)
-    # A handler that sets `retry_delay` overrides what its senders ask for.
-    delaying = [way for way in ways if way.sets_delay]
-    if delaying:
-        backoff = reader.agree_backoff(delaying)
-    else:
-        backoff = _read_slowest(reader, sends)
+    own = [way for way in ways if way.sets_delay]
     return reader.conclude(
-        attempts,
-        retried=retried,
+        reader.count_attempts(most),
+        retried=("builtins:Exception",) if most > 1 else (),
         is_again=is_again,
-        backoff=backoff,
+        backoff=reader.agree_backoff(own) if own else _read_slowest(reader, sends),
         limit_s=reader.read_most("time_limit_s", ended, TIMEOUT_S),
         taken_over_s=SWEPT_S,
         serializer=reader.read_serializer(_find_load(project), "json"),
@@ -66,10 +57,10 @@ def read_policy(project: Project, handler: Definition) -> Policy:
 
 
 def _read_slowest(reader: PolicyReader, sends: list[Send]) -> Backoff:
-    """The waits that the slowest send asks for, by its first two."""
+    """What the slowest send asks for."""
     reader.sources["backoff"] = None
     asked = [_read_asked(reader, send) for send in sends]
-    return max(asked, key=lambda backoff: sum(backoff.delays(2)), default=Backoff("none"))
+    return max(asked, key=lambda one: sum(one.delays(2)), default=Backoff("none"))
 
 
 def _read_asked(reader: PolicyReader, send: Send) -> Backoff:
@@ -85,19 +76,16 @@ def _read_asked(reader: PolicyReader, send: Send) -> Backoff:
         return Backoff("none")
     if not grows.value:
         return Backoff("fixed", float(delay.value))
-    # `retry_backoff=True` has no cap, `retry_backoff=60` has one of so many seconds.
-    cap = None
-    if grows.value is not True:
-        cap = float(grows.value)
+    cap = None if grows.value is True else float(grows.value)
     return Backoff("exponential", float(delay.value), 2.0, cap, jitter=True)
 
 
 def _find_load(project: Project) -> Found | None:
     """What a queue is given instead of `json.loads` (saq/queue/base.py)."""
-    for module, call in find_calls(project, "load", _QUEUES):
-        load = find_keyword(call, "load")
-        if load is not None and not in_tests(module.path):
-            return load, module
+    for module, node in find_calls(project, "load", _QUEUES):
+        given = find_keyword(node, "load")
+        if given is not None and not in_tests(module.path):
+            return given, module
     return None
 
 
@@ -105,10 +93,8 @@ class LastAttempt(JobAttempts):
     """`ctx["job"].retryable` asks for the number as well."""
 
     def counts(self, node: ast.expr, module: Module) -> bool:
-        """Whether an expression is the number of the attempt, or asks for it."""
-        if isinstance(node, ast.Attribute) and node.attr == "retryable":
-            return True
-        return super().counts(node, module)
+        asks = isinstance(node, ast.Attribute) and node.attr == "retryable"
+        return asks or super().counts(node, module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,14 +106,12 @@ class Raised(Way):
 
 @remembered
 def find_raised(project: Project, handler: Definition) -> list[Raised]:
-    """The errors that clauses let out, of the handler, of what it calls, and of its decorators."""
+    """In the handler, in what it calls, and in its decorators."""
     raised = []
     attempts = JobAttempts(project, {})
     for clause in clauses(project, handler):
         delay = find_set_attribute(clause.node, "retry_delay")
-        backoff = None
-        if delay is not None:
-            backoff = attempts.backoff(delay, clause.module)
+        backoff = attempts.backoff(delay, clause.module) if delay is not None else None
         for node in _find_raises(clause):
             bound = find_bound(attempts, clause.module, node)
             place = place_of(clause.module, node)
@@ -136,7 +120,7 @@ def find_raised(project: Project, handler: Definition) -> list[Raised]:
 
 
 def is_again(clause: Handler) -> bool:
-    """Whether what a clause catches is run again."""
+    """What it catches is run again."""
     return next(_find_raises(clause), None) is not None
 
 
@@ -147,16 +131,13 @@ def find_left(project: Project, handler: Definition) -> Record | None:
 
 
 def _find_raises(clause: Handler) -> Iterator[ast.Raise]:
-    """The raises of a clause that have the job run again: not where its retries were taken away
-    just before.
-    """
+    """Those that have the job run again: not where its retries were taken away just before."""
     for node in find_nodes(clause.node, ast.Raise):
-        if not _follows_last_retry(clause, node):
+        if not _is_last(clause, node):
             yield node
 
 
-def _follows_last_retry(clause: Handler, node: ast.Raise) -> bool:
-    """Whether `job.retries = ...` stands above a raise in its block."""
+def _is_last(clause: Handler, node: ast.Raise) -> bool:
     above = next(clause.module.parents(node), clause.node)
     for name in ("body", "orelse", "finalbody"):
         block = getattr(above, name, [])
