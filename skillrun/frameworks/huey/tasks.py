@@ -236,7 +236,7 @@ class _Reader:
         self.task.kind, self.task.owner, call = maker
         self.task.registered = place_of(module, node)
         positional = []
-        # `context_task` takes keywords alone.
+        # `context_task(obj, as_argument)`: its positional arguments are no options.
         if self.task.kind != "context":
             positional = list(call.args)
         if self.task.kind == "periodic":

@@ -189,7 +189,7 @@ class _Conclusion:
             return False
         if self._starts or not self._manifests.dependencies or self._comes_along(tasks):
             return True
-        # Nothing installs it: an app outside of integrations is what is left.
+        # Nothing installs it: with an app, what stands outside of integrations still counts.
         gems = _gem_folders(self._manifests)
         is_integration = all(_is_optional(match.seen.path, gems) for match in matches)
         return bool(apps) and not is_integration
