@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 from collections.abc import Collection, Coroutine
 from typing import Any
 
@@ -58,6 +59,12 @@ class AsyncDriver(Driver):
         """Takes up again what `keep_delivery` has given."""
         for name, value in kept.items():
             setattr(self, name, value)
+
+    def share_loop(self, most: int) -> str:
+        """`Facts.shared` of a worker that runs so many jobs at a time."""
+        if most > 1 and inspect.iscoroutinefunction(self.function()):
+            return "loop"
+        return ""
 
     def run_in_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
         """What a coroutine comes to."""

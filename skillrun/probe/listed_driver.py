@@ -39,7 +39,9 @@ class ListedDriver(AsyncDriver):
     # Of several settings for one queue, those of that name count.
     USUAL_NAME = ""
     REFUSED: str  # words for a {handler} of a {kind} that it does not run
-    OF_DELIVERY: tuple[str, ...] = ("message", "settled")
+    OF_DELIVERY: tuple[str, ...] = ("message", "settled", "waited", "delay")
+    waited = 0.0  # seconds that pass before the library does something with the message
+    delay = 0.0  # what it then has its retry wait for
     ESCAPED: str  # words for an {error} of a class, {kind}, that leaves the worker's own code
 
     def __init__(self, probe: Probe, *, captures: bool = True) -> None:
@@ -295,6 +297,12 @@ class ListedDriver(AsyncDriver):
             with say_nothing(), self.probe.recorder.quiet():
                 self.workers[queue] = await self.begin_worker(queue)
         return self.workers[queue]
+
+    def tell_limit(self, job: Any) -> Any:
+        """A job of the library, of which it is reported where its `timeout` ends nothing."""
+        if job is not None and not job.timeout:
+            self.probe.tell_no_limit()
+        return job
 
     def settle(self, how: str, **more: Any) -> None:
         """Tells what becomes of the message that is being delivered."""

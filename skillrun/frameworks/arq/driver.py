@@ -141,7 +141,7 @@ class Driver(ListedDriver):
         return self.make_facts(
             redelivery_s=self.redelivery_s,
             max_attempts=most,
-            shared="loop" if self.looked_at.max_jobs > 1 else "",
+            shared=self.share_loop(self.looked_at.max_jobs),
             on_kill=_ON_KILL.format(wait=self.redelivery_s, most=most),
         )
 

@@ -62,25 +62,16 @@ class Driver(ListedDriver):
     CONTROL = ("asyncio.exceptions.CancelledError",)
     LOGGERS = ("saq",)
 
-    OF_DELIVERY = (*ListedDriver.OF_DELIVERY, "waited", "delay")
-    waited = 0.0  # seconds that pass before the library does something with the message
-    delay = 0.0  # what it then has its retry wait for
-
     def read_facts(self) -> Facts:
-        sweep = self._find_sweep(next(iter(self.settings.values())))
+        settings = next(iter(self.settings.values()))
+        sweep = self._find_sweep(settings)
         return self.make_facts(
             redelivery_s=TIMEOUT_S + sweep + ABORT_S,
             # By the job's timeout; what runs in a thread cannot be cancelled.
             ends_stuck=inspect.iscoroutinefunction(self.function()),
-            shared="loop" if self._runs_several_at_once() else "",
+            shared=self.share_loop(settings.get("concurrency") or 10),
             on_kill=_ON_KILL.format(sweep=sweep + ABORT_S),
         )
-
-    def _runs_several_at_once(self) -> bool:
-        """Ten where the settings say nothing."""
-        settings = next(iter(self.settings.values()))
-        is_awaited = inspect.iscoroutinefunction(self.function())
-        return is_awaited and int(settings.get("concurrency") or 10) > 1
 
     def can_run(self) -> bool:
         return inspect.isroutine(self.target)
@@ -233,10 +224,7 @@ class Driver(ListedDriver):
             pipeline.zadd(queue._incomplete, {id_: 0})
             pipeline.set(id_, unpack_bytes(self.message["job"]))
             await pipeline.execute()
-        job = await queue._get_job_by_id(id_)
-        if job is not None and not job.timeout:
-            self.probe.tell_no_limit()
-        return job
+        return self.tell_limit(await queue._get_job_by_id(id_))
 
     def _is_at_work(self, job: Any) -> bool:
         return not self.settled and job.id == self.message["id"]

@@ -60,6 +60,7 @@ OLDEST = (0, 12)
 _DEPENDENCY: type = type(TaskiqDepends())
 # Labels that the library itself writes.
 _OF_A_RUN = ("_retries", "schedule_id", "X-Taskiq-requeue")
+_TASKS = 100  # at a time, where the worker's command says nothing
 
 
 def _find_other_broker(broker: Any) -> str | None:
@@ -138,7 +139,7 @@ class Driver(AsyncDriver):
         for broker in self.brokers:
             if not isinstance(broker, InMemoryBroker):
                 broker.result_backend = DummyResultBackend()
-        self.receiver = InProcess(self.broker, ThreadPoolExecutor(), max_async_tasks=100)
+        self.receiver = InProcess(self.broker, ThreadPoolExecutor(), max_async_tasks=_TASKS)
         self._compile_formatter()
         return self.read_facts()
 
@@ -203,8 +204,7 @@ class Driver(AsyncDriver):
             library=f"taskiq {version('taskiq')}",
             redelivery_s=self.code.redelivery_s,
             same_process=True,
-            # A hundred at a time.
-            shared="loop" if inspect.iscoroutinefunction(self.function()) else "",
+            shared=self.share_loop(_TASKS),
             acks_late=not is_early(labels),
             bounded_kills=not self.code.comes_back(labels),
             max_attempts=self._read_max_attempts(),
