@@ -52,3 +52,15 @@ def test_a_handler_of_the_application_does_not_silence_the_job(tmp_path: Path) -
 def test_an_application_that_configures_its_logs_keeps_its_level(tmp_path: Path) -> None:
     proof = prove_shop(shops.shop(tmp_path / "shop", proof=True), OWN_HANDLER + OWN_SETTINGS)
     assert "do not tell" in str(proof.witnesses)
+
+
+def test_what_the_worker_itself_says_of_a_task_is_heard(tmp_path: Path) -> None:
+    """Whether it tells success is decided when it makes the task's tracer: once its logs are set
+    up.
+    """
+    root = shops.shop(tmp_path / "shop", proof=True)
+    spec = load_spec(root / shops.SPEC, root=root)
+    proof = try_prove(Target(spec, root, "celery"), only="once")
+    told = {event["logger"]: event["text"] for event in proof.histories[0].all("log")}
+    assert told["celery.worker.strategy"].endswith(" received")
+    assert " succeeded in " in told["celery.app.trace"]

@@ -331,6 +331,8 @@ class Driver(BaseDriver):
             # celery/worker/consumer/consumer.py, on_unknown_task.
             self.probe.settle("lost", why="its worker knows no task of that name, and discards it")
             return
+        if named.__trace__ is None:
+            self._make_tracer(named)
         request = self._make_request(message, settled)
         _log_receipt(request)
         if request.revoked():
@@ -360,10 +362,7 @@ class Driver(BaseDriver):
         """The task that a message names; None where there is none. That of another commit may be
         one that only hands the job on.
         """
-        task = self.app.tasks.get(message["headers"].get("task"))
-        if task is not None and task.__trace__ is None:
-            self._make_tracer(task)
-        return task
+        return self.app.tasks.get(message["headers"].get("task"))
 
     def _handle_error(self, request: Any) -> None:
         """As the pool does with the exception that is being handled."""
