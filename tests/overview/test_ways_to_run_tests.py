@@ -127,6 +127,30 @@ def test_an_adapter_is_seen_under_the_name_by_which_the_job_holds_it(
     assert called[8] == [("shop.mailer:send", False)]
 
 
+BY_AN_OBJECT = """
+    from shop import mailer, tasks
+
+
+    class World:
+        def deliver(self, order_id, text=None):
+            return "m-1"
+
+
+    def test_sends(monkeypatch):
+        monkeypatch.setattr(tasks, "send", World().deliver)
+        tasks.send_receipt(7)
+    """
+
+
+@pytest.mark.real
+def test_a_method_of_a_test_is_told_by_whose_place_it_takes(home: Path, tmp_path: Path) -> None:
+    """Its own name says nothing of the adapter, which then seemed not to be called."""
+    seen = watch_tests(watched_shop(tmp_path / "shop", **{"tests/test_receipts.py": BY_AN_OBJECT}))
+    (one,) = seen.deliveries
+    called = {call.path: call.arguments for call in one.calls}
+    assert called["shop.tasks:send"] == {"order_id": 7}
+
+
 UNSEEN = {
     "app/__init__.py": "",
     "app/mailer.py": "def send(to, text):\n    raise OSError('no network here')\n",
