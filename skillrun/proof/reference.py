@@ -160,15 +160,15 @@ class Reference:
 
     def allows_loss(self, history: History) -> bool:
         """Whether a history lost the job with a process that died, where the library does so by
-        design, or the spec accepts it.
+        design, or the spec accepts it. What a sweep of the spec is to bring back is not accepted.
         """
-        if not history.lost:
-            return False
-        if self.facts.lossy:
+        if history.lost and self.facts.lossy:
             return True
         worker = self.spec.worker
-        is_accepted = worker is not None and worker.death == "loses"
-        return is_accepted and any(run.died for run in history.runs)
+        is_accepted = worker is not None and worker.death == "loses" and not self.spec.recovers
+        # A child's death leaves a message that was acknowledged, and a worker's one that is lost.
+        is_end = bool(history.runs) and history.runs[-1].died and not history.pending
+        return is_accepted and is_end
 
     @property
     def has_dead_letter(self) -> bool:
