@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from watched_deliveries import SEND, SENT, call, delivery, observe, seen, store, table
 
+from skillrun.cli.commands.jobs import open_reader
 from skillrun.proof.fixtures.seen import EndSeen, Seen, StoreSeen, Table
 from skillrun.skills.job_worker.drafting.classify import classify_effects, classify_errors
 from skillrun.skills.job_worker.drafting.draft import Draft
+from skillrun.skills.job_worker.drafting.observed import add_observed
 from skillrun.skills.job_worker.drafting.rows_seen import write_state
 
 
@@ -265,3 +267,13 @@ def test_where_no_error_is_known_nobody_answers(again: bool) -> None:
         ("ConnectionError", ["tell"]),
     ]
     assert not failures["permanent" if again else "transient"]
+
+
+def test_what_reading_says_of_a_guarantee_gives_way_to_what_was_seen(shop: Path) -> None:
+    """The tests show the key: "it takes no key" is no decision any more."""
+    draft = observe(shop, Seen())
+    draft.values["effects"] = [{"name": "send", "call": SEND}]
+    draft.decisions.append("effects.0.guarantee: send: it takes no key")
+    add_observed(draft, seen(delivery()), open_reader(shop).project, guesses=False)
+    assert draft.values["effects"][0]["guarantee"] == "keyed"
+    assert not any("takes no key" in decision for decision in draft.decisions)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from skillrun.skills.job_worker.overview.rows import JobReader
     from skillrun.skills.job_worker.overview.seams import Seam
 
+# As "effects.0.guarantee: send: it takes no key".
+_OF_GUARANTEE = re.compile(r"effects\.\d+\.guarantee: ")
+
 
 @dataclass
 class Draft:
@@ -74,6 +77,16 @@ class Draft:
         """Takes back what was said of a part before more was known of it."""
         self.decisions = [one for one in self.decisions if not one.startswith(part)]
         self.guesses = [one for one in self.guesses if not one.startswith(part)]
+
+    def drop_of_effects(self) -> None:
+        """Takes back what reading alone said of the guarantee of each effect, by its number: "it
+        takes no key". Those that reading knows to be keyed still are.
+        """
+        kept = []
+        for decision in self.decisions:
+            if _OF_GUARANTEE.match(decision) is None:
+                kept.append(decision)
+        self.decisions = kept
 
     def drop_blanks(self) -> None:
         """Without what a person would have to fill in: nobody is there to do so."""

@@ -100,6 +100,7 @@ def add_observed(
         draft.guesses.append(f"payload: from {example.first.test}, which fails")
     _say_whence(draft, example.first, is_idle=not example.does_something)
     _add_effects(draft, done, project)
+    draft.drop_of_effects()
     for effect in draft.values.get("effects", []):
         _settle_guarantee(draft, effect, guesses)
     _add_errors(draft, seen)
