@@ -18,6 +18,7 @@ from skillrun.contract.spec import load_spec
 from skillrun.core.errors import Misuse
 from skillrun.skills.job_worker.drafting.annotated import write_annotated
 from skillrun.skills.job_worker.drafting.draft import draft_spec
+from skillrun.skills.job_worker.stages import uniqueness
 
 STRANGERS = sorted(path.parent.name for path in (helpers.ROOT / "tests/strangers").glob("*/base"))
 
@@ -66,6 +67,26 @@ def test_the_strategy_is_a_decision_and_what_was_seen_a_proposal(
         path.read_text()
     )
     assert "idempotency.undefined" in shops.rules(shops.report(root, code=3))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("async-tickets", "store: table steps}"), ("ferryboard", "store: table Refund}")],
+)
+def test_the_proposed_store_is_one_that_the_run_finds(
+    name: str, said: str, home: Path, tmp_path: Path
+) -> None:
+    """A person copies it. "table of Step" was a table that is called "of"."""
+    root = tmp_path / name
+    shutil.copytree(helpers.ROOT / "tests/strangers" / name / "base", root)
+    helpers.git(root, "init", "-q")
+    reader = open_reader(root)
+    proposed = []
+    for job in reader.jobs:
+        proposed += [one for one in draft_spec(reader, job).decisions if "store: " in one]
+    (one,) = proposed
+    assert said in one
+    assert uniqueness.tables(reader.project, said.split()[-1].rstrip("}"))
 
 
 # RQ is given a path that lies in a row of the house's own table.

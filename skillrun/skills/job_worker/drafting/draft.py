@@ -13,6 +13,8 @@ from skillrun.contract.job import JobSpec
 from skillrun.frameworks.common.reading import import_path, spell_import_path
 from skillrun.proof.judges.unpromised import PROMISES
 from skillrun.proof.result import DoubtfulEffect
+from skillrun.repo.places import is_aside
+from skillrun.repo.syntax import find_nodes
 from skillrun.skills.job_worker.drafting.counters import find_counters
 from skillrun.skills.job_worker.drafting.edges import EDGE, Edges, Position
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter, read_failing
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from skillrun.skills.job_worker.overview.rows import JobReader
     from skillrun.skills.job_worker.overview.seams import Seam
 
+# By which SQLAlchemy, and within Meta Django, is told it.
+_TABLE_NAMES = ("__tablename__", "db_table")
 # As "effects.0.guarantee: send: it takes no key".
 _OF_GUARANTEE = re.compile(r"effects\.\d+\.guarantee: ")
 
@@ -251,7 +255,7 @@ class _Drafter:
             return "nothing was seen that remembers a job that is done"
         key = ", ".join(name_fields(properties))
         place = f"{kept[0].place.path}:{kept[0].place.line}"
-        store = kept[0].what.replace("model ", "table of ")
+        store = _spell_store(kept[0], self.project)
         return (
             f"proposed: {{strategy: keyed, key: [{key}], dedupe: {{store: {store}}}}}, seen at"
             f" {place}"
@@ -412,6 +416,34 @@ def _name_object(handler: Definition) -> str:
         if makes and isinstance(target, ast.Name):
             return f"{handler.module.name}:{target.id}"
     return handler.import_path
+
+
+def _spell_store(memory: Memory, project: Project) -> str:
+    """As `idempotency.dedupe.store` is read, such as "table receipts"."""
+    kind, _, name = memory.what.partition(" ")
+    if kind == "model":
+        return f"table {_find_table_name(name, project)}"
+    if memory.what == "a key in Redis":
+        return "redis KEY"
+    return memory.what
+
+
+def _find_table_name(model: str, project: Project) -> str:
+    """What a class of the repository calls its table; its own name where it does not, which stands
+    for a table that resembles it.
+    """
+    for path in project.tree.search(model, ".py"):
+        module = project.module(path)
+        if module is None or is_aside(path):
+            continue
+        for node in find_nodes(module.tree, ast.ClassDef):
+            if node.name != model:
+                continue
+            for inner in find_nodes(node, ast.Assign):
+                named = ast.unparse(inner.targets[0])
+                if named in _TABLE_NAMES and isinstance(inner.value, ast.Constant):
+                    return str(inner.value.value)
+    return model
 
 
 def _is_table(memory: Memory) -> bool:
