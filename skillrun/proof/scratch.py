@@ -38,12 +38,14 @@ def remove_left_folders(base: Path) -> None:
 
 def _is_left(folder: Path) -> bool:
     """Whether the proof that a folder belongs to lives no more."""
+    # Its lock is taken only once it is there, and must not be taken away in between.
+    if time.time() - folder.stat().st_mtime <= _YOUNG_S:
+        return False
     try:
         held = os.open(folder / _ALIVE, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
-        # It is being made, or a release before locks has made it.
-        is_old = time.time() - folder.stat().st_mtime > _YOUNG_S
-        return is_old and not _is_running(int(folder.name.split("-")[1]))
+        # A release before locks has made it.
+        return not _is_running(int(folder.name.split("-")[1]))
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
