@@ -5,7 +5,7 @@ it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -214,10 +214,21 @@ def _say_what(error: ValidationError) -> str:
             return f"{shown} is not {_with_article(form)}"
         case "uniqueItems":
             return "holds the same item twice"
+        case "dependentRequired":
+            return _say_lacking(value, limit)
     # A keyword that has no sentence of ours: the validator's own words, which quote the value.
     if len(error.message) < _LONGEST_MESSAGE:
         return error.message
     return error.message[:_LONGEST_MESSAGE] + "…"
+
+
+def _say_lacking(value: Mapping[str, Any], needed: Mapping[str, list[str]]) -> str:
+    """Which member stands there without the one that it needs: "death needs a reason beside it"."""
+    for name, others in needed.items():
+        for other in others:
+            if name in value and other not in value:
+                return f"{name} needs a {other} beside it"
+    return "a member is missing"
 
 
 def _say_hint(error: ValidationError) -> str:

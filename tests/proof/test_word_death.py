@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from histories import (
 )
 
 from skillrun.contract.job import DeadLetter, JobSpec
+from skillrun.contract.spec import load_spec
+from skillrun.core.errors import SpecInvalid
 from skillrun.proof.history import History
 from skillrun.proof.judges import effects, state
 
@@ -46,6 +49,13 @@ def test_a_job_may_be_lost_with_its_worker_alone(seen: History, is_accepted: boo
     for judge, rule in ((effects.judge, "effect.lost"), (state.judge, "state.differs")):
         assert rule in rules(judge, seen, against(made()))
         assert (rule not in rules(judge, seen, accepts)) == is_accepted
+
+
+def test_a_loss_without_a_reason_is_one_plain_line(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("version: 1\njob: x\nworker: {death: loses}\n")
+    with pytest.raises(SpecInvalid, match="worker: death needs a reason beside it"):
+        load_spec(path)
 
 
 def test_what_a_sweep_is_to_bring_back_is_not_accepted() -> None:
