@@ -268,6 +268,7 @@ class _Session:
             uncalled=find_uncalled(self.target.root, _list_sweeps(self.target.spec)),
             unpromised=self.target.unpromised,
             sweepers=self.target.sweepers,
+            guessed_errors=self.target.guessed_errors,
             server=self._find_missing_server(),
         )
         for history in singles:

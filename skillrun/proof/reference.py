@@ -96,6 +96,7 @@ class Reference:
     # Of a draft: the promises that nobody has made, see `judges.unpromised`.
     unpromised: frozenset[str] = frozenset()
     sweepers: tuple[str, ...] = ()  # as in Target
+    guessed_errors: frozenset[str] = frozenset()  # as in Target
     # The database server to which the application speaks outside of the proof; "" where it is not
     # known to, or the proof has one.
     server: str = ""

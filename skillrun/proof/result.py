@@ -119,4 +119,6 @@ class Target:
     # Of a draft: what a clock starts and may find a job that stands still.
     sweepers: tuple[str, ...] = ()
     doubtful: tuple[DoubtfulEffect, ...] = ()
+    # Errors that a draft lists as permanent since the job was not tried again after one of them.
+    guessed_errors: frozenset[str] = frozenset()
     acks_late: bool = False

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from histories import (
     ACKED,
+    AWAY,
     KILLED,
+    NEVER,
     RETURNED,
     commit,
     effect,
@@ -141,3 +143,18 @@ def test_questions_that_the_logs_leave_open_are_one_risk() -> None:
     )
     assert found.message == "the logs do not tell: did it run? why did it fail?"
     assert (found.rule, found.grade) == ("logs-silent", RiskGrade.BLIND)
+
+
+def test_an_error_that_nobody_calls_permanent_needs_no_record() -> None:
+    """ "Already refunded" is caught by its name, and the job goes on: there is nothing to bury. Tests
+    show dead letters, so that the others need one.
+    """
+    asked = drafted(guessed_errors=frozenset({AWAY}))
+    asked = dataclasses.replace(asked, unpromised=PROMISES - {"dead_letter"})
+    told = [[fault("raise", "before:email#1"), RETURNED, ACKED]]
+    found = release("dead-letter.missing", told, asked, f"raise={AWAY}@before:email#1/*")
+    assert (found.verdict, found.rule) == (RISK, "not-as-read")
+    other = release("dead-letter.missing", told, asked, f"raise={NEVER}@before:email#1/*")
+    assert other.verdict == REFUTED
+    killed = release("dead-letter.missing", told, asked, "kill@before:email#1")
+    assert killed.verdict == REFUTED

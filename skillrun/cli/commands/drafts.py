@@ -37,6 +37,7 @@ class Drafted:
     unpromised: frozenset[str]
     sweepers: tuple[str, ...] = ()
     doubtful: tuple[DoubtfulEffect, ...] = ()
+    guessed_errors: frozenset[str] = frozenset()
 
     def limit(self, target: Target) -> Target:
         """Decides less than a spec that somebody has agreed to."""
@@ -45,6 +46,7 @@ class Drafted:
             unpromised=self.unpromised,
             sweepers=self.sweepers,
             doubtful=self.doubtful,
+            guessed_errors=self.guessed_errors,
         )
 
     def document(self) -> dict[str, Any]:
@@ -91,13 +93,6 @@ def draft_for(
     Raises Misuse for a job that is not there, Blocked where nobody has allowed its tests to run.
     """
     from skillrun.cli.commands.jobs import open_reader
-    from skillrun.skills.job_worker.drafting.annotated import write_annotated
-    from skillrun.skills.job_worker.drafting.classify import (
-        choose_broker,
-        classify_effects,
-        classify_errors,
-    )
-    from skillrun.skills.job_worker.drafting.fitting import fit_draft
     from skillrun.skills.job_worker.drafting.sweepers import find_sweepers
     from skillrun.skills.job_worker.drafting.watching import plan_watching
 
@@ -107,6 +102,27 @@ def draft_for(
     watched = plan_watching(reader, job, trials.overrides.get("proof.python"))
     _ask_to_prove(reader.repo, watched, job, watcher, trust)
     draft, fixtures, path = _choose_draft(trials, reader, job, watched)
+    _try_draft(trials, path, draft, fixtures)
+    return Drafted(
+        job.handler.import_path,
+        path,
+        tuple(draft.guesses),
+        draft.list_unpromised(),
+        find_sweepers(reader, job),
+        draft.list_doubtful(),
+        frozenset(draft.guessed_errors),
+    )
+
+
+def _try_draft(trials: _Trials, path: Path, draft: Draft, fixtures: Fixtures | None) -> None:
+    """Writes the draft with what single runs of the job show, and no test."""
+    from skillrun.skills.job_worker.drafting.annotated import write_annotated
+    from skillrun.skills.job_worker.drafting.classify import (
+        choose_broker,
+        classify_effects,
+        classify_errors,
+    )
+    from skillrun.skills.job_worker.drafting.fitting import fit_draft
 
     proofs: list[Proof] = []
 
@@ -127,10 +143,6 @@ def draft_for(
             _write(path, write_annotated(draft))
     if can_start():
         _add_second_jobs(trials, path, draft, fixtures)
-    unpromised = draft.list_unpromised()
-    sweepers = find_sweepers(reader, job)
-    guesses, doubtful = tuple(draft.guesses), draft.list_doubtful()
-    return Drafted(job.handler.import_path, path, guesses, unpromised, sweepers, doubtful)
 
 
 def _choose_draft(

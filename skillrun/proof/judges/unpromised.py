@@ -42,12 +42,15 @@ def release_unpromised(
     """What was found, with risks in the place of refutations of what nobody has promised."""
     if not reference.unpromised:
         return list(found)
+    unpromised = reference.unpromised
+    if _rests_on_guessed_error(history, reference):
+        unpromised |= {"dead_letter"}
     is_taken_along = _is_taken_along(history, reference)
     was_locked_out = is_locked_out(history)
     kept = []
     for judgement in found:
         judgement = _look_a_day_later(judgement, reference)
-        risk = _find_risk(judgement.rule, reference.unpromised)
+        risk = _find_risk(judgement.rule, unpromised)
         if is_taken_along and judgement.rule in UNDONE:
             risk = "death-loses", RiskGrade.LOST
         if risk is not None and judgement.verdict == REFUTED:
@@ -58,6 +61,14 @@ def release_unpromised(
             judgement = set_aside(judgement, _ANOTHER_DAY)
         kept.append(judgement)
     return kept
+
+
+def _rests_on_guessed_error(history: History, reference: Reference) -> bool:
+    """Whether every error that was thrown into the job is one that nobody has called permanent. A
+    job that ends after it may be done: "already refunded" says that there is nothing left to do.
+    """
+    errors = {fault.error for fault in history.schedule.faults if fault.do == "raise"}
+    return bool(errors) and errors <= reference.guessed_errors
 
 
 def _is_another_day(history: History, reference: Reference) -> bool:

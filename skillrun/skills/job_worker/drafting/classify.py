@@ -88,9 +88,11 @@ def classify_errors(draft: Draft, prove: Callable[[str], Proof]) -> bool:
                 failures["transient"].append(failures["permanent"].pop(_find(failures, error)))
                 said = f"failures: {error} is transient: the job was tried again after it"
             else:
+                draft.guessed_errors.add(error)
                 said = f"failures: {error} is permanent: the job was not tried again after it"
             draft.guesses.append(said)
         else:
+            draft.guessed_errors.add(error)
             draft.guesses.append(f"failures: {error} is permanent, as most errors are")
     return bool(draft.unsure)
 

@@ -58,6 +58,8 @@ class Draft:
     # Import path of an effect -> the dotted name of the library's call, as it is read.
     clients: dict[str, str] = field(default_factory=dict)
     unsure: tuple[str, ...] = ()  # errors of which nothing says whether another try helps
+    # Errors that are listed as permanent, though nobody has said so.
+    guessed_errors: set[str] = field(default_factory=set)
     told: dict[str, str] = field(default_factory=dict)  # import path of an effect -> who calls it
     # Names of effects whose key goes by a name that says little.
     doubtful_keys: set[str] = field(default_factory=set)
