@@ -158,3 +158,7 @@ def test_an_error_that_nobody_calls_permanent_needs_no_record() -> None:
     assert other.verdict == REFUTED
     killed = release("dead-letter.missing", told, asked, "kill@before:email#1")
     assert killed.verdict == REFUTED
+    # The job fails of it, and the library drops it: nobody took it for done.
+    fails = [[fault("raise", "before:email#1"), raised(AWAY), ACKED]]
+    dropped = release("dead-letter.missing", fails, asked, f"raise={AWAY}@before:email#1/*")
+    assert dropped.verdict == REFUTED

@@ -64,9 +64,12 @@ def release_unpromised(
 
 
 def _rests_on_guessed_error(history: History, reference: Reference) -> bool:
-    """Whether every error that was thrown into the job is one that nobody has called permanent. A
-    job that ends after it may be done: "already refunded" says that there is nothing left to do.
+    """Whether every error that was thrown into the job is one that nobody has called permanent, and
+    the job counts as done after it: "already refunded" says that there is nothing left to do. A job
+    that fails of it is not done, whatever the error means.
     """
+    if not history.runs or history.runs[-1].outcome != "succeeded":
+        return False
     errors = {fault.error for fault in history.schedule.faults if fault.do == "raise"}
     return bool(errors) and errors <= reference.guessed_errors
 
