@@ -21,28 +21,39 @@ def can_see() -> bool:
     return sys.platform.startswith("linux") and Path("/proc/self/syscall").exists()
 
 
-def is_blocked(pid: int, servers: tuple[int, ...] = ()) -> bool:
+def is_blocked(pid: int, servers: tuple[int, ...] = (), zygote: int = 0) -> bool:
     """All threads are in the same sleep at several looks, and so is every server of the proof that
-    may work for them.
+    may work for them, and the zygote: it is asked before a connection is made, and where the
+    machine is busy its answer takes a while. What the zygote has forked is not looked at.
 
     Sleeping is virtual in a delivery: who really sleeps polls a lock (SQLite's busy handler), or
     waits for one (futex, flock) or for a server that waits for one. Who woke up in between was
     waiting for an answer, and has it.
     """
-    first = _all_asleep(pid, servers)
+    first = _all_asleep(pid, servers, zygote)
     if first is None:
         return False
     for _ in range(_SAMPLES - 1):
         time.sleep(_PAUSE_S)
-        if _all_asleep(pid, servers) != first:
+        if _all_asleep(pid, servers, zygote) != first:
             return False
     return True
 
 
-def _all_asleep(pid: int, servers: tuple[int, ...]) -> list[Any] | None:
-    sleep = _sleeping_in(pid)
-    resting = _resting(servers) if sleep is not None else None
-    return None if resting is None else [sleep, *resting]
+def _all_asleep(pid: int, servers: tuple[int, ...], zygote: int) -> list[Any] | None:
+    """The sleeps of the process, the zygote and the servers; None where one of them is at work."""
+    sleeps: list[Any] = []
+    for number in (pid, zygote):
+        if number == 0:
+            continue
+        sleep = _sleeping_in(number)
+        if sleep is None:
+            return None
+        sleeps.append(sleep)
+    resting = _resting(servers)
+    if resting is None:
+        return None
+    return [*sleeps, *resting]
 
 
 def _resting(servers: tuple[int, ...]) -> list[Any] | None:

@@ -339,13 +339,19 @@ class Explorer(Messages, Drafting, Sweeps):
             )
             return
         began = run.now
+        late = next(iter(self.orders.of_late_errors(run.schedule)), None)
+        # As much later and with the same error where somebody waits for what it holds.
+        first.order = lambda: {"clock": run.now - began, "then": late}
         for move in run.schedule.moves:
             self._make_move(run, move)
-        self._drain_beside(run, first)
+        # An answer that comes late comes at its time, before the others' later attempts. Without one
+        # it stands until nothing else waits.
+        until = None
+        if late is not None:
+            until = run.now
+        self._drain_beside(run, first, until=until)
         if not first.running.ended:
-            if first.running.paused:
-                late = next(iter(self.orders.of_late_errors(run.schedule)), None)
-                first.running.resume(clock=run.now - began, then=late)
+            first.go_on()
             self._finish_process(run, [first], first)
         self._settle_delivery(run, Waiting(message, run.now, 0), self._read_delivery(run, first))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,13 @@ class Process:
     running: Running
     zygote: str
     copy: int = 0
+    # What it is told when it stands still and goes on again, see `Running.resume`.
+    order: Callable[[], Mapping[str, Any]] = dict
+
+    def go_on(self) -> None:
+        """Lets it go on, where it stands still."""
+        if self.running.paused:
+            self.running.resume(**self.order())
 
 
 class Processes:
@@ -109,14 +116,13 @@ class Processes:
             if state == "stopped":
                 break
             if state == "paused":
-                process.running.resume()
+                process.go_on()
             elif state == "blocked":
                 other = _find_other(all_, process)
                 if other is None:
                     # It waits for itself, or for time that no lock will give back.
                     continue
-                if other.running.paused:
-                    other.running.resume()
+                other.go_on()
                 self.follow(all_, other, deadline)
         if process.running.ended:
             return None
@@ -152,9 +158,10 @@ class Processes:
         """Whether a process waits for another one. Where that cannot be seen, one that has said
         nothing for a while is taken to wait.
         """
-        pid = self.setting.zygote(process.zygote).outer_pid(process.running)
+        zygote = self.setting.zygote(process.zygote)
+        pid = zygote.outer_pid(process.running)
         if can_see() and pid:
-            return is_blocked(pid, self.setting.server_pids)
+            return is_blocked(pid, self.setting.server_pids, zygote.pid)
         return time.monotonic() - quiet_since > PATIENCE_S
 
     def _shorten_paths(self, detail: str) -> str:

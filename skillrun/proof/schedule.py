@@ -31,7 +31,7 @@ rival=orders.status:void@before:email#1   somebody else commits this meanwhile
 rival=orders.*@before:email#1          all columns that the job leaves alone
 raise=…@before:email#2!/*              each time that it is about what the second call is about
 stall@before:email#1                   it stands still there; what follows runs, then it goes on
-stall@before:email#1 raise=…@before:email#1   it goes on with an error
+stall@before:email#1 raise=…@before:email#1   it goes on with an error, when its wait is over
 jitter=low                             random waits at their shortest (else: at their longest)
 waiting=3                              so many copies of the message wait, then come in turn
 late=61                                delivered so many seconds after it was published

@@ -47,7 +47,7 @@ def test_who_waits_is_seen_and_gets_the_lock(explorer: Explorer) -> None:
 def test_where_nobody_sees_it_nothing_is_said(
     explorer: Explorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "is_blocked", lambda pid, servers: False)
+    monkeypatch.setattr(processes, "is_blocked", lambda *_: False)
     history = explorer.run(parse_schedule(AT_ONCE))
     assert raised(history) == ["sqlite3:OperationalError"]
     assert [note.partition(":")[0] for note in history.notes] == [
@@ -65,8 +65,26 @@ def test_a_machine_that_is_less_busy_the_next_time_decides(
     monkeypatch.setattr(
         explorer.setting, "restore", lambda **given: (runs.append(1), restore(**given))[1]
     )
-    monkeypatch.setattr(
-        processes, "is_blocked", lambda pid, servers: len(runs) > 1 and seen(pid, servers)
-    )
+    monkeypatch.setattr(processes, "is_blocked", lambda *given: len(runs) > 1 and seen(*given))
     history = explorer.run(parse_schedule(AT_ONCE))
     assert (raised(history), history.notes, len(runs)) == ([], (), 2)
+
+
+@pytest.mark.real
+def test_who_holds_the_lock_goes_on_with_its_error_though_another_waits(explorer: Explorer) -> None:
+    late = "stall@before:send#1 raise=ConnectionError@before:send#1 wait=2 redeliver"
+    history = explorer.run(parse_schedule(late))
+    first = min(history.runs, key=lambda run: run.number)
+    assert first.raised is not None
+    assert first.raised["error"] == "builtins:ConnectionError"
+    # What was delivered meanwhile has waited for the lock, and has it then; so has the next tick.
+    assert [run.raised for run in history.runs if run is not first] == [None, None]
+
+
+@pytest.mark.real
+def test_who_holds_the_lock_goes_on_at_its_time_though_another_waits(explorer: Explorer) -> None:
+    """Its own clock has passed the wait too, not only the clock of who waits for it."""
+    history = explorer.run(parse_schedule("stall@before:send#1 wait=3600 redeliver"))
+    first = min(history.runs, key=lambda run: run.number)
+    ends = [event["clock"] for event in first.events if event.kind == "end"]
+    assert ends[0] - first.clock >= 3600

@@ -109,6 +109,37 @@ def test_who_gets_answers_is_not_though_it_sleeps_at_every_look(start: Start) ->
     assert not within(0.2, lambda: is_blocked(idle, (pid, server)))
 
 
+def test_who_waits_for_the_answer_of_a_zygote_at_work_is_not(start: Start) -> None:
+    ours, theirs = socket.socketpair()
+
+    def work() -> None:
+        while ours.fileno():
+            pass
+
+    zygote = start(work)
+    pid = start(lambda: theirs.recv(1))
+    assert within(10, lambda: is_blocked(pid))
+    assert not within(0.2, lambda: is_blocked(pid, (), zygote))
+
+
+def test_what_a_zygote_has_forked_may_work(start: Start) -> None:
+    """The other deliveries: one of them may hold what is waited for."""
+
+    ours, theirs = socket.socketpair()
+
+    def fork() -> None:
+        parent = os.getpid()
+        if os.fork() == 0:
+            while os.getppid() == parent:
+                pass
+            os._exit(0)
+        ours.recv(1)
+
+    zygote = start(fork)
+    pid = start(lambda: theirs.recv(1))
+    assert within(10, lambda: is_blocked(pid, (), zygote))
+
+
 def test_who_computes_is_not(start: Start) -> None:
     def work() -> None:
         while True:

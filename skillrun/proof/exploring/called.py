@@ -53,8 +53,7 @@ class Called(Publisher):
         for process in processes:
             if process.running.ended:
                 continue
-            if process.running.paused:
-                process.running.resume()
+            process.go_on()
             self._finish_process(run, processes, process)
         calls: dict[int, Delivery] = {}
         for job, process in zip(run.schedule.called, processes, strict=True):

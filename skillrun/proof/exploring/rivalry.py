@@ -35,8 +35,7 @@ class RivalsRoom(Stand):
             if written:
                 heard = int(process.running.events[-1].get("heard", 0))
             run.rivalries.append(Rivalry(rival, heard, written, {}))
-        if process.running.paused:
-            process.running.resume()
+        process.go_on()
         self._finish_process(run, [process], process)
         return self._read_delivery(run, process)
 

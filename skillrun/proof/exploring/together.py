@@ -34,8 +34,7 @@ class Together(Queue):
         for process in processes:
             if process.running.ended:
                 continue
-            if process.running.paused:
-                process.running.resume()
+            process.go_on()
             self._finish_process(run, processes, process)
         # The queue learns of them in the order of their ends.
         pairs = zip(processes, waiting, strict=True)
@@ -72,16 +71,22 @@ class Together(Queue):
             messages.append(Waiting({**message, "redelivered": True}, run.now, 0))
         return messages
 
-    def _drain_beside(self, run: Run, other: Process, most: int | None = None) -> None:
-        """Delivers what waits while the `other` process stands still, at most so many of it. Where
-        that holds what they need, it goes on first.
+    def _drain_beside(
+        self, run: Run, other: Process, *, most: int | None = None, until: float | None = None
+    ) -> None:
+        """Delivers what waits while the `other` process stands still: at most so many of it, and
+        none that is due later than `until`. Where the other holds what they need, it goes on first.
         """
         count_before = run.count
         while run.queue and self._may_deliver_more(run):
             if most is not None and run.count - count_before >= most:
                 return
             waiting = min(run.queue, key=lambda item: item.due)
+            if until is not None and waiting.due > until:
+                return
             run.queue.remove(waiting)
+            if waiting.due > run.now:
+                self._pass_time(run, waiting.due - run.now)
             self._count_delivery(run, waiting)
             process = self._fork_process(run, waiting.op, [waiting.message], job=waiting.job)
             self._finish_process(run, [process, other], process)
