@@ -12,9 +12,10 @@ from skillrun.core.text import masked, masked_json, visible
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.cause import find_cause
 from skillrun.proof.examples import find_part
-from skillrun.proof.judges.attempts import count_attempts, measure_delays
 from skillrun.proof.judges.logs import NOT_ASKED, QUESTIONS
+from skillrun.proof.judges.met_errors import count_attempts
 from skillrun.proof.judges.risks import RISKS
+from skillrun.proof.judges.waits import measure_delays
 from skillrun.proof.next_steps import next_step
 from skillrun.proof.observed import is_weaker, observe
 from skillrun.proof.promises import judge_promises

@@ -22,7 +22,8 @@ from skillrun.proof.families.registry import plan_schedules
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import Delivery, History
 from skillrun.proof.jobs import DIRECT
-from skillrun.proof.judges.attempts import count_attempts, measure_delays
+from skillrun.proof.judges.met_errors import count_attempts
+from skillrun.proof.judges.waits import measure_delays
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.services.errors import ServiceMissing
 from skillrun.proof.setting import Setting

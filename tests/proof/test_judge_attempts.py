@@ -30,6 +30,8 @@ from skillrun.contract.job import JobSpec
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.history import History
 from skillrun.proof.judges import attempts
+from skillrun.proof.judges.met_errors import count_attempts
+from skillrun.proof.judges.waits import measure_delays
 
 FAILING = f"raise={AWAY}@before:email#*/*"
 
@@ -210,10 +212,10 @@ def test_the_same_call_for_each_of_several_mails_is_one_try() -> None:
     once = history("once", [*effect(), *effect(), ("returned", {}), ACKED])
     both = [before, MET, before, MET, raised(AWAY)]
     seen = history(FAILING, [*both, retry(10), ACKED], [*both, retry(20), ACKED], [*both, ACKED])
-    assert attempts.count_attempts(seen, against(spec(), once)) == 3
+    assert count_attempts(seen, against(spec(), once)) == 3
     # Of a handler that goes on trying by itself each is one.
     patient = history(FAILING, [*both, before, MET, before, MET, raised(AWAY), ACKED])
-    assert attempts.count_attempts(patient, against(spec(), once)) == 2
+    assert count_attempts(patient, against(spec(), once)) == 2
 
 
 def send_part(name: str, *, delay: float = 10.0) -> Told:
@@ -248,17 +250,17 @@ def test_each_part_of_a_job_that_divides_itself_has_its_own_attempts() -> None:
     once = history("once", [*effect(), *effect(), RETURNED, ACKED])
     reference = against(spec(), once)
     each_its_own = (0, 1, 1, 2, 3)
-    assert attempts.count_attempts(chunk_of_two("b", each_its_own), reference) == 3
-    assert attempts.measure_delays(chunk_of_two("b", each_its_own)) == (11.0, 21.0)
+    assert count_attempts(chunk_of_two("b", each_its_own), reference) == 3
+    assert measure_delays(chunk_of_two("b", each_its_own)) == (11.0, 21.0)
 
 
 def test_two_messages_for_the_same_part_are_attempts_of_it() -> None:
     """A retry that is published twice doubles them each time."""
     once = history("once", [*effect(), *effect(), RETURNED, ACKED])
-    assert attempts.count_attempts(chunk_of_two("a", (0, 1, 1, 2, 3)), against(spec(), once)) > 3
+    assert count_attempts(chunk_of_two("a", (0, 1, 1, 2, 3)), against(spec(), once)) > 3
 
 
 def test_a_part_that_is_tried_by_a_line_of_messages_without_end_is_seen() -> None:
     line = chunk_of_two("b", (0, 1, 2, 3, 4))
     once = history("once", [*effect(), *effect(), RETURNED, ACKED])
-    assert attempts.count_attempts(line, against(spec(), once)) == 5
+    assert count_attempts(line, against(spec(), once)) == 5

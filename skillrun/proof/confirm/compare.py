@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.broker import NotConfirmed
 from skillrun.proof.confirm.interface import Confirmed, Seen
 from skillrun.proof.confirm.run import Stage, unsupported
-from skillrun.proof.judges.attempts import list_queued_delays
+from skillrun.proof.judges.waits import list_queued_delays
 from skillrun.proof.orders import RECEIVER_WAYS
 from skillrun.proof.reference import INCOMPLETE, Judgement, was_met
 from skillrun.proof.schedule import Schedule, parse_schedule
