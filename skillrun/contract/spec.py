@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from referencing.exceptions import NoSuchResource, Unresolvable, Unretrievable
 
 from skillrun.contract import positions
+from skillrun.contract.as_written import read_as_written
 from skillrun.contract.job import BackoffSpec as BackoffSpec
 from skillrun.contract.job import DeadLetter as DeadLetter
 from skillrun.contract.job import Effect as Effect
@@ -128,7 +129,7 @@ def _parse_spec(data: bytes, path: Path, shown: str) -> Document:
         raise SpecInvalid(
             f"{shown}:1: a job spec is a mapping, this is {kind}", hint="begin with: version: 1"
         )
-    return document
+    return read_as_written(document)
 
 
 def _shown_path(path: Path, root: Path | None) -> str:

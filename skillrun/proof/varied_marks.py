@@ -7,9 +7,10 @@ it leaves what the example leaves. Otherwise a second delivery would find nothin
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.jobs import get_field
@@ -28,54 +29,74 @@ Rows = Mapping[str, list[Row]]
 
 @dataclass(frozen=True)
 class _Mark:
-    """A row that the example leaves, and the column of it that holds the example's key."""
+    """A row that the example leaves, and which of its columns holds which key field.
+
+    `columns`: a field stands in one column, and no two fields in the same one. A row of another
+    job has that job's value in each.
+    """
 
     query: str
     row: Row
-    column: int
+    columns: Mapping[str, int]
     before: tuple[Row, ...] = ()  # what stood in the table before anything ran
-    # The rest of the key, as far as the row holds it: field -> columns. A row with another rest is
-    # another job's, whatever it has in `column`.
-    rest: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
-    def find_rows(self, rows: Rows, value: Any, payload: Any) -> list[Row]:
+    def find_rows(self, rows: Rows, payload: Any) -> list[Row]:
         """The rows that are the same one of another job."""
         found = []
         for row in rows.get(self.query, []):
-            is_alike = len(row) == len(self.row) and str(row[self.column]) == str(value)
-            if is_alike and self._has_rest(row, payload):
+            if len(row) == len(self.row) and self._is_of(row, payload):
                 found.append(row)
         return found
 
-    def _has_rest(self, row: Row, payload: Any) -> bool:
-        for name, columns in self.rest.items():
-            cells = [str(row[at]) for at in columns]
-            if str(get_field(payload, name)) not in cells:
-                return False
-        return True
+    def _is_of(self, row: Row, payload: Any) -> bool:
+        wanted = {at: get_field(payload, name) for name, at in self.columns.items()}
+        return all(str(row[at]) == str(value) for at, value in wanted.items())
+
+
+Unmarked = Mapping[str, list[int]]
 
 
 def find_skipped_marks(history: History, reference: Reference) -> Iterator[Judgement]:
-    """One judgement for the first key field and row that some jobs leave and some do not."""
+    """One judgement for the first row and key field that some jobs leave and some do not."""
     left = _read_rows(history.state) | _read_rows(history.tables)
     once = _read_rows(reference.once.state) | _read_rows(reference.once.tables)
     key = reference.spec.idempotency.key if reference.spec.idempotency else ()
+    jobs = {}
     for name in key:
-        jobs = _list_like_example(history, reference, name)
-        if not jobs:
+        jobs[name] = _list_like_example(history, reference, name)
+    for marks in _list_marks(once, reference, key):
+        answers = []
+        for mark in marks:
+            unmarked = _list_unmarked_by_field(mark, left, jobs, reference.spec.examples[0])
+            if unmarked:
+                answers.append((mark, unmarked))
+        if not answers:
             continue
-        for marks in _list_marks(once, reference, name):
-            answers = []
-            for mark in marks:
-                if _is_of_each_job(mark, left, jobs, reference.spec.examples[0], name):
-                    answers.append((mark, _list_unmarked(mark, left, jobs, name)))
-            if not answers:
-                continue
-            # The value may stand in another column by chance: the best one has the key.
-            mark, missing = min(answers, key=lambda answer: len(answer[1]))
-            if missing:
-                yield _say_skipped(mark, name, missing, len(jobs))
+        # A field may stand in another column by chance: the best columns have the key.
+        mark, missing = min(answers, key=_count_unmarked)
+        for name, numbers in missing.items():
+            if numbers:
+                yield _say_skipped(mark, name, numbers, len(jobs[name]))
                 return
+
+
+def _list_unmarked_by_field(
+    mark: _Mark, left: Rows, jobs: Mapping[str, Mapping[int, Any]], example: Any
+) -> Unmarked:
+    """Key field -> the jobs with another value of it that left no such row. A field whose jobs do
+    not have such a row each is left out.
+    """
+    found = {}
+    for name in mark.columns:
+        if _is_of_each_job(mark, left, jobs[name], example, name):
+            found[name] = _list_unmarked(mark, left, jobs[name])
+    return found
+
+
+def _count_unmarked(answer: tuple[_Mark, Unmarked]) -> int:
+    """How many jobs have left no such row."""
+    _mark, unmarked = answer
+    return sum(map(len, unmarked.values()))
 
 
 def _is_of_each_job(
@@ -84,30 +105,32 @@ def _is_of_each_job(
     """Whether jobs have such a row side by side. A row that the next job replaces is a place where
     one job stands at a time, and what numbers the rows is the number of a job by chance.
     """
-    if not mark.find_rows(left, get_field(example, name), example):
+    if not mark.find_rows(left, example):
         return False
     values = [get_field(payload, name) for payload in jobs.values()]
-    highest = _find_highest_number(mark, left[mark.query], [get_field(example, name), *values])
+    highest = _find_highest_number(
+        left[mark.query], mark, name, [get_field(example, name), *values]
+    )
     for payload in jobs.values():
         value = get_field(payload, name)
         is_number = isinstance(value, int) and value <= highest
-        if not is_number and mark.find_rows(left, value, payload):
+        if not is_number and mark.find_rows(left, payload):
             return True
     return False
 
 
-def _find_highest_number(mark: _Mark, rows: Iterable[Row], values: Iterable[Any]) -> int:
-    """The highest number that a column gives to its rows, as an autoincrement does: 66 in such a
-    column may be the 66th row, and says nothing of job 66.
+def _find_highest_number(rows: Iterable[Row], mark: _Mark, name: str, values: Iterable[Any]) -> int:
+    """The highest number that a field's column gives to its rows, as an autoincrement does: 66 in
+    such a column may be the 66th row, and says nothing of job 66.
 
-    `values`: what the jobs have in the field that the column is compared with.
+    `values`: what the jobs have in the field.
     """
     of_jobs = set(map(str, values))
     added = [row for row in rows if len(row) == len(mark.row) and row not in mark.before]
     # Rows are numbered from 1 to their count where none was ever removed.
     highest = len(mark.before) + len(added)
     for row in added:
-        cell = row[mark.column]
+        cell = row[mark.columns[name]]
         # Where some were removed, the numbers have gaps: one that is no job's value is a row's.
         if isinstance(cell, int) and str(cell) not in of_jobs:
             highest = max(highest, cell)
@@ -141,15 +164,11 @@ def _count_effects(runs: Sequence[Delivery]) -> Counter[str]:
     return found
 
 
-def _list_marks(once: Rows, reference: Reference, name: str) -> Iterator[list[_Mark]]:
-    """For each row that the example's single run adds, the columns that hold its value of the
-    field.
+def _list_marks(once: Rows, reference: Reference, key: Iterable[str]) -> Iterator[list[_Mark]]:
+    """For each row that the example's single run adds, the ways in which its columns may hold the
+    key, as far as they hold it.
     """
     example = reference.spec.examples[0]
-    wanted = get_field(example, name)
-    if wanted is None or reference.spec.idempotency is None:
-        return
-    others = [other for other in reference.spec.idempotency.key if other != name]
     before = _read_rows(reference.before)
     for query, rows in once.items():
         if query in reference.volatile:
@@ -157,29 +176,41 @@ def _list_marks(once: Rows, reference: Reference, name: str) -> Iterator[list[_M
         earlier = tuple(before.get(query, []))
         for row in rows:
             if row not in earlier:
-                rest = _find_rest(row, example, others)
-                yield [_Mark(query, row, at, earlier, rest) for at in _find_columns(row, wanted)]
+                marks = []
+                for columns in _assign_columns(row, example, key):
+                    marks.append(_Mark(query, row, columns, earlier))
+                yield marks
 
 
-def _find_rest(row: Row, example: Any, others: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """Each other key field -> the columns of the row that hold the example's value of it."""
-    rest = {}
-    for other in others:
-        columns = _find_columns(row, get_field(example, other))
-        if columns:
-            rest[other] = columns
-    return rest
+def _assign_columns(row: Row, example: Any, key: Iterable[str]) -> list[dict[str, int]]:
+    """The ways to give the key fields columns that hold the example's value, each a column of its
+    own. Where the row has fewer columns than fields, some fields have none.
+    """
+    key = tuple(key)
+    choices = [(*_find_columns(row, get_field(example, name)), None) for name in key]
+    ways = []
+    for choice in itertools.product(*choices):
+        way: dict[str, int] = {}
+        for name, column in zip(key, choice, strict=True):
+            if column is not None and column not in way.values():
+                way[name] = column
+        if way not in ways:
+            ways.append(way)
+    most = max(map(len, ways))
+    return [way for way in ways if len(way) == most]
 
 
 def _find_columns(row: Row, value: Any) -> tuple[int, ...]:
+    if value is None:
+        return ()
     return tuple(at for at, cell in enumerate(row) if str(cell) == str(value))
 
 
-def _list_unmarked(mark: _Mark, left: Rows, jobs: Mapping[int, Any], name: str) -> list[int]:
+def _list_unmarked(mark: _Mark, left: Rows, jobs: Mapping[int, Any]) -> list[int]:
     """The jobs without such a row, compared in what the example's run made of it."""
     rows = {}
     for job, payload in jobs.items():
-        rows[job] = mark.find_rows(left, get_field(payload, name), payload)
+        rows[job] = mark.find_rows(left, payload)
     agreed = _find_agreed_columns(mark, rows)
     return [job for job, own in rows.items() if not _is_marked(mark, own, agreed)]
 
@@ -218,11 +249,15 @@ def _list_changed_columns(mark: _Mark) -> list[int]:
     """
     nearest, most = None, -1
     for row in mark.before:
-        if len(row) == len(mark.row) and row[mark.column] == mark.row[mark.column]:
+        if len(row) == len(mark.row) and _has_same_key(row, mark):
             alike = len(row) - len(_list_differences(row, mark.row))
             if alike > most:
                 nearest, most = row, alike
     return [] if nearest is None else _list_differences(nearest, mark.row)
+
+
+def _has_same_key(row: Row, mark: _Mark) -> bool:
+    return all(row[column] == mark.row[column] for column in mark.columns.values())
 
 
 def _list_differences(one: Row, other: Row) -> list[int]:

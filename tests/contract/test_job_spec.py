@@ -316,6 +316,51 @@ def test_a_violation_says_where_what_and_what_to_do(tmp_path: Path, text: str) -
     assert BAD[text] in f"{refusal.value.message} {refusal.value.hint}"
 
 
+AS_WRITTEN = {
+    "failures: {permanent: [{type: 'a:B', args: [{Code: no, Since: 2024-01-01}]}]}": (
+        ("failures", "permanent", 0, "args", 0),
+        {"Code": "no", "Since": "2024-01-01"},
+    ),
+    "failures: {permanent: [{type: 'a:B', kwargs: {reason: Yes}}]}": (
+        ("failures", "permanent", 0, "kwargs", "reason"),
+        "Yes",
+    ),
+    "failures: {transient: [{type: 'a:B', kwargs: {http: {status: 503, headers: {Retry-After: 007}}}}]}": (
+        ("failures", "transient", 0, "kwargs", "http"),
+        {"status": 503, "headers": {"Retry-After": "007"}},
+    ),
+    "payload: {properties: {of: {type: string}}, examples: [{of: no}, {of: 0123}]}": (
+        ("payload", "examples"),
+        [{"of": "no"}, {"of": "0123"}],
+    ),
+    # These are no text: nobody writes them otherwise.
+    "failures: {permanent: [{type: 'a:B', args: [503, true, null, 1.5]}]}": (
+        ("failures", "permanent", 0, "args"),
+        [503, True, None, 1.5],
+    ),
+    "payload: {properties: {of: {type: integer}}, examples: [{of: 7}]}": (
+        ("payload", "examples"),
+        [{"of": 7}],
+    ),
+}
+
+
+@pytest.mark.parametrize("text", AS_WRITTEN)
+def test_what_can_only_be_text_is_read_as_it_is_written(tmp_path: Path, text: str) -> None:
+    """YAML makes a boolean of `no`, and an octal number of 0123."""
+    path, wanted = AS_WRITTEN[text]
+    value: Any = load(tmp_path, SMALL + text + "\n").raw
+    for step in path:
+        value = value[step]
+    assert value == wanted
+
+
+def test_a_poison_message_stays_what_yaml_makes_of_it(tmp_path: Path) -> None:
+    """Nothing says whether `no` is the text there, or a boolean in its place."""
+    with pytest.raises(SpecInvalid, match="YAML reads no as false"):
+        load(tmp_path, SMALL + "proof: {poison: [{of: no}]}\n")
+
+
 def test_a_known_boolean_may_be_spelled_yes(tmp_path: Path) -> None:
     spec = load(tmp_path, SMALL + "retry: {max_attempts: 2, backoff: {kind: fixed, jitter: yes}}\n")
     assert spec.retry and spec.retry.backoff and spec.retry.backoff.jitter
