@@ -12,8 +12,12 @@ from typing import Any
 from .answers import answer_in_place, find_unavailable, make_answer
 from .names import NotThere, find
 from .receiver import NEVER_ANSWERS, Receiver
-from .recorder import Recorder, brief, shown
+from .recorder import Recorder
 from .swap import replace_everywhere, swap
+from .values import brief, read_held, shown
+
+# Characters of a call's arguments by which two calls are told apart.
+_COMPARED = 4_000
 
 
 class Effect:
@@ -213,8 +217,8 @@ class Effect:
         about = leave_out(given, key_arg)
         fields: dict[str, Any] = {
             "effect": self.name,
-            "args": brief(", ".join(f"{key}={shown(value)}" for key, value in given.items())),
-            "subject": brief(", ".join(f"{key}={shown(value)}" for key, value in about.items())),
+            "args": brief(say_arguments(given)),
+            "subject": brief(say_arguments(about), _COMPARED),
             "place": self.recorder.place(),
             "plain": {
                 key: shown(value) if isinstance(value, int) else str(value)
@@ -263,12 +267,7 @@ class Effect:
             names = list(self.signature.parameters)
         if not args or names[:1] != ["self"]:
             return {}
-        held = getattr(args[0], "__dict__", {})
-        found = {}
-        for name, value in sorted(held.items()):
-            if not name.startswith("_") and _is_simple(value):
-                found[name] = value
-        return found
+        return read_held(args[0])
 
     def pretend(
         self, name: str, fields: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -280,6 +279,11 @@ class Effect:
         self.recorder.emit("performed", name=name, **fields)
         about = {field: fields.get(field) for field in ("effect", "subject", "key", "place")}
         self.recorder.boundary("after", name, kind="effect", **about)
+
+
+def say_arguments(given: dict[str, Any]) -> str:
+    """Each argument with its value, as a story shows them."""
+    return ", ".join(f"{key}={shown(value)}" for key, value in given.items())
 
 
 def read_key(given: dict[str, Any], path: str) -> Any:
@@ -309,15 +313,6 @@ def leave_out(given: dict[str, Any], path: Any) -> dict[str, Any]:
 def _says_what(value: Any) -> bool:
     """A flag, or nothing, says how something is to be done."""
     return value is not None and not isinstance(value, bool)
-
-
-def _is_simple(value: Any) -> bool:
-    """Text, numbers, and lists and dicts of these; nothing that is empty."""
-    if isinstance(value, dict):
-        return bool(value) and all(map(_is_simple, (*value, *value.values())))
-    if isinstance(value, (list, tuple)):
-        return bool(value) and all(map(_is_simple, value))
-    return isinstance(value, (str, int, float, bytes)) and value not in ("", b"")
 
 
 def _is_plain(value: Any) -> bool:

@@ -6,8 +6,9 @@ import inspect
 import types
 from typing import Any
 
-from .recorder import Recorder, brief
+from .recorder import Recorder
 from .swap import swap
+from .values import brief
 
 
 class HandlerHook:

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .recorder import Recorder, brief
+from .recorder import Recorder
 from .swap import swap
+from .values import brief
 
 _PLAIN = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
     "message",

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import hashlib
 import os
-import re
 import signal
 import sys
 import threading
@@ -21,11 +19,8 @@ from typing import Any
 
 from .answers import mark_injected
 from .channel import Channel
+from .values import brief
 
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_SHOWN = 400
-_DEEPEST = 8  # lists in lists that are read
-_TEXTS_AND_NUMBERS: tuple[Any, ...] = (str, bytes, bytearray, int, float)
 # Errors thrown into one delivery. Who then still tries again does so for ever, without any real
 # wait.
 _MOST_ERRORS = 300
@@ -399,50 +394,3 @@ def close_all(channel: Any) -> None:
 
 def _probe_folder() -> str:
     return os.path.dirname(os.path.abspath(__file__)) + "/"
-
-
-def shown(value: Any) -> str:
-    """A value as text that is the same in every process: no addresses, sets in order."""
-    return _ADDRESS.sub("", _read(value, 0))
-
-
-def _read(value: Any, depth: int) -> str:
-    """What a value is, not what it says of itself: a subclass of `str` may show another text than
-    the one that it sends.
-    """
-    kind = type(value)
-    if depth > _DEEPEST:
-        return "..."
-    for base in _TEXTS_AND_NUMBERS:
-        if issubclass(kind, base) and kind is not bool:
-            return str(base.__repr__(value))
-    name = ""
-    if kind not in (list, tuple, dict, set, frozenset):
-        name = kind.__name__
-    for collection in (set, frozenset):
-        if issubclass(kind, collection):
-            # As a list, so that its order is always the same.
-            texts = sorted(_read(one, depth + 1) for one in collection.__iter__(value))
-            return f"{name}[{', '.join(texts)}]"
-    if issubclass(kind, dict):
-        pairs = dict.items(value)
-        texts = [f"{_read(key, depth + 1)}: {_read(one, depth + 1)}" for key, one in pairs]
-        return f"{name}{{{', '.join(texts)}}}"
-    for base, begin, end in ((list, "[", "]"), (tuple, "(", ")")):
-        if issubclass(kind, base):
-            texts = [_read(one, depth + 1) for one in base.__iter__(value)]
-            comma = ""
-            if base is tuple and len(texts) == 1:
-                comma = ","
-            return f"{name}{begin}{', '.join(texts)}{comma}{end}"
-    try:
-        return repr(value)
-    except Exception as error:
-        return f"<unprintable {kind.__name__}: {type(error).__name__}>"
-
-
-def brief(text: str, most: int = _SHOWN) -> str:
-    """At most 400 characters, told apart by a digest where more was cut."""
-    if len(text) <= most:
-        return text
-    return f"{text[:most]}…{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}"

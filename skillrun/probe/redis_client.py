@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .imports import when_imported
-from .recorder import Recorder, brief
+from .recorder import Recorder
 from .swap import swap
+from .values import brief
 from .wrap import around
 
 _READS = """

@@ -13,8 +13,9 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .recorder import Recorder, brief
+from .recorder import Recorder
 from .sql_text import Parsed, find_reach, parse
+from .values import brief
 
 _QUIET = (
     "begin",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from skillrun.probe.recorder import brief
+from skillrun.probe.values import brief
 from skillrun.proof.blocked import PATIENCE_S, can_see
 from skillrun.proof.drafts import find_uncommitted
 from skillrun.proof.families.messages import NOT_VARIED

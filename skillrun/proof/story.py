@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.core.text import masked, visible
-from skillrun.probe.recorder import brief
+from skillrun.probe.values import brief
 from skillrun.proof.broker import EMPTY
 
 if TYPE_CHECKING:

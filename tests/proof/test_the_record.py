@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import enum
+import io
+from collections.abc import Callable
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from escaping import IMPORTS, check, proof_with, said_by
 from plain_job import JOBS, SPEC, plain_repo, proof_of
 
-from skillrun.probe.recorder import shown
+from skillrun.probe.values import shown
 from skillrun.proof.judges.unknowns import merge_undeclared
 from skillrun.proof.reference import INCOMPLETE, Judgement
 
@@ -125,6 +128,42 @@ class Colour(enum.IntEnum):
 )
 def test_a_value_is_read_and_not_asked(value: Any, text: str) -> None:
     assert shown(value) == text
+
+
+class Letter:
+    """An object as applications have them, without a text of its own."""
+
+    def __init__(self, to: str) -> None:
+        self.to, self._sent, self.client = to, object(), object()
+
+
+def make_letter(to: str) -> EmailMessage:
+    letter = EmailMessage()
+    letter["To"] = to
+    letter.set_content(f"Dear {to}")
+    letter.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="bill.pdf")
+    return letter
+
+
+@pytest.mark.parametrize(
+    "make", [Letter, make_letter, lambda to: io.BytesIO(to.encode()), lambda to: [Letter(to)]]
+)
+def test_objects_without_a_text_are_told_apart_by_what_they_hold(
+    make: Callable[[str], Any],
+) -> None:
+    assert shown(make("ada")) == shown(make("ada"))
+    assert shown(make("ada")) != shown(make("bob"))
+    assert " at 0x" not in shown(make("ada"))
+
+
+def test_what_is_loaded_of_a_row_tells_no_calls_apart() -> None:
+    class Row:
+        __mapper__ = "SQLAlchemy's"
+
+        def __init__(self, **columns: Any) -> None:
+            self.__dict__.update(columns)
+
+    assert shown(Row(id=1, to="ada")) == shown(Row())
 
 
 def said(*messages: str) -> list[str]:

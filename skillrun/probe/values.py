@@ -1,0 +1,101 @@
+"""What a value is, as a text that is the same in every process: how calls are told apart."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import sys
+from typing import Any
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_SHOWN = 400
+_DEEPEST = 8  # lists in lists that are read
+_NO_TEXT: Any = object.__repr__  # of a class that gives its objects none
+_TEXTS_AND_NUMBERS: tuple[Any, ...] = (str, bytes, bytearray, int, float)
+
+
+def shown(value: Any) -> str:
+    """A value as text that is the same in every process: no addresses, sets in order."""
+    return _ADDRESS.sub("", _read(value, 0))
+
+
+def brief(text: str, most: int = _SHOWN) -> str:
+    """At most 400 characters, told apart by a digest where more was cut."""
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}…{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}"
+
+
+def read_held(value: Any) -> dict[str, Any]:
+    """The public attributes of an object that are text, numbers, or lists and dicts of these, by
+    their names in order. What is empty says nothing.
+    """
+    held = getattr(value, "__dict__", {})
+    found = {}
+    for name, one in sorted(held.items()):
+        if not name.startswith("_") and _is_simple(one):
+            found[name] = one
+    return found
+
+
+def _read(value: Any, depth: int) -> str:
+    """What a value is, not what it says of itself: a subclass of `str` may show another text than
+    the one that it sends.
+    """
+    kind = type(value)
+    if depth > _DEEPEST:
+        return "..."
+    for base in _TEXTS_AND_NUMBERS:
+        if issubclass(kind, base) and kind is not bool:
+            return str(base.__repr__(value))
+    name = ""
+    if kind not in (list, tuple, dict, set, frozenset):
+        name = kind.__name__
+    for collection in (set, frozenset):
+        if issubclass(kind, collection):
+            # As a list, so that its order is always the same.
+            texts = sorted(_read(one, depth + 1) for one in collection.__iter__(value))
+            return f"{name}[{', '.join(texts)}]"
+    if issubclass(kind, dict):
+        pairs = dict.items(value)
+        texts = [f"{_read(key, depth + 1)}: {_read(one, depth + 1)}" for key, one in pairs]
+        return f"{name}{{{', '.join(texts)}}}"
+    for base, begin, end in ((list, "[", "]"), (tuple, "(", ")")):
+        if issubclass(kind, base):
+            texts = [_read(one, depth + 1) for one in base.__iter__(value)]
+            comma = ""
+            if base is tuple and len(texts) == 1:
+                comma = ","
+            return f"{name}{begin}{', '.join(texts)}{comma}{end}"
+    try:
+        if getattr(kind, "__repr__", None) is _NO_TEXT:
+            # It names the class and an address: two letters to two readers are alike in it.
+            return _read_object(value, depth)
+        return repr(value)
+    except Exception as error:
+        return f"<unprintable {kind.__name__}: {type(error).__name__}>"
+
+
+def _read_object(value: Any, depth: int) -> str:
+    """What an object without a text of its own holds."""
+    name = type(value).__name__
+    letters = sys.modules.get("email.message")  # who has a letter has imported it
+    if letters is not None and isinstance(value, letters.Message):
+        # Its own text has a border between its parts that is drawn anew each time.
+        return f"{name}{_read([value.items(), value.get_payload()], depth + 1)}"
+    if isinstance(value, (io.BytesIO, io.StringIO)):
+        return f"{name}({_read(value.getvalue(), depth + 1)})"
+    if hasattr(type(value), "__mapper__"):
+        # SQLAlchemy's: which columns it holds depends on what was loaded, and not on its row.
+        return repr(value)
+    return f"{name}{_read(read_held(value), depth + 1)}"
+
+
+def _is_simple(value: Any) -> bool:
+    """Text, numbers, and lists and dicts of these; nothing that is empty."""
+    if isinstance(value, dict):
+        return bool(value) and all(map(_is_simple, (*value, *value.values())))
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(map(_is_simple, value))
+    return isinstance(value, (str, int, float, bytes)) and value not in ("", b"")
