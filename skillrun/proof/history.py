@@ -361,6 +361,12 @@ def find_keys(calls: Iterable[Event]) -> set[Any]:
     return {call["key"] for call in calls}
 
 
+def writes_to_cache(event: Event) -> bool:
+    """Whether a statement writes to a cache that is a table of the database, as Django lays it out."""
+    is_write = event["kind"] == "sql" and event["verb"] in ("insert", "update")
+    return is_write and "cache_key" in str(event["sql"])
+
+
 def list_written_keys(event: Event) -> list[str]:
     """The keys that a command, or a pipeline of commands, to Redis may write; none of any other
     boundary.

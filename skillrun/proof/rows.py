@@ -51,8 +51,25 @@ class Rows(Protocol):
         where somebody else holds the row.
         """
 
+    def empty(self, table: Table) -> None:
+        """Deletes all of its rows, and commits that. Does nothing where somebody else holds one."""
+
     def rules(self, table: str) -> list[str]:
         """The text of whatever says which values its columns may have."""
+
+
+# A table of Django's cache, whatever it is called (`createcachetable`).
+CACHE_COLUMNS = ("cache_key", "value", "expires")
+
+
+def empty_caches(store: Any) -> None:
+    """Deletes the rows of each cache that is a table: what it holds may be gone at any time."""
+    with open_rows(store) as rows:
+        if rows is None:
+            return
+        for table in rows.tables():
+            if table.columns == CACHE_COLUMNS:
+                rows.empty(table)
 
 
 @contextlib.contextmanager
@@ -161,6 +178,10 @@ class _SqliteRows:
             return False
         return done.rowcount > 0
 
+    def empty(self, table: Table) -> None:
+        with contextlib.suppress(sqlite3.Error), self.connection:
+            self.connection.execute(f"delete from {_quote_name(table.name)}")
+
     def rules(self, table: str) -> list[str]:
         asked = "select sql from sqlite_master where type = 'table' and name = ?"
         return [str(sql) for (sql,) in self._fetch(asked, table)]
@@ -240,6 +261,15 @@ class _PostgresRows:
             return bool(self.query(sql))
         except ServiceFailed:
             return False
+        finally:
+            self.query("reset lock_timeout")
+
+    def empty(self, table: Table) -> None:
+        try:
+            self.query("set lock_timeout = '100ms'")
+            self.query(f"delete from {_quote_name(table.name)}")
+        except ServiceFailed:
+            return
         finally:
             self.query("reset lock_timeout")
 

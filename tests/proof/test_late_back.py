@@ -10,7 +10,7 @@ import pytest
 from histories import ACKED, DONE, KILLED, ONCE, RETURNED, effect, fault, history, reference
 from till import SPEC, prove_till
 
-from skillrun.contract.job import Effect, Failures, JobSpec
+from skillrun.contract.job import Effect, Failures, JobSpec, Sweep
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.families.deaths import late_back
 from skillrun.proof.families.situation import Situation
@@ -125,9 +125,9 @@ def test_a_second_payment_after_a_day_without_a_worker_is_money(
 
 
 def test_each_keyed_effect_comes_back_after_its_own_window() -> None:
-    def plan(**more: Any) -> list[str]:
+    def plan(recovers: tuple[Sweep, ...] = (), **more: Any) -> list[str]:
         one = Effect(name="email", call="app.mail:send", key_arg="key", **more)
-        spec = reference().spec.model_copy(update={"effects": (one,)})
+        spec = reference().spec.model_copy(update={"effects": (one,), "recovers": recovers})
         return [str(s) for s in late_back.plan(Situation(spec, ONCE, BootFacts()), ())]
 
     twice = "kill@after:email#1 kill@before:email#1/2 lose"
@@ -141,6 +141,10 @@ def test_each_keyed_effect_comes_back_after_its_own_window() -> None:
     ]
     assert plan(guarantee="keyed", window=30 * 86400.0) == []  # whoever is away so long is missed
     assert plan(guarantee="at_least_once") == []
+    sweep = Sweep(call="app.sweeps:rescue", every=600.0)
+    assert plan(guarantee="keyed", recovers=(sweep,))[1] == (
+        "kill@after:email#1 lose wait=95040 sweep"
+    )
 
 
 @pytest.mark.parametrize(("accepted", "rules"), [(900.0, ["back-late"]), (4000.0, []), (None, [])])

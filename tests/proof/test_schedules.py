@@ -59,6 +59,7 @@ TEXTS = {
     "raise=TimeoutError@before:email#*/* raise=ConnectionError@before:publish-dead#1/4": "letter-lost",
     "kill@before:email#1/*": "crash-loop",
     "kill@after:email#1 lose wait=95040 redeliver": "late-back",
+    "kill@after:email#1 lose wait=95040 sweep": "late-back",
     "raise=TimeoutError@before:email#*/* waiting=3": "copies",
     "caller-pause@after:publish#1": "before-commit",
     "called=0,1 sweep": "queued-together",

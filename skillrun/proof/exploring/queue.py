@@ -9,8 +9,9 @@ from skillrun.proof import ticks
 from skillrun.proof.broker import lose_messages
 from skillrun.proof.exploring.rivalry import RivalsRoom
 from skillrun.proof.exploring.run import Run, Waiting
-from skillrun.proof.history import Delivery, Event, list_written_keys
+from skillrun.proof.history import Delivery, Event, list_written_keys, writes_to_cache
 from skillrun.proof.orders import victim
+from skillrun.proof.rows import empty_caches
 from skillrun.proof.state import StateError, count
 
 # The last tick of the day that begins at one: half an hour before the next day.
@@ -43,8 +44,10 @@ class Queue(RivalsRoom):
 
     def _forget_written_keys(self, run: Run) -> None:
         """Deletes the keys that the job, and not its library, has written to Redis: the server
-        comes back without them.
+        comes back without them. And what its cache holds, where that is a table.
         """
+        if any(any(map(writes_to_cache, one.all("at"))) for one in run.deliveries):
+            empty_caches(self.store)
         names = set[str]()
         for delivery in run.deliveries:
             for event in delivery.all("at"):

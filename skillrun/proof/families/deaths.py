@@ -99,7 +99,8 @@ def kill_lose(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 def late_back(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """The worker dies after a keyed effect, and the message comes back when the receiver has
     forgotten the key: a little later than its window. Once in one step, and once in two: who goes
-    by the time of the last attempt finds that it was not long ago.
+    by the time of the last attempt finds that it was not long ago. And once by a sweep, which may
+    have it begin anew.
     """
     boundaries = {event.boundary for event in situation.boundaries}
     windows = {effect.name: read_window(effect) for effect in situation.effects}
@@ -111,6 +112,8 @@ def late_back(situation: Situation, planned: Planned) -> Iterator[Schedule]:
             continue  # by then it has been noticed that no worker is there
         moves = (f"wait={int(window * _LATER)}", "redeliver")
         yield Schedule("late-back", (fault,), moves, lose=True)
+        if situation.spec.recovers:
+            yield Schedule("late-back", (fault,), (moves[0], SWEEP), lose=True)
         before = fault.at.replace("after:", "before:", 1)
         steps = (f"wait={int(window * _MOST_OF_IT)}", "redeliver") * 2
         yield Schedule("late-back", (fault, Fault("kill", before, 2)), steps, lose=True)

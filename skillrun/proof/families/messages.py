@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from skillrun.proof import ticks
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
-from skillrun.proof.history import list_written_keys
+from skillrun.proof.history import list_written_keys, writes_to_cache
 from skillrun.proof.schedule import FORGET, SECOND_RUN_S, SWEEP, Fault, Schedule
 
 if TYPE_CHECKING:
@@ -45,15 +45,16 @@ def re_enqueue(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 
 
 def _keeps_nothing_in_redis(situation: Situation) -> str | None:
-    if any(map(list_written_keys, situation.boundaries)):
-        return None
-    return "the single run writes nothing to Redis"
+    for event in situation.boundaries:
+        if list_written_keys(event) or writes_to_cache(event):
+            return None
+    return "the single run writes nothing to Redis, and nothing to a cache in the database"
 
 
 @family("store-emptied", "nothing is delivered", unless=_keeps_nothing_in_redis)
 def store_emptied(situation: Situation, planned: Planned) -> Iterator[Schedule]:
-    """The job is done, Redis comes back without what it wrote there, and so does the message; or
-    another job comes, whose key may be made of what begins anew.
+    """The job is done, Redis comes back without what it wrote there (or its cache was cleared), and
+    so does the message; or another job comes, whose key may be made of what begins anew.
     """
     yield Schedule("store-emptied", moves=(FORGET, "redeliver"))
     for job in situation.jobs[:1]:

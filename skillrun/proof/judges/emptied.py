@@ -1,11 +1,11 @@
-"""Whether anything but Redis remembers that a job was done: Redis may come back without its data."""
+"""Whether anything but Redis, or a cache, remembers that a job was done: it may come back empty."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
-from skillrun.proof.history import History, find_keys
+from skillrun.proof.history import History, find_keys, list_written_keys
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 
@@ -29,13 +29,21 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         yield name_risk(
             "store-emptied",
             RiskGrade.MONEY,
-            f"{effect.name} takes place again where Redis has lost what the job wrote there",
+            f"{effect.name} takes place again where {_name_store(reference)} has lost what the job"
+            " wrote there",
             effect=effect.name,
             events=tuple(call.number for call in calls),
             expected=f"{len(usual)}",
             seen=f"{len(calls)}",
         )
         return
+
+
+def _name_store(reference: Reference) -> str:
+    """What came back empty."""
+    if any(map(list_written_keys, reference.once.events)):
+        return "Redis"
+    return "the cache"
 
 
 def _judge_shared_keys(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -55,8 +63,8 @@ def _judge_shared_keys(history: History, reference: Reference) -> Iterator[Judge
             yield name_risk(
                 "store-emptied",
                 RiskGrade.MONEY,
-                f"where Redis has lost what the jobs wrote there, {effect.name} is called with one"
-                " key for two of them: its receiver drops the second one",
+                f"where {_name_store(reference)} has lost what the jobs wrote there, {effect.name} is"
+                " called with one key for two of them: its receiver drops the second one",
                 effect=effect.name,
                 events=(call.number,),
                 expected="a key for each job",
