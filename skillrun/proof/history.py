@@ -150,6 +150,8 @@ class Delivery:
     events: tuple[Event, ...]
     copy: int = 0  # which of the deliveries at once
     parent: int = 0  # the delivery that published its message; 0: the application, or not known
+    # Numbers of its publishes to the handler that are another job's, see `same_job`.
+    other_jobs: frozenset[int] = frozenset()
 
     def all(self, kind: str) -> Iterator[Event]:
         """Yields its events of one kind, in order."""
@@ -194,9 +196,15 @@ class Delivery:
         return self.first("settled")
 
     @cached_property
-    def retries(self) -> tuple[Event, ...]:
-        """The publishes by which the job comes again."""
+    def sent_to_handler(self) -> tuple[Event, ...]:
+        """The publishes to the job's own task."""
         return tuple(event for event in self.all("published") if event["to_handler"])
+
+    @cached_property
+    def retries(self) -> tuple[Event, ...]:
+        """The publishes by which the job comes again. One with another key is another job."""
+        sent = self.sent_to_handler
+        return tuple(event for event in sent if event.number not in self.other_jobs)
 
     @cached_property
     def divides(self) -> bool:
@@ -204,7 +212,7 @@ class Delivery:
         for a part of the job, and is tried by itself.
         """
         said: set[str] = set()
-        for event in self.retries:
+        for event in self.sent_to_handler:
             arguments = (event["message"] or {}).get("arguments")
             if arguments is not None:
                 said.add(str(arguments))

@@ -184,7 +184,9 @@ def _tell_publish(history: History, delivery: Delivery, event: Event) -> str:
     if not event["to_handler"]:
         return f"publishes {event['label']}"
     what = "publishes the job"
-    if delivery.op in ("deliver", "died"):
+    if event.number in delivery.other_jobs:
+        what = "publishes another job of its kind"
+    elif delivery.op in ("deliver", "died"):
         what = "publishes a retry"
     return f"{what}{_tell_delay(event['delay'])}"
 

@@ -24,18 +24,45 @@ def choose_refutations(
 ) -> list[list[tuple[Tried, Judgement]]]:
     """The schedules that show each kind of refutation, the simplest first. `fatal`: there is no
     single run to compare with, and only what needs none is chosen.
+
+    What breaks a rule at another effect, and is told in other words, is a place of its own: who
+    mends the first one has not mended it. Such places come behind the first one of every rule.
     """
     chosen: dict[tuple[str, str | None], list[tuple[Tried, Judgement]]] = {}
+    further: dict[tuple[str, str], list[tuple[Tried, Judgement]]] = {}
     for item in sorted(tried, key=lambda one: _weigh_schedule(one.schedule)):
         if not was_met(item.history):
             continue
         for judgement in item.list_judgements(REFUTED):
             if fatal and judgement.rule not in _BY_ITSELF:
                 continue
-            kind = judgement.rule, judgement.effect
-            chosen.setdefault(kind, []).append((item, judgement))
-    kinds = list(chosen.values())[:MOST]
+            known = chosen.setdefault((judgement.rule, judgement.effect), [])
+            if not known or not _is_another_place((item, judgement), known[0]):
+                known.append((item, judgement))
+                continue
+            place = judgement.rule, str(_find_effect_met(item))
+            further.setdefault(place, []).append((item, judgement))
+    kinds = [*chosen.values(), *further.values()][:MOST]
     return [candidates[:CANDIDATES] for candidates in kinds]
+
+
+def _is_another_place(one: tuple[Tried, Judgement], first: tuple[Tried, Judgement]) -> bool:
+    """Whether what breaks a rule does so where an error came out of another effect than the one of
+    the schedule that is told first.
+    """
+    effect, first_effect = _find_effect_met(one[0]), _find_effect_met(first[0])
+    if effect is None or first_effect is None or effect == first_effect:
+        return False
+    return one[1].message != first[1].message
+
+
+def _find_effect_met(item: Tried) -> str | None:
+    """The effect that the first error of a schedule came out of; None where it has none."""
+    for event in item.history.all("fault"):
+        if event["do"] == "raise":
+            # "before:email#1" -> "email"
+            return str(event["at"]).partition(":")[2].rpartition("#")[0]
+    return None
 
 
 def choose_risks(tried: Iterable[Tried]) -> list[list[tuple[Tried, Judgement]]]:

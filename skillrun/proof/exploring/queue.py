@@ -12,6 +12,7 @@ from skillrun.proof.exploring.run import Run, Waiting
 from skillrun.proof.history import Delivery, Event, list_written_keys, writes_to_cache
 from skillrun.proof.orders import victim
 from skillrun.proof.rows import empty_caches
+from skillrun.proof.same_job import find_other_jobs
 from skillrun.proof.state import StateError, count
 
 # The last tick of the day that begins at one: half an hour before the next day.
@@ -121,8 +122,12 @@ class Queue(RivalsRoom):
 
     def _settle_delivery(self, run: Run, waiting: Waiting, delivery: Delivery) -> None:
         """Does to the queue what the delivery said, or what the library said after its death."""
+        idempotency = self.setting.spec.idempotency
+        if idempotency is not None and waiting.op == "deliver":
+            others = find_other_jobs(delivery, waiting.message, idempotency.key)
+            delivery = replace(delivery, other_jobs=others)
         run.deliveries.append(delivery)
-        run.widest = max(run.widest, min(len(delivery.retries), _MOST_PARTS))
+        run.widest = max(run.widest, min(len(delivery.sent_to_handler), _MOST_PARTS))
         endless = delivery.first("endless")
         if endless is not None:
             run.hung = str(endless["at"])

@@ -232,4 +232,4 @@ def _has_divided(history: History) -> bool:
     """Whether a delivery has published several more: each of them has attempts of its own, and the
     last one of all is the last chance of one alone.
     """
-    return any(len(delivery.retries) > 1 for delivery in history.runs)
+    return any(len(delivery.sent_to_handler) > 1 for delivery in history.runs)
