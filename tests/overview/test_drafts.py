@@ -191,3 +191,19 @@ def test_spec_check_asks_for_the_message_that_a_proof_delivers(
     spec.write_text(spec.read_text().replace("  examples:", "  x-examples:", 1))
     assert check(spec, root, json=False) == 4
     assert "payload.examples: there is none" in capsys.readouterr().out
+
+
+def test_an_error_that_is_only_guessed_to_be_permanent_is_listed_as_a_guess(
+    home: Path, tmp_path: Path
+) -> None:
+    """A reader takes a list without a word for what the code says."""
+    reader = open_reader(without_spec(tmp_path / "shop"))
+    draft = draft_spec(reader, reader.jobs[0])
+    permanent = ["shop.mailer:Known", "shop.mailer:Unread", {"type": "shop.mailer:Tried"}]
+    draft.values["failures"]["permanent"] = permanent
+    draft.unsure = ("shop.mailer:Unread",)
+    draft.guessed_errors = {"shop.mailer:Tried"}
+    guessed = "# guessed: nobody says whether another try helps"
+    lines = write_annotated(draft).splitlines()
+    told = {line.strip().partition("  # ")[0] for line in lines if line.endswith(guessed)}
+    assert told == {"- shop.mailer:Unread", "- type: shop.mailer:Tried"}

@@ -162,3 +162,20 @@ def test_an_error_that_nobody_calls_permanent_needs_no_record() -> None:
     fails = [[fault("raise", "before:email#1"), raised(AWAY), ACKED]]
     dropped = release("dead-letter.missing", fails, asked, f"raise={AWAY}@before:email#1/*")
     assert dropped.verdict == REFUTED
+
+
+def test_an_answer_that_nobody_looks_at_is_a_risk_as_an_error_that_is_swallowed() -> None:
+    """Nobody has said that a 503 is to be tried again; what a failing store loses is lost."""
+    schedule = "fail@before:email#1"
+    answered = [fault("fail", "before:email#1", status=503), RETURNED, ACKED]
+    found = release("effect.lost", [answered], drafted(), schedule)
+    assert (found.verdict, found.rule, found.grade) == (RISK, "effect-swallowed", RiskGrade.LOST)
+    agreed = dataclasses.replace(drafted(), unpromised=frozenset())
+    assert release("effect.lost", [answered], agreed, schedule).verdict == REFUTED
+    # A store that fails, a death besides, and an effect that takes place twice are another matter.
+    stored = [fault("fail", "before:commit#1", text="locked"), RETURNED, ACKED]
+    assert release("effect.lost", [stored], drafted(), "fail@before:commit#1").verdict == REFUTED
+    killed = [fault("fail", "before:email#1", status=503), KILLED]
+    late = drafted(acks_late=True)
+    assert release("effect.lost", [killed], late, schedule).verdict == REFUTED
+    assert release("effect.repeated", [answered], drafted(), schedule).verdict == REFUTED

@@ -46,6 +46,7 @@ def release_unpromised(
     if _rests_on_guessed_error(history, reference):
         unpromised |= {"dead_letter"}
     is_taken_along = _is_taken_along(history, reference)
+    met_bad_status = _met_nothing_but_bad_status(history)
     was_locked_out = is_locked_out(history)
     kept = []
     for judgement in found:
@@ -53,6 +54,9 @@ def release_unpromised(
         risk = _find_risk(judgement.rule, unpromised)
         if is_taken_along and judgement.rule in UNDONE:
             risk = "death-loses", RiskGrade.LOST
+        if met_bad_status and judgement.rule == "effect.lost":
+            # As an error that is swallowed: which answers count as failures is a contract.
+            risk = "effect-swallowed", RiskGrade.LOST
         if risk is not None and judgement.verdict == REFUTED:
             judgement = _name_in_place(judgement, *risk)
         elif was_locked_out and judgement.verdict in (REFUTED, INCOMPLETE):
@@ -72,6 +76,14 @@ def _rests_on_guessed_error(history: History, reference: Reference) -> bool:
         return False
     errors = {fault.error for fault in history.schedule.faults if fault.do == "raise"}
     return bool(errors) and errors <= reference.guessed_errors
+
+
+def _met_nothing_but_bad_status(history: History) -> bool:
+    """Whether all that happened to the job is that a receiver answered with a status of failure."""
+    faults = history.all("fault")
+    if not faults or any(run.died for run in history.runs):
+        return False
+    return all(event["status"] for event in faults)
 
 
 def _is_another_day(history: History, reference: Reference) -> bool:

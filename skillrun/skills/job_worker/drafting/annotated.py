@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from skillrun.contract.positions import YamlProblem
@@ -12,10 +12,12 @@ from skillrun.contract.yamlpos import load_positions
 from skillrun.core.text import visible
 
 if TYPE_CHECKING:
+    from skillrun.contract.positions import Document
     from skillrun.skills.job_worker.drafting.draft import Draft
 
 # Of a comment: a place, or a proposal.
 _LONGEST = 200
+_GUESSED = "guessed: nobody says whether another try helps"
 
 
 def write_annotated(draft: Draft) -> str:
@@ -30,6 +32,8 @@ def write_annotated(draft: Draft) -> str:
         if number is not None and not _is_open_text(plain.splitlines()[number - 1]):
             comment = visible(words, limit=_LONGEST).replace("\n", " ")
             comments[head + number - 1] = f"  # {comment}"
+    for number in _list_guessed_lines(draft, document):
+        comments[head + number - 1] = f"  # {_GUESSED}"
     text = _add_comments(lines, comments)
     if _says_the_same(text, document.value):
         return text
@@ -41,6 +45,15 @@ def write_annotated(draft: Draft) -> str:
     text = _add_comments(lines, kept)
     # A comment that would be read as a value costs more than having none.
     return text if _says_the_same(text, document.value) else plain
+
+
+def _list_guessed_lines(draft: Draft, document: Document) -> Iterator[int]:
+    """Yields the line of each error that is listed as permanent and that nobody has called so."""
+    guessed = {*draft.unsure, *draft.guessed_errors}
+    for index, listed in enumerate(draft.values.get("failures", {}).get("permanent", ())):
+        error = listed["type"] if isinstance(listed, dict) else listed
+        if error in guessed:
+            yield document.lines["failures", "permanent", index]
 
 
 def _add_comments(lines: list[str], comments: Mapping[int, str]) -> str:
