@@ -106,14 +106,14 @@ def change_copy(
     fresh = set[str]()
     salt = ", ".join(map(str, changes.values()))
     for name in made:
-        if name not in changes and _must_differ(table, name, made[name]):
+        if name not in changes and must_differ(table, name, made[name]):
             fresh.add(name)
     for name in fresh:
         made[name] = _make_fresh(rows, table, name, row[name], salt)
     return made, fresh
 
 
-def _must_differ(table: Table, name: str, value: Any) -> bool:
+def must_differ(table: Table, name: str, value: Any) -> bool:
     """Whether two rows cannot have the same value, or would be taken for one by it."""
     if value is None:
         return False

@@ -13,6 +13,7 @@ from datetime import time as clock_time
 from typing import Any
 
 from skillrun.proof import ticks
+from skillrun.proof.changed_rows import change_rows, find_left
 from skillrun.proof.clones import clone_rows
 from skillrun.proof.exploring.drafting import Drafting
 from skillrun.proof.exploring.messages import Messages
@@ -168,6 +169,16 @@ class Explorer(Messages, Drafting, Sweeps):
         self.setting.restore()
         return read_state(self.store, self.setting.proof.state)
 
+    def learn_left(self, kind: str, schedules: Iterable[Schedule]) -> None:
+        """Keeps the rows that these schedules leave, for a kind of world that has more of them."""
+        self.setting.restore()
+        before = read_contents(self.store)
+        kept = self.left.setdefault(kind, {})
+        for schedule in schedules:
+            self.run(schedule)
+            for table, rows in find_left(before, read_contents(self.store)).items():
+                kept.setdefault(table, {}).update(rows)
+
     def watch_rows(self) -> list[ChangedRow]:
         """The rows that a single run changes."""
         self.setting.restore()
@@ -236,6 +247,8 @@ class Explorer(Messages, Drafting, Sweeps):
         if schedule.draft:
             self._undo_call(run)
         self._clone_rows(run)
+        if schedule.world is not None:
+            change_rows(self.store, self.setting.spec, schedule.world, self.left)
         self._begin_watch(run)
         self._start_schedule(run)
         self._drain_queue(run)

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from skillrun.proof.changed_rows import list_worlds
 from skillrun.proof.database_servers import find_server
 from skillrun.proof.decisions import choose_rivals, list_guesses, list_rivals
 from skillrun.proof.drafts import list_tables_of
@@ -39,7 +40,7 @@ from skillrun.proof.result import RERUNS, OnProgress, Proof, Target, Tried, Witn
 from skillrun.proof.rivals import Rival, read_contents
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.secrets import find_addresses, find_secrets
-from skillrun.proof.setting import Setting
+from skillrun.proof.setting import Setting, raise_loss
 from skillrun.proof.single import find_single_run_problem, run_singles
 from skillrun.proof.ticks import has_next_tick
 from skillrun.proof.uncalled_sweeps import find_uncalled
@@ -54,6 +55,7 @@ from skillrun.proof.witnesses import (
     release_logs,
 )
 from skillrun.proof.world import world_judgements
+from skillrun.proof.worlds import DONE, GIVEN_UP
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -133,6 +135,16 @@ def _prove_first(
             return _refute_unpublished(error.unfit, error.why)
 
 
+def _read_sent(histories: Iterable[History]) -> str:
+    """All that the effects of some schedules were called with, and what their real calls sent."""
+    told: list[str] = []
+    for history in histories:
+        told += [str(call["args"]) for call in history.performed()]
+        for event in history.all("heard"):
+            told += map(str, event["sent"])
+    return "\n".join(told)
+
+
 def _refute_unpublished(delivery: Delivery, why: str) -> Proof:
     """The refutation of a job whose application's own call fails without any fault: its arguments
     are no message.
@@ -163,6 +175,15 @@ def observe(
         return session.observe([parse_schedule(text) for text in schedules])
 
 
+def observe_worlds(target: Target) -> dict[str, list[History]]:
+    """World -> what a few schedules come to there: the single run, each effect's real call, and the
+    ends in failure. "": with the rows that the setup makes. Raises SkillrunError where nothing
+    could run.
+    """
+    with _Session(target, lambda what, done, of: None, workers=1) as session:
+        return session.observe_worlds()
+
+
 class _Session:
     """The settings of one proof, and what they have found so far."""
 
@@ -185,9 +206,11 @@ class _Session:
     def __enter__(self) -> _Session:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
         """Removes all that the session has made. Where the proof was interrupted, the other threads
-        are told to end first.
+        are told to end first. Raises Blocked where a folder of it was gone by then.
         """
         if kind is not None:
             for setting in self.settings:
@@ -197,9 +220,12 @@ class _Session:
             future.cancel()
         running: list[Future[Any]] = [*self.others, *self.beside]
         wait(running)
-        for setting in self.settings:
-            setting.close()
-        self.threads.shutdown()
+        try:
+            raise_loss(self.settings, error)
+        finally:
+            for setting in self.settings:
+                setting.close()
+            self.threads.shutdown()
 
     def run_proof(self, only: Schedule | None) -> Proof:
         """Runs and judges the planned schedules, or `only` the given one."""
@@ -253,6 +279,27 @@ class _Session:
         explorer = self._set_up_explorer()
         self.explorers.append(explorer)
         return [explorer.run(schedule) for schedule in schedules]
+
+    def observe_worlds(self) -> dict[str, list[History]]:
+        """See the function of the same name."""
+        self.payloads = payloads_of(self.target.spec)
+        explorer = self._set_up_explorer()
+        once = explorer.run(ONCE)
+        schedules = [ONCE]
+        for effect in self.target.spec.effects or ():
+            if effect.mode != "pass_through":
+                schedules.append(parse_schedule(f"answer=200@before:{effect.name}#1 listen"))
+        ends = list_ends_in_failure(Situation(self.target.spec, once, explorer.facts))
+        explorer.learn_left(DONE, [ONCE])
+        explorer.learn_left(GIVEN_UP, ends)
+        found = {"": [explorer.run(schedule) for schedule in (*schedules, *ends)]}
+        explorer.setting.restore()
+        sent, read = _read_sent(found[""]), list_tables_of(once.events)
+        for world in list_worlds(explorer.store, self.target.spec, sent, read):
+            # Who fails does so whatever a value is.
+            asked = schedules if world.column else [*schedules, *ends]
+            found[str(world)] = [explorer.run(replace(one, world=world)) for one in asked]
+        return found
 
     def _run_singles(self, first: Explorer) -> None:
         """Runs the job by itself, and notes why that cannot be compared with, where it cannot."""

@@ -40,6 +40,12 @@ class Rows(Protocol):
     def insert(self, table: Table, values: Mapping[str, Any]) -> bool:
         """Whether the row could be added."""
 
+    def insert_many(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Adds rows that have the same columns, but for those that the table does not take."""
+
+    def count(self, table: Table) -> int:
+        """How many rows a table has."""
+
     def highest(self, table: Table, column: str) -> int:
         """The highest number in a column; 0 for none."""
 
@@ -155,6 +161,15 @@ class _SqliteRows:
             return False
         return True
 
+    def insert_many(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        names, marks = ", ".join(map(_quote_name, rows[0])), ", ".join("?" * len(rows[0]))
+        sql = f"insert or ignore into {_quote_name(table.name)} ({names}) values ({marks})"
+        with contextlib.suppress(sqlite3.Error, OverflowError):
+            self.connection.executemany(sql, [tuple(row.values()) for row in rows])
+
+    def count(self, table: Table) -> int:
+        return int(self._fetch(f"select count(*) from {_quote_name(table.name)}")[0][0])
+
     def highest(self, table: Table, column: str) -> int:
         sql = f"select max({_quote_name(column)}) from {_quote_name(table.name)}"
         found = self.connection.execute(sql).fetchone()[0]
@@ -235,6 +250,18 @@ class _PostgresRows:
         except ServiceFailed:
             return False
         return True
+
+    def insert_many(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        names = ", ".join(map(_quote_name, rows[0]))
+        values = []
+        for row in rows:
+            values.append(f"({', '.join(map(_quote_value, row.values()))})")
+        sql = f"insert into {_quote_name(table.name)} ({names}) values {', '.join(values)}"
+        with contextlib.suppress(ServiceFailed):
+            self.query(f"{sql} on conflict do nothing")
+
+    def count(self, table: Table) -> int:
+        return int(self.query(f"select count(*) from {_quote_name(table.name)}")[0][0])
 
     def highest(self, table: Table, column: str) -> int:
         found = self.query(f"select max({_quote_name(column)}) from {_quote_name(table.name)}")

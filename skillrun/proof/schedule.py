@@ -60,10 +60,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skillrun.core.errors import Misuse
 from skillrun.probe.replies import REPLIES
+
+if TYPE_CHECKING:
+    from skillrun.proof.worlds import World
 
 EVERY = 0
 SWEEP = "sweep"  # a move
@@ -163,6 +166,9 @@ class Schedule:
     # So many deliveries are the base's, and those that follow HEAD's; None: there is one side. A
     # replay has one side, and so no text is read as this.
     deploy: int | None = None
+    # Other rows than the example's setup makes, for two commits that are compared with each other;
+    # no text is read as this, since a proof compares with the single run. See `changed_rows`.
+    world: World | None = None
     example: int = 0  # the one of payload.examples that is the proof's own job, see examples.py
 
     def __str__(self) -> str:
@@ -189,6 +195,7 @@ class Schedule:
             (f"day={self.day}", bool(self.day)),
             ("jitter=low", self.low_jitter),
             (f"deploy={self.deploy}", self.deploy is not None),
+            (f"rows={self.world}", self.world is not None),
         )
         faults = [str(fault) for fault in self.faults]
         told = [word for word, holds in words if holds]

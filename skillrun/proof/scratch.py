@@ -181,6 +181,19 @@ class Workplace:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    def find_loss(self) -> Blocked | None:
+        """The error that says what somebody has removed while the proof ran; None where all is
+        there. A database that is gone looks like one that was never written.
+        """
+        parts = (self.folder / _ALIVE, self.scratch, self.home, self.tmp, self.run)
+        for part in parts:
+            if not part.exists():
+                hint = (
+                    f"let nothing remove {self.folder.parent}/skillrun-* meanwhile, and run again"
+                )
+                return Blocked(f"{part} was removed while the proof ran", hint=hint)
+        return None
+
     def remove(self) -> None:
         """Removes all of its folders."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -457,11 +458,34 @@ class Setting:
             self.sandbox.close()
         self.place.remove()
 
+    def find_loss(self) -> Blocked | None:
+        """The error that says what of it was removed meanwhile; None where all is there."""
+        if not self.root.exists():
+            hint = "run again where the files stay while it runs"
+            return Blocked(f"{self.root} was removed while the proof ran", hint=hint)
+        return self.place.find_loss()
+
     def __enter__(self) -> Setting:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Raises Blocked where its folder was gone by then."""
+        try:
+            raise_loss([self], error)
+        finally:
+            self.close()
+
+
+def raise_loss(settings: Iterable[Setting], error: BaseException | None) -> None:
+    """Raises Blocked where something of these settings was removed by the time that their proof
+    ends: neither its answer nor an `error` that comes of that says anything of the job.
+    """
+    if error is not None and not isinstance(error, Exception):
+        return  # who was interrupted wants to hear of nothing else
+    for setting in settings:
+        loss = setting.find_loss()
+        if loss is not None:
+            raise loss from error
 
 
 def _list_owners() -> list[str]:

@@ -34,6 +34,7 @@ def screen_lines(report: _Value, command: str, guesses: Sequence[str] = ()) -> I
         yield line(0, ("bold", "acks late? "), (style, asked["answer"]), ("", f": {asked['says']}"))
     yield _answer_line(report)
     yield from _rest_lines(report)
+    yield from _wall_lines(report["sandbox"])
     yield from _guess_lines(guesses)
     for number, witness in enumerate(report["witnesses"][: _IN_FULL + _IN_SHORT], 1):
         yield from _witness_lines(witness, number)
@@ -42,6 +43,12 @@ def screen_lines(report: _Value, command: str, guesses: Sequence[str] = ()) -> I
     yield from _risk_lines(report.get("risks", ()), has_more_to_say=bool(report["witnesses"]))
     yield from _confirmed_lines(report)
     yield line(0, ("dim", f"{'more':<{_LABEL}}{command} -v"))
+
+
+def _wall_lines(sandbox: _Value) -> Iterator[Line]:
+    """What did not stand around the proof: its verdict rests on less."""
+    for words in sandbox["missing"]:
+        yield _labelled_line("walls", f"this machine gave the proof {words}")
 
 
 def _answer_line(report: _Value) -> Line:

@@ -8,24 +8,42 @@ stand-in, is seen beside the base alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from skillrun.contract.duration import parse_duration
+from skillrun.core.errors import SkillrunError
 from skillrun.core.verdict import Finding, Severity
-from skillrun.proof.history import Event, History
+from skillrun.proof.history import History
 from skillrun.proof.judges.late_back import USUAL_WINDOW_S
 from skillrun.proof.schedule import AWAY, SECOND_RUN_S
-from skillrun.skills.job_worker.stages.testcases import is_test_file
 from skillrun.wall.answers.ways import MAY_PASS
+from skillrun.wall.comparing import (
+    AGAIN,
+    DONE,
+    ENDLESS,
+    FAILED,
+    LETTER,
+    can_be_compared,
+    list_effects,
+    name_end,
+    read_event,
+)
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted
-from skillrun.wall.gaming.specs import at, base_document, base_file, listed
-from skillrun.wall.sent import Parts, read_number, read_parts
+from skillrun.wall.gaming.specs import at, base_file, listed
+from skillrun.wall.sent import Parts, read_number
 from skillrun.wall.verification import Job
 
 KEY, SENT, ANSWER = "verify.other-key", "verify.sends-otherwise", "verify.answered-otherwise"
+BLIND = "verify.not-compared"
 HELP = {
+    BLIND: (
+        "What an effect sends, and what it makes of its receiver's answers, was not compared with the"
+        " base: the real call of one side sends nothing in a proof, or its job cannot be run. Both"
+        " sides may be alike by having done nothing."
+    ),
     KEY: (
         "The same job has another key than at the base. What is open at the deploy, or comes again"
         " after it, is done once under each of them."
@@ -40,6 +58,9 @@ HELP = {
         " is given up."
     ),
 }
+_BLIND_HINT = (
+    "give in proof.env what its client needs before it sends anything: an address, a token, a name"
+)
 _KEY_HINT = "keep the key of a job as it is; where it has to change, a person sees to what is open"
 _SENT_HINT = "send what the base sends; where it is meant, a person has to decide that"
 _ANSWER_HINT = "raise an error that counts as transient, or as permanent, as the base does"
@@ -79,13 +100,20 @@ _FOR_EVER = ("429", "refuse")
 _FOR_GOOD = ("mail-550", "rcpt-550", "rcpt-552", "letter-554")
 # The work may be done: who goes on without reading the body is not wrong.
 _MAYBE_TAKEN = ("cut-body", "cut-chunk", "garbled-body")
-_LETTER, _FAILED, _AGAIN, _DONE = "dead letter", "failed", "tried again", "done"
-_ENDLESS = "tried without an end"
 ANSWERS = (*map(str, _STATUSES), *_SAID_OTHERWISE)
 _MOST_SHOWN = 3
+# A header by which a receiver tells that it has the work already: `message-id`, `x-request-key`. It
+# counts where the base says the same one with each attempt.
+_NAMES_WORK = re.compile(r"^header (?:.*-)?(?:id|key|reference)$")
 
 Observe = Callable[[File, list[str]], list[History] | None]
-"""Runs schedules of a spec in a clean checkout of its side; None where that cannot be done."""
+"""Runs schedules of a spec in a clean checkout of its side; None where nobody agreed that it runs.
+Raises SkillrunError where it cannot be run.
+"""
+
+
+class _NotRun(Exception):
+    """The job of a side cannot be run."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +126,8 @@ class Effect:
     # With each attempt: a request after the other.
     attempts: tuple[tuple[Parts, ...], ...]
     taken: tuple[Parts, ...]
+    # Why nothing was sent to a receiver that takes all; "" where something was.
+    unsent: str
     ends: dict[str, str]  # answer -> what the job came to
     # The same of those that are answered to each attempt.
     for_ever: dict[str, str]
@@ -112,41 +142,28 @@ def judge_runs(
     """The job, no success where it does otherwise what the base does. Costs nothing where no code
     changed, or the job fails anyway.
     """
-    if job.proof is None or not _can_be_compared(job, spec, diff):
+    if job.proof is None or not can_be_compared(job, spec, diff):
         return job
     old = base_file(diff, spec)
-    before, after = _list_effects(old), _list_effects(spec)
+    before, after = list_effects(old), list_effects(spec)
     shared = [name for name in before if name in after]
     if not shared:
         return job
-    was = _observe_side(observe_base, old, dict.fromkeys(shared, ANSWERS))
-    # What the base did not meet, or takes for done, is not asked of HEAD.
-    asked = {effect.name: _list_failing(effect) for effect in was}
-    now = _observe_side(observe_head, spec, asked) if was else []
     found: list[Finding] = []
+    try:
+        was = _observe_side(observe_base, old, dict.fromkeys(shared, ANSWERS), "the base's")
+        # What the base did not meet, or takes for done, is not asked of HEAD.
+        asked = {effect.name: _list_failing(effect) for effect in was}
+        now = _observe_side(observe_head, spec, asked, "HEAD's") if was else []
+    except _NotRun as error:
+        found.append(_say_blind(str(error), spec, None))
+        was = now = []
     for base, head in zip(was, now, strict=False):
         found += _compare_effect(base, head, spec)
     proof = replace(job.proof, findings=(*job.proof.findings, *found))
     if any(finding.severity == Severity.ERROR for finding in found):
         return replace(job, proof=proof, outcome="partial")
     return replace(job, proof=proof)
-
-
-def _can_be_compared(job: Job, spec: File, diff: Diff) -> bool:
-    is_changed = any(not is_test_file(file.path) for file in diff.python_files())
-    if job.outcome != "success" or not is_changed:
-        return False
-    return base_document(diff, spec) is not None
-
-
-def _list_effects(spec: File) -> list[str]:
-    """The names of those that are stood in for."""
-    document = spec.new_document or spec.old_document
-    names = []
-    for effect in listed(at(document.value if document else None, "effects")):
-        if at(effect, "mode") != "pass_through":
-            names.append(str(at(effect, "name")))
-    return names
 
 
 # -- one side
@@ -166,18 +183,21 @@ def _read_windows(spec: File) -> dict[str, float]:
 
 def _list_failing(effect: Effect) -> tuple[str, ...]:
     """The answers with which the job of an effect is not done."""
-    return tuple(answer for answer, end in effect.ends.items() if end != _DONE)
+    return tuple(answer for answer, end in effect.ends.items() if end != DONE)
 
 
 def _observe_side(
-    observe: Observe, spec: File, answers: Mapping[str, tuple[str, ...]]
+    observe: Observe, spec: File, answers: Mapping[str, tuple[str, ...]], whose: str
 ) -> list[Effect]:
-    """`answers`: of each effect those that its receiver gives."""
+    """`answers`: of each effect those that its receiver gives. Raises _NotRun."""
     asked = ["once", f"late={SECOND_RUN_S}"]
     windows = _read_windows(spec)
     for name, given in answers.items():
         asked += _list_schedules(name, given, windows[name])
-    histories = observe(spec, asked)
+    try:
+        histories = observe(spec, asked)
+    except SkillrunError as error:
+        raise _NotRun(f"{whose} job could not be run beside the other: {error.message}") from error
     if histories is None:
         return []
     once, later, *rest = histories
@@ -221,10 +241,21 @@ def _read_effect(
         later_keys=_list_keys(singles[1], name),
         attempts=tuple(_list_requests(failing)),
         taken=next(_list_requests(taken), ()),
+        unsent=_explain_unsent(taken),
         ends=ends,
         for_ever=for_ever,
         repeats=len(forgotten.performed(name)),
     )
+
+
+def _explain_unsent(taken: History) -> str:
+    """Why a real call sent nothing to a receiver that takes all; "" where it sent something."""
+    if next(_list_requests(taken), ()):
+        return ""
+    for event in taken.all("away"):
+        if event["error"]:
+            return f"it fails with {event['error']} before"
+    return "it comes to no receiver"
 
 
 def _read_ends(answers: tuple[str, ...], histories: list[History]) -> dict[str, str]:
@@ -232,7 +263,7 @@ def _read_ends(answers: tuple[str, ...], histories: list[History]) -> dict[str, 
     ends = {}
     for answer, history in zip(answers, histories, strict=False):
         if any(history.all("away")) and not history.hung:
-            ends[answer] = _name_end(history)
+            ends[answer] = name_end(history)
     return ends
 
 
@@ -243,32 +274,21 @@ def _list_keys(history: History, name: str) -> tuple[str, ...]:
 def _list_requests(history: History) -> Iterator[tuple[Parts, ...]]:
     """Those of each attempt that came to a receiver."""
     for event in history.all("heard"):
-        yield tuple(_read_event(event))
-
-
-def _read_event(event: Event) -> Iterator[Parts]:
-    for sent in event["sent"]:
-        parts = read_parts(str(sent))
-        if parts:
-            yield parts
-
-
-def _name_end(history: History) -> str:
-    if history.pending:
-        return _ENDLESS
-    if len(history.runs) > 1:
-        return _AGAIN
-    if history.dead_letters:
-        return _LETTER
-    if history.runs and history.runs[-1].outcome == "succeeded" and not history.pending:
-        return _DONE
-    return _FAILED
+        yield read_event(event)
 
 
 # -- both sides
 
 
 def _compare_effect(base: Effect, head: Effect, spec: File) -> Iterator[Finding]:
+    for whose, side in (("the base's", base), ("HEAD's", head)):
+        if side.unsent:
+            said = (
+                f"what {base.name} sends, and what it makes of answers, was not compared:"
+                f" {whose} real call sends nothing in a proof, {side.unsent}"
+            )
+            yield _say_blind(said, spec, _BLIND_HINT)
+            break
     yield from _compare_keys(base, head, spec)
     yield from _compare_requests(base, head, spec)
     yield from _compare_ends(base, head, spec)
@@ -283,6 +303,10 @@ def _compare_effect(base: Effect, head: Effect, spec: File) -> Iterator[Finding]
 def _say(rule: str, said: str, spec: File, hint: str, *, is_error: bool = True) -> Finding:
     severity = Severity.ERROR if is_error else Severity.WARNING
     return Finding(rule, severity, said, spec.path, 1, hint)
+
+
+def _say_blind(said: str, spec: File, hint: str | None) -> Finding:
+    return Finding(BLIND, Severity.WARNING, said, spec.path, 1, hint)
 
 
 def _compare_keys(base: Effect, head: Effect, spec: File) -> Iterator[Finding]:
@@ -355,6 +379,13 @@ def _find_serious(name: str, old: Parts, new: Parts, keys: tuple[str, ...]) -> s
         return f"goes to {quoted(str(now))}, and at the base to {quoted(str(was))}"
     if str(was) in {key.strip("'\"") for key in keys}:
         return f"no longer has its key as {quoted(name)}, by which its receiver knows it"
+    if _NAMES_WORK.search(name) is not None:
+        return (
+            f"has another {quoted(name)} for the same job, by which its receiver knows it:"
+            f" {quoted(str(now))}, and at the base {quoted(str(was))}"
+        )
+    if name == "method":
+        return f"asks with {quoted(str(now))}, and at the base with {quoted(str(was))}"
     before, after = read_number(was), read_number(now)
     if before is not None and after is not None and before != after:
         return f"sends {quoted(name)} {quoted(str(now))}, and at the base {quoted(str(was))}"
@@ -376,7 +407,7 @@ def _find_false_done(base: Effect, head: Effect) -> tuple[str, bool] | None:
     for answer, was in base.ends.items():
         if answer in _MAYBE_TAKEN:
             continue
-        if head.ends.get(answer) == _DONE and was != _DONE:
+        if head.ends.get(answer) == DONE and was != DONE:
             said = f"counts as done with the answer {_tell(answer)}; at the base it is {was}"
             return said, answer != _CONFLICT
     return None
@@ -385,7 +416,7 @@ def _find_false_done(base: Effect, head: Effect) -> tuple[str, bool] | None:
 def _find_given_up(base: Effect, head: Effect) -> tuple[str, bool] | None:
     for answer, was in base.ends.items():
         now = head.ends.get(answer)
-        if was == _AGAIN and now in (_LETTER, _FAILED) and _may_pass(answer):
+        if was == AGAIN and now in (LETTER, FAILED) and _may_pass(answer):
             said = f"is given up with the answer {_tell(answer)}, with which the base tries again"
             return said, True
     return None
@@ -393,7 +424,7 @@ def _find_given_up(base: Effect, head: Effect) -> tuple[str, bool] | None:
 
 def _find_endless(base: Effect, head: Effect) -> tuple[str, bool] | None:
     for answer, was in base.for_ever.items():
-        if head.for_ever.get(answer) == _ENDLESS and was != _ENDLESS:
+        if head.for_ever.get(answer) == ENDLESS and was != ENDLESS:
             said = f"is tried without an end where each answer is {_tell(answer)}; the base ends"
             return said, True
     return None

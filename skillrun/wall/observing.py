@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from skillrun.core.errors import SkillrunError
+from skillrun.core.errors import Blocked
+from skillrun.proof.exploring.run import NotPublished
 from skillrun.proof.history import History
-from skillrun.proof.prove import observe
+from skillrun.proof.prove import observe, observe_worlds
 from skillrun.proof.result import Target
+from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
+from skillrun.proof.state import StateError
+from skillrun.proof.zygote import BootFailed
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
 from skillrun.runner.inputs import build_case
@@ -21,14 +26,31 @@ from skillrun.wall.checkout import Checkout
 
 def observe_job(
     checkout: Checkout, spec: str, said: Mapping[str, str], schedules: list[str]
-) -> list[History] | None:
-    """Their histories; None where the job cannot be run, which its own proof says. `said`: what the
-    spec says besides.
+) -> list[History]:
+    """Their histories. `said`: what the spec says besides. Raises SkillrunError where the job
+    cannot be run.
     """
-    try:
+    with _say_why():
         return observe(find_target(checkout, spec, said), schedules)
-    except SkillrunError:
-        return None
+
+
+def observe_job_in_worlds(
+    checkout: Checkout, spec: str, said: Mapping[str, str]
+) -> dict[str, list[History]]:
+    """World -> its histories, see `observe_worlds`. Raises SkillrunError as `observe_job` does."""
+    with _say_why():
+        return observe_worlds(find_target(checkout, spec, said))
+
+
+@contextlib.contextmanager
+def _say_why() -> Iterator[None]:
+    """What a repository or this machine does wrong is one error, with its line."""
+    try:
+        yield
+    except NotPublished as error:
+        raise Blocked(error.why) from error
+    except (BootFailed, ServiceMissing, ServiceFailed, StateError) as error:
+        raise Blocked(str(error)) from error
 
 
 def find_target(checkout: Checkout, spec: str, said: Mapping[str, str]) -> Target:

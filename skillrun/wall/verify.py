@@ -4,6 +4,7 @@ its evidence.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -26,13 +27,14 @@ from skillrun.skills.job_worker.skill import SKILL
 from skillrun.validations.consent import CommandPlan
 from skillrun.wall.base import Base, find_base
 from skillrun.wall.checkout import Checkout, clean_checkout, find_environments
+from skillrun.wall.compared_rows import judge_rows
 from skillrun.wall.compared_runs import judge_runs
 from skillrun.wall.deploys import judge_deploys
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
 from skillrun.wall.gaming.specs import at, base_document, base_file
 from skillrun.wall.guard import Guard, disbelieve
 from skillrun.wall.new_sweeps import judge_sweeps
-from skillrun.wall.observing import find_target, observe_job
+from skillrun.wall.observing import find_target, observe_job, observe_job_in_worlds
 from skillrun.wall.own_code import load_judges
 from skillrun.wall.proved import (
     judge_proof,
@@ -156,14 +158,33 @@ class _Sides:
     def observe_head(self, spec: File, schedules: list[str]) -> list[History] | None:
         return self._observe(self.commit, spec, schedules)
 
+    def observe_base_in_worlds(self, spec: File) -> dict[str, list[History]] | None:
+        return self._observe_in_worlds(self.base.commit or self.commit, spec)
+
+    def observe_head_in_worlds(self, spec: File) -> dict[str, list[History]] | None:
+        return self._observe_in_worlds(self.commit, spec)
+
     def _observe(self, commit: str, spec: File, schedules: list[str]) -> list[History] | None:
         """None where nobody agreed that it runs."""
         if not self.trusted:
             return None
-        with clean_checkout(self.repo, commit, _list_interpreters([spec])) as checkout:
-            _begin_anew(checkout, spec)
+        with self._check_out_anew(commit, spec) as checkout:
             said = dict(_list_overrides(checkout, spec, ()))
             return observe_job(checkout, spec.path, said, schedules)
+
+    def _observe_in_worlds(self, commit: str, spec: File) -> dict[str, list[History]] | None:
+        """None where nobody agreed that it runs."""
+        if not self.trusted:
+            return None
+        with self._check_out_anew(commit, spec) as checkout:
+            said = dict(_list_overrides(checkout, spec, ()))
+            return observe_job_in_worlds(checkout, spec.path, said)
+
+    @contextlib.contextmanager
+    def _check_out_anew(self, commit: str, spec: File) -> Iterator[Checkout]:
+        with clean_checkout(self.repo, commit, _list_interpreters([spec])) as checkout:
+            _begin_anew(checkout, spec)
+            yield checkout
 
     def try_deploys(self, old: File, spec: File) -> Deploys | None:
         """None where nobody agreed that it runs, or where a side has no proof."""
@@ -195,6 +216,7 @@ def _judge_job(job: Job, spec: File, diff: Diff, sides: _Sides | None) -> Job:
     job = judge_settings(job, spec, diff, sides.prove_with)
     job = judge_sweeps(job, spec, diff, sides.prove_saying)
     job = judge_runs(job, spec, diff, sides.observe_base, sides.observe_head)
+    job = judge_rows(job, spec, diff, sides.observe_base_in_worlds, sides.observe_head_in_worlds)
     return judge_deploys(job, spec, diff, sides.try_deploys)
 
 

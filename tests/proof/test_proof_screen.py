@@ -71,6 +71,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "handler": "shop.tasks:charge",
         "library": "celery 5.4.0",
         "schedules": {"total": 200},
+        "sandbox": {"kind": "namespaces", "missing": []},
         "effects": [{"name": "charge", "declared": "keyed", "observed": "keyed"}],
         "attempts": {"observed": [5], "unbounded_by_kills": True},
         "log_answers": {"ran": {"question": "did it run?", "by": "application"}},
@@ -90,6 +91,14 @@ def test_the_first_line_is_the_answer() -> None:
     lines = text_of(report())
     assert lines[0] == "proved: charge: 200 schedules  (1.5 s)"
     assert lines[-1].endswith("skillrun prove -v")
+
+
+def test_a_wall_that_was_missing_is_said_beside_the_answer() -> None:
+    """Where namespaces are denied, what was proved rests on less."""
+    missing = ["no network of its own: rests on hooks", "no processes of its own: they are seen"]
+    lines = text_of(report(sandbox={"kind": "landlock", "missing": missing}))
+    for words in missing:
+        assert f"walls   this machine gave the proof {words}" in lines
 
 
 def test_a_refutation_is_drawn_as_lanes_with_place_and_replay() -> None:

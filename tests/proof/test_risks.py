@@ -208,6 +208,19 @@ def failing(report: dict[str, Any]) -> dict[str, Any]:
 WITNESS = ("schedule", "rule", "message", "cause", "expected", "seen", "events", "replay")
 
 
+def test_one_stage_tells_which_walls_were_missing(tmp_path: Path) -> None:
+    """`run` and `verify` show stages, and no list of what a proof takes for granted."""
+    report = report_of(tmp_path)
+    report["sandbox"] = {"kind": "landlock", "missing": ["no network of its own: hooks"]}
+    told = ["idempotency", "retry"]
+    notes = []
+    for finding in passed("idempotency", report, told=told).findings:
+        if finding.rule == "proof.fewer-walls":
+            notes.append((finding.severity, finding.message))
+    assert notes == [("note", "this machine gave the proof no network of its own: hooks")]
+    assert "fewer-walls" not in str(passed("retry", report, told=told).findings)
+
+
 def test_a_risk_is_a_warning_of_its_stage_which_stays_proved(tmp_path: Path) -> None:
     report = {**report_of(tmp_path, LOST), "skipped": {}}
     report["schedules"]["families"]["exhaustion"] = 1

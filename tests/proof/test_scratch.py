@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from plain_job import plain_repo, target_of
 
 from skillrun.core.errors import Blocked
 from skillrun.proof import scratch
+from skillrun.proof.attempt import try_prove
 from skillrun.proof.scratch import Workplace, remove_left_folders
+from skillrun.proof.setting import Setting, raise_loss
 
 
 def test_what_is_no_file_is_left_alone() -> None:
@@ -122,3 +126,51 @@ def test_no_room_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         Blocked, match=r"no scratch folder can be made in .*: No space left on device"
     ):
         Workplace()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("part", [".", "scratch"])
+@pytest.mark.parametrize("at_end", [False, True])
+def test_a_place_that_vanishes_under_its_proof_is_said_and_nothing_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, at_end: bool
+) -> None:
+    """A cleaner of temporary files: while all is set up, and once the last schedule has ended."""
+    places: list[Workplace] = []
+    make_place = Workplace.__init__
+
+    def keep_place(place: Workplace) -> None:
+        make_place(place)
+        places.append(place)
+
+    def remove_place(what: str, done: int, of: int) -> None:
+        if at_end == (0 < done == of):
+            shutil.rmtree(places[0].folder / part)
+
+    monkeypatch.setattr(Workplace, "__init__", keep_place)
+    proof = try_prove(target_of(plain_repo(tmp_path)), only="redeliver", progress=remove_place)
+    assert proof.verdict == "incomplete"
+    (why,) = [judgement.message for judgement in proof.incomplete]
+    assert why.startswith(str(places[0].folder))
+    assert why.endswith("was removed while the proof ran")
+    assert not places[0].folder.exists()
+
+
+def make_setting(tmp_path: Path) -> Setting:
+    target = target_of(plain_repo(tmp_path / "repo"))
+    return Setting(target.spec, target.root, target.driver, target.paths)
+
+
+def test_who_interrupts_a_proof_hears_of_nothing_else(tmp_path: Path) -> None:
+    setting = make_setting(tmp_path)
+    setting.close()
+    raise_loss([setting], KeyboardInterrupt())
+    with pytest.raises(Blocked, match="was removed while the proof ran"):
+        raise_loss([setting], FileNotFoundError())
+
+
+def test_a_repository_that_vanishes_is_said(tmp_path: Path) -> None:
+    with (
+        pytest.raises(Blocked, match="repo was removed while the proof ran"),
+        make_setting(tmp_path),
+    ):
+        shutil.rmtree(tmp_path / "repo")

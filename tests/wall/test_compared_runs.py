@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof"))
 from histories import ACKED, RETURNED, effect, history, raised, retry
 from looks import SPEC, SPEC_TEXT, diff
 
+from skillrun.core.errors import Blocked
 from skillrun.proof.history import History
 from skillrun.wall.compared_runs import ANSWERS, judge_runs
 from skillrun.wall.sent import read_parts
@@ -38,6 +39,7 @@ class Side:
     dead: tuple[str, ...] = ()
     endless: tuple[str, ...] = ()
     repeats: bool = False  # once the receiver has forgotten the key
+    error: str | None = None  # what its real call raises before it sends anything
     asked: list[str] = field(default_factory=list)
 
     def observe(self, spec: object, schedules: list[str]) -> list[History]:
@@ -51,8 +53,11 @@ class Side:
         if "@" not in text:
             return history(text, [*effect(key=f"'{self.key}'"), RETURNED, ACKED])
         answer = text.partition("@")[0].removeprefix("answer=")
-        away = [("away", {"name": "email#1", "way": "answer", "error": None})]
+        away = [("away", {"name": "email#1", "way": "answer", "error": self.error})]
         heard = list(away)
+        if self.error is not None:
+            again = [*effect(), RETURNED, ACKED]
+            return history(text, [*heard, raised(), retry(), ACKED], again, dead_letters=0)
         if "/*" in text:
             heard += [("heard", {"name": "email#1", "sent": list(one)}) for one in self.attempts]
         elif answer == "200":
@@ -94,12 +99,24 @@ OTHERWISE = ("partial", [("sends-otherwise", "error")])
         sending(BODY, BODY, key=""),
         sending({**BODY, "attempt": 1}, {**BODY, "attempt": 2}),
         Side(attempts=((post(BODY),), (post(BODY, key="receipt-7-again"),))),
+        Side(attempts=((post(BODY).replace("POST", "PUT"),),) * 2),
         Side(attempts=((post(BODY), post(BODY, host="other.example")),) * 2),
         Side(attempts=((post(BODY, host="other.example"),),) * 2),
     ],
 )
 def test_what_is_sent_otherwise_is_an_error(head: Side) -> None:
     assert judge(Side(), head) == OTHERWISE
+
+
+def letter(number: str) -> Side:
+    sent = f"ehlo me\r\nrcpt TO:<a@example.com>\r\ndata\r\nMessage-ID: <{number}@shop>\r\n\r\nHello"
+    return Side(attempts=((sent,), (sent,)))
+
+
+def test_a_letter_under_another_id_is_another_letter() -> None:
+    """No mailbox folds it with the one that the base has sent."""
+    assert judge(letter("7"), letter("9f86d0")) == OTHERWISE
+    assert judge(letter("7"), letter("7")) == ("success", [])
 
 
 def test_another_text_is_for_the_reviewer() -> None:
@@ -156,6 +173,33 @@ def test_a_limit_that_is_moved_past_the_receivers_memory_is_an_error() -> None:
 )
 def test_what_answers_come_to(base: Side, head: Side, told: object) -> None:
     assert judge(base, head) == told
+
+
+BLIND = ("success", [("not-compared", "warning")])
+STOPPED = Side(error="httpx:LocalProtocolError")
+
+
+@pytest.mark.parametrize(("base", "head"), [(STOPPED, STOPPED), (Side(), STOPPED)])
+def test_a_call_that_sends_nothing_is_no_comparison_and_that_is_said(
+    base: Side, head: Side
+) -> None:
+    """Both sides are alike by having done nothing: that is no evidence for either."""
+    assert judge(base, head) == BLIND
+
+
+def test_a_job_that_cannot_be_run_beside_the_other_is_said() -> None:
+    old = {SPEC: SPEC_TEXT, "shop/mailer.py": "A = 1\n"}
+    branch = diff(old, {**old, "shop/mailer.py": "A = 2\n"})
+    job = Job(SPEC, "a" * 64, "send", "success", proof=Proof("proved"))
+
+    def fail(*_: object) -> list[History]:
+        raise Blocked("the setup ends with exit code 1")
+
+    judged = judge_runs(job, branch.specs[0], branch, fail, Side().observe)
+    assert judged.proof is not None
+    assert [str(finding.message) for finding in judged.proof.findings] == [
+        "the base's job could not be run beside the other: the setup ends with exit code 1"
+    ]
 
 
 def test_nothing_runs_where_only_tests_changed() -> None:

@@ -230,16 +230,16 @@ class Stage:
             self.setting.set_up()
             self.broker = self.make_broker(SettingPremises(self.setting))
             self.store = self.setting.find_store()
-        except BaseException:
-            self.__exit__()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
             raise
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._stop_all()
         if self.broker is not None:
             self.broker.stop()
-        self.setting.close()
+        self.setting.__exit__(kind, error, traceback)
 
     # -- one schedule
 

@@ -86,13 +86,13 @@ class _Side:
 
 def try_deploys(before: Target, after: Target) -> Deploys:
     """Raises nothing of a repository's: what cannot be run is `untried`."""
-    with contextlib.ExitStack() as stack:
-        try:
+    try:
+        with contextlib.ExitStack() as stack:
             return _Deploying(stack, before, after).try_all()
-        except NotPublished as error:
-            return Deploys(untried=error.why)
-        except SkillrunError as error:
-            return Deploys(untried=error.message)
+    except NotPublished as error:
+        return Deploys(untried=error.why)
+    except SkillrunError as error:
+        return Deploys(untried=error.message)
 
 
 class _Deploying:
@@ -109,7 +109,7 @@ class _Deploying:
         setting = Setting(
             target.spec, target.root, target.driver, target.paths, beside=tuple(beside)
         )
-        self.stack.callback(setting.close)
+        self.stack.enter_context(setting)
         setting.start_servers()
         setting.set_up()
         explorer = Explorer(setting, limit=limit_deliveries(target.spec))

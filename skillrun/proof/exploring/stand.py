@@ -50,6 +50,7 @@ class Stand:
         self.unread: dict[str, str] = {}
         self.rivals: dict[str, Rival] = {}  # by their texts
         self.contents_after: Contents = {}  # all rows after a single run
+        self.left: dict[str, Contents] = {}  # kind of world -> rows that a job leaves
         self.draft: tuple[Undone, ...] = ()  # what the application's call finds undone
 
     # -- processes

@@ -132,6 +132,7 @@ def help_of(finding: Finding) -> str:
 def _known_help() -> dict[str, str]:
     """Rule -> what it looks for and why."""
     from skillrun.frameworks.registry import FRAMEWORKS
+    from skillrun.wall.compared_rows import HELP as ROWS_HELP
     from skillrun.wall.compared_runs import HELP as RUNS_HELP
     from skillrun.wall.counting.compare import HELP as TESTS_HELP
     from skillrun.wall.deploys import HELP as DEPLOYS_HELP
@@ -149,6 +150,7 @@ def _known_help() -> dict[str, str]:
         | CHANGED_HELP
         | NOTICING_HELP
         | RUNS_HELP
+        | ROWS_HELP
         | DEPLOYS_HELP
         | SWEEPS_HELP
         | VARIABLES_HELP

@@ -61,6 +61,8 @@ def add_proof(
         no_consent = note("proof.no-consent", message, hint=hint)
         return leave_unproved(stage, result, [no_consent], "consent")
     result = _drop_answered(case, stage, result, report)
+    if stage in told[:1]:
+        result = replace(result, findings=(*result.findings, *_list_missing_walls(report)))
     if stage not in PROVEN:
         return _add_run(stage, result, report)
     witnesses = []
@@ -72,6 +74,13 @@ def add_proof(
         if stage in _find_tellers(risk["rule"], told):
             risks.append(_read_risk(risk))
     return add_risks(_add_verdict(stage, result, report, witnesses), risks)
+
+
+def _list_missing_walls(report: Mapping[str, Any]) -> Iterator[Finding]:
+    """A note for each wall that did not stand around the proof: its verdict rests on less."""
+    for words in report["sandbox"]["missing"]:
+        hint = "skillrun doctor says why, and what brings it"
+        yield note("proof.fewer-walls", f"this machine gave the proof {words}", hint=hint)
 
 
 def _add_verdict(

@@ -1,0 +1,156 @@
+"""The base's job and HEAD's over other rows than the examples' setup makes.
+
+Where the base goes on as ever and HEAD does otherwise, a page ends too early, a list is full, a
+text is cut, or a cent is lost. Held against HEAD is only what both sides do alike with the
+example's own rows: all else that they do otherwise is seen without this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from skillrun.core.errors import SkillrunError
+from skillrun.core.verdict import Finding, Severity
+from skillrun.proof.changed_rows import MORE_ROWS, ODD_CENTS
+from skillrun.proof.history import History
+from skillrun.proof.worlds import CENTS, DONE, FOREIGN, GIVEN_UP, LONGER, MANY
+from skillrun.wall.comparing import can_be_compared, list_effects, name_end, read_requests
+from skillrun.wall.diff import Diff, File
+from skillrun.wall.gaming.making import quoted
+from skillrun.wall.gaming.specs import base_file
+from skillrun.wall.verification import Job
+
+OTHERWISE = "verify.otherwise-with-rows"
+HELP = {
+    OTHERWISE: (
+        "With other rows than the examples' setup makes (a thousand more of each table, or those"
+        " that a thousand jobs have left; another text or amount in a column that is sent) the job"
+        " does otherwise than the base's, though with the example's own rows both do the same."
+    ),
+}
+_HINT = (
+    "do with any rows what the base does with them; where it is meant, a person has to decide that"
+)
+_WORDS = {
+    MANY: f"with {MORE_ROWS} more rows in each table",
+    DONE: f"with the rows of {MORE_ROWS} other jobs that were done",
+    GIVEN_UP: f"with the rows of {MORE_ROWS} other jobs that were given up",
+}
+_WORDS_OF_COLUMN = {
+    FOREIGN: "with letters of another language in {column}",
+    LONGER: "with a longer text in {column}",
+    CENTS: f"with {ODD_CENTS} cents in {{column}}",
+}
+_MOST_TOLD = 2
+
+ObserveWorlds = Callable[[File], Mapping[str, list[History]] | None]
+"""Runs a spec's job in each world, in a clean checkout of its side; None where nobody agreed that
+it runs. Raises SkillrunError where it cannot be run.
+"""
+Facts = dict[str, object]
+"""What a schedule came to: "the end" -> "done", "email's keys" -> ..."""
+
+
+def judge_rows(
+    job: Job, spec: File, diff: Diff, observe_base: ObserveWorlds, observe_head: ObserveWorlds
+) -> Job:
+    """The job, no success where it does otherwise than the base's with other rows. Costs nothing
+    where no code changed, or the job fails anyway.
+    """
+    if job.proof is None or not can_be_compared(job, spec, diff):
+        return job
+    old = base_file(diff, spec)
+    effects = [name for name in list_effects(old) if name in list_effects(spec)]
+    found: dict[str, str] = {}
+    # What one run does by chance is not what the next one does.
+    for number in range(2):
+        seen = dict(_find_differences(old, spec, effects, observe_base, observe_head))
+        shared = found.keys() & seen.keys()
+        found = seen if number == 0 else {world: seen[world] for world in seen if world in shared}
+        if not found:
+            return job
+    told = list(found.items())[:_MOST_TOLD]
+    findings = []
+    for world, said in told:
+        message = f"{_tell_world(world)} {said}"
+        findings.append(Finding(OTHERWISE, Severity.ERROR, message, spec.path, 1, _HINT))
+    proof = replace(job.proof, findings=(*job.proof.findings, *findings))
+    return replace(job, proof=proof, outcome="partial")
+
+
+def _tell_world(world: str) -> str:
+    kind, _, column = world.partition(":")
+    if column:
+        return _WORDS_OF_COLUMN[kind].format(column=quoted(column))
+    return _WORDS[kind]
+
+
+def _find_differences(
+    old: File,
+    spec: File,
+    effects: list[str],
+    observe_base: ObserveWorlds,
+    observe_head: ObserveWorlds,
+) -> Iterator[tuple[str, str]]:
+    """(world, what HEAD does otherwise there), a world once. None where a side cannot be run, which
+    is said where the single runs are compared.
+    """
+    try:
+        before = observe_base(old)
+        after = observe_head(spec) if before else None
+    except SkillrunError:
+        return
+    if not before or not after:
+        return
+    for world, was in before.items():
+        if not world or world not in after:
+            continue
+        plain = zip(before[""], after[""], strict=False)
+        for (was_alone, is_alone), base, head in zip(plain, was, after[world], strict=False):
+            said = _compare(was_alone, is_alone, base, head, effects)
+            if said is not None:
+                yield world, said
+                break
+
+
+def _compare(
+    was_alone: History, is_alone: History, base: History, head: History, effects: list[str]
+) -> str | None:
+    """What HEAD does otherwise in a world, in one schedule; None where nothing, and where the base
+    itself comes to another end there. The first two are of the example's own rows.
+    """
+    if str(was_alone.schedule) != str(is_alone.schedule) or head.hung or base.hung:
+        return None
+    if name_end(was_alone) != name_end(base):
+        return None
+    alike, here = _read_facts(was_alone, effects), _read_facts(base, effects)
+    own, there = _read_facts(is_alone, effects), _read_facts(head, effects)
+    for name, value in here.items():
+        is_alike = name in alike and alike[name] == own.get(name)
+        if is_alike and there.get(name) != value:
+            return f"{name} {_show(there.get(name))}, and at the base {_show(value)}"
+    return None
+
+
+def _read_facts(history: History, effects: list[str]) -> Facts:
+    """The telling ones first."""
+    facts: Facts = {"the job comes to the end": name_end(history)}
+    for effect in effects:
+        calls = history.performed(effect)
+        facts[f"the calls of {effect} are"] = len(calls)
+        facts[f"{effect} has the key"] = tuple(str(call["key"]) for call in calls)
+        facts[f"{effect} is called with"] = tuple(str(call["args"]) for call in calls)
+        for number, parts in enumerate(read_requests(history, effect), 1):
+            for name, value in parts.items():
+                facts[f"{effect} sends in request {number} as {quoted(name)}"] = value
+    facts["the dead letters are"] = history.dead_letters
+    for name, rows in history.state.items():
+        facts[f"the state {name} is"] = repr(rows)
+    return facts
+
+
+def _show(value: object) -> str:
+    if isinstance(value, tuple) and len(value) == 1:
+        return quoted(str(value[0]))
+    return quoted(str(value))

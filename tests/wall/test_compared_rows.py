@@ -1,0 +1,107 @@
+"""The base's job and HEAD's over other rows than the example's: what only these tell apart."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof"))
+from histories import ACKED, RETURNED, effect, history, raised, retry
+from looks import SPEC, SPEC_TEXT, diff
+
+from skillrun.core.errors import Blocked
+from skillrun.proof.history import History
+from skillrun.wall.compared_rows import judge_rows
+from skillrun.wall.verification import Job, Proof
+
+Worlds = dict[str, list[History]]
+
+
+def run(args: str = "to='a'", times: int = 1, letters: int = 0) -> History:
+    events = []
+    for number in range(1, times + 1):
+        for kind, fields in effect(key=f"'{number}'"):
+            events.append((kind, {**fields, "args": args}))
+    return history("once", [*events, RETURNED, ACKED], dead_letters=letters)
+
+
+FAILS = history("once", [*effect(), raised(), retry(), ACKED], [*effect(), RETURNED, ACKED])
+
+
+def judge(before: Worlds, *after: Worlds) -> tuple[str, list[str]]:
+    """`after`: what HEAD does, each time that it is asked."""
+    old = {SPEC: SPEC_TEXT, "shop/mailer.py": "A = 1\n"}
+    branch = diff(old, {**old, "shop/mailer.py": "A = 2\n"})
+    (spec,) = branch.specs
+    job = Job(SPEC, "a" * 64, "send", "success", proof=Proof("proved"))
+    asked = iter(after)
+    judged = judge_rows(job, spec, branch, lambda _: before, lambda _: next(asked))
+    assert judged.proof is not None
+    return judged.outcome, [finding.message for finding in judged.proof.findings]
+
+
+PLAIN: Worlds = {"": [run()], "many": [run(times=300)], "longer:t.iban": [run("to='aaaa'")]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"many": [run(times=200)]},
+            "with 1050 more rows in each table the calls of email are `200`",
+        ),
+        (
+            {"longer:t.iban": [run("to='aa'")]},
+            "with a longer text in `t.iban` email is called with `to='aa'`, and at the base `to='aaaa'`",
+        ),
+        ({"many": [FAILS]}, "the job comes to the end `tried again`, and at the base `done`"),
+    ],
+)
+def test_what_the_base_does_with_any_rows_head_does_too(changes: Worlds, said: str) -> None:
+    head = {**PLAIN, **changes}
+    outcome, told = judge(PLAIN, head, head)
+    assert outcome == "partial"
+    assert said in told[0]
+
+
+def test_a_list_that_is_full_is_found() -> None:
+    before = {"": [run(letters=1)], "given-up": [run(letters=1051)]}
+    head = {**before, "given-up": [run(letters=1050)]}
+    outcome, told = judge(before, head, head)
+    assert outcome == "partial"
+    assert told == [
+        "with the rows of 1050 other jobs that were given up the dead letters are `1050`, and at the"
+        " base `1051`"
+    ]
+
+
+def test_the_same_with_any_rows_is_no_finding() -> None:
+    assert judge(PLAIN, PLAIN) == ("success", [])
+
+
+def test_what_is_otherwise_with_the_examples_own_rows_is_not_told_again() -> None:
+    """A signature that is another one, a text that is meant: the other comparison says it."""
+    head = {name: [run("address='a'", len(runs[0].performed()))] for name, runs in PLAIN.items()}
+    assert judge(PLAIN, head) == ("success", [])
+
+
+def test_rows_that_the_base_itself_does_not_survive_say_nothing() -> None:
+    before = {**PLAIN, "many": [FAILS]}
+    assert judge(before, {**PLAIN, "many": [run(times=2)]}) == ("success", [])
+
+
+def test_what_one_run_does_by_chance_is_no_finding() -> None:
+    assert judge(PLAIN, {**PLAIN, "many": [run(times=299)]}, PLAIN) == ("success", [])
+
+
+def test_a_side_that_cannot_be_run_is_said_by_the_other_comparison() -> None:
+    old = {SPEC: SPEC_TEXT, "shop/mailer.py": "A = 1\n"}
+    branch = diff(old, {**old, "shop/mailer.py": "A = 2\n"})
+    job = Job(SPEC, "a" * 64, "send", "success", proof=Proof("proved"))
+
+    def fail(_: object) -> Worlds:
+        raise Blocked("no interpreter")
+
+    assert judge_rows(job, branch.specs[0], branch, fail, fail) == job
