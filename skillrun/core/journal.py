@@ -11,11 +11,9 @@ and the tree is the new one.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
-import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from pathlib import Path
 from skillrun.core.beneath import hash_file, is_beneath, move_file, remove_file, remove_folder
 from skillrun.core.canonical import sha256
 from skillrun.core.errors import Refused
+from skillrun.core.file_locks import is_locked_by_another, wait_for_lock
 from skillrun.core.state import make_own_folder, read_own, state_dir, write_private
 from skillrun.core.text import visible
 
@@ -323,30 +322,19 @@ def _is_at_work(base: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return is_locked_by_another(fd)
     except OSError:
-        return False
+        return False  # a file system without locks: nobody is seen there
     finally:
         os.close(fd)
-    return False
 
 
 def _try_lock(fd: int) -> bool:
     """Waits a little for a lock. False where somebody else keeps it."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        except OSError:
-            return True
-        else:
-            return True
+    try:
+        return wait_for_lock(fd, _PATIENCE_S)
+    except OSError:
+        return True  # a file system without locks: nobody is seen there
 
 
 def _finish_write(journal: Journal) -> str | None:

@@ -5,18 +5,15 @@ dies.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from skillrun.core.errors import LedgerUnusable
+from skillrun.core.file_locks import wait_for_lock
 from skillrun.core.opening import parse_json, read_beginning
 from skillrun.core.text import visible
-
-_AGAIN_S = 0.05
 
 
 class RunLock:
@@ -44,11 +41,11 @@ class RunLock:
             return True
         fd = self._open()
         try:
-            if not self._wait_for(fd, wait_s):
+            if not wait_for_lock(fd, wait_s):
                 os.close(fd)
                 return False
             _write_holder(fd)
-        except OSError as error:  # a full disk
+        except OSError as error:  # a file system without locks, a full disk
             os.close(fd)
             raise self._unusable(error) from error
         except BaseException:
@@ -101,20 +98,6 @@ class RunLock:
             return os.open(self.path, flags, 0o644)
         except OSError as error:
             raise self._unusable(error) from error
-
-    def _wait_for(self, fd: int, wait_s: float) -> bool:
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if (left_s := deadline - time.monotonic()) <= 0:
-                    return False
-                time.sleep(min(_AGAIN_S, left_s))
-            except OSError as error:
-                raise self._unusable(error) from error
-            else:
-                return True
 
     def _unusable(self, error: OSError) -> LedgerUnusable:
         reason = {

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import shlex
 import stat
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from skillrun.core.file_locks import wait_for_lock
 
 # Bytes: what is kept there is far smaller.
 _MOST = 16 * 1024 * 1024
@@ -90,7 +90,7 @@ def hold_own_folder(folder: Path) -> Iterator[None]:
     make_own_folder(folder)
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        _wait_for_lock(opened, folder)
+        _lock_folder(opened, folder)
         yield
     finally:
         os.close(opened)
@@ -144,20 +144,15 @@ def explain_distrust(path: Path) -> str | None:
     return None
 
 
-def _wait_for_lock(opened: int, folder: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                said = "another skillrun is writing there"
-                raise TimeoutError(errno.ETIMEDOUT, said, str(folder)) from None
-            time.sleep(0.02)
-        except OSError:
-            return
-        else:
-            return
+def _lock_folder(opened: int, folder: Path) -> None:
+    """Takes the lock of a folder. Raises TimeoutError where somebody else keeps it for too long."""
+    try:
+        is_ours = wait_for_lock(opened, _PATIENCE_S)
+    except OSError:
+        return  # a file system without locks: nobody is seen there
+    if not is_ours:
+        said = "another skillrun is writing there"
+        raise TimeoutError(errno.ETIMEDOUT, said, str(folder))
 
 
 def _list_own_folders(folder: Path) -> list[Path]:

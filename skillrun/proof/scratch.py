@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from skillrun.core.errors import Blocked
+from skillrun.core.file_locks import is_locked_by_another
 
 _MOST = 512 * 1024 * 1024  # bytes of a snapshot: it is kept in memory
 SHARED_MEMORY = Path("/dev/shm")
@@ -42,17 +43,14 @@ def _is_left(folder: Path) -> bool:
     if time.time() - folder.stat().st_mtime <= _YOUNG_S:
         return False
     try:
-        held = os.open(folder / _ALIVE, os.O_RDONLY | os.O_NOFOLLOW)
+        alive = os.open(folder / _ALIVE, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
-        # A release before locks has made it.
+        # A release before locks has made it: "skillrun-4711-abc" -> 4711
         return not _is_running(int(folder.name.split("-")[1]))
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return not is_locked_by_another(alive)
     finally:
-        os.close(held)
-    return True
+        os.close(alive)
 
 
 def _is_running(number: int) -> bool:

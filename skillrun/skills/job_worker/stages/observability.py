@@ -159,7 +159,12 @@ def _find_unanswered(
         if question == "retries":
             failure = find_record_of_failure(case, logs)
         if failure is not None:
-            yield _ask_what_words_say(failure)
+            # These words of somebody's own may well say that the job is tried again.
+            yield _ask_about_log_call(
+                failure,
+                "whether a log line says that it will be retried",
+                "a record of the failure is there, and what its words say is not judged",
+            )
         elif _is_told_by_library(case, handler, question):
             message = (
                 f"{QUESTIONS[question]} only {_name_framework(case)}'s own log answers,"
@@ -187,13 +192,9 @@ def _list_hints(case: JobCase) -> dict[str, str]:
     }
 
 
-def _ask_what_words_say(log: LogCall) -> Finding:
-    """Asks the proof about a failure that is logged in words of somebody's own: these may well say
-    that the job is tried again.
-    """
-    because = "a record of the failure is there, and what its words say is not judged"
+def _ask_about_log_call(log: LogCall, question: str, because: str) -> Finding:
+    """Asks the proof what reading cannot tell of a log call; `because`: why it cannot."""
     place = place_of(log.call.module, log.call.node)
-    question = "whether a log line says that it will be retried"
     return ask_proof(ID, question, Unfollowed(because, place))
 
 
@@ -274,8 +275,7 @@ def _find_missing_fields(
     if carrier is not None:
         question = f"whether a log line carries the key field {', '.join(missing)}"
         because = f"what {ast.unparse(carrier.call.node.func)} is given there was not followed"
-        place = place_of(carrier.call.module, carrier.call.node)
-        yield ask_proof(ID, question, Unfollowed(because, place))
+        yield _ask_about_log_call(carrier, question, because)
         return
     yield blocker(
         "observability.no-key-fields",
