@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.families.plan import Plan
 from skillrun.proof.jobs import choose_call_arguments
-from skillrun.proof.judges.logs import NOT_ASKED, Answer
+from skillrun.proof.judges.log_answers import NOT_ASKED, Answer
 from skillrun.proof.reference import Judgement, Reference
 from skillrun.proof.result import Proof, Tried, Witness
 from skillrun.proof.witnesses import rank_grade

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.proof.judges.logs import NOT_ASKED
+from skillrun.proof.judges.log_answers import NOT_ASKED
 from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, was_met
 

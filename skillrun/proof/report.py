@@ -12,7 +12,7 @@ from skillrun.core.text import masked, masked_json, visible
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.cause import find_cause
 from skillrun.proof.examples import find_part
-from skillrun.proof.judges.logs import NOT_ASKED, QUESTIONS
+from skillrun.proof.judges.log_answers import NOT_ASKED, QUESTIONS
 from skillrun.proof.judges.met_errors import count_attempts
 from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.judges.waits import measure_delays
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import Effect
     from skillrun.proof.confirm.interface import Confirmed, Seen
     from skillrun.proof.history import Event, History
-    from skillrun.proof.judges.logs import Answer
+    from skillrun.proof.judges.log_answers import Answer
     from skillrun.proof.reference import Judgement
     from skillrun.proof.result import Proof, Target, Tried, Witness
 

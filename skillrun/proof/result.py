@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.families.plan import Plan
 from skillrun.proof.history import History
-from skillrun.proof.judges import logs
+from skillrun.proof.judges.log_answers import Answer
 from skillrun.proof.reference import Judgement, Reference
 from skillrun.proof.sandbox.walls import Walls
 from skillrun.proof.schedule import Schedule
@@ -65,7 +65,7 @@ class Proof:
     incomplete: list[Judgement] = field(default_factory=list)
     plan: Plan = field(default_factory=Plan)
     reference: Reference | None = None
-    answers: Mapping[str, logs.Answer] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
     facts: BootFacts = field(default_factory=BootFacts)
     modules: tuple[str, ...] = ()
     walls: Walls = field(default_factory=lambda: Walls("hooks"))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.judges import logs
+from skillrun.proof.judges.log_answers import Answer
 from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.judges.unpromised import merge_questions
 from skillrun.proof.reference import INCOMPLETE, REFUTED, RISK, Judgement, was_met
@@ -106,7 +107,7 @@ def rank_grade(judgement: Judgement) -> int:
     return list(RiskGrade).index(judgement.grade or RiskGrade.MINOR)
 
 
-def make_log_witnesses(found: Mapping[str, logs.Answer], tried: list[Tried]) -> list[Witness]:
+def make_log_witnesses(found: Mapping[str, Answer], tried: list[Tried]) -> list[Witness]:
     """A witness for each question that the logs leave open: a schedule whose delivery poses it."""
     made = []
     for judgement in logs.judge_answers(found):

@@ -12,7 +12,7 @@ from histories import DONE, ONCE, effect, fault, history, raised, reference, ref
 import skillrun.proof.judges
 from skillrun.contract.job import DeadLetter, JobSpec
 from skillrun.contract.job import Proof as ProofPart
-from skillrun.proof.judges.logs import Answer
+from skillrun.proof.judges.log_answers import Answer
 from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.promises import JUDGED_BY, find_kept_open, find_promises, judge_promises
 from skillrun.proof.reference import INCOMPLETE, Judgement

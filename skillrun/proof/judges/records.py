@@ -84,6 +84,10 @@ class Records:
                 values.append((path.rpartition(".")[2], str(value)))
         return values
 
+    def is_of_library(self, event: Event) -> bool:
+        """Whether the job library wrote a record, and not the application."""
+        return str(event["logger"]).startswith(self.reference.facts.loggers)
+
     def tells_job(self, event: Event, delivery: Delivery, fields: list[tuple[str, str]]) -> bool:
         """Whether somebody who has this record can tell the job: by its key fields, or by an id
         that other records of the same delivery have beside these, or by the key of one of its
@@ -109,8 +113,8 @@ class Records:
         """The ids in a record that stand in the records of one job alone."""
         found = find_ids(event) - self.ambiguous
         found |= self.of_one_job.intersection(_LOOSE_ID.findall(_read_record(event)))
-        is_of_library = str(event["logger"]).startswith(self.reference.facts.loggers)
-        if event["names_message"] or (is_of_library and _MADE_ID.search(str(event["text"]))):
+        has_made_id = _MADE_ID.search(str(event["text"])) is not None
+        if event["names_message"] or (self.is_of_library(event) and has_made_id):
             # The library's own formatter writes the message's id in front of it; the library itself
             # has that id in its own records.
             found.add("the message")
@@ -182,6 +186,12 @@ def has_all_values(event: Event, fields: Iterable[tuple[str, str]]) -> bool:
     """Whether the value of every field is in a record. `fields`: (name, value)."""
     text = _read_record(event)
     return all(has_value(text, name, value) for name, value in fields)
+
+
+def names_job(text: str, fields: Iterable[tuple[str, str]]) -> bool:
+    """Whether a text names every key field of a job; False for a job without key fields."""
+    fields = list(fields)
+    return bool(fields) and all(has_value(text, name, value) for name, value in fields)
 
 
 def has_value(text: str, name: str, value: str) -> bool:
