@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.proof.history import find_keys
-from skillrun.proof.judges.effects import is_kept
-from skillrun.proof.reference import must_complete, was_met
+from skillrun.proof.reference import is_kept, must_complete, was_met
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect

@@ -215,6 +215,17 @@ def count_new_letters(history: History, reference: Reference) -> int:
     return (history.dead_letters or 0) - (reference.once.dead_letters or 0)
 
 
+def is_kept(history: History, reference: Reference) -> bool:
+    """Whether the job was given up, and a dead letter says so. After a death the library's own one
+    is enough.
+    """
+    if not reference.has_dead_letter:
+        return False
+    if count_new_letters(history, reference) > 0:
+        return True
+    return history.schedule.has_crash and history.kept > 0
+
+
 def _all_succeed(history: History) -> bool:
     """Whether every delivery to the handler succeeded."""
     return all(run.outcome == "succeeded" for run in history.runs)

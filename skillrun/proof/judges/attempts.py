@@ -22,7 +22,6 @@ from skillrun.core.verdict import RiskGrade
 from skillrun.proof import ticks
 from skillrun.proof.history import Delivery, History
 from skillrun.proof.judges import dead_letters
-from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.met_errors import count_attempts, find_injected_errors
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.judges.waits import judge_waits
@@ -34,6 +33,7 @@ from skillrun.proof.reference import (
     Reference,
     count_new_letters,
     gives_up,
+    is_kept,
     is_permanent,
     is_success,
 )

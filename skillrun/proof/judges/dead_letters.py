@@ -18,7 +18,6 @@ from typing import Any
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History, is_loud
-from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.met_errors import (
     find_hit_deliveries,
     find_injected_errors,
@@ -32,6 +31,7 @@ from skillrun.proof.reference import (
     Reference,
     count_new_letters,
     gives_up,
+    is_kept,
     must_complete,
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from skillrun.proof.history import Event, History
-from skillrun.proof.judges.effects import strip_numbers
+from skillrun.proof.judges.effect_arguments import strip_numbers
 from skillrun.proof.reference import REFUTED, Judgement, Reference, was_met
 
 _SHOWN = 200  # characters of a value in a message

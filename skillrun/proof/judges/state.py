@@ -7,9 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from skillrun.proof.history import TEMPORARY_TABLE, Delivery, Event, History, ends_with_connection
-from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.superseding import is_superseded
-from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, must_complete
+from skillrun.proof.reference import (
+    INCOMPLETE,
+    REFUTED,
+    Judgement,
+    Reference,
+    is_kept,
+    must_complete,
+)
 
 _SHOWN = 200  # characters of rows in a message
 

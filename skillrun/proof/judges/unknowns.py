@@ -15,9 +15,8 @@ from skillrun.proof.history import (
     is_dead_letter,
     name_scratch_file,
 )
-from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.scratch_files import is_like_state
-from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
+from skillrun.proof.reference import INCOMPLETE, Judgement, Reference, is_kept
 
 # What the probe raises in place of what it does not let happen.
 _REFUSED = ".reach:Refusal"
