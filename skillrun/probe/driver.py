@@ -21,6 +21,7 @@ When = Callable[[Callable[[], None]], None]
 
 
 def _at_once(tell: Callable[[], None]) -> None:
+    """Reports a publish without waiting for anything."""
     tell()
 
 
@@ -84,12 +85,15 @@ class Probe:
 
         `when` is given what reports the publish: in a transaction that is not before its commit.
         """
-        recorder, label, to_handler = self.recorder, one.label, one.to_handler
-        name = recorder.next_name(f"publish-{label}" if not to_handler else "publish")
+        recorder = self.recorder
+        call = "publish"
+        if not one.to_handler:
+            call = f"publish-{one.label}"
+        name = recorder.next_name(call)
         where: dict[str, Any] = {
             "kind": "publish",
-            "to_handler": to_handler,
-            "label": label,
+            "to_handler": one.to_handler,
+            "label": one.label,
             "place": recorder.place(),
         }
         # A death before the boundary comes before the message is there, one after it comes behind.
@@ -133,6 +137,22 @@ class Probe:
         """
         self.recorder.emit("unlimited")
 
+    def tell_uncaught_error(self, error: BaseException) -> None:
+        """Reports an error that nobody catches: whoever called the job prints or logs it, with its
+        traceback.
+        """
+        text = f"{type(error).__name__}: {error}"
+        self.recorder.emit(
+            "log",
+            logger="traceback",
+            level="ERROR",
+            template=None,
+            text=text,
+            extra={},
+            error=text,
+            place=None,
+        )
+
     def bound(self, function: Callable[..., Any], args: Any, kwargs: Any) -> str | None:
         """A message's arguments as text that does not depend on how they were passed: its
         `arguments`.
@@ -144,11 +164,12 @@ class Probe:
             bound = signature.bind_partial(*args, **kwargs)
         except TypeError:
             return None
-        defaults = {name: repr(one.default) for name, one in signature.parameters.items()}
-        given = {name: repr(value) for name, value in bound.arguments.items() if name != "self"}
-        return repr(
-            sorted((name, value) for name, value in given.items() if value != defaults[name])
-        )
+        told = []
+        for name, value in bound.arguments.items():
+            default = repr(signature.parameters[name].default)
+            if name != "self" and repr(value) != default:
+                told.append((name, repr(value)))
+        return repr(sorted(told))
 
     def arguments(
         self, payload: Any, function: Callable[..., Any]
@@ -185,7 +206,9 @@ def _split_by_position(
 
 
 def _message_mode(function: Callable[..., Any], fields: list[str]) -> str:
-    """One parameter that is no payload field takes the whole payload."""
+    """How a message brings the payload: "payload", as one argument, where the handler has a single
+    parameter and it is no field of the payload; else "kwargs", each field by its name.
+    """
     names = []
     for name in inspect.signature(function).parameters:
         if name not in ("self", "cls"):
@@ -220,8 +243,8 @@ class Driver(abc.ABC):
 
     @abc.abstractmethod
     def boot(self, handler: str) -> Facts:
-        """Finds the handler. Facts about it and its library that the verdict speaks of. Raises
-        NotThere.
+        """Finds the handler, and returns the facts about it and its library that the verdict speaks
+        of. Raises NotThere.
         """
 
     @abc.abstractmethod
@@ -258,15 +281,17 @@ class Driver(abc.ABC):
         """Touches what a delivery touches, in a child that waits for its order; reports nothing."""
 
     def list_begun_queues(self, worker: Any) -> Sequence[str]:
-        """Those of the worker that a script of the repository began; empty: not known."""
+        """The queues of the worker that a script of the repository began; empty: not known."""
         return ()
 
     def list_default_queues(self) -> Sequence[str]:
-        """Those that a worker takes jobs from whose command line names none; empty: not known."""
+        """The queues from which a worker takes jobs whose command line names none; empty: not
+        known.
+        """
         return ()
 
     def dead_letters(self) -> int | None:
-        """How many the library's own dead-letter place holds; None where it has none."""
+        """How many jobs the library's own dead-letter place holds; None where it has none."""
         return None
 
 

@@ -38,25 +38,33 @@ def configure(app: Any, **values: Any) -> None:
     name.
     """
     app.conf.update(values)
-    prefix = ""
-    if app.namespace:
-        prefix = f"{app.namespace.rstrip('_')}_"
-    if prefix:
-        app.conf.update(
-            {prefix + (key.upper() if prefix.isupper() else key): values[key] for key in values}
-        )
+    if not app.namespace:
+        return
+    # "CELERY" and "CELERY_": CELERY_BROKER_URL; "celery": celery_broker_url
+    prefix = f"{app.namespace.rstrip('_')}_"
+    under_namespace = {}
+    for name, value in values.items():
+        full_name = prefix + name
+        if prefix.isupper():
+            full_name = full_name.upper()
+        under_namespace[full_name] = value
+    app.conf.update(under_namespace)
 
 
 def _name_queue(declare: Any, exchange: Any, routing_key: Any) -> str:
-    """The queue that a message goes to, "" where an exchange decides. Celery declares it with the
+    """The queue that a message goes to; "" where an exchange decides. Celery declares it with the
     message (celery/app/amqp.py, send_task_message).
     """
     for queue in declare or ():
         return str(getattr(queue, "name", ""))
-    return "" if exchange else str(routing_key or "")
+    if exchange:
+        return ""
+    return str(routing_key or "")
 
 
 _SOFT_LIMIT = "celery.exceptions:SoftTimeLimitExceeded"
+_VISIBILITY_TIMEOUT_S = 3600  # kombu.transport.redis.Channel.visibility_timeout
+_AT_ONCE_S = 1.0  # a second of virtual time stands for "at once"
 
 
 class Driver(BaseDriver):
@@ -85,10 +93,7 @@ class Driver(BaseDriver):
         self.made_late = False
 
     def boot(self, handler: str) -> Facts:
-        load_apps(handler.partition(":")[0].partition(".")[0])
-        _, _, found = find(handler)
-        if hasattr(found, "_get_current_object"):
-            found = found._get_current_object()
+        found = find_task(handler)
         if not isinstance(found, Task):
             raise NotThere(f"{handler} is no Celery task but {type(found).__name__}")
         self.app = found.app or current_app._get_current_object()
@@ -102,25 +107,28 @@ class Driver(BaseDriver):
         return self.read_facts()
 
     def _acknowledge_late(self) -> None:
-        """`acks_late` alone lets a child that dies fail its task for good."""
+        """Lets the task acknowledge late, as a proof was asked to try it.
+
+        `acks_late` alone would let a child that dies fail its task for good.
+        """
         self.task.acks_late = self.task.reject_on_worker_lost = True
         self.made_late = True
 
     def _start_as_worker(self) -> None:
-        """As a worker starts: all task modules are imported. No message and no result leaves the
-        process.
+        """Imports all task modules, as a worker does that starts. No message and no result leaves
+        the process.
         """
         app = self.app
-        self.scheme = str(app.conf.broker_url or app.conf.broker_read_url or "amqp").partition(":")[
-            0
-        ]
+        broker_url = str(app.conf.broker_url or app.conf.broker_read_url or "amqp")
+        # "redis://localhost/0" -> "redis"
+        self.scheme = broker_url.partition(":")[0]
         for other in _state._get_active_apps():
             configure(other, broker_url="memory://", broker_read_url=None, broker_write_url=None)
         # In messages of protocol 1, which an application may ask for, the headers name no task.
         configure(app, result_backend="cache+memory://", task_always_eager=False, task_protocol=2)
-        for cache in ("_backend_cache",):
-            if hasattr(app, cache):
-                setattr(app, cache, None)
+        # A backend that was made already is that of the application's own settings.
+        if hasattr(app, "_backend_cache"):
+            app._backend_cache = None
         with contextlib.suppress(AttributeError):
             del app._local.backend
         app.finalize(auto=True)
@@ -128,6 +136,9 @@ class Driver(BaseDriver):
         app.finalize(auto=True)
 
     def _prepare_tracer(self) -> None:
+        """Gives the tracer what a pool's child gives it when it starts
+        (celery/app/trace.py, setup_worker_optimizations).
+        """
         app = self.app
         trace._localized[:] = [
             app.tasks,
@@ -137,8 +148,8 @@ class Driver(BaseDriver):
         app.use_fast_trace_task = True
 
     def _make_tracer(self, task: Any) -> None:
-        """Once the logs are set up, as in a worker: whether it says that a task succeeded is decided
-        here.
+        """Makes the function that runs a task. As in a worker, the logs are set up before: here it
+        is decided whether it logs that a task succeeded.
         """
         app = self.app
         task.__trace__ = trace.build_tracer(
@@ -146,7 +157,7 @@ class Driver(BaseDriver):
         )
 
     def _run_once(self) -> None:
-        """What Celery makes on first use is made once, before the forks."""
+        """Lets Celery make what it makes on first use, once and before the forks."""
         app = self.app
         assert app.backend and self.task.backend and app.amqp.send_task_message and app.timezone
         with app.producer_pool.acquire(block=True) as producer:
@@ -159,23 +170,32 @@ class Driver(BaseDriver):
 
     def read_facts(self) -> Facts:
         task = self.task
+        max_attempts = None
+        if task.max_retries is not None:
+            max_attempts = task.max_retries + 1
+        retries_lost = bool(getattr(task, "retry_on_worker_lost", False))
+        limit_error = ""
+        if self._has_soft_limit():
+            limit_error = _SOFT_LIMIT
+        timed: tuple[str, ...] = ()
+        if self._is_in_beat():
+            timed = ("schedule",)
         return Facts(
             library=f"celery {find('celery:__version__')[2]}",
             redelivery_s=self._redelivery_s(),
             acks_late=bool(task.acks_late),
             made_late=self.made_late,
             same_process=self.app.conf.worker_max_tasks_per_child != 1,
-            bounded_kills=bool(getattr(task, "retry_on_worker_lost", False))
-            and task.max_retries is not None,
-            max_attempts=None if task.max_retries is None else task.max_retries + 1,
+            bounded_kills=retries_lost and max_attempts is not None,
+            max_attempts=max_attempts,
             on_kill=self._on_kill(),
             victims_differ=True,
             # celery.app.log: the worker gives the root logger its own level, whatever handlers it
             # has, unless the application configures logs by this signal.
             sets_log_level=not signals.setup_logging.receivers,
             ends_stuck=self._has_time_limit(),
-            limit_error=_SOFT_LIMIT if self._has_soft_limit() else "",
-            timed=("schedule",) if self._is_in_beat() else (),
+            limit_error=limit_error,
+            timed=timed,
             broker_error="kombu.exceptions:OperationalError",
         )
 
@@ -185,27 +205,36 @@ class Driver(BaseDriver):
         return any(dict(entry).get("task") == self.task.name for entry in entries)
 
     def _has_time_limit(self) -> bool:
-        """Of the task, or of all. What a worker's command line says is not known here."""
+        """Whether the task, or every task, has a time limit. What a worker's command line says is
+        not known here.
+        """
         hard = (self.task.time_limit, self.app.conf.task_time_limit)
         return self._has_soft_limit() or any(limit is not None for limit in hard)
 
     def _has_soft_limit(self) -> bool:
-        """One that is raised in the task; the hard one ends its process."""
+        """Whether the task has a time limit that is raised in it; a hard one ends its process."""
         soft = (self.task.soft_time_limit, self.app.conf.task_soft_time_limit)
         return any(limit is not None for limit in soft)
 
     def _redelivery_s(self) -> float:
-        """Redis gives a message back after the visibility timeout, AMQP at once."""
+        """Seconds after which a broker gives a dead worker's message to another one: Redis and SQS
+        after the visibility timeout, AMQP at once.
+        """
         if not self.scheme.startswith(("redis", "valkey", "unix", "sentinel", "sqs")):
-            return 1.0
-        return float((self.app.conf.broker_transport_options or {}).get("visibility_timeout", 3600))
+            return _AT_ONCE_S
+        options = self.app.conf.broker_transport_options or {}
+        return float(options.get("visibility_timeout", _VISIBILITY_TIMEOUT_S))
 
     def _on_kill(self) -> str:
+        """What a report says of a process that dies at the task."""
         task = self.task
         if not task.acks_late:
             return "acknowledged before it runs: a worker that dies loses it"
         if getattr(task, "retry_on_worker_lost", False):
-            return "a child that dies is retried and counts as an attempt; a worker that dies gives the message back"
+            return (
+                "a child that dies is retried and counts as an attempt; a worker that dies gives"
+                " the message back"
+            )
         if task.reject_on_worker_lost:
             return "a child or a worker that dies gives the message back; that counts as no attempt"
         return (
@@ -213,19 +242,20 @@ class Driver(BaseDriver):
         )
 
     def list_default_queues(self) -> Sequence[str]:
-        """All that the settings name: `task_queues`, else the default one alone."""
+        """The queues that the settings name: `task_queues`, else the default one alone."""
         return sorted(self.app.amqp.queues)
 
     def function(self) -> Any:
+        # autoretry_for puts its own function in the place of `run`, and keeps the task's.
         run = getattr(self.task, "_orig_run", None) or self.task.run
-        run = getattr(run, "__func__", run)
-        wrapped = inspect.unwrap(run)
-        return getattr(wrapped, "__func__", wrapped)
+        # A method is bound to its task, also below the decorators.
+        below_decorators = inspect.unwrap(getattr(run, "__func__", run))
+        return getattr(below_decorators, "__func__", below_decorators)
 
     # -- publishing
 
     def _hook_publishing(self) -> None:
-        """Every publish of any Celery app stops here, serialised as it would be sent."""
+        """Stops every publish of any Celery app, and reports it serialised as it would be sent."""
         driver = self
 
         def publish(
@@ -272,22 +302,23 @@ class Driver(BaseDriver):
         swap(Producer.publish, publish)
 
     def _report_publish(self, message: dict[str, Any]) -> None:
+        """Reports one message; one to the handler also as the copy that its broker may make."""
         headers = message["headers"]
         to_handler = headers.get("task") == self.task.name
         label = str(headers.get("task") or message["routing_key"] or "message")
         delay = read_delay(headers)
         self.probe.publish(lambda: None, message, to_handler=to_handler, delay=delay, label=label)
         if to_handler:
-            self._given_back(message, delay)
+            self._report_copy_of_late(message, delay)
 
-    def _given_back(self, message: dict[str, Any], delay: float) -> None:
-        """Redis gives a message that waits for longer than the visibility timeout to other workers
-        as well.
+    def _report_copy_of_late(self, message: dict[str, Any], delay: float) -> None:
+        """Reports one message more where Redis gives one that waits for longer than the visibility
+        timeout to other workers as well.
 
         Each of them keeps it until its time has come: celery/kombu#337. Two copies show it as well
         as twenty.
         """
-        if delay > self._redelivery_s() > 1.0:
+        if delay > self._redelivery_s() > _AT_ONCE_S:
             self.probe.recorder.emit(
                 "published",
                 name="given-back",
@@ -301,12 +332,16 @@ class Driver(BaseDriver):
             )
 
     def _read_arguments(self, body: Any) -> str | None:
-        """Protocol 2 has (args, kwargs, embed) as its body."""
+        """The arguments in a body, as text; None where it is not that of protocol 2:
+        (args, kwargs, embed).
+        """
         if not isinstance(body, (tuple, list)) or len(body) < 2:
             return None
+        args, kwargs = body[:2]
         function = self.function()
-        takes_self = next(iter(inspect.signature(function).parameters), "") == "self"
-        return self.probe.bound(function, (None, *body[0]) if takes_self else body[0], body[1])
+        if next(iter(inspect.signature(function).parameters), "") == "self":
+            args = (None, *args)
+        return self.probe.bound(function, args, kwargs)
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         args, kwargs = self.probe.arguments(payload, self.function())
@@ -315,7 +350,7 @@ class Driver(BaseDriver):
 
     @contextlib.contextmanager
     def _skip_argument_check(self) -> Any:
-        """A poison message enters behind the publisher's own check of its arguments."""
+        """Lets a poison message pass the publisher's own check of its arguments."""
         typing, self.task.typing = self.task.typing, False
         try:
             yield
@@ -365,16 +400,19 @@ class Driver(BaseDriver):
         return self.app.tasks.get(message["headers"].get("task"))
 
     def _handle_error(self, request: Any) -> None:
-        """As the pool does with the exception that is being handled."""
+        """Hands the exception that is being handled to the request, as the pool does."""
         from billiard.einfo import ExceptionInfo
 
         request.on_failure(ExceptionInfo())
 
     def _tell_end(self, settled: _Settled, message: dict[str, Any], how: str = "") -> None:
+        """Reports what the worker told the broker of a message. `how`: what became of its task."""
         if settled.requeue:
             self.probe.settle("requeued", message={**message, "redelivered": True})
-        else:
-            self.probe.settle("acked", why="rejected" if settled.how == "rejected" else how)
+            return
+        if settled.how == "rejected":
+            how = "rejected"
+        self.probe.settle("acked", why=how)
 
     def _make_request(self, message: dict[str, Any], settled: _Settled) -> Any:
         """The worker's own request for a message."""
@@ -430,11 +468,13 @@ class Driver(BaseDriver):
 
 
 def _log_receipt(request: Any) -> None:
-    """As the worker does when it takes a message (celery/worker/strategy.py), since Celery 5.1."""
-    told = getattr(trace, "LOG_RECEIVED", None)
-    if told is not None:
+    """Logs what a worker logs when it takes a message (celery/worker/strategy.py), since Celery
+    5.1.
+    """
+    received = getattr(trace, "LOG_RECEIVED", None)
+    if received is not None:
         logger = logging.getLogger("celery.worker.strategy")
-        logger.info(told, {"id": request.id, "name": request.name})
+        logger.info(received, {"id": request.id, "name": request.name})
 
 
 class _Settled:
@@ -447,13 +487,25 @@ class _Settled:
         self.how = self.how or "acked"
 
     def reject(self, *args: Any) -> None:
-        """`on_reject(logger, connection_errors, requeue)`."""
-        self.how, self.requeue = "rejected", bool(args[-1]) if args else False
+        """Takes what `on_reject(logger, connection_errors, requeue)` is told."""
+        self.how = "rejected"
+        self.requeue = bool(args and args[-1])
+
+
+def find_task(handler: str) -> Any:
+    """What a handler's name stands for, once the modules of the apps beside it are imported."""
+    # "shop.tasks:send_receipt" -> "shop"
+    load_apps(handler.partition(":")[0].partition(".")[0])
+    _, _, found = find(handler)
+    # `shared_task` gives a stand-in that finds its task when it is used.
+    if hasattr(found, "_get_current_object"):
+        return found._get_current_object()
+    return found
 
 
 def load_apps(package: str) -> None:
-    """As `celery -A` does: first the module of the app is imported, then Django is set up, and then
-    the modules of tasks are imported.
+    """Imports the module of the app and then sets up Django, as `celery -A` does; the modules of
+    tasks come after that.
     """
     for name in _list_app_modules(package):
         import_beside_django(name)
@@ -461,9 +513,14 @@ def load_apps(package: str) -> None:
 
 
 def _list_app_modules(package: str) -> Iterator[str]:
+    """Yields the module `celery` of the first package that has one: that of Django's settings
+    before the handler's own.
+    """
     packages = [package]
-    if os.environ.get("DJANGO_SETTINGS_MODULE"):
-        packages.insert(0, os.environ["DJANGO_SETTINGS_MODULE"].partition(".")[0])
+    settings = os.environ.get("DJANGO_SETTINGS_MODULE")
+    if settings:
+        # "shop.settings" -> "shop"
+        packages.insert(0, settings.partition(".")[0])
     for name in packages:
         spec = importlib.util.find_spec(name)
         # A module by itself has no module beside it.
@@ -475,12 +532,13 @@ def _list_app_modules(package: str) -> Iterator[str]:
 
 
 def _describe_end(result: Any) -> str:
-    """What became of a task, of the tracer's (failed, value, runtime): "raised", "ignored", or
-    "" .
+    """What became of a task: "raised", "ignored", or "" for any other end. `result`: the tracer's
+    (failed, value, runtime).
     """
+    failed, value = result[:2]
     error = None
-    if result[0]:
-        error = getattr(result[1], "exception", None)
+    if failed:
+        error = getattr(value, "exception", None)
     if type(error).__name__ == "ExceptionWithTraceback":
         error = getattr(error, "exc", error)
     if error is None or isinstance(error, Retry):
@@ -491,6 +549,7 @@ def _describe_end(result: Any) -> str:
 
 
 def _make_example(task: str) -> dict[str, Any]:
+    """A message without arguments, of which a request can be made."""
     headers = {"task": task, "id": "0", "lang": "py", "argsrepr": "()", "kwargsrepr": "{}"}
     body = b'[[], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
     return {
@@ -514,12 +573,12 @@ def read_delay(headers: dict[str, Any]) -> float:
         return 0.0
     import datetime
 
+    # Before Python 3.11 `fromisoformat` knows no "Z".
     due = datetime.datetime.fromisoformat(str(eta).replace("Z", "+00:00"))
-    now = datetime.datetime.now(due.tzinfo or datetime.timezone.utc)
-    return max(
-        0.0,
-        ((due if due.tzinfo else due.replace(tzinfo=datetime.timezone.utc)) - now).total_seconds(),
-    )
+    if due.tzinfo is None:
+        due = due.replace(tzinfo=datetime.timezone.utc)
+    now = datetime.datetime.now(due.tzinfo)
+    return max(0.0, (due - now).total_seconds())
 
 
 def _as_bytes(body: Any) -> bytes:
@@ -530,9 +589,6 @@ def _as_bytes(body: Any) -> bytes:
 
 
 def _keep_plain(properties: dict[str, Any]) -> dict[str, Any]:
-    kept = (str, int, float, bool, type(None))
-    found = {}
-    for name, value in properties.items():
-        if isinstance(value, kept):
-            found[name] = value
-    return found
+    """Those of a message's properties that JSON has a word for."""
+    plain = (str, int, float, bool, type(None))
+    return {name: value for name, value in properties.items() if isinstance(value, plain)}

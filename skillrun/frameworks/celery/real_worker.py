@@ -10,10 +10,9 @@ from typing import Any
 from celery import Task, _state, current_app, signals
 from kombu.messaging import Producer
 
-from ...probe.names import find
 from ...probe.real import RealWorker
 from ...probe.swap import swap
-from .driver import Driver, configure, load_apps, read_delay
+from .driver import Driver, configure, find_task, read_delay
 
 _UTC = datetime.timezone.utc  # the target may be older than datetime.UTC
 _OPTIONS = (
@@ -34,16 +33,15 @@ class Worker(RealWorker[Driver]):
     """See probe/real.py."""
 
     def boot(self, handler: str) -> Any:
-        load_apps(handler.partition(":")[0].partition(".")[0])
-        found = find(handler)[2]
-        if hasattr(found, "_get_current_object"):
-            found = found._get_current_object()
+        found = find_task(handler)
         if not isinstance(found, Task):
             raise SystemExit(f"{handler} is no Celery task")
         self.app = found.app or current_app._get_current_object()
         self._redirect_messages()
+        # Of the driver only what finds the handler's own function is used: it is not booted.
         self.driver = Driver(self.bench.probe)
-        self.driver.app, self.driver.task = self.app, self.app.tasks[found.name]
+        self.driver.app = self.app
+        self.driver.task = self.app.tasks[found.name]
         self._hook_waits()
         signals.task_postrun.connect(lambda **_: self.bench.over(), weak=False)
         signals.worker_ready.connect(lambda **_: self.bench.ready(), weak=False)
@@ -51,7 +49,7 @@ class Worker(RealWorker[Driver]):
 
     def _redirect_messages(self) -> None:
         """Every message of every app goes to the private broker; no result leaves the process."""
-        for app in {id(app): app for app in (*_state._get_active_apps(), self.app)}.values():
+        for app in (*_state._get_active_apps(), self.app):
             configure(
                 app, broker_url=self.bench.broker, broker_read_url=None, broker_write_url=None
             )
@@ -59,18 +57,19 @@ class Worker(RealWorker[Driver]):
         self.app.finalize(auto=True)
 
     def _hook_waits(self) -> None:
+        """Reports every publish, and cuts the waits of messages to the handler."""
         name = self.driver.task.name
 
         def publish(producer: Any, body: Any, *args: Any, **kwargs: Any) -> Any:
             headers = kwargs.get("headers") or {}
-            mine = headers.get("task") == name
-            if mine and headers.get("eta"):
+            to_handler = headers.get("task") == name
+            if to_handler and headers.get("eta"):
                 kwargs["headers"] = {**headers, "eta": self._cut_eta(headers)}
             label = str(headers.get("task") or kwargs.get("routing_key") or "message")
             return self.bench.probe.publish(
                 lambda: before(producer, body, *args, **kwargs),
                 {},
-                to_handler=mine,
+                to_handler=to_handler,
                 delay=0.0,
                 label=label,
             )
@@ -78,9 +77,12 @@ class Worker(RealWorker[Driver]):
         before = swap(Producer.publish, publish)
 
     def _cut_eta(self, headers: dict[str, Any]) -> str:
+        """The time at which a message comes here that waits for as long as its headers say."""
         wait = self.bench.cut(read_delay(headers))
         return (datetime.datetime.now(_UTC) + datetime.timedelta(seconds=wait)).isoformat()
 
     def work(self) -> None:
-        queues = ("--queues", ",".join(self.bench.queues)) if self.bench.queues else ()
-        self.app.worker_main([*_OPTIONS, *queues])
+        words = [*_OPTIONS]
+        if self.bench.queues:
+            words += ["--queues", ",".join(self.bench.queues)]
+        self.app.worker_main(words)
