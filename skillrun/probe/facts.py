@@ -42,6 +42,9 @@ class Facts:
     # What does not come before another process than a worker brings it: "delay" a job that waits,
     # "schedule" this one.
     timed: tuple[str, ...] = ()
+    # Functions ("shop.tasks:tick") that its scheduler calls, in the workers that the repository
+    # starts; None where that is not known.
+    scheduled: tuple[str, ...] | None = None
     broker_error: str = "ConnectionError"  # what a publisher meets whose broker is away
 
 
@@ -89,16 +92,16 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 
 def _read_value(value: Any, declared: str) -> Any:
     """As its field is declared."""
+    declared, _, optional = declared.partition(" | ")
+    if optional and value is None:
+        return None
     if declared.startswith("Mapping"):
         return {name: _read_words(words) for name, words in _read_mapping(value).items()}
     if declared.startswith("tuple"):
         return _read_words(value)
-    kind, _, optional = declared.partition(" | ")
-    if optional and value is None:
-        return None
     # A bool is an int to Python, and none here.
     is_flag = isinstance(value, bool)
-    if not isinstance(value, _KINDS[kind]) or is_flag != (kind == "bool"):
+    if not isinstance(value, _KINDS[declared]) or is_flag != (declared == "bool"):
         raise ValueError(f"{value!r} is no {declared}")
     return value
 

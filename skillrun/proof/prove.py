@@ -312,7 +312,9 @@ class _Session:
             contract=self.target.contract,
             secrets=secrets,
             addresses=addresses,
-            uncalled=find_uncalled(self.target.root, _list_sweeps(self.target.spec)),
+            uncalled=find_uncalled(
+                self.target.root, _list_sweeps(self.target.spec), found.facts.scheduled
+            ),
             unpromised=self.target.unpromised,
             sweepers=self.target.sweepers,
             guessed_errors=self.target.guessed_errors,

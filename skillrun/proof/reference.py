@@ -89,7 +89,7 @@ class Reference:
     # state was found in which it has more to do.
     changed_by_call: frozenset[str] = frozenset()
     has_draft: bool = False
-    # Sweeps of the spec that nothing in the repository calls.
+    # Sweeps of the spec that nothing that the repository starts calls.
     uncalled: tuple[str, ...] = ()
     # The risks that the repository's profile makes contract.
     contract: frozenset[str] = frozenset()

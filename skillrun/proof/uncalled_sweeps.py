@@ -1,4 +1,4 @@
-"""Sweeps of the spec that nothing in the repository calls. A proof calls each of them by hand: that
+"""Sweeps of the spec that nothing that the repository starts calls. A proof calls each of them by hand: that
 somebody does so in production is read.
 """
 
@@ -8,6 +8,7 @@ import ast
 import contextlib
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,53 +24,73 @@ _MAKES_JOB = frozenset({"task", "shared_task", "actor", "job", "db_task", "atomi
 _CALLS = frozenset(
     {"cron", "crontab", "every", "interval", "periodic", "run_every", "schedule", "scheduled"}
 )
+# Decorators by which Huey's scheduler calls a function.
+_PERIODIC = frozenset({"periodic_task", "db_periodic_task"})
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _DEEPEST = 4  # jobs that publish one another; what lies deeper counts as called
 _OWN_FOLDER = ".skillrun/"  # the spec names it, and calls nothing
 
 
-def find_uncalled(root: Path, calls: Iterable[str]) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class _Code:
+    """The repository's files, and which functions its library's scheduler was seen to call; None:
+    nobody has looked.
+    """
+
+    tree: Tree
+    scheduled: tuple[str, ...] | None
+
+
+def find_uncalled(
+    root: Path, calls: Iterable[str], scheduled: tuple[str, ...] | None = None
+) -> tuple[str, ...]:
     """Those of some functions ("shop.upkeep:requeue") to which nothing refers outside of tests, and
     which no decorator has called by itself. What is not a plain function of the repository counts as
     called.
+
+    `scheduled`: the functions that the library's scheduler calls in the workers that are started;
+    None where that is not known, and a decorator is believed.
     """
-    tree = Tree(root)
+    code = _Code(Tree(root), scheduled)
     with contextlib.suppress(RepoUnusable):
-        return tuple(call for call in calls if _is_uncalled(tree, call))
+        return tuple(call for call in calls if _is_uncalled(code, call))
     return ()
 
 
-def _is_uncalled(tree: Tree, call: str) -> bool:
+def _is_uncalled(code: _Code, call: str) -> bool:
     module, _, name = call.partition(":")
-    path = _find_file(tree, module)
-    functions = _list_functions(tree, path)
-    for function in functions:
+    path = _find_file(code.tree, module)
+    for function in _list_functions(code.tree, path):
         if function.name == name:
-            return not _is_called(tree, path, function) and not _has_called_twin(
-                tree, path, function
-            )
+            is_called = _is_called(code, path, function)
+            return not is_called and not _has_called_twin(code, path, function)
     return False
 
 
-def _has_called_twin(tree: Tree, path: str, function: _Function) -> bool:
+def _has_called_twin(code: _Code, path: str, function: _Function) -> bool:
     """Whether one beside it that calls the same helper of the module is called: that is for the
     schedule, where this is for the command line.
     """
-    functions = _list_functions(tree, path)
+    functions = _list_functions(code.tree, path)
     helpers = _find_called(function) & {one.name for one in functions}
     for one in functions:
         is_twin = one.name != function.name and not _find_called(one).isdisjoint(helpers)
-        if is_twin and _is_called(tree, path, one):
+        if is_twin and _is_called(code, path, one):
             return True
     return False
 
 
-def _is_called(tree: Tree, path: str, function: _Function, depth: int = 0) -> bool:
+def _is_called(code: _Code, path: str, function: _Function, depth: int = 0) -> bool:
     """By its decorator, or by somebody who refers to it: code, a command, a schedule. A job that
     does so, and that nobody publishes, calls nothing.
     """
-    if depth > _DEEPEST or any(map(_may_call, function.decorator_list)):
+    if depth > _DEEPEST:
         return True
+    if not _is_left_by_scheduler(code, path, function) and any(
+        map(_may_call, function.decorator_list)
+    ):
+        return True
+    tree = code.tree
     for word in (function.name, *_list_task_names(function)):
         for other in tree.search(word, ""):
             if is_test(other) or other.startswith(_OWN_FOLDER):
@@ -82,9 +103,28 @@ def _is_called(tree: Tree, path: str, function: _Function, depth: int = 0) -> bo
                     continue
                 if user is None or not user.decorator_list:
                     return True
-                if _is_called(tree, other, user, depth + 1):
+                if _is_called(code, other, user, depth + 1):
                     return True
     return False
+
+
+def _is_left_by_scheduler(code: _Code, path: str, function: _Function) -> bool:
+    """Whether a decorator gives a function to the library's scheduler, and none that is started has
+    it: its module is not imported there, or it is told to leave all of them alone.
+    """
+    if code.scheduled is None:
+        return False
+    words: set[str] = set()
+    for decorator in function.decorator_list:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        words.update(_WORD.findall(ast.unparse(called))[-1:])
+    if words.isdisjoint(_PERIODIC):
+        return False
+    for one in code.scheduled:
+        module, _, name = one.partition(":")
+        if name == function.name and f"/{path}".endswith(f"/{module.replace('.', '/')}.py"):
+            return False
+    return True
 
 
 def _list_users(tree: Tree, path: str, word: str) -> Iterator[_Function | None]:

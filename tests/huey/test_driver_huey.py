@@ -224,6 +224,35 @@ def test_a_periodic_task_comes_at_its_next_tick(boot: Boot) -> None:
     assert history.runs[1].clock - history.runs[0].clock >= 6 * 3600
 
 
+SWEEPS = """
+    @huey.task()
+    def main(payload):
+        write("done")
+
+    @huey.periodic_task(crontab(minute="*/5"), name="bring-back")
+    def requeue():
+        main({"order_id": 7})
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "scheduled"),
+    [
+        ("huey_consumer jobs.huey -k process", ("jobs:requeue",)),
+        ("huey_consumer.py jobs.huey --no-periodic", ()),
+        ("huey_consumer jobs.huey -n\nclock: huey_consumer jobs.huey -w 1", ("jobs:requeue",)),
+        ("gunicorn shop.web", None),
+    ],
+)
+def test_what_its_scheduler_calls(
+    boot: Boot, tmp_path: Path, command: str, scheduled: tuple[str, ...] | None
+) -> None:
+    helpers.write_files(tmp_path.resolve(), {"Procfile": f"worker: {command}\n"})
+    helpers.git(tmp_path, "init", "--quiet")
+    helpers.commit(tmp_path)
+    assert boot(SWEEPS).facts.scheduled == scheduled
+
+
 def test_an_exit_ends_the_worker_and_nobody_tries_again(boot: Boot) -> None:
     explorer = boot("""
     @huey.task(retries=3)

@@ -203,3 +203,60 @@ def test_a_counter_that_begins_anew_gives_two_jobs_one_key(
     proof = try_prove(target_of(repo), only="forget job=1")
     risks = [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks]
     assert risks == expected, [one.message for one in proof.incomplete]
+
+
+HALFWAY = """receipt = client.get(f"receipt-{order_id}")
+if receipt is None and db.execute("select 1 from done where order_id = ?", (order_id,)).fetchone():
+    raise RuntimeError("the receipt is gone")
+if receipt is None:
+    receipt = send(order_id, key=f"order-{order_id}")
+    client.set(f"receipt-{order_id}", receipt)
+    db.execute("insert into done values (?) on conflict do nothing", (order_id,))
+    db.commit()
+notify(order_id, receipt)
+"""
+ASKED_AGAIN = """receipt = send(order_id, key=f"order-{order_id}")
+client.set(f"receipt-{order_id}", receipt)
+notify(order_id, receipt)
+db.execute("insert into done values (?) on conflict do nothing", (order_id,))
+"""
+TWO_EFFECTS = [
+    {**SPEC["effects"][0], "returns": "R-1"},
+    {
+        "name": "notify",
+        "call": "jobs:notify",
+        "guarantee": "at_least_once",
+        "reason": "a second word does no harm",
+    },
+]
+
+
+@needs_redis
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [(HALFWAY, [("store-emptied", "stuck")]), (ASKED_AGAIN, [])],
+    ids=["kept in Redis alone", "asked again"],
+)
+def test_a_job_that_is_halfway_when_redis_comes_back_empty(
+    tmp_path: Path, code: str, expected: list[tuple[str, str]]
+) -> None:
+    body = [*(CLIENT + "with closing(sqlite3.connect(DB)) as db, db:").splitlines()]
+    body += [f"    {line}" for line in code.splitlines()]
+    lines = "\n".join(f"        {line}" for line in body)
+    above, _, _ = JOBS.partition('        log.info("handle started')
+    above = above.replace(
+        "    def handle(", "    def notify(order_id, receipt):\n        pass\n\n\n    def handle("
+    )
+    jobs = f"    import redis\n{above}{lines}\n"
+    changed = {
+        "proof": SERVICES,
+        "failures": FAILURES,
+        "retry": SPEC_RETRY,
+        "effects": TWO_EFFECTS,
+    }
+    repo = plain_repo(tmp_path / "repo", jobs=jobs, changed=changed)
+    between = "raise=jobs:Away@before:notify#1 redis-empty=1 re-enqueue"
+    proof = try_prove(target_of(repo), only=between)
+    risks = [(risk.judgement.rule, risk.judgement.grade) for risk in proof.risks]
+    assert risks == expected, [one.message for one in proof.incomplete]

@@ -69,6 +69,33 @@ def test_who_refers_to_a_sweep(files: dict[str, str], uncalled: bool, tmp_path: 
     assert find_uncalled(tmp_path, [SWEEP]) == ((SWEEP,) if uncalled else ())
 
 
+PERIODIC = TASK.replace("task", "periodic_task(crontab(minute='*'))")
+WRAPPED = {"shop/upkeep.py": PLAIN, "shop/tasks.py": USED_BY.format("db_periodic_task(NIGHTLY)")}
+
+
+@pytest.mark.parametrize(
+    ("files", "scheduled", "uncalled"),
+    [
+        ({"shop/upkeep.py": PERIODIC}, (SWEEP,), False),
+        ({"src/shop/upkeep.py": PERIODIC}, (SWEEP,), False),
+        ({"shop/upkeep.py": PERIODIC}, (), True),  # --no-periodic
+        ({"shop/upkeep.py": PERIODIC}, ("shop.mail:requeue",), True),
+        ({"shop/upkeep.py": PERIODIC}, None, False),
+        ({"shop/upkeep.py": PERIODIC, "crontab": "* * * * * python -m shop requeue\n"}, (), False),
+        (WRAPPED, ("shop.tasks:tick",), False),
+        (WRAPPED, (), True),  # nothing that is started imports shop.tasks
+        ({"shop/upkeep.py": TASK.replace("app.task", "every_quarter")}, (), False),
+    ],
+)
+def test_a_decorator_is_believed_where_its_scheduler_was_not_seen(
+    files: dict[str, str], scheduled: tuple[str, ...] | None, uncalled: bool, tmp_path: Path
+) -> None:
+    helpers.write_files(tmp_path, files)
+    helpers.git(tmp_path, "init", "--quiet")
+    helpers.commit(tmp_path)
+    assert find_uncalled(tmp_path, [SWEEP], scheduled) == ((SWEEP,) if uncalled else ())
+
+
 def test_a_folder_that_is_no_checkout_says_nothing(tmp_path: Path) -> None:
     assert find_uncalled(tmp_path / "none", [SWEEP]) == ()
 

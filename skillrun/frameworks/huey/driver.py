@@ -16,7 +16,7 @@ import os
 import sys
 import types
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import huey as library
@@ -40,6 +40,8 @@ _BROKER_ERRORS = {
     "Sqlite": "sqlite3:OperationalError",
     "Postgres": "psycopg:OperationalError",
 }
+# What begins a consumer, on a command line.
+_CONSUMERS = frozenset(("huey_consumer", "huey_consumer.py", "run_huey"))
 
 
 class Driver(BaseDriver):
@@ -110,8 +112,21 @@ class Driver(BaseDriver):
             bounded_kills=True,
             max_attempts=self.task.task_class.default_retries + 1,
             on_kill=f"{on_kill}; a lock that the process held stays locked",
+            scheduled=self._list_scheduled(),
             broker_error=self._name_broker_error(),
         )
+
+    def _list_scheduled(self) -> tuple[str, ...] | None:
+        """The functions of periodic tasks that are enqueued: those of the modules that a consumer
+        imports, where one of the consumers has its scheduler. None where no command line led to one.
+        """
+        if self.worker_begun is None:
+            return None
+        starts = self.probe.settings["starts"]
+        consumers = [words for words in starts if not _CONSUMERS.isdisjoint(_name_programs(words))]
+        if consumers and all(map(_has_no_scheduler, consumers)):
+            return ()
+        return tuple(map(_name_function, self.huey._registry._periodic_tasks))
 
     def _name_broker_error(self) -> str:
         """What the storage's client raises when it cannot be reached."""
@@ -360,3 +375,24 @@ def _seconds_until(eta: datetime.datetime | None, instance: Any) -> float:
         return 0.0
     left: float = (eta - instance._get_timestamp()).total_seconds()
     return max(0.0, left)
+
+
+def _name_programs(words: Sequence[str]) -> set[str]:
+    """The words of a command line without their folders."""
+    return set(map(os.path.basename, words))
+
+
+def _has_no_scheduler(words: Sequence[str]) -> bool:
+    """Whether a consumer's command line has it enqueue no periodic tasks."""
+    return not {"-n", "--no-periodic"}.isdisjoint(words)
+
+
+def _name_function(task_class: Any) -> str:
+    """The function of a task, "shop.tasks:tick". A class has the name that the task was given; the
+    function is held by the method that Huey makes for it.
+    """
+    name, execute = task_class.__name__, task_class.execute
+    for free, cell in zip(execute.__code__.co_freevars, execute.__closure__ or (), strict=True):
+        if free == "func":
+            name = getattr(cell.cell_contents, "__name__", name)
+    return f"{task_class.__module__}:{name}"

@@ -61,16 +61,21 @@ def store_emptied(situation: Situation, planned: Planned) -> Iterator[Schedule]:
         yield Schedule("store-emptied", moves=(FORGET, f"job={job}"))
 
 
-@family("store-emptied", "no answer of an effect can be lost", unless=_keeps_nothing_in_redis)
+@family(
+    "store-emptied",
+    "no attempt fails once an effect has taken place",
+    unless=_keeps_nothing_in_redis,
+)
 def store_emptied_between(situation: Situation, planned: Planned) -> Iterator[Schedule]:
-    """An effect has taken place, its answer was lost, and before the next attempt Redis comes back
-    without what the first one wrote there. What is known of a job that is not done yet counts too.
+    """An effect has taken place, the attempt fails then (its answer is lost, or the next effect's
+    receiver is away), and before the next attempt Redis comes back without what the first one wrote
+    there. What is known of a job that is not done yet counts too.
     """
     seen = set[str]()
     # Who calls a function by itself calls it again.
     again = ("re-enqueue",) if situation.facts.is_called else ()
     for schedule in planned:
-        if schedule.family != "error" or not _loses_one_answer(schedule):
+        if schedule.family != "error" or not _fails_halfway(situation, schedule):
             continue
         place = schedule.faults[0].at
         if place not in seen:
@@ -78,12 +83,16 @@ def store_emptied_between(situation: Situation, planned: Planned) -> Iterator[Sc
             yield replace(schedule, family="store-emptied", redis_emptied=1, moves=again)
 
 
-def _loses_one_answer(schedule: Schedule) -> bool:
-    """The first attempt alone fails, after an effect has taken place."""
+def _fails_halfway(situation: Situation, schedule: Schedule) -> bool:
+    """The first attempt alone fails, once an effect has taken place."""
     if len(schedule.faults) != 1 or schedule.moves or schedule.low_jitter:
         return False
     fault = schedule.faults[0]
-    return fault.do == "raise" and fault.at.startswith("after:") and fault.delivery == 1
+    if fault.do != "raise" or fault.delivery != 1:
+        return False
+    if fault.at.startswith("after:"):
+        return True
+    return fault.at in [f"before:{name}" for name in situation.failing[1:]]
 
 
 def _is_other_by_day(situation: Situation) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History, find_keys, list_written_keys
+from skillrun.proof.judges.effects import is_kept
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference
 
@@ -17,6 +18,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     yield from _judge_shared_keys(history, reference)
     if history.schedule.jobs:
         return
+    yield from _judge_halfway(history, reference)
     for effect in reference.effects:
         calls = history.performed(effect.name)
         usual = reference.calls(effect.name)
@@ -37,6 +39,35 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             seen=f"{len(calls)}",
         )
         return
+
+
+def _judge_halfway(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Names a risk where a job is given up halfway, since what its first attempt had written down
+    is gone: an effect has taken place, and a later one never does.
+    """
+    if history.schedule.redis_emptied is None or history.pending or history.hung:
+        return
+    is_given_up = bool(history.runs) and history.runs[-1].outcome == "failed"
+    done = history.performed()
+    if not done or not (is_given_up or is_kept(history, reference)):
+        return
+    for effect in reference.effects:
+        if reference.calls(effect.name) and not history.performed(effect.name):
+            said = (
+                f"{done[0]['effect']} has taken place, and {effect.name} never does, where"
+                f" {_name_store(reference)} has lost what the first attempt wrote there: the job is"
+                " given up halfway"
+            )
+            yield name_risk(
+                "store-emptied",
+                RiskGrade.STUCK,
+                said,
+                effect=effect.name,
+                events=(done[0].number,),
+                expected="done at the next attempt",
+                seen="given up",
+            )
+            return
 
 
 def _name_store(reference: Reference) -> str:

@@ -87,7 +87,7 @@ _RULES = (
     RiskRule(
         name="store-emptied",
         part="idempotency",
-        grades=(RiskGrade.MONEY,),
+        grades=(RiskGrade.MONEY, RiskGrade.STUCK),
         cause="nothing but Redis remembers that the job was done, and Redis may come back empty",
         closes=(
             "keep the mark in the database, in the transaction of the job's own write, or give the"

@@ -66,7 +66,8 @@ def judge_sweeps(history: History, reference: Reference) -> Iterator[Judgement]:
             yield name_risk(
                 "sweep-uncalled",
                 RiskGrade.LOST,
-                f"nothing in the repository calls {call}, which is to bring back what was not done",
+                f"nothing that the repository starts calls {call}, which is to bring back what was not"
+                " done",
                 expected="a schedule, a command or code that calls it",
                 seen="none",
             )
