@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from datetime import time as clock_time
@@ -446,14 +446,25 @@ class Explorer(Messages, Drafting, Sweeps):
             rivalries=self._conclude_rivalries(run),
             draft=self.draft if run.schedule.draft else (),
             echoed=self._find_echoes(run),
+            recorded=self._find_recorded_secrets(run),
         )
 
     def _find_echoes(self, run: Run) -> tuple[str, ...]:
         """Where the database repeats a secret that only a provider's error can have told it."""
         if not run.schedule.echo or not self.contents_after:
             return ()  # nobody knows where it stands anyway
-        known = set(find_places(self.contents_after, self.orders.given.values()))
-        found = find_places(read_contents(self.store), self.orders.given.values())
+        return self._find_new_places(self.orders.given.values())
+
+    def _find_recorded_secrets(self, run: Run) -> tuple[str, ...]:
+        """Where what is written of a job that was given up repeats a secret of its rows."""
+        if "raise" not in run.schedule.does or not self.contents_after or not self.secrets:
+            return ()
+        return self._find_new_places(self.secrets)
+
+    def _find_new_places(self, secrets: Collection[str]) -> tuple[str, ...]:
+        """The columns that hold one of the secrets, and do not after a single run."""
+        known = set(find_places(self.contents_after, secrets))
+        found = find_places(read_contents(self.store), secrets)
         return tuple(place for place in found if place not in known)
 
     def _read_written_files(self, run: Run) -> dict[str, str | None]:

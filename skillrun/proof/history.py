@@ -280,6 +280,8 @@ class History:
     rivalries: tuple[Rivalry, ...] = ()
     draft: tuple[Undone, ...] = ()  # what the application's call found undone
     echoed: tuple[str, ...] = ()  # "table.column" that repeats a secret of a provider's error
+    # "table.column" where a job that was given up left a secret of its rows that it had not before.
+    recorded: tuple[str, ...] = ()
 
     @cached_property
     def runs(self) -> tuple[Delivery, ...]:

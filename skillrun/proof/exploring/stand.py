@@ -51,6 +51,7 @@ class Stand:
         self.rivals: dict[str, Rival] = {}  # by their texts
         self.contents_after: Contents = {}  # all rows after a single run
         self.left: dict[str, Contents] = {}  # kind of world -> rows that a job leaves
+        self.secrets: tuple[str, ...] = ()  # that stand in its rows before anything is delivered
         self.draft: tuple[Undone, ...] = ()  # what the application's call finds undone
 
     # -- processes

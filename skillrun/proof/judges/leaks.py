@@ -72,6 +72,18 @@ def judge_echo(history: History, reference: Reference) -> Iterator[Judgement]:
         )
 
 
+def judge_records(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Names a risk where what is written of a job that was given up keeps a secret of its rows."""
+    if history.recorded:
+        yield name_risk(
+            "secret-recorded",
+            RiskGrade.LEAK,
+            "what is written of a job that was given up repeats a secret of its rows:"
+            f" {', '.join(history.recorded)}",
+            expected="the fields by which somebody finds the row",
+        )
+
+
 def _read_record(event: Event) -> str:
     """What a log holds of a record: what its handlers wrote, without what a filter or a formatter
     has blotted out on the way; all of it where no handler of the application's own wrote it.

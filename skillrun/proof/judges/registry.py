@@ -47,6 +47,7 @@ JUDGES: dict[str, Judge] = {
     "logs": logs.judge_lies,
     "outages": outages.judge,
     "leaks": leaks.judge_logs,
+    "recorded": leaks.judge_records,
     "superseding": superseding.judge,
     "swallowed": swallowed.judge,
     "uncommitted": uncommitted.judge,

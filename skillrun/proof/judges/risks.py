@@ -53,6 +53,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="secret-recorded",
+        part="dead-letter",
+        grades=(RiskGrade.LEAK,),
+        cause="the record of a job that was given up is made of more than what tells the job",
+        closes=(
+            "record the job's key fields and its payload, and no row as a whole; who takes it up"
+            " reads the row"
+        ),
+    ),
+    RiskRule(
         name="rival-overwritten",
         part="idempotency",
         grades=(RiskGrade.MONEY, RiskGrade.LOST, RiskGrade.MINOR),
