@@ -239,6 +239,7 @@ class JobSpec(Part):
     intent: Intent | None = None
     trigger: Trigger | None = None
     payload: dict[str, Any] | None = None
+    language: str | None = None  # None: Python
     handler: str | None = None
     message: Literal["payload", "kwargs", "args"] | None = None
     enqueue: Enqueue | None = None

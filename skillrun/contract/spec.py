@@ -8,7 +8,8 @@ import copy
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from skillrun.contract.job import Proof as Proof
 from skillrun.contract.job import Retry as Retry
 from skillrun.contract.job import Trigger as Trigger
 from skillrun.contract.job import Waiver as Waiver
+from skillrun.contract.languages import LANGUAGES
 from skillrun.contract.positions import Document, YamlProblem
 from skillrun.contract.specfile import read_raw_spec as read_raw_spec
 from skillrun.contract.specfile import spec_sha256
@@ -147,11 +149,39 @@ def spec_violations(value: Any) -> list[Violation]:
     repeated names.
     """
     return [
-        *find_violations(spec_schema(), value),
+        *_name_other_languages(value, find_violations(_schema_for(value), value)),
         *_payload_violations(value),
         *_repeated_names(value),
         *_unknown_effects(value),
     ]
+
+
+def _schema_for(value: Any) -> dict[str, Any]:
+    """The schema that holds for the names of one spec: import paths, or those of its language.
+
+    The published one takes both, since a reference cannot ask what stands elsewhere in the file.
+    """
+    schema = spec_schema()
+    parts = schema["$defs"]
+    own = {"importPath": "pythonPath", "errorName": "pythonError"}
+    language = LANGUAGES.get(str(value.get("language")))
+    if language is not None:
+        own = {"importPath": "foreignName", "errorName": "foreignName"}
+        parts["foreignName"]["examples"] = [language.handler]
+    for name, chosen in own.items():
+        parts[name] = parts[chosen]
+    return schema
+
+
+def _name_other_languages(value: Any, found: Iterable[Violation]) -> Iterator[Violation]:
+    """A handler that is no import path may be one of another language."""
+    for violation in found:
+        is_name = violation.path == ("handler",) and isinstance(value.get("handler"), str)
+        if is_name and "language" not in value:
+            hint = f"{violation.hint}; if it is not Python, say so, e.g. language: ruby"
+            yield replace(violation, hint=hint)
+        else:
+            yield violation
 
 
 def _all_violations(

@@ -38,6 +38,7 @@ _PLACEHOLDERS = {
         "payload: {type: object, properties: {order_id: {type: integer}}, examples: [{order_id:"
         " 7}]}"
     ),
+    "language": "language: ruby    # where it is not Python; names are then the language's own",
     "handler": "handler: package.module:function",
     "message": "message: payload    # or: kwargs, args (by position)",
     "enqueue": (

@@ -225,12 +225,17 @@ class Guide(Protocol[C_contra]):
     def find_idiom(self, case: C_contra, stage: str) -> str | None:
         """The usual way to write it."""
 
-    def list_checked(self, stage: str) -> tuple[str, ...]:
-        """What it will look at."""
+    def list_checked(self, case: C_contra | None, stage: str) -> tuple[str, ...]:
+        """What it will look at. `case`: None where nothing could be read."""
 
 
 def recommend_nothing(case: Case, results: Results) -> Iterable[Recommendation]:
     """No other skill, besides those that findings name."""
+    return ()
+
+
+def list_nothing(case: Case) -> Iterable[str]:
+    """Code answers to every stage."""
     return ()
 
 
@@ -262,6 +267,10 @@ class CodedSkill(Generic[C]):
     unknown_fields: Callable[[Measured], list[str]] = list_no_fields
     # Stage or check -> what to do instead of waiving it.
     never_waived: Mapping[str, str] = field(default_factory=dict)
+    # The stages of one case that somebody attests, since no code answers to them there.
+    list_attestable: Callable[[C], Iterable[str]] = list_nothing
+    # Those of them that an agent cannot attest.
+    attested_by_people: tuple[str, ...] = ()
     # The names of the risks that a proof may find: a person can accept each, as a waiver is given.
     risks: tuple[str, ...] = ()
     # The skills that findings of the stages may recommend; each can be waived.

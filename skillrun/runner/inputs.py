@@ -17,6 +17,7 @@ from skillrun.runner.coded import CodedSkill
 from skillrun.runner.conclude import assign_checks
 from skillrun.runner.declared import DeclaredStage
 from skillrun.runner.options import (
+    check_attesting_actor,
     check_contract_risks,
     check_spec_waivers,
     check_waivers,
@@ -97,7 +98,8 @@ class Inputs:
         if spec is not None and spec.waivers:
             check_spec_waivers(spec, _read_committed(target), who(), allowed)
         planned, missing = match_stages(skill)
-        attestable = _list_attestable(skill, planned)
+        attestable = _list_attestable(skill, planned) | set(code.list_attestable(case))
+        check_attesting_actor(request, who(), code.attested_by_people)
         known = {*_list_waivable(code, planned), *attestable}
         check_waivers(request.waive, known, "--waive", code.never_waived)
         given = {}

@@ -78,6 +78,15 @@ def check_waiving_actor(request: Request, actor: Actor, allowed: bool) -> None:
     )
 
 
+def check_attesting_actor(request: Request, actor: Actor, by_people: Iterable[str]) -> None:
+    """Raises Refused where an agent attests what only a person can."""
+    for step in by_people:
+        if step in request.attest and actor.is_agent:
+            said = f"--attest {step}: {actor.agent or actor.name} is an agent, and its word alone"
+            hint = "ask a person to look at it, and to give the same line at a terminal of theirs"
+            raise Refused(f"{said} is no evidence of this", hint=hint)
+
+
 def check_spec_waivers(
     spec: Spec | None, committed: bytes | None, actor: Actor, allowed: bool
 ) -> None:

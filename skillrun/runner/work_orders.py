@@ -248,7 +248,7 @@ def _guide_stage(stage: str, report: Mapping[str, Any], case: Case | None) -> di
     if make_guide is None:
         return {}
     guide = make_guide()
-    checked = list(guide.list_checked(stage))
+    checked = list(guide.list_checked(case, stage))
     if case is None:
         return {"checked": checked}
     places = [visible(text, limit=_SHORT) for text in guide.list_places(case, stage)]

@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.core.errors import SkillrunError
+from skillrun.repo.places import is_test
 from skillrun.skills.job_worker.checked import CHECKED, IDEMPOTENT
+from skillrun.skills.job_worker.stages.foreign import ATTESTED
+from skillrun.skills.job_worker.stages.named import find_last_word, find_named
 
 if TYPE_CHECKING:
+    from skillrun.contract.languages import Language
     from skillrun.contract.spec import JobSpec
+    from skillrun.repo.uses import Place
     from skillrun.skills.job_worker.stages.interface import JobCase
 
 _WANTED = {
@@ -66,6 +71,10 @@ def _list_all(case: JobCase) -> Iterator[tuple[str, str]]:
 
 def _list_adapters(case: JobCase, spec: JobSpec) -> Iterator[tuple[str, str]]:
     for effect in spec.effects or ():
+        if case.language is not None:
+            place = find_named(case.tree, case.language, effect.call)
+            yield f"adapter {effect.name}", _show_named(place, effect.call)
+            continue
         found = case.project.find(effect.call)
         where = "to write"
         if found is not None:
@@ -74,15 +83,36 @@ def _list_adapters(case: JobCase, spec: JobSpec) -> Iterator[tuple[str, str]]:
 
 
 def _list_handler(case: JobCase) -> Iterator[tuple[str, str]]:
-    if case.handler is not None:
+    if case.language is not None:
+        yield from _list_named(case, case.language)
+    elif case.handler is not None:
         yield "handler", f"{case.handler.path}:{case.handler.line} {case.handler.name}"
     elif case.spec is not None and case.spec.handler:
         module, _, name = case.spec.handler.partition(":")
         yield "handler to write", f"{module.replace('.', '/')}.py {name}"
 
 
+def _list_named(case: JobCase, language: Language) -> Iterator[tuple[str, str]]:
+    """The handler by its name in its own language."""
+    if case.spec is None or case.spec.handler is None:
+        return
+    place = find_named(case.tree, language, case.spec.handler)
+    kind = "handler"
+    if place is None:
+        kind = "handler to write"
+    yield kind, _show_named(place, case.spec.handler)
+
+
+def _show_named(place: Place | None, name: str) -> str:
+    if place is None:
+        return name
+    return f"{place.path}:{place.line} {name}"
+
+
 def _list_tests(case: JobCase) -> list[str]:
     """Test files that name the handler first, then others, by path."""
+    if case.language is not None:
+        return _list_foreign_tests(case, case.language)
     tests = []
     for path in case.tree.files:
         file = path.rpartition("/")[2]
@@ -92,6 +122,20 @@ def _list_tests(case: JobCase) -> list[str]:
     if case.spec is not None and case.spec.handler:
         naming.update(case.tree.search(case.spec.handler.rpartition(":")[2]))
     return sorted(tests, key=lambda path: (path not in naming, path))[:3]
+
+
+def _list_foreign_tests(case: JobCase, language: Language) -> list[str]:
+    """Test files of another language that name the handler, else the first ones."""
+    tests = []
+    for path in case.tree.files:
+        if path.endswith(language.suffixes) and is_test(path):
+            tests.append(path)
+    naming: set[str] = set()
+    if case.spec is not None and case.spec.handler:
+        word = find_last_word(case.spec.handler)
+        for suffix in language.suffixes:
+            naming.update(case.tree.search(word, suffix))
+    return sorted(naming.intersection(tests) or tests)[:3]
 
 
 def find_idiom(case: JobCase, stage: str) -> str | None:
@@ -105,6 +149,11 @@ def find_idiom(case: JobCase, stage: str) -> str | None:
     return own
 
 
-def list_checked(stage: str) -> tuple[str, ...]:
-    """What a stage of the job worker will look at; a declared step has its own words."""
+def list_checked(case: JobCase | None, stage: str) -> tuple[str, ...]:
+    """What a stage of the job worker will look at; a declared step has its own words, and of
+    another language than Python nothing is looked at.
+    """
+    is_foreign = case is not None and case.language is not None
+    if is_foreign and stage in ATTESTED:
+        return ()
     return CHECKED.get(stage, ())

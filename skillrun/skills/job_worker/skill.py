@@ -53,6 +53,14 @@ def _recommend(case: JobCase, results: Mapping[str, StageResult]) -> Iterable[Re
     return recommend_mapper(case, results)
 
 
+def _list_attestable(case: JobCase) -> Iterable[str]:
+    from skillrun.skills.job_worker.stages.foreign import ATTESTED
+
+    if case.language is None:
+        return ()
+    return ATTESTED
+
+
 def _list_command_plans(case: JobCase) -> list[CommandPlan]:
     from skillrun.skills.job_worker.stages.commands import list_command_plans
 
@@ -87,6 +95,8 @@ SKILL: CodedSkill[JobCase] = CodedSkill(
     measure=_measure,
     # The stage, and the check that rests on it.
     never_waived={"idempotency": _DECIDE, "idempotency-explicit": _DECIDE},
+    list_attestable=_list_attestable,
+    attested_by_people=("idempotency",),
     risks=tuple(RISKS),
     recommends=(
         "backend/domain-logic-module",

@@ -313,6 +313,8 @@ HELD = (
     "trigger.type",
     "trigger.schedule",
     "trigger.timezone",
+    # Where it names another one, nothing is proved, and somebody's word would do.
+    "language",
     "handler",
     "message",
     "enqueue.call",

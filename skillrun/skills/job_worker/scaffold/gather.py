@@ -82,6 +82,10 @@ class Gathered:
 
 def gather(case: JobCase) -> Gathered:
     """Reads the spec and the repository. Raises Refused for what can never be written."""
+    if case.language is not None:
+        message = f"skillrun writes Python, and the handler is {case.language.title}"
+        hint = "write the handler by hand, as the repository's others are"
+        return Gathered(None, (blocker("scaffold.other-language", message, hint=hint),))
     missing = tuple(_find_undecided(case))
     spec, use = case.spec, case.use
     if missing or spec is None or use is None:

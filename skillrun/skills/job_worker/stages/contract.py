@@ -11,9 +11,11 @@ from skillrun.core.verdict import Action, Finding, Grade, Severity, StageResult,
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, note
 from skillrun.skills.job_worker.stages.cron import cron_problem
+from skillrun.skills.job_worker.stages.foreign import find_language_of
 from skillrun.skills.job_worker.stages.interface import JobCase
 
 if TYPE_CHECKING:
+    from skillrun.contract.languages import Language
     from skillrun.contract.spec import JobSpec
 
 ID = "contract"
@@ -39,7 +41,7 @@ _INSIDE = {
         "failures.transient: the errors that may pass, e.g. [TimeoutError]; [] says none"
     ),
     "failures.permanent": (
-        "failures.permanent: the errors that stay, e.g. [shop.mailer:BadAddress]; [] says none"
+        "failures.permanent: the errors that stay, e.g. [{error}]; [] says none"
     ),
     "failures.acceptable_delay": (
         "failures.acceptable_delay: how late the job is still of use, e.g. 15m"
@@ -59,8 +61,8 @@ def examine(case: JobCase) -> StageResult:
     if spec is None:
         return _tell_no_spec(case)
     findings = [
-        *_find_missing_parts(spec),
-        *_judge_guarantees(spec),
+        *_find_missing_parts(case, spec),
+        *_judge_guarantees(case, spec),
         *_judge_trigger(case, spec),
         *_judge_payload(spec),
         *_judge_errors(case, spec),
@@ -69,9 +71,13 @@ def examine(case: JobCase) -> StageResult:
     trigger = None
     if spec.trigger:
         trigger = spec.trigger.type
+    grade = Grade.STATIC
+    if case.language is not None:
+        # Nothing of it was held against code.
+        grade = Grade.DECLARED
     return StageResult(
         status=status_of(findings),
-        grade=Grade.STATIC,
+        grade=grade,
         findings=tuple(findings),
         next=tuple(_list_next(findings)),
         summary=_summarise(spec),
@@ -92,7 +98,11 @@ def _tell_no_spec(case: JobCase) -> StageResult:
             "skillrun spec init asks for the fields; skillrun spec init --set job=NAME ... takes"
             " them"
         )
-        return _ask_for_spec("there is no job spec", hint, spec_init_command())
+        command = spec_init_command()
+        language = find_language_of(case.use)
+        if language is not None:
+            command = spec_init_command(language)
+        return _ask_for_spec("there is no job spec", hint, command)
     names = [job.handler.import_path for job in jobs]
     more = ""
     if len(names) > _JOBS_NAMED:
@@ -115,23 +125,30 @@ def _ask_for_spec(message: str, hint: str, command: str) -> StageResult:
     return StageResult(status_of([finding]), None, (finding,), next=(action,))
 
 
-def spec_init_command() -> str:
+def spec_init_command(language: Language | None = None) -> str:
     """A command that writes a first spec, ready to be filled in."""
+    handler = "--set handler=package.module:function"
+    if language is not None:
+        handler = f"--set language={language.id} --set handler='{language.handler}'"
     return (
         "skillrun spec init --set job=send-receipt --set intent.what='what it does' "
         "--set intent.why_async='why it waits' --set trigger.type=event "
-        "--set handler=package.module:function --set idempotency.strategy=unknown"
+        f"{handler} --set idempotency.strategy=unknown"
     )
 
 
-def _find_missing_parts(spec: JobSpec) -> Iterator[Finding]:
+def _find_missing_parts(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """A blocker for each part of the contract that the spec leaves out."""
     for part, how in _PARTS.items():
         if spec.raw.get(part) is None:
             yield blocker(
                 f"contract.no-{part}", f"{part} is not given", hint=how, **_place_of(spec)
             )
-    for name, how in _INSIDE.items():
+    error_name = "shop.mailer:BadAddress"
+    if case.language is not None:
+        error_name = case.language.error
+    for name, said in _INSIDE.items():
+        how = said.replace("{error}", error_name)
         part, _, inner = name.partition(".")
         if spec.raw.get(part) is not None and spec.raw[part].get(inner) is None:
             yield blocker(
@@ -142,7 +159,7 @@ def _find_missing_parts(spec: JobSpec) -> Iterator[Finding]:
             )
 
 
-def _judge_guarantees(spec: JobSpec) -> Iterator[Finding]:
+def _judge_guarantees(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
     """A blocker for each effect that promises nothing, names no adapter, or gives no reason for a
     weak promise.
     """
@@ -161,6 +178,8 @@ def _judge_guarantees(spec: JobSpec) -> Iterator[Finding]:
             )
         if effect.call is None:
             hint = f"effects.{number}.call: import path of the adapter, e.g. shop.mailer:send"
+            if case.language is not None:
+                hint = f"effects.{number}.call: the adapter, e.g. {case.language.adapter}"
             yield blocker(
                 "contract.no-call", f"effect {effect.name} names no adapter", hint=hint, **place
             )
@@ -203,7 +222,7 @@ def _judge_trigger(case: JobCase, spec: JobSpec) -> Iterator[Finding]:
             **at,
         )
     use = case.use
-    if use is None or use.scheduler is not None:
+    if use is None or use.scheduler is not None or case.language is not None:
         return
     if not any(send.kind == "schedule" for send in case.wiring):
         hint = (
@@ -296,6 +315,8 @@ def _may_exist(case: JobCase, name: str) -> bool:
     """Whether an error may exist. False only where that can be told: there is no built-in of that
     name, or a file of the repository lacks it.
     """
+    if case.language is not None:
+        return True
     module_name, _, attribute = name.partition(":")
     if not attribute:
         return hasattr(builtins, name) or "." in name

@@ -22,6 +22,7 @@ from skillrun.frameworks.registry import features_of
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, warning
 from skillrun.skills.job_worker.stages.effects import handler_calls
+from skillrun.skills.job_worker.stages.foreign import attest_stage
 from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
 from skillrun.skills.job_worker.stages.store_use import find_writer
 from skillrun.skills.job_worker.stages.uniqueness import tables
@@ -48,10 +49,12 @@ def examine(case: JobCase) -> StageResult:
         dead_letter = spec.dead_letter
     if spec is None or dead_letter is None:
         return _undefined(spec)
-    if (blind := unread(case, ID)) is not None:
+    if case.language is None and (blind := unread(case, ID)) is not None:
         return blind
     if dead_letter.kind == "none":
         return _conclude_none(case, spec, dead_letter)
+    if case.language is not None:
+        return attest_stage(case, case.language, ID)
     findings = [*_check_written(case, spec, dead_letter), *case.rule_findings(ID)]
     grade = Grade.DECLARED
     summary = f"{dead_letter.kind} {dead_letter.where or ''}".strip()

@@ -28,6 +28,7 @@ from skillrun.skills.job_worker.stages.effects import (
     effect_calls,
     undeclared,
 )
+from skillrun.skills.job_worker.stages.foreign import attest_stage, judge_handler
 from skillrun.skills.job_worker.stages.interface import JobCase
 from skillrun.skills.job_worker.stages.senders import find_unread_sender
 from skillrun.skills.job_worker.stages.signature import signature_findings
@@ -67,10 +68,12 @@ def examine(case: JobCase) -> StageResult:
     nothing that belongs elsewhere.
     """
     spec = case.spec
+    if case.language is not None and spec is not None and spec.handler is not None:
+        return attest_stage(case, case.language, ID, judge_handler(case, case.language))
     if (blind := unread(case, ID)) is not None:
         return blind
     if spec is None or spec.handler is None:
-        return _tell_not_named(spec)
+        return _tell_not_named(case, spec)
     handler = case.handler
     if handler is None:
         return _tell_not_found(case, spec, spec.handler)
@@ -98,12 +101,14 @@ def examine(case: JobCase) -> StageResult:
     )
 
 
-def _tell_not_named(spec: JobSpec | None) -> StageResult:
+def _tell_not_named(case: JobCase, spec: JobSpec | None) -> StageResult:
     """The result of the stage where the spec names no handler."""
     place = {}
     if spec:
         place = {"path": spec.shown_path, "line": spec.line()}
     hint = "handler: package.module:function"
+    if case.language is not None:
+        hint = f"handler: {case.language.handler}"
     finding = blocker("handler.not-named", "the spec names no handler", hint=hint, **place)
     return StageResult(
         status_of([finding]),

@@ -13,6 +13,7 @@ from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, note, warning
 from skillrun.skills.job_worker.stages.adapters import adapter_findings
 from skillrun.skills.job_worker.stages.dedupe import store_findings, window_findings
+from skillrun.skills.job_worker.stages.foreign import attest_stage
 from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
 from skillrun.skills.job_worker.stages.keys import key_findings
 from skillrun.skills.job_worker.stages.unread import unread
@@ -56,6 +57,8 @@ def examine(case: JobCase) -> StageResult:
         idempotency = spec.idempotency
     if spec is None or idempotency is None or idempotency.strategy == "unknown":
         return _tell_undecided(spec)
+    if case.language is not None:
+        return attest_stage(case, case.language, ID, _judge_declared(spec, idempotency))
     if (blind := unread(case, ID)) is not None:
         return blind
     findings = list(_judge_declared(spec, idempotency))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from skillrun.contract.languages import Language
     from skillrun.contract.spec import JobSpec
     from skillrun.core.verdict import Finding
     from skillrun.frameworks.common.unfollowed import Unfollowed
@@ -112,6 +113,8 @@ class JobCase(Case):
         return choose(found, self.profile, path, self._is_registered)
 
     def _is_registered(self, use: FrameworkUse) -> bool:
+        if self.language is not None:
+            return False
         from skillrun.frameworks.registry import FRAMEWORKS
 
         framework = FRAMEWORKS.get(use.id)
@@ -130,7 +133,23 @@ class JobCase(Case):
         is_sure = len(found.frameworks) < 2 and not found.offers
         if self.spec is None or self.spec.handler is None or is_sure:
             return None
+        if self.language is not None:
+            from skillrun.skills.job_worker.stages.named import find_named
+
+            place = find_named(self.tree, self.language, self.spec.handler)
+            if place is None:
+                return None
+            return place.path
         return self.project.locate(self.spec.handler.partition(":")[0], anywhere=True)
+
+    @property
+    def language(self) -> Language | None:
+        """That of the handler, where the spec says that it is not Python."""
+        from skillrun.contract.languages import LANGUAGES
+
+        if self.spec is None or self.spec.language is None:
+            return None
+        return LANGUAGES[self.spec.language]
 
     @property
     def framework(self) -> Framework | None:
@@ -148,7 +167,7 @@ class JobCase(Case):
 
     def _find_handler(self) -> Definition | None:
         spec, use, framework = self.spec, self.use, self.framework
-        if spec is None or spec.handler is None:
+        if spec is None or spec.handler is None or self.language is not None:
             return None
         if use is None or framework is None:
             return self.project.find(spec.handler)

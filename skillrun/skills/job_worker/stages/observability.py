@@ -22,6 +22,7 @@ from skillrun.frameworks.common.unfollowed import Unfollowed
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, note, warning
 from skillrun.skills.job_worker.stages.effects import dotted, effect_calls, handler_calls
+from skillrun.skills.job_worker.stages.foreign import attest_stage
 from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
 from skillrun.skills.job_worker.stages.log_calls import LogCall, find_log_calls, find_unread_logs
 from skillrun.skills.job_worker.stages.log_questions import (
@@ -74,6 +75,8 @@ def examine(case: JobCase) -> StageResult:
     """Looks for a log line of the job's own that answers each of the four questions and carries
     the key fields; what is missing is found.
     """
+    if case.language is not None:
+        return attest_stage(case, case.language, ID)
     if (blind := unread(case, ID)) is not None:
         return blind
     spec, handler = case.spec, case.handler

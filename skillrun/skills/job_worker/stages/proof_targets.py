@@ -29,6 +29,11 @@ def proof_target(case: JobCase) -> Target:
         raise Blocked(
             "there is no job spec to prove anything of", hint="write one with: skillrun spec init"
         )
+    if case.language is not None:
+        hint = "skillrun job-worker-orchestration asks for what somebody has to attest instead"
+        raise Blocked(
+            f"a proof runs Python, and {spec.handler} is {case.language.title}", hint=hint
+        )
     if spec.handler is None:
         hint = "handler: package.module:function"
         raise Blocked(f"{spec.shown_path}:{spec.line()}: the spec names no handler", hint=hint)

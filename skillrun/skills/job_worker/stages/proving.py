@@ -99,6 +99,9 @@ def speaks_of(stage: str, result: StageResult) -> bool:
 def explain_no_proof(case: JobCase) -> Finding | None:
     """Why no proof is made, as a note; None where one can be made."""
     spec = case.spec
+    if case.language is not None:
+        message = f"declared, not proved: a proof runs Python, and this is {case.language.title}"
+        return note("proof.other-language", message)
     if spec is None or spec.proof is None:
         hint = (
             "proof: {env: ..., setup: ..., database: ..., state: ...}; then skillrun prove tries it"

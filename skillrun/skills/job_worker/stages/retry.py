@@ -14,6 +14,7 @@ from skillrun.repo.source import last_word
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, note, warning
 from skillrun.skills.job_worker.stages.effects import dotted, handler_calls
+from skillrun.skills.job_worker.stages.foreign import attest_stage
 from skillrun.skills.job_worker.stages.horizon import duration
 from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
 from skillrun.skills.job_worker.stages.unread import ask_proof, unread
@@ -44,6 +45,8 @@ def examine(case: JobCase) -> StageResult:
     if spec is None or spec.retry is None:
         return _tell_undefined(spec)
     retry = spec.retry
+    if case.language is not None:
+        return attest_stage(case, case.language, ID, _judge_declared(spec, retry))
     if (blind := unread(case, ID)) is not None:
         return blind
     findings = [*_judge_declared(spec, retry)]

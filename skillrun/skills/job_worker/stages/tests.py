@@ -15,6 +15,7 @@ from skillrun.runner.case import wait_for_consent
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, note, warning
 from skillrun.skills.job_worker.stages.effects import dotted
+from skillrun.skills.job_worker.stages.foreign import attest_stage
 from skillrun.skills.job_worker.stages.interface import JobCase
 from skillrun.skills.job_worker.stages.noticing import (
     plan,
@@ -60,6 +61,8 @@ def examine(case: JobCase) -> StageResult:
     before have nothing open, it runs them again and again, each time with the handler broken in
     another way.
     """
+    if case.language is not None:
+        return attest_stage(case, case.language, ID)
     if (blind := unread(case, ID)) is not None:
         return blind
     spec, handler = case.spec, case.handler

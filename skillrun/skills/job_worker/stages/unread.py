@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from skillrun.core.verdict import Action, Finding, StageResult, status_of
 from skillrun.runner.findings import blocker, not_read
+from skillrun.skills.job_worker.stages.foreign import find_language_of
 from skillrun.skills.job_worker.stages.interface import JobCase
 
 if TYPE_CHECKING:
     from skillrun.frameworks.common.unfollowed import Unfollowed
     from skillrun.repo.uses import FrameworkUse
 
+# Whether nothing but somebody's decision helps.
+_ACTIONS = {True: "decide", False: "edit-spec"}
 _LOOKED_AT = {
     "idempotency": "whether a second run does no harm",
     "handler": "whether the handler is registered and published",
@@ -41,12 +44,19 @@ def unread(case: JobCase, stage: str) -> StageResult | None:
         f"skillrun recognises {RECOGNISED_ONLY[use.id]}, and cannot read yet {_LOOKED_AT[stage]}"
     )
     hint = _hint(stage)
+    language = find_language_of(use)
+    if language is not None:
+        # Python's words, and a waiver that leaves the run partial, help nobody here.
+        hint = (
+            f"write into the spec language: {language.id} and handler: {language.handler}; then"
+            " somebody attests what cannot be read"
+        )
     finding = blocker(f"{stage}.unread-framework", message, hint=hint, **_place(use))
     return StageResult(
         status_of([finding]),
         None,
         (finding,),
-        next=(Action(stage, "decide", hint),),
+        next=(Action(stage, _ACTIONS[language is None], hint),),
         summary=f"{use.id} is not read yet",
     )
 

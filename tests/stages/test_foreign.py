@@ -1,0 +1,149 @@
+"""A job in another language than Python: its own names, nothing of Python's said, and an end."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import foreign_repos
+import helpers
+import pytest
+import shops
+
+READ = ("idempotency", "handler", "retry", "dead-letter", "observability", "tests")
+REPOS = {"Ruby": foreign_repos.BAKERY, "TypeScript": foreign_repos.MAILS}
+EVIDENCE = {"Ruby": "app/jobs/charge_order_job.rb", "TypeScript": "src/jobs/mail.ts"}
+SPECS = {
+    "Ruby": ".skillrun/jobs/charge-order.yaml",
+    "TypeScript": ".skillrun/jobs/welcome.yaml",
+}
+AGENT = {"CLAUDECODE": "1"}
+
+
+def attest(language: str, *stages: str) -> list[str]:
+    """The options that attest these stages."""
+    options = []
+    for stage in stages:
+        options += ["--attest", f"{stage}=looked", "--evidence", f"{stage}={EVIDENCE[language]}"]
+    return options
+
+
+def build(root: Path, written_in: str, /, **changes: str) -> Path:
+    """The repository, with parts of its spec replaced: `handler="Other"`."""
+    files: dict[str, Any] = dict(REPOS[written_in])
+    lines = []
+    for line in files[SPECS[written_in]].splitlines():
+        name = line.strip().partition(":")[0]
+        if name in changes:
+            line = f"        {name}: {changes[name]}"
+        lines.append(line)
+    files[SPECS[written_in]] = "\n".join(lines) + "\n"
+    return helpers.build_tree(root, files)
+
+
+def errors(done: Any) -> str:
+    return " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("language", REPOS)
+def test_every_stage_that_would_read_code_asks_for_somebodys_word(
+    tmp_path: Path, language: str
+) -> None:
+    report = shops.report(build(tmp_path / "repo", language), code=3)
+    status = shops.stages(report)
+    assert {status[name] for name in READ} == {"blocked"}
+    assert (status["identify"], status["contract"]) == ("passed", "passed")
+    assert shops.stages(report, "grade")["contract"] == "declared"
+    assert {f"{name}.unattested" for name in READ} <= shops.rules(report)
+    said = " ".join(action["detail"] for action in report["next"])
+    for word in ("package.module", "import path", ".py", "fault injection", "--waive"):
+        assert word not in said
+
+
+@pytest.mark.parametrize("language", REPOS)
+def test_the_work_order_names_files_of_the_language_and_promises_no_proof(
+    tmp_path: Path, language: str
+) -> None:
+    repo = build(tmp_path / "repo", language)
+    shops.report(repo, code=3)
+    said = helpers.run_cli("next", cwd=repo).stdout
+    assert f"where: handler: {EVIDENCE[language]}:" in said
+    for word in (".py", "fault injection", "in a copy"):
+        assert word not in said
+
+
+def test_an_agents_word_leaves_idempotency_blocked(tmp_path: Path) -> None:
+    repo = build(tmp_path / "repo", "Ruby")
+    refused = helpers.run_cli(
+        "job-worker-orchestration", *attest("Ruby", "idempotency"), cwd=repo, env=AGENT
+    )
+    assert refused.returncode == 4
+    assert "is an agent, and its word alone is no evidence" in errors(refused)
+    others = attest("Ruby", *READ[1:])
+    status = shops.stages(shops.report(repo, *others, code=3, env=AGENT))
+    assert status["idempotency"] == "blocked"
+    assert {status[name] for name in READ[1:]} == {"passed"}
+
+
+def test_a_run_that_somebody_attests_ends(tmp_path: Path) -> None:
+    """No command of this Rails repository is known, so nothing runs."""
+    repo = build(tmp_path / "repo", "Ruby")
+    report = shops.report(repo, *attest("Ruby", *READ), code=0)
+    assert report["outcome"] == "success"
+    grades = shops.stages(report, "grade")
+    assert {grades[name] for name in READ} == {"declared"}
+    (repo / EVIDENCE["Ruby"]).write_text("class ChargeOrderJob\nend\n")
+    again = shops.report(repo, code=3)
+    assert "declared.evidence-changed" in shops.rules(again)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(shutil.which("npm") is None, reason="there is no npm here")
+def test_the_repositorys_own_commands_run(tmp_path: Path) -> None:
+    repo = build(tmp_path / "repo", "TypeScript")
+    report = shops.report(repo, "--trust", *attest("TypeScript", *READ), code=0)
+    assert report["outcome"] == "success"
+    assert shops.stages(report, "grade")["validate"] == "executed"
+
+
+@pytest.mark.parametrize("said", ["unknown", "{strategy: keyed}"])
+def test_idempotency_that_is_not_defined_is_never_attested_away(tmp_path: Path, said: str) -> None:
+    repo = build(tmp_path / "repo", "Ruby", idempotency=said)
+    report = shops.report(repo, *attest("Ruby", *READ), code=3)
+    assert shops.stages(report)["idempotency"] == "blocked"
+
+
+def test_a_handler_that_no_file_has_is_named_with_its_line(tmp_path: Path) -> None:
+    repo = build(tmp_path / "repo", "Ruby", handler="RefundOrderJob")
+    report = shops.report(repo, *attest("Ruby", *READ), code=3)
+    assert "handler.not-in-language" in shops.rules(report)
+    (stage,) = [one for one in report["stages"] if one["id"] == "handler"]
+    assert "no Ruby file of this repository has RefundOrderJob" in stage["findings"][0]["message"]
+
+
+def test_a_proof_says_what_it_cannot_do(tmp_path: Path) -> None:
+    done = helpers.run_cli("prove", cwd=build(tmp_path / "repo", "Ruby"))
+    assert done.returncode == 3
+    assert "a proof runs Python, and ChargeOrderJob is Ruby" in errors(done)
+
+
+def test_names_of_another_language_need_to_say_so(tmp_path: Path) -> None:
+    """A Python spec is as strict as before."""
+    repo = build(tmp_path / "repo", "Ruby", language="python")
+    assert helpers.run_cli("spec", "check", SPECS["Ruby"], cwd=repo).returncode == 4
+    text = (repo / SPECS["Ruby"]).read_text().replace("language: python\n", "")
+    (repo / SPECS["Ruby"]).write_text(text)
+    said = errors(helpers.run_cli("spec", "check", SPECS["Ruby"], cwd=repo))
+    assert "handler: ChargeOrderJob is not an import path" in said
+    assert "if it is not Python, say so, e.g. language: ruby" in said
+    assert "Net::ReadTimeout is not an exception" in said
+
+
+def test_without_a_spec_the_first_command_has_the_languages_names(tmp_path: Path) -> None:
+    files = dict(REPOS["Ruby"])
+    del files[SPECS["Ruby"]]
+    report = shops.report(helpers.build_tree(tmp_path / "repo", files), code=3)
+    said = " ".join(action["detail"] for action in report["next"])
+    assert "--set language=ruby --set handler='FeedDownloader'" in said
+    assert "package.module" not in said
