@@ -27,7 +27,7 @@ COMMANDS = (
         "next",
         "ledger",
     ),
-    *("jobs", "install", "uninstall", "mcp", "hook", "doctor", "demo", "trust"),
+    *("jobs", "install", "uninstall", "mcp", "hook", "doctor", "demo", "trust", "baseline"),
 )
 
 

@@ -348,6 +348,14 @@ def prove(
     return run_proof(repo, spec, set_, asked, trust, json, handler=handler)
 
 
+@app.command("baseline")
+def baseline(repo: Repo = Path(), trust: Trust = False) -> int:
+    """Write down what is wrong with the jobs today: only what is new fails."""
+    from skillrun.cli.commands.baseline import keep_baseline
+
+    return keep_baseline(repo, trust)
+
+
 @app.command("verify")
 def verify(
     repo: Repo = Path(),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -48,12 +48,16 @@ if TYPE_CHECKING:
 
 
 def advance(
-    request: Request, watcher: Watcher, after_proof: Callable[[Case], None] | None = None
+    request: Request,
+    watcher: Watcher,
+    after_proof: Callable[[Case], None] | None = None,
+    is_agreed: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> dict[str, Any]:
     """Advances the run of a skill on a job and returns the report (report.v1).
 
     `after_proof` is called once a proof has run, before the stages that it does not speak of: what
-    it writes, they see.
+    it writes, they see. `is_agreed` is asked of a proof that refutes: where somebody has agreed to
+    all of it, the costly stages run all the same.
 
     Raises SkillrunError for what is refused or misused; then nothing was written.
     """
@@ -82,7 +86,7 @@ def advance(
             if report is not None:
                 return report
             inputs = _read_inputs(seen)
-        return _Invocation(seen, inputs, ledger, watcher, started, after_proof).go()
+        return _Invocation(seen, inputs, ledger, watcher, started, after_proof, is_agreed).go()
 
 
 def _read_inputs(seen: Seen) -> Inputs:
@@ -178,6 +182,7 @@ class _Invocation:
     watcher: Watcher
     started: float
     after_proof: Callable[[Case], None] | None = None
+    is_agreed: Callable[[Mapping[str, Any]], bool] | None = None
     actor: Actor = field(default_factory=who)
     walk: Walk | None = None
 
@@ -348,6 +353,7 @@ class _Invocation:
             self.waivers,
             self.request.until,
             self.after_proof,
+            self.is_agreed,
         )
         self.walk = walk
         walk.go()

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from skillrun.core.verdict import Action, Finding, StageResult, Status
+from skillrun.core.verdict import Action, Finding, Severity, StageResult, Status
 from skillrun.runner.findings import is_not_read
+
+PROOF_RULE = "proof."
+"""How the rule of a finding begins that comes of a proof."""
 
 NOT_ASKED, NOT_POSSIBLE = "proof.not-asked", "proof.not-possible"
 INCOMPLETE = "proof.incomplete"
@@ -45,6 +48,15 @@ def leave_unproved(
     if result.status in (Status.FAILED, Status.BLOCKED):
         return replace(unproved, status=result.status, grade=result.grade)
     return unproved
+
+
+def fails_by_proof_alone(result: StageResult) -> bool:
+    """Whether a stage has failed, and nothing that was read or run says so."""
+    for finding in result.findings:
+        is_wrong = finding.severity in (Severity.BLOCKER, Severity.ERROR)
+        if is_wrong and not finding.rule.startswith(PROOF_RULE):
+            return False
+    return result.status == Status.FAILED
 
 
 def has_not_read(result: StageResult) -> bool:

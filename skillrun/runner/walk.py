@@ -42,10 +42,14 @@ class Walk:
     waivers: Mapping[str, Waiver]
     until: str | None
     after_proof: Callable[[Case], None] | None = None
+    # Whether all that a proof refutes was agreed to before: its stages stay failed, and the costly
+    # ones run all the same.
+    is_agreed: Callable[[Mapping[str, Any]], bool] | None = None
     results: dict[str, StageResult] = field(default_factory=dict)
     shown: list[dict[str, Any]] = field(default_factory=list)
     # The proof's report, once it was asked for: None in it where nobody agreed to run one.
     proof: tuple[dict[str, Any] | None] | None = None
+    is_debt_agreed: bool = False
     is_proof_recorded: bool = False
     is_told_of_proof: bool = False
     is_draft_told: bool = False
@@ -102,6 +106,9 @@ class Walk:
         each stage that asks.
         """
         report = self.case.once("proof", lambda: prover.prove_case(self.case))
+        # Asked of every proof: one that finds nothing has paid off what was known.
+        if self.proof is None and report is not None and self.is_agreed is not None:
+            self.is_debt_agreed = self.is_agreed(report)
         self.proof = (report,)
         return report
 
@@ -151,10 +158,17 @@ class Walk:
         from skillrun.runner.unproved import is_unproved
 
         done = (Status.PASSED, Status.NOT_APPLICABLE, Status.WAIVED)
-        if result.status in done or is_unproved(result) or _only_asks(result):
+        is_waiting = is_unproved(result) or _only_asks(result)
+        if result.status in done or is_waiting or self._is_agreed_debt(result):
             self.open.discard(stage)
         else:
             self.open.add(stage)
+
+    def _is_agreed_debt(self, result: StageResult) -> bool:
+        """Whether a stage fails by nothing but what its proof refutes, and that was agreed to."""
+        from skillrun.runner.unproved import fails_by_proof_alone
+
+        return self.is_debt_agreed and fails_by_proof_alone(result)
 
     def _visit_stage(self, planned: Planned, event: dict[str, Any] | None) -> None:
         from skillrun.runner.checkpoint import is_done

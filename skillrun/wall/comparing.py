@@ -20,7 +20,7 @@ ENDLESS = "tried without an end"
 def can_be_compared(job: Job, spec: File, diff: Diff) -> bool:
     """Whether it may be told that HEAD does otherwise: code changed, and nothing fails anyway."""
     is_changed = any(not is_test_file(file.path) for file in diff.python_files())
-    if job.outcome != "success" or not is_changed:
+    if not job.is_passing or not is_changed:
         return False
     return base_document(diff, spec) is not None
 

@@ -44,7 +44,7 @@ def judge_deploys(job: Job, spec: File, diff: Diff, try_deploys: TryDeploys) -> 
     changed, or the job fails anyway.
     """
     is_changed = any(not is_test_file(file.path) for file in diff.python_files())
-    if job.proof is None or job.outcome != "success" or not is_changed:
+    if job.proof is None or not job.is_passing or not is_changed:
         return job
     if base_document(diff, spec) is None:
         return job

@@ -64,7 +64,7 @@ def judge_sweeps(job: Job, spec: File, diff: Diff, prove_saying: ProveSaying) ->
     """The job, no success where it is not proved with such a sweep. Costs nothing where the branch
     has none, or the job fails anyway.
     """
-    if job.proof is None or job.outcome != "success":
+    if job.proof is None or not job.is_passing:
         return job
     sweeps = list_new_sweeps(diff, spec)
     if not sweeps or spec.new_document is None:

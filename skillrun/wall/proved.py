@@ -76,7 +76,7 @@ def list_risks(job: Job) -> Iterator[str]:
 
 def _has_compared_risk(job: Job) -> bool:
     """Whether all is well but for a risk that the base may not have."""
-    return job.outcome == "success" and not set(_COMPARED).isdisjoint(list_risks(job))
+    return job.is_passing and not set(_COMPARED).isdisjoint(list_risks(job))
 
 
 def _find_new_risks(job: Job, spec: File, proof: Proof) -> Iterator[Finding]:
@@ -201,7 +201,7 @@ def _words_of_base(base: BaseProof | None) -> str:
 
 def _with_findings(job: Job, proof: Proof) -> Job:
     outcome = job.outcome
-    if proof.findings and outcome == "success":
+    if proof.findings and job.is_passing:
         outcome = "partial"
     return replace(job, proof=proof, outcome=outcome)
 

@@ -10,14 +10,14 @@ from typing import Any
 from skillrun.repo.tree import glob_pattern
 
 
-def _nothing() -> Mapping[str, str]:
+def _read_nothing() -> Mapping[str, str]:
     return {}
 
 
 class CommitSources:
     """The texts of one commit. It answers what `repo.tree.Tree` does, and records no look-up."""
 
-    def __init__(self, load: Callable[[], Mapping[str, str]] = _nothing) -> None:
+    def __init__(self, load: Callable[[], Mapping[str, str]] = _read_nothing) -> None:
         """`load` gives path -> text; it is called when the first look asks."""
         self._load = load
 

@@ -62,7 +62,7 @@ def judge_settings(job: Job, spec: File, diff: Diff, prove_with: ProveWith) -> J
     """The job, no success where it is not proved with such a value. Costs nothing where the branch
     adds no such variable, or the job fails anyway.
     """
-    if job.proof is None or job.outcome != "success":
+    if job.proof is None or not job.is_passing:
         return job
     settings = list_settings(replace(diff, specs=(spec,)))
     finding = _find_unproved(job, spec, settings, prove_with)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skillrun.core.text import masked, masked_json
 from skillrun.core.verdict import Finding, Severity
 
-EXIT_CODES = {"success": 0, "partial": 1, "blocked": 3, "refused": 4}
+if TYPE_CHECKING:
+    from skillrun.proof.baseline import Compared
+
+EXIT_CODES = {"success": 0, "known": 0, "partial": 1, "blocked": 3, "refused": 4}
 """Outcome -> exit code, the best outcome first."""
+
+SUCCESS, KNOWN = "success", "known"
 
 NOT_LOOKED_AT = "gaming.not-looked-at"
 
@@ -45,15 +50,22 @@ class Job:
     spec: str  # path relative to the repository
     spec_sha256: str
     name: str  # the job's, or the spec's path where it cannot be read
-    outcome: str  # success | partial | blocked | refused
+    outcome: str  # success | known | partial | blocked | refused
     report: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None  # why it was refused: nothing of it ran
     hint: str | None = None
     proof: Proof | None = None  # None: neither its spec nor the base's asks for one
+    # Its proof beside the base's baseline; None where that says nothing of the job.
+    compared: Compared | None = None
 
     def __post_init__(self) -> None:
         for name in ("report", "problem", "hint"):
             object.__setattr__(self, name, masked_json(getattr(self, name)))
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether nothing has failed so far but what the base's baseline knows."""
+        return self.outcome in (SUCCESS, KNOWN)
 
     @property
     def stages(self) -> list[Mapping[str, Any]]:
@@ -163,8 +175,17 @@ class Verification:
         return max(seen, key=list(EXIT_CODES).index, default="blocked")
 
     @property
+    def known(self) -> int:
+        """How many causes the base's baseline knows, and the jobs still have."""
+        count = 0
+        for job in self.jobs:
+            if job.compared is not None:
+                count += len(job.compared.known)
+        return count
+
+    @property
     def exit_code(self) -> int:
-        """0 success, 1 partial, 3 blocked, 4 refused."""
+        """0 success or known, 1 partial, 3 blocked, 4 refused."""
         return EXIT_CODES[self.outcome]
 
     def findings(self) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ from skillrun.wall.deploys import judge_deploys
 from skillrun.wall.diff import Diff, File, committed_specs, read_diff
 from skillrun.wall.gaming.specs import at, base_document, base_file
 from skillrun.wall.guard import Guard, disbelieve
+from skillrun.wall.known_debt import BaseDebt, DebtWatch, judge_known_debt, read_base_debt
 from skillrun.wall.new_sweeps import judge_sweeps
 from skillrun.wall.observing import find_target, observe_job, observe_job_in_worlds
 from skillrun.wall.own_code import load_judges
@@ -91,6 +92,7 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
     diff = read_diff(repo.root, base.commit or commit, commit)
     specs = {file.path: file for file in diff.specs if file.path in paths}
     stray = {path: _find_stray_waivers(diff, file, base) for path, file in specs.items()}
+    debt = read_base_debt(repo, base)
     # The looks need git's objects alone. Nothing of the repository has run by now.
     gaming = _look_at_branch(base, diff)
     has_other = base.commit not in (None, commit)
@@ -102,7 +104,11 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
         trusted = is_covered or ask_person(repo, checkout, specs)
         run: dict[str, Job] = {}
         for path, file in specs.items():
-            run[path] = _run_job(checkout, file, stray[path], watcher, around, trusted=trusted)
+            watch = DebtWatch(debt.baseline)
+            job = _run_job(
+                checkout, file, stray[path], watcher, around, trusted=trusted, watch=watch
+            )
+            run[path] = judge_known_debt(job, watch.compared)
 
     sides = _Sides(repo, base, commit, diff, watcher, around, stray, pythons, trusted)
     jobs = []
@@ -115,7 +121,7 @@ def verify(ask: Ask, watcher: Watcher) -> Verification:
         jobs=tuple(jobs),
         gaming=gaming,
         tests=_with_changes(tests, around),
-        notes=(*_list_notes(repo, base, stray), *checkout.notes),
+        notes=(*_list_notes(repo, base, stray, debt), *checkout.notes),
         version=_own_version(),
         duration_ms=int((time.monotonic() - started) * 1000),
     )
@@ -323,6 +329,7 @@ def _run_job(
     trusted: bool,
     until: str | None = None,
     said: Mapping[str, str] | None = None,
+    watch: DebtWatch | None = None,
 ) -> Job:
     """Its run from the first stage to the last; what is refused is said in the job, and the others
     go on. `said`: what its spec says besides, as --set would have it.
@@ -337,9 +344,7 @@ def _run_job(
     try:
         sha = sha256(read_file(checkout.root / spec.path))
     except OSError as error:
-        problem = f"{spec.path}: cannot be read: {error.strerror}"
-        hint = "commit the spec as a file of its own"
-        return Job(spec.path, sha256(b""), spec.path, "refused", problem=problem, hint=hint)
+        return _refuse_unreadable(spec, error)
     # The bundled skill, whatever copy the repository or the home folder holds: it cannot be
     # weakened.
     skill = bundled_skill(SKILL.name)
@@ -355,7 +360,7 @@ def _run_job(
     guard = Guard(watcher, checkout.contents, checkout.strays, around)
     away = {f"{checkout.root}/": "", str(checkout.root): ".", str(skill): "SKILL.md"}
     try:
-        report = advance(request, guard)
+        report = advance(request, guard, is_agreed=(watch or DebtWatch({})).is_agreed)
         guard.compare_all()
     except SkillrunError as error:
         problem, hint = _without_paths(error.message, away), _without_paths(error.hint, away)
@@ -363,6 +368,12 @@ def _run_job(
     believed = disbelieve(report, guard.found)
     kept = {key: _without_paths(believed[key], away) for key in _KEPT}
     return Job(spec.path, sha, report["run"]["job"], believed["outcome"], kept)
+
+
+def _refuse_unreadable(spec: File, error: OSError) -> Job:
+    problem = f"{spec.path}: cannot be read: {error.strerror}"
+    hint = "commit the spec as a file of its own"
+    return Job(spec.path, sha256(b""), spec.path, "refused", problem=problem, hint=hint)
 
 
 def _prove_job(
@@ -509,7 +520,11 @@ def _with_changes(tests: Tests, around: Surroundings) -> Tests:
     return replace(tests, findings=tuple(dict.fromkeys(found)))
 
 
-def _list_notes(repo: Repo, base: Base, stray: Mapping[str, tuple[Given, ...]]) -> Iterator[str]:
+def _list_notes(
+    repo: Repo, base: Base, stray: Mapping[str, tuple[Given, ...]], debt: BaseDebt
+) -> Iterator[str]:
+    if debt.note is not None:
+        yield debt.note
     dirty = count_uncommitted(repo)
     if dirty:
         noun = "change is" if dirty == 1 else "changes are"

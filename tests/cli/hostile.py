@@ -141,6 +141,7 @@ OPENED: dict[str, _Commands] = {
     "REPO_PROFILE.json": (*_READERS, *_PROFILE),
     ".skillrun/jobs/send.yaml": (*_READERS, ("spec", "check")),
     ".skillrun/jobs/send.json": _SPEC,
+    ".skillrun/baseline.json": (("baseline",), ("verify", "--ci")),
     ".claude/skills/local/SKILL.md": _SKILLS,
     ".claude/skills/local/notes.md": (("check", ".claude/skills"),),
     ".skillrun/ledger.db": _LEDGER,

@@ -153,6 +153,43 @@ def test_other_tests_of_the_session_are_no_reason_to_prove(tmp_path: Path) -> No
     assert "1 passed, 1 deselected" in said
 
 
+# -- beside a baseline
+
+
+@pytest.mark.real
+def test_what_the_baseline_knows_fails_nothing(tmp_path: Path) -> None:
+    """What is new does, and what is gone was paid off."""
+    root = orders(tmp_path / "orders")
+    kept = helpers.run_cli("baseline", "--trust", cwd=root)
+    assert kept.returncode == 0, kept.stdout + kept.stderr
+    assert "written: .skillrun/baseline.json" in kept.stdout
+    file = root / ".skillrun/baseline.json"
+    known = json.loads(file.read_text())
+    said = run_pytest(root, "--prove", code=1)
+    assert ".skillrun/baseline.json is not committed: that of HEAD counts" in said
+    helpers.commit(root, "What is known to be wrong")
+    said = run_pytest(root, "--prove", code=0)
+    assert "1 xfailed" in said
+    assert "no new causes; 1 known: " in said
+    assert "known      jobs:handle" in said
+    cause = known["jobs"][0]["causes"][0]
+    whose, was = cause["effect"] or "the job", cause["cause"]
+    cause["cause"] = "another one, which was mended"
+    file.write_text(json.dumps(known))
+    helpers.commit(root, "Other causes are known")
+    said = run_pytest(root, "--prove", code=1)
+    assert f"new: {whose}: {was}"[:100] in said
+    assert f"paid off: {whose}: another one, which was mended" in said
+
+
+def test_a_baseline_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    root = orders(tmp_path / "orders")
+    (root / ".skillrun/baseline.json").write_text("{")
+    helpers.commit(root, "Half of a baseline")
+    said = run_pytest(root, "--prove", code=4)
+    assert "ERROR: --prove: .skillrun/baseline.json: " in said
+
+
 # -- what a person got wrong is one line
 
 

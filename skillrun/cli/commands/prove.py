@@ -69,7 +69,7 @@ def prove(
     case = open_case(repo, spec, pairs("--set", set_))
     target = _make_target(case, asked, drafted)
     options += " --acks-late" * asked.acks_late
-    _ask_consent(case, target, watcher, trust)
+    ask_to_prove(case, target, watcher, trust)
     with ended_by_signals(), _make_progress(json=json) as progress:
         proof = _run_proof(target, asked.schedule, asked.listing, progress)
         if asked.confirm and not asked.listing:
@@ -150,7 +150,7 @@ def _check_options(asked: Asked) -> None:
         )
 
 
-def _ask_consent(case: JobCase, target: Target, watcher: Silent, trust: bool) -> None:
+def ask_to_prove(case: JobCase, target: Target, watcher: Silent, trust: bool) -> None:
     """Raises Blocked where nobody has allowed code of this working tree to run."""
     from skillrun.runner.case import AGREE
     from skillrun.skills.job_worker.stages.proof_targets import consent_plan

@@ -10,11 +10,11 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillrun.core.errors import Blocked, RepoUnusable, SkillrunError
+from skillrun.core.errors import Blocked, Refused, RepoUnusable, SkillrunError
 from skillrun.core.tally import risk_words
 from skillrun.core.text import masked, visible
 from skillrun.reports.watchers import Silent
@@ -22,13 +22,12 @@ from skillrun.validations.consent import ONCE
 
 if TYPE_CHECKING:
     from skillrun.cli.commands.drafts import Drafted
+    from skillrun.proof.baseline import Compared, KnownCause
     from skillrun.repo.uses import Place
     from skillrun.skills.job_worker.overview.rows import JobReader
     from skillrun.validations.consent import Question
 
 _LONGEST = 160  # characters of what is said of one job
-# A field that a mark says -> the promises that somebody has made with it.
-_PROMISED = {"retry": ("attempts", "delays"), "dead_letter": ("dead_letter",)}
 
 
 class SessionWatcher(Silent):
@@ -86,6 +85,7 @@ def _answer(action: str, request: dict[str, Any]) -> dict[str, Any]:
 def list_jobs(root: Path, schedule: str | None) -> Iterator[dict[str, Any]]:
     """Every job with the tests that reach it. Raises Misuse for a schedule that is none."""
     from skillrun.cli.commands.jobs import open_reader
+    from skillrun.proof.baseline import read_committed
     from skillrun.proof.schedule import parse_schedule
     from skillrun.skills.job_worker.overview.reaching_tests import find_reaching_tests
 
@@ -95,6 +95,8 @@ def list_jobs(root: Path, schedule: str | None) -> Iterator[dict[str, Any]]:
         reader = open_reader(root)
     except RepoUnusable as error:
         raise Blocked(f"{root}: a proof needs a git repository", hint=error.message) from error
+    # Read for what it may get wrong: the proofs would all fail over it.
+    read_committed(reader.repo.root, reader.repo.head)
     if reader.unread_specs:
         path, why = reader.unread_specs[0]
         raise Blocked(f"{path}: {why}", hint="mend the spec")
@@ -148,78 +150,69 @@ def _list_suffixes(dotted: str) -> list[str]:
 
 def prove_job(request: ProofRequest) -> dict[str, Any]:
     """Its verdict, with the story as lines. Raises what is refused, Blocked for what is missing."""
-    from skillrun.cli.commands.case import open_case
-    from skillrun.cli.commands.drafts import draft_for
-    from skillrun.proof.attempt import try_prove
-    from skillrun.proof.report import proof_report
-    from skillrun.skills.job_worker.stages.proof_targets import proof_target
+    from skillrun.cli.commands.job_proofs import prove_by_spec_or_tests
+    from skillrun.proof.baseline import BASELINE, compare_causes, read_committed
+    from skillrun.repo.git import open_repo
 
-    drafted = None
-    if request.spec is None:
-        drafted = draft_for(request.root, request.handler, SessionWatcher(), False)
-        path = drafted.path
-    else:
-        path = _find_root(request.root) / request.spec
-    overrides = dict(_lay_over(path, request.said))
-    target = proof_target(open_case(request.root, path, overrides))
-    if drafted is not None:
-        target = drafted.limit(target)
-        target = replace(target, unpromised=_drop_promised(drafted.unpromised, request.said))
-    proof = try_prove(target, only=request.schedule)
-    report = proof_report(proof, target, "", request.schedule)
+    repo = open_repo(request.root)
+    root = repo.root
+    baseline = read_committed(root, repo.head) or {}
+    spec = None
+    if request.spec is not None:
+        spec = root / request.spec
+    report, drafted = prove_by_spec_or_tests(
+        request.root,
+        request.handler,
+        spec,
+        SessionWatcher(),
+        said=request.said,
+        schedule=request.schedule,
+    )
     _name_replays(report, request.typed)
-    return {
+    answer = {
         "word": report["verdict"],
         "says": _say_in_short(report, drafted),
         "story": list(_tell(report, request, drafted)),
         "notes": [],
     }
+    # Of one schedule that somebody gives, the story is what was asked for.
+    if request.schedule is None:
+        compared = compare_causes(report, baseline.get(request.handler, frozenset()))
+        _judge_by_baseline(answer, compared)
+        if compared.new and _is_known_uncommitted(root, request.handler, compared.new):
+            answer["notes"].append(f"{BASELINE} is not committed: that of HEAD counts")
+    return answer
 
 
-def _find_root(place: Path) -> Path:
-    from skillrun.repo.git import open_repo
+def _is_known_uncommitted(root: Path, handler: str, new: Iterable[KnownCause]) -> bool:
+    """Whether the baseline of the working tree knows what HEAD's does not."""
+    from skillrun.proof.baseline import read_baseline
 
-    return open_repo(place).root
-
-
-def _lay_over(spec: Path, said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What the marks say, as --set would: field by field, so that the rest of the draft stays."""
-    from skillrun.contract.spec import load_spec
-
-    for name, value in said.items():
-        if name == "effects" and isinstance(value, Mapping):
-            calls = []
-            for effect in load_spec(spec).effects or ():
-                calls.append((effect.call, effect.name))
-            for called, fields in value.items():
-                yield from _list_leaves(f"effects.{_find_effect(calls, called)}", fields)
-        else:
-            yield from _list_leaves(name, value)
+    try:
+        known = read_baseline(root).get(handler, frozenset())
+    except Refused:
+        return False
+    return not known.isdisjoint(new)
 
 
-def _find_effect(known: list[tuple[str, str]], called: str) -> int:
-    for number, names in enumerate(known):
-        if called in names:
-            return number
-    calls = ", ".join(call for call, _ in known) or "none"
-    raise Blocked(f"effects: the proof has seen no {called}", hint=f"it has seen: {calls}")
+def _judge_by_baseline(answer: dict[str, Any], compared: Compared) -> None:
+    """What was known fails nothing; what is new is said first."""
+    if compared.known and compared.holds:
+        answer["word"] = "known"
+        count = len(compared.known)
+        answer["says"] = f"no new causes; {count} known: {_name_causes(compared.known)}"
+    elif compared.new and (compared.known or compared.paid):
+        answer["says"] = f"new: {_name_causes(compared.new)}"
+    elif compared.known:
+        more = "as many causes as a proof names, all known: others may stand behind them"
+        answer["says"] = f"{more}, so mend one of them"
+    if compared.paid:
+        said = f"paid off: {_name_causes(compared.paid)} (skillrun baseline forgets it)"
+        answer["notes"].append(said)
 
 
-def _list_leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
-    is_plain = isinstance(value, Mapping) and not any("." in str(name) for name in value)
-    if is_plain and value:
-        for name, inner in value.items():
-            yield from _list_leaves(f"{path}.{name}", inner)
-    else:
-        yield path, json.dumps(value, default=str)
-
-
-def _drop_promised(unpromised: frozenset[str], said: Mapping[str, Any]) -> frozenset[str]:
-    """Whoever says a policy in a test has promised it."""
-    promised = set[str]()
-    for name in said:
-        promised.update(_PROMISED.get(name, ()))
-    return unpromised - promised
+def _name_causes(causes: Iterable[KnownCause]) -> str:
+    return visible("; ".join(one.text for one in causes), limit=2 * _LONGEST)
 
 
 def _name_replays(report: dict[str, Any], typed: str) -> None:

@@ -22,10 +22,17 @@ _JOBS, _MISUSE = "skillrun_jobs", "skillrun_misuse"
 _LETTERS = {
     "proved": ("passed", ".", "PROVED"),
     "refuted": ("failed", "F", "REFUTED"),
+    "known": ("xfailed", "x", "KNOWN"),
     "incomplete": ("skipped", "s", "INCOMPLETE"),
     "blocked": ("skipped", "s", "NOT PROVED"),
 }
-_COLOURS = {"proved": "green", "refuted": "red", "incomplete": "yellow", "blocked": "yellow"}
+_COLOURS = {
+    "proved": "green",
+    "known": "yellow",
+    "refuted": "red",
+    "incomplete": "yellow",
+    "blocked": "yellow",
+}
 
 
 class JobSession:

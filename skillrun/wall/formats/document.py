@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skillrun.runner.report import finding_json
 from skillrun.wall.verification import Job, Proof, Tests, Verification
+
+if TYPE_CHECKING:
+    from skillrun.proof.baseline import Compared
 
 SCHEMA_VERSION = 1
 
@@ -66,6 +69,18 @@ def _job_json(job: Job) -> dict[str, Any]:
         "problem": job.problem,
         "hint": job.hint,
         "proof": proof,
+        "baseline": _compared_json(job.compared),
+    }
+
+
+def _compared_json(compared: Compared | None) -> dict[str, Any] | None:
+    """None where the base's baseline says nothing of the job."""
+    if compared is None:
+        return None
+    return {
+        "new": [asdict(cause) for cause in compared.new],
+        "known": [asdict(cause) for cause in compared.known],
+        "paid": [asdict(cause) for cause in compared.paid],
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from skillrun.core.verdict import Finding, Severity
 from skillrun.ledger.anchoring.intoto import STATEMENT
 from skillrun.ledger.exports.intoto import PREDICATE
-from skillrun.wall.verification import Verification
+from skillrun.wall.verification import SUCCESS, Verification
 
 
 def intoto(verification: Verification) -> dict[str, Any]:
@@ -21,7 +21,8 @@ def intoto(verification: Verification) -> dict[str, Any]:
     result = "PASSED"
     if warned:
         result = "WARNED"
-    if verification.exit_code:
+    # Also where the base's baseline knows all of it: that a job is refuted is known, and no pass.
+    if verification.outcome != SUCCESS:
         result = "FAILED"
     specs = []
     for job in verification.jobs:

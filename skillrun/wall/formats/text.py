@@ -7,10 +7,12 @@ from dataclasses import asdict
 
 from skillrun.core.tally import outcome_line
 from skillrun.reports.lines import Line, finding_lines, line, stage_lines
-from skillrun.wall.verification import Job, Proof, Tests, Verification
+from skillrun.wall.known_debt import tell_debt
+from skillrun.wall.verification import KNOWN, Job, Proof, Tests, Verification
 
 _WORDS = {
     "success": "success: every committed job was verified from scratch",
+    "known": "no new causes",
     "partial": (
         "partial: something is failed, pending or waived, a risk of money or a lost job is not accepted,"
         " or evidence was taken away"
@@ -18,7 +20,15 @@ _WORDS = {
     "blocked": "blocked: a decision, an input or the work is missing",
     "refused": "refused: a job could not be run at all",
 }
-STYLES = {"success": "passed", "partial": "failed", "blocked": "blocked", "refused": "failed"}
+STYLES = {
+    "success": "passed",
+    "known": "waived",
+    "partial": "failed",
+    "blocked": "blocked",
+    "refused": "failed",
+}
+
+_OF_CAUSES = {"new": "failed", "known": "waived", "paid off": "passed"}
 
 
 def text(verification: Verification) -> str:
@@ -40,7 +50,11 @@ def lines(verification: Verification) -> Iterator[Line]:
         yield line(0, ("dim", f"note: {note}"))
     yield line(0)
     outcome, seconds = verification.outcome, verification.duration_ms / 1000
-    yield line(0, (STYLES[outcome], _WORDS[outcome]), ("dim", f"  ({seconds:.1f}s)"))
+    said = _WORDS[outcome]
+    if outcome == KNOWN:
+        # What is known is refuted all the same.
+        said = f"{said}; {verification.known} known"
+    yield line(0, (STYLES[outcome], said), ("dim", f"  ({seconds:.1f}s)"))
 
 
 def _job_lines(job: Job) -> Iterator[Line]:
@@ -62,6 +76,9 @@ def _job_lines(job: Job) -> Iterator[Line]:
             )
     if job.proof is not None:
         yield from _proof_lines(job.proof)
+    if job.compared is not None:
+        for word, cause in tell_debt(job.compared):
+            yield line(2, (_OF_CAUSES[word], f"{word:<8} "), ("", cause))
 
 
 def _proof_lines(proof: Proof) -> Iterator[Line]:

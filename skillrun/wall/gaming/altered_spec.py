@@ -24,7 +24,7 @@ HELP = (
 def find(diff: Diff) -> Iterator[Finding]:
     """One finding for each word, and for each spec that has a double."""
     yield from find_altered(diff, ID)
-    yield from _doubles(diff)
+    yield from _find_doubles(diff)
     for file in diff.specs:
         if file.old is not None and file.old_document is None and file.new is not None:
             said = (
@@ -33,7 +33,7 @@ def find(diff: Diff) -> Iterator[Finding]:
             yield doubtful(ID, file, 1, said, hint="read the spec as if it were new")
 
 
-def _doubles(diff: Diff) -> Iterator[Finding]:
+def _find_doubles(diff: Diff) -> Iterator[Finding]:
     """What the base has already is not said again."""
     jobs: dict[str, str] = {}
     paths: dict[str, str] = {}

@@ -32,8 +32,8 @@ def find(diff: Diff) -> Iterator[Finding]:
 
 def _find_in(file: File, spec: Document, base: Document | None) -> Iterator[Finding]:
     dialect = dialect_of(spec.value)
-    known = list(_queries(base.value).values()) if base is not None else []
-    for path, query in _queries(spec.value).items():
+    known = list(_list_queries(base.value).values()) if base is not None else []
+    for path, query in _list_queries(spec.value).items():
         if any(same_query(query, other, dialect) for other in known):
             continue
         for blindness in find_blindness(query, dialect):
@@ -43,7 +43,7 @@ def _find_in(file: File, spec: Document, base: Document | None) -> Iterator[Find
             yield say(ID, file, spec.line(path), said, hint=HINT)
 
 
-def _queries(spec: Any) -> dict[tuple[str, ...], str]:
+def _list_queries(spec: Any) -> dict[tuple[str, ...], str]:
     """Path -> query, of a spec that may be malformed elsewhere."""
     found: dict[tuple[str, ...], str] = {}
     for name, query in mapping(at(spec, "proof", "state")).items():

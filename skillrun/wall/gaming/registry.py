@@ -10,6 +10,7 @@ from skillrun.wall.diff import Diff
 from skillrun.wall.gaming import (
     adapters,
     altered_spec,
+    baselines,
     beside,
     blind_queries,
     bytecode,
@@ -58,6 +59,7 @@ _MODULES = (
     altered_spec,
     blind_queries,
     new_waivers,
+    baselines,
     commands,
     make_programs,
     gates,
