@@ -10,6 +10,11 @@ from typing import Any
 
 _SAMPLES = 3
 _PAUSE_S = 0.001
+# Who has said nothing for so long, and is asleep whenever somebody looks, does not work. Clients look
+# at their connection now and then while they wait (psycopg ten times a second), and on a busy
+# machine two looks of ours are further apart than that.
+_LONG_QUIET_S = 3.0
+_MORE_SAMPLES, _LONGER_PAUSE_S = 5, 0.002
 # nanosleep and clock_nanosleep, on x86-64 and on aarch64: who polls a lock wakes up to look at it
 _POLLING = {"35", "230"} if platform.machine() == "x86_64" else {"101", "115"}
 # Off Linux only: who reports nothing for so long counts as blocked.
@@ -21,21 +26,35 @@ def can_see() -> bool:
     return sys.platform.startswith("linux") and Path("/proc/self/syscall").exists()
 
 
-def is_blocked(pid: int, servers: tuple[int, ...] = (), zygote: int = 0) -> bool:
+def is_blocked(
+    pid: int, servers: tuple[int, ...] = (), zygote: int = 0, quiet_s: float = 0.0
+) -> bool:
     """All threads are in the same sleep at several looks, and so is every server of the proof that
     may work for them, and the zygote: it is asked before a connection is made, and where the
     machine is busy its answer takes a while. What the zygote has forked is not looked at.
 
     Sleeping is virtual in a delivery: who really sleeps polls a lock (SQLite's busy handler), or
     waits for one (futex, flock) or for a server that waits for one. Who woke up in between was
-    waiting for an answer, and has it.
+    waiting for an answer, and has it. `quiet_s`: for how long it has reported nothing; after a long
+    time it may wake up in between, as long as nobody is at work.
     """
     first = _all_asleep(pid, servers, zygote)
     if first is None:
         return False
+    if quiet_s > _LONG_QUIET_S:
+        return _stay_asleep(pid, servers, zygote)
     for _ in range(_SAMPLES - 1):
         time.sleep(_PAUSE_S)
         if _all_asleep(pid, servers, zygote) != first:
+            return False
+    return True
+
+
+def _stay_asleep(pid: int, servers: tuple[int, ...], zygote: int) -> bool:
+    """Whether nobody is at work at many looks, whoever woke up in between."""
+    for _ in range(_MORE_SAMPLES):
+        time.sleep(_LONGER_PAUSE_S)
+        if _all_asleep(pid, servers, zygote) is None:
             return False
     return True
 

@@ -159,10 +159,11 @@ class Processes:
         nothing for a while is taken to wait.
         """
         zygote = self.setting.zygote(process.zygote)
+        quiet_s = time.monotonic() - quiet_since
         pid = zygote.outer_pid(process.running)
         if can_see() and pid:
-            return is_blocked(pid, self.setting.server_pids, zygote.pid)
-        return time.monotonic() - quiet_since > PATIENCE_S
+            return is_blocked(pid, self.setting.server_pids, zygote.pid, quiet_s)
+        return quiet_s > PATIENCE_S
 
     def _shorten_paths(self, detail: str) -> str:
         """A text with the proof's own folders as a spec names them: "{scratch}/"."""

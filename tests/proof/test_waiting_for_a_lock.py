@@ -4,6 +4,7 @@ sleeps.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -107,6 +108,33 @@ def test_who_gets_answers_is_not_though_it_sleeps_at_every_look(start: Start) ->
     # nor is who waits for one that rests at every look, where that was woken in between
     idle = start(lambda: socket.socketpair()[0].recv(1))
     assert not within(0.2, lambda: is_blocked(idle, (pid, server)))
+
+
+def test_who_looks_now_and_then_while_it_waits_is_blocked_once_it_was_quiet(start: Start) -> None:
+    """As psycopg does, for Ctrl-C: on a busy machine it woke up between any two looks."""
+    ours, theirs = socket.socketpair()
+
+    def look() -> None:
+        theirs.settimeout(0.001)
+        while ours.fileno():
+            with contextlib.suppress(TimeoutError):
+                theirs.recv(1)
+
+    pid = start(look)
+    assert not within(0.2, lambda: is_blocked(pid))
+    assert within(30, lambda: is_blocked(pid, quiet_s=10))
+
+
+def test_who_works_is_not_blocked_however_quiet_it_was(start: Start) -> None:
+    ours, theirs = socket.socketpair()
+
+    def work() -> None:
+        while ours.fileno():
+            pass
+
+    server, pid = start(work), start(lambda: theirs.recv(1))
+    assert not within(0.2, lambda: is_blocked(pid, (server,), quiet_s=10))
+    assert not within(0.2, lambda: is_blocked(server, quiet_s=10))
 
 
 def test_who_waits_for_the_answer_of_a_zygote_at_work_is_not(start: Start) -> None:
