@@ -94,6 +94,7 @@ def _attribute(owner: Any, name: str, path: str) -> Any:
 
 
 _SAID = "injected by skillrun"
+_UNMADE = "_skillrun_unmade"
 _ERRORS = ("orig", "original", "error", "err", "exc", "exception", "cause", "inner")
 _NUMBERS = ("code", "status", "errno", "number", "count", "after", "seconds", "pos", "response")
 
@@ -177,7 +178,13 @@ def _unmade(kind: type[BaseException]) -> BaseException | None:
     """
     made = kind.__new__(kind, _SAID)
     made.args = (_SAID,)
+    setattr(made, _UNMADE, True)
     return made
+
+
+def is_unmade(error: BaseException) -> bool:
+    """Whether an error was made without its own beginning, so that its attributes are missing."""
+    return bool(getattr(error, _UNMADE, False))
 
 
 def _speaks(made: BaseException) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 
 from .answers import mark_injected
 from .channel import Channel
+from .names import is_unmade
 from .values import brief
 
 # Errors thrown into one delivery. Who then still tries again does so for ever, without any real
@@ -282,7 +283,13 @@ class Recorder:
                 os.kill(os.getpid(), signal.SIGKILL)
             error = self.make_error(fault)
             self.emit(
-                "fault", at=at, do="raise", error=fault["error"], text=brief(str(error)), **place
+                "fault",
+                at=at,
+                do="raise",
+                error=fault["error"],
+                text=brief(str(error)),
+                unmade=is_unmade(error),
+                **place,
             )
             mark_injected(error)
             raise error

@@ -30,6 +30,7 @@ NEXT_STEPS = {
     "failures.unlisted": (
         "add it to failures.transient or failures.permanent, or handle it in the handler"
     ),
+    "failures.unmade": "give its args or kwargs in failures, as the adapter makes it",
     "handler.ends-its-process": (
         "return, or raise an exception: who ends the process takes the worker with it"
     ),

@@ -81,9 +81,27 @@ def delivery(**arguments: Any) -> DeliverySeen:
     return DeliverySeen("t", arguments, {}, (before,), (after,), None, True)
 
 
+def read_counters(text: str) -> frozenset[str]:
+    return find_counters([SimpleNamespace(node=ast.parse(text))])  # type: ignore[list-item]
+
+
+DIFFERENCE = """
+def begin(row, account):
+    if row.starts - row.failures >= MAX_DEATHS or account.balance - row.fee >= MAX_BALANCE:
+        raise GiveUp()
+"""
+
+
+def test_what_is_counted_beside_a_count_of_tries_is_one() -> None:
+    """Starts without failures are deaths. What has no such neighbour is business, and compared."""
+    counted = "def look(row):\n    if row.failures >= MAX_ATTEMPTS:\n        raise GiveUp()\n"
+    assert read_counters(f"{DIFFERENCE}\n{counted}") == {"starts", "failures"}
+    assert read_counters(DIFFERENCE) == frozenset()
+
+
 def test_what_is_held_against_the_most_tries_counts_them_in_the_jobs_own_row() -> None:
     """What several jobs count together may be counted twice, and is compared."""
-    counters = find_counters([SimpleNamespace(node=ast.parse(COUNTED))])  # type: ignore[list-item]
+    counters = read_counters(COUNTED)
     assert counters == {"starts", "seats"}
     own = write_state([delivery(run="r-1")], "app.db", ["run"], counters)
     assert own == {"runs": "select id, status from runs order by 1, 2"}

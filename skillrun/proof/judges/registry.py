@@ -35,6 +35,7 @@ from skillrun.proof.judges import (
 from skillrun.proof.judges.one_writer import drop_unlisted_lock, say_not_tried
 from skillrun.proof.judges.publishing import say_another_job
 from skillrun.proof.judges.risks import hold_to_contract, set_aside
+from skillrun.proof.judges.unmade import say_unmade
 from skillrun.proof.judges.unpromised import release_unpromised
 from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, RISK, Judgement, Reference
 
@@ -163,6 +164,9 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
     not_tried = say_not_tried(history, reference)
     if not_tried is not None:
         found = drop_unlisted_lock(_replace_claims(found, not_tried))
+    unmade = say_unmade(history)
+    if unmade is not None:
+        found = _replace_claims(found, unmade)
     other = say_another_job(history, reference)
     if other is not None:
         found = _replace_claims(found, other)

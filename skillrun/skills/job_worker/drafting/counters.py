@@ -16,15 +16,32 @@ _BOUND = re.compile(r"^_?(?:max|most)(?:imum)?(?:_|[A-Z]|$)|(?:_|^)(?:max|limit)
 
 
 def find_counters(bodies: Iterable[Definition]) -> frozenset[str]:
-    """Names of columns, as in `row.starts > MAX_STARTS` and `row["starts"] >= settings.max_starts`."""
+    """Names of columns, as in `row.starts > MAX_STARTS` and `row["starts"] >= settings.max_starts`.
+    What stands beside one of them, as in `row.starts - row.failures >= MAX_DEATHS`, is a count of
+    the same tries.
+    """
     found = set[str]()
+    beside: list[tuple[str, str]] = []
     for body in bodies:
-        for node in ast.walk(body.node):
-            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Gt | ast.GtE):
-                column, bound = _read_name(node.left), _read_name(node.comparators[0])
-                if column and _BOUND.search(bound):
-                    found.add(column)
+        for counted in _list_bounded(body.node):
+            if isinstance(counted, ast.BinOp) and isinstance(counted.op, ast.Sub | ast.Add):
+                beside.append((_read_name(counted.left), _read_name(counted.right)))
+            elif _read_name(counted):
+                found.add(_read_name(counted))
+    for left, right in beside:
+        if left and right and not found.isdisjoint((left, right)):
+            found |= {left, right}
     return frozenset(found)
+
+
+def _list_bounded(node: ast.AST) -> Iterator[ast.expr]:
+    """Yields what is held against the most that there may be."""
+    for part in ast.walk(node):
+        if not isinstance(part, ast.Compare):
+            continue
+        is_above = isinstance(part.ops[0], ast.Gt | ast.GtE)
+        if is_above and _BOUND.search(_read_name(part.comparators[0])):
+            yield part.left
 
 
 def is_of_the_job(table: Table, arguments: Mapping[str, object]) -> bool:

@@ -1,0 +1,32 @@
+"""An error that the proof could not make as its class makes it: nobody said with which arguments."""
+
+from __future__ import annotations
+
+from skillrun.proof.history import Delivery, History
+from skillrun.proof.reference import INCOMPLETE, Judgement
+
+
+def say_unmade(history: History) -> Judgement | None:
+    """What is said where a handler asked such an error for an attribute that its arguments would
+    have given it, and failed of that; None where none did. Production's error has the attribute.
+    """
+    for run in history.runs:
+        for fault in run.all("fault"):
+            if fault["unmade"] and _lacks_attribute(run, str(fault["error"])):
+                said = (
+                    f"{fault['error']} was made without its arguments, and the handler asks for"
+                    " what they give it"
+                )
+                return Judgement(INCOMPLETE, "failures.unmade", said, events=(fault.number,))
+    return None
+
+
+def _lacks_attribute(run: Delivery, error: str) -> bool:
+    """Whether a delivery failed since the error, "shop.mailer:Busy", has no such attribute."""
+    name = error.rpartition(":")[2].rpartition(".")[2]
+    beginning = f"'{name}' object has no attribute "
+    for raised in run.all("raised"):
+        is_attribute_error = raised["error"] == "builtins:AttributeError"
+        if is_attribute_error and str(raised["text"]).startswith(beginning):
+            return True
+    return False
