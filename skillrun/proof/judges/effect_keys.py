@@ -104,24 +104,28 @@ def judge_keyed(history: History, reference: Reference, effect: Effect) -> Itera
     if swapped is not None and used == expected:
         yield _refute_swapped_call(history, reference, effect, swapped)
     elif _has_more_keys(seen, wanted):
-        said = f"{effect.name} took place under another key: its receiver does it again"
-        under_new_key = [call for call in calls if call["key"] not in expected]
-        # A key that was expected, and stands at a call about something else, is no new one.
-        showing = under_new_key or calls
-        yield Judgement(
-            REFUTED,
-            "effect.other-key",
-            said,
-            effect=effect.name,
-            events=tuple(call.number for call in showing),
-            expected=_list_keys(expected),
-            seen=_list_keys(used),
-        )
+        yield _refute_other_key(effect, calls, expected)
     elif _has_more_keys(wanted, seen):
         yield from judge_lost(history, reference, effect, len(expected), len(used))
     else:
         yield from _judge_window(history, reference, effect, calls)
         yield from judge_arguments_of_key(history, reference, effect)
+
+
+def _refute_other_key(effect: Effect, calls: tuple[Event, ...], expected: set[str]) -> Judgement:
+    """The refutation of calls under keys that a single run does not have."""
+    under_new_key = [call for call in calls if call["key"] not in expected]
+    # A key that was expected, and stands at a call about something else, is no new one.
+    showing = under_new_key or calls
+    return Judgement(
+        REFUTED,
+        "effect.other-key",
+        f"{effect.name} took place under another key: its receiver does it again",
+        effect=effect.name,
+        events=tuple(call.number for call in showing),
+        expected=_list_keys(expected),
+        seen=_list_keys(find_keys(calls)),
+    )
 
 
 def _find_swapped_call(calls: tuple[Event, ...], wanted: _Keys) -> Event | None:
