@@ -419,14 +419,8 @@ class Explorer(Messages, Drafting, Sweeps):
         if run.watch is not None:
             with self._unless_unknown(run):
                 run.watch.look()
-        proof, notes = self.setting.proof, run.notes
-        state = read_state(self.store, proof.state)
+        state = read_state(self.store, self.setting.proof.state)
         dead = self._count_dead_letters(run)
-        if proof.dead_letters is not None:
-            try:
-                dead = count(self.store, self.setting.fill_in(proof.dead_letters))
-            except StateError as error:
-                notes.append(f"proof.dead_letters: {error}")
         return History(
             run.schedule,
             tuple(run.deliveries),
@@ -437,7 +431,7 @@ class Explorer(Messages, Drafting, Sweeps):
             kept=run.dead,
             early=run.early,
             hung=run.hung,
-            notes=tuple(notes),
+            notes=tuple(run.notes),
             payloads=self._collect_payloads(run),
             cloned=run.cloned,
             files=self._read_written_files(run),
@@ -494,9 +488,15 @@ class Explorer(Messages, Drafting, Sweeps):
         return found
 
     def _count_dead_letters(self, run: Run) -> int | None:
-        """In the library's own place, or published to the queue that the spec names; None: see
-        proof.dead_letters.
+        """By the spec's own query, in the library's own place, or published to the queue that the
+        spec names; None where nobody knows. A query that fails is noted.
         """
+        query = self.setting.proof.dead_letters
+        if query is not None:
+            try:
+                return count(self.store, self.setting.fill_in(query))
+            except StateError as error:
+                run.notes.append(f"proof.dead_letters: {error}")
         letter = self.setting.spec.dead_letter
         counted: int | None = run.dead if self.facts.counts_dead else None
         if letter is None or letter.kind in ("table", "none"):
