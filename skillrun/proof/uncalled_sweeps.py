@@ -27,6 +27,8 @@ _CALLS = frozenset(
 # Decorators by which Huey's scheduler calls a function.
 _PERIODIC = frozenset({"periodic_task", "db_periodic_task"})
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_PATH = re.compile(r"[\w.:/-]+")
+_PROSE = (".md", ".rst", ".txt")
 _DEEPEST = 4  # jobs that publish one another; what lies deeper counts as called
 _OWN_FOLDER = ".skillrun/"  # the spec names it, and calls nothing
 
@@ -86,18 +88,20 @@ def _is_called(code: _Code, path: str, function: _Function, depth: int = 0) -> b
     """
     if depth > _DEEPEST:
         return True
-    if not _is_left_by_scheduler(code, path, function) and any(
-        map(_may_call, function.decorator_list)
-    ):
+    is_left = _is_left_by_scheduler(code, path, function)
+    if not is_left and any(map(_may_call, function.decorator_list)):
         return True
     tree = code.tree
     for word in (function.name, *_list_task_names(function)):
         for other in tree.search(word, ""):
             if is_test(other) or other.startswith(_OWN_FOLDER):
                 continue
+            # It was meant for the scheduler: who tells of it in prose starts nothing.
+            if is_left and other.endswith(_PROSE):
+                continue
             if not other.endswith(".py"):
                 return True
-            for user in _list_users(tree, other, word):
+            for user in _list_users(tree, other, word, is_left):
                 is_itself = other == path and user is not None and user.name == function.name
                 if is_itself:
                     continue
@@ -127,9 +131,12 @@ def _is_left_by_scheduler(code: _Code, path: str, function: _Function) -> bool:
     return True
 
 
-def _list_users(tree: Tree, path: str, word: str) -> Iterator[_Function | None]:
+def _list_users(
+    tree: Tree, path: str, word: str, is_left: bool = False
+) -> Iterator[_Function | None]:
     """The functions of a module that refer to a name; None for anything else in it. An import by
-    itself, a docstring or a comment refers to nothing.
+    itself, a docstring or a comment refers to nothing; of what its scheduler has left, a text that
+    is more than a name refers to nothing either, such as that of a log record.
     """
     try:
         body = ast.parse(tree.read(path) or b"").body
@@ -137,7 +144,10 @@ def _list_users(tree: Tree, path: str, word: str) -> Iterator[_Function | None]:
         yield None
         return
     for statement in body:
-        if any(_refers(node, word) for node in _walk_code(statement)):
+        nodes = _walk_code(statement)
+        if is_left:
+            nodes = filter(_is_no_prose, nodes)
+        if any(_refers(node, word) for node in nodes):
             yield statement if isinstance(statement, _Function) else None
 
 
@@ -149,6 +159,13 @@ def _walk_code(statement: ast.stmt) -> Iterator[ast.AST]:
             texts.add(node.value)
         if node not in texts:
             yield node
+
+
+def _is_no_prose(node: ast.AST) -> bool:
+    """Whether a node is no text, or one that may name a function: "shop.upkeep:requeue"."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return _PATH.fullmatch(node.value) is not None
+    return True
 
 
 def _refers(node: ast.AST, word: str) -> bool:

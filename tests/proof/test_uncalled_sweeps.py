@@ -70,6 +70,11 @@ def test_who_refers_to_a_sweep(files: dict[str, str], uncalled: bool, tmp_path: 
 
 
 PERIODIC = TASK.replace("task", "periodic_task(crontab(minute='*'))")
+PROSE = {
+    "shop/upkeep.py": PERIODIC,
+    "README.md": "Each minute requeue looks for what is left.\n",
+    "shop/mail.py": "def send():\n    log.error('away, left to requeue')\n",
+}
 WRAPPED = {"shop/upkeep.py": PLAIN, "shop/tasks.py": USED_BY.format("db_periodic_task(NIGHTLY)")}
 
 
@@ -82,6 +87,9 @@ WRAPPED = {"shop/upkeep.py": PLAIN, "shop/tasks.py": USED_BY.format("db_periodic
         ({"shop/upkeep.py": PERIODIC}, ("shop.mail:requeue",), True),
         ({"shop/upkeep.py": PERIODIC}, None, False),
         ({"shop/upkeep.py": PERIODIC, "crontab": "* * * * * python -m shop requeue\n"}, (), False),
+        (PROSE, (), True),  # who tells of it starts nothing
+        (PROSE, (SWEEP,), False),
+        ({**PROSE, "shop/cli.py": "def main():\n    run('shop.upkeep:requeue')\n"}, (), False),
         (WRAPPED, ("shop.tasks:tick",), False),
         (WRAPPED, (), True),  # nothing that is started imports shop.tasks
         ({"shop/upkeep.py": TASK.replace("app.task", "every_quarter")}, (), False),
