@@ -18,6 +18,9 @@ from .names import NotThere, find, find_beside_django
 from .starting import Ways
 from .swap import swap
 
+# Between two ticks of a clock that the spec does not describe.
+_USUAL_PERIOD_S = 60.0
+
 
 class PlainDriver(Driver):
     """Plain callables: a cron script, a poller, an APScheduler function. The next tick is the only
@@ -40,31 +43,37 @@ class PlainDriver(Driver):
 
     def boot(self, handler: str) -> Facts:
         owner, _, value = find_beside_django(handler)
-        self.target = _bound(owner, value)
+        self.target = _bind_method(owner, value)
         if not callable(self.target):
             raise NotThere(f"{handler} cannot be called")
-        self.takes = _takes(self.target, self.probe.settings)
-        # A script reads it.
-        sys.argv[:] = [getattr(inspect.getmodule(self.function()), "__file__", None) or handler]
+        self.takes_payload = _takes_payload(self.target, self.probe.settings)
+        # A script that parses its arguments must not find those of the probe.
+        script = getattr(inspect.getmodule(self.function()), "__file__", None)
+        sys.argv[:] = [script or handler]
         when_imported("apscheduler.schedulers.base", self._capture)
         return Facts(
             library="a plain callable",
-            redelivery_s=self._again_s(),
-            ticks=not self.takes,
-            is_called=self.takes,
+            redelivery_s=self._find_period_s(),
+            ticks=not self.takes_payload,
+            is_called=self.takes_payload,
             bounded_kills=False,
             on_kill=self._on_kill(),
             owner=_find_owner(value, self.probe.settings["owners"]),
         )
 
-    def _again_s(self) -> float:
-        return float(self.trigger.get("every") or 60.0)
+    def _find_period_s(self) -> float:
+        """Seconds from one tick to the next; a minute where the spec does not say."""
+        return float(self.trigger.get("every") or _USUAL_PERIOD_S)
 
     def _on_kill(self) -> str:
-        if self.takes:
+        """What a report says of a process that dies at the job."""
+        if self.takes_payload:
             return "no library gives it back: whoever called it is taken to call it again"
         if self.trigger.get("type") == "cron":
-            return "no library gives it back: it is taken to be started again by hand, or by the next tick"
+            return (
+                "no library gives it back: it is taken to be started again by hand, or by the next"
+                " tick"
+            )
         return "the next tick runs it again; its state in the database decides"
 
     def function(self) -> Any:
@@ -74,10 +83,10 @@ class PlainDriver(Driver):
         found = inspect.unwrap(getattr(found, "__func__", found))
         if hasattr(found, "__code__"):
             return found
-        return type(found).__call__
+        return type(found).__call__  # an object that can be called
 
     def _capture(self, module: Any) -> None:
-        """APScheduler's `add_job` publishes; nothing is scheduled."""
+        """Makes a publish of APScheduler's `add_job`: nothing is scheduled."""
 
         def add_job(
             scheduler: Any,
@@ -117,86 +126,79 @@ class PlainDriver(Driver):
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         message: dict[str, Any] = {"payload": json.loads(json.dumps(payload))}
-        if self.takes:
+        if self.takes_payload:
             args, kwargs = self.probe.arguments(message["payload"], self.function())
             message["arguments"] = self.probe.bound(self.function(), args, kwargs)
         self.probe.publish(lambda: None, message, to_handler=True, delay=0.0, label="tick")
 
     def deliver(self, message: dict[str, Any]) -> None:
         try:
-            args, kwargs = self._given(message)
+            args, kwargs = self._read_arguments(message)
             finished(self.target(*args, **kwargs))
         except SystemExit as error:
-            self.probe.settle("acked", why="raised" if error.code not in (None, 0) else "")
+            why = ""
+            if error.code not in (None, 0):
+                why = "raised"
+            self.probe.settle("acked", why=why)
         except Exception as error:
-            self._tell(error)
+            self.probe.tell_uncaught_error(error)
             self.probe.settle("acked", why="raised")
         else:
             self.probe.settle("acked")
 
-    def _given(self, message: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    def _read_arguments(self, message: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """(args, kwargs) with which a message calls the handler."""
         if "payload" not in message:
-            return message["args"], message["kwargs"]
-        if self.takes:
+            return message["args"], message["kwargs"]  # of `add_job`
+        if self.takes_payload:
             return self.probe.arguments(message["payload"], self.function())
         return ([], {})
 
-    def _tell(self, error: Exception) -> None:
-        """What nobody catches is printed by the interpreter, or logged by the scheduler, with its
-        traceback.
-        """
-        text = f"{type(error).__name__}: {error}"
-        self.probe.recorder.emit(
-            "log",
-            logger="traceback",
-            level="ERROR",
-            template=None,
-            text=text,
-            extra={},
-            error=text,
-            place=None,
-        )
-
     def died(self, message: dict[str, Any], who: str) -> None:
-        self.probe.settle("requeued", delay=self._again_s(), why="the next tick")
+        self.probe.settle("requeued", delay=self._find_period_s(), why="the next tick")
 
 
 def _find_owner(value: Any, libraries: list[str]) -> str | None:
-    """Which of the libraries the handler is an object of: then its driver should run it."""
-    roots = []
+    """The library of which the handler is an object, whose driver should run it; None where it is
+    one of none.
+    """
     for kind in type(value).__mro__:
-        if isinstance(kind.__module__, str):
-            roots.append(kind.__module__.partition(".")[0])
-    return next((root for root in roots if root in libraries), None)
+        if not isinstance(kind.__module__, str):
+            continue
+        # "celery.app.task" -> "celery"
+        library = kind.__module__.partition(".")[0]
+        if library in libraries:
+            return library
+    return None
 
 
-def _bound(owner: Any, value: Any) -> Any:
-    """A method is called on an object of its class."""
-    if (
-        inspect.isclass(owner)
-        and inspect.isfunction(value)
-        and "self" in inspect.signature(value).parameters
-    ):
+def _bind_method(owner: Any, value: Any) -> Any:
+    """A method on an object of its class, which is made for it; anything else as it is."""
+    if not inspect.isclass(owner) or not inspect.isfunction(value):
+        return value
+    if "self" in inspect.signature(value).parameters:
         return getattr(owner(), value.__name__)
     return value
 
 
-def _takes(target: Callable[..., Any], settings: dict[str, Any]) -> bool:
+def _takes_payload(target: Callable[..., Any], settings: dict[str, Any]) -> bool:
     """Whether the payload is an argument. `main(argv=None)` and `poll(limit=50)` find their work by
     themselves.
     """
+    parameters = inspect.signature(target).parameters.values()
     if settings.get("message"):
-        return bool(inspect.signature(target).parameters)
+        return bool(parameters)
     fields = settings.get("fields") or []
-    return any(
-        p.name in fields
-        or (p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
-        for p in inspect.signature(target).parameters.values()
-    )
+    for parameter in parameters:
+        is_variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        is_required = parameter.default is parameter.empty and not is_variable
+        if is_required or parameter.name in fields:
+            return True
+    return False
 
 
 def _seconds_until(when: Any) -> float:
-    """From the process's own clock to a run date; 0.0 where there is none."""
+    """Seconds from the process's own clock to a run date; 0.0 where there is none."""
     import datetime
 
     if isinstance(when, str):

@@ -1,13 +1,11 @@
 """Django Q2 in the repository's interpreter: its own pusher, worker and monitor, one after the
 other, for one package.
 
-Runs in the zygote (see probe/main.py); standard library, Django and Django Q2
-alone.
+Runs in the zygote (see probe/main.py); standard library, Django and Django Q2 alone.
 A package is a row of OrmQ in the application's database: it is there with the commit of its
-publisher, is locked for
-`retry` seconds when it is taken, and deleted when it is acknowledged. What becomes of it is read
-from that row, after a
-delivery and after a death alike. The Redis broker pops a package: nobody gives it back.
+publisher, is locked for `retry` seconds when it is taken, and deleted when it is acknowledged. What
+becomes of it is read from that row, after a delivery and after a death alike. The Redis broker pops
+a package: nobody gives it back.
 """
 
 from __future__ import annotations
@@ -57,14 +55,16 @@ class Line:
         self.last: Any = None
 
     def put(self, value: Any) -> None:
-        """The feeder's thread only prints its errors."""
+        """Takes a value. Of one that cannot be pickled only the error is printed, as the thread
+        that feeds a real queue does.
+        """
         try:
             self.packed.append(bytes(ForkingPickler.dumps(value)))
         except Exception:
             traceback.print_exc()
 
     def get(self) -> Any:
-        """The next one; at the end what ends the process that reads it."""
+        """The next value; at the end "STOP", which ends the process that reads it."""
         if not self.packed:
             return "STOP"
         self.last = pickle.loads(self.packed.pop(0))
@@ -78,7 +78,7 @@ class Timer:
 
     @contextlib.contextmanager
     def get_lock(self) -> Iterator[None]:
-        """Nobody else looks."""
+        """Holds nothing: no sentinel looks."""
         yield
 
 
@@ -117,9 +117,10 @@ class Driver(BaseDriver):
     def boot(self, handler: str) -> Facts:
         self.prepare(handler)
         self._hook_publishing()
-        # Before Django Q2 1.8 the sentinel alone keeps the time.
+        # Before Django Q2 1.8 there is no such module: the sentinel alone keeps the time.
         with contextlib.suppress(ImportError):
-            importlib.import_module("django_q.timeout").signal = Alarms("signal")  # type: ignore[attr-defined]
+            timeout: Any = importlib.import_module("django_q.timeout")
+            timeout.signal = Alarms("signal")
         self._compile_queries()
         return self.read_facts()
 
@@ -146,37 +147,42 @@ class Driver(BaseDriver):
 
     def _is_of_module(self, module: str) -> bool:
         """Whether the broker is one of Django Q2's, or derived from it."""
-        return any(
-            kind.__module__ == f"django_q.brokers.{module}" for kind in type(self.broker).__mro__
-        )
+        modules = [kind.__module__ for kind in type(self.broker).__mro__]
+        return f"django_q.brokers.{module}" in modules
 
     def _compile_queries(self) -> None:
-        """What Django compiles on first use is there before the forks; no connection outlives
-        this.
+        """Lets Django compile before the forks what it compiles on first use. No connection
+        outlives this. Raises NotThere where Django Q2's tables are missing.
         """
         try:
             for model in (self.models.Task, self.models.Schedule):
                 model.objects.first()
-            self._list_rows().first() if self.orm else None
+            if self.orm:
+                self._list_rows().first()
         except self.db.DatabaseError as error:
             raise NotThere(_NO_TABLE.format(error=error)) from error
         self.db.connections.close_all()
 
     def read_facts(self) -> Facts:
         version = ".".join(map(str, importlib.import_module("django_q").VERSION))
+        redelivery_s = 1.0
+        on_kill = _POPPED
+        broker_error = "redis.exceptions:ConnectionError"
+        if self.orm:
+            redelivery_s = float(self.conf.RETRY)
+            on_kill = _ON_KILL.format(retry=self.conf.RETRY)
+            broker_error = "django.db.utils:OperationalError"
         return Facts(
             library=f"django-q2 {version}",
-            redelivery_s=float(self.conf.RETRY) if self.orm else 1.0,
+            redelivery_s=redelivery_s,
             acks_late=self.orm,
             bounded_kills=not self.orm,
             lossy=not self.orm,
             same_process=self.conf.RECYCLE != 1,
             counts_dead=True,
             keeps_rows=self.orm,
-            on_kill=_ON_KILL.format(retry=self.conf.RETRY) if self.orm else _POPPED,
-            broker_error="django.db.utils:OperationalError"
-            if self.orm
-            else "redis.exceptions:ConnectionError",
+            on_kill=on_kill,
+            broker_error=broker_error,
         )
 
     def function(self) -> Any:
@@ -186,7 +192,7 @@ class Driver(BaseDriver):
     # -- publishing
 
     def _hook_publishing(self) -> None:
-        """Every package that a broker takes is a publish, and every new row of Schedule."""
+        """Reports every package that a broker takes as a publish, and every new row of Schedule."""
 
         def enqueue(broker: Any, pack: Any) -> Any:
             def send() -> Any:
@@ -202,9 +208,9 @@ class Driver(BaseDriver):
             return send()
 
         def save(row: Any, *args: Any, **kwargs: Any) -> Any:
-            # Before Django Q2 1.7 it is every model's own method.
-            mine = isinstance(row, self.models.Schedule)
-            if not mine or not self.probe.recorder.watching or not row._state.adding:
+            # Before Django Q2 1.7 Schedule has no `save` of its own: it is that of every model.
+            is_new_schedule = isinstance(row, self.models.Schedule) and row._state.adding
+            if not is_new_schedule or not self.probe.recorder.watching:
                 return saved(row, *args, **kwargs)
             return self._publish_schedule(row, lambda: saved(row, *args, **kwargs))
 
@@ -212,6 +218,7 @@ class Driver(BaseDriver):
         saved: Callable[..., Any] = swap(self.models.Schedule.save, save)
 
     def _publish_package(self, broker: Any, pack: str, send: Callable[[], Any]) -> Any:
+        """Reports a package that `send` puts into the broker; a row is there with its commit."""
         task = self.signing.loads(pack)
         one = self._make_publish(task["func"], task["args"], task["kwargs"])
         one.message |= {"pack": pack, "id": task["id"], "key": broker.list_key}
@@ -223,8 +230,8 @@ class Driver(BaseDriver):
             return send()
 
     def _publish_schedule(self, row: Any, send: Callable[[], Any]) -> Any:
-        """The scheduler queues it when it is due: never without a time. To save one with a cron
-        expression sets it.
+        """Reports a row of Schedule that `send` saves: the scheduler queues it when it is due, and
+        never where it has no time. To save one with a cron expression sets its time.
         """
         args, kwargs = _read_arguments(row.args, row.kwargs)
         one = self._make_publish(row.func, args, kwargs)
@@ -240,22 +247,21 @@ class Driver(BaseDriver):
         return result
 
     def _make_publish(self, func: Any, args: Any, kwargs: Any) -> Publish:
-        """Its message is not whole yet."""
-        if callable(func):
-            found = func
-        else:
-            found = pydoc.locate(str(func))
-        mine = False
-        if callable(found):
-            mine = inspect.unwrap(found) is inspect.unwrap(self.target)
+        """What is reported of a call that is published; its message is not whole yet."""
+        called = func
+        if not callable(func):
+            called = pydoc.locate(str(func))
+        to_handler = False
+        if callable(called):
+            to_handler = inspect.unwrap(called) is inspect.unwrap(self.target)
         arguments = None
-        if mine:
+        if to_handler:
             arguments = self.probe.bound(self.function(), args, kwargs)
         if isinstance(func, str):
             label = func
         else:
             label = f"{func.__module__}.{func.__qualname__}"
-        return Publish(label, mine, {"arguments": arguments})
+        return Publish(label, to_handler, {"arguments": arguments})
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         """`like`: the application's own message: its hook, its timeout and its other options belong
@@ -316,22 +322,12 @@ class Driver(BaseDriver):
         try:
             process()
         except (Exception, SystemExit) as error:
-            text = f"{type(error).__name__}: {error}"
-            self.probe.recorder.emit(
-                "log",
-                logger="traceback",
-                level="ERROR",
-                template=None,
-                text=text,
-                extra={},
-                error=text,
-                place=None,
-            )
+            self.probe.tell_uncaught_error(error)
             return False
         return True
 
     def _lend_broker(self, message: dict[str, Any]) -> Any:
-        """The broker, which gives this package alone. None: a package that came back is there no
+        """A broker that gives this package alone; None where a package that came back is there no
         more.
         """
         pk = None
@@ -345,14 +341,19 @@ class Driver(BaseDriver):
         return broker
 
     def _list_rows(self) -> Any:
+        """The rows of all packages, as a query."""
         return self.models.OrmQ.objects.using(self.conf.ORM)
 
     def _find_held_row(self, message: dict[str, Any]) -> Any:
-        """Its row; packages are told apart by their text, which holds the task's id."""
+        """The row of a message; None where it is gone. Packages are told apart by their text, which
+        holds the task's id.
+        """
         return self._list_rows().filter(payload=message["pack"]).first()
 
     def _take_row(self, message: dict[str, Any]) -> Any:
-        """As the broker's `dequeue`: the row is locked for as long as `retry` says."""
+        """Locks the row of a message for as long as `retry` says, as the broker's `dequeue` does,
+        and returns its primary key; None where another delivery has it or has done it.
+        """
         row = self._find_held_row(message)
         if message.get("again") and (row is None or row.lock > self.now()):
             return None
@@ -367,7 +368,7 @@ class Driver(BaseDriver):
     def _make_queued(self, message: dict[str, Any]) -> dict[str, Any] | None:
         """What the scheduler makes of a row of Schedule, or has made of it; None where it fails."""
         with self.probe.recorder.quiet():
-            made = self._made_of(message)
+            made = self._find_queued(message)
             if made is not None:
                 return made
             row = _make_row(message["schedule"])
@@ -379,7 +380,9 @@ class Driver(BaseDriver):
         return None
 
     def _run_scheduler(self, pk: Any) -> list[str]:
-        """The packages of one row: others that are due have messages of their own."""
+        """The packages that the scheduler makes of one row: others that are due have messages of
+        their own.
+        """
         manager, self.collected = self.models.Schedule.objects, []
         manager.select_for_update = lambda: manager.filter(pk=pk)
         try:
@@ -389,8 +392,10 @@ class Driver(BaseDriver):
             del manager.select_for_update
             self.collected = None
 
-    def _made_of(self, message: dict[str, Any]) -> dict[str, Any] | None:
-        """The scheduler groups what it queues by the name of the schedule, or by its id."""
+    def _find_queued(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        """The message of the package that the scheduler made of a row; None where there is none. It
+        groups what it queues by the name of the schedule, or by its id.
+        """
         if self.orm:
             for row in self._list_rows().all():
                 if self.signing.loads(row.payload).get("group") == message["group"]:
@@ -398,6 +403,7 @@ class Driver(BaseDriver):
         return None
 
     def _make_message(self, pack: str, message: dict[str, Any]) -> dict[str, Any]:
+        """The message of a package that was made of another message's schedule."""
         kept: dict[str, Any] = {name: message[name] for name in _KEPT if name in message}
         return {
             **kept,
@@ -407,72 +413,73 @@ class Driver(BaseDriver):
         }
 
     def _tell_end(self, message: dict[str, Any], *, failed: bool, died: bool = False) -> None:
-        """What the row says, and the Task that is kept of it."""
+        """Reports what became of a package, by its row and the Task that is kept of it."""
         row = None
         if self.orm:
             row = self._find_held_row(message)
         if row is not None:
-            left = seconds_left(row.lock - self.now())
-            # The proof's own steps took the rest.
-            if died and left:
+            delay = seconds_left(row.lock - self.now())
+            if died and delay:
+                # Nothing passed since it was taken but the proof's own steps.
                 delay = float(self.conf.RETRY)
-            else:
-                delay = left
             self.probe.settle("requeued", delay=delay, message={**message, "again": True})
             return
-        kept = (
-            self.models.Task.objects.filter(id=message["id"])
-            .values_list("success", flat=True)
-            .first()
-        )
-        if kept is False:
+        kept_tasks = self.models.Task.objects.filter(id=message["id"])
+        has_succeeded = kept_tasks.values_list("success", flat=True).first()
+        if has_succeeded is False:
             self.probe.settle("dead", why="a failed Task")
-        elif failed and kept is None:
+        elif failed and has_succeeded is None:
             self.probe.settle("lost", why="nothing keeps it")
+        elif failed:
+            self.probe.settle("acked", why="raised")
         else:
-            self.probe.settle("acked", why="raised" if failed else "")
+            self.probe.settle("acked")
 
     def died(self, message: dict[str, Any], who: str) -> None:
         with self.probe.recorder.quiet():
             if "schedule" in message:
-                done = (
-                    self.models.Task.objects.filter(group=message["group"])
-                    .values_list("id", flat=True)
-                    .first()
-                )
-                message = self._made_of(message) or {**message, "pack": "", "id": done or ""}
+                kept_tasks = self.models.Task.objects.filter(group=message["group"])
+                done = kept_tasks.values_list("id", flat=True).first()
+                message = self._find_queued(message) or {**message, "pack": "", "id": done or ""}
             self._tell_end(message, failed=True, died=True)
 
     def dead_letters(self) -> int | None:
-        """The failed Tasks: those of a job that comes again among them."""
+        """How many failed Tasks there are, those of a job that comes again among them."""
         return int(self.models.Failure.objects.count())
 
 
 def _at_once(tell: Callable[[], None]) -> None:
+    """Reports a publish without waiting for a commit."""
     tell()
 
 
 def _read_arguments(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """As the scheduler reads them; of what it cannot read, nothing."""
+    """The arguments in a row of Schedule, which are text, as the scheduler reads them; none where
+    it cannot read them.
+    """
+    given: Any = ()
+    named: Any = {}
     try:
-        given = ()
         if args:
             given = ast.literal_eval(str(args))
-        named = {}
         if kwargs:
             named = ast.literal_eval(str(kwargs))
     except (SyntaxError, ValueError):
         return (), {}
-    return given if isinstance(given, tuple) else (given,), named if isinstance(named, dict) else {}
+    if not isinstance(given, tuple):
+        given = (given,)
+    if not isinstance(named, dict):
+        named = {}
+    return given, named
 
 
 def _serialise_row(row: Any) -> str:
+    """A row of Schedule as text, from which `_make_row` makes it again."""
     text: str = importlib.import_module("django.core.serializers").serialize("json", [row])
     return text
 
 
 def _make_row(text: str) -> Any:
     """A row of Schedule, not yet saved."""
-    return next(
-        iter(importlib.import_module("django.core.serializers").deserialize("json", text))
-    ).object
+    serializers: Any = importlib.import_module("django.core.serializers")
+    return next(iter(serializers.deserialize("json", text))).object

@@ -48,7 +48,7 @@ from ...probe.swap import swap
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
 _THREADS = re.compile(r"\s(?:-t|--threads)[ =](\d+)")  # of a worker's command line
 _TIME_LIMIT = "dramatiq.middleware:TimeLimitExceeded"
-_DEFAULT_S = 60.0  # dramatiq.brokers.redis.DEFAULT_HEARTBEAT_TIMEOUT
+_HEARTBEAT_TIMEOUT_MS = 60_000  # dramatiq.brokers.redis.DEFAULT_HEARTBEAT_TIMEOUT
 
 
 class Driver(BaseDriver):
@@ -71,6 +71,7 @@ class Driver(BaseDriver):
         )
 
     def prepare_process(self) -> None:
+        # As `dramatiq` begins a worker process (dramatiq/cli.py).
         logging.basicConfig(level=logging.INFO)
 
     def boot(self, handler: str) -> Facts:
@@ -104,34 +105,44 @@ class Driver(BaseDriver):
 
     def read_facts(self) -> Facts:
         kind = name_broker(self.broker)
+        broker_error = "dramatiq.errors:ConnectionClosed"
+        if kind == "redis":
+            broker_error = "redis.exceptions:ConnectionError"
+        shared = ""
+        if self._has_several_threads():
+            shared = "threads"
+        limit_error = ""
+        if self._has_middleware("TimeLimit"):
+            limit_error = _TIME_LIMIT
         return Facts(
             library=f"dramatiq {dramatiq.__version__}",
             redelivery_s=self._redelivery_s(kind),
             acks_late=True,
             same_process=True,
-            shared="threads" if self._has_several_threads() else "",
+            shared=shared,
             bounded_kills=False,
             max_attempts=self._max_attempts(),
             on_kill=self._on_kill(kind),
-            broker_error={"redis": "redis.exceptions:ConnectionError"}.get(
-                kind, "dramatiq.errors:ConnectionClosed"
-            ),
+            broker_error=broker_error,
             counts_dead=not self._sends_dead_letters(),
             spread=2.0,
             ends_stuck=self._can_end_a_wait(),
-            limit_error=_TIME_LIMIT if self._has_middleware("TimeLimit") else "",
+            limit_error=limit_error,
         )
 
     def _can_end_a_wait(self) -> bool:
-        """TimeLimit throws its exception into the thread, which meets it at its next line: a call
-        of the system that waits has none, and only who awaits goes on.
+        """Whether a time limit ends a job that waits. TimeLimit throws its exception into the
+        thread, which meets it at its next line: a call of the system that waits comes to none, and
+        only a coroutine that awaits does.
         """
         is_limited = self.actor.options.get("time_limit") != math.inf
         is_awaited = inspect.iscoroutinefunction(self.function())
         return self._has_middleware("TimeLimit") and is_limited and is_awaited
 
     def _has_several_threads(self) -> bool:
-        """Eight where the command says nothing. Asynchronous actors share a thread of their own."""
+        """Whether a worker runs two jobs of this actor at once in threads of its own. It has eight
+        of them where its command says nothing; asynchronous actors share one.
+        """
         if inspect.iscoroutinefunction(self.function()):
             return False
         for words in self.probe.settings.get("starts") or ():
@@ -141,36 +152,42 @@ class Driver(BaseDriver):
         return True
 
     def _deliver_beside(self, message: dict[str, Any]) -> None:
+        """Delivers a message in another thread of the same process."""
         run_in_thread(self.probe.recorder, functools.partial(self.deliver, message))
 
     def _has_middleware(self, name: str) -> bool:
+        """Whether the broker has a middleware of this class."""
         return any(type(one).__name__ == name for one in self.broker.middleware)
 
     def _sends_dead_letters(self) -> bool:
-        """The spec's dead-letter queue is that of another actor, and so no dead-letter queue of
-        Dramatiq.
+        """Whether dead letters go to another actor, as the spec names it or its queue; else they
+        are in Dramatiq's own dead-letter queue.
         """
         where = self.probe.settings.get("queue")
-        others = [actor for actor in self.broker.actors.values() if actor is not self.actor]
-        return where is not None and any(
-            where in (actor.actor_name, self._find_own_queue(actor)) for actor in others
-        )
+        if where is None:
+            return False
+        for actor in self.broker.actors.values():
+            if actor is not self.actor and where in (actor.actor_name, self._find_own_queue(actor)):
+                return True
+        return False
 
     def _find_own_queue(self, actor: Any) -> str | None:
-        """The queue of an actor that does not share the handler's."""
+        """The queue of an actor; None where it is the handler's as well."""
         if actor.queue_name != self.actor.queue_name:
             return str(actor.queue_name)
         return None
 
     def _redelivery_s(self, kind: str) -> float:
-        """Redis gives a dead worker's messages back after the heartbeat timeout, RabbitMQ at
-        once.
+        """Seconds after which a dead worker's messages are given back: Redis does so after the
+        heartbeat timeout, RabbitMQ at once.
         """
         if kind == "rabbitmq":
             return 1.0
-        return float(getattr(self.broker, "heartbeat_timeout", _DEFAULT_S * 1000)) / 1000
+        timeout_ms = getattr(self.broker, "heartbeat_timeout", _HEARTBEAT_TIMEOUT_MS)
+        return float(timeout_ms) / 1000
 
     def _on_kill(self, kind: str) -> str:
+        """What a report says of a worker process that dies."""
         when = "once its connection is gone"
         if kind != "rabbitmq":
             when = f"after {self._redelivery_s(kind):g} s"
@@ -182,29 +199,33 @@ class Driver(BaseDriver):
         return words
 
     def _max_attempts(self) -> int | None:
-        """As `Retries` counts them; without it a failure is acknowledged."""
-        middleware = next((m for m in self.broker.middleware if isinstance(m, Retries)), None)
-        if middleware is None:
-            return 1
+        """How often a job is tried, as the middleware `Retries` counts; None where nothing limits
+        it, or a function of the application decides.
+        """
+        retries = _find_retries(self.broker)
+        if retries is None:
+            return 1  # a failure is acknowledged
         options = self.actor.options
-        if options.get("retry_when", middleware.retry_when) is not None:
+        if options.get("retry_when", retries.retry_when) is not None:
             return None
-        most = options.get("max_retries", middleware.max_retries)
+        most = options.get("max_retries", retries.max_retries)
         if most is None:
             return None
         return int(most) + 1
 
     def function(self) -> Any:
         run = self.actor.fn
-        if not isinstance(run, types.FunctionType | types.MethodType) and hasattr(run, "perform"):
+        is_function = isinstance(run, types.FunctionType | types.MethodType)
+        if not is_function and hasattr(run, "perform"):
             run = run.perform  # dramatiq.GenericActor
-        wrapped = inspect.unwrap(getattr(run, "__func__", run))
-        return getattr(wrapped, "__func__", wrapped)
+        # A method is bound to its object, also below the decorators.
+        below_decorators = inspect.unwrap(getattr(run, "__func__", run))
+        return getattr(below_decorators, "__func__", below_decorators)
 
     # -- publishing
 
     def _hook_enqueuing(self, owner: type[Broker]) -> None:
-        """Every message to any broker stops here, encoded as it would be sent."""
+        """Stops every message to any broker, and reports it encoded as it would be sent."""
         driver = self
 
         def enqueue(broker: Any, message: Any, *, delay: int | None = None) -> Any:
@@ -221,30 +242,35 @@ class Driver(BaseDriver):
         swap(vars(owner)["enqueue"], enqueue)
 
     def _publish_message(self, message: Any, data: bytes, delay: int | None) -> None:
+        """Reports a message that is put into a queue. `delay`: in milliseconds."""
         name, recorder = str(message.actor_name), self.probe.recorder
         to_handler = name == self.actor.actor_name
-        # A middleware of the worker sends.
-        after = self.delivering and not recorder.depth and not recorder.effect_depth
-        sent = {
-            "data": pack_bytes(data),
-            "queue": None if message.queue_name == self.actor.queue_name else message.queue_name,
-            "arguments": self.probe.bound(self.function(), message.args, message.kwargs)
-            if to_handler
-            else None,
-        }
+        queue = None
+        if message.queue_name != self.actor.queue_name:
+            queue = message.queue_name
+        arguments = None
+        if to_handler:
+            arguments = self.probe.bound(self.function(), message.args, message.kwargs)
+        # Outside of the handler and of its effects a middleware of the worker sends.
+        is_by_middleware = self.delivering and not recorder.depth and not recorder.effect_depth
+        is_callback = is_by_middleware or name in self._name_callbacks(message.options)
         self.probe.publish(
             lambda: None,
-            sent,
+            {"data": pack_bytes(data), "queue": queue, "arguments": arguments},
             to_handler=to_handler,
             delay=(delay or 0) / 1000,
             label=name,
-            callback=not to_handler and (after or name in self._name_callbacks(message.options)),
+            callback=is_callback and not to_handler,
         )
 
     def _name_callbacks(self, options: dict[str, Any]) -> set[str]:
-        """The actors that the handler's options name, or those of its message."""
-        found = (held.get(name) for held in (self.actor.options, options) for name in _CALLBACKS)
-        return {name for name in found if isinstance(name, str)}
+        """The actors that the handler's options name, or `options`, those of its message."""
+        named = set()
+        for held in (self.actor.options, options):
+            for option in _CALLBACKS:
+                if isinstance(held.get(option), str):
+                    named.add(held[option])
+        return named
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         args, kwargs = self.probe.arguments(payload, self.function())
@@ -313,28 +339,37 @@ class Driver(BaseDriver):
         Those of libraries start threads that wait (TimeLimit, Prometheus): time is virtual here,
         they would never end.
         """
-        mine = []
-        for m in self.broker.middleware:
-            if type(m).__name__ == "AsyncIO" or self._is_own(type(m)):
-                mine.append(m)
-        for middleware in mine:
+        booted = []
+        for middleware in self.broker.middleware:
+            kind = type(middleware)
+            if kind.__name__ == "AsyncIO" or self._is_of_repository(kind):
+                booted.append(middleware)
+        for middleware in booted:
             middleware.after_process_boot(self.broker)
             middleware.before_worker_boot(self.broker, worker)  # type: ignore[arg-type]
             middleware.after_worker_boot(self.broker, worker)  # type: ignore[arg-type]
             middleware.after_worker_thread_boot(self.broker, worker)
 
-    def _is_own(self, kind: type) -> bool:
+    def _is_of_repository(self, kind: type) -> bool:
+        """Whether a class is defined in the repository, and not in an environment below it."""
         file = str(getattr(sys.modules.get(kind.__module__), "__file__", ""))
-        return (
-            os.path.realpath(file).startswith(self.probe.recorder.root)
-            and "site-packages" not in file
-        )
+        if "site-packages" in file:
+            return False
+        return os.path.realpath(file).startswith(self.probe.recorder.root)
 
     def died(self, message: dict[str, Any], who: str) -> None:
         """Every process of a worker may die: `who` makes no difference, and `Retries` does not know
         of it.
         """
         self.probe.settle("requeued", delay=self._redelivery_s(name_broker(self.broker)))
+
+
+def _find_retries(broker: Broker) -> Retries | None:
+    """The middleware that tries failed jobs again; None where the broker has none."""
+    for middleware in broker.middleware:
+        if isinstance(middleware, Retries):
+            return middleware
+    return None
 
 
 class _Settled:
@@ -370,8 +405,12 @@ class _Every(dict[str, ConsumerThread]):
 
 def _unwrap_message(item: Any) -> MessageProxy:
     """What a worker's queue holds, in Dramatiq 2 and before."""
-    found: MessageProxy = item[-1] if isinstance(item, tuple) else item.message
-    return found
+    message: MessageProxy
+    if isinstance(item, tuple):
+        message = item[-1]
+    else:
+        message = item.message
+    return message
 
 
 def _stamp_message(message: Any, broker: Broker, delay: int | None) -> Any:
@@ -381,9 +420,8 @@ def _stamp_message(message: Any, broker: Broker, delay: int | None) -> Any:
         options["redis_message_id"] = message.message_id
     if delay is None:
         return message.copy(options=options)
-    return message.copy(
-        queue_name=dq_name(message.queue_name), options={**options, "eta": current_millis() + delay}
-    )
+    options["eta"] = current_millis() + delay
+    return message.copy(queue_name=dq_name(message.queue_name), options=options)
 
 
 def name_broker(broker: Broker) -> str:
