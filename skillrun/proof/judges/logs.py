@@ -113,24 +113,40 @@ def judge_lies(history: History, reference: Reference) -> Iterator[Judgement]:
     if payload is None and reference.spec.examples:
         payload = reference.spec.examples[0]
     records = Records(reference, {0: payload})
-    fields = records.key_fields(0)
-    if not fields or history.schedule.family in UNASKED_FAMILIES:
+    if not records.key_fields(0) or history.schedule.family in UNASKED_FAMILIES:
         return
     said_by_single_run = _collect_own_templates(records)
     for delivery in history.runs:
-        errors = list_errors_met(delivery)
-        if not errors or delivery.job or delivery.died or delivery.outcome == "succeeded":
+        if delivery.job or delivery.died or delivery.outcome == "succeeded":
             continue
-        for event in delivery.all("log"):
-            says_success = event.number > errors[-1] and _SUCCESS.search(str(event["text"]))
-            if not says_success or make_template(event) not in said_by_single_run:
-                continue
-            if records.tells_job(event, delivery, fields):
-                message = f"a delivery that fails says: {event['text']}"
-                yield Judgement(
-                    REFUTED, "logs.lie", message, events=(event.number,), expected="no such record"
-                )
-                return
+        lie = _find_lie(delivery, said_by_single_run, records)
+        if lie is not None:
+            yield Judgement(
+                REFUTED,
+                "logs.lie",
+                f"a delivery that fails says: {lie['text']}",
+                events=(lie.number,),
+                expected="no such record",
+            )
+            return
+
+
+def _find_lie(delivery: Delivery, said_by_single_run: set[str], records: Records) -> Event | None:
+    """The first record that says success after the last error that a delivery met, and tells the
+    proof's own job; None where there is none. What the single run does not say may speak of
+    something else that succeeded.
+    """
+    errors = list_errors_met(delivery)
+    if not errors:
+        return None
+    fields = records.key_fields(0)
+    for event in delivery.all("log"):
+        if event.number <= errors[-1] or not _SUCCESS.search(str(event["text"])):
+            continue
+        is_usual = make_template(event) in said_by_single_run
+        if is_usual and records.tells_job(event, delivery, fields):
+            return event
+    return None
 
 
 def _collect_own_templates(records: Records) -> set[str]:

@@ -31,14 +31,14 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """
     if reference.facts.ticks or reference.facts.is_called:
         return  # without a message nothing is let go of
-    family = _RULES.get(history.schedule.family, history.schedule.family)
+    family = history.schedule.family
     if family == "copies":
         yield from _judge_copies(history, reference)
-    if family == "store-failed":
+    if family == "store-error":
         yield from _judge_early_end(history, reference)
         if not _is_followed(history, reference) and not _can_be_let_go(history, reference):
             return
-    if family not in _SAID or history.hung or not _have_all_been_met(history):
+    if _find_rule(history) not in _SAID or history.hung or not _have_all_been_met(history):
         return
     if family == "crash-loop" and len(history.runs) < 2:
         return  # one death is no loop: what becomes of its message, the schedules of deaths say
@@ -46,6 +46,12 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         yield _name_endless_loop(history)
     elif not history.pending and not _is_settled(history, reference):
         yield _name_lost_job(history, reference)
+
+
+def _find_rule(history: History) -> str:
+    """The rule that the family of a history is asked for; most have its name."""
+    family = history.schedule.family
+    return _RULES.get(family, family)
 
 
 def _judge_early_end(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -160,11 +166,11 @@ def _name_lost_job(history: History, reference: Reference) -> Judgement:
     """The risk of a job that was let go of. It is one also where a dead letter was promised: nobody
     promised that the store is there to write it.
     """
-    family = _RULES.get(history.schedule.family, history.schedule.family)
+    rule = _find_rule(history)
     showing = find_showing(history, reference)
     if showing:
         done = history.performed()
-        what = _SAID[family]
+        what = _SAID[rule]
         if done:
             # Charged, and still open: whoever does it again goes by the receiver's memory.
             what = f"{what} after {done[0]['effect']} had taken place"
@@ -173,10 +179,10 @@ def _name_lost_job(history: History, reference: Reference) -> Judgement:
             f" {', '.join(showing)} still shows it"
         )
         return name_risk(
-            family, RiskGrade.STUCK, said, expected=_EXPECTED, seen="it waits for a person"
+            rule, RiskGrade.STUCK, said, expected=_EXPECTED, seen="it waits for a person"
         )
-    said = f"{_SAID[family]}, and nothing shows that the job was to be done"
-    return name_risk(family, RiskGrade.LOST, said, expected=_EXPECTED, seen="nothing")
+    said = f"{_SAID[rule]}, and nothing shows that the job was to be done"
+    return name_risk(rule, RiskGrade.LOST, said, expected=_EXPECTED, seen="nothing")
 
 
 def find_showing(history: History, reference: Reference) -> list[str]:

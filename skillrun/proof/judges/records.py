@@ -58,15 +58,7 @@ class Records:
     ) -> Records:
         """What the records of these histories tell of each other. `payloads`: by job."""
         histories = list(histories)
-        jobs_of_id: dict[str, set[int]] = {}
-        for delivery in itertools.chain.from_iterable(h.deliveries for h in histories):
-            # A poison message may name the job that it is a bad copy of.
-            if delivery.job < 0:
-                continue
-            for event in delivery.all("log"):
-                for found in find_ids(event):
-                    jobs_of_id.setdefault(found, set()).add(delivery.job)
-        ambiguous = frozenset(found for found, jobs in jobs_of_id.items() if len(jobs) > 1)
+        ambiguous = _find_ambiguous_ids(histories)
         of_one_job = _find_words_of_one_job(histories)
         return cls(reference, payloads, ambiguous, of_one_job, _find_references(reference))
 
@@ -77,10 +69,9 @@ class Records:
             return []
         values: list[tuple[str, str]] = []
         for path in idempotency.key:
-            value: Any = self.payloads.get(job)
-            for part in path.split("."):
-                value = value.get(part) if isinstance(value, dict) else None
+            value = _read_path(self.payloads.get(job), path)
             if value is not None:
+                # "order.id" -> "id"
                 values.append((path.rpartition(".")[2], str(value)))
         return values
 
@@ -103,11 +94,13 @@ class Records:
         if not ids:
             return False
         # What the record itself does not name, others with the same id may.
-        missing = list(fields)
-        for other in delivery.all("log"):
-            if not ids.isdisjoint(self._find_ids(other)):
-                missing = [field for field in missing if not has_all_values(other, [field])]
-        return not missing
+        beside = [
+            other for other in delivery.all("log") if not ids.isdisjoint(self._find_ids(other))
+        ]
+        for field_of_job in fields:
+            if not any(has_all_values(other, [field_of_job]) for other in beside):
+                return False
+        return True
 
     def _find_ids(self, event: Event) -> set[str]:
         """The ids in a record that stand in the records of one job alone."""
@@ -121,6 +114,29 @@ class Records:
         return found
 
 
+def _find_ambiguous_ids(histories: Iterable[History]) -> frozenset[str]:
+    """The ids that stand in the records of two different jobs."""
+    jobs_of_id: dict[str, set[int]] = {}
+    for delivery in itertools.chain.from_iterable(history.deliveries for history in histories):
+        # A poison message may name the job that it is a bad copy of.
+        if delivery.job < 0:
+            continue
+        for event in delivery.all("log"):
+            for id_ in find_ids(event):
+                jobs_of_id.setdefault(id_, set()).add(delivery.job)
+    return frozenset(id_ for id_, jobs in jobs_of_id.items() if len(jobs) > 1)
+
+
+def _read_path(payload: Any, path: str) -> Any:
+    """The value at a dotted path in a payload; None where there is none."""
+    value = payload
+    for name in path.split("."):
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
 def _find_words_of_one_job(histories: Iterable[History]) -> frozenset[str]:
     """Words with digits in them that stand in the records of one job, where another one was there
     beside it. In another history the same word may be another job's.
@@ -131,17 +147,22 @@ def _find_words_of_one_job(histories: Iterable[History]) -> frozenset[str]:
         jobs = {delivery.job for delivery in history.deliveries if delivery.job >= 0}
         if len(jobs) < 2:
             continue
-        words: dict[str, set[int]] = {}
-        for delivery in history.deliveries:
-            for event in delivery.all("log"):
-                for word in _LOOSE_ID.findall(_read_record(event)):
-                    words.setdefault(word, set()).add(delivery.job)
-        for word, jobs_of_word in words.items():
+        for word, jobs_of_word in _group_jobs_by_word(history).items():
             if len(jobs_of_word) == 1:
                 telling.add(word)
             else:
                 shared.add(word)
     return frozenset(telling - shared)
+
+
+def _group_jobs_by_word(history: History) -> dict[str, set[int]]:
+    """A word that may be an id -> the jobs in whose records it stands."""
+    jobs_of_word: dict[str, set[int]] = {}
+    for delivery in history.deliveries:
+        for event in delivery.all("log"):
+            for word in _LOOSE_ID.findall(_read_record(event)):
+                jobs_of_word.setdefault(word, set()).add(delivery.job)
+    return jobs_of_word
 
 
 def _find_references(reference: Reference) -> dict[int, frozenset[str]]:
