@@ -85,7 +85,12 @@ class Zygote:
         self.gated = False
 
     def boot(self) -> BootFacts:
-        """Imports the handler and hooks all that must report. Raises BootFailed."""
+        """Imports the handler and hooks all that must report. Raises BootFailed.
+
+        The order matters: what watches the process is there before any line of the repository runs,
+        values and effects are put in once its modules are imported, and clock and logs are hooked
+        last, since importing takes real time and sets the logs up.
+        """
         config, recorder = self.config, self.recorder
         sys.path[:0] = config["paths"]
         ignore_bytecode(config["root"])
@@ -97,7 +102,12 @@ class Zygote:
         )
         facts: Facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
         consumed = self._find_consumed(driver)
-        timer = self._ask_for_timer(driver) if facts.timed else None
+        timer = None
+        if facts.timed:
+            timer = self._ask_for_timer(driver)
+        begun = ""
+        if driver.worker_begun:
+            begun = driver.worker_begun.command
         function = driver.function()
         for path, value in config["values"].items():
             put = functools.partial(put_value, path, value)
@@ -124,7 +134,7 @@ class Zygote:
             foreign_errors=foreign,
             awaited=tuple(effect.name for effect in effects if effect.is_awaited),
             has_gate=self.gate is not None,
-            begun=driver.worker_begun.command if driver.worker_begun else "",
+            begun=begun,
             consumed=consumed,
             has_timer=timer,
         )
@@ -150,7 +160,9 @@ class Zygote:
 
     def _find_consumed(self, driver: Driver) -> tuple[str, ...]:
         """The queues that the repository's workers take jobs from."""
-        worker = driver.worker_begun.worker if driver.worker_begun else None
+        worker = None
+        if driver.worker_begun:
+            worker = driver.worker_begun.worker
         found = find_consumed(
             driver.WAYS,
             self.config["settings"]["starts"],
@@ -161,7 +173,7 @@ class Zygote:
         return tuple(found)
 
     def hook_before_the_repository(self) -> None:
-        """What must be there before any line of the repository runs. Raises BootFailed."""
+        """Installs what must be there before any line of the repository runs. Raises BootFailed."""
         config, recorder = self.config, self.recorder
         install_printed(self.logs)
         self.clock.install_early()
@@ -177,14 +189,16 @@ class Zygote:
             Host(self.audit.frames, config["host"]).install()
         self.later = Later(recorder, self.audit)
         self.later.install()
-        self.gate = Gate(config["servers"]) if can_ask(LIBC) else None
+        self.gate = None
+        if can_ask(LIBC):
+            self.gate = Gate(config["servers"])
         aside = Aside(config["root"], config["scratch"], config["free"], config["kept"])
         self.sqlite = SqliteHook(recorder, self.clock, aside)
         self.sqlite.install()
         install_stores(recorder, config["servers"])
 
     def hook_effects(self) -> list[Any]:
-        """The hooks of all declared effects. Raises BootFailed."""
+        """Installs the hooks of all declared effects, and returns them. Raises BootFailed."""
         effects: list[Any] = []
         for effect in self.config["effects"]:
             hooked = Effect(self.recorder, effect)
@@ -204,7 +218,9 @@ class Zygote:
         return driver
 
     def run_of_repository(self, what: str, work: Any, prefix: str = "") -> Any:
-        """An exception of the repository's own becomes BootFailed, in its own words."""
+        """What `work` returns. Raises BootFailed for what it raises, in the words of that exception
+        behind `prefix`. `what`: which part of the boot it is.
+        """
         try:
             return work()
         except BootFailed:
@@ -212,7 +228,8 @@ class Zygote:
         except (Exception, SystemExit) as error:
             text = f"{prefix}{type(error).__name__}: {error}"
             if isinstance(error, NotThere):
-                # The probe's own words name what they are about.
+                # The probe's own words name what they are about: of a prefix such as
+                # "failures: shop.mailer:Unavailable: " its first word is left.
                 text = f"{prefix.partition(' ')[0]} {error}".lstrip()
             where = last_place(error, self.recorder.root)
             if where is not None:
@@ -251,6 +268,9 @@ class Zygote:
                 return
 
     def read_orders(self) -> bool:
+        """Reads what skillrun has sent, and obeys each whole line of it. False once skillrun has
+        hung up.
+        """
         data, fds, _, _ = socket.recv_fds(self.control, 1 << 20, 8)
         self.fds += fds
         if not data:
@@ -304,7 +324,7 @@ class Zygote:
         return pid, ours
 
     def drop_spares(self) -> None:
-        """They know the state of before."""
+        """Ends the children that wait for an order: they know the state of before."""
         for _, wakes in self.spares:
             if self.gate:
                 self.gate.awaited.pop(wakes.fileno(), None)
@@ -312,6 +332,7 @@ class Zygote:
         self.spares.clear()
 
     def reap_children(self) -> None:
+        """Takes note of the children that have ended, and ends what is left of their groups."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -327,8 +348,8 @@ class Zygote:
                 self.send({"exited": self.children.pop(pid), "status": status})
 
     def warm_up(self, names: list[str], codes: list[str], written: list[list[int]]) -> None:
-        """What a delivery imported from libraries need not be imported by the next ones, nor what
-        files it compared the running code with be read again; they write the same pages.
+        """Does once, before further forks, what a delivery told that it did: imports its libraries,
+        reads the files that it compared the running code with, and has its pages written.
         """
         for name in names:
             with contextlib.suppress(Exception):
@@ -350,14 +371,15 @@ class Zygote:
                     os.kill(int(name), signal.SIGKILL)
 
     def send(self, value: dict[str, Any]) -> None:
+        """Sends skillrun a line."""
         line = json.dumps(value, default=repr)
         self.control.sendall(line.encode("utf-8", "backslashreplace") + b"\n")
 
     # -- in the child
 
     def wait_for_order(self, wakes: socket.socket) -> None:
-        """Whatever every delivery touches is touched while nobody waits; then one order comes, or
-        the end.
+        """Touches what every delivery touches, while nobody waits for it; then waits for an order,
+        and obeys it. Ends where none comes.
         """
         copied = self.ahead.copy()
         prepare_child()
@@ -378,7 +400,9 @@ class Zygote:
         self.run_child(json.loads(data), fds)
 
     def run_child(self, order: dict[str, Any], fds: list[int]) -> None:
-        """One delivery; where it stays, others that are asked for on the same channel."""
+        """Obeys one order and ends; where the order says that it stays, obeys the others that come
+        on the same channel first.
+        """
         redirect(order.get("output"))
         channel = Channel(*fds)
         self.obey_order(order, channel)
@@ -391,7 +415,7 @@ class Zygote:
         os._exit(0)
 
     def obey_order(self, order: dict[str, Any], channel: Any) -> None:
-        """From the first event to the last."""
+        """Does what an order says, and reports it from the first event, "began", to "end"."""
         self.clock.set(float(order["clock"]))
         jitter = order.get("plan", {}).pop("jitter", None)
         if jitter:
@@ -430,8 +454,8 @@ class Zygote:
             self.recorder.knock()
 
     def collect_needs(self, what: str) -> dict[str, Any]:
-        """What `warm` takes. Of "memory": the pages that this process wrote. Of "libraries": what it
-        imported, and the files of which it knows the code.
+        """What `warm_up` takes. Of "memory": the pages that this process wrote. Of "libraries":
+        what it imported, and the files of which it knows the code.
         """
         if what == "memory":
             return {"what": what, "pages": pages.own(), "names": [], "codes": []}
@@ -454,6 +478,9 @@ class Zygote:
         return found
 
     def do_operation(self, op: str, args: list[Any]) -> None:
+        """Calls the application as its publisher or its sweep, or a method of the driver: `op` is
+        the method's name.
+        """
         self.recorder.is_caller = op in ("call", "recover")
         if op == "call":
             self.call_publisher(*args)
@@ -494,7 +521,9 @@ class Zygote:
     async def await_calls(
         self, function: Any, begun: Any, calls: Iterator[tuple[int, dict[str, Any]]]
     ) -> None:
-        """What has begun, then the others in turn."""
+        """Awaits the call that has begun, then makes the others in turn. What one of them raises is
+        an event.
+        """
         try:
             await begun
         except Exception as error:
@@ -507,7 +536,9 @@ class Zygote:
                 self.tell_failed_call(error)
 
     def call_application(self, call: Callable[[], Any]) -> Any:
-        """What runs beside the worker; an exception out of it is an event."""
+        """What a call returns that runs beside the worker; None where it raises, which is an
+        event.
+        """
         try:
             return call()
         except Exception as error:
@@ -515,6 +546,7 @@ class Zygote:
             return None
 
     def tell_failed_call(self, error: Exception) -> None:
+        """Reports what the application's own call raised."""
         names = [f"{kind.__module__}:{kind.__qualname__}" for kind in type(error).__mro__]
         injected = bool(getattr(error, "__skillrun__", False))
         self.recorder.emit(
@@ -545,8 +577,9 @@ def is_serialising(error: BaseException) -> bool:
 
 
 def prepare_child() -> None:
-    """A process group of its own, default signals, bounded files."""
+    """Gives a child its own process group, default signals, and bounds of what it may write."""
     os.setpgid(0, 0)
+    # It does not outlive the zygote.
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
@@ -560,7 +593,7 @@ def prepare_child() -> None:
 
 
 def redirect(output: str | None) -> None:
-    """Output into a file."""
+    """Lets output and errors go into a file; None: they stay what they are."""
     if output:
         fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(fd, 1)
@@ -569,8 +602,8 @@ def redirect(output: str | None) -> None:
 
 
 def ignore_bytecode(root: str) -> None:
-    """Of the repository's own modules the source alone is run: a `.pyc` beside it may hold another
-    program, and Python would believe it.
+    """Lets Python run the source alone of the repository's own modules: a `.pyc` beside it may hold
+    another program, and Python would believe it.
     """
     loader = importlib.machinery.SourceFileLoader
     read, folder = loader.get_data, os.path.join(root, "")
@@ -622,20 +655,25 @@ def wake_on_children() -> int:
 
 
 def parent_of(pid: str) -> int:
+    """The parent of a process; 0 where it is not known."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
+            # b"4711 (python -m app) S 4700 ...": a name may hold anything, also a bracket.
             return int(file.read().rpartition(b")")[2].split()[1])
     except (OSError, ValueError, IndexError):
         return 0
 
 
 def prctl(option: int, value: int) -> None:
+    """Sets an option of this process; only Linux has such."""
     if sys.platform.startswith("linux"):
         LIBC.prctl(option, value, 0, 0, 0)
 
 
 def main(control_fd: str) -> None:
-    """Boot, say what was found, serve."""
+    """Boots as the first line on a socket says, sends what was found, and serves until skillrun
+    hangs up.
+    """
     control = socket.socket(fileno=int(control_fd))
     control.set_inheritable(False)
     prctl(PR_SET_CHILD_SUBREAPER, 1)

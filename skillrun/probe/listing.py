@@ -55,19 +55,20 @@ class Listing:
             self.announce(name + ending)
 
     def begin(self) -> None:
-        """At the beginning of a delivery."""
+        """Forgets what was collected, at the beginning of a delivery."""
         self.found = []
         self.rebase()
 
     def rebase(self) -> None:
-        """What was changed until now is no more to be told."""
+        """Takes the folders as they are now for the state that later changes are told from."""
         self.before = dict(self._list())
 
     def collect(self) -> None:
-        """Keeps what has been made or changed, and what nobody announced."""
-        now = dict(self._list())
-        changed = [name for name, look in now.items() if self.before.get(name) != look]
-        changed = [name for name in changed if not self._is_known(name)]
+        """Keeps the names of files that were made or changed, and that nobody announced."""
+        changed = []
+        for name, look in dict(self._list()).items():
+            if self.before.get(name) != look and not self._is_known(name):
+                changed.append(name)
         if not changed:
             return
         announced = self._read_announced()
@@ -76,14 +77,18 @@ class Listing:
                 self.found.append(name)
 
     def still_there(self) -> list[str]:
-        """What was collected and stands; of a folder only one that holds none of the others."""
-        standing = [name for name in self.found if os.path.lexists(name)]
-        inner = tuple(standing)
-        return [
-            name for name in standing if not any(other.startswith(name + "/") for other in inner)
-        ]
+        """The files that were collected and are there, and the folders among them in which none of
+        the others lies.
+        """
+        standing = list(filter(os.path.lexists, self.found))
+        innermost = []
+        for name in standing:
+            if not any(other.startswith(name + "/") for other in standing):
+                innermost.append(name)
+        return innermost
 
     def _is_known(self, name: str) -> bool:
+        """Whether a change of a file is told elsewhere, or of no interest: a cache, a database."""
         if name in self.own or any(cache in name + "/" for cache in _CACHES):
             return True
         base = name
@@ -93,15 +98,17 @@ class Listing:
         return base in self.before and _is_database(base)
 
     def _read_announced(self) -> set[str]:
+        """The names that all deliveries of the zygote have announced."""
         size = os.fstat(self.announced).st_size
         data = _real_read(self.announced, size, 0)
         return {os.fsdecode(name) for name in data.split(b"\0")}
 
     def _list(self) -> Iterator[tuple[str, Look]]:
-        open_ = [place.rstrip("/") for place in self.places]
-        while open_:
+        """Yields (path, look) of everything below the folders."""
+        to_list = [place.rstrip("/") for place in self.places]
+        while to_list:
             try:
-                entries = list(_real_scandir(open_.pop()))
+                entries = list(_real_scandir(to_list.pop()))
             except OSError:
                 continue  # it has gone meanwhile
             for entry in entries:
@@ -109,7 +116,7 @@ class Listing:
                     continue
                 is_folder = entry.is_dir(follow_symlinks=False)
                 if is_folder:
-                    open_.append(entry.path)
+                    to_list.append(entry.path)
                 with contextlib.suppress(OSError):
                     yield entry.path, _look(entry.stat(follow_symlinks=False), is_folder)
 

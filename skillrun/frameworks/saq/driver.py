@@ -87,16 +87,19 @@ class Driver(ListedDriver):
         return None
 
     def list_functions(self, settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-        """As `Worker` registers them."""
-        for one in settings.get("functions") or ():
-            yield one if isinstance(one, tuple) else (getattr(one, "__qualname__", ""), one)
+        """Yields (name, function) of each function, as `Worker` registers them."""
+        for entry in settings.get("functions") or ():
+            if isinstance(entry, tuple):
+                yield entry
+            else:
+                yield getattr(entry, "__qualname__", ""), entry
         for cron in settings.get("cron_jobs") or ():
             if isinstance(cron, CronJob):
                 yield cron.function.__qualname__, cron.function
 
     def keep_settings(self, settings: dict[str, Any], handler: str) -> None:
-        """As `saq.worker.start` takes them: without a queue it makes one. Raises NotThere for a
-        queue that is not in Redis.
+        """Keeps settings under the name of their queue; without a queue one is made, as
+        `saq.worker.start` does. Raises NotThere for a queue that is not in Redis.
         """
         queue = settings.get("queue") or Queue.from_url("redis://localhost")
         if not isinstance(queue, RedisQueue):
@@ -110,11 +113,14 @@ class Driver(ListedDriver):
 
     def _find_redelivery(self, queue: str, job: Any) -> float | None:
         """Seconds until a sweep gives the job of a dead worker back; None where none ever does."""
-        stuck = [seconds for seconds in (job.timeout, job.heartbeat) if seconds]
+        limits: list[float] = list(filter(None, (job.timeout, job.heartbeat)))
+        if not limits:
+            return None
         settings = self.settings.get(queue, {})
-        return min(stuck) + self._find_sweep(settings) + ABORT_S if stuck else None
+        return min(limits) + self._find_sweep(settings) + ABORT_S
 
     async def run_nothing(self) -> None:
+        # What SAQ and Redis's client make on first use is made once, before the forks.
         queue: Any = Queue.from_url("redis://localhost", name="warm")
         await queue.enqueue(do_nothing.__name__, key="warm")
         found = await queue.job("warm")
@@ -137,11 +143,14 @@ class Driver(ListedDriver):
         # which the proof's own Redis has.
         @replace_calls(Queue.from_url)
         def from_url(make: Any, url: str, **kwargs: Any) -> Any:
-            is_socket = url.startswith("unix:")
-            return (RedisQueue.from_url if is_socket else make)(url, **kwargs)
+            if url.startswith("unix:"):
+                return RedisQueue.from_url(url, **kwargs)
+            return make(url, **kwargs)
 
     def capture(self) -> None:
-        """And a queue hands its worker the job that is delivered, and tells what became of it."""
+        """Besides, a queue hands its worker the job that is delivered, and what becomes of it is
+        reported.
+        """
 
         @replace_calls(Job.next_retry_delay)
         def wait(before: Any, job: Any) -> float:
@@ -154,33 +163,39 @@ class Driver(ListedDriver):
         swap(RedisQueue.dequeue, self._hand_over)
 
     async def send_job(self, send: Any, queue: Any, job: Any) -> Any:
-        """A job whose key is in use is not enqueued at all: then nothing is published."""
+        """Reports a job that `send` puts into a queue. One whose key is in use is not enqueued at
+        all: then nothing is published.
+        """
         with self.probe.recorder.quiet():
             waits = await queue.redis.zscore(queue._incomplete, job.id) is not None
             if waits or await queue.redis.exists(job.abort_id):
                 return await send(queue, job)
-        mine = job.function in self.find_names(queue.name)
+        to_handler = job.function in self.find_names(queue.name)
         message = {"id": job.id, "queue": queue.name, "job": pack_bytes(queue.serialize(job))}
         message["redelivery_s"] = message["arguments"] = None
-        if mine:
+        if to_handler:
             message["redelivery_s"] = self._find_redelivery(queue.name, job)
             message["arguments"] = self.probe.bound(self.takes, (), job.kwargs or {})
         delay = seconds_left(job.scheduled - time.time())
-        with self.probe.publishing(Publish(job.function, mine, message, delay)):
+        with self.probe.publishing(Publish(job.function, to_handler, message, delay)):
             return await send(queue, job)
 
     async def publish_message(
         self, args: Any, kwargs: dict[str, Any], like: dict[str, Any] | None
     ) -> None:
         given = name_arguments(self.takes, args, kwargs)
-        queue = self.settings[like["queue"] if like else next(iter(self.settings))]["queue"]
+        name = next(iter(self.settings))
+        if like:
+            name = like["queue"]
+        queue = self.settings[name]["queue"]
         if like is None:
             options = self._find_options(queue.name)
         else:
             theirs = queue.deserialize(unpack_bytes(like["job"]))
             # Where another job has the same key, it is refused.
             key = self.find_like_key(theirs.key, "key", ((), theirs.kwargs or {}), ((), given))
-            options = {**{name: getattr(theirs, name) for name in _OPTIONS}, "key": key}
+            options = {option: getattr(theirs, option) for option in _OPTIONS}
+            options["key"] = key
         job = Job(**options, kwargs=given)
         with self.probe.recorder.quiet():
             # Whoever enqueues the job once more does so when the one before has ended.
@@ -191,14 +206,12 @@ class Driver(ListedDriver):
         await queue.enqueue(job)
 
     def _find_options(self, name: str) -> dict[str, Any]:
-        """Those of the cron job where the spec says cron, as `Worker.schedule` gives them."""
+        """The options of a job in the queue `name`: those of the cron job where the spec says cron,
+        as `Worker.schedule` gives them, else the function alone.
+        """
         for cron in self.settings[name].get("cron_jobs") or ():
             if self.is_mine(cron.function) and self.is_clocked():
-                function = cron.function.__qualname__
-                key = f"cron:{function}" if cron.unique else get_default_job_key()
-                given = {k: getattr(cron, k) for k in ("timeout", "heartbeat", "retries", "ttl")}
-                said = {k: value for k, value in given.items() if value is not None}
-                return {"function": function, "key": key, **said}
+                return _read_cron_options(cron)
         return {"function": self.find_names(name)[0]}
 
     # -- delivering
@@ -215,7 +228,9 @@ class Driver(ListedDriver):
         return worker
 
     async def _hand_over(self, queue: Any, *args: Any, **kwargs: Any) -> Any:
-        """The job that is delivered, moved to the active list as any job that is taken."""
+        """Gives the worker the job that is delivered, moved to the active list as any job that is
+        taken.
+        """
         id_ = self.message["id"]
         async with queue.redis.pipeline(transaction=True) as pipeline:
             pipeline.lrem(queue._queued, 0, id_)
@@ -227,6 +242,7 @@ class Driver(ListedDriver):
         return self.tell_limit(await queue._get_job_by_id(id_))
 
     def _is_at_work(self, job: Any) -> bool:
+        """Whether a job is the one that is delivered, and nothing was reported of its end."""
         return not self.settled and job.id == self.message["id"]
 
     def _tell_retry(self, queue: Any, job: Any, error: Any) -> None:
@@ -235,17 +251,21 @@ class Driver(ListedDriver):
             self.settle("requeued", delay=self.waited + self.delay, message=message)
 
     def _tell_end(self, queue: Any, job: Any, status: Any, **_: Any) -> None:
-        """What has failed stays for a while as a record of its ttl: nobody finds it there later."""
+        """Reports how a job ended. One that has failed is acknowledged: its record stays for the
+        ttl of a result alone, and nobody finds it there later.
+        """
         if not self._is_at_work(job):
             return
         if status == Status.ABORTED:
             self.settle("lost", why=f"SAQ gives it up without calling its function: {job.error}")
+        elif status == Status.FAILED:
+            self.settle("acked", why="raised")
         else:
-            self.settle("acked", why="raised" if status == Status.FAILED else "")
+            self.settle("acked", why="")
 
     async def lose_worker(self, message: dict[str, Any], why: str) -> None:
-        """The job is in the active list: as `RedisQueue.sweep` of another worker does with one
-        that is stuck, when it is.
+        """Does with a job in the active list what `RedisQueue.sweep` of another worker does once
+        the job is stuck.
         """
         settings = self.settings[message["queue"]]
         queue = settings["queue"]
@@ -263,6 +283,20 @@ class Driver(ListedDriver):
             await queue.retry(job, error=error)
         else:
             await queue.finish(job, Status.ABORTED, error=error)
+
+
+def _read_cron_options(cron: Any) -> dict[str, Any]:
+    """The options of a job that SAQ makes of a cron job, without those that it leaves open."""
+    function = cron.function.__qualname__
+    options = {"function": function}
+    if cron.unique:
+        options["key"] = f"cron:{function}"
+    else:
+        options["key"] = get_default_job_key()
+    for option in ("timeout", "heartbeat", "retries", "ttl"):
+        if getattr(cron, option) is not None:
+            options[option] = getattr(cron, option)
+    return options
 
 
 def _may_make_settings(module: Any, function: Any) -> bool:

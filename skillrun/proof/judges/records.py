@@ -94,13 +94,11 @@ class Records:
         if not ids:
             return False
         # What the record itself does not name, others with the same id may.
-        beside = [
-            other for other in delivery.all("log") if not ids.isdisjoint(self._find_ids(other))
-        ]
-        for field_of_job in fields:
-            if not any(has_all_values(other, [field_of_job]) for other in beside):
-                return False
-        return True
+        missing = list(fields)
+        for other in delivery.all("log"):
+            if not ids.isdisjoint(self._find_ids(other)):
+                missing = [field for field in missing if not has_all_values(other, [field])]
+        return not missing
 
     def _find_ids(self, event: Event) -> set[str]:
         """The ids in a record that stand in the records of one job alone."""
