@@ -87,9 +87,9 @@ class Zygote:
     def boot(self) -> BootFacts:
         """Imports the handler and hooks all that must report. Raises BootFailed.
 
-        The order matters: what watches the process is there before any line of the repository runs,
-        values and effects are put in once its modules are imported, and clock and logs are hooked
-        last, since importing takes real time and sets the logs up.
+        The order matters: what watches the process is there before any line of the repository runs;
+        values, effects, logs and clock are put in once its modules are imported, the clock's
+        functions into every module that holds one by then.
         """
         config, recorder = self.config, self.recorder
         sys.path[:0] = config["paths"]
