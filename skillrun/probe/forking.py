@@ -109,9 +109,7 @@ class Zygote:
         if driver.worker_begun:
             begun = driver.worker_begun.command
         function = driver.function()
-        for path, value in config["values"].items():
-            put = functools.partial(put_value, path, value)
-            self.run_of_repository("value", put, f"proof.values: {path}: ")
+        self._put_values()
         effects = self.hook_effects()
         named = self._try_errors()
         if not hasattr(function, "__code__"):
@@ -138,6 +136,12 @@ class Zygote:
             consumed=consumed,
             has_timer=timer,
         )
+
+    def _put_values(self) -> None:
+        """Puts the values of `proof.values` in their places. Raises BootFailed."""
+        for path, value in self.config["values"].items():
+            put = functools.partial(put_value, path, value)
+            self.run_of_repository("value", put, f"proof.values: {path}: ")
 
     def _try_errors(self) -> dict[type, str]:
         """Class -> what the spec calls it: each error is made once, to learn now whether it can be
