@@ -102,9 +102,7 @@ class Zygote:
         )
         facts: Facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
         consumed = self._find_consumed(driver)
-        timer = None
-        if facts.timed:
-            timer = self._ask_for_timer(driver)
+        timer = self._ask_for_timer(driver, facts)
         begun = ""
         if driver.worker_begun:
             begun = driver.worker_begun.command
@@ -156,8 +154,12 @@ class Zygote:
                 named[type(made)] = order["error"]
         return named
 
-    def _ask_for_timer(self, driver: Driver) -> bool | None:
-        """Whether the repository starts what brings the jobs that are due later."""
+    def _ask_for_timer(self, driver: Driver, facts: Facts) -> bool | None:
+        """Whether the repository starts what brings the jobs that are due later; None where none
+        are, or it is not known.
+        """
+        if not facts.timed:
+            return None
         starts = self.config["settings"]["starts"]
         is_begun = driver.worker_begun is not None
         return has_timer(driver.WAYS, starts, self.recorder.root, is_begun=is_begun)
