@@ -199,8 +199,9 @@ def _judge_by_baseline(answer: dict[str, Any], compared: Compared) -> None:
     """What was known fails nothing; what is new is said first."""
     if compared.known and compared.holds:
         answer["word"] = "known"
-        count = len(compared.known)
-        answer["says"] = f"no new causes; {count} known: {_name_causes(compared.known)}"
+        answer["says"] = f"no new causes; {len(compared.known)} known"
+        # A line each: none of them may be cut off behind others.
+        answer["notes"] += [f"known: {one.text}" for one in compared.known]
     elif compared.new and (compared.known or compared.paid):
         answer["says"] = f"new: {_name_causes(compared.new)}"
     elif compared.known:
