@@ -171,7 +171,7 @@ class Outgoing:
         word = last_word(function)
         name = module.resolve(function) or ""
         if name.startswith(_CLIENTS):
-            return word in _VERBS
+            return word in _VERBS and not _is_of_answer(name)
         if not isinstance(function, ast.Attribute):
             return False
         owner = function.value
@@ -182,6 +182,14 @@ class Outgoing:
             return False
         is_plain = isinstance(owner, ast.Constant | ast.Dict | ast.Set)
         return not is_plain and last_word(owner) not in _HARMLESS_OWNERS
+
+
+def _is_of_answer(name: str) -> bool:
+    """Whether a name begins with what a call that went out has given: an answer's own methods, as
+    `httpx.AsyncClient().post().headers.get`, go nowhere.
+    """
+    called = [word.removesuffix("()") for word in name.split(".") if word.endswith("()")]
+    return not _VERBS.isdisjoint(called)
 
 
 def _ends_block(block: list[ast.stmt]) -> bool:
