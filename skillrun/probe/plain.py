@@ -165,7 +165,7 @@ def _find_owner(value: Any, libraries: list[str]) -> str | None:
     for kind in type(value).__mro__:
         if not isinstance(kind.__module__, str):
             continue
-        # "celery.app.task" -> "celery"
+        # The first word of "library.app.task".
         library = kind.__module__.partition(".")[0]
         if library in libraries:
             return library

@@ -270,9 +270,9 @@ def test_tests_that_skillrun_runs_prove_nothing_again(tmp_path: Path) -> None:
 
 
 def test_a_mark_may_say_every_field_of_a_spec() -> None:
-    """But for those that the mark, or the place of a spec, says already."""
+    """But for those that the mark, or the place of a spec, says already; a test is Python's."""
     schema = json.loads((helpers.ROOT / "schemas/job-spec.v1.json").read_text())
-    said_otherwise = {"version", "job", "handler", "waivers", "inputs"}
+    said_otherwise = {"version", "job", "handler", "waivers", "inputs", "language"}
     assert set(FIELDS) == set(schema["properties"]) - said_otherwise
 
 

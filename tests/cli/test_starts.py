@@ -44,7 +44,7 @@ LINES = (
         "--help",
     ),
     *("mcp --help", "doctor --nonsense", "demo --nonsense", "trust", "rules rq", "jobs"),
-    *("prove --all", "prove --all --json"),
+    *("prove --all", "prove --all --json", "baseline --nonsense"),
 )
 VARIES = re.compile(
     r'(?<="duration_ms": )\d+|(?<="invocation": )\d+|(?<="head": )"\w+"|(?<="ts_utc": )"[^"]+"'

@@ -116,8 +116,7 @@ class Driver(ListedDriver):
         limits: list[float] = list(filter(None, (job.timeout, job.heartbeat)))
         if not limits:
             return None
-        settings = self.settings.get(queue, {})
-        return min(limits) + self._find_sweep(settings) + ABORT_S
+        return min(limits) + self._find_sweep(self.settings.get(queue, {})) + ABORT_S
 
     async def run_nothing(self) -> None:
         # What SAQ and Redis's client make on first use is made once, before the forks.
@@ -194,8 +193,7 @@ class Driver(ListedDriver):
             theirs = queue.deserialize(unpack_bytes(like["job"]))
             # Where another job has the same key, it is refused.
             key = self.find_like_key(theirs.key, "key", ((), theirs.kwargs or {}), ((), given))
-            options = {option: getattr(theirs, option) for option in _OPTIONS}
-            options["key"] = key
+            options = {**{option: getattr(theirs, option) for option in _OPTIONS}, "key": key}
         job = Job(**options, kwargs=given)
         with self.probe.recorder.quiet():
             # Whoever enqueues the job once more does so when the one before has ended.
@@ -287,12 +285,9 @@ class Driver(ListedDriver):
 
 def _read_cron_options(cron: Any) -> dict[str, Any]:
     """The options of a job that SAQ makes of a cron job, without those that it leaves open."""
-    function = cron.function.__qualname__
-    options = {"function": function}
+    options = {"function": cron.function.__qualname__, "key": get_default_job_key()}
     if cron.unique:
-        options["key"] = f"cron:{function}"
-    else:
-        options["key"] = get_default_job_key()
+        options["key"] = f"cron:{options['function']}"
     for option in ("timeout", "heartbeat", "retries", "ttl"):
         if getattr(cron, option) is not None:
             options[option] = getattr(cron, option)
