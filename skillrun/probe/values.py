@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import io
 import re
@@ -11,6 +12,7 @@ from typing import Any
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _SHOWN = 400
 _DEEPEST = 8  # lists in lists that are read
+_MODULES_OF_VALUES = ("datetime", "decimal", "fractions", "pathlib", "uuid")
 _NO_TEXT: Any = object.__repr__  # of a class that gives its objects none
 _TEXTS_AND_NUMBERS: tuple[Any, ...] = (str, bytes, bytearray, int, float)
 
@@ -86,10 +88,33 @@ def _read_object(value: Any, depth: int) -> str:
         return f"{name}{_read([value.items(), value.get_payload()], depth + 1)}"
     if isinstance(value, (io.BytesIO, io.StringIO)):
         return f"{name}({_read(value.getvalue(), depth + 1)})"
-    if hasattr(type(value), "__mapper__"):
-        # SQLAlchemy's: which columns it holds depends on what was loaded, and not on its row.
+    if not _is_made_of_values(value):
+        # A connection, a session, a row that a mapper has loaded: what it holds changes with what
+        # was done with it, and says nothing of what is asked for.
         return repr(value)
-    return f"{name}{_read(read_held(value), depth + 1)}"
+    return f"{name}{_read(vars(value), depth + 1)}"
+
+
+def _is_made_of_values(value: Any, depth: int = 0) -> bool:
+    """Whether all that an object, or a collection, holds is text, numbers, times and the like, or
+    made of them.
+    """
+    kind = type(value)
+    if value is None or issubclass(kind, (*_TEXTS_AND_NUMBERS, enum.Enum)):
+        return True
+    if depth > _DEEPEST or callable(value):
+        return False
+    if kind.__module__ in _MODULES_OF_VALUES:
+        return True
+    if issubclass(kind, dict):
+        held = [*value, *value.values()]
+    elif issubclass(kind, (list, tuple, set, frozenset)):
+        held = list(value)
+    else:
+        held = list(getattr(value, "__dict__", {}).values())
+        if not held:
+            return False
+    return all(_is_made_of_values(one, depth + 1) for one in held)
 
 
 def _is_simple(value: Any) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import enum
 import io
+import sqlite3
 from collections.abc import Callable
+from datetime import date
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -134,7 +136,7 @@ class Letter:
     """An object as applications have them, without a text of its own."""
 
     def __init__(self, to: str) -> None:
-        self.to, self._sent, self.client = to, object(), object()
+        self.to, self._lines, self.at = to, [f"Dear {to}"], date(2028, 2, 29)
 
 
 def make_letter(to: str) -> EmailMessage:
@@ -156,14 +158,18 @@ def test_objects_without_a_text_are_told_apart_by_what_they_hold(
     assert " at 0x" not in shown(make("ada"))
 
 
-def test_what_is_loaded_of_a_row_tells_no_calls_apart() -> None:
-    class Row:
-        __mapper__ = "SQLAlchemy's"
+class Served:
+    """A session, a client, a row of a mapper: it holds more than values."""
 
-        def __init__(self, **columns: Any) -> None:
-            self.__dict__.update(columns)
+    def __init__(self, count: int) -> None:
+        self.count, self._state = count, object()
 
-    assert shown(Row(id=1, to="ada")) == shown(Row())
+
+def test_what_an_object_counts_that_does_something_tells_no_calls_apart() -> None:
+    """SQLAlchemy numbers its sessions, and loads of a row what is asked for."""
+    assert shown(Served(1)) == shown(Served(2))
+    assert shown([Served(1)]) == shown([Served(2)])
+    assert shown(sqlite3.connect(":memory:")) == shown(sqlite3.connect(":memory:"))
 
 
 def said(*messages: str) -> list[str]:
