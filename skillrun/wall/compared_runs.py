@@ -102,6 +102,8 @@ _FOR_GOOD = ("mail-550", "rcpt-550", "rcpt-552", "letter-554")
 _MAYBE_TAKEN = ("cut-body", "cut-chunk", "garbled-body")
 ANSWERS = (*map(str, _STATUSES), *_SAID_OTHERWISE)
 _MOST_SHOWN = 3
+# Of the examples behind the first: each is a delivery more of each effect, on each side.
+_MOST_EXAMPLES = 3
 # A header by which a receiver tells that it has the work already: `message-id`, `x-request-key`. It
 # counts where the base says the same one with each attempt.
 _NAMES_WORK = re.compile(r"^header (?:.*-)?(?:id|key|reference)$")
@@ -114,6 +116,14 @@ Raises SkillrunError where it cannot be run.
 
 class _NotRun(Exception):
     """The job of a side cannot be run."""
+
+
+@dataclass(frozen=True)
+class Further:
+    """What an effect is called with for another example of the payload."""
+
+    keys: tuple[str, ...]
+    taken: tuple[Parts, ...]
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,7 @@ class Effect:
     # How often it took place where its process died, and the message came back when the receiver
     # had forgotten the key.
     repeats: int
+    further: dict[int, Further]  # number of an example, from 1 -> its own
 
 
 def judge_runs(
@@ -149,12 +160,14 @@ def judge_runs(
     shared = [name for name in before if name in after]
     if not shared:
         return job
+    examples = _list_shared_examples(old, spec)
     found: list[Finding] = []
     try:
-        was = _observe_side(observe_base, old, dict.fromkeys(shared, ANSWERS), "the base's")
+        every = dict.fromkeys(shared, ANSWERS)
+        was = _observe_side(observe_base, old, every, examples, "the base's")
         # What the base did not meet, or takes for done, is not asked of HEAD.
         asked = {effect.name: _list_failing(effect) for effect in was}
-        now = _observe_side(observe_head, spec, asked, "HEAD's") if was else []
+        now = _observe_side(observe_head, spec, asked, examples, "HEAD's") if was else []
     except _NotRun as error:
         found.append(_say_blind(str(error), spec, None))
         was = now = []
@@ -181,19 +194,38 @@ def _read_windows(spec: File) -> dict[str, float]:
     return windows
 
 
+def _list_shared_examples(old: File, spec: File) -> tuple[int, ...]:
+    """The numbers of the examples behind the first that both sides have, 1 for the second."""
+    before, after = _read_examples(old), _read_examples(spec)
+    found = []
+    for number in range(1, min(len(before), len(after))):
+        if before[number] == after[number]:
+            found.append(number)
+    return tuple(found[:_MOST_EXAMPLES])
+
+
+def _read_examples(spec: File) -> list[object]:
+    document = spec.new_document or spec.old_document
+    return list(listed(at(at(document.value if document else None, "payload"), "examples")))
+
+
 def _list_failing(effect: Effect) -> tuple[str, ...]:
     """The answers with which the job of an effect is not done."""
     return tuple(answer for answer, end in effect.ends.items() if end != DONE)
 
 
 def _observe_side(
-    observe: Observe, spec: File, answers: Mapping[str, tuple[str, ...]], whose: str
+    observe: Observe,
+    spec: File,
+    answers: Mapping[str, tuple[str, ...]],
+    examples: tuple[int, ...],
+    whose: str,
 ) -> list[Effect]:
     """`answers`: of each effect those that its receiver gives. Raises _NotRun."""
     asked = ["once", f"late={SECOND_RUN_S}"]
     windows = _read_windows(spec)
     for name, given in answers.items():
-        asked += _list_schedules(name, given, windows[name])
+        asked += _list_schedules(name, given, windows[name], examples)
     try:
         histories = observe(spec, asked)
     except SkillrunError as error:
@@ -203,13 +235,15 @@ def _observe_side(
     once, later, *rest = histories
     found = []
     for name, given in answers.items():
-        each = len(_list_schedules(name, given, windows[name]))
-        found.append(_read_effect(name, (once, later), given, rest[:each]))
+        each = len(_list_schedules(name, given, windows[name], examples))
+        found.append(_read_effect(name, (once, later), given, examples, rest[:each]))
         rest = rest[each:]
     return found
 
 
-def _list_schedules(name: str, answers: tuple[str, ...], window_s: float) -> list[str]:
+def _list_schedules(
+    name: str, answers: tuple[str, ...], window_s: float, examples: tuple[int, ...]
+) -> list[str]:
     """What the receiver of an effect does, in the order in which `_read_effect` takes it."""
     at = f"before:{name}#1"
     forgotten = int(window_s + _JUST_AFTER_S)
@@ -217,6 +251,9 @@ def _list_schedules(name: str, answers: tuple[str, ...], window_s: float) -> lis
     asked += [f"answer={_OUT_OF_SERVICE}@{at}/* listen", f"answer={_TAKEN}@{at} listen"]
     asked += [f"{_spell_fault(answer)}@{at}/* listen" for answer in _FOR_EVER]
     asked += [f"{_spell_fault(answer)}@{at} listen" for answer in answers]
+    for number in examples:
+        # The first example's delivery comes before it.
+        asked += [f"job={number}", f"answer={_TAKEN}@{at}/2 listen job={number}"]
     return asked
 
 
@@ -230,11 +267,14 @@ def _read_effect(
     name: str,
     singles: tuple[History, History],
     answers: tuple[str, ...],
+    examples: tuple[int, ...],
     answered: list[History],
 ) -> Effect:
     forgotten, failing, taken, *others = answered
     for_ever = _read_ends(_FOR_EVER, others)
-    ends = _read_ends(answers, others[len(_FOR_EVER) :])
+    others = others[len(_FOR_EVER) :]
+    ends = _read_ends(answers, others)
+    further = others[len(answers) :]
     return Effect(
         name=name,
         keys=_list_keys(singles[0], name),
@@ -245,7 +285,27 @@ def _read_effect(
         ends=ends,
         for_ever=for_ever,
         repeats=len(forgotten.performed(name)),
+        further=_read_further(name, examples, further),
     )
+
+
+def _read_further(
+    name: str, examples: tuple[int, ...], histories: list[History]
+) -> dict[int, Further]:
+    """Of each example's two histories: the keys of the plain one, and what the other one sent."""
+    found = {}
+    for place, number in enumerate(examples):
+        plain, listened = histories[2 * place : 2 * place + 2]
+        keys = []
+        for call in plain.performed(name):
+            if plain.delivery_of(call).job == number:
+                keys.append(str(call["key"]))
+        taken: tuple[Parts, ...] = ()
+        for event in listened.all("heard"):
+            if listened.delivery_of(event).job == number:
+                taken = taken or read_event(event)
+        found[number] = Further(tuple(keys), taken)
+    return found
 
 
 def _explain_unsent(taken: History) -> str:
@@ -291,6 +351,7 @@ def _compare_effect(base: Effect, head: Effect, spec: File) -> Iterator[Finding]
             break
     yield from _compare_keys(base, head, spec)
     yield from _compare_requests(base, head, spec)
+    yield from _compare_further(base, head, spec)
     yield from _compare_ends(base, head, spec)
     if base.repeats == 1 and head.repeats > 1:
         said = (
@@ -318,6 +379,34 @@ def _compare_keys(base: Effect, head: Effect, spec: File) -> Iterator[Finding]:
         f" {quoted(base.keys[0])}"
     )
     yield _say(KEY, said, spec, _KEY_HINT)
+
+
+def _compare_further(base: Effect, head: Effect, spec: File) -> Iterator[Finding]:
+    """The first example for which HEAD has another key than the base, or sends otherwise what no
+    text is, though for the first one of the spec it does neither.
+    """
+    if base.keys != head.keys:
+        return
+    is_drawn = base.keys != base.later_keys or "None" in base.keys
+    varies = _find_varying(base.attempts)
+    for number, was in base.further.items():
+        now = head.further.get(number, was)
+        of_it = f"of payload.examples[{number}]"
+        if not is_drawn and was.keys and now.keys and was.keys != now.keys:
+            said = (
+                f"{base.name} {of_it} has the key {quoted(now.keys[0])}, and at the base"
+                f" {quoted(was.keys[0])}"
+            )
+            yield _say(KEY, said, spec, _KEY_HINT)
+            return
+        for old, new in zip(was.taken, now.taken, strict=False):
+            for name in sorted(old.keys() - varies):
+                why = None
+                if old[name] != new.get(name):
+                    why = _find_serious(name, old, new, was.keys)
+                if why is not None:
+                    yield _say(SENT, f"{base.name} {of_it} {why}", spec, _SENT_HINT)
+                    return
 
 
 def _compare_requests(base: Effect, head: Effect, spec: File) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Side:
     dead: tuple[str, ...] = ()
     endless: tuple[str, ...] = ()
     repeats: bool = False  # once the receiver has forgotten the key
+    second: tuple[str, str] = ("receipt-8", post(BODY, "receipt-8"))  # of the second example
     error: str | None = None  # what its real call raises before it sends anything
     asked: list[str] = field(default_factory=list)
 
@@ -46,7 +47,19 @@ class Side:
         self.asked += schedules
         return [self._run(text) for text in schedules]
 
+    def _run_second_example(self, text: str) -> History:
+        key, sent = self.second
+        first = [*effect(key=f"'{self.key}'"), RETURNED, ACKED]
+        second = [*effect(key=f"'{key}'"), RETURNED, ACKED]
+        if "listen" in text:
+            second = [("heard", {"name": "email#1", "sent": [sent]}), RETURNED, ACKED]
+        told = history(text, first, second)
+        other = replace(told.deliveries[1], job=1)
+        return replace(told, deliveries=(told.deliveries[0], other))
+
     def _run(self, text: str) -> History:
+        if "job=1" in text:
+            return self._run_second_example(text)
         if text.startswith("kill@after"):
             times = 1 + self.repeats
             return history(text, *[[*effect(key=f"'{self.key}'"), RETURNED, ACKED]] * times)
@@ -136,6 +149,28 @@ def test_what_the_base_sends_is_no_finding() -> None:
 
 def test_another_key_of_the_same_job_is_an_error() -> None:
     assert judge(Side(), Side(key="RECEIPT-7"))[1][0] == ("other-key", "error")
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (("receipt-eight", post(BODY, "receipt-eight")), [("other-key", "error")]),
+        (
+            ("receipt-8", post({**BODY, "amount": 900}, "receipt-8")),
+            [("sends-otherwise", "error")],
+        ),
+        (("receipt-8", post({**BODY, "subject": "Thank you"}, "receipt-8")), []),
+        (("receipt-8", post(BODY, "receipt-8")), []),
+    ],
+    ids=["another key", "another amount", "another text", "the same"],
+)
+def test_what_another_example_is_called_with_is_compared(
+    second: tuple[str, str], told: list[tuple[str, str]]
+) -> None:
+    """A table that has another value for the third notice alone leaves the first one as it was."""
+    base = Side()
+    assert judge(base, Side(second=second))[1] == told
+    assert "answer=200@before:email#1/2 listen job=1" in base.asked
 
 
 ANSWERED = ("partial", [("answered-otherwise", "error")])
