@@ -85,6 +85,17 @@ SPEC = """\
 """
 
 
+GUARD = 'if __name__ == "__main__":'
+SEEDING = {
+    "shop/seeding.py": (
+        "import sqlite3\nimport sys\n\n\ndef create(seed):\n"
+        "    db = sqlite3.connect('app.db')\n    if seed:\n"
+        "        db.executescript('insert into orders values (1)')\n\n\n"
+        f"{GUARD}\n    create('--seed' in sys.argv)\n"
+    )
+}
+
+
 @dataclass(frozen=True)
 class Case:
     """What a branch puts into the shop. `expected` is error, warning, note or nothing."""
@@ -758,6 +769,19 @@ NEIGHBOURS = (
                 "import sys\n\nfrom django.core.management import execute_from_command_line\n\n"
                 'if __name__ == "__main__":\n    execute_from_command_line(sys.argv)\n'
             )
+        },
+    ),
+    Case(
+        "a-module-that-is-a-program-too",
+        "note",
+        {**SEEDING, **tasks(imports="from shop import seeding")},
+    ),
+    Case(
+        "a-module-that-does-so-when-it-is-imported",
+        "error",
+        {
+            "shop/seeding.py": SEEDING["shop/seeding.py"].replace(GUARD, "if True:"),
+            **tasks(imports="from shop import seeding"),
         },
     ),
     Case(

@@ -187,5 +187,17 @@ def walk_own(owner: ast.AST) -> Iterator[ast.AST]:
         if isinstance(node, FunctionNode):
             waiting += [*node.decorator_list, *node.args.defaults]
             waiting += [value for value in node.args.kw_defaults if value is not None]
+        elif isinstance(node, ast.If) and _asks_for_program(node.test):
+            waiting += node.orelse
         else:
             waiting += ast.iter_child_nodes(node)
+
+
+def _asks_for_program(test: ast.expr) -> bool:
+    """`__name__ == "__main__"`: what stands below runs where the module is the program itself, and
+    then as another module than the one that a handler imports.
+    """
+    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq):
+        return False
+    sides = {ast.unparse(test.left), *map(ast.unparse, test.comparators)}
+    return sides == {"__name__", "'__main__'"}
