@@ -4,11 +4,12 @@ each.
 
 from __future__ import annotations
 
-import ast
 import copy
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from skillrun.core.literals import read_literal
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -34,7 +35,7 @@ def read_payload(arguments: str, like: Any) -> Any:
     arguments are no plain values. `arguments`: as `Probe.bound` writes them; `like`: an example.
     """
     try:
-        given = {name: ast.literal_eval(text) for name, text in ast.literal_eval(arguments)}
+        given = {name: read_literal(text) for name, text in read_literal(arguments)}
     except (ValueError, SyntaxError):
         return None
     if not isinstance(like, dict):

@@ -4,10 +4,10 @@ the next page, the next item of its kind, a follow-up.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from skillrun.core.literals import read_literal
 from skillrun.proof.history import Delivery
 from skillrun.proof.jobs import get_field
 
@@ -51,7 +51,7 @@ def _read_fields(message: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(told, str):
         return {}
     fields: dict[str, Any] = {}
-    for name, text in ast.literal_eval(told):
+    for name, text in read_literal(told):
         value = _read_literal(text)
         if isinstance(value, dict):
             fields = {**value, **fields}
@@ -61,6 +61,6 @@ def _read_fields(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_literal(text: str) -> Any:
     try:
-        return ast.literal_eval(text)
+        return read_literal(text)
     except (ValueError, SyntaxError):
         return text

@@ -82,6 +82,7 @@ WRITING = (
     "trust --revoke",
     "verify --ci",
     "prove --trust",
+    "baseline --trust",
     "spec init --set job=other --set handler=shop.tasks:other",
     "detect --write",
     "install claude",
