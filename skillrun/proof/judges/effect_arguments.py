@@ -142,7 +142,9 @@ def find_other_value(call: Event, wanted: Event, again: Event) -> str:
     """An amount or a flag on which two single runs agree and this call does not, as text that a
     message goes on with: ": cents=1000 and not 700"; "" where there is none.
     """
-    first, second, seen = wanted["plain"] or {}, again["plain"] or {}, call["plain"] or {}
+    first = wanted["plain"] or {}
+    second = again["plain"] or {}
+    seen = call["plain"] or {}
     for name in first:
         if name not in seen or _COUNTING.search(name):
             continue
