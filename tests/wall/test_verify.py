@@ -21,6 +21,7 @@ import shops
 from jsonschema import Draft202012Validator
 from verifying import Verified, branch, verify
 
+from skillrun.proof.baseline import BASELINE, KnownCause, write_baseline
 from skillrun.wall.gaming.registry import LOOKS
 
 pytestmark = pytest.mark.real
@@ -225,6 +226,9 @@ FULL = {
 }
 
 
+TWICE = KnownCause("effect.repeated", "mail", "two deliveries both pass the check")
+
+
 def test_each_way_of_cheating_is_found_at_once(make_repo: Callable[..., Path]) -> None:
     repo = branch(make_repo(FULL))
     spec = str(FULL[".skillrun/jobs/send.yaml"])
@@ -256,6 +260,7 @@ def test_each_way_of_cheating_is_found_at_once(make_repo: Callable[..., Path]) -
         ".claude/settings.json": '{"hooks": {}}',
         ".agents/skills/job-worker-orchestration/SKILL.md": skill,
         "shop/__pycache__/mailer.cpython-311.pyc": "another program",
+        BASELINE: write_baseline({"shop.work:work": frozenset([TWICE])}),
     }
     helpers.write_files(repo, weaker)
     helpers.commit(repo, "Make it green")
