@@ -22,6 +22,10 @@ from .wrap import around
 
 _AWAY = "server closed the connection unexpectedly"
 _IDLE, _IN_ERROR, _UNKNOWN = 0, 3, 4  # PGTransactionStatusType of libpq
+_ROLLBACK, _WRONG = (
+    "rollback",
+    "select 1 / 0",
+)  # what ends a transaction, and what leaves it in error
 
 
 class Servers:
@@ -104,6 +108,7 @@ class Psycopg:
     def install(self, module: Any) -> None:
         self.statements.failure = lambda: module.OperationalError(_AWAY)
         self.statements.drop = lambda connection: hang_up(connection.pgconn.socket)
+        self.statements.abort = self._abort
         for cursor in (
             module.Cursor,
             module.AsyncCursor,
@@ -131,6 +136,11 @@ class Psycopg:
 
     def _is_open(self, connection: Any) -> bool:
         return int(connection.pgconn.transaction_status) not in (_IDLE, _UNKNOWN)
+
+    def _abort(self, connection: Any, is_end: bool) -> None:
+        """Through libpq itself: it waits, and an asyncio connection has no await here."""
+        if self._is_open(connection):
+            connection.pgconn.exec_((_ROLLBACK if is_end else _WRONG).encode())
 
     def _outcome(self, connection: Any) -> str:
         """A commit after an error rolls back."""
@@ -221,6 +231,18 @@ class Psycopg2:
         self.statements.failure = lambda: module.OperationalError(_AWAY)
         self.statements.drop = lambda connection: hang_up(connection.fileno())
         extensions = module.extensions
+
+        def abort(connection: Any, is_end: bool) -> None:
+            """Through the classes below the reporting ones."""
+            if not self._is_open(connection):
+                return
+            if is_end:
+                extensions.connection.rollback(connection)
+                return
+            with contextlib.suppress(module.DataError):
+                extensions.cursor(connection).execute(_WRONG)
+
+        self.statements.abort = abort
 
         def connect(
             dsn: Any = None,
@@ -346,6 +368,8 @@ class Asyncpg:
     def install(self, module: Any) -> None:
         self.statements.failure = lambda: module.ConnectionDoesNotExistError(_AWAY)
         self.statements.drop = lambda connection: hang_up(_find_socket(connection))
+        # Its error says that the connection is gone, and nothing here could await another end.
+        self.statements.abort = lambda connection, is_end: hang_up(_find_socket(connection))
         connection = module.connection.Connection
         around(connection, "execute", self._execute)
         for name in ("_execute", "_executemany"):

@@ -242,13 +242,15 @@ class Recorder:
         name: str,
         failure: Callable[[], BaseException] | None = None,
         drop: Callable[[], None] | None = None,
+        abort: Callable[[], None] | None = None,
         **fields: Any,
     ) -> None:
         """Reports "before" or "after" `name`, and meets the fault that is planned there. May not
         return, may raise.
 
-        `failure`: makes the error of a store, or of an HTTP service, that fails there. `drop`:
-        closes the connection to that store from the other side.
+        `failure`: makes the error of a store, or of an HTTP service, that fails there. What that
+        does to the store itself comes first: `drop` closes the connection from the other side
+        ("drop"), `abort` ends the transaction there ("fail").
         """
         if self.channel is None:
             return
@@ -265,7 +267,7 @@ class Recorder:
             fields.get("subject"),
             fields.get("key"),
         ):
-            self._meet(at, {**fault, "failure": failure, "drop": drop})
+            self._meet(at, {**fault, "failure": failure, "drop": drop, "abort": abort})
 
     def _meet(self, at: str, fault: dict[str, Any]) -> None:
         what = fault["do"]
@@ -294,8 +296,9 @@ class Recorder:
             mark_injected(error)
             raise error
         elif what in ("fail", "drop") and fault["failure"] is not None:
-            if what == "drop" and fault["drop"] is not None:
-                fault["drop"]()
+            end_there = fault["drop"] if what == "drop" else fault["abort"]
+            if end_there is not None:
+                end_there()
             broken: BaseException = fault["failure"]()
             said = f"{type(broken).__name__}: {broken}"
             status = getattr(getattr(broken, "response", None), "status_code", None)

@@ -71,6 +71,10 @@ class Statements:
         )
         # Closes a connection from the server's side; None: there is no server.
         self.drop: Callable[[Any], None] | None = None
+        # What `failure` is the error of, done on the server's side: at a commit or a rollback (True)
+        # the transaction is over, after a statement (False) it is in error. A server keeps no lock
+        # for either. None: there is no server, and an error leaves the transaction open.
+        self.abort: Callable[[Any, bool], None] | None = None
         # Its `place` says whose work a library's own thread does.
         self.lent = threading.local()
         self._links: weakref.WeakKeyDictionary[Any, Link] = weakref.WeakKeyDictionary()
@@ -136,7 +140,7 @@ class Statements:
         }
         fields["sql"] = brief(" ".join(sql.split()))
         begun = self.is_open(connection)
-        self._arrive(connection, name, begun=begun, **fields)
+        self._arrive(connection, name, is_end=False, begun=begun, **fields)
         del fields["sql"]
         yield
         fields["open"] = self.is_open(connection)
@@ -161,17 +165,19 @@ class Statements:
             "store": self.store_of(connection),
             "place": self.place(),
         }
-        self._arrive(connection, name, **fields)
+        self._arrive(connection, name, is_end=True, **fields)
         yield
         self.recorder.ended(connection, what)
         self.recorder.boundary("after", name, **fields)
 
-    def _arrive(self, connection: Any, name: str, **fields: Any) -> None:
+    def _arrive(self, connection: Any, name: str, *, is_end: bool, **fields: Any) -> None:
         """The boundary before something is asked of the store, at which it may fail."""
-        drop = None
+        drop = abort = None
         if self.drop is not None:
             drop = functools.partial(self.drop, connection)
-        self.recorder.boundary("before", name, self.failure, drop, **fields)
+        if self.abort is not None:
+            abort = functools.partial(self.abort, connection, is_end)
+        self.recorder.boundary("before", name, self.failure, drop, abort, **fields)
 
     def _tell_age(self, connection: Any, link: Link) -> None:
         """A connection from before the fork shares its socket, or its cache, with every other

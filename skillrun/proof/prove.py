@@ -626,7 +626,8 @@ class _Session:
             self.problems += unreached(self.tried[self.only].history)
         incomplete = [*self.problems]
         for item in shown:
-            incomplete += item.list_judgements(INCOMPLETE)
+            for judgement in item.list_judgements(INCOMPLETE):
+                incomplete.append(replace(judgement, schedule=str(item.schedule)))
         return Proof(
             _choose_verdict(witnesses, incomplete),
             tried,

@@ -35,6 +35,7 @@ class Judgement:
     expected: str = ""
     seen: str = ""
     grade: RiskGrade | None = None
+    schedule: str = ""  # of what makes a proof incomplete: the one under which it came up, if any
 
 
 @dataclass(frozen=True)

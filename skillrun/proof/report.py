@@ -72,7 +72,7 @@ def proof_report(
         "witnesses": [_describe_witness(witness, options) for witness in proof.witnesses],
         "risks": [_describe_risk(risk, options) for risk in proof.risks],
         "undeclared": [shown(j.message) for j in proof.incomplete if j.rule == "effect.undeclared"],
-        "incomplete": list(map(_describe_incomplete, proof.incomplete)),
+        "incomplete": [_describe_incomplete(one, options) for one in proof.incomplete],
         "hints": [*_collect_hints(proof), *filter(None, map(_hint_of, effects))],
     }
     if proof.confirmed is not None:
@@ -295,13 +295,17 @@ def _describe_log_answers(answers: Mapping[str, Answer]) -> dict[str, Any]:
     return found
 
 
-def _describe_incomplete(judgement: Judgement) -> dict[str, Any]:
+def _describe_incomplete(judgement: Judgement, options: str) -> dict[str, Any]:
     step = next_step(judgement)
-    return {
+    found = {
         "rule": judgement.rule,
         "message": shown(judgement.message),
         "hint": shown(step) if step else None,
     }
+    # In the single run it is seen without being asked for.
+    if judgement.schedule not in ("", str(ONCE)):
+        found["replay"] = replay_command(parse_schedule(judgement.schedule), options)
+    return found
 
 
 def _collect_hints(proof: Proof) -> list[str]:
@@ -412,7 +416,7 @@ def plan_report(proof: Proof, target: Target) -> dict[str, Any]:
         "cut": dict(sorted(proof.plan.cut.items())),
         "transitions": count_transitions(proof.histories),
         "schedules": list(map(str, schedules)),
-        "incomplete": list(map(_describe_incomplete, proof.incomplete)),
+        "incomplete": [_describe_incomplete(one, options="") for one in proof.incomplete],
     }
 
 

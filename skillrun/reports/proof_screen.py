@@ -9,6 +9,7 @@ from typing import Any
 
 from skillrun.core.tally import count_things, risk_words
 from skillrun.reports.lines import Line, line
+from skillrun.reports.proofs import next_of_incomplete
 
 _STYLES = {"proved": "passed", "refuted": "failed", "incomplete": "blocked"}
 _ANSWERS = {"yes": "passed", "already": "passed", "no": "failed"}
@@ -195,8 +196,8 @@ def _incomplete_lines(found: Sequence[_Value]) -> Iterator[Line]:
     for item in found[: _IN_FULL + _IN_SHORT]:
         said = f"incomplete: {item['message']}"
         yield line(0, ("blocked", said), ("dim", f"  [{item['rule']}]"), hang=2)
-        if item["hint"]:
-            yield _point_line("do", item["hint"])
+        for label, said in next_of_incomplete(item):
+            yield _point_line(label, said)
     yield from _more_line(len(found), "reasons")
 
 

@@ -326,8 +326,15 @@ def _incomplete_lines(report: _Value) -> Iterator[Line]:
         yield line(0)
     for item in report["incomplete"]:
         yield line(0, ("blocked", f"incomplete: {item['message']}"), ("dim", f"  [{item['rule']}]"))
-        if item["hint"]:
-            yield line(2, ("dim", f"do: {item['hint']}"))
+        for label, said in next_of_incomplete(item):
+            yield line(2, ("dim", f"{label}: {said}"))
+
+
+def next_of_incomplete(reason: _Value) -> Iterator[tuple[str, str]]:
+    """What to do about a reason, and how to see it again: label -> words."""
+    for label, member in (("do", "hint"), ("replay", "replay")):
+        if reason.get(member):
+            yield label, reason[member]
 
 
 # -- what could be run

@@ -289,3 +289,24 @@ def test_an_unstable_witness_is_marked(tmp_path: Path) -> None:
 )
 def test_durations_are_short(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+TELLS_OF_FAILURES = (
+    f"            try:\n    {SEND}            except Away:\n"
+    '                open(os.path.dirname(DB) + "/away.txt", "a").write("x")\n'
+    "                raise\n"
+)
+
+
+@pytest.mark.real
+def test_what_is_incomplete_under_a_schedule_says_how_to_run_that_again(tmp_path: Path) -> None:
+    passing = {"failures": {"transient": ["jobs:Away"]}}
+    repo = plain_repo(tmp_path / "repo", changed=passing, was=SEND, becomes=TELLS_OF_FAILURES)
+    asked = "raise=jobs:Away@before:send#1"
+    report = proof_report(proof_of(repo, asked), target_of(repo), only=asked)
+    valid(report)
+    (reason,) = report["incomplete"]
+    assert reason["rule"] == "effect.undeclared"
+    assert reason["replay"].startswith("skillrun prove")
+    assert asked in reason["replay"]
+    assert f"replay: {reason['replay']}" in text_of(report)
