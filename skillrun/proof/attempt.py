@@ -9,7 +9,8 @@ from typing import Any
 
 from skillrun.core.errors import Misuse, SkillrunError
 from skillrun.proof.exploring.run import NotPublished
-from skillrun.proof.prove import look, prove
+from skillrun.proof.observe import look
+from skillrun.proof.prove import prove
 from skillrun.proof.reference import INCOMPLETE, Judgement
 from skillrun.proof.result import Proof, Target
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing

@@ -9,7 +9,7 @@ from pathlib import Path
 from skillrun.core.errors import Blocked
 from skillrun.proof.exploring.run import NotPublished
 from skillrun.proof.history import History
-from skillrun.proof.prove import observe, observe_worlds
+from skillrun.proof.observe import observe, observe_worlds
 from skillrun.proof.result import Target
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 from skillrun.proof.state import StateError

@@ -11,7 +11,8 @@ from plain_job import JOBS, plain_repo, proof_of, target_of
 
 from skillrun.core.errors import Misuse
 from skillrun.proof.judges.registry import judge_history
-from skillrun.proof.prove import look, prove
+from skillrun.proof.observe import look
+from skillrun.proof.prove import prove
 from skillrun.proof.schedule import parse_schedule
 from skillrun.proof.ticks import list_border_days
 

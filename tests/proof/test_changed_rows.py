@@ -10,7 +10,7 @@ import pytest
 from plain_job import plain_repo, target_of
 
 from skillrun.proof.changed_rows import MORE_ROWS, change_rows, find_left, list_worlds
-from skillrun.proof.prove import observe_worlds
+from skillrun.proof.observe import observe_worlds
 from skillrun.proof.rivals import read_contents
 from skillrun.proof.state import SqliteStore
 from skillrun.proof.worlds import CENTS, DONE, FOREIGN, GIVEN_UP, LONGER, MANY, World

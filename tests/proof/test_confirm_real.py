@@ -11,8 +11,9 @@ import pytest
 from skillrun.contract.spec import load_spec
 from skillrun.proof.confirm.compare import KILLS, confirm, confirm_one
 from skillrun.proof.confirm.run import ENDS_APART, Stage, Watch, WorkerEnded
+from skillrun.proof.observe import look
 from skillrun.proof.orders import RECEIVER_WAYS
-from skillrun.proof.prove import look, prove
+from skillrun.proof.prove import prove
 from skillrun.proof.result import Proof, Target
 from skillrun.proof.schedule import Schedule
 

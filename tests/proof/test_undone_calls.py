@@ -17,7 +17,8 @@ from skillrun.proof.drafts import find_uncommitted, list_values
 from skillrun.proof.families import publisher, registry
 from skillrun.proof.history import Event
 from skillrun.proof.judges.uncommitted import judge
-from skillrun.proof.prove import look, prove
+from skillrun.proof.observe import look
+from skillrun.proof.prove import prove
 from skillrun.proof.result import Proof, Target
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "corpus"))

@@ -16,7 +16,7 @@ from skillrun.contract.job import JobSpec
 from skillrun.core.errors import Misuse
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.clones import clone_rows
-from skillrun.proof.prove import look
+from skillrun.proof.observe import look
 from skillrun.proof.report import plan_report, proof_report
 from skillrun.proof.result import Proof
 from skillrun.proof.schedule import parse_schedule

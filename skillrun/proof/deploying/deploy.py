@@ -27,11 +27,11 @@ from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import History
 from skillrun.proof.jobs import payloads_of
 from skillrun.proof.judges.registry import judge_history
-from skillrun.proof.prove import limit_deliveries
 from skillrun.proof.reference import REFUTED, RISK, Judgement, Reference
 from skillrun.proof.result import Target
 from skillrun.proof.sandbox.visible import find_interpreter
 from skillrun.proof.schedule import Schedule
+from skillrun.proof.session import limit_deliveries
 from skillrun.proof.setting import Setting
 from skillrun.proof.single import find_single_run_problem, run_singles
 

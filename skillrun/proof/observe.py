@@ -1,0 +1,101 @@
+"""Schedules of a job without a verdict: for whoever lists them, or compares two sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from skillrun.proof.changed_rows import list_worlds
+from skillrun.proof.drafts import list_tables_of
+from skillrun.proof.explorer import Explorer
+from skillrun.proof.families.errors import list_ends_in_failure
+from skillrun.proof.families.situation import Situation
+from skillrun.proof.history import History
+from skillrun.proof.jobs import payloads_of
+from skillrun.proof.planning import make_plan
+from skillrun.proof.result import OnProgress, Proof, Target
+from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
+from skillrun.proof.session import Session, be_silent
+from skillrun.proof.varied import varied_payloads
+from skillrun.proof.worlds import DONE, GIVEN_UP
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
+
+
+def look(target: Target, *, progress: OnProgress | None = None) -> Proof:
+    """Runs the job once by itself, and plans its schedules without running them. The proof that is
+    returned has the verdict "incomplete".
+    """
+    with Session(target, progress or be_silent, workers=1) as session:
+        session.payloads = payloads_of(target.spec) | varied_payloads(target.spec)
+        first = session.set_up_explorer()
+        session.learn_single_run(first)
+        plan = make_plan(session, first)
+        return Proof(
+            "incomplete",
+            list(session.tried.values()),
+            incomplete=list(session.problems),
+            plan=plan,
+            reference=session.reference,
+            facts=first.facts,
+        )
+
+
+def observe(
+    target: Target, schedules: Iterable[str], *, progress: OnProgress | None = None
+) -> list[History]:
+    """Runs some schedules, and returns what happened in them, in the same order and without a
+    verdict. Raises SkillrunError where nothing could run.
+    """
+    with Session(target, progress or be_silent, workers=1) as session:
+        explorer = session.set_up_explorer()
+        return [explorer.run(parse_schedule(text)) for text in schedules]
+
+
+def observe_worlds(target: Target) -> dict[str, list[History]]:
+    """World -> what a few schedules come to there: the single run, each effect's real call, and the
+    ends in failure. "": with the rows that the setup makes. Raises SkillrunError where nothing
+    could run.
+    """
+    with Session(target, be_silent, workers=1) as session:
+        return _explore_worlds(session.set_up_explorer(), target.spec)
+
+
+def _explore_worlds(explorer: Explorer, spec: JobSpec) -> dict[str, list[History]]:
+    """World -> its histories, see `observe_worlds`."""
+    once = explorer.run(ONCE)
+    schedules = [ONCE, *_list_real_calls(spec)]
+    ends = list_ends_in_failure(Situation(spec, once, explorer.facts))
+    explorer.learn_left(DONE, [ONCE])
+    explorer.learn_left(GIVEN_UP, ends)
+    found = {"": [explorer.run(schedule) for schedule in (*schedules, *ends)]}
+    explorer.setting.restore()
+    sent, read = _read_sent(found[""]), list_tables_of(once.events)
+    for world in list_worlds(explorer.store, spec, sent, read):
+        asked = list(schedules)
+        if not world.column:
+            # Where a column has another value, who fails does so all the same.
+            asked += ends
+        found[str(world)] = [explorer.run(replace(one, world=world)) for one in asked]
+    return found
+
+
+def _list_real_calls(spec: JobSpec) -> Iterator[Schedule]:
+    """Yields a schedule for each effect that has a stand-in: its real call is made, to a receiver
+    that writes down what it is sent.
+    """
+    for effect in spec.effects or ():
+        if effect.mode != "pass_through":
+            yield parse_schedule(f"answer=200@before:{effect.name}#1 listen")
+
+
+def _read_sent(histories: Iterable[History]) -> str:
+    """All that the effects of some schedules were called with, and what their real calls sent."""
+    told: list[str] = []
+    for history in histories:
+        told += [str(call["args"]) for call in history.performed()]
+        for event in history.all("heard"):
+            told += map(str, event["sent"])
+    return "\n".join(told)
