@@ -35,7 +35,7 @@ class Aside:
         folders = (scratch, *free, sys.prefix, sys.base_prefix)
         self.free = tuple(os.path.realpath(folder) + "/" for folder in folders)
 
-    def name(self, database: Any) -> str | None:
+    def name_stand_in(self, database: Any) -> str | None:
         """What the stand-in is called below the scratch folder; None where the database is opened
         as it is.
         """
@@ -51,9 +51,9 @@ class Aside:
             return os.path.relpath(real, self.root)
         return real.lstrip("/")
 
-    def database(self, given: Any) -> Any:
+    def make_stand_in(self, given: Any) -> Any:
         """What is opened instead. Its folder is made, so that it can be."""
-        name = self.name(given)
+        name = self.name_stand_in(given)
         if name is None:
             return given
         path, text = os.path.join(self.scratch, name), os.fsdecode(given)
@@ -79,24 +79,24 @@ def path_and_mode(database: str) -> tuple[str, bool]:
         return database, False
     path, _, query = database[5:].partition("#")[0].partition("?")
     words = [word.partition("=") for word in query.split("&")]
-    options = [(_unquote(name), _unquote(value)) for name, _, value in words]
+    options = [(_decode_percent(name), _decode_percent(value)) for name, _, value in words]
     modes = {value for name, value in options if name == "mode"}
     if "memory" in modes:
         return ":memory:", False
     is_read = modes == {"ro"} or ("immutable", "1") in options
-    return _unquote(path), is_read
+    return _decode_percent(path), is_read
 
 
-def _unquote(text: str) -> str:
+def _decode_percent(text: str) -> str:
     """As SQLite does."""
     return _PERCENT.sub(lambda found: chr(int(found[1], 16)), text)
 
 
-def install(aside: Aside) -> None:
+def install_aside(aside: Aside) -> None:
     """Makes `sqlite3.connect` of this process open the stand-ins."""
     real: Callable[..., Any] = sqlite3.connect
 
     def connect(database: Any, *args: Any, **kwargs: Any) -> Any:
-        return real(aside.database(database), *args, **kwargs)
+        return real(aside.make_stand_in(database), *args, **kwargs)
 
     sqlite3.connect = sqlite3.dbapi2.connect = connect

@@ -45,7 +45,7 @@ class AsyncDriver(Driver):
         task = context.run(asyncio.ensure_future, self.deliver_in_loop(message))
         progress = Progress(recorder)
         while not task.done():
-            progress.look()
+            progress.end_if_stuck()
             await asyncio.wait({task}, timeout=PATIENCE_S)
         recorder.turn = FIRST
         self.restore_delivery(kept)

@@ -24,7 +24,7 @@ from .family import children_commands, is_own_process, pid_behind
 from .files import CHANGES, LOGS, METRICS, Door, Files
 from .frames import Frames
 from .gate import Gate, Refused
-from .reach import Reach, Refusal, is_known_name, is_log_port, is_quiet, name_of, refusal
+from .reach import Reach, Refusal, is_known_name, is_log_port, is_quiet, make_refusal, name_of
 from .recorder import Recorder
 from .swap import replace_everywhere
 
@@ -98,9 +98,11 @@ class Audit:
         """
         self.recorder, self.frames, self.reach = recorder, Frames(recorder), Reach(servers)
         own = {"tmp": free[0], "home": free[1]}
-        self.frames.know((*METRICS, *LOGS, *_ASKING, *_HOOKED_SQLITE))
-        self.files = Files(recorder, self.frames, self.tell, scratch, own, tuple(free[2:]), shared)
-        recorder.is_own_server = self.reach.has
+        self.frames.locate_modules((*METRICS, *LOGS, *_ASKING, *_HOOKED_SQLITE))
+        self.files = Files(
+            recorder, self.frames, self.tell_undeclared, scratch, own, tuple(free[2:]), shared
+        )
+        recorder.is_own_server = self.reach.has_address
         recorder.before_passing = self._before_passing
         recorder.after_passing = self._after_passing
         # Pages that ended children of this process have asked for.
@@ -115,26 +117,30 @@ class Audit:
         self.known: set[int] = set()
         self.refused: Refused | None = None
         self.heard = False  # the trial of the hook itself
-        self.works = self._works()
+        self.works = self._map_events()
 
-    def _works(self) -> dict[str, Callable[[str, Event], None]]:
+    def _map_events(self) -> dict[str, Callable[[str, Event], None]]:
         """What is done at each event that matters."""
         works: dict[str, Callable[[str, Event], None]] = {
-            "open": lambda _, args: self.files.opened(args)
+            "open": lambda _, args: self.files.see_open(args)
         }
-        works |= dict.fromkeys(CHANGES, self.files.changed)
-        works |= dict.fromkeys(_ADDRESSED, lambda _, args: self.connected(args[1]))
-        works |= dict.fromkeys(_NAMED, self.asked)
-        works |= dict.fromkeys(_MAIL, lambda _, args: self.stop("mail", name_of(args[1:3])))
-        works |= dict.fromkeys(_PROCESS, lambda _, args: self.started(name_of(args[0] or args[1])))
-        works |= dict.fromkeys(_FORK, lambda event, _: self.started(event))
-        works |= dict.fromkeys(_NATIVE, self.loaded)
-        works |= dict.fromkeys(_SIGNALS, self.signalled)
+        works |= dict.fromkeys(CHANGES, self.files.see_change)
+        works |= dict.fromkeys(_ADDRESSED, lambda _, args: self.see_connection(args[1]))
+        works |= dict.fromkeys(_NAMED, self.see_look_up)
+        works |= dict.fromkeys(
+            _MAIL, lambda _, args: self.tell_and_refuse("mail", name_of(args[1:3]))
+        )
+        works |= dict.fromkeys(
+            _PROCESS, lambda _, args: self.see_process(name_of(args[0] or args[1]))
+        )
+        works |= dict.fromkeys(_FORK, lambda event, _: self.see_process(event))
+        works |= dict.fromkeys(_NATIVE, self.see_native_code)
+        works |= dict.fromkeys(_SIGNALS, self.see_signal)
         works[_OF_A_METHOD] = lambda *_: setattr(self, "heard", True)
-        works["cpython.PyInterpreterState_New"] = lambda *_: self.started(_INTERPRETER)
+        works["cpython.PyInterpreterState_New"] = lambda *_: self.see_process(_INTERPRETER)
         works["socket.__new__"] = lambda _, args: self.made_socket(args)
         works["sqlite3.connect"] = lambda _, args: self.opened_database(args[0])
-        works["urllib.Request"] = lambda _, args: self.requested(name_of(args[0]))
+        works["urllib.Request"] = lambda _, args: self.see_request(name_of(args[0]))
         return works
 
     def install(self, boots: bool = False) -> None:
@@ -143,11 +149,11 @@ class Audit:
         """
         self.booting = boots
         self.is_filtered = may_make_unix_sockets_alone()
-        self._begin = self.recorder.begin
-        self.recorder.begin = self.begin  # type: ignore[method-assign]
+        self._begin = self.recorder.begin_delivery
+        self.recorder.begin_delivery = self.begin_delivery  # type: ignore[method-assign]
         self.files.install()
         self._watch_unheard()
-        sys.addaudithook(self.hook)
+        sys.addaudithook(self.see_event)
 
     def can_hear(self) -> bool:
         """Whether the hook is in force: code that ran before it, such as a sitecustomize, may have
@@ -158,14 +164,14 @@ class Audit:
         self.booting = was_booting
         return self.heard
 
-    def hook(self, event: str, args: Event) -> None:
+    def see_event(self, event: str, args: Event) -> None:
         """Called by the interpreter for every audit event."""
         work = self.works.get(event)
         watched = self.booting or self.forking or self.recorder.channel is not None
         if work is None or not watched:
             return
         if event == "open" or event in CHANGES:
-            self.files.announce(event, args)
+            self.files.announce_write(event, args)
         elif event == "sqlite3.connect":
             self._announce_database(args[0])
         if self.is_silent():
@@ -182,25 +188,31 @@ class Audit:
         """Whether this thread is inside of a hook, or of a library's own work that is reported in
         another way.
         """
-        return self.recorder.silent > self.recorder.logging
+        return self.recorder.quiet_depth > self.recorder.log_depth
 
     def _watch_unheard(self) -> None:
         """Calls of C that raise no event."""
         import _posixsubprocess
 
-        self._replace(_posixsubprocess, "fork_exec", lambda args: self.started(_command(args[0])))
-        self._replace(signal, "pidfd_send_signal", self._signalled_by_descriptor)
-        self._replace(os, "mkfifo", lambda args: self._made(args[0]))
-        self._replace(os, "mknod", lambda args: self._made(args[0]))
+        self._watch_function(
+            _posixsubprocess, "fork_exec", lambda args: self.see_process(_show_command(args[0]))
+        )
+        self._watch_function(signal, "pidfd_send_signal", self._signalled_by_descriptor)
+        self._watch_function(os, "mkfifo", lambda args: self._see_made_file(args[0]))
+        self._watch_function(os, "mknod", lambda args: self._see_made_file(args[0]))
         for name in _INTERPRETERS:  # from Python 3.12 on they raise no event
             with contextlib.suppress(ImportError):
                 own = importlib.import_module(name)
-                self._replace(own, "create", lambda args: self.started(_INTERPRETER), bare=True)
+                self._watch_function(
+                    own, "create", lambda args: self.see_process(_INTERPRETER), bare=True
+                )
         with contextlib.suppress(ImportError):  # it is not everywhere
             shared = importlib.import_module("_posixshmem")
-            self._replace(shared, "shm_open", lambda args: self._made_shared(str(args[0]), args[1]))
+            self._watch_function(
+                shared, "shm_open", lambda args: self._made_shared(str(args[0]), args[1])
+            )
 
-    def _replace(
+    def _watch_function(
         self, owner: Any, name: str, look: Callable[[Event], None], bare: bool = False
     ) -> None:
         """`bare`: a call without arguments matters too."""
@@ -216,22 +228,22 @@ class Audit:
 
         replace_everywhere(owner, name, Door(call))
 
-    def _made(self, path: Any) -> None:
+    def _see_made_file(self, path: Any) -> None:
         name = self.files.real_name(path)
         if name is not None:
-            self.files.wrote(name)
+            self.files.see_write(name)
 
     def _made_shared(self, name: str, flags: int) -> None:
-        self.files.listing.announce("/dev/shm/" + name.lstrip("/"))
+        self.files.listing.announce_name("/dev/shm/" + name.lstrip("/"))
         if flags & os.O_CREAT:
-            self.files.leave("/dev/shm/" + name.lstrip("/"))
+            self.files.note_left("/dev/shm/" + name.lstrip("/"))
 
     # -- the beginning and the end of a delivery
 
-    def booted(self) -> None:
+    def end_boot(self) -> None:
         """The repository has been imported: what it still holds is said in each delivery."""
         self.booting = False
-        for name, place in self.files.held():
+        for name, place in self.files.list_held():
             self._tell_early("file", name, place)
         for where in self._foreign_peers():
             self._tell_early("network", f"{where}, opened at import", None)
@@ -250,25 +262,25 @@ class Audit:
         finally:
             self.forking = self.files.forking = False
 
-    def begin(self, channel: Any, plan: Any) -> None:
+    def begin_delivery(self, channel: Any, plan: Any) -> None:
         """As the recorder's."""
-        self.known = set(_sockets())
+        self.known = set(_list_sockets())
         self._begin(channel, plan)
         with self.recorder.quiet():
-            self.files.listing.begin()
+            self.files.listing.begin_delivery()
         self.faults, self.has_asked = _faults_of_children(), False
 
-    def watch(self, gate: Gate | None) -> None:
+    def watch_gate(self, gate: Gate | None) -> None:
         """Before a delivery begins: what the gate refuses it is told as well."""
         if gate is not None and self.refused is None:
-            self.refused = Refused(gate.told, lambda where: self.tell("network", where))
+            self.refused = Refused(gate.told, lambda where: self.tell_undeclared("network", where))
         if self.refused is not None:
-            self.refused.begin()
+            self.refused.begin_delivery()
 
-    def end(self) -> None:
+    def end_delivery(self) -> None:
         """At the end of a delivery: files that stay, and connections that nothing else has seen."""
         if self.refused is not None:
-            self.refused.hear()
+            self.refused.tell_new()
         with self.recorder.quiet():
             self.files.tell_left()
             self._collect_children()
@@ -284,32 +296,32 @@ class Audit:
     def _before_passing(self) -> None:
         """A declared effect is passed through: what it does is no more to be told."""
         with self.recorder.quiet():
-            self.files.listing.collect()
+            self.files.listing.collect_changes()
             self._collect_children()
 
     def _after_passing(self) -> None:
         with self.recorder.quiet():
-            self.files.listing.rebase()
+            self.files.listing.remember_state()
         self.faults = _faults_of_children()
 
     def _foreign_peers(self) -> Iterator[str]:
-        for fd in _sockets():
+        for fd in _list_sockets():
             if fd not in self.known:
-                peer = _peer(fd)
-                if peer and not self.reach.has(peer) and not is_quiet(peer):
+                peer = _find_peer(fd)
+                if peer and not self.reach.has_address(peer) and not is_quiet(peer):
                     yield name_of(peer)
 
     # -- what is seen
 
-    def connected(self, address: Any) -> None:
+    def see_connection(self, address: Any) -> None:
         """A socket is about to have an address."""
-        if address is None or self.reach.has(address):
+        if address is None or self.reach.has_address(address):
             return
-        acts = self.forking or self.recorder.acts
+        acts = self.forking or self.recorder.is_own_act
         if self.booting or (self._is_quiet(address) and acts):
             # It is no effect, but it would reach somebody's server.
-            raise refusal(address)
-        self.stop("network", name_of(address), refusal(address))
+            raise make_refusal(address)
+        self.tell_and_refuse("network", name_of(address), make_refusal(address))
 
     def _is_quiet(self, address: Any) -> bool:
         """Whether nothing but a log or a look-up goes there: the machine's own log has a port,
@@ -317,10 +329,10 @@ class Audit:
         """
         return is_quiet(address) or (is_log_port(address) and self.frames.is_done_by(LOGS))
 
-    def asked(self, event: str, args: Event) -> None:
+    def see_look_up(self, event: str, args: Event) -> None:
         """The address of a host is asked for."""
         if not is_known_name(args[0]):
-            self.stop(
+            self.tell_and_refuse(
                 "network",
                 name_of(args[0]),
                 socket.gaierror(socket.EAI_AGAIN, "a proof asks no name server"),
@@ -335,25 +347,27 @@ class Audit:
             return
         name = _name_family(family)
         words = "a proof without a network of its own makes Unix sockets alone"
-        self.stop("network", f"a socket of {name}", Refusal(errno.EACCES, words, name))
+        self.tell_and_refuse("network", f"a socket of {name}", Refusal(errno.EACCES, words, name))
 
-    def requested(self, url: str) -> None:
+    def see_request(self, url: str) -> None:
         """`urllib` is about to ask for something."""
         if not url.startswith(_LOCAL_URLS) and not self.recorder.hanging:
-            self.stop("network", url)
+            self.tell_and_refuse("network", url)
 
-    def started(self, words: str) -> None:
+    def see_process(self, words: str) -> None:
         """A process is about to begin."""
         if self.booting or self.recorder.effect_depth or self.frames.is_done_by(_ASKING):
             self.has_asked = True
             # What is still there when the repository has been imported is said then.
             return
-        if self.recorder.is_caller or not (self.forking or self.recorder.acts):
+        if self.recorder.is_caller or not (self.forking or self.recorder.is_own_act):
             self.has_asked = True
             return  # it publishes: what else it does is not judged
-        self.stop("process", words, Refusal(errno.EACCES, "a proof starts no process", words))
+        self.tell_and_refuse(
+            "process", words, Refusal(errno.EACCES, "a proof starts no process", words)
+        )
 
-    def signalled(self, event: str, args: Event) -> None:
+    def see_signal(self, event: str, args: Event) -> None:
         """A process is about to be ended, or told something. Whoever asks whether one is there
         tells it nothing.
         """
@@ -362,15 +376,15 @@ class Audit:
         if number == 0 or is_own_process(abs(pid), is_group):
             return
         words = f"signal {number} to process {'group ' if is_group else ''}{abs(pid)}"
-        self.stop(
+        self.tell_and_refuse(
             "process", words, Refusal(errno.EPERM, "a proof signals its own processes alone", words)
         )
 
     def _signalled_by_descriptor(self, args: Event) -> None:
         if len(args) > 1:
-            self.signalled("os.kill", (pid_behind(args[0]), args[1]))
+            self.see_signal("os.kill", (pid_behind(args[0]), args[1]))
 
-    def loaded(self, event: str, args: Event) -> None:
+    def see_native_code(self, event: str, args: Event) -> None:
         """Native code does what no hook sees. What a library of Python loads for itself is that
         library's.
         """
@@ -383,9 +397,9 @@ class Audit:
         if event.startswith("sqlite3") and not args[1]:
             return
         if self.booting:
-            self._tell_early("native code", f"{what}, loaded at import", self.recorder.place())
+            self._tell_early("native code", f"{what}, loaded at import", self.recorder.find_place())
         else:
-            self.tell("native code", what)
+            self.tell_undeclared("native code", what)
 
     def opened_database(self, database: Any) -> None:
         """A connection that was not made by `sqlite3.connect`: what is done with it is not seen."""
@@ -394,36 +408,38 @@ class Audit:
             return
         what = f"{name}, by sqlite3.Connection"
         if self.booting:
-            self._tell_early("store", f"{what}, opened at import", self.recorder.place())
+            self._tell_early("store", f"{what}, opened at import", self.recorder.find_place())
         else:
-            self.stop("store", what, Refusal(errno.EACCES, "use sqlite3.connect in a proof", name))
+            self.tell_and_refuse(
+                "store", what, Refusal(errno.EACCES, "use sqlite3.connect in a proof", name)
+            )
 
-    def stop(self, kind: str, detail: str, error: OSError | None = None) -> None:
+    def tell_and_refuse(self, kind: str, detail: str, error: OSError | None = None) -> None:
         """Tells, and refuses. What the library does by itself is let through."""
         if self.forking:
-            self._tell_early(kind, f"{detail}, at a fork", self.recorder.place())
+            self._tell_early(kind, f"{detail}, at a fork", self.recorder.find_place())
         elif self.recorder.hanging and kind == "mail":
             return  # it is about to connect, and that waits in vain
-        elif not self.recorder.acts:
+        elif not self.recorder.is_own_act:
             return
         elif not self.frames.is_done_by(METRICS):
             # What is left is no count: one is no effect, and reaches nobody.
             self.recorder.emit(
-                "undeclared", kind=kind, detail=detail[:200], place=self.recorder.place()
+                "undeclared", kind=kind, detail=detail[:200], place=self.recorder.find_place()
             )
         raise error or Refusal(errno.ENETUNREACH, "Network is unreachable from a proof", detail)
 
-    def tell(self, kind: str, detail: str) -> bool:
+    def tell_undeclared(self, kind: str, detail: str) -> bool:
         """Whether it is anything to tell: a declared effect that is passed through is none, nor the
         library's work.
         """
         if self.forking:
-            self._tell_early(kind, f"{detail}, at a fork", self.recorder.place())
+            self._tell_early(kind, f"{detail}, at a fork", self.recorder.find_place())
             return True
-        if self.recorder.effect_depth or not self.recorder.acts:
+        if self.recorder.effect_depth or not self.recorder.is_own_act:
             return False
         self.recorder.emit(
-            "undeclared", kind=kind, detail=detail[:200], place=self.recorder.place()
+            "undeclared", kind=kind, detail=detail[:200], place=self.recorder.find_place()
         )
         return True
 
@@ -433,11 +449,11 @@ def _faults_of_children() -> int:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
 
 
-def _command(args: Any) -> str:
+def _show_command(args: Any) -> str:
     return " ".join(name_of(word) for word in list(args)[:4])
 
 
-def _sockets() -> Iterator[int]:
+def _list_sockets() -> Iterator[int]:
     """The descriptors of this process that are sockets."""
     try:
         names = os.listdir("/proc/self/fd")
@@ -451,7 +467,7 @@ def _sockets() -> Iterator[int]:
             continue  # that of the listing itself
 
 
-def _peer(fd: int) -> Any:
+def _find_peer(fd: int) -> Any:
     """Whom a socket is connected with; None for nobody, and for a pair of this process's own."""
     with socket.socket(fileno=os.dup(fd)) as held:
         try:

@@ -21,7 +21,7 @@ class Progress:
         self.recorder = recorder
         self.said = -1
 
-    def look(self) -> None:
+    def end_if_stuck(self) -> None:
         """Ends this process where nothing was said since the last look: one of the two needs what
         the other one holds, and nothing can be said of them.
         """
@@ -53,6 +53,6 @@ def run_in_thread(recorder: Recorder, deliver: Callable[[], None]) -> None:
     thread.start()
     progress = Progress(recorder)
     while thread.is_alive():
-        progress.look()
+        progress.end_if_stuck()
         thread.join(PATIENCE_S)
     recorder.turn = FIRST

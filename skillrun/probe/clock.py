@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .recorder import Recorder
-from .swap import replace_everywhere, swap
+from .swap import replace_everywhere, swap_code
 
 _real_time = time.time
 _real_time_ns = time.time_ns
@@ -44,9 +44,9 @@ class Clock:
 
     def jump(self, seconds: float) -> None:
         """Moves the clock on."""
-        self.set(self.offset + seconds)
+        self.set_offset(self.offset + seconds)
 
-    def set(self, offset: float) -> None:
+    def set_offset(self, offset: float) -> None:
         """Seconds between the machine's clock and this one."""
         self.offset, self.ns = offset, int(offset * 1e9)
 
@@ -69,13 +69,13 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         """Moves the clock in a delivery; really waits in the zygote."""
-        if not self.recorder.active:
+        if not self.recorder.is_delivery:
             _real_sleep(seconds)
             return
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
-        if self.recorder.watching:
-            self.recorder.emit("slept", s=seconds, place=self.recorder.place())
+        if self.recorder.is_listening:
+            self.recorder.emit("slept", s=seconds, place=self.recorder.find_place())
         self.jump(seconds)
 
     def _time_functions(self) -> dict[str, Callable[..., Any]]:
@@ -124,14 +124,14 @@ class Clock:
             return
 
         async def sleep(delay: float, result: Any = None) -> Any:
-            if self.recorder.watching and delay > 0:
+            if self.recorder.is_listening and delay > 0:
                 self.sleep(delay)
                 for _ in range(_TURNS):
                     await before(0)
                 return result
             return await before(delay, result)
 
-        before = swap(real, sleep)
+        before = swap_code(real, sleep)
 
 
 def _set_in_type(kind: type, name: str, value: Any) -> None:
@@ -152,12 +152,12 @@ class Jitter:
     def install(self) -> None:
         """Once, before the forks: to look into every module takes longer than a delivery."""
         for name, fixed in (
-            ("uniform", self._pick),
-            ("randint", self._pick),
-            ("randrange", self._range),
+            ("uniform", self._pick_bound),
+            ("randint", self._pick_bound),
+            ("randrange", self._pick_from_range),
         ):
             replace_everywhere(random, name, self._unless_free(getattr(random, name), fixed))
-        replace_everywhere(random, "random", self._unless_free(random.random, self._random))
+        replace_everywhere(random, "random", self._unless_free(random.random, self._pick_fraction))
 
     def _unless_free(
         self, real: Callable[..., Any], fixed: Callable[..., Any]
@@ -168,12 +168,12 @@ class Jitter:
 
         return drawn
 
-    def _pick(self, a: Any, b: Any) -> Any:
+    def _pick_bound(self, a: Any, b: Any) -> Any:
         if self.highest:
             return max(a, b)
         return min(a, b)
 
-    def _range(self, start: int, stop: Any = None, step: int = 1) -> int:
+    def _pick_from_range(self, start: int, stop: Any = None, step: int = 1) -> int:
         if stop is None:
             first, end = (0, start)
         else:
@@ -182,7 +182,7 @@ class Jitter:
             return end - 1
         return first
 
-    def _random(self) -> float:
+    def _pick_fraction(self) -> float:
         if self.highest:
             return 1.0 - 1e-9
         return 0.0

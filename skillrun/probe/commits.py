@@ -27,9 +27,9 @@ class Commits:
 
     def __init__(self, recorder: Recorder, db: Any) -> None:
         self.db = db
-        recorder.ended = self.ended
+        recorder.ended = self.tell_before_django
 
-    def when(self, using: str) -> Callable[[Callable[[], None]], None]:
+    def wait_for_commit(self, using: str) -> Callable[[Callable[[], None]], None]:
         """What calls a function as soon as that database has what was written: at once outside of a
         transaction.
         """
@@ -42,7 +42,7 @@ class Commits:
 
         return when
 
-    def ended(self, connection: Any, what: str) -> None:
+    def tell_before_django(self, connection: Any, what: str) -> None:
         """Before Django itself tells anybody: the process may die in between. It forgets what is
         rolled back.
         """

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from .awaiting import finished
+from .awaiting import finish_call
 from .facts import Facts
 from .recorder import Recorder
 from .starting import Begun, Ways
@@ -75,11 +75,11 @@ class Probe:
         `Driver.callback`.
         """
         one = Publish(label, to_handler, message, delay, callback)
-        with self.publishing(one):
+        with self.around_publish(one):
             return send()
 
     @contextlib.contextmanager
-    def publishing(self, one: Publish, when: When = _at_once) -> Iterator[None]:
+    def around_publish(self, one: Publish, when: When = _at_once) -> Iterator[None]:
         """As `publish`, around a sending that is awaited; what is known afterwards alone is put
         into `one` inside.
 
@@ -94,20 +94,20 @@ class Probe:
             "kind": "publish",
             "to_handler": one.to_handler,
             "label": one.label,
-            "place": recorder.place(),
+            "place": recorder.find_place(),
         }
         # A death before the boundary comes before the message is there, one after it comes behind.
-        recorder.boundary("before", name, **where)
+        recorder.meet_boundary("before", name, **where)
         with recorder.quiet():
             yield
-        when(self._report(one, name, where["place"]))
-        recorder.boundary("after", name, **where)
+        when(self._make_report(one, name, where["place"]))
+        recorder.meet_boundary("after", name, **where)
 
-    def tell(self, one: Publish) -> None:
+    def tell_publish(self, one: Publish) -> None:
         """Reports a publish that another one brought about: no boundary stands around it."""
-        self._report(one, one.label, self.recorder.place())()
+        self._make_report(one, one.label, self.recorder.find_place())()
 
-    def _report(self, one: Publish, name: str, place: Any) -> Callable[[], None]:
+    def _make_report(self, one: Publish, name: str, place: Any) -> Callable[[], None]:
         """What reports a publish, as it is now."""
         recorder = self.recorder
         return functools.partial(
@@ -153,7 +153,7 @@ class Probe:
             place=None,
         )
 
-    def bound(self, function: Callable[..., Any], args: Any, kwargs: Any) -> str | None:
+    def bind_arguments(self, function: Callable[..., Any], args: Any, kwargs: Any) -> str | None:
         """A message's arguments as text that does not depend on how they were passed: its
         `arguments`.
 
@@ -171,7 +171,7 @@ class Probe:
                 told.append((name, repr(value)))
         return repr(sorted(told))
 
-    def arguments(
+    def make_arguments(
         self, payload: Any, function: Callable[..., Any]
     ) -> tuple[list[Any], dict[str, Any]]:
         """(args, kwargs) with which the payload reaches the handler."""
@@ -275,7 +275,7 @@ class Driver(abc.ABC):
 
     def sweep(self, function: Callable[..., Any]) -> None:
         """Calls a sweep of the application, with what the library's scheduler gives it."""
-        finished(function())
+        finish_call(function())
 
     def rehearse(self) -> None:  # noqa: B027 - most drivers have nothing to touch
         """Touches what a delivery touches, in a child that waits for its order; reports nothing."""

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from .answers import answer_in_place, find_unavailable, make_answer
-from .names import NotThere, find
+from .names import NotThere, find_object
 from .receiver import NEVER_ANSWERS, Receiver
 from .recorder import Recorder
-from .swap import replace_everywhere, swap
-from .values import brief, read_held, shown
+from .swap import replace_everywhere, swap_code
+from .values import read_held, shorten_text, show_value
 
 # Characters of a call's arguments by which two calls are told apart.
 _COMPARED = 4_000
@@ -35,22 +35,22 @@ class Effect:
         """Hooks the call. What a person should know, else None. Raises NotThere or an import's own
         error.
         """
-        owner, name, value = find(self.spec["call"])
+        owner, name, value = find_object(self.spec["call"])
         if inspect.isclass(value):
             return f"{self.spec['call']} is a class: name the method that changes the world"
         if not callable(value):
             raise NotThere(f"{self.spec['call']} is {type(value).__name__}, which cannot be called")
         function = _python_function(value)
-        self.signature = _signature(value)
+        self.signature = _read_signature(value)
         missing = self.unknown_key()
         if missing:
             raise NotThere(missing)
         if function is None:
             self.is_awaited = inspect.iscoroutinefunction(value)
             if self.is_awaited:
-                hook = self.coroutine
+                hook = self.await_hook
             else:
-                hook = self.sync
+                hook = self.call_hook
             self.original = replace_everywhere(
                 owner, name, functools.wraps(value)(lambda *a, **k: hook(*a, **k))
             )
@@ -58,9 +58,9 @@ class Effect:
         if inspect.ismethod(value) and not inspect.isclass(value.__self__):
             self.only = value.__self__
         if isinstance(value, types.FunctionType):
-            self.signature = _signature(function)
+            self.signature = _read_signature(function)
         self.is_awaited = inspect.iscoroutinefunction(function)
-        self.original = swap(function, self.coroutine if self.is_awaited else self.sync)
+        self.original = swap_code(function, self.await_hook if self.is_awaited else self.call_hook)
         return None
 
     def unknown_key(self) -> str | None:
@@ -85,23 +85,27 @@ class Effect:
             return []
         found = []
         for path in errors:
-            kind = find(path)[2]
+            kind = find_object(path)[2]
             home = getattr(sys.modules.get(getattr(kind, "__module__", "")), "__file__", None) or ""
-            if home.startswith(root) and "/site-packages/" not in home and not _names(names, kind):
+            if (
+                home.startswith(root)
+                and "/site-packages/" not in home
+                and not _has_name_for(names, kind)
+            ):
                 found.append(path)
         return found
 
     def is_mine(self, args: tuple[Any, ...]) -> bool:
-        if not self.recorder.active or self.recorder.effect_depth:
+        if not self.recorder.is_delivery or self.recorder.effect_depth:
             return False
         return self.only is None or (bool(args) and args[0] is self.only)
 
-    def sync(self, *args: Any, **kwargs: Any) -> Any:
+    def call_hook(self, *args: Any, **kwargs: Any) -> Any:
         """The hook of a plain function."""
         if not self.is_mine(args):
             return self.original(*args, **kwargs)
         try:
-            name, fields = self.arrive(args, kwargs)
+            name, fields = self.begin_call(args, kwargs)
             self.recorder.let_thread_go_on(f"before:{name}")
             receiver = self.find_receiver(name)
             if receiver is not None:
@@ -109,22 +113,22 @@ class Effect:
                 if self.was_in_vain(receiver):
                     return result
             if self.spec.get("mode") != "pass_through":
-                answer = self.pretend(name, fields, args, kwargs)
+                answer = self.answer_call(name, fields, args, kwargs)
                 self.recorder.let_thread_go_on(f"after:{name}")
                 return answer
-            with self.recorder.passing():
+            with self.recorder.inside_effect():
                 result = self.original(*args, **kwargs)
-            self.leave(name, fields)
+            self.end_call(name, fields)
             return result
         except Exception as error:
-            return self.meet(error, args, kwargs)
+            return self.raise_as_call(error, args, kwargs)
 
-    async def coroutine(self, *args: Any, **kwargs: Any) -> Any:
+    async def await_hook(self, *args: Any, **kwargs: Any) -> Any:
         """The hook of a coroutine function."""
         if not self.is_mine(args):
             return await self.original(*args, **kwargs)
         try:
-            name, fields = self.arrive(args, kwargs)
+            name, fields = self.begin_call(args, kwargs)
             await self.recorder.let_other_go_on(f"before:{name}")
             receiver = self.find_receiver(name)
             if receiver is not None:
@@ -132,15 +136,15 @@ class Effect:
                 if self.was_in_vain(receiver):
                     return result
             if self.spec.get("mode") != "pass_through":
-                answer = self.pretend(name, fields, args, kwargs)
+                answer = self.answer_call(name, fields, args, kwargs)
                 await self.recorder.let_other_go_on(f"after:{name}")
                 return answer
-            with self.recorder.passing():
+            with self.recorder.inside_effect():
                 result = await self.original(*args, **kwargs)
-            self.leave(name, fields)
+            self.end_call(name, fields)
             return result
         except Exception as error:
-            return self.meet(error, args, kwargs)
+            return self.raise_as_call(error, args, kwargs)
 
     def find_receiver(self, name: str) -> Receiver | None:
         """Who the real call is made to, where a fault says so."""
@@ -200,28 +204,30 @@ class Effect:
         self.tell_receiver(receiver, None)
         return True
 
-    def meet(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def raise_as_call(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Raises an error as the real call would. Where that would give an answer in place of it,
         so does the stand-in.
         """
         if getattr(error, "__skillrun__", False):
-            answer = answer_in_place(self.original, error, self.bound(args, kwargs))
+            answer = answer_in_place(self.original, error, self.bind_arguments(args, kwargs))
             if answer is not None:
                 return answer
         raise error
 
-    def arrive(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        given = self.bound(args, kwargs)
+    def begin_call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        given = self.bind_arguments(args, kwargs)
         name = self.recorder.next_name(self.name)
         key_arg = self.spec.get("key_arg")
         about = leave_out(given, key_arg)
         fields: dict[str, Any] = {
             "effect": self.name,
-            "args": brief(say_arguments(given)),
-            "subject": brief(say_arguments(about), _COMPARED),
-            "place": self.recorder.place(),
+            "args": shorten_text(say_arguments(given)),
+            "subject": shorten_text(say_arguments(about), _COMPARED),
+            "place": self.recorder.find_place(),
             "plain": {
-                key: shown(value) if isinstance(value, int) else str(value)
+                key: show_value(value) if isinstance(value, int) else str(value)
                 for key, value in about.items()
                 if _is_plain(value)
             },
@@ -229,17 +235,17 @@ class Effect:
         if key_arg:
             key = read_key(given, key_arg)
             if key is not None:
-                fields["key"] = shown(key)
+                fields["key"] = show_value(key)
             else:
                 fields["key"] = None
         unavailable = find_unavailable(self.original)
         http: dict[str, Any] = {}
         if unavailable is not None:
             http = {"http": True}
-        self.recorder.boundary("before", name, unavailable, kind="effect", **http, **fields)
+        self.recorder.meet_boundary("before", name, unavailable, kind="effect", **http, **fields)
         return name, fields
 
-    def bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def bind_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Argument name -> value, without self. Raises TypeError as the real call would."""
         if self.signature is None:
             return {**{str(number): value for number, value in enumerate(args)}, **kwargs}
@@ -269,21 +275,23 @@ class Effect:
             return {}
         return read_held(args[0])
 
-    def pretend(
+    def answer_call(
         self, name: str, fields: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        self.leave(name, fields)
-        return make_answer(self.original, self.spec.get("returns"), self.bound(args, kwargs))
+        self.end_call(name, fields)
+        return make_answer(
+            self.original, self.spec.get("returns"), self.bind_arguments(args, kwargs)
+        )
 
-    def leave(self, name: str, fields: dict[str, Any]) -> None:
+    def end_call(self, name: str, fields: dict[str, Any]) -> None:
         self.recorder.emit("performed", name=name, **fields)
         about = {field: fields.get(field) for field in ("effect", "subject", "key", "place")}
-        self.recorder.boundary("after", name, kind="effect", **about)
+        self.recorder.meet_boundary("after", name, kind="effect", **about)
 
 
 def say_arguments(given: dict[str, Any]) -> str:
     """Each argument with its value, as a story shows them."""
-    return ", ".join(f"{key}={shown(value)}" for key, value in given.items())
+    return ", ".join(f"{key}={show_value(value)}" for key, value in given.items())
 
 
 def read_key(given: dict[str, Any], path: str) -> Any:
@@ -320,7 +328,7 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, int) or type(value).__name__ == "Decimal"
 
 
-def _names(names: dict[str, Any], kind: Any) -> bool:
+def _has_name_for(names: dict[str, Any], kind: Any) -> bool:
     """Whether a module's globals have a class, itself or as a member of a module or class in
     them.
     """
@@ -341,7 +349,7 @@ def _python_function(value: Any) -> types.FunctionType | None:
     return None
 
 
-def _signature(value: Any) -> inspect.Signature | None:
+def _read_signature(value: Any) -> inspect.Signature | None:
     try:
         return inspect.signature(value)
     except (TypeError, ValueError):

@@ -65,7 +65,7 @@ def children_commands() -> Iterator[str]:
         with open(path) as file:
             numbers = file.read().split()
         for number in numbers:
-            words = _words(number)
+            words = _read_command_line(number)
             if words and "multiprocessing.resource_tracker" not in words:
                 yield words[:120]
 
@@ -81,7 +81,7 @@ def _child_lists() -> Iterator[str]:
             yield path
 
 
-def _words(number: str) -> str:
+def _read_command_line(number: str) -> str:
     """The command line of a process; "" of one that has ended."""
     try:
         with open(f"/proc/{number}/cmdline", "rb") as file:

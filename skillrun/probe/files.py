@@ -131,7 +131,7 @@ class Files:
         os.open = Door(open_)
         os.supports_dir_fd.add(os.open)
 
-    def announce(self, event: str, args: tuple[Any, ...]) -> None:
+    def announce_write(self, event: str, args: tuple[Any, ...]) -> None:
         """Whoever it is that writes, a library or this probe: no listing need find it."""
         if event == "open":
             path, mode, flags = args
@@ -143,22 +143,22 @@ class Files:
             names = list(self._changed_names(event, args))
         for name in names:
             if name is not None:
-                self.listing.announce(self._spell(name))
+                self.listing.announce_name(self._spell_as_listed(name))
 
-    def _spell(self, name: str) -> str:
+    def _spell_as_listed(self, name: str) -> str:
         """As the listing finds it, under whichever name of its folder it was opened."""
         for alias in self.aliases:
             if name.startswith(alias):
                 return self.own["tmp"] + name[len(alias) :]
         return name
 
-    def opened(self, args: tuple[Any, ...]) -> None:
+    def see_open(self, args: tuple[Any, ...]) -> None:
         """At the event "open"."""
         path, mode, flags = args
         # What C opens for a library (a key log of TLS) has a mode and no flags.
         writes = isinstance(mode, str) and not _WRITING.isdisjoint(mode)
         if isinstance(flags, int) and not flags & _WRITE_FLAGS and not writes:
-            self._read(path)
+            self._see_read(path)
             return
         if not isinstance(flags, int):
             return
@@ -167,14 +167,14 @@ class Files:
         name = self.real_name(path, getattr(self.relative, "folder", None))
         # A temporary file's folder, which an opener opens in.
         if name is not None and not os.path.isdir(name):
-            self.wrote(name, reads=flags & os.O_RDWR != 0)
+            self.see_write(name, reads=flags & os.O_RDWR != 0)
 
-    def changed(self, event: str, args: tuple[Any, ...]) -> None:
+    def see_change(self, event: str, args: tuple[Any, ...]) -> None:
         """At an event that changes files by their names."""
         for name in self._changed_names(event, args):
             is_there = event == "os.mkdir" and name is not None and os.path.isdir(name)
             if name is not None and not (is_there and self.recorder.channel is None):
-                self.wrote(name)
+                self.see_write(name)
 
     def _changed_names(self, event: str, args: tuple[Any, ...]) -> Iterator[str | None]:
         paths, folders = CHANGES[event]
@@ -197,28 +197,28 @@ class Files:
                 name = os.path.join(held, name)
         return os.path.realpath(name)
 
-    def wrote(self, name: str, reads: bool = False) -> None:
+    def see_write(self, name: str, reads: bool = False) -> None:
         """Raises OSError for a file that is not the proof's."""
         if self._is_nobodys(name) or name in self.left:
             return
         if self.forking:
-            self.tell("file", self._called(name))
+            self.tell("file", self._describe_file(name))
             return
         if self.recorder.channel is None:
             self._wrote_early(name, reads)
             return
-        if not self.recorder.acts or self._is_log(name, reads):
+        if not self.recorder.is_own_act or self._is_log(name, reads):
             return
         folder = self._own_folder(name)
         if folder is not None:
             self._may_leave(name, folder)
         elif name.startswith(self.scratch):
             if name.endswith(_LOCKS):
-                self.locks.setdefault(name, self.recorder.place())
+                self.locks.setdefault(name, self.recorder.find_place())
             elif not self._is_compiled():
-                self.tell("file", self._short(name, None))
+                self.tell("file", self._shorten_name(name, None))
         else:
-            self.tell("file", self._shown(name))
+            self.tell("file", self._show_name(name))
             raise OSError(errno.EROFS, "skillrun lets the proof write in {scratch} alone", name)
 
     def _is_log(self, name: str, reads: bool) -> bool:
@@ -229,29 +229,29 @@ class Files:
         if reads or not _LOG_NAME.search(name) or not self.frames.is_done_by(LOGS):
             return False
         in_store = name.startswith(self.scratch) and self._own_folder(name) is None
-        return not in_store or self.recorder.channel is None or self.recorder.logging > 0
+        return not in_store or self.recorder.channel is None or self.recorder.log_depth > 0
 
-    def _read(self, path: Any) -> None:
+    def _see_read(self, path: Any) -> None:
         """A log that the job reads again is what it remembers by."""
         if not isinstance(path, (str, bytes, os.PathLike)) or not _LOG_NAME.search(
             os.fsdecode(path)
         ):
             return
         name = self.real_name(path, getattr(self.relative, "folder", None))
-        if name is None or not self.recorder.acts or not os.path.exists(name):
+        if name is None or not self.recorder.is_own_act or not os.path.exists(name):
             return
         folder = self._own_folder(name)
         if folder is None and not name.startswith(self.scratch):
             return  # nothing that a delivery wrote
         if self.frames.is_called_by_us():
-            self.tell("file", f"{self._short(name, folder)}, a log that is read")
+            self.tell("file", f"{self._shorten_name(name, folder)}, a log that is read")
 
-    def _short(self, name: str, folder: str | None) -> str:
+    def _shorten_name(self, name: str, folder: str | None) -> str:
         if folder is not None:
             return f"{{{folder}}}/{name[len(self.own[folder]) :]}"
         return "{scratch}/" + name[len(self.scratch) :]
 
-    def _shown(self, name: str) -> str:
+    def _show_name(self, name: str) -> str:
         root = self.recorder.root
         if name.startswith(root):
             return os.path.relpath(name, root)
@@ -276,9 +276,9 @@ class Files:
                 early = self.locks
             else:
                 early = self.early
-            early[name] = self.recorder.place()
+            early[name] = self.recorder.find_place()
             if not name.startswith(self.listing.places):
-                self.refused[name] = self.recorder.place()
+                self.refused[name] = self.recorder.find_place()
 
     # -- what stays
 
@@ -295,48 +295,50 @@ class Files:
             kept = self.locks
         else:
             kept = self.left
-        kept.setdefault(name, self.recorder.place())
+        kept.setdefault(name, self.recorder.find_place())
 
     def _is_compiled(self) -> bool:
         """Whether `import` keeps a compiled module, or makes the folder for it."""
         return self.frames.is_innermost(_IMPORT)
 
-    def leave(self, name: str) -> None:
+    def note_left(self, name: str) -> None:
         """A file without an audit event of its own was made."""
-        self.listing.announce(name)
-        if self.recorder.acts and not self.recorder.effect_depth:
-            self.left.setdefault(name, self.recorder.place())
+        self.listing.announce_name(name)
+        if self.recorder.is_own_act and not self.recorder.effect_depth:
+            self.left.setdefault(name, self.recorder.find_place())
 
     def tell_left(self) -> None:
         """At the end of a delivery: what it wrote and did not remove."""
-        self.listing.collect()
-        for name, place in self._standing():
-            self._tell_one(f"{self._called(name)}, which stays", place)
+        self.listing.collect_changes()
+        for name, place in self._list_standing():
+            self._tell_one(f"{self._describe_file(name)}, which stays", place)
         for name, place in self.locks.items():
             if not _is_bare_lock(name):
-                self._tell_one(f"{self._called(name)}, which holds more than a lock does", place)
+                self._tell_one(
+                    f"{self._describe_file(name)}, which holds more than a lock does", place
+                )
         for name in self.listing.still_there():
-            self._tell_one(f"{self._called(name)}, which stays and which C code wrote", None)
+            self._tell_one(f"{self._describe_file(name)}, which stays and which C code wrote", None)
         self.left.clear()
 
     def _tell_one(self, detail: str, place: Any) -> None:
         self.recorder.emit("undeclared", kind="file", detail=detail, place=place)
 
-    def _called(self, name: str) -> str:
+    def _describe_file(self, name: str) -> str:
         folder = self._own_folder(name)
         is_short = folder is not None or name.startswith(self.scratch)
         if is_short:
-            return self._short(name, folder)
+            return self._shorten_name(name, folder)
         return name
 
-    def _standing(self) -> Iterator[tuple[str, Any]]:
+    def _list_standing(self) -> Iterator[tuple[str, Any]]:
         """Of a file that stays, and not of the folder that was made for it as well."""
         standing = {name: place for name, place in self.left.items() if os.path.lexists(name)}
         for name, place in standing.items():
             if not any(other.startswith(name + "/") for other in standing):
                 yield name, place
 
-    def held(self) -> Iterator[tuple[str, Any]]:
+    def list_held(self) -> Iterator[tuple[str, Any]]:
         """What was opened for writing at import and is still open: no event says when something is
         written to it.
         """
@@ -345,10 +347,10 @@ class Files:
             names.update(_name_of_descriptor(int(fd)) for fd in os.listdir("/proc/self/fd"))
         for name, place in self.early.items():
             if name in names:
-                yield f"{self._shown(name)}, opened at import", place
+                yield f"{self._show_name(name)}, opened at import", place
         for name, place in self.refused.items():
             if name not in names:
-                yield f"{self._shown(name)}, at import", place
+                yield f"{self._show_name(name)}, at import", place
 
 
 def _is_bare_lock(name: str) -> bool:

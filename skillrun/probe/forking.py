@@ -32,7 +32,7 @@ from typing import Any
 from . import pages
 from .aside import Aside
 from .audit import Audit
-from .awaiting import finished
+from .awaiting import finish_call
 from .channel import Channel
 from .clock import Clock
 from .driver import Driver, Probe, load_driver
@@ -43,12 +43,12 @@ from .handler import HandlerHook
 from .host import Host
 from .later import Later
 from .logs import Logs, install_printed
-from .names import NotThere, find, make_ordered_error, put_value
+from .names import NotThere, find_object, make_ordered_error, put_value
 from .plain import PlainDriver
 from .recorder import Recorder, close_all
 from .sql import SqliteHook
 from .starting import begin_by_command, find_consumed, has_timer
-from .stores import install as install_stores
+from .stores import install_stores
 
 # Bytes that a delivery may write into one file.
 _MOST_FILE = 256 * 1024 * 1024
@@ -117,7 +117,7 @@ class Zygote:
         recorder.make_error = make_ordered_error
         self.logs.install(sets_level=facts.sets_log_level, task_loggers=driver.TASK_LOGGERS)
         self.clock.install()
-        self.audit.booted()
+        self.audit.end_boot()
         self.hooked = driver
         self.imported = frozenset(sys.modules)
         errors = [order["error"] for order in config["errors"]]
@@ -255,7 +255,7 @@ class Zygote:
         while True:
             asked = []
             if self.gate:
-                asked = self.gate.watched()
+                asked = self.gate.list_watched()
             watched = [self.control.fileno(), wake, *asked]
             # A spare child is made when nobody waits for anything else.
             if len(self.spares) >= _SPARES:
@@ -318,7 +318,7 @@ class Zygote:
                 self.drop_spares()  # the others' are the zygote's alone
                 ours.close()
                 if self.gate:
-                    self.gate.leave()
+                    self.gate.close_listeners()
                 self.wait_for_order(theirs)
             finally:
                 os._exit(70)
@@ -349,7 +349,7 @@ class Zygote:
             with contextlib.suppress(OSError):
                 os.killpg(pid, signal.SIGKILL)
             if self.gate:
-                self.gate.drop(pid)
+                self.gate.forget_process(pid)
             if pid in self.children:
                 self.send({"exited": self.children.pop(pid), "status": status})
 
@@ -387,12 +387,12 @@ class Zygote:
         """Touches what every delivery touches, while nobody waits for it; then waits for an order,
         and obeys it. Ends where none comes.
         """
-        copied = self.ahead.copy()
+        copied = self.ahead.copy_memory()
         prepare_child()
         self.control.close()
         with contextlib.suppress(Exception):
             if not copied:
-                self.sqlite.warm()
+                self.sqlite.warm_up()
             self.hooked.rehearse()
         if self.gate:
             self.gated = hand_over(LIBC, wakes)
@@ -409,7 +409,7 @@ class Zygote:
         """Obeys one order and ends; where the order says that it stays, obeys the others that come
         on the same channel first.
         """
-        redirect(order.get("output"))
+        redirect_output(order.get("output"))
         channel = Channel(*fds)
         self.obey_order(order, channel)
         while order.get("stays"):
@@ -422,14 +422,14 @@ class Zygote:
 
     def obey_order(self, order: dict[str, Any], channel: Any) -> None:
         """Does what an order says, and reports it from the first event, "began", to "end"."""
-        self.clock.set(float(order["clock"]))
+        self.clock.set_offset(float(order["clock"]))
         jitter = order.get("plan", {}).pop("jitter", None)
         if jitter:
             self.clock.jitter.highest = jitter == "high"
-        self.audit.watch(self.gate)
-        self.recorder.begin(channel, order.get("plan") or {})
+        self.audit.watch_gate(self.gate)
+        self.recorder.begin_delivery(channel, order.get("plan") or {})
         self.recorder.emit("began", pid=os.getpid())
-        self.later.begin()
+        self.later.begin_delivery()
         if self.gate and not self.gated:
             self.recorder.emit("note", what="no-gate")
         try:
@@ -444,8 +444,8 @@ class Zygote:
             )
         sys.stdout.flush()
         sys.stderr.flush()
-        self.later.end(is_last=not order.get("stays"))
-        self.audit.end()
+        self.later.end_delivery(is_last=not order.get("stays"))
+        self.audit.end_delivery()
         needs = None
         if order.get("warms"):
             needs = self.collect_needs(order["warms"])
@@ -464,7 +464,7 @@ class Zygote:
         what it imported, and the files of which it knows the code.
         """
         if what == "memory":
-            return {"what": what, "pages": pages.own(), "names": [], "codes": []}
+            return {"what": what, "pages": pages.list_own_memory(), "names": [], "codes": []}
         codes = list(self.audit.frames.codes)
         return {"what": what, "pages": [], "names": self.new_libraries(), "codes": codes}
 
@@ -491,7 +491,7 @@ class Zygote:
         if op == "call":
             self.call_publisher(*args)
         elif op == "recover":
-            self.call_application(lambda: self.hooked.sweep(find(args[0])[2]))
+            self.call_application(lambda: self.hooked.sweep(find_object(args[0])[2]))
         elif op == "publish_each":
             self.publish_each(*args)
         else:
@@ -511,7 +511,7 @@ class Zygote:
         """The application's own way to publish; then the same for other jobs, (job, arguments)
         each: `publishing` comes before these.
         """
-        _, _, function = find(path)
+        _, _, function = find_object(path)
         calls: Iterator[tuple[int, dict[str, Any]]] = iter(others)
         begun = self.call_application(functools.partial(function, **kwargs))
         while not inspect.isawaitable(begun):
@@ -522,7 +522,7 @@ class Zygote:
             self.recorder.emit("publishing", job=job)
             begun = self.call_application(functools.partial(function, **given))
         # One loop for all that is left, as in a server: a client's connection belongs to it.
-        finished(self.await_calls(function, begun, calls))
+        finish_call(self.await_calls(function, begun, calls))
 
     async def await_calls(
         self, function: Any, begun: Any, calls: Iterator[tuple[int, dict[str, Any]]]
@@ -598,7 +598,7 @@ def prepare_child() -> None:
         )
 
 
-def redirect(output: str | None) -> None:
+def redirect_output(output: str | None) -> None:
     """Lets output and errors go into a file; None: they stay what they are."""
     if output:
         fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

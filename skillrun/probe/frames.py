@@ -50,7 +50,7 @@ class Frames:
         self.codes: dict[str, frozenset[Hashable]] = {}  # file -> the code that it has
         self.homes: dict[str, str] = {}  # module -> its path, without the ending
 
-    def know(self, modules: tuple[str, ...]) -> None:
+    def locate_modules(self, modules: tuple[str, ...]) -> None:
         """Before the repository is imported: finds where the modules are that `is_done_by` will be
         asked for.
         """
@@ -77,7 +77,7 @@ class Frames:
         code that no file of a library has.
         """
         homes = [self.homes[module] for module in modules if module in self.homes]
-        for frame in _walk():
+        for frame in _walk_stack():
             path = frame.f_code.co_filename
             if self.is_ours(path) or not self.is_genuine(frame.f_code):
                 return False
@@ -87,7 +87,7 @@ class Frames:
 
     def is_innermost(self, path: str) -> bool:
         """Whether the code of one file is at it, by itself."""
-        for frame in _walk():
+        for frame in _walk_stack():
             other = frame.f_code.co_filename
             if not other.startswith(self.here):
                 return other == path and self.is_genuine(frame.f_code)
@@ -97,7 +97,7 @@ class Frames:
         """Whether the repository asked the standard library for it, and no other library stands in
         between.
         """
-        for frame in _walk():
+        for frame in _walk_stack():
             path = frame.f_code.co_filename
             if self.is_ours(path):
                 return True
@@ -113,7 +113,7 @@ class Frames:
         known = self.codes.get(path)
         if known is None:
             known = self.codes[path] = _read_codes(path)
-        return _fingerprint(code) in known
+        return _take_fingerprint(code) in known
 
     def read_ahead(self, paths: list[str]) -> None:
         """In the zygote: a delivery has compared running code with these files, and the next ones
@@ -131,7 +131,7 @@ class Frames:
         return path.startswith(_STANDARD) and not any(folder in path for folder in _LIBRARIES)
 
 
-def _walk() -> Iterator[FrameType]:
+def _walk_stack() -> Iterator[FrameType]:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         yield frame
@@ -173,18 +173,18 @@ def _read_codes(path: str) -> frozenset[Hashable]:
     except Exception:  # whatever is wrong with a file: it shows no code
         return frozenset()
     if whole is not None:
-        return frozenset(_fingerprints(whole))
+        return frozenset(_list_fingerprints(whole))
     return frozenset()
 
 
-def _fingerprints(code: CodeType) -> Iterator[Hashable]:
-    yield _fingerprint(code)
+def _list_fingerprints(code: CodeType) -> Iterator[Hashable]:
+    yield _take_fingerprint(code)
     for value in code.co_consts:
         if isinstance(value, types.CodeType):
-            yield from _fingerprints(value)
+            yield from _list_fingerprints(value)
 
 
-def _fingerprint(code: CodeType) -> Hashable:
+def _take_fingerprint(code: CodeType) -> Hashable:
     """What a code object does; two equal ones need not compare so, once one of them has been
     running.
     """

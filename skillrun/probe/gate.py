@@ -83,7 +83,7 @@ def _try_with_child(libc: Any) -> bool:
         try:
             there.close()
             is_installed = here.recv(1) == b"+"
-            is_read = _memory(pid, ctypes.addressof(word), len(_TRIED)) == _TRIED
+            is_read = _read_memory(pid, ctypes.addressof(word), len(_TRIED)) == _TRIED
         except OSError:
             return False
         finally:
@@ -95,21 +95,21 @@ def _try_with_child(libc: Any) -> bool:
 def _take_part(libc: Any, parent: socket.socket) -> None:
     """The child of `_try_with_child`: never returns."""
     try:
-        listener, _ = install(libc)
+        listener, _ = install_filter(libc)
         parent.send(b"-" if listener < 0 else b"+")
         parent.recv(1)
     finally:
         os._exit(0)
 
 
-def install(libc: Any) -> tuple[int, bool]:
+def install_filter(libc: Any) -> tuple[int, bool]:
     """(the listener's descriptor for this process and all below it, whether a signal does not take
     a question back).
 
     The descriptor is -1 where the kernel gives none.
     """
     arch, connect, sendto, seccomp = _MACHINES[platform.machine()]
-    code = _filter(arch, connect, sendto)
+    code = _write_filter(arch, connect, sendto)
     held = ctypes.create_string_buffer(code, len(code))
     program = _Program(len(code) // 8, ctypes.addressof(held))
     if libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
@@ -121,7 +121,7 @@ def install(libc: Any) -> tuple[int, bool]:
     return -1, False
 
 
-def _filter(arch: int, connect: int, sendto: int) -> bytes:
+def _write_filter(arch: int, connect: int, sendto: int) -> bytes:
     """BPF: each jump counts instructions forward. A `sendto` without an address is asked about by
     nobody.
     """
@@ -163,7 +163,7 @@ class Gate:
         # By descriptor: whence a listener comes, and whose.
         self.awaited: dict[int, tuple[socket.socket, int]] = {}
 
-    def watched(self) -> list[int]:
+    def list_watched(self) -> list[int]:
         """The descriptors that have something for `serve`."""
         return [*self.listeners, *self.awaited]
 
@@ -171,15 +171,15 @@ class Gate:
         """Takes listeners, and answers questions."""
         for fd in ready:
             if fd in self.awaited:
-                self.take(fd)
+                self.take_listener(fd)
             elif fd in self.listeners:
-                self.answer(fd)
+                self.answer_question(fd)
 
     def await_listener(self, whence: socket.socket, pid: int) -> None:
         """A process was forked: it will put its filter in force, and send the listener."""
         self.awaited[whence.fileno()] = (whence, pid)
 
-    def take(self, fd: int) -> None:
+    def take_listener(self, fd: int) -> None:
         """`+`: with a listener. `*`: with one of an older kernel. `-`: without."""
         whence, pid = self.awaited.pop(fd)
         with contextlib.suppress(OSError):
@@ -190,7 +190,7 @@ class Gate:
                 if data == b"*":
                     self.late.add(listener)
 
-    def drop(self, pid: int) -> None:
+    def forget_process(self, pid: int) -> None:
         """A process has ended."""
         for listener in [fd for fd, owner in self.listeners.items() if owner == pid]:
             del self.listeners[listener]
@@ -199,14 +199,14 @@ class Gate:
         for fd in [fd for fd, (_, owner) in self.awaited.items() if owner == pid]:
             del self.awaited[fd]
 
-    def leave(self) -> None:
+    def close_listeners(self) -> None:
         """In a child: the others' are the zygote's alone."""
         for listener in self.listeners:
             os.close(listener)
         self.listeners.clear()
         self.awaited.clear()
 
-    def answer(self, listener: int) -> None:
+    def answer_question(self, listener: int) -> None:
         """One question. Whoever asked may be gone by now; if not, it waits until there is an
         answer.
         """
@@ -219,9 +219,9 @@ class Gate:
             answer = bytearray(_ANSWER.pack(id_, 0, -error, 0 if error else _CONTINUE))
             if listener in self.late:
                 fcntl.ioctl(listener, _SEND, answer)
-                self._tell(owner, where)
+                self._tell_delivery(owner, where)
             else:  # the signal comes right after the call, on the line that made it
-                self._tell(owner, where)
+                self._tell_delivery(owner, where)
                 fcntl.ioctl(listener, _SEND, answer)
 
     def _judge_readable(self, pid: int, number: int, args: list[int]) -> tuple[int, str | None]:
@@ -229,25 +229,25 @@ class Gate:
         hides its memory.
         """
         try:
-            return self._judge(pid, number, args)
+            return self._judge_call(pid, number, args)
         except PermissionError:
             return errno.EACCES, "an address that cannot be read"
         except (OSError, ValueError, OverflowError):
             return errno.EFAULT, None  # as the kernel has it
 
-    def _judge(self, pid: int, number: int, args: list[int]) -> tuple[int, str | None]:
+    def _judge_call(self, pid: int, number: int, args: list[int]) -> tuple[int, str | None]:
         """(the error that the call has, 0 where it goes on; what is to be said of it)."""
         is_connect = number == _MACHINES[platform.machine()][1]
         if is_connect:
             at, length = args[1:3]
         else:
             at, length = args[4:6]
-        address = read_address(_memory(pid, at, min(length & _INT, _LONGEST)))
+        address = read_address(_read_memory(pid, at, min(length & _INT, _LONGEST)))
         if address is None:
             return 0, None
         if isinstance(address, str) and not address.startswith(("/", "\0")):
             address = os.path.join(os.readlink(f"/proc/{pid}/cwd"), address)
-        if self.reach.has(address):
+        if self.reach.has_address(address):
             return 0, None
         if isinstance(address, str):
             error = errno.EACCES
@@ -258,7 +258,7 @@ class Gate:
             return error, None
         return error, name_of(address)
 
-    def _tell(self, owner: int, where: str | None) -> None:
+    def _tell_delivery(self, owner: int, where: str | None) -> None:
         if where is None:
             return
         os.write(self.told, f"{owner}\t{where}\n".encode("utf-8", "backslashreplace"))
@@ -266,7 +266,7 @@ class Gate:
             os.kill(owner, signal.SIGSYS)
 
 
-def _memory(pid: int, at: int, length: int) -> bytes:
+def _read_memory(pid: int, at: int, length: int) -> bytes:
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
         file.seek(at)
         return file.read(length) or b""
@@ -279,14 +279,14 @@ class Refused:
         self.told, self.tell = told, tell
         self.read = 0
 
-    def begin(self) -> None:
+    def begin_delivery(self) -> None:
         """From now on: what others were refused before is not this one's. The signal comes right
         after the call.
         """
         self.read = os.fstat(self.told).st_size
-        signal.signal(signal.SIGSYS, lambda *_: self.hear())
+        signal.signal(signal.SIGSYS, lambda *_: self.tell_new())
 
-    def hear(self) -> None:
+    def tell_new(self) -> None:
         """Tells what is new."""
         data = os.pread(self.told, 1 << 16, self.read)
         whole = data[: data.rfind(b"\n") + 1]
@@ -301,7 +301,7 @@ def hand_over(libc: Any, zygote: socket.socket) -> bool:
     """In a delivery: puts the filter in force, and gives its listener to the zygote. False: there
     is none.
     """
-    listener, lasting = install(libc)
+    listener, lasting = install_filter(libc)
     if listener < 0:
         zygote.sendall(b"-")
         return False

@@ -7,8 +7,8 @@ import types
 from typing import Any
 
 from .recorder import Recorder
-from .swap import swap
-from .values import brief
+from .swap import swap_code
+from .values import shorten_text
 
 
 class HandlerHook:
@@ -26,43 +26,43 @@ class HandlerHook:
     def install(self, function: types.FunctionType) -> None:
         """Once, in the zygote."""
         if inspect.iscoroutinefunction(function):
-            self.before = swap(function, self.coroutine)
+            self.before = swap_code(function, self.await_hook)
         else:
-            self.before = swap(function, self.sync)
+            self.before = swap_code(function, self.call_hook)
 
-    def sync(self, *args: Any, **kwargs: Any) -> Any:
-        if not self.recorder.active or self.recorder.depth:
+    def call_hook(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.recorder.is_delivery or self.recorder.depth:
             return self.before(*args, **kwargs)
-        self.enter()
+        self.report_entry()
         try:
             result = self.before(*args, **kwargs)
         except BaseException as error:
-            self.raised(error)
+            self.report_error(error)
             raise
         finally:
             self.recorder.depth -= 1
         self.recorder.emit("returned")
         return result
 
-    async def coroutine(self, *args: Any, **kwargs: Any) -> Any:
-        if not self.recorder.active or self.recorder.depth:
+    async def await_hook(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.recorder.is_delivery or self.recorder.depth:
             return await self.before(*args, **kwargs)
-        self.enter()
+        self.report_entry()
         try:
             result = await self.before(*args, **kwargs)
         except BaseException as error:
-            self.raised(error)
+            self.report_error(error)
             raise
         finally:
             self.recorder.depth -= 1
         self.recorder.emit("returned")
         return result
 
-    def enter(self) -> None:
+    def report_entry(self) -> None:
         self.recorder.depth += 1
         self.recorder.emit("entered")
 
-    def raised(self, error: BaseException) -> None:
+    def report_error(self, error: BaseException) -> None:
         """Reports an exception by its class and all of its base classes. A script that exits with 0
         has returned.
         """
@@ -74,10 +74,10 @@ class HandlerHook:
             "raised",
             error=names[0],
             bases=names,
-            text=brief(str(error)),
+            text=shorten_text(str(error)),
             injected=bool(getattr(error, "__skillrun__", False)),
             control=bool(self.control & {name.replace(":", ".") for name in names}),
-            cause=_cause(error),
+            cause=_describe_cause(error),
             chain=self.list_chain(error),
             place=_last_place(error, self.recorder.root),
         )
@@ -105,14 +105,14 @@ class HandlerHook:
         return names
 
 
-def _cause(error: BaseException) -> list[str] | None:
+def _describe_cause(error: BaseException) -> list[str] | None:
     """[class, words] of what an exception stands for: a retry's own, else what it was raised
     from.
     """
     cause = _find_cause(error)
     if cause is None:
         return None
-    return [f"{type(cause).__module__}:{type(cause).__qualname__}", brief(str(cause))]
+    return [f"{type(cause).__module__}:{type(cause).__qualname__}", shorten_text(str(cause))]
 
 
 def _find_cause(error: BaseException) -> BaseException | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .files import Door
 from .frames import Frames
-from .swap import replace_everywhere, swap
+from .swap import replace_everywhere, swap_code
 
 
 class Host:
@@ -40,4 +40,4 @@ class Host:
 
         replace_everywhere(socket, "gethostname", Door(gethostname))
         replace_everywhere(os, "uname", Door(uname))
-        before = swap(platform.node, node)
+        before = swap_code(platform.node, node)

@@ -24,7 +24,7 @@ def name_arguments(
     return {**dict(zip(names, args, strict=False)), **kwargs}
 
 
-def values(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> dict[str, str]:
+def read_values(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> dict[str, str]:
     """The arguments by name, as the text that an id would hold; the payload's own where it is one
     argument.
     """
@@ -50,7 +50,7 @@ def are_distinct(old: dict[str, str], new: dict[str, str], key: list[str]) -> bo
     return old != new
 
 
-def like(id_: str, old: dict[str, str], new: dict[str, str]) -> str:
+def make_similar_id(id_: str, old: dict[str, str], new: dict[str, str]) -> str:
     """Another random id; an id that the application makes of the arguments is made of these."""
     if _RANDOM.fullmatch(id_) or not old.keys() <= new.keys():
         return str(uuid4())

@@ -21,13 +21,13 @@ class _Finder(importlib.abc.MetaPathFinder):
         if fullname not in self.waiting:
             return None
         spec = next(
-            filter(None, (f.find_spec(fullname, path, target) for f in self._others())), None
+            filter(None, (f.find_spec(fullname, path, target) for f in self._list_others())), None
         )
         if spec is not None and spec.loader is not None:
             self._tell_when_done(spec.loader, fullname)
         return spec
 
-    def _others(self) -> list[Any]:
+    def _list_others(self) -> list[Any]:
         found = []
         for finder in sys.meta_path:
             if finder is not self and hasattr(finder, "find_spec"):

@@ -55,7 +55,7 @@ class Later:
         real_at_fork = os.register_at_fork
 
         def register(function: Any, *args: Any, **kwargs: Any) -> Any:
-            if self.recorder.active and self.place_of(function) is not None:
+            if self.recorder.is_delivery and self.place_of(function) is not None:
                 self.registered.append(functools.partial(function, *args, **kwargs))
             return real_register(function, *args, **kwargs)
 
@@ -68,14 +68,14 @@ class Later:
             real_forget(function)
 
         def register_at_fork(**functions: Any) -> None:
-            watched = {name: self.watch(function) for name, function in functions.items()}
+            watched = {name: self.watch_fork_hook(function) for name, function in functions.items()}
             real_at_fork(**watched)
 
         replace_everywhere(atexit, "register", Door(register))
         replace_everywhere(atexit, "unregister", Door(unregister))
         replace_everywhere(os, "register_at_fork", Door(register_at_fork))
 
-    def watch(self, function: Any) -> Any:
+    def watch_fork_hook(self, function: Any) -> Any:
         """What the repository's function does at the fork of a delivery is seen as well."""
         if self.place_of(function) is None:
             return function
@@ -86,13 +86,13 @@ class Later:
 
         return call
 
-    def begin(self) -> None:
+    def begin_delivery(self) -> None:
         """At the beginning of a delivery."""
         self.registered.clear()
         self.known = set(sys._current_frames())
         self.finalizers = set(getattr(weakref.finalize, "_registry", ()))
 
-    def end(self, *, is_last: bool) -> None:
+    def end_delivery(self, *, is_last: bool) -> None:
         """Before a delivery's end is told. `is_last`: its process ends as well."""
         gc.collect()  # what that finalises does its work now
         self._tell_threads()
@@ -101,9 +101,9 @@ class Later:
         self._tell_timers()
         if is_last:
             for what, function, place in list(self._at_the_end(made)):
-                self._try(what, function, place)
+                self._run_and_tell(what, function, place)
 
-    def tell(self, what: str, place: Place | None) -> None:
+    def tell_later(self, what: str, place: Place | None) -> None:
         self.recorder.emit("undeclared", kind="later", detail=what, place=place)
 
     def place_of(self, function: Any) -> Place | None:
@@ -129,7 +129,7 @@ class Later:
         while list(self._own_threads()) and _real_monotonic() < deadline:
             _real_sleep(_GLANCE_S)
         for what, place in list(self._own_threads()):
-            self.tell(what, place)
+            self.tell_later(what, place)
 
     def _own_threads(self) -> Iterator[tuple[str, Place]]:
         """Threads that run the repository's code, or will."""
@@ -159,12 +159,12 @@ class Later:
         for task in tasks:
             place = self._place_of_task(task)
             if place is not None:
-                self.tell("a task that nobody waited for", place)
+                self.tell_later("a task that nobody waited for", place)
         for handle in made:
             if isinstance(handle, asyncio.TimerHandle) and self._is_to_come(handle):
                 place = self.place_of(getattr(handle, "_callback", None))
                 if place is not None:
-                    self.tell("a call that an event loop is to make", place)
+                    self.tell_later("a call that an event loop is to make", place)
 
     def _turn_loops(self, tasks: list[asyncio.Task[Any]]) -> None:
         """A worker's loop goes on after a job: its tasks that are about to end do so."""
@@ -192,7 +192,7 @@ class Later:
             if signal.getitimer(timer)[0] > 0:
                 place = self.place_of(signal.getsignal(number))
                 if place is not None:
-                    self.tell(f"a timer of the system ({number.name})", place)
+                    self.tell_later(f"a timer of the system ({number.name})", place)
 
     # -- what is run
 
@@ -234,14 +234,14 @@ class Later:
                 method = type(one).__del__
                 yield "a __del__", functools.partial(method, one), self.place_of(method)
 
-    def _try(self, what: str, function: Callable[[], Any], place: Place | None) -> None:
+    def _run_and_tell(self, what: str, function: Callable[[], Any], place: Place | None) -> None:
         """Calls it, and tells it where it does anything that a proof is about."""
         recorder, files = self.recorder, self.audit.files
         before = (recorder.told, len(files.left), len(files.locks))
-        with recorder.finishing(), contextlib.suppress(BaseException):
+        with recorder.without_faults(), contextlib.suppress(BaseException):
             function()
         if before != (recorder.told, len(files.left), len(files.locks)):
-            self.tell(f"{what} that does something", place)
+            self.tell_later(f"{what} that does something", place)
 
 
 def _is_suspended(one: Any) -> bool:

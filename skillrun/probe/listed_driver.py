@@ -18,11 +18,11 @@ from .driver import Probe
 from .facts import Facts
 from .logs import say_nothing
 from .modules import import_whose_text
-from .names import NotThere, check_version, find, find_beside_django
+from .names import NotThere, check_version, find_beside_django, find_object
 from .redirecting import find_socket
 from .shapes import without_context
 from .swap import replace_calls
-from .wrap import skip
+from .wrap import skip_calls
 
 
 class ListedDriver(AsyncDriver):
@@ -55,19 +55,19 @@ class ListedDriver(AsyncDriver):
         self.workers: dict[str, Any] = {}  # of this process, by queue
         self.message: dict[str, Any] = {}  # the last that was delivered
         self.settled = True  # it is known what becomes of that
-        self.redirect()
+        self.redirect_clients()
         if captures:
-            self.capture()
+            self.capture_publishes()
 
     @abc.abstractmethod
     def can_run(self) -> bool:
         """Whether the library runs such a thing as `self.target`."""
 
     @abc.abstractmethod
-    def redirect(self) -> None:
+    def redirect_clients(self) -> None:
         """Every client of the library speaks to the private Redis."""
 
-    def capture(self) -> None:
+    def capture_publishes(self) -> None:
         """Every job that is enqueued is a publish."""
         keep_arguments(self.WORKER)
         self.watch_sending(self.SENDING, self.send_job)
@@ -120,7 +120,7 @@ class ListedDriver(AsyncDriver):
         self.target = find_beside_django(handler)[2]
         # A module may start a worker when it is imported.
         for entry in self.WAYS.entries:
-            skip(self.WORKER, entry.rpartition(".")[2])
+            skip_calls(self.WORKER, entry.rpartition(".")[2])
         self.prepare(handler)
         self.warm_up()
         return self.read_facts()
@@ -192,7 +192,7 @@ class ListedDriver(AsyncDriver):
                     named.append(word)
             try:
                 if named:
-                    owner, _, value = find(named[0])
+                    owner, _, value = find_object(named[0])
                 else:
                     owner, _, value = (None, "", None)
             # A command of another folder, or of another service: what it names is not there.
@@ -243,7 +243,7 @@ class ListedDriver(AsyncDriver):
 
         @replace_calls(function)
         async def hook(before: Any, *args: Any, **kwargs: Any) -> Any:
-            if self.probe.recorder.watching:
+            if self.probe.recorder.is_listening:
                 return await send(before, *args, **kwargs)
             return await before(*args, **kwargs)
 
@@ -257,8 +257,8 @@ class ListedDriver(AsyncDriver):
         """The key of a job with our arguments, made as that of one with theirs. Raises ValueError
         where two distinct jobs have the same.
         """
-        old, new = ids.values(self.takes, *theirs), ids.values(self.takes, *ours)
-        made = ids.like(key, old, new)
+        old, new = ids.read_values(self.takes, *theirs), ids.read_values(self.takes, *ours)
+        made = ids.make_similar_id(key, old, new)
         if made == key and ids.are_distinct(old, new, self.probe.settings.get("key") or []):
             raise ValueError(
                 f"two distinct jobs have the same {name} {key}: {self.LIBRARY} enqueues the first"
@@ -267,7 +267,7 @@ class ListedDriver(AsyncDriver):
         return made
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
-        args, kwargs = self.probe.arguments(payload, self.takes)
+        args, kwargs = self.probe.make_arguments(payload, self.takes)
         self.run_in_loop(self.publish_message(args, kwargs, like))
 
     def deliver(self, message: dict[str, Any]) -> None:
@@ -314,9 +314,9 @@ class ListedDriver(AsyncDriver):
         if not inspect.signature(function).parameters:
             super().sweep(function)
             return
-        self.run_in_loop(self._sweep(function))
+        self.run_in_loop(self._run_sweep(function))
 
-    async def _sweep(self, function: Callable[..., Any]) -> None:
+    async def _run_sweep(self, function: Callable[..., Any]) -> None:
         worker = await self.find_worker(next(iter(self.settings)))
         found = function(getattr(worker, "context", None) or getattr(worker, "ctx", None))
         if inspect.isawaitable(found):

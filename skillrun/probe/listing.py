@@ -39,7 +39,7 @@ class Listing:
         self.before: dict[str, Look] = {}
         self.found: list[str] = []
 
-    def announce(self, name: str) -> None:
+    def announce_name(self, name: str) -> None:
         """Python code is about to make, change or remove a file: what is to be said of it is
         decided there.
         """
@@ -52,21 +52,21 @@ class Listing:
     def announce_database(self, name: str) -> None:
         """SQLite, which is C, writes into its files; its connections are watched by themselves."""
         for ending in ("", *_BESIDE_A_DATABASE):
-            self.announce(name + ending)
+            self.announce_name(name + ending)
 
-    def begin(self) -> None:
+    def begin_delivery(self) -> None:
         """Forgets what was collected, at the beginning of a delivery."""
         self.found = []
-        self.rebase()
+        self.remember_state()
 
-    def rebase(self) -> None:
+    def remember_state(self) -> None:
         """Takes the folders as they are now for the state that later changes are told from."""
-        self.before = dict(self._list())
+        self.before = dict(self._list_entries())
 
-    def collect(self) -> None:
+    def collect_changes(self) -> None:
         """Keeps the names of files that were made or changed, and that nobody announced."""
         changed = []
-        for name, look in dict(self._list()).items():
+        for name, look in dict(self._list_entries()).items():
             if self.before.get(name) != look and not self._is_known(name):
                 changed.append(name)
         if not changed:
@@ -103,7 +103,7 @@ class Listing:
         data = _real_read(self.announced, size, 0)
         return {os.fsdecode(name) for name in data.split(b"\0")}
 
-    def _list(self) -> Iterator[tuple[str, Look]]:
+    def _list_entries(self) -> Iterator[tuple[str, Look]]:
         """Yields (path, look) of everything below the folders."""
         to_list = [place.rstrip("/") for place in self.places]
         while to_list:
@@ -118,10 +118,10 @@ class Listing:
                 if is_folder:
                     to_list.append(entry.path)
                 with contextlib.suppress(OSError):
-                    yield entry.path, _look(entry.stat(follow_symlinks=False), is_folder)
+                    yield entry.path, _make_look(entry.stat(follow_symlinks=False), is_folder)
 
 
-def _look(seen: os.stat_result, is_folder: bool) -> Look:
+def _make_look(seen: os.stat_result, is_folder: bool) -> Look:
     if is_folder:
         return Look(seen.st_ino, 0, 0)
     return Look(seen.st_ino, seen.st_size, seen.st_ctime_ns)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .recorder import Recorder
-from .swap import swap
-from .values import brief
+from .swap import swap_code
+from .values import shorten_text
 
 _PLAIN = set(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
     "message",
@@ -85,7 +85,7 @@ class Logs:
         def call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
             told = None
             if is_heard(logger, record.levelno, self.root_is_heard):
-                told = self.told(record)
+                told = self.read_record(record)
             if told is not None:
                 told["names_message"] = self.names_message(logger)
             outer, self.written = self.written, []
@@ -93,7 +93,7 @@ class Logs:
                 with self.recorder.quiet_log():
                     before(logger, record)
             finally:
-                self.record(record, told)
+                self.report_record(record, told)
                 self.written = outer
 
         def format_record(handler: logging.Handler, record: logging.LogRecord) -> str:
@@ -101,17 +101,17 @@ class Logs:
             self.written.append(text)
             return text
 
-        before = swap(logging.Logger.callHandlers, call_handlers)
-        format_before = swap(logging.Handler.format, format_record)
+        before = swap_code(logging.Logger.callHandlers, call_handlers)
+        format_before = swap_code(logging.Handler.format, format_record)
         # Where the application gives the root no handler, whoever starts the worker does.
         self.root_is_heard = sets_level or not logging.getLogger().handlers
         if self.root_is_heard:
             # As a worker that is started with --loglevel=INFO.
             logging.getLogger().setLevel(logging.INFO)
 
-    def told(self, record: logging.LogRecord) -> dict[str, Any] | None:
+    def read_record(self, record: logging.LogRecord) -> dict[str, Any] | None:
         """What a record says, before a handler changes it; None where nobody asks."""
-        if not self.recorder.active or self.seen >= _MOST:
+        if not self.recorder.is_delivery or self.seen >= _MOST:
             return None
         self.seen += 1
         try:
@@ -124,11 +124,11 @@ class Logs:
         return {
             "logger": record.name,
             "level": record.levelname,
-            "template": brief(str(record.msg)),
-            "text": brief(text, _WHOLE),
+            "template": shorten_text(str(record.msg)),
+            "text": shorten_text(text, _WHOLE),
             "words": _find_words(record.args),
             "error": f"{type(cause).__name__}: {cause}" if cause else None,
-            "place": [_within(self.recorder.root, record.pathname), record.lineno],
+            "place": [_path_within(self.recorder.root, record.pathname), record.lineno],
         }
 
     def names_message(self, logger: logging.Logger) -> bool:
@@ -140,7 +140,7 @@ class Logs:
             above = above.parent
         return False
 
-    def record(self, record: logging.LogRecord, told: dict[str, Any] | None) -> None:
+    def report_record(self, record: logging.LogRecord, told: dict[str, Any] | None) -> None:
         """Reports one record, with the fields that the filters and the formatters of its handlers
         have added.
         """
@@ -154,15 +154,15 @@ class Logs:
                 extra = {**extra, **_read_fields(text), **extra}
             self.recorder.emit(
                 "log",
-                extra={k: brief(v) for k, v in list(extra.items())[:20]},
+                extra={k: shorten_text(v) for k, v in list(extra.items())[:20]},
                 # What is blotted out on the way is not in it.
-                written=brief("\n".join(self.written), _WHOLE),
+                written=shorten_text("\n".join(self.written), _WHOLE),
                 **told,
             )
 
-    def line(self, stream: str, text: str) -> None:
+    def report_line(self, stream: str, text: str) -> None:
         """Reports a printed line."""
-        if not self.recorder.watching or not text.strip() or self.seen >= _MOST:
+        if not self.recorder.is_listening or not text.strip() or self.seen >= _MOST:
             return
         self.seen += 1
         text = text.rstrip("\n")
@@ -171,10 +171,10 @@ class Logs:
             logger=stream,
             level="PRINT",
             template=None,
-            text=brief(text, _WHOLE),
+            text=shorten_text(text, _WHOLE),
             extra={},
             error=None,
-            place=self.recorder.place(),
+            place=self.recorder.find_place(),
         )
 
 
@@ -207,7 +207,7 @@ def _find_words(args: Any) -> list[str]:
     return found
 
 
-def _within(root: str, path: str) -> str:
+def _path_within(root: str, path: str) -> str:
     if path.startswith(root):
         return path[len(root) :]
     return path
@@ -244,10 +244,10 @@ class Printed(io.TextIOBase):
     def write(self, text: str) -> int:
         """Whole lines become events of a delivery."""
         self.real.write(text)
-        if self.logs.recorder.watching:
+        if self.logs.recorder.is_listening:
             *lines, self._unread = (self._unread + text).split("\n")
             for line in lines:
-                self.logs.line(self.name_, line)
+                self.logs.report_line(self.name_, line)
         return len(text)
 
 

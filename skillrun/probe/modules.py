@@ -25,8 +25,8 @@ def whose_text(fits: Callable[[bytes], bool], root: str, near: str) -> Iterator[
     """Import names of the files below `root` whose text fits, those closest to the file `near`
     first.
     """
-    found = [path for path in _files(root) if fits(_text(path))]
-    for path in sorted(found, key=lambda path: (-_shared(path, near), path.count("/"), path)):
+    found = [path for path in _list_files(root) if fits(_read_text(path))]
+    for path in sorted(found, key=lambda path: (-_count_shared(path, near), path.count("/"), path)):
         name = _import_name(path)
         if name:
             yield name
@@ -45,7 +45,7 @@ def import_whose_text(
         yield module
 
 
-def _files(root: str) -> Iterator[str]:
+def _list_files(root: str) -> Iterator[str]:
     seen = 0
     for folder, folders, files in os.walk(root):
         here = [
@@ -62,7 +62,7 @@ def _files(root: str) -> Iterator[str]:
                 yield os.path.join(folder, name)
 
 
-def _text(path: str) -> bytes:
+def _read_text(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -87,5 +87,5 @@ def _import_name(path: str) -> str:
     return ""
 
 
-def _shared(path: str, other: str) -> int:
+def _count_shared(path: str, other: str) -> int:
     return len(os.path.commonpath([path, other]).split("/"))

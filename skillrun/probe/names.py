@@ -22,7 +22,7 @@ def check_version(library: str, version: str, oldest: tuple[int, int]) -> None:
         raise NotThere(f"{library} {version} is too old: the proof knows {library} from {first} on")
 
 
-def find(path: str) -> tuple[Any, str, Any]:
+def find_object(path: str) -> tuple[Any, str, Any]:
     """(owner, attribute, value). Raises NotThere, or whatever the import raises."""
     module_name, _, attributes = path.partition(":")
     if not attributes:
@@ -32,15 +32,15 @@ def find(path: str) -> tuple[Any, str, Any]:
     owner: Any = importlib.import_module(module_name)
     *parents, last = attributes.split(".")
     for name in parents:
-        owner = _attribute(owner, name, path)
-    return owner, last, _attribute(owner, last, path)
+        owner = _get_attribute(owner, name, path)
+    return owner, last, _get_attribute(owner, last, path)
 
 
 def put_value(path: str, value: Any) -> None:
     """Has a value of the configuration be another one. A mapping stays the object that it is, since
     others may hold it: it gets the entries.
     """
-    owner, name, known = find(path)
+    owner, name, known = find_object(path)
     if isinstance(known, dict) and isinstance(value, dict):
         known.update(value)
     else:
@@ -48,7 +48,7 @@ def put_value(path: str, value: Any) -> None:
 
 
 def find_beside_django(path: str) -> tuple[Any, str, Any]:
-    """As `find` in a worker that no `manage.py` starts, see `import_beside_django`."""
+    """As `find_object` in a worker that no `manage.py` starts, see `import_beside_django`."""
     if ":" in path:
         module = path.partition(":")[0]
     else:
@@ -56,7 +56,7 @@ def find_beside_django(path: str) -> tuple[Any, str, Any]:
     if module:
         import_beside_django(module)
     set_up_django()
-    return find(path)
+    return find_object(path)
 
 
 def import_beside_django(name: str) -> None:
@@ -84,7 +84,7 @@ def set_up_django() -> None:
         django.setup()
 
 
-def _attribute(owner: Any, name: str, path: str) -> Any:
+def _get_attribute(owner: Any, name: str, path: str) -> Any:
     try:
         return getattr(owner, name)
     except AttributeError:
@@ -107,8 +107,8 @@ def make_ordered_error(order: dict[str, Any]) -> BaseException:
         if order.get("says"):
             error.args = (order["says"],)
         return error
-    made = find(order["factory"])[2](*args, **kwargs)
-    kind = find(order["error"])[2]
+    made = find_object(order["factory"])[2](*args, **kwargs)
+    kind = find_object(order["error"])[2]
     if not (isinstance(made, BaseException) and isinstance(made, kind)):
         raise NotThere(f"{order['factory']} makes no {order['error']}: {type(made).__name__}")
     return made
@@ -118,21 +118,21 @@ def make_error(path: str, args: list[Any], kwargs: dict[str, Any] | None = None)
     """An exception of the named class. Raises NotThere where the class needs arguments that nobody
     can guess.
     """
-    _, _, kind = find(path)
+    _, _, kind = find_object(path)
     if not (isinstance(kind, type) and issubclass(kind, BaseException)):
         raise NotThere(f"{path} is no exception")
     if kwargs:
         return make_described_error(kind, args, kwargs)
     if args:
         return make_status_error(kind, args) or kind(*args)
-    for make in (make_usual_status_error, _bare, _filled, _unmade):
+    for make in (make_usual_status_error, _make_bare, _make_filled, _make_unmade):
         made = make(kind)
-        if made is not None and _speaks(made):
+        if made is not None and _can_be_logged(made):
             return made
     raise NotThere(f"{path} cannot be made without arguments")
 
 
-def _bare(kind: type[BaseException]) -> BaseException | None:
+def _make_bare(kind: type[BaseException]) -> BaseException | None:
     try:
         made = kind()
     except Exception:
@@ -142,7 +142,7 @@ def _bare(kind: type[BaseException]) -> BaseException | None:
     return made
 
 
-def _filled(kind: type[BaseException]) -> BaseException | None:
+def _make_filled(kind: type[BaseException]) -> BaseException | None:
     """Words for what it cannot do without. What a handler may decide by, such as a status, is not
     made up.
     """
@@ -172,7 +172,7 @@ def _filled(kind: type[BaseException]) -> BaseException | None:
         return None
 
 
-def _unmade(kind: type[BaseException]) -> BaseException | None:
+def _make_unmade(kind: type[BaseException]) -> BaseException | None:
     """Without its own beginning: whoever asks for one of its attributes finds that it is not
     there.
     """
@@ -187,7 +187,7 @@ def is_unmade(error: BaseException) -> bool:
     return bool(getattr(error, _UNMADE, False))
 
 
-def _speaks(made: BaseException) -> bool:
+def _can_be_logged(made: BaseException) -> bool:
     """Whether it can be logged."""
     try:
         return bool(str(made)) and bool(repr(made))

@@ -34,20 +34,20 @@ class _Range(ctypes.Structure):
     _fields_ = (("address", ctypes.c_void_p), ("bytes", ctypes.c_size_t))
 
 
-def own() -> list[Range]:
+def list_own_memory() -> list[Range]:
     """The memory that no other process shares; none where the kernel does not tell."""
     found: list[Range] = []
     with contextlib.suppress(OSError), open("/proc/self/pagemap", "rb", buffering=0) as file:
-        for begin, end in _writable():
+        for begin, end in _list_writable():
             file.seek(begin // mmap.PAGESIZE * 8)
             flags = array.array("Q", file.read((end - begin) // mmap.PAGESIZE * 8))
-            found += _joined(
+            found += _join_neighbours(
                 begin + number * mmap.PAGESIZE for number, flag in enumerate(flags) if flag & _ALONE
             )
     return found
 
 
-def _joined(pages: Iterable[int]) -> list[Range]:
+def _join_neighbours(pages: Iterable[int]) -> list[Range]:
     """Neighbours in one range."""
     found: list[Range] = []
     for address in pages:
@@ -58,7 +58,7 @@ def _joined(pages: Iterable[int]) -> list[Range]:
     return found
 
 
-def _writable() -> Iterator[tuple[int, int]]:
+def _list_writable() -> Iterator[tuple[int, int]]:
     """(begin, end) of this process's private memory."""
     with contextlib.suppress(OSError), open("/proc/self/maps") as maps:
         for line in maps:
@@ -72,7 +72,7 @@ class Ahead:
     """What a forked process will write; `ranges` is what another one wrote."""
 
     def __init__(self, ranges: Iterable[Sequence[int]] = ()) -> None:
-        mine = list(_writable())
+        mine = list(_list_writable())
         there = []
         for at, size in ranges:
             if any(b <= at and at + size <= end for b, end in mine):
@@ -84,7 +84,7 @@ class Ahead:
             *itertools.accumulate(int(one.bytes) for one in there),
         ]
 
-    def copy(self) -> bool:
+    def copy_memory(self) -> bool:
         """Makes it this process's own, as writing to it would; whether that can be done, and there
         is any.
 
@@ -97,14 +97,14 @@ class Ahead:
         except OSError:
             return False
         try:
-            return self._copy(fd)
+            return self._copy_ranges(fd)
         finally:
             os.close(fd)
 
-    def _copy(self, fd: int) -> bool:
+    def _copy_ranges(self, fd: int) -> bool:
         at = 0
         while at < len(self.ranges):
-            done = self._ask(fd, at)
+            done = self._ask_kernel(fd, at)
             if done < 0 and ctypes.get_errno() != errno.ENOMEM:
                 return False
             there = bisect.bisect_right(self.before, self.before[at] + max(done, 0)) - 1
@@ -114,7 +114,7 @@ class Ahead:
                 at = there + 1
         return True
 
-    def _ask(self, fd: int, at: int) -> int:
+    def _ask_kernel(self, fd: int, at: int) -> int:
         """How many bytes of the ranges from `at` on were copied; -1 where the first of them could
         not be.
         """

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .awaiting import finished
+from .awaiting import finish_call
 from .driver import Driver, Probe
 from .facts import Facts
 from .imports import when_imported
-from .names import NotThere, find, find_beside_django
+from .names import NotThere, find_beside_django, find_object
 from .starting import Ways
-from .swap import swap
+from .swap import swap_code
 
 # Between two ticks of a clock that the spec does not describe.
 _USUAL_PERIOD_S = 60.0
@@ -50,7 +50,7 @@ class PlainDriver(Driver):
         # A script that parses its arguments must not find those of the probe.
         script = getattr(inspect.getmodule(self.function()), "__file__", None)
         sys.argv[:] = [script or handler]
-        when_imported("apscheduler.schedulers.base", self._capture)
+        when_imported("apscheduler.schedulers.base", self._capture_add_job)
         return Facts(
             library="a plain callable",
             redelivery_s=self._find_period_s(),
@@ -85,7 +85,7 @@ class PlainDriver(Driver):
             return found
         return type(found).__call__  # an object that can be called
 
-    def _capture(self, module: Any) -> None:
+    def _capture_add_job(self, module: Any) -> None:
         """Makes a publish of APScheduler's `add_job`: nothing is scheduled."""
 
         def add_job(
@@ -97,13 +97,13 @@ class PlainDriver(Driver):
             *more: Any,
             **options: Any,
         ) -> Any:
-            if not self.probe.recorder.active:
+            if not self.probe.recorder.is_delivery:
                 return before(scheduler, func, trigger, args, kwargs, *more, **options)
             to_handler, label = self._is_handler(func)
             message = {
                 "args": list(args or ()),
                 "kwargs": dict(kwargs or {}),
-                "arguments": self.probe.bound(self.function(), args or (), kwargs or {}),
+                "arguments": self.probe.bind_arguments(self.function(), args or (), kwargs or {}),
             }
             message = json.loads(json.dumps(message, default=repr))
             delay = _seconds_until(options.get("run_date", getattr(trigger, "run_date", None)))
@@ -111,13 +111,13 @@ class PlainDriver(Driver):
                 lambda: None, message, to_handler=to_handler, delay=delay, label=label
             )
 
-        before = swap(module.BaseScheduler.add_job, add_job)
+        before = swap_code(module.BaseScheduler.add_job, add_job)
 
     def _is_handler(self, func: Any) -> tuple[bool, str]:
         """(is it the handler, its name). `func` is a callable or "module:function"."""
         with contextlib.suppress(Exception):
             if isinstance(func, str):
-                func = find(func)[2]
+                func = find_object(func)[2]
         if callable(func):
             found = inspect.unwrap(getattr(func, "__func__", func))
         else:
@@ -127,14 +127,14 @@ class PlainDriver(Driver):
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         message: dict[str, Any] = {"payload": json.loads(json.dumps(payload))}
         if self.takes_payload:
-            args, kwargs = self.probe.arguments(message["payload"], self.function())
-            message["arguments"] = self.probe.bound(self.function(), args, kwargs)
+            args, kwargs = self.probe.make_arguments(message["payload"], self.function())
+            message["arguments"] = self.probe.bind_arguments(self.function(), args, kwargs)
         self.probe.publish(lambda: None, message, to_handler=True, delay=0.0, label="tick")
 
     def deliver(self, message: dict[str, Any]) -> None:
         try:
             args, kwargs = self._read_arguments(message)
-            finished(self.target(*args, **kwargs))
+            finish_call(self.target(*args, **kwargs))
         except SystemExit as error:
             why = ""
             if error.code not in (None, 0):
@@ -151,7 +151,7 @@ class PlainDriver(Driver):
         if "payload" not in message:
             return message["args"], message["kwargs"]  # of `add_job`
         if self.takes_payload:
-            return self.probe.arguments(message["payload"], self.function())
+            return self.probe.make_arguments(message["payload"], self.function())
         return ([], {})
 
     def died(self, message: dict[str, Any], who: str) -> None:

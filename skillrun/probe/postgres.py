@@ -17,8 +17,8 @@ from .imports import when_imported
 from .reach import Reach
 from .recorder import Recorder
 from .statements import Statements
-from .swap import swap
-from .wrap import around
+from .swap import swap_code
+from .wrap import wrap_calls
 
 _AWAY = "server closed the connection unexpectedly"
 _IDLE, _IN_ERROR, _UNKNOWN = 0, 3, 4  # PGTransactionStatusType of libpq
@@ -38,7 +38,7 @@ class Servers:
         self.recorder, self.reach = recorder, Reach(servers)
         self.folders = [server.rstrip("/") for server in servers if server.startswith("/")]
 
-    def meet(self, parameters: dict[str, Any]) -> str | None:
+    def explain_refusal(self, parameters: dict[str, Any]) -> str | None:
         """Why there must be no connection. `parameters` are those of libpq, and its environment's
         what they lack.
         """
@@ -48,9 +48,9 @@ class Servers:
         if self.is_own(host, address) or self.reach.has_port(address or host, port):
             return None
         where = f"PostgreSQL at {address or host or 'the default host'}:{port}"
-        if self.recorder.acts:
+        if self.recorder.is_own_act:
             self.recorder.emit(
-                "undeclared", kind="network", detail=where[:200], place=self.recorder.place()
+                "undeclared", kind="network", detail=where[:200], place=self.recorder.find_place()
             )
         return f"skillrun lets a proof reach its own servers alone, and not {where}"
 
@@ -62,7 +62,7 @@ class Servers:
         return any(host == folder or host.startswith(folder + "/") for folder in self.folders)
 
 
-def install(recorder: Recorder, own: tuple[str, ...]) -> None:
+def install_postgres(recorder: Recorder, own: tuple[str, ...]) -> None:
     """Hooks each of the drivers when it is imported. `own`: the proof's servers, see
     `reach.Reach`.
     """
@@ -116,22 +116,24 @@ class Psycopg:
             module.AsyncServerCursor,
         ):
             for name in ("execute", "executemany", "stream"):
-                around(cursor, name, self._statement)
-        _around_copy(module.Cursor, self._statement)
-        _around_async_copy(module.AsyncCursor, self._statement)
+                wrap_calls(cursor, name, self._around_statement)
+        _around_copy(module.Cursor, self._around_statement)
+        _around_async_copy(module.AsyncCursor, self._around_statement)
         for connection in (module.Connection, module.AsyncConnection):
-            around(
+            wrap_calls(
                 connection,
                 "commit",
-                lambda connection: self.statements.end(connection, self._outcome(connection)),
+                lambda connection: self.statements.around_end(
+                    connection, self._find_outcome(connection)
+                ),
             )
-            around(
+            wrap_calls(
                 connection,
                 "rollback",
-                lambda connection: self.statements.end(connection, "rollback"),
+                lambda connection: self.statements.around_end(connection, "rollback"),
             )
-        around(module.Transaction, "__exit__", self._transaction)
-        around(module.AsyncTransaction, "__aexit__", self._transaction)
+        wrap_calls(module.Transaction, "__exit__", self._around_transaction)
+        wrap_calls(module.AsyncTransaction, "__aexit__", self._around_transaction)
         self._hook_connect(module, module.conninfo.conninfo_to_dict, module.OperationalError)
 
     def _is_open(self, connection: Any) -> bool:
@@ -142,21 +144,21 @@ class Psycopg:
         if self._is_open(connection):
             connection.pgconn.exec_((_ROLLBACK if is_end else _WRONG).encode())
 
-    def _outcome(self, connection: Any) -> str:
+    def _find_outcome(self, connection: Any) -> str:
         """A commit after an error rolls back."""
         if int(connection.pgconn.transaction_status) == _IN_ERROR:
             return "rollback"
         return "commit"
 
-    def _statement(
+    def _around_statement(
         self, cursor: Any, query: Any = "", *args: Any, **kwargs: Any
     ) -> AbstractContextManager[None]:
         connection = cursor.connection
-        return self.statements.statement(
+        return self.statements.around_statement(
             connection, text_of(kwargs.get("statement", query), connection)
         )
 
-    def _transaction(
+    def _around_transaction(
         self, transaction: Any, kind: Any = None, *args: Any
     ) -> AbstractContextManager[None]:
         """The end of a block; that of an inner one is a savepoint's."""
@@ -164,35 +166,35 @@ class Psycopg:
         if not transaction._outer_transaction:
             return contextlib.nullcontext()
         is_commit = kind is None and not transaction.force_rollback
-        return self.statements.end(
-            connection, self._outcome(connection) if is_commit else "rollback"
+        return self.statements.around_end(
+            connection, self._find_outcome(connection) if is_commit else "rollback"
         )
 
     def _hook_connect(self, module: Any, parse: Callable[..., Any], error: type[Exception]) -> None:
         def meet(*args: Any, **kwargs: Any) -> None:
-            foreign = self._meet(parse, *args, **kwargs)
+            foreign = self._explain_refusal(parse, *args, **kwargs)
             if foreign is not None:
                 raise error(foreign)
 
         def connect(*args: Any, **kwargs: Any) -> Any:
             meet(*args, **kwargs)
-            return self.statements.opened(plain(*args, **kwargs))
+            return self.statements.add_connection(plain(*args, **kwargs))
 
         async def connect_async(*args: Any, **kwargs: Any) -> Any:
             meet(*args, **kwargs)
-            return self.statements.opened(await coroutine(*args, **kwargs))
+            return self.statements.add_connection(await coroutine(*args, **kwargs))
 
-        plain = swap(module.Connection.connect.__func__, connect)
-        coroutine = swap(module.AsyncConnection.connect.__func__, connect_async)
+        plain = swap_code(module.Connection.connect.__func__, connect)
+        coroutine = swap_code(module.AsyncConnection.connect.__func__, connect_async)
 
-    def _meet(
+    def _explain_refusal(
         self, parse: Callable[..., Any], kind: Any, conninfo: str = "", **kwargs: Any
     ) -> str | None:
         known = ("host", "hostaddr", "port")
         # Whatever is wrong with it, connecting says.
         with contextlib.suppress(Exception):
             parameters = parse(conninfo, **{key: kwargs[key] for key in known if key in kwargs})
-            return self.servers.meet(dict(parameters))
+            return self.servers.explain_refusal(dict(parameters))
         return None
 
 
@@ -252,26 +254,28 @@ class Psycopg2:
         ) -> Any:
             foreign = None
             with contextlib.suppress(Exception):
-                parameters = extensions.parse_dsn(extensions.make_dsn(dsn, **_named(kwargs)))
-                foreign = self.servers.meet(parameters)
+                parameters = extensions.parse_dsn(
+                    extensions.make_dsn(dsn, **_leave_out_async(kwargs))
+                )
+                foreign = self.servers.explain_refusal(parameters)
             if foreign is not None:
                 raise module.OperationalError(foreign)
             factory = connection_factory or extensions.connection
             if not isinstance(factory, type):
                 self._tell_factory()
             made = before(dsn, self._connection_kind(factory), cursor_factory, **kwargs)
-            return self.statements.opened(made)
+            return self.statements.add_connection(made)
 
-        before = swap(module.connect, connect)
+        before = swap_code(module.connect, connect)
 
     def _tell_factory(self) -> None:
         """A factory that is no class makes connections that cannot be seen into."""
-        if self.recorder.mine:
+        if self.recorder.is_own_doing:
             self.recorder.emit(
                 "undeclared",
                 kind="store",
                 detail="psycopg2 with a connection_factory of its own",
-                place=self.recorder.place(),
+                place=self.recorder.find_place(),
             )
 
     def _is_open(self, connection: Any) -> bool:
@@ -307,11 +311,11 @@ class Psycopg2:
 
             def commit(self) -> None:
                 failed = self.get_transaction_status() == _IN_ERROR
-                with statements.end(self, "rollback" if failed else "commit"):
+                with statements.around_end(self, "rollback" if failed else "commit"):
                     super().commit()
 
             def rollback(self) -> None:
-                with statements.end(self, "rollback"):
+                with statements.around_end(self, "rollback"):
                     super().rollback()
 
         return _named_like(Connection, base)
@@ -321,7 +325,7 @@ class Psycopg2:
 
         def told(name: str, text: Callable[..., str]) -> Any:
             def method(cursor: Any, *args: Any, **kwargs: Any) -> Any:
-                with statements.statement(cursor.connection, text(cursor, *args, **kwargs)):
+                with statements.around_statement(cursor.connection, text(cursor, *args, **kwargs)):
                     return getattr(base, name)(cursor, *args, **kwargs)
 
             return method
@@ -340,7 +344,7 @@ _TEXTS: dict[str, Callable[..., str]] = {
 }
 
 
-def _named(kwargs: dict[str, Any]) -> dict[str, Any]:
+def _leave_out_async(kwargs: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for key, value in kwargs.items():
         if key not in ("async", "async_"):
@@ -371,49 +375,49 @@ class Asyncpg:
         # Its error says that the connection is gone, and nothing here could await another end.
         self.statements.abort = lambda connection, is_end: hang_up(_find_socket(connection))
         connection = module.connection.Connection
-        around(connection, "execute", self._execute)
+        wrap_calls(connection, "execute", self._around_execute)
         for name in ("_execute", "_executemany"):
-            around(
+            wrap_calls(
                 connection,
                 name,
-                lambda held, query, *args, **kwargs: self.statements.statement(held, query),
+                lambda held, query, *args, **kwargs: self.statements.around_statement(held, query),
             )
-        around(
+        wrap_calls(
             connection,
             "_copy_in",
-            lambda held, query, *args, **kwargs: self.statements.statement(held, query),
+            lambda held, query, *args, **kwargs: self.statements.around_statement(held, query),
         )
-        around(connection, "copy_records_to_table", self._records)
+        wrap_calls(connection, "copy_records_to_table", self._around_records)
         for name in ("__bind_execute", "executemany"):
             owner = module.prepared_stmt.PreparedStatement
             if name.startswith("__"):
                 mangled = f"_PreparedStatement{name}"
             else:
                 mangled = name
-            around(owner, mangled, self._held)
+            wrap_calls(owner, mangled, self._around_held)
         for name in ("_bind", "_bind_exec"):
-            around(module.cursor.BaseCursor, name, self._held)
+            wrap_calls(module.cursor.BaseCursor, name, self._around_held)
         self._hook_connect(module.connection)
 
-    def _execute(
+    def _around_execute(
         self, connection: Any, query: str, *args: Any, **kwargs: Any
     ) -> AbstractContextManager[None]:
         """With arguments it goes on to `_execute`."""
         if args:
             return contextlib.nullcontext()
-        return self.statements.statement(connection, query)
+        return self.statements.around_statement(connection, query)
 
-    def _records(
+    def _around_records(
         self, connection: Any, table_name: str, *args: Any, **kwargs: Any
     ) -> AbstractContextManager[None]:
-        return self.statements.statement(connection, f"copy {table_name} from stdin")
+        return self.statements.around_statement(connection, f"copy {table_name} from stdin")
 
-    def _held(self, held: Any, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
+    def _around_held(self, held: Any, *args: Any, **kwargs: Any) -> AbstractContextManager[None]:
         """Of a prepared statement or a cursor."""
-        return self.statements.statement(held._connection, held._query)
+        return self.statements.around_statement(held._connection, held._query)
 
     def _hook_connect(self, module: Any) -> None:
         async def connect(*args: Any, **kwargs: Any) -> Any:
-            return self.statements.opened(await before(*args, **kwargs))
+            return self.statements.add_connection(await before(*args, **kwargs))
 
-        before = swap(module.connect, connect)
+        before = swap_code(module.connect, connect)

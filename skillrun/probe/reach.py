@@ -47,7 +47,7 @@ class Reach:
         self.folders = tuple(os.path.realpath(folder) + "/" for folder in folders)
         self.addresses = frozenset(server for server in servers if not server.startswith("/"))
 
-    def has(self, address: Any) -> bool:
+    def has_address(self, address: Any) -> bool:
         """Whether an address, as `socket.connect` takes it, is one of the proof's own servers."""
         if isinstance(address, tuple) and len(address) > 1:
             return self.has_port(str(address[0]), address[1])
@@ -109,7 +109,7 @@ def name_of(address: Any) -> str:
     return repr(address)
 
 
-def refusal(address: Any) -> Refusal:
+def make_refusal(address: Any) -> Refusal:
     """As the kernel's own where there is no network; of a file, that it may not be opened."""
     if isinstance(address, (str, bytes)):
         return Refusal(

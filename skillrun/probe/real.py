@@ -26,7 +26,7 @@ from typing import Any, Generic, TypeVar
 from . import names
 from .aside import Aside
 from .audit import Audit
-from .awaiting import finished
+from .awaiting import finish_call
 from .channel import Channel
 from .clock import Clock, Jitter
 from .driver import Driver, Probe, load_module
@@ -34,7 +34,7 @@ from .effects import Effect
 from .handler import HandlerHook
 from .recorder import Recorder
 from .sql import SqliteHook
-from .stores import install as install_stores
+from .stores import install_stores
 
 OneDriver = TypeVar("OneDriver", bound=Driver)
 
@@ -90,7 +90,7 @@ class Live(Recorder):
         )
         self.worker = os.getpid()
         self.jitter = Jitter()
-        self.begin(self.file, {})
+        self.begin_delivery(self.file, {})
 
     def next_delivery(self) -> None:
         """Numbered over all processes, from 1."""
@@ -104,13 +104,13 @@ class Live(Recorder):
                 self.jitter.install()
             self.jitter.highest = jitter == "high"
         self.file.delivery = number
-        self.begin(self.file, plan)
+        self.begin_delivery(self.file, plan)
 
-    def _meet(self, at: str, fault: dict[str, Any]) -> None:
+    def _meet_fault(self, at: str, fault: dict[str, Any]) -> None:
         if fault["do"] != "kill-worker":
-            super()._meet(at, fault)
+            super()._meet_fault(at, fault)
             return
-        self.emit("fault", at=at, do="kill-worker", place=self.place())
+        self.emit("fault", at=at, do="kill-worker", place=self.find_place())
         # A child in a session of its own, as RQ's, could not signal its worker otherwise.
         with self.quiet():
             if self.worker != os.getpid():
@@ -123,9 +123,9 @@ class LiveHook(HandlerHook):
 
     recorder: Live
 
-    def enter(self) -> None:
+    def report_entry(self) -> None:
         self.recorder.next_delivery()
-        super().enter()
+        super().report_entry()
 
 
 class Bench:
@@ -138,31 +138,31 @@ class Bench:
         self.queues: list[str] = config["queues"]
         self.polled = False
 
-    def ready(self) -> None:
+    def tell_ready(self) -> None:
         """The worker takes messages from now on."""
         self.recorder.emit("ready")
 
-    def over(self) -> None:
+    def tell_over(self) -> None:
         """The library has done with a delivery all that it does."""
         self.recorder.emit("over")
 
     @contextlib.contextmanager
-    def polling(self) -> Iterator[None]:
+    def around_poll(self) -> Iterator[None]:
         """Around each look for messages: before the first one, the worker is ready."""
         if not self.polled:
             self.polled = True
-            self.ready()
+            self.tell_ready()
         yield
 
     @contextlib.contextmanager
-    def delivering(self) -> Iterator[None]:
+    def around_delivery(self) -> Iterator[None]:
         """Around all that the library does with a delivery."""
         try:
             yield
         finally:
-            self.over()
+            self.tell_over()
 
-    def cut(self, seconds: float) -> float:
+    def cut_wait(self, seconds: float) -> float:
         """Tells for how long a job is to wait; how long it shall."""
         self.recorder.emit("waits", s=seconds)
         most = self.config["wait_s"]
@@ -196,7 +196,7 @@ class RealWorker(abc.ABC, Generic[OneDriver]):
         """Works in this process, until somebody ends it."""
 
 
-def _boot(config: dict[str, Any]) -> RealWorker[Driver]:
+def _boot_worker(config: dict[str, Any]) -> RealWorker[Driver]:
     """As the zygote does, without its clock. The framework's worker."""
     sys.path[:0] = config["paths"]
     recorder = Live(os.path.realpath(config["root"]), config)
@@ -221,27 +221,27 @@ def main(file: str, op: str) -> None:
     """Publishes the configured job once, or works."""
     with open(file) as stream:
         config = json.load(stream)
-    worker = _boot(config)
+    worker = _boot_worker(config)
     if op == "work":
         worker.work()
         return
     worker.bench.recorder.file.delivery = PUBLISHER
-    _publish(worker, config)
+    _publish_all(worker, config)
 
 
-def _publish(worker: RealWorker[Driver], config: dict[str, Any]) -> None:
+def _publish_all(worker: RealWorker[Driver], config: dict[str, Any]) -> None:
     """Each call, or each payload, after the other. Who is told that it failed goes on."""
     steps: list[Callable[[], Any]] = []
     for name, arguments in config["calls"]:
-        steps.append(functools.partial(_call, name, arguments))
+        steps.append(functools.partial(_call_application, name, arguments))
     for payload in config["payloads"]:
         steps.append(functools.partial(worker.publish, payload))
     for place, step in enumerate(steps):
-        with _telling(worker, place):
+        with _tell_errors(worker, place):
             begun = step()
             if inspect.isawaitable(begun):
                 # One loop for all of them, as in a server: a client's connection belongs to it.
-                finished(_await_calls(worker, begun, steps, place))
+                finish_call(_await_calls(worker, begun, steps, place))
                 return
 
 
@@ -249,19 +249,19 @@ async def _await_calls(
     worker: RealWorker[Driver], begun: Any, steps: list[Callable[[], Any]], place: int
 ) -> None:
     """What has begun, then those after it."""
-    with _telling(worker, place):
+    with _tell_errors(worker, place):
         await begun
     for later in range(place + 1, len(steps)):
-        with _telling(worker, later):
+        with _tell_errors(worker, later):
             await steps[later]()
 
 
-def _call(name: str, arguments: dict[str, Any]) -> Any:
-    return names.find(name)[2](**arguments)
+def _call_application(name: str, arguments: dict[str, Any]) -> Any:
+    return names.find_object(name)[2](**arguments)
 
 
 @contextlib.contextmanager
-def _telling(worker: RealWorker[Driver], place: int) -> Iterator[None]:
+def _tell_errors(worker: RealWorker[Driver], place: int) -> Iterator[None]:
     """An exception out of a call is an event."""
     try:
         yield

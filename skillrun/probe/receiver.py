@@ -68,18 +68,18 @@ class Receiver:
         self._others: list[socket.socket] = []  # all of these, in order
 
     def __enter__(self) -> Receiver:
-        self._replace(socket.socket, "connect", self._connect())
-        self._replace(socket, "getaddrinfo", self._look_up())
-        self._replace(asyncio.BaseEventLoop, "create_connection", self._open())
-        self._replace(socket.socket, "setsockopt", self._set_option())
+        self._replace_for_now(socket.socket, "connect", self._make_connect())
+        self._replace_for_now(socket, "getaddrinfo", self._look_up())
+        self._replace_for_now(asyncio.BaseEventLoop, "create_connection", self._make_open())
+        self._replace_for_now(socket.socket, "setsockopt", self._set_option())
         # Who has not imported it does not speak TLS.
         tls = sys.modules.get("ssl")
         if tls is not None and self.way != HANG:
-            self._replace(tls.SSLContext, "wrap_socket", self._speak_plainly())
-            self._replace(tls.SSLContext, "wrap_bio", self._give_up())
+            self._replace_for_now(tls.SSLContext, "wrap_socket", self._speak_plainly())
+            self._replace_for_now(tls.SSLContext, "wrap_bio", self._give_up())
         if self.way == SILENT:
             for name in ("recv", "recv_into"):
-                self._replace(socket.socket, name, self._receive(name))
+                self._replace_for_now(socket.socket, name, self._make_receive(name))
         self.recorder.hanging = True
         return self
 
@@ -93,7 +93,7 @@ class Receiver:
             self.heard.append(_read_all(end))
             end.close()
 
-    def _replace(self, owner: Any, name: str, hook: Any) -> None:
+    def _replace_for_now(self, owner: Any, name: str, hook: Any) -> None:
         self._real.append((owner, name, getattr(owner, name)))
         setattr(owner, name, hook)
 
@@ -112,7 +112,7 @@ class Receiver:
 
     # -- what a client does
 
-    def _connect(self) -> Any:
+    def _make_connect(self) -> Any:
         real = socket.socket.connect
 
         def connect(sock: Any, address: Any) -> Any:
@@ -120,13 +120,13 @@ class Receiver:
             if not is_elsewhere or self.recorder.is_own_server(address):
                 return real(sock, address)
             if self.way != HANG:
-                self._join(sock, int(address[1]))
+                self._join_pair(sock, int(address[1]))
                 return None
             self.was_reached = True
             longest = sock.gettimeout()
             if longest is None:
                 self._wait_for_ever()
-            self._wait(float(longest))
+            self._let_time_pass(float(longest))
             raise socket.timeout("timed out")
 
         return connect
@@ -147,7 +147,7 @@ class Receiver:
 
         return look_up
 
-    def _open(self) -> Any:
+    def _make_open(self) -> Any:
         """For clients that await: their time-outs are timers of the loop."""
         real = asyncio.BaseEventLoop.create_connection
 
@@ -195,12 +195,12 @@ class Receiver:
             due = _find_next_timer(loop)
             if due is None:
                 break
-            self._wait(max(due - loop.time(), 0.0))
+            self._let_time_pass(max(due - loop.time(), 0.0))
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
         self._wait_for_ever()
 
-    def _receive(self, name: str) -> Any:
+    def _make_receive(self, name: str) -> Any:
         """For clients that read: nothing ever comes."""
         real = getattr(socket.socket, name)
 
@@ -212,7 +212,7 @@ class Receiver:
                 self._wait_for_ever()
             if longest == 0:
                 raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-            self._wait(float(longest))
+            self._let_time_pass(float(longest))
             raise socket.timeout("timed out")
 
         return receive
@@ -230,7 +230,7 @@ class Receiver:
 
     # -- a receiver that is there, and does no good
 
-    def _join(self, sock: Any, port: int) -> None:
+    def _join_pair(self, sock: Any, port: int) -> None:
         """The socket becomes one end of a pair, whose other end has said all that it will say."""
         mine = self._make_pair(port)
         longest = sock.gettimeout()
@@ -308,12 +308,12 @@ class Receiver:
 
     # -- waiting
 
-    def _wait(self, seconds: float) -> None:
+    def _let_time_pass(self, seconds: float) -> None:
         self.has_ended = True
         self.recorder.jump(seconds)
 
     def _wait_for_ever(self) -> None:
-        self.recorder.emit("stuck", name=self.name, place=self.recorder.place())
+        self.recorder.emit("stuck", name=self.name, place=self.recorder.find_place())
         os.kill(os.getpid(), signal.SIGKILL)
 
 

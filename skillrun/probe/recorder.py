@@ -20,7 +20,7 @@ from typing import Any
 from .answers import mark_injected
 from .channel import Channel
 from .names import is_unmade
-from .values import brief
+from .values import shorten_text
 
 # Errors thrown into one delivery. Who then still tries again does so for ever, without any real
 # wait.
@@ -111,43 +111,43 @@ class Recorder:
         self.depths[self.own_turn] = depth
 
     @property
-    def silent(self) -> int:
+    def quiet_depth(self) -> int:
         """> 0: this thread is inside a hook of ours, or in a framework's own work."""
         return int(getattr(self._own, "silent", 0))
 
     @property
-    def logging(self) -> int:
+    def log_depth(self) -> int:
         """How much of `silent` is that of log handlers: what those of the repository's own do is
         still its doing.
         """
         return int(getattr(self._own, "logging", 0))
 
     @property
-    def acts(self) -> bool:
+    def is_own_act(self) -> bool:
         """As `mine`, also in a log handler: does what happens now count, where it reaches beyond
         the proof?
         """
-        awake = self.channel is not None and self.silent == self.logging
-        return awake and (self.depth > 0 or self.place() is not None)
+        awake = self.channel is not None and self.quiet_depth == self.log_depth
+        return awake and (self.depth > 0 or self.find_place() is not None)
 
     @property
-    def active(self) -> bool:
+    def is_delivery(self) -> bool:
         """Whether this process is a delivery."""
         return self.channel is not None
 
     @property
-    def watching(self) -> bool:
+    def is_listening(self) -> bool:
         """Whether what happens now is the handler's own doing."""
-        return self.channel is not None and self.silent == 0
+        return self.channel is not None and self.quiet_depth == 0
 
     @property
-    def mine(self) -> bool:
+    def is_own_doing(self) -> bool:
         """Whether it is the handler's doing, or that of the repository's code which the library
         called.
         """
-        return self.watching and (self.depth > 0 or self.place() is not None)
+        return self.is_listening and (self.depth > 0 or self.find_place() is not None)
 
-    def begin(self, channel: Channel, plan: dict[str, dict[str, Any]]) -> None:
+    def begin_delivery(self, channel: Channel, plan: dict[str, dict[str, Any]]) -> None:
         """This process is a delivery from now on."""
         self.counts.clear()
         self.receivers.clear()
@@ -190,14 +190,14 @@ class Recorder:
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
         """What happens inside is not the handler's doing."""
-        self._own.silent = self.silent + 1
+        self._own.silent = self.quiet_depth + 1
         try:
             yield
         finally:
             self._own.silent -= 1
 
     @contextlib.contextmanager
-    def passing(self) -> Iterator[None]:
+    def inside_effect(self) -> Iterator[None]:
         """What happens inside is a declared effect's."""
         if self.effect_depth == 0:
             self.before_passing()
@@ -210,7 +210,7 @@ class Recorder:
                 self.after_passing()
 
     @contextlib.contextmanager
-    def finishing(self) -> Iterator[None]:
+    def without_faults(self) -> Iterator[None]:
         """What happens inside is none of the handler's: no fault is planned there."""
         self.finishes = True
         try:
@@ -221,7 +221,7 @@ class Recorder:
     @contextlib.contextmanager
     def quiet_log(self) -> Iterator[None]:
         """As `quiet`, around the handlers of a log record."""
-        self._own.logging = self.logging + 1
+        self._own.logging = self.log_depth + 1
         try:
             with self.quiet():
                 yield
@@ -236,7 +236,7 @@ class Recorder:
             number = self.counts[counted] = self.counts.get(counted, 0) + 1
         return f"{name}#{number}"
 
-    def boundary(
+    def meet_boundary(
         self,
         when: str,
         name: str,
@@ -267,11 +267,11 @@ class Recorder:
             fields.get("subject"),
             fields.get("key"),
         ):
-            self._meet(at, {**fault, "failure": failure, "drop": drop, "abort": abort})
+            self._meet_fault(at, {**fault, "failure": failure, "drop": drop, "abort": abort})
 
-    def _meet(self, at: str, fault: dict[str, Any]) -> None:
+    def _meet_fault(self, at: str, fault: dict[str, Any]) -> None:
         what = fault["do"]
-        place = {"place": self.place()}
+        place = {"place": self.find_place()}
         if what == "kill":
             alone = self.is_alone()
             self.emit("fault", at=at, do="kill", alone=alone, **place)
@@ -289,7 +289,7 @@ class Recorder:
                 at=at,
                 do="raise",
                 error=fault["error"],
-                text=brief(str(error)),
+                text=shorten_text(str(error)),
                 unmade=is_unmade(error),
                 **place,
             )
@@ -317,7 +317,7 @@ class Recorder:
             # No other thread says anything while this one stands still.
             with self._lock:
                 self.emit("fault", at=at, do="pause", **place)
-                self._wait(at)
+                self._wait_for_go(at)
 
     async def let_other_go_on(self, at: str) -> None:
         """Where another job is to be delivered in this event loop, lets it run to its end. It is
@@ -325,21 +325,21 @@ class Recorder:
         """
         message, self.waiting = self.waiting, None
         if message is not None and self.deliver_in_loop is not None:
-            self.emit("fault", at=at, do="pause", place=self.place())
+            self.emit("fault", at=at, do="pause", place=self.find_place())
             await self.deliver_in_loop(message)
 
     def let_thread_go_on(self, at: str) -> None:
         """The same in a worker that has threads."""
         message, self.waiting = self.waiting, None
         if message is not None and self.deliver_in_thread is not None:
-            self.emit("fault", at=at, do="pause", place=self.place())
+            self.emit("fault", at=at, do="pause", place=self.find_place())
             self.deliver_in_thread(message)
 
     def begin_beside(self) -> None:
         """What is at work from now on, in this context, is the other delivery."""
         _OWN_TURN.set(BESIDE)
 
-    def _wait(self, at: str) -> None:
+    def _wait_for_go(self, at: str) -> None:
         self.knock()
         if self.channel is None:
             return
@@ -351,7 +351,7 @@ class Recorder:
         if order.get("clock") is not None:
             self.jump(float(order["clock"]))
         if order.get("then"):
-            self._meet(at, order["then"])
+            self._meet_fault(at, order["then"])
 
     def is_alone(self) -> bool:
         """Whether nothing more comes of this delivery once its process has closed its files: it is
@@ -365,7 +365,7 @@ class Recorder:
             )
         return False
 
-    def place(self) -> list[Any] | None:
+    def find_place(self) -> list[Any] | None:
         """[path in the repository, line] of the innermost frame of the repository's own code."""
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:

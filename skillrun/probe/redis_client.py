@@ -11,9 +11,9 @@ from typing import Any
 
 from .imports import when_imported
 from .recorder import Recorder
-from .swap import swap
-from .values import brief
-from .wrap import around
+from .swap import swap_code
+from .values import shorten_text
+from .wrap import wrap_calls
 
 _READS = """
     bitcount bitfield_ro bitpos client command config dbsize debug echo eval_ro evalsha_ro exists expiretime
@@ -91,13 +91,13 @@ _WORDS = dict.fromkeys(_LEAVING_WORDS, 2)
 _inside: contextvars.ContextVar[bool] = contextvars.ContextVar("skillrun_redis", default=False)
 
 
-def install(recorder: Recorder) -> None:
+def install_redis(recorder: Recorder) -> None:
     """Hooks both clients of both packages when they are imported."""
     hook = RedisHook(recorder)
     for package in ("redis", "valkey"):
         for module in (f"{package}.client", f"{package}.asyncio.client"):
-            when_imported(module, hook.client)
-        when_imported(f"{package}.commands.core", hook.scripts)
+            when_imported(module, hook.hook_client)
+        when_imported(f"{package}.commands.core", hook.hook_scripts)
         when_imported(f"{package}.utils", _read_version_once)
 
 
@@ -105,7 +105,7 @@ def _read_version_once(module: Any) -> None:
     """A client looks its version up in the package's metadata: milliseconds in each delivery."""
     if isinstance(getattr(module, "get_lib_version", None), types.FunctionType):
         version = module.get_lib_version()
-        swap(module.get_lib_version, lambda: version)
+        swap_code(module.get_lib_version, lambda: version)
 
 
 class RedisHook:
@@ -114,28 +114,34 @@ class RedisHook:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
 
-    def client(self, module: Any) -> None:
+    def hook_client(self, module: Any) -> None:
         """Hooks the module's client and its pipeline."""
         client = getattr(module, "Redis", None) or module.Valkey
-        around(client, "execute_command", lambda self_, *args, **kwargs: self.command(args))
-        around(
+        wrap_calls(
+            client, "execute_command", lambda self_, *args, **kwargs: self.around_command(args)
+        )
+        wrap_calls(
             module.Pipeline,
             "immediate_execute_command",
-            lambda self_, *args, **kwargs: self.command(args),
+            lambda self_, *args, **kwargs: self.around_command(args),
         )
-        around(
-            module.Pipeline, "execute", lambda pipeline, *args, **kwargs: self.pipeline(pipeline)
+        wrap_calls(
+            module.Pipeline,
+            "execute",
+            lambda pipeline, *args, **kwargs: self.around_pipeline(pipeline),
         )
 
-    def scripts(self, module: Any) -> None:
+    def hook_scripts(self, module: Any) -> None:
         """One call of a script is one boundary, whether or not the server had forgotten the
         script.
         """
         for name in ("Script", "AsyncScript"):
             if hasattr(module, name):
-                around(getattr(module, name), "__call__", self.script)
+                wrap_calls(getattr(module, name), "__call__", self.around_script)
 
-    def script(self, script: Any, keys: Any = None, args: Any = None, client: Any = None) -> Any:
+    def around_script(
+        self, script: Any, keys: Any = None, args: Any = None, client: Any = None
+    ) -> Any:
         if client is None:
             client = script.registered_client
         if hasattr(client, "command_stack"):
@@ -145,18 +151,18 @@ class RedisHook:
             known = keys
         else:
             known = ()
-        return self.command(("EVALSHA", script.sha, len(known), *known))
+        return self.around_command(("EVALSHA", script.sha, len(known), *known))
 
-    def command(self, args: Sequence[Any]) -> Any:
+    def around_command(self, args: Sequence[Any]) -> Any:
         """Boundaries around one command."""
-        if not self.tells():
+        if not self.is_telling():
             return contextlib.nullcontext()
         self.tell_leaving(args)
-        return self.boundaries(verb_of(args), key_of(args), writes(args), {})
+        return self.between_boundaries(verb_of(args), key_of(args), may_write(args), {})
 
-    def pipeline(self, pipeline: Any) -> Any:
+    def around_pipeline(self, pipeline: Any) -> Any:
         """Boundaries around all that a pipeline sends at once; "exec" where it is one MULTI."""
-        if not self.tells() or not pipeline.command_stack:
+        if not self.is_telling() or not pipeline.command_stack:
             return contextlib.nullcontext()
         commands = [_args_of(entry) for entry in pipeline.command_stack]
         # The asynchronous client's name for it.
@@ -172,7 +178,9 @@ class RedisHook:
         first = commands[:_MOST_COMMANDS]
         shown = [f"{verb_of(args)} {key_of(args)}".rstrip() for args in first]
         key = next(filter(None, map(key_of, commands)), "")
-        return self.boundaries(verb, key, any(map(writes, commands)), {"commands": shown})
+        return self.between_boundaries(
+            verb, key, any(map(may_write, commands)), {"commands": shown}
+        )
 
     def tell_leaving(self, args: Sequence[Any]) -> None:
         """A command that somebody else than this server gets, or that changes the server."""
@@ -181,15 +189,17 @@ class RedisHook:
             command = " ".join(words[: _WORDS.get(words[0], 1)])
             detail = f"{command.upper()} of Redis"
             self.recorder.emit(
-                "undeclared", kind="store", detail=detail, place=self.recorder.place()
+                "undeclared", kind="store", detail=detail, place=self.recorder.find_place()
             )
 
-    def tells(self) -> bool:
+    def is_telling(self) -> bool:
         """Whether what happens now is the handler's own doing, and no part of another command."""
-        return not _inside.get() and self.recorder.mine
+        return not _inside.get() and self.recorder.is_own_doing
 
     @contextlib.contextmanager
-    def boundaries(self, verb: str, key: str, write: bool, more: dict[str, Any]) -> Iterator[None]:
+    def between_boundaries(
+        self, verb: str, key: str, write: bool, more: dict[str, Any]
+    ) -> Iterator[None]:
         # A boundary's name is part of a schedule's text: "script load" has a blank.
         name = self.recorder.next_name("redis-" + _NO_NAME.sub("-", verb))
         fields = {
@@ -198,16 +208,16 @@ class RedisHook:
             "key": key,
             "write": write,
             "store": "redis",
-            "place": self.recorder.place(),
+            "place": self.recorder.find_place(),
             **more,
         }
-        self.recorder.boundary("before", name, **fields)
+        self.recorder.meet_boundary("before", name, **fields)
         token = _inside.set(True)
         try:
             yield
         finally:
             _inside.reset(token)
-        self.recorder.boundary("after", name, **fields)
+        self.recorder.meet_boundary("after", name, **fields)
 
 
 def _args_of(entry: Any) -> Sequence[Any]:
@@ -223,7 +233,7 @@ def verb_of(args: Sequence[Any]) -> str:
     return _decode_text(args[0]).lower()
 
 
-def writes(args: Sequence[Any]) -> bool:
+def may_write(args: Sequence[Any]) -> bool:
     """Whether a command may change anything; what is not known to read does."""
     return verb_of(args).partition(" ")[0] not in READS
 
@@ -259,14 +269,14 @@ def key_of(args: Sequence[Any]) -> str:
         lower = [word.lower() for word in words]
         if "streams" not in lower[:-1]:
             return ""
-        return brief(words[lower.index("streams") + 1])
+        return shorten_text(words[lower.index("streams") + 1])
     at = _KEY_AT.get(verb, 1)
     if verb in _NO_KEY or at >= len(words):
         return ""
     # EVAL SCRIPT 0: a script without keys.
     if at == 3 and words[2] == "0":
         return ""
-    return brief(words[at])
+    return shorten_text(words[at])
 
 
 def _decode_text(value: Any) -> str:

@@ -23,7 +23,7 @@ from .imports import when_imported
 from .recorder import Recorder
 from .sql_files import OtherFiles
 from .statements import Statements
-from .swap import replace_everywhere, swap
+from .swap import replace_everywhere, swap_code
 
 _real_monotonic = time.monotonic
 _RETURNING = re.compile(r"\breturning\b", re.IGNORECASE)
@@ -48,30 +48,32 @@ class SqliteHook:
         real = sqlite3.connect
 
         def connect(database: Any, *args: Any, **kwargs: Any) -> Any:
-            database = self.elsewhere(database)
+            database = self.find_stand_in(database)
             if len(args) > 4:  # the factory is the sixth parameter
-                args = (*args[:4], self.kind(args[4]), *args[5:])
+                args = (*args[:4], self.connection_kind(args[4]), *args[5:])
             else:
-                kwargs["factory"] = self.kind(kwargs.get("factory") or sqlite3.Connection)
+                kwargs["factory"] = self.connection_kind(
+                    kwargs.get("factory") or sqlite3.Connection
+                )
             made = real(database, *args, **kwargs)
-            made._skillrun_store = _store(database)
+            made._skillrun_store = _name_store(database)
             self.put_clock(made)
-            return self.statements.opened(made)
+            return self.statements.add_connection(made)
 
         replace_everywhere(sqlite3, "connect", connect)
         when_imported("aiosqlite.core", self.lend_place)
-        self.warm()
+        self.warm_up()
 
-    def elsewhere(self, database: Any) -> Any:
+    def find_stand_in(self, database: Any) -> Any:
         """What is opened for a database; a stand-in is told."""
-        name = self.aside.name(database)
+        name = self.aside.name_stand_in(database)
         if name is None:
             return database
         self.recorder.emit("note", what="database-aside", name=name)
         with self.recorder.quiet():
-            return self.aside.database(database)
+            return self.aside.make_stand_in(database)
 
-    def warm(self) -> None:
+    def warm_up(self) -> None:
         """Classes, caches and SQLite's own memory are made once, before the forks."""
         connection = sqlite3.connect(":memory:")
         with connection:
@@ -87,7 +89,7 @@ class SqliteHook:
         async def execute(
             connection: Any, function: Callable[..., Any], *args: Any, **kwargs: Any
         ) -> Any:
-            place = self.recorder.place()
+            place = self.recorder.find_place()
 
             def work(*given: Any, **named: Any) -> Any:
                 self.statements.lent.place = place
@@ -95,9 +97,9 @@ class SqliteHook:
 
             return await before(connection, work, *args, **kwargs)
 
-        before = swap(module.Connection._execute, execute)
+        before = swap_code(module.Connection._execute, execute)
 
-    def kind(self, base: Any) -> Any:
+    def connection_kind(self, base: Any) -> Any:
         """A subclass of a connection class that reports; made once. A factory that is no class is
         left, and said.
         """
@@ -118,12 +120,12 @@ class SqliteHook:
         return self.kinds[base]
 
     def _tell_factory(self) -> None:
-        if self.recorder.mine:
+        if self.recorder.is_own_doing:
             self.recorder.emit(
                 "undeclared",
                 kind="store",
                 detail="sqlite3 with a factory that is no class",
-                place=self.recorder.place(),
+                place=self.recorder.find_place(),
             )
 
     def put_clock(self, connection: sqlite3.Connection) -> None:
@@ -134,24 +136,24 @@ class SqliteHook:
         """
         for name, form in _CURRENT.items():
             connection.create_function(
-                name, 0, lambda form=form: self.utc().strftime(form), deterministic=True
+                name, 0, lambda form=form: self.now_in_utc().strftime(form), deterministic=True
             )
-        for name, function in self.dates.items():
+        for name, function in self.date_functions.items():
             connection.create_function(name, -1, function, deterministic=True)
 
     @functools.cached_property
-    def dates(self) -> dict[str, Callable[..., Any]]:
+    def date_functions(self) -> dict[str, Callable[..., Any]]:
         """By name, those that this SQLite has: it is asked once."""
         found = {}
         for name, first in _DATES.items():
-            if self.has(name):
-                found[name] = self.function(name, first)
+            if self.has_function(name):
+                found[name] = self.make_date_function(name, first)
         return found
 
-    def utc(self) -> datetime.datetime:
+    def now_in_utc(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self.clock.time(), datetime.timezone.utc)
 
-    def function(self, name: str, first: int) -> Callable[..., Any]:
+    def make_date_function(self, name: str, first: int) -> Callable[..., Any]:
         """SQLite's own function with the virtual time in place of 'now'. `first`: where its time
         value is.
         """
@@ -162,25 +164,25 @@ class SqliteHook:
                 len(given) > first and given[first] in ("subsec", "subsecond")
             ):
                 given.insert(first, "now")
-            now = self.utc().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+            now = self.now_in_utc().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
             given = [
                 now if isinstance(value, str) and value.lower() == "now" else value
                 for value in given
             ]
             marks = ", ".join("?" * len(given))
-            return self.helper().execute(f"select {name}({marks})", given).fetchone()[0]
+            return self.plain_connection().execute(f"select {name}({marks})", given).fetchone()[0]
 
         return call
 
-    def has(self, name: str) -> bool:
+    def has_function(self, name: str) -> bool:
         """Whether this SQLite has a function; older ones lack some."""
         try:
-            self.helper().execute(f"select {name}({_SAMPLES.get(name, '')})").fetchone()
+            self.plain_connection().execute(f"select {name}({_SAMPLES.get(name, '')})").fetchone()
         except sqlite3.Error:
             return False
         return True
 
-    def helper(self) -> sqlite3.Connection:
+    def plain_connection(self) -> sqlite3.Connection:
         """A connection whose functions are SQLite's own."""
         if self.plain is None:
             self.plain = sqlite3.Connection(":memory:", check_same_thread=False)
@@ -215,7 +217,7 @@ def _is_legacy(connection: Any) -> bool:
     return bool(getattr(connection, "autocommit", -1) == -1)
 
 
-def _store(database: Any) -> str:
+def _name_store(database: Any) -> str:
     """Which database: an absolute path, or ":memory:"."""
     if isinstance(database, (str, bytes, os.PathLike)):
         name = os.fsdecode(database)
@@ -254,13 +256,13 @@ def _connection_class(base: Any, hook: SqliteHook) -> Any:
             # With autocommit, rolling back does nothing.
             if getattr(self, "autocommit", -1) is True:
                 return
-            with statements.end(self, "commit"), _waiting(statements):
+            with statements.around_end(self, "commit"), _tell_waiting(statements):
                 super().commit()
 
         def rollback(self) -> None:
             if getattr(self, "autocommit", -1) is True:
                 return
-            with statements.end(self, "rollback"):
+            with statements.around_end(self, "rollback"):
                 super().rollback()
 
         def __exit__(self, kind: Any, value: Any, trace: Any) -> Any:
@@ -274,7 +276,7 @@ def _connection_class(base: Any, hook: SqliteHook) -> Any:
                 self.rollback()
             return False
 
-    for name, method in hook.others.methods(base).items():
+    for name, method in hook.others.list_methods(base).items():
         setattr(Connection, name, method)
     return _named_like(Connection, base)
 
@@ -286,8 +288,8 @@ def _cursor_class(base: Any, hook: SqliteHook) -> Any:
         def execute(self, sql: str, *args: Any) -> Any:
             if not isinstance(sql, str):
                 return base.execute(self, sql, *args)
-            hook.others.meet(sql, args)
-            with statements.statement(self.connection, sql), _waiting(statements):
+            hook.others.check_statement(sql, args)
+            with statements.around_statement(self.connection, sql), _tell_waiting(statements):
                 base.execute(self, sql, *args)
                 if _RETURNING.search(sql) and not self.connection.in_transaction:
                     self._skillrun_rows = iter(base.fetchall(self))
@@ -297,11 +299,11 @@ def _cursor_class(base: Any, hook: SqliteHook) -> Any:
         def executemany(self, sql: str, *args: Any) -> Any:
             if not isinstance(sql, str):
                 return base.executemany(self, sql, *args)
-            with statements.statement(self.connection, sql), _waiting(statements):
+            with statements.around_statement(self.connection, sql), _tell_waiting(statements):
                 return base.executemany(self, sql, *args)
 
         def executescript(self, sql: str) -> Any:
-            if not isinstance(sql, str) or not statements.recorder.mine:
+            if not isinstance(sql, str) or not statements.recorder.is_own_doing:
                 return base.executescript(self, sql)
             _run_script(self.connection, sql)
             return self
@@ -343,7 +345,7 @@ def _returned_class(cursor: Any, base: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _waiting(statements: Statements) -> Iterator[None]:
+def _tell_waiting(statements: Statements) -> Iterator[None]:
     """Tells where a lock did not come in the time that SQLite waits for it: that is the machine's
     time, not ours.
     """
@@ -367,14 +369,14 @@ def _run_script(connection: Any, script: str) -> None:
         connection.commit()
         connection.isolation_level = None  # no implicit BEGIN
     try:
-        for statement in _pieces(script):
+        for statement in _split_script(script):
             connection.cursor().execute(statement).fetchall()
     finally:
         if legacy and level is not None:
             connection.isolation_level = level
 
 
-def _pieces(script: str) -> Iterator[str]:
+def _split_script(script: str) -> Iterator[str]:
     """The statements of a script. A semicolon in a text or in a trigger's body ends none."""
     *parts, last = script.split(";")
     held = ""

@@ -38,17 +38,17 @@ class OtherFiles:
     def __init__(self, recorder: Recorder, scratch: str) -> None:
         self.recorder, self.scratch = recorder, os.path.realpath(scratch) + "/"
 
-    def meet(self, sql: str, args: tuple[Any, ...]) -> None:
+    def check_statement(self, sql: str, args: tuple[Any, ...]) -> None:
         """Before a statement runs. Raises sqlite3.OperationalError."""
-        if not _BEGINS.match(sql) or self.recorder.silent:
+        if not _BEGINS.match(sql) or self.recorder.quiet_depth:
             return
         header = _HEADER.match(sql)
         if header:
-            self.tell(f"PRAGMA {header['name']}, which no query of proof.state reads")
+            self.tell_use(f"PRAGMA {header['name']}, which no query of proof.state reads")
         for verb, form in (("ATTACH of", _ATTACH), ("VACUUM INTO", _VACUUM)):
             found = form.match(sql)
             if found:
-                self._meet_file(verb, _value(found["what"], args))
+                self._meet_file(verb, _read_value(found["what"], args))
 
     def _meet_file(self, verb: str, database: str | None) -> None:
         if database is not None:
@@ -63,11 +63,11 @@ class OtherFiles:
             name = os.path.realpath(path)
         else:
             name = _UNKNOWN
-        self.tell(f"{verb} {self._shown(name)}")
+        self.tell_use(f"{verb} {self._show_name(name)}")
         if not name.startswith(self.scratch):
             raise sqlite3.OperationalError(f"skillrun lets a proof open no other database: {name}")
 
-    def _shown(self, name: str) -> str:
+    def _show_name(self, name: str) -> str:
         if name.startswith(self.scratch):
             return "{scratch}/" + name[len(self.scratch) :]
         root = self.recorder.root
@@ -75,31 +75,31 @@ class OtherFiles:
             return name[len(root) :]
         return name
 
-    def tell(self, what: str) -> None:
+    def tell_use(self, what: str) -> None:
         """At import, each delivery is to say it."""
-        told = {"kind": "store", "detail": what[:200], "place": self.recorder.place()}
+        told = {"kind": "store", "detail": what[:200], "place": self.recorder.find_place()}
         if self.recorder.channel is None:
             self.recorder.early.append(told)
-        elif self.recorder.mine:
+        elif self.recorder.is_own_doing:
             self.recorder.emit("undeclared", **told)
 
     # -- what no statement says
 
-    def methods(self, base: type) -> dict[str, Any]:
+    def list_methods(self, base: type) -> dict[str, Any]:
         """Those of a connection class that write whole pages, as far as this Python has them."""
 
         def backup(connection: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
             if getattr(target, "_skillrun_store", "") != ":memory:":
-                self.tell("a backup into another database")
+                self.tell_use("a backup into another database")
             return base.backup(connection, target, *args, **kwargs)  # type: ignore[attr-defined]
 
         def deserialize(connection: Any, *args: Any, **kwargs: Any) -> Any:
-            self.tell("another database in place of the connection's own")
+            self.tell_use("another database in place of the connection's own")
             return base.deserialize(connection, *args, **kwargs)  # type: ignore[attr-defined]
 
         def blobopen(connection: Any, *args: Any, **kwargs: Any) -> Any:
             if not kwargs.get("readonly"):
-                self.tell("a blob that is opened for writing")
+                self.tell_use("a blob that is opened for writing")
             return base.blobopen(connection, *args, **kwargs)  # type: ignore[attr-defined]
 
         made = {"backup": backup, "deserialize": deserialize, "blobopen": blobopen}
@@ -110,7 +110,7 @@ class OtherFiles:
         return found
 
 
-def _value(text: str, args: tuple[Any, ...]) -> str | None:
+def _read_value(text: str, args: tuple[Any, ...]) -> str | None:
     """What an expression stands for; None where that is not to be seen."""
     literal = _TEXT.fullmatch(text)
     if literal:

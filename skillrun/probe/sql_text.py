@@ -59,7 +59,7 @@ class Parsed(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1000)
-def parse(sql: str) -> Parsed:
+def parse_statement(sql: str) -> Parsed:
     """The verb of a statement that writes inside of a WITH is that of the write.
 
     >>> parse('INSERT INTO "shop"."receipts" VALUES (1)')
@@ -103,14 +103,14 @@ def find_reach(sql: str) -> str | None:
     if words[:2] in (["alter", "system"], ["create", "subscription"], ["create", "server"]):
         return " ".join(words[:2]).upper()
     if words[:1] == ["copy"]:
-        return _copied(words)
+        return _find_copied(words)
     for at, name in enumerate(words[:-1]):
         if words[at + 1] == "(" and _REACHING.fullmatch(name.lstrip('"')):
             return name.lstrip('"')
     return None
 
 
-def _copied(words: list[str]) -> str | None:
+def _find_copied(words: list[str]) -> str | None:
     """PROGRAM, or the literal that is a file's name, after the TO or FROM of the outermost level."""
     depth = 0
     for at, word in enumerate(words[:-1]):

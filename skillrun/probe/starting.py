@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .consuming import QueueWords, TimerWords, list_consumed
-from .names import NotThere, find, import_beside_django
+from .names import NotThere, find_object, import_beside_django
 
 _PYTHON = re.compile(r"python[\d.]*")
 # A script that waits for what is not here, or serves something else, is not followed.
@@ -206,7 +206,7 @@ def _list_runs(ways: Ways, program: str, words: Sequence[str], root: str) -> Ite
     """What a command line runs, as a function without arguments; nothing for another program."""
     for name, path in ways.programs:
         if name == program:
-            yield lambda path=path: find(path)[2]()
+            yield lambda path=path: find_object(path)[2]()
     if not _PYTHON.fullmatch(program) or len(words) < 2:
         return
     file, name = _find_script(words, root)
@@ -251,13 +251,13 @@ def _may_begin(file: str, words: Sequence[str], ways: Ways, root: str) -> bool:
 
 def _list_imported(file: str, root: str) -> Iterator[str]:
     """The repository's files that a script imports by their whole names."""
-    for name in re.findall(r"^\s*(?:from|import)\s+([\w.]+)", _read(file), re.MULTILINE):
+    for name in re.findall(r"^\s*(?:from|import)\s+([\w.]+)", _read_file(file), re.MULTILINE):
         base = os.path.join(root, *name.split("."))
         if not name.startswith(".") and os.path.isfile(f"{base}.py"):
             yield f"{base}.py"
 
 
-def _read(file: str) -> str:
+def _read_file(file: str) -> str:
     try:
         with open(file, encoding="utf-8", errors="replace") as opened:
             return opened.read()
@@ -266,7 +266,7 @@ def _read(file: str) -> str:
 
 
 def _calls_entry(file: str, ways: Ways) -> bool:
-    text = _read(file)
+    text = _read_file(file)
     for path in ways.entries:
         library, method = path.partition(".")[0], path.rpartition(".")[2]
         if library in text and re.search(rf"\.{method}\(", text):
@@ -285,7 +285,7 @@ def _run_until_it_waits(entries: Sequence[str], run: Any, words: Sequence[str]) 
     if sys.argv[:1] == ["-m"]:
         sys.argv = sys.argv[1:]
     try:
-        with _stopping_at(entries), _within(_MOST_S):
+        with _stopping_at(entries), _within_seconds(_MOST_S):
             run()
     except _Waits as reached:
         return reached.worker
@@ -321,7 +321,7 @@ def _stopping_at(entries: Sequence[str]) -> Iterator[None]:
     for path in entries:
         # Another release has it elsewhere.
         with contextlib.suppress(NotThere, ImportError):
-            owner, name, before = find(path)
+            owner, name, before = find_object(path)
             replaced.append((owner, name, before))
             setattr(owner, name, stop)
     try:
@@ -332,7 +332,7 @@ def _stopping_at(entries: Sequence[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _within(seconds: float) -> Iterator[None]:
+def _within_seconds(seconds: float) -> Iterator[None]:
     def end(*_: Any) -> None:
         raise _TakesTooLong
 

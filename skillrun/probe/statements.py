@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .recorder import Recorder
-from .sql_text import Parsed, find_reach, parse
-from .values import brief
+from .sql_text import Parsed, find_reach, parse_statement
+from .values import shorten_text
 
 _QUIET = (
     "begin",
@@ -79,27 +79,27 @@ class Statements:
         self.lent = threading.local()
         self._links: weakref.WeakKeyDictionary[Any, Link] = weakref.WeakKeyDictionary()
 
-    def opened(self, connection: Any) -> Any:
+    def add_connection(self, connection: Any) -> Any:
         """A connection was opened in this process."""
         self._links[connection] = Link(os.getpid())
         return connection
 
-    def link(self, connection: Any) -> Link:
+    def find_link(self, connection: Any) -> Link:
         return self._links.get(connection) or self._links.setdefault(connection, Link(os.getpid()))
 
-    def place(self) -> list[Any] | None:
-        return self.recorder.place() or getattr(self.lent, "place", None)
+    def find_place(self) -> list[Any] | None:
+        return self.recorder.find_place() or getattr(self.lent, "place", None)
 
     @contextlib.contextmanager
-    def statement(self, connection: Any, sql: str) -> Iterator[None]:
+    def around_statement(self, connection: Any, sql: str) -> Iterator[None]:
         """Boundaries around one statement; COMMIT and ROLLBACK written as SQL count as such."""
-        parsed, link = parse(sql), self.link(connection)
+        parsed, link = parse_statement(sql), self.find_link(connection)
         self._tell_reach(connection, sql)
         if parsed.verb in ("commit", "rollback"):
-            with self.end(connection, parsed.verb):
+            with self.around_end(connection, parsed.verb):
                 yield
         elif parsed.verb == "release" and link.outer == parsed.table:
-            with self.end(connection, "commit"):
+            with self.around_end(connection, "commit"):
                 yield
         elif parsed.verb in _QUIET or parsed.verb == "release" or _of_the_driver(parsed, sql):
             if parsed.verb == "savepoint" and not self.is_open(connection):
@@ -107,23 +107,28 @@ class Statements:
             yield
         else:
             link.holds = True
-            with self._told(connection, link, parsed, sql):
+            with self._report_statement(connection, link, parsed, sql):
                 yield
             link.holds = self.is_open(connection)
 
     def _tell_reach(self, connection: Any, sql: str) -> None:
         """The server as a deputy: it does for a superuser what the delivery itself may not."""
-        if not self.recorder.mine or self.store_of(connection) != "postgresql":
+        if not self.recorder.is_own_doing or self.store_of(connection) != "postgresql":
             return
         reached = find_reach(sql)
         if reached is not None:
             self.recorder.emit(
-                "undeclared", kind="store", detail=f"{reached} in PostgreSQL", place=self.place()
+                "undeclared",
+                kind="store",
+                detail=f"{reached} in PostgreSQL",
+                place=self.find_place(),
             )
 
     @contextlib.contextmanager
-    def _told(self, connection: Any, link: Link, parsed: Parsed, sql: str) -> Iterator[None]:
-        if not self.recorder.mine:
+    def _report_statement(
+        self, connection: Any, link: Link, parsed: Parsed, sql: str
+    ) -> Iterator[None]:
+        if not self.recorder.is_own_doing:
             yield
             return
         link.mine = True
@@ -136,23 +141,23 @@ class Statements:
             "table": table,
             "tables": list(written),
             "store": self.store_of(connection),
-            "place": self.place(),
+            "place": self.find_place(),
         }
-        fields["sql"] = brief(" ".join(sql.split()))
+        fields["sql"] = shorten_text(" ".join(sql.split()))
         begun = self.is_open(connection)
-        self._arrive(connection, name, is_end=False, begun=begun, **fields)
+        self._meet_before(connection, name, is_end=False, begun=begun, **fields)
         del fields["sql"]
         yield
         fields["open"] = self.is_open(connection)
-        self.recorder.boundary("after", name, **fields)
+        self.recorder.meet_boundary("after", name, **fields)
 
     @contextlib.contextmanager
-    def end(self, connection: Any, what: str) -> Iterator[None]:
+    def around_end(self, connection: Any, what: str) -> Iterator[None]:
         """Boundaries around a commit or a rollback. Where there is nothing to end, there is
         none.
         """
-        link = self.link(connection)
-        is_mine = self.recorder.mine or (link.mine and self.recorder.watching)
+        link = self.find_link(connection)
+        is_mine = self.recorder.is_own_doing or (link.mine and self.recorder.is_listening)
         holds, link.holds, link.mine, link.outer = link.holds, False, False, None
         asked = holds and is_mine and self.is_open(connection)
         if not asked and not self.recorder.carries(connection):
@@ -163,21 +168,21 @@ class Statements:
         fields: dict[str, Any] = {
             "kind": what,
             "store": self.store_of(connection),
-            "place": self.place(),
+            "place": self.find_place(),
         }
-        self._arrive(connection, name, is_end=True, **fields)
+        self._meet_before(connection, name, is_end=True, **fields)
         yield
         self.recorder.ended(connection, what)
-        self.recorder.boundary("after", name, **fields)
+        self.recorder.meet_boundary("after", name, **fields)
 
-    def _arrive(self, connection: Any, name: str, *, is_end: bool, **fields: Any) -> None:
+    def _meet_before(self, connection: Any, name: str, *, is_end: bool, **fields: Any) -> None:
         """The boundary before something is asked of the store, at which it may fail."""
         drop = abort = None
         if self.drop is not None:
             drop = functools.partial(self.drop, connection)
         if self.abort is not None:
             abort = functools.partial(self.abort, connection, is_end)
-        self.recorder.boundary("before", name, self.failure, drop, abort, **fields)
+        self.recorder.meet_boundary("before", name, self.failure, drop, abort, **fields)
 
     def _tell_age(self, connection: Any, link: Link) -> None:
         """A connection from before the fork shares its socket, or its cache, with every other
@@ -191,7 +196,7 @@ class Statements:
             what="connection-before-fork",
             store=self.store_of(connection),
             text="a database connection that was opened at import is used after the fork",
-            place=self.place(),
+            place=self.find_place(),
         )
 
 

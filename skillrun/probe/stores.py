@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 from . import postgres, redis_client, unseen
 from .recorder import Recorder
-from .wrap import around
+from .wrap import wrap_calls
 
 
-def install(recorder: Recorder, servers: Sequence[str] = ()) -> None:
+def install_stores(recorder: Recorder, servers: Sequence[str] = ()) -> None:
     """Once, in the zygote. `servers`: the folders below which the sockets of the proof's own
     servers are.
     """
-    redis_client.install(recorder)
-    postgres.install(recorder, tuple(servers))
-    unseen.install(recorder)
+    redis_client.install_redis(recorder)
+    postgres.install_postgres(recorder, tuple(servers))
+    unseen.watch_clients(recorder)
     # an import inside of the handler may look for a library (libpq): the processes that this starts
     # are not its own
-    around(ctypes.util, "find_library", lambda *_: recorder.quiet())
+    wrap_calls(ctypes.util, "find_library", lambda *_: recorder.quiet())

@@ -32,7 +32,7 @@ def is_trampoline(code: types.CodeType) -> bool:
     return id(code) in _TRAMPOLINES
 
 
-def swap(function: Callable[..., Any], hook: Callable[..., Any]) -> Callable[..., Any]:
+def swap_code(function: Callable[..., Any], hook: Callable[..., Any]) -> Callable[..., Any]:
     """Calls of `function` reach `hook` from now on; the function as it was.
 
     A coroutine function stays one: its hook is awaited. Raises TypeError for what is no Python
@@ -40,10 +40,12 @@ def swap(function: Callable[..., Any], hook: Callable[..., Any]) -> Callable[...
     """
     if not isinstance(function, types.FunctionType):
         raise TypeError(f"{function!r} is no Python function")
-    before = _copy(function)
-    code = _trampoline(len(function.__code__.co_freevars), inspect.iscoroutinefunction(function))
+    before = _copy_function(function)
+    code = _make_trampoline(
+        len(function.__code__.co_freevars), inspect.iscoroutinefunction(function)
+    )
     consts = tuple(hook if value == _MARK else value for value in code.co_consts)
-    signature = _signature(function)
+    signature = _read_signature(function)
     function.__code__ = code.replace(co_consts=consts, co_name=function.__name__)
     # Kept, so that no other object ever has its id.
     _KEPT.append(function.__code__)
@@ -65,20 +67,20 @@ def replace_calls(function: Callable[..., Any]) -> Callable[[Hook], Hook]:
         def call(*args: Any, **kwargs: Any) -> Any:
             return hook(before, *args, **kwargs)
 
-        before = swap(function, call)
+        before = swap_code(function, call)
         return hook
 
     return decorate
 
 
-def _signature(function: types.FunctionType) -> inspect.Signature | None:
+def _read_signature(function: types.FunctionType) -> inspect.Signature | None:
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):
         return None
 
 
-def _copy(function: types.FunctionType) -> types.FunctionType:
+def _copy_function(function: types.FunctionType) -> types.FunctionType:
     before = types.FunctionType(
         function.__code__,
         function.__globals__,
@@ -93,7 +95,7 @@ def _copy(function: types.FunctionType) -> types.FunctionType:
     return before
 
 
-def _trampoline(free: int, is_async: bool) -> types.CodeType:
+def _make_trampoline(free: int, is_async: bool) -> types.CodeType:
     """Code with as many free variables as the original has: a function object accepts no other."""
     names = [f"free_{number}" for number in range(free)]
     if is_async:

@@ -13,7 +13,7 @@ from typing import Any
 
 from .imports import when_imported
 from .recorder import Recorder
-from .swap import replace_everywhere, swap
+from .swap import replace_everywhere, swap_code
 
 # (module that defines it, what is called to use it, its name for people)
 CLIENTS = (
@@ -63,11 +63,11 @@ CLIENTS = (
 )
 
 
-def install(recorder: Recorder) -> None:
+def watch_clients(recorder: Recorder) -> None:
     """Once, in the zygote."""
     watch = Watch(recorder)
     for module, path, name in CLIENTS:
-        when_imported(module, functools.partial(watch.hook, path=path, name=name))
+        when_imported(module, functools.partial(watch.watch_client, path=path, name=name))
 
 
 class Watch:
@@ -77,10 +77,10 @@ class Watch:
         self.recorder = recorder
         self.told: set[str] = set()
         self.early: set[str] = set()
-        self._begin = recorder.begin
-        recorder.begin = self.begin  # type: ignore[method-assign]
+        self._begin = recorder.begin_delivery
+        recorder.begin_delivery = self.begin_delivery  # type: ignore[method-assign]
 
-    def begin(self, channel: Any, plan: Any) -> None:
+    def begin_delivery(self, channel: Any, plan: Any) -> None:
         """As the recorder's; what is done with a connection from before the fork is never seen."""
         self._begin(channel, plan)
         for name in sorted(self.early):
@@ -88,14 +88,16 @@ class Watch:
                 "undeclared", kind="store", detail=f"{name}, opened at import", place=None
             )
 
-    def tell(self, name: str, opens: bool = False) -> None:
-        if opens and not self.recorder.active:
+    def tell_client(self, name: str, opens: bool = False) -> None:
+        if opens and not self.recorder.is_delivery:
             self.early.add(name)
-        if self.recorder.mine and name not in self.told and not self.recorder.effect_depth:
+        if self.recorder.is_own_doing and name not in self.told and not self.recorder.effect_depth:
             self.told.add(name)
-            self.recorder.emit("undeclared", kind="store", detail=name, place=self.recorder.place())
+            self.recorder.emit(
+                "undeclared", kind="store", detail=name, place=self.recorder.find_place()
+            )
 
-    def hook(self, module: Any, *, path: str, name: str) -> None:
+    def watch_client(self, module: Any, *, path: str, name: str) -> None:
         """Tells of calls of `path`; a version that has no such member is left to the audit."""
         owner = module
         *parents, last = path.split(".")
@@ -104,43 +106,43 @@ class Watch:
                 owner = getattr(owner, parent)
             value = getattr(owner, last)
             if isinstance(value, types.FunctionType):
-                self._swap(value, name)
+                self._watch_function(value, name)
             else:
-                self._replace(owner, last, value, name)
+                self._watch_in_c(owner, last, value, name)
 
-    def _swap(self, function: types.FunctionType, name: str) -> None:
+    def _watch_function(self, function: types.FunctionType, name: str) -> None:
         opens = function.__name__.startswith("connect")
 
         def hook(*args: Any, **kwargs: Any) -> Any:
-            self.tell(name, opens)
+            self.tell_client(name, opens)
             return before(*args, **kwargs)
 
         async def coroutine(*args: Any, **kwargs: Any) -> Any:
-            self.tell(name, opens)
+            self.tell_client(name, opens)
             return await before(*args, **kwargs)
 
-        before: Callable[..., Any] = swap(
+        before: Callable[..., Any] = swap_code(
             function, coroutine if inspect.iscoroutinefunction(function) else hook
         )
 
-    def _replace(self, owner: Any, last: str, value: Any, name: str) -> None:
+    def _watch_in_c(self, owner: Any, last: str, value: Any, name: str) -> None:
         """A function or a class of C. The class becomes a subclass: `isinstance` goes on to
         work.
         """
         if isinstance(value, type):
-            replace_everywhere(owner, last, self._subclass(value, name))
+            replace_everywhere(owner, last, self._make_subclass(value, name))
         else:
-            replace_everywhere(owner, last, self._telling(value, name, opens=True))
+            replace_everywhere(owner, last, self._make_telling(value, name, opens=True))
 
-    def _telling(self, function: Any, name: str, opens: bool = False) -> Any:
+    def _make_telling(self, function: Any, name: str, opens: bool = False) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
-            self.tell(name, opens)
+            self.tell_client(name, opens)
             return function(*args, **kwargs)
 
         return call
 
-    def _subclass(self, base: Any, name: str) -> type:
-        members = {key: self._telling(value, name) for key, value in _methods(base)}
+    def _make_subclass(self, base: Any, name: str) -> type:
+        members = {key: self._make_telling(value, name) for key, value in _list_methods(base)}
         return type(
             base.__name__,
             (base,),
@@ -148,7 +150,7 @@ class Watch:
         )
 
 
-def _methods(base: type) -> Iterator[tuple[str, Any]]:
+def _list_methods(base: type) -> Iterator[tuple[str, Any]]:
     """Its own public methods, and how it is made."""
     for key, value in vars(base).items():
         public = not key.startswith("_") and callable(value)

@@ -17,12 +17,12 @@ _NO_TEXT: Any = object.__repr__  # of a class that gives its objects none
 _TEXTS_AND_NUMBERS: tuple[Any, ...] = (str, bytes, bytearray, int, float)
 
 
-def shown(value: Any) -> str:
+def show_value(value: Any) -> str:
     """A value as text that is the same in every process: no addresses, sets in order."""
-    return _ADDRESS.sub("", _read(value, 0))
+    return _ADDRESS.sub("", _read_value(value, 0))
 
 
-def brief(text: str, most: int = _SHOWN) -> str:
+def shorten_text(text: str, most: int = _SHOWN) -> str:
     """At most 400 characters, told apart by a digest where more was cut."""
     if len(text) <= most:
         return text
@@ -41,7 +41,7 @@ def read_held(value: Any) -> dict[str, Any]:
     return found
 
 
-def _read(value: Any, depth: int) -> str:
+def _read_value(value: Any, depth: int) -> str:
     """What a value is, not what it says of itself: a subclass of `str` may show another text than
     the one that it sends.
     """
@@ -57,15 +57,17 @@ def _read(value: Any, depth: int) -> str:
     for collection in (set, frozenset):
         if issubclass(kind, collection):
             # As a list, so that its order is always the same.
-            texts = sorted(_read(one, depth + 1) for one in collection.__iter__(value))
+            texts = sorted(_read_value(one, depth + 1) for one in collection.__iter__(value))
             return f"{name}[{', '.join(texts)}]"
     if issubclass(kind, dict):
         pairs = dict.items(value)
-        texts = [f"{_read(key, depth + 1)}: {_read(one, depth + 1)}" for key, one in pairs]
+        texts = [
+            f"{_read_value(key, depth + 1)}: {_read_value(one, depth + 1)}" for key, one in pairs
+        ]
         return f"{name}{{{', '.join(texts)}}}"
     for base, begin, end in ((list, "[", "]"), (tuple, "(", ")")):
         if issubclass(kind, base):
-            texts = [_read(one, depth + 1) for one in base.__iter__(value)]
+            texts = [_read_value(one, depth + 1) for one in base.__iter__(value)]
             comma = ""
             if base is tuple and len(texts) == 1:
                 comma = ","
@@ -85,14 +87,14 @@ def _read_object(value: Any, depth: int) -> str:
     letters = sys.modules.get("email.message")  # who has a letter has imported it
     if letters is not None and isinstance(value, letters.Message):
         # Its own text has a border between its parts that is drawn anew each time.
-        return f"{name}{_read([value.items(), value.get_payload()], depth + 1)}"
+        return f"{name}{_read_value([value.items(), value.get_payload()], depth + 1)}"
     if isinstance(value, (io.BytesIO, io.StringIO)):
-        return f"{name}({_read(value.getvalue(), depth + 1)})"
+        return f"{name}({_read_value(value.getvalue(), depth + 1)})"
     if not _is_made_of_values(value):
         # A connection, a session, a row that a mapper has loaded: what it holds changes with what
         # was done with it, and says nothing of what is asked for.
         return repr(value)
-    return f"{name}{_read(vars(value), depth + 1)}"
+    return f"{name}{_read_value(vars(value), depth + 1)}"
 
 
 def _is_made_of_values(value: Any, depth: int = 0) -> bool:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from .swap import swap
+from .swap import swap_code
 
 Context = Callable[..., AbstractContextManager[Any]]
 
 
-def around(owner: Any, name: str, context: Context) -> None:
+def wrap_calls(owner: Any, name: str, context: Context) -> None:
     """Every call of `owner.name` runs inside `context(*args, **kwargs)`; nothing where there is no
     such member.
 
@@ -29,25 +29,25 @@ def around(owner: Any, name: str, context: Context) -> None:
     if not isinstance(function, types.FunctionType):
         return
     if inspect.isgeneratorfunction(function):
-        setattr(owner, name, _generator(function, context))
+        setattr(owner, name, _wrap_generator(function, context))
     elif inspect.isasyncgenfunction(function):
-        setattr(owner, name, _async_generator(function, context))
+        setattr(owner, name, _wrap_async_generator(function, context))
     elif inspect.iscoroutinefunction(function):
-        _coroutine(function, context)
+        _wrap_coroutine(function, context)
     else:
-        _plain(function, context)
+        _wrap_function(function, context)
 
 
-def skip(owner: Any, name: str) -> None:
+def skip_calls(owner: Any, name: str) -> None:
     """A call of `owner.name` does nothing."""
     function = vars(owner)[name]
     if not inspect.iscoroutinefunction(function):
-        swap(function, lambda *_, **__: None)
+        swap_code(function, lambda *_, **__: None)
         return
 
     async def nothing(*args: Any, **kwargs: Any) -> None: ...
 
-    swap(function, nothing)
+    swap_code(function, nothing)
 
 
 def tell_after(function: Callable[..., Any], tell: Callable[..., None]) -> None:
@@ -58,26 +58,26 @@ def tell_after(function: Callable[..., Any], tell: Callable[..., None]) -> None:
         tell(*args, **kwargs)
         return result
 
-    before = swap(function, hook)
+    before = swap_code(function, hook)
 
 
-def _plain(function: types.FunctionType, context: Context) -> None:
+def _wrap_function(function: types.FunctionType, context: Context) -> None:
     def hook(*args: Any, **kwargs: Any) -> Any:
         with context(*args, **kwargs):
             return before(*args, **kwargs)
 
-    before = swap(function, hook)
+    before = swap_code(function, hook)
 
 
-def _coroutine(function: types.FunctionType, context: Context) -> None:
+def _wrap_coroutine(function: types.FunctionType, context: Context) -> None:
     async def hook(*args: Any, **kwargs: Any) -> Any:
         with context(*args, **kwargs):
             return await before(*args, **kwargs)
 
-    before = swap(function, hook)
+    before = swap_code(function, hook)
 
 
-def _generator(function: types.FunctionType, context: Context) -> Any:
+def _wrap_generator(function: types.FunctionType, context: Context) -> Any:
     @functools.wraps(function)
     def hook(*args: Any, **kwargs: Any) -> Any:
         with context(*args, **kwargs):
@@ -86,7 +86,7 @@ def _generator(function: types.FunctionType, context: Context) -> Any:
     return hook
 
 
-def _async_generator(function: types.FunctionType, context: Context) -> Any:
+def _wrap_async_generator(function: types.FunctionType, context: Context) -> Any:
     @functools.wraps(function)
     async def hook(*args: Any, **kwargs: Any) -> Any:
         with context(*args, **kwargs):

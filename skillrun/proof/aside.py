@@ -19,7 +19,7 @@ _HOOK = """import importlib.util as _util
 _spec = _util.spec_from_file_location("_skillrun_aside", {path!r})
 _aside = _util.module_from_spec(_spec)
 _spec.loader.exec_module(_aside)
-_aside.install(_aside.Aside({root!r}, {scratch!r}, {free!r}, {kept!r}))
+_aside.install_aside(_aside.Aside({root!r}, {scratch!r}, {free!r}, {kept!r}))
 """
 
 

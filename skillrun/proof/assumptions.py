@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from skillrun.probe.values import brief
+from skillrun.probe.values import shorten_text
 from skillrun.proof.blocked import PATIENCE_S, can_see
 from skillrun.proof.drafts import find_uncommitted
 from skillrun.proof.families.messages import NOT_VARIED
@@ -275,7 +275,7 @@ def _unexplained(proof: Proof, target: Target) -> set[str]:
     for change in find_changed(histories):
         if change.kind != "key" or change.what == "dropped":
             continue
-        is_explained = brief(change.name.removeprefix("db0:")) in known
+        is_explained = shorten_text(change.name.removeprefix("db0:")) in known
         if not is_explained and not is_kept_by_library(change, target.driver):
             unexplained.add(change.name)
     return unexplained

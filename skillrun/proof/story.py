@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.core.text import masked, visible
-from skillrun.probe.values import brief
+from skillrun.probe.values import shorten_text
 from skillrun.proof.broker import EMPTY
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _tell_beginning(history: History, delivery: Delivery, event: Event) -> str:
         what = "a distinct job"
         if delivery.job < 0:
             what = "a job that cannot be done"
-        return f"begins, with {what}: {brief(repr(history.payloads[delivery.job]))}"
+        return f"begins, with {what}: {shorten_text(repr(history.payloads[delivery.job]))}"
     if delivery.job > 0:
         return "begins, with a distinct job: the tick of another day"
     if history.schedule.fresh and delivery is not history.runs[0]:

@@ -76,7 +76,7 @@ import contextlib, contextvars, json, logging
 from skillrun.probe.logs import Logs
 
 class Recorder:
-    active, root, told = True, "/nowhere", []
+    is_delivery, root, told = True, "/nowhere", []
     quiet_log = contextlib.nullcontext
     def emit(self, kind, **data):
         self.told.append(data["extra"])

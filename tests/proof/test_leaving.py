@@ -46,7 +46,7 @@ def test_only_one_thread_without_children_is_alone(life: str) -> None:
         from skillrun.probe.recorder import Recorder
 
         recorder = Recorder("/nowhere")
-        recorder.begin(None, {{}})
+        recorder.begin_delivery(None, {{}})
         {code}
         os.write(1, str(recorder.is_alone()).encode())
         os._exit(0)

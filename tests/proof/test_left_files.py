@@ -129,8 +129,8 @@ def test_a_listing_tells_what_nobody_announced(tmp_path: Path) -> None:
     (tmp_path / "old").write_text("x")
     sqlite3.connect(tmp_path / "kept.db").execute("create table t (a)")
     listing = Listing((f"{tmp_path}/",), "")
-    listing.begin()
-    listing.announce(f"{tmp_path}/mine")
+    listing.begin_delivery()
+    listing.announce_name(f"{tmp_path}/mine")
     for name in ("mine", "foreign", "kept.db-wal", "gone"):
         (tmp_path / name).write_text("y")
     (tmp_path / "old").write_text("other")
@@ -138,18 +138,18 @@ def test_a_listing_tells_what_nobody_announced(tmp_path: Path) -> None:
     (tmp_path / "folder" / "inner").write_text("z")
     (tmp_path / "kept.db").touch()
     (tmp_path / "gone").unlink()
-    listing.collect()
+    listing.collect_changes()
     names = sorted(os.path.relpath(name, tmp_path) for name in listing.still_there())
     assert names == ["folder/inner", "foreign", "old"]
 
 
 def test_what_another_delivery_announced_is_its_own(tmp_path: Path) -> None:
     listing = Listing((f"{tmp_path}/",), "")
-    listing.begin()
+    listing.begin_delivery()
     if os.fork() == 0:
-        listing.announce(f"{tmp_path}/temporary")
+        listing.announce_name(f"{tmp_path}/temporary")
         os._exit(0)
     os.wait()
     (tmp_path / "temporary").write_text("of the other")
-    listing.collect()
+    listing.collect_changes()
     assert listing.still_there() == []

@@ -20,7 +20,7 @@ from skillrun.probe import pages
 SIZE = mmap.PAGESIZE
 
 pytestmark = pytest.mark.skipif(
-    not pages.own(), reason="this kernel does not tell which pages are shared"
+    not pages.list_own_memory(), reason="this kernel does not tell which pages are shared"
 )
 
 
@@ -41,7 +41,9 @@ class Memory:
     def owned(self) -> list[int]:
         """The numbers of the pages that this process has of its own."""
         end = self.start + len(self.held)
-        own = [at for begin, size in pages.own() for at in range(begin, begin + size, SIZE)]
+        own = [
+            at for begin, size in pages.list_own_memory() for at in range(begin, begin + size, SIZE)
+        ]
         return [(at - self.start) // SIZE for at in own if self.start <= at < end]
 
     def contents(self) -> list[int]:
@@ -67,7 +69,7 @@ def can_copy() -> bool:
     """Linux 6.13 and later."""
     memory = Memory(1)
 
-    return bool(in_child(pages.Ahead([memory.at(0)]).copy))
+    return bool(in_child(pages.Ahead([memory.at(0)]).copy_memory))
 
 
 needs_copying = pytest.mark.skipif(not can_copy(), reason="this kernel copies no pages on request")
@@ -90,7 +92,7 @@ def test_what_is_copied_is_owned_and_says_the_same() -> None:
     ahead = pages.Ahead([memory.at(3, 2), memory.at(10)])
 
     def work() -> list[list[int]]:
-        ahead.copy()
+        ahead.copy_memory()
         return [memory.owned(), memory.contents()]
 
     assert in_child(work) == [[3, 4, 10], list(range(16))]
@@ -103,7 +105,7 @@ def test_more_ranges_than_one_call_takes_are_all_copied() -> None:
     ahead = pages.Ahead(memory.at(number) for number in odd)
 
     def work() -> list[int]:
-        ahead.copy()
+        ahead.copy_memory()
         return memory.owned()
 
     assert len(odd) > 1024
@@ -117,7 +119,7 @@ def test_what_is_no_memory_any_more_is_passed_over() -> None:
 
     def work() -> list[list[int]]:
         gone.held.close()
-        ahead.copy()
+        ahead.copy_memory()
         return [first.owned(), last.owned()]
 
     assert in_child(work) == [[1], [1]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skillrun.probe.sql_text import parse
+from skillrun.probe.sql_text import parse_statement
 
 WRITES = {
     "INSERT OR IGNORE INTO main.\"A b\" VALUES ('delete from x')": ("insert", "a b"),
@@ -56,14 +56,14 @@ READS = {
 
 @pytest.mark.parametrize("sql", WRITES)
 def test_a_write(sql: str) -> None:
-    verb, table, written = parse(sql)
+    verb, table, written = parse_statement(sql)
     assert (verb, table) == WRITES[sql]
     assert written == (table,)
 
 
 @pytest.mark.parametrize("sql", READS)
 def test_no_write(sql: str) -> None:
-    verb, table, written = parse(sql)
+    verb, table, written = parse_statement(sql)
     assert (verb, table) == READS[sql]
     assert written == ()
 
@@ -73,4 +73,4 @@ def test_every_written_table_is_named() -> None:
         "with old as (delete from a returning *), b2 as (update b set x = 1) insert into c select *"
         " from old"
     )
-    assert parse(sql) == ("delete", "a", ("a", "b", "c"))
+    assert parse_statement(sql) == ("delete", "a", ("a", "b", "c"))

@@ -87,8 +87,8 @@ def test_what_is_put_aside(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     aside = Aside(str(tmp_path), str(tmp_path / "scratch"))
-    assert aside.name(given) == name
-    assert aside.name(str(tmp_path / "scratch" / "app.db")) is None
+    assert aside.name_stand_in(given) == name
+    assert aside.name_stand_in(str(tmp_path / "scratch" / "app.db")) is None
 
 
 def test_a_part_of_the_path_names_one_file(tmp_path: Path) -> None:

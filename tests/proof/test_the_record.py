@@ -16,7 +16,7 @@ import pytest
 from escaping import IMPORTS, check, proof_with, said_by
 from plain_job import JOBS, SPEC, plain_repo, proof_of
 
-from skillrun.probe.values import shown
+from skillrun.probe.values import show_value
 from skillrun.proof.judges.unknowns import merge_undeclared
 from skillrun.proof.reference import INCOMPLETE, Judgement
 
@@ -129,7 +129,7 @@ class Colour(enum.IntEnum):
     ],
 )
 def test_a_value_is_read_and_not_asked(value: Any, text: str) -> None:
-    assert shown(value) == text
+    assert show_value(value) == text
 
 
 class Letter:
@@ -153,9 +153,9 @@ def make_letter(to: str) -> EmailMessage:
 def test_objects_without_a_text_are_told_apart_by_what_they_hold(
     make: Callable[[str], Any],
 ) -> None:
-    assert shown(make("ada")) == shown(make("ada"))
-    assert shown(make("ada")) != shown(make("bob"))
-    assert " at 0x" not in shown(make("ada"))
+    assert show_value(make("ada")) == show_value(make("ada"))
+    assert show_value(make("ada")) != show_value(make("bob"))
+    assert " at 0x" not in show_value(make("ada"))
 
 
 class Served:
@@ -167,9 +167,9 @@ class Served:
 
 def test_what_an_object_counts_that_does_something_tells_no_calls_apart() -> None:
     """SQLAlchemy numbers its sessions, and loads of a row what is asked for."""
-    assert shown(Served(1)) == shown(Served(2))
-    assert shown([Served(1)]) == shown([Served(2)])
-    assert shown(sqlite3.connect(":memory:")) == shown(sqlite3.connect(":memory:"))
+    assert show_value(Served(1)) == show_value(Served(2))
+    assert show_value([Served(1)]) == show_value([Served(2)])
+    assert show_value(sqlite3.connect(":memory:")) == show_value(sqlite3.connect(":memory:"))
 
 
 def said(*messages: str) -> list[str]:

@@ -226,7 +226,7 @@ class Driver(ListedDriver):
 
     # -- publishing
 
-    def redirect(self) -> None:
+    def redirect_clients(self) -> None:
         @replace_calls(ArqRedis.__init__)
         def init(make: Any, pool: Any, *args: Any, **kwargs: Any) -> None:
             make(pool, *args, **kwargs)
@@ -253,11 +253,11 @@ class Driver(ListedDriver):
             if name not in _OPTIONS:
                 given[name] = value
         if mine:
-            message["arguments"] = self.probe.bound(self.takes, args, given)
+            message["arguments"] = self.probe.bind_arguments(self.takes, args, given)
         else:
             message["arguments"] = None
         one = Publish(function, mine, message)
-        with self.probe.publishing(one):
+        with self.probe.around_publish(one):
             job = await send(pool, function, *args, **kwargs)
             data, left = await pool.get(job_key_prefix + id_), await pool.pttl(job_key_prefix + id_)
             score = await pool.zscore(queue, id_)

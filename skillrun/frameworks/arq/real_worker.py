@@ -16,8 +16,8 @@ from arq.worker import Retry
 from arq.worker import Worker as Polling
 
 from ...probe.listed_worker import ListedWorker
-from ...probe.swap import swap
-from ...probe.wrap import around
+from ...probe.swap import swap_code
+from ...probe.wrap import wrap_calls
 from .driver import Driver
 
 
@@ -30,7 +30,7 @@ class Worker(ListedWorker[Driver]):
         def init(error: Any, defer: Any = None) -> None:
             made(error, defer)
             if error.defer_score:
-                error.defer_score = int(self.bench.cut(error.defer_score / 1000) * 1000)
+                error.defer_score = int(self.bench.cut_wait(error.defer_score / 1000) * 1000)
 
         async def enqueue(pool: Any, function: str, *args: Any, **kwargs: Any) -> Any:
             until, by = kwargs.pop("_defer_until", None), kwargs.pop("_defer_by", None)
@@ -39,13 +39,13 @@ class Worker(ListedWorker[Driver]):
             else:
                 wait = (to_ms(by) or 0) / 1000
             if wait > 0:
-                kwargs["_defer_by"] = self.bench.cut(wait)
+                kwargs["_defer_by"] = self.bench.cut_wait(wait)
             return await before(pool, function, *args, **kwargs)
 
-        made: Callable[..., None] = swap(Retry.__init__, init)
-        before: Callable[..., Any] = swap(ArqRedis.enqueue_job, enqueue)
-        around(Polling, "_poll_iteration", lambda *_: self.bench.polling())
-        around(Polling, "run_job", lambda *_: self.bench.delivering())
+        made: Callable[..., None] = swap_code(Retry.__init__, init)
+        before: Callable[..., Any] = swap_code(ArqRedis.enqueue_job, enqueue)
+        wrap_calls(Polling, "_poll_iteration", lambda *_: self.bench.around_poll())
+        wrap_calls(Polling, "run_job", lambda *_: self.bench.around_delivery())
 
     def work(self) -> None:
         """As `arq module.WorkerSettings` does."""

@@ -27,10 +27,10 @@ from ...probe.consuming import QueueWords, TimerWords
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
-from ...probe.names import NotThere, find, import_beside_django, set_up_django
+from ...probe.names import NotThere, find_object, import_beside_django, set_up_django
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.starting import Importer, Ways
-from ...probe.swap import swap
+from ...probe.swap import swap_code
 
 
 def configure(app: Any, **values: Any) -> None:
@@ -181,7 +181,7 @@ class Driver(BaseDriver):
         if self._is_in_beat():
             timed = ("schedule",)
         return Facts(
-            library=f"celery {find('celery:__version__')[2]}",
+            library=f"celery {find_object('celery:__version__')[2]}",
             redelivery_s=self._redelivery_s(),
             acks_late=bool(task.acks_late),
             made_late=self.made_late,
@@ -299,7 +299,7 @@ class Driver(BaseDriver):
             }
             driver._report_publish(message)
 
-        swap(Producer.publish, publish)
+        swap_code(Producer.publish, publish)
 
     def _report_publish(self, message: dict[str, Any]) -> None:
         """Reports one message; one to the handler also as the copy that its broker may make."""
@@ -341,10 +341,10 @@ class Driver(BaseDriver):
         function = self.function()
         if next(iter(inspect.signature(function).parameters), "") == "self":
             args = (None, *args)
-        return self.probe.bound(function, args, kwargs)
+        return self.probe.bind_arguments(function, args, kwargs)
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
-        args, kwargs = self.probe.arguments(payload, self.function())
+        args, kwargs = self.probe.make_arguments(payload, self.function())
         with self._skip_argument_check():
             self.task.apply_async(args=args, kwargs=kwargs)
 
@@ -496,7 +496,7 @@ def find_task(handler: str) -> Any:
     """What a handler's name stands for, once the modules of the apps beside it are imported."""
     # "shop.tasks:send_receipt" -> "shop"
     load_apps(handler.partition(":")[0].partition(".")[0])
-    _, _, found = find(handler)
+    _, _, found = find_object(handler)
     # `shared_task` gives a stand-in that finds its task when it is used.
     if hasattr(found, "_get_current_object"):
         return found._get_current_object()

@@ -11,7 +11,7 @@ from celery import Task, _state, current_app, signals
 from kombu.messaging import Producer
 
 from ...probe.real import RealWorker
-from ...probe.swap import swap
+from ...probe.swap import swap_code
 from .driver import Driver, configure, find_task, read_delay
 
 _UTC = datetime.timezone.utc  # the target may be older than datetime.UTC
@@ -43,8 +43,8 @@ class Worker(RealWorker[Driver]):
         self.driver.app = self.app
         self.driver.task = self.app.tasks[found.name]
         self._hook_waits()
-        signals.task_postrun.connect(lambda **_: self.bench.over(), weak=False)
-        signals.worker_ready.connect(lambda **_: self.bench.ready(), weak=False)
+        signals.task_postrun.connect(lambda **_: self.bench.tell_over(), weak=False)
+        signals.worker_ready.connect(lambda **_: self.bench.tell_ready(), weak=False)
         return self.driver.function()
 
     def _redirect_messages(self) -> None:
@@ -74,11 +74,11 @@ class Worker(RealWorker[Driver]):
                 label=label,
             )
 
-        before = swap(Producer.publish, publish)
+        before = swap_code(Producer.publish, publish)
 
     def _cut_eta(self, headers: dict[str, Any]) -> str:
         """The time at which a message comes here that waits for as long as its headers say."""
-        wait = self.bench.cut(read_delay(headers))
+        wait = self.bench.cut_wait(read_delay(headers))
         return (datetime.datetime.now(_UTC) + datetime.timedelta(seconds=wait)).isoformat()
 
     def work(self) -> None:

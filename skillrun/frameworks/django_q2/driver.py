@@ -31,8 +31,8 @@ from ...probe.commits import Commits
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe, Publish, seconds_left
 from ...probe.facts import Facts
-from ...probe.names import NotThere, find, set_up_django
-from ...probe.swap import swap
+from ...probe.names import NotThere, find_object, set_up_django
+from ...probe.swap import swap_code
 
 # What stays of a message when it becomes another one.
 _KEPT = ("arguments", "redelivered", "later")
@@ -140,7 +140,7 @@ class Driver(BaseDriver):
         self.orm = self._is_of_module("orm")
         if not self.orm and not self._is_of_module("redis_broker"):
             raise NotThere(_NO_BROKER.format(name=type(self.broker).__qualname__))
-        _, _, self.target = find(handler)
+        _, _, self.target = find_object(handler)
         if not inspect.isroutine(self.target):
             raise NotThere(_NO_FUNCTION.format(handler=handler, kind=type(self.target).__name__))
         self.commits = Commits(self.probe.recorder, self.db)
@@ -203,19 +203,19 @@ class Driver(BaseDriver):
             if self.collected is not None:
                 self.collected.append(pack)
                 return send()
-            if self.probe.recorder.watching:
+            if self.probe.recorder.is_listening:
                 return self._publish_package(broker, pack, send)
             return send()
 
         def save(row: Any, *args: Any, **kwargs: Any) -> Any:
             # Before Django Q2 1.7 Schedule has no `save` of its own: it is that of every model.
             is_new_schedule = isinstance(row, self.models.Schedule) and row._state.adding
-            if not is_new_schedule or not self.probe.recorder.watching:
+            if not is_new_schedule or not self.probe.recorder.is_listening:
                 return saved(row, *args, **kwargs)
             return self._publish_schedule(row, lambda: saved(row, *args, **kwargs))
 
-        before: Callable[..., Any] = swap(type(self.broker).enqueue, enqueue)
-        saved: Callable[..., Any] = swap(self.models.Schedule.save, save)
+        before: Callable[..., Any] = swap_code(type(self.broker).enqueue, enqueue)
+        saved: Callable[..., Any] = swap_code(self.models.Schedule.save, save)
 
     def _publish_package(self, broker: Any, pack: str, send: Callable[[], Any]) -> Any:
         """Reports a package that `send` puts into the broker; a row is there with its commit."""
@@ -223,10 +223,10 @@ class Driver(BaseDriver):
         one = self._make_publish(task["func"], task["args"], task["kwargs"])
         one.message |= {"pack": pack, "id": task["id"], "key": broker.list_key}
         if self.orm:
-            when = self.commits.when(self.conf.ORM)
+            when = self.commits.wait_for_commit(self.conf.ORM)
         else:
             when = _at_once
-        with self.probe.publishing(one, when):
+        with self.probe.around_publish(one, when):
             return send()
 
     def _publish_schedule(self, row: Any, send: Callable[[], Any]) -> Any:
@@ -235,8 +235,8 @@ class Driver(BaseDriver):
         """
         args, kwargs = _read_arguments(row.args, row.kwargs)
         one = self._make_publish(row.func, args, kwargs)
-        with self.probe.publishing(
-            one, self.commits.when(self.db.router.db_for_write(self.models.Schedule))
+        with self.probe.around_publish(
+            one, self.commits.wait_for_commit(self.db.router.db_for_write(self.models.Schedule))
         ):
             result = send()
             one.message |= {"schedule": _serialise_row(row), "group": row.name or row.pk}
@@ -256,7 +256,7 @@ class Driver(BaseDriver):
             to_handler = inspect.unwrap(called) is inspect.unwrap(self.target)
         arguments = None
         if to_handler:
-            arguments = self.probe.bound(self.function(), args, kwargs)
+            arguments = self.probe.bind_arguments(self.function(), args, kwargs)
         if isinstance(func, str):
             label = func
         else:
@@ -267,7 +267,7 @@ class Driver(BaseDriver):
         """`like`: the application's own message: its hook, its timeout and its other options belong
         to every one.
         """
-        args, kwargs = self.probe.arguments(payload, self.function())
+        args, kwargs = self.probe.make_arguments(payload, self.function())
         if like is None:
             self.tasks.async_task(
                 f"{self.target.__module__}.{self.target.__qualname__}", *args, **kwargs

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ...probe.real import RealWorker
-from ...probe.wrap import around
+from ...probe.wrap import wrap_calls
 from .driver import Driver
 
 
@@ -34,10 +34,10 @@ class Worker(RealWorker[Driver]):
     def _hook_cluster(self) -> None:
         driver, load = self.driver, importlib.import_module
         orm, status = load("django_q.brokers.orm"), load("django_q.status")
-        around(orm.ORM, "dequeue", lambda *_: self.bench.polling())
-        around(driver.cluster.Sentinel, "start", lambda *_: self._watch_sentinel())
-        around(driver.cluster.Sentinel, "reincarnate", lambda *_: self._after_death())
-        around(status.Stat, "save", lambda *_: self._hurry_scheduler())
+        wrap_calls(orm.ORM, "dequeue", lambda *_: self.bench.around_poll())
+        wrap_calls(driver.cluster.Sentinel, "start", lambda *_: self._watch_sentinel())
+        wrap_calls(driver.cluster.Sentinel, "reincarnate", lambda *_: self._after_death())
+        wrap_calls(status.Stat, "save", lambda *_: self._hurry_scheduler())
         signals = load("django.db.models.signals")
         signals.pre_save.connect(self._cut_schedule, sender=driver.models.Schedule, weak=False)
         load("django_q.signals").post_execute.connect(self._after_result, weak=False)
@@ -71,8 +71,8 @@ class Worker(RealWorker[Driver]):
                 (row for row in self.driver._list_rows() if row.task_id() == task["id"]), None
             )
         if row is not None:
-            self._lock_for(self.bench.cut((row.lock - self.driver.now()).total_seconds()))
-        self.bench.over()
+            self._lock_for(self.bench.cut_wait((row.lock - self.driver.now()).total_seconds()))
+        self.bench.tell_over()
 
     @contextmanager
     def _hurry_scheduler(self) -> Iterator[None]:
@@ -88,7 +88,7 @@ class Worker(RealWorker[Driver]):
         if row._state.adding and row.next_run:
             wait = (row.next_run - now).total_seconds()
         if wait > 0:
-            row.next_run = now + datetime.timedelta(seconds=self.bench.cut(wait))
+            row.next_run = now + datetime.timedelta(seconds=self.bench.cut_wait(wait))
 
     def work(self) -> None:
         """As `manage.py qcluster` does, for the queue that the job is in."""

@@ -26,10 +26,10 @@ from ...probe.consuming import QueueWords
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe, Publish
 from ...probe.facts import Facts
-from ...probe.names import NotThere, find, set_up_django
+from ...probe.names import NotThere, find_object, set_up_django
 from ...probe.shapes import make_shape
 from ...probe.starting import Ways
-from ...probe.swap import swap
+from ...probe.swap import swap_code
 
 _ON_KILL = (
     "the row of a worker that dies stays RUNNING, and no worker takes it again: the job is lost"
@@ -111,7 +111,7 @@ class Driver(BaseDriver):
         self.library = Library()
         self.commits = Commits(self.probe.recorder, self.library.db)
         self._hook_publishing()
-        _, _, self.task = find(handler)
+        _, _, self.task = find_object(handler)
         if not isinstance(self.task, self.library.compat.Task):
             raise NotThere(f"{handler} is no Django task but {type(self.task).__name__}")
         backend = self.task.get_backend()
@@ -133,7 +133,7 @@ class Driver(BaseDriver):
     def _only_wanted(self) -> None:
         """A worker may find other rows: of retries that wait, of jobs that a caller left."""
         queries = self.library.models.DBTaskResultQuerySet
-        before: Callable[..., Any] = swap(
+        before: Callable[..., Any] = swap_code(
             queries.get_locked, lambda rows: before(rows.filter(pk=self.wanted))
         )
 
@@ -154,7 +154,7 @@ class Driver(BaseDriver):
         kind = self.library.backend.DatabaseBackend
 
         def made(backend: Any, task: Any, args: Any, kwargs: Any) -> Any:
-            if not self.probe.recorder.watching:
+            if not self.probe.recorder.is_listening:
                 return before(backend, task, args, kwargs)
             return self._publish_row(
                 lambda: before(backend, task, args, kwargs), task, args, kwargs
@@ -165,16 +165,16 @@ class Driver(BaseDriver):
             adapted = importlib.import_module("asgiref.sync").sync_to_async
             return await adapted(backend._task_to_db_task)(task, args, kwargs)
 
-        before: Callable[..., Any] = swap(kind._task_to_db_task, made)
-        swap(kind._atask_to_db_task, amade)
+        before: Callable[..., Any] = swap_code(kind._task_to_db_task, made)
+        swap_code(kind._atask_to_db_task, amade)
 
     def _publish_row(self, send: Callable[[], Any], task: Any, args: Any, kwargs: Any) -> Any:
         mine = task.func is self.task.func
         arguments = None
         if mine:
-            arguments = self.probe.bound(self.takes, args, kwargs)
+            arguments = self.probe.bind_arguments(self.takes, args, kwargs)
         one = Publish(task.module_path, mine)
-        with self.probe.publishing(one, self._once_committed):
+        with self.probe.around_publish(one, self._once_committed):
             row = send()
             one.message = {
                 "id": str(row.pk),
@@ -206,11 +206,11 @@ class Driver(BaseDriver):
                 self._mark_retried(parent)
 
         using = self.library.db.router.db_for_write(self.library.models.DBTaskResult)
-        self.commits.when(using)(both)
+        self.commits.wait_for_commit(using)(both)
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         """Into the queue, and with the priority, of the application's own row."""
-        args, kwargs = self.probe.arguments(payload, self.takes)
+        args, kwargs = self.probe.make_arguments(payload, self.takes)
         task = self.task
         if like is not None:
             row = self._make_row(like).object

@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from ...probe.real import RealWorker
-from ...probe.swap import swap
-from ...probe.wrap import around
+from ...probe.swap import swap_code
+from ...probe.wrap import wrap_calls
 from .driver import Driver
 
 
@@ -24,12 +24,14 @@ class Worker(RealWorker[Driver]):
         driver = self.driver = Driver(self.bench.probe)
         driver.prepare(handler)
         self._cut_waits()
-        around(
+        wrap_calls(
             driver.library.models.DBTaskResultQuerySet,
             "get_locked",
-            lambda *_: self.bench.polling(),
+            lambda *_: self.bench.around_poll(),
         )
-        around(driver.library.worker.Worker, "run_task", lambda *_: self.bench.delivering())
+        wrap_calls(
+            driver.library.worker.Worker, "run_task", lambda *_: self.bench.around_delivery()
+        )
         return driver.function()
 
     def _cut_waits(self) -> None:
@@ -40,12 +42,12 @@ class Worker(RealWorker[Driver]):
             if task.run_after is not None:
                 wait = max(0.0, (task.run_after - timezone.now()).total_seconds())
                 task = task.using(
-                    run_after=timezone.now() + timedelta(seconds=self.bench.cut(wait))
+                    run_after=timezone.now() + timedelta(seconds=self.bench.cut_wait(wait))
                 )
             return before(backend, task, args, kwargs)
 
         kind = self.driver.library.backend.DatabaseBackend
-        before: Callable[..., Any] = swap(kind._task_to_db_task, made)
+        before: Callable[..., Any] = swap_code(kind._task_to_db_task, made)
 
     def work(self) -> None:
         """As `manage.py db_worker --queue-name '*'` does."""

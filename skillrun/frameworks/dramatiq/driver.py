@@ -43,7 +43,7 @@ from ...probe.facts import Facts
 from ...probe.names import NotThere, find_beside_django
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.starting import Importer, Ways
-from ...probe.swap import swap
+from ...probe.swap import swap_code
 
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
 _THREADS = re.compile(r"\s(?:-t|--threads)[ =](\d+)")  # of a worker's command line
@@ -239,7 +239,7 @@ class Driver(BaseDriver):
             broker.emit_after("enqueue", message, delay)
             return message
 
-        swap(vars(owner)["enqueue"], enqueue)
+        swap_code(vars(owner)["enqueue"], enqueue)
 
     def _publish_message(self, message: Any, data: bytes, delay: int | None) -> None:
         """Reports a message that is put into a queue. `delay`: in milliseconds."""
@@ -250,7 +250,7 @@ class Driver(BaseDriver):
             queue = message.queue_name
         arguments = None
         if to_handler:
-            arguments = self.probe.bound(self.function(), message.args, message.kwargs)
+            arguments = self.probe.bind_arguments(self.function(), message.args, message.kwargs)
         # Outside of the handler and of its effects a middleware of the worker sends.
         is_by_middleware = self.delivering and not recorder.depth and not recorder.effect_depth
         is_callback = is_by_middleware or name in self._name_callbacks(message.options)
@@ -273,7 +273,7 @@ class Driver(BaseDriver):
         return named
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
-        args, kwargs = self.probe.arguments(payload, self.function())
+        args, kwargs = self.probe.make_arguments(payload, self.function())
         self.actor.send_with_options(args=tuple(args), kwargs=kwargs)
 
     # -- delivering

@@ -12,7 +12,7 @@ from dramatiq import cli
 
 from ...probe.names import find_beside_django
 from ...probe.real import Bench, RealWorker
-from ...probe.swap import swap
+from ...probe.swap import swap_code
 from .driver import Driver, name_broker
 
 _ONLINE_MS = (
@@ -61,7 +61,7 @@ class Worker(RealWorker[Driver]):
             name = str(message.actor_name)
             to_handler = message.actor_name == driver.actor.actor_name
             if delay and to_handler:
-                delay = round(bench.cut(delay / 1000) * 1000)
+                delay = round(bench.cut_wait(delay / 1000) * 1000)
             return bench.probe.publish(
                 lambda: before(broker, message, delay=delay),
                 {},
@@ -71,7 +71,7 @@ class Worker(RealWorker[Driver]):
             )
 
         owner = next(base for base in kind.__mro__ if "enqueue" in vars(base))
-        before = swap(vars(owner)["enqueue"], enqueue)
+        before = swap_code(vars(owner)["enqueue"], enqueue)
 
     def work(self) -> None:
         arguments = [
@@ -105,7 +105,7 @@ class _Middleware(dramatiq.Middleware):
     def after_process_message(
         self, broker: Any, message: Any, *, result: Any = None, exception: Any = None
     ) -> None:
-        self.bench.over()
+        self.bench.tell_over()
 
     after_skip_message = after_process_message
 
@@ -118,5 +118,5 @@ class _Online:
 
     def set(self) -> None:
         self.event.set()
-        self.middleware.bench.ready()
+        self.middleware.bench.tell_ready()
         self.middleware.online.set()

@@ -31,7 +31,7 @@ from ...probe.names import NotThere, find_beside_django
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.shapes import make_shape
 from ...probe.starting import Importer, Ways
-from ...probe.swap import replace_everywhere, swap
+from ...probe.swap import replace_everywhere, swap_code
 from .driver_storage import Storage
 
 _DAY_MINUTES = 24 * 60
@@ -95,7 +95,7 @@ class Driver(BaseDriver):
             self.instances.append(instance)
             return Storage(self.probe, instance, self.sent)
 
-        swap(huey.api.Huey.create_storage, create_storage)
+        swap_code(huey.api.Huey.create_storage, create_storage)
 
     def read_facts(self) -> Facts:
         on_kill = "a dequeued message is nowhere else: it is lost"
@@ -184,7 +184,7 @@ class Driver(BaseDriver):
         if self.periodic:
             self.huey.enqueue(self.task.task_class())
             return
-        args, kwargs = self.probe.arguments(payload, self._shape_for_publisher())
+        args, kwargs = self.probe.make_arguments(payload, self._shape_for_publisher())
         theirs = None
         if like:
             theirs = self.huey.deserialize_task(unpack_bytes(like["data"]))
@@ -207,7 +207,9 @@ class Driver(BaseDriver):
         to_handler = instance is self.huey and type(task) is self.task.task_class
         arguments = None
         if to_handler:
-            arguments = self.probe.bound(self._shape_for_publisher(), task.args, task.kwargs)
+            arguments = self.probe.bind_arguments(
+                self._shape_for_publisher(), task.args, task.kwargs
+            )
         message = {
             "data": pack_bytes(data),
             "id": uuid.uuid4().hex,

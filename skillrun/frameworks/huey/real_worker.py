@@ -15,8 +15,8 @@ import huey.storage
 
 from ...probe.names import find_beside_django
 from ...probe.real import Bench, RealWorker
-from ...probe.swap import swap
-from ...probe.wrap import around
+from ...probe.swap import swap_code
+from ...probe.wrap import wrap_calls
 from .driver import Driver, discover_tasks, find_wrapper
 
 
@@ -39,8 +39,10 @@ class Worker(RealWorker[Driver]):
         for instance in self.instances:
             instance._immediate = False
         self._hook_publishes()
-        around(huey.consumer.Worker, "initialize", lambda *_: self._tell_after(self.bench.ready))
-        around(huey.api.Huey, "execute", lambda *_: self._tell_after(self.bench.over))
+        wrap_calls(
+            huey.consumer.Worker, "initialize", lambda *_: self._tell_after(self.bench.tell_ready)
+        )
+        wrap_calls(huey.api.Huey, "execute", lambda *_: self._tell_after(self.bench.tell_over))
         return driver.function()
 
     def _replace_storage(self) -> None:
@@ -48,20 +50,20 @@ class Worker(RealWorker[Driver]):
         kind = huey.storage.SqliteStorage
         for owner in kind.__mro__[:-1]:
             for name in [name for name in vars(owner) if not name.startswith("__")]:
-                around(owner, name, lambda *_, **__: self.bench.recorder.quiet())
+                wrap_calls(owner, name, lambda *_, **__: self.bench.recorder.quiet())
 
         def create_storage(instance: Any) -> Any:
             self.instances.append(instance)
             return kind(name=instance.name, filename=self.bench.broker)
 
-        swap(huey.api.Huey.create_storage, create_storage)
+        swap_code(huey.api.Huey.create_storage, create_storage)
 
     def _hook_publishes(self) -> None:
-        enqueue: Callable[..., Any] = swap(
+        enqueue: Callable[..., Any] = swap_code(
             huey.api.Huey.enqueue,
             lambda instance, task: self._send_task(instance, task, lambda: enqueue(instance, task)),
         )
-        schedule: Callable[..., Any] = swap(
+        schedule: Callable[..., Any] = swap_code(
             huey.api.Huey.add_schedule,
             lambda instance, task: self._send_task(
                 instance, self._cut_wait(instance, task), lambda: schedule(instance, task)
@@ -73,7 +75,7 @@ class Worker(RealWorker[Driver]):
         if task.eta is not None:
             now = instance._get_timestamp()
             task.eta = now + datetime.timedelta(
-                seconds=self.bench.cut((task.eta - now).total_seconds())
+                seconds=self.bench.cut_wait((task.eta - now).total_seconds())
             )
         return task
 

@@ -41,7 +41,7 @@ from ...probe.names import NotThere, check_version, find_beside_django
 from ...probe.shapes import without_context
 from ...probe.starting import Importer, Ways
 from ...probe.swap import replace_calls
-from ...probe.wrap import skip
+from ...probe.wrap import skip_calls
 from .driver_files import JobFiles
 from .driver_recovery import LOST, Recovery, make_tick
 from .driver_storage import KEPT, Store, as_message, now, run_at_once
@@ -120,8 +120,8 @@ class Driver(AsyncDriver):
     def prepare(self, handler: str) -> None:
         """Finds the task and its app. Raises NotThere."""
         # A module may start a worker when it is imported.
-        skip(App, "run_worker")
-        skip(App, "run_worker_async")
+        skip_calls(App, "run_worker")
+        skip_calls(App, "run_worker_async")
         _, _, found = find_beside_django(handler)
         self._import_apps(found)
         if isinstance(found, Task):
@@ -219,7 +219,7 @@ class Driver(AsyncDriver):
     ) -> list[Any]:
         """Jobs are deferred, in one statement; their rows."""
         recorder = self.probe.recorder
-        if not recorder.active:
+        if not recorder.is_delivery:
             return insert()
         connection = self.connection or self._of_django(store)
         if connection is not None:
@@ -228,7 +228,7 @@ class Driver(AsyncDriver):
             return rows
         name, queue = jobs[0].task_name, jobs[0].queue_name
         one = Publish(name, self._is_mine(store, name, queue))
-        with self.probe.publishing(one):
+        with self.probe.around_publish(one):
             rows = insert()
             for row in rows[1:]:
                 self._tell_publish(store, row)
@@ -244,14 +244,14 @@ class Driver(AsyncDriver):
                 self._tell_publish(store, row)
 
     def _tell_publish(self, store: Store, row: dict[str, Any]) -> None:
-        self.probe.tell(self._make_publish(store, row))
+        self.probe.tell_publish(self._make_publish(store, row))
 
     def _make_publish(self, store: Store, row: dict[str, Any]) -> Publish:
         mine = self._is_mine(store, row["task_name"], row["queue_name"])
         message = as_message(row)
         message["arguments"] = None
         if mine:
-            message["arguments"] = self.probe.bound(self.takes, (), row["args"])
+            message["arguments"] = self.probe.bind_arguments(self.takes, (), row["args"])
         delay = 0.0
         if row["scheduled_at"]:
             delay = seconds_left(row["scheduled_at"] - now())
@@ -280,7 +280,7 @@ class Driver(AsyncDriver):
         """As the application published `like`: into its queue, with locks that are made as its
         locks are.
         """
-        args, named = self.probe.arguments(payload, self.takes)
+        args, named = self.probe.make_arguments(payload, self.takes)
         # A job has no arguments by position.
         kwargs = dict(zip(inspect.signature(self.takes).parameters, args, strict=False))
         kwargs.update(named)
@@ -297,11 +297,11 @@ class Driver(AsyncDriver):
     def _make_options(self, like: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The queue and the priority of another message, and locks that are made as its locks."""
         options = {"queue": like["queue_name"], "priority": like["priority"]}
-        old = ids.values(self.takes, (), like["args"])
-        new = ids.values(self.takes, (), kwargs)
+        old = ids.read_values(self.takes, (), like["args"])
+        new = ids.read_values(self.takes, (), kwargs)
         for name in ("lock", "queueing_lock"):
             if like[name]:
-                options[name] = ids.like(like[name], old, new)
+                options[name] = ids.make_similar_id(like[name], old, new)
         return options
 
     def _find_schedule(self) -> Any:

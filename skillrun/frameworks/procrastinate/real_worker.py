@@ -17,7 +17,7 @@ from procrastinate.worker import Worker as Polling
 
 from ...probe.real import RealWorker
 from ...probe.swap import replace_calls
-from ...probe.wrap import around
+from ...probe.wrap import wrap_calls
 from .driver import Driver
 from .driver_storage import now
 
@@ -37,14 +37,14 @@ class Worker(RealWorker[Driver]):
         self.app.open()
         if not self.app.check_connection():
             self.app.schema_manager.apply_schema()
-        around(Polling, "_fetch_and_process_jobs", lambda *_: self.bench.polling())
-        around(Polling, "_process_job", self._tell_delivery)
+        wrap_calls(Polling, "_fetch_and_process_jobs", lambda *_: self.bench.around_poll())
+        wrap_calls(Polling, "_process_job", self._tell_delivery)
         return driver.function()
 
     def _tell_delivery(self, worker: Any, context: Any) -> contextlib.AbstractContextManager[None]:
         mine = self.app.tasks.get(context.job.task_name) is self.driver.task
         if mine:
-            return self.bench.delivering()
+            return self.bench.around_delivery()
         return contextlib.nullcontext()
 
     def _replace_connectors(self) -> None:
@@ -61,7 +61,7 @@ class Worker(RealWorker[Driver]):
             if due is not None:
                 wait = (due - now()).total_seconds()
             if wait > 0:
-                return now() + timedelta(seconds=self.bench.cut(wait))
+                return now() + timedelta(seconds=self.bench.cut_wait(wait))
             return due
 
         @replace_calls(JobManager.retry_job_by_id_async)

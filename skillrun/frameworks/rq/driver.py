@@ -40,7 +40,7 @@ from ...probe.names import NotThere, check_version, find_beside_django
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.starting import Ways
 from ...probe.swap import replace_calls
-from ...probe.wrap import around
+from ...probe.wrap import wrap_calls
 from .driver_worker import InProcess, make_worker, read_time
 
 HEARTBEAT_S, MAINTENANCE_S = 90.0, 600.0
@@ -210,8 +210,8 @@ class Driver(BaseDriver):
         for name in _list_publishing():
             self._hook_publish(vars(Queue).get(name))
         for name in ("enqueue_job", "schedule_job", "enqueue_many"):
-            around(Queue, name, self._say_no_boundary)
-        around(Job, "refresh", self._say_no_boundary)
+            wrap_calls(Queue, name, self._say_no_boundary)
+        wrap_calls(Job, "refresh", self._say_no_boundary)
 
         @replace_calls(Queue.__init__)
         def init(make: Any, queue: Queue, *args: Any, **kwargs: Any) -> None:
@@ -263,7 +263,7 @@ class Driver(BaseDriver):
         """
         recorder = self.probe.recorder
         is_at_work = job.id == self.at_work and recorder.depth == 0
-        return not recorder.active or is_at_work
+        return not recorder.is_delivery or is_at_work
 
     def _publish_piped(self, pipeline: Any, send: Callable[[], Any]) -> Any:
         """Jobs that were put into a pipeline are published together when it is sent."""
@@ -285,7 +285,9 @@ class Driver(BaseDriver):
             message.update(self._make_message(queue, job))
             for other_queue, other, wait in others:
                 sent = self._make_message(other_queue, other)
-                self.probe.tell(Publish(f"{other.func_name}", self._is_mine(other), sent, wait))
+                self.probe.tell_publish(
+                    Publish(f"{other.func_name}", self._is_mine(other), sent, wait)
+                )
             return result
 
         label = f"{job.func_name}"
@@ -311,7 +313,7 @@ class Driver(BaseDriver):
         }
         bound = None
         if self._is_mine(job):
-            bound = self.probe.bound(self.function(), job.args, job.kwargs)
+            bound = self.probe.bind_arguments(self.function(), job.args, job.kwargs)
         until = None
         if job.ttl and job.ttl > 0:
             until = time.time() + job.ttl
@@ -328,7 +330,7 @@ class Driver(BaseDriver):
 
     def publish(self, payload: Any, like: dict[str, Any] | None = None) -> None:
         """As the application published `like`: with its retries, callbacks and timeouts."""
-        args, kwargs = self.probe.arguments(payload, self.function())
+        args, kwargs = self.probe.make_arguments(payload, self.function())
         if like is None:
             self.target.delay(*args, **kwargs)
             return
@@ -336,11 +338,11 @@ class Driver(BaseDriver):
         job = self._restore_job(like, queue)
         if job.description == job.get_call_string():
             job.description = None
-        old = ids.values(self.function(), job.args, job.kwargs)
+        old = ids.read_values(self.function(), job.args, job.kwargs)
         job.args, job.kwargs = tuple(args), kwargs
         job.description = job.description or job.get_call_string()
-        new = ids.values(self.function(), args, kwargs)
-        made = ids.like(like["id"], old, new)
+        new = ids.read_values(self.function(), args, kwargs)
+        made = ids.make_similar_id(like["id"], old, new)
         if made != like["id"]:
             job.id = re.sub(r"[^\w-]", "_", made)
         else:

@@ -12,10 +12,10 @@ from redis import Redis
 from rq import Queue
 from rq import Worker as Forking
 
-from ...probe.names import find, find_beside_django
+from ...probe.names import find_beside_django, find_object
 from ...probe.real import Bench, RealWorker
-from ...probe.swap import swap
-from ...probe.wrap import around
+from ...probe.swap import swap_code
+from ...probe.wrap import wrap_calls
 from .driver import Driver
 
 _UTC = datetime.timezone.utc  # the target may be older than datetime.UTC
@@ -41,16 +41,16 @@ class Worker(RealWorker[Driver]):
 
     def _hook_queues(self) -> None:
         """Every queue speaks to the private Redis; whoever waits is told."""
-        made: Callable[..., None] = swap(
+        made: Callable[..., None] = swap_code(
             Queue.__init__, lambda queue, *a, **k: self._redirect_queue(made, queue, a, k)
         )
-        schedule: Callable[..., Any] = swap(
+        schedule: Callable[..., Any] = swap_code(
             Queue.schedule_job,
             lambda queue, job, due, *a, **k: self._send_job(
                 job, lambda: schedule(queue, job, self._cut_due(due), *a, **k)
             ),
         )
-        enqueue: Callable[..., Any] = swap(
+        enqueue: Callable[..., Any] = swap_code(
             Queue._enqueue_async_job,
             lambda queue, job, *a, **k: self._send_job(job, lambda: enqueue(queue, job, *a, **k)),
         )
@@ -68,7 +68,7 @@ class Worker(RealWorker[Driver]):
     def _cut_due(self, due: datetime.datetime) -> datetime.datetime:
         now = datetime.datetime.now(_UTC)
         wait = (due.astimezone(_UTC) - now).total_seconds()
-        return now + datetime.timedelta(seconds=self.bench.cut(wait))
+        return now + datetime.timedelta(seconds=self.bench.cut_wait(wait))
 
     def _send_job(self, job: Any, send: Callable[[], Any]) -> Any:
         """What the handler publishes is a boundary; what the worker itself puts back is none."""
@@ -90,16 +90,16 @@ class Worker(RealWorker[Driver]):
 
     def _hook_worker(self) -> None:
         for name, context in (
-            ("dequeue_job_and_maintain_ttl", self.bench.polling),
-            ("perform_job", self.bench.delivering),
+            ("dequeue_job_and_maintain_ttl", self.bench.around_poll),
+            ("perform_job", self.bench.around_delivery),
         ):
             owner = next(kind for kind in Forking.__mro__ if name in vars(kind))
-            around(owner, name, lambda *_, context=context, **__: context())
+            wrap_calls(owner, name, lambda *_, context=context, **__: context())
 
     def work(self) -> None:
         """With the queue as the application makes it: its serialiser and its classes of jobs."""
         if self.bench.config["settings"]["enqueue"]:
-            find(self.bench.config["settings"]["enqueue"])
+            find_object(self.bench.config["settings"]["enqueue"])
         connection = Redis.from_url(self.bench.broker)
         known = {queue.name: queue for queue in self.seen}
         queues = [

@@ -28,7 +28,7 @@ from ...probe.names import NotThere
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.redirecting import redirect_client
 from ...probe.starting import Importer, Ways
-from ...probe.swap import replace_calls, swap
+from ...probe.swap import replace_calls, swap_code
 from ...probe.wrap import tell_after
 
 TIMEOUT_S = 10.0  # of a job for which nobody says another
@@ -131,7 +131,7 @@ class Driver(ListedDriver):
 
     # -- publishing
 
-    def redirect(self) -> None:
+    def redirect_clients(self) -> None:
         @replace_calls(RedisQueue.__init__)
         def init(make: Any, queue: Any, redis: Any, *args: Any, **kwargs: Any) -> None:
             # First, since its pubsub takes over the pool.
@@ -146,7 +146,7 @@ class Driver(ListedDriver):
                 return RedisQueue.from_url(url, **kwargs)
             return make(url, **kwargs)
 
-    def capture(self) -> None:
+    def capture_publishes(self) -> None:
         """Besides, a queue hands its worker the job that is delivered, and what becomes of it is
         reported.
         """
@@ -156,10 +156,10 @@ class Driver(ListedDriver):
             self.delay = before(job)
             return self.delay
 
-        super().capture()
+        super().capture_publishes()
         tell_after(Queue.retry, self._tell_retry)
         tell_after(Queue.finish, self._tell_end)
-        swap(RedisQueue.dequeue, self._hand_over)
+        swap_code(RedisQueue.dequeue, self._hand_over)
 
     async def send_job(self, send: Any, queue: Any, job: Any) -> Any:
         """Reports a job that `send` puts into a queue. One whose key is in use is not enqueued at
@@ -174,9 +174,9 @@ class Driver(ListedDriver):
         message["redelivery_s"] = message["arguments"] = None
         if to_handler:
             message["redelivery_s"] = self._find_redelivery(queue.name, job)
-            message["arguments"] = self.probe.bound(self.takes, (), job.kwargs or {})
+            message["arguments"] = self.probe.bind_arguments(self.takes, (), job.kwargs or {})
         delay = seconds_left(job.scheduled - time.time())
-        with self.probe.publishing(Publish(job.function, to_handler, message, delay)):
+        with self.probe.around_publish(Publish(job.function, to_handler, message, delay)):
             return await send(queue, job)
 
     async def publish_message(

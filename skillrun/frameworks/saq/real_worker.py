@@ -14,7 +14,7 @@ from saq.worker import Worker as Polling
 
 from ...probe.listed_worker import ListedWorker
 from ...probe.swap import replace_calls
-from ...probe.wrap import around
+from ...probe.wrap import wrap_calls
 from .driver import Driver
 
 # Instead of the five seconds in which a swept job may end by itself.
@@ -34,7 +34,7 @@ class Worker(ListedWorker[Driver]):
         @replace_calls(Job.next_retry_delay)
         def wait(before: Any, job: Any) -> float:
             seconds = before(job)
-            return self.bench.cut(seconds) if seconds else seconds
+            return self.bench.cut_wait(seconds) if seconds else seconds
 
         @replace_calls(RedisQueue.sweep)
         async def sweep(before: Any, queue: Any, lock: int = 60, abort: float = _SHORT_S) -> Any:
@@ -49,10 +49,10 @@ class Worker(ListedWorker[Driver]):
             # for stuck: then it is run twice. That is a chance of its own, which a confirmation of
             # something else does not want.
             await self.swept.wait()
-            with self.bench.polling():
+            with self.bench.around_poll():
                 return bool(await before(worker))
 
-        around(Polling, "_after_process", lambda *_: self.bench.delivering())
+        wrap_calls(Polling, "_after_process", lambda *_: self.bench.around_delivery())
 
     def work(self) -> None:
         """As `saq module.settings -v` does."""

@@ -262,7 +262,7 @@ class Driver(AsyncDriver):
         async def schedule(
             by_time: Any, kicker: Any, source: Any, *args: Any, **kwargs: Any
         ) -> Any:
-            if not self.probe.recorder.watching:
+            if not self.probe.recorder.is_listening:
                 return await by_time(kicker, source, *args, **kwargs)
             created = await by_time(kicker, Due(self, kicker.broker, source), *args, **kwargs)
             created.source = source
@@ -272,7 +272,7 @@ class Driver(AsyncDriver):
         """A message of the application's, or of a middleware."""
         if self.kicked is not None:
             self.kicked.append(message.message)
-        elif self.probe.recorder.watching:
+        elif self.probe.recorder.is_listening:
             delay = BrokerCode(broker).read_delay(message.labels)
             self._publish_data(
                 broker, message.message, delay, self._is_read(broker, message.labels)
@@ -296,7 +296,7 @@ class Driver(AsyncDriver):
         mine = read and sent.task_name == self.task.task_name
         arguments = None
         if mine:
-            arguments = self.probe.bound(self.takes, sent.args, sent.kwargs)
+            arguments = self.probe.bind_arguments(self.takes, sent.args, sent.kwargs)
         message = {
             "data": pack_bytes(data),
             "id": sent.task_id,
@@ -304,7 +304,7 @@ class Driver(AsyncDriver):
             "arguments": arguments,
         }
         one = Publish(sent.task_name, mine, message, delay)
-        with self.probe.publishing(one):
+        with self.probe.around_publish(one):
             if mine and self.begun and not self.code.gives_back and not self.settled:
                 # The message is gone, and its retry is there: nothing is lost any more.
                 self._tell_end("acked")
@@ -337,7 +337,7 @@ class Driver(AsyncDriver):
         self.run_in_loop(self._publish_in_loop(payload, like))
 
     async def _publish_in_loop(self, payload: Any, like: dict[str, Any] | None) -> None:
-        args, kwargs = self.probe.arguments(payload, self.takes)
+        args, kwargs = self.probe.make_arguments(payload, self.takes)
         if like is not None:
             await self._make_kicker(like, args, kwargs).kiq(*args, **kwargs)
         elif self.is_clocked():
@@ -349,8 +349,8 @@ class Driver(AsyncDriver):
         """With the labels of another message, and an id that is made as its id is."""
         theirs = self.broker.formatter.loads(unpack_bytes(like["data"]))
         theirs.parse_labels()
-        old = ids.values(self.takes, theirs.args, theirs.kwargs)
-        id_ = ids.like(like["id"], old, ids.values(self.takes, args, kwargs))
+        old = ids.read_values(self.takes, theirs.args, theirs.kwargs)
+        id_ = ids.make_similar_id(like["id"], old, ids.read_values(self.takes, args, kwargs))
         # Taskiq's own ids have none.
         if "-" not in like["id"]:
             id_ = id_.replace("-", "")

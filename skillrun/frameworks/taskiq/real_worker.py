@@ -26,8 +26,8 @@ from taskiq_redis.redis_broker import BaseRedisBroker
 
 from ...probe.driver import Publish
 from ...probe.real import Bench, RealWorker
-from ...probe.swap import swap
-from ...probe.wrap import around
+from ...probe.swap import swap_code
+from ...probe.wrap import wrap_calls
 from .driver import Driver
 
 # The scheduler looks into its sources; by itself it does so once a minute.
@@ -73,7 +73,7 @@ class Worker(RealWorker[Driver]):
             }
             before(made, self.bench.broker, *args[1:], **kwargs)
 
-        before: Callable[..., None] = swap(kind.__init__, init)
+        before: Callable[..., None] = swap_code(kind.__init__, init)
 
     async def _begin_group(self) -> None:
         """A consumer group begins with what comes after it: it is there before anything is
@@ -101,17 +101,17 @@ class Worker(RealWorker[Driver]):
             kicker: Any, source: Any, time: datetime.datetime, *args: Any, **kwargs: Any
         ) -> Any:
             now = datetime.datetime.now(time.tzinfo or datetime.timezone.utc)
-            wait = self.bench.cut((time.replace(tzinfo=now.tzinfo) - now).total_seconds())
+            wait = self.bench.cut_wait((time.replace(tzinfo=now.tzinfo) - now).total_seconds())
             mine = kicker.task_name == self.driver.task.task_name
             one = Publish(kicker.task_name, mine, delay=wait)
-            with self.bench.probe.publishing(one):
+            with self.bench.probe.around_publish(one):
                 return await by_time(
                     kicker, source, now + datetime.timedelta(seconds=wait), *args, **kwargs
                 )
 
-        made: Callable[..., None] = swap(AsyncBroker.__init__, init)
-        makes: Callable[..., None] = swap(TaskiqScheduler.__init__, scheduler)
-        by_time: Callable[..., Any] = swap(AsyncKicker.schedule_by_time, schedule)
+        made: Callable[..., None] = swap_code(AsyncBroker.__init__, init)
+        makes: Callable[..., None] = swap_code(TaskiqScheduler.__init__, scheduler)
+        by_time: Callable[..., Any] = swap_code(AsyncKicker.schedule_by_time, schedule)
 
     async def _send_kick(self, broker: Any, message: Any) -> None:
         if _SCHEDULER.get():
@@ -119,16 +119,16 @@ class Worker(RealWorker[Driver]):
             return
         mine = message.task_name == self.driver.task.task_name
         one = Publish(message.task_name, mine)
-        with self.bench.probe.publishing(one):
+        with self.bench.probe.around_publish(one):
             await type(broker).kick(broker, message)
 
     # -- working
 
     def work(self) -> None:
         """As `taskiq worker module:broker module` does in each of its children."""
-        around(Receiver, "prefetcher", lambda *_, **__: self.bench.polling())
-        around(Receiver, "callback", lambda *_, **__: self.bench.delivering())
-        listen: Callable[..., Any] = swap(
+        wrap_calls(Receiver, "prefetcher", lambda *_, **__: self.bench.around_poll())
+        wrap_calls(Receiver, "callback", lambda *_, **__: self.bench.around_delivery())
+        listen: Callable[..., Any] = swap_code(
             Receiver.listen, lambda *args: self._run_scheduler_beside(listen(*args))
         )
         start_listen(WorkerArgs(broker=self.driver.broker, modules=[self.module]))
