@@ -225,7 +225,7 @@ class Gate:
                 fcntl.ioctl(listener, _SEND, answer)
 
     def _judge_readable(self, pid: int, number: int, args: list[int]) -> tuple[int, str | None]:
-        """As `_judge`, also where the address cannot be read: it is no address, or its process
+        """As `_judge_call`, also where the address cannot be read: it is no address, or its process
         hides its memory.
         """
         try:

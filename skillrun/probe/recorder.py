@@ -117,14 +117,14 @@ class Recorder:
 
     @property
     def log_depth(self) -> int:
-        """How much of `silent` is that of log handlers: what those of the repository's own do is
+        """How much of `quiet_depth` is that of log handlers: what those of the repository's own do is
         still its doing.
         """
         return int(getattr(self._own, "logging", 0))
 
     @property
     def is_own_act(self) -> bool:
-        """As `mine`, also in a log handler: does what happens now count, where it reaches beyond
+        """As `is_own_doing`, also in a log handler: does what happens now count, where it reaches beyond
         the proof?
         """
         awake = self.channel is not None and self.quiet_depth == self.log_depth

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from skillrun.frameworks.celery.driver import Driver, configure, load_apps
+from skillrun.frameworks.celery.driver import Driver, change_settings, load_apps
 
 
 class Settings:
@@ -21,7 +21,7 @@ def test_a_setting_under_a_namespace_is_changed_under_it() -> None:
     """
     app = Celery("shop")
     app.config_from_object(Settings, namespace="CELERY")
-    configure(app, broker_url="memory://")
+    change_settings(app, broker_url="memory://")
     assert app.conf.changes["CELERY_BROKER_URL"] == app.conf.changes["broker_url"] == "memory://"
     assert app.conf.broker_url == "memory://"
 
@@ -38,7 +38,7 @@ def test_a_module_in_no_package_has_no_app_beside_it(
 
 def test_without_a_namespace_the_plain_name_is_enough() -> None:
     app = Celery("shop")
-    configure(app, broker_url="memory://")
+    change_settings(app, broker_url="memory://")
     assert app.conf.broker_url == "memory://"
     assert "BROKER_URL" not in app.conf.changes
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis.connection import UnixDomainSocketConnection
 
-from skillrun.frameworks.rq.driver import OLDEST, quiet
+from skillrun.frameworks.rq.driver import OLDEST, list_quiet_options
 from skillrun.probe import names
 
 
@@ -32,10 +32,10 @@ class Of4:
 
 
 def test_a_connection_is_told_to_say_nothing_in_the_words_of_its_version() -> None:
-    assert quiet(Of4) == {}
-    assert quiet(Abstract5) == {"protocol": 2, "lib_name": None, "lib_version": None}
-    assert quiet(Abstract7) == {"protocol": 2, "driver_info": None}
-    assert quiet(UnixDomainSocketConnection)["protocol"] == 2
+    assert list_quiet_options(Of4) == {}
+    assert list_quiet_options(Abstract5) == {"protocol": 2, "lib_name": None, "lib_version": None}
+    assert list_quiet_options(Abstract7) == {"protocol": 2, "driver_info": None}
+    assert list_quiet_options(UnixDomainSocketConnection)["protocol"] == 2
 
 
 def test_an_rq_that_nobody_tried_is_said() -> None:

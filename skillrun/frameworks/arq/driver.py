@@ -65,7 +65,7 @@ class InProcess(Worker):
     told: Callable[..., Any]
     failed = 0  # jobs, before the one at hand
 
-    async def begin(self) -> None:
+    async def begin_work(self) -> None:
         """Its connection and the application's on_startup."""
         try:
             await self.main()
@@ -79,11 +79,11 @@ class InProcess(Worker):
         """What is left to do after it may bring nothing back."""
         await super().finish_job(job_id, finish, *args, **kwargs)
         if not finish:
-            await self._again(job_id)
+            await self._tell_retry(job_id)
         else:
             self.told("acked", why="raised" if self.jobs_failed > self.failed else "")
 
-    async def _again(self, job_id: str) -> None:
+    async def _tell_retry(self, job_id: str) -> None:
         """Its score says when; a run beside this one may have taken its definition away."""
         score = await self.pool.zscore(self.queue_name, job_id)
         if score is None or not await self.pool.exists(job_key_prefix + job_id):
@@ -136,7 +136,7 @@ class Driver(ListedDriver):
         logging.getLogger("arq").setLevel(logging.INFO)
 
     def read_facts(self) -> Facts:
-        most = self._most(self.looked_at, self._name(self.looked_at))
+        most = self._find_most_tries(self.looked_at, self._find_name(self.looked_at))
         self.redelivery_s = float(self.looked_at.in_progress_timeout_s)
         return self.make_facts(
             redelivery_s=self.redelivery_s,
@@ -190,7 +190,7 @@ class Driver(ListedDriver):
         self.close_loop()
         return worker
 
-    def _name(self, worker: InProcess) -> str:
+    def _find_name(self, worker: InProcess) -> str:
         """Of several, the cron job where the spec says cron, else the function."""
         scheduled = self.is_clocked()
         return min(
@@ -203,24 +203,24 @@ class Driver(ListedDriver):
             [do_nothing], redis_settings=RedisSettings(), queue_name="warm", handle_signals=False
         )
         worker.told = lambda *_, **__: None
-        await worker.begin()
+        await worker.begin_work()
         await worker.pool.enqueue_job(do_nothing.__name__, _queue_name="warm", _job_id="warm")
         await worker.start_jobs([b"warm"])
         await worker.tasks["warm"]
         await worker.pool.delete(result_key_prefix + "warm")
         await worker.pool.connection_pool.disconnect()
 
-    def _database(self, queue: str) -> int:
+    def _find_database(self, queue: str) -> int:
         """Of the worker that reads a queue: what is enqueued into another one it never sees."""
         settings = self.settings[queue]
         if settings.get("redis_pool") is not None:
-            return _database(settings["redis_pool"])
+            return _read_database(settings["redis_pool"])
         return int((settings.get("redis_settings") or RedisSettings()).database)
 
     def _made_with(self, settings: dict[str, Any]) -> dict[str, Any]:
         return {**settings, "handle_signals": False, "burst": False}
 
-    def _most(self, worker: InProcess, name: str) -> int:
+    def _find_most_tries(self, worker: InProcess, name: str) -> int:
         own = worker.functions[name].max_tries
         return int(worker.max_tries if own is None else own)
 
@@ -240,7 +240,7 @@ class Driver(ListedDriver):
                 return await send(pool, function, *args, **kwargs)
         queue = kwargs.get("_queue_name") or pool.default_queue_name
         is_listed = function in self.find_names(queue)
-        mine = is_listed and _database(pool) == self._database(queue)
+        mine = is_listed and _read_database(pool) == self._find_database(queue)
         message: dict[str, Any] = {
             "id": id_,
             "function": function,
@@ -293,7 +293,7 @@ class Driver(ListedDriver):
         """(function, queue, options of enqueue_job)."""
         queue, settings = next(iter(self.settings.items()))
         worker = InProcess(**self._made_with(settings))
-        name = self._name(worker)
+        name = self._find_name(worker)
         if like is None or (
             like["function"] == name and hasattr(worker.functions[name], "next_run")
         ):
@@ -324,27 +324,27 @@ class Driver(ListedDriver):
 
     async def run_delivery(self, worker: InProcess, message: dict[str, Any]) -> None:
         worker.message, worker.failed = message, worker.jobs_failed
-        await (await self._taken(worker, message))
+        await (await self._take_message(worker, message))
 
     async def begin_worker(self, queue: str) -> InProcess:
         worker = InProcess(**self._made_with(self.settings[queue]))
         worker.told = self.settle
-        await worker.begin()
+        await worker.begin_work()
         return worker
 
-    async def _taken(self, worker: InProcess, message: dict[str, Any]) -> Any:
+    async def _take_message(self, worker: InProcess, message: dict[str, Any]) -> Any:
         """As the worker takes it; of two copies at once, one may have begun what was brought for
         the other.
         """
         for _ in range(_COPIES):
-            await self._bring(worker, message)
+            await self._bring_message(worker, message)
             await worker.start_jobs([message["id"].encode()])
             task = worker.tasks.pop(message["id"], None)
             if task is not None:
                 return task
         raise LookupError(f"the job {message['id']} is not in its queue")
 
-    async def _bring(self, worker: InProcess, message: dict[str, Any]) -> None:
+    async def _bring_message(self, worker: InProcess, message: dict[str, Any]) -> None:
         """The job is due; nobody has it in progress any more. Its definition lives as long as it
         did.
         """
@@ -376,7 +376,7 @@ _OPTIONS = frozenset(
 )
 
 
-def _database(pool: Any) -> int:
+def _read_database(pool: Any) -> int:
     return int(pool.connection_pool.connection_kwargs.get("db") or 0)
 
 

@@ -33,7 +33,7 @@ from ...probe.starting import Importer, Ways
 from ...probe.swap import swap_code
 
 
-def configure(app: Any, **values: Any) -> None:
+def change_settings(app: Any, **values: Any) -> None:
     """Changes settings. Before Celery 5.7 one under the app's namespace hides a change of the plain
     name.
     """
@@ -123,9 +123,13 @@ class Driver(BaseDriver):
         # "redis://localhost/0" -> "redis"
         self.scheme = broker_url.partition(":")[0]
         for other in _state._get_active_apps():
-            configure(other, broker_url="memory://", broker_read_url=None, broker_write_url=None)
+            change_settings(
+                other, broker_url="memory://", broker_read_url=None, broker_write_url=None
+            )
         # In messages of protocol 1, which an application may ask for, the headers name no task.
-        configure(app, result_backend="cache+memory://", task_always_eager=False, task_protocol=2)
+        change_settings(
+            app, result_backend="cache+memory://", task_always_eager=False, task_protocol=2
+        )
         # A backend that was made already is that of the application's own settings.
         if hasattr(app, "_backend_cache"):
             app._backend_cache = None

@@ -12,7 +12,7 @@ from kombu.messaging import Producer
 
 from ...probe.real import RealWorker
 from ...probe.swap import swap_code
-from .driver import Driver, configure, find_task, read_delay
+from .driver import Driver, change_settings, find_task, read_delay
 
 _UTC = datetime.timezone.utc  # the target may be older than datetime.UTC
 _OPTIONS = (
@@ -50,10 +50,10 @@ class Worker(RealWorker[Driver]):
     def _redirect_messages(self) -> None:
         """Every message of every app goes to the private broker; no result leaves the process."""
         for app in (*_state._get_active_apps(), self.app):
-            configure(
+            change_settings(
                 app, broker_url=self.bench.broker, broker_read_url=None, broker_write_url=None
             )
-        configure(self.app, result_backend="cache+memory://", task_always_eager=False)
+        change_settings(self.app, result_backend="cache+memory://", task_always_eager=False)
         self.app.finalize(auto=True)
 
     def _hook_waits(self) -> None:

@@ -93,21 +93,21 @@ class Driver(BaseDriver):
 
         def create_storage(instance: Any) -> Any:
             self.instances.append(instance)
-            return Storage(self.probe, instance, self.sent)
+            return Storage(self.probe, instance, self.tell_sent)
 
         swap_code(huey.api.Huey.create_storage, create_storage)
 
     def read_facts(self) -> Facts:
         on_kill = "a dequeued message is nowhere else: it is lost"
         redelivery_s = 1.0
-        if self.periodic:
+        if self.is_periodic:
             on_kill = "the next tick runs it again"
             redelivery_s = self._tick_s()
         return Facts(
             library=f"huey {library.__version__}",
             redelivery_s=redelivery_s,
-            ticks=self.periodic,
-            lossy=not self.periodic,
+            ticks=self.is_periodic,
+            lossy=not self.is_periodic,
             same_process=True,
             bounded_kills=True,
             max_attempts=self.task.task_class.default_retries + 1,
@@ -137,7 +137,7 @@ class Driver(BaseDriver):
         return "ConnectionError"
 
     @property
-    def periodic(self) -> bool:
+    def is_periodic(self) -> bool:
         """Whether Huey's scheduler enqueues it."""
         return issubclass(self.task.task_class, huey.api.PeriodicTask)
 
@@ -181,7 +181,7 @@ class Driver(BaseDriver):
         """`like`: the application's own message; what it calls on success or an error belongs to
         every message.
         """
-        if self.periodic:
+        if self.is_periodic:
             self.huey.enqueue(self.task.task_class())
             return
         args, kwargs = self.probe.make_arguments(payload, self._shape_for_publisher())
@@ -198,7 +198,7 @@ class Driver(BaseDriver):
         task.on_complete = _copy_about(theirs.on_complete, swaps)
         self.huey.enqueue(task)
 
-    def sent(self, instance: Any, data: bytes) -> None:
+    def tell_sent(self, instance: Any, data: bytes) -> None:
         """What a publisher, a handler or Huey itself puts into the queue or the schedule."""
         task = instance.deserialize_task(data)
         if self._is_error_handler(task):
@@ -297,7 +297,7 @@ class Driver(BaseDriver):
     def died(self, message: dict[str, Any], who: str) -> None:
         if self.huey.storage.has_data_for_key(f"retried:{message['id']}"):
             self.probe.settle("acked", why="its retry was in the queue already")
-        elif self.periodic:
+        elif self.is_periodic:
             data = pack_bytes(self.huey.serialize_task(self.task.task_class()))
             fresh = {**message, "data": data, "id": uuid.uuid4().hex, "scheduled": False}
             self.probe.settle("requeued", delay=self._tick_s(), message=fresh, why="the next tick")

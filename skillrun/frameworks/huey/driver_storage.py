@@ -87,7 +87,7 @@ class Storage(BaseStorage):
     # -- locks, results, revocations: a file each, "until when|value"
 
     @contextlib.contextmanager
-    def file(self, key: Any) -> Iterator[Path]:
+    def lock_file(self, key: Any) -> Iterator[Path]:
         """The file of a key, while no other process has any. The library's work, not the
         handler's.
         """
@@ -102,15 +102,15 @@ class Storage(BaseStorage):
                 yield self.folder / hashlib.sha256(name).hexdigest()
 
     def put_data(self, key: Any, value: bytes, is_result: bool = False) -> None:
-        with self.file(key) as path:
+        with self.lock_file(key) as path:
             _write_value(path, value)
 
     def peek_data(self, key: Any) -> Any:
-        with self.file(key) as path:
+        with self.lock_file(key) as path:
             return _read_value(path)
 
     def pop_data(self, key: Any) -> Any:
-        with self.file(key) as path:
+        with self.lock_file(key) as path:
             found = _read_value(path)
             if not self.frozen:
                 path.unlink(missing_ok=True)
@@ -121,7 +121,7 @@ class Storage(BaseStorage):
 
     def put_if_empty(self, key: Any, value: bytes, ttl: float | None = None) -> bool:
         ttl = self._check_ttl(ttl)
-        with self.file(key) as path:
+        with self.lock_file(key) as path:
             if _read_value(path) is not EmptyData:
                 return False
             _write_value(path, value, ttl)
@@ -139,7 +139,7 @@ class Storage(BaseStorage):
         raise NotImplementedError("ttl is not supported by this storage.")
 
     def incr(self, key: Any, amount: int = 1) -> int:
-        with self.file(f"counter:{key}") as path:
+        with self.lock_file(f"counter:{key}") as path:
             found = _read_value(path)
             count = amount
             if found is not EmptyData:
@@ -162,7 +162,7 @@ class Storage(BaseStorage):
 
     def others_alive(self) -> bool:
         """Whether another delivery is at work; from now on this one is, until its process ends."""
-        with self.file("alive") as path:
+        with self.lock_file("alive") as path:
             others = any(_is_locked(other) for other in path.parent.glob("alive.*"))
             self.alive = open(path.with_name(f"alive.{os.getpid()}"), "ab")
             fcntl.lockf(self.alive, fcntl.LOCK_EX)

@@ -44,7 +44,7 @@ from ...probe.swap import replace_calls
 from ...probe.wrap import skip_calls
 from .driver_files import JobFiles
 from .driver_recovery import LOST, Recovery, make_tick
-from .driver_storage import KEPT, Store, as_message, now, run_at_once
+from .driver_storage import KEPT, Store, as_message, run_at_once, utc_now
 
 # The ones before have no heartbeats, or defer one job at a time.
 OLDEST = (3, 2)
@@ -214,7 +214,7 @@ class Driver(AsyncDriver):
         finally:
             self.connection = None
 
-    def published(
+    def tell_published(
         self, store: Store, jobs: list[Any], insert: Callable[[], list[Any]]
     ) -> list[Any]:
         """Jobs are deferred, in one statement; their rows."""
@@ -254,7 +254,7 @@ class Driver(AsyncDriver):
             message["arguments"] = self.probe.bind_arguments(self.takes, (), row["args"])
         delay = 0.0
         if row["scheduled_at"]:
-            delay = seconds_left(row["scheduled_at"] - now())
+            delay = seconds_left(row["scheduled_at"] - utc_now())
         return Publish(row["task_name"], mine, message, delay)
 
     def _is_mine(self, store: Store, task: str, queue: str) -> bool:
@@ -327,7 +327,7 @@ class Driver(AsyncDriver):
         self.app.connector.stalled = None
         with self._hold_lock(message):
             with self.probe.recorder.quiet():
-                self.files.write(message["id"], "doing")
+                self.job_files.write(message["id"], "doing")
             self.run_in_loop(self._deliver_in_loop(message))
 
     async def _deliver_in_loop(self, message: dict[str, Any]) -> None:
@@ -346,14 +346,14 @@ class Driver(AsyncDriver):
         await worker._fetch_and_process_jobs()
         await asyncio.gather(*worker._running_jobs)
 
-    def finished(self, status: str, deleted: bool) -> None:
+    def tell_finished(self, status: str, deleted: bool) -> None:
         """The worker writes how the job ended: what the job of a worker that was slow has come to
         is not changed.
         """
         if self._was_over():
             return
         with self.probe.recorder.quiet():
-            self.files.write(self.message["id"], "over")
+            self.job_files.write(self.message["id"], "over")
         if status == Status.SUCCEEDED.value:
             self._tell_end("acked")
         elif status != Status.FAILED.value:
@@ -363,11 +363,11 @@ class Driver(AsyncDriver):
         else:
             self._tell_end("dead", why="its status is `failed`")
 
-    def requeued(self, row: dict[str, Any], retry_at: datetime) -> None:
+    def tell_requeued(self, row: dict[str, Any], retry_at: datetime) -> None:
         """The worker gives the job back, to be run again."""
         if not self._was_over():
             message = {**self.message, **as_message(row)}
-            delay = self.after_s + seconds_left(retry_at - now())
+            delay = self.after_s + seconds_left(retry_at - utc_now())
             self._tell_end("requeued", delay=delay, message=message)
 
     def _tell_end(self, how: str, **more: Any) -> None:
@@ -375,14 +375,14 @@ class Driver(AsyncDriver):
         self.probe.settle(how, **more)
 
     @property
-    def files(self) -> JobFiles:
+    def job_files(self) -> JobFiles:
         """Of this schedule, which has a scratch folder of its own."""
         return JobFiles(self.probe.settings["scratch"])
 
     def _was_over(self) -> bool:
         """A run beside this one has ended the job: PostgreSQL refuses what this one says of it."""
         with self.probe.recorder.quiet():
-            is_over = self.files.read(self.message["id"]) == "over"
+            is_over = self.job_files.read(self.message["id"]) == "over"
         if is_over:
             self._tell_end("acked", why="a run beside it has ended the job already")
         return is_over
@@ -394,7 +394,7 @@ class Driver(AsyncDriver):
             yield
             return
         with self.probe.recorder.quiet():
-            lock = self.files.take_lock(message["lock"], message["id"])
+            lock = self.job_files.take_lock(message["lock"], message["id"])
         with lock:
             yield
 
@@ -416,9 +416,9 @@ class Driver(AsyncDriver):
         store = self.app.connector
         row = store.hold(message)
         row.update(status="doing", worker_id=0)
-        store.workers[0] = now() - _LONG_AGO
+        store.workers[0] = utc_now() - _LONG_AGO
         store.stalled = row
-        store.events[row["id"]] = [{"type": "started", "at": now() - _LONG_AGO}]
+        store.events[row["id"]] = [{"type": "started", "at": utc_now() - _LONG_AGO}]
         for periodic in self.recovery.periodics:
             await self._run_worker_once(self.app, make_tick(periodic))
         await self.give_back_elsewhere()

@@ -19,7 +19,7 @@ from procrastinate.testing import InMemoryConnector
 KEPT = ("id", "queue_name", "task_name", "priority", "lock", "queueing_lock", "args", "attempts")
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     """In UTC, on the process's own clock."""
     return datetime.now(tz=timezone.utc)
 
@@ -40,13 +40,13 @@ class Told(Protocol):
 
     def in_transaction(self, connection: Any) -> AbstractContextManager[None]: ...
 
-    def published(
+    def tell_published(
         self, store: Store, jobs: list[Any], insert: Callable[[], list[Any]]
     ) -> list[Any]: ...
 
-    def finished(self, status: str, deleted: bool) -> None: ...
+    def tell_finished(self, status: str, deleted: bool) -> None: ...
 
-    def requeued(self, row: dict[str, Any], retry_at: datetime) -> None: ...
+    def tell_requeued(self, row: dict[str, Any], retry_at: datetime) -> None: ...
 
 
 class Store(InMemoryConnector):
@@ -105,7 +105,7 @@ class Store(InMemoryConnector):
     async def defer_jobs_all(self, jobs: list[Any]) -> Any:
         """One statement for all of them."""
         kept = [job._replace(args=self.as_json(job.args)) for job in jobs]
-        return self.driver.published(
+        return self.driver.tell_published(
             self, kept, lambda: run_at_once(super(Store, self).defer_jobs_all(kept))
         )
 
@@ -134,14 +134,14 @@ class Store(InMemoryConnector):
     async def finish_job_run(self, job_id: int, status: str, delete_job: bool) -> None:
         await super().finish_job_run(job_id=job_id, status=status, delete_job=delete_job)
         if job_id == self.driver.message.get("id"):
-            self.driver.finished(status, delete_job)
+            self.driver.tell_finished(status, delete_job)
 
     async def retry_job_run(
         self, job_id: int, retry_at: datetime, *args: Any, **changes: Any
     ) -> None:
         await super().retry_job_run(job_id, retry_at, *args, **changes)
         if job_id == self.driver.message.get("id"):
-            self.driver.requeued(self.jobs[job_id], retry_at)
+            self.driver.tell_requeued(self.jobs[job_id], retry_at)
 
 
 def run_at_once(work: Any) -> Any:

@@ -19,7 +19,7 @@ from ...probe.real import RealWorker
 from ...probe.swap import replace_calls
 from ...probe.wrap import wrap_calls
 from .driver import Driver
-from .driver_storage import now
+from .driver_storage import utc_now
 
 _NEVER_S = 3600.0
 
@@ -59,9 +59,9 @@ class Worker(RealWorker[Driver]):
         def sooner(due: datetime | None) -> datetime | None:
             wait = 0.0
             if due is not None:
-                wait = (due - now()).total_seconds()
+                wait = (due - utc_now()).total_seconds()
             if wait > 0:
-                return now() + timedelta(seconds=self.bench.cut_wait(wait))
+                return utc_now() + timedelta(seconds=self.bench.cut_wait(wait))
             return due
 
         @replace_calls(JobManager.retry_job_by_id_async)

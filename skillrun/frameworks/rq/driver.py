@@ -59,7 +59,7 @@ _NOT_SAID = (
 )
 
 
-def quiet(kind: type) -> dict[str, Any]:
+def list_quiet_options(kind: type) -> dict[str, Any]:
     """The options by which a connection of redis-py says nothing first: none before 5, others
     before 7.
     """
@@ -111,7 +111,7 @@ class Driver(BaseDriver):
         check_version("RQ", VERSION, OLDEST)
         super().__init__(probe)
         self.url = str(probe.settings["redis"])
-        self.options = quiet(UnixDomainSocketConnection)
+        self.options = list_quiet_options(UnixDomainSocketConnection)
         self.path = self._make_pool(0).connection_kwargs["path"]
         self.connections: dict[int, Any] = {}  # by database
         self.target: Any = None

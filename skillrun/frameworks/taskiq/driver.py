@@ -107,7 +107,7 @@ class Due(ScheduleSource):
         if type(self.source).add_schedule is ScheduleSource.add_schedule:
             # It raises NotImplementedError.
             await self.source.add_schedule(schedule)
-        await self.driver.scheduled(self, schedule)
+        await self.driver.tell_scheduled(self, schedule)
 
 
 class Driver(AsyncDriver):
@@ -278,7 +278,7 @@ class Driver(AsyncDriver):
                 broker, message.message, delay, self._is_read(broker, message.labels)
             )
 
-    async def scheduled(self, due: Due, schedule: ScheduledTask) -> None:
+    async def tell_scheduled(self, due: Due, schedule: ScheduledTask) -> None:
         """What `TaskiqScheduler.on_ready` will kick when the time has come."""
         self.kicked = []
         try:
@@ -401,7 +401,7 @@ class Driver(AsyncDriver):
         others = asyncio.all_tasks()
         data = unpack_bytes(message["data"])
         brought: Any = data
-        if self.code.acknowledges:
+        if self.code.can_acknowledge:
             brought = AckableMessage(
                 data=data, ack=functools.partial(self._take_acknowledgement, message)
             )
@@ -432,7 +432,7 @@ class Driver(AsyncDriver):
         if self.settled:
             return
         # With ack_type manual the handler does it, and here nobody did.
-        if self.code.acknowledges and not message["early"]:
+        if self.code.can_acknowledge and not message["early"]:
             self._tell_unacknowledged(message, "the handler did not acknowledge it")
         else:
             self._tell_end("acked")

@@ -40,7 +40,7 @@ class BrokerCode:
         self.functions = list(_list_functions(type(broker)))
 
     @functools.cached_property
-    def acknowledges(self) -> bool:
+    def can_acknowledge(self) -> bool:
         """Whether its messages can be acknowledged: then its own code makes such messages."""
         return self._has_word("AckableMessage")
 
@@ -52,7 +52,7 @@ class BrokerCode:
         is_left_pending = self._has_word("xreadgroup") and not self._has_word("xautoclaim")
         # PostgreSQL: a NOTIFY is sent once.
         is_sent_once = self._has_word("add_listener")
-        return self.acknowledges and not is_left_pending and not is_sent_once
+        return self.can_acknowledge and not is_left_pending and not is_sent_once
 
     @property
     def redelivery_s(self) -> float:
@@ -70,7 +70,7 @@ class BrokerCode:
         if isinstance(self.broker, InMemoryBroker):
             return _IN_MEMORY
         name = type(self.broker).__name__
-        if not self.acknowledges:
+        if not self.can_acknowledge:
             return _UNACKED.format(name=name)
         if not self.gives_back:
             return _NEVER_CLAIMED.format(name=name)
