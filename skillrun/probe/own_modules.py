@@ -1,0 +1,53 @@
+"""The repository's own modules in this process."""
+
+from __future__ import annotations
+
+import errno
+import importlib.machinery
+import os
+import sys
+from typing import Any
+
+
+def ignore_bytecode(root: str) -> None:
+    """Lets Python run the source alone of the repository's own modules: a `.pyc` beside it may hold
+    another program, and Python would believe it.
+    """
+    loader = importlib.machinery.SourceFileLoader
+    read, folder = loader.get_data, os.path.join(root, "")
+
+    def get_data(self: Any, path: str) -> bytes:
+        is_own = path.startswith(folder) and "/site-packages/" not in path
+        if is_own and path.endswith(".pyc"):
+            raise FileNotFoundError(
+                errno.ENOENT, "a proof reads no bytecode of the repository", path
+            )
+        return read(self, path)
+
+    loader.get_data = get_data  # type: ignore[method-assign]
+
+
+def list_own_files(root: str) -> list[str]:
+    """The repository's files that are imported now, relative to its root."""
+    found = set()
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str):
+            real = os.path.realpath(path)
+            if real.startswith(root) and "/site-packages/" not in real:
+                found.add(real[len(root) :])
+    return sorted(found)
+
+
+def find_last_place(error: BaseException, root: str) -> str | None:
+    """The last line of the repository that an exception passed through."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename.replace(root, '')}:{error.lineno}"
+    trace, place = error.__traceback__, None
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        path = os.path.realpath(name)
+        if name[:1] != "<" and path.startswith(root) and "/site-packages/" not in path:
+            place = f"{path[len(root) :]}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
