@@ -1,5 +1,5 @@
-"""What a forked process does with its order: it calls the application or a method of the driver, and
-reports all of it.
+"""What a forked process does with its order: it calls the application or a method of the driver,
+and reports all of it.
 """
 
 from __future__ import annotations

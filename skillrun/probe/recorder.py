@@ -117,15 +117,15 @@ class Recorder:
 
     @property
     def log_depth(self) -> int:
-        """How much of `quiet_depth` is that of log handlers: what those of the repository's own do is
-        still its doing.
+        """How much of `quiet_depth` is that of log handlers: what those of the repository's own do
+        is still its doing.
         """
         return int(getattr(self._own, "logging", 0))
 
     @property
     def is_own_act(self) -> bool:
-        """As `is_own_doing`, also in a log handler: does what happens now count, where it reaches beyond
-        the proof?
+        """As `is_own_doing`, also in a log handler: does what happens now count, where it reaches
+        beyond the proof?
         """
         awake = self.channel is not None and self.quiet_depth == self.log_depth
         return awake and (self.depth > 0 or self.find_place() is not None)

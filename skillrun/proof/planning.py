@@ -1,4 +1,4 @@
-"""Which schedules suit a job: what its single runs have shown becomes a situation, and that a plan."""
+"""Which schedules suit a job: its single runs give a situation, and that gives the plan."""
 
 from __future__ import annotations
 

@@ -270,7 +270,9 @@ class Session:
         return replace(reference, next_day=judge_history(later, reference))
 
     def _list_secrets_of_rows(self) -> Iterator[str]:
-        """The secrets that no payload has: a dead letter may hold its payload, to be played again."""
+        """Yields the secrets of rows: a dead letter may hold those of its payload, to be played
+        again.
+        """
         for secret, name in self.reference.secrets.items():
             if "." in name:  # "members.card_token"
                 yield secret
