@@ -21,5 +21,8 @@ class Features:
     read_retries: tuple[str, ...] = ()
     # Programs whose command lines begin its worker, or name what the worker is started with.
     programs: tuple[str, ...] = ()
+    # Errors by which a handler or the library itself says what is to become of the job: no effect
+    # raises them.
+    control: str = ""
     tables: str = ""  # that its own code writes around a delivery
     keys: str = ""  # the same in Redis: what becomes of a job, and its queues

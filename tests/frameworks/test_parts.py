@@ -68,6 +68,23 @@ def test_a_library_runs_in_place_or_by_its_driver(id_: str) -> None:
         re.compile(pattern)
 
 
+def list_control(path: Path) -> list[str]:
+    """The errors that a driver knows as its library's own."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CONTROL":
+            return [str(name) for name in ast.literal_eval(node.value)]
+    return []
+
+
+@pytest.mark.parametrize("id_", list_proved())
+def test_what_a_library_steers_itself_by_is_no_error_of_an_effect(id_: str) -> None:
+    """As its driver has them; that of asyncio may come out of anything."""
+    driver = str(FRAMEWORKS[id_].DRIVER)
+    for name in list_control(FOLDER / driver / "driver.py"):
+        if not name.startswith("asyncio."):
+            assert re.fullmatch(FRAMEWORKS[id_].FEATURES.control, name), name
+
+
 def test_what_is_only_recognised_has_no_features() -> None:
     assert features_of("sidekiq") == features_of(None)
     assert not features_of("sidekiq").own_dead_letters

@@ -68,6 +68,7 @@ FRAMEWORK = Framework(
         programs=("celery",),
         read_retries=("self.retry",),
         tasks_are_objects=True,
+        control=r"celery\.exceptions[.:](Retry|Ignore|Reject)",
         tables=(
             r"celery_taskmeta|celery_tasksetmeta|django_celery_(results|beat)_\w+"
             r"|(dj)?kombu_(message|queue)|(message|queue|task|taskset)_id_sequence"

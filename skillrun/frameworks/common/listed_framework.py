@@ -27,7 +27,11 @@ def make_framework(
 ) -> Framework:
     """Its driver, its command and its keys are named as it is."""
     features = Features(
-        needs_redis=True, context_first=True, programs=(entry.id,), keys=rf"{entry.id}:.*"
+        needs_redis=True,
+        context_first=True,
+        programs=(entry.id,),
+        control=rf"{entry.id}(\.worker)?[.:](Retry|RetryJob)",
+        keys=rf"{entry.id}:.*",
     )
     return Framework(
         ID=entry.id,

@@ -74,6 +74,7 @@ FRAMEWORK = Framework(
     FEATURES=Features(
         programs=("dramatiq", "dramatiq-gevent"),
         tasks_are_objects=True,
+        control=r"dramatiq(\.errors)?[.:](Retry|RateLimitExceeded)",
         own_dead_letters=True,
         tables=r"django_dramatiq_\w+|dramatiq\.\w+",
         keys=r"dramatiq.*",

@@ -64,6 +64,7 @@ FRAMEWORK = Framework(
     DRIVER="huey",
     FEATURES=Features(
         tasks_are_objects=True,
+        control=r"huey\.exceptions[.:](RetryTask|CancelExecution|TaskLockedException|RateLimitExceeded)",
         programs=("huey_consumer", "huey_consumer.py"),
         tables=r"kv|schedule|task|huey_\w+",
         keys=r"huey.*",

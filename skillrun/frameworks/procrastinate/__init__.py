@@ -73,7 +73,10 @@ FRAMEWORK = Framework(
     IDIOMS=IDIOMS,
     DRIVER="procrastinate",
     FEATURES=Features(
-        own_dead_letters=True, programs=("procrastinate",), tables=r"procrastinate_\w+"
+        own_dead_letters=True,
+        programs=("procrastinate",),
+        control=r"procrastinate\.exceptions[.:](JobAborted|JobRetry)",
+        tables=r"procrastinate_\w+",
     ),
     recogniser=partial(make_recogniser, ENTRY),
     make_broker=ProcrastinateBroker,

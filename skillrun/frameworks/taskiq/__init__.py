@@ -68,7 +68,12 @@ FRAMEWORK = Framework(
     TITLE="Taskiq",
     IDIOMS=IDIOMS,
     DRIVER="taskiq",
-    FEATURES=Features(programs=("taskiq",), tables=r"taskiq_\w+", keys=r"taskiq.*|[0-9a-f]{32}"),
+    FEATURES=Features(
+        programs=("taskiq",),
+        control=r"taskiq\.exceptions[.:](NoResultError|TaskRejectedError)",
+        tables=r"taskiq_\w+",
+        keys=r"taskiq.*|[0-9a-f]{32}",
+    ),
     recogniser=partial(make_recogniser, ENTRY),
     make_broker=TaskiqBroker,
     load_code=_load_code,

@@ -47,9 +47,9 @@ def read_failing(
 ) -> Failing:
     """What can be told; a part that cannot is None."""
     seen: dict[str, Place] = {}
-    retried = [_name_error(path) for path in policy.retried]
-    transient = [name for name in retried if name not in _EVERYTHING]
-    permanent = [_name_error(path) for path in policy.not_retried]
+    control = features_of(job.use.id).control
+    transient = _list_errors(policy.retried, control)
+    permanent = _list_errors(policy.not_retried, control)
     unsure: list[str] = []
     for name, place in _list_raised(project, bodies).items():
         if name in transient or name in permanent:
@@ -75,8 +75,16 @@ def read_failing(
     return Failing(failures, _read_retry(policy), letter, seen, tuple(unsure))
 
 
-def _name_error(path: str) -> str:
-    return path.removeprefix("builtins:")
+def _list_errors(paths: Iterable[str], control: str) -> list[str]:
+    """Those of a policy that something outside of the process may raise. `control`: a pattern of
+    what the library raises to steer itself.
+    """
+    found = []
+    for path in paths:
+        name = path.removeprefix("builtins:")
+        if name not in _EVERYTHING and not re.fullmatch(control, name):
+            found.append(name)
+    return found
 
 
 def _list_raised(project: Project, bodies: Iterable[Definition]) -> dict[str, Place]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.fixtures.seen import is_unsaid
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter
+from skillrun.skills.job_worker.drafting.making_errors import find_making, has_own_beginning
 from skillrun.skills.job_worker.drafting.messages import describe_value
+from skillrun.skills.job_worker.drafting.moving import DATABASE, Mover, is_in_memory
 from skillrun.skills.job_worker.drafting.rows_seen import (
     ask_for_all,
     find_dead_letters,
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Project
     from skillrun.skills.job_worker.drafting.draft import Draft
 
-DATABASE = "{scratch}/app.db"
 # Where a receiver takes a key under a name that says less. Taken for one it is asked for more: an
 # effect without a key may take place again, with whatever it was given.
 _MAY_BE_KEY = re.compile(r"(?:^|_)(?:key|token|ref|reference|txn|nonce|id)$", re.IGNORECASE)
@@ -38,13 +39,11 @@ _MOVED = (
     "db = dict(ENGINE='django.db.backends.sqlite3', NAME='{scratch}/app.db')",
     "DATABASES = dict(DATABASES, default=db)",
 )
-_IN_MEMORY = re.compile(r":memory:|mode=memory")
 _MAILS_IN_MEMORY = "django.core.mail.backends.locmem"
 # What a shell, or the spec's own places, would take for something else.
 _UNQUOTABLE = re.compile(r"[\"$`\\\\{}\n]")
 _UNASKED = ("TZ", "PYTHONPATH", "PYTHONHASHSEED", "TMPDIR")
 _OF_COVERAGE = "COV_CORE_"  # of the process that is measured
-_TEMPORARY = re.compile(r"(?:/private)?/(?:tmp|var/folders|dev/shm)/[^\s:;?,]*")
 _RETRY = re.compile(r"(?:^|[.:])Retry")
 _OWN_TRIES = 3
 _TWO_JOBS = 2
@@ -103,9 +102,9 @@ def add_observed(
     draft.drop_of_effects()
     for effect in draft.values.get("effects", []):
         _settle_guarantee(draft, effect, guesses)
-    _add_errors(draft, seen)
+    _add_errors(draft, seen, project)
     store = find_store(done)
-    _add_values(draft, example.first, store)
+    _add_values(draft, example.first, Mover(store))
     script = _add_store(draft, example, seen, store)
     if guesses:
         first = draft.values["payload"]["examples"][0]
@@ -417,7 +416,7 @@ def _settle_guarantee(draft: Draft, effect: dict[str, Any], guesses: bool) -> No
 # -- errors
 
 
-def _add_errors(draft: Draft, seen: Seen) -> None:
+def _add_errors(draft: Draft, seen: Seen, project: Project) -> None:
     """What the tests show of an error counts more than what the code seems to say."""
     failures = draft.values.get("failures")
     if failures is None:
@@ -432,9 +431,12 @@ def _add_errors(draft: Draft, seen: Seen) -> None:
     given_up = _list_given_up(seen)
     draft.unsure = tuple(one for one in draft.unsure if one not in transient | given_up)
     failures["permanent"] = [*failures["permanent"], *sorted(given_up - known)]
-    arguments = _find_arguments(seen)
+    arguments = _find_arguments(seen, project)
     for name in ("transient", "permanent"):
-        failures[name] = [_write_error(error, arguments) for error in failures[name]]
+        written = []
+        for error in failures[name]:
+            written.append(_write_error(draft, error, arguments, project))
+        failures[name] = written
 
 
 def _drop_inner_calls(seen: Seen, effects: set[str]) -> Seen:
@@ -448,21 +450,33 @@ def _drop_inner_calls(seen: Seen, effects: set[str]) -> Seen:
     return replace(seen, deliveries=tuple(deliveries))
 
 
-def _find_arguments(seen: Seen) -> dict[str, list[Any]]:
-    """With what the tests make an error: one may not be made without."""
+def _find_arguments(seen: Seen, project: Project) -> dict[str, list[Any]]:
+    """With what the tests make an error: one may not be made without. What one holds that has its
+    own `__init__` is what that has made of its arguments.
+    """
     found: dict[str, list[Any]] = {}
     for delivery in seen.deliveries:
         for call in delivery.calls:
             given = list(call.error_args)
-            if call.raised is not None and given and not is_unsaid(given):
+            if call.raised is None or not given or is_unsaid(given):
+                continue
+            if not has_own_beginning(project, call.raised):
                 found.setdefault(call.raised, given)
     return found
 
 
-def _write_error(error: Any, arguments: Mapping[str, list[Any]]) -> Any:
-    if error not in arguments:
+def _write_error(
+    draft: Draft, error: Any, arguments: Mapping[str, list[Any]], project: Project
+) -> Any:
+    if error in arguments:
+        return {"type": error, "args": arguments[error]}
+    making = find_making(project, error) if isinstance(error, str) else None
+    if making is None:
         return error
-    return {"type": error, "args": arguments[error]}
+    given = (*making.get("args", ()), *making.get("kwargs", {}).values())
+    said = ", ".join(map(str, given))
+    draft.guesses.append(f"failures: {error} is made with {said}, as a place in the code makes it")
+    return {"type": error, **making}
 
 
 def _list_tried_again(seen: Seen) -> set[str]:
@@ -503,12 +517,12 @@ def _add_redis(draft: Draft) -> None:
     draft.guesses.append(f"proof.services: {said}")
 
 
-def _add_values(draft: Draft, first: DeliverySeen, store: str | None) -> None:
+def _add_values(draft: Draft, first: DeliverySeen, mover: Mover) -> None:
     """What the test has put in the place of the configuration holds in the proof, too."""
     values: dict[str, Any] = {}
     for path, value in first.values.items():
         if not is_unsaid(value):
-            values[path] = _move_paths(value, store)
+            values[path] = mover.move(value)
     if not values:
         return
     proof: dict[str, Any] = draft.values.setdefault("proof", {})
@@ -516,25 +530,10 @@ def _add_values(draft: Draft, first: DeliverySeen, store: str | None) -> None:
     draft.guesses.append(f"proof.values: as {first.test} has it: {', '.join(values)}")
 
 
-def _move_paths(value: Any, store: str | None) -> Any:
-    """With the database and temporary folders moved into the scratch."""
-    if isinstance(value, str):
-        if store is not None:
-            value = value.replace(store, DATABASE)
-        return _TEMPORARY.sub(_move_aside, value)
-    if isinstance(value, dict):
-        return {key: _move_paths(inner, store) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_move_paths(inner, store) for inner in value]
-    return value
-
-
 def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -> str | None:
     proof: dict[str, Any] = draft.values.setdefault("proof", {})
     done = (example.first, *example.others)
-    env = _take_environ(example.first.environ, store)
-    if env:
-        proof["env"] = {**_keep_filled(proof.get("env", {})), **env}
+    _add_environ(proof, example.first, store)
     if store is None:
         settings = _keep_filled(proof.get("env", {})).get("DJANGO_SETTINGS_MODULE")
         lines = _list_settings(example.first)
@@ -542,13 +541,7 @@ def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -
             _write_settings(draft, proof, settings, lines)
         return None
     proof.pop("setup", None)
-    said = {**proof.get("env", {}), **proof.get("values", {})}
-    leads = any(DATABASE in str(value) for value in said.values())
-    settings = proof.get("env", {}).get("DJANGO_SETTINGS_MODULE")
-    if settings is not None and (not leads or _IN_MEMORY.search(store)):
-        _write_settings(draft, proof, settings, [*_MOVED, *_list_settings(example.first)])
-    if leads or settings is not None:
-        proof["database"] = DATABASE
+    is_there = _add_database(draft, proof, example.first, store)
     fields = draft.values.get("payload", {}).get("properties", {})
     state = write_state(done, store, fields, draft.counters)
     if example.first.works_on:
@@ -571,10 +564,38 @@ def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -
         proof["dead_letters"] = f"select count(*) from {letters}"
         draft.drop("dead_letter")
     draft.drop("proof:")
+    if not is_there:
+        said = "nothing that the tests set leads to their database: its rows are left out"
+        draft.guesses.append(f"proof.database: {said}")
+        return None
     for one in example.first.before:
         if one.name == store:
             return one.script
     return None
+
+
+def _add_environ(proof: dict[str, Any], first: DeliverySeen, store: str | None) -> None:
+    """The variables that the tests set, and the folders that they had made for them."""
+    env = _take_environ(first.environ)
+    if env:
+        moved = Mover(store).move(env)
+        proof["env"] = {**_keep_filled(proof.get("env", {})), **moved}
+
+
+def _add_database(draft: Draft, proof: dict[str, Any], first: DeliverySeen, store: str) -> bool:
+    """Whether the job finds the tests' database in the proof."""
+    mover = Mover(store)
+    database = mover.find_database({**_take_environ(first.environ), **first.values})
+    if database is None:
+        # As reading has it, where the tests say nothing of it.
+        database = mover.find_database({**proof.get("env", {}), **proof.get("values", {})})
+    settings = proof.get("env", {}).get("DJANGO_SETTINGS_MODULE")
+    if settings is not None and (database is None or is_in_memory(store)):
+        _write_settings(draft, proof, settings, [*_MOVED, *_list_settings(first)])
+        database = DATABASE
+    if database is not None:
+        proof["database"] = database
+    return BLANK not in proof.get("database", BLANK)
 
 
 def _write_settings(
@@ -599,17 +620,12 @@ def _list_settings(delivery: DeliverySeen) -> list[str]:
     """What a test has set for a while, and where mails go in tests, as lines of Python."""
     lines = []
     for name, value in delivery.settings.items():
-        text = repr(_move_paths(value, None)).replace("{scratch}", _SCRATCH)
+        text = repr(Mover(None).move(value)).replace("{scratch}", _SCRATCH)
         if not is_unsaid(value) and not _UNQUOTABLE.search(text) and name != "DATABASES":
             lines.append(f"{name} = {text.replace(_SCRATCH, '{scratch}')}")
     if any(call.path.startswith(_MAILS_IN_MEMORY) for call in delivery.calls):
         lines.append(f"EMAIL_BACKEND = '{_MAILS_IN_MEMORY}.EmailBackend'")
     return lines
-
-
-def _move_aside(found: re.Match[str]) -> str:
-    """The same name in the scratch."""
-    return f"{{scratch}}/{found[0].rstrip('/').rpartition('/')[2]}"
 
 
 def _keep_filled(env: Mapping[str, str]) -> dict[str, str]:
@@ -618,11 +634,10 @@ def _keep_filled(env: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
-def _take_environ(environ: Mapping[str, str], store: str | None) -> dict[str, str]:
-    """What the tests set, with the database and temporary folders moved into the scratch."""
+def _take_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the tests set of variables that are the application's."""
     found = {}
     for name, value in environ.items():
-        if name in _UNASKED or name.startswith(_OF_COVERAGE):
-            continue
-        found[name] = _move_paths(value, store)
+        if name not in _UNASKED and not name.startswith(_OF_COVERAGE):
+            found[name] = value
     return found
