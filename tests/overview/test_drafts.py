@@ -124,6 +124,37 @@ def test_a_job_that_is_not_there_is_answered_with_those_that_are(
     assert refused.value.hint == "jobs here: shop.tasks:send_receipt"
 
 
+OF_A_ROW = {
+    "shop/__init__.py": "",
+    "shop/jobs.py": "def send_receipt(order_id): ...\n",
+    "shop/worker.py": (
+        "from redis import Redis\nfrom rq import Queue\nqueue = Queue(connection=Redis())\n"
+        "def publish(row):\n    queue.enqueue(row.path, **row.message)\n"
+    ),
+}
+
+
+def test_a_function_that_a_person_names_is_a_job_where_a_library_runs_any(
+    home: Path, tmp_path: Path
+) -> None:
+    """Its path lies in a row, which no reading shows: "no job is called so" was the end of it."""
+    reader = open_reader(helpers.build_tree(tmp_path / "shop", OF_A_ROW))
+    assert not reader.jobs
+    job = reader.find_job("shop.jobs:send_receipt")
+    assert job is not None
+    assert job.use.id == "rq"
+    # What names no function, and what is only like a name, is none.
+    assert reader.find_job("shop.jobs:send") is None
+    assert reader.find_job("send_receipt") is None
+
+
+def test_a_library_that_knows_its_tasks_runs_no_other_function(home: Path, tmp_path: Path) -> None:
+    tasks = "from celery import shared_task\n@shared_task\ndef f(order_id): ...\ndef g(): ...\n"
+    files = {"shop/__init__.py": "", "shop/tasks.py": tasks}
+    reader = open_reader(helpers.build_tree(tmp_path / "shop", files))
+    assert reader.find_job("shop.tasks:g") is None
+
+
 def test_no_effect_read_is_no_promise_that_there_is_none(home: Path, tmp_path: Path) -> None:
     files = {
         "shop/__init__.py": "",

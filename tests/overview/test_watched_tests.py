@@ -196,6 +196,16 @@ def test_what_hands_out_a_stand_in_is_no_effect(shop: Path) -> None:
     assert [effect["call"] for effect in draft.values["effects"]] == [SEND]
 
 
+def test_how_an_adapter_is_made_is_no_effect(shop: Path) -> None:
+    """`patch.object(Client, "__init__", ...)` hands it a transport; a stand-in would make none."""
+    mailer = shop / "shop/mailer.py"
+    kind = "class Client:\n    def __init__(self, transport=None):\n        self.transport = transport\n"
+    mailer.write_text(f"{mailer.read_text()}\n\n{kind}")
+    made = call(path="shop.mailer:Client.__init__", arguments={}, returned=None)
+    effects = observe(shop, seen(delivery(calls=(made, call())))).values["effects"]
+    assert [effect["call"] for effect in effects] == [SEND]
+
+
 def test_an_effect_that_writes_the_jobs_own_rows_is_none(shop: Path) -> None:
     """A stand-in for it would leave the rows out."""
     wide = call(path=SEND, is_replaced=False, wrote=True)

@@ -59,9 +59,7 @@ class Drafted:
 
 def find_the_job(reader: JobReader, name: str) -> FoundJob:
     """Raises Misuse for a job that is not there, with the names of those that are."""
-    from skillrun.skills.job_worker.overview.handlers import find_job
-
-    job = find_job(reader.jobs, name)
+    job = reader.find_job(name)
     if job is None:
         known = ", ".join(one.handler.import_path for one in reader.jobs) or "none was found"
         raise Misuse(f"{visible(name)}: no job is called so", hint=f"jobs here: {known}")

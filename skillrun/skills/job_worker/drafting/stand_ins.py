@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 _SELF = ("self", "cls")
 _MAILERS = "django.core.mail.backends."
+# A test that hands an adapter its transport, `patch.object(Client, "__init__", ...)`, says how an
+# object is made, and no way out of the process.
+_HOW_MADE = re.compile(r"[.:]__(?!call__)\w+__$")
 
 
 def find_effect_of(project: Project, call: CallSeen, drafted: tuple[str, ...]) -> str | None:
@@ -25,6 +29,8 @@ def find_effect_of(project: Project, call: CallSeen, drafted: tuple[str, ...]) -
     """
     if call.path in drafted or call.path.startswith(_MAILERS):
         return call.path
+    if _HOW_MADE.search(call.path):
+        return None
     if not call.is_stand_in:
         is_ours = project.definition(call.path.replace(":", ".")) is not None
         leaves = reach(call.path.replace(":", "."))

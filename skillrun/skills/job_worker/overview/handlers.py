@@ -88,6 +88,25 @@ def find_job(jobs: Iterable[FoundJob], name: str) -> FoundJob | None:
     return meant[0] if len(meant) == 1 else None
 
 
+def make_named_job(project: Project, uses: Iterable[FrameworkUse], name: str) -> FoundJob | None:
+    """The job that a person names by its import path, where no code shows that it is one: a library
+    that runs any function may be given its path out of a row. None where there is no such function,
+    or no library that would run it.
+    """
+    handler = project.definition(name.replace(":", "."))
+    if handler is None or is_aside(handler.path) or handler.dotted != name.replace(":", "."):
+        return None
+    for use in uses:
+        framework = FRAMEWORKS.get(use.id)
+        if framework is None or features_of(use.id).runs_in_place:
+            continue
+        registered = framework.find_registration(project, use, handler)
+        if registered is not None:
+            sends = find_wiring(framework.find_sends(project, use, handler))
+            return FoundJob(framework, use, handler, registered, sends)
+    return None
+
+
 def _find_jobs_of(project: Project, framework: Framework, use: FrameworkUse) -> list[FoundJob]:
     if features_of(use.id).runs_in_place:
         own = _keep_outermost(project, _look_into(project, framework, use, use.task_modules))

@@ -16,9 +16,11 @@ from skillrun.repo.python import Project
 from skillrun.repo.uses import Place
 from skillrun.skills.job_worker.overview.handlers import (
     FoundJob,
+    find_job,
     find_jobs,
     list_bodies,
     list_calls,
+    make_named_job,
 )
 from skillrun.skills.job_worker.overview.memories import Memory, find_memories
 from skillrun.skills.job_worker.overview.past_verdicts import PastVerdict, read_past_verdicts
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from skillrun.repo.git import Repo
     from skillrun.repo.survey import Survey
     from skillrun.repo.tree import Tree
+    from skillrun.repo.uses import FrameworkUse
 
 # The rank of a job that only writes its own tables: after whatever reaches out.
 _NOTHING_LEAVES = 5
@@ -134,7 +137,15 @@ class JobReader:
     @cached_property
     def jobs(self) -> tuple[FoundJob, ...]:
         """Every job, in order of path and line."""
-        return find_jobs(self.project, (*self.survey.frameworks, *self.survey.offers))
+        return find_jobs(self.project, self._uses)
+
+    @property
+    def _uses(self) -> tuple[FrameworkUse, ...]:
+        return (*self.survey.frameworks, *self.survey.offers)
+
+    def find_job(self, name: str) -> FoundJob | None:
+        """The job that a person means, also where only they say that it is one."""
+        return find_job(self.jobs, name) or make_named_job(self.project, self._uses, name)
 
     @cached_property
     def specs(self) -> dict[str, JobSpec]:
