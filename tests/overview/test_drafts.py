@@ -148,6 +148,19 @@ def test_a_function_that_a_person_names_is_a_job_where_a_library_runs_any(
     assert reader.find_job("send_receipt") is None
 
 
+def test_a_job_is_found_by_another_modules_name_of_it(home: Path, tmp_path: Path) -> None:
+    """As the module has it that starts the worker."""
+    files = {
+        "shop/__init__.py": "",
+        "shop/tasks.py": "from celery import shared_task\n@shared_task\ndef f(order_id): ...\n",
+        "shop/worker.py": "from shop.tasks import f\n",
+    }
+    reader = open_reader(helpers.build_tree(tmp_path / "shop", files))
+    job = reader.find_job("shop.worker:f")
+    assert job is not None
+    assert job.handler.import_path == "shop.tasks:f"
+
+
 def test_a_library_that_knows_its_tasks_runs_no_other_function(home: Path, tmp_path: Path) -> None:
     tasks = "from celery import shared_task\n@shared_task\ndef f(order_id): ...\ndef g(): ...\n"
     files = {"shop/__init__.py": "", "shop/tasks.py": tasks}

@@ -44,6 +44,7 @@ from ...probe.swap import replace_calls
 
 _OF_WORKERS = "workers' own"
 _COPIES = 3  # of a message, delivered at once
+_USUAL_MAX_JOBS = 10
 _ON_KILL = (
     "the job of a worker that dies is run again once its in-progress key has run out, {wait:g} s after it was begun "
     "(the longest timeout of the worker's functions, and 10 s); each death uses up one of its {most} tries, and after "
@@ -141,12 +142,17 @@ class Driver(ListedDriver):
         return self.make_facts(
             redelivery_s=self.redelivery_s,
             max_attempts=most,
-            shared=self.share_loop(self.looked_at.max_jobs),
+            shared=self.share_loop(self._most_at_once()),
             on_kill=_ON_KILL.format(wait=self.redelivery_s, most=most),
         )
 
     def can_run(self) -> bool:
         return inspect.iscoroutinefunction(self.function())
+
+    def _most_at_once(self) -> int:
+        """Jobs of one worker; it keeps the number under that name since arq 0.26 alone."""
+        settings = next(iter(self.settings.values()))
+        return int(settings.get("max_jobs", _USUAL_MAX_JOBS))
 
     def prepare(self, handler: str) -> None:
         """And its names there, with one such worker."""

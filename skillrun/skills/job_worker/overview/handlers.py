@@ -88,13 +88,13 @@ def find_job(jobs: Iterable[FoundJob], name: str) -> FoundJob | None:
     return meant[0] if len(meant) == 1 else None
 
 
-def make_named_job(project: Project, uses: Iterable[FrameworkUse], name: str) -> FoundJob | None:
-    """The job that a person names by its import path, where no code shows that it is one: a library
-    that runs any function may be given its path out of a row. None where there is no such function,
-    or no library that would run it.
+def make_named_job(
+    project: Project, uses: Iterable[FrameworkUse], handler: Definition
+) -> FoundJob | None:
+    """A function that a person names as a job, where no code shows that it is one: a library that
+    runs any function may be given its path out of a row. None where no library would run it.
     """
-    handler = project.definition(name.replace(":", "."))
-    if handler is None or is_aside(handler.path) or handler.dotted != name.replace(":", "."):
+    if is_aside(handler.path):
         return None
     for use in uses:
         framework = FRAMEWORKS.get(use.id)

@@ -145,7 +145,15 @@ class JobReader:
 
     def find_job(self, name: str) -> FoundJob | None:
         """The job that a person means, also where only they say that it is one."""
-        return find_job(self.jobs, name) or make_named_job(self.project, self._uses, name)
+        known = find_job(self.jobs, name)
+        if known is not None:
+            return known
+        # A module that starts the worker may hold it under its own name.
+        meant = self.project.definition(name.replace(":", "."))
+        if meant is None:
+            return None
+        known = find_job(self.jobs, meant.dotted)
+        return known or make_named_job(self.project, self._uses, meant)
 
     @cached_property
     def specs(self) -> dict[str, JobSpec]:
