@@ -140,6 +140,16 @@ class Draft:
             self.within[effect["call"]] = library
         return effect
 
+    def add_effect(self, path: str, library: str, project: Project) -> None:
+        """An effect that reading has not found, without its guarantee. `library`: the import path of
+        what is called of a client within it.
+        """
+        effects: list[dict[str, Any]] = self.values.get("effects", [])
+        effect = _name_effect(path, project.definition(path.replace(":", ".")))
+        effect["name"] = _choose_name(effect["name"], path, effects)
+        self.clients[path] = library
+        self.values["effects"] = [*effects, effect]
+
     def name_places(self) -> None:
         """Where each effect was seen, by its number in the spec as it is now."""
         for path in [path for path in self.seen if path.startswith("effects.")]:

@@ -12,6 +12,7 @@ from skillrun.proof.fixtures.watch import Watched, watch_tests
 from skillrun.proof.packages import find_python
 from skillrun.repo.places import is_test
 from skillrun.skills.job_worker.drafting.draft import draft_spec, make_edges
+from skillrun.skills.job_worker.drafting.edges import Position
 from skillrun.skills.job_worker.drafting.hollow import HollowCalls
 from skillrun.skills.job_worker.drafting.observed import add_observed, choose_example
 from skillrun.skills.job_worker.drafting.parts import (
@@ -97,9 +98,10 @@ def draft_observed(
     """
     draft = draft_spec(reader, job)
     needed = list_needed(draft, job.handler)
-    hollow = HollowCalls(
-        make_edges(reader), find_body(reader.project, job.handler), draft.list_calls()
-    )
+    body = find_body(reader.project, job.handler)
+    own = (job.handler.import_path, body)
+    watched = _add_ways_out(draft, reader, watched, watch(watched), own)
+    hollow = HollowCalls(make_edges(reader), body, draft.list_calls())
     seen = hollow.drop_from(watch(watched))
     ends = dict(seen.tests)
     for further in _list_further(reader, job, watched):
@@ -125,6 +127,30 @@ def draft_observed(
     if script is None:
         return draft, None
     return draft, Fixtures(f"{draft.values['job']}.sql", script)
+
+
+def _add_ways_out(
+    draft: Draft,
+    reader: JobReader,
+    watched: Watched,
+    seen: Seen,
+    own: tuple[str | None, ...],
+) -> Watched:
+    """What is to be watched, with the effects that the tests alone show: which function calls a
+    client, where nobody can read whose method it is. Writes them into the draft. `own`: the
+    functions that are the job.
+    """
+    edges = make_edges(reader)
+    found = dict[str, str]()
+    for delivery in seen.deliveries:
+        for adapter, library in delivery.ways_out:
+            is_edge = adapter not in own and edges.read(adapter).position is Position.EDGE
+            path = adapter if is_edge else library
+            if path and path not in watched.effects:
+                found[path] = library
+    for path, library in found.items():
+        draft.add_effect(path, library, reader.project)
+    return replace(watched, effects=(*watched.effects, *found))
 
 
 def _add_variables(draft: Draft, reader: JobReader, watched: Watched) -> None:
