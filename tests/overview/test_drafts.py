@@ -251,3 +251,26 @@ def test_an_error_that_is_only_guessed_to_be_permanent_is_listed_as_a_guess(
     lines = write_annotated(draft).splitlines()
     told = {line.strip().partition("  # ")[0] for line in lines if line.endswith(guessed)}
     assert told == {"- shop.mailer:Unread", "- type: shop.mailer:Tried"}
+
+
+def test_a_class_is_found_by_the_object_that_the_library_runs(home: Path, tmp_path: Path) -> None:
+    """That is what a draft calls its handler, and what a sender imports."""
+    tasks = """
+        from celery import Celery, Task
+
+        app = Celery()
+
+
+        class ShipOrder(Task):
+            name = "ship"
+
+            def run(self, order_id): ...
+
+
+        ship_order = app.register_task(ShipOrder())
+        """
+    files = {"shop/__init__.py": "", "shop/tasks.py": tasks}
+    reader = open_reader(helpers.build_tree(tmp_path / "shop", files))
+    by_class, by_object = reader.find_job("shop.tasks:ShipOrder"), reader.find_job("ship_order")
+    assert by_class is not None
+    assert by_class is by_object is reader.find_job("shop.tasks:ship_order")

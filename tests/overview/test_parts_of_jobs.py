@@ -219,3 +219,47 @@ def test_what_is_given_less_than_the_message_shows_no_message(tmp_path: Path) ->
     needed = list_needed(draft, job.handler)
     parts = find_parts(reader.project, job.handler, needed)
     assert [part.name for part in parts] == ["send_order"]
+
+
+def test_a_handler_that_hides_its_arguments_takes_some(home: Path, tmp_path: Path) -> None:
+    """`**message` was taken for nothing, so that whatever it calls stood for the job."""
+    tasks = """
+        from celery import shared_task
+        from shop import db
+
+
+        @shared_task
+        def load(**message):
+            db.reading()
+
+
+        @shared_task
+        def purge():
+            db.reading()
+        """
+    tests = "from shop import db, tasks\ndef test_reads():\n    db.reading()\n"
+    files = {
+        "shop/__init__.py": "",
+        "shop/db.py": "def reading():\n    return []\n",
+        "shop/tasks.py": tasks,
+        "tests/test_db.py": tests,
+    }
+    project = open_reader(helpers.build_tree(tmp_path / "shop", files)).project
+    found = {}
+    for name in ("load", "purge"):
+        handler = project.definition(f"shop.tasks.{name}")
+        assert handler is not None
+        found[name] = [part.import_path for part in find_parts(project, handler, ())]
+    assert found == {"load": [], "purge": ["shop.db:reading"]}
+
+
+def test_a_test_that_calls_the_job_itself_shows_it_best() -> None:
+    """A part that it calls beforehand is not the job's first delivery."""
+    part = dataclasses.replace(delivery(1, {}), through="shop.store:connect")
+    whole = delivery(1, {})
+    example = choose_example(seen(part, whole), ())
+    assert example is not None
+    assert example.first is whole
+    alone = choose_example(seen(part), ())
+    assert alone is not None
+    assert alone.first is part

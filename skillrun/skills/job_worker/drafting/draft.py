@@ -20,7 +20,7 @@ from skillrun.skills.job_worker.drafting.edges import EDGE, Edges, Position
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter, read_failing
 from skillrun.skills.job_worker.drafting.messages import choose_style, name_fields, read_message
 from skillrun.skills.job_worker.drafting.sending import Sender, find_sender
-from skillrun.skills.job_worker.overview.handlers import list_bodies, list_calls
+from skillrun.skills.job_worker.overview.handlers import list_bodies, list_calls, name_object
 from skillrun.skills.job_worker.overview.memories import find_memories
 from skillrun.skills.job_worker.overview.rows import find_sending_calls, list_others
 from skillrun.skills.job_worker.overview.seams import KEYED, find_adapters, find_seams
@@ -219,7 +219,7 @@ class _Drafter:
             drafted.decisions.append("intent.what: what it does, in one sentence")
         drafted.decisions.append("intent.why_async: why it does not happen in the request")
         self._tell_trigger()
-        drafted.values["handler"] = _name_object(handler)
+        drafted.values["handler"] = name_object(handler)
         drafted.seen["handler"] = f"{handler.path}:{handler.line}"
 
     def _tell_trigger(self) -> None:
@@ -410,24 +410,6 @@ def _choose_name(name: str, call: str, others: Iterable[dict[str, Any]]) -> str:
         return plain
     words = [word.strip("_") for word in re.split(r"[.:]", call)]
     return "-".join(words[-2:])
-
-
-def _name_object(handler: Definition) -> str:
-    """Of a class, the import path of the module's object that is made of it: that is what a library
-    runs.
-    """
-    if not isinstance(handler.node, ast.ClassDef):
-        return handler.import_path
-    for statement in handler.module.tree.body:
-        if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
-            continue
-        target, makes = statement.targets[0], False
-        for node in ast.walk(statement.value):
-            if isinstance(node, ast.Call):
-                makes = makes or handler.module.resolve(node.func) == handler.dotted
-        if makes and isinstance(target, ast.Name):
-            return f"{handler.module.name}:{target.id}"
-    return handler.import_path
 
 
 def _spell_store(memory: Memory, project: Project) -> str:

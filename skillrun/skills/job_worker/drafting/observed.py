@@ -150,7 +150,11 @@ def choose_example(
     needed = tuple(needed)
     by_test: dict[str, list[DeliverySeen]] = {}
     begun = set[tuple[str, str]]()
+    direct = {delivery.test for delivery in seen.deliveries if not delivery.through}
     for delivery in seen.deliveries:
+        if delivery.through and delivery.test in direct:
+            # Before or after the job itself, the test has called a part of it alone.
+            continue
         # What came before may have left half of the work done.
         job = (delivery.test, repr(delivery.arguments))
         is_message = _holds_all(delivery.arguments, needed)

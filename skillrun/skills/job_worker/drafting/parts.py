@@ -29,16 +29,26 @@ def find_parts(project: Project, handler: Definition, needed: Iterable[str]) -> 
     # An argument with a default is part of the message, too: without it nothing was handed on.
     given = tuple(name for name in handler.parameters if name not in _GIVEN)
     needed = tuple(needed) or given
+    is_hidden = _hides_arguments(handler)
     # What takes nothing does the same whichever of the functions below it begins.
-    depth = 0 if needed else _DEPTH
+    depth = 0 if needed or is_hidden else _DEPTH
     for call, target in _list_own_calls(project, handler, depth):
         renamed = _match_parameters(call, target, handler)
+        if is_hidden and not renamed:
+            continue
         if set(needed) <= set(renamed.values()):
             tests = tuple(dict.fromkeys(place.path for place in find_tests_of(project, target)))
             part = Part(target.path, target.name, target.import_path, renamed, tests)
             found.setdefault(target.import_path, part)
     with_tests = [part for part in found.values() if part.tests]
     return tuple(with_tests[:_MOST])
+
+
+def _hides_arguments(handler: Definition) -> bool:
+    """Whether `*args` or `**kwargs` take the message: what the signature names is not all of it."""
+    if isinstance(handler.node, ast.ClassDef):
+        return False
+    return bool(handler.node.args.vararg or handler.node.args.kwarg)
 
 
 def list_handed_on(

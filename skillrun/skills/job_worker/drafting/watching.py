@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -27,6 +28,8 @@ from skillrun.skills.job_worker.overview.reaching_tests import find_reaching_tes
 
 if TYPE_CHECKING:
     from skillrun.proof.fixtures.seen import Seen
+    from skillrun.repo.python import Definition, Project
+    from skillrun.repo.uses import Place
     from skillrun.skills.job_worker.drafting.draft import Draft
     from skillrun.skills.job_worker.drafting.second_jobs import SecondJob
     from skillrun.skills.job_worker.overview.handlers import FoundJob
@@ -35,6 +38,13 @@ if TYPE_CHECKING:
 
 # A file that pytest, or Django's runner, takes for one of tests.
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_tests?|tests)\.py$")
+
+# Without them a client of AWS looks for those of the machine that it runs on.
+_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,31 @@ def plan_watching(reader: JobReader, job: FoundJob, python: str | None = None) -
         home=_find_home(job, tuple(tests)),
         parts=find_parts(reader.project, job.handler, list_needed(draft, job.handler)),
         others=tuple(path for path in files if _TEST_FILE.search(path) and path not in tests),
+        wrappers=_count_wrappers(reader.project, job),
     )
+
+
+def _count_wrappers(project: Project, job: FoundJob) -> int:
+    """How many of the handler's innermost decorators are the application's own: what is delivered
+    comes to the outermost of them. The one that makes the job is the library's.
+    """
+    definition = job.handler
+    found = 0
+    for node in reversed(definition.decorators):
+        if job.registered is not None and _makes_job(job.registered, definition, node):
+            return found
+        maker = node.func if isinstance(node, ast.Call) else node
+        name = definition.module.resolve(maker)
+        if name is None or project.definition(name) is None:
+            return found
+        found += 1
+    return found
+
+
+def _makes_job(registered: Place, definition: Definition, decorator: ast.expr) -> bool:
+    last = decorator.end_lineno or decorator.lineno
+    is_at = decorator.lineno <= registered.line <= last
+    return registered.path == definition.path and is_at
 
 
 def draft_observed(
@@ -154,7 +188,12 @@ def _add_ways_out(
 
 
 def _add_variables(draft: Draft, reader: JobReader, watched: Watched) -> None:
-    """Those with which the tests were run."""
+    """Those with which the tests were run, and those without which a client asks its network who it
+    is.
+    """
+    if reader.tree.search("boto3", ".py"):
+        proof = draft.values.setdefault("proof", {})
+        proof["env"] = {**_CREDENTIALS, **proof.get("env", {})}
     if not watched.env:
         return
     proof = draft.values.setdefault("proof", {})

@@ -75,14 +75,15 @@ def _drop_hooks(project: Project, jobs: Iterable[FoundJob]) -> list[FoundJob]:
 
 def find_job(jobs: Iterable[FoundJob], name: str) -> FoundJob | None:
     """The job that a person means: by import path, dotted name, or function name alone where only
-    one job is called so.
+    one job is called so; of a class also by the object that is made of it.
     """
     wanted = name.replace(":", ".")
     exact, near = [], []
     for job in jobs:
-        if job.handler.dotted == wanted:
+        names = (job.handler.dotted, name_object(job.handler).replace(":", "."))
+        if wanted in names:
             exact.append(job)
-        elif job.handler.dotted.endswith(f".{wanted}"):
+        elif any(one.endswith(f".{wanted}") for one in names):
             near.append(job)
     meant = exact or near
     return meant[0] if len(meant) == 1 else None
@@ -288,3 +289,21 @@ def list_calls(project: Project, job: FoundJob, others: frozenset[str]) -> list[
     """Every call on the handler's way, without those inside other jobs: these run elsewhere."""
     calls = project.calls(job.handler, depth=_DEPTH)
     return [call for call in calls if others.isdisjoint(call.via)]
+
+
+def name_object(handler: Definition) -> str:
+    """Of a class, the import path of the module's object that is made of it: that is what a library
+    runs.
+    """
+    if not isinstance(handler.node, ast.ClassDef):
+        return handler.import_path
+    for statement in handler.module.tree.body:
+        if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+            continue
+        target, makes = statement.targets[0], False
+        for node in ast.walk(statement.value):
+            if isinstance(node, ast.Call):
+                makes = makes or handler.module.resolve(node.func) == handler.dotted
+        if makes and isinstance(target, ast.Name):
+            return f"{handler.module.name}:{target.id}"
+    return handler.import_path
