@@ -39,10 +39,12 @@ FUNCTIONS: dict[str, tuple[Position, str]] = {
     "calls_an_adapter": (Position.WORK, "carrier.book(order_id)"),
     "Service": (Position.WORK, ""),
     "only_tells": (Position.INSIDE, "logger.info('order %s', order_id)"),
+    "tells_the_time": (Position.WORK, "return datetime.datetime.now()"),
     "computes": (Position.INSIDE, "return order_id * 2"),
     "calls_a_library_often": (Position.UNCLEAR, "pushes.open()\n    pushes.push(order_id)"),
 }
-HEAD = """import logging
+HEAD = """import datetime
+import logging
 
 import pushes
 import requests

@@ -16,7 +16,7 @@ from skillrun.proof.fixtures.seen import EndSeen, Seen, StoreSeen, Table
 from skillrun.skills.job_worker.drafting.classify import classify_effects, classify_errors
 from skillrun.skills.job_worker.drafting.draft import Draft
 from skillrun.skills.job_worker.drafting.observed import add_observed
-from skillrun.skills.job_worker.drafting.rows_seen import write_state
+from skillrun.skills.job_worker.drafting.rows_seen import find_dead_letters, write_state
 
 
 def test_rows_messages_and_answers_are_the_fixtures(shop: Path) -> None:
@@ -194,6 +194,50 @@ def test_what_hands_out_a_stand_in_is_no_effect(shop: Path) -> None:
     fake = call(path="tests/test_x.py:Fake.send", is_stand_in=True)
     draft = observe(shop, seen(delivery(calls=(maker, fake))))
     assert [effect["call"] for effect in draft.values["effects"]] == [SEND]
+
+
+@pytest.mark.parametrize(
+    ("made", "wanted"),
+    [
+        # A stand-in that answers nothing would be no connection.
+        ("fakeredis._server:FakeRedis", [SEND]),
+        # A mock, and what the application itself makes of its answer, are answers.
+        ("unittest.mock:Mock", [SEND, "shop.mailer:connect"]),
+        ("shop.mailer:Answer", [SEND, "shop.mailer:connect"]),
+    ],
+)
+def test_what_hands_out_a_librarys_client_is_no_effect(
+    made: str, wanted: list[str], shop: Path
+) -> None:
+    mailer = shop / "shop/mailer.py"
+    code = "def connect():\n    'A connection.'\n    return smtplib.SMTP('mail')\n"
+    mailer.write_text(f"import smtplib\n{mailer.read_text()}\n\n{code}")
+    maker = call(path="shop.mailer:connect", returned={"?": made}, arguments={})
+    effects = observe(shop, seen(delivery(calls=(call(), maker)))).values["effects"]
+    assert [effect["call"] for effect in effects] == wanted
+
+
+def test_a_table_of_dead_jobs_that_is_left_empty_is_not_the_one(shop: Path) -> None:
+    """A test's set-up may make it anew between two looks."""
+    empty = StoreSeen("/tmp/a.db", "", {"dead_letters": table(), SENT: table()})
+    full = StoreSeen("/tmp/a.db", "", {"failed_jobs": table((1, 7, "x")), SENT: table()})
+    none = StoreSeen("/tmp/a.db", "", {SENT: table()})
+    shown = seen(
+        delivery(before=(none,), after=(empty,)),
+        delivery(test="t.py::test_2", before=(none,), after=(full,), raised="ValueError"),
+    )
+    assert find_dead_letters(shown, ()) == ("failed_jobs", True)
+
+
+def test_an_error_that_only_a_test_raises_is_tried(shop: Path) -> None:
+    """The code names none of a library's errors, and the library's policy takes any."""
+    refused = call(raised="builtins:LookupError", error_args=("no answer",))
+    check = call(raised="builtins:AssertionError")
+    draft = observe(shop, seen(delivery(), delivery(calls=(refused, check))))
+    permanent = draft.values["failures"]["permanent"]
+    assert {"type": "LookupError", "args": ["no answer"]} in permanent
+    assert "LookupError" in draft.unsure
+    assert not any("AssertionError" in str(one) for one in permanent)
 
 
 def test_how_an_adapter_is_made_is_no_effect(shop: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 # As deep as the ways out of a job are read.
 _DEPTH = 3
+# "datetime.datetime.now", "time.time", "django.utils.timezone.now"
+_CLOCK = re.compile(
+    r"(?:datetime\.(?:datetime|date)|time|django\.utils\.timezone)"
+    r"\.(?:now|utcnow|today|time|monotonic|localdate|localtime)"
+)
 _LOOPS = (ast.For, ast.AsyncFor)
 # `for attempt in range(3)` goes the same way out once more; any other loop goes several.
 _REPEATS = frozenset({"range", "count", "repeat"})
@@ -120,6 +126,9 @@ class Edges:
         for call in calls:
             if not is_telling(call.node) and _is_foreign(self.project, call):
                 foreign.append(call)
+        if not foreign and any(map(_tells_time, calls)):
+            # One moment for all of them would be the end of time in a proof.
+            return Reading(Position.WORK, f"tells the time {where}")
         if not foreign:
             return Reading(Position.INSIDE, f"leaves the process nowhere {where}")
         if len(foreign) == 1 and not foreign[0].via and not _is_repeated(foreign[0]):
@@ -216,6 +225,10 @@ def _branch_of(above: ast.AST, child: ast.AST) -> str:
                 return f"{name}{value.index(child)}"
             return name
     return ""
+
+
+def _tells_time(call: Call) -> bool:
+    return call.resolved and _CLOCK.fullmatch(call.origin) is not None
 
 
 def _is_foreign(project: Project, call: Call) -> bool:

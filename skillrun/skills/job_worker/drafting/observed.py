@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.fixtures.seen import is_unsaid
+from skillrun.repo.places import is_test
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter
 from skillrun.skills.job_worker.drafting.making_errors import find_making, has_own_beginning
 from skillrun.skills.job_worker.drafting.messages import describe_value
@@ -44,8 +45,11 @@ _MAILS_IN_MEMORY = "django.core.mail.backends.locmem"
 _UNQUOTABLE = re.compile(r"[\"$`\\\\{}\n]")
 _UNASKED = ("TZ", "PYTHONPATH", "PYTHONHASHSEED", "TMPDIR")
 _OF_COVERAGE = "COV_CORE_"  # of the process that is measured
+# What a test raises in the place of just anything, and what its own checks raise.
+_OF_ANY_BUG = frozenset({"Exception", "RuntimeError", "AssertionError", "NotImplementedError"})
 _RETRY = re.compile(r"(?:^|[.:])Retry")
 _OWN_TRIES = 3
+_REDIS_IN_MEMORY = "fakeredis"
 _TWO_JOBS = 2
 ONE_JOB = "payload: one job alone is known: what two distinct jobs do to each other was not tried"
 UNKEYED = "a guess: it takes no key, and nobody has said what a second time costs"
@@ -91,7 +95,9 @@ def add_observed(
     draft.has_other_examples = another is not None
     done = (example.first, *example.others)
     if seen.needs_redis:
-        _add_redis(draft)
+        _add_redis(draft, "the tests look for one on this machine")
+    elif project.tree.search(_REDIS_IN_MEMORY, ".py"):
+        _add_redis(draft, "the tests put one in memory in its place")
     _add_payload(draft, example, tuple(needed))
     if len(draft.values["payload"]["examples"]) < _TWO_JOBS:
         draft.guesses.append(ONE_JOB)
@@ -432,6 +438,11 @@ def _add_errors(draft: Draft, seen: Seen, project: Project) -> None:
         if error not in failures["transient"]:
             failures["transient"] = [*failures["transient"], error]
     known = {*failures["transient"], *failures["permanent"]}
+    raised = [error for error in _list_raised(seen, project) if error not in known]
+    failures["permanent"] = [*failures["permanent"], *raised]
+    # Of these nothing says whether they pass: a run of the job does.
+    draft.unsure = (*draft.unsure, *raised)
+    known.update(raised)
     given_up = _list_given_up(seen)
     draft.unsure = tuple(one for one in draft.unsure if one not in transient | given_up)
     failures["permanent"] = [*failures["permanent"], *sorted(given_up - known)]
@@ -441,6 +452,24 @@ def _add_errors(draft: Draft, seen: Seen, project: Project) -> None:
         for error in failures[name]:
             written.append(_write_error(draft, error, arguments, project))
         failures[name] = written
+
+
+def _list_raised(seen: Seen, project: Project) -> list[str]:
+    """The errors that tests have something outside raise; not those that only a test knows."""
+    found = dict[str, None]()
+    for delivery in seen.deliveries:
+        for call in delivery.calls:
+            name = _spell_error(call.raised or "")
+            known = project.definition(name.replace(":", "."))
+            is_of_tests = known is not None and is_test(known.path)
+            if name and name not in _OF_ANY_BUG and not is_of_tests:
+                found[name] = None
+    return list(found)
+
+
+def _spell_error(path: str) -> str:
+    """As a spec names it: "builtins:KeyError" is KeyError."""
+    return path.removeprefix("builtins:")
 
 
 def _drop_inner_calls(seen: Seen, effects: set[str]) -> Seen:
@@ -465,7 +494,7 @@ def _find_arguments(seen: Seen, project: Project) -> dict[str, list[Any]]:
             if call.raised is None or not given or is_unsaid(given):
                 continue
             if not has_own_beginning(project, call.raised):
-                found.setdefault(call.raised, given)
+                found.setdefault(_spell_error(call.raised), given)
     return found
 
 
@@ -493,10 +522,11 @@ def _list_tried_again(seen: Seen) -> set[str]:
         for call in delivery.calls:
             if call.raised is None:
                 continue
-            key = (delivery.test, repr(delivery.arguments), call.raised)
+            error = _spell_error(call.raised)
+            key = (delivery.test, repr(delivery.arguments), error)
             counts[key] = counts.get(key, 0) + 1
             if _RETRY.search(delivery.raised or ""):
-                asked.add(call.raised)
+                asked.add(error)
     return asked | {error for (_, _, error), count in counts.items() if count >= _OWN_TRIES}
 
 
@@ -506,19 +536,18 @@ def _list_given_up(seen: Seen) -> set[str]:
     for delivery in seen.deliveries:
         if any(is_dead_letter(table) for _, table in delivery.list_changed()):
             for call in delivery.calls:
-                found.add(call.raised or "")
+                found.add(_spell_error(call.raised or ""))
     return found - {""}
 
 
 # -- stores
 
 
-def _add_redis(draft: Draft) -> None:
-    """The job gets one of its own where its tests do not run without."""
+def _add_redis(draft: Draft, why: str) -> None:
+    """The job gets one of its own where its tests do not run without, or stand one in."""
     proof: dict[str, Any] = draft.values.setdefault("proof", {})
     proof["services"] = [*dict.fromkeys((*proof.get("services", ()), "redis"))]
-    said = "a private Redis, empty at first: the tests look for one on this machine"
-    draft.guesses.append(f"proof.services: {said}")
+    draft.guesses.append(f"proof.services: a private Redis, empty at first: {why}")
 
 
 def _add_values(draft: Draft, first: DeliverySeen, mover: Mover) -> None:

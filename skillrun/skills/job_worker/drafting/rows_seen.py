@@ -208,8 +208,12 @@ def _find_filled(seen: Seen) -> str | None:
         test = seen.tests.get(delivery.test)
         if test is not None:
             changed += find_changed(delivery.before, test.stores)
-        for _, table in changed:
-            if is_dead_letter(table):
+        before = {store.name: store for store in delivery.before}
+        for store, table in changed:
+            was = before[store.name].tables.get(table) if store.name in before else None
+            # One that a test has made meanwhile, and left empty, holds nothing.
+            is_filled = len(store.tables[table].rows) > (len(was.rows) if was is not None else 0)
+            if is_filled and is_dead_letter(table):
                 return table
     return None
 

@@ -18,6 +18,7 @@ _SELF = ("self", "cls")
 _MAILERS = "django.core.mail.backends."
 # A test that hands an adapter its transport, `patch.object(Client, "__init__", ...)`, says how an
 # object is made, and no way out of the process.
+_OF_TESTS = ("unittest", "builtins")  # a mock, a plain object
 _HOW_MADE = re.compile(r"[.:]__(?!call__)\w+__$")
 
 
@@ -34,6 +35,8 @@ def find_effect_of(project: Project, call: CallSeen, drafted: tuple[str, ...]) -
     if not call.is_stand_in:
         is_ours = project.definition(call.path.replace(":", ".")) is not None
         leaves = reach(call.path.replace(":", "."))
+        if is_ours and _hands_out_client(project, call):
+            return None
         is_effect = is_ours or (leaves is not None and leaves.writes is not None)
         if is_effect and call.is_replaced:
             return call.path
@@ -46,6 +49,25 @@ def find_effect_of(project: Project, call: CallSeen, drafted: tuple[str, ...]) -
     if len(alike) == 1:
         return alike.pop()
     return None
+
+
+def _hands_out_client(project: Project, call: CallSeen) -> bool:
+    """Whether a function does nothing but make an object of a library, such as a connection, and
+    the tests have it give one of another library: a stand-in that answers nothing would be none.
+    """
+    made = call.returned.get("?", "") if isinstance(call.returned, dict) else ""
+    home = made.partition(":")[0]
+    if not made or home.partition(".")[0] in _OF_TESTS or project.locate(home) is not None:
+        return False
+    definition = project.definition(call.path.replace(":", "."))
+    if definition is None or isinstance(definition.node, ast.ClassDef):
+        return False
+    first, *others = [one for one in definition.node.body if not _is_text(one)] or [ast.Pass()]
+    return not others and isinstance(first, ast.Return) and isinstance(first.value, ast.Call)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _list_alike(project: Project, name: str, given: frozenset[str]) -> Iterator[str]:
