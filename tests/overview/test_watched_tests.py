@@ -237,6 +237,7 @@ def test_an_error_that_only_a_test_raises_is_tried(shop: Path) -> None:
     permanent = draft.values["failures"]["permanent"]
     assert {"type": "LookupError", "args": ["no answer"]} in permanent
     assert "LookupError" in draft.unsure
+    assert draft.raised_by["LookupError"] == SEND
     assert not any("AssertionError" in str(one) for one in permanent)
 
 

@@ -68,7 +68,7 @@ def classify_errors(draft: Draft, prove: Callable[[str], Proof]) -> bool:
     """
     failures: dict[str, Any] = draft.values.get("failures", {})
     effects: list[dict[str, Any]] = draft.values.get("effects", [])
-    homes = _add_usual_errors(draft)
+    homes = {**_find_homes(draft), **_add_usual_errors(draft)}
     tried = 0
     for error in draft.unsure:
         effect = homes.get(error) or _find_effect(error, effects)
@@ -95,6 +95,16 @@ def classify_errors(draft: Draft, prove: Callable[[str], Proof]) -> bool:
             draft.guessed_errors.add(error)
             draft.guesses.append(f"failures: {error} is permanent, as most errors are")
     return bool(draft.unsure)
+
+
+def _find_homes(draft: Draft) -> dict[str, dict[str, Any]]:
+    """Error -> the effect that tests have raise it."""
+    effects = {effect["call"]: effect for effect in draft.values.get("effects", [])}
+    homes: dict[str, dict[str, Any]] = {}
+    for error, path in draft.raised_by.items():
+        if path in effects:
+            homes[error] = effects[path]
+    return homes
 
 
 def _add_usual_errors(draft: Draft) -> dict[str, dict[str, Any]]:

@@ -60,6 +60,8 @@ class Draft:
     unsure: tuple[str, ...] = ()  # errors of which nothing says whether another try helps
     # Errors that are listed as permanent, though nobody has said so.
     guessed_errors: set[str] = field(default_factory=set)
+    # Error -> the import path of the effect that tests have raise it.
+    raised_by: dict[str, str] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)  # import path of an effect -> who calls it
     # Names of effects whose key goes by a name that says little.
     doubtful_keys: set[str] = field(default_factory=set)

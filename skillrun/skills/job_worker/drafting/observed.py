@@ -438,7 +438,8 @@ def _add_errors(draft: Draft, seen: Seen, project: Project) -> None:
         if error not in failures["transient"]:
             failures["transient"] = [*failures["transient"], error]
     known = {*failures["transient"], *failures["permanent"]}
-    raised = [error for error in _list_raised(seen, project) if error not in known]
+    draft.raised_by = _find_raisers(draft, seen, project)
+    raised = [error for error in draft.raised_by if error not in known]
     failures["permanent"] = [*failures["permanent"], *raised]
     # Of these nothing says whether they pass: a run of the job does.
     draft.unsure = (*draft.unsure, *raised)
@@ -454,15 +455,21 @@ def _add_errors(draft: Draft, seen: Seen, project: Project) -> None:
         failures[name] = written
 
 
-def _list_raised(seen: Seen, project: Project) -> list[str]:
-    """The errors that tests have something outside raise; not those that only a test knows."""
-    found = dict[str, None]()
+def _find_raisers(draft: Draft, seen: Seen, project: Project) -> dict[str, str]:
+    """Error -> the import path of the effect that tests have raise it; without those that only a
+    test knows.
+    """
+    effects = draft.list_calls()
+    found: dict[str, str] = {}
     for delivery in seen.deliveries:
         for call in delivery.calls:
             name = _spell_error(call.raised or "")
-            if name and name not in _OF_ANY_BUG and not _is_of_tests(name, project):
-                found[name] = None
-    return list(found)
+            if not name or name in _OF_ANY_BUG or _is_of_tests(name, project):
+                continue
+            path = find_effect_of(project, call, effects)
+            if path in effects:
+                found.setdefault(name, path)
+    return found
 
 
 def _is_of_tests(error: str, project: Project) -> bool:
