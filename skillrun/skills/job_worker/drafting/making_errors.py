@@ -34,7 +34,9 @@ def find_making(project: Project, error: str) -> dict[str, Any] | None:
         found = _read_call(project, call.node, call.module)
         if found is not None and (best is None or found[0] < best[0]):
             best = found
-    return None if best is None else best[1]
+    if best is None:
+        return None
+    return best[1]
 
 
 def has_own_beginning(project: Project, error: str) -> bool:
@@ -72,7 +74,8 @@ def _list_bases(project: Project, definition: Definition) -> Iterator[Definition
         above: Definition | None = None
         for base in found.node.bases:
             name = found.module.resolve(base)
-            above = above or (project.definition(name) if name else None)
+            if name and above is None:
+                above = project.definition(name)
         found = above
 
 
@@ -112,7 +115,9 @@ def _read_value(project: Project, node: ast.expr, module: Module) -> tuple[Any, 
         branches = [_read_value(project, part, module) for part in (node.orelse, node.body)]
         said = [branch for branch in branches if branch[1]]
         return (said or branches)[0]
-    made_by = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+    made_by = ""
+    if isinstance(node, ast.Call):
+        made_by = ast.unparse(node.func)
     if isinstance(node, ast.JoinedStr) or made_by in ("str", "repr"):
         return _SOME_TEXT, False
     return None, False

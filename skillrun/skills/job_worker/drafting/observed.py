@@ -475,7 +475,9 @@ def _find_raisers(draft: Draft, seen: Seen, project: Project) -> dict[str, str]:
 def _is_of_tests(error: str, project: Project) -> bool:
     """Whether a test file defines it. "test_send:Refused": pytest imports some from their folder."""
     module, _, name = error.partition(":")
-    for path in project.tree.search(name, ".py") if name else ():
+    if not name:
+        return False
+    for path in project.tree.search(name, ".py"):
         stem = f"/{path}".removesuffix(".py")
         if is_test(path) and stem.endswith("/" + module.replace(".", "/")):
             return True
@@ -518,7 +520,9 @@ def _write_error(
 ) -> Any:
     if error in arguments:
         return {"type": error, "args": arguments[error]}
-    making = find_making(project, error) if isinstance(error, str) else None
+    making: dict[str, Any] | None = None
+    if isinstance(error, str):
+        making = find_making(project, error)
     if making is None:
         return error
     given = (*making.get("args", ()), *making.get("kwargs", {}).values())

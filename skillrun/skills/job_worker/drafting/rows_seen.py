@@ -210,12 +210,17 @@ def _find_filled(seen: Seen) -> str | None:
             changed += find_changed(delivery.before, test.stores)
         before = {store.name: store for store in delivery.before}
         for store, table in changed:
-            was = before[store.name].tables.get(table) if store.name in before else None
             # One that a test has made meanwhile, and left empty, holds nothing.
-            is_filled = len(store.tables[table].rows) > (len(was.rows) if was is not None else 0)
-            if is_filled and is_dead_letter(table):
+            known = _count_rows(before.get(store.name), table)
+            if _count_rows(store, table) > known and is_dead_letter(table):
                 return table
     return None
+
+
+def _count_rows(store: StoreSeen | None, table: str) -> int:
+    if store is None or table not in store.tables:
+        return 0
+    return len(store.tables[table].rows)
 
 
 def _find_filled_by_failures(seen: Seen, changed_by_job: tuple[str, ...]) -> str | None:

@@ -55,7 +55,9 @@ def _hands_out_client(project: Project, call: CallSeen) -> bool:
     """Whether a function does nothing but make an object of a library, such as a connection, and
     the tests have it give one of another library: a stand-in that answers nothing would be none.
     """
-    made = call.returned.get("?", "") if isinstance(call.returned, dict) else ""
+    made = ""
+    if isinstance(call.returned, dict):
+        made = call.returned.get("?", "")
     home = made.partition(":")[0]
     if not made or home.partition(".")[0] in _OF_TESTS or project.locate(home) is not None:
         return False

@@ -104,7 +104,9 @@ def _count_wrappers(project: Project, job: FoundJob) -> int:
     for node in reversed(definition.decorators):
         if job.registered is not None and _makes_job(job.registered, definition, node):
             return found
-        maker = node.func if isinstance(node, ast.Call) else node
+        maker = node
+        if isinstance(node, ast.Call):
+            maker = node.func
         name = definition.module.resolve(maker)
         if name is None or project.definition(name) is None:
             return found
@@ -179,7 +181,9 @@ def _add_ways_out(
     for delivery in seen.deliveries:
         for adapter, library in delivery.ways_out:
             is_edge = adapter not in own and edges.read(adapter).position is Position.EDGE
-            path = adapter if is_edge else library
+            path = library
+            if is_edge:
+                path = adapter
             if path and path not in watched.effects:
                 found[path] = library
     for path, library in found.items():
