@@ -12,28 +12,15 @@ if TYPE_CHECKING:
 
     How = Literal["member", "element", "default", "table", "file"]
 
-    class Agent(Protocol):
-        """A module of this package."""
+    class Installable(Protocol):
+        """What can be installed into a repository: a coding agent, or a pipeline's workflow."""
 
         ID: str
         NAME: str
-        CHECKED: (
-            str  # the version or date of the documentation that its formats were checked against
-        )
-        SOURCE: str
-        UNVERIFIED: str  # what was not seen to work, "" where nothing is known to be open
-
-        @property
-        def PROGRAMS(self) -> tuple[str, ...]:
-            """The names of its command, the usual one first."""
 
         @property
         def EVENTS(self) -> Mapping[str, str]:
             """Word of `skillrun hook AGENT WORD` -> the agent's own event."""
-
-        @property
-        def ALLOW(self) -> Mapping[str, Any] | None:
-            """What a hook prints to let things go on; None: nothing at all."""
 
         @property
         def SKILLS(self) -> tuple[str, ...]:
@@ -54,6 +41,23 @@ if TYPE_CHECKING:
         @property
         def NEXT_USER(self) -> tuple[str, ...]:
             """The same after one for the home folder."""
+
+    class Agent(Installable, Protocol):
+        """A module of this package."""
+
+        CHECKED: (
+            str  # the version or date of the documentation that its formats were checked against
+        )
+        SOURCE: str
+        UNVERIFIED: str  # what was not seen to work, "" where nothing is known to be open
+
+        @property
+        def PROGRAMS(self) -> tuple[str, ...]:
+            """The names of its command, the usual one first."""
+
+        @property
+        def ALLOW(self) -> Mapping[str, Any] | None:
+            """What a hook prints to let things go on; None: nothing at all."""
 
         def read(self, payload: dict[str, Any]) -> HookInput:
             """What the agent told the hook. Fields of another type than documented count as

@@ -9,7 +9,7 @@ import os
 from copy import copy
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from typer.models import CommandInfo
@@ -86,7 +86,7 @@ def invoke(arguments: list[str]) -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except _usage_error() as complaint:
-        cast("typer.BadParameter", complaint).show()
+        complaint.show()
         return 2
     if code == _INTERRUPTED:  # typer's own answer to Ctrl-C, in silence
         raise KeyboardInterrupt
@@ -135,12 +135,9 @@ def _without_parameters(info: CommandInfo) -> CommandInfo:
     return made
 
 
-def _usage_error() -> type[Exception]:
-    """Click's UsageError, wherever this version of typer keeps click."""
-    base = typer.BadParameter.__base__
-    assert base is not None
-    assert issubclass(base, Exception)
-    return base
+def _usage_error() -> Any:
+    """The class of Click's UsageError, wherever this version of typer keeps click."""
+    return typer.BadParameter.__base__
 
 
 def _print_version(asked: bool) -> None:

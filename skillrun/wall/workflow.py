@@ -132,9 +132,8 @@ def _read_pyproject(root: Path) -> dict[str, Any]:
         return {}
 
 
-def as_agent(root: Path, source: str | None = None) -> Workflow:
-    """What `skillrun install github-actions` installs, in the form of an agent: one file, and what
-    to do then.
+def as_workflow(root: Path, source: str | None = None) -> Workflow:
+    """What `skillrun install github-actions` installs: one file, and what to do then.
 
     Without a source it is that of the workflow which is there, else where this skillrun was
     installed from. Raises Misuse where there is none.
@@ -162,7 +161,7 @@ def _written_source(root: Path) -> str | None:
 
 
 class Workflow:
-    """Fits `agents.interface.Agent` as far as an install asks; it has no hooks and no skills.
+    """An `agents.interface.Installable`; it has no hooks and no skills.
 
     Without additions it is enough for an uninstall, which takes back what the record says.
     """
@@ -173,7 +172,8 @@ class Workflow:
 
     def __init__(self, additions: tuple[Addition, ...] = (), first: str = "") -> None:
         self.PROJECT = self.USER = additions
-        self.NEXT = (first, "then commit the file and make the check required for the main branch")
+        committed = "then commit the file and make the check required for the main branch"
+        self.NEXT = self.NEXT_USER = (first, committed)
 
 
 def _main_branch(root: Path) -> str:

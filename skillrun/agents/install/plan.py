@@ -15,7 +15,7 @@ from skillrun.core.files import Change, Files
 from skillrun.core.resources import resource
 
 if TYPE_CHECKING:
-    from skillrun.agents.interface import Agent
+    from skillrun.agents.interface import Installable
 
 _T = TypeVar("_T")
 SKILLS = ("job-worker-orchestration", "skillrun")
@@ -35,7 +35,7 @@ class Plan:
     folders: tuple[Path, ...] = ()
 
 
-def list_additions(agent: Agent, *, user: bool) -> tuple[Addition, ...]:
+def list_additions(agent: Installable, *, user: bool) -> tuple[Addition, ...]:
     """Everything that an install of this agent adds: the skills as they ship, then its own
     files.
     """
@@ -49,7 +49,7 @@ def list_additions(agent: Agent, *, user: bool) -> tuple[Addition, ...]:
     return (*additions, *agent.PROJECT)
 
 
-def plan_install(agent: Agent, base: Path, *, user: bool) -> Plan:
+def plan_install(agent: Installable, base: Path, *, user: bool) -> Plan:
     """What is missing of an agent's additions below `base`, the repository's root or the home
     folder.
 
@@ -67,7 +67,7 @@ def plan_install(agent: Agent, base: Path, *, user: bool) -> Plan:
     return work.make_plan(record_first=True)
 
 
-def plan_uninstall(agent: Agent, base: Path) -> Plan:
+def plan_uninstall(agent: Installable, base: Path) -> Plan:
     """What the record says was added for an agent, taken back where it is as it was. Raises Refused
     as above.
     """

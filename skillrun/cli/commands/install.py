@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from skillrun.core.errors import Misuse
 from skillrun.core.text import visible
 
 if TYPE_CHECKING:
     from skillrun.agents.install.plan import Plan
-    from skillrun.agents.interface import Agent
+    from skillrun.agents.interface import Installable
 
 CI = "github-actions"
 
@@ -49,7 +49,7 @@ def uninstall(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
 
     base = _choose_base(repo, user, dry_run)
     if agent == CI:
-        known = cast("Agent", Workflow())
+        known: Installable = Workflow()
     else:
         known = _load_agent(agent)
     plan = plan_uninstall(known, base)
@@ -62,7 +62,7 @@ def uninstall(agent: str, repo: Path, user: bool, dry_run: bool) -> int:
     return 0
 
 
-def _load_agent(agent: str, source: str | None = None) -> Agent:
+def _load_agent(agent: str, source: str | None = None) -> Installable:
     """One of the coding agents. Raises Misuse for an unknown one, and for a source, which only a
     workflow has.
     """
@@ -78,17 +78,16 @@ def _load_agent(agent: str, source: str | None = None) -> Agent:
     return load_agent(agent)
 
 
-def _load_workflow(base: Path, user: bool, source: str | None) -> Agent:
-    """The pipeline's workflow, in the form of an agent. Raises Misuse."""
+def _load_workflow(base: Path, user: bool, source: str | None) -> Installable:
+    """The pipeline's workflow. Raises Misuse."""
     if user:
         raise Misuse(
             f"{CI} --user: a workflow belongs to a repository",
             hint=f"skillrun install {CI} --repo PATH",
         )
-    from skillrun.wall.workflow import as_agent
+    from skillrun.wall.workflow import as_workflow
 
-    # It has what an install asks for.
-    return cast("Agent", as_agent(base, source))
+    return as_workflow(base, source)
 
 
 def _choose_base(repo: Path, user: bool, dry_run: bool) -> Path:
@@ -134,7 +133,7 @@ def _print_files(plan: Plan) -> None:
         print(f"  note: {visible(name)}: {note}")
 
 
-def _print_next(agent: Agent, user: bool) -> None:
+def _print_next(agent: Installable, user: bool) -> None:
     lines = list(agent.NEXT_USER if user else agent.NEXT)
     if shutil.which("skillrun") is None and agent.ID != CI:
         lines.insert(
