@@ -28,6 +28,7 @@ COMMANDS = (
         "ledger",
     ),
     *("jobs", "install", "uninstall", "mcp", "hook", "doctor", "demo", "trust", "baseline"),
+    "comment",
 )
 
 

@@ -365,7 +365,9 @@ def verify(
     format_: Annotated[
         Pairs,
         typer.Option(
-            "--format", metavar="NAME", help="text, json, sarif, junit or intoto; several times."
+            "--format",
+            metavar="NAME",
+            help="text, json, sarif, junit, intoto or markdown; several times.",
         ),
     ] = [],  # noqa: B006
     output: Annotated[
@@ -380,6 +382,21 @@ def verify(
     from skillrun.cli.commands.verify import verify as run_verification
 
     return run_verification(repo, base, format_, output, trust, ci=ci)
+
+
+@app.command("comment")
+def comment(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What verify --format json has written.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the Markdown, and ask nobody.")
+    ] = False,
+) -> int:
+    """Write a verification as the one comment of its pull request."""
+    from skillrun.cli.commands.comment import comment
+
+    return comment(file, dry_run)
 
 
 @app.command("trust")

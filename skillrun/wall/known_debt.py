@@ -23,6 +23,7 @@ from skillrun.repo.git import Repo
 from skillrun.runner.report import is_open
 from skillrun.runner.unproved import PROOF_RULE
 from skillrun.wall.base import Base
+from skillrun.wall.stories import list_stories
 from skillrun.wall.verification import KNOWN, Job
 
 
@@ -63,14 +64,18 @@ def _explain_unused(repo: Repo, said: str) -> str | None:
 
 
 class DebtWatch:
-    """Asked of the proof of one job, which it compares with the baseline and keeps."""
+    """Asked of the proof of one job, which it compares with the baseline and keeps; it keeps the
+    proof's stories, too.
+    """
 
     def __init__(self, baseline: Baseline) -> None:
         self.baseline = baseline
         self.compared: Compared | None = None
+        self.stories: list[dict[str, Any]] = []
 
     def is_agreed(self, report: Mapping[str, Any]) -> bool:
         """Whether all that the proof refutes is known."""
+        self.stories = list_stories(report)
         known = self.baseline.get(report["handler"], frozenset())
         if not known:
             return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +57,10 @@ class Job:
     proof: Proof | None = None  # None: neither its spec nor the base's asks for one
     # Its proof beside the base's baseline; None where that says nothing of the job.
     compared: Compared | None = None
+    stories: Sequence[Mapping[str, Any]] = ()  # of its proof; see `stories.list_stories`
 
     def __post_init__(self) -> None:
-        for name in ("report", "problem", "hint"):
+        for name in ("report", "problem", "hint", "stories"):
             object.__setattr__(self, name, masked_json(getattr(self, name)))
 
     @property

@@ -50,6 +50,7 @@ from skillrun.wall.verification import BaseProof, Gaming, Job, Tests, Verificati
 from skillrun.wall.waivers import Given, not_held, waivers_of
 
 if TYPE_CHECKING:
+    from skillrun.runner.target import Request
     from skillrun.runner.watcher import Watcher
 
 # No file defines this command: it is what HEAD and the base hold that runs.
@@ -282,17 +283,9 @@ def _ask_once(
 
 def _list_plans(checkout: Checkout, spec: str) -> list[CommandPlan]:
     """What would run for one spec of HEAD. One that cannot be read runs nothing."""
-    from skillrun.contract.locate import bundled_skill
     from skillrun.runner.advance import list_command_plans
-    from skillrun.runner.target import Request
 
-    request = Request(
-        skill=SKILL.name,
-        repo=checkout.root,
-        spec=checkout.root / spec,
-        skill_path=bundled_skill(SKILL.name),
-        ledger=checkout.ledgers / "asked.db",
-    )
+    request = _request_of(checkout, spec, checkout.ledgers / "asked.db")
     try:
         return list_command_plans(request)
     except SkillrunError:
@@ -334,9 +327,7 @@ def _run_job(
     """Its run from the first stage to the last; what is refused is said in the job, and the others
     go on. `said`: what its spec says besides, as --set would have it.
     """
-    from skillrun.contract.locate import bundled_skill
     from skillrun.runner.advance import advance
-    from skillrun.runner.target import Request
 
     ledger = _begin_anew(checkout, spec)
     if trusted:
@@ -345,29 +336,38 @@ def _run_job(
         sha = sha256(read_file(checkout.root / spec.path))
     except OSError as error:
         return _refuse_unreadable(spec, error)
-    # The bundled skill, whatever copy the repository or the home folder holds: it cannot be
-    # weakened.
-    skill = bundled_skill(SKILL.name)
-    request = Request(
-        skill=SKILL.name,
-        repo=checkout.root,
-        spec=checkout.root / spec.path,
-        skill_path=skill,
-        ledger=ledger,
-        overrides=dict(_list_overrides(checkout, spec, stray)) | dict(said or {}),
-        until=until,
-    )
+    overrides = dict(_list_overrides(checkout, spec, stray)) | dict(said or {})
+    request = replace(_request_of(checkout, spec.path, ledger), overrides=overrides, until=until)
     guard = Guard(watcher, checkout.contents, checkout.strays, around)
-    away = {f"{checkout.root}/": "", str(checkout.root): ".", str(skill): "SKILL.md"}
+    watch = watch or DebtWatch({})
+    away = {f"{checkout.root}/": "", str(checkout.root): ".", str(request.skill_path): "SKILL.md"}
     try:
-        report = advance(request, guard, is_agreed=(watch or DebtWatch({})).is_agreed)
+        report = advance(request, guard, is_agreed=watch.is_agreed)
         guard.compare_all()
     except SkillrunError as error:
         problem, hint = _without_paths(error.message, away), _without_paths(error.hint, away)
         return Job(spec.path, sha, spec.path, "refused", problem=problem, hint=hint)
     believed = disbelieve(report, guard.found)
     kept = {key: _without_paths(believed[key], away) for key in _KEPT}
-    return Job(spec.path, sha, report["run"]["job"], believed["outcome"], kept)
+    stories = _without_paths(watch.stories, away)
+    name, outcome = report["run"]["job"], believed["outcome"]
+    return Job(spec.path, sha, name, outcome, kept, stories=stories)
+
+
+def _request_of(checkout: Checkout, spec: str, ledger: Path) -> Request:
+    """With the bundled skill, whatever copy the repository or the home folder holds: it cannot be
+    weakened.
+    """
+    from skillrun.contract.locate import bundled_skill
+    from skillrun.runner.target import Request
+
+    return Request(
+        skill=SKILL.name,
+        repo=checkout.root,
+        spec=checkout.root / spec,
+        skill_path=bundled_skill(SKILL.name),
+        ledger=ledger,
+    )
 
 
 def _refuse_unreadable(spec: File, error: OSError) -> Job:

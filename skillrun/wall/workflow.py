@@ -61,8 +61,13 @@ jobs:
           skillrun verify --ci
           --format sarif --output skillrun.sarif
           --format junit --output skillrun.junit.xml
+          --format json --output skillrun.json
+          --format markdown --output skillrun.md
 """
 _TAIL = """\
+      - name: Show what was found
+        if: ${{ always() && hashFiles('skillrun.md') != '' }}
+        run: cat skillrun.md >> "$GITHUB_STEP_SUMMARY"
       - name: Show the findings
         if: ${{ always() && hashFiles('skillrun.sarif') != '' && github.event.pull_request.head.repo.fork != true }}
         uses: github/codeql-action/upload-sarif@v4
@@ -77,6 +82,37 @@ _TAIL = """\
           path: |
             skillrun.sarif
             skillrun.junit.xml
+            skillrun.json
+
+  # A job of its own: where the comment is written, nothing of the pull request runs.
+  comment:
+    needs: verify
+    if: >-
+      ${{ always() && needs.verify.result != 'cancelled' && github.event_name == 'pull_request'
+      && github.event.pull_request.head.repo.full_name == github.repository }}
+    runs-on: ubuntu-latest
+    timeout-minutes: 10
+    permissions:
+      contents: read
+      pull-requests: write
+    steps:
+      - uses: actions/checkout@v5
+        with:
+          ref: ${{ github.event.pull_request.base.sha }}  # skillrun as the base has it
+          persist-credentials: false
+      - uses: actions/setup-python@v6
+        with:
+          python-version: "@PYTHON@"
+      - name: Install skillrun
+        run: python -m pip install @SOURCE@
+      - name: Fetch what was found
+        uses: actions/download-artifact@v5
+        with:
+          name: skillrun
+      - name: Keep the pull request's comment
+        env:
+          GITHUB_TOKEN: ${{ github.token }}
+        run: skillrun comment skillrun.json
 """
 
 
@@ -89,7 +125,9 @@ def workflow_text(root: Path, source: str, *, branch: str = "main", python: str 
     """
     install = "\n".join(f"          {line}" for line in _install_commands(root))
     name = '"' + branch.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return _HEAD.format(branch=name, python=python, install=install, source=source) + _TAIL
+    head = _HEAD.format(branch=name, python=python, install=install, source=source)
+    # The braces of GitHub's own expressions stay as they are.
+    return head + _TAIL.replace("@PYTHON@", python).replace("@SOURCE@", source)
 
 
 def _install_commands(root: Path) -> list[str]:

@@ -187,6 +187,7 @@ GIVEN: tuple[tuple[str, ...], ...] = (
     ("ledger", "redact", "0", "--containing", "FILE", "--reason", "x"),
     ("ledger", "query", "FILE"),
     ("detect", "--repo", "FILE"),
+    ("comment", "FILE"),
 )
 
 

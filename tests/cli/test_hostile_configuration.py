@@ -52,6 +52,7 @@ READING = (
     "why retry --json",
     "next",
     "next --json",
+    "comment nowhere.json",
     "doctor",
     "doctor --json",
     "install claude --dry-run",

@@ -6,31 +6,20 @@ from __future__ import annotations
 
 import functools
 import http.server
-import os
 import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import exported
 import pytest
+from browser import chromium, needs_chromium
 from test_ledger_page import history, proof
 
 from skillrun.ledger.store import Ledger
 from skillrun.reports.page.build import run_page
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-CHROMIUM = os.environ.get("SKILLRUN_TEST_CHROMIUM") or next(
-    filter(None, map(shutil.which, NAMES)), None
-)
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no Chromium on PATH, and none named by SKILLRUN_TEST_CHROMIUM"
-    ),
-]
+pytestmark = [pytest.mark.real, needs_chromium]
 MEASURE = """<!doctype html><body style="margin:0">
 <iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe><script>onload = () => {{
   const page = document.querySelector("iframe").contentDocument;
@@ -71,20 +60,6 @@ def site(tmp_path: Path) -> Iterator[tuple[str, Path, list[str]]]:
     yield f"http://127.0.0.1:{server.server_port}", folder, handler.asked
     server.shutdown()
     server.server_close()
-
-
-def chromium(profile: Path, *args: str) -> str:
-    """What a headless Chromium printed."""
-    command = [
-        str(CHROMIUM),
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={profile}",
-    ]
-    done = subprocess.run([*command, *args], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def measured(site: tuple[str, Path, list[str]], width: int, *args: str) -> list[str]:

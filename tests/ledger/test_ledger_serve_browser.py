@@ -10,15 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import chromium, needs_chromium
 from served import Served, filled, served
-from test_ledger_browser import CHROMIUM, chromium
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no Chromium on PATH, and none named by SKILLRUN_TEST_CHROMIUM"
-    ),
-]
+pytestmark = [pytest.mark.real, needs_chromium]
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,11 @@ def test_what_the_base_knows_fails_no_branch_and_is_no_proof(tmp_path: Path) -> 
     assert (job["outcome"], job["proof"]["verdict"]) == ("known", "refuted")
     assert len(job["baseline"]["known"]) == 1
     assert (job["baseline"]["new"], job["baseline"]["paid"]) == ([], [])
+    (story,) = job["stories"]
+    assert (story["rule"], story["grade"]) == (STUMBLES.rule, None)
+    assert story["steps"][0]["number"] == 1
+    assert any(step["fault"] or "IntegrityError" in step["text"] for step in story["steps"])
+    assert story["replay"].startswith(f"skillrun prove --spec {SPEC} --schedule ")
     # The stages that cost something are not spared.
     statuses = {stage["id"]: stage["status"] for stage in job["stages"]}
     assert statuses["tests"] == "passed"

