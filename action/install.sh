@@ -24,6 +24,6 @@ esac
 folder=$(mktemp -d "${RUNNER_TEMP:-${TMPDIR:-/tmp}}/skillrun.XXXXXX")
 "$SKILLRUN_PYTHON" -I -m venv "$folder/env"
 "$folder/env/bin/python" -I -m pip install --quiet --disable-pip-version-check \
-    -c "$SKILLRUN_SOURCE/constraints.txt" "$SKILLRUN_SOURCE[$SKILLRUN_EXTRAS]"
+    -c "$SKILLRUN_SOURCE/constraints.txt" "$SKILLRUN_SOURCE${SKILLRUN_EXTRAS:+[$SKILLRUN_EXTRAS]}"
 "$folder/env/bin/skillrun" --version
 echo "folder=$folder" >>"$GITHUB_OUTPUT"

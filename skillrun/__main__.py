@@ -11,6 +11,7 @@ _HELP = {"-h", "--help"}
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 # Characters of a message that are looked at.
 _LONGEST_MESSAGE = 40_000
+# Any other first word is the name of a skill.
 COMMANDS = (
     *(
         "run",
@@ -28,7 +29,7 @@ COMMANDS = (
         "ledger",
     ),
     *("jobs", "install", "uninstall", "mcp", "hook", "doctor", "demo", "trust", "baseline"),
-    "comment",
+    *("comment", "lint"),
 )
 
 

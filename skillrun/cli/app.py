@@ -384,6 +384,19 @@ def verify(
     return run_verification(repo, base, format_, output, trust, ci=ci)
 
 
+@app.command("lint")
+def lint(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Job specs and Python files.")
+    ],
+    repo: Repo = Path(),
+) -> int:
+    """Say what is wrong for certain in these files, before a commit."""
+    from skillrun.cli.commands.lint import lint
+
+    return lint(files, repo)
+
+
 @app.command("comment")
 def comment(
     file: Annotated[

@@ -88,6 +88,7 @@ _READERS: _Commands = (
     ("why", "identify"),
     ("verify", "--ci"),
     ("prove", "--trust", "--list"),
+    ("lint", "app.py"),
     ("doctor",),
 )
 _PROFILE: _Commands = (
@@ -188,6 +189,7 @@ GIVEN: tuple[tuple[str, ...], ...] = (
     ("ledger", "query", "FILE"),
     ("detect", "--repo", "FILE"),
     ("comment", "FILE"),
+    ("lint", "FILE", "app.py"),
 )
 
 

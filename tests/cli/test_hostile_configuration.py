@@ -53,6 +53,7 @@ READING = (
     "next",
     "next --json",
     "comment nowhere.json",
+    "lint shop/tasks.py .skillrun/jobs/send-receipt.yaml",
     "doctor",
     "doctor --json",
     "install claude --dry-run",

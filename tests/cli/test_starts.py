@@ -45,7 +45,7 @@ LINES = (
     ),
     *("mcp --help", "doctor --nonsense", "demo --nonsense", "trust", "rules rq", "jobs"),
     *("prove --all", "prove --all --json", "baseline --nonsense"),
-    *("comment nowhere.json",),
+    *("comment nowhere.json", f"lint {shops.SPEC} shop/tasks.py"),
 )
 VARIES = re.compile(
     r'(?<="duration_ms": )\d+|(?<="invocation": )\d+|(?<="head": )"\w+"|(?<="ts_utc": )"[^"]+"'

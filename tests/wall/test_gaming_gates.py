@@ -323,6 +323,47 @@ def test_a_call_that_judges_something_else_is_found(words: str) -> None:
     assert found("weaker-gate", {WORKFLOW: steered}, {WORKFLOW: steered + "\n"}) == []
 
 
+ACTION_STEPS = f"""\
+on: [pull_request]
+jobs:
+  verify:
+    steps:
+      - uses: actions/checkout@v5
+      - uses: tools/skillrun@{"0a" * 20}
+        with:
+          extras: services
+"""
+
+
+@pytest.mark.parametrize(
+    "words", ("base: HEAD", "base: HEAD~1", "working-directory: other", "python: ./tools/python")
+)
+def test_an_input_of_the_action_that_steers_it_is_found(words: str) -> None:
+    steered = f"{ACTION_STEPS}          {words}\n"
+    findings = found("weaker-gate", {WORKFLOW: ACTION_STEPS}, {WORKFLOW: steered})
+    assert severities(findings) == ["error"]
+    assert (findings[0].line, "steered by" in findings[0].message) == (9, True)
+    assert found("weaker-gate", {WORKFLOW: steered}, {WORKFLOW: steered + "\n"}) == []
+
+
+@pytest.mark.parametrize("words", ("base: origin/main", "comment: false", "token: x"))
+def test_an_input_of_the_action_that_decides_nothing_is_none(words: str) -> None:
+    given = f"{ACTION_STEPS}          {words}\n"
+    assert found("weaker-gate", {WORKFLOW: ACTION_STEPS}, {WORKFLOW: given}) == []
+
+
+def test_the_action_that_is_gone_or_another_one_is_found() -> None:
+    gone = ACTION_STEPS.partition("      - uses: tools/skillrun")[0]
+    other = ACTION_STEPS.replace("tools/skillrun", "elsewhere/skillrun")
+    for new in (gone, other):
+        findings = found("weaker-gate", {WORKFLOW: ACTION_STEPS}, {WORKFLOW: new})
+        assert severities(findings) == ["error"]
+    newer = ACTION_STEPS.replace("0a" * 20, "0b" * 20)
+    assert severities(found("weaker-gate", {WORKFLOW: ACTION_STEPS}, {WORKFLOW: newer})) == [
+        "warning"
+    ]
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     (

@@ -219,7 +219,7 @@ def check(given: Path | None, repo: Path, json: bool) -> int:
             raise
         print_json({"valid": False, "violations": error.message.splitlines(), "hint": error.hint})
         return error.exit_code
-    missing = list(_list_missing(spec, file, repo))
+    missing = list(list_missing(spec, file, repo))
     if json:
         print_json({"valid": not missing, "job": spec.job, "violations": missing})
     elif missing:
@@ -232,7 +232,7 @@ def check(given: Path | None, repo: Path, json: bool) -> int:
     return 0
 
 
-def _list_missing(spec: JobSpec, file: Path, repo: Path) -> Iterator[str]:
+def list_missing(spec: JobSpec, file: Path, repo: Path) -> Iterator[str]:
     """What the spec names and the code, or its own payload, does not have; nothing is said of a
     spec outside of a repository, nor of what cannot be told.
     """

@@ -41,6 +41,8 @@ _ENDING_WELL = re.compile(r"\s*(exit 0|set \+e)\s*$")
 _STEERING = re.compile(r"--(base|repo|waive)\b[= ]*(?P<value>\S*)")
 # A branch of the server is what a request goes to; HEAD compared with itself has changed nothing.
 _SERVER_BRANCH = re.compile(r"""["']?origin/(?!HEAD~)[\w./${} -]+["']?$""")
+# Inputs of the action that do the same, or name the program that judges.
+_STEERING_INPUTS = ("base", "working-directory", "python")
 _TRIGGER = re.compile(r"^\s*-?\s*(pull_request|push|merge_group|merge_requests)\b")
 # What a step may give the shell that runs its lines; `-n` reads them and runs none.
 _SHELL_SETTING = re.compile(r"^\s*(?:-\s+)?shell:\s*(?P<words>.+?)\s*(?:#.*)?$")
@@ -153,6 +155,7 @@ def _check_workflow(file: File) -> Iterator[Finding]:
     yield from _find_steering(file)
     if file.new is None:
         return
+    yield from _find_steered_actions(file)
     yield from _find_indifference(file)
     yield from _find_moved_lines(file)
     yield from _compare_sources(file)
@@ -249,6 +252,33 @@ def _list_steering_options(text: str | None) -> Iterator[str]:
         is_server_branch = option[1] == "base" and _SERVER_BRANCH.match(option["value"])
         if not is_server_branch:
             yield option[0]
+
+
+def _find_steered_actions(file: File) -> Iterator[Finding]:
+    """The same for a step that uses the action: what its inputs name decides what is judged, and by
+    which program.
+    """
+    known = {text for _, text in _list_action_inputs(file.old, file.old_path)}
+    for line, text in _list_action_inputs(file.new, file.path):
+        if text not in known:
+            message = f"the action of skillrun is steered by {quoted(text)}"
+            yield taken(ID, file, line, message, hint=HINT)
+
+
+def _list_action_inputs(text: str | None, path: str) -> Iterator[tuple[int, str]]:
+    """Yields (line, "base: HEAD") of each input that decides what is judged."""
+    document = _load_workflow(text or "", path)
+    if document is None:
+        return
+    for place, value in _list_calling_parts((), document.value):
+        if not isinstance(value, dict) or not _PROGRAM.search(str(value.get("uses"))):
+            continue
+        given = mapping(value.get("with"))
+        for name in _STEERING_INPUTS:
+            words = str(given.get(name, ""))
+            is_server_branch = name == "base" and _SERVER_BRANCH.match(words)
+            if words and not is_server_branch:
+                yield document.line((*place, "with", name)), f"{name}: {words}"
 
 
 def _find_indifference(file: File) -> Iterator[Finding]:

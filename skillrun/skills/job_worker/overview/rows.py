@@ -214,6 +214,12 @@ class JobReader:
             verdict=verdicts.get(path),
         )
 
+    def read_certain(self, job: FoundJob) -> tuple[Finding, ...]:
+        """What the library's rules hold against a job for certain, and nothing else of it."""
+        policy = job.framework.read_policy(self.project, job.use, job.handler)
+        certain, _ = self._read_rules(job, policy, self.specs.get(job.handler.import_path))
+        return certain
+
     def _read_seams(
         self, job: FoundJob, policy: Policy, calls: list[Call], spec: JobSpec | None
     ) -> tuple[Seam, ...]:

@@ -1,0 +1,64 @@
+"""How long the hooks of pre-commit take on one changed file, from the start of Python to its end.
+
+    python tests/bench/hook_bench.py            a table; exit code 1 where a hook takes longer than its limit
+
+The first run of each is not counted: a file that was just installed has no bytecode. CPU seconds say what the
+command costs, and the clock what a person waits, which a busy machine makes longer.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import cases  # noqa: E402
+import helpers  # noqa: E402
+
+LIMIT_MS = 300
+RUNS = 9
+SIZES = (0, 400)  # further modules of the repository
+LINES = {"a spec": (cases.SPEC_PATH,), "a module with a job": ("shop/tasks.py",)}
+
+
+def measure(repo: Path, files: tuple[str, ...]) -> tuple[float, float]:
+    """(milliseconds by the clock, milliseconds of CPU), the median of several runs."""
+    waited, spent = [], []
+    for number in range(RUNS + 1):
+        before, began = os.times(), time.perf_counter()
+        command = [sys.executable, "-m", "skillrun", "lint", *files]
+        done = subprocess.run(command, cwd=repo, env=helpers.clean_env(repo.parent / "home"))
+        after = os.times()
+        assert done.returncode == 0
+        if number:
+            waited.append(1000 * (time.perf_counter() - began))
+            own, system = after[2] - before[2], after[3] - before[3]
+            spent.append(1000 * (own + system))
+    return statistics.median(waited), statistics.median(spent)
+
+
+def main() -> int:
+    slow = False
+    for size in SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            more = {f"lib/m{n}.py": f"def f{n}(x):\n    return x + {n}\n" for n in range(size)}
+            files = {cases.SPEC_PATH: yaml.safe_dump(cases.SPEC)} | dict(cases.FILES) | more
+            repo = helpers.build_tree(Path(folder) / "repo", files)
+            for name, given in LINES.items():
+                waited, spent = measure(repo, given)
+                slow |= waited > LIMIT_MS
+                print(f"{name:<22}{size:>5} modules  {waited:6.0f} ms  {spent:6.0f} ms CPU")
+    return int(slow)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""`skillrun lint`, and the hooks of pre-commit that call it: what is certain is told, and only of the
+files that were given.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import cases
+import helpers
+import pytest
+import yaml
+
+HOOKS: list[dict[str, Any]] = yaml.safe_load((helpers.ROOT / ".pre-commit-hooks.yaml").read_text())
+# A retry that nothing bounds.
+UNBOUNDED = ("max_retries=4", "max_retries=None")
+
+
+def build(folder: Path, *change: str) -> Path:
+    files = dict(cases.FILES)
+    if change:
+        files["shop/tasks.py"] = files["shop/tasks.py"].replace(*change)
+    return helpers.build_tree(folder, {cases.SPEC_PATH: yaml.safe_dump(cases.SPEC)} | files)
+
+
+def lint(repo: Path, *files: str) -> tuple[int, str]:
+    done = helpers.run_cli("lint", *files, cwd=repo)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_files_in_which_nothing_is_wrong_say_nothing(tmp_path: Path) -> None:
+    repo = build(tmp_path / "repo")
+    assert lint(repo, "shop/tasks.py", "shop/mailer.py", cases.SPEC_PATH) == (0, "")
+    assert helpers.git(repo, "status", "--porcelain") == ""
+
+
+def test_what_is_certain_is_told_of_the_file_that_was_given_alone(tmp_path: Path) -> None:
+    repo = build(tmp_path / "repo", *UNBOUNDED)
+    code, said = lint(repo, "shop/tasks.py")
+    assert code == 1
+    (line,) = said.splitlines()
+    assert line.startswith("shop/tasks.py:")
+    assert line.endswith("[celery.retry-unbounded]")
+    assert lint(repo, "shop/mailer.py") == (0, "")
+
+
+def test_each_violation_of_a_spec_is_told_with_its_line(tmp_path: Path) -> None:
+    repo = build(tmp_path / "repo")
+    (repo / ".skillrun/jobs/other.yaml").write_text(
+        "version: 1\njob: other\nretry: {max: 3}\nx: 1\n"
+    )
+    code, said = lint(repo, ".skillrun/jobs/other.yaml")
+    assert code == 1
+    assert ".skillrun/jobs/other.yaml:3: retry" in said
+    assert ".skillrun/jobs/other.yaml:4: x" in said
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: str(hook["id"]))
+def test_the_hooks_call_a_command_that_there_is(hook: dict[str, Any], tmp_path: Path) -> None:
+    assert hook["entry"] == "skillrun lint"
+    assert hook["language"] == "python"
+    if "files" in hook:
+        assert re.search(hook["files"], cases.SPEC_PATH)
+        assert not re.search(hook["files"], "shop/tasks.py")
+    repo = build(tmp_path / "repo")
+    assert lint(repo, cases.SPEC_PATH)[0] == 0
