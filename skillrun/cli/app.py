@@ -385,20 +385,20 @@ def verify(
 
 
 @app.command("lint")
-def lint(
+def lint_files(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Job specs and Python files.")
     ],
     repo: Repo = Path(),
 ) -> int:
     """Say what is wrong for certain in these files, before a commit."""
-    from skillrun.cli.commands.lint import lint
+    from skillrun.cli.commands.lint import lint_files
 
-    return lint(files, repo)
+    return lint_files(files, repo)
 
 
 @app.command("comment")
-def comment(
+def comment_on_request(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="What verify --format json has written.")
     ],
@@ -407,9 +407,9 @@ def comment(
     ] = False,
 ) -> int:
     """Write a verification as the one comment of its pull request."""
-    from skillrun.cli.commands.comment import comment
+    from skillrun.cli.commands.comment import write_comment
 
-    return comment(file, dry_run)
+    return write_comment(file, dry_run)
 
 
 @app.command("trust")

@@ -16,7 +16,7 @@ _MOST = 50_000_000  # bytes of a verification
 _RIGHTS = "pull-requests: write"
 
 
-def comment(file: Path, dry_run: bool) -> int:
+def write_comment(file: Path, dry_run: bool) -> int:
     """Writes it, or says in one line why there is none; exit code 1 where the API failed.
 
     That a token may not write is no failure: a fork's pull request has no other.
@@ -31,10 +31,10 @@ def comment(file: Path, dry_run: bool) -> int:
 
     request = find_pull_request(os.environ)
     if isinstance(request, str):
-        return _say(f"no comment: {request}")
+        return _say_line(f"no comment: {request}")
     token = os.environ.get("GITHUB_TOKEN")
     if not token:
-        return _say(f"no comment: there is no GITHUB_TOKEN (it needs {_RIGHTS})")
+        return _say_line(f"no comment: there is no GITHUB_TOKEN (it needs {_RIGHTS})")
     api = Api(request.api, token)
     try:
         done = keep_comment(api, request, write_markdown(found, COMMENT_MOST), time.sleep)
@@ -42,14 +42,14 @@ def comment(file: Path, dry_run: bool) -> int:
         why = f"the token needs {_RIGHTS}"
         if request.is_fork:
             why = "the token of a fork's pull request may only read"
-        return _say(f"no comment: {problem} ({why}); the summary of the run has it")
+        return _say_line(f"no comment: {problem} ({why}); the summary of the run has it")
     except ApiProblem as problem:
         print(f"skillrun: no comment: {problem}", file=sys.stderr)
         return 1
-    return _say(f"the comment of pull request {request.number}: {done}")
+    return _say_line(f"the comment of pull request {request.number}: {done}")
 
 
-def _say(text: str) -> int:
+def _say_line(text: str) -> int:
     print(text)
     return 0
 

@@ -18,7 +18,7 @@ _SPECS = (".yaml", ".yml", ".json")
 _LONGEST = 400
 
 
-def lint(files: Sequence[Path], repo: Path) -> int:
+def lint_files(files: Sequence[Path], repo: Path) -> int:
     """Prints a line for each; exit code 1 where there is one. Files of other kinds say nothing."""
     lines: dict[str, None] = {}  # a spec and its job may say the same
     for file in files:
