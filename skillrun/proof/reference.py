@@ -15,7 +15,7 @@ from skillrun.proof.history import Event, History
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect, JobError, JobSpec
-    from skillrun.proof.schedule import Fault
+    from skillrun.proof.schedule import Fault, Schedule
 
 REFUTED, INCOMPLETE, RISK, HINT = "refuted", "incomplete", "risk", "hint"
 
@@ -404,6 +404,13 @@ OUTAGES = frozenset(
 )
 
 
+def is_outage(schedule: Schedule) -> bool:
+    """Whether no promise of attempts or of logs speaks of how its deliveries end: see `OUTAGES`.
+    A store may fail in another family, too, where deliveries share a process.
+    """
+    return schedule.family in OUTAGES or "fail" in schedule.does
+
+
 # The application publishes too early, or not at all: no error of the job's own is an excuse.
 OF_PUBLISHER = frozenset(("publish-fault", "before-commit"))
 
@@ -414,7 +421,7 @@ def gives_up(history: History, reference: Reference) -> bool:
     """
     family, faults = history.schedule.family, history.schedule.faults
     # In a schedule of late errors another delivery does the job.
-    if family == "late-error" or family in OUTAGES:
+    if family == "late-error" or is_outage(history.schedule):
         return False
     if family in ("poison", "exhaustion"):
         return True

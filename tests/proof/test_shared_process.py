@@ -13,7 +13,7 @@ from histories import ACKED, DONE, KILLED, RETURNED, commit, effect, fault, hist
 from skillrun.contract.spec import load_spec
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.attempt import try_prove
-from skillrun.proof.families import together
+from skillrun.proof.families import messages, together
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.result import Target
@@ -65,6 +65,46 @@ def test_deliveries_that_wait_for_each_other_say_nothing() -> None:
     assert found.rule == "process.remembers"
 
 
+# -- a commit that is refused
+
+
+def test_each_commit_is_refused_once_in_a_process_that_lives_on() -> None:
+    once = history("once", [*effect(), *commit(), RETURNED, ACKED])
+    for facts, texts in (
+        (BootFacts(same_process=True), ["fail@before:commit#1 same-process redeliver"]),
+        (BootFacts(), []),
+    ):
+        situation = Situation(reference().spec, once, facts)
+        made = messages.same_process_refused.plan(situation, ())
+        assert list(map(str, made)) == texts
+
+
+@pytest.mark.real
+def test_what_is_remembered_before_it_is_committed_is_found(tmp_path: Path) -> None:
+    root = corpus.build("dramatiq_refund", None, tmp_path / "repo")
+    only = "fail@before:commit#1 same-process redeliver"
+    assert rules_under(root, "dramatiq_refund", only) == []
+    jobs = root / "returns" / "jobs.py"
+    code = jobs.read_text()
+    marked = (
+        '    with db.transaction() as connection:\n        connection.execute("INSERT INTO refunds'
+    )
+    assert code.count(marked) == 1
+    remembers = (
+        f"    if return_id in refunded:\n        return\n    refunded.add(return_id)\n{marked}"
+    )
+    code = code.replace(marked, remembers)
+    jobs.write_text(code.replace("log = logging", "refunded = set()\nlog = logging", 1))
+    assert rules_under(root, "dramatiq_refund", only) == ["process.remembers"]
+
+
+def rules_under(root: Path, name: str, only: str) -> list[str]:
+    spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
+    proof = try_prove(Target(spec, root, corpus.load(name).DRIVER), only=only)
+    assert not proof.incomplete, proof.incomplete
+    return [witness.judgement.rule for witness in proof.witnesses]
+
+
 # -- real workers
 
 CASES = {
@@ -88,12 +128,7 @@ CASES = {
 
 
 def rules_of(root: Path, name: str, effect_name: str) -> list[str]:
-    module = corpus.load(name)
-    spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
-    only = f"switch@before:{effect_name}#1 beside=1 same-process"
-    proof = try_prove(Target(spec, root, module.DRIVER), only=only)
-    assert not proof.incomplete, proof.incomplete
-    return [witness.judgement.rule for witness in proof.witnesses]
+    return rules_under(root, name, f"switch@before:{effect_name}#1 beside=1 same-process")
 
 
 @pytest.mark.real

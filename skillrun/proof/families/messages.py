@@ -268,6 +268,23 @@ def same_process(situation: Situation, planned: Planned) -> Iterator[Schedule]:
             yield replace(schedule, family="same-process", faults=faults, moves=other, same=True)
 
 
+# As `_DROPS`: each commit is one more place after which a process may remember too much.
+_REFUSED = 4
+
+
+@family("same-process", "the single run commits nothing", most=_REFUSED)
+def same_process_refused(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The store refuses a commit, and what comes next comes to the process that remembers what was
+    never committed.
+    """
+    if not situation.facts.same_process:
+        return
+    for event in situation.boundaries:
+        if event["kind"] == "commit" and event["when"] == "before":
+            refused = Fault("fail", f"before:{event['name']}")
+            yield Schedule("same-process", (refused,), ("redeliver",), same=True)
+
+
 # Where the connection is new, where something was done over it, and where it is to be committed.
 _DROPS = 4
 

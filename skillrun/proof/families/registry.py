@@ -52,6 +52,7 @@ FAMILIES: tuple[Family, ...] = (
     together.distinct_at_once,
     together.others_at_once,
     messages.same_process,
+    messages.same_process_refused,
     messages.store_dropped,
     together.shared_process,
     errors.store_error,

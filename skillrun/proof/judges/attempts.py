@@ -27,13 +27,13 @@ from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.judges.waits import judge_waits
 from skillrun.proof.reference import (
     HINT,
-    OUTAGES,
     REFUTED,
     Judgement,
     Reference,
     count_new_letters,
     gives_up,
     is_kept,
+    is_outage,
     is_permanent,
     is_success,
 )
@@ -113,7 +113,7 @@ def _judge_attempts(history: History, reference: Reference) -> Iterator[Judgemen
         # A death besides the error explains any number of attempts: only their bound is asked.
         yield from _judge_attempts_with_death(history, reference)
         return
-    if schedule.family in OUTAGES or schedule.family in _OF_SEVERAL_DELIVERIES:
+    if is_outage(schedule) or schedule.family in _OF_SEVERAL_DELIVERIES:
         return
     if schedule.family == "poison":
         yield from _judge_attempts_at_poison(history, reference)

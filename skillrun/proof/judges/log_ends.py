@@ -18,15 +18,15 @@ from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.judges.publishing import find_unnamed_field
 from skillrun.proof.judges.records import Records, names_job
 from skillrun.proof.judges.rows_told import ToldRows
-from skillrun.proof.reference import OUTAGES, Reference, find_hit_items, is_success
+from skillrun.proof.reference import Reference, find_hit_items, is_outage, is_success
 from skillrun.proof.ticks import is_idle, is_polled
 
 # The ends of a job that is done, and of one that is not.
 _DONE = ("did", "recovered", "again")
 _NOT_DONE = ("retried", "failed")
 
-UNASKED_FAMILIES = OUTAGES | {"late-error", "rival"}
-"""Families of whose deliveries the spec does not say how they end."""
+# Of their deliveries the spec does not say how they end.
+_UNASKED = ("late-error", "rival")
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,18 @@ def group_by_end(histories: Iterable[History], records: Records) -> dict[str, li
 # -- Which deliveries are asked --
 
 
+def is_unasked(history: History) -> bool:
+    """Whether no promise says how the deliveries of a history end, and what they tell."""
+    return history.schedule.family in _UNASKED or is_outage(history.schedule)
+
+
 def _is_asked(history: History, reference: Reference) -> bool:
     """Whether the logs of a history must answer. They need not where it was cut short, where there
     is no job to speak of, or where another job may have been made.
     """
     if history.hung or history.schedule.poison is not None:
         return False
-    if history.schedule.family in UNASKED_FAMILIES:
+    if is_unasked(history):
         return False
     return find_unnamed_field(history, reference) is None
 

@@ -22,7 +22,7 @@ from skillrun.proof.judges.log_answers import (
     quote_record,
     split_by_answer,
 )
-from skillrun.proof.judges.log_ends import UNASKED_FAMILIES, group_by_end, list_errors_met
+from skillrun.proof.judges.log_ends import group_by_end, is_unasked, list_errors_met
 from skillrun.proof.judges.records import Records, make_template
 from skillrun.proof.reference import REFUTED, Judgement, Reference
 
@@ -113,7 +113,7 @@ def judge_lies(history: History, reference: Reference) -> Iterator[Judgement]:
     if payload is None and reference.spec.examples:
         payload = reference.spec.examples[0]
     records = Records(reference, {0: payload})
-    if not records.key_fields(0) or history.schedule.family in UNASKED_FAMILIES:
+    if not records.key_fields(0) or is_unasked(history):
         return
     said_by_single_run = _collect_own_templates(records)
     for delivery in history.runs:

@@ -47,7 +47,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         if delivery.op in CALLERS:
             continue
         yield from judge_undeclared(delivery, reference, history)
-        if history.schedule.family in _OUTSIDE:
+        if history.schedule.family in _OUTSIDE or "fail" in history.schedule.does:
             # What comes out of it is the driver's error, wrapped by whoever is in between.
             continue
         yield from _judge_ends_of_process(history, delivery)
