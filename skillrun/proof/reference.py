@@ -75,6 +75,8 @@ class Reference:
     later: History | None = None  # the single run a minute later, in another process
     # What the schedule that is judged comes to with a process of its own for each delivery.
     apart: History | None = None
+    # Of a job that a clock publishes: the single run at the time of the schedule's last delivery.
+    as_late: History | None = None
     # Of a draft, where a fault left something undone: what is said where the job is published once
     # more a day later.
     next_day: tuple[Judgement, ...] | None = None

@@ -13,6 +13,7 @@ from skillrun.proof.explorer import Explorer
 from skillrun.proof.given import check_given
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT, payloads_of
+from skillrun.proof.judges.late import count_seconds, is_published_late
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.judges.unpromised import LEFT, is_turned_away
 from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, was_met
@@ -251,6 +252,9 @@ class Session:
         history = explorer.run(schedule)
         apart = explorer.run(schedule.apart) if schedule.same else None
         reference = replace(self.reference, apart=apart)
+        if is_published_late(history, reference):
+            as_late = explorer.run(Schedule("late", late=count_seconds(history)))
+            reference = replace(reference, as_late=as_late)
         if self.target.unpromised and is_turned_away(history):
             reference = self._look_a_day_later(explorer, history, reference)
         return history, reference

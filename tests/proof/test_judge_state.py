@@ -22,7 +22,7 @@ from histories import (
 )
 
 from skillrun.proof.history import Delivery, History
-from skillrun.proof.judges import effects, state
+from skillrun.proof.judges import effects, late, state
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.reference import INCOMPLETE, InTurn
 
@@ -43,6 +43,21 @@ def test_the_state_must_be_that_of_a_single_run() -> None:
         state.judge, history("redeliver", DONE, DONE, state=[[1], [1]]), against(spec())
     ) == ["state.differs"]
     assert rules(state.judge, history("redeliver", DONE, DONE), against(spec())) == []
+
+
+def test_a_month_that_ended_meanwhile_is_no_repetition() -> None:
+    """A clock publishes the job, and a single run at that time leaves the same."""
+    clock = spec(trigger={"type": "cron", "schedule": "15 2 * * *"})
+    soon = history("wait=90000 redeliver", DONE, DONE, state=[[1], [2]])
+    first, second = soon.deliveries
+    seen = replace(soon, deliveries=(first, replace(second, clock=90002.0)))
+    assert not late.is_published_late(soon, against(clock))
+    assert not late.is_published_late(seen, against(spec()))
+    assert late.is_published_late(seen, against(clock))
+    alone = history("late=90001", DONE, state=[[1], [2]])
+    assert rules(state.judge, seen, against(clock, as_late=alone)) == []
+    other = history("late=90001", DONE, state=[[2]])
+    assert rules(state.judge, seen, against(clock, as_late=other)) == ["state.differs"]
 
 
 def test_an_unreadable_state_is_incomplete() -> None:

@@ -4,6 +4,7 @@ the same job.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ OLD = "update orders set status = 'old' where status = 'open'"
 NEXT = (
     "update orders set status = 'old' where id = (select min(id) from orders where status = 'open')"
 )
+# Each day one more is due: what tomorrow's tick does, a first one would do tomorrow as well.
+DUE = (
+    "update orders set status = 'old' where status = 'open'"
+    f" and id <= 1 + julianday(date('now')) - julianday('{datetime.now(UTC).date()}')"
+)
 NIGHTLY: dict[str, Any] = {
     "trigger": {"type": "cron", "schedule": "0 3 * * *"},
     "payload": {"type": "object", "properties": {}, "examples": [{}]},
@@ -50,8 +56,8 @@ NIGHTLY: dict[str, Any] = {
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("statement", "rules"),
-    [(OLD, set()), (NEXT, {"state.differs"})],
-    ids=["the same job", "another day's work"],
+    [(OLD, set()), (DUE, set()), (NEXT, {"state.differs"})],
+    ids=["the same job", "what is due by then", "another day's work"],
 )
 def test_a_death_is_made_up_for_by_the_next_tick(
     statement: str, rules: set[str], tmp_path: Path

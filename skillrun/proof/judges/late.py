@@ -10,8 +10,11 @@ from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Judgement, Reference, count_new_letters
+from skillrun.proof.ticks import has_next_tick
 
 _DAY_S = 86_400.0
+# A retry or a second tick within an hour finds the same work; what comes later may find a new day.
+_OTHER_WORK_S = 3_600
 # Of these the spec says that a job may end although the effect did not take place.
 _MAY_BE_LOST = ("at_most_once", "none")
 
@@ -42,6 +45,27 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         expected="the job is done, or something says that it was not",
         seen="the job succeeds",
     )
+
+
+def is_published_late(history: History, reference: Reference) -> bool:
+    """Whether the state of a job that a clock publishes is another one than after the single run,
+    where its last delivery came so much later that other work may have been due.
+    """
+    if not has_next_tick(reference.spec, reference.facts) or history.hung:
+        return False
+    if count_seconds(history) < _OTHER_WORK_S:
+        return False
+    return any(
+        name not in reference.volatile and rows != reference.once.state.get(name)
+        for name, rows in history.state.items()
+    )
+
+
+def count_seconds(history: History) -> int:
+    """From the first delivery to the last one; 0 where there is none."""
+    if not history.runs:
+        return 0
+    return round(history.runs[-1].clock - history.runs[0].clock)
 
 
 def _goes_by_server_clock(event: Event) -> bool:
