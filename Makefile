@@ -78,6 +78,7 @@ proof-bench: $(VENV)/.installed
 .venv-strangers/.installed: tests/strangers/requirements.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'arq>=0.28'
 	@touch $@
 strangers: $(VENV)/.installed .venv-strangers/.installed
 	$(BIN)/python tests/strangers/run.py --python .venv-strangers/bin/python $(or $(STRANGERS),$(wildcard tests/strangers/*/))
