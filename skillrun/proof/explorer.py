@@ -94,6 +94,31 @@ class Explorer(Messages, Drafting, Sweeps):
         self.setting.place.adopt(other.setting.place)
         self.setting.take_snapshot()
 
+    def bring(self, jobs: tuple[int, ...]) -> None:
+        """Makes the application's own calls for further jobs before every schedule, and before its
+        call for the first one: what they work on is what these calls write. Their messages are
+        those that are published then.
+        """
+        self.brought = jobs
+        self.setting.restore(first=True)
+        run = self._publish_brought()
+        for waiting in run.queue:
+            self.origin.messages[waiting.job] = waiting.message
+        self.origin.messages[0] = self._publish_first_message(self.payloads[0])
+        self.setting.take_snapshot()
+
+    def bring_as(self, other: Explorer) -> None:
+        """The same as another explorer, in whose files it is done already."""
+        if self.brought == other.brought:
+            return
+        self.brought = other.brought
+        self.setting.restore(first=True)
+        if self.setting.servers:
+            self._publish_brought()
+            self._publish_first_message(self.payloads[0])
+        self.setting.place.adopt(other.setting.place)
+        self.setting.take_snapshot()
+
     def _boot_setting(self, payloads: Mapping[int, Any]) -> None:
         self.facts = self.setting.zygote().facts
         self.processes.modules |= set(self.facts.modules)
@@ -242,6 +267,9 @@ class Explorer(Messages, Drafting, Sweeps):
         somebody else goes on, and what waits stays.
         """
         self.setting.restore(first=_begins_with_call(schedule))
+        # Where a schedule itself calls for several jobs, it finds none of them there.
+        if self.brought and _begins_with_call(schedule) and not schedule.called:
+            self._publish_brought()
         self.processes.begin_schedule()
         run = Run(schedule, now=self._find_beginning(schedule), until=until)
         if schedule.draft:

@@ -108,6 +108,8 @@ def _call_from_draft(session: Session, explorer: Explorer) -> list[Event]:
         return []
     changed = explorer.list_changed_by_call()
     session.reference = replace(session.reference, changed_by_call=changed)
+    if explorer.brought:
+        return []  # of several calls no row shows which one wrote it
     read = set(list_tables_of(session.reference.once.events))
     tables = read.intersection(list_tables_of(caller.events))
     contents, modules = explorer.read_before_call(), explorer.facts.modules

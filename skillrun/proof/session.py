@@ -134,6 +134,10 @@ class Session:
         self.explorers.append(first)
         self.payloads = first.payloads
         found, singles = run_singles(first, self.target.spec)
+        if found.called and not found.jobs:
+            # What another job works on is what the application's call writes for it.
+            first.bring(tuple(sorted(found.called)))
+            found, singles = run_singles(first, self.target.spec)
         secrets, addresses = self._find_secrets(first)
         self.reference = replace(
             found,
@@ -242,6 +246,7 @@ class Session:
         """Runs a schedule, and returns its history and what that is compared with."""
         explorer.orders.items = self.explorers[0].orders.items
         explorer.follow_clock(self.explorers[0])
+        explorer.bring_as(self.explorers[0])
         explorer.unread = self.explorers[0].unread
         explorer.once = self.explorers[0].once
         explorer.rivals = self.explorers[0].rivals

@@ -10,10 +10,22 @@ from skillrun.proof.exploring.run import CALLER, Run, Waiting
 from skillrun.proof.history import Delivery, Event
 from skillrun.proof.jobs import is_same_job, may_be_of_job, read_payload
 from skillrun.proof.processes import Process
+from skillrun.proof.schedule import Schedule
 
 
 class Called(Publisher):
     """Runs schedules with `called`: the jobs that are published one after the other."""
+
+    # Further jobs whose calls are made before every schedule.
+    brought: tuple[int, ...] = ()
+
+    def _publish_brought(self) -> Run:
+        """Makes these calls, and returns what they publish."""
+        run = Run(Schedule("publish", called=self.brought))
+        call = self._run_process(run, *self._order_publishes(self.brought), job=CALLER)
+        self._queue_called(run, call, self.brought[0])
+        self._relay_called(run)
+        return run
 
     def _publish_called(self, run: Run) -> None:
         """Publishes the jobs and delivers what was published. A caller whose call failed calls

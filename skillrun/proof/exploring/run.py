@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +62,7 @@ class Origin:
     """The proof's messages: by job, and what the caller reported when it published the first."""
 
     # 0: the proof's own, 1..: distinct jobs, -1-N: poison payload N.
-    messages: Mapping[int, dict[str, Any]]
+    messages: dict[int, dict[str, Any]]
 
 
 class NotPublished(Exception):
