@@ -274,8 +274,10 @@ class Receiver:
 
     def _write_reply(self, *, is_mail: bool) -> bytes:
         """The named answer. Raises where a receiver of this kind has none: the call is none then."""
-        write = write_mail if is_mail else write_http
-        said = write(self.reply)
+        if is_mail:
+            said = write_mail(self.reply)
+        else:
+            said = write_http(self.reply, is_first=not self._others)
         if said is None:
             self.was_reached = False
             raise ConnectionAbortedError(errno.ECONNABORTED, "no such answer of this receiver")

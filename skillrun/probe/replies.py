@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 
-_LATER_S = 120
+LATER_S = 120
+_ELSEWHERE = "http://elsewhere.invalid/login"
 
 
 def _end_early() -> str:
@@ -28,18 +29,25 @@ def _garble_body() -> str:
 
 
 def _say_date() -> str:
-    until = formatdate(time.time() + _LATER_S, usegmt=True)
+    until = formatdate(time.time() + LATER_S, usegmt=True)
     return f"429 Too Many Requests\r\nRetry-After: {until}\r\nContent-Length: 0\r\n\r\n"
 
 
 def _say_seconds() -> str:
-    return f"429 Too Many Requests\r\nRetry-After: {_LATER_S}\r\nContent-Length: 0\r\n\r\n"
+    return f"429 Too Many Requests\r\nRetry-After: {LATER_S}\r\nContent-Length: 0\r\n\r\n"
 
 
 def _show_page() -> str:
     body = "<html><body>502 Bad Gateway</body></html>"
     head = f"502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: {len(body)}"
     return f"{head}\r\n\r\n{body}"
+
+
+def _send_elsewhere(status: str) -> Callable[[], str]:
+    def write_redirect() -> str:
+        return f"{status}\r\nLocation: {_ELSEWHERE}\r\nContent-Length: 0\r\n\r\n"
+
+    return write_redirect
 
 
 _OF_HTTP: dict[str, Callable[[], str]] = {
@@ -49,7 +57,12 @@ _OF_HTTP: dict[str, Callable[[], str]] = {
     "later-date": _say_date,
     "later-seconds": _say_seconds,
     "error-page": _show_page,
+    "moved-302": _send_elsewhere("302 Found"),
+    "moved-303": _send_elsewhere("303 See Other"),
 }
+# Who follows comes to somebody who answers, and has asked for nothing there.
+_FOLLOWED = ("moved-302", "moved-303")
+_WELCOME = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 # RFC 5321, 4.3.2: what may be said to each step. A letter to one address has these.
 _STEPS = ("greeting", "ehlo", "mail", "rcpt", "data", "letter")
 _TAKEN = ("220 x", "250 x", "250 ok", "250 ok", "354 go on", "250 ok")
@@ -75,9 +88,11 @@ _OF_NETWORK: dict[str, Callable[[], OSError]] = {
 REPLIES = (*_OF_HTTP, *_OF_MAIL, *_OF_NETWORK)
 
 
-def write_http(name: str) -> bytes | None:
-    """The response of that name; None where HTTP has none."""
+def write_http(name: str, *, is_first: bool = True) -> bytes | None:
+    """The response of that name; None where HTTP has none. `is_first`: to the first request."""
     write = _OF_HTTP.get(name)
+    if name in _FOLLOWED and not is_first:
+        return _WELCOME.encode()
     if write is None:
         return None
     status, _, rest = write().partition("\r\n")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from skillrun.contract.duration import parse_duration
 from skillrun.core.errors import SkillrunError
 from skillrun.core.verdict import Finding, Severity
+from skillrun.probe.replies import LATER_S
 from skillrun.proof.history import History
 from skillrun.proof.judges.late_back import USUAL_WINDOW_S
 from skillrun.proof.schedule import AWAY, SECOND_RUN_S
@@ -81,6 +82,8 @@ _SAID_OTHERWISE = {
     "later-date": "429 and a date in Retry-After",
     "later-seconds": "429 and seconds in Retry-After",
     "error-page": "502 and a page of HTML",
+    "moved-302": "302 to another place, where nobody knows of the work",
+    "moved-303": "303 to another place, where nobody knows of the work",
     "greeting-421": "421 to the connection",
     "mail-451": "451 to the sender",
     "mail-550": "550 to the sender",
@@ -102,6 +105,8 @@ _FOR_GOOD = ("mail-550", "rcpt-550", "rcpt-552", "letter-554")
 _MAYBE_TAKEN = ("cut-body", "cut-chunk", "garbled-body")
 ANSWERS = (*map(str, _STATUSES), *_SAID_OTHERWISE)
 _MOST_SHOWN = 3
+# A date is said in whole seconds, and is some seconds old when it is read.
+_TOLERANCE_S = 10
 # Of the examples behind the first: each is a delivery more of each effect, on each side.
 _MOST_EXAMPLES = 3
 # A header by which a receiver tells that it has the work already: `message-id`, `x-request-key`. It
@@ -139,6 +144,7 @@ class Effect:
     # Why nothing was sent to a receiver that takes all; "" where something was.
     unsent: str
     ends: dict[str, str]  # answer -> what the job came to
+    waits: dict[str, float]  # answer -> seconds until the next attempt, where there is one
     # The same of those that are answered to each attempt.
     for_ever: dict[str, str]
     # How often it took place where its process died, and the message came back when the receiver
@@ -283,6 +289,7 @@ def _read_effect(
         taken=next(_list_requests(taken), ()),
         unsent=_explain_unsent(taken),
         ends=ends,
+        waits=_read_waits(answers, others),
         for_ever=for_ever,
         repeats=len(forgotten.performed(name)),
         further=_read_further(name, examples, further),
@@ -325,6 +332,14 @@ def _read_ends(answers: tuple[str, ...], histories: list[History]) -> dict[str, 
         if any(history.all("away")) and not history.hung:
             ends[answer] = name_end(history)
     return ends
+
+
+def _read_waits(answers: tuple[str, ...], histories: list[History]) -> dict[str, float]:
+    waits = {}
+    for answer, history in zip(answers, histories, strict=False):
+        if any(history.all("away")) and len(history.runs) > 1:
+            waits[answer] = history.runs[1].clock - history.runs[0].clock
+    return waits
 
 
 def _list_keys(history: History, name: str) -> tuple[str, ...]:
@@ -483,7 +498,7 @@ def _find_serious(name: str, old: Parts, new: Parts, keys: tuple[str, ...]) -> s
 
 def _compare_ends(base: Effect, head: Effect, spec: File) -> Iterator[Finding]:
     """The first of each kind is enough."""
-    for find in (_find_false_done, _find_given_up, _find_endless):
+    for find in (_find_false_done, _find_given_up, _find_endless, _find_hasty):
         found = find(base, head)
         if found is not None:
             said, is_error = found
@@ -515,6 +530,22 @@ def _find_endless(base: Effect, head: Effect) -> tuple[str, bool] | None:
     for answer, was in base.for_ever.items():
         if head.for_ever.get(answer) == ENDLESS and was != ENDLESS:
             said = f"is tried without an end where each answer is {_tell(answer)}; the base ends"
+            return said, True
+    return None
+
+
+def _find_hasty(base: Effect, head: Effect) -> tuple[str, bool] | None:
+    """Only where the base is seen to do as it is told: it waits for less without being told."""
+    untold = base.waits.get("429")
+    if untold is None or untold >= LATER_S:
+        return None
+    for answer in ("later-seconds", "later-date"):
+        now = head.waits.get(answer)
+        if now is not None and now < LATER_S - _TOLERANCE_S <= base.waits.get(answer, 0.0):
+            said = (
+                f"is tried again before the time that its receiver named ({_tell(answer)}), which"
+                " the base waits for"
+            )
             return said, True
     return None
 

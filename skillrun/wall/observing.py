@@ -22,6 +22,7 @@ from skillrun.skills.job_worker.skill import SKILL
 from skillrun.skills.job_worker.stages.interface import JobCase
 from skillrun.skills.job_worker.stages.proof_targets import proof_target
 from skillrun.wall.checkout import Checkout
+from skillrun.wall.empty_secrets import give_secrets
 
 
 def observe_job(
@@ -31,7 +32,7 @@ def observe_job(
     cannot be run.
     """
     with _say_why():
-        return observe(find_target(checkout, spec, said), schedules)
+        return observe(give_secrets(find_target(checkout, spec, said)), schedules)
 
 
 def observe_job_in_worlds(
@@ -39,7 +40,7 @@ def observe_job_in_worlds(
 ) -> dict[str, list[History]]:
     """World -> its histories, see `observe_worlds`. Raises SkillrunError as `observe_job` does."""
     with _say_why():
-        return observe_worlds(find_target(checkout, spec, said))
+        return observe_worlds(give_secrets(find_target(checkout, spec, said)))
 
 
 @contextlib.contextmanager

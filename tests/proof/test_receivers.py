@@ -236,6 +236,7 @@ MADE = {
     ("answer=letter-554@before:send#1", LETTER): "smtplib:SMTPDataError",
     (HANG_UP, HTTP): "http.client:RemoteDisconnected",
     (ANSWER, HTTP): None,  # nobody looks at the answer
+    ("answer=moved-302@before:send#1", URLLIB % "http"): None,  # it follows, and is welcome
 }
 
 

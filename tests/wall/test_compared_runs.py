@@ -38,6 +38,7 @@ class Side:
     done: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
     endless: tuple[str, ...] = ()
+    waits: dict[str, int] = field(default_factory=dict)  # answer -> seconds to the next attempt
     repeats: bool = False  # once the receiver has forgotten the key
     second: tuple[str, str] = ("receipt-8", post(BODY, "receipt-8"))  # of the second example
     error: str | None = None  # what its real call raises before it sends anything
@@ -82,7 +83,10 @@ class Side:
         if answer in self.dead:
             return history(text, [*heard, RETURNED, ACKED], dead_letters=1)
         again = [*effect(), RETURNED, ACKED]
-        return history(text, [*heard, raised(), retry(), ACKED], again, dead_letters=0)
+        told = history(text, [*heard, raised(), retry(), ACKED], again, dead_letters=0)
+        first, second = told.deliveries
+        later = replace(second, clock=first.clock + self.waits.get(answer, 10))
+        return replace(told, deliveries=(first, later))
 
 
 def judge(base: Side, head: Side) -> tuple[str, list[tuple[str, str]]]:
@@ -207,6 +211,24 @@ def test_a_limit_that_is_moved_past_the_receivers_memory_is_an_error() -> None:
     ],
 )
 def test_what_answers_come_to(base: Side, head: Side, told: object) -> None:
+    assert judge(base, head) == told
+
+
+PATIENT = Side(waits={"later-seconds": 121, "later-date": 119})
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "told"),
+    [
+        (PATIENT, Side(waits={"later-seconds": 121}), ANSWERED),
+        (PATIENT, Side(), ANSWERED),
+        (PATIENT, Side(waits={"later-seconds": 300, "later-date": 300}), ("success", [])),
+        # It waits so long whatever it is told.
+        (Side(waits={**PATIENT.waits, "429": 240}), Side(), ("success", [])),
+        (Side(), Side(), ("success", [])),
+    ],
+)
+def test_who_waited_as_long_as_it_is_told_goes_on_to(base: Side, head: Side, told: object) -> None:
     assert judge(base, head) == told
 
 
