@@ -81,8 +81,8 @@ def code_markdown(text: str) -> str:
     if not shown.strip():
         return ""
     fence = "`" * (_longest_run(shown) + 1)
-    # A backtick at an end would belong to the fence.
-    pad = " " * ("`" in (shown[0], shown[-1]))
+    # A backtick at an end would belong to the fence, and a space at both is taken away.
+    pad = " " * (shown[0] in "` " or shown[-1] in "` ")
     return f"{fence}{pad}{shown}{pad}{fence}"
 
 
