@@ -82,7 +82,7 @@ def test_fields_are_given_as_the_senders_give_them(home: Path, tmp_path: Path) -
 
 def split(payload: dict[str, Any], function: Any, fields: list[str]) -> Any:
     settings = {"message": "args", "fields": fields}
-    return Probe.arguments(SimpleNamespace(settings=settings), payload, function)  # type: ignore[arg-type]
+    return Probe.make_arguments(SimpleNamespace(settings=settings), payload, function)  # type: ignore[arg-type]
 
 
 def test_fields_by_position_stand_in_the_order_of_the_signature() -> None:

@@ -140,8 +140,10 @@ def test_one_that_cannot_be_read_forgives_nothing_and_says_so(tmp_path: Path, te
 
 def proof_of(*causes: KnownCause, handler: str = HANDLER) -> dict[str, object]:
     witnesses = []
+    told = {"message": "", "expected": "", "seen": "", "schedule": "once", "replay": ""}
     for one in causes:
-        witnesses.append({"rule": one.rule, "effect": one.effect or None, "cause": one.cause})
+        cause = {"rule": one.rule, "effect": one.effect or None, "cause": one.cause}
+        witnesses.append({**cause, **told, "events": []})
     return {"handler": handler, "witnesses": witnesses, "incomplete": [], "verdict": "refuted"}
 
 
