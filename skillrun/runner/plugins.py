@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -31,14 +31,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _STAGE_PARTS = ("ID", "TITLE", "ANSWERS", "READS", "COSTLY", "examine")
-_FUNCTIONS = (
-    "stages",
-    "open_case",
-    "measure",
-    "unknown_fields",
-    "recommend",
-    "list_command_plans",
-)
 
 
 @cache
@@ -140,11 +132,18 @@ def _load_entry(entry: Entry) -> CodedSkill[Any]:
 
 def _blame_parts(entry: Entry, code: CodedSkill[Any]) -> CodedSkill[Any]:
     """The same skill; what its functions raise is said of the plug-in."""
-    spec = replace(code.spec, load=_blame_plugin(entry, "spec.load", code.spec.load))
-    parts: dict[str, Any] = {}
-    for name in _FUNCTIONS:
-        parts[name] = _blame_plugin(entry, name, getattr(code, name))
-    return replace(code, spec=spec, **parts)
+    spec = replace(code.spec, **_blame_functions(entry, code.spec, "spec."))
+    return replace(code, **{**_blame_functions(entry, code, ""), "spec": spec})
+
+
+def _blame_functions(entry: Entry, owner: Any, prefix: str) -> dict[str, Any]:
+    """Each member of a dataclass that is a function, by its name."""
+    found: dict[str, Any] = {}
+    for member in fields(owner):
+        function = getattr(owner, member.name)
+        if callable(function):
+            found[member.name] = _blame_plugin(entry, f"{prefix}{member.name}", function)
+    return found
 
 
 def _blame_plugin(entry: Entry, what: str, work: Callable[P, T]) -> Callable[P, T]:

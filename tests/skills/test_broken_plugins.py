@@ -72,7 +72,7 @@ class Stage:
     def examine(self, case):
         return FOUND
 
-SKILL = CodedSkill("changelog-entry", lambda skill: (Stage(),), OPEN, measure=MEASURE)
+SKILL = CodedSkill("changelog-entry", lambda skill: (Stage(),), OPEN, measure=MEASURE, MORE)
 """
 PASSED = "StageResult(Status.PASSED, None)"
 FAILING = {
@@ -80,7 +80,17 @@ FAILING = {
     "a result": ({"FOUND": "None"}, "its stage changelog gave a NoneType, not a StageResult"),
     "the case": ({"OPEN": "lambda *given: 1 / 0"}, "open_case fails: ZeroDivisionError"),
     "telemetry": ({"MEASURE": "lambda seen: 1 / 0"}, "measure fails: ZeroDivisionError"),
+    "settings": (
+        {"MORE": "spec=SpecFormat(None, from_settings=lambda given: 1 / 0)"},
+        "spec.from_settings fails: ZeroDivisionError",
+    ),
+    "what is attested": (
+        {"MORE": "list_attestable=lambda case: 1 / 0"},
+        "list_attestable fails: ZeroDivisionError",
+    ),
+    "the prover": ({"MORE": "prover=lambda: 1 / 0"}, "prover fails: ZeroDivisionError"),
 }
+USUAL = {"FOUND": PASSED, "OPEN": "Case", "MEASURE": "lambda seen: {}", "MORE": "checks=()"}
 
 
 @pytest.mark.parametrize("name", real_but(FAILING, "a stage"))
@@ -88,12 +98,13 @@ def test_what_fails_in_a_run_is_said_of_the_plugin(
     name: str, bare: Environment, make_repo: MakeRepo
 ) -> None:
     changes, words = FAILING[name]
-    code = f"{HEAD}from skillrun.runner.coded import wording\n"
+    code = f"{HEAD}from skillrun.runner.coded import SpecFormat, wording\n"
     code += f"from skillrun.core.verdict import StageResult, Status\n{STAGE}"
-    for part, usual in (("FOUND", PASSED), ("OPEN", "Case"), ("MEASURE", "lambda seen: {}")):
+    for part, usual in USUAL.items():
         code = code.replace(part, changes.get(part, usual))
     bare.register(NAME, "plugged:SKILL", code)
-    _, said = bare.run(make_repo(COPY), NAME, code=4)
+    given = ("--set", "version=1.2") if name == "settings" else ()
+    _, said = bare.run(make_repo(COPY), NAME, *given, code=4)
     assert said.startswith(f"{WRONG}{words}")
     assert "Traceback" not in said
 
