@@ -13,7 +13,7 @@ pull_request_target | workflow_run)
     refuse "refused under pull_request_target and workflow_run: they hand a token that may write to code of a fork; use pull_request"
     ;;
 esac
-[ -f "$SKILLRUN_SOURCE/pyproject.toml" ] && [ -f "$SKILLRUN_SOURCE/constraints.txt" ] ||
+[ -f "$GITHUB_ACTION_PATH/pyproject.toml" ] && [ -f "$GITHUB_ACTION_PATH/constraints.txt" ] ||
     refuse "the action's checkout holds no skillrun, so there is nothing to install it from: uses: OWNER/NAME@COMMIT names one"
 [[ "$SKILLRUN_EXTRAS" =~ ^[a-z]*(,[a-z]+)*$ ]] ||
     refuse "extras: names of letters with commas between them, e.g. services,mcp"
@@ -24,6 +24,6 @@ esac
 folder=$(mktemp -d "${RUNNER_TEMP:-${TMPDIR:-/tmp}}/skillrun.XXXXXX")
 "$SKILLRUN_PYTHON" -I -m venv "$folder/env"
 "$folder/env/bin/python" -I -m pip install --quiet --disable-pip-version-check \
-    -c "$SKILLRUN_SOURCE/constraints.txt" "$SKILLRUN_SOURCE${SKILLRUN_EXTRAS:+[$SKILLRUN_EXTRAS]}"
+    -c "$GITHUB_ACTION_PATH/constraints.txt" "$GITHUB_ACTION_PATH${SKILLRUN_EXTRAS:+[$SKILLRUN_EXTRAS]}"
 "$folder/env/bin/skillrun" --version
 echo "folder=$folder" >>"$GITHUB_OUTPUT"

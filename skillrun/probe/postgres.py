@@ -143,6 +143,9 @@ class Psycopg:
         """Through libpq itself: it waits, and an asyncio connection has no await here."""
         if self._is_open(connection):
             connection.pgconn.exec_((_ROLLBACK if is_end else _WRONG).encode())
+        if is_end and hasattr(connection, "_num_transactions"):
+            # Of its blocks, which have ended with it.
+            connection._num_transactions = 0
 
     def _find_outcome(self, connection: Any) -> str:
         """A commit after an error rolls back."""

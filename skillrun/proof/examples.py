@@ -16,6 +16,7 @@ from skillrun.proof.jobs import choose_call_arguments
 from skillrun.proof.judges.log_answers import NOT_ASKED, Answer
 from skillrun.proof.reference import Judgement, Reference
 from skillrun.proof.result import Proof, Tried, Witness
+from skillrun.proof.schedule import parse_schedule
 from skillrun.proof.witnesses import rank_grade
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ def label_example(proof: Proof, number: int) -> Proof:
         return replace(witness, tried=name_tried(witness.tried), schedules=schedules)
 
     def name_judgement(judgement: Judgement) -> Judgement:
-        return replace(judgement, message=f"payload.examples[{number}]: {judgement.message}")
+        schedule = judgement.schedule and str(name(parse_schedule(judgement.schedule)))
+        said = f"payload.examples[{number}]: {judgement.message}"
+        return replace(judgement, message=said, schedule=schedule)
 
     plan = replace(proof.plan, schedules=list(map(name, proof.plan.schedules)))
     varied = proof.varied

@@ -97,14 +97,21 @@ class Explorer(Messages, Drafting, Sweeps):
     def bring(self, jobs: tuple[int, ...]) -> None:
         """Makes the application's own calls for further jobs before every schedule, and before its
         call for the first one: what they work on is what these calls write. Their messages are
-        those that are published then.
+        those that are published then. Where the first one's is another message then, nothing is
+        brought.
         """
         self.brought = jobs
+        messages, caller = self.origin.messages, self.caller
         self.setting.restore(first=True)
-        run = self._publish_brought()
-        for waiting in run.queue:
-            self.origin.messages[waiting.job] = waiting.message
-        self.origin.messages[0] = self._publish_first_message(self.payloads[0])
+        published = {one.job: one.message for one in self._publish_brought().queue}
+        first = None
+        with contextlib.suppress(NotPublished):
+            first = self._publish_first_message(self.payloads[0])
+        # It may go by what the others have left, be it a number that is one higher.
+        if first is None or first.get("arguments") != messages[0].get("arguments"):
+            self.brought, self.caller = (), caller
+            return
+        messages |= {**published, 0: first}
         self.setting.take_snapshot()
 
     def bring_as(self, other: Explorer) -> None:

@@ -75,8 +75,9 @@ class Reference:
     later: History | None = None  # the single run a minute later, in another process
     # What the schedule that is judged comes to with a process of its own for each delivery.
     apart: History | None = None
-    # Of a job that a clock publishes: the single run at the time of the schedule's last delivery.
-    as_late: History | None = None
+    # Of a job that a clock publishes, whose last delivery may have found other work: the single run
+    # at that time, and the schedule without its faults.
+    as_due: tuple[History, ...] = ()
     # Of a draft, where a fault left something undone: what is said where the job is published once
     # more a day later.
     next_day: tuple[Judgement, ...] | None = None

@@ -137,7 +137,8 @@ class Session:
         if found.called and not found.jobs:
             # What another job works on is what the application's call writes for it.
             first.bring(tuple(sorted(found.called)))
-            found, singles = run_singles(first, self.target.spec)
+            if first.brought:
+                found, singles = run_singles(first, self.target.spec)
         secrets, addresses = self._find_secrets(first)
         self.reference = replace(
             found,
@@ -258,8 +259,7 @@ class Session:
         apart = explorer.run(schedule.apart) if schedule.same else None
         reference = replace(self.reference, apart=apart)
         if is_published_late(history, reference):
-            as_late = explorer.run(Schedule("late", late=count_seconds(history)))
-            reference = replace(reference, as_late=as_late)
+            reference = replace(reference, as_due=_run_as_due(explorer, history))
         if self.target.unpromised and is_turned_away(history):
             reference = self._look_a_day_later(explorer, history, reference)
         return history, reference
@@ -335,3 +335,11 @@ def _show_arguments(arguments: Any) -> str:
     if len(text) <= _MOST_SHOWN:
         return text
     return f"{text[:_MOST_SHOWN]}..."
+
+
+def _run_as_due(explorer: Explorer, history: History) -> tuple[History, ...]:
+    """See `Reference.as_due`."""
+    found = [explorer.run(Schedule("late", late=count_seconds(history)))]
+    if history.schedule.faults:
+        found.append(explorer.run(replace(history.schedule, faults=())))
+    return tuple(found)

@@ -17,8 +17,10 @@ from skillrun.skills.job_worker.stages.testcases import is_test_file
 
 # Letters and digits alone, as most providers' tokens are.
 PLAUSIBLE = "skillrun0proof0only0secret"
+# No passwords: those of the proof's own servers are empty, and a client that is given one for them
+# asks them in vain.
 _SECRET = re.compile(
-    r"(?:^|_)(?:(?:PASS|PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?)"
+    r"(?:^|_)(?:(?:SECRET|TOKEN|CREDENTIALS?)"
     r"|(?:API|ACCESS|AUTH|SECRET|ACCOUNT|SHARED)_?KEY)(?:_ID)?$",
     re.IGNORECASE,
 )
@@ -59,6 +61,8 @@ def _list_read(module: ast.Module) -> Iterator[str]:
     for node in ast.walk(module):
         if isinstance(node, ast.Call):
             yield from _read_call(node)
+        elif isinstance(node, ast.Subscript):
+            yield from _read_subscript(node)
         elif isinstance(node, ast.ClassDef):
             yield from _read_settings(node)
 
@@ -73,6 +77,14 @@ def _read_call(call: ast.Call) -> Iterator[str]:
     defaults = call.args[1:]
     defaults += [one.value for one in call.keywords if one.arg == "default"]
     if all(map(_is_empty, defaults)):
+        yield name
+
+
+def _read_subscript(taken: ast.Subscript) -> Iterator[str]:
+    """`os.environ["SHOP_TOKEN"]`, which fails where nobody gives it."""
+    name = taken.slice.value if isinstance(taken.slice, ast.Constant) else None
+    is_read = isinstance(taken.ctx, ast.Load) and ast.unparse(taken.value).endswith("environ")
+    if is_read and isinstance(name, str) and _SECRET.search(name):
         yield name
 
 

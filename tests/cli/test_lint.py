@@ -47,6 +47,16 @@ def test_what_is_certain_is_told_of_the_file_that_was_given_alone(tmp_path: Path
     assert lint(repo, "shop/mailer.py") == (0, "")
 
 
+def test_a_secret_in_a_spec_is_not_repeated(tmp_path: Path) -> None:
+    repo = build(tmp_path / "repo")
+    (repo / ".skillrun/jobs/other.yaml").write_text(
+        "version: 1\njob: other\nretry: {max_attempts: 'DB_PASS=Tr0ub4dor-and-3'}\n"
+    )
+    code, said = lint(repo, ".skillrun/jobs/other.yaml")
+    assert code == 1
+    assert "max_attempts" in said and "Tr0ub4dor" not in said
+
+
 def test_each_violation_of_a_spec_is_told_with_its_line(tmp_path: Path) -> None:
     repo = build(tmp_path / "repo")
     (repo / ".skillrun/jobs/other.yaml").write_text(

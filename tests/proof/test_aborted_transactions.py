@@ -85,6 +85,28 @@ def test_a_refused_commit_holds_no_lock(tmp_path: Path, driver: str) -> None:
     assert [event["text"] for event in delivery.all("log")] == ["refused", "written"]
 
 
+BLOCKS = """
+    import os, psycopg
+
+    def main(payload):
+        connection = psycopg.connect(os.environ["PG"], autocommit=True)
+        for number in range(2):
+            try:
+                with connection.transaction():
+                    connection.execute("create table if not exists t (v int)")
+                print("taken")
+            except psycopg.Error:
+                print("refused")
+"""
+
+
+@pytest.mark.real
+@pytest.mark.skipif(find_postgres() is None, reason="no PostgreSQL server here")
+def test_a_block_whose_commit_is_refused_is_over(tmp_path: Path) -> None:
+    (delivery,) = hooked.history(tmp_path, BLOCKS, "fail@before:commit#1", **PG).runs
+    assert [event["text"] for event in delivery.all("log")] == ["refused", "taken"]
+
+
 @pytest.mark.real
 @pytest.mark.skipif(find_postgres() is None, reason="no PostgreSQL server here")
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])

@@ -55,9 +55,13 @@ def test_a_month_that_ended_meanwhile_is_no_repetition() -> None:
     assert not late.is_published_late(seen, against(spec()))
     assert late.is_published_late(seen, against(clock))
     alone = history("late=90001", DONE, state=[[1], [2]])
-    assert rules(state.judge, seen, against(clock, as_late=alone)) == []
+    assert rules(state.judge, seen, against(clock, as_due=(alone,))) == []
     other = history("late=90001", DONE, state=[[2]])
-    assert rules(state.judge, seen, against(clock, as_late=other)) == ["state.differs"]
+    for due in ((other,), (alone, other)):
+        assert rules(state.judge, seen, against(clock, as_due=due)) == ["state.differs"]
+    # Who fails, or is not done, is no comparison.
+    failed = history("late=90001", [raised(), ACKED], state=[[1], [2]])
+    assert rules(state.judge, seen, against(clock, as_due=(failed,))) == ["state.differs"]
 
 
 def test_an_unreadable_state_is_incomplete() -> None:

@@ -68,6 +68,29 @@ def test_a_death_is_made_up_for_by_the_next_tick(
     assert {rule for rule in told if rule.startswith("state.")} == rules
 
 
+SWALLOWS = """@app.task(name="till.charge")
+def charge():
+    log.info("report begins")
+    try:
+        with db.begin() as store:
+            day = "cast(strftime('%s', date('now')) as integer)"
+            store.execute(f"insert or ignore into orders values ({day}, 'made', 0, 0)")
+    except sqlite3.OperationalError:
+        log.warning("no report today")
+
+
+def serve(self, order_id):
+"""
+
+
+@pytest.mark.real
+def test_what_a_tick_loses_for_good_is_not_excused_by_the_next_one(tmp_path: Path) -> None:
+    """The next day's report is there, as a single run on that day leaves it, and today's is not."""
+    only = "fail@before:commit#1 wait=86400 re-enqueue"
+    proof = prove_till(tmp_path / "repo", only, (HEAD, SWALLOWS), **NIGHTLY)
+    assert [one.judgement.rule for one in proof.witnesses] == ["state.error-swallowed"]
+
+
 def test_deaths_are_followed_where_they_lose_the_message() -> None:
     clock = JobSpec(version=1, job="tick", trigger=Trigger(type="poller", every=900.0), effects=())
     planned = [Schedule("kill", (Fault("kill", "before:commit#1"),))]

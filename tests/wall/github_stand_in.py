@@ -121,6 +121,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return 404, {"message": "Not Found"}, {}
 
     def _send(self, status: int, value: Any, headers: Mapping[str, str]) -> None:
+        if not status:  # a proxy that speaks no HTTP
+            self.wfile.write(b"what?\r\n\r\n")
+            return
         content = b"" if value is None else json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))

@@ -45,7 +45,6 @@ class Runner:
         values = {f"inputs.{name}": spec["default"] for name, spec in ACTION["inputs"].items()}
         values["inputs.token"] = TOKEN
         values |= {f"inputs.{name}": value for name, value in (inputs or {}).items()}
-        values["github.action_path"] = str(self.source)
         values["github.event_name"] = self.event
         values["steps.install.outputs.folder"] = str(self.folder / "made")
         found = STEPS[step]
@@ -53,6 +52,7 @@ class Runner:
         for name, text in found["env"].items():
             whole[name] = EXPRESSION.sub(lambda match: values[match[1]], text)
         whole["RUNNER_TEMP"] = str(self.folder)
+        whole["GITHUB_ACTION_PATH"] = str(self.source)
         for name in ("OUTPUT", "STEP_SUMMARY", "ENV", "PATH", "STATE"):
             whole[f"GITHUB_{name}"] = str(self.folder / name)
         (self.folder / "script").write_text(found["run"])

@@ -106,6 +106,14 @@ def test_an_answer_that_was_lost_writes_no_second_comment(github: GitHub) -> Non
     assert waits == [2.0]
 
 
+def test_an_answer_that_is_no_http_is_tried_again_and_one_line_in_the_end(github: GitHub) -> None:
+    github.failures.append(Failure("GET", 0))
+    assert keep(github) == ("written", [2.0])
+    github.failures.append(Failure("PATCH", 0, times=9))
+    with pytest.raises(ApiProblem, match="the API did not answer"):
+        keep(github, "other")
+
+
 @pytest.mark.parametrize("status", (500, 502, 503, 504, 408))
 def test_what_passes_is_tried_again_and_given_up_in_the_end(status: int, github: GitHub) -> None:
     github.failures.append(Failure("GET", status, times=2))

@@ -26,7 +26,12 @@ def find(root: Path, text: str, path: str = "shop/settings.py") -> list[str]:
     [
         ('import os\nTOKEN = os.environ.get("SHOP_TOKEN", "")\n', ["SHOP_TOKEN"]),
         ('import os\nTOKEN = os.getenv("BANK_API_KEY")\n', ["BANK_API_KEY"]),
-        ('TOKEN = env("SMTP_PASSWORD", default="")\n', ["SMTP_PASSWORD"]),
+        ('TOKEN = env("MAILER_TOKEN", default="")\n', ["MAILER_TOKEN"]),
+        ('import os\nTOKEN = os.environ["SHOP_TOKEN"]\n', ["SHOP_TOKEN"]),
+        ('import os\nos.environ["SHOP_TOKEN"] = "1"\n', []),
+        # The proof's own servers have none.
+        ('PASSWORD = os.environ.get("REDIS_PASSWORD")\n', []),
+        ('PASSWORD = env("SMTP_PASSWORD", default="")\n', []),
         ('token: str = _env("BANK_TOKEN", "")\n', ["BANK_TOKEN"]),
         # What has a value of its own works already, perhaps with that form alone.
         ('KEY = os.environ.get("SHOP_SECRET", "c2VjcmV0")\n', []),

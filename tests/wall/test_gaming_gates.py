@@ -252,6 +252,35 @@ def test_hooks_in_other_formats_are_found(path: str, text: str) -> None:
     assert severities(found("weaker-gate", {path: text}, {path: less})) == ["error"]
 
 
+PRECOMMIT = """\
+repos:
+  - repo: https://forge.example.org/tools/skillrun
+    rev: 0123456789abcdef0123456789abcdef01234567
+    hooks:
+      - id: skillrun-specs
+      - id: skillrun-jobs
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    (
+        ("forge.example.org", "elsewhere.example.org", ["error", "error"]),
+        ("- id: skillrun-jobs", "- {id: skillrun-jobs, stages: [manual]}", ["error"]),
+        ("- id: skillrun-specs", "- {id: skillrun-specs, exclude: .*}", ["error"]),
+        ("0123456789abcdef0123", "fedcba98765432100123", ["warning", "warning"]),
+        ("repos:\n", "fail_fast: true\nrepos:\n", []),
+    ),
+)
+def test_hooks_of_pre_commit_that_come_from_elsewhere_or_look_at_less(
+    before: str, after: str, expected: list[str]
+) -> None:
+    assert PRECOMMIT.count(before) == 1
+    path = ".pre-commit-config.yaml"
+    changed = PRECOMMIT.replace(before, after)
+    assert severities(found("weaker-gate", {path: PRECOMMIT}, {path: changed})) == expected
+
+
 WORKFLOW = ".github/workflows/skillrun.yml"
 STEPS = """\
 on:

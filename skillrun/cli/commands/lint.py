@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from skillrun.core.errors import SkillrunError
-from skillrun.core.text import visible
+from skillrun.core.text import masked, visible
 from skillrun.reports.watchers import show
 
 _SPECS = (".yaml", ".yml", ".json")
@@ -28,7 +28,7 @@ def lint_files(files: Sequence[Path], repo: Path) -> int:
     if sources:
         lines.update(dict.fromkeys(_read_jobs(sources, repo)))
     for line in lines:
-        show(visible(line, limit=_LONGEST))
+        show(visible(masked(line), limit=_LONGEST))
     return int(bool(lines))
 
 

@@ -4,6 +4,7 @@ that is no success becomes one line.
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
@@ -87,7 +88,7 @@ class Api:
         except urllib.error.HTTPError as error:
             with error:
                 raise self._explain_status(method, error) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             # A refused connection, a time-out, a body that is cut off or no JSON.
             reason = getattr(error, "reason", error)
             raise Passing(f"the API did not answer: {_shorten(str(reason))}") from None
@@ -127,7 +128,7 @@ def _read_message(error: urllib.error.HTTPError) -> str:
     # A proxy in between answers with a page of HTML, which tells nothing.
     try:
         message = json.loads(error.read(_MOST_BYTES))["message"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, http.client.HTTPException):
         return ""
     return f": {_shorten(str(message))}"
 

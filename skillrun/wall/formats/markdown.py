@@ -22,8 +22,8 @@ from skillrun.wall.verification import Verification
 
 _Value = Mapping[str, Any]
 
-SUMMARY_MOST = 900_000
-"""Characters of a step summary; GitHub takes a mebibyte."""
+SUMMARY_MOST = 250_000
+"""Characters of a step summary; GitHub takes a mebibyte, and a letter may be four bytes."""
 
 # Stories told in full, the more of them the better; where all is too long, fewer.
 _STORIES = (12, 4, 1, 0)

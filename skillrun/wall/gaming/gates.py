@@ -54,6 +54,8 @@ _USUAL_SHELL = re.compile(
 _SHADOWING = re.compile(r"(^|/)skillrun$|^skillrun(\.py|/__(init|main)__\.py)$")
 # Attributes of git by which no difference is shown.
 _HIDING = re.compile(r"\s(-diff|binary|linguist-(generated|vendored)(=true)?|gitlab-generated)\s")
+# What decides which program a hook of pre-commit is, and what it looks at.
+_PRECOMMIT_WORDS = ("repo", "rev", "entry", "args", "files", "exclude", "types", "stages")
 HINT = "put it back; a gate is changed by a person, in a change of its own"
 
 
@@ -116,6 +118,8 @@ def _check_hooks(file: File) -> Iterator[Finding]:
     yield from _find_steering(file)
     yield from _find_indifference(file)
     old, new = file.old_document, file.new_document
+    if old is not None and new is not None and file.path.endswith(".pre-commit-config.yaml"):
+        yield from _find_changed_precommit(file, old.value, new.value)
     if old is None or new is None or not file.path.endswith(".json"):
         return
     # Where fewer lines call it than did, that was said above already.
@@ -129,6 +133,37 @@ def _check_hooks(file: File) -> Iterator[Finding]:
         yield taken(ID, file, line, "all hooks are turned off: disableAllHooks", hint=HINT)
     if calls_as_often:
         yield from _find_lost_answers(file)
+
+
+def _find_changed_precommit(file: File, old: Any, new: Any) -> Iterator[Finding]:
+    """Yields an error for each hook of skillrun that comes from elsewhere or looks at less, and a
+    warning for another revision.
+    """
+    hooks = _list_precommit_hooks(new)
+    for name, before in _list_precommit_hooks(old).items():
+        after = hooks.get(name)
+        if after is None:
+            continue  # that fewer lines name skillrun was said already
+        for word in _PRECOMMIT_WORDS:
+            if before.get(word) == after.get(word):
+                continue
+            message = f"the hook {quoted(name)} has another {word}: {quoted(after.get(word))}"
+            make_finding = doubtful if word == "rev" else taken
+            yield make_finding(ID, file, 1, message, hint=HINT)
+
+
+def _list_precommit_hooks(config: Any) -> dict[str, dict[str, Any]]:
+    """Hook -> what it is configured with; those that skillrun's own repository brings."""
+    found: dict[str, dict[str, Any]] = {}
+    repos = at(config, "repos")
+    for repo in repos if isinstance(repos, list) else []:
+        hooks = at(repo, "hooks")
+        for hook in hooks if isinstance(hooks, list) else []:
+            name = str(at(hook, "id"))
+            if name.startswith("skillrun-"):
+                source = {"repo": at(repo, "repo"), "rev": at(repo, "rev")}
+                found[name] = {**mapping(hook), **source}
+    return found
 
 
 def _find_lost_answers(file: File) -> Iterator[Finding]:
