@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged hostile strangers bug-reports planted metamorphic charge wheel clean
+.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged hostile strangers bug-reports planted branches metamorphic charge wheel clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -90,6 +90,10 @@ bug-reports: $(VENV)/.installed .venv-strangers/.installed
 # Bugs that production's events bring to light, planted in the strangers' repositories; PLANTED names events or ids.
 planted: $(VENV)/.installed .venv-strangers/.installed
 	$(BIN)/python tests/planted/run.py --python .venv-strangers/bin/python $(PLANTED)
+
+# Branches by an adversary, and what `verify` says beside their base; BRANCHES names repositories or ids.
+branches: $(VENV)/.installed .venv-strangers/.installed
+	$(BIN)/python tests/branches/run.py --python .venv-strangers/bin/python $(BRANCHES)
 
 # The corpora's handlers written otherwise (a function, a class, a decorator, other logs ...): what is read of them stays;
 # METAMORPHIC=--prove has each proved as well.

@@ -13,6 +13,7 @@ NOT_COLLECTED = (
     "strangers",
     "bug_reports",
     "planted",
+    "branches",
     "corpus",
     "data",
     "examples",

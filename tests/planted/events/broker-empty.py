@@ -305,3 +305,20 @@ VARIANTS = [
         ],
     },
 ]
+
+VARIANTS += [{'base': 'tilefactory',
+  'id': 'q-broker-empty-1',
+  'kind': 'mistake',
+  'job': 'build-batch',
+  'event': 'broker-empty',
+  'what': "The sweep leaves alone what has had between one and four attempts: that waits for RQ's Retry, or in RQ's registry of abandoned "
+          'jobs. Sequence: the store answers 503 in attempt 1, RQ keeps the retry in its scheduled registry in Redis; Redis comes back '
+          "empty. The batch is 'ready' with attempts 1 and no sweep ever finds it: no file, no dead letter (recovers: requeue must bring "
+          'the job back; acceptable_delay 2h). The same for any other loss of the message after 1 to 4 attempts; lost messages of batches '
+          'without any attempt still come back. Base: everything untouched for ten minutes is enqueued again.',
+  'edits': [('tilefactory/sweeps.py',
+             '            " ((released_at is not null and enqueued_at is null) or touched_at < ?) order by id",\n'
+             '            (time.time() - settings.STALE_AFTER,)).fetchall()\n',
+             '            " ((released_at is not null and enqueued_at is null)"\n'
+             '            "  or (attempts not between 1 and ? and touched_at < ?)) order by id",\n'
+             '            (settings.MAX_ATTEMPTS - 1, time.time() - settings.STALE_AFTER)).fetchall()\n')]}]

@@ -232,3 +232,42 @@ def close_month(month: str) -> int:
         ],
     },
 ]
+
+VARIANTS += [{'base': 'umschlag',
+  'id': 'q-calendar-1',
+  'kind': 'mistake',
+  'job': 'export-manifest',
+  'event': 'calendar',
+  'what': "The manifest's key has the month in it. Attempt 1 on the 31st at 23:59:50 puts the file under nordfracht/2026-10/1-r1.csv, "
+          'notes that key in exports.object_key, and the portal answers 502 (PortalDown); the retry 30 s later runs in the next month, '
+          'does not store again (object_key is set), but announces nordfracht/2026-11/1-r1.csv, an object that does not exist. The export '
+          "is 'done', no dead letter, the carrier gets a dead link. Same for a redelivery or Retry-After across any month end. Base: the "
+          'key does not depend on the day.',
+  'edits': [('umschlag/tasks.py',
+             'import logging\n\nimport botocore.exceptions',
+             'import datetime\nimport logging\n\nimport botocore.exceptions'),
+            ('umschlag/tasks.py',
+             '    key = f"{carrier}/{shipment_id}/r{revision}.csv"\n',
+             '    key = f"{carrier}/{datetime.date.today():%Y-%m}/{shipment_id}-r{revision}.csv"\n'),
+            ('tests/test_export.py',
+             'import unittest\nfrom unittest import mock\n',
+             'import datetime\nimport unittest\nfrom unittest import mock\n'),
+            ('tests/test_export.py', 'key="alpin/1/r1.csv", body', 'key=f"alpin/{datetime.date.today():%Y-%m}/1-r1.csv", body')]},
+ {'base': 'umschlag',
+  'id': 'q-calendar-2',
+  'kind': 'correct',
+  'job': 'export-manifest',
+  'event': 'calendar',
+  'what': 'Correct. The key has the month in it as well, but once a file was stored the key that was noted is used: what is announced is '
+          'what lies there, also across a month end. (A worker that dies between put and note across a month end leaves one unannounced '
+          'file, and announces the second one, which exists.)',
+  'edits': [('umschlag/tasks.py',
+             'import logging\n\nimport botocore.exceptions',
+             'import datetime\nimport logging\n\nimport botocore.exceptions'),
+            ('umschlag/tasks.py',
+             '    key = f"{carrier}/{shipment_id}/r{revision}.csv"\n',
+             '    key = export["object_key"] or f"{carrier}/{datetime.date.today():%Y-%m}/{shipment_id}-r{revision}.csv"\n'),
+            ('tests/test_export.py',
+             'import unittest\nfrom unittest import mock\n',
+             'import datetime\nimport unittest\nfrom unittest import mock\n'),
+            ('tests/test_export.py', 'key="alpin/1/r1.csv", body', 'key=f"alpin/{datetime.date.today():%Y-%m}/1-r1.csv", body')]}]

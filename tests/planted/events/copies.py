@@ -285,3 +285,25 @@ VARIANTS = [
         ],
     },
 ]
+
+VARIANTS += [{'base': 'stadtbib',
+  'id': 'q-copies-1',
+  'kind': 'mistake',
+  'job': 'overdue-notice',
+  'event': 'copies',
+  'what': "When notice 3 of a loan is sent, the rows of its lower notices that are through are deleted (a reader's file keeps the last "
+          'notice only). Sequence: {1,2} sent, two weeks later {1,3} sent -> row (1,2) is gone. A copy of {loan 1, level 2} that has '
+          'waited in Redis comes: begin() inserts (1,2) anew as pending, the loan is still out, so the second reminder is mailed again '
+          "after the third; and where the copy is older than the cash desk's 30 days a second fee of 2 EUR is booked (within them the same "
+          "receipt comes back). Breaks keyed [loan_id, level]. The letter's at_least_once accepts a second copy after a crash only. Base: "
+          "(1,2) is 'sent', nothing to do.",
+  'edits': [('stadtbib/notices.py', 'from sqlalchemy import update\n', 'from sqlalchemy import delete, update\n'),
+            ('stadtbib/notices.py',
+             '        s.execute(_pending(loan_id, level).values(status=status))\n',
+             '        s.execute(_pending(loan_id, level).values(status=status))\n'
+             "        # a reader's file holds the last notice of a loan, not the history\n"
+             '        s.execute(\n'
+             '            delete(Notice).where(\n'
+             '                Notice.loan_id == loan_id, Notice.level < level, Notice.status.in_(("sent", "void"))\n'
+             '            )\n'
+             '        )\n')]}]

@@ -251,3 +251,18 @@ VARIANTS = [
         ],
     },
 ]
+
+VARIANTS += [{'base': 'boxoffice',
+  'id': 'q-dead-letter-lost-1',
+  'kind': 'mistake',
+  'job': 'refund-order',
+  'event': 'dead-letter-lost',
+  'what': 'chase() leaves alone what has had its five attempts (those are in dead_letters). Sequence: Paynest is down five times; after '
+          "the fifth attempt bury()'s transaction fails (database is locked). Dramatiq only logs an exception of a middleware and "
+          "acknowledges the message. The refund stays 'pending' with attempts 5, without a row in dead_letters, and no sweep ever looks at "
+          'it: money not given back and nobody told. Base: chase publishes it after 8 minutes, begin() raises Exhausted, bury() is tried '
+          'again. (Killed while burying is survived: the message comes again.)',
+  'edits': [('boxoffice/refunds.py',
+             '            select(refunds.c.order_id).where(_OPEN, refunds.c.touched_at < older_than)\n',
+             '            select(refunds.c.order_id)\n'
+             '            .where(_OPEN, refunds.c.touched_at < older_than, refunds.c.attempts < policy.MAX_ATTEMPTS)\n')]}]

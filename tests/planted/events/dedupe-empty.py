@@ -424,3 +424,42 @@ def publish_label(shipment_id, parcel):
         ],
     },
 ]
+
+VARIANTS += [{'base': 'seedlibrary',
+  'id': 'q-dedupe-empty-1',
+  'kind': 'mistake',
+  'job': 'mail-invoice',
+  'event': 'dedupe-empty',
+  'what': 'Invoices are numbered without gaps, by how many there are in the month. Sequence: member 1 gets SL-2026-10-0001, member 2 '
+          'SL-2026-10-0002; the database is restored from a backup made before the closing, so billing_invoice is empty; copies of the '
+          "messages (or close_month again) come, member 2's first: it is drawn up as SL-2026-10-0001 and mailed. Member 2 has two invoices "
+          "for one month under two numbers, and 0001 is also member 1's. The spec accepts a repeated mail only 'under the same number'. "
+          'Base: the number is made of month and member.',
+  'edits': [('billing/invoicing.py',
+             '        defaults={"number": f"SL-{month}-{member_id:04d}", "total_cents": total},\n',
+             '        defaults={\n'
+             '            "number": f"SL-{month}-{Invoice.objects.filter(month=month).count() + 1:04d}",\n'
+             '            "total_cents": total,\n'
+             '        },\n')]},
+ {'base': 'seedlibrary',
+  'id': 'q-dedupe-empty-2',
+  'kind': 'correct',
+  'job': 'mail-invoice',
+  'event': 'dedupe-empty',
+  'what': 'Correct. Numbers that cannot be guessed look random, but are an HMAC of member and month: whatever becomes of the table, the '
+          'same member and month get the same number (36 bits, unique together with the month).',
+  'edits': [('billing/invoicing.py',
+             'from django.utils import timezone\n',
+             'from django.utils import timezone\nfrom django.utils.crypto import salted_hmac\n'),
+            ('billing/invoicing.py',
+             '        defaults={"number": f"SL-{month}-{member_id:04d}", "total_cents": total},\n',
+             '        defaults={"number": number(member_id, month), "total_cents": total},\n'),
+            ('billing/invoicing.py',
+             'def claim(member_id: int, month: str) -> Invoice | None:\n',
+             'def number(member_id: int, month: str) -> str:\n'
+             '    """Nobody is to guess a neighbour\'s: the number opens the invoice on the web."""\n'
+             '    return f"SL-{month}-{salted_hmac(\'billing.invoice\', f\'{member_id}/{month}\').hexdigest()[:9]}"\n'
+             '\n'
+             '\n'
+             'def claim(member_id: int, month: str) -> Invoice | None:\n'),
+            ('billing/tests.py', '["Invoice SL-2026-10-0001"]', '[f"Invoice {invoicing.number(**OCTOBER)}"]')]}]

@@ -323,3 +323,24 @@ async def transaction():
         ],
     },
 ]
+
+VARIANTS += [{'base': 'rentdesk',
+  'id': 'q-ghost-1',
+  'kind': 'mistake',
+  'job': 'collect-rent',
+  'event': 'ghost',
+  'what': 'raise_rent publishes after its own atomic block instead of on_commit, and views run with ATOMIC_REQUESTS: in the view that '
+          "block is only a savepoint. Sequence: POST .../rents/2026-12/raise; the message is in Redis while the request's transaction is "
+          'open; the request fails after that, or its commit does (500, rollback: there is no charge). The worker takes the message, '
+          'open_charge creates the charge from it and Sammelwerk debits the tenant: money is taken for a rent that nobody has charged. '
+          'Same for any caller of raise_rent that has a transaction. Base: on_commit publishes nothing after a rollback.',
+  'edits': [('rents/monthly.py',
+             '        if charge.published_at is None and charge.status == RentCharge.Status.DUE:\n'
+             '            transaction.on_commit(lambda: publish(charge))\n'
+             '    return charge\n',
+             '    if charge.published_at is None and charge.status == RentCharge.Status.DUE:\n'
+             '        publish(charge)\n'
+             '    return charge\n'),
+            ('rentdesk/settings.py',
+             '        "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},\n',
+             '        "ATOMIC_REQUESTS": True,\n        "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},\n')]}]

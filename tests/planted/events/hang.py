@@ -235,3 +235,57 @@ VARIANTS = [
         ],
     },
 ]
+
+VARIANTS += [{'base': 'labfiling',
+  'id': 'q-hang-1',
+  'kind': 'mistake',
+  'job': 'transmit-result',
+  'event': 'hang',
+  'what': 'session.timeout = (5, 30) is set once for all requests; requests knows no such attribute, so post() has no timeout. Sequence: '
+          "the registry accepts the connection and never answers; the worker's child waits for ever (Celery has no time limit here). No "
+          'RegistryUnavailable, no retry; after the visibility timeout of 15 minutes the copy hangs a second child, then a third, the '
+          "fourth delivery buries it as WorkerKeepsDying ('never came to an end'); two such results and all four children stand still, and "
+          'nothing is filed until somebody restarts them. Base: ReadTimeout after 30 s, retried.',
+  'edits': [('lab/registry.py',
+             '        self.session.headers["Authorization"] = f"Bearer {settings.REGISTRY_TOKEN}"\n',
+             '        self.session.headers["Authorization"] = f"Bearer {settings.REGISTRY_TOKEN}"\n'
+             '        self.session.timeout = self.timeout\n'),
+            ('lab/registry.py',
+             '                json={"submissionId": submission_id, "document": document},\n'
+             '                timeout=self.timeout,\n'
+             '            )\n',
+             '                json={"submissionId": submission_id, "document": document},\n            )\n')]},
+ {'base': 'labfiling',
+  'id': 'q-hang-2',
+  'kind': 'correct',
+  'job': 'transmit-result',
+  'event': 'hang',
+  'what': 'Correct. The timeout is not at the call but in an adapter that is mounted for both schemes and fills it in wherever a request '
+          'has none.',
+  'edits': [('lab/registry.py',
+             'import requests\nfrom django.conf import settings\n',
+             'import requests\n'
+             'from django.conf import settings\n'
+             'from requests.adapters import HTTPAdapter\n'
+             '\n'
+             '\n'
+             'class Patient(HTTPAdapter):\n'
+             '    """Up to a point."""\n'
+             '\n'
+             '    timeout = (5, 30)\n'
+             '\n'
+             '    def send(self, request, timeout=None, **kwargs):\n'
+             '        return super().send(request, timeout=timeout or self.timeout, **kwargs)\n'),
+            ('lab/registry.py',
+             '    timeout = (5, 30)\n\n    def __init__(self, session=None):\n',
+             '    def __init__(self, session=None):\n'),
+            ('lab/registry.py',
+             '        self.session = session or requests.Session()\n',
+             '        self.session = session or requests.Session()\n'
+             '        for scheme in ("https://", "http://"):\n'
+             '            self.session.mount(scheme, Patient())\n'),
+            ('lab/registry.py',
+             '                json={"submissionId": submission_id, "document": document},\n'
+             '                timeout=self.timeout,\n'
+             '            )\n',
+             '                json={"submissionId": submission_id, "document": document},\n            )\n')]}]

@@ -328,3 +328,32 @@ def mark_dead(db, payload):
         ],
     },
 ]
+
+VARIANTS += [{'base': 'gemshop',
+  'id': 'q-kills-worker-1',
+  'kind': 'mistake',
+  'job': 'charge-order',
+  'event': 'kills-worker',
+  'what': "begin() closes open attempts that are older than the actor's time limit (60 s) as 'abandoned', and only then counts the open "
+          "ones. Dramatiq hands a dead worker's message out again when its heartbeat is 60 s old: by then the attempt that died is always "
+          'older than 60 s. So each delivery finds 0 open attempts, WorkerKeepsDying (4) is never reached, and an order that kills its '
+          "worker does so for ever: no failed_jobs row, the order stays 'confirmed' (worker.deliveries: 4). Only deaths in quick "
+          "succession (all within 60 s) still count. (started_at is the database's now(), compared as UTC, as the compose file's "
+          'PostgreSQL runs.) Base: open attempts stay open, the fifth delivery ends it.',
+  'edits': [('gemshop/ledger.py',
+             'from dataclasses import dataclass\n\nfrom sqlalchemy import func, select, update\n',
+             'from dataclasses import dataclass\n'
+             'from datetime import UTC, datetime, timedelta\n'
+             '\n'
+             'from sqlalchemy import func, select, update\n'),
+            ('gemshop/ledger.py', 'MAX_DEATHS = 4\n', 'MAX_DEATHS = 4\nTIME_LIMIT = timedelta(seconds=60)  # no attempt lasts longer\n'),
+            ('gemshop/ledger.py',
+             '        unfinished = session.scalar(\n',
+             '        longest = datetime.now(UTC).replace(tzinfo=None) - TIME_LIMIT\n'
+             '        session.execute(  # the back office shows what has no outcome as being charged right now\n'
+             '            update(ChargeAttempt)\n'
+             '            .where(ChargeAttempt.order_id == order_id, ChargeAttempt.outcome.is_(None),\n'
+             '                   ChargeAttempt.started_at < longest)\n'
+             '            .values(outcome="abandoned")\n'
+             '        )\n'
+             '        unfinished = session.scalar(\n')]}]

@@ -268,3 +268,19 @@ VARIANTS = [
         ],
     },
 ]
+
+VARIANTS += [{'base': 'clinicsync',
+  'id': 'q-late-1',
+  'kind': 'mistake',
+  'job': 'send-reminder',
+  'event': 'late',
+  'what': 'The age of the first attempt is taken with timedelta.seconds, which has no days in it. Sequence: attempt 1, Textbee has the '
+          'text, its answer is lost (or the worker dies); the message comes again 26 hours later (Redis or the box was down over the day, '
+          'the appointment is still ahead): age is 2 h, not 26 h, so it is sent once more although Textbee forgot the client_ref after 24 '
+          'h: the patient is texted twice. The check only works in the last hour of each day. Base: GaveUp after 23 h.',
+  'edits': [('clinicsync/ledger.py',
+             '        if first and datetime.now(UTC) - datetime.fromisoformat(first) > RESEND_FOR:\n'
+             '            raise GaveUp(f"first sent at {first}, Textbee may have forgotten it")\n',
+             '        age = (datetime.now(UTC) - datetime.fromisoformat(first)).seconds if first else 0\n'
+             '        if age > RESEND_FOR.seconds:\n'
+             '            raise GaveUp(f"first sent {age // 3600} hours ago, Textbee may have forgotten it")\n')]}]

@@ -331,3 +331,26 @@ class SecretString(TypeDecorator):
         ],
     },
 ]
+
+VARIANTS += [{'base': 'ticketbay',
+  'id': 'q-leak-1',
+  'kind': 'mistake',
+  'job': 'settle-order',
+  'event': 'leak',
+  'what': "Tracebacks are logged as JSON by structlog's dict_tracebacks, which adds the local variables of each frame. Sequence: the "
+          'gateway declines a card (or answers 400, or is down): on_failure logs the exception, and Celery its own line; the frames of '
+          "gateway.charge and _post bring card_token, body['source'] and the header 'Authorization: Bearer <gateway token>' into the log. "
+          'Base: format_exc_info, the text of the traceback only.',
+  'edits': [('ticketbay/logs.py', 'structlog.processors.format_exc_info', 'structlog.processors.dict_tracebacks')]},
+ {'base': 'ticketbay',
+  'id': 'q-leak-2',
+  'kind': 'correct',
+  'job': 'settle-order',
+  'event': 'leak',
+  'what': 'Correct. Tracebacks as JSON, too, but with show_locals=False: frames, no variables.',
+  'edits': [('ticketbay/logs.py',
+             '        structlog.processors.format_exc_info,\n',
+             '        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),\n'),
+            ('ticketbay/logs.py',
+             'import structlog\n\nfrom .settings',
+             'import structlog\nfrom structlog.tracebacks import ExceptionDictTransformer\n\nfrom .settings')]}]

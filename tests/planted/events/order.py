@@ -356,3 +356,17 @@ def requeue_stalled''',
         ],
     },
 ]
+
+VARIANTS += [{'base': 'gridops',
+  'id': 'q-order-1',
+  'kind': 'mistake',
+  'job': 'submit-schedule',
+  'event': 'order',
+  'what': 'Whether a newer revision has been approved is asked in the first start only (what has begun may be at the operator already, and '
+          "'superseded' would be untrue). Sequence: r1's first attempt gets a 503, r1 is 'submitting' and waits for its retry; the desk "
+          "approves r2 (approve supersedes drafts and ready ones only), r2 is handed in and 'accepted'; r1's retry comes, is start 2, does "
+          "not look, and is handed in after r2: the operator's last word is the older schedule. Base: the retry finds r2 and r1 ends as "
+          "'superseded'.",
+  'edits': [('gridops/schedules.py',
+             '        if con.execute(newer).first():\n',
+             '        if row.starts == 1 and con.execute(newer).first():\n')]}]

@@ -302,3 +302,31 @@ VARIANTS = [
         ],
     },
 ]
+
+VARIANTS += [{'base': 'adbox',
+  'id': 'q-retry-lost-1',
+  'kind': 'mistake',
+  'job': 'confirm-ad',
+  'event': 'retry-lost',
+  'what': "A confirmation between two attempts has a state of its own, 'waiting' (the desk's page shows it); begin() takes it up, but "
+          "rescue_stuck still looks for 'open' only. Sequence: the mail server says 451; failed() writes 'waiting'; Huey cannot write the "
+          'retry (queue.db locked, disk full): the message is gone. The row waits for ever, a second click at the desk does not queue it '
+          "either: no mail, no push, nothing in the graveyard. Base: the row is 'open' with due_at, the rescue brings it back.",
+  'edits': [('adbox/db.py', '-- open, done, dead\n', '-- open, waiting (for its next attempt), done, dead\n'),
+            ('adbox/confirmations.py',
+             '        if row["state"] != "open":\n            return None\n',
+             '        if row["state"] not in ("open", "waiting"):\n            return None\n'),
+            ('adbox/confirmations.py',
+             '            "update confirmations set crashes = crashes + 1, due_at = ? where ref = ?",\n',
+             '            "update confirmations set state = \'open\', crashes = crashes + 1, due_at = ? where ref = ?",\n'),
+            ('adbox/confirmations.py',
+             '            "update confirmations set tries = ?, crashes = 0, due_at = ? where ref = ?",\n'
+             '            (tries, time.time() + delay + GRACE, ref),\n',
+             '            "update confirmations set state = ?, tries = ?, crashes = 0, due_at = ?"\n'
+             '            " where ref = ? and state = \'open\'",\n'
+             '            ("waiting" if delay else "open", tries, time.time() + delay + GRACE, ref),\n'),
+            ('adbox/confirmations.py',
+             '                "update confirmations set state = \'dead\' where ref = ? and state = \'open\'", (ref,)\n',
+             '                "update confirmations set state = \'dead\'"\n'
+             '                " where ref = ? and state in (\'open\', \'waiting\')", (ref,)\n'),
+            ('tests/test_confirm.py', '== ("open", 1)', '== ("waiting", 1)')]}]

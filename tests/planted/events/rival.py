@@ -400,3 +400,17 @@ class PaymentOrders(Repository):
         ],
     },
 ]
+
+VARIANTS += [{'base': 'hosthub',
+  'id': 'q-rival-1',
+  'kind': 'mistake',
+  'job': 'provision-server',
+  'event': 'rival',
+  'what': 'activate() moves the row as it finds it in its own transaction, not in the version that the attempt has read, so that the '
+          'optimistic lock always fits. Sequence: while dns.point is under way somebody else writes the row: another delivery activates it '
+          '-> active becomes active again and a second row in subscriptions is written (the customer pays twice); or the sweep has given '
+          'the server up -> failed becomes active, with its row still in provisioning_failures. (Two copies at once are enough for the '
+          "first.) Base: Changed, 'left to another'.",
+  'edits': [('hosthub/servers.py',
+             '        await _move(tx, server, Status.ACTIVE)\n',
+             '        await _move(tx, await _read(tx, server.id), Status.ACTIVE)\n')]}]

@@ -283,3 +283,40 @@ VARIANTS = [
         ],
     },
 ]
+
+VARIANTS += [{'base': 'mailcourier',
+  'id': 'q-store-fails-1',
+  'kind': 'mistake',
+  'job': 'deliver-copy',
+  'event': 'store-fails',
+  'what': "deliveries.sent() stands in the same try as the letter. Sequence: the relay takes the letter (250), the update to 'sent' fails "
+          'once with sqlite3.OperationalError (locked, I/O error); that is no OSError, so is_final() says yes, and give_up() writes '
+          "'failed' and a dead letter, with no further attempt: the reader has the issue, the books say undeliverable (transient by its "
+          'nature, and dead letters are for what cannot be mailed). Base: the error leaves the task, the lease runs out, the rescue takes '
+          "it up, it ends as 'sent'.",
+  'edits': [('mailcourier/tasks.py',
+             '        postman.send(write(row, row, message_id))\n    except Exception as error:\n',
+             '        postman.send(write(row, row, message_id))\n'
+             '        deliveries.sent(*key, message_id)\n'
+             '    except Exception as error:\n'),
+            ('mailcourier/tasks.py',
+             '        raise\n    deliveries.sent(*key, message_id)\n    log.info("delivery succeeded"',
+             '        raise\n    log.info("delivery succeeded"')]},
+ {'base': 'mailcourier',
+  'id': 'q-store-fails-2',
+  'kind': 'correct',
+  'job': 'deliver-copy',
+  'event': 'store-fails',
+  'what': "Correct. sent() stands in the try as well, but errors of the store have a clause of their own before the relay's: they leave "
+          'the task, the lease runs out and the rescue takes the delivery up, as in base.',
+  'edits': [('mailcourier/tasks.py',
+             '        postman.send(write(row, row, message_id))\n    except Exception as error:\n',
+             '        postman.send(write(row, row, message_id))\n'
+             '        deliveries.sent(*key, message_id)\n'
+             '    except sqlite3.Error as error:\n'
+             '        log.warning("letter is out, but not written down: %r", error, extra=about)\n'
+             '        raise\n'
+             '    except Exception as error:\n'),
+            ('mailcourier/tasks.py',
+             '        raise\n    deliveries.sent(*key, message_id)\n    log.info("delivery succeeded"',
+             '        raise\n    log.info("delivery succeeded"')]}]

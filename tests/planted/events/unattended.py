@@ -175,3 +175,79 @@ def attend():
         ],
     },
 ]
+
+VARIANTS += [{'base': 'streambox',
+  'id': 'q-unattended-1',
+  'kind': 'mistake',
+  'job': 'deliver-webhook',
+  'event': 'unattended',
+  'what': "The task 'sweep' has moved to sweeps.py, to the functions that it calls. Worker and scheduler are started with "
+          "streambox.tasks:broker and streambox.tasks:scheduler, and nothing that they import imports streambox.sweeps: the scheduler's "
+          "LabelScheduleSource sees no task with a schedule, the worker knows no task 'sweep'. Sequence: transcoded() commits, Redis is "
+          "away, 'left to the sweep': nobody sweeps, the webhook is never sent (recovers publish_pending every 5m, requeue_stalled every "
+          '20m). The functions themselves are fine when somebody calls them. Base: sweep is defined in tasks.py.',
+  'edits': [('streambox/tasks.py',
+             '    return row[0] if row else None\n'
+             '\n'
+             '\n'
+             '@broker.task(task_name="sweep", schedule=[{"cron": "*/5 * * * *"}])\n'
+             'async def sweep():\n'
+             '    from streambox import sweeps\n'
+             '\n'
+             '    await sweeps.publish_pending()\n'
+             '    await sweeps.requeue_stalled()\n',
+             '    return row[0] if row else None\n'),
+            ('streambox/sweeps.py',
+             'from streambox.tasks import deliver_webhook, give_up\n',
+             'from streambox.tasks import broker, deliver_webhook, give_up\n'),
+            ('streambox/sweeps.py',
+             '                await db.execute("update deliveries set touched_at = ? where event_id = ? and status = \'pending\'",\n'
+             '                                 (now, d["event_id"]))\n',
+             '                await db.execute("update deliveries set touched_at = ? where event_id = ? and status = \'pending\'",\n'
+             '                                 (now, d["event_id"]))\n'
+             '\n'
+             '\n'
+             '@broker.task(task_name="sweep", schedule=[{"cron": "*/5 * * * *"}])\n'
+             'async def sweep():\n'
+             '    await publish_pending()\n'
+             '    await requeue_stalled()\n')]},
+ {'base': 'streambox',
+  'id': 'q-unattended-2',
+  'kind': 'correct',
+  'job': 'deliver-webhook',
+  'event': 'unattended',
+  'what': "Correct. The task 'sweep' is in sweeps.py, and Procfile names that module behind the broker and the scheduler, which is how "
+          'taskiq imports further modules.',
+  'edits': [('streambox/tasks.py',
+             '    return row[0] if row else None\n'
+             '\n'
+             '\n'
+             '@broker.task(task_name="sweep", schedule=[{"cron": "*/5 * * * *"}])\n'
+             'async def sweep():\n'
+             '    from streambox import sweeps\n'
+             '\n'
+             '    await sweeps.publish_pending()\n'
+             '    await sweeps.requeue_stalled()\n',
+             '    return row[0] if row else None\n'),
+            ('streambox/sweeps.py',
+             'from streambox.tasks import deliver_webhook, give_up\n',
+             'from streambox.tasks import broker, deliver_webhook, give_up\n'),
+            ('streambox/sweeps.py',
+             '                await db.execute("update deliveries set touched_at = ? where event_id = ? and status = \'pending\'",\n'
+             '                                 (now, d["event_id"]))\n',
+             '                await db.execute("update deliveries set touched_at = ? where event_id = ? and status = \'pending\'",\n'
+             '                                 (now, d["event_id"]))\n'
+             '\n'
+             '\n'
+             '@broker.task(task_name="sweep", schedule=[{"cron": "*/5 * * * *"}])\n'
+             'async def sweep():\n'
+             '    await publish_pending()\n'
+             '    await requeue_stalled()\n'),
+            ('Procfile',
+             'worker: taskiq worker streambox.tasks:broker --workers 2\nscheduler: taskiq scheduler streambox.tasks:scheduler\n',
+             'worker: taskiq worker streambox.tasks:broker streambox.sweeps --workers 2\n'
+             'scheduler: taskiq scheduler streambox.tasks:scheduler streambox.sweeps\n'),
+            ('README.md',
+             '    taskiq worker streambox.tasks:broker\n    taskiq scheduler streambox.tasks:scheduler     # retries',
+             '    taskiq worker streambox.tasks:broker streambox.sweeps\n'
+             '    taskiq scheduler streambox.tasks:scheduler streambox.sweeps     # retries')]}]
