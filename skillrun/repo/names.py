@@ -232,6 +232,8 @@ class Names(Sources):
         What a call gave is followed only for an attribute of it (`has_rest`).
         """
         value = binding.value
+        if value is not None:
+            value = _choose_default(value)
         if value is None or (isinstance(value, ast.Call) and not has_rest):
             return None
         if not isinstance(value, ast.Call | ast.Name | ast.Attribute | ast.Await | ast.Constant):
@@ -356,6 +358,19 @@ def _choose_binding(bound: list[Binding]) -> Binding:
         if binding.kind in ("import", "define"):
             return binding
     return bound[-1]
+
+
+def _choose_default(value: ast.expr) -> ast.expr:
+    """Gives the only call of `given or Client()` and of `Client() if given is None else given`: who
+    hands in another one hands in its like. Any other value is given back as it is.
+    """
+    branches: list[ast.expr] = []
+    if isinstance(value, ast.BoolOp) and isinstance(value.op, ast.Or):
+        branches = value.values
+    elif isinstance(value, ast.IfExp):
+        branches = [value.body, value.orelse]
+    made = [branch for branch in branches if isinstance(branch, ast.Call)]
+    return made[0] if len(made) == 1 else value
 
 
 def _call_mark(part: str) -> list[str]:

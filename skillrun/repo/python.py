@@ -168,7 +168,9 @@ class Project(Names):
         if target is None or target.dotted in frame.via or target.node is frame.definition.node:
             return
         if isinstance(target.node, ast.ClassDef):
-            target = self.definition(f"{target.dotted}.__init__")
+            # `Send(log)(message)`: what is called is an object of the class.
+            method = "__call__" if call.name.endswith("()") else "__init__"
+            target = self.definition(f"{target.dotted}.{method}")
             if target is None:
                 return
         inside = Frame(

@@ -26,7 +26,13 @@ from skillrun.frameworks.rq.callbacks import (
     random_waits,
 )
 from skillrun.frameworks.rq.retry import NONE, Reading, backoff_of, read_retry, returned_retries
-from skillrun.frameworks.rq.sends import CRON, SCHEDULER, find_effective_sends, job_decorator
+from skillrun.frameworks.rq.sends import (
+    CRON,
+    SCHEDULER,
+    find_effective_sends,
+    find_house_decorator,
+    job_decorator,
+)
 from skillrun.frameworks.rq.workers import launches_of
 from skillrun.repo.python import UNKNOWN, Definition, Handler, Module, Project, is_known
 from skillrun.repo.syntax import find_nodes, read_entries
@@ -67,7 +73,12 @@ class _Reader:
     unknown: dict[str, Place] = field(default_factory=dict)
 
     def read(self) -> Policy:
-        given = list(map(self._note_place, self._list_given())) or [NONE]
+        given = list(map(self._note_place, self._list_given()))
+        house = find_house_decorator(self.project, self.handler)
+        if not given and house is not None:
+            # Somebody of the house enqueues it, in a way that names no function.
+            self.unknown["options"] = house
+        given = given or [NONE]
         returned = list(map(self._note_place, returned_retries(self.project, self.handler)))
         most = max(given, key=lambda one: (one.retries or 0, sum(one.waits or ())))
         again = max(returned, key=lambda one: one.retries or 0, default=NONE)

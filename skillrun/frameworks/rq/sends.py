@@ -65,6 +65,8 @@ DECORATORS = frozenset(
         ),
     }
 )
+# A worker's process alone has one.
+_CURRENT_JOB = frozenset({"rq.get_current_job", "rq.job.get_current_job"})
 # A decorator, and the file that it stands in.
 Decorator = tuple[ast.expr, Module]
 _OF_A_TASK = {
@@ -202,18 +204,32 @@ def registration(project: Project, handler: Definition) -> Place | None:
     inner = handler.module.function_of(handler.node) is not None
     if inner:
         return None
+    return find_house_decorator(project, handler) or place_of(handler.module, handler.node)
+
+
+def find_house_decorator(project: Project, handler: Definition) -> Place | None:
+    """The repository's own decorator that makes a job of the handler."""
     for node in handler.decorators:
-        if _enqueues_what_it_decorates(project, node, handler.module):
+        if _makes_job_of_what_it_decorates(project, node, handler.module):
             return place_of(handler.module, node)
-    return place_of(handler.module, handler.node)
+    return None
 
 
-def _enqueues_what_it_decorates(project: Project, node: ast.expr, module: Module) -> bool:
-    """A decorator of the repository, whose own code hands the function to a queue."""
+def _makes_job_of_what_it_decorates(project: Project, node: ast.expr, module: Module) -> bool:
+    """A decorator of the repository, whose own code hands the function to a queue, or asks around
+    it which job is being done.
+    """
     name = module.resolve(node.func if isinstance(node, ast.Call) else node) or ""
     own = project.definition(name)
     if own is None or own.is_class:
         return False
+    for call in find_nodes(own.node, ast.Call):
+        if project.origin(own.module.resolve(call.func) or "") in _CURRENT_JOB:
+            return True
+    return _enqueues_what_it_takes(own)
+
+
+def _enqueues_what_it_takes(own: Definition) -> bool:
     taken = set[str]()
     for inner in ast.walk(own.node):
         if isinstance(inner, ast.arg):

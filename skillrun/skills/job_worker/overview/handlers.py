@@ -5,23 +5,28 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.callables.loops import poll_loops
 from skillrun.frameworks.interface import Send, find_wiring
 from skillrun.frameworks.registry import FRAMEWORKS, features_of
 from skillrun.repo.places import is_aside, is_shown, is_test
+from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import Framework
     from skillrun.repo.calls import Call
     from skillrun.repo.python import Definition, Module, Project
-    from skillrun.repo.uses import FrameworkUse, Place
+    from skillrun.repo.uses import FrameworkUse
 
 _DOTTED = re.compile(r"\w+(?:\.\w+)+")
 # Below these statements a module's functions still are its own: `if settings.DEBUG: def ...`.
 _BLOCKS = (ast.If, ast.Try, ast.With)
+# Where a decorator or a class gives a job's name.
+_NAMING = frozenset({"name", "actor_name", "task_name"})
+# A method of one of these names may be anybody's.
+_NAMES_OF_BUILTINS = frozenset({*dir(str), *dir(bytes), *dir(list), *dir(dict), *dir(set)})
 _DEPTH = 3  # calls that are followed: as far as the stages of a run read
 
 
@@ -111,7 +116,8 @@ def make_named_job(
 def _find_jobs_of(project: Project, framework: Framework, use: FrameworkUse) -> list[FoundJob]:
     if features_of(use.id).runs_in_place:
         own = _keep_outermost(project, _look_into(project, framework, use, use.task_modules))
-        return own or _find_handed_over(project, framework, use)
+        jobs = own or _find_handed_over(project, framework, use)
+        return [job for job in jobs if not _sets_process_up(project, job.handler)]
     first = _list_modules(project, framework, use)
     found = list(_look_into(project, framework, use, first))
     # A module of the house that wraps the library: its jobs stand where that wrapper is imported.
@@ -120,6 +126,25 @@ def _find_jobs_of(project: Project, framework: Framework, use: FrameworkUse) -> 
     for path in sorted(set(first) - {job.handler.path for job in found}):
         near |= {*_list_importers(project, path), *_list_named(project, path)}
     return [*found, *_look_into(project, framework, use, sorted(near - set(first)))]
+
+
+def _sets_process_up(project: Project, handler: Definition) -> bool:
+    """Whether another module calls it when it is imported: that makes a process ready, for a clock's
+    command as for a web server, and does nobody's work.
+    """
+    for call in project.references(handler.dotted):
+        is_at_import = call.module.function_of(call.node) is None
+        if is_at_import and not is_aside(call.path) and not _is_main_part(call):
+            return True
+    return False
+
+
+def _is_main_part(call: Call) -> bool:
+    """Whether a call stands below `if __name__ == "__main__":`."""
+    for above in call.module.parents(call.node):
+        if isinstance(above, ast.If) and "__main__" in ast.unparse(above.test):
+            return True
+    return call.path.endswith("__main__.py")
 
 
 def _find_handed_over(project: Project, framework: Framework, use: FrameworkUse) -> list[FoundJob]:
@@ -276,19 +301,98 @@ def list_bodies(project: Project, job: FoundJob, others: frozenset[str]) -> list
     jobs of their own.
     """
     bodies = {part.dotted: part for part in project.callables(job.handler)}
-    for call in project.calls(job.handler, depth=_DEPTH):
-        if others.isdisjoint(call.via):
-            for name in call.via:
-                found = project.definition(name)
-                if found is not None:
-                    bodies.setdefault(found.dotted, found)
+    for call in list_calls(project, job, others):
+        for name in call.via:
+            found = project.definition(name)
+            if found is not None:
+                bodies.setdefault(found.dotted, found)
     return list(bodies.values())
 
 
 def list_calls(project: Project, job: FoundJob, others: frozenset[str]) -> list[Call]:
     """Every call on the handler's way, without those inside other jobs: these run elsewhere."""
-    calls = project.calls(job.handler, depth=_DEPTH)
-    return [call for call in calls if others.isdisjoint(call.via)]
+    found: list[Call] = []
+    for call in project.calls(job.handler, depth=_DEPTH):
+        if others.isdisjoint(call.via):
+            found += _follow_only_method(project, call)
+    return found
+
+
+def _follow_only_method(project: Project, call: Call) -> Iterator[Call]:
+    """A call, and those inside `ctx["bank"].order_transfer(...)`: whose method it is nobody can
+    tell, and the repository has one of that name.
+    """
+    method, called = None, call.node.func
+    if isinstance(called, ast.Attribute):
+        # What lies in a dictionary is nobody's that a name could tell.
+        is_untold = not call.resolved or isinstance(called.value, ast.Subscript)
+        method = find_only_method(project, called.attr) if is_untold else None
+    if method is None:
+        yield call
+        return
+    yield replace(call, name=method.dotted, origin=method.dotted)
+    way = (*call.via, method.dotted)
+    for inner in project.calls(method, depth=_DEPTH):
+        yield replace(inner, via=(*way, *inner.via), in_try=inner.in_try + call.in_try)
+
+
+def find_only_method(project: Project, name: str) -> Definition | None:
+    """The method of that name where one class alone has it, tests left out; None as well for a name
+    that texts, lists and dictionaries have.
+    """
+    if name in _NAMES_OF_BUILTINS:
+        return None
+    return project.remember(("only method", name), lambda: _find_only_method(project, name))
+
+
+def _find_only_method(project: Project, name: str) -> Definition | None:
+    found = []
+    for module in project.modules_with(name):
+        if is_aside(module.path):
+            continue
+        for node in module.all_nodes:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if node.name == name and module.class_of(node) is not None:
+                found.append(project.define(module, node))
+    return found[0] if len(found) == 1 else None
+
+
+def find_name_in_text(project: Project, job: FoundJob) -> Place | None:
+    """Where other code than its own holds a job's name as a text, such as one that writes a row for
+    a relay to send; tests left out.
+    """
+    names = _list_names(project, job)
+    for name in sorted(names):
+        for module in project.modules_with(name):
+            if is_aside(module.path) or module.path == job.handler.path:
+                continue
+            for node in module.all_nodes:
+                if isinstance(node, ast.Constant) and node.value == name:
+                    return Place(module.path, node.lineno, module.line_text(node.lineno))
+    return None
+
+
+def _list_names(project: Project, job: FoundJob) -> set[str]:
+    """By which a message may call a job: its function's name and paths, and what its decorators or
+    its class say.
+    """
+    handler = job.handler
+    names = {handler.name, handler.dotted, handler.import_path}
+    given = []
+    for decorator in handler.decorators:
+        for keyword in getattr(decorator, "keywords", ()):
+            if keyword.arg in _NAMING:
+                given.append(keyword.value)
+    if isinstance(handler.node, ast.ClassDef):
+        for statement in handler.node.body:
+            if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) in _NAMING:
+                given.append(statement.value)
+    for node in given:
+        value = project.literal(node, handler.module)
+        if isinstance(value, str):
+            names.add(value)
+    return names
 
 
 def name_object(handler: Definition) -> str:

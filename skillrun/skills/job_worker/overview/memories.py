@@ -24,8 +24,10 @@ _SQL_WRITE = re.compile(
 _SQL_CAUGHT = re.compile(
     r"\bon\s+conflict\b|\bon\s+duplicate\s+key\b|\binsert\s+(?:or\s+)?ignore\b", re.IGNORECASE
 )
-# `on conflict (...) do update set`, and prose such as "update the".
-_NO_TABLE = frozenset({"set", "the", "a", "of", "for", "on", "it", "this", "all", "from", "to"})
+# `on conflict (...) do update set`, `for update skip locked`, and prose such as "update the".
+_NO_TABLE = frozenset(
+    {"set", "skip", "nowait", "the", "a", "of", "for", "on", "it", "this", "all", "from", "to"}
+)
 _MODEL_WRITE = re.compile(
     r"(?:^|\.)(?P<model>[A-Z]\w*)\.(?:_default_manager|objects|query)\b.*"
     r"\.a?(?P<verb>get_or_create|update_or_create|bulk_create|create|update|delete)$"

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
-def tell_trigger(job: FoundJob) -> str:
-    """ "cron", "event", both, or "nothing sends it"."""
+def tell_trigger(job: FoundJob, *, is_named: bool = False) -> str:
+    """ "clock", "event", both, or "no sender read". `is_named`: other code holds its name as a
+    text.
+    """
     kinds = {send.kind for send in job.real_sends}
     if kinds == {"enqueue", "schedule"}:
         return "event and clock"
@@ -22,6 +24,8 @@ def tell_trigger(job: FoundJob) -> str:
         return "clock"
     if kinds == {"enqueue"}:
         return "event"
+    if is_named:
+        return "event, by its name"
     return "no sender read"
 
 

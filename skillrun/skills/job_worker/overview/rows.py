@@ -18,6 +18,7 @@ from skillrun.skills.job_worker.overview.handlers import (
     FoundJob,
     find_job,
     find_jobs,
+    find_name_in_text,
     list_bodies,
     list_calls,
     make_named_job,
@@ -57,6 +58,7 @@ class JobRow:
     seams: tuple[Seam, ...]
     memories: tuple[Memory, ...]
     tests: tuple[Place, ...]
+    named_at: Place | None  # of one that nothing sends: where other code holds its name as a text
     certain: tuple[Finding, ...]  # what reading holds against it for certain
     not_read: tuple[str, ...]  # why some rules say nothing of it
     spec_path: str | None
@@ -73,7 +75,15 @@ class JobRow:
 
     @property
     def trigger(self) -> str:
-        return tell_trigger(self.job)
+        return tell_trigger(self.job, is_named=self.named_at is not None)
+
+    @property
+    def sent_at(self) -> tuple[Place, ...]:
+        """Where it is sent, else where other code names it."""
+        places = [send.place for send in self.job.real_sends]
+        if self.named_at is not None:
+            places.append(self.named_at)
+        return tuple(places)
 
     @property
     def policy_words(self) -> str:
@@ -208,6 +218,7 @@ class JobReader:
             seams=self._read_seams(job, policy, calls, spec),
             memories=find_memories(bodies, calls),
             tests=find_reaching_tests(self.project, job),
+            named_at=None if job.real_sends else find_name_in_text(self.project, job),
             certain=findings,
             not_read=reasons,
             spec_path=spec.shown_path if spec is not None else None,
@@ -291,7 +302,7 @@ def _make_entry(row: JobRow) -> dict[str, Any]:
         "path": handler.path,
         "line": handler.line,
         "trigger": row.trigger,
-        "sent_at": [_make_place(send.place) for send in row.job.real_sends],
+        "sent_at": [_make_place(place) for place in row.sent_at],
         "policy": {
             "words": row.policy_words,
             "max_attempts": row.policy.max_attempts,
