@@ -64,6 +64,7 @@ def test_a_schema_is_valid_and_says_what_it_is(path: Path) -> None:
     (
         "job-spec",
         "repo-profile",
+        "policy",
         "report",
         "detect",
         "jobs",

@@ -11,7 +11,7 @@ import errno
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from skillrun.core.verdict import Finding, Severity
 
 if TYPE_CHECKING:
     from skillrun.contract.positions import Document
+    from skillrun.repo.policy import Policy
     from skillrun.repo.survey import Survey
     from skillrun.repo.uses import FrameworkUse
 
@@ -41,6 +42,7 @@ class Profile:
 
     data: dict[str, Any]
     lines: dict[tuple[str | int, ...], int] = field(default_factory=dict)
+    policy: Policy | None = None  # the fleet's that it extends
 
     @property
     def commands(self) -> dict[str, str]:
@@ -56,13 +58,19 @@ class Profile:
 
     @property
     def required_checks(self) -> tuple[str, ...]:
-        """`quality_bar.required_checks`."""
-        return tuple(self._section("quality_bar").get("required_checks") or ())
+        """`quality_bar.required_checks`, and behind them those of the policy."""
+        own = tuple(self._section("quality_bar").get("required_checks") or ())
+        if self.policy is None:
+            return own
+        return tuple(dict.fromkeys((*own, *self.policy.required_checks)))
 
     @property
     def contract_risks(self) -> tuple[str, ...]:
-        """`quality_bar.risks`: the risks that refute a job here."""
-        return tuple(self._section("quality_bar").get("risks") or ())
+        """The risks that refute a job here: `quality_bar.risks`, and behind them the policy's."""
+        own = tuple(self._section("quality_bar").get("risks") or ())
+        if self.policy is None:
+            return own
+        return tuple(dict.fromkeys((*own, *self.policy.risks)))
 
     @property
     def validation_timeout(self) -> float | None:
@@ -77,7 +85,7 @@ class Profile:
         """`conventions.package_manager`."""
         return self._section("conventions").get("package_manager")
 
-    def line(self, *path: str) -> int:
+    def line(self, *path: str | int) -> int:
         """The line of a key, or of the nearest thing around it."""
         for n in range(len(path), -1, -1):
             if path[:n] in self.lines:
@@ -106,7 +114,19 @@ def load_profile(root: Path) -> Profile | None:
         raise ProfileInvalid(
             "\n".join(problems), hint="mend them, or start again with: skillrun detect --write"
         )
-    return Profile(document.value, dict(document.lines))
+    profile = Profile(document.value, dict(document.lines))
+    return replace(profile, policy=_load_policy(root, profile))
+
+
+def _load_policy(root: Path, profile: Profile) -> Policy | None:
+    from skillrun.repo.policy import PolicyProblem, read_policy
+
+    try:
+        return read_policy(root, profile.data)
+    except PolicyProblem as problem:
+        where = ".".join(map(str, problem.path))
+        line = profile.line(*problem.path)
+        raise ProfileInvalid(f"{NAME}:{line}: {where}: {problem.what}", hint=problem.hint) from None
 
 
 def _read_text(path: Path) -> str | None:
@@ -177,16 +197,28 @@ def _parse_seconds(given: Any) -> float:
 
 
 def find_contradictions(profile: Profile, survey: Survey) -> list[Finding]:
-    """Where the profile says something else than the code shows. The profile still wins."""
+    """Where the profile says something else than the code shows, and where it deviates from the
+    policy that it extends. The profile still wins.
+    """
     said = profile.jobs or {}
     framework = said.get("framework")
-    findings = list(_manager_contradiction(profile, survey))
+    findings = [*_list_deviations(profile), *_manager_contradiction(profile, survey)]
     if framework in (None, "unknown"):
         return findings
     use = survey.use(str(framework))
     if use is None:
         return [*findings, *_framework_contradiction(profile, str(framework), survey)]
     return [*findings, *_use_contradictions(profile, said, use)]
+
+
+def _list_deviations(profile: Profile) -> Iterator[Finding]:
+    """A note for each demand of the fleet's policy that is left out here: none is hidden."""
+    if profile.policy is None:
+        return
+    for number, one in enumerate(profile.policy.deviations):
+        message = f"without the {one.kind} {one.name} of {profile.policy.file}: {one.reason}"
+        line = profile.line("extends", "deviations", number)
+        yield Finding("profile.deviation", Severity.NOTE, message, NAME, line)
 
 
 def _framework_contradiction(profile: Profile, framework: str, survey: Survey) -> Iterator[Finding]:

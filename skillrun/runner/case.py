@@ -92,7 +92,10 @@ class Case:
             from skillrun.repo.profile import load_profile
 
             self.tree.read("REPO_PROFILE.json")
-            return load_profile(self.root)
+            profile = load_profile(self.root)
+            if profile is not None and profile.policy is not None:
+                self.tree.read(profile.policy.file)
+            return profile
 
         return self.once("profile", work)
 

@@ -4,6 +4,7 @@ behind.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -203,6 +204,8 @@ QUICK = {
     **fixtures_repos.plain_files(),
     ".skillrun/jobs/send.yaml": "version: 1\njob: send\nhandler: shop.tasks:send_receipt\n",
 }
+POLICY = '{"schema_version": 1, "risks": ["broker-lost"]}'
+EXTENDED = {"file": "policy/fleet.json", "sha256": hashlib.sha256(POLICY.encode()).hexdigest()}
 FULL = {
     **QUICK,
     ".skillrun/jobs/send.yaml": (
@@ -223,6 +226,8 @@ FULL = {
         '{"hooks": {"Stop": [{"hooks": [{"command": "skillrun hook stop"}]}]}}'
     ),
     "Makefile": "CHECK ?= mypy\n\ntypecheck:\n\t$(CHECK) shop\n",
+    "policy/fleet.json": POLICY,
+    "REPO_PROFILE.json": json.dumps({"extends": EXTENDED}),
 }
 
 
@@ -261,6 +266,9 @@ def test_each_way_of_cheating_is_found_at_once(make_repo: Callable[..., Path]) -
         ".agents/skills/job-worker-orchestration/SKILL.md": skill,
         "shop/__pycache__/mailer.cpython-311.pyc": "another program",
         BASELINE: write_baseline({"shop.work:work": frozenset([TWICE])}),
+        "REPO_PROFILE.json": json.dumps(
+            {"extends": EXTENDED | {"deviations": [{"risk": "broker-lost", "reason": "later"}]}}
+        ),
     }
     helpers.write_files(repo, weaker)
     helpers.commit(repo, "Make it green")
