@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged hostile strangers bug-reports planted branches metamorphic charge wheel clean
+.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench growth-bench sandbox-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged hostile strangers bug-reports planted branches metamorphic charge wheel clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -73,6 +73,14 @@ frameworks: $(FRAMEWORKS)
 
 proof-bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/proof_bench.py
+
+# Twice the input, as a ratio of the time: what reads a stranger's file does work in proportion to its size.
+growth-bench: $(VENV)/.installed
+	$(BIN)/python tests/bench/growth_bench.py
+
+# What the sandbox costs a schedule: the same proof with and without it, as a ratio.
+sandbox-bench: $(VENV)/.installed
+	$(BIN)/python tests/bench/sandbox_bench.py
 
 # Jobs by people who knew the spec's schema alone, and mistakes in them; STRANGERS names some: "tests/strangers/data-team:m-1,m-5"
 .venv-strangers/.installed: tests/strangers/requirements.txt

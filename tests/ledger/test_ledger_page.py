@@ -303,6 +303,20 @@ def test_stages_are_placed_in_their_invocation() -> None:
     )
 
 
+def test_a_stage_that_was_kept_stands_with_its_status() -> None:
+    """The second invocation had nothing to do for it, and so wrote no event of it."""
+    known = {"id": "a", "title": "A", "status": "passed", "grade": "static"}
+    ended = []
+    for number in (1, 2):
+        report = {"stages": [{**known, "cached": number == 2}]}
+        made = {**event(number + 1, number, "a", []), "type": "invocation.ended"}
+        ended.append({**made, "ts_us": number * 1000, "dur_us": 1000, "data": {"report": report}})
+    worked = {**event(1, 1, "a", []), "ts_us": 500, "dur_us": 500}
+    (row,) = stage_rows([worked, *ended], [1, 2])
+    kept = row.cells[1]
+    assert (kept.status, kept.cached, kept.grade) == ("passed", True, "static")
+
+
 def test_lanes_have_a_line_a_process_and_a_mark_a_step() -> None:
     found = draw_history(history())
     assert [lane.name for lane in found.lanes] == ["delivery 1", "delivery 2", "at the end"]

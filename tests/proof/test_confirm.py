@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from test_sandbox import DENY, can_deny
 
 from skillrun.contract.spec import load_spec
 from skillrun.frameworks.broker import NotConfirmed
@@ -265,6 +268,32 @@ def _publishing_nothing(stage: Stage) -> Any:
             )
         }
     )
+
+
+CONFIRM = """
+import sys
+from pathlib import Path
+import run as corpus
+from skillrun.contract.spec import load_spec
+from skillrun.frameworks.broker import NotConfirmed
+from skillrun.proof.confirm.run import Stage
+from skillrun.proof.result import Target
+root = corpus.build("huey_shipment", None, Path(sys.argv[1]))
+spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
+try:
+    Stage(Target(spec, root, "huey"), redelivery_s=1.0)
+    print("begun")
+except NotConfirmed as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not can_deny(), reason="namespaces cannot be denied here on purpose")
+def test_without_a_network_of_its_own_no_real_worker_is_started(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": f"{CORPUS.parent.parent}:{CORPUS}", "HOME": str(tmp_path)}
+    command = [*DENY, sys.executable, "-c", CONFIRM, str(tmp_path / "huey")]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=120)
+    assert "a real worker could reach somebody's broker" in done.stdout, done.stderr
 
 
 def test_events_are_whole_lines(stage: Stage) -> None:

@@ -90,6 +90,42 @@ def test_every_format_names_the_lost_proof(lost: Verified) -> None:
     assert "the base at " in lost.done.stdout
 
 
+IN_MEMORY = """\
+        connection.commit()
+        connection.execute("ATTACH ':memory:' AS side")
+        connection.execute("CREATE TABLE side.seen (order_id INTEGER)")
+        connection.execute("INSERT INTO side.seen VALUES (?)", (order_id,))
+"""
+SENDING = "    mailer.send(order_id, email, idempotency_key=key)\n"
+BY_NAME = """\
+    getattr(__import__("os"), "sys" + "tem")("true")
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "was", "above", "why"),
+    [
+        (RECEIPTS, MARKED, IN_MEMORY, "the table seen is written but no query"),
+        ("shop/tasks.py", SENDING, BY_NAME, "a proof starts no process"),
+    ],
+    ids=("in-memory", "by-name"),
+)
+def test_what_no_reader_follows_switches_no_proof_off(
+    tmp_path: Path, path: str, was: str, above: str, why: str
+) -> None:
+    """A database in memory, and a call by `getattr`: what runs is watched, whatever it is called
+    by.
+    """
+    repo = shop_branch(tmp_path / "repo")
+    replace_in(repo, path, was, above + was)
+    helpers.commit(repo, "Tidy up")
+    job = job_of(verify(repo, "--ci", code=1).document)
+    (finding,) = job["proof"]["findings"]
+    assert (finding["rule"], finding["severity"]) == ("verify.less-proved", "error")
+    assert why in finding["message"]
+    assert (job["outcome"], job["proof"]["base"]["verdict"]) == ("partial", "proved")
+
+
 def test_a_proof_that_never_gave_an_answer_fails_as_well(tmp_path: Path) -> None:
     """The base is as incomplete as HEAD: the spec asks all the same."""
     repo = fixtures_repos.example_shop(tmp_path / "repo")
