@@ -151,12 +151,16 @@ def _read_rows(rows: Rows, table: Table) -> Iterator[dict[str, Any]]:
         yield dict(zip(table.columns, row, strict=True))
 
 
-def find_left(before: Contents, after: Contents) -> Contents:
-    """The rows that are there after a job, and were not before it."""
+def find_left(before: Contents, after: Contents, *, with_changed: bool = False) -> Contents:
+    """The rows that are there after a job, and were not before it; `with_changed`: or stood there
+    otherwise.
+    """
     found: Contents = {}
     for table, rows in after.items():
+        known = before.get(table, {})
         for key, row in rows.items():
-            if key not in before.get(table, {}):
+            is_changed = with_changed and known.get(key) != row
+            if key not in known or is_changed:
                 found.setdefault(table, {})[key] = row
     return found
 

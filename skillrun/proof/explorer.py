@@ -27,7 +27,7 @@ from skillrun.proof.history import (
 )
 from skillrun.proof.jobs import POISON, list_texts
 from skillrun.proof.rivals import ChangedRow, Rival, find_changed_rows, read_contents
-from skillrun.proof.schedule import FORGET, ONCE, SWEEP, Fault, Schedule
+from skillrun.proof.schedule import FORGET, LATE_SWEEP, ONCE, SWEEP, Fault, Schedule
 from skillrun.proof.secrets import find_places
 from skillrun.proof.services.errors import ServiceFailed
 from skillrun.proof.state import StateError, count, read_state
@@ -201,14 +201,19 @@ class Explorer(Messages, Drafting, Sweeps):
         self.setting.restore()
         return read_state(self.store, self.setting.proof.state)
 
-    def learn_left(self, kind: str, schedules: Iterable[Schedule]) -> None:
-        """Keeps the rows that these schedules leave, for a kind of world that has more of them."""
+    def learn_left(
+        self, kind: str, schedules: Iterable[Schedule], *, with_changed: bool = False
+    ) -> None:
+        """Keeps the rows that these schedules leave, for a kind of world that has more of them;
+        `with_changed`: and those that they have changed.
+        """
         self.setting.restore()
         before = read_contents(self.store)
         kept = self.left.setdefault(kind, {})
         for schedule in schedules:
             self.run(schedule)
-            for table, rows in find_left(before, read_contents(self.store)).items():
+            left = find_left(before, read_contents(self.store), with_changed=with_changed)
+            for table, rows in left.items():
                 kept.setdefault(table, {}).update(rows)
 
     def watch_rows(self) -> list[ChangedRow]:
@@ -421,6 +426,8 @@ class Explorer(Messages, Drafting, Sweeps):
             self._forget_written_keys(run)
         elif name == SWEEP:
             self._let_sweeps_come(run)
+        elif name == LATE_SWEEP:
+            self._sweep_a_day_later(run)
         elif name == "varied":
             self._deliver_varied(run)
         elif name == "tick":
@@ -476,6 +483,7 @@ class Explorer(Messages, Drafting, Sweeps):
             draft=self.draft if run.schedule.draft else (),
             echoed=self._find_echoes(run),
             recorded=self._find_recorded_secrets(run),
+            swept=tuple(run.swept),
         )
 
     def _find_echoes(self, run: Run) -> tuple[str, ...]:

@@ -251,6 +251,16 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class Swept:
+    """What one call of a sweep, or of a relay, published: messages to the handler, told apart by
+    their arguments.
+    """
+
+    call: str  # "shop.sweeps:requeue"
+    messages: int
+
+
+@dataclass(frozen=True)
 class History:
     """All deliveries of one schedule, and what they left when nothing was waiting any more."""
 
@@ -282,6 +292,8 @@ class History:
     echoed: tuple[str, ...] = ()  # "table.column" that repeats a secret of a provider's error
     # "table.column" where a job that was given up left a secret of its rows that it had not before.
     recorded: tuple[str, ...] = ()
+    # In order, with the messages of other jobs, which are not delivered.
+    swept: tuple[Swept, ...] = ()
 
     @cached_property
     def runs(self) -> tuple[Delivery, ...]:

@@ -6,19 +6,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from skillrun.proof.broker import list_sweeps
 from skillrun.proof.changed_rows import list_worlds
 from skillrun.proof.drafts import list_tables_of
 from skillrun.proof.explorer import Explorer
+from skillrun.proof.families.deaths import kill
 from skillrun.proof.families.errors import list_ends_in_failure
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import History
 from skillrun.proof.jobs import payloads_of
 from skillrun.proof.planning import make_plan
 from skillrun.proof.result import OnProgress, Proof, Target
-from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
+from skillrun.proof.schedule import LATE_SWEEP, ONCE, Schedule, parse_schedule
 from skillrun.proof.session import Session, be_silent
 from skillrun.proof.varied import varied_payloads
-from skillrun.proof.worlds import DONE, GIVEN_UP
+from skillrun.proof.worlds import BEGUN, DONE, GIVEN_UP, World
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -66,20 +68,47 @@ def observe_worlds(target: Target) -> dict[str, list[History]]:
 def _explore_worlds(explorer: Explorer, spec: JobSpec) -> dict[str, list[History]]:
     """World -> its histories, see `observe_worlds`."""
     once = explorer.run(ONCE)
+    situation = Situation(spec, once, explorer.facts)
     schedules = [ONCE, *_list_real_calls(spec)]
-    ends = list_ends_in_failure(Situation(spec, once, explorer.facts))
-    explorer.learn_left(DONE, [ONCE])
-    explorer.learn_left(GIVEN_UP, ends)
-    found = {"": [explorer.run(schedule) for schedule in (*schedules, *ends)]}
-    explorer.setting.restore()
+    ends = list_ends_in_failure(situation)
+    swept = _list_swept(situation)
+    # A sweep goes by rows that were there before, too: an order that is sent by now.
+    for kind, leaving in ((DONE, [ONCE]), (GIVEN_UP, ends)):
+        explorer.learn_left(kind, leaving, with_changed=bool(swept))
+    found = {"": [explorer.run(schedule) for schedule in (*schedules, *ends, *swept)]}
     sent, read = _read_sent(found[""]), list_tables_of(once.events)
-    for world in list_worlds(explorer.store, spec, sent, read):
+    begun = [replace(schedule, moves=()) for schedule in swept]
+    explorer.learn_left(BEGUN, begun, with_changed=True)
+    explorer.setting.restore()
+    worlds = list_worlds(explorer.store, spec, sent, read)
+    for world in worlds:
         asked = list(schedules)
         if not world.column:
             # Where a column has another value, who fails does so all the same.
-            asked += ends
+            asked += [*ends, *swept]
         found[str(world)] = [explorer.run(replace(one, world=world)) for one in asked]
+    if worlds and explorer.left[BEGUN]:
+        world = World(BEGUN)
+        found[str(world)] = [explorer.run(replace(one, world=world)) for one in (ONCE, *swept)]
     return found
+
+
+def _list_swept(situation: Situation) -> list[Schedule]:
+    """A job dies before its first effect, its message is lost, and each sweep comes once, a day
+    later. None where there is no sweep and no relay, or where a clock looks for work by itself:
+    then the single run is a look, or where the message itself is a row, which no death loses.
+    """
+    if situation.polled or situation.facts.keeps_rows:
+        return []
+    if not list_sweeps(situation.spec, relay=True):
+        return []
+    effects = {effect.name for effect in situation.effects}
+    for schedule in kill.plan(situation, ()):
+        when, _, place = schedule.faults[0].at.partition(":")
+        is_at_effect = when == "before" and place.partition("#")[0] in effects
+        if schedule.does == {"kill"} and is_at_effect:
+            return [Schedule("kill-lose", schedule.faults, (LATE_SWEEP,), lose=True)]
+    return []
 
 
 def _list_real_calls(spec: JobSpec) -> Iterator[Schedule]:

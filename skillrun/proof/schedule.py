@@ -71,6 +71,9 @@ if TYPE_CHECKING:
 EVERY = 0
 SWEEP = "sweep"  # a move
 FORGET = "forget"  # as well
+# Each sweep once, when everything is old to it: for two commits that are compared with each other,
+# so that no text is read as this.
+LATE_SWEEP = "sweep-a-day-later"
 _KILLS = ("kill", "kill-worker")
 AWAY = frozenset(("refuse", "hang-up", "answer"))
 """What a receiver does that is no use, and that tells."""

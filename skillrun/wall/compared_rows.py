@@ -14,7 +14,7 @@ from skillrun.core.errors import SkillrunError
 from skillrun.core.verdict import Finding, Severity
 from skillrun.proof.changed_rows import MORE_ROWS, ODD_CENTS
 from skillrun.proof.history import History
-from skillrun.proof.worlds import CENTS, DONE, FOREIGN, GIVEN_UP, LONGER, MANY
+from skillrun.proof.worlds import BEGUN, CENTS, DONE, FOREIGN, GIVEN_UP, LONGER, MANY
 from skillrun.wall.comparing import can_be_compared, list_effects, name_end, read_requests
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted
@@ -36,6 +36,7 @@ _WORDS = {
     MANY: f"with {MORE_ROWS} more rows in each table",
     DONE: f"with the rows of {MORE_ROWS} other jobs that were done",
     GIVEN_UP: f"with the rows of {MORE_ROWS} other jobs that were given up",
+    BEGUN: f"with the rows of {MORE_ROWS} other jobs that died before their first effect",
 }
 _WORDS_OF_COLUMN = {
     FOREIGN: "with letters of another language in {column}",
@@ -106,12 +107,27 @@ def _find_differences(
     for world, was in before.items():
         if not world or world not in after:
             continue
-        plain = zip(before[""], after[""], strict=False)
-        for (was_alone, is_alone), base, head in zip(plain, was, after[world], strict=False):
+        sides = (before[""], after[""], was, after[world])
+        for was_alone, is_alone, base, head in _match_schedules(*sides):
             said = _compare(was_alone, is_alone, base, head, effects)
             if said is not None:
                 yield world, said
                 break
+
+
+_Four = tuple[History, History, History, History]
+
+
+def _match_schedules(*sides: list[History]) -> Iterator[_Four]:
+    """The histories of each schedule that all sides have run, whatever rows it met."""
+    first, second, third, fourth = map(_by_schedule, sides)
+    for name, history in first.items():
+        if name in second and name in third and name in fourth:
+            yield history, second[name], third[name], fourth[name]
+
+
+def _by_schedule(histories: list[History]) -> dict[str, History]:
+    return {str(replace(one.schedule, world=None)): one for one in histories}
 
 
 def _compare(
@@ -120,9 +136,7 @@ def _compare(
     """What HEAD does otherwise in a world, in one schedule; None where nothing, and where the base
     itself comes to another end there. The first two are of the example's own rows.
     """
-    if str(was_alone.schedule) != str(is_alone.schedule) or head.hung or base.hung:
-        return None
-    if name_end(was_alone) != name_end(base):
+    if head.hung or base.hung or name_end(was_alone) != name_end(base):
         return None
     alike, here = _read_facts(was_alone, effects), _read_facts(base, effects)
     own, there = _read_facts(is_alone, effects), _read_facts(head, effects)
@@ -130,7 +144,30 @@ def _compare(
         is_alike = name in alike and alike[name] == own.get(name)
         if is_alike and there.get(name) != value:
             return f"{name} {_show(there.get(name))}, and at the base {_show(value)}"
+    return _compare_sweeps(was_alone, is_alone, base, head)
+
+
+def _compare_sweeps(
+    was_alone: History, is_alone: History, base: History, head: History
+) -> str | None:
+    """Which sweep finds other jobs, where the base's finds none, or none where it finds some. How
+    many it takes at a time is its own: the others come with the next call.
+    """
+    found = [_count_swept(one) for one in (was_alone, is_alone, base, head)]
+    was, now, at_base, at_head = found
+    for call in was.keys() & now.keys() & at_base.keys() & at_head.keys():
+        is_alike = was[call] == now[call]
+        if is_alike and (at_base[call] > was[call]) != (at_head[call] > now[call]):
+            return f"{quoted(call)} publishes {at_head[call]} jobs, and at the base {at_base[call]}"
     return None
+
+
+def _count_swept(history: History) -> dict[str, int]:
+    """Sweep -> how many jobs it has published."""
+    counts: dict[str, int] = {}
+    for swept in history.swept:
+        counts[swept.call] = counts.get(swept.call, 0) + swept.messages
+    return counts
 
 
 def _read_facts(history: History, effects: list[str]) -> Facts:
@@ -144,6 +181,8 @@ def _read_facts(history: History, effects: list[str]) -> Facts:
         for number, parts in enumerate(read_requests(history, effect), 1):
             for name, value in parts.items():
                 facts[f"{effect} sends in request {number} as {quoted(name)}"] = value
+    if history.swept:
+        return facts  # what a sweep notes of the others depends on how many it takes at a time
     facts["the dead letters are"] = history.dead_letters
     for name, rows in history.state.items():
         facts[f"the state {name} is"] = repr(rows)

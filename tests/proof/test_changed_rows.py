@@ -76,6 +76,15 @@ def test_what_a_job_has_left_is_left_by_a_thousand_others(store: SqliteStore) ->
     assert count(store, "letters") == 1 + MORE_ROWS
 
 
+def test_rows_that_a_job_has_changed_are_left_by_it_too(store: SqliteStore) -> None:
+    before = read_contents(store)
+    with sqlite3.connect(store.path) as database:
+        database.execute("update features set cents = 1 where id = 2")
+    assert find_left(before, read_contents(store)) == {}
+    (row,) = find_left(before, read_contents(store), with_changed=True)["features"].values()
+    assert (row["id"], row["cents"]) == (2, 1)
+
+
 def test_columns_that_are_sent_get_other_values(store: SqliteStore) -> None:
     worlds = list_worlds(store, SPEC, "transfer of 48550 to CH9300762011623852957", ["features"])
     named = {str(world) for world in worlds}

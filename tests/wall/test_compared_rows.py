@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof"))
+import helpers
+import word_job
 from histories import ACKED, RETURNED, effect, history, raised, retry
 from looks import SPEC, SPEC_TEXT, diff
 
+from skillrun.contract.spec import load_spec
 from skillrun.core.errors import Blocked
-from skillrun.proof.history import History
+from skillrun.proof.history import History, Swept
+from skillrun.proof.observe import observe_worlds
+from skillrun.proof.result import Target
 from skillrun.wall.compared_rows import judge_rows
 from skillrun.wall.verification import Job, Proof
 
@@ -105,3 +111,88 @@ def test_a_side_that_cannot_be_run_is_said_by_the_other_comparison() -> None:
         raise Blocked("no interpreter")
 
     assert judge_rows(job, branch.specs[0], branch, fail, fail) == job
+
+
+# -- sweeps
+
+
+def swept(jobs: int, *, is_found: bool = True) -> History:
+    """The job died, and a sweep that published so many jobs brings it back or not."""
+    first = [("began", {}), ("died", {})]
+    again = [[*effect(), RETURNED, ACKED]] if is_found else []
+    made = history("kill@before:email#1 lose", first, *again)
+    return dataclasses.replace(made, swept=(Swept("shop.sweeps:requeue", jobs),))
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (
+            swept(100, is_found=False),
+            "the job comes to the end `failed`, and at the base `tried again`",
+        ),
+        (swept(2), "`shop.sweeps:requeue` publishes 2 jobs, and at the base 1052"),
+        (swept(100), None),
+        (swept(3000), None),
+    ],
+    ids=("starved", "none of the others", "a page", "a larger page"),
+)
+def test_a_sweep_finds_what_the_bases_finds(head: History, said: str | None) -> None:
+    before = {"": [swept(2)], "many": [swept(1052)]}
+    after = {"": [swept(2)], "many": [head]}
+    outcome, told = judge(before, after, after)
+    if said is None:
+        assert (outcome, told) == ("success", [])
+    else:
+        assert outcome == "partial"
+        assert told == [f"with 1050 more rows in each table {said}"]
+
+
+def test_a_sweep_that_brings_back_what_is_done_is_found() -> None:
+    before = {"": [swept(1)], "done": [swept(1)]}
+    after = {"": [swept(1)], "done": [swept(1051)]}
+    assert judge(before, after, after)[0] == "partial"
+
+
+SWEEPS = """
+from store import db
+from store.tasks import ship
+
+def requeue():
+    with db.connect() as connection:
+        for order_id, state in connection.execute("select id, state from orders order by id"):
+            if state == "new":
+                ship.delay(order_id=order_id)
+"""
+HANDLER = "        handler: store.tasks:ship\n"
+RECOVERS = "        recovers: [{call: 'store.sweeps:requeue', every: 15m}]\n"
+
+
+def observe(root: Path, *, order: str) -> Worlds:
+    """What the shop's job and its sweep do in each world."""
+    text = word_job.FILES[word_job.SPEC]
+    assert HANDLER in text
+    files = {
+        **word_job.FILES,
+        "store/sweeps.py": SWEEPS.replace("order by id", order),
+        word_job.SPEC: text.replace(HANDLER, HANDLER + RECOVERS),
+    }
+    repo = helpers.build_tree(root, files)
+    return observe_worlds(Target(load_spec(repo / word_job.SPEC), repo, "celery"))
+
+
+@pytest.mark.real
+def test_a_sweep_that_others_hold_up_is_found(tmp_path: Path) -> None:
+    """The newest come first, a hundred at a time: who waits behind them waits for ever, and each of
+    them may be done long ago.
+    """
+    base = observe(tmp_path / "base", order="order by id")
+    assert set(base) >= {"", "many", "done"}
+    asked = {str(one.schedule) for one in base["many"]}
+    assert any("sweep-a-day-later" in text for text in asked)
+    starved = observe(tmp_path / "head", order="order by id desc limit 100")
+    outcome, told = judge(base, starved, starved)
+    assert outcome == "partial"
+    assert "the job comes to the end" in told[0]
+    paged = observe(tmp_path / "paged", order="order by id limit 100")
+    assert judge(base, paged, paged) == ("success", [])

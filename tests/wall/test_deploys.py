@@ -129,6 +129,34 @@ def test_head_also_gives_up_and_comes_late() -> None:
     assert "permanent" not in {schedule.family for schedule in other.schedules}
 
 
+def test_other_jobs_wait_or_are_half_done() -> None:
+    situation = Situation(spec(), reference().once, reference().facts)
+    others = dict.fromkeys((2, 1, 3), situation)
+    plain = plan_deploys(situation, fail_alike=True)
+    plan = plan_deploys(situation, fail_alike=True, others=others)
+    further = plan.schedules[len(plain.schedules) :]
+    assert plan.schedules[: len(plain.schedules)] == plain.schedules
+    assert [schedule.first for schedule in further] == [2, 2, 2, 1, 1, 1]
+    told = [(str(schedule).partition(" ")[0], schedule.deploy) for schedule in further[:3]]
+    assert told == [("first=2", 0), ("kill@after:email#1", 1), ("kill@before:email#1", 1)]
+    assert plan.left_out == plain.left_out + 3
+
+
+KEY_OF_ANOTHER = (
+    "store/tasks.py",
+    'f"order:{order_id}"',
+    'f"order:{order_id}" if order_id != 8 else "order-8"',
+)
+
+
+@pytest.mark.real
+def test_another_jobs_key_is_not_changed_either(tmp_path: Path) -> None:
+    found = deploy(tmp_path, KEY_OF_ANOTHER)
+    assert found.broken is not None
+    assert found.broken.schedule.first == 1
+    assert found.broken.judgement.rule == "effect.other-key"
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("edits", "rule"),

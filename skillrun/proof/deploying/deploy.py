@@ -44,6 +44,7 @@ _HELD = frozenset(
         "effect.other-key",
         "effect.no-key",
         "state.differs",
+        "state.distinct-job",
         "attempts.unbounded",
         "dead-letter.unexpected",
         "dead-letter.after-death",
@@ -147,7 +148,11 @@ class _Deploying:
             return Deploys(untried=said + self.migration.why, missing=missing)
         theirs, mine = old.setting.spec, own.setting.spec
         situation = Situation(theirs, self.old.reference.once, old.facts)
-        plan = plan_deploys(situation, fail_alike=theirs.failures == mine.failures)
+        plan = plan_deploys(
+            situation,
+            fail_alike=theirs.failures == mine.failures,
+            others=self._choose_other_jobs(),
+        )
         tried = []
         broken = None
         for schedule in plan.schedules:
@@ -156,6 +161,26 @@ class _Deploying:
             if broken is not None:
                 break
         return Deploys(tuple(tried), broken, plan.left_out, self.migration, missing)
+
+    def _choose_other_jobs(self) -> dict[int, Situation]:
+        """The further examples' jobs that both sides run by themselves; those first whose single
+        run comes by the most places where the first example's does not.
+        """
+        old, own = self.old, self.own
+        if old.explorer.facts.ticks:
+            return {}  # a tick looks for whatever there is
+        plain = Situation(old.explorer.setting.spec, old.reference.once, old.explorer.facts)
+        found: dict[int, Situation] = {}
+        for job in old.reference.jobs.keys() & own.reference.jobs.keys():
+            if old.explorer.payloads[job] == own.explorer.payloads[job]:
+                found[job] = replace(plain, once=old.reference.jobs[job])
+        usual = {event.boundary for event in plain.boundaries}
+
+        def count_unusual(job: int) -> int:
+            return len({event.boundary for event in found[job].boundaries} ^ usual)
+
+        ranked = sorted(found, key=lambda job: (-count_unusual(job), job))
+        return {job: found[job] for job in ranked}
 
     def _find_missing(self) -> tuple[str, ...]:
         """Of HEAD's tables in the base's store, once that is migrated."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from skillrun.proof.families.deaths import kill, late_back
@@ -13,6 +13,8 @@ from skillrun.proof.schedule import SWEEP, Fault, Schedule
 
 # Each costs a delivery of either side and the migrations between them.
 MOST = 12
+# Those of other jobs than the first example's are as dear, and tell less: so many of each job.
+_MOST_JOBS, _MOST_OF_JOB = 2, 3
 # A handler with many statements has a boundary at each of them; those around effects come first.
 _MOST_OTHER_KILLS = 4
 
@@ -25,9 +27,12 @@ class DeployPlan:
     left_out: int
 
 
-def plan_deploys(situation: Situation, *, fail_alike: bool) -> DeployPlan:
+def plan_deploys(
+    situation: Situation, *, fail_alike: bool, others: Mapping[int, Situation] | None = None
+) -> DeployPlan:
     """`situation`: the base's. `fail_alike`: both sides list the same errors, so that HEAD can be
-    given one of the base's.
+    given one of the base's. `others`: the same of further examples' jobs, by number, those first
+    that do most otherwise than the first example's.
     """
     planned: dict[Schedule, None] = {}
     for schedule in _list_deploys(situation, fail_alike=fail_alike):
@@ -35,7 +40,25 @@ def plan_deploys(situation: Situation, *, fail_alike: bool) -> DeployPlan:
     swept = list(planned)
     if situation.spec.recovers:
         swept = follow_with_sweeps(swept, situation.facts)
-    return DeployPlan(tuple(swept[:MOST]), max(len(swept) - MOST, 0))
+    further: list[Schedule] = []
+    left_out = max(len(swept) - MOST, 0)
+    for number, (job, other) in enumerate((others or {}).items()):
+        listed = list(_list_deploys_of_other(job, other))
+        taken = listed[:_MOST_OF_JOB] if number < _MOST_JOBS else []
+        further += taken
+        left_out += len(listed) - len(taken)
+    return DeployPlan((*swept[:MOST], *further), left_out)
+
+
+def _list_deploys_of_other(job: int, other: Situation) -> Iterator[Schedule]:
+    """Both jobs wait while the workers are exchanged; or the base has begun the other one, and died
+    at an effect of it.
+    """
+    yield Schedule("distinct", first=job, deploy=0)
+    # The latest first: what the receiver knows already must not go out under another key.
+    for schedule in reversed(list(_list_kills(other))):
+        if _is_at_effect(schedule, other):
+            yield Schedule("distinct", schedule.faults, first=job, deploy=1)
 
 
 def _list_deploys(situation: Situation, *, fail_alike: bool) -> Iterator[Schedule]:

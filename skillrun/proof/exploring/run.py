@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from skillrun.proof.history import (
-    Delivery,
-)
+from skillrun.proof.history import Delivery, Swept
 from skillrun.proof.rivals import Rivalry
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.store_watch import StoreWatch
@@ -53,6 +51,7 @@ class Run:
     watch: StoreWatch | None = None
     rivalries: list[Rivalry] = field(default_factory=list)
     emptied: bool = False  # the broker has lost its messages
+    swept: list[Swept] = field(default_factory=list)
     # Deliveries after which this explorer's code delivers no more, see `deploying`.
     until: int | None = None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from skillrun.proof.broker import list_sweeps
 from skillrun.proof.exploring.called import Called
 from skillrun.proof.exploring.run import CALLER, Run, Waiting
-from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.history import Delivery, Event, History, Swept
 from skillrun.proof.state import read_state
 
 if TYPE_CHECKING:
@@ -83,6 +83,15 @@ class Sweeps(Called):
             if beat.is_over or (was_done and run.schedule.family != "sweep"):
                 beats.remove(beat)
 
+    def _sweep_a_day_later(self, run: Run) -> None:
+        """Calls each sweep once, and the relay of an outbox, when whatever stands still is old to
+        them.
+        """
+        self._pass_time(run, _OLD_S)
+        for sweep in list_sweeps(self.setting.spec, relay=True):
+            if run.hung is None:
+                self._sweep_once(run, sweep)
+
     def _sweep_once(self, run: Run, sweep: Sweep) -> bool:
         """Calls a sweep and delivers what it publishes. Returns whether one of the two did
         anything for this job.
@@ -94,6 +103,7 @@ class Sweeps(Called):
             note = f"recovers: {sweep.call} fails: {failed['error']}: {failed['text']}"
             if note not in run.notes:
                 run.notes.append(note)
+        run.swept.append(_count_published(sweep.call, call))
         call = self._drop_effects_for_other_jobs(self._drop_messages_of_other_jobs(call))
         run.deliveries.append(call)
         self._take_published(run, call, 0)
@@ -130,6 +140,15 @@ class Sweeps(Called):
             if (call["effect"], call["key"], call["subject"]) not in performed:
                 return False
         return read_state(self.store, self.setting.proof.state) == self.once.state
+
+
+def _count_published(name: str, call: Delivery) -> Swept:
+    """What a sweep published, for whatever job: a message that goes out twice is counted once."""
+    said = set[str]()
+    for event in call.sent_to_handler:
+        arguments = (event["message"] or {}).get("arguments")
+        said.add(str(arguments if arguments is not None else event.number))
+    return Swept(name, len(said))
 
 
 def _list_names_of_call(call: Event) -> list[tuple[str, str, str]]:
