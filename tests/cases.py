@@ -20,7 +20,7 @@ from skillrun.contract.spec import load_spec
 from skillrun.core.verdict import Finding, StageResult
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.stages.registry import STAGES
 
 SPEC_PATH = ".skillrun/jobs/send-receipt.yaml"

@@ -11,7 +11,7 @@ from typing import Any
 import cases
 from framework_shop import case_of, edited_file
 
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 
 _KEPT = ("shop/__init__.py", "shop/mailer.py", "shop/dead_jobs.py", "shop/schema.sql")
 _TESTS = """

@@ -37,7 +37,7 @@ def load_rooms() -> None:
     """Imports what a command line imports, and makes ready what each of them would work out."""
     for room in ROOMS:
         _load_package(f"skillrun.{room}")
-    for name in ("skillrun.skills.job_worker.stages.proving", "skillrun.proof.breaking.judge"):
+    for name in ("skillrun.skills.job_worker.proving.prover", "skillrun.proof.breaking.judge"):
         importlib.import_module(name)
     registry = importlib.import_module("skillrun.frameworks.registry")
     importlib.import_module("skillrun.repo.survey").compile_globs(registry.recognisers())

@@ -251,6 +251,15 @@ def test_a_circle_is_seen() -> None:
     assert circle({("a", "b"), ("b", "c"), ("a", "c")}) == []
 
 
+def test_the_folder_of_stages_has_stages_alone() -> None:
+    """What they read of the code is in `readings/`, what a proof says to them in `proving/`."""
+    from skillrun.skills.job_worker.stages.registry import STAGES
+
+    folder = PACKAGE / "skills" / "job_worker" / "stages"
+    own = {str(stage.__name__).rpartition(".")[2] for stage in STAGES}
+    assert {path.stem for path in folder.glob("*.py")} == own | {"__init__", "registry"}
+
+
 def test_inner_init_files_are_empty() -> None:
     for path in PACKAGE.rglob("__init__.py"):
         if path.parent != PACKAGE and path.parent.parent != PACKAGE / "frameworks":

@@ -183,7 +183,7 @@ class Store:
         None  # the repository's own way to its database (a connection, a session, an engine, a client)
     )
     base: Symbol | None = None  # SQLAlchemy's declarative base
-    facts: dict[str, Any] = field(default_factory=dict)  # what else the store's own template needs
+    extras: dict[str, Any] = field(default_factory=dict)  # what else the store's own template needs
 
     @property
     def tail(self) -> str:
@@ -228,7 +228,7 @@ class Facts:
         False  # the handler lives in a Django project: what is published waits for the commit
     )
     # What else a framework's own templates need.
-    facts: dict[str, Any] = field(default_factory=dict)
+    of_library: dict[str, Any] = field(default_factory=dict)
 
     @property
     def own_packages(self) -> frozenset[str]:
@@ -243,7 +243,7 @@ class Facts:
             *(e.call for e in self.effects),
         ]
         # What a clock starts, in a module of its own.
-        named.append(self.facts.get("tick"))
+        named.append(self.of_library.get("tick"))
         modules = []
         for symbol in named:
             if symbol is not None and symbol.path:

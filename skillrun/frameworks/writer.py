@@ -26,7 +26,7 @@ class JobWriter(Protocol):
     AWAITS: bool  # its handlers are coroutine functions, and so are the adapters that are still to be written
 
     def read(self, project: Project, facts: Facts) -> dict[str, Any]:
-        """What its templates need to know beyond `Facts`; it becomes `facts.facts`."""
+        """What its templates need to know beyond `Facts`; it becomes `facts.of_library`."""
 
     def problems(self, facts: Facts) -> Iterator[str]:
         """What the library cannot do of what the spec asks for, a sentence each."""

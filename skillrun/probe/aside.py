@@ -2,7 +2,7 @@
 none of them.
 
 Standard library alone: it is also loaded by path in the processes of `proof.setup` (see
-`setting.py`).
+`workplace.py`).
 """
 
 from __future__ import annotations

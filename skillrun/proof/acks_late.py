@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.core.text import masked, visible
+from skillrun.proof.judgement import Verdict
 from skillrun.proof.judges.unpromised import PROMISES
 from skillrun.proof.reference import Reference
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 YES, NO, UNKNOWN, ALREADY = "yes", "no", "unknown", "already"
 EXIT_CODES = {YES: 0, NO: 1, UNKNOWN: 3}
-_ANSWERED = {"proved": YES, "refuted": NO, "incomplete": UNKNOWN}
+_ANSWERED = {Verdict.PROVED: YES, Verdict.REFUTED: NO, Verdict.INCOMPLETE: UNKNOWN}
 # A receiver that knows the key, or a write that ends the same, sees a second time as one.
 _BEARING = ("keyed", "convergent")
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.probe.values import shorten_text
+from skillrun.proof.before_call import find_uncommitted
 from skillrun.proof.blocked import PATIENCE_S, can_see
-from skillrun.proof.drafts import find_uncommitted
 from skillrun.proof.families.messages import NOT_VARIED
 from skillrun.proof.judges.registry import compares_with_server_clock
 from skillrun.proof.judges.scratch_files import is_named_aside

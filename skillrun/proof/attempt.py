@@ -9,9 +9,9 @@ from typing import Any
 
 from skillrun.core.errors import Misuse, SkillrunError
 from skillrun.proof.exploring.run import NotPublished
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.observe import look
 from skillrun.proof.prove import prove
-from skillrun.proof.reference import INCOMPLETE, Judgement
 from skillrun.proof.result import Proof, Target
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 from skillrun.proof.state import StateError
@@ -54,5 +54,6 @@ def _attempt(work: Callable[[], Proof]) -> Proof:
 
 def _incomplete(rule: str, message: str, hint: str | None) -> Proof:
     return Proof(
-        "incomplete", incomplete=[Judgement(INCOMPLETE, rule, message, expected=hint or "")]
+        Verdict.INCOMPLETE,
+        incomplete=[Judgement(Verdict.INCOMPLETE, rule, message, expected=hint or "")],
     )

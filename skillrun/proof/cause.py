@@ -12,7 +12,7 @@ from skillrun.proof.judges.risks import RISKS
 
 if TYPE_CHECKING:
     from skillrun.proof.history import Delivery, Event, History
-    from skillrun.proof.reference import Judgement
+    from skillrun.proof.judgement import Judgement
 
 UNKNOWN = "no usual cause fits: read the steps"
 _NOT_SWEPT = "the message is lost, and no sweep of recovers finds the job that it was for"

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from skillrun.proof.families.plan import Plan
 from skillrun.proof.given import unreached
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges import logs
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.judges.unknowns import merge_undeclared
-from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement
 from skillrun.proof.result import RERUNS, Proof, Tried, Witness
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.session import Session
@@ -53,7 +53,7 @@ def conclude_proof(session: Session, plan: Plan) -> Proof:
         session.problems += unreached(session.tried[session.only].history)
     incomplete = [*session.problems]
     for item in shown:
-        for judgement in item.list_judgements(INCOMPLETE):
+        for judgement in item.list_judgements(Verdict.INCOMPLETE):
             incomplete.append(replace(judgement, schedule=str(item.schedule)))
     return Proof(
         _choose_verdict(witnesses, incomplete),
@@ -65,7 +65,7 @@ def conclude_proof(session: Session, plan: Plan) -> Proof:
         found,
         session.explorers[0].facts,
         _collect_modules(session),
-        session.settings[0].sandbox.walls,
+        session.workplaces[0].sandbox.walls,
         varied=session.varied,
         risks=risks,
         unpromised=session.target.unpromised,
@@ -122,7 +122,7 @@ def _narrow_varied(session: Session, varied: Tried) -> Tried:
     """What was tried with varied payloads, cut down to those that show it: the two that share a
     key, or the one that cannot be done; as it was, where these do not show it by themselves.
     """
-    refuted = varied.list_judgements(REFUTED)
+    refuted = varied.list_judgements(Verdict.REFUTED)
     if not refuted:
         return varied
     numbers = []
@@ -150,13 +150,13 @@ def _collect_modules(session: Session) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _choose_verdict(witnesses: list[Witness], incomplete: list[Judgement]) -> str:
+def _choose_verdict(witnesses: list[Witness], incomplete: list[Judgement]) -> Verdict:
     """The verdict of a proof: a single witness refutes, whatever else is missing."""
     if witnesses:
-        return "refuted"
+        return Verdict.REFUTED
     if incomplete:
-        return "incomplete"
-    return "proved"
+        return Verdict.INCOMPLETE
+    return Verdict.PROVED
 
 
 def _add_kind(risk: Witness, seen: list[tuple[Tried, Judgement]]) -> Witness:

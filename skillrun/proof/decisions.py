@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from skillrun.proof.drafts import Guess, list_columns, list_values
+from skillrun.proof.before_call import Guess, list_columns, list_values
+from skillrun.proof.column_writers import ColumnWriters, Write
 from skillrun.proof.rivals import (
     ChangedRow,
     Contents,
@@ -26,7 +27,6 @@ from skillrun.proof.rivals import (
     name_decision,
 )
 from skillrun.proof.rows import Table, open_rows
-from skillrun.proof.writers import Write, Writers
 from skillrun.repo.syntax import find_names
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ class Code:
         return found
 
     @cached_property
-    def writers(self) -> Writers:
+    def writers(self) -> ColumnWriters:
         """The same, read for who gives a column its values."""
-        return Writers(tree for _path, tree in self.trees)
+        return ColumnWriters(tree for _path, tree in self.trees)
 
 
 def _find_innermost(tree: ast.Module, line: int) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.families.plan import Plan
 from skillrun.proof.jobs import choose_call_arguments
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.log_answers import NOT_ASKED, Answer
-from skillrun.proof.reference import Judgement, Reference
+from skillrun.proof.reference import Reference
 from skillrun.proof.result import Proof, Tried, Witness
 from skillrun.proof.schedule import parse_schedule
 from skillrun.proof.witnesses import rank_grade
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import Effect, JobSpec
     from skillrun.proof.schedule import Schedule
 
-_WORST_FIRST = ("refuted", "incomplete", "proved")
+_WORST_FIRST = (Verdict.REFUTED, Verdict.INCOMPLETE, Verdict.PROVED)
 
 
 def choose_examples(reference: Reference) -> list[int]:

@@ -15,11 +15,11 @@ from typing import Any
 from skillrun.proof import ticks
 from skillrun.proof.changed_rows import change_rows, find_left
 from skillrun.proof.clones import clone_rows
-from skillrun.proof.exploring.drafting import Drafting
 from skillrun.proof.exploring.messages import Messages
 from skillrun.proof.exploring.publisher import is_of_publisher
 from skillrun.proof.exploring.run import STEP_S, NotPublished, Origin, Run, Waiting
 from skillrun.proof.exploring.sweeps import Sweeps
+from skillrun.proof.exploring.undoing import Undoing
 from skillrun.proof.history import (
     History,
     is_dead_letter,
@@ -47,8 +47,8 @@ _TOO_BUSY = (
 )
 
 
-class Explorer(Messages, Drafting, Sweeps):
-    """Runs schedules in one setting."""
+class Explorer(Messages, Undoing, Sweeps):
+    """Runs schedules in one workplace."""
 
     # -- messages
 
@@ -58,12 +58,12 @@ class Explorer(Messages, Drafting, Sweeps):
 
         What that call leaves behind is part of the world that each schedule begins with.
         """
-        self._boot_setting(payloads)
+        self._boot_workplace(payloads)
         messages: dict[int, dict[str, Any]] = {}
         if not self.facts.ticks:
             messages[0] = self._publish_first_message(payloads[0])
             self._learn_from_message(messages[0])
-            self.setting.take_snapshot()
+            self.workplace.take_snapshot()
         self.origin = Origin(messages)
         for job, payload in payloads.items():
             if job in messages or job >= VARIED:
@@ -72,7 +72,7 @@ class Explorer(Messages, Drafting, Sweeps):
                 messages[job] = self._publish_message(job, payload)
             except NotPublished as error:
                 self.unpublished[job] = error.why
-            self.setting.restore()
+            self.workplace.restore()
         self._adopt_published_job(messages)
         if self.clocked:
             self._add_later_ticks(messages)
@@ -80,19 +80,19 @@ class Explorer(Messages, Drafting, Sweeps):
         if self.polled:
             self.refused = {job for job in messages if job < 0 and not self._takes_poison(job)}
             self.caller = self._bring_work(Run(Schedule("publish")), 0)
-            self.setting.restore()
+            self.workplace.restore()
 
     def begin_as(self, other: Explorer) -> None:
         """Takes another explorer's messages and files: keys made of ids must be the same in
         both.
         """
-        self._boot_setting(other.payloads)
+        self._boot_workplace(other.payloads)
         self.origin, self.unpublished, self.refused = other.origin, other.unpublished, other.refused
         self._learn_from_message(self.origin.messages.get(0, {}))
-        if self.setting.servers and self.setting.spec.enqueue and not self.facts.ticks:
+        if self.workplace.servers and self.workplace.spec.enqueue and not self.facts.ticks:
             self._publish_first_message(self.payloads[0])
-        self.setting.place.adopt(other.setting.place)
-        self.setting.take_snapshot()
+        self.workplace.folders.adopt(other.workplace.folders)
+        self.workplace.take_snapshot()
 
     def bring(self, jobs: tuple[int, ...]) -> None:
         """Makes the application's own calls for further jobs before every schedule, and before its
@@ -102,7 +102,7 @@ class Explorer(Messages, Drafting, Sweeps):
         """
         self.brought = jobs
         messages, caller = self.origin.messages, self.caller
-        self.setting.restore(first=True)
+        self.workplace.restore(first=True)
         published = {one.job: one.message for one in self._publish_brought().queue}
         first = None
         with contextlib.suppress(NotPublished):
@@ -112,25 +112,25 @@ class Explorer(Messages, Drafting, Sweeps):
             self.brought, self.caller = (), caller
             return
         messages |= {**published, 0: first}
-        self.setting.take_snapshot()
+        self.workplace.take_snapshot()
 
     def bring_as(self, other: Explorer) -> None:
         """The same as another explorer, in whose files it is done already."""
         if self.brought == other.brought:
             return
         self.brought = other.brought
-        self.setting.restore(first=True)
-        if self.setting.servers:
+        self.workplace.restore(first=True)
+        if self.workplace.servers:
             self._publish_brought()
             self._publish_first_message(self.payloads[0])
-        self.setting.place.adopt(other.setting.place)
-        self.setting.take_snapshot()
+        self.workplace.folders.adopt(other.workplace.folders)
+        self.workplace.take_snapshot()
 
-    def _boot_setting(self, payloads: Mapping[int, Any]) -> None:
-        self.facts = self.setting.zygote().facts
+    def _boot_workplace(self, payloads: Mapping[int, Any]) -> None:
+        self.facts = self.workplace.zygote().facts
         self.processes.modules |= set(self.facts.modules)
         self.payloads = dict(payloads)
-        spec = self.setting.spec
+        spec = self.workplace.spec
         self.polled = ticks.is_polled(spec, self.facts)
         self.clocked = ticks.is_clocked(spec, self.facts)
         is_cron = spec.trigger is not None and spec.trigger.type == "cron"
@@ -139,19 +139,19 @@ class Explorer(Messages, Drafting, Sweeps):
 
     def _begin_at(self, moment: clock_time) -> None:
         """Far from midnight, where no server has a clock of its own."""
-        trigger = self.setting.spec.trigger
-        if trigger is not None and not self.setting.servers:
+        trigger = self.workplace.spec.trigger
+        if trigger is not None and not self.workplace.servers:
             self.base = ticks.find_s_to_time(moment, trigger.timezone)
 
     def find_due_time(self) -> None:
         """A cron job may ask the clock itself, and work at one time of the day alone: where it does
         nothing at noon, the first of its ticks at which it does something is where all begins.
         """
-        trigger = self.setting.spec.trigger
+        trigger = self.workplace.spec.trigger
         is_cron = trigger is not None and trigger.type == "cron"
-        if not is_cron or not self.facts.ticks or self.setting.servers:
+        if not is_cron or not self.facts.ticks or self.workplace.servers:
             return
-        if not self.setting.spec.effects or self._works_at(ticks.NOON):
+        if not self.workplace.spec.effects or self._works_at(ticks.NOON):
             return
         for moment in ticks.list_times(trigger.schedule if trigger is not None else None):
             if self._works_at(moment):
@@ -198,8 +198,8 @@ class Explorer(Messages, Drafting, Sweeps):
         """What the state queries answer before anything is delivered; an error is a text, as in
         `History.state`.
         """
-        self.setting.restore()
-        return read_state(self.store, self.setting.proof.state)
+        self.workplace.restore()
+        return read_state(self.store, self.workplace.proof.state)
 
     def learn_left(
         self, kind: str, schedules: Iterable[Schedule], *, with_changed: bool = False
@@ -207,7 +207,7 @@ class Explorer(Messages, Drafting, Sweeps):
         """Keeps the rows that these schedules leave, for a kind of world that has more of them;
         `with_changed`: and those that they have changed.
         """
-        self.setting.restore()
+        self.workplace.restore()
         before = read_contents(self.store)
         kept = self.left.setdefault(kind, {})
         for schedule in schedules:
@@ -218,7 +218,7 @@ class Explorer(Messages, Drafting, Sweeps):
 
     def watch_rows(self) -> list[ChangedRow]:
         """The rows that a single run changes."""
-        self.setting.restore()
+        self.workplace.restore()
         before = read_contents(self.store)
         self.run(ONCE)
         self.contents_after = read_contents(self.store)
@@ -278,17 +278,17 @@ class Explorer(Messages, Drafting, Sweeps):
         """From the snapshot to where nothing waits any more. `until`: after so many deliveries
         somebody else goes on, and what waits stays.
         """
-        self.setting.restore(first=_begins_with_call(schedule))
+        self.workplace.restore(first=_begins_with_call(schedule))
         # Where a schedule itself calls for several jobs, it finds none of them there.
         if self.brought and _begins_with_call(schedule) and not schedule.called:
             self._publish_brought()
         self.processes.begin_schedule()
         run = Run(schedule, now=self._find_beginning(schedule), until=until)
-        if schedule.draft:
+        if schedule.undone:
             self._undo_call(run)
         self._clone_rows(run)
         if schedule.world is not None:
-            change_rows(self.store, self.setting.spec, schedule.world, self.left)
+            change_rows(self.store, self.workplace.spec, schedule.world, self.left)
         self._begin_watch(run)
         self._start_schedule(run)
         self._drain_queue(run)
@@ -308,7 +308,7 @@ class Explorer(Messages, Drafting, Sweeps):
         if run.schedule.family not in WATCHED:
             return
         with self._unless_unknown(run):
-            run.watch = StoreWatch(self.setting.list_watched(self.store))
+            run.watch = StoreWatch(self.workplace.list_watched(self.store))
 
     @contextlib.contextmanager
     def _unless_unknown(self, run: Run) -> Iterator[None]:
@@ -324,14 +324,14 @@ class Explorer(Messages, Drafting, Sweeps):
         jobs = _find_varied_jobs(run.schedule)
         payloads = {job: self.payloads[job] for job in jobs if job in self.origin.messages}
         if payloads:
-            run.cloned = clone_rows(self.store, self.setting.spec, payloads)
+            run.cloned = clone_rows(self.store, self.workplace.spec, payloads)
 
     def _find_beginning(self, schedule: Schedule) -> float:
         """Where virtual time stands at a schedule's beginning."""
         if schedule.midnight:
-            return ticks.find_s_to_midnight(self.setting.proof.env.get("TZ"))
+            return ticks.find_s_to_midnight(self.workplace.proof.env.get("TZ"))
         if schedule.day:
-            trigger = self.setting.spec.trigger
+            trigger = self.workplace.spec.trigger
             zone = trigger.timezone if trigger is not None else None
             return ticks.find_s_to_day(date.fromisoformat(schedule.day), zone)
         return self.base + STEP_S + schedule.late
@@ -461,7 +461,7 @@ class Explorer(Messages, Drafting, Sweeps):
         if run.watch is not None:
             with self._unless_unknown(run):
                 run.watch.look()
-        state = read_state(self.store, self.setting.proof.state)
+        state = read_state(self.store, self.workplace.proof.state)
         dead = self._count_dead_letters(run)
         return History(
             run.schedule,
@@ -480,7 +480,7 @@ class Explorer(Messages, Drafting, Sweeps):
             tables=read_state(self.store, self.unread),
             changes=frozenset(run.watch.changes if run.watch else ()),
             rivalries=self._conclude_rivalries(run),
-            draft=self.draft if run.schedule.draft else (),
+            undone=self.undone if run.schedule.undone else (),
             echoed=self._find_echoes(run),
             recorded=self._find_recorded_secrets(run),
             swept=tuple(run.swept),
@@ -513,7 +513,7 @@ class Explorer(Messages, Drafting, Sweeps):
             for event in delivery.all("undeclared"):
                 name = name_scratch_file(event)
                 if name is not None:
-                    found[name] = self.setting.place.digest_file(name)
+                    found[name] = self.workplace.folders.digest_file(name)
         return found
 
     def _collect_payloads(self, run: Run) -> dict[int, Any]:
@@ -534,13 +534,13 @@ class Explorer(Messages, Drafting, Sweeps):
         """By the spec's own query, in the library's own place, or published to the queue that the
         spec names; None where nobody knows. A query that fails is noted.
         """
-        query = self.setting.proof.dead_letters
+        query = self.workplace.proof.dead_letters
         if query is not None:
             try:
-                return count(self.store, self.setting.fill_in(query))
+                return count(self.store, self.workplace.fill_in(query))
             except StateError as error:
                 run.notes.append(f"proof.dead_letters: {error}")
-        letter = self.setting.spec.dead_letter
+        letter = self.workplace.spec.dead_letter
         counted: int | None = run.dead if self.facts.counts_dead else None
         if letter is None or letter.kind in ("table", "none"):
             return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.core.errors import Blocked, Misuse
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT, POISON
-from skillrun.proof.reference import INCOMPLETE, Judgement
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.schedule import SWEEP, Schedule, is_publish
 from skillrun.proof.varied import VARIED
 
@@ -92,7 +92,7 @@ def unreached(history: History) -> list[Judgement]:
     for fault in history.schedule.faults:
         if not any(_is_at(fault.at, at) for at in met):
             said = f"the job never came to {fault.at}"
-            return [Judgement(INCOMPLETE, "schedule.unreached", said)]
+            return [Judgement(Verdict.INCOMPLETE, "schedule.unreached", said)]
     return []
 
 

@@ -288,7 +288,7 @@ class History:
     # What its deliveries changed in the stores, as the stores tell it. Only a few families ask.
     changes: frozenset[Change] = frozenset()
     rivalries: tuple[Rivalry, ...] = ()
-    draft: tuple[Undone, ...] = ()  # what the application's call found undone
+    undone: tuple[Undone, ...] = ()  # what the application's call found undone
     echoed: tuple[str, ...] = ()  # "table.column" that repeats a secret of a provider's error
     # "table.column" where a job that was given up left a secret of its rows that it had not before.
     recorded: tuple[str, ...] = ()

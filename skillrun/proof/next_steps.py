@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skillrun.proof.reference import Judgement
+    from skillrun.proof.judgement import Judgement
 
 NEXT_STEPS = {
     "clock.server": (

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from skillrun.proof.before_call import list_tables_of
 from skillrun.proof.broker import list_sweeps
 from skillrun.proof.changed_rows import list_worlds
-from skillrun.proof.drafts import list_tables_of
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.families.deaths import kill
 from skillrun.proof.families.errors import list_ends_in_failure
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import History
 from skillrun.proof.jobs import payloads_of
+from skillrun.proof.judgement import Verdict
 from skillrun.proof.planning import make_plan
 from skillrun.proof.result import OnProgress, Proof, Target
 from skillrun.proof.schedule import LATE_SWEEP, ONCE, Schedule, parse_schedule
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def look(target: Target, *, progress: OnProgress | None = None) -> Proof:
     """Runs the job once by itself, and plans its schedules without running them. The proof that is
-    returned has the verdict "incomplete".
+    returned is incomplete.
     """
     with Session(target, progress or be_silent, workers=1) as session:
         session.payloads = payloads_of(target.spec) | varied_payloads(target.spec)
@@ -36,7 +37,7 @@ def look(target: Target, *, progress: OnProgress | None = None) -> Proof:
         session.learn_single_run(first)
         plan = make_plan(session, first)
         return Proof(
-            "incomplete",
+            Verdict.INCOMPLETE,
             list(session.tried.values()),
             incomplete=list(session.problems),
             plan=plan,
@@ -79,7 +80,7 @@ def _explore_worlds(explorer: Explorer, spec: JobSpec) -> dict[str, list[History
     sent, read = _read_sent(found[""]), list_tables_of(once.events)
     begun = [replace(schedule, moves=()) for schedule in swept]
     explorer.learn_left(BEGUN, begun, with_changed=True)
-    explorer.setting.restore()
+    explorer.workplace.restore()
     worlds = list_worlds(explorer.store, spec, sent, read)
     for world in worlds:
         asked = list(schedules)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from skillrun.proof.before_call import list_tables_of
 from skillrun.proof.decisions import choose_rivals, list_guesses, list_rivals
-from skillrun.proof.drafts import list_tables_of
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.families.errors import list_ends_in_failure
 from skillrun.proof.families.plan import Plan
@@ -14,9 +14,9 @@ from skillrun.proof.families.situation import Situation
 from skillrun.proof.families.sweeps import list_moves_to_next_tick
 from skillrun.proof.history import Event
 from skillrun.proof.jobs import POISON
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.outages import find_showing
 from skillrun.proof.judges.registry import judge_history
-from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement
 from skillrun.proof.rivals import Rival
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.session import Session
@@ -41,13 +41,13 @@ def make_plan(session: Session, explorer: Explorer) -> Plan:
         due=explorer.due,
         is_same_next_tick=_is_same_next_tick(session, explorer),
         given=tuple(session.find_given_secrets()),
-        draft_caller=tuple(_call_from_draft(session, explorer)),
+        caller_where_undone=tuple(_call_where_undone(session, explorer)),
     )
     rivals = tuple(_find_rivals(session, explorer, situation))
     plan = plan_schedules(replace(situation, rivals=rivals))
     for job, why in explorer.unpublished.items():
         said = f"{_name_job(job)}: {why}"
-        session.problems.append(Judgement(INCOMPLETE, "not-published", said))
+        session.problems.append(Judgement(Verdict.INCOMPLETE, "not-published", said))
     _leave_out_refused(session, plan, explorer)
     return plan
 
@@ -90,7 +90,7 @@ def _find_rivals(session: Session, explorer: Explorer, situation: Situation) -> 
     found, missing = choose_rivals(found, rows, spec.proof)
     for text in missing:
         said = f"proof.rivals: {text}: the job changes no row that has this table and column"
-        session.problems.append(Judgement(INCOMPLETE, "rival.not-there", said))
+        session.problems.append(Judgement(Verdict.INCOMPLETE, "rival.not-there", said))
     explorer.rivals = {rival.text: rival for rival in found}
     first = next((one.boundary for one in session.reference.once.events if one.boundary), None)
     for rival in found:
@@ -99,7 +99,7 @@ def _find_rivals(session: Session, explorer: Explorer, situation: Situation) -> 
     return list(explorer.rivals.values())
 
 
-def _call_from_draft(session: Session, explorer: Explorer) -> list[Event]:
+def _call_where_undone(session: Session, explorer: Explorer) -> list[Event]:
     """The boundaries of the application's call where it finds its work undone; none where no
     such state is found, or where the job does not come to the same end from there.
     """
@@ -114,15 +114,15 @@ def _call_from_draft(session: Session, explorer: Explorer) -> list[Event]:
     tables = read.intersection(list_tables_of(caller.events))
     contents, modules = explorer.read_before_call(), explorer.facts.modules
     guesses = list_guesses(explorer.store, session.target.root, modules, contents, tables)
-    explorer.draft = explorer.find_draft(guesses)
-    if not explorer.draft:
+    explorer.undone = explorer.find_undone(guesses)
+    if not explorer.undone:
         return []
-    history = explorer.run(Schedule("before-commit", draft=True))
+    history = explorer.run(Schedule("before-commit", undone=True))
     judged = judge_history(history, session.reference)
-    if any(one.verdict in (REFUTED, INCOMPLETE) for one in judged):
-        explorer.draft = ()
+    if any(one.verdict in (Verdict.REFUTED, Verdict.INCOMPLETE) for one in judged):
+        explorer.undone = ()
         return []
-    session.reference = replace(session.reference, has_draft=True)
+    session.reference = replace(session.reference, knows_undone=True)
     return list(history.deliveries[0].all("at"))
 
 

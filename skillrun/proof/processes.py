@@ -12,7 +12,7 @@ from typing import Any
 
 from skillrun.proof.blocked import PATIENCE_S, can_see, is_blocked
 from skillrun.proof.history import Delivery, Event
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 from skillrun.proof.zygote import Running, delivery_s
 
 # Seconds between two looks at a process: where it may be blocked by another, and where it may not.
@@ -46,10 +46,10 @@ class Process:
 
 
 class Processes:
-    """Begins and follows the processes of one setting."""
+    """Begins and follows the processes of one workplace."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+    def __init__(self, workplace: Workplace) -> None:
+        self.workplace = workplace
         self.number = 0  # of the schedule's latest process
         self.modules: set[str] = set()  # of the repository, imported by any of them
         self.cold: dict[str, list[str]] = {}  # zygote -> what it does not know yet of `_NEEDS`
@@ -64,7 +64,7 @@ class Processes:
         """Ends the process that waits for another delivery, if one does."""
         heir, self.heir = self.heir, None
         if heir is not None:
-            self.setting.zygote(heir.zygote).dismiss(heir.running)
+            self.workplace.zygote(heir.zygote).dismiss(heir.running)
 
     def start(
         self,
@@ -84,7 +84,7 @@ class Processes:
         `stays`: what is delivered next runs in it too. So it does after a death: a worker forks its
         next child once it has dealt with the death of the last one.
         """
-        forker, heir = self.setting.zygote(zygote), self.heir
+        forker, heir = self.workplace.zygote(zygote), self.heir
         delivers = op in ("deliver", "callback")
         stays = op == "died" or (stays and delivers)
         if heir is not None and delivers and heir.zygote == zygote and forker.rests(heir.running):
@@ -126,7 +126,7 @@ class Processes:
                 self.follow(all_, other, deadline)
         if process.running.ended:
             return None
-        self.setting.zygote(process.zygote).end(process.running)
+        self.workplace.zygote(process.zygote).end(process.running)
         return _name_last_boundary(process)
 
     def follow(self, all_: list[Process], process: Process, deadline: float | None = None) -> str:
@@ -135,7 +135,7 @@ class Processes:
 
         "stopped": it stopped itself by a signal, and will never go on.
         """
-        zygote = self.setting.zygote(process.zygote)
+        zygote = self.workplace.zygote(process.zygote)
         deadline = deadline or time.monotonic() + delivery_s()
         quiet_since = time.monotonic()
         has_others = len(all_) > 1
@@ -158,16 +158,16 @@ class Processes:
         """Whether a process waits for another one. Where that cannot be seen, one that has said
         nothing for a while is taken to wait.
         """
-        zygote = self.setting.zygote(process.zygote)
+        zygote = self.workplace.zygote(process.zygote)
         quiet_s = time.monotonic() - quiet_since
         pid = zygote.outer_pid(process.running)
         if can_see() and pid:
-            return is_blocked(pid, self.setting.server_pids, zygote.pid, quiet_s)
+            return is_blocked(pid, self.workplace.server_pids, zygote.pid, quiet_s)
         return quiet_s > PATIENCE_S
 
     def _shorten_paths(self, detail: str) -> str:
         """A text with the proof's own folders as a spec names them: "{scratch}/"."""
-        place = self.setting.place
+        place = self.workplace.folders
         for name in ("scratch", "tmp", "home"):
             detail = detail.replace(f"{getattr(place, name)}/", f"{{{name}}}/")
         return detail
@@ -175,7 +175,7 @@ class Processes:
     def read_delivery(self, process: Process) -> tuple[Delivery, float]:
         """What a process reported, and where its clock stood at its end."""
         raw, status = process.running.events, process.running.status
-        scratch = f"sqlite:{self.setting.place.scratch}/"
+        scratch = f"sqlite:{self.workplace.folders.scratch}/"
         for event in raw:
             if str(event.get("store", "")).startswith(scratch):
                 event["store"] = event["store"].replace(scratch, "sqlite:{scratch}/", 1)
@@ -205,7 +205,7 @@ class Processes:
         # Of two deliveries at once the second has learnt nothing more.
         if needs is not None and needs["what"] in self.cold[process.zygote]:
             self.cold[process.zygote].remove(needs["what"])
-            self.setting.zygote(process.zygote).warm(needs)
+            self.workplace.zygote(process.zygote).warm(needs)
 
 
 def _find_other(all_: list[Process], process: Process) -> Process | None:

@@ -10,16 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.log_answers import NOT_ASKED
 from skillrun.proof.judges.risks import RISKS
-from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, was_met
+from skillrun.proof.reference import was_met
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.proof.history import History
     from skillrun.proof.result import Proof
-
-PROVED = "proved"
 
 JUDGED_BY: dict[str, tuple[str, ...]] = {
     "effects": ("effect.",),
@@ -71,7 +70,7 @@ class Promise:
     proved.
     """
 
-    verdict: str  # proved | refuted | incomplete
+    verdict: Verdict
     schedules: int
     reason: str | None = None
 
@@ -101,7 +100,7 @@ def judge_promises(proof: Proof, spec: JobSpec) -> dict[str, Promise]:
         count = _count_schedules(name, proof, spec)
         promise = _judge_promise(name, proof, count)
         # What nobody promised is in no schedule, and nothing is said of it.
-        if count or promise.verdict != PROVED:
+        if count or promise.verdict != Verdict.PROVED:
             found[name] = promise
     return found
 
@@ -109,15 +108,17 @@ def judge_promises(proof: Proof, spec: JobSpec) -> dict[str, Promise]:
 def _judge_promise(name: str, proof: Proof, count: int) -> Promise:
     for witness in proof.witnesses:
         if name in find_promises(witness.judgement.rule):
-            return Promise(REFUTED, count, witness.judgement.message)
+            return Promise(Verdict.REFUTED, count, witness.judgement.message)
     for judgement in proof.incomplete:
         if name in find_kept_open(judgement.rule):
-            return Promise(INCOMPLETE, count, judgement.message)
+            return Promise(Verdict.INCOMPLETE, count, judgement.message)
     # Only some kinds of refutation are shown as witnesses, and only those that came again.
     for judgement in _list_refutations(proof):
         if name in find_promises(judgement.rule):
-            return Promise(INCOMPLETE, count, f"seen, and not tried again: {judgement.message}")
-    return Promise(PROVED, count)
+            return Promise(
+                Verdict.INCOMPLETE, count, f"seen, and not tried again: {judgement.message}"
+            )
+    return Promise(Verdict.PROVED, count)
 
 
 def _list_refutations(proof: Proof) -> Iterable[Judgement]:
@@ -126,7 +127,7 @@ def _list_refutations(proof: Proof) -> Iterable[Judgement]:
         tried.append(proof.varied)
     for item in tried:
         if was_met(item.history):
-            yield from item.list_judgements(REFUTED)
+            yield from item.list_judgements(Verdict.REFUTED)
 
 
 def _count_schedules(name: str, proof: Proof, spec: JobSpec) -> int:

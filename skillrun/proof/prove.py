@@ -19,8 +19,8 @@ from skillrun.proof.families.plan import Plan
 from skillrun.proof.families.registry import plan_second_phase
 from skillrun.proof.given import check_example, check_key
 from skillrun.proof.history import Delivery, History
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.planning import make_plan
-from skillrun.proof.reference import REFUTED, Judgement
 from skillrun.proof.result import RERUNS, OnProgress, Proof, Target, Tried, Witness
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.session import Session, be_silent
@@ -65,7 +65,7 @@ def prove(
         proof = prove_example(asked.example)
     else:
         proof = _prove_first(target, asked, progress, workers, stop_early=stop_early)
-        is_answered = proof.verdict == "incomplete" or (stop_early and proof.witnesses)
+        is_answered = proof.verdict is Verdict.INCOMPLETE or (stop_early and proof.witnesses)
         if asked is None and proof.reference is not None and not is_answered:
             others = list(map(prove_example, choose_examples(proof.reference)))
             proof = merge_proofs(proof, others) if others else proof
@@ -136,7 +136,10 @@ def _refute_unpublished(delivery: Delivery, why: str) -> Proof:
     """
     want = "plain values: ids, not objects"
     judgement = Judgement(
-        REFUTED, "payload.not-serialisable", f"the job is never published: {why}", expected=want
+        Verdict.REFUTED,
+        "payload.not-serialisable",
+        f"the job is never published: {why}",
+        expected=want,
     )
     tried = Tried(ONCE, History(ONCE, (delivery,)), (judgement,))
-    return Proof("refuted", [tried], [Witness(tried, judgement, RERUNS)])
+    return Proof(Verdict.REFUTED, [tried], [Witness(tried, judgement, RERUNS)])

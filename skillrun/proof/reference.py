@@ -8,34 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from skillrun.core.verdict import RiskGrade
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.broker import EMPTY
 from skillrun.proof.history import Event, History
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect, JobError, JobSpec
+    from skillrun.proof.judgement import Judgement
     from skillrun.proof.schedule import Fault, Schedule
-
-REFUTED, INCOMPLETE, RISK, HINT = "refuted", "incomplete", "risk", "hint"
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What one judge says of one history. `events`: the numbers of the events that show it.
-
-    `grade` is that of a risk; a risk that was made contract keeps it.
-    """
-
-    verdict: str  # refuted | incomplete | risk | hint
-    rule: str  # e.g. "effect.repeated"; of a risk its name in `judges.risks.RISKS`
-    message: str
-    effect: str | None = None
-    events: tuple[int, ...] = ()
-    expected: str = ""
-    seen: str = ""
-    grade: RiskGrade | None = None
-    schedule: str = ""  # of what makes a proof incomplete: the one under which it came up, if any
 
 
 @dataclass(frozen=True)
@@ -92,7 +72,7 @@ class Reference:
     # The tables that the application's own call changes, as the fixture stands; and whether another
     # state was found in which it has more to do.
     changed_by_call: frozenset[str] = frozenset()
-    has_draft: bool = False
+    knows_undone: bool = False
     # Sweeps of the spec that nothing that the repository starts calls.
     uncalled: tuple[str, ...] = ()
     # The risks that the repository's profile makes contract.

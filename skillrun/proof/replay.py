@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from skillrun.proof.judgement import Verdict
+
 
 def assert_holds(
     spec: str | Path,
@@ -34,7 +36,7 @@ def assert_holds(
     contract = frozenset(profile.contract_risks if profile else ())
     target = Target(load_spec(place / spec, root=place), place, driver, tuple(paths), contract)
     proof = try_prove(target, only=schedule)
-    if proof.verdict != "proved":
+    if proof.verdict is not Verdict.PROVED:
         raise AssertionError(told(proof_report(proof, target, f" --spec {spec}", schedule)))
 
 

@@ -12,6 +12,7 @@ from skillrun.core.text import masked, masked_json, visible
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.cause import find_cause
 from skillrun.proof.examples import find_part
+from skillrun.proof.judgement import Verdict
 from skillrun.proof.judges.log_answers import NOT_ASKED, QUESTIONS
 from skillrun.proof.judges.met_errors import count_attempts
 from skillrun.proof.judges.risks import RISKS
@@ -19,17 +20,17 @@ from skillrun.proof.judges.waits import measure_delays
 from skillrun.proof.next_steps import next_step
 from skillrun.proof.observed import is_weaker, observe
 from skillrun.proof.promises import judge_promises
-from skillrun.proof.reference import HINT, was_met
+from skillrun.proof.reference import was_met
 from skillrun.proof.schedule import ONCE, parse_schedule
 from skillrun.proof.story import replay_command, tell_shortly, tell_story
 from skillrun.proof.transitions import count_transitions
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
-    from skillrun.proof.confirm.interface import Confirmed, Seen
+    from skillrun.proof.confirm.interface import Confirmed, ScheduleOutcome
     from skillrun.proof.history import Event, History
+    from skillrun.proof.judgement import Judgement
     from skillrun.proof.judges.log_answers import Answer
-    from skillrun.proof.reference import Judgement
     from skillrun.proof.result import Proof, Target, Tried, Witness
 
 _SHOWN = 500
@@ -208,7 +209,7 @@ def _describe_effect(effect: Effect, proof: Proof) -> dict[str, Any]:
     seen = observe(effect, part.histories, part.reference)
     found |= {"observed": seen.guarantee, "repeated": list(seen.repeated), "lost": list(seen.lost)}
     is_full = len({tried.schedule.family for tried in proof.tried}) > _FEW_FAMILIES
-    if proof.verdict == "proved" and is_full and is_weaker(declared, seen.guarantee):
+    if proof.verdict is Verdict.PROVED and is_full and is_weaker(declared, seen.guarantee):
         found["hint"] = (
             f"{effect.name} is declared {declared}, and was {seen.guarantee} in every schedule"
         )
@@ -311,7 +312,7 @@ def _describe_incomplete(judgement: Judgement, options: str) -> dict[str, Any]:
 def _collect_hints(proof: Proof) -> list[str]:
     found: dict[str, None] = {}  # as an ordered set
     for tried in proof.tried:
-        for judgement in tried.list_judgements(HINT):
+        for judgement in tried.list_judgements(Verdict.HINT):
             found[shown(judgement.message)] = None
     return list(found)
 
@@ -327,7 +328,7 @@ def _describe_confirmed(item: Confirmed) -> dict[str, Any]:
     }
 
 
-def _describe_seen(seen: Seen) -> dict[str, Any]:
+def _describe_seen(seen: ScheduleOutcome) -> dict[str, Any]:
     performed = []
     for (name, key), count in seen.calls().items():
         performed.append({"effect": name, "key": key and shown(key), "calls": count})

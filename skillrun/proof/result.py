@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.families.plan import Plan
 from skillrun.proof.history import History
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.log_answers import Answer
-from skillrun.proof.reference import Judgement, Reference
+from skillrun.proof.reference import Reference
 from skillrun.proof.sandbox.walls import Walls
 from skillrun.proof.schedule import Schedule
 
@@ -33,7 +34,7 @@ class Tried:
     history: History
     judgements: tuple[Judgement, ...]
 
-    def list_judgements(self, verdict: str) -> list[Judgement]:
+    def list_judgements(self, verdict: Verdict) -> list[Judgement]:
         """Those with one verdict."""
         return [judgement for judgement in self.judgements if judgement.verdict == verdict]
 
@@ -57,9 +58,9 @@ class Witness:
 
 @dataclass
 class Proof:
-    """All that a proof found. `verdict`: proved | refuted | incomplete."""
+    """All that a proof found."""
 
-    verdict: str
+    verdict: Verdict
     tried: list[Tried] = field(default_factory=list)
     witnesses: list[Witness] = field(default_factory=list)
     incomplete: list[Judgement] = field(default_factory=list)

@@ -26,7 +26,7 @@ raise=…@before:charge#1 echo           the error's text names a secret that th
 answer=cut-body@before:email#1         it says what `probe/replies.py` has under that name
 answer=503@before:email#1 listen       what the effect's real call sends is kept
 early                                  delivered before the application's own call, then after it
-draft caller-pause@after:publish#1     the call begins with rows that it sets back: see drafts.py
+draft caller-pause@after:publish#1     the call begins with rows that it sets back: see before_call.py
 rival=orders.status:void@before:email#1   somebody else commits this meanwhile
 rival=orders.*@before:email#1          all columns that the job leaves alone
 raise=…@before:email#2!/*              each time that it is about what the second call is about
@@ -100,11 +100,11 @@ _VARIED_MOVE = re.compile(r"varied=(?:\d{1,3}-\d{1,3}|\d{1,3}(?:,\d{1,3})*)")
 
 _DAY = re.compile(r"day=\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])")
 
-_FLAGS = {
-    name: name for name in ("lose", "fresh", "echo", "listen", "early", "draft", "midnight")
-} | {
+_FLAGS = {name: name for name in ("lose", "fresh", "echo", "listen", "early", "midnight")} | {
     "same-process": "same",
     "jitter=low": "low_jitter",
+    # The word is in reports that are kept.
+    "draft": "undone",
 }
 """Word -> the field that it sets."""
 
@@ -160,7 +160,7 @@ class Schedule:
     echo: bool = False  # an injected error tells a secret that the call was given
     listen: bool = False  # what a real call sends is kept
     early: bool = False  # delivered once before the application's own call
-    draft: bool = False  # the application's call finds what it has to do still undone
+    undone: bool = False  # the application's call finds what it has to do still undone
     emptied: int | None = None  # after so many deliveries the broker loses its messages
     redis_emptied: int | None = None  # after so many, Redis loses what the job wrote there
     # Jobs that the application publishes one after the other, before any of them is delivered.
@@ -189,7 +189,7 @@ class Schedule:
             ("echo", self.echo),
             ("listen", self.listen),
             ("early", self.early),
-            ("draft", self.draft),
+            ("draft", self.undone),
             ("same-process", self.same),
             (f"broker-empty={self.emptied}", self.emptied is not None),
             (f"redis-empty={self.redis_emptied}", self.redis_emptied is not None),
@@ -355,7 +355,7 @@ def _name_at_publisher(schedule: Schedule) -> str | None:
         return "receiver-away"
     if does & {"caller-kill", "caller-raise"}:
         return "publish-fault"
-    if "caller-pause" in does or schedule.draft:
+    if "caller-pause" in does or schedule.undone:
         return "before-commit"
     if schedule.fresh:
         return "fresh-interpreter"

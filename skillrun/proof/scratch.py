@@ -71,7 +71,7 @@ def _explain_no_room(base: str | None, error: OSError) -> Blocked:
     return Blocked(f"no scratch folder can be made in {where}: {error.strerror}", hint=hint)
 
 
-class Workplace:
+class Folders:
     """The folders of one proof. `scratch` is what a spec calls {scratch}; `home` and `tmp` are the
     deliveries' own; `run` holds sockets and output.
     """
@@ -128,7 +128,7 @@ class Workplace:
         """The files of the last snapshot: path -> content."""
         return self._snapshot
 
-    def adopt(self, other: Workplace) -> None:
+    def adopt(self, other: Folders) -> None:
         """Takes over another workplace's snapshot. Where the setup has written that workplace's
         path into a file, such as a database's path in a module of settings, this one's is put in
         its place.

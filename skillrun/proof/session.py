@@ -1,4 +1,4 @@
-"""The settings of one proof, the schedules that ran in them, and what the judges said of each."""
+"""The workplaces of one proof, the schedules that ran in them, and what the judges said of each."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from skillrun.proof.explorer import Explorer
 from skillrun.proof.given import check_given
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT, payloads_of
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.late import count_seconds, is_published_late
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.judges.unpromised import LEFT, is_turned_away
-from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference, was_met
+from skillrun.proof.reference import Reference, was_met
 from skillrun.proof.result import OnProgress, Target, Tried
 from skillrun.proof.rivals import read_contents
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.secrets import find_addresses, find_secrets
-from skillrun.proof.setting import Setting, raise_loss
 from skillrun.proof.single import find_single_run_problem, run_singles
 from skillrun.proof.uncalled_sweeps import find_uncalled
 from skillrun.proof.varied import varied_payloads
+from skillrun.proof.workplace import Workplace, raise_loss
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -43,14 +44,14 @@ def be_silent(what: str, done: int, of: int) -> None:
 
 
 class Session:
-    """The settings of one proof, and what they have found so far."""
+    """The workplaces of one proof, and what they have found so far."""
 
     def __init__(self, target: Target, progress: OnProgress, workers: int) -> None:
         self.target, self.progress, self.workers = target, progress, workers
         self.payloads = payloads_of(target.spec)
         self.stop_early = False
         self.refuted = False
-        self.settings: list[Setting] = []
+        self.workplaces: list[Workplace] = []
         self.explorers: list[Explorer] = []
         # A zygote's watcher ends with the thread that started it (prctl PDEATHSIG): these live as
         # long as the session.
@@ -72,18 +73,18 @@ class Session:
         are told to end first. Raises Blocked where a folder of it was gone by then.
         """
         if kind is not None:
-            for setting in self.settings:
-                setting.abandon()
+            for workplace in self.workplaces:
+                workplace.abandon()
         self.threads.shutdown(wait=False, cancel_futures=True)
         for future in self.beside:
             future.cancel()
         running: list[Future[Any]] = [*self.others, *self.beside]
         wait(running)
         try:
-            raise_loss(self.settings, error)
+            raise_loss(self.workplaces, error)
         finally:
-            for setting in self.settings:
-                setting.close()
+            for workplace in self.workplaces:
+                workplace.close()
             self.threads.shutdown()
 
     # -- the beginning
@@ -111,21 +112,21 @@ class Session:
         return explorer
 
     def set_up_explorer(self, first: Future[Explorer] | None = None) -> Explorer:
-        """Sets up an explorer with a setting of its own. `first`: the one whose messages it takes
+        """Sets up an explorer with a workplace of its own. `first`: the one whose messages it takes
         over; None for the first itself.
         """
         target = self.target
-        setting = Setting(target.spec, target.root, target.driver, target.paths)
-        setting.acks_late = target.acks_late
-        self.settings.append(setting)
+        workplace = Workplace(target.spec, target.root, target.driver, target.paths)
+        workplace.acks_late = target.acks_late
+        self.workplaces.append(workplace)
         self.progress("setting up", 0, 0)
-        setting.start_servers()
-        setting.set_up()
-        explorer = Explorer(setting, limit=limit_deliveries(target.spec))
+        workplace.start_servers()
+        workplace.set_up()
+        explorer = Explorer(workplace, limit=limit_deliveries(target.spec))
         if first is None:
             explorer.begin(self.payloads)
         else:
-            setting.zygote()
+            workplace.zygote()
             explorer.begin_as(first.result())
         return explorer
 
@@ -172,7 +173,7 @@ class Session:
         """
         idempotency = self.target.spec.idempotency
         keys = (idempotency.key if idempotency else None) or ()
-        explorer.setting.restore()
+        explorer.workplace.restore()
         payloads, contents = list(self.payloads.values()), read_contents(explorer.store)
         return find_secrets(payloads, contents, keys), find_addresses(payloads, contents, keys)
 
@@ -180,7 +181,7 @@ class Session:
         """Notes as a problem what is wrong with the single run."""
         problem = find_single_run_problem(self.reference)
         if problem:
-            self.problems.append(Judgement(INCOMPLETE, "single-run", problem))
+            self.problems.append(Judgement(Verdict.INCOMPLETE, "single-run", problem))
         elif self.target.spec.enqueue is not None:
             self._compare_with_example()
 
@@ -195,7 +196,7 @@ class Session:
         said = "enqueue.args publishes another job than the first of payload.examples:"
         # A field may be one of the library's own options, and never come to the handler.
         said += f" {_show_arguments(mine)}, where the example is {_show_arguments(direct)}"
-        self.problems.append(Judgement(INCOMPLETE, "enqueue.other-job", said))
+        self.problems.append(Judgement(Verdict.INCOMPLETE, "enqueue.other-job", said))
 
     def is_refuted_early(self) -> bool:
         """Whether the first refutation is enough, and is there."""
@@ -251,7 +252,7 @@ class Session:
         explorer.unread = self.explorers[0].unread
         explorer.once = self.explorers[0].once
         explorer.rivals = self.explorers[0].rivals
-        explorer.draft = self.explorers[0].draft
+        explorer.undone = self.explorers[0].undone
         explorer.orders.given = self.find_given_secrets()
         explorer.secrets = tuple(self._list_secrets_of_rows())
         explorer.contents_after = self.explorers[0].contents_after
@@ -271,7 +272,7 @@ class Session:
         comes of another message, once every claim that was left has run out.
         """
         judged = judge_history(history, reference)
-        undone = [one for one in judged if one.verdict == REFUTED and one.rule in LEFT]
+        undone = [one for one in judged if one.verdict == Verdict.REFUTED and one.rule in LEFT]
         if not undone:
             return reference
         moves = (*history.schedule.moves, *_NEXT_DAY)
@@ -303,7 +304,7 @@ class Session:
             self.varied = tried
             return
         self.tried[history.schedule] = tried
-        if was_met(history) and tried.list_judgements(REFUTED):
+        if was_met(history) and tried.list_judgements(Verdict.REFUTED):
             self.refuted = True
 
 

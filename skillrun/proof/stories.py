@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.core.text import masked, visible
 from skillrun.proof.cause import find_cause
-from skillrun.proof.reference import HINT
+from skillrun.proof.judgement import Verdict
 from skillrun.proof.story import tell_story
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _choose_one_a_family(proof: Proof) -> list[Tried]:
     """
     found: dict[str, Tried] = {}
     for tried in proof.tried:
-        if any(judgement.verdict != HINT for judgement in tried.judgements):
+        if any(judgement.verdict != Verdict.HINT for judgement in tried.judgements):
             continue
         best = found.setdefault(tried.schedule.family, tried)
         if len(tried.history.performed()) > len(best.history.performed()):

@@ -107,8 +107,8 @@ def _tell_event(history: History, delivery: Delivery, event: Event) -> str:
 
 def _tell_beginning(history: History, delivery: Delivery, event: Event) -> str:
     """What begins, and for which job."""
-    if delivery.op == "call" and history.draft:
-        return f"{_OPERATIONS['call']}{_tell_draft(history, delivery)}"
+    if delivery.op == "call" and history.undone:
+        return f"{_OPERATIONS['call']}{_tell_undone(history, delivery)}"
     if delivery.op in _OPERATIONS:
         return _OPERATIONS[delivery.op]
     if delivery.job and delivery.job in history.payloads:
@@ -123,13 +123,13 @@ def _tell_beginning(history: History, delivery: Delivery, event: Event) -> str:
     return "begins"
 
 
-def _tell_draft(history: History, delivery: Delivery) -> str:
+def _tell_undone(history: History, delivery: Delivery) -> str:
     """What the application's first call finds otherwise than the fixture has it."""
     first_call = next(one for one in history.deliveries if one.op == "call")
     if delivery is not first_call:
         return ""
     told = ""
-    for undone in history.draft:
+    for undone in history.undone:
         told += f"; {undone.table.name}.{undone.column} is still {undone.value!r}"
     return told
 

@@ -1,4 +1,4 @@
-"""What the application's own call finds undone, in a draft of the state before it."""
+"""What the application's own call finds undone, in a state before it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.jobs import get_field
-from skillrun.proof.reference import INCOMPLETE, Judgement
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.varied import VARIED, name_varied_field
 
 if TYPE_CHECKING:
@@ -272,4 +272,4 @@ def _say_skipped(mark: _Mark, field: str, missing: list[int], count: int) -> Jud
         " becomes of those jobs is not proved"
     )
     step = f"let every {field} leave its mark, or give an example of those that are another case"
-    return Judgement(INCOMPLETE, RULE, said, expected=step)
+    return Judgement(Verdict.INCOMPLETE, RULE, said, expected=step)

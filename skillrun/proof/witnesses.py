@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from skillrun.core.verdict import RiskGrade
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges import logs
 from skillrun.proof.judges.log_answers import Answer
 from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.judges.unpromised import merge_questions
-from skillrun.proof.reference import INCOMPLETE, REFUTED, RISK, Judgement, was_met
+from skillrun.proof.reference import was_met
 from skillrun.proof.result import RERUNS, Tried, Witness
 from skillrun.proof.schedule import Schedule
 
@@ -34,7 +35,7 @@ def choose_refutations(
     for item in sorted(tried, key=lambda one: _weigh_schedule(one.schedule)):
         if not was_met(item.history):
             continue
-        for judgement in item.list_judgements(REFUTED):
+        for judgement in item.list_judgements(Verdict.REFUTED):
             if fatal and judgement.rule not in _BY_ITSELF:
                 continue
             known = chosen.setdefault((judgement.rule, judgement.effect), [])
@@ -75,7 +76,7 @@ def choose_risks(tried: Iterable[Tried]) -> list[list[tuple[Tried, Judgement]]]:
     found: dict[str, list[tuple[Tried, Judgement]]] = {}
     for item in sorted(tried, key=lambda one: _weigh_schedule(one.schedule)):
         for judgement in item.judgements:
-            if judgement.verdict == RISK and was_met(item.history):
+            if judgement.verdict == Verdict.RISK and was_met(item.history):
                 found.setdefault(judgement.rule, []).append((item, judgement))
     for seen in found.values():
         seen.sort(key=lambda pair: rank_grade(pair[1]))
@@ -145,7 +146,7 @@ def describe_unstable(witness: Witness) -> Judgement:
         f"{witness.judgement.message} under {witness.tried.schedule}, but not when that was run"
         f" again {RERUNS} times"
     )
-    return Judgement(INCOMPLETE, "witness.unstable", said)
+    return Judgement(Verdict.INCOMPLETE, "witness.unstable", said)
 
 
 def _weigh_schedule(schedule: Schedule) -> tuple[int, int]:

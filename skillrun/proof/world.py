@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.history import TEMPORARY_TABLE, Event, History, ends_with_connection
-from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
+from skillrun.proof.judgement import Judgement, Verdict
+from skillrun.proof.reference import Reference
 from skillrun.proof.state import StateError, Store, words
 from skillrun.proof.store_watch import Change, may_publish, unshown
 from skillrun.proof.unread_tables import find_like_state, write_query
@@ -28,7 +29,7 @@ def world_judgements(
 ) -> list[Judgement]:
     """Whatever makes the verdict incomplete as a whole."""
     # Whatever the sources looked like, the handler itself said whose it is.
-    driver = explorer.setting.driver
+    driver = explorer.workplace.driver
     return [
         *_judge_source(target.root, reference),
         *_judge_volatile_state(reference),
@@ -50,7 +51,7 @@ def _judge_emptiness(reference: Reference) -> Iterator[Judgement]:
         said = (
             "the spec declares no effect and proof.state asks nothing: there is nothing to judge by"
         )
-        yield Judgement(INCOMPLETE, "state.nothing", said)
+        yield Judgement(Verdict.INCOMPLETE, "state.nothing", said)
 
 
 def _judge_idleness(reference: Reference) -> Iterator[Judgement]:
@@ -63,7 +64,7 @@ def _judge_idleness(reference: Reference) -> Iterator[Judgement]:
             "the single run changes no row that proof.state asks for: with these rows there is"
             " nothing to do"
         )
-        yield Judgement(INCOMPLETE, "state.idle", said)
+        yield Judgement(Verdict.INCOMPLETE, "state.idle", said)
 
 
 def _has_performed(history: History) -> bool:
@@ -81,14 +82,14 @@ def _judge_stand_ins(target: Target, reference: Reference) -> Iterator[Judgement
     for effect in target.doubtful:
         if effect.is_work:
             said = f"a stand-in takes the place of {effect.call}, which {effect.why}"
-            yield Judgement(INCOMPLETE, "effect.hollow", said, effect=effect.name)
+            yield Judgement(Verdict.INCOMPLETE, "effect.hollow", said, effect=effect.name)
     performed = {str(event["effect"]) for event in reference.once.performed()}
     doubtful = [effect for effect in target.doubtful if effect.name in performed]
     is_all = bool(doubtful) and len(doubtful) == len(performed)
     if is_all and _leaves_state(reference.once, reference):
         names = ", ".join(effect.call for effect in doubtful)
         said = f"all that the job does is done by a stand-in for {names}, which {doubtful[0].why}"
-        yield Judgement(INCOMPLETE, "effect.hollow", said, effect=doubtful[0].name)
+        yield Judgement(Verdict.INCOMPLETE, "effect.hollow", said, effect=doubtful[0].name)
 
 
 def _judge_effects(reference: Reference) -> Iterator[Judgement]:
@@ -98,11 +99,11 @@ def _judge_effects(reference: Reference) -> Iterator[Judgement]:
     for effect in reference.effects:
         if effect.guarantee == "keyed" and effect.key_arg is None:
             said = f"effect {effect.name} is declared keyed, but key_arg names no argument"
-            yield Judgement(INCOMPLETE, "effect.key-not-named", said)
+            yield Judgement(Verdict.INCOMPLETE, "effect.key-not-named", said)
         is_called = effect.mode == "pass_through" and bool(reference.calls(effect.name))
         if is_called and not _does_something(reference, effect):
             said = f"effect {effect.name} is passed through, but nothing that it does was seen"
-            yield Judgement(INCOMPLETE, "effect.not-seen", said)
+            yield Judgement(Verdict.INCOMPLETE, "effect.not-seen", said)
 
 
 def _does_something(reference: Reference, effect: Any) -> bool:
@@ -128,7 +129,7 @@ def _judge_uncounted_letters(spec: Any, histories: list[History]) -> Iterator[Ju
     if all(history.dead_letters is None for history in histories):
         said = f"dead letters go to a {letter.kind}, but nothing counts them: proof.dead_letters"
         yield Judgement(
-            INCOMPLETE,
+            Verdict.INCOMPLETE,
             "dead-letter.uncounted",
             said,
             expected="e.g. select count(*) from dead_jobs",
@@ -137,9 +138,9 @@ def _judge_uncounted_letters(spec: Any, histories: list[History]) -> Iterator[Ju
 
 def _judge_what_setup_left(explorer: Explorer) -> Iterator[Judgement]:
     """A process that acts on the job's state by itself would be part of the job."""
-    left = explorer.setting.left_by_setup
+    left = explorer.workplace.left_by_setup
     if left is not None:
-        yield Judgement(INCOMPLETE, "proof.setup", f"proof.setup: {left}")
+        yield Judgement(Verdict.INCOMPLETE, "proof.setup", f"proof.setup: {left}")
 
 
 def _judge_distinct_jobs(spec: Any, reference: Reference) -> Iterator[Judgement]:
@@ -162,7 +163,7 @@ def _judge_distinct_jobs(spec: Any, reference: Reference) -> Iterator[Judgement]
         want = (
             "let proof.setup write what that job works on, or give another one in payload.examples"
         )
-    yield Judgement(INCOMPLETE, "distinct.none", said, expected=want)
+    yield Judgement(Verdict.INCOMPLETE, "distinct.none", said, expected=want)
 
 
 def _find_absent_field(spec: Any) -> str | None:
@@ -192,7 +193,9 @@ def _judge_source(root: Path, reference: Reference) -> Iterator[Judgement]:
     if not inside:
         said = f"the handler was imported from {path.name} outside of this checkout"
         yield Judgement(
-            INCOMPLETE, "source.elsewhere", f"{said}: an installed copy comes first on its path"
+            Verdict.INCOMPLETE,
+            "source.elsewhere",
+            f"{said}: an installed copy comes first on its path",
         )
 
 
@@ -201,7 +204,7 @@ def _judge_volatile_state(reference: Reference) -> Iterator[Judgement]:
         said = (
             f"proof.state.{name} differs between two single runs: leave out times and random values"
         )
-        yield Judgement(INCOMPLETE, "state.volatile", said)
+        yield Judgement(Verdict.INCOMPLETE, "state.volatile", said)
 
 
 def _judge_unread_tables(
@@ -221,7 +224,7 @@ def _judge_unread_tables(
     if explorer.store is None:
         tables = {table for _, table in written} | {change.name for change in changes}
         said = f"{', '.join(sorted(tables))} written, but proof.database names no database"
-        yield Judgement(INCOMPLETE, "state.no-database", said)
+        yield Judgement(Verdict.INCOMPLETE, "state.no-database", said)
         return
     read = _find_tables_read(explorer.store, _list_queries(spec)) | list_coordinating(spec)
     like_state = find_like_state(histories, reference)
@@ -231,10 +234,10 @@ def _judge_unread_tables(
             continue  # it ends with its connection
         if _is_other_file(explorer, store):
             said = f"the handler writes to {Path(store[7:]).name}, which is not proof.database"
-            yield Judgement(INCOMPLETE, "state.other-database", said)
+            yield Judgement(Verdict.INCOMPLETE, "state.other-database", said)
         elif table and table not in read and table not in like_state:
             said = f"the table {table} is written but no query of proof.state reads it"
-            yield Judgement(INCOMPLETE, "state.unread", said)
+            yield Judgement(Verdict.INCOMPLETE, "state.unread", said)
     yield from _unshown(changes, read | like_state, driver, explorer)
 
 
@@ -243,7 +246,7 @@ def _is_other_file(explorer: Explorer, store: str) -> bool:
     mine = getattr(explorer.store, "path", None)
     if mine is None or not store.startswith("sqlite:"):
         return False
-    name = str(mine).replace(str(explorer.setting.place.scratch), "{scratch}")
+    name = str(mine).replace(str(explorer.workplace.folders.scratch), "{scratch}")
     return store[7:] not in (name, str(Path(mine).resolve()))
 
 
@@ -252,7 +255,7 @@ def find_unread_tables(explorer: Explorer, singles: Iterable[History]) -> dict[s
     store = explorer.store
     if store is None:
         return {}
-    spec = explorer.setting.spec
+    spec = explorer.workplace.spec
     read = _find_tables_read(store, _list_queries(spec)) | list_coordinating(spec)
     found: dict[str, str] = {}
     for _, table in sorted(_find_writes(singles)):
@@ -276,7 +279,7 @@ def _judge_redis_commands(
             # These were perhaps not the handler's: the client's hook knows its own.
             continue
         if change.kind == "command" and detail not in said:
-            yield Judgement(INCOMPLETE, "effect.undeclared", f"undeclared store: {detail}")
+            yield Judgement(Verdict.INCOMPLETE, "effect.undeclared", f"undeclared store: {detail}")
 
 
 def find_changed(histories: Iterable[History]) -> list[Change]:
@@ -292,10 +295,10 @@ def _unshown(
     asked = explorer.store.name if explorer.store else ""
     for change in unshown(changes, read, driver):
         if change.store == asked:
-            yield Judgement(INCOMPLETE, "state.unread", change.words)
+            yield Judgement(Verdict.INCOMPLETE, "state.unread", change.words)
         else:
             said = f"the handler writes to {change.store}, which is not proof.database"
-            yield Judgement(INCOMPLETE, "state.other-database", said)
+            yield Judgement(Verdict.INCOMPLETE, "state.other-database", said)
 
 
 def _list_queries(spec: Any) -> list[str]:

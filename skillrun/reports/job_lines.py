@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from skillrun.core.tally import count_things
-from skillrun.reports.lines import Line, format_place, line
+from skillrun.reports.lines import VERDICT_STYLES, Line, format_place, line
 
-_STYLES = {"proved": "passed", "refuted": "failed", "incomplete": "blocked"}
 # Of each kind; the others are counted, and --json has all.
 _SHOWN = 3
 _KEYED = {True: "keyed", False: "no key seen"}
@@ -47,7 +46,7 @@ def _head_line(job: _Value) -> Line:
     parts = [("bold", job["handler"]), ("dim", f"  {job['library']}  {job['path']}:{job['line']}")]
     if verdict is None:
         return line(0, *parts, ("dim", "  not proved yet"))
-    words, style = verdict["verdict"], _STYLES[verdict["verdict"]]
+    words, style = verdict["verdict"], VERDICT_STYLES[verdict["verdict"]]
     # What is not known to hold any more has no colour that says so.
     if not verdict["believed"]:
         words, style = f"{words}, not recorded for you", "blocked"

@@ -10,9 +10,15 @@ from typing import Any
 
 from skillrun.core.tally import outcome_line
 from skillrun.core.text import masked, visible
+from skillrun.proof.judgement import Verdict
 
 WORDS = {"not_applicable": "n/a"}
 _STYLES = {"blocker": "blocked", "error": "failed", "warning": "pending"}  # by severity
+VERDICT_STYLES: dict[str, str] = {
+    Verdict.PROVED: "passed",
+    Verdict.REFUTED: "failed",
+    Verdict.INCOMPLETE: "blocked",
+}
 # Characters of a part: a message may quote a whole line of minified code.
 _LONGEST = 2000
 # Of a stage: with their hints they fill most of a screen.

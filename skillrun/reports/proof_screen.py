@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from skillrun.core.tally import count_things, risk_words
-from skillrun.reports.lines import Line, line
+from skillrun.reports.lines import VERDICT_STYLES, Line, line
 from skillrun.reports.proofs import next_of_incomplete
 
-_STYLES = {"proved": "passed", "refuted": "failed", "incomplete": "blocked"}
 _ANSWERS = {"yes": "passed", "already": "passed", "no": "failed"}
 _RISK_STYLES = {"money": "failed", "lost": "failed"}
 # A screen has 24 lines: two findings with their stories, and five more of a line each.
@@ -63,7 +62,7 @@ def _answer_line(report: _Value) -> Line:
     took = ""
     if report["duration_ms"]:
         took = f"  ({report['duration_ms'] / 1000:.1f} s)"
-    return line(0, (_STYLES[verdict], verdict), ("", what), ("dim", took))
+    return line(0, (VERDICT_STYLES[verdict], verdict), ("", what), ("dim", took))
 
 
 def _hollow_words(incomplete: Sequence[_Value]) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from skillrun.core.tally import risk_words
-from skillrun.reports.lines import Line, line
+from skillrun.proof.judgement import Verdict
+from skillrun.reports.lines import VERDICT_STYLES, Line, line
 
-_STYLES = {"proved": "passed", "refuted": "failed", "incomplete": "blocked"}
 # Stories; the others are told in a few lines.
 _IN_FULL = 2
 _LABEL = 15
@@ -55,13 +55,13 @@ def _promise_lines(promises: _Value) -> Iterator[Line]:
 
 def _verdict_line(report: _Value) -> Line:
     words = {
-        "proved": "within the bounds above, whatever happens is what one run would have done",
-        "refuted": "the steps above show how",
-        "incomplete": "what is named above keeps the proof from an answer",
+        Verdict.PROVED: "within the bounds above, whatever happens is what one run would have done",
+        Verdict.REFUTED: "the steps above show how",
+        Verdict.INCOMPLETE: "what is named above keeps the proof from an answer",
     }
     verdict, said = report["verdict"], words[report["verdict"]]
     risks = risk_words(report.get("risks", ()))
-    if report["given"] and verdict == "proved":
+    if report["given"] and verdict == Verdict.PROVED:
         what = f": {report['job']} under this one schedule; that is no proof{risks}"
         return line(0, ("passed", "holds"), ("", what))
     what = f": {report['job']}: {said}"
@@ -70,7 +70,7 @@ def _verdict_line(report: _Value) -> Line:
     took = ""
     if report["duration_ms"]:
         took = f"  ({report['duration_ms'] / 1000:.1f} s)"
-    return line(0, (_STYLES[verdict], verdict), ("", what), ("dim", took))
+    return line(0, (VERDICT_STYLES[verdict], verdict), ("", what), ("dim", took))
 
 
 def _count_schedules(count: int) -> str:

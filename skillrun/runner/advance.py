@@ -19,18 +19,24 @@ from skillrun.core.tally import count_stages
 from skillrun.core.text import masked_json, visible
 from skillrun.ledger.rows import NewEvent, RunStart, Telemetry
 from skillrun.repo.git import Repo, Snapshot, list_touched, take_snapshot
-from skillrun.runner.repeat import Seen, elapsed_ms, find_settled, repeat, telemetry_json
+from skillrun.runner.repeat import (
+    FoundInputs,
+    elapsed_ms,
+    find_unchanged_run,
+    repeat,
+    telemetry_json,
+)
 from skillrun.runner.signing import find_tampering, is_proof_recorded, keep_signed, sign_event
 from skillrun.runner.target import (
     Request,
-    Target,
+    RunTarget,
     lock_path,
     open_ledger,
     patience_s,
     prepare_ledger_folder,
     shown,
 )
-from skillrun.runner.written import settle
+from skillrun.runner.written import finish_interrupted_write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,9 +68,9 @@ def advance(
     Raises SkillrunError for what is refused or misused; then nothing was written.
     """
     started = time.monotonic()
-    seen = Seen.of(request)
-    _check_state_folder(seen.target)
-    target, known = seen.target, find_settled(seen)
+    found = FoundInputs.of(request)
+    _check_state_folder(found.target)
+    target, known = found.target, find_unchanged_run(found)
     inputs = None
     identity: tuple[str, ...]
     if known:
@@ -72,33 +78,33 @@ def advance(
         identity = (known["skill"], known["job"])
     else:
         # What can be refused is refused before anything is written.
-        inputs = _read_inputs(seen)
+        inputs = _read_inputs(found)
         identity = inputs.identity
     prepare_ledger_folder(target.repo, target.ledger_path)
     with open_ledger(target.ledger_path) as ledger, RunLock(lock_path(target, identity)) as lock:
         if _take_lock(lock, watcher):
             # The other one, or a person meanwhile, may have changed things.
-            seen = Seen.of(request)
+            found = FoundInputs.of(request)
             inputs = None
-        settle(ledger, target.ledger_path, target.repo.root)
+        finish_interrupted_write(ledger, target.ledger_path, target.repo.root)
         if inputs is None:
-            report = repeat(ledger, seen, started)
+            report = repeat(ledger, found, started)
             if report is not None:
                 return report
-            inputs = _read_inputs(seen)
-        return _Invocation(seen, inputs, ledger, watcher, started, after_proof, is_agreed).go()
+            inputs = _read_inputs(found)
+        return _Invocation(found, inputs, ledger, watcher, started, after_proof, is_agreed).go()
 
 
-def _read_inputs(seen: Seen) -> Inputs:
+def _read_inputs(found: FoundInputs) -> Inputs:
     """The inputs of an invocation. Their module is imported here, since an invocation that found
     nothing changed reads none.
     """
     from skillrun.runner.inputs import Inputs
 
-    return Inputs.read(seen)
+    return Inputs.read(found)
 
 
-def _check_state_folder(target: Target) -> None:
+def _check_state_folder(target: RunTarget) -> None:
     """Raises Blocked where the state folder lies in the repository: its key and answers could have
     come with it.
     """
@@ -133,9 +139,9 @@ def case_of(request: Request) -> Case:
     """What the stages of a run would see now. Raises as `advance` does; nothing is written."""
     from skillrun.runner.inputs import Inputs
 
-    seen = Seen.of(request)
-    case = Inputs.read(seen).case
-    case.is_recorded = partial(_is_recorded_in, seen.target.ledger_path)
+    found = FoundInputs.of(request)
+    case = Inputs.read(found).case
+    case.is_recorded = partial(_is_recorded_in, found.target.ledger_path)
     return case
 
 
@@ -176,7 +182,7 @@ class _Invocation:
     of telemetry.
     """
 
-    seen: Seen
+    found: FoundInputs
     inputs: Inputs
     ledger: Ledger
     watcher: Watcher
@@ -210,11 +216,11 @@ class _Invocation:
 
     @property
     def request(self) -> Request:
-        return self.seen.request
+        return self.found.request
 
     @property
-    def target(self) -> Target:
-        return self.seen.target
+    def target(self) -> RunTarget:
+        return self.found.target
 
     @property
     def job(self) -> str:
@@ -287,7 +293,7 @@ class _Invocation:
         self.waivers: dict[str, Waiver] = waivers(
             self.inputs.spec, self.request, earlier, self.actor
         )
-        events = [self._make_event("invocation.started", data=self.seen.options())]
+        events = [self._make_event("invocation.started", data=self.found.options())]
         recorded = {_identify_waiver(event["data"]) for event in earlier}
         for waiver in self.waivers.values():
             # As the ledger keeps it: with a secret masked, which it was the last time as well.
@@ -485,7 +491,7 @@ class _Invocation:
             "invocation.ended",
             outcome=report["outcome"],
             dur_us=elapsed_ms(self.started) * 1000,
-            data={"key": self.seen.key, "settled": outcome_settled, "report": report},
+            data={"key": self.found.key, "settled": outcome_settled, "report": report},
         )
         stored = self.ledger.append(
             self.run_id, [*self._make_recommendations(report), event], telemetry=telemetry
@@ -517,12 +523,12 @@ class _Invocation:
         """The telemetry row of an invocation of this run."""
         from skillrun.runner.telemetry import telemetry_row
 
-        seen = self._measure_run(outcome, files)
+        found = self._measure_run(outcome, files)
         return telemetry_row(
             self.run_id,
             invocation,
-            seen,
-            {**self.inputs.code.measure(seen), **fields},
+            found,
+            {**self.inputs.code.measure(found), **fields},
             checks,
             self.actor,
             self.target,

@@ -122,7 +122,8 @@ class SpecFormat:
 @dataclass(frozen=True)
 class Measured:
     """What the telemetry of one invocation can be made of. `files`: what was touched since the run
-    began; None where that was not measured.
+    began; None where that was not measured. `outcome`: "" while `unknown_fields` is asked, since
+    its answer may change it.
     """
 
     skill: Skill
@@ -132,26 +133,28 @@ class Measured:
     results: Results = field(default_factory=dict)
 
 
-def measure_declared_fields(seen: Measured) -> dict[str, Any]:
+def measure_declared_fields(measured: Measured) -> dict[str, Any]:
     """The fields of the skill's text: what is measured, what the spec's inputs give, and null for
     what nobody knows.
     """
     known: dict[str, Any] = {
-        "skill": seen.skill.id,
-        "outcome": seen.outcome,
-        "files_touched": seen.files,
+        "skill": measured.skill.id,
+        "outcome": measured.outcome,
+        "files_touched": measured.files,
     }
     given = {}
-    if seen.spec:
-        given = seen.spec.inputs
-    return {entry.key: known.get(entry.key, given.get(entry.key)) for entry in seen.skill.telemetry}
+    if measured.spec:
+        given = measured.spec.inputs
+    return {
+        entry.key: known.get(entry.key, given.get(entry.key)) for entry in measured.skill.telemetry
+    }
 
 
 class Prover(Protocol[C_contra]):
     """Runs the work under faults, and tells the stages what was seen."""
 
     @property
-    def PROVEN(self) -> Collection[str]:
+    def PROOF_STAGES(self) -> Collection[str]:
         """The stages that a proof speaks of."""
 
     def explain_no_proof(self, case: C_contra) -> Finding | None:
@@ -244,7 +247,7 @@ def list_no_plans(case: Case) -> list[CommandPlan]:
     return []
 
 
-def list_no_fields(seen: Measured) -> list[str]:
+def list_no_fields(measured: Measured) -> list[str]:
     """All fields are measured."""
     return []
 

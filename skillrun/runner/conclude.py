@@ -179,14 +179,14 @@ def _is_installed(case: Case, name: str) -> bool:
     return any(skill.id in names for skill in skills)
 
 
-def skill_promises(code: CodedSkill[Any], seen: Measured) -> list[CheckResult]:
+def skill_promises(code: CodedSkill[Any], measured: Measured) -> list[CheckResult]:
     """What a skill promises besides its checks: a read-only one leaves the tree alone, and
     telemetry is complete.
     """
     promises = []
-    if seen.skill.mode == "read":
-        promises.append(_check_tree_unchanged(seen.files))
-    unknown = code.unknown_fields(seen)
+    if measured.skill.mode == "read":
+        promises.append(_check_tree_unchanged(measured.files))
+    unknown = code.unknown_fields(measured)
     if unknown:
         how = " ".join(f"--set inputs.{key}=..." for key in unknown)
         text = f"Telemetry is complete (unknown: {', '.join(unknown)})"

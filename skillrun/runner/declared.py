@@ -177,15 +177,15 @@ def _ask_for_inputs(skill: Skill) -> tuple[InputsStage, ...]:
     return (InputsStage(skill),)
 
 
-def find_unknown_fields(seen: Measured) -> list[str]:
+def find_unknown_fields(measured: Measured) -> list[str]:
     """The fields of the skill's text that are neither measured nor given: the outcome cannot be
     success while one of them is null.
     """
     given = {}
-    if seen.spec:
-        given = seen.spec.inputs
+    if measured.spec:
+        given = measured.spec.inputs
     unknown = []
-    for entry in seen.skill.telemetry:
+    for entry in measured.skill.telemetry:
         is_measured = entry.key in ("skill", "outcome", "files_touched")
         if not is_measured and given.get(entry.key) in (None, ""):
             unknown.append(entry.key)

@@ -26,7 +26,7 @@ from skillrun.runner.options import (
 )
 from skillrun.runner.planned import Planned, match_stages
 from skillrun.runner.plugins import refuse_rivals, skill_code
-from skillrun.runner.target import NO_JOB, Request, Target
+from skillrun.runner.target import NO_JOB, Request, RunTarget
 from skillrun.validations.consent import Consent
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from skillrun.contract.specfile import Spec
     from skillrun.core.verdict import Finding
     from skillrun.runner.case import Attestation, Case
-    from skillrun.runner.repeat import Seen
+    from skillrun.runner.repeat import FoundInputs
 
 
 def build_case(
@@ -82,10 +82,10 @@ class Inputs:
     attested: Mapping[str, Attestation]  # on this command line
 
     @classmethod
-    def read(cls, seen: Seen) -> Inputs:
+    def read(cls, found: FoundInputs) -> Inputs:
         """Raises what is refused, and Misuse for options that name what is not there."""
-        request, target = seen.request, seen.target
-        case = build_case(request, target.repo, seen.tree, target.skill_file, target.spec_file)
+        request, target = found.request, found.target
+        case = build_case(request, target.repo, found.tree, target.skill_file, target.spec_file)
         skill, spec = case.skill, case.spec
         code = skill_code(skill.name)
         # One that cannot be read is refused here.
@@ -111,7 +111,7 @@ class Inputs:
         job = NO_JOB
         if spec is not None and (target.spec_file or "job" in request.overrides):
             job = spec.job
-        attested = new_attestations(request, seen.tree, attestable)
+        attested = new_attestations(request, found.tree, attestable)
         return cls(case, code, job, planned, missing, attested)
 
     @property
@@ -150,7 +150,7 @@ def _list_attestable(skill: Skill, planned: tuple[Planned, ...]) -> set[str]:
     return found
 
 
-def _read_committed(target: Target) -> bytes | None:
+def _read_committed(target: RunTarget) -> bytes | None:
     """The spec's text in HEAD; None where it is not there."""
     if target.spec_name is None or target.repo.head is None:
         return None

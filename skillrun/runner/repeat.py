@@ -19,7 +19,7 @@ from skillrun.ledger.rows import NewEvent, Telemetry
 from skillrun.proof.packages import find_python, installed
 from skillrun.repo.tree import Tree
 from skillrun.runner.signing import find_tampering, is_signed, sign_event
-from skillrun.runner.target import Request, Target, find_target, open_ledger, shown
+from skillrun.runner.target import Request, RunTarget, find_target, open_ledger, shown
 
 if TYPE_CHECKING:
     from skillrun.ledger.store import Ledger
@@ -30,18 +30,18 @@ _RUNS_LOOKED_AT = 20
 
 
 @dataclass(frozen=True)
-class Seen:
+class FoundInputs:
     """A request, what it means here, and the tree at that moment. `key` hashes all: the same key,
     the same report.
     """
 
     request: Request
-    target: Target
+    target: RunTarget
     tree: Tree
     key: str
 
     @classmethod
-    def of(cls, request: Request) -> Seen:
+    def of(cls, request: Request) -> FoundInputs:
         """Looks at the repository, the skill's bytes, the spec's bytes and the files' stats; parses
         nothing.
         """
@@ -61,7 +61,7 @@ class Seen:
         return {name: value for name, value in given.items() if value}
 
 
-def _compute_key(request: Request, target: Target, tree: Tree) -> str:
+def _compute_key(request: Request, target: RunTarget, tree: Tree) -> str:
     """A digest of everything on which a report depends."""
     asked = [
         dict(request.overrides),
@@ -84,13 +84,13 @@ def _compute_key(request: Request, target: Target, tree: Tree) -> str:
     return digest([seen, asked, request.until])
 
 
-def find_settled(seen: Seen) -> dict[str, Any] | None:
+def find_unchanged_run(found: FoundInputs) -> dict[str, Any] | None:
     """The run whose latest invocation saw exactly this and was done with it. Never creates a
     ledger.
     """
     try:
-        with open_ledger(seen.target.ledger_path, read_only=True) as ledger:
-            settled = _find_same_invocation(ledger, seen)
+        with open_ledger(found.target.ledger_path, read_only=True) as ledger:
+            settled = _find_same_invocation(ledger, found)
     except EmptyLedger:
         return None
     if settled is None:
@@ -100,20 +100,20 @@ def find_settled(seen: Seen) -> dict[str, Any] | None:
 
 
 def _find_same_invocation(
-    ledger: Ledger, seen: Seen
+    ledger: Ledger, found: FoundInputs
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """(run, its last "invocation.ended" event) where that has the same key and may be repeated
     without a look.
     """
-    if seen.request.new_run:
+    if found.request.new_run:
         return None
-    run = _find_latest_run(ledger, seen.target)
+    run = _find_latest_run(ledger, found.target)
     if run is None or run["open_invocations"]:
         return None
     ended = ledger.last_event(run["run_id"], "invocation.ended")
     if ended is None or not is_signed(ended):
         return None
-    if ended["data"]["key"] != seen.key or not ended["data"]["settled"]:
+    if ended["data"]["key"] != found.key or not ended["data"]["settled"]:
         return None
     source = _find_report_event(ledger, run["run_id"], ended)
     if source is None or not is_signed(source):
@@ -121,7 +121,7 @@ def _find_same_invocation(
     return run, ended
 
 
-def _find_latest_run(ledger: Ledger, target: Target) -> dict[str, Any] | None:
+def _find_latest_run(ledger: Ledger, target: RunTarget) -> dict[str, Any] | None:
     """The latest run here with the same skill and the same spec."""
     for run in ledger.runs(repo=target.repo_name, limit=_RUNS_LOOKED_AT):
         if run["spec_path"] == target.spec_name and run["skill_sha"] == target.skill_sha:
@@ -129,13 +129,13 @@ def _find_latest_run(ledger: Ledger, target: Target) -> dict[str, Any] | None:
     return None
 
 
-def repeat(ledger: Ledger, seen: Seen, started: float) -> dict[str, Any] | None:
+def repeat(ledger: Ledger, found: FoundInputs, started: float) -> dict[str, Any] | None:
     """The report of an invocation that found everything as the last one left it; its events and its
     telemetry row are written. None where something has changed.
 
     `started` is the monotonic time at which the invocation began.
     """
-    settled = _find_same_invocation(ledger, seen)
+    settled = _find_same_invocation(ledger, found)
     if settled is None:
         return None
     run, ended = settled
@@ -147,22 +147,22 @@ def repeat(ledger: Ledger, seen: Seen, started: float) -> dict[str, Any] | None:
     for stage in report["stages"]:
         stage.update(cached=stage["status"] != "pending", duration_ms=0)
     row = ledger.telemetry(run_id, limit=1)[0]
-    telemetry = _repeat_telemetry(row, invocation, actor, seen.target, elapsed_ms(started))
+    telemetry = _repeat_telemetry(row, invocation, actor, found.target, elapsed_ms(started))
     same_as = ended["data"].get("same_as", ended["n"])
     said = {"actor": actor.name, "actor_kind": str(actor.kind), "invocation": invocation}
     events = [
-        NewEvent("invocation.started", data=seen.options(), **said),
+        NewEvent("invocation.started", data=found.options(), **said),
         NewEvent(
             "invocation.ended",
             outcome=report["outcome"],
-            data={"key": seen.key, "settled": True, "same_as": same_as},
+            data={"key": found.key, "settled": True, "same_as": same_as},
             **said,
         ),
     ]
     signed = [sign_event(run_id, event) for event in events]
     stored = ledger.append(run_id, signed, telemetry=telemetry)
     report["telemetry"] = telemetry_json(telemetry)
-    report["ledger"] = {"path": str(seen.target.ledger_path), "head": stored[-1].hash}
+    report["ledger"] = {"path": str(found.target.ledger_path), "head": stored[-1].hash}
     return report
 
 
@@ -194,7 +194,7 @@ def _find_report_event(
 
 
 def _repeat_telemetry(
-    row: Mapping[str, Any], invocation: int, actor: Actor, target: Target, duration_ms: int
+    row: Mapping[str, Any], invocation: int, actor: Actor, target: RunTarget, duration_ms: int
 ) -> Telemetry:
     """The row of an invocation that saw what the last one saw: only who, when and how long
     differ.

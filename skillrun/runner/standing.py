@@ -15,7 +15,7 @@ from skillrun.ledger.connection import is_ledger_file
 from skillrun.ledger.store import Ledger
 from skillrun.repo.git import Repo, open_repo
 from skillrun.repo.tree import Tree
-from skillrun.runner.repeat import Seen, stored_report, telemetry_row_json
+from skillrun.runner.repeat import FoundInputs, stored_report, telemetry_row_json
 from skillrun.runner.signing import explain_key, find_tampering, is_signed, keep_signed
 from skillrun.runner.target import Request, ledger_path, own_files, repo_name
 from skillrun.runner.unproved import DISAGREEMENTS
@@ -230,7 +230,7 @@ def _has_same_key(key: str, request: Request) -> bool:
     changed.
     """
     try:
-        return Seen.of(request).key == key
+        return FoundInputs.of(request).key == key
     except SkillrunError:
         return False
 

@@ -49,7 +49,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Target:
+class RunTarget:
     """Found and hashed, not yet parsed."""
 
     repo: Repo
@@ -87,7 +87,7 @@ def repo_name(repo: Repo) -> str:
     return os.fsencode(repo.common_root).decode("utf-8", "backslashreplace")
 
 
-def find_target(request: Request) -> Target:
+def find_target(request: Request) -> RunTarget:
     """Raises what the design calls refused: no repository, no skill, an unreadable spec. Misuse:
     several specs.
     """
@@ -100,7 +100,7 @@ def find_target(request: Request) -> Target:
     spec_file = request.spec
     if spec_file is None:
         spec_file = the_only_spec(repo, spec.folder)
-    return Target(
+    return RunTarget(
         repo=repo,
         skill_file=skill_file,
         skill_sha=_hash_of_skill(skill_file),
@@ -218,7 +218,7 @@ def open_ledger(path: Path, *, read_only: bool = False) -> Ledger:
     return Ledger.open(path, read_only=read_only, busy_ms=min(BUSY_MS, int(patience_s() * 1000)))
 
 
-def lock_path(target: Target, identity: Sequence[str]) -> Path:
+def lock_path(target: RunTarget, identity: Sequence[str]) -> Path:
     """One lock for each run (its skill and job) in each repository, beside the ledger."""
     name = digest([*identity, target.repo_name])[:16]
     return lock_folder(target.ledger_path) / f"{name}.lock"

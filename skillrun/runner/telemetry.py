@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from skillrun.core.verdict import Grade
     from skillrun.runner.coded import Measured
     from skillrun.runner.conclude import CheckResult
-    from skillrun.runner.target import Target
+    from skillrun.runner.target import RunTarget
 
 _ATTEMPTED = frozenset(Status) - {Status.PENDING, Status.NOT_APPLICABLE}
 _PASSED = (Status.PASSED,)
@@ -23,11 +23,11 @@ _NOT_MET = (Status.FAILED, Status.BLOCKED)
 def telemetry_row(
     run_id: str,
     invocation: int,
-    seen: Measured,
+    measured: Measured,
     own: Mapping[str, Any],
     checks: list[CheckResult],
     actor: Actor,
-    target: Target,
+    target: RunTarget,
     duration_ms: int | None,
 ) -> Telemetry:
     """The row of an invocation. `own` are the skill's own fields: those that have a column go
@@ -37,19 +37,19 @@ def telemetry_row(
     return Telemetry(
         run_id=run_id,
         invocation=invocation,
-        skill=seen.skill.id,
-        outcome=seen.outcome,
+        skill=measured.skill.id,
+        outcome=measured.outcome,
         actor=actor.name,
         actor_kind=str(actor.kind),
         repo=target.repo_name,
-        files_touched=seen.files,
+        files_touched=measured.files,
         duration_ms=duration_ms,
         agent=actor.agent,
         git_head=target.repo.head,
         checks_attempted=_name_checks(checks, _ATTEMPTED),
         checks_passed=_name_checks(checks, _PASSED),
         checks_failed=_name_checks(checks, _NOT_MET),
-        grade_min=weakest(_list_grades(seen, checks)),
+        grade_min=weakest(_list_grades(measured, checks)),
         fields=fields,
         **columns,
     )
@@ -67,8 +67,8 @@ def _name_checks(checks: Iterable[CheckResult], statuses: Collection[Status]) ->
     return [check.id for check in checks if check.status in statuses]
 
 
-def _list_grades(seen: Measured, checks: Iterable[CheckResult]) -> list[Grade | None]:
+def _list_grades(measured: Measured, checks: Iterable[CheckResult]) -> list[Grade | None]:
     """How well each stage and each check that passed is shown."""
-    grades = [stage.grade for stage in seen.results.values() if stage.status == Status.PASSED]
+    grades = [stage.grade for stage in measured.results.values() if stage.status == Status.PASSED]
     grades += [check.grade for check in checks if check.status == Status.PASSED]
     return grades

@@ -130,7 +130,7 @@ class Walk:
         """Those that a proof speaks of."""
         if self._prover is None:
             return frozenset()
-        return frozenset(self._prover.PROVEN)
+        return frozenset(self._prover.PROOF_STAGES)
 
     def _can_be_proved(self, stage: str, result: StageResult) -> bool:
         """Whether a proof could say something of a stage that it has not said yet, and may run."""

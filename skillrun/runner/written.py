@@ -88,7 +88,7 @@ def drop(path: Path) -> None:
     _locate_note(path).unlink(missing_ok=True)
 
 
-def settle(ledger: Ledger, path: Path, root: Path) -> None:
+def finish_interrupted_write(ledger: Ledger, path: Path, root: Path) -> None:
     """Records what a process wrote that died before it could; a note that fits no run of this
     ledger is removed.
     """

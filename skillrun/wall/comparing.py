@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.proof.history import Event, History
-from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.specs import at, base_document, listed
 from skillrun.wall.sent import Parts, read_parts

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.proof.deploying.deploy import Broken, Deploys
-from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted
 from skillrun.wall.gaming.specs import base_document, base_file

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from skillrun.proof.result import Target
 from skillrun.repo.tree import Tree
-from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 
 # Letters and digits alone, as most providers' tokens are.
 PLAUSIBLE = "skillrun0proof0only0secret"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.source import FunctionNode, Module, last_word
-from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted
 from skillrun.wall.gaming.specs import at, listed

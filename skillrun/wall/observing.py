@@ -18,9 +18,9 @@ from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
 from skillrun.runner.inputs import build_case
 from skillrun.runner.target import Request
+from skillrun.skills.job_worker.job_case import JobCase
+from skillrun.skills.job_worker.proving.proof_targets import proof_target
 from skillrun.skills.job_worker.skill import SKILL
-from skillrun.skills.job_worker.stages.interface import JobCase
-from skillrun.skills.job_worker.stages.proof_targets import proof_target
 from skillrun.wall.checkout import Checkout
 from skillrun.wall.empty_secrets import give_secrets
 

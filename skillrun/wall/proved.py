@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.skills.job_worker.stages.proof_verdicts import PROVEN
+from skillrun.proof.judgement import Verdict
+from skillrun.skills.job_worker.proving.answers import PROMISES_OF_STAGE
 from skillrun.wall.gaming.specs import at, base_document, listed, mapping, vanished
 from skillrun.wall.verification import BaseProof, Job, Proof
 
@@ -54,7 +55,7 @@ def judge_proof(job: Job, spec: File, diff: Diff, prove_base: ProveBase | None) 
     if not is_asked and not asks_for_proof(old):
         return _without_proof(job, spec, diff)
     proof = Proof(verdict_of(job))
-    lost = [stage for stage in PROVEN if stage not in proved_stages(job)]
+    lost = [stage for stage in PROMISES_OF_STAGE if stage not in proved_stages(job)]
     # Where the job fails anyway the base's proof would change nothing, and it costs as much time as
     # HEAD's.
     may_matter = (lost and lacks_proof_alone(job)) or _has_compared_risk(job)
@@ -81,7 +82,7 @@ def _has_compared_risk(job: Job) -> bool:
 
 def _find_new_risks(job: Job, spec: File, proof: Proof) -> Iterator[Finding]:
     """Of a base that is not proved nothing is known."""
-    if proof.base is None or proof.base.verdict != "proved":
+    if proof.base is None or proof.base.verdict != Verdict.PROVED:
         return
     for risk in job.findings():
         if risk.rule in _COMPARED and risk.rule not in proof.base.risks:
@@ -95,7 +96,7 @@ def lacks_proof_alone(job: Job) -> bool:
     if job.problem is not None or job.outcome not in ("success", "partial"):
         return False
     for stage in job.stages:
-        waits = stage["status"] == "pending" and stage["id"] in PROVEN
+        waits = stage["status"] == "pending" and stage["id"] in PROMISES_OF_STAGE
         if stage["status"] in ("failed", "blocked", "pending") and not waits:
             return False
     return True
@@ -121,12 +122,12 @@ def verdict_of(job: Job) -> str:
     for finding in job.findings():
         # A refutation counts whatever else kept the proof from an answer.
         if finding.rule.startswith("proof.") and finding.severity == Severity.ERROR:
-            return "refuted"
+            return Verdict.REFUTED
         is_incomplete = is_incomplete or finding.rule == "proof.incomplete"
     if is_incomplete:
-        return "incomplete"
+        return Verdict.INCOMPLETE
     if proved_stages(job):
-        return "proved"
+        return Verdict.PROVED
     return "none"
 
 
@@ -145,7 +146,7 @@ def why_not_proved(job: Job) -> tuple[str, ...]:
 
 def say_why_not(job: Job) -> str:
     """The first reason why a job is not proved, a refutation before all."""
-    if verdict_of(job) == "refuted":
+    if verdict_of(job) == Verdict.REFUTED:
         for finding in job.findings():
             if finding.rule.startswith("proof.") and finding.severity == Severity.ERROR:
                 return finding.message
@@ -183,8 +184,8 @@ def _find_lacking(job: Job, spec: File, proof: Proof, *, is_asked: bool) -> Iter
         hint = "take out what keeps the proof from an answer; skillrun prove says it in full"
         message = f"the base proves {', '.join(less)}, and HEAD does not: {reasons}"
         yield Finding(LESS_PROVED, Severity.ERROR, message, spec.path, line, hint)
-    elif is_asked and proof.verdict in ("incomplete", "none"):
-        ran = "it is incomplete" if proof.verdict == "incomplete" else "none was made"
+    elif is_asked and proof.verdict in (Verdict.INCOMPLETE, "none"):
+        ran = "it is incomplete" if proof.verdict == Verdict.INCOMPLETE else "none was made"
         hint = "skillrun prove says it in full"
         if _open_stages(job):
             hint = "do first what that stage says: the proof is made once it reads clean"

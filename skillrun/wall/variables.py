@@ -22,7 +22,7 @@ from skillrun.wall.proved import proved_stages, say_why_not
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.verification import Job
 from skillrun.wall.watched.decisions import Decision, find_decisions
-from skillrun.wall.watched.flow import Seen
+from skillrun.wall.watched.flow import FoundSign
 from skillrun.wall.watched.signs import Kind
 
 RULE = "verify.not-proved-with"
@@ -134,7 +134,7 @@ def _list_asked(sources: CommitSources, decision: Decision) -> Iterator[Setting]
                 yield Setting(seen.sign.name, value, decision.path, decision.line)
 
 
-def _list_values(sources: CommitSources, decision: Decision, seen: Seen) -> Iterator[str]:
+def _list_values(sources: CommitSources, decision: Decision, seen: FoundSign) -> Iterator[str]:
     texts = [*_list_constants(_parse_condition(decision.text))]
     texts += _list_constants(_statement_at(sources, seen.path, seen.line))
     compared = [text for text in dict.fromkeys(texts) if text != seen.sign.name]

@@ -13,7 +13,7 @@ from receipt_job import SPEC
 
 from skillrun.frameworks.arq import FRAMEWORK as arq
 from skillrun.repo.uses import FrameworkUse
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 
 __all__ = ["SPEC", "SPEC_PATH", "build", "examine", "findings", "open_shop"]
 

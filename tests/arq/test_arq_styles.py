@@ -16,7 +16,7 @@ from bundled import bundled_skill
 from skillrun.contract.spec import load_spec
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof" / "corpus"))
 

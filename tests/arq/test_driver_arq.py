@@ -21,7 +21,7 @@ from skillrun.proof.jobs import POISON
 from skillrun.proof.result import Target
 from skillrun.proof.schedule import ONCE, parse_schedule
 from skillrun.proof.services.find import find_redis_server
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 from skillrun.proof.zygote import BootFailed
 
 CORPUS = Path(__file__).parents[1] / "proof" / "corpus" / "arq_confirmation"
@@ -69,16 +69,18 @@ def build(root: Path, *edits: tuple[str, str, str]) -> Path:
     return root
 
 
-def setting_of(root: Path) -> Setting:
-    return Setting(load_spec(root / SPEC, root=root), root, "arq", ())
+def workplace_of(root: Path) -> Workplace:
+    return Workplace(load_spec(root / SPEC, root=root), root, "arq", ())
 
 
 @pytest.fixture
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
-    with setting_of(build(tmp_path.resolve() / "desk", *getattr(request, "param", ()))) as setting:
-        setting.start_servers()
-        setting.set_up()
-        explorer = Explorer(setting)
+    with workplace_of(
+        build(tmp_path.resolve() / "desk", *getattr(request, "param", ()))
+    ) as workplace:
+        workplace.start_servers()
+        workplace.set_up()
+        explorer = Explorer(workplace)
         explorer.begin(PAYLOADS)
         yield Desk(explorer)
 
@@ -157,10 +159,10 @@ def test_time_that_is_slept_beyond_the_timeout_cancels_the_job(tmp_path: Path) -
         "    try:\n        await asyncio.sleep(90)\n        await mailer",
     )
     edits = (slow, (TASKS, "import logging\n", "import asyncio\nimport logging\n"))
-    with setting_of(build(tmp_path.resolve() / "desk", *edits)) as setting:
-        setting.start_servers()
-        setting.set_up()
-        explorer = Explorer(setting)
+    with workplace_of(build(tmp_path.resolve() / "desk", *edits)) as workplace:
+        workplace.start_servers()
+        workplace.set_up()
+        explorer = Explorer(workplace)
         explorer.begin(PAYLOADS)
         history = explorer.run(ONCE)
     assert not history.performed()
@@ -183,10 +185,10 @@ def test_messages_of_one_job_may_share_an_id_and_distinct_jobs_may_not(
     tmp_path: Path, made: str, refused: list[int]
 ) -> None:
     keyed = SEND.replace("email)", f"email, _job_id={made})")
-    with setting_of(build(tmp_path.resolve() / "desk", (DESK, SEND, keyed))) as setting:
-        setting.start_servers()
-        setting.set_up()
-        explorer = Explorer(setting)
+    with workplace_of(build(tmp_path.resolve() / "desk", (DESK, SEND, keyed))) as workplace:
+        workplace.start_servers()
+        workplace.set_up()
+        explorer = Explorer(workplace)
         explorer.begin({**PAYLOADS, POISON: {"booking_id": 7, "email": ""}})
     assert list(explorer.unpublished) == refused
 
@@ -231,13 +233,13 @@ def test_what_no_worker_of_it_reads_is_not_published_to_it(
 
 def test_no_worker_lists_it(tmp_path: Path) -> None:
     root = build(tmp_path.resolve() / "desk", (WORKER, LISTED, "    functions = [print]"))
-    with setting_of(root) as setting:
-        setting.start_servers()
-        setting.set_up()
+    with workplace_of(root) as workplace:
+        workplace.start_servers()
+        workplace.set_up()
         with pytest.raises(
             BootFailed, match=r"no worker settings were found whose functions or cron_jobs have"
         ):
-            setting.zygote()
+            workplace.zygote()
 
 
 @edited(
@@ -257,10 +259,10 @@ def test_only_modules_that_may_have_settings_are_imported(tmp_path: Path) -> Non
     root = build(tmp_path.resolve() / "desk")
     (root / "booking" / "script.py").write_text(SCRIPT)
     (root / "booking" / "broken.py").write_text("import arq\nfunctions = 1 / 0\n")
-    with setting_of(root) as setting:
-        setting.start_servers()
-        setting.set_up()
-        assert setting.zygote().facts.max_attempts == 9
+    with workplace_of(root) as workplace:
+        workplace.start_servers()
+        workplace.set_up()
+        assert workplace.zygote().facts.max_attempts == 9
     assert not (root / "imported").exists()
 
 
@@ -379,10 +381,10 @@ def scheduled(options: str) -> tuple[tuple[str, str, str], ...]:
 
 
 def test_a_cron_job_has_one_try_and_an_id_of_its_tick(tmp_path: Path) -> None:
-    with setting_of(build(tmp_path.resolve() / "desk", *scheduled(""))) as setting:
-        setting.start_servers()
-        setting.set_up()
-        explorer = Explorer(setting)
+    with workplace_of(build(tmp_path.resolve() / "desk", *scheduled(""))) as workplace:
+        workplace.start_servers()
+        workplace.set_up()
+        explorer = Explorer(workplace)
         explorer.begin({0: {}})
         assert explorer.facts.max_attempts == 1
         assert explorer.origin.messages[0]["id"].startswith("cron:confirm:")

@@ -33,7 +33,7 @@ from skillrun.proof.prove import prove
 from skillrun.proof.result import Proof, Target
 from skillrun.proof.schedule import ONCE, Schedule
 from skillrun.proof.services.redis import RedisServer
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 
 FORKS_EVERY, FORKS = 10, 15  # after so many schedules, so many forks
 
@@ -89,11 +89,11 @@ def wallet(folder: Path, *, postgresql: bool) -> Path:
     return root
 
 
-def bare_fork_s(setting: Setting, rounds: int) -> float:
+def bare_fork_s(workplace: Workplace, rounds: int) -> float:
     """The median of so many forks and waits in a child of the setting's zygote."""
-    running = setting.zygote().fork("call", ["bench_fork:measure", {"rounds": rounds}], clock=0.0)
+    running = workplace.zygote().fork("call", ["bench_fork:measure", {"rounds": rounds}], clock=0.0)
     while not running.ended:
-        setting.zygote().hear(0.1)
+        workplace.zygote().hear(0.1)
     raised = next(event for event in running.events if event["e"] == "caller-raised")
     return float(raised["text"])
 
@@ -101,28 +101,30 @@ def bare_fork_s(setting: Setting, rounds: int) -> float:
 def report_memory(root: Path) -> None:
     """The zygote's memory, and what a delivery adds to it."""
     spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
-    with Setting(spec, root, "celery", ()) as setting:
-        setting.set_up()
-        explorer = Explorer(setting)
+    with Workplace(spec, root, "celery", ()) as workplace:
+        workplace.set_up()
+        explorer = Explorer(workplace)
         explorer.begin(dict(enumerate(spec.examples)))
         explorer.run(ONCE)  # after the first delivery the next ones have their pages ahead
-        setting.restore()
-        tell_memory(setting, explorer)
+        workplace.restore()
+        tell_memory(workplace, explorer)
 
 
-def tell_memory(setting: Setting, explorer: Explorer) -> None:
+def tell_memory(workplace: Workplace, explorer: Explorer) -> None:
     zygote = next(
-        pid for pid in below(setting.zygote().process.pid) if "probe/main.py" in command_of(pid)
+        pid for pid in below(workplace.zygote().process.pid) if "probe/main.py" in command_of(pid)
     )
     plan = {"after:email#1": {"do": "pause"}}
-    running = setting.zygote().fork("deliver", [explorer.origin.messages[0]], clock=1.0, plan=plan)
+    running = workplace.zygote().fork(
+        "deliver", [explorer.origin.messages[0]], clock=1.0, plan=plan
+    )
     while not (running.paused or running.ended):
-        setting.zygote().hear(0.1)
+        workplace.zygote().hear(0.1)
     print(
         f"memory             zygote {rss_mib(zygote, 'Rss'):.0f} MiB; a delivery in mid-effect adds"
-        f" {rss_mib(setting.zygote().outer_pid(running), 'Private_Dirty'):.1f} MiB of its own"
+        f" {rss_mib(workplace.zygote().outer_pid(running), 'Private_Dirty'):.1f} MiB of its own"
     )
-    setting.zygote().end(running)
+    workplace.zygote().end(running)
 
 
 def rss_mib(pid: int, field: str) -> float:
@@ -173,7 +175,7 @@ def timed_proof(root: Path, workers: int, driver: str = "celery") -> Timed:
         ended = time.perf_counter()
         taken[schedule.family].append(ended - begun)
         if workers == 1 and sum(map(len, taken.values())) % FORKS_EVERY == 0:
-            forks.append(bare_fork_s(explorer.setting, FORKS))
+            forks.append(bare_fork_s(explorer.workplace, FORKS))
         away += time.perf_counter() - ended
         return history
 

@@ -9,7 +9,7 @@ from typing import Any
 from cases import FILES
 from framework_shop import case_of, edited_file
 
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 
 RETRIED = """\
                 try:

@@ -17,7 +17,7 @@ from skillrun.contract.job import Enqueue, JobSpec, Proof
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.history import History
 from skillrun.proof.schedule import parse_schedule
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 from skillrun.proof.zygote import BootFailed
 
 pytestmark = pytest.mark.real  # a Django project each
@@ -82,11 +82,11 @@ def boot(tmp_path: Path) -> Iterator[Boot]:
                 proof=proof,
                 enqueue=enqueue,
             )
-            setting = stack.enter_context(Setting(spec, root, "django-q2", ()))
-            conf = CONF.format(scratch=setting.place.scratch, more=more)
+            workplace = stack.enter_context(Workplace(spec, root, "django-q2", ()))
+            conf = CONF.format(scratch=workplace.folders.scratch, more=more)
             helpers.write_files(root, {"jobs.py": HEAD + body, "conf.py": conf, **files})
-            setting.set_up()
-            explorer = Explorer(setting)
+            workplace.set_up()
+            explorer = Explorer(workplace)
             explorer.begin({0: {"order_id": 7}, 1: {"order_id": 8}})
             return explorer
 

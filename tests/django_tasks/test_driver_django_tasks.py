@@ -18,7 +18,7 @@ from skillrun.contract.job import Enqueue, JobSpec, Proof
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.history import History
 from skillrun.proof.schedule import Schedule, parse_schedule
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 from skillrun.proof.zygote import BootFailed
 
 # A worker of its own for each test.
@@ -133,8 +133,10 @@ JOB = {do: number for number, do in enumerate(DOES)}
 DUMMY = "django_tasks.backends.dummy.DummyBackend"
 
 
-def setting_of(root: Path, *, settings: str = "conf", setup: bool = True, **files: str) -> Setting:
-    """A setting over a small Django project; the files are written."""
+def workplace_of(
+    root: Path, *, settings: str = "conf", setup: bool = True, **files: str
+) -> Workplace:
+    """A workplace over a small Django project; the files are written."""
     texts = {"conf": SETTINGS, "prepare": PREPARE, "jobs": JOBS} | files
     helpers.write_files(root, {f"{name}.py": textwrap.dedent(text) for name, text in texts.items()})
     proof = Proof(
@@ -147,15 +149,15 @@ def setting_of(root: Path, *, settings: str = "conf", setup: bool = True, **file
     spec = JobSpec(
         version=1, job="sample", handler="jobs:main", message="kwargs", proof=proof, enqueue=call
     )
-    return Setting(spec, root, "django-tasks", ())
+    return Workplace(spec, root, "django-tasks", ())
 
 
 @pytest.fixture(scope="module")
 def explorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
     """Job 0 is what the application publishes; the others are told apart by what they do."""
-    with setting_of(tmp_path_factory.mktemp("app").resolve()) as setting:
-        setting.set_up()
-        made = Explorer(setting)
+    with workplace_of(tmp_path_factory.mktemp("app").resolve()) as workplace:
+        workplace.set_up()
+        made = Explorer(workplace)
         made.begin({number: {"do": do} for do, number in JOB.items()})
         assert made.unpublished == {}
         yield made
@@ -295,17 +297,17 @@ REFUSED = {
 
 def test_it_says_where_the_settings_are_missing(tmp_path: Path) -> None:
     with (
-        setting_of(tmp_path.resolve(), setup=False, settings="") as setting,
+        workplace_of(tmp_path.resolve(), setup=False, settings="") as workplace,
         pytest.raises(BootFailed, match="no settings"),
     ):
-        setting.zygote()
+        workplace.zygote()
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_it_cannot_run_it_says(tmp_path: Path, name: str) -> None:
     files, words = REFUSED[name]
     with (
-        setting_of(tmp_path.resolve(), setup=False, **files) as setting,
+        workplace_of(tmp_path.resolve(), setup=False, **files) as workplace,
         pytest.raises(BootFailed, match=words),
     ):
-        setting.zygote()
+        workplace.zygote()

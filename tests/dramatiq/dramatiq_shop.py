@@ -10,7 +10,7 @@ import cases
 from framework_shop import case_of, edited_file
 from receipt_job import SPEC
 
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 
 KEPT = ("shop/__init__.py", "shop/mailer.py", "shop/dead_jobs.py", "shop/schema.sql")
 TASKS = "shop/tasks.py"

@@ -11,7 +11,7 @@ import yaml
 from dramatiq_shop import BROKEN, FILES, TASKS
 
 from skillrun.core.verdict import StageResult
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 
 JITTER = {"retry.backoff.jitter": True}
 

@@ -15,7 +15,7 @@ from skillrun.contract.job import JobSpec, Proof
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.history import History
 from skillrun.proof.schedule import parse_schedule
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 
 # A worker of its own for each test.
 pytestmark = pytest.mark.real
@@ -46,11 +46,11 @@ def explorer(root: Path, jobs: str) -> Iterator[Explorer]:
         message="payload",
         proof=Proof(database="{scratch}/notes.db", state={"notes": "select text from notes"}),
     )
-    with Setting(spec, root, "dramatiq", ()) as setting:
-        text = (HEAD + jobs).replace("{scratch}", str(setting.place.scratch))
+    with Workplace(spec, root, "dramatiq", ()) as workplace:
+        text = (HEAD + jobs).replace("{scratch}", str(workplace.folders.scratch))
         helpers.write_files(root, {"jobs.py": text})
-        setting.set_up()
-        made = Explorer(setting)
+        workplace.set_up()
+        made = Explorer(workplace)
         made.begin({0: "j1"})
         yield made
 

@@ -30,7 +30,7 @@ from skillrun.repo.python import Definition, Project
 from skillrun.repo.survey import Survey
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.stages.registry import STAGES
 
 SPEC_PATH = ".skillrun/jobs/send-receipt.yaml"

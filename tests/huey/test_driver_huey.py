@@ -17,7 +17,7 @@ from skillrun.contract.job import Enqueue, JobSpec, Proof
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.history import History
 from skillrun.proof.schedule import parse_schedule
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 from skillrun.proof.zygote import BootFailed
 
 # A worker of its own for each test.
@@ -64,11 +64,11 @@ def boot(tmp_path: Path) -> Iterator[Boot]:
                 proof=proof,
                 enqueue=enqueue,
             )
-            setting = stack.enter_context(Setting(spec, root, "huey", ()))
-            head = HEAD.replace("{scratch}", str(setting.place.scratch))
+            workplace = stack.enter_context(Workplace(spec, root, "huey", ()))
+            head = HEAD.replace("{scratch}", str(workplace.folders.scratch))
             helpers.write_files(root, {"jobs.py": f"{head}    huey = {queue}\n{body}", **files})
-            setting.set_up()
-            explorer = Explorer(setting)
+            workplace.set_up()
+            explorer = Explorer(workplace)
             explorer.begin({0: {"order_id": 7}})
             return explorer
 
@@ -101,7 +101,7 @@ def test_the_repository_s_storage_is_not_touched_and_immediate_mode_is_off(boot:
         PLAIN.format(options=""), 'SqliteHuey("jobs", filename="queue.db", immediate=True)'
     )
     assert told(under(explorer, "once")) == ["done"]
-    assert not list(explorer.setting.root.glob("queue.db*"))
+    assert not list(explorer.workplace.root.glob("queue.db*"))
 
 
 def test_a_message_expires_by_the_virtual_clock(boot: Boot) -> None:

@@ -31,7 +31,7 @@ from skillrun.core.errors import SkillrunError  # noqa: E402
 from skillrun.core.verdict import Finding  # noqa: E402
 from skillrun.repo.git import open_repo  # noqa: E402
 from skillrun.repo.tree import Tree  # noqa: E402
-from skillrun.skills.job_worker.stages.interface import JobCase  # noqa: E402
+from skillrun.skills.job_worker.job_case import JobCase  # noqa: E402
 from skillrun.skills.job_worker.stages.registry import STAGES  # noqa: E402
 
 CORPUS = HERE.parent / "proof/corpus"

@@ -18,7 +18,7 @@ from skillrun.contract.spec import load_spec
 from skillrun.core.errors import Misuse
 from skillrun.skills.job_worker.drafting.annotated import write_annotated
 from skillrun.skills.job_worker.drafting.draft import draft_spec
-from skillrun.skills.job_worker.stages import uniqueness
+from skillrun.skills.job_worker.readings.tables import uniqueness
 
 STRANGERS = sorted(path.parent.name for path in (helpers.ROOT / "tests/strangers").glob("*/base"))
 

@@ -11,7 +11,7 @@ import helpers
 
 from skillrun.cli.commands.jobs import open_reader
 from skillrun.proof.fixtures.seen import DeliverySeen, StoreSeen, Table
-from skillrun.proof.reference import INCOMPLETE, Judgement
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.skills.job_worker.drafting.counters import find_counters
 from skillrun.skills.job_worker.drafting.draft import Draft
 from skillrun.skills.job_worker.drafting.fitting import fit_draft
@@ -44,7 +44,7 @@ def test_an_error_that_nobody_can_make_is_left_out_and_that_is_said() -> None:
     refused = {"type": "shop.objects:ClientError", "args": ["no"]}
     draft.values["failures"]["permanent"] = ["shop.objects:ClientErrorOfOthers", refused]
     said = "failures: shop.objects:ClientError: TypeError: 1 argument is missing"
-    answers = [proof(Judgement(INCOMPLETE, "boot.error", said)), proof(**states([], []))]
+    answers = [proof(Judgement(Verdict.INCOMPLETE, "boot.error", said)), proof(**states([], []))]
     assert fit_draft(draft, lambda schedule: answers.pop(0))
     assert draft.values["failures"]["permanent"] == ["shop.objects:ClientErrorOfOthers"]
     assert "shop.objects:ClientError is left out" in draft.guesses[0]

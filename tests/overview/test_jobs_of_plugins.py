@@ -11,7 +11,7 @@ import pytest
 
 from skillrun.cli.commands.case import open_case
 from skillrun.cli.commands.jobs import open_reader
-from skillrun.skills.job_worker.stages.choice import choose
+from skillrun.skills.job_worker.readings.choice import choose
 
 PLUGIN = {
     "setup.py": "from setuptools import setup\nsetup(name='x', install_requires=['django'])\n"

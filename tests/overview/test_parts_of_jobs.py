@@ -11,7 +11,7 @@ import pytest
 import shops
 
 from skillrun.cli.commands.jobs import open_reader
-from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, EndSeen, Seen
+from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, EndSeen, SeenInTests
 from skillrun.skills.job_worker.drafting.draft import Draft, draft_spec
 from skillrun.skills.job_worker.drafting.observed import add_observed, choose_example
 from skillrun.skills.job_worker.drafting.parts import (
@@ -97,8 +97,8 @@ def delivery(number: int, arguments: dict[str, Any], *calls: CallSeen) -> Delive
     return DeliverySeen(f"t.py::test_{number}", arguments, {}, (), (), None, True, calls)
 
 
-def seen(*deliveries: DeliverySeen) -> Seen:
-    return Seen(deliveries, {one.test: EndSeen(True, "", ()) for one in deliveries})
+def seen(*deliveries: DeliverySeen) -> SeenInTests:
+    return SeenInTests(deliveries, {one.test: EndSeen(True, "", ()) for one in deliveries})
 
 
 def test_what_the_handler_hands_on_is_a_part_of_it(home: Path, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_settings_that_a_test_changes_are_kept(home: Path, tmp_path: Path) -> No
     # Of two, the one that changes nothing is as the job usually is.
     both = seen(dataclasses.replace(changed, test="t.py::a"), usual)
     example = choose_example(
-        Seen(both.deliveries, {**both.tests, "t.py::a": EndSeen(True, "", ())}), ()
+        SeenInTests(both.deliveries, {**both.tests, "t.py::a": EndSeen(True, "", ())}), ()
     )
     assert example is not None
     assert example.first == usual

@@ -11,7 +11,7 @@ import shops
 from watched_deliveries import observe
 
 from skillrun.cli.commands.jobs import open_reader
-from skillrun.proof.fixtures.seen import DeliverySeen, EndSeen, Seen, StoreSeen, Table
+from skillrun.proof.fixtures.seen import DeliverySeen, EndSeen, SeenInTests, StoreSeen, Table
 from skillrun.skills.job_worker.drafting.rows_of_others import (
     Asked,
     add_rows_of_others,
@@ -82,7 +82,9 @@ def end(*rows: tuple[Any, ...], passed: bool = True) -> EndSeen:
 
 
 def make(asked: Asked, **ends: EndSeen) -> tuple[DeliverySeen, ...]:
-    return add_rows_of_others(Seen(), ends, [asked], {"order_id": "a", "how": "b"}).deliveries
+    return add_rows_of_others(
+        SeenInTests(), ends, [asked], {"order_id": "a", "how": "b"}
+    ).deliveries
 
 
 def test_the_message_leads_to_a_row_that_is_there() -> None:
@@ -105,7 +107,7 @@ def test_what_no_test_leaves_is_not_made_up() -> None:
 
 def test_a_draft_says_where_its_rows_come_from(shop: Path) -> None:
     ends = {"t.py::test_admin": end((7, 1, 0))}
-    what = add_rows_of_others(Seen(), ends, [Asked("Order", "", "order_id")], {})
+    what = add_rows_of_others(SeenInTests(), ends, [Asked("Order", "", "order_id")], {})
     draft = observe(shop, what)
     assert draft.values["payload"]["examples"][0] == {"order_id": 7}
     state = {"shop_order": "select id, customer_id, sent from shop_order order by 1, 2, 3"}
@@ -120,7 +122,7 @@ def test_what_the_job_looks_for_is_no_dead_letter(shop: Path) -> None:
     failed = Table(COLUMNS, ((7, 1, 0),))
     store = StoreSeen("/tmp/t/app.db", "create table failed_task (id);", {"failed_task": failed})
     ends = {"t.py::test_admin": EndSeen(True, "", (store,))}
-    what = add_rows_of_others(Seen(), ends, [Asked("FailedTask", "", "order_id")], {})
+    what = add_rows_of_others(SeenInTests(), ends, [Asked("FailedTask", "", "order_id")], {})
     proof = observe(shop, what).values["proof"]
     assert list(proof["state"]) == ["failed_task"]
     assert "dead_letters" not in proof or "failed_task" not in proof["dead_letters"]

@@ -12,7 +12,7 @@ import pytest
 from watched_deliveries import SEND, SENT, call, delivery, observe, seen, store, table
 
 from skillrun.cli.commands.jobs import open_reader
-from skillrun.proof.fixtures.seen import EndSeen, Seen, StoreSeen, Table
+from skillrun.proof.fixtures.seen import EndSeen, SeenInTests, StoreSeen, Table
 from skillrun.skills.job_worker.drafting.classify import classify_effects, classify_errors
 from skillrun.skills.job_worker.drafting.draft import Draft
 from skillrun.skills.job_worker.drafting.observed import add_observed
@@ -77,9 +77,9 @@ def test_a_passing_test_shows_more_than_a_failing_one(shop: Path) -> None:
     """A test that fails may fail because of the job: it is better than nothing."""
     red = delivery(test="tests/test_x.py::test_red", arguments={"order_id": 3})
     ends = {red.test: EndSeen(False, "no", ()), delivery().test: EndSeen(True, "", ())}
-    draft = observe(shop, Seen((red, delivery()), ends))
+    draft = observe(shop, SeenInTests((red, delivery()), ends))
     assert draft.values["payload"]["examples"] == [{"order_id": 7}]
-    alone = observe(shop, Seen((red,), ends))
+    alone = observe(shop, SeenInTests((red,), ends))
     assert alone.values["payload"]["examples"] == [{"order_id": 3}]
     assert "payload: from tests/test_x.py::test_red, which fails" in alone.guesses
 
@@ -326,7 +326,7 @@ def test_where_no_error_is_known_nobody_answers(again: bool) -> None:
 
 def test_what_reading_says_of_a_guarantee_gives_way_to_what_was_seen(shop: Path) -> None:
     """The tests show the key: "it takes no key" is no decision any more."""
-    draft = observe(shop, Seen())
+    draft = observe(shop, SeenInTests())
     draft.values["effects"] = [{"name": "send", "call": SEND}]
     draft.decisions.append("effects.0.guarantee: send: it takes no key")
     add_observed(draft, seen(delivery()), open_reader(shop).project, guesses=False)

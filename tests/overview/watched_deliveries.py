@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from skillrun.cli.commands.jobs import open_reader
-from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, EndSeen, Seen, StoreSeen, Table
+from skillrun.proof.fixtures.seen import (
+    CallSeen,
+    DeliverySeen,
+    EndSeen,
+    SeenInTests,
+    StoreSeen,
+    Table,
+)
 from skillrun.skills.job_worker.drafting.draft import Draft, draft_spec
 from skillrun.skills.job_worker.drafting.observed import add_observed
 from skillrun.skills.job_worker.overview.handlers import find_job
@@ -57,12 +64,12 @@ def delivery(**changes: Any) -> DeliverySeen:
     return DeliverySeen(**{**plain, **changes})
 
 
-def seen(*deliveries: DeliverySeen) -> Seen:
+def seen(*deliveries: DeliverySeen) -> SeenInTests:
     tests = {one.test: EndSeen(True, "", one.after) for one in deliveries}
-    return Seen(deliveries, tests)
+    return SeenInTests(deliveries, tests)
 
 
-def observe(root: Path, what: Seen, **options: Any) -> Draft:
+def observe(root: Path, what: SeenInTests, **options: Any) -> Draft:
     reader = open_reader(root)
     job = find_job(reader.jobs, "send_receipt")
     assert job is not None

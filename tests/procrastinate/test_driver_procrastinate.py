@@ -20,7 +20,7 @@ from skillrun.proof.explorer import Explorer
 from skillrun.proof.exploring.run import NotPublished
 from skillrun.proof.history import History
 from skillrun.proof.schedule import parse_schedule
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 from skillrun.proof.zygote import BootFailed
 
 CORPUS = Path(__file__).parents[1] / "proof" / "corpus" / "procrastinate_reminder"
@@ -73,17 +73,17 @@ def build(root: Path, *edits: Edit) -> Path:
     return root
 
 
-def setting_of(root: Path) -> Setting:
-    return Setting(load_spec(root / SPEC, root=root), root, "procrastinate", ())
+def workplace_of(root: Path) -> Workplace:
+    return Workplace(load_spec(root / SPEC, root=root), root, "procrastinate", ())
 
 
 @pytest.fixture
 def clinic(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Clinic]:
-    with setting_of(
+    with workplace_of(
         build(tmp_path.resolve() / "clinic", *getattr(request, "param", ()))
-    ) as setting:
-        setting.set_up()
-        explorer = Explorer(setting)
+    ) as workplace:
+        workplace.set_up()
+        explorer = Explorer(workplace)
         explorer.begin(PAYLOADS)
         yield Clinic(explorer)
 
@@ -255,9 +255,9 @@ TWICE = DEFER.replace("remind.", 'remind.configure(queueing_lock="x").')
 
 def refused(root: Path, *edits: Edit) -> tuple[int, str]:
     """How many jobs the application's call published before it failed, and how it did."""
-    with setting_of(build(root, *edits)) as setting:
-        setting.set_up()
-        explorer = Explorer(setting)
+    with workplace_of(build(root, *edits)) as workplace:
+        workplace.set_up()
+        explorer = Explorer(workplace)
         with contextlib.suppress(NotPublished):
             explorer.begin(PAYLOADS)
         assert explorer.caller is not None
@@ -321,12 +321,12 @@ def test_a_blueprint_without_an_app(tmp_path: Path) -> None:
         ),
         (QUEUE, '"clinic.tasks", ', ""),
     )
-    with setting_of(build(tmp_path.resolve() / "clinic", *edits)) as setting:
-        setting.set_up()
+    with workplace_of(build(tmp_path.resolve() / "clinic", *edits)) as workplace:
+        workplace.set_up()
         with pytest.raises(
             BootFailed, match=r"belongs to a blueprint, and no app was found that has its tasks"
         ):
-            setting.zygote()
+            workplace.zygote()
 
 
 PERIODIC = (

@@ -14,7 +14,7 @@ sys.path.insert(0, str(helpers.ROOT / "tests" / "stages"))
 import cases
 
 from skillrun.core.verdict import StageResult
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 
 CODE = {
     "shop/__init__.py": "",

@@ -70,16 +70,16 @@ def table(name: str, wait_s: float | None) -> Iterator[tuple[str, Confirmed]]:
     from skillrun.proof.explorer import Explorer
     from skillrun.proof.result import Target
     from skillrun.proof.schedule import parse_schedule
-    from skillrun.proof.setting import Setting
+    from skillrun.proof.workplace import Workplace
 
     module = corpus.load(name)
     with tempfile.TemporaryDirectory(prefix="confirm-") as temporary:
         root = corpus.build(name, None, Path(temporary).resolve() / name)
         spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
-        with Setting(spec, root, module.DRIVER, ()) as setting:
-            setting.start_servers()
-            setting.set_up()
-            explorer = Explorer(setting)
+        with Workplace(spec, root, module.DRIVER, ()) as workplace:
+            workplace.start_servers()
+            workplace.set_up()
+            explorer = Explorer(workplace)
             explorer.begin({0: spec.examples[0]})
             after_s = float(explorer.facts.redelivery_s)
             with Stage(

@@ -9,7 +9,8 @@ from typing import Any
 
 from skillrun.contract.job import DeadLetter, Effect, JobSpec
 from skillrun.proof.history import Delivery, Event, History
-from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.judgement import Judgement, Verdict
+from skillrun.proof.reference import Reference
 from skillrun.proof.schedule import parse_schedule
 
 Told = tuple[str, dict[str, Any]]
@@ -84,7 +85,7 @@ def reference(**more: Any) -> Reference:
 
 
 def refuted(rule: str, *events: int, name: str | None = "email") -> Judgement:
-    return Judgement(REFUTED, rule, "said", name, events, "1", "2")
+    return Judgement(Verdict.REFUTED, rule, "said", name, events, "1", "2")
 
 
 # -- for the judges

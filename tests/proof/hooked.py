@@ -13,7 +13,7 @@ from skillrun.contract.job import JobSpec, Proof
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.schedule import parse_schedule
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 
 
 @contextmanager
@@ -23,10 +23,10 @@ def explorer(root: Path, files: Mapping[str, str], **proof: Any) -> Iterator[Exp
     spec = JobSpec(
         version=1, job="sample", handler="jobs:main", message="payload", proof=Proof(**proof)
     )
-    with Setting(spec, root, None, ()) as setting:
-        setting.start_servers()
-        setting.set_up()
-        made = Explorer(setting)
+    with Workplace(spec, root, None, ()) as workplace:
+        workplace.start_servers()
+        workplace.set_up()
+        made = Explorer(workplace)
         made.begin({0: {}})
         yield made
 

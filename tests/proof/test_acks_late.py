@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.acks_late import answer_acks_late
 from skillrun.proof.history import History
-from skillrun.proof.reference import INCOMPLETE, Judgement
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.result import Proof, Tried, Witness
 
 LATE = BootFacts(library="celery 5", acks_late=True, made_late=True)
@@ -48,7 +48,7 @@ def test_what_takes_place_again_decides() -> None:
 
 
 def test_no_answer_is_no_yes() -> None:
-    missing = Judgement(INCOMPLETE, "single-run", "the single run fails")
+    missing = Judgement(Verdict.INCOMPLETE, "single-run", "the single run fails")
     assert ask(TWICE, "keyed", incomplete=[missing]) == "unknown"
     assert ask(TWICE, "keyed", NO_SETTING) == "unknown"
     assert ask(TWICE, "keyed", ALREADY) == "already"

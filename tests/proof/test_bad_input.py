@@ -128,7 +128,7 @@ def test_a_handler_that_ends_itself_or_what_it_needs(name: str, tmp_path: Path) 
 @pytest.mark.real
 def test_an_interpreter_that_has_ended_takes_no_order(tmp_path: Path) -> None:
     with hooked.explorer(tmp_path, {"jobs.py": "def main():\n    pass\n"}) as made:
-        (zygote,) = made.setting.zygotes.values()
+        (zygote,) = made.workplace.zygotes.values()
         zygote.process.kill()
         zygote.process.wait()
         deadline = time.monotonic() + 10

@@ -21,9 +21,9 @@ from skillrun.proof.cause import find_cause
 from skillrun.proof.families import publisher
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import History
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.prove import prove
-from skillrun.proof.reference import RISK, Judgement
 from skillrun.proof.replay import assert_holds
 from skillrun.proof.report import proof_report
 from skillrun.proof.result import Proof, Target
@@ -41,7 +41,7 @@ def emptied(made: History, lost: int = 1) -> History:
 
 def risks(made: History, **more: object) -> list[Judgement]:
     found = judge_history(made, replace(reference(), **more))  # type: ignore[arg-type]
-    return [judgement for judgement in found if judgement.verdict == RISK]
+    return [judgement for judgement in found if judgement.verdict == Verdict.RISK]
 
 
 def test_the_state_still_shows_that_it_is_not_done() -> None:

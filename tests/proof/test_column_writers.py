@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from skillrun.proof.writers import Writers
+from skillrun.proof.column_writers import ColumnWriters
 
 MODELS = """
     class Order(models.Model):
@@ -23,8 +23,8 @@ MODELS = """
 """
 
 
-def read(body: str) -> Writers:
-    return Writers([ast.parse(textwrap.dedent(MODELS)), ast.parse(textwrap.dedent(body))])
+def read(body: str) -> ColumnWriters:
+    return ColumnWriters([ast.parse(textwrap.dedent(MODELS)), ast.parse(textwrap.dedent(body))])
 
 
 @pytest.mark.parametrize(

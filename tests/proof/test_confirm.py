@@ -27,7 +27,7 @@ from skillrun.proof.confirm.compare import (
     judge_differences,
     read_simulated,
 )
-from skillrun.proof.confirm.interface import Confirmed, Seen
+from skillrun.proof.confirm.interface import Confirmed, ScheduleOutcome
 from skillrun.proof.confirm.run import Stage, Watch, outcomes, plans, unsupported
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.result import Target
@@ -39,7 +39,9 @@ import run as corpus  # noqa: E402
 
 pytestmark = pytest.mark.real
 
-SEEN = Seen(("died", "returned"), (("email", "'7'"), ("email", "'7'")), {"rows": [[7]]}, 0, (10.0,))
+SEEN = ScheduleOutcome(
+    ("died", "returned"), (("email", "'7'"), ("email", "'7'")), {"rows": [[7]]}, 0, (10.0,)
+)
 
 
 def differing(**fields: Any) -> list[str]:
@@ -219,7 +221,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with Stage(Target(spec, root, "huey"), redelivery_s=1.0) as made:
         yield made
         assert not made.processes
-    assert not made.setting.place.folder.exists()
+    assert not made.workplace.folders.folder.exists()
 
 
 def test_a_real_worker_runs_the_job_once(stage: Stage) -> None:
@@ -303,7 +305,7 @@ def test_events_are_whole_lines(stage: Stage) -> None:
 
 
 def test_where_nothing_could_be_tried_the_proof_is_not_confirmed() -> None:
-    seen = Seen(("returned",), ())
+    seen = ScheduleOutcome(("returned",), ())
     untried = Confirmed("kill@after:send#1", seen, None, note="there is no worker for it")
     tried = Confirmed("kill@after:send#1", seen, seen)
     (found,) = find_untried([untried, untried])

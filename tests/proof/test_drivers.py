@@ -26,7 +26,7 @@ from skillrun.proof.judges.met_errors import count_attempts
 from skillrun.proof.judges.waits import measure_delays
 from skillrun.proof.schedule import ONCE, Schedule, parse_schedule
 from skillrun.proof.services.errors import ServiceMissing
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 
 # An interpreter for each library, some of them beside a Redis or PostgreSQL of their own.
 pytestmark = pytest.mark.real
@@ -44,7 +44,7 @@ CHOSEN = sorted({*OF_DRIVERS.values(), "plain_poller", "plain_cron"})
 
 @dataclass
 class Job:
-    """A correct handler in its setting, and its single run."""
+    """A correct handler in its workplace, and its single run."""
 
     spec: JobSpec
     explorer: Explorer
@@ -74,20 +74,20 @@ def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         request.param, None, tmp_path_factory.mktemp("corpus").resolve() / request.param
     )
     spec = load_spec(next((root / ".skillrun" / "jobs").glob("*.yaml")), root=root)
-    with Setting(spec, root, module.DRIVER, ()) as setting:
-        yield _booted(spec, setting)
-        zygotes = list(setting.zygotes.values())
+    with Workplace(spec, root, module.DRIVER, ()) as workplace:
+        yield _booted(spec, workplace)
+        zygotes = list(workplace.zygotes.values())
     assert all(zygote.process.poll() is not None for zygote in zygotes)
-    assert not setting.place.folder.exists()
+    assert not workplace.folders.folder.exists()
 
 
-def _booted(spec: JobSpec, setting: Setting) -> Job:
+def _booted(spec: JobSpec, workplace: Workplace) -> Job:
     try:
-        setting.start_servers()
+        workplace.start_servers()
     except ServiceMissing as missing:
         pytest.skip(str(missing))
-    setting.set_up()
-    explorer = Explorer(setting)
+    workplace.set_up()
+    explorer = Explorer(workplace)
     poison = spec.proof.poison if spec.proof else ()
     examples = dict(enumerate(spec.examples or ({},)))
     explorer.begin(
@@ -103,7 +103,7 @@ def _booted(spec: JobSpec, setting: Setting) -> Job:
 def test_facts_name_library_and_death(job: Job) -> None:
     assert job.facts.library and job.facts.on_kill
     assert job.facts.redelivery_s > 0
-    assert Path(job.facts.file).is_relative_to(job.explorer.setting.root)
+    assert Path(job.facts.file).is_relative_to(job.explorer.workplace.root)
 
 
 def test_what_is_published_is_what_the_application_publishes(job: Job) -> None:

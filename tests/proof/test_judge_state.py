@@ -22,9 +22,10 @@ from histories import (
 )
 
 from skillrun.proof.history import Delivery, History
+from skillrun.proof.judgement import Verdict
 from skillrun.proof.judges import effects, late, state
 from skillrun.proof.judges.registry import judge_history
-from skillrun.proof.reference import INCOMPLETE, InTurn
+from skillrun.proof.reference import InTurn
 
 
 def test_a_distinct_job_leaves_no_trace_where_it_changes_nothing() -> None:
@@ -66,7 +67,7 @@ def test_a_month_that_ended_meanwhile_is_no_repetition() -> None:
 
 def test_an_unreadable_state_is_incomplete() -> None:
     broken = history("redeliver", DONE, state="error: no such table")
-    assert [j.verdict for j in state.judge(broken, against(spec()))] == [INCOMPLETE]
+    assert [j.verdict for j in state.judge(broken, against(spec()))] == [Verdict.INCOMPLETE]
 
 
 def test_a_query_that_differs_between_single_runs_is_not_compared() -> None:

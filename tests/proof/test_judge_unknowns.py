@@ -21,9 +21,10 @@ from histories import (
 )
 
 from skillrun.proof.history import History
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges import unknowns
 from skillrun.proof.judges.registry import judge_history
-from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference
+from skillrun.proof.reference import Reference
 
 
 def test_an_exception_in_neither_list_is_incomplete() -> None:
@@ -83,7 +84,9 @@ def test_a_delivery_may_wait_for_the_one_that_has_the_job(seen: History, found: 
 def test_one_class_from_one_line_is_one_row() -> None:
     """A claim's token, which is in the words, is another one each time."""
     said = "app.claims:Busy: 7 is with {} (app/claims.py:4) is in neither list of failures"
-    found = [Judgement(INCOMPLETE, "failures.unlisted", said.format(f"a{n}")) for n in range(3)]
+    found = [
+        Judgement(Verdict.INCOMPLETE, "failures.unlisted", said.format(f"a{n}")) for n in range(3)
+    ]
     (row,) = unknowns.merge_undeclared(found)
     assert row.message == f"{said.format('a0')} and 2 more"
 
@@ -107,7 +110,7 @@ def test_an_undeclared_effect_is_incomplete() -> None:
 def test_a_judge_that_crashes_says_incomplete() -> None:
     broken = Reference(None, ONCE)  # type: ignore[arg-type]
     found = judge_history(TWICE, broken)
-    assert found and {judgement.verdict for judgement in found} == {INCOMPLETE}
+    assert found and {judgement.verdict for judgement in found} == {Verdict.INCOMPLETE}
 
 
 def test_an_empty_history_says_incomplete() -> None:
@@ -123,5 +126,5 @@ def test_refuted_comes_before_incomplete() -> None:
         [raised("x:Y", injected=False)],
     )
     verdicts = [judgement.verdict for judgement in judge_history(both, against(spec()))]
-    assert verdicts[0] == REFUTED
-    assert verdicts[-1] == INCOMPLETE
+    assert verdicts[0] == Verdict.REFUTED
+    assert verdicts[-1] == Verdict.INCOMPLETE

@@ -8,9 +8,9 @@ import pytest
 from histories import ACKED, AWAY, RETURNED, against, fault, history, spec
 
 from skillrun.probe.names import is_unmade, make_error
+from skillrun.proof.judgement import Verdict
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.judges.unmade import say_unmade
-from skillrun.proof.reference import REFUTED
 
 LACKS = (
     "raised",
@@ -32,7 +32,9 @@ def test_who_asks_it_for_what_it_lacks_is_not_refuted_for_that() -> None:
     told = {one.rule for one in judge_history(meet(LACKS, unmade=True), asked)}
     assert "failures.unmade" in told
     assert not [
-        one for one in judge_history(meet(LACKS, unmade=True), asked) if one.verdict == REFUTED
+        one
+        for one in judge_history(meet(LACKS, unmade=True), asked)
+        if one.verdict == Verdict.REFUTED
     ]
 
 
@@ -48,7 +50,7 @@ def test_who_asks_it_for_what_it_lacks_is_not_refuted_for_that() -> None:
 def test_what_the_handler_does_wrong_itself_stays_refuted(text: str, unmade: bool) -> None:
     seen = meet(("raised", {"error": "builtins:AttributeError", "text": text}), unmade=unmade)
     assert say_unmade(seen) is None
-    assert [one for one in judge_history(seen, against(spec())) if one.verdict == REFUTED]
+    assert [one for one in judge_history(seen, against(spec())) if one.verdict == Verdict.REFUTED]
 
 
 class Busy(Exception):

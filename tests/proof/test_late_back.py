@@ -14,9 +14,10 @@ from skillrun.contract.job import Effect, Failures, JobSpec, Sweep
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.families.deaths import late_back
 from skillrun.proof.families.situation import Situation
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.late_back import judge as judge_late_back
 from skillrun.proof.judges.registry import judge_history
-from skillrun.proof.reference import HINT, Judgement, Reference
+from skillrun.proof.reference import Reference
 
 LATE = "kill@after:charge#1 lose wait=95040 redeliver"
 LONG = {"failures": {**SPEC["failures"], "acceptable_delay": "2d"}}
@@ -88,7 +89,7 @@ def told(hours: float, again: list[Any], window: float | None = None) -> list[Ju
     later = replace(seen.deliveries[1], clock=hours * 3600)
     seen = replace(seen, deliveries=(seen.deliveries[0], later))
     found = judge_history(seen, Reference(spec, ONCE))
-    return [judgement for judgement in found if judgement.verdict != HINT]
+    return [judgement for judgement in found if judgement.verdict != Verdict.HINT]
 
 
 def test_what_a_receiver_still_knows_is_no_second_effect() -> None:

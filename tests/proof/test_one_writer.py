@@ -10,8 +10,8 @@ from histories import ACKED, DONE, against, history, spec
 
 from skillrun.proof.database_servers import find_server
 from skillrun.proof.history import History
+from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.registry import judge_history
-from skillrun.proof.reference import Judgement
 
 LOCKED = (
     "raised",

@@ -27,8 +27,9 @@ from skillrun.proof.families.errors import statement_error, store_error
 from skillrun.proof.families.outages import lose_letters, lose_retry
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.families.sweeps import follow_with_tick
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.registry import judge_history
-from skillrun.proof.reference import HINT, Judgement, Reference
+from skillrun.proof.reference import Reference
 from skillrun.proof.schedule import Fault, Schedule, parse_schedule
 
 AWAY = "kombu.exceptions:OperationalError"
@@ -134,7 +135,7 @@ def told(text: str, *deliveries: Any, **more: Any) -> list[Judgement]:
     spec = JobSpec(version=1, job="job", effects=reference().spec.effects, **more)
     seen = history(text, *deliveries, state=state, pending=pending, dead_letters=letters)
     found = judge_history(seen, Reference(spec, ONCE))
-    return [one for one in found if one.verdict != HINT]
+    return [one for one in found if one.verdict != Verdict.HINT]
 
 
 LOSES = "raise=app.mail:Away@before:email#1 raise=ConnectionError@before:publish#1"

@@ -12,10 +12,10 @@ from histories import DONE, ONCE, effect, fault, history, raised, reference, ref
 import skillrun.proof.judges
 from skillrun.contract.job import DeadLetter, JobSpec
 from skillrun.contract.job import Proof as ProofPart
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.log_answers import Answer
 from skillrun.proof.judges.risks import RISKS
 from skillrun.proof.promises import JUDGED_BY, find_kept_open, find_promises, judge_promises
-from skillrun.proof.reference import INCOMPLETE, Judgement
 from skillrun.proof.result import Proof, Tried, Witness
 
 SPEC = JobSpec(
@@ -36,7 +36,7 @@ def proof(verdict: str, *judgements: Judgement, shown: bool = True) -> Proof:
         verdict,
         [Tried(ONCE.schedule, ONCE, ()), tried],
         [Witness(tried, one, 3) for one in broken if shown],
-        [one for one in judgements if one.verdict == INCOMPLETE],
+        [one for one in judgements if one.verdict == Verdict.INCOMPLETE],
         reference=reference(),
         answers=ANSWERS,
     )
@@ -73,13 +73,13 @@ def test_an_unanswered_log_question_hides_no_effect() -> None:
 
 
 def test_what_could_not_be_judged_may_hide_anything() -> None:
-    hangs = Judgement(INCOMPLETE, "handler.hangs", "the handler did not end")
+    hangs = Judgement(Verdict.INCOMPLETE, "handler.hangs", "the handler did not end")
     assert set(verdicts(proof("incomplete", hangs)).values()) == {"incomplete"}
 
 
 def test_an_undeclared_effect_leaves_only_the_logs_answered() -> None:
     """An undeclared publish may be a retry of its own."""
-    said = Judgement(INCOMPLETE, "effect.undeclared", "undeclared publish")
+    said = Judgement(Verdict.INCOMPLETE, "effect.undeclared", "undeclared publish")
     found = verdicts(proof("incomplete", said))
     assert [name for name, verdict in found.items() if verdict == "proved"] == ["logs"]
 

@@ -14,16 +14,17 @@ from test_report import text_of, valid
 
 from skillrun.core.verdict import Finding, Grade, Outcome, RiskGrade, Severity, StageResult, Status
 from skillrun.proof.cause import UNKNOWN, find_cause
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges import registry
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.judges.risks import RISKS, name_risk
-from skillrun.proof.reference import HINT, REFUTED, RISK, Judgement
 from skillrun.proof.report import proof_report
 from skillrun.proof.result import Proof, Tried, Witness
 from skillrun.proof.witnesses import choose_risks
 from skillrun.runner.codec import result_json, result_of
 from skillrun.runner.report import is_open, next_json, risks_json
-from skillrun.skills.job_worker.stages.proof_verdicts import PROVEN, add_proof
+from skillrun.skills.job_worker.proving.answers import PROMISES_OF_STAGE
+from skillrun.skills.job_worker.proving.proof_verdicts import add_proof
 
 LOST = name_risk("broker-lost", RiskGrade.LOST, "nobody does it")
 STUCK = name_risk("broker-lost", RiskGrade.STUCK, "it waits")
@@ -52,7 +53,7 @@ def report_of(tmp_path: Path, *risks: Judgement) -> dict[str, Any]:
 
 @pytest.mark.parametrize("rule", RISKS.values(), ids=RISKS)
 def test_each_rule_belongs_to_a_stage_and_says_what_closes_it(rule: Any) -> None:
-    assert rule.part in PROVEN
+    assert rule.part in PROMISES_OF_STAGE
     assert list(rule.grades) == sorted(rule.grades, key=list(RiskGrade).index)
     assert rule.closes and rule.cause
     said = name_risk(rule.name, rule.grades[0], "said")
@@ -89,11 +90,11 @@ def test_a_risk_is_no_refutation_until_the_repository_makes_it_contract(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (plain,) = judged(monkeypatch, ONCE)
-    assert plain.verdict == RISK
+    assert plain.verdict == Verdict.RISK
     (refused,) = judged(monkeypatch, ONCE, contract=frozenset({"broker-lost"}))
-    assert (refused.verdict, refused.grade) == (REFUTED, RiskGrade.LOST)
+    assert (refused.verdict, refused.grade) == (Verdict.REFUTED, RiskGrade.LOST)
     (other,) = judged(monkeypatch, ONCE, contract=frozenset({"another"}))
-    assert other.verdict == RISK
+    assert other.verdict == Verdict.RISK
 
 
 def test_a_risk_by_the_servers_clock_is_none_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +103,7 @@ def test_a_risk_by_the_servers_clock_is_none_and_is_said(monkeypatch: pytest.Mon
     seen = history("redeliver", [asks, *DONE], [asks, *DONE])
     later = replace(seen.deliveries[1], clock=900.0)
     (said,) = judged(monkeypatch, replace(seen, deliveries=(seen.deliveries[0], later)))
-    assert said.verdict == HINT
+    assert said.verdict == Verdict.HINT
     assert "broker-lost was not judged" in said.message
 
 

@@ -16,6 +16,7 @@ from plain_job import JOBS, SPEC, target_of
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.attempt import try_prove
+from skillrun.proof.column_writers import ColumnWriters
 from skillrun.proof.decisions import find_decisions, list_rivals, read_code
 from skillrun.proof.families import registry, rivals
 from skillrun.proof.judges.rivals import judge as judge_rivals
@@ -24,7 +25,6 @@ from skillrun.proof.rivals import ChangedRow, Rivalry, make_other, name_change
 from skillrun.proof.rows import Table
 from skillrun.proof.services.find import find_postgres
 from skillrun.proof.state import SqliteStore
-from skillrun.proof.writers import Writers
 
 SCHEMA = """
     import os
@@ -323,7 +323,7 @@ MODELS = (
     ids=[*CHANGES, *NO_CHANGES],
 )
 def test_who_may_change_a_column(text: str, changes: bool) -> None:
-    writers = Writers([ast.parse(MODELS + text)])
+    writers = ColumnWriters([ast.parse(MODELS + text)])
     assert writers.may_change("orders", "total", ()) is changes
 
 

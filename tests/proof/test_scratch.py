@@ -14,12 +14,12 @@ from plain_job import plain_repo, target_of
 from skillrun.core.errors import Blocked
 from skillrun.proof import scratch
 from skillrun.proof.attempt import try_prove
-from skillrun.proof.scratch import Workplace, remove_left_folders
-from skillrun.proof.setting import Setting, raise_loss
+from skillrun.proof.scratch import Folders, remove_left_folders
+from skillrun.proof.workplace import Workplace, raise_loss
 
 
 def test_what_is_no_file_is_left_alone() -> None:
-    place = Workplace()
+    place = Folders()
     try:
         (place.scratch / "kept").write_text("a")
         (place.scratch / "dangling").symlink_to("nowhere")
@@ -34,7 +34,7 @@ def test_what_is_no_file_is_left_alone() -> None:
 
 def test_what_another_place_wrote_down_of_itself_is_of_the_one_that_adopts_it() -> None:
     """Two of them try one proof's schedules side by side; the second takes the first one's files."""
-    one, two = Workplace(), Workplace()
+    one, two = Folders(), Folders()
     try:
         (one.scratch / "settings.py").write_text(f"NAME = '{one.scratch}/app.db'")
         one.snapshot()
@@ -47,7 +47,7 @@ def test_what_another_place_wrote_down_of_itself_is_of_the_one_that_adopts_it() 
 
 def test_a_snapshot_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch, "_MOST", 1 << 20)
-    place = Workplace()
+    place = Folders()
     try:
         with (place.scratch / "huge").open("wb") as file:
             file.truncate(3 << 20)
@@ -80,7 +80,7 @@ def test_what_a_dead_process_left_is_swept(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     other = tmp_path / "skillrun-notes-abc"
     other.mkdir()
-    mine = Workplace()
+    mine = Folders()
     remove_left_folders(tmp_path)
     assert left.is_dir()  # it may be that of a proof that is about to take its lock
     for folder in (left, mine.folder, other):
@@ -96,7 +96,7 @@ def test_a_living_proof_whose_number_is_not_known_here_keeps_its_folder(
     """Two containers share /dev/shm, and each counts its processes from 1."""
     monkeypatch.setattr("skillrun.proof.scratch.SHARED_MEMORY", Path("/nowhere"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    place = Workplace()
+    place = Folders()
     elsewhere = tmp_path / "skillrun-4194303-abc"
     place.folder.rename(elsewhere)
     os.utime(elsewhere, (0, 0))
@@ -125,7 +125,7 @@ def test_no_room_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(
         Blocked, match=r"no scratch folder can be made in .*: No space left on device"
     ):
-        Workplace()
+        Folders()
 
 
 @pytest.mark.real
@@ -135,10 +135,10 @@ def test_a_place_that_vanishes_under_its_proof_is_said_and_nothing_is_judged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, at_end: bool
 ) -> None:
     """A cleaner of temporary files: while all is set up, and once the last schedule has ended."""
-    places: list[Workplace] = []
-    make_place = Workplace.__init__
+    places: list[Folders] = []
+    make_place = Folders.__init__
 
-    def keep_place(place: Workplace) -> None:
+    def keep_place(place: Folders) -> None:
         make_place(place)
         places.append(place)
 
@@ -146,7 +146,7 @@ def test_a_place_that_vanishes_under_its_proof_is_said_and_nothing_is_judged(
         if at_end == (0 < done == of):
             shutil.rmtree(places[0].folder / part)
 
-    monkeypatch.setattr(Workplace, "__init__", keep_place)
+    monkeypatch.setattr(Folders, "__init__", keep_place)
     proof = try_prove(target_of(plain_repo(tmp_path)), only="redeliver", progress=remove_place)
     assert proof.verdict == "incomplete"
     (why,) = [judgement.message for judgement in proof.incomplete]
@@ -155,22 +155,22 @@ def test_a_place_that_vanishes_under_its_proof_is_said_and_nothing_is_judged(
     assert not places[0].folder.exists()
 
 
-def make_setting(tmp_path: Path) -> Setting:
+def make_workplace(tmp_path: Path) -> Workplace:
     target = target_of(plain_repo(tmp_path / "repo"))
-    return Setting(target.spec, target.root, target.driver, target.paths)
+    return Workplace(target.spec, target.root, target.driver, target.paths)
 
 
 def test_who_interrupts_a_proof_hears_of_nothing_else(tmp_path: Path) -> None:
-    setting = make_setting(tmp_path)
-    setting.close()
-    raise_loss([setting], KeyboardInterrupt())
+    workplace = make_workplace(tmp_path)
+    workplace.close()
+    raise_loss([workplace], KeyboardInterrupt())
     with pytest.raises(Blocked, match="was removed while the proof ran"):
-        raise_loss([setting], FileNotFoundError())
+        raise_loss([workplace], FileNotFoundError())
 
 
 def test_a_repository_that_vanishes_is_said(tmp_path: Path) -> None:
     with (
         pytest.raises(Blocked, match="repo was removed while the proof ran"),
-        make_setting(tmp_path),
+        make_workplace(tmp_path),
     ):
         shutil.rmtree(tmp_path / "repo")

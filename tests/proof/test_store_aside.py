@@ -40,7 +40,7 @@ def test_setup_handler_and_queries_meet_in_the_scratch(tmp_path: Path) -> None:
     before = (tmp_path / "data" / "shop.db").read_bytes()
     with hooked.explorer(tmp_path, {"jobs.py": HANDLER}, **PROOF) as explorer:
         history = explorer.run(hooked.parse_schedule("once"))
-        assert explorer.setting.place.kept.keys() >= {"data/shop.db"}
+        assert explorer.workplace.folders.kept.keys() >= {"data/shop.db"}
     delivery = history.runs[0]
     assert delivery.first("returned"), [dict(event.data) for event in delivery.events]
     assert hooked.find(delivery, "insert-t#1")["store"] == "sqlite:{scratch}/data/shop.db"

@@ -17,8 +17,8 @@ from escaping import IMPORTS, check, proof_with, said_by
 from plain_job import JOBS, SPEC, plain_repo, proof_of
 
 from skillrun.probe.values import show_value
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.unknowns import merge_undeclared
-from skillrun.proof.reference import INCOMPLETE, Judgement
 
 CUT = """
 sizes = {}
@@ -173,7 +173,7 @@ def test_what_an_object_counts_that_does_something_tells_no_calls_apart() -> Non
 
 
 def said(*messages: str) -> list[str]:
-    rows = [Judgement(INCOMPLETE, "effect.undeclared", message) for message in messages]
+    rows = [Judgement(Verdict.INCOMPLETE, "effect.undeclared", message) for message in messages]
     return [row.message for row in merge_undeclared(rows)]
 
 

@@ -15,7 +15,7 @@ from skillrun.proof import processes
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.history import History
 from skillrun.proof.schedule import parse_schedule
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 
 WAS = "with closing(sqlite3.connect(DB)) as db, db:"
 AT_ONCE = "copies=2 switch@before:insert-done#1"
@@ -26,9 +26,9 @@ def explorer(tmp_path: Path) -> Iterator[Explorer]:
     claims = f'{WAS.replace("DB", "DB, timeout=1.2")}\n            db.execute("begin immediate")'
     root = plain_repo(tmp_path.resolve() / "shop", was=WAS, becomes=claims)
     spec = load_spec(root / ".skillrun" / "jobs" / "handle-order.yaml", root=root)
-    with Setting(spec, root, None, ()) as setting:
-        setting.set_up()
-        explorer = Explorer(setting)
+    with Workplace(spec, root, None, ()) as workplace:
+        workplace.set_up()
+        explorer = Explorer(workplace)
         explorer.begin(dict(enumerate(spec.examples)))
         yield explorer
 
@@ -61,9 +61,9 @@ def test_a_machine_that_is_less_busy_the_next_time_decides(
 ) -> None:
     seen = processes.is_blocked
     runs: list[int] = []
-    restore = explorer.setting.restore
+    restore = explorer.workplace.restore
     monkeypatch.setattr(
-        explorer.setting, "restore", lambda **given: (runs.append(1), restore(**given))[1]
+        explorer.workplace, "restore", lambda **given: (runs.append(1), restore(**given))[1]
     )
     monkeypatch.setattr(processes, "is_blocked", lambda *given: len(runs) > 1 and seen(*given))
     history = explorer.run(parse_schedule(AT_ONCE))

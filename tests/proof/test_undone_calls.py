@@ -13,7 +13,7 @@ import pytest
 from histories import history, reference
 
 from skillrun.contract.spec import load_spec
-from skillrun.proof.drafts import find_uncommitted, list_values
+from skillrun.proof.before_call import find_uncommitted, list_values
 from skillrun.proof.families import publisher, registry
 from skillrun.proof.history import Event
 from skillrun.proof.judges.uncommitted import judge
@@ -205,7 +205,7 @@ def lay_out(root: Path, place: str, unplaced: str = GIVES_UP) -> Target:
 
 
 def list_planned(proof: Proof) -> list[str]:
-    return [str(schedule) for schedule in proof.plan.schedules if schedule.draft]
+    return [str(schedule) for schedule in proof.plan.schedules if schedule.undone]
 
 
 @pytest.mark.parametrize("schedule", [EARLY, ROLLED_BACK])

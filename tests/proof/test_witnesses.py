@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from histories import RETURNED, fault, history
 
-from skillrun.proof.reference import REFUTED, Judgement
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.result import Tried
 from skillrun.proof.witnesses import MOST, choose_refutations
 
@@ -18,7 +18,7 @@ def break_rule(effect: str | None, said: str, rule: str = RULE, number: int = 1)
         schedule = f"raise=app.mail:Never@before:{effect}#{number}"
         told = [fault("raise", f"before:{effect}#{number}"), RETURNED]
     seen = history(schedule, told)
-    return Tried(seen.schedule, seen, (Judgement(REFUTED, rule, said),))
+    return Tried(seen.schedule, seen, (Judgement(Verdict.REFUTED, rule, said),))
 
 
 def list_told(*tried: Tried) -> list[str]:

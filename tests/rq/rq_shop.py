@@ -8,7 +8,7 @@ from typing import Any
 
 from framework_shop import case_of, edited_file
 
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 
 TASKS = '''
     import logging

@@ -22,7 +22,7 @@ from skillrun.proof.history import History
 from skillrun.proof.result import Target
 from skillrun.proof.schedule import ONCE, parse_schedule
 from skillrun.proof.services.find import find_redis_server
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 from skillrun.proof.zygote import BootFailed
 
 # A worker of its own for each test.
@@ -46,7 +46,7 @@ class Clinic:
     """The corpus' text reminders with edits in them, booted."""
 
     explorer: Explorer
-    setting: Setting
+    workplace: Workplace
 
     def under(self, schedule: str) -> History:
         return self.explorer.run(parse_schedule(schedule))
@@ -61,23 +61,23 @@ def build(root: Path, *edits: tuple[str, str, str]) -> Path:
     return root
 
 
-def make(setting: Setting) -> Clinic:
-    setting.start_servers()
-    setting.set_up()
-    explorer = Explorer(setting)
+def make(workplace: Workplace) -> Clinic:
+    workplace.start_servers()
+    workplace.set_up()
+    explorer = Explorer(workplace)
     explorer.begin(PAYLOADS)
-    return Clinic(explorer, setting)
+    return Clinic(explorer, workplace)
 
 
-def setting_of(root: Path) -> Setting:
-    return Setting(load_spec(root / ".skillrun/jobs/remind.yaml", root=root), root, "rq", ())
+def workplace_of(root: Path) -> Workplace:
+    return Workplace(load_spec(root / ".skillrun/jobs/remind.yaml", root=root), root, "rq", ())
 
 
 @pytest.fixture
 def clinic(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Clinic]:
     edits = getattr(request, "param", ())
-    with setting_of(build(tmp_path.resolve() / "clinic", *edits)) as setting:
-        yield make(setting)
+    with workplace_of(build(tmp_path.resolve() / "clinic", *edits)) as workplace:
+        yield make(workplace)
 
 
 def edited(*edits: tuple[str, str, str]) -> pytest.MarkDecorator:
@@ -94,12 +94,12 @@ def settled(history: History) -> list[tuple[str, float]]:
 
 @needs_redis
 def test_a_message_is_delivered_from_another_redis(clinic: Clinic) -> None:
-    with setting_of(clinic.setting.root) as other:
+    with workplace_of(clinic.workplace.root) as other:
         other.start_servers()
         other.set_up()
         explorer = Explorer(other)
         explorer.begin_as(clinic.explorer)
-        assert other.urls["redis"] != clinic.setting.urls["redis"]
+        assert other.urls["redis"] != clinic.workplace.urls["redis"]
         assert explorer.run(ONCE).runs[0].outcome == "succeeded"
 
 
@@ -223,10 +223,10 @@ def test_a_spec_that_does_not_say_where_it_is_enqueued_is_told_so(tmp_path: Path
     )
     root = build(tmp_path.resolve() / "clinic", (".skillrun/jobs/remind.yaml", enqueue, ""))
     with (
-        setting_of(root) as setting,
+        workplace_of(root) as workplace,
         pytest.raises((BootFailed, NotPublished), match="name that place, enqueue"),
     ):
-        make(setting)
+        make(workplace)
 
 
 def test_without_a_redis_server_the_proof_is_incomplete_and_says_how_to_get_one(
@@ -264,8 +264,8 @@ def test_the_worker_of_the_repository_has_its_exception_handlers(tmp_path: Path)
     (root / "worker.py").write_text(WORKER)
     (root / "Procfile").write_text("worker: python worker.py\n")
     helpers.git(root, "init", "-q")
-    with setting_of(root) as setting:
-        clinic = make(setting)
+    with workplace_of(root) as workplace:
+        clinic = make(workplace)
         history = clinic.under("raise=clinic.sms:UnknownNumber@before:text#*/*")
         assert clinic.explorer.facts.begun == "python worker.py"
     said = [str(event["text"]) for event in history.events if event.kind == "log"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rq_shop import FILES, build
 
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.stages.registry import STAGES
 
 STAGE = {stage.ID: stage for stage in STAGES}

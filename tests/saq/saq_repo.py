@@ -12,7 +12,7 @@ from framework_shop import Shop, case_of, edited_file, opened
 
 from skillrun.frameworks.saq import FRAMEWORK as saq
 from skillrun.repo.uses import FrameworkUse
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 
 USE = FrameworkUse("saq", app="shop/queues.py:queue", apps=("shop/queues.py:queue",))
 MAILER = """

@@ -12,7 +12,7 @@ pytest.importorskip("saq")
 
 from skillrun.contract.spec import load_spec
 from skillrun.proof.services.find import find_redis_server
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 
 CORPUS = Path(__file__).parents[1] / "proof" / "corpus" / "saq_ticket"
 # The last of its folder: who looks through the modules finds museum/worker.py before it.
@@ -40,10 +40,10 @@ def read_redelivery(root: Path, procfile: str) -> float | None:
     shutil.copytree(CORPUS, root, ignore=shutil.ignore_patterns("corpus.py", "__pycache__"))
     build_tree(root, {"museum/zone.py": ZONE, "Procfile": procfile})
     spec = load_spec(root / ".skillrun" / "jobs" / "ticket.yaml", root=root)
-    with Setting(spec, root, "saq", ()) as setting:
-        setting.start_servers()
-        setting.set_up()
-        return setting.zygote().facts.redelivery_s
+    with Workplace(spec, root, "saq", ()) as workplace:
+        workplace.start_servers()
+        workplace.set_up()
+        return workplace.zygote().facts.redelivery_s
 
 
 def test_the_settings_that_the_repository_starts_a_worker_with_are_taken(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from skillrun.skills.job_worker.scaffold.stores.proof import proof_part
 def proved(root: Path, spec: Mapping[str, Any]) -> tuple[str, dict[str, Any], tuple[str, ...]]:
     case = store_cases.case_of(root, spec)
     store = store_cases.find(case)
-    return store.kind, proof_part(store, case), store.facts["notes"]
+    return store.kind, proof_part(store, case), store.extras["notes"]
 
 
 TABLES = {

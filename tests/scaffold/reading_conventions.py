@@ -11,8 +11,8 @@ from bundled import bundled_skill
 from skillrun.frameworks.pieces import Conventions
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
+from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.scaffold.manner.conventions import read_conventions
-from skillrun.skills.job_worker.stages.interface import JobCase
 
 Read = Callable[..., Conventions]
 SINGLE = "A = 'a'\nB = 'b'\nC = \"c\"\n"

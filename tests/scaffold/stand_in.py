@@ -12,8 +12,8 @@ from pathlib import Path
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.runner.changes import Change, Kept, Plan
+from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.scaffold import plan as planning
-from skillrun.skills.job_worker.stages.interface import JobCase
 
 
 def plan(case: JobCase) -> Plan:

@@ -23,9 +23,9 @@ from skillrun.frameworks.pieces import Conventions, Facts, Module, NewFile, Retr
 from skillrun.repo.git import open_repo
 from skillrun.repo.tree import Tree
 from skillrun.repo.uses import FrameworkUse
+from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.scaffold.stores.find import find_store
 from skillrun.skills.job_worker.scaffold.stores.registry import pieces
-from skillrun.skills.job_worker.stages.interface import JobCase
 
 SPEC: dict[str, Any] = {
     "version": 1,

@@ -258,7 +258,7 @@ def test_a_queue_of_dead_letters_and_waits_of_half_a_second_are_not_to_be_had(
     tmp_path: Path,
 ) -> None:
     facts = SimpleNamespace(
-        facts={"queue": "queue"},
+        of_library={"queue": "queue"},
         dead_letter="queue",
         retries=Retries(delays=(0.5, 1.0)),
         fields=(),

@@ -106,7 +106,7 @@ def test_alembic_finds_nothing_more_to_do(
     case = store_cases.case_of(root, store_cases.spec(key=("order_id", "email")))
     store = store_cases.write_store(case)
     (written,) = root.glob(pattern)
-    assert store.facts["setup"] == setup
+    assert store.extras["setup"] == setup
     alembic(root, "upgrade", "head")
     assert "No new upgrade operations" in alembic(root, "check")
     alembic(root, "downgrade", "-1")
@@ -119,10 +119,10 @@ def test_alembic_finds_nothing_more_to_do(
 def test_a_table_that_a_revision_creates_gets_no_second_one(make_repo: Callable[..., Path]) -> None:
     root = make_repo(HASHED)
     case = store_cases.case_of(root, store_cases.spec())
-    assert store_cases.find(case).facts["orm"].migration is not None
+    assert store_cases.find(case).extras["orm"].migration is not None
     store_cases.write_store(case)
     again = store_cases.find(store_cases.case_of(root, store_cases.spec()))
-    orm = again.facts["orm"]
+    orm = again.extras["orm"]
     assert (orm.migration, orm.model.exists, orm.dead.exists) == (None, True, True)
 
 
@@ -131,7 +131,7 @@ def test_another_job_shares_the_dead_letters(make_repo: Callable[..., Path]) -> 
     store_cases.write_store(store_cases.case_of(root, store_cases.spec()))
     other = store_cases.spec(job="charge-card", handler="shop.tasks:charge_card")
     other["idempotency"]["dedupe"]["store"] = "table charges"
-    found = store_cases.find(store_cases.case_of(root, other)).facts["orm"]
+    found = store_cases.find(store_cases.case_of(root, other)).extras["orm"]
     assert (found.migration.done, found.migration.dead, found.dead.name) == (True, False, "DeadJob")
     assert found.migration.down_revision not in (None, "9f2c")
 
@@ -164,11 +164,11 @@ def test_what_comes_after_a_squashed_migration_is_the_end(make_repo: Callable[..
     path = "shop/migrations/0001_squashed_0002_a.py"
     root = make_repo({**DJANGO, path: squashed, "shop/migrations/0003_b.py": third})
     found = store_cases.find(store_cases.case_of(root, store_cases.spec()))
-    assert found.facts["orm"].migration.after == "0003_b"
+    assert found.extras["orm"].migration.after == "0003_b"
     (root / "shop/migrations/0003_b.py").unlink()
     (root / "shop/migrations/0001_initial.py").unlink()
     found = store_cases.find(store_cases.case_of(root, store_cases.spec()))
-    assert found.facts["orm"].migration.after == "0001_squashed_0002_a"
+    assert found.extras["orm"].migration.after == "0001_squashed_0002_a"
 
 
 def test_an_app_without_migrations_gets_none(make_repo: Callable[..., Path]) -> None:
@@ -177,6 +177,6 @@ def test_an_app_without_migrations_gets_none(make_repo: Callable[..., Path]) -> 
 
     root = make_repo({path: text for path, text in DJANGO.items() if "migrations" not in path})
     store = store_cases.find(store_cases.case_of(root, store_cases.spec()))
-    assert store.facts["orm"].migration is None
-    assert "shop keeps no migrations" in store.facts["notes"][0]
+    assert store.extras["orm"].migration is None
+    assert "shop keeps no migrations" in store.extras["notes"][0]
     assert helpers.git(root, "status", "--porcelain") == ""

@@ -105,7 +105,7 @@ def test_a_class_of_the_applications_own_is_flasks_too(make_repo: Callable[..., 
     store = store_cases.find(
         store_cases.case_of(make_repo({**FLASK_FACTORY, "shop/models.py": own}), store_cases.spec())
     )
-    assert (store.kind, store.facts["orm"].style) == ("sqlalchemy", "flask")
+    assert (store.kind, store.extras["orm"].style) == ("sqlalchemy", "flask")
 
 
 @pytest.mark.parametrize(("files", "spec", "said"), REFUSED.values(), ids=REFUSED)

@@ -17,10 +17,10 @@ import samples
 
 from skillrun.runner.changes import Plan
 from skillrun.runner.inputs import build_case
-from skillrun.runner.repeat import Seen
+from skillrun.runner.repeat import FoundInputs
 from skillrun.runner.target import Request
+from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.scaffold.plan import plan
-from skillrun.skills.job_worker.stages.interface import JobCase
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def assert_noticed(written: Written, edits: Iterable[tuple[str, str, str]], *com
 def case_of(root: Path) -> JobCase:
     """A repository as the stages see it."""
     request = Request(samples.SKILL, repo=root)
-    seen = Seen.of(request)
+    seen = FoundInputs.of(request)
     target = seen.target
     case = build_case(request, target.repo, seen.tree, target.skill_file, target.spec_file)
     assert isinstance(case, JobCase)

@@ -14,7 +14,7 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.registry import FRAMEWORKS
 from skillrun.proof.promises import JUDGED_BY
 from skillrun.runner.findings import error, not_read
-from skillrun.skills.job_worker.stages.answers import (
+from skillrun.skills.job_worker.proving.answers import (
     ANSWERS,
     STAGES,
     is_answered,

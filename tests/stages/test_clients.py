@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skillrun.skills.job_worker.stages.clients import Reach, reach
+from skillrun.skills.job_worker.readings.clients import Reach, reach
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from cases import GONE, build, examine, finding, has, rules
 from skillrun.core.errors import SpecInvalid
 from skillrun.frameworks.registry import FRAMEWORKS
 from skillrun.skills.job_worker import stages
-from skillrun.skills.job_worker.stages.cron import cron_problem
+from skillrun.skills.job_worker.readings.cron import cron_problem
 
 BEAT = """
     from celery import Celery

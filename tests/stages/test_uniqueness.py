@@ -11,7 +11,7 @@ import pytest
 
 from skillrun.repo.python import Project
 from skillrun.repo.tree import Tree
-from skillrun.skills.job_worker.stages import uniqueness
+from skillrun.skills.job_worker.readings.tables import uniqueness
 
 
 def unique(root, files, key=("order_id",), table="receipts"):

@@ -14,7 +14,7 @@ from receipt_job import SPEC
 
 from skillrun.frameworks.taskiq import FRAMEWORK as taskiq
 from skillrun.repo.uses import FrameworkUse
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 
 __all__ = ["SPEC", "SPEC_PATH", "build", "examine", "findings", "open_shop"]
 

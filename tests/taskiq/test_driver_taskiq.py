@@ -19,7 +19,7 @@ from skillrun.proof.history import History
 from skillrun.proof.result import Target
 from skillrun.proof.schedule import parse_schedule
 from skillrun.proof.services.find import find_redis_server
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 from skillrun.proof.zygote import BootFailed, Running
 
 CORPUS = Path(__file__).parents[1] / "proof" / "corpus" / "taskiq_parcel"
@@ -52,19 +52,19 @@ def build(root: Path, *edits: Edit) -> Path:
     return root
 
 
-def setting_of(root: Path) -> Setting:
-    return Setting(load_spec(root / SPEC, root=root), root, "taskiq", ())
+def workplace_of(root: Path) -> Workplace:
+    return Workplace(load_spec(root / SPEC, root=root), root, "taskiq", ())
 
 
 @pytest.fixture
 def office(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Explorer]:
     """The corpus' announcements with edits in them, booted."""
-    with setting_of(
+    with workplace_of(
         build(tmp_path.resolve() / "office", *getattr(request, "param", ()))
-    ) as setting:
-        setting.start_servers()
-        setting.set_up()
-        explorer = Explorer(setting)
+    ) as workplace:
+        workplace.start_servers()
+        workplace.set_up()
+        explorer = Explorer(workplace)
         explorer.begin(PAYLOADS)
         yield explorer
 
@@ -125,10 +125,10 @@ def test_a_failure_is_acknowledged_and_its_retry_is_a_message(office: Explorer) 
     "name", ["ListQueueBroker", pytest.param("PubSubBroker", marks=pytest.mark.real)]
 )
 def test_a_broker_that_acknowledges_nothing_loses_the_job(tmp_path: Path, name: str) -> None:
-    with setting_of(build(tmp_path.resolve() / "office", *broker(name))) as setting:
-        setting.start_servers()
-        setting.set_up()
-        explorer = Explorer(setting)
+    with workplace_of(build(tmp_path.resolve() / "office", *broker(name))) as workplace:
+        workplace.start_servers()
+        workplace.set_up()
+        explorer = Explorer(workplace)
         explorer.begin(PAYLOADS)
         assert name in explorer.facts.on_kill
         assert settled(under(explorer, KILL)) == [("lost", 0.0)]
@@ -364,11 +364,11 @@ def test_time_that_is_slept_beyond_the_timeout_is_an_error(office: Explorer) -> 
     ],
 )
 def test_what_cannot_be_run_is_said(tmp_path: Path, edits: tuple[Edit, ...], words: str) -> None:
-    with setting_of(build(tmp_path.resolve() / "office", *edits)) as setting:
-        setting.start_servers()
-        setting.set_up()
+    with workplace_of(build(tmp_path.resolve() / "office", *edits)) as workplace:
+        workplace.start_servers()
+        workplace.set_up()
         with pytest.raises(BootFailed, match=words):
-            setting.zygote()
+            workplace.zygote()
 
 
 @edited(

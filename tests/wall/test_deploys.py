@@ -18,10 +18,10 @@ from skillrun.proof.deploying.deploy import Broken, Deploys, try_deploys
 from skillrun.proof.deploying.migrating import Migration, find_missing, list_commands
 from skillrun.proof.deploying.plan import plan_deploys
 from skillrun.proof.families.situation import Situation
-from skillrun.proof.reference import REFUTED, Judgement
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.result import Target
 from skillrun.proof.schedule import Schedule
-from skillrun.proof.setting import Setting
+from skillrun.proof.workplace import Workplace
 from skillrun.wall.deploys import judge_deploys
 from skillrun.wall.verification import Job, Proof
 
@@ -29,7 +29,7 @@ OLD = {SPEC: SPEC_TEXT, "shop/mailer.py": "A = 1\n"}
 NEW = {**OLD, "shop/mailer.py": "A = 2\n"}
 TWICE = Broken(
     Schedule("redeliver", moves=("redeliver",), deploy=1),
-    Judgement(REFUTED, "effect.other-key", "email took place under another key"),
+    Judgement(Verdict.REFUTED, "effect.other-key", "email took place under another key"),
 )
 
 
@@ -66,15 +66,15 @@ def test_a_migration_that_the_deployment_names(tmp_path: Path) -> None:
     compose = "services:\n  migrate:\n    command: python -m store.migrate\n"
     files = {**word_job.FILES, "compose.yaml": compose, "store/migrate.py": "print()\n"}
     repo = helpers.build_tree(tmp_path / "repo", files)
-    setting = Setting(load_spec(repo / word_job.SPEC), repo, "celery", ())
+    workplace = Workplace(load_spec(repo / word_job.SPEC), repo, "celery", ())
     try:
-        assert list_commands(setting) == [
+        assert list_commands(workplace) == [
             "python -m store.migrate",
             "python -m store.db && python -m store.migrate",
             "python -m store.db",
         ]
     finally:
-        setting.close()
+        workplace.close()
 
 
 # -- the attack made

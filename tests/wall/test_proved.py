@@ -16,7 +16,7 @@ import shops
 from jsonschema import Draft202012Validator
 from verifying import Verified, branch, verify
 
-from skillrun.skills.job_worker.stages.proof_verdicts import PROVEN
+from skillrun.skills.job_worker.proving.answers import PROMISES_OF_STAGE
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.proved import judge_proof
 from skillrun.wall.verification import BaseProof, Job
@@ -232,11 +232,11 @@ def test_a_proof_that_speaks_of_fewer_stages_than_the_base_fails(
 @pytest.mark.parametrize(("risks", "rules"), [((), ["verify.new-risk"]), (("late-skipped",), [])])
 def test_a_branch_that_drops_what_is_old_fails(risks: tuple[str, ...], rules: list[str]) -> None:
     file = File("send.yaml", "send.yaml", ASKING, ASKING)
-    proved = [stage(id, "proved") for id in PROVEN]
+    proved = [stage(id, "proved") for id in PROMISES_OF_STAGE]
     dropping = stage("observability", "static", "risk.late-skipped")
     job = Job("send.yaml", "a" * 64, "send", "success", {"stages": [*proved, dropping]})
     had = tuple(f"risk.{name}" for name in risks)
-    base = BaseProof("c" * 40, "proved", PROVEN, risks=had)
+    base = BaseProof("c" * 40, "proved", PROMISES_OF_STAGE, risks=had)
     judged = judge_proof(job, file, Diff((), (file,)), lambda _: base)
     assert judged.proof is not None
     assert [finding.rule for finding in judged.proof.findings] == rules

@@ -11,6 +11,7 @@ from skillrun.cli.commands.signals import ended_by_signals
 from skillrun.core.errors import Blocked, SkillrunError
 from skillrun.core.tally import count_things
 from skillrun.core.text import masked, visible
+from skillrun.proof.judgement import Verdict
 
 if TYPE_CHECKING:
     from skillrun.proof.baseline import KnownCause
@@ -95,7 +96,7 @@ def _find_debt(
     except SkillrunError as error:
         return JobDebt(handler, frozenset(), str(error))
     why = ""
-    if report["verdict"] == "incomplete":
+    if report["verdict"] == Verdict.INCOMPLETE:
         why = report["incomplete"][0]["message"]
     return JobDebt(handler, list_causes(report), why)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from skillrun.core.errors import Blocked
 
 if TYPE_CHECKING:
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 
 def open_case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> JobCase:
@@ -20,8 +20,8 @@ def open_case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> JobCa
     from skillrun.repo.tree import Tree
     from skillrun.runner.inputs import build_case
     from skillrun.runner.target import Request, ledger_path, own_files, the_only_spec
+    from skillrun.skills.job_worker.job_case import JobCase
     from skillrun.skills.job_worker.skill import SKILL
-    from skillrun.skills.job_worker.stages.interface import JobCase
 
     opened = open_repo(repo)
     file = spec if spec is not None else the_only_spec(opened)

@@ -59,7 +59,10 @@ def _test_command(root: Path, tree: Tree) -> str | None:
     """The repository's own pytest, where it has tests: that is a test command, though nothing
     declares it.
     """
-    from skillrun.skills.job_worker.stages.pytest_command import TESTS, own_pytest_command
+    from skillrun.skills.job_worker.readings.own_tests.pytest_command import (
+        TESTS,
+        own_pytest_command,
+    )
 
     has_tests = any(tree.match(glob) for glob in TESTS)
     if not has_tests:

@@ -76,7 +76,7 @@ class _Trials:
     def run(self, spec: Path, schedule: str) -> Proof:
         from skillrun.cli.commands.case import open_case
         from skillrun.proof.attempt import try_prove
-        from skillrun.skills.job_worker.stages.proof_targets import proof_target
+        from skillrun.skills.job_worker.proving.proof_targets import proof_target
 
         case = open_case(self.repo, spec, dict(self.overrides))
         return try_prove(proof_target(case), only=schedule, workers=1)

@@ -37,7 +37,7 @@ def prove_by_spec_or_tests(
     from skillrun.cli.commands.prove import ask_to_prove
     from skillrun.proof.attempt import try_prove
     from skillrun.proof.report import proof_report
-    from skillrun.skills.job_worker.stages.proof_targets import proof_target
+    from skillrun.skills.job_worker.proving.proof_targets import proof_target
 
     drafted = None
     if spec is None:

@@ -16,14 +16,15 @@ from skillrun.cli.commands.signals import ended_by_signals
 from skillrun.core.errors import Blocked, Misuse
 from skillrun.proof.acks_late import EXIT_CODES as ACKS_LATE_CODES
 from skillrun.proof.acks_late import answer_acks_late, suppose_acks_late
+from skillrun.proof.judgement import Verdict
 
 if TYPE_CHECKING:
     from skillrun.cli.commands.drafts import Drafted
     from skillrun.proof.result import OnProgress, Proof, Target
     from skillrun.reports.watchers import Silent
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
-EXIT_CODES = {"proved": 0, "refuted": 1, "incomplete": 3}
+EXIT_CODES = {Verdict.PROVED: 0, Verdict.REFUTED: 1, Verdict.INCOMPLETE: 3}
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def prove(
 
 
 def _make_target(case: JobCase, asked: Asked, drafted: Drafted | None) -> Target:
-    from skillrun.skills.job_worker.stages.proof_targets import proof_target
+    from skillrun.skills.job_worker.proving.proof_targets import proof_target
 
     target = proof_target(case)
     if drafted is not None:
@@ -153,7 +154,7 @@ def _check_options(asked: Asked) -> None:
 def ask_to_prove(case: JobCase, target: Target, watcher: Silent, trust: bool) -> None:
     """Raises Blocked where nobody has allowed code of this working tree to run."""
     from skillrun.runner.case import AGREE
-    from skillrun.skills.job_worker.stages.proof_targets import consent_plan
+    from skillrun.skills.job_worker.proving.proof_targets import consent_plan
     from skillrun.validations.consent import Gate
 
     plan = consent_plan(target)
@@ -182,8 +183,8 @@ def _confirm_proof(
     proof.confirmed = confirm(proof, target, progress, schedule)
     against = judge_differences(proof.confirmed) + find_untried(proof.confirmed)
     proof.incomplete += against
-    if proof.verdict == "proved" and against:
-        proof.verdict = "incomplete"
+    if proof.verdict is Verdict.PROVED and against:
+        proof.verdict = Verdict.INCOMPLETE
 
 
 def _repeat_options(repo: Path, spec: Path | None, set_: list[str]) -> str:

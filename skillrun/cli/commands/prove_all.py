@@ -12,16 +12,20 @@ from skillrun.cli.commands.common import print_json
 from skillrun.core.errors import Blocked, Misuse, SkillrunError
 from skillrun.core.tally import risk_words
 from skillrun.core.text import masked, visible
+from skillrun.proof.judgement import Verdict
 
 if TYPE_CHECKING:
     from skillrun.reports.lines import Line
     from skillrun.reports.watchers import Silent
 
 # Verdicts, and the answers of --acks-late.
-_ORDER = ("refuted", "no", "incomplete", "unknown", "blocked", "proved", "already", "yes")
+_ORDER = (
+    *(Verdict.REFUTED, "no", Verdict.INCOMPLETE, "unknown", "blocked"),
+    *(Verdict.PROVED, "already", "yes"),
+)
 _ASKED = {False: "all", True: "acks_late"}
 _STYLES = {0: "passed", 1: "failed", 3: "blocked"}
-_GOOD, _BAD = ("proved", "already", "yes"), ("refuted", "no")
+_GOOD, _BAD = (Verdict.PROVED, "already", "yes"), (Verdict.REFUTED, "no")
 _LONGEST = 160  # characters of what is said of one job
 
 
@@ -87,7 +91,7 @@ def _prove_job(
     from skillrun.proof.acks_late import answer_acks_late, suppose_acks_late
     from skillrun.proof.attempt import try_prove
     from skillrun.proof.report import proof_report
-    from skillrun.skills.job_worker.stages.proof_targets import proof_target
+    from skillrun.skills.job_worker.proving.proof_targets import proof_target
 
     try:
         drafted = draft_for(repo, handler, watcher, trust)

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from skillrun.cli.proving_tests.asking import ListedJob, ask_for_proof
+from skillrun.proof.judgement import Verdict
 
 PROPERTY = "skillrun_"  # how the properties of a report begin
-_STATES = {"refuted": "failed", "incomplete": "skipped", "blocked": "skipped"}
+_STATES = {Verdict.REFUTED: "failed", Verdict.INCOMPLETE: "skipped", "blocked": "skipped"}
 
 
 class RefutedError(Exception):

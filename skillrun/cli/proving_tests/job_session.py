@@ -17,20 +17,21 @@ import pytest
 from skillrun.cli.proving_tests.asking import ListedJob, Trouble, ask_for_jobs, read_jobs
 from skillrun.cli.proving_tests.job_item import PROPERTY, ProvedJob, add_job
 from skillrun.cli.proving_tests.said import JobSaid, read_marks
+from skillrun.proof.judgement import Verdict
 
 _JOBS, _MISUSE = "skillrun_jobs", "skillrun_misuse"
 _LETTERS = {
-    "proved": ("passed", ".", "PROVED"),
-    "refuted": ("failed", "F", "REFUTED"),
+    Verdict.PROVED: ("passed", ".", "PROVED"),
+    Verdict.REFUTED: ("failed", "F", "REFUTED"),
     "known": ("xfailed", "x", "KNOWN"),
-    "incomplete": ("skipped", "s", "INCOMPLETE"),
+    Verdict.INCOMPLETE: ("skipped", "s", "INCOMPLETE"),
     "blocked": ("skipped", "s", "NOT PROVED"),
 }
 _COLOURS = {
-    "proved": "green",
+    Verdict.PROVED: "green",
     "known": "yellow",
-    "refuted": "red",
-    "incomplete": "yellow",
+    Verdict.REFUTED: "red",
+    Verdict.INCOMPLETE: "yellow",
     "blocked": "yellow",
 }
 
@@ -219,7 +220,7 @@ class JobSession:
         for note in json.loads(told["notes"]):
             terminalreporter.write_line(f"{'':<11}{note}")
         # That of a refutation stands among the failures.
-        if self.config.option.prove_schedule and word != "refuted":
+        if self.config.option.prove_schedule and word != Verdict.REFUTED:
             for shown in json.loads(told["story"]):
                 terminalreporter.write_line(shown)
 

@@ -69,7 +69,7 @@ def problems(facts: Facts) -> Iterator[str]:
     yield from callables.problems(facts)
     if facts.app is None:
         yield "no scheduler was found that a module could import"
-    if facts.facts["version_4"]:
+    if facts.of_library["version_4"]:
         yield "skillrun's templates are for APScheduler 3, and this is APScheduler 4"
     fields = None
     if facts.schedule:
@@ -82,7 +82,7 @@ def runs_need(facts: Facts, *, case: bool) -> list[Symbol | str]:
     """What the tests import beside the handler."""
     if case:
         return []
-    return [facts.facts["tick"]]
+    return [facts.of_library["tick"]]
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -93,7 +93,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         trigger = _write_cron(facts)
     else:
         trigger = _write_interval(facts.every_s or 60)
-    decorator = call(f"@{app.name}.{facts.facts['decorator']}", [*trigger, *options])
+    decorator = call(f"@{app.name}.{facts.of_library['decorator']}", [*trigger, *options])
     # By name, as jobs are written.
     needed: list[Symbol | str] = [Symbol(app.module, app.name)]
     return [

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _EXPIRES_S = 86_400.0  # arq/constants.py, expires_extra_ms
 
 
-class Writer(ListedWriter):
+class ArqWriter(ListedWriter):
     """See `JobWriter`."""
 
     TITLE, ARTICLE = "arq", "an"
@@ -63,7 +63,7 @@ class Writer(ListedWriter):
         return {**made, **split_imports(project, worker, pool.imported, facts.path)}
 
     def list_limits(self, facts: Facts) -> Iterator[str]:
-        if facts.retries.bounded and not facts.facts.get("retries", True):
+        if facts.retries.bounded and not facts.of_library.get("retries", True):
             yield "the worker's retry_jobs is False: arq runs nothing again there"
         if sum(facts.retries.delays) >= _EXPIRES_S:
             yield (
@@ -87,7 +87,7 @@ class Writer(ListedWriter):
         needed = super().broker_needs(facts)
         if needed is None:
             return None
-        return (*needed, *map(_by_name, facts.facts["pool"].symbols))
+        return (*needed, *map(_by_name, facts.of_library["pool"].symbols))
 
     def _list_imports(self, facts: Facts) -> list[Symbol | str]:
         needed = super()._list_imports(facts)
@@ -103,4 +103,4 @@ def _by_name(symbol: Symbol | str) -> Symbol | str:
     return symbol
 
 
-WRITER = Writer()
+WRITER = ArqWriter()

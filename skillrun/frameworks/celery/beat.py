@@ -66,7 +66,7 @@ def _list_targets(module: Module, word: str) -> Iterator[str]:
 
 def problems(facts: Facts) -> Iterator[str]:
     """What beat cannot say of the schedule, or where no entry can be written."""
-    if facts.facts["beat"] is None:
+    if facts.of_library["beat"] is None:
         yield "no beat schedule and no app object was found that a module could import"
     fields = None
     if facts.schedule:
@@ -77,7 +77,7 @@ def problems(facts: Facts) -> Iterator[str]:
 
 def entry(facts: Facts, task: str) -> Entry:
     """The entry that starts a task at each tick."""
-    place: Schedule = facts.facts["beat"]
+    place: Schedule = facts.of_library["beat"]
     return Entry(
         place.path, place.target, _write_entry(facts, task), source(facts.job), _list_imports(facts)
     )

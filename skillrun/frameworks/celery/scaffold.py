@@ -108,9 +108,9 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler with its retries, its dead letter and its publisher, and the beat entry of a
     schedule.
     """
-    shared = facts.facts["shared"]
+    shared = facts.of_library["shared"]
     base = "Task"
-    if facts.app and not shared and facts.facts["own_task"]:
+    if facts.app and not shared and facts.of_library["own_task"]:
         base = f"{facts.app.name}.Task"
     needed = [*_list_needed(facts)]
     if base == "Task":
@@ -149,7 +149,7 @@ def _list_needed(facts: Facts) -> Iterator[Symbol | str]:
         yield "from collections.abc import Iterable"
     if facts.retries.bounded and facts.retries.jitter and not _fits_own_options(facts):
         yield "import random"
-    if facts.facts["shared"]:
+    if facts.of_library["shared"]:
         yield "from celery import shared_task"
     elif facts.app is not None:
         # By name, as tasks are written.
@@ -160,9 +160,9 @@ def _list_needed(facts: Facts) -> Iterator[Symbol | str]:
 
 def _load_module(facts: Facts) -> list[Piece]:
     """A module of its own is named where the app names the modules that a worker loads."""
-    if facts.facts["loading"] is None:
+    if facts.of_library["loading"] is None:
         return []
-    path, target = facts.facts["loading"]
+    path, target = facts.of_library["loading"]
     return [Entry(path, target, source(facts.module))]
 
 

@@ -22,15 +22,15 @@ def awaits(facts: Facts) -> bool:
 
 def once_awaits(facts: Facts) -> bool:
     """Whether the store's `once` is an asynchronous context manager."""
-    return facts.store.kind != "receiver" and bool(facts.store.facts.get("awaited"))
+    return facts.store.kind != "receiver" and bool(facts.store.extras.get("awaited"))
 
 
 def bury_awaits(facts: Facts) -> bool:
     """Whether its `bury` is a coroutine function; dead letters may be kept in another place than
     what is done.
     """
-    letters = facts.store.facts.get("letters") or facts.store
-    return facts.dead_letter == "table" and bool(letters.facts.get("awaited"))
+    letters = facts.store.extras.get("letters") or facts.store
+    return facts.dead_letter == "table" and bool(letters.extras.get("awaited"))
 
 
 def give_up_awaits(facts: Facts) -> bool:

@@ -113,7 +113,7 @@ class ListedWriter(abc.ABC):
         }
 
     def problems(self, facts: Facts) -> Iterator[str]:
-        known, title = facts.facts, self.TITLE
+        known, title = facts.of_library, self.TITLE
         if not known["worker"]:
             yield (
                 f"no settings of {self.ARTICLE} {title} worker were found: write {self.NO_SETTINGS}"
@@ -156,7 +156,7 @@ class ListedWriter(abc.ABC):
         )
 
     def runs_need(self, facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
-        known = facts.facts
+        known = facts.of_library
         needed: list[Symbol | str] = ["import asyncio", self.OF_TEST, known["settings"]]
         if known["publisher"]:
             needed.append(Symbol(facts.module, known["publisher"].name))
@@ -168,7 +168,7 @@ class ListedWriter(abc.ABC):
         """The publisher, the library's own worker, and the settings. None where the publisher is
         written elsewhere.
         """
-        known = facts.facts
+        known = facts.of_library
         if not known["publisher"]:
             return None
         publisher = Symbol(facts.module, known["publisher"].name)
@@ -192,7 +192,7 @@ class ListedWriter(abc.ABC):
             attempts_name=name_attempts(facts),
             wait=longest_wait(facts.retries, f"{self.TRIED} - 1"),
             given=_list_parameters(facts),
-            publisher=facts.facts["publisher"],
+            publisher=facts.of_library["publisher"],
             publishing=when_to_publish(facts),
             limits=self.LIMITS if facts.dead_letter == "table" else "",
             left_out=left_out(facts) if clocked else "",
@@ -207,8 +207,8 @@ class ListedWriter(abc.ABC):
 
     def _list_imports(self, facts: Facts) -> list[Symbol | str]:
         needed: list[Symbol | str] = [*self.OF_HANDLER]
-        if facts.facts["publisher"]:
-            needed += [*self.OF_PUBLISHER, *facts.facts["needed"]]
+        if facts.of_library["publisher"]:
+            needed += [*self.OF_PUBLISHER, *facts.of_library["needed"]]
         return needed
 
     def _list_arguments(self, facts: Facts) -> list[str]:
@@ -236,14 +236,14 @@ class ListedWriter(abc.ABC):
 
     def _list_entries(self, facts: Facts) -> Iterator[Entry]:
         """The function in the worker's list, and the tick in its cron jobs."""
-        lists = facts.facts["lists"]
+        lists = facts.of_library["lists"]
         constant = None
         if facts.retries.bounded:
             constant = name_attempts(facts)
         made, options = self.MADE["functions"], self.list_options(facts)
         yield lists["functions"].entry(made, facts.name, options, constant if options else None)
         if facts.trigger != "event":
-            clock, tick = self.write_clock(facts) or (), facts.facts["tick"].name
+            clock, tick = self.write_clock(facts) or (), facts.of_library["tick"].name
             yield lists["cron_jobs"].entry(self.MADE["cron_jobs"], tick, clock)
 
 

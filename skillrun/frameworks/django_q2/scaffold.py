@@ -107,9 +107,9 @@ def problems(facts: Facts) -> Iterator[str]:
     """What Django Q2 cannot do of what the spec asks for, a sentence each."""
     if not facts.django:
         yield _NO_DJANGO
-    elif not facts.facts["cluster"]:
+    elif not facts.of_library["cluster"]:
         yield _NO_CLUSTER
-    elif facts.dead_letter != "table" and not facts.facts["bounded"]:
+    elif facts.dead_letter != "table" and not facts.of_library["bounded"]:
         yield _UNBOUNDED
     if facts.dead_letter == "queue":
         yield (
@@ -132,7 +132,7 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
     """What Django Q2's clock cannot do of the spec's."""
     if facts.trigger == "cron" and read_fields(facts.schedule or "") is None:
         yield f"Django Q2 has no cron expression that means {facts.schedule!r}"
-    if facts.trigger == "cron" and not facts.facts["croniter"]:
+    if facts.trigger == "cron" and not facts.of_library["croniter"]:
         yield "Django Q2 reads no cron expression without croniter: depend on django-q2[croniter]"
     if facts.trigger == "poller" and _whole_minutes(facts) is None:
         yield "Django Q2's clock ticks by the minute: trigger.every is to be whole minutes"
@@ -152,7 +152,7 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
     ticks: tuple[Symbol, ...] = ()
     if facts.trigger != "event":
-        ticks = (facts.facts["tick"],)
+        ticks = (facts.of_library["tick"],)
     return (
         "from datetime import timedelta",
         "from multiprocessing import Value",
@@ -164,7 +164,7 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
         "from django_q.models import Schedule",
         "from django_q.cluster import monitor, scheduler, worker",
         "from django_q.signing import SignedPackage",
-        Symbol(facts.module, facts.facts["enqueue"]),
+        Symbol(facts.module, facts.of_library["enqueue"]),
         *ticks,
     )
 
@@ -173,10 +173,10 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
     """What `over_broker.jinja` imports; None where the broker is not Redis but the application's
     own database.
     """
-    if facts.facts["broker"] != "redis":
+    if facts.of_library["broker"] != "redis":
         return None
     conf: tuple[str, ...] = ()
-    if facts.facts["sync"]:
+    if facts.of_library["sync"]:
         conf = ("from django_q.conf import Conf",)
     return (
         "from multiprocessing import Value",
@@ -188,7 +188,7 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
         "from django_q.cluster import monitor, pusher, worker",
         "from redis.exceptions import RedisError",
         *conf,
-        Symbol(facts.module, facts.facts["enqueue"]),
+        Symbol(facts.module, facts.of_library["enqueue"]),
     )
 
 
@@ -198,12 +198,12 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     """
     clocked = facts.trigger != "event"
     limits = _GIVEN_BACK
-    if facts.facts["broker"] == "redis":
+    if facts.of_library["broker"] == "redis":
         limits = _POPPED
     if facts.retries.bounded:
         limits = f"{_LOOKS} {limits}"
     publishing = when_to_publish(facts)
-    if facts.facts["within"]:
+    if facts.of_library["within"]:
         publishing = IN_TRANSACTION
     left_out_words = ""
     if clocked:
@@ -233,7 +233,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
 
 def _write_schedule(facts: Facts, render: Render) -> Iterator[Piece]:
     """The migration that adds the row of Schedule; nothing where it is there."""
-    migration = facts.store.facts["schedule"]
+    migration = facts.store.extras["schedule"]
     if migration is None:
         return
     for path in migration.packages:
@@ -283,7 +283,7 @@ def _list_needed(facts: Facts) -> list[Symbol | str]:
         *(effect.call for effect in facts.effects),
         facts.invalid,
     ]
-    if not facts.facts["within"]:
+    if not facts.of_library["within"]:
         needed.append("from django.db import transaction")
     if facts.retries.bounded:
         needed += ["from django_q.tasks import schedule", *facts.transient]

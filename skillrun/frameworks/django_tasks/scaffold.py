@@ -137,7 +137,7 @@ def problems(facts: Facts) -> Iterator[str]:
 
 
 def _backend_problems(facts: Facts) -> Iterator[str]:
-    backends: tuple[Backend, ...] = facts.facts["backends"]
+    backends: tuple[Backend, ...] = facts.of_library["backends"]
     if not backends:
         yield (
             "no settings have TASKS, and without it Django runs a task in whoever enqueues it: set"
@@ -165,7 +165,7 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
         worker,
     )
     replaced: tuple[str, ...] = ()
-    if facts.facts["replaced"]:
+    if facts.of_library["replaced"]:
         replaced = ("from django.test import override_settings",)
     sent = (Symbol(facts.module, facts.enqueue.name),) if _writes_publisher(facts) else ()
     ticks: list[Symbol | str] = []
@@ -173,7 +173,7 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
         ticks = [
             *runner.tests_need(facts, case=case),
             "from collections.abc import Callable",
-            facts.facts["sends"],
+            facts.of_library["sends"],
         ]
     return (*needed, *replaced, *sent, *ticks)
 
@@ -200,7 +200,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         publishes=_writes_publisher(facts),
         sent=_list_arguments(facts),
         limits="" if clocked else f"Where a worker dies, {_LOST}.",
-        publishing=when_to_publish(facts) if facts.facts["routed"] else IN_TRANSACTION,
+        publishing=when_to_publish(facts) if facts.of_library["routed"] else IN_TRANSACTION,
         **keys(facts),
     )
     return [
@@ -222,7 +222,7 @@ def _describe_tick(facts: Facts) -> Ticked:
     argument = "**payload"
     if facts.message == "payload":
         argument = "payload"
-    return Ticked(facts.facts["sends"], argument, "Queues", "could not be enqueued", said)
+    return Ticked(facts.of_library["sends"], argument, "Queues", "could not be enqueued", said)
 
 
 def _list_needed(facts: Facts) -> list[Symbol | str]:
@@ -231,7 +231,7 @@ def _list_needed(facts: Facts) -> list[Symbol | str]:
         facts.conventions.logger_import,
         *(effect.call for effect in facts.effects),
         facts.invalid,
-        f"from {facts.facts['library']} import TaskContext, task",
+        f"from {facts.of_library['library']} import TaskContext, task",
     ]
     if facts.retries.bounded:
         needed += facts.transient
@@ -239,7 +239,7 @@ def _list_needed(facts: Facts) -> list[Symbol | str]:
         needed += ["from datetime import timedelta", "from django.utils import timezone"]
         if facts.retries.jitter:
             needed += ["import random"]
-    if _writes_publisher(facts) and facts.facts["routed"]:
+    if _writes_publisher(facts) and facts.of_library["routed"]:
         needed.append("from django.db import transaction")
     if facts.store.kind != "receiver" or facts.dead_letter == "table":
         needed.append(Symbol(facts.store.module, "once", path=facts.store.path))
@@ -252,7 +252,7 @@ def _has_waits(facts: Facts) -> bool:
 
 def _list_options(facts: Facts) -> list[str]:
     """The options of the decorator."""
-    queue = facts.facts["queue"]
+    queue = facts.of_library["queue"]
     return [*([f'queue_name="{queue}"'] if queue else []), "takes_context=True"]
 
 

@@ -95,14 +95,14 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
         ticks = [
             *runner.tests_need(facts, case=case),
             "from collections.abc import Callable",
-            facts.facts["sends"],
+            facts.of_library["sends"],
         ]
     return (*stub, sent, *waits, *ticks)
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
     """What `over_broker.jinja` imports beside the handler; None where the broker is not Redis."""
-    if not facts.facts["redis"]:
+    if not facts.of_library["redis"]:
         return None
     beside: tuple[Symbol, ...] = ()
     if _writes_publisher(facts):
@@ -147,7 +147,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         options=_list_options(facts),
         waits=[round(delay * 1000) for delay in facts.retries.delays],
         waits_name=f"{facts.name.upper()}_WAITS",
-        current=facts.facts["current"],
+        current=facts.of_library["current"],
         says=facts.retries.bounded or facts.dead_letter != "table",
         broker=facts.app.name if facts.app else "dramatiq.get_broker()",
         ids=[*((key, key) for key in facts.key), ("correlation_id", "correlation_id")],
@@ -202,7 +202,7 @@ def _describe_tick(facts: Facts) -> Ticked:
     argument = "**payload"
     if facts.message == "payload":
         argument = "payload"
-    return Ticked(facts.facts["sends"], argument, "Sends", "could not be sent", left_out)
+    return Ticked(facts.of_library["sends"], argument, "Sends", "could not be sent", left_out)
 
 
 def _ids_of(facts: Facts, message: str) -> list[tuple[str, str]]:

@@ -117,17 +117,17 @@ def _consumer_objects(line: str) -> list[str]:
 
 def _find_app(facts: Facts) -> Symbol | None:
     """The Huey object; None where Django's decorators stand for it."""
-    if facts.facts["django"]:
+    if facts.of_library["django"]:
         return None
     return facts.app
 
 
 def problems(facts: Facts) -> Iterator[str]:
     """What Huey cannot do of what the spec asks for, a sentence each."""
-    if facts.app is None and not facts.facts["django"]:
+    if facts.app is None and not facts.of_library["django"]:
         yield "no Huey object was found that a module could import"
-    if facts.facts["unloaded"]:
-        yield facts.facts["unloaded"]
+    if facts.of_library["unloaded"]:
+        yield facts.of_library["unloaded"]
     if facts.dead_letter in ("queue", "framework"):
         yield (
             f"Huey keeps no dead letters of its own: dead_letter.kind {facts.dead_letter} is to be"
@@ -227,7 +227,7 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
     """What `over_broker.jinja` imports beside the handler; None where the tasks do not go over
     Redis.
     """
-    if not facts.facts["redis"]:
+    if not facts.of_library["redis"]:
         return None
     beside: tuple[Symbol, ...] = ()
     if facts.enqueue.module == facts.module:
@@ -239,7 +239,7 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """The module of the tick, where a clock starts the job."""
     if facts.trigger != "event" and not case:
-        return (facts.facts["tick"],)
+        return (facts.of_library["tick"],)
     return ()
 
 

@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from skillrun.core.text import excerpt
-from skillrun.frameworks.known.entry import Known, Seen, declares, glob_of
+from skillrun.frameworks.known.entry import FileSights, Known, declares, glob_of
 from skillrun.frameworks.known.matching import COMMENT, Match, Matcher
 from skillrun.frameworks.known.names import module_words
 from skillrun.repo.places import is_aside
@@ -69,7 +69,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*(?:[.:]\w+)+")
 class Collected:
     """What one pass over the files has shown of a library."""
 
-    files: list[Seen] = field(default_factory=list)
+    files: list[FileSights] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)  # of every Python file that was offered
     starts: list[Start] = field(default_factory=list)
     # (rank, broker, where): the smallest rank counts.
@@ -301,7 +301,7 @@ class _Conclusion:
 
     def _locate_command(self, name: str) -> str:
         """The file of an app that a command names, with the object where it says one."""
-        nowhere = Seen("", ())
+        nowhere = FileSights("", ())
         located = self._matcher.names.locate(name.replace(":", "."), nowhere)
         if not located.partition(":")[0].endswith(".py"):
             return ""
@@ -450,7 +450,7 @@ class _Conclusion:
         return tuple(lines.values())
 
 
-def _first_line(seen: Seen, wanted: re.Pattern[str]) -> int:
+def _first_line(seen: FileSights, wanted: re.Pattern[str]) -> int:
     """The number of the first line that matches and is no comment; 0 where none does."""
     for number, line in enumerate(seen.lines, 1):
         if wanted.search(line) and not line.lstrip().startswith(COMMENT):

@@ -34,7 +34,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Seen:
+class FileSights:
     """The sights of one file, and what it imports.
 
     Of a Python file also what its names stand for: `names` has the imports (local name -> import

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from skillrun.frameworks.known.entry import Known, Seen, Sight, glob_of
+from skillrun.frameworks.known.entry import FileSights, Known, Sight, glob_of
 from skillrun.frameworks.known.names import Names
 
 # No evidence where nothing else names the library.
@@ -26,7 +26,7 @@ class Match:
     `rank`: the number of the mark among those that were asked for.
     """
 
-    seen: Seen
+    seen: FileSights
     sight: Sight
     owner: str = ""
     rank: int = 0
@@ -36,7 +36,7 @@ class Match:
 class _Candidate:
     """A sight with every name that it may have."""
 
-    seen: Seen
+    seen: FileSights
     sight: Sight
     readings: tuple[str, ...] = ()
     method: tuple[str, str] | None = None
@@ -45,7 +45,7 @@ class _Candidate:
 class Matcher:
     """The sights of all files, by their kind, and what their names stand for."""
 
-    def __init__(self, known: Known, files: Iterable[Seen], paths: Iterable[str]) -> None:
+    def __init__(self, known: Known, files: Iterable[FileSights], paths: Iterable[str]) -> None:
         self.files = sorted(files, key=lambda seen: (seen.path.count("/"), seen.path))
         self.names = Names(self.files, known.modules, paths)
         self._known = known
@@ -95,10 +95,10 @@ class Matcher:
         """Whether any file has an import that matches a glob."""
         return any(seen.imports(pattern) for seen in self.files)
 
-    def _imports_library(self, seen: Seen) -> bool:
+    def _imports_library(self, seen: FileSights) -> bool:
         return any(seen.imports(module) for module in self._known.modules)
 
-    def _is_there(self, seen: Seen, where: str, needed: str) -> bool:
+    def _is_there(self, seen: FileSights, where: str, needed: str) -> bool:
         if where and not glob_of(where).matches_name(f"/{seen.path}"):
             return False
         if needed == "library":
@@ -131,7 +131,7 @@ class Matcher:
             candidate.readings = tuple(found)
         return candidate.readings
 
-    def _each_reading(self, seen: Seen, sight: Sight) -> Iterator[str]:
+    def _each_reading(self, seen: FileSights, sight: Sight) -> Iterator[str]:
         """The name itself; of Python what it stands for, and for a decorator or a factory of ours
         what it gives.
         """
@@ -154,7 +154,7 @@ class Matcher:
             for result in self.names.expand(f"{sight.name}()()", seen, sight.scope):
                 yield _drop_call(result, sight.kind)
 
-    def _name_base(self, seen: Seen, sight: Sight) -> str:
+    def _name_base(self, seen: FileSights, sight: Sight) -> str:
         """In another language: what a class of the repository's own is derived from, where a call
         makes one.
         """
@@ -185,7 +185,7 @@ class Matcher:
             self._is_maker[maker] = any(glob.matches_name(maker) for glob in self._makers)
         return self._is_maker[maker]
 
-    def _is_likely(self, owner: str, seen: Seen, scope: str) -> bool:
+    def _is_likely(self, owner: str, seen: FileSights, scope: str) -> bool:
         """The name of an app, and nothing that was seen says that it is something else."""
         word = owner.lstrip(":").rpartition(".")[2]
         likely = self._known.likely
@@ -226,7 +226,7 @@ def _drop_call(result: str, kind: str) -> str:
     return result
 
 
-def _bases_elsewhere(files: list[Seen]) -> Iterator[tuple[tuple[str, str], str]]:
+def _bases_elsewhere(files: list[FileSights]) -> Iterator[tuple[tuple[str, str], str]]:
     """(module's last word, class) -> what it is derived from, in other languages than Python."""
     for seen in files:
         if not seen.path.endswith(".py"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from skillrun.frameworks.known.entry import Seen, glob_of
+from skillrun.frameworks.known.entry import FileSights, glob_of
 
 # Longer chains of imports and assignments do not occur; shorter ones than this go round in circles.
 _HOPS = 6
@@ -22,7 +22,7 @@ class Names:
     repository. `paths` are all files that a module may be found in.
     """
 
-    def __init__(self, files: Iterable[Seen], modules: tuple[str, ...], paths: Iterable[str]):
+    def __init__(self, files: Iterable[FileSights], modules: tuple[str, ...], paths: Iterable[str]):
         self._files = {seen.path: seen for seen in files if seen.path.endswith(".py")}
         self._library = tuple(glob_of(module) for module in modules)
         self._by_last_word: dict[str, list[tuple[list[str], str]]] = {}
@@ -32,7 +32,7 @@ class Names:
                 self._by_last_word.setdefault(words[-1], []).append((words, path))
         self._expanded: dict[tuple[str, str, str], tuple[str, ...]] = {}
 
-    def locate(self, name: str, near: Seen, scope: str = "", hops: int = _HOPS) -> str:
+    def locate(self, name: str, near: FileSights, scope: str = "", hops: int = _HOPS) -> str:
         """ "path:name" of something of ours, also through the imports of other files; the import
         path of anything else.
         """
@@ -56,7 +56,9 @@ class Names:
             return "/" + ".".join(words)
         return name
 
-    def expand(self, name: str, near: Seen, scope: str = "", hops: int = _HOPS) -> tuple[str, ...]:
+    def expand(
+        self, name: str, near: FileSights, scope: str = "", hops: int = _HOPS
+    ) -> tuple[str, ...]:
         """Everything that a name may stand for: "celery.Celery().task" of `app.task`."""
         key = (near.path, scope, name)
         if key not in self._expanded:
@@ -65,7 +67,7 @@ class Names:
             self._expanded[key] = tuple(dict.fromkeys(self._expand_name(name, near, scope, hops)))
         return self._expanded[key]
 
-    def is_defined(self, name: str, near: Seen, scope: str = "") -> bool:
+    def is_defined(self, name: str, near: FileSights, scope: str = "") -> bool:
         """Whether all that a name stands for is made by code of the repository that was seen."""
         path, _, inner = self.locate(name, near, scope).partition(":")
         file = self._files.get(path)
@@ -73,7 +75,7 @@ class Names:
             return False
         return all(":" in one for one in self.expand(name, near, scope))
 
-    def _expand_name(self, name: str, near: Seen, scope: str, hops: int) -> Iterator[str]:
+    def _expand_name(self, name: str, near: FileSights, scope: str, hops: int) -> Iterator[str]:
         located = self.locate(name, near, scope)
         path, _, inner = located.partition(":")
         file = self._files.get(path)
@@ -136,7 +138,7 @@ def module_words(path: str) -> list[str]:
     return words
 
 
-def _stands_for(file: Seen, inner: str) -> tuple[str, str] | None:
+def _stands_for(file: FileSights, inner: str) -> tuple[str, str] | None:
     """(the longest beginning of a name that has a value, the rest of the name)."""
     words = inner.split(".")
     for length in range(len(words), 0, -1):

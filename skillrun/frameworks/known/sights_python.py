@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
 
-from skillrun.frameworks.known.entry import Seen, Sight
+from skillrun.frameworks.known.entry import FileSights, Sight
 
 # Fields whose elements are handlers.
 _LISTS = frozenset({"functions", "cron_jobs"})
@@ -23,7 +23,7 @@ _GIVEN = 2
 
 
 @lru_cache(maxsize=2)  # several recognisers look at one file, one after the other
-def see_python(path: str, module: ast.Module, data: bytes) -> Seen:
+def see_python(path: str, module: ast.Module, data: bytes) -> FileSights:
     """Every sight of a module, in the order of the syntax tree, outer statements first."""
     reader = _Reader()
     reader.read(module)
@@ -32,7 +32,7 @@ def see_python(path: str, module: ast.Module, data: bytes) -> Seen:
     for name, found in reader.values.items():
         if found:
             values[name] = tuple(found)
-    return Seen(path, tuple(reader.sights), lines, reader.names, values)
+    return FileSights(path, tuple(reader.sights), lines, reader.names, values)
 
 
 class _Reader:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.known import grammars
-from skillrun.frameworks.known.entry import Seen, Sight
+from skillrun.frameworks.known.entry import FileSights, Sight
 
 if TYPE_CHECKING:
     from ast_grep_py import SgNode
@@ -34,7 +34,7 @@ _READERS: dict[str, tuple[str, grammars.Reader]] = {
 
 
 @lru_cache(maxsize=2)  # several recognisers look at one file, one after the other
-def see_source(path: str, data: bytes) -> Seen:
+def see_source(path: str, data: bytes) -> FileSights:
     """Every sight of a file, and the file itself; of one that is in no known language, only the
     file.
     """
@@ -43,7 +43,7 @@ def see_source(path: str, data: bytes) -> Seen:
     language, reader = _READERS.get(path.rpartition(".")[2].lower(), ("", None))
     if reader is not None:
         sights += _read_language(text, language, reader)
-    return Seen(path, tuple(sights), tuple(text.splitlines()))
+    return FileSights(path, tuple(sights), tuple(text.splitlines()))
 
 
 def _read_language(text: str, language: str, reader: grammars.Reader) -> Iterator[Sight]:

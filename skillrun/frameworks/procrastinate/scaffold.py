@@ -164,12 +164,12 @@ def _read_import_paths(project: Project, module: PythonModule) -> Any:
 
 def problems(facts: Facts) -> Iterator[str]:
     """What Procrastinate cannot do of what the spec asks for, a sentence each."""
-    if facts.facts["app"] is None:
+    if facts.of_library["app"] is None:
         yield (
             "no app of Procrastinate was found that a module could import: app ="
             " procrastinate.App(connector=...)"
         )
-    if facts.facts["contrib"] and not facts.facts["found"]:
+    if facts.of_library["contrib"] and not facts.of_library["found"]:
         name = f"{facts.package}.tasks".removeprefix(".")
         yield (
             "Django's Procrastinate looks for tasks in modules of that name: write handler:"
@@ -212,7 +212,7 @@ def _clock_problems(facts: Facts) -> Iterator[str]:
 
 def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     """What `runs.jinja` imports beyond the handler."""
-    known = facts.facts
+    known = facts.of_library
     publisher, has_tick = known["publisher"], facts.trigger != "event" and not case
     needed: list[Symbol | str] = []
     if facts.awaits and (publisher or has_tick):
@@ -231,7 +231,7 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
     """What `over_broker.jinja` imports; None in Django, whose tests have a database of their
     own.
     """
-    known = facts.facts
+    known = facts.of_library
     if known["contrib"] or facts.django or not known["publisher"]:
         return None
     sent = Symbol(facts.module, known["publisher"].name)
@@ -259,18 +259,18 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         given=_list_parameters(facts),
         clocked=clocked,
         cron=_spell_cron(facts),
-        queue=facts.facts["queue"],
+        queue=facts.of_library["queue"],
         keeps_failed=_keeps_failed(facts),
         retries_name=_retries_name(facts),
         strategy=_spell_strategy(facts),
         wait=longest_wait(facts.retries, "job.attempts"),
-        publisher=facts.facts["publisher"],
+        publisher=facts.of_library["publisher"],
         publishing=_say_when_published(facts),
         left_out=left_out_words,
         **awaiting.names(facts, coroutine=facts.awaits),
     )
     written = [Module(facts.path, text), *_write_recovery(facts, render)]
-    loading = facts.facts["loading"]
+    loading = facts.of_library["loading"]
     if loading is not None:
         written.append(loading)
     return written
@@ -296,7 +296,7 @@ def _left_out(facts: Facts) -> str:
 
 def _say_when_published(facts: Facts) -> str:
     """What the publisher's docstring says of the open transaction."""
-    if facts.facts["contrib"]:
+    if facts.of_library["contrib"]:
         return IN_TRANSACTION
     return f"{when_to_publish(facts)} The app has to be open."
 
@@ -305,9 +305,9 @@ def _write_recovery(facts: Facts, render: Render) -> Iterator[Piece]:
     """The task that gives back the jobs of dead workers, of all handlers: Procrastinate itself
     gives back none. It stands beside the app where the repository makes that, else beside the job.
     """
-    if facts.facts["recovers"]:
+    if facts.of_library["recovers"]:
         return
-    app = facts.facts["app"]
+    app = facts.of_library["app"]
     home = app
     needed: list[Symbol | str] = [
         facts.conventions.logger_import,
@@ -324,7 +324,7 @@ def _write_recovery(facts: Facts, render: Render) -> Iterator[Piece]:
         app=app,
         home=home.module,
         deaths=DEATHS,
-        queue=facts.facts["queue"],
+        queue=facts.of_library["queue"],
     )
     yield Module(home.path, text)
 
@@ -396,15 +396,15 @@ def _list_imports(facts: Facts) -> list[Symbol | str]:
     ]
     if facts.awaits and (facts.retries.bounded or awaiting.blocks(facts)):
         needed.append("import asyncio")
-    if facts.facts["owner"] == facts.facts["app"].name:
+    if facts.of_library["owner"] == facts.of_library["app"].name:
         # By name, as tasks are written.
-        needed.append(_by_name(facts.facts["app"]))
-    if publishes_on_commit(facts) and not facts.facts["contrib"]:
+        needed.append(_by_name(facts.of_library["app"]))
+    if publishes_on_commit(facts) and not facts.of_library["contrib"]:
         needed.append("from django.db import transaction")
     if facts.retries.bounded:
         needed += [*facts.transient, *_list_for_retries(facts)]
     if facts.trigger != "event":
-        needed += ["from collections.abc import Iterable", _by_name(facts.facts["app"])]
+        needed += ["from collections.abc import Iterable", _by_name(facts.of_library["app"])]
     return needed
 
 

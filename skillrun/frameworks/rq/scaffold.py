@@ -39,7 +39,7 @@ _TICK_S = 60
 
 def problems(facts: Facts) -> Iterator[str]:
     """What RQ cannot do of what the spec asks for, a sentence each."""
-    if facts.facts["queue"] is None:
+    if facts.of_library["queue"] is None:
         yield (
             "no RQ queue was found that a module could import: make one, queue ="
             " Queue(connection=...), in a module"
@@ -52,7 +52,7 @@ def problems(facts: Facts) -> Iterator[str]:
     if any(not delay.is_integer() for delay in facts.retries.delays):
         yield "RQ waits whole seconds: retry.backoff is to have a base and a factor that make such"
     fields = {field.name for field in facts.fields}
-    for name in sorted(fields & {"correlation_id", facts.facts["queue"]}):
+    for name in sorted(fields & {"correlation_id", facts.of_library["queue"]}):
         yield f"the handler has a use of its own for the name {name}: rename the field"
     yield from lost_with_its_worker(facts)
 
@@ -341,11 +341,11 @@ def _list_imported(module: Source) -> Iterator[str]:
 
 def _write_schedule_entry(facts: Facts, render: Render) -> Module:
     """The entry that starts the tick: RQ's schedule itself takes no retries and no callbacks."""
-    place: Symbol = facts.facts["schedule"]
+    place: Symbol = facts.of_library["schedule"]
     needed = [
         "from rq import cron",
-        Symbol(facts.module, facts.facts["tick_name"]),
-        *facts.facts["needed"],
+        Symbol(facts.module, facts.of_library["tick_name"]),
+        *facts.of_library["needed"],
     ]
     interval = max(1, round(facts.every_s or _TICK_S))
     text = render("schedule.py.jinja", facts, module=place.module, needed=needed, interval=interval)
@@ -361,7 +361,7 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
         "from unittest.mock import MagicMock",
         "from rq import Queue",
         "from rq.job import Job",
-        Symbol(facts.module, facts.facts["enqueue"]),
+        Symbol(facts.module, facts.of_library["enqueue"]),
     )
     has_tick = facts.trigger != "event" and not case
     if has_tick:
@@ -376,7 +376,7 @@ def broker_needs(facts: Facts) -> tuple[Symbol | str, ...]:
         "from redis.exceptions import RedisError",
         "from rq import Queue, SimpleWorker",
     )
-    return (*needed, *facts.facts["needed"], Symbol(facts.module, facts.facts["enqueue"]))
+    return (*needed, *facts.of_library["needed"], Symbol(facts.module, facts.of_library["enqueue"]))
 
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
@@ -398,7 +398,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     written: list[Piece] = [Module(facts.path, text)]
     if facts.trigger != "event":
         written.append(_write_schedule_entry(facts, render))
-    return [*written, *facts.facts["workers"]]
+    return [*written, *facts.of_library["workers"]]
 
 
 def _list_needed(facts: Facts) -> list[Symbol | str]:
@@ -409,7 +409,7 @@ def _list_needed(facts: Facts) -> list[Symbol | str]:
         "from redis import Redis",
         "from rq import Callback, get_current_job",
         "from rq.job import Job",
-        *facts.facts["needed"],
+        *facts.of_library["needed"],
         *(effect.call for effect in facts.effects),
         facts.invalid,
     ]

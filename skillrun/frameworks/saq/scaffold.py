@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skillrun.repo.python import Project
 
 
-class Writer(ListedWriter):
+class SaqWriter(ListedWriter):
     """See `JobWriter`."""
 
     TITLE, ARTICLE = "SAQ", "a"
@@ -57,4 +57,4 @@ class Writer(ListedWriter):
         return [f'cron="{cron}"'] if cron else None
 
 
-WRITER = Writer()
+WRITER = SaqWriter()

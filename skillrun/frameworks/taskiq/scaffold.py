@@ -63,7 +63,7 @@ def read(project: Project, facts: Facts) -> dict[str, Any]:
 
 def problems(facts: Facts) -> Iterator[str]:
     """What taskiq cannot do of what the spec asks for, a sentence each."""
-    setup: Setup | None = facts.facts["setup"]
+    setup: Setup | None = facts.of_library["setup"]
     if setup is None:
         yield (
             "no broker of taskiq was found that a module could import: broker ="
@@ -85,9 +85,9 @@ def problems(facts: Facts) -> Iterator[str]:
 
 def _list_unknown(facts: Facts) -> Iterator[str]:
     """What neither taskiq nor its templates have."""
-    if facts.facts["old"] and facts.retries.bounded:
+    if facts.of_library["old"] and facts.retries.bounded:
         yield (
-            f"{facts.facts['old']} knows no types_of_exceptions of a task, and retries all errors:"
+            f"{facts.of_library['old']} knows no types_of_exceptions of a task, and retries all errors:"
             " it is to be 0.12.6"
         )
     if facts.dead_letter in ("queue", "framework"):
@@ -118,17 +118,17 @@ def runs_need(facts: Facts, *, case: bool) -> tuple[Symbol | str, ...]:
     ]
     if facts.retries.bounded:
         needed += ["from taskiq import SmartRetryMiddleware"]
-    publisher = facts.facts["publisher"]
+    publisher = facts.of_library["publisher"]
     if publisher:
         needed += [Symbol(facts.module, publisher.name)]
-    return (*needed, *([facts.facts["tick"]] if facts.trigger != "event" and not case else []))
+    return (*needed, *([facts.of_library["tick"]] if facts.trigger != "event" and not case else []))
 
 
 def broker_needs(facts: Facts) -> tuple[Symbol | str, ...] | None:
     """What `over_broker.jinja` imports: the publisher and a receiver; None where tests have no
     broker on Redis.
     """
-    publisher, setup = facts.facts["publisher"], facts.facts["setup"]
+    publisher, setup = facts.of_library["publisher"], facts.of_library["setup"]
     if publisher is None or setup.exchanged or not setup.broker.kind.startswith(_REDIS):
         return None
     return (
@@ -146,7 +146,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The handler with what ends its failures, its publisher and tick, and what the broker and its
     clock lack.
     """
-    clocked, setup = facts.trigger != "event", facts.facts["setup"]
+    clocked, setup = facts.trigger != "event", facts.of_library["setup"]
     text = render(
         "handler.py.jinja",
         facts,
@@ -163,7 +163,7 @@ def pieces(facts: Facts, render: Render) -> list[Piece]:
         given=_list_parameters(facts),
         kicked=_write_kick(facts),
         notes=_explain_retries(facts, setup),
-        publisher=facts.facts["publisher"],
+        publisher=facts.of_library["publisher"],
         publishing=_explain_publishing(facts, setup),
         clocked=clocked,
         schedule=_write_schedule(facts) if clocked else "",
@@ -196,7 +196,11 @@ def _list_needed(facts: Facts) -> list[Symbol | str]:
         needed.append(Symbol(facts.app.module, facts.app.name))
     if facts.retries.bounded:
         needed += facts.transient
-        told = facts.facts["setup"].tells and facts.retries.jitter and facts.retries.kind != "none"
+        told = (
+            facts.of_library["setup"].tells
+            and facts.retries.jitter
+            and facts.retries.kind != "none"
+        )
         if told:
             needed += ["import random"]
     if facts.trigger != "event":

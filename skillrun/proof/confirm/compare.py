@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.broker import NotConfirmed
-from skillrun.proof.confirm.interface import Confirmed, Seen
+from skillrun.proof.confirm.interface import Confirmed, ScheduleOutcome
 from skillrun.proof.confirm.run import Stage, unsupported
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.waits import list_queued_delays
 from skillrun.proof.orders import RECEIVER_WAYS
-from skillrun.proof.reference import INCOMPLETE, Judgement, was_met
+from skillrun.proof.reference import was_met
 from skillrun.proof.schedule import Schedule, parse_schedule
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 
@@ -83,7 +84,7 @@ def judge_differences(found: list[Confirmed]) -> list[Judgement]:
     for item in found:
         if item.agrees is False:
             said = f"under {item.schedule} a real worker does otherwise: {item.note}"
-            judged.append(Judgement(INCOMPLETE, "confirm.differs", said))
+            judged.append(Judgement(Verdict.INCOMPLETE, "confirm.differs", said))
     return judged
 
 
@@ -94,7 +95,7 @@ def find_untried(found: list[Confirmed]) -> list[Judgement]:
     if not found or any(item.real is not None for item in found):
         return []
     said = f"no schedule could be tried with a real worker: {found[0].note}"
-    return [Judgement(INCOMPLETE, "confirm.not-tried", said)]
+    return [Judgement(Verdict.INCOMPLETE, "confirm.not-tried", said)]
 
 
 def choose_histories(proof: Proof) -> list[History]:
@@ -198,15 +199,15 @@ def confirm_one(
     return Confirmed(text, here, real, tuple(found), note)
 
 
-def _sort_calls(seen: Seen) -> Seen:
+def _sort_calls(seen: ScheduleOutcome) -> ScheduleOutcome:
     """What was seen, with the calls in an order that does not depend on when they were made."""
     calls = sorted(seen.performed, key=lambda call: (call[0], str(call[1])))
     return replace(seen, performed=tuple(calls))
 
 
-def read_simulated(history: History, redelivery_s: float) -> Seen:
+def read_simulated(history: History, redelivery_s: float) -> ScheduleOutcome:
     """What a simulated history comes to, in the form in which a real worker's run is read."""
-    return Seen(
+    return ScheduleOutcome(
         tuple(_name_outcome(run) for run in history.runs if run.entered),
         tuple((event["effect"], event["key"]) for event in history.performed()),
         history.state,
@@ -239,7 +240,7 @@ def _list_delays(history: History, redelivery_s: float) -> Iterator[float]:
 
 
 def compare_runs(
-    here: Seen, real: Seen, volatile: frozenset[str], *, delays: bool
+    here: ScheduleOutcome, real: ScheduleOutcome, volatile: frozenset[str], *, delays: bool
 ) -> Iterator[tuple[str, str]]:
     """Yields what differs between the simulated run and the real one: its name, and both in
     words.
@@ -299,7 +300,7 @@ def _list_outcomes(outcomes: tuple[str, ...]) -> str:
     return ", ".join(outcomes) or "none"
 
 
-def _list_calls(seen: Seen) -> str:
+def _list_calls(seen: ScheduleOutcome) -> str:
     """Calls as a message lists them: "email(7)"."""
     return ", ".join(f"{name}({key})" for name, key in seen.performed) or "none"
 

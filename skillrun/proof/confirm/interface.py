@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Seen:
+class ScheduleOutcome:
     """What a schedule came to: the same for a simulated and for a real worker."""
 
     outcomes: tuple[str, ...]  # of each delivery to the handler: returned | raised | died
@@ -31,8 +31,8 @@ class Confirmed:
     """
 
     schedule: str
-    simulated: Seen
-    real: Seen | None
+    simulated: ScheduleOutcome
+    real: ScheduleOutcome | None
     differs: tuple[str, ...] = ()
     note: str = ""
 

@@ -10,8 +10,8 @@ from skillrun.frameworks.broker import Command
 from skillrun.proof.services.postgres import PostgresServer
 from skillrun.proof.services.redis import RedisServer
 from skillrun.proof.services.resp import Reply, Resp, Word
-from skillrun.proof.setting import Setting
 from skillrun.proof.state import SqliteStore
+from skillrun.proof.workplace import Workplace
 
 
 class OpenRedis:
@@ -39,12 +39,12 @@ class OpenRedis:
 
 
 class SettingPremises:
-    """Those of a setting whose servers run."""
+    """Those of a workplace whose servers run."""
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
-        self.folder = setting.place.run
-        letter = setting.spec.dead_letter
+    def __init__(self, workplace: Workplace) -> None:
+        self._setting = workplace
+        self.folder = workplace.folders.run
+        letter = workplace.spec.dead_letter
         self.counts_dead_letters = letter is not None and letter.kind == "framework"
 
     def open_redis(self, *, own: bool) -> OpenRedis:

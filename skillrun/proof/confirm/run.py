@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.broker import Broker, NotConfirmed
 from skillrun.frameworks.registry import FRAMEWORKS
-from skillrun.proof.confirm.interface import Seen
+from skillrun.proof.confirm.interface import ScheduleOutcome
 from skillrun.proof.confirm.premises import SettingPremises
 from skillrun.proof.jobs import choose_call_arguments
 from skillrun.proof.orders import RECEIVER_WAYS, describe_error, order_receiver
 from skillrun.proof.rivals import Rival, commit_rival
 from skillrun.proof.schedule import EVERY, Fault, Schedule, is_publish
-from skillrun.proof.setting import Setting
 from skillrun.proof.state import StateError, count, read_state
+from skillrun.proof.workplace import Workplace
 
 if TYPE_CHECKING:
     from skillrun.proof.result import Target
@@ -198,7 +198,7 @@ class Watch:
 
 
 class Stage:
-    """A setting with a private broker. Use as a context manager. Raises what starting a server
+    """A workplace with a private broker. Use as a context manager. Raises what starting a server
     raises.
     """
 
@@ -212,24 +212,24 @@ class Stage:
             raise NotConfirmed("there is no worker for it that could be started here")
         self.make_broker = framework.make_broker
         self.target, self.redelivery_s, self.wait_s = target, redelivery_s, wait_s
-        self.setting = Setting(target.spec, target.root, target.driver, target.paths)
-        walls = self.setting.sandbox.walls
+        self.workplace = Workplace(target.spec, target.root, target.driver, target.paths)
+        walls = self.workplace.sandbox.walls
         if not walls.has_network:
-            self.setting.close()
+            self.workplace.close()
             raise NotConfirmed(f"a real worker could reach somebody's broker: {walls.missing[0]}")
         self.broker: Broker | None = None
         self.processes: list[Process] = []
-        self.output = self.setting.place.run / "worker.out"
-        self.events = self.setting.place.run / "events.jsonl"
+        self.output = self.workplace.folders.run / "worker.out"
+        self.events = self.workplace.folders.run / "events.jsonl"
         self.rival: Rival | None = None
         self.payloads: dict[int, Any] = {}
 
     def __enter__(self) -> Stage:
         try:
-            self.setting.start_servers()
-            self.setting.set_up()
-            self.broker = self.make_broker(SettingPremises(self.setting))
-            self.store = self.setting.find_store()
+            self.workplace.start_servers()
+            self.workplace.set_up()
+            self.broker = self.make_broker(SettingPremises(self.workplace))
+            self.store = self.workplace.find_store()
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
@@ -239,7 +239,7 @@ class Stage:
         self._stop_all()
         if self.broker is not None:
             self.broker.stop()
-        self.setting.__exit__(kind, error, traceback)
+        self.workplace.__exit__(kind, error, traceback)
 
     # -- one schedule
 
@@ -249,7 +249,7 @@ class Stage:
         met: Collection[str] | None = None,
         rival: Rival | None = None,
         payloads: Mapping[int, Any] | None = None,
-    ) -> Seen:
+    ) -> ScheduleOutcome:
         """What a real worker makes of it. `met`: the faults that came about, None for all; `rival`:
         what somebody else commits where the worker is held; `payloads`: of the other jobs that are
         published. Raises NotConfirmed.
@@ -266,7 +266,7 @@ class Stage:
             # A worker may end over its own housekeeping, such as a tick that two of them defer.
             return self._run_once(schedule, met)
 
-    def _run_once(self, schedule: Schedule, met: Collection[str] | None) -> Seen:
+    def _run_once(self, schedule: Schedule, met: Collection[str] | None) -> ScheduleOutcome:
         begun = time.monotonic()
         try:
             self._reset()
@@ -292,16 +292,16 @@ class Stage:
         return self.broker
 
     def _reset(self) -> None:
-        self.setting.restore()
+        self.workplace.restore()
         self._broker.empty_queues()
-        for path in self.setting.place.run.glob("events.jsonl*"):
+        for path in self.workplace.folders.run.glob("events.jsonl*"):
             path.unlink()
         self.output.unlink(missing_ok=True)
 
     def _config(self, op: str, **more: Any) -> str:
         """The file that tells the process what it is."""
         config = {
-            **self.setting.make_config(),
+            **self.workplace.make_config(),
             "events": str(self.events),
             "broker": self._broker.url,
             "wait_s": self.wait_s,
@@ -311,18 +311,18 @@ class Stage:
             "payloads": [],
             **more,
         }
-        file = self.setting.place.run / f"{op}.json"
+        file = self.workplace.folders.run / f"{op}.json"
         file.write_text(json.dumps(config))
         return str(file)
 
     def _start(self, config: str, op: str) -> Process:
-        setting = self.setting
+        workplace = self.workplace
         process = Process(
-            setting.sandbox,
-            setting.python,
+            workplace.sandbox,
+            workplace.python,
             [config, op],
-            setting.make_env(),
-            setting.root,
+            workplace.make_env(),
+            workplace.root,
             self.output,
         )
         self.processes.append(process)
@@ -419,7 +419,7 @@ class Stage:
     def _pass_time(self, seconds: float) -> None:
         """A wait that was cut short passes for the keys of the handler all the same."""
         if seconds > 0:
-            self.setting.jump(seconds)
+            self.workplace.jump(seconds)
 
     def _after_death(self, schedule: Schedule, watch: Watch, known: int) -> int:
         """The worker is gone: time passes until its message comes back. How many kills there
@@ -460,14 +460,14 @@ class Stage:
 
     # -- the end
 
-    def _seen(self, watch: Watch, seconds: float) -> Seen:
-        proof, dead = self.setting.proof, self._broker.count_dead()
+    def _seen(self, watch: Watch, seconds: float) -> ScheduleOutcome:
+        proof, dead = self.workplace.proof, self._broker.count_dead()
         if proof.dead_letters is not None:
             try:
-                dead = count(self.store, self.setting.fill_in(proof.dead_letters))
+                dead = count(self.store, self.workplace.fill_in(proof.dead_letters))
             except StateError as error:
                 raise NotConfirmed(f"proof.dead_letters: {error}") from error
-        return Seen(
+        return ScheduleOutcome(
             outcomes(watch.events),
             tuple((call["effect"], call.get("key")) for call in watch.list_new("performed")),
             read_state(self.store, proof.state),

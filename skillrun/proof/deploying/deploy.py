@@ -26,14 +26,15 @@ from skillrun.proof.exploring.run import NotPublished, Run
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import History
 from skillrun.proof.jobs import payloads_of
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.registry import judge_history
-from skillrun.proof.reference import REFUTED, RISK, Judgement, Reference
+from skillrun.proof.reference import Reference
 from skillrun.proof.result import Target
 from skillrun.proof.sandbox.visible import find_interpreter
 from skillrun.proof.schedule import Schedule
 from skillrun.proof.session import limit_deliveries
-from skillrun.proof.setting import Setting
 from skillrun.proof.single import find_single_run_problem, run_singles
+from skillrun.proof.workplace import Workplace
 
 # What is held against a deploy. Texts, waits, logs and numbers of attempts are each side's own.
 _HELD = frozenset(
@@ -97,7 +98,7 @@ def try_deploys(before: Target, after: Target) -> Deploys:
 
 
 class _Deploying:
-    """Three settings: HEAD's own, the base's, and HEAD's in the place of the base's."""
+    """Three workplaces: HEAD's own, the base's, and HEAD's in the place of the base's."""
 
     def __init__(self, stack: contextlib.ExitStack, before: Target, after: Target) -> None:
         self.stack = stack
@@ -107,31 +108,31 @@ class _Deploying:
         self.migration = Migration(None)
 
     def _set_up(self, target: Target, beside: Iterable[Path] = ()) -> _Side:
-        setting = Setting(
+        workplace = Workplace(
             target.spec, target.root, target.driver, target.paths, beside=tuple(beside)
         )
-        self.stack.enter_context(setting)
-        setting.start_servers()
-        setting.set_up()
-        explorer = Explorer(setting, limit=limit_deliveries(target.spec))
+        self.stack.enter_context(workplace)
+        workplace.start_servers()
+        workplace.set_up()
+        explorer = Explorer(workplace, limit=limit_deliveries(target.spec))
         explorer.begin(payloads_of(target.spec))
         reference, _ = run_singles(explorer, target.spec)
         return _Side(explorer, reference)
 
     def _take_over(self, after: Target) -> Heir:
-        theirs = self.old.explorer.setting
-        setting = Setting(
+        theirs = self.old.explorer.workplace
+        workplace = Workplace(
             after.spec,
             after.root,
             after.driver,
             after.paths,
-            place=theirs.place,
+            folders=theirs.folders,
             servers=theirs.servers,
             urls=theirs.urls,
         )
-        setting.share_sandbox(theirs)
-        self.stack.callback(setting.stop_zygotes)
-        heir = Heir(setting, limit=limit_deliveries(after.spec))
+        workplace.share_sandbox(theirs)
+        self.stack.callback(workplace.stop_zygotes)
+        heir = Heir(workplace, limit=limit_deliveries(after.spec))
         heir.take_over(self.old.explorer, self.own.explorer)
         return heir
 
@@ -146,7 +147,7 @@ class _Deploying:
         if missing and self.migration.command is None:
             said = f"{', '.join(missing)}: no command is known that brings it: "
             return Deploys(untried=said + self.migration.why, missing=missing)
-        theirs, mine = old.setting.spec, own.setting.spec
+        theirs, mine = old.workplace.spec, own.workplace.spec
         situation = Situation(theirs, self.old.reference.once, old.facts)
         plan = plan_deploys(
             situation,
@@ -169,7 +170,7 @@ class _Deploying:
         old, own = self.old, self.own
         if old.explorer.facts.ticks:
             return {}  # a tick looks for whatever there is
-        plain = Situation(old.explorer.setting.spec, old.reference.once, old.explorer.facts)
+        plain = Situation(old.explorer.workplace.spec, old.reference.once, old.explorer.facts)
         found: dict[int, Situation] = {}
         for job in old.reference.jobs.keys() & own.reference.jobs.keys():
             if old.explorer.payloads[job] == own.explorer.payloads[job]:
@@ -185,13 +186,13 @@ class _Deploying:
     def _find_missing(self) -> tuple[str, ...]:
         """Of HEAD's tables in the base's store, once that is migrated."""
         own, old = self.own.explorer, self.old.explorer
-        own.setting.restore()
+        own.workplace.restore()
         wanted = read_layout(own.store)
-        old.setting.restore()
+        old.workplace.restore()
         if self.migration.command is not None:
-            self.heir.setting.run_line(self.migration.command)
+            self.heir.workplace.run_line(self.migration.command)
         found = find_missing(wanted, read_layout(self.heir.store))
-        old.setting.restore()
+        old.workplace.restore()
         return tuple(found)
 
     # -- one schedule
@@ -239,11 +240,11 @@ class _Deploying:
         run = old.begin_schedule(schedule, until=schedule.deploy)
         old.processes.end_schedule()
         if self.migration.command is not None:
-            done = self.heir.setting.run_line(self.migration.command)
+            done = self.heir.workplace.run_line(self.migration.command)
             if not done.ok:
                 last = next(iter(reversed(done.tail.strip().splitlines())), done.words)
                 said = f"{self.migration.command} fails over what the base left: {last}"
-                return Judgement(REFUTED, _MIGRATION, said)
+                return Judgement(Verdict.REFUTED, _MIGRATION, said)
         return self.heir.go_on(run, old)
 
 
@@ -254,7 +255,7 @@ class Heir(Explorer):
         """`old`: whose messages and place they are; `own`: the same commit's in a place of its
         own.
         """
-        self._boot_setting(old.payloads)
+        self._boot_workplace(old.payloads)
         self.origin, self.caller = old.origin, old.caller
         self.unpublished, self.refused = old.unpublished, old.refused
         self.base, self.daily = old.base, old.daily
@@ -273,8 +274,8 @@ class Heir(Explorer):
 def _list_held(history: History, reference: Reference) -> list[Judgement]:
     found = []
     for judgement in judge_history(history, reference):
-        is_refuted = judgement.verdict == REFUTED and judgement.rule in _HELD
-        is_risk = judgement.verdict == RISK and judgement.rule in _HELD_RISKS
+        is_refuted = judgement.verdict == Verdict.REFUTED and judgement.rule in _HELD
+        is_risk = judgement.verdict == Verdict.RISK and judgement.rule in _HELD_RISKS
         if is_refuted or (is_risk and judgement.grade in _SERIOUS):
             found.append(judgement)
     return found

@@ -17,8 +17,8 @@ from skillrun.proof.rivals import read_contents
 from skillrun.proof.rows import open_rows
 from skillrun.proof.schedule import ONCE
 from skillrun.proof.services.errors import ServiceFailed
-from skillrun.proof.setting import Setting
 from skillrun.proof.state import SqliteStore
+from skillrun.proof.workplace import Workplace
 
 Layout = Mapping[str, frozenset[str]]
 """Table -> its columns."""
@@ -40,32 +40,32 @@ def choose_migration(own: Explorer, old: Explorer) -> Migration:
     """`own`: HEAD's, in a place of its own; `old`: the base's. Both are put back."""
     if own.store is None:
         return Migration(None, "proof.database names no database")
-    of_base = set(list_commands(old.setting))
+    of_base = set(list_commands(old.workplace))
     refused = []
-    for command in list_commands(own.setting):
+    for command in list_commands(own.workplace):
         why = _why_unfit(own, command)
         if why is None and command in of_base:
             why = _why_not_again(old, command)
-        own.setting.restore()
-        old.setting.restore()
+        own.workplace.restore()
+        old.workplace.restore()
         if why is None:
             return Migration(command)
         refused.append(f"{command}: {why}")
     return Migration(None, "; ".join(refused) or "the spec has no proof.setup")
 
 
-def list_commands(setting: Setting) -> list[str]:
+def list_commands(workplace: Workplace) -> list[str]:
     """What may migrate the store of a repository, the likeliest first."""
     found = []
-    if (setting.root / "manage.py").is_file():
+    if (workplace.root / "manage.py").is_file():
         found.append("python manage.py migrate --noinput")
-    if (setting.root / "alembic.ini").is_file():
+    if (workplace.root / "alembic.ini").is_file():
         found.append("python -m alembic upgrade head")
-    setup = setting.proof.setup
+    setup = workplace.proof.setup
     layouts = []
     if setup is not None:
         layouts = [setup, *_strip_options(setup)]
-    own = list(_list_own(setting))
+    own = list(_list_own(workplace))
     found += own
     for layout in reversed(layouts):
         # One that only alters what is there comes behind what makes the tables.
@@ -73,9 +73,9 @@ def list_commands(setting: Setting) -> list[str]:
     return list(dict.fromkeys([*found, *layouts]))
 
 
-def _list_own(setting: Setting) -> Iterator[str]:
+def _list_own(workplace: Workplace) -> Iterator[str]:
     """Migrations of the repository's own that its deployment names, such as a release step."""
-    for words in setting.starts:
+    for words in workplace.starts:
         command = " ".join(words)
         if _MIGRATES.search(command) and not _OF_SHELL.search(command):
             yield command
@@ -93,10 +93,10 @@ def _strip_options(command: str) -> Iterator[str]:
 
 def _why_unfit(own: Explorer, command: str) -> str | None:
     """Why a command does not make HEAD's tables, or cannot be run again; None where it can."""
-    own.setting.restore()
+    own.workplace.restore()
     wanted = read_layout(own.store)
     empty_store(own)
-    if not own.setting.run_line(command).ok:
+    if not own.workplace.run_line(command).ok:
         return "fails over an empty database"
     if find_missing(wanted, read_layout(own.store)):
         return "does not make all of HEAD's tables"
@@ -107,7 +107,7 @@ def _why_not_again(side: Explorer, command: str) -> str | None:
     """Run over what a single run has left."""
     side.run(ONCE)
     before = read_contents(side.store)
-    done = side.setting.run_line(command)
+    done = side.workplace.run_line(command)
     if not done.ok:
         return "fails where it was run before"
     if read_contents(side.store) != before:

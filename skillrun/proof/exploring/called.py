@@ -77,7 +77,7 @@ class Called(Publisher):
         application's own calls, or where the spec names none as the library publishes with no
         option given.
         """
-        enqueue = self.setting.spec.enqueue
+        enqueue = self.workplace.spec.enqueue
         if enqueue is None:
             return "publish_each", [[[job, [self.payloads[job]]] for job in jobs]]
         first, *others = [[job, self._choose_call_arguments(job)] for job in jobs]
@@ -93,7 +93,7 @@ class Called(Publisher):
 
     def _relay_called(self, run: Run) -> None:
         """Runs the spec's relay, if it names one, and queues what that publishes."""
-        enqueue = self.setting.spec.enqueue
+        enqueue = self.workplace.spec.enqueue
         if enqueue is None or enqueue.relay is None:
             return
         call = self._run_process(run, "call", [enqueue.relay, {}], job=CALLER)
@@ -134,10 +134,10 @@ class Called(Publisher):
         if payload is None:
             return called
         for job in jobs:
-            if is_same_job(self.setting.spec, payload, self.payloads[job]):
+            if is_same_job(self.workplace.spec, payload, self.payloads[job]):
                 return job
         # A message may leave a key field out. Then the call that published it decides.
-        if may_be_of_job(self.setting.spec, payload, self.payloads[called]):
+        if may_be_of_job(self.workplace.spec, payload, self.payloads[called]):
             return called
         return None
 

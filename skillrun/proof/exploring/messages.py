@@ -22,7 +22,7 @@ class Messages(Stand):
         """Returns the message of the proof's own job, published by the application's own call
         where the spec names it. Raises NotPublished.
         """
-        enqueue = self.setting.spec.enqueue
+        enqueue = self.workplace.spec.enqueue
         run = Run(Schedule("publish"))
         if enqueue is None:
             return self._read_message(self._run_process(run, "publish", [payload]), 0)
@@ -51,7 +51,7 @@ class Messages(Stand):
         another one than the first example, say of a row that is still a draft. The example becomes
         one more job. Changes `messages` and `self.payloads`.
         """
-        spec = self.setting.spec
+        spec = self.workplace.spec
         published = messages.get(0, {}).get("arguments")
         direct = messages.get(DIRECT, {}).get("arguments")
         if published is None or direct is None or published == direct:
@@ -80,7 +80,7 @@ class Messages(Stand):
         """
         for job in tuple(messages):
             is_further = 0 < job < DIRECT
-            if is_further and is_same_job(self.setting.spec, self.payloads[job], payload):
+            if is_further and is_same_job(self.workplace.spec, self.payloads[job], payload):
                 del messages[job], self.payloads[job]
 
     def _publish_varied(self, messages: dict[int, dict[str, Any]]) -> None:
@@ -102,13 +102,13 @@ class Messages(Stand):
                 job = int(event["job"])
             elif event.kind == "published" and event["to_handler"]:
                 messages.setdefault(job, dict(event["message"]))
-        self.setting.restore()
+        self.workplace.restore()
 
     def _add_later_ticks(self, messages: dict[int, dict[str, Any]]) -> None:
         """Adds the messages of later ticks: where the job has a key, the tick of another day is
         another job.
         """
-        spec = self.setting.spec
+        spec = self.workplace.spec
         if spec.trigger is None or spec.idempotency is None:
             return
         if not spec.idempotency.key:
@@ -123,5 +123,5 @@ class Messages(Stand):
         it refuses can never reach the handler.
         """
         call = self._bring_work(Run(Schedule("publish")), job)
-        self.setting.restore()
+        self.workplace.restore()
         return call is None or call.first("caller-raised") is None

@@ -25,7 +25,7 @@ class Publisher(Together):
         """Publishes under the schedule's fault. Then the caller tries again, or the relay publishes
         what is left.
         """
-        enqueue = self.setting.spec.enqueue
+        enqueue = self.workplace.spec.enqueue
         if enqueue is None:
             return
         args = [enqueue.call, dict(enqueue.args)]
@@ -34,14 +34,14 @@ class Publisher(Together):
             self._deliver_before_commit(run, args, plan)
             return
         if self.polled:
-            due = run.now + ticks.find_tick_s(self.setting.spec)
+            due = run.now + ticks.find_tick_s(self.workplace.spec)
             run.queue.append(Waiting(self.origin.messages[0], due, 0))
         first = self._run_process(run, "call", args, job=CALLER, plan=plan)
         run.deliveries.append(first)
         self._take_published(run, self._drop_messages_of_other_jobs(first), 0)
         has_failed = first.died or first.first("caller-raised") is not None
         # What it has committed is found by the relay or a sweep, so nobody needs to call again.
-        is_found_later = enqueue.relay is not None or bool(self.setting.spec.recovers)
+        is_found_later = enqueue.relay is not None or bool(self.workplace.spec.recovers)
         if has_failed and not (is_found_later and _has_committed(first)):
             self._call_and_take_published(run, args)
         if enqueue.relay is not None:
@@ -68,7 +68,7 @@ class Publisher(Together):
         payload = read_payload(arguments, self.payloads[0])
         if payload is None:
             return False
-        return not may_be_of_job(self.setting.spec, payload, self.payloads[0])
+        return not may_be_of_job(self.workplace.spec, payload, self.payloads[0])
 
     def _call_and_take_published(self, run: Run, args: list[Any]) -> None:
         """Makes one more call of the application, and queues what it publishes."""
@@ -83,7 +83,7 @@ class Publisher(Together):
         """Delivers a message that came by some other way, and makes the application's own call
         after it.
         """
-        enqueue = self.setting.spec.enqueue
+        enqueue = self.workplace.spec.enqueue
         if enqueue is None:
             return
         run.queue.append(Waiting(dict(message), run.now, 0))
@@ -118,7 +118,7 @@ def is_of_publisher(schedule: Schedule) -> bool:
     """Whether the application that publishes meets the schedule's faults, and not a delivery."""
     if schedule.called:
         return False  # it publishes several jobs, which called.py does
-    return schedule.draft or any(fault.do.startswith("caller-") for fault in schedule.faults)
+    return schedule.undone or any(fault.do.startswith("caller-") for fault in schedule.faults)
 
 
 def _has_committed(delivery: Delivery) -> bool:

@@ -53,7 +53,7 @@ class Queue(RivalsRoom):
         for delivery in run.deliveries:
             for event in delivery.all("at"):
                 names.update(list_written_keys(event))
-        for server in self.setting.servers:
+        for server in self.workplace.servers:
             if server.name == "redis":
                 server.forget(names)
 
@@ -68,7 +68,7 @@ class Queue(RivalsRoom):
         """Deletes what the library keeps of its jobs: an id that was in use is free again."""
         if not self.facts.redis_keys:
             return
-        for server in self.setting.servers:
+        for server in self.workplace.servers:
             if server.name == "redis":
                 server.forget_beginning(self.facts.redis_keys)
 
@@ -122,7 +122,7 @@ class Queue(RivalsRoom):
 
     def _settle_delivery(self, run: Run, waiting: Waiting, delivery: Delivery) -> None:
         """Does to the queue what the delivery said, or what the library said after its death."""
-        idempotency = self.setting.spec.idempotency
+        idempotency = self.workplace.spec.idempotency
         if idempotency is not None and waiting.op == "deliver":
             others = find_other_jobs(delivery, waiting.message, idempotency.key)
             delivery = replace(delivery, other_jobs=others)
@@ -182,7 +182,7 @@ class Queue(RivalsRoom):
             # It did something: one tick more, to see that nothing is left. Of several pieces of
             # work it was perhaps another one.
             run.since = run.now
-            run.follow = [ticks.find_tick_s(self.setting.spec)]
+            run.follow = [ticks.find_tick_s(self.workplace.spec)]
         if run.follow and not run.queue:
             run.queue.append(Waiting(waiting.message, run.since + run.follow.pop(0), waiting.job))
 
@@ -190,7 +190,7 @@ class Queue(RivalsRoom):
         """After how many seconds each of the ticks comes that follow a fault. Where each day's
         ticks are a job of their own, there is the next tick and no later one of another day.
         """
-        waits = ticks.list_looks(self.setting.spec, run.tries)
+        waits = ticks.list_looks(self.workplace.spec, run.tries)
         if not self.daily:
             return waits
         end_of_day = self.base + _REST_OF_DAY_S
@@ -201,14 +201,14 @@ class Queue(RivalsRoom):
         """Sets `run.early` to this delivery where there is a dead letter of the job already, though
         the job will come again.
         """
-        query = self.setting.proof.dead_letters
+        query = self.workplace.proof.dead_letters
         if query is None or run.early or not delivery.will_retry:
             return
         # After a death one may rightly be there: it died while it gave the job up.
         if run.schedule.has_crash or run.schedule.family not in ("error", "exhaustion"):
             return
         with contextlib.suppress(StateError):
-            if count(self.store, self.setting.fill_in(query)):
+            if count(self.store, self.workplace.fill_in(query)):
                 run.early = delivery.number
 
     def _take_published(self, run: Run, delivery: Delivery, job: int) -> None:
@@ -227,7 +227,7 @@ class Queue(RivalsRoom):
     def _pass_time(self, run: Run, seconds: float) -> None:
         """Moves the proof's clock and those of the servers on: what expires in Redis does so."""
         run.now += seconds
-        self.setting.jump(seconds)
+        self.workplace.jump(seconds)
 
 
 def _has_broken_down(delivery: Delivery) -> bool:

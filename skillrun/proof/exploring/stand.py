@@ -17,25 +17,25 @@ from skillrun.proof.jobs import choose_call_arguments
 from skillrun.proof.orders import Orders
 from skillrun.proof.processes import Process, Processes
 from skillrun.proof.rivals import Contents, Rival
-from skillrun.proof.setting import Setting
 from skillrun.proof.undone import Undone
+from skillrun.proof.workplace import Workplace
 
 
 class Stand:
-    """One setting, its processes and its messages."""
+    """One workplace, its processes and its messages."""
 
-    def __init__(self, setting: Setting, limit: int = 24) -> None:
-        self.setting, self.limit = setting, limit
+    def __init__(self, workplace: Workplace, limit: int = 24) -> None:
+        self.workplace, self.limit = workplace, limit
         self.facts = BootFacts()
         self.origin = Origin({})
-        self.processes = Processes(setting)
-        self.store = setting.find_store()
+        self.processes = Processes(workplace)
+        self.store = workplace.find_store()
         self.payloads: dict[int, Any] = {}
         self.caller: Delivery | None = None  # the application's own publish
         self.unpublished: dict[int, str] = {}  # job -> why
         # Poison that the application itself takes no job from.
         self.refused: set[int] = set()
-        self.orders = Orders(setting.spec.failures)
+        self.orders = Orders(workplace.spec.failures)
         self.base = 0.0  # where virtual time begins
         # Whether each day's ticks are a job of their own.
         self.daily = False
@@ -52,7 +52,7 @@ class Stand:
         self.contents_after: Contents = {}  # all rows after a single run
         self.left: dict[str, Contents] = {}  # kind of world -> rows that a job leaves
         self.secrets: tuple[str, ...] = ()  # that stand in its rows before anything is delivered
-        self.draft: tuple[Undone, ...] = ()  # what the application's call finds undone
+        self.undone: tuple[Undone, ...] = ()  # what the application's call finds undone
 
     # -- processes
 
@@ -116,7 +116,7 @@ class Stand:
         """Has the application's call leave a job where a callable that takes no payload finds it.
         Returns what the call did; None where the job comes as a message.
         """
-        enqueue = self.setting.spec.enqueue
+        enqueue = self.workplace.spec.enqueue
         if not self.facts.ticks or enqueue is None:
             return None
         arguments = self._choose_call_arguments(job)
@@ -133,7 +133,7 @@ class Stand:
         """The arguments of the application's call for a job: what its payload says, and of poison
         nothing else.
         """
-        enqueue = self.setting.spec.enqueue
+        enqueue = self.workplace.spec.enqueue
         if enqueue is None:
             return {}
         if job == 0:

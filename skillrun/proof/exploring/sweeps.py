@@ -61,7 +61,7 @@ class Sweeps(Called):
     def _let_sweeps_come(self, run: Run) -> None:
         """Calls the sweeps in turn, each when it is due."""
         beats: list[_Beat] = []
-        for sweep in list_sweeps(self.setting.spec, relay=run.emptied):
+        for sweep in list_sweeps(self.workplace.spec, relay=run.emptied):
             beat = _Beat(sweep, 0.0, 0.0)
             beat.begin(run.now)
             beats.append(beat)
@@ -88,7 +88,7 @@ class Sweeps(Called):
         them.
         """
         self._pass_time(run, _OLD_S)
-        for sweep in list_sweeps(self.setting.spec, relay=True):
+        for sweep in list_sweeps(self.workplace.spec, relay=True):
             if run.hung is None:
                 self._sweep_once(run, sweep)
 
@@ -139,7 +139,7 @@ class Sweeps(Called):
         for call in self.once.performed():
             if (call["effect"], call["key"], call["subject"]) not in performed:
                 return False
-        return read_state(self.store, self.setting.proof.state) == self.once.state
+        return read_state(self.store, self.workplace.proof.state) == self.once.state
 
 
 def _count_published(name: str, call: Delivery) -> Swept:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from skillrun.proof.drafts import find_early_publishes
+from skillrun.proof.before_call import find_early_publishes
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.schedule import SWEEP, Fault, Schedule
@@ -38,21 +38,21 @@ def before_commit(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 
 
 @family("before-commit", _NO_CALL)
-def before_commit_of_draft(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+def before_commit_where_undone(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """The same where the fixture is past the call: from a state in which the call has something to
     do that a faster worker does not find.
     """
-    for event in find_early_publishes(situation.draft_caller):
+    for event in find_early_publishes(situation.caller_where_undone):
         fault = Fault("caller-pause", event.boundary or "")
-        yield Schedule("before-commit", (fault,), draft=True)
+        yield Schedule("before-commit", (fault,), undone=True)
 
 
 @family("publish-fault", _NO_CALL)
-def rollback_of_draft(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+def rollback_where_undone(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """The message is out, and what the call was to write is not; then its caller calls again."""
-    for event in find_early_publishes(situation.draft_caller):
+    for event in find_early_publishes(situation.caller_where_undone):
         fault = Fault("caller-kill", event.boundary or "")
-        yield Schedule("publish-fault", (fault,), draft=True)
+        yield Schedule("publish-fault", (fault,), undone=True)
 
 
 def _has_no_early_message(situation: Situation) -> str | None:
@@ -63,7 +63,7 @@ def _has_no_early_message(situation: Situation) -> str | None:
 
 @family("early", _NO_CALL, unless=_has_no_early_message)
 def early(situation: Situation, planned: Planned) -> Iterator[Schedule]:
-    """A message for what is still a draft, and then the application's own call."""
+    """A message for what is still undone, and then the application's own call."""
     changes = any(event["kind"] == "commit" for event in situation.caller)
     if situation.spec.enqueue is not None and changes:
         yield Schedule("early", early=True)

@@ -33,7 +33,7 @@ class Situation:
     jobs: tuple[int, ...] = ()  # distinct jobs that could be run
     called: tuple[int, ...] = ()  # distinct jobs that the application's own call publishes
     caller: tuple[Event, ...] = ()  # boundaries of the application's own publish
-    draft_caller: tuple[Event, ...] = ()  # the same, from a draft
+    caller_where_undone: tuple[Event, ...] = ()  # the same, where its work is still undone
     varied: int = 0  # how many varied payloads there are
     rivals: tuple[Rival, ...] = ()  # what others may commit to its rows
     given: tuple[str, ...] = ()  # effects that are called with a secret

@@ -21,14 +21,12 @@ from typing import TYPE_CHECKING
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof import ticks
 from skillrun.proof.history import Delivery, History
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges import dead_letters
 from skillrun.proof.judges.met_errors import count_attempts, find_injected_errors
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.judges.waits import judge_waits
 from skillrun.proof.reference import (
-    HINT,
-    REFUTED,
-    Judgement,
     Reference,
     count_new_letters,
     gives_up,
@@ -77,13 +75,13 @@ def _judge_deaths(history: History, reference: Reference, most: int) -> Iterator
         if history.pending:
             seen = f"{deaths}+"
         said = f"a message that kills its worker each time is delivered {seen} times"
-        yield Judgement(REFUTED, "attempts.deaths", said, expected=f"{most}", seen=seen)
+        yield Judgement(Verdict.REFUTED, "attempts.deaths", said, expected=f"{most}", seen=seen)
         return
     if deaths < min(most, _LOOP_OF_DEATHS):
         return  # the library loses the message of a death: the schedules of single deaths say so
     if reference.has_dead_letter and not is_kept(history, reference):
         said = "a message that kills its worker each time ends without a record"
-        yield Judgement(REFUTED, "dead-letter.missing", said, expected="1", seen="0")
+        yield Judgement(Verdict.REFUTED, "dead-letter.missing", said, expected="1", seen="0")
 
 
 def _refute_endless_job(history: History, reference: Reference) -> Judgement:
@@ -93,7 +91,9 @@ def _refute_endless_job(history: History, reference: Reference) -> Judgement:
         expected = f"at most {_format_attempts(reference.max_attempts)}"
     tried = len(history.runs)
     said = f"after {tried} deliveries the job is still waiting: nothing bounds it"
-    return Judgement(REFUTED, "attempts.unbounded", said, expected=expected, seen=f"{tried}+")
+    return Judgement(
+        Verdict.REFUTED, "attempts.unbounded", said, expected=expected, seen=f"{tried}+"
+    )
 
 
 def _format_attempts(number: int) -> str:
@@ -150,7 +150,9 @@ def _judge_attempts_with_death(history: History, reference: Reference) -> Iterat
     most_by_themselves = most * (schedule.kills + 1)
     if seen > most_by_themselves:
         said = f"a transient error was tried {seen} times, with {schedule.kills} death"
-        yield Judgement(REFUTED, "attempts.too-many", said, expected=f"{explained}", seen=f"{seen}")
+        yield Judgement(
+            Verdict.REFUTED, "attempts.too-many", said, expected=f"{explained}", seen=f"{seen}"
+        )
     elif seen > explained:
         said = f"after a death the job is tried {seen} times instead of {most}"
         yield name_risk(
@@ -169,10 +171,12 @@ def _judge_attempts_at_poison(history: History, reference: Reference) -> Iterato
     most, seen = reference.max_attempts, len(_list_attempts(history, reference))
     if most is not None and seen > most:
         said = f"a poison message was tried {seen} times"
-        yield Judgement(REFUTED, "attempts.too-many", said, expected=f"{most}", seen=f"{seen}")
+        yield Judgement(
+            Verdict.REFUTED, "attempts.too-many", said, expected=f"{most}", seen=f"{seen}"
+        )
     elif seen > 1:
         said = f"a poison message is tried {seen} times before it ends: trying again cannot help it"
-        yield Judgement(HINT, "attempts.poison-retried", said, expected="1", seen=f"{seen}")
+        yield Judgement(Verdict.HINT, "attempts.poison-retried", said, expected="1", seen=f"{seen}")
 
 
 def _judge_effects_of_poison(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -184,7 +188,7 @@ def _judge_effects_of_poison(history: History, reference: Reference) -> Iterator
         return
     first = calls[0]
     yield Judgement(
-        REFUTED,
+        Verdict.REFUTED,
         "poison.effect",
         f"a poison message reached {first['effect']}",
         effect=first["effect"],
@@ -205,7 +209,7 @@ def _judge_end_of_success(
     ends = [run.outcome for run in history.runs if not ticks.is_idle(run)]
     if "retried" in ends:
         yield Judgement(
-            REFUTED,
+            Verdict.REFUTED,
             "attempts.success-retried",
             f"{fault.error} means success, and the job is tried again",
             expected="1",
@@ -213,7 +217,7 @@ def _judge_end_of_success(
         )
     elif "failed" in ends or count_new_letters(history, reference) > 0:
         yield Judgement(
-            REFUTED,
+            Verdict.REFUTED,
             "attempts.success-failed",
             f"{fault.error} means success, and the job ends as failed",
             expected="success",
@@ -231,7 +235,9 @@ def _judge_single_attempt(history: History, reference: Reference, what: str) -> 
         tried = max(tried, len(_list_attempts(history, reference)))
     if tried > 1:
         said = f"{what} was tried {tried} times: trying again cannot help"
-        yield Judgement(REFUTED, "attempts.permanent-retried", said, expected="1", seen=f"{tried}")
+        yield Judgement(
+            Verdict.REFUTED, "attempts.permanent-retried", said, expected="1", seen=f"{tried}"
+        )
 
 
 def _list_attempts(history: History, reference: Reference) -> list[Delivery]:
@@ -251,7 +257,9 @@ def _judge_transient_error(history: History, reference: Reference) -> Iterator[J
         return
     if seen > most:
         said = f"a transient error was tried {seen} times"
-        yield Judgement(REFUTED, "attempts.too-many", said, expected=f"{most}", seen=f"{seen}")
+        yield Judgement(
+            Verdict.REFUTED, "attempts.too-many", said, expected=f"{most}", seen=f"{seen}"
+        )
         return
     if dead_letters.is_outcome_unknown(history, reference) and is_kept(history, reference):
         return
@@ -259,7 +267,7 @@ def _judge_transient_error(history: History, reference: Reference) -> Iterator[J
     if history.runs:
         last = history.runs[-1].outcome
     said = f"a transient error was given up after {_format_attempts(seen)} (the last one {last})"
-    yield Judgement(REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{seen}")
+    yield Judgement(Verdict.REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{seen}")
 
 
 # -- Does a death take attempts from it? --
@@ -280,4 +288,6 @@ def _judge_untried_after_death(history: History, reference: Reference) -> Iterat
     tried = len(history.runs)
     if tried <= schedule.kills < most and is_kept(history, reference):
         said = f"a death at {schedule.faults[-1].at} gave the job up: no attempt followed"
-        yield Judgement(REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{tried}")
+        yield Judgement(
+            Verdict.REFUTED, "attempts.too-few", said, expected=f"{most}", seen=f"{tried}"
+        )

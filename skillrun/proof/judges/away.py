@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History
+from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Judgement, Reference
+from skillrun.proof.reference import Reference
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History
+from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.outages import find_showing
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Judgement, Reference, is_kept, must_complete, was_met
+from skillrun.proof.reference import Reference, is_kept, must_complete, was_met
 
 _LOST = "broker-lost"
 _EXPECTED = "a sweep that publishes the job again (recovers)"

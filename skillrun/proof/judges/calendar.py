@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 
 from skillrun.proof.history import History
-from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.judgement import Judgement, Verdict
+from skillrun.proof.reference import Reference
 
 # What `datetime` and `calendar` say of a day, a month or a year that is none (CPython, _datetimemodule.c).
 _NO_SUCH_DATE = re.compile(
@@ -30,7 +31,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
             if not history.schedule.day:
                 when = f"for {history.payloads.get(delivery.job)}"
             yield Judgement(
-                REFUTED,
+                Verdict.REFUTED,
                 "effect.calendar",
                 f"{when} the job cannot be done: {raised['text']}",
                 None,

@@ -18,6 +18,7 @@ from typing import Any
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History, is_loud
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.met_errors import (
     find_hit_deliveries,
     find_injected_errors,
@@ -26,8 +27,6 @@ from skillrun.proof.judges.met_errors import (
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import (
     OF_PUBLISHER,
-    REFUTED,
-    Judgement,
     Reference,
     count_new_letters,
     gives_up,
@@ -65,7 +64,7 @@ def _refute_early_letter(delivery: int) -> Judgement:
     again.
     """
     return Judgement(
-        REFUTED,
+        Verdict.REFUTED,
         "dead-letter.early",
         f"the job is in the dead letters after delivery {delivery}, and is still tried again",
         expected="none before it is given up",
@@ -76,7 +75,7 @@ def _refute_early_letter(delivery: int) -> Judgement:
 def _refute_repeated_letter(seen: int) -> Judgement:
     """The refutation of several dead letters of one job."""
     said = f"one job left {seen} dead letters"
-    return Judgement(REFUTED, "dead-letter.repeated", said, expected="1", seen=f"{seen}")
+    return Judgement(Verdict.REFUTED, "dead-letter.repeated", said, expected="1", seen=f"{seen}")
 
 
 def _judge_given_up_after_death(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -92,7 +91,7 @@ def _judge_given_up_after_death(history: History, reference: Reference) -> Itera
     has_succeeded = any(run.outcome == "succeeded" for run in further)
     if further and not has_succeeded and is_kept(history, reference):
         said = f"after one death the job is tried {len(further)} times more, and then given up"
-        yield Judgement(REFUTED, "dead-letter.after-death", said, expected="0", seen="1")
+        yield Judgement(Verdict.REFUTED, "dead-letter.after-death", said, expected="0", seen="1")
 
 
 def may_be_lost_by_death(reference: Reference) -> bool:
@@ -186,7 +185,7 @@ def _judge_letters_of_distinct(history: History, seen: int) -> Iterator[Judgemen
     if seen == 1:
         letters_are = "letter is"
     said = f"{wanted} distinct jobs were given up, and {seen} dead {letters_are} there"
-    yield Judgement(REFUTED, rule, said, expected=f"{wanted}", seen=f"{seen}")
+    yield Judgement(Verdict.REFUTED, rule, said, expected=f"{wanted}", seen=f"{seen}")
 
 
 def _judge_letters_of_given_up(
@@ -211,7 +210,7 @@ def _judge_letters_of_given_up(
         yield _name_unrecorded_poison(history)
     else:
         said = "the job was given up without a dead letter"
-        yield Judgement(REFUTED, "dead-letter.missing", said, expected="1", seen=f"{seen}")
+        yield Judgement(Verdict.REFUTED, "dead-letter.missing", said, expected="1", seen=f"{seen}")
 
 
 def _was_done_after_all(history: History, reference: Reference) -> bool:
@@ -234,7 +233,7 @@ def _identify_effect(call: Event) -> tuple[Any, Any, Any]:
 def _refute_retry_until_done() -> Judgement:
     """The refutation of a job that met an error that should have ended it, and was done."""
     return Judgement(
-        REFUTED,
+        Verdict.REFUTED,
         "attempts.permanent-retried",
         "the job was tried again after a permanent error, until it was done",
         expected="a dead letter",
@@ -264,7 +263,7 @@ def _judge_letters_of_done(
     if _used_its_attempts(history, reference):
         return
     said = "a job that was not given up is in the dead letters"
-    yield Judgement(REFUTED, "dead-letter.unexpected", said, expected="0", seen=f"{seen}")
+    yield Judgement(Verdict.REFUTED, "dead-letter.unexpected", said, expected="0", seen=f"{seen}")
 
 
 def _used_its_attempts(history: History, reference: Reference) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History
+from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.outages import find_showing
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Judgement, Reference, was_met
+from skillrun.proof.reference import Reference, was_met
 
 Deed = tuple[int, str, str]
 """(job, effect, what it is about) of an effect that took place."""

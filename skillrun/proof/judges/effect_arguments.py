@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.proof.history import Event, History
-from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.judgement import Judgement, Verdict
+from skillrun.proof.reference import Reference
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
@@ -122,7 +123,7 @@ def _is_comparable(history: History) -> bool:
 def refute_arguments(effect: Effect, said: str, call: Event, wanted: Event) -> Judgement:
     """The refutation of a call whose arguments are not those that were wanted."""
     return Judgement(
-        REFUTED,
+        Verdict.REFUTED,
         "effect.other-arguments",
         said,
         effect=effect.name,

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.proof.history import History
-from skillrun.proof.reference import REFUTED, Judgement, Reference, is_kept
+from skillrun.proof.judgement import Judgement, Verdict
+from skillrun.proof.reference import Reference, is_kept
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
@@ -23,7 +24,7 @@ def judge_repeated(
     if len(calls) > len(expected):
         said = f"{effect.name} took place {len(calls)} times"
         yield Judgement(
-            REFUTED,
+            Verdict.REFUTED,
             "effect.repeated",
             said,
             effect=effect.name,
@@ -46,7 +47,7 @@ def judge_lost(
     if not seen:
         said = f"{effect.name} did not take place"
     yield Judgement(
-        REFUTED,
+        Verdict.REFUTED,
         "effect.lost",
         f"{said}, and nothing is left that would do it",
         effect=effect.name,

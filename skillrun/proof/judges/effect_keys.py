@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.history import Event, History, find_keys
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.effect_arguments import judge_arguments_of_key, refute_arguments
 from skillrun.proof.judges.effect_counts import judge_lost
-from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.reference import Reference
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
@@ -36,7 +37,7 @@ def judge_given_keys(history: History, reference: Reference, effect: Effect) -> 
                 " drop a duplicate"
             )
             yield Judgement(
-                REFUTED,
+                Verdict.REFUTED,
                 "effect.no-key",
                 said,
                 effect=effect.name,
@@ -60,7 +61,7 @@ def _judge_shared_key(effect: Effect, calls: tuple[Event, ...]) -> Iterator[Judg
                 f"one run calls {effect.name} twice with the key {call['key']} for different things"
             )
             yield Judgement(
-                REFUTED,
+                Verdict.REFUTED,
                 "effect.key-shared",
                 f"{said}: the receiver drops the second",
                 effect=effect.name,
@@ -88,7 +89,7 @@ def judge_keyed(history: History, reference: Reference, effect: Effect) -> Itera
             " second one"
         )
         yield Judgement(
-            REFUTED,
+            Verdict.REFUTED,
             "effect.key-of-two-jobs",
             said,
             effect=effect.name,
@@ -118,7 +119,7 @@ def _refute_other_key(effect: Effect, calls: tuple[Event, ...], expected: set[st
     # A key that was expected, and stands at a call about something else, is no new one.
     showing = under_new_key or calls
     return Judgement(
-        REFUTED,
+        Verdict.REFUTED,
         "effect.other-key",
         f"{effect.name} took place under another key: its receiver does it again",
         effect=effect.name,
@@ -246,7 +247,7 @@ def _judge_window(
                 f" {apart:.0f} s later"
             )
             yield Judgement(
-                REFUTED,
+                Verdict.REFUTED,
                 "effect.window",
                 said,
                 effect=effect.name,

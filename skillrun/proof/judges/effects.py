@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Delivery, Event, History, find_keys
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.effect_arguments import judge_arguments_without_key
 from skillrun.proof.judges.effect_counts import judge_lost, judge_repeated
 from skillrun.proof.judges.effect_keys import judge_given_keys, judge_keyed
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.judges.superseding import is_superseded
 from skillrun.proof.reference import (
-    REFUTED,
-    Judgement,
     Reference,
     count_new_letters,
     find_hit_effects,
@@ -97,7 +96,7 @@ def _judge_other_items(
         if not was_hit and call["subject"] not in done:
             said = f"{effect.name} did not take place for another piece of work of the same run"
             yield Judgement(
-                REFUTED,
+                Verdict.REFUTED,
                 "effect.others-lost",
                 said,
                 effect=effect.name,
@@ -145,7 +144,7 @@ def _judge_job_after_failure(
         if len(seen) < len(wanted):
             said = f"{effect.name} did not take place for another job than the one that failed"
             yield Judgement(
-                REFUTED,
+                Verdict.REFUTED,
                 "effect.others-lost",
                 said,
                 effect=effect.name,
@@ -323,7 +322,7 @@ def _refute_changing_repetition(effect: Effect, how: str, calls: list[Event]) ->
     other in it.
     """
     return Judgement(
-        REFUTED,
+        Verdict.REFUTED,
         "effect.not-convergent",
         f"{effect.name} is repeated {how}: it ends otherwise than after a single run",
         effect=effect.name,

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History, find_keys, list_written_keys
+from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Judgement, Reference, is_kept
+from skillrun.proof.reference import Reference, is_kept
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:

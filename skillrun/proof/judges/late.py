@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History
+from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Judgement, Reference, count_new_letters
+from skillrun.proof.reference import Reference, count_new_letters
 from skillrun.proof.ticks import has_next_tick
 
 _DAY_S = 86_400.0

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from skillrun.proof.history import Delivery, Event, History
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.early_success import find_early_success
 from skillrun.proof.judges.log_answers import (
     QUESTIONS,
@@ -24,7 +25,7 @@ from skillrun.proof.judges.log_answers import (
 )
 from skillrun.proof.judges.log_ends import group_by_end, is_unasked, list_errors_met
 from skillrun.proof.judges.records import Records, make_template
-from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.reference import Reference
 
 # "succeeded", "successful"; not "unsuccessful", "no success", nor a field such as `success=False`.
 _SUCCESS = re.compile(
@@ -122,7 +123,7 @@ def judge_lies(history: History, reference: Reference) -> Iterator[Judgement]:
         lie = _find_lie(delivery, said_by_single_run, records)
         if lie is not None:
             yield Judgement(
-                REFUTED,
+                Verdict.REFUTED,
                 "logs.lie",
                 f"a delivery that fails says: {lie['text']}",
                 events=(lie.number,),
@@ -172,4 +173,4 @@ def judge_answers(found: Mapping[str, Answer]) -> Iterator[Judgement]:
             seen = f"{seen}; {answer.near}"
         if answer.schedule:
             seen = answer.near
-        yield Judgement(REFUTED, f"logs.{question}", said, expected=wanted, seen=seen)
+        yield Judgement(Verdict.REFUTED, f"logs.{question}", said, expected=wanted, seen=seen)

@@ -7,7 +7,8 @@ is its own database, the refusal is what it will meet.
 from __future__ import annotations
 
 from skillrun.proof.history import History
-from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
+from skillrun.proof.judgement import Judgement, Verdict
+from skillrun.proof.reference import Reference
 
 _LOCKED = "database is locked"
 
@@ -33,7 +34,7 @@ def say_not_tried(history: History, reference: Reference) -> Judgement | None:
         f"SQLite refused one of two writers, where {reference.server}, which the repository asks"
         " for, would have had it wait: what comes of that was not tried"
     )
-    return Judgement(INCOMPLETE, "store.one-writer", said)
+    return Judgement(Verdict.INCOMPLETE, "store.one-writer", said)
 
 
 def drop_unlisted_lock(found: list[Judgement]) -> list[Judgement]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History
+from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.judges.waits import SHORTEST_SHARE_WITH_JITTER, SLACK_S
-from skillrun.proof.reference import Judgement, Reference, is_kept
+from skillrun.proof.reference import Reference, is_kept
 from skillrun.proof.schedule import EVERY, SWEEP, Fault
 from skillrun.proof.ticks import has_next_tick
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from skillrun.proof.history import Event, History
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.effect_arguments import strip_numbers
-from skillrun.proof.reference import REFUTED, Judgement, Reference, was_met
+from skillrun.proof.reference import Reference, was_met
 
 _SHOWN = 200  # characters of a value in a message
 # A UUID or a token; what is shorter may repeat by chance.
@@ -30,7 +31,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
                     f" fresh one: {what}"
                 )
             yield Judgement(
-                REFUTED,
+                Verdict.REFUTED,
                 "process.remembers",
                 said,
                 expected=_show_value(wanted),

@@ -5,7 +5,8 @@ mean the same job.
 from __future__ import annotations
 
 from skillrun.proof.history import History
-from skillrun.proof.reference import INCOMPLETE, Judgement, Reference
+from skillrun.proof.judgement import Judgement, Verdict
+from skillrun.proof.reference import Reference
 
 _HINT = (
     "let enqueue name a call that can be repeated for one job, with the key fields among its args,"
@@ -28,7 +29,7 @@ def say_another_job(history: History, reference: Reference) -> Judgement | None:
         f"{reference.spec.enqueue.call} was called again after it failed, as its caller would, and"
         f" may have made another job: its args do not hold {absent}"
     )
-    return Judgement(INCOMPLETE, "enqueue.not-repeatable", said, expected=_HINT)
+    return Judgement(Verdict.INCOMPLETE, "enqueue.not-repeatable", said, expected=_HINT)
 
 
 def find_unnamed_field(history: History, reference: Reference) -> str | None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from skillrun.proof.history import Event, History, find_keys
-from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference
+from skillrun.proof.judgement import Judgement, Verdict
+from skillrun.proof.reference import Reference
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -21,7 +22,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     unknown = [job for job in history.schedule.called if job not in singles]
     if unknown:
         said = f"the application's own call does not publish job {unknown[0]} by itself"
-        yield Judgement(INCOMPLETE, "publish.not-called", said)
+        yield Judgement(Verdict.INCOMPLETE, "publish.not-called", said)
         return
     for job in history.schedule.called:
         if history.runs_of(job):
@@ -41,7 +42,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         if undone in {one.name for one in reference.effects}:
             effect = undone
         yield Judgement(
-            REFUTED, "publish.dropped", said, effect, (), "a message for each job", undone
+            Verdict.REFUTED, "publish.dropped", said, effect, (), "a message for each job", undone
         )
         return
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from skillrun.proof.history import Event, History
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges import (
     attempts,
     away,
@@ -37,7 +38,7 @@ from skillrun.proof.judges.publishing import say_another_job
 from skillrun.proof.judges.risks import hold_to_contract, set_aside
 from skillrun.proof.judges.unmade import say_unmade
 from skillrun.proof.judges.unpromised import release_unpromised
-from skillrun.proof.reference import HINT, INCOMPLETE, REFUTED, RISK, Judgement, Reference
+from skillrun.proof.reference import Reference
 
 Judge = Callable[[History, Reference], Iterator[Judgement]]
 
@@ -61,7 +62,7 @@ JUDGES: dict[str, Judge] = {
 }
 """Each looks at one history. Whether logs tell enough is judged over all histories: see `logs.py`."""
 
-_ORDER = {REFUTED: 0, INCOMPLETE: 1, RISK: 2, HINT: 3}
+_ORDER = {Verdict.REFUTED: 0, Verdict.INCOMPLETE: 1, Verdict.RISK: 2, Verdict.HINT: 3}
 
 
 IN_ONE_PROCESS: dict[str, Judge] = {"process": process.judge, "unknowns": unknowns.judge}
@@ -143,7 +144,7 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
     incomplete, and so is an empty history.
     """
     if not history.deliveries:
-        return (Judgement(INCOMPLETE, "proof.empty", "nothing was delivered"),)
+        return (Judgement(Verdict.INCOMPLETE, "proof.empty", "nothing was delivered"),)
     reference = reference.at_tick(history)
     found: list[Judgement] = []
     for name, judge in _choose_judges(history).items():
@@ -151,7 +152,7 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
             found += judge(history, reference)
         except Exception as error:
             found.append(
-                Judgement(INCOMPLETE, "proof.judge", f"the judge {name} failed: {error!r}")
+                Judgement(Verdict.INCOMPLETE, "proof.judge", f"the judge {name} failed: {error!r}")
             )
     found = hold_to_contract(found, reference)
     found = release_unpromised(found, history, reference)
@@ -160,7 +161,7 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
             "a statement compares with the database server's clock, which does not follow the"
             " proof's"
         )
-        found = _replace_claims(found, Judgement(INCOMPLETE, "clock.server", said))
+        found = _replace_claims(found, Judgement(Verdict.INCOMPLETE, "clock.server", said))
     not_tried = say_not_tried(history, reference)
     if not_tried is not None:
         found = drop_unlisted_lock(_replace_claims(found, not_tried))
@@ -175,7 +176,7 @@ def judge_history(history: History, reference: Reference) -> tuple[Judgement, ..
 
 def _has_claim(found: list[Judgement]) -> bool:
     """Whether something is held against the handler."""
-    return any(judgement.verdict in (REFUTED, RISK) for judgement in found)
+    return any(judgement.verdict in (Verdict.REFUTED, Verdict.RISK) for judgement in found)
 
 
 def _replace_claims(found: list[Judgement], other: Judgement) -> list[Judgement]:
@@ -184,12 +185,14 @@ def _replace_claims(found: list[Judgement], other: Judgement) -> list[Judgement]
 
     In the place of a risk stands a hint, since a risk decides no verdict.
     """
-    left = [judgement for judgement in found if judgement.verdict not in (REFUTED, RISK)]
+    left = [
+        judgement for judgement in found if judgement.verdict not in (Verdict.REFUTED, Verdict.RISK)
+    ]
     is_refuted = False
     for judgement in found:
-        if judgement.verdict == RISK:
+        if judgement.verdict == Verdict.RISK:
             left.append(set_aside(judgement, other.message))
-        elif judgement.verdict == REFUTED:
+        elif judgement.verdict == Verdict.REFUTED:
             is_refuted = True
     if is_refuted:
         left.append(other)

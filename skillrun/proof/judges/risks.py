@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from skillrun.core.verdict import RiskGrade
-from skillrun.proof.reference import HINT, REFUTED, RISK, Judgement, Reference
+from skillrun.proof.judgement import Judgement, Verdict
+from skillrun.proof.reference import Reference
 
 
 @dataclass(frozen=True)
@@ -392,19 +393,21 @@ def name_risk(
     """
     if grade not in RISKS[name].grades:
         raise ValueError(f"{name} is never {grade}")
-    return Judgement(RISK, name, message, effect, events, expected, seen, grade)
+    return Judgement(Verdict.RISK, name, message, effect, events, expected, seen, grade)
 
 
 def hold_to_contract(found: Iterable[Judgement], reference: Reference) -> list[Judgement]:
     """The risks that the repository has made contract are refutations."""
     held = []
     for judgement in found:
-        if judgement.verdict == RISK and judgement.rule in reference.contract:
-            judgement = replace(judgement, verdict=REFUTED)
+        if judgement.verdict == Verdict.RISK and judgement.rule in reference.contract:
+            judgement = replace(judgement, verdict=Verdict.REFUTED)
         held.append(judgement)
     return held
 
 
 def set_aside(judgement: Judgement, why: str) -> Judgement:
     """A risk that this history cannot show: said, so that nobody takes silence for safety."""
-    return Judgement(HINT, judgement.rule, f"the risk {judgement.rule} was not judged: {why}")
+    return Judgement(
+        Verdict.HINT, judgement.rule, f"the risk {judgement.rule} was not judged: {why}"
+    )

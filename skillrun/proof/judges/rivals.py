@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History, is_loud
+from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.effect_arguments import find_other_value, strip_numbers
 from skillrun.proof.judges.money import read_amounts
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Judgement, Reference, count_new_letters
+from skillrun.proof.reference import Reference, count_new_letters
 from skillrun.proof.rivals import Rivalry
 
 

@@ -7,15 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from skillrun.proof.history import TEMPORARY_TABLE, Delivery, Event, History, ends_with_connection
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.superseding import is_superseded
-from skillrun.proof.reference import (
-    INCOMPLETE,
-    REFUTED,
-    Judgement,
-    Reference,
-    is_kept,
-    must_complete,
-)
+from skillrun.proof.reference import Reference, is_kept, must_complete
 
 _SHOWN = 200  # characters of rows in a message
 
@@ -27,7 +21,7 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     for name, rows in history.state.items():
         if isinstance(rows, str):
             yield Judgement(
-                INCOMPLETE,
+                Verdict.INCOMPLETE,
                 "state.unreadable",
                 f"proof.state.{name}: {rows.removeprefix('error: ')}",
             )
@@ -55,7 +49,11 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
         if name not in reference.volatile and rows != wanted:
             said = f"the state differs from that after a single run: {name}"
             yield Judgement(
-                REFUTED, "state.differs", said, expected=_show_rows(wanted), seen=_show_rows(rows)
+                Verdict.REFUTED,
+                "state.differs",
+                said,
+                expected=_show_rows(wanted),
+                seen=_show_rows(rows),
             )
 
 
@@ -92,7 +90,11 @@ def _judge_late_error(history: History, reference: Reference) -> Iterator[Judgem
         if name not in reference.volatile | reference.letters and rows != wanted:
             said = f"a delivery that fails late changes what another one has done: {name}"
             yield Judgement(
-                REFUTED, "state.undone", said, expected=_show_rows(wanted), seen=_show_rows(rows)
+                Verdict.REFUTED,
+                "state.undone",
+                said,
+                expected=_show_rows(wanted),
+                seen=_show_rows(rows),
             )
 
 
@@ -112,7 +114,7 @@ def _judge_store_error(history: History, reference: Reference) -> Iterator[Judge
         if is_undone or _keeps_rows(rows, wanted, reference.before.get(name)):
             said = f"the store failed once, and the job counts as done without its work: {name}"
             yield Judgement(
-                REFUTED,
+                Verdict.REFUTED,
                 "state.error-swallowed",
                 said,
                 expected=_show_rows(wanted),
@@ -153,7 +155,13 @@ def _judge_commits(history: History) -> Iterator[Judgement]:
         for event in _find_forgotten_writes(delivery):
             said = f"{event['verb']} {event['table']} is never committed: nothing of it is left"
             yield Judgement(
-                REFUTED, "state.not-committed", said, None, (event.number,), "a commit", "none"
+                Verdict.REFUTED,
+                "state.not-committed",
+                said,
+                None,
+                (event.number,),
+                "a commit",
+                "none",
             )
 
 
@@ -234,7 +242,7 @@ def _judge_distinct_job(history: History, reference: Reference) -> Iterator[Judg
         if missing and rows == after_earlier and after_last != after_earlier:
             said = f"a distinct job left no trace in {name}: it was taken for the one before it"
             yield Judgement(
-                REFUTED,
+                Verdict.REFUTED,
                 "state.distinct-job",
                 said,
                 expected=_show_rows(missing),
@@ -265,7 +273,11 @@ def _judge_set_back(history: History, reference: Reference) -> Iterator[Judgemen
         if name not in reference.volatile and rows != wanted:
             said = f"the same message again, after another job's, changes what both left: {name}"
             yield Judgement(
-                REFUTED, "state.set-back", said, expected=_show_rows(wanted), seen=_show_rows(rows)
+                Verdict.REFUTED,
+                "state.set-back",
+                said,
+                expected=_show_rows(wanted),
+                seen=_show_rows(rows),
             )
 
 
@@ -283,7 +295,7 @@ def _judge_jobs_at_once(history: History, reference: Reference) -> Iterator[Judg
         if not any(_has_same_values(rows, other) for other in wanted):
             said = f"two distinct jobs at once leave what neither order of them does: {name}"
             yield Judgement(
-                REFUTED,
+                Verdict.REFUTED,
                 "state.lost-update",
                 said,
                 expected=_show_rows(wanted[0]),

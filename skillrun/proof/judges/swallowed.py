@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History
+from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Judgement, Reference, count_new_letters, is_success
+from skillrun.proof.reference import Reference, count_new_letters, is_success
 
 _FAMILIES = ("error", "exhaustion", "permanent")
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History
+from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.judges.waits import list_queued_delays
-from skillrun.proof.reference import Judgement, Reference
+from skillrun.proof.reference import Reference
 from skillrun.proof.ticks import is_published_by_clock
 
 

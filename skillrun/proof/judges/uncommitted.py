@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
-from skillrun.proof.drafts import find_uncommitted, list_tables_of
+from skillrun.proof.before_call import find_uncommitted, list_tables_of
 from skillrun.proof.history import History
+from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.risks import name_risk
-from skillrun.proof.reference import Judgement, Reference
+from skillrun.proof.reference import Reference
 
 _NOT_SEEN = (
     "and nothing that the handler reads is changed by the call as the fixture stands: what a"
@@ -21,11 +22,11 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """Names a risk where the application publishes the job within an open transaction, which its
     connection tells.
 
-    Where the call changes what the handler reads, or a draft is known, deliveries have shown what
+    Where the call changes what the handler reads, or the rows before it are known, deliveries have shown what
     comes of it: what is left is that the job runs for a call that failed.
     """
     schedule = history.schedule
-    if schedule.family != "before-commit" or schedule.draft:
+    if schedule.family != "before-commit" or schedule.undone:
         return
     caller = next((one for one in history.deliveries if one.op == "call"), None)
     found = find_uncommitted(caller.all("at")) if caller is not None else None
@@ -48,4 +49,4 @@ def is_visible_early(reference: Reference) -> bool:
     """Whether a delivery that comes before the commit finds anything otherwise than after it."""
     read = set(list_tables_of(reference.once.events))
     changed = set(map(str.lower, reference.changed_by_call))
-    return reference.has_draft or bool(read & changed)
+    return reference.knows_undone or bool(read & changed)

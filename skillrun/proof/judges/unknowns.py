@@ -15,8 +15,9 @@ from skillrun.proof.history import (
     is_dead_letter,
     name_scratch_file,
 )
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.scratch_files import is_like_state
-from skillrun.proof.reference import INCOMPLETE, Judgement, Reference, is_kept
+from skillrun.proof.reference import Reference, is_kept
 
 # What the probe raises in place of what it does not let happen.
 _REFUSED = ".reach:Refusal"
@@ -37,12 +38,12 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """
     if history.hung:
         yield Judgement(
-            INCOMPLETE,
+            Verdict.INCOMPLETE,
             "handler.hangs",
             f"the handler did not end; its last boundary was {history.hung}",
         )
     for note in history.notes:
-        yield Judgement(INCOMPLETE, "proof.note", note)
+        yield Judgement(Verdict.INCOMPLETE, "proof.note", note)
     for delivery in history.deliveries:
         if delivery.op in CALLERS:
             continue
@@ -72,13 +73,13 @@ def judge_undeclared(
         if name is not None and is_like_state(name, history, reference):
             continue
         said = f"undeclared {event['kind']}: {event['detail']}{_show_place(event)}"
-        yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))
+        yield Judgement(Verdict.INCOMPLETE, "effect.undeclared", said, events=(event.number,))
     for event in delivery.all("published"):
         is_the_librarys = event["to_handler"] or event["callback"]
         if is_the_librarys or event["in_effect"] or is_dead_letter(event, queue):
             continue
         said = f"undeclared publish: {event['label']}{_show_place(event)}"
-        yield Judgement(INCOMPLETE, "effect.undeclared", said, events=(event.number,))
+        yield Judgement(Verdict.INCOMPLETE, "effect.undeclared", said, events=(event.number,))
 
 
 def merge_undeclared(judgements: Iterable[Judgement]) -> list[Judgement]:
@@ -133,7 +134,7 @@ def _judge_ends_of_process(history: History, delivery: Delivery) -> Iterator[Jud
     if problem is not None and not problem["injected"]:
         last = str(problem["text"]).strip().splitlines()[-1:]
         yield Judgement(
-            INCOMPLETE,
+            Verdict.INCOMPLETE,
             "proof.driver",
             f"the driver failed: {' '.join(last)}",
             events=(problem.number,),
@@ -141,7 +142,9 @@ def _judge_ends_of_process(history: History, delivery: Delivery) -> Iterator[Jud
     died = delivery.first("died")
     if died is None or history.hung or _was_killed(delivery):
         return
-    yield Judgement(INCOMPLETE, "handler.ends-its-process", f"the handler {describe_end(died)}")
+    yield Judgement(
+        Verdict.INCOMPLETE, "handler.ends-its-process", f"the handler {describe_end(died)}"
+    )
 
 
 def describe_end(died: Event) -> str:
@@ -203,4 +206,4 @@ def _judge_unlisted_errors(
             continue
         text = f"{event['error']}: {event['text']}{_show_place(event)}"
         said = f"{text} is in neither list of failures"
-        yield Judgement(INCOMPLETE, "failures.unlisted", said, events=(event.number,))
+        yield Judgement(Verdict.INCOMPLETE, "failures.unlisted", said, events=(event.number,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skillrun.proof.history import Delivery, History
-from skillrun.proof.reference import INCOMPLETE, Judgement
+from skillrun.proof.judgement import Judgement, Verdict
 
 
 def say_unmade(history: History) -> Judgement | None:
@@ -17,7 +17,9 @@ def say_unmade(history: History) -> Judgement | None:
                     f"{fault['error']} was made without its arguments, and the handler asks for"
                     " what they give it"
                 )
-                return Judgement(INCOMPLETE, "failures.unmade", said, events=(fault.number,))
+                return Judgement(
+                    Verdict.INCOMPLETE, "failures.unmade", said, events=(fault.number,)
+                )
     return None
 
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Delivery, History
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.one_writer import is_locked_out
 from skillrun.proof.judges.risks import name_risk, set_aside
-from skillrun.proof.reference import INCOMPLETE, REFUTED, Judgement, Reference
+from skillrun.proof.reference import Reference
 
 PROMISES = frozenset({"attempts", "delays", "dead_letter", "logs"})
 """Promises, as `proof.promises` names them, that a draft cannot make: somebody must agree to them."""
@@ -57,9 +58,9 @@ def release_unpromised(
         if met_bad_status and judgement.rule == "effect.lost":
             # As an error that is swallowed: which answers count as failures is a contract.
             risk = "effect-swallowed", RiskGrade.LOST
-        if risk is not None and judgement.verdict == REFUTED:
+        if risk is not None and judgement.verdict == Verdict.REFUTED:
             judgement = _name_in_place(judgement, *risk)
-        elif was_locked_out and judgement.verdict in (REFUTED, INCOMPLETE):
+        elif was_locked_out and judgement.verdict in (Verdict.REFUTED, Verdict.INCOMPLETE):
             judgement = set_aside(judgement, _LOCKED_OUT)
         elif judgement.rule == "state.differs" and _is_another_day(history, reference):
             judgement = set_aside(judgement, _ANOTHER_DAY)
@@ -123,14 +124,14 @@ def _look_a_day_later(judgement: Judgement, reference: Reference) -> Judgement:
     who looks for such jobs.
     """
     later = reference.next_day
-    if later is None or judgement.verdict != REFUTED or judgement.rule not in LEFT:
+    if later is None or judgement.verdict != Verdict.REFUTED or judgement.rule not in LEFT:
         return judgement
     for other in later:
         is_same = (other.rule, other.effect) == (judgement.rule, judgement.effect)
-        if other.verdict == REFUTED and is_same:
+        if other.verdict == Verdict.REFUTED and is_same:
             return _leave_to_sweepers(judgement, reference)
     for other in later:
-        if other.verdict == INCOMPLETE:
+        if other.verdict == Verdict.INCOMPLETE:
             if other.rule != _SERVER_CLOCK:
                 return judgement
             # The server's clock did not move: nobody knows what it would have found.
@@ -147,7 +148,7 @@ def _leave_to_sweepers(judgement: Judgement, reference: Reference) -> Judgement:
         return judgement
     names = ", ".join(reference.sweepers)
     said = f"{judgement.message}, unless {names} finds it: that was not tried"
-    return Judgement(INCOMPLETE, "sweep.untried", said, judgement.effect, judgement.events)
+    return Judgement(Verdict.INCOMPLETE, "sweep.untried", said, judgement.effect, judgement.events)
 
 
 def merge_questions(found: Iterable[Judgement]) -> Judgement:

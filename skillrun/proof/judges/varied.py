@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.history import Event, History
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.unknowns import judge_undeclared
-from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.reference import Reference
 from skillrun.proof.varied import VARIED, name_varied_field
 
 if TYPE_CHECKING:
@@ -124,7 +125,13 @@ def _say_shared_key(
     )
     numbers = (calls[0].number, calls[1].number)
     return Judgement(
-        REFUTED, "effect.key-of-two-jobs", said, effect.name, numbers, "a key for each job", key
+        Verdict.REFUTED,
+        "effect.key-of-two-jobs",
+        said,
+        effect.name,
+        numbers,
+        "a key for each job",
+        key,
     )
 
 

@@ -16,13 +16,14 @@ from collections.abc import Iterator, Sequence
 
 from skillrun.proof import ticks
 from skillrun.proof.history import Delivery, History
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.met_errors import (
     divides_itself,
     find_hit_deliveries,
     find_longest_line,
     identify_call,
 )
-from skillrun.proof.reference import REFUTED, Judgement, Reference
+from skillrun.proof.reference import Reference
 
 # A wait is measured between two readings of a clock.
 SLACK_S = 1.5
@@ -82,7 +83,7 @@ def judge_waits(history: History, reference: Reference) -> Iterator[Judgement]:
 def _refute(rule: str, message: str, wanted: Sequence[float], seen: Sequence[float]) -> Judgement:
     """The refutation of waits that are not the declared ones."""
     expected = _format_seconds(wanted)
-    return Judgement(REFUTED, rule, message, expected=expected, seen=_format_seconds(seen))
+    return Judgement(Verdict.REFUTED, rule, message, expected=expected, seen=_format_seconds(seen))
 
 
 def _format_seconds(values: Sequence[float]) -> str:
@@ -233,7 +234,7 @@ def _judge_missing_jitter(
     if not is_measurable:
         return
     yield Judgement(
-        REFUTED,
+        Verdict.REFUTED,
         "delays.no-jitter",
         "jitter is declared, but the delays are not random: all jobs of an outage come back at"
         " once",

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from skillrun.core.errors import SkillrunError
 from skillrun.repo.places import is_test
 from skillrun.skills.job_worker.checked import CHECKED, IDEMPOTENT
-from skillrun.skills.job_worker.stages.foreign import ATTESTED
-from skillrun.skills.job_worker.stages.named import find_last_word, find_named
+from skillrun.skills.job_worker.readings.foreign import ATTESTED
+from skillrun.skills.job_worker.readings.named import find_last_word, find_named
 
 if TYPE_CHECKING:
     from skillrun.contract.languages import Language
     from skillrun.contract.spec import JobSpec
     from skillrun.repo.uses import Place
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 _WANTED = {
     "identify": ("app", "tasks"),

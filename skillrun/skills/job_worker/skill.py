@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from skillrun.core.verdict import StageResult
     from skillrun.repo.git import Repo
     from skillrun.repo.tree import Tree
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
     from skillrun.validations.consent import CommandPlan
 
 _DECIDE = "decide the idempotency strategy in the spec"
 
 
 def _open_case(skill: Skill, spec: Any, repo: Repo, tree: Tree) -> JobCase:
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
     return JobCase(skill, spec, repo, tree)
 
@@ -41,10 +41,10 @@ def _list_stages(skill: Skill) -> Sequence[Stage[JobCase]]:
     return STAGES
 
 
-def _measure(seen: Measured) -> Mapping[str, Any]:
+def _measure(measured: Measured) -> Mapping[str, Any]:
     from skillrun.skills.job_worker.telemetry import measure_job
 
-    return measure_job(seen)
+    return measure_job(measured)
 
 
 def _recommend(case: JobCase, results: Mapping[str, StageResult]) -> Iterable[Recommendation]:
@@ -54,7 +54,7 @@ def _recommend(case: JobCase, results: Mapping[str, StageResult]) -> Iterable[Re
 
 
 def _list_attestable(case: JobCase) -> Iterable[str]:
-    from skillrun.skills.job_worker.stages.foreign import ATTESTED
+    from skillrun.skills.job_worker.readings.foreign import ATTESTED
 
     if case.language is None:
         return ()
@@ -62,15 +62,15 @@ def _list_attestable(case: JobCase) -> Iterable[str]:
 
 
 def _list_command_plans(case: JobCase) -> list[CommandPlan]:
-    from skillrun.skills.job_worker.stages.commands import list_command_plans
+    from skillrun.skills.job_worker.commands import list_command_plans
 
     return list_command_plans(case)
 
 
 def _make_prover() -> Prover[JobCase]:
-    from skillrun.skills.job_worker.stages import proving
+    from skillrun.skills.job_worker.proving import prover
 
-    return proving
+    return prover
 
 
 def _make_writer() -> Writer[JobCase]:

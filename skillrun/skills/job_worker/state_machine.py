@@ -10,7 +10,7 @@ from skillrun.runner.coded import Recommendation
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec
     from skillrun.core.verdict import Finding, StageResult
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 STATE_MACHINE = "system/state-machine-mapper"
 

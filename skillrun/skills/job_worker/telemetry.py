@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 _INTEGRATION = ("integration", "e2e", "functional", "end_to_end")
 
 
-def measure_job(seen: Measured) -> dict[str, Any]:
+def measure_job(measured: Measured) -> dict[str, Any]:
     """The trigger, what makes the job idempotent, its retries, and the tests that were added."""
-    spec: JobSpec | None = seen.spec
+    spec: JobSpec | None = measured.spec
     return {
         "trigger": _name_trigger(spec),
         "idempotency": _name_strategy(spec),
         "retries": _name_retries(spec),
-        "tests_added": _name_tests(seen.files),
+        "tests_added": _name_tests(measured.files),
     }
 
 

@@ -15,7 +15,7 @@ from skillrun.skills.job_worker.scaffold.plan import plan
 if TYPE_CHECKING:
     from skillrun.runner.case import AskConsent
     from skillrun.runner.changes import Plan
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 STAGE = "handler"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from skillrun.core.opening import read_file
 from skillrun.repo.git import git_output
-from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 
 MOST_FOLDERS = 8
 _PROJECT = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "setup.py", "manage.py")

@@ -17,6 +17,7 @@ from skillrun.core.markup import (
 )
 from skillrun.core.tally import count_things, outcome_line
 from skillrun.proof.baseline import KnownCause
+from skillrun.proof.judgement import Verdict
 from skillrun.wall.formats.document import document
 from skillrun.wall.verification import Verification
 
@@ -90,7 +91,9 @@ def _write_title(found: _Value) -> str:
     jobs, refuted = found["jobs"], 0
     # One whose causes the base's baseline knows is refuted as well, and its outcome says so.
     for job in jobs:
-        refuted += job["outcome"] == "partial" and (job["proof"] or {}).get("verdict") == "refuted"
+        refuted += (
+            job["outcome"] == "partial" and (job["proof"] or {}).get("verdict") == Verdict.REFUTED
+        )
     if refuted and found["outcome"] == "partial":
         return f"{refuted} of {count_things(len(jobs), 'job')} refuted"
     return _TITLES[found["outcome"]]

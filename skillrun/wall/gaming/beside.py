@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from skillrun.core.verdict import Finding
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.source import FunctionNode, Module, last_word
-from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.specs import at, listed

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.makefile import Recipe, make_recipes
-from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.gates import is_pipeline
 from skillrun.wall.gaming.make_settings import MAKEFILES, runs_make_weakly, weak_settings

@@ -9,7 +9,7 @@ from functools import partial
 
 from skillrun.core.verdict import Finding
 from skillrun.repo.python import Project
-from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import quoted, taken

@@ -17,7 +17,7 @@ import yaml
 from skillrun.contract.duration import parse_duration
 from skillrun.core.verdict import Finding
 from skillrun.repo.source import FunctionNode, last_word
-from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted, taken
 from skillrun.wall.gaming.specs import at, listed

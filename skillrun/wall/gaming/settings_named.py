@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from skillrun.repo.python import Project
 from skillrun.repo.source import Module
-from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from skillrun.core.verdict import Finding
 from skillrun.repo.source import FunctionNode, last_word
-from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import found, quoted
 from skillrun.wall.gaming.settings_named import list_keys

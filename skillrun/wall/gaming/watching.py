@@ -16,7 +16,7 @@ from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.decisions import Decision, find_decisions
-from skillrun.wall.watched.flow import Seen
+from skillrun.wall.watched.flow import FoundSign
 from skillrun.wall.watched.seen import Signs
 from skillrun.wall.watched.signs import Kind
 
@@ -131,7 +131,7 @@ class _Changes:
         return File(path, path, text, text)
 
 
-def _plainest_first(seen: Seen) -> tuple[int, bool, str, int]:
+def _plainest_first(seen: FoundSign) -> tuple[int, bool, str, int]:
     """The plainest sign first: what was read before what it was compared with."""
     order = (Kind.FLAG, Kind.PLACE, Kind.VARIABLE)
     is_comparison = seen.sign.name.startswith("compared with")

@@ -12,7 +12,7 @@ from skillrun.core.verdict import Finding
 from skillrun.frameworks.known.launchers import Start
 from skillrun.repo.python import Project, is_known
 from skillrun.repo.source import FunctionNode, Module, last_word
-from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.clocks import find_stopped_clocks

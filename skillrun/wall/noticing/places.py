@@ -16,7 +16,7 @@ from skillrun.proof.breaking.sites import (
 )
 from skillrun.repo.places import is_test
 from skillrun.repo.python import Definition, Project
-from skillrun.skills.job_worker.stages.noticing import find_import_root
+from skillrun.skills.job_worker.readings.own_tests.noticing import find_import_root
 from skillrun.wall.diff import File
 from skillrun.wall.gaming.specs import at, listed, mapping
 from skillrun.wall.sources import CommitSources

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from skillrun.repo.git import Repo
 from skillrun.repo.places import is_test
-from skillrun.skills.job_worker.stages.testcases import is_test_file
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.commit import Entry, read_entries, write_entries
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.sources import CommitSources

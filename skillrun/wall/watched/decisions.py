@@ -13,7 +13,7 @@ from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.wall.sources import CommitSources
 from skillrun.wall.watched.chosen import Chooser
 from skillrun.wall.watched.effects import Effects
-from skillrun.wall.watched.flow import Flow, Flows, Seen
+from skillrun.wall.watched.flow import Flow, Flows, FoundSign
 from skillrun.wall.watched.reach import Reach
 from skillrun.wall.watched.seen import Signs, probed_import
 from skillrun.wall.watched.signs import Kind
@@ -501,7 +501,7 @@ def _keep_answers(flows: Flows) -> Flows:
     return frozenset(seen for seen in flows if _is_answer(seen))
 
 
-def _is_answer(seen: Seen) -> bool:
+def _is_answer(seen: FoundSign) -> bool:
     """Whether a value says that one is watched; a path or a key that is only handed on does not."""
     is_watching = seen.sign.kind is not Kind.VARIABLE and not seen.is_unvaried
     return seen.is_asked and seen.decides and is_watching

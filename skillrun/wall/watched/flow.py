@@ -111,7 +111,7 @@ _READING = {
 
 
 @dataclass(frozen=True)
-class Seen:
+class FoundSign:
     """A sign, the place where it is read, and whether it was compared with something on the way."""
 
     sign: Sign
@@ -131,7 +131,7 @@ class Seen:
         return self.sign.kind in UNVARIED
 
 
-Flows = frozenset[Seen]
+Flows = frozenset[FoundSign]
 
 
 class Mode(StrEnum):
@@ -166,7 +166,7 @@ class Flow:
 
     reach: Reach
     signs: Signs
-    _known: dict[ast.AST, set[Seen]] = field(default_factory=dict)
+    _known: dict[ast.AST, set[FoundSign]] = field(default_factory=dict)
     _uses: dict[ast.AST, list[tuple[ast.AST, Mode]]] = field(default_factory=dict)
     _stored: dict[str, list[tuple[Module, ast.expr]]] = field(default_factory=dict)
     _globals: dict[tuple[str, str], list[tuple[Module, Binding]]] = field(default_factory=dict)
@@ -189,7 +189,7 @@ class Flow:
                 continue
             self._known[part] = set()
             for found in self._read_node(there, part):
-                if isinstance(found, Seen):
+                if isinstance(found, FoundSign):
                     self._known[part].add(found)
                     continue
                 self._uses.setdefault(found.node, []).append((part, found.mode))
@@ -214,9 +214,9 @@ class Flow:
 
     def find_flows_around(self, module: Module, node: ast.AST) -> Flows:
         """The signs that decide whether a statement is run within its own function or module."""
-        found: set[Seen] = set()
+        found: set[FoundSign] = set()
         for part in self._read_surroundings(module, node):
-            if isinstance(part, Seen):
+            if isinstance(part, FoundSign):
                 found.add(part)
             else:
                 found |= _keep_arriving(
@@ -226,7 +226,7 @@ class Flow:
 
     # -- what a node depends on
 
-    def _read_surroundings(self, module: Module, node: ast.AST) -> Iterator[Seen | Edge]:
+    def _read_surroundings(self, module: Module, node: ast.AST) -> Iterator[FoundSign | Edge]:
         below = node
         for above in module.parents(node):
             if isinstance(above, (FunctionNode, ast.Lambda)):
@@ -239,15 +239,15 @@ class Flow:
                 yield from _find_probes(module, above)
             below = above
 
-    def _read_node(self, module: Module, node: ast.AST) -> Iterator[Seen | Edge]:
+    def _read_node(self, module: Module, node: ast.AST) -> Iterator[FoundSign | Edge]:
         sign = self.signs.read_sign(module, node)
         file = self._read_file(module, node)
         for found in (file, self._read_memory(module, node), _read_words(module, node)):
             if found is not None:
-                yield Seen(found, module.path, getattr(node, "lineno", 1))
+                yield FoundSign(found, module.path, getattr(node, "lineno", 1))
         if sign is not None:
             is_asked = isinstance(node, ast.Compare)
-            yield Seen(sign, module.path, getattr(node, "lineno", 1), is_asked)
+            yield FoundSign(sign, module.path, getattr(node, "lineno", 1), is_asked)
         if isinstance(node, FunctionNode):
             yield from self._read_returns(module, node)
         elif isinstance(node, ast.Name):
@@ -296,7 +296,7 @@ class Flow:
         for there, value in self._stored.get(f"[{key}]", ()):
             yield Edge(there, value, Mode.TELLING)
 
-    def _read_attribute(self, module: Module, node: ast.Attribute) -> Iterator[Seen | Edge]:
+    def _read_attribute(self, module: Module, node: ast.Attribute) -> Iterator[FoundSign | Edge]:
         yield Edge(module, node.value)
         for there, value in self._stored.get(node.attr, ()):
             yield Edge(there, value, Mode.TELLING)
@@ -308,7 +308,7 @@ class Flow:
             for settings in self.reach.project.settings_modules():
                 yield from self._read_variable(f"{settings.name}.{node.attr}")
 
-    def _read_variable(self, name: str) -> Iterator[Seen | Edge]:
+    def _read_variable(self, name: str) -> Iterator[FoundSign | Edge]:
         """What is bound to a dotted name elsewhere; a property is read by its function."""
         found = self.reach.project.lookup(name)
         if found is None or found.module is None:
@@ -321,7 +321,7 @@ class Flow:
         elif found.binding is not None:
             yield from self._read_binding(found.module, found.binding)
 
-    def _read_name(self, module: Module, node: ast.Name) -> Iterator[Seen | Edge]:
+    def _read_name(self, module: Module, node: ast.Name) -> Iterator[FoundSign | Edge]:
         for scope in module.scopes_around(node):
             bound = module.bindings(scope).get(node.id)
             if bound:
@@ -331,7 +331,7 @@ class Flow:
         for there, binding in self._globals.get((module.path, node.id), ()):
             yield from self._read_binding(there, binding)
 
-    def _read_binding(self, module: Module, binding: Binding) -> Iterator[Seen | Edge]:
+    def _read_binding(self, module: Module, binding: Binding) -> Iterator[FoundSign | Edge]:
         node = binding.node
         if self._is_plain(module, binding.value):
             yield from self._read_surroundings(module, node)
@@ -361,7 +361,7 @@ class Flow:
             for value in list_given(call, node.arg, positional):
                 yield Edge(there, value, Mode.GIVEN)
 
-    def _read_returns(self, module: Module, node: FunctionNode) -> Iterator[Seen | Edge]:
+    def _read_returns(self, module: Module, node: FunctionNode) -> Iterator[FoundSign | Edge]:
         for inner in ast.walk(node):
             if not isinstance(inner, ast.Return | ast.Yield | ast.YieldFrom):
                 continue
@@ -509,7 +509,7 @@ def _edges_to_children(module: Module, node: ast.AST, mode: Mode) -> Iterator[Ed
         yield Edge(module, child, mode)
 
 
-def _keep_arriving(signs: set[Seen], mode: Mode) -> set[Seen]:
+def _keep_arriving(signs: set[FoundSign], mode: Mode) -> set[FoundSign]:
     """What is left of some signs on the way."""
     kept = {seen for seen in signs if _arrives(seen, mode)}
     if mode in (Mode.ASKED, Mode.BEGUN):
@@ -519,7 +519,7 @@ def _keep_arriving(signs: set[Seen], mode: Mode) -> set[Seen]:
     return kept
 
 
-def _arrives(seen: Seen, mode: Mode) -> bool:
+def _arrives(seen: FoundSign, mode: Mode) -> bool:
     if mode in (Mode.ALL, Mode.ASKED):
         return True
     if mode is Mode.BEGUN:
@@ -533,11 +533,11 @@ def _arrives(seen: Seen, mode: Mode) -> bool:
     return seen.is_asked or _is_telling(seen, is_given=mode is Mode.GIVEN)
 
 
-def _is_told_by_its_own(seen: Seen) -> bool:
+def _is_told_by_its_own(seen: FoundSign) -> bool:
     return seen.sign.kind is Kind.FLAG or seen.is_unvaried
 
 
-def _is_telling(seen: Seen, *, is_given: bool) -> bool:
+def _is_telling(seen: FoundSign, *, is_given: bool) -> bool:
     return seen.sign.kind is Kind.FLAG or (is_given and seen.is_unvaried)
 
 
@@ -579,9 +579,9 @@ def list_given(call: ast.Call, name: str, positional: list[str]) -> Iterator[ast
         yield call.args[at]
 
 
-def _find_probes(module: Module, node: ast.Try) -> Iterator[Seen]:
+def _find_probes(module: Module, node: ast.Try) -> Iterator[FoundSign]:
     for statement in node.body:
         for inner in ast.walk(statement):
             sign = probed_import(inner)
             if sign is not None:
-                yield Seen(sign, module.path, statement.lineno, is_asked=True)
+                yield FoundSign(sign, module.path, statement.lineno, is_asked=True)

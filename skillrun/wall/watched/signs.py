@@ -1,7 +1,7 @@
 """What a process can see of being watched: by a proof, by a test, by whoever verifies.
 
 A proof's child is forked from an interpreter that has imported the probe, in a clean environment,
-below a folder of its own; `proof/setting.py` and `probe/booting.py` make it so. Here is what
+below a folder of its own; `proof/workplace.py` and `probe/booting.py` make it so. Here is what
 code can read of that, and why it tells.
 """
 

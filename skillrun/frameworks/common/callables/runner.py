@@ -32,7 +32,7 @@ _TICK_S = 60
 
 def problems(facts: Facts) -> Iterator[str]:
     """Why nothing could start the module; facts as `read` gives them."""
-    if facts.django and facts.facts["command"] is None:
+    if facts.django and facts.of_library["command"] is None:
         yield (
             f"{facts.module} lies in no app of Django, whose management command would start the job"
         )
@@ -224,7 +224,7 @@ def tests_need(facts: Facts, *, case: bool) -> list[Symbol | str]:
     """What the tests of the module import, which functions of pytest alone have."""
     if case:
         return []
-    needed = [facts.facts["tick"]]
+    needed = [facts.of_library["tick"]]
     if facts.trigger == "cron":
         needed.append("import fcntl")
     return needed
@@ -245,15 +245,15 @@ def pieces(facts: Facts, render: Render, ticked: Ticked) -> Iterator[Piece]:
         )
     else:
         yield callables.ticking(facts, render, "runner_cron.py.jinja", needed, ticked)
-    if facts.facts["command"] is not None:
+    if facts.of_library["command"] is not None:
         yield from _django_command(facts, render)
-    for path, text in facts.facts["lines"]:
+    for path, text in facts.of_library["lines"]:
         yield Line(path, text)
 
 
 def _django_command(facts: Facts, render: Render) -> Iterator[Piece]:
     """The command that sets up Django before it looks for work, in a package that Django finds."""
-    path, tick = facts.facts["command"], facts.facts["tick"]
+    path, tick = facts.of_library["command"], facts.of_library["tick"]
     folder = path.rpartition("/")[0]
     for package in (folder.rpartition("/")[0], folder):
         yield Module(f"{package}/__init__.py", "")

@@ -144,7 +144,7 @@ def ticking(
     **more: str,
 ) -> Piece:
     """The module that looks for work."""
-    tick = facts.facts["tick"]
+    tick = facts.of_library["tick"]
     wanted = [
         "from collections.abc import Iterable",
         "from typing import Any",

@@ -20,11 +20,11 @@ from skillrun.skills.job_worker.drafting.edges import EDGE, Edges, Position
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter, read_failing
 from skillrun.skills.job_worker.drafting.messages import choose_style, name_fields, read_message
 from skillrun.skills.job_worker.drafting.sending import Sender, find_sender
+from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.overview.handlers import list_bodies, list_calls, name_object
 from skillrun.skills.job_worker.overview.memories import find_memories
 from skillrun.skills.job_worker.overview.rows import find_sending_calls, list_others
 from skillrun.skills.job_worker.overview.seams import KEYED, find_adapters, find_seams
-from skillrun.skills.job_worker.stages.interface import JobCase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ from skillrun.skills.job_worker.drafting.edges import Position
 from skillrun.skills.job_worker.drafting.stand_ins import find_effect_of
 
 if TYPE_CHECKING:
-    from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, Seen
+    from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, SeenInTests
     from skillrun.skills.job_worker.drafting.edges import Edges
 
 
@@ -26,7 +26,7 @@ class HollowCalls:
     # (import path of what is run as it is, the test that replaces it) -> why.
     opened: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def drop_from(self, seen: Seen) -> Seen:
+    def drop_from(self, seen: SeenInTests) -> SeenInTests:
         """What was seen, without these calls; each of them is noted in `opened`."""
         deliveries: list[DeliverySeen] = []
         for delivery in seen.deliveries:

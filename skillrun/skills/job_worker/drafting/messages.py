@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from skillrun.repo.literals import is_known
-from skillrun.skills.job_worker.stages.signature import list_parameters
+from skillrun.skills.job_worker.readings.signature import list_parameters
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import Send
     from skillrun.repo.python import Definition
     from skillrun.repo.uses import Place
+    from skillrun.skills.job_worker.job_case import JobCase
     from skillrun.skills.job_worker.overview.handlers import FoundJob
-    from skillrun.skills.job_worker.stages.interface import JobCase
 
 _TYPES = {
     "int": "integer",

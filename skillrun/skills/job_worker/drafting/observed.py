@@ -27,7 +27,7 @@ from skillrun.skills.job_worker.scaffold.proof_draft import BLANK
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, Seen, Table
+    from skillrun.proof.fixtures.seen import CallSeen, DeliverySeen, SeenInTests, Table
     from skillrun.repo.python import Project
     from skillrun.skills.job_worker.drafting.draft import Draft
 
@@ -72,7 +72,7 @@ class _Example:
 
 def add_observed(
     draft: Draft,
-    seen: Seen,
+    seen: SeenInTests,
     project: Project,
     needed: Iterable[str] = (),
     *,
@@ -131,7 +131,7 @@ def _say_whence(draft: Draft, first: DeliverySeen, *, is_idle: bool) -> None:
         draft.guesses.append(f"{said}, to which the handler gives its arguments")
 
 
-def _explain_no_example(seen: Seen) -> str:
+def _explain_no_example(seen: SeenInTests) -> str:
     for delivery in seen.deliveries:
         for name, value in delivery.arguments.items():
             if _is_undisturbed(delivery, seen) and is_unsaid(value):
@@ -147,7 +147,7 @@ def _find_tables(example: _Example, store: str | None) -> Mapping[str, Table]:
 
 
 def choose_example(
-    seen: Seen, needed: Iterable[str], without: Collection[str] = ()
+    seen: SeenInTests, needed: Iterable[str], without: Collection[str] = ()
 ) -> _Example | None:
     """The first delivery of its job, with as many effects as any; best where its test delivers a
     second job beside it. What came to its end and did nothing that can be seen comes after all.
@@ -179,7 +179,7 @@ def _holds_all(arguments: Mapping[str, Any], needed: Iterable[str]) -> bool:
     return all(name in arguments and not is_unsaid(arguments[name]) for name in needed)
 
 
-def _rank(example: _Example, seen: Seen) -> tuple[bool, bool, int, int, int]:
+def _rank(example: _Example, seen: SeenInTests) -> tuple[bool, bool, int, int, int]:
     """A test that fails may fail because of the job: what it delivers is better than nothing. One
     that changes settings shows how the job is when they are not as usual.
     """
@@ -190,7 +190,7 @@ def _rank(example: _Example, seen: Seen) -> tuple[bool, bool, int, int, int]:
     return example.does_something, passed, len(calls), is_usual, len(example.others)
 
 
-def _is_undisturbed(delivery: DeliverySeen, seen: Seen) -> bool:
+def _is_undisturbed(delivery: DeliverySeen, seen: SeenInTests) -> bool:
     """It ended well, nothing refused it on the way, and it was not given up."""
     for _, table in delivery.list_changed():
         if is_dead_letter(table):
@@ -426,7 +426,7 @@ def _settle_guarantee(draft: Draft, effect: dict[str, Any], guesses: bool) -> No
 # -- errors
 
 
-def _add_errors(draft: Draft, seen: Seen, project: Project) -> None:
+def _add_errors(draft: Draft, seen: SeenInTests, project: Project) -> None:
     """What the tests show of an error counts more than what the code seems to say."""
     failures = draft.values.get("failures")
     if failures is None:
@@ -455,7 +455,7 @@ def _add_errors(draft: Draft, seen: Seen, project: Project) -> None:
         failures[name] = written
 
 
-def _find_raisers(draft: Draft, seen: Seen, project: Project) -> dict[str, str]:
+def _find_raisers(draft: Draft, seen: SeenInTests, project: Project) -> dict[str, str]:
     """Error -> the import path of the effect that tests have raise it; without those that only a
     test knows.
     """
@@ -489,7 +489,7 @@ def _spell_error(path: str) -> str:
     return path.removeprefix("builtins:")
 
 
-def _drop_inner_calls(seen: Seen, effects: set[str]) -> Seen:
+def _drop_inner_calls(seen: SeenInTests, effects: set[str]) -> SeenInTests:
     """Without the calls that an effect makes itself: what they raise comes out of it as something
     else, or not at all.
     """
@@ -500,7 +500,7 @@ def _drop_inner_calls(seen: Seen, effects: set[str]) -> Seen:
     return replace(seen, deliveries=tuple(deliveries))
 
 
-def _find_arguments(seen: Seen, project: Project) -> dict[str, list[Any]]:
+def _find_arguments(seen: SeenInTests, project: Project) -> dict[str, list[Any]]:
     """With what the tests make an error: one may not be made without. What one holds that has its
     own `__init__` is what that has made of its arguments.
     """
@@ -531,7 +531,7 @@ def _write_error(
     return {"type": error, **making}
 
 
-def _list_tried_again(seen: Seen) -> set[str]:
+def _list_tried_again(seen: SeenInTests) -> set[str]:
     """The errors of the outside world after which the handler asks its library for another try, or
     the same job came three times and more: two deliveries may be the test's own.
     """
@@ -549,7 +549,7 @@ def _list_tried_again(seen: Seen) -> set[str]:
     return asked | {error for (_, _, error), count in counts.items() if count >= _OWN_TRIES}
 
 
-def _list_given_up(seen: Seen) -> set[str]:
+def _list_given_up(seen: SeenInTests) -> set[str]:
     """The errors of the outside world after which a table of dead jobs has one more."""
     found = set[str]()
     for delivery in seen.deliveries:
@@ -582,7 +582,7 @@ def _add_values(draft: Draft, first: DeliverySeen, mover: Mover) -> None:
     draft.guesses.append(f"proof.values: as {first.test} has it: {', '.join(values)}")
 
 
-def _add_store(draft: Draft, example: _Example, seen: Seen, store: str | None) -> str | None:
+def _add_store(draft: Draft, example: _Example, seen: SeenInTests, store: str | None) -> str | None:
     proof: dict[str, Any] = draft.values.setdefault("proof", {})
     done = (example.first, *example.others)
     _add_environ(proof, example.first, store)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.fixtures.seen import DeliverySeen, Seen
+from skillrun.proof.fixtures.seen import DeliverySeen, SeenInTests
 from skillrun.skills.job_worker.drafting.parts import list_handed_on
 
 if TYPE_CHECKING:
@@ -98,12 +98,12 @@ def find_table(model: str, tables: Collection[str]) -> str | None:
 
 
 def add_rows_of_others(
-    seen: Seen,
+    seen: SeenInTests,
     ends: Mapping[str, EndSeen],
     asked: Iterable[Asked],
     message: Mapping[str, Any],
     without: Collection[str] = (),
-) -> Seen:
+) -> SeenInTests:
     """With deliveries that nobody has made: the rows as tests left them, and the message that leads
     to one of them. `message`: what the code shows of it; `without`: tests that show none.
     """

@@ -12,7 +12,7 @@ from skillrun.skills.job_worker.drafting.counters import is_of_the_job
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter
 
 if TYPE_CHECKING:
-    from skillrun.proof.fixtures.seen import DeliverySeen, Seen, StoreSeen, Table
+    from skillrun.proof.fixtures.seen import DeliverySeen, SeenInTests, StoreSeen, Table
 
 # No two runs write the same: whether something is there is all that can be compared.
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
@@ -189,7 +189,9 @@ def _is_drawn_anew(value: object) -> bool:
     return isinstance(value, float) and _SECONDS[0] < value < _SECONDS[1]
 
 
-def find_dead_letters(seen: Seen, changed_by_job: tuple[str, ...] = ()) -> tuple[str | None, bool]:
+def find_dead_letters(
+    seen: SeenInTests, changed_by_job: tuple[str, ...] = ()
+) -> tuple[str | None, bool]:
     """(the table of given up jobs, whether some test has filled it); else it is the one that is
     called so, or so after a table of the job.
     """
@@ -199,7 +201,7 @@ def find_dead_letters(seen: Seen, changed_by_job: tuple[str, ...] = ()) -> tuple
     return _find_named(seen, changed_by_job), False
 
 
-def _find_filled(seen: Seen) -> str | None:
+def _find_filled(seen: SeenInTests) -> str | None:
     """By its name. Each test may have a database of its own."""
     from skillrun.proof.fixtures.seen import find_changed
 
@@ -223,7 +225,7 @@ def _count_rows(store: StoreSeen | None, table: str) -> int:
     return len(store.tables[table].rows)
 
 
-def _find_filled_by_failures(seen: Seen, changed_by_job: tuple[str, ...]) -> str | None:
+def _find_filled_by_failures(seen: SeenInTests, changed_by_job: tuple[str, ...]) -> str | None:
     """The only table, whatever its name, that has more rows after something failed, and that a job
     which is done does not change.
     """
@@ -244,7 +246,7 @@ def _find_filled_by_failures(seen: Seen, changed_by_job: tuple[str, ...]) -> str
     return None
 
 
-def _find_named(seen: Seen, changed_by_job: tuple[str, ...]) -> str | None:
+def _find_named(seen: SeenInTests, changed_by_job: tuple[str, ...]) -> str | None:
     names = set[str]()
     for delivery in seen.deliveries:
         for store in delivery.before:

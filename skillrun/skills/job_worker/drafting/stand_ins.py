@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.repo.places import is_aside, is_test
-from skillrun.skills.job_worker.stages.clients import reach
+from skillrun.skills.job_worker.readings.clients import reach
 
 if TYPE_CHECKING:
     from skillrun.proof.fixtures.seen import CallSeen

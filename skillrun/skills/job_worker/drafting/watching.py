@@ -27,7 +27,7 @@ from skillrun.skills.job_worker.drafting.variables import find_sample, read_samp
 from skillrun.skills.job_worker.overview.reaching_tests import find_reaching_tests
 
 if TYPE_CHECKING:
-    from skillrun.proof.fixtures.seen import Seen
+    from skillrun.proof.fixtures.seen import SeenInTests
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.uses import Place
     from skillrun.skills.job_worker.drafting.draft import Draft
@@ -124,7 +124,7 @@ def draft_observed(
     reader: JobReader,
     job: FoundJob,
     watched: Watched,
-    watch: Callable[[Watched], Seen] = watch_tests,
+    watch: Callable[[Watched], SeenInTests] = watch_tests,
     *,
     guesses: bool = True,
     without: Collection[str] = (),
@@ -169,7 +169,7 @@ def _add_ways_out(
     draft: Draft,
     reader: JobReader,
     watched: Watched,
-    seen: Seen,
+    seen: SeenInTests,
     own: tuple[str | None, ...],
 ) -> Watched:
     """What is to be watched, with the effects that the tests alone show: which function calls a
@@ -207,11 +207,11 @@ def _add_variables(draft: Draft, reader: JobReader, watched: Watched) -> None:
         draft.guesses.append(f"proof.env: as {name} has it: without it the tests showed nothing")
 
 
-def remember_watching() -> Callable[[Watched], Seen]:
+def remember_watching() -> Callable[[Watched], SeenInTests]:
     """As `watch_tests`, where the same tests are looked at several times."""
-    known: list[tuple[Watched, Seen]] = []
+    known: list[tuple[Watched, SeenInTests]] = []
 
-    def watch(watched: Watched) -> Seen:
+    def watch(watched: Watched) -> SeenInTests:
         for one, seen in known:
             if one == watched:
                 return seen
@@ -227,7 +227,7 @@ def _read_made_up(draft: Draft) -> dict[str, Any]:
     return dict(examples[0])
 
 
-def _shows_work(seen: Seen, needed: Iterable[str]) -> bool:
+def _shows_work(seen: SeenInTests, needed: Iterable[str]) -> bool:
     example = choose_example(seen, needed)
     return example is not None and example.does_something
 

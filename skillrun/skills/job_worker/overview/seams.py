@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from skillrun.repo.source import last_word
 from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import Place
-from skillrun.skills.job_worker.stages.clients import reach
+from skillrun.skills.job_worker.readings.clients import reach
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect

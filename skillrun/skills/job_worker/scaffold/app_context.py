@@ -9,7 +9,7 @@ from skillrun.skills.job_worker.scaffold.stores.testing import Testing
 
 if TYPE_CHECKING:
     from skillrun.frameworks.pieces import Facts
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def find_context(case: JobCase, facts: Facts) -> AppContext | None:
     from skillrun.skills.job_worker.scaffold.manner.fixtures import find_app_fixture
     from skillrun.skills.job_worker.scaffold.stores.flask_use import find_app
 
-    if not facts.facts.get("in_app_context"):
+    if not facts.of_library.get("in_app_context"):
         return None
     fixture = find_app_fixture(case.tree, facts.conventions.tests)
     made = find_app(case.project, facts.use.app or facts.path)
@@ -45,7 +45,7 @@ def testing(facts: Facts) -> Testing:
     """The context around each test; a fixture of the repository's own makes the app as its other
     tests have it.
     """
-    context: AppContext | None = facts.facts.get("context")
+    context: AppContext | None = facts.of_library.get("context")
     if context is None:
         return Testing()
     lines = context.lines

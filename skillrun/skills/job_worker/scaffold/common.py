@@ -91,7 +91,7 @@ def tests(
     `runs_need`: the framework's own. Functions of pytest, or a TestCase where the repository's
     tests are such classes or the store needs one.
     """
-    case = case_of(facts, testing)
+    case = find_test_case(facts, testing)
     template = "tests.py.jinja"
     if case:
         template = "tests_unittest.py.jinja"
@@ -178,7 +178,7 @@ def test_path(facts: Facts) -> str:
     return f"{folder}/{pattern.format(facts.name)}".removeprefix("/")
 
 
-def case_of(facts: Facts, testing: Testing) -> Symbol | None:
+def find_test_case(facts: Facts, testing: Testing) -> Symbol | None:
     """The class of the test cases; None for functions of pytest."""
     if facts.conventions.test_runner == "pytest" and not testing.only_cases:
         return None

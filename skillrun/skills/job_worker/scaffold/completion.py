@@ -17,7 +17,7 @@ from skillrun.skills.job_worker.scaffold.stores.proof import proof_part
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec, Proof
     from skillrun.frameworks.pieces import Facts
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 
 # The parts of a `proof` that belong together, since they are about one database.
@@ -31,7 +31,7 @@ def missing_parts(case: JobCase, spec: JobSpec, facts: Facts) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     if spec.message is None:
         parts["message"] = facts.message
-    if spec.enqueue is None and facts.facts.get("publishes", facts.trigger == "event"):
+    if spec.enqueue is None and facts.of_library.get("publishes", facts.trigger == "event"):
         arguments = list_examples(facts)
         if facts.message == "payload":
             arguments = {"payload": arguments}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import DeadLetter, Effect, Intent, JobError, JobSpec, Trigger
     from skillrun.repo.python import Definition, Project
     from skillrun.repo.uses import FrameworkUse
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 _TYPES = {
     "integer": "int",

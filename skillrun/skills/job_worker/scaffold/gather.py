@@ -16,14 +16,14 @@ from skillrun.contract.duration import format_duration
 from skillrun.frameworks.pieces import EffectCall, Facts
 from skillrun.runner.findings import blocker
 from skillrun.skills.job_worker.scaffold.facts import Names, read_facts, takes, unfilled
+from skillrun.skills.job_worker.scaffold.libraries import awaits, has_writer, writer_of
 from skillrun.skills.job_worker.scaffold.stores import redis
-from skillrun.skills.job_worker.scaffold.writers import awaits, has_writer, writer_of
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.core.verdict import Finding
     from skillrun.repo.uses import FrameworkUse
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 PARTS = ("payload", "handler", "idempotency", "effects", "failures", "retry", "dead_letter")
 """The parts of a spec without which nothing can be written."""
@@ -107,12 +107,14 @@ def _gather_facts(case: JobCase, spec: JobSpec, use: FrameworkUse) -> Facts:
     store = find_store(case, spec)
     writer = writer_of(use.id)
     facts = read_facts(case, spec, use, store, conventions, writer.MESSAGE)
-    facts = replace(
+    known = replace(
         facts, django=is_django(case.project), awaits=awaits(case.project, use, spec.handler or "")
     )
-    facts = replace(facts, effects=tuple(_list_awaited(case, facts)))
-    facts = replace(facts, facts=writer.read(case.project, facts))
-    return replace(facts, facts={**facts.facts, "context": find_context(case, facts)})
+    # A library's writer looks at the effects, and the application's context at what the writer read.
+    with_effects = replace(known, effects=tuple(_list_awaited(case, known)))
+    of_library = writer.read(case.project, with_effects)
+    read = replace(with_effects, of_library=of_library)
+    return replace(read, of_library={**of_library, "context": find_context(case, read)})
 
 
 def _list_awaited(case: JobCase, facts: Facts) -> Iterator[EffectCall]:
@@ -205,7 +207,7 @@ def _refuse_transactional(facts: Facts, effect: EffectCall) -> Iterator[str]:
         yield (
             f"effect {effect.name} is transactional, and its adapter takes no connection or session"
         )
-    elif effect.awaited and not facts.store.facts.get("awaited"):
+    elif effect.awaited and not facts.store.extras.get("awaited"):
         yield (
             f"effect {effect.name} is transactional, and its adapter is a coroutine function:"
             " the transaction that would be open meanwhile is not one of asyncio"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.pieces import Facts, NewFile, Piece, Symbol, name_of
 from skillrun.skills.job_worker.scaffold.common import (
-    case_of,
     expected,
+    find_test_case,
     list_examples,
     list_others,
     stand_ins_need,
@@ -54,7 +54,7 @@ def integration_test(
     broker = writer.broker_needs(facts)
     if home is None or path is None or broker is None:
         return
-    case = _choose_case(facts, case_of(facts, testing))
+    case = _choose_case(facts, find_test_case(facts, testing))
     marker = None
     if facts.conventions.test_runner == "pytest":
         marker = home.marker

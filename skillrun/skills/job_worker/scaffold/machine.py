@@ -13,7 +13,7 @@ from skillrun.runner.changes import Change
 from skillrun.skills.job_worker.scaffold.render import Renderer
 
 if TYPE_CHECKING:
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 SKILL = "job-worker-orchestration"
 SEEN, UNSEEN = "| yes |", "| not yet |"
@@ -54,7 +54,7 @@ def mark_proof(case: JobCase) -> tuple[Change, str] | None:
     """The change that marks in the job's state machine which transitions the last proof has seen,
     and a line that says so.
     """
-    from skillrun.skills.job_worker.stages.kept_proofs import last_report
+    from skillrun.skills.job_worker.proving.kept_proofs import last_report
 
     report, path = last_report(case), find(case)
     text = None
@@ -104,7 +104,7 @@ def _list_assumptions(facts: Facts) -> list[str]:
 
 def _describe_death(facts: Facts) -> tuple[str, str]:
     """(state, what is done) of a job whose process dies, by its framework's facts."""
-    state, done = facts.facts.get("dies", ("queued", "the library delivers the message again"))
+    state, done = facts.of_library.get("dies", ("queued", "the library delivers the message again"))
     return state, done
 
 

@@ -10,7 +10,7 @@ from skillrun.runner.changes import Plan
 
 if TYPE_CHECKING:
     from skillrun.frameworks.pieces import Facts, Piece
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 
 def plan(case: JobCase) -> Plan:
@@ -49,8 +49,8 @@ def pieces(facts: Facts) -> list[Piece]:
         machine,
         operations,
     )
+    from skillrun.skills.job_worker.scaffold.libraries import renderer_of, writer_of
     from skillrun.skills.job_worker.scaffold.stores import registry as stores
-    from skillrun.skills.job_worker.scaffold.writers import renderer_of, writer_of
 
     writer, render = writer_of(facts.use.id), renderer_of(facts.use.id)
     testing = app_context.testing(facts) + stores.testing(facts)
@@ -79,7 +79,7 @@ def _fitted(case: JobCase, made: Iterable[Piece], facts: Facts) -> Plan:
     return Plan(
         tuple(fitting.changes()),
         tuple(fitting.kept),
-        notes=tuple(facts.store.facts.get("notes", ())),
+        notes=tuple(facts.store.extras.get("notes", ())),
         formatters=facts.conventions.formatters,
     )
 

@@ -21,7 +21,7 @@ from skillrun.skills.job_worker.scaffold.stores.variables import Variable, read_
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 BLANK = "FILL IN"
 _FILE = "{scratch}/app.db"

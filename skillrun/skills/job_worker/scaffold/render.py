@@ -53,7 +53,7 @@ class Renderer:
         """The text of a template; `facts` and what else is given are its names. Unknown names are
         our bug.
         """
-        writer, width = Writer(facts), facts.conventions.line_length
+        writer, width = TemplateHelpers(facts), facts.conventions.line_length
         names = {"facts": facts, "seconds": seconds}
         names |= {name: partial(laid, width=width) for name, laid in _LAYOUT.items()}
         names |= {
@@ -124,7 +124,7 @@ def _own_name(context: Context, name: str) -> str:
     return name
 
 
-class Writer:
+class TemplateHelpers:
     """Code that depends on the module it stands in, and on how the repository logs."""
 
     def __init__(self, facts: Facts) -> None:

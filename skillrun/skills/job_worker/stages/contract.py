@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from skillrun.core.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, note
-from skillrun.skills.job_worker.stages.cron import cron_problem
-from skillrun.skills.job_worker.stages.foreign import find_language_of
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
+from skillrun.skills.job_worker.readings.cron import cron_problem
+from skillrun.skills.job_worker.readings.foreign import find_language_of
 
 if TYPE_CHECKING:
     from skillrun.contract.languages import Language

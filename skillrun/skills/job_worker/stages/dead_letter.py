@@ -21,12 +21,12 @@ from skillrun.frameworks.common.unfollowed import Unfollowed, is_foreign, is_obs
 from skillrun.frameworks.registry import features_of
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, warning
-from skillrun.skills.job_worker.stages.effects import handler_calls
-from skillrun.skills.job_worker.stages.foreign import attest_stage
-from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
-from skillrun.skills.job_worker.stages.store_use import find_writer
-from skillrun.skills.job_worker.stages.uniqueness import tables
-from skillrun.skills.job_worker.stages.unread import ask_proof, unread
+from skillrun.skills.job_worker.job_case import PROOF_PARTS, JobCase
+from skillrun.skills.job_worker.readings.effects import handler_calls
+from skillrun.skills.job_worker.readings.foreign import attest_stage
+from skillrun.skills.job_worker.readings.tables.store_use import find_writer
+from skillrun.skills.job_worker.readings.tables.uniqueness import tables
+from skillrun.skills.job_worker.readings.unread import ask_proof, unread
 
 if TYPE_CHECKING:
     from skillrun.contract.job import DeadLetter, JobSpec

@@ -22,17 +22,17 @@ from skillrun.core.verdict import (
 from skillrun.repo.syntax import find_names
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, note, warning
-from skillrun.skills.job_worker.stages.effects import (
+from skillrun.skills.job_worker.job_case import JobCase
+from skillrun.skills.job_worker.readings.effects import (
     DOMAIN,
     adapter_is_missing,
     effect_calls,
     undeclared,
 )
-from skillrun.skills.job_worker.stages.foreign import attest_stage, judge_handler
-from skillrun.skills.job_worker.stages.interface import JobCase
-from skillrun.skills.job_worker.stages.senders import find_unread_sender
-from skillrun.skills.job_worker.stages.signature import signature_findings
-from skillrun.skills.job_worker.stages.unread import ask_proof, unread
+from skillrun.skills.job_worker.readings.foreign import attest_stage, judge_handler
+from skillrun.skills.job_worker.readings.senders import find_unread_sender
+from skillrun.skills.job_worker.readings.signature import signature_findings
+from skillrun.skills.job_worker.readings.unread import ask_proof, unread
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from skillrun.core.verdict import Action, Finding, Grade, Severity, StageResult, status_of
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, note, warning
-from skillrun.skills.job_worker.stages.adapters import adapter_findings
-from skillrun.skills.job_worker.stages.dedupe import store_findings, window_findings
-from skillrun.skills.job_worker.stages.foreign import attest_stage
-from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
-from skillrun.skills.job_worker.stages.keys import key_findings
-from skillrun.skills.job_worker.stages.unread import unread
+from skillrun.skills.job_worker.job_case import PROOF_PARTS, JobCase
+from skillrun.skills.job_worker.readings.adapters import adapter_findings
+from skillrun.skills.job_worker.readings.foreign import attest_stage
+from skillrun.skills.job_worker.readings.keys import key_findings
+from skillrun.skills.job_worker.readings.tables.dedupe import store_findings, window_findings
+from skillrun.skills.job_worker.readings.unread import unread
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Idempotency, JobSpec

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from skillrun.core.verdict import Action, Evidence, Finding, Grade, StageResult, status_of
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker
-from skillrun.skills.job_worker.stages.interface import JobCase
+from skillrun.skills.job_worker.job_case import JobCase
 
 if TYPE_CHECKING:
     from skillrun.repo.uses import FrameworkUse
-    from skillrun.skills.job_worker.stages.choice import Choice
+    from skillrun.skills.job_worker.readings.choice import Choice
 
 ID = "identify"
 TITLE = "Identify job framework and conventions"

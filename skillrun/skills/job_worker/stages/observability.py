@@ -21,21 +21,25 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.unfollowed import Unfollowed
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, note, warning
-from skillrun.skills.job_worker.stages.effects import dotted, effect_calls, handler_calls
-from skillrun.skills.job_worker.stages.foreign import attest_stage
-from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
-from skillrun.skills.job_worker.stages.log_calls import LogCall, find_log_calls, find_unread_logs
-from skillrun.skills.job_worker.stages.log_questions import (
+from skillrun.skills.job_worker.job_case import PROOF_PARTS, JobCase
+from skillrun.skills.job_worker.readings.effects import dotted, effect_calls, handler_calls
+from skillrun.skills.job_worker.readings.foreign import attest_stage
+from skillrun.skills.job_worker.readings.logs.log_calls import (
+    LogCall,
+    find_log_calls,
+    find_unread_logs,
+)
+from skillrun.skills.job_worker.readings.logs.log_questions import (
     QUESTIONS,
     find_record_of_failure,
     sort_by_question,
 )
-from skillrun.skills.job_worker.stages.logged_fields import (
+from skillrun.skills.job_worker.readings.logs.logged_fields import (
     carries_correlation,
     find_carrier,
     list_missing_fields,
 )
-from skillrun.skills.job_worker.stages.unread import ask_proof, unread
+from skillrun.skills.job_worker.readings.unread import ask_proof, unread
 
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec

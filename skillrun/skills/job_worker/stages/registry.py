@@ -18,7 +18,7 @@ from skillrun.skills.job_worker.stages import (
 
 if TYPE_CHECKING:
     from skillrun.runner.coded import Stage
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 STAGES: tuple[Stage[JobCase], ...] = (
     identify,

@@ -13,11 +13,11 @@ from skillrun.frameworks.common.unfollowed import Unfollowed, is_foreign
 from skillrun.repo.source import last_word
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, note, warning
-from skillrun.skills.job_worker.stages.effects import dotted, handler_calls
-from skillrun.skills.job_worker.stages.foreign import attest_stage
-from skillrun.skills.job_worker.stages.horizon import duration
-from skillrun.skills.job_worker.stages.interface import PROOF_PARTS, JobCase
-from skillrun.skills.job_worker.stages.unread import ask_proof, unread
+from skillrun.skills.job_worker.job_case import PROOF_PARTS, JobCase
+from skillrun.skills.job_worker.readings.effects import dotted, handler_calls
+from skillrun.skills.job_worker.readings.foreign import attest_stage
+from skillrun.skills.job_worker.readings.horizon import duration
+from skillrun.skills.job_worker.readings.unread import ask_proof, unread
 
 if TYPE_CHECKING:
     from skillrun.contract.job import BackoffSpec, JobSpec, Retry

@@ -14,19 +14,24 @@ from skillrun.core.verdict import Action, Evidence, Finding, Grade, StageResult,
 from skillrun.runner.case import wait_for_consent
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, note, warning
-from skillrun.skills.job_worker.stages.effects import dotted
-from skillrun.skills.job_worker.stages.foreign import attest_stage
-from skillrun.skills.job_worker.stages.interface import JobCase
-from skillrun.skills.job_worker.stages.noticing import (
+from skillrun.skills.job_worker.job_case import JobCase
+from skillrun.skills.job_worker.readings.effects import dotted
+from skillrun.skills.job_worker.readings.foreign import attest_stage
+from skillrun.skills.job_worker.readings.own_tests.noticing import (
     plan,
     record_lookups,
     target_python,
     try_tests,
 )
-from skillrun.skills.job_worker.stages.testcases import TestCase, tests_of, words_in, words_in_node
-from skillrun.skills.job_worker.stages.testcases import is_test_file as is_test_file
-from skillrun.skills.job_worker.stages.uniqueness import tables
-from skillrun.skills.job_worker.stages.unread import unread
+from skillrun.skills.job_worker.readings.own_tests.testcases import (
+    TestCase,
+    tests_of,
+    words_in,
+    words_in_node,
+)
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file as is_test_file
+from skillrun.skills.job_worker.readings.tables.uniqueness import tables
+from skillrun.skills.job_worker.readings.unread import unread
 
 if TYPE_CHECKING:
     from skillrun.contract.spec import JobSpec

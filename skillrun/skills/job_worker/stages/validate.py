@@ -22,8 +22,8 @@ from skillrun.core.verdict import (
 from skillrun.runner.case import wait_for_consent
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, note
-from skillrun.skills.job_worker.stages.interface import JobCase
-from skillrun.skills.job_worker.stages.pytest_command import TESTS, pytest_command
+from skillrun.skills.job_worker.job_case import JobCase
+from skillrun.skills.job_worker.readings.own_tests.pytest_command import TESTS, pytest_command
 from skillrun.validations.consent import CommandPlan
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ def _list_stages(skill: Skill) -> Sequence[Stage[ReleaseCase]]:
     return STAGES
 
 
-def _measure(seen: Measured) -> dict[str, Any]:
-    entry = seen.results.get("entry")
-    version = seen.spec.version if seen.spec else None
+def _measure(measured: Measured) -> dict[str, Any]:
+    entry = measured.results.get("entry")
+    version = measured.spec.version if measured.spec else None
     return {"version": version, "bullets": entry.facts.get("bullets") if entry else None}
 
 

@@ -39,7 +39,7 @@ from skillrun.skills.job_worker.scaffold.manner.testhomes import TestHome, find_
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 _USUAL = Conventions()
 # Formatters that write double quotes unless they are told otherwise.

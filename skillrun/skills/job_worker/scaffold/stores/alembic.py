@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from skillrun.core.errors import Blocked
 from skillrun.core.opening import parse_toml
 from skillrun.repo.places import is_aside
+from skillrun.skills.job_worker.readings.tables.uniqueness import tables
 from skillrun.skills.job_worker.scaffold.stores.nearness import within_reach
 from skillrun.skills.job_worker.scaffold.stores.sqlalchemy import Migration
-from skillrun.skills.job_worker.stages.uniqueness import tables
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.core.errors import Blocked
 from skillrun.frameworks.pieces import Symbol, name_of
-from skillrun.skills.job_worker.stages.uniqueness import tables
+from skillrun.skills.job_worker.readings.tables.uniqueness import tables
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Project

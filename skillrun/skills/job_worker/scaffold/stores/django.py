@@ -54,7 +54,7 @@ class RowMigration:
 
 @dataclass(frozen=True)
 class Orm:
-    """What the templates need to know: `Store.facts["orm"]`.
+    """What the templates need to know: `Store.extras["orm"]`.
 
     `auto_field`: the class of the key that Django adds; "" where nothing says which, so the model
     says it.
@@ -71,7 +71,7 @@ class Orm:
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The models that are missing, their migration, and the module of `once` and `bury`."""
-    orm: Orm = facts.store.facts["orm"]
+    orm: Orm = facts.store.extras["orm"]
     missing = []
     for model in (orm.model, orm.dead):
         if model is not None and not model.exists:
@@ -207,7 +207,7 @@ def testing(facts: Facts) -> Testing:
     """The test database of Django's own runner, or of pytest-django where the repository depends on
     it.
     """
-    orm: Orm = facts.store.facts["orm"]
+    orm: Orm = facts.store.extras["orm"]
     needed: tuple[Symbol, ...] = ()
     dead = ""
     if orm.dead is not None:
@@ -217,5 +217,5 @@ def testing(facts: Facts) -> Testing:
         needed,
         {"dead": dead},
         case=Symbol("django.test", "TransactionTestCase"),
-        only_cases=not facts.store.facts["pytest_django"],
+        only_cases=not facts.store.extras["pytest_django"],
     )

@@ -12,6 +12,8 @@ from skillrun.core.errors import Blocked
 from skillrun.frameworks.pieces import Store, Symbol
 from skillrun.frameworks.registry import features_of
 from skillrun.repo.places import is_aside
+from skillrun.skills.job_worker.readings.tables import uniqueness
+from skillrun.skills.job_worker.scaffold.libraries import awaits
 from skillrun.skills.job_worker.scaffold.stores import (
     alembic,
     django_use,
@@ -36,12 +38,10 @@ from skillrun.skills.job_worker.scaffold.stores.sqlalchemy_find import (
     setup_command,
 )
 from skillrun.skills.job_worker.scaffold.stores.wanted import Wanted, read_wanted
-from skillrun.skills.job_worker.scaffold.writers import awaits
-from skillrun.skills.job_worker.stages import uniqueness
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
-    from skillrun.skills.job_worker.stages.interface import JobCase
+    from skillrun.skills.job_worker.job_case import JobCase
 
 _OWN_SESSIONS = "no session factory or engine was found: the store makes its own from DATABASE_URL"
 _OWN_CLIENT = "no client of Redis was found: the store makes its own from REDIS_URL"
@@ -68,7 +68,7 @@ _ASIDE = re.compile(r"dev|test|doc|lint|typ|bench|example", re.IGNORECASE)
 
 def find_store(case: JobCase, spec: JobSpec) -> Store:
     """The store that the spec names, of the repository's own kind; what it needs is in
-    `Store.facts`.
+    `Store.extras`.
 
     "columns" are the key's, "notes" are sentences for a person, "database" is what a proof points
     elsewhere, "busy" names the error that `once` raises to be tried again. Raises Blocked where the
@@ -81,17 +81,17 @@ def find_store(case: JobCase, spec: JobSpec) -> Store:
     if case.use:
         features = features_of(case.use.id)
     rows = None
-    notes = store.facts["notes"]
+    notes = store.extras["notes"]
     if features.rows_in_database and not _has_table(store):
         rows = _plan_rows(case, wanted)
-        notes = (*notes, *rows.facts["notes"])
+        notes = (*notes, *rows.extras["notes"])
     if features.schedules_in_rows:
         store = _add_schedule(case, spec, wanted, store)
-    return replace(store, facts={**store.facts, "rows": rows, "notes": notes})
+    return replace(store, extras={**store.extras, "rows": rows, "notes": notes})
 
 
 def _has_table(store: Store) -> bool:
-    return store.kind not in ("redis", "receiver") or store.facts["letters"] is not None
+    return store.kind not in ("redis", "receiver") or store.extras["letters"] is not None
 
 
 def _plan_tables(case: JobCase, spec: JobSpec, wanted: Wanted, end: str = "store") -> Store:
@@ -114,7 +114,7 @@ def _make_store(wanted: Wanted, kind: str, end: str, facts: dict[str, Any], **mo
         window_s=wanted.window_s,
         transactional=wanted.transactional and bool(wanted.table),
         claims=claims,
-        facts={"columns": wanted.columns, **facts},
+        extras={"columns": wanted.columns, **facts},
         **more,
     )
 
@@ -230,14 +230,14 @@ def _add_schedule(case: JobCase, spec: JobSpec, wanted: Wanted, store: Store) ->
     if spec.trigger is None or spec.trigger.type == "event":
         return store
     app = _find_django_app(case, spec, wanted)
-    tables = store.facts.get("letters") or store
-    orm = tables.facts.get("orm")
+    tables = store.extras.get("letters") or store
+    orm = tables.extras.get("orm")
     # The row comes after the tables that the same scaffold adds.
     before = None
     if orm:
         before = orm.migration
     row = django_use.plan_row(case.project, app, f"schedule_{wanted.handler}", before)
-    return replace(store, facts={**store.facts, "schedule": row})
+    return replace(store, extras={**store.extras, "schedule": row})
 
 
 # -- SQLAlchemy
@@ -403,7 +403,7 @@ def _plan_redis(case: JobCase, spec: JobSpec, wanted: Wanted) -> Store:
     if letters is not None:
         bury = Symbol(letters.module, "bury", exists=False, path=letters.path)
         keys = replace(keys, bury=bury)
-        notes += letters.facts["notes"]
+        notes += letters.extras["notes"]
     busy = None
     if keys.lease_s:
         busy = "Busy"
@@ -436,7 +436,7 @@ def _plan_receiver(case: JobCase, spec: JobSpec, wanted: Wanted) -> Store:
     letters = _plan_letters(case, spec, wanted, "store")
     notes = ()
     if letters is not None:
-        notes = letters.facts["notes"]
+        notes = letters.extras["notes"]
     facts = {"letters": letters, "database": Database(), "notes": notes}
     return _make_store(wanted, "receiver", "store", facts)
 

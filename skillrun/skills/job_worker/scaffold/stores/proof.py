@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skillrun.frameworks.pieces import Store
+    from skillrun.skills.job_worker.job_case import JobCase
     from skillrun.skills.job_worker.scaffold.stores.database import Database
-    from skillrun.skills.job_worker.stages.interface import JobCase
 
 
 def proof_part(store: Store, case: JobCase) -> dict[str, Any]:
     """Fields of `proof` as the schema of a job spec has them; what cannot be told is left out.
 
-    `Store.facts["notes"]` says what a person has to add, e.g. a setting that no environment
+    `Store.extras["notes"]` says what a person has to add, e.g. a setting that no environment
     variable reaches.
     """
     spec = case.spec
     part: dict[str, Any] = {"env": {}, "services": [], "setup": None, "database": None}
-    for one in (store, store.facts.get("letters"), store.facts.get("rows")):
+    for one in (store, store.extras.get("letters"), store.extras.get("rows")):
         if one is not None:
             _add_store(part, one)
     part["services"] = sorted(set(part["services"]))
@@ -37,8 +37,8 @@ def proof_part(store: Store, case: JobCase) -> dict[str, Any]:
 
 def _add_store(part: dict[str, Any], store: Store) -> None:
     """What one of the stores needs; the first has the say about what there is but one of."""
-    part["setup"] = part["setup"] or store.facts.get("setup")
-    database: Database | None = store.facts.get("database")
+    part["setup"] = part["setup"] or store.extras.get("setup")
+    database: Database | None = store.extras.get("database")
     if database is not None:
         part["env"] |= database.env
         part["services"] += database.services
@@ -49,7 +49,7 @@ def _state(store: Store) -> dict[str, str]:
     """The keys in the dedupe table: after any schedule those of a single run."""
     if store.kind in ("redis", "receiver"):
         return {}
-    names = ", ".join(column.name for column in store.facts["columns"])
+    names = ", ".join(column.name for column in store.extras["columns"])
     return {store.name: f"select {names} from {store.name} order by {names}"}
 
 

@@ -14,7 +14,7 @@ from skillrun.skills.job_worker.scaffold.stores.testing import Testing
 
 @dataclass(frozen=True)
 class Keys:
-    """What the template needs to know: `Store.facts["keys"]`.
+    """What the template needs to know: `Store.extras["keys"]`.
 
     `client` is the expression of the client. `lease_s` is None where a second delivery could not
     come back later, so that only the mark is kept. `kept_s` is None for a mark that stays for ever.
@@ -34,7 +34,7 @@ class Keys:
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The module of `once`; `bury` comes from the tables' own module."""
-    keys: Keys = facts.store.facts["keys"]
+    keys: Keys = facts.store.extras["keys"]
     manner = _choose_manner(facts.store, keys)
     text = render(
         "redis_store.py.jinja",
@@ -77,7 +77,7 @@ def problems(facts: Facts) -> Iterator[str]:
     """What the spec has to say for a lease and does not: that a delivery which finds another at
     work is tried again, and where it goes when its attempts are used up.
     """
-    if not facts.store.facts.get("busy"):
+    if not facts.store.extras.get("busy"):
         return
     if not _find_passing_error(facts):
         yield (
@@ -125,7 +125,7 @@ def testing(facts: Facts) -> Testing:
     """A Redis of its own for each test: fakeredis where the repository tests with it, else the few
     commands by hand.
     """
-    store, keys = facts.store, facts.store.facts["keys"]
+    store, keys = facts.store, facts.store.extras["keys"]
     # The name in the store's module that leads to Redis: `client`, or a function that gives it.
     name = keys.client.partition("(")[0]
     value = "lambda *_: {memory}"

@@ -14,10 +14,10 @@ from skillrun.core.errors import Blocked
 from skillrun.frameworks.pieces import Symbol
 from skillrun.repo.places import is_aside
 from skillrun.repo.syntax import find_nodes
+from skillrun.skills.job_worker.readings.horizon import horizon
 from skillrun.skills.job_worker.scaffold.stores.database import Database
 from skillrun.skills.job_worker.scaffold.stores.nearness import within_reach
 from skillrun.skills.job_worker.scaffold.stores.variables import variable_of
-from skillrun.skills.job_worker.stages.horizon import horizon
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec

@@ -52,7 +52,7 @@ def testing(facts: Facts) -> Testing:
     letters = _find_letters(facts)
     if letters is not None:
         needed += STORES[letters.store.kind].testing(letters)
-    rows: Store | None = facts.store.facts.get("rows")
+    rows: Store | None = facts.store.extras.get("rows")
     if rows is not None:
         needed += django.testing(replace(facts, store=rows))
     return needed
@@ -60,7 +60,7 @@ def testing(facts: Facts) -> Testing:
 
 def _find_letters(facts: Facts) -> Facts | None:
     """A store that only buries, where a job's finished work is remembered elsewhere."""
-    store: Store | None = facts.store.facts.get("letters")
+    store: Store | None = facts.store.extras.get("letters")
     if store is None:
         return None
     return replace(facts, store=store)

@@ -55,7 +55,7 @@ class Package:
 
 @dataclass(frozen=True)
 class Orm:
-    """What the templates need to know: `Store.facts["orm"]`.
+    """What the templates need to know: `Store.extras["orm"]`.
 
     `style` is mapped (2.x), column (1.4), sqlmodel or flask. `opened` is the expression that opens
     a session, as a context manager; `commits` is false where that commits by itself; `awaited`: it
@@ -80,7 +80,7 @@ class Orm:
 
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The models that are missing, their migration, and the module of `once` and `bury`."""
-    orm: Orm = facts.store.facts["orm"]
+    orm: Orm = facts.store.extras["orm"]
     found: list[Piece] = []
     missing = [model for model in _list_models(orm) if not model.exists]
     for module in dict.fromkeys(model.module for model in missing):
@@ -391,7 +391,7 @@ def _list_awaited_imports(store: Store, orm: Orm, base: Symbol | None) -> list[A
 
 def testing(facts: Facts) -> Testing:
     """A database of its own for each test: a file of SQLite with the job's tables alone."""
-    store, orm = facts.store, facts.store.facts["orm"]
+    store, orm = facts.store, facts.store.extras["orm"]
     base = _find_base(facts, orm)
     models = _list_models(orm)
     needed: list[Symbol | str] = [

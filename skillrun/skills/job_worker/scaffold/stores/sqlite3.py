@@ -116,12 +116,12 @@ def _can_be_called(node: ast.FunctionDef) -> bool:
 def pieces(facts: Facts, render: Render) -> list[Piece]:
     """The module of `once` and `bury`, with the tables that are missing."""
     store = facts.store
-    tables: Tables = store.facts["tables"]
-    columns: tuple[Column, ...] = store.facts["columns"]
-    dead = store.facts["dead_table"]
+    tables: Tables = store.extras["tables"]
+    columns: tuple[Column, ...] = store.extras["columns"]
+    dead = store.extras["dead_table"]
     variable = None
     if store.connect is None:
-        variable = store.facts["opening"].variable
+        variable = store.extras["opening"].variable
     text = render(
         "sqlite3.py.jinja",
         facts,
@@ -143,7 +143,7 @@ def _imports(store: Store) -> list[Symbol | str]:
     needed: list[Symbol | str] = []
     if store.name or store.connect is None:
         needed += ["from collections.abc import Iterator", "from contextlib import contextmanager"]
-    if store.facts["dead_table"]:
+    if store.extras["dead_table"]:
         needed += ["import json", "from typing import Any"]
     if store.connect is None:
         needed += ["import os", "import sqlite3"]
@@ -155,7 +155,7 @@ def _imports(store: Store) -> list[Symbol | str]:
 def opened_with(store: Store) -> list[Symbol | str]:
     """The imports of `opened`."""
     needed: list[Symbol | str] = []
-    if not store.facts["opening"].commits:
+    if not store.extras["opening"].commits:
         needed.append("from contextlib import closing")
     if store.connect is not None:
         needed.append(store.connect)
@@ -170,7 +170,7 @@ def opened(store: Store, module: str | None = None) -> str:
     name = symbol.written
     if symbol.module == (module or store.module):
         name = symbol.name
-    if store.facts["opening"].commits:
+    if store.extras["opening"].commits:
         return f"{name}() as connection"
     return f"closing({name}()) as connection, connection"
 
@@ -178,9 +178,9 @@ def opened(store: Store, module: str | None = None) -> str:
 def testing(facts: Facts) -> Testing:
     """A database of its own for each test."""
     store = facts.store
-    variable: Variable | None = store.facts["opening"].variable
+    variable: Variable | None = store.extras["opening"].variable
     reading = []
-    if store.facts["dead_table"]:
+    if store.extras["dead_table"]:
         reading = opened_with(store)
     for_unittest = ["from tempfile import TemporaryDirectory"]
     name = ""
@@ -195,7 +195,7 @@ def testing(facts: Facts) -> Testing:
             "tail": store.tail,
             "opened": opened(store, "tests"),
             "variable": name,
-            "creates": store.facts["tables"].any,
+            "creates": store.extras["tables"].any,
         },
         for_pytest=("from pathlib import Path",),
         for_unittest=tuple(for_unittest),
