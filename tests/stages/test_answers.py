@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from cases import build
 
-import skillrun.skills.job_worker.stages
+import skillrun.skills.job_worker
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.registry import FRAMEWORKS
 from skillrun.proof.promises import JUDGED_BY
 from skillrun.runner.findings import error, not_read
 from skillrun.skills.job_worker.proving.answers import (
     ANSWERS,
-    STAGES,
+    PROMISES_OF_STAGE,
     is_answered,
     make_disagreement,
 )
@@ -41,8 +41,9 @@ def wrong(rule: str) -> Finding:
 
 def test_the_table_names_rules_that_there_are() -> None:
     """A rule that was renamed would stand against every proof again."""
-    folder = Path(skillrun.skills.job_worker.stages.__path__[0])
-    source = "\n".join(file.read_text() for file in folder.glob("*.py") if file.stem != "answers")
+    folder = Path(skillrun.skills.job_worker.__path__[0])
+    files = [*folder.glob("stages/*.py"), *folder.glob("readings/**/*.py")]
+    source = "\n".join(file.read_text() for file in files)
     slugs = {rule.id.partition(".")[2] for one in FRAMEWORKS.values() for rule in one.list_rules()}
     for rule in (rule for rules in ANSWERS.values() for rule in rules):
         stage, _, slug = rule.partition(".")
@@ -52,7 +53,7 @@ def test_the_table_names_rules_that_there_are() -> None:
 
 def test_every_promise_has_a_stage_and_its_row() -> None:
     assert set(ANSWERS) == set(JUDGED_BY)
-    taken = [name for names in STAGES.values() for name in names]
+    taken = [name for names in PROMISES_OF_STAGE.values() for name in names]
     assert sorted(taken) == sorted(JUDGED_BY)
 
 
