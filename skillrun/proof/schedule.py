@@ -26,7 +26,7 @@ raise=…@before:charge#1 echo           the error's text names a secret that th
 answer=cut-body@before:email#1         it says what `probe/replies.py` has under that name
 answer=503@before:email#1 listen       what the effect's real call sends is kept
 early                                  delivered before the application's own call, then after it
-draft caller-pause@after:publish#1     the call begins with rows that it sets back: see before_call.py
+draft caller-pause@after:publish#1     the call begins with rows that it sets: see before_call.py
 rival=orders.status:void@before:email#1   somebody else commits this meanwhile
 rival=orders.*@before:email#1          all columns that the job leaves alone
 raise=…@before:email#2!/*              each time that it is about what the second call is about

@@ -442,7 +442,7 @@ class Workplace:
         self.__dict__["sandbox"] = other.sandbox
 
     def stop_zygotes(self) -> None:
-        """Ends its interpreters, and leaves folders and servers to the workplace that they belong to."""
+        """Ends its interpreters, and leaves folders and servers to the workplace they belong to."""
         for zygote in self.zygotes.values():
             with contextlib.suppress(Exception):
                 zygote.stop()

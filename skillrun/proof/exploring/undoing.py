@@ -74,8 +74,8 @@ class Undoing(Stand):
         return _find_arguments(call) == at_beginning
 
     def _undo_call(self, run: Run) -> None:
-        """Puts what is undone into the rows. Where that cannot be done, the run's notes say so: such a
-        schedule shows nothing.
+        """Puts what is undone into the rows. Where that cannot be done, the run's notes say so: a
+        schedule like that shows nothing.
         """
         undone = put_undone(self.store, self.undone)
         if not undone or len(undone) < len(self.undone):
@@ -88,8 +88,8 @@ def _find_arguments(call: Delivery) -> set[str]:
 
 
 def _add_unless_known(known: list[Undone], new: list[Undone]) -> list[Undone]:
-    """The known values with the new ones; the known ones alone where it has a value for one of their columns,
-    since the first one that was found for a column stays.
+    """The known values with the new ones; the known ones alone where they have a value for one of
+    these columns, since the first one that was found for a column stays.
     """
     columns = {(undone.table, undone.column) for undone in known}
     for undone in new:

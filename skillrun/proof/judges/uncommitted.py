@@ -22,8 +22,8 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """Names a risk where the application publishes the job within an open transaction, which its
     connection tells.
 
-    Where the call changes what the handler reads, or the rows before it are known, deliveries have shown what
-    comes of it: what is left is that the job runs for a call that failed.
+    Where the call changes what the handler reads, or the rows before it are known, deliveries have
+    shown what comes of it: what is left is that the job runs for a call that failed.
     """
     schedule = history.schedule
     if schedule.family != "before-commit" or schedule.undone:
