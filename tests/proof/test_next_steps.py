@@ -19,7 +19,7 @@ def made() -> dict[str, bool]:
             if not isinstance(node.func, ast.Name) or node.func.id != "Judgement":
                 continue
             rule = node.args[1]
-            if ast.unparse(node.args[0]) == "INCOMPLETE" and isinstance(rule, ast.Constant):
+            if ast.unparse(node.args[0]) == "Verdict.INCOMPLETE" and isinstance(rule, ast.Constant):
                 says = any(keyword.arg == "expected" for keyword in node.keywords)
                 found[str(rule.value)] = found.get(str(rule.value), True) and says
     return found

@@ -65,7 +65,7 @@ tempfile.tempdir = sys.argv[1]
 from pathlib import Path
 from skillrun.proof import scratch
 scratch.SHARED_MEMORY = Path("/nowhere")
-print(scratch.Workplace().folder, flush=True)
+print(scratch.Folders().folder, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -226,7 +226,7 @@ def facts_of(**changed: Any) -> Facts:
     """The facts that `problems` asks for."""
     named = {
         "app": Symbol("shop.clock", "scheduler"),
-        "facts": {"version_4": False},
+        "of_library": {"version_4": False},
         "dead_letter": "table",
     }
     named |= {"message": "payload", "trigger": "poller", "schedule": None, "fields": ()}
@@ -256,7 +256,7 @@ def test_what_a_plain_function_cannot_do(changed: dict[str, Any], words: str | N
     ("changed", "words"),
     [
         ({"app": None}, "no scheduler"),
-        ({"facts": {"version_4": True}}, "this is APScheduler 4"),
+        ({"of_library": {"version_4": True}}, "this is APScheduler 4"),
         ({"trigger": "cron", "schedule": "0 3 L * *"}, "no cron trigger"),
         ({"trigger": "cron", "schedule": "0 3 1 * 1"}, "no cron trigger"),
     ],

@@ -137,7 +137,7 @@ def facts_of(known: Mapping[str, Any], **changed: Any) -> Facts:
         "message": "kwargs",
     }
     named |= {"trigger": "event", "schedule": None, "every_s": None, **changed}
-    named["facts"] = {"cluster": True, "bounded": True, "croniter": True, **known}
+    named["of_library"] = {"cluster": True, "bounded": True, "croniter": True, **known}
     made = object.__new__(Facts)
     for name, value in named.items():
         object.__setattr__(made, name, value)

@@ -98,7 +98,7 @@ def facts_of(**changed: Any) -> Facts:
     """The facts that `problems` asks for."""
     named = {
         "app": Symbol("shop.queue", "huey"),
-        "facts": {"django": False, "unloaded": ""},
+        "of_library": {"django": False, "unloaded": ""},
         "dead_letter": "table",
         "fields": (),
     }
@@ -120,9 +120,9 @@ def facts_of(**changed: Any) -> Facts:
     [
         ({}, None),
         ({"app": None}, "no Huey object"),
-        ({"app": None, "facts": {"django": True, "unloaded": ""}}, None),
+        ({"app": None, "of_library": {"django": True, "unloaded": ""}}, None),
         (
-            {"facts": {"django": False, "unloaded": "the consumer loads another"}},
+            {"of_library": {"django": False, "unloaded": "the consumer loads another"}},
             "the consumer loads another",
         ),
         ({"dead_letter": "queue"}, "no dead letters of its own"),
