@@ -128,6 +128,7 @@ def _run_second_phase(session: Session, plan: Plan) -> None:
     plan.cut |= later.cut
     plan.skipped |= later.skipped
     session.run_on_all_workers(later.schedules)
+    session.judge_ages()
 
 
 def _refute_unpublished(delivery: Delivery, why: str) -> Proof:

@@ -77,6 +77,9 @@ class Reference:
     uncalled: tuple[str, ...] = ()
     # The risks that the repository's profile makes contract.
     contract: frozenset[str] = frozenset()
+    # Keyed effect that the application repeats soon after a death -> the least age of the first
+    # attempt, in seconds, at which it was seen to keep it back.
+    kept_back: Mapping[str, float] = field(default_factory=dict)
     # Of a draft: the promises that nobody has made, see `judges.unpromised`.
     unpromised: frozenset[str] = frozenset()
     sweepers: tuple[str, ...] = ()  # as in Target

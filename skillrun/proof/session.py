@@ -15,6 +15,7 @@ from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT, payloads_of
 from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.late import count_seconds, is_published_late
+from skillrun.proof.judges.late_back import PASSED, find_kept_back
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.judges.unpromised import LEFT, is_turned_away
 from skillrun.proof.reference import Reference, was_met
@@ -296,6 +297,20 @@ class Session:
                 if secret in told:
                     given.setdefault(str(call["effect"]), secret)
         return given
+
+    def judge_ages(self) -> None:
+        """Judges anew how bad it is that an effect is repeated when a message comes back late: by
+        now it was seen when the application itself keeps it back.
+        """
+        histories = [tried.history for tried in self.tried.values()]
+        self.reference = replace(self.reference, kept_back=find_kept_back(histories))
+        for schedule, tried in self.tried.items():
+            if schedule.family != "late-back":
+                continue
+            kept = [one for one in tried.judgements if one.rule != PASSED]
+            judged = judge_history(tried.history, self.reference)
+            kept += [one for one in judged if one.rule == PASSED]
+            self.tried[schedule] = replace(tried, judgements=tuple(kept))
 
     def keep_history(self, history: History, reference: Reference) -> None:
         """Judges a history, and keeps what the judges say beside it."""

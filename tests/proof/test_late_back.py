@@ -12,9 +12,11 @@ from till import SPEC, prove_till
 
 from skillrun.contract.job import Effect, Failures, JobSpec, Sweep
 from skillrun.probe.facts import BootFacts
-from skillrun.proof.families.deaths import late_back
+from skillrun.proof.families.deaths import come_back_at_other_ages, late_back
 from skillrun.proof.families.situation import Situation
+from skillrun.proof.history import History
 from skillrun.proof.judgement import Judgement, Verdict
+from skillrun.proof.judges.late_back import find_kept_back
 from skillrun.proof.judges.late_back import judge as judge_late_back
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.reference import Reference
@@ -73,6 +75,25 @@ def test_a_guard_that_goes_by_the_last_attempt_is_walked_past(
     proof = prove_till(tmp_path / "repo", IN_TWO_STEPS, guard, **LONG)
     assert [risk.judgement.rule for risk in proof.risks] == rules
     assert (proof.verdict, proof.incomplete) == ("proved", [])
+
+
+# The hours of the age alone, as `timedelta.seconds` has them: after a day they begin at 0 again.
+WRAPPED = (
+    GUARD_OF_FIRST[0],
+    GUARD_OF_FIRST[1].replace(
+        "time.time() - at > 23 * 3600", "(time.time() - at) % 86400 > 23 * 3600"
+    ),
+)
+
+
+@pytest.mark.real
+def test_an_age_that_is_reckoned_without_its_days_is_money(tmp_path: Path) -> None:
+    (effect,) = SPEC["effects"]
+    proof = prove_till(tmp_path / "repo", None, WRAPPED, effects=[{**effect, "window": "24h"}])
+    risks = {risk.judgement.rule: risk.judgement for risk in proof.risks}
+    assert proof.verdict == "proved"
+    assert risks["window-passed"].grade == "money"
+    assert "the application itself keeps it back" in risks["window-passed"].message
 
 
 KILLED_AFTER = [*effect(), fault("kill", "after:email#1"), KILLED]
@@ -146,6 +167,43 @@ def test_each_keyed_effect_comes_back_after_its_own_window() -> None:
     assert plan(guarantee="keyed", recovers=(sweep,))[1] == (
         "kill@after:email#1 lose wait=95040 sweep"
     )
+
+
+REPEATED = [*effect(), RETURNED, ACKED]
+KEPT_BACK = [RETURNED, ACKED]
+
+
+def come_back(schedule: str, hours: float, second: list[Any]) -> History:
+    """A death after the effect, and a second delivery so many hours later."""
+    seen = history(schedule, KILLED_AFTER, second)
+    later = replace(seen.deliveries[1], clock=seen.deliveries[0].clock + hours * 3600)
+    return replace(seen, deliveries=(seen.deliveries[0], later))
+
+
+def test_only_what_is_repeated_soon_is_kept_back_for_its_age() -> None:
+    soon = come_back("kill@after:email#1", 0.1, REPEATED)
+    late = come_back("kill@after:email#1 lose wait=83808 redeliver", 23.0, KEPT_BACK)
+    later = come_back("kill@after:email#1 lose wait=95040 redeliver", 26.0, REPEATED)
+    assert find_kept_back([soon, late, later]) == {"email": 23 * 3600.0}
+    assert find_kept_back([late, later]) == {}  # a claim, or a row that says that it is done
+    assert find_kept_back([soon, later]) == {}
+
+
+def test_other_ages_are_tried_where_they_show_which_clock_is_gone_by() -> None:
+    def plan(hours: float, second: list[Any], window: float) -> list[str]:
+        one = Effect(
+            name="email", call="app.mail:send", key_arg="key", guarantee="keyed", window=window
+        )
+        spec = JobSpec(version=1, job="job", effects=(one,))
+        seen = come_back("kill@after:email#1 lose wait=95040 redeliver", hours, second)
+        return [str(schedule) for schedule in come_back_at_other_ages([seen], spec)]
+
+    day = 86400.0
+    assert plan(26.4, REPEATED, day) == ["kill@after:email#1 lose wait=83808 redeliver"]
+    assert plan(26.4, KEPT_BACK, day) == ["kill@after:email#1 lose wait=173100 redeliver"]
+    assert plan(1.1, KEPT_BACK, 3600.0) == ["kill@after:email#1 lose wait=86700 redeliver"]
+    assert plan(79.2, KEPT_BACK, 3 * day) == []  # no hours of a day come to more
+    assert plan(23.0, REPEATED, day) == []
 
 
 @pytest.mark.parametrize(("accepted", "rules"), [(900.0, ["back-late"]), (4000.0, []), (None, [])])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from skillrun.proof.families.boundaries import (
     find_boundaries,
@@ -12,15 +15,23 @@ from skillrun.proof.families.boundaries import (
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import Event, History, outlasts_process
-from skillrun.proof.judges.late_back import read_window
+from skillrun.proof.judges.late_back import find_age, read_window
 from skillrun.proof.schedule import EVERY, SWEEP, Fault, Schedule
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
 
 # Of a window: beyond it, whatever the deliveries themselves took.
 _LATER = 1.1
 # Of a window, twice: within it each time, and beyond it in the end.
 _MOST_OF_IT = 0.6
+# Of a window: within it, and so close to its end that a guard of the application's is shut.
+_ALMOST_ALL_OF_IT = 0.97
 # Of a window: a worker that is away for longer does not come back by surprise.
 _LONGEST_ABSENCE_S = 7 * 24 * 3600.0
+_DAY_S = 24 * 3600.0
+# A few minutes after a whole day: what reckons an age by the clock's hours takes it for new.
+_HARDLY_MORE_S = 300.0
 _NO_DEATH = "the single run has no boundary at which a death makes a difference"
 
 
@@ -117,6 +128,26 @@ def late_back(situation: Situation, planned: Planned) -> Iterator[Schedule]:
         before = fault.at.replace("after:", "before:", 1)
         steps = (f"wait={int(window * _MOST_OF_IT)}", "redeliver") * 2
         yield Schedule("late-back", (fault, Fault("kill", before, 2)), steps, lose=True)
+
+
+def come_back_at_other_ages(histories: Iterable[History], spec: JobSpec) -> Iterator[Schedule]:
+    """What shows by which clock the application takes a message for too old. Where it was too late
+    for the receiver and the effect took place: shortly before that. Where the application kept it
+    back: a whole number of days later, which `timedelta.seconds` takes for a few minutes.
+    """
+    windows = {effect.name: read_window(effect) for effect in spec.effects or ()}
+    for history in histories:
+        age = find_age(history)
+        if age is None:
+            continue
+        window = windows[age.effect]
+        if age.is_repeated and age.seconds > window:
+            wait = window * _ALMOST_ALL_OF_IT
+        elif not age.is_repeated and window <= _DAY_S:
+            wait = math.ceil(age.seconds / _DAY_S) * _DAY_S + _HARDLY_MORE_S
+        else:
+            continue
+        yield replace(history.schedule, moves=(f"wait={int(wait)}", "redeliver"))
 
 
 def _deaths_after_keyed_effects(situation: Situation) -> Iterator[Fault]:

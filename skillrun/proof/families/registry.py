@@ -123,6 +123,7 @@ def plan_second_phase(
     room = max(MOST - tried, 0)
     later = Plan()
     later.add("error", errors.last_chance(seen))
+    later.add("late-back", deaths.come_back_at_other_ages(seen, spec))
     for name, found, absent in (
         ("retry-lost", outages.lose_retry(seen, facts.broker_error), _NO_RETRY),
         ("letter-lost", outages.lose_letters(seen, facts.broker_error), _NO_LETTER),

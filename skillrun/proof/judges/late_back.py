@@ -4,7 +4,8 @@ has forgotten its key.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.core.verdict import RiskGrade
@@ -17,9 +18,10 @@ from skillrun.proof.reference import Reference
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect
 
+PASSED = "window-passed"
+
 # What the large payment and mail providers promise, where a spec says nothing.
 USUAL_WINDOW_S = 24 * 3600.0
-
 
 # For so long a worker may be away and nobody is surprised.
 LONGEST_OUTAGE_S = 24 * 3600.0
@@ -28,6 +30,57 @@ LONGEST_OUTAGE_S = 24 * 3600.0
 def read_window(effect: Effect) -> float:
     """For how long the receiver of an effect knows a key, in seconds."""
     return effect.window or USUAL_WINDOW_S
+
+
+@dataclass(frozen=True)
+class Age:
+    """What became of a keyed effect whose message came back once, so long after its first
+    attempt.
+    """
+
+    effect: str
+    seconds: float
+    is_repeated: bool
+
+
+def find_age(history: History) -> Age | None:
+    """The age of a schedule in which one death came after the effect and one message came back;
+    None of any other, and where it did not come to an end.
+    """
+    schedule = history.schedule
+    if schedule.family != "late-back" or schedule.moves[1:] != ("redeliver",):
+        return None
+    return _read_age(history)
+
+
+def _read_age(history: History) -> Age | None:
+    """What the second delivery did, where the first one died after a keyed effect."""
+    faults = history.schedule.faults
+    if len(faults) != 1 or history.hung or history.pending or len(history.runs) < 2:
+        return None
+    effect = faults[0].at.removeprefix("after:").removesuffix("#1")
+    calls = history.performed(effect)
+    if not calls:
+        return None
+    first, second = history.runs[:2]
+    return Age(effect, second.clock - first.clock, is_repeated=second.performs(effect))
+
+
+def find_kept_back(histories: Iterable[History]) -> dict[str, float]:
+    """See `Reference.kept_back`: effects that a second delivery repeats soon after a death, and
+    does not when it comes late. What keeps them back is how old the first attempt is.
+    """
+    late: dict[str, float] = {}
+    soon: set[str] = set()
+    for history in histories:
+        if history.schedule.family == "kill":
+            age = _read_age(history)
+            if age is not None and age.is_repeated:
+                soon.add(age.effect)
+        age = find_age(history)
+        if age is not None and not age.is_repeated:
+            late[age.effect] = min(age.seconds, late.get(age.effect, age.seconds))
+    return {effect: seconds for effect, seconds in late.items() if effect in soon}
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -76,9 +129,14 @@ def _judge_effect(history: History, reference: Reference, effect: Effect) -> Ite
             f"{effect.name} takes place a second time when the message comes back {hours:.0f} h"
             " after a death: its receiver has forgotten the key"
         )
+        refused = reference.kept_back.get(effect.name)
+        if refused is not None:
+            said += (
+                f"; the application itself keeps it back when it comes after {refused / 3600:.0f} h"
+            )
         yield name_risk(
-            "window-passed",
-            _choose_grade(reference, effect, call),
+            PASSED,
+            _choose_grade(reference, effect, call, clock - began),
             said,
             effect=effect.name,
             events=(earlier.number, call.number),
@@ -88,14 +146,19 @@ def _judge_effect(history: History, reference: Reference, effect: Effect) -> Ite
         return
 
 
-def _choose_grade(reference: Reference, effect: Effect, call: Event) -> RiskGrade:
+def _choose_grade(reference: Reference, effect: Effect, call: Event, age_s: float) -> RiskGrade:
     """How bad it is that an effect takes place a second time.
+
+    Where the application has been seen to keep it back at a lesser age, it has said itself that it
+    must not be, and reckons the age wrongly.
 
     A day without a worker is to be reckoned with: a holiday, a bad deploy. A receiver that is known
     to forget a key within it, and is told an amount, pays twice then. So does any receiver where
     the broker itself, or the delay that the spec accepts, is as long as the window. A usual window
     that nobody declared is a guess, and a second mail a nuisance.
     """
+    if reference.kept_back.get(effect.name, age_s) < age_s:
+        return RiskGrade.MONEY
     window = read_window(effect)
     forgets = effect.window is not None and effect.window <= LONGEST_OUTAGE_S
     if forgets and read_amounts(call):
