@@ -25,6 +25,7 @@ from .own_modules import find_last_place, ignore_bytecode, list_own_files
 from .own_process import LIBC
 from .plain import PlainDriver
 from .recorder import Recorder
+from .request_transactions import find_request_databases
 from .sql import SqliteHook
 from .starting import begin_by_command, find_consumed, has_timer
 from .stores import install_stores
@@ -68,9 +69,7 @@ class Booted:
         facts: Facts = self.run_of_repository("handler", lambda: driver.boot(config["handler"]))
         consumed = self._find_consumed(driver)
         timer = self._ask_for_timer(driver, facts)
-        begun = ""
-        if driver.worker_begun:
-            begun = driver.worker_begun.command
+        self.request_databases = self._find_request_databases()
         function = driver.function()
         self._put_values()
         effects = self.hook_effects()
@@ -95,7 +94,7 @@ class Booted:
             foreign_errors=foreign,
             awaited=tuple(effect.name for effect in effects if effect.is_awaited),
             has_gate=self.gate is not None,
-            begun=begun,
+            begun=_name_command(driver),
             consumed=consumed,
             has_timer=timer,
         )
@@ -177,6 +176,10 @@ class Booted:
         )
         return tuple(found)
 
+    def _find_request_databases(self) -> tuple[str, ...]:
+        """The databases that have a transaction open while a view makes the application's call."""
+        return find_request_databases(self.config["settings"]["enqueue"], self.recorder.root)
+
     def _ask_for_timer(self, driver: Driver, facts: Facts) -> bool | None:
         """Whether the repository starts what brings the jobs that are due later; None where none
         are, or it is not known.
@@ -208,3 +211,10 @@ class Booted:
                 text += "; this machine gives a proof no network of its own, and then every socket"
                 text += " but a Unix one is refused"
             raise BootFailed(what, text) from error
+
+
+def _name_command(driver: Driver) -> str:
+    """The command line by which the worker was begun; "" where none could be."""
+    if driver.worker_begun is None:
+        return ""
+    return driver.worker_begun.command

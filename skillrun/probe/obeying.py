@@ -20,6 +20,7 @@ from .names import find_object
 from .own_modules import list_own_files
 from .own_process import redirect_output
 from .recorder import close_all
+from .request_transactions import begin_request
 
 
 class Child:
@@ -135,7 +136,7 @@ class Child:
         """The application's own way to publish; then the same for other jobs, (job, arguments)
         each: `publishing` comes before these.
         """
-        _, _, function = find_object(path)
+        function = begin_request(find_object(path)[2], self.booted.request_databases)
         calls: Iterator[tuple[int, dict[str, Any]]] = iter(others)
         begun = self.call_application(functools.partial(function, **kwargs))
         while not inspect.isawaitable(begun):
