@@ -26,9 +26,10 @@ _ROWS_COPIED = 3
 # Each costs a few schedules of both sides.
 _MOST_WORLDS = 15
 _KINDS_OF_TEXT, _KINDS_OF_NUMBER = (FOREIGN, LONGER), (CENTS,)
-# int(1606 / 100 * 100) is 1605, and so is int(1606 * 0.01 * 100): who counts money in floats and cuts
+# int(1931 / 100 * 100) is 1930, and so is int(1931 * 0.01 * 100): who counts money in floats and cuts
 # them loses a cent of it.
-ODD_CENTS = 1606
+# Nor is it a multiple of a small number of seats, items or instalments.
+ODD_CENTS = 1931
 # Behind the numbers that a store has by itself.
 _ABOVE = 1_000_000
 _DATE = re.compile(r"\d{4}-\d\d(?:-\d\d.*)?")  # `2026-03`, `2026-03-01 12:00:00`
@@ -234,4 +235,7 @@ def _make_value(kind: str, value: Any) -> Any:
     if kind == LONGER:
         # By letters and digits that it has already, so that a form it must have may still hold.
         return f"{local}{local[-6:] * 2}{mark}{domain}"
-    return f"{local}Łé{mark}{domain}"
+    if mark:
+        return f"{local}Łé{mark}{domain}"
+    # As people write names: who puts one into a list, or into an address, has two of it.
+    return f"{local}, Łé"

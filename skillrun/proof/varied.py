@@ -26,6 +26,9 @@ _MODULI = (10, 100, 1000, 16, 64, 256, 1024, 65536, 60, 128, 360, 10_000, 1_000_
 # Ids of a table that has grown: a key that is cut to some digits tells small ones apart.
 _LARGE = (10_000_000, 100_000_000, 1_000_000_000, 1 << 31)
 _LONG = (20, 32, 64, 100, 255)  # lengths at which texts are cut off
+# Digits of ids that differ in the last one alone: a key that is cut keeps the others. More do not fit
+# into 64 bits.
+_MANY_DIGITS = (16, 18)
 _LETTERS = "bcdfghjkmnpqrstvwxyz"
 _DAYS = (1, 2, 7, 28, 30, 31, 61, 92, 365, 366, 730, 3652)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -110,6 +113,10 @@ def _texts(value: str) -> Iterator[str]:
     number = re.search(r"\d+(?=\D*$)", value)
     if number is not None:
         before, after = value[: number.start()], value[number.end() :]
+        # Of several numbers one may be a year, or all of them an address or a UUID.
+        if not re.search(r"\d", before):
+            for length, last in itertools.product(_MANY_DIGITS, "23"):
+                yield f"{before}{'1' * (length - 1)}{last}{after}"
         for other in _numbers(int(number[0])):
             yield f"{before}{other:0{len(number[0])}d}{after}"
     for at in range(len(value) - 1, -1, -1):

@@ -39,7 +39,7 @@ _WORDS = {
     BEGUN: f"with the rows of {MORE_ROWS} other jobs that died before their first effect",
 }
 _WORDS_OF_COLUMN = {
-    FOREIGN: "with letters of another language in {column}",
+    FOREIGN: "with a comma and letters of another language in {column}",
     LONGER: "with a longer text in {column}",
     CENTS: f"with {ODD_CENTS} cents in {{column}}",
 }

@@ -68,6 +68,26 @@ def test_numbers_meet_each_usual_remainder_twice(modulus: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("example", "pattern", "are_there"),
+    [
+        ("K-1001", r"^K-\d{4,20}$", True),
+        ("K-1001", r"^K-\d{4}$", False),
+        ("2026-K-1001", "", False),  # one of its numbers is a year
+    ],
+)
+def test_long_ids_differ_in_their_last_digit_alone(
+    example: str, pattern: str, are_there: bool
+) -> None:
+    """A key that is cut to fifteen of their digits takes two of them for one."""
+    schema = {"properties": {"field": {"type": "string", "pattern": pattern}}}
+    found = varied_payloads(spec_of({"field": example}, **schema)).values()
+    long = [payload["field"] for payload in found if len(payload["field"]) >= 18]
+    assert bool(long) == are_there
+    if are_there:
+        assert len({value[:-1] for value in long}) < len(set(long))
+
+
+@pytest.mark.parametrize(
     ("example", "borders"),
     [("2026-12", {"2026-02", "2026-04", "2028-02"}), ("2024-01-05", {"2028-02-29", "2028-03-31"})],
 )

@@ -7,6 +7,7 @@ import yaml
 from looks import SPEC, SPEC_TEXT, found
 
 from skillrun.wall.gaming.periods import measure_gap
+from skillrun.wall.gaming.schedule_settings import read_constants
 
 _SPEC = {**yaml.safe_load(SPEC_TEXT), "recovers": [{"call": "shop.sweeps:chase", "every": "1h"}]}
 TASK = "'task': 'shop.tasks.chase'"
@@ -90,6 +91,33 @@ def test_a_task_that_calls_the_sweep_stands_for_it() -> None:
     for new, severities in ((rarer, ["error"]), (beat.replace("30", "20"), [])):
         seen = found("weaker-worker", {**rest, "shop/beat.py": beat}, {**rest, "shop/beat.py": new})
         assert [str(one.severity) for one in seen] == severities
+
+
+SETTINGS = "import os\n\nEVERY = int(os.environ.get('CHASE_EVERY', '{every}'))\n"
+BY_SETTING = "from shop import config\n\n@huey.periodic_task(crontab(minute={minute}))\ndef chase():\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("minute", "every", "severities"),
+    [
+        # At minute 10 of each hour, and of each third one.
+        ("config.EVERY", "10", []),
+        ("config.EVERY, hour='*/3'", "10", ["error"]),
+        ("config.EVERY", "10-20/10", []),
+        ("config.UNKNOWN, hour='*/3'", "10", []),
+    ],
+)
+def test_a_setting_says_how_often(minute: str, every: str, severities: list[str]) -> None:
+    rest = {SPEC: yaml.safe_dump(_SPEC)}
+    settings = SETTINGS.format(every=every) if every.isdigit() else f"EVERY = '{every}'\n"
+    after = {"shop/config.py": settings, "shop/jobs.py": BY_SETTING.format(minute=minute)}
+    seen = found("weaker-worker", {**rest, "shop/jobs.py": HUEY}, {**rest, **after})
+    assert [str(one.severity) for one in seen] == severities
+
+
+def test_a_name_of_two_modules_says_nothing() -> None:
+    texts = ("EVERY = 5\n", "EVERY: int = 7\n", "OTHER = os.getenv('OTHER', '3')\n", "X = f()\n")
+    assert read_constants(texts) == {"OTHER": "3"}
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,9 @@ class Sweeps(Called):
         them.
         """
         self._pass_time(run, _OLD_S)
-        for sweep in list_sweeps(self.workplace.spec, relay=True):
+        # A relay may be named as a sweep, too.
+        sweeps = {sweep.call: sweep for sweep in list_sweeps(self.workplace.spec, relay=True)}
+        for sweep in sweeps.values():
             if run.hung is None:
                 self._sweep_once(run, sweep)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import yaml
 
@@ -20,8 +21,10 @@ from skillrun.repo.source import FunctionNode, last_word
 from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted, taken
+from skillrun.wall.gaming.schedule_settings import fill_in, read_constants
 from skillrun.wall.gaming.specs import at, listed
 from skillrun.wall.new_sweeps import list_starting_names
+from skillrun.wall.sources import CommitSources
 
 _HINT = (
     "let the clock start it as often as the spec says; a proof calls it by itself, so that nothing"
@@ -73,13 +76,21 @@ class Entry:
 
 def find_rarer_sweeps(rule: str, diff: Diff) -> Iterator[Finding]:
     """A sweep that HEAD's clock starts more seldom than the base's, and than its spec says."""
+    sweeps = list(_list_sweeps(diff))
+    if sweeps:
+        yield from _find_rarer(rule, diff, sweeps)
+    yield from _find_ending_loops(rule, diff)
+
+
+def _find_rarer(rule: str, diff: Diff, sweeps: Iterable[tuple[str, float]]) -> Iterator[Finding]:
     files = [*diff.python_files(), *diff.deployment]
     changed = [file for file in files if not is_test_file(file.path)]
-    before, after = _list_entries(changed, of_head=False), _list_entries(changed, of_head=True)
-    for call, every_s in _list_sweeps(diff):
-        # Who calls it is asked only where a schedule has changed at all.
-        if not before or not after:
-            break
+    before = _list_entries(changed, diff.before, of_head=False)
+    after = _list_entries(changed, diff.after, of_head=True)
+    # Who calls a sweep is asked only where a schedule has changed at all.
+    if not before or not after:
+        return
+    for call, every_s in sweeps:
         names = {*_list_names(call), *list_starting_names(diff.after, call)}
         least = _find_seldom(_pick(before, names), _pick(after, names), every_s)
         if least is not None:
@@ -88,7 +99,6 @@ def find_rarer_sweeps(rule: str, diff: Diff) -> Iterator[Finding]:
                 f" says every {_show(every_s)}: {quoted(least.text)}"
             )
             yield taken(rule, least.file, least.line, said, hint=_HINT)
-    yield from _find_ending_loops(rule, diff)
 
 
 def _pick(entries: Iterable[Entry], names: Iterable[str]) -> list[Entry]:
@@ -141,14 +151,17 @@ def _show(seconds: float) -> str:
 # -- entries
 
 
-def _list_entries(files: Iterable[File], *, of_head: bool) -> list[Entry]:
+def _list_entries(files: Iterable[File], sources: CommitSources, *, of_head: bool) -> list[Entry]:
     found: list[Entry] = []
+    constants: Mapping[str, Any] | None = None
     for file in files:
         text = file.new if of_head else file.old
         if text is None:
             continue
         if file.path.endswith(".py"):
-            found += _list_in_code(file, text)
+            if constants is None:
+                constants = read_constants(sources.texts.values())
+            found += _list_in_code(file, text, constants)
         else:
             found += _list_in_lines(file, text)
     return found
@@ -175,10 +188,10 @@ def _read_line(line: str) -> float | None:
     return None
 
 
-def _list_in_code(file: File, text: str) -> Iterator[Entry]:
+def _list_in_code(file: File, text: str, constants: Mapping[str, Any]) -> Iterator[Entry]:
     """Entries of a dict or a call, and decorators of the function that is started."""
     try:
-        tree = ast.parse(text)
+        tree = fill_in(ast.parse(text), constants)
     except (SyntaxError, ValueError, RecursionError):
         return
     for node in ast.walk(tree):
