@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench growth-bench sandbox-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged hostile strangers bug-reports planted branches metamorphic charge wheel clean
+.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench growth-bench sandbox-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged hostile strangers bug-reports planted branches metamorphic charge wheel site clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -138,6 +138,10 @@ proof-corpus-quick: $(VENV)/.installed
 # that is there. PYTHONS names some of them, e.g. make wheel PYTHONS=python3.12
 wheel: $(VENV)/.installed
 	$(BIN)/python tests/wheel/try_wheel.py $(PYTHONS)
+
+# The documentation as a site in build/site. Its pages open from there; its search needs: python3 -m http.server -d build/site
+site: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # What a fresh machine does: .ci/steps has the order, and says what was not reached in the time that CI has.
 ci:

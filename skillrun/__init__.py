@@ -2,4 +2,8 @@
 remembers.
 """
 
-__version__ = "0.1.0"
+try:
+    # A build writes it, from the tag of the release: hatch_build.py.
+    from skillrun._version import __version__
+except ImportError:
+    __version__ = "0.1.0"

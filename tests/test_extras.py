@@ -13,21 +13,23 @@ from skillrun.core.extras import EXTRAS, install_hint
 PLACES = (
     "skillrun/**/*.py",
     "skillrun/**/*.j2",
-    "docs/*.md",
+    "docs/**/*.md",
     "ledger/*.md",
     "skills/**/*.md",
     "README.md",
 )
 # Of these two names on the index one is somebody else's, and the other could be.
 BY_NAME = re.compile(
-    r"(?:pip|pipx|uv|uvx|poetry)\b[^\n]*?\s['\"]?skillrun(?:-cli)?(?:\[[\w,]+\])?['\"]?(?=$|[\s`'\",.;)])"
+    r"(?:pip|pipx|uv|uvx|poetry)\b(?!\s+--from\s+[./])[^\n]*?\s['\"]?skillrun(?:-cli)?(?:\[[\w,]+\])?['\"]?(?=$|[\s`'\",.;)])"
 )
 
 
 def test_nothing_says_to_install_a_name_that_is_not_ours() -> None:
     assert BY_NAME.search("run: python -m pip install skillrun-cli")
     assert BY_NAME.search("`pip install 'skillrun-cli[mcp]'`")
+    assert BY_NAME.search("uvx --from skillrun-cli skillrun")
     assert not BY_NAME.search("pip install /path/to/skillrun")
+    assert not BY_NAME.search("`uvx --from /path/to/this/checkout skillrun`")
     found = []
     for pattern in PLACES:
         for path in helpers.ROOT.glob(pattern):

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-VERSIONS = ("3.11", "3.12", "3.13")
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 # Beside skillrun with what `mcp` and `ledger serve` need: what the demo's shop is made of.
 SHOP_NEEDS = ("celery", "pytest")
 # Bounds for what hangs, and no measure: on two busy cores the demo alone takes five minutes.
@@ -132,19 +132,22 @@ def _answers(python: Path) -> bool:
 
 
 def build(folder: Path) -> Path:
-    """The wheel of the checkout."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-    ]
-    subprocess.run([*command, "--wheel-dir", folder, ROOT], check=True, timeout=_INSTALL_S)
-    (wheel,) = folder.glob("*.whl")
+    """The wheel of the checkout, made from its sdist as an index would; both are checked."""
+    sdist = run_hatchling(ROOT, folder, "sdist")
+    shutil.unpack_archive(sdist, folder)
+    unpacked = folder / sdist.name.removesuffix(".tar.gz")
+    wheel = run_hatchling(unpacked, folder, "wheel")
+    for checker in (["twine", "check", "--strict", sdist, wheel], ["check_wheel_contents", wheel]):
+        subprocess.run([sys.executable, "-m", *checker], cwd=ROOT, check=True, timeout=_COMMAND_S)
     return wheel
+
+
+def run_hatchling(source: Path, folder: Path, kind: str) -> Path:
+    """The file of that kind (`sdist`, `wheel`) that is built from a folder."""
+    command = [sys.executable, "-m", "hatchling", "build", "-d", folder, "-t", kind]
+    subprocess.run(command, cwd=source, check=True, timeout=_INSTALL_S)
+    (built,) = folder.glob("*.whl" if kind == "wheel" else "*.tar.gz")
+    return built
 
 
 def try_python(wheel: Path, python: str, folder: Path) -> bool:
