@@ -9,12 +9,13 @@ import os
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from skillrun.contract.languages import LANGUAGES, Language
 from skillrun.contract.spec import (
     override_value,
     parse_path,
@@ -70,6 +71,27 @@ _PLACEHOLDERS = {
         ' by 1"}}'
     ),
 }
+# The same in a spec of another language: its own names, and no word of what runs Python alone.
+_FOREIGN_PLACEHOLDERS = {
+    "handler": "handler: {handler}",
+    "enqueue": "enqueue: {{call: '{adapter}', args: {{order_id: 7}}}}",
+    "effects": (
+        "effects: [{{name: email, call: '{adapter}', key_arg: idempotency_key, guarantee: keyed}}]"
+    ),
+    "failures": (
+        "failures: {{transient: ['{error}'], permanent: ['{error}'], acceptable_delay: 15m}}"
+    ),
+}
+_FOREIGN_COMMENTS = {
+    "payload": "The JSON Schema (draft 2020-12) of the job's message, with an example.",
+    "handler": "The handler, by the language's own name.",
+    "message": (
+        "payload: the handler takes one mapping. kwargs: the payload's fields are its arguments, by"
+        " name. args: the same, by position."
+    ),
+}
+_PYTHON_ALONE = {"recovers", "worker", "proof"}
+_SHARED_PLACEHOLDERS = {name: _PLACEHOLDERS[name] for name in _PLACEHOLDERS.keys() - _PYTHON_ALONE}
 _JSON_TYPES = {
     "int": "integer",
     "integer": "integer",
@@ -358,18 +380,43 @@ def _write_lines(spec: Mapping[str, Any]) -> Iterator[str]:
         " decided."
     )
     yield _dump_value({"version": spec["version"], "job": spec["job"]})
-    for name, about in spec_schema()["properties"].items():
+    language = LANGUAGES.get(str(spec.get("language")))
+    placeholders = _list_placeholders(language)
+    for name, field in spec_schema()["properties"].items():
+        about = _describe_field(name, field["description"], language)
         if name in spec and name not in ("version", "job"):
             yield from _write_comment(about)
             yield _dump_value({name: spec[name]})
-        elif name in _PLACEHOLDERS:
+        elif name in placeholders:
             yield from _write_comment(about)
-            yield f"# {_PLACEHOLDERS[name]}"
+            yield f"# {placeholders[name]}"
 
 
-def _write_comment(field: Mapping[str, Any]) -> Iterator[str]:
+def _describe_field(name: str, about: str, language: Language | None) -> str:
+    """The comment above a word of the spec: the schema's, where it is true of the language."""
+    if language is None:
+        return about
+    return _FOREIGN_COMMENTS.get(name, about)
+
+
+def _list_placeholders(language: Language | None) -> dict[str, str]:
+    """Word of the spec -> how it is said, in Python's names or another language's."""
+    if language is None:
+        return _PLACEHOLDERS
+    return {**_SHARED_PLACEHOLDERS, **_write_foreign_names(language)}
+
+
+def _write_foreign_names(language: Language) -> dict[str, str]:
+    """The words of the spec that hold a language's own names."""
+    written = {}
+    for name, form in _FOREIGN_PLACEHOLDERS.items():
+        written[name] = form.format(**asdict(language))
+    return written
+
+
+def _write_comment(about: str) -> Iterator[str]:
     yield ""
-    yield from textwrap.wrap(field["description"], 110, initial_indent="# ", subsequent_indent="# ")
+    yield from textwrap.wrap(about, 110, initial_indent="# ", subsequent_indent="# ")
 
 
 def _dump_value(value: Any) -> str:

@@ -151,9 +151,13 @@ def _list_missing(error: ValidationError, path: Path) -> Iterator[Violation]:
     properties = _schema_of(error).get("properties", {})
     for name in _limit_of(error):
         if name not in _value_of(error):
-            yield Violation(
-                (*path, name), "is missing", _suggest_example(properties.get(name)) or "add it"
-            )
+            hint = _suggest_member(properties.get(name))
+            yield Violation((*path, name), "is missing", hint)
+
+
+def _suggest_member(schema: Any) -> str:
+    """What to do about a member that is missing."""
+    return _suggest_example(schema) or _first_sentence(schema) or "add it"
 
 
 def _list_unknown(error: ValidationError, path: Path) -> Iterator[Violation]:

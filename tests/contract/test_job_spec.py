@@ -233,7 +233,7 @@ BAD = {
         ":3: effects.1.name: a names two effects"
     ),
     "effects: [{name: a, call: 'a:b', guarantee: at_least_once}]": (
-        ":3: effects.0.reason: is missing"
+        ":3: effects.0.reason: is missing: a repetition or a loss is accepted with a reason"
     ),
     "effects: [{name: a, call: 'a:b', guarantee: best}]": (
         "write keyed | transactional | at_least_once | at_most_once"

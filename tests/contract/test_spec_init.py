@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skillrun.contract.languages import LANGUAGES
 from skillrun.contract.spec import load_spec
 from skillrun.contract.spec_init import QUESTIONS, Question, new_spec, values_from, write_spec
 from skillrun.contract.yamlpos import load_positions
@@ -54,6 +55,28 @@ def test_every_commented_line_is_valid_once_it_is_used(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text("version: 1\njob: tidy\n" + "\n".join(fields) + "\n")
     assert set(load_spec(path).raw) == _fields() - {"waivers", "inputs"}
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_a_spec_of_another_language_shows_that_languages_names(
+    tmp_path: Path, language: str
+) -> None:
+    """The first agents met import paths, Python's errors and a proof in a spec of a Go job."""
+    handler = LANGUAGES[language].handler
+    text = new_spec({"job": "tidy", "language": language, "handler": handler})
+    for word in ("import path", "package.", "TimeoutError", "A proof", "fault injection"):
+        assert word not in text
+    path = tmp_path / "job.yaml"
+    used = []
+    for line in text.split("\n"):
+        # "# retry: {max_attempts: 5, ..."
+        if line.startswith("# ") and (": {" in line or ": [" in line):
+            line = line.removeprefix("# ")
+        used.append(line)
+    path.write_text("\n".join(used))
+    spec = load_spec(path)
+    assert {"payload", "enqueue", "effects", "failures", "retry"} <= set(spec.raw)
+    assert spec.raw["effects"][0]["call"] == LANGUAGES[language].adapter
 
 
 def _fields() -> set[str]:

@@ -113,7 +113,7 @@ def test_a_validation_that_lacks_a_library_asks_for_its_environment(finished_sho
     (finished_shop / "Makefile").write_text(missing, encoding="utf-8")
     value = report(finished_shop, "--trust", code=1)
     (finding,) = [f for f in value["stages"][-1]["findings"] if f["rule"] == "validate.test-failed"]
-    assert "activate the environment that has what is missing" in finding["hint"]
+    assert "activate the environment that has it" in finding["hint"]
 
 
 def test_a_misspelled_command_is_recognised(tmp_path: Path) -> None:

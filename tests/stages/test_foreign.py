@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ import foreign_repos
 import helpers
 import pytest
 import shops
+
+from skillrun.contract.languages import LANGUAGES
+from skillrun.repo.tree import Tree
+from skillrun.skills.job_worker.readings.named import find_tests
 
 READ = ("idempotency", "handler", "retry", "dead-letter", "observability", "tests")
 REPOS = {"Ruby": foreign_repos.BAKERY, "TypeScript": foreign_repos.MAILS}
@@ -40,6 +45,19 @@ def build(root: Path, written_in: str, /, **changes: str) -> Path:
         lines.append(line)
     files[SPECS[written_in]] = "\n".join(lines) + "\n"
     return helpers.build_tree(root, files)
+
+
+def profile(repo: Path, test: str) -> None:
+    """Writes what a profile says of the command that runs the tests."""
+    commands = {"lint": "none", "typecheck": "none", "test": test, "build": "none"}
+    written = {
+        "stack": {"frontend": "none", "backend": "none", "language": ["ruby"]},
+        "commands": commands,
+        "paths": {"frontend_root": "none", "backend_root": "app"},
+        "quality_bar": {"required_checks": []},
+        "conventions": {"package_manager": "bundler"},
+    }
+    (repo / "REPO_PROFILE.json").write_text(json.dumps(written))
 
 
 def errors(done: Any) -> str:
@@ -86,9 +104,31 @@ def test_an_agents_word_leaves_idempotency_blocked(tmp_path: Path) -> None:
     assert {status[name] for name in READ[1:]} == {"passed"}
 
 
-def test_a_run_that_somebody_attests_ends(tmp_path: Path) -> None:
-    """No command of this Rails repository is known, so nothing runs."""
+@pytest.mark.parametrize("written", ["nothing", "unknown"])
+def test_tests_that_nobody_can_run_are_no_success(tmp_path: Path, written: str) -> None:
+    """A public Java service with tests ended with success, and none of them had run: only the files
+    that pytest would collect were taken for tests.
+    """
     repo = build(tmp_path / "repo", "Ruby")
+    if written == "unknown":
+        profile(repo, "unknown")
+    report = shops.report(repo, *attest("Ruby", *READ), code=3)
+    assert shops.stages(report)["validate"] == "blocked"
+    (stage,) = [one for one in report["stages"] if one["id"] == "validate"]
+    said = " ".join(one["message"] for one in stage["findings"])
+    assert "the repository has tests (spec/jobs/charge_order_job_spec.rb)" in said
+
+
+def test_what_lies_beside_the_tests_is_no_test(tmp_path: Path) -> None:
+    beside = ("spec/rails_helper.rb", "spec/factories/order.rb", "test/application_test_case.rb")
+    tests = ("spec/order_spec.rb", "test/order_test.rb", "test/test_order.rb")
+    repo = helpers.build_tree(tmp_path / "repo", dict.fromkeys((*beside, *tests), "x = 1\n"))
+    assert find_tests(Tree(repo), LANGUAGES["ruby"]) == list(tests)
+
+
+def test_a_run_that_somebody_attests_ends(tmp_path: Path) -> None:
+    repo = build(tmp_path / "repo", "Ruby")
+    profile(repo, "none")
     report = shops.report(repo, *attest("Ruby", *READ), code=0)
     assert report["outcome"] == "success"
     grades = shops.stages(report, "grade")

@@ -20,6 +20,18 @@ _DEFINES = (
     r"\s+)*(class|module|def|defp|defmodule|function|func|fn|fun|struct|type|record|interface"
     r"|const|let|var)\s+(\([^)]*\)\s*)?([\w:.\\]*[.:\\])?"
 )
+# The file of a test, without its suffix: `test_mail`, `mail_test`, `mail.spec`, `MailTest`.
+_TEST_NAME = re.compile(r"tests?[_.].*|(.*[._-])?(tests?|spec)|\w*(Tests?|Spec)")
+
+
+def find_tests(tree: Tree, language: Language) -> list[str]:
+    """The files of a language that are named as tests; helpers and factories beside them are not."""
+    tests = []
+    for path in tree.files:
+        stem = path.rpartition("/")[2].rpartition(".")[0]
+        if path.endswith(language.suffixes) and is_test(path) and _TEST_NAME.fullmatch(stem):
+            tests.append(path)
+    return tests
 
 
 def find_named(tree: Tree, language: Language, name: str) -> Place | None:

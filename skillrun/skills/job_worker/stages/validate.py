@@ -23,6 +23,7 @@ from skillrun.runner.case import wait_for_consent
 from skillrun.runner.coded import wording
 from skillrun.runner.findings import blocker, error, note
 from skillrun.skills.job_worker.job_case import JobCase
+from skillrun.skills.job_worker.readings.named import find_tests
 from skillrun.skills.job_worker.readings.own_tests.pytest_command import TESTS, pytest_command
 from skillrun.validations.consent import CommandPlan
 
@@ -171,7 +172,9 @@ def _find_untested(case: JobCase, chosen: list[Validation]) -> list[Finding]:
 
 
 def _list_test_files(case: JobCase) -> list[str]:
-    """The files that pytest would collect."""
+    """The files that pytest would collect; of a job in another language, that language's tests."""
+    if case.language is not None:
+        return find_tests(case.tree, case.language)
     paths: list[str] = []
     for glob in TESTS:
         paths.extend(case.tree.match(glob))
@@ -183,7 +186,7 @@ def _offer_pytest(case: JobCase) -> Validation | None:
     declare what is there.
     """
     tests = _list_test_files(case)
-    if not tests:
+    if not tests or case.language is not None:
         return None
     command = pytest_command(case.root, _find_named_python(case))
     if command is None:
@@ -209,7 +212,9 @@ def _tell_unknown(case: JobCase, kind: str, *, required: bool) -> Finding:
         tests = _list_test_files(case)
     if tests:
         message += f", and the repository has tests ({tests[0]})"
-        known = pytest_command(case.root, _find_named_python(case))
+        known = None
+        if case.language is None:
+            known = pytest_command(case.root, _find_named_python(case))
         if known is None:
             hint += '; "none" is an answer, too'
         else:
@@ -275,7 +280,10 @@ def _hint_for(validation: Validation, result: CommandResult, named: str | None) 
     """
     if result.exit_code != _NOT_FOUND and not _MISSING.search(result.tail):
         return f"run it yourself: {validation.command}"
-    hint = "it runs with your own PATH: activate the environment that has what is missing"
+    hint = (
+        "it runs in your repository with your own PATH: install what is missing, or activate the"
+        " environment that has it"
+    )
     if named is not None:
         hint += f" (proof.python is {named})"
     return f"{hint}, and run the skill again"
