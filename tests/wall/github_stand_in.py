@@ -7,7 +7,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,11 +44,14 @@ class GitHub:
     tokens: set[str | None] = field(default_factory=set)
     failures: list[Failure] = field(default_factory=list)
     next_id: int = 1
+    before_post: Callable[[], object] = bool  # what happens before a comment is written
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, body: str, user: dict[str, str] = BOT) -> dict[str, Any]:
-        comment = {"id": self.next_id, "body": body, "user": user}
-        self.next_id += 1
-        self.comments.append(comment)
+        with self.lock:
+            comment = {"id": self.next_id, "body": body, "user": user}
+            self.next_id += 1
+            self.comments.append(comment)
         return comment
 
     @property
@@ -94,6 +97,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if words[3:] == ["pulls", "7"]:
             return 200, {"number": 7, "head": {"sha": github.head}}, {}
         if words[3:] == ["issues", "7", "comments"] and self.command == "POST":
+            github.before_post()
             return 201, github.add(body["body"], github.user or BOT), {}
         if words[3:] == ["issues", "7", "comments"]:
             return self._list_page(parse_qs(parts.query))

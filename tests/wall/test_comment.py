@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,35 @@ def test_of_two_that_were_written_at_once_one_stays(github: GitHub) -> None:
     github.add(f"{MARK}\nb\n")
     assert keep(github)[0] == "brought up to date"
     assert github.comments == [first]
+
+
+def test_two_runs_at_once_end_with_one_comment(github: GitHub) -> None:
+    """Both have found none before either of them writes: nobody comes later to tidy up."""
+    github.before_post = threading.Barrier(2, timeout=30).wait
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: keep(github)[0], range(2)))
+    assert done == ["written", "written"]
+    assert len(github.comments) == 1
+
+
+def test_a_comment_that_the_other_run_has_removed_is_no_trouble(github: GitHub) -> None:
+    first = github.add(f"{MARK}\na\n")
+    github.add(f"{MARK}\nb\n")
+    github.failures.append(Failure("DELETE", 404, is_done=True))
+    assert keep(github)[0] == "brought up to date"
+    assert github.comments == [first]
+
+
+def test_of_two_at_once_the_newer_commits_stays(github: GitHub) -> None:
+    """A push comes while the older run writes: it takes back what it has written."""
+
+    def push() -> None:
+        github.head = "6f" * 20
+        github.add(f"{MARK}\nof the newer commit\n")
+
+    github.before_post = push
+    assert keep(github)[0] == "left alone: the pull request has a newer commit, 6f6f6f6f6f6f"
+    assert github.bodies == [f"{MARK}\nof the newer commit\n"]
 
 
 def test_an_older_run_leaves_the_comment_to_the_newer_one(github: GitHub) -> None:

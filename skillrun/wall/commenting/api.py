@@ -21,7 +21,8 @@ from skillrun.core.text import masked, visible
 _TIMEOUT_S = 30
 _MOST_BYTES = 20_000_000  # of an answer: a hundred comments of 65,536 characters, and their names
 _LONGEST = 200  # characters of what the API says of a failure
-_NO_RIGHTS = (401, 403, 404)
+_NOT_FOUND = 404
+_NO_RIGHTS = (401, 403, _NOT_FOUND)
 _PASSING = (408, 425, 429)  # and every 5xx
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -40,6 +41,10 @@ class ApiProblem(Exception):
 
 class NoRights(ApiProblem):
     """The token may not do this: nothing to wait for."""
+
+
+class Gone(NoRights):
+    """What was to be deleted is not there. GitHub says the same to a token that may not see it."""
 
 
 class Passing(ApiProblem):
@@ -98,6 +103,8 @@ class Api:
         wait_s = self._find_wait(error.headers)
         if error.code in (403, 429) and wait_s is not None:
             return Passing(f"{said}; the token's rate limit is used up", wait_s)
+        if method == "DELETE" and error.code == _NOT_FOUND:
+            return Gone(said)
         if error.code in _NO_RIGHTS:
             return NoRights(said)
         if error.code in _PASSING or error.code >= 500:

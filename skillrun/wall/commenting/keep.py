@@ -5,9 +5,10 @@ older run over a newer one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from skillrun.wall.commenting.api import Api, ApiProblem, Passing
+from skillrun.wall.commenting.api import Api, ApiProblem, Gone, Passing
 from skillrun.wall.commenting.pull_request import PullRequest
 
 MARK = "<!-- skillrun:verification -->"
@@ -63,22 +64,54 @@ def _write_body(request: PullRequest, markdown: str) -> str:
 
 def _keep_once(api: Api, request: PullRequest, body: str) -> str:
     place = f"/repos/{request.repository}"
-    now = api.ask("GET", f"{place}/pulls/{request.number}").value
-    head = now["head"]["sha"]
+    comments = f"{place}/issues/{request.number}/comments"
     # Runs of two pushes overtake each other: what the older one found is no longer true.
-    if head != request.head:
-        return f"left alone: the pull request has a newer commit, {head[:12]}"
-    own = _list_own(api, f"{place}/issues/{request.number}/comments")
-    if not own:
-        api.ask("POST", f"{place}/issues/{request.number}/comments", {"body": body})
+    newer = _find_newer_head(api, request)
+    if newer is not None:
+        return _tell_left_alone(newer)
+    own = _list_own(api, comments)
+    if own:
+        return _keep_oldest(api, place, own, body)
+    written = api.ask("POST", comments, {"body": body}).value
+    # Another run may have found none at the same moment: both look again, and keep the same one.
+    own = _list_own(api, comments)
+    if len(own) < 2:
         return "written"
-    first, *others = own
+    newer = _find_newer_head(api, request)
+    if newer is not None:
+        _delete_comment(api, place, written)
+        return _tell_left_alone(newer)
+    _keep_oldest(api, place, own, body)
+    return "written"
+
+
+def _find_newer_head(api: Api, request: PullRequest) -> str | None:
+    """The pull request's commit, where it is another one by now."""
+    now = api.ask("GET", f"/repos/{request.repository}/pulls/{request.number}").value
+    head: str = now["head"]["sha"]
+    if head == request.head:
+        return None
+    return head
+
+
+def _tell_left_alone(newer: str) -> str:
+    return f"left alone: the pull request has a newer commit, {newer[:12]}"
+
+
+def _keep_oldest(api: Api, place: str, own: list[dict[str, Any]], body: str) -> str:
+    """Gives the oldest of our comments the body, and removes the others; says which it was."""
+    first, *others = sorted(own, key=lambda comment: comment["id"])
     if first["body"] != body:
         api.ask("PATCH", f"{place}/issues/comments/{first['id']}", {"body": body})
-    # Two runs at once may have written one each.
     for other in others:
-        api.ask("DELETE", f"{place}/issues/comments/{other['id']}")
+        _delete_comment(api, place, other)
     return "kept as it is" if first["body"] == body else "brought up to date"
+
+
+def _delete_comment(api: Api, place: str, comment: dict[str, Any]) -> None:
+    """Removes one of our comments, unless another run has done so by now."""
+    with suppress(Gone):
+        api.ask("DELETE", f"{place}/issues/comments/{comment['id']}")
 
 
 def _list_own(api: Api, path: str) -> list[dict[str, Any]]:
