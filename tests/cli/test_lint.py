@@ -5,6 +5,8 @@ files that were given.
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import cases
 import helpers
 import pytest
 import yaml
+
+from skillrun.cli.plain_lint import lint_plainly
 
 HOOKS: list[dict[str, Any]] = yaml.safe_load((helpers.ROOT / ".pre-commit-hooks.yaml").read_text())
 # A retry that nothing bounds.
@@ -66,6 +70,31 @@ def test_each_violation_of_a_spec_is_told_with_its_line(tmp_path: Path) -> None:
     assert code == 1
     assert ".skillrun/jobs/other.yaml:3: retry" in said
     assert ".skillrun/jobs/other.yaml:4: x" in said
+
+
+def test_as_a_hook_calls_it_typer_is_not_loaded(tmp_path: Path) -> None:
+    """And what is said is what the parser's way says, which an option takes."""
+    repo = build(tmp_path / "repo", *UNBOUNDED)
+    assert lint(repo, "shop/tasks.py") == lint(repo, "--repo", ".", "shop/tasks.py")
+    script = (
+        "import sys\nfrom skillrun.__main__ import main\n"
+        "try:\n    main(['lint', 'shop/tasks.py'])\n"
+        "finally:\n    print('typer' in sys.modules, 'skillrun.cli.app' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=repo,
+        env=helpers.clean_env(tmp_path / "home", PYTHONPATH=str(helpers.ROOT)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "False False"
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("--nonsense", "a.py"), ("--", "-a.py")])
+def test_what_is_no_file_is_the_parsers(words: tuple[str, ...]) -> None:
+    assert lint_plainly(words) is None
 
 
 @pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: str(hook["id"]))
