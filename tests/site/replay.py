@@ -52,6 +52,9 @@ VARYING = (
     (re.compile(r"\b[0-9a-f]{12}\b"), "(hash)"),  # head 2445fb64b49d
     (re.compile(r"\b\d{4}-\d\d-\d\dT? ?\d\d:\d\d:\d\d(?:\.\d+)?Z"), "(time)"),
     (re.compile(r"^\d+ of \d+ schedules\n", re.MULTILINE), ""),  # how far it is, every few seconds
+    # Celery draws the wait before a retry: "delivery 2     3 s", "a retry, 1 s later", or none at all.
+    (re.compile(r"^(   (?:delivery \d+|library)) +\d+ s", re.MULTILINE), r"\1 ... s"),
+    (re.compile(r", \d+(?:\.\d+)? s later|, at once"), ""),
     # New families bring further schedules and risks; what refutes, and how, stays.
     (re.compile(r"\b\d+ schedules"), "... schedules"),
     (re.compile(r"; risks: \w+(?:[\w, ]*\w)?"), ""),

@@ -69,5 +69,6 @@ def test_a_proof_may_have_more_schedules_and_risks_and_no_other_story() -> None:
         "✗ the effect", "✗ an effect"
     )
     assert replay.settle(later) == replay.settle(PROOF)
+    assert replay.settle(PROOF.replace("     1 s", "    12 s, 3 s later")) == replay.settle(PROOF)
     assert replay.settle(PROOF.replace("refuted", "proved")) != replay.settle(PROOF)
     assert replay.settle(PROOF.replace("● charge", "● mail")) != replay.settle(PROOF)
