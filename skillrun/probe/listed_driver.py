@@ -345,5 +345,19 @@ def keep_arguments(worker: Any) -> None:
         made._skillrun_made_with = {**kept, **given.get("kwargs", {})}
 
 
+def lists_functions(settings: dict[str, Any]) -> bool:
+    """Whether a worker that is made with them has anything to run."""
+    return "functions" in settings or "cron_jobs" in settings
+
+
+def may_make_settings(module: Any, function: Any) -> bool:
+    """Whether a function may be called to see whether it makes settings: one of the module's own
+    that takes nothing and names the key, `def settings(): return {"functions": [...]}`.
+    """
+    if function.__module__ != module.__name__ or inspect.signature(function).parameters:
+        return False
+    return "'functions'" in repr(function.__code__.co_consts)
+
+
 async def do_nothing(ctx: dict[str, Any]) -> None:
     """A job that is run once at boot."""

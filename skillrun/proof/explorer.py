@@ -221,8 +221,9 @@ class Explorer(Messages, Undoing, Sweeps):
         self.workplace.restore()
         before = read_contents(self.store)
         self.run(ONCE)
-        self.contents_after = read_contents(self.store)
-        return find_changed_rows(self.store, before, self.contents_after)
+        after = read_contents(self.store)
+        self.keep_learned(replace(self.learned, contents_after=after))
+        return find_changed_rows(self.store, before, after)
 
     def find_other_ends(
         self, rows: Iterable[ChangedRow], schedules: Iterable[Schedule]
@@ -255,7 +256,9 @@ class Explorer(Messages, Undoing, Sweeps):
                 for column, value in rivalry.final.items():
                     if str(value) not in told:
                         own[column] = value
-                self.rivals[rival.text] = replace(rival, end_after=own)
+                known = replace(rival, end_after=own)
+                rivals = {**self.learned.rivals, rival.text: known}
+                self.keep_learned(replace(self.learned, rivals=rivals))
 
     def run(self, schedule: Schedule) -> History:
         """The history of a schedule, from the snapshot; where the application itself fails, from
@@ -477,10 +480,10 @@ class Explorer(Messages, Undoing, Sweeps):
             payloads=self._collect_payloads(run),
             cloned=run.cloned,
             files=self._read_written_files(run),
-            tables=read_state(self.store, self.unread),
+            tables=read_state(self.store, self.learned.unread),
             changes=frozenset(run.watch.changes if run.watch else ()),
             rivalries=self._conclude_rivalries(run),
-            undone=self.undone if run.schedule.undone else (),
+            undone=self.learned.undone if run.schedule.undone else (),
             echoed=self._find_echoes(run),
             recorded=self._find_recorded_secrets(run),
             swept=tuple(run.swept),
@@ -488,19 +491,23 @@ class Explorer(Messages, Undoing, Sweeps):
 
     def _find_echoes(self, run: Run) -> tuple[str, ...]:
         """Where the database repeats a secret that only a provider's error can have told it."""
-        if not run.schedule.echo or not self.contents_after:
+        if not run.schedule.echo or not self.learned.contents_after:
             return ()  # nobody knows where it stands anyway
-        return self._find_new_places(self.orders.given.values())
+        return self._find_new_places(self.learned.given.values())
 
     def _find_recorded_secrets(self, run: Run) -> tuple[str, ...]:
         """Where what is written of a job that was given up repeats a secret of its rows."""
-        if "raise" not in run.schedule.does or not self.contents_after or not self.secrets:
+        if (
+            "raise" not in run.schedule.does
+            or not self.learned.contents_after
+            or not self.learned.secrets
+        ):
             return ()
-        return self._find_new_places(self.secrets)
+        return self._find_new_places(self.learned.secrets)
 
     def _find_new_places(self, secrets: Collection[str]) -> tuple[str, ...]:
         """The columns that hold one of the secrets, and do not after a single run."""
-        known = set(find_places(self.contents_after, secrets))
+        known = set(find_places(self.learned.contents_after, secrets))
         found = find_places(read_contents(self.store), secrets)
         return tuple(place for place in found if place not in known)
 

@@ -91,12 +91,13 @@ def _find_rivals(session: Session, explorer: Explorer, situation: Situation) -> 
     for text in missing:
         said = f"proof.rivals: {text}: the job changes no row that has this table and column"
         session.problems.append(Judgement(Verdict.INCOMPLETE, "rival.not-there", said))
-    explorer.rivals = {rival.text: rival for rival in found}
+    rivals = {rival.text: rival for rival in found}
+    explorer.keep_learned(replace(explorer.learned, rivals=rivals))
     first = next((one.boundary for one in session.reference.once.events if one.boundary), None)
     for rival in found:
         if first is not None and not rival.is_decision:
             explorer.let_come_first(rival, first)
-    return list(explorer.rivals.values())
+    return list(explorer.learned.rivals.values())
 
 
 def _call_where_undone(session: Session, explorer: Explorer) -> list[Event]:
@@ -114,13 +115,14 @@ def _call_where_undone(session: Session, explorer: Explorer) -> list[Event]:
     tables = read.intersection(list_tables_of(caller.events))
     contents, modules = explorer.read_before_call(), explorer.facts.modules
     guesses = list_guesses(explorer.store, session.target.root, modules, contents, tables)
-    explorer.undone = explorer.find_undone(guesses)
-    if not explorer.undone:
+    undone = explorer.find_undone(guesses)
+    if not undone:
         return []
+    explorer.keep_learned(replace(explorer.learned, undone=undone))
     history = explorer.run(Schedule("before-commit", undone=True))
     judged = judge_history(history, session.reference)
     if any(one.verdict in (Verdict.REFUTED, Verdict.INCOMPLETE) for one in judged):
-        explorer.undone = ()
+        explorer.keep_learned(replace(explorer.learned, undone=()))
         return []
     session.reference = replace(session.reference, knows_undone=True)
     return list(history.deliveries[0].all("at"))

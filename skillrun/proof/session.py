@@ -155,6 +155,9 @@ class Session:
             guessed_errors=self.target.guessed_errors,
             server=self._find_missing_server(),
         )
+        learned = first.learned
+        given, secrets_of_rows = self.find_given_secrets(), tuple(self._list_secrets_of_rows())
+        first.keep_learned(replace(learned, given=given, secrets=secrets_of_rows))
         for history in singles:
             self.keep_history(history, self.reference)
         self._check_single_run()
@@ -247,16 +250,10 @@ class Session:
 
     def run_schedule(self, explorer: Explorer, schedule: Schedule) -> tuple[History, Reference]:
         """Runs a schedule, and returns its history and what that is compared with."""
-        explorer.orders.items = self.explorers[0].orders.items
-        explorer.follow_clock(self.explorers[0])
-        explorer.bring_as(self.explorers[0])
-        explorer.unread = self.explorers[0].unread
-        explorer.once = self.explorers[0].once
-        explorer.rivals = self.explorers[0].rivals
-        explorer.undone = self.explorers[0].undone
-        explorer.orders.given = self.find_given_secrets()
-        explorer.secrets = tuple(self._list_secrets_of_rows())
-        explorer.contents_after = self.explorers[0].contents_after
+        first = self.explorers[0]
+        explorer.follow_clock(first)
+        explorer.bring_as(first)
+        explorer.keep_learned(first.learned)
         history = explorer.run(schedule)
         apart = explorer.run(schedule.apart) if schedule.same else None
         reference = replace(self.reference, apart=apart)

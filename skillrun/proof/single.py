@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skillrun.proof.explorer import Explorer
@@ -36,11 +37,12 @@ def run_singles(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[His
     if once.hung or once.runs[0].died:
         return Reference(spec, once, {}, explorer.facts), (once,)
     if explorer.facts.ticks:
-        explorer.orders.items = name_items(once)
-    explorer.unread = find_unread_tables(explorer, [once])
-    if explorer.unread:
+        explorer.keep_learned(replace(explorer.learned, items=name_items(once)))
+    unread = find_unread_tables(explorer, [once])
+    explorer.keep_learned(replace(explorer.learned, unread=unread))
+    if unread:
         once = explorer.run(ONCE)  # once more, with these tables read
-    explorer.once = once
+    explorer.keep_learned(replace(explorer.learned, once=once))
     later = explorer.run(Schedule("once", late=SECOND_RUN_S))
     jobs, unfit = {}, {}
     distinct = [job for job in explorer.origin.messages if 0 < job < DIRECT]

@@ -101,6 +101,18 @@ def find_set_attribute(tree: ast.AST, name: str) -> ast.expr | None:
     return None
 
 
+def divide_block(above: ast.AST, node: ast.AST) -> tuple[list[ast.stmt], list[ast.stmt]]:
+    """The statements before and after one in the same block of what stands above it; none where it
+    is in no block of that.
+    """
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(above, name, [])
+        if isinstance(block, list) and node in block:
+            position = block.index(node)
+            return block[:position], block[position + 1 :]
+    return [], []
+
+
 def name_method(node: ast.AST | None) -> str:
     """The attribute that a call calls, as in `.delay(...)`; "" where it is another call, or none."""
     func = None

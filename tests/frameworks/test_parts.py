@@ -125,6 +125,13 @@ def test_a_library_needs_no_more_than_six_hundred_and_seventy_lines_of_code() ->
     assert sum(map(count_lines_of_code, files)) <= 670
 
 
+def test_the_folder_of_a_library_has_no_more_than_a_thousand_lines() -> None:
+    """Of product code, with what explains it and its templates."""
+    files = [*(FOLDER / "saq").rglob("*.py"), *(FOLDER / "saq").rglob("*.jinja")]
+    assert files != []
+    assert sum(len(path.read_text().splitlines()) for path in files) <= 1_000
+
+
 def test_what_a_library_writes_for_its_users_is_short() -> None:
     templates = list((FOLDER / "saq").rglob("*.jinja"))
     assert templates != []

@@ -36,7 +36,7 @@ from arq.worker import Worker, func, get_kwargs
 
 from ...probe.driver import Publish, seconds_left
 from ...probe.facts import Facts
-from ...probe.listed_driver import ListedDriver, do_nothing
+from ...probe.listed_driver import ListedDriver, do_nothing, lists_functions
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.redirecting import redirect_client
 from ...probe.starting import Importer, Ways
@@ -168,7 +168,7 @@ class Driver(ListedDriver):
         if not inspect.isclass(value) and not isinstance(value, dict):
             return None
         kwargs: dict[str, Any] = get_kwargs(value)  # type: ignore[arg-type,unused-ignore]
-        if "functions" in kwargs or "cron_jobs" in kwargs:
+        if lists_functions(kwargs):
             return kwargs
         return None
 

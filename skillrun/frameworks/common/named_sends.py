@@ -6,6 +6,8 @@ import ast
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from skillrun.frameworks.common.listed import Found
+from skillrun.frameworks.common.reading import in_tests
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.syntax import find_keyword, name_method
 
@@ -56,6 +58,15 @@ def find_calls(
         for node in module.nodes(ast.Call):
             if project.origin_of(module, node.func) in names:
                 yield module, node
+
+
+def find_option(project: Project, word: str, makers: Collection[str]) -> Found | None:
+    """What the application first gives as the keyword `word` to what has one of these names."""
+    for module, node in find_calls(project, word, makers):
+        given = find_keyword(node, word)
+        if given is not None and not in_tests(module.path):
+            return given, module
+    return None
 
 
 def _calls_method(node: ast.Call, methods: Collection[str]) -> bool:

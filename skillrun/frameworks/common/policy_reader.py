@@ -109,6 +109,14 @@ class PolicyReader:
                 break
         return Backoff("none")
 
+    def choose_slowest(
+        self, read_asked: Callable[[PolicyReader, Send], Backoff], sends: Iterable[Send]
+    ) -> Backoff:
+        """What the slowest send asks for, by its first two waits."""
+        self.sources["backoff"] = None
+        asked = [read_asked(self, send) for send in sends]
+        return max(asked, key=lambda one: sum(one.delays(2)), default=Backoff("none"))
+
     def read_serializer(self, found: Found | None, default: str) -> str:
         """What an expression names; the library's own where there is none."""
         self.sources["serializer"] = None

@@ -21,7 +21,7 @@ from skillrun.frameworks.huey.failures import bodies, last_branch, outcome
 from skillrun.frameworks.huey.hooks import functions, receivers
 from skillrun.frameworks.huey.sends import find_messages
 from skillrun.frameworks.huey.tasks import Task
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.syntax import divide_block, find_nodes
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
@@ -75,20 +75,10 @@ def _last_attempt(project: Project, task: Task) -> Iterator[Record]:
             if isinstance(node, ast.If):
                 branch = last_branch(node)
             if branch and isinstance(branch[0], ast.Pass) and isinstance(node, ast.If):
-                branch = _list_following(part.module, node)
+                branch = divide_block(next(part.module.parents(node)), node)[1]
             record = _find_record_call(project, branch, part.module)
             if record is not None:
                 yield Record(place_of(part.module, record), "the last attempt")
-
-
-def _list_following(module: Module, node: ast.If) -> list[ast.stmt]:
-    """The statements after an `if` in the same block."""
-    above = next(module.parents(node))
-    for name in ("body", "orelse", "finalbody"):
-        block = getattr(above, name, [])
-        if node in block:
-            return list(block[block.index(node) + 1 :])
-    return []
 
 
 def _asks_retries(function: Definition) -> bool:

@@ -23,7 +23,7 @@ from saq.worker import Worker
 from ...probe.driver import Publish, seconds_left
 from ...probe.facts import Facts
 from ...probe.ids import name_arguments
-from ...probe.listed_driver import ListedDriver, do_nothing
+from ...probe.listed_driver import ListedDriver, do_nothing, lists_functions, may_make_settings
 from ...probe.names import NotThere
 from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.redirecting import redirect_client
@@ -80,9 +80,9 @@ class Driver(ListedDriver):
 
     def read_settings(self, module: Any, value: Any) -> dict[str, Any] | None:
         """What `saq module.name` may be given: a dictionary, or a function that makes one."""
-        if inspect.isfunction(value) and _may_make_settings(module, value):
+        if inspect.isfunction(value) and may_make_settings(module, value):
             value = value()
-        if isinstance(value, dict) and ("functions" in value or "cron_jobs" in value):
+        if isinstance(value, dict) and lists_functions(value):
             return value
         return None
 
@@ -292,10 +292,3 @@ def _read_cron_options(cron: Any) -> dict[str, Any]:
         if getattr(cron, option) is not None:
             options[option] = getattr(cron, option)
     return options
-
-
-def _may_make_settings(module: Any, function: Any) -> bool:
-    """`def settings(): return {"functions": [...]}`: nothing else is called."""
-    if function.__module__ != module.__name__ or inspect.signature(function).parameters:
-        return False
-    return "'functions'" in repr(function.__code__.co_consts)

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from skillrun.frameworks.common.again import JobAttempts, Way, find_bound
 from skillrun.frameworks.common.around import clauses
 from skillrun.frameworks.common.giving_up import Record
-from skillrun.frameworks.common.listed import Found
-from skillrun.frameworks.common.named_sends import find_calls
+from skillrun.frameworks.common.named_sends import find_option
 from skillrun.frameworks.common.policy_reader import PolicyReader, read_sent
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Backoff, Policy, Send
 from skillrun.frameworks.saq.words import HOOKS, QUEUEING
 from skillrun.repo.python import Definition, Handler, Module, Project, is_known, remembered
-from skillrun.repo.syntax import find_keyword, find_nodes, find_set_attribute
+from skillrun.repo.syntax import divide_block, find_nodes, find_set_attribute
 
 RETRIES, TIMEOUT_S, TTL_S = 1, 10.0, 600.0
 # Until another worker's sweep takes over the job of one that died: its default interval, and the
@@ -48,19 +47,13 @@ def read_policy(project: Project, handler: Definition) -> Policy:
         reader.count_attempts(most),
         retried=("builtins:Exception",) if most > 1 else (),
         is_again=is_again,
-        backoff=reader.agree_backoff(own) if own else _read_slowest(reader, sends),
+        backoff=reader.agree_backoff(own) if own else reader.choose_slowest(_read_asked, sends),
         limit_s=reader.read_most("time_limit_s", ended, TIMEOUT_S),
         taken_over_s=SWEPT_S,
-        serializer=reader.read_serializer(_find_load(project), "json"),
+        # Instead of `json.loads` (saq/queue/base.py).
+        serializer=reader.read_serializer(find_option(project, "load", _QUEUES), "json"),
         record=find_left(project, handler),
     )
-
-
-def _read_slowest(reader: PolicyReader, sends: list[Send]) -> Backoff:
-    """What the slowest send asks for."""
-    reader.sources["backoff"] = None
-    asked = [_read_asked(reader, send) for send in sends]
-    return max(asked, key=lambda one: sum(one.delays(2)), default=Backoff("none"))
 
 
 def _read_asked(reader: PolicyReader, send: Send) -> Backoff:
@@ -78,15 +71,6 @@ def _read_asked(reader: PolicyReader, send: Send) -> Backoff:
         return Backoff("fixed", float(delay.value))
     cap = None if grows.value is True else float(grows.value)
     return Backoff("exponential", float(delay.value), 2.0, cap, jitter=True)
-
-
-def _find_load(project: Project) -> Found | None:
-    """What a queue is given instead of `json.loads` (saq/queue/base.py)."""
-    for module, node in find_calls(project, "load", _QUEUES):
-        given = find_keyword(node, "load")
-        if given is not None and not in_tests(module.path):
-            return given, module
-    return None
 
 
 class LastAttempt(JobAttempts):
@@ -133,15 +117,6 @@ def find_left(project: Project, handler: Definition) -> Record | None:
 def _find_raises(clause: Handler) -> Iterator[ast.Raise]:
     """Those that have the job run again: not where its retries were taken away just before."""
     for node in find_nodes(clause.node, ast.Raise):
-        if not _is_last(clause, node):
+        before, _ = divide_block(next(clause.module.parents(node), clause.node), node)
+        if find_set_attribute(ast.Module(before, []), "retries") is None:
             yield node
-
-
-def _is_last(clause: Handler, node: ast.Raise) -> bool:
-    above = next(clause.module.parents(node), clause.node)
-    for name in ("body", "orelse", "finalbody"):
-        block = getattr(above, name, [])
-        if node in block:
-            before = ast.Module(block[: block.index(node)], [])
-            return find_set_attribute(before, "retries") is not None
-    return False

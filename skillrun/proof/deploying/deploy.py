@@ -260,8 +260,7 @@ class Heir(Explorer):
         self.unpublished, self.refused = old.unpublished, old.refused
         self.base, self.daily = old.base, old.daily
         self._learn_from_message(self.origin.messages.get(0, {}))
-        self.orders.items = own.orders.items
-        self.unread, self.once = own.unread, own.once
+        self.keep_learned(own.learned)
 
     def go_on(self, run: Run, old: Explorer) -> History:
         """To the end of a schedule that `old` has begun."""

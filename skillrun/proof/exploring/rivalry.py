@@ -28,7 +28,7 @@ class RivalsRoom(Stand):
         """
         process = self._fork_process(run, "deliver", [waiting.message], job=waiting.job, plan=plan)
         paused = self.processes.follow([process], process) == "paused"
-        rival = self.rivals.get(text)
+        rival = self.learned.rivals.get(text)
         if paused and rival is not None:
             written = commit_rival(self.store, rival)
             heard = None
@@ -43,7 +43,7 @@ class RivalsRoom(Stand):
         """The run's rivalries, with what stands in the rivals' rows at the end."""
         if not run.rivalries:
             return ()
-        has_more = _has_more_rows(read_contents(self.store), self.contents_after)
+        has_more = _has_more_rows(read_contents(self.store), self.learned.contents_after)
         concluded: list[Rivalry] = []
         for rivalry in run.rivalries:
             final = read_final(self.store, rivalry.rival)

@@ -8,16 +8,15 @@ from datetime import time
 from typing import Any
 
 from skillrun.probe.facts import BootFacts
+from skillrun.proof.exploring.learned import Learned
 from skillrun.proof.exploring.run import CALLER, STEP_S, NotPublished, Origin, Run
 from skillrun.proof.history import (
     Delivery,
-    History,
 )
 from skillrun.proof.jobs import choose_call_arguments
 from skillrun.proof.orders import Orders
 from skillrun.proof.processes import Process, Processes
-from skillrun.proof.rivals import Contents, Rival
-from skillrun.proof.undone import Undone
+from skillrun.proof.rivals import Contents
 from skillrun.proof.workplace import Workplace
 
 
@@ -44,15 +43,13 @@ class Stand:
         # A callable that a clock starts and that finds its work by itself; one whose tick says
         # which job it is.
         self.polled = self.clocked = False
-        # The single run, as soon as there is one.
-        self.once: History | None = None
-        # Table that is written and that no state query reads -> a query of all of it.
-        self.unread: dict[str, str] = {}
-        self.rivals: dict[str, Rival] = {}  # by their texts
-        self.contents_after: Contents = {}  # all rows after a single run
+        self.learned = Learned()
         self.left: dict[str, Contents] = {}  # kind of world -> rows that a job leaves
-        self.secrets: tuple[str, ...] = ()  # that stand in its rows before anything is delivered
-        self.undone: tuple[Undone, ...] = ()  # what the application's call finds undone
+
+    def keep_learned(self, learned: Learned) -> None:
+        """Goes by this from now on: its own, or what another explorer of the same job has found."""
+        self.learned = learned
+        self.orders.items, self.orders.given = learned.items, learned.given
 
     # -- processes
 

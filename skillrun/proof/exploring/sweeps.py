@@ -116,10 +116,10 @@ class Sweeps(Called):
 
     def _drop_effects_for_other_jobs(self, sweep: Delivery) -> Delivery:
         """A sweep's events without the effects that the sweep itself performed for other jobs."""
-        if self.once is None:
+        if self.learned.once is None:
             return sweep
         names_of_job = set[tuple[str, str, str]]()
-        for call in self.once.performed():
+        for call in self.learned.once.performed():
             names_of_job.update(_list_names_of_call(call))
         kept: list[Event] = []
         for event in sweep.events:
@@ -132,16 +132,16 @@ class Sweeps(Called):
 
     def _is_done(self, run: Run) -> bool:
         """Whether every effect of the single run has taken place, and the state is as after it."""
-        if self.once is None:
+        if self.learned.once is None:
             return False
         history = History(run.schedule, tuple(run.deliveries))
         performed = set()
         for call in history.performed():
             performed.add((call["effect"], call["key"], call["subject"]))
-        for call in self.once.performed():
+        for call in self.learned.once.performed():
             if (call["effect"], call["key"], call["subject"]) not in performed:
                 return False
-        return read_state(self.store, self.workplace.proof.state) == self.once.state
+        return read_state(self.store, self.workplace.proof.state) == self.learned.once.state
 
 
 def _count_published(name: str, call: Delivery) -> Swept:

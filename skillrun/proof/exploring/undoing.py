@@ -77,8 +77,8 @@ class Undoing(Stand):
         """Puts what is undone into the rows. Where that cannot be done, the run's notes say so: a
         schedule like that shows nothing.
         """
-        undone = put_undone(self.store, self.undone)
-        if not undone or len(undone) < len(self.undone):
+        undone = put_undone(self.store, self.learned.undone)
+        if not undone or len(undone) < len(self.learned.undone):
             run.notes.append(_NOT_UNDONE)
 
 
