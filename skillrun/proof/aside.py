@@ -56,4 +56,6 @@ def standing(scratch: Path, name: str) -> Path:
         for path in scratch.rglob(here.name)
         if path.is_file() and str(path).endswith(f"/{name}")
     ]
-    return found[0] if len(found) == 1 else here
+    if len(found) == 1:
+        return found[0]
+    return here

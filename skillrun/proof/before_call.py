@@ -69,7 +69,9 @@ def _find_other_flag(value: Any) -> Any:
     if isinstance(value, int) and value in (0, 1):
         return 1 - value
     # PostgreSQL's rows come as text.
-    return _FLAGS.get(value) if isinstance(value, str) else None
+    if isinstance(value, str):
+        return _FLAGS.get(value)
+    return None
 
 
 def put_guess(store: Any, guess: Guess, contents: Contents) -> list[Undone]:

@@ -137,12 +137,16 @@ class ColumnWriters:
         """The classes or the table that a write is about; nothing where that is not read."""
         if isinstance(node, ast.Constant):
             table = _UPDATED.search(str(node.value))
-            return frozenset((table[1],)) if table else frozenset()
+            if table:
+                return frozenset((table[1],))
+            return frozenset()
         if isinstance(node, ast.Attribute):
             return self._find_owners(node.value, scope)
         if isinstance(node, ast.Call) and _name_call(node) == "setattr" and node.args:
             return self._find_owners(node.args[0], scope)
-        return self._find_owners(node, scope) if isinstance(node, ast.expr) else frozenset()
+        if isinstance(node, ast.expr):
+            return self._find_owners(node, scope)
+        return frozenset()
 
     def _read_assignment(
         self, node: ast.Assign, tests: tuple[ast.expr, ...], column: str, scope: Scope
@@ -394,7 +398,9 @@ def _name_call(node: ast.Call) -> str:
     """The last word of what is called."""
     if isinstance(node.func, ast.Attribute):
         return node.func.attr
-    return node.func.id if isinstance(node.func, ast.Name) else ""
+    if isinstance(node.func, ast.Name):
+        return node.func.id
+    return ""
 
 
 def _list_chain(node: ast.expr) -> Iterator[ast.Call]:

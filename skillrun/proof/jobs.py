@@ -39,14 +39,18 @@ def read_payload(arguments: str, like: Any) -> Any:
     except (ValueError, SyntaxError):
         return None
     if not isinstance(like, dict):
-        return next(iter(given.values())) if len(given) == 1 else None
+        if len(given) == 1:
+            return next(iter(given.values()))
+        return None
     if set(given) <= set(like):
         # Those that have their default are not among the arguments.
         return given
     # One argument that holds the whole payload.
     if len(given) == 1:
         (held,) = given.values()
-        return held if isinstance(held, dict) else None
+        if isinstance(held, dict):
+            return held
+        return None
     return None
 
 
@@ -76,13 +80,17 @@ def _translate_argument(value: Any, first: Any, payload: Mapping[str, Any]) -> A
         is_same = type(held) is type(value) and held == value
         if is_same and field in payload and payload[field] not in found:
             found.append(payload[field])
-    return found[0] if len(found) == 1 else value
+    if len(found) == 1:
+        return found[0]
+    return value
 
 
 def is_same_job(spec: JobSpec, one: Any, other: Any) -> bool:
     """Whether two payloads agree in all fields of the key; without a key, in everything."""
     key = spec.idempotency.key if spec.idempotency else ()
-    return _values(one, key) == _values(other, key) if key else bool(one == other)
+    if key:
+        return _values(one, key) == _values(other, key)
+    return bool(one == other)
 
 
 def may_be_of_job(spec: JobSpec, read: Any, job: Any) -> bool:
@@ -161,7 +169,9 @@ def _like(value: Any, text: str) -> Any:
     """The text as a value of the same kind; None where it is none."""
     if isinstance(value, str):
         return text
-    return int(text) if text.isdigit() and str(int(text)) == text else None
+    if text.isdigit() and str(int(text)) == text:
+        return int(text)
+    return None
 
 
 def with_values(first: Any, values: dict[str, Any]) -> Any:

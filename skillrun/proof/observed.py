@@ -88,8 +88,12 @@ def _choose_guarantee(repeated: bool, lost: bool, keyed: bool) -> str:
     if repeated and lost:
         return "none"
     if repeated:
-        return "keyed" if keyed else "at_least_once"
-    return "at_most_once" if lost else "exactly_once"
+        if keyed:
+            return "keyed"
+        return "at_least_once"
+    if lost:
+        return "at_most_once"
+    return "exactly_once"
 
 
 def _observe_by_state(judged: list[History], reference: Reference) -> Observed:
@@ -192,7 +196,9 @@ def _name_gap(at: str, once: History) -> str:
         return f"between {done} and {left}"
     if done:
         return f"after {done}"
-    return f"before {left}" if left else "a death"
+    if left:
+        return f"before {left}"
+    return "a death"
 
 
 def _shorten_name(event: Event, steps: list[Event]) -> str:
@@ -200,4 +206,6 @@ def _shorten_name(event: Event, steps: list[Event]) -> str:
     name = str(event["name"])
     base = name.rpartition("#")[0]
     bases = [str(step["name"]).rpartition("#")[0] for step in steps]
-    return base if bases.count(base) == 1 else name
+    if bases.count(base) == 1:
+        return base
+    return name

@@ -127,4 +127,6 @@ def victim(schedule: Schedule, number: int) -> str:
     worker = any(
         fault.do == "kill-worker" and fault.delivery in (number, EVERY) for fault in schedule.faults
     )
-    return "worker" if worker else "child"
+    if worker:
+        return "worker"
+    return "child"

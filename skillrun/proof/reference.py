@@ -285,7 +285,9 @@ def number_pieces(once: History) -> dict[tuple[str, str], int] | None:
         turns += before is not None and before["effect"] != effect
     if len(set(counts.values())) <= 1:
         return by_turn
-    return by_end if turns >= len(counts) else None
+    if turns >= len(counts):
+        return by_end
+    return None
 
 
 def same_class(named: str, seen: str) -> bool:

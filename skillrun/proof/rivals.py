@@ -227,11 +227,15 @@ def make_other(value: Any) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
-        return 1 - value if value in (0, 1) else value + 1
+        if value in (0, 1):
+            return 1 - value
+        return value + 1
     if isinstance(value, float):
         return value + 1.0
     if isinstance(value, str):
-        return str(int(value) + 1) if value.isdigit() else f"{value}~"
+        if value.isdigit():
+            return str(int(value) + 1)
+        return f"{value}~"
     return None
 
 

@@ -173,7 +173,9 @@ class _SqliteRows:
     def highest(self, table: Table, column: str) -> int:
         sql = f"select max({_quote_name(column)}) from {_quote_name(table.name)}"
         found = self.connection.execute(sql).fetchone()[0]
-        return found if isinstance(found, int) else 0
+        if isinstance(found, int):
+            return found
+        return 0
 
     def read(self, table: Table, most: int) -> list[list[Any]]:
         names = ", ".join(map(_quote_name, table.columns))
@@ -265,7 +267,9 @@ class _PostgresRows:
 
     def highest(self, table: Table, column: str) -> int:
         found = self.query(f"select max({_quote_name(column)}) from {_quote_name(table.name)}")
-        return found[0][0] if found and isinstance(found[0][0], int) else 0
+        if found and isinstance(found[0][0], int):
+            return found[0][0]
+        return 0
 
     def read(self, table: Table, most: int) -> list[list[Any]]:
         # As text: JSON has no order.

@@ -366,12 +366,16 @@ def _name_crowd(schedule: Schedule) -> str | None:
     """The family of deliveries that meet each other, or somebody else at the same rows."""
     does = schedule.does
     if "stall" in does:
-        return "late-error" if "raise" in does else "stall"
+        if "raise" in does:
+            return "late-error"
+        return "stall"
     if schedule.beside is not None:
         return "distinct-at-once"
     if schedule.copies > 1:
         return "at-once"
-    return "rival" if "rival" in does else None
+    if "rival" in does:
+        return "rival"
+    return None
 
 
 def _name_failure(schedule: Schedule) -> str | None:
@@ -379,14 +383,20 @@ def _name_failure(schedule: Schedule) -> str | None:
     if "raise" in schedule.does:
         every = any(fault.delivery == EVERY for fault in schedule.faults)
         if schedule.has_move("job"):
-            return "distinct" if every else "after-failure"
-        return "exhaustion" if every else "error"
+            if every:
+                return "distinct"
+            return "after-failure"
+        if every:
+            return "exhaustion"
+        return "error"
     if "fail" in schedule.does:
         return "store-error"
     if schedule.kills > 1:
         return "double-kill"
     if schedule.has_crash:
-        return "kill-lose" if schedule.lose else "kill"
+        if schedule.lose:
+            return "kill-lose"
+        return "kill"
     return None
 
 
@@ -398,7 +408,9 @@ def _name_by_moves(schedule: Schedule) -> str:
         return "distinct"
     if schedule.has_move("wait"):
         is_swept = SWEEP in schedule.moves and schedule.moves[-1] == "redeliver"
-        return "window-swept" if is_swept else "window"
+        if is_swept:
+            return "window-swept"
+        return "window"
     for move in ("redeliver", "re-enqueue", SWEEP):
         if move in schedule.moves:
             return move
@@ -448,7 +460,9 @@ def _name_lost_publish(failing: list[Fault]) -> str | None:
     # An effect may be called "publish": then it is its own error that comes again.
     if last.error == failing[0].error or not is_publish(last.at):
         return None
-    return "letter-lost" if last.at.startswith("before:publish-") else "retry-lost"
+    if last.at.startswith("before:publish-"):
+        return "letter-lost"
+    return "retry-lost"
 
 
 def is_publish(at: str) -> bool:

@@ -122,7 +122,9 @@ def _explain_unfit(history: History, once: History) -> str:
     if _leaves_letter(history, once):
         return "by itself it ends among the dead letters"
     if not history.runs:
-        return "it does not end" if history.hung else "it is not delivered"
+        if history.hung:
+            return "it does not end"
+        return "it is not delivered"
     last = history.runs[-1]
     if last.raised is not None:
         error = str(last.raised["error"]).rpartition(":")[2]

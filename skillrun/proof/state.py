@@ -155,4 +155,6 @@ def count(store: Store | None, sql: str | None) -> int | None:
 
 
 def _plain(value: Any) -> Any:
-    return value.hex() if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return value.hex()
+    return value

@@ -46,7 +46,13 @@ def _entry(last: str | None) -> str:
 
 def _exit(run: Delivery, last: str | None) -> str:
     if run.outcome == "succeeded":
-        return "skip" if last == "succeeded" and not any(run.all("performed")) else "finish"
+        if last == "succeeded" and not any(run.all("performed")):
+            return "skip"
+        return "finish"
     if run.outcome == "failed":
-        return "refuse" if run.job < 0 else "give-up"
-    return "die" if run.outcome == "died" else "retry"
+        if run.job < 0:
+            return "refuse"
+        return "give-up"
+    if run.outcome == "died":
+        return "die"
+    return "retry"

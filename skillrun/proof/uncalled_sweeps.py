@@ -178,7 +178,9 @@ def _find_file(tree: Tree, module: str) -> str:
     """Its path below whatever source root; "" where there is none, or more than one."""
     ending = module.replace(".", "/") + ".py"
     found = {*tree.match(ending), *tree.match(f"**/{ending}")}
-    return found.pop() if len(found) == 1 else ""
+    if len(found) == 1:
+        return found.pop()
+    return ""
 
 
 def _list_functions(tree: Tree, path: str) -> list[_Function]:

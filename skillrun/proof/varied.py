@@ -72,7 +72,9 @@ def _of_field(spec: JobSpec, first: Any, field: str, most: int) -> list[Any]:
 def _schema_of(schema: Any, field: str) -> dict[str, Any]:
     for part in field.split("."):
         schema = (schema or {}).get("properties", {}).get(part, {})
-    return schema if isinstance(schema, dict) else {}
+    if isinstance(schema, dict):
+        return schema
+    return {}
 
 
 def _other_values(value: Any, schema: dict[str, Any]) -> Iterable[Any]:

@@ -253,7 +253,9 @@ def _list_changed_columns(mark: _Mark) -> list[int]:
             alike = len(row) - len(_list_differences(row, mark.row))
             if alike > most:
                 nearest, most = row, alike
-    return [] if nearest is None else _list_differences(nearest, mark.row)
+    if nearest is None:
+        return []
+    return _list_differences(nearest, mark.row)
 
 
 def _has_same_key(row: Row, mark: _Mark) -> bool:

@@ -115,7 +115,9 @@ class Records:
 
     def shown(self, test: str) -> str:
         """A test's id relative to the repository."""
-        return f"{self.prefix}/{test}" if self.prefix else test
+        if self.prefix:
+            return f"{self.prefix}/{test}"
+        return test
 
 
 def run_tests(job: Job, asked: Asked, run: Runner) -> Records:
@@ -141,7 +143,9 @@ def run_forked(
         return run(command, folder, env, most)
 
     records = _run_in_copy(job, asked, [_UNBROKEN, *breaks], longer)
-    return None if any(one.not_alone for one in records) else records[1:]
+    if any(one.not_alone for one in records):
+        return None
+    return records[1:]
 
 
 def limit_of_break(unbroken_s: float) -> float:
@@ -302,12 +306,16 @@ def _parsed(line: str) -> dict[str, Any]:
         value = json.loads(line)
     except ValueError:
         return {}
-    return value if isinstance(value, dict) else {}
+    if isinstance(value, dict):
+        return value
+    return {}
 
 
 def _relative(path: str, repo: Path) -> str:
     found = os.path.relpath(os.path.realpath(path), repo)
-    return "" if found == "." or found.startswith("..") else found.replace(os.sep, "/")
+    if found == "." or found.startswith(".."):
+        return ""
+    return found.replace(os.sep, "/")
 
 
 def _inside(paths: Iterable[str], repo: Path, folder: Path) -> Iterator[str]:

@@ -38,4 +38,6 @@ class Confirmed:
 
     @property
     def agrees(self) -> bool | None:
-        return None if self.real is None else not self.differs
+        if self.real is None:
+            return None
+        return not self.differs

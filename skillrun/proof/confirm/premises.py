@@ -60,4 +60,6 @@ class SettingPremises:
 
     def find_sqlite_file(self) -> Path | None:
         store = self._setting.find_store()
-        return store.path if isinstance(store, SqliteStore) else None
+        if isinstance(store, SqliteStore):
+            return store.path
+        return None

@@ -194,7 +194,9 @@ class Watch:
     def place(self) -> str:
         """The last boundary, for a person."""
         points = self.list_new("at")
-        return f"{points[-1]['when']}:{points[-1]['name']}" if points else "its beginning"
+        if points:
+            return f"{points[-1]['when']}:{points[-1]['name']}"
+        return "its beginning"
 
 
 class Stage:
@@ -444,7 +446,9 @@ class Stage:
     def _tail(self) -> str:
         with contextlib.suppress(OSError):
             lines = self.output.read_text("utf-8", "replace").strip().splitlines()
-            return lines[-1][-300:] if lines else "it said nothing"
+            if lines:
+                return lines[-1][-300:]
+            return "it said nothing"
         return "it said nothing"
 
     def _order(self, fault: Fault, lose: bool) -> dict[str, Any]:
@@ -538,7 +542,9 @@ def unsupported(schedule: Schedule) -> str | None:
             return "its fault is in a callback"
     if schedule.waiting > 1:
         return _OTHER_QUEUE
-    return None if _is_repeated_whole(schedule) else _OTHER_CLOCK
+    if _is_repeated_whole(schedule):
+        return None
+    return _OTHER_CLOCK
 
 
 def _is_repeated_whole(schedule: Schedule) -> bool:

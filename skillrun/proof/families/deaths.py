@@ -56,13 +56,17 @@ def kill_before_midnight(situation: Situation, planned: Planned) -> Iterator[Sch
 
 def _has_no_message(situation: Situation) -> str | None:
     # Ticks look for their work: there is no message that could be lost.
-    return "no message is lost where ticks look for their work" if situation.facts.ticks else None
+    if situation.facts.ticks:
+        return "no message is lost where ticks look for their work"
+    return None
 
 
 def _looks_for_its_work(situation: Situation) -> str | None:
     if situation.facts.is_called:
         return "no message comes back: its caller calls again"
-    return "the next tick comes whatever happens" if situation.facts.ticks else None
+    if situation.facts.ticks:
+        return "the next tick comes whatever happens"
+    return None
 
 
 def _bounds_no_deaths(situation: Situation) -> str | None:

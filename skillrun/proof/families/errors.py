@@ -102,7 +102,9 @@ def success(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 
 def _number_transient(situation: Situation) -> Numbered:
     failures = situation.spec.failures
-    return number_errors(failures.transient) if failures else []
+    if failures:
+        return number_errors(failures.transient)
+    return []
 
 
 def number_errors(errors: tuple[JobError, ...], before: tuple[JobError, ...] = ()) -> Numbered:

@@ -96,7 +96,9 @@ def _fails_halfway(situation: Situation, schedule: Schedule) -> bool:
 
 
 def _is_other_by_day(situation: Situation) -> str | None:
-    return "a tick of another day is another job" if situation.is_other_by_day else None
+    if situation.is_other_by_day:
+        return "a tick of another day is another job"
+    return None
 
 
 @family("window", "no duplicate is expected", unless=_is_other_by_day)
@@ -147,7 +149,9 @@ _LONG_LATE_S = 8 * _DAY_S
 
 def _waits_for_no_message(situation: Situation) -> str | None:
     has_none = situation.facts.ticks or situation.facts.is_called or situation.polled
-    return "no message waits: a tick is late for nobody" if has_none else None
+    if has_none:
+        return "no message waits: a tick is late for nobody"
+    return None
 
 
 @family("late", "nothing is delivered", unless=_waits_for_no_message)
@@ -162,7 +166,9 @@ def late(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 
 def _takes_no_payload(situation: Situation) -> str | None:
     takes_none = situation.facts.ticks and situation.spec.enqueue is None
-    return "a tick takes no payload" if takes_none else None
+    if takes_none:
+        return "a tick takes no payload"
+    return None
 
 
 # As many as a sweep of every few minutes leaves behind while the worker is away.
@@ -171,7 +177,9 @@ _COPIES = 3
 
 def _has_one_tick(situation: Situation) -> str | None:
     has_none = situation.facts.ticks or situation.facts.is_called
-    return "without messages there are no copies" if has_none else None
+    if has_none:
+        return "without messages there are no copies"
+    return None
 
 
 @family("copies", "no error is tried that does not pass", unless=_has_one_tick)
@@ -212,7 +220,9 @@ def two_given_up(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 
 
 def _begins_with_ticks(situation: Situation) -> str | None:
-    return "ticks look for their work" if situation.facts.ticks else None
+    if situation.facts.ticks:
+        return "ticks look for their work"
+    return None
 
 
 @family(

@@ -16,7 +16,9 @@ _WRITES = ("update", "insert", "replace", "merge")
 
 def _looks_for_its_work(situation: Situation) -> str | None:
     # Its rows are there only once the application has brought its work.
-    return "a tick brings its own work" if situation.facts.ticks else None
+    if situation.facts.ticks:
+        return "a tick brings its own work"
+    return None
 
 
 @family(

@@ -36,7 +36,9 @@ _SWEPT = frozenset(
 
 
 def _has_no_sweep(situation: Situation) -> str | None:
-    return None if situation.spec.recovers else "recovers names no sweep"
+    if situation.spec.recovers:
+        return None
+    return "recovers names no sweep"
 
 
 @family("sweep", "recovers names no sweep", unless=_has_no_sweep)

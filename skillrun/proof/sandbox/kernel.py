@@ -189,7 +189,9 @@ def _attribute_size(abi: int) -> int:
     """A kernel refuses a member that it does not know, so each is told those of its own version."""
     if abi >= _SCOPE_ABI:
         return 24
-    return 16 if abi >= _NETWORK_ABI else 8
+    if abi >= _NETWORK_ABI:
+        return 16
+    return 8
 
 
 def _allow_beneath(ruleset: int, path: str, rights: int) -> None:
@@ -207,7 +209,9 @@ def _allow_beneath(ruleset: int, path: str, rights: int) -> None:
 
 
 def _encode(text: str | None) -> bytes | None:
-    return None if text is None else os.fsencode(text)
+    if text is None:
+        return None
+    return os.fsencode(text)
 
 
 def _call(name: str, *arguments: object) -> None:

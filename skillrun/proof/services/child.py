@@ -87,7 +87,9 @@ class Child:
             self.stop()
             raise self.failed("could not be started")
         pid = int(json.loads(line)["pid"])
-        return pid if self._sandbox is None else self._sandbox.outer_pid(pid)
+        if self._sandbox is None:
+            return pid
+        return self._sandbox.outer_pid(pid)
 
     def has_ended(self) -> bool:
         """After `started` the supervisor reports nothing but the end."""

@@ -131,7 +131,9 @@ class PostgresServer:
     @property
     def address(self) -> str:
         """Where it listens, as HOST:PORT; "" where it does not."""
-        return f"{LOOPBACK}:{PORT}" if self.listens else ""
+        if self.listens:
+            return f"{LOOPBACK}:{PORT}"
+        return ""
 
     @property
     def parts(self) -> dict[str, str]:

@@ -110,7 +110,9 @@ class RedisServer:
     @property
     def address(self) -> str:
         """Where it listens, as HOST:PORT; "" where it does not."""
-        return f"{LOOPBACK}:{self.port}" if self.port else ""
+        if self.port:
+            return f"{LOOPBACK}:{self.port}"
+        return ""
 
     @property
     def parts(self) -> dict[str, str]:
