@@ -4,6 +4,8 @@ remembers.
 
 try:
     # A build writes it, from the tag of the release: hatch_build.py.
-    from skillrun._version import __version__
+    import skillrun._version as built
+
+    __version__: str = built.__version__
 except ImportError:
     __version__ = "0.1.0"
