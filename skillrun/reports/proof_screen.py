@@ -23,6 +23,15 @@ _GUESSES = 5
 _HOLLOW = "effect.hollow"
 _Value = Mapping[str, Any]
 
+# What became of an effect under faults, where that is not what was meant.
+_SEEN = {
+    "exactly_once": "it took place exactly once",
+    "keyed": "it took place again, under its key",
+    "at_least_once": "it took place more than once",
+    "at_most_once": "it got lost",
+    "none": "it took place more than once, and it got lost",
+}
+
 
 def screen_lines(report: _Value, command: str, guesses: Sequence[str] = ()) -> Iterator[Line]:
     """At most five findings of a kind. `command` is what was typed, `guesses` what a draft took for
@@ -83,7 +92,7 @@ def _rest_lines(report: _Value) -> Iterator[Line]:
     for effect in report["effects"]:
         said = f"{effect['name']}: {effect['declared']}"
         if effect["observed"] not in (effect["declared"], "unknown"):
-            said += f", was {effect['observed']}"
+            said += f"; {_SEEN.get(effect['observed'], effect['observed'])}"
         yield _labelled_line("effect", said)
     attempts = report["attempts"]
     if attempts["observed"]:

@@ -168,3 +168,23 @@ def test_job_by_a_decorator_of_the_house_that_asks_for_the_current_job(place: Pa
     rows = read_rows(place, files)
     assert list(rows) == ["shop.tasks:pay"]
     assert rows["shop.tasks:pay"]["policy"]["words"].startswith("tries not read")
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_effect"),
+    [
+        ("urllib.request.urlopen(URL, json.dumps({}).encode())", True),
+        ("urllib.request.urlopen(urllib.request.Request(URL, data=b'{}'), timeout=10)", True),
+        (
+            "asked = urllib.request.Request(URL, method='PUT')\n    urllib.request.urlopen(asked)",
+            True,
+        ),
+        ("urllib.request.urlopen(URL, timeout=10)", False),
+        ("asked = urllib.request.Request(URL, None)\n    urllib.request.urlopen(asked)", False),
+    ],
+)
+def test_urlopen_with_a_body_changes_something(place: Path, lines: str, is_effect: bool) -> None:
+    head = "import dramatiq, json, urllib.request\nURL = 'https://cards.example/charges'\n"
+    files = {"shop/tasks.py": f"{head}@dramatiq.actor\ndef pay(ref):\n    {lines}\n"}
+    effects = list_effects(read_rows(place, files)["shop.tasks:pay"])
+    assert effects == ([("urllib.request.urlopen", False)] if is_effect else [])

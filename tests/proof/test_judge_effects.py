@@ -30,8 +30,10 @@ from histories import (
     spec,
 )
 
+from skillrun.contract.job import Effect, JobSpec
 from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.judges import attempts, effects
+from skillrun.proof.judges.unpromised import UNKEYED
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,49 @@ def test_each_guarantee_allows_what_it_says(
 def test_a_repetition_that_was_accepted_is_no_refutation() -> None:
     (said,) = effects.judge(REPEATED, against(spec("at_least_once")))
     assert (said.verdict, said.rule, said.grade) == ("risk", "repeated-without-fault", "minor")
+
+
+def make_unkeyed(name: str, reason: str = UNKEYED) -> JobSpec:
+    """The spec of a draft whose effect takes no key."""
+    one = Effect(name=name, call=f"app.desk:{name}", guarantee="at_least_once", reason=reason)
+    return spec(effects=(one,))
+
+
+def make_repetition(name: str, **plain: str) -> History:
+    """The effect took place, its process died, and it takes place again."""
+    made = []
+    for kind, fields in effect(name, key=None):
+        is_call = kind == "performed"
+        made.append((kind, {**fields, "plain": plain} if is_call else fields))
+    killed = [*made, fault("kill", f"after:{name}#1"), KILLED]
+    return history(f"kill@after:{name}#1", killed, [*made, *commit(), RETURNED, ACKED])
+
+
+@pytest.mark.parametrize(
+    ("name", "plain", "grade"),
+    [
+        ("charge", {}, "money"),
+        ("order_parcel", {"amount_cents": "700"}, "money"),
+        ("order_parcel", {"weight": "700"}, "minor"),
+        ("send_invoice", {"total": "700"}, "minor"),  # a mail about money pays nothing
+        ("mail_refund", {}, "minor"),
+    ],
+)
+def test_an_effect_without_a_key_that_nobody_has_allowed_twice(
+    name: str, plain: dict[str, str], grade: str
+) -> None:
+    """A draft guesses `at_least_once`: nobody has accepted what a second time costs."""
+    once = history("once", [*effect(name, key=None), *commit(), RETURNED, ACKED])
+    reference = against(make_unkeyed(name), once)
+    (said,) = effects.judge(make_repetition(name, **plain), reference)
+    assert (said.verdict, said.rule, said.grade) == ("risk", "unkeyed-repeated", grade)
+    assert rules(effects.judge, once, reference) == []
+
+
+def test_an_effect_without_a_key_that_somebody_has_allowed_twice() -> None:
+    once = history("once", [*effect("charge", key=None), *commit(), RETURNED, ACKED])
+    reference = against(make_unkeyed("charge", reason="the desk tells them apart"), once)
+    assert rules(effects.judge, make_repetition("charge"), reference) == []
 
 
 def test_an_effect_that_only_a_fault_may_lose_is_not_lost_without_one() -> None:

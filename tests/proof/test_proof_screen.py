@@ -140,4 +140,4 @@ def test_what_the_logs_do_not_say_and_what_was_guessed_comes_before_the_findings
 
 def test_an_effect_that_was_weaker_than_declared_says_so() -> None:
     effect = {"name": "mail", "declared": "keyed", "observed": "at_least_once"}
-    assert "effect  mail: keyed, was at_least_once" in text_of(report(effects=[effect]))
+    assert "effect  mail: keyed; it took place more than once" in text_of(report(effects=[effect]))

@@ -18,8 +18,10 @@ from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.effect_arguments import judge_arguments_without_key
 from skillrun.proof.judges.effect_counts import judge_lost, judge_repeated
 from skillrun.proof.judges.effect_keys import judge_given_keys, judge_keyed
+from skillrun.proof.judges.money import moves_money
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.judges.superseding import is_superseded
+from skillrun.proof.judges.unpromised import UNKEYED
 from skillrun.proof.reference import (
     Reference,
     count_new_letters,
@@ -223,7 +225,7 @@ def _judge_at_least_once(
     """Checks that the effect is never lost.
 
     A repetition was accepted, with a reason; where nothing had failed it is a risk, since a job
-    that is done, or is being done, could be remembered.
+    that is done, or is being done, could be remembered. A draft's guess has accepted nothing.
     """
     expected = reference.expected(history, effect.name)
     calls = history.performed(effect.name)
@@ -231,6 +233,9 @@ def _judge_at_least_once(
         yield from judge_lost(history, reference, effect, len(expected), len(calls))
     else:
         yield from judge_arguments_without_key(history, reference, effect)
+    if effect.reason == UNKEYED:
+        yield from _judge_unagreed_repetition(history, effect, len(expected), calls)
+        return
     idempotency = reference.spec.idempotency
     if idempotency is None or idempotency.strategy != "keyed" or len(calls) <= len(expected):
         return
@@ -249,6 +254,27 @@ def _judge_at_least_once(
             expected=f"{len(expected)} call{'s' * (len(expected) != 1)}",
             seen=f"{len(calls)}",
         )
+
+
+def _judge_unagreed_repetition(
+    history: History, effect: Effect, wanted: int, calls: tuple[Event, ...]
+) -> Iterator[Judgement]:
+    """Names a risk where an effect without a key takes place again, and nobody has said that it
+    may.
+    """
+    if len(calls) <= wanted or history.schedule.jobs:
+        return
+    grade = RiskGrade.MONEY if moves_money(effect, calls[0]) else RiskGrade.MINOR
+    yield name_risk(
+        "unkeyed-repeated",
+        grade,
+        f"{effect.name} takes place {len(calls)} times, and takes no key by which its receiver"
+        " could tell",
+        effect=effect.name,
+        events=tuple(call.number for call in calls),
+        expected=f"{wanted} call{'s' * (wanted != 1)}, or a key",
+        seen=f"{len(calls)}",
+    )
 
 
 def _is_one_missing(expected: list[Event], calls: tuple[Event, ...]) -> bool:

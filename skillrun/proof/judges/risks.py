@@ -167,6 +167,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="unkeyed-repeated",
+        part="idempotency",
+        grades=(RiskGrade.MONEY, RiskGrade.MINOR),
+        cause="the effect takes no key, and nobody has said that it may take place twice",
+        closes=(
+            "give it a key that its receiver knows, made of the job's own fields; or say in a spec"
+            " that it may come twice (at_least_once), or may be lost (at_most_once), and why"
+        ),
+    ),
+    RiskRule(
         name="repeated-without-fault",
         part="idempotency",
         grades=(RiskGrade.MINOR,),

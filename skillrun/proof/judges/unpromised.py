@@ -20,6 +20,9 @@ from skillrun.proof.reference import Reference
 PROMISES = frozenset({"attempts", "delays", "dead_letter", "logs"})
 """Promises, as `proof.promises` names them, that a draft cannot make: somebody must agree to them."""
 
+UNKEYED = "a guess: it takes no key, and nobody has said what a second time costs"
+"""The reason that a draft gives for `at_least_once`, where nobody has given one."""
+
 _ENDLESS = "attempts.unbounded"
 _ANOTHER_DAY = "a message without a field names no work, and later there may be other work"
 _LOCKED_OUT = "SQLite refused one of two writers, and another database would have had it wait"

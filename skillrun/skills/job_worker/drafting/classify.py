@@ -11,7 +11,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.judges.superseding import OWN, is_skipped
-from skillrun.skills.job_worker.drafting.observed import ONE_JOB, UNKEYED
+from skillrun.proof.judges.unpromised import UNKEYED
+from skillrun.skills.job_worker.drafting.observed import ONE_JOB
 from skillrun.skills.job_worker.drafting.usual_errors import find_usual_error
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.fixtures.seen import is_unsaid
+from skillrun.proof.judges.unpromised import UNKEYED
 from skillrun.repo.places import is_test
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter
 from skillrun.skills.job_worker.drafting.making_errors import find_making, has_own_beginning
@@ -52,7 +53,6 @@ _OWN_TRIES = 3
 _REDIS_IN_MEMORY = "fakeredis"
 _TWO_JOBS = 2
 ONE_JOB = "payload: one job alone is known: what two distinct jobs do to each other was not tried"
-UNKEYED = "a guess: it takes no key, and nobody has said what a second time costs"
 
 
 @dataclass(frozen=True)

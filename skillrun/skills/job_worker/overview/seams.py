@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skillrun.proof.judges.money import MONEY_WORDS
 from skillrun.repo.source import last_word
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.syntax import find_nodes, is_constant
 from skillrun.repo.uses import Place
 from skillrun.skills.job_worker.readings.clients import reach
 
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
     from skillrun.repo.calls import Call
     from skillrun.repo.python import Definition, Project
 
-# A call is money where the name of what it goes through says so: nothing else in the code does.
-_MONEY = re.compile(
-    r"charg|refund|payout|payment|stripe|\bpay(?:s|_|$)|captur|withdraw|transfer|settle|debit"
-    r"|credit_|invoice|purchase|place_order|bank",
-    re.IGNORECASE,
-)
 # Where a receiver takes the key by which it tells a repetition: an argument or a header.
 KEYED = re.compile(
     r"idempot|dedup|client_?token|request_?id|message_?id|order_?key|reference_?id", re.IGNORECASE
@@ -96,7 +91,7 @@ def list_declared(effects: Iterable[Effect], seen: Iterable[Seam], spec: str) ->
     for effect in effects:
         name = effect.call.replace(":", ".")
         if name not in known:
-            is_money = _MONEY.search(f"{name} {effect.name}") is not None
+            is_money = MONEY_WORDS.search(f"{name} {effect.name}") is not None
             is_keyed = effect.key_arg is not None
             found.append(Seam("outside", name, Place(spec, 1), is_keyed, is_money, True))
     return found
@@ -127,7 +122,7 @@ def describe_adapter(target: Definition, call: Call) -> Seam:
     """As a way out of which nothing but its errors says that it is one."""
     words = f"{target.dotted} {_list_texts(call)}"
     is_keyed = any(KEYED.search(name) for name in target.parameters) or _is_keyed(call, ())
-    is_money = _MONEY.search(words) is not None
+    is_money = MONEY_WORDS.search(words) is not None
     place = Place(call.path, call.line, call.text)
     return Seam("outside", target.dotted, place, is_keyed, is_money, is_certain=False)
 
@@ -138,7 +133,7 @@ def _read_seam(call: Call, calls: tuple[Call, ...], sent: Mapping[ast.Call, str]
     if other is not None:
         return Seam("publish", other, place, False, False, True)
     known = reach(call.name) or reach(call.origin)
-    kind = known.kind if known is not None and known.writes else None
+    kind = known.kind if known is not None and (known.writes or _sends_body(call)) else None
     is_certain = kind is not None
     if known is None:
         kind = _guess_kind(call, calls)
@@ -147,11 +142,38 @@ def _read_seam(call: Call, calls: tuple[Call, ...], sent: Mapping[ast.Call, str]
     name = call.via[-1] if call.via else call.name
     words = f"{name} {' '.join(call.via)} {_list_texts(call)}"
     # A mail about a payment pays nothing.
-    is_money = kind != "smtp" and _MONEY.search(words) is not None
+    is_money = kind != "smtp" and MONEY_WORDS.search(words) is not None
     library = None
     if known is not None:
         library = call.origin or call.name
     return Seam(kind, name, place, _is_keyed(call, calls), is_money, is_certain, library)
+
+
+def _sends_body(call: Call) -> bool:
+    """Whether a call such as `urlopen(Request(url, data=body))` hands something over: without a
+    body it asks.
+    """
+    if last_word(call.node.func) != "urlopen":
+        return False
+    if _has_body(call.node):
+        return True
+    asked = call.argument(0, "url")
+    if isinstance(asked, ast.Name):
+        scope = call.module.function_of(call.node) or call.module.tree
+        values = [one.value for one in call.module.bindings(scope).get(asked.id, ())]
+    else:
+        values = [asked]
+    return any(isinstance(value, ast.Call) and _has_body(value) for value in values)
+
+
+def _has_body(node: ast.Call) -> bool:
+    """Whether `urlopen` or `Request` is given data, or a method that changes something."""
+    given = {keyword.arg: keyword.value for keyword in node.keywords}
+    data = node.args[1] if len(node.args) > 1 else given.get("data")
+    if data is not None and not is_constant(data, None):
+        return True
+    method = given.get("method")
+    return isinstance(method, ast.Constant) and method.value not in ("GET", "HEAD", "OPTIONS")
 
 
 def _guess_kind(call: Call, calls: tuple[Call, ...]) -> str | None:
