@@ -98,7 +98,7 @@ def _rest_lines(report: _Value) -> Iterator[Line]:
     if attempts["observed"]:
         seen = " and ".join(map(str, attempts["observed"]))
         if attempts["unbounded_by_kills"]:
-            seen += ", and a death is none"
+            seen += "; a worker that dies uses none up"
         yield _labelled_line("tries", seen)
     open_questions = []
     for answer in report["log_answers"].values():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.repo.python import Definition
-from skillrun.repo.source import FunctionNode
+from skillrun.repo.source import FunctionNode, last_word
 from skillrun.wall.watched.outgoing import Outgoing
 from skillrun.wall.watched.reach import Reach
 
@@ -35,11 +35,27 @@ def list_silent_ways(reach: Reach) -> list[SilentWay]:
     found: list[SilentWay] = []
     outgoing = Outgoing(reach)
     for node, definition in reach.functions.items():
-        if isinstance(node, FunctionNode):
+        if isinstance(node, FunctionNode) and not _words_errors(reach, node):
             found += _list_caught(node, definition)
             found += _Ways(outgoing, definition).list_ways(node.body)
     found.sort(key=lambda way: (way.path, way.line))
     return found
+
+
+def _words_errors(reach: Reach, function: FunctionNode) -> bool:
+    """Whether all calls of a function stand in a `raise`, as of one that reads how long an error
+    asks to wait: whatever it gives back, the error comes out.
+    """
+    is_called = False
+    for caller, definition in reach.functions.items():
+        for call in ast.walk(caller):
+            if not isinstance(call, ast.Call) or last_word(call.func) != function.name:
+                continue
+            is_called = True
+            above = definition.module.parents(call)
+            if not any(isinstance(statement, ast.Raise) for statement in above):
+                return False
+    return is_called
 
 
 # -- an error that was caught

@@ -231,7 +231,7 @@ class _Drafter:
         if enqueued or first is None:
             self.drafted.put("trigger", {"type": "event"}, first.place if first else None)
             if first is None:
-                self.drafted.guesses.append("trigger: nothing that sends it was read")
+                self.drafted.guesses.append("trigger: no code that sends it was found")
             return
         self.drafted.decisions.append(
             f"trigger: it is scheduled at {first.place.path}:{first.place.line}; say"
