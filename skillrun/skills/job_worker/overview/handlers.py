@@ -322,11 +322,11 @@ def _follow_only_method(project: Project, call: Call) -> Iterator[Call]:
     """A call, and those inside `ctx["bank"].order_transfer(...)`: whose method it is nobody can
     tell, and the repository has one of that name.
     """
-    method, called = None, call.node.func
-    if isinstance(called, ast.Attribute):
-        # What lies in a dictionary is nobody's that a name could tell.
-        is_untold = not call.resolved or isinstance(called.value, ast.Subscript)
-        method = find_only_method(project, called.attr) if is_untold else None
+    called, method = call.node.func, None
+    # What lies in a dictionary is nobody's that a name could tell.
+    is_untold = not call.resolved or isinstance(getattr(called, "value", None), ast.Subscript)
+    if is_untold and isinstance(called, ast.Attribute):
+        method = find_only_method(project, called.attr)
     if method is None:
         yield call
         return
@@ -362,14 +362,21 @@ def find_name_in_text(project: Project, job: FoundJob) -> Place | None:
     """Where other code than its own holds a job's name as a text, such as one that writes a row for
     a relay to send; tests left out.
     """
-    names = _list_names(project, job)
-    for name in sorted(names):
+    for name in sorted(_list_names(project, job)):
         for module in project.modules_with(name):
             if is_aside(module.path) or module.path == job.handler.path:
                 continue
-            for node in module.all_nodes:
-                if isinstance(node, ast.Constant) and node.value == name:
-                    return Place(module.path, node.lineno, module.line_text(node.lineno))
+            line = _find_text(module, name)
+            if line is not None:
+                return Place(module.path, line, module.line_text(line))
+    return None
+
+
+def _find_text(module: Module, wanted: str) -> int | None:
+    """The first line on which a text stands."""
+    for node in module.all_nodes:
+        if isinstance(node, ast.Constant) and node.value == wanted:
+            return node.lineno
     return None
 
 
@@ -379,20 +386,28 @@ def _list_names(project: Project, job: FoundJob) -> set[str]:
     """
     handler = job.handler
     names = {handler.name, handler.dotted, handler.import_path}
-    given = []
-    for decorator in handler.decorators:
-        for keyword in getattr(decorator, "keywords", ()):
-            if keyword.arg in _NAMING:
-                given.append(keyword.value)
-    if isinstance(handler.node, ast.ClassDef):
-        for statement in handler.node.body:
-            if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) in _NAMING:
-                given.append(statement.value)
-    for node in given:
+    for node in [*_list_decorator_names(handler), *_list_class_names(handler)]:
         value = project.literal(node, handler.module)
         if isinstance(value, str):
             names.add(value)
     return names
+
+
+def _list_decorator_names(handler: Definition) -> Iterator[ast.expr]:
+    """Yields NAME of `@task(name=NAME)`."""
+    for decorator in handler.decorators:
+        for keyword in getattr(decorator, "keywords", ()):
+            if keyword.arg in _NAMING:
+                yield keyword.value
+
+
+def _list_class_names(handler: Definition) -> Iterator[ast.expr]:
+    """Yields NAME of `class Send(Task): name = NAME`."""
+    if not isinstance(handler.node, ast.ClassDef):
+        return
+    for statement in handler.node.body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) in _NAMING:
+            yield statement.value
 
 
 def name_object(handler: Definition) -> str:

@@ -133,7 +133,9 @@ def _read_seam(call: Call, calls: tuple[Call, ...], sent: Mapping[ast.Call, str]
     if other is not None:
         return Seam("publish", other, place, False, False, True)
     known = reach(call.name) or reach(call.origin)
-    kind = known.kind if known is not None and (known.writes or _sends_body(call)) else None
+    kind = None
+    if known is not None and (known.writes or _sends_body(call)):
+        kind = known.kind
     is_certain = kind is not None
     if known is None:
         kind = _guess_kind(call, calls)
@@ -155,21 +157,27 @@ def _sends_body(call: Call) -> bool:
     """
     if last_word(call.node.func) != "urlopen":
         return False
-    if _has_body(call.node):
-        return True
+    return any(map(_has_body, [call.node, *_list_requests(call)]))
+
+
+def _list_requests(call: Call) -> Iterator[ast.Call]:
+    """Yields the `Request(...)` that a call is given, also by a variable of its function."""
     asked = call.argument(0, "url")
+    values = [asked]
     if isinstance(asked, ast.Name):
         scope = call.module.function_of(call.node) or call.module.tree
         values = [one.value for one in call.module.bindings(scope).get(asked.id, ())]
-    else:
-        values = [asked]
-    return any(isinstance(value, ast.Call) and _has_body(value) for value in values)
+    for value in values:
+        if isinstance(value, ast.Call):
+            yield value
 
 
 def _has_body(node: ast.Call) -> bool:
     """Whether `urlopen` or `Request` is given data, or a method that changes something."""
     given = {keyword.arg: keyword.value for keyword in node.keywords}
-    data = node.args[1] if len(node.args) > 1 else given.get("data")
+    data = given.get("data")
+    if len(node.args) > 1:
+        data = node.args[1]
     if data is not None and not is_constant(data, None):
         return True
     method = given.get("method")
