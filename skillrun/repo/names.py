@@ -15,7 +15,7 @@ from skillrun.repo.calls import exception_names
 from skillrun.repo.definition import Definition
 from skillrun.repo.source import Binding, FunctionNode, Module, last_word
 from skillrun.repo.sources import Sources
-from skillrun.repo.syntax import find_nodes
+from skillrun.repo.syntax import find_nodes, is_constant
 
 # Of re-exports and aliases; what leads on further leads in a circle.
 _MAX_HOPS = 12
@@ -362,15 +362,25 @@ def _choose_binding(bound: list[Binding]) -> Binding:
 
 def _choose_default(value: ast.expr) -> ast.expr:
     """Gives the only call of `given or Client()` and of `Client() if given is None else given`: who
-    hands in another one hands in its like. Any other value is given back as it is.
+    hands in another one hands in its like. Any other value is given back as it is, and so is one
+    that a setting decides.
     """
     branches: list[ast.expr] = []
     if isinstance(value, ast.BoolOp) and isinstance(value.op, ast.Or):
         branches = value.values
-    elif isinstance(value, ast.IfExp):
+    elif isinstance(value, ast.IfExp) and _asks_whether_given(value):
         branches = [value.body, value.orelse]
     made = [branch for branch in branches if isinstance(branch, ast.Call)]
     return made[0] if len(made) == 1 else value
+
+
+def _asks_whether_given(value: ast.IfExp) -> bool:
+    """Whether the test is about the very name that one of the branches is."""
+    asked = value.test
+    if isinstance(asked, ast.Compare) and is_constant(asked.comparators[0], None):
+        asked = asked.left
+    given = ast.unparse(asked)
+    return given in (ast.unparse(value.body), ast.unparse(value.orelse))
 
 
 def _call_mark(part: str) -> list[str]:

@@ -153,6 +153,55 @@ def test_what_makes_a_process_ready_is_no_job_of_a_clock(place: Path) -> None:
     assert list(read_rows(place, files)) == ["shop.sweeps:requeue"]
 
 
+@pytest.mark.parametrize(
+    ("script", "started"),
+    [
+        ({"shop/sweep.py": "{body}\nsweep()\n"}, "shop.sweep"),
+        (
+            {
+                "shop/sweep.py": "{body}",
+                "shop/nightly.py": "from shop.sweep import sweep\nsweep()\n",
+            },
+            "shop.nightly",
+        ),
+    ],
+)
+def test_script_that_works_when_it_is_imported_is_a_job(
+    place: Path, script: dict[str, str], started: str
+) -> None:
+    body = "import httpx\ndef sweep():\n    httpx.post('https://bank.example/charge')\n"
+    files = {path: text.replace("{body}", body) for path, text in script.items()}
+    crontab = f"*/5 * * * * root python -m {started}\n"
+    rows = read_rows(place, {"requirements.txt": "httpx\n", "deploy/crontab": crontab, **files})
+    assert list_effects(rows["shop.sweep:sweep"]) == [("httpx.post", False)]
+
+
+@pytest.mark.parametrize("method", ["post", "save", "request"])
+def test_method_of_a_client_is_not_somebody_elses(place: Path, method: str) -> None:
+    """`Orders.post` answers a browser, and is none of the bank's client."""
+    views = f"class Orders:\n    def {method}(self, request):\n        return request.path\n"
+    actor = ACTOR.format(
+        module="held", name="held", body=f'held["bank"].{method}("https://bank.example/charge")'
+    )
+    files = {"shop/views.py": views, "shop/held.py": "held = {}\n", "shop/tasks.py": actor}
+    effects = [name for name, _ in list_effects(read_rows(place, files)["shop.tasks:pay"])]
+    assert not any("Orders" in name for name in effects)
+    assert bool(effects) is (method == "post")
+
+
+def test_client_that_a_setting_chooses_is_nobodys(place: Path) -> None:
+    service = (
+        "import os\nfrom shop.bank import Bank\nlive = None\nclass Payments:\n    def __init__(self):\n"
+        "        self.bank = Bank() if os.environ.get('TESTING') else live\n"
+        "    def pay(self, ref):\n        self.bank.order_transfer(ref)\n"
+    )
+    actor = ACTOR.format(module="payments", name="Payments", body="Payments().pay(ref)")
+    other = BANK.replace("Bank", "Mint")  # so that two classes have the method
+    files = {"shop/bank.py": BANK, "shop/mint.py": other, "shop/payments.py": service}
+    rows = read_rows(place, {**files, "shop/tasks.py": actor})
+    assert rows["shop.tasks:pay"]["effects"] == []
+
+
 def test_job_by_a_decorator_of_the_house_that_asks_for_the_current_job(place: Path) -> None:
     """The queue is given a path out of a row: what a row says of its tries nobody can read."""
     files = {

@@ -13,6 +13,8 @@ from skillrun.frameworks.interface import Send, find_wiring
 from skillrun.frameworks.registry import FRAMEWORKS, features_of
 from skillrun.repo.places import is_aside, is_shown, is_test
 from skillrun.repo.uses import Place
+from skillrun.skills.job_worker.overview.memories import find_memories
+from skillrun.skills.job_worker.overview.seams import find_seams
 
 if TYPE_CHECKING:
     from skillrun.frameworks.interface import Framework
@@ -25,8 +27,17 @@ _DOTTED = re.compile(r"\w+(?:\.\w+)+")
 _BLOCKS = (ast.If, ast.Try, ast.With)
 # Where a decorator or a class gives a job's name.
 _NAMING = frozenset({"name", "actor_name", "task_name"})
-# A method of one of these names may be anybody's.
-_NAMES_OF_BUILTINS = frozenset({*dir(str), *dir(bytes), *dir(list), *dir(dict), *dir(set)})
+# A method of one of these names may be anybody's: a plain value's, a session's, a client's.
+_NAMES_OF_ANYBODY = frozenset(
+    {
+        *(*dir(str), *dir(bytes), *dir(list), *dir(dict), *dir(set)),
+        *("post", "put", "patch", "delete", "head", "options", "request", "stream", "urlopen"),
+        *("sendmail", "send_message", "send_mail", "put_object", "upload_file", "upload_fileobj"),
+        *("publish", "save", "create", "refresh", "execute", "executemany", "commit", "rollback"),
+        *("flush", "close", "begin", "cursor", "connect", "query", "filter", "all", "first", "one"),
+        *("scalar", "scalars", "fetchone", "fetchall", "run", "start", "call", "info", "error"),
+    }
+)
 _DEPTH = 3  # calls that are followed: as far as the stages of a run read
 
 
@@ -129,12 +140,16 @@ def _find_jobs_of(project: Project, framework: Framework, use: FrameworkUse) -> 
 
 
 def _sets_process_up(project: Project, handler: Definition) -> bool:
-    """Whether another module calls it when it is imported: that makes a process ready, for a clock's
-    command as for a web server, and does nobody's work.
+    """Whether another module calls it when it is imported, and nothing of it leaves the process or
+    is remembered: that makes a process ready, for a clock's command as for a web server.
     """
+    calls = project.calls(handler, depth=_DEPTH)
+    if find_seams(calls, {}) or find_memories([handler, *project.reached(handler)], calls):
+        return False
     for call in project.references(handler.dotted):
-        is_at_import = call.module.function_of(call.node) is None
-        if is_at_import and not is_aside(call.path) and not _is_main_part(call):
+        if call.path == handler.path or is_aside(call.path) or _is_main_part(call):
+            continue
+        if call.module.function_of(call.node) is None:
             return True
     return False
 
@@ -330,7 +345,7 @@ def _follow_only_method(project: Project, call: Call) -> Iterator[Call]:
     if method is None:
         yield call
         return
-    yield replace(call, name=method.dotted, origin=method.dotted)
+    yield replace(call, origin=method.dotted)
     way = (*call.via, method.dotted)
     for inner in project.calls(method, depth=_DEPTH):
         yield replace(inner, via=(*way, *inner.via), in_try=inner.in_try + call.in_try)
@@ -338,9 +353,9 @@ def _follow_only_method(project: Project, call: Call) -> Iterator[Call]:
 
 def find_only_method(project: Project, name: str) -> Definition | None:
     """The method of that name where one class alone has it, tests left out; None as well for a name
-    that texts, lists and dictionaries have.
+    that values and clients of libraries have.
     """
-    if name in _NAMES_OF_BUILTINS:
+    if name in _NAMES_OF_ANYBODY:
         return None
     return project.remember(("only method", name), lambda: _find_only_method(project, name))
 
