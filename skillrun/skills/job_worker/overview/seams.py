@@ -141,7 +141,7 @@ def _read_seam(call: Call, calls: tuple[Call, ...], sent: Mapping[ast.Call, str]
         kind = _guess_kind(call, calls)
     if kind is None:
         return None
-    name = call.via[-1] if call.via else call.name
+    name = _name_way_out(call)
     words = f"{name} {' '.join(call.via)} {_list_texts(call)}"
     # A mail about a payment pays nothing.
     is_money = kind != "smtp" and MONEY_WORDS.search(words) is not None
@@ -149,6 +149,20 @@ def _read_seam(call: Call, calls: tuple[Call, ...], sent: Mapping[ast.Call, str]
     if known is not None:
         library = call.origin or call.name
     return Seam(kind, name, place, _is_keyed(call, calls), is_money, is_certain, library)
+
+
+def _name_way_out(call: Call) -> str:
+    """The repository's function that goes out, for `Bank._post` the one beside it that calls it."""
+    if not call.via:
+        return call.name
+    home = call.via[-1].rpartition(".")[0]
+    for name in reversed(call.via):
+        owner, _, word = name.rpartition(".")
+        if owner != home:
+            break
+        if not word.startswith("_"):
+            return name
+    return call.via[-1]
 
 
 def _sends_body(call: Call) -> bool:
