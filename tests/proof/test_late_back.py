@@ -16,7 +16,7 @@ from skillrun.proof.families.deaths import come_back_at_other_ages, late_back
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import History
 from skillrun.proof.judgement import Judgement, Verdict
-from skillrun.proof.judges.late_back import find_kept_back
+from skillrun.proof.judges.late_back import Age, find_age, find_kept_back
 from skillrun.proof.judges.late_back import judge as judge_late_back
 from skillrun.proof.judges.registry import judge_history
 from skillrun.proof.reference import Reference
@@ -187,6 +187,43 @@ def test_only_what_is_repeated_soon_is_kept_back_for_its_age() -> None:
     assert find_kept_back([soon, late, later]) == {"email": 23 * 3600.0}
     assert find_kept_back([late, later]) == {}  # a claim, or a row that says that it is done
     assert find_kept_back([soon, later]) == {}
+
+
+def put_off(schedule: str, *hours: float) -> History:
+    """A death after the effect; the last delivery repeats it, and those before put the job off."""
+    requeued = ("settled", {"how": "requeued", "delay": 60.0})
+    between = [[requeued] for _ in hours[1:]]
+    seen = history(schedule, KILLED_AFTER, *between, REPEATED)
+    first, *later = seen.deliveries
+    moved = [replace(one, clock=first.clock + at * 3600) for one, at in zip(later, hours)]
+    return replace(seen, deliveries=(first, *moved))
+
+
+def test_a_job_that_is_put_off_and_then_repeated_is_not_kept_back() -> None:
+    soon = come_back("kill@after:email#1", 0.1, REPEATED)
+    late = put_off("kill@after:email#1 lose wait=95040 redeliver", 26.4, 27.0)
+    assert find_age(late) == Age("email", 27 * 3600.0, is_repeated=True)
+    assert find_kept_back([soon, late]) == {}
+
+
+def test_what_a_lease_puts_off_is_repeated_soon() -> None:
+    soon = put_off("kill@after:email#1", 0.1, 0.5)
+    late = come_back("kill@after:email#1 lose wait=83808 redeliver", 23.0, KEPT_BACK)
+    assert find_kept_back([soon, late]) == {"email": 23 * 3600.0}
+    # A lease that outlasts the day is no guard by the age.
+    longer = put_off("kill@after:email#1", 0.1, 25.0)
+    assert find_kept_back([longer, late]) == {}
+
+
+def test_the_grade_that_other_schedules_give_is_said_to_come_from_them() -> None:
+    one = Effect(name="email", call="app.mail:send", key_arg="key", guarantee="keyed")
+    later = come_back("kill@after:email#1 lose wait=95040 redeliver", 26.4, REPEATED)
+    spec = JobSpec(version=1, job="job", effects=(one,))
+    (known,) = judge_late_back(later, Reference(spec, ONCE, kept_back={"email": 23 * 3600.0}))
+    (alone,) = judge_late_back(later, Reference(spec, ONCE))
+    assert (known.grade, alone.grade) == ("money", "minor")
+    assert "other schedules of the proof show that" in known.message
+    assert "other schedules" not in alone.message
 
 
 def test_other_ages_are_tried_where_they_show_which_clock_is_gone_by() -> None:

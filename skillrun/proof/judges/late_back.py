@@ -34,8 +34,8 @@ def read_window(effect: Effect) -> float:
 
 @dataclass(frozen=True)
 class Age:
-    """What became of a keyed effect whose message came back once, so long after its first
-    attempt.
+    """What became of a keyed effect whose message came back once. `seconds`: from the first attempt
+    to the delivery that repeats it; where none does, to the second delivery.
     """
 
     effect: str
@@ -54,7 +54,9 @@ def find_age(history: History) -> Age | None:
 
 
 def _read_age(history: History) -> Age | None:
-    """What the second delivery did, where the first one died after a keyed effect."""
+    """What the deliveries after a first one did that died after a keyed effect: the second may put
+    the job off, for quiet hours or a lease, and a later one repeats the effect.
+    """
     faults = history.schedule.faults
     if len(faults) != 1 or history.hung or history.pending or len(history.runs) < 2:
         return None
@@ -62,25 +64,28 @@ def _read_age(history: History) -> Age | None:
     calls = history.performed(effect)
     if not calls:
         return None
-    first, second = history.runs[:2]
-    return Age(effect, second.clock - first.clock, is_repeated=second.performs(effect))
+    first, *later = history.runs
+    for run in later:
+        if run.performs(effect):
+            return Age(effect, run.clock - first.clock, is_repeated=True)
+    return Age(effect, later[0].clock - first.clock, is_repeated=False)
 
 
 def find_kept_back(histories: Iterable[History]) -> dict[str, float]:
-    """See `Reference.kept_back`: effects that a second delivery repeats soon after a death, and
-    does not when it comes late. What keeps them back is how old the first attempt is.
+    """See `Reference.kept_back`: effects that are repeated soon after a death, and are not when the
+    message comes later than that. What keeps them back is how old the first attempt is.
     """
     late: dict[str, float] = {}
-    soon: set[str] = set()
+    soon: dict[str, float] = {}
     for history in histories:
         if history.schedule.family == "kill":
             age = _read_age(history)
             if age is not None and age.is_repeated:
-                soon.add(age.effect)
+                soon[age.effect] = min(age.seconds, soon.get(age.effect, age.seconds))
         age = find_age(history)
         if age is not None and not age.is_repeated:
             late[age.effect] = min(age.seconds, late.get(age.effect, age.seconds))
-    return {effect: seconds for effect, seconds in late.items() if effect in soon}
+    return {name: seconds for name, seconds in late.items() if soon.get(name, seconds) < seconds}
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
@@ -133,6 +138,8 @@ def _judge_effect(history: History, reference: Reference, effect: Effect) -> Ite
         if refused is not None:
             said += (
                 f"; the application itself keeps it back when it comes after {refused / 3600:.0f} h"
+                " (other schedules of the proof show that: this one by itself does not know it, and"
+                " its grade may be another)"
             )
         yield name_risk(
             PASSED,
