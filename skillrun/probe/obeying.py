@@ -134,9 +134,12 @@ class Child:
         self, path: str, kwargs: dict[str, Any], others: Sequence[tuple[int, dict[str, Any]]] = ()
     ) -> None:
         """The application's own way to publish; then the same for other jobs, (job, arguments)
-        each: `publishing` comes before these.
+        each: `publishing` comes before these. A relay is called this way, too: a clock calls it,
+        and no request.
         """
-        function = begin_request(find_object(path)[2], self.booted.request_databases)
+        function = find_object(path)[2]
+        if path == self.booted.config["settings"]["enqueue"]:
+            function = begin_request(function, self.booted.request_databases)
         calls: Iterator[tuple[int, dict[str, Any]]] = iter(others)
         begun = self.call_application(functools.partial(function, **kwargs))
         while not inspect.isawaitable(begun):

@@ -195,7 +195,9 @@ def put_off(schedule: str, *hours: float) -> History:
     between = [[requeued] for _ in hours[1:]]
     seen = history(schedule, KILLED_AFTER, *between, REPEATED)
     first, *later = seen.deliveries
-    moved = [replace(one, clock=first.clock + at * 3600) for one, at in zip(later, hours)]
+    moved = [
+        replace(one, clock=first.clock + at * 3600) for one, at in zip(later, hours, strict=True)
+    ]
     return replace(seen, deliveries=(first, *moved))
 
 
