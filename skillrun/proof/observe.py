@@ -69,6 +69,9 @@ def observe_worlds(target: Target) -> dict[str, list[History]]:
 def _explore_worlds(explorer: Explorer, spec: JobSpec) -> dict[str, list[History]]:
     """World -> its histories, see `observe_worlds`."""
     once = explorer.run(ONCE)
+    # A sweep that does its effects itself does those of all other rows, too: by the single run they
+    # are told from the job's own.
+    explorer.keep_learned(replace(explorer.learned, once=once))
     situation = Situation(spec, once, explorer.facts)
     schedules = [ONCE, *_list_real_calls(spec)]
     ends = list_ends_in_failure(situation)

@@ -36,9 +36,9 @@ def run(args: str = "to='a'", times: int = 1, letters: int = 0) -> History:
 FAILS = history("once", [*effect(), raised(), retry(), ACKED], [*effect(), RETURNED, ACKED])
 
 
-def judge(before: Worlds, *after: Worlds) -> tuple[str, list[str]]:
+def judge(before: Worlds, *after: Worlds, spec_text: str = SPEC_TEXT) -> tuple[str, list[str]]:
     """`after`: what HEAD does, each time that it is asked."""
-    old = {SPEC: SPEC_TEXT, "shop/mailer.py": "A = 1\n"}
+    old = {SPEC: spec_text, "shop/mailer.py": "A = 1\n"}
     branch = diff(old, {**old, "shop/mailer.py": "A = 2\n"})
     (spec,) = branch.specs
     job = Job(SPEC, "a" * 64, "send", "success", proof=Proof("proved"))
@@ -168,13 +168,25 @@ HANDLER = "        handler: store.tasks:ship\n"
 RECOVERS = "        recovers: [{call: 'store.sweeps:requeue', every: 15m}]\n"
 
 
-def observe(root: Path, *, order: str) -> Worlds:
+SENDING = """
+from store import db, parcels
+
+def requeue():
+    with db.connect() as connection:
+        rows = connection.execute("select id from orders where state = 'new' order by id").fetchall()
+        for (order_id,) in rows[:SIZE]:
+            parcels.send(order_id, idempotency_key=f"order:{order_id}")
+            connection.execute("update orders set state = 'sent' where id = ?", (order_id,))
+"""
+
+
+def observe(root: Path, *, order: str = "order by id", sweeps: str = SWEEPS) -> Worlds:
     """What the shop's job and its sweep do in each world."""
     text = word_job.FILES[word_job.SPEC]
     assert HANDLER in text
     files = {
         **word_job.FILES,
-        "store/sweeps.py": SWEEPS.replace("order by id", order),
+        "store/sweeps.py": sweeps.replace("order by id", order),
         word_job.SPEC: text.replace(HANDLER, HANDLER + RECOVERS),
     }
     repo = helpers.build_tree(root, files)
@@ -196,3 +208,12 @@ def test_a_sweep_that_others_hold_up_is_found(tmp_path: Path) -> None:
     assert "the job comes to the end" in told[0]
     paged = observe(tmp_path / "paged", order="order by id limit 100")
     assert judge(base, paged, paged) == ("success", [])
+
+
+@pytest.mark.real
+def test_how_much_a_sweep_sends_at_a_time_is_its_own(tmp_path: Path) -> None:
+    base = observe(tmp_path / "base", sweeps=SENDING.replace("SIZE", "20"))
+    larger = observe(tmp_path / "larger", sweeps=SENDING.replace("SIZE", "40"))
+    assert any("sweep-a-day-later" in str(one.schedule) for one in base["many"])
+    text = word_job.FILES[word_job.SPEC]
+    assert judge(base, larger, larger, spec_text=text) == ("success", [])
