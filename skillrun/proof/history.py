@@ -258,6 +258,7 @@ class Swept:
 
     call: str  # "shop.sweeps:requeue"
     messages: int
+    effects: int = 0  # that it performed itself, for other jobs
 
 
 @dataclass(frozen=True)

@@ -158,15 +158,15 @@ def _compare_sweeps(
     for call in was.keys() & now.keys() & at_base.keys() & at_head.keys():
         is_alike = was[call] == now[call]
         if is_alike and (at_base[call] > was[call]) != (at_head[call] > now[call]):
-            return f"{quoted(call)} publishes {at_head[call]} jobs, and at the base {at_base[call]}"
+            return f"{quoted(call)} finds {at_head[call]} jobs, and at the base {at_base[call]}"
     return None
 
 
 def _count_swept(history: History) -> dict[str, int]:
-    """Sweep -> how many jobs it has published."""
+    """Sweep -> how many jobs it has published, and effects for others that it did itself."""
     counts: dict[str, int] = {}
     for swept in history.swept:
-        counts[swept.call] = counts.get(swept.call, 0) + swept.messages
+        counts[swept.call] = counts.get(swept.call, 0) + swept.messages + swept.effects
     return counts
 
 

@@ -131,7 +131,7 @@ def swept(jobs: int, *, is_found: bool = True) -> History:
             swept(100, is_found=False),
             "the job comes to the end `failed`, and at the base `tried again`",
         ),
-        (swept(2), "`shop.sweeps:requeue` publishes 2 jobs, and at the base 1052"),
+        (swept(2), "`shop.sweeps:requeue` finds 2 jobs, and at the base 1052"),
         (swept(100), None),
         (swept(3000), None),
     ],
@@ -217,3 +217,8 @@ def test_how_much_a_sweep_sends_at_a_time_is_its_own(tmp_path: Path) -> None:
     assert any("sweep-a-day-later" in str(one.schedule) for one in base["many"])
     text = word_job.FILES[word_job.SPEC]
     assert judge(base, larger, larger, spec_text=text) == ("success", [])
+    again = SENDING.replace("SIZE", "20").replace("= 'new'", "<> 'other'")
+    done = observe(tmp_path / "done", sweeps=again)
+    outcome, told = judge(base, done, done, spec_text=text)
+    assert outcome == "partial"
+    assert "were done `store.sweeps:requeue` finds" in told[0]

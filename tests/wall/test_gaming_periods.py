@@ -7,7 +7,6 @@ import yaml
 from looks import SPEC, SPEC_TEXT, found
 
 from skillrun.wall.gaming.periods import measure_gap
-from skillrun.wall.gaming.schedule_settings import read_constants
 
 _SPEC = {**yaml.safe_load(SPEC_TEXT), "recovers": [{"call": "shop.sweeps:chase", "every": "1h"}]}
 TASK = "'task': 'shop.tasks.chase'"
@@ -115,9 +114,42 @@ def test_a_setting_says_how_often(minute: str, every: str, severities: list[str]
     assert [str(one.severity) for one in seen] == severities
 
 
-def test_a_name_of_two_modules_says_nothing() -> None:
-    texts = ("EVERY = 5\n", "EVERY: int = 7\n", "OTHER = os.getenv('OTHER', '3')\n", "X = f()\n")
-    assert read_constants(texts) == {"OTHER": "3"}
+NAMED_BEAT = (
+    f"from shop import config\n\nSCHEDULE = {{'chase': {{{TASK}, 'schedule': config.EVERY}}}}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("rest", "severities"),
+    [
+        ({}, ["error"]),
+        # What tests and other modules call so is something else.
+        ({"tests/conftest.py": "EVERY = 1\n", "shop/mail.py": "EVERY = 7\n"}, ["error"]),
+        ({"shop/beat.py": BEAT}, []),
+    ],
+)
+def test_a_setting_alone_makes_it_rarer(rest: dict[str, str], severities: list[str]) -> None:
+    rest = {SPEC: yaml.safe_dump(_SPEC), "shop/__init__.py": "", "shop/beat.py": NAMED_BEAT, **rest}
+    old, new = {"shop/config.py": "EVERY = 900\n"}, {"shop/config.py": "EVERY = 864000\n"}
+    seen = found("weaker-worker", {**rest, **old}, {**rest, **new})
+    assert [str(one.severity) for one in seen] == severities
+
+
+def test_a_name_that_leads_nowhere_has_the_value_that_all_modules_give_it() -> None:
+    beat = NAMED_BEAT.replace(
+        "from shop import config", "from django.conf import settings as config"
+    )
+    rest = {SPEC: yaml.safe_dump(_SPEC), "shop/__init__.py": "", "shop/beat.py": beat}
+    for more, severities in (({}, ["error"]), ({"shop/mail.py": "EVERY = 7\n"}, [])):
+        old = {**rest, **more, "shop/config.py": "EVERY = 900\n"}
+        new = {**old, "shop/config.py": "EVERY = 864000\n"}
+        assert [str(one.severity) for one in found("weaker-worker", old, new)] == severities
+
+
+@pytest.mark.parametrize("call", ["chase(BATCH)", "run(sweeps.chase, BATCH)", "sweeps.chase({})"])
+def test_a_larger_batch_is_no_rarer_sweep(call: str) -> None:
+    text = f"from shop import sweeps\n\nBATCH = {{}}\n\ndef work():\n    {call}\n"
+    assert looked("shop/work.py", text.format(100, 100), text.format(5000, 5000)) == []
 
 
 @pytest.mark.parametrize(

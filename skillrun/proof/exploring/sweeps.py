@@ -105,8 +105,11 @@ class Sweeps(Called):
             note = f"recovers: {sweep.call} fails: {failed['error']}: {failed['text']}"
             if note not in run.notes:
                 run.notes.append(note)
-        run.swept.append(_count_published(sweep.call, call))
-        call = self._drop_effects_for_other_jobs(self._drop_messages_of_other_jobs(call))
+        swept = _count_published(sweep.call, call)
+        call = self._drop_messages_of_other_jobs(call)
+        every = len(call.events)
+        call = self._drop_effects_for_other_jobs(call)
+        run.swept.append(replace(swept, effects=every - len(call.events)))
         run.deliveries.append(call)
         self._take_published(run, call, 0)
         if self.polled:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -17,14 +17,13 @@ import yaml
 
 from skillrun.contract.duration import parse_duration
 from skillrun.core.verdict import Finding
-from skillrun.repo.source import FunctionNode, last_word
+from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted, taken
-from skillrun.wall.gaming.schedule_settings import fill_in, read_constants
+from skillrun.wall.gaming.schedule_settings import Constants
 from skillrun.wall.gaming.specs import at, listed
 from skillrun.wall.new_sweeps import list_starting_names
-from skillrun.wall.sources import CommitSources
 
 _HINT = (
     "let the clock start it as often as the spec says; a proof calls it by itself, so that nothing"
@@ -46,6 +45,9 @@ _LONGEST_NAMED = 31 * _DAY_S
 _SLEEP = re.compile(r"\bsleep\s+(\d+)([smhd]?)\b")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": _DAY_S}
 _KEYWORDS = {"seconds": 1, "minutes": 60, "hours": 3_600, "days": _DAY_S, "weeks": 7 * _DAY_S}
+_PERIODS = ("schedule", "every", "interval")
+# Whose arguments say how often, and nothing else by a number.
+_TIMES = ("timedelta", "add_periodic_task", "add_job", "IntervalTrigger")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _PART = re.compile(r"(?P<first>\*|\d+)(?:-(?P<last>\d+))?(?:/(?P<step>\d+))?")
@@ -72,6 +74,13 @@ class Entry:
     gap_s: float
     file: File
     line: int
+    called: str = ""  # the function, of a call
+
+    def starts(self, names: Iterable[str]) -> bool:
+        """Whether it has one of the names. Who calls a sweep is no clock: what he hands it is no
+        period.
+        """
+        return self.called not in names and _starts(self.text, names)
 
 
 def find_rarer_sweeps(rule: str, diff: Diff) -> Iterator[Finding]:
@@ -85,8 +94,12 @@ def find_rarer_sweeps(rule: str, diff: Diff) -> Iterator[Finding]:
 def _find_rarer(rule: str, diff: Diff, sweeps: Iterable[tuple[str, float]]) -> Iterator[Finding]:
     files = [*diff.python_files(), *diff.deployment]
     changed = [file for file in files if not is_test_file(file.path)]
-    before = _list_entries(changed, diff.before, of_head=False)
-    after = _list_entries(changed, diff.after, of_head=True)
+    if not changed:
+        return
+    constants = Constants(diff.before), Constants(diff.after)
+    changed += _list_affected(changed, diff, *constants)
+    before = _list_entries(changed, constants[0], of_head=False)
+    after = _list_entries(changed, constants[1], of_head=True)
     # Who calls a sweep is asked only where a schedule has changed at all.
     if not before or not after:
         return
@@ -101,9 +114,34 @@ def _find_rarer(rule: str, diff: Diff, sweeps: Iterable[tuple[str, float]]) -> I
             yield taken(rule, least.file, least.line, said, hint=_HINT)
 
 
+def _list_affected(
+    changed: Sequence[File], diff: Diff, before: Constants, after: Constants
+) -> list[File]:
+    """The files that a branch leaves as they are, and that name a constant which it gives another
+    value.
+    """
+    was, now = set[tuple[str, Any]](), set[tuple[str, Any]]()
+    for file in changed:
+        was.update(before.list_of(file.old_path))
+        now.update(after.list_of(file.path))
+    names = {origin.rpartition(".")[2] for origin, _ in was ^ now}
+    known = {file.path for file in changed}
+    found = []
+    for path, text in diff.after.texts.items():
+        old = diff.before.texts.get(path)
+        if (
+            old is not None
+            and path not in known
+            and not is_test_file(path)
+            and _starts(text, names)
+        ):
+            found.append(File(path, path, old, text))
+    return found
+
+
 def _pick(entries: Iterable[Entry], names: Iterable[str]) -> list[Entry]:
     wanted = tuple(names)
-    return [entry for entry in entries if _starts(entry.text, wanted)]
+    return [entry for entry in entries if entry.starts(wanted)]
 
 
 def _find_seldom(was: list[Entry], now: list[Entry], every_s: float) -> Entry | None:
@@ -151,17 +189,16 @@ def _show(seconds: float) -> str:
 # -- entries
 
 
-def _list_entries(files: Iterable[File], sources: CommitSources, *, of_head: bool) -> list[Entry]:
+def _list_entries(files: Iterable[File], constants: Constants, *, of_head: bool) -> list[Entry]:
     found: list[Entry] = []
-    constants: Mapping[str, Any] | None = None
     for file in files:
         text = file.new if of_head else file.old
         if text is None:
             continue
         if file.path.endswith(".py"):
-            if constants is None:
-                constants = read_constants(sources.texts.values())
-            found += _list_in_code(file, text, constants)
+            module = constants.find_module(file.path if of_head else file.old_path)
+            if module is not None:
+                found += _CodeReader(file, module, constants).list_entries()
         else:
             found += _list_in_lines(file, text)
     return found
@@ -188,69 +225,96 @@ def _read_line(line: str) -> float | None:
     return None
 
 
-def _list_in_code(file: File, text: str, constants: Mapping[str, Any]) -> Iterator[Entry]:
-    """Entries of a dict or a call, and decorators of the function that is started."""
-    try:
-        tree = fill_in(ast.parse(text), constants)
-    except (SyntaxError, ValueError, RecursionError):
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, FunctionNode):
-            for decorator in node.decorator_list:
-                yield from _read_entry(file, decorator, f"{ast.unparse(decorator)} {node.name}")
-        elif isinstance(node, ast.Dict | ast.Call):
-            yield from _read_entry(file, node, ast.unparse(node))
+class _CodeReader:
+    """The schedules in one module."""
+
+    def __init__(self, file: File, module: Module, constants: Constants) -> None:
+        self.file, self.module, self.constants = file, module, constants
+
+    def list_entries(self) -> Iterator[Entry]:
+        """Entries of a dict or a call, and decorators of the function that is started."""
+        for node in ast.walk(self.module.tree):
+            if isinstance(node, FunctionNode):
+                for decorator in node.decorator_list:
+                    text = f"{ast.unparse(decorator)} {node.name}"
+                    yield from self._read_entry(
+                        decorator, text, _list_values(decorator, named=True)
+                    )
+            elif isinstance(node, ast.Dict):
+                yield from self._read_entry(node, ast.unparse(node), _list_values(node))
+            elif isinstance(node, ast.Call):
+                called = last_word(node.func)
+                yield from self._read_entry(node, ast.unparse(node), _list_values(node), called)
+
+    def _read_entry(
+        self, node: ast.expr, text: str, values: Iterable[_Value], called: str = ""
+    ) -> Iterator[Entry]:
+        for value, is_period in values:
+            gap = self._read_value(value, is_period=is_period)
+            if gap is not None:
+                yield Entry(text, gap, self.file, node.lineno, called)
+                return
+
+    def _read_value(self, node: ast.expr, *, is_period: bool) -> float | None:
+        """`is_period`: it stands where a period does, so that a constant's name is one, too."""
+        if isinstance(node, ast.BinOp):
+            left = self._read_value(node.left, is_period=is_period)
+            right = self._read_value(node.right, is_period=is_period)
+            return _multiply(node.op, left, right)
+        if isinstance(node, ast.Call):
+            return self._read_call(node)
+        # Elsewhere a constant may be anything: how many a sweep takes at a time.
+        if is_period:
+            return _read_constant(self._find_constant(node))
+        return _read_constant(getattr(node, "value", None))
+
+    def _read_call(self, node: ast.Call) -> float | None:
+        """Of `crontab(minute="5")`, and of whatever is given seconds or hours."""
+        called = last_word(node.func)
+        if called == "crontab":
+            return _read_crontab(node, self._find_constant)
+        seconds = 0.0
+        for keyword in node.keywords:
+            value = getattr(keyword.value, "value", None)
+            # Others take hours for something else: how old a row may be.
+            if called in _TIMES:
+                value = self._find_constant(keyword.value)
+            if keyword.arg in _KEYWORDS and isinstance(value, int | float):
+                seconds += value * _KEYWORDS[keyword.arg]
+        return seconds or None
+
+    def _find_constant(self, node: ast.expr) -> Any:
+        """The value of a literal or of a constant's name; None of anything else."""
+        if isinstance(node, ast.Constant):
+            return node.value
+        return self.constants.read(self.module, node)
 
 
-def _read_entry(file: File, node: ast.expr, text: str) -> Iterator[Entry]:
-    gaps = []
-    for value in _list_values(node):
-        gap = _read_value(value)
-        if gap is not None:
-            gaps.append(gap)
-    if gaps:
-        yield Entry(text, gaps[0], file, node.lineno)
+_Value = tuple[ast.expr, bool]
 
 
-def _list_values(node: ast.expr) -> Iterator[ast.expr]:
-    """What may say how often, as far as it belongs to this entry alone."""
-    yield node
+def _list_values(node: ast.expr, *, named: bool = False) -> Iterator[_Value]:
+    """What may say how often, as far as it belongs to this entry alone, and whether a name there is
+    that of a period. `named`: wherever it stands.
+    """
+    yield node, named
     if isinstance(node, ast.Dict):
         for key, value in zip(node.keys, node.values, strict=True):
-            if isinstance(key, ast.Constant) and key.value in ("schedule", "every", "interval"):
-                yield value
+            if isinstance(key, ast.Constant) and key.value in _PERIODS:
+                yield value, True
     elif isinstance(node, ast.Call):
-        yield from node.args
+        is_clock = named or last_word(node.func) in _TIMES
+        for argument in node.args:
+            yield argument, is_clock
         for keyword in node.keywords:
-            yield keyword.value
+            yield keyword.value, is_clock or keyword.arg in _PERIODS
 
 
-def _read_value(node: ast.expr) -> float | None:
-    if isinstance(node, ast.BinOp):
-        return _multiply(node)
-    if isinstance(node, ast.Constant):
-        return _read_constant(node.value)
-    if not isinstance(node, ast.Call):
-        return None
-    if last_word(node.func) == "crontab":
-        return _read_crontab(node)
-    return sum(map(_read_keyword, node.keywords)) or None
-
-
-def _multiply(node: ast.BinOp) -> float | None:
+def _multiply(op: ast.operator, left: float | None, right: float | None) -> float | None:
     """Of `30 * 60`."""
-    left, right = _read_value(node.left), _read_value(node.right)
-    if left is None or right is None or not isinstance(node.op, ast.Mult):
+    if left is None or right is None or not isinstance(op, ast.Mult):
         return None
     return left * right
-
-
-def _read_keyword(keyword: ast.keyword) -> float:
-    """Seconds; of what is no time, none."""
-    value = getattr(keyword.value, "value", None)
-    if keyword.arg not in _KEYWORDS or not isinstance(value, int | float):
-        return 0.0
-    return value * _KEYWORDS[keyword.arg]
 
 
 def _read_constant(value: object) -> float | None:
@@ -261,7 +325,7 @@ def _read_constant(value: object) -> float | None:
     return None
 
 
-def _read_crontab(call: ast.Call) -> float | None:
+def _read_crontab(call: ast.Call, find_constant: Callable[[ast.expr], Any]) -> float | None:
     """Celery's and Huey's: whatever is not given is each one."""
     given = {keyword.arg: keyword.value for keyword in call.keywords}
     fields = []
@@ -269,12 +333,10 @@ def _read_crontab(call: ast.Call) -> float | None:
         value: ast.expr | None = call.args[number] if number < len(call.args) else None
         for name in names:
             value = given.get(name, value)
-        if value is None:
-            fields.append("*")
-        elif isinstance(value, ast.Constant):
-            fields.append(str(value.value))
-        else:
+        known = "*" if value is None else find_constant(value)
+        if known is None:
             return None
+        fields.append(str(known))
     return measure_gap(fields)
 
 

@@ -7,29 +7,63 @@ says: a machine that sets nothing has the default.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+from skillrun.repo.python import Project
+from skillrun.repo.source import Module
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
+from skillrun.wall.sources import CommitSources
 
 _CASTS = ("int", "float", "str")
 
 
-def read_constants(texts: Iterable[str]) -> dict[str, Any]:
-    """Name -> value, of what modules say at their top level. A name that stands for several values
-    is left out: who means which is not asked.
+class Constants:
+    """The values that an application's modules give at their top level, on one side of a branch.
+    What a test gives a name is no setting of the application's.
     """
-    found: dict[str, Any] = {}
-    ambiguous: set[str] = set()
-    for text in texts:
-        try:
-            body = ast.parse(text).body
-        except (SyntaxError, ValueError, RecursionError):
-            continue
-        for node in body:
+
+    def __init__(self, sources: CommitSources) -> None:
+        self._project = Project(sources)
+        self._by_origin: dict[str, Any] = {}  # "shop.config.EVERY"
+        self._by_name: dict[str, set[Any]] = {}
+        for path in sources.files:
+            for origin, value in self.list_of(path):
+                self._by_origin[origin] = value
+                self._by_name.setdefault(origin.rpartition(".")[2], set()).add(value)
+
+    def list_of(self, path: str) -> Iterator[tuple[str, Any]]:
+        """Yields (origin, value) of a module's own."""
+        module = self.find_module(path)
+        if module is None or is_test_file(path):
+            return
+        for node in module.tree.body:
             for name, value in _read_assignment(node):
-                if name in found and found[name] != value:
-                    ambiguous.add(name)
-                found[name] = value
-    return {name: value for name, value in found.items() if name not in ambiguous}
+                yield f"{module.name}.{name}", value
+
+    def find_module(self, path: str) -> Module | None:
+        """The parsed file; None where it is no valid Python."""
+        if not path.endswith(".py"):
+            return None
+        return self._project.module(path)
+
+    def read(self, module: Module, node: ast.expr) -> Any:
+        """What a name of that module stands for, by its import. Where that leads to nothing: by the
+        name alone, if it has one value in all modules. None of whatever is no constant by its
+        name: it may be given another value on the way.
+        """
+        if not isinstance(node, ast.Name | ast.Attribute):
+            return None
+        name = node.id if isinstance(node, ast.Name) else node.attr
+        if not name.isupper():
+            return None
+        origin = module.resolve(node)
+        if origin in self._by_origin:
+            return self._by_origin[origin]
+        values = self._by_name.get(name, set())
+        if len(values) != 1:
+            return None
+        return next(iter(values))
 
 
 def _read_assignment(node: ast.stmt) -> Iterable[tuple[str, Any]]:
@@ -67,27 +101,3 @@ def _read_value(node: ast.expr | None) -> Any:
     if is_variable and len(node.args) == 2:
         return _read_value(node.args[1])
     return None
-
-
-class _Filling(ast.NodeTransformer):
-    def __init__(self, constants: Mapping[str, Any]) -> None:
-        self.constants = constants
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return self._fill(node, node.id)
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        return self._fill(node, node.attr)
-
-    def _fill(self, node: ast.expr, name: str) -> ast.expr:
-        is_read = isinstance(getattr(node, "ctx", None), ast.Load)
-        # Whatever is no constant by its name may be given another value on the way.
-        if not is_read or not name.isupper() or name not in self.constants:
-            return node
-        return ast.copy_location(ast.Constant(self.constants[name]), node)
-
-
-def fill_in(tree: ast.Module, constants: Mapping[str, Any]) -> ast.Module:
-    """The module with their values in the place of constants' names; it is changed for that."""
-    filled: ast.Module = _Filling(constants).visit(tree)
-    return filled
