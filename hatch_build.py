@@ -5,6 +5,7 @@ A commit without a tag has the number that `skillrun/__init__.py` gives; an sdis
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent
+# Versions that every installer takes; another tag, `v0.2.1-internal`, is no release.
+_RELEASE = re.compile(r"v\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?")
 
 
 def find_version(root: Path = ROOT) -> str:
@@ -33,16 +36,33 @@ def read_sdist(root: Path) -> str | None:
 
 def read_tag(root: Path) -> str | None:
     """The number of the tag at HEAD, `0.2.0` of `v0.2.0`; None without one, without git and in
-    a folder of somebody else's repository.
+    a folder of somebody else's repository. `0.2.0+dirty` where tracked files are changed.
     """
+    if not (root / ".git").exists():
+        return None
+    tags = ask_git(root, "tag", "--points-at", "HEAD", "--sort=-version:refname") or ""
+    releases = [tag.removeprefix("v") for tag in tags.split() if _RELEASE.fullmatch(tag)]
+    if not releases:
+        return None
+    is_dirty = ask_git(root, "status", "--porcelain", "--untracked-files=no")
+    return max(releases, key=_is_final) + ("+dirty" if is_dirty else "")
+
+
+def _is_final(number: str) -> bool:
+    """Whether a release is no candidate of one."""
+    return number.replace(".", "").isdigit()
+
+
+def ask_git(root: Path, *words: str) -> str | None:
+    """What git says of that folder, whoever owns it; None without git, and where it fails."""
     git = shutil.which("git")
-    if git is None or not (root / ".git").exists():
+    if git is None:
         return None
-    command = [git, "describe", "--tags", "--exact-match", "--match", "v[0-9]*", "HEAD"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    if done.returncode:
-        return None
-    return done.stdout.strip().removeprefix("v")
+    # A hook of git's that installs has GIT_DIR of another repository.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = [git, "-c", "safe.directory=*", *words]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, env=env)
+    return None if done.returncode else done.stdout.strip()
 
 
 def read_package(root: Path) -> str:

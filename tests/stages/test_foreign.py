@@ -123,7 +123,11 @@ def test_what_lies_beside_the_tests_is_no_test(tmp_path: Path) -> None:
     beside = ("spec/rails_helper.rb", "spec/factories/order.rb", "test/application_test_case.rb")
     tests = ("spec/order_spec.rb", "test/order_test.rb", "test/test_order.rb")
     repo = helpers.build_tree(tmp_path / "repo", dict.fromkeys((*beside, *tests), "x = 1\n"))
-    assert find_tests(Tree(repo), LANGUAGES["ruby"]) == list(tests)
+    tree = Tree(repo)
+    with tree.recording() as asked:
+        assert find_tests(tree, LANGUAGES["ruby"]) == list(tests)
+    # A test that comes later makes the stage stale.
+    assert list(asked)
 
 
 def test_a_run_that_somebody_attests_ends(tmp_path: Path) -> None:

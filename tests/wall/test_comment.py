@@ -120,6 +120,37 @@ def test_of_two_at_once_the_newer_commits_stays(github: GitHub) -> None:
     assert github.bodies == [f"{MARK}\nof the newer commit\n"]
 
 
+def test_the_older_run_leaves_its_comment_where_the_newer_one_has_taken_it(github: GitHub) -> None:
+    """Both have posted and see both: the newer run keeps the oldest, and removes its own."""
+
+    def take(number: int) -> None:
+        github.head = "6f" * 20
+        for comment in github.comments:
+            if comment["id"] == number:
+                comment["body"] = f"{MARK}\nof the newer commit\n"
+
+    class Racing(Api):
+        def ask(self, method: str, path: str, body: Any = None) -> Any:
+            answer = super().ask(method, path, body)
+            if method == "POST":
+                github.add(f"{MARK}\nof the newer commit\n")
+            elif len(github.comments) == 2 and "comments?" in path:
+                take(github.comments[0]["id"])
+                github.comments.pop()
+            return answer
+
+    api = Racing(github.url, TOKEN)
+    said = keep_comment(api, request_to(github), "found\n", lambda _: None)
+    assert said.startswith("left alone")
+    assert github.bodies == [f"{MARK}\nof the newer commit\n"]
+
+
+def test_a_comment_that_is_gone_when_it_is_edited_is_written_anew(github: GitHub) -> None:
+    github.add(f"{MARK}\nold\n")
+    github.failures.append(Failure("PATCH", 404))
+    assert keep(github) == ("brought up to date", [2.0])
+
+
 def test_an_older_run_leaves_the_comment_to_the_newer_one(github: GitHub) -> None:
     newer = github.add(f"{MARK}\nof the newer commit\n")
     github.head = "6f" * 20

@@ -37,6 +37,25 @@ def test_a_release_is_its_tag(build: ModuleType, tmp_path: Path) -> None:
     assert build.find_version(repo) == "0.2.0"
 
 
+def test_what_is_no_release_has_no_releases_number(
+    build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = helpers.build_tree(tmp_path / "repo", {"skillrun/__init__.py": PACKAGE})
+    other = helpers.build_tree(tmp_path / "other", {"skillrun/__init__.py": PACKAGE})
+    tag(repo, "v0.2.1-internal")
+    assert build.find_version(repo) == "0.1.0"
+    tag(repo, "v0.2.1rc1")
+    tag(other, "v9.0.0")
+    # A hook of git's, in another repository.
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    assert build.find_version(repo) == "0.2.1rc1"
+    (repo / "skillrun" / "__init__.py").write_text(PACKAGE + "# mine\n")
+    assert build.find_version(repo) == "0.2.1rc1+dirty"
+    monkeypatch.delenv("GIT_DIR")
+    tag(repo, "v0.2.1")
+    assert build.find_version(repo) == "0.2.1+dirty"
+
+
 def test_an_sdist_keeps_its_version_in_somebody_elses_repository(
     build: ModuleType, tmp_path: Path
 ) -> None:

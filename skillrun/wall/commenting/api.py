@@ -44,7 +44,7 @@ class NoRights(ApiProblem):
 
 
 class Gone(NoRights):
-    """What was to be deleted is not there. GitHub says the same to a token that may not see it."""
+    """What was to be edited or deleted is not there. GitHub says the same to a token that may not see it."""
 
 
 class Passing(ApiProblem):
@@ -103,7 +103,7 @@ class Api:
         wait_s = self._find_wait(error.headers)
         if error.code in (403, 429) and wait_s is not None:
             return Passing(f"{said}; the token's rate limit is used up", wait_s)
-        if method == "DELETE" and error.code == _NOT_FOUND:
+        if method in ("DELETE", "PATCH") and error.code == _NOT_FOUND:
             return Gone(said)
         if error.code in _NO_RIGHTS:
             return NoRights(said)

@@ -79,7 +79,10 @@ def _keep_once(api: Api, request: PullRequest, body: str) -> str:
         return "written"
     newer = _find_newer_head(api, request)
     if newer is not None:
-        _delete_comment(api, place, written)
+        # The newer run may have taken it for its own, as the oldest: then it says what is true now.
+        for comment in _list_own(api, comments):
+            if comment["id"] == written["id"] and comment["body"] == body:
+                _delete_comment(api, place, written)
         return _tell_left_alone(newer)
     _keep_oldest(api, place, own, body)
     return "written"
@@ -102,7 +105,11 @@ def _keep_oldest(api: Api, place: str, own: list[dict[str, Any]], body: str) -> 
     """Gives the oldest of our comments the body, and removes the others; says which it was."""
     first, *others = sorted(own, key=lambda comment: comment["id"])
     if first["body"] != body:
-        api.ask("PATCH", f"{place}/issues/comments/{first['id']}", {"body": body})
+        try:
+            api.ask("PATCH", f"{place}/issues/comments/{first['id']}", {"body": body})
+        except Gone as problem:
+            # Another run has removed it by now: whoever looks again finds none, and writes one.
+            raise Passing(str(problem)) from problem
     for other in others:
         _delete_comment(api, place, other)
     return "kept as it is" if first["body"] == body else "brought up to date"

@@ -54,12 +54,14 @@ class Constants:
         """
         if not isinstance(node, ast.Name | ast.Attribute):
             return None
+        # Whatever is no constant by its name may be given another value on the way.
         name = node.id if isinstance(node, ast.Name) else node.attr
         if not name.isupper():
             return None
         origin = module.resolve(node)
         if origin in self._by_origin:
             return self._by_origin[origin]
+        # `django.conf.settings.EVERY`, or an object that has the settings.
         values = self._by_name.get(name, set())
         if len(values) != 1:
             return None

@@ -27,11 +27,13 @@ _TEST_NAME = re.compile(r"tests?[_.].*|(.*[._-])?(tests?|spec)|\w*(Tests?|Spec)"
 def find_tests(tree: Tree, language: Language) -> list[str]:
     """The files of a language that are named as tests; helpers and factories beside them are not."""
     tests = []
-    for path in tree.files:
-        stem = path.rpartition("/")[2].rpartition(".")[0]
-        if path.endswith(language.suffixes) and is_test(path) and _TEST_NAME.fullmatch(stem):
-            tests.append(path)
-    return tests
+    # Asked by a glob, which is a look-up: a test that comes later makes the stage stale.
+    for suffix in language.suffixes:
+        for path in tree.match(f"**/*{suffix}"):
+            stem = path.rpartition("/")[2].rpartition(".")[0]
+            if is_test(path) and _TEST_NAME.fullmatch(stem):
+                tests.append(path)
+    return sorted(set(tests))
 
 
 def find_named(tree: Tree, language: Language, name: str) -> Place | None:
