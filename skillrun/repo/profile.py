@@ -115,7 +115,23 @@ def load_profile(root: Path) -> Profile | None:
             "\n".join(problems), hint="mend them, or start again with: skillrun detect --write"
         )
     profile = Profile(document.value, dict(document.lines))
-    return replace(profile, policy=_load_policy(root, profile))
+    profile = replace(profile, policy=_load_policy(root, profile))
+    _check_required(profile)
+    return profile
+
+
+def _check_required(profile: Profile) -> None:
+    """Raises ProfileInvalid for a required check that nobody runs: it would be taken for passed."""
+    run = {profile.commands.get(kind) for kind in _KINDS} - {"none", "unknown"}
+    for name in profile.required_checks:
+        if name in _KINDS or name in run:
+            continue
+        where, line = "quality_bar.required_checks", profile.line("quality_bar", "required_checks")
+        if profile.policy is not None and name in profile.policy.required_checks:
+            where, line = f"extends: {profile.policy.file}", profile.line("extends", "file")
+        said = f"{NAME}:{line}: {where}: nothing runs the check {name}"
+        hint = f"a check is one of {', '.join(_KINDS)}, or the command that commands gives for one"
+        raise ProfileInvalid(said, hint=hint)
 
 
 def _load_policy(root: Path, profile: Profile) -> Policy | None:

@@ -91,7 +91,7 @@ class Inputs:
         # One that cannot be read is refused here.
         profile = load_profile(target.repo.root)
         if profile is not None:
-            check_contract_risks(profile.contract_risks, code.risks)
+            check_contract_risks(profile, code.risks)
         # Never by the profile: an agent can edit it, and a clone brings it along.
         allowed = Consent(target.repo).read().agent_waivers
         check_waiving_actor(request, who(), allowed)

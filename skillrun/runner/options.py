@@ -16,6 +16,7 @@ from skillrun.runner.case import Attestation
 if TYPE_CHECKING:
     from skillrun.contract.specfile import Spec
     from skillrun.core.actor import Actor
+    from skillrun.repo.profile import Profile
     from skillrun.repo.tree import Tree
     from skillrun.runner.target import Request
 
@@ -51,15 +52,18 @@ def check_waivers(
             raise Misuse(f"{path}: {item}: no reason", hint="a waiver says why: ITEM=REASON")
 
 
-def check_contract_risks(given: Iterable[str], known: Iterable[str]) -> None:
-    """Raises Misuse for a risk of `quality_bar.risks` that nothing looks for: it would be taken for
-    refused. A skill without a proof, which knows no risk, leaves them to others.
+def check_contract_risks(profile: Profile, known: Iterable[str]) -> None:
+    """Raises Misuse for a risk of the profile, or of its policy, that nothing looks for: it would be
+    taken for refused. A skill without a proof, which knows no risk, leaves them to others.
     """
     names = sorted(known)
-    for name in given:
+    for name in profile.contract_risks:
         if names and name not in names:
+            place = "quality_bar.risks"
+            if profile.policy is not None and name in profile.policy.risks:
+                place = f"extends: {profile.policy.file}"
             raise Misuse(
-                f"REPO_PROFILE.json: quality_bar.risks: no risk is called {name}",
+                f"REPO_PROFILE.json: {place}: no risk is called {name}",
                 hint=f"the risks that this skillrun knows: {', '.join(names)}",
             )
 

@@ -61,6 +61,28 @@ def test_a_deviation_leaves_out_one_demand_and_is_named(tmp_path: Path) -> None:
     assert len(said) == 3
 
 
+@pytest.mark.parametrize("name", ["make audit", "tests", "none"])
+def test_a_check_that_nobody_runs_is_refused(name: str, tmp_path: Path) -> None:
+    """It would be taken for passed, wherever it stands."""
+    asked = {"required_checks": [name]}
+    root = extending(tmp_path / "policy", {"schema_version": 1, **asked})
+    with pytest.raises(ProfileInvalid, match=f"extends: {FILE}: nothing runs the check {name}"):
+        loaded(root)
+    profile = {"commands": {"lint": "none"}, "quality_bar": asked}
+    helpers.write_files(tmp_path / "own", {"REPO_PROFILE.json": json.dumps(profile)})
+    with pytest.raises(ProfileInvalid, match=f"required_checks: nothing runs the check {name}"):
+        loaded(tmp_path / "own")
+
+
+def test_a_check_may_be_the_command_itself(tmp_path: Path) -> None:
+    profile = {
+        "commands": {"lint": "make audit"},
+        "quality_bar": {"required_checks": ["make audit"]},
+    }
+    helpers.write_files(tmp_path, {"REPO_PROFILE.json": json.dumps(profile)})
+    assert loaded(tmp_path).required_checks == ("make audit",)
+
+
 REFUSED = {
     "another digest": ({"sha256": "0" * 64}, "extends.sha256: policy/fleet.json has the sha256"),
     "no digest": ({"sha256": "latest"}, "extends.sha256"),

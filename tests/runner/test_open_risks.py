@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -81,4 +82,10 @@ def test_a_risk_that_nothing_looks_for_is_no_contract(tmp_path: Path) -> None:
     (repo / "REPO_PROFILE.json").write_text(json.dumps(profile))
     done = helpers.run_cli("run", shops.SKILL, cwd=repo)
     assert done.returncode == 2
-    assert "no risk is called broker-losst" in done.stderr
+    assert "quality_bar.risks: no risk is called broker-losst" in done.stderr
+    policy = json.dumps({"schema_version": 1, "risks": ["broker-losst"]})
+    (repo / "fleet.json").write_text(policy)
+    pinned = {"file": "fleet.json", "sha256": hashlib.sha256(policy.encode()).hexdigest()}
+    (repo / "REPO_PROFILE.json").write_text(json.dumps({"extends": pinned}))
+    done = helpers.run_cli("run", shops.SKILL, cwd=repo)
+    assert "extends: fleet.json: no risk is called broker-losst" in done.stderr

@@ -58,11 +58,10 @@ def list_contract_risks(case: JobCase) -> tuple[str, ...]:
     """The risks that the profile makes part of the contract. Raises Misuse where one of them is
     not known.
     """
-    risks: tuple[str, ...] = ()
-    if case.profile:
-        risks = case.profile.contract_risks
-    check_contract_risks(risks, RISKS)
-    return risks
+    if not case.profile:
+        return ()
+    check_contract_risks(case.profile, RISKS)
+    return case.profile.contract_risks
 
 
 def find_handler(case: JobCase) -> Definition | None:
