@@ -110,6 +110,7 @@ def test_a_refutation_fails_the_session_and_is_replayed(tmp_path: Path) -> None:
     assert helpers.git(root, "status", "--short") == ""
 
 
+@pytest.mark.real
 def test_a_schedule_that_holds_is_told_too(tmp_path: Path) -> None:
     root = orders(tmp_path / "orders", jobs=JOBS)
     said = run_pytest(root, *REPLAY, code=0)
@@ -210,7 +211,10 @@ def test_a_baseline_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
         ),
     ],
 )
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "workers",
+    [pytest.param((), id="alone"), pytest.param(("-n", "1"), id="xdist", marks=pytest.mark.real)],
+)
 def test_a_mark_that_is_wrong(
     mark: str, line: str, workers: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -276,6 +280,7 @@ def test_a_mark_may_say_every_field_of_a_spec() -> None:
     assert set(FIELDS) == set(schema["properties"]) - said_otherwise
 
 
+@pytest.mark.real
 def test_a_file_of_the_repository_shadows_none_of_ours(tmp_path: Path) -> None:
     root = orders(tmp_path / "orders")
     (root / "yaml.py").write_text("raise SystemExit('shadowed')\n")

@@ -58,6 +58,7 @@ def change_spec(*examples: int) -> dict[str, Any]:
     return {"payload": payload, "effects": effects}
 
 
+@pytest.mark.real
 def test_an_effect_of_another_example_is_proved_with_it(tmp_path: Path) -> None:
     target = target_of(plain_repo(tmp_path, jobs=JOBS, changed=change_spec(7, 9, 8)))
     proof = prove(target)
@@ -73,6 +74,7 @@ def test_an_effect_of_another_example_is_proved_with_it(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.real
 def test_a_mistake_there_is_refuted_and_replayed(tmp_path: Path) -> None:
     root = plain_repo(tmp_path, jobs=JOBS, changed=change_spec(7, 8), was=KEYED, becomes=DRAWN)
     proof = prove(target_of(root))
@@ -91,6 +93,7 @@ def test_an_effect_that_no_example_comes_to_is_said(tmp_path: Path) -> None:
     assert [one.message for one in proof.incomplete] == ["the single run does not reach: voucher"]
 
 
+@pytest.mark.real
 def test_who_takes_the_other_way_at_a_second_delivery_is_refuted(tmp_path: Path) -> None:
     """Refunded, and a voucher on top of it."""
     jobs = textwrap.dedent(JOBS).replace(

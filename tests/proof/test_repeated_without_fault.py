@@ -26,6 +26,7 @@ def list_risks(root: Path, **edits: str) -> set[str]:
     return {risk.judgement.rule for risk in proof.risks}
 
 
+@pytest.mark.real
 def test_two_at_once_that_do_not_see_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

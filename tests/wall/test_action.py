@@ -163,6 +163,7 @@ def test_an_input_that_is_more_than_a_word_runs_nothing(
     assert not (runner.workspace / "pwned").exists()
 
 
+@pytest.mark.real
 def test_nothing_of_the_repository_is_imported_while_it_installs(runner: Runner) -> None:
     """It runs in the repository's folder, where a pull request may have put a venv.py."""
     (runner.workspace / "venv.py").write_text("open('pwned', 'w')\n")
@@ -185,6 +186,7 @@ def report(runner: Runner, url: str, **inputs: str) -> subprocess.CompletedProce
     return runner.run("report", inputs, GITHUB_REPOSITORY="shop/shop", **env)
 
 
+@pytest.mark.real
 def test_what_was_found_is_a_summary_a_comment_and_an_outcome(runner: Runner) -> None:
     """The spec of this repository says too little: it is refused, and all of that is told."""
     runner.install_stand_in()
@@ -202,6 +204,7 @@ def test_what_was_found_is_a_summary_a_comment_and_an_outcome(runner: Runner) ->
     assert runner.read("OUTPUT") == "outcome=refused\n"
 
 
+@pytest.mark.real
 def test_a_comment_that_fails_fails_nothing(runner: Runner) -> None:
     runner.install_stand_in()
     runner.run("verify")
