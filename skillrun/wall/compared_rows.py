@@ -14,12 +14,20 @@ from skillrun.core.errors import SkillrunError
 from skillrun.core.verdict import Finding, Severity
 from skillrun.proof.changed_rows import MORE_ROWS, ODD_CENTS
 from skillrun.proof.history import History
+from skillrun.proof.schedule import LATE_SWEEP
 from skillrun.proof.worlds import BEGUN, CENTS, DONE, FOREIGN, GIVEN_UP, LONGER, MANY
-from skillrun.wall.comparing import can_be_compared, list_effects, name_end, read_requests
+from skillrun.wall.comparing import (
+    add_not_compared,
+    explain_not_comparing,
+    is_code_changed,
+    list_effects,
+    name_end,
+    read_requests,
+)
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted
-from skillrun.wall.gaming.specs import base_file
-from skillrun.wall.verification import Job
+from skillrun.wall.gaming.specs import at, base_file, listed
+from skillrun.wall.verification import Job, NotCompared
 
 OTHERWISE = "verify.otherwise-with-rows"
 HELP = {
@@ -44,6 +52,7 @@ _WORDS_OF_COLUMN = {
     CENTS: f"with {ODD_CENTS} cents in {{column}}",
 }
 _MOST_TOLD = 2
+_WHAT = "what it does with other rows"
 
 ObserveWorlds = Callable[[File], Mapping[str, list[History]] | None]
 """Runs a spec's job in each world, in a clean checkout of its side; None where nobody agreed that
@@ -59,18 +68,26 @@ def judge_rows(
     """The job, no success where it does otherwise than the base's with other rows. Costs nothing
     where no code changed, or the job fails anyway.
     """
-    if job.proof is None or not can_be_compared(job, spec, diff):
+    if not is_code_changed(diff):
         return job
+    why = explain_not_comparing(job, spec, diff)
+    if why is not None or job.proof is None:
+        return add_not_compared(job, [NotCompared(_WHAT, why or "")])
     old = base_file(diff, spec)
     effects = [name for name in list_effects(old) if name in list_effects(spec)]
     found: dict[str, str] = {}
     # What one run does by chance is not what the next one does.
     for number in range(2):
-        seen = dict(_find_differences(old, spec, effects, observe_base, observe_head))
+        sides = _observe_sides(old, spec, observe_base, observe_head)
+        if isinstance(sides, NotCompared):
+            return add_not_compared(job, [sides])
+        job = add_not_compared(job, _list_not_compared(*sides, spec))
+        seen = dict(_find_differences(*sides, effects))
         shared = found.keys() & seen.keys()
         found = seen if number == 0 else {world: seen[world] for world in seen if world in shared}
         if not found:
             return job
+    assert job.proof is not None
     told = list(found.items())[:_MOST_TOLD]
     findings = []
     for world, said in told:
@@ -87,23 +104,27 @@ def _tell_world(world: str) -> str:
     return _WORDS[kind]
 
 
-def _find_differences(
-    old: File,
-    spec: File,
-    effects: list[str],
-    observe_base: ObserveWorlds,
-    observe_head: ObserveWorlds,
-) -> Iterator[tuple[str, str]]:
-    """(world, what HEAD does otherwise there), a world once. None where a side cannot be run, which
-    is said where the single runs are compared.
-    """
+Worlds = Mapping[str, list[History]]
+
+
+def _observe_sides(
+    old: File, spec: File, observe_base: ObserveWorlds, observe_head: ObserveWorlds
+) -> tuple[Worlds, Worlds] | NotCompared:
+    """What the base's job and HEAD's came to in each world, or why one of them cannot be run."""
     try:
         before = observe_base(old)
         after = observe_head(spec) if before else None
-    except SkillrunError:
-        return
+    except SkillrunError as error:
+        return NotCompared(_WHAT, error.message)
     if not before or not after:
-        return
+        return NotCompared(_WHAT, "nobody agreed that it runs")
+    return before, after
+
+
+def _find_differences(
+    before: Worlds, after: Worlds, effects: list[str]
+) -> Iterator[tuple[str, str]]:
+    """(world, what HEAD does otherwise there), a world once."""
     for world, was in before.items():
         if not world or world not in after:
             continue
@@ -113,6 +134,47 @@ def _find_differences(
             if said is not None:
                 yield world, said
                 break
+
+
+def _list_not_compared(before: Worlds, after: Worlds, spec: File) -> Iterator[NotCompared]:
+    """Yields the worlds in which nothing was held against HEAD, or not all that could be."""
+    if not before.keys() - {""}:
+        yield NotCompared(
+            _WHAT, "it has no store of SQLite or PostgreSQL that rows can be put into"
+        )
+        return
+    document = spec.new_document.value if spec.new_document is not None else None
+    has_sweep = bool(listed(at(document, "recovers")) or at(document, "enqueue", "relay"))
+    if has_sweep and not any(map(_is_swept, before[""])):
+        why = "no death before an effect loses its message, or a clock alone starts the job"
+        yield NotCompared("what its sweeps find", why)
+    for world, was in before.items():
+        # One reason is enough: a schedule that does not end keeps the next one from it, too.
+        if world and world in after:
+            for four in _match_schedules(before[""], after[""], was, after[world]):
+                silence = _explain_silence(*four)
+                if silence is not None:
+                    whose = "what its sweeps find" if _is_swept(four[0]) else "what it does"
+                    yield NotCompared(f"{whose} {_tell_world(world)}", silence)
+                    break
+        elif world:
+            yield NotCompared(f"what it does {_tell_world(world)}", "HEAD's store has no such rows")
+
+
+def _is_swept(history: History) -> bool:
+    return LATE_SWEEP in history.schedule.moves
+
+
+def _explain_silence(
+    was_alone: History, is_alone: History, base: History, head: History
+) -> str | None:
+    """Why nothing was held against HEAD in one schedule of a world; None where something was."""
+    for whose, history in (("the base's", base), ("HEAD's", head)):
+        if history.hung is not None:
+            return f"{whose} did not end within a delivery's time"
+    if name_end(was_alone) != name_end(base):
+        return "the base itself comes to another end there"
+    return None
 
 
 _Four = tuple[History, History, History, History]
@@ -136,7 +198,7 @@ def _compare(
     """What HEAD does otherwise in a world, in one schedule; None where nothing, and where the base
     itself comes to another end there. The first two are of the example's own rows.
     """
-    if head.hung or base.hung or name_end(was_alone) != name_end(base):
+    if _explain_silence(was_alone, is_alone, base, head) is not None:
         return None
     alike, here = _read_facts(was_alone, effects), _read_facts(base, effects)
     own, there = _read_facts(is_alone, effects), _read_facts(head, effects)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from skillrun.contract.duration import parse_duration
 from skillrun.core.errors import SkillrunError
+from skillrun.core.tally import count_things
 from skillrun.core.verdict import Finding, Severity
 from skillrun.probe.replies import LATER_S
 from skillrun.proof.history import History
@@ -26,7 +27,9 @@ from skillrun.wall.comparing import (
     ENDLESS,
     FAILED,
     LETTER,
-    can_be_compared,
+    add_not_compared,
+    explain_not_comparing,
+    is_code_changed,
     list_effects,
     name_end,
     read_event,
@@ -35,7 +38,7 @@ from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted
 from skillrun.wall.gaming.specs import at, base_file, listed
 from skillrun.wall.sent import Parts, read_number
-from skillrun.wall.verification import Job
+from skillrun.wall.verification import Job, NotCompared
 
 KEY, SENT, ANSWER = "verify.other-key", "verify.sends-otherwise", "verify.answered-otherwise"
 BLIND = "verify.not-compared"
@@ -107,6 +110,7 @@ ANSWERS = (*map(str, _STATUSES), *_SAID_OTHERWISE)
 _MOST_SHOWN = 3
 # A date is said in whole seconds, and is some seconds old when it is read.
 _TOLERANCE_S = 10
+_WHAT = "what its effects send and make of answers"
 # Of the examples behind the first: each is a delivery more of each effect, on each side.
 _MOST_EXAMPLES = 3
 # A header by which a receiver tells that it has the work already: `message-id`, `x-request-key`. It
@@ -151,6 +155,7 @@ class Effect:
     # had forgotten the key.
     repeats: int
     further: dict[int, Further]  # number of an example, from 1 -> its own
+    unended: int  # schedules that did not end within a delivery's time
 
 
 def judge_runs(
@@ -159,11 +164,15 @@ def judge_runs(
     """The job, no success where it does otherwise what the base does. Costs nothing where no code
     changed, or the job fails anyway.
     """
-    if job.proof is None or not can_be_compared(job, spec, diff):
+    if not is_code_changed(diff):
         return job
+    why = explain_not_comparing(job, spec, diff)
+    if why is not None or job.proof is None:
+        return add_not_compared(job, [NotCompared(_WHAT, why or "")])
     old = base_file(diff, spec)
     before, after = list_effects(old), list_effects(spec)
     shared = [name for name in before if name in after]
+    job = add_not_compared(job, _list_one_sided(before, after))
     if not shared:
         return job
     examples = _list_shared_examples(old, spec)
@@ -179,10 +188,52 @@ def judge_runs(
         was = now = []
     for base, head in zip(was, now, strict=False):
         found += _compare_effect(base, head, spec)
+    job = add_not_compared(job, (*_list_unended(was, now), *_list_other_examples(old, spec)))
+    assert job.proof is not None
     proof = replace(job.proof, findings=(*job.proof.findings, *found))
     if any(finding.severity == Severity.ERROR for finding in found):
         return replace(job, proof=proof, outcome="partial")
     return replace(job, proof=proof)
+
+
+def _list_one_sided(before: list[str], after: list[str]) -> Iterator[NotCompared]:
+    """Yields the effects that one side's spec alone has with a stand-in."""
+    for name in before:
+        if name not in after:
+            yield NotCompared(
+                f"the effect {name}", "HEAD's spec has none of this name to stand in for"
+            )
+    for name in after:
+        if name not in before:
+            yield NotCompared(f"the effect {name}", "the base's spec has none to stand in for")
+
+
+def _list_unended(was: list[Effect], now: list[Effect]) -> Iterator[NotCompared]:
+    """Yields the effects some of whose schedules did not end."""
+    for whose, side in (("the base's", was), ("HEAD's", now)):
+        for effect in side:
+            # A schedule of which the end is not known says neither that it is alike nor otherwise.
+            if effect.unended:
+                count = count_things(effect.unended, "schedule")
+                what = f"what {effect.name} sends and makes of answers, in {count}"
+                yield NotCompared(what, f"{whose} did not end within a delivery's time")
+
+
+def _list_other_examples(old: File, spec: File) -> Iterator[NotCompared]:
+    """Yields the examples of HEAD's spec that were not tried on both sides, if there are any, and
+    that there is only one.
+    """
+    examples = _read_examples(spec)
+    tried = _list_shared_examples(old, spec)
+    if len(examples) == 1:
+        yield NotCompared("further payloads", "payload.examples has one alone")
+    # Who adds one shows it to the proof; beside the base it says nothing yet.
+    left = [str(number) for number in range(1, len(examples)) if number not in tried]
+    if left:
+        why = f"the first {_MOST_EXAMPLES + 1} are"
+        if len(tried) < _MOST_EXAMPLES:
+            why = "the base's spec does not have the same"
+        yield NotCompared(f"the job of payload.examples[{', '.join(left)}]", why)
 
 
 # -- one side
@@ -276,6 +327,7 @@ def _read_effect(
     examples: tuple[int, ...],
     answered: list[History],
 ) -> Effect:
+    unended = sum(history.hung is not None for history in (*singles, *answered))
     forgotten, failing, taken, *others = answered
     for_ever = _read_ends(_FOR_EVER, others)
     others = others[len(_FOR_EVER) :]
@@ -293,6 +345,7 @@ def _read_effect(
         for_ever=for_ever,
         repeats=len(forgotten.performed(name)),
         further=_read_further(name, examples, further),
+        unended=unended,
     )
 
 

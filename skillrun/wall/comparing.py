@@ -4,25 +4,40 @@ history is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from skillrun.proof.history import Event, History
 from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.specs import at, base_document, listed
 from skillrun.wall.sent import Parts, read_parts
-from skillrun.wall.verification import Job
+from skillrun.wall.verification import Job, NotCompared
 
 LETTER, FAILED, AGAIN, DONE = "dead letter", "failed", "tried again", "done"
 ENDLESS = "tried without an end"
 
 
-def can_be_compared(job: Job, spec: File, diff: Diff) -> bool:
-    """Whether it may be told that HEAD does otherwise: code changed, and nothing fails anyway."""
-    is_changed = any(not is_test_file(file.path) for file in diff.python_files())
-    if not job.is_passing or not is_changed:
-        return False
-    return base_document(diff, spec) is not None
+def is_code_changed(diff: Diff) -> bool:
+    """Whether the branch changes Python other than tests: else both sides do the same."""
+    return any(not is_test_file(file.path) for file in diff.python_files())
+
+
+def explain_not_comparing(job: Job, spec: File, diff: Diff) -> str | None:
+    """Why it is not told whether HEAD does otherwise than the base; None where it may be."""
+    if job.proof is None:
+        return "no spec of this job asks for a proof"
+    if not job.is_passing:
+        return "the job is no success by itself"
+    if base_document(diff, spec) is None:
+        return "the base holds no spec of this job that can be read"
+    return None
+
+
+def add_not_compared(job: Job, found: Iterable[NotCompared]) -> Job:
+    """The job with what was not compared of it besides, each once."""
+    every = (*job.not_compared, *found)
+    return replace(job, not_compared=tuple(dict.fromkeys(every)))
 
 
 def list_effects(spec: File) -> list[str]:

@@ -7,16 +7,18 @@ and published by the base, and is met by HEAD.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from skillrun.core.tally import count_things
 from skillrun.core.verdict import Finding, Severity
 from skillrun.proof.deploying.deploy import Broken, Deploys
 from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
+from skillrun.wall.comparing import add_not_compared, explain_not_comparing, is_code_changed
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted
-from skillrun.wall.gaming.specs import base_document, base_file
-from skillrun.wall.verification import Job
+from skillrun.wall.gaming.specs import base_file
+from skillrun.wall.verification import Job, NotCompared
 
 BREAKS, UNTRIED = "verify.breaks-at-deploy", "verify.deploy-untried"
 HELP = {
@@ -26,12 +28,16 @@ HELP = {
         " about twice or never, or the job was given up, which does not happen where the base"
         " goes on by itself."
     ),
-    UNTRIED: "HEAD's job was not tried over what the base leaves behind, and why.",
+    UNTRIED: (
+        "HEAD's job was tried over what the base leaves behind, without the migration that the"
+        " branch brings: skillrun does not run it."
+    ),
 }
 _HINT = (
     "let HEAD do what the base has begun: migrate what is stored, take messages of the old form,"
     " keep keys; skillrun verify shows the schedule"
 )
+_WHAT = "what the base leaves behind at the deploy"
 _MIGRATES = re.compile(r"migrat|alembic|upgrade", re.IGNORECASE)
 _ALTERS = re.compile(r"alter\s+table|add[_ ]column|migrat", re.IGNORECASE)
 
@@ -43,26 +49,34 @@ def judge_deploys(job: Job, spec: File, diff: Diff, try_deploys: TryDeploys) -> 
     """The job, no success where HEAD breaks what the base has begun. Costs nothing where no code
     changed, or the job fails anyway.
     """
-    is_changed = any(not is_test_file(file.path) for file in diff.python_files())
-    if job.proof is None or not job.is_passing or not is_changed:
+    if not is_code_changed(diff):
         return job
-    if base_document(diff, spec) is None:
-        return job
+    why = explain_not_comparing(job, spec, diff)
+    if why is not None or job.proof is None:
+        return add_not_compared(job, [NotCompared(_WHAT, why or "")])
     deploys = try_deploys(base_file(diff, spec), spec)
     if deploys is None:
-        return job
+        return add_not_compared(job, [NotCompared(_WHAT, "a side has no proof that can be run")])
+    job = add_not_compared(job, _list_untried(deploys))
     finding = _describe(deploys, spec, diff)
     if finding is None:
         return job
+    assert job.proof is not None
     proof = replace(job.proof, findings=(*job.proof.findings, finding))
     is_error = finding.severity == Severity.ERROR
     return replace(job, proof=proof, outcome="partial" if is_error else job.outcome)
 
 
-def _describe(deploys: Deploys, spec: File, diff: Diff) -> Finding | None:
+def _list_untried(deploys: Deploys) -> Iterator[NotCompared]:
+    """Yields what was not tried: all of it, or the schedules behind the first dozen."""
     if deploys.untried is not None:
-        said = f"HEAD was not tried over what the base leaves behind: {deploys.untried}"
-        return Finding(UNTRIED, Severity.NOTE, said, spec.path, 1, None)
+        yield NotCompared(_WHAT, deploys.untried)
+    elif deploys.left_out:
+        more = f"{_WHAT}, in {count_things(deploys.left_out, 'more schedule')}"
+        yield NotCompared(more, f"{len(deploys.tried)} were tried, which is the most")
+
+
+def _describe(deploys: Deploys, spec: File, diff: Diff) -> Finding | None:
     if deploys.broken is None:
         return None
     told = _tell(deploys.broken)

@@ -42,6 +42,16 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class NotCompared:
+    """What was not compared between the base's runs and HEAD's, and why: "other rows", "the base
+    holds no spec of this job".
+    """
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Job:
     """One committed spec and what its run came to. `report` is a report.v1 without ledger and
     telemetry.
@@ -58,10 +68,13 @@ class Job:
     # Its proof beside the base's baseline; None where that says nothing of the job.
     compared: Compared | None = None
     stories: Sequence[Mapping[str, Any]] = ()  # of its proof; see `stories.list_stories`
+    not_compared: tuple[NotCompared, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("report", "problem", "hint", "stories"):
             object.__setattr__(self, name, masked_json(getattr(self, name)))
+        safe = (NotCompared(masked(one.what), masked(one.why)) for one in self.not_compared)
+        object.__setattr__(self, "not_compared", tuple(safe))
 
     @property
     def is_passing(self) -> bool:

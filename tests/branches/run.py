@@ -119,8 +119,10 @@ def list_steps(root: Path, job: str) -> dict[str, Step]:
     fresh = Job(spec.path, "a" * 64, job, "success", proof=Proof("proved"))
 
     def judged(judge: Callable[..., Job], *parts: Any) -> Iterable[Finding]:
-        proof = judge(fresh, spec, diff, *parts).proof
-        return proof.findings if proof is not None else ()
+        job = judge(fresh, spec, diff, *parts)
+        for one in job.not_compared:
+            print(f"      not compared: {one.what}: {one.why}", flush=True)
+        return job.proof.findings if job.proof is not None else ()
 
     in_worlds = (sides.observe_base_in_worlds, sides.observe_head_in_worlds)
     return {

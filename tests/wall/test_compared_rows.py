@@ -19,8 +19,9 @@ from skillrun.core.errors import Blocked
 from skillrun.proof.history import History, Swept
 from skillrun.proof.observe import observe_worlds
 from skillrun.proof.result import Target
+from skillrun.proof.schedule import LATE_SWEEP
 from skillrun.wall.compared_rows import judge_rows
-from skillrun.wall.verification import Job, Proof
+from skillrun.wall.verification import Job, NotCompared, Proof
 
 Worlds = dict[str, list[History]]
 
@@ -102,6 +103,39 @@ def test_what_one_run_does_by_chance_is_no_finding() -> None:
     assert judge(PLAIN, {**PLAIN, "many": [run(times=299)]}, PLAIN) == ("success", [])
 
 
+def list_not_compared(before: Worlds, after: Worlds) -> list[tuple[str, str]]:
+    recovers = "recovers: [{call: 'shop.sweeps:requeue', every: 15m}]\n"
+    old = {SPEC: SPEC_TEXT + recovers, "shop/mailer.py": "A = 1\n"}
+    branch = diff(old, {**old, "shop/mailer.py": "A = 2\n"})
+    job = Job(SPEC, "a" * 64, "send", "success", proof=Proof("proved"))
+    judged = judge_rows(job, branch.specs[0], branch, lambda _: before, lambda _: after)
+    return [(one.what, one.why) for one in judged.not_compared]
+
+
+def test_what_was_not_compared_is_said_and_nothing_where_all_was() -> None:
+    whole: Worlds = {"": [run(), swept(2)], "many": [run(times=300), swept(1052)]}
+    assert list_not_compared(whole, whole) == []
+    (once, sweep), unended = whole["many"], "did not end within a delivery's time"
+    hung = dataclasses.replace(sweep, hung="before:select#1")
+    what = "what its sweeps find with 1050 more rows in each table"
+    assert list_not_compared({**whole, "many": [once, hung]}, whole) == [
+        (what, f"the base's {unended}")
+    ]
+    assert list_not_compared(whole, {**whole, "many": [once, hung]}) == [
+        (what, f"HEAD's {unended}")
+    ]
+    assert list_not_compared({**whole, "many": [FAILS, sweep]}, whole) == [
+        (
+            "what it does with 1050 more rows in each table",
+            "the base itself comes to another end there",
+        )
+    ]
+    (found,) = list_not_compared({"": whole[""]}, {"": whole[""]})
+    assert found[0] == "what it does with other rows"
+    ((what, _),) = list_not_compared(PLAIN, PLAIN)
+    assert what == "what its sweeps find"
+
+
 def test_a_side_that_cannot_be_run_is_said_by_the_other_comparison() -> None:
     old = {SPEC: SPEC_TEXT, "shop/mailer.py": "A = 1\n"}
     branch = diff(old, {**old, "shop/mailer.py": "A = 2\n"})
@@ -110,7 +144,9 @@ def test_a_side_that_cannot_be_run_is_said_by_the_other_comparison() -> None:
     def fail(_: object) -> Worlds:
         raise Blocked("no interpreter")
 
-    assert judge_rows(job, branch.specs[0], branch, fail, fail) == job
+    judged = judge_rows(job, branch.specs[0], branch, fail, fail)
+    assert judged.not_compared == (NotCompared("what it does with other rows", "no interpreter"),)
+    assert dataclasses.replace(judged, not_compared=()) == job
 
 
 # -- sweeps
@@ -121,7 +157,9 @@ def swept(jobs: int, *, is_found: bool = True) -> History:
     first = [("began", {}), ("died", {})]
     again = [[*effect(), RETURNED, ACKED]] if is_found else []
     made = history("kill@before:email#1 lose", first, *again)
-    return dataclasses.replace(made, swept=(Swept("shop.sweeps:requeue", jobs),))
+    schedule = dataclasses.replace(made.schedule, moves=(LATE_SWEEP,))
+    swept = (Swept("shop.sweeps:requeue", jobs),)
+    return dataclasses.replace(made, schedule=schedule, swept=swept)
 
 
 @pytest.mark.parametrize(

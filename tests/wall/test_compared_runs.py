@@ -102,6 +102,35 @@ def judge(base: Side, head: Side) -> tuple[str, list[tuple[str, str]]]:
     return judged.outcome, told
 
 
+def list_not_compared(base: Side, head: Side, spec: str = SPEC_TEXT) -> list[tuple[str, str]]:
+    old = {SPEC: SPEC_TEXT, "shop/mailer.py": "A = 1\n"}
+    branch = diff(old, {SPEC: spec, "shop/mailer.py": "A = 2\n"})
+    job = Job(SPEC, "a" * 64, "send", "success", proof=Proof("proved"))
+    judged = judge_runs(job, branch.specs[0], branch, base.observe, head.observe)
+    return [(one.what, one.why) for one in judged.not_compared]
+
+
+def test_an_effect_and_an_example_of_one_side_alone_are_said() -> None:
+    assert list_not_compared(Side(), Side()) == []
+    renamed = SPEC_TEXT.replace("name: email", "name: letter")
+    assert [what for what, _ in list_not_compared(Side(), Side(), renamed)] == [
+        "the effect email",
+        "the effect letter",
+    ]
+
+
+def test_a_schedule_that_did_not_end_is_said() -> None:
+    class Hanging(Side):
+        def observe(self, spec: object, schedules: list[str]) -> list[History]:
+            told = super().observe(spec, schedules)
+            return [replace(told[0], hung="before:select#1"), *told[1:]]
+
+    why = "HEAD's did not end within a delivery's time"
+    what = "what email sends and makes of answers, in 1 schedule"
+    assert list_not_compared(Side(), Hanging()) == [(what, why)]
+    assert list_not_compared(Side(), Side()) == []
+
+
 def sending(*bodies: dict[str, Any], key: str = "receipt-7") -> Side:
     return Side(attempts=tuple((post(body, key),) for body in bodies))
 

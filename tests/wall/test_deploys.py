@@ -37,6 +37,8 @@ def judge(deploys: Deploys | None, new: dict[str, str] = NEW) -> tuple[str, list
     branch = diff(OLD, new)
     job = Job(SPEC, "a" * 64, "send", "success", proof=Proof("proved"))
     judged = judge_deploys(job, branch.specs[0], branch, lambda _old, _new: deploys)
+    is_whole = deploys is not None and deploys.untried is None and not deploys.left_out
+    assert bool(judged.not_compared) is not is_whole
     assert judged.proof is not None
     told = [(found.rule, str(found.severity)) for found in judged.proof.findings]
     return judged.outcome, told
@@ -47,7 +49,8 @@ def test_what_breaks_is_an_error_and_what_was_not_tried_is_said() -> None:
     assert judge(Deploys()) == ("success", [])
     assert judge(None) == ("success", [])
     untried = Deploys(untried="the spec has no proof.setup")
-    assert judge(untried) == ("success", [("verify.deploy-untried", "note")])
+    assert judge(untried) == ("success", [])
+    assert judge(Deploys(left_out=2)) == ("success", [])
 
 
 def test_a_migration_that_nobody_ran_is_left_to_the_reviewer() -> None:

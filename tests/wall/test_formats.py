@@ -22,7 +22,7 @@ from skillrun.wall.formats.junit import junit
 from skillrun.wall.formats.registry import FORMATS
 from skillrun.wall.formats.sarif import sarif
 from skillrun.wall.gaming.registry import LOOKS
-from skillrun.wall.verification import Gaming, Job, Verification
+from skillrun.wall.verification import Gaming, Job, NotCompared, Verification
 
 DATA = helpers.ROOT / "tests" / "data"
 HOSTILE = (
@@ -266,3 +266,25 @@ def test_intoto_names_commit_specs_and_tests() -> None:
 def test_every_look_says_what_it_finds() -> None:
     assert len({look.id for look in LOOKS}) == len(LOOKS)
     assert all("Found" in look.help or "counts once" in look.help for look in LOOKS)
+
+
+def test_what_was_not_compared_is_three_lines_and_a_count_and_nothing_where_all_was() -> None:
+    lost = [
+        NotCompared(f"what {name} does", f"reason {name}") for name in ("a", "b", "c", "d", "e")
+    ]
+    lost.append(NotCompared("what f does", "reason a"))
+    verification = made(replace(PASSED, not_compared=tuple(lost)))
+    shown = FORMATS["text"](verification).splitlines()
+    assert [line.strip() for line in shown if "not compared" in line] == [
+        "not compared with the base: what a does; what f does: reason a",
+        "not compared with the base: what b does: reason b",
+        "not compared with the base: what c does: reason c",
+        "not compared with the base: and 2 more",
+    ]
+    assert FORMATS["markdown"](verification).count("Not compared with the base, `send`: ") == 4
+    (told,) = json.loads(FORMATS["json"](verification))["jobs"]
+    assert told["not_compared"] == [{"what": one.what, "why": one.why} for one in lost]
+    schema = json.loads((helpers.ROOT / "schemas" / "verification.v1.json").read_text())
+    jsonschema.validate(json.loads(FORMATS["json"](verification)), schema)
+    for name in ("text", "markdown"):
+        assert "ot compared" not in FORMATS[name](made(PASSED))

@@ -71,6 +71,7 @@ def _job_json(job: Job) -> dict[str, Any]:
         "proof": proof,
         "baseline": _compared_json(job.compared),
         "stories": list(job.stories),
+        "not_compared": [asdict(one) for one in job.not_compared],
     }
 
 

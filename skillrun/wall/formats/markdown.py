@@ -19,6 +19,7 @@ from skillrun.core.tally import count_things, outcome_line
 from skillrun.proof.baseline import KnownCause
 from skillrun.proof.judgement import Verdict
 from skillrun.wall.formats.document import document
+from skillrun.wall.formats.uncompared import list_uncompared
 from skillrun.wall.verification import Verification
 
 _Value = Mapping[str, Any]
@@ -195,6 +196,11 @@ def _change_blocks(found: _Value) -> Iterator[str]:
     if not lines:
         lines = ["nothing takes evidence away, and no job is worse"]
     yield "\n".join(f"- {line}" for line in lines) + "\n"
+    for job in found["jobs"]:
+        name = code_markdown(job["job"])
+        # A document that an older release wrote has no such key.
+        for line in list_uncompared(job.get("not_compared", ())):
+            yield f"Not compared with the base, {name}: {prose_markdown(line)}\n"
 
 
 def _list_changes(found: _Value) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from skillrun.core.tally import outcome_line
 from skillrun.reports.lines import Line, finding_lines, line, stage_lines
+from skillrun.wall.formats.uncompared import list_uncompared
 from skillrun.wall.known_debt import tell_debt
 from skillrun.wall.verification import KNOWN, Job, Proof, Tests, Verification
 
@@ -76,6 +77,8 @@ def _job_lines(job: Job) -> Iterator[Line]:
             )
     if job.proof is not None:
         yield from _proof_lines(job.proof)
+    for said in list_uncompared([asdict(one) for one in job.not_compared]):
+        yield line(2, ("waived", "not compared with the base: "), ("", said))
     if job.compared is not None:
         for word, cause in tell_debt(job.compared):
             yield line(2, (_OF_CAUSES[word], f"{word:<8} "), ("", cause))
