@@ -27,7 +27,15 @@ from skillrun.proof.history import (
 )
 from skillrun.proof.jobs import POISON, list_texts
 from skillrun.proof.rivals import ChangedRow, Rival, find_changed_rows, read_contents
-from skillrun.proof.schedule import FORGET, LATE_SWEEP, ONCE, SWEEP, Fault, Schedule
+from skillrun.proof.schedule import (
+    FORGET,
+    LATE_SWEEP,
+    ONCE,
+    RESTORE,
+    SWEEP,
+    Fault,
+    Schedule,
+)
 from skillrun.proof.secrets import find_places
 from skillrun.proof.services.errors import ServiceFailed
 from skillrun.proof.state import StateError, count, read_state
@@ -427,6 +435,8 @@ class Explorer(Messages, Undoing, Sweeps):
             run.queue.append(Waiting(message, run.now, int(value)))
         elif name == FORGET:
             self._forget_written_keys(run)
+        elif name == RESTORE:
+            self.workplace.restore_database()
         elif name == SWEEP:
             self._let_sweeps_come(run)
         elif name == LATE_SWEEP:

@@ -387,6 +387,7 @@ OUTAGES = frozenset(
         "early",
         "secret-echoed",
         "store-emptied",
+        "store-restored",
         "store-dropped",
     )
 )

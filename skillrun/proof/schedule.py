@@ -6,6 +6,7 @@ redeliver                              afterwards: the same message again
 re-enqueue                             afterwards: another message for the same job
 sweep                                  afterwards: the sweeps of `recovers`, until they find nothing
 forget redeliver                       Redis has lost what the job has written there, before that
+restore job=1 redeliver                the database is put back as it was before the job, before that
 wait=90000                             afterwards: so many seconds pass, before what follows
 kill@after:email#1                     the process dies there; the library has the message
 kill-worker@after:email#1              its worker dies too
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 EVERY = 0
 SWEEP = "sweep"  # a move
 FORGET = "forget"  # as well
+RESTORE = "restore"  # as well
 # Each sweep once, when everything is old to it: for two commits that are compared with each other,
 # so that no text is read as this.
 LATE_SWEEP = "sweep-a-day-later"
@@ -94,7 +96,7 @@ _NUMBERS = {name: name for name in _NUMBERED} | {
 """Word with a number -> the field that it sets."""
 
 
-_MOVES = ("redeliver", "re-enqueue", SWEEP, FORGET)
+_MOVES = ("redeliver", "re-enqueue", SWEEP, FORGET, RESTORE)
 _MEASURED_MOVE = re.compile(r"(?:wait|job|tick)=[\d.]+")
 _VARIED_MOVE = re.compile(r"varied=(?:\d{1,3}-\d{1,3}|\d{1,3}(?:,\d{1,3})*)")
 
@@ -143,7 +145,7 @@ class Schedule:
 
     family: str
     faults: tuple[Fault, ...] = ()
-    # Redeliver | re-enqueue | sweep | forget | wait=S | job=N | tick=EPOCH | varied=FROM-TO |
+    # Redeliver | re-enqueue | sweep | forget | restore | wait=S | job=N | tick=EPOCH | varied=FROM-TO |
     # varied=N,M.
     moves: tuple[str, ...] = ()
     copies: int = 1
@@ -423,6 +425,7 @@ def _name_by_word(schedule: Schedule) -> str | None:
         "varied": schedule.has_move("varied"),
         "secret-echoed": schedule.echo,
         "early": schedule.early,
+        "store-restored": RESTORE in schedule.moves,
         "store-emptied": FORGET in schedule.moves or schedule.redis_emptied is not None,
         "calendar": bool(schedule.day),
         "store-dropped": "drop" in schedule.does,

@@ -270,6 +270,15 @@ class Workplace:
             else:
                 server.restore()
 
+    def restore_database(self) -> None:
+        """Puts back what a backup holds: databases and files, as the last snapshot has them. Redis
+        keeps what it has.
+        """
+        self.folders.restore()
+        for server in self.servers:
+            if server.name != "redis":
+                server.restore()
+
     def jump(self, seconds: float) -> None:
         """Lets so much time pass for the servers, as far as they can be told."""
         for server in self.servers:

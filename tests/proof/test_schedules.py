@@ -40,6 +40,7 @@ TEXTS = {
     "fail@before:commit#1": "store-error",
     "same-process wait=90000 redeliver": "same-process",
     "drop@before:commit#1 same-process job=1": "store-dropped",
+    "restore job=1": "store-restored",
     "silent@before:email#1": "effect-hangs",
     "wait=1296000 sweep redeliver": "window-swept",
     "job=1": "distinct",

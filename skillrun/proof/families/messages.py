@@ -11,7 +11,7 @@ from skillrun.proof import ticks
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.situation import Situation
 from skillrun.proof.history import list_written_keys, writes_to_cache
-from skillrun.proof.schedule import FORGET, SECOND_RUN_S, SWEEP, Fault, Schedule
+from skillrun.proof.schedule import FORGET, RESTORE, SECOND_RUN_S, SWEEP, Fault, Schedule
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -81,6 +81,24 @@ def store_emptied_between(situation: Situation, planned: Planned) -> Iterator[Sc
         if place not in seen:
             seen.add(place)
             yield replace(schedule, family="store-emptied", redis_emptied=1, moves=again)
+
+
+def _keeps_nothing_in_database(situation: Situation) -> str | None:
+    if situation.polled:
+        return "a clock starts the job: its next tick finds other work"
+    for event in situation.boundaries:
+        if event["kind"] == "sql" and event["verb"] != "select":
+            return None
+    return "the single run writes nothing to a database"
+
+
+@family("store-restored", "no distinct job can be run", unless=_keeps_nothing_in_database)
+def store_restored(situation: Situation, planned: Planned) -> Iterator[Schedule]:
+    """The job is done, a backup that was made before it is put back, and another job comes: a key
+    that is made of what the database holds may be the one that the first job has used.
+    """
+    for job in situation.jobs[:1]:
+        yield Schedule("store-restored", moves=(RESTORE, f"job={job}"))
 
 
 def _fails_halfway(situation: Situation, schedule: Schedule) -> bool:

@@ -38,6 +38,7 @@ FAMILIES: tuple[Family, ...] = (
     messages.late,
     errors.error,
     messages.store_emptied_between,
+    messages.store_restored,
     errors.exhaustion,
     errors.permanent,
     errors.success,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
-from skillrun.proof.history import History, find_keys, list_written_keys
+from skillrun.proof.history import Event, History, find_keys, list_written_keys
 from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Reference, is_kept
@@ -81,6 +81,21 @@ def _judge_shared_keys(history: History, reference: Reference) -> Iterator[Judge
     """A counter that begins anew gives a job the key of an earlier one: its receiver takes it for
     that one.
     """
+    for call in find_shared_keys(history, reference):
+        yield name_risk(
+            "store-emptied",
+            RiskGrade.MONEY,
+            f"where {_name_store(reference)} has lost what the jobs wrote there, {call['effect']} is"
+            " called with one key for two of them: its receiver drops the second one",
+            effect=str(call["effect"]),
+            events=(call.number,),
+            expected="a key for each job",
+            seen=str(call["key"]),
+        )
+
+
+def find_shared_keys(history: History, reference: Reference) -> Iterator[Event]:
+    """The first call of each keyed effect whose key another job has used before it."""
     for effect in reference.effects:
         if effect.guarantee not in (None, "keyed"):
             continue
@@ -89,16 +104,6 @@ def _judge_shared_keys(history: History, reference: Reference) -> Iterator[Judge
             if call["key"] is None:
                 continue
             job = history.delivery_of(call).job
-            if owners.setdefault(str(call["key"]), job) == job:
-                continue
-            yield name_risk(
-                "store-emptied",
-                RiskGrade.MONEY,
-                f"where {_name_store(reference)} has lost what the jobs wrote there, {effect.name} is"
-                " called with one key for two of them: its receiver drops the second one",
-                effect=effect.name,
-                events=(call.number,),
-                expected="a key for each job",
-                seen=str(call["key"]),
-            )
-            return
+            if owners.setdefault(str(call["key"]), job) != job:
+                yield call
+                break

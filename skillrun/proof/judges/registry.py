@@ -24,6 +24,7 @@ from skillrun.proof.judges import (
     outages,
     process,
     queued,
+    restored,
     rivals,
     state,
     superseding,
@@ -84,6 +85,7 @@ BY_FAMILY: dict[str, dict[str, Judge]] = {
     "early": {"early": early.judge},
     "queued-together": {"queued": queued.judge},
     "store-emptied": {"emptied": emptied.judge},
+    "store-restored": {"restored": restored.judge},
     # What the sweeps remove is theirs to remove: asked is what takes place again.
     "window-swept": {"effects": effects.judge},
     "store-dropped": {"dropped": dropped.judge},

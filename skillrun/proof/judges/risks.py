@@ -106,6 +106,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="store-restored",
+        part="idempotency",
+        grades=(RiskGrade.MONEY,),
+        cause="a key is made of what else the database holds, and a backup brings the same once more",
+        closes=(
+            "make the key of the job's own fields, or of random bits that are written down before"
+            " the effect"
+        ),
+    ),
+    RiskRule(
         name="superseded",
         part="idempotency",
         grades=(RiskGrade.LOST, RiskGrade.MINOR),
