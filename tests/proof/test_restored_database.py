@@ -10,7 +10,7 @@ from plain_job import JOBS, SPEC, plain_repo, target_of
 from skillrun.proof.attempt import try_prove
 
 OWN_FIELDS = 'f"order-{order_id}"'
-COUNTED = 'f"order-{db.execute(\'select count(*) from done\').fetchone()[0] + 1}"'
+COUNTED = "f\"order-{db.execute('select count(*) from done').fetchone()[0] + 1}\""
 RANDOM = "__import__('uuid').uuid4().hex"
 
 
