@@ -6,7 +6,7 @@ redeliver                              afterwards: the same message again
 re-enqueue                             afterwards: another message for the same job
 sweep                                  afterwards: the sweeps of `recovers`, until they find nothing
 forget redeliver                       Redis has lost what the job has written there, before that
-restore job=1 redeliver                the database is put back as it was before the job, before that
+restore job=1                          the database is put back as it was, and another job comes
 wait=90000                             afterwards: so many seconds pass, before what follows
 kill@after:email#1                     the process dies there; the library has the message
 kill-worker@after:email#1              its worker dies too
@@ -145,8 +145,8 @@ class Schedule:
 
     family: str
     faults: tuple[Fault, ...] = ()
-    # Redeliver | re-enqueue | sweep | forget | restore | wait=S | job=N | tick=EPOCH | varied=FROM-TO |
-    # varied=N,M.
+    # Redeliver | re-enqueue | sweep | forget | restore | wait=S | job=N | tick=EPOCH |
+    # varied=FROM-TO | varied=N,M.
     moves: tuple[str, ...] = ()
     copies: int = 1
     lose: bool = False

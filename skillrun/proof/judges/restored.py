@@ -1,4 +1,4 @@
-"""Whether a key is made of what else the database holds: a backup that is put back brings it again."""
+"""Whether a key is made of what else the database holds, which a backup brings back."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ _RULES = (
         name="store-restored",
         part="idempotency",
         grades=(RiskGrade.MONEY,),
-        cause="a key is made of what else the database holds, and a backup brings the same once more",
+        cause="a key is made of what else the database holds, and a backup brings that back",
         closes=(
             "make the key of the job's own fields, or of random bits that are written down before"
             " the effect"
