@@ -19,8 +19,6 @@ from skillrun.proof.worlds import CENTS, DONE, FOREIGN, GIVEN_UP, LONGER, MANY, 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
 
-# More than a page of a thousand, and than a list of some hundreds.
-MORE_ROWS = 1_050
 # Of one table: each is copied, so that no sort of row is left out.
 _ROWS_COPIED = 3
 # Each costs a few schedules of both sides.
@@ -144,7 +142,7 @@ def change_rows(store: Any, spec: JobSpec, world: World, left: Mapping[str, Cont
             _change_column(rows, tables[world.table], world)
             return
         for name in found.keys() & tables.keys():
-            _copy_rows(rows, tables[name], found[name], fields)
+            _copy_rows(rows, tables[name], found[name], fields, world.rows)
 
 
 def _read_rows(rows: Rows, table: Table) -> Iterator[dict[str, Any]]:
@@ -170,9 +168,13 @@ def find_left(before: Contents, after: Contents, *, with_changed: bool = False) 
 
 
 def _copy_rows(
-    rows: Rows, table: Table, found: Sequence[Mapping[str, Any]], fields: Sequence[str]
+    rows: Rows,
+    table: Table,
+    found: Sequence[Mapping[str, Any]],
+    fields: Sequence[str],
+    most: int,
 ) -> None:
-    """`fields`: of the payload, whose columns say which job a row belongs to."""
+    """Adds so many at `most`. `fields`: of the payload, whose columns say of which job a row is."""
     for row in found:
         fresh = set[str]()
         for name in table.columns:
@@ -182,7 +184,7 @@ def _copy_rows(
         had = rows.count(table)
         # Of an index over several columns nobody has told which one differs: the last that helps.
         for more in ((), *((name,) for name in reversed(table.columns))):
-            _insert_copies(rows, table, row, {*fresh, *more}, MORE_ROWS // len(found))
+            _insert_copies(rows, table, row, {*fresh, *more}, most // len(found))
             if rows.count(table) > had:
                 break
 

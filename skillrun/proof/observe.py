@@ -21,10 +21,16 @@ from skillrun.proof.result import OnProgress, Proof, Target
 from skillrun.proof.schedule import LATE_SWEEP, ONCE, Schedule, parse_schedule
 from skillrun.proof.session import Session, be_silent
 from skillrun.proof.varied import varied_payloads
-from skillrun.proof.worlds import BEGUN, DONE, GIVEN_UP, World
+from skillrun.proof.worlds import BEGUN, DONE, FEWER_ROWS, GIVEN_UP, MORE_ROWS, World
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
+
+# What one call of a sweep may report: a machine with much else to do takes some five hundred
+# events a second, and a delivery has 20 seconds. By a clock, the two sides would have other rows.
+_MOST_EVENTS = 10_000
+# Older than any limit that is said in days.
+_MONTH_S = 29 * 24 * 3600
 
 
 def look(target: Target, *, progress: OnProgress | None = None) -> Proof:
@@ -58,9 +64,10 @@ def observe(
 
 
 def observe_worlds(target: Target) -> dict[str, list[History]]:
-    """World -> what a few schedules come to there: the single run, each effect's real call, and the
-    ends in failure. "": with the rows that the setup makes. Raises SkillrunError where nothing
-    could run.
+    """World -> what a few schedules come to there: the single run, each effect's real call, the
+    ends in failure, and the sweeps. "": with the rows that the setup makes. The sweeps come over
+    fewer rows first, and over as many as they end with. Raises SkillrunError where nothing could
+    run.
     """
     with Session(target, be_silent, workers=1) as session:
         return _explore_worlds(session.set_up_explorer(), target.spec)
@@ -79,7 +86,9 @@ def _explore_worlds(explorer: Explorer, spec: JobSpec) -> dict[str, list[History
     # A sweep goes by rows that were there before, too: an order that is sent by now.
     for kind, leaving in ((DONE, [ONCE]), (GIVEN_UP, ends)):
         explorer.learn_left(kind, leaving, with_changed=bool(swept))
-    found = {"": [explorer.run(schedule) for schedule in (*schedules, *ends, *swept)]}
+    older = [replace(one, moves=(f"wait={_MONTH_S}", *one.moves)) for one in swept]
+    plain = (*schedules, *ends, *swept, *older)
+    found = {"": [explorer.run(schedule) for schedule in plain]}
     sent, read = _read_sent(found[""]), list_tables_of(once.events)
     begun = [replace(schedule, moves=()) for schedule in swept]
     explorer.learn_left(BEGUN, begun, with_changed=True)
@@ -89,12 +98,56 @@ def _explore_worlds(explorer: Explorer, spec: JobSpec) -> dict[str, list[History
         asked = list(schedules)
         if not world.column:
             # Where a column has another value, who fails does so all the same.
-            asked += [*ends, *swept]
-        found[str(world)] = [explorer.run(replace(one, world=world)) for one in asked]
+            asked += ends
+        found[str(world)] = _run_in(explorer, world, asked)
+        if not world.column:
+            _let_sweeps_come(explorer, world, swept, found)
     if worlds and explorer.left[BEGUN]:
-        world = World(BEGUN)
-        found[str(world)] = [explorer.run(replace(one, world=world)) for one in (ONCE, *swept)]
+        found[BEGUN] = _run_in(explorer, World(BEGUN), [ONCE])
+        _let_sweeps_come(explorer, World(BEGUN), swept, found)
     return found
+
+
+def _run_in(explorer: Explorer, world: World, schedules: Iterable[Schedule]) -> list[History]:
+    return [explorer.run(replace(one, world=world)) for one in schedules]
+
+
+def _let_sweeps_come(
+    explorer: Explorer, world: World, swept: list[Schedule], found: dict[str, list[History]]
+) -> None:
+    """Adds to `found` what the sweeps come to over fewer rows of a kind, and over as many as they
+    probably end with, by what they did for each of the fewer.
+    """
+    if not swept:
+        return
+    few = replace(world, rows=FEWER_ROWS)
+    found[str(few)] = _run_in(explorer, few, swept)
+    base = max(map(_count_sweeping, filter(_is_swept, found[""])), default=0)
+    most = max(map(_count_sweeping, found[str(few)]))
+    rows = choose_rows(base, most)
+    if rows > FEWER_ROWS:
+        many = replace(world, rows=rows)
+        found.setdefault(str(many), []).extend(_run_in(explorer, many, swept))
+
+
+def choose_rows(events: int, events_with_fewer: int) -> int:
+    """How many rows a sweep ends with: MORE_ROWS, halved until it would report no more than a slow
+    machine has time for. `events`: with the example's own rows.
+    """
+    of_each_row = max(events_with_fewer - events, 0) / FEWER_ROWS
+    rows = MORE_ROWS
+    while rows > FEWER_ROWS and events + rows * of_each_row > _MOST_EVENTS:
+        rows //= 2
+    return rows
+
+
+def _count_sweeping(history: History) -> int:
+    """How many events the sweeps of a schedule have reported."""
+    return sum(len(one.events) for one in history.deliveries if one.op == "recover")
+
+
+def _is_swept(history: History) -> bool:
+    return LATE_SWEEP in history.schedule.moves
 
 
 def _list_swept(situation: Situation) -> list[Schedule]:

@@ -12,11 +12,12 @@ from dataclasses import replace
 
 from skillrun.core.errors import SkillrunError
 from skillrun.core.verdict import Finding, Severity
-from skillrun.proof.changed_rows import MORE_ROWS, ODD_CENTS
+from skillrun.proof.changed_rows import ODD_CENTS
 from skillrun.proof.history import History
 from skillrun.proof.schedule import LATE_SWEEP
-from skillrun.proof.worlds import BEGUN, CENTS, DONE, FOREIGN, GIVEN_UP, LONGER, MANY
+from skillrun.proof.worlds import BEGUN, CENTS, DONE, FOREIGN, GIVEN_UP, LONGER, MANY, MORE_ROWS
 from skillrun.wall.comparing import (
+    FAILED,
     add_not_compared,
     explain_not_comparing,
     is_code_changed,
@@ -41,10 +42,10 @@ _HINT = (
     "do with any rows what the base does with them; where it is meant, a person has to decide that"
 )
 _WORDS = {
-    MANY: f"with {MORE_ROWS} more rows in each table",
-    DONE: f"with the rows of {MORE_ROWS} other jobs that were done",
-    GIVEN_UP: f"with the rows of {MORE_ROWS} other jobs that were given up",
-    BEGUN: f"with the rows of {MORE_ROWS} other jobs that died before their first effect",
+    MANY: "with {rows} more rows in each table",
+    DONE: "with the rows of {rows} other jobs that were done",
+    GIVEN_UP: "with the rows of {rows} other jobs that were given up",
+    BEGUN: "with the rows of {rows} other jobs that died before their first effect",
 }
 _WORDS_OF_COLUMN = {
     FOREIGN: "with a comma and letters of another language in {column}",
@@ -98,10 +99,14 @@ def judge_rows(
 
 
 def _tell_world(world: str) -> str:
+    """`many/131`: "with 131 more rows in each table"; "": with the example's own rows."""
     kind, _, column = world.partition(":")
     if column:
         return _WORDS_OF_COLUMN[kind].format(column=quoted(column))
-    return _WORDS[kind]
+    kind, _, rows = kind.partition("/")
+    if not kind:
+        return "with the example's own rows, where its worker died and a sweep comes days later,"
+    return _WORDS[kind].format(rows=rows or MORE_ROWS)
 
 
 Worlds = Mapping[str, list[History]]
@@ -125,6 +130,9 @@ def _find_differences(
     before: Worlds, after: Worlds, effects: list[str]
 ) -> Iterator[tuple[str, str]]:
     """(world, what HEAD does otherwise there), a world once."""
+    said_alone = _compare_late_sweeps(before[""], after[""])
+    if said_alone is not None:
+        yield "", said_alone
     for world, was in before.items():
         if not world or world not in after:
             continue
@@ -134,6 +142,17 @@ def _find_differences(
             if said is not None:
                 yield world, said
                 break
+
+
+def _compare_late_sweeps(before: list[History], after: list[History]) -> str | None:
+    """What of a job that died, and that the base's sweeps bring back days later, HEAD's do not."""
+    for base, head, *_ in _match_schedules(before, after, before, after):
+        if not _is_swept(base) or base.hung is not None or head.hung is not None:
+            continue
+        was, now = name_end(base), name_end(head)
+        if now == FAILED != was:
+            return f"the job comes to the end {quoted(now)}, and at the base {quoted(was)}"
+    return None
 
 
 def _list_not_compared(before: Worlds, after: Worlds, spec: File) -> Iterator[NotCompared]:
@@ -150,15 +169,17 @@ def _list_not_compared(before: Worlds, after: Worlds, spec: File) -> Iterator[No
         yield NotCompared("what its sweeps find", why)
     for world, was in before.items():
         # One reason is enough: a schedule that does not end keeps the next one from it, too.
-        if world and world in after:
-            for four in _match_schedules(before[""], after[""], was, after[world]):
+        if world:
+            is_run = _by_schedule(was).keys() <= _by_schedule(after.get(world, [])).keys()
+            if not is_run:
+                why = "HEAD's was not run over them: it has none, or does more for each"
+                yield NotCompared(f"what it does {_tell_world(world)}", why)
+            for four in _match_schedules(before[""], after[""], was, after.get(world, [])):
                 silence = _explain_silence(*four)
                 if silence is not None:
                     whose = "what its sweeps find" if _is_swept(four[0]) else "what it does"
                     yield NotCompared(f"{whose} {_tell_world(world)}", silence)
                     break
-        elif world:
-            yield NotCompared(f"what it does {_tell_world(world)}", "HEAD's store has no such rows")
 
 
 def _is_swept(history: History) -> bool:

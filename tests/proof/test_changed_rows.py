@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from plain_job import plain_repo, target_of
 
-from skillrun.proof.changed_rows import MORE_ROWS, change_rows, find_left, list_worlds
+from skillrun.proof.changed_rows import change_rows, find_left, list_worlds
 from skillrun.proof.observe import observe_worlds
 from skillrun.proof.rivals import read_contents
 from skillrun.proof.state import SqliteStore
-from skillrun.proof.worlds import CENTS, DONE, FOREIGN, GIVEN_UP, LONGER, MANY, World
+from skillrun.proof.worlds import CENTS, DONE, FOREIGN, GIVEN_UP, LONGER, MANY, MORE_ROWS, World
 
 TABLES = """
     create table batches (id integer primary key, layer text, status text check (status in ('open')));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,10 @@ from looks import SPEC, SPEC_TEXT, diff
 from skillrun.contract.spec import load_spec
 from skillrun.core.errors import Blocked
 from skillrun.proof.history import History, Swept
-from skillrun.proof.observe import observe_worlds
+from skillrun.proof.observe import choose_rows, observe_worlds
 from skillrun.proof.result import Target
 from skillrun.proof.schedule import LATE_SWEEP
+from skillrun.proof.worlds import FEWER_ROWS, MORE_ROWS
 from skillrun.wall.compared_rows import judge_rows
 from skillrun.wall.verification import Job, NotCompared, Proof
 
@@ -136,6 +138,26 @@ def test_what_was_not_compared_is_said_and_nothing_where_all_was() -> None:
     assert what == "what its sweeps find"
 
 
+def test_other_numbers_of_rows_are_said_and_the_fewer_are_compared() -> None:
+    """HEAD's sweep does more for each row, so that it was run over fewer."""
+    before: Worlds = {
+        "": [run(), swept(2)],
+        "many/131": [swept(133)],
+        "many": [run(times=300), swept(1052)],
+    }
+    after = {**before, "many": [run(times=300)], "many/525": [swept(527)]}
+    assert list_not_compared(before, after) == [
+        (
+            "what it does with 1050 more rows in each table",
+            "HEAD's was not run over them: it has none, or does more for each",
+        )
+    ]
+    starved = {**after, "many/131": [swept(100, is_found=False)]}
+    outcome, told = judge(before, starved, starved)
+    assert outcome == "partial"
+    assert told[0].startswith("with 131 more rows in each table the job comes to the end")
+
+
 def test_a_side_that_cannot_be_run_is_said_by_the_other_comparison() -> None:
     old = {SPEC: SPEC_TEXT, "shop/mailer.py": "A = 1\n"}
     branch = diff(old, {**old, "shop/mailer.py": "A = 2\n"})
@@ -190,6 +212,21 @@ def test_a_sweep_that_brings_back_what_is_done_is_found() -> None:
     before = {"": [swept(1)], "done": [swept(1)]}
     after = {"": [swept(1)], "done": [swept(1051)]}
     assert judge(before, after, after)[0] == "partial"
+
+
+def test_a_job_that_the_bases_sweep_brings_back_days_later_is_brought_back() -> None:
+    """Over the example's own rows: who skips what is older than a day leaves it for ever."""
+    base: Worlds = {"": [run(), swept(1)], "many": [run()]}
+    late: Worlds = {"": [run(), swept(0, is_found=False)], "many": [run()]}
+    outcome, told = judge(base, late, late)
+    assert outcome == "partial"
+    assert told == [
+        "with the example's own rows, where its worker died and a sweep comes days later, the job"
+        " comes to the end `failed`, and at the base `tried again`"
+    ]
+    assert judge(late, base) == ("success", [])
+    assert judge(late, late) == ("success", [])
+    assert judge(base, late, base) == ("success", [])
 
 
 SWEEPS = """
@@ -260,3 +297,51 @@ def test_how_much_a_sweep_sends_at_a_time_is_its_own(tmp_path: Path) -> None:
     outcome, told = judge(base, done, done, spec_text=text)
     assert outcome == "partial"
     assert "were done `store.sweeps:requeue` finds" in told[0]
+
+
+# Marks each order, one statement after the other, before it publishes the next message.
+DOES_MUCH = """
+from store import db
+from store.tasks import ship
+
+def requeue():
+    with db.connect() as connection:
+        rows = connection.execute("select id, state from orders order by id").fetchall()
+        for order_id, state in rows:
+            for _ in range(15):
+                connection.execute("update orders set state = state where id = ?", (order_id,))
+            if state == "new":
+                ship.delay(order_id=order_id)
+"""
+
+
+def test_a_sweep_that_does_much_for_each_row_gets_fewer() -> None:
+    few = FEWER_ROWS
+    assert choose_rows(15, 15) == choose_rows(15, 15 + 8 * few) == MORE_ROWS
+    assert choose_rows(15, 15 + 15 * few) == MORE_ROWS // 2
+    assert choose_rows(15, 15 + 30 * few) == MORE_ROWS // 4
+    assert choose_rows(15, 15 + 500 * few) == FEWER_ROWS
+
+
+@pytest.mark.real
+def test_a_sweep_that_does_much_for_each_row_is_compared(tmp_path: Path) -> None:
+    base = observe(tmp_path / "base", sweeps=DOES_MUCH)
+    sizes = {world for world in base if world.startswith("many/")}
+    assert sizes == {"many/131", "many/262"}
+    for world in sizes:
+        assert all(one.hung is None for one in base[world])
+    starved = observe(tmp_path / "head", sweeps=DOES_MUCH, order="order by id desc limit 100")
+    outcome, told = judge(base, starved, starved)
+    assert outcome == "partial"
+    assert "with 131 more rows in each table the job comes to the end" in told[0]
+
+
+@pytest.mark.real
+def test_a_sweep_that_leaves_alone_what_is_old_is_found(tmp_path: Path) -> None:
+    base = observe(tmp_path / "base")
+    began = f"import db\nimport time\n\nBEGAN = {int(time.time())}\n"
+    old = SWEEPS.replace("import db\n", began, 1)
+    for days, outcome in ((3, "partial"), (60, "success")):
+        limit = f'if state == "new" and time.time() - BEGAN < {days} * 86_400:'
+        head = observe(tmp_path / str(days), sweeps=old.replace('if state == "new":', limit))
+        assert judge(base, head, head)[0] == outcome
