@@ -85,6 +85,7 @@ class Idempotency(Part):
     key: tuple[str, ...] = ()
     dedupe: Dedupe | None = None
     invariant: Invariant | None = None
+    test: str | None = None  # a command that runs one test: the job is delivered twice
 
 
 class Effect(Part):

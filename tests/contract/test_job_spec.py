@@ -175,6 +175,7 @@ GOOD = [
     "failures: {transient: [{type: 'a:Busy', effects: [], wait: 10s}]}",
     "effects: [{name: a, call: 'a:b', guarantee: convergent}]",
     "proof: {rivals: ['orders.status:void'], not_rivals: ['orders.*', 'orders.status:open']}",
+    "idempotency: {strategy: keyed, key: [a], dedupe: {store: table a}, test: npm test}",
     "proof: {setup_timeout: 5m, not_state: [leases], scratch_files: ['cache/*']}",
     'payload: {type: object, examples: [{country: "no", at: "1:30"}]}',
 ]

@@ -226,6 +226,13 @@ def test_true_is_not_one() -> None:
         ({"effects": [{**EMAIL, "guarantee": "convergent"}]}, {}, False),
         ({"retry": part("retry", backoff={**BACKOFF, "kind": "linear"})}, {}, True),
         ({}, {"retry": part("retry", backoff={**BACKOFF, "first": "0s"})}, False),
+        ({}, {"idempotency": part("idempotency", test="npm test")}, True),
+        ({"idempotency": part("idempotency", test="npm test")}, {}, False),
+        (
+            {"idempotency": part("idempotency", test="npm test")},
+            {"idempotency": part("idempotency", test="true")},
+            False,
+        ),
         ({"proof": part("proof", not_state=["leases"])}, {}, True),
         ({"proof": part("proof", not_rivals=["orders.*"])}, {}, True),
         ({"proof": part("proof", rivals=["orders.status:void"])}, {}, False),

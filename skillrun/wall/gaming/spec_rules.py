@@ -259,6 +259,8 @@ RULES: dict[str, Rule] = {
     "idempotency.dedupe.window": _remember_longer,
     "idempotency.invariant.statement": _fill_in,
     "idempotency.invariant.guarded_by": _fill_in,
+    # Another test may be one that notices less.
+    "idempotency.test": _fill_in,
     "effects[].guarantee": _promise_more,
     "effects[].window": _trust_shorter,
     "failures.acceptable_delay": _delay_less,

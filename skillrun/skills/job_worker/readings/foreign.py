@@ -12,6 +12,7 @@ from skillrun.core.verdict import Action, Finding, Severity, StageResult, status
 from skillrun.runner.declared import DeclaredStage
 from skillrun.runner.findings import blocker
 from skillrun.skills.job_worker.readings.named import find_named
+from skillrun.skills.job_worker.readings.second_deliveries import can_be_witnessed
 
 if TYPE_CHECKING:
     from skillrun.contract.languages import Language
@@ -29,6 +30,10 @@ ATTESTED = {
 """Stage -> what somebody attests of it."""
 
 _BY_PEOPLE = ("idempotency",)
+_OR_TEST = (
+    "or the spec names a test as idempotency.test: a command that runs one test, in which the same"
+    " job is delivered twice, and which fails once skillrun breaks the handler"
+)
 
 
 def attest_stage(
@@ -53,6 +58,8 @@ def _ask(language: Language, stage: str, findings: tuple[Finding, ...]) -> Stage
     if stage in _BY_PEOPLE:
         message = f"no person has attested {asked}"
         hint = f"{unread}: a person checks it, and adds at a terminal of theirs {options}"
+        if can_be_witnessed(language):
+            hint += f"; {_OR_TEST}"
     finding = blocker(f"{stage}.unattested", message, hint=hint)
     return StageResult(
         status_of([finding]),

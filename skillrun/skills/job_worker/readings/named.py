@@ -53,12 +53,18 @@ def find_named(tree: Tree, language: Language, name: str) -> Place | None:
     return None
 
 
+def list_words(name: str) -> list[str]:
+    """`Net`, `ReadTimeout` of `Net::ReadTimeout`; of `src/jobs/mail.ts#send` what is in that file."""
+    inner = name.rpartition("#")[2]
+    return [word.rstrip("?!") for word in _WORD.findall(inner)]
+
+
 def find_last_word(name: str) -> str:
     """`send` of `src/jobs/mail.ts#send`, `ReadTimeout` of `Net::ReadTimeout`; "" where it has none."""
-    words = _WORD.findall(name)
+    words = list_words(name)
     if not words:
         return ""
-    return str(words[-1]).rstrip("?!")
+    return words[-1]
 
 
 def _rank_place(place: Place) -> tuple[bool, str, int]:

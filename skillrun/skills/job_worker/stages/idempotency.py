@@ -15,6 +15,7 @@ from skillrun.skills.job_worker.job_case import PROOF_PARTS, JobCase
 from skillrun.skills.job_worker.readings.adapters import adapter_findings
 from skillrun.skills.job_worker.readings.foreign import attest_stage
 from skillrun.skills.job_worker.readings.keys import key_findings
+from skillrun.skills.job_worker.readings.second_deliveries import witness_stage
 from skillrun.skills.job_worker.readings.tables.dedupe import store_findings, window_findings
 from skillrun.skills.job_worker.readings.unread import unread
 
@@ -57,6 +58,9 @@ def examine(case: JobCase) -> StageResult:
         idempotency = spec.idempotency
     if spec is None or idempotency is None or idempotency.strategy == "unknown":
         return _tell_undecided(spec)
+    if case.language is not None and idempotency.test is not None:
+        declared = _judge_declared(spec, idempotency)
+        return witness_stage(case, case.language, idempotency.test, declared)
     if case.language is not None:
         return attest_stage(case, case.language, ID, _judge_declared(spec, idempotency))
     if (blind := unread(case, ID)) is not None:
@@ -66,6 +70,8 @@ def examine(case: JobCase) -> StageResult:
     key_is_known = not any(finding.rule == _NOT_IN_PAYLOAD for finding in findings)
     findings += _judge_code(case, spec, idempotency, key_is_known=key_is_known)
     findings += case.rule_findings(ID)
+    if idempotency.test is not None:
+        findings.append(_tell_unused_test(spec))
     grade = Grade.DECLARED
     if case.handler and not any(finding.rule in _ON_WORD for finding in findings):
         grade = Grade.STATIC
@@ -76,6 +82,17 @@ def examine(case: JobCase) -> StageResult:
         next=tuple(_list_next(findings)),
         summary=_summarise(idempotency),
         facts={"idempotency": idempotency.strategy},
+    )
+
+
+def _tell_unused_test(spec: JobSpec) -> Finding:
+    """A warning: of a job in Python a proof delivers the job twice itself."""
+    return warning(
+        "idempotency.test-unused",
+        "idempotency.test is run for jobs in other languages than Python alone",
+        hint="leave it out: the proof delivers the job twice itself",
+        path=spec.shown_path,
+        line=spec.line(ID, "test"),
     )
 
 
