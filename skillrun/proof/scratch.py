@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from skillrun.core.errors import Blocked
@@ -129,18 +130,17 @@ class Folders:
         return self._snapshot
 
     def adopt(self, other: Folders) -> None:
-        """Takes over another workplace's snapshot. Where the setup has written that workplace's
-        path into a file, such as a database's path in a module of settings, this one's is put in
-        its place.
+        """Takes over another workplace's snapshot, and its first one: what a setup draws at random
+        is the same in both, also before the application's own call. Where the setup has written
+        that workplace's path into a file, such as a database's path in a module of settings, this
+        one's is put in its place.
         """
         there, here = os.fsencode(other.folder), os.fsencode(self.folder)
-        snapshot = other.kept
-        # Both paths are as long as each other, since one process made them: a file that counts its
-        # own bytes, as a database does, stays right.
-        if len(there) == len(here):
-            snapshot = {name: text.replace(there, here) for name, text in snapshot.items()}
-        self._snapshot = dict(snapshot)
-        self._folders = {str(Path(name).parent) for name in snapshot} - {"."}
+        if other._first is not None:
+            files, folders = other._first
+            self._first = (_replace_path(files, there, here), folders)
+        self._snapshot = _replace_path(other.kept, there, here)
+        self._folders = {str(Path(name).parent) for name in self._snapshot} - {"."}
         self.restore()
 
     def restore(self, *, first: bool = False) -> None:
@@ -198,3 +198,12 @@ class Folders:
         if self._alive is not None:
             os.close(self._alive)
             self._alive = None
+
+
+def _replace_path(files: Mapping[str, bytes], there: bytes, here: bytes) -> dict[str, bytes]:
+    """The files with another path in the place of `there`. Both are as long as each other, since
+    one process made them: a file that counts its own bytes, as a database does, stays right.
+    """
+    if len(there) != len(here):
+        return dict(files)
+    return {name: text.replace(there, here) for name, text in files.items()}

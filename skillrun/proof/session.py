@@ -258,7 +258,7 @@ class Session:
         apart = explorer.run(schedule.apart) if schedule.same else None
         reference = replace(self.reference, apart=apart)
         if is_published_late(history, reference):
-            reference = replace(reference, as_due=_run_as_due(explorer, history))
+            reference = replace(reference, as_due=_run_as_due(explorer, history, reference))
         if self.target.unpromised and is_turned_away(history):
             reference = self._look_a_day_later(explorer, history, reference)
         return history, reference
@@ -350,9 +350,10 @@ def _show_arguments(arguments: Any) -> str:
     return f"{text[:_MOST_SHOWN]}..."
 
 
-def _run_as_due(explorer: Explorer, history: History) -> tuple[History, ...]:
+def _run_as_due(explorer: Explorer, history: History, reference: Reference) -> tuple[History, ...]:
     """See `Reference.as_due`."""
-    found = [explorer.run(Schedule("late", late=count_seconds(history)))]
+    seconds = count_seconds(history, reference)
+    found = [explorer.run(Schedule("late", late=seconds))]
     if history.schedule.faults:
         found.append(explorer.run(replace(history.schedule, faults=())))
     return tuple(found)

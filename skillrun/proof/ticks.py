@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
     from skillrun.probe.facts import BootFacts
     from skillrun.proof.history import Delivery
+    from skillrun.proof.schedule import Schedule
 
 DAY_S = 86400.0
 # A declared delay of nearly a period is one that waits for the next tick.
@@ -123,7 +124,23 @@ def find_tick_s(spec: JobSpec) -> float:
     return spec.trigger.every or 60.0
 
 
-def list_looks(spec: JobSpec, tries: int) -> list[float]:
+def find_wait_of_error(spec: JobSpec, schedule: Schedule) -> float | None:
+    """Seconds that the spec gives the injected error in the place of the backoff; None where the
+    backoff holds.
+    """
+    if spec.failures is None:
+        return None
+    for fault in schedule.faults:
+        if not fault.error:
+            continue
+        # A class may be declared several times, with other arguments: HTTP 503 and 429.
+        declared = [error for error in spec.failures.listed if error.type == fault.error]
+        if fault.index < len(declared):
+            return declared[fault.index].wait
+    return None
+
+
+def list_looks(spec: JobSpec, schedule: Schedule, tries: int) -> list[float]:
     """The times at which the proof looks again after the fault number `tries`, in seconds from it.
 
     They are: the next tick; shortly before and after the declared delay, and when it is overdue;
@@ -132,6 +149,9 @@ def list_looks(spec: JobSpec, tries: int) -> list[float]:
     """
     tick = find_tick_s(spec)
     declared = _read_delays(spec)[tries - 1 : tries]
+    waits_otherwise = find_wait_of_error(spec, schedule)
+    if waits_otherwise is not None:
+        declared = (waits_otherwise,)
     is_cron = spec.trigger is not None and spec.trigger.type == "cron"
     # On another day a cron job may be another one: it is not looked at so late.
     latest = 0.0

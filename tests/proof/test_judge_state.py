@@ -65,6 +65,17 @@ def test_a_month_that_ended_meanwhile_is_no_repetition() -> None:
     assert rules(state.judge, seen, against(clock, as_due=(failed,))) == ["state.differs"]
 
 
+def test_what_two_ticks_leave_that_come_months_later() -> None:
+    """The schedule itself begins there: on the day on which clocks are turned back."""
+    clock = spec(trigger={"type": "cron", "schedule": "15 2 * * *"})
+    ticks = history("tick=1824941700 tick=1824945300", DONE, DONE, state=[[1], [2]])
+    first, second = ticks.deliveries
+    months = (replace(first, clock=2.8e7), replace(second, clock=2.8e7 + 3600))
+    seen = replace(ticks, deliveries=months)
+    assert late.count_seconds(seen, against(clock)) > 2.8e7
+    assert late.is_published_late(seen, against(clock))
+
+
 def test_an_unreadable_state_is_incomplete() -> None:
     broken = history("redeliver", DONE, state="error: no such table")
     assert [j.verdict for j in state.judge(broken, against(spec()))] == [Verdict.INCOMPLETE]

@@ -45,6 +45,24 @@ def test_what_another_place_wrote_down_of_itself_is_of_the_one_that_adopts_it() 
         two.remove()
 
 
+def test_what_a_setup_drew_at_random_is_the_same_in_both_from_the_beginning() -> None:
+    """Before the application's own call, too: a schedule may begin there."""
+    one, two = Folders(), Folders()
+    try:
+        for place, key in ((one, "8a"), (two, "f3")):
+            (place.scratch / "key").write_text(key)
+            place.snapshot()
+        (one.scratch / "called").write_text("")
+        one.snapshot()
+        two.adopt(one)
+        two.restore(first=True)
+        assert [path.name for path in two.scratch.iterdir()] == ["key"]
+        assert (two.scratch / "key").read_text() == "8a"
+    finally:
+        one.remove()
+        two.remove()
+
+
 def test_a_snapshot_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch, "_MOST", 1 << 20)
     place = Folders()

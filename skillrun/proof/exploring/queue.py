@@ -190,7 +190,7 @@ class Queue(RivalsRoom):
         """After how many seconds each of the ticks comes that follow a fault. Where each day's
         ticks are a job of their own, there is the next tick and no later one of another day.
         """
-        waits = ticks.list_looks(self.workplace.spec, run.tries)
+        waits = ticks.list_looks(self.workplace.spec, run.schedule, run.tries)
         if not self.daily:
             return waits
         end_of_day = self.base + _REST_OF_DAY_S

@@ -54,7 +54,7 @@ def is_published_late(history: History, reference: Reference) -> bool:
     """
     if not has_next_tick(reference.spec, reference.facts) or history.hung:
         return False
-    if count_seconds(history) < _OTHER_WORK_S:
+    if count_seconds(history, reference) < _OTHER_WORK_S:
         return False
     return any(
         name not in reference.volatile and rows != reference.once.state.get(name)
@@ -62,11 +62,13 @@ def is_published_late(history: History, reference: Reference) -> bool:
     )
 
 
-def count_seconds(history: History) -> int:
-    """From the first delivery to the last one; 0 where there is none."""
-    if not history.runs:
+def count_seconds(history: History, reference: Reference) -> int:
+    """From the single run to the last delivery; 0 where there is none. A schedule may itself begin
+    much later, as two ticks on the day on which clocks are turned back do.
+    """
+    if not history.runs or not reference.once.runs:
         return 0
-    return round(history.runs[-1].clock - history.runs[0].clock)
+    return round(history.runs[-1].clock - reference.once.runs[0].clock)
 
 
 def _goes_by_server_clock(event: Event) -> bool:

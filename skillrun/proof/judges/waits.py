@@ -57,7 +57,7 @@ def judge_waits(history: History, reference: Reference) -> Iterator[Judgement]:
         return
     wanted = retry.delays()
     longest = retry.delays(_read_spread(reference))
-    declared_for_error = _find_wait_of_error(history, reference)
+    declared_for_error = ticks.find_wait_of_error(reference.spec, history.schedule)
     if declared_for_error is not None:
         wanted = longest = (declared_for_error,) * len(wanted)
     tick_s = _find_tick_s(history, reference)
@@ -159,23 +159,6 @@ def _find_tick_s(history: History, reference: Reference) -> float:
 def _is_timed_by_library(history: History) -> bool:
     """Whether a further attempt is due when the library, or the handler's own sleep, says so."""
     return any(run.will_retry or run.first("slept") is not None for run in history.runs)
-
-
-def _find_wait_of_error(history: History, reference: Reference) -> float | None:
-    """Seconds that the spec gives the injected error in the place of the backoff; None where the
-    backoff holds.
-    """
-    failures = reference.spec.failures
-    if failures is None:
-        return None
-    for fault in history.schedule.faults:
-        if not fault.error:
-            continue
-        # A class may be declared several times, with other arguments: HTTP 503 and 429.
-        declared = [error for error in failures.listed if error.type == fault.error]
-        if fault.index < len(declared):
-            return declared[fault.index].wait
-    return None
 
 
 def _read_spread(reference: Reference) -> float:
