@@ -21,9 +21,9 @@ from skillrun.proof.judges.unpromised import LEFT, is_turned_away
 from skillrun.proof.reference import Reference, was_met
 from skillrun.proof.result import OnProgress, Target, Tried
 from skillrun.proof.rivals import read_contents
-from skillrun.proof.schedule import Schedule
+from skillrun.proof.schedule import ONCE, Schedule
 from skillrun.proof.secrets import find_addresses, find_secrets
-from skillrun.proof.single import find_single_run_problem, run_singles
+from skillrun.proof.single import find_single_run_problem, is_same_run, run_singles
 from skillrun.proof.uncalled_sweeps import find_uncalled
 from skillrun.proof.varied import varied_payloads
 from skillrun.proof.workplace import Workplace, raise_loss
@@ -54,6 +54,7 @@ class Session:
         self.refuted = False
         self.workplaces: list[Workplace] = []
         self.explorers: list[Explorer] = []
+        self.same_places: dict[Explorer, bool] = {}
         # A zygote's watcher ends with the thread that started it (prctl PDEATHSIG): these live as
         # long as the session.
         self.threads = ThreadPoolExecutor(max_workers=max(workers - 1, 1))
@@ -241,19 +242,37 @@ class Session:
                 raise
 
         def work_when_ready(other: Future[Explorer]) -> None:
-            work(other.result())
+            explorer = other.result()
+            if self._is_same_place(explorer):
+                work(explorer)
 
         self.beside = [self.threads.submit(work_when_ready, other) for other in self.others]
         work(self.explorers[0])
         for thread in self.beside:
             thread.result()
 
-    def run_schedule(self, explorer: Explorer, schedule: Schedule) -> tuple[History, Reference]:
-        """Runs a schedule, and returns its history and what that is compared with."""
+    def _is_same_place(self, explorer: Explorer) -> bool:
+        """Whether the single run comes to the same in another explorer's place. Files are the first
+        one's; a server's rows are what the setup has written there, and it may draw a key or note
+        the time: then nothing that is run there could be compared.
+        """
+        if not explorer.workplace.servers:
+            return True
+        if explorer not in self.same_places:
+            self._follow_first(explorer)
+            self.same_places[explorer] = is_same_run(explorer.run(ONCE), self.reference)
+        return self.same_places[explorer]
+
+    def _follow_first(self, explorer: Explorer) -> None:
+        """Takes over what the first explorer has learned since, and what it has brought."""
         first = self.explorers[0]
         explorer.follow_clock(first)
         explorer.bring_as(first)
         explorer.keep_learned(first.learned)
+
+    def run_schedule(self, explorer: Explorer, schedule: Schedule) -> tuple[History, Reference]:
+        """Runs a schedule, and returns its history and what that is compared with."""
+        self._follow_first(explorer)
         history = explorer.run(schedule)
         apart = explorer.run(schedule.apart) if schedule.same else None
         reference = replace(self.reference, apart=apart)

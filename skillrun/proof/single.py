@@ -73,6 +73,25 @@ def run_singles(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[His
     return reference, (once, later)
 
 
+def is_same_run(history: History, reference: Reference) -> bool:
+    """Whether a single run in another place comes to the reference's: the state queries answer the
+    same, and the effects are called with the same keys. What each single run draws anew is not
+    compared.
+    """
+    for name, rows in reference.once.state.items():
+        if name not in reference.volatile and history.state.get(name) != rows:
+            return False
+    kept = _list_keys(reference.once)
+    if reference.later is not None:
+        kept &= _list_keys(reference.later)
+    return kept <= _list_keys(history)
+
+
+def _list_keys(history: History) -> set[tuple[str, str]]:
+    """(effect, key) of each call that took place."""
+    return {(str(call["effect"]), str(call["key"])) for call in history.performed()}
+
+
 def _run_doubled_ticks(explorer: Explorer, spec: JobSpec) -> dict[str, History]:
     """Move -> what a clocked job does in the tick at which two of them are to do it once; none for
     other jobs.
