@@ -19,14 +19,15 @@ class QueueWords:
     """
 
     program: str
-    command: str  # "worker"
+    command: str  # "worker"; "" where the program does nothing else
     options: tuple[str, ...] = ()
     # Options without a value, where the names stand after the command; () where they do not.
     flags: tuple[str, ...] = ()
 
     def is_worker(self, words: Sequence[str]) -> bool:
         """Whether a command line starts a worker."""
-        return _begins_with(words, self.program) and self.command in words[1:]
+        is_said = not self.command or self.command in words[1:]
+        return is_said and _begins_with(words, self.program)
 
     def list_named(self, words: Sequence[str]) -> list[str] | None:
         """The queues that it names, [] for none; None where they are known elsewhere alone.

@@ -27,6 +27,7 @@ LARGEST = 1_000_000
 # Code is followed into files that nobody would review: a large one must not hide what it asks.
 _LARGEST_SOURCE = 8_000_000
 _REGULAR = ("100644", "100755")
+_PAGES = (".md", ".rst")
 _TABLES = (".sql", ".env", "crontab", ".cron", ".timer")
 _PACKAGES = re.compile(
     r"(^|/)(pyproject\.toml|setup\.(cfg|py)|Pipfile(\.lock)?|environment[^/]*\.ya?ml)$"
@@ -169,6 +170,9 @@ class Diff:
     # what is weak in a test's command is nothing in a script that deploys.
     deployment: tuple[File, ...] = ()
     packages: tuple[File, ...] = ()  # the changed files that say which packages are installed
+    # What may start a worker, changed or not, and the pages that tell how: of the base, of HEAD.
+    starting_before: CommitSources = field(default_factory=CommitSources)
+    starting_after: CommitSources = field(default_factory=CommitSources)
 
     def files_named(self, *names: str) -> Iterator[File]:
         """The changed files with one of these names, in whatever folder."""
@@ -211,6 +215,8 @@ def read_diff(root: Path, base: str, head: str) -> Diff:
         CommitSources(lambda: _python_texts(root, head)),
         tuple(deployment),
         tuple(packages),
+        CommitSources(lambda: _starting_texts(root, base)),
+        CommitSources(lambda: _starting_texts(root, head)),
     )
 
 
@@ -269,6 +275,23 @@ def _python_texts(root: Path, commit: str) -> dict[str, str]:
         if blob in contents:
             texts[path] = contents[blob]
     return texts
+
+
+def _starting_texts(root: Path, commit: str) -> dict[str, str]:
+    """Path -> text of the files of a commit that may start a worker, or tell how it is started."""
+    blobs = {}
+    for line in git_output(root, "ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
+        facts, _, name = line.partition(b"\t")
+        path = os.fsdecode(name)
+        if facts[:6].decode() in _REGULAR and may_start_worker(path):
+            blobs[path] = facts.decode().split()[2]
+    contents = _read_texts(root, blobs.values())
+    return {path: contents[blob] for path, blob in blobs.items() if blob in contents}
+
+
+def may_start_worker(path: str) -> bool:
+    """Whether a file may start a worker, or is a page that may tell how."""
+    return _is_deployment(path) or path.endswith(_PAGES)
 
 
 def _make_texts(root: Path, blobs: dict[str, str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from run import Mutant
 
 Edits = tuple[tuple[str, str, str], ...]
 CELERY = QueueWords("celery", "worker", options=("-Q", "--queues"))
+DRAMATIQ = QueueWords("dramatiq", "", options=("-Q", "--queues"))
 RQ = QueueWords("rq", "worker", flags=("--burst", "-v"))
 
 
@@ -40,6 +41,9 @@ RQ = QueueWords("rq", "worker", flags=("--burst", "-v"))
         (CELERY, ["celery -A shop beat -Q mail"], ["celery"], []),
         (CELERY, ["celery -A shop worker -Q $QUEUES"], ["celery"], None),
         (CELERY, ["celery -A shop worker"], [], None),
+        (DRAMATIQ, ["dramatiq shop.actors --queues mail sms --threads 8"], [], ["mail", "sms"]),
+        (DRAMATIQ, ["dramatiq shop.actors --threads 8"], [], None),
+        (DRAMATIQ, ["dramatiq shop.actors", "dramatiq shop.actors -Q mail"], [], None),
         (RQ, ["rq worker high low --url redis --burst mail"], ["default"], ["high", "low", "mail"]),
         (RQ, ["rq worker --url redis"], ["default"], ["default"]),
         (RQ, ["rq info high"], ["default"], []),
@@ -57,6 +61,8 @@ TO_MAIL = (
     'tasks.send_receipt.apply_async(kwargs={"order_id": order_id, "email": email}, queue="mail")'
 )
 SENT_TO_MAIL = (("shop/orders.py", DELAY, TO_MAIL),)
+# A file that is called worker.py may start one; this one says so in its docstring.
+UNSAID = (("hooks/worker.py", "; the worker starts with `dramatiq hooks.worker`", ""),)
 PLAIN = "worker: celery -A shop.tasks worker -l info\n"
 MAIL = "mail: celery -A shop.tasks worker --queues celery,mail\n"
 SLOW = "slow: celery -A shop.tasks worker -Q slow\n"
@@ -73,6 +79,9 @@ SLOW = "slow: celery -A shop.tasks worker -Q slow\n"
         ("celery_receipt", "web: gunicorn shop\n", SENT_TO_MAIL, None),
         ("rq_invoice", "worker: rq worker default --url redis://cache\n", (), "billing"),
         ("rq_invoice", "worker: rq worker --with-scheduler billing\n", (), None),
+        ("dramatiq_webhook", "w: dramatiq hooks.worker --queues mail\n", UNSAID, "default"),
+        ("dramatiq_webhook", "w: dramatiq hooks.worker -Q mail default\n", UNSAID, None),
+        ("dramatiq_webhook", "w: dramatiq hooks.worker\n", UNSAID, None),
     ],
 )
 @pytest.mark.real

@@ -12,7 +12,15 @@ from typing import Any
 import yaml
 
 from skillrun.core.verdict import Finding
-from skillrun.wall.diff import Diff, File, _is_deployment, _is_looked_at, is_spec, names_packages
+from skillrun.wall.diff import (
+    Diff,
+    File,
+    _is_deployment,
+    _is_looked_at,
+    is_spec,
+    may_start_worker,
+    names_packages,
+)
 from skillrun.wall.gaming.registry import LOOKS
 from skillrun.wall.sources import CommitSources
 
@@ -45,6 +53,8 @@ def diff(old: Side, new: Side, renamed: Mapping[str, str] | None = None) -> Diff
         CommitSources(lambda: after),
         tuple(file for file in changed if _is_deployment(file.path)),
         tuple(file for file in changed if names_packages(file.path)),
+        CommitSources(lambda: {path: before[path] for path in before if may_start_worker(path)}),
+        CommitSources(lambda: {path: after[path] for path in after if may_start_worker(path)}),
     )
 
 

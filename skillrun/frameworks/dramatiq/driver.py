@@ -37,6 +37,7 @@ from dramatiq.worker import _ConsumerThread as ConsumerThread
 from dramatiq.worker import _WorkerThread as WorkerThread
 
 from ...probe.beside import run_in_thread
+from ...probe.consuming import QueueWords
 from ...probe.driver import Driver as BaseDriver
 from ...probe.driver import Probe
 from ...probe.facts import Facts
@@ -45,6 +46,7 @@ from ...probe.packing import pack_bytes, unpack_bytes
 from ...probe.starting import Importer, Ways
 from ...probe.swap import swap_code
 
+_QUEUES = ("-Q", "--queues")  # of a worker's command line
 _CALLBACKS = ("on_failure", "on_success", "on_retry_exhausted")
 _THREADS = re.compile(r"\s(?:-t|--threads)[ =](\d+)")  # of a worker's command line
 _TIME_LIMIT = "dramatiq.middleware:TimeLimitExceeded"
@@ -59,6 +61,12 @@ class Driver(BaseDriver):
     WAYS = Ways(
         entries=("dramatiq.worker:Worker.start",),
         importers=(Importer("dramatiq"), Importer("dramatiq-gevent")),
+        # A worker that is given none takes from the queues of all actors that it imports.
+        queues=(
+            QueueWords("dramatiq", "", options=_QUEUES),
+            QueueWords("dramatiq-gevent", "", options=_QUEUES),
+            QueueWords("manage.py", "rundramatiq", options=_QUEUES),
+        ),
     )
 
     def __init__(self, probe: Probe) -> None:
@@ -249,14 +257,16 @@ class Driver(BaseDriver):
         if message.queue_name != self.actor.queue_name:
             queue = message.queue_name
         arguments = None
+        own_queue = {}
         if to_handler:
+            own_queue["queue_name"] = message.queue_name
             arguments = self.probe.bind_arguments(self.function(), message.args, message.kwargs)
         # Outside of the handler and of its effects a middleware of the worker sends.
         is_by_middleware = self.delivering and not recorder.depth and not recorder.effect_depth
         is_callback = is_by_middleware or name in self._name_callbacks(message.options)
         self.probe.publish(
             lambda: None,
-            {"data": pack_bytes(data), "queue": queue, "arguments": arguments},
+            {"data": pack_bytes(data), "queue": queue, "arguments": arguments, **own_queue},
             to_handler=to_handler,
             delay=(delay or 0) / 1000,
             label=name,

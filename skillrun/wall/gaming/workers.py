@@ -19,15 +19,17 @@ from skillrun.wall.gaming.clocks import find_stopped_clocks
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.periods import find_rarer_sweeps
 from skillrun.wall.gaming.settings_named import list_changed_modules, list_named
-from skillrun.wall.gaming.starts import list_starts
+from skillrun.wall.gaming.starts import list_starts, read_options, read_queue_names
 from skillrun.wall.gaming.time_limits import find_time_limits
+from skillrun.wall.gaming.untaken_queues import find_untaken_queues
 from skillrun.wall.sources import CommitSources
 
 ID = "weaker-worker"
 HELP = (
     "What a proof shows of a job holds where a worker runs it as the base's does. Found: a command "
     "line or a call that throws messages away, a variable that is taken from a worker's "
-    "environment, a queue that nobody consumes any more, acknowledgements and a visibility timeout "
+    "environment, a queue that nobody consumes any more, a job that is published to one that no "
+    "worker names, acknowledgements and a visibility timeout "
     "that are less (errors); prefetch, another application, a worker that is gone (warnings)."
 )
 _HINT = "put it back; how a worker is started is changed by a person, in a change of its own"
@@ -74,7 +76,6 @@ _STORE = re.compile(
 )
 _PREFETCH = re.compile(r"prefetch|^-O|optimization", re.IGNORECASE)
 _APP_OPTIONS = ("-A", "--app")
-_QUEUE_OPTIONS = ("-Q", "--queues", "-q", "--queue")
 _DEFAULT_QUEUES = ("celery", "default")
 _COMMENT_MARKS = ("#", "//", ";")
 # Settings of code whose loss lets a message be lost, or come twice. True is what keeps it.
@@ -121,6 +122,7 @@ def find(diff: Diff) -> Iterator[Finding]:
         yield from _find_unset(file, diff)
         yield from _find_options(file)
     yield from _find_lost_queues(starting, diff)
+    yield from find_untaken_queues(ID, diff)
     yield from find_stopped_clocks(ID, starting)
     yield from find_rarer_sweeps(ID, diff)
     for file in diff.python_files():
@@ -176,7 +178,7 @@ def _find_options(file: File) -> Iterator[Finding]:
         if old_start is None or old_start.words == start.words:
             continue
         line = start.place.line or 1
-        before, after = _read_options(old_start), _read_options(start)
+        before, after = read_options(old_start), read_options(start)
         for name in sorted(before.keys() | after.keys()):
             if before.get(name) == after.get(name):
                 continue
@@ -198,22 +200,6 @@ def _find_old_start(start: Start, old: list[Start], new: list[Start]) -> Start |
     if position < len(old_of_program):
         return old_of_program[position]
     return None
-
-
-def _read_options(start: Start) -> dict[str, tuple[str, ...]]:
-    """Returns each option of a start -> the words that follow it: ("-Q", "mail") -> "-Q":
-    ("mail",). A word with a dot is a setting that is given on the command line, and counts as an
-    option.
-    """
-    options: dict[str, tuple[str, ...]] = {}
-    name = ""
-    for word in start.words[1:]:
-        if word.startswith("-") or "." in word:
-            name = word
-            options[name] = ()
-        elif name:
-            options[name] = (*options[name], word)
-    return options
 
 
 def _find_lost_queues(files: list[File], diff: Diff) -> Iterator[Finding]:
@@ -252,7 +238,7 @@ def _list_queues(start: Start, sources: CommitSources) -> Iterator[str]:
     """Yields the queues that a worker consumes, in words. One that is given no queue consumes the
     default one.
     """
-    queues = _read_queue_names(start)
+    queues = read_queue_names(start)
     for queue in queues:
         if _is_default(queue, sources):
             yield "the default queue"
@@ -261,25 +247,6 @@ def _list_queues(start: Start, sources: CommitSources) -> Iterator[str]:
     # `celery beat` sends on a schedule, and consumes nothing.
     if not queues and "beat" not in start.words:
         yield "the default queue"
-
-
-def _read_queue_names(start: Start) -> list[str]:
-    """The names of the queues on a command line: "mail" and "sms" of `celery worker -Q mail,sms`,
-    "high" of `rq worker high`.
-    """
-    options = _read_options(start)
-    words: list[str] = []
-    for name in _QUEUE_OPTIONS:
-        words += options.get(name, ())
-    if start.words[0].endswith(("rq", "rqworker")):
-        # RQ takes its queues without an option, behind the sub-command `worker`.
-        for word in start.words[1:]:
-            if not word.startswith(("-", "worker")):
-                words.append(word)
-    names: list[str] = []
-    for word in words:
-        names += filter(None, re.split(r"[,\s]", word))
-    return names
 
 
 def _is_default(queue: str, sources: CommitSources) -> bool:

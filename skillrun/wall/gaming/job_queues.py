@@ -1,0 +1,210 @@
+"""To which queues the code of a commit publishes a job, and from which its workers take jobs, as
+far as both are written down.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+from skillrun.frameworks.known.launchers import Start
+from skillrun.repo.python import Definition, Project, is_known
+from skillrun.repo.source import FunctionNode, Module, last_word
+from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
+from skillrun.wall.gaming.settings_named import list_keys, list_named
+from skillrun.wall.gaming.starts import list_starts, read_queue_names
+from skillrun.wall.sources import CommitSources
+
+# `apply_async(queue=...)`, an actor's `queue_name=`, `enqueue_job(..., _queue_name=...)`.
+_OPTIONS = ("queue", "queue_name", "_queue_name")
+_ROUTES = ("task_routes", "CELERY_TASK_ROUTES", "CELERY_ROUTES")
+_MAKES_QUEUE = ("Queue", "get_queue")  # RQ's, and that of its plug-ins for Django and Flask
+_PUTS_INTO_QUEUE = re.compile(r"enqueue(_call|_at|_in|_many)?$")
+# `@job("mail", connection=...)`
+_RQ_DECORATOR = "job"
+# A program of the repository's own that takes jobs: nobody has read from which queues.
+_OWN_WORKERS = {"Worker", "SimpleWorker", "worker_main", "run_worker", "run_worker_async"}
+_CLOCKS = re.compile(r"beat|scheduler|periodiq")
+_FILLED_IN_LATER = re.compile(r"[$<{%*`]")
+_DOCUMENTS = (".md", ".rst")
+_ARQ, _ARQ_QUEUE = "arq", "arq:queue"
+USUAL_QUEUES = ("celery", "default", _ARQ_QUEUE)
+"""Those of a job for which no code names one."""
+_DEEPEST = 3
+
+
+@dataclass(frozen=True)
+class Named:
+    """A place that names the queue of a job. `queue` None: only running could tell which."""
+
+    queue: str | None
+    path: str
+    line: int
+
+
+class JobQueues:
+    """The places of one commit that name the queue of one job."""
+
+    def __init__(self, sources: CommitSources, handler: str) -> None:
+        self.project = Project(sources)
+        self.target = self.project.find(handler)
+
+    def list_named(self) -> list[Named]:
+        """In no order; a commit without the handler has none."""
+        if self.target is None:
+            return []
+        found = [*self._list_decorated(self.target), *self._list_routes(self.target)]
+        names = {self.target.dotted, self.target.node.name, *self._list_task_names()}
+        for module in self.project.modules_with(self.target.node.name):
+            if not is_test_file(module.path):
+                for call in module.nodes(ast.Call):
+                    if self._sends_job(module, call, names):
+                        found += self._list_sent(module, call)
+        return found
+
+    def _list_task_names(self) -> Iterator[str]:
+        assert self.target is not None
+        for decorator in self.target.decorators:
+            for keyword in getattr(decorator, "keywords", ()):
+                if keyword.arg in ("name", "actor_name"):
+                    yield str(self.project.literal(keyword.value, self.target.module))
+
+    def _list_decorated(self, target: Definition) -> Iterator[Named]:
+        for decorator in target.decorators:
+            if isinstance(decorator, ast.Call):
+                yield from self._read_options(target.module, decorator)
+                if last_word(decorator.func) == _RQ_DECORATOR and decorator.args:
+                    yield self._name(target.module, decorator.args[0])
+
+    def _list_routes(self, target: Definition) -> Iterator[Named]:
+        """Yields what Celery's routes say of the task: {"shop.tasks.*": {"queue": "mail"}}."""
+        names = {target.dotted, *self._list_task_names()}
+        for module, routes in self._list_settings(_ROUTES):
+            for pattern, route in list_keys(routes):
+                queue = dict(list_keys(route)).get("queue")
+                if queue is not None and any(fnmatch(one, pattern) for one in names):
+                    yield self._name(module, queue)
+
+    def _list_settings(self, names: Iterable[str]) -> Iterator[tuple[Module, ast.expr]]:
+        """Yields (module, value) of everything that the code gives one of the names."""
+        for name in names:
+            for module in self.project.modules_with(name):
+                for given, value in list_named(module.tree):
+                    if given == name:
+                        yield module, value
+
+    def _sends_job(self, module: Module, call: ast.Call, names: set[str]) -> bool:
+        """Whether a call sends the job: by its name as text, by its object as an argument, or as
+        one of the object's own methods, `send.configure(...).defer(...)` among them.
+        """
+        for argument in call.args[:2]:
+            if isinstance(argument, ast.Constant) and argument.value in names:
+                return True
+        assert self.target is not None
+        may_be_job = [*call.args[:2]]
+        if isinstance(call.func, ast.Attribute):
+            may_be_job.append(call.func.value)
+        for node in may_be_job:
+            name = module.resolve(node)
+            if name is not None and self.project.origin(name) == self.target.dotted:
+                return True
+        return False
+
+    def _list_sent(self, module: Module, call: ast.Call) -> Iterator[Named]:
+        yield from self._read_options(module, call)
+        is_put = isinstance(call.func, ast.Attribute) and _PUTS_INTO_QUEUE.match(call.func.attr)
+        if is_put and isinstance(call.func, ast.Attribute):
+            yield from self._read_receiver(module, call.func.value, _DEEPEST)
+
+    def _read_options(self, module: Module, call: ast.Call) -> Iterator[Named]:
+        for keyword in call.keywords:
+            is_none = isinstance(keyword.value, ast.Constant) and keyword.value.value is None
+            if keyword.arg in _OPTIONS and not is_none:
+                yield self._name(module, keyword.value)
+            elif keyword.arg is None:  # `**options`
+                yield Named(None, module.path, call.lineno)
+
+    def _read_receiver(self, module: Module, node: ast.expr, depth: int) -> Iterator[Named]:
+        """Yields what is said of RQ's queue object: where it is made, through variables and the
+        functions that return it.
+        """
+        if isinstance(node, ast.Call) and last_word(node.func) in _MAKES_QUEUE:
+            named = [one.value for one in node.keywords if one.arg == "name"]
+            for first in (*node.args[:1], *named):
+                yield self._name(module, first)
+            return
+        place = node.func if isinstance(node, ast.Call) else node
+        name = module.resolve(place)
+        if depth == 0 or name is None:
+            return
+        found = self.project.lookup(self.project.origin(name))
+        if found is None or found.module is None:
+            return
+        made: list[ast.expr | None] = []
+        if found.definition is not None and isinstance(found.definition.node, FunctionNode):
+            inner = ast.walk(found.definition.node)
+            made = [one.value for one in inner if isinstance(one, ast.Return)]
+        elif found.binding is not None:
+            made = [found.binding.value]
+        for value in made:
+            if value is not None:
+                yield from self._read_receiver(found.module, value, depth - 1)
+
+    def _name(self, module: Module, node: ast.expr) -> Named:
+        value = self.project.literal(node, module)
+        known = value if is_known(value) and isinstance(value, str) else None
+        return Named(known, module.path, node.lineno)
+
+
+def list_consumed(sources: CommitSources, starting: CommitSources) -> frozenset[str] | None:
+    """The queues that the workers of a commit take jobs from; None where one of them names none, or
+    names what is filled in elsewhere. `starting`: the files that may start workers.
+    """
+    project = Project(sources)
+    if any(_starts_worker(module) for module in _list_modules(project)):
+        return None
+    found: set[str] = set()
+    for path, text in starting.texts.items():
+        is_document = path.endswith(_DOCUMENTS)
+        for start in list_starts(path, text):
+            if _CLOCKS.search(start.command) and "worker" not in start.words:
+                continue
+            named = list(_list_taken(project, start))
+            is_open = any(_FILLED_IN_LATER.search(queue) for queue in named)
+            # A README that names no queue tells how somebody tries it.
+            if not is_document and (not named or is_open):
+                return None
+            # An address is the value of an option.
+            found.update(queue for queue in named if "://" not in queue)
+    return frozenset(found) or None
+
+
+def _list_modules(project: Project) -> Iterator[Module]:
+    for word in sorted(_OWN_WORKERS):
+        for module in project.modules_with(word):
+            if not is_test_file(module.path):
+                yield module
+
+
+def _starts_worker(module: Module) -> bool:
+    return any(last_word(call.func) in _OWN_WORKERS for call in module.nodes(ast.Call))
+
+
+def _list_taken(project: Project, start: Start) -> Iterator[str]:
+    if start.words[0].rpartition("/")[2] != _ARQ:
+        yield from read_queue_names(start)
+        return
+    # `arq shop.worker.WorkerSettings`: the class says it.
+    for word in start.words[1:2]:
+        settings = project.find(word)
+        if settings is not None and settings.is_class:
+            queue: object = _ARQ_QUEUE
+            for name, value in list_named(
+                ast.Module(body=list(settings.node.body), type_ignores=[])
+            ):
+                if name == "queue_name":
+                    queue = project.literal(value, settings.module)
+            yield str(queue) if is_known(queue) else "$"
