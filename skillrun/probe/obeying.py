@@ -116,7 +116,8 @@ class Child:
         if op == "call":
             self.call_publisher(*args)
         elif op == "recover":
-            self.call_application(lambda: self.booted.driver.sweep(find_object(args[0])[2]))
+            function = find_command(find_object(args[0])[2])
+            self.call_application(lambda: self.booted.driver.sweep(function))
         elif op == "publish_each":
             self.publish_each(*args)
         else:
@@ -190,6 +191,16 @@ class Child:
             injected=injected,
             serialising=is_serialising(error),
         )
+
+
+def find_command(found: Any) -> Any:
+    """The function behind a command that a library of command lines has made of it, without what
+    that wraps around it to read options; anything else as it is.
+    """
+    callback = getattr(found, "callback", None)
+    if inspect.isfunction(found) or not inspect.isfunction(callback):
+        return found
+    return inspect.unwrap(callback)
 
 
 # What serialisers say, when the frame that raised is in C and leaves no trace.

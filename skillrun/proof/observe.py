@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from skillrun.proof.before_call import list_tables_of
@@ -18,6 +18,7 @@ from skillrun.proof.jobs import payloads_of
 from skillrun.proof.judgement import Verdict
 from skillrun.proof.planning import make_plan
 from skillrun.proof.result import OnProgress, Proof, Target
+from skillrun.proof.same_job import name_job
 from skillrun.proof.schedule import LATE_SWEEP, ONCE, Schedule, parse_schedule
 from skillrun.proof.session import Session, be_silent
 from skillrun.proof.varied import varied_payloads
@@ -29,8 +30,21 @@ if TYPE_CHECKING:
 # What one call of a sweep may report: a machine with much else to do takes some five hundred
 # events a second, and a delivery has 20 seconds. By a clock, the two sides would have other rows.
 _MOST_EVENTS = 10_000
+_DAY_S = 24 * 3600
 # Older than any limit that is said in days.
-_MONTH_S = 29 * 24 * 3600
+_MONTH_S = 29 * _DAY_S
+# The clock begins at any day: what is due by a date comes into its window in some of them.
+_DAYS = (0, 1, 8, 31, 100)
+MOMENTS = (*((True, days) for days in _DAYS), *((False, days) for days in _DAYS))
+"""(over the rows before the call of `enqueue`, days later): when a publisher is called."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The jobs that one call has published, by their keys; `problem`: why that is not known."""
+
+    jobs: frozenset[str] = frozenset()
+    problem: str | None = None
 
 
 def look(target: Target, *, progress: OnProgress | None = None) -> Proof:
@@ -128,6 +142,42 @@ def _let_sweeps_come(
     if rows > FEWER_ROWS:
         many = replace(world, rows=rows)
         found.setdefault(str(many), []).extend(_run_in(explorer, many, swept))
+
+
+def observe_publishers(target: Target, calls: Iterable[str]) -> dict[str, list[Published]]:
+    """Call -> what it publishes for the job at each of `MOMENTS`, in their order. After a call that
+    fails, or does not end, it is not made again. Raises SkillrunError where nothing could run.
+    """
+    with Session(target, be_silent, workers=1) as session:
+        explorer = session.set_up_explorer()
+        found: dict[str, list[Published]] = {}
+        for call in calls:
+            made = found.setdefault(call, [])
+            for is_first, days in MOMENTS:
+                made.append(_publish_by(explorer, target.spec, call, days, is_first=is_first))
+                if made[-1].problem is not None:
+                    break
+        return found
+
+
+def _publish_by(
+    explorer: Explorer, spec: JobSpec, call: str, days: int, *, is_first: bool
+) -> Published:
+    arguments = None
+    if spec.enqueue is not None and spec.enqueue.call == call:
+        arguments = spec.enqueue.args
+    late_s = days * _DAY_S
+    deliveries = explorer.call_publisher(call, arguments, late_s, is_first=is_first)
+    if not deliveries:
+        return Published(problem="it does not end within a delivery's time")
+    key = spec.idempotency.key if spec.idempotency is not None else ()
+    jobs = set[str]()
+    for delivery in deliveries:
+        failed = delivery.first("caller-raised") or delivery.first("probe-error")
+        if failed is not None:
+            return Published(problem=f"it fails: {failed['error']}")
+        jobs.update(name_job(event["message"] or {}, key) for event in delivery.sent_to_handler)
+    return Published(frozenset(jobs))
 
 
 def choose_rows(events: int, events_with_fewer: int) -> int:

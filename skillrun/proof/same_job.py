@@ -1,4 +1,4 @@
-"""Whether a message that a job publishes to its own task is a further attempt at it, or another job:
+"""Whether a message that a job publishes to its own task is a further attempt, or another job:
 the next page, the next item of its kind, a follow-up.
 """
 
@@ -27,6 +27,17 @@ def find_other_jobs(
         if _differs_in_key(fields, published, key):
             found.add(event.number)
     return frozenset(found)
+
+
+def name_job(message: Mapping[str, Any], key: Iterable[str]) -> str:
+    """`loan_id=1, level=2`: the job of a message by its key fields; all of its arguments where it
+    does not say these.
+    """
+    fields = _read_fields(message)
+    values = {name: get_field(fields, name) for name in key}
+    if not values or None in values.values():
+        return str(message.get("arguments"))
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def _differs_in_key(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MANY, DONE, GIVEN_UP, BEGUN = "many", "done", "given-up", "begun"
-"""More rows: of each table, those that other jobs have left that were done, given up, or died before
-their first effect.
+"""More rows: of each table, those that other jobs have left that were done, given up, or died
+before their first effect.
 """
 FOREIGN, LONGER, CENTS = "foreign", "longer", "cents"
 """Another value in one column."""

@@ -162,9 +162,7 @@ def _list_not_compared(before: Worlds, after: Worlds, spec: File) -> Iterator[No
             _WHAT, "it has no store of SQLite or PostgreSQL that rows can be put into"
         )
         return
-    document = spec.new_document.value if spec.new_document is not None else None
-    has_sweep = bool(listed(at(document, "recovers")) or at(document, "enqueue", "relay"))
-    if has_sweep and not any(map(_is_swept, before[""])):
+    if _has_sweep(spec) and not any(map(_is_swept, before[""])):
         why = "no death before an effect loses its message, or a clock alone starts the job"
         yield NotCompared("what its sweeps find", why)
     for world, was in before.items():
@@ -177,9 +175,19 @@ def _list_not_compared(before: Worlds, after: Worlds, spec: File) -> Iterator[No
             for four in _match_schedules(before[""], after[""], was, after.get(world, [])):
                 silence = _explain_silence(*four)
                 if silence is not None:
-                    whose = "what its sweeps find" if _is_swept(four[0]) else "what it does"
-                    yield NotCompared(f"{whose} {_tell_world(world)}", silence)
+                    what = "what it does"
+                    if _is_swept(four[0]):
+                        what = "what its sweeps find"
+                    yield NotCompared(f"{what} {_tell_world(world)}", silence)
                     break
+
+
+def _has_sweep(spec: File) -> bool:
+    """Whether HEAD's spec names a sweep or a relay."""
+    if spec.new_document is None:
+        return False
+    value = spec.new_document.value
+    return bool(listed(at(value, "recovers")) or at(value, "enqueue", "relay"))
 
 
 def _is_swept(history: History) -> bool:

@@ -109,6 +109,25 @@ def list_new_sweeps(diff: Diff, spec: File) -> list[NewSweep]:
     return found
 
 
+def list_changed_publishers(diff: Diff, spec: File) -> list[str]:
+    """The functions of both sides that lead to the job, need nothing to be called, and that the
+    branch changes, or something on their way to it, and that the spec does not name.
+    """
+    document = spec.new_document
+    if document is None:
+        return []
+    handler = at(document.value, "handler")
+    if not isinstance(handler, str):
+        return []
+    named = set(_list_named(document.value))
+    before = dict(_Publishers(diff.before, handler).list_texts())
+    found = []
+    for call, text in _Publishers(diff.after, handler).list_texts():
+        if call not in named and before.get(call, text) != text:
+            found.append(call)
+    return found
+
+
 def list_starting_names(sources: CommitSources, call: str) -> Iterator[str]:
     """The functions and tasks that end in a call of a function and need nothing themselves: what a
     clock calls may be one of them.

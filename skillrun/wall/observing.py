@@ -9,7 +9,7 @@ from pathlib import Path
 from skillrun.core.errors import Blocked
 from skillrun.proof.exploring.run import NotPublished
 from skillrun.proof.history import History
-from skillrun.proof.observe import observe, observe_worlds
+from skillrun.proof.observe import Published, observe, observe_publishers, observe_worlds
 from skillrun.proof.result import Target
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 from skillrun.proof.state import StateError
@@ -41,6 +41,16 @@ def observe_job_in_worlds(
     """World -> its histories, see `observe_worlds`. Raises SkillrunError as `observe_job` does."""
     with _say_why():
         return observe_worlds(give_secrets(find_target(checkout, spec, said)))
+
+
+def observe_publishers_of(
+    checkout: Checkout, spec: str, said: Mapping[str, str], calls: list[str]
+) -> dict[str, list[Published]]:
+    """Call -> what it publishes, see `observe_publishers`. Raises SkillrunError as `observe_job`
+    does.
+    """
+    with _say_why():
+        return observe_publishers(give_secrets(find_target(checkout, spec, said)), calls)
 
 
 @contextlib.contextmanager

@@ -22,11 +22,13 @@ from skillrun.core.state import state_dir
 from skillrun.core.verdict import Finding
 from skillrun.proof.deploying.deploy import Deploys, try_deploys
 from skillrun.proof.history import History
+from skillrun.proof.observe import Published
 from skillrun.repo.git import Repo, count_uncommitted, git_output, open_repo
 from skillrun.skills.job_worker.skill import SKILL
 from skillrun.validations.consent import CommandPlan
 from skillrun.wall.base import Base, find_base
 from skillrun.wall.checkout import Checkout, clean_checkout, find_environments
+from skillrun.wall.compared_publishers import judge_publishers
 from skillrun.wall.compared_rows import judge_rows
 from skillrun.wall.compared_runs import judge_runs
 from skillrun.wall.deploys import judge_deploys
@@ -35,7 +37,12 @@ from skillrun.wall.gaming.specs import at, base_document, base_file
 from skillrun.wall.guard import Guard, disbelieve
 from skillrun.wall.known_debt import BaseDebt, DebtWatch, judge_known_debt, read_base_debt
 from skillrun.wall.new_sweeps import judge_sweeps
-from skillrun.wall.observing import find_target, observe_job, observe_job_in_worlds
+from skillrun.wall.observing import (
+    find_target,
+    observe_job,
+    observe_job_in_worlds,
+    observe_publishers_of,
+)
 from skillrun.wall.own_code import load_judges
 from skillrun.wall.proved import (
     judge_proof,
@@ -171,6 +178,26 @@ class _Sides:
     def observe_head_in_worlds(self, spec: File) -> dict[str, list[History]] | None:
         return self._observe_in_worlds(self.commit, spec)
 
+    def observe_base_publishers(
+        self, spec: File, calls: list[str]
+    ) -> dict[str, list[Published]] | None:
+        return self._observe_publishers(self.base.commit or self.commit, spec, calls)
+
+    def observe_head_publishers(
+        self, spec: File, calls: list[str]
+    ) -> dict[str, list[Published]] | None:
+        return self._observe_publishers(self.commit, spec, calls)
+
+    def _observe_publishers(
+        self, commit: str, spec: File, calls: list[str]
+    ) -> dict[str, list[Published]] | None:
+        """None where nobody agreed that it runs."""
+        if not self.trusted:
+            return None
+        with self._check_out_anew(commit, spec) as checkout:
+            said = dict(_list_overrides(checkout, spec, ()))
+            return observe_publishers_of(checkout, spec.path, said, calls)
+
     def _observe(self, commit: str, spec: File, schedules: list[str]) -> list[History] | None:
         """None where nobody agreed that it runs."""
         if not self.trusted:
@@ -224,6 +251,8 @@ def _judge_job(job: Job, spec: File, diff: Diff, sides: _Sides | None) -> Job:
     job = judge_sweeps(job, spec, diff, sides.prove_saying)
     job = judge_runs(job, spec, diff, sides.observe_base, sides.observe_head)
     job = judge_rows(job, spec, diff, sides.observe_base_in_worlds, sides.observe_head_in_worlds)
+    publishers = (sides.observe_base_publishers, sides.observe_head_publishers)
+    job = judge_publishers(job, spec, diff, *publishers)
     return judge_deploys(job, spec, diff, sides.try_deploys)
 
 

@@ -125,10 +125,12 @@ def list_steps(root: Path, job: str) -> dict[str, Step]:
         return job.proof.findings if job.proof is not None else ()
 
     in_worlds = (sides.observe_base_in_worlds, sides.observe_head_in_worlds)
+    publishers = (sides.observe_base_publishers, sides.observe_head_publishers)
     return {
         "looks": lambda: verify._look_at_branch(base, diff).findings,
         "runs": lambda: judged(verify.judge_runs, sides.observe_base, sides.observe_head),
         "rows": lambda: judged(verify.judge_rows, *in_worlds),
+        "publish": lambda: judged(verify.judge_publishers, *publishers),
         "deploy": lambda: judged(verify.judge_deploys, sides.try_deploys),
     }
 

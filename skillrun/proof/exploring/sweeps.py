@@ -4,13 +4,15 @@ brings back a job that stood still.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.broker import list_sweeps
 from skillrun.proof.exploring.called import Called
-from skillrun.proof.exploring.run import CALLER, Run, Waiting
+from skillrun.proof.exploring.run import CALLER, STEP_S, Run, Waiting
 from skillrun.proof.history import Delivery, Event, History, Swept
+from skillrun.proof.schedule import Schedule
 from skillrun.proof.state import read_state
 
 if TYPE_CHECKING:
@@ -93,6 +95,26 @@ class Sweeps(Called):
         for sweep in sweeps.values():
             if run.hung is None:
                 self._sweep_once(run, sweep)
+
+    def call_publisher(
+        self, call: str, arguments: Mapping[str, Any] | None, late_s: float, *, is_first: bool
+    ) -> tuple[Delivery, ...]:
+        """What a call of the application's does by itself, so many seconds later than usual, and
+        the relay of an outbox behind it; () where one of them did not end. `arguments` None: as a
+        clock calls it. `is_first`: over the rows before the call of `enqueue`.
+        """
+        self.workplace.restore(first=is_first)
+        self.processes.begin_schedule()
+        run = Run(Schedule("publish"), now=self.base + STEP_S + late_s)
+        if arguments is None:
+            made = [self._run_process(run, "recover", [call], job=CALLER)]
+        else:
+            made = [self._run_process(run, "call", [call, dict(arguments)], job=CALLER)]
+        enqueue = self.workplace.spec.enqueue
+        if enqueue is not None and enqueue.relay is not None and run.hung is None:
+            made.append(self._run_process(run, "recover", [enqueue.relay], job=CALLER))
+        self.processes.end_schedule()
+        return tuple(made) if run.hung is None else ()
 
     def _sweep_once(self, run: Run, sweep: Sweep) -> bool:
         """Calls a sweep and delivers what it publishes. Returns whether one of the two did

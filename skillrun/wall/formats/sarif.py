@@ -132,6 +132,7 @@ def help_of(finding: Finding) -> str:
 def _known_help() -> dict[str, str]:
     """Rule -> what it looks for and why."""
     from skillrun.frameworks.registry import FRAMEWORKS
+    from skillrun.wall.compared_publishers import HELP as PUBLISHERS_HELP
     from skillrun.wall.compared_rows import HELP as ROWS_HELP
     from skillrun.wall.compared_runs import HELP as RUNS_HELP
     from skillrun.wall.counting.compare import HELP as TESTS_HELP
@@ -151,6 +152,7 @@ def _known_help() -> dict[str, str]:
         | NOTICING_HELP
         | RUNS_HELP
         | ROWS_HELP
+        | PUBLISHERS_HELP
         | DEPLOYS_HELP
         | SWEEPS_HELP
         | VARIABLES_HELP

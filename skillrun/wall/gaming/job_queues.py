@@ -136,7 +136,9 @@ class JobQueues:
             for first in (*node.args[:1], *named):
                 yield self._name(module, first)
             return
-        place = node.func if isinstance(node, ast.Call) else node
+        place = node
+        if isinstance(node, ast.Call):
+            place = node.func
         name = module.resolve(place)
         if depth == 0 or name is None:
             return
@@ -155,8 +157,9 @@ class JobQueues:
 
     def _name(self, module: Module, node: ast.expr) -> Named:
         value = self.project.literal(node, module)
-        known = value if is_known(value) and isinstance(value, str) else None
-        return Named(known, module.path, node.lineno)
+        if not is_known(value) or not isinstance(value, str):
+            value = None
+        return Named(value, module.path, node.lineno)
 
 
 def list_consumed(sources: CommitSources, starting: CommitSources) -> frozenset[str] | None:
