@@ -5,12 +5,14 @@ that somebody attests what they would have looked at.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skillrun.contract.languages import find_language
 from skillrun.core.verdict import Action, Finding, Severity, StageResult, status_of
 from skillrun.runner.declared import DeclaredStage
 from skillrun.runner.findings import blocker
+from skillrun.skills.job_worker.readings.foreign_options import read_options
 from skillrun.skills.job_worker.readings.named import find_named
 from skillrun.skills.job_worker.readings.second_deliveries import can_be_witnessed
 
@@ -43,11 +45,15 @@ def attest_stage(
     findings = tuple(found)
     for finding in findings:
         if finding.severity in (Severity.BLOCKER, Severity.ERROR):
-            step = Action(stage, "edit-spec", f"{finding.message}: {finding.hint}")
+            kind = "edit-code"
+            if case.spec is not None and finding.path == case.spec.shown_path:
+                kind = "edit-spec"
+            step = Action(stage, kind, f"{finding.message}: {finding.hint}")
             return StageResult(status_of(findings), None, findings, next=(step,))
     if stage not in case.attestations:
         return _ask(language, stage, findings)
-    return DeclaredStage(stage, "", 0).examine(case)
+    attested = DeclaredStage(stage, "", 0).examine(case)
+    return replace(attested, findings=(*attested.findings, *findings))
 
 
 def _ask(language: Language, stage: str, findings: tuple[Finding, ...]) -> StageResult:
@@ -85,10 +91,17 @@ def find_language_of(use: FrameworkUse | None) -> Language | None:
 
 
 def judge_handler(case: JobCase, language: Language) -> list[Finding]:
-    """A blocker where the handler's name stands in no file of its language."""
+    """A blocker where the handler's name stands in no file of its language, else what was read of
+    those who publish it.
+    """
     spec = case.spec
-    if spec is None or spec.handler is None or find_named(case.tree, language, spec.handler):
+    if spec is None or spec.handler is None:
         return []
+    if find_named(case.tree, language, spec.handler):
+        options = read_options(case)
+        if options is None:
+            return []
+        return list(options.of_publishers)
     message = f"no {language.title} file of this repository has {spec.handler}"
     hint = f"write it, or correct the name, e.g. {language.handler}"
     place = {"path": spec.shown_path, "line": spec.line("handler")}

@@ -24,6 +24,7 @@ from skillrun.runner.findings import blocker, error, warning
 from skillrun.skills.job_worker.job_case import PROOF_PARTS, JobCase
 from skillrun.skills.job_worker.readings.effects import handler_calls
 from skillrun.skills.job_worker.readings.foreign import attest_stage
+from skillrun.skills.job_worker.readings.foreign_options import judge_failed, read_options
 from skillrun.skills.job_worker.readings.tables.store_use import find_writer
 from skillrun.skills.job_worker.readings.tables.uniqueness import tables
 from skillrun.skills.job_worker.readings.unread import ask_proof, unread
@@ -54,7 +55,7 @@ def examine(case: JobCase) -> StageResult:
     if dead_letter.kind == "none":
         return _conclude_none(case, spec, dead_letter)
     if case.language is not None:
-        return attest_stage(case, case.language, ID)
+        return attest_stage(case, case.language, ID, _judge_options(case, spec, dead_letter))
     findings = [*_check_written(case, spec, dead_letter), *case.rule_findings(ID)]
     grade = Grade.DECLARED
     summary = f"{dead_letter.kind} {dead_letter.where or ''}".strip()
@@ -75,6 +76,14 @@ def examine(case: JobCase) -> StageResult:
         next=list_edits(ID, to_do),
         summary=summary,
     )
+
+
+def _judge_options(case: JobCase, spec: JobSpec, dead_letter: DeadLetter) -> list[Finding]:
+    """What the library's options make of a job in another language that has failed."""
+    options = read_options(case)
+    if options is None:
+        return []
+    return list(judge_failed(options, spec, dead_letter))
 
 
 def _undefined(spec: JobSpec | None) -> StageResult:

@@ -14,6 +14,7 @@ from skillrun.runner.findings import blocker, note, warning
 from skillrun.skills.job_worker.job_case import PROOF_PARTS, JobCase
 from skillrun.skills.job_worker.readings.adapters import adapter_findings
 from skillrun.skills.job_worker.readings.foreign import attest_stage
+from skillrun.skills.job_worker.readings.foreign_options import read_options
 from skillrun.skills.job_worker.readings.keys import key_findings
 from skillrun.skills.job_worker.readings.second_deliveries import witness_stage
 from skillrun.skills.job_worker.readings.tables.dedupe import store_findings, window_findings
@@ -58,11 +59,11 @@ def examine(case: JobCase) -> StageResult:
         idempotency = spec.idempotency
     if spec is None or idempotency is None or idempotency.strategy == "unknown":
         return _tell_undecided(spec)
-    if case.language is not None and idempotency.test is not None:
-        declared = _judge_declared(spec, idempotency)
-        return witness_stage(case, case.language, idempotency.test, declared)
     if case.language is not None:
-        return attest_stage(case, case.language, ID, _judge_declared(spec, idempotency))
+        declared = [*_judge_declared(spec, idempotency), *_list_unique_options(case)]
+        if idempotency.test is not None:
+            return witness_stage(case, case.language, idempotency.test, declared)
+        return attest_stage(case, case.language, ID, declared)
     if (blind := unread(case, ID)) is not None:
         return blind
     findings = list(_judge_declared(spec, idempotency))
@@ -83,6 +84,14 @@ def examine(case: JobCase) -> StageResult:
         summary=_summarise(idempotency),
         facts={"idempotency": idempotency.strategy},
     )
+
+
+def _list_unique_options(case: JobCase) -> tuple[Finding, ...]:
+    """What the library of a job in another language is asked to do about a second message."""
+    options = read_options(case)
+    if options is None:
+        return ()
+    return options.of_uniqueness
 
 
 def _tell_unused_test(spec: JobSpec) -> Finding:

@@ -16,6 +16,11 @@ from skillrun.runner.findings import blocker, error, note, warning
 from skillrun.skills.job_worker.job_case import PROOF_PARTS, JobCase
 from skillrun.skills.job_worker.readings.effects import dotted, handler_calls
 from skillrun.skills.job_worker.readings.foreign import attest_stage
+from skillrun.skills.job_worker.readings.foreign_options import (
+    describe_retries,
+    make_policy,
+    read_options,
+)
 from skillrun.skills.job_worker.readings.horizon import duration
 from skillrun.skills.job_worker.readings.unread import ask_proof, unread
 
@@ -46,7 +51,8 @@ def examine(case: JobCase) -> StageResult:
         return _tell_undefined(spec)
     retry = spec.retry
     if case.language is not None:
-        return attest_stage(case, case.language, ID, _judge_declared(spec, retry))
+        found = [*_judge_declared(spec, retry), *_compare_options(case, spec, retry)]
+        return attest_stage(case, case.language, ID, found)
     if (blind := unread(case, ID)) is not None:
         return blind
     findings = [*_judge_declared(spec, retry)]
@@ -84,6 +90,19 @@ def examine(case: JobCase) -> StageResult:
         summary=summary,
         facts={"retries": retries},
     )
+
+
+def _compare_options(case: JobCase, spec: JobSpec, retry: Retry) -> list[Finding]:
+    """The same for a job in another language, where its library's options are read."""
+    options = read_options(case)
+    if options is None:
+        return []
+    policy = make_policy(options)
+    found = list(describe_retries(options, spec))
+    # With attempts that were not read nothing is compared: the waits depend on their number.
+    if "max_attempts" not in policy.unknown:
+        found += _compare(spec, retry, policy)
+    return found
 
 
 def _doubt_differences(case: JobCase, compared: Sequence[Finding]) -> list[Finding]:
