@@ -200,6 +200,20 @@ def test_a_command_ends_as_it_does_outside(tmp_path: Path) -> None:
             assert done.returncode == code
 
 
+@needs_namespaces
+def test_a_link_below_tmp_is_there_beside_what_is_tmp_inside(tmp_path: Path) -> None:
+    """`.venv` of a checkout in /tmp that leads to an environment elsewhere."""
+    plan = Plan(
+        str(tmp_path / "root"), readable=["/usr"], links=[("/bin", "usr/bin"), ("/lib", "usr/lib")]
+    )
+    (tmp_path / "temporary").mkdir()
+    plan.temporary.append(("/tmp", str(tmp_path / "temporary")))
+    plan.links += [("/lib64", "usr/lib64"), ("/tmp/shop/.venv", "/usr")]
+    with Sandbox(plan, tmp_path) as sandbox:
+        command = [*sandbox.prefix("/"), "/tmp/shop/.venv/bin/true"]
+        assert subprocess.run(command).returncode == 0
+
+
 def test_an_interpreter_in_the_home_shows_itself_and_not_the_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

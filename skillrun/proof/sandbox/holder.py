@@ -183,10 +183,11 @@ def build(plan: dict[str, Any]) -> list[str]:
     root = plan["mount_at"]
     kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755")
     make_devices(root)
-    for path, target in plan["links"]:
-        make_link(root, path, target)
     for path, source in plan["temporary"]:
         bind(root, path, source)
+    # A link below /tmp would be hidden by what is bound there.
+    for path, target in plan["links"]:
+        make_link(root, path, target)
     for path in plan["readable"]:
         bind(root, path, path)
         make_read_only(root + path)
