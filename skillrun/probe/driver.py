@@ -157,13 +157,16 @@ class Probe:
         """A message's arguments as text that does not depend on how they were passed: its
         `arguments`.
 
-        A default that is given is as one that is left out.
+        A default that is given is as one that is left out. Where a decorator of the application
+        takes the message, and hands the function something else, its names are the message's own.
         """
         signature = inspect.signature(function)
         try:
             bound = signature.bind_partial(*args, **kwargs)
         except TypeError:
-            return None
+            if args or not kwargs:
+                return None
+            return repr(sorted((name, repr(value)) for name, value in kwargs.items()))
         told = []
         for name, value in bound.arguments.items():
             default = repr(signature.parameters[name].default)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.probe.facts import BootFacts
 from skillrun.proof.broker import EMPTY
 from skillrun.proof.history import Event, History
+from skillrun.proof.schedule import SWEEP
 
 if TYPE_CHECKING:
     from skillrun.contract.job import Effect, JobError, JobSpec
@@ -148,9 +149,11 @@ class Reference:
 
     def allows_loss(self, history: History) -> bool:
         """Whether a history lost the job with a process that died, where the library does so by
-        design, or the spec accepts it. What a sweep of the spec is to bring back is not accepted.
+        design, or the spec accepts it. What a sweep of the spec is to bring back is not accepted,
+        whichever of the two lost it.
         """
-        if history.lost and self.facts.lossy:
+        is_swept = bool(self.spec.recovers) and SWEEP in history.schedule.moves
+        if history.lost and self.facts.lossy and not is_swept:
             return True
         worker = self.spec.worker
         is_accepted = worker is not None and worker.death == "loses" and not self.spec.recovers

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import helpers
+import pytest
 
 from skillrun.cli.commands.jobs import open_reader
 from skillrun.proof.fixtures.seen import DeliverySeen, StoreSeen, Table
@@ -97,6 +98,15 @@ def test_what_is_counted_beside_a_count_of_tries_is_one() -> None:
     counted = "def look(row):\n    if row.failures >= MAX_ATTEMPTS:\n        raise GiveUp()\n"
     assert read_counters(f"{DIFFERENCE}\n{counted}") == {"starts", "failures"}
     assert read_counters(DIFFERENCE) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("bound", "is_count"),
+    [("settings.LENS_ORDER_MAX_STARTS", True), ("MAX_STARTS", True), ("CLIMAX_STARTS", False)],
+)
+def test_a_bound_may_be_named_after_its_job(bound: str, is_count: bool) -> None:
+    found = read_counters(f"def begin(row):\n    return row.starts > {bound}\n")
+    assert found == ({"starts"} if is_count else frozenset())
 
 
 def test_what_is_held_against_the_most_tries_counts_them_in_the_jobs_own_row() -> None:

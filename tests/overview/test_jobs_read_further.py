@@ -237,3 +237,39 @@ def test_urlopen_with_a_body_changes_something(place: Path, lines: str, is_effec
     files = {"shop/tasks.py": f"{head}@dramatiq.actor\ndef pay(ref):\n    {lines}\n"}
     effects = list_effects(read_rows(place, files)["shop.tasks:pay"])
     assert effects == ([("urllib.request.urlopen", False)] if is_effect else [])
+
+
+GATEWAY = """import httpx
+class Gateway:
+    def send(self, to, text):
+        httpx.post("https://sms.example/messages", json={"to": to, "text": text})
+"""
+CLOCK = """import dramatiq
+from shop.gateway import Gateway
+@dramatiq.actor
+def chores():
+    for chore in CHORES:
+        chore.send({given})
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("", "chore.send"), ("'+1', text='hello'", "shop.gateway.Gateway.send")],
+    ids=["fewer arguments than it takes", "what it takes"],
+)
+def test_a_method_is_not_one_that_a_call_does_not_fit(
+    place: Path, given: str, expected: str
+) -> None:
+    files = {"shop/gateway.py": GATEWAY, "shop/tasks.py": CLOCK.format(given=given)}
+    rows = read_rows(place, files)
+    assert [effect["name"] for effect in rows["shop.tasks:chores"]["effects"]] == [expected]
+
+
+@pytest.mark.parametrize("name", ["end_to_end_id", "transmission_no"])
+def test_a_key_under_the_name_that_its_trade_gives_it(place: Path, name: str) -> None:
+    bank = f"import httpx\ndef debit({name}):\n    httpx.post('https://b.example', json={{}})\n"
+    body = f"debit({name}=f'dues-{{ref}}')"
+    actor = ACTOR.format(module="bank", name="debit", body=body)
+    rows = read_rows(place, {"shop/bank.py": bank, "shop/tasks.py": actor})
+    assert list_effects(rows["shop.tasks:pay"]) == [("shop.bank.debit", True)]

@@ -13,6 +13,7 @@ from watched_deliveries import SEND, SENT, call, delivery, observe, seen, store,
 
 from skillrun.cli.commands.jobs import open_reader
 from skillrun.proof.fixtures.seen import EndSeen, SeenInTests, StoreSeen, Table
+from skillrun.proof.judges.unpromised import UNKEYED
 from skillrun.skills.job_worker.drafting.classify import classify_effects, classify_errors
 from skillrun.skills.job_worker.drafting.draft import Draft
 from skillrun.skills.job_worker.drafting.observed import add_observed
@@ -332,3 +333,41 @@ def test_what_reading_says_of_a_guarantee_gives_way_to_what_was_seen(shop: Path)
     add_observed(draft, seen(delivery()), open_reader(shop).project, guesses=False)
     assert draft.values["effects"][0]["guarantee"] == "keyed"
     assert not any("takes no key" in decision for decision in draft.decisions)
+
+
+def test_what_a_decorator_hands_in_is_no_part_of_the_message(shop: Path) -> None:
+    """The tests deliver the job without it."""
+    draft = observe(shop, seen(delivery()), needed=("order_id", "log"))
+    assert draft.values["payload"]["examples"] == [{"order_id": 7}]
+    assert draft.values["payload"]["required"] == ["order_id"]
+
+
+def test_two_deliveries_that_differ_in_their_context_are_one_job(shop: Path) -> None:
+    first = delivery(arguments={"ctx": {"job_id": "a"}, "order_id": 7})
+    second = delivery(arguments={"ctx": {"job_id": "b"}, "order_id": 7})
+    draft = observe(shop, seen(first, second), needed=("order_id",))
+    assert len(draft.values["payload"]["examples"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "is_made"),
+    [("f'order-{order_id}'", True), ("str(uuid4())", False), ("'fixed'", False)],
+)
+def test_a_key_that_the_adapter_makes_itself(shop: Path, value: str, is_made: bool) -> None:
+    """No stand-in for the adapter sees it; that the effect takes no key is not said."""
+    mailer = shop / "shop/mailer.py"
+    mailer.write_text(
+        "import httpx\nfrom uuid import uuid4\n\n\nclass Unavailable(Exception):\n    pass\n\n\n"
+        "def send(order_id):\n    headers = {'Idempotency-Key': "
+        f"{value}}}\n    return httpx.post('https://m.example', headers=headers)\n"
+    )
+    tasks = shop / "shop/tasks.py"
+    tasks.write_text(
+        "from celery import shared_task\nfrom shop import mailer\n\n\n@shared_task\n"
+        "def send_receipt(order_id):\n    mailer.send(order_id)\n"
+    )
+    sent = call(path="shop.mailer:send", arguments={"order_id": 7})
+    draft = observe(shop, seen(delivery(calls=(sent,))))
+    (effect,) = draft.values["effects"]
+    assert (effect["call"], effect["guarantee"]) == ("shop.mailer:send", "at_least_once")
+    assert (effect["reason"] != UNKEYED) is is_made

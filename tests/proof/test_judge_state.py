@@ -9,6 +9,7 @@ import pytest
 from histories import (
     ACKED,
     DONE,
+    RETRY,
     RETURNED,
     against,
     commit,
@@ -21,6 +22,7 @@ from histories import (
     spec,
 )
 
+from skillrun.probe.facts import BootFacts
 from skillrun.proof.history import Delivery, History
 from skillrun.proof.judgement import Verdict
 from skillrun.proof.judges import effects, late, state
@@ -74,6 +76,42 @@ def test_what_two_ticks_leave_that_come_months_later() -> None:
     seen = replace(ticks, deliveries=months)
     assert late.count_seconds(seen, against(clock)) > 2.8e7
     assert late.is_published_late(seen, against(clock))
+
+
+LETTER = {"dead_letter": {"kind": "table", "where": "dead_jobs"}, "retry": RETRY}
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [(DONE, ["state.differs"]), ([raised(), ACKED], [])],
+    ids=["done", "not"],
+)
+def test_a_job_that_was_done_is_not_given_up(second: list[Any], expected: list[str]) -> None:
+    """A delivery that nothing disturbed did all of it, and the job ends among the dead letters."""
+    killed = [*effect(), fault("kill", "after:email#1"), ("died", {})]
+    given_up = [raised("app.jobs:TooOften", injected=False), ACKED]
+    seen = history("kill@after:email#1", killed, second, given_up, state=[[2]], dead_letters=1)
+    once = replace(history("once", DONE), dead_letters=0)
+    assert rules(state.judge, seen, against(spec(**LETTER), once)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "swept", "expected"),
+    [
+        ("kill@before:email#1 sweep", True, ["state.differs"]),
+        ("kill@before:email#1 sweep", False, []),
+        ("kill@before:email#1", True, []),
+    ],
+)
+def test_what_a_library_loses_a_sweep_of_the_spec_brings_back(
+    text: str, swept: bool, expected: list[str]
+) -> None:
+    """Huey loses a job whose process dies. That is not blamed, unless a sweep is promised."""
+    recovers = [{"call": "app.jobs:sweep", "every": "5m"}] if swept else []
+    killed = [fault("kill", "before:email#1"), ("died", {})]
+    seen = history(text, killed, state=[[2]], lost=True)
+    known = against(spec(recovers=recovers), facts=BootFacts(lossy=True))
+    assert rules(state.judge, seen, known) == expected
 
 
 def test_an_unreadable_state_is_incomplete() -> None:

@@ -198,13 +198,31 @@ def may_be_lost(history: History, reference: Reference) -> bool:
     """Whether the job need not be done: it was given up and kept, or lost where its guarantee or
     its library allows that.
     """
-    if is_kept(history, reference) or reference.allows_loss(history):
+    if reference.allows_loss(history):
+        return True
+    if is_kept(history, reference) and not was_done(history, reference):
         return True
     if not history.schedule.faults:
         return False
     for effect in reference.effects:
         may_be_skipped = effect.guarantee == "at_most_once"
         if may_be_skipped and _has_fewer_calls(history, reference, effect.name):
+            return True
+    return False
+
+
+def was_done(history: History, reference: Reference) -> bool:
+    """Whether a delivery that no fault hit, and that had no other beside it, has called all effects
+    of the single run and succeeded. Nobody may give the job up after that.
+    """
+    schedule = history.schedule
+    is_of_several = bool(schedule.jobs) or schedule.poison is not None or reference.facts.ticks
+    if is_of_several or schedule.crowded or "rival" in schedule.does:
+        return False
+    wanted = {effect.name for effect in reference.effects if reference.calls(effect.name)}
+    for run in history.runs:
+        is_undisturbed = run.outcome == "succeeded" and not run.hit_by
+        if wanted and is_undisturbed and wanted <= {call["effect"] for call in run.all("performed")}:
             return True
     return False
 

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from skillrun.proof.fixtures.seen import Table
     from skillrun.repo.python import Definition
 
-_BOUND = re.compile(r"^_?(?:max|most)(?:imum)?(?:_|[A-Z]|$)|(?:_|^)(?:max|limit)$", re.IGNORECASE)
+# MAX_STARTS, maxStarts, LENS_ORDER_MAX_STARTS, starts_limit
+_BOUND = re.compile(
+    r"(?:^|_)(?:max|most)(?:imum)?(?:_|[A-Z]|$)|(?:_|^)(?:max|limit)$", re.IGNORECASE
+)
 
 
 def find_counters(bodies: Iterable[Definition]) -> frozenset[str]:

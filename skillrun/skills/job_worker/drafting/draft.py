@@ -65,6 +65,8 @@ class Draft:
     told: dict[str, str] = field(default_factory=dict)  # import path of an effect -> who calls it
     # Names of effects whose key goes by a name that says little.
     doubtful_keys: set[str] = field(default_factory=set)
+    # Calls of effects within which the key is made: no stand-in for them sees it.
+    inner_keys: set[str] = field(default_factory=set)
     second_jobs: tuple[SecondJob, ...] = ()  # made of the example; not among the examples yet
     shows_dead_letters: bool = False  # a test has filled the table of them
     counters: frozenset[str] = frozenset()  # what the code holds against the most tries there are
@@ -138,6 +140,8 @@ class Draft:
             # What the function does besides is the job's own, and runs in the proof as it is.
             effect = _name_effect(library, None)
         self.clients[effect["call"]] = seam.library or seam.name
+        if seam.makes_key:
+            self.inner_keys.add(effect["call"])
         if library is not None and library != effect["call"]:
             self.within[effect["call"]] = library
         return effect

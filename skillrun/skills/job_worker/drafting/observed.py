@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # Where a receiver takes a key under a name that says less. Taken for one it is asked for more: an
 # effect without a key may take place again, with whatever it was given.
 _MAY_BE_KEY = re.compile(r"(?:^|_)(?:key|token|ref|reference|txn|nonce|id)$", re.IGNORECASE)
+_INNER_KEY = "it gives its receiver a key that it makes itself"
 _SETTINGS = "proof_settings"
 _SCRATCH = "SKILLRUN_SCRATCH"  # in the place of {scratch}, while braces are looked for
 _MOVED = (
@@ -85,6 +86,7 @@ def add_observed(
     `guesses`: an effect without a key gets the weakest guarantee; else that stays a decision.
     `without`: tests whose messages are no example.
     """
+    needed = drop_handed_in(draft, seen, needed)
     example = choose_example(seen, needed, without)
     if example is None:
         reason = seen.problem or _explain_no_example(seen)
@@ -116,6 +118,24 @@ def add_observed(
         first = draft.values["payload"]["examples"][0]
         draft.second_jobs = find_second_jobs(first, _find_tables(example, store))
     return script
+
+
+def drop_handed_in(draft: Draft, seen: SeenInTests, needed: Iterable[str]) -> tuple[str, ...]:
+    """The needed arguments without those that a decorator of the application hands in: the tests
+    deliver the job without them, and it comes to its end. They leave the draft's message, too.
+    """
+    done = [one for one in seen.deliveries if _is_undisturbed(one, seen) and not one.through]
+    needed = tuple(needed)
+    handed_in = []
+    for name in needed:
+        if done and not any(name in delivery.arguments for delivery in done):
+            handed_in.append(name)
+    payload = draft.values.get("payload")
+    if payload is not None and handed_in:
+        kept = {key: value for key, value in payload["properties"].items() if key not in handed_in}
+        required = [name for name in payload["required"] if name not in handed_in]
+        draft.values["payload"] = {**payload, "required": required, "properties": kept}
+    return tuple(name for name in needed if name not in handed_in)
 
 
 def _say_whence(draft: Draft, first: DeliverySeen, *, is_idle: bool) -> None:
@@ -162,7 +182,7 @@ def choose_example(
             # Before or after the job itself, the test has called a part of it alone.
             continue
         # What came before may have left half of the work done.
-        job = (delivery.test, repr(delivery.arguments))
+        job = (delivery.test, _name_job(delivery.arguments, needed))
         is_message = _holds_all(delivery.arguments, needed)
         if job not in begun and is_message and _is_undisturbed(delivery, seen):
             by_test.setdefault(delivery.test, []).append(delivery)
@@ -172,6 +192,15 @@ def choose_example(
         if test not in without:
             found.append(_Example(first, tuple(others[:1])))
     return max(found, key=lambda one: _rank(one, seen), default=None)
+
+
+def _name_job(arguments: Mapping[str, Any], needed: tuple[str, ...]) -> str:
+    """Which job a delivery is of, by what its message must say: what else it is handed, such as a
+    worker's context, is another one for each delivery of a job.
+    """
+    if needed and all(name in arguments for name in needed):
+        return repr([arguments[name] for name in needed])
+    return repr(arguments)
 
 
 def _holds_all(arguments: Mapping[str, Any], needed: Iterable[str]) -> bool:
@@ -211,7 +240,9 @@ def _add_payload(draft: Draft, example: _Example, needed: tuple[str, ...]) -> No
     examples = [first]
     for other in example.others:
         message = _take_message(draft, other.arguments, known)
-        if message is not None and message.keys() == first.keys():
+        if message is None or message == first:
+            continue
+        if message.keys() == first.keys():
             examples.append(message)
     properties = {}
     for name, value in first.items():
@@ -416,6 +447,10 @@ def _settle_guarantee(draft: Draft, effect: dict[str, Any], guesses: bool) -> No
         said = (
             f"{name}: keyed by {effect['key_arg']}; whether its receiver looks at it was not read"
         )
+    elif effect["call"] in draft.inner_keys:
+        effect["guarantee"] = "at_least_once"
+        effect["reason"] = _INNER_KEY
+        said = f"{name}: it makes its key itself, and two of its calls were not compared by that"
     else:
         effect["guarantee"] = "at_least_once"
         effect["reason"] = UNKEYED

@@ -15,7 +15,11 @@ from skillrun.repo.places import is_test
 from skillrun.skills.job_worker.drafting.draft import draft_spec, make_edges
 from skillrun.skills.job_worker.drafting.edges import Position
 from skillrun.skills.job_worker.drafting.hollow import HollowCalls
-from skillrun.skills.job_worker.drafting.observed import add_observed, choose_example
+from skillrun.skills.job_worker.drafting.observed import (
+    add_observed,
+    choose_example,
+    drop_handed_in,
+)
 from skillrun.skills.job_worker.drafting.parts import (
     find_body,
     find_parts,
@@ -139,6 +143,7 @@ def draft_observed(
     watched = _add_ways_out(draft, reader, watched, watch(watched), own)
     hollow = HollowCalls(make_edges(reader), body, draft.list_calls())
     seen = hollow.drop_from(watch(watched))
+    needed = drop_handed_in(draft, seen, needed)
     ends = dict(seen.tests)
     for further in _list_further(reader, job, watched):
         if _shows_work(seen, needed):

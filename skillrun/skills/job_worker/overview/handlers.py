@@ -12,6 +12,7 @@ from skillrun.frameworks.common.callables.loops import poll_loops
 from skillrun.frameworks.interface import Send, find_wiring
 from skillrun.frameworks.registry import FRAMEWORKS, features_of
 from skillrun.repo.places import is_aside, is_shown, is_test
+from skillrun.repo.source import last_word
 from skillrun.repo.uses import Place
 from skillrun.skills.job_worker.overview.memories import find_memories
 from skillrun.skills.job_worker.overview.seams import find_seams
@@ -342,13 +343,46 @@ def _follow_only_method(project: Project, call: Call) -> Iterator[Call]:
     is_untold = not call.resolved or isinstance(getattr(called, "value", None), ast.Subscript)
     if is_untold and isinstance(called, ast.Attribute):
         method = find_only_method(project, called.attr)
-    if method is None:
+    # `actor.send()` is no call of `Gateway.send(to, text)`.
+    if method is None or not fits(call.node, method):
         yield call
         return
     yield replace(call, origin=method.dotted)
     way = (*call.via, method.dotted)
     for inner in project.calls(method, depth=_DEPTH):
         yield replace(inner, via=(*way, *inner.via), in_try=inner.in_try + call.in_try)
+
+
+def fits(node: ast.Call, method: Definition) -> bool:
+    """Whether a method takes what a call hands over: it has a parameter for each argument, and each
+    that it has no default for is given one. True where `*` or `**` hides what that is.
+    """
+    if isinstance(method.node, ast.ClassDef):
+        return True
+    given = method.node.args
+    has_stars = any(isinstance(one, ast.Starred) for one in node.args)
+    if has_stars or any(keyword.arg is None for keyword in node.keywords):
+        return True
+    places = [one.arg for one in (*given.posonlyargs, *given.args)]
+    names = [one.arg for one in given.kwonlyargs]
+    if not is_static(method.node):
+        places = places[1:]
+    if len(node.args) > len(places) and given.vararg is None:
+        return False
+    named = {str(keyword.arg) for keyword in node.keywords}
+    if given.kwarg is None and not named <= {*places, *names}:
+        return False
+    optional = places[len(places) - len(given.defaults) :] if given.defaults else []
+    needed = set(places[len(node.args) :]) - set(optional)
+    for name, default in zip(names, given.kw_defaults, strict=True):
+        if default is None:
+            needed.add(name)
+    return needed <= named
+
+
+def is_static(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a method is called without its object."""
+    return any(last_word(one) == "staticmethod" for one in node.decorator_list)
 
 
 def find_only_method(project: Project, name: str) -> Definition | None:

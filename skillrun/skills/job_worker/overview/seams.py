@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
 # Where a receiver takes the key by which it tells a repetition: an argument or a header.
 KEYED = re.compile(
-    r"idempot|dedup|client_?token|request_?id|message_?id|order_?key|reference_?id", re.IGNORECASE
+    r"idempot|dedup|client_?token|request_?id|message_?id|order_?key|reference_?id"
+    r"|end_?to_?end_?id|transmission_?(?:id|no|number)",
+    re.IGNORECASE,
 )
+# Names of a key and of nothing else: a request's id may be one for its traces alone.
+_KEY_FOR_SURE = re.compile(r"idempot|dedup|client_?token|end_?to_?end_?id", re.IGNORECASE)
+# A key that is another one for each attempt.
+_DRAWN = re.compile(r"uuid\d|token_(?:hex|urlsafe)|urandom|random|\btime\b|\bnow\b|utcnow")
 # Methods of an object whose library cannot be told, that are nothing else in practice.
 _LIKELY = {
     **dict.fromkeys(("post", "put", "patch"), "http"),
@@ -47,6 +53,7 @@ class Seam:
     is_money: bool
     is_certain: bool  # False: the method's name alone says it
     library: str | None = None  # dotted: the call of a library by which it leaves the process
+    makes_key: bool = False  # it gives its receiver a key that it makes of what it is given
 
     @property
     def cost(self) -> int:
@@ -148,7 +155,8 @@ def _read_seam(call: Call, calls: tuple[Call, ...], sent: Mapping[ast.Call, str]
     library = None
     if known is not None:
         library = call.origin or call.name
-    return Seam(kind, name, place, _is_keyed(call, calls), is_money, is_certain, library)
+    keyed = _is_keyed(call, calls)
+    return Seam(kind, name, place, keyed, is_money, is_certain, library, _makes_key(call))
 
 
 def _name_way_out(call: Call) -> str:
@@ -230,3 +238,22 @@ def _is_keyed(call: Call, calls: tuple[Call, ...]) -> bool:
         if {other.name, other.origin} & set(call.via):
             way.append(other)
     return any(KEYED.search(ast.unparse(one.node)) for one in way)
+
+
+def _makes_key(call: Call) -> bool:
+    """Whether the function that leaves the process puts a key beside what it sends, such as a
+    header, and makes it of what it was given.
+    """
+    scope = call.module.function_of(call.node)
+    if scope is None:
+        return False
+    given = [(keyword.arg, keyword.value) for keyword in find_nodes(scope, ast.keyword)]
+    for node in find_nodes(scope, ast.Dict):
+        for name, value in zip(node.keys, node.values, strict=True):
+            if isinstance(name, ast.Constant):
+                given.append((str(name.value), value))
+    for named, value in given:
+        is_made = not isinstance(value, ast.Constant) and not _DRAWN.search(ast.unparse(value))
+        if named and _KEY_FOR_SURE.search(named) and is_made:
+            return True
+    return False
