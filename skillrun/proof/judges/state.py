@@ -222,7 +222,11 @@ def was_done(history: History, reference: Reference) -> bool:
     wanted = {effect.name for effect in reference.effects if reference.calls(effect.name)}
     for run in history.runs:
         is_undisturbed = run.outcome == "succeeded" and not run.hit_by
-        if wanted and is_undisturbed and wanted <= {call["effect"] for call in run.all("performed")}:
+        if (
+            wanted
+            and is_undisturbed
+            and wanted <= {call["effect"] for call in run.all("performed")}
+        ):
             return True
     return False
 
