@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import importlib
 import inspect
 import os
@@ -167,9 +168,14 @@ def _make_filled(kind: type[BaseException]) -> BaseException | None:
                 given[name] = value
             else:
                 positional.append(value)
-        return kind(*positional, **given)
+        made = kind(*positional, **given)
     except Exception:
         return None
+    if positional or given:
+        # A frozen one takes no note of it.
+        with contextlib.suppress(Exception):
+            setattr(made, _UNMADE, True)
+    return made
 
 
 def _make_unmade(kind: type[BaseException]) -> BaseException | None:
@@ -183,7 +189,9 @@ def _make_unmade(kind: type[BaseException]) -> BaseException | None:
 
 
 def is_unmade(error: BaseException) -> bool:
-    """Whether an error was made without its own beginning, so that its attributes are missing."""
+    """Whether an error was made without its own beginning, or with words in the place of what it
+    is made of: its attributes are missing, or are none of the kind that a handler expects.
+    """
     return bool(getattr(error, _UNMADE, False))
 
 

@@ -39,6 +39,20 @@ def test_who_asks_it_for_what_it_lacks_is_not_refuted_for_that() -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        ("AttributeError", "'str' object has no attribute 'values'"),
+        ("TypeError", "string indices must be integers, not 'str'"),
+    ],
+)
+def test_who_finds_words_where_its_arguments_would_be(error: str, text: str) -> None:
+    """`error.recipients.values()`, of an error that was made with a text for its recipients."""
+    raised = ("raised", {"error": f"builtins:{error}", "text": text})
+    assert say_unmade(meet(raised, unmade=True)) is not None
+    assert say_unmade(meet(raised, unmade=False)) is None
+
+
+@pytest.mark.parametrize(
     ("text", "unmade"),
     [
         # The adapter's own error has no such attribute either.
@@ -62,5 +76,6 @@ class Busy(Exception):
 def test_an_error_that_needs_a_number_is_made_without_it() -> None:
     path = f"{__name__}:Busy"
     assert is_unmade(make_error(path, []))
+    assert is_unmade(make_error("smtplib:SMTPRecipientsRefused", []))
     assert not is_unmade(make_error(path, [30]))
     assert not is_unmade(make_error("ValueError", []))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from skillrun.proof.history import Delivery, History
 from skillrun.proof.judgement import Judgement, Verdict
 
+# What Python says of words where a mapping, a list or an object was expected.
+_OF_WORDS = re.compile(r"'str' object|string indices must be|str(?:ing)? indices")
+
 
 def say_unmade(history: History) -> Judgement | None:
-    """What is said where a handler asked such an error for an attribute that its arguments would
-    have given it, and failed of that; None where none did. Production's error has the attribute.
+    """What is said where a handler asked such an error for what its arguments would have given it,
+    and failed of that; None where none did. Production's error has it.
     """
     for run in history.runs:
         for fault in run.all("fault"):
@@ -24,11 +29,17 @@ def say_unmade(history: History) -> Judgement | None:
 
 
 def _lacks_attribute(run: Delivery, error: str) -> bool:
-    """Whether a delivery failed since the error, "shop.mailer:Busy", has no such attribute."""
+    """Whether a delivery failed since the error, "shop.mailer:Busy", has no such attribute, or has
+    words there.
+    """
     name = error.rpartition(":")[2].rpartition(".")[2]
     beginning = f"'{name}' object has no attribute "
     for raised in run.all("raised"):
+        text = str(raised["text"])
         is_attribute_error = raised["error"] == "builtins:AttributeError"
-        if is_attribute_error and str(raised["text"]).startswith(beginning):
+        if is_attribute_error and text.startswith(beginning):
+            return True
+        is_of_kind = is_attribute_error or raised["error"] == "builtins:TypeError"
+        if is_of_kind and _OF_WORDS.match(text):
             return True
     return False
