@@ -150,11 +150,23 @@ def test_the_diff_of_a_dry_run(tmp_path: Path) -> None:
     assert "nothing would change" in run("uninstall", "agents", "--dry-run", repo=repo)
 
 
+def test_comments_in_settings_stay(tmp_path: Path) -> None:
+    text = '{\n  // ours alone\n  "permissions": {} /* none */\n}\n'
+    repo = helpers.build_tree(tmp_path / "repo", {".claude/settings.json": text})
+    run("install", "claude", repo=repo)
+    written = (repo / ".claude/settings.json").read_text()
+    assert "// ours alone" in written
+    assert "/* none */" in written
+    assert "skillrun hook claude stop" in written
+    run("uninstall", "claude", repo=repo)
+    assert (repo / ".claude/settings.json").read_text() == text
+
+
 @pytest.mark.parametrize(
     ("agent", "name", "text", "says"),
     (
         ("claude", ".claude/settings.json", '{"a": 1,}', "line 1: not JSON"),
-        ("claude", ".mcp.json", '{\n// mine\n"a": 1}', "line 2: not JSON"),
+        ("claude", ".mcp.json", '{\n// mine\n"a": 1,\n}', "line 4: not JSON"),
         ("claude", ".mcp.json", '{"mcpServers": []}', "mcpServers is not an object"),
         ("cursor", ".cursor/hooks.json", '{"hooks": {"stop": {}}}', "no array"),
         ("codex", ".codex/config.toml", "model = \n", "not TOML"),

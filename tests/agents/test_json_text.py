@@ -91,6 +91,46 @@ def test_odd_layouts(text: str) -> None:
     check_without_a_trace(text)
 
 
+COMMENTED = """{
+  // what the house allows
+  "permissions": {"allow": ["Bash(git://x)"]}, /* two
+  lines */
+  "hooks": {
+    // none but ours
+    "Stop": [
+      // the first one is the oldest
+      {"hooks": []} // and stays
+    ]
+  },
+  "mcpServers": { /* "skillrun": 1 */ }
+  // the end
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    (
+        COMMENTED,
+        COMMENTED.replace("\n", "\r\n"),
+        '{"hooks": {"Stop": [/* a */ 1 /* b */]}}',
+        '{"a": "// no comment", "b": "\\\\" // one\n}',
+        "// only this\n{\n}\n",
+        '{"a": "/*", "b": "*/"}',
+    ),
+)
+def test_comments_stay_where_they_are(text: str) -> None:
+    check_without_a_trace(text)
+
+
+def test_a_value_comes_behind_the_comment_of_the_first_one() -> None:
+    done = insert_value(COMMENTED, ("hooks", "Stop"), {"x": 1}, element=True)
+    assert done.text == COMMENTED.replace(
+        '{"hooks": []} // and stays',
+        '{"hooks": []},\n      {\n        "x": 1\n      } // and stays',
+    )
+
+
 def test_the_style_of_the_neighbours_is_taken_on() -> None:
     done = insert_value('{\n\t"a": {\n\t\t"b": 1\n\t}\n}\n', ("a", "c"), {"d": [2]}, element=False)
     assert (
@@ -107,6 +147,8 @@ def test_the_style_of_the_neighbours_is_taken_on() -> None:
     ("text", "says"),
     (
         ('{"a": 1, // mine\n}', "not JSON"),
+        ('{"a": 1 // mine\n "b": 2}', "not JSON"),
+        ('{"a": 1 /* mine\n}', "not JSON"),
         ("", "not JSON"),
         ("[]", "not an object"),
         ('{"hooks": []}', "hooks is not an object"),

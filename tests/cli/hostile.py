@@ -147,6 +147,7 @@ OPENED: dict[str, _Commands] = {
     ".claude/skills/local/notes.md": (("check", ".claude/skills"),),
     ".skillrun/ledger.db": _LEDGER,
     ".skillrun/installed.json": _installed("claude"),
+    "skills-lock.json": (("doctor",),),
     ".skillrun/.gitignore": (("run", _SKILL),),
     ".claude/settings.json": _installed("claude"),
     ".mcp.json": _installed("claude"),

@@ -1,4 +1,6 @@
-"""Edits JSON as text: one value comes or goes, and every other byte stays where it was."""
+"""Edits JSON as text: one value comes or goes, and every other byte stays where it was, comments
+too.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,9 @@ from typing import Any
 _SPACE = re.compile(r"[ \t\r\n]*")
 _INDENT = re.compile(r"\n([ \t]+)\S")
 _DECODER = json.JSONDecoder()
+# A text in quotes, which may hold `//`; or a comment, as JSON with comments has it.
+_TEXT_OR_COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_NOT_BREAK = re.compile(r"[^\r\n]")
 
 
 class Unfit(Exception):
@@ -69,6 +74,7 @@ def insert_value(text: str, keys: Sequence[str], value: Any, *, element: bool) -
     is different afterwards: that is checked.
     """
     document = parse_json(text)
+    plain = blank_comments(text)
     depth = _depth_of(document, keys)
     if not element and depth == len(keys):
         raise Unfit(f"{'.'.join(keys)} is there already")
@@ -82,7 +88,7 @@ def insert_value(text: str, keys: Sequence[str], value: Any, *, element: bool) -
         added = [value]
     for key in reversed(keys[depth + 1 :]):
         added = {key: added}
-    container = _find_container(text, keys[:depth])
+    container = _find_container(plain, keys[:depth])
     first_missing = None
     if depth < len(keys):
         first_missing = keys[depth]
@@ -102,11 +108,12 @@ def remove_value(text: str, keys: Sequence[str], index: int | None = None, blank
     does.
     """
     document = parse_json(text)
+    plain = blank_comments(text)
     if index is not None:
-        container = _find_container(text, keys)
+        container = _find_container(plain, keys)
         number = index
     else:
-        container = _find_container(text, keys[:-1])
+        container = _find_container(plain, keys[:-1])
         member_names = [part.key for part in container.parts]
         number = member_names.index(keys[-1])
     new = _cut_part(text, container, number, blank)
@@ -116,15 +123,26 @@ def remove_value(text: str, keys: Sequence[str], index: int | None = None, blank
 
 
 def parse_json(text: str) -> Any:
-    """The document. Raises Unfit with line and reason for what is no JSON, a comment for
-    example.
+    """The document; a comment counts as white space. Raises Unfit with line and reason for what is
+    no JSON, a trailing comma for example.
     """
     try:
-        return json.loads(text)
+        return json.loads(blank_comments(text))
     except json.JSONDecodeError as error:
         raise Unfit(f"line {error.lineno}: not JSON: {error.msg}") from None
     except (RecursionError, ValueError):
         raise Unfit("not JSON that can be read") from None
+
+
+def blank_comments(text: str) -> str:
+    """The text with a space for each sign of a comment, so that every position stays."""
+    return _TEXT_OR_COMMENT.sub(_blank_comment, text)
+
+
+def _blank_comment(match: re.Match[str]) -> str:
+    if match[0].startswith('"'):
+        return match[0]
+    return _NOT_BREAK.sub(" ", match[0])
 
 
 def _depth_of(document: Any, keys: Sequence[str]) -> int:
@@ -155,7 +173,7 @@ def _insert_at(
     if key is not None:
         name = json.dumps(key, ensure_ascii=False) + ": "
     if container.parts:
-        gap = text[container.start : container.parts[0].start]
+        gap = _find_gap(text, container)
         separator = ", "
         if "\n" in gap:
             separator = "," + gap
@@ -173,6 +191,18 @@ def _insert_at(
             closing = _newline_of(text) + outer
     written = _write_value(value, gap, _indent_step(text))
     return text[:at] + gap + name + written + closing + text[at:]
+
+
+def _find_gap(text: str, container: Container) -> str:
+    """What stands before the first part: white space alone, also where comments are there."""
+    gap = text[container.start : container.parts[0].start]
+    if not gap.strip():
+        return gap
+    # The comment is the first part's, and not the one's that comes.
+    line_end, _, indent = gap.rpartition("\n")
+    if not line_end and "\n" not in gap:
+        return " "
+    return _newline_of(text) + re.sub(r"\S.*", "", indent)
 
 
 def _write_value(value: Any, gap: str, unit: str) -> str:

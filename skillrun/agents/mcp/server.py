@@ -23,6 +23,7 @@ from pydantic import BaseModel, Field
 from skillrun import __version__
 from skillrun.agents.mcp.answers import Detection, Order, ProofReport, Report, Rows, Skill, Skills
 from skillrun.agents.mcp.child import Answer, run_command
+from skillrun.agents.mcp.skills_extension import SkillsExtension
 
 INSTRUCTIONS = """\
 skillrun makes a SKILL.md executable. Call run_advance with a skill (job-worker-orchestration for background jobs); read
@@ -49,7 +50,12 @@ Settings = Annotated[
 ]
 
 server = MCPServer(
-    "skillrun", title="skillrun", instructions=INSTRUCTIONS, version=__version__, log_level="ERROR"
+    "skillrun",
+    title="skillrun",
+    instructions=INSTRUCTIONS,
+    version=__version__,
+    log_level="ERROR",
+    extensions=[SkillsExtension()],
 )
 
 

@@ -19,9 +19,13 @@ def doctor(repo: Path, json: bool) -> int:
     """Prints every check; exit code 1 where one is a problem."""
     from skillrun.agents.doctor.agents import agent_checks
     from skillrun.agents.doctor.machine import machine_checks, repository_checks
+    from skillrun.agents.doctor.skills_lock import lock_checks
 
     root = _find_root(repo)
-    checks = [*machine_checks(), *repository_checks(root), *agent_checks(root, Path.home())]
+    checks = [*machine_checks(), *repository_checks(root)]
+    if root is not None:
+        checks += lock_checks(root)
+    checks += agent_checks(root, Path.home())
     problems = sum(check.level == "problem" for check in checks)
     if json:
         print_json(
