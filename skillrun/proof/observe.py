@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # What one call of a sweep may report: a machine with much else to do takes some five hundred
 # events a second, and a delivery has 20 seconds. By a clock, the two sides would have other rows.
 _MOST_EVENTS = 10_000
+# The application's own call, within the schedule.
+_CALLED = parse_schedule("called=0")
 _DAY_S = 24 * 3600
 # Older than any limit that is said in days.
 _MONTH_S = 29 * _DAY_S
@@ -95,6 +97,10 @@ def _explore_worlds(explorer: Explorer, spec: JobSpec) -> dict[str, list[History
     explorer.keep_learned(replace(explorer.learned, once=once))
     situation = Situation(spec, once, explorer.facts)
     schedules = [ONCE, *_list_real_calls(spec)]
+    if spec.enqueue is not None and not explorer.facts.ticks:
+        # What the application's call writes of its rows, an amount say, stands there already
+        # where the other rows come behind it.
+        schedules.append(_CALLED)
     ends = list_ends_in_failure(situation)
     swept = _list_swept(situation)
     # A sweep goes by rows that were there before, too: an order that is sent by now.

@@ -345,3 +345,57 @@ def test_a_sweep_that_leaves_alone_what_is_old_is_found(tmp_path: Path) -> None:
         limit = f'if state == "new" and time.time() - BEGAN < {days} * 86_400:'
         head = observe(tmp_path / str(days), sweeps=old.replace('if state == "new":', limit))
         assert judge(base, head, head)[0] == outcome
+
+
+REQUEST = """
+from store import db
+from store.tasks import ship
+
+def request(order_id):
+    with db.connect() as connection:
+        weight = connection.execute("select weight from orders where id = ?", (order_id,)).fetchone()[0]
+        connection.execute("insert or ignore into dues values (?, ?)", (order_id, GRAMS))
+    ship.delay(order_id=order_id)
+"""
+COLUMN = "state text not null default 'new'"
+DUES = "create table if not exists dues (order_id integer primary key, grams integer);"
+GRAMS_OF = (
+    'db.connect().execute("select grams from dues where order_id = ?", (order_id,)).fetchone()[0]'
+)
+
+
+def observe_request(root: Path, grams: str) -> Worlds:
+    """The application's call writes down what the job sends later."""
+    files = dict(word_job.FILES)
+    changes = (
+        ("store/db.py", COLUMN, f"{COLUMN}, weight integer not null default 9800"),
+        (
+            "store/db.py",
+            "create table if not exists leases",
+            f"{DUES} create table if not exists leases",
+        ),
+        ("store/parcels.py", "send(order_id, ", "send(order_id, grams, "),
+        ("store/tasks.py", "parcels.send(order_id, ", f"parcels.send(order_id, {GRAMS_OF}, "),
+        (
+            word_job.SPEC,
+            HANDLER,
+            f"{HANDLER}        enqueue: {{call: store.sales:request, args: {{order_id: 7}}}}\n",
+        ),
+    )
+    for file, old, new in changes:
+        assert files[file].count(old) == 1, old
+        files[file] = files[file].replace(old, new)
+    files["store/sales.py"] = REQUEST.replace("GRAMS", grams)
+    repo = helpers.build_tree(root, files)
+    return observe_worlds(Target(load_spec(repo / word_job.SPEC), repo, "celery"))
+
+
+@pytest.mark.real
+def test_what_the_applications_call_makes_of_other_rows_is_compared(tmp_path: Path) -> None:
+    """Half of the weight, twice: 9800 comes out right, and an odd number does not."""
+    base = observe_request(tmp_path / "base", "weight")
+    assert judge(base, base, spec_text=word_job.FILES[word_job.SPEC]) == ("success", [])
+    head = observe_request(tmp_path / "head", "weight // 2 * 2")
+    outcome, told = judge(base, head, head, spec_text=word_job.FILES[word_job.SPEC])
+    assert outcome == "partial"
+    assert "with 1931 cents in `orders.weight` parcel is called with" in told[0]
