@@ -11,7 +11,7 @@ from looks import SPEC, SPEC_TEXT, diff
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proof"))
 import word_job
-from histories import reference, spec
+from histories import ACKED, RETURNED, commit, effect, history, reference, spec
 
 from skillrun.contract.spec import load_spec
 from skillrun.proof.deploying.deploy import Broken, Deploys, try_deploys
@@ -132,6 +132,16 @@ def test_head_also_gives_up_and_comes_late() -> None:
     assert "permanent" not in {schedule.family for schedule in other.schedules}
 
 
+def test_a_death_behind_a_key_that_no_table_holds_comes_early() -> None:
+    """What an effect answered is kept in Redis, in the base's form."""
+    key = {"kind": "redis", "name": "set#1", "write": True, "place": ["app/jobs.py", 6]}
+    steps = [*effect(), ("at", {"when": "before", **key}), ("at", {"when": "after", **key})]
+    once = history("once", [*steps, *commit(), RETURNED, ACKED])
+    plan = plan_deploys(Situation(spec(), once, reference().facts), fail_alike=True)
+    told = [str(schedule) for schedule in plan.schedules]
+    assert "kill@after:set#1 deploy=1" in told[:6]
+
+
 def test_other_jobs_wait_or_are_half_done() -> None:
     situation = Situation(spec(), reference().once, reference().facts)
     others = dict.fromkeys((2, 1, 3), situation)
@@ -158,6 +168,37 @@ def test_another_jobs_key_is_not_changed_either(tmp_path: Path) -> None:
     assert found.broken is not None
     assert found.broken.schedule.first == 1
     assert found.broken.judgement.rule == "effect.other-key"
+
+
+BEGUN = "            try:\n                parcels.send"
+LEFT = "insert or ignore into leases values (?, 'a')"
+LEAVES = (
+    "store/tasks.py",
+    BEGUN,
+    f"""            with db.connect() as connection:
+                connection.execute("{LEFT}", (order_id,))
+{BEGUN}""",
+)
+CHOKES = (
+    "store/tasks.py",
+    BEGUN,
+    """            try:
+                with db.connect() as connection:
+                    for (token,) in connection.execute("select token from leases").fetchall():
+                        int(token)
+                    connection.execute("insert or ignore into leases values (?, '1')", (order_id,))
+                parcels.send""",
+)
+
+
+@pytest.mark.real
+def test_a_job_that_head_gives_up_over_what_the_base_wrote_is_found(tmp_path: Path) -> None:
+    """The attempts are used up, and there is a record: of a proof alone that is an end."""
+    base = target(tmp_path / "base", LEAVES)
+    found = try_deploys(base, target(tmp_path / "head", CHOKES))
+    assert found.broken is not None
+    assert found.broken.judgement.rule == "deploy.given-up"
+    assert try_deploys(base, target(tmp_path / "same", LEAVES)).broken is None
 
 
 @pytest.mark.real

@@ -56,6 +56,7 @@ _HELD = frozenset(
 _HELD_RISKS = frozenset(("window-passed",))
 _SERIOUS = (RiskGrade.MONEY, RiskGrade.LOST)
 _MIGRATION = "deploy.migration-fails"
+_GIVEN_UP = "deploy.given-up"
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ class _Deploying:
             return [history]
         as_base = _list_held(history, self._compare_with(self.old))
         known = {(judgement.rule, judgement.effect) for judgement in as_base}
-        found = []
+        found = list(_find_given_up(history, self.own.reference))
         for judgement in _list_held(history, self._compare_with(self.own)):
             if (judgement.rule, judgement.effect) in known:
                 found.append(judgement)
@@ -224,7 +225,9 @@ class _Deploying:
     def _judge_base(self, schedule: Schedule) -> set[str]:
         """The rules of what the base comes to where it goes on by itself."""
         history = self.old.explorer.run(schedule)
-        return {one.rule for one in _list_held(history, self.old.reference)}
+        held = [*_find_given_up(history, self.old.reference)]
+        held += _list_held(history, self.old.reference)
+        return {one.rule for one in held}
 
     def _compare_with(self, side: _Side) -> Reference:
         """A side's single runs, without the state that the other one's leave otherwise."""
@@ -278,6 +281,22 @@ def _list_held(history: History, reference: Reference) -> list[Judgement]:
         if is_refuted or (is_risk and judgement.grade in _SERIOUS):
             found.append(judgement)
     return found
+
+
+def _find_given_up(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Yields a judgement where the job is given up though nothing but its worker has failed. A
+    proof excuses that with the attempts that were made: what HEAD raises over what the base left
+    uses them up.
+    """
+    before, now = reference.once.dead_letters or 0, history.dead_letters or 0
+    if history.schedule.does - {"kill"} or now <= before:
+        return
+    said = "the job is given up, though nothing but its worker has failed"
+    for run in history.runs:
+        if run.raised is not None:
+            said += f": {run.raised['error']}"
+            break
+    yield Judgement(Verdict.REFUTED, _GIVEN_UP, said, None, (), str(before), str(now))
 
 
 def _list_seen(target: Target) -> Iterator[Path]:

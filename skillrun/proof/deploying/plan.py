@@ -17,6 +17,8 @@ MOST = 12
 _MOST_JOBS, _MOST_OF_JOB = 2, 3
 # A handler with many statements has a boundary at each of them; those around effects come first.
 _MOST_OTHER_KILLS = 4
+# Keys that Redis holds behind an effect.
+_MOST_KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,12 @@ def _list_deploys(situation: Situation, *, fail_alike: bool) -> Iterator[Schedul
     around = [one for one in kills if _is_at_effect(one, situation)]
     for schedule in around:
         yield replace(schedule, deploy=1)
+    if around:
+        # What the first effect answered may be kept there, and no migration rewrites it.
+        behind = kills[kills.index(around[0]) :]
+        kept = [one for one in behind if _is_behind_key(one, situation)]
+        for schedule in kept[:_MOST_KEPT]:
+            yield replace(schedule, deploy=1)
     if situation.spec.recovers:
         yield from _lose_messages(around or kills)
     if fail_alike:
@@ -93,6 +101,14 @@ def _is_at_effect(schedule: Schedule, situation: Situation) -> bool:
     """Whether its death is just before or after a call of an effect."""
     named = schedule.faults[0].at.partition(":")[2].partition("#")[0]
     return named in {effect.name for effect in situation.effects}
+
+
+def _is_behind_key(schedule: Schedule, situation: Situation) -> bool:
+    """Whether its death comes when a key has just been written that no table holds, in Redis."""
+    for event in situation.boundaries:
+        if event.boundary == schedule.faults[0].at:
+            return bool(event["kind"] == "redis" and event["write"] and event["when"] == "after")
+    return False
 
 
 def _lose_messages(kills: list[Schedule]) -> Iterator[Schedule]:
