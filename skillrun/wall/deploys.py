@@ -71,7 +71,7 @@ def _list_untried(deploys: Deploys) -> Iterator[NotCompared]:
     """Yields what was not tried: all of it, or the schedules behind the first dozen."""
     if deploys.untried is not None:
         yield NotCompared(_WHAT, deploys.untried)
-    elif deploys.left_out:
+    elif deploys.left_out and deploys.broken is None:
         more = f"{_WHAT}, in {count_things(deploys.left_out, 'more schedule')}"
         yield NotCompared(more, f"{len(deploys.tried)} were tried, which is the most")
 
