@@ -8,12 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import helpers
 import pytest
 from watched_deliveries import SEND, SENT, call, delivery, observe, seen, store, table
 
 from skillrun.cli.commands.jobs import open_reader
 from skillrun.proof.fixtures.seen import EndSeen, SeenInTests, StoreSeen, Table
 from skillrun.proof.judges.unpromised import UNKEYED
+from skillrun.skills.job_worker.drafting import watching
 from skillrun.skills.job_worker.drafting.classify import classify_effects, classify_errors
 from skillrun.skills.job_worker.drafting.draft import Draft
 from skillrun.skills.job_worker.drafting.observed import add_observed
@@ -371,3 +373,38 @@ def test_a_key_that_the_adapter_makes_itself(shop: Path, value: str, is_made: bo
     (effect,) = draft.values["effects"]
     assert (effect["call"], effect["guarantee"]) == ("shop.mailer:send", "at_least_once")
     assert (effect["reason"] != UNKEYED) is is_made
+
+
+@pytest.mark.parametrize("guesses", [True, False], ids=["prove", "spec init"])
+def test_a_clock_of_which_nobody_says_how_often_comes(
+    home: Path, tmp_path: Path, *, guesses: bool
+) -> None:
+    """Without a spec what one tick has left undone the next one finds; in a spec a person decides."""
+    files = {
+        "requirements.txt": "apscheduler\n",
+        "app/__init__.py": "",
+        "app/jobs.py": "def send_due(): ...\n",
+        "app/clock.py": (
+            "from apscheduler.schedulers.blocking import BlockingScheduler\n"
+            "from app import config\nfrom app.jobs import send_due\n"
+            "scheduler = BlockingScheduler()\n"
+            "scheduler.add_job(send_due, 'interval', seconds=config.load().seconds)\n"
+        ),
+    }
+    root = helpers.build_tree(tmp_path / "repo", files)
+    reader = open_reader(root)
+    (job,) = reader.jobs
+    watched = watching.plan_watching(reader, job)
+    draft, _ = watching.draft_observed(
+        reader, job, watched, lambda _: SeenInTests(), guesses=guesses
+    )
+    decided = [one for one in draft.decisions if one.startswith("trigger:")]
+    if guesses:
+        assert draft.values["trigger"] == {"type": "poller", "every": "60s"}
+        assert draft.guesses[0] == (
+            "trigger: a clock starts it (app/clock.py:5), and each minute is assumed"
+        )
+        assert not decided
+    else:
+        assert "trigger" not in draft.values
+        assert decided

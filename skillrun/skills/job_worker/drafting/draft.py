@@ -43,6 +43,11 @@ _TABLE_NAMES = ("__tablename__", "db_table")
 _OF_GUARANTEE = re.compile(r"effects\.\d+\.guarantee: ")
 
 
+# How often a job is taken to come that a clock starts: most pollers come as often, and what a proof
+# finds depends on what comes between two ticks, and not on their number.
+_GUESSED_PERIOD = "60s"
+
+
 @dataclass
 class Draft:
     """Values of a spec, and of each dotted path the place where it was seen. `decisions`: what a
@@ -67,6 +72,7 @@ class Draft:
     doubtful_keys: set[str] = field(default_factory=set)
     # Calls of effects within which the key is made: no stand-in for them sees it.
     inner_keys: set[str] = field(default_factory=set)
+    scheduled_at: str = ""  # where a clock is told to start it; "" where messages do
     second_jobs: tuple[SecondJob, ...] = ()  # made of the example; not among the examples yet
     shows_dead_letters: bool = False  # a test has filled the table of them
     counters: frozenset[str] = frozenset()  # what the code holds against the most tries there are
@@ -156,6 +162,16 @@ class Draft:
         self.clients[path] = library
         self.values["effects"] = [*effects, effect]
 
+    def guess_clock(self) -> None:
+        """Has a clock start the job each minute, where one does and nobody has said how often: what
+        one tick has left undone, the next one finds.
+        """
+        if self.scheduled_at and "trigger" not in self.values:
+            self.drop("trigger:")
+            self.put("trigger", {"type": "poller", "every": _GUESSED_PERIOD})
+            said = f"trigger: a clock starts it ({self.scheduled_at}), and each minute is assumed"
+            self.guesses.insert(0, said)
+
     def name_places(self) -> None:
         """Where each effect was seen, by its number in the spec as it is now."""
         for path in [path for path in self.seen if path.startswith("effects.")]:
@@ -237,8 +253,9 @@ class _Drafter:
             if first is None:
                 self.drafted.guesses.append("trigger: no code that sends it was found")
             return
+        self.drafted.scheduled_at = f"{first.place.path}:{first.place.line}"
         self.drafted.decisions.append(
-            f"trigger: it is scheduled at {first.place.path}:{first.place.line}; say"
+            f"trigger: it is scheduled at {self.drafted.scheduled_at}; say"
             " {type: cron, schedule: ...} or {type: poller, every: ...}"
         )
 

@@ -162,6 +162,8 @@ def draft_observed(
     _add_variables(draft, reader, watched)
     draft.opened = hollow.opened
     script = add_observed(draft, seen, reader.project, needed, guesses=guesses, without=without)
+    if guesses:
+        draft.guess_clock()
     draft.name_places()
     # The example may be another one now.
     draft.put_sender(find_sender(draft.values, job, reader.project))
