@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import Finding
 from skillrun.frameworks.interface import Backoff, Policy
+from skillrun.frameworks.known.options.job_options import JobOptions, NamedHandler, NotUnderstood
+from skillrun.frameworks.known.options.registry import OPTION_READERS
+from skillrun.repo.uses import Place
 from skillrun.runner.findings import error, note
 from skillrun.skills.job_worker.readings.horizon import duration
 from skillrun.skills.job_worker.readings.named import find_named, list_words
 
 if TYPE_CHECKING:
     from skillrun.contract.job import DeadLetter, JobSpec
-    from skillrun.frameworks.known.options.job_options import JobOptions, NotUnderstood
-    from skillrun.repo.uses import Place
     from skillrun.skills.job_worker.job_case import JobCase
 
 
@@ -28,9 +29,6 @@ def read_options(case: JobCase) -> JobOptions | None:
 
 
 def _read_options(case: JobCase) -> JobOptions | None:
-    from skillrun.frameworks.known.options.job_options import NamedHandler
-    from skillrun.frameworks.known.options.registry import OPTION_READERS
-
     spec, language, use = case.spec, case.language, case.use
     if spec is None or spec.handler is None or language is None or use is None:
         return None
@@ -43,9 +41,6 @@ def _read_options(case: JobCase) -> JobOptions | None:
 
 def make_policy(options: JobOptions) -> Policy:
     """Attempts and waits in the words that the stage compares; what was not read is unknown."""
-    from skillrun.frameworks.known.options.job_options import NotUnderstood
-    from skillrun.repo.uses import Place
-
     attempts, waits = options.attempts, options.waits
     most: int | None = None
     backoff = Backoff("none")
@@ -66,8 +61,6 @@ def describe_retries(options: JobOptions, spec: JobSpec) -> Iterator[Finding]:
     """What was read of attempts and waits, and what was not; an error where the library's own waits
     are longer than the acceptable delay.
     """
-    from skillrun.frameworks.known.options.job_options import NotUnderstood
-
     attempts, waits = options.attempts, options.waits
     if isinstance(attempts, NotUnderstood):
         yield _tell_unread("retry", "how often it is tried", attempts)
@@ -97,7 +90,6 @@ def describe_retries(options: JobOptions, spec: JobSpec) -> Iterator[Finding]:
 
 def judge_failed(options: JobOptions, spec: JobSpec, dead_letter: DeadLetter) -> Iterator[Finding]:
     """Where the library itself is to keep a job that failed: an error where it does not."""
-    from skillrun.frameworks.known.options.job_options import NotUnderstood
 
     if dead_letter.kind != "framework":
         return
