@@ -22,7 +22,6 @@ from skillrun.skills.job_worker.drafting.rows_seen import (
 )
 from skillrun.skills.job_worker.drafting.second_jobs import find_second_jobs
 from skillrun.skills.job_worker.drafting.stand_ins import find_effect_of
-from skillrun.skills.job_worker.drafting.usual_errors import find_usual_arguments
 from skillrun.skills.job_worker.overview.seams import KEYED
 from skillrun.skills.job_worker.scaffold.proof_draft import BLANK
 
@@ -487,11 +486,7 @@ def _add_errors(draft: Draft, seen: SeenInTests, project: Project) -> None:
     for name in ("transient", "permanent"):
         written = []
         for error in failures[name]:
-            usual = find_usual_arguments(str(error), is_permanent=name == "permanent")
-            if usual is not None and error not in arguments:
-                written.append({"type": error, "args": usual})
-            else:
-                written.append(_write_error(draft, error, arguments, project))
+            written.append(_write_error(draft, error, arguments, project))
         failures[name] = written
 
 

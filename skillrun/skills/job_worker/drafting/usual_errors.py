@@ -29,25 +29,3 @@ def find_usual_error(name: str) -> dict[str, Any]:
         if name.startswith((f"{library}.", f"{library}:")):
             return dict(error)
     return dict(_OTHER)
-
-
-# RFC 5321, 4.2.1: a code of 4 passes, one of 5 does not.
-_PASSES, _STAYS = [451, "4.3.0 try again later"], [550, "5.1.1 no such mailbox"]
-_SMTP_ANSWERS = frozenset(
-    f"smtplib:SMTP{name}"
-    for name in ("ResponseException", "DataError", "HeloError", "ConnectError")
-)
-
-
-def find_usual_arguments(error: str, *, is_permanent: bool) -> list[Any] | None:
-    """What the standard library makes an error of mail of: the server's code and text, and whose
-    mail it was. None for another error.
-    """
-    answer = _STAYS if is_permanent else _PASSES
-    if error in _SMTP_ANSWERS:
-        return list(answer)
-    if error == "smtplib:SMTPSenderRefused":
-        return [*answer, "sender@example.com"]
-    if error == "smtplib:SMTPRecipientsRefused":
-        return [{"somebody@example.com": list(answer)}]
-    return None
