@@ -164,15 +164,21 @@ class Probe:
         try:
             bound = signature.bind_partial(*args, **kwargs)
         except TypeError:
-            if args or not kwargs:
-                return None
-            return repr(sorted((name, repr(value)) for name, value in kwargs.items()))
+            return self._name_fields(kwargs)
         told = []
         for name, value in bound.arguments.items():
             default = repr(signature.parameters[name].default)
             if name != "self" and repr(value) != default:
                 told.append((name, repr(value)))
         return repr(sorted(told))
+
+    def _name_fields(self, kwargs: dict[str, Any]) -> str | None:
+        """The fields of the payload and of its key among what a decorator takes, as text; None
+        where there is none. What it takes besides, such as the id of a trace, names no job.
+        """
+        known = {*(self.settings.get("fields") or ()), *(self.settings.get("key") or ())}
+        told = [(name, repr(value)) for name, value in kwargs.items() if name in known]
+        return repr(sorted(told)) if told else None
 
     def make_arguments(
         self, payload: Any, function: Callable[..., Any]

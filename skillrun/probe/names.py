@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import inspect
 import os
+import re
 from typing import Any
 
 from .answers import make_described_error, make_status_error, make_usual_status_error
@@ -96,6 +97,8 @@ def _get_attribute(owner: Any, name: str, path: str) -> Any:
 
 _SAID = "injected by skillrun"
 _UNMADE = "_skillrun_unmade"
+# Parameters that take words in production, too.
+_SAYS = re.compile(r"^(?:message|msg|text|reason|detail|details|description|args?)$", re.IGNORECASE)
 _ERRORS = ("orig", "original", "error", "err", "exc", "exception", "cause", "inner")
 _NUMBERS = ("code", "status", "errno", "number", "count", "after", "seconds", "pos", "response")
 
@@ -171,7 +174,8 @@ def _make_filled(kind: type[BaseException]) -> BaseException | None:
         made = kind(*positional, **given)
     except Exception:
         return None
-    if positional or given:
+    filled = [*list(inspect.signature(kind).parameters)[: len(positional)], *given]
+    if not all(_SAYS.search(name) for name in filled):
         # A frozen one takes no note of it.
         with contextlib.suppress(Exception):
             setattr(made, _UNMADE, True)

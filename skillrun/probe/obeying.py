@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -195,12 +196,19 @@ class Child:
 
 def find_command(found: Any) -> Any:
     """The function behind a command that a library of command lines has made of it, without what
-    that wraps around it to read options; anything else as it is.
+    that wraps around it to read options; anything else as it is. What the application itself has
+    put around it, such as a transaction, stays.
     """
-    callback = getattr(found, "callback", None)
+    callback: Any = getattr(found, "callback", None)
     if inspect.isfunction(found) or not inspect.isfunction(callback):
         return found
-    return inspect.unwrap(callback)
+    while hasattr(callback, "__wrapped__") and _OF_COMMANDS.search(callback.__code__.co_filename):
+        callback = callback.__wrapped__
+    return callback
+
+
+# The libraries of command lines, by the files of their wrappers.
+_OF_COMMANDS = re.compile(r"[/\\](?:click|typer|flask)[/\\]")
 
 
 # What serialisers say, when the frame that raised is in C and leaves no trace.

@@ -260,8 +260,21 @@ class Session:
             return True
         if explorer not in self.same_places:
             self._follow_first(explorer)
-            self.same_places[explorer] = is_same_run(explorer.run(ONCE), self.reference)
+            self.same_places[explorer] = self._comes_to_the_same(explorer)
         return self.same_places[explorer]
+
+    def _comes_to_the_same(self, explorer: Explorer) -> bool:
+        """See `_is_same_place`: of the job, of the other jobs, and of the secrets in their rows."""
+        known = self.reference
+        if not is_same_run(explorer.run(ONCE), known):
+            return False
+        if self._find_secrets(explorer) != (known.secrets, known.addresses):
+            return False
+        for job, alone in known.jobs.items():
+            other = replace(known, once=alone, later=None)
+            if not is_same_run(explorer.run(Schedule("alone", moves=(f"job={job}",))), other):
+                return False
+        return True
 
     def _follow_first(self, explorer: Explorer) -> None:
         """Takes over what the first explorer has learned since, and what it has brought."""

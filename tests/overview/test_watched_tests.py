@@ -353,14 +353,22 @@ def test_two_deliveries_that_differ_in_their_context_are_one_job(shop: Path) -> 
 
 @pytest.mark.parametrize(
     ("value", "is_made"),
-    [("f'order-{order_id}'", True), ("str(uuid4())", False), ("'fixed'", False)],
+    [
+        ("f'order-{order_id}'", True),
+        ("drawn", False),
+        ("str(uuid4())", False),
+        ("new_key(order_id)", False),
+        ("f'{order_id}-{attempt}'", False),
+        ("order_id", False),
+        ("'fixed'", False),
+    ],
 )
 def test_a_key_that_the_adapter_makes_itself(shop: Path, value: str, is_made: bool) -> None:
     """No stand-in for the adapter sees it; that the effect takes no key is not said."""
     mailer = shop / "shop/mailer.py"
     mailer.write_text(
         "import httpx\nfrom uuid import uuid4\n\n\nclass Unavailable(Exception):\n    pass\n\n\n"
-        "def send(order_id):\n    headers = {'Idempotency-Key': "
+        "def send(order_id):\n    drawn = str(uuid4())\n    headers = {'Idempotency-Key': "
         f"{value}}}\n    return httpx.post('https://m.example', headers=headers)\n"
     )
     tasks = shop / "shop/tasks.py"
@@ -375,9 +383,18 @@ def test_a_key_that_the_adapter_makes_itself(shop: Path, value: str, is_made: bo
     assert (effect["reason"] != UNKEYED) is is_made
 
 
-@pytest.mark.parametrize("guesses", [True, False], ids=["prove", "spec init"])
+@pytest.mark.parametrize(
+    ("trigger", "guesses", "is_guessed"),
+    [
+        ("'interval', seconds=config.load().seconds", True, True),
+        ("'interval', seconds=config.load().seconds", False, False),
+        ("'interval', hours=config.load().hours", True, False),
+        ("'cron', hour=3", True, False),
+    ],
+    ids=["prove", "spec init", "hours", "cron"],
+)
 def test_a_clock_of_which_nobody_says_how_often_comes(
-    home: Path, tmp_path: Path, *, guesses: bool
+    home: Path, tmp_path: Path, trigger: str, *, guesses: bool, is_guessed: bool
 ) -> None:
     """Without a spec what one tick has left undone the next one finds; in a spec a person decides."""
     files = {
@@ -388,7 +405,7 @@ def test_a_clock_of_which_nobody_says_how_often_comes(
             "from apscheduler.schedulers.blocking import BlockingScheduler\n"
             "from app import config\nfrom app.jobs import send_due\n"
             "scheduler = BlockingScheduler()\n"
-            "scheduler.add_job(send_due, 'interval', seconds=config.load().seconds)\n"
+            f"scheduler.add_job(send_due, {trigger})\n"
         ),
     }
     root = helpers.build_tree(tmp_path / "repo", files)
@@ -399,7 +416,7 @@ def test_a_clock_of_which_nobody_says_how_often_comes(
         reader, job, watched, lambda _: SeenInTests(), guesses=guesses
     )
     decided = [one for one in draft.decisions if one.startswith("trigger:")]
-    if guesses:
+    if is_guessed:
         assert draft.values["trigger"] == {"type": "poller", "every": "60s"}
         assert draft.guesses[0] == (
             "trigger: a clock starts it (app/clock.py:5), and each minute is assumed"

@@ -8,7 +8,7 @@ from typing import Any
 
 from skillrun.probe.driver import Probe
 
-PROBE = Probe(SimpleNamespace(), {})  # type: ignore[arg-type]
+PROBE = Probe(SimpleNamespace(), {"fields": ["member_id"], "key": ["month"]})  # type: ignore[arg-type]
 
 
 def buried(function: Any) -> Any:
@@ -37,4 +37,9 @@ def test_a_decorator_that_hands_on_something_else() -> None:
     one = PROBE.bind_arguments(collect, (), {"month": "2026-03", "member_id": 1})
     assert one == "[('member_id', '1'), ('month', \"'2026-03'\")]"
     assert PROBE.bind_arguments(buried(collect), (), {"member_id": 1, "month": "2026-03"}) == one
+    # The id of a trace names no job.
+    traced = {"member_id": 1, "month": "2026-03", "trace_id": "8a"}
+    assert PROBE.bind_arguments(collect, (), traced) == one
+    # Celery hands on the task itself before the message.
+    assert PROBE.bind_arguments(collect, (None,), {"member_id": 1, "month": "2026-03"}) == one
     assert PROBE.bind_arguments(collect, (1, 2), {}) is None

@@ -78,6 +78,16 @@ def test_what_two_ticks_leave_that_come_months_later() -> None:
     assert late.is_published_late(seen, against(clock))
 
 
+def test_a_delivery_that_makes_a_part_of_the_calls_has_not_done_the_job() -> None:
+    """Of three mails the first one is in doubt, and is given to a person."""
+    three = [*effect(key="'1'"), *effect(key="'2'"), *effect(key="'3'"), *commit(), RETURNED, ACKED]
+    rest = [*effect(key="'2'"), *effect(key="'3'"), *commit(), RETURNED, ACKED]
+    killed = [*effect(key="'1'"), fault("kill", "after:email#1"), ("died", {})]
+    once = replace(history("once", three), dead_letters=0)
+    seen = history("kill@after:email#1", killed, rest, state=[[2]], dead_letters=1)
+    assert rules(state.judge, seen, against(spec(**LETTER), once)) == []
+
+
 LETTER = {"dead_letter": {"kind": "table", "where": "dead_jobs"}, "retry": RETRY}
 
 

@@ -43,13 +43,19 @@ def test_who_asks_it_for_what_it_lacks_is_not_refuted_for_that() -> None:
     [
         ("AttributeError", "'str' object has no attribute 'values'"),
         ("TypeError", "string indices must be integers, not 'str'"),
+        ("TypeError", "unsupported type for timedelta seconds component: str"),
+        ("TypeError", "'>=' not supported between instances of 'str' and 'int'"),
+        ("ValueError", "invalid literal for int() with base 10: 'injected by skillrun'"),
     ],
 )
 def test_who_finds_words_where_its_arguments_would_be(error: str, text: str) -> None:
     """`error.recipients.values()`, of an error that was made with a text for its recipients."""
-    raised = ("raised", {"error": f"builtins:{error}", "text": text})
+    told = {"error": f"builtins:{error}", "text": text}
+    raised = ("raised", {**told, "chain": [AWAY]})
     assert say_unmade(meet(raised, unmade=True)) is not None
     assert say_unmade(meet(raised, unmade=False)) is None
+    # What fails elsewhere has nothing to do with the error.
+    assert say_unmade(meet(("raised", {**told, "chain": []}), unmade=True)) is None
 
 
 @pytest.mark.parametrize(
@@ -73,9 +79,15 @@ class Busy(Exception):
         self.retry_after = retry_after
 
 
+class Declined(Exception):
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
 def test_an_error_that_needs_a_number_is_made_without_it() -> None:
     path = f"{__name__}:Busy"
     assert is_unmade(make_error(path, []))
     assert is_unmade(make_error("smtplib:SMTPRecipientsRefused", []))
+    assert not is_unmade(make_error(f"{__name__}:Declined", []))
     assert not is_unmade(make_error(path, [30]))
     assert not is_unmade(make_error("ValueError", []))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from skillrun.proof.history import TEMPORARY_TABLE, Delivery, Event, History, ends_with_connection
@@ -44,9 +44,13 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     if history.schedule.jobs:
         yield from _judge_distinct_job(history, reference)
         return
+    left_out = reference.volatile
+    if is_kept(history, reference):
+        # What holds the dead letters has one more.
+        left_out |= reference.letters
     for name, rows in history.state.items():
         wanted = reference.once.state.get(name)
-        if name not in reference.volatile and rows != wanted:
+        if name not in left_out and rows != wanted:
             said = f"the state differs from that after a single run: {name}"
             yield Judgement(
                 Verdict.REFUTED,
@@ -212,23 +216,24 @@ def may_be_lost(history: History, reference: Reference) -> bool:
 
 
 def was_done(history: History, reference: Reference) -> bool:
-    """Whether a delivery that no fault hit, and that had no other beside it, has called all effects
-    of the single run and succeeded. Nobody may give the job up after that.
+    """Whether a delivery that no fault hit, and that had no other beside it, has made all calls of
+    the single run and succeeded. Nobody may give the job up after that.
     """
     schedule = history.schedule
     is_of_several = bool(schedule.jobs) or schedule.poison is not None or reference.facts.ticks
     if is_of_several or schedule.crowded or "rival" in schedule.does:
         return False
-    wanted = {effect.name for effect in reference.effects if reference.calls(effect.name)}
+    wanted = _count_calls(reference.once.performed())
     for run in history.runs:
         is_undisturbed = run.outcome == "succeeded" and not run.hit_by
-        if (
-            wanted
-            and is_undisturbed
-            and wanted <= {call["effect"] for call in run.all("performed")}
-        ):
+        if wanted and is_undisturbed and wanted <= _count_calls(run.all("performed")):
             return True
     return False
+
+
+def _count_calls(calls: Iterable[Event]) -> Counter[tuple[Any, Any, Any]]:
+    """How often each effect was called under which key, about what."""
+    return Counter((call["effect"], call["key"], call["subject"]) for call in calls)
 
 
 def _has_fewer_calls(history: History, reference: Reference, effect: str) -> bool:

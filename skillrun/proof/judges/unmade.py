@@ -7,8 +7,12 @@ import re
 from skillrun.proof.history import Delivery, History
 from skillrun.proof.judgement import Judgement, Verdict
 
-# What Python says of words where a mapping, a list or an object was expected.
-_OF_WORDS = re.compile(r"'str' object|string indices must be|str(?:ing)? indices")
+# What Python says of words where a number, a mapping, a list or an object was expected.
+_OF_WORDS = re.compile(
+    r"\bstr\b|string indices must be|string index|invalid literal|could not convert string"
+    r"|not enough values to unpack|too many values to unpack|not all arguments converted"
+)
+_OF_KINDS = ("AttributeError", "TypeError", "ValueError", "IndexError")
 
 
 def say_unmade(history: History) -> Judgement | None:
@@ -39,7 +43,8 @@ def _lacks_attribute(run: Delivery, error: str) -> bool:
         is_attribute_error = raised["error"] == "builtins:AttributeError"
         if is_attribute_error and text.startswith(beginning):
             return True
-        is_of_kind = is_attribute_error or raised["error"] == "builtins:TypeError"
-        if is_of_kind and _OF_WORDS.match(text):
+        kind = str(raised["error"]).removeprefix("builtins:")
+        is_of_it = error in (raised["chain"] or ())
+        if is_of_it and kind in _OF_KINDS and _OF_WORDS.search(text):
             return True
     return False

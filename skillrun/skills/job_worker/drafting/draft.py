@@ -43,9 +43,11 @@ _TABLE_NAMES = ("__tablename__", "db_table")
 _OF_GUARANTEE = re.compile(r"effects\.\d+\.guarantee: ")
 
 
-# How often a job is taken to come that a clock starts: most pollers come as often, and what a proof
-# finds depends on what comes between two ticks, and not on their number.
+# How often a job is taken to come that a clock starts at an interval.
 _GUESSED_PERIOD = "60s"
+# An interval of seconds or minutes: who comes at one time of a day has other work the next time.
+_INTERVAL = re.compile(r"'interval'|\bIntervalTrigger\(|\bminute='\*/|\bevery\(\d*\)\.(?:sec|min)")
+_LONG_INTERVAL = re.compile(r"\b(?:hours|days|weeks)=")
 
 
 @dataclass
@@ -72,7 +74,7 @@ class Draft:
     doubtful_keys: set[str] = field(default_factory=set)
     # Calls of effects within which the key is made: no stand-in for them sees it.
     inner_keys: set[str] = field(default_factory=set)
-    scheduled_at: str = ""  # where a clock is told to start it; "" where messages do
+    polled_at: str = ""  # where a clock is told to start it every few seconds or minutes
     second_jobs: tuple[SecondJob, ...] = ()  # made of the example; not among the examples yet
     shows_dead_letters: bool = False  # a test has filled the table of them
     counters: frozenset[str] = frozenset()  # what the code holds against the most tries there are
@@ -163,13 +165,13 @@ class Draft:
         self.values["effects"] = [*effects, effect]
 
     def guess_clock(self) -> None:
-        """Has a clock start the job each minute, where one does and nobody has said how often: what
-        one tick has left undone, the next one finds.
+        """Has a clock start the job each minute, where one does at an interval and nobody has said
+        which: what one tick has left undone, the next one finds.
         """
-        if self.scheduled_at and "trigger" not in self.values:
+        if self.polled_at and "trigger" not in self.values:
             self.drop("trigger:")
             self.put("trigger", {"type": "poller", "every": _GUESSED_PERIOD})
-            said = f"trigger: a clock starts it ({self.scheduled_at}), and each minute is assumed"
+            said = f"trigger: a clock starts it ({self.polled_at}), and each minute is assumed"
             self.guesses.insert(0, said)
 
     def name_places(self) -> None:
@@ -253,9 +255,12 @@ class _Drafter:
             if first is None:
                 self.drafted.guesses.append("trigger: no code that sends it was found")
             return
-        self.drafted.scheduled_at = f"{first.place.path}:{first.place.line}"
+        place = f"{first.place.path}:{first.place.line}"
+        text = f"{first.how} {_read_call(self.project, first.place)}"
+        if _INTERVAL.search(text) and not _LONG_INTERVAL.search(text):
+            self.drafted.polled_at = place
         self.drafted.decisions.append(
-            f"trigger: it is scheduled at {self.drafted.scheduled_at}; say"
+            f"trigger: it is scheduled at {place}; say"
             " {type: cron, schedule: ...} or {type: poller, every: ...}"
         )
 
@@ -389,6 +394,17 @@ class _Drafter:
         if blanks:
             self.drafted.decisions.append(f"proof: {', '.join(blanks)}: marked {BLANK}")
         self.drafted.put("proof", proof)
+
+
+def _read_call(project: Project, place: Place) -> str:
+    """The outermost call that begins on a line; "" where there is none."""
+    for module in project.modules_with("interval"):
+        if module.path != place.path:
+            continue
+        for node in module.all_nodes:
+            if isinstance(node, ast.Call) and node.lineno == place.line:
+                return ast.unparse(node)
+    return ""
 
 
 def _name_effect(call: str, definition: Definition | None) -> dict[str, Any]:

@@ -124,8 +124,13 @@ def drop_handed_in(draft: Draft, seen: SeenInTests, needed: Iterable[str]) -> tu
     """The needed arguments without those that a decorator of the application hands in: the tests
     deliver the job without them, and it comes to its end. They leave the draft's message, too.
     """
-    done = [one for one in seen.deliveries if _is_undisturbed(one, seen) and not one.through]
     needed = tuple(needed)
+    done = []
+    for one in seen.deliveries:
+        # One that shows none of them was not understood.
+        is_shown = any(name in one.arguments for name in needed)
+        if is_shown and _is_undisturbed(one, seen) and not one.through:
+            done.append(one)
     handed_in = []
     for name in needed:
         if done and not any(name in delivery.arguments for delivery in done):

@@ -355,29 +355,43 @@ def _follow_only_method(project: Project, call: Call) -> Iterator[Call]:
 
 def fits(node: ast.Call, method: Definition) -> bool:
     """Whether a method takes what a call hands over: it has a parameter for each argument, and each
-    that it has no default for is given one. True where `*` or `**` hides what that is.
+    that it has no default for is given one. True where `*` or `**` hides what that is, or a
+    decorator may hand something in.
     """
-    if isinstance(method.node, ast.ClassDef):
+    if isinstance(method.node, ast.ClassDef) or is_decorated(method.node) or _hides(node):
         return True
-    given = method.node.args
-    has_stars = any(isinstance(one, ast.Starred) for one in node.args)
-    if has_stars or any(keyword.arg is None for keyword in node.keywords):
-        return True
-    places = [one.arg for one in (*given.posonlyargs, *given.args)]
-    names = [one.arg for one in given.kwonlyargs]
+    taken = method.node.args
+    places = [one.arg for one in (*taken.posonlyargs, *taken.args)]
     if not is_static(method.node):
         places = places[1:]
-    if len(node.args) > len(places) and given.vararg is None:
-        return False
     named = {str(keyword.arg) for keyword in node.keywords}
-    if given.kwarg is None and not named <= {*places, *names}:
-        return False
-    optional = places[len(places) - len(given.defaults) :] if given.defaults else []
-    needed = set(places[len(node.args) :]) - set(optional)
-    for name, default in zip(names, given.kw_defaults, strict=True):
+    if len(node.args) > len(places):
+        return taken.vararg is not None
+    known = {*places, *(one.arg for one in taken.kwonlyargs)}
+    has_places = taken.kwarg is not None or named <= known
+    return has_places and _list_required(taken, places[len(node.args) :]) <= named
+
+
+def _hides(node: ast.Call) -> bool:
+    """Whether `*` or `**` hides what a call hands over."""
+    has_stars = any(isinstance(one, ast.Starred) for one in node.args)
+    return has_stars or any(keyword.arg is None for keyword in node.keywords)
+
+
+def _list_required(taken: ast.arguments, left: list[str]) -> set[str]:
+    """The parameters without a default: of those that no position gives, and of the named ones."""
+    optional = taken.args[len(taken.args) - len(taken.defaults) :]
+    required = set(left) - {one.arg for one in optional}
+    for one, default in zip(taken.kwonlyargs, taken.kw_defaults, strict=True):
         if default is None:
-            needed.add(name)
-    return needed <= named
+            required.add(one.arg)
+    return required
+
+
+def is_decorated(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a decorator stands above a method that may change what it takes."""
+    known = {"staticmethod", "classmethod", "abstractmethod"}
+    return any(last_word(one) not in known for one in node.decorator_list)
 
 
 def is_static(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skillrun.contract.job import Effect
     from skillrun.repo.calls import Call
     from skillrun.repo.python import Definition, Project
+    from skillrun.repo.source import Bindings
 
 # Where a receiver takes the key by which it tells a repetition: an argument or a header.
 KEYED = re.compile(
@@ -27,8 +28,11 @@ KEYED = re.compile(
 )
 # Names of a key and of nothing else: a request's id may be one for its traces alone.
 _KEY_FOR_SURE = re.compile(r"idempot|dedup|client_?token|end_?to_?end_?id", re.IGNORECASE)
-# A key that is another one for each attempt.
-_DRAWN = re.compile(r"uuid\d|token_(?:hex|urlsafe)|urandom|random|\btime\b|\bnow\b|utcnow")
+# What is another one for each attempt, or each message.
+_OF_ATTEMPT = re.compile(
+    r"retr(?:y|ies)|attempt|tries|request\.id|job_?id|task_?id|message_?id|time|now|uuid|random",
+    re.IGNORECASE,
+)
 # Methods of an object whose library cannot be told, that are nothing else in practice.
 _LIKELY = {
     **dict.fromkeys(("post", "put", "patch"), "http"),
@@ -241,19 +245,48 @@ def _is_keyed(call: Call, calls: tuple[Call, ...]) -> bool:
 
 
 def _makes_key(call: Call) -> bool:
-    """Whether the function that leaves the process puts a key beside what it sends, such as a
-    header, and makes it of what it was given.
+    """Whether the call that leaves the process gives its receiver a key, such as a header, which it
+    makes of what its function was given.
     """
     scope = call.module.function_of(call.node)
     if scope is None:
         return False
-    given = [(keyword.arg, keyword.value) for keyword in find_nodes(scope, ast.keyword)]
-    for node in find_nodes(scope, ast.Dict):
-        for name, value in zip(node.keys, node.values, strict=True):
-            if isinstance(name, ast.Constant):
-                given.append((str(name.value), value))
-    for named, value in given:
-        is_made = not isinstance(value, ast.Constant) and not _DRAWN.search(ast.unparse(value))
-        if named and _KEY_FOR_SURE.search(named) and is_made:
-            return True
+    bound = call.module.bindings(scope)
+    told = [call.node, *_list_bound(call.node, bound)]
+    for named, value in _list_named(told):
+        if named and _KEY_FOR_SURE.search(named):
+            values = _list_bound(value, bound) if isinstance(value, ast.Name) else [value]
+            if values and all(map(_is_made_of_fields, values)):
+                return True
     return False
+
+
+def _list_bound(node: ast.AST, bound: Bindings) -> list[ast.AST]:
+    """What the names within a node are bound to in its function."""
+    found: list[ast.AST] = []
+    for name in find_nodes(node, ast.Name):
+        found += [one.value for one in bound.get(name.id, ()) if one.value is not None]
+    return found
+
+
+def _list_named(nodes: Iterable[ast.AST]) -> Iterator[tuple[str | None, ast.expr]]:
+    """Yields (name, value) of the keyword arguments and of the entries of dictionaries."""
+    for node in nodes:
+        for keyword in find_nodes(node, ast.keyword):
+            yield keyword.arg, keyword.value
+        for mapping in find_nodes(node, ast.Dict):
+            for name, value in zip(mapping.keys, mapping.values, strict=True):
+                if isinstance(name, ast.Constant):
+                    yield str(name.value), value
+
+
+def _is_made_of_fields(value: ast.AST) -> bool:
+    """Whether a text is put together of fields, such as `f"order-{order.id}"`: nothing is called
+    that might draw another one for each attempt, and nothing counts them.
+    """
+    for node in find_nodes(value, ast.Call):
+        if last_word(node.func) not in ("str", "format"):
+            return False
+    has_fields = any(True for _ in find_nodes(value, ast.Name))
+    is_text = not isinstance(value, ast.Name | ast.Attribute | ast.Subscript)
+    return is_text and has_fields and not _OF_ATTEMPT.search(ast.unparse(value))
