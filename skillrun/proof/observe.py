@@ -43,10 +43,13 @@ MOMENTS = (*((True, days) for days in _DAYS), *((False, days) for days in _DAYS)
 
 @dataclass(frozen=True)
 class Published:
-    """The jobs that one call has published, by their keys; `problem`: why that is not known."""
+    """The jobs that one call has published, by their keys; `problem`: why these are perhaps not all
+    of them.
+    """
 
     jobs: frozenset[str] = frozenset()
     problem: str | None = None
+    is_endless: bool = False  # that is the problem
 
 
 def look(target: Target, *, progress: OnProgress | None = None) -> Proof:
@@ -151,8 +154,8 @@ def _let_sweeps_come(
 
 
 def observe_publishers(target: Target, calls: Iterable[str]) -> dict[str, list[Published]]:
-    """Call -> what it publishes for the job at each of `MOMENTS`, in their order. After a call that
-    fails, or does not end, it is not made again. Raises SkillrunError where nothing could run.
+    """Call -> what it publishes for the job at each of `MOMENTS`, in their order. A call that does
+    not end is not made again. Raises SkillrunError where nothing could run.
     """
     with Session(target, be_silent, workers=1) as session:
         explorer = session.set_up_explorer()
@@ -161,7 +164,7 @@ def observe_publishers(target: Target, calls: Iterable[str]) -> dict[str, list[P
             made = found.setdefault(call, [])
             for is_first, days in MOMENTS:
                 made.append(_publish_by(explorer, target.spec, call, days, is_first=is_first))
-                if made[-1].problem is not None:
+                if made[-1].is_endless:
                     break
         return found
 
@@ -173,17 +176,19 @@ def _publish_by(
     if spec.enqueue is not None and spec.enqueue.call == call:
         arguments = spec.enqueue.args
     late_s = days * _DAY_S
-    deliveries = explorer.call_publisher(call, arguments, late_s, is_first=is_first)
-    if not deliveries:
-        return Published(problem="it does not end within a delivery's time")
+    deliveries, has_ended = explorer.call_publisher(call, arguments, late_s, is_first=is_first)
     key = spec.idempotency.key if spec.idempotency is not None else ()
     jobs = set[str]()
+    problem = None
     for delivery in deliveries:
-        failed = delivery.first("caller-raised") or delivery.first("probe-error")
-        if failed is not None:
-            return Published(problem=f"it fails: {failed['error']}")
+        # What was published before it failed is published.
         jobs.update(name_job(event["message"] or {}, key) for event in delivery.sent_to_handler)
-    return Published(frozenset(jobs))
+        failed = delivery.first("caller-raised") or delivery.first("probe-error")
+        if failed is not None and problem is None:
+            problem = f"it fails: {failed['error']}"
+    if not has_ended:
+        problem = "it does not end within a delivery's time"
+    return Published(frozenset(jobs), problem, is_endless=not has_ended)
 
 
 def choose_rows(events: int, events_with_fewer: int) -> int:

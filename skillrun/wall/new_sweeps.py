@@ -12,7 +12,7 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.python import Definition, Project
@@ -109,22 +109,33 @@ def list_new_sweeps(diff: Diff, spec: File) -> list[NewSweep]:
     return found
 
 
-def list_changed_publishers(diff: Diff, spec: File) -> list[str]:
-    """The functions of both sides that lead to the job, need nothing to be called, and that the
-    branch changes, or something on their way to it, and that the spec does not name.
+@dataclass(frozen=True)
+class BothPublishers:
+    """The functions that lead to a job, need nothing to be called, and that the spec does not
+    name. `changed`: both sides have it, and the branch changes it or something on its way to the
+    job. `gone`: the base alone has one of that name.
     """
+
+    changed: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+
+
+def compare_publishers(diff: Diff, spec: File) -> BothPublishers:
+    """Those of the base and of HEAD."""
     document = spec.new_document
     if document is None:
-        return []
+        return BothPublishers()
     handler = at(document.value, "handler")
     if not isinstance(handler, str):
-        return []
+        return BothPublishers()
     named = set(_list_named(document.value))
     before = dict(_Publishers(diff.before, handler).list_texts())
-    found = []
-    for call, text in _Publishers(diff.after, handler).list_texts():
+    after = dict(_Publishers(diff.after, handler).list_texts())
+    found = BothPublishers()
+    for call, text in after.items():
         if call not in named and before.get(call, text) != text:
-            found.append(call)
+            found.changed.append(call)
+    found.gone.extend(call for call in before if call not in named and call not in after)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 
 import helpers
@@ -86,20 +87,78 @@ def test_what_one_run_does_by_chance_is_no_finding() -> None:
     assert judge(make("order_id=7"), make(), make("order_id=7"))[:2] == ("success", [])
 
 
-def test_a_call_that_fails_is_said_and_held_against_nobody() -> None:
+def test_where_heads_call_fails_what_it_does_not_publish_is_left_out() -> None:
+    base = make("order_id=7", "order_id=8")
+    before, behind = (
+        {CALL: [Published(frozenset(jobs), "it fails: builtins:SystemExit")]}
+        for jobs in (("order_id=7",), ("order_id=7", "order_id=8"))
+    )
+    outcome, told, uncompared = judge(base, before, before)
+    assert (outcome, uncompared) == ("partial", [f"what {CALL} publishes"])
+    assert told == [
+        (
+            "error",
+            f"`{CALL}` does not publish `order_id=8`, which the base publishes over the rows of"
+            " proof.setup: `it fails: builtins:SystemExit`",
+        )
+    ]
+    outcome, told, _ = judge(base, behind, behind)
+    assert (outcome, [severity for severity, _ in told]) == ("success", ["warning"])
+    assert judge(base, before, base)[:2] == ("success", [])
+
+
+def test_a_call_that_does_not_end_is_for_the_reviewer() -> None:
+    """It is not made again, and the base's publishes a week later alone."""
+    endless = {CALL: [Published(problem="it does not end", is_endless=True)]}
+    outcome, told, uncompared = judge(make("order_id=7", days=8), endless, endless)
+    assert (outcome, uncompared) == ("success", [f"what {CALL} publishes"])
+    assert [severity for severity, _ in told] == ["warning"]
+    assert "does not end over the rows of proof.setup, 8 days later" in told[0][1]
+
+
+def test_a_failure_of_the_base_or_of_an_idle_call_is_said_and_held_against_nobody() -> None:
     failing = {CALL: [Published(problem="it fails: builtins:KeyError")]}
-    for before, after in ((make("order_id=7"), failing), (failing, make("order_id=7"))):
+    for before, after in ((failing, make("order_id=7")), (make(), failing)):
         assert judge(before, after) == ("success", [], [f"what {CALL} publishes"])
+
+
+def test_where_neither_side_publishes_nothing_was_compared() -> None:
+    assert judge(make(), make()) == ("success", [], [f"what {CALL} publishes"])
+
+
+def test_no_more_than_three_are_called_and_the_others_are_said() -> None:
+    calls = [f"shop.nightly:nightly{number}" for number in range(5)]
+    functions = textwrap.dedent(NIGHTLY).partition("def nightly")[0]
+    for number in range(5):
+        functions += f"def nightly{number}():\n    send_receipt.delay(due()[0])\n\n"
+    old = {**OLD, "shop/nightly.py": functions}
+    branch = diff(old, {**OLD, "shop/nightly.py": functions.replace("[0]", "[1]")})
+    job = Job(SPEC, "a" * 64, "send", "success", proof=Proof("proved"))
+    asked: list[list[str]] = []
+
+    def publish(_spec: object, called: list[str]) -> Made:
+        asked.append(called)
+        return {call: [Published(frozenset({"order_id=7"}))] for call in called}
+
+    judged = judge_publishers(job, branch.specs[0], branch, publish, publish)
+    assert asked[0] == calls[:3]
+    assert [one.what for one in judged.not_compared] == [
+        f"what {one} publishes" for one in calls[3:]
+    ]
 
 
 def test_publishers_that_did_not_change_are_not_called() -> None:
     other = {**OLD, "shop/__init__.py": "A = 1\n"}
     assert judge({}, new=other) == ("success", [], [])
-    # Who takes an argument cannot be called; nor can one that is new be compared.
-    taking = {**OLD, "shop/nightly.py": NIGHTLY.replace("nightly()", "nightly(day)")}
-    assert judge({}, new=taking) == ("success", [], [])
+    # One that is new has nothing to be compared with.
     new = NIGHTLY + "\n    def hourly():\n        send_receipt.delay(1)\n"
     assert judge({}, new={**OLD, "shop/nightly.py": new}) == ("success", [], [])
+
+
+@pytest.mark.parametrize("head", ["nightly(day)", "each_night()"])
+def test_a_publisher_that_takes_an_argument_now_or_has_another_name_is_said(head: str) -> None:
+    new = {**OLD, "shop/nightly.py": NIGHTLY.replace("nightly()", head)}
+    assert judge({}, new=new) == ("success", [], [f"what {CALL} publishes"])
 
 
 def test_a_side_that_cannot_be_run_is_said() -> None:
@@ -162,3 +221,43 @@ def test_a_day_that_is_missed_is_found(tmp_path: Path) -> None:
             *[frozenset()] * 2,
         ]
     assert same == base
+
+
+FAILING = """
+import sys
+import time
+
+from store import db
+from store.tasks import ship
+
+def publish_first():
+    with db.connect() as connection:
+        (order_id,) = connection.execute("select min(id) from orders").fetchone()
+    ship.delay(order_id=order_id)
+
+def divide():
+    publish_first()
+    1 / 0
+
+def leave():
+    sys.exit(1)
+
+def hang():
+    publish_first()
+    while True:
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.real
+def test_what_was_published_before_a_failure_counts(tmp_path: Path) -> None:
+    """After a failure it is called again on later days; what does not end costs its time once."""
+    repo = helpers.build_tree(tmp_path, {**word_job.FILES, "store/nightly.py": FAILING})
+    target = Target(load_spec(repo / word_job.SPEC), repo, "celery")
+    calls = [f"store.nightly:{name}" for name in ("divide", "leave", "hang")]
+    made = observe_publishers(target, calls)
+    seven = frozenset({"order_id=7"})
+    assert made[calls[0]] == [Published(seven, "it fails: builtins:ZeroDivisionError")] * 10
+    assert [one.problem for one in made[calls[1]]] == ["it fails: SystemExit: 1"] * 10
+    (hung,) = made[calls[2]]
+    assert (hung.jobs, hung.is_endless) == (seven, True)

@@ -98,9 +98,9 @@ class Sweeps(Called):
 
     def call_publisher(
         self, call: str, arguments: Mapping[str, Any] | None, late_s: float, *, is_first: bool
-    ) -> tuple[Delivery, ...]:
+    ) -> tuple[tuple[Delivery, ...], bool]:
         """What a call of the application's does by itself, so many seconds later than usual, and
-        the relay of an outbox behind it; () where one of them did not end. `arguments` None: as a
+        the relay of an outbox behind it; and whether all of that ended. `arguments` None: as a
         clock calls it. `is_first`: over the rows before the call of `enqueue`.
         """
         self.workplace.restore(first=is_first)
@@ -114,7 +114,7 @@ class Sweeps(Called):
         if enqueue is not None and enqueue.relay is not None and run.hung is None:
             made.append(self._run_process(run, "recover", [enqueue.relay], job=CALLER))
         self.processes.end_schedule()
-        return tuple(made) if run.hung is None else ()
+        return tuple(made), run.hung is None
 
     def _sweep_once(self, run: Run, sweep: Sweep) -> bool:
         """Calls a sweep and delivers what it publishes. Returns whether one of the two did
