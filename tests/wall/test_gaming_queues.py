@@ -151,7 +151,6 @@ SILENT = {
     "a worker of the repository's own": {
         "shop/run.py": "from rq import Worker\n\nWorker(['post']).work()\n"
     },
-    "a page names the queue": {"README.md": "Start `dramatiq shop.jobs --queues post`.\n"},
     "the worker is where the base's job never went": {
         "Procfile": "worker: dramatiq shop.jobs --queues other\n"
     },
@@ -164,14 +163,119 @@ def test_where_the_queues_of_the_workers_are_not_certain_nothing_is_said(name: s
     assert found("weaker-worker", base, rename(base, "dramatiq")) == []
 
 
-def test_a_queue_that_only_running_tells_is_none() -> None:
-    head = {
-        **DRAMATIQS,
-        "shop/jobs.py": DRAMATIQ.replace('"mail"', 'os.environ["QUEUE"]').replace(
-            "import dramatiq", "import os\n    import dramatiq"
-        ),
+ONLY_RUNNING = {
+    **DRAMATIQS,
+    "shop/jobs.py": DRAMATIQ.replace('"mail"', 'os.environ["QUEUE"]').replace(
+        "import dramatiq", "import os\n    import dramatiq"
+    ),
+}
+OPENED = {
+    "a program of its own": {"shop/run.py": "class Worker:\n    pass\n\nWorker()\n"},
+    "a script that names no queue": {"scripts/dev.sh": "dramatiq shop.jobs\n"},
+    "the worker is gone": {"Procfile": "web: gunicorn shop.web\n"},
+}
+
+
+def test_a_queue_that_only_running_tells_is_for_the_reviewer() -> None:
+    """The base named it. Where it did not either, nothing has changed."""
+    assert severities(found("weaker-worker", DRAMATIQS, ONLY_RUNNING)) == ["warning"]
+    other = ONLY_RUNNING["shop/jobs.py"].replace("QUEUE", "OTHER")
+    assert found("weaker-worker", ONLY_RUNNING, {**ONLY_RUNNING, "shop/jobs.py": other}) == []
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_a_worker_of_the_branch_without_queues_leaves_it_to_the_reviewer(name: str) -> None:
+    head = {**rename(DRAMATIQS, "dramatiq"), **OPENED[name]}
+    told = [
+        one for one in found("weaker-worker", DRAMATIQS, head) if "published to post" in one.message
+    ]
+    assert severities(told) == ["warning"]
+
+
+PAGE = {"README.md": "Start `dramatiq shop.jobs --queues post`.\n"}
+
+
+def test_a_page_that_the_branch_writes_starts_no_worker() -> None:
+    head = rename(DRAMATIQS, "dramatiq")
+    assert severities(found("weaker-worker", DRAMATIQS, {**head, **PAGE})) == ["error"]
+    # The base's page may tell of a worker that is started elsewhere.
+    assert severities(found("weaker-worker", {**DRAMATIQS, **PAGE}, {**head, **PAGE})) == [
+        "warning"
+    ]
+
+
+def test_a_page_alone_is_no_worker_of_the_base() -> None:
+    page = {
+        "README.md": "Start `dramatiq shop.jobs --queues mail`.\n",
+        "Procfile": "web: gunicorn\n",
     }
-    assert found("weaker-worker", DRAMATIQS, head) == []
+    base = {**DRAMATIQS, **page}
+    assert found("weaker-worker", base, rename(base, "dramatiq")) == []
+
+
+SENDS = {
+    "a signature": 'send.s(1).apply_async(queue="dead")',
+    "a signature's options": 'send.s(1).set(queue="dead").delay()',
+    "a signature in a variable": 'task = send.si(1)\n        task.apply_async(queue="dead")',
+    "a signature by its options": 'send.signature((1,), queue="dead").delay()',
+    "a signature by its name": 'signature("shop.jobs.send", (1,)).set(queue="dead").delay()',
+}
+SENDING = """
+    from celery import signature
+    from shop.jobs import send
+
+    def settle():
+        send.delay(1)
+    """
+SENT_BASE = make(PLAIN, "celery -A shop.jobs worker -Q celery", SENDING)
+
+
+@pytest.mark.parametrize("name", SENDS)
+def test_a_signature_is_followed_to_its_queue(name: str) -> None:
+    head = {**SENT_BASE, "shop/orders.py": SENDING.replace("send.delay(1)", SENDS[name])}
+    assert severities(found("weaker-worker", SENT_BASE, head)) == ["error"]
+
+
+OWN_KEYWORDS = {
+    "delay": 'send.delay(1, queue="vip")',
+    "a signature": 'send.s(1, queue="vip").delay()',
+    "what is handed on": "send.delay(**order)",
+}
+
+
+@pytest.mark.parametrize("name", OWN_KEYWORDS)
+def test_a_keyword_of_the_job_itself_names_no_queue(name: str) -> None:
+    head = {**SENT_BASE, "shop/orders.py": SENDING.replace("send.delay(1)", OWN_KEYWORDS[name])}
+    assert found("weaker-worker", SENT_BASE, head) == []
+
+
+def test_what_rq_hands_on_names_no_queue() -> None:
+    base = LIBRARIES["rq"]
+    sent = RQ_SENT.replace("order_id)\n    ", 'order_id, queue="vip")\n    ')
+    assert sent != RQ_SENT
+    assert found("weaker-worker", base, {**base, "shop/orders.py": sent}) == []
+
+
+DEFAULTS = {
+    "an attribute": 'app.conf.task_default_queue = "dead"',
+    "an item": 'app.conf["task_default_queue"] = "dead"',
+    "an update": 'app.conf.update(task_default_queue="dead")',
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_the_default_queue_is_that_of_a_job_that_names_none(name: str) -> None:
+    config = f"\n    {DEFAULTS[name]}\n"
+    head = {**SENT_BASE, "shop/jobs.py": PLAIN + config}
+    assert severities(found("weaker-worker", SENT_BASE, head)) == ["error"]
+    # One that is published to a queue by its name alone has no use for it.
+    base = LIBRARIES["celery, where it is sent"]
+    assert found("weaker-worker", base, {**base, "shop/jobs.py": PLAIN + config}) == []
+
+
+def test_a_default_queue_of_one_machines_settings_is_for_the_reviewer() -> None:
+    head = {**SENT_BASE, "shop/settings/dev.py": 'CELERY_TASK_DEFAULT_QUEUE = "me"\n'}
+    assert severities(found("weaker-worker", SENT_BASE, head)) == ["warning"]
 
 
 def test_a_test_that_publishes_elsewhere_is_none() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding
 from skillrun.wall.diff import Diff, File
-from skillrun.wall.gaming.job_queues import USUAL_QUEUES, JobQueues, Named, list_consumed
-from skillrun.wall.gaming.making import quoted, taken
+from skillrun.wall.gaming.job_queues import USUAL_QUEUES, Consumed, JobQueues, Named, read_consumed
+from skillrun.wall.gaming.making import found, quoted
 from skillrun.wall.gaming.specs import at, base_document
 
 _HINT = (
@@ -17,9 +17,9 @@ _HINT = (
 
 
 def find_untaken_queues(look: str, diff: Diff) -> Iterator[Finding]:
-    """Yields an error for each queue that the branch newly gives a job of a spec, and that no
-    worker names. Only where every command line that starts a worker says its queues, and the base's
-    said that of the job.
+    """Yields a finding for each queue that the branch newly gives a job of a spec, and that no
+    worker names. Only where every command line of the base that starts a worker says its queues,
+    that of the job among them.
     """
     if next(iter(diff.python_files()), None) is None:
         return
@@ -34,31 +34,46 @@ def find_untaken_queues(look: str, diff: Diff) -> Iterator[Finding]:
         after = JobQueues(diff.after, handler).list_named()
         known = {one.queue for one in before}
         new = [one for one in after if one.queue not in known]
-        is_open = None in known or any(one.queue is None for one in after)
-        if new and not is_open:
+        if new and None not in known:
             yield from _find_untaken(look, diff, before, new)
 
 
 def _find_untaken(
     look: str, diff: Diff, before: list[Named], new: list[Named]
 ) -> Iterator[Finding]:
-    was_taken = list_consumed(diff.before, diff.starting_before)
-    now_taken = list_consumed(diff.after, diff.starting_after)
-    if was_taken is None or now_taken is None:
+    was_taken = read_consumed(diff.before, diff.starting_before)
+    usual = {str(one.queue) for one in before} or set(USUAL_QUEUES)
+    if was_taken.is_open or not was_taken.queues & usual:
         return
-    had_worker = was_taken & ({str(one.queue) for one in before} or set(USUAL_QUEUES))
-    if not had_worker:
-        return
-    told: set[str] = set()
+    now_taken = read_consumed(diff.after, diff.starting_after)
+    told: set[str | None] = set()
     for one in new:
-        queue = str(one.queue)
-        if queue in now_taken or queue in told:
+        if one.queue in now_taken.queues or one.queue in told:
             continue
-        told.add(queue)
+        told.add(one.queue)
+        said, is_certain = _explain(one.queue, was_taken, now_taken)
+        is_error = is_certain and not one.is_of_side_settings
         file = File(one.path, one.path, None, diff.after.texts[one.path])
-        workers = ", ".join(sorted(now_taken))
-        message = (
-            f"the job is published to {queue}, and the workers take jobs from {workers} alone:"
-            f" {quoted(file.new_line(one.line))}"
+        message = f"{said}: {quoted(file.new_line(one.line))}"
+        yield found(look, file, one.line, message, is_error=is_error, hint=_HINT)
+
+
+def _explain(queue: str | None, was_taken: Consumed, now_taken: Consumed) -> tuple[str, bool]:
+    """(what is said of a queue that no worker names, whether it is certain)."""
+    workers = ", ".join(sorted(now_taken.queues)) or "none"
+    if queue is None:
+        said = (
+            "only running tells to which queue the job is published; the base named it, and the"
+            f" workers take jobs from {workers}"
         )
-        yield taken(look, file, one.line, message, hint=_HINT)
+        return said, False
+    if now_taken.is_open or not now_taken.queues:
+        said = (
+            f"the job is published to {queue}, which no worker names; HEAD does not write down all"
+            " queues of its workers, as the base does"
+        )
+        return said, False
+    said = f"the job is published to {queue}, and the workers take jobs from {workers} alone"
+    # A page of the base may tell of a worker that is started elsewhere; one of the branch's own
+    # is no more than a sentence.
+    return said, queue not in was_taken.told
