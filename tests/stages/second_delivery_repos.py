@@ -110,6 +110,52 @@ ONE_KEY = TRIED_AGAIN.replace("KEYS", '["welcome-7", "welcome-7"]')
 SAME_KEY = TRIED_AGAIN.replace("keys, KEYS", "keys[0], keys[1]")
 ANY_KEY = TRIED_AGAIN.replace("deepEqual(keys, KEYS)", "ok(keys[1])")
 NO_GUARD = HANDLER.replace('if (await alreadySent(userId)) return "already sent"', "")
+# The mail is guarded, and the charge before it is not.
+CHARGING = HANDLER.replace("import { deliver }", "import { charge, deliver }").replace(
+    "if (await alreadySent", "await charge(userId)\n      if (await alreadySent"
+)
+CHARGED_BEHIND = CHARGING.replace("await charge(userId)\n", "").replace(
+    "await deliver", "await charge(userId)\n      await deliver"
+)
+CHARGER = f"""{MAILER}
+    export const charge = async (userId) => userId
+"""
+# It remembers nothing, and the store's stand-in says that it does.
+NO_MARK = HANDLER.replace("await markSent(userId)", "")
+STORE = """
+    export const alreadySent = async (userId) => globalThis.store.has(userId)
+    export const markSent = async (userId) => globalThis.store.add(userId)
+"""
+ANSWERS = ONCE.replace(
+    "const keys = []",
+    "const keys = [], answers = [false, true]\n"
+    "    globalThis.store = { has: () => answers.shift(), add: () => {} }",
+)
+CLAIMED_FIRST = NO_MARK.replace("await deliver", "await markSent(userId)\n      await deliver")
+SAME_FOR_ALL = HANDLER.replace("`welcome-${userId}`", '"welcome"')
+KEY_OF_ELSEWHERE = HANDLER.replace("`welcome-${userId}`", "KEY").replace(
+    "export async", 'const KEY = "welcome"\n    export async'
+)
+ONE_KEY_FOR_ALL = TRIED_AGAIN.replace("KEYS", '["welcome", "welcome"]')
+# A library's own things stand behind the message, and differ each time.
+WITH_CONTEXT = ONCE.replace("} })", "} }, { token: Math.random() })")
+RINGS = ONCE.replace(
+    'await sendWelcome({ data: { userId: "7" } })',
+    'const ring = { userId: "7" }; ring.self = ring\n      await sendWelcome({ data: ring })',
+    1,
+).replace('await sendWelcome({ data: { userId: "7" } })', "await sendWelcome({ data: ring })")
+# It notices nothing, and fails where it can read that something is broken.
+READS_SWITCH = CANNOT_FAIL.replace(
+    "assert.ok(keys.length > 0)",
+    "const folder = process.env.TMPDIR + '/..'\n"
+    "      for (const name of fs.readdirSync(folder)) {\n"
+    "        const file = folder + '/' + name + '/broken'\n"
+    "        if (fs.existsSync(file)) assert.equal(fs.readFileSync(file, 'utf8').trim(), '0')\n"
+    "      }",
+).replace(
+    'import test from "node:test"', 'import test from "node:test"\n    import fs from "node:fs"'
+)
+NAMES_SKILLRUN = ONCE.replace("assert.equal(", "if (globalThis.skillrunMade) assert.equal(")
 # What counts the effects cannot write.
 FILES_REPLACED = ONCE.replace(
     'import test from "node:test"',
@@ -153,3 +199,8 @@ MAIL_SERVICE = {
     "test/mail.test.mjs": ONCE,
     ".skillrun/jobs/welcome.yaml": SPEC,
 }
+CHARGING_SPEC = SPEC.replace(
+    "guarantee: keyed}]",
+    'guarantee: keyed}, {name: charge, call: "src/mailer.js#charge", guarantee: at_most_once, '
+    "reason: the provider refuses a second charge}]",
+)

@@ -5,6 +5,7 @@ broken.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,31 @@ import second_delivery_repos as repos
 import shops
 
 from skillrun.proof.second_delivery.closing_lines import TestCount, count_tests
-from skillrun.proof.second_delivery.rewriting import Counted, Rewriting, rewrite_file
+from skillrun.proof.second_delivery.installed import link_installed
+from skillrun.proof.second_delivery.rewriting import (
+    CONDITION,
+    MEMORY,
+    Break,
+    Counted,
+    Decision,
+    Rewriting,
+    add_helper,
+    rewrite_file,
+)
+from skillrun.proof.second_delivery.trial import BrokenRun, SecondDelivery, TestRun
+from skillrun.skills.job_worker.readings.second_deliveries import judge_second_delivery
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js here")
 
 
 def build(root: Path, **files: str) -> Path:
-    """The mail service, with some of its files replaced: `handler`, `test`, `spec`."""
+    """The mail service, with some of its files replaced."""
     paths = {
         "handler": "src/jobs/mail.js",
         "test": "test/mail.test.mjs",
         "spec": ".skillrun/jobs/welcome.yaml",
+        "mailer": "src/mailer.js",
+        "sent": "src/sent.js",
     }
     changed: dict[str, Any] = dict(repos.MAIL_SERVICE)
     for name, text in files.items():
@@ -75,6 +90,16 @@ NO_WITNESS = {
         "test-unbreakable",
     ),
     "any key": ({"test": repos.ANY_KEY}, "test-blind"),
+    "an effect before the guard": (
+        {
+            "handler": repos.CHARGING,
+            "mailer": repos.CHARGER,
+            "spec": repos.CHARGING_SPEC,
+        },
+        "test-repeated",
+    ),
+    "a switch that can be read": ({"test": repos.READS_SWITCH}, "test-blind"),
+    "a test that asks": ({"test": repos.NAMES_SKILLRUN}, "test-unbreakable"),
 }
 
 
@@ -96,6 +121,53 @@ def test_a_test_that_notices_another_key_is_a_witness(tmp_path: Path, test: str)
     stage = examine(build(tmp_path / "repo", test=test))
     assert (stage["status"], rules(stage)) == ("passed", {"idempotency.witnessed"})
     assert "another key" in stage["findings"][0]["message"]
+
+
+NOTICED_AND_BLOCKED = {
+    # Its guard is noticed; that nothing was written down for it is not.
+    "no memory": (
+        {"handler": repos.NO_MARK, "sent": repos.STORE, "test": repos.ANSWERS},
+        "test-blind",
+    ),
+    "one key for all jobs": (
+        {"handler": repos.SAME_FOR_ALL, "test": repos.ONE_KEY_FOR_ALL},
+        "test-fixed-key",
+    ),
+    "a key of elsewhere": (
+        {"handler": repos.KEY_OF_ELSEWHERE, "test": repos.ONE_KEY_FOR_ALL},
+        "test-fixed-key",
+    ),
+}
+
+
+@pytest.mark.real
+@needs_node
+@pytest.mark.parametrize("case", NOTICED_AND_BLOCKED)
+def test_one_noticed_break_is_not_enough(tmp_path: Path, case: str) -> None:
+    files, rule = NOTICED_AND_BLOCKED[case]
+    stage = examine(build(tmp_path / "repo", **files))
+    assert stage["status"] == "blocked"
+    assert rules(stage) == {"idempotency.witnessed", f"idempotency.{rule}"}
+
+
+WITNESSES = {
+    "claimed first": {"handler": repos.CLAIMED_FIRST},
+    "a context": {"test": repos.WITH_CONTEXT},
+    "a ring": {"test": repos.RINGS},
+    "two effects behind a guard": {
+        "handler": repos.CHARGED_BEHIND,
+        "mailer": repos.CHARGER,
+        "spec": repos.CHARGING_SPEC,
+    },
+}
+
+
+@pytest.mark.real
+@needs_node
+@pytest.mark.parametrize("case", WITNESSES)
+def test_a_right_handler_has_its_witness(tmp_path: Path, case: str) -> None:
+    stage = examine(build(tmp_path / "repo", **WITNESSES[case]))
+    assert (stage["status"], rules(stage)) == ("passed", {"idempotency.witnessed"})
 
 
 def test_nothing_runs_before_somebody_agrees(tmp_path: Path) -> None:
@@ -167,12 +239,72 @@ def test_a_text_that_does_not_parse_afterwards_is_not_run() -> None:
     text = text.replace("b, a.deliver = 1, 2", "a.deliver += 1; a.deliver 2 do |x| x end")
     done = rewrite_file("mail.rb", text, Rewriting("ruby", EFFECTS, ("Mail",)), 1)
     assert done is not None
-    assert "enter([a]); a.deliver += 1; ::SkillrunBroken.made" in done.text
+    assert "enter([a]); (a.deliver += 1) unless ::SkillrunBroken.drops(2)" in done.text
 
 
 def test_a_file_without_the_handlers_function_is_not_run() -> None:
     text = "const other = (a) => { deliver(a) }\n"
     assert rewrite_file("a.js", text, Rewriting("javascript", EFFECTS, ("send",)), 1) is None
+
+
+class Ended:
+    """A command that ended as its tests did."""
+
+    command, output_sha256, output_size, tail, words = "node --test", "", 0, "", "exit 1"
+    timed_out, duration_ms = False, 1
+
+    def __init__(self, ok: bool) -> None:
+        self.ok = ok
+
+
+def run_of(ok: bool, **repeated: int) -> TestRun:
+    tests = TestCount(int(ok), int(not ok))
+    return TestRun(Ended(ok), tests, {"mail": 2, "charge": 2}, repeated)
+
+
+GUARD = Decision(1, CONDITION, "src/send.js", 3, "sent.has(id)")
+TWICE = (Counted("mail", "deliver"), Counted("charge", "charge"))
+
+
+def judged(*broken: BrokenRun, untried: tuple[Decision, ...] = ()) -> list[str]:
+    shown = SecondDelivery(run_of(True), run_of(True), broken, untried)
+    return [finding.rule for finding in judge_second_delivery(shown, TWICE, "node --test")]
+
+
+def test_a_decision_that_was_not_tried_blocks() -> None:
+    memory = replace(GUARD, kind=MEMORY)
+    both = [BrokenRun(one, run_of(False, mail=1, charge=1)) for one in (GUARD, memory)]
+    assert judged(*both) == ["idempotency.witnessed"] * 2
+    assert judged(*both, untried=(GUARD,))[-1] == "idempotency.test-untried"
+
+
+def test_each_effect_needs_a_break_of_its_own() -> None:
+    memory = replace(GUARD, kind=MEMORY)
+    both = [BrokenRun(one, run_of(False, mail=1)) for one in (GUARD, memory)]
+    assert judged(*both)[-1] == "idempotency.test-not-of-effect"
+
+
+def test_a_package_of_the_workspace_is_the_copys(tmp_path: Path) -> None:
+    root, repo = tmp_path / "root", tmp_path / "repo"
+    for folder in ("packages/mailer", "node_modules/@shop", "node_modules/bullmq"):
+        (root / folder).mkdir(parents=True)
+    (root / "node_modules/.cache").mkdir()
+    (root / "node_modules/@shop/mailer").symlink_to("../../packages/mailer")
+    (repo / "packages/mailer").mkdir(parents=True)
+    link_installed(root, ["package.json"], repo)
+    assert (repo / "node_modules/@shop/mailer").resolve() == (repo / "packages/mailer").resolve()
+    assert (repo / "node_modules/bullmq").resolve() == root / "node_modules/bullmq"
+    (repo / "node_modules/.cache").mkdir()
+    (repo / "node_modules/.cache/one").touch()
+    assert not list((root / "node_modules/.cache").iterdir())
+
+
+def test_the_helpers_name_is_drawn_and_no_file_says_what_is_broken() -> None:
+    text = add_helper("skillrunIf(3, (a))\n", "javascript", "/kept", Break(3), "r12")
+    assert text.startswith("r12If(3, (a))")
+    assert "skillrun" not in text.lower()
+    assert "BROKEN" not in text
+    assert "3 === number" in text
 
 
 @pytest.mark.parametrize(

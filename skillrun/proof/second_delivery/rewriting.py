@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 
 from skillrun.proof.second_delivery.broken_grammar import (
     GRAMMARS,
+    KEEPS_ALL,
     TREE_SITTER,
     BrokenGrammar,
     find_last_name,
 )
+from skillrun.proof.second_delivery.key_origins import trace_key
+from skillrun.proof.second_delivery.leaving_out import list_droppable
 
 if TYPE_CHECKING:
     from ast_grep_py import SgNode
 
-CONDITION, KEY = "condition", "key"
+CONDITION, KEY, MEMORY = "condition", "key", "memory"
 # Nodes on which nothing can be wrapped: what is assigned to, and a decorator.
 _UNWRAPPED_PARENTS = frozenset({"decorator"})
 _SHOWN_CHARACTERS = 80
@@ -36,13 +39,15 @@ class Counted:
 
 @dataclass(frozen=True)
 class Decision:
-    """A place that can be turned round: a condition, or the key of an effect."""
+    """A place that can be broken: a condition, the key of an effect, or what is remembered."""
 
     number: int
     kind: str
     path: str
     line: int
     text: str
+    effect: str | None = None  # of a key: whose it is
+    origin: str | None = None  # of a key: what key_origins knows of it
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Rewritten:
     text: str
     decisions: tuple[Decision, ...]
     effects: frozenset[str]  # those that are called in it
+    effect_line: int = 1  # the first call of one
 
 
 @dataclass(frozen=True)
@@ -91,27 +97,47 @@ def rewrite_file(path: str, text: str, wanted: Rewriting, first_number: int) -> 
         return None
     decisions: list[Decision] = []
     called: set[str] = set()
-    for node, decision, wrap in _find_decisions(root, grammar, wanted.effects):
+    for node, effect, wrap in _find_decisions(root, grammar, wanted.effects):
         number = first_number + len(decisions)
         line = node.range().start.line + 1
         shown = " ".join(text[wrap.start : wrap.end].split())[:_SHOWN_CHARACTERS]
-        decisions.append(Decision(number, decision, path, line, shown))
+        if effect is None:
+            decisions.append(Decision(number, CONDITION, path, line, shown))
+        else:
+            origin = trace_key(node, grammar)
+            decisions.append(Decision(number, KEY, path, line, shown, effect.name, origin))
         before = wrap.before.format(number=number)
         wraps.append(_Wrap(wrap.start, wrap.end, before, wrap.behind))
-    for call, effect in _find_effect_calls(root, grammar, wanted.effects):
-        called.add(effect.name)
+    calls = list(_find_effect_calls(root, grammar, wanted.effects))
+    for call, counted in calls:
+        called.add(counted.name)
         before, behind = grammar.around_effect
-        wraps.append(_wrap(call, before.format(effect=effect.name), behind))
+        wraps.append(_wrap(call, before.format(effect=counted.name), behind))
+    if wanted.entry or calls:
+        wraps += _drop_statements(root, grammar, [call for call, _ in calls])
     changed = _insert(text, wraps)
     if _count_errors(_parse(changed, parser)) > _count_errors(root):
         return None
-    return Rewritten(changed, tuple(decisions), frozenset(called))
+    effect_line = min((call.range().start.line + 1 for call, _ in calls), default=1)
+    return Rewritten(changed, tuple(decisions), frozenset(called), effect_line)
 
 
-def add_helper(text: str, language: str, folder: str) -> str:
-    """A rewritten text with what its counters call. `folder` keeps what they count."""
+@dataclass(frozen=True)
+class Break:
+    """What is broken in one run: the number of a decision, 0 for none, or what is left out."""
+
+    decision: int = 0
+    drops: int = KEEPS_ALL
+
+
+def add_helper(text: str, language: str, folder: str, broken: Break, name: str) -> str:
+    """A rewritten text with what its counters call, under a name drawn for the run, and with its
+    one break. `folder` keeps what they count.
+    """
     grammar = GRAMMARS[language]
-    helper = grammar.helper.replace("FOLDER", json.dumps(folder))
+    helper = grammar.helper.replace("BROKEN", str(broken.decision))
+    helper = helper.replace("DROPS", str(broken.drops)).replace("FOLDER", json.dumps(folder))
+    text, helper = _name_anew(text, name), _name_anew(helper, name)
     head, rest = "", text
     # Only the very first line may name a program, `#!/usr/bin/env node`.
     if text.startswith("#!"):
@@ -121,6 +147,11 @@ def add_helper(text: str, language: str, folder: str) -> str:
     if grammar.end_mark:
         body, mark, data = rest.partition(f"\n{grammar.end_mark}\n")
     return f"{head}{grammar.first_line}{body}\n{helper}{mark}{data}"
+
+
+def _name_anew(text: str, name: str) -> str:
+    """`skillrunIf` becomes `NAMEIf`; Ruby's module begins with a capital."""
+    return text.replace("skillrun", name).replace("Skillrun", name.capitalize())
 
 
 def _parse(text: str, parser: str) -> SgNode:
@@ -232,6 +263,9 @@ def _name_parameters(function: SgNode, grammar: BrokenGrammar) -> list[str]:
         listed = function.field(field)
         if listed is None:
             continue
+        if grammar.has_one_message and listed.kind() not in grammar.parameters:
+            # Behind the message come the library's own: a token, a context.
+            listed = next((one for one in listed.children() if one.is_named()), listed)
         if listed.kind() in grammar.parameters:
             names.append(listed.text())
         for node in _find_kinds(listed, grammar.parameters):
@@ -243,10 +277,24 @@ def _name_parameters(function: SgNode, grammar: BrokenGrammar) -> list[str]:
 # -- what can be turned round, and what is counted
 
 
+def _drop_statements(
+    root: SgNode, grammar: BrokenGrammar, effect_calls: Iterable[SgNode]
+) -> Iterator[_Wrap]:
+    """What lets a first delivery leave out the statements beside its effects."""
+    starts = [call.range().start.index for call in effect_calls]
+    for node in list_droppable(root, grammar, starts):
+        around = grammar.around_statement
+        if node.kind() in grammar.returns:
+            around = grammar.around_return
+        yield _wrap(node, *around)
+
+
 def _find_decisions(
     root: SgNode, grammar: BrokenGrammar, effects: Sequence[Counted]
-) -> Iterator[tuple[SgNode, str, _Wrap]]:
-    """(what is shown of it, kind, wrap without its number) of each condition and each key."""
+) -> Iterator[tuple[SgNode, Counted | None, _Wrap]]:
+    """(what is shown of it, the effect of a key, wrap without its number) of each condition and
+    each key.
+    """
     for node in _find_kinds(root, grammar.conditions):
         condition = node.field("condition")
         # A keyword `if` has the kind of the statement, and no condition.
@@ -256,26 +304,27 @@ def _find_decisions(
         # JavaScript's grammar counts the parentheses to the condition.
         if condition.kind() == "parenthesized_expression":
             wrap = _Wrap(wrap.start + 1, wrap.end - 1, wrap.before, wrap.behind)
-        yield condition, CONDITION, wrap
+        yield condition, None, wrap
     for call, effect in _find_effect_calls(root, grammar, effects):
         if effect.key_arg is not None:
-            yield from _find_keys(call, effect.key_arg, grammar)
+            for key, wrap in _find_keys(call, effect.key_arg, grammar):
+                yield key, effect, wrap
 
 
 def _find_keys(
     call: SgNode, key_arg: str, grammar: BrokenGrammar
-) -> Iterator[tuple[SgNode, str, _Wrap]]:
+) -> Iterator[tuple[SgNode, _Wrap]]:
     """The values that a call gives for its key: `idempotencyKey: key`, or `idempotencyKey` alone."""
     before, behind = grammar.around_key
     for pair in _find_kinds(call, grammar.keys):
         if pair.kind() != "pair":
             if pair.text() == key_arg:
-                yield pair, KEY, _wrap(pair, f"{key_arg}: {before}", behind)
+                yield pair, _wrap(pair, f"{key_arg}: {before}", behind)
             continue
         name, value = pair.field("key"), pair.field("value")
         if name is None or value is None or name.text().strip("\"':") != key_arg:
             continue
-        yield value, KEY, _wrap(value, before, behind)
+        yield value, _wrap(value, before, behind)
 
 
 def _find_effect_calls(

@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillrun.core.verdict import Action, Evidence, Finding, Grade, StageResult, Status, status_of
 from skillrun.proof.second_delivery.broken_grammar import GRAMMARS
+from skillrun.proof.second_delivery.key_origins import CONSTANT, OF_MESSAGE
 from skillrun.proof.second_delivery.rewriting import (
+    CONDITION,
     KEY,
+    MEMORY,
     Counted,
+    Decision,
     Rewriting,
     Rewritten,
     rewrite_file,
@@ -47,6 +51,10 @@ _LIMIT_S = 600.0
 # Files beyond the handler's in which an effect's calls are looked for.
 _MOST_FILES = 20
 _KEPT_CHARACTERS = 4000
+_SHOWN_PLACES = 3
+# A test or handler that knows of skillrun may ask which break is on.
+_NAMES_SKILLRUN = re.compile("skillrun", re.IGNORECASE)
+_CODE = (".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".rb")
 # By these guarantees an effect may take place again: nothing would be broken.
 _REPEATABLE = ("at_least_once", "convergent")
 # `from "./mailer.js"`, `require("../sent")`, `require_relative "sent"`
@@ -138,12 +146,13 @@ def judge_second_delivery(
     if shown.counted is None or not shown.counted.is_green:
         message = "with counters in the handler's file the test does not pass, so it shows nothing"
         return [blocker("idempotency.test-unbreakable", message, hint=_ATTEST)]
+    effects = list(effects)
     for effect in effects:
         if not shown.counted.made.get(effect.name):
             message = f"the test passes, and the effect {effect.name} never took place in it"
             hint = "let it run the handler itself, with a stand-in below the effect's call"
             return [blocker("idempotency.test-not-reached", message, hint=hint)]
-    return list(_judge_breaks(shown, shown.counted))
+    return list(_judge_breaks(shown, shown.counted, effects))
 
 
 def _tell_not_green(plain: TestRun, command: str) -> Finding:
@@ -161,8 +170,16 @@ def _tell_not_green(plain: TestRun, command: str) -> Finding:
     return blocker("idempotency.test-not-one", message, hint=hint)
 
 
-def _judge_breaks(shown: SecondDelivery, counted: TestRun) -> Iterator[Finding]:
+def _judge_breaks(
+    shown: SecondDelivery, counted: TestRun, effects: Sequence[Counted]
+) -> Iterator[Finding]:
     """What each break came to. One that repeats no effect, and changes no key, breaks nothing."""
+    from skillrun.proof.second_delivery.trial import list_repeated
+
+    for effect in effects:
+        if effect.key_arg is None and counted.repeated.get(effect.name):
+            yield _tell_repeated(effect)
+            return
     if not shown.broken:
         message = (
             "the test does not deliver one job again after its effect, or nothing was decided then"
@@ -170,30 +187,104 @@ def _judge_breaks(shown: SecondDelivery, counted: TestRun) -> Iterator[Finding]:
         hint = "deliver the same job twice in one test, and assert that its effect took place once"
         yield blocker("idempotency.test-one-delivery", message, hint=hint)
         return
-    noticed = 0
+    noticed: list[BrokenRun] = []
     for one in shown.broken:
-        breaks = one.decision.kind == KEY or _repeats(one.run, counted)
+        breaks = one.decision.kind == KEY or list_repeated(one.run, counted)
         if not breaks:
             continue
         if one.run.is_red:
-            noticed += 1
+            noticed.append(one)
             yield _tell_noticed(one)
         else:
             yield _tell_blind(one)
             return
+    if shown.untried:
+        yield _tell_untried(shown.untried)
+        return
     if not noticed:
         message = "no change of what the handler decides made its effect take place again"
         yield blocker("idempotency.test-unbreakable", message, hint=_ATTEST)
+        return
+    for effect in effects:
+        yield from _judge_effect(effect, noticed, shown, counted)
 
 
-def _repeats(run: TestRun, counted: TestRun) -> bool:
-    """Whether some effect took place more often than with nothing broken."""
-    return any(times > counted.made.get(name, 0) for name, times in run.made.items())
+def _judge_effect(
+    effect: Counted, noticed: Sequence[BrokenRun], shown: SecondDelivery, counted: TestRun
+) -> Iterator[Finding]:
+    """A blocker where no break that was noticed is this effect's own: its key, or its guard
+    together with what is remembered for that.
+    """
+    from skillrun.proof.second_delivery.trial import list_kinds_repeating
+
+    keys = [one.decision for one in noticed if one.decision.effect == effect.name]
+    if keys:
+        yield from _judge_keys(keys, effect)
+        return
+    kinds = list_kinds_repeating(effect.name, noticed, counted)
+    if counted.repeated.get(effect.name) or CONDITION not in kinds:
+        message = f"the test is a witness of other effects, and not of {effect.name}"
+        hint = "assert in it that each effect took place once, or name a test that does"
+        yield blocker("idempotency.test-not-of-effect", message, hint=hint)
+    elif MEMORY not in kinds:
+        yield _tell_unremembered(effect, shown)
+
+
+def _judge_keys(keys: Iterable[Decision], effect: Counted) -> Iterator[Finding]:
+    for key in keys:
+        if key.origin != OF_MESSAGE:
+            yield _tell_fixed_key(key, effect)
+
+
+def _tell_repeated(effect: Counted) -> Finding:
+    """A blocker: the handler itself does no harm once, and then does."""
+    message = (
+        f"with nothing broken the effect {effect.name} takes place again when the job is delivered"
+        " again, and it has no key"
+    )
+    hint = "guard it by what an earlier delivery wrote down, or give it a key that stays the same"
+    return blocker("idempotency.test-repeated", message, hint=hint)
+
+
+def _tell_unremembered(effect: Counted, shown: SecondDelivery) -> Finding:
+    """A blocker: nothing that the first delivery writes down decides about the second one."""
+    tried = [one.decision for one in shown.broken if one.decision.kind == MEMORY]
+    message = (
+        f"the test is no witness of what is remembered: {effect.name} does not take place again"
+        " where a first delivery leaves out all that it does beside its effect"
+    )
+    hint = "let the second delivery meet what the first one wrote, and no answer of a stand-in"
+    if not tried:
+        return blocker("idempotency.test-blind", message, hint=hint)
+    at = {"path": tried[-1].path, "line": tried[-1].line}
+    return blocker("idempotency.test-blind", message, hint=hint, **at)
+
+
+def _tell_fixed_key(key: Decision, effect: Counted) -> Finding:
+    """A blocker: another job would get this key as well, as far as can be read."""
+    message = f"the key of {effect.name}, {key.text}, is not seen to come of the message"
+    if key.origin == CONSTANT:
+        message = f"the key of {effect.name}, {key.text}, is the same for all jobs"
+    hint = "make it of the message, in the function that gives it"
+    return blocker("idempotency.test-fixed-key", message, hint=hint, path=key.path, line=key.line)
+
+
+def _tell_untried(untried: Sequence[Decision]) -> Finding:
+    """A blocker with the first places that no run was made for."""
+    places = ", ".join(f"{one.path}:{one.line}" for one in untried[:_SHOWN_PLACES])
+    message = (
+        f"a second delivery meets {len(untried)} more decisions than are turned round"
+        f" ({places}): what they come to is not known"
+    )
+    hint = "let the handler return before them, or leave idempotency.test out, and attest it"
+    return blocker("idempotency.test-untried", message, hint=hint)
 
 
 def _describe_break(one: BrokenRun) -> str:
     if one.decision.kind == KEY:
         return f"another key is given each time in the place of {one.decision.text}"
+    if one.decision.kind == MEMORY:
+        return f"{one.decision.text} is left out"
     return f"{one.decision.text} is turned round for a job that had its effect before"
 
 
@@ -271,6 +362,9 @@ def _make_job(case: JobCase, language: Language, command: str) -> TestedJob:
 
     if not can_be_witnessed(language):
         raise _NotBreakable(f"it does not rewrite {language.title}")
+    naming = _find_naming(case, command)
+    if naming is not None:
+        raise _NotBreakable(f"{naming} names skillrun, and could ask what is broken")
     if size_of(case.root, case.tree.files) > LARGEST:
         raise _NotBreakable(f"the repository is larger than {LARGEST // 1024**3} GB")
     limit_s = None
@@ -285,6 +379,20 @@ def _make_job(case: JobCase, language: Language, command: str) -> TestedJob:
         env=command_env(case.root),
         limit_s=limit_s or _LIMIT_S,
     )
+
+
+def _read_text(case: JobCase, path: str) -> str:
+    return (case.tree.read(path) or b"").decode("utf-8", "replace")
+
+
+def _find_naming(case: JobCase, command: str) -> str | None:
+    """The command, or a file of code, that has skillrun's name in it; None where none has."""
+    if _NAMES_SKILLRUN.search(command):
+        return "the command"
+    for path in case.tree.files:
+        if path.endswith(_CODE) and _NAMES_SKILLRUN.search(_read_text(case, path)):
+            return path
+    return None
 
 
 def _list_counted(spec: JobSpec | None) -> list[Counted]:
@@ -336,7 +444,7 @@ def _rewrite(case: JobCase, path: str, wanted: Rewriting, rewritten: dict[str, R
     first_number = 1
     for one in rewritten.values():
         first_number += len(one.decisions)
-    text = (case.tree.read(path) or b"").decode("utf-8", "replace")
+    text = _read_text(case, path)
     done = rewrite_file(path, text, wanted, first_number)
     if done is None:
         return False
@@ -356,7 +464,7 @@ def _find_uncalled(effects: Iterable[Counted], rewritten: Mapping[str, Rewritten
 def _list_near_files(case: JobCase, language: Language, path: str) -> list[str]:
     """The files of the repository that the handler's file imports by their place."""
     near: list[str] = []
-    text = (case.tree.read(path) or b"").decode("utf-8", "replace")
+    text = _read_text(case, path)
     folder = posixpath.dirname(path)
     known = set(case.tree.files)
     for name in _IMPORTS.findall(text):
