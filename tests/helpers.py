@@ -129,12 +129,16 @@ def clean_env(home: Path, **extra: str) -> dict[str, str]:
     }
 
 
+# After so long a command has hung: a whole run takes two minutes on a busy machine.
+HUNG_S = 600.0
+
+
 def run_cli(
     *args: str | Path,
     cwd: Path,
     env: Mapping[str, str] | None = None,
     input: str | None = None,
-    timeout: float = 120,
+    timeout: float = HUNG_S,
     prefix: Sequence[str] = (),
     starts: bool = False,
 ) -> subprocess.CompletedProcess[str]:
