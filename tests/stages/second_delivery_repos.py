@@ -138,6 +138,7 @@ KEY_OF_ELSEWHERE = HANDLER.replace("`welcome-${userId}`", "KEY").replace(
 )
 ONE_KEY_FOR_ALL = TRIED_AGAIN.replace("KEYS", '["welcome", "welcome"]')
 # A library's own things stand behind the message, and differ each time.
+TAKES_CONTEXT = HANDLER.replace("sendWelcome(job)", "sendWelcome(job, context)")
 WITH_CONTEXT = ONCE.replace("} })", "} }, { token: Math.random() })")
 RINGS = ONCE.replace(
     'await sendWelcome({ data: { userId: "7" } })',

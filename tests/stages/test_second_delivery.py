@@ -152,7 +152,7 @@ def test_one_noticed_break_is_not_enough(tmp_path: Path, case: str) -> None:
 
 WITNESSES = {
     "claimed first": {"handler": repos.CLAIMED_FIRST},
-    "a context": {"test": repos.WITH_CONTEXT},
+    "a context": {"handler": repos.TAKES_CONTEXT, "test": repos.WITH_CONTEXT},
     "a ring": {"test": repos.RINGS},
     "two effects behind a guard": {
         "handler": repos.CHARGED_BEHIND,
