@@ -59,6 +59,16 @@ def test_sidekiqs_attempts_are_read(tmp_path: Path, line: str, attempts: int) ->
 
 
 @pytest.mark.parametrize(
+    "number", ["0x5", "0b11", "010", "0d9", "10_001", "99999999999", "9" * 5000]
+)
+def test_a_number_of_retries_that_is_no_usual_one_is_not_read(tmp_path: Path, number: str) -> None:
+    read = read_ruby(tmp_path / "repo", PLAIN.replace("{}", f"sidekiq_options retry: {number}"))
+    for part in (read.attempts, read.waits):
+        assert isinstance(part, NotUnderstood)
+        assert part.because == "retry is no usual number"
+
+
+@pytest.mark.parametrize(
     ("text", "others"),
     [
         (PLAIN.replace("{}", "sidekiq_options retry: RETRIES"), {}),
@@ -124,7 +134,7 @@ def test_whether_sidekiq_keeps_a_dead_job_is_read(tmp_path: Path, line: str, is_
 def test_sidekiqs_own_waits_are_added_up_and_a_block_of_its_own_is_not_read(tmp_path: Path) -> None:
     waits = read_ruby(tmp_path / "own", PLAIN.replace("{}", "sidekiq_options retry: 3")).waits
     assert isinstance(waits, Waits)
-    assert (waits.backoff, waits.shortest) == (None, (15.0, 16.0, 31.0))
+    assert (waits.backoff, waits.retries, waits.least_s) == (None, 3, 62.0)
     block = "sidekiq_retry_in { |count| 10 * count }"
     assert isinstance(
         read_ruby(tmp_path / "block", PLAIN.replace("{}", block)).waits, NotUnderstood
@@ -277,6 +287,22 @@ def test_what_may_hide_bullmqs_options_is_not_read(
 ) -> None:
     read = read_node(tmp_path / "repo", queue, job, **files)
     assert isinstance(read.attempts, NotUnderstood)
+
+
+@pytest.mark.parametrize("number", ["0x5", "010", "2.5", "10_001", "9" * 400, "absent"])
+def test_attempts_of_bullmq_that_are_no_usual_number_are_not_read(
+    tmp_path: Path, number: str
+) -> None:
+    assert isinstance(
+        read_node(tmp_path / "repo", job=f"{{ attempts: {number} }}").attempts, NotUnderstood
+    )
+
+
+@pytest.mark.parametrize("delay", ["010", "9" * 400, " * ".join(["9" * 40] * 40)])
+def test_a_delay_of_bullmq_that_is_no_usual_number_is_not_read(tmp_path: Path, delay: str) -> None:
+    for number, backoff in enumerate((delay, f"{{ type: 'fixed', delay: {delay} }}")):
+        read = read_node(tmp_path / f"repo{number}", job=f"{{ backoff: {backoff} }}")
+        assert isinstance(read.waits, NotUnderstood)
 
 
 def test_constants_are_followed_where_they_are_declared_once(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ it when it has failed, and who publishes it inside a transaction.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +15,12 @@ from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
+
+
+# "5", "1_000"
+_COUNT = re.compile(r"0|[1-9][0-9_]*")
+# Nobody tries a job so often; with more, sums of waits would take long.
+MOST_TRIES = 10_000
 
 
 @dataclass(frozen=True)
@@ -35,12 +42,13 @@ class Attempts:
 @dataclass(frozen=True)
 class Waits:
     """The wait before each retry. `backoff` is None where the library has a manner of its own,
-    which no spec has a word for; `shortest` are its seconds.
+    which no spec has a word for: `least_s` is how long its `retries` wait in all, at least.
     """
 
     backoff: Backoff | None
     place: Place | None
-    shortest: tuple[float, ...] = ()
+    retries: int = 0
+    least_s: float = 0.0
     words: str = ""
 
 
@@ -64,6 +72,19 @@ class JobOptions:
     # What is wrong or worth knowing of uniqueness and of publishers.
     of_uniqueness: tuple[Finding, ...] = ()
     of_publishers: tuple[Finding, ...] = ()
+
+
+def read_count(text: str) -> int | None:
+    """The number that "5" or "1_000" stands for; None for one in another notation (`0x5`, and `010`,
+    which is octal), and for one that no job is tried by.
+    """
+    if not _COUNT.fullmatch(text):
+        return None
+    digits = text.replace("_", "")
+    # Its length first: a repository may have a number of any length.
+    if len(digits) > len(str(MOST_TRIES)) or int(digits) > MOST_TRIES:
+        return None
+    return int(digits)
 
 
 def find_at(place: Place, severity: Severity, rule: str, message: str, hint: str) -> Finding:

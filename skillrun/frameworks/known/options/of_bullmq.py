@@ -28,6 +28,7 @@ from skillrun.frameworks.known.options.job_options import (
     NotUnderstood,
     Waits,
     find_at,
+    read_count,
 )
 from skillrun.frameworks.known.options.source_nodes import (
     JAVASCRIPT_SUFFIXES,
@@ -55,7 +56,12 @@ _LATER = re.compile(r"commit|^set[A-Z]|^nextTick$|^queueMicrotask$|^on$|^once$",
 _TRANSACTIONS = (_SURE_TRANSACTION, "transaction", "withTransaction")
 # What is another value at each call: an id of it keeps no second message away.
 _PER_CALL = re.compile(r"\b(Date\.now|random|randomUUID|uuid\w*|nanoid|ulid|cuid)\b", re.IGNORECASE)
-_ABSENT = "absent"
+# No value has an empty text.
+_ABSENT = ""
+# "5", "60_000", "0.5"; "010" is octal, or no number at all.
+_FACTOR = re.compile(r"(0|[1-9][0-9_]*)(\.[0-9]+)?")
+# A year: a job that waits longer waits for another reason than a retry.
+_MOST_MILLISECONDS = 366 * 24 * 3600 * 1000
 
 
 @dataclass(frozen=True)
@@ -366,13 +372,16 @@ def _find_option(layers: list[tuple[_Options, _Options]], name: str) -> _Found |
 
 
 def _read_number(node: SgNode) -> float | None:
-    """`5`, `60_000`, `60 * 1000`; None for what is no number."""
+    """`5`, `60_000`, `60 * 1000`; None for what is no number, or a larger one than anybody waits."""
     product = 1.0
     for factor in node.text().split("*"):
-        text = factor.strip().replace("_", "")
-        if not re.fullmatch(r"\d+(\.\d+)?", text):
+        text = factor.strip()
+        if not _FACTOR.fullmatch(text):
             return None
-        product *= float(text)
+        product *= float(text.replace("_", ""))
+        # At each factor: a repository may have a number of any length.
+        if product > _MOST_MILLISECONDS:
+            return None
     return product
 
 
@@ -382,10 +391,10 @@ def _read_attempts(layers: list[tuple[_Options, _Options]]) -> Attempts | NotUnd
         return found
     if found.node is None:
         return Attempts(1, _place_of_default(layers))
-    number = _read_number(found.node)
-    if number is None:
+    tries = read_count(found.node.text())
+    if tries is None:
         return NotUnderstood(f"attempts is {found.node.text()[:60]}", found.place)
-    return Attempts(max(1, int(number)), found.place)
+    return Attempts(max(1, tries), found.place)
 
 
 def _place_of_default(layers: list[tuple[_Options, _Options]]) -> Place | None:

@@ -26,6 +26,7 @@ from skillrun.frameworks.known.options.job_options import (
     NotUnderstood,
     Waits,
     find_at,
+    read_count,
 )
 from skillrun.frameworks.known.options.source_nodes import (
     find_files,
@@ -214,7 +215,10 @@ class _SidekiqClass:
         value = self.options.get("retry")
         place = self._place_of("retry")
         if value is not None and value.kind() == "integer":
-            return Attempts(int(value.text().replace("_", "")) + 1, place)
+            retries = read_count(value.text())
+            if retries is None:
+                return NotUnderstood("retry is no usual number", place)
+            return Attempts(retries + 1, place)
         if value is not None and value.kind() == "false":
             return Attempts(1, place)
         if value is not None and value.kind() != "true":
@@ -234,9 +238,10 @@ class _SidekiqClass:
             if method is not None and method.text() == "sidekiq_retry_in":
                 because = "sidekiq_retry_in computes them"
                 return NotUnderstood(because, place_of(self.path, call))
-        shortest = tuple(float(count**4 + 15) for count in range(attempts.most - 1))
+        retries = attempts.most - 1
+        least_s = float(sum(count**4 + 15 for count in range(retries)))
         words = "Sidekiq's own manner, n**4 + 15 seconds and more"
-        return Waits(None, attempts.place, shortest, words)
+        return Waits(None, attempts.place, retries, least_s, words)
 
     def read_failed(self) -> Failed | NotUnderstood:
         """Whether it comes to the dead set."""

@@ -72,7 +72,7 @@ def describe_retries(options: JobOptions, spec: JobSpec) -> Iterator[Finding]:
         return
     if waits.backoff is not None:
         return
-    total = sum(waits.shortest)
+    total = waits.least_s
     message = f"read: it waits by {waits.words}; at least {duration(total)} in all"
     hint = "the spec has no word for these waits: what it says of backoff is not compared"
     yield note("retry.own-waits", message, hint=hint, **_show(waits.place))
@@ -81,7 +81,7 @@ def describe_retries(options: JobOptions, spec: JobSpec) -> Iterator[Finding]:
         acceptable = spec.failures.acceptable_delay
     if acceptable is not None and total > acceptable:
         message = (
-            f"its {len(waits.shortest)} retries wait at least {duration(total)}, more than the"
+            f"its {waits.retries} retries wait at least {duration(total)}, more than the"
             f" acceptable delay {duration(acceptable)}"
         )
         hint = "fewer retries, or waits of its own"
