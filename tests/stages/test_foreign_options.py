@@ -190,11 +190,51 @@ def test_a_push_inside_a_transaction_is_found(tmp_path: Path, line: str) -> None
         f"def pay\n    Order.transaction do\n      add_hook(-> {{ {PUSH} }})\n    end\n  end",
         f"def pay = ledger.transaction {{ {PUSH} }}",
         "def pay = Order.transaction { OtherJob.perform_async(id) }",
+        "def pay = Order.transaction { Admin::ChargeJob.perform_async(id) }",
+        f"def pay = Sentry.transaction {{ {PUSH} }}",
+        f"def pay = Ledger.transaction {{ {PUSH} }}\n  class Ledger < Struct.new(:id)\n  end",
+        f'def pay = RedisMutex.with_lock("k") {{ {PUSH} }}',
+        f'def pay = mutex.with_lock("k") {{ {PUSH} }}',
+        f"def pay = mutex.with_lock(key) {{ {PUSH} }}",
     ],
 )
 def test_a_push_that_waits_or_is_in_no_transaction_is_none(tmp_path: Path, line: str) -> None:
     read = read_ruby(tmp_path / "repo", PLAIN.replace("{}", ""), order=ORDER.replace("{}", line))
     assert read.of_publishers == ()
+
+
+ADMIN = "module Admin\n  class ChargeJob\n    include Sidekiq::Job\n    def perform(id) = nil\n  end\nend\n"
+
+
+def test_a_push_is_of_the_class_that_its_constant_means_there(tmp_path: Path) -> None:
+    job = PLAIN.replace("{}", "")
+    push = f"class Order < ApplicationRecord\n  after_create {{ {PUSH} }}\nend\n"
+    inside = f"module Admin\n{push}end\n"
+    whole = inside.replace(PUSH, f"::{PUSH}")
+    told = {"outside": (push, 1), "inside": (inside, 0), "whole": (whole, 1)}
+    for name, (order, number) in told.items():
+        read = read_ruby(tmp_path / name, job, order=order, admin=ADMIN)
+        assert len(read.of_publishers) == number, name
+    files: dict[str, Any] = {JOB: job + ADMIN, "app/order.rb": inside}
+    tree = Tree(helpers.build_tree(tmp_path / "admin", files))
+    named = NamedHandler(Place(JOB, 7), ("ChargeJob", "Admin"))
+    assert len(read_sidekiq(tree, named).of_publishers) == 1
+
+
+def test_models_are_followed_to_a_record(tmp_path: Path) -> None:
+    pay = f"def pay = Big.transaction {{ {PUSH} }}\n"
+    for number, (models, severities) in enumerate(
+        (
+            ("class Big < Order\nend\nclass Order < ActiveRecord::Base\nend\n", ["error"]),
+            ("class Big < Sequel::Model(:big)\nend\n", ["error"]),
+            ("class Big < Big\nend\n", []),
+            ("class Big\n  def self.transaction = yield\nend\n", []),
+            ("", []),
+        )
+    ):
+        job = PLAIN.replace("{}", "")
+        read = read_ruby(tmp_path / f"repo{number}", job, models=models, pay=pay)
+        assert [one.severity for one in read.of_publishers] == severities, models
 
 
 def test_pushes_that_sidekiq_itself_holds_back_are_none(tmp_path: Path) -> None:
@@ -388,6 +428,11 @@ def test_whether_a_failed_job_stays_is_read(tmp_path: Path, option: str, is_kept
         ("{ jobId: `welcome-${id}` }", "idempotency.unique-option"),
         ("{ jobId: randomUUID() }", "idempotency.job-id-per-call"),
         ("{ jobId: `mail-${Date.now()}` }", "idempotency.job-id-per-call"),
+        ("{ jobId: uuidv4() }", "idempotency.job-id-per-call"),
+        ("{ jobId: uuid.v4() }", "idempotency.job-id-per-call"),
+        ("{ jobId: nanoid(8) }", "idempotency.job-id-per-call"),
+        ("{ jobId: d.uuid }", "idempotency.unique-option"),
+        ("{ jobId: uuidv5(d.mail, SPACE) }", "idempotency.unique-option"),
     ],
 )
 def test_a_job_id_is_told(tmp_path: Path, job: str, rule: str) -> None:
@@ -415,6 +460,67 @@ def test_a_job_that_is_added_inside_a_transaction_is_found(
 ) -> None:
     read = read_node(tmp_path / "repo", add=f"export async function go() {{ {text} }}\n")
     assert [finding.severity for finding in read.of_publishers] == severities
+
+
+OTHER_ADD = "db.$transaction(async () => { await mailQueue.add('b', {}, { attempts: 5 }) });\n"
+OTHERS = (
+    f"const mailQueue = new Queue('other', {{}});\nexport const go = () => {OTHER_ADD}",
+    f"import mailQueue from 'p-queue';\n{OTHER_ADD}",
+    f"import {{ mailQueue }} from 'p-queue';\n{OTHER_ADD}",
+    f"import {{ other as mailQueue }} from './other';\n{OTHER_ADD}",
+    "import { mailQueue as mails } from './queue';\nmails.add('b', {}, { attempts: 5 });\n",
+    f"export {{ mailQueue as mails }} from './queue';\n{OTHER_ADD}",
+    f"export async function go(mailQueue) {{ {OTHER_ADD} }}",
+    f"export async function go({{ mailQueue }}) {{ {OTHER_ADD} }}",
+    f"for (const mailQueue of all) {OTHER_ADD}",
+    f"all.map(mailQueue => {OTHER_ADD.rstrip().rstrip(';')});",
+    f"const {{ mailQueue }} = require('p-queue');\n{OTHER_ADD}",
+    f"function mailQueue() {{}}\n{OTHER_ADD}",
+    f"class Mails {{ mailQueue = new PQueue(); go() {{ this.{OTHER_ADD} }} }}",
+    OTHER_ADD.replace("mailQueue", "this.mailQueue"),
+    OTHER_ADD.replace("mailQueue", "services.mailQueue"),
+    OTHER_ADD.replace("mailQueue", "services().mailQueue"),
+    "import { mailQueue } from './queue';\nconst q = mailQueue;\nq.add('b', {}, { attempts: 5 });\n",
+    "import { mailQueue } from './queue';\nmailQueue.add('b', {}, { attempts: 5 }\n",
+)
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_nothing_is_told_of_a_name_that_means_something_else(tmp_path: Path, other: str) -> None:
+    read = read_node(tmp_path / "repo", job="{ attempts: 3 }", other=other)
+    assert isinstance(read.attempts, NotUnderstood)
+    assert read.of_publishers == ()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "import * as queues from './queue';\nqueues.mailQueue.add('b', {}, { attempts: 3 });\n",
+        "const queues = require('./queue');\nqueues.mailQueue.add('b', {}, { attempts: 3 });\n",
+        "const { mailQueue } = require('./queue');\nmailQueue.add('b', {}, { attempts: 3 });\n",
+        "import { mailQueue } from '@/queue';\nawait close([mailQueue], board(mailQueue));\n",
+        "export { mailQueue } from './queue';\nexport const settings = { mailQueue: 'mail' };\n",
+    ],
+)
+def test_a_queue_is_known_by_its_name_in_other_files(tmp_path: Path, other: str) -> None:
+    read = read_node(tmp_path / "repo", job="{ attempts: 3 }", other=other)
+    assert isinstance(read.attempts, Attempts), read.attempts
+    assert read.attempts.most == 3
+
+
+def test_a_queue_may_be_a_field_of_its_class(tmp_path: Path) -> None:
+    made = "this.mailQueue = new Queue('mail', { defaultJobOptions: { attempts: 4 } });"
+    queue = (
+        'import { Queue } from "bullmq";\n'
+        f"export class Mails {{ private mailQueue: Queue; constructor() {{ {made} }}\n"
+        "  send() { return this.mailQueue.add('a', {}); } }\n"
+    )
+    tree = Tree(
+        helpers.build_tree(tmp_path / "repo", {"src/queue.ts": queue, "src/worker.ts": WORKER})
+    )
+    read = read_bullmq(tree, NamedHandler(Place("src/worker.ts", 2), ("send",)))
+    assert isinstance(read.attempts, Attempts), read.attempts
+    assert read.attempts.most == 4
 
 
 # -- the stages

@@ -30,6 +30,7 @@ from skillrun.frameworks.known.options.job_options import (
     find_at,
     read_count,
 )
+from skillrun.frameworks.known.options.queue_names import QueueName
 from skillrun.frameworks.known.options.source_nodes import (
     JAVASCRIPT_SUFFIXES,
     find_files,
@@ -54,8 +55,12 @@ _FUNCTIONS = ("arrow_function", "function_expression", "function_declaration", "
 # `tx.afterCommit(() => ...)`, `setImmediate(...)`: what they are given runs later.
 _LATER = re.compile(r"commit|^set[A-Z]|^nextTick$|^queueMicrotask$|^on$|^once$", re.IGNORECASE)
 _TRANSACTIONS = (_SURE_TRANSACTION, "transaction", "withTransaction")
-# What is another value at each call: an id of it keeps no second message away.
-_PER_CALL = re.compile(r"\b(Date\.now|random|randomUUID|uuid\w*|nanoid|ulid|cuid)\b", re.IGNORECASE)
+# A call that gives another value each time: an id of it keeps no second message away. `d.uuid` is a
+# field, and `uuidv5(name, space)` is the same for the same name.
+_PER_CALL = re.compile(
+    r"\b(Date\.now|(Math\.)?random|randomUUID|randomBytes|uuidv?[1467]|uuid\.v[1467]|v4|nanoid|ulid"
+    r"|cuid)\(|\buuid\(\s*\)"
+)
 # No value has an empty text.
 _ABSENT = ""
 # "5", "60_000", "0.5"; "010" is octal, or no number at all.
@@ -98,7 +103,16 @@ def read_bullmq(tree: Tree, handler: NamedHandler) -> JobOptions:
     queue = _find_queue(tree, made, handler)
     if isinstance(queue, NotUnderstood):
         return JobOptions(_TITLE, queue, queue, queue)
+    name = QueueName(queue.path, queue.node, queue.bound)
+    other = name.find_other_meaning(tree)
+    if other is not None:
+        return JobOptions(_TITLE, other, other, other)
     adds = list(_find_adds(tree, queue))
+    for path, call in adds:
+        owner = _find_owner(call)
+        if owner is None or not name.is_owner(path, owner):
+            why = NotUnderstood("this may be another queue of the name", place_of(path, call))
+            return JobOptions(_TITLE, why, why, why)
     if not adds:
         why = NotUnderstood(
             f"no call was found that adds to {queue.bound or 'the queue'}",
@@ -238,6 +252,14 @@ def _find_adds(tree: Tree, queue: _Made) -> Iterator[tuple[str, SgNode]]:
                 continue
             if last_part(owner.text()) == queue.bound:
                 yield path, call
+
+
+def _find_owner(call: SgNode) -> SgNode | None:
+    """What the method of a call belongs to: `mails.queue` of `mails.queue.add(...)`."""
+    called = call.field("function")
+    if called is None:
+        return None
+    return called.field("object")
 
 
 def _read_layers(tree: Tree, path: str, call: SgNode, queue: _Made) -> tuple[_Options, _Options]:

@@ -28,6 +28,7 @@ from skillrun.frameworks.known.options.job_options import (
     find_at,
     read_count,
 )
+from skillrun.frameworks.known.options.ruby_constants import RubyConstants, name_constant
 from skillrun.frameworks.known.options.source_nodes import (
     find_files,
     find_kinds,
@@ -93,17 +94,21 @@ def read_sidekiq(tree: Tree, handler: NamedHandler) -> JobOptions:
         job.read_waits(),
         job.read_failed(),
         tuple(job.judge_uniqueness()),
-        tuple(_find_early_pushes(tree, job.name)),
+        tuple(_find_early_pushes(tree, job.whole_name)),
     )
 
 
 def _find_class(root: SgNode, handler: NamedHandler) -> SgNode | None:
     classes = find_kinds(root, "class")
-    for word in handler.words:
-        for one in classes:
-            name = one.field("name")
-            if name is not None and last_part(name.text()) == word:
-                return one
+    for number, word in enumerate(handler.words):
+        named = [one for one in classes if last_part(name_constant(one)) == word]
+        # "Admin::ChargeJob", of its words with the last one first.
+        whole = "::".join(reversed(handler.words[number:]))
+        exact = [one for one in named if name_constant(one) == whole]
+        if exact:
+            return exact[0]
+        if len(named) == 1:
+            return named[0]
     return None
 
 
@@ -112,10 +117,8 @@ class _SidekiqClass:
 
     def __init__(self, tree: Tree, path: str, node: SgNode) -> None:
         self.tree, self.path, self.node = tree, path, node
-        name = node.field("name")
-        self.name = ""
-        if name is not None:
-            self.name = last_part(name.text())
+        self.whole_name = name_constant(node)
+        self.name = last_part(self.whole_name)
         self.calls: list[SgNode] = []
         body = node.field("body")
         if body is not None:
@@ -303,18 +306,19 @@ def _find_early_pushes(tree: Tree, name: str) -> Iterator[Finding]:
     for word in _WAITING:
         if find_files(tree, word.rstrip("!"), (".rb",)):
             return
-    for path in find_files(tree, name, (".rb",)):
+    constants = RubyConstants(tree)
+    for path in find_files(tree, last_part(name), (".rb",)):
         root = parse_file(tree, path)
         if root is None:
             continue
         for call in find_kinds(root, "call"):
-            if _pushes(call, name):
-                opened = _find_transaction(call)
+            if _pushes(call, name, constants):
+                opened = _find_transaction(call, constants)
                 if opened is not None:
                     yield _tell_early_push(path, call, opened)
 
 
-def _pushes(call: SgNode, name: str) -> bool:
+def _pushes(call: SgNode, name: str, constants: RubyConstants) -> bool:
     """Whether it is `ChargeJob.perform_async(...)`, also behind `.set(...)`."""
     method, receiver = call.field("method"), call.field("receiver")
     if method is None or receiver is None or method.text() not in _SENDING:
@@ -322,10 +326,12 @@ def _pushes(call: SgNode, name: str) -> bool:
     inner = receiver.field("method")
     if receiver.kind() == "call" and inner is not None and inner.text() == "set":
         receiver = receiver.field("receiver")
-    return receiver is not None and last_part(receiver.text()) == name
+    if receiver is None or last_part(receiver.text()) != last_part(name):
+        return False
+    return constants.resolve(receiver) == name
 
 
-def _find_transaction(call: SgNode) -> str | None:
+def _find_transaction(call: SgNode, constants: RubyConstants) -> str | None:
     """What opens the transaction around a push; None where there is none, or the push waits."""
     for ancestor in call.ancestors():
         if ancestor.kind() in ("method", "singleton_method"):
@@ -338,18 +344,22 @@ def _find_transaction(call: SgNode) -> str | None:
             continue
         if method.text() in _AFTER_COMMIT:
             return None
-        if method.text() in _CALLBACKS or _opens(ancestor, method.text()):
+        if method.text() in _CALLBACKS or _opens(ancestor, method.text(), constants):
             return method.text()
     return None
 
 
-def _opens(call: SgNode, method: str) -> bool:
+def _opens(call: SgNode, method: str, constants: RubyConstants) -> bool:
     """`Order.transaction do`, `ActiveRecord::Base.transaction do`, `order.with_lock do`."""
     receiver = call.field("receiver")
     if method not in _TRANSACTIONS or receiver is None:
         return False
-    # Something else may have a method `transaction`: only a class of the application's counts.
-    return method == "with_lock" or receiver.kind() in ("constant", "scope_resolution")
+    is_constant = receiver.kind() in ("constant", "scope_resolution")
+    if method == "with_lock":
+        # `RedisMutex.with_lock("key") do` is a lock of another kind; a record's takes no name.
+        return not is_constant and all(one.kind() == "pair" for one in list_arguments(call))
+    # Something else may have a method `transaction`, as Sentry has: only a record's class counts.
+    return is_constant and constants.is_record(receiver)
 
 
 def _find_callback(method: SgNode) -> str | None:
