@@ -87,6 +87,47 @@ def test_what_is_not_there_or_cannot_be_compared_is_a_note(tmp_path: Path) -> No
     assert levels(build(tmp_path / "letters", {"é.md": "e"}, lock)) == ["note"]
 
 
+def test_a_folder_that_is_a_link_counts_where_it_leads_to_one_that_was_compared(
+    tmp_path: Path,
+) -> None:
+    repo = build(tmp_path / "repo", FILES)
+    (repo / ".claude").mkdir()
+    (repo / ".claude/skills").symlink_to("../.agents/skills")
+    assert levels(repo) == ["ok"]
+    (repo / ".claude/skills").unlink()
+    (repo / ".claude/skills").mkdir()
+    link = repo / ".claude/skills/notes"
+    link.symlink_to("../../.agents/skills/notes")
+    assert levels(repo) == ["ok"]
+    other = helpers.build_tree(tmp_path / "other", {"SKILL.md": "other\n"})
+    for target in (str(other), "../../nowhere"):
+        link.unlink()
+        link.symlink_to(target)
+        assert sorted(levels(repo)) == ["ok", "problem"]
+
+
+def test_a_locked_skill_that_is_a_link_alone_is_a_problem(tmp_path: Path) -> None:
+    repo = build(tmp_path / "repo", FILES)
+    (repo / SKILL).rename(repo / "elsewhere")
+    (repo / SKILL).symlink_to("../../elsewhere")
+    assert levels(repo) == ["problem"]
+
+
+@pytest.mark.parametrize("name", ["linked.md", "linked", ".git", "node_modules", "a/node_modules"])
+def test_what_the_lock_leaves_out_of_a_skill_is_a_note(tmp_path: Path, name: str) -> None:
+    repo = build(tmp_path / "repo", FILES)
+    place = repo / SKILL / name
+    place.parent.mkdir(exist_ok=True)
+    if name.startswith("linked"):
+        place.symlink_to(tmp_path)
+    else:
+        place.mkdir()
+        (place / "run.sh").write_text("echo\n")
+    checks = list(lock_checks(repo))
+    assert [check.level for check in checks] == ["ok", "note"]
+    assert "not covered by the lock" in checks[1].text
+
+
 @pytest.mark.parametrize(
     "lock",
     [
@@ -95,6 +136,10 @@ def test_what_is_not_there_or_cannot_be_compared_is_a_note(tmp_path: Path) -> No
         {"version": 1},
         {"version": 1, "skills": {"notes": {}}},
         {"version": 1, "skills": {"../../etc": {"computedHash": "x"}}},
+        {"version": 1, "skills": {"x;id": {"computedHash": "x"}}},
+        {"version": 1, "skills": {"--all": {"computedHash": "x"}}},
+        {"version": 1, "skills": {"..": {"computedHash": "x"}}},
+        {"version": 1, "skills": {"notes\n": {"computedHash": "x"}}},
     ],
 )
 def test_a_file_that_is_no_lock_is_a_problem(tmp_path: Path, lock: Any) -> None:

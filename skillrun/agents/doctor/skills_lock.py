@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,10 @@ _SKIPPED = (".git", "node_modules")
 _MOST_FILES, _MOST_BYTES = 512, 16 * 1024**2
 # The order of ASCII in the collation that every locale of Node.js's begins with (CLDR's root).
 _ORDER = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+# "code-review", "v1.2_notes"; no path, no option, and nothing that a shell reads.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 class _NotComparable(Exception):
@@ -59,9 +64,10 @@ def _read_skills(path: Path) -> dict[str, str]:
         wanted = None
         if isinstance(entry, dict):
             wanted = entry.get("computedHash")
-        # A name that leads elsewhere is none of a folder beside the others.
-        if not isinstance(wanted, str) or "/" in name or name in ("", ".", ".."):
-            raise ValueError("an entry has no computedHash, or no name of a folder")
+        # A name that leads elsewhere is none of a folder, and one with signs of the shell would be
+        # part of a command that we show.
+        if not isinstance(wanted, str) or not _NAME.fullmatch(name):
+            raise ValueError("an entry has no computedHash, or no usual name of a folder")
         found[name] = wanted
     return found
 
@@ -69,28 +75,71 @@ def _read_skills(path: Path) -> dict[str, str]:
 def _check_skill(root: Path, name: str, wanted: str) -> Iterator[Check]:
     """The skill in each folder of the agents; a note where none has it."""
     is_there = False
+    hashed = [root / folder / name for folder in _list_folders() if _is_own(root, folder, name)]
     for folder in _list_folders():
-        place = root / folder / name
-        # Another agent's folder may be a link to the first one.
-        if place.is_symlink() or not place.is_dir():
+        place, shown = root / folder / name, f"{folder}/{name}"
+        if not os.path.lexists(place):
             continue
         is_there = True
-        shown = f"{folder}/{name}"
-        try:
-            digest = hash_folder(place)
-        except (OSError, _NotComparable) as why:
-            text = f"{shown}: not compared with {LOCK}: {why}"
-            yield Check("repository", "note", text, "look at it yourself")
-            continue
-        if digest == wanted:
-            yield Check("repository", "ok", f"{shown} is what {LOCK} says")
-        else:
-            text = f"{shown} is not what {LOCK} says: it was changed since, or the lock was"
-            do = f"look at both (git log -p -- {shown} {LOCK}), then: npx skills update {name}"
+        if place in hashed:
+            yield from _check_folder(place, shown, wanted)
+        elif not any(_is_same(place, other) for other in hashed):
+            text = f"{shown} is a link or no folder: what it leads to is not covered by {LOCK}"
+            do = f"put the skill itself there: npx skills update {name}"
             yield Check("repository", "problem", text, do)
     if not is_there:
         text = f"{LOCK} names the skill {name}, and no folder of an agent has it"
         yield Check("repository", "note", text, "npx skills experimental_install")
+
+
+def _is_own(root: Path, folder: str, name: str) -> bool:
+    """Whether a folder of the repository's own is there, and no link on the way to it."""
+    place = root
+    for part in (*Path(folder).parts, name):
+        place /= part
+        if place.is_symlink() or not place.is_dir():
+            return False
+    return True
+
+
+def _is_same(place: Path, other: Path) -> bool:
+    try:
+        return place.samefile(other)
+    except OSError:
+        # It leads nowhere.
+        return False
+
+
+def _check_folder(place: Path, shown: str, wanted: str) -> Iterator[Check]:
+    """Holds one folder against its hash; notes what the hash leaves out."""
+    try:
+        digest = hash_folder(place)
+        left_out = _find_left_out(place)
+    except (OSError, _NotComparable) as why:
+        text = f"{shown}: not compared with {LOCK}: {why}"
+        yield Check("repository", "note", text, "look at it yourself")
+        return
+    if digest != wanted:
+        text = f"{shown} is not what {LOCK} says: it was changed since, or the lock was"
+        do = f"look at both (git log -p -- {shown} {LOCK}), then: npx skills update {place.name}"
+        yield Check("repository", "problem", text, do)
+        return
+    yield Check("repository", "ok", f"{shown} is what {LOCK} says")
+    if left_out is not None:
+        text = f"{shown}/{left_out!r} is not covered by the lock: anybody may have changed it"
+        yield Check("repository", "note", text, "look at it yourself, or take it out")
+
+
+def _find_left_out(folder: Path) -> str | None:
+    """The first link, ignored folder or special file within a skill, which no hash covers."""
+    for place, folders, names in os.walk(folder):
+        for name in sorted([*folders, *names]):
+            path = Path(place, name)
+            is_plain = path.is_file() or path.is_dir()
+            if path.is_symlink() or not is_plain or (name in folders and name in _SKIPPED):
+                return path.relative_to(folder).as_posix()
+        folders[:] = [name for name in folders if name not in _SKIPPED]
+    return None
 
 
 def _list_folders() -> list[str]:
