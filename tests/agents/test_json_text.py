@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skillrun.agents.install.jsontext import Unfit, insert_value
+from skillrun.agents.install.jsontext import Unfit, insert_value, parse_json, remove_value
 from skillrun.agents.install.present import find_presence, put_in, take_out
 from skillrun.agents.interface import Addition
 
@@ -121,6 +121,62 @@ COMMENTED = """{
 )
 def test_comments_stay_where_they_are(text: str) -> None:
     check_without_a_trace(text)
+
+
+ABOUT = """{
+  "a": 1, // about a
+  // about b
+  "b": 2, /* x */
+  "c": 3 // about c
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "left"),
+    [
+        ("a", ABOUT.replace('"a": 1, ', "")),
+        ("b", ABOUT.replace('"b": 2, ', "")),
+        ("c", ABOUT.replace('  "c": 3 //', "  //").replace('"b": 2,', '"b": 2')),
+    ],
+)
+def test_comments_of_the_neighbours_stay_where_one_goes(key: str, left: str) -> None:
+    assert remove_value(ABOUT, [key]) == left
+    assert remove_value(ABOUT.replace("\n", "\r\n"), [key]) == left.replace("\n", "\r\n")
+
+
+COMMENTS = ("", " ", " // %\n", " /* % */ ", "\n  // %\n  ")
+
+
+@settings(deadline=None)
+@given(
+    gaps=st.lists(st.sampled_from(COMMENTS), min_size=12, max_size=12),
+    length=st.integers(1, 4),
+    data=st.data(),
+)
+def test_whatever_goes_no_comment_does(gaps: list[str], length: int, data: Any) -> None:
+    said = [gap.replace("%", f"comment {number}") for number, gap in enumerate(gaps)]
+    members = []
+    for number in range(length):
+        members.append(f'{said[2 * number]}"k{number}": {number}{said[2 * number + 1]}')
+    text = "{" + ",".join(members) + "}"
+    gone = data.draw(st.integers(0, length - 1))
+    left = remove_value(text, [f"k{gone}"])
+    assert parse_json(left) == {f"k{n}": n for n in range(length) if n != gone}
+    for number in range(2 * length):
+        if "comment" in said[number]:
+            assert left.count(f"comment {number}") == 1
+
+
+def test_a_comment_within_what_goes_is_said_and_stays() -> None:
+    text = '{\n  "a": 1,\n  "b": {\n    "x": 1 // mine\n  }\n}\n'
+    with pytest.raises(Unfit, match="line 4: a comment"):
+        remove_value(text, ["b"])
+
+
+def test_a_comment_beside_what_was_alone_stays() -> None:
+    text = '{\n  "a": {\n    // mine\n    "b": 1\n  }\n}\n'
+    assert remove_value(text, ["a", "b"]) == text.replace('    "b": 1\n', "")
 
 
 def test_a_value_comes_behind_the_comment_of_the_first_one() -> None:

@@ -75,7 +75,10 @@ def _read_skills(path: Path) -> dict[str, str]:
 def _check_skill(root: Path, name: str, wanted: str) -> Iterator[Check]:
     """The skill in each folder of the agents; a note where none has it."""
     is_there = False
-    hashed = [root / folder / name for folder in _list_folders() if _is_own(root, folder, name)]
+    hashed = []
+    for folder in _list_folders():
+        if _is_own(root, folder, name):
+            hashed.append(root / folder / name)
     for folder in _list_folders():
         place, shown = root / folder / name, f"{folder}/{name}"
         if not os.path.lexists(place):
@@ -83,7 +86,7 @@ def _check_skill(root: Path, name: str, wanted: str) -> Iterator[Check]:
         is_there = True
         if place in hashed:
             yield from _check_folder(place, shown, wanted)
-        elif not any(_is_same(place, other) for other in hashed):
+        elif not _leads_to(place, hashed):
             text = f"{shown} is a link or no folder: what it leads to is not covered by {LOCK}"
             do = f"put the skill itself there: npx skills update {name}"
             yield Check("repository", "problem", text, do)
@@ -102,12 +105,10 @@ def _is_own(root: Path, folder: str, name: str) -> bool:
     return True
 
 
-def _is_same(place: Path, other: Path) -> bool:
-    try:
-        return place.samefile(other)
-    except OSError:
-        # It leads nowhere.
-        return False
+def _leads_to(place: Path, folders: list[Path]) -> bool:
+    """Whether a link leads to one of some folders."""
+    # realpath takes a link that leads in a circle, too; Path.resolve raises.
+    return os.path.realpath(place) in map(os.path.realpath, folders)
 
 
 def _check_folder(place: Path, shown: str, wanted: str) -> Iterator[Check]:

@@ -119,7 +119,31 @@ def remove_value(text: str, keys: Sequence[str], index: int | None = None, blank
     new = _cut_part(text, container, number, blank)
     if parse_json(new) != _without_value(document, keys, index):
         raise Unfit("it cannot be edited without changing something else")
+    line = _find_lost_comment(text, new)
+    if line is not None:
+        raise Unfit(f"line {line}: a comment would go with it: take it out by hand")
     return new
+
+
+def _find_lost_comment(before: str, after: str) -> int | None:
+    """The line of the first comment that only `before` has; None where both have the same ones."""
+    left = list(_list_comments(after).values())
+    comments = _list_comments(before)
+    if left == list(comments.values()):
+        return None
+    for number, (at, text) in enumerate(comments.items()):
+        if left[number : number + 1] != [text]:
+            return before.count("\n", 0, at) + 1
+    return 1
+
+
+def _list_comments(text: str) -> dict[int, str]:
+    """Where each comment begins -> what it says."""
+    comments = {}
+    for match in _TEXT_OR_COMMENT.finditer(text):
+        if not match[0].startswith('"'):
+            comments[match.start()] = match[0].rstrip()
+    return comments
 
 
 def parse_json(text: str) -> Any:
@@ -221,13 +245,46 @@ def _write_value(value: Any, gap: str, unit: str) -> str:
 
 
 def _cut_part(text: str, container: Container, number: int, blank: str) -> str:
-    """The text without the container's part of that number, and without one comma beside it."""
+    """The text without the container's part of that number, and without one comma beside it; the
+    comments around it stay.
+    """
     parts = container.parts
+    part = parts[number]
     if len(parts) == 1:
-        return text[: container.start] + blank + text[container.end :]
+        around = text[container.start : part.start] + text[part.end : container.end]
+        if list(_list_comments(around).values()) == list(_list_comments(blank).values()):
+            return text[: container.start] + blank + text[container.end :]
+        return _cut_span(text, part.start, part.end)
     if number:
-        return text[: parts[number - 1].end] + text[parts[number].end :]
-    return text[: parts[0].start] + text[parts[1].start :]
+        if not _list_comments(text[parts[number - 1].end : part.start]):
+            return text[: parts[number - 1].end] + text[part.end :]
+    elif not _list_comments(text[part.end : parts[1].start]):
+        return text[: part.start] + text[parts[1].start :]
+    plain = blank_comments(text)
+    if number + 1 < len(parts):
+        comma = plain.index(",", part.end)
+        if not _list_comments(text[part.end : comma]):
+            return _cut_span(text, part.start, comma + 1)
+        return _cut_span(text[:comma] + text[comma + 1 :], part.start, part.end)
+    comma = plain.index(",", parts[number - 1].end)
+    shorter = _cut_span(text, part.start, part.end)
+    return shorter[:comma] + shorter[comma + 1 :]
+
+
+def _cut_span(text: str, start: int, end: int) -> str:
+    """The text without a span, and without the white space that it leaves on its own lines."""
+    line_at = text.rfind("\n", 0, start) + 1
+    line_end = text.find("\n", end)
+    if line_end < 0:
+        line_end = len(text)
+    if text[line_at:start].strip():
+        # Something stands before it: what separates the two goes.
+        kept = text[:start].rstrip(" \t")
+        return kept + text[end:]
+    if not text[end:line_end].strip():
+        # The lines are its own.
+        return text[:line_at] + text[line_end + 1 :]
+    return text[:start] + text[end:].lstrip(" \t")
 
 
 def _find_container(text: str, keys: Sequence[str]) -> Container:
