@@ -14,7 +14,7 @@ from .names import NotThere, find_object
 from .receiver import NEVER_ANSWERS, Receiver
 from .recorder import Recorder
 from .swap import replace_everywhere, swap_code
-from .values import read_held, shorten_text, show_value
+from .values import look_up, read_held, shorten_text, show_value
 
 # Characters of a call's arguments by which two calls are told apart.
 _COMPARED = 4_000
@@ -333,10 +333,10 @@ def _has_name_for(names: dict[str, Any], kind: Any) -> bool:
     them.
     """
     word = getattr(kind, "__name__", "")
-    return any(
-        value is kind or getattr(value, "__dict__", {}).get(word) is kind
-        for value in list(names.values())
-    )
+    for value in list(names.values()):
+        if value is kind or (look_up(value, "__dict__") or {}).get(word) is kind:
+            return True
+    return False
 
 
 def _python_function(value: Any) -> types.FunctionType | None:

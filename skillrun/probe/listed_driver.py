@@ -22,6 +22,7 @@ from .names import NotThere, check_version, find_beside_django, find_object
 from .redirecting import find_socket
 from .shapes import without_context
 from .swap import replace_calls
+from .values import look_up
 from .wrap import skip_calls
 
 
@@ -208,7 +209,7 @@ class ListedDriver(AsyncDriver):
         for name, value in held:
             if name.startswith("__"):
                 continue
-            settings = getattr(value, "_skillrun_made_with", None)
+            settings = look_up(value, "_skillrun_made_with")
             if settings is None:
                 settings = self.read_settings(module, value)
             if settings is not None:

@@ -29,6 +29,7 @@ _OF_EVERY_LINE = frozenset(
 _MOST = 500  # records of one delivery
 # What names the job may stand behind a traceback in the same line of JSON.
 _WHOLE = 20_000
+_MOST_HANDLED = 8  # errors, each raised while the next was handled
 _LONGEST_WORD = 40  # longer texts are no words of a sentence
 
 
@@ -128,6 +129,7 @@ class Logs:
             "text": shorten_text(text, _WHOLE),
             "words": _find_words(record.args),
             "error": f"{type(cause).__name__}: {cause}" if cause else None,
+            "handled": _list_handled(self.recorder.root),
             "place": [_path_within(self.recorder.root, record.pathname), record.lineno],
         }
 
@@ -174,8 +176,26 @@ class Logs:
             text=shorten_text(text, _WHOLE),
             extra={},
             error=None,
+            handled=_list_handled(self.recorder.root),
             place=self.recorder.find_place(),
         )
+
+
+def _list_handled(root: str) -> list[list[str]]:
+    """[class, words] of the repository's own errors that are being handled where a record is
+    written, the last one first: an adapter has made them of the provider's, and may have ended
+    there.
+    """
+    found = []
+    error = sys.exc_info()[1]
+    while error is not None and len(found) < _MOST_HANDLED:
+        kind = type(error)
+        file = getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
+        if file.startswith(root):
+            found.append([f"{kind.__module__}:{kind.__qualname__}", shorten_text(str(error))])
+        # What `from None` hides is there all the same.
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def _read_fields(text: str) -> dict[str, str]:

@@ -29,11 +29,22 @@ def shorten_text(text: str, most: int = _SHOWN) -> str:
     return f"{text[:most]}…{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:12]}"
 
 
+def look_up(value: Any, name: str) -> Any:
+    """An attribute of an object of somebody else's; None where it has none, and where reading it
+    raises: what stands for another object, such as the application of a web server's request, may
+    stand for none now.
+    """
+    try:
+        return getattr(value, name, None)
+    except Exception:
+        return None
+
+
 def read_held(value: Any) -> dict[str, Any]:
     """The public attributes of an object that are text, numbers, or lists and dicts of these, by
     their names in order. What is empty says nothing.
     """
-    held = getattr(value, "__dict__", {})
+    held = look_up(value, "__dict__") or {}
     found = {}
     for name, one in sorted(held.items()):
         if not name.startswith("_") and _is_simple(one):
@@ -113,7 +124,7 @@ def _is_made_of_values(value: Any, depth: int = 0) -> bool:
     elif issubclass(kind, (list, tuple, set, frozenset)):
         held = list(value)
     else:
-        held = list(getattr(value, "__dict__", {}).values())
+        held = list((look_up(value, "__dict__") or {}).values())
         if not held:
             return False
     return all(_is_made_of_values(one, depth + 1) for one in held)

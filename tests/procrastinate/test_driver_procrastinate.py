@@ -15,7 +15,10 @@ import pytest
 
 pytest.importorskip("procrastinate")
 
+from procrastinate import PsycopgConnector, SyncPsycopgConnector
+
 from skillrun.contract.spec import load_spec
+from skillrun.frameworks.procrastinate.driver_storage import find_database
 from skillrun.proof.explorer import Explorer
 from skillrun.proof.exploring.run import NotPublished
 from skillrun.proof.history import History
@@ -299,6 +302,44 @@ def test_a_job_of_a_transaction_is_published_with_its_commit(clinic: Clinic) -> 
     killed = clinic.under("caller-kill@before:commit#1")
     assert [run.outcome for run in killed.runs] == ["succeeded"]
     assert len([e for e in killed.events if e.kind == "published" and e["to_handler"]]) == 1
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "is_same"),
+    [
+        ("postgresql://db/clinic", "host=db dbname=clinic", True),
+        ("postgresql://db/clinic", "postgresql://db/archive", False),
+        ("postgresql://db/clinic", "", False),
+    ],
+)
+def test_which_database_a_connector_reaches(ours: str, theirs: str, is_same: bool) -> None:
+    """One app for the worker and another, with plain calls, for whoever publishes."""
+    asynchronous, plain = PsycopgConnector(conninfo=ours), SyncPsycopgConnector(conninfo=theirs)
+    place = find_database(asynchronous)
+    assert place is not None
+    assert (find_database(plain) == place) is is_same
+
+
+PLACED = ('os.environ.get("QUEUE_URL", "")', '"postgresql://db/clinic"')
+BESIDE = (
+    "desk = App(connector=SyncPsycopgConnector(conninfo='host=db dbname=clinic'))\n\n\ndef book("
+)
+
+
+@edited(
+    (QUEUE, *PLACED),
+    (
+        DESK,
+        "from clinic import db\n",
+        "from procrastinate import App, SyncPsycopgConnector\n\nfrom clinic import db\n",
+    ),
+    (DESK, "def book(", BESIDE),
+    (DESK, "with app.open()", "with desk.open()"),
+    (DESK, "remind.defer(", "desk.configure_task(NAME).defer("),
+    (DESK, "import remind\n", 'import remind\n\nNAME = "clinic.tasks.remind"\n'),
+)
+def test_another_app_of_the_same_database_publishes_the_job(clinic: Clinic) -> None:
+    assert [one["to_handler"] for one in clinic.published] == [True]
 
 
 @pytest.mark.real

@@ -117,3 +117,46 @@ def test_what_a_formatter_puts_into_its_line_is_told(formatter: str, told: dict[
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [told]
+
+
+ENDS = """
+import contextlib, json, logging
+from skillrun.probe.logs import Logs
+
+class Recorder:
+    is_delivery, root, told = True, ROOT, []
+    quiet_log = contextlib.nullcontext
+    def emit(self, kind, **data):
+        self.told.append(data["handled"])
+
+class Refused(Exception):
+    pass
+
+logging.basicConfig(level=logging.INFO)
+recorder = Recorder()
+Logs(recorder).install()
+try:
+    try:
+        raise OSError("550 no such box")
+    except OSError:
+        raise Refused("the box is gone") from None
+except Refused:
+    logging.info("buried")
+logging.info("next")
+print(json.dumps(recorder.told))
+"""
+
+
+def test_an_error_that_is_handled_where_a_record_is_written_stands_beside_it(
+    tmp_path: Path,
+) -> None:
+    """The application's own alone: what the provider raised is known without it."""
+    (tmp_path / "ends.py").write_text(ENDS.replace("ROOT", repr(f"{tmp_path}/")))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "ends.py")],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[["__main__:Refused", "the box is gone"]], []]

@@ -200,6 +200,28 @@ def test_the_status_of_an_answer_is_a_reason(said: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "expected"),
+    [("dead error=Refused", "application"), ("dead: no such box", "application"), ("dead", "no")],
+)
+def test_an_error_that_the_application_made_and_ended_itself_is_the_reason(
+    said: str, expected: str
+) -> None:
+    """`raise Refused("no such box") from None`, which the handler catches, logs, and buries."""
+    good = [log("started id=7"), log("done id=7")]
+    buried = [
+        fault("raise", "before:email#1", error="smtplib:SMTPRecipientsRefused", text="({},)"),
+        log(f"id=7 {said}", handled=[["app.mail:Refused", "no such box"]]),
+        RETURNED,
+        ACKED,
+    ]
+    seen = history("raise=smtplib:SMTPRecipientsRefused@before:email#1", buried)
+    found = logs.answer_questions(
+        [history("once", [*good, *DONE]), seen], against(spec()), {0: {"id": 7}}
+    )
+    assert found["why"].by == expected
+
+
+@pytest.mark.parametrize(
     ("error", "expected"),
     [("asyncio.exceptions:CancelledError", "not asked"), ("app.mail:Away", "no")],
 )

@@ -16,7 +16,8 @@ import pytest
 from escaping import IMPORTS, proof_with, said_by
 from plain_job import JOBS, SPEC, plain_repo, proof_of
 
-from skillrun.probe.values import show_value
+from skillrun.probe.effects import _has_name_for
+from skillrun.probe.values import look_up, read_held, show_value
 from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.unknowns import merge_undeclared
 
@@ -196,3 +197,17 @@ def test_other_lines_and_kinds_are_rows_of_their_own() -> None:
         "undeclared file: {tmp}/b, which stays",
     ]
     assert said(*rows) == rows
+
+
+class Unbound:
+    """As an object that stands for the application of the request at hand, outside of any."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError("working outside of the application's context")
+
+
+def test_what_stands_for_nothing_now_has_no_attributes() -> None:
+    assert look_up(Unbound(), "__dict__") is None
+    assert read_held(Unbound()) == {}
+    assert not _has_name_for({"current": Unbound()}, ValueError)
+    assert _has_name_for({"current": Unbound(), "error": ValueError}, ValueError)

@@ -44,7 +44,7 @@ from ...probe.swap import replace_calls
 from ...probe.wrap import skip_calls
 from .driver_files import JobFiles
 from .driver_recovery import LOST, Recovery, make_tick
-from .driver_storage import KEPT, Store, as_message, run_at_once, utc_now
+from .driver_storage import KEPT, Store, as_message, find_database, run_at_once, utc_now
 
 # The ones before have no heartbeats, or defer one job at a time.
 OLDEST = (3, 2)
@@ -174,7 +174,7 @@ class Driver(AsyncDriver):
             make(app, **kwargs)
             # What a command or a sweep makes for itself, once the job's own app is known, looks at
             # the same tables.
-            store = getattr(self.app, "connector", None) or Store(self, kwargs["connector"])
+            store = getattr(self.app, "connector", None) or self._find_store(kwargs["connector"])
             app.connector = app.job_manager.connector = store
             self.apps.append(app)
 
@@ -183,6 +183,17 @@ class Driver(AsyncDriver):
             yield app
 
         setattr(App, "replace_connector", stays)  # noqa: B010
+
+    def _find_store(self, real: Any) -> Store:
+        """One for each database: an app that publishes alone stands beside the worker's, with a
+        connector of its own to the same tables.
+        """
+        place = find_database(real)
+        for app in self.apps:
+            if place is not None and find_database(app.connector.real) == place:
+                store: Store = app.connector
+                return store
+        return Store(self, real)
 
     def find_recovery(self) -> None:
         """Once the task and its app are known."""

@@ -19,6 +19,35 @@ from procrastinate.testing import InMemoryConnector
 KEPT = ("id", "queue_name", "task_name", "priority", "lock", "queueing_lock", "args", "attempts")
 
 
+# What of a connection's words says which tables it sees.
+_PLACE = ("service", "host", "hostaddr", "port", "dbname", "options")
+
+
+def find_database(connector: Any) -> tuple[tuple[str, str], ...] | None:
+    """The words that say which database a connector of the application's reaches; None where it is
+    given none: the environment decides then, or a pool that somebody opens later.
+    """
+    arguments = getattr(connector, "_pool_args", None)
+    if not isinstance(arguments, dict):
+        return None
+    try:
+        words = {**arguments, **_parse_words(arguments), **(arguments.get("kwargs") or {})}
+    except Exception:  # psycopg's own, for what is no connection string, among others
+        return None
+    place = tuple((word, str(words[word])) for word in _PLACE if words.get(word))
+    return place or None
+
+
+def _parse_words(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Of a connection string."""
+    text = arguments.get("conninfo") or arguments.get("dsn") or ""
+    if not text:
+        return {}
+    from psycopg.conninfo import conninfo_to_dict
+
+    return dict(conninfo_to_dict(text))
+
+
 def utc_now() -> datetime:
     """In UTC, on the process's own clock."""
     return datetime.now(tz=timezone.utc)

@@ -14,12 +14,14 @@ _STATUS = re.compile(r"(\d{3}) injected by skillrun")
 
 def says_why(event: Event, delivery: Delivery) -> bool:
     """Whether a record names one of the errors on the way from what went wrong to how the delivery
-    ended.
+    ended, or one that the application made of it and ended itself.
     """
     reasons = _list_reasons(delivery)
     if not reasons:
         # It asks to come again and met no error: its own words are the reason.
         return True
+    for name, said in event["handled"] or ():
+        reasons.append((str(name), said))
     extra = " ".join(map(str, (event["extra"] or {}).values()))
     text = f"{event['text']} {event['error'] or ''} {extra}"
     return any(_names_error(text, name, said) for name, said in reasons)
