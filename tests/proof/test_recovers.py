@@ -12,6 +12,7 @@ import pytest
 from word_job import SPEC, Edit, prove_with, rules
 
 from skillrun.contract.spec import load_spec
+from skillrun.proof.exploring import sweeps
 from skillrun.proof.prove import prove
 from skillrun.proof.result import Proof, Target
 
@@ -139,6 +140,17 @@ NEVER_PASSES = "raise=store.parcels:Down@before:parcel#*/* sweep"
 
 
 def test_a_job_may_be_tried_again_by_a_table_and_a_sweep(tmp_path: Path) -> None:
+    proof = prove_swept(tmp_path, *BY_TABLE, only=NEVER_PASSES)
+    assert (proof.verdict, rules(proof)) == ("proved", set())
+
+
+def test_calls_in_vain_are_counted_from_the_last_delivery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that is brought back twelve times by one of several sweeps is called for more often
+    than any limit of calls of the whole schedule.
+    """
+    monkeypatch.setattr(sweeps, "_MOST_CALLS", 3)
     proof = prove_swept(tmp_path, *BY_TABLE, only=NEVER_PASSES)
     assert (proof.verdict, rules(proof)) == ("proved", set())
 

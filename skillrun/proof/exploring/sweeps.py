@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _GROWTH = 3.0
 # What has stood still for a day is old to any sweep that comes more often.
 _OLD_S = 24 * 3600.0
-# Calls of one schedule: a sweep that brings a job back for ever meets the limit of deliveries first.
+# Calls since the last delivery: what brings a job back again and again is bounded by the deliveries
+# of a schedule, however many sweeps look in vain between two of them.
 _MOST_CALLS = 60
 
 
@@ -67,7 +68,8 @@ class Sweeps(Called):
             beat = _Beat(sweep, 0.0, 0.0)
             beat.begin(run.now)
             beats.append(beat)
-        for _ in range(_MOST_CALLS):
+        calls, delivered = 0, run.count
+        while calls < _MOST_CALLS:
             # A message that still waits met the limit of deliveries: sweeps change nothing more.
             if not beats or run.queue or run.hung is not None:
                 return
@@ -77,7 +79,11 @@ class Sweeps(Called):
             # One look more is enough; whether a sweep ever does a job again that is done is asked by
             # the family that is named after it.
             was_done = self._is_done(run)
-            if self._sweep_once(run, beat.sweep):
+            found = self._sweep_once(run, beat.sweep)
+            calls += 1
+            if run.count > delivered:
+                calls, delivered = 0, run.count
+            if found:
                 for other in beats:
                     other.begin(run.now)
             else:
