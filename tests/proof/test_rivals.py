@@ -13,6 +13,7 @@ import yaml
 from histories import ACKED, history, reference
 from plain_job import JOBS, SPEC, target_of
 
+from skillrun.contract.job import Effect, JobSpec
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.assumptions import assumptions
 from skillrun.proof.attempt import try_prove
@@ -21,7 +22,7 @@ from skillrun.proof.decisions import find_decisions, list_rivals, read_code
 from skillrun.proof.families import registry, rivals
 from skillrun.proof.judges.rivals import judge as judge_rivals
 from skillrun.proof.result import Proof
-from skillrun.proof.rivals import ChangedRow, Rivalry, make_other, name_change
+from skillrun.proof.rivals import ChangedRow, Rival, Rivalry, make_other, name_change
 from skillrun.proof.rows import Table
 from skillrun.proof.services.find import find_postgres
 from skillrun.proof.state import SqliteStore
@@ -412,6 +413,32 @@ def test_one_key_with_another_amount_is_told() -> None:
     assert judge(call(7, attempt=1), call(7, attempt=2)) == []
     rivalry = replace(rivalry, rival=name_change(row, {"cents"}))
     assert judge(call(7), call(8)) == [("key-reused", "minor")]
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "grade"),
+    [
+        ("email", "app.mail:send", "minor"),
+        ("reminder", "app.gate:text", "minor"),
+        ("parcel", "app.carrier:send", "money"),
+        ("charge", "app.bank:debit", "money"),
+    ],
+)
+def test_a_message_too_many_costs_no_money(name: str, call: str, grade: str) -> None:
+    """An order is paid while its reminder is on the way: the customer gets one line too many."""
+    table = Table("orders", ("id", "state"), ("id",), frozenset())
+    row = ChangedRow(table, {"id": 1, "state": "open"}, {"id": 1, "state": "open"})
+    rival = Rival("orders.state:paid", row, "state", "paid")
+    rivalry = Rivalry(rival, 1, {"state": "paid"}, {"state": "paid"})
+    made = {"effect": name, "key": "1", "args": "", "plain": {}, "name": f"{name}#1"}
+    seen = history(
+        f"rival=orders.state:paid@before:{name}#1",
+        [("performed", made), ACKED],
+        rivalries=(rivalry,),
+    )
+    spec = JobSpec(version=1, job="job", effects=(Effect(name=name, call=call, key_arg="key"),))
+    found = list(judge_rivals(seen, replace(reference(), spec=spec)))
+    assert [(one.rule, one.grade) for one in found] == [("rival-ignored", grade)]
 
 
 @pytest.mark.skipif(find_postgres() is None, reason="no PostgreSQL server here")

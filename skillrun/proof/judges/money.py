@@ -20,6 +20,8 @@ MONEY_WORDS = re.compile(
 _TELLING = re.compile(
     r"mail|smtp|sms|notif|letter|push|slack|receipt|remind|announce|webhook|invoice", re.IGNORECASE
 )
+# A person reads it, and nothing else happens.
+_MESSAGE = re.compile(r"mail|smtp|(?:^|_|\b)sms|notif|push|slack|remind", re.IGNORECASE)
 _AMOUNT = re.compile(
     r"amount|cents|pence|price|total|fee|cost|money|balance"
     r"|(?:^|_)(?:eur|usd|gbp|net|gross|sum)(?:_|$)",
@@ -39,3 +41,8 @@ def moves_money(effect: Effect, call: Event) -> bool:
     if _TELLING.search(words):
         return False
     return MONEY_WORDS.search(words) is not None or bool(read_amounts(call))
+
+
+def only_tells(effect: Effect) -> bool:
+    """Whether an effect is a message to a person, as far as names can say."""
+    return _MESSAGE.search(f"{effect.name} {effect.call}") is not None

@@ -12,7 +12,7 @@ from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import Event, History, is_loud
 from skillrun.proof.judgement import Judgement
 from skillrun.proof.judges.effect_arguments import find_other_value, strip_numbers
-from skillrun.proof.judges.money import read_amounts
+from skillrun.proof.judges.money import only_tells, read_amounts
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Reference, count_new_letters
 from skillrun.proof.rivals import Rivalry
@@ -119,7 +119,8 @@ def _judge_decision(
         after, worst = "", RiskGrade.LOST
         if done_after:
             after = f", and {_list_effects(done_after)} took place after it"
-            worst = RiskGrade.MONEY
+            if not _only_tell(done_after, reference):
+                worst = RiskGrade.MONEY
         yield name_risk(
             "rival-overwritten",
             _grade_decision(rivalry, worst),
@@ -135,9 +136,12 @@ def _judge_decision(
         when = "before"
         if done_after:
             when = "after"
+        worst = RiskGrade.MONEY
+        if _only_tell(all_done, reference):
+            worst = RiskGrade.MINOR
         yield name_risk(
             "rival-ignored",
-            _grade_decision(rivalry, RiskGrade.MONEY),
+            _grade_decision(rivalry, worst),
             f"somebody else set {shown} to {value!r} while the job ran;"
             f" {_list_effects(done_after or all_done)} took place {when} that, and nothing says so",
             events=numbers,
@@ -149,6 +153,12 @@ def _judge_decision(
 def _list_effects(calls: Iterable[Event]) -> str:
     """The names of the effects that were called, each once, as a message lists them."""
     return ", ".join(dict.fromkeys(str(call["effect"]) for call in calls))
+
+
+def _only_tell(calls: Iterable[Event], reference: Reference) -> bool:
+    """Whether all of these effects are messages to a person: one too many costs a word of regret."""
+    names = {str(call["effect"]) for call in calls}
+    return all(only_tells(effect) for effect in reference.effects if effect.name in names)
 
 
 def _grade_decision(rivalry: Rivalry, worst: RiskGrade) -> RiskGrade:
