@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skillrun.proof.judgement import Judgement
 
 UNKNOWN = "no usual cause fits: read the steps"
+_SWALLOWED = "the handler swallows the error"
 _NOT_SWEPT = "the message is lost, and no sweep of recovers finds the job that it was for"
 
 
@@ -211,7 +212,7 @@ def _explain_loss_after_error(history: History) -> str | None:
             return "the error is not retried"
         return None
     if "raise" in last.hit_by:
-        return "the handler swallows the error"
+        return _SWALLOWED
     if any(map(_has_committed, earlier)):
         return "the marker is committed before the effect"
     return None
@@ -342,11 +343,11 @@ def _explain_missing_letter(history: History) -> str:
         return "the dead letters of two jobs are kept under one key"
     if any(run.died and run.settled is not None for run in history.runs):
         return "the dead letter is written after the library was told that the job is given up"
-    return (
-        _explain_loss_after_error(history)
-        or _find_failed_hook(history)
-        or "nothing writes a dead letter on this way out"
-    )
+    why = _explain_loss_after_error(history) or _find_failed_hook(history)
+    if why == _SWALLOWED and history.schedule.family == "permanent":
+        # A declined card may be the job's outcome, which its row records.
+        return f"{why}; an outcome that a row records belongs to failures.success, `unsent: true`"
+    return why or "nothing writes a dead letter on this way out"
 
 
 def _find_own_error(history: History) -> Event | None:

@@ -156,6 +156,14 @@ def test_an_error_that_means_success_is_met_after_the_effect() -> None:
     assert {fault.index for fault in mine} == {2}
 
 
+def test_an_outcome_is_met_in_the_place_of_the_effect() -> None:
+    """A card that is declined: it says for certain that nothing was charged."""
+    declined = {"type": "ValueError", "unsent": True, "effects": ["email"]}
+    found = planned(failures={"success": [declined, {"type": "KeyError", "effects": ["sms"]}]})
+    mine = [one.faults[0] for one in found if one.family == "success"]
+    assert [fault.at for fault in mine] == ["before:email#1", "after:sms#1"]
+
+
 def test_sweeps_come_behind_what_may_leave_a_job_undone() -> None:
     failures = {"transient": ["TimeoutError"], "permanent": ["ValueError"]}
     swept = {"recovers": [{"call": "app.sweeps:requeue", "every": "15m"}]}

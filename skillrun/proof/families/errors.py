@@ -91,13 +91,18 @@ Numbered = list[tuple["JobError", int]]
 
 @family("success", "no error that means success is declared, or no effect could raise it")
 def success(situation: Situation, planned: Planned) -> Iterator[Schedule]:
-    """Each call takes place, and answers with an error that says it had done so before."""
+    """Each call takes place, and answers with an error that says it had done so before. One that
+    says for certain that nothing was sent is an outcome: the call does not take place.
+    """
     failures = situation.spec.failures
     if failures is None:
         return
     errors = number_errors(failures.success, (*failures.transient, *failures.permanent))
+    unsent = {(error.type, index) for error, index in errors if error.unsent}
     for name, fault in _errors_before(situation, errors, situation.fallible):
-        yield Schedule("success", (replace(fault, at=f"after:{name}"),))
+        if (fault.error, fault.index) not in unsent:
+            fault = replace(fault, at=f"after:{name}")
+        yield Schedule("success", (fault,))
 
 
 def _number_transient(situation: Situation) -> Numbered:
