@@ -18,6 +18,7 @@ OPENED: dict[Path, None] = {}
 # Eight writers on a rollback journal were seen to wait 16 s.
 BUSY_MS = 30_000
 
+_MOVE_AWAY = "move it away; a new one is begun"
 _STRICT_TABLES = (3, 37, 0)
 
 
@@ -94,10 +95,21 @@ def explained(path: Path, busy_ms: int = BUSY_MS) -> Iterator[None]:
         raise
     except sqlite3.Error as error:
         raise _explain_error(path, error, busy_ms) from error
+    except UnicodeDecodeError as error:
+        raise explain_undecodable(path, error) from error
     except OSError as error:
         raise LedgerUnusable(
             f"{path}: {error.strerror or error}", hint="name another file with --ledger"
         ) from error
+
+
+def explain_undecodable(path: Path, error: UnicodeDecodeError) -> LedgerUnusable:
+    """What an error of SQLite means that quotes bytes of the file which are no UTF-8.
+
+    Python's module knows no such error and raises that of its own decoding, with SQLite's words.
+    """
+    said = error.object.decode("utf-8", "replace")
+    return LedgerUnusable(f"{path}: damaged ({said})", hint=_MOVE_AWAY)
 
 
 def _explain_error(path: Path, error: sqlite3.Error, busy_ms: int) -> LedgerUnusable:
@@ -108,7 +120,7 @@ def _explain_error(path: Path, error: sqlite3.Error, busy_ms: int) -> LedgerUnus
         ),
         sqlite3.SQLITE_LOCKED: ("locked", "try again"),
         sqlite3.SQLITE_NOTADB: ("not a SQLite database", "name another file with --ledger"),
-        sqlite3.SQLITE_CORRUPT: (f"damaged ({error})", "move it away; a new one is begun"),
+        sqlite3.SQLITE_CORRUPT: (f"damaged ({error})", _MOVE_AWAY),
         sqlite3.SQLITE_READONLY: (
             "cannot be written",
             "make it writable, or name another file with --ledger",

@@ -197,6 +197,8 @@ def _in_words(time_limit_s: float, narrower: str) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeDecodeError:  # of the file as well: a ValueError, with SQLite's words in it
+        raise
     except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code in _OF_THE_FILE:

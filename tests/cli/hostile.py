@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +68,40 @@ BAD: dict[str, Callable[[Path], None]] = {
     "empty": _write(b""),
     "many digits": _write(b'{"version": ' + b"9" * 10_000 + b"}"),
 }
+
+# What somebody may do to a ledger with plain sqlite3. Bytes that are no UTF-8 can be in its schema,
+# and then SQLite's own errors are no text either.
+_NO_TEXT = "CAST(x'fffe' AS TEXT)"
+_LAST_OBJECT = "(SELECT max(rowid) FROM sqlite_schema)"
+SPOILED: dict[str, tuple[str, ...]] = {
+    "every name of the schema": (f"UPDATE sqlite_schema SET name = {_NO_TEXT}, sql = {_NO_TEXT}",),
+    "one name": (f"UPDATE sqlite_schema SET name = {_NO_TEXT} WHERE rowid = {_LAST_OBJECT}",),
+    "one statement": (f"UPDATE sqlite_schema SET sql = {_NO_TEXT} WHERE rowid = {_LAST_OBJECT}",),
+    "a table more": (
+        f"INSERT INTO sqlite_schema VALUES ('table', {_NO_TEXT}, {_NO_TEXT}, 0, 'a view')",
+    ),
+    "the names of runs": (f"UPDATE run SET skill = {_NO_TEXT}, job = {_NO_TEXT}",),
+    "the paths of runs": (f"UPDATE run SET repo = {_NO_TEXT}, spec_path = {_NO_TEXT}",),
+    "the types of events": (f"UPDATE event SET type = {_NO_TEXT}, stage = {_NO_TEXT}",),
+    "the data of events": (f"UPDATE event SET data = {_NO_TEXT}",),
+    "the hashes of events": (f"UPDATE event SET hash = {_NO_TEXT}, prev = {_NO_TEXT}",),
+    "evidence": (f"UPDATE evidence SET role = {_NO_TEXT}, path = {_NO_TEXT}",),
+    "telemetry": (f"UPDATE telemetry SET outcome = {_NO_TEXT}, actor = {_NO_TEXT}",),
+}
+
+
+def spoil(ledger: Path, kind: str) -> None:
+    """Changes a ledger as somebody does it who drops what protects it."""
+    db = sqlite3.connect(ledger, isolation_level=None)
+    with contextlib.closing(db):
+        triggers = db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+        for (name,) in triggers:
+            db.execute(f"DROP TRIGGER {name}")
+        db.execute("PRAGMA ignore_check_constraints = ON")
+        db.execute("PRAGMA writable_schema = ON")
+        for statement in SPOILED[kind]:
+            db.execute(statement)
+
 
 FILES: dict[str, bytes] = {
     ".skillrun/jobs/send.yaml": SPEC,

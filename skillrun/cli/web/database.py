@@ -9,7 +9,7 @@ from typing import Any
 
 from datasette.database import Database
 
-from skillrun.ledger.connection import open_reader
+from skillrun.ledger.connection import explain_undecodable, open_reader
 from skillrun.runner.files_now import known_repo, query_params
 
 # A page that waits longer for a writer says so.
@@ -77,6 +77,8 @@ class LedgerDatabase(Database):
             raise sqlite3.OperationalError("the server ends")
         try:
             return await super().execute_fn(fn)
+        except UnicodeDecodeError as error:
+            raise explain_undecodable(Path(self.path), error) from error
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_READONLY_ROLLBACK:
                 raise
