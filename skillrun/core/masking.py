@@ -1,8 +1,8 @@
-"""Finds what looks like a secret: by its name, its place or its form, and a value that changes like
-a key.
+"""Finds what looks like a secret: by its name, its place or its form.
 
-A form is what a provider has published of its tokens. The named detectors of detect-secrets (Yelp)
-were compared: they look for the same forms, for fewer of them, and say only that a line holds one.
+How random a value looks says nothing: a digest or an ETag looks like a key. A form is what a
+provider has published of its tokens. The named detectors of detect-secrets (Yelp) were compared:
+they look for the same forms, for fewer of them, and say only that a line holds one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 
 MASK = "[masked]"
 _ROUNDS = 10  # two are the rule
@@ -53,13 +52,28 @@ _KEY_REST = re.compile(
 )
 _LINE_ENDS = re.compile(r"(\r?\n[ \t]*|\\r\\n|\\n)")
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/=]{0,80}")
-# A line of PEM is 64 characters of base64, with letters of both cases and a digit; one of a digest
-# is not. A key on one line shows by what every RSA, EC or OpenSSH key begins with.
+# A line of PEM is 64 characters of base64 (70 where OpenSSH writes it, 76 in MIME), with letters of
+# both cases and a digit; one of a digest in hexadecimal is not.
+_BASE64 = r"[A-Za-z0-9+/]"
+_MIXED = r"(?=[a-z0-9+/]{0,75}[A-Z])(?=[A-Z0-9+/]{0,75}[a-z])(?=[A-Za-z+/]{0,75}[0-9])"
+_WIDE = rf"{_MIXED}(?:{_BASE64}{{76}}|{_BASE64}{{70}}|{_BASE64}{{64}})(?![\w+/=-])"
+# A key on one line shows by what every RSA, EC or OpenSSH key begins with.
+_FIRST = rf"(?:MII[A-Z]|MHcC|MHQC|b3BlbnNzaC1rZXktdjE){_BASE64}{{40,}}={{0,2}}"
+# The next line of what a log indents, quotes or marks with "+", or in a text of JSON.
+_NEXT_LINE = r"(?:\\r)?(?:\\n)?[\"',]{0,3}\r?\n(?:[ \t>|E]{0,12}[+-]?[\"']?)|(?:\\r)?\\n"
+# The last line is shorter, and base64 as well.
+_LAST = rf"(?:{_BASE64}{{1,75}}={{1,2}}|(?=[a-z0-9+/]{{0,75}}[A-Z]){_BASE64}{{16,75}})(?![\w+/=-])"
 _KEY_PIECE = re.compile(
-    r"(?<![A-Za-z0-9+/=])(?=[a-z0-9+/]{0,63}[A-Z])(?=[A-Z0-9+/]{0,63}[a-z])(?=[A-Za-z+/]{0,63}[0-9])"
-    r"[A-Za-z0-9+/]{64}(?![A-Za-z0-9+/=])"
-    r"|(?<![A-Za-z0-9+/=])(?:MII[A-Z]|MHcC|MHQC|b3BlbnNzaC1rZXktdjE)[A-Za-z0-9+/]{40,}={0,2}"
+    rf"(?:(?<![\w+/=-])|(?<=\\n)|(?m:^)[+-])(?:{_WIDE}|{_FIRST})"
+    rf"(?:(?:{_NEXT_LINE})(?:{_WIDE}|{_LAST}))*"
 )
+# `digest: `, `ETag: W/"`, `sha384-`: 48 bytes are 64 characters of base64.
+_CALLED_DIGEST = re.compile(
+    r"(?i)(?:sha-?\d{3}|digest|etag|integrity|checksum|hash|fingerprint)[\w-]{0,20}\\?[\"']?"
+    r"[ \t]{0,3}[-:=]{0,2}[ \t]{0,3}(?:W/)?\\?[\"']?\Z"
+)
+# Characters before a value that are looked at for such a name.
+_NAME_AT = 60
 
 
 def _mask_private_keys(text: str) -> str:
@@ -71,7 +85,15 @@ def _mask_private_keys(text: str) -> str:
     for start, end in _key_spans(text):
         pieces += text[done:start], MASK
         done = end
-    return _KEY_PIECE.sub(MASK, "".join((*pieces, text[done:])))
+    return _KEY_PIECE.sub(_masked_piece, "".join((*pieces, text[done:])))
+
+
+def _masked_piece(match: re.Match[str]) -> str:
+    """`[masked]` for lines of a key; a value that is called a digest stays."""
+    before = match.string[max(0, match.start() - _NAME_AT) : match.start()]
+    if _CALLED_DIGEST.search(before):
+        return match[0]
+    return MASK
 
 
 def _key_spans(text: str) -> Iterator[tuple[int, int]]:
@@ -232,9 +254,11 @@ _PGPASS = re.compile(
 _ELEMENT = re.compile(
     r"(?i)(<[\w:.-]{0,40}(?:password|passwd|secret|token|apikey|api-key)>\s{0,9})(?!\[masked\])[^<\n]{1,256}(?=</)"
 )
-# "auth": "dXNlcjpwYXNz" of a registry, and _auth of npm: base64 of user:password.
+# "auth": "dXNlcjpwYXNz" of a registry, _auth of npm, `creds dXNlcjpwYXNz`: base64 of user:password.
 _REGISTRY = re.compile(
-    r"(?i)(\\?[\"']auth\\?[\"']\s{0,3}:\s{0,3}\\?[\"']|\b_auth[ \t]{0,3}=[ \t]{0,3}[\"']?)"
+    r"(?i)(\\?[\"']auth\\?[\"']\s{0,3}:\s{0,3}\\?[\"']|\b_auth[ \t]{0,3}=[ \t]{0,3}[\"']?"
+    r"|\b(?:basic[ _-]?auth|cred(?:s|entials?)?|user:pass(?:word)?)\\?[\"']?[ \t]{0,3}[:=]?"
+    r"[ \t]{0,3}\\?[\"']?)"
     r"([A-Za-z0-9+/]{6,2000}={0,2})"
 )
 _KEY_DATA = re.compile(
@@ -244,8 +268,8 @@ _KEY_DATA = re.compile(
 # -- by their name
 
 _SECRET_WORDS = (
-    r"password|passwd|passphrase|passwort|passcode|pwd|(?<![a-z])pass|(?<=[_-])pw|(?-i:(?<=[a-z])P(?:ass|w))"
-    r"|secret|token|credentials?"
+    r"password|passwd|passphrase|passwort|passcode|pwd|(?<![a-z])p(?:ass|w)|(?-i:(?<=[a-z])P(?:ass|w))"
+    r"|secret|token|credentials?|(?<![a-z])creds"
     r"|(?:api|access|account|auth|secret|private|signing|encryption|master|license|shared[_-]?access)[_-]?key"
 )
 _SUFFIX = r"[_-](?:\d{1,3}|prod|production|live|staging|dev|test|base|value|plain|string)"
@@ -264,6 +288,12 @@ _SAID = re.compile(
     r"(?i)(\b(?:password|passphrase|passwd|passwort|pwd|secret|token|api[ -]?key)[ \t]+"
     r"(?:is|was|ist|set to|changed to)[ \t]*:?[ \t]+)"
     r"(\"[^\"\n]{1,256}\"|'[^'\n]{1,256}'|`[^`\n]{1,256}`|[^\s\"'`]{1,256})(?=[ \t]*(\S?))"
+)
+# login failed for admin with password hunter2x: a digit or a sign, and no name of a method.
+_SAID_WITH = re.compile(
+    r"(?i)(\b(?:with|using|and|by)[ \t]+(?:the[ \t]+|its[ \t]+|my[ \t]+)?"
+    r"(?:password|passphrase|passwd|passwort|pwd)[ \t]+)(?!\[masked\]|scram|md5|sha|argon|bcrypt|pbkdf)"
+    r"(?=[^\s\"']{0,256}[0-9!@#$^&*+=~])([^\s\"'`/.({<%[$*-][^\s\"'`]{4,255})"
 )
 _SAYS_NOTHING = re.compile(
     r"(?i)(?:required|invalid|missing|expired|incorrect|wrong|empty|unset|set|correct|valid|hidden|masked|unknown|secret"
@@ -286,12 +316,6 @@ _ANNOTATION = re.compile(
 )
 _VARIABLE = re.compile(r"\$[A-Z_][A-Z0-9_]*\Z")
 _WORD = re.compile(r"[A-Za-z][a-z]{0,15}[.!?:]?\Z")
-
-_ASSIGNED = re.compile(
-    r"([\w\"'\]]["
-    r" \t]{0,2}(?:=>|:=|[:=])\s{0,2}\\?[\"']?)([A-Za-z0-9+/_-]{24,256}={0,2})(?![\w.:/-])"
-)
-
 
 # In a message: incorrect password 'x', password 'x' was rejected, password authentication failed
 # (tried 'x').
@@ -346,7 +370,15 @@ _SIGNS = re.compile(r"[^A-Za-z'’,.;:!?)(-]")
 
 
 def _mask_said(text: str) -> str:
-    return _SAID.sub(_masked_sentence, text)
+    return _SAID_WITH.sub(_masked_with, _SAID.sub(_masked_sentence, text))
+
+
+def _masked_with(match: re.Match[str]) -> str:
+    """The punctuation of a sentence stays, and so does a placeholder."""
+    bare = match[2].rstrip(".,;:!?)")
+    if not bare or _NO_SECRET.match(bare):
+        return match[0]
+    return f"{match[1]}{MASK}{match[2][len(bare) :]}"
 
 
 def _masked_sentence(match: re.Match[str]) -> str:
@@ -438,7 +470,7 @@ def _is_secret(name: str, separator: str, value: str, *, quoted: bool) -> bool:
         return False
     if name == "pwd" and value[0] in "/~.":
         return False  # the working folder
-    if name in ("password", "passwd", "passphrase", "passwort", "pwd"):
+    if name in ("password", "passwd", "passphrase", "passwort", "pwd", "pw"):
         return True
     if value.isdigit() and len(value) < 12:
         return False  # a count: max_token=4096
@@ -462,23 +494,6 @@ def _is_prose(name: str, separator: str, value: str) -> bool:
 
 def _names_secret(value: str) -> bool:
     return value.isidentifier() and _SECRET_NAME.search(value) is not None
-
-
-def _mask_assigned(text: str) -> str:
-    return _ASSIGNED.sub(lambda match: match[1] + MASK if _is_random(match[2]) else match[0], text)
-
-
-def _is_random(value: str) -> bool:
-    """Whether letters and digits change kind as often as in a key; names, paths, hashes and UUIDs
-    do not.
-    """
-    if re.match(r"sha\d{3}-", value):
-        return False  # a package's integrity
-    kinds = []
-    for c in value:
-        kinds.append("d" if c.isdigit() else "u" if c.isupper() else "l" if c.islower() else "-")
-    changes = sum(1 for one, other in pairwise(kinds) if one != other)
-    return {"d", "u", "l"} <= set(kinds) and changes >= 0.4 * len(value) and len(set(value)) >= 14
 
 
 # -- what somebody else has cut short: password 'open ses...
@@ -569,5 +584,4 @@ _RULES: tuple[Callable[[str], str], ...] = (
     _mask_named,
     _mask_said,
     _mask_quoted,
-    _mask_assigned,
 )

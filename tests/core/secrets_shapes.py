@@ -12,6 +12,8 @@ WORD = "Tr0ub4dor+3"
 B64 = base64.b64encode(b"shop:Tr0ub4dor+3").decode()
 PEM = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
 PEM_MIDDLE = "uYq8pF3kQz1mVb7nXc5tRw9eLs2dGh4jKa6oPi0uYtReWq3zXcVbNm7lKjHgFd+S"[:64]
+WIDE_LINE = PEM_MIDDLE + "zT7vKq2mXw5R"
+LAST_LINE = "kQ9dVt3nHs8LbYw1Zr=="
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 # Name -> (a text, the secret in it).
@@ -105,6 +107,21 @@ SHAPES: dict[str, tuple[str, str]] = {
     "a JSON web token": ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "c2lnbmF0dXJl"),
     "a private key": (f"-----BEGIN PRIVATE KEY-----\n{PEM}\n-----END PRIVATE KEY-----", PEM),
     "the middle of a private key": (f"{PEM_MIDDLE}\n{PEM_MIDDLE}", PEM_MIDDLE),
+    "the middle of a key of OpenSSH": (f"{WIDE_LINE[:70]}\n{WIDE_LINE[:70]}", WIDE_LINE[:70]),
+    "a line of 76 characters": (f"key:\n    {WIDE_LINE}\n", WIDE_LINE),
+    "the last line of a key": (f"{PEM_MIDDLE}\n{LAST_LINE}", LAST_LINE),
+    "a last line without padding": (f"{WIDE_LINE[:70]}\n{LAST_LINE[:-2]}", LAST_LINE[:-2]),
+    "the last line of a key in JSON": (f"{PEM_MIDDLE}\\n{LAST_LINE}\\n", LAST_LINE),
+    "the last line in a difference": (f"+{PEM_MIDDLE}\n+{LAST_LINE}\n", LAST_LINE),
+    "pw": (f"pw={WORD}", WORD),
+    "pw of digits": ("pw=90210", "90210"),
+    "pw of an address": (f"https://x.example/login?user=a&pw={WORD}", WORD),
+    "pw, first of an address": (f"https://x.example/login?pw={WORD}", WORD),
+    "with password": ("login failed for admin with password hunter2x", "hunter2x"),
+    "using password": (f"tried user bob, using the password {WORD}, and failed", WORD),
+    "creds": (f"creds {B64}", B64),
+    "creds, named": (f"creds={WORD}", WORD),
+    "basic auth": (f"basic auth: {B64}", B64),
     "a private key on one line": (
         f"-----BEGIN PRIVATE KEY-----\\n{PEM}\\n-----END PRIVATE KEY-----",
         PEM,
@@ -224,5 +241,22 @@ INNOCENT: tuple[str, ...] = (
     "the password field 'name' was renamed",
     "dp.parse('2024')",
     "token 'order' was rejected by the parser",
+    "digest: 47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
+    'ETag: "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="',
+    f"sha384-{PEM_MIDDLE}",
+    f'"integrity": "sha384-{PEM_MIDDLE}"',
+    "a worker with password authentication on",
+    "using password scram-sha-256",
+    "by password (tried 3 times)",
+    "with password {password1}",
+    "with password /etc/pam.d/7",
+    "with password reset_token",
+    "creds = load_creds()",
+    "creds are missing",
+    "credentials expired",
+    "credentials MissingConfiguration",
+    "pw: str",
+    "pw = getpass.getpass()",
+    "mpw=5",
     "sha512-" + "Zx8qT1mN4vB7kL2pR9sW3yU6" * 2 + "==",
 )
