@@ -186,7 +186,7 @@ def _list_handled(root: str) -> list[list[str]]:
     written, the last one first: an adapter has made them of the provider's, and may have ended
     there.
     """
-    found = []
+    found: list[list[str]] = []
     error = sys.exc_info()[1]
     while error is not None and len(found) < _MOST_HANDLED:
         kind = type(error)
