@@ -29,6 +29,7 @@ from skillrun.repo.shell import (
     resets_database,
     runs_front_end,
     tests_as_well,
+    unset_in_script,
     unset_variables,
     without_prefix,
 )
@@ -68,17 +69,23 @@ def find_commands(tree: Tree, languages: tuple[str, ...] = ()) -> Commands:
 
 def list_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
     """Every declared command whose purpose is plain from its name or from what it runs."""
-    for declared in _declared_offers(tree, languages):
-        if resets_database(f"{declared.fact.command}\n{declared.fact.runs}"):
+    for offer in _declared_offers(tree, languages):
+        if resets_database(f"{offer.fact.command}\n{offer.fact.runs}") or _mends(offer):
             continue
-        offer = declared
-        if offer.kind == "lint" and changes_files(offer.fact.runs):
-            offer = replace(offer, source=Source.MENDS)
         yield offer
         if offer.kind == "lint" and checks_types(offer.fact.runs):
             yield replace(offer, kind="typecheck", source=Source.INSIDE)
         if offer.kind == "build" and tests_as_well(offer.fact.command):
             yield replace(offer, kind="test", source=Source.INSIDE)
+
+
+def _mends(offer: Offer) -> bool:
+    """Whether a check changes the files. Of pre-commit, hooks are no command lines, and those that
+    mend fail where they do.
+    """
+    if offer.source is Source.PRE_COMMIT or offer.kind == "build":
+        return False
+    return changes_files(offer.fact.runs)
 
 
 def _declared_offers(tree: Tree, languages: tuple[str, ...]) -> Iterator[Offer]:
@@ -164,7 +171,7 @@ def _offer_named(command: str, recipes: Mapping[str, Recipe], source: Source) ->
     """The recipes whose name says what they are for."""
     for name, recipe in _list_public(recipes):
         named = _kind_of_recipe(name)
-        if named:
+        if named and _runs_as_it_is(recipe, named[0], recipes):
             yield Offer(named[0], _state_recipe(command, name, recipe), source, named[1])
 
 
@@ -177,12 +184,34 @@ def _offer_unnamed(
     """
     for name, recipe in _list_public(recipes):
         kind = _only_purpose(recipe.lines)
-        if not kind or _kind_of_recipe(name):
+        if not kind or _kind_of_recipe(name) or not _runs_as_it_is(recipe, kind, recipes):
             continue
         source, fit = Source.TOLD_BY_LINES, 0
         if _is_of_a_part(recipe.lines, main):
             source, fit = Source.SIDE_PACKAGE, _AFTER_EVERY_NAME
         yield Offer(kind, _state_recipe(command, name, recipe), source, fit)
+
+
+def _runs_as_it_is(recipe: Recipe, kind: str, recipes: Mapping[str, Recipe]) -> bool:
+    """Neither it nor a recipe that it needs first asks for a variable that nothing sets, or, of a
+    check, changes the files.
+    """
+    called = [recipe, *_list_needed(recipe, recipes)]
+    if any(one.unset for one in called):
+        return False
+    return kind == "build" or not any(changes_files("\n".join(one.lines)) for one in called)
+
+
+def _list_needed(recipe: Recipe, recipes: Mapping[str, Recipe]) -> list[Recipe]:
+    """The recipes that run before it, and those before them."""
+    found: dict[str, Recipe] = {}
+    waiting = list(recipe.needs)
+    while waiting:
+        name = waiting.pop()
+        if name in recipes and name not in found:
+            found[name] = recipes[name]
+            waiting += recipes[name].needs
+    return list(found.values())
 
 
 # How well a recipe fits beside scripts that have a name for it.
@@ -267,7 +296,7 @@ def _script_offer(tree: Tree, path: str, name: str) -> Offer | None:
         return None
     text = text_of(tree, path) or ""
     runs = _list_lines_of_script(text)
-    if not runs or not (name.endswith("sh") or text.startswith("#!")):
+    if not runs or not (name.endswith("sh") or text.startswith("#!")) or unset_in_script(runs):
         return None
     kinds = {find_purpose(re.sub(r"^\$\{?\w+\}?", "", line)) for line in runs}
     if named[1] == _TOLD_BY_ITS_LINES and "typecheck" not in kinds:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from skillrun.repo.shell import needed_variables
+
 Read = Callable[[str], str | None]
 
 _MAKE_RULE = re.compile(r"^([\w./%-][\w./% -]*?)\s*::?(?![:=])\s*([^=]*)$")
@@ -20,6 +22,8 @@ _REFERENCE = re.compile(r"\$[({]([\w.-]+)[)}]")
 _JUST_RECIPE = re.compile(r"^@?([\w-]+)((?:\s+[^:=]+|\s+\w+=\S+)*)\s*:(?!=)\s*(.*)$")
 _JUST_MODULE = re.compile(r"^mod\??\s+([\w-]+)(?:\s+['\"]([^'\"]+)['\"])?")
 _SUBMAKE = re.compile(r"^(?:@|-)*(?:\$\(MAKE\)|\$\{MAKE\}|make|just)\s+([\w.-]+)\s*$")
+# No variable of make has a blank in its name: an included file that is not there.
+_NOT_READ = "not read"
 
 
 @dataclass
@@ -32,6 +36,7 @@ class Recipe:
     lines: list[str] = field(default_factory=list)
     needs: list[str] = field(default_factory=list)
     own: dict[str, str] = field(default_factory=dict)  # variables that hold for this target alone
+    unset: list[str] = field(default_factory=list)  # variables that it needs and nothing sets
 
     @property
     def is_empty(self) -> bool:
@@ -51,7 +56,11 @@ def make_recipes(path: str, read: Read, *, expand: bool = True) -> dict[str, Rec
         if expand:
             known = {**variables, **recipe.own}
         recipe.lines = [_expand_variables(line, known) for line in recipe.lines]
-    return _inline_all(recipes)
+    inlined = _inline_all(recipes)
+    if _NOT_READ not in variables:
+        for name, recipe in inlined.items():
+            recipe.unset = needed_variables(recipe.lines, {**variables, **recipes[name].own})
+    return inlined
 
 
 def _read_make(
@@ -67,7 +76,11 @@ def _read_make(
             _add_line(current, line)
         elif included := _INCLUDE.match(line):
             for name in _expand_variables(included[1], variables).split():
-                _read_make(_find_included(path, name, read), read, recipes, variables, seen)
+                place = _find_included(path, name, read)
+                # It may set anything. What only a person's own `.env` sets is set nowhere.
+                if read(place) is None and not posixpath.basename(place).startswith(".env"):
+                    variables[_NOT_READ] = place
+                _read_make(place, read, recipes, variables, seen)
         elif assigned := _MAKE_VARIABLE.match(line):
             _assign_variable(variables, assigned)
         elif private := _TARGET_VARIABLE.match(line):
@@ -169,7 +182,7 @@ def _inline_called(recipe: Recipe, recipes: dict[str, Recipe], above: set[str]) 
             lines += _inline_called(other, recipes, above | {other.name}).lines
         else:
             lines.append(line)
-    return Recipe(recipe.name, recipe.path, recipe.line, lines, recipe.needs)
+    return Recipe(recipe.name, recipe.path, recipe.line, lines, recipe.needs, unset=recipe.unset)
 
 
 def just_recipes(path: str, read: Read) -> dict[str, Recipe]:
@@ -183,8 +196,20 @@ def just_recipes(path: str, read: Read) -> dict[str, Recipe]:
             recipes |= _read_module(path, module[1], module[2], read)
         elif found := _JUST_RECIPE.match(line.partition(" #")[0]):
             recipe = Recipe(found[1], path, number, needs=re.findall(r"[\w-]+", found[3]))
+            recipe.unset = _list_required(found[2])
             current = [recipes.setdefault(recipe.name, recipe)]
     return _inline_all(recipes)
+
+
+def _list_required(parameters: str) -> list[str]:
+    """The parameters of a just recipe that have no default: `suite` and `+files` of
+    `test suite +files *args flags="":`.
+    """
+    required = []
+    for word in parameters.split():
+        if re.fullmatch(r"[+$]?[A-Za-z_][\w-]*", word):
+            required.append(word.lstrip("+$"))
+    return required
 
 
 def _read_module(path: str, name: str, where: str | None, read: Read) -> dict[str, Recipe]:

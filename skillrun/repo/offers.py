@@ -19,9 +19,8 @@ class Source(IntEnum):
     TOLD_BY_LINES = 5  # a recipe whose name says nothing, and whose lines are for one purpose
     SIDE_PACKAGE = 6  # a package.json beside another language
     INSIDE = 7  # part of a command that is declared for something else
-    MENDS = 8  # called a check, and changes the files; hooks do so as well
-    PRE_COMMIT = 9
-    NOTES = 10  # AGENTS.md, CONTRIBUTING.md and the like
+    PRE_COMMIT = 8
+    NOTES = 9  # AGENTS.md, CONTRIBUTING.md and the like
 
 
 @dataclass(frozen=True)

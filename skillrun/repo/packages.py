@@ -13,7 +13,7 @@ from skillrun.repo.languages import JAVASCRIPT
 from skillrun.repo.managers import javascript_manager
 from skillrun.repo.offers import Offer, Source
 from skillrun.repo.places import is_aside
-from skillrun.repo.shell import commands_in, named_kind
+from skillrun.repo.shell import commands_in, named_kind, unset_variables
 
 if TYPE_CHECKING:
     from skillrun.repo.tree import Tree
@@ -26,6 +26,7 @@ _BUILDS = (
     "prod",
 )
 _CALLED = re.compile(r"(?:npm|pnpm|yarn|bun)\s+(?:run\s+)?([\w:.-]+)(?:\s+--.*)?")
+_SET_BY_NPM = re.compile(r"npm_|INIT_CWD$|NODE_OPTIONS$")
 # Scripts that call scripts.
 _DEEP = 3
 
@@ -59,6 +60,8 @@ def _script_offers(
         )
         # `npm init` writes a test that says so where there is none.
         if not named or not isinstance(runs, str) or "no test specified" in runs:
+            continue
+        if any(not _SET_BY_NPM.match(name) for name in unset_variables(runs)):
             continue
         if main or not folder or named[0] == "build":
             known = command_fact(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Container, Iterable, Iterator
 
 _OPTIONS = r"(?:\s+-{1,2}[\w-]+(?:=\S+)?)*"
 _PREFIX = re.compile(
@@ -66,11 +67,28 @@ _NOT_A_RUN = re.compile(
     r"\b(?:pip|pip3|uv|poetry|npm|apt-get|brew)\s+(?:add|install|sync|ci|tool)\b|--version\b|--help\b"
     r"|\bgradlew?\b.*\s--tests\s"  # a single class of tests
 )
-# A linter that changes the files is no check of them.
+# A linter that changes the files is no check of them. Words of a call count as well:
+# `session.run("eslint", "--fix")`.
 _MENDS = re.compile(
-    r"\s--(?:fix(?:-only|-type\S*)?|write|apply(?:-unsafe)?|auto-?correct(?:-all)?|in-place)(?=\s|$)"
-    r"|\brubocop\b.*\s-[aA](?=\s|$)|\bstandardrb\b.*\s--fix|\bprettier\b.*\s-w(?=\s|$)"
+    r"[\s'\"]--(?:fix(?:-only|-type\S*)?|write|apply(?:-unsafe)?|auto-?correct(?:-all)?|in-place|reformat)"
+    r"(?=[\s'\"]|$)"
+    r"|\brubocop\b.*\s-[aAx](?=\s|$)|\bstandardrb\b.*\s--fix|\bprettier\b.*\s-w(?=\s|$)"
     r"|\bphp-cs-fixer\s+fix\b(?!.*--dry-run)|\bpint\b(?!.*--(?:test|dirty\s+--test))"
+    r"|\b(?:gofmt|gofumpt|goimports|shfmt)\b.*\s-w(?=\s|$)|\bclang-format\b.*\s-i(?=\s|$)"
+    r"|\b(?:autopep8|autoflake|yapf|docformatter)\b.*\s-i(?=\s|$)"
+    r"|\bspotless:apply\b|\bspotlessApply\b|\bktlintFormat\b"
+)
+# What formats the files unless it is told to compare only.
+_FORMATTER = re.compile(
+    r"(?:black|isort|ruff\s+format|cargo\s+fmt|rustfmt|mix\s+format|dotnet\s+format|terraform\s+fmt)(?=\s|$)"
+)
+_ONLY_COMPARES = re.compile(
+    r"\s(?:--check(?:-only|-formatted)?|-c|--diff|--verify-no-changes|-check)(?=[\s=]|$)"
+)
+_ALWAYS_FORMATS = re.compile(
+    r"(?:phpcbf|pyupgrade|go\s+fmt|cargo\s+fix)(?=\s|$)"
+    # `npm run lint:fix`: a script of that name, wherever it stands.
+    r"|(?:npm|pnpm|yarn|bun|make|just|poe|task)\s+(?:run\s+)?(?:lint[:-])?(?:auto)?fix(?=\s|$)"
 )
 # What is in the database is gone afterwards. A test's own database is made to be thrown away.
 _RESETS = re.compile(
@@ -84,13 +102,33 @@ _FRONT_END = re.compile(
     r"(?:cd\s+\S+\s*&&\s*)?(?:npx|npm|pnpm|yarn|bun|bunx|eslint|prettier|jest|vitest|tsc|stylelint|biome)\b"
 )
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
-_ALWAYS_SET = frozenset({"HOME", "PWD", "USER", "PATH", "SHELL", "TMPDIR", "HOSTNAME", "RANDOM"})
+_ALWAYS_SET = frozenset(
+    {
+        *("HOME", "PWD", "USER", "PATH", "SHELL", "TMPDIR", "HOSTNAME", "RANDOM"),
+        # What make sets, and a search path, which may as well be empty.
+        *("MAKE", "CURDIR", "MAKEFLAGS", "MAKEFILE_LIST", "MAKECMDGOALS", "RM", "CC", "CXX"),
+        "PYTHONPATH",
+    }
+)
+# `$$NAME` and `$${NAME}` of a recipe; `$${NAME:-default}` needs none.
+_SHELL_VARIABLE = re.compile(r"\$\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+_MAKE_VARIABLE = re.compile(r"\$[({]([\w.-]+)[)}]")
+# What looks whether something is set needs nothing, and what prints changes nothing.
+_ASKS = re.compile(
+    r"[@-]*(?:if|elif|then|else|fi|\[|test\s|case|esac|while|echo|printf)(?=\s|$|\[)"
+)
+# By its name what somebody adds to the command: `pytest -v $(PYTEST_ARGS)`.
+_PASSED_ON = re.compile(r"(?i)(?:args?|opts?|options|flags|params|extras?|verbos\w*)$")
+_FLAGS = frozenset({"--verbose", "--quiet", "--cov", "--exitfirst", "--pdb", "--lf", "--", "--fix"})
+# pytest's -k, -m, -n, -c and -p, and a container's -e, -u, -f and -w.
+_SHORT_WITH_VALUE = frozenset({"-k", "-m", "-n", "-c", "-p", "-e", "-u", "-f", "-w"})
 _CHANGES_FOLDER = re.compile(r"(?:cd|pushd)\s+([\w./-]+)(?=\s*(?:$|&&|;))")
 _COMPILER = re.compile(r"tsc\b")
 _BUILDS_TESTED = re.compile(
     r"(?:\./)?gradlew?\b.*\sbuild\b|(?:\./)?mvnw?\b.*\s(?:package|install)\b"
 )
 _NO_TESTS = re.compile(r"-x\s+(?:test|check)\b|-D(?:skipTests|maven\.test\.skip)\b")
+_RUN_CALL = re.compile(r"\w+\.run\((.*)\)$")
 _HARMLESS = re.compile(r"\s*\|\|\s*(?:true|exit 0|:)\s*$")
 
 _PARTIAL = re.compile(
@@ -232,7 +270,24 @@ def tests_as_well(command: str) -> bool:
 
 def changes_files(runs: str) -> bool:
     """Whether one of the commands changes the files that it looks at."""
-    return any(_MENDS.search(part) for part in commands_in(runs))
+    return any(_changes_what_it_reads(part) for part in commands_in(runs))
+
+
+def _changes_what_it_reads(command: str) -> bool:
+    if _MENDS.search(command):
+        return True
+    words = without_prefix(_spell_call(command))
+    if _ALWAYS_FORMATS.match(words):
+        return True
+    return _FORMATTER.match(words) is not None and not _ONLY_COMPARES.search(words)
+
+
+def _spell_call(command: str) -> str:
+    """`session.run("black", ".")` of a session's or task's code as the shell would have it."""
+    called = _RUN_CALL.match(command)
+    if not called:
+        return command
+    return " ".join(re.findall(r"[^\s'\",]+", called[1]))
 
 
 def resets_database(runs: str) -> bool:
@@ -253,6 +308,67 @@ def unset_variables(command: str) -> list[str]:
         if name not in _ALWAYS_SET and not re.search(rf"(?:^|[\s;]){name}=", command):
             variables.append(name)
     return variables
+
+
+def unset_in_script(lines: list[str]) -> list[str]:
+    """The variables that a script's checks need and that it sets nowhere. What it reads from
+    another file may set any.
+    """
+    text = "\n".join(lines)
+    if re.search(r"(?m)^(?:source|\.)\s", text):
+        return []
+    names = []
+    for line in lines:
+        if find_purpose(line):
+            names += unset_variables(line)
+    return [name for name in names if not _sets_variable(text, name)]
+
+
+def needed_variables(lines: Iterable[str], known: Container[str] = ()) -> list[str]:
+    """The variables that nothing sets and without which a recipe's lines mean something else.
+    `known`: what is set around the lines. make writes `$(NAME)` and, for the shell's own, `$$NAME`.
+    """
+    text = "\n".join(lines)
+    needed = []
+    for line in commands_in(text):
+        if _ASKS.match(line):
+            continue
+        for name in _variables_needed_by(line):
+            is_set = name in known or name in _ALWAYS_SET or _sets_variable(text, name)
+            if not is_set and name not in needed:
+                needed.append(name)
+    return needed
+
+
+def _variables_needed_by(line: str) -> Iterator[str]:
+    """A shell's variable is needed. make's may be left out where it is a word of its own, as in
+    `pytest $(ARGS)`, but neither as the program nor as an option's value.
+    """
+    before = ""
+    for word in line.split():
+        bare = word.strip("@\"'")
+        for braced, plain in _SHELL_VARIABLE.findall(word):
+            yield braced or plain
+        for name in _MAKE_VARIABLE.findall(word):
+            whole = _MAKE_VARIABLE.fullmatch(bare)
+            if not whole or not before or _takes_value(before, name):
+                yield name
+        before = word
+
+
+def _takes_value(option: str, name: str) -> bool:
+    """Whether the word before a variable is an option whose value it is."""
+    if "=" in option or _PASSED_ON.search(name):
+        return False
+    if option.startswith("--"):
+        return option not in _FLAGS
+    return option in _SHORT_WITH_VALUE
+
+
+def _sets_variable(text: str, name: str) -> bool:
+    """Whether the lines give it a value themselves: `NAME=1`, `for NAME in`, `read NAME`."""
+    setting = rf"(?:^|[\s;(]){name}=|\bfor\s+{name}\s+in\b|\bread\s+(?:-\w+\s+)*{name}\b"
+    return re.search(setting, text) is not None
 
 
 def folder_after(command: str) -> str:

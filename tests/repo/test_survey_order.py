@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from surveying import CommandLike, check_finds, commands_of
 
 
@@ -92,14 +93,106 @@ def test_pre_commit_comes_after_ci_and_agent_notes_come_last(tmp_path: Path) -> 
     assert commands_of(tmp_path / "b", files | ci).typecheck == CommandLike("mypy app")
 
 
-def test_a_lint_that_mends_comes_after_one_that_checks(tmp_path: Path) -> None:
-    """But where nothing else is declared, it is what the repository calls its lint."""
+def test_a_lint_that_mends_is_none(tmp_path: Path) -> None:
+    """Whoever validates with it changes the files; what only checks is taken, wherever it stands."""
     make = {"Makefile": "lint:\n\truff check --fix .\n"}
-    check_finds(tmp_path / "alone", make, lint="make lint")
+    check_finds(tmp_path / "alone", make)
     ci = {".github/workflows/ci.yml": "steps:\n  - run: ruff check .\n"}
     check_finds(tmp_path / "beside", make | ci, lint="ruff check .")
     mending = {".github/workflows/ci.yml": "steps:\n  - run: ruff check --fix .\n"}
     check_finds(tmp_path / "in CI", mending)
+    target = {"Makefile": "lint:\n\truff check --fix .\ncheck-lint:\n\truff check .\n"}
+    check_finds(tmp_path / "another target", target, lint="make check-lint")
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *(
+            "\n\tblack .\n\tisort .",
+            "\n\tblack . && ruff check .",
+            "\n\truff format .\n\truff check .",
+        ),
+        *(
+            "\n\tprettier --write .",
+            "\n\tgofmt -w .",
+            "\n\tbundle exec rubocop -A",
+            "\n\tcargo fmt",
+        ),
+        *("\n\tvendor/bin/phpcbf src", "\n\tmvn spotless:apply", "\n\t./gradlew spotlessApply"),
+        *("\n\tnpm run lint:fix", " format\n\truff check .\nformat:\n\tblack ."),
+    ],
+)
+def test_a_recipe_that_formats_is_no_lint(tmp_path: Path, recipe: str) -> None:
+    check_finds(tmp_path, {"Makefile": f"lint:{recipe}\n"})
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *("black --check . && isort -c .", "ruff format --check .", "prettier --check ."),
+        *("gofmt -l .", "bundle exec rubocop", "cargo fmt --all -- --check", "mvn spotless:check"),
+        *("pre-commit run --all-files", "mix format --check-formatted", "npm run lint"),
+    ],
+)
+def test_a_recipe_that_compares_is_a_lint(tmp_path: Path, recipe: str) -> None:
+    check_finds(tmp_path, {"Makefile": f"lint:\n\t{recipe}\n"}, lint="make lint")
+
+
+def test_scripts_and_sessions_that_mend_are_no_lint(tmp_path: Path) -> None:
+    package = {"package.json": '{"scripts": {"lint": "eslint . --fix"}}'}
+    check_finds(tmp_path / "npm", package)
+    deep = '{"scripts": {"lint": "npm run mend", "mend": "prettier --write ."}}'
+    check_finds(tmp_path / "called", {"package.json": deep})
+    session = "import nox\n@nox.session\ndef lint(session):\n    session.run({})\n"
+    for folder, words in (("fix", "'ruff', '--fix'"), ("format", "'black', '.'")):
+        check_finds(tmp_path / folder, {"noxfile.py": session.format(words)})
+    checks = {"noxfile.py": session.format("'black', '--check', '.'")}
+    check_finds(tmp_path / "checks", checks, lint="nox --session lint")
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *("pytest $(SUITE) --host $$DB_HOST", "pytest --host $(HOST)", "$(RUNNER) tests"),
+        *("pytest -k $(WORD)", "pytest --url=http://$(HOST)", "docker run -e A=$${KEY} web pytest"),
+    ],
+)
+def test_a_recipe_that_needs_an_unset_variable_is_not_taken(tmp_path: Path, recipe: str) -> None:
+    check_finds(tmp_path / "alone", {"Makefile": f"test:\n\t{recipe}\n"})
+    needed = {"Makefile": f"test: first\n\tpytest\nfirst:\n\t{recipe}\n"}
+    check_finds(tmp_path / "needed first", needed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Left out, these are empty, and the command means what it says.
+        *("test:\n\tpytest $(ARGS)\n", "test:\n\tpytest --tb $(PYTEST_ARGS)\n"),
+        *("test:\n\tpytest -v $(SUITE)\n", "test:\n\tpytest --host $${DB_HOST:-localhost}\n"),
+        # These are set: above, by the recipe, by every shell, by a file that is not there to read.
+        *("HOST ?= a\ntest:\n\tpytest --host $(HOST)\n", "test:\n\tHOST=a; pytest --host $$HOST\n"),
+        *("test:\n\tfor d in a b; do pytest $$d; done\n", "test:\n\tcd $$HOME && pytest\n"),
+        "include $(BASE)/common.mk\ntest:\n\t$(RUNNER) tests\n",
+        "test:\n\t@if [ -z $$CI ]; then echo here; fi\n\tpytest\n",
+    ],
+)
+def test_a_recipe_whose_variables_are_set_or_left_out_is_taken(tmp_path: Path, text: str) -> None:
+    check_finds(tmp_path, {"Makefile": text}, test="make test")
+
+
+def test_a_just_recipe_that_asks_for_a_parameter_is_not_taken(tmp_path: Path) -> None:
+    check_finds(tmp_path / "asks", {"justfile": "test suite:\n    pytest {{suite}}\n"})
+    optional = {"justfile": 'test suite="all" *args:\n    pytest {{suite}}\n'}
+    check_finds(tmp_path / "optional", optional, test="just test")
+
+
+def test_scripts_that_need_an_unset_variable_are_not_taken(tmp_path: Path) -> None:
+    package = '{"scripts": {"test": "jest --host $DB_HOST"}}'
+    check_finds(tmp_path / "npm", {"package.json": package})
+    check_finds(tmp_path / "sh", {"scripts/test.sh": "#!/bin/sh\npytest --host $DB_HOST\n"})
+    setting = {"scripts/test.sh": "#!/bin/sh\nDB_HOST=a\npytest --host $DB_HOST\n"}
+    check_finds(tmp_path / "sets it", setting, test="sh scripts/test.sh")
 
 
 VITEST = '{"scripts": {"test": "vitest", "lint": "eslint ."}}'
