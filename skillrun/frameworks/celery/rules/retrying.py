@@ -9,7 +9,8 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.celery.retries import NEVER_RETRIED, Path, takes
 from skillrun.frameworks.celery.rules.facts import retries_of, say
 from skillrun.frameworks.common.errors import ancestors, short, takes_any
-from skillrun.frameworks.common.facts import at, effect_calls, seconds, spec_name
+from skillrun.frameworks.common.facts import at, effect_calls, spec_name
+from skillrun.frameworks.common.wait_rules import Wait, find_flat_backoffs
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call, Handler
@@ -86,25 +87,16 @@ def flat_backoff(job: Job) -> Iterator[Finding]:
 
     The same wait before every retry.
     """
-    spec = None
-    if job.spec.retry:
-        spec = job.spec.retry.backoff
-    if spec is not None and spec.kind == "fixed":
-        return
+    waits = []
     for path in retries_of(job).paths:
-        backoff = path.backoff
-        if backoff is None or backoff.kind != "fixed" or path.max_retries in (0, 1):
-            continue
-        message = (
-            f"every retry waits {seconds(backoff.base_s)}: all failed jobs come"
-            " back at once, and no slower in a long outage"
-        )
-        hint = (
-            "retry_backoff=True with retry_backoff_max, or a countdown that grows with"
-            " self.request.retries"
-        )
-        place = at(job, path.backoff_place or path.place)
-        yield say("flat-backoff", Severity.WARNING, place, message, hint)
+        is_flat = path.backoff is not None and path.backoff.kind == "fixed"
+        if path.backoff is not None and is_flat and path.max_retries not in (0, 1):
+            waits.append(Wait(path.backoff.base_s, path.backoff_place or path.place))
+    hint = (
+        "retry_backoff=True with retry_backoff_max, or a countdown that grows with"
+        " self.request.retries"
+    )
+    return find_flat_backoffs(job, waits, hint)
 
 
 @rule(

@@ -13,6 +13,7 @@ from skillrun.frameworks.common.errors import ancestors, short, takes_any
 from skillrun.frameworks.common.facts import effect_calls, is_atomic, spec_name, tell
 from skillrun.frameworks.common.guards import tests_before
 from skillrun.frameworks.common.reading import held_value, place_of
+from skillrun.frameworks.common.wait_rules import find_flat_waits, find_retries_at_once
 from skillrun.frameworks.django_tasks.policy import counted
 from skillrun.frameworks.django_tasks.retries import Again, enqueues_again, find_again
 from skillrun.frameworks.django_tasks.sends import find_real_enqueues
@@ -258,13 +259,11 @@ def retry_at_once(job: Job) -> Iterator[Finding]:
     can pass.
     """
     hint = "ship.using(run_after=timezone.now() + timedelta(seconds=...)).enqueue(...)"
+    retries = []
     for one in counted(again_of(job)):
         if _waits(one, "none"):
-            message = (
-                "enqueued again without run_after: all attempts are used up before an outage can"
-                " pass"
-            )
-            yield tell(job, "retry-at-once", Severity.WARNING, one.path.place, message, hint)
+            retries.append(("enqueued again without run_after", one.path.place))
+    return find_retries_at_once(job, retries, hint)
 
 
 def _waits(one: Again, kind: str) -> bool:
@@ -281,16 +280,12 @@ def flat_wait(job: Job) -> Iterator[Finding]:
 
     The spec asks for growing waits, the code waits the same each time.
     """
-    ways = counted(again_of(job))
-    if job.spec.retry is None or job.spec.retry.backoff is None:
-        return
-    if job.spec.retry.backoff.kind != "exponential":
-        return
-    message = "the wait is the same before every attempt, and the spec asks for growing ones"
     hint = "make it of the attempt: timedelta(seconds=min(2 * 2 ** (attempt - 1), 60))"
-    for one in ways:
+    waits = []
+    for one in counted(again_of(job)):
         if _waits(one, "fixed"):
-            yield tell(job, "flat-wait", Severity.WARNING, one.path.place, message, hint)
+            waits.append(("the wait is the same before every attempt", one.path.place))
+    return find_flat_waits(job, waits, hint)
 
 
 @rule(

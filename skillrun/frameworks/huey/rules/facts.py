@@ -17,6 +17,7 @@ from skillrun.frameworks.interface import (
 from skillrun.repo.python import Project
 from skillrun.repo.uses import Place
 
+CRONTABS = ("huey.crontab", "huey.api.crontab")
 _CONSUMERS = ("huey_consumer", "run_huey", "djangohuey", "run_djangohuey")
 _FILES = (
     "",
@@ -75,10 +76,7 @@ def crontab(job: Job) -> ast.Call | None:
     name = None
     if isinstance(node, ast.Call):
         name = job.handler.module.resolve(node.func)
-    is_crontab = name is not None and job.project.origin(name) in (
-        "huey.crontab",
-        "huey.api.crontab",
-    )
+    is_crontab = name is not None and job.project.origin(name) in CRONTABS
     if isinstance(node, ast.Call) and is_crontab:
         return node
     return None

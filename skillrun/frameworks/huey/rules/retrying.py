@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common.facts import at, effect_calls, seconds, spec_name, tell
+from skillrun.frameworks.common.facts import at, effect_calls, spec_name, tell
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.swallowing import declare_swallowing_rules
+from skillrun.frameworks.common.wait_rules import Wait, find_flat_backoffs
 from skillrun.frameworks.huey.deadletter import find_record
 from skillrun.frameworks.huey.deciding import decided
 from skillrun.frameworks.huey.failures import fate, guarded, raised
@@ -237,29 +238,12 @@ def flat_backoff(job: Job) -> Iterator[Finding]:
 
     The same wait before every retry.
     """
-    spec, policy = job.spec.retry.backoff if job.spec.retry else None, job.policy
-    if (
-        (spec is not None and spec.kind == "fixed")
-        or policy.backoff.kind != "fixed"
-        or "backoff" in policy.unknown
-    ):
-        return
-    if policy.max_attempts is not None and policy.max_attempts <= 2:
-        return
-    waits = seconds(policy.backoff.base_s)
-    message = (
-        f"every retry waits {waits}: all failed jobs come back at once, and no slower in a long"
-        " outage"
-    )
-    place = at(job, policy.sources.get("backoff"))
-    yield tell(
-        job,
-        "flat-backoff",
-        Severity.WARNING,
-        place,
-        message,
-        "retry_backoff=2 doubles the delay each time (Huey 3)",
-    )
+    policy, waits = job.policy, []
+    is_flat = policy.backoff.kind == "fixed" and "backoff" not in policy.unknown
+    if is_flat and (policy.max_attempts is None or policy.max_attempts > 2):
+        waits.append(Wait(policy.backoff.base_s, policy.sources.get("backoff")))
+    hint = "retry_backoff=2 doubles the delay each time (Huey 3)"
+    return find_flat_backoffs(job, waits, hint)
 
 
 @rule(

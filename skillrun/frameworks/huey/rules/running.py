@@ -7,11 +7,19 @@ import re
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.common.facts import seconds, tell
+from skillrun.frameworks.common.facts import tell
+from skillrun.frameworks.common.lock_times import (
+    HeldLock,
+    as_seconds,
+    find_short_locks,
+    list_locks,
+)
 from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.schedule_rules import Clock, Tick, declare_schedule_rules
 from skillrun.frameworks.huey.apps import setting, storage
 from skillrun.frameworks.huey.failures import bodies, locks
 from skillrun.frameworks.huey.rules.facts import (
+    CRONTABS,
     consumer_option,
     consumers,
     crontab,
@@ -29,8 +37,6 @@ _FLUSHES = re.compile(r"(?:\s|[\"'])(?:--flush-locks|-[a-zA-Z]*f)\b")
 _ENFORCES = re.compile(
     r"-k[\"'\s,=]*(?:process|greenlet|gevent)|--worker-type[\"'\s,=]*(?:process|greenlet|gevent)"
 )
-_COARSER = ("hour", "day", "month", "day_of_week")
-_FIELDS = ("minute", "hour", "day", "month", "day_of_week")
 
 
 @rule(
@@ -110,39 +116,25 @@ def lock_ttl(job: Job) -> Iterator[Finding]:
     """A lock that runs out before the job ends lets a second run in, and most storages refuse a ttl
     altogether.
     """
+    yield from find_short_locks(job, list_locks(job))
     made_as = storage(job.project, job.use, task_of(job).owner)
     for call, module, _ in locks(job.project, job.use, task_of(job)):
         node = _find_ttl(call)
-        ttl = None
-        if node is not None:
-            ttl = job.project.literal(node, module)
-        place, limit = place_of(module, call), job.policy.time_limit_s
-        if node is not None and made_as in _NO_TTL:
+        if node is None:
+            continue
+        place = place_of(module, call)
+        if made_as in _NO_TTL:
             message = (
                 f"{made_as} knows no ttl for locks: taking this one raises NotImplementedError at"
                 " every run"
             )
-            yield tell(
-                job,
-                "lock-ttl",
-                Severity.ERROR,
-                place,
-                message,
-                "leave ttl out, and start with --flush-locks",
-            )
-        elif isinstance(ttl, int | float) and limit is not None and ttl < limit:
-            message = (
-                f"the lock is held for {seconds(ttl)} at most, the task's timeout is"
-                f" {seconds(limit)}"
-            )
-            yield tell(
-                job,
-                "lock-ttl",
-                Severity.WARNING,
-                place,
-                message,
-                f"hold it for more than {limit:g} s",
-            )
+            hint = "leave ttl out, and start with --flush-locks"
+            yield tell(job, "lock-ttl", Severity.ERROR, place, message, hint)
+            continue
+        ttl = as_seconds(job.project.literal(node, module))
+        if ttl is not None:
+            # The block that holds it ends with each attempt, so no retry needs it.
+            yield from find_short_locks(job, [HeldLock(place, ttl)], over_retries=False)
 
 
 @rule(
@@ -243,86 +235,29 @@ def immediate(job: Job) -> Iterator[Finding]:
     )
 
 
-@rule("huey.crontab-minute", stage="contract", source="crontab in huey/api.py; flake8-pie PIE784")
-def crontab_minute(job: Job) -> Iterator[Finding]:
-    """crontab(hour='3') fires every minute from 3:00 to 3:59, because minute is '*' unless it is
-    given.
-    """
+def _list_ticks(job: Job) -> Iterator[Tick]:
     node = crontab(job)
-    given = {}
-    if node:
-        given = _list_given(node)
-    coarser = []
-    for name in _COARSER:
-        if name in given and _read_text(job, given[name]) not in ("*", None):
-            coarser.append(name)
-    if (
-        node is None
-        or "minute" in given
-        or not coarser
-        or any(k.arg is None for k in node.keywords)
-    ):
-        return
-    message = (
-        f"{ast.unparse(node)} fires every minute of the time that {coarser[0]} names: minute is '*'"
-        " by default"
-    )
-    yield tell(
-        job,
-        "crontab-minute",
-        Severity.WARNING,
-        place_of(job.handler.module, node),
-        message,
-        "add minute='0'",
-    )
+    if node is not None:
+        module = job.handler.module
+        yield Tick(place_of(module, node), module, node)
 
 
-@rule("huey.period-overlap", stage="idempotency", source="django-cronjobs#1")
-def period_overlap(job: Job) -> Iterator[Finding]:
-    """A schedule that is shorter than the run starts a second run beside the first.
-
-    A tick that starts while the one before still runs.
-    """
-    node = crontab(job)
-    if node is None or any(True for _ in locks(job.project, job.use, task_of(job))):
-        return
-    period = _read_period(job, node)
-    limit, place = job.policy.time_limit_s, place_of(job.handler.module, node)
-    if period is not None and limit is not None and period < limit:
-        message = (
-            f"it starts every {seconds(period)} and may run for {seconds(limit)} (its timeout): two"
-            " run at once"
-        )
-        hint = "lock_task(...) around it"
-        yield tell(job, "period-overlap", Severity.WARNING, place, message, hint)
-    elif period == 60.0 and limit is None:
-        message = "it starts every 60 s and nothing bounds how long it runs: two may run at once"
-        hint = "lock_task(...) around it, or a timeout"
-        yield tell(job, "period-overlap", Severity.NOTE, place, message, hint)
+def _takes_lock(job: Job) -> bool:
+    return any(True for _ in locks(job.project, job.use, task_of(job)))
 
 
-def _read_period(job: Job, node: ast.Call) -> float | None:
-    """Seconds between two ticks of a crontab whose minutes are `*` or `*/5`."""
-    given = _list_given(node)
-    if "minute" in given:
-        text = _read_text(job, given["minute"])
-    else:
-        text = "*"
-    if text == "*":
-        return 60.0
-    if text and re.fullmatch(r"\*/\d+", text):
-        return 60.0 * int(text[2:])
-    return None
-
-
-def _list_given(node: ast.Call) -> dict[str, ast.expr]:
-    return dict(zip(_FIELDS, node.args, strict=False)) | {
-        k.arg: k.value for k in node.keywords if k.arg
-    }
-
-
-def _read_text(job: Job, node: ast.expr) -> str | None:
-    value = job.project.literal(node, job.handler.module)
-    if not isinstance(value, int | str):
-        return None
-    return str(value)
+SCHEDULES = declare_schedule_rules(
+    Clock(
+        library="huey",
+        crontabs=CRONTABS,
+        fields=("minute", "hour", "day", "month", "day_of_week"),
+        on_the_hour="minute='0'",
+        limit="its timeout",
+        list_ticks=_list_ticks,
+        takes_lock=_takes_lock,
+        hint_for_long_runs="lock_task(...) around it",
+        hint_for_unbounded_runs="lock_task(...) around it, or a timeout",
+    ),
+    crontab_source="crontab in huey/api.py; flake8-pie PIE784",
+    overlap_source="django-cronjobs#1",
+)

@@ -9,6 +9,7 @@ from skillrun.frameworks.common.around import around
 from skillrun.frameworks.common.errors import ancestors, short, takes_any
 from skillrun.frameworks.common.facts import at, effect_calls, spec_name, tell
 from skillrun.frameworks.common.swallowing import declare_swallowing_rules
+from skillrun.frameworks.common.wait_rules import find_flat_waits, find_retries_at_once
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.attempts import raised
 from skillrun.frameworks.procrastinate.retries import ANY, Strategy, read_strategy
@@ -96,15 +97,8 @@ def retry_at_once(job: Job) -> Iterator[Finding]:
     if not strategy.tries_again or not strategy.waits_read or not is_known(strategy.retries):
         return
     if not (strategy.wait or strategy.linear or strategy.exponential):
-        message = "the retries have no wait: all of them are used up before an outage can pass"
-        yield tell(
-            job,
-            "retry-at-once",
-            Severity.WARNING,
-            at(job, strategy.place),
-            message,
-            "exponential_wait=2",
-        )
+        without = [("the retries have no wait", strategy.place)]
+        yield from find_retries_at_once(job, without, "exponential_wait=2")
     elif strategy.linear and not strategy.wait and not strategy.exponential:
         message = (
             f"linear_wait={strategy.linear:g} waits 0 s before the first retry, then"
@@ -125,34 +119,15 @@ def flat_wait(job: Job) -> Iterator[Finding]:
 
     The spec asks for growing waits; exponential_wait=1 does not grow either.
     """
-    strategy = _strategy_of(job)
-    backoff = None
-    if job.spec.retry:
-        backoff = job.spec.retry.backoff
-    if (
-        not backoff
-        or backoff.kind != "exponential"
-        or not strategy.tries_again
-        or not strategy.waits_read
-    ):
-        return
-    if (
-        not strategy.linear
-        and strategy.exponential <= 1
-        and (strategy.wait or strategy.exponential)
-    ):
-        what = "wait= is the same each time"
+    strategy, waits = _strategy_of(job), []
+    grows = strategy.linear or strategy.exponential > 1
+    is_flat = not grows and (strategy.wait or strategy.exponential)
+    if strategy.tries_again and strategy.waits_read and is_flat:
+        why = "wait= is the same each time"
         if strategy.exponential == 1:
-            what = "1 to the power of any number is 1"
-        message = f"{what}: the waits do not grow, and the spec asks for growing ones"
-        yield tell(
-            job,
-            "flat-wait",
-            Severity.WARNING,
-            at(job, strategy.place),
-            message,
-            "exponential_wait=2",
-        )
+            why = "1 to the power of any number is 1"
+        waits.append((why, strategy.place))
+    return find_flat_waits(job, waits, "exponential_wait=2")
 
 
 @rule(
