@@ -1,4 +1,6 @@
-"""`skillrun lint FILE...` as hooks call it, without typer: the same function, and the same words."""
+"""`skillrun lint FILE...` as hooks call it, without typer: the same function, and the
+same words.
+"""
 
 from __future__ import annotations
 

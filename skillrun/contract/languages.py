@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Language:
-    """`handler`, `adapter`, `error`: an example of each name as the language's own people write it."""
+    """`handler`, `adapter`, `error`: an example of each name as the language's own
+    people write it.
+    """
 
     id: str
     title: str

@@ -1,9 +1,9 @@
 """Finds skills: in the repository, in the home folder, and those that ship with skillrun.
 
 A name is answered by the first place that has it: `--skill PATH`, `<repo>/.agents/skills`,
-`<repo>/.claude/skills`, `~/.agents/skills`, `~/.claude/skills`, bundled, the package of an installed
-plug-in. A symlink that leads out of a repository is never followed: whoever wrote the repository
-would otherwise choose what is read outside of it.
+`<repo>/.claude/skills`, `~/.agents/skills`, `~/.claude/skills`, bundled, the package of an
+installed plug-in. A symlink that leads out of a repository is never followed: whoever wrote the
+repository would otherwise choose what is read outside of it.
 """
 
 from __future__ import annotations

@@ -52,7 +52,9 @@ def prose_html(text: str) -> str:
 
 
 def _list_parts(text: str) -> Iterator[tuple[bool, str]]:
-    """The text in parts, each with whether it is to be code: what was quoted, a boundary, a call."""
+    """The text in parts, each with whether it is to be code: what was quoted, a
+    boundary, a call.
+    """
     # What a pattern with one group has found stands at every second place.
     for place, part in enumerate(_QUOTED.split(visible(text, limit=_LONGEST))):
         if place % 2 == 1:

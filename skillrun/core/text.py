@@ -43,7 +43,8 @@ _TERMINAL_SEQUENCE = re.compile(
 def visible(text: str, limit: int | None = 500, *, lines: bool = False) -> str:
     r"""The text with every hidden or steering character as an escape such as `\x1b` or `\u202e`.
 
-    At most `limit` characters (None: all), the cut ones counted: `…(+123)`. Newlines and tabs stay only with `lines`.
+    At most `limit` characters (None: all), the cut ones counted: `…(+123)`. Newlines and tabs stay
+    only with `lines`.
     """
     if limit is None:
         return _escape_hazards(text, lines=lines)

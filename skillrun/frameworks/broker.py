@@ -77,7 +77,8 @@ class Premises(Protocol):
 class Broker(Protocol):
     """A private broker, seen from outside. Made where the proof's servers run already."""
 
-    # No keys that the library counts time by lie where the handler's do: those may age at any moment.
+    # No keys that the library counts time by lie where the handler's do: those may age at any
+    # moment.
     ALONE: bool
     # Whoever hears of a job's end is called in another process than the handler.
     ENDS_APART: bool

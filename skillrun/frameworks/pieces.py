@@ -1,7 +1,7 @@
 """What a scaffold is made of: the facts that templates may use, and the pieces that they become.
 
-A framework's `scaffold.py` turns `Facts` into pieces; `skillrun/skills/job_worker/scaffold/` fits the pieces into the
-repository.
+A framework's `scaffold.py` turns `Facts` into pieces; `skillrun/skills/job_worker/scaffold/` fits
+the pieces into the repository.
 """
 
 from __future__ import annotations

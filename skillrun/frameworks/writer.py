@@ -1,4 +1,6 @@
-"""What writes the jobs of a library: its `scaffold.py` fits this, and its templates lie beside it."""
+"""What writes the jobs of a library: its `scaffold.py` fits this, and its templates
+lie beside it.
+"""
 
 from __future__ import annotations
 

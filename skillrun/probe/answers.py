@@ -36,8 +36,9 @@ def make_answer(original: Any, returns: Any, given: dict[str, Any]) -> Any:
 def answer_in_place(original: Any, error: Exception, given: dict[str, Any]) -> Any:
     """What a real call gives back in place of an error; None where it raises it.
 
-    A call of an HTTP client answers with the response, whatever its status: it is `raise_for_status`
-    that raises. What is told to fail silently, as Django's mails may be, says how many were sent.
+    A call of an HTTP client answers with the response, whatever its status: it is
+    `raise_for_status` that raises. What is told to fail silently, as Django's mails may be, says
+    how many were sent.
     """
     library = str(getattr(original, "__module__", "")).partition(".")[0]
     if library in _RESPONSES and _is_of(type(error), library):
@@ -54,8 +55,8 @@ def mark_injected(error: BaseException) -> None:
 
 
 def find_unavailable(original: Any) -> Callable[[], BaseException] | None:
-    """Makes what stands for a 503 of the other side, where the callable is a call of an HTTP client;
-    None elsewhere.
+    """Makes what stands for a 503 of the other side, where the callable is a call of an HTTP
+    client; None elsewhere.
     """
     library = str(getattr(original, "__module__", "")).partition(".")[0]
     if library not in _RESPONSES or getattr(original, "__name__", "") not in _CALLS:

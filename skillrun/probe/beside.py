@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from .recorder import BESIDE, FIRST, Recorder
 
-# Seconds of the machine's own time. Who says nothing for so long waits for what the other one holds.
+# Seconds of the machine's own time. Who says nothing for so long waits for what the other one
+# holds.
 PATIENCE_S = 1.0
 
 

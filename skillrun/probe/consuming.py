@@ -109,8 +109,8 @@ def _is_joined(word: str, option: str) -> bool:
 def list_consumed(
     ways: Sequence[QueueWords], commands: Sequence[Sequence[str]], default: Sequence[str]
 ) -> list[str] | None:
-    """The queues that the workers which these command lines start take jobs from; None where that is
-    not known. `default`: those of a worker that names none, empty where they are not known.
+    """The queues that the workers which these command lines start take jobs from; None where that
+    is not known. `default`: those of a worker that names none, empty where they are not known.
     """
     found: list[str] = []
     for words in commands:

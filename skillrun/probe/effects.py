@@ -187,7 +187,9 @@ class Effect:
         return None
 
     def tell_receiver(self, receiver: Receiver, error: Exception | None) -> None:
-        """That the call came to a receiver which did it no good, and what the adapter made of it."""
+        """That the call came to a receiver which did it no good, and what the adapter
+        made of it.
+        """
         if receiver.way in NEVER_ANSWERS or not receiver.was_reached:
             return
         made = None

@@ -34,7 +34,8 @@ class Facts:
     sets_log_level: bool = False  # its worker gives the root logger a level of its own
     spread: float = 1.0  # its jitter makes a computed wait up to so many times as long
     one_by_id: bool = False  # a job that is enqueued under the id of one that waits takes its place
-    # How its keys begin in a Redis in which the application's own may be, too; "" where it has none.
+    # How its keys begin in a Redis in which the application's own may be, too; "" where it has
+    # none.
     redis_keys: str = ""
     keeps_rows: bool = False  # its messages are rows of the application's own database
     ends_stuck: bool = False  # its worker ends a job that runs for too long

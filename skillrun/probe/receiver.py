@@ -273,7 +273,9 @@ class Receiver:
         return _ANSWER.format(status=self.status).encode()
 
     def _write_reply(self, *, is_mail: bool) -> bytes:
-        """The named answer. Raises where a receiver of this kind has none: the call is none then."""
+        """The named answer. Raises where a receiver of this kind has none: the call
+        is none then.
+        """
         if is_mail:
             said = write_mail(self.reply)
         else:

@@ -94,8 +94,8 @@ def parse_statement(sql: str) -> Parsed:
 def find_reach(sql: str) -> str | None:
     """What a statement of PostgreSQL does beyond its database: a program, a file or another server.
 
-    >>> find_reach("copy (select 1) to program 'sh'"), find_reach("copy t to stdout (delimiter ',')")
-    ('COPY PROGRAM', None)
+    >>> find_reach("copy (select 1) to program 'sh'"), find_reach("copy t to stdout (delimiter
+    ',')") ('COPY PROGRAM', None)
     """
     if not _MAY_REACH.search(sql):
         return None
@@ -111,7 +111,9 @@ def find_reach(sql: str) -> str | None:
 
 
 def _find_copied(words: list[str]) -> str | None:
-    """PROGRAM, or the literal that is a file's name, after the TO or FROM of the outermost level."""
+    """PROGRAM, or the literal that is a file's name, after the TO or FROM of the
+    outermost level.
+    """
     depth = 0
     for at, word in enumerate(words[:-1]):
         depth += (word == "(") - (word == ")")

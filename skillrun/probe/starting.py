@@ -167,7 +167,9 @@ def has_timer(
 
 
 def _is_said(words: Sequence[str], root: str) -> bool:
-    """Whether a file of Python below a folder has one of the words. Too many files: as if it had."""
+    """Whether a file of Python below a folder has one of the words. Too many files:
+    as if it had.
+    """
     files = list(itertools.islice(_list_python_files(root), _MOST_FILES))
     if len(files) == _MOST_FILES:
         return True

@@ -26,7 +26,9 @@ _RELAY_S = 60.0
 
 
 def list_sweeps(spec: JobSpec, *, relay: bool) -> list[Sweep]:
-    """The sweeps of `recovers`. `relay`: and that of an outbox, which may look at the work itself."""
+    """The sweeps of `recovers`. `relay`: and that of an outbox, which may look at the
+    work itself.
+    """
     from skillrun.contract.job import Sweep
 
     sweeps = [*spec.recovers]

@@ -1,5 +1,5 @@
-"""Who gives a column its values: each place in the application's code, which table it is about, from
-which values it starts, and whether anything keeps it from coming once the job is done.
+"""Who gives a column its values: each place in the application's code, which table it is about,
+from which values it starts, and whether anything keeps it from coming once the job is done.
 
 What is not understood counts as a writer of every table, under a condition that is not known.
 """

@@ -1,4 +1,6 @@
-"""Which database server a repository's own application speaks to, by the drivers that it asks for."""
+"""Which database server a repository's own application speaks to, by the drivers that
+it asks for.
+"""
 
 from __future__ import annotations
 

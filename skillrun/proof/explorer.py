@@ -408,7 +408,8 @@ class Explorer(Messages, Undoing, Sweeps):
         first.order = lambda: {"clock": run.now - began, "then": late}
         for move in run.schedule.moves:
             self._make_move(run, move)
-        # An answer that comes late comes at its time, before the others' later attempts. Without one
+        # An answer that comes late comes at its time, before the others' later attempts. Without
+        # one
         # it stands until nothing else waits.
         until = None
         if late is not None:

@@ -179,7 +179,9 @@ class Delivery:
 
     @cached_property
     def raised(self) -> Event | None:
-        """The first exception that the handler raised and that is no control flow of the library."""
+        """The first exception that the handler raised and that is no control flow of
+        the library.
+        """
         for event in self.all("raised"):
             if not event["control"]:
                 return event
@@ -385,7 +387,9 @@ def find_keys(calls: Iterable[Event]) -> set[Any]:
 
 
 def writes_to_cache(event: Event) -> bool:
-    """Whether a statement writes to a cache that is a table of the database, as Django lays it out."""
+    """Whether a statement writes to a cache that is a table of the database, as
+    Django lays it out.
+    """
     is_write = event["kind"] == "sql" and event["verb"] in ("insert", "update")
     return is_write and "cache_key" in str(event["sql"])
 

@@ -32,7 +32,8 @@ def payloads_of(spec: JobSpec) -> dict[int, Any]:
 
 def read_payload(arguments: str, like: Any) -> Any:
     """The payload that a published message holds, in the form of another one; None where its
-    arguments are no plain values. `arguments`: as `Probe.bind_arguments` writes them; `like`: an example.
+    arguments are no plain values. `arguments`: as `Probe.bind_arguments` writes them; `like`: an
+    example.
     """
     try:
         given = {name: read_literal(text) for name, text in read_literal(arguments)}

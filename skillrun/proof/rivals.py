@@ -100,7 +100,8 @@ class Rival:
     value: Any = None
     # The job itself gives the column this value, too; or no code of the repository does.
     is_minor: bool = False
-    # Some way leads to it on which nobody asks what the job has done: it comes after the job as well.
+    # Some way leads to it on which nobody asks what the job has done: it comes after the job as
+    # well.
     comes_later: bool = False
     # Of a change: columns to which no code but the job's own gives a row another value.
     unwritten: frozenset[str] = frozenset()

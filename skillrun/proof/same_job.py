@@ -53,8 +53,9 @@ def _differs_in_key(
 
 
 def _read_fields(message: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a message that its driver has told the arguments of, see `Probe.bind_arguments`: those
-    of the function, and those of a payload that is passed whole. What is no literal is its text.
+    """The fields of a message that its driver has told the arguments of, see
+    `Probe.bind_arguments`: those of the function, and those of a payload that is passed whole. What
+    is no literal is its text.
 
     "[('order_id', '7')]" -> {"order_id": 7}
     """

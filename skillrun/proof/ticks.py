@@ -167,7 +167,9 @@ def list_looks(spec: JobSpec, schedule: Schedule, tries: int) -> list[float]:
 
 
 def _find_horizon(spec: JobSpec) -> float:
-    """The last time at which the job must still know what it has done, in seconds from the fault."""
+    """The last time at which the job must still know what it has done, in seconds
+    from the fault.
+    """
     if spec.idempotency is None:
         return _DAY_AND_HOUR_S
     dedupe = spec.idempotency.dedupe

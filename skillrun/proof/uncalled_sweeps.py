@@ -1,5 +1,5 @@
-"""Sweeps of the spec that nothing that the repository starts calls. A proof calls each of them by hand: that
-somebody does so in production is read.
+"""Sweeps of the spec that nothing that the repository starts calls. A proof calls each of them by
+hand: that somebody does so in production is read.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def find_uncalled(
     root: Path, calls: Iterable[str], scheduled: tuple[str, ...] | None = None
 ) -> tuple[str, ...]:
     """Those of some functions ("shop.upkeep:requeue") to which nothing refers outside of tests, and
-    which no decorator has called by itself. What is not a plain function of the repository counts as
-    called.
+    which no decorator has called by itself. What is not a plain function of the repository counts
+    as called.
 
     `scheduled`: the functions that the library's scheduler calls in the workers that are started;
     None where that is not known, and a decorator is believed.

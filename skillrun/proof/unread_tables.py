@@ -1,5 +1,6 @@
-"""Tables that a job writes and that no state query of its spec reads: each is read as a whole. Where it
-ends in every schedule as after a single run, nothing is hidden in it, and nobody is asked for a query.
+"""Tables that a job writes and that no state query of its spec reads: each is read as a whole.
+Where it ends in every schedule as after a single run, nothing is hidden in it, and nobody is asked
+for a query.
 """
 
 from __future__ import annotations

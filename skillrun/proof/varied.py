@@ -26,7 +26,8 @@ _MODULI = (10, 100, 1000, 16, 64, 256, 1024, 65536, 60, 128, 360, 10_000, 1_000_
 # Ids of a table that has grown: a key that is cut to some digits tells small ones apart.
 _LARGE = (10_000_000, 100_000_000, 1_000_000_000, 1 << 31)
 _LONG = (20, 32, 64, 100, 255)  # lengths at which texts are cut off
-# Digits of ids that differ in the last one alone: a key that is cut keeps the others. More do not fit
+# Digits of ids that differ in the last one alone: a key that is cut keeps the others. More do not
+# fit
 # into 64 bits.
 _MANY_DIGITS = (16, 18)
 _LETTERS = "bcdfghjkmnpqrstvwxyz"

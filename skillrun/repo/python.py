@@ -204,7 +204,9 @@ class Project(Names):
                 yield from self._calls_in_frame(replace(frame, deferred=True), inner, depth)
 
     def reached(self, definition: Definition, *, depth: int = 1) -> tuple[Definition, ...]:
-        """The repository's functions that a body calls, `depth` deep, in the order of their names."""
+        """The repository's functions that a body calls, `depth` deep, in the order of
+        their names.
+        """
         names = set[str]()
         for call in self.calls(definition, depth=depth):
             names.update(call.via)

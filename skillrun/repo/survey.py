@@ -79,7 +79,9 @@ class Recogniser(Protocol):
         """A file whose name matches `text_files`."""
 
     def conclude(self, manifests: Manifests) -> FrameworkUse | None:
-        """What was seen, an Offer where it is for others, or None where the library is not in use."""
+        """What was seen, an Offer where it is for others, or None where the library
+        is not in use.
+        """
 
 
 @dataclass(frozen=True)

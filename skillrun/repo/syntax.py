@@ -114,7 +114,9 @@ def divide_block(above: ast.AST, node: ast.AST) -> tuple[list[ast.stmt], list[as
 
 
 def name_method(node: ast.AST | None) -> str:
-    """The attribute that a call calls, as in `.delay(...)`; "" where it is another call, or none."""
+    """The attribute that a call calls, as in `.delay(...)`; "" where it is another
+    call, or none.
+    """
     func = None
     if isinstance(node, ast.Call):
         func = node.func

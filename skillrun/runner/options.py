@@ -53,8 +53,8 @@ def check_waivers(
 
 
 def check_contract_risks(profile: Profile, known: Iterable[str]) -> None:
-    """Raises Misuse for a risk of the profile, or of its policy, that nothing looks for: it would be
-    taken for refused. A skill without a proof, which knows no risk, leaves them to others.
+    """Raises Misuse for a risk of the profile, or of its policy, that nothing looks for: it would
+    be taken for refused. A skill without a proof, which knows no risk, leaves them to others.
     """
     names = sorted(known)
     for name in profile.contract_risks:

@@ -1,5 +1,5 @@
-"""`--implement scaffold`: skillrun writes the work itself, shown first, all or nothing, and verifies
-the run again.
+"""`--implement scaffold`: skillrun writes the work itself, shown first, all or nothing, and
+verifies the run again.
 """
 
 from __future__ import annotations

@@ -94,7 +94,9 @@ def is_believed(run_id: str, ledger: Path) -> bool:
 def find_work_order(
     repo_path: Path, *, job: str | None = None, run: str | None = None, ledger: Path | None = None
 ) -> dict[str, Any]:
-    """The work order of where a run stands; see `work_orders.work_orders`. Raises as `standing` does."""
+    """The work order of where a run stands; see `work_orders.work_orders`. Raises as
+    `standing` does.
+    """
     from skillrun.runner.work_orders import open_stages, work_orders
 
     report = standing(repo_path, job=job, run=run, ledger=ledger)

@@ -223,7 +223,9 @@ def read_diff(root: Path, base: str, head: str) -> Diff:
 def _pair_specs(
     old: Mapping[str, str], new: Mapping[str, str], texts: Mapping[str, str]
 ) -> Iterator[File]:
-    """The specs of both commits; each path -> its blob. Those that did not change are among them."""
+    """The specs of both commits; each path -> its blob. Those that did not change are
+    among them.
+    """
     for path in sorted({*old, *new}):
         yield File(path, path, texts.get(old.get(path, "")), texts.get(new.get(path, "")))
 

@@ -1,5 +1,5 @@
-"""The refutations of a job's proof as a reader of a verification meets them: numbered steps, and the
-command that shows them again.
+"""The refutations of a job's proof as a reader of a verification meets them: numbered steps, and
+the command that shows them again.
 """
 
 from __future__ import annotations

@@ -183,6 +183,8 @@ def _list_files(folder: Path) -> Iterator[Path]:
 
 
 def _make_sort_key(name: str) -> tuple[list[int], list[bool]]:
-    """Sorts as `localeCompare`: letters first, whether they are capitals only where all are equal."""
+    """Sorts as `localeCompare`: letters first, whether they are capitals only where
+    all are equal.
+    """
     letters = [_ORDER.index(letter) for letter in name.lower()]
     return letters, [letter.isupper() for letter in name]

@@ -73,7 +73,9 @@ def _read_payload() -> "dict[str, Any]":
 
 
 def _decide_answer(agent: "Agent", event: str) -> "dict[str, Any] | None":
-    """The answer that holds the agent up; None where it may go on, or where the hook itself failed."""
+    """The answer that holds the agent up; None where it may go on, or where the hook
+    itself failed.
+    """
     try:
         payload = _read_payload()
     except (ValueError, RecursionError, OSError) as error:

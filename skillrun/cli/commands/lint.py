@@ -1,4 +1,5 @@
-"""`skillrun lint FILE...`: what is wrong for certain with the job specs and the jobs in these files.
+"""`skillrun lint FILE...`: what is wrong for certain with the job specs and the jobs in these
+files.
 
 For a hook before a commit: nothing runs, nothing is written, and what reading cannot decide is not
 mentioned.

@@ -339,7 +339,9 @@ class _Reader:
             self.task.unread.append(place_of(module, node))
 
     def _find_dictionary(self, node: ast.expr, module: Module) -> tuple[ast.Dict, Module] | None:
-        """The dictionary that is written here, or held by a name, and the module where it stands."""
+        """The dictionary that is written here, or held by a name, and the module
+        where it stands.
+        """
         if isinstance(node, ast.Dict):
             return node, module
         name = module.resolve(node)

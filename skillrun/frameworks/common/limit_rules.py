@@ -1,5 +1,6 @@
 """The rules about the attempts that a library makes of a job which says itself when it runs again
-(arq, SAQ): too few, none left for a death, some for what will not pass, and nothing kept at the end.
+(arq, SAQ): too few, none left for a death, some for what will not pass, and nothing kept at the
+end.
 """
 
 from __future__ import annotations

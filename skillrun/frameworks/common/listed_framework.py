@@ -1,5 +1,5 @@
-"""A library whose workers list their functions, with their jobs in Redis (arq, SAQ), made of its own
-parts.
+"""A library whose workers list their functions, with their jobs in Redis (arq, SAQ), made of its
+own parts.
 """
 
 from __future__ import annotations

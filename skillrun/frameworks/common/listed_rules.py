@@ -1,4 +1,6 @@
-"""The rules that every library has whose workers list their functions (arq, SAQ), under its name."""
+"""The rules that every library has whose workers list their functions (arq, SAQ),
+under its name.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,9 @@ def find_short_locks(
 
 
 def list_locks(job: Job) -> Iterator[HeldLock]:
-    """The locks in a cache or in Redis that the handler takes, each with a time that can be read."""
+    """The locks in a cache or in Redis that the handler takes, each with a time that
+    can be read.
+    """
     for call in calls_of(job):
         ttl = _lock_ttl(job, call)
         if ttl is not None:

@@ -1,5 +1,5 @@
-"""What stands around a handler and cannot be read here: a decorator, an app class, a task base or an
-option that comes from an installed package, or from code that makes of a function what it likes.
+"""What stands around a handler and cannot be read here: a decorator, an app class, a task base or
+an option that comes from an installed package, or from code that makes of a function what it likes.
 
 What it does is not seen, so nothing that was not found is missing for certain.
 """

@@ -118,7 +118,8 @@ class Driver(BaseDriver):
 
     def _list_scheduled(self) -> tuple[str, ...] | None:
         """The functions of periodic tasks that are enqueued: those of the modules that a consumer
-        imports, where one of the consumers has its scheduler. None where no command line led to one.
+        imports, where one of the consumers has its scheduler. None where no command line led to
+        one.
         """
         if self.worker_begun is None:
             return None

@@ -58,8 +58,8 @@ class FileSights:
 @dataclass(frozen=True)
 class Known:
     """A job library. A mark is "<kind of sight> <glob over its name>", and may end in " in <glob
-    over the path, which begins with />", then " if <glob over an import of the file>"; " if library"
-    is any import of the library, " if anywhere <glob>" an import in any file.
+    over the path, which begins with />", then " if <glob over an import of the file>"; " if
+    library" is any import of the library, " if anywhere <glob>" an import in any file.
 
     `~app.x` in a mark is the method or decorator `x` of any object that an app mark made. Any mark
     but one of kind `file`, `class`, `field` or `set` shows use by itself; those count where the

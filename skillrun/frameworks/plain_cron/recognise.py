@@ -147,7 +147,9 @@ class PlainCronRecogniser:
         )
 
     def _name_scheduler(self, timed: list[tuple[Start, str]]) -> str:
-        """What is written in a file of its own comes before what code says, and that before a loop."""
+        """What is written in a file of its own comes before what code says, and that
+        before a loop.
+        """
         if timed:
             return timed[0][0].how
         if self._code:

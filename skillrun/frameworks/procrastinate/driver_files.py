@@ -13,7 +13,9 @@ from typing import IO, Any
 
 
 class JobFiles:
-    """Of all workers of one schedule. Whoever calls sees to it that nothing of this is a boundary."""
+    """Of all workers of one schedule. Whoever calls sees to it that nothing of this
+    is a boundary.
+    """
 
     def __init__(self, scratch: str) -> None:
         self.folder = os.path.join(scratch, ".procrastinate")

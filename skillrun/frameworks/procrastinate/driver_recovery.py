@@ -1,4 +1,5 @@
-"""Who gives back the job of a worker that died: with Procrastinate the application's own code alone.
+"""Who gives back the job of a worker that died: with Procrastinate the application's own code
+alone.
 
 Runs in the zygote, beside the driver.
 """

@@ -75,7 +75,8 @@ def list_quiet_options(kind: type) -> dict[str, Any]:
     return found
 
 
-# Options of `rq worker` and `manage.py rqworker` that have no value (rq/cli/cli.py, django_rq's rqworker.py).
+# Options of `rq worker` and `manage.py rqworker` that have no value (rq/cli/cli.py, django_rq's
+# rqworker.py).
 _RQ_FLAGS = (
     *("-b", "--burst", "-v", "--verbose", "-q", "--quiet", "-s", "--with-scheduler", "-d"),
     *("--disable-job-desc-logging", "--disable-default-exception-handler", "--force-color"),

@@ -120,8 +120,8 @@ class _Reader:
         return import_paths(self.project, names)
 
     def _find_letter(self, *, is_retried: bool) -> Place | None:
-        """Where a job that is given up is recorded; a record of permanent errors alone is none of a job
-        that is tried again.
+        """Where a job that is given up is recorded; a record of permanent errors alone is none of a
+        job that is tried again.
         """
         dead, permanent = self._dead_letter(), self._find_permanent_record()
         self.sources |= {"dead_letter": dead, "dead_letter_permanent": permanent}

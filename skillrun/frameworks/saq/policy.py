@@ -1,5 +1,5 @@
-"""The effective policy of a SAQ job: what its senders say, and what the handler does with the number
-of its attempt: which errors it lets out to another one, up to which, and after which wait.
+"""The effective policy of a SAQ job: what its senders say, and what the handler does with the
+number of its attempt: which errors it lets out to another one, up to which, and after which wait.
 
 Defaults are those of saq/job.py: one attempt, no wait, 10 s, JSON, a record for 600 s. Where
 senders differ, the most attempts, the slowest wait and the longest time count. The job that the

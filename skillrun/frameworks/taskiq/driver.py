@@ -64,8 +64,8 @@ _TASKS = 100  # at a time, where the worker's command says nothing
 
 
 def _find_other_broker(broker: Any) -> str | None:
-    """The broker that a module makes where it does not make one for tests: a verdict about a queue in
-    memory would say nothing of it.
+    """The broker that a module makes where it does not make one for tests: a verdict about a queue
+    in memory would say nothing of it.
     """
     if not isinstance(broker, InMemoryBroker):
         return None

@@ -1,5 +1,5 @@
-"""What one explorer of a proof has learned of its job, for all of them: whoever does not know it runs
-another proof.
+"""What one explorer of a proof has learned of its job, for all of them: whoever does not know it
+runs another proof.
 """
 
 from __future__ import annotations

@@ -76,7 +76,8 @@ class Sweeps(Called):
             beat = min(beats, key=lambda candidate: candidate.due)
             if beat.due > run.now:
                 self._pass_time(run, beat.due - run.now)
-            # One look more is enough; whether a sweep ever does a job again that is done is asked by
+            # One look more is enough; whether a sweep ever does a job again that is done is asked
+            # by
             # the family that is named after it.
             was_done = self._is_done(run)
             found = self._sweep_once(run, beat.sweep)

@@ -1,4 +1,6 @@
-"""What a family is: a name, a function that plans its schedules, and what it says where it has none."""
+"""What a family is: a name, a function that plans its schedules, and what it says
+where it has none.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What the sweeps of `recovers` add: each job that a fault may leave undone is looked for, and so is one
-that is done.
+"""What the sweeps of `recovers` add: each job that a fault may leave undone is looked for, and so
+is one that is done.
 """
 
 from __future__ import annotations

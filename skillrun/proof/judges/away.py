@@ -1,5 +1,5 @@
-"""Whether a job is tried again, and does not count as done, where the receiver of an effect is away,
-hangs up or is out of service.
+"""Whether a job is tried again, and does not count as done, where the receiver of an effect is
+away, hangs up or is out of service.
 """
 
 from __future__ import annotations

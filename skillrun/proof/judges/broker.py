@@ -41,7 +41,9 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
 
 
 def _is_settled(history: History, reference: Reference) -> bool:
-    """Whether the job is done, by a delivery or by a sweep itself, or was given up with a record."""
+    """Whether the job is done, by a delivery or by a sweep itself, or was given up
+    with a record.
+    """
     if any(run.outcome == "succeeded" for run in history.runs) or is_kept(history, reference):
         return True
     done = set(map(_identify_call, history.all("performed")))

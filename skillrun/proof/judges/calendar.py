@@ -11,7 +11,8 @@ from skillrun.proof.history import History
 from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.reference import Reference
 
-# What `datetime` and `calendar` say of a day, a month or a year that is none (CPython, _datetimemodule.c).
+# What `datetime` and `calendar` say of a day, a month or a year that is none (CPython,
+# _datetimemodule.c).
 _NO_SUCH_DATE = re.compile(
     r"\b(day|month|year)\b.*(out of range|must be in|is out of)|bad month number", re.IGNORECASE
 )

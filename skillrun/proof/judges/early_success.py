@@ -108,7 +108,9 @@ def _find_undone_deliveries(history: History, reference: Reference) -> Iterator[
 
 
 def _find_store_failure(delivery: Delivery) -> Event | None:
-    """The first fault of a delivery by which the proof let a call fail; None where there is none."""
+    """The first fault of a delivery by which the proof let a call fail; None where
+    there is none.
+    """
     for event in delivery.all("fault"):
         if event["do"] == "fail":
             return event

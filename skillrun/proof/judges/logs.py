@@ -95,8 +95,8 @@ def _answer_by_no_failure(
 
 
 def _find_end_record(delivery: Delivery, records: Records) -> Event | None:
-    """The first record of a delivery that tells the job, when all that it does in the world is done;
-    None where there is none.
+    """The first record of a delivery that tells the job, when all that it does in the world is
+    done; None where there is none.
     """
     last = max((event.number for event in delivery.all("at")), default=0)
     fields = records.key_fields(delivery.job)

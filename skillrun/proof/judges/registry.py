@@ -98,7 +98,8 @@ BY_FAMILY: dict[str, dict[str, Judge]] = {
 """Families that ask for one thing alone, and begin with a world that no promise speaks of."""
 
 
-# Between two deliveries virtual time moves by a second and by what the first one took. Where it moved
+# Between two deliveries virtual time moves by a second and by what the first one took. Where it
+# moved
 # by more than this for each of them, something was waited for.
 _DELIVERY_S = 4.0
 _NOW = r"(now\s*\(\s*\)|(current|local|clock|statement|transaction)_?timestamp\b(\s*\(\s*\))?)"

@@ -1,8 +1,8 @@
 """Whether the job's own rows tell an operator that it was done: somebody who knows a job by its key
 fields looks it up there, whatever the logs say.
 
-Only the end of a job is read in rows. Why it failed, and whether it is tried again, an operator must
-be told by the logs: nobody looks for a row before somebody complains.
+Only the end of a job is read in rows. Why it failed, and whether it is tried again, an operator
+must be told by the logs: nobody looks for a row before somebody complains.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """An effect that failed, and a job that ends as if it had not, where no promise says how it ends.
 
-The promises of failures, retry and dead_letter say that. Of a draft nobody has made them, and a spec
-may do without retry and dead letter: what is left is that the effect never took place while everything
-says that it did.
+The promises of failures, retry and dead_letter say that. Of a draft nobody has made them, and a
+spec may do without retry and dead letter: what is left is that the effect never took place while
+everything says that it did.
 """
 
 from __future__ import annotations

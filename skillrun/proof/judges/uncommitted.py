@@ -1,4 +1,6 @@
-"""A job that is published within an open transaction, where no delivery can show what that costs."""
+"""A job that is published within an open transaction, where no delivery can show what
+that costs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""An error that the proof could not make as its class makes it: nobody said with which arguments."""
+"""An error that the proof could not make as its class makes it: nobody said with
+which arguments.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a draft says of tries, waits, dead letters and logs was read in the code: nobody has promised
-it. A job that does otherwise shows a risk at the most, and perhaps a misreading of ours.
+"""What a draft says of tries, waits, dead letters and logs was read in the code: nobody has
+promised it. A job that does otherwise shows a risk at the most, and perhaps a misreading of ours.
 
 Effects that take place twice, state that another delivery changes, jobs that get lost although
 their library keeps them until they are done, and tries that never end need no promise to be wrong.

@@ -1,4 +1,6 @@
-"""Whether the key of an effect comes of the message: a key that is the same for all jobs is none."""
+"""Whether the key of an effect comes of the message: a key that is the same for all
+jobs is none.
+"""
 
 from __future__ import annotations
 

@@ -251,7 +251,9 @@ def _runs_class(function: SgNode, word: str) -> bool:
 
 
 def _is_within_value(function: SgNode, word: str) -> bool:
-    """Whether it stands within a value of this name: `const worker = new Worker("m", job => ...)`."""
+    """Whether it stands within a value of this name: `const worker = new Worker("m",
+    job => ...)`.
+    """
     return any(_name_holder(ancestor) == word for ancestor in function.ancestors())
 
 
@@ -314,7 +316,9 @@ def _find_decisions(
 def _find_keys(
     call: SgNode, key_arg: str, grammar: BrokenGrammar
 ) -> Iterator[tuple[SgNode, _Wrap]]:
-    """The values that a call gives for its key: `idempotencyKey: key`, or `idempotencyKey` alone."""
+    """The values that a call gives for its key: `idempotencyKey: key`, or
+    `idempotencyKey` alone.
+    """
     before, behind = grammar.around_key
     for pair in _find_kinds(call, grammar.keys):
         if pair.kind() != "pair":

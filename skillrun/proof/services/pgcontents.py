@@ -1,4 +1,6 @@
-"""What a PostgreSQL database holds, as queries: what defines its things, and digests of its rows."""
+"""What a PostgreSQL database holds, as queries: what defines its things, and digests
+of its rows.
+"""
 
 from __future__ import annotations
 

@@ -211,7 +211,9 @@ class JobCase(Case):
 
     @property
     def unfollowed(self) -> tuple[Unfollowed, ...]:
-        """What stands around the handler and cannot be read: nothing is missing for certain then."""
+        """What stands around the handler and cannot be read: nothing is missing for
+        certain then.
+        """
         from skillrun.frameworks.common.unfollowed import find_unfollowed
 
         if self.handler is None or self.use is None:

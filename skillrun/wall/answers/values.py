@@ -75,8 +75,8 @@ class Function:
 
 @dataclass(eq=False)
 class Failure:
-    """An error; `is_answer` where a client made it of an answer, whose status `holders` hold besides
-    the usual attributes.
+    """An error; `is_answer` where a client made it of an answer, whose status `holders` hold
+    besides the usual attributes.
     """
 
     kinds: tuple[str, ...]

@@ -44,7 +44,9 @@ class NoRights(ApiProblem):
 
 
 class Gone(NoRights):
-    """What was to be edited or deleted is not there. GitHub says the same to a token that may not see it."""
+    """What was to be edited or deleted is not there. GitHub says the same to a token
+    that may not see it.
+    """
 
 
 class Passing(ApiProblem):
@@ -63,7 +65,9 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Api:
-    """Requests with one token. `now` and the wait are the caller's, so that a test needs no time."""
+    """Requests with one token. `now` and the wait are the caller's, so that a test
+    needs no time.
+    """
 
     def __init__(self, url: str, token: str, now: Callable[[], float] = time.time) -> None:
         """Raises Misuse for an address to which a token would go in the clear."""

@@ -1,5 +1,5 @@
-"""Jobs that are treated another way because of their number, or of the hour, by chance, by a file or
-by an error's words: a proof meets a few numbers and one hour, and says nothing of the others.
+"""Jobs that are treated another way because of their number, or of the hour, by chance, by a file
+or by an error's words: a proof meets a few numbers and one hour, and says nothing of the others.
 """
 
 from __future__ import annotations

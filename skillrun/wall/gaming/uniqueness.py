@@ -1,4 +1,6 @@
-"""Columns by which a table that a spec names tells one job from another, and that do so no longer."""
+"""Columns by which a table that a spec names tells one job from another, and that do
+so no longer.
+"""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ _MOST_BREAKS = 60
 # An option is read when a module is imported, so that each needs a process of its own: the job's
 # own come first, and a job has about ten.
 _MOST_OPTIONS = 16
-# Seconds of each side, besides the run of its tests with nothing broken: both sides, and what is lost
+# Seconds of each side, besides the run of its tests with nothing broken: both sides, and what is
+# lost
 # asked again, come to about five minutes at most.
 _ENOUGH_S = 90.0
 _SHOWN = 3

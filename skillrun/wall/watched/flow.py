@@ -121,7 +121,9 @@ class FoundSign:
 
     @property
     def decides(self) -> bool:
-        """Whether a condition with it depends on the sign: a path or the time has to be compared."""
+        """Whether a condition with it depends on the sign: a path or the time has to
+        be compared.
+        """
         is_told_alone = self.sign.kind not in (Kind.PLACE, Kind.CLOCK, Kind.MEMORY, Kind.WORDS)
         return is_told_alone or self.is_asked
 

@@ -10,7 +10,8 @@ from skillrun.repo.source import FunctionNode, Module, last_word
 from skillrun.wall.watched.effects import Effects
 from skillrun.wall.watched.reach import Reach
 
-# They make a few classes of all keys. A difference or a product has as many values as there are keys.
+# They make a few classes of all keys. A difference or a product has as many values as there are
+# keys.
 _SORTING = (ast.Mod, ast.FloorDiv, ast.Div, ast.BitAnd, ast.RShift)
 _SORTING_CALLS = {
     *("hash", "len", "ord", "divmod", "crc32", "adler32", "sha1", "sha256", "md5", "blake2b"),

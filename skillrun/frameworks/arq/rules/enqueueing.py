@@ -29,7 +29,9 @@ _EXPIRES_S = 86_400.0
 
 @rule("arq.unknown-name", stage="handler", source="`function not found` in run_job, arq/worker.py")
 def unknown_name(job: Job) -> Iterator[Finding]:
-    """A job is found by its name in the worker: with another name it fails as soon as it is taken."""
+    """A job is found by its name in the worker: with another name it fails as soon as
+    it is taken.
+    """
     entries = find_entries(job.project, job.handler)
     names = {entry.name for entry in entries}
     if not entries or None in names:

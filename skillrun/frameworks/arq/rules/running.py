@@ -192,7 +192,9 @@ def _is_session(job: Job, node: ast.expr, module: Module) -> bool:
     source="cron in arq/cron.py, run_cron in arq/worker.py",
 )
 def cron_not_unique(job: Job) -> Iterator[Finding]:
-    """With unique=False each worker enqueues the tick, and it runs as often as there are workers."""
+    """With unique=False each worker enqueues the tick, and it runs as often as there
+    are workers.
+    """
     for entry in _find_crons(job):
         if _has_option(job, entry, "unique", False) and "job_id" not in entry.options:
             message = (

@@ -135,7 +135,9 @@ def _read_tenacity(
 
 
 def _read_tenacity_wait(project: Project, module: Module, node: ast.expr) -> Backoff | None:
-    """`wait_fixed(3)`, `wait_exponential(max=60)`; None for what cannot be read, as a sum of two."""
+    """`wait_fixed(3)`, `wait_exponential(max=60)`; None for what cannot be read, as a
+    sum of two.
+    """
     fixed = _find_making(project, module, node, "tenacity.wait_fixed")
     if fixed is not None:
         seconds = _read_number(project, module, fixed, "wait", 0)

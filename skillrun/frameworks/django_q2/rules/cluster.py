@@ -124,7 +124,9 @@ def no_timeout(job: Job) -> Iterator[Finding]:
     source="Koed00/django-q#194, #495, #602; max_attempts in django_q/conf.py",
 )
 def unbounded_attempts(job: Job) -> Iterator[Finding]:
-    """max_attempts is 0 by default: a job that fails is run again every `retry` seconds, for ever."""
+    """max_attempts is 0 by default: a job that fails is run again every `retry`
+    seconds, for ever.
+    """
     cluster = _cluster_of(job)
     most = cluster.value("max_attempts")
     if cluster.broker in _NO_RECEIPTS or not is_known(most) or most:
@@ -174,7 +176,9 @@ def cached_unbounded(job: Job) -> Iterator[Finding]:
     source="django-q2#298; save_task in django_q/monitor.py of 1.6",
 )
 def one_attempt(job: Job) -> Iterator[Finding]:
-    """Before Django Q2 1.8 the first failure is not compared with max_attempts: 1 is two attempts."""
+    """Before Django Q2 1.8 the first failure is not compared with max_attempts: 1 is
+    two attempts.
+    """
     cluster = _cluster_of(job)
     if cluster.broker in _NO_RECEIPTS or cluster.value("max_attempts") != 1:
         return

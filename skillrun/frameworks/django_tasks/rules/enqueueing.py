@@ -67,7 +67,9 @@ def called(job: Job) -> Iterator[Finding]:
     source="posthog#62708 (review): publishing inside something that is retried",
 )
 def publish_unkeyed(job: Job) -> Iterator[Finding]:
-    """A task that enqueues another one does so again on every run: no backend drops a second row."""
+    """A task that enqueues another one does so again on every run: no backend drops a
+    second row.
+    """
     own = _task_of(job)
     for call in calls_of(job):
         owner = _find_enqueued_task(job, call)

@@ -96,7 +96,9 @@ def retry_when_overrides(job: Job) -> Iterator[Finding]:
     source="open-wearables#1053: 462 attempts in a week; the user guide on throws",
 )
 def permanent_retried(job: Job) -> Iterator[Finding]:
-    """Dramatiq retries whatever leaves the actor; an error that will not pass belongs into throws."""
+    """Dramatiq retries whatever leaves the actor; an error that will not pass belongs
+    into throws.
+    """
     for written, name in declared(job, "permanent"):
         out, raised = leaves(job, name)
         if out != YES or (is_retried(job, raised) != YES and not is_retry(raised)):

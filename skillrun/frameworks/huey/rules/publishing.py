@@ -124,7 +124,9 @@ def reserved_argument(job: Job) -> Iterator[Finding]:
     source="posthog#62708 (review): publishing inside something that is retried",
 )
 def publish_unkeyed(job: Job) -> Iterator[Finding]:
-    """A job that publishes another one does so again on every attempt; Huey does not de-duplicate."""
+    """A job that publishes another one does so again on every attempt; Huey does not
+    de-duplicate.
+    """
     if job.policy.max_attempts == 1:
         return
     for call in calls_of(job):

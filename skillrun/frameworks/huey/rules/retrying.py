@@ -101,7 +101,9 @@ def cancel_is_retried(job: Job) -> Iterator[Finding]:
     source="open-wearables#1053: 462 attempts in a week, none of them successful",
 )
 def permanent_retried(job: Job) -> Iterator[Finding]:
-    """Huey retries every exception; one that the spec calls permanent only delays the dead letter."""
+    """Huey retries every exception; one that the spec calls permanent only delays the
+    dead letter.
+    """
     if job.policy.max_attempts == 1:
         return
     for written, answers in _list_fates(job, job.spec.list_errors("permanent")):

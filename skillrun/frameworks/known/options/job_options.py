@@ -75,8 +75,8 @@ class JobOptions:
 
 
 def read_count(text: str) -> int | None:
-    """The number that "5" or "1_000" stands for; None for one in another notation (`0x5`, and `010`,
-    which is octal), and for one that no job is tried by.
+    """The number that "5" or "1_000" stands for; None for one in another notation (`0x5`, and
+    `010`, which is octal), and for one that no job is tried by.
     """
     if not _COUNT.fullmatch(text):
         return None

@@ -1,8 +1,8 @@
 """Reads the options of a BullMQ job from its queue, from the calls that add it, and its worker.
 
 - `attempts` counts the first try, and without it a job is tried once; options of `add` come before
-  `defaultJobOptions` of the queue. `backoff: 1000` is fixed; exponential is `delay * 2 ** n`, without
-  a cap (https://docs.bullmq.io/guide/retrying-failing-jobs, `classes/backoffs.ts`).
+  `defaultJobOptions` of the queue. `backoff: 1000` is fixed; exponential is `delay * 2 ** n`,
+  without a cap (https://docs.bullmq.io/guide/retrying-failing-jobs, `classes/backoffs.ts`).
 - A failed job is kept, unless `removeOnFail` is true or keeps none; the job's option comes before the
   worker's (https://docs.bullmq.io/guide/queues/auto-removal-of-jobs).
 - A job with a `jobId` that the queue still has is not added again
@@ -394,7 +394,9 @@ def _find_option(layers: list[tuple[_Options, _Options]], name: str) -> _Found |
 
 
 def _read_number(node: SgNode) -> float | None:
-    """`5`, `60_000`, `60 * 1000`; None for what is no number, or a larger one than anybody waits."""
+    """`5`, `60_000`, `60 * 1000`; None for what is no number, or a larger one than
+    anybody waits.
+    """
     product = 1.0
     for factor in node.text().split("*"):
         text = factor.strip()

@@ -69,7 +69,8 @@ _AFTER_COMMIT = (
 # Anywhere, these words make what is pushed wait, or change what a class does not say.
 _WAITING = ("transactional_push!", "TransactionAwareClient")
 _DEFAULTS = ("default_job_options", "default_worker_options", "max_retries")
-# What a module may do to the options of a class that includes it. `base.extend(ClassMethods)` brings
+# What a module may do to the options of a class that includes it. `base.extend(ClassMethods)`
+# brings
 # a part of the same file.
 _SETTING = re.compile(
     rb"sidekiq_(options|class_attribute|retr)|\binclude\b|\bextend\b(?!\W*ClassMethods\b)|class_eval|send\(|define_method"
@@ -363,8 +364,8 @@ def _opens(call: SgNode, method: str, constants: RubyConstants) -> bool:
 
 
 def _find_callback(method: SgNode) -> str | None:
-    """The callback by which a class calls one of its methods inside of the transaction: `after_create
-    :enqueue`. None where it is called otherwise.
+    """The callback by which a class calls one of its methods inside of the transaction:
+    `after_create :enqueue`. None where it is called otherwise.
     """
     name = method.field("name")
     body = method.parent()

@@ -1,7 +1,7 @@
 """Whether the name of a BullMQ queue stands for that queue alone, wherever the repository has it.
 
-Two files may each have a `queue`, and an import may rename one: whoever takes every `queue.add(...)`
-for a call of one queue finds errors in the code of another.
+Two files may each have a `queue`, and an import may rename one: whoever takes every
+`queue.add(...)` for a call of one queue finds errors in the code of another.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class QueueName:
         self.path, self.made, self.name = path, made, name
 
     def find_other_meaning(self, tree: Tree) -> NotUnderstood | None:
-        """The first place where the name is bound to something else, or the queue to another name."""
+        """The first place where the name is bound to something else, or the queue to
+        another name.
+        """
         for path in find_files(tree, self.name, JAVASCRIPT_SUFFIXES):
             root = parse_file(tree, path)
             if root is None:
@@ -67,7 +69,8 @@ class QueueName:
         return None
 
     def is_owner(self, path: str, owner: SgNode) -> bool:
-        """Whether what a method is called of is the queue: `queue`, `this.queue` in its own file, or
+        """Whether what a method is called of is the queue: `queue`, `this.queue` in its own file,
+        or
         `queues.queue` of an imported module.
         """
         if owner.kind() == "identifier":

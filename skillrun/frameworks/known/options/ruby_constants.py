@@ -28,7 +28,9 @@ _MOST_BASES = 5
 
 
 def name_constant(node: SgNode) -> str:
-    """The whole name of a class or module: "Admin::ChargeJob" of `class ChargeJob` in `module Admin`."""
+    """The whole name of a class or module: "Admin::ChargeJob" of `class ChargeJob` in
+    `module Admin`.
+    """
     name = node.field("name")
     if name is None:
         return ""

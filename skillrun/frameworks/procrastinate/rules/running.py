@@ -114,7 +114,9 @@ def shutdown_aborts(job: Job) -> Iterator[Finding]:
     source="App(import_paths=) in procrastinate/app.py",
 )
 def task_not_imported(job: Job) -> Iterator[Finding]:
-    """A worker knows the tasks of the modules that it imports: any other fails with TaskNotFound."""
+    """A worker knows the tasks of the modules that it imports: any other fails with
+    TaskNotFound.
+    """
     task = _task_of(job)
     found = None
     if task.owner:

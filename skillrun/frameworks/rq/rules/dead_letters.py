@@ -96,7 +96,9 @@ def killed_not_recorded(job: Job) -> Iterator[Finding]:
     source="disable_default_exception_handler in rq/worker/base.py",
 )
 def registry_off(job: Job) -> Iterator[Finding]:
-    """A worker without the default exception handler puts no failed job into the FailedJobRegistry."""
+    """A worker without the default exception handler puts no failed job into the
+    FailedJobRegistry.
+    """
     if _kind_of(job) != "framework":
         return
     hint = "let the default exception handler run"
@@ -164,5 +166,7 @@ def failure_ttl(job: Job) -> Iterator[Finding]:
     source="stock-screener#49; RQ calls on_failure only for what is raised",
 )
 def permanent_not_recorded(job: Job) -> Iterator[Finding]:
-    """A permanent error that the handler catches and does not record is lost: the job is finished."""
+    """A permanent error that the handler catches and does not record is lost: the job
+    is finished.
+    """
     return swallowing.permanent_not_recorded(job)

@@ -84,7 +84,9 @@ def wrong_arguments(job: Job) -> Iterator[Finding]:
     source="saleor#5457, sentry#89284, ui/django-rq#187",
 )
 def publish_in_transaction(job: Job) -> Iterator[Finding]:
-    """A job enqueued inside a transaction can run before the commit, or although it is rolled back."""
+    """A job enqueued inside a transaction can run before the commit, or although it
+    is rolled back.
+    """
     return send_rules.publish_in_transaction(job, SENDER)
 
 

@@ -156,7 +156,9 @@ def loses_jobs(job: Job) -> Iterator[Finding]:
     source="taskiq/brokers/inmemory_broker.py",
 )
 def in_memory(job: Job) -> Iterator[Finding]:
-    """InMemoryBroker is for tests and development: its tasks die with the process that kicked them."""
+    """InMemoryBroker is for tests and development: its tasks die with the process
+    that kicked them.
+    """
     task = read_task(job.project, job.handler)
     if task.broker is not None and task.broker.in_memory:
         message = (

@@ -21,7 +21,9 @@ _GUESSED = "guessed: nobody says whether another try helps"
 
 
 def write_annotated(draft: Draft) -> str:
-    """The text of the spec. The comments change nothing: what it says is read again and compared."""
+    """The text of the spec. The comments change nothing: what it says is read again
+    and compared.
+    """
     plain = new_spec(draft.values)
     document = load_positions(plain)
     lines = [*_list_head(draft), *plain.splitlines()]

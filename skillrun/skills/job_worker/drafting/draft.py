@@ -155,8 +155,8 @@ class Draft:
         return effect
 
     def add_effect(self, path: str, library: str, project: Project) -> None:
-        """An effect that reading has not found, without its guarantee. `library`: the import path of
-        what is called of a client within it.
+        """An effect that reading has not found, without its guarantee. `library`: the import path
+        of what is called of a client within it.
         """
         effects: list[dict[str, Any]] = self.values.get("effects", [])
         effect = _name_effect(path, project.definition(path.replace(":", ".")))
@@ -342,8 +342,8 @@ class _Drafter:
         )
 
     def _guess_effects(self, number: int) -> list[dict[str, Any]]:
-        """A function whose module brings the errors that are tried again, where no way out of it was
-        read: it stands for somebody outside who may be away.
+        """A function whose module brings the errors that are tried again, where no way out of it
+        was read: it stands for somebody outside who may be away.
         """
         if number:
             return []
@@ -436,8 +436,8 @@ def make_edges(reader: JobReader) -> Edges:
 
 def _is_of_a_result(name: str) -> bool:
     """Whether it is called of what a function returns or a mapping holds, as in
-    `get_connection().send` and `ctx["sms"].send`: no import path leads there. A class that is called
-    makes an object of itself.
+    `get_connection().send` and `ctx["sms"].send`: no import path leads there. A class that is
+    called makes an object of itself.
     """
     return "[" in name or re.search(r"(?:^|\.)[^A-Z.][^.]*\(\)", name) is not None
 

@@ -1,7 +1,7 @@
 """With what an error is made, as the code that raises it has it.
 
-What an exception holds (`args`) is what its class has handed on to Python, and mostly a text that it
-made: only the places where it is made show what it was given.
+What an exception holds (`args`) is what its class has handed on to Python, and mostly a text that
+it made: only the places where it is made show what it was given.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _SOME_TEXT = "as the code tells it"
 
 
 def find_making(project: Project, error: str) -> dict[str, Any] | None:
-    """The `args` and `kwargs` of an error of the repository, by the place where it is made that says
-    most of them; None where its class asks for none, or where no place shows one.
+    """The `args` and `kwargs` of an error of the repository, by the place where it is made that
+    says most of them; None where its class asks for none, or where no place shows one.
     """
     definition = project.definition(error.replace(":", "."))
     if definition is None or not _asks_for_arguments(project, definition):

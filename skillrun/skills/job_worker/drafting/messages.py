@@ -57,7 +57,9 @@ _MOST_EXAMPLES = 2
 
 @dataclass
 class Message:
-    """What a delivery carries. `guessed`: the fields whose type or value nothing in the code says."""
+    """What a delivery carries. `guessed`: the fields whose type or value nothing in
+    the code says.
+    """
 
     style: str  # payload | kwargs | args
     properties: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,6 @@
-"""What the repository's tests showed of a job, written into its draft: the tests are the fixtures."""
+"""What the repository's tests showed of a job, written into its draft: the tests are
+the fixtures.
+"""
 
 from __future__ import annotations
 
@@ -345,7 +347,9 @@ def _open_replaced(
 def _drop_unreached(
     draft: Draft, effects: list[dict[str, Any]], found: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Without those that the draft's example does not come to: a proof compares what one run did."""
+    """Without those that the draft's example does not come to: a proof compares what
+    one run did.
+    """
     kept = []
     for effect in effects:
         if effect["call"] in found or effect["call"] in draft.untried:
@@ -361,7 +365,8 @@ def _keep_narrowest(
     names: Mapping[str, str],
     project: Project,
 ) -> tuple[list[dict[str, Any]], set[str]]:
-    """(those that are kept, those that are not). Of two effects, one within the other, one is meant.
+    """(those that are kept, those that are not). Of two effects, one within the other, one is
+    meant.
 
     A stand-in for the outer one would leave out the rows that it writes, and the application's own
     adapter within it. Where the inner one is a library's call and the outer one writes nothing, the
@@ -513,7 +518,9 @@ def _find_raisers(draft: Draft, seen: SeenInTests, project: Project) -> dict[str
 
 
 def _is_of_tests(error: str, project: Project) -> bool:
-    """Whether a test file defines it. "test_send:Refused": pytest imports some from their folder."""
+    """Whether a test file defines it. "test_send:Refused": pytest imports some from
+    their folder.
+    """
     module, _, name = error.partition(":")
     if not name:
         return False

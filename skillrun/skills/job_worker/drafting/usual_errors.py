@@ -1,4 +1,6 @@
-"""What every call of a client may meet: nobody answers, and nobody knows whether the call was heard."""
+"""What every call of a client may meet: nobody answers, and nobody knows whether the
+call was heard.
+"""
 
 from __future__ import annotations
 

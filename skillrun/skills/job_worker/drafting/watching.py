@@ -240,9 +240,9 @@ def _shows_work(seen: SeenInTests, needed: Iterable[str]) -> bool:
 
 
 def _list_further(reader: JobReader, job: FoundJob, watched: Watched) -> Iterator[Watched]:
-    """Where the job's own tests show no delivery: they once more with the variables of a sample, then
-    those of what the handler calls, then all others, since a signal or a request may lead to it
-    unseen.
+    """Where the job's own tests show no delivery: they once more with the variables of a sample,
+    then those of what the handler calls, then all others, since a signal or a request may lead to
+    it unseen.
     """
     sample = read_sample(reader.tree)
     if watched.tests and sample.keys() - watched.env.keys():
@@ -270,7 +270,9 @@ def add_fixture(draft: Draft, fixtures: Fixtures, shown: str) -> None:
 
 
 def _find_home(job: FoundJob, tests: tuple[str, ...]) -> str:
-    """Where the tests are run: a project in a folder of its own, with its tests, is at home there."""
+    """Where the tests are run: a project in a folder of its own, with its tests, is
+    at home there.
+    """
     for root in _find_roots(job):
         if root != "." and tests and all(path.startswith(f"{root}/") for path in tests):
             return root

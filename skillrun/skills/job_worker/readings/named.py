@@ -25,7 +25,9 @@ _TEST_NAME = re.compile(r"tests?[_.].*|(.*[._-])?(tests?|spec)|\w*(Tests?|Spec)"
 
 
 def find_tests(tree: Tree, language: Language) -> list[str]:
-    """The files of a language that are named as tests; helpers and factories beside them are not."""
+    """The files of a language that are named as tests; helpers and factories beside
+    them are not.
+    """
     tests = []
     # Asked by a glob, which is a look-up: a test that comes later makes the stage stale.
     for suffix in language.suffixes:
@@ -38,7 +40,8 @@ def find_tests(tree: Tree, language: Language) -> list[str]:
 
 def find_named(tree: Tree, language: Language, name: str) -> Place | None:
     """Where a name of the spec is defined: `src/mail.ts#send` in that file, every other one where
-    its last word is, else the one before: `perform_async` of `Parser.perform_async` is nobody's own.
+    its last word is, else the one before: `perform_async` of `Parser.perform_async` is nobody's
+    own.
     """
     path, hash_sign, inner = name.rpartition("#")
     if hash_sign and path in tree.files:
@@ -54,13 +57,17 @@ def find_named(tree: Tree, language: Language, name: str) -> Place | None:
 
 
 def list_words(name: str) -> list[str]:
-    """`Net`, `ReadTimeout` of `Net::ReadTimeout`; of `src/jobs/mail.ts#send` what is in that file."""
+    """`Net`, `ReadTimeout` of `Net::ReadTimeout`; of `src/jobs/mail.ts#send` what is
+    in that file.
+    """
     inner = name.rpartition("#")[2]
     return [word.rstrip("?!") for word in _WORD.findall(inner)]
 
 
 def find_last_word(name: str) -> str:
-    """`send` of `src/jobs/mail.ts#send`, `ReadTimeout` of `Net::ReadTimeout`; "" where it has none."""
+    """`send` of `src/jobs/mail.ts#send`, `ReadTimeout` of `Net::ReadTimeout`; ""
+    where it has none.
+    """
     words = list_words(name)
     if not words:
         return ""

@@ -1,5 +1,5 @@
-"""What may publish a job although no call of it was found: its name as text, the function handed on,
-or a call that sends whatever it is given.
+"""What may publish a job although no call of it was found: its name as text, the function handed
+on, or a call that sends whatever it is given.
 """
 
 from __future__ import annotations

@@ -110,7 +110,8 @@ def _gather_facts(case: JobCase, spec: JobSpec, use: FrameworkUse) -> Facts:
     known = replace(
         facts, django=is_django(case.project), awaits=awaits(case.project, use, spec.handler or "")
     )
-    # A library's writer looks at the effects, and the application's context at what the writer read.
+    # A library's writer looks at the effects, and the application's context at what the writer
+    # read.
     with_effects = replace(known, effects=tuple(_list_awaited(case, known)))
     of_library = writer.read(case.project, with_effects)
     read = replace(with_effects, of_library=of_library)

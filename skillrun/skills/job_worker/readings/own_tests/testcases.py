@@ -34,7 +34,8 @@ _PUBLISHING = (
 )
 # Ways to run a task's function here and now, without a broker.
 _RUNNING = ("apply", "run", "__call__", "__wrapped__", "call_local", "func", "fn")
-# A view calls a service, which calls a helper that publishes; names that everything uses end nowhere.
+# A view calls a service, which calls a helper that publishes; names that everything uses end
+# nowhere.
 _MOST_ENQUEUERS = 40
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
