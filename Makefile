@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench growth-bench sandbox-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged hostile strangers bug-reports planted branches metamorphic charge wheel site clean
+.PHONY: demo test real ci lint crash agents bench detection frameworks proof-corpus proof-corpus-quick proof-bench growth-bench sandbox-bench scaffold-matrix scaffold-bench ship-bench ledger-bench unprivileged denied hostile strangers bug-reports planted branches metamorphic charge wheel site clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12"; exit 1; }
@@ -39,9 +39,13 @@ real: $(VENV)/.installed
 hostile: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m hostile
 
-# What a proof can reach, tried as an ordinary user where root runs this; says so where no other user may run the Python.
+# What a proof can reach, tried as an ordinary user where root runs this; fails where none can run the Python.
 unprivileged: $(VENV)/.installed
 	tests/proof/unprivileged.sh $(BIN)/python
+
+# The same where nobody gets a namespace; fails where they cannot be denied.
+denied: $(VENV)/.installed
+	tests/proof/denied.sh $(BIN)/python
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -208,9 +208,23 @@ class Booted:
             if where is not None:
                 text = f"{text} ({where})"
             if isinstance(error, PermissionError) and self.audit.is_filtered:
-                text += "; this machine gives a proof no network of its own, and then every socket"
-                text += " but a Unix one is refused"
+                text += _explain_denial(error)
             raise BootFailed(what, text) from error
+
+
+def _explain_denial(error: PermissionError) -> str:
+    """What a machine without namespaces refuses: files by their names, else a socket or what
+    processes share.
+    """
+    if error.filename is not None:
+        return (
+            "; this machine gives a proof no file system of its own, and then files outside of"
+            " the scratch are closed"
+        )
+    return (
+        "; this machine gives a proof no network of its own, and then every socket but a Unix"
+        " one is refused, and so is what processes share in /dev/shm"
+    )
 
 
 def _name_command(driver: Driver) -> str:

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from escaping import VICTIM, check, proof_with
+from escaping import VICTIM, check, check_closed, proof_with
 
 pytestmark = pytest.mark.real
 
@@ -78,6 +78,10 @@ FILES = {
 }
 
 
+# These go through what Landlock closes before anything is written: a folder, /dev/shm.
+CLOSED = ("dir-fd", "shared-memory")
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_stays_is_said_and_a_foreign_one_is_as_it_was(
     name: str, tmp_path: Path
@@ -86,7 +90,8 @@ def test_a_file_that_stays_is_said_and_a_foreign_one_is_as_it_was(
     victim.write_text("mine")
     before = victim.stat()
     code, said = FILES[name]
-    check(proof_with(tmp_path, code, victim), said.replace(VICTIM, str(victim)))
+    checked = check_closed if name in CLOSED else check
+    checked(proof_with(tmp_path, code, victim), said.replace(VICTIM, str(victim)))
     after = victim.stat()
     assert victim.read_text() == "mine"
     assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
@@ -98,7 +103,7 @@ def test_a_file_that_is_held_open_since_the_import_is_said(tmp_path: Path) -> No
     victim = tmp_path / "sent.txt"
     line = "HELD = open('VICTIM', 'a')"
     proof = proof_with(tmp_path, "HELD.write('x')", victim, at_import=line)
-    check(proof, f"undeclared file: {victim}, opened at import (jobs.py:")
+    check_closed(proof, f"undeclared file: {victim}, opened at import (jobs.py:")
 
 
 # -- databases

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from escaping import check, proof_with, repo_with, said_by
+from escaping import check, check_closed, needs_namespaces, proof_with, repo_with, said_by
 from plain_job import proof_of
 
 pytestmark = pytest.mark.real
@@ -30,10 +30,11 @@ def test_a_log_handler_that_sends_is_said(name: str, when: str, tmp_path: Path) 
     add = f"loud.addHandler({SENDERS[name]})"
     code = "loud.error('ship order %s', order_id)"
     if when == "inside":
-        proof = proof_with(tmp_path, f"{add}\n{code}", at_import=above)
+        check(proof := proof_with(tmp_path, f"{add}\n{code}", at_import=above), "undeclared ")
     else:
         proof = proof_with(tmp_path, code, at_import=f"{above}\n{add}")
-    check(proof, "undeclared ")
+        # Of these syslog alone makes its socket when it is made itself.
+        (check_closed if name == "syslog" else check)(proof, "undeclared ")
     assert any("(jobs.py:" in message for message in said_by(proof))
 
 
@@ -100,7 +101,16 @@ QUIET_LOGS = {
 }
 
 
-@pytest.mark.parametrize("name", QUIET_LOGS)
+SENDS_AT_IMPORT = ("syslog",)  # which takes a network of the proof's own
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=needs_namespaces) if name in SENDS_AT_IMPORT else name
+        for name in QUIET_LOGS
+    ],
+)
 def test_a_log_of_the_application_stays_proved(name: str, tmp_path: Path) -> None:
     proof = proof_with(tmp_path, "log.warning('order_id=%s', order_id)", at_import=QUIET_LOGS[name])
     assert proof.verdict == "proved", said_by(proof)

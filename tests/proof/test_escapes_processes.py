@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from escaping import check, proof_with, said_by
+from escaping import HAS_NAMESPACES, check, check_closed, proof_with, said_by
 
 pytestmark = pytest.mark.real
 
@@ -50,9 +50,14 @@ TOUCH = "def touch(path):\n    pathlib.Path(path).write_text('sent')"
 def test_a_process_is_said_and_never_begins(name: str, tmp_path: Path) -> None:
     victim = tmp_path / "sent"
     proof = proof_with(tmp_path, PROCESSES[name], victim, at_import=TOUCH)
-    check(proof, "undeclared ")  # a fork server is met before it begins: it listens
+    # A fork server is met before it begins: it listens. A pool begins with a lock in /dev/shm.
+    if name == "pool":
+        check_closed(proof, "undeclared ")
+    else:
+        check(proof, "undeclared ")
     assert any("(jobs.py:" in message for message in said_by(proof))
-    assert not any("in neither list of failures" in message for message in said_by(proof))
+    if HAS_NAMESPACES or name != "pool":
+        assert not any("in neither list of failures" in message for message in said_by(proof))
     assert not victim.exists()
 
 

@@ -18,7 +18,10 @@ NETWORK_BY_FILTER = (
 )
 NO_NETWORK = "no network of its own: that nothing is sent rests on the audit hooks"
 NO_FILES = "no file system of its own: that nothing else is written rests on the audit hooks"
-FILES_BY_LANDLOCK = "no file system of its own: Landlock keeps files outside of the scratch closed"
+FILES_BY_LANDLOCK = (
+    "no file system of its own: Landlock keeps files outside of the scratch closed, and /dev/shm,"
+    " where processes share memory and locks"
+)
 NO_SOCKETS = (
     "no view of its own on the Unix sockets of this machine's servers: audit hooks keep the handler"
     " from them, and nothing keeps proof.setup and what C code does while modules are imported"

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The tests of the sandbox and of what a handler tries to get out of it, where the machine gives nobody a namespace.
+#   tests/proof/denied.sh PYTHON
+# Fails where they cannot be denied: a step that says nothing passes for one that held.
+set -euo pipefail
+python=$1
+cd "$(dirname "$0")/../.."
+# A user namespace whose own limit is zero: in it nobody gets another one, as where an administrator forbids them.
+deny=(unshare -Ur sh -c 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"' sh)
+if ! "${deny[@]}" true; then
+    echo "this machine gives no user namespace in which others could be denied: the sandbox was not tried without them"
+    exit 1
+fi
+if "${deny[@]}" unshare -Ur true 2>/dev/null; then
+    echo "a namespace was given although its limit is zero: the sandbox was not tried without them"
+    exit 1
+fi
+"${deny[@]}" "$python" -m pytest -q -p no:cacheprovider -n 2 -m 'not long and not hostile' \
+    tests/proof/test_sandbox.py tests/proof/test_escapes*.py
