@@ -108,7 +108,11 @@ class Sources:
         of the project.
         """
         beside = (f"{folder}/settings.py", f"{folder}/settings/__init__.py")
-        return f"{folder}/manage.py" in self._known_files and self._known_files.isdisjoint(beside)
+        command = f"{folder}/manage.py"
+        if command not in self._known_files or not self._known_files.isdisjoint(beside):
+            return False
+        # A package may have commands of its own under that name.
+        return b"django" in (self.tree.read(command) or b"")
 
     @cached_property
     def _known_files(self) -> frozenset[str]:

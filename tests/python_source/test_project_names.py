@@ -198,12 +198,27 @@ def test_references_by_any_import(project: Project) -> None:
 )
 def test_import_names(make_repo: Callable[..., Path], path: str, name: str) -> None:
     files = {
-        "backend/manage.py": "",
+        "backend/manage.py": "from django.core.management import execute_from_command_line",
         "src/shop/__init__.py": "",
         "backend/orders/tasks.py": "",
         "shop/tasks.py": "",
     }
     assert Project(Tree(make_repo({**files, path: ""}))).import_name(path) == name
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("from django.core.management import execute_from_command_line", "tasks"),
+        ("def main(): ...", "office.tasks"),
+    ],
+    ids=["Django's", "the package's own"],
+)
+def test_a_package_that_holds_its_command(
+    make_repo: Callable[..., Path], command: str, name: str
+) -> None:
+    files = {"office/__init__.py": "", "office/manage.py": command, "office/tasks.py": ""}
+    assert Project(Tree(make_repo(files))).import_name("office/tasks.py") == name
 
 
 def test_a_module_named_like_its_library(make_repo: Callable[..., Path]) -> None:
