@@ -278,10 +278,17 @@ def _telemetry(ledger: Path) -> list[tuple[str, ...]]:
     rows = Database(ledger)["telemetry"].rows_where(
         select=", ".join(_COLUMNS), order_by="ts_utc, invocation"
     )
-    return [
-        _COLUMNS,
-        *(tuple("-" if value is None else str(value) for value in row.values()) for row in rows),
-    ]
+    table: list[tuple[str, ...]] = [_COLUMNS]
+    for row in rows:
+        table.append(tuple(_spell_cell(value) for value in row.values()))
+    return table
+
+
+def _spell_cell(value: object) -> str:
+    # An empty cell would leave the columns of a row one short for whoever reads it by words.
+    if value is None:
+        return "-"
+    return str(value)
 
 
 def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:

@@ -36,18 +36,17 @@ def object_writer(names: Sequence[str]) -> Callable[[Sequence[Any]], bytes]:
     ]
 
     def write(row: Sequence[Any]) -> bytes:
-        found = [
-            name
-            + (
-                quoted(value)
-                if type(value) is str
-                else str(value)
-                if type(value) is int
-                else _encoded(value)
-            )
-            for i, name in members
-            if (value := row[i]) is not None
-        ]
+        found = []
+        for i, name in members:
+            value = row[i]
+            if value is None:
+                continue
+            if type(value) is str:
+                found.append(name + quoted(value))
+            elif type(value) is int:
+                found.append(name + str(value))
+            else:
+                found.append(name + _encoded(value))
         return f"{{{','.join(found)}}}".encode("utf-8", "backslashreplace")
 
     return write

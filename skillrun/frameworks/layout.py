@@ -141,7 +141,11 @@ def _write_lines(group: dict[str, set[str]], width: int) -> Iterable[str]:
 def _by_type(name: str) -> tuple[int, str]:
     """Constants, then classes, then the rest, as isort orders them."""
     bare = name.partition(" ")[0]
-    return (0 if bare.isupper() and len(bare) > 1 else 1 if bare[:1].isupper() else 2), name
+    if bare.isupper() and len(bare) > 1:
+        return 0, name
+    if bare[:1].isupper():
+        return 1, name
+    return 2, name
 
 
 def _write_from_import(module: str, names: Sequence[str], width: int) -> str:

@@ -19,6 +19,7 @@ OPENED: dict[Path, None] = {}
 BUSY_MS = 30_000
 
 _MOVE_AWAY = "move it away; a new one is begun"
+# The first SQLite that knows STRICT tables, which the ledger's are.
 _STRICT_TABLES = (3, 37, 0)
 
 
@@ -203,6 +204,7 @@ def _check_writable(path: Path) -> None:
 
 def _connect(path: Path, options: str, busy_ms: int) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?{options}"
+    # Without an isolation level Python begins no transaction by itself: each BEGIN is the store's.
     return sqlite3.connect(uri, uri=True, timeout=busy_ms / 1000, isolation_level=None)
 
 

@@ -15,6 +15,7 @@ from skillrun.ledger.versions import SCHEMA_VERSION
 
 def file_problems(db: sqlite3.Connection) -> Iterator[Problem]:
     """What SQLite itself finds wrong with its pages."""
+    # A page that is lost brings hundreds of messages; the first ones say which it is.
     for (message,) in db.execute("PRAGMA integrity_check(20)"):
         if message != "ok":
             yield Problem(None, "file", None, message, "schema")

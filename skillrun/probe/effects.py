@@ -228,11 +228,7 @@ class Effect:
             "args": shorten_text(say_arguments(given)),
             "subject": shorten_text(say_arguments(about), _COMPARED),
             "place": self.recorder.find_place(),
-            "plain": {
-                key: show_value(value) if isinstance(value, int) else str(value)
-                for key, value in about.items()
-                if _is_plain(value)
-            },
+            "plain": _show_plain(about),
         }
         if key_arg:
             key = read_key(given, key_arg)
@@ -323,6 +319,16 @@ def leave_out(given: dict[str, Any], path: Any) -> dict[str, Any]:
 def _says_what(value: Any) -> bool:
     """A flag, or nothing, says how something is to be done."""
     return value is not None and not isinstance(value, bool)
+
+
+def _show_plain(about: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for key, value in about.items():
+        if isinstance(value, int):
+            shown[key] = show_value(value)
+        elif _is_plain(value):
+            shown[key] = str(value)
+    return shown
 
 
 def _is_plain(value: Any) -> bool:

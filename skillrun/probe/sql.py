@@ -165,10 +165,9 @@ class SqliteHook:
             ):
                 given.insert(first, "now")
             now = self.now_in_utc().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-            given = [
-                now if isinstance(value, str) and value.lower() == "now" else value
-                for value in given
-            ]
+            for place, value in enumerate(given):
+                if isinstance(value, str) and value.lower() == "now":
+                    given[place] = now
             marks = ", ".join("?" * len(given))
             return self.plain_connection().execute(f"select {name}({marks})", given).fetchone()[0]
 

@@ -44,9 +44,10 @@ def swap_code(function: Callable[..., Any], hook: Callable[..., Any]) -> Callabl
     code = _make_trampoline(
         len(function.__code__.co_freevars), inspect.iscoroutinefunction(function)
     )
-    consts = tuple(hook if value == _MARK else value for value in code.co_consts)
+    consts = list(code.co_consts)
+    consts[consts.index(_MARK)] = hook
     signature = _read_signature(function)
-    function.__code__ = code.replace(co_consts=consts, co_name=function.__name__)
+    function.__code__ = code.replace(co_consts=tuple(consts), co_name=function.__name__)
     # Kept, so that no other object ever has its id.
     _KEPT.append(function.__code__)
     _TRAMPOLINES.add(id(function.__code__))

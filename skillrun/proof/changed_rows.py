@@ -6,12 +6,11 @@ Two commits that do the same with the example need not do the same with these.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from skillrun.proof.clones import holds_field, must_differ
+from skillrun.proof.clones import holds_field, must_differ, write_other_digits
 from skillrun.proof.rivals import Contents
 from skillrun.proof.rows import Rows, Table, open_rows
 from skillrun.proof.worlds import CENTS, DONE, FOREIGN, GIVEN_UP, LONGER, MANY, World
@@ -213,8 +212,7 @@ def _make_other(value: Any, number: int, highest: int) -> Any:
     if text.isdigit():
         return type(value)(highest + number)
     if _HEXADECIMAL.fullmatch(text):
-        digits = iter(hashlib.sha256(f"{text}{number}".encode()).hexdigest() * 4)
-        return "".join(letter if letter == "-" else next(digits) for letter in text)
+        return write_other_digits(text, number)
     return f"{text}-{number}"
 
 

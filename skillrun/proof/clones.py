@@ -133,8 +133,21 @@ def _make_fresh(rows: Numbered, table: Table, name: str, value: Any, new: Any) -
     if text.isdigit():  # also where a database gives its numbers as texts
         return rows.highest(table, name) + 1
     if _UNIQUE_TEXT.fullmatch(text):
-        import hashlib
-
-        digits = iter(hashlib.sha256(f"{text}{new}".encode()).hexdigest() * 4)
-        return "".join(letter if letter == "-" else next(digits) for letter in text)
+        return write_other_digits(text, new)
     return f"{text}-{new}"
+
+
+def write_other_digits(text: str, salt: Any) -> str:
+    """A text of the same length in base 16, with its dashes where they are; a salt gives the same
+    each time.
+    """
+    import hashlib
+
+    digits = iter(hashlib.sha256(f"{text}{salt}".encode()).hexdigest() * 4)
+    written = []
+    for letter in text:
+        if letter == "-":
+            written.append("-")
+        else:
+            written.append(next(digits))
+    return "".join(written)

@@ -44,10 +44,14 @@ class SqliteStore:
         self.path = path
 
     def query(self, sql: str) -> list[list[Any]]:
-        rows: list[list[Any]] = self._ask(
-            lambda c: [[_plain(value) for value in row] for row in c.execute(sql)]
-        )
-        return rows
+        def read_rows(connection: sqlite3.Connection) -> list[list[Any]]:
+            rows = []
+            for row in connection.execute(sql):
+                rows.append([_plain(value) for value in row])
+            return rows
+
+        read: list[list[Any]] = self._ask(read_rows)
+        return read
 
     def _ask(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         if not self.path.exists():

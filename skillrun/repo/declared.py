@@ -98,7 +98,12 @@ def shell_lines(value: Any) -> str:
             return shell_lines(held)
         return json.dumps(value, default=str)
     if isinstance(value, list):
-        return "\n".join(
-            " ".join(map(str, one)) if isinstance(one, list) else shell_lines(one) for one in value
-        )
+        lines = []
+        for one in value:
+            # A list within one is a command in words.
+            if isinstance(one, list):
+                lines.append(" ".join(map(str, one)))
+            else:
+                lines.append(shell_lines(one))
+        return "\n".join(lines)
     return str(value)

@@ -294,9 +294,10 @@ class _ByName:
 
     def __init__(self, recognisers: Sequence[Recogniser]) -> None:
         self._all = recognisers
-        self._globs = {
-            globs: _compile_names(globs) for globs in {one.text_files for one in recognisers}
-        }
+        self._globs: dict[tuple[str, ...], re.Pattern[str]] = {}
+        for one in recognisers:
+            if one.text_files not in self._globs:
+                self._globs[one.text_files] = _compile_names(one.text_files)
         self._known: dict[frozenset[tuple[str, ...]], _Wanting] = {}
 
     def find_interested(self, name: str) -> _Wanting | None:

@@ -33,9 +33,10 @@ def give_secrets(target: Target) -> Target:
     proof = target.spec.proof
     if proof is None:
         return target
-    lacking = {
-        name: PLAUSIBLE for name in list_secrets(Tree(target.root)) if not proof.env.get(name)
-    }
+    lacking = {}
+    for name in list_secrets(Tree(target.root)):
+        if not proof.env.get(name):
+            lacking[name] = PLAUSIBLE
     for name, value in proof.env.items():
         if not value and _SECRET.search(name):
             lacking[name] = PLAUSIBLE

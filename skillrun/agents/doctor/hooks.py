@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,9 +217,7 @@ def _codex_hash(event: str, group: Any, handler: Any) -> str:
 
 
 def _snake_case(event: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in event).lstrip(
-        "_"
-    )
+    return re.sub(r"([A-Z])", r"_\1", event).lstrip("_").lower()
 
 
 def _find_member(value: Any, *keys: str) -> Any:

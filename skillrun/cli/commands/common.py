@@ -88,9 +88,14 @@ def print_rows(
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Columns as wide as their content, at most 60; plain text, safe for a terminal."""
-    shown = [[_cell(value) for value in row] for row in rows]
-    widths = [max([len(name), *(len(row[i]) for row in shown)]) for i, name in enumerate(columns)]
-    for row in [list(columns), ["-" * width for width in widths], *shown]:
+    shown = [list(columns)]
+    for row in rows:
+        shown.append([_cell(value) for value in row])
+    widths = []
+    for column in zip(*shown, strict=True):
+        widths.append(max(map(len, column)))
+    shown.insert(1, ["-" * width for width in widths])
+    for row in shown:
         print(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         )

@@ -57,7 +57,21 @@ def show_run(run: str, repo: Path, ledger: Path | None, json: bool) -> int:
 
 
 def _print_run(value: dict[str, Any]) -> None:
-    run = value["run"]
+    _print_head(value["run"])
+    _print_telemetry(value["telemetry"])
+    print()
+    _print_events(value["events"])
+    print()
+    print_table(
+        ("n", "role", "evidence", "line", "sha256", "bytes"),
+        [
+            (e["n"], e["role"], e["path"], e["line"], e["sha"][:12], e["size"])
+            for e in value["evidence"]
+        ],
+    )
+
+
+def _print_head(run: dict[str, Any]) -> None:
     print(
         visible(
             f"run {run['run_id']}  {run['skill']}  job {run['job']} "
@@ -71,6 +85,9 @@ def _print_run(value: dict[str, Any]) -> None:
         )
         + "\n"
     )
+
+
+def _print_telemetry(rows: list[dict[str, Any]]) -> None:
     columns = (
         "invocation",
         "ts_utc",
@@ -81,31 +98,23 @@ def _print_run(value: dict[str, Any]) -> None:
         "grade_min",
         "files_touched",
     )
-    print_table(columns, [[row[c] for c in columns] for row in value["telemetry"]])
-    print()
-    print_table(
-        ("n", "time", "event", "stage", "outcome", "ms", "hash"),
-        [
-            (
-                e["n"],
-                _when(e["ts_us"]),
-                e["type"],
-                e["stage"],
-                e["outcome"],
-                e["dur_us"] // 1000 if e["dur_us"] is not None else None,
-                e["hash"][:12],
-            )
-            for e in value["events"]
-        ],
-    )
-    print()
-    print_table(
-        ("n", "role", "evidence", "line", "sha256", "bytes"),
-        [
-            (e["n"], e["role"], e["path"], e["line"], e["sha"][:12], e["size"])
-            for e in value["evidence"]
-        ],
-    )
+    telemetry = []
+    for row in rows:
+        telemetry.append([row[column] for column in columns])
+    print_table(columns, telemetry)
+
+
+def _print_events(events: list[dict[str, Any]]) -> None:
+    rows = []
+    for event in events:
+        # What a stage took; other events take no time of their own.
+        milliseconds = None
+        if event["dur_us"] is not None:
+            milliseconds = event["dur_us"] // 1000
+        what = (event["type"], event["stage"], event["outcome"])
+        # The beginning of a hash is enough to find it again.
+        rows.append((event["n"], _when(event["ts_us"]), *what, milliseconds, event["hash"][:12]))
+    print_table(("n", "time", "event", "stage", "outcome", "ms", "hash"), rows)
 
 
 def query(
@@ -156,17 +165,16 @@ def _list_queries(format: Format) -> int:
     found = named_queries()
     if format == "table":
         for name, named in found.items():
-            params = " ".join(f"--param {p.name}={p.default}" for p in named.params)
-            print(f"{name}: {named.sentence}" + (f"\n    {params}" if params else ""))
+            print(f"{name}: {named.sentence}")
+            # As they are typed, with what stands where none is given.
+            if named.params:
+                print("    " + " ".join(f"--param {p.name}={p.default}" for p in named.params))
         return 0
-    rows = [
-        (name, named.sentence, " ".join(p.name for p in named.params))
-        for name, named in found.items()
-    ]
-    document = {
-        name: {"sentence": q.sentence, "params": [p.name for p in q.params]}
-        for name, q in found.items()
-    }
+    rows, document = [], {}
+    for name, named in found.items():
+        params = [param.name for param in named.params]
+        rows.append((name, named.sentence, " ".join(params)))
+        document[name] = {"sentence": named.sentence, "params": params}
     print_rows(format, ("query", "sentence", "params"), rows, document)
     return 0
 

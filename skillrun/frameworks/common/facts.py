@@ -69,13 +69,16 @@ def is_atomic(project: Project, name: str) -> bool:
 def atomic_function(project: Project, module: Module, node: ast.AST) -> bool:
     """The function around a node is decorated with `atomic`."""
     function = module.function_of(node)
-    return any(
-        is_atomic(project, name)
-        for decorator in (function.decorator_list if function else ())
-        if (
-            name := module.resolve(decorator.func if isinstance(decorator, ast.Call) else decorator)
-        )
-    )
+    if function is None:
+        return False
+    for decorator in function.decorator_list:
+        called = decorator
+        if isinstance(decorator, ast.Call):
+            called = decorator.func
+        name = module.resolve(called)
+        if name and is_atomic(project, name):
+            return True
+    return False
 
 
 def expects_record(job: Job) -> bool:

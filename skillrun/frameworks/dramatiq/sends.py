@@ -180,12 +180,13 @@ def _scheduling_call(module: Module, node: ast.expr) -> str | None:
 def _scheduled_function(module: Module, node: ast.expr) -> str | None:
     """Inside a function under `@scheduler.scheduled_job(...)`."""
     function = module.function_of(node)
-    decorators = (
-        d.func if isinstance(d, ast.Call) else d
-        for d in (function.decorator_list if function else ())
-    )
-    for d in decorators:
-        if getattr(d, "attr", "") == "scheduled_job":
+    if function is None:
+        return None
+    for decorator in function.decorator_list:
+        called = decorator
+        if isinstance(decorator, ast.Call):
+            called = decorator.func
+        if getattr(called, "attr", "") == "scheduled_job":
             return "@scheduled_job"
     return None
 

@@ -15,6 +15,7 @@ from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.places import is_aside
+from skillrun.repo.python import Call
 from skillrun.repo.source import last_word
 
 
@@ -156,11 +157,11 @@ def _catches_all(job: Job) -> bool:
     for call in calls_of(job):
         if not call.via and call.in_except is None:
             own.append(call)
-    return all(
-        any(clause.broad and not clause.reraises for clause in call.in_try)
-        for call in own
-        if _does_work(call.name)
-    )
+    return all(_is_caught(call) for call in own if _does_work(call.name))
+
+
+def _is_caught(call: Call) -> bool:
+    return any(clause.broad and not clause.reraises for clause in call.in_try)
 
 
 def _does_work(name: str) -> bool:

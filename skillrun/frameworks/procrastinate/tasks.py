@@ -95,10 +95,12 @@ def names_of(project: Project, task: Task) -> tuple[str, ...]:
     else:
         given = task.handler.dotted
     aliases = task.option("aliases")
-    more = []
+    names = [given]
     if aliases:
         more = project.literal(*aliases)
-    return tuple(str(name) for name in (given, *(more if isinstance(more, list | tuple) else ())))
+        if isinstance(more, list | tuple):
+            names += more
+    return tuple(str(name) for name in names)
 
 
 def app_method(

@@ -508,7 +508,9 @@ def outcomes(events: list[dict[str, Any]]) -> tuple[str, ...]:
             ends[number] = kind
         elif kind == "fault" and event["do"].startswith("kill"):
             killed.add(number)
-    return tuple("died" if number in killed else ends[number] for number in sorted(ends))
+    for number in killed.intersection(ends):
+        ends[number] = "died"
+    return tuple(ends[number] for number in sorted(ends))
 
 
 def plans(schedule: Schedule, order: Any) -> dict[str, dict[str, Any]]:

@@ -61,8 +61,13 @@ def exhaustion(situation: Situation, planned: Planned) -> Iterator[Schedule]:
 
 def _every_call(names: list[str]) -> list[str]:
     """A piece of work (`email#2!`) is met each time; of an effect, every call is (`email#*`)."""
-    every = [name if name.endswith("!") else f"{name.rpartition('#')[0]}#*" for name in names]
-    return list(dict.fromkeys(every))
+    every: dict[str, None] = {}
+    for name in names:
+        if name.endswith("!"):
+            every[name] = None
+        else:
+            every[f"{name.rpartition('#')[0]}#*"] = None
+    return list(every)
 
 
 @family("permanent", "no permanent error is declared that an effect could raise")

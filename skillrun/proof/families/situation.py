@@ -119,7 +119,13 @@ class Situation:
         if not self.facts.ticks:
             return self.fallible
         items = name_items(self.once)
-        return [f"{name}!" if name in items else name for name in self.fallible]
+        marked = []
+        for name in self.fallible:
+            if name in items:
+                marked.append(f"{name}!")
+            else:
+                marked.append(name)
+        return marked
 
     def can_raise(self, name: str, error: JobError) -> bool:
         """Whether an error comes out of what `name` stands for: an adapter's own exceptions come

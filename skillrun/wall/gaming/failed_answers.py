@@ -70,9 +70,9 @@ def _look_at_codes(diff: Diff, old: object, new: object) -> Iterator[Finding]:
 
 def _pair_names(old: object, new: object) -> list[tuple[str, str]]:
     """The effects' functions of both sides, and the handlers."""
-    were = {
-        str(at(effect, "name")): str(at(effect, "call")) for effect in listed(at(old, "effects"))
-    }
+    were = {}
+    for effect in listed(at(old, "effects")):
+        were[str(at(effect, "name"))] = str(at(effect, "call"))
     pairs = [(str(at(old, "handler")), str(at(new, "handler")))]
     for effect in listed(at(new, "effects")):
         call = str(at(effect, "call"))
@@ -150,9 +150,11 @@ def _tell_given_up(diff: Diff, compared: Compared, spec: object, name: str) -> I
 
 
 def _list_words(spec: object, kind: str) -> set[str]:
-    return {
-        str(one).replace(":", ".").rpartition(".")[2] for one in listed(at(spec, "failures", kind))
-    }
+    words = set()
+    for one in listed(at(spec, "failures", kind)):
+        # Of `shop.mailer:BadAddress`, the class.
+        words.add(str(one).replace(":", ".").rpartition(".")[2])
+    return words
 
 
 def _find_place(diff: Diff, way: Way) -> tuple[File, int]:

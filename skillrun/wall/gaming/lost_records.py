@@ -58,9 +58,9 @@ def find(diff: Diff) -> Iterator[Finding]:
         return
     names = "|".join(map(re.escape, tables))
     quotes = f'["`\\[]?(?:\\w+\\.)?(?:{names})["`\\]]?'
-    patterns = [
-        re.compile(pattern.format(table=quotes), re.IGNORECASE | re.DOTALL) for pattern in _DROPPING
-    ]
+    patterns = []
+    for pattern in _DROPPING:
+        patterns.append(re.compile(pattern.format(table=quotes), re.IGNORECASE | re.DOTALL))
     models = re.compile("|".join(_list_models(diff, tables)))
     is_of_others = partial(_takes_from_others, quotes)
     run_by_job = partial(_lines_of_handlers, diff, {})

@@ -283,8 +283,9 @@ class Flow:
         elif word in _PASSING:
             yield from _edges_to_children(module, node, Mode.ALL)
         else:
-            is_reader = self.signs.read_sign(module, node.func) is not None
-            mode = Mode.ALL if is_reader else Mode.OWN
+            mode = Mode.OWN
+            if self.signs.read_sign(module, node.func) is not None:
+                mode = Mode.ALL
             yield Edge(module, node.func, mode)
             if word in _READING:
                 for argument in node.args:

@@ -73,7 +73,9 @@ def _list_caught(function: FunctionNode, definition: Definition) -> Iterator[Sil
         for condition, line in ends:
             if _DONE_BEFORE.match(condition):
                 continue
-            said = f"{kind} where {condition}" if condition else kind
+            said = kind
+            if condition:
+                said = f"{kind} where {condition}"
             yield SilentWay(said, definition.path, line, is_caught=True)
 
 
@@ -165,7 +167,9 @@ class _Ways:
         if not goes_on and not ends:
             return None
         own = self._count(block)
-        return own + rest if goes_on else own
+        if goes_on:
+            return own + rest
+        return own
 
     def _make_way(self, condition: str, node: ast.stmt | ast.expr | ast.pattern) -> SilentWay:
         return SilentWay(condition, self.definition.path, node.lineno)

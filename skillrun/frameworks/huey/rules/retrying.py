@@ -263,7 +263,12 @@ def retries_differ(job: Job) -> Iterator[Finding]:
         own = task.options.get(name)
         values = set()
         for one in given:
-            values.add(repr(one.value if one else own.value if own else task.option(name)))
+            if one:
+                values.add(repr(one.value))
+            elif own:
+                values.add(repr(own.value))
+            else:
+                values.add(repr(task.option(name)))
         place = next((one.place for one in given if one), None)
         if place is not None and len(values) > 1:
             message = (

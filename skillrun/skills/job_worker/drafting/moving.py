@@ -69,15 +69,6 @@ class Mover:
         return _TEMPORARY.sub(_move_aside, text)
 
 
-def list_folders(folders: Iterable[str]) -> list[str]:
-    """Folders that the tests had made, as the proof has them."""
-    found = dict[str, None]()
-    for folder in folders:
-        if _TEMPORARY.fullmatch(folder):
-            found[_TEMPORARY.sub(_move_aside, folder)] = None
-    return list(found)
-
-
 def _list_texts(values: Iterable[Any]) -> Iterator[str]:
     for value in values:
         if isinstance(value, str):

@@ -46,9 +46,8 @@ def can_be_written(report: Mapping[str, Any]) -> bool:
     for stage in report["stages"]:
         if stage["id"] == "handler" and stage["status"] == "blocked":
             handlers.append(stage)
-    missing = any(
-        finding["rule"] == "handler.not-found"
-        for stage in handlers
-        for finding in stage["findings"]
-    )
+    rules = []
+    for stage in handlers:
+        rules += [finding["rule"] for finding in stage["findings"]]
+    missing = "handler.not-found" in rules
     return missing and not find_obstacles(report["stages"])

@@ -344,14 +344,10 @@ def fixture_name(text: str, facts: Facts) -> str:
     made = re.sub(r"\W", "_", text)
     if made[:1].isdigit():
         made = f"_{made}"
-    modules = {
-        symbol.tail
-        for symbol in (
-            *(effect.call for effect in facts.effects),
-            *facts.transient,
-            *facts.permanent,
-        )
-    }
+    symbols = [*facts.transient, *facts.permanent]
+    for effect in facts.effects:
+        symbols.append(effect.call)
+    modules = {symbol.tail for symbol in symbols}
     taken = {
         *modules,
         facts.name,

@@ -45,13 +45,10 @@ def find_secrets(project: Project) -> dict[str, str]:
 def _settings(project: Project) -> Iterator[Module]:
     """Django's settings, and modules called settings or config."""
     named = {module.path: module for module in project.settings_modules()}
-    for path in sorted(
-        {
-            path
-            for word in ("environ", "getenv", "env", "config")
-            for path in project.tree.search(word)
-        }
-    ):
+    paths = set[str]()
+    for word in ("environ", "getenv", "env", "config"):
+        paths.update(project.tree.search(word))
+    for path in sorted(paths):
         if path not in named and _HOME.search(path) and not is_aside(path):
             module = project.module(path)
             if module is not None:

@@ -223,9 +223,11 @@ def read_ini(tree: Tree, path: str) -> dict[str, dict[str, str]]:
         parser.read_string(read_text(tree, path))
     except (configparser.Error, ValueError):
         return {}
-    return {
-        name: {key: value or "" for key, value in parser.items(name)} for name in parser.sections()
-    }
+    sections = {}
+    for name in parser.sections():
+        # A key without `=` has no value.
+        sections[name] = {key: value or "" for key, value in parser.items(name)}
+    return sections
 
 
 def _read_tables(
