@@ -4,6 +4,7 @@ shown.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -40,6 +41,23 @@ def count_stages(stages: Iterable[Mapping[str, Any]], schedules: int = 0) -> dic
     return counts
 
 
+def counts_of(shown: Mapping[str, Any]) -> dict[str, int]:
+    """The counts of a report, or of a job of a verification; an older one has its stages alone."""
+    return dict(shown.get("counts") or count_stages(shown.get("stages", ())))
+
+
+def sum_reports(outcome: str, reports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What `outcome_line` takes for several reports together: their counts added up, all their
+    risks.
+    """
+    counts: Counter[str] = Counter()
+    risks: list[Mapping[str, Any]] = []
+    for report in reports:
+        counts.update(counts_of(report))
+        risks += report.get("risks", ())
+    return {"outcome": outcome, "counts": dict(counts), "risks": risks}
+
+
 def _word_of(stage: Mapping[str, Any]) -> str:
     status = str(stage["status"])
     if status != "passed":
@@ -51,7 +69,7 @@ def outcome_line(report: Mapping[str, Any]) -> str:
     """E.g. `success: 4 proved (276 schedules), 2 executed, 3 read`; the outcome alone where no
     stage is known.
     """
-    counts = report.get("counts") or count_stages(report.get("stages", ()))
+    counts = counts_of(report)
     parts = []
     for word in _ORDER:
         if counts.get(word):

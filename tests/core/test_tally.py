@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from skillrun.core.tally import count_stages, outcome_line
+from skillrun.core.tally import count_stages, outcome_line, sum_reports
 
 
 def stages(*words: str) -> list[dict[str, Any]]:
@@ -83,3 +83,19 @@ def test_a_report_of_an_older_skillrun_is_counted_by_its_stages() -> None:
 
 def test_schedules_belong_to_what_is_proved() -> None:
     assert count_stages(stages("static"), 12) == {"read": 1}
+
+
+def test_several_reports_are_counted_together() -> None:
+    """One of them is of a time when a job had no counts; one was refused, and has nothing."""
+    proved, said = stages(*PROVED), stages("declared", "executed")
+    risk = {"rule": "key-reused", "grade": "money", "accepted": None}
+    counted = {"stages": proved, "counts": count_stages(proved, 276), "risks": [risk]}
+    more = {"stages": proved, "counts": count_stages(proved, 24), "risks": [risk]}
+    together = sum_reports("partial", [counted, more, {"stages": said}, {}])
+    assert outcome_line(together) == (
+        "partial: 8 proved (300 schedules), 1 executed, 1 said; risks: 2 money"
+    )
+
+
+def test_where_nothing_was_counted_the_outcome_stands_alone() -> None:
+    assert outcome_line(sum_reports("refused", [{}])) == "refused"

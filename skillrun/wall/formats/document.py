@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.tally import counts_of
 from skillrun.runner.report import finding_json
 from skillrun.wall.verification import Job, Proof, Tests, Verification
 
@@ -63,6 +64,7 @@ def _job_json(job: Job) -> dict[str, Any]:
         "spec_sha256": job.spec_sha256,
         "outcome": job.outcome,
         "stages": job.stages,
+        "counts": counts_of(job.report),
         "checks": job.checks,
         "risks": list(job.report.get("risks", ())),
         "next": list(job.report.get("next", ())),

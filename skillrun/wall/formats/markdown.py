@@ -15,7 +15,7 @@ from skillrun.core.markup import (
     prose_html,
     prose_markdown,
 )
-from skillrun.core.tally import count_things, outcome_line
+from skillrun.core.tally import count_things, outcome_line, sum_reports
 from skillrun.proof.baseline import KnownCause
 from skillrun.proof.judgement import Verdict
 from skillrun.wall.formats.document import document
@@ -84,6 +84,9 @@ def _head_blocks(found: _Value) -> Iterator[str]:
         against = f"compared with {_name_commit(gaming['base_name'], gaming['base'])}"
     seconds = found["duration_ms"] / 1000
     commit = code_markdown(found["commit"][:12])
+    counted = outcome_line(sum_reports(outcome, found["jobs"]))
+    if counted != outcome:
+        yield f"{prose_markdown(counted)}\n"
     yield f"Commit {commit} from a clean checkout, {against}; {seconds:.0f} s.\n"
 
 

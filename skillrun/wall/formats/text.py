@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from skillrun.core.tally import outcome_line
+from skillrun.core.tally import outcome_line, sum_reports
 from skillrun.reports.lines import Line, finding_lines, line, stage_lines
 from skillrun.wall.formats.uncompared import list_uncompared
 from skillrun.wall.known_debt import tell_debt
 from skillrun.wall.verification import KNOWN, Job, Proof, Tests, Verification
 
-_WORDS = {
-    "success": "success: every committed job was verified from scratch",
-    "known": "no new causes",
+_REASONS = {
     "partial": (
-        "partial: something is failed, pending or waived, a risk of money or a lost job is not accepted,"
-        " or evidence was taken away"
+        "something is failed, pending or waived, a risk of money or a lost job is not accepted, or"
+        " evidence was taken away"
     ),
-    "blocked": "blocked: a decision, an input or the work is missing",
-    "refused": "refused: a job could not be run at all",
+    "blocked": "a decision, an input or the work is missing",
+    "refused": "a job could not be run at all",
 }
 STYLES = {
     "success": "passed",
@@ -50,12 +48,26 @@ def lines(verification: Verification) -> Iterator[Line]:
     for note in verification.notes:
         yield line(0, ("dim", f"note: {note}"))
     yield line(0)
-    outcome, seconds = verification.outcome, verification.duration_ms / 1000
-    said = _WORDS[outcome]
+    seconds = verification.duration_ms / 1000
+    said = (STYLES[verification.outcome], _last_line(verification))
+    yield line(0, said, ("dim", f"  ({seconds:.1f}s)"))
+
+
+def _last_line(verification: Verification) -> str:
+    """E.g. `success: 4 proved (276 schedules), 2 executed, 3 read`, of all jobs together. Behind
+    any other outcome stands what it means.
+    """
+    outcome = verification.outcome
     if outcome == KNOWN:
         # What is known is refuted all the same.
-        said = f"{said}; {verification.known} known"
-    yield line(0, (STYLES[outcome], said), ("dim", f"  ({seconds:.1f}s)"))
+        outcome = f"no new causes; {verification.known} known"
+    counted = outcome_line(sum_reports(outcome, [job.report for job in verification.jobs]))
+    if verification.outcome not in _REASONS:
+        return counted
+    joint = ";"
+    if counted == outcome:
+        joint = ":"
+    return f"{counted}{joint} {_REASONS[outcome]}"
 
 
 def _job_lines(job: Job) -> Iterator[Line]:
