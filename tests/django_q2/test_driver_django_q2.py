@@ -320,6 +320,35 @@ def test_two_at_once_come_back_as_one(boot: Boot) -> None:
     assert told(history) == ["tried"] * 3
 
 
+def test_a_failed_result_of_another_delivery_is_not_this_ones(boot: Boot) -> None:
+    """Two deliveries of one package keep one result: that of the copy that found the job taken may be
+    first, and this one's cannot be saved then.
+    """
+    explorer = boot("""
+    from django.db import IntegrityError
+    from django.db.models.signals import pre_save
+    from django.utils.timezone import now
+    from django_q.models import Task
+    from django_q.signals import pre_execute
+
+    def main(order_id=0):
+        write(f"{order_id}")
+
+    def refuse(**more):
+        raise IntegrityError("UNIQUE constraint failed: django_q_task.id")
+
+    def remember(task, **more):
+        first = Task(id=task["id"], name=task["name"], func="jobs.main", started=now(), stopped=now())
+        first.success = False
+        first.save()
+        pre_save.connect(refuse, Task)
+
+    pre_execute.connect(remember)
+    """)
+    history = under(explorer, "once")
+    assert (outcomes(history), history.pending, told(history)) == (["succeeded"], 0, ["7"])
+
+
 def test_redis_gives_nothing_back(boot: Boot) -> None:
     pytest.importorskip("redis")
     explorer = boot(FAILING, "'orm': None, 'redis': {'host': 'localhost'}")

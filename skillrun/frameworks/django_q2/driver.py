@@ -413,7 +413,9 @@ class Driver(BaseDriver):
         }
 
     def _tell_end(self, message: dict[str, Any], *, failed: bool, died: bool = False) -> None:
-        """Reports what became of a package, by its row and the Task that is kept of it."""
+        """Reports what became of a package, by its row and the Task that is kept of it. A delivery
+        that succeeded while another one of the same package kept a failed Task has succeeded.
+        """
         row = None
         if self.orm:
             row = self._find_held_row(message)
@@ -426,7 +428,7 @@ class Driver(BaseDriver):
             return
         kept_tasks = self.models.Task.objects.filter(id=message["id"])
         has_succeeded = kept_tasks.values_list("success", flat=True).first()
-        if has_succeeded is False:
+        if has_succeeded is False and failed:
             self.probe.settle("dead", why="a failed Task")
         elif failed and has_succeeded is None:
             self.probe.settle("lost", why="nothing keeps it")
