@@ -38,16 +38,28 @@ def read_values(function: Callable[..., Any], args: Any, kwargs: dict[str, Any])
     return found
 
 
-def are_distinct(old: dict[str, str], new: dict[str, str], key: list[str]) -> bool:
-    """Whether two messages are of distinct jobs: their key fields differ, or anything where they
-    have none.
+def are_distinct(old: dict[str, str], new: dict[str, str], settings: dict[str, Any]) -> bool:
+    """Whether two messages are of distinct jobs of the application's: the new one is an example of
+    the spec, and their key fields differ, or anything where they have none. `settings`: the spec's
+    `key` and `examples`.
 
-    One with the key of another and another content, such as poison, may have its id.
+    One with the key of another and another content, such as poison, may have its id; and so may one
+    that the proof made up, whose fields belong to two jobs.
     """
+    if not any(_is_example(one, new) for one in settings.get("examples") or ()):
+        return False
+    key = settings.get("key") or []
     known = [name for name in key if name in old and name in new]
     if known:
         return any(old[name] != new[name] for name in known)
     return old != new
+
+
+def _is_example(example: Any, values: dict[str, str]) -> bool:
+    """Whether a message's arguments are those of an example."""
+    if not isinstance(example, dict):
+        return str(example) in values.values()
+    return all(values.get(name) == str(value) for name, value in example.items())
 
 
 def make_similar_id(id_: str, old: dict[str, str], new: dict[str, str]) -> str:

@@ -260,7 +260,7 @@ class ListedDriver(AsyncDriver):
         """
         old, new = ids.read_values(self.takes, *theirs), ids.read_values(self.takes, *ours)
         made = ids.make_similar_id(key, old, new)
-        if made == key and ids.are_distinct(old, new, self.probe.settings.get("key") or []):
+        if made == key and ids.are_distinct(old, new, self.probe.settings):
             raise ValueError(
                 f"two distinct jobs have the same {name} {key}: {self.LIBRARY} enqueues the first"
                 " one alone"

@@ -84,11 +84,16 @@ def _takes_up_what_is_left(spec: JobSpec) -> bool:
     return bool(delays) and delays[0] >= period * _NEXT_TICK
 
 
-def _read_delays(spec: JobSpec) -> tuple[float, ...]:
-    """The declared waits before each retry; none where the job is not tried again."""
-    if spec.retry is None or spec.retry.kind is not None:
+def _read_delays(spec: JobSpec, attempts: int | None = None) -> tuple[float, ...]:
+    """The declared waits before each retry; none where the job is not tried again. `attempts`: as
+    if it were tried so often.
+    """
+    retry = spec.retry
+    if retry is None or retry.kind is not None:
         return ()
-    return spec.retry.delays()
+    if attempts is not None:
+        retry = retry.model_copy(update={"max_attempts": attempts})
+    return retry.delays()
 
 
 def is_clocked(spec: JobSpec, facts: BootFacts) -> bool:
@@ -149,6 +154,9 @@ def list_looks(spec: JobSpec, schedule: Schedule, tries: int) -> list[float]:
     """
     tick = find_tick_s(spec)
     declared = _read_delays(spec)[tries - 1 : tries]
+    if not declared and schedule.kills_handler:
+        # The row was put off before the last attempt, as before each: who died in it is found then.
+        declared = _read_delays(spec, tries + 1)[tries - 1 : tries]
     waits_otherwise = find_wait_of_error(spec, schedule)
     if waits_otherwise is not None:
         declared = (waits_otherwise,)

@@ -396,6 +396,7 @@ class Workplace:
             "message": spec.message,
             "fields": sorted((spec.payload or {}).get("properties", {})),
             "key": list(spec.idempotency.key) if spec.idempotency else [],
+            "examples": list(spec.examples),
             "redis": self.urls.get("redis"),
             "enqueue": spec.enqueue.call if spec.enqueue else None,
             "queue": letters,

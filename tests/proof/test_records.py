@@ -12,7 +12,7 @@ from skillrun.proof.history import Event, History
 from skillrun.proof.judges import logs
 from skillrun.proof.judges.records import find_ids, has_value, make_template
 from skillrun.proof.reference import Reference
-from tests.proof.histories import ACKED, DONE, Told, effect, fault, history, raised, retry
+from tests.proof.histories import ACKED, DONE, RETURNED, Told, effect, fault, history, raised, retry
 
 AWAY = "app.mail:Away"
 MET = fault("raise", "before:email#1", error=AWAY)
@@ -104,6 +104,21 @@ def test_the_key_of_its_effect_tells_the_job(mine: str, other: str, by: str) -> 
     failed = history(f"raise={AWAY}@before:email#1", [*met, ACKED])
     found = logs.answer_questions([once, failed], Reference(spec(), once, {1: second}), PAYLOADS)
     assert {question: one.by for question, one in found.items()} == dict.fromkeys(found, by)
+
+
+@pytest.mark.parametrize(
+    ("row", "by"),
+    [
+        (["t1", "o1", "ZK-0001"], "application"),
+        (["t1", "o2", "ZK-0001"], "no"),
+        (["t1", "o1", "ZK-0002"], "no"),
+    ],
+)
+def test_of_one_job_alone_its_row_says_whose_key_it_is(row: list[str], by: str) -> None:
+    """Without a second example no other job's key is there to compare with."""
+    told = [log("sent key=ZK-0001"), *effect(key="'ZK-0001'"), RETURNED, ACKED]
+    did = history("once", told, state=[row])
+    assert answer(did)["ran"] == by
 
 
 def test_an_id_of_two_jobs_tells_neither() -> None:

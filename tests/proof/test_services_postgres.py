@@ -75,6 +75,23 @@ def test_restore_brings_back_rows_sequences_and_tables(postgres: PostgresServer)
     assert postgres.query("INSERT INTO jobs (name) VALUES ('second') RETURNING id") == [[2]]
 
 
+def test_numbers_of_a_transaction_that_was_undone_are_given_back(
+    postgres: PostgresServer,
+) -> None:
+    postgres.query("CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY, text text)")
+    postgres.query("INSERT INTO jobs (name) VALUES ('second'); DELETE FROM jobs WHERE id = 2")
+    before = postgres.read_sequences()
+    undone = "INSERT INTO jobs (name) VALUES ('undone'); INSERT INTO notes (text) VALUES ('undone')"
+    add = "INSERT INTO jobs (name) VALUES ('later') RETURNING id"
+    postgres.query(f"BEGIN; {undone}; ROLLBACK")
+    postgres.put_sequences_back(before)
+    # 2 was drawn before, whatever became of its row.
+    assert postgres.query(add) == [[3]]
+    assert postgres.query("INSERT INTO notes (text) VALUES ('later') RETURNING id") == [[1]]
+    postgres.put_sequences_back(before)
+    assert postgres.query(add) == [[4]]
+
+
 def test_restore_ends_transactions_and_their_locks(postgres: PostgresServer) -> None:
     left = psycopg.connect(postgres.url)
     left.execute("SELECT pg_advisory_lock(1)")

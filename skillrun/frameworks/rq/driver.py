@@ -348,9 +348,7 @@ class Driver(BaseDriver):
             job.id = re.sub(r"[^\w-]", "_", made)
         else:
             job.id = made
-        if job.id == like["id"] and ids.are_distinct(
-            old, new, self.probe.settings.get("key") or []
-        ):
+        if job.id == like["id"] and ids.are_distinct(old, new, self.probe.settings):
             raise ValueError(
                 f"two distinct jobs have the same job_id {job.id}: the second replaces the first"
             )

@@ -16,6 +16,8 @@ from skillrun.proof.history import (
 )
 from skillrun.proof.jobs import may_be_of_job, read_payload
 from skillrun.proof.schedule import Schedule
+from skillrun.proof.services.pgwire import Row
+from skillrun.proof.services.postgres import PostgresServer
 
 
 class Publisher(Together):
@@ -36,6 +38,7 @@ class Publisher(Together):
         if self.polled:
             due = run.now + ticks.find_tick_s(self.workplace.spec)
             run.queue.append(Waiting(self.origin.messages[0], due, 0))
+        drawn = self._read_sequences()
         first = self._run_process(run, "call", args, job=CALLER, plan=plan)
         run.deliveries.append(first)
         self._take_published(run, self._drop_messages_of_other_jobs(first), 0)
@@ -43,9 +46,18 @@ class Publisher(Together):
         # What it has committed is found by the relay or a sweep, so nobody needs to call again.
         is_found_later = enqueue.relay is not None or bool(self.workplace.spec.recovers)
         if has_failed and not (is_found_later and _has_committed(first)):
+            # The job of the second call is the one that the payload names: a key that the server
+            # draws is the same as without the call that was undone.
+            for server, before in drawn:
+                server.put_sequences_back(before)
             self._call_and_take_published(run, args)
         if enqueue.relay is not None:
             self._call_and_take_published(run, [enqueue.relay, {}])
+
+    def _read_sequences(self) -> list[tuple[PostgresServer, list[Row]]]:
+        """(server, how far its sequences have come) of each server that has some."""
+        servers = [one for one in self.workplace.servers if isinstance(one, PostgresServer)]
+        return [(server, server.read_sequences()) for server in servers]
 
     def _drop_messages_of_other_jobs(self, caller: Delivery) -> Delivery:
         """The same call without the messages that it publishes for other jobs: a sweep publishes

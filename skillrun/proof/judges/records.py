@@ -60,7 +60,9 @@ class Records:
         histories = list(histories)
         ambiguous = _find_ambiguous_ids(histories)
         of_one_job = _find_words_of_one_job(histories)
-        return cls(reference, payloads, ambiguous, of_one_job, _find_references(reference))
+        fields = cls(reference, payloads).key_fields(0)
+        references = _find_references(reference, fields)
+        return cls(reference, payloads, ambiguous, of_one_job, references)
 
     def key_fields(self, job: int) -> list[tuple[str, str]]:
         """(name, value as text) of each key field in a job's payload."""
@@ -163,10 +165,13 @@ def _group_jobs_by_word(history: History) -> dict[str, set[int]]:
     return jobs_of_word
 
 
-def _find_references(reference: Reference) -> dict[int, frozenset[str]]:
+def _find_references(
+    reference: Reference, fields: list[tuple[str, str]]
+) -> dict[int, frozenset[str]]:
     """Job -> the keys of its effects that tell it, for each job that was run alone.
 
     A key that two jobs share tells neither, and one that is another one in each run tells nobody.
+    `fields`: the key fields of the proof's own job.
     """
     keys: dict[int, set[str]] = {}
     for job, alone in {0: reference.once, **reference.jobs}.items():
@@ -175,7 +180,8 @@ def _find_references(reference: Reference) -> dict[int, frozenset[str]]:
         keys[0] &= {_read_key(call) for call in reference.later.performed()}
     found: dict[int, frozenset[str]] = {}
     if len(keys) < 2:
-        return found  # whether a key names the job is seen by another job's keys alone
+        # Whether a key names the job is seen by another job's keys, or in the job's row.
+        return {0: frozenset(key for key in keys[0] if _stands_in_row(key, fields, reference))}
     for job, own in keys.items():
         telling = set(own)
         for other, keys_of_other in keys.items():
@@ -183,6 +189,20 @@ def _find_references(reference: Reference) -> dict[int, frozenset[str]]:
                 telling -= keys_of_other
         found[job] = frozenset(key for key in telling if len(key) >= _SHORTEST_KEY)
     return found
+
+
+def _stands_in_row(key: str, fields: list[tuple[str, str]], reference: Reference) -> bool:
+    """Whether a row that the state shows has this key beside the values of all key fields: who has
+    the one finds the other.
+    """
+    if not fields:
+        return False
+    for rows in reference.once.state.values():
+        for row in rows if isinstance(rows, list) else ():
+            held = set(map(str, row))
+            if key in held and all(value in held for _, value in fields):
+                return True
+    return False
 
 
 def _read_key(call: Event) -> str:

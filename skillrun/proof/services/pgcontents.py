@@ -33,6 +33,18 @@ DIGESTS = f"""
         '','' ORDER BY loid, pageno)) FROM pg_largeobject'
 """
 
+# (sequence, column that draws from it, table, last number drawn or NULL, first number).
+SEQUENCES = f"""
+    SELECT format('%I.%I', n.nspname, c.relname), quote_ident(a.attname), a.attrelid::regclass,
+        s.last_value, s.start_value
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_depend d ON d.objid = c.oid AND d.classid = 'pg_class'::regclass
+        AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
+    JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+    JOIN pg_sequences s ON s.schemaname = n.nspname AND s.sequencename = c.relname
+    WHERE c.relkind = 'S' AND s.increment_by > 0 AND {_USERS.format(oid="c.oid")}
+"""
+
 # (kind, name, table that it belongs to, text).
 DEFINITIONS = f"""
     SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'view' WHEN 'S' THEN 'sequence'
