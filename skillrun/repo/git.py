@@ -354,11 +354,12 @@ def finish_writing(folder: Path) -> None:
     one line.
     """
     from skillrun.core.journal import finish_leftover
+    from skillrun.repo.stray_journal import explain_stray
 
     said = finish_leftover(folder)
     if said:
         print(f"skillrun: {said}", file=sys.stderr)
-    _say_once(_name_stray_journal(folder))
+    _say_once(explain_stray(folder))
 
 
 def report_writing(folder: Path) -> None:
@@ -366,23 +367,10 @@ def report_writing(folder: Path) -> None:
     nothing.
     """
     from skillrun.core.journal import find_leftover
+    from skillrun.repo.stray_journal import explain_stray
 
     _say_once(find_leftover(folder))
-    _say_once(_name_stray_journal(folder))
-
-
-def _name_stray_journal(folder: Path) -> str | None:
-    """A journal that came with the repository: it could have any file replaced, so that it is never
-    followed.
-    """
-    from skillrun.core.journal import LEFTOVER
-
-    if not os.path.lexists(folder / LEFTOVER):
-        return None
-    return (
-        f"{LEFTOVER} is not followed: skillrun keeps its journal outside of the repository; look at"
-        " it, remove it"
-    )
+    _say_once(explain_stray(folder))
 
 
 @cache

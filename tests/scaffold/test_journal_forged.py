@@ -149,6 +149,35 @@ def test_a_journal_in_the_repository_is_not_followed(
     assert {name: (root / name).read_bytes() for name in before} == before
 
 
+def told(root: Path) -> bool:
+    return f"{LEFTOVER} is not followed" in run_cli(root, "status").stderr
+
+
+def test_a_journal_in_the_repository_is_told_of_once(tmp_path: Path) -> None:
+    """By each user, of each repository, until it is another journal."""
+    root = repo(tmp_path / "repo")
+    commit_journal(root)
+    assert [told(root) for _ in range(3)] == [True, False, False]
+    (root / LEFTOVER).write_text("{}")
+    assert [told(root) for _ in range(2)] == [True, False]
+    other = repo(tmp_path / "other")
+    commit_journal(other)
+    assert told(other)
+
+
+def test_what_cannot_be_remembered_is_told_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = repo(tmp_path / "repo")
+    commit_journal(root)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SKILLRUN_STATE_DIR", str(tmp_path / "file" / "state"))
+    assert [told(root) for _ in range(2)] == [True, True]
+    # What lies in the repository came with it: it could say that all is known.
+    monkeypatch.setenv("SKILLRUN_STATE_DIR", str(root / "state"))
+    assert [told(root) for _ in range(2)] == [True, True]
+
+
 def test_a_folder_that_leads_out(tmp_path: Path) -> None:
     root = repo(tmp_path / "repo")
     leave(root)
