@@ -27,6 +27,7 @@ from skillrun.proof.rivals import (
     name_decision,
 )
 from skillrun.proof.rows import Table, open_rows
+from skillrun.repo.places import is_test, is_vendored
 from skillrun.repo.syntax import find_names
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _MOST_ROWS = 3  # that one job changes
 _MOST_DECISIONS = 2  # of one column
 _MOST_FILES = 1500
 _MOST_BYTES = 400_000
-_SKIPPED = re.compile(r"(^|/)(\.|tests?/|test_|conftest|migrations/|node_modules/|venv/|alembic/)")
+_NOT_THE_APPLICATION = re.compile(r"(^|/)(\.|migrations/|alembic/)")
 # What another delivery of the same job, and no other decision, leaves behind; and where every row
 # begins.
 _OF_THE_JOB = re.compile(
@@ -113,7 +114,7 @@ def read_code(root: Path, words: Iterable[str], modules: Iterable[str] = ()) -> 
     found: list[tuple[str, ast.Module]] = []
     for path in sorted(root.rglob("*.py"))[:_MOST_FILES]:
         name = path.relative_to(root).as_posix()
-        if _SKIPPED.search(name):
+        if is_test(name) or is_vendored(name) or _NOT_THE_APPLICATION.search(name):
             continue
         with contextlib.suppress(OSError, ValueError, SyntaxError, RecursionError):
             text = path.read_text(encoding="utf-8")

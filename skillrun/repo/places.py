@@ -71,6 +71,8 @@ _HIDDEN_BUT_REAL = frozenset(
     {".github", ".docker", ".deploy", ".k8s", ".helm", ".infra", ".platform"}
 )
 _TEST_FILE = re.compile(r"(test_.*|.*_tests?|tests?|conftest)\.py")
+_TEST_MODULE = re.compile(r"(?:test_.*|.*_tests?|tests?)\.py")
+_IN_TEST_FOLDER = re.compile(r"(?:^|/)tests?/[^/]*\.py$")
 _OTHER_TEST_FILE = re.compile(
     r".*_(?:spec|test)\.(?:rb|go|exs)|.*\.(?:test|spec|cy)\.[cm]?[jt]sx?|.*Tests?\.(?:cs|java|kt|php)|(?:spec|test)_helper\.rb"
 )
@@ -104,6 +106,20 @@ def is_test(path: str) -> bool:
         _OTHER_TEST_FILE.fullmatch(path.rpartition("/")[2]) is not None
         or _RUBY_SPECS.fullmatch(path) is not None
     )
+
+
+def is_test_module(path: str) -> bool:
+    """A Python file that pytest or unittest takes for tests by its own name. Of what `is_test`
+    says, those that hold tests: neither conftest.py nor what stands beside it.
+    """
+    return _TEST_MODULE.fullmatch(path.rpartition("/")[2]) is not None
+
+
+def is_taken_for_tests(path: str) -> bool:
+    """A test module, or any Python file directly in a folder of tests, where a runner that is
+    given the folder finds it.
+    """
+    return is_test_module(path) or _IN_TEST_FOLDER.search(path) is not None
 
 
 def is_shown(path: str) -> bool:

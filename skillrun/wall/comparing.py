@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from skillrun.proof.history import Event, History
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.specs import at, base_document, listed
 from skillrun.wall.sent import Parts, read_parts
@@ -20,7 +20,7 @@ ENDLESS = "tried without an end"
 
 def is_code_changed(diff: Diff) -> bool:
     """Whether the branch changes Python other than tests: else both sides do the same."""
-    return any(not is_test_file(file.path) for file in diff.python_files())
+    return any(not is_taken_for_tests(file.path) for file in diff.python_files())
 
 
 def explain_not_comparing(job: Job, spec: File, diff: Diff) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from skillrun.core.tally import count_things
 from skillrun.core.verdict import Finding, Severity
 from skillrun.proof.deploying.deploy import Broken, Deploys
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.wall.comparing import add_not_compared, explain_not_comparing, is_code_changed
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted
@@ -104,7 +104,7 @@ def _tell(broken: Broken) -> str:
 def _brings_migration(diff: Diff) -> bool:
     """Something that may migrate a store, in a file or a line that is new."""
     for file in (*diff.files, *diff.deployment):
-        if is_test_file(file.path) or file.new is None:
+        if is_taken_for_tests(file.path) or file.new is None:
             continue
         if file.old is None and _MIGRATES.search(file.path):
             return True

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from skillrun.proof.result import Target
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.tree import Tree
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 
 # Letters and digits alone, as most providers' tokens are.
 PLAUSIBLE = "skillrun0proof0only0secret"
@@ -49,7 +49,7 @@ def give_secrets(target: Target) -> Target:
 def list_secrets(tree: Tree) -> Iterator[str]:
     """The variables that the code reads as secrets, where it has no value of its own for them."""
     for path in tree.files:
-        if not path.endswith(".py") or is_test_file(path):
+        if not path.endswith(".py") or is_taken_for_tests(path):
             continue
         try:
             module = ast.parse(tree.peek(path) or b"")

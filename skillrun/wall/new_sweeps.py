@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from skillrun.core.verdict import Finding, Severity
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.source import FunctionNode, Module, last_word
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted
 from skillrun.wall.gaming.specs import at, listed
@@ -188,7 +188,7 @@ class _Publishers:
     def _list_users(self, callee: Definition) -> Iterator[Definition]:
         """The functions that name another one, by its name or by a text that ends with it."""
         for module in self.project.modules_with(callee.node.name):
-            if is_test_file(module.path):
+            if is_taken_for_tests(module.path):
                 continue
             for node in module.all_nodes:
                 if not isinstance(node, FunctionNode) or node is callee.node:
@@ -225,7 +225,7 @@ class _Publishers:
             if _CLOCK.search(ast.unparse(decorator)):
                 return _read_period(decorator)
         for module in self.project.modules_with(sweep.node.name):
-            if is_test_file(module.path):
+            if is_taken_for_tests(module.path):
                 continue
             for node in module.all_nodes:
                 if self._names(module, node, sweep):

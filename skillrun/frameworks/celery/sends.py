@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import replace
 
-from skillrun.frameworks.celery.config import in_tests, place_of
+from skillrun.frameworks.celery.config import place_of
 from skillrun.frameworks.celery.tasks import Task, names_of, read_task, run_node
 from skillrun.frameworks.common.arguments import drop_first, read_call, read_containers
 from skillrun.frameworks.common.callables.callers import callers_of
@@ -25,6 +25,7 @@ from skillrun.frameworks.interface import (
     Job,
     Send,
 )
+from skillrun.repo.places import is_test
 from skillrun.repo.python import Call, Definition, Module, Project, Use
 from skillrun.repo.source import FunctionNode, last_word
 from skillrun.repo.syntax import name_method, read_entries
@@ -100,7 +101,7 @@ def _handed_on(project: Project, task: Task) -> Iterator[Send]:
     """
     for use in project.uses(task.handler.dotted):
         above = next(use.module.parents(use.node), None)
-        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not in_tests(
+        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not is_test(
             use.path
         ):
             yield _make_send("enqueue", use.module, use.node, "handed on as a value")
@@ -285,7 +286,7 @@ def _find_fixtures(project: Project, names: tuple[str, ...]) -> Iterator[Send]:
                         "schedule",
                         _place_at(path, number, line),
                         "django_celery_beat fixture",
-                        in_tests(path),
+                        is_test(path),
                     )
 
 
@@ -294,7 +295,7 @@ def _place_at(path: str, line: int, text: str) -> Place:
 
 
 def _make_send(kind: str, module: Module, node: ast.AST, how: str) -> Send:
-    return Send(kind, place_of(module, node), how, in_tests(module.path))
+    return Send(kind, place_of(module, node), how, is_test(module.path))
 
 
 def _quote_text(node: ast.expr) -> str:

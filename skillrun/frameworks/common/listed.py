@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
-from skillrun.frameworks.common.reading import held_value, in_tests, options_of, place_of
+from skillrun.frameworks.common.reading import held_value, options_of, place_of
+from skillrun.repo.places import is_test
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.syntax import is_given, is_none, read_entries
 from skillrun.repo.uses import Place
@@ -105,7 +106,7 @@ def _find_workers(project: Project, manner: Manner) -> Iterator[Worker]:
         for module in project.modules_with(word):
             modules[module.path] = module
     for path in sorted(modules):
-        if in_tests(path):
+        if is_test(path):
             continue
         module = modules[path]
         for node in module.all_nodes:

@@ -17,7 +17,7 @@ from skillrun.frameworks.common.arguments import (
 from skillrun.frameworks.common.callables.callers import callers_of
 from skillrun.frameworks.common.listed import Manner, find_entries
 from skillrun.frameworks.common.named_sends import NamedCall, find_named_calls
-from skillrun.frameworks.common.reading import in_tests, options_of, place_of
+from skillrun.frameworks.common.reading import options_of, place_of
 from skillrun.frameworks.common.sender import (
     Pickling,
     Sender,
@@ -28,6 +28,7 @@ from skillrun.frameworks.common.sender import (
     order_sends,
 )
 from skillrun.frameworks.interface import Arguments, Job, Send
+from skillrun.repo.places import is_test
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.syntax import name_method
 from skillrun.repo.uses import FrameworkUse
@@ -74,7 +75,7 @@ def _find_sends(project: Project, handler: Definition, queueing: Queueing) -> It
                 "schedule",
                 entry.place,
                 f"{queueing.cron}(...)",
-                in_tests(entry.place.path),
+                is_test(entry.place.path),
                 options=hold_options(entry.options, entry.module),
                 options_hidden=entry.unread,
             )
@@ -121,7 +122,7 @@ def _read_send(project: Project, named: NamedCall, handler: Definition, queueing
         "enqueue",
         place_of(module, call),
         f"{ast.unparse(call.func)}(...)",
-        in_tests(module.path),
+        is_test(module.path),
         own=handler.node in module.parents(call),
         call=project.call_at(module, call),
         arguments=_read_arguments(named, options, queueing),

@@ -1,4 +1,4 @@
-"""Where things stand, which of them are tests, and what is behind a name or a `**mapping`."""
+"""Where things stand, and what is behind a name or a `**mapping`."""
 
 from __future__ import annotations
 
@@ -55,19 +55,6 @@ def find_own_place(project: Project, use: FrameworkUse, handler: Definition) -> 
     if handler.module.function_of(handler.node) is not None:
         return None
     return place_of(handler.module, handler.node)
-
-
-def in_tests(path: str) -> bool:
-    """A path that belongs to tests."""
-    parts = path.split("/")
-    name = parts[-1]
-    in_folder = any(part in ("test", "tests", "testing") for part in parts[:-1])
-    return (
-        in_folder
-        or name.startswith("test_")
-        or name.endswith("_test.py")
-        or name in ("conftest.py", "tests.py")
-    )
 
 
 def import_path(project: Project, name: str) -> str:

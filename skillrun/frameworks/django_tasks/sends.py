@@ -17,7 +17,7 @@ from skillrun.frameworks.common.again import bodies
 from skillrun.frameworks.common.arguments import drop_first, read_call, read_parameters
 from skillrun.frameworks.common.callables.callers import reach_of_places
 from skillrun.frameworks.common.callables.wiring import starting
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.sender import Sender, hold_options, order_sends
 from skillrun.frameworks.django_tasks.backends import find_backends
 from skillrun.frameworks.django_tasks.tasks import Task, read_task
@@ -25,7 +25,7 @@ from skillrun.frameworks.interface import (
     Job,
     Send,
 )
-from skillrun.repo.places import is_aside
+from skillrun.repo.places import is_aside, is_test
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import FrameworkUse
@@ -160,7 +160,7 @@ def _read_enqueue(project: Project, module: Module, enqueue: Enqueue) -> Send:
         "enqueue",
         place_of(module, method),
         f".{method.attr}(...)",
-        in_tests(module.path),
+        is_test(module.path),
         options=hold_options(options, module),
         options_hidden=len(options) < len(keywords),
     )

@@ -10,8 +10,8 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.reading import in_tests
 from skillrun.frameworks.huey.apps import app_method
+from skillrun.repo.places import is_test
 from skillrun.repo.source import last_word
 from skillrun.repo.syntax import find_nodes
 
@@ -102,7 +102,7 @@ def _find_decorated(
     project: Project, use: FrameworkUse, method: str
 ) -> Iterator[tuple[Definition, ast.Call]]:
     for module in project.modules_with(method):
-        if in_tests(module.path):
+        if is_test(module.path):
             continue
         for node in module.nodes(ast.FunctionDef):
             for call in node.decorator_list:

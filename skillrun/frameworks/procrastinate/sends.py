@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from skillrun.frameworks.common.arguments import drop_first, read_call, read_parameters
 from skillrun.frameworks.common.callables.callers import callers_of
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.sender import (
     Sender,
     Unkeyed,
@@ -27,6 +27,7 @@ from skillrun.frameworks.interface import (
     Send,
 )
 from skillrun.frameworks.procrastinate.tasks import Task, names_of, read_task
+from skillrun.repo.places import is_test
 from skillrun.repo.python import Call, Definition, Module, Project
 from skillrun.repo.source import last_word
 from skillrun.repo.syntax import find_keyword, find_nodes, name_method
@@ -51,7 +52,7 @@ def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tupl
 
 def _find_all(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[Send]:
     for periodic in read_task(project, use, handler).periodics:
-        aside = in_tests(periodic.place.path)
+        aside = is_test(periodic.place.path)
         yield Send("schedule", periodic.place, "periodic(...)", aside)
     for send in _find_deferring(project, use, handler):
         yield send
@@ -95,7 +96,7 @@ def _read_defer(
         "enqueue",
         place_of(module, call),
         f".{method}(...)",
-        in_tests(module.path),
+        is_test(module.path),
         own=task.handler.node in module.parents(call),
         call=project.call_at(module, call),
         via=CONFIGURED if configured is not None else "",

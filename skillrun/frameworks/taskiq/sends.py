@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from skillrun.frameworks.common.arguments import drop_injected, read_call, read_parameters
 from skillrun.frameworks.common.callables.callers import callers_of, reach_of_places
 from skillrun.frameworks.common.callables.wiring import starting
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.sender import (
     Sender,
     Unkeyed,
@@ -28,6 +28,7 @@ from skillrun.frameworks.interface import (
     Send,
 )
 from skillrun.frameworks.taskiq.tasks import Found, Task, is_maker, read_task
+from skillrun.repo.places import is_test
 from skillrun.repo.python import UNKNOWN
 from skillrun.repo.uses import Place
 
@@ -70,7 +71,7 @@ def _find_named(project: Project, handler: Definition) -> Iterator[Send]:
     task = read_task(project, handler)
     if "schedule" in task.labels:
         node, module = task.labels["schedule"]
-        yield Send("schedule", place_of(module, node), "schedule=[...]", in_tests(module.path))
+        yield Send("schedule", place_of(module, node), "schedule=[...]", is_test(module.path))
     for send in find_kicks(project, handler):
         yield send
         yield from _find_ticks(project, send)
@@ -106,9 +107,9 @@ def _handed_on(use: Use) -> Iterator[Send]:
     """
     above = next(use.module.parents(use.node), None)
     kicker = isinstance(above, ast.Attribute) and above.attr == "kicker"
-    if (
-        kicker or isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword)
-    ) and not in_tests(use.path):
+    if (kicker or isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword)) and not is_test(
+        use.path
+    ):
         yield Send("enqueue", place_of(use.module, use.node), "handed on as a value")
 
 
@@ -170,7 +171,7 @@ def _read_kick(project: Project, handler: Definition, module: Module, node: ast.
                 KICKS[word],
                 place_of(module, call),
                 f".{word}(...)",
-                in_tests(module.path),
+                is_test(module.path),
                 own=handler.node in module.parents(call),
                 call=project.call_at(module, call),
                 via=word,

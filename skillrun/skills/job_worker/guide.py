@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.core.errors import SkillrunError
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_test, is_test_module
 from skillrun.skills.job_worker.checked import CHECKED, IDEMPOTENT
 from skillrun.skills.job_worker.readings.foreign import ATTESTED
 from skillrun.skills.job_worker.readings.named import find_last_word, find_named
@@ -115,8 +115,7 @@ def _list_tests(case: JobCase) -> list[str]:
         return _list_foreign_tests(case, case.language)
     tests = []
     for path in case.tree.files:
-        file = path.rpartition("/")[2]
-        if file.endswith(".py") and (file.startswith("test_") or file.endswith("_test.py")):
+        if is_test_module(path):
             tests.append(path)
     naming: set[str] = set()
     if case.spec is not None and case.spec.handler:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from skillrun.skills.job_worker.stages.tests import is_test_file
+from skillrun.repo.places import is_taken_for_tests
 
 if TYPE_CHECKING:
     from skillrun.contract.job import JobSpec
@@ -51,7 +51,7 @@ def _name_tests(files: Sequence[str] | None) -> str | None:
     """
     if files is None:
         return None
-    tests = [path for path in files if is_test_file(path)]
+    tests = [path for path in files if is_taken_for_tests(path)]
     if not tests:
         return "none"
     for path in tests:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from skillrun.core.opening import read_file
 from skillrun.repo.git import git_output
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
+from skillrun.repo.places import is_taken_for_tests
 
 MOST_FOLDERS = 8
 _PROJECT = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "setup.py", "manage.py")
@@ -43,7 +43,7 @@ def find_test_folders(paths: frozenset[str]) -> tuple[str, ...]:
     """
     found = set()
     for path in paths:
-        if path.endswith(".py") and is_test_file(path):
+        if path.endswith(".py") and is_taken_for_tests(path):
             found.add(_project_of(path, paths))
     return tuple(sorted(found))
 

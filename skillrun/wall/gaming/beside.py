@@ -8,9 +8,9 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.source import FunctionNode, Module, last_word
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.specs import at, listed
@@ -37,7 +37,7 @@ def find(diff: Diff) -> Iterator[Finding]:
     """One finding for each receiver that sends out more than the base's of its name."""
     effects = _list_effects(diff)
     for file in diff.python_files():
-        if file.new is None or is_test_file(file.path) or not _may_receive(file.new):
+        if file.new is None or is_taken_for_tests(file.path) or not _may_receive(file.new):
             continue
         old = _Receivers(diff.before, file.old_path, effects)
         new = _Receivers(diff.after, file.path, effects)

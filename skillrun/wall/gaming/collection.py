@@ -11,7 +11,7 @@ from typing import Any
 
 from skillrun.core.opening import parse_toml
 from skillrun.core.verdict import Finding, Severity
-from skillrun.skills.job_worker.stages.tests import is_test_file
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import doubtful, quoted, taken
 from skillrun.wall.gaming.specs import at
@@ -105,7 +105,7 @@ def find(diff: Diff) -> Iterator[Finding]:
     for file in diff.python_files():
         if file.path.rpartition("/")[2] == "conftest.py" or _is_plugin(file):
             yield from _check_reaching(file)
-        if is_test_file(file.path) or file.path.rpartition("/")[2] == "conftest.py":
+        if is_taken_for_tests(file.path) or file.path.rpartition("/")[2] == "conftest.py":
             yield from _check_ended(file)
         if file.new is not None and file.new_tree is None:
             message = "this file cannot be parsed, so nothing can be said of its changes"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.repo.makefile import Recipe, make_recipes
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.gates import is_pipeline
 from skillrun.wall.gaming.make_settings import MAKEFILES, runs_make_weakly, weak_settings
@@ -234,7 +234,7 @@ def _find_untested(diff: Diff, file: File) -> Iterator[Finding]:
     old = _read_old_document(file)
     if file.new_document is None or at(old, "commands", "test") is not None:
         return
-    tests = [path for path in diff.before.texts if is_test_file(path)]
+    tests = [path for path in diff.before.texts if is_taken_for_tests(path)]
     if at(file.new_document.value, "commands", "test") == "none" and tests:
         line = file.new_document.line(("commands", "test"))
         message = f"commands.test is `none`, and there are tests: {quoted(min(tests))}"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from skillrun.frameworks.known.launchers import Start
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.python import Definition, Project, is_known
 from skillrun.repo.source import FunctionNode, Module, last_word
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.gaming.settings_named import list_keys, list_named
 from skillrun.wall.gaming.starts import list_starts, read_queue_names
 from skillrun.wall.sources import CommitSources
@@ -76,7 +76,7 @@ class JobQueues:
         sent: list[Named] = []
         is_default = False
         for module in self.project.modules_with(self.target.node.name):
-            if not is_test_file(module.path):
+            if not is_taken_for_tests(module.path):
                 for call in module.nodes(ast.Call):
                     if self._sends_job(module, call):
                         sent += self._list_sent(module, call)
@@ -113,7 +113,7 @@ class JobQueues:
         """Yields (module, value) of everything that the code gives one of the names."""
         for name in names:
             for module in self.project.modules_with(name):
-                if is_test_file(module.path):
+                if is_taken_for_tests(module.path):
                     continue
                 for given, value in (*list_named(module.tree), *_list_items_set(module)):
                     if given == name:
@@ -276,7 +276,7 @@ def read_consumed(sources: CommitSources, starting: CommitSources) -> Consumed:
 def _list_modules(project: Project) -> Iterator[Module]:
     for word in sorted(_OWN_WORKERS):
         for module in project.modules_with(word):
-            if not is_test_file(module.path):
+            if not is_taken_for_tests(module.path):
                 yield module
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from skillrun.core.verdict import Finding
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.python import Project
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import quoted, taken
@@ -66,7 +66,7 @@ def find(diff: Diff) -> Iterator[Finding]:
     run_by_job = partial(_lines_of_handlers, diff, {})
     yield from find_lost_uniqueness(ID, diff, tables)
     for file in (*diff.python_files(), *diff.deployment):
-        if is_test_file(file.path) or file.new is None:
+        if is_taken_for_tests(file.path) or file.new is None:
             continue
         known = [text for text, _ in _list_statements(file.old, file.old_tree, file, tables)]
         known += [text for text, _ in _list_mapped(file.old_tree, models)]

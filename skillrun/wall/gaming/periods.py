@@ -17,8 +17,8 @@ import yaml
 
 from skillrun.contract.duration import parse_duration
 from skillrun.core.verdict import Finding
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.source import FunctionNode, Module, last_word
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import quoted, taken
 from skillrun.wall.gaming.schedule_settings import Constants
@@ -93,7 +93,7 @@ def find_rarer_sweeps(rule: str, diff: Diff) -> Iterator[Finding]:
 
 def _find_rarer(rule: str, diff: Diff, sweeps: Iterable[tuple[str, float]]) -> Iterator[Finding]:
     files = [*diff.python_files(), *diff.deployment]
-    changed = [file for file in files if not is_test_file(file.path)]
+    changed = [file for file in files if not is_taken_for_tests(file.path)]
     if not changed:
         return
     constants = Constants(diff.before), Constants(diff.after)
@@ -132,7 +132,7 @@ def _list_affected(
         if (
             old is not None
             and path not in known
-            and not is_test_file(path)
+            and not is_taken_for_tests(path)
             and _starts(text, names)
         ):
             found.append(File(path, path, old, text))

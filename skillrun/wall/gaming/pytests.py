@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from skillrun.skills.job_worker.stages.tests import is_test_file
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.wall.diff import Diff, File
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -120,7 +120,7 @@ def _find_by_body(old: Test, functions: list[Test]) -> Test | None:
 
 
 def _holds_tests(file: File) -> bool:
-    return is_test_file(file.path) or is_test_file(file.old_path)
+    return is_taken_for_tests(file.path) or is_taken_for_tests(file.old_path)
 
 
 def _collected_tests(file: File) -> Iterator[Test]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from skillrun.skills.job_worker.stages.tests import is_test_file
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.wall.diff import Diff
 
 # Letters; shorter names, and those of every module, say nothing.
@@ -34,7 +34,7 @@ def removed_names(diff: Diff) -> frozenset[str]:
     new: set[str] = set()
     for file in diff.python_files():
         new.update(_list_defined(file.new_tree))
-        if is_test_file(file.old_path):
+        if is_taken_for_tests(file.old_path):
             continue
         old.update(_list_defined(file.old_tree))
         if file.new is None and not file.old_path.endswith("__init__.py"):

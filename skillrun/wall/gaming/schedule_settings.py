@@ -10,9 +10,9 @@ import ast
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.python import Project
 from skillrun.repo.source import Module
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.sources import CommitSources
 
 _CASTS = ("int", "float", "str")
@@ -35,7 +35,7 @@ class Constants:
     def list_of(self, path: str) -> Iterator[tuple[str, Any]]:
         """Yields (origin, value) of a module's own."""
         module = self.find_module(path)
-        if module is None or is_test_file(path):
+        if module is None or is_taken_for_tests(path):
             return
         for node in module.tree.body:
             for name, value in _read_assignment(node):

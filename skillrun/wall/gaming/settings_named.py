@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.python import Project
 from skillrun.repo.source import Module
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 
 
@@ -46,5 +46,5 @@ def list_changed_modules(
     for file in diff.python_files():
         path = file.path if is_new else file.old_path
         module = project.module(path)
-        if module is not None and not is_test_file(path):
+        if module is not None and not is_taken_for_tests(path):
             yield file, module

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.core.verdict import Finding
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.python import Project
 from skillrun.repo.source import FunctionNode, last_word
-from skillrun.skills.job_worker.stages.tests import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import quoted, taken
@@ -61,7 +61,7 @@ def find(diff: Diff) -> Iterator[Finding]:
         names |= _RUNNING | _list_reaching(diff)
     wide = frozenset(_WIDE - _list_listed(diff))
     for file in diff.python_files():
-        if names and not is_test_file(file.path):
+        if names and not is_taken_for_tests(file.path):
             yield from _check_file(file, _Sought(names, wide))
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.core.verdict import Finding
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.source import FunctionNode, last_word
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.making import found, quoted
 from skillrun.wall.gaming.settings_named import list_keys
@@ -55,7 +55,7 @@ class Setting:
 
 def find(diff: Diff) -> Iterator[Finding]:
     """One finding for each option that the base's tests do not set."""
-    changed = [file for file in diff.python_files() if is_test_file(file.path)]
+    changed = [file for file in diff.python_files() if is_taken_for_tests(file.path)]
     known: Counter[tuple[str, bool]] = Counter()
     for file in changed:
         for setting in _list_settings(file.old_tree):

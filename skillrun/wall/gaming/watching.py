@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.core.verdict import Finding, Severity
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.python import Project
 from skillrun.repo.source import Module
-from skillrun.skills.job_worker.stages.tests import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.making import doubtful, quoted, taken
@@ -41,7 +41,7 @@ def find(diff: Diff) -> Iterator[Finding]:
         told |= {(seen.path, seen.line) for seen in decision.seen}
         yield finding
     for file in diff.python_files():
-        if file.new is not None and not is_test_file(file.path):
+        if file.new is not None and not is_taken_for_tests(file.path):
             yield from _find_elsewhere(diff, file, told)
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 
 from skillrun.core.verdict import Finding
 from skillrun.frameworks.known.launchers import Start
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.python import Project, is_known
 from skillrun.repo.source import FunctionNode, Module, last_word
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.gaming.asked import read_asked
 from skillrun.wall.gaming.clocks import find_stopped_clocks
@@ -116,7 +116,7 @@ _MESSAGE_SETTINGS = (_KEEPING, _VISIBILITY, _PREFETCH_SETTING)
 
 def find(diff: Diff) -> Iterator[Finding]:
     """Yields the findings of all files that start a worker, and of the settings in code."""
-    starting = [file for file in diff.deployment if not is_test_file(file.path)]
+    starting = [file for file in diff.deployment if not is_taken_for_tests(file.path)]
     for file in starting:
         yield from _find_purges(file)
         yield from _find_unset(file, diff)
@@ -126,7 +126,7 @@ def find(diff: Diff) -> Iterator[Finding]:
     yield from find_stopped_clocks(ID, starting)
     yield from find_rarer_sweeps(ID, diff)
     for file in diff.python_files():
-        if not is_test_file(file.path):
+        if not is_taken_for_tests(file.path):
             yield from _find_purging_calls(file)
     yield from _find_ending_messages(diff)
     yield from _find_settings(diff)
@@ -307,7 +307,7 @@ def _find_lost_variables(
             line, _ = new[name]
         message = f"the worker no longer gets {name}: {quoted(file.old_line(old_line))}"
         make_finding = doubtful
-        if any(not is_test_file(path) for path in diff.before.search(name)):
+        if any(not is_taken_for_tests(path) for path in diff.before.search(name)):
             make_finding = taken
         yield make_finding(ID, file, line, message, hint=_HINT)
 
@@ -380,7 +380,7 @@ def _find_ending_messages(diff: Diff) -> Iterator[Finding]:
     jobs = {handler.replace(":", ".") for handler in handlers}
     old, new = Project(diff.before), Project(diff.after)
     for file in diff.python_files():
-        if is_test_file(file.path):
+        if is_taken_for_tests(file.path):
             continue
         known = []
         for name, value, _ in _list_ends(old, old.module(file.old_path), jobs):

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from skillrun.repo.git import Repo
-from skillrun.repo.places import is_test
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file
+from skillrun.repo.places import is_taken_for_tests, is_test
 from skillrun.wall.commit import Entry, read_entries, write_entries
 from skillrun.wall.diff import Diff, File
 from skillrun.wall.sources import CommitSources
@@ -25,7 +24,7 @@ def find_test_side(diff: Diff, paths: frozenset[str], kept: frozenset[str]) -> f
     found = set()
     for path in paths:
         is_settings = path.rpartition("/")[2] in _SETTINGS
-        if is_settings or is_test(path) or is_test_file(path):
+        if is_settings or is_test(path) or is_taken_for_tests(path):
             found.add(path)
     found -= kept
     changed = [file for file in diff.python_files() if file.path not in found | kept]

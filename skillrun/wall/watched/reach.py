@@ -8,9 +8,9 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.source import FunctionNode, Module, last_word
-from skillrun.skills.job_worker.stages.tests import is_test_file
 
 # Functions with these decorators are called by whoever sends the signal.
 _RECEIVERS = {"connect", "receiver", "listens_for", "on_event", "register", "hook", "middleware"}
@@ -52,7 +52,7 @@ class Reach:
             self._read(module, owner)
 
     def _add(self, definition: Definition, user: ast.AST | None = None) -> None:
-        if is_test_file(definition.path):
+        if is_taken_for_tests(definition.path):
             return
         for part in self._callable_parts(definition):
             if user is not None:
@@ -76,7 +76,7 @@ class Reach:
     # -- modules
 
     def _add_module(self, module: Module) -> None:
-        if module.path in self.modules or is_test_file(module.path):
+        if module.path in self.modules or is_taken_for_tests(module.path):
             return
         self.modules[module.path] = module
         self._waiting.append((module, module.tree))

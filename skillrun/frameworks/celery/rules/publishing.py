@@ -6,13 +6,14 @@ import ast
 from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
-from skillrun.frameworks.celery.config import in_tests, place_of
+from skillrun.frameworks.celery.config import place_of
 from skillrun.frameworks.celery.rules.facts import say, task_of
 from skillrun.frameworks.celery.sends import SENDER
 from skillrun.frameworks.celery.tasks import names_of
 from skillrun.frameworks.common import send_rules
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
+from skillrun.repo.places import is_test
 from skillrun.repo.python import Module, is_known
 
 
@@ -37,7 +38,7 @@ def task_name_renamed(job: Job) -> Iterator[Finding]:
     names = names_of(task_of(job))
     last = job.handler.name.rpartition(".")[2]
     for module in job.project.modules_with(last):
-        if in_tests(module.path):
+        if is_test(module.path):
             continue
         for node in module.nodes(ast.Constant):
             if _sent_as_text(module, node) and _leads_nowhere(job, node, names, last):

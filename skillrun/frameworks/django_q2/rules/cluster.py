@@ -7,7 +7,7 @@ from typing import Any
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import at, seconds, tell
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.django_q2.again import find_again
 from skillrun.frameworks.django_q2.cluster import Cluster, read_cluster
 from skillrun.frameworks.django_q2.policy import ends_at_failure, first_sends, is_cached
@@ -17,6 +17,7 @@ from skillrun.frameworks.interface import (
     Send,
 )
 from skillrun.frameworks.rulebook import rule
+from skillrun.repo.places import is_test
 from skillrun.repo.python import is_known
 from skillrun.repo.uses import Place
 
@@ -301,7 +302,7 @@ def sync_left_on(job: Job) -> Iterator[Finding]:
     """
     cluster = _cluster_of(job)
     place = cluster.source("sync")
-    if cluster.value("sync") is True and place is not None and not in_tests(place.path):
+    if cluster.value("sync") is True and place is not None and not is_test(place.path):
         message = "sync is on: jobs run where they are queued, and no worker sees one"
         yield tell(
             job,

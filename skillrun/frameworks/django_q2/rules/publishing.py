@@ -11,7 +11,7 @@ from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import send_rules
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
 from skillrun.frameworks.common.guards import tests_before
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.rows import name_row
 from skillrun.frameworks.common.send_rules import find_called_sends, find_given_arguments
 from skillrun.frameworks.django_q2.again import find_again
@@ -27,6 +27,7 @@ from skillrun.frameworks.interface import (
     Job,
 )
 from skillrun.frameworks.rulebook import rule
+from skillrun.repo.places import is_test
 from skillrun.repo.python import Module
 from skillrun.repo.source import last_word
 from skillrun.repo.uses import Place
@@ -89,7 +90,7 @@ def unknown_name(job: Job) -> Iterator[Finding]:
             text = job.project.literal(first, module)
         if (
             not isinstance(text, str)
-            or in_tests(module.path)
+            or is_test(module.path)
             or text.replace(":", ".").rpartition(".")[2] != job.handler.name
         ):
             continue

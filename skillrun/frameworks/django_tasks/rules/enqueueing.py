@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import send_rules
 from skillrun.frameworks.common.facts import call_place, calls_of, tell
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.django_tasks.sends import SENDER, find_enqueue
 from skillrun.frameworks.django_tasks.tasks import Task, read_task
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
+from skillrun.repo.places import is_test
 from skillrun.repo.python import Call
 
 
@@ -37,7 +38,7 @@ def called(job: Job) -> Iterator[Finding]:
         return
     for use in job.project.uses(task.name):
         above = next(use.module.parents(use.node), None)
-        if in_tests(use.path) or use.node in ast.walk(job.handler.node):
+        if is_test(use.path) or use.node in ast.walk(job.handler.node):
             continue
         if isinstance(above, ast.Call) and above.func is use.node:
             message = (

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import at, tell
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.django_tasks.backends import find_backends
 from skillrun.frameworks.django_tasks.sends import find_real_enqueues, find_sends
 from skillrun.frameworks.django_tasks.tasks import read_task
@@ -16,6 +16,7 @@ from skillrun.frameworks.interface import (
     Job,
 )
 from skillrun.frameworks.rulebook import rule
+from skillrun.repo.places import is_test
 from skillrun.repo.uses import Place
 
 _LOOKS_AT_ROWS = re.compile(rb"DBTaskResult|django_tasks_d")
@@ -67,7 +68,7 @@ def _is_swept(job: Job) -> bool:
     """Code of the repository looks at RUNNING rows."""
     for module in job.project.modules_with("DBTaskResult"):
         text = "\n".join(module.lines).encode()
-        if not in_tests(module.path) and _LOOKS_AT_ROWS.search(text) and _RUNNING.search(text):
+        if not is_test(module.path) and _LOOKS_AT_ROWS.search(text) and _RUNNING.search(text):
             return True
     return False
 

@@ -14,7 +14,7 @@ from skillrun.frameworks.common.lock_times import (
     find_short_locks,
     list_locks,
 )
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.schedule_rules import Clock, Tick, declare_schedule_rules
 from skillrun.frameworks.huey.apps import setting, storage
 from skillrun.frameworks.huey.failures import bodies, locks
@@ -29,6 +29,7 @@ from skillrun.frameworks.huey.rules.facts import (
 from skillrun.frameworks.huey.sends import find_sends
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
+from skillrun.repo.places import is_test
 from skillrun.repo.python import Module
 from skillrun.repo.syntax import is_none
 
@@ -222,7 +223,7 @@ def immediate(job: Job) -> Iterator[Finding]:
     immediate=True outside the tests: whoever publishes waits for the job.
     """
     found = setting(job.project, job.use, task_of(job).owner, "immediate")
-    if found is None or found.value is not True or in_tests(found.place.path):
+    if found is None or found.value is not True or is_test(found.place.path):
         return
     message = "immediate mode is on: the job runs inside its caller, without a worker"
     yield tell(

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common.facts import at, expects_record, tell
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.deadletter import find_record
 from skillrun.frameworks.procrastinate.tasks import read_task
 from skillrun.frameworks.rulebook import rule
+from skillrun.repo.places import is_test
 from skillrun.repo.syntax import read_entries
 
 
@@ -58,7 +59,7 @@ def failed_deleted(job: Job) -> Iterator[Finding]:
         ("remove_failed", "remove_failed", True),
     ):
         for module in job.project.modules_with(word):
-            for node in module.all_nodes if not in_tests(module.path) else ():
+            for node in module.all_nodes if not is_test(module.path) else ():
                 found = given(node, option)
                 if found is not None and job.project.literal(found, module) == value:
                     message = (

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from skillrun.core.verdict import Finding, Severity
 from skillrun.frameworks.common import swallowing
 from skillrun.frameworks.common.facts import seconds, tell
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rq.callbacks import failure_callbacks, looks_at_retries
@@ -16,6 +16,7 @@ from skillrun.frameworks.rq.policy import seconds_of
 from skillrun.frameworks.rq.sends import find_effective_sends
 from skillrun.frameworks.rq.workers import launches_of, place_of_launch
 from skillrun.frameworks.rulebook import rule
+from skillrun.repo.places import is_test
 
 _SWEEPERS = (
     "FailedJobRegistry",
@@ -75,7 +76,7 @@ def killed_not_recorded(job: Job) -> Iterator[Finding]:
     if _kind_of(job) not in ("table", "queue") or place is None:
         return
     if any(
-        not in_tests(module.path) for word in _SWEEPERS for module in job.project.modules_with(word)
+        not is_test(module.path) for word in _SWEEPERS for module in job.project.modules_with(word)
     ):
         return
     message = (
@@ -111,7 +112,7 @@ def registry_off(job: Job) -> Iterator[Finding]:
                 job, "registry-off", Severity.ERROR, place_of_launch(path, launch), message, hint
             )
     for module in job.project.modules_with("disable_default_exception_handler"):
-        for node in () if in_tests(module.path) else module.all_nodes:
+        for node in () if is_test(module.path) else module.all_nodes:
             named = (
                 isinstance(node, ast.keyword) and node.arg == "disable_default_exception_handler"
             )

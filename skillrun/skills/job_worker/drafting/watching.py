@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.fixtures.watch import Watched, watch_tests
 from skillrun.proof.packages import find_python
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_test, is_test_module
 from skillrun.skills.job_worker.drafting.draft import draft_spec, make_edges
 from skillrun.skills.job_worker.drafting.edges import Position
 from skillrun.skills.job_worker.drafting.hollow import HollowCalls
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
 
 # A file that pytest, or Django's runner, takes for one of tests.
-_TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_tests?|tests)\.py$")
 
 # Without them a client of AWS looks for those of the machine that it runs on.
 _CREDENTIALS = {
@@ -94,7 +92,7 @@ def plan_watching(reader: JobReader, job: FoundJob, python: str | None = None) -
         env=read_variables(reader.tree, _find_home(job, tuple(tests))),
         home=_find_home(job, tuple(tests)),
         parts=find_parts(reader.project, job.handler, list_needed(draft, job.handler)),
-        others=tuple(path for path in files if _TEST_FILE.search(path) and path not in tests),
+        others=tuple(path for path in files if is_test_module(path) and path not in tests),
         wrappers=_count_wrappers(reader.project, job),
     )
 

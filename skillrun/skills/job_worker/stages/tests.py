@@ -29,7 +29,6 @@ from skillrun.skills.job_worker.readings.own_tests.testcases import (
     words_in,
     words_in_node,
 )
-from skillrun.skills.job_worker.readings.own_tests.testcases import is_test_file as is_test_file
 from skillrun.skills.job_worker.readings.tables.uniqueness import tables
 from skillrun.skills.job_worker.readings.unread import unread
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.breaking.edits import FileEdit, Span
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.syntax import find_nodes
 from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.readings.effects import adapter_names, effect_calls, handler_calls
-from skillrun.skills.job_worker.readings.own_tests.testcases import TestCase, is_test_file, words_in
+from skillrun.skills.job_worker.readings.own_tests.testcases import TestCase, words_in
 from skillrun.validations.consent import CommandPlan
 
 if TYPE_CHECKING:
@@ -338,7 +339,7 @@ def _find_references(
         for use in case.project.uses(name):
             if id(use.module.function_of(use.node)) in reached:
                 references.setdefault(use.path, {}).setdefault(Span.of(use.node), is_async)
-    return {path: spans for path, spans in references.items() if not is_test_file(path)}
+    return {path: spans for path, spans in references.items() if not is_taken_for_tests(path)}
 
 
 def _has_async_adapter(case: JobCase, effect: Effect) -> bool:
@@ -358,7 +359,7 @@ def _list_reached(case: JobCase, function: Definition) -> list[Definition]:
     functions = []
     for name in sorted(names):
         part = case.project.definition(name)
-        if part is not None and not part.is_class and not is_test_file(part.path):
+        if part is not None and not part.is_class and not is_taken_for_tests(part.path):
             functions.append(part)
     return functions
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.syntax import find_nodes, list_given
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
     from skillrun.skills.job_worker.job_case import JobCase
 
-# test_tasks.py, tasks_test.py, shop/tests.py, and every module directly in a folder `tests`.
-_TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_tests?|tests?)\.py$|(^|/)tests?/[^/]*\.py$")
 # pytest.mark.skip, self.skipTest, unittest.expectedFailure
 _SKIPPED = re.compile(r"(^|\.)(skip|skipTest|xfail|expectedFailure)$")
 _SET_UP = ("setUp", "setUpClass", "asyncSetUp", "setup_method", "setup_class", "setup", "tearDown")
@@ -100,11 +99,6 @@ def _split_conditions(test: ast.expr) -> Iterator[ast.expr]:
         yield test
 
 
-def is_test_file(path: str) -> bool:
-    """Whether pytest or unittest would take a file for tests, by its name or its folder's."""
-    return _TEST_FILE.search(path) is not None
-
-
 def tests_of(case: JobCase, handler: Definition) -> tuple[TestCase, ...]:
     """The tests that call the handler, hand it on, or call something of the application that
     enqueues it.
@@ -113,8 +107,8 @@ def tests_of(case: JobCase, handler: Definition) -> tuple[TestCase, ...]:
     names = own_names | _list_enqueuers(case)
     paths = set[str]()
     for name in names:
-        paths.update(filter(is_test_file, case.tree.search(name, ".py")))
-    paths.update(filter(is_test_file, _find_users(case, paths)))
+        paths.update(filter(is_taken_for_tests, case.tree.search(name, ".py")))
+    paths.update(filter(is_taken_for_tests, _find_users(case, paths)))
     tests: list[TestCase] = []
     for path in sorted(paths):
         tests += _find_running(case, path, names, own_names)
@@ -159,7 +153,7 @@ def _list_callers(case: JobCase, name: str) -> set[str]:
     """
     callers: set[str] = set()
     for path in case.tree.search(name, ".py"):
-        if is_test_file(path):
+        if is_taken_for_tests(path):
             continue
         module = case.project.module(path)
         if module is None:
@@ -318,7 +312,7 @@ class _Reader:
         if not name:
             return
         helper = self.project.definition(name)
-        if helper is not None and is_test_file(helper.path):
+        if helper is not None and is_taken_for_tests(helper.path):
             yield helper.module, helper.node
 
 

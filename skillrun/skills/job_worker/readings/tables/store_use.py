@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillrun.frameworks.common.reading import in_tests, place_of
+from skillrun.frameworks.common.reading import place_of
+from skillrun.repo.places import is_test
 from skillrun.repo.source import last_word
 from skillrun.repo.syntax import find_nodes
 from skillrun.skills.job_worker.readings.effects import dotted, handler_calls
@@ -130,7 +131,7 @@ def _find_modules(case: JobCase, words: Iterable[str]) -> Iterator[Module]:
     for word in words:
         paths.update(case.tree.search(word, ".py"))
     for path in sorted(paths):
-        if in_tests(path) or "migrations/" in path:
+        if is_test(path) or "migrations/" in path:
             continue
         module = case.project.module(path)
         if module is not None:
@@ -171,7 +172,7 @@ def _is_reached(
     if function.name in above or len(above) > _DEPTH:
         return False
     for path in case.tree.search(function.name, ".py"):
-        if in_tests(path):
+        if is_test(path):
             continue
         user = case.project.module(path)
         if user is None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from skillrun.repo.places import is_shown, is_test, is_vendored
+from skillrun.repo.places import is_shown, is_test, is_test_module, is_vendored
 from skillrun.skills.job_worker.scaffold.manner.configured import Settings, read_text, within
 from skillrun.skills.job_worker.scaffold.manner.neighbours import common
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from skillrun.repo.survey import Survey
     from skillrun.repo.tree import Tree
 
-# test_tasks.py, tasks_test.py, tests.py
-_NAME = re.compile(r"(?:test_\w+|\w+_tests?|tests?)\.py")
 _FOLDERS = ("tests", "test")
 # A folder with one of these is a project of its own.
 _MARKERS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "pytest.ini", "tox.ini")
@@ -114,7 +112,7 @@ def _find_tests(tree: Tree, settings: Settings, handler_path: str) -> tuple[str,
     """
     paths = []
     for path in tree.files:
-        is_named = _is_test_module(path) or _is_test_by_configuration(settings, path)
+        is_named = is_test_module(path) or _is_test_by_configuration(settings, path)
         if is_named and not _is_aside(path, handler_path) and _holds_tests(tree, path):
             paths.append(path)
     for folder in _find_projects(tree, settings):
@@ -148,10 +146,6 @@ def _is_collected(settings: Settings, path: str) -> bool:
         if _is_below(path, within(folder, test_path.strip("./"))):
             return True
     return not test_paths
-
-
-def _is_test_module(path: str) -> bool:
-    return _NAME.fullmatch(path.rpartition("/")[2]) is not None
 
 
 def _holds_tests(tree: Tree, path: str) -> bool:
@@ -192,7 +186,7 @@ def _choose_pattern(paths: Iterable[str], may_be_one_file: bool) -> str:
         for pattern, regex in _PATTERNS.items():
             if re.fullmatch(regex, name):
                 votes[pattern] += 1
-        others += not _NAME.fullmatch(name)
+        others += not is_test_module(name)
         shared += name == "tests.py"
     # Last, so that of as many files a pattern is chosen.
     votes["{}.py"] = others
@@ -401,7 +395,7 @@ def _cut_at_depth(path: str, depth: int) -> str:
 def _is_code(path: str) -> bool:
     """Whether it is a module of the application, and not of its tests."""
     name = path.rpartition("/")[2]
-    return not _is_test_module(path) and not is_test(path) and name != "__init__.py"
+    return not is_test_module(path) and not is_test(path) and name != "__init__.py"
 
 
 def _find_nearest(paths: tuple[str, ...], folder: str) -> str | None:
