@@ -7,8 +7,7 @@ import threading
 from typing import Any
 
 # Until 3.12 Python counts the depth of all trees that are being built in one place, whichever
-# thread
-# builds them: two at once end in a SystemError (python/cpython#106905).
+# thread builds them: two at once end in a SystemError (python/cpython#106905).
 _ONE_AT_A_TIME = threading.Lock()
 
 

@@ -72,9 +72,8 @@ class Statements:
         # Closes a connection from the server's side; None: there is no server.
         self.drop: Callable[[Any], None] | None = None
         # What `failure` is the error of, done on the server's side: at a commit or a rollback
-        # (True)
-        # the transaction is over, after a statement (False) it is in error. A server keeps no lock
-        # for either. None: there is no server, and an error leaves the transaction open.
+        # (True) the transaction is over, after a statement (False) it is in error. A server keeps
+        # no lock for either. None: there is no server, and an error leaves the transaction open.
         self.abort: Callable[[Any, bool], None] | None = None
         # Its `place` says whose work a library's own thread does.
         self.lent = threading.local()

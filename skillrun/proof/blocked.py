@@ -11,8 +11,7 @@ from typing import Any
 _SAMPLES = 3
 _PAUSE_S = 0.001
 # Who has said nothing for so long, and is asleep whenever somebody looks, does not work. Clients
-# look
-# at their connection now and then while they wait (psycopg ten times a second), and on a busy
+# look at their connection now and then while they wait (psycopg ten times a second), and on a busy
 # machine two looks of ours are further apart than that.
 _LONG_QUIET_S = 3.0
 _MORE_SAMPLES, _LONGER_PAUSE_S = 5, 0.002

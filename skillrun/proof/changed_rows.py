@@ -24,9 +24,8 @@ _ROWS_COPIED = 3
 _MOST_WORLDS = 15
 _KINDS_OF_TEXT, _KINDS_OF_NUMBER = (FOREIGN, LONGER), (CENTS,)
 # int(1931 / 100 * 100) is 1930, and so is int(1931 * 0.01 * 100): who counts money in floats and
-# cuts
-# them loses a cent of it.
-# Nor is it a multiple of a small number of seats, items or instalments.
+# cuts them loses a cent of it. Nor is it a multiple of a small number of seats, items or
+# instalments.
 ODD_CENTS = 1931
 # Behind the numbers that a store has by itself.
 _ABOVE = 1_000_000

@@ -409,8 +409,7 @@ class Explorer(Messages, Undoing, Sweeps):
         for move in run.schedule.moves:
             self._make_move(run, move)
         # An answer that comes late comes at its time, before the others' later attempts. Without
-        # one
-        # it stands until nothing else waits.
+        # one it stands until nothing else waits.
         until = None
         if late is not None:
             until = run.now

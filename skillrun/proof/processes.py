@@ -20,8 +20,7 @@ _GLANCE_S, _WAIT_S = 0.002, 0.5
 
 
 # What a zygote learns from its first deliveries, one from each. The memory comes second: who
-# imports
-# libraries writes pages that nobody writes who finds them imported.
+# imports libraries writes pages that nobody writes who finds them imported.
 _NEEDS = ("libraries", "memory")
 _CUT = "the proof's own record of the delivery, from which events were taken"
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # Where nobody has said how often a job is tried, no library's own default is endless: Dramatiq's is
 # the highest.
 _MOST_BY_DEFAULT = 21
+# Beside the attempts: what the copies, deaths and returns of a schedule add, which take none.
 _MORE_DELIVERIES = 6
 # More than a day: most leases and sweeps are of minutes or hours.
 _NEXT_DAY = ("wait=90000", "re-enqueue")

@@ -30,6 +30,10 @@ _NEXT_TICK = 0.9
 # when it is overdue, whatever jitter adds.
 _WELL_BEFORE, _SHORTLY_BEFORE = 0.4, 0.8
 _SHORTLY_AFTER, _OVERDUE = 1.02, 1.2
+# A delay may be kept in whole seconds, rounded at both ends.
+_WHOLE_SECONDS_S = 2
+# A tick may begin some seconds late, and sees only then what is due.
+_STARTED_LATE_S = 5
 # A lock or a claim of a dead process should be given up within an hour; what is held for a day is
 # given up an hour after it.
 _LOCK_S = 3600.0
@@ -52,6 +56,12 @@ _LEAP_CYCLE = 8
 NOON = clock_time(12)
 # Of a job that runs each minute but works at one time of a day: 96 ticks are looked at.
 _LOOKED_AT_EVERY_MIN = 15
+# Two years and some: each month, and each day of a month, comes twice.
+_DAYS_FOR_EACH_TWICE = 800
+# Clocks are turned back once a year; a schedule may pass over that day once.
+_DAYS_WITH_A_TURN = 2 * 366
+# More times than every second hour are no times of a day, but an interval.
+_MOST_DAILY_TIMES = 12
 _NAMED = {
     "@daily": "0 0 * * *",
     "@midnight": "0 0 * * *",
@@ -170,7 +180,8 @@ def list_looks(spec: JobSpec, schedule: Schedule, tries: int) -> list[float]:
         found.add(tick)
     for delay in declared:
         found |= {max(tick, delay * _WELL_BEFORE), max(tick, delay * _SHORTLY_BEFORE)}
-        found |= {delay * _SHORTLY_AFTER + 2, delay * _OVERDUE + tick + 5}
+        found.add(delay * _SHORTLY_AFTER + _WHOLE_SECONDS_S)
+        found.add(delay * _OVERDUE + tick + _STARTED_LATE_S)
     return sorted(wait for wait in found if wait >= tick)
 
 
@@ -319,9 +330,8 @@ def _find_longest_gap(fields: tuple[frozenset[int], ...]) -> int | None:
     """The most days between two ticks of a schedule: after so many another day, week or month has
     begun, whichever it goes by. None where it is never due twice.
     """
-    # Two years and some: each month, and each day of the month, comes twice.
-    start, looked_at = date(2026, 1, 1), 800
-    all_days = [start + timedelta(number) for number in range(looked_at)]
+    start = date(2026, 1, 1)
+    all_days = [start + timedelta(number) for number in range(_DAYS_FOR_EACH_TWICE)]
     days = [day for day in all_days if _is_due(fields, day)]
     gaps = [(later - day).days for day, later in itertools.pairwise(days)]
     return max(gaps, default=None)
@@ -340,12 +350,11 @@ def find_doubled_tick(
     if due is not None:
         minutes, hours = frozenset((due.minute,)), frozenset((due.hour,))
     # What runs many times a day has no daily time that could come twice.
-    if len(minutes) > 1 or len(hours) > 12:
+    if len(minutes) > 1 or len(hours) > _MOST_DAILY_TIMES:
         return None
     place = _read_zone(zone)
     today = datetime.now(place).date()
-    # Clocks are turned back once a year.
-    for number in range(1, 2 * 366):
+    for number in range(1, _DAYS_WITH_A_TURN):
         day = today + timedelta(number)
         for hour in sorted(hours):
             first = datetime(day.year, day.month, day.day, hour, min(minutes), tzinfo=place)

@@ -23,12 +23,20 @@ MOST = 50
 ENOUGH = 10  # of these must reach an effect, or it is said
 # Who goes by a remainder, or by the last digits, takes two of these for one.
 _MODULI = (10, 100, 1000, 16, 64, 256, 1024, 65536, 60, 128, 360, 10_000, 1_000_000)
+# Those of whole digits again, straight from the example.
+_FEW_DIGITS = (10, 100, 1000, 16)
+# The next ids, as a table gives them; then the first number that neither they nor ten have given.
+_NEIGHBOURS = 8
+_PAST_NEIGHBOURS = 13
+# Small and round ones, which code treats as it treats no other: a first page, a default, a limit.
+_ROUND = (1, 2, 10, 100, 1000)
+# Halves and quarters are exact in binary, a cent is not.
+_FRACTIONS = (0.5, 0.25, 0.01)
 # Ids of a table that has grown: a key that is cut to some digits tells small ones apart.
 _LARGE = (10_000_000, 100_000_000, 1_000_000_000, 1 << 31)
 _LONG = (20, 32, 64, 100, 255)  # lengths at which texts are cut off
 # Digits of ids that differ in the last one alone: a key that is cut keeps the others. More do not
-# fit
-# into 64 bits.
+# fit into 64 bits.
 _MANY_DIGITS = (16, 18)
 _LETTERS = "bcdfghjkmnpqrstvwxyz"
 _DAYS = (1, 2, 7, 28, 30, 31, 61, 92, 365, 366, 730, 3652)
@@ -86,7 +94,7 @@ def _other_values(value: Any, schema: dict[str, Any]) -> Iterable[Any]:
     if isinstance(value, int):
         return _numbers(value)
     if isinstance(value, float):
-        return [value + step for step in (*range(1, MOST), 0.5, 0.25, 0.01)]
+        return [value + step for step in (*range(1, MOST), *_FRACTIONS)]
     if isinstance(value, str):
         return _texts(value)
     return []
@@ -94,15 +102,17 @@ def _other_values(value: Any, schema: dict[str, Any]) -> Iterable[Any]:
 
 def _numbers(value: int) -> Iterator[int]:
     """Near the example, then a remainder's length away from its neighbours, then round ones."""
-    yield from range(value + 1, value + 9)
+    yield from range(value + 1, value + 1 + _NEIGHBOURS)
     for step in _LARGE:
         # Beside the example's neighbour: the example's own key may not be counted.
         yield (value + 1 + step)
     for step in _MODULI:
         yield from (value + 1 + step, value + 2 + step)
-    yield from (value + step for step in _MODULI[:4])
-    yield from (1, 2, 10, 100, 1000, value * 10)
-    yield from range(value + 13, value + MOST)
+    for step in _FEW_DIGITS:
+        yield value + step
+    yield from _ROUND
+    yield value * 10
+    yield from range(value + _PAST_NEIGHBOURS, value + MOST)
 
 
 def _texts(value: str) -> Iterator[str]:

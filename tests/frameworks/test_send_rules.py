@@ -155,6 +155,7 @@ def open_library(
     *,
     in_views: bool = False,
     in_handler: str = "...",
+    sends_in: str = "",
 ) -> Shop:
     """A shop of that library, whose `settle(order: Order)` has that body."""
     library = LIBRARIES[name]
@@ -170,7 +171,7 @@ def open_library(
         ),
         f"shop/{'views' if in_views else 'orders'}.py": (
             f"from django.db import transaction\nfrom shop.models import Order\n{library.head}\n"
-            f"{library.sends_in} settle(order: Order):\n{textwrap.indent(body, '    ')}\n"
+            f"{sends_in or library.sends_in} settle(order: Order):\n{textwrap.indent(body, '    ')}\n"
         ),
     }
     use = FrameworkUse(name, app="shop/app.py:app", apps=("shop/app.py:app",))
@@ -259,3 +260,62 @@ def test_a_serializer_that_one_call_asks_for_is_that_of_its_message(tmp_path: Pa
     call = "send_receipt.apply_async((order,), serializer='pickle')"
     ((severity, message),) = find_object_arguments(open_library(tmp_path / "r", "celery", "", call))
     assert (severity, STALE[1] in message) == (WARNING, True)
+
+
+def list_with(rule: str) -> list[str]:
+    """The libraries that have a rule of that name."""
+    found = []
+    for name, framework in FRAMEWORKS.items():
+        if f"{name}.{rule}" in {one.id for one in framework.list_rules()}:
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("name", list_with("wrong-arguments"))
+def test_an_argument_that_the_job_does_not_take_is_found(tmp_path: Path, name: str) -> None:
+    send = LIBRARIES[name].send
+    more = send.replace("order)", "order, extra=1)")
+    (finding,) = findings(open_library(tmp_path / "more", name, "", more), "wrong-arguments")
+    assert (finding.severity, "extra" in finding.message) == (ERROR, True)
+    if "order=order" not in send:
+        many = send.replace("order)", "order, 1)")
+        (finding,) = findings(open_library(tmp_path / "many", name, "", many), "wrong-arguments")
+        assert (finding.severity, "2 arguments" in finding.message) == (ERROR, True)
+    right = open_library(tmp_path / "right", name, "", send)
+    assert findings(right, "wrong-arguments") == []
+    unread = send.replace("order)", "**order.fields())").replace("order=**", "**")
+    assert findings(open_library(tmp_path / "unread", name, "", unread), "wrong-arguments") == []
+
+
+# Where the plain send is no coroutine, the one that is.
+COROUTINES = {
+    "procrastinate": "send_receipt.defer_async(order=order)",
+    "django-tasks": "send_receipt.aenqueue(order)",
+}
+
+
+@pytest.mark.parametrize("name", list_with("not-awaited"))
+def test_a_coroutine_that_nobody_awaits_is_found(tmp_path: Path, name: str) -> None:
+    send = COROUTINES.get(name, LIBRARIES[name].send.removeprefix("await "))
+    lost = open_library(tmp_path / "lost", name, "", send, sends_in="async def")
+    (finding,) = findings(lost, "not-awaited")
+    assert (finding.severity, "await" in finding.message) == (ERROR, True)
+    for number, kept in enumerate((f"await {send}", f"return {send}", f"waiting = {send}")):
+        shop = open_library(tmp_path / str(number), name, "", kept, sends_in="async def")
+        assert findings(shop, "not-awaited") == []
+
+
+@pytest.mark.parametrize("name", list_with("pickle-serializer"))
+def test_messages_that_are_pickled_are_found(tmp_path: Path, name: str) -> None:
+    library = LIBRARIES[name]
+    pickle = "" if library.default is STALE else library.pickle or ""
+    pickled = findings(open_library(tmp_path / "pickle", name, pickle, "pass"), "pickle-serializer")
+    assert [one.severity != ERROR for one in pickled] == [True]
+    assert "pickle" in pickled[0].message
+    json = open_library(tmp_path / "json", name, library.json or "", "pass")
+    assert findings(json, "pickle-serializer") == []
+
+
+def test_every_library_with_a_rule_about_sends_has_a_row() -> None:
+    for rule in ("wrong-arguments", "not-awaited", "pickle-serializer", "publish-unkeyed"):
+        assert set(list_with(rule)) <= LIBRARIES.keys(), rule

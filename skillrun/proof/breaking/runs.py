@@ -16,6 +16,8 @@ from skillrun.proof.breaking import reach
 from skillrun.proof.breaking.edits import FileEdit, edited
 from skillrun.proof.breaking.scratch import scratch_copy
 
+# How long a test of a broken handler may take. Imports alone take seconds on a busy machine; and a
+# test that waits for what is broken waits for its own time-out, which is a few times its usual time.
 LEAST_S = 30.0
 TIMES_LONGER = 10.0
 _RUNTIME = Path(__file__).with_name("runtime.py")

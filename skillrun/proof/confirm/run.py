@@ -33,10 +33,13 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).resolve().parent
 _SUPERVISOR = _HERE.parents[1] / "validations" / "supervisor.py"
 _DOOR = _HERE.parents[1] / "probe" / "main.py"
-LIMIT_S = 90.0  # for one schedule
+# For one schedule: a worker takes seconds to start, and is started again after each death.
+LIMIT_S = 90.0
+# For how long a worker must be at rest: between two deliveries it is so for moments as well.
 _QUIET_S = 0.5
 _CALL_AGAIN = "call={}"  # a move: the application calls for this job once more
 _POLL_S = 0.03
+# Each start takes seconds of the limit: what needs more of them is said not to be confirmed.
 _MOST_STARTS = 8
 
 

@@ -77,8 +77,7 @@ class Sweeps(Called):
             if beat.due > run.now:
                 self._pass_time(run, beat.due - run.now)
             # One look more is enough; whether a sweep ever does a job again that is done is asked
-            # by
-            # the family that is named after it.
+            # by the family that is named after it.
             was_done = self._is_done(run)
             found = self._sweep_once(run, beat.sweep)
             calls += 1

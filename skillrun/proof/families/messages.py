@@ -23,6 +23,7 @@ POSTGRESQL = "postgresql"
 _DAY_S = 86400.0
 # Just inside a declared window: the clock moves on a little with each delivery.
 _INSIDE = 0.98
+# Clearly outside of one, whatever a receiver rounds its own to.
 _BEYOND = 1.05
 # A day and an hour: whatever holds for a day is over.
 _LONG_WAIT_S = 25 * 3600.0

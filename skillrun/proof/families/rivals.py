@@ -10,6 +10,7 @@ from skillrun.proof.history import Event
 from skillrun.proof.rivals import Rival
 from skillrun.proof.schedule import Fault, Schedule
 
+# Each is a run of the handler of its own: rows, values and writes multiply.
 _MOST = 16
 _WRITES = ("update", "insert", "replace", "merge")
 

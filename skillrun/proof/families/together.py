@@ -11,8 +11,7 @@ from skillrun.proof.families.situation import Situation
 from skillrun.proof.schedule import Fault, Schedule
 
 # Families that grow with the boundaries, or with their square, get so many schedules at most,
-# spread
-# evenly: a proof has to end within minutes.
+# spread evenly: a proof has to end within minutes.
 _AT_ONCE = 60
 _BESIDE = 30
 # Longer than a lock should live.

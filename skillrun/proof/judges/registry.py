@@ -99,8 +99,7 @@ BY_FAMILY: dict[str, dict[str, Judge]] = {
 
 
 # Between two deliveries virtual time moves by a second and by what the first one took. Where it
-# moved
-# by more than this for each of them, something was waited for.
+# moved by more than this for each of them, something was waited for.
 _DELIVERY_S = 4.0
 _NOW = r"(now\s*\(\s*\)|(current|local|clock|statement|transaction)_?timestamp\b(\s*\(\s*\))?)"
 _SERVER_CLOCK = re.compile(

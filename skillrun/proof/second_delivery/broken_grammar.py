@@ -30,8 +30,7 @@ _LAST_WORD = re.compile(r"(\w+)[?!]?\s*$")
 
 # In a run "skillrun" is a name drawn for it, FOLDER a string, BROKEN and DROPS are numbers.
 # `process.getBuiltinModule` is there since Node.js 20.16; where `require` is, it does the same. Of
-# a
-# job of BullMQ its name and data are compared: attempts and times differ at each delivery. What
+# a job of BullMQ its name and data are compared: attempts and times differ at each delivery. What
 # cannot be written down (a getter that throws) is another job each time: no second delivery.
 _JAVASCRIPT_HELPER = r"""
 function skillrunFiles() {

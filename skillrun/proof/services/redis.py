@@ -8,14 +8,22 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from skillrun.core.extras import install_hint
 from skillrun.proof.services.child import Child, check_socket_path, exec_line, unlink_quietly
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 from skillrun.proof.services.find import find_redis_server
-from skillrun.proof.services.resp import Command, Reply, Resp
+from skillrun.proof.services.resp import (
+    Command,
+    Reply,
+    Resp,
+    as_list,
+    as_number,
+    as_text,
+    as_texts,
+)
 from skillrun.proof.store_watch import Contents
 
 if TYPE_CHECKING:
@@ -146,7 +154,7 @@ class RedisServer:
             for key, data, left in zip(keys, content, self._milliseconds_left(keys), strict=True):
                 # A key may end between the two questions.
                 if data is not None and left is not None:
-                    saved.append(("RESTORE", key, left, cast(bytes, data)))
+                    saved.append(("RESTORE", key, left, as_text(data)))
         self._saved = saved
         if self._first is None:
             self._first = saved
@@ -218,8 +226,8 @@ class RedisServer:
             dumps = self._resp.pipeline(("DUMP", key) for key in keys)
             for key, data in zip(keys, dumps, strict=True):
                 name = (f"db{database}:" if database else "") + _decode_text(key)
-                found["key", name, name] = hashlib.sha256(cast(bytes, data or b"")).hexdigest()
-        counts = _decode_text(cast(bytes, self._resp.call("INFO", "commandstats")))
+                found["key", name, name] = hashlib.sha256(as_text(data or b"")).hexdigest()
+        counts = _decode_text(as_text(self._resp.call("INFO", "commandstats")))
         for command, count in _COUNT.findall(counts):
             if command in LEAVING:
                 found["command", command.replace("|", " ").upper(), ""] = count
@@ -228,7 +236,7 @@ class RedisServer:
     def _read_values(self, keys: list[bytes]) -> list[tuple[str, Any]]:
         """The type and the readable value of each key."""
         kinds = self._resp.pipeline(("TYPE", key) for key in keys)
-        types = [_decode_text(cast(bytes, kind)) for kind in kinds]
+        types = [_decode_text(as_text(kind)) for kind in kinds]
         readers = [_READERS.get(kind, _OPAQUE) for kind in types]
         replies = self._resp.pipeline(ask(key) for key, (ask, _) in zip(keys, readers, strict=True))
         found: list[tuple[str, Any]] = []
@@ -238,10 +246,10 @@ class RedisServer:
 
     def _list_keys(self) -> Iterator[tuple[int, list[bytes]]]:
         """Each database that is not empty, selected, and its keys in order."""
-        keyspace = cast(bytes, self._resp.call("INFO", "keyspace"))
+        keyspace = as_text(self._resp.call("INFO", "keyspace"))
         for number in re.findall(rb"^db(\d+):", keyspace, re.MULTILINE):
             _, keys = self._resp.pipeline([("SELECT", int(number)), ("KEYS", "*")])
-            yield int(number), sorted(cast(list[bytes], keys))
+            yield int(number), sorted(as_texts(keys))
 
     def _milliseconds_left(
         self, keys: list[bytes], database: int | None = None
@@ -252,7 +260,7 @@ class RedisServer:
             select.append(("SELECT", database))
         questions: list[Command] = [("PTTL", key) for key in keys]
         replies = self._resp.pipeline([*select, *questions])[len(select) :]
-        return [_read_time_left(cast(int, reply)) for reply in replies]
+        return [_read_time_left(as_number(reply)) for reply in replies]
 
     def is_idle(self) -> bool:
         """Whether the server sleeps, with nothing to do, and did nothing while this looked. False
@@ -308,7 +316,7 @@ def _decode_text(data: bytes) -> str:
 
 
 def _decode_texts(reply: Reply) -> list[str]:
-    return [_decode_text(cast(bytes, item)) for item in cast(list[Reply], reply)]
+    return [_decode_text(as_text(item)) for item in as_list(reply)]
 
 
 def _decode_pairs(reply: Reply) -> list[tuple[str, str]]:
@@ -318,7 +326,7 @@ def _decode_pairs(reply: Reply) -> list[tuple[str, str]]:
 
 # How to ask for a value of each type, and how to show the reply.
 _READERS: dict[str, tuple[Callable[[bytes], Command], Callable[[Reply], Any]]] = {
-    "string": (lambda key: ("GET", key), lambda reply: _decode_text(cast(bytes, reply or b""))),
+    "string": (lambda key: ("GET", key), lambda reply: _decode_text(as_text(reply or b""))),
     "list": (lambda key: ("LRANGE", key, 0, -1), _decode_texts),
     "set": (lambda key: ("SMEMBERS", key), lambda reply: sorted(_decode_texts(reply))),
     "hash": (lambda key: ("HGETALL", key), lambda reply: dict(sorted(_decode_pairs(reply)))),
@@ -330,7 +338,7 @@ _READERS: dict[str, tuple[Callable[[bytes], Command], Callable[[Reply], Any]]] =
 }
 _OPAQUE: tuple[Callable[[bytes], Command], Callable[[Reply], Any]] = (
     lambda key: ("DUMP", key),
-    lambda reply: _decode_text(cast(bytes, reply or b"")),
+    lambda reply: _decode_text(as_text(reply or b"")),
 )
 
 

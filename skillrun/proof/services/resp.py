@@ -85,6 +85,36 @@ class Resp:
         return [self._read_reply() for _ in range(size)]
 
 
+def as_text(reply: Reply) -> bytes:
+    """A reply that is a text."""
+    if not isinstance(reply, bytes):
+        raise _unexpected(reply, "a text")
+    return reply
+
+
+def as_number(reply: Reply) -> int:
+    """A reply that is a number."""
+    if not isinstance(reply, int):
+        raise _unexpected(reply, "a number")
+    return reply
+
+
+def as_list(reply: Reply) -> list[Reply]:
+    """A reply that is a list."""
+    if not isinstance(reply, list):
+        raise _unexpected(reply, "a list")
+    return reply
+
+
+def as_texts(reply: Reply) -> list[bytes]:
+    """A reply that is a list of texts."""
+    return [as_text(one) for one in as_list(reply)]
+
+
+def _unexpected(reply: Reply, wanted: str) -> ServiceFailed:
+    return ServiceFailed(f"the private Redis answers {str(reply)[:80]}, and not with {wanted}")
+
+
 class _Refusal(bytes):
     """An error reply, which must not be mistaken for data."""
 

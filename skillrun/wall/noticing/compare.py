@@ -49,8 +49,7 @@ _MOST_BREAKS = 60
 # own come first, and a job has about ten.
 _MOST_OPTIONS = 16
 # Seconds of each side, besides the run of its tests with nothing broken: both sides, and what is
-# lost
-# asked again, come to about five minutes at most.
+# lost asked again, come to about five minutes at most.
 _ENOUGH_S = 90.0
 _SHOWN = 3
 _MOST_FINDINGS = 12

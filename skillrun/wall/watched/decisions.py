@@ -41,8 +41,8 @@ _DECIDING_NODES = (
 # An error by which a library is asked to run the job again later.
 _RETRY_ERRORS = ("Retry", "RetryTask", "JobRetry", "TaskRetry", "RetryException")
 # What comes out as an error decides about a job where the next attempt meets it again, or none
-# does:
-# an hour has more attempts in it, and chance and words have no reason. A file or a breaker has one.
+# does: an hour has more attempts in it, and chance and words have no reason. A file or a breaker
+# has one.
 _RAISED_WITHOUT_REASON = frozenset((Kind.WORDS, Kind.CLOCK, Kind.CHANCE))
 
 

@@ -70,8 +70,7 @@ _AFTER_COMMIT = (
 _WAITING = ("transactional_push!", "TransactionAwareClient")
 _DEFAULTS = ("default_job_options", "default_worker_options", "max_retries")
 # What a module may do to the options of a class that includes it. `base.extend(ClassMethods)`
-# brings
-# a part of the same file.
+# brings a part of the same file.
 _SETTING = re.compile(
     rb"sidekiq_(options|class_attribute|retr)|\binclude\b|\bextend\b(?!\W*ClassMethods\b)|class_eval|send\(|define_method"
 )
