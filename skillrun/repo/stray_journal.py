@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 
 from skillrun.core.journal import LEFTOVER
@@ -34,7 +35,10 @@ def explain_stray(folder: Path) -> str | None:
         return None
     _MET.add(content)
     place = os.path.realpath(folder)
-    key = hashlib.sha256(f"{place}\0{content}".encode("utf-8", "surrogateescape")).hexdigest()
+    # What a hook of an agent says, say, no person reads: somebody at a terminal is told as well.
+    reader = "person" if sys.stderr.isatty() else "program"
+    text = f"{place}\0{content}\0{reader}"
+    key = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     if not _remember(key, folder):
         return None
     return (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from skillrun.core.errors import Refused
 from skillrun.core.files import Files, write
 from skillrun.core.journal import LEFTOVER, Place
 from skillrun.core.state import state_dir
+from skillrun.repo import stray_journal
 from skillrun.repo.git import open_to_write
 
 pytestmark = pytest.mark.real
@@ -163,6 +166,26 @@ def test_a_journal_in_the_repository_is_told_of_once(tmp_path: Path) -> None:
     other = repo(tmp_path / "other")
     commit_journal(other)
     assert told(other)
+
+
+class Terminal(io.StringIO):
+    """Where a person reads."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_a_hook_was_told_a_person_is_told_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = repo(tmp_path / "repo")
+    commit_journal(root)
+    said = []
+    for stream in (io.StringIO(), io.StringIO(), Terminal(), Terminal()):
+        monkeypatch.setattr(stray_journal, "_MET", set())  # each is a process of its own
+        monkeypatch.setattr(sys, "stderr", stream)
+        said.append(stray_journal.explain_stray(root) is not None)
+    assert said == [True, False, True, False]
 
 
 def test_what_cannot_be_remembered_is_told_again(
