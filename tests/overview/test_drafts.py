@@ -18,6 +18,7 @@ from skillrun.contract.spec import load_spec
 from skillrun.core.errors import Misuse
 from skillrun.skills.job_worker.drafting.annotated import write_annotated
 from skillrun.skills.job_worker.drafting.draft import draft_spec
+from skillrun.skills.job_worker.drafting.messages import name_call
 from skillrun.skills.job_worker.readings.tables import uniqueness
 
 STRANGERS = sorted(path.parent.name for path in (helpers.ROOT / "tests/strangers").glob("*/base"))
@@ -172,6 +173,14 @@ def test_no_effect_read_is_no_promise_that_there_is_none(home: Path, tmp_path: P
     root = helpers.build_tree(tmp_path / "shop", files)
     spec = load_spec(draft_from(root, "f", {}))
     assert spec.effects is None
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("shop.mail:send", "send"), ("shop.mill:Client._call", "call"), ("shop.mill:__", "effect")],
+)
+def test_an_effect_gets_a_name_that_a_spec_takes(path: str, name: str) -> None:
+    assert name_call(path) == name
 
 
 def test_values_that_no_caller_gives_are_what_the_annotations_ask_for(

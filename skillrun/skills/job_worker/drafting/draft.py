@@ -18,7 +18,12 @@ from skillrun.repo.syntax import find_nodes
 from skillrun.skills.job_worker.drafting.counters import find_counters
 from skillrun.skills.job_worker.drafting.edges import EDGE, Edges, Position
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter, read_failing
-from skillrun.skills.job_worker.drafting.messages import choose_style, name_fields, read_message
+from skillrun.skills.job_worker.drafting.messages import (
+    choose_style,
+    name_call,
+    name_fields,
+    read_message,
+)
 from skillrun.skills.job_worker.drafting.sending import Sender, find_sender
 from skillrun.skills.job_worker.job_case import JobCase
 from skillrun.skills.job_worker.overview.handlers import list_bodies, list_calls, name_object
@@ -411,7 +416,7 @@ def _name_effect(call: str, definition: Definition | None) -> dict[str, Any]:
     """With the key that it takes, where it takes one."""
     if definition is not None:
         call = definition.import_path
-    effect: dict[str, Any] = {"name": re.split(r"[.:]", call)[-1], "call": call}
+    effect: dict[str, Any] = {"name": name_call(call), "call": call}
     parameters = definition.parameters if definition is not None else ()
     key = next((name for name in parameters if KEYED.search(name)), None)
     if key is not None:

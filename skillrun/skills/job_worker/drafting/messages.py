@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,11 @@ class Message:
             "properties": properties,
             "examples": self.examples,
         }
+
+
+def name_call(path: str) -> str:
+    """The name of an effect by its import path: "call" of "shop.mill:Client._call"."""
+    return re.split(r"[.:]", path)[-1].strip("_") or "effect"
 
 
 def read_message(case: JobCase, job: FoundJob, bodies: Iterable[Definition]) -> Message | None:

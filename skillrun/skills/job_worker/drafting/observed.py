@@ -13,7 +13,7 @@ from skillrun.proof.judges.unpromised import UNKEYED
 from skillrun.repo.places import is_test
 from skillrun.skills.job_worker.drafting.failing import is_dead_letter
 from skillrun.skills.job_worker.drafting.making_errors import find_making, has_own_beginning
-from skillrun.skills.job_worker.drafting.messages import describe_value
+from skillrun.skills.job_worker.drafting.messages import describe_value, name_call
 from skillrun.skills.job_worker.drafting.moving import DATABASE, Mover, is_in_memory
 from skillrun.skills.job_worker.drafting.rows_seen import (
     ask_for_all,
@@ -297,7 +297,7 @@ def _add_effects(draft: Draft, done: tuple[DeliverySeen, ...], project: Project)
             if path is None:
                 continue
             if path not in drafted:
-                effects.append({"name": _name(path), "call": path})
+                effects.append({"name": name_call(path), "call": path})
             found.setdefault(path, []).append(call)
             names[call.path] = path
             draft.told.setdefault(path, f"{delivery.test} calls it")
@@ -309,7 +309,7 @@ def _add_effects(draft: Draft, done: tuple[DeliverySeen, ...], project: Project)
         # What leaves the process within it still has to be declared.
         if not any(_made_within(path, calls) for calls in found.values()):
             within = draft.within[path]
-            effects.append({"name": _name(within), "call": within})
+            effects.append({"name": name_call(within), "call": within})
             found[draft.within[path]] = []
     fields = tuple(draft.values.get("payload", {}).get("properties", ()))
     if found.keys() & set(_list_calls(effects)):
@@ -408,10 +408,6 @@ def _drop_makers(calls: Iterable[CallSeen]) -> list[CallSeen]:
         if not made or made.rpartition(":")[2] not in owners:
             kept.append(call)
     return kept
-
-
-def _name(path: str) -> str:
-    return re.split(r"[.:]", path)[-1].strip("_") or "effect"
 
 
 def _describe_effect(
