@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import figures
 
 TEXT = """
@@ -23,7 +28,7 @@ def find_rows():
 def measured(text: str) -> dict[str, float]:
     found = figures.Figures()
     figures.measure_file(text, found)
-    return found.as_dict()
+    return {name: figure.value for name, figure in found.as_dict().items()}
 
 
 def test_each_kind_is_counted() -> None:
@@ -47,14 +52,57 @@ def test_the_mean_complexity_is_that_of_functions_and_not_of_lines() -> None:
         measured("def choose(a):\n    if a:\n        return 1\n    return 2\n")["mean complexity"]
         == 2
     )
-    assert "mean complexity" not in measured("LIMIT = 3\n")
+    assert measured("LIMIT = 3\n")["mean complexity"] == 0
+
+
+def figures_of(values: dict[str, float], of_one_line: float = 0.0) -> dict[str, figures.Figure]:
+    return {name: figures.Figure(value, of_one_line) for name, value in values.items()}
 
 
 def test_worse_is_said_and_better_is_kept() -> None:
     budget = {"wide lines per 100": 1.0, "own-line comments per 100": 2.0}
     worse = {"wide lines per 100": 1.5, "own-line comments per 100": 1.0}
     better = {"wide lines per 100": 0.5, "own-line comments per 100": 3.0}
-    assert len(figures.compare(worse, budget)) == 2
-    assert figures.compare(better, budget) == []
-    assert figures.tighten(better, budget) == better
-    assert figures.tighten(worse, budget) == budget
+    assert len(figures.compare(figures_of(worse), budget)) == 2
+    assert figures.compare(figures_of(better), budget) == []
+    assert figures.tighten(figures_of(better), budget) == better
+    assert figures.tighten(figures_of(worse), budget) == budget
+
+
+def test_one_line_is_let_pass_and_two_are_not() -> None:
+    """Forty figures had slid under a slack that was the same for every package."""
+    wide = {"wide lines per 100": 0.2}
+    one_more = figures.Figure.of(100 * 5, 2_000, one_more=100)
+    two_more = figures.Figure.of(100 * 6, 2_000, one_more=100)
+    assert figures.compare({"wide lines per 100": one_more}, wide) == []
+    assert figures.compare({"wide lines per 100": two_more}, wide)
+    complex = {"mean complexity": 3.9}
+    slid = figures.Figure.of(3.94 * 6_000, 6_000, one_more=1)
+    assert figures.compare({"mean complexity": slid}, complex)
+
+
+def test_a_figure_without_a_budget_is_refused() -> None:
+    (words,) = figures.compare(figures_of({"wide lines per 100": 0.0}), {})
+    assert "no budget" in words
+
+
+def test_every_package_and_figure_has_a_budget() -> None:
+    budget = json.loads(figures.BUDGET.read_text("utf-8"))
+    folders = {path.name for path in (figures.ROOT / "skillrun").iterdir() if path.is_dir()}
+    folders.discard("__pycache__")
+    assert budget.keys() == folders | {"skillrun", "all"}
+    names = set(figures.Figures().as_dict())
+    assert all(kept.keys() == names for kept in budget.values())
+
+
+def test_without_radon_nothing_is_measured(tmp_path: Path) -> None:
+    """Complexity was left out there, and nobody was told."""
+    (tmp_path / "radon.py").write_text("raise ImportError\n")
+    done = subprocess.run(
+        [sys.executable, figures.__file__, "--check"],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "radon is missing" in done.stderr) == (1, True)
