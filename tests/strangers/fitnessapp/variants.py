@@ -1,0 +1,3 @@
+"""The base alone."""
+
+VARIANTS: list[dict[str, object]] = []

@@ -1,0 +1,5 @@
+import time
+
+
+def now() -> int:
+    return int(time.time())
