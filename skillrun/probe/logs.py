@@ -129,7 +129,7 @@ class Logs:
             "text": shorten_text(text, _WHOLE),
             "words": _find_words(record.args),
             "error": f"{type(cause).__name__}: {cause}" if cause else None,
-            "handled": _list_handled(self.recorder.root),
+            "handled": _list_handled(self.recorder),
             "place": [_path_within(self.recorder.root, record.pathname), record.lineno],
         }
 
@@ -176,26 +176,36 @@ class Logs:
             text=shorten_text(text, _WHOLE),
             extra={},
             error=None,
-            handled=_list_handled(self.recorder.root),
+            handled=_list_handled(self.recorder),
             place=self.recorder.find_place(),
         )
 
 
-def _list_handled(root: str) -> list[list[str]]:
-    """[class, words] of the repository's own errors that are being handled where a record is
-    written, the last one first: an adapter has made them of the provider's, and may have ended
-    there.
+def _list_handled(recorder: Recorder) -> list[tuple[str, str, bool]]:
+    """(class, words, whether the class is the repository's own) of the errors that are being
+    handled where a record is written, the last one first: an adapter has made it of the provider's,
+    and it may end there.
     """
-    found: list[list[str]] = []
+    found: list[tuple[str, str, bool]] = []
     error = sys.exc_info()[1]
     while error is not None and len(found) < _MOST_HANDLED:
         kind = type(error)
         file = getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
-        if file.startswith(root):
-            found.append([f"{kind.__module__}:{kind.__qualname__}", shorten_text(str(error))])
+        is_own = file.startswith(recorder.root) and "site-packages" not in file
+        with recorder.quiet():
+            words = _read_words(error)
+        found.append((f"{kind.__module__}:{kind.__qualname__}", words, is_own))
         # What `from None` hides is there all the same.
         error = error.__cause__ or error.__context__
     return found
+
+
+def _read_words(error: BaseException) -> str:
+    """What an error says; "" where it cannot say it."""
+    try:
+        return shorten_text(str(error))
+    except Exception:
+        return ""
 
 
 def _read_fields(text: str) -> dict[str, str]:

@@ -112,7 +112,7 @@ class Sources:
         if command not in self._known_files or not self._known_files.isdisjoint(beside):
             return False
         # A package may have commands of its own under that name.
-        return b"django" in (self.tree.read(command) or b"")
+        return b"django" in (self.tree.read(command) or b"").lower()
 
     @cached_property
     def _known_files(self) -> frozenset[str]:

@@ -77,7 +77,7 @@ from skillrun.probe.logs import Logs
 
 class Recorder:
     is_delivery, root, told = True, "/nowhere", []
-    quiet_log = contextlib.nullcontext
+    quiet = quiet_log = contextlib.nullcontext
     def emit(self, kind, **data):
         self.told.append(data["extra"])
 
@@ -125,12 +125,13 @@ from skillrun.probe.logs import Logs
 
 class Recorder:
     is_delivery, root, told = True, ROOT, []
-    quiet_log = contextlib.nullcontext
+    quiet = quiet_log = contextlib.nullcontext
     def emit(self, kind, **data):
         self.told.append(data["handled"])
 
 class Refused(Exception):
-    pass
+    def __str__(self):
+        return self.words  # which it may not have
 
 logging.basicConfig(level=logging.INFO)
 recorder = Recorder()
@@ -139,10 +140,16 @@ try:
     try:
         raise OSError("550 no such box")
     except OSError:
-        raise Refused("the box is gone") from None
+        refused = Refused()
+        refused.words = "the box is gone"
+        raise refused from None
 except Refused:
     logging.info("buried")
 logging.info("next")
+try:
+    raise Refused()
+except Refused:
+    logging.info("says nothing")
 print(json.dumps(recorder.told))
 """
 
@@ -150,7 +157,7 @@ print(json.dumps(recorder.told))
 def test_an_error_that_is_handled_where_a_record_is_written_stands_beside_it(
     tmp_path: Path,
 ) -> None:
-    """The application's own alone: what the provider raised is known without it."""
+    """With what it was made of, whatever it can say of itself."""
     (tmp_path / "ends.py").write_text(ENDS.replace("ROOT", repr(f"{tmp_path}/")))
     done = subprocess.run(
         [sys.executable, str(tmp_path / "ends.py")],
@@ -159,4 +166,8 @@ def test_an_error_that_is_handled_where_a_record_is_written_stands_beside_it(
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [[["__main__:Refused", "the box is gone"]], []]
+    made = [
+        ["__main__:Refused", "the box is gone", True],
+        ["builtins:OSError", "550 no such box", False],
+    ]
+    assert json.loads(done.stdout) == [made, [], [["__main__:Refused", "", True]]]

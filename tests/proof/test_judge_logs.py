@@ -200,17 +200,25 @@ def test_the_status_of_an_answer_is_a_reason(said: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
-    [("dead error=Refused", "application"), ("dead: no such box", "application"), ("dead", "no")],
+    ("said", "of", "expected"),
+    [
+        ("dead error=Refused", "smtplib:SMTPRecipientsRefused", "application"),
+        ("dead: no such box", "smtplib:SMTPRecipientsRefused", "application"),
+        ("dead", "smtplib:SMTPRecipientsRefused", "no"),
+        ("no coupon: Refused, full price", "builtins:KeyError", "no"),
+    ],
 )
 def test_an_error_that_the_application_made_and_ended_itself_is_the_reason(
-    said: str, expected: str
+    said: str, of: str, expected: str
 ) -> None:
-    """`raise Refused("no such box") from None`, which the handler catches, logs, and buries."""
+    """`raise Refused("no such box") from None`, which the handler catches, logs, and buries. One that
+    has another reason has nothing to do with the failure.
+    """
+    made = [["app.mail:Refused", "no such box", True], [of, "", False]]
     good = [log("started id=7"), log("done id=7")]
     buried = [
         fault("raise", "before:email#1", error="smtplib:SMTPRecipientsRefused", text="({},)"),
-        log(f"id=7 {said}", handled=[["app.mail:Refused", "no such box"]]),
+        log(f"id=7 {said}", handled=made),
         RETURNED,
         ACKED,
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from histories import ACKED, MET, RETURNED, effect, history, raised, reference, retry
 
-from skillrun.contract.job import DeadLetter, Retry
+from skillrun.contract.job import DeadLetter, Failures, Retry
 from skillrun.proof.history import History
 from skillrun.proof.judges import swallowed
 from skillrun.proof.judges.unpromised import PROMISES
@@ -64,3 +64,24 @@ def test_a_job_that_is_tried_once_and_leaves_no_record_is_asked_as_well() -> Non
     assert rules(history(FAILS, [MET, raised(), ACKED]), asked) == []
     kept = bare.model_copy(update={"dead_letter": DeadLetter(kind="framework")})
     assert rules(history(FAILS, SWALLOWED), dataclasses.replace(reference(), spec=kept)) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "expected"),
+    [
+        (RETURNED, {"orders": [[1, "paid"]]}, ["effect.lost"]),
+        (RETURNED, {"orders": [[1, "declined"]]}, []),
+    ],
+    ids=["as if it had been paid", "recorded"],
+)
+def test_an_outcome_is_recorded(end: Any, state: Any, expected: list[str]) -> None:
+    """A card that is declined is no payment."""
+    declined = {"type": "app.mail:Away", "unsent": True}
+    spec = reference().spec.model_copy(
+        update={"failures": Failures.model_validate({"success": [declined]})}
+    )
+    paid = dataclasses.replace(reference().once, state={"orders": [[1, "paid"]]})
+    asked = dataclasses.replace(reference(), spec=spec, once=paid)
+    seen = dataclasses.replace(history(FAILS, [MET, end, ACKED]), state=state)
+    assert [one.rule for one in swallowed.judge(seen, asked)] == expected
+    assert list(swallowed.judge(dataclasses.replace(seen, deliveries=paid.deliveries), asked)) == []

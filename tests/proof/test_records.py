@@ -110,13 +110,15 @@ def test_the_key_of_its_effect_tells_the_job(mine: str, other: str, by: str) -> 
     ("row", "by"),
     [
         (["t1", "o1", "ZK-0001"], "application"),
+        (["t1", "o1", "Z1"], "no"),
         (["t1", "o2", "ZK-0001"], "no"),
         (["t1", "o1", "ZK-0002"], "no"),
     ],
 )
 def test_of_one_job_alone_its_row_says_whose_key_it_is(row: list[str], by: str) -> None:
     """Without a second example no other job's key is there to compare with."""
-    told = [log("sent key=ZK-0001"), *effect(key="'ZK-0001'"), RETURNED, ACKED]
+    key = "Z1" if "Z1" in row else "ZK-0001"
+    told = [log(f"sent key={key}"), *effect(key=f"'{key}'"), RETURNED, ACKED]
     did = history("once", told, state=[row])
     assert answer(did)["ran"] == by
 

@@ -420,6 +420,10 @@ def test_one_key_with_another_amount_is_told() -> None:
     [
         ("email", "app.mail:send", "minor"),
         ("reminder", "app.gate:text", "minor"),
+        ("push_payout", "shop.payouts:push_payout", "money"),
+        ("refund", "shop.notifications.billing:refund", "money"),
+        ("notify_warehouse", "app.stock:notify_warehouse", "money"),
+        ("capture", "mailorder.psp:capture", "money"),
         ("parcel", "app.carrier:send", "money"),
         ("charge", "app.bank:debit", "money"),
     ],

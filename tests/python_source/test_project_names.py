@@ -210,9 +210,10 @@ def test_import_names(make_repo: Callable[..., Path], path: str, name: str) -> N
     ("command", "name"),
     [
         ("from django.core.management import execute_from_command_line", "tasks"),
+        ("from configurations.management import x\nos.environ['DJANGO_CONFIGURATION']", "tasks"),
         ("def main(): ...", "office.tasks"),
     ],
-    ids=["Django's", "the package's own"],
+    ids=["Django's", "Django's with configurations", "the package's own"],
 )
 def test_a_package_that_holds_its_command(
     make_repo: Callable[..., Path], command: str, name: str

@@ -20,8 +20,7 @@ def says_why(event: Event, delivery: Delivery) -> bool:
     if not reasons:
         # It asks to come again and met no error: its own words are the reason.
         return True
-    for name, said in event["handled"] or ():
-        reasons.append((str(name), said))
+    reasons += _list_made(event, {_name_class(name) for name, _ in reasons})
     extra = " ".join(map(str, (event["extra"] or {}).values()))
     text = f"{event['text']} {event['error'] or ''} {extra}"
     return any(_names_error(text, name, said) for name, said in reasons)
@@ -46,9 +45,27 @@ def _list_reasons(delivery: Delivery) -> list[tuple[str, str | None]]:
     return telling or found
 
 
+def _list_made(event: Event, met: set[str]) -> list[tuple[str, str | None]]:
+    """(class, words) of the application's own errors that were being handled where a record was
+    written, and that it had made of one that the delivery met: others have nothing to do with it.
+    `met`: names of classes.
+    """
+    found: list[tuple[str, str | None]] = []
+    handled = event["handled"] or ()
+    for place, (name, said, is_own) in enumerate(handled):
+        below = {_name_class(str(other)) for other, _, _ in handled[place + 1 :]}
+        if is_own and not met.isdisjoint(below):
+            found.append((str(name), said))
+    return found
+
+
+def _name_class(name: str) -> str:
+    """ "Unavailable" of "shop.mailer:Unavailable"."""
+    return name.rpartition(":")[2].rpartition(".")[2]
+
+
 def _names_error(text: str, name: str, said: str | None) -> bool:
     """Whether a text names an error, by its class or by its words."""
-    # "shop.mailer:Unavailable" -> "Unavailable"
     if name.rpartition(":")[2] in text:
         return True
     if said is None or len(said) <= _SHORT_WORDS:

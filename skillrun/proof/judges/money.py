@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from skillrun.proof.history import Event
@@ -21,7 +22,12 @@ _TELLING = re.compile(
     r"mail|smtp|sms|notif|letter|push|slack|receipt|remind|announce|webhook|invoice", re.IGNORECASE
 )
 # A person reads it, and nothing else happens.
-_MESSAGE = re.compile(r"mail|smtp|(?:^|_|\b)sms|notif|push|slack|remind", re.IGNORECASE)
+_MESSAGE = re.compile(
+    r"(?:^|_)(?:e?mails?|smtp|sms|notifications?|reminders?|remind)"
+    r"(?:_|$)"
+    r"|(?:^|_)send_(?:letter|message|text)(?:_|$)",
+    re.IGNORECASE,
+)
 _AMOUNT = re.compile(
     r"amount|cents|pence|price|total|fee|cost|money|balance"
     r"|(?:^|_)(?:eur|usd|gbp|net|gross|sum)(?:_|$)",
@@ -43,6 +49,11 @@ def moves_money(effect: Effect, call: Event) -> bool:
     return MONEY_WORDS.search(words) is not None or bool(read_amounts(call))
 
 
-def only_tells(effect: Effect) -> bool:
-    """Whether an effect is a message to a person, as far as names can say."""
-    return _MESSAGE.search(f"{effect.name} {effect.call}") is not None
+def only_tells(effect: Effect, calls: Iterable[Event]) -> bool:
+    """Whether an effect is a message to a person and moves no money, as far as names and amounts
+    can say. What its module is called says nothing: a `notifications` module may refund.
+    """
+    function = re.split(r"[.:]", effect.call)[-1]
+    if MONEY_WORDS.search(f"{effect.name} {effect.call}") or any(map(read_amounts, calls)):
+        return False
+    return _MESSAGE.search(effect.name) is not None or _MESSAGE.search(function) is not None

@@ -181,7 +181,8 @@ def _find_references(
     found: dict[int, frozenset[str]] = {}
     if len(keys) < 2:
         # Whether a key names the job is seen by another job's keys, or in the job's row.
-        return {0: frozenset(key for key in keys[0] if _stands_in_row(key, fields, reference))}
+        telling = {key for key in keys[0] if len(key) >= _SHORTEST_KEY}
+        return {0: frozenset(key for key in telling if _is_of_own_row(key, fields, reference))}
     for job, own in keys.items():
         telling = set(own)
         for other, keys_of_other in keys.items():
@@ -191,18 +192,17 @@ def _find_references(
     return found
 
 
-def _stands_in_row(key: str, fields: list[tuple[str, str]], reference: Reference) -> bool:
-    """Whether a row that the state shows has this key beside the values of all key fields: who has
-    the one finds the other.
+def _is_of_own_row(key: str, fields: list[tuple[str, str]], reference: Reference) -> bool:
+    """Whether the rows that the state shows with this key have the values of all key fields beside
+    it: who has the one finds the other. A key that stands in another row, too, tells no job.
     """
-    if not fields:
-        return False
+    found = []
     for rows in reference.once.state.values():
         for row in rows if isinstance(rows, list) else ():
             held = set(map(str, row))
-            if key in held and all(value in held for _, value in fields):
-                return True
-    return False
+            if key in held:
+                found.append(all(value in held for _, value in fields))
+    return bool(fields) and bool(found) and all(found)
 
 
 def _read_key(call: Event) -> str:

@@ -157,8 +157,14 @@ def _list_effects(calls: Iterable[Event]) -> str:
 
 def _only_tell(calls: Iterable[Event], reference: Reference) -> bool:
     """Whether all of these effects are messages to a person: one too many costs a word of regret."""
-    names = {str(call["effect"]) for call in calls}
-    return all(only_tells(effect) for effect in reference.effects if effect.name in names)
+    effects = {effect.name: effect for effect in reference.effects}
+    by_name: dict[str, list[Event]] = {}
+    for call in calls:
+        by_name.setdefault(str(call["effect"]), []).append(call)
+    for name, made in by_name.items():
+        if name not in effects or not only_tells(effects[name], made):
+            return False
+    return bool(by_name)
 
 
 def _grade_decision(rivalry: Rivalry, worst: RiskGrade) -> RiskGrade:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from skillrun.core.verdict import RiskGrade
 from skillrun.proof.history import History
-from skillrun.proof.judgement import Judgement
+from skillrun.proof.judgement import Judgement, Verdict
 from skillrun.proof.judges.risks import name_risk
 from skillrun.proof.reference import Reference, count_new_letters, is_success
 
@@ -19,7 +19,12 @@ _FAMILIES = ("error", "exhaustion", "permanent")
 
 
 def judge(history: History, reference: Reference) -> Iterator[Judgement]:
-    """Names at most one risk: of an effect that failed in a job that ends as one that is done."""
+    """Names at most one risk: of an effect that failed in a job that ends as one that is done.
+    Refutes that of an outcome, which the spec says is recorded.
+    """
+    if any(is_success(reference, fault) for fault in history.schedule.faults):
+        yield from _judge_outcome(history, reference)
+        return
     is_asked = history.schedule.family in _list_asked_families(reference)
     # A later tick looks for what is left by itself.
     if not is_asked or reference.facts.ticks or history.pending or not history.runs:
@@ -40,6 +45,28 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
                 effect=name,
                 expected="an error, another attempt, or a record",
                 seen="success",
+            )
+            return
+
+
+def _judge_outcome(history: History, reference: Reference) -> Iterator[Judgement]:
+    """Checks that the answer by which an effect says that it never takes place is recorded: the
+    state is another one than after the effect.
+    """
+    if history.pending or not _leaves_what_success_leaves(history, reference):
+        return
+    for fault in history.schedule.faults:
+        name = fault.at.removeprefix("before:").partition("#")[0]
+        if not fault.at.startswith("before:") or not _was_met(history, name):
+            continue
+        if len(history.performed(name)) < len(reference.calls(name)):
+            yield Judgement(
+                Verdict.REFUTED,
+                "effect.lost",
+                f"{name} never took place, and what is left says that it did",
+                name,
+                expected=f"the outcome of {fault.error} in what proof.state asks for",
+                seen="the same as after success",
             )
             return
 
