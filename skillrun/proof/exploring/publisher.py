@@ -56,8 +56,11 @@ class Publisher(Together):
 
     def _read_sequences(self) -> list[tuple[PostgresServer, list[Row]]]:
         """(server, how far its sequences have come) of each server that has some."""
-        servers = [one for one in self.workplace.servers if isinstance(one, PostgresServer)]
-        return [(server, server.read_sequences()) for server in servers]
+        found = []
+        for server in self.workplace.servers:
+            if isinstance(server, PostgresServer):
+                found.append((server, server.read_sequences()))
+        return found
 
     def _drop_messages_of_other_jobs(self, caller: Delivery) -> Delivery:
         """The same call without the messages that it publishes for other jobs: a sweep publishes

@@ -52,10 +52,12 @@ def _list_made(event: Event, met: set[str]) -> list[tuple[str, str | None]]:
     """
     found: list[tuple[str, str | None]] = []
     handled = event["handled"] or ()
-    for place, (name, said, is_own) in enumerate(handled):
-        below = {_name_class(str(other)) for other, _, _ in handled[place + 1 :]}
-        if is_own and not met.isdisjoint(below):
+    is_made = False
+    # From what was raised first to what was made of it last.
+    for name, said, is_own in reversed(handled):
+        if is_own and is_made:
             found.append((str(name), said))
+        is_made = is_made or _name_class(str(name)) in met
     return found
 
 
