@@ -326,20 +326,62 @@ BESIDE = (
 )
 
 
-@edited(
-    (QUEUE, *PLACED),
+AT_DESK = (
     (
         DESK,
         "from clinic import db\n",
         "from procrastinate import App, SyncPsycopgConnector\n\nfrom clinic import db\n",
     ),
-    (DESK, "def book(", BESIDE),
     (DESK, "with app.open()", "with desk.open()"),
     (DESK, "remind.defer(", "desk.configure_task(NAME).defer("),
     (DESK, "import remind\n", 'import remind\n\nNAME = "clinic.tasks.remind"\n'),
 )
+ANY_TEXT = "json_dumps=lambda value: json.dumps(value, default=str)"
+WITH_JSON = (QUEUE, "import os\n", "import json\nimport os\n")
+DESK_WITH_JSON = (DESK, "from contextlib import", "import json\nfrom contextlib import")
+NO_TEXT = (DESK, "phone=phone)", "phone=closing(phone))")
+
+
+@edited((QUEUE, *PLACED), (DESK, "def book(", BESIDE), *AT_DESK)
 def test_another_app_of_the_same_database_publishes_the_job(clinic: Clinic) -> None:
     assert [one["to_handler"] for one in clinic.published] == [True]
+
+
+def test_an_app_that_publishes_writes_arguments_in_its_own_way(tmp_path: Path) -> None:
+    """The worker's connector takes what has no JSON, and the publisher's does not."""
+    lenient = (QUEUE, PLACED[0], f"{PLACED[1]}, {ANY_TEXT}")
+    edits = (lenient, WITH_JSON, (DESK, "def book(", BESIDE), *AT_DESK, NO_TEXT)
+    published, raised = refused(tmp_path.resolve() / "clinic", *edits)
+    assert (published, raised) == (0, "builtins:TypeError")
+
+
+@pytest.mark.real
+@edited(
+    (QUEUE, *PLACED),
+    (DESK, "def book(", BESIDE.replace("dbname=clinic'", f"dbname=clinic', {ANY_TEXT}")),
+    DESK_WITH_JSON,
+    *AT_DESK,
+    NO_TEXT,
+)
+def test_an_app_that_publishes_may_take_what_the_worker_does_not(clinic: Clinic) -> None:
+    ((message, to_handler),) = [(one["message"], one["to_handler"]) for one in clinic.published]
+    assert to_handler and message["args"]["phone"].startswith("<contextlib.closing object")
+
+
+@pytest.mark.real
+@edited(
+    (QUEUE, PLACED[0], f"{PLACED[1]}, json_loads=read_marked"),
+    (
+        QUEUE,
+        "app = App(",
+        "def read_marked(text):\n    return {**json.loads(text), 'phone': '1'}\n\n\napp = App(",
+    ),
+    WITH_JSON,
+    (DESK, "def book(", BESIDE),
+    *AT_DESK,
+)
+def test_the_worker_reads_arguments_in_its_own_way(clinic: Clinic) -> None:
+    assert [one["message"]["args"]["phone"] for one in clinic.published] == ["1"]
 
 
 @pytest.mark.real

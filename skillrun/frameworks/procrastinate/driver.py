@@ -172,10 +172,7 @@ class Driver(AsyncDriver):
         @replace_calls(App.__init__)
         def init(make: Any, app: Any, **kwargs: Any) -> None:
             make(app, **kwargs)
-            # What a command or a sweep makes for itself, once the job's own app is known, looks at
-            # the same tables.
-            store = getattr(self.app, "connector", None) or self._find_store(kwargs["connector"])
-            app.connector = app.job_manager.connector = store
+            app.connector = app.job_manager.connector = self._make_store(kwargs["connector"])
             self.apps.append(app)
 
         @contextlib.contextmanager
@@ -184,16 +181,30 @@ class Driver(AsyncDriver):
 
         setattr(App, "replace_connector", stays)  # noqa: B010
 
-    def _find_store(self, real: Any) -> Store:
-        """One for each database: an app that publishes alone stands beside the worker's, with a
-        connector of its own to the same tables.
+    def _make_store(self, real: Any) -> Store:
+        """Of one app. The apps of one database have the same tables, each by a connector of its
+        own, which may write and read arguments in its own way.
         """
+        if isinstance(real, Store):
+            return real
+        # What a command or a sweep makes for itself, once the job's own app is known, looks at the
+        # same tables.
+        if self.app is not None:
+            return Store(self, real, self.app.connector)
         place = find_database(real)
         for app in self.apps:
             if place is not None and find_database(app.connector.real) == place:
-                store: Store = app.connector
-                return store
+                return Store(self, real, app.connector)
         return Store(self, real)
+
+    def find_reader(self, store: Store) -> Store:
+        """The one by which a worker reads what a store takes in: the job's own app's, where it has
+        the same tables.
+        """
+        if self.app is None or not store.has_tables_of(self.app.connector):
+            return store
+        reader: Store = self.app.connector
+        return reader
 
     def find_recovery(self) -> None:
         """Once the task and its app are known."""
@@ -274,7 +285,8 @@ class Driver(AsyncDriver):
         """
         queues = self.app.worker_defaults.get("queues")
         read = queues is None or queue in queues
-        return read and store is self.app.connector and self.app.tasks.get(task) is self.task
+        is_there = read and store.has_tables_of(self.app.connector)
+        return is_there and self.app.tasks.get(task) is self.task
 
     def _of_django(self, store: Store) -> Any:
         """Django's connection, while it is in a transaction: its jobs are rows of that. A worker

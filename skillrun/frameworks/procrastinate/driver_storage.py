@@ -19,6 +19,8 @@ from procrastinate.testing import InMemoryConnector
 KEPT = ("id", "queue_name", "task_name", "priority", "lock", "queueing_lock", "args", "attempts")
 
 
+# What of a connector in memory is rows, and not its own.
+_TABLES = ("jobs", "events", "workers", "job_counter", "periodic_defers")
 # What of a connection's words says which tables it sees.
 _PLACE = ("service", "host", "hostaddr", "port", "dbname", "options")
 
@@ -69,6 +71,8 @@ class Told(Protocol):
 
     def in_transaction(self, connection: Any) -> AbstractContextManager[None]: ...
 
+    def find_reader(self, store: Store) -> Store: ...
+
     def tell_published(
         self, store: Store, jobs: list[Any], insert: Callable[[], list[Any]]
     ) -> list[Any]: ...
@@ -80,16 +84,23 @@ class Told(Protocol):
 
 class Store(InMemoryConnector):
     """An app's database: holds the job at hand, tells what is deferred, and what becomes of that
-    job.
+    job. `beside`: another app's, in whose tables this one looks by a connector of its own.
     """
 
-    def __init__(self, driver: Told, real: Any) -> None:
+    def __init__(self, driver: Told, real: Any, beside: Store | None = None) -> None:
         super().__init__()
         self.driver, self.real = driver, real
         self.next: int | None = None  # the job that the worker fetches
         self.stalled: dict[str, Any] | None = None  # the job of a worker that died
         # No two processes make the same id.
         self.job_counter: Any = iter(lambda: uuid4().int % 10**9 + 1, 0)
+        if beside is not None:
+            for name in _TABLES:
+                setattr(self, name, getattr(beside, name))
+
+    def has_tables_of(self, other: Store) -> bool:
+        """Whether both look in the same tables."""
+        return self.jobs is other.jobs
 
     def __getattr__(self, name: str) -> Any:
         """What only the repository's own connector has."""
@@ -98,11 +109,12 @@ class Store(InMemoryConnector):
         return getattr(self.real, name)
 
     def as_json(self, value: Any) -> Any:
-        """As PostgreSQL keeps arguments, through the application's own functions where it gave
-        any.
+        """As a worker reads the arguments that this app gives PostgreSQL: each through the
+        functions of its own connector, where it was given any.
         """
         dumps = getattr(self.real, "_json_dumps", None) or _dump_strictly
-        loads = getattr(self.real, "_json_loads", None) or json.loads
+        reader = self.driver.find_reader(self)
+        loads = getattr(reader.real, "_json_loads", None) or json.loads
         return loads(dumps(value))
 
     # -- no coroutine of this connector ever waits: who calls it from plain code runs it in its own
@@ -152,7 +164,9 @@ class Store(InMemoryConnector):
         if message.get("scheduled_at"):
             row["scheduled_at"] = datetime.fromisoformat(message["scheduled_at"])
         self.next = row["id"]
-        self.jobs = {row["id"]: row}
+        # Other apps have the same table.
+        self.jobs.clear()
+        self.jobs[row["id"]] = row
         if self.stalled:
             self.jobs[self.stalled["id"]] = self.stalled
         self.events.setdefault(row["id"], [])
