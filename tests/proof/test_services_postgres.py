@@ -92,6 +92,85 @@ def test_numbers_of_a_transaction_that_was_undone_are_given_back(
     assert postgres.query(add) == [[4]]
 
 
+@pytest.mark.parametrize(
+    ("made", "column", "number"),
+    [
+        ("ALTER SEQUENCE jobs_id_seq RESTART WITH 1000", "id", 1000),
+        ("SELECT setval('jobs_id_seq', 1000, false)", "id", 1000),
+        ("SELECT setval('jobs_id_seq', 1000)", "id", 1001),
+        ("INSERT INTO jobs VALUES (700, 'explicit')", "id", 2),
+        ("ALTER SEQUENCE jobs_id_seq MAXVALUE 50; INSERT INTO jobs VALUES (700, 'more')", "id", 2),
+        ("ALTER SEQUENCE jobs_id_seq INCREMENT BY 10", "id", 11),
+        ("ALTER TABLE jobs ADD no text DEFAULT nextval('jobs_id_seq')", "id", 5),
+        (
+            "DROP SEQUENCE IF EXISTS free; CREATE SEQUENCE free;"
+            " ALTER TABLE jobs ADD no int DEFAULT nextval('free')",
+            "no",
+            2,
+        ),
+    ],
+)
+def test_an_undone_call_leaves_the_next_number_as_it_was(
+    postgres: PostgresServer, made: str, column: str, number: int
+) -> None:
+    postgres.query(made)
+    before = postgres.read_sequences()
+    postgres.query("BEGIN; INSERT INTO jobs (name) VALUES ('undone'); ROLLBACK")
+    postgres.put_sequences_back(before)
+    add = f"INSERT INTO jobs (name) VALUES ('later') RETURNING {column}"
+    assert postgres.query(add) == [[number]]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE SEQUENCE later_no; CREATE TABLE later (no text DEFAULT nextval('later_no'));"
+        " ALTER SEQUENCE later_no OWNED BY later.no",
+        "CREATE SEQUENCE later_no; CREATE TABLE later (no numeric DEFAULT nextval('later_no'));"
+        " ALTER SEQUENCE later_no OWNED BY later.no",
+    ],
+)
+def test_numbers_that_are_no_whole_numbers_are_left_alone(
+    postgres: PostgresServer, made: str
+) -> None:
+    postgres.query(f"DROP SEQUENCE IF EXISTS later_no; {made}; INSERT INTO later VALUES ('1.50')")
+    before = postgres.read_sequences()
+    postgres.query("BEGIN; INSERT INTO later DEFAULT VALUES; ROLLBACK")
+    postgres.put_sequences_back(before)
+    assert postgres.query("INSERT INTO later DEFAULT VALUES RETURNING no") == [["2"]]
+
+
+def test_a_sequence_is_named_as_it_is_written(postgres: PostgresServer) -> None:
+    schema = '"Anna\'s ""desk"""'
+    table = f'{schema}."Order\'s"'
+    postgres.query(f'CREATE SCHEMA {schema}; CREATE TABLE {table} ("No" serial, a int)')
+    before = postgres.read_sequences()
+    postgres.query(f"BEGIN; INSERT INTO {table} (a) VALUES (1); ROLLBACK")
+    postgres.put_sequences_back(before)
+    assert postgres.query(f'INSERT INTO {table} (a) VALUES (1) RETURNING "No"') == [[1]]
+    postgres.query(f"DROP SCHEMA {schema} CASCADE")
+
+
+def test_what_a_call_has_committed_keeps_its_number(postgres: PostgresServer) -> None:
+    before = postgres.read_sequences()
+    add = "INSERT INTO jobs (name) VALUES ('later') RETURNING id"
+    assert postgres.query(add) == [[2]]
+    postgres.query(f"BEGIN; {add}; ROLLBACK")
+    postgres.query("INSERT INTO jobs VALUES (700, 'explicit')")
+    postgres.put_sequences_back(before)
+    assert postgres.query(add) == [[3]]
+
+
+def test_a_sequence_that_the_call_has_changed_or_dropped_is_left_alone(
+    postgres: PostgresServer,
+) -> None:
+    postgres.query("CREATE TABLE later (id serial, text text); SELECT nextval('jobs_id_seq')")
+    before = postgres.read_sequences()
+    postgres.query("DROP TABLE later; ALTER SEQUENCE jobs_id_seq RESTART WITH 2")
+    postgres.put_sequences_back(before)
+    assert postgres.query("INSERT INTO jobs (name) VALUES ('later') RETURNING id") == [[2]]
+
+
 def test_restore_ends_transactions_and_their_locks(postgres: PostgresServer) -> None:
     left = psycopg.connect(postgres.url)
     left.execute("SELECT pg_advisory_lock(1)")

@@ -16,7 +16,7 @@ from skillrun.proof.history import (
 )
 from skillrun.proof.jobs import may_be_of_job, read_payload
 from skillrun.proof.schedule import Schedule
-from skillrun.proof.services.pgwire import Row
+from skillrun.proof.services.pgsequences import Sequence
 from skillrun.proof.services.postgres import PostgresServer
 
 
@@ -54,7 +54,7 @@ class Publisher(Together):
         if enqueue.relay is not None:
             self._call_and_take_published(run, [enqueue.relay, {}])
 
-    def _read_sequences(self) -> list[tuple[PostgresServer, list[Row]]]:
+    def _read_sequences(self) -> list[tuple[PostgresServer, list[Sequence]]]:
         """(server, how far its sequences have come) of each server that has some."""
         found = []
         for server in self.workplace.servers:

@@ -33,16 +33,27 @@ DIGESTS = f"""
         '','' ORDER BY loid, pageno)) FROM pg_largeobject'
 """
 
-# (sequence, column that draws from it, table, last number drawn or NULL, first number).
+# (sequence, its name as a literal, query of the numbers that its columns hold). A column has a
+# sequence where it owns it (serial, identity), or where its default draws from it.
 SEQUENCES = f"""
-    SELECT format('%I.%I', n.nspname, c.relname), quote_ident(a.attname), a.attrelid::regclass,
-        s.last_value, s.start_value
+    SELECT format('%I.%I', n.nspname, c.relname),
+        format('%L', format('%I.%I', n.nspname, c.relname)),
+        string_agg(format('SELECT %I::bigint AS number FROM %I.%I',
+            a.attname, m.nspname, t.relname), ' UNION ALL ')
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_depend d ON d.objid = c.oid AND d.classid = 'pg_class'::regclass
-        AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
-    JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-    JOIN pg_sequences s ON s.schemaname = n.nspname AND s.sequencename = c.relname
-    WHERE c.relkind = 'S' AND s.increment_by > 0 AND {_USERS.format(oid="c.oid")}
+    JOIN pg_sequence s ON s.seqrelid = c.oid
+    JOIN (SELECT objid AS sequence, refobjid AS relation, refobjsubid AS number FROM pg_depend
+            WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass
+                AND deptype IN ('a', 'i') AND refobjsubid > 0
+        UNION SELECT d.refobjid, f.adrelid, f.adnum
+            FROM pg_depend d JOIN pg_attrdef f ON f.oid = d.objid
+            WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
+    ) u ON u.sequence = c.oid
+    JOIN pg_attribute a ON a.attrelid = u.relation AND a.attnum = u.number
+    JOIN pg_class t ON t.oid = u.relation JOIN pg_namespace m ON m.oid = t.relnamespace
+    WHERE c.relkind = 'S' AND s.seqincrement > 0 AND {_USERS.format(oid="c.oid")}
+    GROUP BY n.nspname, c.relname
+    HAVING bool_and(a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype))
 """
 
 # (kind, name, table that it belongs to, text).

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from skillrun.proof.services import pgsequences
 from skillrun.proof.services.child import Child, check_socket_path, exec_line, unlink_quietly
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 from skillrun.proof.services.find import find_postgres, named_postgres
-from skillrun.proof.services.pgcontents import DEFINITIONS, DIGESTS, SEQUENCES
+from skillrun.proof.services.pgcontents import DEFINITIONS, DIGESTS
+from skillrun.proof.services.pgsequences import Sequence
 from skillrun.proof.services.pgwire import Row, Session
 from skillrun.proof.store_watch import Contents
 
@@ -239,21 +241,17 @@ class PostgresServer:
             self._reader = Session(self.socket, user=USER, database=DATABASE, settings=_READER)
         return self._reader.run(sql)
 
-    def read_sequences(self) -> list[Row]:
-        """How far the columns with numbers of their own have come, see `SEQUENCES`."""
+    def read_sequences(self) -> list[Sequence]:
+        """How far the columns with numbers of their own have come."""
         with contextlib.closing(self._connect(DATABASE)) as session:
-            return session.run(SEQUENCES)
+            return pgsequences.read_sequences(session)
 
-    def put_sequences_back(self, before: list[Row]) -> None:
-        """Gives back the numbers that nothing in the tables has and that were not drawn before:
-        a transaction that is undone leaves a gap.
+    def put_sequences_back(self, before: list[Sequence]) -> None:
+        """Gives back the numbers that were drawn since and that no row has: a transaction that is
+        undone leaves a gap.
         """
         with contextlib.closing(self._connect(DATABASE)) as session:
-            for sequence, column, table, last, first in before:
-                highest = f"(SELECT max({column}) FROM {table})"
-                number = f"greatest({highest}, {first if last is None else last})"
-                is_drawn = f"{highest} IS NOT NULL" if last is None else "true"
-                session.run(f"SELECT setval('{sequence}', {number}, {is_drawn})")
+            pgsequences.put_back(session, before)
 
     def clients(self) -> int:
         """The connections that the server still knows: after a kill it takes a moment to see that
