@@ -2,9 +2,8 @@
 instead of waiting.
 
 `time` is patched by name and in every module that holds its functions; `datetime` by its types' own
-dictionaries, so
-that `from datetime import datetime` sees it too; SQLite's own clock by its functions (see sql.py).
-The clocks of database servers stay as they are.
+dictionaries, so that `from datetime import datetime` sees it too; SQLite's own clock by its
+functions (see sql.py). The clocks of database servers stay as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import datetime
 import functools
 import gc
 import random
+import threading
 import time
 import types
 from collections.abc import Callable
@@ -30,9 +30,10 @@ _real_sleep = time.sleep
 _TURNS = (
     5  # of an event loop: a timeout that ends within a sleep cancels the task before it goes on
 )
-# Of one process. Who has slept so often waits for what does not come: it really sleeps from then
-# on, and is ended as one that hangs, and not for all that it says meanwhile. A poll each 10 ms for
-# five minutes sleeps 30,000 times.
+# Of one thread: a heartbeat beside the handler sleeps as fast as it can, and the handler's own
+# sleeps are not counted with it. A thread that has slept so often waits for what does not come: it
+# really sleeps from then on, and is ended as one that hangs, and not for all that it says
+# meanwhile. A poll each 10 ms for five minutes sleeps 30,000 times.
 _MOST_SLEEPS = 40_000
 
 
@@ -44,7 +45,7 @@ class Clock:
         self.offset = 0.0
         self.jitter = Jitter()
         self.ns = 0
-        self.sleeps = 0
+        self._own = threading.local()  # `sleeps`: how often this thread has slept
         recorder.jump = self.jump
 
     def jump(self, seconds: float) -> None:
@@ -73,15 +74,26 @@ class Clock:
         return _real_time() + self.offset
 
     def sleep(self, seconds: float) -> None:
-        """Moves the clock in a delivery; really waits in the zygote."""
+        """Moves the clock in a delivery; really waits in the zygote, and in a thread that has slept
+        too often.
+        """
         if not self.recorder.is_delivery:
             _real_sleep(seconds)
             return
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
-        self.sleeps += 1
-        while self.sleeps > _MOST_SLEEPS:
-            _real_sleep(1.0)
+        if self._has_slept_enough():
+            _real_sleep(seconds)
+            return
+        self._pass(seconds)
+
+    def _has_slept_enough(self) -> bool:
+        """Counts one sleep more of this thread, and says whether it is one too many."""
+        self._own.sleeps = getattr(self._own, "sleeps", 0) + 1
+        return bool(self._own.sleeps > _MOST_SLEEPS)
+
+    def _pass(self, seconds: float) -> None:
+        """Moves the clock on by a sleep that the handler is told to have slept."""
         if self.recorder.is_listening:
             self.recorder.emit("slept", s=seconds, place=self.recorder.find_place())
         self.jump(seconds)
@@ -132,8 +144,10 @@ class Clock:
             return
 
         async def sleep(delay: float, result: Any = None) -> Any:
-            if self.recorder.is_listening and delay > 0:
-                self.sleep(delay)
+            # The event loop, and the handler in it, go on beside a task that sleeps without an end.
+            is_virtual = self.recorder.is_listening and delay > 0
+            if is_virtual and not self._has_slept_enough():
+                self._pass(delay)
                 for _ in range(_TURNS):
                     await before(0)
                 return result
