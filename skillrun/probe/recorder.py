@@ -47,10 +47,11 @@ class Recorder:
     there:
 
     {"do": "kill"} | {"do": "raise", "error": "module:Class", "args": [...]} | {"do": "fail"} |
-    {"do": "beside", "message": {...}} |
-    {"do": "drop"} | {"do": "pause"} | {"do": "jump", "s": 1} | {"do": "hang"} | {"do": "answer",
-    "status": 503} "*" in place of the number means each time: "before:email#*"; with "only", each
-    time that the call is about that.
+    {"do": "beside", "message": {...}} | {"do": "drop"} | {"do": "pause"} |
+    {"do": "jump", "s": 1} | {"do": "hang"} | {"do": "answer", "status": 503}
+
+    "*" in place of the number means each time: "before:email#*"; with "only", each time that the
+    call is about that.
     """
 
     def __init__(self, root: str) -> None:

@@ -62,9 +62,9 @@ class Parsed(NamedTuple):
 def parse_statement(sql: str) -> Parsed:
     """The verb of a statement that writes inside of a WITH is that of the write.
 
-    >>> parse('INSERT INTO "shop"."receipts" VALUES (1)')
+    >>> parse_statement('INSERT INTO "shop"."receipts" VALUES (1)')
     Parsed(verb='insert', table='receipts', written=('receipts',))
-    >>> parse("with old as (delete from a returning *) insert into b select * from old")[1:]
+    >>> parse_statement("with old as (delete from a returning *) insert into b select 1")[1:]
     ('a', ('a', 'b'))
     """
     words = list(_split_words(sql))
@@ -94,8 +94,10 @@ def parse_statement(sql: str) -> Parsed:
 def find_reach(sql: str) -> str | None:
     """What a statement of PostgreSQL does beyond its database: a program, a file or another server.
 
-    >>> find_reach("copy (select 1) to program 'sh'"), find_reach("copy t to stdout (delimiter
-    ',')") ('COPY PROGRAM', None)
+    >>> find_reach("copy (select 1) to program 'sh'")
+    'COPY PROGRAM'
+    >>> find_reach("copy t to stdout (delimiter ',')") is None
+    True
     """
     if not _MAY_REACH.search(sql):
         return None

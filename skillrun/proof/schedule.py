@@ -115,9 +115,9 @@ _FLAGS = {name: name for name in ("lose", "fresh", "echo", "listen", "early", "m
 class Fault:
     """What happens at a boundary. `delivery`: 1-based, EVERY for each of them."""
 
-    # kill | kill-worker | raise | fail | drop | stall | switch | rival; of a receiver: hang |
-    # silent | refuse |
-    # hang-up | answer; in the publisher: caller-kill | caller-raise | caller-pause
+    # kill | kill-worker | raise | fail | drop | stall | switch | rival;
+    # of a receiver: hang | silent | refuse | hang-up | answer;
+    # in the publisher: caller-kill | caller-raise | caller-pause
     do: str
     at: str  # "before:email#1"
     delivery: int = 1

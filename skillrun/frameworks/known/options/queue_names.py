@@ -70,8 +70,7 @@ class QueueName:
 
     def is_owner(self, path: str, owner: SgNode) -> bool:
         """Whether what a method is called of is the queue: `queue`, `this.queue` in its own file,
-        or
-        `queues.queue` of an imported module.
+        or `queues.queue` of an imported module.
         """
         if owner.kind() == "identifier":
             return True
