@@ -39,11 +39,13 @@ real: $(VENV)/.installed
 hostile: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m hostile
 
-# What a proof can reach, tried as an ordinary user where root runs this; fails where none can run the Python.
+# What a proof can reach, tried as an ordinary user where root runs this; fails where none can run the Python. Bad files
+# (tests/**/test_bad_input.py) are not in it: what reads them is skillrun itself, outside of the sandbox, with the rights of
+# whoever calls it.
 unprivileged: $(VENV)/.installed
 	tests/proof/unprivileged.sh $(BIN)/python
 
-# The same where nobody gets a namespace; fails where they cannot be denied.
+# The same where nobody gets a namespace; fails where there are some that cannot be denied.
 denied: $(VENV)/.installed
 	tests/proof/denied.sh $(BIN)/python
 

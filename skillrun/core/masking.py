@@ -58,7 +58,8 @@ _BASE64 = r"[A-Za-z0-9+/]"
 _MIXED = r"(?=[a-z0-9+/]{0,75}[A-Z])(?=[A-Z0-9+/]{0,75}[a-z])(?=[A-Za-z+/]{0,75}[0-9])"
 _WIDE = rf"{_MIXED}(?:{_BASE64}{{76}}|{_BASE64}{{70}}|{_BASE64}{{64}})(?![\w+/=-])"
 # A key on one line shows by what every RSA, EC or OpenSSH key begins with.
-_FIRST = rf"(?:MII[A-Z]|MHcC|MHQC|b3BlbnNzaC1rZXktdjE){_BASE64}{{40,}}={{0,2}}"
+_BEGINNINGS = r"(?:MII[A-Z]|MHcC|MHQC|b3BlbnNzaC1rZXktdjE)"
+_FIRST = rf"{_BEGINNINGS}{_BASE64}{{40,}}={{0,2}}"
 # The next line of what a log indents, quotes or marks with "+", or in a text of JSON.
 _NEXT_LINE = r"(?:\\r)?(?:\\n)?[\"',]{0,3}\r?\n(?:[ \t>|E]{0,12}[+-]?[\"']?)|(?:\\r)?\\n"
 # The last line is shorter, and base64 as well.
@@ -72,6 +73,11 @@ _CALLED_DIGEST = re.compile(
     r"(?i)(?:sha-?\d{3}|digest|etag|integrity|checksum|hash|fingerprint)[\w-]{0,20}\\?[\"']?"
     r"[ \t]{0,3}[-:=]{0,2}[ \t]{0,3}(?:W/)?\\?[\"']?\Z"
 )
+# 32 bytes in base64, 48 and 64, and no key's beginning.
+_DIGEST = re.compile(
+    rf"(?!{_BEGINNINGS})(?:{_BASE64}{{43}}=|{_BASE64}{{64}}|{_BASE64}{{86}}==)(?![A-Za-z0-9+/=])"
+)
+_REST_OF_PIECE = re.compile(rf"(?s)\A({_NEXT_LINE}).+")
 # Characters before a value that are looked at for such a name.
 _NAME_AT = 60
 
@@ -89,11 +95,12 @@ def _mask_private_keys(text: str) -> str:
 
 
 def _masked_piece(match: re.Match[str]) -> str:
-    """`[masked]` for lines of a key; a value that is called a digest stays."""
+    """`[masked]` for lines of a key; a first line stays that is called a digest, and may be one."""
     before = match.string[max(0, match.start() - _NAME_AT) : match.start()]
-    if _CALLED_DIGEST.search(before):
-        return match[0]
-    return MASK
+    first = _DIGEST.match(match[0])
+    if first is None or not _CALLED_DIGEST.search(before):
+        return MASK
+    return first[0] + _REST_OF_PIECE.sub(rf"\1{MASK}", match[0][first.end() :])
 
 
 def _key_spans(text: str) -> Iterator[tuple[int, int]]:
@@ -271,7 +278,19 @@ _SECRET_WORDS = (
     r"password|passwd|passphrase|passwort|passcode|pwd|(?<![a-z])p(?:ass|w)|(?-i:(?<=[a-z])P(?:ass|w))"
     r"|secret|token|credentials?|(?<![a-z])creds"
     r"|(?:api|access|account|auth|secret|private|signing|encryption|master|license|shared[_-]?access)[_-]?key"
+    r"|(?:fernet|app|hmac|jwt|aes|session|cookie|service|deploy|admin|storage|shared|client"
+    r"|crypt|ssh|webhook|stripe|(?<![a-z])write)[_-]?key"
+    # In small letters `pat` is a pattern; a personal access token stands in a setting.
+    r"|(?-i:(?<![A-Za-z])PAT)|(?:github|gitlab|azure|devops)[_-]?pat"
+    r"|(?<![a-z])(?:jwt|bearer|salt)"
 )
+# Digits of the shortest number that is a secret: max_token=4096 is a count and pw=64 a width, but
+# any number may be a password.
+_SHORTEST_NUMBER = 12
+_SHORTEST_NUMBERS = {
+    **dict.fromkeys(("password", "passwd", "passphrase", "passwort", "pwd"), 1),
+    "pw": 4,
+}
 _SUFFIX = r"[_-](?:\d{1,3}|prod|production|live|staging|dev|test|base|value|plain|string)"
 _SECRET_NAME = re.compile(rf"(?i)(?:{_SECRET_WORDS})(?:{_SUFFIX})?\Z")
 _NAMED = re.compile(
@@ -289,10 +308,15 @@ _SAID = re.compile(
     r"(?:is|was|ist|set to|changed to)[ \t]*:?[ \t]+)"
     r"(\"[^\"\n]{1,256}\"|'[^'\n]{1,256}'|`[^`\n]{1,256}`|[^\s\"'`]{1,256})(?=[ \t]*(\S?))"
 )
-# login failed for admin with password hunter2x: a digit or a sign, and no name of a method.
+# login failed for admin with password hunter2x: a digit or a sign, and no name of a method, version
+# of one ("auth-v2", "policy-2024") or other assignment ("grant_type=password").
 _SAID_WITH = re.compile(
     r"(?i)(\b(?:with|using|and|by)[ \t]+(?:the[ \t]+|its[ \t]+|my[ \t]+)?"
-    r"(?:password|passphrase|passwd|passwort|pwd)[ \t]+)(?!\[masked\]|scram|md5|sha|argon|bcrypt|pbkdf)"
+    r"(?:password|passphrase|passwd|passwort|pwd)[ \t]+)"
+    r"(?!\[masked\]|scram|md5|sha|argon|bcrypt|pbkdf"
+    r"|[a-z_]{1,40}=|(?:auth\w*|policy|policies|grant|flow|login|reset|rotation|rule|scheme"
+    r"|method|hash\w*|type|format|version|protocol|provider|backend|manager|strength|length"
+    r"|age|expiry)[-_./]?v?\d)"
     r"(?=[^\s\"']{0,256}[0-9!@#$^&*+=~])([^\s\"'`/.({<%[$*-][^\s\"'`]{4,255})"
 )
 _SAYS_NOTHING = re.compile(
@@ -470,11 +494,9 @@ def _is_secret(name: str, separator: str, value: str, *, quoted: bool) -> bool:
         return False
     if name == "pwd" and value[0] in "/~.":
         return False  # the working folder
-    if name in ("password", "passwd", "passphrase", "passwort", "pwd", "pw"):
-        return True
-    if value.isdigit() and len(value) < 12:
-        return False  # a count: max_token=4096
-    return quoted or not _is_prose(name, separator, value)
+    if value.isdigit() and len(value) < _SHORTEST_NUMBERS.get(name, _SHORTEST_NUMBER):
+        return False
+    return name in _SHORTEST_NUMBERS or quoted or not _is_prose(name, separator, value)
 
 
 def _is_code(separator: str, value: str) -> bool:

@@ -104,13 +104,34 @@ def explained(path: Path, busy_ms: int = BUSY_MS) -> Iterator[None]:
         ) from error
 
 
+def is_of_the_file(path: Path, error: UnicodeDecodeError, busy_ms: int = BUSY_MS) -> bool:
+    """Whether the bytes that an error of SQLite quotes are the file's, and not those of a query.
+
+    Any query can hold bytes that are no text: `json_extract('{}', cast(x'ff' as text))`.
+    """
+    if error.object.startswith(b"malformed database schema"):
+        return True
+    try:
+        with contextlib.closing(_connect(path, "mode=ro", busy_ms)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except UnicodeDecodeError:
+        return True
+    except sqlite3.Error as failure:
+        return _result_code(failure) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return False
+
+
+def quote_undecodable(error: UnicodeDecodeError) -> str:
+    """SQLite's words in an error that Python's module could not decode."""
+    return error.object.decode("utf-8", "replace")
+
+
 def explain_undecodable(path: Path, error: UnicodeDecodeError) -> LedgerUnusable:
     """What an error of SQLite means that quotes bytes of the file which are no UTF-8.
 
     Python's module knows no such error and raises that of its own decoding, with SQLite's words.
     """
-    said = error.object.decode("utf-8", "replace")
-    return LedgerUnusable(f"{path}: damaged ({said})", hint=_MOVE_AWAY)
+    return LedgerUnusable(f"{path}: damaged ({quote_undecodable(error)})", hint=_MOVE_AWAY)
 
 
 def _explain_error(path: Path, error: sqlite3.Error, busy_ms: int) -> LedgerUnusable:

@@ -15,7 +15,13 @@ from typing import Any
 
 from skillrun.core.errors import Misuse
 from skillrun.core.resources import resource
-from skillrun.ledger.connection import BUSY_MS, explained, open_reader
+from skillrun.ledger.connection import (
+    BUSY_MS,
+    explained,
+    is_of_the_file,
+    open_reader,
+    quote_undecodable,
+)
 
 TIME_LIMIT_S = 10.0
 # Those are known to end; over a million events some take ten seconds on a busy machine.
@@ -100,7 +106,7 @@ def run_query(
         raise Misuse(f"limit: {limit} is less than 0")
     with contextlib.closing(open_reader(path, busy_ms)) as db:
         _restrict_connection(db, time_limit_s, max_value)
-        with explained(path, busy_ms), _in_words(time_limit_s, narrower):
+        with explained(path, busy_ms), _in_words(path, busy_ms, time_limit_s, narrower):
             cursor = db.execute(sql, values)
             if cursor.description is None:
                 raise Misuse(
@@ -191,14 +197,16 @@ def _make_authorizer() -> Callable[[int, str | None, str | None, str | None, str
 
 
 @contextlib.contextmanager
-def _in_words(time_limit_s: float, narrower: str) -> Iterator[None]:
+def _in_words(path: Path, busy_ms: int, time_limit_s: float, narrower: str) -> Iterator[None]:
     """Turns SQLite's refusal of a statement into Misuse; a locked or damaged file is not the
     query's fault.
     """
     try:
         yield
-    except UnicodeDecodeError:  # of the file as well: a ValueError, with SQLite's words in it
-        raise
+    except UnicodeDecodeError as error:  # a ValueError, with SQLite's words in it
+        if is_of_the_file(path, error, busy_ms):
+            raise
+        raise Misuse(f"the query was refused: {quote_undecodable(error)}") from error
     except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code in _OF_THE_FILE:

@@ -27,7 +27,7 @@ from skillrun.proof.rivals import (
     name_decision,
 )
 from skillrun.proof.rows import Table, open_rows
-from skillrun.repo.places import is_test, is_vendored
+from skillrun.repo.places import is_plainly_test, is_vendored
 from skillrun.repo.syntax import find_names
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def read_code(root: Path, words: Iterable[str], modules: Iterable[str] = ()) -> 
     found: list[tuple[str, ast.Module]] = []
     for path in sorted(root.rglob("*.py"))[:_MOST_FILES]:
         name = path.relative_to(root).as_posix()
-        if is_test(name) or is_vendored(name) or _NOT_THE_APPLICATION.search(name):
+        if is_plainly_test(name) or is_vendored(name) or _NOT_THE_APPLICATION.search(name):
             continue
         with contextlib.suppress(OSError, ValueError, SyntaxError, RecursionError):
             text = path.read_text(encoding="utf-8")

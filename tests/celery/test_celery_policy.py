@@ -235,6 +235,38 @@ def test_places_of_configuration(tmp_path: Path, app: str, more: str, late: bool
     assert policy(tmp_path / "r", tasks, celery=celery_module, settings=more).acks_late is late
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("ab_tests/conf", "speed_test/conf", "e2e/conf", "fixtures/conf", "x_tests/conf"),
+        *("ab_tests", "test"),
+    ],
+)
+def test_settings_that_only_sound_like_tests_are_read(tmp_path: Path, path: str) -> None:
+    """A line that is moved to `shop/ab_tests/conf.py` counts there as well."""
+    files = {f"shop/{path}.py": "from shop.celery import app\napp.conf.task_acks_late = True\n"}
+    if "/" in path:
+        files[f"shop/{path.partition('/')[0]}/__init__.py"] = ""
+    tasks = "@app.task\ndef send_receipt(order_id): ...\n"
+    assert policy(tmp_path / "r", tasks, **files).acks_late
+    (tmp_path / "r").rename(tmp_path / "before")
+    moved = {file.replace("shop/", "tests/"): text for file, text in files.items()}
+    assert not policy(tmp_path / "r", tasks, **moved).acks_late
+
+
+@pytest.mark.parametrize(
+    ("path", "in_tests"), [("shop/fixtures/beat.json", False), ("tests/fixtures/beat.json", True)]
+)
+def test_rows_of_a_schedule_in_fixtures(tmp_path: Path, path: str, in_tests: bool) -> None:
+    rows = (
+        '[{"model": "django_celery_beat.periodictask",\n'
+        '"fields": {"task": "shop.tasks.send_receipt"}}]\n'
+    )
+    shop = open_shop(tmp_path / "r", "@app.task\ndef send_receipt(o): ...\n", **{path: rows})
+    sends = celery.find_sends(shop.project, shop.use, shop.handler)
+    assert [(send.kind, send.in_tests) for send in sends] == [("schedule", in_tests)]
+
+
 def test_django_settings(tmp_path: Path) -> None:
     celery_module = """
         import os

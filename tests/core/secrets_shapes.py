@@ -15,6 +15,11 @@ PEM_MIDDLE = "uYq8pF3kQz1mVb7nXc5tRw9eLs2dGh4jKa6oPi0uYtReWq3zXcVbNm7lKjHgFd+S"[
 WIDE_LINE = PEM_MIDDLE + "zT7vKq2mXw5R"
 LAST_LINE = "kQ9dVt3nHs8LbYw1Zr=="
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+FERNET = "cFJh8q3kQz1mVb7nXc5tRw9eLs2dGh4jKa6oPi0uYtR="
+KEY_NAMES = (
+    *("HMAC_KEY", "JWT_KEY", "AES_KEY", "SESSION_KEY", "STRIPE_KEY", "SERVICE_KEY", "DEPLOY_KEY"),
+    *("ADMIN_KEY", "STORAGE_KEY", "COOKIE_KEY", "WRITE_KEY", "BEARER", "JWT", "SALT"),
+)
 
 # Name -> (a text, the secret in it).
 SHAPES: dict[str, tuple[str, str]] = {
@@ -122,6 +127,27 @@ SHAPES: dict[str, tuple[str, str]] = {
     "creds": (f"creds {B64}", B64),
     "creds, named": (f"creds={WORD}", WORD),
     "basic auth": (f"basic auth: {B64}", B64),
+    **{
+        f"{name}=": (f"{name}={value}", value)
+        for name, value in (
+            *(("FERNET_KEY", FERNET), ("AIRFLOW__CORE__FERNET_KEY", FERNET)),
+            *(("APP_KEY", f"base64:{FERNET}"), ("SharedKey", B64), ("GITHUB_PAT", HEX)),
+            *((name, HEX) for name in KEY_NAMES),
+        )
+    },
+    **{
+        f"a key below what {said} names": (f"{said}{lines}", shown)
+        for said, lines, shown in (
+            ("integrity sha384-", f"{PEM_MIDDLE}\n{PEM}\n{PEM_MIDDLE[::-1]}", PEM_MIDDLE[::-1]),
+            ("integrity: sha384-", f"{PEM_MIDDLE}\\n{PEM}\\n{PEM_MIDDLE[::-1]}", PEM),
+            ("integrity ", f"{PEM_MIDDLE}\n{PEM}\n{PEM_MIDDLE}", PEM),
+            ("hash: ", f"{PEM_MIDDLE}\n{LAST_LINE}", LAST_LINE),
+            ("fingerprint ", f"{PEM}\n{PEM_MIDDLE}", PEM),
+            ("checksum ", f"{PEM}\n{PEM_MIDDLE}", PEM_MIDDLE),
+            ("key_hash: ", PEM + PEM_MIDDLE, PEM_MIDDLE),
+            ("digest: ", WIDE_LINE, WIDE_LINE),
+        )
+    },
     "a private key on one line": (
         f"-----BEGIN PRIVATE KEY-----\\n{PEM}\\n-----END PRIVATE KEY-----",
         PEM,
@@ -251,6 +277,14 @@ INNOCENT: tuple[str, ...] = (
     "with password {password1}",
     "with password /etc/pam.d/7",
     "with password reset_token",
+    "logged in with password grant_type=password",
+    "with password auth-v2",
+    "refused by password policy-2024",
+    "pw: 64",
+    *("path=/home/me/shop", "compat=2", "pat = 'test_*'", "routing_key='orders.new'"),
+    *("overwrite_key=shop", "basalt=grey", "lock_key=order-7", "dedupe_key: order-7"),
+    "the bearer of the token",
+    "jwt: expired",
     "creds = load_creds()",
     "creds are missing",
     "credentials expired",

@@ -93,7 +93,14 @@ def clocked(name: str, when: str, limit: str = "", body: str = "pass") -> str:
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-@pytest.mark.parametrize("when", ["hour='3'", "day='1'", "month='5'", "day_of_week='1', hour='*'"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        *("hour='3'", "day='1'", "month='5'", "day_of_week='1', hour='*'"),
+        # Several of them, and one that only running gives.
+        *("hour=[8, 20]", "hour=(8, 20)", "hour={8, 20}", "hour=NIGHT", "hour=os.environ['HOUR']"),
+    ],
+)
 def test_a_crontab_without_its_minute_is_found(tmp_path: Path, name: str, when: str) -> None:
     ((severity, message),) = find_in(tmp_path, name, "crontab-minute", clocked(name, when))
     assert severity is WARNING
@@ -105,8 +112,8 @@ def test_a_crontab_without_its_minute_is_found(tmp_path: Path, name: str, when: 
     "when",
     [
         *("", "hour='*'", "minute='0', hour='3'", "'5', '3'"),
-        # What gives the minute, or whether the hour is '*', cannot be read.
-        *("hour='3', **NIGHT", "**NIGHT", "hour=os.environ['HOUR']"),
+        # What gives the minute, or whether the day is '*', cannot be read.
+        *("hour='3', **NIGHT", "**NIGHT", "day=os.environ['DAY']"),
     ],
 )
 def test_a_crontab_with_its_minute_or_unread_is_not(tmp_path: Path, name: str, when: str) -> None:
@@ -118,6 +125,7 @@ def test_a_crontab_with_its_minute_or_unread_is_not(tmp_path: Path, name: str, w
     ("when", "limit", "expected"),
     [
         *(("minute='*/5'", "600", WARNING), ("minute='0,30'", "2000", WARNING)),
+        *(("minute=[0, 30]", "2000", WARNING), ("hour=[8, 20], minute='0'", "600", None)),
         *(("hour='*/2', minute='0'", "8000", WARNING), ("", "", NOTE)),
         *(("minute='*/5'", "200", None), ("minute='*/5'", "", None)),
         *(("hour='3', minute='0'", "600", None), ("**NIGHT", "600", None)),
@@ -154,3 +162,28 @@ def test_a_wait_that_does_not_grow_is_found(tmp_path: Path, name: str) -> None:
     assert find_in(tmp_path / "growing", name, rule, growing) == []
     agreed = {"retry": {"max_attempts": 5, "backoff": {"kind": "fixed", "base": "60s"}}}
     assert find_in(tmp_path / "agreed", name, rule, constant, agreed) == []
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize(
+    "held",
+    [
+        "with client.lock('k', 10):\n        mailer.send(1)",
+        "lock = client.lock('k', 10)\n    with lock:\n        mailer.send(1)",
+        "if not client.set('k', 1, nx=True, ex=10):\n        return\n"
+        "    try:\n        mailer.send(1)\n    finally:\n        client.delete('k')",
+    ],
+)
+def test_a_lock_that_each_attempt_lets_go_need_not_outlast_the_retries(
+    tmp_path: Path, name: str, held: str
+) -> None:
+    """The waits between the attempts take 15 seconds together, or more."""
+    library = LIBRARIES[name]
+    made = "import redis\nclient = redis.Redis()\n"
+    text = made + library.task.format(limit=library.growing, body=held)
+    assert find_in(tmp_path / "let-go", name, "lock-ttl", text) == []
+    kept = made + library.task.format(
+        limit=library.growing,
+        body="if not client.set('k', 1, nx=True, ex=10):\n        return\n    mailer.send(1)",
+    )
+    assert len(find_in(tmp_path / "kept", name, "lock-ttl", kept)) == 1

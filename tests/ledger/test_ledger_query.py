@@ -162,6 +162,8 @@ def test_reads(path: Path, sql: str) -> None:
             "SELECT zeroblob(99999999)",
             "SELECT '\0'",
         ),
+        # SQLite quotes bytes of the query which are no text: the ledger is whole.
+        "SELECT json_extract('{}', cast(x'ff' AS text))",
         *("", " ; ", "-- nothing", "\ud800 select"),
     ],
 )

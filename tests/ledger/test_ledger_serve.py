@@ -311,6 +311,9 @@ def test_errors_are_one_line_and_leave_the_terminal_alone(tmp_path: Path) -> Non
         assert server.ask("/nowhere")[0] == 404
         assert server.ask("/ledger/nowhere.json")[0] == 404
         assert server.ask("/ledger?sql=select+%1B%5B31m")[0] == 400
+        no_text = quote("SELECT json_extract('{}', cast(x'ff' AS text))")
+        status, page, _ = server.ask(f"/ledger?sql={no_text}")
+        assert status == 400 and "bad JSON path" in page and "damaged" not in page
         server.process.send_signal(signal.SIGINT)
         out, errors = server.process.communicate(timeout=30)
     assert (server.process.returncode, out, errors) == (0, "", "")

@@ -3,6 +3,7 @@
 #   tests/proof/unprivileged.sh PYTHON
 # Fails where they could not run: a step that says nothing passes for one that held.
 set -euo pipefail
+umask 022 # the folders that are made here are for somebody else
 python=$1
 cd "$(dirname "$0")/../.."
 if [ "$(id -u)" -ne 0 ]; then

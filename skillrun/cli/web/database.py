@@ -9,7 +9,12 @@ from typing import Any
 
 from datasette.database import Database
 
-from skillrun.ledger.connection import explain_undecodable, open_reader
+from skillrun.ledger.connection import (
+    explain_undecodable,
+    is_of_the_file,
+    open_reader,
+    quote_undecodable,
+)
 from skillrun.runner.files_now import known_repo, query_params
 
 # A page that waits longer for a writer says so.
@@ -78,7 +83,9 @@ class LedgerDatabase(Database):
         try:
             return await super().execute_fn(fn)
         except UnicodeDecodeError as error:
-            raise explain_undecodable(Path(self.path), error) from error
+            if is_of_the_file(Path(self.path), error, BUSY_MS):
+                raise explain_undecodable(Path(self.path), error) from error
+            raise sqlite3.OperationalError(quote_undecodable(error)) from error
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_READONLY_ROLLBACK:
                 raise

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from skillrun.frameworks.common.reading import place_of as place_of
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import UNKNOWN, Module, Project, Unknown, is_known
 from skillrun.repo.syntax import find_assigned, find_keyword, is_constant, is_none, name_method
 from skillrun.repo.uses import FrameworkUse, Place
@@ -182,7 +182,7 @@ class _Reader:
     def _list_modules(self, word: str) -> Iterator[Module]:
         """The modules with a word in them; tests configure apps of their own, and are left out."""
         for module in self.project.modules_with(word):
-            if not is_test(module.path):
+            if not is_plainly_test(module.path):
                 yield module
 
     def _find_module(self, name: str, *, anywhere: bool = False) -> Module | None:

@@ -19,7 +19,7 @@ from skillrun.frameworks.celery.retries import Retries
 from skillrun.frameworks.celery.tasks import Task
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.records import first_record
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Definition, Handler, Module, Project
 from skillrun.repo.syntax import name_method
 from skillrun.repo.uses import Place
@@ -115,7 +115,7 @@ class _Finder:
             yield option.place
         for use in self.project.uses(self.task.handler.dotted):
             for above in list(use.module.parents(use.node))[:6]:
-                if is_test(use.path) or not isinstance(above, ast.Call):
+                if is_plainly_test(use.path) or not isinstance(above, ast.Call):
                     continue
                 linked = any(keyword.arg == "link_error" for keyword in above.keywords)
                 if linked or name_method(above) == "on_error":

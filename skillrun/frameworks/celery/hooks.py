@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.celery.tasks import Task, names_of
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.source import Module
 from skillrun.repo.syntax import find_keyword, is_given
 
@@ -46,7 +46,7 @@ def receivers(project: Project, task: Task, signal: str) -> Iterator[Definition]
     """
     general: list[Definition] = []
     for use in project.uses(f"celery.signals.{signal}"):
-        if is_test(use.path):
+        if is_plainly_test(use.path):
             continue
         connect = _connect_call(use.module, use.node)
         receiver = _find_receiver(project, use.module, use.node)

@@ -25,7 +25,7 @@ from skillrun.frameworks.interface import (
     Job,
     Send,
 )
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Call, Definition, Module, Project, Use
 from skillrun.repo.source import FunctionNode, last_word
 from skillrun.repo.syntax import name_method, read_entries
@@ -101,7 +101,7 @@ def _handed_on(project: Project, task: Task) -> Iterator[Send]:
     """
     for use in project.uses(task.handler.dotted):
         above = next(use.module.parents(use.node), None)
-        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not is_test(
+        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not is_plainly_test(
             use.path
         ):
             yield _make_send("enqueue", use.module, use.node, "handed on as a value")
@@ -286,7 +286,7 @@ def _find_fixtures(project: Project, names: tuple[str, ...]) -> Iterator[Send]:
                         "schedule",
                         _place_at(path, number, line),
                         "django_celery_beat fixture",
-                        is_test(path),
+                        is_plainly_test(path),
                     )
 
 
@@ -295,7 +295,7 @@ def _place_at(path: str, line: int, text: str) -> Place:
 
 
 def _make_send(kind: str, module: Module, node: ast.AST, how: str) -> Send:
-    return Send(kind, place_of(module, node), how, is_test(module.path))
+    return Send(kind, place_of(module, node), how, is_plainly_test(module.path))
 
 
 def _quote_text(node: ast.expr) -> str:

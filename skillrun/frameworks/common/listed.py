@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from skillrun.frameworks.common.reading import held_value, options_of, place_of
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.syntax import is_given, is_none, read_entries
 from skillrun.repo.uses import Place
@@ -106,7 +106,7 @@ def _find_workers(project: Project, manner: Manner) -> Iterator[Worker]:
         for module in project.modules_with(word):
             modules[module.path] = module
     for path in sorted(modules):
-        if is_test(path):
+        if is_plainly_test(path):
             continue
         module = modules[path]
         for node in module.all_nodes:

@@ -28,7 +28,7 @@ from skillrun.frameworks.common.sender import (
     order_sends,
 )
 from skillrun.frameworks.interface import Arguments, Job, Send
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Definition, Project
 from skillrun.repo.syntax import name_method
 from skillrun.repo.uses import FrameworkUse
@@ -75,7 +75,7 @@ def _find_sends(project: Project, handler: Definition, queueing: Queueing) -> It
                 "schedule",
                 entry.place,
                 f"{queueing.cron}(...)",
-                is_test(entry.place.path),
+                is_plainly_test(entry.place.path),
                 options=hold_options(entry.options, entry.module),
                 options_hidden=entry.unread,
             )
@@ -122,7 +122,7 @@ def _read_send(project: Project, named: NamedCall, handler: Definition, queueing
         "enqueue",
         place_of(module, call),
         f"{ast.unparse(call.func)}(...)",
-        is_test(module.path),
+        is_plainly_test(module.path),
         own=handler.node in module.parents(call),
         call=project.call_at(module, call),
         arguments=_read_arguments(named, options, queueing),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -10,15 +11,22 @@ from skillrun.frameworks.common.facts import call_place, calls_of, seconds, tell
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
 from skillrun.repo.python import Call
+from skillrun.repo.syntax import find_nodes, name_method
 from skillrun.repo.uses import Place
+
+# Of a lock itself, and of the key in a cache or in Redis that stands for one.
+_RELEASES = ("release", "delete", "unlink", "delete_many")
 
 
 @dataclass(frozen=True)
 class HeldLock:
-    """A lock that runs out by itself, and after how many seconds."""
+    """A lock that runs out by itself, and after how many seconds; whether each attempt lets it
+    go.
+    """
 
     place: Place
     seconds: float
+    let_go: bool = False
 
 
 @rule("lock-ttl", stage="idempotency", source="openedx#1438 (review), python-redis-lock#93")
@@ -27,13 +35,10 @@ def lock_ttl(job: Job) -> Iterator[Finding]:
     yield from find_short_locks(job, list_locks(job))
 
 
-def find_short_locks(
-    job: Job, locks: Iterable[HeldLock], *, over_retries: bool = True
-) -> Iterator[Finding]:
-    """Those that run out too early. `over_retries`: they are not let go between the attempts."""
-    outlasted = list(_must_outlast(job, over_retries))
+def find_short_locks(job: Job, locks: Iterable[HeldLock]) -> Iterator[Finding]:
+    """Those that run out too early: within an attempt, or between two where they are kept."""
     for lock in locks:
-        for what, longest in outlasted:
+        for what, longest in _must_outlast(job, over_retries=not lock.let_go):
             if lock.seconds < longest:
                 message = (
                     f"the lock is held for {seconds(lock.seconds)} at most, {what} is"
@@ -51,7 +56,30 @@ def list_locks(job: Job) -> Iterator[HeldLock]:
     for call in calls_of(job):
         ttl = _lock_ttl(job, call)
         if ttl is not None:
-            yield HeldLock(call_place(call), ttl)
+            yield HeldLock(call_place(call), ttl, _is_let_go(call))
+
+
+def _is_let_go(call: Call) -> bool:
+    """The lock of a `with`, or one whose function lets it go in a `finally`: the next attempt takes
+    it anew.
+    """
+    function = call.module.function_of(call.node)
+    if function is None:
+        return False
+    given = {ast.unparse(call.node)}
+    for assigned in find_nodes(function, ast.Assign):
+        if assigned.value is call.node:
+            given.update(map(ast.unparse, assigned.targets))
+    entered = {ast.unparse(item.context_expr) for item in find_nodes(function, ast.withitem)}
+    return not given.isdisjoint(entered) or _lets_go_finally(function)
+
+
+def _lets_go_finally(function: ast.AST) -> bool:
+    for attempt in find_nodes(function, ast.Try):
+        ending = ast.Module(attempt.finalbody, [])
+        if any(name_method(call) in _RELEASES for call in find_nodes(ending, ast.Call)):
+            return True
+    return False
 
 
 def _must_outlast(job: Job, over_retries: bool) -> Iterator[tuple[str, float]]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from skillrun.frameworks.common.listed import Found
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.syntax import find_keyword, name_method
 
@@ -64,7 +64,7 @@ def find_option(project: Project, word: str, makers: Collection[str]) -> Found |
     """What the application first gives as the keyword `word` to what has one of these names."""
     for module, node in find_calls(project, word, makers):
         given = find_keyword(node, word)
-        if given is not None and not is_test(module.path):
+        if given is not None and not is_plainly_test(module.path):
             return given, module
     return None
 

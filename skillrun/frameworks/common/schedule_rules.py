@@ -71,8 +71,7 @@ def crontab_minute(job: Job, clock: Clock) -> Iterator[Finding]:
         given = _read_given(job, clock, tick)
         if given is None or "minute" in given:
             continue
-        # A field that cannot be read may be '*' as well.
-        narrowed = [name for name, text in given.items() if text not in ("*", None)]
+        narrowed = [name for name, text in given.items() if _is_narrowed(clock, name, text)]
         if narrowed:
             message = (
                 f"{ast.unparse(tick.node)} fires every minute of the time that {narrowed[0]} names:"
@@ -81,6 +80,15 @@ def crontab_minute(job: Job, clock: Clock) -> Iterator[Finding]:
             place = place_of(tick.module, tick.node)
             hint = f"add {clock.on_the_hour}"
             yield tell(job, "crontab-minute", Severity.WARNING, place, message, hint)
+
+
+def _is_narrowed(clock: Clock, field: str, text: str | None) -> bool:
+    """Whether a field leaves time out. One that cannot be read may be '*' as well; an hour that
+    somebody gives a name is one.
+    """
+    if text is None:
+        return field == clock.fields[1]
+    return text != "*"
 
 
 def period_overlap(job: Job, clock: Clock) -> Iterator[Finding]:
@@ -134,10 +142,13 @@ def _read_given(job: Job, clock: Clock, tick: Tick) -> dict[str, str | None] | N
 
 
 def _read_text(job: Job, module: Module, node: ast.expr) -> str | None:
+    """What a field says, `[8, 20]` as "8,20"; None where it cannot be read."""
     value = job.project.literal(node, module)
-    if not isinstance(value, int | str):
-        return None
-    return str(value)
+    if isinstance(value, list | tuple | set | frozenset) and value:
+        return ",".join(map(str, value))
+    if isinstance(value, int | str):
+        return str(value)
+    return None
 
 
 def _read_period(job: Job, clock: Clock, tick: Tick) -> float | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from skillrun.frameworks.common.reading import held_value, place_of
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import UNKNOWN, Module, Project
 from skillrun.repo.uses import FrameworkUse, Place
 
@@ -108,7 +108,7 @@ def _list_settings_modules(project: Project, use: FrameworkUse) -> Iterator[Modu
     app = None
     if use.app:
         app = project.module(use.app.rpartition(":")[0])
-    modules = [module for module in project.modules_with(_NAME) if not is_test(module.path)]
+    modules = [module for module in project.modules_with(_NAME) if not is_plainly_test(module.path)]
     for module in (app, *project.settings_modules()):
         if module is not None and module in modules:
             yield module

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from skillrun.frameworks.common.guards import leaves
 from skillrun.frameworks.django_q2.sends import find_real_publishes
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.syntax import is_constant
 
@@ -111,7 +111,7 @@ def _find_function(project: Project, node: ast.expr, module: Module) -> Definiti
 def _find_receivers(project: Project, signals: tuple[str, ...]) -> Iterator[Definition]:
     for signal in signals:
         for module in project.modules_with(signal):
-            for node in () if is_test(module.path) else module.all_nodes:
+            for node in () if is_plainly_test(module.path) else module.all_nodes:
                 found = _read_receiver(project, module, node, signal)
                 if found is not None:
                     yield found

@@ -16,7 +16,7 @@ from skillrun.frameworks.common.reading import held_value, options_of, place_of
 from skillrun.frameworks.common.sender import Sender, find_function, hold_options, order_sends
 from skillrun.frameworks.django_q2.cluster import read_cluster
 from skillrun.frameworks.interface import Job, Send
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.syntax import find_keyword, read_entries
 from skillrun.repo.uses import FrameworkUse
@@ -221,7 +221,7 @@ def _read_publish(project: Project, module: Module, call: ast.Call, style: str) 
         kind,
         place_of(module, call),
         f"{ast.unparse(func)}(...)",
-        is_test(module.path),
+        is_plainly_test(module.path),
         call=project.call_at(module, call),
         via=style,
         arguments=arguments,
@@ -287,7 +287,7 @@ def _follow_wrapper(
                 inner,
                 place=place_of(use.module, outer),
                 how=f"{ast.unparse(outer.func)}(...)",
-                in_tests=is_test(use.module.path),
+                in_tests=is_plainly_test(use.module.path),
                 call=project.call_at(use.module, outer),
                 arguments=None,
             )

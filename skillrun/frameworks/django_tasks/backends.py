@@ -11,7 +11,7 @@ from typing import Any
 
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.django_tasks.tasks import Task
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Module, Project, is_known
 from skillrun.repo.syntax import find_nodes, is_constant
 from skillrun.repo.uses import FrameworkUse, Place
@@ -86,7 +86,7 @@ def settings(project: Project, use: FrameworkUse) -> tuple[Module, ...]:
     for app in use.apps:
         # "shop/settings.py:TASKS"
         path = app.partition(":")[0]
-        if not app.endswith(":TASKS") or is_test(path):
+        if not app.endswith(":TASKS") or is_plainly_test(path):
             continue
         module = project.module(path)
         if module is not None:

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 
 if TYPE_CHECKING:
     from skillrun.repo.python import Definition, Module, Project
@@ -30,7 +30,7 @@ def find_hooks(project: Project) -> dict[str, Definition]:
 def receivers(project: Project, signal: str) -> Iterator[Definition]:
     """The functions under `@receiver(signal)`, and those given to `signal.connect(...)`."""
     for module in project.modules_with(signal):
-        for node in module.all_nodes if not is_test(module.path) else ():
+        for node in module.all_nodes if not is_plainly_test(module.path) else ():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 if any(_hears_signal(project, module, one, signal) for one in node.decorator_list):
                     yield project.define(module, node)

@@ -25,7 +25,7 @@ from skillrun.frameworks.interface import (
     Job,
     Send,
 )
-from skillrun.repo.places import is_aside, is_test
+from skillrun.repo.places import is_aside, is_plainly_test
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.syntax import find_nodes
 from skillrun.repo.uses import FrameworkUse
@@ -160,7 +160,7 @@ def _read_enqueue(project: Project, module: Module, enqueue: Enqueue) -> Send:
         "enqueue",
         place_of(module, method),
         f".{method.attr}(...)",
-        is_test(module.path),
+        is_plainly_test(module.path),
         options=hold_options(options, module),
         options_hidden=len(options) < len(keywords),
     )

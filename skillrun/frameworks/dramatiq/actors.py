@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from skillrun.frameworks.common.reading import place_of
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import UNKNOWN, Definition, Module, Project, Use, is_known
 from skillrun.repo.syntax import find_nodes, read_entries
 from skillrun.repo.uses import Place
@@ -290,7 +290,7 @@ def actors_named(project: Project, name: str) -> tuple[Actor, ...]:
     """The actors of the repository with this name."""
     found = []
     for module in project.modules_with(name):
-        if is_test(module.path):
+        if is_plainly_test(module.path):
             continue
         for node in module.all_nodes:
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -38,7 +38,7 @@ from skillrun.frameworks.interface import (
     Job,
     Send,
 )
-from skillrun.repo.places import is_aside, is_test
+from skillrun.repo.places import is_aside, is_plainly_test
 from skillrun.repo.python import Call, Definition, Module, Project, Use
 from skillrun.repo.uses import FrameworkUse
 
@@ -199,7 +199,7 @@ def _own_schedule(project: Project, actor: Actor) -> Iterator[Send]:
             "schedule",
             given.place,
             f"periodic={ast.unparse(given.node)}",
-            is_test(given.place.path),
+            is_plainly_test(given.place.path),
         )
     module = actor.handler.module
     for node in actor.handler.decorators:
@@ -269,14 +269,14 @@ def _handed_on(project: Project, use: Use) -> Iterator[Send]:
     )
     if isinstance(above, ast.Call) and is_maker(project, above.func, use.module):
         return
-    if (given or isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword)) and not is_test(
-        use.path
-    ):
+    if (
+        given or isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword)
+    ) and not is_plainly_test(use.path):
         yield _make_send("enqueue", use.module, use.node, "handed on as a value")
 
 
 def _make_send(kind: str, module: Module, node: ast.AST, how: str) -> Send:
-    return Send(kind, place_of(module, node), how, is_test(module.path))
+    return Send(kind, place_of(module, node), how, is_plainly_test(module.path))
 
 
 def find_parameters(job: Job) -> ast.arguments | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.huey.apps import app_method
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.source import last_word
 from skillrun.repo.syntax import find_nodes
 
@@ -102,7 +102,7 @@ def _find_decorated(
     project: Project, use: FrameworkUse, method: str
 ) -> Iterator[tuple[Definition, ast.Call]]:
     for module in project.modules_with(method):
-        if is_test(module.path):
+        if is_plainly_test(module.path):
             continue
         for node in module.nodes(ast.FunctionDef):
             for call in node.decorator_list:

@@ -26,7 +26,7 @@ from skillrun.frameworks.interface import (
     Job,
     Send,
 )
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Definition, Module, Project, Use
 from skillrun.repo.source import FunctionNode, last_word
 from skillrun.repo.uses import FrameworkUse
@@ -74,7 +74,7 @@ def _find_named(project: Project, task: Task) -> tuple[Send, ...]:
 
 def _read_named(project: Project, task: Task) -> Iterator[Send]:
     if task.kind == "periodic" and task.registered is not None:
-        aside = is_test(task.registered.path)
+        aside = is_plainly_test(task.registered.path)
         yield Send("schedule", task.registered, "periodic_task(...)", aside)
     for use in _list_uses(project, task):
         own = task.handler.node in use.module.parents(use.node)
@@ -139,7 +139,7 @@ def _find_ticks(project: Project, use: FrameworkUse, send: Send) -> Iterator[Sen
         for function in (around, *callers_of(project, around)):
             place = read_task(project, use, function).registered
             is_periodic = read_task(project, use, function).kind == "periodic"
-            if is_periodic and place is not None and not is_test(place.path):
+            if is_periodic and place is not None and not is_plainly_test(place.path):
                 yield Send("schedule", place, "periodic_task(...) that enqueues it")
 
 
@@ -161,14 +161,14 @@ def _handed_on(project: Project, task: Task) -> Iterator[Send]:
     """
     for use in _list_uses(project, task):
         above = next(use.module.parents(use.node), None)
-        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not is_test(
+        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not is_plainly_test(
             use.path
         ):
             yield _make_send(use.module, use.node, "handed on as a value")
 
 
 def _make_send(module: Module, node: ast.AST, how: str) -> Send:
-    return Send("enqueue", place_of(module, node), how, is_test(module.path))
+    return Send("enqueue", place_of(module, node), how, is_plainly_test(module.path))
 
 
 def find_parameters(job: Job) -> ast.arguments | None:

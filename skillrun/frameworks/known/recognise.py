@@ -13,7 +13,7 @@ from skillrun.frameworks.known.conclude import Collected, conclude
 from skillrun.frameworks.known.entry import Known
 from skillrun.frameworks.known.launchers import START_FILES, find_starts
 from skillrun.repo.manifests import Manifests
-from skillrun.repo.places import is_aside, is_test
+from skillrun.repo.places import is_aside, is_plainly_test
 from skillrun.repo.uses import FrameworkUse, Place
 
 _SOURCES = {
@@ -107,7 +107,7 @@ class KnownRecogniser:
 
     def _may_hold_app(self, path: str, data: bytes) -> bool:
         """The one app of a library may stand in its tests or examples."""
-        if not path.endswith(".py") or (is_test(path) and not self._known.aside_tests):
+        if not path.endswith(".py") or (is_plainly_test(path) and not self._known.aside_tests):
             return False
         return any(word in data for word in self._known.aside)
 

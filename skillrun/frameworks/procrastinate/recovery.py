@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from skillrun.frameworks.common.crontab import read_fields
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.procrastinate.tasks import read_task
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.source import last_word
 from skillrun.repo.syntax import find_keyword, is_none, name_method
 
@@ -92,7 +92,9 @@ def _find_all(project: Project, use: FrameworkUse) -> Iterator[Recovery]:
 
 
 def _find_calling(project: Project, use: FrameworkUse, names: tuple[str, ...]) -> list[Recovery]:
-    modules = (module for module in project.modules_with(names[0]) if not is_test(module.path))
+    modules = (
+        module for module in project.modules_with(names[0]) if not is_plainly_test(module.path)
+    )
     found = []
     for module in modules:
         for node in module.nodes(ast.Call):

@@ -27,7 +27,7 @@ from skillrun.frameworks.interface import (
     Send,
 )
 from skillrun.frameworks.procrastinate.tasks import Task, names_of, read_task
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Call, Definition, Module, Project
 from skillrun.repo.source import last_word
 from skillrun.repo.syntax import find_keyword, find_nodes, name_method
@@ -52,7 +52,7 @@ def find_sends(project: Project, use: FrameworkUse, handler: Definition) -> tupl
 
 def _find_all(project: Project, use: FrameworkUse, handler: Definition) -> Iterator[Send]:
     for periodic in read_task(project, use, handler).periodics:
-        aside = is_test(periodic.place.path)
+        aside = is_plainly_test(periodic.place.path)
         yield Send("schedule", periodic.place, "periodic(...)", aside)
     for send in _find_deferring(project, use, handler):
         yield send
@@ -96,7 +96,7 @@ def _read_defer(
         "enqueue",
         place_of(module, call),
         f".{method}(...)",
-        is_test(module.path),
+        is_plainly_test(module.path),
         own=task.handler.node in module.parents(call),
         call=project.call_at(module, call),
         via=CONFIGURED if configured is not None else "",

@@ -14,7 +14,7 @@ from skillrun.frameworks.common.reading import held_value, options_of
 from skillrun.frameworks.common.sender import hold_options
 from skillrun.frameworks.rq.sends import find_effective_sends, job_decorator
 from skillrun.frameworks.rq.workers import launches_of
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.syntax import find_keyword, find_nodes
 
@@ -119,7 +119,7 @@ _SETTING = "RQ_EXCEPTION_HANDLERS"
 def nodes_beside(project: Project, word: str) -> Iterator[tuple[ast.AST, Module]]:
     """Every node of the modules that hold a word, tests left out."""
     for module in project.modules_with(word):
-        if not is_test(module.path):
+        if not is_plainly_test(module.path):
             for node in module.all_nodes:
                 yield node, module
 

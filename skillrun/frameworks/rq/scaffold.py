@@ -14,7 +14,7 @@ from skillrun.frameworks.common.handlers import keys
 from skillrun.frameworks.deaths import lost_with_its_worker
 from skillrun.frameworks.pieces import Facts, Module, Piece, Render, Rewritten, Symbol
 from skillrun.frameworks.publishing import publishes_on_commit, when_to_publish
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.syntax import find_keyword, find_names, find_nodes
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def _list_decorating_calls(
 def _find_local_queue(project: Project) -> Iterator[_Queue]:
     """A queue that functions make anew each time, over a connection that any module could name."""
     for module in project.modules_with("Queue"):
-        if is_test(module.path):
+        if is_plainly_test(module.path):
             continue
         for call in module.nodes(ast.Call):
             if _makes_queue(project, module, call):
@@ -323,7 +323,7 @@ def _list_globals(module: Code, expression: ast.expr) -> tuple[Symbol | str, ...
 def _place_schedule(project: Project, facts: Facts) -> Symbol:
     """The module of the repository's schedule, or the one that is written beside the queue."""
     for module in project.modules_with("cron"):
-        if "rq.cron" in _list_imported(module) and not is_test(module.path):
+        if "rq.cron" in _list_imported(module) and not is_plainly_test(module.path):
             return Symbol(module.name, "cron", path=module.path)
     folder, slash, _ = facts.path.rpartition("/")
     return Symbol(

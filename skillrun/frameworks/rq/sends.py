@@ -31,7 +31,7 @@ from skillrun.frameworks.interface import (
     Job,
     Send,
 )
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Call, Definition, Module, Project, Use
 from skillrun.repo.source import last_word
 from skillrun.repo.syntax import find_keyword, find_nodes, list_given
@@ -379,7 +379,7 @@ def _make_queued(
 
 
 def _make_send(kind: str, via: str, how: str, module: Module, node: ast.AST) -> Send:
-    return Send(kind, place_of(module, node), how, is_test(module.path), via=via)
+    return Send(kind, place_of(module, node), how, is_plainly_test(module.path), via=via)
 
 
 def _receives_function(call: ast.Call, node: ast.expr, position: int) -> bool:
@@ -460,7 +460,7 @@ def _handed_on(project: Project, handler: Definition) -> Iterator[Send]:
     """
     for use in project.uses(handler.dotted):
         above = next(use.module.parents(use.node), None)
-        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not is_test(
+        if isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword) and not is_plainly_test(
             use.path
         ):
             send = _make_send("enqueue", VALUE, "handed on as a value", use.module, use.node)

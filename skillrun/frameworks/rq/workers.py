@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.frameworks.common.joining import whole_command
-from skillrun.repo.places import is_aside, is_test
+from skillrun.repo.places import is_aside, is_plainly_test
 from skillrun.repo.python import Project
 from skillrun.repo.uses import Place
 
@@ -161,7 +161,7 @@ def unscheduled_workers(project: Project) -> list[tuple[str, Launch]]:
         for module in project.modules_with(word)
     )
     if any(_may_schedule(launch) for _, launch in workers) or any(
-        not is_test(module.path) for module in in_code
+        not is_plainly_test(module.path) for module in in_code
     ):
         return []
     return workers

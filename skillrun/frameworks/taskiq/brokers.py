@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from skillrun.frameworks.common.reading import held_value, options_of, place_of
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.syntax import name_method
 from skillrun.repo.uses import Place
@@ -185,7 +185,7 @@ def _find_all(project: Project) -> Iterator[Broker]:
         for module in project.modules_with(word):
             modules[module.path] = module
     for path, module in sorted(modules.items()):
-        if is_test(path):
+        if is_plainly_test(path):
             continue
         for call in module.nodes(ast.Call):
             kind = _name_class(project, call.func, module)
@@ -302,7 +302,7 @@ def _name_owner(module: Module, call: ast.Call, owner: ast.Name | ast.Attribute)
 def _find_calls(project: Project, word: str) -> Iterator[tuple[Module, ast.Call]]:
     """The calls of a method of that name outside of tests, with their files."""
     for module in project.modules_with(word):
-        if is_test(module.path):
+        if is_plainly_test(module.path):
             continue
         for node in module.nodes(ast.Call):
             if name_method(node) == word:

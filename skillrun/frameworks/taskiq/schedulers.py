@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skillrun.frameworks.common.reading import held_value
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Module, Project
 from skillrun.repo.syntax import find_keyword
 
@@ -52,7 +52,7 @@ def find_schedulers(project: Project) -> tuple[Scheduler, ...]:
 
 def _find_all(project: Project) -> Iterator[Scheduler]:
     for module in project.modules_with("TaskiqScheduler"):
-        for node in () if is_test(module.path) else module.all_nodes:
+        for node in () if is_plainly_test(module.path) else module.all_nodes:
             name = None
             if isinstance(node, ast.Call):
                 name = module.resolve(node.func)

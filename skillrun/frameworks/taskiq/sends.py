@@ -28,7 +28,7 @@ from skillrun.frameworks.interface import (
     Send,
 )
 from skillrun.frameworks.taskiq.tasks import Found, Task, is_maker, read_task
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import UNKNOWN
 from skillrun.repo.uses import Place
 
@@ -71,7 +71,9 @@ def _find_named(project: Project, handler: Definition) -> Iterator[Send]:
     task = read_task(project, handler)
     if "schedule" in task.labels:
         node, module = task.labels["schedule"]
-        yield Send("schedule", place_of(module, node), "schedule=[...]", is_test(module.path))
+        yield Send(
+            "schedule", place_of(module, node), "schedule=[...]", is_plainly_test(module.path)
+        )
     for send in find_kicks(project, handler):
         yield send
         yield from _find_ticks(project, send)
@@ -107,9 +109,9 @@ def _handed_on(use: Use) -> Iterator[Send]:
     """
     above = next(use.module.parents(use.node), None)
     kicker = isinstance(above, ast.Attribute) and above.attr == "kicker"
-    if (kicker or isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword)) and not is_test(
-        use.path
-    ):
+    if (
+        kicker or isinstance(above, ast.Dict | ast.List | ast.Tuple | ast.keyword)
+    ) and not is_plainly_test(use.path):
         yield Send("enqueue", place_of(use.module, use.node), "handed on as a value")
 
 
@@ -171,7 +173,7 @@ def _read_kick(project: Project, handler: Definition, module: Module, node: ast.
                 KICKS[word],
                 place_of(module, call),
                 f".{word}(...)",
-                is_test(module.path),
+                is_plainly_test(module.path),
                 own=handler.node in module.parents(call),
                 call=project.call_at(module, call),
                 via=word,

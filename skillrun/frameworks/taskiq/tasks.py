@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from skillrun.frameworks.common.reading import find_made, options_of, place_of
 from skillrun.frameworks.taskiq.brokers import Broker, brokers_of
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Definition, Module, Project
 from skillrun.repo.uses import Place
 
@@ -62,7 +62,7 @@ def _read_decorated(project: Project, handler: Definition) -> Task:
         given = (
             isinstance(above, ast.Call)
             and use.node in above.args
-            and not is_test(use.path)
+            and not is_plainly_test(use.path)
             and is_maker(above)
         )
         if (

@@ -13,7 +13,7 @@ from skillrun.frameworks.celery.tasks import names_of
 from skillrun.frameworks.common import send_rules
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Module, is_known
 
 
@@ -38,7 +38,7 @@ def task_name_renamed(job: Job) -> Iterator[Finding]:
     names = names_of(task_of(job))
     last = job.handler.name.rpartition(".")[2]
     for module in job.project.modules_with(last):
-        if is_test(module.path):
+        if is_plainly_test(module.path):
             continue
         for node in module.nodes(ast.Constant):
             if _sent_as_text(module, node) and _leads_nowhere(job, node, names, last):

@@ -17,7 +17,7 @@ from skillrun.frameworks.interface import (
     Send,
 )
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import is_known
 from skillrun.repo.uses import Place
 
@@ -302,7 +302,7 @@ def sync_left_on(job: Job) -> Iterator[Finding]:
     """
     cluster = _cluster_of(job)
     place = cluster.source("sync")
-    if cluster.value("sync") is True and place is not None and not is_test(place.path):
+    if cluster.value("sync") is True and place is not None and not is_plainly_test(place.path):
         message = "sync is on: jobs run where they are queued, and no worker sees one"
         yield tell(
             job,

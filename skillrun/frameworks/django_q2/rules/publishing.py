@@ -27,7 +27,7 @@ from skillrun.frameworks.interface import (
     Job,
 )
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Module
 from skillrun.repo.source import last_word
 from skillrun.repo.uses import Place
@@ -90,7 +90,7 @@ def unknown_name(job: Job) -> Iterator[Finding]:
             text = job.project.literal(first, module)
         if (
             not isinstance(text, str)
-            or is_test(module.path)
+            or is_plainly_test(module.path)
             or text.replace(":", ".").rpartition(".")[2] != job.handler.name
         ):
             continue

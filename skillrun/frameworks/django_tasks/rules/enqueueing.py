@@ -13,7 +13,7 @@ from skillrun.frameworks.django_tasks.sends import SENDER, find_enqueue
 from skillrun.frameworks.django_tasks.tasks import Task, read_task
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Call
 
 
@@ -38,7 +38,7 @@ def called(job: Job) -> Iterator[Finding]:
         return
     for use in job.project.uses(task.name):
         above = next(use.module.parents(use.node), None)
-        if is_test(use.path) or use.node in ast.walk(job.handler.node):
+        if is_plainly_test(use.path) or use.node in ast.walk(job.handler.node):
             continue
         if isinstance(above, ast.Call) and above.func is use.node:
             message = (

@@ -16,7 +16,7 @@ from skillrun.frameworks.interface import (
     Job,
 )
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.uses import Place
 
 _LOOKS_AT_ROWS = re.compile(rb"DBTaskResult|django_tasks_d")
@@ -68,7 +68,11 @@ def _is_swept(job: Job) -> bool:
     """Code of the repository looks at RUNNING rows."""
     for module in job.project.modules_with("DBTaskResult"):
         text = "\n".join(module.lines).encode()
-        if not is_test(module.path) and _LOOKS_AT_ROWS.search(text) and _RUNNING.search(text):
+        if (
+            not is_plainly_test(module.path)
+            and _LOOKS_AT_ROWS.search(text)
+            and _RUNNING.search(text)
+        ):
             return True
     return False
 

@@ -13,7 +13,7 @@ from skillrun.frameworks.huey.tasks import Task, read_task
 from skillrun.frameworks.interface import (
     Job,
 )
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Project
 from skillrun.repo.uses import Place
 
@@ -54,7 +54,7 @@ def consumers(project: Project) -> tuple[Place, ...]:
 def _find_consumers(project: Project) -> Iterator[Place]:
     for word in _CONSUMERS:
         for path in project.tree.search(word, ""):
-            if path.endswith((".md", ".rst", ".txt", ".lock")) or is_test(path):
+            if path.endswith((".md", ".rst", ".txt", ".lock")) or is_plainly_test(path):
                 continue
             lines = (project.tree.read(path) or b"").decode("utf-8", "replace").splitlines()
             for number, line in enumerate(lines, 1):

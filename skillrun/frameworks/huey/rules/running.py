@@ -29,7 +29,7 @@ from skillrun.frameworks.huey.rules.facts import (
 from skillrun.frameworks.huey.sends import find_sends
 from skillrun.frameworks.interface import Job
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Module
 from skillrun.repo.syntax import is_none
 
@@ -135,7 +135,7 @@ def lock_ttl(job: Job) -> Iterator[Finding]:
         ttl = as_seconds(job.project.literal(node, module))
         if ttl is not None:
             # The block that holds it ends with each attempt, so no retry needs it.
-            yield from find_short_locks(job, [HeldLock(place, ttl)], over_retries=False)
+            yield from find_short_locks(job, [HeldLock(place, ttl, let_go=True)])
 
 
 @rule(
@@ -223,7 +223,7 @@ def immediate(job: Job) -> Iterator[Finding]:
     immediate=True outside the tests: whoever publishes waits for the job.
     """
     found = setting(job.project, job.use, task_of(job).owner, "immediate")
-    if found is None or found.value is not True or is_test(found.place.path):
+    if found is None or found.value is not True or is_plainly_test(found.place.path):
         return
     message = "immediate mode is on: the job runs inside its caller, without a worker"
     yield tell(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.uses import Place
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def find_files(tree: Tree, word: str, suffixes: Iterable[str]) -> list[str]:
     found: list[str] = []
     for suffix in suffixes:
         for path in tree.search(word, suffix):
-            if not is_test(path):
+            if not is_plainly_test(path):
                 found.append(path)
     return sorted(found)
 

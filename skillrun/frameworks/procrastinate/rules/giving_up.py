@@ -12,7 +12,7 @@ from skillrun.frameworks.interface import Job
 from skillrun.frameworks.procrastinate.deadletter import find_record
 from skillrun.frameworks.procrastinate.tasks import read_task
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.syntax import read_entries
 
 
@@ -59,7 +59,7 @@ def failed_deleted(job: Job) -> Iterator[Finding]:
         ("remove_failed", "remove_failed", True),
     ):
         for module in job.project.modules_with(word):
-            for node in module.all_nodes if not is_test(module.path) else ():
+            for node in module.all_nodes if not is_plainly_test(module.path) else ():
                 found = given(node, option)
                 if found is not None and job.project.literal(found, module) == value:
                     message = (

@@ -16,7 +16,7 @@ from skillrun.frameworks.procrastinate.retries import ANY, read_strategy
 from skillrun.frameworks.procrastinate.rules.giving_up import given
 from skillrun.frameworks.procrastinate.tasks import Task, read_task
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.python import Module
 from skillrun.repo.syntax import is_given
 from skillrun.repo.uses import Place
@@ -94,7 +94,7 @@ def shutdown_aborts(job: Job) -> Iterator[Finding]:
     if strategy.tries_again and spared:
         return
     for module in job.project.modules_with("shutdown_graceful_timeout"):
-        for node in module.all_nodes if not is_test(module.path) else ():
+        for node in module.all_nodes if not is_plainly_test(module.path) else ():
             found = given(node, "shutdown_graceful_timeout")
             if is_given(found):
                 message = (

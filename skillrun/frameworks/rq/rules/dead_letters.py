@@ -16,7 +16,7 @@ from skillrun.frameworks.rq.policy import seconds_of
 from skillrun.frameworks.rq.sends import find_effective_sends
 from skillrun.frameworks.rq.workers import launches_of, place_of_launch
 from skillrun.frameworks.rulebook import rule
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 
 _SWEEPERS = (
     "FailedJobRegistry",
@@ -76,7 +76,9 @@ def killed_not_recorded(job: Job) -> Iterator[Finding]:
     if _kind_of(job) not in ("table", "queue") or place is None:
         return
     if any(
-        not is_test(module.path) for word in _SWEEPERS for module in job.project.modules_with(word)
+        not is_plainly_test(module.path)
+        for word in _SWEEPERS
+        for module in job.project.modules_with(word)
     ):
         return
     message = (
@@ -112,7 +114,7 @@ def registry_off(job: Job) -> Iterator[Finding]:
                 job, "registry-off", Severity.ERROR, place_of_launch(path, launch), message, hint
             )
     for module in job.project.modules_with("disable_default_exception_handler"):
-        for node in () if is_test(module.path) else module.all_nodes:
+        for node in () if is_plainly_test(module.path) else module.all_nodes:
             named = (
                 isinstance(node, ast.keyword) and node.arg == "disable_default_exception_handler"
             )

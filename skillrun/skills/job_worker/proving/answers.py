@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.core.verdict import Finding, Severity
 from skillrun.proof.judgement import Verdict
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.runner.findings import is_not_read
 from skillrun.skills.job_worker.stages.handler import WIRING_NOT_READ
 
@@ -270,7 +270,7 @@ def _is_sound(finding: Finding, case: JobCase | None) -> bool:
         return bool(setup) and "create table" not in setup.lower()
     if finding.rule in ANSWERS["publish"] and spec.enqueue is not None:
         caller = case.project.find(spec.enqueue.call)
-        return caller is not None and not is_test(caller.path)
+        return caller is not None and not is_plainly_test(caller.path)
     return True
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.reading import place_of
 from skillrun.frameworks.common.unfollowed import Unfollowed, is_read_library
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.source import last_word
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def find_unread_sender(case: JobCase, handler: Definition) -> Unfollowed | None:
 def _find_mentions(case: JobCase, handler: Definition, word: str) -> Iterator[Unfollowed]:
     """The job's name as text, or the function as a value, outside of tests and its own options."""
     for module in case.project.modules_with(word):
-        if is_test(module.path):
+        if is_plainly_test(module.path):
             continue
         for node in module.all_nodes:
             if not _is_name_of(node, word) or _is_own_option(module, node, handler):
@@ -44,7 +44,7 @@ def _find_mentions(case: JobCase, handler: Definition, word: str) -> Iterator[Un
                 because = f"{ast.unparse(node)} stands in a call that was not followed"
                 yield Unfollowed(because, place_of(module, node))
     for use in case.project.uses(handler.dotted):
-        if is_test(use.path) or not _is_handed_on(use.module, use.node):
+        if is_plainly_test(use.path) or not _is_handed_on(use.module, use.node):
             continue
         if _is_registration(case, handler, use.module, use.node):
             continue
@@ -117,7 +117,7 @@ def _find_sends_of_anything(case: JobCase, handler: Definition) -> Iterator[Unfo
     """`send_task(row.job)`: what is sent is only known when it runs."""
     for word in _SENDS_ANY:
         for module in case.project.modules_with(word):
-            if is_test(module.path):
+            if is_plainly_test(module.path):
                 continue
             for node in module.nodes(ast.Call):
                 if _is_own_option(module, node, handler):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillrun.frameworks.common.reading import place_of
-from skillrun.repo.places import is_test
+from skillrun.repo.places import is_plainly_test
 from skillrun.repo.source import last_word
 from skillrun.repo.syntax import find_nodes
 from skillrun.skills.job_worker.readings.effects import dotted, handler_calls
@@ -131,7 +131,7 @@ def _find_modules(case: JobCase, words: Iterable[str]) -> Iterator[Module]:
     for word in words:
         paths.update(case.tree.search(word, ".py"))
     for path in sorted(paths):
-        if is_test(path) or "migrations/" in path:
+        if is_plainly_test(path) or "migrations/" in path:
             continue
         module = case.project.module(path)
         if module is not None:
@@ -172,7 +172,7 @@ def _is_reached(
     if function.name in above or len(above) > _DEPTH:
         return False
     for path in case.tree.search(function.name, ".py"):
-        if is_test(path):
+        if is_plainly_test(path):
             continue
         user = case.project.module(path)
         if user is None:
