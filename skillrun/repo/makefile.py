@@ -206,7 +206,8 @@ def _list_required(parameters: str) -> list[str]:
     `test suite +files *args flags="":`.
     """
     required = []
-    for word in parameters.split():
+    # A default may hold blanks: args="-x tests -v".
+    for word in re.sub(r"\"[^\"]*\"|'[^']*'", "''", parameters).split():
         if re.fullmatch(r"[+$]?[A-Za-z_][\w-]*", word):
             required.append(word.lstrip("+$"))
     return required

@@ -73,11 +73,13 @@ _MENDS = re.compile(
     r"[\s'\"]--(?:fix(?:-only|-type\S*)?|write|apply(?:-unsafe)?|auto-?correct(?:-all)?|in-place|reformat)"
     r"(?=[\s'\"]|$)"
     r"|\brubocop\b.*\s-[aAx](?=\s|$)|\bstandardrb\b.*\s--fix|\bprettier\b.*\s-w(?=\s|$)"
-    r"|\bphp-cs-fixer\s+fix\b(?!.*--dry-run)|\bpint\b(?!.*--(?:test|dirty\s+--test))"
+    r"|\bphp-cs-fixer\s+fix\b(?!.*--dry-run)|(?:^[\s@]*|bin/|\b(?:sail|exec|php)\s+)pint(?=\s|$)(?!.*--test)"
     r"|\b(?:gofmt|gofumpt|goimports|shfmt)\b.*\s-w(?=\s|$)|\bclang-format\b.*\s-i(?=\s|$)"
     r"|\b(?:autopep8|autoflake|yapf|docformatter)\b.*\s-i(?=\s|$)"
     r"|\bspotless:apply\b|\bspotlessApply\b|\bktlintFormat\b"
 )
+# `ruff check --fix --diff` shows what it would change.
+_SHOWS_ONLY = re.compile(r"\s--(?:check|diff|dry-run)(?=\s|$)")
 # What formats the files unless it is told to compare only.
 _FORMATTER = re.compile(
     r"(?:black|isort|ruff\s+format|cargo\s+fmt|rustfmt|mix\s+format|dotnet\s+format|terraform\s+fmt)(?=\s|$)"
@@ -274,12 +276,16 @@ def changes_files(runs: str) -> bool:
 
 
 def _changes_what_it_reads(command: str) -> bool:
-    if _MENDS.search(command):
+    if _mends_files(command):
         return True
     words = without_prefix(_spell_call(command))
     if _ALWAYS_FORMATS.match(words):
         return True
     return _FORMATTER.match(words) is not None and not _ONLY_COMPARES.search(words)
+
+
+def _mends_files(command: str) -> bool:
+    return _MENDS.search(command) is not None and not _SHOWS_ONLY.search(command)
 
 
 def _spell_call(command: str) -> str:
@@ -391,7 +397,7 @@ def find_purpose(command: str) -> str | None:
     """lint, typecheck, test or build; None where the command is for something else, or cannot be
     run as written.
     """
-    if _NOT_A_RUN.search(command) or "${{" in command or _MENDS.search(command):
+    if _NOT_A_RUN.search(command) or "${{" in command or _mends_files(command):
         return None
     rest = without_prefix(strip_excuse(command))
     if script := _SCRIPT.match(rest) or _SERVICE.match(rest):
