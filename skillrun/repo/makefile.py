@@ -17,6 +17,10 @@ _MAKE_VARIABLE = re.compile(
 )
 # `test: PYTHON = true` is a variable of one target.
 _TARGET_VARIABLE = re.compile(r"^([\w./%-][\w./% -]*?)\s*::?\s+([\w.-]+\s*(?::{0,3}|\?|\+|!)=.*)$")
+# Indented within `ifeq`, of a target with `export`, by `define` or `$(eval NAME := ...)`.
+_SET_SOMEHOW = re.compile(
+    r"(?m)(?:^ +|\bexport\s+|\bdefine\s+|\$\(eval\s+)([\w.-]+)(?=\s*(?:(?::{0,3}|\?|\+|!)=|$))"
+)
 _INCLUDE = re.compile(r"^-?s?include\s+(.+)$")
 _REFERENCE = re.compile(r"\$[({]([\w.-]+)[)}]")
 _JUST_RECIPE = re.compile(r"^@?([\w-]+)((?:\s+[^:=]+|\s+\w+=\S+)*)\s*:(?!=)\s*(.*)$")
@@ -24,6 +28,8 @@ _JUST_MODULE = re.compile(r"^mod\??\s+([\w-]+)(?:\s+['\"]([^'\"]+)['\"])?")
 _SUBMAKE = re.compile(r"^(?:@|-)*(?:\$\(MAKE\)|\$\{MAKE\}|make|just)\s+([\w.-]+)\s*$")
 # No variable of make has a blank in its name: an included file that is not there.
 _NOT_READ = "not read"
+# The names that are set in a way whose value is not read.
+_SOMEHOW = "set somehow"
 
 
 @dataclass
@@ -58,8 +64,9 @@ def make_recipes(path: str, read: Read, *, expand: bool = True) -> dict[str, Rec
         recipe.lines = [_expand_variables(line, known) for line in recipe.lines]
     inlined = _inline_all(recipes)
     if _NOT_READ not in variables:
+        set_names = {*variables, *variables.get(_SOMEHOW, "").split()}
         for name, recipe in inlined.items():
-            recipe.unset = needed_variables(recipe.lines, {**variables, **recipes[name].own})
+            recipe.unset = needed_variables(recipe.lines, set_names | recipes[name].own.keys())
     return inlined
 
 
@@ -70,6 +77,7 @@ def _read_make(
     if text is None or path in seen or len(seen) > 50:
         return
     seen.add(path)
+    variables[_SOMEHOW] = " ".join((variables.get(_SOMEHOW, ""), *_SET_SOMEHOW.findall(text)))
     current: list[Recipe] = []
     for number, line in _logical_lines(text):
         if line.startswith("\t"):

@@ -115,6 +115,9 @@ _ALWAYS_SET = frozenset(
 # `$$NAME` and `$${NAME}` of a recipe; `$${NAME:-default}` needs none.
 _SHELL_VARIABLE = re.compile(r"\$\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _MAKE_VARIABLE = re.compile(r"\$[({]([\w.-]+)[)}]")
+_SINGLE_QUOTED = re.compile(r"'[^']*'")
+_LAST_PART = re.compile(r"[\w./-]+/\$[({][\w.-]+[)}]")
+_IF_UNSET = re.compile(r"\$[({](?:or|and|if|filter|filter-out)\s(?:[^(){}]|[({][^(){}]*[)}])*[)}]")
 # What looks whether something is set needs nothing, and what prints changes nothing.
 _ASKS = re.compile(
     r"[@-]*(?:if|elif|then|else|fi|\[|test\s|case|esac|while|echo|printf)(?=\s|$|\[)"
@@ -311,7 +314,8 @@ def unset_variables(command: str) -> list[str]:
     found = [one[0] or one[1] for one in _VARIABLE.findall(re.sub(r"'[^']*'", "", command))]
     variables = []
     for name in found:
-        if name not in _ALWAYS_SET and not re.search(rf"(?:^|[\s;]){name}=", command):
+        is_added = _PASSED_ON.search(name) is not None
+        if name not in _ALWAYS_SET and not is_added and not _sets_variable(command, name):
             variables.append(name)
     return variables
 
@@ -351,12 +355,16 @@ def _variables_needed_by(line: str) -> Iterator[str]:
     `pytest $(ARGS)`, but neither as the program nor as an option's value.
     """
     before = ""
-    for word in line.split():
+    # What stands in single quotes is no shell's variable, and `$(or ...)` is for one that is unset.
+    for word in _IF_UNSET.sub("", _SINGLE_QUOTED.sub("", line)).split():
         bare = word.strip("@\"'")
         for braced, plain in _SHELL_VARIABLE.findall(word):
             yield braced or plain
         for name in _MAKE_VARIABLE.findall(word):
             whole = _MAKE_VARIABLE.fullmatch(bare)
+            # `pytest tests/$(PART)` runs all of them where it is unset.
+            if before and _LAST_PART.fullmatch(bare):
+                continue
             if not whole or not before or _takes_value(before, name):
                 yield name
         before = word
@@ -372,8 +380,13 @@ def _takes_value(option: str, name: str) -> bool:
 
 
 def _sets_variable(text: str, name: str) -> bool:
-    """Whether the lines give it a value themselves: `NAME=1`, `for NAME in`, `read NAME`."""
-    setting = rf"(?:^|[\s;(]){name}=|\bfor\s+{name}\s+in\b|\bread\s+(?:-\w+\s+)*{name}\b"
+    """Whether the lines give it a value themselves: `NAME=1`, `for NAME in`, `read NAME`,
+    `${NAME:=1}`.
+    """
+    setting = (
+        rf"(?:^|[\s;(]){name}=|\bfor\s+{name}\s+in\b|\bread\s+(?:-\w+\s+)*{name}\b"
+        rf"|\$\{{{name}:?="
+    )
     return re.search(setting, text) is not None
 
 

@@ -175,6 +175,15 @@ def test_a_recipe_that_needs_an_unset_variable_is_not_taken(tmp_path: Path, reci
         *("test:\n\tfor d in a b; do pytest $$d; done\n", "test:\n\tcd $$HOME && pytest\n"),
         "include $(BASE)/common.mk\ntest:\n\t$(RUNNER) tests\n",
         "test:\n\t@if [ -z $$CI ]; then echo here; fi\n\tpytest\n",
+        # Set in a way that is not read, or written for where they are not.
+        "ifeq ($(OS),x)\n  PY = python3\nelse\n  PY = py\nendif\ntest:\n\t$(PY) -m pytest\n",
+        "define RUN\npython3 -m pytest\nendef\ntest:\n\t$(RUN) tests\n",
+        "test: export PY = python3\ntest:\n\t$(PY) -m pytest\n",
+        "export HOST ?= a\ntest:\n\tpytest --host $(HOST)\n",
+        "test:\n\tpytest $(or $(path),tests)\n",
+        "test:\n\tpytest tests $(if $(k),-k $(k))\n",
+        "test:\n\tpytest tests/$(T)\n",
+        "test:\n\tpytest | awk '{print $$NF}'\n",
     ],
 )
 def test_a_recipe_whose_variables_are_set_or_left_out_is_taken(tmp_path: Path, text: str) -> None:
@@ -190,6 +199,10 @@ def test_a_just_recipe_that_asks_for_a_parameter_is_not_taken(tmp_path: Path) ->
 def test_scripts_that_need_an_unset_variable_are_not_taken(tmp_path: Path) -> None:
     package = '{"scripts": {"test": "jest --host $DB_HOST"}}'
     check_finds(tmp_path / "npm", {"package.json": package})
+    loop = '{"scripts": {"lint": "for f in a b; do eslint $f; done"}}'
+    check_finds(tmp_path / "loop", {"package.json": loop}, lint="npm run lint")
+    added = {"scripts/test.sh": '#!/bin/sh\n: "${DIR:=tests}"\npytest $DIR $PYTEST_ARGS\n'}
+    check_finds(tmp_path / "added", added, test="sh scripts/test.sh")
     check_finds(tmp_path / "sh", {"scripts/test.sh": "#!/bin/sh\npytest --host $DB_HOST\n"})
     setting = {"scripts/test.sh": "#!/bin/sh\nDB_HOST=a\npytest --host $DB_HOST\n"}
     check_finds(tmp_path / "sets it", setting, test="sh scripts/test.sh")
