@@ -138,6 +138,7 @@ def test_what_a_mark_says_is_no_guess(tmp_path: Path) -> None:
     assert "payload.examples" not in said
 
 
+@pytest.mark.real
 def test_jobs_that_no_test_reaches_are_named(tmp_path: Path) -> None:
     """Else a green session would seem to speak of them."""
     root = greetings(tmp_path / "greetings", "")
@@ -148,6 +149,7 @@ def test_jobs_that_no_test_reaches_are_named(tmp_path: Path) -> None:
     assert "1 passed" in said
 
 
+@pytest.mark.real
 def test_other_tests_of_the_session_are_no_reason_to_prove(tmp_path: Path) -> None:
     root = orders(tmp_path / "orders")
     said = run_pytest(root, "--prove", "-k", "something_else", code=0)
@@ -184,6 +186,7 @@ def test_what_the_baseline_knows_fails_nothing(tmp_path: Path) -> None:
     assert f"paid off: {whose}: another one, which was mended" in said
 
 
+@pytest.mark.real
 def test_a_baseline_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     root = orders(tmp_path / "orders")
     (root / ".skillrun/baseline.json").write_text("{")
@@ -223,6 +226,7 @@ def test_a_mark_that_is_wrong(
     assert f"ERROR: {line}" in said
 
 
+@pytest.mark.real
 def test_what_a_spec_says_is_said_there(tmp_path: Path) -> None:
     marked = TESTS.replace(
         "    def test_something",
@@ -243,6 +247,7 @@ def test_an_option_that_is_wrong(words: tuple[str, ...], line: str, tmp_path: Pa
     assert line in run_pytest(orders(tmp_path / "orders"), *words, code=4)
 
 
+@pytest.mark.real
 def test_a_folder_without_git(tmp_path: Path) -> None:
     root = helpers.write_files(tmp_path / "plain", {"test_x.py": "def test_x():\n    pass\n"})
     assert "a proof needs a git repository" in run_pytest(root, "--prove", code=4)
