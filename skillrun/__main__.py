@@ -2,10 +2,15 @@
 run SKILL`.
 """
 
-from __future__ import annotations
-
+# Nothing is imported above these lines but what is built into Python, not even `__future__`:
+# `python -m skillrun` is started with the working directory first on its path, and in a clone that
+# holds a `typer.py` or a `json.py` that would be run. Python's own start has looked there already
+# (`importlib`, `contextlib`): `skillrun` and `python -P -m skillrun` do not look at all.
 import errno
 import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]
 
 _HELP = {"-h", "--help"}
 _NO_ROOM = (errno.ENOSPC, errno.EIO, errno.EDQUOT)

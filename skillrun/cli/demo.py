@@ -202,7 +202,7 @@ def _invoke(out: TextIO, folder: Path, step: Step) -> bool:
         "--trust",
     ]
     _say(out, _paint(out, _BOLD, f"$ skillrun {' '.join(words)}"))
-    code = _run(out, [sys.executable, "-m", "skillrun", *words], folder)
+    code = _run(out, [sys.executable, "-P", "-m", "skillrun", *words], folder)
     if code == step.exit_code:
         _say(out, f"Exit code {code}: {step.outcome}, as it should be.")
         return True

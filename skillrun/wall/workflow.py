@@ -14,7 +14,8 @@ from skillrun.wall.source import HINT, installed_source, read_source
 
 PATH = ".github/workflows/skillrun.yml"
 _PYTHON = "3.12"
-_INSTALLS = re.compile(r"- name: Install skillrun\n +run: python -m pip install (\S+)\n")
+# `-I`: a checkout that holds a `pip.py` installs nothing of its own. Workflows of before lack it.
+_INSTALLS = re.compile(r"- name: Install skillrun\n +run: python (?:-I )?-m pip install (\S+)\n")
 _EXTRAS = ("dev", "test", "tests", "testing")
 _REQUIREMENTS = (
     "requirements.txt",
@@ -55,7 +56,7 @@ jobs:
         run: |
 {install}
       - name: Install skillrun
-        run: python -m pip install {source}
+        run: python -I -m pip install {source}
       - name: Verify
         run: >-
           skillrun verify --ci
@@ -104,7 +105,7 @@ _TAIL = """\
         with:
           python-version: "@PYTHON@"
       - name: Install skillrun
-        run: python -m pip install @SOURCE@
+        run: python -I -m pip install @SOURCE@
       - name: Fetch what was found
         continue-on-error: true  # where nothing was verified, the first job says so
         uses: actions/download-artifact@v5

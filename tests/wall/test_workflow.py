@@ -143,7 +143,7 @@ def test_it_verifies_and_uploads_whatever_came_of_it(tmp_path: Path) -> None:
     assert "continue-on-error" not in verify
     upload = next(step for step in found if "upload-sarif" in step.get("uses", ""))
     assert "always()" in upload["if"]
-    assert any(step.get("run") == f"python -m pip install {SOURCE}" for step in found)
+    assert any(step.get("run") == f"python -I -m pip install {SOURCE}" for step in found)
 
 
 def test_the_comment_is_written_where_nothing_of_the_pull_request_runs(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_the_comment_is_written_where_nothing_of_the_pull_request_runs(tmp_path:
     assert job["permissions"] == {"contents": "read", "pull-requests": "write"}
     assert job["steps"][0]["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
     commands = [step["run"] for step in job["steps"] if "run" in step]
-    assert commands == [f"python -m pip install {SOURCE}", "skillrun comment skillrun.json"]
+    assert commands == [f"python -I -m pip install {SOURCE}", "skillrun comment skillrun.json"]
     assert "head.repo.full_name == github.repository" in job["if"]
     others = yaml.safe_load(text_for(tmp_path, "extras"))["jobs"]["verify"]
     assert "pull-requests" not in others["permissions"]
@@ -259,7 +259,7 @@ def test_a_workflow_is_installed_from_the_source_that_is_named_and_taken_back(
     installed = helpers.run_cli("install", "github-actions", "--source", SOURCE, cwd=repo)
     assert installed.returncode == 0, installed.stderr
     assert f"it installs skillrun from {SOURCE};" in installed.stdout
-    assert (repo / PATH).read_text().count(f"run: python -m pip install {SOURCE}\n") == 2
+    assert (repo / PATH).read_text().count(f"run: python -I -m pip install {SOURCE}\n") == 2
     again = helpers.run_cli("install", "github-actions", cwd=repo)
     assert "everything is there already" in again.stdout, again.stderr
     removed = helpers.run_cli("uninstall", "github-actions", cwd=repo)
