@@ -154,6 +154,41 @@ def test_another_proof_is_found(changes: dict[str, object], words: str) -> None:
     assert words in findings[0].message
 
 
+def with_query(query: str) -> dict[str, str]:
+    return side(proof=part("proof", state={"receipts": query}))
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    (
+        # In SQLite a name in double quotes is a text where no column is called so.
+        ('{} where status = "sent"', '{} where status = "SENT"'),
+        ('{} where status in ("sent", "done")', '{} where status in ("sent", "Done")'),
+        ('{} where data -> "$.Kind" = 1', '{} where data -> "$.kind" = 1'),
+        ("{} where status = sent", '{} where status = "sent"'),
+        ("{} where status = 'sent'", "{} where status = 'SENT'"),
+        ('select r."id, email" from receipts r', "select r.id, email from receipts r"),
+    ),
+)
+def test_another_text_in_a_query_is_found(was: str, becomes: str) -> None:
+    base, head = with_query(was.format(COLUMNS)), with_query(becomes.format(COLUMNS))
+    assert severities(found("thinner-proof", base, head)) == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    (
+        ("{} where status = 'sent'", "{} -- sent\n where STATUS = 'sent'"),
+        ('{} as "R" where "R"."Status" = 1', "{} AS r where r.status = 1"),
+        ('select o.id from "Orders" as o', "select o.id from orders as o"),
+        ("{} where status = 'sent'", "{}  where\nStatus = 'sent'"),
+    ),
+)
+def test_another_way_to_write_a_query_is_no_finding(was: str, becomes: str) -> None:
+    base, head = with_query(was.format(COLUMNS)), with_query(becomes.format(COLUMNS))
+    assert everything(base, head) == []
+
+
 def test_an_added_variable_is_shown_with_its_line() -> None:
     line = f"  {ENV}\n"
     attack = SPEC_TEXT.replace(line, f'  env:\n    {DB}\n    {URL}\n    SHOP_TESTING: "1"\n')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 # Far beyond any query that a person writes; parsing takes time with the length.
 _LONGEST = 10_000
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _DISTINCT = "hides duplicates: rows that are there twice look as if they were there once"
 
 
@@ -78,11 +80,24 @@ def _normalise(tree: Query, dialect: str) -> str:
     copy = tree.copy()
     for name in copy.find_all(exp.Identifier):
         folded = str(name.this).lower()
-        # SQLite minds the case of no name; PostgreSQL minds that of a quoted one.
-        if dialect == "sqlite" or not name.args.get("quoted") or folded == name.this:
-            name.set("this", folded)
-            name.set("quoted", False)
+        if _is_held(name, folded, dialect):
+            continue
+        name.set("this", folded)
+        # Without its quotes `"a b"` would be a column and its alias.
+        name.set("quoted", _PLAIN_NAME.fullmatch(folded) is None)
     return str(copy.sql(dialect=dialect, comments=False))
+
+
+def _is_held(name: Expression, folded: str, dialect: str) -> bool:
+    """Whether the case of a name counts, and whether it stands in quotes."""
+    from sqlglot import exp
+
+    if not name.args.get("quoted"):
+        return False
+    if dialect != "sqlite":
+        return folded != name.this
+    # SQLite takes `"paid"` for a text where no column is called so, and minds the case of no name.
+    return isinstance(name.parent, exp.Column) and not name.parent.table
 
 
 def _find_constant(tree: Query) -> Iterator[Blindness]:
