@@ -95,7 +95,7 @@ def _is_held(name: Expression, folded: str, dialect: str) -> bool:
     if not name.args.get("quoted"):
         return False
     if dialect != "sqlite":
-        return folded != name.this
+        return folded != str(name.this)
     # SQLite takes `"paid"` for a text where no column is called so, and minds the case of no name.
     return isinstance(name.parent, exp.Column) and not name.parent.table
 
