@@ -57,6 +57,16 @@ def read_beginning(path: Path, most: int) -> bytes:
         os.close(handle)
 
 
+def read_end(path: Path, most: int) -> bytes:
+    """The last `most` bytes of a regular file, however large it is. Raises OSError as `read_file`
+    does.
+    """
+    with open_file(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - most, 0))
+        return file.read(most)
+
+
 def open_file(path: Path) -> BinaryIO:
     """A regular file, open for reading piece by piece. Raises OSError as `read_file` does, but for
     no size.
@@ -116,6 +126,7 @@ def parse_yaml(text: str | bytes) -> Any:
         return yaml.safe_load(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    # A ValueError of Python's own goes on as it is: a date that no calendar has, `2020-99-99`.
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
 

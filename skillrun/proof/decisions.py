@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from skillrun.core.opening import read_utf8
 from skillrun.proof.before_call import Guess, list_columns, list_values
 from skillrun.proof.column_writers import ColumnWriters, Write
 from skillrun.proof.rivals import (
@@ -117,9 +118,9 @@ def read_code(root: Path, words: Iterable[str], modules: Iterable[str] = ()) -> 
         if is_plainly_test(name) or is_vendored(name) or _NOT_THE_APPLICATION.search(name):
             continue
         with contextlib.suppress(OSError, ValueError, SyntaxError, RecursionError):
-            text = path.read_text(encoding="utf-8")
+            text = read_utf8(path, _MOST_BYTES)
             is_wanted = name in paths or sought.search(text.lower()) is not None
-            if len(text) <= _MOST_BYTES and is_wanted:
+            if is_wanted:
                 found.append((name, ast.parse(text)))
     return Code(tuple(found))
 

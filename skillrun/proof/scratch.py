@@ -10,9 +10,11 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from skillrun.core.errors import Blocked
@@ -72,6 +74,25 @@ def _explain_no_room(base: str | None, error: OSError) -> Blocked:
     return Blocked(f"no scratch folder can be made in {where}: {error.strerror}", hint=hint)
 
 
+@dataclass(frozen=True)
+class _Snapshot:
+    """What the scratch held, by paths within it: the content of files, folders, and where links
+    lead.
+    """
+
+    files: dict[str, bytes]
+    folders: frozenset[str]
+    links: dict[str, str]
+
+    def move(self, there: bytes, here: bytes) -> _Snapshot:
+        """The same with another folder's path in the place of `there`."""
+        links = _replace_path(
+            {name: os.fsencode(to) for name, to in self.links.items()}, there, here
+        )
+        targets = {name: os.fsdecode(to) for name, to in links.items()}
+        return _Snapshot(_replace_path(self.files, there, here), self.folders, targets)
+
+
 class Folders:
     """The folders of one proof. `scratch` is what a spec calls {scratch}; `home` and `tmp` are the
     deliveries' own; `run` holds sockets and output.
@@ -101,9 +122,8 @@ class Folders:
         except OSError as error:
             self.remove()
             raise _explain_no_room(base, error) from error
-        self._snapshot: dict[str, bytes] = {}
-        self._folders: set[str] = set()
-        self._first: tuple[dict[str, bytes], set[str]] | None = None
+        self._now = _Snapshot({}, frozenset(), {})
+        self._first: _Snapshot | None = None
 
     def snapshot(self) -> dict[str, bytes]:
         """Remembers the scratch as it is, and returns its files: path -> content. Raises Blocked
@@ -116,18 +136,22 @@ class Folders:
                 " be kept"
             )
             raise Blocked(said, hint="let the setup write less into {scratch}")
-        self._snapshot = {name: (self.scratch / name).read_bytes() for name in self._list_files()}
-        self._folders = set()
+        files = {name: (self.scratch / name).read_bytes() for name in self._list_files()}
+        folders, links = set(), {}
         for path in self.scratch.rglob("*"):
-            if path.is_dir():
-                self._folders.add(str(path.relative_to(self.scratch)))
-        self._first = self._first or (self._snapshot, self._folders)
-        return self._snapshot
+            name = str(path.relative_to(self.scratch))
+            if path.is_symlink():
+                links[name] = str(path.readlink())
+            elif path.is_dir():
+                folders.add(name)
+        self._now = _Snapshot(files, frozenset(folders), links)
+        self._first = self._first or self._now
+        return files
 
     @property
     def kept(self) -> dict[str, bytes]:
         """The files of the last snapshot: path -> content."""
-        return self._snapshot
+        return self._now.files
 
     def adopt(self, other: Folders) -> None:
         """Takes over another workplace's snapshot, and its first one: what a setup draws at random
@@ -137,29 +161,59 @@ class Folders:
         """
         there, here = os.fsencode(other.folder), os.fsencode(self.folder)
         if other._first is not None:
-            files, folders = other._first
-            self._first = (_replace_path(files, there, here), folders)
-        self._snapshot = _replace_path(other.kept, there, here)
-        self._folders = {str(Path(name).parent) for name in self._snapshot} - {"."}
+            self._first = other._first.move(there, here)
+        self._now = other._now.move(there, here)
         self.restore()
 
     def restore(self, *, first: bool = False) -> None:
-        """Puts the scratch back as the last snapshot has it; `first`: as the first one has it."""
-        files, folders = self._snapshot, self._folders
+        """Puts the scratch back as the last snapshot has it; `first`: as the first one has it.
+
+        No sandbox stands around this process: nothing is written through a link that a delivery has
+        put in the place of a file, and no pipe is waited for.
+        """
+        kept = self._now
         if first and self._first:
-            files, folders = self._first
-        for name in self._list_files():
-            if name not in files:
-                (self.scratch / name).unlink()
-        for name in sorted(folders):
+            kept = self._first
+        for folder, inner, names in os.walk(self.scratch):
+            for name in (*inner, *names):
+                # A server may take away a file of its own meanwhile.
+                with contextlib.suppress(FileNotFoundError):
+                    self._remove_stray(Path(folder) / name, kept)
+        for name in sorted(kept.folders):
             (self.scratch / name).mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (self.scratch / name).write_bytes(content)
+        for name, target in kept.links.items():
+            if not os.path.lexists(self.scratch / name):
+                (self.scratch / name).symlink_to(target)
+        for name, content in kept.files.items():
+            # A link leads outside, or to a file that is kept by its own name.
+            if name not in kept.links:
+                (self.scratch / name).write_bytes(content)
         for path in sorted(self.scratch.rglob("*"), reverse=True):
-            if path.is_dir() and str(path.relative_to(self.scratch)) not in folders:
+            if path.is_dir() and str(path.relative_to(self.scratch)) not in kept.folders:
                 # What could not be removed holds something that is no file of ours.
                 with contextlib.suppress(OSError):
                     path.rmdir()
+
+    def _remove_stray(self, path: Path, kept: _Snapshot) -> None:
+        """Removes a file or a link that the snapshot does not have, and whatever has taken the
+        place of what it has. A pipe or a socket of its own name is left alone.
+        """
+        name = str(path.relative_to(self.scratch))
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            is_kept = kept.links.get(name) == str(path.readlink())
+        elif name in kept.links:
+            is_kept = False
+        elif stat.S_ISREG(mode):
+            is_kept = name in kept.files
+        elif stat.S_ISDIR(mode):
+            is_kept = name not in kept.files
+        else:
+            is_kept = name not in kept.files and name not in kept.folders
+        if not is_kept and stat.S_ISDIR(mode):
+            shutil.rmtree(path)
+        elif not is_kept:
+            path.unlink()
 
     def _list_files(self) -> list[str]:
         """The files of the scratch, as paths within it."""

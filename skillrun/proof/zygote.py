@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillrun.core.errors import Misuse, Refused
+from skillrun.core.opening import read_end
 from skillrun.probe.facts import BootFacts, read_facts
 from skillrun.proof.unset import find_unset
 
@@ -316,7 +317,7 @@ class Zygote:
 
     def _tail(self) -> str:
         with contextlib.suppress(OSError):
-            return self.output.read_bytes()[-4000:].decode("utf-8", "replace")
+            return read_end(self.output, 4000).decode("utf-8", "replace")
         return ""
 
     def fork(

@@ -20,6 +20,7 @@ from typing import Any
 
 from skillrun.core.canonical import digest
 from skillrun.core.errors import RepoUnusable
+from skillrun.core.opening import read_beginning
 from skillrun.core.text import visible
 from skillrun.repo import filters
 
@@ -49,6 +50,8 @@ _LOOKS_AT_NO_FILE = frozenset(
 _NOT_FETCHED = (b"from promisor remote", b"lazy fetching disabled", b"transport '")
 # Bytes; beyond it a file is compared by size and time.
 _LARGE = 64 * 1024 * 1024
+# Of a `.git` that is a file: "gitdir: " and a path.
+_LONGEST_LINK = 64 * 1024
 # So often it is looked whether git has used the processor.
 _IDLE_S = 4.0
 # Looks in a row without a tick: no file system that works is as slow.
@@ -343,7 +346,7 @@ def _leads_to(entry: Path, git_dir: Path) -> bool:
     try:
         if entry.is_dir():
             return entry.samefile(git_dir)
-        named = os.fsdecode(entry.read_bytes()).removeprefix("gitdir:").strip()
+        named = os.fsdecode(read_beginning(entry, _LONGEST_LINK)).removeprefix("gitdir:").strip()
         return (entry.parent / named).samefile(git_dir)
     except (OSError, ValueError):
         return False

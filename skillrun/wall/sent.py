@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from urllib.parse import parse_qsl
+
+from skillrun.core.opening import parse_json
 
 Parts = dict[str, object]
 """Where something stands ("body.amount", "header idempotency-key", "to") -> what stands there."""
@@ -42,7 +43,7 @@ def _read_headers(lines: list[str]) -> Iterator[tuple[str, object]]:
 def _read_body(body: str) -> Iterator[tuple[str, object]]:
     text = body.encode("latin-1").decode("utf-8", "replace")
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError:
         pairs = parse_qsl(text, keep_blank_values=True)
         if pairs and "\n" not in text:

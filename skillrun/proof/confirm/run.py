@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillrun.core.opening import open_file, parse_json, read_end
 from skillrun.frameworks.broker import Broker, NotConfirmed
 from skillrun.frameworks.registry import FRAMEWORKS
 from skillrun.proof.confirm.interface import ScheduleOutcome
@@ -39,6 +40,8 @@ LIMIT_S = 90.0
 _QUIET_S = 0.5
 _CALL_AGAIN = "call={}"  # a move: the application calls for this job once more
 _POLL_S = 0.03
+# Bytes of events that are read at once; a schedule has some hundred of them.
+_MOST_SAID = 64 * 1024 * 1024
 # Each start takes seconds of the limit: what needs more of them is said not to be confirmed.
 _MOST_STARTS = 8
 
@@ -114,6 +117,17 @@ class Process:
             self._report = -1
 
 
+def _parse_event(line: bytes) -> dict[str, Any]:
+    """One event of a worker. Raises NotConfirmed for a line that is none."""
+    try:
+        event = parse_json(line)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict) or not isinstance(event.get("e"), str):
+        raise NotConfirmed("somebody has written into the file in which the worker reports")
+    return event
+
+
 class Watch:
     """The events of one schedule, as they arrive in the file."""
 
@@ -127,15 +141,24 @@ class Watch:
         self.started = 0
 
     def read(self) -> bool:
-        """Whether there was anything new."""
-        if not self.path.exists():
+        """Whether there was anything new. Raises NotConfirmed where the worker, or what it runs, has
+        put something else in the place of its events.
+        """
+        try:
+            with open_file(self.path) as file:
+                file.seek(self.read_to)
+                data = file.read(_MOST_SAID)
+        except FileNotFoundError:
             return False
-        with self.path.open("rb") as file:
-            file.seek(self.read_to)
-            data = file.read()
+        except OSError as error:
+            raise NotConfirmed(
+                f"what the worker reports cannot be read: {error.strerror}"
+            ) from None
         whole, newline, _ = data.rpartition(b"\n")
+        if not newline and len(data) == _MOST_SAID:
+            raise NotConfirmed("the worker reports without an end")
         self.read_to += len(whole) + len(newline)
-        self.events += [json.loads(line) for line in whole.splitlines()]
+        self.events += map(_parse_event, whole.splitlines())
         return bool(whole)
 
     @property
@@ -448,7 +471,7 @@ class Stage:
 
     def _tail(self) -> str:
         with contextlib.suppress(OSError):
-            lines = self.output.read_text("utf-8", "replace").strip().splitlines()
+            lines = read_end(self.output, 4000).decode("utf-8", "replace").strip().splitlines()
             if lines:
                 return lines[-1][-300:]
             return "it said nothing"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from skillrun.core.opening import read_file
 from skillrun.proof.breaking.runs import Ran, limit_of_break
 from skillrun.proof.breaking.scratch import scratch_copy
 from skillrun.proof.second_delivery.broken_grammar import (
@@ -230,9 +231,11 @@ def _count_effects(counts: Path) -> tuple[Counter[str], Counter[str]]:
 
 
 def _read_lines(path: Path) -> list[str]:
-    """Split at line ends alone: a job may have other separators in it."""
+    """Split at line ends alone: a job may have other separators in it. The test may have put a pipe
+    in the place of the file: nothing was recorded then.
+    """
     try:
-        return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+        return read_file(path).decode("utf-8", "replace").split("\n")[:-1]
     except OSError:
         return []
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skillrun.core.opening import read_end
 from skillrun.core.text import visible
 from skillrun.proof.services.errors import ServiceFailed
 
@@ -27,6 +28,7 @@ _END_S = _GRACE_S + 10.0
 # Sun_path of unix(7), without its final zero.
 _SOCKET_LIMIT = 107 if sys.platform == "linux" else 103
 _SHOWN_LINES = 5
+_SHOWN_BYTES = 64 * 1024
 
 # Runs as root until the exec, so that the other user needs to reach neither Python nor skillrun. A
 # change of user forgets the death signal that the supervisor had set (prctl(2)), so it is set
@@ -109,7 +111,9 @@ class Child:
 
     def failed(self, what: str) -> ServiceFailed:
         """The error to raise, with the last lines that the server wrote."""
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        lines: list[str] = []
+        with contextlib.suppress(OSError):
+            lines = read_end(self.log, _SHOWN_BYTES).decode("utf-8", "replace").splitlines()
         said = "; ".join(visible(line.strip()) for line in lines[-_SHOWN_LINES:] if line.strip())
         return ServiceFailed(f"the private {self.name} {what}" + (f": {said}" if said else ""))
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-import yaml
-
 from skillrun.contract.duration import parse_duration
+from skillrun.core.opening import parse_yaml
 from skillrun.core.verdict import Finding
 from skillrun.repo.places import is_taken_for_tests
 from skillrun.repo.source import FunctionNode, Module, last_word
@@ -443,8 +442,8 @@ def _is_restarted(text: str, line: str) -> bool:
     or a pod does so by itself.
     """
     try:
-        services = at(yaml.safe_load(text), "services")
-    except yaml.YAMLError:
+        services = at(parse_yaml(text), "services")
+    except ValueError:
         return True
     if not isinstance(services, dict):
         return True
