@@ -21,7 +21,7 @@ from typing import Any
 
 from .aside import path_and_mode
 from .family import children_commands, is_own_process, pid_behind
-from .files import CHANGES, LOGS, METRICS, Door, Files
+from .files import CHANGES, COPYING, LOGS, METRICS, Door, Files
 from .frames import Frames
 from .gate import Gate, Refused
 from .reach import Reach, Refusal, is_known_name, is_log_port, is_quiet, make_refusal, name_of
@@ -98,7 +98,7 @@ class Audit:
         """
         self.recorder, self.frames, self.reach = recorder, Frames(recorder), Reach(servers)
         own = {"tmp": free[0], "home": free[1]}
-        self.frames.locate_modules((*METRICS, *LOGS, *_ASKING, *_HOOKED_SQLITE))
+        self.frames.locate_modules((*METRICS, *LOGS, *COPYING, *_ASKING, *_HOOKED_SQLITE))
         self.files = Files(
             recorder, self.frames, self.tell_undeclared, scratch, own, tuple(free[2:]), shared
         )
@@ -429,9 +429,9 @@ class Audit:
             )
         raise error or Refusal(errno.ENETUNREACH, "Network is unreachable from a proof", detail)
 
-    def tell_undeclared(self, kind: str, detail: str) -> bool:
+    def tell_undeclared(self, kind: str, detail: str, **more: str) -> bool:
         """Whether it is anything to tell: a declared effect that is passed through is none, nor the
-        library's work.
+        library's work. `more`: what else the event says.
         """
         if self.forking:
             self._tell_early(kind, f"{detail}, at a fork", self.recorder.find_place())
@@ -439,7 +439,7 @@ class Audit:
         if self.recorder.effect_depth or not self.recorder.is_own_act:
             return False
         self.recorder.emit(
-            "undeclared", kind=kind, detail=detail[:200], place=self.recorder.find_place()
+            "undeclared", kind=kind, detail=detail[:200], place=self.recorder.find_place(), **more
         )
         return True
 

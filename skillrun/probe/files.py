@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import threading
@@ -26,6 +27,8 @@ LOGS = ("logging",)
 # By the name an application's log is told from what it keeps: `app.log`, and what rotating makes of
 # it.
 _LOG_NAME = re.compile(r"\.log([._-][0-9_-]+)?(\.gz)?$")
+# Modules that copy or unpack a file with its times.
+COPYING = ("shutil", "tarfile", "zipfile")
 METRICS = ("statsd.client", "datadog.dogstatsd", "prometheus_client")
 # Nothing that is written there is kept by anybody.
 _DEVICES = (
@@ -64,6 +67,17 @@ CHANGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "os.chflags": ((0,), ()),
     "shutil.rmtree": ((0,), (1,)),
     "shutil.move": ((0, 1), ()),
+}
+
+
+# Of those that change no content: where what a file is given begins and ends in the arguments.
+_GIVEN = {
+    "os.chmod": (1, 2),
+    "os.chown": (1, 3),
+    "os.chflags": (1, 2),
+    "os.setxattr": (1, 4),
+    "os.removexattr": (1, 2),
+    "os.utime": (1, 3),
 }
 
 
@@ -174,7 +188,24 @@ class Files:
         for name in self._changed_names(event, args):
             is_there = event == "os.mkdir" and name is not None and os.path.isdir(name)
             if name is not None and not (is_there and self.recorder.channel is None):
-                self.see_write(name)
+                self.see_write(name, given=self._find_given(event, args))
+
+    def _find_given(self, event: str, args: tuple[Any, ...]) -> str:
+        """What a file is given besides its content, so that whoever compares can compare it: a
+        mode, an owner, an attribute, times. "" for the time of the call itself, which any writing
+        leaves.
+        """
+        first, behind = _GIVEN.get(event, (0, 0))
+        given: Any = args[first:behind]
+        if event == "os.utime":
+            given = args[1] or args[2]
+            # What is copied with a file is when it was changed. When it was read last, nobody
+            # chose.
+            if given and self.frames.is_done_by(COPYING):
+                given = given[1]
+        if not given:
+            return ""
+        return hashlib.sha256(f"{event}{given!r}".encode()).hexdigest()
 
     def _changed_names(self, event: str, args: tuple[Any, ...]) -> Iterator[str | None]:
         paths, folders = CHANGES[event]
@@ -197,8 +228,10 @@ class Files:
                 name = os.path.join(held, name)
         return os.path.realpath(name)
 
-    def see_write(self, name: str, reads: bool = False) -> None:
-        """Raises OSError for a file that is not the proof's."""
+    def see_write(self, name: str, reads: bool = False, given: str = "") -> None:
+        """Raises OSError for a file that is not the proof's. `given`: what it gets besides content,
+        as a digest.
+        """
         if self._is_nobodys(name) or name in self.left:
             return
         if self.forking:
@@ -216,7 +249,7 @@ class Files:
             if name.endswith(_LOCKS):
                 self.locks.setdefault(name, self.recorder.find_place())
             elif not self._is_compiled():
-                self.tell("file", self._shorten_name(name, None))
+                self.tell("file", self._shorten_name(name, None), given=given)
         else:
             self.tell("file", self._show_name(name))
             raise OSError(errno.EROFS, "skillrun lets the proof write in {scratch} alone", name)

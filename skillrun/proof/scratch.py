@@ -14,7 +14,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from skillrun.core.errors import Blocked
@@ -75,6 +75,39 @@ def _explain_no_room(base: str | None, error: OSError) -> Blocked:
 
 
 @dataclass(frozen=True)
+class _Marks:
+    """What a file or a folder carries besides its content."""
+
+    mode: int
+    changed_ns: int
+    attributes: dict[str, bytes]
+
+    @classmethod
+    def read(cls, path: Path) -> _Marks:
+        status = path.stat()
+        return cls(stat.S_IMODE(status.st_mode), status.st_mtime_ns, _read_attributes(path))
+
+    def put_on(self, path: Path) -> None:
+        """Gives a file or a folder these again, and no others."""
+        if stat.S_IMODE(path.stat().st_mode) != self.mode:
+            path.chmod(self.mode)
+        now = _read_attributes(path)
+        for name in now.keys() - self.attributes.keys():
+            os.removexattr(path, name)
+        for name, value in self.attributes.items():
+            if now.get(name) != value:
+                os.setxattr(path, name, value)
+
+
+def _read_attributes(path: Path) -> dict[str, bytes]:
+    """The extended attributes of a file; none where the system has none."""
+    try:
+        return {name: os.getxattr(path, name) for name in os.listxattr(path)}
+    except (OSError, AttributeError):
+        return {}
+
+
+@dataclass(frozen=True)
 class _Snapshot:
     """What the scratch held, by paths within it: the content of files, folders, and where links
     lead.
@@ -83,6 +116,8 @@ class _Snapshot:
     files: dict[str, bytes]
     folders: frozenset[str]
     links: dict[str, str]
+    # Of files and folders: a job may remember by these as by what stands in a file.
+    marks: dict[str, _Marks] = field(default_factory=dict)
 
     def move(self, there: bytes, here: bytes) -> _Snapshot:
         """The same with another folder's path in the place of `there`."""
@@ -90,7 +125,8 @@ class _Snapshot:
             {name: os.fsencode(to) for name, to in self.links.items()}, there, here
         )
         targets = {name: os.fsdecode(to) for name, to in links.items()}
-        return _Snapshot(_replace_path(self.files, there, here), self.folders, targets)
+        files = _replace_path(self.files, there, here)
+        return _Snapshot(files, self.folders, targets, self.marks)
 
 
 class Folders:
@@ -144,7 +180,8 @@ class Folders:
                 links[name] = str(path.readlink())
             elif path.is_dir():
                 folders.add(name)
-        self._now = _Snapshot(files, frozenset(folders), links)
+        marks = {name: _Marks.read(self.scratch / name) for name in (*files, *folders)}
+        self._now = _Snapshot(files, frozenset(folders), links, marks)
         self._first = self._first or self._now
         return files
 
@@ -187,7 +224,10 @@ class Folders:
         for name, content in kept.files.items():
             # A link leads outside, or to a file that is kept by its own name.
             if name not in kept.links:
-                (self.scratch / name).write_bytes(content)
+                path = self.scratch / name
+                path.write_bytes(content)
+                if name in kept.marks:
+                    os.utime(path, ns=(kept.marks[name].changed_ns,) * 2)
         for path in sorted(self.scratch.rglob("*"), reverse=True):
             if path.is_dir() and str(path.relative_to(self.scratch)) not in kept.folders:
                 # What could not be removed holds something that is no file of ours.
@@ -214,6 +254,9 @@ class Folders:
             shutil.rmtree(path)
         elif not is_kept:
             path.unlink()
+        elif name in kept.marks and not stat.S_ISLNK(mode):
+            # Before anything is written into it.
+            kept.marks[name].put_on(path)
 
     def _list_files(self) -> list[str]:
         """The files of the scratch, as paths within it."""

@@ -64,6 +64,27 @@ FILES = {
         ),
         "undeclared file: {home}/keys.done, which stays",
     ),
+    "times-of-the-store": (
+        "os.utime(DB, (time.time(), int.from_bytes(os.urandom(3), 'big')))",
+        "undeclared file: {scratch}/app.db (jobs.py:",
+    ),
+    "read-time-of-the-store": (
+        "os.utime(DB, (int.from_bytes(os.urandom(3), 'big'), 1))",
+        "undeclared file: {scratch}/app.db (jobs.py:",
+    ),
+    "attribute-of-the-store": (
+        "os.setxattr(DB, 'user.sent', os.urandom(4))",
+        "undeclared file: {scratch}/app.db (jobs.py:",
+    ),
+    # Two single runs are a minute from each other.
+    "mode-of-the-store": (
+        "os.chmod(DB, 0o600 if time.time() % 120 < 60 else 0o640)",
+        "undeclared file: {scratch}/app.db (jobs.py:",
+    ),
+    "owner-of-the-store": (
+        "os.chown(DB, -1, os.getgid() if time.time() % 120 < 60 else -1)",
+        "undeclared file: {scratch}/app.db (jobs.py:",
+    ),
     "header": (
         (
             "import contextlib\nwith contextlib.closing(sqlite3.connect(DB, isolation_level=None))"

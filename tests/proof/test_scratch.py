@@ -32,6 +32,27 @@ def test_what_is_no_file_is_left_alone() -> None:
         place.remove()
 
 
+def test_what_a_file_carries_besides_its_content_is_put_back() -> None:
+    place = Folders()
+    try:
+        kept, folder = place.scratch / "kept", place.scratch / "folder"
+        kept.write_text("a")
+        folder.mkdir()
+        place.snapshot()
+        before = kept.stat()
+        for path in (kept, folder):
+            os.setxattr(path, "user.sent", b"1")
+        os.utime(kept, (1, 1))
+        kept.chmod(0)
+        folder.chmod(0o700)
+        place.restore()
+        after = kept.stat()
+        assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+        assert (os.listxattr(kept), os.listxattr(folder)) == ([], [])
+    finally:
+        place.remove()
+
+
 def test_what_another_place_wrote_down_of_itself_is_of_the_one_that_adopts_it() -> None:
     """Two of them try one proof's schedules side by side; the second takes the first one's files."""
     one, two = Folders(), Folders()

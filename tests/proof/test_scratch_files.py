@@ -11,6 +11,7 @@ from tests.proof.histories import DONE, KILLED, ONCE, RETURNED, Told, fault, his
 from tests.proof.plain_job import plain_repo, proof_of
 
 from skillrun.contract.job import Effect, JobSpec  # isort: skip
+from skillrun.proof.history import History  # isort: skip
 from skillrun.proof.reference import Reference  # isort: skip
 
 WRITE: Told = ("undeclared", {"kind": "file", "detail": "{scratch}/out/7.csv"})
@@ -19,8 +20,8 @@ OTHER: Told = ("undeclared", {"kind": "file", "detail": "{scratch}/out/7-4712.pa
 SINGLE = {"out/7.csv": "one", "out/7-4711.part": None}
 
 
-def rules(seen: object, **more: object) -> list[str]:
-    once = history("once", [WORK, WRITE, *DONE], files=SINGLE)
+def rules(seen: object, once: History | None = None, **more: object) -> list[str]:
+    once = once or history("once", [WORK, WRITE, *DONE], files=SINGLE)
     spec = JobSpec(
         version=1, job="job", effects=(Effect(name="email", call="app.mail:send", key_arg="key"),)
     )
@@ -64,6 +65,18 @@ def test_a_log_that_is_read_is_no_file_of_this_kind() -> None:
     assert ONCE.files == {}
 
 
+def test_what_a_file_is_given_besides_its_content_is_compared() -> None:
+    """A mode, times, an attribute: a job remembers by them as well."""
+    first: Told = ("undeclared", {**WRITE[1], "given": "mode 600"})
+    other: Told = ("undeclared", {**WRITE[1], "given": "mode 644"})
+    once = history("once", [first, *DONE], files={"out/7.csv": "one"})
+    for second, said in ((first, []), (WRITE, []), (other, ["effect.undeclared"])):
+        twice = history("redeliver", [first, *DONE], [second, *DONE], files=once.files)
+        assert rules(twice, once=once) == said
+    later = history("once", [other, *DONE], files=once.files)
+    assert rules(once, once=once, later=later) == ["effect.undeclared"]
+
+
 FOLDER = "os.path.dirname(DB) + '/'"
 
 
@@ -84,3 +97,23 @@ def test_a_report_is_proved_and_a_line_that_is_added_is_not(
     repo = plain_repo(tmp_path / "repo", was=place, becomes=write + place)
     proof = proof_of(repo, "kill@before:send#1")
     assert proof.verdict == verdict, proof
+
+
+COPIED = f"""with open({FOLDER} + 'part', 'w') as out:
+    out.write('paid')
+os.chmod({FOLDER} + 'part', 0o640)
+os.utime({FOLDER} + 'part', (order_id, order_id))
+os.setxattr({FOLDER} + 'part', 'user.order', str(order_id).encode())
+os.replace({FOLDER} + 'part', {FOLDER} + 'report')
+import shutil
+shutil.copy2('jobs.py', {FOLDER} + 'copy')
+os.utime({FOLDER} + 'copy')"""
+
+
+@pytest.mark.real
+def test_a_report_with_times_and_a_mode_of_its_own_is_proved(tmp_path: Path) -> None:
+    place = "            send(order_id, key="
+    write = "".join(f"            {line}\n" for line in COPIED.splitlines())
+    repo = plain_repo(tmp_path / "repo", was=place, becomes=write + place)
+    proof = proof_of(repo, "kill@before:send#1")
+    assert proof.verdict == "proved", proof

@@ -8,7 +8,7 @@ import fnmatch
 import re
 from collections.abc import Iterator
 
-from skillrun.proof.history import History
+from skillrun.proof.history import History, name_scratch_file
 from skillrun.proof.reference import Reference, must_complete
 
 # A work file often has the number of its process, or a random name.
@@ -26,9 +26,10 @@ def is_named_aside(name: str, reference: Reference) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def is_like_state(name: str, history: History, reference: Reference) -> bool:
+def is_like_state(name: str, given: object, history: History, reference: Reference) -> bool:
     """Whether a file at the end is as a single run leaves it, so that writing it again changes
-    nothing. `name`: a path within the scratch.
+    nothing. `name`: a path within the scratch; `given`: what the file was given besides its
+    content, such as a mode or times.
     """
     if is_named_aside(name, reference):
         return True
@@ -36,6 +37,8 @@ def is_like_state(name: str, history: History, reference: Reference) -> bool:
         # What a payload that nobody gave comes to is its own affair.
         return True
     if _differs_between_runs(name, reference):
+        return False
+    if given and not _is_given_by_single_run(name, given, reference):
         return False
     seen = history.files.get(name)
     allowed: set[str | None] = set()
@@ -53,6 +56,26 @@ def _list_singles(reference: Reference) -> Iterator[History]:
     """Yields the single runs, of the proof's own message and of each distinct job."""
     yield reference.once
     yield from reference.jobs.values()
+
+
+def _is_given_by_single_run(name: str, given: object, reference: Reference) -> bool:
+    """Whether a single run gives the file the same, and another one nothing else: a job may remember
+    by it as by what stands in the file.
+    """
+    later = reference.later
+    if later is not None and _list_given(name, later) != _list_given(name, reference.once):
+        return False
+    return any(given in _list_given(name, single) for single in _list_singles(reference))
+
+
+def _list_given(name: str, history: History) -> set[object]:
+    """What the deliveries gave a file besides its content."""
+    found: set[object] = set()
+    for delivery in history.deliveries:
+        for event in delivery.all("undeclared"):
+            if event["given"] and name_scratch_file(event) == name:
+                found.add(event["given"])
+    return found
 
 
 def _differs_between_runs(name: str, reference: Reference) -> bool:

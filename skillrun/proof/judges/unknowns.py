@@ -70,7 +70,7 @@ def judge_undeclared(
         queue = letter.where
     for event in delivery.all("undeclared"):
         name = name_scratch_file(event)
-        if name is not None and is_like_state(name, history, reference):
+        if name is not None and is_like_state(name, event["given"], history, reference):
             continue
         said = f"undeclared {event['kind']}: {event['detail']}{_show_place(event)}"
         yield Judgement(Verdict.INCOMPLETE, "effect.undeclared", said, events=(event.number,))
