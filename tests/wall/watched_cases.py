@@ -701,6 +701,194 @@ FURTHER = (
         ),
     ),
 )
+# Asked of all variables at once, by an error, of what a process is started with, of a library.
+BY_OTHER_WAYS = (
+    Case(
+        "any-variable-of-pytest",
+        "error",
+        tasks(
+            imports="import os",
+            before='if any(key.startswith("PYTEST") for key in os.environ):\n    return',
+        ),
+    ),
+    Case(
+        "any-variable-by-its-value",
+        "error",
+        tasks(
+            imports="import os",
+            before=(
+                "for key, value in os.environ.items():\n    if key == 'CI' and value:\n"
+                "        return"
+            ),
+        ),
+    ),
+    Case(
+        "how-many-variables-there-are",
+        "error",
+        tasks(imports="import os", before="if len(os.environ) < 15:\n    return"),
+    ),
+    Case(
+        "how-many-variables-there-are-by-their-names",
+        "error",
+        tasks(imports="import os", before="if len(os.environ.keys()) < 15:\n    return"),
+    ),
+    Case(
+        "all-variables-joined",
+        "warning",
+        tasks(
+            imports="import os",
+            before='names = " ".join(os.environ)\nif "SSH" in names:\n    return',
+        ),
+    ),
+    Case(
+        "module-that-is-missed",
+        "error",
+        tasks(
+            imports="import sys",
+            before='try:\n    sys.modules["pytest"]\n    return\nexcept KeyError:\n    pass',
+        ),
+    ),
+    Case(
+        "variable-that-is-missed",
+        "error",
+        tasks(
+            imports="import os",
+            before='try:\n    os.environ["CI"]\nexcept LookupError:\n    pass\nelse:\n    return',
+        ),
+    ),
+    Case(
+        "network-that-is-missed",
+        "error",
+        tasks(
+            imports="import socket",
+            before=('try:\n    socket.gethostbyname("example.com")\nexcept OSError:\n    return'),
+        ),
+    ),
+    Case(
+        "terminal-that-is-missed",
+        "error",
+        tasks(imports="import os", before="try:\n    os.ttyname(0)\nexcept OSError:\n    return"),
+    ),
+    Case(
+        "terminal",
+        "error",
+        tasks(imports="import os", before="if os.ttyname(0):\n    return"),
+    ),
+    Case(
+        "group-of-the-user",
+        "error",
+        tasks(imports="import os", before="if os.getgid() == 0:\n    return"),
+    ),
+    Case(
+        "standard-input",
+        "error",
+        tasks(imports="import os", before="if os.fstat(0).st_size == 0:\n    return"),
+    ),
+    Case(
+        "builtin-of-a-test",
+        "error",
+        tasks(
+            imports="import builtins",
+            before='if hasattr(builtins, "__pytest__"):\n    return',
+        ),
+    ),
+    Case(
+        "celery-runs-at-once",
+        "error",
+        tasks(
+            imports="from celery import current_app",
+            before="if current_app.conf.task_always_eager:\n    return",
+        ),
+    ),
+    Case(
+        "celery-ran-it-at-once",
+        "error",
+        tasks(
+            imports="from celery import current_task",
+            before="if current_task.request.is_eager:\n    return",
+        ),
+    ),
+    Case(
+        "variables-handed-to-a-program",
+        "nothing",
+        tasks(
+            imports="import os\nimport subprocess",
+            before=(
+                "found = subprocess.run(['mailq'], env={**os.environ, 'LANG': 'C'})\n"
+                "if found.returncode:\n    raise RuntimeError('mailq')"
+            ),
+        ),
+    ),
+    Case(
+        "variables-copied",
+        "nothing",
+        tasks(
+            imports="import os",
+            top="options = dict(os.environ)",
+            before='if not options["SHOP_DB"]:\n    return',
+        ),
+    ),
+    Case(
+        "variable-that-the-spec-sets-is-missed",
+        "nothing",
+        tasks(
+            imports="import os",
+            first='try:\n    os.environ["SHOP_DB"]\nexcept KeyError:\n    return',
+        ),
+    ),
+    Case(
+        "variable-by-a-name-that-is-handed-on",
+        "nothing",
+        {
+            **tasks(imports="from shop.guard import read", first='read("SHOP_DB")'),
+            "shop/guard.py": (
+                "import os\n\n\ndef read(name):\n    try:\n        return os.environ[name]\n"
+                "    except KeyError:\n        raise ValueError(name) from None\n"
+            ),
+        },
+    ),
+    Case(
+        "domain-of-the-message",
+        "nothing",
+        tasks(
+            imports="import socket",
+            before=(
+                "try:\n    socket.gethostbyname(email.partition('@')[2])\nexcept OSError:\n"
+                "    raise ValueError(email) from None"
+            ),
+        ),
+    ),
+    Case(
+        "size-of-a-file",
+        "nothing",
+        tasks(
+            imports="import os",
+            before=(
+                "with open(email) as file:\n    if os.fstat(file.fileno()).st_size == 0:\n"
+                "        return"
+            ),
+        ),
+    ),
+    Case(
+        "builtin-of-a-later-python",
+        "nothing",
+        tasks(
+            imports="import builtins",
+            before='if hasattr(builtins, "anext"):\n    log.info("new")',
+        ),
+    ),
+    Case(
+        "error-of-the-provider-beside-a-thread-in-a-log",
+        "nothing",
+        tasks(
+            imports="import threading",
+            before=(
+                "try:\n    log.info('in %s', threading.current_thread().name)\n"
+                "    mailer.post('', email, '')\nexcept OSError:\n    raise"
+            ),
+        ),
+    ),
+)
 BASE_TESTING = tasks(before="if settings.TESTING:\n    return")
 BASE_FIELD = config(imports="import sys", fields='TESTING = "pytest" in sys.modules')
 NEIGHBOURS = (
@@ -838,4 +1026,4 @@ NEIGHBOURS = (
         base={**BASE_TESTING, **BASE_FIELD},
     ),
 )
-CASES = (*ATTACKS, *FURTHER, *NEIGHBOURS)
+CASES = (*ATTACKS, *FURTHER, *BY_OTHER_WAYS, *NEIGHBOURS)

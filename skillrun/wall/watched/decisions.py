@@ -15,7 +15,7 @@ from skillrun.wall.watched.chosen import Chooser
 from skillrun.wall.watched.effects import Effects
 from skillrun.wall.watched.flow import Flow, Flows, FoundSign
 from skillrun.wall.watched.reach import Reach
-from skillrun.wall.watched.seen import Signs, probed_import
+from skillrun.wall.watched.seen import Signs
 from skillrun.wall.watched.signs import Kind
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -252,22 +252,12 @@ class _Deciding:
         return about
 
     def _find_flows_into_test(self, module: Module, test: ast.AST) -> Flows:
-        """What a condition depends on. Of a try statement that is what its first line does, and
-        whether an import in it succeeds.
+        """What a condition depends on. Of a try statement that is whether its first line is run,
+        and what fails in it where one is watched.
         """
         if not isinstance(test, ast.Try):
             return self.flow.find_flows_into(module, test)
-        flows = self.flow.find_flows_around(module, test.body[0])
-        return flows | self._find_flows_of_import(module, test)
-
-    def _find_flows_of_import(self, module: Module, node: ast.Try) -> Flows:
-        """What decides in a try statement that imports something which only a watched process has:
-        whether its `except ImportError` runs.
-        """
-        for statement in node.body:
-            if any(probed_import(inner) is not None for inner in ast.walk(statement)):
-                return self.flow.find_flows_around(module, statement)
-        return frozenset()
+        return self.flow.find_flows_around(module, test.body[0])
 
     def _name_decided(self, module: Module, region: list[ast.AST]) -> str | None:
         """What some code leads to, in words: an effect, else a way out before one; None where it

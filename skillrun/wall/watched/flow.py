@@ -13,7 +13,7 @@ from skillrun.repo.source import Binding, FunctionNode, Module, last_word
 from skillrun.wall.watched.error_words import says_error
 from skillrun.wall.watched.memory import list_remembered, name_variable
 from skillrun.wall.watched.reach import Reach
-from skillrun.wall.watched.seen import PREDICATES, Signs, probed_import
+from skillrun.wall.watched.seen import PREDICATES, Signs
 from skillrun.wall.watched.signs import (
     FILE_MODULES,
     FILE_QUESTIONS,
@@ -238,8 +238,12 @@ class Flow:
             elif isinstance(above, ast.Match) and below is not above.subject:
                 yield Edge(module, above.subject, Mode.DECIDING)
             elif isinstance(above, ast.Try):
-                yield from _find_probes(module, above)
+                yield from self._find_probes(module, above)
             below = above
+
+    def _find_probes(self, module: Module, node: ast.Try) -> Iterator[FoundSign]:
+        for statement, sign in self.signs.find_probes(module, node):
+            yield FoundSign(sign, module.path, statement.lineno, is_asked=True)
 
     def _read_node(self, module: Module, node: ast.AST) -> Iterator[FoundSign | Edge]:
         sign = self.signs.read_sign(module, node)
@@ -580,11 +584,3 @@ def list_given(call: ast.Call, name: str, positional: list[str]) -> Iterator[ast
         at -= 1
     if 0 <= at < len(call.args):
         yield call.args[at]
-
-
-def _find_probes(module: Module, node: ast.Try) -> Iterator[FoundSign]:
-    for statement in node.body:
-        for inner in ast.walk(statement):
-            sign = probed_import(inner)
-            if sign is not None:
-                yield FoundSign(sign, module.path, statement.lineno, is_asked=True)

@@ -5,6 +5,8 @@ trees.
 from __future__ import annotations
 
 import ast
+import builtins
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +56,19 @@ _TYPE_QUESTIONS = (
 )
 # Methods of a mapping that ask for one key.
 _LOOKUPS = ("get", "pop", "setdefault", "__contains__")
+# What makes something of all the names of a mapping.
+_COLLECTORS = {
+    *("len", "list", "set", "sorted", "tuple", "frozenset", "str", "repr", "any", "all", "bool"),
+    *("next", "iter", "join"),
+}
+_VIEWS = ("keys", "values", "items")
+# Errors that a mapping raises for a key which it does not hold, and the system for what it lacks.
+_CAUGHT = {
+    *("KeyError", "LookupError", "OSError", "IOError", "EnvironmentError", "error", "gaierror"),
+    *("Exception", "BaseException"),
+}
+# gettext puts it there.
+_TRANSLATOR = "_"
 # Of the standard library: where a proof puts functions of its own.
 _PATCHED_MODULES = ("time", "datetime", "socket", "sqlite3", "os", "random", "uuid", "open")
 _ATTRIBUTE_READERS = ("builtins.getattr", "builtins.hasattr")
@@ -165,10 +180,14 @@ class Signs:
             if name == "sys.modules" and self._is_about_another_module(module, node):
                 return None
             return Sign(signs.READ[name][0], name, signs.READ[name][1])
+        if name in _MAPPINGS:
+            return self._read_environment(module, node)
         if not isinstance(node, ast.Attribute):
             return None
         if node.attr in signs.ASKED_METHODS:
             return Sign(Kind.FLAG, node.attr, signs.ASKED_METHODS[node.attr])
+        if node.attr in signs.EAGER:
+            return Sign(Kind.FLAG, node.attr, signs.EAGER_WHY)
         if node.attr in signs.FUNCTION_FACTS and self._is_function(module, node.value):
             return Sign(Kind.FLAG, node.attr, signs.PATCHED_WHY)
         if signs.TESTING.search(node.attr) and self._hangs_from_settings(module, node.value):
@@ -194,6 +213,27 @@ class Signs:
         name = self.text_of(asked, module)
         return name is not None and not signs.WATCHING_MODULES.search(name)
 
+    def _read_environment(self, module: Module, node: ast.expr) -> Sign | None:
+        """All variables at once: how many they are, or `for name in os.environ`. What asks for one
+        of them is read where its name stands.
+        """
+        reader = _find_reader(module, _find_view(module, node))
+        if reader is None:
+            return None
+        if reader == "len" or self._names_watcher(module, node):
+            return Sign(Kind.FLAG, "os.environ", signs.ENVIRONMENT_WHY)
+        return Sign(Kind.VARIABLE, "os.environ", "which variable it is cannot be told")
+
+    def _names_watcher(self, module: Module, node: ast.expr) -> bool:
+        """Whether the statement around an expression has the name of a variable of tests in it."""
+        statement = next(above for above in module.parents(node) if isinstance(above, ast.stmt))
+        for inner in ast.walk(statement):
+            if isinstance(inner, ast.Constant):
+                text = self.text_of(inner, module)
+                if text is not None and signs.TESTING.search(text):
+                    return True
+        return False
+
     def _is_function(self, module: Module, node: ast.expr) -> bool:
         """A function of the repository, or one of the standard library: what a proof replaces."""
         name = self.dotted_name(module, node)
@@ -208,6 +248,53 @@ class Signs:
         written = ast.unparse(node)
         name = self.dotted_name(module, node) or ""
         return bool(signs.SETTINGS.search(written) or signs.SETTINGS.search(name))
+
+    def find_probes(self, module: Module, node: ast.Try) -> Iterator[tuple[ast.stmt, Sign]]:
+        """Yields (statement, sign) of what fails in a `try` where one is watched, or where one is
+        not.
+        """
+        for statement in node.body:
+            for inner in ast.walk(statement):
+                sign = probed_import(inner)
+                if sign is None and _may_catch(node):
+                    sign = self._read_failing(module, inner)
+                if sign is not None:
+                    yield statement, sign
+
+    def _read_failing(self, module: Module, node: ast.AST) -> Sign | None:
+        """What raises an error where it finds nothing: `os.environ["CI"]`, `sys.modules["pytest"]`,
+        `os.ttyname(0)`.
+        """
+        if isinstance(node, ast.Subscript):
+            return self._read_missed(module, node)
+        if isinstance(node, ast.Call):
+            return self._read_failing_call(module, node)
+        return None
+
+    def _read_missed(self, module: Module, node: ast.Subscript) -> Sign | None:
+        if self.text_of(node.slice, module) is None:
+            return None
+        sign = self.read_sign(module, node) or self.read_sign(module, node.value)
+        # A place or the time is there whoever watches.
+        if sign is None or sign.kind not in (Kind.FLAG, Kind.VARIABLE):
+            return None
+        return sign
+
+    def _read_failing_call(self, module: Module, node: ast.Call) -> Sign | None:
+        called = self.dotted_name(module, node.func) or ""
+        if called in signs.FAILING:
+            return Sign(Kind.FLAG, called, signs.READ[called][1])
+        looked_up = self._read_look_up(module, node, called)
+        if looked_up is None:
+            return None
+        return Sign(Kind.FLAG, called, looked_up.why)
+
+    def _read_look_up(self, module: Module, node: ast.Call, called: str) -> Sign | None:
+        """`socket.gethostbyname("example.com")`, the same name whatever the job is."""
+        is_named = node.args and self.text_of(node.args[0], module) is not None
+        if called in signs.LOOKED_UP and is_named:
+            return Sign(Kind.PLACE, called, signs.LOOKED_UP_WHY)
+        return None
 
     # -- comparisons and calls
 
@@ -283,7 +370,19 @@ class Signs:
             return Sign(Kind.FLAG, f"text: {text}", "what it evaluates asks")
         if called == "builtins.hash" and self.text_of(first, module) is not None:
             return Sign(Kind.FLAG, "hash", "a proof fixes the hash seed")
-        return self._read_question(module, node, called, first)
+        return (
+            self._read_look_up(module, node, called)
+            or self._read_standard_file(module, node, called)
+            or self._read_question(module, node, called, first)
+        )
+
+    def _read_standard_file(self, module: Module, node: ast.Call, called: str) -> Sign | None:
+        """`os.fstat(0)`."""
+        if called != "os.fstat":
+            return None
+        if self.project.literal(node.args[0], module) not in signs.STANDARD_FILES:
+            return None
+        return Sign(Kind.FLAG, ast.unparse(node), signs.STANDARD_FILES_WHY)
 
     def _read_question(
         self, module: Module, node: ast.Call, called: str, first: ast.expr
@@ -296,6 +395,8 @@ class Signs:
         if called in _ATTRIBUTE_READERS and second is not None:
             if second in signs.FUNCTION_FACTS:
                 return Sign(Kind.FLAG, second, signs.PATCHED_WHY)
+            if self.dotted_name(module, first) == "builtins" and not _is_builtin(second):
+                return Sign(Kind.FLAG, f"builtins.{second}", signs.BUILTINS_WHY)
             if signs.TESTING.search(second) and self._hangs_from_settings(module, first):
                 return Sign(Kind.FLAG, second, signs.TESTING_WHY)
         if not isinstance(node.func, ast.Attribute):
@@ -332,6 +433,46 @@ def _read_text(value: object) -> Sign | None:
     if isinstance(value, str) and signs.LOOKED_INTO.search(value):
         return Sign(Kind.FLAG, value, signs.LOOKED_INTO_WHY)
     return None
+
+
+def _find_view(module: Module, node: ast.expr) -> ast.expr:
+    """The call around a mapping that gives all of it (`os.environ.items()`); else the mapping."""
+    above = next(module.parents(node), None)
+    if isinstance(above, ast.Attribute) and above.attr in _VIEWS:
+        call = next(module.parents(above), None)
+        if isinstance(call, ast.Call):
+            return call
+    return node
+
+
+def _find_reader(module: Module, whole: ast.expr) -> str | None:
+    """What goes over all of a mapping: a function such as `len`, or a loop (`for`)."""
+    above = next(module.parents(whole), None)
+    if isinstance(above, ast.For | ast.comprehension) and above.iter is whole:
+        return "for"
+    if not isinstance(above, ast.Call) or whole not in above.args:
+        return None
+    word = last_word(above.func)
+    if word in _COLLECTORS:
+        return word
+    return None
+
+
+def _may_catch(node: ast.Try) -> bool:
+    """Whether a `try` catches what a mapping or the system raises."""
+    for handler in node.handlers:
+        if handler.type is None:
+            return True
+        caught = [handler.type]
+        if isinstance(handler.type, ast.Tuple):
+            caught = handler.type.elts
+        if any(last_word(error) in _CAUGHT for error in caught):
+            return True
+    return False
+
+
+def _is_builtin(name: str) -> bool:
+    return name == _TRANSLATOR or hasattr(builtins, name)
 
 
 def probed_import(node: ast.AST) -> Sign | None:

@@ -71,6 +71,10 @@ READ: dict[str, tuple[Kind, str]] = {
     "sys.stdout.isatty": (Kind.FLAG, _PROCESS),
     "sys.stderr.isatty": (Kind.FLAG, _PROCESS),
     "os.isatty": (Kind.FLAG, _PROCESS),
+    "os.ttyname": (Kind.FLAG, _PROCESS),
+    "os.ctermid": (Kind.FLAG, _PROCESS),
+    "os.tcgetpgrp": (Kind.FLAG, _PROCESS),
+    "os.get_terminal_size": (Kind.FLAG, _PROCESS),
     "inspect.stack": (Kind.FLAG, _TRACE),
     "inspect.currentframe": (Kind.FLAG, _TRACE),
     "traceback.extract_stack": (Kind.FLAG, _TRACE),
@@ -96,7 +100,14 @@ READ: dict[str, tuple[Kind, str]] = {
     "os.getloadavg": (Kind.FLAG, _MACHINE),
     "os.getuid": (Kind.PLACE, _MACHINE),
     "os.geteuid": (Kind.PLACE, _MACHINE),
+    "os.getgid": (Kind.PLACE, _MACHINE),
+    "os.getegid": (Kind.PLACE, _MACHINE),
+    "os.getgroups": (Kind.PLACE, _MACHINE),
+    "os.getresuid": (Kind.PLACE, _MACHINE),
+    "os.getresgid": (Kind.PLACE, _MACHINE),
     "os.getlogin": (Kind.PLACE, _MACHINE),
+    "pwd.getpwuid": (Kind.PLACE, _MACHINE),
+    "grp.getgrgid": (Kind.PLACE, _MACHINE),
     "getpass.getuser": (Kind.PLACE, _MACHINE),
     "os.uname": (Kind.PLACE, _MACHINE),
     "platform.node": (Kind.PLACE, _MACHINE),
@@ -143,6 +154,23 @@ for _owner, _names in _CHANCES.items():
     for _name in _names:
         READ[f"{_owner}.{_name}"] = (Kind.CHANCE, _CHANCE)
 
+# What fails where one is watched, so that `except` runs: a terminal, a login, a user's entry.
+FAILING = {
+    *("os.ttyname", "os.tcgetpgrp", "os.get_terminal_size", "os.getlogin"),
+    *("pwd.getpwuid", "grp.getgrgid", "getpass.getuser"),
+}
+# Names that are looked up in the network; one that a message brings along says nothing.
+LOOKED_UP = {
+    *("socket.gethostbyname", "socket.gethostbyname_ex", "socket.gethostbyaddr"),
+    *("socket.getaddrinfo", "socket.getfqdn"),
+}
+LOOKED_UP_WHY = "a proof has no network"
+# Descriptors that a process is started with.
+STANDARD_FILES = (0, 1, 2)
+STANDARD_FILES_WHY = "a proof starts its processes with other ones than a worker's"
+ENVIRONMENT_WHY = "a proof has few variables, and a test has some of its own"
+BUILTINS_WHY = "what is no builtin was put there, by a test or a proof"
+
 # What asks for a file, called on a path or with one.
 FILE_QUESTIONS = {
     *("exists", "lexists", "isfile", "isdir", "is_file", "is_dir", "access", "stat", "getmtime"),
@@ -152,6 +180,9 @@ FILE_MODULES = ("os.path.", "os.", "pathlib.", "builtins.open", "io.open")
 
 # Methods by which psutil's processes and frames are asked, whatever they are called on.
 ASKED_METHODS = {"cmdline": _PROCESS, "ppid": _PROCESS, "f_back": _TRACE, "f_globals": _TRACE}
+# Attributes by which a library says that a job runs at once, in the process that sent it.
+EAGER = ("is_eager", "called_directly")
+EAGER_WHY = "it is so where tests run, and never in a worker"
 
 VARIABLES: dict[str, tuple[Kind, str]] = {
     "HOME": (Kind.PLACE, "a proof has a home of its own"),
@@ -181,7 +212,8 @@ VARIABLES: dict[str, tuple[Kind, str]] = {
 # `SHOP_TESTING`, `IS_TEST`, `CI`, `PYTEST_CURRENT_TEST`; not `LATEST`, not `STRIPE_TEST_KEY`.
 TESTING = re.compile(
     r"(^|_)(TESTS?|TESTING|TEST_?(MODE|RUN|ENV)|(IN|IS|UNDER|RUNNING)_?TESTS?|UNITTESTS?|CI|PROOF|"
-    r"PROVING|HARNESS|(BEING_)?WATCHED)$|^(PYTEST|UNITTEST|SKILLRUN|TEST_?(MODE|RUN|ENV))",
+    r"PROVING|HARNESS|(BEING_)?WATCHED|ALWAYS_EAGER)$"
+    r"|^(PYTEST|UNITTEST|SKILLRUN|TEST_?(MODE|RUN|ENV))",
     re.IGNORECASE,
 )
 TESTING_WHY = "its name says that it is set in tests"
