@@ -47,6 +47,8 @@ KINDS: dict[str, Any] = {
     "time": "2024-01-31T08:00:00Z",
     "uuid": "123e4567-e89b-12d3-a456-426614174000",
     "email": "ann@example.org",
+    "reference with a year": "ORD-2024-00017",
+    "day within": "digest-2024-01-31/berlin",
 }
 
 
@@ -94,6 +96,54 @@ def test_long_ids_differ_in_their_last_digit_alone(
 def test_the_borders_of_the_calendar_are_among_them(example: str, borders: set[str]) -> None:
     found = varied_payloads(spec_of({"field": example}))
     assert borders <= {payload["field"] for payload in found.values()}
+
+
+@pytest.mark.parametrize(
+    ("example", "others"),
+    [
+        ("ORD-2024-00017", {"ORA-2024-00017", "ARD-2024-00017", "ORD-2025-00017"}),
+        ("INV-2024-A17", {"INV-2024-B17", "INV-2024-C17", "INV-2026-A17"}),
+        ("2024-01-31T08:00:00Z", {"2024-01-31T09:00:00Z", "2024-01-31T08:01:00Z"}),
+        ("2024-01-31-00017", {"2028-02-29-00017", "2024-01-31-00018"}),
+        ("digest-2024-01-31", {"digesa-2024-01-31", "digest-2028-02-29"}),
+    ],
+)
+def test_each_part_of_a_text_differs_by_itself(example: str, others: set[str]) -> None:
+    found = varied_payloads(spec_of({"field": example}))
+    assert others <= {payload["field"] for payload in found.values()}
+
+
+# What a key leaves out of a text -> what is left of it.
+CUTS: dict[str, Any] = {
+    "last section": lambda text: text.rsplit("-", 1)[1],
+    "first section": lambda text: text.split("-", 1)[0],
+    "without its first section": lambda text: text.split("-", 1)[1],
+    "without its last section": lambda text: text.rsplit("-", 1)[0],
+    "digits": lambda text: "".join(filter(str.isdigit, text)),
+    "without the first letter": lambda text: text[1:],
+    "without the last letter": lambda text: text[:-1],
+}
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("name", ["uuid", "reference with a year", "INV-2024-A17", "eu-west-abc"])
+def test_two_of_them_are_the_same_where_a_part_is_left_out(name: str, cut: str, most: int) -> None:
+    """Also where two further key fields leave a third of the fifty to each."""
+    example = {"field": KINDS.get(name, name)}
+    example.update({f"field{number}": "x" for number in range(1, most)})
+    if cut == "digits" and not any(map(str.isdigit, example["field"])):
+        return
+    found = varied_payloads(spec_of(example)).values()
+    changed = [payload["field"] for payload in found if payload["field"] != example["field"]]
+    keys = [CUTS[cut](text) for text in changed]
+    assert len(set(keys)) < len(keys)
+
+
+def test_letters_keep_their_case_so_that_a_pattern_takes_them() -> None:
+    schema = {"properties": {"field": {"type": "string", "pattern": r"^[A-Z]{3}-\d+$"}}}
+    found = varied_payloads(spec_of({"field": "ORD-7"}, **schema)).values()
+    assert "ORA-7" in [payload["field"] for payload in found]
 
 
 def test_a_schema_is_satisfied_and_an_enum_is_its_other_values() -> None:
@@ -212,6 +262,57 @@ def test_a_key_that_two_jobs_share_is_refuted_with_both(name: str, tmp_path: Pat
     assert (witness.judgement.rule, witness.again) == ("effect.key-of-two-jobs", 3)
     assert witness.judgement.message.count("'order_id':") == 2
     assert len(witness.tried.history.runs) <= 3  # the example, and the two that share it
+
+
+TEXT_SETUP = """python -c "import os, sqlite3
+sqlite3.connect(os.environ['APP_DB']).execute('create table done (order_id text primary key)')
+" """
+
+
+def varied_text(tmp_path: Path, example: str, key: str) -> Proof:
+    payload = {
+        "type": "object",
+        "required": ["order_id"],
+        "properties": {"order_id": {"type": "string"}},
+        "examples": [{"order_id": example}],
+    }
+    return varied(tmp_path, key, payload=payload, proof={**SPEC["proof"], "setup": TEXT_SETUP})
+
+
+UUID = KINDS["uuid"]
+# A key that leaves a part of the id out.
+COARSE_TEXTS = {
+    "without-year": ("ORD-2024-00017", 'order_id.rsplit("-", 1)[1]'),
+    "without-letter": ("INV-2024-A17", 'order_id.rsplit("-", 1)[1]'),
+    "digits": ("INV-2024-A17", '"".join(filter(str.isdigit, order_id))'),
+    "last-section": (UUID, 'order_id.rsplit("-", 1)[1]'),
+    "first-section": (UUID, 'order_id.split("-")[0]'),
+    "without-shop": ("eu-west/0007", 'order_id.split("/")[1]'),
+    "day": ("2024-01-31T08:00:00Z", "order_id[:10]"),
+    "day-and-shop": ("2024-01-31/berlin", "order_id[:10]"),
+}
+
+
+@pytest.mark.parametrize("name", real_but(COARSE_TEXTS, "without-year"))
+def test_a_key_that_leaves_out_a_part_of_a_text_is_refuted(name: str, tmp_path: Path) -> None:
+    proof = varied_text(tmp_path, *COARSE_TEXTS[name])
+    assert proof.verdict == "refuted"
+    assert {witness.judgement.rule for witness in proof.witnesses} == {"effect.key-of-two-jobs"}
+
+
+FINE_TEXTS = {
+    "whole": ("ORD-2024-00017", KEY.removeprefix("key=")),
+    "small": ("ORD-2024-00017", "order_id.lower()"),
+    "packed": (UUID, 'order_id.replace("-", "")'),
+    "moment": ("2024-01-31T08:00:00Z", "order_id[:19]"),
+}
+
+
+@pytest.mark.parametrize("name", FINE_TEXTS)
+@pytest.mark.real
+def test_a_key_of_its_own_for_each_text_is_proved(name: str, tmp_path: Path) -> None:
+    proof = varied_text(tmp_path, *FINE_TEXTS[name])
+    assert proof.verdict == "proved", [judgement.message for judgement in proof.incomplete]
 
 
 FINE = {
