@@ -63,7 +63,8 @@ def list_other_texts(value: str) -> Iterator[str]:
     """Dates stay dates, and what ends with a number has another number. Between them stand texts
     that differ in another part: a key may leave out any of them.
     """
-    date, number = _find_main_parts(value)
+    date = _find_date(value)
+    number = _find_last_number(value, date)
     ways = []
     if date is not None:
         ways.append(_change_date(value, date))
@@ -71,30 +72,31 @@ def list_other_texts(value: str) -> Iterator[str]:
         ways.append(_change_number(value, number))
     if not ways:
         ways.append(_change_letters(value))
-    parts = _list_further_parts(value, date, number)
     if _MONTH.fullmatch(value):
         yield from _list_months(value)
-    yield from _take_in_turn([*ways, _change_parts(value, parts)])
+    yield from _take_in_turn(*ways, _change_parts(value, _list_further_parts(value, date, number)))
     yield from _change_letters(value)
 
 
-def _find_main_parts(value: str) -> tuple[re.Match[str] | None, re.Match[str] | None]:
-    """The date in a text, and the last number that stands outside of it. The time of a day is no
-    number that goes up.
-    """
-    date = _DATE.search(value)
-    number = _LAST_NUMBER.search(value)
-    if date is None or number is None:
-        return None, number
+def _find_date(value: str) -> re.Match[str] | None:
+    """The first date in a text; None where it is no day of the calendar."""
+    found = _DATE.search(value)
+    if found is None:
+        return None
     try:
-        datetime.date.fromisoformat(date[0])
+        datetime.date.fromisoformat(found[0])
     except ValueError:
-        return None, number
-    if number.end() == date.end():
-        number = _LAST_NUMBER.search(value[: date.start()])
-    elif _TIME_OF_DAY.match(value, date.end()):
-        number = None
-    return date, number
+        return None
+    return found
+
+
+def _find_last_number(value: str, date: re.Match[str] | None) -> re.Match[str] | None:
+    """The last number that stands outside of the date; the time of a day is none that goes up."""
+    if date is None:
+        return _LAST_NUMBER.search(value)
+    if _TIME_OF_DAY.match(value, date.end()):
+        return None
+    return _LAST_NUMBER.search(value, date.end()) or _LAST_NUMBER.search(value[: date.start()])
 
 
 def _list_further_parts(
@@ -118,7 +120,7 @@ def _list_further_parts(
     return found
 
 
-def _take_in_turn(ways: list[Iterator[str]]) -> Iterator[str]:
+def _take_in_turn(*ways: Iterator[str]) -> Iterator[str]:
     """One of each as long as it has any: how many are asked for in all is not known here."""
     for values in itertools.zip_longest(*ways):
         for value in values:
