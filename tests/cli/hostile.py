@@ -69,6 +69,9 @@ BAD: dict[str, Callable[[Path], None]] = {
     "many digits": _write(b'{"version": ' + b"9" * 10_000 + b"}"),
 }
 
+# What git does not keep stands in the working tree alone.
+UNKEPT = ("pipe", "folder", "socket")
+
 # What somebody may do to a ledger with plain sqlite3. Bytes that are no UTF-8 can be in its schema,
 # and then SQLite's own errors are no text either.
 _NO_TEXT = "CAST(x'fffe' AS TEXT)"
@@ -170,12 +173,56 @@ _MET = (
     *("composer.json", "mix.exs", "Cargo.toml", "shop.csproj", ".github/workflows/ci.yml"),
     *("conftest.py", "alembic.ini", ".pre-commit-config.yaml", ".editorconfig", "README.md"),
     *(".python-version", "docs/jobs.md", "app.py", "tasks.ts", "worker.rb", "lib.go", "Job.java"),
-    *("uv.lock", "package-lock.json"),
+    *("uv.lock", "package-lock.json", ".gitmodules", "ruff.toml", "mypy.ini"),
 )
+
+# Name of a file -> the files that lead to it.
+_POLLED = b"""\
+version: 1
+job: send
+trigger: {type: poller, every: 1m}
+payload: {type: object, required: [order_id], properties: {order_id: {type: integer}}, examples: [{order_id: 7}]}
+handler: jobs:send
+message: kwargs
+idempotency: {strategy: keyed, key: [order_id], dedupe: {store: table done}}
+effects: [{name: mail, call: "jobs:mail", key_arg: key, guarantee: keyed}]
+proof:
+  setup: python jobs.py
+  database: "{scratch}/app.db"
+  state: {done: select * from done}
+  env: {APP_DB: "{scratch}/app.db"}
+  fixture: {file: rows.sql, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855}
+"""
+_POLLED_JOBS = b"""\
+import os
+import sqlite3
+
+
+def mail(order_id, key):
+    pass
+
+
+def send(order_id):
+    mail(order_id, key=str(order_id))
+
+
+if __name__ == "__main__":
+    sqlite3.connect(os.environ["APP_DB"]).execute("create table done (order_id integer)")
+"""
+LEADING: dict[str, dict[str, bytes]] = {
+    "policy/fleet.json": {
+        "REPO_PROFILE.json": b'{"extends": {"file": "policy/fleet.json", "sha256": "'
+        + b"0" * 64
+        + b'"}}'
+    },
+    "rows.sql": {".skillrun/jobs/send.yaml": _POLLED, "jobs.py": _POLLED_JOBS},
+}
 
 # Name of a file -> the commands that open it.
 OPENED: dict[str, _Commands] = {
     "REPO_PROFILE.json": (*_READERS, *_PROFILE),
+    "policy/fleet.json": (*_READERS, *_PROFILE),
+    "rows.sql": (("prove", "--trust", "--schedule", "redeliver"), ("verify", "--ci")),
     ".skillrun/jobs/send.yaml": (*_READERS, ("spec", "check")),
     ".skillrun/jobs/send.json": _SPEC,
     ".skillrun/baseline.json": (("baseline",), ("verify", "--ci")),
@@ -232,6 +279,9 @@ GIVEN: tuple[tuple[str, ...], ...] = (
 
 def put(repo: Path, name: str, kind: str) -> Path:
     """Puts one bad file in place of whatever is there."""
+    for leading, text in LEADING.get(name, {}).items():
+        (repo / leading).parent.mkdir(parents=True, exist_ok=True)
+        (repo / leading).write_bytes(text)
     path = repo / name
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir() and not path.is_symlink():

@@ -76,6 +76,35 @@ def test_no_file_opened_by_its_name_stops_a_command(repo: Path, name: str, kind:
         ends_well(repo, *args)
 
 
+def is_verified_well(repo: Path, name: str, kind: str) -> None:
+    """As a commit on a base that has nothing of it: the wall reads blobs, and no working tree."""
+    hostile.put(repo, name, kind)
+    helpers.git(repo, "add", "--all", "--force")
+    helpers.commit(repo)
+    done = helpers.run_cli("verify", "--ci", "--base", "HEAD~1", cwd=repo, timeout=3 * PATIENCE_S)
+    assert done.returncode in CODES, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    # It was compared, or there is no spec any more that could be.
+    assert "changes  against HEAD~1" in done.stdout or done.stderr.startswith("skillrun: ")
+
+
+COMMITTED_NAMES = ("REPO_PROFILE.json", ".skillrun/jobs/send.yaml", "Makefile", "policy/fleet.json")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("kind", ["million brackets", "device"])
+@pytest.mark.parametrize("name", COMMITTED_NAMES)
+def test_a_committed_file_stops_no_verification(repo: Path, name: str, kind: str) -> None:
+    is_verified_well(repo, name, kind)
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("kind", sorted(hostile.BAD.keys() - {*hostile.UNKEPT}))
+@pytest.mark.parametrize("name", [name for name in hostile.OPENED if name != ".skillrun/ledger.db"])
+def test_no_committed_file_stops_one_either(repo: Path, name: str, kind: str) -> None:
+    is_verified_well(repo, name, kind)
+
+
 @pytest.mark.parametrize(("args", "kind"), list(given(quick=True)))
 def test_a_file_given_on_the_command_line_stops_nothing(
     repo: Path, args: tuple[str, ...], kind: str
