@@ -441,7 +441,7 @@ def _main_root(root: Path) -> Path:
 def take_snapshot(repo: Repo) -> Snapshot:
     """The tree as it is now. Compare a later one with `list_touched`."""
     states = {path: _describe_state(repo.root, path) for path in _dirty_paths(repo.root)}
-    return Snapshot(head=_read_head(repo.root), dirty=states)
+    return Snapshot(head=read_head(repo.root), dirty=states)
 
 
 def list_touched(repo: Repo, start: Snapshot) -> list[str]:
@@ -497,18 +497,24 @@ def count_uncommitted(repo: Repo) -> int:
 def _dirty_submodules(root: Path) -> set[str]:
     """Those whose own files differ from their HEAD. Each is asked as a checkout of its own."""
     found = set()
-    for entry in _split_names(git_output(root, "ls-files", "-s", "-z")):
-        path = entry.partition("\t")[2]
-        if (
-            entry.startswith(_SUBMODULE_MODE)
-            and _is_checkout(root / path)
-            and _dirty_paths(root / path)
-        ):
+    for path in find_submodules(root):
+        if is_checkout(root / path) and _dirty_paths(root / path):
             found.add(path)
     return found
 
 
-def _is_checkout(folder: Path) -> bool:
+def find_submodules(root: Path) -> dict[str, str]:
+    """Path of each submodule in the index -> the commit that the index names for it."""
+    found = {}
+    for entry in _split_names(git_output(root, "ls-files", "-s", "-z")):
+        # "160000 4b825dc6... 0\tvendor/lib"
+        facts, _, path = entry.partition("\t")
+        if facts.startswith(_SUBMODULE_MODE):
+            found[path] = facts.split(" ")[1]
+    return found
+
+
+def is_checkout(folder: Path) -> bool:
     """Whether a folder holds a repository of its own: git would otherwise answer for the one around
     it.
     """
@@ -551,7 +557,8 @@ def _split_names(output: bytes) -> list[str]:
     return [os.fsdecode(name) for name in output.split(b"\0") if name]
 
 
-def _read_head(root: Path) -> str | None:
+def read_head(root: Path) -> str | None:
+    """The commit that a working tree stands on; None before the first."""
     done = run_git(root, "rev-parse", "-q", "--verify", "HEAD")
     return done.stdout.decode().strip() or None
 
@@ -583,11 +590,11 @@ def _describe_state(root: Path, path: str) -> str:
 
 
 def _submodule_state(folder: Path) -> str:
-    if not _is_checkout(folder):
+    if not is_checkout(folder):
         return "empty"
     return digest(
         Snapshot(
-            _read_head(folder), {p: _describe_state(folder, p) for p in _dirty_paths(folder)}
+            read_head(folder), {p: _describe_state(folder, p) for p in _dirty_paths(folder)}
         ).as_json()
     )
 

@@ -6,7 +6,8 @@ user. It fits only while the tree's git folder carries the random mark that was 
 it: a later clone at the same place can have the same inodes. It names the commit that the tree
 stood on. It holds for that commit, for whatever is edited in the tree, and for commits that are
 made in it on top of that commit. Commits that came from elsewhere (pull, merge, rebase, checkout)
-are asked for again, also while git is still at work on them.
+are asked for again, also while git is still at work on them. The same is asked of each submodule
+that is checked out: `git submodule update --remote` brings commits that HEAD does not name.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from skillrun.core.errors import Blocked, Refused
 from skillrun.core.opening import read_beginning
 from skillrun.core.state import hold_own_folder, lies_in, read_own, state_dir, write_own
 from skillrun.core.text import masked, visible
-from skillrun.repo.git import Repo, run_git
+from skillrun.repo.git import Repo, find_submodules, is_checkout, read_head, run_git
 from skillrun.validations.provenance import UNBORN, find_arrivals, find_commits_made_here
 
 TRUST = "--trust"
@@ -93,6 +94,8 @@ class Record:
     agent_waivers: bool = False  # whether agents may waive items here
     given: list[dict[str, Any]] = field(default_factory=list)
     token: str = ""  # what is written in the working tree's git folder; see `_Mark`
+    # Path of a submodule -> the commits of its own that may run, as `commits` has them.
+    submodules: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 class Consent:
@@ -131,18 +134,18 @@ class Consent:
         That very commit was allowed, or one that its own commits were made on.
         """
         record = self.read()
-        head = self.repo.head or UNBORN
-        arrivals = find_arrivals(self.repo.root)
-        if head in record.commits and not arrivals:
-            return True
-        made_here = find_commits_made_here(self.repo.root, record.commits)
-        accepted = record.commits | made_here
-        if head not in accepted:
+        made_here = _find_new_commits(self.repo.root, record.commits)
+        if made_here is None:
             return False
-        if not all(arrival.is_accepted(accepted) for arrival in arrivals):
-            return False
+        made_in: dict[str, dict[str, str]] = {}
+        for path, folder in find_checked_out(self.repo.root).items():
+            found = _find_new_commits(folder, record.submodules.get(path, {}))
+            if found is None:
+                return False
+            if found:
+                made_in[path] = found
         # The reflog forgets; the answer must not depend on that later.
-        return not made_here or self._remember_commits(made_here, record)
+        return not (made_here or made_in) or self._remember_commits(made_here, made_in, record)
 
     def give(self, how: str, commands: Iterable[str] = ()) -> None:
         """Keeps a yes for HEAD, and for what is being merged or picked there; `how` says by what
@@ -159,7 +162,8 @@ class Consent:
                     record.commits.setdefault(commit, "")
             # The newest answer comes last.
             record.commits.pop(head, None)
-            record.commits[head] = _find_tree(self.repo)
+            record.commits[head] = _find_tree(self.repo.root, self.repo.head)
+            _add_submodules(self.repo.root, record)
             record.given.append({"commit": head, "how": how, "commands": shown, "at": at})
 
     def allow_agents(self, *, trust: bool = False, waive: bool = False) -> None:
@@ -187,7 +191,12 @@ class Consent:
         self.mark.remove()
         return True
 
-    def _remember_commits(self, made_here: Mapping[str, str], seen: Record) -> bool:
+    def _remember_commits(
+        self,
+        made_here: Mapping[str, str],
+        made_in: Mapping[str, Mapping[str, str]],
+        seen: Record,
+    ) -> bool:
         """Adds commits to the answers that were read. False where somebody has taken these back
         meanwhile.
         """
@@ -196,6 +205,8 @@ class Consent:
                 if not record.commits.keys() & seen.commits.keys():
                     return False
                 record.commits |= made_here
+                for path, commits in made_in.items():
+                    record.submodules.setdefault(path, {}).update(commits)
         except Blocked:
             # Where nothing can be written, nothing was taken back either.
             pass
@@ -237,12 +248,13 @@ class Consent:
 
     def _render_record(self, record: Record) -> bytes:
         """The answers as the text of their file."""
-        newest = list(record.commits.items())[-_MOST_COMMITS:]
+        submodules = {path: _take_newest(own) for path, own in record.submodules.items()}
         value = {
             "schema_version": 3,
             "worktree": self.identity,
             "token": record.token,
-            "commits": dict(newest),
+            "commits": _take_newest(record.commits),
+            "submodules": submodules,
             "agents": record.agents,
             "agent_waivers": record.agent_waivers,
             "given": record.given[-_MOST_COMMITS:],
@@ -309,11 +321,61 @@ def _explain_distrust(actor: Actor) -> str:
     )
 
 
-def _find_tree(repo: Repo) -> str:
+def _take_newest(commits: Mapping[str, str]) -> dict[str, str]:
+    return dict(list(commits.items())[-_MOST_COMMITS:])
+
+
+def _find_new_commits(root: Path, known: Mapping[str, str]) -> dict[str, str] | None:
+    """The commits that were made in this working tree on top of known ones; None where HEAD, or
+    what is being merged or picked on top of it, is neither known nor one of these.
+    """
+    head = read_head(root) or UNBORN
+    arrivals = find_arrivals(root)
+    if head in known and not arrivals:
+        return {}
+    made_here = find_commits_made_here(root, known)
+    accepted = {**known, **made_here}
+    if head not in accepted:
+        return None
+    if not all(arrival.is_accepted(accepted) for arrival in arrivals):
+        return None
+    return made_here
+
+
+def _add_submodules(root: Path, record: Record) -> None:
+    """Adds to the answers what stands in each submodule, and what HEAD names for those that are not
+    checked out yet.
+    """
+    for path, commit in find_submodules(root).items():
+        record.submodules.setdefault(path, {}).setdefault(commit, "")
+    for path, folder in find_checked_out(root).items():
+        commits = record.submodules.setdefault(path, {})
+        for inner, commit in find_submodules(folder).items():
+            record.submodules.setdefault(f"{path}/{inner}", {}).setdefault(commit, "")
+        for arrival in find_arrivals(folder):
+            commits |= dict.fromkeys(arrival.commits, "")
+        head = read_head(folder)
+        commits[head or UNBORN] = _find_tree(folder, head)
+
+
+def find_checked_out(root: Path) -> dict[str, Path]:
+    """Path of each submodule that is checked out -> its folder; those within submodules as well."""
+    found: dict[str, Path] = {}
+    left = [("", root)]
+    while left:
+        above, folder = left.pop()
+        for path in find_submodules(folder):
+            if is_checkout(folder / path):
+                found[above + path] = folder / path
+                left.append((f"{above}{path}/", folder / path))
+    return found
+
+
+def _find_tree(root: Path, head: str | None) -> str:
     """The id of HEAD's tree; empty before the first commit."""
-    if repo.head is None:
+    if head is None:
         return ""
-    done = run_git(repo.root, "rev-parse", "--verify", "--quiet", f"{repo.head}^{{tree}}")
+    done = run_git(root, "rev-parse", "--verify", "--quiet", f"{head}^{{tree}}")
     return done.stdout.decode().strip()
 
 
@@ -398,7 +460,9 @@ def _parse_record(value: Any, identity: Mapping[str, Any]) -> Record:
     commits = dict[str, str](value["commits"])
     given = [dict(one) for one in value["given"]]
     may_trust, may_waive = value["agents"] is True, value["agent_waivers"] is True
-    return Record(commits, may_trust, may_waive, given, str(value["token"]))
+    # An answer of an earlier release has none.
+    submodules = {path: dict(own) for path, own in value.get("submodules", {}).items()}
+    return Record(commits, may_trust, may_waive, given, str(value["token"]), submodules)
 
 
 def remove_repetition(plans: Iterable[CommandPlan]) -> Iterator[CommandPlan]:

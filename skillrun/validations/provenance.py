@@ -3,7 +3,7 @@ elsewhere.
 
 It is read from HEAD's reflog, which no clone brings along, and from what git notes while something
 is being merged, picked, reverted, rebased or squashed. `git checkout COMMIT -- FILES` and
-`cherry-pick --no-commit` leave no note: for git these are edits.
+`cherry-pick --no-commit` leave no note: for git these are edits, until they are committed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ UNBORN = "-"
 # So far back the reflog, and what was fetched, is read.
 _MOST_STEPS = 5000
 _MOST_BYTES = 1024 * 1024  # of a note of git's
+# How git's ids of an empty file begin, with SHA-1 and with SHA-256.
+_EMPTY_FILE = ("e69de29bb2d1d643", "473a0f4c3be8a936")
 _SQUASHED = "Squashed commit of the following"
 _ID = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 _ID_FIRST = re.compile(rf"(?m)^({_ID})\b")
@@ -71,8 +73,8 @@ def find_commits_made_here(root: Path, known: Mapping[str, str]) -> dict[str, st
     and all its parents
     count, or it replaces (`--amend`) one that counts. A commit with the tree of one that counts
     brings nothing new,
-    however it came about; one with the tree of a fetched commit, or squashed from others, brings
-    what these hold.
+    however it came about; one with the tree of a fetched commit, with files as fetched commits
+    changed them, or squashed from others, brings what these hold.
     """
     if not known:
         return {}
@@ -81,12 +83,18 @@ def find_commits_made_here(root: Path, known: Mapping[str, str]) -> dict[str, st
     trees = set(known.values()) - {""}
     steps = list(_read_reflog(root))
     fetched = _find_fetched_trees(root, steps)
+    changes: set[_Change] | None = None
     before: _Step | None = None
     for step in steps:
         is_new = fetched.get(step.tree, set()) <= accepted.keys() and not _is_squashed(
             root, step, accepted
         )
-        if step.tree in trees or (is_new and _is_made_on(step, before, accepted)):
+        is_made_here = is_new and _is_made_on(step, before, accepted)
+        if is_made_here and step.commit not in known and step.tree not in trees:
+            if changes is None:
+                changes = _find_fetched_changes(root, steps, accepted)
+            is_made_here = not changes or changes.isdisjoint(_list_changes(root, step.commit))
+        if step.tree in trees or is_made_here:
             accepted[step.commit] = step.tree
             trees.add(step.tree)
             if step.commit not in known:
@@ -172,6 +180,42 @@ def _find_fetched_trees(root: Path, steps: Iterable[_Step]) -> dict[str, set[str
         if commit not in made:
             trees.setdefault(tree, set()).add(commit)
     return trees
+
+
+_Change = tuple[str, str]
+"""A path, and the id of what stands there since a commit."""
+
+
+def _find_fetched_changes(
+    root: Path, steps: Iterable[_Step], accepted: Mapping[str, str]
+) -> set[_Change]:
+    """What fetched commits changed that are neither accepted nor made here."""
+    made = {step.commit for step in steps if step.action.startswith("commit")}
+    fetched = _ID_FIRST.findall(_read_note(_find_git_dir(root) / "FETCH_HEAD") or "")
+    options = ("--ignore-missing", f"--max-count={_MOST_STEPS}")
+    listed = run_git(root, "rev-list", *options, "--remotes", *fetched, "--")
+    theirs = []
+    for commit in listed.stdout.decode().split():
+        if commit not in made and commit not in accepted:
+            theirs.append(commit)
+    if not theirs:
+        return set()
+    return set(_list_changes(root, *theirs))
+
+
+def _list_changes(root: Path, *commits: str) -> Iterator[_Change]:
+    """What stands at each path that the commits changed; not what they removed, and nothing of an
+    empty file, which is the same wherever somebody makes one.
+    """
+    asked = "".join(f"{commit}\n" for commit in commits).encode()
+    options = ("--stdin", "-r", "--root", "--no-commit-id", "--no-renames", "-z")
+    done = run_git(root, "diff-tree", *options, stdin=asked)
+    # ":100644 100644 <old> <new> M", the path, and so on
+    fields = os.fsdecode(done.stdout).split("\0")
+    for facts, path in zip(fields[::2], fields[1::2], strict=False):
+        blob = facts.split(" ")[3]
+        if blob.strip("0") and not blob.startswith(_EMPTY_FILE):
+            yield path, blob
 
 
 def _name_work(note: Path) -> str:

@@ -163,6 +163,21 @@ def squash_in_other_words(root: Path) -> None:
     helpers.git(root, "commit", "--quiet", "--message", "Mine")
 
 
+def squash_onto_own(root: Path) -> None:
+    """Under words of one's own, and beside a file of one's own: no tree is the fetched one."""
+    put_own_beside(root)
+    helpers.git(root, "fetch", "--quiet")
+    helpers.git(root, "merge", "--quiet", "--squash", "FETCH_HEAD")
+    helpers.git(root, "commit", "--quiet", "--message", "Mine")
+
+
+def take_one_file(root: Path) -> None:
+    put_own_beside(root)
+    helpers.git(root, "fetch", "--quiet")
+    helpers.git(root, "checkout", "--quiet", "FETCH_HEAD", "--", "Makefile")
+    helpers.commit(root, "Mine")
+
+
 def merge_and_commit(root: Path) -> None:
     merge_without_commit(root)
     helpers.git(root, "commit", "--quiet", "--no-edit")
@@ -176,7 +191,15 @@ def check_out_files(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arrive", [squash_and_commit, squash_in_other_words, merge_and_commit, check_out_files]
+    "arrive",
+    [
+        squash_and_commit,
+        squash_in_other_words,
+        merge_and_commit,
+        check_out_files,
+        squash_onto_own,
+        take_one_file,
+    ],
 )
 def test_what_was_fetched_and_committed_here_asks_again(
     clone: Path, upstream: Path, arrive: Callable[[Path], None]
