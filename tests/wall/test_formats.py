@@ -17,6 +17,7 @@ import pytest
 import xmlschema
 
 from skillrun.core.verdict import Finding, Severity
+from skillrun.proof.baseline import Compared, KnownCause
 from skillrun.wall.formats.intoto import intoto
 from skillrun.wall.formats.junit import junit
 from skillrun.wall.formats.registry import FORMATS
@@ -167,6 +168,40 @@ def test_the_worst_decides(name: str, outcome: str, code: int, result: str) -> N
     verification = VERIFICATIONS[name]
     assert (verification.outcome, verification.exit_code) == (outcome, code)
     assert intoto(verification)["predicate"]["result"] == result
+
+
+KNOWN_CAUSE = KnownCause("effect.repeated", "email", "a second delivery sends it again")
+INDEBTED = replace(
+    job(stage("retry", "passed"), stage("dead-letter", "failed"), outcome="known"),
+    compared=Compared(new=(), known=(KNOWN_CAUSE,), paid=(), is_full=False),
+)
+
+
+@pytest.mark.parametrize(
+    ("verification", "line"),
+    (
+        (made(PASSED), "success: 1 passed"),
+        (
+            made(INDEBTED, PASSED),
+            "known: 2 passed, 1 failed; no new causes, 1 known at the base",
+        ),
+        (
+            made(replace(INDEBTED, report={})),
+            "known: no new causes, 1 known at the base",
+        ),
+        (
+            made(INDEBTED, job(stage("retry", "blocked"), outcome="blocked")),
+            "blocked: 1 passed, 1 failed, 1 blocked; a decision, an input or the work is missing",
+        ),
+        (made(REFUSED), "refused: a job could not be run at all"),
+    ),
+    ids=("success", "known", "known, nothing counted", "known and blocked", "refused"),
+)
+def test_the_last_line_is_the_outcome_what_it_rests_on_and_why(
+    verification: Verification, line: str
+) -> None:
+    last = FORMATS["text"](verification).splitlines()[-1]
+    assert last.partition("  (")[0] == line
 
 
 @pytest.mark.parametrize("name", VERIFICATIONS)

@@ -9,7 +9,7 @@ from skillrun.core.tally import outcome_line, sum_reports
 from skillrun.reports.lines import Line, finding_lines, line, stage_lines
 from skillrun.wall.formats.uncompared import list_uncompared
 from skillrun.wall.known_debt import tell_debt
-from skillrun.wall.verification import KNOWN, Job, Proof, Tests, Verification
+from skillrun.wall.verification import KNOWN, SUCCESS, Job, Proof, Tests, Verification
 
 _REASONS = {
     "partial": (
@@ -58,16 +58,17 @@ def _last_line(verification: Verification) -> str:
     any other outcome stands what it means.
     """
     outcome = verification.outcome
-    if outcome == KNOWN:
-        # What is known is refuted all the same.
-        outcome = f"no new causes; {verification.known} known"
     counted = outcome_line(sum_reports(outcome, [job.report for job in verification.jobs]))
-    if verification.outcome not in _REASONS:
+    if outcome == SUCCESS:
         return counted
+    # What is known is refuted all the same: the counts say so, and this why it fails nothing.
+    reason = f"no new causes, {verification.known} known at the base"
+    if outcome != KNOWN:
+        reason = _REASONS[outcome]
     joint = ";"
     if counted == outcome:
         joint = ":"
-    return f"{counted}{joint} {_REASONS[outcome]}"
+    return f"{counted}{joint} {reason}"
 
 
 def _job_lines(job: Job) -> Iterator[Line]:
