@@ -168,15 +168,20 @@ def test_the_ledger_knows_words_alone() -> None:
 
 
 def test_the_runner_knows_no_coded_skill() -> None:
-    """`find_entries` alone leads to one. `job` is there as the column of the ledger."""
-    allowed = {"job", "NO_JOB", "load_job_spec"}
+    """`find_entries` alone leads to one. `job` is there as the column of the ledger; what a spec
+    says and where it lies, its format knows.
+    """
+    allowed = {"job", "NO_JOB"}
+    of_jobs = {"contract.spec", "contract.job", "contract.spec_init"}
     for name, path in modules().items():
         if name.partition(".")[0] != "runner":
             continue
         met = {target.partition(".")[0] for target, _ in read(path).imported}
         assert met & {"skills", "frameworks"} == set(), name
+        assert of_jobs.isdisjoint(target for target, _ in read(path).imported), name
         words = set(re.findall(r"\w+", strip_prose(path.read_text())))
         assert {word for word in words if "job" in word.lower()} - allowed == set(), name
+        assert "SPEC_FOLDER" not in words, name
 
 
 def strip_prose(text: str) -> str:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from skillrun.contract.specfile import SPEC_FOLDER, Spec, read_raw_spec
+from skillrun.contract.spec_format import SHARED_SPECS
+from skillrun.contract.spec_format import SpecFormat as SpecFormat
 from skillrun.runner.case import AskConsent, Case
 
 if TYPE_CHECKING:
@@ -82,41 +82,6 @@ class Recommendation:
     installed: bool = False
     satisfied_by: str | None = None
     waived: str | None = None
-
-
-def load_job_spec(file: Path, overrides: Mapping[str, str], root: Path) -> Spec:
-    """A spec that satisfies `job-spec.v1.json`."""
-    from skillrun.contract.spec import load_spec
-
-    return load_spec(file, overrides=overrides, root=root)
-
-
-def read_settings(overrides: Mapping[str, str]) -> Spec:
-    """The same of --set alone, for a skill that needs only inputs."""
-    from skillrun.contract.spec import spec_from_settings
-
-    return spec_from_settings(overrides)
-
-
-def hash_spec(file: Path) -> str:
-    """The sha256 of a spec's bytes. Raises SpecInvalid where it cannot be read."""
-    return read_raw_spec(file)[1]
-
-
-@dataclass(frozen=True)
-class SpecFormat:
-    """Where the specs of a skill lie, and how one is read and hashed."""
-
-    # None where the work is the whole repository's: then a spec is read where one is named.
-    folder: Path | None = SPEC_FOLDER
-    # From the file, --set and the repository's root. Raises SpecInvalid.
-    load: Callable[[Path, Mapping[str, str], Path], Spec] = load_job_spec
-    # Of --set alone; None where a run needs a file.
-    from_settings: Callable[[Mapping[str, str]], Spec] | None = read_settings
-    # Asked before anything is parsed: the same sha256 means the same spec.
-    hash_file: Callable[[Path], str] = hash_spec
-    # On a terminal the fields of a job spec are asked for, where there is none.
-    is_asked_for: bool = False
 
 
 @dataclass(frozen=True)
@@ -262,7 +227,7 @@ class CodedSkill(Generic[C]):
     stages: Callable[[Skill], Sequence[Stage[C]]]
     open_case: Callable[[Skill, Any, Repo, Tree], C]  # from skill, spec, repository and tree
     checks: tuple[CheckRule, ...] = ()
-    spec: SpecFormat = SpecFormat()
+    spec: SpecFormat = SHARED_SPECS
     # Field of the telemetry -> value. One that `ledger.rows.SKILL_COLUMNS` names goes to its
     # column, every other one to the column `fields`.
     measure: Callable[[Measured], Mapping[str, Any]] = measure_declared_fields

@@ -63,10 +63,11 @@ def _read_spec(
     if not request.overrides:
         return None
     if code.spec.from_settings is None:
-        raise Misuse(
-            "--set: there is no job spec here to set anything in",
-            hint="write one with skillrun spec init --set",
-        )
+        hint = None
+        if code.spec.writer is not None:
+            hint = f"write one with {code.spec.writer}"
+        said = f"--set: there is no {code.spec.title} here to set anything in"
+        raise Misuse(said, hint=hint)
     return code.spec.from_settings(request.overrides)
 
 

@@ -121,7 +121,7 @@ def _find_new_spec(report: dict[str, Any], repo_path: Path) -> str | None:
     if report["run"]["job"] != NO_JOB or spec.from_settings is not None:
         return None
     try:
-        found = the_only_spec(open_repo(repo_path), spec.folder)
+        found = the_only_spec(open_repo(repo_path), spec)
     except Misuse as several:
         return f"{several.message}; run the skill with --spec FILE"
     if found is None:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skillrun.contract.specfile import MAX_BYTES, SPEC_FOLDER, specs_in
+from skillrun.contract.spec_format import SpecFormat
+from skillrun.contract.specfile import MAX_BYTES, specs_in
 from skillrun.core.canonical import digest, sha256
 from skillrun.core.errors import LedgerUnusable, Misuse, SkillInvalid
 from skillrun.core.opening import read_beginning, read_json
@@ -24,7 +25,7 @@ FOLDER = ".skillrun"
 # What the ledger calls a run that is about nothing in particular.
 NO_JOB = "-"
 _IGNORED = (
-    "# Written by skillrun: its ledger stays out of the repository, job specs do"
+    "# Written by skillrun: its ledger stays out of the repository, specs do"
     " not.\nledger.db*\nlocks/\n.gitignore\n"
 )
 _WAIT_S = 60.0
@@ -99,7 +100,7 @@ def find_target(request: Request) -> RunTarget:
     spec = skill_code(name).spec
     spec_file = request.spec
     if spec_file is None:
-        spec_file = the_only_spec(repo, spec.folder)
+        spec_file = the_only_spec(repo, spec)
     return RunTarget(
         repo=repo,
         skill_file=skill_file,
@@ -111,16 +112,17 @@ def find_target(request: Request) -> RunTarget:
     )
 
 
-def the_only_spec(repo: Repo, folder: Path | None = SPEC_FOLDER) -> Path | None:
-    """The one spec in a folder of a repository, or None. Raises Misuse where there are several."""
-    if folder is None:
+def the_only_spec(repo: Repo, specs: SpecFormat) -> Path | None:
+    """The one spec of this format in a repository, or None. Raises Misuse where there are
+    several.
+    """
+    if specs.folder is None:
         return None
-    found = specs_in(repo.root, folder)
+    found = specs_in(repo.root, specs.folder)
     if len(found) > 1:
         listed = ", ".join(visible(shown(repo.root, path)) for path in found)
         first = visible(shown(repo.root, found[0]))
-        what = "job specs" if folder == SPEC_FOLDER else "specs"
-        raise Misuse(f"several {what}: {listed}", hint=f"name one: --spec {first}")
+        raise Misuse(f"several {specs.title}s: {listed}", hint=f"name one: --spec {first}")
     if not found:
         return None
     return found[0]

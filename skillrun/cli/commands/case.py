@@ -24,7 +24,7 @@ def open_case(repo: Path, spec: Path | None, overrides: dict[str, str]) -> JobCa
     from skillrun.skills.job_worker.skill import SKILL
 
     opened = open_repo(repo)
-    file = spec if spec is not None else the_only_spec(opened)
+    file = spec if spec is not None else the_only_spec(opened, SKILL.spec)
     if file is None:
         raise Blocked(
             "there is no job spec in .skillrun/jobs/",

@@ -101,8 +101,8 @@ def _lacks_spec(request: Request) -> bool:
     if request.spec is not None or request.until is not None:
         return False
     try:
-        asks = skill_code(request.skill.rpartition("/")[2]).spec.is_asked_for
-        return asks and the_only_spec(open_repo(request.repo)) is None
+        spec = skill_code(request.skill.rpartition("/")[2]).spec
+        return spec.is_asked_for and the_only_spec(open_repo(request.repo), spec) is None
     except SkillrunError:
         # The run itself refuses what is wrong, and is on record with it.
         return False
@@ -228,11 +228,11 @@ def _with_spec(request: Request) -> Request:
     from skillrun.runner.target import the_only_spec
 
     repo = open_repo(request.repo)
-    wants_spec = skill_code(request.skill.rpartition("/")[2]).spec.is_asked_for
+    spec = skill_code(request.skill.rpartition("/")[2]).spec
     if (
         request.spec is not None
-        or not wants_spec
-        or the_only_spec(repo) is not None
+        or not spec.is_asked_for
+        or the_only_spec(repo, spec) is not None
         or not sys.stdin.isatty()
     ):
         return request

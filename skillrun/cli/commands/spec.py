@@ -186,8 +186,9 @@ def _only(repo: Path) -> Path:
     from skillrun.core.errors import Blocked
     from skillrun.repo.git import open_repo
     from skillrun.runner.target import the_only_spec
+    from skillrun.skills.job_worker.skill import SKILL
 
-    found = the_only_spec(open_repo(repo))
+    found = the_only_spec(open_repo(repo), SKILL.spec)
     if found is None:
         raise Blocked(
             "there is no job spec in .skillrun/jobs/", hint="write one with: skillrun spec init"

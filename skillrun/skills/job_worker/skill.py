@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from skillrun.contract.spec_format import SpecFormat, load_job_spec
+from skillrun.contract.specfile import SPEC_FOLDER
 from skillrun.proof.judges.risks import RISKS
 from skillrun.runner.coded import (
     CodedSkill,
@@ -12,7 +14,6 @@ from skillrun.runner.coded import (
     Measured,
     Prover,
     Recommendation,
-    SpecFormat,
     Stage,
     Writer,
 )
@@ -90,8 +91,15 @@ SKILL: CodedSkill[JobCase] = CodedSkill(
     stages=_list_stages,
     open_case=_open_case,
     checks=CHECKS,
-    # Without a file there is no job: --set alone can give inputs, and nothing to build or prove.
-    spec=SpecFormat(from_settings=None, is_asked_for=True),
+    spec=SpecFormat(
+        SPEC_FOLDER,
+        load_job_spec,
+        # Without a file there is no job: --set alone can give inputs, and nothing to build or prove.
+        from_settings=None,
+        title="job spec",
+        writer="skillrun spec init --set",
+        is_asked_for=True,
+    ),
     measure=_measure,
     # The stage, and the check that rests on it.
     never_waived={"idempotency": _DECIDE, "idempotency-explicit": _DECIDE},
