@@ -13,11 +13,11 @@ import pytest
 SCRIPT = helpers.ROOT / "tests" / "proof" / "denied.sh"
 # `unshare -Ur` of a machine: `$2` is what it is to start, `true` or the shell that sets the limit.
 NO_NAMESPACES = "echo 'unshare failed: Operation not permitted' >&2; exit 1"
-LIMIT_IS_CLOSED = '''
+LIMIT_IS_CLOSED = """
 [ "$2" = true ] && exit 0
 echo 'sh: cannot create /proc/sys/user/max_user_namespaces: Permission denied' >&2
 exit 2
-'''
+"""
 LIMIT_IS_IGNORED = "exit 0"
 
 

@@ -78,7 +78,9 @@ def test_what_the_base_knows_fails_no_branch_and_is_no_proof(tmp_path: Path) -> 
     assert statuses["tests"] == "passed"
     assert statuses["dead-letter"] == "failed"
     # The outcome, what it rests on, and why what failed fails no branch: in this order.
-    said = r"known: \d+ proved \(\d+ schedules\), .*1 failed; no new causes, 1 known at the base"
+    said = r"known: \d+ proved \(\d+ schedules\), .*1 failed; risks: .*; " + (
+        r"no new causes, 1 known at the base  \("
+    )
     assert re.match(said, last_line(verified)), last_line(verified)
     assert f"  known    {STUMBLES.text}" in verified.done.stdout
     statement = json.loads((verified.folder / "out.intoto").read_text())
