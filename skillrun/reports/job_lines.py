@@ -36,6 +36,12 @@ def job_lines(document: _Value, most: int | None = None) -> Iterator[Line]:
     yield from _closing_lines(document)
 
 
+def absence_lines(document: _Value) -> Iterator[Line]:
+    """That there is no job, and what would have been one."""
+    yield line(0, ("bold", "no job was found here"))
+    yield line(2, ("dim", f"looked for: {document['absence']['looked_for']}"), hang=4)
+
+
 def _tell_unread_spec(spec: _Value) -> Line:
     # It is no job without a spec: somebody wrote one, and it is not looked at.
     return line(0, ("failed", f"{spec['path']}: cannot be read: {spec['why']}"))
@@ -115,8 +121,10 @@ def _join_some(names: list[str]) -> str:
 def _closing_lines(document: _Value) -> Iterator[Line]:
     jobs = document["jobs"]
     if not jobs:
-        yield line(0, ("bold", "no job was found here"))
-        yield line(2, ("dim", "do: skillrun detect says which job libraries are in use, and why"))
+        yield from absence_lines(document)
+        for way in document["absence"]["ways"]:
+            yield line(2, ("", f"{way['case']}: "), ("dim", way["do"]), hang=4)
+        yield line(2, ("dim", "skillrun detect says which job libraries are in use, and why"))
         return
     without = [job for job in jobs if job["spec"] is None]
     yield line(

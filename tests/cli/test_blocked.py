@@ -45,6 +45,33 @@ def test_no_spec_is_one_screen_of_jobs(tmp_path: Path) -> None:
         assert len(done.stdout.splitlines()) < 24
 
 
+def test_no_job_is_one_screen_that_says_so(tmp_path: Path) -> None:
+    """Nine stages that all wait for a job say neither that none was found nor what to do."""
+    repo = helpers.build_tree(tmp_path / "repo", {"shop/mail.py": "def send():\n    pass\n"})
+    done = helpers.run_cli(shops.SKILL, "--repo", str(repo), cwd=repo)
+    assert done.returncode == 3
+    assert "no job was found here\n  looked for: jobs of " in done.stdout
+    assert "a job that is there: name its handler in a spec: skillrun spec init " in done.stdout
+    assert "--implement scaffold" in done.stdout
+    assert "blocked: there is no job yet, and no spec of one" in done.stdout
+    assert "dead-letter" not in done.stdout
+    assert len(done.stdout.splitlines()) < 12
+
+
+def test_a_name_that_is_no_job_where_there_is_none_says_how_to_name_it(tmp_path: Path) -> None:
+    repo = helpers.build_tree(tmp_path / "repo", {"shop/mail.py": "def send():\n    pass\n"})
+    done = helpers.run_cli("prove", "shop.mail:send", cwd=repo)
+    assert done.returncode == 2
+    named = done.stderr[done.stderr.index("skillrun spec init") :].split()
+    assert (
+        helpers.run_cli(
+            *["send" if w == "NAME" else w.replace("=NAME", "=send") for w in named[1:]], cwd=repo
+        ).returncode
+        == 0
+    )
+    assert (repo / ".skillrun/jobs/send.yaml").is_file()
+
+
 def test_the_spec_init_command_that_is_proposed_works(tmp_path: Path) -> None:
     repo = odd.plain(tmp_path / "repo")
     report = blocked(repo)

@@ -234,10 +234,38 @@ def test_a_terminal_reads_one_job_after_the_other_and_what_to_type(place: Path) 
     assert lines[-1].strip() == "next: skillrun spec init --from shop.tasks:charge_card"
 
 
+RUBY = {
+    "app/jobs/mail.rb": "class Mail\n  include Sidekiq::Job\nend\n",
+    "Gemfile": "gem 'sidekiq'\n",
+}
+
+
 def test_where_no_job_is_the_next_step_is_said(place: Path) -> None:
-    done = helpers.run_cli("jobs", cwd=make_shop(place, {"shop/orders.py": HELPER}))
+    root = make_shop(place, {"shop/orders.py": HELPER})
+    done = helpers.run_cli("jobs", cwd=root)
     assert done.returncode == 3
-    assert "skillrun detect" in done.stdout
+    said = done.stdout
+    assert said.startswith("no job was found here\n  looked for: jobs of APScheduler, ")
+    assert "specs in .skillrun/jobs/" in said
+    assert "a job that is there: name its handler in a spec: skillrun spec init --set job=" in said
+    assert "a new job: add a job library, or name plain-cron" in said
+    assert "skillrun detect" in said
+    SCHEMA.validate(read_document(open_reader(root)))
+
+
+def test_where_a_library_is_in_use_none_is_to_be_added(place: Path) -> None:
+    app = "from celery import Celery\n\napp = Celery('shop')\n"
+    done = helpers.run_cli("jobs", cwd=make_shop(place, {"shop/celery.py": app}))
+    assert "no job was found here" in done.stdout
+    assert "a new job: skillrun spec init asks for its contract, " in done.stdout
+
+
+def test_a_job_of_another_language_is_named_in_its_words(place: Path) -> None:
+    done = helpers.run_cli("jobs", cwd=helpers.build_tree(place, RUBY))
+    assert "Sidekiq: in use here" in done.stdout
+    said = "a job that is there, in Ruby: skillrun spec init --set job=NAME --set language=ruby"
+    assert said in done.stdout
+    assert "package.module:function" not in done.stdout
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "brackets", "no YAML"])

@@ -61,8 +61,13 @@ def find_the_job(reader: JobReader, name: str) -> FoundJob:
     """Raises Misuse for a job that is not there, with the names of those that are."""
     job = reader.find_job(name)
     if job is None:
-        known = ", ".join(one.handler.import_path for one in reader.jobs) or "none was found"
-        raise Misuse(f"{visible(name)}: no job is called so", hint=f"jobs here: {known}")
+        hint = f"jobs here: {', '.join(one.handler.import_path for one in reader.jobs)}"
+        if not reader.jobs:
+            hint = (
+                "no job was found here (skillrun jobs: what was looked for); name this one in a"
+                f" spec: skillrun spec init --set job=NAME --set handler={visible(name)}"
+            )
+        raise Misuse(f"{visible(name)}: no job is called so", hint=hint)
     return job
 
 

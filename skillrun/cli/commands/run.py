@@ -108,14 +108,11 @@ def _lacks_spec(request: Request) -> bool:
         return False
 
 
-def _read_jobs(request: Request) -> dict[str, Any] | None:
-    """The repository's jobs, as jobs.v1; None where there is none."""
+def _read_jobs(request: Request) -> dict[str, Any]:
+    """The repository's jobs, as jobs.v1."""
     from skillrun.cli.commands.jobs import open_reader, read_document
 
-    document = read_document(open_reader(request.repo, request.ledger))
-    if document["jobs"]:
-        return document
-    return None
+    return read_document(open_reader(request.repo, request.ledger))
 
 
 def _waits_for_spec(report: dict[str, Any]) -> bool:
@@ -124,7 +121,9 @@ def _waits_for_spec(report: dict[str, Any]) -> bool:
 
 
 def _show_jobs(jobs: dict[str, Any], report: dict[str, Any], watcher: Silent) -> None:
-    """One screen: the jobs, what shows one of them under faults, and what drafts its spec."""
+    """One screen: the jobs, what shows one of them under faults, and what drafts its spec; without
+    a job, what was looked for and what leads to one.
+    """
     from skillrun.reports.job_lines import job_lines
     from skillrun.reports.lines import header_lines, line
 
@@ -132,7 +131,10 @@ def _show_jobs(jobs: dict[str, Any], report: dict[str, Any], watcher: Silent) ->
         watcher.show(shown)
     for shown in job_lines(masked_json(jobs), most=_JOBS_SHOWN):
         watcher.show(shown)
-    words = "blocked: there is no job spec yet; the stages begin with one (--json has them all)"
+    words = "there is no job spec yet"
+    if not jobs["jobs"]:
+        words = "there is no job yet, and no spec of one"
+    words = f"blocked: {words}; the stages begin with one (--json has them all)"
     watcher.show(line(0, ("blocked", words)))
     watcher.show(line(0, ("dim", f"then again: {masked(_resume_command())}")))
 

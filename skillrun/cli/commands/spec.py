@@ -100,13 +100,17 @@ def offer_draft(repo: Path) -> Path | None:
     chosen; None where there are none, or none is chosen.
     """
     from skillrun.cli.commands.jobs import open_reader, read_document
-    from skillrun.reports.job_lines import job_lines
+    from skillrun.core.text import masked_json
+    from skillrun.reports.job_lines import absence_lines, job_lines
     from skillrun.reports.watchers import watcher_for
 
-    document = read_document(open_reader(repo))
-    if not document["jobs"]:
-        return None
+    document = masked_json(read_document(open_reader(repo)))
     watcher = watcher_for(json=False)
+    if not document["jobs"]:
+        # What is asked next describes a new one: a person has to know that none was found.
+        for shown in absence_lines(document):
+            watcher.show(shown)
+        return None
     for shown in job_lines(document):
         watcher.show(shown)
     first = document["jobs"][0]["handler"]

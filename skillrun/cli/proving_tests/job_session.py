@@ -151,8 +151,10 @@ class JobSession:
         for job in self.jobs:
             if name in job.names:
                 return job
-        known = ", ".join(job.handler for job in self.jobs) or "none was found"
-        raise pytest.UsageError(f"{name}: no job is called so{where}; jobs here: {known}")
+        known = f"jobs here: {', '.join(job.handler for job in self.jobs)}"
+        if not self.jobs:
+            known = "no job was found here; skillrun jobs says what was looked for"
+        raise pytest.UsageError(f"{name}: no job is called so{where}; {known}")
 
     # -- several processes
 

@@ -24,6 +24,7 @@ from skillrun.skills.job_worker.overview.handlers import (
     make_named_job,
 )
 from skillrun.skills.job_worker.overview.memories import Memory, find_memories
+from skillrun.skills.job_worker.overview.no_jobs import make_absence
 from skillrun.skills.job_worker.overview.past_verdicts import PastVerdict, read_past_verdicts
 from skillrun.skills.job_worker.overview.policy_words import tell_policy, tell_trigger
 from skillrun.skills.job_worker.overview.reaching_tests import find_reaching_tests
@@ -93,10 +94,12 @@ class JobRow:
 @dataclass(frozen=True)
 class Overview:
     """All jobs of a repository; `unread` names the libraries whose jobs skillrun cannot list.
-    `unread_specs`: (path, why) of the specs that are there and cannot be read.
+    `unread_specs`: (path, why) of the specs that are there and cannot be read. `uses`: the job
+    libraries that were recognised.
     """
 
     rows: tuple[JobRow, ...]
+    uses: tuple[FrameworkUse, ...]
     unread: tuple[str, ...]
     unread_specs: tuple[tuple[str, str], ...]
 
@@ -202,7 +205,7 @@ class JobReader:
         verdicts = read_past_verdicts(self.repo, self.tree, self.ledger, self.specs)
         rows = [self.read_row(job, verdicts) for job in self.jobs]
         rows.sort(key=lambda row: row.order)
-        return Overview(tuple(rows), self._list_unread(), self.unread_specs)
+        return Overview(tuple(rows), self._uses, self._list_unread(), self.unread_specs)
 
     def read_row(self, job: FoundJob, verdicts: Mapping[str, PastVerdict]) -> JobRow:
         """What can be told of one job."""
@@ -286,12 +289,15 @@ class JobReader:
 
 def make_document(overview: Overview) -> dict[str, Any]:
     """The rows as jobs.v1."""
-    return {
+    document = {
         "schema_version": 1,
         "jobs": [_make_entry(row) for row in overview.rows],
         "unread": list(overview.unread),
         "unread_specs": [{"path": path, "why": why} for path, why in overview.unread_specs],
     }
+    if not overview.rows:
+        document["absence"] = make_absence(overview.uses)
+    return document
 
 
 def _make_entry(row: JobRow) -> dict[str, Any]:
