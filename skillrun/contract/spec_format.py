@@ -43,8 +43,8 @@ class SpecFormat:
     hash_file: Callable[[Path], str] = hash_spec
     # What a message calls one of them.
     title: str = "spec"
-    # The command that writes one, where there is such a command.
-    writer: str | None = None
+    # What a person is told who has none: `write one with: ...`.
+    how_to_write: str | None = None
     # On a terminal its fields are asked for, where there is none.
     is_asked_for: bool = False
 

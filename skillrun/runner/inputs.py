@@ -63,11 +63,8 @@ def _read_spec(
     if not request.overrides:
         return None
     if code.spec.from_settings is None:
-        hint = None
-        if code.spec.writer is not None:
-            hint = f"write one with {code.spec.writer}"
         said = f"--set: there is no {code.spec.title} here to set anything in"
-        raise Misuse(said, hint=hint)
+        raise Misuse(said, hint=code.spec.how_to_write)
     return code.spec.from_settings(request.overrides)
 
 

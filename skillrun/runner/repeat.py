@@ -105,12 +105,14 @@ def _find_same_invocation(
     """(run, its last "invocation.ended" event) where that has the same key and may be repeated
     without a look.
     """
+    # Somebody who asks for a new run wants everything looked at.
     if found.request.new_run:
         return None
     run = _find_latest_run(ledger, found.target)
     if run is None or run["open_invocations"]:
         return None
     ended = ledger.last_event(run["run_id"], "invocation.ended")
+    # Without skillrun's own signature anybody may have written it into the ledger.
     if ended is None or not is_signed(ended):
         return None
     if ended["data"]["key"] != found.key or not ended["data"]["settled"]:

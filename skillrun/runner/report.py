@@ -111,27 +111,45 @@ def next_json(
     """Everything to do next: the actions of open stages, risks that keep success away, checks
     nobody has attested, and last the other risks and the warnings.
     """
-    of_risks = list(_act_on_risks(risks))
+    urgent, considered = [], []
+    for action in _act_on_risks(risks):
+        if action["action"] == "consider":
+            considered.append(action)
+        else:
+            urgent.append(action)
     actions = []
     for stage, result in results.items():
         if stage in open_stages:
             actions += [asdict(action) for action in result.next]
-    actions += [action for action in of_risks if action["action"] != "consider"]
-    for c in checks:
-        if c.next:
-            actions.append({"stage": c.id, "action": "attest", "detail": c.next})
-    considered = [action for action in of_risks if action["action"] == "consider"]
-    actions += considered[:_MOST_CONSIDERED]
-    if len(considered) > _MOST_CONSIDERED:
-        actions.append(_count_others(considered[_MOST_CONSIDERED:]))
-    for stage, result in results.items():
-        for finding in _to_consider(result):
-            detail = f"{finding.message}: {finding.hint}"
-            actions.append({"stage": stage, "action": "consider", "detail": detail})
+    actions += [*urgent, *_act_on_checks(checks), *_cut_considered(considered)]
+    actions += _act_on_warnings(results)
+    # What two stages ask for alike is done once, and stands where it was asked for first.
     first: dict[tuple[str, str, str], dict[str, Any]] = {}
     for action in actions:
         first.setdefault(_tell_apart(action), action)
     return list(first.values())
+
+
+def _act_on_checks(checks: Iterable[CheckResult]) -> Iterator[dict[str, Any]]:
+    """How to attest each that nobody has attested."""
+    for check in checks:
+        if check.next:
+            yield {"stage": check.id, "action": "attest", "detail": check.next}
+
+
+def _cut_considered(considered: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The first of what may be considered, and how many there are besides."""
+    yield from considered[:_MOST_CONSIDERED]
+    if len(considered) > _MOST_CONSIDERED:
+        yield _count_others(considered[_MOST_CONSIDERED:])
+
+
+def _act_on_warnings(results: Mapping[str, StageResult]) -> Iterator[dict[str, Any]]:
+    """Those of every stage, also of one that has passed."""
+    for stage, result in results.items():
+        for finding in _to_consider(result):
+            detail = f"{finding.message}: {finding.hint}"
+            yield {"stage": stage, "action": "consider", "detail": detail}
 
 
 def _count_others(considered: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ nothing is run.
 from __future__ import annotations
 
 import sys
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,17 +255,25 @@ def _show_newer_stages(
             known = {"title": shown["title"], "step": shown["step"]}
             shown.update(_show_committed(event) | known)
     report["counts"] = count_stages(report["stages"])
+    # Never success: checks and risks are concluded at the end of an invocation, and there was none.
     report["outcome"] = "partial"
     if any(shown["status"] == "blocked" for shown in report["stages"]):
         report["outcome"] = "blocked"
+    report["next"] = list(_go_on_first(report["next"], newer))
+
+
+def _go_on_first(
+    actions: Iterable[dict[str, Any]], newer: Container[str]
+) -> Iterator[dict[str, Any]]:
+    """That the invocation is to be ended, then the actions of stages that it has not looked at."""
     detail = (
         "the latest invocation has not ended: run the same command again, and it goes on from there"
     )
-    kept = []
-    for action in report["next"]:
+    yield {"stage": "-", "action": "run", "detail": detail}
+    for action in actions:
+        # What the stage found before is answered by what it has found since.
         if action["stage"] not in newer:
-            kept.append(action)
-    report["next"] = [{"stage": "-", "action": "run", "detail": detail}, *kept]
+            yield action
 
 
 def _mark_stale(

@@ -202,24 +202,30 @@ class Walk:
         and no proof will say, the stage is pending.
         """
         from skillrun.core.verdict import Status
-        from skillrun.runner.unproved import NOT_POSSIBLE, as_not_read, as_unproved, has_not_read
+        from skillrun.runner.unproved import NOT_POSSIBLE, as_unproved, has_not_read
 
         if self._prover is None or result.status != Status.PASSED:
             return result
         why = self._explain_no_proof()
         if has_not_read(result):
-            if why is None or stage not in self._proven_stages:
-                # Without a reason it waits for a decision: nobody passes on a question meanwhile.
-                result = as_not_read(stage, result)
-            if why is not None:
-                result = as_unproved(stage, result, [self._with_draft(why)], "prove")
-            return result
+            return self._put_off_unread(stage, result, why)
         if stage not in self._proven_stages or why is None:
             return result
         if why.rule == NOT_POSSIBLE:
             return as_unproved(stage, result, [why], "prove")
         findings = (*result.findings, self._tell_draft_once(why))
         return replace(result, findings=findings, facts={**result.facts, "proof": "none"})
+
+    def _put_off_unread(self, stage: str, result: StageResult, why: Finding | None) -> StageResult:
+        """A stage that could not read everything, as pending. `why`: there will be no proof."""
+        from skillrun.runner.unproved import as_not_read, as_unproved
+
+        if why is None or stage not in self._proven_stages:
+            # Without a reason it waits for a decision: nobody passes on a question meanwhile.
+            result = as_not_read(stage, result)
+        if why is not None:
+            result = as_unproved(stage, result, [self._with_draft(why)], "prove")
+        return result
 
     def _tell_draft_once(self, why: Finding) -> Finding:
         """The first stage that is only read says what would have it proved; a work order takes it

@@ -364,18 +364,23 @@ def order_lines(made: Mapping[str, Any]) -> Iterator[str]:
     for number, order in enumerate(made["orders"], 1):
         yield ""
         yield f"{number}. {order['stage']} ({order['status']}): {order['title']}"
-        for heading in ("found", "do", "where", "checked"):
-            for text in order.get(heading, ()):
-                yield f"   {heading}: {text}"
-        yield from _indent_code(order.get("idiom"))
-        if "witness" in order:
-            yield f"   witness: {order['witness']['seen']}"
-            yield f"   replay: {order['witness']['replay']}"
+        yield from _tell_order(order)
     yield ""
     for name, words in _LATER.items():
         if made[name]:
             yield f"{words}: {', '.join(made[name])}."
     yield f"Then run: {made['then']}"
+
+
+def _tell_order(order: Mapping[str, Any]) -> Iterator[str]:
+    """The lines below the title of an order: the part of it that is there, each with its word."""
+    for heading in ("found", "do", "where", "checked"):
+        for text in order.get(heading, ()):
+            yield f"   {heading}: {text}"
+    yield from _indent_code(order.get("idiom"))
+    if "witness" in order:
+        yield f"   witness: {order['witness']['seen']}"
+        yield f"   replay: {order['witness']['replay']}"
 
 
 def _indent_code(idiom: str | None) -> Iterator[str]:

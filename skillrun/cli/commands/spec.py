@@ -241,30 +241,41 @@ def list_missing(spec: JobSpec, file: Path, repo: Path) -> Iterator[str]:
     """What the spec names and the code, or its own payload, does not have; nothing is said of a
     spec outside of a repository, nor of what cannot be told.
     """
-    from skillrun.cli.commands.jobs import open_reader
-    from skillrun.core.errors import RepoUnusable
-
-    fields = (spec.payload or {}).get("properties")
-    for number, field in enumerate(spec.idempotency.key if spec.idempotency else ()):
-        if isinstance(fields, dict) and fields and field not in fields:
-            where = f"{file}:{spec.line('idempotency', 'key', number)}"
-            hint = f"one of {', '.join(fields)}"
-            yield f"{where}: idempotency.key: the payload has no field {field}: {hint}"
+    yield from _list_missing_keys(spec, file)
     if spec.proof is not None and not spec.examples:
         where = f"{file}:{spec.line('payload') or spec.line('proof')}"
         hint = "the first is what a proof delivers; of a job that takes nothing: examples: [{}]"
         yield f"{where}: payload.examples: there is none: {hint}"
-    if spec.handler is None:
+    if spec.handler is not None:
+        yield from _list_missing_handler(spec, spec.handler, file, repo)
+
+
+def _list_missing_keys(spec: JobSpec, file: Path) -> Iterator[str]:
+    """Fields of the key that no message has."""
+    fields = (spec.payload or {}).get("properties")
+    if spec.idempotency is None or not isinstance(fields, dict) or not fields:
         return
+    for number, field in enumerate(spec.idempotency.key or ()):
+        if field not in fields:
+            where = f"{file}:{spec.line('idempotency', 'key', number)}"
+            hint = f"one of {', '.join(fields)}"
+            yield f"{where}: idempotency.key: the payload has no field {field}: {hint}"
+
+
+def _list_missing_handler(spec: JobSpec, handler: str, file: Path, repo: Path) -> Iterator[str]:
+    """A handler that its module does not have."""
+    from skillrun.cli.commands.jobs import open_reader
+    from skillrun.core.errors import RepoUnusable
+
     try:
         reader = open_reader(repo)
     except RepoUnusable:
         return
-    module, _, name = spec.handler.partition(":")
+    module, _, name = handler.partition(":")
     path = reader.project.locate(module, anywhere=True)
     # A module that is not there may be the one that is still to be written.
     is_read = path is not None and path not in reader.project.broken
-    if is_read and reader.project.lookup(spec.handler) is None:
+    if is_read and reader.project.lookup(handler) is None:
         where = f"{file}:{spec.line('handler')}"
         near = [job.handler.name for job in reader.jobs if job.handler.path == path]
         hint = f"jobs there: {', '.join(near) or 'none'}"

@@ -97,7 +97,7 @@ SKILL: CodedSkill[JobCase] = CodedSkill(
         # Without a file there is no job: --set alone can give inputs, and nothing to build or prove.
         from_settings=None,
         title="job spec",
-        writer="skillrun spec init --set",
+        how_to_write="write one with skillrun spec init --set",
         is_asked_for=True,
     ),
     measure=_measure,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from skillrun.contract.specfile import SPEC_FOLDER
@@ -30,7 +30,7 @@ def list_looked_for() -> str:
     """In one sentence, what would have been a job here."""
     from skillrun.frameworks.registry import FRAMEWORKS, RECOGNISED_ONLY
 
-    titles = [framework.TITLE for framework in FRAMEWORKS.values()]
+    titles = sorted((framework.TITLE for framework in FRAMEWORKS.values()), key=str.casefold)
     others = len(RECOGNISED_ONLY)
     return (
         f"jobs of {', '.join(titles)}; signs of {others} more libraries; specs in"
@@ -60,5 +60,4 @@ def list_ways(uses: Sequence[FrameworkUse]) -> Iterator[Way]:
 
 def make_absence(uses: Sequence[FrameworkUse]) -> dict[str, Any]:
     """As jobs.v1 has it."""
-    ways = [{"case": way.case, "do": way.do} for way in list_ways(uses)]
-    return {"looked_for": list_looked_for(), "ways": ways}
+    return {"looked_for": list_looked_for(), "ways": list(map(asdict, list_ways(uses)))}
