@@ -31,7 +31,8 @@ _COMMAND_KEY = re.compile(r"(?:run|script|command|cmd|bash|commands|before_scrip
 # `uv run --python "${PYTHON_VERSION}"`: which interpreter the CI takes is its own matter.
 _PICKED = re.compile(r"\s--python[\s=]\"?(?:\$\{\{[^}]*\}\}|\$\{?\w+\}?)\"?")
 _OTHER_KEY = re.compile(r"[\w.$-]+\s*:(?:\s|$)")
-_FOLDER = re.compile(r"\s*(?:- )?working[-_]directory\s*:\s*[\"']?([^\"'#\s]+)")
+# GitHub's working-directory, CircleCI's working_directory, Azure's workingDirectory.
+_FOLDER = re.compile(r"\s*(?:- )?working(?:[-_]d|D)irectory\s*:\s*[\"']?([^\"'#\s]+)")
 _PACKAGE = re.compile(r"(?:^|/)(?:pyproject\.toml|setup\.py)$")
 _PYTHON_BUILD = re.compile(
     r"(?:uv|poetry|hatch|pdm|flit)\s+build\b|(?:py)?build\b|python[\d.]*\s+setup\.py\b|pyproject-build\b"
@@ -42,6 +43,10 @@ _REFERENCE = re.compile(
     r"\$\{\{\s*env\.(?P<ci>\w+)\s*\}\}|\$\{(?P<shell>[A-Za-z_]\w*)\}|\$(?P<plain>[A-Za-z_]\w*)"
 )
 _KEY = re.compile(r"\s*(?:- )?[\w-]+\s*:(?:\s|$)")
+# GitLab runs a job's `before_script` and its `script` in one shell.
+_SAME_SHELL = re.compile(r"\s*script\s*:")
+# `(cd backend && pytest)`, a shell of its own.
+_BRACKETED = re.compile(r"\(([^()]*)\)")
 _CONTROL = re.compile(r"(?:if|then|else|fi|for|do|done|while|echo|case|esac)\b")
 # Of several workflows, the one that tests each push comes before those that deploy or scan.
 _LIKELY = re.compile(r"(?i)test|ci\b|check|lint|python|backend|main|build|quality|pull")
@@ -179,13 +184,17 @@ def _list_steps(text: str) -> Iterator[_Step]:
             held = command[:-1].rstrip() + " "
             continue
         held = ""
-        if _KEY.match(line):
+        if _KEY.match(line) and not _SAME_SHELL.match(line):
             moved = ""
+        alone = _BRACKETED.fullmatch(command)
+        if alone:
+            command = alone[1].strip()
         if command and not _CONTROL.match(command):
             yield _Step(
                 start, command, moved or _find_step_folder(lines, start - 1) or defaults[start - 1]
             )
-        moved = moved_to(moved, command)
+        if not alone:
+            moved = moved_to(moved, command)
 
 
 def _command_of(line: str) -> str:

@@ -76,30 +76,56 @@ _MENDS = re.compile(
     r"|\bphp-cs-fixer\s+fix\b(?!.*--dry-run)|(?:^[\s@]*|bin/|\b(?:sail|exec|php)\s+)pint(?=\s|$)(?!.*--test)"
     r"|\b(?:gofmt|gofumpt|goimports|shfmt)\b.*\s-w(?=\s|$)|\bclang-format\b.*\s-i(?=\s|$)"
     r"|\b(?:autopep8|autoflake|yapf|docformatter)\b.*\s-i(?=\s|$)"
-    r"|\bspotless:apply\b|\bspotlessApply\b|\bktlintFormat\b"
+    r"|\bspotless:apply\b|\bspotlessApply\b|\bktlintFormat\b|\bktlint\b.*\s-F(?=\s|$)"
+    r"|\b(?:sqlfluff|markdownlint(?:-cli2)?)\s+fix\b|\b(?:codespell|erlfmt|buf\s+format)\b.*\s-w(?=\s|$)"
+    r"|\btoml-sort\b.*\s-i(?=\s|$)|\bunimport\b.*\s-r(?=\s|$)|\bscalafmtAll\b|\brewriteRun\b"
+    # What a test is compared with is written anew: such a test fails of nothing.
+    r"|\b(?:jest|vitest|playwright|ava|tap)\b.*\s(?:-u|--update(?:-?[Ss]napshots?)?)(?=[\s=]|$)"
+    r"|\s--(?:snapshot-update|force-regen|update-goldens?)\b"
+    r"|\s--inline-snapshot=\S*(?:create|fix|trim|update)|\bINSTA_UPDATE=(?:always|unseen|1)\b"
+    r"|\bcargo\s+insta\s+accept\b|\bcargo\s+insta\b.*\s--accept\b"
 )
 # `ruff check --fix --diff` shows what it would change.
 _SHOWS_ONLY = re.compile(r"\s--(?:check|diff|dry-run)(?=\s|$)")
 # What formats the files unless it is told to compare only.
 _FORMATTER = re.compile(
-    r"(?:black|isort|ruff\s+format|cargo\s+fmt|rustfmt|mix\s+format|dotnet\s+format|terraform\s+fmt)(?=\s|$)"
+    r"(?:(?:nbqa\s+)?black|blue|darker|isort|ruff\s+format|(?:ufmt|usort|hatch)\s+(?:format|fmt)|mdformat|yamlfix"
+    r"|pyproject-fmt|ssort|flynt|add-trailing-comma|cargo\s+fmt|rustfmt|mix\s+format|dotnet\s+format"
+    r"|terraform\s+fmt|golangci-lint\s+fmt|go\s+mod\s+tidy|(?:deno|dprint|taplo|trunk)\s+(?:fmt|format)"
+    r"|dart\s+format|swiftformat|rector(?:\s+process)?)(?=\s|$)"
 )
 _ONLY_COMPARES = re.compile(
-    r"\s(?:--check(?:-only|-formatted)?|-c|--diff|--verify-no-changes|-check)(?=[\s=]|$)"
+    r"\s(?:--check(?:-only|-formatted)?|-c|--diff|-d|--verify-no-changes|-check|-diff|--lint|--dry-run|-n"
+    r"|--set-exit-if-changed|--output[= ]none|-o[= ]?none)(?=[\s=]|$)|\bdprint\s+check\b"
 )
 _ALWAYS_FORMATS = re.compile(
     r"(?:phpcbf|pyupgrade|go\s+fmt|cargo\s+fix)(?=\s|$)"
-    # `npm run lint:fix`: a script of that name, wherever it stands.
-    r"|(?:npm|pnpm|yarn|bun|make|just|poe|task)\s+(?:run\s+)?(?:lint[:-])?(?:auto)?fix(?=\s|$)"
+    # `npm run lint:fix`, `poe format`, `tox -e format`: a script of that name, wherever it stands.
+    r"|(?:(?:npm|pnpm|yarn|bun|make|just|poe|task)\s+(?:run\s+)?|(?:tox|nox)\s+(?:run\s+)?-[es]\s*)"
+    r"(?:\w+[:-])?(?:(?:auto)?fix|format|fmt|reformat)(?=\s|$)"
+    # What is left of `hatch run lint:fmt`.
+    r"|\w+:(?:fmt|format|fix)(?=\s|$)"
 )
 # What is in the database is gone afterwards. A test's own database is made to be thrown away.
 _RESETS = re.compile(
     r"\bdb:(?:reset|drop|purge|setup)\b|\bmigrate:(?:fresh|reset|refresh)\b|\becto\.(?:reset|drop)\b"
     r"|\bmanage\.py\s+(?:flush|reset_db|sqlflush)\b|\bdropdb\b|\bdrop\s+database\b|\bprisma\s+migrate\s+reset\b"
-    r"|\bdocker[- ]compose\b[^&;\n]*\bdown\b[^&;\n]*\s(?:-v|--volumes)\b",
+    r"|\bdocker[- ]compose\b[^&;\n]*\bdown\b[^&;\n]*\s(?:-v|--volumes)\b"
+    r"|\bdocker[- ]compose\b[^&;\n]*\brm\b[^&;\n]*\s-\w*v|\bdocker\s+volume\s+(?:rm|prune)\b"
+    # Migrations that are taken back take their columns and tables with them.
+    r"|\b(?:alembic|aerich|flask\s+db|manage\.py\s+db)\b[^&;\n]*\sdowngrade\b|\bmigrate:rollback\b"
+    r"|\bmanage\.py\s+migrate\s+\S+\s+zero\b|\becto\.rollback\b|\bgoose\b[^&;\n]*\s(?:reset|down-to)\b"
+    r"|\b(?:sqlx|diesel|supabase|dbmate)\s+(?:(?:database|db)\s+)?(?:reset|drop)\b|\breset_schema\b"
+    r"|\bdoctrine:(?:database|schema):drop\b|\btypeorm\b[^&;\n]*\sschema:drop\b"
+    r"|\bprisma\s+db\s+push\b[^&;\n]*--force-reset\b|\bdotnet\s+ef\s+database\s+drop\b"
+    # Words of SQL count where a database's own program gets them.
+    r"|\b(?:psql|mysql|mariadb|sqlite3)\b[^&\n]*\b(?:drop\s+(?:schema|table)|truncate|delete\s+from)\b"
+    r"|\bmysqladmin\b[^&;\n]*\sdrop\b|\bredis-cli\b[^&;\n]*\sflush(?:all|db)\b|\bdropDatabase\("
+    r"|\brm\s+(?:-\w+\s+)*\S*\.sqlite3?\b",
     re.IGNORECASE,
 )
-_OF_TESTS = re.compile(r"(?i)test|\bCI\b")
+# As a word of its own, as in `shop_test` and RAILS_ENV=test: `latest` is no test.
+_OF_TESTS = re.compile(r"(?i)(?<![a-z])(?:tests?|testing|testdb|dbtest)(?![a-z])|\bCI\b")
 _FRONT_END = re.compile(
     r"(?:cd\s+\S+\s*&&\s*)?(?:npx|npm|pnpm|yarn|bun|bunx|eslint|prettier|jest|vitest|tsc|stylelint|biome)\b"
 )
@@ -127,7 +153,10 @@ _PASSED_ON = re.compile(r"(?i)(?:args?|opts?|options|flags|params|extras?|verbos
 _FLAGS = frozenset({"--verbose", "--quiet", "--cov", "--exitfirst", "--pdb", "--lf", "--", "--fix"})
 # pytest's -k, -m, -n, -c and -p, and a container's -e, -u, -f and -w.
 _SHORT_WITH_VALUE = frozenset({"-k", "-m", "-n", "-c", "-p", "-e", "-u", "-f", "-w"})
-_CHANGES_FOLDER = re.compile(r"(?:cd|pushd)\s+([\w./-]+)(?=\s*(?:$|&&|;))")
+# `cd backend`, `cd "backend"`, and below the checkout: `cd $GITHUB_WORKSPACE/backend`.
+_CHECKOUT = r"\$\{?(?:GITHUB_WORKSPACE|CI_PROJECT_DIR|BITBUCKET_CLONE_DIR|WORKSPACE|PWD)\}?/"
+_CHANGES_FOLDER = re.compile(rf"(?:cd|pushd)\s+([\"']?)({_CHECKOUT})?([\w./-]+)\1(?=\s*(?:$|&&|;))")
+_GOES_BACK = re.compile(r"(?:popd|cd\s+-)(?=\s*(?:$|&&|;))")
 _COMPILER = re.compile(r"tsc\b")
 _BUILDS_TESTED = re.compile(
     r"(?:\./)?gradlew?\b.*\sbuild\b|(?:\./)?mvnw?\b.*\s(?:package|install)\b"
@@ -395,14 +424,24 @@ def folder_after(command: str) -> str:
     found = _CHANGES_FOLDER.match(command)
     if not found:
         return ""
-    return found[1]
+    return found[3]
+
+
+def _starts_at_checkout(command: str) -> bool:
+    """Whether `cd` names the checkout itself, so that it does not matter where it was."""
+    found = _CHANGES_FOLDER.match(command)
+    return found is not None and found[2] is not None
 
 
 def moved_to(folder: str, command: str) -> str:
     """Where the lines after a command run: in `folder`, or where the command went from there."""
     entered = folder_after(command)
+    if _GOES_BACK.match(command):
+        return ""
     if not entered:
         return folder
+    if _starts_at_checkout(command):
+        folder = ""
     return posixpath.normpath(posixpath.join(folder, entered)).removeprefix("./")
 
 

@@ -77,13 +77,13 @@ CASES = (
                 "from saq import Queue\n\nqueue = Queue.from_url('redis://localhost')\n"
             ),
             "shop/worker.py": (
-                "from shop.jobs import send\nfrom shop.queues import queue\n\n# saq\nsettings ="
+                "from shop.jobs import send\nfrom shop.queues import queue\n\nsettings ="
                 " {'queue': queue, 'functions': [send]}\n"
             ),
-            "shop/jobs.py": "from saq.types import Context\n\nasync def send(ctx: Context): ...\n",
+            "shop/jobs.py": "async def send(ctx, *, order): ...\n",
         },
         "shop/queues.py:queue",
-        (),
+        ("shop/jobs.py",),
     ),
     Case(
         "taskiq",

@@ -320,3 +320,41 @@ def test_files_that_could_not_be_read_are_said(tmp_path: Path) -> None:
     whole = helpers.build_tree(tmp_path / "whole", files)
     assert "note:" not in helpers.run_cli("detect", cwd=whole).stdout
     assert json.loads(helpers.run_cli("detect", "--json", cwd=whole).stdout)["notes"] == []
+
+
+SAQ = {
+    "requirements.txt": "saq\n",
+    "shop/__init__.py": "",
+    "shop/queues.py": "from saq import Queue\n\nqueue = Queue.from_url('redis://localhost')\n",
+    "shop/mail.py": "import smtplib\n\n\nasync def send(ctx, *, order_id): ...\n",
+}
+SETTINGS = "from shop.mail import send\nfrom shop.queues import queue\n\n"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    (
+        "settings = {'queue': queue, 'functions': [send]}\n",
+        "def settings():\n    return {'queue': queue, 'functions': [send]}\n",
+        "settings = dict(queue=queue, functions=[send])\n",
+    ),
+    ids=("a dictionary", "a function that returns one", "dict()"),
+)
+def test_settings_that_do_not_name_the_library_list_its_functions(
+    tmp_path: Path, settings: str
+) -> None:
+    """Nor does the file of the function: both were searched for the word `saq`."""
+    files = SAQ | {"shop/worker.py": SETTINGS + settings}
+    assert found_in(tmp_path, files, "saq").task_modules == ("shop/mail.py",)
+
+
+def test_functions_that_a_language_model_is_offered_are_no_jobs(tmp_path: Path) -> None:
+    asked = "ask(model='m', functions=[send])\nmore = {'functions': [send], 'model': 'm'}\n"
+    files = SAQ | {"shop/chat.py": SETTINGS + asked}
+    assert found_in(tmp_path, files, "saq").task_modules == ()
+
+
+def test_settings_of_a_library_that_nobody_has_are_none(tmp_path: Path) -> None:
+    settings = SETTINGS + "settings = {'queue': queue, 'functions': [send]}\n"
+    files = {**SAQ, "requirements.txt": "django\n", "shop/worker.py": settings}
+    assert ids_in(tmp_path, files | {"shop/queues.py": "queue = 1\n"}) == []

@@ -14,6 +14,7 @@ import shops
 from jsonschema import Draft202012Validator
 
 from skillrun.cli.commands.jobs import open_reader, read_document
+from skillrun.frameworks.registry import FRAMEWORKS
 
 SCHEMA = Draft202012Validator(json.loads((helpers.ROOT / "schemas/jobs.v1.json").read_text()))
 STRANGERS = {
@@ -61,6 +62,14 @@ BY_LIBRARY = {
         "from shop.tasks import send\n"
         "class WorkerSettings:\n    functions = [send]\n",
         "shop/orders.py": "async def settle(pool):\n    await pool.enqueue_job('send', 7)\n",
+    },
+    "saq": {
+        "shop/tasks.py": HELPER + "async def send(ctx, *, order_id): ...\n",
+        "shop/queues.py": "from saq import Queue\nqueue = Queue.from_url('redis://localhost')\n",
+        "shop/worker.py": "from shop.queues import queue\nfrom shop.tasks import send\n"
+        "settings = {'queue': queue, 'functions': [send]}\n",
+        "shop/orders.py": "from shop.queues import queue\n"
+        "async def settle():\n    await queue.enqueue('send', order_id=7)\n",
     },
     "taskiq": {
         "shop/tasks.py": "from taskiq_redis import ListQueueBroker\n"
@@ -120,6 +129,10 @@ def list_handlers(root: Path) -> list[str]:
 
 def make_shop(root: Path, files: dict[str, str]) -> Path:
     return helpers.build_tree(root, {"shop/__init__.py": "", **files})
+
+
+def test_every_library_that_is_read_has_its_row() -> None:
+    assert BY_LIBRARY.keys() == FRAMEWORKS.keys()
 
 
 @pytest.mark.parametrize("library", BY_LIBRARY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from skillrun.repo.makefile import just_recipes
-from skillrun.repo.shell import changes_files, find_purpose
+from skillrun.repo.shell import changes_files, find_purpose, moved_to, resets_database
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,79 @@ def test_a_default_of_a_just_recipe_may_hold_blanks() -> None:
         "test": [],
         "run": ["suite"],
     }
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("jest -u", "vitest run -u", "pytest --snapshot-update", "pytest --inline-snapshot=fix"),
+        *("INSTA_UPDATE=always cargo test", "npx playwright test --update-snapshots"),
+        *("golangci-lint fmt", "sqlfluff fix .", "rector process", "codespell -w", "taplo fmt"),
+        *("dprint fmt", "deno fmt", "ktlint -F", "dart format .", "ufmt format .", "hatch fmt"),
+        *("usort format .", "toml-sort -i pyproject.toml", "go mod tidy", "nbqa black ."),
+        *("tox -e format", "poe format", "npm run format", "hatch run lint:fmt"),
+    ],
+)
+def test_what_fixes_and_what_writes_snapshots_changes_files(command: str) -> None:
+    assert changes_files(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("jest", "vitest run", "pytest --inline-snapshot=disable", "docker exec -u root web jest"),
+        *("golangci-lint fmt --diff", "sqlfluff lint .", "rector process --dry-run", "codespell"),
+        *("taplo fmt --check", "dprint check", "deno fmt --check", "hatch fmt --check"),
+        *("dart format --set-exit-if-changed .", "go mod tidy -diff", "tox -e py312", "ktlint"),
+    ],
+)
+def test_their_neighbours_do_not(command: str) -> None:
+    assert not changes_files(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("alembic downgrade base", "flask db downgrade base", "manage.py migrate shop zero"),
+        *("sqlx database reset -y", "php bin/console doctrine:database:drop --force"),
+        *("npx typeorm schema:drop", "npx prisma db push --force-reset", "supabase db reset"),
+        *("psql -c 'DROP SCHEMA public CASCADE'", "psql -c 'TRUNCATE orders'"),
+        *("redis-cli FLUSHALL", "rm -f db.sqlite3", "dotnet ef database drop -f"),
+        *("mysqladmin drop shop", "docker volume rm shop_pg", "dropdb latest", "dropdb contest"),
+    ],
+)
+def test_what_throws_a_database_away(command: str) -> None:
+    assert resets_database(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            "alembic upgrade head",
+            "flask db upgrade",
+            "manage.py migrate shop",
+            "sqlx database setup",
+        ),
+        *("psql -c 'SELECT 1'", "redis-cli ping", "rm -rf build", "truncate -s 0 app.log"),
+        *("dropdb shop_test", "RAILS_ENV=test rake db:reset", "rm -f tests/db.sqlite3"),
+        *("docker volume create shop_pg", "docker compose rm -f web"),
+    ],
+)
+def test_what_keeps_it_or_is_of_tests(command: str) -> None:
+    assert not resets_database(command)
+
+
+@pytest.mark.parametrize(
+    ("before", "command", "after"),
+    [
+        ("", "cd backend", "backend"),
+        ("", 'cd "backend"', "backend"),
+        ("web", "cd $GITHUB_WORKSPACE/backend", "backend"),
+        ("web", "cd ../backend && pip install .", "backend"),
+        ("backend", "popd", ""),
+        ("backend", "pytest", "backend"),
+    ],
+)
+def test_where_the_next_line_runs(before: str, command: str, after: str) -> None:
+    assert moved_to(before, command) == after

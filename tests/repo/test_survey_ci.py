@@ -176,3 +176,31 @@ def test_hostile_commands_and_ci_cost_no_time(tmp_path: Path) -> None:
         tmp_path, {".github/workflows/ci.yml": "jobs:\n" + block * 10_000 + "  - run: pytest\n"}
     )
     assert found.test is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    (
+        (
+            "azure-pipelines.yml",
+            "steps:\n  - script: pytest\n    workingDirectory: backend\n",
+        ),
+        (
+            ".circleci/config.yml",
+            "jobs:\n  test:\n    steps:\n      - run:\n          working_directory: backend\n"
+            "          command: pytest\n",
+        ),
+        (".gitlab-ci.yml", "test:\n  before_script:\n    - cd backend\n  script:\n    - pytest\n"),
+        (".gitlab-ci.yml", "test:\n  script:\n    - cd $CI_PROJECT_DIR/backend\n    - pytest\n"),
+        (".gitlab-ci.yml", 'test:\n  script:\n    - cd "backend"\n    - pytest\n'),
+        (".gitlab-ci.yml", "test:\n  script:\n    - (cd backend && pytest)\n"),
+    ),
+    ids=("Azure", "CircleCI", "before_script", "the checkout", "quoted", "in brackets"),
+)
+def test_the_folder_in_which_a_command_runs(tmp_path: Path, path: str, text: str) -> None:
+    check_finds(tmp_path, {path: text}, test="cd backend && pytest")
+
+
+def test_who_goes_back_is_back(tmp_path: Path) -> None:
+    text = "test:\n  script:\n    - pushd front\n    - npm ci\n    - popd\n    - (cd x && ls)\n    - pytest\n"
+    check_finds(tmp_path, {".gitlab-ci.yml": text}, test="pytest")

@@ -22,7 +22,7 @@ ENTRY = Known(
         "call arq.worker.Worker",
         "call arq.Worker",
     ),
-    tasks=("lists *", "mark arq.concurrent", "base arq.Actor"),
+    tasks=("lists *", "holds *", "mark arq.concurrent", "base arq.Actor"),
     sends=("call arq.create_pool", "call arq.connections.create_pool"),
     schedules={
         "call arq.cron": "arq cron",

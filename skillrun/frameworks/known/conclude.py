@@ -105,6 +105,7 @@ class _Conclusion:
         self._brokers = collected.brokers
         self._manifests = manifests
         self._matcher = Matcher(known, collected.files, collected.paths)
+        self._paths = {*collected.paths, *(seen.path for seen in collected.files)}
         self._declared = []
         for dependency in _list_declared(manifests, known.distributions):
             if dependency.path.endswith(_MANIFESTS[known.language]):
@@ -330,13 +331,15 @@ class _Conclusion:
 
     def _task_paths(self, match: Match) -> list[str]:
         """The file of a task: its own, and where a list names it, the file that it comes from, or
-        none where that was not seen.
+        none where that is not known: a package may only hand on what another of its files defines.
         """
         sight = match.sight
-        if sight.kind != "lists" or "." not in sight.name:
+        if sight.kind not in ("lists", "holds") or "." not in sight.name:
             return [match.seen.path]
         path = self._matcher.names.locate(sight.name, match.seen).partition(":")[0]
-        if not any(seen.path == path for seen in self._matcher.files):
+        is_seen = any(seen.path == path for seen in self._matcher.files)
+        # The function itself need not speak of the library, so that nobody has read its file.
+        if not is_seen and (path not in self._paths or path.endswith("__init__.py")):
             return []
         return [path]
 

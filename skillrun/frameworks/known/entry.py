@@ -15,7 +15,8 @@ class Sight:
 
     `kind`: import | call (also `new`) | base (also an interface, `include`, `use`) | mark
     (decorator, annotation, attribute) | class | field (of a class body) | lists (an element of such
-    a field) | set (an assigned setting) | type | file (the file itself). Of Python also: made (a
+    a field) | set (an assigned setting) | type | file (the file itself). Of Python also: holds (an
+    element of a list in the settings of a worker, a dictionary or a call) | made (a
     call whose result is kept in a name or returned) | given (a call whose result is given to
     another call) | wraps (`name = decorator(function)`).
 
@@ -62,7 +63,7 @@ class Known:
     library" is any import of the library, " if anywhere <glob>" an import in any file.
 
     `~app.x` in a mark is the method or decorator `x` of any object that an app mark made. Any mark
-    but one of kind `file`, `class`, `field` or `set` shows use by itself; those count where the
+    but one of kind `file`, `class`, `field`, `holds` or `set` shows use by itself; those count where the
     library is declared or imported.
 
     A mark "text <regular expression>" is read over the lines of every file that was seen.

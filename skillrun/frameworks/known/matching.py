@@ -10,7 +10,7 @@ from skillrun.frameworks.known.entry import FileSights, Known, Sight, glob_of
 from skillrun.frameworks.known.names import Names
 
 # No evidence where nothing else names the library.
-_WEAK = frozenset({"class", "field", "set", "file", "import"})
+_WEAK = frozenset({"class", "field", "holds", "set", "file", "import"})
 # Sights whose name may be one of our own that stands for the library's.
 _FOLLOWED = frozenset({"call", "base", "mark", "made", "wraps", "given"})
 _MAKES = frozenset({"made", "given"})

@@ -11,6 +11,15 @@ from skillrun.frameworks.known.entry import FileSights, Sight
 
 # Fields whose elements are handlers.
 _LISTS = frozenset({"functions", "cron_jobs"})
+# What stands beside them in the settings of a worker (saq/worker.py `start`, arq/worker.py
+# `Worker`): a dictionary with "functions" alone may be what a language model is offered.
+_BESIDE_LISTS = frozenset(
+    {
+        *("queue", "queue_name", "redis_settings", "concurrency", "max_jobs"),
+        *("startup", "shutdown", "on_startup", "on_shutdown", "before_process", "after_process"),
+        *_LISTS,
+    }
+)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 _ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.NamedExpr)
@@ -97,6 +106,10 @@ class _Reader:
             self._see_imports(node)
         elif isinstance(node, ast.Call):
             self._see_call(node, scope)
+            given = {one.arg: one.value for one in node.keywords if one.arg is not None}
+            self._see_settings(given)
+        elif isinstance(node, ast.Dict):
+            self._see_settings(dict(_list_named_values(node)))
         elif isinstance(node, ast.Return) and node.value is not None:
             self._see_returned(node.value, scope)
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
@@ -182,9 +195,17 @@ class _Reader:
             return
         self.sights.append(Sight("field", f"{owner}.{target.id}", statement.lineno, owner))
         if target.id in _LISTS and isinstance(statement.value, ast.List | ast.Tuple):
-            self._see_elements(statement.value)
+            self._see_elements(statement.value, "lists")
 
-    def _see_elements(self, value: ast.List | ast.Tuple) -> None:
+    def _see_settings(self, given: dict[str, ast.expr]) -> None:
+        """The handlers in the settings of a worker, `{"queue": queue, "functions": [send]}`."""
+        if len(_BESIDE_LISTS & given.keys()) < 2:
+            return
+        for name, value in given.items():
+            if name in _LISTS and isinstance(value, ast.List | ast.Tuple):
+                self._see_elements(value, "holds")
+
+    def _see_elements(self, value: ast.List | ast.Tuple, kind: str) -> None:
         """The handlers of a list, bare or as the first argument of a call: `[a, func(b, timeout=1),
         cron(c)]`.
         """
@@ -195,7 +216,14 @@ class _Reader:
                 held = element
             name = origin(held, self.names)
             if name:
-                self.sights.append(Sight("lists", name, element.lineno))
+                self.sights.append(Sight(kind, name, element.lineno))
+
+
+def _list_named_values(node: ast.Dict) -> Iterator[tuple[str, ast.expr]]:
+    """(key, value) of a dictionary's members whose keys are texts."""
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            yield key.value, value
 
 
 def _walk_scopes(module: ast.Module) -> Iterator[tuple[ast.AST, str]]:

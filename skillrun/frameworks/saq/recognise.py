@@ -10,7 +10,9 @@ ENTRY = Known(
     language="python",
     distributions=("saq", "litestar-saq"),
     modules=("saq", "saq.*", "litestar_saq", "litestar_saq.*"),
-    words=(b"saq",),
+    # Settings may name neither the library nor anything of it.
+    words=(b"saq", b"functions", b"cron_jobs"),
+    worth=r"saq|cron_jobs|\bfunctions[\"']?\s*[:=]",
     apps=(
         "made saq.Queue.from_url",
         "made saq.queue.Queue.from_url",
@@ -21,7 +23,7 @@ ENTRY = Known(
         "call saq.worker.Worker",
         "call litestar_saq.QueueConfig",
     ),
-    tasks=("lists *",),
+    tasks=("lists *", "holds *"),
     sends=("call saq.Job", "call saq.job.Job"),
     schedules={"call saq.CronJob": "SAQ cron", "call saq.job.CronJob": "SAQ cron"},
     brokers={"call saq.queue.postgres.PostgresQueue": "postgresql"},
