@@ -77,7 +77,8 @@ _MENDS = re.compile(
     r"|\b(?:gofmt|gofumpt|goimports|shfmt)\b.*\s-w(?=\s|$)|\bclang-format\b.*\s-i(?=\s|$)"
     r"|\b(?:autopep8|autoflake|yapf|docformatter)\b.*\s-i(?=\s|$)"
     r"|\bspotless:apply\b|\bspotlessApply\b|\bktlintFormat\b|\bktlint\b.*\s-F(?=\s|$)"
-    r"|\b(?:sqlfluff|markdownlint(?:-cli2)?)\s+fix\b|\b(?:codespell|erlfmt|buf\s+format)\b.*\s-w(?=\s|$)"
+    r"|\b(?:sqlfluff|markdownlint(?:-cli2)?)\s+fix\b|\b(?:codespell|erlfmt"
+    r"|buf\s+format)\b.*\s-w(?=\s|$)"
     r"|\btoml-sort\b.*\s-i(?=\s|$)|\bunimport\b.*\s-r(?=\s|$)|\bscalafmtAll\b|\brewriteRun\b"
     # What a test is compared with is written anew: such a test fails of nothing.
     r"|\b(?:jest|vitest|playwright|ava|tap)\b.*\s(?:-u|--update(?:-?[Ss]napshots?)?)(?=[\s=]|$)"
@@ -89,13 +90,17 @@ _MENDS = re.compile(
 _SHOWS_ONLY = re.compile(r"\s--(?:check|diff|dry-run)(?=\s|$)")
 # What formats the files unless it is told to compare only.
 _FORMATTER = re.compile(
-    r"(?:(?:nbqa\s+)?black|blue|darker|isort|ruff\s+format|(?:ufmt|usort|hatch)\s+(?:format|fmt)|mdformat|yamlfix"
-    r"|pyproject-fmt|ssort|flynt|add-trailing-comma|cargo\s+fmt|rustfmt|mix\s+format|dotnet\s+format"
-    r"|terraform\s+fmt|golangci-lint\s+fmt|go\s+mod\s+tidy|(?:deno|dprint|taplo|trunk)\s+(?:fmt|format)"
+    r"(?:(?:nbqa\s+)?black|blue|darker|isort|ruff\s+format|(?:ufmt|usort|hatch)\s+(?:format|fmt)"
+    r"|mdformat|yamlfix"
+    r"|pyproject-fmt|ssort|flynt|add-trailing-comma|cargo\s+fmt|rustfmt|mix\s+format"
+    r"|dotnet\s+format"
+    r"|terraform\s+fmt|golangci-lint\s+fmt|go\s+mod\s+tidy|(?:deno|dprint|taplo|trunk)\s+(?:fmt"
+    r"|format)"
     r"|dart\s+format|swiftformat|rector(?:\s+process)?)(?=\s|$)"
 )
 _ONLY_COMPARES = re.compile(
-    r"\s(?:--check(?:-only|-formatted)?|-c|--diff|-d|--verify-no-changes|-check|-diff|--lint|--dry-run|-n"
+    r"\s(?:--check(?:-only|-formatted)?|-c|--diff|-d|--verify-no-changes|-check|-diff|--lint"
+    r"|--dry-run|-n"
     r"|--set-exit-if-changed|--output[= ]none|-o[= ]?none)(?=[\s=]|$)|\bdprint\s+check\b"
 )
 _ALWAYS_FORMATS = re.compile(
@@ -114,12 +119,14 @@ _RESETS = re.compile(
     r"|\bdocker[- ]compose\b[^&;\n]*\brm\b[^&;\n]*\s-\w*v|\bdocker\s+volume\s+(?:rm|prune)\b"
     # Migrations that are taken back take their columns and tables with them.
     r"|\b(?:alembic|aerich|flask\s+db|manage\.py\s+db)\b[^&;\n]*\sdowngrade\b|\bmigrate:rollback\b"
-    r"|\bmanage\.py\s+migrate\s+\S+\s+zero\b|\becto\.rollback\b|\bgoose\b[^&;\n]*\s(?:reset|down-to)\b"
+    r"|\bmanage\.py\s+migrate\s+\S+\s+zero\b|\becto\.rollback\b|\bgoose\b[^&;\n]*\s(?:reset"
+    r"|down-to)\b"
     r"|\b(?:sqlx|diesel|supabase|dbmate)\s+(?:(?:database|db)\s+)?(?:reset|drop)\b|\breset_schema\b"
     r"|\bdoctrine:(?:database|schema):drop\b|\btypeorm\b[^&;\n]*\sschema:drop\b"
     r"|\bprisma\s+db\s+push\b[^&;\n]*--force-reset\b|\bdotnet\s+ef\s+database\s+drop\b"
     # Words of SQL count where a database's own program gets them.
-    r"|\b(?:psql|mysql|mariadb|sqlite3)\b[^&\n]*\b(?:drop\s+(?:schema|table)|truncate|delete\s+from)\b"
+    r"|\b(?:psql|mysql|mariadb|sqlite3)\b[^&\n]*\b(?:drop\s+(?:schema|table)|truncate"
+    r"|delete\s+from)\b"
     r"|\bmysqladmin\b[^&;\n]*\sdrop\b|\bredis-cli\b[^&;\n]*\sflush(?:all|db)\b|\bdropDatabase\("
     r"|\brm\s+(?:-\w+\s+)*\S*\.sqlite3?\b",
     re.IGNORECASE,

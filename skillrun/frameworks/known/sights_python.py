@@ -106,8 +106,7 @@ class _Reader:
             self._see_imports(node)
         elif isinstance(node, ast.Call):
             self._see_call(node, scope)
-            given = {one.arg: one.value for one in node.keywords if one.arg is not None}
-            self._see_settings(given)
+            self._see_settings(dict(_list_keywords(node)))
         elif isinstance(node, ast.Dict):
             self._see_settings(dict(_list_named_values(node)))
         elif isinstance(node, ast.Return) and node.value is not None:
@@ -217,6 +216,13 @@ class _Reader:
             name = origin(held, self.names)
             if name:
                 self.sights.append(Sight(kind, name, element.lineno))
+
+
+def _list_keywords(node: ast.Call) -> Iterator[tuple[str, ast.expr]]:
+    """(name, value) of a call's keywords; `**rest` has no name."""
+    for keyword in node.keywords:
+        if keyword.arg is not None:
+            yield keyword.arg, keyword.value
 
 
 def _list_named_values(node: ast.Dict) -> Iterator[tuple[str, ast.expr]]:
