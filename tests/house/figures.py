@@ -1,7 +1,8 @@
 """How the code reads, in figures: per package, compared with a budget that may only get better.
 
     python tests/house/figures.py            the table
-    python tests/house/figures.py --check    exit 1 where a package is worse than its budget (`make lint`)
+    python tests/house/figures.py --check    exit 1 where a package is worse than its budget, or the
+                                             budget than the one before it (`make lint`)
     python tests/house/figures.py --keep     the budget becomes what is measured, where that is better
 
 A figure says where to look, and nothing about a single line: a conditional expression that reads
@@ -13,6 +14,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
@@ -160,6 +162,50 @@ def compare(measured: dict[str, Figure], budget: dict[str, float]) -> list[str]:
     return worse
 
 
+def read_earlier_budget(root: Path = ROOT) -> dict[str, dict[str, float]] | None:
+    """The budget before the work at hand: where a branch has left main, on main of the commit
+    before. None where git does not have it.
+    """
+    earlier = _ask_git(root, "merge-base", "HEAD", "main")
+    head = _ask_git(root, "rev-parse", "HEAD")
+    if earlier is None or earlier == head:
+        earlier = _ask_git(root, "rev-parse", "--verify", "--quiet", "HEAD^")
+    if head is None or earlier is None:
+        return None
+    text = _ask_git(root, "show", f"{earlier.strip()}:{BUDGET.relative_to(ROOT).as_posix()}")
+    if text is None:
+        return None
+    budget: dict[str, dict[str, float]] = json.loads(text)
+    return budget
+
+
+def _ask_git(root: Path, *words: str) -> str | None:
+    """What git answers; None where it is not there, or has no such thing."""
+    try:
+        done = subprocess.run(
+            ["git", *words], cwd=root, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    if done.returncode != 0:
+        return None
+    return done.stdout
+
+
+def list_loosened(
+    budget: dict[str, dict[str, float]], earlier: dict[str, dict[str, float]]
+) -> Iterator[str]:
+    """The figures that a budget allows to be worse than the one before it did."""
+    for package, figures in sorted(earlier.items()):
+        now = budget.get(package, {})
+        for name, was in figures.items():
+            loss = now.get(name, was) - was
+            if name in MORE_IS_BETTER:
+                loss = -loss
+            if loss > ROUNDED_AWAY:
+                yield f"skillrun/{package}: {name}: {now[name]:g} is allowed, {was:g} was"
+
+
 def tighten(measured: dict[str, Figure], budget: dict[str, float]) -> dict[str, float]:
     """The better of each pair."""
     kept = {}
@@ -193,6 +239,12 @@ def main(arguments: list[str]) -> int:
         show_table(measured)
         return 0
     failed = False
+    earlier = read_earlier_budget()
+    if earlier is None:
+        print(f"{BUDGET.name} was not compared with the one before it: git does not have that")
+    for words in list_loosened(budget, earlier or {}):
+        failed = True
+        print(f"{words}. A budget only gets better: unpack what made it worse.")
     for package in sorted(budget.keys() - measured.keys()):
         failed = True
         print(f"skillrun/{package} is gone: take it out of {BUDGET.name}.")

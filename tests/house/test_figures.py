@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import figures
+import helpers
+import pytest
 
 TEXT = """
 # Why there is a limit.
@@ -106,3 +108,34 @@ def test_without_radon_nothing_is_measured(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, "radon is missing" in done.stderr) == (1, True)
+
+
+BEFORE = {"repo": {"comprehensions per 100": 2.0, "own-line comments per 100": 1.5}}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_loosened"),
+    (
+        ("comprehensions per 100", 2.1, True),
+        ("comprehensions per 100", 1.9, False),
+        ("own-line comments per 100", 1.4, True),
+        ("own-line comments per 100", 1.6, False),
+        ("wide lines per 100", 9.0, False),
+    ),
+)
+def test_a_budget_that_is_made_looser_is_seen(name: str, value: float, is_loosened: bool) -> None:
+    """A figure that was never kept is no looser one, and a package may go."""
+    budget = {"repo": {**BEFORE["repo"], name: value}}
+    assert bool(list(figures.list_loosened(budget, BEFORE))) is is_loosened
+    assert list(figures.list_loosened({}, BEFORE)) == []
+
+
+def test_the_budget_before_is_gits(tmp_path: Path) -> None:
+    """Of the commit before; without a history there is none."""
+    assert figures.read_earlier_budget(tmp_path) is None
+    file = figures.BUDGET.relative_to(figures.ROOT).as_posix()
+    repo = helpers.build_tree(tmp_path / "repo", {file: json.dumps(BEFORE)})
+    assert figures.read_earlier_budget(repo) is None
+    (repo / file).write_text("{}")
+    helpers.commit(repo, "Another budget")
+    assert figures.read_earlier_budget(repo) == BEFORE
