@@ -13,9 +13,11 @@ from histories import (
     KILLED,
     MET,
     NEVER,
+    ONCE,
     RETURNED,
     Told,
     against,
+    commit,
     effect,
     fault,
     history,
@@ -117,6 +119,23 @@ def test_what_may_happen_once_may_be_given_up_when_its_outcome_is_unknown() -> N
     assert rules(attempts.judge, given_up, against(spec("keyed"))) == ["dead-letter.unexpected"]
     assert rules(attempts.judge, exhausted(dead=1), against(spec("at_most_once"))) == []
     assert rules(attempts.judge, exhausted(dead=0), against(spec("at_most_once"))) != []
+
+
+@pytest.mark.parametrize(
+    ("guarantee", "expected"), [("keyed", ["attempts.too-few"]), ("at_most_once", [])]
+)
+def test_two_deaths_may_end_what_may_happen_once(guarantee: str, expected: list[str]) -> None:
+    """The second delivery finds the mark of the first, gives the job to a person, and dies then."""
+    killed = [fault("kill", "after:commit#1"), KILLED]
+    seen = history(
+        "kill@after:email#1 kill@after:commit#1/2 sweep",
+        [*effect(), fault("kill", "after:email#1"), KILLED],
+        [*commit(), *killed],
+        dead_letters=1,
+    )
+    facts = BootFacts(bounded_kills=True)
+    judged = against(spec(guarantee), replace(ONCE, dead_letters=0), facts=facts)
+    assert rules(attempts._judge_untried_after_death, seen, judged) == expected
 
 
 def test_a_dead_letter_that_comes_after_the_message_was_let_go() -> None:

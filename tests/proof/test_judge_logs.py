@@ -182,6 +182,30 @@ def test_an_error_under_the_adapters_name_is_the_reason_too(said: str, expected:
 
 
 @pytest.mark.parametrize(
+    ("before", "letters", "expected"),
+    [
+        ([], 1, "application"),
+        ([], 0, "application"),
+        (DONE, 1, "application"),
+        (DONE, 0, "no"),
+    ],
+)
+def test_a_job_that_gives_itself_up_has_found_nothing_done(
+    before: list[Any], letters: int, expected: str
+) -> None:
+    """On a later day it is too old: what it says then does not speak of a job that was done."""
+    buries = log("given up id=7: Away")
+    good = history("once", [log("started id=7"), *DONE], dead_letters=0)
+    failed = history(
+        f"raise={AWAY}@before:email#1/*", [MET, raised(AWAY), buries, ACKED], dead_letters=1
+    )
+    earlier = [before] if before else []
+    too_old = history("day=2028-02-29", *earlier, [buries, RETURNED, ACKED], dead_letters=letters)
+    found = logs.answer_questions([good, failed, too_old], against(spec(), good), {0: {"id": 7}})
+    assert found["why"].by == expected
+
+
+@pytest.mark.parametrize(
     ("said", "expected"),
     [("PartnerSaysNo('404 sms')", "application"), ("refused, see 4042", "no"), ("refused", "no")],
 )

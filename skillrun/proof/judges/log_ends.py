@@ -18,7 +18,13 @@ from skillrun.proof.history import Delivery, Event, History
 from skillrun.proof.judges.publishing import find_unnamed_field
 from skillrun.proof.judges.records import Records, names_job
 from skillrun.proof.judges.rows_told import ToldRows
-from skillrun.proof.reference import Reference, find_hit_items, is_outage, is_success
+from skillrun.proof.reference import (
+    Reference,
+    count_new_letters,
+    find_hit_items,
+    is_outage,
+    is_success,
+)
 from skillrun.proof.ticks import is_idle, is_polled
 
 # The ends of a job that is done, and of one that is not.
@@ -58,8 +64,7 @@ def group_by_end(histories: Iterable[History], records: Records) -> dict[str, li
             if not _is_telling(history, delivery, records):
                 continue
             end = _find_end(history, delivery, records.reference)
-            if end == "again" and _follows_own_errors(history, run):
-                # It may have given up for the same error, and taken that itself.
+            if end == "again" and not _was_done_before(history, run, records.reference):
                 continue
             by_end.setdefault(end, []).append(delivery)
     _add_told_rows(by_end, records)
@@ -139,6 +144,18 @@ def _choose_words(call: tuple[str, str]) -> str:
 def _identify_call(event: Event) -> tuple[str, str]:
     """(subject, key) of a call, as in `find_hit_items`."""
     return str(event["subject"]), str(event["key"])
+
+
+def _was_done_before(history: History, run: Delivery, reference: Reference) -> bool:
+    """Whether a delivery that did nothing can have found the job done. Otherwise it may have given
+    the job up by itself: for its age on a later day, say.
+    """
+    if reference.once.performed() and not history.performed():
+        return False
+    if count_new_letters(history, reference) > 0:
+        return False
+    # It may have given up for the same error, and taken that itself.
+    return not _follows_own_errors(history, run)
 
 
 def _follows_own_errors(history: History, run: Delivery) -> bool:
