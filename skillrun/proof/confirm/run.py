@@ -141,8 +141,8 @@ class Watch:
         self.started = 0
 
     def read(self) -> bool:
-        """Whether there was anything new. Raises NotConfirmed where the worker, or what it runs, has
-        put something else in the place of its events.
+        """Whether there was anything new. Raises NotConfirmed where the worker, or what it runs,
+        has put something else in the place of its events.
         """
         try:
             with open_file(self.path) as file:

@@ -150,23 +150,25 @@ def _was_done_before(history: History, run: Delivery, reference: Reference) -> b
     """Whether a delivery that did nothing can have found the job done. Otherwise it may have given
     the job up by itself: for its age on a later day, say.
     """
-    if reference.once.performed() and not history.performed():
-        return False
-    if count_new_letters(history, reference) > 0:
-        return False
+    is_undone = len(history.performed()) < min(1, len(reference.once.performed()))
+    is_given_up = count_new_letters(history, reference) > 0
     # It may have given up for the same error, and taken that itself.
-    return not _follows_own_errors(history, run)
+    return not (is_undone or is_given_up or _follows_own_errors(history, run))
 
 
 def _follows_own_errors(history: History, run: Delivery) -> bool:
     """Whether the job was tried before, and came again for an error that nobody injected, such as a
     store that stayed locked.
     """
-    for earlier in history.runs:
-        is_before = earlier.number < run.number and earlier.job == run.job
-        if is_before and earlier.outcome == "retried" and not list_errors_met(earlier):
+    for earlier in history.runs_of(run.job):
+        if earlier.number < run.number and _met_own_error(earlier):
             return True
     return False
+
+
+def _met_own_error(delivery: Delivery) -> bool:
+    """Whether the job comes again after a delivery, and nobody threw an error into that."""
+    return delivery.outcome == "retried" and not list_errors_met(delivery)
 
 
 # -- How they ended --

@@ -59,8 +59,8 @@ def _list_singles(reference: Reference) -> Iterator[History]:
 
 
 def _is_given_by_single_run(name: str, given: object, reference: Reference) -> bool:
-    """Whether a single run gives the file the same, and another one nothing else: a job may remember
-    by it as by what stands in the file.
+    """Whether a single run gives the file the same, and another one nothing else: a job may
+    remember by it as by what stands in the file.
     """
     later = reference.later
     if later is not None and _list_given(name, later) != _list_given(name, reference.once):
