@@ -160,10 +160,9 @@ def _follows_own_errors(history: History, run: Delivery) -> bool:
     """Whether the job was tried before, and came again for an error that nobody injected, such as a
     store that stayed locked.
     """
-    for earlier in history.runs_of(run.job):
-        if earlier.number < run.number and _met_own_error(earlier):
-            return True
-    return False
+    all_tried = filter(_met_own_error, history.runs_of(run.job))
+    first = next(all_tried, None)
+    return first is not None and first.number < run.number
 
 
 def _met_own_error(delivery: Delivery) -> bool:
