@@ -9,6 +9,7 @@ import datetime
 import itertools
 import re
 from collections.abc import Iterator
+from functools import partial
 
 # More than a proof asks for, so that a schema may refuse some.
 MOST = 50
@@ -33,6 +34,8 @@ _DATE = re.compile(r"(?<!\d)\d{4}-\d\d-\d\d(?!\d)")
 _MONTH = re.compile(r"\d{4}-\d\d")
 # What follows the date of a time: "T08:00:00Z".
 _TIME_OF_DAY = re.compile(r"[T ]\d\d:\d\d")
+# With another letter than the T and the Z of "T08:00:00.5Z" it is no time.
+_LETTERS_OF_TIME = re.compile(r"(?<=\d)(T)\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z)?")
 # A leap year, and days from which a date that does not exist is easily worked out: another month
 # has none of that number, or another year has none.
 _LEAP_YEAR = 2028
@@ -99,25 +102,15 @@ def _find_last_number(value: str, date: re.Match[str] | None) -> re.Match[str] |
     return _LAST_NUMBER.search(value, date.end()) or _LAST_NUMBER.search(value[: date.start()])
 
 
-def _list_further_parts(
-    value: str, date: re.Match[str] | None, number: re.Match[str] | None
-) -> list[re.Match[str]]:
-    """The runs of a text that are no part of these. In "T08:00:00Z" no other letter makes another
-    time.
-    """
-    main = []
-    for part in (date, number):
+def _list_further_parts(value: str, *main: re.Match[str] | None) -> list[re.Match[str]]:
+    """The runs of a text that are no part of the main ones."""
+    taken: set[int] = set()
+    for part in main:
         if part is not None:
-            main.append(part.span())
-    time = len(value)
-    if date is not None and _TIME_OF_DAY.match(value, date.end()):
-        time = date.end()
-    found = []
-    for run in _RUN.finditer(value):
-        is_main = any(start <= run.start() < end for start, end in main)
-        if not is_main and (run.start() < time or run[0].isdecimal()):
-            found.append(run)
-    return found
+            taken.update(range(*part.span()))
+    for time in _LETTERS_OF_TIME.finditer(value):
+        taken.update((time.start(1), time.start(2)))
+    return [run for run in _RUN.finditer(value) if run.start() not in taken]
 
 
 def _take_in_turn(*ways: Iterator[str]) -> Iterator[str]:
@@ -144,14 +137,16 @@ def _change_parts(value: str, parts: list[re.Match[str]]) -> Iterator[str]:
     """
     for part in parts[:1]:
         yield from _change_beginning(value, part)
-    # Of "123e4567-e89b" the runs 4567 and b end a section.
-    sections = [part for part in parts if not value[part.end() :][:1].isalnum()]
-    within = [part for part in parts if part not in sections]
-    for part in (*sections, *within):
+    for part in sorted(parts, key=partial(_is_within_section, value)):
         for other in _change_end(part[0])[:_OF_EACH_PART]:
             yield value[: part.start()] + other + value[part.end() :]
     for part in parts[1:]:
         yield from _change_beginning(value, part)
+
+
+def _is_within_section(value: str, part: re.Match[str]) -> bool:
+    """Of "123e4567-e89b" the runs 4567 and b end a section, the others are within one."""
+    return value[part.end() :][:1].isalnum()
 
 
 def _change_beginning(value: str, part: re.Match[str]) -> Iterator[str]:

@@ -15,10 +15,10 @@ from skillrun.wall.gaming.specs import at, base_document, mapping
 ID = "blind-query"
 HELP = (
     "A query that gives the same answer whatever the handler did proves nothing. Found, where the "
-    "base does not hold it: no table, a condition that is never true, LIMIT 0, a count that is "
-    "compared with what it always exceeds (errors); DISTINCT, GROUP BY without a count, UNION, "
-    "INTERSECT, EXCEPT, MAX, MIN, EXISTS, LIMIT and OFFSET, which hide duplicates or rows "
-    "(warnings)."
+    "base does not hold it: no table of the application, a condition that is never true, LIMIT 0, "
+    "a count that is compared with what it always exceeds (errors); DISTINCT, GROUP BY without a "
+    "count, UNION, INTERSECT, EXCEPT, MAX, MIN, EXISTS, LIMIT, FETCH and OFFSET, which hide "
+    "duplicates or rows, a value that is the same for every row, and random() (warnings)."
 )
 HINT = "select the columns of every row that the job writes, in an order"
 

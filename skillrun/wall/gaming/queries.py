@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skillrun.wall.gaming.never_true import is_never_true, read_number
+from skillrun.wall.gaming.shown_values import is_same_for_each_row
 from skillrun.wall.gaming.specs import at, listed
 
 if TYPE_CHECKING:
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
 
 # Far beyond any query that a person writes; parsing takes time with the length.
 _LONGEST = 10_000
+# `values (1)` is a query of its own.
+_VALUES = re.compile(r"\s*values\s*\(", re.IGNORECASE)
+# Tables in which a database keeps what it knows of itself.
+_OF_DATABASE = re.compile(r"sqlite_|pragma_|pg_")
+_SCHEMAS_OF_DATABASE = ("pg_catalog", "information_schema")
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _DISTINCT = "hides duplicates: rows that are there twice look as if they were there once"
 
@@ -51,6 +58,8 @@ def find_blindness(query: object, dialect: str) -> Iterator[Blindness]:
     """What a query does not see, as far as its text tells; nothing where it is no SQL."""
     tree = _parse_query(query, dialect)
     if tree is None:
+        if _VALUES.match(str(query)):
+            yield Blindness("reads no table of the application", certain=True)
         return
     yield from _find_constant(tree)
     yield from _find_hiding(tree)
@@ -104,49 +113,36 @@ def _find_constant(tree: Query) -> Iterator[Blindness]:
     """Queries whose answer is settled before they are asked."""
     from sqlglot import exp
 
-    if tree.find(exp.Table) is None:
-        yield Blindness("reads no table", certain=True)
+    if not _reads_rows(tree):
+        yield Blindness("reads no table of the application", certain=True)
         return
     for clause in tree.find_all(exp.Where, exp.Having, exp.Join):
-        is_join = isinstance(clause, exp.Join)
-        condition = clause.args.get("on") if is_join else clause.this
-        if condition is not None and _is_false(condition):
+        condition = clause.this
+        if isinstance(clause, exp.Join):
+            # LEFT JOIN keeps the rows that have no partner.
+            condition = None if clause.side else clause.args.get("on")
+        if condition is not None and is_never_true(condition):
             yield Blindness(f"its condition is never true: {condition.sql()}", certain=True)
-    for limit in tree.find_all(exp.Limit):
-        if _read_number(limit.expression) == 0:
+    for limit in tree.find_all(exp.Limit, exp.Fetch):
+        if _read_limit(limit) == 0:
             yield Blindness("LIMIT 0 leaves no row", certain=True)
     for value in tree.selects:
         yield from _constant_value(value)
 
 
-def _is_false(condition: Expression) -> bool:
-    from sqlglot import exp
-    from sqlglot.optimizer.simplify import simplify
-
-    found = simplify(condition.copy())
-    if isinstance(found, exp.Null) or _read_number(found) == 0:
-        return True
-    if isinstance(found, exp.Boolean):
-        return not found.this
-    return _contradicts_itself(found)
-
-
-def _contradicts_itself(condition: Expression) -> bool:
-    """`a <> a`, or `a = 1 and a = 2`."""
+def _reads_rows(tree: Query) -> bool:
+    """Whether a query names a table of the application: none is one of the database's own, a part
+    of the query itself, or a function that makes rows of what is written out.
+    """
     from sqlglot import exp
 
-    fixed: dict[str, str] = {}
-    parts: list[Any] = [condition]
-    if isinstance(condition, exp.And):
-        parts = list(condition.flatten())
-    for part in parts:
-        if not isinstance(part, exp.Binary):
-            continue
-        left, right = part.left.sql(), part.right.sql()
-        if isinstance(part, exp.NEQ | exp.LT | exp.GT) and left == right:
-            return True
-        is_fixed = isinstance(part, exp.EQ) and isinstance(part.right, exp.Literal)
-        if is_fixed and fixed.setdefault(left, right) != right:
+    own_parts = set()
+    for part in tree.find_all(exp.CTE):
+        own_parts.add(str(part.alias).lower())
+    for table in tree.find_all(exp.Table):
+        name = str(table.name).lower()
+        is_own = _OF_DATABASE.match(name) or str(table.db).lower() in _SCHEMAS_OF_DATABASE
+        if isinstance(table.this, exp.Identifier) and not is_own and name not in own_parts:
             return True
     return False
 
@@ -159,11 +155,31 @@ def _constant_value(value: Any) -> Iterator[Blindness]:
     counts = inner.find(exp.Count)
     if counts is not None and not isinstance(inner, exp.Count | exp.Cast | exp.Coalesce):
         # A count is never negative: `count(*) > -1` holds whatever there is.
-        always = isinstance(inner, exp.GT | exp.GTE) and (_read_number(inner.expression) or 0) <= 0
-        certain = always and not (isinstance(inner, exp.GT) and _read_number(inner.expression) == 0)
+        always = isinstance(inner, exp.GT | exp.GTE) and (read_number(inner.expression) or 0) <= 0
+        certain = always and not (isinstance(inner, exp.GT) and read_number(inner.expression) == 0)
         yield Blindness(f"{inner.sql()} says less than the count itself", certain=certain)
-    elif inner.find(exp.Column, exp.Star, exp.AggFunc, exp.Exists) is None:
+    elif _is_same_for_each_row(inner):
         yield Blindness(f"{inner.sql()} is the same for every row")
+
+
+def _is_same_for_each_row(inner: Any) -> bool:
+    """`1`, `id * 0`, `sum(0)`. A count, or `sum(1)`, says how many rows there are."""
+    from sqlglot import exp
+
+    if inner.find(exp.Star, exp.Exists, exp.Query, exp.Window) is not None:
+        return False
+    if inner.find(exp.AggFunc) is None:
+        return inner.find(exp.Column) is None or is_same_for_each_row(inner)
+    if isinstance(inner, exp.Sum) and read_number(inner.this) is not None:
+        return read_number(inner.this) == 0
+    if not isinstance(inner, exp.AggFunc) or isinstance(inner, exp.Count):
+        return False
+    argument = inner.this
+    return (
+        isinstance(argument, exp.Expression)
+        and not isinstance(argument, exp.Distinct)
+        and (is_same_for_each_row(argument))
+    )
 
 
 def _find_hiding(tree: Query) -> Iterator[Blindness]:
@@ -180,25 +196,27 @@ def _find_hiding(tree: Query) -> Iterator[Blindness]:
         if select.args.get("group") and select.find(exp.Count, exp.Sum) is None:
             yield Blindness(f"GROUP BY without count(*) {_DISTINCT}")
     for value in tree.selects:
-        if value.find(exp.Max, exp.Min, exp.Exists) is not None:
+        if value.find(*_one_row_functions()) is not None:
             yield Blindness(f"{value.sql()} looks at one row: that {_DISTINCT}")
-    for limit in tree.find_all(exp.Limit, exp.Offset):
-        if _read_number(limit.expression) != 0:
+        for aggregate in value.find_all(exp.AggFunc):
+            if isinstance(aggregate.this, exp.Distinct):
+                yield Blindness(f"{aggregate.sql()} {_DISTINCT}")
+    for limit in tree.find_all(exp.Limit, exp.Fetch, exp.Offset, exp.TableSample):
+        if _read_limit(limit) != 0:
             yield Blindness(f"{limit.sql().strip()} leaves rows out")
+    if tree.find(exp.Rand) is not None:
+        yield Blindness("random() gives another answer each time, so that none is compared")
 
 
-def _read_number(node: Expression | None) -> float | None:
-    """The number that a node is, signed; None where it is none."""
+def _one_row_functions() -> tuple[type[Expression], ...]:
     from sqlglot import exp
 
-    if isinstance(node, exp.Neg):
-        inner = _read_number(node.this)
-        if inner is None:
-            return None
-        return -inner
-    if isinstance(node, exp.Literal) and not node.is_string:
-        try:
-            return float(node.this)
-        except ValueError:
-            return None
-    return None
+    return (
+        *(exp.Max, exp.Min, exp.Exists, exp.AnyValue, exp.First, exp.Last),
+        *(exp.FirstValue, exp.LastValue, exp.NthValue, exp.LogicalOr, exp.LogicalAnd),
+    )
+
+
+def _read_limit(limit: Any) -> float | None:
+    """How many rows LIMIT, FETCH FIRST or OFFSET names."""
+    return read_number(limit.args.get("count") or limit.args.get("expression"))
