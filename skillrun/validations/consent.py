@@ -137,13 +137,9 @@ class Consent:
         made_here = _find_new_commits(self.repo.root, record.commits)
         if made_here is None:
             return False
-        made_in: dict[str, dict[str, str]] = {}
-        for path, folder in find_checked_out(self.repo.root).items():
-            found = _find_new_commits(folder, record.submodules.get(path, {}))
-            if found is None:
-                return False
-            if found:
-                made_in[path] = found
+        made_in = _find_new_in_submodules(self.repo.root, record)
+        if made_in is None:
+            return False
         # The reflog forgets; the answer must not depend on that later.
         return not (made_here or made_in) or self._remember_commits(made_here, made_in, record)
 
@@ -248,7 +244,9 @@ class Consent:
 
     def _render_record(self, record: Record) -> bytes:
         """The answers as the text of their file."""
-        submodules = {path: _take_newest(own) for path, own in record.submodules.items()}
+        submodules = {}
+        for path, own in record.submodules.items():
+            submodules[path] = _take_newest(own)
         value = {
             "schema_version": 3,
             "worktree": self.identity,
@@ -294,21 +292,31 @@ class Gate:
         if self.said_no:
             return False
         plans = tuple(remove_repetition([plan, *self.plans()]))
-        how: str | None = TRUST
-        if not (self.trust and Consent(self.repo).accepts_trust(self.actor)):
-            how = self.watcher.may_run(Question(self.repo.root, self.repo.head, plans))
+        how = self._find_answer(plans)
         if how is None:
             self.said_no = True
             return False
         if how == ONCE:
             return True
-        commands: tuple[str, ...] = ()
-        for allowed in plans:
-            commands += allowed.shown
+        commands = _join_commands(plans)
         Consent(self.repo).give(how, commands)
         if self.on_given is not None:
             self.on_given(how, commands)
         return True
+
+    def _find_answer(self, plans: tuple[CommandPlan, ...]) -> str | None:
+        """By what means somebody says yes; None for a no."""
+        if self.trust and Consent(self.repo).accepts_trust(self.actor):
+            return TRUST
+        return self.watcher.may_run(Question(self.repo.root, self.repo.head, plans))
+
+
+def _join_commands(plans: Iterable[CommandPlan]) -> tuple[str, ...]:
+    """The commands of all plans, as they are shown."""
+    commands: tuple[str, ...] = ()
+    for plan in plans:
+        commands += plan.shown
+    return commands
 
 
 def _explain_distrust(actor: Actor) -> str:
@@ -337,9 +345,24 @@ def _find_new_commits(root: Path, known: Mapping[str, str]) -> dict[str, str] | 
     accepted = {**known, **made_here}
     if head not in accepted:
         return None
-    if not all(arrival.is_accepted(accepted) for arrival in arrivals):
-        return None
+    for arrival in arrivals:
+        if not arrival.is_accepted(accepted):
+            return None
     return made_here
+
+
+def _find_new_in_submodules(root: Path, record: Record) -> dict[str, dict[str, str]] | None:
+    """Path of a submodule -> its commits that were made here on top of known ones; None where
+    commits came into one from elsewhere.
+    """
+    made_in: dict[str, dict[str, str]] = {}
+    for path, folder in find_checked_out(root).items():
+        found = _find_new_commits(folder, record.submodules.get(path, {}))
+        if found is None:
+            return None
+        if found:
+            made_in[path] = found
+    return made_in
 
 
 def _add_submodules(root: Path, record: Record) -> None:
@@ -349,13 +372,18 @@ def _add_submodules(root: Path, record: Record) -> None:
     for path, commit in find_submodules(root).items():
         record.submodules.setdefault(path, {}).setdefault(commit, "")
     for path, folder in find_checked_out(root).items():
-        commits = record.submodules.setdefault(path, {})
-        for inner, commit in find_submodules(folder).items():
-            record.submodules.setdefault(f"{path}/{inner}", {}).setdefault(commit, "")
-        for arrival in find_arrivals(folder):
-            commits |= dict.fromkeys(arrival.commits, "")
-        head = read_head(folder)
-        commits[head or UNBORN] = _find_tree(folder, head)
+        _add_submodule(path, folder, record)
+
+
+def _add_submodule(path: str, folder: Path, record: Record) -> None:
+    """Adds to the answers what stands in one submodule now, and what it names of its own."""
+    commits = record.submodules.setdefault(path, {})
+    for inner, commit in find_submodules(folder).items():
+        record.submodules.setdefault(f"{path}/{inner}", {}).setdefault(commit, "")
+    for arrival in find_arrivals(folder):
+        commits |= dict.fromkeys(arrival.commits, "")
+    head = read_head(folder)
+    commits[head or UNBORN] = _find_tree(folder, head)
 
 
 def find_checked_out(root: Path) -> dict[str, Path]:

@@ -160,20 +160,31 @@ def _read_reflog(root: Path) -> Iterator[_Step]:
             yield _Step(commit, tree, tuple(parents.split()), action, said.strip())
 
 
-def _find_fetched_trees(root: Path, steps: Iterable[_Step]) -> dict[str, set[str]]:
-    """Tree -> the commits with it that were fetched and not made here."""
-    made: set[str] = set()
+def _list_made(steps: Iterable[_Step]) -> set[str]:
+    """The commits that were made here: one of these may have been pushed later, and fetched."""
+    made = set[str]()
     for step in steps:
         if step.action.startswith("commit"):
-            made.add(step.commit)  # and pushed later
+            made.add(step.commit)
+    return made
+
+
+def _list_fetched(root: Path) -> list[str]:
+    """What the last fetch brought, also without a branch of a remote for it."""
+    found: list[str] = _ID_FIRST.findall(_read_note(_find_git_dir(root) / "FETCH_HEAD") or "")
+    return found
+
+
+def _find_fetched_trees(root: Path, steps: Iterable[_Step]) -> dict[str, set[str]]:
+    """Tree -> the commits with it that were fetched and not made here."""
+    made = _list_made(steps)
     options = (
         "--no-show-signature",
         f"--max-count={_MOST_STEPS}",
         "--format=%H %T",
         "--ignore-missing",
     )
-    fetched = _ID_FIRST.findall(_read_note(_find_git_dir(root) / "FETCH_HEAD") or "")
-    listed = run_git(root, "log", *options, "--remotes", *fetched, "--").stdout.decode()
+    listed = run_git(root, "log", *options, "--remotes", *_list_fetched(root), "--").stdout.decode()
     trees: dict[str, set[str]] = {}
     for line in listed.splitlines():
         commit, _, tree = line.partition(" ")
@@ -190,10 +201,9 @@ def _find_fetched_changes(
     root: Path, steps: Iterable[_Step], accepted: Mapping[str, str]
 ) -> set[_Change]:
     """What fetched commits changed that are neither accepted nor made here."""
-    made = {step.commit for step in steps if step.action.startswith("commit")}
-    fetched = _ID_FIRST.findall(_read_note(_find_git_dir(root) / "FETCH_HEAD") or "")
+    made = _list_made(steps)
     options = ("--ignore-missing", f"--max-count={_MOST_STEPS}")
-    listed = run_git(root, "rev-list", *options, "--remotes", *fetched, "--")
+    listed = run_git(root, "rev-list", *options, "--remotes", *_list_fetched(root), "--")
     theirs = []
     for commit in listed.stdout.decode().split():
         if commit not in made and commit not in accepted:

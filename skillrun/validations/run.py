@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from skillrun.core.text import visible
 from skillrun.validations.environment import command_env
@@ -25,6 +26,8 @@ DEFAULT_TIMEOUT_S = 600.0
 GRACE_S = 3.0
 # The supervisor's own limit for ending everything, and some.
 _END_S = GRACE_S + 10.0
+# How often somebody who may stop the command is asked: a person does not notice less.
+_ASKED_S = 0.2
 _CHUNK = 1 << 16
 # Tests that skillrun runs prove nothing by themselves, see `cli/pytest_plugin.py`.
 NESTED = "SKILLRUN_NESTED"
@@ -192,18 +195,28 @@ class _Watch:
         """Waits for the next output or report. False when all has ended, or the supervisor does not
         come to an end.
         """
-        wait = max(0.0, self._deadline - time.monotonic())
-        for key, _ in selector.select(min(wait, 0.2) if self._stop else wait):
-            if key.fd == self._output_fd and not self._take_output(output):
-                # Every writer has closed it.
-                selector.unregister(self._output_fd)
-            if key.fd == self._report_fd and not self._read_reports():
-                return False
+        if not self._take_ready(selector, output):
+            return False
         if self._stop is not None and self._stop() and not self._asked_to_end:
             self._deadline = time.monotonic()
         return "done" not in self.reports and (
             time.monotonic() < self._deadline or self._ask_to_end()
         )
+
+    def _take_ready(self, selector: selectors.BaseSelector, output: Output) -> bool:
+        """Waits for output and reports, until the deadline, and takes them. False once the
+        supervisor reports no more.
+        """
+        wait = max(0.0, self._deadline - time.monotonic())
+        if self._stop:
+            wait = min(wait, _ASKED_S)
+        for key, _ in selector.select(wait):
+            if key.fd == self._output_fd and not self._take_output(output):
+                # Every writer has closed it.
+                selector.unregister(self._output_fd)
+            if key.fd == self._report_fd and not self._read_reports():
+                return False
+        return True
 
     def _ask_to_end(self) -> bool:
         """Asks the supervisor to end the command. False where that makes no sense: it was asked
@@ -320,23 +333,26 @@ def _open_pipe(
     return read_fd, write_fd
 
 
+def _read_status(done: Mapping[str, Any] | None) -> tuple[int | None, int | None]:
+    """(exit code, signal) with which a command ended; None for what is not known of it."""
+    status = None
+    if done is not None:
+        status = done["status"]
+    exit_code = signal_number = None
+    if status is not None and os.WIFEXITED(status):
+        exit_code = os.WEXITSTATUS(status)
+    if status is not None and os.WIFSIGNALED(status):
+        signal_number = os.WTERMSIG(status)
+    return exit_code, signal_number
+
+
 def _read_result(
     command: str, output: Output, begin: float, watch: _Watch, timeout_s: float
 ) -> CommandResult:
     """The result of a command whose supervisor has ended, or does not answer any more."""
     done = watch.reports.get("done")
     error = None
-    status = None
-    if done is not None:
-        status = done["status"]
-    exit_code = signal_number = None
-    if status is not None:
-        exit_code = None
-        if os.WIFEXITED(status):
-            exit_code = os.WEXITSTATUS(status)
-        signal_number = None
-        if os.WIFSIGNALED(status):
-            signal_number = os.WTERMSIG(status)
+    exit_code, signal_number = _read_status(done)
     if watch.timed_out:
         exit_code, error = None, f"ended at its time limit of {timeout_s:g} s"
     elif done is None:
