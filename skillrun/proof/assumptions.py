@@ -51,6 +51,7 @@ def assumptions(proof: Proof, target: Target) -> list[str]:
         *(words for effect in target.spec.effects or () for words in _effect(effect)),
         *_other_examples(proof),
         *_never_reached(proof),
+        *_second_job(proof, target),
         *_unsent(target),
         *_alone_in_queue(proof, target),
         *_before_commit(proof),
@@ -78,6 +79,22 @@ def _other_examples(proof: Proof) -> Iterator[str]:
             f"payload.examples[{part.tried[0].schedule.example}], which comes to"
             f" {', '.join(sorted(reached))}, was proved as a job of its own"
         )
+
+
+def _second_job(proof: Proof, target: Target) -> Iterator[str]:
+    """Where the second, distinct job comes from, if no example gave one."""
+    enqueue = target.spec.enqueue
+    if proof.reference is None or proof.reference.second is None or enqueue is None:
+        return
+    changed = []
+    for name, value in proof.reference.second.arguments.items():
+        if value != enqueue.args.get(name):
+            changed.append(f"{name}={shorten_text(repr(value))}")
+    given = ", ".join(changed) or "the same arguments"
+    yield (
+        f"the second, distinct job is the one that {enqueue.call} publishes when it is called once"
+        f" more, with {given}"
+    )
 
 
 def _effect(effect: Effect) -> Iterator[str]:

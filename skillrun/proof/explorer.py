@@ -16,8 +16,9 @@ from skillrun.proof import ticks
 from skillrun.proof.changed_rows import change_rows, find_left
 from skillrun.proof.clones import clone_rows
 from skillrun.proof.exploring.messages import Messages
-from skillrun.proof.exploring.publisher import is_of_publisher
+from skillrun.proof.exploring.publisher import begins_with_call, is_of_publisher
 from skillrun.proof.exploring.run import STEP_S, NotPublished, Origin, Run, Waiting
+from skillrun.proof.exploring.second_call import SecondCalls
 from skillrun.proof.exploring.sweeps import Sweeps
 from skillrun.proof.exploring.undoing import Undoing
 from skillrun.proof.history import (
@@ -55,7 +56,7 @@ _TOO_BUSY = (
 )
 
 
-class Explorer(Messages, Undoing, Sweeps):
+class Explorer(Messages, Undoing, Sweeps, SecondCalls):
     """Runs schedules in one workplace."""
 
     # -- messages
@@ -206,7 +207,10 @@ class Explorer(Messages, Undoing, Sweeps):
         """What the state queries answer before anything is delivered; an error is a text, as in
         `History.state`.
         """
-        self.workplace.restore()
+        if self.is_within_second_world:
+            self.workplace.restore_second()
+        else:
+            self.workplace.restore()
         return read_state(self.store, self.workplace.proof.state)
 
     def learn_left(
@@ -289,9 +293,12 @@ class Explorer(Messages, Undoing, Sweeps):
         """From the snapshot to where nothing waits any more. `until`: after so many deliveries
         somebody else goes on, and what waits stays.
         """
-        self.workplace.restore(first=_begins_with_call(schedule))
+        if self.begins_with_second_call(schedule):
+            self.workplace.restore_second()
+        else:
+            self.workplace.restore(first=begins_with_call(schedule))
         # Where a schedule itself calls for several jobs, it finds none of them there.
-        if self.brought and _begins_with_call(schedule) and not schedule.called:
+        if self.brought and begins_with_call(schedule) and not schedule.called:
             self._publish_brought()
         self.processes.begin_schedule()
         run = Run(schedule, now=self._find_beginning(schedule), until=until)
@@ -568,11 +575,6 @@ class Explorer(Messages, Undoing, Sweeps):
             published = delivery.all("published")
             sent += sum(is_dead_letter(event, letter.where) for event in published)
         return sent + (counted or 0)
-
-
-def _begins_with_call(schedule: Schedule) -> bool:
-    """Whether the application has not published anything yet."""
-    return is_of_publisher(schedule) or schedule.early or bool(schedule.called)
 
 
 def _find_varied_jobs(schedule: Schedule) -> list[int]:

@@ -33,6 +33,19 @@ class InTurn:
 
 
 @dataclass(frozen=True)
+class SecondWorld:
+    """What schedules are compared with that begin with what a second call of the application has
+    left. `arguments`: what that call was given; the others as in `Reference`.
+    """
+
+    arguments: Mapping[str, Any]
+    once: History
+    later: History
+    before: Mapping[str, Any]
+    volatile: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Reference:
     """`once` is the single run of the proof's own message, `jobs` those of the distinct jobs."""
 
@@ -66,6 +79,9 @@ class Reference:
     orders: Mapping[int, InTurn] = field(default_factory=dict)
     # Distinct job -> what comes of it where the application publishes it by itself.
     called: Mapping[int, History] = field(default_factory=dict)
+    # Where the distinct job is one that a second call of the application made: what the schedules
+    # with that job are compared with.
+    second: SecondWorld | None = None
     # What a log must not tell: value -> the name under which the payload or a row has it.
     secrets: Mapping[str, str] = field(default_factory=dict)
     # As well: mail addresses and numbers of persons.
@@ -126,6 +142,19 @@ class Reference:
         if not moves or moves[0] not in self.ticks:
             return self
         return replace(self, once=self.ticks[moves[0]])
+
+    def in_second_world(self) -> Reference:
+        """This reference as a schedule needs it that begins with what the second call has left."""
+        second = self.second
+        if second is None:
+            return self
+        return replace(
+            self,
+            once=second.once,
+            later=second.later,
+            before=second.before,
+            volatile=second.volatile,
+        )
 
     @property
     def max_attempts(self) -> int | None:

@@ -160,11 +160,24 @@ class Folders:
             raise _explain_no_room(base, error) from error
         self._now = _Snapshot({}, frozenset(), {})
         self._first: _Snapshot | None = None
+        self._second = self._now
 
     def snapshot(self) -> dict[str, bytes]:
         """Remembers the scratch as it is, and returns its files: path -> content. Raises Blocked
         where they are more than can be kept.
         """
+        self._now = self._read_scratch()
+        self._first = self._first or self._now
+        return self._now.files
+
+    def keep_second(self) -> None:
+        """Remembers the scratch as it is, beside the snapshot. Raises Blocked as `snapshot`
+        does.
+        """
+        self._second = self._read_scratch()
+
+    def _read_scratch(self) -> _Snapshot:
+        """What is in the scratch. Raises Blocked where it is more than can be kept."""
         size = sum((self.scratch / name).stat().st_size for name in self._list_files())
         if size > _MOST:
             said = (
@@ -181,9 +194,7 @@ class Folders:
             elif path.is_dir():
                 folders.add(name)
         marks = {name: _Marks.read(self.scratch / name) for name in (*files, *folders)}
-        self._now = _Snapshot(files, frozenset(folders), links, marks)
-        self._first = self._first or self._now
-        return files
+        return _Snapshot(files, frozenset(folders), links, marks)
 
     @property
     def kept(self) -> dict[str, bytes]:
@@ -202,15 +213,28 @@ class Folders:
         self._now = other._now.move(there, here)
         self.restore()
 
+    def adopt_second(self, other: Folders) -> None:
+        """Takes over what another workplace has kept beside its snapshot, as `adopt` does."""
+        there, here = os.fsencode(other.folder), os.fsencode(self.folder)
+        self._second = other._second.move(there, here)
+
     def restore(self, *, first: bool = False) -> None:
-        """Puts the scratch back as the last snapshot has it; `first`: as the first one has it.
+        """Puts the scratch back as the last snapshot has it; `first`: as the first one has it."""
+        kept = self._now
+        if first and self._first:
+            kept = self._first
+        self._put_back(kept)
+
+    def restore_second(self) -> None:
+        """Puts the scratch back as it was kept beside the snapshot."""
+        self._put_back(self._second)
+
+    def _put_back(self, kept: _Snapshot) -> None:
+        """Makes the scratch hold what was kept, and nothing else.
 
         No sandbox stands around this process: nothing is written through a link that a delivery has
         put in the place of a file, and no pipe is waited for.
         """
-        kept = self._now
-        if first and self._first:
-            kept = self._first
         for folder, inner, names in os.walk(self.scratch):
             for name in (*inner, *names):
                 # A server may take away a file of its own meanwhile.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillrun.proof.database_servers import find_server
 from skillrun.proof.explorer import Explorer
-from skillrun.proof.given import check_given
+from skillrun.proof.given import check_given, check_other_jobs
 from skillrun.proof.history import History
 from skillrun.proof.jobs import DIRECT, payloads_of
 from skillrun.proof.judgement import Judgement, Verdict
@@ -22,6 +22,7 @@ from skillrun.proof.reference import Reference, was_met
 from skillrun.proof.result import OnProgress, Target, Tried
 from skillrun.proof.rivals import read_contents
 from skillrun.proof.schedule import ONCE, Schedule
+from skillrun.proof.second_job import add_second_job
 from skillrun.proof.secrets import find_addresses, find_secrets
 from skillrun.proof.single import find_single_run_problem, is_same_run, run_singles
 from skillrun.proof.uncalled_sweeps import find_uncalled
@@ -143,6 +144,9 @@ class Session:
             first.bring(tuple(sorted(found.called)))
             if first.brought:
                 found, singles = run_singles(first, self.target.spec)
+        found = add_second_job(first, self.target.spec, found)
+        if self.only is not None:
+            check_other_jobs(self.only, first.origin.messages)
         secrets, addresses = self._find_secrets(first)
         self.reference = replace(
             found,
@@ -282,6 +286,7 @@ class Session:
         first = self.explorers[0]
         explorer.follow_clock(first)
         explorer.bring_as(first)
+        explorer.call_again_as(first)
         explorer.keep_learned(first.learned)
 
     def run_schedule(self, explorer: Explorer, schedule: Schedule) -> tuple[History, Reference]:
@@ -289,7 +294,10 @@ class Session:
         self._follow_first(explorer)
         history = explorer.run(schedule)
         apart = explorer.run(schedule.apart) if schedule.same else None
-        reference = replace(self.reference, apart=apart)
+        reference = self.reference
+        if explorer.begins_with_second_call(schedule):
+            reference = reference.in_second_world()
+        reference = replace(reference, apart=apart)
         if is_published_late(history, reference):
             reference = replace(reference, as_due=_run_as_due(explorer, history, reference))
         if self.target.unpromised and is_turned_away(history):

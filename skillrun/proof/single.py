@@ -47,12 +47,12 @@ def run_singles(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[His
     jobs, unfit = {}, {}
     distinct = [job for job in explorer.origin.messages if 0 < job < DIRECT]
     for job in sorted(distinct):
-        alone = explorer.run(Schedule("alone", moves=(f"job={job}",)))
-        if _succeeds(alone) and not _leaves_letter(alone, once):
+        alone = run_alone(explorer, job)
+        if is_fit(alone, once):
             jobs[job] = alone
         else:
             unfit[job] = _explain_unfit(alone, once)
-    volatile = frozenset(name for name, rows in once.state.items() if later.state.get(name) != rows)
+    volatile = find_volatile(once, later)
     reference = Reference(
         spec,
         once,
@@ -63,7 +63,7 @@ def run_singles(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[His
         before=explorer.state_before(),
         later=later,
         ticks=_run_doubled_ticks(explorer, spec),
-        orders=_run_in_turn(explorer, jobs),
+        orders=run_in_turn(explorer, jobs),
         called=_call_alone(explorer, spec, once),
         letters=letter_queries(spec),
         payload=explorer.payloads.get(0),
@@ -71,6 +71,23 @@ def run_singles(explorer: Explorer, spec: JobSpec) -> tuple[Reference, tuple[His
         payloads=explorer.payloads,
     )
     return reference, (once, later)
+
+
+def run_alone(explorer: Explorer, job: int) -> History:
+    """What comes of a distinct job by itself."""
+    return explorer.run(Schedule("alone", moves=(f"job={job}",)))
+
+
+def is_fit(alone: History, once: History) -> bool:
+    """Whether the single run of a distinct job is a comparison: it was done, and left no dead
+    letter.
+    """
+    return _succeeds(alone) and not _leaves_letter(alone, once)
+
+
+def find_volatile(once: History, later: History) -> frozenset[str]:
+    """The state queries that answer differently after two single runs."""
+    return frozenset(name for name, rows in once.state.items() if later.state.get(name) != rows)
 
 
 def is_same_run(history: History, reference: Reference) -> bool:
@@ -105,7 +122,7 @@ def _run_doubled_ticks(explorer: Explorer, spec: JobSpec) -> dict[str, History]:
     return found
 
 
-def _run_in_turn(explorer: Explorer, jobs: Iterable[int]) -> dict[int, InTurn]:
+def run_in_turn(explorer: Explorer, jobs: Iterable[int]) -> dict[int, InTurn]:
     """Distinct job -> what comes of it and the proof's own one, in both orders; none where ticks
     bring the work.
     """

@@ -59,6 +59,8 @@ class Workplace:
     left_by_setup: str | None = None  # what to know of processes that it left running
     # What its processes see besides: another checkout of the repository, see `deploying`.
     beside: tuple[Path, ...] = ()
+    # Whether what is there now began with what the application's second call has left.
+    is_of_second: bool = False
 
     @property
     def proof(self) -> Any:
@@ -261,8 +263,17 @@ class Workplace:
         for server in self.servers:
             server.snapshot()
 
+    def keep_second(self) -> None:
+        """Remembers what is there now beside the snapshot: what the application's second call has
+        left.
+        """
+        self.folders.keep_second()
+        for server in self.servers:
+            server.keep_second()
+
     def restore(self, *, first: bool = False) -> None:
         """Puts everything back as the last snapshot has it; `first`: as the setup left it."""
+        self.is_of_second = False
         self.folders.restore(first=first)
         for server in self.servers:
             if first:
@@ -270,14 +281,26 @@ class Workplace:
             else:
                 server.restore()
 
-    def restore_database(self) -> None:
-        """Puts back what a backup holds: databases and files, as the last snapshot has them. Redis
-        keeps what it has.
-        """
-        self.folders.restore()
+    def restore_second(self) -> None:
+        """Puts everything back as the application's second call has left it."""
+        self.is_of_second = True
+        self.folders.restore_second()
         for server in self.servers:
-            if server.name != "redis":
-                server.restore()
+            server.restore_second()
+
+    def restore_database(self) -> None:
+        """Puts back what a backup holds: databases and files, as they were at the beginning of the
+        schedule. Redis keeps what it has.
+        """
+        others = [server for server in self.servers if server.name != "redis"]
+        if self.is_of_second:
+            self.folders.restore_second()
+            for server in others:
+                server.restore_second()
+            return
+        self.folders.restore()
+        for server in others:
+            server.restore()
 
     def jump(self, seconds: float) -> None:
         """Lets so much time pass for the servers, as far as they can be told."""

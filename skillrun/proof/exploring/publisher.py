@@ -136,6 +136,11 @@ def is_of_publisher(schedule: Schedule) -> bool:
     return schedule.undone or any(fault.do.startswith("caller-") for fault in schedule.faults)
 
 
+def begins_with_call(schedule: Schedule) -> bool:
+    """Whether the application has not published anything yet where a schedule begins."""
+    return is_of_publisher(schedule) or schedule.early or bool(schedule.called)
+
+
 def _has_committed(delivery: Delivery) -> bool:
     """Whether something that a call did outlasts its process, so that calling again would be
     another job.

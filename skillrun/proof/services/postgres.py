@@ -52,7 +52,7 @@ _SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-_NAMES = (DATABASE, "app_next", "app_snapshot", "app_first", "app_old")
+_NAMES = (DATABASE, "app_next", "app_snapshot", "app_first", "app_second", "app_old")
 _ADMIN = {"application_name": "skillrun", "allow_system_table_mods": "on"}
 _READER = {
     "application_name": "skillrun",
@@ -188,10 +188,21 @@ class PostgresServer:
         if not self._has_first:
             self.restore()
             return
+        self._replace_by_copy("app_first")
+
+    def keep_second(self) -> None:
+        """Remember the database as it is, beside the snapshot. Ends every connection to it."""
         self._end_clients()
-        self._run(
-            f"ALTER DATABASE {DATABASE} RENAME TO app_old", *self._copy_to(DATABASE, "app_first")
-        )
+        self._run("DROP DATABASE IF EXISTS app_second", *self._copy_to("app_second", DATABASE))
+
+    def restore_second(self) -> None:
+        """The database as `keep_second` has remembered it. Ends every connection to it."""
+        self._replace_by_copy("app_second")
+
+    def _replace_by_copy(self, source: str) -> None:
+        """Puts a copy of another database in the place of the application's."""
+        self._end_clients()
+        self._run(f"ALTER DATABASE {DATABASE} RENAME TO app_old", *self._copy_to(DATABASE, source))
         self._admin.send("DROP DATABASE app_old")
 
     def _make_user(self) -> None:

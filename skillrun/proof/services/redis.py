@@ -94,6 +94,7 @@ class RedisServer:
         unlink_quietly(self.socket)
         self._saved: list[Command] = []
         self._first: list[Command] | None = None
+        self._second: list[Command] = []
         self.port = port
         command = exec_line(_write_command(binary, self.folder, self.socket, port))
         self._child = Child("Redis", command, log=self.folder / "redis.log", sandbox=sandbox)
@@ -146,6 +147,16 @@ class RedisServer:
 
     def snapshot(self) -> None:
         """Remember every key of every database with its content and the time that it has left."""
+        self._saved = self._save_keys()
+        if self._first is None:
+            self._first = self._saved
+
+    def keep_second(self) -> None:
+        """As `snapshot`, beside it."""
+        self._second = self._save_keys()
+
+    def _save_keys(self) -> list[Command]:
+        """The commands that write all keys anew, each with the time that it has left."""
         saved: list[Command] = []
         for database, keys in self._list_keys():
             dumps: list[Command] = [("DUMP", key) for key in keys]
@@ -155,9 +166,7 @@ class RedisServer:
                 # A key may end between the two questions.
                 if data is not None and left is not None:
                     saved.append(("RESTORE", key, left, as_text(data)))
-        self._saved = saved
-        if self._first is None:
-            self._first = saved
+        return saved
 
     def restore(self) -> None:
         """Everything as it was at the snapshot (at the start where there is none), keys with the
@@ -171,6 +180,10 @@ class RedisServer:
     def restore_first(self) -> None:
         """As `restore`, to the first snapshot."""
         self._resp.pipeline([("FLUSHALL",), *(self._first or [])])
+
+    def restore_second(self) -> None:
+        """As `restore`, to what `keep_second` has remembered."""
+        self._resp.pipeline([("FLUSHALL",), *self._second])
 
     def forget(self, names: Iterable[str]) -> None:
         """As a server that came back without these keys."""
