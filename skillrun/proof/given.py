@@ -56,15 +56,14 @@ def check_given(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> N
     _check_faults(only, spec)
 
 
-def check_other_jobs(only: Schedule, messages: Mapping[int, Any]) -> None:
-    """Raises Misuse for a given schedule that names a distinct job of which there is no message.
-    `messages`: by job number.
+def check_other_jobs(only: Schedule, payloads: Mapping[int, Any]) -> None:
+    """Raises Misuse for a given schedule that names a distinct job which there is not. `payloads`:
+    by job number.
     """
-    distinct = {job for job in messages if 0 < job < DIRECT}
-    missing = [job for job in only.jobs if job not in messages]
-    if missing:
+    distinct = {job for job in payloads if 0 < job < DIRECT}
+    if not distinct.issuperset(only.jobs):
         hint = f"there are {len(distinct)} distinct jobs, counted from 1"
-        raise Misuse(f"--schedule: no such job: {missing[0]}", hint=hint)
+        raise Misuse(f"--schedule: no such job: {only.jobs[0]}", hint=hint)
 
 
 def _check_payloads(only: Schedule, spec: JobSpec, payloads: Mapping[int, Any]) -> None:

@@ -146,7 +146,7 @@ class Session:
                 found, singles = run_singles(first, self.target.spec)
         found = add_second_job(first, self.target.spec, found)
         if self.only is not None:
-            check_other_jobs(self.only, first.origin.messages)
+            check_other_jobs(self.only, first.payloads)
         secrets, addresses = self._find_secrets(first)
         self.reference = replace(
             found,

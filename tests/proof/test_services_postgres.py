@@ -236,3 +236,64 @@ def test_a_user_namespace_reaches_it(postgres: PostgresServer) -> None:
         text=True,
     )
     assert done.stdout == "('first',)\n", done.stderr
+
+
+LEDGER = """
+    DROP TABLE IF EXISTS ledger, lines CASCADE;
+    CREATE TABLE ledger (id bigserial PRIMARY KEY, item text);
+    CREATE TABLE lines (ledger_id bigint REFERENCES ledger (id));
+    INSERT INTO ledger (item) VALUES ('old'), ('older');
+"""
+UNDONE = "BEGIN; INSERT INTO ledger (item) VALUES ('undone'); ROLLBACK;"
+
+
+@pytest.mark.parametrize(
+    ("done", "asked", "shown"),
+    [
+        ("INSERT INTO ledger (item) VALUES ('new')", "SELECT id FROM ledger", [1, 2, 3]),
+        ("INSERT INTO ledger (item) VALUES ('new')", "SELECT max(id) FROM ledger", [4]),
+        (
+            "INSERT INTO ledger (item) VALUES ('new')",
+            "SELECT n FROM (SELECT l.id AS n FROM ledger l JOIN ledger o USING (id)) b ORDER BY 1",
+            [1, 2, 3],
+        ),
+        (
+            "INSERT INTO ledger (item) VALUES ('new'), ('newer')",
+            "SELECT id FROM ledger ORDER BY id DESC LIMIT 1",
+            [4],
+        ),
+        (
+            "INSERT INTO ledger (item) VALUES ('new'), ('newer'); INSERT INTO lines VALUES (5), (2)",
+            "SELECT ledger_id FROM lines",
+            [4, 2],
+        ),
+        ("INSERT INTO ledger VALUES (99, 'its own')", "SELECT id FROM ledger", [1, 2, 99]),
+        (
+            "INSERT INTO ledger (item) VALUES ('new'); DELETE FROM ledger WHERE id = 1",
+            "SELECT id FROM ledger",
+            [2, 3],
+        ),
+    ],
+)
+def test_a_number_that_was_drawn_is_shown_without_gaps(
+    postgres: PostgresServer, done: str, asked: str, shown: list[int]
+) -> None:
+    postgres.query(LEDGER)
+    postgres.snapshot()
+    postgres.restore()
+    postgres.query(UNDONE)
+    postgres.query(done)
+    assert [row[0] for row in postgres.query_without_gaps(asked)] == shown
+
+
+def test_numbers_count_from_what_was_put_back(postgres: PostgresServer) -> None:
+    postgres.query(LEDGER)
+    postgres.snapshot()
+    postgres.query("INSERT INTO ledger (item) VALUES ('by the call')")
+    postgres.keep_second()
+    newest = "SELECT max_id FROM (SELECT id AS max_id FROM ledger ORDER BY id DESC LIMIT 1) n"
+    for put_back, number in ((postgres.restore_second, 4), (postgres.restore, 3)):
+        put_back()
+        postgres.query(UNDONE)
+        postgres.query("INSERT INTO ledger (item) VALUES ('new')")
+        assert postgres.query_without_gaps(newest) == [[number]]

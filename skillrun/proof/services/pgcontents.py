@@ -33,13 +33,9 @@ DIGESTS = f"""
         '','' ORDER BY loid, pageno)) FROM pg_largeobject'
 """
 
-# (sequence, its name as a literal, query of the numbers that its columns hold). A column has a
-# sequence where it owns it (serial, identity), or where its default draws from it.
-SEQUENCES = f"""
-    SELECT format('%I.%I', n.nspname, c.relname),
-        format('%L', format('%I.%I', n.nspname, c.relname)),
-        string_agg(format('SELECT %I::bigint AS number FROM %I.%I',
-            a.attname, m.nspname, t.relname), ' UNION ALL ')
+# Each sequence `c` that counts upwards with each column `a` of a table `t` that it fills. A column
+# has a sequence where it owns it (serial, identity), or where its default draws from it.
+_FILLED = f"""
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_sequence s ON s.seqrelid = c.oid
     JOIN (SELECT objid AS sequence, refobjid AS relation, refobjsubid AS number FROM pg_depend
@@ -52,8 +48,32 @@ SEQUENCES = f"""
     JOIN pg_attribute a ON a.attrelid = u.relation AND a.attnum = u.number
     JOIN pg_class t ON t.oid = u.relation JOIN pg_namespace m ON m.oid = t.relnamespace
     WHERE c.relkind = 'S' AND s.seqincrement > 0 AND {_USERS.format(oid="c.oid")}
+"""
+_WHOLE_NUMBER = "a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)"
+_NUMBERS = "format('SELECT %I::bigint AS number FROM %I.%I', a.attname, m.nspname, t.relname)"
+
+# (sequence, its name as a literal, query of the numbers that its columns hold).
+SEQUENCES = f"""
+    SELECT format('%I.%I', n.nspname, c.relname),
+        format('%L', format('%I.%I', n.nspname, c.relname)),
+        string_agg({_NUMBERS}, ' UNION ALL ')
+    {_FILLED}
     GROUP BY n.nspname, c.relname
-    HAVING bool_and(a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype))
+    HAVING bool_and({_WHOLE_NUMBER})
+"""
+
+# (table, number of a column that a sequence fills, the sequence, query of the column's numbers, by
+# how much the sequence counts).
+NUMBERED = f"""
+    SELECT t.oid::bigint, a.attnum, format('%I.%I', n.nspname, c.relname), {_NUMBERS}, s.seqincrement
+    {_FILLED} AND {_WHOLE_NUMBER}
+"""
+
+# (table, number of a column, the table and the column that it points to).
+POINTING = """
+    SELECT k.conrelid::bigint, u.mine, k.confrelid::bigint, u.theirs
+    FROM pg_constraint k CROSS JOIN LATERAL unnest(k.conkey, k.confkey) AS u(mine, theirs)
+    WHERE k.contype = 'f'
 """
 
 # (kind, name, table that it belongs to, text).

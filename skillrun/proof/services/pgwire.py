@@ -32,6 +32,9 @@ class Session:
 
     def __init__(self, path: Path, *, user: str, database: str, settings: dict[str, str]) -> None:
         self._pending = 1
+        # Of each column of the last rows: the OID of its table and its number there; (0, 0) where
+        # it is no column of one. The server looks through joins and subqueries, through no view.
+        self.origins: list[tuple[int, int]] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(_TIMEOUT_S)
         self._input = self._socket.makefile("rb")
@@ -82,6 +85,7 @@ class Session:
             kind, body = message
             if kind == b"T":
                 types, rows = _column_types(body), []
+                self.origins = _column_origins(body)
             elif kind == b"D":
                 rows.append(_row(body, types))
             elif kind == b"E":
@@ -121,12 +125,22 @@ def _startup(parameters: dict[str, str]) -> bytes:
 
 def _column_types(body: bytes) -> list[int]:
     """The type's OID of each column."""
-    types, at = [], 2
+    return [column[2] for column in _columns(body)]
+
+
+def _column_origins(body: bytes) -> list[tuple[int, int]]:
+    """The OID of the table of each column, and its number there."""
+    return [(column[0], column[1]) for column in _columns(body)]
+
+
+def _columns(body: bytes) -> list[tuple[int, ...]]:
+    """What the server says of each column: its table, its number there, its type, and more."""
+    columns, at = [], 2
     for _ in range(struct.unpack_from("!h", body)[0]):
         at = body.index(b"\0", at) + 1
-        types.append(struct.unpack_from("!ihihih", body, at)[2])
+        columns.append(struct.unpack_from("!ihihih", body, at))
         at += 18
-    return types
+    return columns
 
 
 def _row(body: bytes, types: list[int]) -> Row:

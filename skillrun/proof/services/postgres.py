@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from skillrun.proof.services import pgsequences
+from skillrun.proof.services import pgnumbers, pgsequences
 from skillrun.proof.services.child import Child, check_socket_path, exec_line, unlink_quietly
 from skillrun.proof.services.errors import ServiceFailed, ServiceMissing
 from skillrun.proof.services.find import find_postgres, named_postgres
@@ -99,6 +99,9 @@ class PostgresServer:
         self.socket = self.folder / ".s.PGSQL.5432"
         check_socket_path(self.folder / ".s.PGSQL.5432.lock")
         self._source, self._has_next, self._has_first = "template1", False, False
+        # Database -> its columns with numbers of a sequence, as they stood when it was kept.
+        self._numbered: dict[str, dict[pgnumbers.Column, pgnumbers.Numbered]] = {}
+        self._since: dict[pgnumbers.Column, pgnumbers.Numbered] = {}
         self._reader: Session | None = None
         socket_mode = "0700" if identity is None else "0777"
         command = _command(binaries, self.folder, socket_mode=socket_mode, listens=listens)
@@ -152,11 +155,13 @@ class PostgresServer:
         """Remember the database as it is; the first memory stays beside it. Ends every connection
         to it.
         """
-        self._end_clients()
+        numbered = self._read_numbered()
         self._lower_user()
         if self._source == "app_snapshot" and not self._has_first:
             self._run("ALTER DATABASE app_snapshot RENAME TO app_first")
             self._has_first = True
+            self._numbered["app_first"] = self._numbered["app_snapshot"]
+        self._numbered["app_snapshot"] = self._since = numbered
         self._run(
             "DROP DATABASE IF EXISTS app_next",
             "DROP DATABASE IF EXISTS app_snapshot",
@@ -175,6 +180,7 @@ class PostgresServer:
         """
         if not self._has_next:
             self._make_next()
+        self._since = self._numbered.get(self._source, {})
         self._end_clients()
         self._run(
             f"ALTER DATABASE {DATABASE} RENAME TO app_old; ALTER DATABASE app_next RENAME TO"
@@ -192,7 +198,7 @@ class PostgresServer:
 
     def keep_second(self) -> None:
         """Remember the database as it is, beside the snapshot. Ends every connection to it."""
-        self._end_clients()
+        self._numbered["app_second"] = self._read_numbered()
         self._run("DROP DATABASE IF EXISTS app_second", *self._copy_to("app_second", DATABASE))
 
     def restore_second(self) -> None:
@@ -201,6 +207,7 @@ class PostgresServer:
 
     def _replace_by_copy(self, source: str) -> None:
         """Puts a copy of another database in the place of the application's."""
+        self._since = self._numbered.get(source, {})
         self._end_clients()
         self._run(f"ALTER DATABASE {DATABASE} RENAME TO app_old", *self._copy_to(DATABASE, source))
         self._admin.send("DROP DATABASE app_old")
@@ -251,6 +258,26 @@ class PostgresServer:
         if self._reader is None:
             self._reader = Session(self.socket, user=USER, database=DATABASE, settings=_READER)
         return self._reader.run(sql)
+
+    def query_without_gaps(self, sql: str) -> list[Row]:
+        """As `query`, to compare two answers: numbers that rows got from a sequence since the last
+        restore are shown as they would be if no transaction had been undone.
+        """
+        rows = self.query(sql)
+        if self._reader is None or not rows:
+            return rows
+        origins = self._reader.origins
+        return pgnumbers.show_without_gaps(self._reader, rows, origins, self._since)
+
+    def _read_numbered(self) -> dict[pgnumbers.Column, pgnumbers.Numbered]:
+        """The columns with numbers of a sequence. Ends every connection to the database: one that
+        was left may hold a table.
+        """
+        self._end_clients()
+        with contextlib.closing(self._connect(DATABASE)) as session:
+            found = pgnumbers.read_numbered(session)
+        self._end_clients()
+        return found
 
     def read_sequences(self) -> list[Sequence]:
         """How far the columns with numbers of their own have come."""
