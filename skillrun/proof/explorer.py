@@ -16,10 +16,10 @@ from skillrun.proof import ticks
 from skillrun.proof.changed_rows import change_rows, find_left
 from skillrun.proof.clones import clone_rows
 from skillrun.proof.exploring.messages import Messages
+from skillrun.proof.exploring.outlasting import Outlasting
 from skillrun.proof.exploring.publisher import begins_with_call, is_of_publisher
 from skillrun.proof.exploring.run import STEP_S, NotPublished, Origin, Run, Waiting
 from skillrun.proof.exploring.second_call import SecondCalls
-from skillrun.proof.exploring.sweeps import Sweeps
 from skillrun.proof.exploring.undoing import Undoing
 from skillrun.proof.history import (
     History,
@@ -56,7 +56,7 @@ _TOO_BUSY = (
 )
 
 
-class Explorer(Messages, Undoing, Sweeps, SecondCalls):
+class Explorer(Messages, Undoing, Outlasting, SecondCalls):
     """Runs schedules in one workplace."""
 
     # -- messages
@@ -310,11 +310,16 @@ class Explorer(Messages, Undoing, Sweeps, SecondCalls):
         self._begin_watch(run)
         self._start_schedule(run)
         self._drain_queue(run)
+        if run.schedule.outlasting == run.count + 1 and run.queue:
+            self._deliver_outlasting(run)
+            self._drain_queue(run)
         return run
 
     def finish_schedule(self, run: Run) -> History:
         """What follows once nothing waits, and what is left then."""
-        for move in run.schedule.moves:
+        # What outlasts its lock has had them made while it stood still.
+        moves = () if run.is_outlasted else run.schedule.moves
+        for move in moves:
             self._make_move(run, move)
             self._drain_queue(run)
         if run.emptied:
@@ -373,7 +378,7 @@ class Explorer(Messages, Undoing, Sweeps, SecondCalls):
         if schedule.early:
             self._deliver_early(run, message)
             return
-        if any(fault.do == "stall" for fault in schedule.faults):
+        if schedule.outlasting is None and "stall" in schedule.does:
             self._deliver_stalled(run, message)
             return
         if schedule.beside is not None and schedule.same:

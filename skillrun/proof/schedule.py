@@ -33,6 +33,8 @@ rival=orders.*@before:email#1          all columns that the job leaves alone
 raise=…@before:email#2!/*              each time that it is about what the second call is about
 stall@before:email#1                   it stands still there; what follows runs, then it goes on
 stall@before:email#1 raise=…@before:email#1   it goes on with an error, when its wait is over
+raise=…@before:email#1 stall@after:email#1/2 wait=3600 redeliver   the last attempt stands still
+                                       with its answer, and what follows runs meanwhile
 jitter=low                             random waits at their shortest (else: at their longest)
 waiting=3                              so many copies of the message wait, then come in turn
 late=61                                delivered so many seconds after it was published
@@ -246,6 +248,22 @@ class Schedule:
         return self.copies > 1 or self.beside is not None or stands_still
 
     @property
+    def outlasting(self) -> int | None:
+        """The delivery that stands still after others have failed, counted from 1; None where
+        there is none.
+        """
+        for fault in self.faults:
+            if fault.do == "stall" and fault.delivery > 1:
+                return fault.delivery
+        return None
+
+    @property
+    def in_time(self) -> Schedule:
+        """The same, and nothing stands still."""
+        faults = tuple(fault for fault in self.faults if fault.do != "stall")
+        return replace(self, family="error", faults=faults, moves=())
+
+    @property
     def waits(self) -> bool:
         """Time passes between its deliveries."""
         return SWEEP in self.moves or self.has_move("wait")
@@ -368,6 +386,8 @@ def _name_at_publisher(schedule: Schedule) -> str | None:
 def _name_crowd(schedule: Schedule) -> str | None:
     """The family of deliveries that meet each other, or somebody else at the same rows."""
     does = schedule.does
+    if schedule.outlasting is not None:
+        return "late-success"
     if "stall" in does:
         if "raise" in does:
             return "late-error"

@@ -298,6 +298,8 @@ class Session:
         if explorer.begins_with_second_call(schedule):
             reference = reference.in_second_world()
         reference = replace(reference, apart=apart)
+        if schedule.outlasting is not None:
+            reference = replace(reference, once=explorer.run(schedule.in_time))
         if is_published_late(history, reference):
             reference = replace(reference, as_due=_run_as_due(explorer, history, reference))
         if self.target.unpromised and is_turned_away(history):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_STEPS = 60
 _TEXT = 300
-_AT_ONCE = ("at-once", "distinct-at-once", "stall", "late-error", "before-commit")
+_AT_ONCE = ("at-once", "distinct-at-once", "stall", "late-error", "late-success", "before-commit")
 _Maker = Callable[["History", "Delivery", "Event"], str]
 
 

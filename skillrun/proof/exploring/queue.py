@@ -30,8 +30,12 @@ class Queue(RivalsRoom):
     """Delivers what waits, in the order of its time."""
 
     def _drain_queue(self, run: Run) -> None:
-        """Delivers messages until none waits any more, or the limit of deliveries is met."""
+        """Delivers messages until none waits any more, or the limit of deliveries is met; or the
+        next one is to stand still, see `outlasting`.
+        """
         while run.queue and self._may_deliver_more(run):
+            if run.schedule.outlasting == run.count + 1 and not run.is_outlasted:
+                return
             if run.schedule.emptied == run.count and not run.emptied:
                 self._empty_broker(run)
                 return

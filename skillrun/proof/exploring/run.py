@@ -51,6 +51,7 @@ class Run:
     watch: StoreWatch | None = None
     rivalries: list[Rivalry] = field(default_factory=list)
     emptied: bool = False  # the broker has lost its messages
+    is_outlasted: bool = False  # the delivery that stands still late has been made
     swept: list[Swept] = field(default_factory=list)
     # Deliveries after which this explorer's code delivers no more, see `deploying`.
     until: int | None = None

@@ -225,19 +225,25 @@ def last_chance(histories: Iterable[History]) -> Iterator[Schedule]:
 
 
 def _pass_in_time(history: History) -> Iterator[Schedule]:
+    met = list_met_errors(history)
+    if len(met) > 1:
+        yield Schedule("error", tuple(met[:-1]))
+
+
+def list_met_errors(history: History) -> list[Fault]:
+    """The errors that a job met until it was given up, each with its delivery; none where a death
+    was among them, or it divided itself.
+    """
     schedule = history.schedule
-    if schedule.has_crash or schedule.low_jitter:
-        return
-    every = next((fault for fault in schedule.faults if fault.error), None)
-    if every is None or _has_divided(history):
-        return
     met: list[Fault] = []
+    every = next((fault for fault in schedule.faults if fault.error), None)
+    if schedule.has_crash or schedule.low_jitter or every is None or _has_divided(history):
+        return met
     for number, delivery in enumerate(history.runs, 1):
         for event in delivery.all("fault"):
             if event["do"] == "raise":
                 met.append(replace(every, at=str(event["at"]), delivery=number))
-    if len(met) > 1:
-        yield Schedule("error", tuple(met[:-1]))
+    return met
 
 
 def _has_divided(history: History) -> bool:

@@ -85,6 +85,7 @@ FAMILIES: tuple[Family, ...] = (
 
 
 _NO_RETRY = "no delivery publishes a retry of its own"
+_NOBODY_COMES = "nobody comes to a job whose attempt is still running, or none is given up"
 _NO_LETTER = "the handler writes nothing when the job is given up"
 
 
@@ -141,6 +142,11 @@ def plan_second_phase(
         later.schedules = sweeps.follow_with_sweeps(later.schedules, facts)
     if has_next_tick(spec, facts):
         later.schedules = sweeps.follow_with_tick(later.schedules, spec)
+    # What comes meanwhile is part of them: nothing follows.
+    outlasting = tuple(together.outlast_lock(seen, facts, spec))
+    later.add("late-success", outlasting)
+    if not outlasting:
+        later.skipped["late-success"] = _NOBODY_COMES
     if not twice:
         later.skipped["double-kill"] = "no delivery followed a death"
     return later

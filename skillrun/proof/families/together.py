@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
+from skillrun.probe.facts import BootFacts
 from skillrun.proof import ticks
+from skillrun.proof.families.errors import list_met_errors
 from skillrun.proof.families.family import Planned, family
 from skillrun.proof.families.messages import read_dedupe_window
 from skillrun.proof.families.situation import Situation
-from skillrun.proof.schedule import Fault, Schedule
+from skillrun.proof.history import History
+from skillrun.proof.schedule import SWEEP, Fault, Schedule
+
+if TYPE_CHECKING:
+    from skillrun.contract.job import JobSpec
 
 # Families that grow with the boundaries, or with their square, get so many schedules at most,
 # spread evenly: a proof has to end within minutes.
@@ -76,14 +83,56 @@ def stall(situation: Situation, planned: Planned) -> Iterator[Schedule]:
     """An hour, or half of the shortest window where that is less: longer than a lock should
     live.
     """
-    spec = situation.spec
-    windows = [effect.window for effect in situation.effects if effect.window]
+    wait = _choose_stall(situation.spec, situation.facts)
+    for at in situation.steps:
+        yield Schedule("stall", (Fault("stall", at),), (f"wait={wait}", "redeliver"))
+
+
+def _choose_stall(spec: JobSpec, facts: BootFacts) -> int:
+    """For how many seconds a delivery stands still, see `stall`."""
+    windows = [effect.window for effect in spec.effects or () if effect.window]
     promised = read_dedupe_window(spec)
     if promised:
         windows.append(promised)
-    if spec.trigger and ticks.is_clocked(spec, situation.facts):
+    if spec.trigger and ticks.is_clocked(spec, facts):
         # The tick's own job: the next ones are other jobs.
         windows.append(ticks.find_period_s(spec.trigger.schedule) / 3)
-    wait = int(min([_STALL_S, *(window / 2 for window in windows)]))
-    for at in situation.steps:
-        yield Schedule("stall", (Fault("stall", at),), (f"wait={wait}", "redeliver"))
+    return int(min([_STALL_S, *(window / 2 for window in windows)]))
+
+
+def outlast_lock(
+    histories: Iterable[History], facts: BootFacts, spec: JobSpec
+) -> Iterator[Schedule]:
+    """The last attempt at each effect is answered so late that its lock is over, and whoever comes
+    meanwhile finds no attempt left. Only where somebody comes while a worker is still there.
+    """
+    meanwhile = _find_who_comes(facts, spec)
+    is_recorded = spec.dead_letter is not None and spec.dead_letter.kind != "none"
+    if meanwhile is None or not is_recorded:
+        return
+    wait = _choose_stall(spec, facts)
+    seen = set[str]()
+    for history in histories:
+        if history.schedule.family != "exhaustion":
+            continue
+        met = list_met_errors(history)
+        if len(met) < 2 or met[-1].at in seen:
+            continue
+        seen.add(met[-1].at)
+        *earlier, last = met
+        answered = last.at.replace("before:", "after:", 1)
+        stall = Fault("stall", answered, last.delivery)
+        yield Schedule("late-success", (*earlier, stall), (f"wait={wait}", meanwhile))
+
+
+def _find_who_comes(facts: BootFacts, spec: JobSpec) -> str | None:
+    """The move by which somebody comes to a job that stands still: the next tick, a sweep, or its
+    message once the broker has waited for long enough. None where nobody does.
+    """
+    if ticks.is_polled(spec, facts):
+        return "redeliver"
+    if spec.recovers or (spec.enqueue is not None and spec.enqueue.relay is not None):
+        return SWEEP
+    if facts.redelivery_s > 0 and not facts.ticks:
+        return "redeliver"
+    return None

@@ -22,6 +22,7 @@ from skillrun.proof.judges import (
     leaks,
     logs,
     outages,
+    outlasted,
     process,
     queued,
     restored,
@@ -94,6 +95,7 @@ BY_FAMILY: dict[str, dict[str, Judge]] = {
     "secret-echoed": {"leaks": leaks.judge_echo},
     "calendar": {"calendar": calendar.judge},
     "late": {"late": late.judge},
+    "late-success": {"outlasted": outlasted.judge},
 }
 """Families that ask for one thing alone, and begin with a world that no promise speaks of."""
 

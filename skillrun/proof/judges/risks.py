@@ -147,6 +147,16 @@ _RULES = (
         ),
     ),
     RiskRule(
+        name="success-dropped",
+        part="dead-letter",
+        grades=(RiskGrade.MONEY, RiskGrade.LOST, RiskGrade.MINOR),
+        cause="an answer is written only where its attempt still holds the row",
+        closes=(
+            "write down that an effect took place whoever holds the row by then, and take back that"
+            " the job was given up; or log it as an error that names the job"
+        ),
+    ),
+    RiskRule(
         name="late-skipped",
         part="dead-letter",
         grades=(RiskGrade.LOST, RiskGrade.MINOR),

@@ -114,7 +114,7 @@ def _judge_store_error(history: History, reference: Reference) -> Iterator[Judge
         wanted = reference.once.state.get(name)
         if name in reference.volatile | reference.letters:
             continue
-        is_undone = _lacks_rows(rows, wanted)
+        is_undone = lacks_rows(rows, wanted)
         if is_undone or _keeps_rows(rows, wanted, reference.before.get(name)):
             said = f"the store failed once, and the job counts as done without its work: {name}"
             yield Judgement(
@@ -126,7 +126,7 @@ def _judge_store_error(history: History, reference: Reference) -> Iterator[Judge
             )
 
 
-def _lacks_rows(rows: Any, wanted: Any) -> bool:
+def lacks_rows(rows: Any, wanted: Any) -> bool:
     """Whether a wanted row is not there; where both answers are a single number, whether the one
     that was seen is smaller.
     """

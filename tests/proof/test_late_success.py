@@ -1,0 +1,132 @@
+"""The last attempt at an effect is answered when its lock is over and the job was given up: what
+took place must be told somewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from histories import (
+    ACKED,
+    AWAY,
+    RETURNED,
+    Told,
+    against,
+    commit,
+    effect,
+    fault,
+    history,
+    log,
+    rules,
+    spec,
+)
+from till import prove_till
+
+from skillrun.contract.job import JobSpec
+from skillrun.probe.facts import BootFacts
+from skillrun.proof.families.together import outlast_lock
+from skillrun.proof.history import History
+from skillrun.proof.judges import outlasted
+from skillrun.proof.reference import Reference
+from skillrun.proof.schedule import EVERY, Fault, Schedule
+
+ONCE_AWAY = f"raise={AWAY}@before:email#1"
+LATE = f"{ONCE_AWAY} stall@after:email#1/2 wait=3600 redeliver"
+IN_TIME = history(ONCE_AWAY, [], [*effect(), *commit(), RETURNED, ACKED], state=[[1, "sent"]])
+GIVEN_UP = [[1, "given up"]]
+
+
+def of_late(*told: Told, state: Any = GIVEN_UP, **more: Any) -> History:
+    """Two deliveries, of which the second stands still with its answer."""
+    pause = fault("pause", "after:email#1")
+    answered = [*effect(), pause, *told, RETURNED, ACKED]
+    return history(LATE, [], answered, state=state, **{"dead_letters": 1, **more})
+
+
+def reference(**more: Any) -> Reference:
+    return against(spec(), replace(IN_TIME, dead_letters=0), **more)
+
+
+def test_an_answer_that_is_dropped_without_a_word_is_a_risk() -> None:
+    assert rules(outlasted.judge, of_late(), reference()) == ["success-dropped"]
+    quiet = log("email was known", level="INFO")
+    assert rules(outlasted.judge, of_late(quiet), reference()) == ["success-dropped"]
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        of_late(log("email went out after all", level="ERROR")),
+        of_late(state=[[1, "sent"]]),
+        of_late(state=[[1, "sent"], [2, "given up"]]),
+        of_late(dead_letters=0),
+        of_late(pending=1),
+        of_late(hung="after:email#1"),
+    ],
+)
+def test_where_it_is_told_or_nobody_has_given_the_job_up_nothing_is_said(seen: History) -> None:
+    assert rules(outlasted.judge, seen, reference()) == []
+
+
+def test_without_the_same_answer_in_time_there_is_no_comparison() -> None:
+    failed = replace(IN_TIME, dead_letters=0, pending=1)
+    assert rules(outlasted.judge, of_late(), replace(reference(), once=failed)) == []
+
+
+# -- which schedules there are
+
+SWEPT = {"recovers": [{"call": "app.jobs:sweep", "every": "10m"}]}
+MET = fault("raise", "before:email#1", error=AWAY)
+EXHAUSTED = replace(
+    history(f"raise={AWAY}@before:email#*/*", [MET], [MET], [MET]),
+    schedule=Schedule("exhaustion", (Fault("raise", "before:email#*", EVERY, AWAY),)),
+)
+POLLED = BootFacts(ticks=True)
+
+
+@pytest.mark.parametrize(
+    ("made", "facts", "moves"),
+    [
+        (spec(trigger={"type": "poller", "every": "5s"}), POLLED, ["wait=3600 redeliver"]),
+        (spec(**SWEPT), BootFacts(), ["wait=3600 sweep"]),
+        (spec(), BootFacts(redelivery_s=3600.0), ["wait=3600 redeliver"]),
+        (spec(), BootFacts(), []),
+        (spec(dead_letter={"kind": "none"}, **SWEPT), BootFacts(), []),
+    ],
+)
+def test_it_is_asked_where_somebody_comes_meanwhile(
+    made: JobSpec, facts: BootFacts, moves: list[str]
+) -> None:
+    planned = [str(one) for one in outlast_lock([EXHAUSTED, EXHAUSTED], facts, made)]
+    raised = f"raise={AWAY}@before:email#1 raise={AWAY}@before:email#1/2"
+    assert planned == [f"{raised} stall@after:email#1/3 {move}" for move in moves]
+
+
+# -- a real job
+
+AWAYS = " ".join(f"raise=till.bank:Away@before:charge#1/{number}" for number in range(1, 5))
+OUTLASTS = f"{AWAYS} stall@after:charge#1/5 wait=3600 redeliver"
+PAID = "update orders set status = 'paid' where id = ?"
+STILL_OPEN = (PAID, f"{PAID} and status = 'open'")
+TELLS = ('    log.info("charge succeeded', '    log.error("charge succeeded')
+
+
+@pytest.mark.real
+def test_who_writes_the_answer_only_while_the_row_is_open_drops_it(tmp_path: Path) -> None:
+    proof = prove_till(tmp_path / "repo", OUTLASTS, STILL_OPEN)
+    (found,) = proof.risks
+    assert (found.judgement.rule, found.judgement.grade) == ("success-dropped", "money")
+    assert proof.verdict == "proved"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("edits", [(), (STILL_OPEN, TELLS)], ids=["writes", "tells"])
+def test_who_writes_it_anyway_or_tells_it_is_at_no_risk(
+    edits: tuple[tuple[str, str], ...], tmp_path: Path
+) -> None:
+    proof = prove_till(tmp_path / "repo", OUTLASTS, *edits)
+    assert [one.judgement.rule for one in proof.risks] == []
+    assert (proof.verdict, proof.incomplete) == ("proved", [])
