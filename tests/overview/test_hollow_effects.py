@@ -30,6 +30,20 @@ FUNCTIONS: dict[str, tuple[Position, str]] = {
     "chooses": (Position.EDGE, f"if order_id:\n        {POST}\n    else:\n        {POST}"),
     "leaves_early": (Position.EDGE, f"if order_id:\n        return {POST}\n    {POST}"),
     "falls_back": (Position.EDGE, f"try:\n        {POST}\n    except OSError:\n        {POST}"),
+    "asks_after_a_conflict": (
+        Position.EDGE,
+        f"answer = {POST}\n    if answer.status_code == 409:\n        return find(order_id)\n"
+        "    return answer",
+    ),
+    "makes_what_is_not_there": (
+        Position.EDGE,
+        f"answer = {POST}\n    if answer.status_code in (404, 410):\n        {POST}",
+    ),
+    "goes_on_after_success": (
+        Position.WORK,
+        f"answer = {POST}\n    if answer.status_code == 200:\n        {POST}",
+    ),
+    "asks_in_any_case": (Position.WORK, f"{POST}\n    return find(order_id)"),
     "is_abstract": (Position.EDGE, "raise NotImplementedError"),
     "calls_one_library": (Position.EDGE, "pushes.push(order_id)"),
     "writes_a_row": (Position.WORK, f"{POST}\n    {WRITES}"),
@@ -56,6 +70,10 @@ logger = logging.getLogger(__name__)
 
 def post(order_id):
     return requests.post("https://x.example", json=[order_id], timeout=5)
+
+
+def find(order_id):
+    return requests.request("GET", f"https://x.example/{order_id}", timeout=5)
 
 
 class Service:

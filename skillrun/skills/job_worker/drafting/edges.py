@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from skillrun.repo.calls import body_calls
+from skillrun.repo.source import last_word
+from skillrun.repo.syntax import name_method
 from skillrun.skills.job_worker.drafting.telling import is_telling
 from skillrun.skills.job_worker.overview.memories import find_memories
 from skillrun.skills.job_worker.overview.seams import find_seams, list_leaving
@@ -22,6 +25,7 @@ from skillrun.skills.job_worker.overview.seams import find_seams, list_leaving
 if TYPE_CHECKING:
     from skillrun.repo.calls import Call
     from skillrun.repo.python import Definition, Project
+    from skillrun.repo.source import Module
     from skillrun.skills.job_worker.overview.seams import Seam
 
 # As deep as the ways out of a job are read.
@@ -31,6 +35,8 @@ _CLOCK = re.compile(
     r"(?:datetime\.(?:datetime|date)|time|django\.utils\.timezone)"
     r"\.(?:now|utcnow|today|time|monotonic|localdate|localtime)"
 )
+# Statuses by which a receiver says that it has done nothing of what it was asked.
+_REFUSALS = range(400, 500)
 _LOOPS = (ast.For, ast.AsyncFor)
 # `for attempt in range(3)` goes the same way out once more; any other loop goes several.
 _REPEATS = frozenset({"range", "count", "repeat"})
@@ -95,7 +101,7 @@ class Edges:
         elsewhere = _find_elsewhere(self.project, definition, leaving)
         if elsewhere is not None:
             return Reading(Position.WORK, elsewhere)
-        several = _find_several(leaving)
+        several = _find_several(call for call in leaving if not _follows_refusal(definition, call))
         if several is not None:
             return Reading(Position.WORK, several)
         return EDGE
@@ -162,6 +168,45 @@ def _find_several(leaving: Iterable[Call]) -> str | None:
             where = f"{one.path}:{one.line} and {other.line}"
             return f"leaves the process more than once ({where})"
     return None
+
+
+def _follows_refusal(definition: Definition, call: Call) -> bool:
+    """Whether a function goes a way out only where its receiver has answered that nothing was done,
+    with a status such as 409 (it is there already), to learn what is there or to do it otherwise. A
+    death in between leaves nothing undone.
+    """
+    steps = [call.node]
+    if call.via:
+        # "shop.mill.Mill.find": the function's own call of it
+        name = last_word(call.via[0])
+        steps = [one for one in body_calls(definition.node) if name_method(one) == name]
+    return bool(steps) and all(_is_under_refusal(definition.module, step) for step in steps)
+
+
+def _is_under_refusal(module: Module, step: ast.AST) -> bool:
+    """Whether a node stands in an `if answer.status_code == 409:`."""
+    below = step
+    for above in module.parents(step):
+        is_within = _branch_of(above, below) == "body"
+        if isinstance(above, ast.If) and is_within and _asks_for_refusal(above.test):
+            return True
+        below = above
+    return False
+
+
+def _asks_for_refusal(test: ast.expr) -> bool:
+    """Whether a condition holds for statuses alone that refuse: `status == 409`,
+    `status in (404, 409)`.
+    """
+    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq | ast.In):
+        return False
+    (wanted, *others) = test.comparators
+    values = wanted.elts if isinstance(wanted, ast.Tuple | ast.Set | ast.List) else [wanted]
+    for value in values:
+        is_number = isinstance(value, ast.Constant) and isinstance(value.value, int)
+        if not is_number or value.value not in _REFUSALS:
+            return False
+    return bool(values) and not others
 
 
 def _is_repeated(call: Call) -> bool:
