@@ -69,6 +69,8 @@ class Reference:
     later: History | None = None  # the single run a minute later, in another process
     # What the schedule that is judged comes to with a process of its own for each delivery.
     apart: History | None = None
+    # What the schedule comes to where the attempt that stands still dies: see `judges.outlasted`.
+    unanswered: History | None = None
     # Of a job that a clock publishes, whose last delivery may have found other work: the single run
     # at that time, and the schedule without its faults.
     as_due: tuple[History, ...] = ()

@@ -264,6 +264,14 @@ class Schedule:
         return replace(self, family="error", faults=faults, moves=())
 
     @property
+    def unanswered(self) -> Schedule:
+        """The same, and what stands still dies there: its answer is never heard."""
+        faults = []
+        for fault in self.faults:
+            faults.append(replace(fault, do="kill") if fault.do == "stall" else fault)
+        return replace(self, family="kill", faults=tuple(faults))
+
+    @property
     def waits(self) -> bool:
         """Time passes between its deliveries."""
         return SWEEP in self.moves or self.has_move("wait")

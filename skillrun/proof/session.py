@@ -299,7 +299,8 @@ class Session:
             reference = reference.in_second_world()
         reference = replace(reference, apart=apart)
         if schedule.outlasting is not None:
-            reference = replace(reference, once=explorer.run(schedule.in_time))
+            in_time, unanswered = explorer.run(schedule.in_time), explorer.run(schedule.unanswered)
+            reference = replace(reference, once=in_time, unanswered=unanswered)
         if is_published_late(history, reference):
             reference = replace(reference, as_due=_run_as_due(explorer, history, reference))
         if self.target.unpromised and is_turned_away(history):

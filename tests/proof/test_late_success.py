@@ -46,8 +46,11 @@ def of_late(*told: Told, state: Any = GIVEN_UP, **more: Any) -> History:
     return history(LATE, [], answered, state=state, **{"dead_letters": 1, **more})
 
 
-def reference(**more: Any) -> Reference:
-    return against(spec(), replace(IN_TIME, dead_letters=0), **more)
+UNHEARD = history(f"{ONCE_AWAY} kill@after:email#1/2", [], effect(), state=GIVEN_UP)
+
+
+def reference() -> Reference:
+    return against(spec(), replace(IN_TIME, dead_letters=0), unanswered=UNHEARD)
 
 
 def test_an_answer_that_is_dropped_without_a_word_is_a_risk() -> None:
@@ -62,6 +65,7 @@ def test_an_answer_that_is_dropped_without_a_word_is_a_risk() -> None:
         of_late(log("email went out after all", level="ERROR")),
         of_late(state=[[1, "sent"]]),
         of_late(state=[[1, "sent"], [2, "given up"]]),
+        of_late(state=[[1, "given up, though receipt 7 says that it was sent"]]),
         of_late(dead_letters=0),
         of_late(pending=1),
         of_late(hung="after:email#1"),

@@ -21,11 +21,12 @@ def judge(history: History, reference: Reference) -> Iterator[Judgement]:
     """Names a risk where the job ends among the dead letters, an effect of it took place, its
     attempt heard so, and neither a row nor a loud record of that attempt tells it.
 
-    The reference is that of the same answer in time: `once` is that schedule without its stall.
+    The reference has the same schedule with the answer in time (`once`), and with an attempt that
+    never heard it (`unanswered`).
     """
     if history.hung or history.pending or count_new_letters(history, reference) < 1:
         return
-    if not _ends_well(reference.once) or not _lacks_its_rows(history, reference):
+    if not _ends_well(reference.once) or not _leaves_no_trace(history, reference):
         return
     late = _find_late(history)
     if late is None:
@@ -63,12 +64,21 @@ def _ends_well(history: History) -> bool:
     return history.runs[-1].outcome == "succeeded"
 
 
-def _lacks_its_rows(history: History, reference: Reference) -> bool:
-    """Whether a row is not there that is left where the answer comes in time."""
+def _leaves_no_trace(history: History, reference: Reference) -> bool:
+    """Whether a row is not there that is left where the answer comes in time, and all is as where
+    it was never heard.
+    """
+    unheard = reference.unanswered
+    if unheard is None or unheard.hung or unheard.pending:
+        return False
+    is_row_missing = False
     for name, rows in history.state.items():
-        if name not in reference.volatile and lacks_rows(rows, reference.once.state.get(name)):
-            return True
-    return False
+        if name in reference.volatile:
+            continue
+        if rows != unheard.state.get(name):
+            return False
+        is_row_missing |= lacks_rows(rows, reference.once.state.get(name))
+    return is_row_missing
 
 
 def _choose_grade(reference: Reference, name: str) -> RiskGrade:
