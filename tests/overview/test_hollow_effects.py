@@ -35,6 +35,11 @@ FUNCTIONS: dict[str, tuple[Position, str]] = {
         f"answer = {POST}\n    if answer.status_code == 409:\n        return find(order_id)\n"
         "    return answer",
     ),
+    "asks_another_way_in_any_case": (
+        Position.WORK,
+        f"answer = {POST}\n    if answer.status_code == 409:\n        logger.info('again')\n"
+        "    return find(order_id)",
+    ),
     "makes_what_is_not_there": (
         Position.EDGE,
         f"answer = {POST}\n    if answer.status_code in (404, 410):\n        {POST}",

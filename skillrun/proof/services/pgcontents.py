@@ -65,7 +65,8 @@ SEQUENCES = f"""
 # (table, number of a column that a sequence fills, the sequence, query of the column's numbers, by
 # how much the sequence counts).
 NUMBERED = f"""
-    SELECT t.oid::bigint, a.attnum, format('%I.%I', n.nspname, c.relname), {_NUMBERS}, s.seqincrement
+    SELECT t.oid::bigint, a.attnum, format('%I.%I', n.nspname, c.relname), {_NUMBERS},
+        s.seqincrement
     {_FILLED} AND {_WHOLE_NUMBER}
 """
 

@@ -10,13 +10,12 @@ import ast
 import itertools
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from skillrun.repo.calls import body_calls
-from skillrun.repo.source import last_word
 from skillrun.repo.syntax import name_method
 from skillrun.skills.job_worker.drafting.telling import is_telling
 from skillrun.skills.job_worker.overview.memories import find_memories
@@ -36,7 +35,7 @@ _CLOCK = re.compile(
     r"\.(?:now|utcnow|today|time|monotonic|localdate|localtime)"
 )
 # Statuses by which a receiver says that it has done nothing of what it was asked.
-_REFUSALS = range(400, 500)
+_REFUSALS = frozenset(range(400, 500))
 _LOOPS = (ast.For, ast.AsyncFor)
 # `for attempt in range(3)` goes the same way out once more; any other loop goes several.
 _REPEATS = frozenset({"range", "count", "repeat"})
@@ -101,7 +100,7 @@ class Edges:
         elsewhere = _find_elsewhere(self.project, definition, leaving)
         if elsewhere is not None:
             return Reading(Position.WORK, elsewhere)
-        several = _find_several(call for call in leaving if not _follows_refusal(definition, call))
+        several = _find_several(_leave_out_refused(definition, leaving))
         if several is not None:
             return Reading(Position.WORK, several)
         return EDGE
@@ -170,17 +169,28 @@ def _find_several(leaving: Iterable[Call]) -> str | None:
     return None
 
 
-def _follows_refusal(definition: Definition, call: Call) -> bool:
-    """Whether a function goes a way out only where its receiver has answered that nothing was done,
-    with a status such as 409 (it is there already), to learn what is there or to do it otherwise. A
-    death in between leaves nothing undone.
+def _leave_out_refused(definition: Definition, leaving: Iterable[Call]) -> Iterator[Call]:
+    """Yields the ways out of a function but for those that it goes where its receiver has answered
+    that nothing was done, with a status such as 409 (it is there already): to learn what is there,
+    or to do it otherwise. A death in between leaves nothing undone.
     """
-    steps = [call.node]
-    if call.via:
-        # "shop.mill.Mill.find": the function's own call of it
-        name = last_word(call.via[0])
-        steps = [one for one in body_calls(definition.node) if name_method(one) == name]
-    return bool(steps) and all(_is_under_refusal(definition.module, step) for step in steps)
+    for call in leaving:
+        steps = list(_find_steps(definition, call))
+        if not steps or not all(_is_under_refusal(definition.module, step) for step in steps):
+            yield call
+
+
+def _find_steps(definition: Definition, call: Call) -> Iterator[ast.AST]:
+    """Yields what a function's own code does on the way to a call: the call itself, or its calls of
+    the first function that leads there ("shop.mill.Mill.find").
+    """
+    if not call.via:
+        yield call.node
+        return
+    name = call.via[0].rpartition(".")[2]
+    for step in body_calls(definition.node):
+        if name in (name_method(step), ast.unparse(step.func)):
+            yield step
 
 
 def _is_under_refusal(module: Module, step: ast.AST) -> bool:
@@ -200,13 +210,13 @@ def _asks_for_refusal(test: ast.expr) -> bool:
     """
     if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq | ast.In):
         return False
-    (wanted, *others) = test.comparators
-    values = wanted.elts if isinstance(wanted, ast.Tuple | ast.Set | ast.List) else [wanted]
-    for value in values:
-        is_number = isinstance(value, ast.Constant) and isinstance(value.value, int)
-        if not is_number or value.value not in _REFUSALS:
-            return False
-    return bool(values) and not others
+    try:
+        wanted = ast.literal_eval(test.comparators[-1])
+    except ValueError:
+        return False
+    if isinstance(wanted, int):
+        wanted = (wanted,)
+    return isinstance(wanted, tuple) and set(wanted) <= _REFUSALS
 
 
 def _is_repeated(call: Call) -> bool:
